@@ -1,0 +1,5 @@
+"""RP-PAM: a privileged-access node that stays available. Start reading at ``rppam/core/election.py``."""
+
+from typing import Final
+
+__version__: Final = "1.0.0"

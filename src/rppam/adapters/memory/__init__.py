@@ -1,0 +1,1 @@
+"""In-process stand-ins that are real enough for a single node without Redis."""

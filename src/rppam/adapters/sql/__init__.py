@@ -1,0 +1,1 @@
+"""SQL: users, sessions, the highest epoch."""

@@ -1,0 +1,1 @@
+"""Clock, files, keys, service manager of this host."""

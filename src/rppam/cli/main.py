@@ -1,0 +1,72 @@
+"""The ``rppam`` command: a table of sub-commands, each imported only when it is called.
+
+Answers: which module serves which word. Promises: the exit codes of :mod:`rppam.domain.exits`, and that an error of
+ours is printed as its sentence, without a traceback.
+"""
+
+import sys
+from importlib import import_module
+from typing import Final
+
+import click
+
+from rppam import __version__
+from rppam.domain.errors import RppamError
+from rppam.domain.exits import Exit
+
+COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    # word: (module that defines a click command named `command`, one line of help)
+    "config": ("rppam.cli.config", "Check, show and encrypt rppam.config; parse connection strings."),
+    "demo": ("rppam.cli.demo", "Run a whole cluster on this machine and watch it."),
+    "init": ("rppam.cli.init", "Write a first node's config and keys, or join the next node."),
+    "license": ("rppam.cli.license", "Issue, show and verify licence files."),
+    "node": ("rppam.cli.node", "Run one node in the foreground, for a service manager."),
+    "simulate": ("rppam.cli.simulate", "Run the election under seeded faults and check its properties."),
+    "status": ("rppam.cli.status", "Show the cluster on one screen, from any node."),
+    "token": ("rppam.cli.token", "Issue an admin token on this host, for scripts."),
+    "user": ("rppam.cli.user", "Manage accounts from this host."),
+}
+
+
+class _Lazy(click.Group):
+    """A group that imports a sub-command's module when the sub-command is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(COMMANDS[cmd_name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(word, text) for word, (_, text) in COMMANDS.items()])
+
+
+@click.command(
+    cls=_Lazy,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example: rppam demo --nodes 3",
+)
+@click.version_option(__version__, prog_name="rppam")
+def rppam() -> None:
+    """RP-PAM: privileged access that stays available."""
+
+
+def main() -> None:
+    """Entry point of the ``rppam`` command."""
+    try:
+        code = rppam.main(standalone_mode=False)
+    except RppamError as error:
+        click.echo(f"rppam: {error}", err=True)
+        sys.exit(error.row.exit if error.row.exit is not None else Exit.ERRORS)
+    except click.exceptions.Exit as exit_:
+        sys.exit(exit_.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(Exit.ERRORS)
+    sys.exit(code if isinstance(code, int) else Exit.DONE)

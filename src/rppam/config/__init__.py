@@ -1,0 +1,1 @@
+"""Text into validated, frozen settings."""

@@ -1,0 +1,1 @@
+"""The words: frozen values and the error tree. Imports nothing of ours."""

@@ -1,0 +1,51 @@
+"""Members of the cluster: what a node says of itself, and what others make of it."""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Role(StrEnum):
+    """What a node does in the cluster."""
+
+    LEADER = "leader"
+    STANDBY = "standby"
+    WITNESS = "witness"
+
+
+class MemberStatus(StrEnum):
+    """What the observer makes of a member's heartbeats."""
+
+    HEALTHY = "healthy"
+    SUSPECT = "suspect"
+    """Three heartbeats missed."""
+    UNREACHABLE = "unreachable"
+    """No heartbeat for a whole lease time."""
+    UNKNOWN = "unknown"
+    """The observer itself cannot read heartbeats now, so it accuses nobody."""
+    MAINTENANCE = "maintenance"
+
+
+class Heartbeat(NamedTuple):
+    """What a node publishes each period: proof of work, not only of life. It carries no secret."""
+
+    node: str
+    boot_id: str
+    beat: int
+    """Counts up by one each time; a reader tells life by the change, never by comparing clocks."""
+    role: Role
+    epoch: int
+    """The epoch it leads at, or the highest it has seen."""
+    version: str
+    hostname: str
+    api_url: str
+    """Where its REST API answers, as others reach it."""
+    wall_ms: int
+    """When it was sent by the sender's wall clock, for people only."""
+    loop_lag_ms: int
+    """How late its own loop ran at worst since the last heartbeat."""
+    renewed_ms_ago: int
+    """Milliseconds since its last successful exchange with the store."""
+    seats: int = 1
+    """Licence seats it takes; a witness takes none."""
+    leaving: bool = False
+    """Set in the last heartbeat of a clean leave."""

@@ -1,0 +1,1 @@
+"""What the node needs from outside, as typed protocols."""

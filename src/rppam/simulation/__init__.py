@@ -1,0 +1,1 @@
+"""A seeded world in which the production core runs under faults."""
