@@ -1,0 +1,207 @@
+"""Access tokens: issue them, and tell a genuine one from everything else.
+
+Decides who is calling. The rules, each closing a known hole (RFC 8725): the key is looked up by ``kid`` among the
+cluster's own; the algorithm is the key's, never the token's; the type must be ``at+jwt``; header parameters that ours
+never have (``crit``, ``jwk``, ``jku``, ...) are refused unread; the signature is checked before any claim is believed.
+
+It needs neither Redis nor the database, so it answers while both are down. What it does not promise: a token stays good
+until it expires, also when the account is disabled meanwhile; hence lives are short.
+"""
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+
+from rppam.domain.claims import ADMIN, LIFETIME_S_MAX, TEXT_MAX, Claims, TokenFlaw, check_claims
+from rppam.domain.errors.request import SigningKeyError, UnauthenticatedError
+from rppam.domain.secret import Secret
+from rppam.ports.clock import Clock
+from rppam.ports.entropy import Entropy
+from rppam.ports.keys import StoredKey
+
+TOKEN_TYPE: Final = "at+jwt"  # noqa: S105 - a media type
+TOKEN_LENGTH_MAX: Final = 4096
+MINUTES_MAX: Final = LIFETIME_S_MAX // 60
+RSA_BITS_MIN: Final = 3072
+_HEADER: Final = frozenset({"alg", "kid", "typ"})
+_JWK_MEMBERS: Final = {"ES256": ("crv", "kty", "x", "y"), "RS256": ("e", "kty", "n")}
+"""The required members of each kind of key: the public ones only, and those that its thumbprint covers."""
+
+
+class SigningKey(NamedTuple):
+    """One key with the one algorithm it is used with."""
+
+    kid: str
+    """RFC 7638 thumbprint: every node computes the same, and it names exactly this key."""
+    algorithm: str
+    private: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+    public: ec.EllipticCurvePublicKey | rsa.RSAPublicKey
+    jwk: dict[str, str]
+    signs_from_s: int
+
+    def __repr__(self) -> str:
+        return f"SigningKey(kid={self.kid!r}, algorithm={self.algorithm!r})"
+
+
+class IssuedToken(NamedTuple):
+    """A token and when it ends."""
+
+    token: Secret
+    claims: Claims
+
+
+class KeySet:
+    """All signing keys of the cluster; every one verifies."""
+
+    def __init__(self, stored: Sequence[StoredKey]) -> None:
+        """Read the stored keys, oldest first. Raises :class:`SigningKeyError` naming the file."""
+        keys = sorted((_read(one) for one in stored), key=lambda key: key.signs_from_s)
+        if not keys:
+            raise SigningKeyError("there is no signing key; run 'rppam init' or copy the keys from another node")
+        self._keys: Final = {key.kid: key for key in keys}
+
+    def find(self, kid: str) -> SigningKey | None:
+        """The key named ``kid``."""
+        return self._keys.get(kid)
+
+    def signing(self, now_s: int) -> SigningKey:
+        """The newest key whose time has come; the oldest when no time has (a clock that is behind)."""
+        keys = list(self._keys.values())
+        due = [key for key in keys if key.signs_from_s <= now_s]
+        return due[-1] if due else keys[0]
+
+    def public(self) -> dict[str, list[dict[str, str]]]:
+        """The JSON Web Key Set (RFC 7517) for ``/.well-known/jwks.json``."""
+        return {"keys": [dict(key.jwk) for key in self._keys.values()]}
+
+
+class Tokens:
+    """Issues and verifies this cluster's access tokens."""
+
+    def __init__(self, keys: KeySet, *, issuer: str, audience: str, node: str, clock: Clock, entropy: Entropy) -> None:
+        self.keys: Final = keys
+        self._issuer, self._audience, self._node = issuer, audience, node
+        self._clock, self._entropy = clock, entropy
+
+    def issue(self, subject: str, roles: Sequence[str], minutes: int) -> IssuedToken:
+        """A token for ``subject`` that lives ``minutes`` (1 to 1440). The caller has authenticated them."""
+        if not 1 <= minutes <= MINUTES_MAX:
+            raise ValueError(f"a token lives 1 to {MINUTES_MAX} minutes, found {minutes}")
+        if not 0 < len(subject) <= TEXT_MAX:
+            raise ValueError(f"a user name has 1 to {TEXT_MAX} characters, found {len(subject)}")
+        now_s = self._now_s()
+        claims = Claims(
+            subject=subject,
+            roles=tuple(roles),
+            session=self._entropy.nonce() + self._entropy.nonce(),
+            token_id=self._entropy.nonce() + self._entropy.nonce(),
+            issued_at_s=now_s,
+            not_before_s=now_s,
+            expires_at_s=now_s + minutes * 60,
+            issuer=self._issuer,
+            audience=self._audience,
+            node=self._node,
+        )
+        key = self.keys.signing(now_s)
+        token = jwt.encode(
+            claims.payload(), key.private, algorithm=key.algorithm, headers={"kid": key.kid, "typ": TOKEN_TYPE}
+        )
+        return IssuedToken(Secret(token), claims)
+
+    def issue_admin(self, subject: str, minutes: int) -> IssuedToken:
+        """A token with the administrator's role, for whoever can read the signing key anyway."""
+        return self.issue(subject, (ADMIN,), minutes)
+
+    def verify(self, token: str) -> Claims:
+        """The claims of a genuine, valid token. Raises :class:`UnauthenticatedError` for every other text."""
+        found = self._verify(token)
+        if isinstance(found, TokenFlaw):
+            raise UnauthenticatedError(found)
+        return found
+
+    def _verify(self, token: str) -> Claims | TokenFlaw:
+        if len(token) > TOKEN_LENGTH_MAX:
+            return TokenFlaw.OVERSIZED
+        if not token.isascii() or token.count(".") != 2:
+            return TokenFlaw.MALFORMED
+        try:
+            header = jwt.get_unverified_header(token)
+        except jwt.InvalidTokenError:
+            return TokenFlaw.MALFORMED
+        if "crit" in header:
+            return TokenFlaw.CRITICAL
+        if not _HEADER.issuperset(header):
+            return TokenFlaw.HEADER
+        kind, kid = header.get("typ"), header.get("kid")
+        if not isinstance(kind, str) or kind.lower() not in {TOKEN_TYPE, f"application/{TOKEN_TYPE}"}:
+            return TokenFlaw.TYPE
+        key = self.keys.find(kid) if isinstance(kid, str) else None
+        if key is None:
+            return TokenFlaw.KEY
+        if header.get("alg") != key.algorithm:
+            return TokenFlaw.ALGORITHM
+        try:
+            content = jwt.PyJWS(algorithms=[key.algorithm]).decode(token, key.public, algorithms=[key.algorithm])
+        except jwt.InvalidTokenError:
+            return TokenFlaw.SIGNATURE
+        try:
+            payload = json.loads(content)
+        except (ValueError, RecursionError):
+            return TokenFlaw.MALFORMED
+        if not isinstance(payload, dict):
+            return TokenFlaw.MALFORMED
+        return check_claims(payload, issuer=self._issuer, audience=self._audience, now_s=self._now_s())
+
+    def _now_s(self) -> int:
+        return self._clock.wall_ms() // 1000
+
+
+def _read(stored: StoredKey) -> SigningKey:
+    try:
+        private = load_pem_private_key(stored.pem.reveal().encode(), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        # The library's own text can quote what it read; ours names the file only.
+        raise SigningKeyError(
+            f"{stored.name} is not a private key in PEM without a passphrase ({type(error).__name__}); "
+            "replace it from another node or a backup"
+        ) from None
+    if isinstance(private, ec.EllipticCurvePrivateKey) and isinstance(private.curve, ec.SECP256R1):
+        return _signing_key("ES256", private, private.public_key(), stored)
+    if isinstance(private, rsa.RSAPrivateKey) and private.key_size >= RSA_BITS_MIN:
+        return _signing_key("RS256", private, private.public_key(), stored)
+    size = getattr(private, "key_size", None)
+    raise SigningKeyError(
+        f"{stored.name} is a {type(private).__name__}{f' of {size} bits' if size else ''}; "
+        f"expected P-256 (ES256) or RSA of at least {RSA_BITS_MIN} bits (RS256)"
+    )
+
+
+def _signing_key(
+    algorithm: str,
+    private: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey,
+    public: ec.EllipticCurvePublicKey | rsa.RSAPublicKey,
+    stored: StoredKey,
+) -> SigningKey:
+    if isinstance(public, ec.EllipticCurvePublicKey):
+        raw = ECAlgorithm.to_jwk(public, as_dict=True)
+    else:
+        raw = RSAAlgorithm.to_jwk(public, as_dict=True)
+    jwk = {name: str(raw[name]) for name in _JWK_MEMBERS[algorithm]}
+    # RFC 7638, section 3: the required members in lexicographic order, without white space, hashed.
+    canonical = json.dumps(jwk, separators=(",", ":"), sort_keys=True).encode()
+    kid = _thumbprint(canonical)
+    return SigningKey(
+        kid, algorithm, private, public, {**jwk, "kid": kid, "alg": algorithm, "use": "sig"}, stored.signs_from_s
+    )
+
+
+def _thumbprint(canonical: bytes) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(canonical).digest()).rstrip(b"=").decode()
