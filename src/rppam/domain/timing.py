@@ -5,8 +5,8 @@ With ``L`` the lease (how long a candidate must see the same record), ``D`` the 
 
     L >= D (1 + r) / (1 - r) + drop
 
-``D`` is derived from the others, so it cannot be set wrong. Why these defaults: the death of a whole host must be healed
-within 5 s, and a standby sees the holder's last write at most one heartbeat after it was made, so
+``D`` is derived from the others, so it cannot be set wrong. Why these defaults: the death of a whole host must be
+healed within 5 s, and a standby sees the holder's last write at most one heartbeat after it was made, so
 ``heartbeat + L + election`` = 0.5 + 4.0 + a few round trips. A holder then tolerates about 3.4 s of a silent store.
 """
 
@@ -72,9 +72,9 @@ class Timing(NamedTuple):
         needed = 2 * self.heartbeat_ms + self.request_timeout_ms
         if self.promise_ms < needed:
             raise UnsafeTimingError(
-                f"a leader may act {self.promise_ms} ms after a renewal (lease {self.lease_ms} ms less the drop time and "
-                f"the clock margin), but must survive one lost renewal: two heartbeats and one timeout are {needed} ms. "
-                "Raise the lease or shorten the heartbeat"
+                f"a leader may act {self.promise_ms} ms after a renewal (lease {self.lease_ms} ms less the drop time "
+                f"and the clock margin), but must survive one lost renewal: two heartbeats and one timeout are "
+                f"{needed} ms. Raise the lease or shorten the heartbeat"
             )
         return self
 
@@ -86,4 +86,4 @@ PROFILES: Final[dict[str, Timing]] = {
         lease_ms=30_000, heartbeat_ms=5_000, rate_error_ppm=10_000, drop_ms=2_000, request_timeout_ms=5_000
     ),
 }
-"""``default`` heals a dead host within 5 s; ``lan`` in about 1 s, for one quiet network; ``classic`` is the 30 s lock."""
+"""``default`` heals a dead host within 5 s, ``lan`` (one quiet network) in about 1 s; ``classic`` is the 30 s lock."""

@@ -1,15 +1,5 @@
-"""Chance from outside."""
+"""Chance from outside (the protocol itself stands in the domain, where the core can name it)."""
 
-from typing import Protocol
+from rppam.domain.entropy import Entropy
 
-
-class Entropy(Protocol):
-    """Randomness, seeded in the simulation."""
-
-    def nonce(self) -> str:
-        """16 fresh hexadecimal digits."""
-        ...
-
-    def below(self, bound: int) -> int:
-        """A whole number from 0 to ``bound - 1``."""
-        ...
+__all__ = ["Entropy"]

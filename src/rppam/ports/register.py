@@ -1,17 +1,10 @@
 """The highest epoch, remembered where Redis cannot forget it."""
 
-from enum import StrEnum
 from typing import Protocol
 
+from rppam.domain.fence import Fenced
 
-class Fenced(StrEnum):
-    """Answer of a place that only a leader may write to."""
-
-    ACCEPTED = "accepted"
-    REFUSED = "refused"
-    """A newer epoch, or the same epoch from another life, was here before."""
-    UNKNOWN = "unknown"
-    """No answer in time; it may or may not have been written."""
+__all__ = ["EpochRegister", "Fenced"]
 
 
 class EpochRegister(Protocol):

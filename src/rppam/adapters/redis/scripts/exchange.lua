@@ -1,0 +1,86 @@
+-- One round trip of a node: the leadership record, its own heartbeat, and everybody's.
+-- Oracle: rppam/core/script.py (record part). Redis 6.2 commands only.
+--
+-- KEYS  1 record (string)   2 own heartbeat (string)   3 members (set)
+-- ARGV  1 expected record, or ''     2 proposed record, or '' to read
+--       3 mark left where no record is
+--       4 own heartbeat, or '' to publish none     5 its time to live, ms
+--       6 own name, or '' to register nobody       7 '1' when leaving
+--       8 prefix of heartbeat keys                 9 channel for releases, or ''
+--       10 time to live of the record, ms (garbage collection, never a permission)
+-- Reply { granted 0|1, was absent 0|1, record, what was moved aside or '', own heartbeat before or '',
+--         {name, heartbeat or '', ...}, server time ms }
+-- Time source: TIME, for people only.
+
+local function typed(key, wanted)
+  local found = redis.call('TYPE', key).ok
+  if found == 'none' or found == wanted then
+    return found, ''
+  end
+  redis.call('RENAME', key, key .. ':moved-aside')
+  redis.call('PEXPIRE', key .. ':moved-aside', 86400000)
+  return 'none', key .. ' held a ' .. found
+end
+
+local function number_ok(text, longest)
+  return #text <= longest and (text == '0' or string.match(text, '^[1-9]%d*$') ~= nil)
+end
+
+local function is_record(text)
+  local state, holder, boot, epoch, seq, nonce =
+    string.match(text, '^rppam1 (%l+) ([a-z0-9%-]+) ([0-9a-f]+) (%d+) (%d+) ([0-9a-f]+)$')
+  return state ~= nil
+    and (state == 'held' or state == 'released' or state == 'vacant')
+    and #holder <= 63 and #boot == 16
+    and number_ok(epoch, 15) and number_ok(seq, 15)
+    and #nonce >= 8 and #nonce <= 32
+end
+
+local record, moved = typed(KEYS[1], 'string')
+local stands = record == 'string' and redis.call('GET', KEYS[1]) or false
+if stands and not is_record(stands) then
+  redis.call('RENAME', KEYS[1], KEYS[1] .. ':moved-aside')
+  redis.call('PEXPIRE', KEYS[1] .. ':moved-aside', 86400000)
+  moved = KEYS[1] .. ' held text that is not a record'
+  stands = false
+end
+
+local granted, absent = 0, 0
+if not stands then
+  absent = 1
+  stands = ARGV[3]
+  redis.call('SET', KEYS[1], stands, 'PX', ARGV[10])
+elseif ARGV[2] ~= '' and stands == ARGV[1] then
+  granted = 1
+  stands = ARGV[2]
+  redis.call('SET', KEYS[1], stands, 'PX', ARGV[10])
+  if ARGV[9] ~= '' and string.sub(stands, 1, 16) == 'rppam1 released ' then
+    redis.call('PUBLISH', ARGV[9], stands)
+  end
+end
+
+local beat, odd = typed(KEYS[2], 'string')
+if odd ~= '' then moved = odd end
+local before = beat == 'string' and redis.call('GET', KEYS[2]) or ''
+local _, strange = typed(KEYS[3], 'set')
+if strange ~= '' then moved = strange end
+if ARGV[4] ~= '' then
+  redis.call('SET', KEYS[2], ARGV[4], 'PX', ARGV[5])
+end
+if ARGV[6] ~= '' then
+  if ARGV[7] == '1' then
+    redis.call('SREM', KEYS[3], ARGV[6])
+  else
+    redis.call('SADD', KEYS[3], ARGV[6])
+  end
+end
+
+local members = {}
+for _, name in ipairs(redis.call('SMEMBERS', KEYS[3])) do
+  local key = ARGV[8] .. name
+  members[#members + 1] = name
+  members[#members + 1] = redis.call('TYPE', key).ok == 'string' and redis.call('GET', key) or ''
+end
+
+local time = redis.call('TIME')
+return { granted, absent, stands, moved, before, members, time[1] * 1000 + math.floor(time[2] / 1000) }

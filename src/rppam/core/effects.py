@@ -1,0 +1,167 @@
+"""What goes into the election and what comes out of it: plain frozen values."""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from rppam.domain.fence import Fenced
+from rppam.domain.instant import WallMs
+from rppam.domain.record import Record
+
+
+class Purpose(StrEnum):
+    """Why the record is to be written."""
+
+    ACQUIRE = "acquire"
+    RENEW = "renew"
+    RECREATE = "re-create"
+    RELEASE = "release"
+
+
+class StepDownReason(StrEnum):
+    """Why a leader stopped."""
+
+    PROMISE_ENDED = "promise ended"
+    REPLACED = "replaced"
+    ASKED = "asked"
+
+
+# ---- events ---------------------------------------------------------------------------------------------------------
+
+
+class Connected(NamedTuple):
+    """A connection to the store is up; ``number`` is never used twice."""
+
+    number: int
+    identity: str
+
+
+class Disconnected(NamedTuple):
+    """The connection is gone; replies to what was sent over it will not come."""
+
+    number: int
+
+
+class Granted(NamedTuple):
+    """The write was made: the record now says what was proposed."""
+
+    request: int
+
+
+class Found(NamedTuple):
+    """Nothing was written but, where no record was, the vacant mark; the record says ``record``."""
+
+    request: int
+    record: Record
+    was_absent: bool
+
+
+class Unknown(NamedTuple):
+    """No reply, or an error: the write may or may not have been made, now or later."""
+
+    request: int
+    cause: str
+
+
+class EpochLearned(NamedTuple):
+    """The database's highest epoch, or ``None`` when it did not answer; and the wall clock."""
+
+    attempt: int
+    highest: int | None
+    wall_ms: WallMs
+
+
+class EpochClaimed(NamedTuple):
+    """What the database said to this node's claim of an epoch."""
+
+    attempt: int
+    outcome: Fenced
+
+
+class Quiesced(NamedTuple):
+    """Everything that acted under ``epoch`` has stopped, and the address is dropped."""
+
+    epoch: int
+
+
+class ReleaseHeard(NamedTuple):
+    """Somebody says that the record was released: worth a reading, nothing more."""
+
+
+class StandDown(NamedTuple):
+    """The administrator, or the end of the process, asks this node to stop leading and not to stand again."""
+
+    why: str
+
+
+class StandAgain(NamedTuple):
+    """This node may be a candidate again."""
+
+
+Event = (
+    Connected
+    | Disconnected
+    | Granted
+    | Found
+    | Unknown
+    | EpochLearned
+    | EpochClaimed
+    | Quiesced
+    | ReleaseHeard
+    | StandDown
+    | StandAgain
+)
+
+# ---- effects --------------------------------------------------------------------------------------------------------
+
+
+class Swap(NamedTuple):
+    """Write ``proposed`` if the record is exactly ``expected``."""
+
+    expected: Record
+    proposed: Record
+    purpose: Purpose
+
+
+class Exchange(NamedTuple):
+    """One round trip to the store: read the record, or swap it; where none is, leave ``mark``."""
+
+    request: int
+    swap: Swap | None
+    mark: Record
+
+
+class LearnEpoch(NamedTuple):
+    """Ask the database for the highest epoch, and look at the wall clock."""
+
+    attempt: int
+
+
+class ClaimEpoch(NamedTuple):
+    """Write the epoch to the database before acting under it."""
+
+    attempt: int
+    epoch: int
+
+
+class Promoted(NamedTuple):
+    """This node leads now."""
+
+    epoch: int
+    sentence: str
+
+
+class SteppedDown(NamedTuple):
+    """This node stopped leading: stop acting, drop the address, then say :class:`Quiesced`."""
+
+    epoch: int
+    reason: StepDownReason
+    sentence: str
+
+
+class Told(NamedTuple):
+    """A decision worth a line in the log."""
+
+    sentence: str
+
+
+Effect = Exchange | LearnEpoch | ClaimEpoch | Promoted | SteppedDown | Told

@@ -1,0 +1,88 @@
+"""The clauses of the rule, one method each.
+
+They stand apart from the machine so that each can be read, cited and broken on its own: the simulation plants a bug by
+replacing exactly one of these methods, and must then find a violation. See docs/leadership.md for why each is there.
+"""
+
+from rppam.core.watch import Watch
+from rppam.domain.instant import Instant, after
+from rppam.domain.record import Record, RecordState
+from rppam.domain.timing import Timing
+
+
+class Rules:
+    """The rule of leadership on the store's vote."""
+
+    __slots__ = ("lease_us", "promise_us", "timing")
+
+    def __init__(self, timing: Timing) -> None:
+        self.timing = timing
+        self.lease_us = timing.lease_us
+        self.promise_us = timing.promise_us
+
+    # ---- the holder -------------------------------------------------------------------------------------------------
+
+    def promised_until(self, sent: Instant, arrived: Instant) -> Instant:  # noqa: ARG002  # what the rule ignores
+        """A promise runs from before the request was sent: the store may have counted it at any moment since."""
+        return after(sent, self.promise_us)
+
+    def has_permission(self, deadline: Instant | None, now: Instant) -> bool:
+        """Permission is a comparison made at the moment of acting. It ends without any input."""
+        return deadline is not None and now < deadline
+
+    def write_counts(self, deadline: Instant | None, now: Instant) -> bool:
+        """A renewal or re-creation that is confirmed after the holder's own deadline counts for nothing."""
+        return self.has_permission(deadline, now)
+
+    def may_rewrite(self, found: Record, epoch: int) -> bool:
+        """Within its promise a holder re-creates over a vacant record, and overwrites an older one that came back."""
+        if found.state is RecordState.VACANT:
+            return found.epoch <= epoch
+        return found.epoch < epoch
+
+    def next_seq(self, own: int, found: Record) -> int:  # noqa: ARG002  # what the rule ignores
+        """The holder's own counter, never "what stands in the store, plus one": no value is ever written twice."""
+        return own + 1
+
+    def seq_after_loss(self, own: int) -> int:
+        """The counter goes on after a re-creation; else a reader could take the new record for the old one."""
+        return own
+
+    def is_own(self, found: Record, holder: str, boot_id: str, epoch: int) -> bool:
+        """A record is this holder's only if it names the node, this very life of it, and this epoch."""
+        return found.is_of(holder, boot_id, epoch)
+
+    # ---- the candidate ----------------------------------------------------------------------------------------------
+
+    def may_take(self, watch: Watch, now: Instant) -> bool:
+        """The store's vote may be asked for: the record was silent for a whole lease, or was released on purpose."""
+        record = watch.record
+        if record is None:
+            return False
+        return watch.silent_us(now) > self.lease_us or self.release_is_believed(watch, record, now)
+
+    def release_is_believed(self, watch: Watch, record: Record, now: Instant) -> bool:
+        """A release shortens the wait only on a connection watched for a lease, and if no higher epoch is known."""
+        return (
+            record.state is RecordState.RELEASED
+            and record.epoch >= watch.highest
+            and watch.trusted_us(now) > self.lease_us
+        )
+
+    def take_at(self, watch: Watch) -> Instant | None:
+        """The earliest instant at which :meth:`may_take` can become true without further news; ``None``: not so."""
+        record = watch.record
+        if record is None or watch.since is None or watch.trusted_since is None:
+            return None
+        start = watch.since
+        if record.state is RecordState.RELEASED and record.epoch >= watch.highest:
+            start = min(start, watch.trusted_since)
+        return after(start, self.lease_us + 1)
+
+    def pick_epoch(self, watch: Watch, tried: int, database: int | None, wall_ms: int) -> int:
+        """One more than the highest epoch anybody shows or this life tried, and not below the wall clock."""
+        return max(watch.highest + 1, tried + 1, (database or 0) + 1, wall_ms)
+
+    def unknown_is_granted(self) -> bool:
+        """No reply is never yes."""
+        return False

@@ -1,0 +1,71 @@
+"""Watching the record: for how long has it said exactly this, by my own clock?
+
+The store keeps no word of its own: it expires keys by a clock that may step, evicts them, forgets the last second in a
+crash and more in a failover. So a reader believes only what it has watched itself: the same ``(epoch, seq, nonce)``,
+over one connection, for a whole lease. Absence is never permission; absence, a lower epoch or seq, and another
+connection (which may lead to another server) start the wait anew, whatever the record then shows.
+
+Promises nothing about the moment between two readings: that is what the compare-and-set is for.
+"""
+
+from rppam.domain.instant import Instant
+from rppam.domain.record import Record, RecordState
+
+
+class Watch:
+    """What one candidate has seen of the record on its present connection."""
+
+    __slots__ = ("connection", "highest", "identity", "record", "since", "trusted_since")
+
+    def __init__(self) -> None:
+        self.connection: int | None = None
+        self.identity = ""
+        self.record: Record | None = None
+        self.since: Instant | None = None
+        """When the present record arrived here first."""
+        self.trusted_since: Instant | None = None
+        """Since when this connection has shown nothing that speaks of a store that forgot."""
+        self.highest = 0
+        """The highest epoch that any record, or the database, ever showed this node."""
+
+    def connected(self, connection: int, identity: str, now: Instant) -> None:
+        """A new connection: all waits begin anew."""
+        self.connection = connection
+        self.identity = identity
+        self.record = None
+        self.since = None
+        self.trusted_since = now
+
+    def disconnected(self) -> None:
+        """The connection is gone, and with it everything that was watched over it."""
+        self.connection = None
+        self.record = None
+        self.since = None
+        self.trusted_since = None
+
+    def see(self, record: Record, was_absent: bool, now: Instant) -> None:
+        """The store showed ``record``; ``was_absent`` when no record stood there before this very reading."""
+        before = self.record
+        if record != before:
+            if was_absent or self._went_back(record, before):
+                self.trusted_since = now
+            self.record = record
+            self.since = now
+        self.highest = max(self.highest, record.epoch)
+
+    def learn(self, epoch: int) -> None:
+        """Another witness of history (the database) knows ``epoch``."""
+        self.highest = max(self.highest, epoch)
+
+    def silent_us(self, now: Instant) -> int:
+        """For how long the present record has stood unchanged; 0 when nothing was seen yet."""
+        return 0 if self.since is None else now - self.since
+
+    def trusted_us(self, now: Instant) -> int:
+        """For how long the connection has shown nothing odd."""
+        return 0 if self.trusted_since is None else now - self.trusted_since
+
+    def _went_back(self, record: Record, before: Record | None) -> bool:
+        if record.state is RecordState.VACANT or record.epoch < self.highest:
+            return True
+        return before is not None and record.epoch == before.epoch and record.seq <= before.seq
