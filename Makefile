@@ -1,0 +1,76 @@
+# Two commands: `make demo` shows a cluster, `make test` runs the tests; both set up all they need.
+# `make help` lists the rest.
+
+PYTHON ?=
+export PYTHON
+T ?= tests
+JOBS ?= 2
+SIM_SEEDS ?= 1000
+SIM_HOURS ?= 1
+ARGS ?=
+BIN := .venv/bin
+SETUP := scripts/setup
+
+.DEFAULT_GOAL := help
+.PHONY: help env demo dev servers test check lint format types layers sim-gate sim faults bench docs lock clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
+
+env: ## .venv with the rppam command in it
+	@$(SETUP) runtime
+
+demo: env ## run a cluster on this machine and follow it (ARGS="--nodes 5"); without a terminal for 20 s
+	@if [ -t 0 ] && [ -t 1 ]; then exec $(BIN)/rppam demo $(ARGS); \
+	else exec $(BIN)/rppam demo --for 20 $(ARGS); fi
+
+dev: ## .venv with the tools of `make check`
+	@$(SETUP) dev
+
+servers: ## the servers that the tests run against, by apt where root or sudo is there
+	@$(SETUP) servers
+
+test: dev servers ## all tests (T=tests/unit for some; JOBS=1 for one at a time)
+	$(BIN)/pytest $(T) -n $(JOBS) -m "not alone"
+	$(BIN)/pytest $(T) -m alone || [ $$? -eq 5 ]
+
+check: lint sim-gate test ## the gate: what has to pass before anything lands
+
+lint: dev types layers ## style, types and layers
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: dev
+	$(BIN)/mypy
+	$(BIN)/mypy --platform win32
+
+layers: dev
+	$(BIN)/lint-imports
+
+format: dev ## rewrite what the formatter and the linter can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+sim-gate: env ## SIM_SEEDS simulated clusters for SIM_HOURS each: no violation
+	$(BIN)/rppam simulate --seeds $(SIM_SEEDS) --hours $(SIM_HOURS)
+
+sim: env ## the simulation as you like it (ARGS="--seeds 20000 --nodes 5")
+	$(BIN)/rppam simulate $(ARGS)
+
+faults: dev servers ## real processes killed, frozen and robbed of their Redis, with numbers
+	$(BIN)/pytest tests/faults -s $(ARGS)
+
+bench: servers ## the measurements behind docs/decisions
+	@$(SETUP) bench
+	$(BIN)/python benchmarks/run.py $(ARGS)
+
+docs: dev ## write the generated references anew
+	$(BIN)/python scripts/references.py
+
+lock: dev ## write the lock files anew (LOCK_ARGS=--upgrade moves versions)
+	$(BIN)/python -m pip install --quiet "uv>=0.9"
+	scripts/lock.sh
+
+clean: ## remove the environment and what tools left
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
