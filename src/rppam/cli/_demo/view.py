@@ -1,0 +1,105 @@
+"""What one node says of the cluster: the body of ``GET /system/health/cluster``, as far as watching needs it.
+
+Tolerant on purpose: a field that is missing or of another type reads as "not known", because a screen that dies on an
+unexpected answer is no help in an outage.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import NamedTuple
+
+LEADER = "leader"
+HEALTHY = "healthy"
+UNKNOWN = "unknown"
+
+
+class PeerView(NamedTuple):
+    """One member as the answering node sees it."""
+
+    name: str
+    role: str
+    status: str
+    heartbeat_ms: int | None
+    """Wall time of its last heartbeat in milliseconds since 1970, or ``None``."""
+    redis_connected: bool | None
+    url: str
+    epoch: int | None
+
+
+class View(NamedTuple):
+    """The cluster as one node sees it."""
+
+    node: str
+    leader: str | None
+    epoch: int
+    healthy: bool
+    quorum_met: bool
+    redis_connected: bool
+    redis_reason: str
+    peers: tuple[PeerView, ...]
+    safety_level: str = ""
+    quorum_reason: str = ""
+    note: str = ""
+    warnings: tuple[str, ...] = ()
+
+    def peer(self, name: str) -> PeerView | None:
+        """The member of that name, or ``None``."""
+        return next((peer for peer in self.peers if peer.name == name), None)
+
+    @property
+    def role(self) -> str:
+        """The answering node's own role, empty when it does not list itself."""
+        own = self.peer(self.node)
+        return own.role if own else ""
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _number(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _wall_ms(value: object) -> int | None:
+    try:
+        return int(datetime.fromisoformat(_text(value)).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _peer(entry: Mapping[str, object]) -> PeerView:
+    connected = entry.get("redisConnected")
+    return PeerView(
+        name=_text(entry.get("nodeName")),
+        role=_text(entry.get("role")),
+        status=_text(entry.get("status")) or UNKNOWN,
+        heartbeat_ms=_wall_ms(entry.get("lastHeartbeat")),
+        redis_connected=connected if isinstance(connected, bool) else None,
+        url=_text(entry.get("apiUrl") or entry.get("url")),
+        epoch=_number(entry.get("epoch")),
+    )
+
+
+def parse_view(body: object, node: str = "") -> View | None:
+    """The view in a JSON body; ``node`` names who answered where the body does not. ``None`` when it is not one."""
+    if not isinstance(body, Mapping) or not isinstance(body.get("clusterHealthy"), bool):
+        return None
+    entries = body.get("nodes")
+    warnings = body.get("warnings")
+    return View(
+        node=node or _text(body.get("nodeName") or body.get("node")),
+        leader=_text(body.get("leaderNode")) or None,
+        epoch=_number(body.get("epoch")) or 0,
+        healthy=body["clusterHealthy"],
+        quorum_met=body.get("quorumMet") is True,
+        redis_connected=body.get("redisConnected") is True,
+        redis_reason=_text(body.get("redisReason")),
+        peers=tuple(_peer(entry) for entry in entries if isinstance(entry, Mapping))
+        if isinstance(entries, list)
+        else (),
+        safety_level=_text(body.get("safetyLevel")),
+        quorum_reason=_text(body.get("quorumReason")),
+        note=_text(body.get("note")),
+        warnings=tuple(_text(item) for item in warnings if isinstance(item, str)) if isinstance(warnings, list) else (),
+    )
