@@ -1,0 +1,77 @@
+"""Accounts: who may log in, and what a user name is.
+
+A name is compared in one form only: Unicode NFKC, case-folded, then restricted to ASCII. So ``Admin``, ``ADMIN`` and
+full-width ``ａｄｍｉｎ`` are one account, and a Cyrillic ``аdmin`` is no name at all: this is the whole policy against
+look-alikes, because an approver who reads a name must be able to trust it. People's real names, in any script, go
+into the display name, which identifies nobody.
+
+What it does not promise: that ``0`` and ``O`` or ``1`` and ``l`` look different in the reader's font.
+"""
+
+import re
+import unicodedata
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from rppam.domain.errors.accounts import NameInvalid
+from rppam.domain.instant import WallMs
+from rppam.domain.secret import Secret
+
+NAME_CHARS_MAX: Final = 64
+NAME_INPUT_CHARS_MAX: Final = 256
+"""Longer input is refused before it is normalised: NFKC may grow a text eighteen-fold."""
+DISPLAY_NAME_CHARS_MAX: Final = 100
+FIRST_ADMIN: Final = "admin"
+
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}")
+
+
+class AccountRole(StrEnum):
+    """What an account may do. The product's names."""
+
+    USER = "pam_user"
+    APPROVER = "pam_approver"
+    ADMIN = "pam_admin"
+
+
+class Account(NamedTuple):
+    """One account, without anything secret."""
+
+    id: str
+    """Never changes and is never used again, unlike the name."""
+    name: str
+    display_name: str
+    roles: frozenset[AccountRole]
+    disabled: bool
+    created_at: WallMs
+    password_changed_at: WallMs
+    """A token issued before this moment stands for a password that no longer holds."""
+
+
+class StoredAccount(NamedTuple):
+    """An account together with its password hash, as the database keeps it."""
+
+    account: Account
+    password_hash: Secret
+
+
+class FirstAdmin(NamedTuple):
+    """The administrator made at first start. The password exists nowhere else and is shown once."""
+
+    name: str
+    password: Secret
+
+
+def normalise_name(text: str) -> str:
+    """The one form of a user name.
+
+    Raises :class:`~rppam.domain.errors.accounts.NameInvalid` when ``text`` is no user name.
+    """
+    if len(text) <= NAME_INPUT_CHARS_MAX:
+        name = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+        if _NAME.fullmatch(name):
+            return name
+    raise NameInvalid(
+        f"a user name is 1 to {NAME_CHARS_MAX} of the characters a-z 0-9 . _ @ + - and starts with a letter or digit; "
+        f"found {len(text)} characters that are not one. Put a name in another script into the display name"
+    )

@@ -1,0 +1,42 @@
+"""Where accounts are kept. Names given here are already normalised."""
+
+from typing import Protocol
+
+from rppam.domain.account import Account, StoredAccount
+from rppam.domain.instant import WallMs
+from rppam.domain.secret import Secret
+
+
+class AccountStore(Protocol):
+    """The accounts in the cluster's database.
+
+    Every call raises a :class:`~rppam.domain.errors.database.DatabaseError` when the database does not answer.
+    """
+
+    async def find(self, name: str) -> StoredAccount | None:
+        """The account of this name with its hash, or ``None``."""
+        ...
+
+    async def is_empty(self) -> bool:
+        """Whether no account was ever made, disabled ones included."""
+        ...
+
+    async def create_first(self, stored: StoredAccount) -> bool:
+        """Make this account if none exists at all; whether it was this call that made it. Atomic between nodes."""
+        ...
+
+    async def create(self, stored: StoredAccount) -> None:
+        """Make an account. Raises :class:`~rppam.domain.errors.accounts.NameTaken`."""
+        ...
+
+    async def replace_hash(self, account_id: str, old: Secret, new: Secret) -> bool:
+        """Store a better hash of the *same* password, unless the password was changed meanwhile."""
+        ...
+
+    async def set_password(self, name: str, new: Secret, changed_at: WallMs) -> bool:
+        """Store the hash of a new password; false when no account has this name."""
+        ...
+
+    async def all(self) -> tuple[Account, ...]:
+        """Every account, by name."""
+        ...
