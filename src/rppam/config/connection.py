@@ -1,0 +1,117 @@
+"""Redis connection strings: ``10.0.1.20:6379,password=...,ssl=false,abortConnect=false``.
+
+The grammar is StackExchange.Redis's: tokens between commas, trimmed, empty ones skipped; a token with ``=`` after its
+first character is an option (the name before the first ``=``, case-insensitive, the last repeat wins), any other is an
+endpoint. URLs (:mod:`rppam.config.url`) say the same in another form.
+
+Stricter where silence hurts: unknown options, bad ports, units in numbers, zero and negative times, no endpoint. All
+problems of a string come together. The grammar has no quoting, so a password with a comma cannot be written: its rest
+would be taken for a host name or an option. Wherever the text behind a password could be such a rest, it is refused and
+never shown. What cannot be found: a rest that reads like a valid option or ``host:port``.
+
+Pure: no look-ups, no files. Tests: ``tests/unit/config/test_connection.py``.
+"""
+
+import re
+from ipaddress import ip_address
+from typing import Final
+
+from rppam.config.endpoint import Endpoint, NotAnEndpointError, parse_endpoint
+from rppam.config.keywords import BY_LOWER_NAME
+from rppam.config.options import ConnectionOptions, Ignored
+from rppam.config.reading import Reading, unprintable
+from rppam.config.url import looks_like_url, read_url
+from rppam.domain.errors.config import ConnectionStringError
+
+__all__ = ["ConnectionOptions", "Endpoint", "Ignored", "parse_connection"]
+
+LENGTH_MAX: Final = 65_536
+"""Characters. Far beyond any real string; it bounds the work on a wrong file."""
+
+COMMA_FIX: Final = (
+    "If the password has a comma, this form cannot hold it: take it out and set redis.password "
+    '(plain, encrypted, {"file": ...} or {"env": ...}); otherwise write endpoints as host:port before the options.'
+)
+
+
+def parse_connection(text: str, *, tls: bool | None = None) -> ConnectionOptions:
+    """What ``text`` says, with the defaults filled in.
+
+    ``tls`` is the setting ``redis.tlsEnabled`` where it is set; a string that contradicts it is wrong. Raises
+    :class:`ConnectionStringError` with every problem; no message holds a secret.
+    """
+    reading = Reading()
+    if not text.strip():
+        raise ConnectionStringError.of(
+            "", "host:port and options", "an empty text", "Begin with host:port, such as 10.0.1.20:6379."
+        )
+    if len(text) > LENGTH_MAX:
+        found = f"{len(text)} characters"
+        raise ConnectionStringError.of("", f"at most {LENGTH_MAX} characters", found, "Shorten it.")
+    if looks_like_url(text):
+        read_url(text.strip(), reading)
+    else:
+        _read_tokens(text, reading)
+    return reading.options(tls)
+
+
+def _read_tokens(text: str, reading: Reading) -> None:
+    behind_secret = False
+    """Whether this token may be the rest of a secret that was cut at a comma."""
+    for number, part in enumerate(text.split(","), 1):
+        token = part.strip()
+        if not token:
+            continue
+        name, equals, value = (piece.strip() for piece in token.partition("="))
+        keyword = BY_LOWER_NAME.get(name.lower()) if equals else None
+        if keyword is not None:
+            reading.option(keyword, value)
+            behind_secret = keyword.secret
+        elif (bad := unprintable(token)) is not None:
+            reading.endpoint_expected = False
+            reading.problem(f"part {number}", "printable text", bad, "Take it out.")
+        elif name.startswith("$") and equals:
+            reading.command(name, value)
+        elif token.startswith("="):
+            fix = COMMA_FIX if behind_secret else "Write name=value."
+            reading.problem(f"part {number}", "name=value", "'=' without a name", fix)
+        elif equals:
+            behind_secret = _unknown(name, number, reading, behind_secret)
+        elif behind_secret:
+            _behind_secret(token, number, reading)
+        else:
+            reading.endpoint(token, f"part {number}")
+
+
+def _unknown(name: str, number: int, reading: Reading, behind_secret: bool) -> bool:
+    """Note an unknown option; says whether what follows may still be the rest of a secret."""
+    if behind_secret:
+        reading.behind_secret(name, f"part {number}", COMMA_FIX)
+        return True
+    near = reading.unknown(name, f"part {number}")
+    return near is None or near.secret
+
+
+def _behind_secret(token: str, number: int, reading: Reading) -> None:
+    """Take an endpoint that follows a password only when it cannot reasonably be the password's rest."""
+    try:
+        host, port = parse_endpoint(token)
+    except NotAnEndpointError:
+        sure = False
+    else:
+        first_with_dot = not reading.has_endpoint and re.search(r"[A-Za-z]\.|\.[A-Za-z]", host) is not None
+        sure = port is not None or host.lower() == "localhost" or _is_address(host) or first_with_dot
+    if sure:
+        reading.endpoint(token, f"part {number}")
+    else:
+        found = "a text after the password that is no option and no host:port; it is not shown"
+        reading.endpoint_expected = False
+        reading.problem(f"part {number}", "host:port", found, COMMA_FIX)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,136 @@
+"""The options of a StackExchange.Redis configuration string: all 34, each honoured or ignored with its reason.
+
+One table, read by the parser, the formatter and the reference page. Source: that library's public documentation and
+source, version 3.1 (August 2026); the first seven defaults are those of the vendor article on Redis for HA. Where the
+library takes a value that means nothing (zero or negative times, no attempt at all), this table is stricter.
+"""
+
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+INT_MAX: Final = 2**31 - 1
+
+CONNECT_TIMEOUT_MS: Final = 5_000
+SYNC_TIMEOUT_MS: Final = 5_000
+CONNECT_RETRY: Final = 3
+KEEP_ALIVE_S: Final = 60
+
+
+class Form(StrEnum):
+    """What the value of an option must look like."""
+
+    TEXT = "text"
+    FLAG = "flag"
+    WHOLE = "whole"
+    ANY = "any"
+    """Not looked at."""
+
+
+class Keyword(NamedTuple):
+    """One option."""
+
+    name: str
+    form: Form
+    meaning: str
+    """What it does when honoured; the reason when ignored."""
+    honoured: bool = True
+    default: str = ""
+    """As written in a string; empty when there is none."""
+    least: int = 0
+    """Smallest value of a whole number."""
+    unit: str = ""
+    secret: bool = False
+
+
+def _ignored(name: str, form: Form, reason: str, *, least: int = 0, unit: str = "", secret: bool = False) -> Keyword:
+    return Keyword(name, form, reason, honoured=False, least=least, unit=unit, secret=secret)
+
+
+_TABLE: Final = (
+    Keyword("password", Form.TEXT, "The server's requirepass, or the password of `user`.", secret=True),
+    Keyword("ssl", Form.FLAG, "TLS to the server, and to the sentinels.", default="false"),
+    Keyword(
+        "abortConnect",
+        Form.FLAG,
+        "true: the start fails when Redis cannot be reached; false (advised for HA): keep trying in the background.",
+        default="true",
+    ),
+    Keyword(
+        "connectTimeout",
+        Form.WHOLE,
+        "Time for one connection attempt. It does not follow syncTimeout.",
+        default=str(CONNECT_TIMEOUT_MS),
+        least=1,
+        unit="ms",
+    ),
+    Keyword("syncTimeout", Form.WHOLE, "Time for one command.", default=str(SYNC_TIMEOUT_MS), least=1, unit="ms"),
+    Keyword(
+        "connectRetry",
+        Form.WHOLE,
+        "Attempts of the first connect in all, so at least 1. Later reconnects go on for ever.",
+        default=str(CONNECT_RETRY),
+        least=1,
+        unit="attempts",
+    ),
+    Keyword("serviceName", Form.TEXT, "Name of the primary at the sentinels; with it the endpoints are sentinels."),
+    Keyword("user", Form.TEXT, "ACL user."),
+    Keyword("sentinelUser", Form.TEXT, "ACL user at the sentinels; without it, `user`."),
+    Keyword("sentinelPassword", Form.TEXT, "Password at the sentinels; without it, `password`.", secret=True),
+    Keyword("sslHost", Form.TEXT, "Name expected in the server's certificate; without it, the endpoint's host."),
+    Keyword(
+        "keepAlive", Form.WHOLE, "A PING after this long without traffic.", default=str(KEEP_ALIVE_S), least=1, unit="s"
+    ),
+    Keyword("defaultDatabase", Form.WHOLE, "Database number; without it, 0."),
+    Keyword("name", Form.TEXT, "Connection name shown by CLIENT LIST; without it, one with the node's name."),
+    _ignored("allowAdmin", Form.FLAG, "no administrative command is ever sent, so there is nothing to allow"),
+    _ignored(
+        "asyncTimeout", Form.WHOLE, "every command is asynchronous and bounded by syncTimeout", least=1, unit="ms"
+    ),
+    _ignored("channelPrefix", Form.ANY, "channels stand under redis.keyPrefix, like every key"),
+    _ignored("checkCertificateRevocation", Form.FLAG, "certificate revocation is not checked by the TLS library used"),
+    _ignored("configChannel", Form.ANY, "changes of the primary are learned from the sentinels, not from a channel"),
+    _ignored("configCheckSeconds", Form.WHOLE, "the server's role is read on every new connection", least=1, unit="s"),
+    _ignored("highIntegrity", Form.FLAG, "replies are matched by order on one connection that is dropped on any doubt"),
+    _ignored("highPriorityThreads", Form.ANY, "it has no effect in StackExchange.Redis either"),
+    _ignored("preserveAsyncOrder", Form.ANY, "it has no effect in StackExchange.Redis either"),
+    _ignored("protocol", Form.ANY, "RESP3 is always used; every supported server speaks it"),
+    _ignored("proxy", Form.ANY, "leadership needs a direct connection to Redis, never through a proxy"),
+    _ignored("resolveDns", Form.FLAG, "host names are resolved anew at each connect"),
+    _ignored("responseTimeout", Form.ANY, "it has no effect in StackExchange.Redis either"),
+    _ignored("setlib", Form.FLAG, "the client's library name is not sent to the server"),
+    _ignored("sslProtocols", Form.ANY, "TLS 1.2 or later is always required and the newest common version is taken"),
+    _ignored("tcpKeepAlive", Form.FLAG, "TCP keep-alive is always on"),
+    _ignored("tiebreaker", Form.ANY, "the primary is never chosen by the client"),
+    _ignored("tunnel", Form.ANY, "leadership needs a direct connection to Redis, never through a tunnel", secret=True),
+    _ignored("version", Form.ANY, "the server's version is read from the server"),
+    _ignored("writeBuffer", Form.ANY, "it has no effect in StackExchange.Redis either"),
+)
+
+KEYWORDS: Final[dict[str, Keyword]] = {keyword.name: keyword for keyword in _TABLE}
+BY_LOWER_NAME: Final[dict[str, Keyword]] = {keyword.name.lower(): keyword for keyword in _TABLE}
+
+SYNONYMS: Final[dict[str, str]] = {
+    "auth": "password",
+    "pass": "password",
+    "passwd": "password",
+    "pwd": "password",
+    "requirepass": "password",
+    "secret": "password",
+    "username": "user",
+    "login": "user",
+    "db": "defaultDatabase",
+    "database": "defaultDatabase",
+    "tls": "ssl",
+    "usessl": "ssl",
+    "usetls": "ssl",
+    "timeout": "syncTimeout",
+    "retry": "connectRetry",
+    "master": "serviceName",
+    "mastername": "serviceName",
+    "clientname": "name",
+    "abortonconnectfail": "abortConnect",
+}
+"""Names from other clients, for "did you mean" only: they are errors all the same."""
+
+TRUE_WORDS: Final = frozenset({"true", "1", "yes", "on"})
+FALSE_WORDS: Final = frozenset({"false", "0", "no", "off"})

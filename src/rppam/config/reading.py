@@ -1,0 +1,229 @@
+"""Gathers what a connection string or URL says, piece by piece, and every problem on the way.
+
+Decides what one option's value may be, and what of it a message may show: a value is shown only where it is short and
+plain, since whoever writes ``abortConnect=false password=...`` has put a password into it.
+"""
+
+import re
+import unicodedata
+from typing import Final
+
+from rppam.config.endpoint import Endpoint, NotAnEndpointError, parse_endpoint
+from rppam.config.keywords import (
+    FALSE_WORDS,
+    INT_MAX,
+    KEYWORDS,
+    SYNONYMS,
+    TRUE_WORDS,
+    Form,
+    Keyword,
+)
+from rppam.config.options import ConnectionOptions, Ignored
+from rppam.config.wording import nearest
+from rppam.domain.errors.config import ConnectionStringError, Problem
+from rppam.domain.secret import Secret
+
+PORT_PLAIN: Final = 6379
+PORT_TLS: Final = 6380
+PORT_SENTINEL: Final = 26379
+
+_WHOLE: Final = re.compile(r"[+-]?[0-9]+")
+_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,39}")
+_PLAIN: Final = re.compile(r"[+-]?[0-9]{1,24}|[\w.+-]{1,12}( ?[A-Za-z]{1,3})?")
+_HARMLESS: Final = re.compile(r"[\[\]\w.-]{0,63}(:[\w.+-]{0,6})?|[\[\]0-9A-Fa-f:.]{1,45}")
+"""An endpoint that a message may show: a name and at most a short port, or what looks like an address."""
+_WITH_UNIT: Final = re.compile(r"([0-9]{1,7})(?:\.0+)? ?(ms|s|sec|m|min)", re.IGNORECASE)
+_UNIT_MS: Final = {"ms": 1, "s": 1_000, "sec": 1_000, "m": 60_000, "min": 60_000}
+_COMMAND: Final = re.compile(r"[A-Za-z][A-Za-z0-9._|-]{0,63}")
+_RENAMED: Final = re.compile(r"[!-~]{1,128}")
+
+
+def unprintable(text: str) -> str | None:
+    """What is wrong with a text that holds control characters or half characters, or ``None``."""
+    for position, char in enumerate(text, 1):
+        if unicodedata.category(char) in {"Cc", "Cs"}:
+            return f"the character U+{ord(char):04X} at its position {position}"
+    return None
+
+
+def suggestion(key: str) -> Keyword | None:
+    """The option that an unknown name most likely stands for."""
+    lower = key.lower()
+    if lower in SYNONYMS:
+        return KEYWORDS[SYNONYMS[lower]]
+    name = nearest(key, KEYWORDS)
+    return KEYWORDS[name] if name else None
+
+
+class Reading:
+    """What was understood so far. ``options()`` ends it."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+        self.endpoint_expected = True
+        """False once a problem was noted in what may have been meant as an endpoint."""
+        self._hosts: list[tuple[str, int | None]] = []
+        self._texts: dict[str, str] = {}
+        self._flags: dict[str, bool] = {}
+        self._wholes: dict[str, int] = {}
+        self._commands: dict[str, str] = {}
+        self._ignored: dict[str, Ignored] = {}
+
+    def problem(self, path: str, expected: str, found: str, fix: str) -> None:
+        """Note one problem."""
+        self.problems.append(Problem(path, expected, found, fix))
+
+    @property
+    def has_endpoint(self) -> bool:
+        """Whether an endpoint was understood."""
+        return bool(self._hosts)
+
+    def has(self, name: str) -> bool:
+        """Whether the option was given with a value."""
+        return bool(self._texts.get(name)) or name in self._flags or name in self._wholes
+
+    def endpoint(self, text: str, place: str) -> None:
+        """Take one endpoint."""
+        try:
+            self._hosts.append(parse_endpoint(text))
+        except NotAnEndpointError as error:
+            self.endpoint_expected = False
+            found = f"{text!r}, {error.found}" if _HARMLESS.fullmatch(text) else error.found
+            self.problem(place, "host:port", found, error.fix)
+
+    def option(self, keyword: Keyword, value: str) -> None:
+        """Take one recognised option; a later one of the same name replaces an earlier one."""
+        bad = unprintable(value)
+        if bad is not None:
+            fix = "Set it as redis.password, where JSON can hold it." if keyword.secret else "Take it out."
+            self.problem(keyword.name, "printable text", bad, fix)
+            return
+        if keyword.form is Form.FLAG:
+            self._flag(keyword, value)
+        elif keyword.form is Form.WHOLE:
+            self._whole(keyword, value)
+        elif keyword.honoured:
+            self._texts[keyword.name] = value
+        if not keyword.honoured:
+            self._ignored.pop(keyword.name, None)
+            self._ignored[keyword.name] = Ignored(keyword.name, keyword.meaning, Secret(value))
+
+    def unknown(self, key: str, place: str) -> Keyword | None:
+        """Note an unknown option. Neither its value nor an odd name is shown: either may hold a secret."""
+        near = suggestion(key) if _NAME.fullmatch(key) else None
+        fix = f"Did you mean {near.name!r}?" if near else "Take it out, or see `rppam config parse-connection --help`."
+        if not _NAME.fullmatch(key) and re.search(r"[;&\s]", key):
+            self.endpoint_expected = False
+            fix = "Options are separated by commas."
+        found = f"{key!r}" if _NAME.fullmatch(key) else "a name that is not shown, since it may hold a secret"
+        self.problem(place, "a known option", found, fix)
+        return near
+
+    def behind_secret(self, key: str, place: str, comma_fix: str) -> None:
+        """Note an unknown name behind a password: it may be the password's rest, so it is never shown."""
+        near = suggestion(key) if _NAME.fullmatch(key) else None
+        fix = f"Did you mean {near.name!r}? {comma_fix}" if near else comma_fix
+        self.problem(place, "a known option", "an unknown name after the password; it is not shown", fix)
+
+    def command(self, key: str, value: str) -> None:
+        """Take ``$COMMAND=name``: the command has another name on this server, or none."""
+        command = key[1:].strip()
+        if not _COMMAND.fullmatch(command):
+            self.problem("$", "a Redis command after '$'", "no command name", "Write it as $CONFIG=name or $CONFIG=.")
+        elif value and not _RENAMED.fullmatch(value):
+            fix = "Write the name that rename-command gave it, or nothing when it is disabled."
+            self.problem(f"${command.upper()}", "one word of printable ASCII", "something else", fix)
+        else:
+            self._commands[command.upper()] = value
+
+    def options(self, tls: bool | None) -> ConnectionOptions:
+        """The result, or :class:`ConnectionStringError` with all problems.
+
+        ``tls`` is the setting beside the string, if there is one: it decides where the string says nothing, and it must
+        not contradict what the string says.
+        """
+        ssl = self._flags.get("ssl", bool(tls))
+        if tls is not None and ssl is not tls:
+            words = {True: "true", False: "false"}
+            fix = f"Set both to true or both to false; redis.tlsEnabled is {words[tls]}."
+            self.problem("ssl", f"{words[tls]}, as redis.tlsEnabled says", words[ssl], fix)
+        if not self._hosts and self.endpoint_expected:
+            self.problem("", "at least one endpoint", "none", "Begin with host:port, such as 10.0.1.20:6379.")
+        if self.problems:
+            raise ConnectionStringError(dict.fromkeys(self.problems))
+        return self._built(ssl)
+
+    def _built(self, ssl: bool) -> ConnectionOptions:
+        service = self._texts.get("serviceName") or None
+        port = PORT_SENTINEL if service else PORT_TLS if ssl else PORT_PLAIN
+        endpoints: dict[tuple[str, int], Endpoint] = {}
+        for host, given in self._hosts:
+            endpoint = Endpoint(host, given or port)
+            endpoints.setdefault((host.lower(), endpoint.port), endpoint)
+        known = ConnectionOptions(endpoints=tuple(endpoints.values()))
+        return ConnectionOptions(
+            endpoints=known.endpoints,
+            service_name=service,
+            user=self._texts.get("user") or None,
+            password=self._secret("password"),
+            sentinel_user=self._texts.get("sentinelUser") or None,
+            sentinel_password=self._secret("sentinelPassword"),
+            ssl=ssl,
+            ssl_host=self._texts.get("sslHost") or None,
+            abort_connect=self._flags.get("abortConnect", known.abort_connect),
+            connect_timeout_ms=self._wholes.get("connectTimeout", known.connect_timeout_ms),
+            sync_timeout_ms=self._wholes.get("syncTimeout", known.sync_timeout_ms),
+            connect_retry=self._wholes.get("connectRetry", known.connect_retry),
+            keep_alive_s=self._wholes.get("keepAlive", known.keep_alive_s),
+            default_database=self._wholes.get("defaultDatabase"),
+            name=self._texts.get("name") or None,
+            command_map=tuple(sorted(self._commands.items())),
+            ignored=tuple(self._ignored.values()),
+        )
+
+    def _secret(self, name: str) -> Secret | None:
+        """An empty password is no password, as with ``password=`` in StackExchange.Redis."""
+        text = self._texts.get(name)
+        return Secret(text) if text else None
+
+    def _flag(self, keyword: Keyword, value: str) -> None:
+        word = value.lower()
+        if word in TRUE_WORDS or word in FALSE_WORDS:
+            if keyword.honoured:
+                self._flags[keyword.name] = word in TRUE_WORDS
+            return
+        expected = "true or false (also 1/0, yes/no, on/off)"
+        self.problem(keyword.name, expected, _picture(value), _separator(value) or "Write true or false.")
+
+    def _whole(self, keyword: Keyword, value: str) -> None:
+        unit = f" {keyword.unit}" if keyword.unit else ""
+        expected = f"a whole number{' of' + unit if unit else ''}, at least {keyword.least}"
+        if not _WHOLE.fullmatch(value):
+            self.problem(keyword.name, expected, _picture(value), _separator(value) or _without_unit(keyword, value))
+            return
+        number = int(value) if len(value) <= len(str(INT_MAX)) + 1 else INT_MAX + 1
+        if not keyword.least <= number <= INT_MAX:
+            fix = f"Write a number from {keyword.least} to {INT_MAX}, or leave the option out."
+            self.problem(keyword.name, expected, _picture(value), fix)
+        elif keyword.honoured:
+            self._wholes[keyword.name] = number
+
+
+def _picture(value: str) -> str:
+    """What a message shows of a value that should have been a word or a number."""
+    if not value:
+        return "nothing"
+    return f"{value!r}" if _PLAIN.fullmatch(value) else f"a text of {len(value)} characters, which is not shown"
+
+
+def _separator(value: str) -> str | None:
+    return "Options are separated by commas." if re.search(r"[;&=]|\s.*=", value) else None
+
+
+def _without_unit(keyword: Keyword, value: str) -> str:
+    match = _WITH_UNIT.fullmatch(value)
+    if match is None or keyword.unit not in {"ms", "s"}:
+        return "Write digits only."
+    ms = int(match[1]) * _UNIT_MS[match[2].lower()]
+    number = ms if keyword.unit == "ms" else max(1, ms // 1_000)
+    return f"Write the number without a unit: {keyword.name}={number} ({keyword.unit})."

@@ -1,0 +1,43 @@
+"""How wrong input is described: "did you mean", and a safe picture of a value.
+
+Promises: what comes out is one line of printable text, bounded in length. Does not know what is secret; whoever handles
+a secret does not call :func:`shown`.
+"""
+
+import json
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Final
+
+SHOWN_MAX: Final = 60
+"""Characters of a value that a message shows."""
+
+
+def shown(value: object) -> str:
+    """A JSON value in a message: short, on one line, control characters escaped."""
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return "a list"
+    text = json.dumps(value)
+    return text if len(text) <= SHOWN_MAX else text[:SHOWN_MAX] + "..."
+
+
+def type_of(value: object) -> str:
+    """The JSON type of a value, where the value itself is not shown."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, int | float):
+        return "a number"
+    if isinstance(value, str):
+        return f"a text of {len(value)} characters"
+    return "a list" if isinstance(value, list) else "an object"
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that ``word`` most likely stands for, whatever its case, or ``None``."""
+    by_lower = {name.lower(): name for name in known}
+    close = get_close_matches(word.lower(), by_lower, n=1, cutoff=0.7)
+    return by_lower[close[0]] if close else None

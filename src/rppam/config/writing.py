@@ -1,0 +1,103 @@
+"""Connection options back into text and JSON. Secrets are ``********`` unless asked for.
+
+``parse(format(options)) == options`` whenever :func:`format_connection` gives a string. It refuses what the grammar
+cannot hold (commas, outer blanks, control characters in a value), since there is no way to quote them.
+"""
+
+from typing import Any, Final
+
+from rppam.config.keywords import KEYWORDS
+from rppam.config.options import ConnectionOptions
+from rppam.config.reading import unprintable
+from rppam.domain.errors.config import ConnectionStringError, Problem
+from rppam.domain.secret import REDACTED, Secret
+
+_WORDS: Final = {True: "true", False: "false"}
+
+
+def format_connection(options: ConnectionOptions, *, show_secrets: bool = False) -> str:
+    """The string in StackExchange.Redis's grammar: endpoints with ports, then what differs from the defaults.
+
+    With ``show_secrets`` it is complete, and raises :class:`ConnectionStringError` where the grammar cannot hold a
+    value. Without, every secret is ``********``, and nothing is refused: the text is for people to read.
+    """
+    parts = [str(endpoint) for endpoint in options.endpoints]
+    parts += [f"{name}={value}" for name, value in _pairs(options, show_secrets=show_secrets)]
+    if show_secrets:
+        problems = [problem for name, value in _pairs(options, show_secrets=True) for problem in _misfits(name, value)]
+        if problems:
+            raise ConnectionStringError(problems)
+    return ",".join(parts)
+
+
+def as_json(options: ConnectionOptions, *, show_secrets: bool = False) -> dict[str, Any]:
+    """What was understood, with the keys of the string; absent values are ``None``."""
+    return {
+        "mode": options.mode,
+        "endpoints": [str(endpoint) for endpoint in options.endpoints],
+        "serviceName": options.service_name,
+        "user": options.user,
+        "password": _secret(options.password, show_secrets=show_secrets),
+        "ssl": options.ssl,
+        "sslHost": options.ssl_host,
+        "abortConnect": options.abort_connect,
+        "connectTimeout": options.connect_timeout_ms,
+        "syncTimeout": options.sync_timeout_ms,
+        "connectRetry": options.connect_retry,
+        "keepAlive": options.keep_alive_s,
+        "defaultDatabase": options.default_database,
+        "name": options.name,
+        "commandMap": dict(options.command_map),
+        "ignored": [{"option": ignored.option, "reason": ignored.reason} for ignored in options.ignored],
+    }
+
+
+def _secret(secret: Secret | None, *, show_secrets: bool) -> str | None:
+    if secret is None:
+        return None
+    return secret.reveal() if show_secrets else REDACTED
+
+
+def _pairs(options: ConnectionOptions, *, show_secrets: bool) -> list[tuple[str, str]]:
+    """Each option that differs from its default, in the order it is written."""
+    default = ConnectionOptions(endpoints=options.endpoints)
+    candidates: list[tuple[str, object, object]] = [
+        ("serviceName", options.service_name, None),
+        ("user", options.user, None),
+        ("password", _secret(options.password, show_secrets=show_secrets), None),
+        ("sentinelUser", options.sentinel_user, None),
+        ("sentinelPassword", _secret(options.sentinel_password, show_secrets=show_secrets), None),
+        ("ssl", options.ssl, default.ssl),
+        ("sslHost", options.ssl_host, None),
+        ("abortConnect", options.abort_connect, default.abort_connect),
+        ("connectTimeout", options.connect_timeout_ms, default.connect_timeout_ms),
+        ("syncTimeout", options.sync_timeout_ms, default.sync_timeout_ms),
+        ("connectRetry", options.connect_retry, default.connect_retry),
+        ("keepAlive", options.keep_alive_s, default.keep_alive_s),
+        ("defaultDatabase", options.default_database, None),
+        ("name", options.name, None),
+    ]
+    pairs = [
+        (name, _WORDS[value] if isinstance(value, bool) else str(value))
+        for name, value, usual in candidates
+        if value != usual
+    ]
+    for ignored in options.ignored:
+        hidden = KEYWORDS[ignored.option].secret and not show_secrets
+        pairs.append((ignored.option, REDACTED if hidden else ignored.value.reveal()))
+    pairs += [(f"${command}", name) for command, name in options.command_map]
+    return pairs
+
+
+def _misfits(name: str, value: str) -> list[Problem]:
+    """Why the grammar cannot hold this value, if it cannot."""
+    if "," in value:
+        found = "a comma in it, which would end the value"
+    elif value != value.strip():
+        found = "a blank at an end of it, which would be cut off"
+    elif unprintable(value) is not None:
+        found = "a control character in it"
+    else:
+        return []
+    fix = "Set redis.password beside the string." if name == "password" else "Use a redis:// URL with percent-encoding."
+    return [Problem(name, "a value that the string form can hold", found, fix)]
