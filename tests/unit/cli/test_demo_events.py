@@ -259,5 +259,5 @@ def test_a_view_is_read_from_the_health_body() -> None:
 
 
 def test_what_is_no_health_body_is_no_view() -> None:
-    for body in (None, [], {}, {"clusterHealthy": "yes"}, "text"):
-        assert parse_view(body, "node1") is None
+    for wrong in (None, [], {}, {"clusterHealthy": "yes"}, "text"):
+        assert parse_view(wrong, "node1") is None
