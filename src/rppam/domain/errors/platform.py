@@ -1,0 +1,46 @@
+"""What can be wrong with the system a node runs on (RPPAM-7xxx)."""
+
+from rppam.domain.errors import ErrorRow, Fault, Retry, RppamError
+from rppam.domain.exits import Exit
+
+
+class PlatformError(RppamError):
+    """Base of all errors of the surrounding system."""
+
+
+class NotifyAddressError(PlatformError):
+    """The service manager's address is of a kind that we do not speak to."""
+
+    row = ErrorRow(
+        "RPPAM-7101",
+        Fault.PLATFORM,
+        Retry.NO,
+        "NOTIFY_SOCKET names no address that a node can report to.",
+        "Start the node by systemd with Type=notify, or unset NOTIFY_SOCKET.",
+        exit=Exit.CONFIGURATION,
+    )
+
+    def __init__(self, address: str) -> None:
+        super().__init__(
+            f"NOTIFY_SOCKET: expected an absolute path or '@' and a name, found {address!r};"
+            " start the node by systemd with Type=notify, or unset NOTIFY_SOCKET"
+        )
+
+
+class WatchdogPeriodError(PlatformError):
+    """The service manager's watchdog interval is no number."""
+
+    row = ErrorRow(
+        "RPPAM-7102",
+        Fault.PLATFORM,
+        Retry.NO,
+        "WATCHDOG_USEC is not a number of microseconds.",
+        "Set WatchdogSec= in the systemd unit, which sets it, or unset WATCHDOG_USEC.",
+        exit=Exit.CONFIGURATION,
+    )
+
+    def __init__(self, text: str) -> None:
+        super().__init__(
+            f"WATCHDOG_USEC: expected a positive whole number of microseconds, found {text!r};"
+            " set WatchdogSec= in the systemd unit, or unset WATCHDOG_USEC"
+        )

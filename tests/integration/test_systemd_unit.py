@@ -1,0 +1,53 @@
+"""The sample unit is one that systemd accepts, and says what the node relies on."""
+
+import configparser
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rppam.domain.exits import Exit
+
+UNIT = Path(__file__).parents[2] / "packaging" / "rppam.service"
+
+
+def service() -> configparser.SectionProxy:
+    unit = configparser.ConfigParser(interpolation=None, delimiters=("=",))
+    unit.optionxform = str  # type: ignore[assignment,method-assign]  # systemd's keys are case-sensitive
+    unit.read_string(UNIT.read_text(encoding="utf-8"))
+    return unit["Service"]
+
+
+def test_the_node_reports_itself_and_is_brought_back() -> None:
+    unit = service()
+    assert unit["Type"] == "notify"
+    assert int(unit["WatchdogSec"]) > 0
+    assert unit["Restart"] == "always"
+    assert unit["KillSignal"] == "SIGTERM"
+    assert int(unit["TimeoutStopSec"]) > 10  # a node drains for up to ten seconds
+
+
+def test_what_a_restart_cannot_heal_is_not_restarted_and_a_lost_redis_is() -> None:
+    given_up = {int(code) for code in service()["RestartPreventExitStatus"].split()}
+    assert given_up == {Exit.ERRORS, Exit.NAME_IN_USE, Exit.LICENCE, Exit.CONFIGURATION}
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+def test_systemd_accepts_every_line(tmp_path: Path) -> None:
+    here = tmp_path / UNIT.name
+    installed = "/opt/rppam/.venv/bin/rppam"
+    text = UNIT.read_text(encoding="utf-8")
+    assert installed in text
+    # Verification wants the program and the manual to be there.
+    text = text.replace(installed, str(Path(sys.executable).parent / "rppam"))
+    text = text.replace("file:///opt/rppam", UNIT.parents[1].as_uri())
+    here.write_text(text, encoding="utf-8")
+    run = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(here)],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    complaints = [line for line in run.stderr.splitlines() if UNIT.name in line]
+    assert complaints == []
+    assert run.returncode == 0, run.stderr
