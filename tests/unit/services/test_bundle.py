@@ -61,7 +61,7 @@ def flipped(sealed: str) -> str:
 @pytest.mark.parametrize(
     ("change", "found"),
     [
-        (lambda text: flipped(text), "passphrase does not open it, or the file was changed"),
+        (flipped, "passphrase does not open it, or the file was changed"),
         (lambda text: changed(text, "extra", to="added to the header"), "or the file was changed"),
         (lambda text: changed(text, "format", to="rppam-join-bundle-2"), "rppam-join-bundle-2"),
         (lambda text: changed(text, "kdf", "n", to=2**30), "key derivation that this version does not do"),
