@@ -1,0 +1,114 @@
+"""What a connection to Redis needs to know, as plain values.
+
+:class:`LinkOptions` is for a :class:`~rppam.adapters.redis.link.Link` (several addresses, and what to do over time);
+:class:`Target` is one address out of it, for one :class:`~rppam.adapters.redis.connection.Connection`. Neither parses
+anything: text is the business of ``rppam.config``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ssl import SSLContext
+from types import MappingProxyType
+from typing import Final
+
+from rppam.domain.secret import Secret
+
+NO_RENAMES: Final[Mapping[str, str]] = MappingProxyType({})
+MIB: Final = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much one connection may keep in memory. Beyond it a command fails at once with StoreOverloaded."""
+
+    pending_commands: int = 10_000
+    """Commands that wait for their reply or to be sent."""
+    unsent_bytes: int = 32 * MIB
+    """Bytes of commands that wait to be sent because the network does not take them."""
+    reply_bytes: int = 64 * MIB
+    """Size of one reply. A larger one ends the connection: it cannot be skipped without reading it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One address and how to enter there."""
+
+    host: str
+    port: int
+    user: str | None = None
+    password: Secret | None = None
+    database: int = 0
+    client_name: str | None = None
+    connect_timeout_ms: int = 5_000
+    """For TCP, TLS and the greeting together."""
+    silence_ms: int = 5_000
+    """A connection on which something waits for a reply and nothing at all arrives for this long is given up."""
+    command_map: Mapping[str, str] = NO_RENAMES
+    """Upper-case command to the name it has on this server; an empty name means: disabled."""
+    ssl: SSLContext | None = None
+    """Ready-made TLS context, or ``None`` for plain TCP."""
+    server_hostname: str | None = None
+    """Name that the certificate must carry; ``None`` means ``host``."""
+    require_primary: bool = True
+    """Refuse a read-only replica with StoreReadOnly."""
+    limits: Limits = Limits()
+
+    @property
+    def address(self) -> str:
+        """``host:port`` for people, IPv6 in brackets."""
+        return address(self.host, self.port)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkOptions:
+    """Where Redis is, how to enter, and how patient to be. Fields that a Target also has mean the same there."""
+
+    endpoints: tuple[tuple[str, int], ...]
+    """Addresses ``(host, port)``, tried in this order."""
+    user: str | None = None
+    password: Secret | None = None
+    database: int = 0
+    client_name: str | None = None
+    connect_timeout_ms: int = 5_000
+    """The article's connectTimeout, per attempt and address."""
+    command_timeout_ms: int = 5_000
+    """The article's syncTimeout: the deadline of a command that does not bring its own."""
+    silence_ms: int | None = None
+    """See Target; ``None`` means ``command_timeout_ms``."""
+    connect_retry: int = 3
+    """Attempts in all at the start, at least 1."""
+    keep_alive_s: int = 60
+    """A PING is sent when nothing was received for this long; 0 means never."""
+    abort_connect: bool = True
+    """Whether start() fails when Redis cannot be reached, or goes on trying in the background."""
+    command_map: Mapping[str, str] = field(default_factory=lambda: NO_RENAMES)
+    ssl: SSLContext | None = None
+    server_hostname: str | None = None
+    require_primary: bool = True
+    limits: Limits = Limits()
+
+    def targets(self) -> tuple[Target, ...]:
+        """One Target for each address, in order."""
+        return tuple(
+            Target(
+                host=host,
+                port=port,
+                user=self.user,
+                password=self.password,
+                database=self.database,
+                client_name=self.client_name,
+                connect_timeout_ms=self.connect_timeout_ms,
+                silence_ms=self.command_timeout_ms if self.silence_ms is None else self.silence_ms,
+                command_map=self.command_map,
+                ssl=self.ssl,
+                server_hostname=self.server_hostname,
+                require_primary=self.require_primary,
+                limits=self.limits,
+            )
+            for host, port in self.endpoints
+        )
+
+
+def address(host: str, port: int) -> str:
+    """``host:port`` for people, IPv6 in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,95 @@
+"""Which error class an error reply of Redis becomes.
+
+The first word of the reply decides, by table. Two kinds of text need a closer look: "ERR ..." that means something
+definite, and errors that Redis before 7 wraps into "ERR Error running script". What a server quotes back from our own
+command (it may be a password or a token) is cut off before anything is kept.
+"""
+
+import re
+from typing import Final
+
+from rppam.domain.errors.store import StoreProtocol, StoreReplyError
+from rppam.domain.errors.store_replies import (
+    StoreBusy,
+    StoreCluster,
+    StoreCommandUnknown,
+    StoreFull,
+    StoreLoading,
+    StoreMasterDown,
+    StoreMisconfigured,
+    StoreNoAuth,
+    StoreNoPermission,
+    StoreNoReplicas,
+    StoreNoScript,
+    StoreOutOfMemory,
+    StoreProtected,
+    StoreReadOnly,
+    StoreReplyUnforeseen,
+    StoreWrongPassword,
+    StoreWrongType,
+)
+
+BY_WORD: Final[dict[str, type[StoreReplyError]]] = {
+    "ASK": StoreCluster,
+    "BUSY": StoreBusy,
+    "CLUSTERDOWN": StoreCluster,
+    "CROSSSLOT": StoreCluster,
+    "DENIED": StoreProtected,
+    "LOADING": StoreLoading,
+    "MASTERDOWN": StoreMasterDown,
+    "MISCONF": StoreMisconfigured,
+    "MOVED": StoreCluster,
+    "NOAUTH": StoreNoAuth,
+    "NOPERM": StoreNoPermission,
+    "NOREPLICAS": StoreNoReplicas,
+    "NOSCRIPT": StoreNoScript,
+    "OOM": StoreOutOfMemory,
+    "READONLY": StoreReadOnly,
+    "TRYAGAIN": StoreCluster,
+    "WRONGPASS": StoreWrongPassword,
+    "WRONGTYPE": StoreWrongType,
+}
+
+# Redis 6.2 wraps what a call inside a script answered; from 7 on the inner word comes first.
+_WRAPPED: Final = re.compile(r"^ERR Error running script\b.*?:\d+: (?:@user_script: ?\d+: )?-?(?P<inner>[A-Z]+ .*)$")
+_QUOTED: Final = re.compile(r",? with args beginning with:.*$", re.DOTALL)
+_LONGEST: Final = 300
+# A script may raise these words itself, after it has written: then nothing is proven.
+_SCRIPT_TRACE: Final = re.compile(r"script: |@user_script")
+
+
+def classify(text: str) -> StoreReplyError:
+    """The error that the reply ``text`` (without the leading ``-``) stands for; never raises."""
+    kept = _QUOTED.sub("", text)[:_LONGEST]
+    wrapped = _WRAPPED.match(kept)
+    said = wrapped["inner"] if wrapped else kept
+    found = BY_WORD.get(said.partition(" ")[0])
+    if found is None:
+        found = _by_sentence(said)
+    if found.surely_not_run and _SCRIPT_TRACE.search(kept):
+        found = StoreReplyUnforeseen
+    return found(f"Redis answered: {kept} ({found.row.remedy})", raw=kept)
+
+
+def _by_sentence(said: str) -> type[StoreReplyError]:
+    """The class of an ``ERR`` reply, told by its sentence."""
+    if said.startswith(("ERR unknown command", "ERR Unknown Redis command called from")):
+        return StoreCommandUnknown
+    if said.startswith("ERR max number of clients"):
+        return StoreFull
+    if said.startswith("ERR AUTH <password> called without any password"):
+        return StoreWrongPassword
+    return StoreReplyUnforeseen
+
+
+def garbled(address: str, data: bytes, error: Exception) -> StoreProtocol:
+    """What to tell when ``data`` from ``address`` is not what a Redis would say."""
+    if data.startswith((b"HTTP/", b"<html", b"<!DOC")):
+        return StoreProtocol(f"{address} speaks HTTP, not Redis; check host and port in redis.connectionString")
+    if data.startswith((b"\x15\x03", b"\x16\x03")):
+        return StoreProtocol(f"{address} speaks TLS; set ssl=true in redis.connectionString")
+    if isinstance(error, IndexError):
+        return StoreProtocol(f"Redis at {address} sent a reply that nobody asked for; the connection was dropped")
+    return StoreProtocol(
+        f"{address} does not speak the Redis protocol ({error}); the connection was dropped", raw=str(error)
+    )
