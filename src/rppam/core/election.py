@@ -15,8 +15,8 @@ nothing, or is a record that gives nobody permission.
 and never no.
 
 **What this does not promise.** It cannot stop a paused process from believing what it likes when it wakes between two
-instructions: that is why every guarded write carries ``(epoch, boot id)`` and is refused by the place written to once
-a newer epoch was there. It does not survive a hypervisor that stops the boot-time clock of a guest. With the record as
+instructions: that is why every guarded write carries ``(epoch, boot id)`` and is refused by the place written to once a
+newer epoch was there. It does not survive a hypervisor that stops the boot-time clock of a guest. With the record as
 the only arbiter, no store means no leader, by design.
 
 Read :class:`Rules` for the clauses, :class:`Watch` for what a candidate saw. Tests: ``tests/unit/core/test_election.py``
@@ -395,5 +395,9 @@ class Election:
     def _exchange(self, swap: Swap | None, now: Instant, effects: list[Effect]) -> None:
         self._requests += 1
         self._sent = _Sent(self._requests, swap, now)
-        mark = vacant(max(self.watch.highest, self.epoch if self.phase is Phase.LEADER else 0), self._entropy.nonce())
-        effects.append(Exchange(self._requests, swap, mark))
+        effects.append(Exchange(self._requests, swap, self.mark()))
+
+    def mark(self) -> Record:
+        """What to leave where no record is: the highest epoch known to have led, and a fresh nonce."""
+        led = self.epoch if self.phase is Phase.LEADER else 0
+        return vacant(max(self.watch.highest, led), self._entropy.nonce())

@@ -11,18 +11,18 @@ from typing import Protocol, TypeVar
 
 from rppam.domain.instant import Instant
 
-EventT = TypeVar("EventT", contravariant=True)
-EffectT = TypeVar("EffectT", covariant=True)
+Event_contra = TypeVar("Event_contra", contravariant=True)
+Effect_co = TypeVar("Effect_co", covariant=True)
 
 
-class Machine(Protocol[EventT, EffectT]):
+class Machine(Protocol[Event_contra, Effect_co]):
     """A pure state machine."""
 
-    def receive(self, event: EventT, now: Instant) -> Sequence[EffectT]:
+    def receive(self, event: Event_contra, now: Instant) -> Sequence[Effect_co]:
         """Something happened."""
         ...
 
-    def poll(self, now: Instant) -> Sequence[EffectT]:
+    def poll(self, now: Instant) -> Sequence[Effect_co]:
         """Time passed."""
         ...
 

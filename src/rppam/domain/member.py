@@ -47,5 +47,7 @@ class Heartbeat(NamedTuple):
     """Milliseconds since its last successful exchange with the store."""
     seats: int = 1
     """Licence seats it takes; a witness takes none."""
+    admitted: bool = True
+    """False in the first few heartbeats, while the node makes sure that its name and a licence seat are free."""
     leaving: bool = False
     """Set in the last heartbeat of a clean leave."""

@@ -1,0 +1,42 @@
+"""The store of a single node that runs without Redis: the record lives in this process.
+
+It keeps the same word as Redis through the same function, so the election needs no special case. It is no shared truth:
+a second process has a store of its own, which is why the node also holds a lock on its data directory.
+"""
+
+from rppam.core.script import exchange
+from rppam.domain.member import Heartbeat
+from rppam.domain.record import parse_record
+from rppam.ports.clock import Clock
+from rppam.ports.store import ExchangeAnswer, ExchangeOrder, StoreListener
+
+
+class MemoryStore:
+    """An in-process :class:`rppam.ports.store.LeadershipStore`."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._stands: str | None = None
+        self._heartbeat: Heartbeat | None = None
+
+    async def start(self, listener: StoreListener) -> None:
+        """Up at once."""
+        listener.on_up(1, "in-process")
+
+    async def stop(self) -> None:
+        """Nothing to close."""
+
+    async def exchange(self, order: ExchangeOrder, timeout_ms: int) -> ExchangeAnswer:  # noqa: ARG002  # never waits
+        """One exchange; it always answers."""
+        done = exchange(
+            self._stands,
+            order.expected.encode() if order.expected else None,
+            order.proposed.encode() if order.proposed else None,
+            order.mark.encode(),
+        )
+        self._stands = done.stands
+        record = parse_record(done.stands)
+        assert record is not None
+        before, self._heartbeat = self._heartbeat, order.heartbeat or self._heartbeat
+        members = () if self._heartbeat is None else ((self._heartbeat.node, self._heartbeat),)
+        return ExchangeAnswer(done.granted, done.was_absent, record, "", before, members, self._clock.wall_ms())

@@ -1,0 +1,199 @@
+"""The leadership record, the heartbeats and the word of a release, on one Redis connection of their own.
+
+It decides nothing about leadership. It does look, before the node takes part, whether the prefix is this cluster's own:
+another cluster id under the same prefix, or a cluster whose prefix contains ours or lies within ours, is refused.
+
+Keys, all under ``redis.keyPrefix``: ``leader`` (the record), ``heartbeat:NAME``, ``members`` (a set of names),
+``cluster-id``; channel ``releases``. Tests: ``tests/contract``.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+from rppam.adapters.redis.connection import Connection
+from rppam.adapters.redis.heartbeat_text import heartbeat_from_text, heartbeat_to_text
+from rppam.adapters.redis.link import Link
+from rppam.adapters.redis.scripts import Script
+from rppam.domain.errors.store import StoreError, StoreProtocol
+from rppam.domain.record import parse_record
+from rppam.ports.store import ExchangeAnswer, ExchangeOrder, StoreListener
+
+log = logging.getLogger("rppam.store")
+
+EXCHANGE: Final = Script.load("exchange")
+HEARTBEAT_TTL_MS: Final = 30_000
+"""The product's own age of a stale heartbeat."""
+RECORD_TTL_MS: Final = 7 * 24 * 3_600_000
+"""Garbage collection of the record of a cluster that is gone. Never a permission."""
+SCAN_CALLS_MAX: Final = 50
+SCAN_COUNT: Final = 1_000
+
+
+class RedisLeadershipStore:
+    """Implements :class:`rppam.ports.store.LeadershipStore`."""
+
+    def __init__(
+        self,
+        link: Link,
+        prefix: str,
+        cluster_id: str,
+        node: str,
+        on_foreign: Callable[[str], None],
+        *,
+        check_timeout_ms: int = 2_000,
+    ) -> None:
+        self._link = link
+        self._prefix = prefix
+        self._cluster_id = cluster_id
+        self._node = node
+        self._on_foreign = on_foreign
+        self._check_timeout_ms = check_timeout_ms
+        self._listener: StoreListener | None = None
+        self._greeting: asyncio.Task[None] | None = None
+        self._scanned = False
+        self._number = 0
+
+    async def start(self, listener: StoreListener) -> None:
+        """Connect. Raises the store's error when ``abortConnect`` says so; else goes on in the background."""
+        self._listener = listener
+        self._link.on_up(self._up)
+        self._link.on_down(self._down)
+        await self._link.subscribe(f"{self._prefix}releases", self._released)
+        await self._link.start()
+
+    async def stop(self) -> None:
+        """Hang up."""
+        if self._greeting is not None:
+            self._greeting.cancel()
+        await self._link.stop()
+
+    async def exchange(self, order: ExchangeOrder, timeout_ms: int) -> ExchangeAnswer:
+        """One round trip. Raises :class:`StoreError`; every kind of it means *unknown* to leadership."""
+        heartbeat = order.heartbeat
+        reply = await self._link.run_script(
+            EXCHANGE,
+            [f"{self._prefix}leader", f"{self._prefix}heartbeat:{self._node}", f"{self._prefix}members"],
+            [
+                order.expected.encode() if order.expected else "",
+                order.proposed.encode() if order.proposed else "",
+                order.mark.encode(),
+                heartbeat_to_text(heartbeat) if heartbeat else "",
+                HEARTBEAT_TTL_MS,
+                heartbeat.node if heartbeat else "",
+                "1" if heartbeat and heartbeat.leaving else "",
+                f"{self._prefix}heartbeat:",
+                f"{self._prefix}releases",
+                RECORD_TTL_MS,
+            ],
+            timeout_ms,
+        )
+        return _answer(reply)
+
+    # ---- word of the connection -------------------------------------------------------------------------------------
+
+    def _up(self, connection: Connection) -> None:
+        if self._greeting is not None:
+            self._greeting.cancel()
+        self._greeting = asyncio.create_task(self._greet(connection), name="store greeting")
+
+    async def _greet(self, connection: Connection) -> None:
+        """Make sure that this is our place, then let the node take part."""
+        try:
+            foreign = await self._foreign()
+        except StoreError as error:
+            log.warning("could not read whose the prefix %s is: %s", self._prefix, error)
+            foreign = None
+        if foreign is not None:
+            self._on_foreign(foreign)
+        elif self._listener is not None and connection.lost is None:
+            self._number = connection.number
+            identity = connection.identity
+            self._listener.on_up(connection.number, f"{identity.run_id}/{identity.replid}")
+
+    def _down(self, error: StoreError) -> None:
+        if self._greeting is not None:
+            self._greeting.cancel()
+        if self._listener is not None:
+            self._listener.on_down(self._number, str(error))
+
+    def _released(self, _message: bytes) -> None:
+        if self._listener is not None:
+            self._listener.on_release()
+
+    # ---- whose prefix is this? --------------------------------------------------------------------------------------
+
+    async def _foreign(self) -> str | None:
+        """A sentence when the prefix is not, or not only, this cluster's."""
+        timeout_ms = self._check_timeout_ms
+        key = f"{self._prefix}cluster-id"
+        await self._link.command("SET", key, self._cluster_id, "NX", timeout_ms=timeout_ms)
+        found = _text(await self._link.command("GET", key, timeout_ms=timeout_ms))
+        if found != self._cluster_id:
+            return (
+                f"redis.keyPrefix '{self._prefix}' is used by the cluster '{found}' on this Redis, and this node "
+                f"belongs to '{self._cluster_id}'. Give this cluster a prefix of its own, such as "
+                f"'{self._prefix.rstrip(':')}-{self._cluster_id}:', on every node"
+            )
+        for outer in _outer_prefixes(self._prefix):
+            other = await self._link.command("GET", f"{outer}cluster-id", timeout_ms=timeout_ms)
+            if other is not None:
+                return self._nested(outer, _text(other), "lies within")
+        if not self._scanned:
+            inner = await self._inner_prefix(timeout_ms)
+            self._scanned = True
+            if inner is not None:
+                return self._nested(inner, "another cluster", "contains")
+        return None
+
+    async def _inner_prefix(self, timeout_ms: int) -> str | None:
+        """A prefix of another cluster inside ours. Bounded: a very full Redis is not searched to its end."""
+        cursor = b"0"
+        for _ in range(SCAN_CALLS_MAX):
+            pattern = f"{self._prefix}*:cluster-id"
+            cursor, keys = await self._link.command(
+                "SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_COUNT, timeout_ms=timeout_ms
+            )
+            for key in keys:
+                return _text(key).removesuffix("cluster-id")
+            if cursor == b"0":
+                break
+        return None
+
+    def _nested(self, other_prefix: str, owner: str, relation: str) -> str:
+        return (
+            f"redis.keyPrefix '{self._prefix}' {relation} '{other_prefix}', the prefix of {owner} on this Redis, so keys "
+            "of one could be taken for keys of the other. Choose prefixes of which none begins with the other"
+        )
+
+
+def _outer_prefixes(prefix: str) -> list[str]:
+    parts = prefix.split(":")[:-1]
+    return [":".join(parts[:count]) + ":" for count in range(1, len(parts))]
+
+
+def _text(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _answer(reply: Any) -> ExchangeAnswer:
+    try:
+        granted, was_absent, stands, moved_aside, own_before, members, store_wall_ms = reply
+        record = parse_record(stands.decode("ascii"))
+        heartbeats = tuple(
+            (_text(name), heartbeat_from_text(text)) for name, text in zip(members[::2], members[1::2], strict=True)
+        )
+        if record is None:
+            raise ValueError("the record is not one")  # one place tells all malformed answers
+        return ExchangeAnswer(
+            granted == 1,
+            was_absent == 1,
+            record,
+            _text(moved_aside),
+            heartbeat_from_text(own_before),
+            heartbeats,
+            int(store_wall_ms),
+        )
+    except (TypeError, ValueError, AttributeError) as error:
+        raise StoreProtocol(f"the exchange script answered something that is not its answer: {error}") from error

@@ -1,0 +1,111 @@
+"""The failure detector: whose heartbeats still come?
+
+A member is judged by *change*: a new ``(boot id, beat)`` is life, whatever the clocks say. Its age is counted in
+**observed time**, which advances only while this node itself reads heartbeats without a gap; so a node that was paused
+or cut off from the store accuses nobody, it starts listening again. ``suspect`` after three missed heartbeats,
+``unreachable`` after a whole lease.
+
+It does not decide leadership: a leader may be suspect here and hold its lease all the same.
+"""
+
+from typing import Final, NamedTuple
+
+from rppam.domain.instant import Instant, WallMs
+from rppam.domain.member import Heartbeat, MemberStatus
+from rppam.domain.timing import Timing
+
+MISSED: Final = 3
+
+
+class MemberChanged(NamedTuple):
+    """A member's status changed, as this node sees it."""
+
+    node: str
+    status: MemberStatus | None
+    """``None``: it left."""
+    epoch: int
+    sentence: str
+
+
+class _Seen:
+    __slots__ = ("at_us", "heartbeat", "status", "wall_ms")
+
+    def __init__(self, heartbeat: Heartbeat, at_us: int, wall_ms: WallMs) -> None:
+        self.heartbeat = heartbeat
+        self.at_us = at_us
+        self.wall_ms = wall_ms
+        self.status = MemberStatus.HEALTHY
+
+
+class SeenMember(NamedTuple):
+    """What the detector knows of one member."""
+
+    heartbeat: Heartbeat
+    status: MemberStatus
+    last_heartbeat: WallMs
+
+
+class Detector:
+    """Watches the heartbeats of every member but this one."""
+
+    def __init__(self, node: str, timing: Timing) -> None:
+        self._node = node
+        self._suspect_us = MISSED * timing.heartbeat_us + timing.heartbeat_us // 2
+        self._unreachable_us = timing.lease_us
+        self._step_us = 2 * timing.heartbeat_us
+        self._observed_us = 0
+        self._last: Instant | None = None
+        self._members: dict[str, _Seen] = {}
+
+    def observed(
+        self, heartbeats: tuple[tuple[str, Heartbeat | None], ...], now: Instant, wall_ms: WallMs
+    ) -> list[MemberChanged]:
+        """This node just read everybody's latest heartbeat."""
+        gap_us = self._step_us if self._last is None else now - self._last
+        self._observed_us += min(gap_us, self._step_us)
+        self._last = now
+        changes: list[MemberChanged] = []
+        for name, heartbeat in heartbeats:
+            if heartbeat is not None and name != self._node:
+                self._heard(name, heartbeat, wall_ms, changes)
+        for name, seen in self._members.items():
+            self._judge(name, seen, changes)
+        return changes
+
+    def members(self, now: Instant) -> dict[str, SeenMember]:
+        """Everybody but this node. While this node cannot read heartbeats itself, all are ``unknown``."""
+        blind = self._last is None or now - self._last > self._suspect_us
+        return {
+            name: SeenMember(seen.heartbeat, MemberStatus.UNKNOWN if blind else seen.status, seen.wall_ms)
+            for name, seen in self._members.items()
+        }
+
+    def _heard(self, name: str, heartbeat: Heartbeat, wall_ms: WallMs, changes: list[MemberChanged]) -> None:
+        seen = self._members.get(name)
+        if heartbeat.leaving:
+            if seen is not None:
+                del self._members[name]
+                changes.append(MemberChanged(name, None, heartbeat.epoch, f"node {name} left the cluster"))
+        elif seen is None:
+            self._members[name] = _Seen(heartbeat, self._observed_us, wall_ms)
+            changes.append(MemberChanged(name, MemberStatus.HEALTHY, heartbeat.epoch, f"node {name} is here"))
+        elif (heartbeat.boot_id, heartbeat.beat) != (seen.heartbeat.boot_id, seen.heartbeat.beat):
+            if heartbeat.boot_id != seen.heartbeat.boot_id and seen.status is MemberStatus.HEALTHY:
+                changes.append(
+                    MemberChanged(name, MemberStatus.HEALTHY, heartbeat.epoch, f"node {name} was started anew")
+                )
+            seen.heartbeat = heartbeat
+            seen.at_us = self._observed_us
+            seen.wall_ms = wall_ms
+
+    def _judge(self, name: str, seen: _Seen, changes: list[MemberChanged]) -> None:
+        age_us = self._observed_us - seen.at_us
+        if age_us >= self._unreachable_us:
+            status, sentence = MemberStatus.UNREACHABLE, f"Heartbeat timeout for node {name}"
+        elif age_us > self._suspect_us:
+            status, sentence = MemberStatus.SUSPECT, f"node {name} missed {MISSED} heartbeats"
+        else:
+            status, sentence = MemberStatus.HEALTHY, f"node {name} is healthy again"
+        if status is not seen.status:
+            seen.status = status
+            changes.append(MemberChanged(name, status, seen.heartbeat.epoch, sentence))

@@ -1,0 +1,256 @@
+"""The driver: runs one node's machines in real time and carries out their effects.
+
+One asyncio task polls the core no later than it asks to be; replies and word of the connection are fed to it in the
+same loop, so the core needs no lock. Every effect that waits for the world runs in a task of its own and comes back as
+an event. The driver decides nothing; it knows no Redis and no SQL.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, NamedTuple
+
+from rppam.core.admission import Standing
+from rppam.core.detector import MemberChanged
+from rppam.core.effects import (
+    ClaimEpoch,
+    Connected,
+    Disconnected,
+    EpochClaimed,
+    EpochLearned,
+    Exchange,
+    LearnEpoch,
+    Promoted,
+    Quiesced,
+    ReleaseHeard,
+    StandDown,
+    SteppedDown,
+    Told,
+    Unknown,
+)
+from rppam.core.election import Phase
+from rppam.core.node import Admitted, Exchanged, NodeCore, NodeEffect, Turned
+from rppam.domain.errors import RppamError
+from rppam.domain.instant import US_PER_MS, Instant
+from rppam.domain.member import Heartbeat, MemberStatus
+from rppam.ports.clock import Clock
+from rppam.ports.register import EpochRegister
+from rppam.ports.store import ExchangeAnswer, ExchangeOrder, LeadershipStore, StoreListener
+from rppam.runtime.duties import Duties
+
+log = logging.getLogger("rppam.node")
+
+MAX_SLEEP_S: Final = 1.0
+
+
+class StoreView(NamedTuple):
+    """What the driver knows of the store."""
+
+    connected: bool
+    reason: str
+    """Empty while connected; else why not, and what to do."""
+    answered_at: Instant | None
+    offset_ms: int | None
+    """The store's wall clock minus this host's."""
+
+
+class Driver:
+    """Runs a :class:`NodeCore` on a store and an epoch register."""
+
+    def __init__(
+        self,
+        core: NodeCore,
+        store: LeadershipStore,
+        register: EpochRegister,
+        clock: Clock,
+        duties: Duties,
+        heartbeat: Callable[[int, int, int], Heartbeat],
+    ) -> None:
+        self.core = core
+        self.store_view = StoreView(connected=False, reason="not connected yet", answered_at=None, offset_ms=None)
+        self.turned: asyncio.Future[Turned] = asyncio.get_running_loop().create_future()
+        """Set when the node may not take part; the process then ends."""
+        self.admitted = asyncio.Event()
+        self.polled_at: Instant = clock.now()
+        self.loop_lag_ms = 0
+        self.warning = ""
+        """The last odd thing found under our keys in the store."""
+        self._store = store
+        self._register = register
+        self._clock = clock
+        self._duties = duties
+        self._heartbeat = heartbeat
+        self._beat = 0
+        self._lag_ms = 0
+        self._leaving = False
+        self._released = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop_task: asyncio.Task[None] | None = None
+
+    # ---- life -------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Connect to the store and begin to turn."""
+        await self._store.start(StoreListener(self._on_up, self._on_down, self._on_release))
+        self._loop_task = asyncio.create_task(self._turn(), name="driver")
+
+    async def stop(self, why: str, timeout_ms: int = 1_000) -> None:
+        """Step down, release, say goodbye; each bounded. Safe to call when nothing was started."""
+        self._feed(self.core.receive(StandDown(why), self._clock.now()))
+        try:
+            async with asyncio.timeout(timeout_ms / 1000):
+                await self._released_or_never_held()
+                await self._say_goodbye()
+        except (TimeoutError, RppamError) as error:
+            log.warning("could not say goodbye to the store: %s", str(error) or "no answer in time")
+        for task in (self._loop_task, *self._tasks):
+            if task is not None:
+                task.cancel()
+        await asyncio.gather(*(t for t in (self._loop_task, *self._tasks) if t), return_exceptions=True)
+        await self._store.stop()
+
+    async def _released_or_never_held(self) -> None:
+        """Wait until no record of this life stands as held, as far as this node knows."""
+        while self.store_view.connected:
+            election = self.core.election
+            record = election.watch.record
+            mine = record is not None and record.state == "held" and record.boot_id == election.boot_id
+            if election.phase is Phase.STANDBY and not mine:
+                return
+            self._released.clear()
+            await self._released.wait()
+
+    async def _say_goodbye(self) -> None:
+        """The last heartbeat says that this node leaves, and takes it off the list of members."""
+        standing = self.core.admission.standing
+        if not self.store_view.connected or standing in {Standing.WATCHING, Standing.NAME_TAKEN}:
+            return  # nothing of this life was published, or what stands there is another's
+        self._leaving = True
+        order = ExchangeOrder(None, None, self.core.election.mark(), self._next_heartbeat())
+        await self._store.exchange(order, self.core.election.timing.request_timeout_ms)
+
+    async def _turn(self) -> None:
+        while True:
+            now = self._clock.now()
+            self.polled_at = now
+            self._feed(self.core.poll(now))
+            wait_s = min(MAX_SLEEP_S, max(0.0, (self.core.deadline() - self._clock.now()) / 1e6))
+            due = now + wait_s * 1e6
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._wake.wait()
+            except TimeoutError:
+                self._lag_ms = max(self._lag_ms, int((self._clock.now() - due) / US_PER_MS))
+            self._wake.clear()
+
+    # ---- events in --------------------------------------------------------------------------------------------------
+
+    def _on_up(self, number: int, identity: str) -> None:
+        self.store_view = self.store_view._replace(connected=True, reason="")
+        log.info("connected to the store (%s)", identity)
+        self._feed(self.core.receive(Connected(number, identity), self._clock.now()))
+
+    def _on_down(self, number: int, reason: str) -> None:
+        if self.store_view.connected or reason != self.store_view.reason:
+            log.warning("the store is not reachable: %s", reason)
+        self.store_view = self.store_view._replace(connected=False, reason=reason)
+        self._feed(self.core.receive(Disconnected(number), self._clock.now()))
+
+    def _on_release(self) -> None:
+        self._feed(self.core.receive(ReleaseHeard(), self._clock.now()))
+
+    # ---- effects out ------------------------------------------------------------------------------------------------
+
+    def _feed(self, effects: list[NodeEffect]) -> None:
+        for effect in effects:
+            self._perform(effect)
+        self._wake.set()
+        self._released.set()
+
+    def _perform(self, effect: NodeEffect) -> None:
+        match effect:
+            case Exchange():
+                self._spawn(self._exchange(effect), "exchange")
+            case LearnEpoch(attempt):
+                self._spawn(self._learn(attempt), "learn epoch")
+            case ClaimEpoch(attempt, epoch):
+                self._spawn(self._claim(attempt, epoch), "claim epoch")
+            case Promoted(epoch, sentence):
+                log.info(sentence, extra={"epoch": epoch})
+                self._duties.start(epoch)
+            case SteppedDown(epoch, _, sentence):
+                log.warning(sentence, extra={"epoch": epoch})
+                self._spawn(self._quiesce(epoch), "quiesce")
+            case Told(sentence):
+                log.info(sentence)
+            case MemberChanged(_, status, epoch, sentence):
+                level = logging.WARNING if status in {MemberStatus.SUSPECT, MemberStatus.UNREACHABLE} else logging.INFO
+                log.log(level, sentence, extra={"epoch": epoch})
+            case Admitted():
+                self.admitted.set()
+                log.info("this node takes part in the cluster")
+            case Turned(_, sentence):
+                log.error(sentence)
+                if not self.turned.done():
+                    self.turned.set_result(effect)
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _exchange(self, effect: Exchange) -> None:
+        publish = self.core.admission.standing.publishes and not self._leaving
+        order = ExchangeOrder(
+            effect.swap.expected if effect.swap else None,
+            effect.swap.proposed if effect.swap else None,
+            effect.mark,
+            self._next_heartbeat() if publish else None,
+        )
+        try:
+            answer = await self._store.exchange(order, self.core.election.timing.request_timeout_ms)
+        except RppamError as error:
+            if self.store_view.connected and str(error) != self.store_view.reason:
+                log.warning("the store did not answer: %s", error)
+            self.store_view = self.store_view._replace(reason=str(error))
+            self._feed(self.core.receive(Unknown(effect.request, str(error)), self._clock.now()))
+            return
+        self._answered(effect.request, answer)
+
+    def _answered(self, request: int, answer: ExchangeAnswer) -> None:
+        now, wall_ms = self._clock.now(), self._clock.wall_ms()
+        if answer.moved_aside and answer.moved_aside != self.warning:
+            self.warning = answer.moved_aside
+            log.warning("foreign data under this cluster's keys was moved aside: %s", answer.moved_aside)
+        self.store_view = StoreView(
+            connected=True, reason="", answered_at=now, offset_ms=answer.store_wall_ms - wall_ms
+        )
+        exchanged = Exchanged(
+            request, answer.granted, answer.was_absent, answer.record, answer.own_before, answer.heartbeats, wall_ms
+        )
+        self._feed(self.core.answered(exchanged, now))
+
+    def _next_heartbeat(self) -> Heartbeat:
+        self._beat += 1
+        self.loop_lag_ms, self._lag_ms = self._lag_ms, 0
+        answered = self.store_view.answered_at
+        renewed_ms_ago = 0 if answered is None else (self._clock.now() - answered) // US_PER_MS
+        return self._heartbeat(self._beat, self.loop_lag_ms, renewed_ms_ago)._replace(leaving=self._leaving)
+
+    async def _learn(self, attempt: int) -> None:
+        highest = await self._register.highest(self._database_timeout_ms)
+        self._feed(self.core.receive(EpochLearned(attempt, highest, self._clock.wall_ms()), self._clock.now()))
+
+    async def _claim(self, attempt: int, epoch: int) -> None:
+        election = self.core.election
+        outcome = await self._register.claim(epoch, election.node, election.boot_id, self._database_timeout_ms)
+        self._feed(self.core.receive(EpochClaimed(attempt, outcome), self._clock.now()))
+
+    async def _quiesce(self, epoch: int) -> None:
+        await self._duties.stop(epoch)
+        self._feed(self.core.receive(Quiesced(epoch), self._clock.now()))
+
+    @property
+    def _database_timeout_ms(self) -> int:
+        return max(50, self.core.election.timing.request_timeout_ms // 4)

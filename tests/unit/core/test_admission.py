@@ -1,0 +1,94 @@
+"""Admission: names and licence seats, told as stories of two processes."""
+
+from tests.unit.core.beats import TIMING, at, heartbeat
+
+from rppam.core.admission import Admission, Standing
+
+
+def _admission(boot_id: str = "b" * 16, seats_allowed: int = 10) -> Admission:
+    def seat_check(others: int) -> str | None:
+        return None if others + 1 <= seats_allowed else f"only {seats_allowed} seats"
+
+    return Admission("node1", boot_id, TIMING, seat_check)
+
+
+def test_with_nobody_under_its_name_a_node_publishes_at_once_and_is_admitted_after_its_probation() -> None:
+    admission = _admission()
+    admission.observed(None, (), at(0))
+    assert admission.standing is Standing.PROBATION
+    for i in range(1, 4):
+        admission.observed(heartbeat("node1", i, "b" * 16), (), at(i))
+        assert admission.standing is Standing.PROBATION
+    admission.observed(heartbeat("node1", 4, "b" * 16), (), at(4))
+    assert admission.standing is Standing.ADMITTED
+
+
+def test_a_live_namesake_is_found_without_publishing_anything() -> None:
+    admission = _admission()
+    admission.observed(heartbeat("node1", 5), (("node1", heartbeat("node1", 5)),), at(0))
+    assert admission.standing is Standing.WATCHING
+    assert not admission.standing.publishes
+    admission.observed(heartbeat("node1", 6), (("node1", heartbeat("node1", 6)),), at(1))
+    assert admission.standing is Standing.NAME_TAKEN
+    assert "'node1'" in admission.reason
+    assert "node1.local" in admission.reason
+
+
+def test_a_node_killed_and_restarted_at_once_is_not_its_own_namesake() -> None:
+    admission = _admission()
+    for i in range(8):
+        before = heartbeat("node1", 5) if i < 5 else heartbeat("node1", i, "b" * 16)
+        admission.observed(before, (("node1", before),), at(i))
+    assert admission.standing is Standing.PROBATION
+
+
+def test_of_two_that_start_together_exactly_one_gives_way() -> None:
+    low, high = _admission("1" * 16), _admission("2" * 16)
+    low.observed(None, (), at(0))
+    high.observed(None, (), at(0))
+    for i in range(1, 5):
+        low.observed(heartbeat("node1", i, "2" * 16, admitted=False), (), at(i))
+        high.observed(heartbeat("node1", i, "1" * 16, admitted=False), (), at(i))
+    assert high.standing is Standing.NAME_TAKEN
+    assert low.standing is Standing.ADMITTED
+
+
+def test_an_admitted_node_does_not_give_way_to_a_newcomer() -> None:
+    admission = _admission("f" * 16)
+    admission.observed(None, (), at(0))
+    admission.observed(None, (), at(5))
+    assert admission.standing is Standing.ADMITTED
+    for i in range(6, 12):
+        admission.observed(heartbeat("node1", i, "0" * 16, admitted=False), (), at(i))
+    assert admission.standing is Standing.ADMITTED
+
+
+def test_a_second_node_without_a_seat_is_refused() -> None:
+    admission = _admission(seats_allowed=1)
+    admission.observed(None, (("node2", heartbeat("node2", 1)),), at(0))
+    assert admission.standing is Standing.NO_SEAT
+    assert admission.reason == "only 1 seats"
+
+
+def test_of_two_newcomers_and_one_seat_exactly_one_stays() -> None:
+    low, high = _admission("1" * 16, 1), _admission("2" * 16, 1)
+    for i in range(6):
+        low.observed(None, (("node2", heartbeat("node2", i, "2" * 16, admitted=False)),), at(i))
+        if high.standing is not Standing.NO_SEAT:
+            high.observed(None, (("node2", heartbeat("node2", i, "1" * 16, admitted=False)),), at(i))
+    assert low.standing is Standing.ADMITTED
+    assert high.standing is Standing.NO_SEAT
+
+
+def test_a_registered_member_comes_back_whatever_the_licence_says() -> None:
+    admission = _admission(seats_allowed=0)
+    members = (("node1", None), ("node2", heartbeat("node2", 1)))
+    for i in range(6):
+        admission.observed(None, members, at(i))
+    assert admission.standing is Standing.ADMITTED
+
+
+def test_a_witness_takes_no_seat() -> None:
+    admission = _admission(seats_allowed=1)
+    admission.observed(None, (("w", heartbeat("w", 1, seats=0)),), at(0))
+    assert admission.standing is Standing.PROBATION
