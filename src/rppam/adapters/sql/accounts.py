@@ -1,0 +1,128 @@
+"""Accounts in SQL (:class:`rppam.ports.accounts.AccountStore`)."""
+
+from sqlalchemy import Connection, Row, insert, literal, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
+
+from rppam.adapters.sql.database import Database
+from rppam.adapters.sql.tables import user_roles, users
+from rppam.domain.account import Account, AccountRole, StoredAccount
+from rppam.domain.errors.accounts import NameTaken
+from rppam.domain.instant import WallMs
+from rppam.domain.secret import Secret
+
+_ROLES = frozenset(AccountRole)
+
+
+class SqlAccounts:
+    """The accounts of the cluster's database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def find(self, name: str) -> StoredAccount | None:
+        """The account of this name with its hash, or ``None``."""
+
+        def work(connection: Connection) -> StoredAccount | None:
+            row = connection.execute(select(users).where(users.c.name == name)).one_or_none()
+            if row is None:
+                return None
+            roles = connection.execute(select(user_roles.c.role).where(user_roles.c.user_id == row.id)).scalars()
+            return StoredAccount(_account(row, set(roles)), Secret(row.password_hash))
+
+        return await self._database.read(work)
+
+    async def is_empty(self) -> bool:
+        """Whether no account was ever made."""
+        return await self._database.read(
+            lambda connection: connection.execute(select(users.c.id).limit(1)).first() is None
+        )
+
+    async def create_first(self, stored: StoredAccount) -> bool:
+        """Make this account if none exists at all; whether it was this call that made it."""
+
+        def work(connection: Connection) -> bool:
+            dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+            row = _row(stored)
+            # "None exists" and the name's uniqueness together: of two nodes at once, the later one waits for the
+            # earlier one's row and then inserts nothing.
+            wanted = select(*(literal(value).label(name) for name, value in row.items()))
+            nobody = wanted.where(~select(users.c.id).exists())
+            made = dialect.insert(users).from_select(list(row), nobody).on_conflict_do_nothing()
+            if connection.execute(made).rowcount != 1:
+                return False
+            _give_roles(connection, stored.account)
+            return True
+
+        return await self._database.write(work)
+
+    async def create(self, stored: StoredAccount) -> None:
+        """Make an account. Raises :class:`NameTaken`."""
+
+        def work(connection: Connection) -> None:
+            try:
+                connection.execute(insert(users).values(**_row(stored)))
+            except IntegrityError:
+                raise NameTaken(f"an account named {stored.account.name!r} exists already") from None
+            _give_roles(connection, stored.account)
+
+        await self._database.write(work)
+
+    async def replace_hash(self, account_id: str, old: Secret, new: Secret) -> bool:
+        """Store a better hash of the same password, unless the password was changed meanwhile."""
+        unchanged = (users.c.id == account_id) & (users.c.password_hash == old.reveal())
+        change = update(users).where(unchanged).values(password_hash=new.reveal())
+        return await self._database.write(lambda connection: connection.execute(change).rowcount == 1)
+
+    async def set_password(self, name: str, new: Secret, changed_at: WallMs) -> bool:
+        """Store the hash of a new password; false when no account has this name."""
+        change = (
+            update(users)
+            .where(users.c.name == name)
+            .values(password_hash=new.reveal(), password_changed_at=int(changed_at))
+        )
+        return await self._database.write(lambda connection: connection.execute(change).rowcount == 1)
+
+    async def all(self) -> tuple[Account, ...]:
+        """Every account, by name."""
+
+        def work(connection: Connection) -> tuple[Account, ...]:
+            roles: dict[str, set[str]] = {}
+            for user_id, role in connection.execute(select(user_roles.c.user_id, user_roles.c.role)):
+                roles.setdefault(user_id, set()).add(role)
+            rows = connection.execute(select(users).order_by(users.c.name))
+            return tuple(_account(row, roles.get(row.id, set())) for row in rows)
+
+        return await self._database.read(work)
+
+
+def _row(stored: StoredAccount) -> dict[str, object]:
+    account = stored.account
+    return {
+        "id": account.id,
+        "name": account.name,
+        "display_name": account.display_name,
+        "password_hash": stored.password_hash.reveal(),
+        "disabled": account.disabled,
+        "created_at": int(account.created_at),
+        "password_changed_at": int(account.password_changed_at),
+    }
+
+
+def _give_roles(connection: Connection, account: Account) -> None:
+    rows = [{"user_id": account.id, "role": role.value} for role in sorted(account.roles)]
+    if rows:
+        connection.execute(insert(user_roles), rows)
+
+
+def _account(row: Row[object], roles: set[str]) -> Account:
+    return Account(
+        id=row.id,
+        name=row.name,
+        display_name=row.display_name,
+        # A role that this release does not know grants nothing here.
+        roles=frozenset(AccountRole(role) for role in roles & _ROLES),
+        disabled=row.disabled,
+        created_at=WallMs(row.created_at),
+        password_changed_at=WallMs(row.password_changed_at),
+    )

@@ -1,0 +1,64 @@
+"""The highest epoch, in the cluster's database (:class:`rppam.ports.register.EpochRegister`).
+
+Leadership must go on when the database does not answer, so nothing here raises for that: it is *unknown*, and the
+cause stands in :attr:`Database.reason`.
+"""
+
+from typing import NamedTuple
+
+from sqlalchemy import Connection, select
+
+from rppam.adapters.sql.database import Database, Use
+from rppam.adapters.sql.fence import advance
+from rppam.adapters.sql.tables import epochs, fence
+from rppam.domain.errors.database import DatabaseError
+from rppam.domain.instant import WallMs
+from rppam.ports.register import Fenced
+
+
+class Leadership(NamedTuple):
+    """One line of the history: who claimed which epoch, and when by the database's clock."""
+
+    epoch: int
+    node: str
+    boot_id: str
+    claimed_at: WallMs
+
+
+class SqlEpochRegister:
+    """Remembers the highest epoch in SQL, and who led when."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def highest(self, timeout_ms: int) -> int | None:
+        """The highest epoch ever accepted here (0 when none), or ``None`` when there is no answer in time."""
+
+        def work(connection: Connection) -> int:
+            found: int | None = connection.execute(select(fence.c.epoch)).scalar_one_or_none()
+            return found or 0
+
+        try:
+            return await self._database.read(work, use=Use.FENCE, timeout_ms=timeout_ms)
+        except DatabaseError:
+            return None
+
+    async def claim(self, epoch: int, node: str, boot_id: str, timeout_ms: int) -> Fenced:
+        """Record that ``node`` leads at ``epoch``: accepts a higher epoch, or an equal one from the same boot id."""
+
+        def work(connection: Connection) -> Fenced:
+            return Fenced.ACCEPTED if advance(connection, epoch, node, boot_id) else Fenced.REFUSED
+
+        try:
+            return await self._database.write(work, use=Use.FENCE, timeout_ms=timeout_ms)
+        except DatabaseError:
+            return Fenced.UNKNOWN
+
+    async def history(self, limit: int = 20) -> tuple[Leadership, ...]:
+        """The newest leaderships, newest first. Raises a ``DatabaseError``."""
+
+        def work(connection: Connection) -> tuple[Leadership, ...]:
+            rows = connection.execute(select(epochs).order_by(epochs.c.epoch.desc()).limit(limit))
+            return tuple(Leadership(row.epoch, row.node, row.boot_id, WallMs(row.claimed_at)) for row in rows)
+
+        return await self._database.read(work)
