@@ -43,7 +43,7 @@ class Target:
     """For TCP, TLS and the greeting together."""
     silence_ms: int = 5_000
     """A connection on which something waits for a reply and nothing at all arrives for this long is given up."""
-    command_map: Mapping[str, str] = NO_RENAMES
+    command_map: Mapping[str, str] = field(default_factory=lambda: NO_RENAMES)
     """Upper-case command to the name it has on this server; an empty name means: disabled."""
     ssl: SSLContext | None = None
     """Ready-made TLS context, or ``None`` for plain TCP."""
