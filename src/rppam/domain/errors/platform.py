@@ -12,7 +12,7 @@ class NotifyAddressError(PlatformError):
     """The service manager's address is of a kind that we do not speak to."""
 
     row = ErrorRow(
-        "RPPAM-7101",
+        "RPPAM-7001",
         Fault.PLATFORM,
         Retry.NO,
         "NOTIFY_SOCKET names no address that a node can report to.",
@@ -31,7 +31,7 @@ class WatchdogPeriodError(PlatformError):
     """The service manager's watchdog interval is no number."""
 
     row = ErrorRow(
-        "RPPAM-7102",
+        "RPPAM-7002",
         Fault.PLATFORM,
         Retry.NO,
         "WATCHDOG_USEC is not a number of microseconds.",

@@ -1,0 +1,155 @@
+"""Style as a test: sizes, names, docstrings, the error table, the commands, and words that do not belong in this tree.
+
+A rule stands here only if it is checked. The exceptions are empty and stay so.
+"""
+
+import ast
+import base64
+import re
+import subprocess
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+
+import click
+import pytest
+from scripts.references import all_leaves, commands, help_text
+
+from rppam.cli.main import COMMANDS
+from rppam.domain.errors import ErrorRow, RppamError, leaves
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "rppam"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+FILE_LINES_MAX = 400
+FUNCTION_LINES_MAX = 60
+FORBIDDEN_NAMES = {"util", "utils", "helper", "helpers", "manager", "common", "misc"}
+
+LOCK_FILES = {"requirements.lock", "requirements-dev.lock", "requirements-bench.lock", "requirements-servers.lock"}
+
+# Hosts that packages come from, tools outside the project and paths of one machine have no place in the tree. The words
+# are kept in base64, as this list would otherwise break its own rule.
+FORBIDDEN_WORDS = [
+    re.compile(base64.b64decode(word).decode(), re.IGNORECASE)
+    for word in (
+        b"cHlwaVwub3Jn",
+        b"cHl0aG9uaG9zdGVkXC5vcmc=",
+        b"ZGVwc1wuZGViaWFuXC5vcmd8ZGViXC5kZWJpYW5cLm9yZw==",
+        b"cmVnaXN0cnlcLm5wbWpz",
+        b"L3dvcmsv",
+        b"L29wdC93aGVlbHM=",
+        b"L3Jvb3QvXC4=",
+        b"XC5saWJyYXJ5Lw==",
+        b"XGJjbGF1ZGVcYg==",
+        b"XGJhbnRocm9waWNcYg==",
+        b"XC5cLi9zaGFyZWQv",
+        b"LS1maW5kLWxpbmtzPXwtLWluZGV4LXVybA==",
+    )
+]
+
+
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def relative(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@cache
+def tracked() -> list[Path]:
+    """What git holds, and what it would: nothing that is ignored."""
+    command = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    names = subprocess.run(command, capture_output=True, check=True, text=True).stdout.split("\0")
+    return [path for name in names if name and (path := ROOT / name).is_file()]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_a_module_is_short_and_says_what_it_is(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").count("\n")
+    assert lines <= FILE_LINES_MAX, f"{lines} lines; split it by what it decides"
+    assert ast.get_docstring(parsed(path)), "a module opens with what it decides and what it does not promise"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_no_function_is_longer_than_a_screen(path: Path) -> None:
+    functions = [node for node in ast.walk(parsed(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    long = {node.name: size for node in functions if (size := _lines(node)) > FUNCTION_LINES_MAX}
+    assert long == {}
+
+
+def _lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    return (node.end_lineno or node.lineno) - node.lineno + 1
+
+
+def test_names_say_what_a_thing_is() -> None:
+    vague = [relative(path) for path in tracked() if FORBIDDEN_NAMES & set(re.split(r"[_.\-]", path.name.lower()))]
+    assert vague == []
+
+
+def test_the_package_is_typed() -> None:
+    assert (PACKAGE / "py.typed").exists()
+
+
+def test_every_error_has_a_row_of_its_own() -> None:
+    rows: dict[str, ErrorRow] = {}
+    for leaf in all_leaves():
+        row = leaf.__dict__.get("row")
+        assert isinstance(row, ErrorRow), f"{leaf.__module__}.{leaf.__name__} has no row"
+        assert re.fullmatch(r"RPPAM-[1-7]\d{3}", row.code), f"{leaf.__name__}: {row.code}"
+        assert row.code not in rows, f"{row.code} is used twice"
+        assert row.remedy not in {other.remedy for other in rows.values()}, f"{row.code}: a remedy of its own"
+        assert row.meaning.endswith("."), f"{row.code}: the meaning is a sentence"
+        assert row.remedy.endswith("."), f"{row.code}: the remedy is a sentence"
+        assert row.level in {"debug", "info", "warning", "error"}, f"{row.code}: {row.level}"
+        assert row.exit is not None or row.status is not None, (
+            f"{row.code}: neither ends a command nor answers a request"
+        )
+        rows[row.code] = row
+    assert rows
+
+
+def test_errors_are_found_wherever_they_are_defined() -> None:
+    by_area = set(all_leaves())
+    for path in MODULES:
+        if path.stem not in {"__main__", "__init__"}:
+            import_module(".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts))
+    elsewhere = [leaf for leaf in leaves(RppamError) if leaf not in by_area and leaf.__module__.startswith("rppam.")]
+    assert elsewhere == [], "errors of ours live in rppam.domain.errors"
+
+
+@pytest.mark.parametrize("word", sorted(COMMANDS))
+def test_every_command_explains_itself_with_an_example(word: str) -> None:
+    for name, command in commands([word]):
+        text = help_text(name, command)
+        assert command.help, f"{name} says what it does"
+        assert "xample" in text, f"{name}: --help ends with an example"
+        assert name in (command.epilog or ""), f"{name}: the example shows this command"
+        options = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
+        assert [option.name for option in options if not option.help] == [], f"{name}: options without a help text"
+
+
+def test_no_word_of_one_machine_or_of_an_index_is_in_the_tree() -> None:
+    found: list[str] = []
+    for path in tracked():
+        text = path.read_text(encoding="utf-8", errors="replace")
+        for number, line in enumerate(text.splitlines(), 1):
+            found += [f"{relative(path)}:{number}: {word.pattern}" for word in FORBIDDEN_WORDS if word.search(line)]
+    found = [where for where in found if not where.startswith("scripts/lock.sh:")]  # names the options that forbid it
+    assert found == []
+
+
+def test_the_locks_pin_versions_and_hashes_and_no_addresses() -> None:
+    for name in LOCK_FILES:
+        text = (ROOT / name).read_text(encoding="utf-8")
+        assert "://" not in text, name
+        pinned = re.findall(r"^[a-z0-9][a-z0-9._-]*==\S+", text, re.MULTILINE)
+        requirements = re.findall(r"^[a-z0-9].*(?:\n    --hash=sha256:[0-9a-f]{64}.*)+", text, re.MULTILINE)
+        assert len(pinned) == len(requirements) > 0, name
+
+
+def test_the_dev_lock_holds_what_runs_at_the_same_versions() -> None:
+    def pins(name: str) -> set[str]:
+        return set(re.findall(r"^[a-z0-9][a-z0-9._-]*==\S+", (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE))
+
+    assert pins("requirements.lock") <= pins("requirements-dev.lock")
