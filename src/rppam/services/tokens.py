@@ -21,7 +21,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from rppam.domain.claims import ADMIN, LIFETIME_S_MAX, TEXT_MAX, Claims, TokenFlaw, check_claims
-from rppam.domain.errors.request import SigningKeyError, UnauthenticatedError
+from rppam.domain.errors.request import UnauthenticatedError
+from rppam.domain.errors.serving import SigningKeyError
 from rppam.domain.secret import Secret
 from rppam.ports.clock import Clock
 from rppam.ports.entropy import Entropy

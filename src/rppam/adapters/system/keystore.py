@@ -6,7 +6,8 @@ A directory of PEM private keys, each readable by its owner alone. The file name
 
 Every key in the directory verifies; the one with the latest time that has come signs. So a key is changed without
 refusing anybody: put a file dated tomorrow on every node, restart each, and remove the old file when the last token it
-signed has expired. Files with another name (``*.pem``, ``*.key``) count as older than all dated ones.
+signed has expired. Keys with another name (``jwt*.pem``, ``jwt*.key``) count as older than all dated ones; everything
+else in the directory is left alone.
 
 What it does not promise: protection against whoever can read the directory as its owner. Keys are read at start.
 """
@@ -23,7 +24,7 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from rppam.domain.errors.request import SigningKeyError
+from rppam.domain.errors.serving import SigningKeyError
 from rppam.domain.instant import WallMs
 from rppam.domain.secret import Secret
 from rppam.ports.keys import StoredKey
@@ -32,7 +33,7 @@ FILE_BYTES_MAX: Final = 64 * 1024
 FILES_MAX: Final = 32
 _DATED: Final = re.compile(r"jwt-(\d{8}T\d{6}Z)-[0-9a-f]{8}\.pem")
 _FORMAT: Final = "%Y%m%dT%H%M%SZ"
-_SUFFIXES: Final = (".pem", ".key")
+_NAME: Final = re.compile(r"jwt[^/]*\.(pem|key)")
 
 
 def create_signing_key(directory: Path, *, now_ms: WallMs) -> Path:
@@ -63,7 +64,7 @@ def load_signing_keys(directory: Path) -> tuple[StoredKey, ...]:
     """
     try:
         _check_directory(directory)
-        paths = sorted(path for path in directory.iterdir() if path.suffix in _SUFFIXES and not path.is_dir())
+        paths = sorted(path for path in directory.iterdir() if _NAME.fullmatch(path.name))
     except FileNotFoundError:
         paths = []
     except OSError as error:
@@ -73,7 +74,7 @@ def load_signing_keys(directory: Path) -> tuple[StoredKey, ...]:
         ) from error
     if not paths:
         raise SigningKeyError(
-            f"{directory} holds no signing key (*.pem). On a new node run 'rppam init'; on a node of a cluster copy "
+            f"{directory} holds no signing key (jwt*.pem). On a new node run 'rppam init'; on a node of a cluster copy "
             "the directory from another node, since every node must accept what another one signed"
         )
     if len(paths) > FILES_MAX:
@@ -84,7 +85,7 @@ def load_signing_keys(directory: Path) -> tuple[StoredKey, ...]:
 def ensure_signing_keys(directory: Path, *, now_ms: WallMs) -> tuple[StoredKey, ...]:
     """As :func:`load_signing_keys`, after making a first key where there is none. Only for a node that is alone:
     two nodes that each make their own would refuse each other's tokens."""
-    if not directory.exists() or not any(path.suffix in _SUFFIXES for path in directory.iterdir()):
+    if not directory.exists() or not any(_NAME.fullmatch(path.name) for path in directory.iterdir()):
         create_signing_key(directory, now_ms=now_ms)
     return load_signing_keys(directory)
 

@@ -5,11 +5,10 @@
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import ClassVar, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from rppam.domain.claims import TokenFlaw
 from rppam.domain.errors import ErrorRow, Fault, Retry, RppamError
-from rppam.domain.exits import Exit
 
 _NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
 
@@ -34,7 +33,7 @@ class UnauthenticatedError(RequestError):
         Fault.CALLER,
         Retry.CALLER_DECIDES,
         "The request carries no valid access token.",
-        "Sign in at POST /api/v1/auth/login or run 'rppam token' on the node, then send 'Authorization: Bearer <token>'.",
+        "Sign in at POST /api/v1/auth/login or run 'rppam token' on the node, and send 'Authorization: Bearer TOKEN'.",
         status=401,
         level="info",
     )
@@ -187,6 +186,10 @@ class TooLargeError(RequestError):
         level="info",
     )
 
+    def headers(self) -> Mapping[str, str]:
+        """The rest of the body will not be read."""
+        return {"Connection": "close"}
+
 
 class HeadersTooLargeError(RequestError):
     """A request line or headers over the limit."""
@@ -214,6 +217,10 @@ class SlowRequestError(RequestError):
         status=408,
         level="info",
     )
+
+    def headers(self) -> Mapping[str, str]:
+        """The rest of the body will not be read."""
+        return {"Connection": "close"}
 
 
 class NotLeaderError(RequestError):
@@ -327,30 +334,4 @@ class UnexpectedError(RequestError):
         "The node met an error of its own.",
         "Report it with the request id; the node's log holds the details under that id.",
         status=500,
-    )
-
-
-class ListenError(RppamError):
-    """The REST API cannot open its port."""
-
-    row: ClassVar[ErrorRow] = ErrorRow(
-        "RPPAM-6101",
-        Fault.OPERATOR,
-        Retry.NO,
-        "The REST API cannot listen on its address.",
-        "Free the port or set another one in the config; 'ss -ltnp' shows who holds it.",
-        exit=Exit.CONFIGURATION,
-    )
-
-
-class SigningKeyError(RppamError):
-    """The keys that sign access tokens are missing, unreadable or unsafe."""
-
-    row: ClassVar[ErrorRow] = ErrorRow(
-        "RPPAM-6102",
-        Fault.OPERATOR,
-        Retry.NO,
-        "The keys that sign access tokens cannot be used.",
-        "Restore the directory auth.jwtKeysDir from another node of the cluster, or let 'rppam init' write it.",
-        exit=Exit.CONFIGURATION,
     )

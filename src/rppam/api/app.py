@@ -1,0 +1,88 @@
+"""The REST application, put together. Layers from the outside in::
+
+    Envelope   request id, headers, every error as a problem document
+    Probes     ping, live, ready, leader: answered at once
+    Bounds     how many requests at once, and for how long
+    Gate       token and role, for every path that is not public
+    Bodies     one plain JSON value, bounded
+    routes     FastAPI: fields, and the generated OpenAPI
+
+Nothing in it asks Redis, and only the note asks the database, so health answers while both are away.
+"""
+
+from typing import Final, Never
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from rppam import __version__
+from rppam.api.bodies import Bodies
+from rppam.api.envelope import Envelope
+from rppam.api.gate import Bounds, Gate
+from rppam.api.openapi import describe
+from rppam.api.parts import ApiParts
+from rppam.api.probes import Probes
+from rppam.api.routes import auth_routes, cluster_routes
+from rppam.domain.errors.request import (
+    FieldFlaw,
+    InvalidRequestError,
+    MethodNotAllowedError,
+    NotFoundError,
+    UnreadableBodyError,
+)
+
+__all__ = ["ApiParts", "build_app"]
+
+_FLAWS_MAX: Final = 20
+_FIELD_CHARS: Final = 100
+
+
+def build_app(parts: ApiParts) -> FastAPI:
+    """The application, ready to be served."""
+    app = FastAPI(
+        title="RP-PAM",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        # A redirect would be built from the caller's Host header.
+        redirect_slashes=False,
+        exception_handlers={HTTPException: _translate_http, RequestValidationError: _translate_validation},
+    )
+    app.include_router(auth_routes(parts))
+    app.include_router(cluster_routes(parts))
+    describe(app)
+    # Added last is outermost.
+    app.add_middleware(Bodies, limits=parts.limits)
+    app.add_middleware(Gate, tokens=parts.tokens)
+    app.add_middleware(Bounds, limits=parts.limits)
+    app.add_middleware(Probes, status=parts.status, clock=parts.clock, node=parts.node)
+    app.add_middleware(Envelope, clock=parts.clock, new_id=parts.entropy.nonce, access_log=parts.access_log)
+    return app
+
+
+async def _translate_http(request: Request, error: Exception) -> Never:
+    """The framework's own errors as ours; the envelope makes the answer."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    if status == 404:
+        raise NotFoundError("there is nothing at this path") from None
+    if status == 405:
+        allow = (error.headers or {}).get("Allow", "") if isinstance(error, HTTPException) else ""
+        allowed = {word.strip() for word in allow.split(",") if word.strip()}
+        raise MethodNotAllowedError(
+            request.method, sorted(allowed | ({"HEAD"} if "GET" in allowed else set()))
+        ) from None
+    if status == 400:
+        raise UnreadableBodyError("the body cannot be read") from None
+    raise error
+
+
+async def _translate_validation(_request: Request, error: Exception) -> Never:
+    """Every field with what was expected; never what was found, which may be a password."""
+    found = error.errors() if isinstance(error, RequestValidationError) else []
+    raise InvalidRequestError(
+        [
+            FieldFlaw(".".join(str(part) for part in flaw["loc"])[:_FIELD_CHARS], str(flaw["msg"]), str(flaw["type"]))
+            for flaw in found[:_FLAWS_MAX]
+        ]
+    ) from None

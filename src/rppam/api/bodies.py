@@ -1,0 +1,144 @@
+"""Request bodies: read them whole, bounded in size and time, and let only one plain JSON value through.
+
+Decides whether a body is JSON at all: media type, UTF-8, nesting, repeated names (two parsers would read two different
+requests). What a field may hold is decided by the models in :mod:`rppam.api.shapes`.
+"""
+
+import asyncio
+import json
+import re
+from typing import Final, Never
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from rppam.api.gate import PUBLIC
+from rppam.api.limits import ApiLimits
+from rppam.domain.errors.request import MediaTypeError, SlowRequestError, TooLargeError, UnreadableBodyError
+
+_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_JSON: Final = re.compile(r'application/json(?:\s*;\s*charset="?utf-?8"?)?\s*', re.IGNORECASE)
+_BRACKETS: Final = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[{]|[\]}]')
+_LINGER: Final = 4
+"""How many times the limit is read and thrown away, so that an honest caller hears the 413 instead of a reset."""
+
+
+class Bodies:
+    """Replaces the stream by the one checked body."""
+
+    def __init__(self, app: ASGIApp, *, limits: ApiLimits) -> None:
+        self._app, self._limits = app, limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http" or scope["method"] not in _WITH_BODY:
+            await self._app(scope, receive, send)
+            return
+        try:
+            async with asyncio.timeout(self._limits.body_timeout_ms / 1000):
+                body = await self._read(scope, receive)
+        except TimeoutError as error:
+            raise SlowRequestError(f"the body did not arrive within {self._limits.body_timeout_ms} ms") from error
+        if body is None:
+            return  # The caller has gone; there is nobody to answer.
+        if body:
+            _check_media_type(scope)
+            check_json(body, self._limits.nesting)
+        await self._app(scope, _Replay(body, receive), send)
+
+    async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
+        limit = self._limits.public_body_bytes if scope["path"] in PUBLIC else self._limits.body_bytes
+        headers = dict(scope["headers"])
+        declared = int(headers.get(b"content-length", b"0"))
+        if declared > limit * _LINGER or (declared > limit and b"expect" in headers):
+            raise _too_large(limit)
+        parts: list[bytes] = []
+        size = 0
+        more = True
+        while more and size <= limit * _LINGER:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            part = message.get("body", b"")
+            size += len(part)
+            if size <= limit:
+                parts.append(part)
+            more = message.get("more_body", False)
+        if size > limit:
+            raise _too_large(limit)
+        return b"".join(parts)
+
+
+class _Replay:
+    """Gives the body once, then what the connection says."""
+
+    def __init__(self, body: bytes, receive: Receive) -> None:
+        self._body: bytes | None = body
+        self._receive = receive
+
+    async def __call__(self) -> Message:
+        if self._body is None:
+            return await self._receive()
+        body, self._body = self._body, None
+        return {"type": "http.request", "body": body, "more_body": False}
+
+
+def check_json(body: bytes, nesting: int) -> None:
+    """Nothing when ``body`` is one JSON value in UTF-8, nested at most ``nesting`` deep.
+
+    Raises :class:`UnreadableBodyError` that says what is wrong and where, without quoting it.
+    """
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UnreadableBodyError(f"the body is not UTF-8 at byte {error.start}") from None
+    try:
+        json.loads(text, object_pairs_hook=_no_repeats, parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        raise UnreadableBodyError(
+            f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        ) from None
+    except ValueError:
+        raise UnreadableBodyError("the body holds a number that is too long") from None
+    except RecursionError:
+        raise UnreadableBodyError(f"the JSON is nested deeper than {nesting}") from None
+    # Counting is fast, and enough for almost every body; brackets inside strings cost the exact look. It comes last:
+    # only in valid JSON does every string end, and without that the look would take quadratic time.
+    if text.count("[") + text.count("{") > nesting and _depth_exceeds(text, nesting):
+        raise UnreadableBodyError(f"the JSON is nested deeper than {nesting}")
+
+
+def _depth_exceeds(text: str, nesting: int) -> bool:
+    depth = 0
+    for match in _BRACKETS.finditer(text):
+        mark = match[0]
+        if mark in "[{":
+            depth += 1
+            if depth > nesting:
+                return True
+        elif mark in "]}":
+            depth -= 1
+    return False
+
+
+def _no_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise UnreadableBodyError("an object in the body holds the same name twice")
+    return found
+
+
+def _no_constant(name: str) -> Never:
+    raise UnreadableBodyError(f"the body holds {name}, which is not JSON")
+
+
+def _check_media_type(scope: Scope) -> None:
+    kinds = [value for name, value in scope["headers"] if name == b"content-type"]
+    if len(kinds) != 1 or not _JSON.fullmatch(kinds[0].decode("latin-1")):
+        raise MediaTypeError("the Content-Type must be application/json")
+    encodings = [value for name, value in scope["headers"] if name == b"content-encoding"]
+    if any(value.strip().lower() != b"identity" for value in encodings):
+        raise MediaTypeError("a Content-Encoding is not taken")
+
+
+def _too_large(limit: int) -> TooLargeError:
+    return TooLargeError(f"the body is larger than {limit} bytes")

@@ -1,0 +1,28 @@
+"""Every bound of the REST API in one place: sizes, counts and times. Nothing a caller does is without one."""
+
+from typing import NamedTuple
+
+
+class ApiLimits(NamedTuple):
+    """Defaults suit a node behind a load balancer with some hundred callers."""
+
+    header_bytes: int = 16 * 1024
+    """Request line and headers. Beyond: 431."""
+    body_bytes: int = 1024 * 1024
+    """A body sent with a valid token. Beyond: 413."""
+    public_body_bytes: int = 16 * 1024
+    """A body sent by somebody unknown: a log-in needs less, and parsing more of it would cost the node's loop."""
+    nesting: int = 16
+    """How deep JSON may be nested."""
+    in_flight: int = 128
+    """Requests worked on at once, probes not counted. Beyond: 503."""
+    connections: int = 1024
+    """Open connections. Beyond: closed at once."""
+    header_timeout_ms: int = 10_000
+    """From the first byte (or the connection) to the end of the headers, so that trickling holds no connection."""
+    body_timeout_ms: int = 10_000
+    """From the headers to the end of the body. Beyond: 408."""
+    answer_timeout_ms: int = 15_000
+    """From the body to the answer. Beyond: 503."""
+    keep_alive_ms: int = 15_000
+    """An idle connection is closed after this long."""

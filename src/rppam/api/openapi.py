@@ -1,0 +1,137 @@
+"""The OpenAPI document: generated from the routes, completed with what stands outside them.
+
+Adds the probes (answered before routing), the bearer scheme with who may call what, and problem documents as the one
+form of every error. ``docs/reference/openapi.json`` and ``rest.md`` are made from it (:mod:`rppam.api.reference`).
+"""
+
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from rppam.api.gate import ADMIN_PREFIX, PUBLIC
+from rppam.api.problems import MEDIA_TYPE
+
+_DESCRIPTION: Final = (
+    "Everything needs `Authorization: Bearer <token>` except the probes, the log-in and the public keys. "
+    "Everything below `/api/v1/admin/` needs the role `pam_admin`. Errors are problem documents (RFC 9457)."
+)
+_PROBES: Final = {
+    "/system/health/ping": ("Answers while the process serves requests", ("status", "node", "version", "time"), False),
+    "/system/health/live": ("200 while the node's own loop turns", ("status", "node"), True),
+    "/system/health/ready": (
+        "200 while the node takes requests, standbys included and with Redis away too; 503 while draining",
+        ("status", "node"),
+        True,
+    ),
+    "/system/health/leader": (
+        "200 only while this node has permission to lead, computed at that moment",
+        ("status", "node", "epoch"),
+        True,
+    ),
+}
+_PROBLEM: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "instance", "code", "fix", "requestId"],
+    "properties": {
+        "type": {"type": "string", "description": "urn:rppam:error:CODE"},
+        "title": {"type": "string", "description": "What this class of error means"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "What happened this time"},
+        "instance": {"type": "string", "description": "The path asked for"},
+        "code": {"type": "string", "description": "Stable code of the error table, such as RPPAM-6001"},
+        "fix": {"type": "string", "description": "What to do next"},
+        "requestId": {"type": "string", "description": "Stands in the node's log too"},
+        "errors": {
+            "type": "array",
+            "description": "Each field that is wrong (RPPAM-6010)",
+            "items": {
+                "type": "object",
+                "required": ["field", "message", "kind"],
+                "properties": {name: {"type": "string"} for name in ("field", "message", "kind")},
+            },
+        },
+        "leader": {"type": ["string", "null"], "description": "Who leads (RPPAM-6020)"},
+        "leaderUrl": {"type": ["string", "null"], "description": "Where it answers (RPPAM-6020)"},
+    },
+}
+_ERRORS: Final[dict[tuple[str, str], dict[str, str]]] = {
+    ("/api/v1/auth/login", "post"): {
+        "400": "The body is not valid",
+        "401": "User name or password is wrong",
+        "413": "The body is larger than 16 KiB",
+        "415": "The body is not JSON",
+        "503": "Busy, or the database does not answer",
+    },
+    ("/api/v1/admin/cluster/note", "get"): {"503": "The database does not answer"},
+    ("/api/v1/admin/cluster/note", "put"): {
+        "400": "The text cannot be a note",
+        "409": "A newer leader has written since; nothing was changed",
+        "413": "The body is larger than 1 MiB",
+        "415": "The body is not JSON",
+        "421": "This node does not lead; `leader` and `leaderUrl` say who does",
+        "503": "The database does not answer; the note may or may not have been replaced",
+    },
+}
+
+
+def describe(app: FastAPI) -> None:
+    """Make ``app.openapi()`` (and ``GET /openapi.json``) tell the whole API."""
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _complete(
+                get_openapi(title=app.title, version=app.version, routes=app.routes, description=_DESCRIPTION)
+            )
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]  # FastAPI's own way of extending the document
+
+
+def _complete(document: dict[str, Any]) -> dict[str, Any]:
+    components = document.setdefault("components", {})
+    schemas = components.setdefault("schemas", {})
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    schemas["Problem"] = _PROBLEM
+    components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            _complete_operation(path, method, operation)
+    for path, (summary, members, may_refuse) in _PROBES.items():
+        document["paths"][path] = {"get": _probe(path, summary, members, may_refuse=may_refuse)}
+    document["paths"] = dict(sorted(document["paths"].items()))
+    return document
+
+
+def _complete_operation(path: str, method: str, operation: dict[str, Any]) -> None:
+    responses = operation["responses"]
+    # The framework's default; ours is 400 with another body.
+    responses.pop("422", None)
+    errors = dict(_ERRORS.get((path, method), {}))
+    if path not in PUBLIC:
+        operation["security"] = [{"token": []}]
+        errors["401"] = "No valid access token"
+    if path.startswith(ADMIN_PREFIX):
+        errors["403"] = "The account is not `pam_admin`"
+    for status, text in sorted(errors.items()):
+        responses[status] = _problem(text)
+
+
+def _probe(path: str, summary: str, members: tuple[str, ...], *, may_refuse: bool) -> dict[str, Any]:
+    properties = {name: {"type": "integer" if name == "epoch" else "string"} for name in members}
+    schema = {"type": "object", "required": list(members), "properties": properties}
+    responses: dict[str, Any] = {"200": {"description": "Yes", "content": {"application/json": {"schema": schema}}}}
+    if may_refuse:
+        responses["503"] = _problem("No, and why")
+    return {
+        "tags": ["probes"],
+        "summary": summary,
+        "description": "No token. HEAD and OPTIONS answer with the same status.",
+        "operationId": "probe_" + path.rsplit("/", 1)[1],
+        "responses": responses,
+    }
+
+
+def _problem(text: str) -> dict[str, Any]:
+    return {"description": text, "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}

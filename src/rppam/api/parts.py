@@ -1,0 +1,30 @@
+"""What the REST API is made of: the composition root fills this in."""
+
+from typing import NamedTuple
+
+from rppam.api.limits import ApiLimits
+from rppam.ports.clock import Clock
+from rppam.ports.entropy import Entropy
+from rppam.ports.login import Login
+from rppam.ports.note import FencedNote
+from rppam.ports.status import NodeStatus
+from rppam.services.tokens import Tokens
+
+
+class ApiParts(NamedTuple):
+    """Everything :func:`rppam.api.app.build_app` needs."""
+
+    node: str
+    """This node's name."""
+    status: NodeStatus
+    tokens: Tokens
+    login: Login
+    note: FencedNote
+    clock: Clock
+    entropy: Entropy
+    """For request ids."""
+    token_minutes: int = 60
+    """Life of a token issued at sign-in (``auth.tokenMinutes``)."""
+    limits: ApiLimits = ApiLimits()
+    access_log: bool = False
+    """One line for each request on the logger ``rppam.api.access``."""

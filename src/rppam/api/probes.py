@@ -1,0 +1,78 @@
+"""Probes for load balancers, service managers and people: no token, no secret, no I/O, and no waiting in any queue.
+
+``/system/health/leader`` is the only place where an HTTP answer says "I lead", so its permission is computed as the
+very last thing before the answer leaves; nothing is awaited in between. GET, HEAD and OPTIONS get the same status:
+HAProxy's check sends OPTIONS unless told otherwise.
+
+What they do not promise: anything about the time an answer spends on its way to the caller.
+"""
+
+from typing import Final
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from rppam import __version__
+from rppam.api.envelope import send_answer
+from rppam.api.problems import Answer, json_answer, problem
+from rppam.api.times import iso_utc
+from rppam.domain.errors import RppamError
+from rppam.domain.errors.request import MethodNotAllowedError
+from rppam.domain.errors.serving import NotAliveError, NotLeadingError, NotReadyError
+from rppam.ports.clock import Clock
+from rppam.ports.status import NodeStatus
+
+METHODS: Final = ("GET", "HEAD", "OPTIONS")
+_HEADERS: Final = {"Cache-Control": "no-store", "Allow": ", ".join(METHODS)}
+
+
+class Probes:
+    """Answers the probes itself and passes everything else on."""
+
+    def __init__(self, app: ASGIApp, *, status: NodeStatus, clock: Clock, node: str) -> None:
+        self._app, self._status, self._clock, self._node = app, status, clock, node
+        self._answers = {
+            "/system/health/ping": self._ping,
+            "/system/health/live": self._live,
+            "/system/health/ready": self._ready,
+            "/system/health/leader": self._leader,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        answer = self._answers.get(scope["path"]) if scope["type"] == "http" else None
+        if answer is None:
+            await self._app(scope, receive, send)
+            return
+        if scope["method"] not in METHODS:
+            raise MethodNotAllowedError(scope["method"], METHODS)
+        await send_answer(answer(scope), send)
+
+    def _ping(self, _scope: Scope) -> Answer:
+        document = {
+            "status": "ok",
+            "node": self._node,
+            "version": __version__,
+            "time": iso_utc(self._clock.wall_ms()),
+        }
+        return json_answer(200, document, _HEADERS)
+
+    def _live(self, scope: Scope) -> Answer:
+        if not self._status.is_alive():
+            return self._no(NotAliveError(), scope)
+        return json_answer(200, {"status": "live", "node": self._node}, _HEADERS)
+
+    def _ready(self, scope: Scope) -> Answer:
+        if not self._status.snapshot().ready:
+            return self._no(NotReadyError(), scope)
+        return json_answer(200, {"status": "ready", "node": self._node}, _HEADERS)
+
+    def _leader(self, scope: Scope) -> Answer:
+        no = self._no(NotLeadingError(), scope)
+        epoch = self._status.may_lead()
+        if epoch is None:
+            return no
+        return json_answer(200, {"status": "leader", "node": self._node, "epoch": epoch}, _HEADERS)
+
+    def _no(self, error: RppamError, scope: Scope) -> Answer:
+        answer = problem(error, instance=scope["path"], request_id=scope["state"]["request_id"])
+        return Answer(answer.status, [*answer.headers, (b"allow", _HEADERS["Allow"].encode())], answer.body)

@@ -1,0 +1,102 @@
+"""The endpoints that need more than a probe: signing in, the cluster's health and status, and the operator note."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import JSONResponse
+
+from rppam.api.gate import JWKS_PATH, LOGIN_PATH
+from rppam.api.notes import NoteReader
+from rppam.api.parts import ApiParts
+from rppam.api.shapes import (
+    ClusterHealth,
+    ClusterStatus,
+    JsonWebKeySet,
+    LoginAnswer,
+    LoginRequest,
+    NoteRequest,
+    NoteShape,
+    NoteWritten,
+)
+from rppam.api.times import iso_utc
+from rppam.api.views import cluster_health, cluster_status, note_shape
+from rppam.domain.claims import Claims
+from rppam.domain.errors.request import FencedError, NotLeaderError, OutcomeUnknownError
+from rppam.domain.fence import Fenced
+from rppam.domain.health import ClusterSnapshot
+from rppam.domain.instant import WallMs
+from rppam.domain.secret import Secret
+
+JWKS_MAX_AGE_S = 300
+
+
+def _claims(request: Request) -> Claims:
+    claims: Claims = request.state.claims
+    return claims
+
+
+Caller = Annotated[Claims, Depends(_claims)]
+
+
+def auth_routes(parts: ApiParts) -> APIRouter:
+    """Signing in, and the keys to check what was issued."""
+    router = APIRouter(tags=["auth"])
+
+    @router.post(LOGIN_PATH, summary="Sign in", response_model=LoginAnswer)
+    async def login(body: LoginRequest, request: Request) -> LoginAnswer:
+        client = request.client.host if request.client else "unknown"
+        account = await parts.login.login(body.username, Secret(body.password.get_secret_value()), client)
+        issued = parts.tokens.issue(account.name, sorted(account.roles), parts.token_minutes)
+        expires_at = iso_utc(WallMs(issued.claims.expires_at_s * 1000))
+        return LoginAnswer(access_token=issued.token.reveal(), expires_at=expires_at)
+
+    @router.get(JWKS_PATH, summary="Public keys that verify access tokens", response_model=JsonWebKeySet)
+    async def jwks() -> JSONResponse:
+        return JSONResponse(parts.tokens.keys.public(), headers={"Cache-Control": f"public, max-age={JWKS_MAX_AGE_S}"})
+
+    return router
+
+
+def cluster_routes(parts: ApiParts) -> APIRouter:
+    """What the cluster looks like from here, and the note."""
+    router = APIRouter(tags=["cluster"])
+    notes = NoteReader(parts.note, parts.clock)
+
+    @router.get("/system/health/cluster", summary="Health of the cluster", response_model=ClusterHealth)
+    async def health() -> ClusterHealth:
+        known = await notes.current()
+        return cluster_health(parts.status.snapshot(), known.note, known.reason)
+
+    @router.get("/api/v1/admin/cluster/status", summary="Status for administrators", response_model=ClusterStatus)
+    async def status() -> ClusterStatus:
+        known = await notes.current()
+        return cluster_status(parts.status.snapshot(), known.note, known.reason)
+
+    @router.get("/api/v1/admin/cluster/note", summary="The operator note", response_model=NoteShape)
+    async def read_note() -> NoteShape:
+        return note_shape(await parts.note.read())
+
+    @router.put("/api/v1/admin/cluster/note", summary="Replace the operator note", response_model=NoteWritten)
+    async def write_note(body: NoteRequest, caller: Caller) -> NoteWritten:
+        snapshot = parts.status.snapshot()
+        # Asked last before the write; should it lapse on the way, the fence refuses.
+        epoch = parts.status.may_lead()
+        if epoch is None:
+            raise _not_leader(parts.node, snapshot)
+        outcome = await parts.note.write(epoch, parts.node, snapshot.boot_id, body.text, caller.subject)
+        if outcome is Fenced.REFUSED:
+            raise FencedError(f"{parts.node} led at epoch {epoch}, but a newer leader has written since")
+        if outcome is Fenced.UNKNOWN:
+            raise OutcomeUnknownError("the database did not answer in time; the note may or may not have been replaced")
+        notes.forget()
+        return NoteWritten(text=body.text, author=caller.subject, epoch=epoch, node=parts.node)
+
+    return router
+
+
+def _not_leader(node: str, snapshot: ClusterSnapshot) -> NotLeaderError:
+    # A snapshot may still name this node for a moment after its permission lapsed; sending the caller here again
+    # would be wrong.
+    leader = snapshot.leader if snapshot.leader != node else None
+    url = next((member.api_url for member in snapshot.members if member.node == leader), None)
+    return NotLeaderError(node, leader, url)

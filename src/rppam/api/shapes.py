@@ -1,0 +1,144 @@
+"""The JSON of the REST API: what requests may hold and what answers look like. Names are the product's camelCase.
+
+What the product's page shows keeps its names exactly; what it does not show is ours (docs/reference/rest.md).
+"""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic.alias_generators import to_camel
+
+from rppam.domain.claims import TEXT_MAX
+from rppam.domain.member import MemberStatus, Role
+from rppam.domain.note import NOTE_CHARS_MAX
+
+PASSWORD_CHARS_MAX = 1024
+
+
+class _Shape(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+
+
+class LoginRequest(_Shape):
+    """Who signs in."""
+
+    username: Annotated[str, Field(min_length=1, max_length=TEXT_MAX)]
+    password: Annotated[SecretStr, Field(min_length=1, max_length=PASSWORD_CHARS_MAX)]
+
+
+class LoginAnswer(_Shape):
+    """An access token."""
+
+    access_token: str
+    token_type: str = "Bearer"  # noqa: S105 - the scheme's name
+    expires_at: str
+    """ISO 8601, UTC."""
+
+
+class NoteRequest(_Shape):
+    """The new operator note. An empty text clears it."""
+
+    text: Annotated[str, Field(max_length=NOTE_CHARS_MAX)]
+
+
+class NoteShape(_Shape):
+    """The operator note."""
+
+    text: str
+    author: str | None
+    epoch: int | None
+    """The leadership under which it was written."""
+    node: str | None
+    written_at: str | None
+    """By the database's clock."""
+
+
+class NoteWritten(_Shape):
+    """A note that was accepted under the leader's fence."""
+
+    text: str
+    author: str
+    epoch: int
+    node: str
+
+
+class NodeShape(_Shape):
+    """One node as the answering node sees it."""
+
+    node_name: str
+    hostname: str
+    role: Role
+    status: MemberStatus
+    last_heartbeat: str | None
+    """When the answering node last saw a new heartbeat of it; ISO 8601, UTC."""
+    heartbeat_age_ms: int | None
+    redis_connected: bool
+    epoch: int
+    version: str
+    url: str
+    loop_lag_ms: int
+
+
+class AdminNodeShape(NodeShape):
+    """As :class:`NodeShape`, with the product's name for the node's id."""
+
+    node_id: str
+
+
+class _ClusterCommon(_Shape):
+    cluster_id: str
+    leader_node: str | None
+    """Name of the leader; null when there is none or it is not known."""
+    epoch: int
+    cluster_healthy: bool
+    """A leader, quorum, Redis, and every registered node healthy."""
+    quorum_met: bool
+    quorum_reason: str
+    redis_connected: bool
+    redis_reason: str
+    """Empty while connected; else what is wrong and what to do."""
+    safety_level: str
+    answered_by: str
+    role: Role
+    """The answering node's own."""
+    time: str
+    store_clock_offset_ms: int | None
+    warnings: list[str]
+    note: NoteShape | None
+    note_reason: str
+    """Empty while the note could be read; else why not."""
+
+
+class ClusterHealth(_ClusterCommon):
+    """``GET /system/health/cluster``."""
+
+    nodes: list[NodeShape]
+
+
+class ClusterStatus(_ClusterCommon):
+    """``GET /api/v1/admin/cluster/status``: the product's shape, and all that ``/system/health/cluster`` tells."""
+
+    status: str
+    """``healthy``; ``degraded``: led, but something is wrong; ``unavailable``: no leader."""
+    leader_node_id: str | None
+    nodes: list[AdminNodeShape]
+    quorum: bool
+    redis_status: str
+    """``connected``, ``disconnected`` or ``disabled``."""
+
+
+class JsonWebKey(_Shape):
+    """A public key (RFC 7517)."""
+
+    model_config = ConfigDict(extra="allow")
+
+    kty: str
+    kid: str
+    alg: str
+    use: str
+
+
+class JsonWebKeySet(_Shape):
+    """The public keys that verify this cluster's tokens."""
+
+    keys: list[JsonWebKey]

@@ -1,0 +1,90 @@
+"""One snapshot, two views: what the product calls the cluster's health, and its status for administrators."""
+
+from typing import Any
+
+from rppam.api.shapes import AdminNodeShape, ClusterHealth, ClusterStatus, NodeShape, NoteShape
+from rppam.api.times import iso_utc
+from rppam.domain.health import ClusterSnapshot, MemberView
+from rppam.domain.instant import WallMs
+from rppam.domain.note import Note
+
+EMPTY_NOTE = NoteShape(text="", author=None, epoch=None, node=None, written_at=None)
+
+
+def cluster_health(snapshot: ClusterSnapshot, note: Note | None, note_reason: str) -> ClusterHealth:
+    """The view for everybody who may sign in."""
+    nodes = [NodeShape(**_node(member, snapshot.taken_at)) for member in snapshot.members]
+    return ClusterHealth(nodes=nodes, **_common(snapshot, note, note_reason))
+
+
+def cluster_status(snapshot: ClusterSnapshot, note: Note | None, note_reason: str) -> ClusterStatus:
+    """The view for administrators."""
+    nodes = [AdminNodeShape(node_id=member.node, **_node(member, snapshot.taken_at)) for member in snapshot.members]
+    return ClusterStatus(
+        status=_overall(snapshot),
+        leader_node_id=snapshot.leader,
+        nodes=nodes,
+        quorum=snapshot.quorum_met,
+        redis_status=_redis_status(snapshot),
+        **_common(snapshot, note, note_reason),
+    )
+
+
+def note_shape(note: Note | None) -> NoteShape:
+    """The note, or an empty one when none was ever written."""
+    if note is None:
+        return EMPTY_NOTE
+    return NoteShape(
+        text=note.text, author=note.author, epoch=note.epoch, node=note.node, written_at=iso_utc(note.written_at)
+    )
+
+
+def _common(snapshot: ClusterSnapshot, note: Note | None, note_reason: str) -> dict[str, Any]:
+    return {
+        "cluster_id": snapshot.cluster_id,
+        "leader_node": snapshot.leader,
+        "epoch": snapshot.epoch,
+        "cluster_healthy": snapshot.healthy,
+        "quorum_met": snapshot.quorum_met,
+        "quorum_reason": snapshot.quorum_reason,
+        "redis_connected": snapshot.redis_connected,
+        "redis_reason": snapshot.redis_reason,
+        "safety_level": snapshot.safety_level.value,
+        "answered_by": snapshot.node,
+        "role": snapshot.role,
+        "time": iso_utc(snapshot.taken_at),
+        "store_clock_offset_ms": snapshot.store_clock_offset_ms,
+        "warnings": list(snapshot.warnings),
+        "note": note_shape(note) if note is not None else None,
+        "note_reason": note_reason,
+    }
+
+
+def _node(member: MemberView, now: WallMs) -> dict[str, Any]:
+    seen = member.last_heartbeat
+    return {
+        "node_name": member.node,
+        "hostname": member.hostname,
+        "role": member.role,
+        "status": member.status,
+        "last_heartbeat": iso_utc(seen) if seen is not None else None,
+        # A wall clock that was set back meanwhile must not show a heartbeat from the future.
+        "heartbeat_age_ms": max(0, now - seen) if seen is not None else None,
+        "redis_connected": member.redis_connected,
+        "epoch": member.epoch,
+        "version": member.version,
+        "url": member.api_url,
+        "loop_lag_ms": member.loop_lag_ms,
+    }
+
+
+def _overall(snapshot: ClusterSnapshot) -> str:
+    if snapshot.healthy:
+        return "healthy"
+    return "unavailable" if snapshot.leader is None else "degraded"
+
+
+def _redis_status(snapshot: ClusterSnapshot) -> str:
+    if not snapshot.redis_enabled:
+        return "disabled"
+    return "connected" if snapshot.redis_connected else "disconnected"

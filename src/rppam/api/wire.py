@@ -1,0 +1,106 @@
+"""HTTP/1.1 on one connection: uvicorn's h11 protocol, with the bounds and the manners it lacks.
+
+Adds a deadline for the headers (without one, a connection that trickles bytes lives for ever), a bound on connections,
+and problem documents for what is not HTTP at all. It reaches into the server's class on purpose and in this one place;
+``tests/integration/api/test_server.py`` holds it to its behaviour.
+"""
+
+import asyncio
+import sys
+from typing import Any, ClassVar, Final
+
+import h11
+from uvicorn.config import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from rppam.api.limits import ApiLimits
+from rppam.api.problems import problem
+from rppam.domain.errors.request import HeadersTooLargeError, RequestError, UnreadableRequestError
+
+_WRITABLE: Final = (h11.IDLE, h11.SEND_RESPONSE)
+
+
+class Wire(H11Protocol):
+    """One connection. Make a subclass with its own ``limits`` for each server: see :func:`wire_with`."""
+
+    limits: ClassVar[ApiLimits] = ApiLimits()
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._header_deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A caller has come."""
+        super().connection_made(transport)
+        if len(self.connections) > self.limits.connections:
+            transport.abort()
+            return
+        self._arm()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have come."""
+        super().data_received(data)
+        if self._answering() is not None:
+            self._disarm()
+        elif not self.transport.is_closing():
+            self._arm()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The caller has gone."""
+        self._disarm()
+        super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the server's signature
+        """Answer what is not HTTP/1.1; ``msg`` is the server's own text and is not sent."""
+        broken = sys.exception()
+        error: RequestError
+        if isinstance(broken, h11.RemoteProtocolError) and broken.error_status_hint == 431:
+            error = HeadersTooLargeError(f"more than {self.limits.header_bytes} bytes of request line and headers")
+        else:
+            error = UnreadableRequestError("the request is not valid HTTP/1.1")
+        cycle = self._answering()
+        begun = cycle is not None and cycle.response_started
+        if cycle is not None:
+            # The application waits for a body that will not come.
+            cycle.disconnected = True
+            cycle.message_event.set()
+        if not begun and self.conn.our_state in _WRITABLE:
+            answer = problem(error, instance="", request_id="")
+            headers = [(b"server", b"rppam"), (b"connection", b"close"), (b"cache-control", b"no-store")]
+            response = h11.Response(status_code=answer.status, headers=[*answer.headers, *headers])
+            for event in (response, h11.Data(data=answer.body), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """An upgrade is ignored, as RFC 9110 section 7.8 allows; anybody could fill the log with it."""
+
+    def _answering(self) -> RequestResponseCycle | None:
+        cycle: RequestResponseCycle | None = self.cycle  # the server's own annotation leaves the None out
+        return cycle if cycle is not None and not cycle.response_complete else None
+
+    def _arm(self) -> None:
+        if self._header_deadline is None:
+            self._header_deadline = self.loop.call_later(self.limits.header_timeout_ms / 1000, self._headers_late)
+
+    def _disarm(self) -> None:
+        if self._header_deadline is not None:
+            self._header_deadline.cancel()
+            self._header_deadline = None
+
+    def _headers_late(self) -> None:
+        self._header_deadline = None
+        if self._answering() is None:
+            self.transport.abort()
+
+
+def wire_with(limits: ApiLimits) -> type[Wire]:
+    """The protocol class with these limits: the server makes the objects itself and passes only its own settings."""
+    return type("Wire", (Wire,), {"limits": limits})

@@ -1,0 +1,74 @@
+"""What keeps the REST API from starting (RPPAM-61xx), and what its probes answer (RPPAM-62xx)."""
+
+from typing import ClassVar
+
+from rppam.domain.errors import ErrorRow, Fault, Retry, RppamError
+from rppam.domain.exits import Exit
+
+
+class ListenError(RppamError):
+    """The REST API cannot open its port."""
+
+    row: ClassVar[ErrorRow] = ErrorRow(
+        "RPPAM-6101",
+        Fault.OPERATOR,
+        Retry.NO,
+        "The REST API cannot listen on its address.",
+        "Free the port or set another one in the config; 'ss -ltnp' shows who holds it.",
+        exit=Exit.CONFIGURATION,
+    )
+
+
+class SigningKeyError(RppamError):
+    """The keys that sign access tokens are missing, unreadable or unsafe."""
+
+    row: ClassVar[ErrorRow] = ErrorRow(
+        "RPPAM-6102",
+        Fault.OPERATOR,
+        Retry.NO,
+        "The keys that sign access tokens cannot be used.",
+        "Restore the directory auth.jwtKeysDir from another node of the cluster, or let 'rppam init' write it.",
+        exit=Exit.CONFIGURATION,
+    )
+
+
+class NotAliveError(RppamError):
+    """Probe answer: the node's own loop does not turn."""
+
+    row: ClassVar[ErrorRow] = ErrorRow(
+        "RPPAM-6201",
+        Fault.PLATFORM,
+        Retry.YES,
+        "The node's own loop does not turn.",
+        "Restart the node; look at its log and at the load of the host.",
+        status=503,
+        level="warning",
+    )
+
+
+class NotReadyError(RppamError):
+    """Probe answer: no requests here, please."""
+
+    row: ClassVar[ErrorRow] = ErrorRow(
+        "RPPAM-6202",
+        Fault.OPERATOR,
+        Retry.YES,
+        "The node takes no new requests: it is shutting down or in maintenance.",
+        "Send requests to another node.",
+        status=503,
+        level="debug",
+    )
+
+
+class NotLeadingError(RppamError):
+    """Probe answer: this node has no permission to lead now."""
+
+    row: ClassVar[ErrorRow] = ErrorRow(
+        "RPPAM-6203",
+        Fault.SURROUNDINGS,
+        Retry.YES,
+        "The node does not lead now.",
+        "Ask the other nodes; GET /system/health/cluster names the leader.",
+        status=503,
+        level="debug",
+    )

@@ -1,0 +1,183 @@
+"""The real application on a real port: real keys, real HTTP, and a node whose state the test sets."""
+
+import asyncio
+import datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from rppam.adapters.system.clock import SystemClock
+from rppam.adapters.system.entropy import SystemEntropy
+from rppam.adapters.system.keystore import ensure_signing_keys
+from rppam.api.app import ApiParts, build_app
+from rppam.api.limits import ApiLimits
+from rppam.api.server import ApiServer
+from rppam.domain.account import Account, AccountRole
+from rppam.domain.errors.accounts import InvalidCredentials
+from rppam.domain.fence import Fenced, admits
+from rppam.domain.health import ClusterSnapshot, MemberView, SafetyLevel
+from rppam.domain.instant import WallMs
+from rppam.domain.member import MemberStatus, Role
+from rppam.domain.note import Note, check_note
+from rppam.domain.secret import Secret
+from rppam.services.tokens import KeySet, Tokens
+
+ISSUER, AUDIENCE = "rppam", "rppam-api"
+NOON = WallMs(int(datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC).timestamp() * 1000))
+PASSWORD = "correct horse battery"
+
+
+def member(node: str, role: Role, status: MemberStatus = MemberStatus.HEALTHY) -> MemberView:
+    return MemberView(
+        node,
+        f"{node}.corp.local",
+        role,
+        status,
+        WallMs(NOON - 300),
+        True,
+        7,
+        "1.0.0",
+        f"http://{node}:7101",
+        "b" * 16,
+        1,
+    )
+
+
+class ScriptedNode:
+    """A node that stands still: it shows and permits what the test has set."""
+
+    def __init__(self) -> None:
+        self.seen = ClusterSnapshot(
+            cluster_id="cluster-001",
+            node="node1",
+            boot_id="0123456789abcdef",
+            role=Role.LEADER,
+            leader="node1",
+            epoch=7,
+            members=(member("node1", Role.LEADER), member("node2", Role.STANDBY), member("node3", Role.STANDBY)),
+            redis_enabled=True,
+            redis_connected=True,
+            redis_reason="",
+            quorum_met=True,
+            quorum_reason="",
+            safety_level=SafetyLevel.SINGLE,
+            ready=True,
+            taken_at=NOON,
+        )
+        self.permission: int | None = 7
+        self.alive = True
+
+    def set(self, **changes: Any) -> None:
+        self.seen = self.seen._replace(**changes)
+
+    def snapshot(self) -> ClusterSnapshot:
+        return self.seen
+
+    def may_lead(self) -> int | None:
+        return self.permission
+
+    def is_alive(self) -> bool:
+        return self.alive
+
+
+class MemoryNote:
+    """The guarded place in memory, with the same fence as every other one."""
+
+    def __init__(self) -> None:
+        self.fence = (0, "")
+        self.note: Note | None = None
+        self.silent = asyncio.Event()
+        self.silent.set()
+        self.outcome: Fenced | None = None
+        self.failure: Exception | None = None
+
+    async def write(self, epoch: int, node: str, boot_id: str, text: str, author: str) -> Fenced:
+        check_note(text)
+        if self.failure is not None:
+            raise self.failure
+        if self.outcome is not None:
+            return self.outcome
+        if not admits(*self.fence, epoch, boot_id):
+            return Fenced.REFUSED
+        self.fence = (epoch, boot_id)
+        self.note = Note(text, author, epoch, node, NOON)
+        return Fenced.ACCEPTED
+
+    async def read(self) -> Note | None:
+        await self.silent.wait()
+        if self.failure is not None:
+            raise self.failure
+        return self.note
+
+
+class OneAccount:
+    """One administrator and one plain user."""
+
+    def __init__(self) -> None:
+        self.failure: Exception | None = None
+        self.clients: list[str] = []
+
+    async def login(self, username: str, password: Secret, client: str) -> Account:
+        self.clients.append(client)
+        if self.failure is not None:
+            raise self.failure
+        roles = {"admin": AccountRole.ADMIN, "ursula": AccountRole.USER}
+        if username not in roles or password != Secret(PASSWORD):
+            raise InvalidCredentials
+        return Account("1", username, username, frozenset({roles[username]}), False, NOON, NOON)
+
+
+class Served:
+    """The application under its server, and a client for it."""
+
+    def __init__(self, directory: Path, limits: ApiLimits, *, access_log: bool = False) -> None:
+        self.clock, self.entropy = SystemClock(), SystemEntropy()
+        keys = KeySet(ensure_signing_keys(directory, now_ms=self.clock.wall_ms()))
+        self.tokens = Tokens(
+            keys, issuer=ISSUER, audience=AUDIENCE, node="node1", clock=self.clock, entropy=self.entropy
+        )
+        self.node, self.note, self.login = ScriptedNode(), MemoryNote(), OneAccount()
+        self.app = build_app(
+            ApiParts(
+                node="node1",
+                status=self.node,
+                tokens=self.tokens,
+                login=self.login,
+                note=self.note,
+                clock=self.clock,
+                entropy=self.entropy,
+                limits=limits,
+                access_log=access_log,
+            )
+        )
+        self.server = ApiServer(self.app, "127.0.0.1", 0, limits)
+        self.http: httpx.AsyncClient
+
+    async def start(self) -> None:
+        await self.server.start()
+        self.http = httpx.AsyncClient(base_url=self.url, timeout=10, trust_env=False)
+
+    async def stop(self) -> None:
+        await self.http.aclose()
+        await self.server.stop(drain_ms=500)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.port}"
+
+    def bearer(self, *roles: str) -> dict[str, str]:
+        token = self.tokens.issue("admin", roles or ("pam_admin",), 5).token.reveal()
+        return {"Authorization": f"Bearer {token}"}
+
+    async def raw(self, *chunks: bytes, pause_s: float = 0.0) -> bytes:
+        """What the server says to these bytes, until it closes."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.server.port)
+        try:
+            for chunk in chunks:
+                writer.write(chunk)
+                await writer.drain()
+                await asyncio.sleep(pause_s)
+            return await asyncio.wait_for(reader.read(), 10)
+        finally:
+            writer.close()
