@@ -5,6 +5,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from rppam.adapters.sql.database import Database
+from rppam.adapters.sql.engine import rows_changed
 from rppam.adapters.sql.tables import user_roles, users
 from rppam.domain.account import Account, AccountRole, StoredAccount
 from rppam.domain.errors.accounts import NameTaken
@@ -49,7 +50,7 @@ class SqlAccounts:
             wanted = select(*(literal(value).label(name) for name, value in row.items()))
             nobody = wanted.where(~select(users.c.id).exists())
             made = dialect.insert(users).from_select(list(row), nobody).on_conflict_do_nothing()
-            if connection.execute(made).rowcount != 1:
+            if rows_changed(connection, made) != 1:
                 return False
             _give_roles(connection, stored.account)
             return True
@@ -72,7 +73,7 @@ class SqlAccounts:
         """Store a better hash of the same password, unless the password was changed meanwhile."""
         unchanged = (users.c.id == account_id) & (users.c.password_hash == old.reveal())
         change = update(users).where(unchanged).values(password_hash=new.reveal())
-        return await self._database.write(lambda connection: connection.execute(change).rowcount == 1)
+        return await self._database.write(lambda connection: rows_changed(connection, change) == 1)
 
     async def set_password(self, name: str, new: Secret, changed_at: WallMs) -> bool:
         """Store the hash of a new password; false when no account has this name."""
@@ -81,7 +82,7 @@ class SqlAccounts:
             .where(users.c.name == name)
             .values(password_hash=new.reveal(), password_changed_at=int(changed_at))
         )
-        return await self._database.write(lambda connection: connection.execute(change).rowcount == 1)
+        return await self._database.write(lambda connection: rows_changed(connection, change) == 1)
 
     async def all(self) -> tuple[Account, ...]:
         """Every account, by name."""

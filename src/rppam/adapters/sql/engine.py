@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Engine, create_engine, event
+from sqlalchemy import BigInteger, ColumnElement, Connection, CursorResult, Engine, Executable, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.compiler import compiles
@@ -67,6 +67,13 @@ def open_engine(url: URL, timeout_ms: int, opened: Callable[[DBAPIConnection], N
     else:
         _prepare_postgresql(engine, timeout_ms)
     return engine
+
+
+def rows_changed(connection: Connection, statement: Executable) -> int:
+    """Run ``statement`` and count the rows it changed. For an INSERT SQLAlchemy tells the count only when asked to."""
+    result = connection.execute(statement, execution_options={"preserve_rowcount": True})
+    assert isinstance(result, CursorResult)
+    return result.rowcount
 
 
 def create_file(url: URL) -> None:

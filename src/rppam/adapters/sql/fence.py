@@ -10,7 +10,7 @@ from typing import Final
 from sqlalchemy import Connection, and_, delete, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from rppam.adapters.sql.engine import NowMs
+from rppam.adapters.sql.engine import NowMs, rows_changed
 from rppam.adapters.sql.tables import epochs, fence
 from rppam.domain.record import EPOCH_MAX
 
@@ -25,7 +25,8 @@ def advance(connection: Connection, epoch: int, node: str, boot_id: str) -> bool
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     row = {"epoch": epoch, "node": node, "boot_id": boot_id, "claimed_at": NowMs()}
     new = insert(fence).values(id=1, **row)
-    passed = connection.execute(
+    passed = rows_changed(
+        connection,
         new.on_conflict_do_update(
             index_elements=[fence.c.id],
             set_=row,
@@ -33,11 +34,11 @@ def advance(connection: Connection, epoch: int, node: str, boot_id: str) -> bool
                 fence.c.epoch < new.excluded.epoch,
                 and_(fence.c.epoch == new.excluded.epoch, fence.c.boot_id == new.excluded.boot_id),
             ),
-        )
-    ).rowcount
+        ),
+    )
     if passed != 1:
         return False
-    if connection.execute(insert(epochs).values(**row).on_conflict_do_nothing()).rowcount == 1:
+    if rows_changed(connection, insert(epochs).values(**row).on_conflict_do_nothing()) == 1:
         kept = select(epochs.c.epoch).order_by(epochs.c.epoch.desc()).limit(HISTORY_MAX)
         connection.execute(delete(epochs).where(epochs.c.epoch.not_in(kept)))
     return True
