@@ -246,19 +246,19 @@ def install_packages(packages: list[str]) -> list[str]:
 
 
 @contextmanager
-def no_service_starts() -> Iterator[None]:
+def no_service_starts(policy: Path = POLICY) -> Iterator[None]:
     """While packages are installed, forbid that their services start. A policy that stands already is left alone."""
-    if POLICY.exists() and POLICY.read_text(encoding="utf-8", errors="replace") == POLICY_TEXT:
-        POLICY.unlink()  # left by a run that was killed
-    ours = not POLICY.exists()
+    if policy.exists() and policy.read_text(encoding="utf-8", errors="replace") == POLICY_TEXT:
+        policy.unlink()  # left by a run that was killed
+    ours = not policy.exists()
     if ours:
-        POLICY.write_text(POLICY_TEXT, encoding="utf-8")
-        POLICY.chmod(0o755)
+        policy.write_text(POLICY_TEXT, encoding="utf-8")
+        policy.chmod(0o755)
     try:
         yield
     finally:
         if ours:
-            POLICY.unlink(missing_ok=True)
+            policy.unlink(missing_ok=True)
 
 
 def as_root(packages: list[str]) -> int:

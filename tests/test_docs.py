@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from tests.pages import Page, PageError, environment, on_port, parse, run, running_demo
 
 ROOT = Path(__file__).parents[1]

