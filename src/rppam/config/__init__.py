@@ -1,1 +1,1 @@
-"""Text into validated, frozen settings."""
+"""Text to validated frozen settings. Pure: what it needs of the host comes in as ``outside.Outside``."""

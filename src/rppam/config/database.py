@@ -1,0 +1,70 @@
+"""Database URLs: which are understood, how they are normalised, and how they are shown.
+
+A database URL may hold a password, so it travels as a secret and no message quotes it.
+"""
+
+import re
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from rppam.config.kinds import WrongValueError
+from rppam.config.reading import unprintable
+from rppam.config.wording import nearest
+from rppam.domain.secret import REDACTED, Secret
+
+_POSTGRES: Final = ("postgresql", "postgres", "postgresql+psycopg")
+_SQLITE: Final = ("sqlite", "sqlite+pysqlite")
+_NO_FILE: Final = ("", ":memory:")
+
+
+def check_database_url(url: Secret, folder: Path) -> Secret:
+    """The URL with the driver written out; a relative SQLite path counts from ``folder``.
+
+    Raises :class:`WrongValueError`.
+    """
+    text = url.reveal().strip()
+    scheme, colon, rest = text.partition("://")
+    scheme = scheme.lower()
+    if unprintable(text) or not colon or not re.fullmatch(r"[a-z0-9+]+", scheme):
+        raise WrongValueError("a text that is no URL (not shown)", "Write it such as postgresql://user@host/rppam.")
+    if scheme in _SQLITE:
+        return Secret(_sqlite(rest, folder))
+    if scheme in _POSTGRES:
+        return Secret(_postgres(rest))
+    near = nearest(scheme, (*_POSTGRES, *_SQLITE))
+    fix = f"Did you mean {near}://?" if near else "Use PostgreSQL, or SQLite on one machine."
+    raise WrongValueError(f"a URL that begins with {scheme[:20]}://", fix)
+
+
+def show_database_url(url: Secret) -> str:
+    """The URL for people: what may be secret in it is hidden."""
+    scheme, _, rest = url.reveal().partition("://")
+    if scheme in _SQLITE:
+        return url.reveal()
+    address, question, _ = rest.partition("?")
+    credentials, at, place = address.rpartition("@")
+    user, colon, _ = credentials.partition(":")
+    options = f"?{REDACTED}" if question else ""
+    return f"{scheme}://{user}{':' + REDACTED if colon else ''}{at}{place}{options}"
+
+
+def _sqlite(rest: str, folder: Path) -> str:
+    name, question, options = rest.partition("?")
+    if not name.startswith("/") or name[1:] in _NO_FILE:
+        fix = "Write sqlite:///PATH; a full path on Linux makes it four slashes: sqlite:////var/lib/rppam/rppam.db."
+        raise WrongValueError("a SQLite URL without a file", fix)
+    return f"sqlite:///{folder / name[1:]}{question}{options}"
+
+
+def _postgres(rest: str) -> str:
+    try:
+        parts = urlsplit(f"postgresql://{rest}")
+        good = bool(parts.hostname) and len(parts.path) > 1 and parts.port != 0
+        good = good and not parts.fragment and "@" not in parts.path + parts.query
+    except ValueError:
+        good = False
+    if not good or re.search(r"\s", rest):
+        fix = "Write postgresql://user:password@host:5432/database; percent-encode odd characters of the password."
+        raise WrongValueError("a PostgreSQL URL that cannot be understood (not shown)", fix)
+    return f"postgresql+psycopg://{rest}"

@@ -1,0 +1,41 @@
+"""Default paths of each platform, and which config file is meant.
+
+Values only; nothing here touches the disk. The Windows table is type-checked and has not been run on Windows.
+"""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+
+ENVIRONMENT: Final = "RPPAM_CONFIG"
+"""Environment variable that names the config file where no option does."""
+
+
+class Places(NamedTuple):
+    """Where an installation keeps its files when nobody says otherwise."""
+
+    config_file: str
+    data_dir: str
+    licence_file: str
+    separator: str
+
+    def below_data(self, name: str) -> str:
+        """A path below the data directory, as text for the reference page."""
+        return f"<dataDir>{self.separator}{name}"
+
+
+_WINDOWS_BASE: Final = r"C:\ProgramData\Ravenphyre\RP-PAM"
+
+LINUX: Final = Places("/etc/rppam/rppam.config", "/var/lib/rppam", "/etc/rppam/license.jwt", "/")
+WINDOWS: Final = Places(rf"{_WINDOWS_BASE}\rppam.config", _WINDOWS_BASE, rf"{_WINDOWS_BASE}\license.jwt", "\\")
+
+
+def default_places() -> Places:
+    """The table of this platform."""
+    return WINDOWS if sys.platform == "win32" else LINUX
+
+
+def config_path(option: str | Path | None, environment: Mapping[str, str], places: Places | None = None) -> Path:
+    """The config file: ``--config``, else ``RPPAM_CONFIG``, else the platform's default."""
+    return Path(option or environment.get(ENVIRONMENT) or (places or default_places()).config_file)

@@ -1,0 +1,63 @@
+"""Effective settings for people and machines, redacted: what ``rppam config show`` prints.
+
+Secrets show as ``********``; the connection string and the database URL show all but their passwords.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rppam.config.database import show_database_url
+from rppam.config.settings import SECTIONS, Settings, keys_of
+from rppam.config.writing import format_connection
+from rppam.domain.secret import REDACTED, Secret
+
+
+class Row(NamedTuple):
+    """One setting as it is in effect."""
+
+    section: str
+    name: str
+    value: Any
+    """A JSON value, redacted."""
+    is_set: bool
+    """Whether it stands in the file; else it is the default."""
+
+    @property
+    def path(self) -> str:
+        """Such as ``redis.keyPrefix``."""
+        return f"{self.section}.{self.name}"
+
+
+def effective(settings: Settings) -> list[Row]:
+    """Every setting, in the order of the reference."""
+    rows: list[Row] = []
+    for section, made in SECTIONS.items():
+        values = getattr(settings, section)
+        for field_name, key in keys_of(made).items():
+            path = f"{section}.{key.name}"
+            value = _shown(path, getattr(values, field_name), settings)
+            rows.append(Row(section, key.name, value, path in settings.given))
+    return rows
+
+
+def as_json(settings: Settings) -> dict[str, dict[str, dict[str, Any]]]:
+    """Section to key to ``{"value", "origin"}``, where origin is ``set`` or ``default``."""
+    tree: dict[str, dict[str, dict[str, Any]]] = {}
+    for row in effective(settings):
+        origin = "set" if row.is_set else "default"
+        tree.setdefault(row.section, {})[row.name] = {"value": row.value, "origin": origin}
+    return tree
+
+
+def _shown(path: str, value: object, settings: Settings) -> Any:
+    if path == "redis.connectionString" and settings.redis.connection is not None:
+        return format_connection(settings.redis.connection)
+    if path == "database.url":
+        return show_database_url(settings.database.url)
+    if path == "cluster.clockRateErrorPercent":
+        return settings.cluster.timing.rate_error_ppm / 10_000
+    if isinstance(value, Secret):
+        return REDACTED
+    if isinstance(value, Path):
+        return str(value)
+    return [str(entry) for entry in value] if isinstance(value, tuple) else value

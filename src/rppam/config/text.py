@@ -1,0 +1,119 @@
+"""Bytes of a config file into a JSON tree that hides nothing: a key written twice is a problem, not a choice.
+
+Errors name line and column and never quote the line: it may hold a password. What it does not promise: comments,
+trailing commas or other extensions of JSON (RFC 8259).
+"""
+
+import json
+from collections import Counter
+from typing import Any, Final, NoReturn
+
+from rppam.config.reading import unprintable
+from rppam.config.wording import shown, type_of
+from rppam.domain.errors.config import ConfigFileError, ConfigValueError, Problem
+
+BYTES_MAX: Final = 1024 * 1024
+_UTF8_BOM: Final = b"\xef\xbb\xbf"
+_OTHER_BOMS: Final = (b"\xff\xfe", b"\xfe\xff")
+
+
+class _Object(dict[str, Any]):
+    """A JSON object that remembers which keys came twice."""
+
+    repeated: tuple[str, ...] = ()
+
+
+def read_tree(data: bytes, place: str) -> dict[str, Any]:
+    """The object in ``data``. ``place`` names the file in errors.
+
+    Raises :class:`ConfigFileError` when it is not one JSON object in UTF-8, and :class:`ConfigValueError` for keys that
+    are written twice.
+    """
+    text = _decoded(data, place)
+    try:
+        tree = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
+        problems: list[Problem] = []
+        _look_through(tree, "", problems)
+    except json.JSONDecodeError as error:
+        found = f"{error.msg} at line {error.lineno}, column {error.colno}"
+        raise ConfigFileError.of(place, "JSON", found, _hint(text, error)) from None
+    except (RecursionError, ValueError) as error:
+        found = "objects nested too deep" if isinstance(error, RecursionError) else f"a number JSON has not ({error})"
+        found = found if len(found) <= 100 else "a number that is too long"
+        raise ConfigFileError.of(place, "JSON", found, "Write what docs/reference/config.md shows.") from None
+    if not isinstance(tree, dict):
+        fix = "Write the sections inside { and }."
+        raise ConfigFileError.of(place, "one JSON object", type_of(tree), fix)
+    if problems:
+        raise ConfigValueError(problems)
+    return tree
+
+
+def _decoded(data: bytes, place: str) -> str:
+    if len(data) > BYTES_MAX:
+        found = "more than that"
+        raise ConfigFileError.of(
+            place, f"at most {BYTES_MAX} bytes", found, "This is not an rppam.config; check the path."
+        )
+    if data.startswith(_OTHER_BOMS):
+        raise ConfigFileError.of(place, "UTF-8", "UTF-16", "Save the file as UTF-8.")
+    try:
+        text = data.removeprefix(_UTF8_BOM).decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        found = f"bytes that are not UTF-8 in line {line}"
+        raise ConfigFileError.of(place, "UTF-8", found, "Save the file as UTF-8.") from None
+    if not text.strip():
+        raise ConfigFileError.of(place, "a JSON object", "an empty file", "Write at least {}, or run `rppam init`.")
+    return text
+
+
+def _hint(text: str, error: json.JSONDecodeError) -> str:
+    """What is most likely wrong there."""
+    here = text[error.pos : error.pos + 2]
+    before = text[: error.pos].rstrip()[-1:]
+    if "Extra data" in error.msg:
+        return "Take away what follows the closing }."
+    if here[:1] == "#" or here in {"//", "/*"}:
+        return "JSON has no comments; take them out."
+    if here[:1] in {"}", "]"} or (before == "," and here[:1] == '"'):
+        return "Look for a comma too many or a missing value just before."
+    if here[:1] == "'":
+        return 'Write texts and keys in double quotes: ".'
+    if "Invalid \\escape" in error.msg:
+        return "Write a backslash in a text as two: \\\\."
+    if "Expecting ',' delimiter" in error.msg:
+        return "Look for a missing comma just before."
+    return "Put it right there or just before."
+
+
+def _object(pairs: list[tuple[str, Any]]) -> _Object:
+    made = _Object(pairs)
+    if len(made) != len(pairs):
+        times = Counter(key for key, _ in pairs)
+        made.repeated = tuple(key for key, count in times.items() if count > 1)
+    return made
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+def _look_through(value: object, path: str, problems: list[Problem]) -> None:
+    """Note keys that come twice, and texts that are not Unicode."""
+    if isinstance(value, dict):
+        for key in getattr(value, "repeated", ()):
+            fix = "Keep one of them."
+            problems.append(Problem(_join(path, key), "each key once", "the key more than once", fix))
+        for key, below in value.items():
+            _look_through(below, _join(path, key), problems)
+    elif isinstance(value, list):
+        for number, below in enumerate(value):
+            _look_through(below, f"{path}[{number}]", problems)
+    elif isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):
+        problems.append(Problem(path, "Unicode text", "half of a surrogate pair", "Write both halves, or neither."))
+
+
+def _join(path: str, key: str) -> str:
+    name = key if key.isascii() and not unprintable(key) and len(key) <= 60 and key else shown(key)
+    return f"{path}.{name}" if path else name
