@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rppam.cli._demo.events import CONFIRM_MS, SILENCE_MS, ClusterWatch, Event, ready_leader
-from rppam.cli._demo.view import PeerView, View, parse_view
+from rppam.cli._view import PeerView, View, parse_view
 
 NAMES = ("node1", "node2", "node3")
 
@@ -244,20 +244,21 @@ def test_a_view_is_read_from_the_health_body() -> None:
         "safetyLevel": "single",
         "warnings": ["Licence ends soon.", 3],
         "nodes": [
-            {"nodeName": "node1", "role": "leader", "status": "healthy", "lastHeartbeat": "2026-11-23T10:00:00Z"},
-            {"nodeName": "node2", "role": "standby", "lastHeartbeat": "never", "redisConnected": False},
+            {"nodeName": "node1", "role": "leader", "status": "healthy", "heartbeatAgeMs": 420},
+            {"nodeName": "node2", "role": "standby", "heartbeatAgeMs": "never", "redisConnected": False},
             "garbage",
         ],
     }
     seen = parse_view(body, "node1")
     assert seen is not None
     assert (seen.role, seen.leader, seen.epoch, seen.warnings) == ("leader", "node1", 7, ("Licence ends soon.",))
-    assert [(peer.name, peer.status, peer.heartbeat_ms, peer.redis_connected) for peer in seen.peers] == [
-        ("node1", "healthy", 1_795_428_000_000, None),
+    assert [(peer.name, peer.status, peer.heartbeat_age_ms, peer.redis_connected) for peer in seen.peers] == [
+        ("node1", "healthy", 420, None),
         ("node2", "unknown", None, False),
     ]
 
 
 def test_what_is_no_health_body_is_no_view() -> None:
-    for wrong in (None, [], {}, {"clusterHealthy": "yes"}, "text"):
+    not_views: list[object] = [None, [], {}, {"clusterHealthy": "yes"}, "text"]
+    for wrong in not_views:
         assert parse_view(wrong, "node1") is None

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from rppam.cli._demo.events import ClusterWatch
-from rppam.cli._demo.view import View
+from rppam.cli._view import View
 from rppam.domain.secret import Secret
 
 
@@ -68,16 +68,15 @@ def board_of(
     *,
     processes: Mapping[str, str],
     redis_process: str,
-    wall_ms: int,
 ) -> Board:
-    """The picture at wall time ``wall_ms`` (heartbeats are stamped in wall time, on this same host)."""
+    """The picture of what was heard last."""
     rows = []
     for node in nodes:
         process = processes.get(node.name, "running")
         seen = [peer for name, view in views.items() if name != node.name and (peer := view.peer(node.name))]
         own = views[node.name].peer(node.name) if node.name in views else None
         said = [*seen, *([own] if own else [])]
-        beats = [peer.heartbeat_ms for peer in said if peer.heartbeat_ms is not None]
+        ages = [peer.heartbeat_age_ms for peer in said if peer.heartbeat_age_ms is not None]
         role = own.role if own else ("leader" if watch.leader == node.name else seen[0].role if seen else "")
         if watch.leader != node.name and role == "leader":
             role = ""  # a last word of a node that no longer answers
@@ -89,7 +88,7 @@ def board_of(
                 role=role,
                 status=watch.status.get(node.name, "unknown"),
                 epoch=views[node.name].epoch if node.name in views else 0,
-                heartbeat_age_ms=max(0, wall_ms - max(beats)) if beats else None,
+                heartbeat_age_ms=min(ages) if ages else None,
                 url=node.url,
                 pid=node.pid,
                 process=process,

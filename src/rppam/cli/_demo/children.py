@@ -91,8 +91,10 @@ async def end_all(children: Iterable[Child], grace_s: float) -> None:
             running = [child for child in running if child.ended() is None]
 
 
-def start(name: str, argv: Sequence[str], *, log: Path, folder: Path) -> Child:
-    """Start ``argv`` in ``folder`` with stdout and stderr going to ``log`` (made with mode 0600).
+def start(name: str, argv: Sequence[str], *, log: Path, folder: Path | None = None) -> Child:
+    """Start ``argv``, in ``folder`` where given, with stdout and stderr going to ``log`` (made with mode 0600).
+
+    The environment is ours without ``RPPAM_...``, which would override what the demo wrote into the configs.
 
     Raises :class:`DemoError` when it cannot be started, or on a system without a parent-death signal.
     """
@@ -106,6 +108,7 @@ def start(name: str, argv: Sequence[str], *, log: Path, folder: Path) -> Child:
             stdout=descriptor,
             stderr=descriptor,
             cwd=folder,
+            env={name: value for name, value in os.environ.items() if not name.startswith("RPPAM_")},
             start_new_session=True,
             preexec_fn=_die_with_parent(),  # noqa: PLW1509 - the demo has a single thread
         )

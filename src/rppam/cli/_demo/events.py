@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
-from rppam.cli._demo.view import HEALTHY, LEADER, UNKNOWN, View
+from rppam.cli._view import HEALTHY, LEADER, UNKNOWN, View
 
 CONFIRM_MS: Final = 700
 SILENCE_MS: Final = 4_500

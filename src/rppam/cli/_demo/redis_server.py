@@ -54,12 +54,12 @@ def server_binary() -> Path:
     return path
 
 
-async def start_redis(directory: Path, avoid: set[int]) -> RedisServer:
+async def start_redis(directory: Path, port: int) -> RedisServer:
     """Start it and wait until it answers with its password. Raises :class:`DemoError` with its log's end."""
     binary = server_binary()
     folder = directory / "redis"
     folder.mkdir(mode=0o700, exist_ok=True)
-    password, port = Secret(secrets.token_hex(24)), free_port(avoid)
+    password = Secret(secrets.token_hex(24))
     config = folder / "redis.conf"
     lines = [
         f"bind {HOST}",

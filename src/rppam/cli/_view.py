@@ -5,7 +5,6 @@ unexpected answer is no help in an outage.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import NamedTuple
 
 LEADER = "leader"
@@ -19,8 +18,8 @@ class PeerView(NamedTuple):
     name: str
     role: str
     status: str
-    heartbeat_ms: int | None
-    """Wall time of its last heartbeat in milliseconds since 1970, or ``None``."""
+    heartbeat_age_ms: int | None
+    """How long ago the answering node saw its last heartbeat, or ``None``."""
     redis_connected: bool | None
     url: str
     epoch: int | None
@@ -41,6 +40,7 @@ class View(NamedTuple):
     quorum_reason: str = ""
     note: str = ""
     warnings: tuple[str, ...] = ()
+    cluster_id: str = ""
 
     def peer(self, name: str) -> PeerView | None:
         """The member of that name, or ``None``."""
@@ -61,22 +61,15 @@ def _number(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _wall_ms(value: object) -> int | None:
-    try:
-        return int(datetime.fromisoformat(_text(value)).timestamp() * 1000)
-    except (ValueError, OverflowError):
-        return None
-
-
 def _peer(entry: Mapping[str, object]) -> PeerView:
     connected = entry.get("redisConnected")
     return PeerView(
         name=_text(entry.get("nodeName")),
         role=_text(entry.get("role")),
         status=_text(entry.get("status")) or UNKNOWN,
-        heartbeat_ms=_wall_ms(entry.get("lastHeartbeat")),
+        heartbeat_age_ms=_number(entry.get("heartbeatAgeMs")),
         redis_connected=connected if isinstance(connected, bool) else None,
-        url=_text(entry.get("apiUrl") or entry.get("url")),
+        url=_text(entry.get("url")),
         epoch=_number(entry.get("epoch")),
     )
 
@@ -87,8 +80,9 @@ def parse_view(body: object, node: str = "") -> View | None:
         return None
     entries = body.get("nodes")
     warnings = body.get("warnings")
+    note = body.get("note")
     return View(
-        node=node or _text(body.get("nodeName") or body.get("node")),
+        node=node or _text(body.get("answeredBy")),
         leader=_text(body.get("leaderNode")) or None,
         epoch=_number(body.get("epoch")) or 0,
         healthy=body["clusterHealthy"],
@@ -100,6 +94,7 @@ def parse_view(body: object, node: str = "") -> View | None:
         else (),
         safety_level=_text(body.get("safetyLevel")),
         quorum_reason=_text(body.get("quorumReason")),
-        note=_text(body.get("note")),
+        note=_text(note.get("text")) if isinstance(note, Mapping) else "",
+        cluster_id=_text(body.get("clusterId")),
         warnings=tuple(_text(item) for item in warnings if isinstance(item, str)) if isinstance(warnings, list) else (),
     )

@@ -1,0 +1,143 @@
+"""What the demo's nodes need before they start: keys, licence, database with an administrator, and a config each.
+
+The demo is its own licence authority: it signs with a key made for this run, whose public part alone is written down.
+What an earlier demo left in the same folder is used again (signing keys, database) or written anew (the rest); the
+administrator gets a new password each time, since the old one was shown once and is not kept.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from rppam.adapters.sql.accounts import SqlAccounts
+from rppam.adapters.sql.database import Database
+from rppam.adapters.system.entropy import SystemEntropy
+from rppam.adapters.system.keystore import ensure_signing_keys
+from rppam.cli._demo.redis_server import HOST
+from rppam.cli._files import config_text, new_cluster_key, write_private
+from rppam.domain.account import FIRST_ADMIN
+from rppam.domain.errors.demo import DemoError
+from rppam.domain.licence import Tier
+from rppam.domain.secret import Secret
+from rppam.ports.clock import Clock
+from rppam.services import licence
+from rppam.services.accounts import Accounts
+from rppam.services.passwords import Passwords
+from rppam.services.tokens import MINUTES_MAX, KeySet, Tokens
+
+CLUSTER: Final = "demo"
+LICENSED_NODES: Final = 10
+LICENSED_DAYS: Final = 365
+RENEW_S: Final = 6 * 3600
+ISSUER: Final = "rppam"
+AUDIENCE: Final = "rppam-api"
+
+
+class DemoFiles(NamedTuple):
+    """What was prepared."""
+
+    configs: dict[str, Path]
+    """Config file by node name."""
+    admin_user: str
+    admin_password: Secret
+    header_file: Path
+    token: Callable[[], Secret]
+    """A valid admin token, renewed in time."""
+
+
+async def prepare(
+    place: Path, names: Sequence[str], ports: Sequence[int], redis_port: int, redis_password: Secret, clock: Clock
+) -> DemoFiles:
+    """Write everything below ``place``. Raises a leaf of :class:`~rppam.domain.errors.RppamError`."""
+    try:
+        return await _prepare(place, names, ports, redis_port, redis_password, clock)
+    except OSError as error:
+        raise DemoError(f"{error.filename or place} cannot be written: {error.strerror}") from error
+
+
+async def _prepare(
+    place: Path, names: Sequence[str], ports: Sequence[int], redis_port: int, redis_password: Secret, clock: Clock
+) -> DemoFiles:
+    keys = place / "keys"
+    keys.mkdir(mode=0o700, exist_ok=True)
+    signing = KeySet(ensure_signing_keys(keys / "jwt", now_ms=clock.wall_ms()))
+    write_private(keys / "cluster.key", new_cluster_key())
+    trusted = _write_licence(place / "license.jwt", len(names), clock)
+    database = f"sqlite:///{place / 'rppam.db'}"
+    password = await _administrator(database, clock)
+    configs = {}
+    for name, port in zip(names, ports, strict=True):
+        folder = place / name
+        folder.mkdir(mode=0o700, exist_ok=True)
+        configs[name] = folder / "rppam.config"
+        config: dict[str, object] = {
+            "node": {"nodeName": name, "dataDir": str(folder), "advertiseUrl": f"http://{HOST}:{port}"},
+            "redis": {
+                "enabled": True,
+                "connectionString": f"{HOST}:{redis_port},abortConnect=false",
+                "keyPrefix": "rppam:",
+                "password": redis_password.reveal(),
+            },
+            "cluster": {"enabled": len(names) > 1, "clusterId": CLUSTER},
+            "database": {"url": database},
+            "auth": {
+                "jwtKeysDir": str(keys / "jwt"),
+                "clusterKeyPath": str(keys / "cluster.key"),
+                "issuer": ISSUER,
+                "audience": AUDIENCE,
+            },
+            "license": {"path": str(place / "license.jwt"), "trustedKeys": [trusted]},
+            "api": {"host": HOST, "port": port, "drainSeconds": 2},
+        }
+        write_private(configs[name], config_text(config))
+    tokens = Tokens(signing, issuer=ISSUER, audience=AUDIENCE, node=names[0], clock=clock, entropy=SystemEntropy())
+    source = _TokenSource(tokens, place / "admin.header")
+    source()
+    return DemoFiles(configs, FIRST_ADMIN, password, place / "admin.header", source)
+
+
+class _TokenSource:
+    """Gives a token that still lives for most of a day, and keeps the header file up to date with it."""
+
+    def __init__(self, tokens: Tokens, header_file: Path) -> None:
+        self._tokens, self._header_file = tokens, header_file
+        self._token: Secret | None = None
+        self._issued_s = 0.0
+
+    def __call__(self) -> Secret:
+        now_s = asyncio.get_running_loop().time()
+        if self._token is None or now_s - self._issued_s > RENEW_S:
+            self._token = self._tokens.issue_admin(FIRST_ADMIN, MINUTES_MAX).token
+            self._issued_s = now_s
+            write_private(self._header_file, f"Authorization: Bearer {self._token.reveal()}\n")
+        return self._token
+
+
+def _write_licence(path: Path, nodes: int, clock: Clock) -> str:
+    """Write a licence for that many nodes, signed with a key of its own; return the public key as config text."""
+    private, trusted = licence.new_private_key()
+    alone = nodes == 1
+    terms = licence.Terms(
+        customer="rppam demo",
+        tier=Tier.STANDARD if alone else Tier.ENTERPRISE,
+        max_nodes=1 if alone else max(nodes, LICENSED_NODES),
+        days=LICENSED_DAYS,
+    )
+    key = licence.parse_private_key(private, "the demo's own key")
+    write_private(path, licence.issue(terms, key, f"demo-{SystemEntropy().nonce()}", clock.wall_ms()) + "\n")
+    return trusted.text()
+
+
+async def _administrator(database_url: str, clock: Clock) -> Secret:
+    """Make the first administrator, or give the one of an earlier demo a new password."""
+    database = Database(database_url)
+    passwords = Passwords()
+    try:
+        await database.start()
+        accounts = Accounts(SqlAccounts(database), passwords, clock)
+        first = await accounts.ensure_first_admin()
+        return first.password if first is not None else await accounts.reset_password(FIRST_ADMIN)
+    finally:
+        passwords.close()
+        await database.stop()

@@ -1,0 +1,43 @@
+"""Writing the files of a node: private from the first byte, whole or not at all.
+
+A file is written beside its place (mode 0600 by mkstemp), synced, and renamed over it, so a reader never sees half a
+file and a secret never stands in a file that others can read, not for a moment.
+"""
+
+import json
+import os
+import secrets
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+CLUSTER_KEY_BYTES: Final = 32
+
+
+def write_private(path: Path, text: str, *, mode: int = 0o600) -> None:
+    """Write ``text`` to ``path``, replacing what is there. Raises :class:`OSError`."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(mode)
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def config_text(config: Mapping[str, object]) -> str:
+    """A config as it stands in ``rppam.config``."""
+    return json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+
+
+def new_cluster_key() -> str:
+    """The text of a fresh cluster key file: 256 random bits in hexadecimal, one line."""
+    return secrets.token_hex(CLUSTER_KEY_BYTES) + "\n"

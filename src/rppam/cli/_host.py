@@ -1,0 +1,68 @@
+"""What a command on a node's host knows by itself: the config, the node's address, and a token from its keys.
+
+Whoever can read the signing keys can make a token anyway, so making one here gives nothing away. It lives for minutes.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from rppam.adapters.system.clock import SystemClock
+from rppam.adapters.system.entropy import SystemEntropy
+from rppam.adapters.system.keystore import load_signing_keys
+from rppam.adapters.system.secrets import HostSecrets
+from rppam.config.load import load_settings
+from rppam.config.settings import Settings
+from rppam.domain.secret import Secret
+from rppam.services.tokens import KeySet, Tokens
+
+TOKEN_MINUTES: Final = 5
+SUBJECT: Final = "status@host"
+_ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+
+
+class Host(NamedTuple):
+    """A node's own host."""
+
+    url: str
+    token: Callable[[], Secret]
+
+
+def host_of(config: Path) -> Host:
+    """Address and tokens of the node configured in ``config``.
+
+    Raises :class:`~rppam.domain.errors.config.ConfigError` and
+    :class:`~rppam.domain.errors.request.SigningKeyError`.
+    """
+    settings = load_settings(config, outside=HostSecrets())
+    tokens = Tokens(
+        KeySet(load_signing_keys(settings.auth.jwt_keys_dir)),
+        issuer=settings.auth.issuer,
+        audience=settings.auth.audience,
+        node=settings.node.node_name,
+        clock=SystemClock(),
+        entropy=SystemEntropy(),
+    )
+    return Host(local_url(settings), lambda: tokens.issue_admin(SUBJECT, TOKEN_MINUTES).token)
+
+
+def local_url(settings: Settings) -> str:
+    """Where this host reaches its own node."""
+    host = _ANY.get(settings.api.host, settings.api.host)
+    return f"http://[{host}]:{settings.api.port}" if ":" in host else f"http://{host}:{settings.api.port}"
+
+
+def token_from_environment() -> Secret | None:
+    """``RPPAM_TOKEN``, or ``None``."""
+    text = os.environ.get("RPPAM_TOKEN", "").strip()
+    return Secret(text) if text else None
+
+
+def token_from_file(path: Path) -> Secret:
+    """The token in a file: alone, or behind ``Authorization: Bearer``. Raises :class:`OSError`, ``ValueError``."""
+    text = path.read_text(encoding="ascii").strip()
+    token = text.removeprefix("Authorization:").strip().removeprefix("Bearer").strip()
+    if not token or len(token.split()) != 1:
+        raise ValueError("expected one token")
+    return Secret(token)

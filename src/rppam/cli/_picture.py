@@ -1,0 +1,93 @@
+"""``rppam status`` drawn: one cluster on one screen, from one node's view."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from rppam.cli._demo.screen import STYLES, age
+from rppam.cli._view import PeerView, View
+
+SAFETY: Final = {
+    "single": "the record in one Redis decides",
+    "replicated": "every grant is also on a replica",
+    "voted": "a majority of members decides",
+}
+
+
+def status_picture(view: View, url: str) -> Group:
+    """Head, nodes, warnings and note."""
+    parts: list[RenderableType] = [_title(view), Text(), _head(view, url), Text(), node_table(view)]
+    if view.warnings:
+        parts += [Text(), *_warnings(view.warnings)]
+    if view.note:
+        parts += [Text(), Text.assemble(("Note  ", "dim"), view.note)]
+    return Group(*parts)
+
+
+def _title(view: View) -> Text:
+    if view.healthy:
+        verdict = ("healthy", "bold green")
+    elif view.leader is None:
+        verdict = ("no leader", "bold red")
+    else:
+        verdict = ("needs attention", "bold yellow")
+    return Text.assemble((view.cluster_id or "cluster", "bold"), "  ", verdict)
+
+
+def _head(view: View, url: str) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    epoch = f", epoch {view.epoch}" if view.epoch else ""
+    table.add_row("Leader", Text(view.leader + epoch if view.leader else "none" + epoch, "" if view.leader else "red"))
+    quorum = "met" if view.quorum_met else "not met"
+    table.add_row(
+        "Quorum", _good_or(view.quorum_met, quorum + (f": {view.quorum_reason}" if view.quorum_reason else ""))
+    )
+    lost = "not connected" + (f": {view.redis_reason}" if view.redis_reason else "")
+    table.add_row("Redis", _good_or(view.redis_connected, "connected" if view.redis_connected else lost))
+    if view.safety_level:
+        about = SAFETY.get(view.safety_level)
+        table.add_row("Safety", view.safety_level + (f" ({about})" if about else ""))
+    table.add_row("Seen by", f"{view.node or 'a node'} at {url}")
+    return table
+
+
+def _good_or(good: bool, text: str) -> Text:
+    return Text(text, style="" if good else "red")
+
+
+def node_table(view: View) -> Table:
+    """One row a node."""
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
+    table.add_column("  NODE", no_wrap=True)
+    table.add_column("ROLE", no_wrap=True)
+    table.add_column("STATUS", no_wrap=True)
+    table.add_column("EPOCH", justify="right", no_wrap=True)
+    table.add_column("HEARTBEAT", justify="right", no_wrap=True)
+    table.add_column("REDIS", no_wrap=True)
+    table.add_column("ADDRESS", overflow="fold")
+    for peer in view.peers:
+        table.add_row(*_row(peer))
+    return table
+
+
+def _row(peer: PeerView) -> tuple[RenderableType, ...]:
+    leads = peer.role == "leader"
+    redis = {True: Text("yes"), False: Text("no", style="red"), None: Text("-")}[peer.redis_connected]
+    return (
+        Text(("● " if leads else "  ") + peer.name, style="bold" if leads else ""),
+        Text(peer.role or "-", style="bold cyan" if leads else ""),
+        Text(peer.status, style=STYLES.get(peer.status, "")),
+        str(peer.epoch) if peer.epoch else "-",
+        age(peer.heartbeat_age_ms),
+        redis,
+        peer.url or "-",
+    )
+
+
+def _warnings(sentences: Sequence[str]) -> list[Text]:
+    return [Text.assemble(("Warning  ", "yellow"), sentence) for sentence in sentences]

@@ -1,0 +1,171 @@
+"""``rppam status``: the cluster on one screen, from any node.
+
+Asks one node and shows its view; it does not compare views of several. The node's own address is where the config says,
+or what ``--url`` names; the token is made from the config's keys, or comes from a file or ``RPPAM_TOKEN``.
+"""
+
+import asyncio
+import json
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import click
+
+from rppam.domain.exits import Exit
+from rppam.domain.secret import Secret
+
+if TYPE_CHECKING:
+    from rppam.cli._view import View
+
+DEFAULT_URL: Final = "http://127.0.0.1:7101"
+ANSWER_S: Final = 10.0
+HEALTH: Final = "/system/health/cluster"
+
+
+class _Target(NamedTuple):
+    url: str
+    token: Callable[[], Secret]
+
+
+@click.command(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example: rppam status --url http://node2:7101 --token-file admin.token --watch",
+)
+@click.option("--url", help=f"The node to ask. Default: the config's own node, else {DEFAULT_URL}.")
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A file with an admin token. Else RPPAM_TOKEN, else one is made from the config's keys.",
+)
+@click.option(
+    "--config", type=click.Path(path_type=Path), help="rppam.config of a node of the cluster. Default: RPPAM_CONFIG."
+)
+@click.option("--watch", is_flag=True, help="Show it anew every --interval seconds until Ctrl-C.")
+@click.option(
+    "--interval", default=1.0, show_default=True, type=click.FloatRange(0.2, 3600), help="Seconds between questions."
+)
+@click.option("--json", "as_json", is_flag=True, help="The node's answer as one JSON object a line.")
+def command(
+    *, url: str | None, token_file: Path | None, config: Path | None, watch: bool, interval: float, as_json: bool
+) -> int:
+    """Show leader, epoch, quorum, Redis, nodes and warnings of the cluster, as one node sees them.
+
+    Exit code 0: healthy; 1: it answers and is not healthy; 2: no node answers there, or wrong usage.
+    """
+    target = _target(url, token_file, config)
+    show = _JsonOutput() if as_json else _Screen(watch=watch)
+    if not watch:
+        return asyncio.run(_look(target, show))
+    last = Exit.ERRORS
+    try:
+        with show:
+            while True:
+                last = asyncio.run(_look(target, show))
+                asyncio.run(asyncio.sleep(interval))
+    except (KeyboardInterrupt, BrokenPipeError):
+        return last
+
+
+def _target(url: str | None, token_file: Path | None, config: Path | None) -> _Target:
+    from rppam.cli._host import host_of, token_from_environment, token_from_file
+    from rppam.config.places import config_path
+
+    if token_file is not None:
+        try:
+            from_file = token_from_file(token_file)
+        except (OSError, ValueError) as error:
+            raise click.UsageError(f"--token-file {token_file}: expected one token in the file ({error})") from None
+        return _Target(url or DEFAULT_URL, lambda: from_file)
+    from_environment = token_from_environment()
+    if from_environment is not None and config is None:
+        return _Target(url or DEFAULT_URL, lambda: from_environment)
+    path = config_path(config, os.environ)
+    if config is None and not path.exists():
+        raise click.UsageError(
+            f"there is no token: give --token-file FILE, set RPPAM_TOKEN, or run this on a node's host "
+            f"with --config FILE (looked for {path})"
+        )
+    host = host_of(path)
+    return _Target(url or host.url, host.token)
+
+
+async def _look(target: _Target, show: "_JsonOutput | _Screen") -> Exit:
+    from rppam.cli._rest import NoAnswerError, get_json
+    from rppam.cli._view import parse_view
+
+    base = target.url.rstrip("/")
+    try:
+        answer = await get_json(base + HEALTH, token=target.token(), timeout_s=ANSWER_S)
+    except NoAnswerError as error:
+        show.failed(base, f"{error}. Is the node running there? Try another one with --url")
+        return Exit.ERRORS
+    view = parse_view(answer.body) if answer.status == 200 else None
+    if view is None:
+        show.failed(base, _refusal(answer.status))
+        return Exit.ERRORS
+    show.answered(base, answer.body, view)
+    return Exit.DONE if view.healthy else Exit.NO
+
+
+def _refusal(status: int) -> str:
+    if status == 401:
+        return "the node refused the token: it has expired, or was made with keys of another cluster"
+    if status == 403:
+        return "the token's account may not see the cluster; use an administrator's"
+    return f"answered with HTTP status {status}, which is no view of a cluster. Is it an RP-PAM node?"
+
+
+class _JsonOutput:
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *exc_info: object) -> None:
+        pass
+
+    def failed(self, url: str, reason: str) -> None:
+        click.echo(json.dumps({"url": url, "error": reason}))
+
+    def answered(self, url: str, body: object, view: "View") -> None:  # noqa: ARG002 - the shape of _Screen
+        click.echo(json.dumps(body))
+
+
+class _Screen:
+    def __init__(self, *, watch: bool) -> None:
+        from rich.console import Console
+
+        self._console: Console = Console()
+        self._watch = watch and self._console.is_terminal
+        self._inside = False
+
+    def __enter__(self) -> None:
+        if self._watch:
+            self._inside = self._console.set_alt_screen(True)
+            self._console.show_cursor(False)
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._watch:
+            with suppress(OSError):
+                self._console.show_cursor(True)
+                self._console.set_alt_screen(False)
+
+    def failed(self, url: str, reason: str) -> None:
+        from rich.text import Text
+
+        if self._watch:
+            self._home()
+            self._console.print(Text(f"{url}: {reason}.", style="red"))
+        else:
+            click.echo(f"rppam status: {url}: {reason}.", err=True)
+
+    def answered(self, url: str, body: object, view: "View") -> None:  # noqa: ARG002 - the shape of _JsonOutput
+        from rppam.cli._picture import status_picture
+
+        if self._watch:
+            self._home()
+        self._console.print(status_picture(view, url))
+
+    def _home(self) -> None:
+        self._console.clear(home=True)
