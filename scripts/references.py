@@ -1,4 +1,4 @@
-"""Write the references that follow from the code: docs/reference/errors.md and docs/reference/commands.md.
+"""Write the pages of docs/reference that follow from the code: settings, commands, errors.
 
 ``--check`` writes nothing and ends with 1 when a file is not what the code says. Run by `make docs`; the documentation
 test runs the check.
@@ -13,6 +13,7 @@ from pkgutil import iter_modules
 import click
 
 from rppam.cli.main import COMMANDS
+from rppam.config.reference import render as config_page
 from rppam.domain import errors
 from rppam.domain.errors import RppamError, leaves
 
@@ -102,7 +103,11 @@ def commands_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES: dict[str, Callable[[], str]] = {"errors.md": errors_page, "commands.md": commands_page}
+PAGES: dict[str, Callable[[], str]] = {
+    "commands.md": commands_page,
+    "config.md": config_page,
+    "errors.md": errors_page,
+}
 
 
 def main() -> int:
