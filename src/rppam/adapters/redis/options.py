@@ -2,15 +2,16 @@
 
 :class:`LinkOptions` is for a :class:`~rppam.adapters.redis.link.Link` (several addresses, and what to do over time);
 :class:`Target` is one address out of it, for one :class:`~rppam.adapters.redis.connection.Connection`. Neither parses
-anything: text is the business of ``rppam.config``.
+anything: text is the business of ``rppam.config``, whose result :meth:`LinkOptions.of` takes over.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ssl import SSLContext
+from ssl import SSLContext, create_default_context
 from types import MappingProxyType
 from typing import Final
 
+from rppam.config.options import ConnectionOptions
 from rppam.domain.secret import Secret
 
 NO_RENAMES: Final[Mapping[str, str]] = MappingProxyType({})
@@ -77,6 +78,8 @@ class LinkOptions:
     """See Target; ``None`` means ``command_timeout_ms``."""
     connect_retry: int = 3
     """Attempts in all at the start, at least 1."""
+    reconnect_cap_ms: int = 2_000
+    """Longest wait between two attempts to come back."""
     keep_alive_s: int = 60
     """A PING is sent when nothing was received for this long; 0 means never."""
     abort_connect: bool = True
@@ -86,6 +89,31 @@ class LinkOptions:
     server_hostname: str | None = None
     require_primary: bool = True
     limits: Limits = Limits()
+
+    @classmethod
+    def of(
+        cls, connection: ConnectionOptions, *, client_name: str | None = None, ssl: SSLContext | None = None
+    ) -> "LinkOptions":
+        """What a parsed connection string asks for.
+
+        ``client_name`` is used when the string has no ``name``. ``ssl`` is the context to use when it says
+        ``ssl=true``; ``None`` means the system's authorities and no client certificate.
+        """
+        return cls(
+            endpoints=tuple((endpoint.host, endpoint.port) for endpoint in connection.endpoints),
+            user=connection.user,
+            password=connection.password,
+            database=connection.default_database or 0,
+            client_name=connection.name or client_name,
+            connect_timeout_ms=connection.connect_timeout_ms,
+            command_timeout_ms=connection.sync_timeout_ms,
+            connect_retry=connection.connect_retry,
+            keep_alive_s=connection.keep_alive_s,
+            abort_connect=connection.abort_connect,
+            command_map=MappingProxyType(dict(connection.command_map)),
+            ssl=(ssl or create_default_context()) if connection.ssl else None,
+            server_hostname=connection.ssl_host,
+        )
 
     def targets(self) -> tuple[Target, ...]:
         """One Target for each address, in order."""

@@ -1,0 +1,77 @@
+"""One real server (the newest Redis that is here), and connections and links to it that are closed at the end."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+
+from rppam.adapters.redis.connection import Connection
+from rppam.adapters.redis.link import Link
+from rppam.adapters.redis.options import LinkOptions, Target
+from rppam.adapters.system.clock import SystemClock
+from rppam.adapters.system.entropy import SystemEntropy
+from rppam.domain.secret import Secret
+from tests.contract.conftest import server
+from tests.contract.servers import PASSWORD, SERVERS, Server
+
+__all__ = ["server"]  # the contract tests' fixture, for the tests that run on every kind
+
+Open = Callable[..., Awaitable[Connection]]
+MakeLink = Callable[..., Link]
+
+KIND = next(kind for kind in SERVERS if kind.name == "redis-8")
+
+
+@pytest.fixture
+def redis() -> Iterator[Server]:
+    """A running Redis of its own for this test."""
+    if KIND.find() is None:
+        complain = pytest.fail if os.environ.get("CI") else pytest.skip
+        complain(f"{KIND.name} is not on this machine: {KIND.remedy}")
+    with Server(KIND) as running:
+        yield running
+
+
+@pytest.fixture
+async def open_(request: pytest.FixtureRequest) -> AsyncIterator[Open]:
+    """``await open_(port, ...)``: a Connection with the test password; further words go to Target."""
+    opened: list[Connection] = []
+
+    async def open_to(port: int, *, on_push: Any = None, on_lost: Any = None, **settings: Any) -> Connection:
+        settings = {"password": Secret(PASSWORD), "connect_timeout_ms": 2_000} | settings
+        target = Target(host=settings.pop("host", "127.0.0.1"), port=port, **settings)
+        connection = await Connection.open(target, clock=SystemClock(), on_push=on_push, on_lost=on_lost)
+        opened.append(connection)
+        return connection
+
+    yield open_to
+    for connection in opened:
+        await connection.close()
+
+
+@pytest.fixture
+async def make_link() -> AsyncIterator[MakeLink]:
+    """``make_link(port, ...)``: a Link that is not started yet; further words go to LinkOptions."""
+    made: list[Link] = []
+
+    def make(*ports: int, **settings: Any) -> Link:
+        settings = {"password": Secret(PASSWORD), "connect_timeout_ms": 2_000, "command_timeout_ms": 2_000} | settings
+        options = LinkOptions(endpoints=tuple(("127.0.0.1", port) for port in ports), **settings)
+        link = Link(options, clock=SystemClock(), entropy=SystemEntropy())
+        made.append(link)
+        return link
+
+    yield make
+    for link in made:
+        with contextlib.suppress(asyncio.CancelledError):
+            await link.stop()
+
+
+async def eventually(holds: Callable[[], bool], *, within_s: float = 5.0) -> None:
+    """Wait until ``holds()``, at most ``within_s``."""
+    async with asyncio.timeout(within_s):
+        while not holds():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.005)
