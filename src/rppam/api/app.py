@@ -57,7 +57,9 @@ def build_app(parts: ApiParts) -> FastAPI:
     app.add_middleware(Gate, tokens=parts.tokens)
     app.add_middleware(Bounds, limits=parts.limits)
     app.add_middleware(Probes, status=parts.status, clock=parts.clock, node=parts.node)
-    app.add_middleware(Envelope, clock=parts.clock, new_id=parts.entropy.nonce, access_log=parts.access_log)
+    app.add_middleware(
+        Envelope, clock=parts.clock, new_id=parts.entropy.nonce, limits=parts.limits, access_log=parts.access_log
+    )
     return app
 
 

@@ -5,6 +5,7 @@ requests). What a field may hold is decided by the models in :mod:`rppam.api.sha
 """
 
 import asyncio
+import contextlib
 import json
 import re
 from typing import Final, Never
@@ -20,6 +21,7 @@ _JSON: Final = re.compile(r'application/json(?:\s*;\s*charset="?utf-?8"?)?\s*', 
 _BRACKETS: Final = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[{]|[\]}]')
 _LINGER: Final = 4
 """How many times the limit is read and thrown away, so that an honest caller hears the 413 instead of a reset."""
+_LINGER_S: Final = 1.0
 
 
 class Bodies:
@@ -48,8 +50,9 @@ class Bodies:
     async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
         limit = self._limits.public_body_bytes if scope["path"] in PUBLIC else self._limits.body_bytes
         headers = dict(scope["headers"])
-        declared = int(headers.get(b"content-length", b"0"))
-        if declared > limit * _LINGER or (declared > limit and b"expect" in headers):
+        if int(headers.get(b"content-length", b"0")) > limit:
+            if b"expect" not in headers:
+                await _discard(receive, limit * _LINGER)
             raise _too_large(limit)
         parts: list[bytes] = []
         size = 0
@@ -66,6 +69,17 @@ class Bodies:
         if size > limit:
             raise _too_large(limit)
         return b"".join(parts)
+
+
+async def _discard(receive: Receive, size_max: int) -> None:
+    """Throw away what is on its way: closing with unread bytes would reset the connection and lose the answer."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_LINGER_S):
+            while size_max > 0:
+                message = await receive()
+                size_max -= len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    return
 
 
 class _Replay:

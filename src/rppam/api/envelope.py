@@ -12,9 +12,10 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from rppam.api.limits import ApiLimits
 from rppam.api.problems import Answer, problem
 from rppam.domain.errors import RppamError
-from rppam.domain.errors.request import LeavingError, UnauthenticatedError, UnexpectedError
+from rppam.domain.errors.request import HeadersTooLargeError, LeavingError, UnauthenticatedError, UnexpectedError
 from rppam.domain.instant import US_PER_MS
 from rppam.ports.clock import Clock
 
@@ -35,8 +36,11 @@ _ALWAYS: Final = [
 class Envelope:
     """Wraps the whole application."""
 
-    def __init__(self, app: ASGIApp, *, clock: Clock, new_id: Callable[[], str], access_log: bool) -> None:
-        self._app, self._clock, self._new_id, self._access_log = app, clock, new_id, access_log
+    def __init__(
+        self, app: ASGIApp, *, clock: Clock, new_id: Callable[[], str], limits: ApiLimits, access_log: bool
+    ) -> None:
+        self._app, self._clock, self._new_id = app, clock, new_id
+        self._limits, self._access_log = limits, access_log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -47,6 +51,7 @@ class Envelope:
         request = _Request(scope, send, _caller_id(scope) or self._new_id())
         started = self._clock.now()
         try:
+            self._check_size(scope)
             await self._app(scope, receive, request.send)
         except asyncio.CancelledError:
             # Only the server's shutdown cancels a request here, after the drain time: say so and end the task.
@@ -61,6 +66,13 @@ class Envelope:
             _ACCESS.info(
                 "%s %.200r %s %d ms request=%s", scope["method"], scope["path"], request.status, elapsed_ms, request.id
             )
+
+    def _check_size(self, scope: Scope) -> None:
+        # The parser bounds only headers that are not complete yet; many kilobytes may come complete in one packet.
+        size = len(scope.get("raw_path") or b"") + len(scope["query_string"])
+        size += sum(len(name) + len(value) + len(": \r\n") for name, value in scope["headers"])
+        if size > self._limits.header_bytes:
+            raise HeadersTooLargeError(f"{size} bytes of request line and headers, at most {self._limits.header_bytes}")
 
 
 class _Request:
