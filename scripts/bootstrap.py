@@ -87,10 +87,13 @@ def installed() -> dict[str, str]:
 
 
 def probe(python: str) -> tuple[str, tuple[int, int], bool] | None:
-    """Path, version and whether it can make a complete environment; ``None`` when it does not run or is too old."""
+    """Path, version and whether it can make a complete environment; ``None`` when it does not run or is too old.
+
+    The path is that of the Python itself also when ``python`` stands in an environment, as that may be this one.
+    """
     code = (
         "import sys, importlib.util as u;"
-        "print(sys.executable, *sys.version_info[:2], int(u.find_spec('ensurepip') is not None))"
+        "print(getattr(sys, '_base_executable', sys.executable), *sys.version_info[:2], int(u.find_spec('ensurepip') is not None))"
     )
     try:
         run = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, timeout=30, check=True)
