@@ -143,10 +143,13 @@ class Server:
         """Thaw it (SIGCONT)."""
         os.kill(self.pid, signal.SIGCONT)
 
-    def restart(self) -> None:
-        """Start it again on the same port with the same files; kills it first if it runs."""
+    def restart(self, *, wait: bool = True) -> None:
+        """Start it again on the same port with the same files; kills it first if it runs.
+
+        ``wait=False`` returns before it answers, such as while it loads its data.
+        """
         self.kill()
-        self._start()
+        self._start(wait=wait)
 
     def close(self) -> None:
         """Kill it and remove its files."""
@@ -173,7 +176,7 @@ class Server:
                 raise answer
         return answers[1]
 
-    def _start(self) -> None:
+    def _start(self, *, wait: bool = True) -> None:
         binary = self.kind.find()
         assert binary is not None, f"{self.kind.name} is not on this machine: {self.kind.remedy}"
         assert self._directory is not None, "use it in a with block"
@@ -187,7 +190,7 @@ class Server:
         with log.open("ab") as out:
             self._process = subprocess.Popen(words, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
         until = time.monotonic() + START_S
-        while not self._answers():
+        while wait and not self._answers():
             if self._process.poll() is not None or time.monotonic() > until:
                 self.kill()
                 raise RuntimeError(f"{self.kind.name} did not start: {log.read_text(errors='replace')[-2000:]}")

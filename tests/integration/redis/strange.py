@@ -16,7 +16,7 @@ GREETING = (HELLO, b"+PONG\r\n" + INFO + INFO)
 
 
 @contextlib.asynccontextmanager
-async def scripted(handler: Handler) -> AsyncIterator[int]:
+async def scripted(handler: Handler, port: int = 0) -> AsyncIterator[int]:
     """A server on 127.0.0.1 that treats each connection as ``handler`` says; yields its port."""
     tasks: set[asyncio.Task[None]] = set()
 
@@ -31,7 +31,7 @@ async def scripted(handler: Handler) -> AsyncIterator[int]:
             tasks.discard(task)
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", port)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

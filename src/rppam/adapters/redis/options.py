@@ -80,7 +80,7 @@ class LinkOptions:
     """Attempts in all at the start, at least 1."""
     reconnect_cap_ms: int = 2_000
     """Longest wait between two attempts to come back."""
-    keep_alive_s: int = 60
+    keep_alive_s: float = 60
     """A PING is sent when nothing was received for this long; 0 means never."""
     abort_connect: bool = True
     """Whether start() fails when Redis cannot be reached, or goes on trying in the background."""

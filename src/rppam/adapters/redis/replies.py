@@ -88,7 +88,7 @@ def garbled(address: str, data: bytes, error: Exception) -> StoreProtocol:
         return StoreProtocol(f"{address} speaks HTTP, not Redis; check host and port in redis.connectionString")
     if data.startswith((b"\x15\x03", b"\x16\x03")):
         return StoreProtocol(f"{address} speaks TLS; set ssl=true in redis.connectionString")
-    if isinstance(error, IndexError):
+    if isinstance(error, IndexError) and not data.startswith(b">"):
         return StoreProtocol(f"Redis at {address} sent a reply that nobody asked for; the connection was dropped")
     return StoreProtocol(
         f"{address} does not speak the Redis protocol ({error}); the connection was dropped", raw=str(error)
