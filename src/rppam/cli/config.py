@@ -172,7 +172,7 @@ def _fail(error: ConfigError, *, as_json: bool, file: str | None = None) -> NoRe
 
 def _read_stdin() -> str:
     """One text from stdin, without one line break at its end."""
-    data = click.get_binary_stream("stdin").read(SECRET_BYTES_MAX + 1)
+    data = sys.stdin.buffer.read(SECRET_BYTES_MAX + 1)
     if len(data) > SECRET_BYTES_MAX:
         raise click.UsageError(f"stdin: at most {SECRET_BYTES_MAX} bytes are taken")
     try:

@@ -105,8 +105,7 @@ def _behind_secret(token: str, number: int, reading: Reading) -> None:
         reading.endpoint(token, f"part {number}")
     else:
         found = "a text after the password that is no option and no host:port; it is not shown"
-        reading.endpoint_expected = False
-        reading.problem(f"part {number}", "host:port", found, COMMA_FIX)
+        reading.no_endpoint(f"part {number}", found, COMMA_FIX)
 
 
 def _is_address(host: str) -> bool:

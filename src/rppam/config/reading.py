@@ -87,9 +87,13 @@ class Reading:
         try:
             self._hosts.append(parse_endpoint(text))
         except NotAnEndpointError as error:
-            self.endpoint_expected = False
             found = f"{text!r}, {error.found}" if _HARMLESS.fullmatch(text) else error.found
-            self.problem(place, "host:port", found, error.fix)
+            self.no_endpoint(place, found, error.fix)
+
+    def no_endpoint(self, place: str, found: str, fix: str) -> None:
+        """Note that something is no endpoint. That there is none at all need not be said then."""
+        self.endpoint_expected = False
+        self.problem(place, "host:port", found, fix)
 
     def option(self, keyword: Keyword, value: str) -> None:
         """Take one recognised option; a later one of the same name replaces an earlier one."""

@@ -74,9 +74,9 @@ def _host(host: str, number: int, reading: Reading) -> None:
     place = f"URL host {number}"
     if not host.startswith("[") and host.count(":") > 1:
         found = "a host with more than one colon and no brackets"
-        reading.problem(place, "host:port", found, "Write an IPv6 address in brackets: [::1]:6379.")
+        reading.no_endpoint(place, found, "Write an IPv6 address in brackets: [::1]:6379.")
     elif "=" in host:
-        reading.problem(place, "host:port", "an option among the hosts", "Options of a URL go behind a '?'.")
+        reading.no_endpoint(place, "an option among the hosts", "Options of a URL go behind a '?'.")
     else:
         reading.endpoint(host.replace("%25", "%") if host.startswith("[") else host, place)
 
