@@ -93,7 +93,8 @@ def probe(python: str) -> tuple[str, tuple[int, int], bool] | None:
     """
     code = (
         "import sys, importlib.util as u;"
-        "print(getattr(sys, '_base_executable', sys.executable), *sys.version_info[:2], int(u.find_spec('ensurepip') is not None))"
+        "path = getattr(sys, '_base_executable', sys.executable);"
+        "print(path, *sys.version_info[:2], int(u.find_spec('ensurepip') is not None))"
     )
     try:
         run = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, timeout=30, check=True)
