@@ -1,0 +1,228 @@
+"""``rppam init``: a node's config and keys, on a first host and, by a sealed bundle, on the next.
+
+The command line only: what is planned and how it is written stands in :mod:`rppam.cli._init`. Neither a password nor a
+passphrase needs to stand on a command line: ``--redis -`` reads standard input, and the passphrase comes from a prompt,
+a file or ``RPPAM_BUNDLE_PASSPHRASE``.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from rppam.domain.secret import Secret
+
+if TYPE_CHECKING:
+    from rppam.cli._init.plan import Layout, Wishes
+    from rppam.cli._init.write import Outcome
+
+PASSPHRASE_VARIABLE = "RPPAM_BUNDLE_PASSPHRASE"  # noqa: S105 - a variable's name
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+class _Asked(NamedTuple):
+    join: Path | None
+    bundle: Path | None
+    passphrase_file: Path | None
+    licence: Path | None
+    force: bool
+    as_json: bool
+
+
+@click.command(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example: rppam init --node-name node1 --redis 10.0.1.20:6379,password=...,abortConnect=false",
+)
+@click.option("--node-name", help="Name of this node: lower-case letters, digits, hyphens.")
+@click.option("--redis", envvar="RPPAM_REDIS", help="Connection string of Redis; '-' reads it from standard input.")
+@click.option("--key-prefix", help="Prefix of this cluster's keys in Redis.  [default: rppam:]")
+@click.option("--cluster-id", help="Name of the cluster.")
+@click.option(
+    "--timing-profile", type=click.Choice(["default", "lan", "classic"]), help="How fast a failure is healed."
+)
+@click.option("--database", envvar="RPPAM_DATABASE", help="SQL database URL.  [default: SQLite in the data folder]")
+@click.option("--host", help="Address the REST API listens on.  [default: 127.0.0.1]")
+@click.option("--port", type=click.IntRange(1, 65_535), help="Its port.  [default: 7101]")
+@click.option("--advertise-url", help="How others reach the API, such as http://node1.example.com:7101.")
+@click.option(
+    "--license", "licence", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Licence file."
+)
+@click.option("--trusted-key", "trusted", multiple=True, help="Public key (PEM file or base64) that signs licences.")
+@click.option("--dir", "directory", type=click.Path(path_type=Path, file_okay=False), help="Put everything into DIR.")
+@click.option("--config", type=_FILE, help="The config file, else RPPAM_CONFIG, else the platform's path.")
+@click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Folder of keys and state.")
+@click.option("--bundle", type=_FILE, help="Write a join bundle to FILE; without --node-name, of a node that is there.")
+@click.option(
+    "--join", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Make the next node from a bundle."
+)
+@click.option(
+    "--passphrase-file",
+    type=_FILE,
+    help=f"Write the bundle's passphrase there, or read it. Else shown, or asked for, or {PASSPHRASE_VARIABLE}.",
+)
+@click.option("--force", is_flag=True, help="Write over files that differ; the old ones are kept as *.bak-TIME.")
+@click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
+def command(
+    *,
+    node_name: str | None,
+    directory: Path | None,
+    config: Path | None,
+    data_dir: Path | None,
+    **options: Any,
+) -> None:
+    """Write a node's config, keys, licence path and database URL, and say what to do next.
+
+    The first node makes the cluster's keys. --bundle FILE seals them for the next node under a passphrase that is shown
+    once; there, rppam init --join FILE --node-name node2 does the rest. Nothing that exists is written over without
+    --force, and a second run with the same options changes nothing.
+
+    Exit code 0: done; 2: something is in the way, or wrong usage; 78: the configuration would be wrong.
+    """
+    from rppam.cli._init.plan import layout_of
+
+    asked = _Asked(
+        *(options.pop(name) for name in ("join", "bundle", "passphrase_file", "licence", "force", "as_json"))
+    )
+    named = os.environ.get("RPPAM_CONFIG")
+    layout = layout_of(directory, config or (Path(named) if named and directory is None else None), data_dir)
+    if node_name is None:
+        if asked.bundle is None or asked.join is not None:
+            raise click.UsageError("--node-name is missing: the name of this node, such as node1")
+        answer = {"config": str(layout.config), **_export(layout, asked)}
+        _show_bundle(answer, as_json=asked.as_json)
+        return
+    outcome = _write(layout, _wishes(node_name, options), asked)
+    answer = _answer(outcome)
+    if asked.bundle is not None:
+        answer |= _export(layout, asked)
+    if asked.as_json:
+        click.echo(json.dumps(answer))
+    else:
+        _tell(outcome, answer, joined=asked.join is not None)
+
+
+def _wishes(node_name: str, options: dict[str, Any]) -> "Wishes":
+    from rppam.cli._init.plan import Wishes
+    from rppam.services.licence import parse_public_key
+
+    redis, database = options.pop("redis"), options.pop("database")
+    if redis == "-":
+        redis = sys.stdin.readline().rstrip("\r\n")
+    trusted = []
+    for text in options.pop("trusted"):
+        path = Path(text)
+        is_file = len(text) < 4096 and path.is_file()  # base64 of a key is no path, and may be too long to ask for
+        trusted.append(parse_public_key(path.read_text(encoding="ascii") if is_file else text, "--trusted-key").text())
+    return Wishes(
+        node_name=node_name,
+        redis=Secret(redis) if redis else None,
+        database=Secret(database) if database else None,
+        trusted_keys=tuple(trusted),
+        **options,
+    )
+
+
+def _write(layout: "Layout", wishes: "Wishes", asked: _Asked) -> "Outcome":
+    from rppam.adapters.system.clock import SystemClock
+    from rppam.cli._init.write import NodeWriter
+    from rppam.services.bundle import unseal
+
+    writer = NodeWriter(layout, SystemClock(), force=asked.force)
+    if asked.join is None:
+        text = asked.licence.read_text(encoding="ascii", errors="replace") if asked.licence is not None else None
+        return writer.first(wishes, text)
+    sealed = asked.join.read_text(encoding="utf-8", errors="replace")
+    return writer.joined(unseal(sealed, _passphrase(asked), place=str(asked.join)), wishes)
+
+
+def _passphrase(asked: _Asked) -> Secret:
+    if asked.passphrase_file is not None:
+        try:
+            return Secret(asked.passphrase_file.read_text(encoding="utf-8").strip())
+        except (OSError, UnicodeDecodeError) as error:
+            raise click.UsageError(f"--passphrase-file {asked.passphrase_file}: cannot be read ({error})") from None
+    from_environment = os.environ.get(PASSPHRASE_VARIABLE)
+    if from_environment:
+        return Secret(from_environment)
+    if not sys.stdin.isatty():
+        raise click.UsageError(
+            f"the bundle's passphrase is missing: give --passphrase-file or set {PASSPHRASE_VARIABLE}"
+        )
+    return Secret(click.prompt("Passphrase of the bundle", hide_input=True, err=True))
+
+
+def _export(layout: "Layout", asked: _Asked) -> dict[str, str]:
+    from rppam.cli._files import write_private
+    from rppam.cli._init.write import bundle_of
+    from rppam.domain.errors.demo import InitError
+    from rppam.services.accounts import random_password
+    from rppam.services.bundle import seal
+
+    assert asked.bundle is not None
+    for path in (asked.bundle, asked.passphrase_file):
+        if path is not None and path.exists() and not asked.force:
+            raise InitError(f"{path} stands there already; choose another name, or replace it with --force")
+    passphrase = random_password()
+    try:
+        write_private(asked.bundle, seal(bundle_of(layout.config), passphrase))
+        if asked.passphrase_file is not None:
+            write_private(asked.passphrase_file, passphrase.reveal() + "\n")
+            return {"bundle": str(asked.bundle), "passphraseFile": str(asked.passphrase_file)}
+    except OSError as error:
+        raise InitError(f"{asked.bundle}: cannot be written: {error.strerror}") from None
+    return {"bundle": str(asked.bundle), "passphrase": passphrase.reveal()}
+
+
+def _answer(outcome: "Outcome") -> dict[str, Any]:
+    settings = outcome.settings
+    return {
+        "config": str(outcome.config),
+        "nodeName": settings.node.node_name,
+        "written": [str(path) for path in outcome.written],
+        "backups": [str(path) for path in outcome.backups],
+        "licensePath": str(settings.license.path),
+        "warnings": list(outcome.warnings),
+    }
+
+
+def _tell(outcome: "Outcome", answer: dict[str, Any], *, joined: bool) -> None:
+    name = outcome.settings.node.node_name
+    if outcome.written:
+        click.echo(f"{name} is set up. Written:")
+        for path in outcome.written:
+            click.echo(f"  {path}")
+        for path in outcome.backups:
+            click.echo(f"  {path}  (what was there before)")
+    else:
+        click.echo(f"{name} was set up like this already; nothing was changed.")
+    for warning in outcome.warnings:
+        click.echo(f"Note: {warning}.")
+    if "bundle" in answer:
+        _show_bundle(answer, as_json=False)
+    _tell_next(outcome, joined=joined, bundled="bundle" in answer)
+
+
+def _tell_next(outcome: "Outcome", *, joined: bool, bundled: bool) -> None:
+    settings, config = outcome.settings, outcome.config
+    click.echo("\nNext:")
+    if settings.cluster.enabled and not settings.license.path.exists():
+        click.echo(f"  put the licence at {settings.license.path}, and its signer's key into license.trustedKeys")
+    click.echo(f"  rppam node --config {config}        (or let systemd run it: systemctl enable --now rppam)")
+    click.echo(f"  rppam status --config {config}")
+    if settings.cluster.enabled and not joined and not bundled:
+        click.echo(f"  rppam init --config {config} --bundle join.bundle        for the next node")
+
+
+def _show_bundle(answer: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(answer))
+        return
+    click.echo(f"\nJoin bundle: {answer['bundle']}")
+    if "passphrase" in answer:
+        click.echo(f"Passphrase:  {answer['passphrase']}        (shown once; send it another way than the bundle)")
+    else:
+        click.echo(f"Passphrase:  in {answer['passphraseFile']}")
+    click.echo(f"On the next host:  rppam init --join {Path(answer['bundle']).name} --node-name node2")
