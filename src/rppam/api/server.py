@@ -18,6 +18,7 @@ from rppam.api.wire import wire_with
 from rppam.domain.errors.serving import ListenError
 
 BACKLOG: Final = 512
+PORT_MAX: Final = 65_535
 _TICK_S: Final = 1.0
 _ABORT_S: Final = 1.0
 
@@ -124,6 +125,8 @@ def _listen(host: str, port: int) -> list[socket.socket]:
     """Sockets on every address of ``host``; a name such as localhost has several."""
     sockets: list[socket.socket] = []
     try:
+        if not 0 <= port <= PORT_MAX:
+            raise OverflowError(f"a port is 0 to {PORT_MAX}")
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         for family, address in sorted({(entry[0], entry[4]) for entry in found}, key=lambda pair: pair[0]):
             # With port 0 every address gets the port that the first one was given.
@@ -135,6 +138,6 @@ def _listen(host: str, port: int) -> list[socket.socket]:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise ListenError(
             f"the REST API cannot listen on {host} port {port}: {reason}. Is another node running there? "
-            "'ss -ltnp' shows who holds the port; node.port sets another one"
+            "'ss -ltnp' shows who holds the port; api.host and api.port set another address"
         ) from error
     return sockets

@@ -1,0 +1,65 @@
+"""``rppam token``: an admin token on the node's own host, for scripts.
+
+Decides nothing: whoever can read the signing keys can sign a token anyway, and nobody else can run this. It
+asks neither the node nor Redis nor the database, so it works while all are away. The token alone goes to stdout.
+"""
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+
+@click.command(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=(
+        'Example: curl -s -H "Authorization: Bearer $(rppam token)" http://localhost:7101/system/health/cluster'
+        " | jq .redisConnected"
+    ),
+)
+@click.option("--config", "config", type=click.Path(path_type=Path), help="The config file; else RPPAM_CONFIG.")
+@click.option("--user", default="admin", show_default=True, help="The name that the token carries, for the log.")
+@click.option(
+    "--minutes", type=click.IntRange(1, 1440), help="How long it is valid.  [default: auth.tokenMinutes of the config]"
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def command(config: Path | None, user: str, minutes: int | None, as_json: bool) -> None:
+    """Print an access token with the role pam_admin, signed with this node's keys.
+
+    Run it as the account that runs the node, or as root: it needs to read the keys in auth.jwtKeysDir. A token cannot
+    be called back, so keep it short-lived.
+    """
+    from rppam.adapters.system.clock import SystemClock
+    from rppam.adapters.system.entropy import SystemEntropy
+    from rppam.adapters.system.keystore import load_signing_keys
+    from rppam.adapters.system.secrets import HostSecrets
+    from rppam.config.load import load_settings
+    from rppam.config.places import config_path
+    from rppam.domain.account import normalise_name
+    from rppam.services.tokens import KeySet, Tokens
+
+    name = normalise_name(user)
+    settings = load_settings(config_path(config, os.environ), outside=HostSecrets())
+    auth = settings.auth
+    tokens = Tokens(
+        KeySet(load_signing_keys(auth.jwt_keys_dir)),
+        issuer=auth.issuer,
+        audience=auth.audience,
+        node=settings.node.node_name,
+        clock=SystemClock(),
+        entropy=SystemEntropy(),
+    )
+    issued = tokens.issue_admin(name, minutes if minutes is not None else auth.token_minutes)
+    if not as_json:
+        click.echo(issued.token.reveal())
+        return
+    shown = {
+        "accessToken": issued.token.reveal(),
+        "tokenType": "Bearer",
+        "expiresAt": datetime.fromtimestamp(issued.claims.expires_at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "user": issued.claims.subject,
+        "node": issued.claims.node,
+    }
+    click.echo(json.dumps(shown))
