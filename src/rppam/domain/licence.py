@@ -129,10 +129,10 @@ def warning_of(licence: Licence | None, now: WallMs) -> LicenceWarning | None:
     return None
 
 
-def may_join(licence: Licence | None, seats_in_use: int, now: WallMs, *, is_member: bool = False) -> Allowed | Denied:
+def may_join(licence: Licence | None, seats_in_use: int, now: WallMs) -> Allowed | Denied:
     """Whether one more node may run beside ``seats_in_use`` others (witnesses take no seat, nor does the asker count).
 
-    ``is_member``: the node already belonged to the cluster, so this is a restart and expiry does not matter.
+    Asked for a newcomer only: a node that the cluster knows already has its seat, and comes back without asking.
     """
     tier = licence.tier if licence else Tier.STANDARD
     if seats_in_use <= 0:
@@ -154,7 +154,7 @@ def may_join(licence: Licence | None, seats_in_use: int, now: WallMs, *, is_memb
             f"{of} allows {licence.max_nodes} nodes, and {others} run here already",
             "Remove a node from the cluster, or install a licence for more nodes",
         )
-    if now >= licence.expires_at and not is_member:
+    if now >= licence.expires_at:
         return Denied(
             f"{of} has expired, and an expired licence admits no new node",
             "Install a renewed licence; the nodes that belong to the cluster keep running meanwhile",
