@@ -135,6 +135,7 @@ class Driver:
             now = self._clock.now()
             self.polled_at = now
             self._feed(self.core.poll(now))
+            self._wake.clear()  # feeding set it; only what happens from here on shall cut the wait short
             wait_s = min(MAX_SLEEP_S, max(0.0, (self.core.deadline() - self._clock.now()) / 1e6))
             due = now + wait_s * 1e6
             try:
@@ -142,7 +143,6 @@ class Driver:
                     await self._wake.wait()
             except TimeoutError:
                 self._lag_ms = max(self._lag_ms, int((self._clock.now() - due) / US_PER_MS))
-            self._wake.clear()
 
     # ---- events in --------------------------------------------------------------------------------------------------
 
