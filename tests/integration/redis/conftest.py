@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
+import uvloop
 
 from rppam.adapters.redis.connection import Connection
 from rppam.adapters.redis.link import Link
@@ -23,6 +24,11 @@ Open = Callable[..., Awaitable[Connection]]
 MakeLink = Callable[..., Link]
 
 KIND = next(kind for kind in SERVERS if kind.name == "redis-8")
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Both loops that a node may run on: they order timers, reads and writes differently."""
+    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture

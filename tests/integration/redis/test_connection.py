@@ -291,6 +291,19 @@ async def test_every_call_on_a_frozen_server_ends_by_its_deadline(redis: Server,
     redis.cont()
 
 
+async def test_a_stall_of_our_own_loop_is_not_blamed_on_the_server(redis: Server, open_: Open) -> None:
+    connection = await open_(redis.port, silence_ms=100)
+    for _ in range(5):
+        task = asyncio.create_task(connection.command("ECHO", "here", timeout_ms=100))
+        await asyncio.sleep(0.001)  # it has left
+        time.sleep(0.4)  # noqa: ASYNC251 - the stall; the reply is in the socket meanwhile
+        assert await task == b"here"
+        task = asyncio.create_task(connection.command("ECHO", "unsent", timeout_ms=100))
+        await asyncio.sleep(0)
+    assert await task == b"unsent"
+    assert connection.lost is None
+
+
 async def test_a_late_reply_goes_to_nobody(redis: Server, open_: Open) -> None:
     connection = await open_(redis.port, silence_ms=5_000)
     redis.stop()

@@ -125,9 +125,10 @@ class Connection(asyncio.Protocol):
         nobody here asked for. Raises a leaf of StoreUnreachable, or the StoreReplyError that the server greeted with.
         """
         self = cls(target, on_push=on_push, on_lost=None)
+        until = self._loop.time() + target.connect_timeout_ms / 1000
+        await dial(target, lambda: self)
         try:
-            async with asyncio.timeout(target.connect_timeout_ms / 1000):
-                await dial(target, lambda: self)
+            async with asyncio.timeout_at(until):
                 self.identity = await greet(self, target)
         except TimeoutError:
             self.abort("no greeting in time")
@@ -386,11 +387,7 @@ class Connection(asyncio.Protocol):
         )
 
     def _too_slow(self) -> StoreConnectTimeout:
-        within = f"within {self.target.connect_timeout_ms} ms"
-        if self._transport is None:
-            what = f"no connection to Redis at {self.target.address} {within}; check that the firewall allows the port"
-        else:
-            what = (
-                f"{self.target.address} took the connection but said nothing {within}; check that Redis is not frozen"
-            )
-        return StoreConnectTimeout(what)
+        return StoreConnectTimeout(
+            f"{self.target.address} took the connection but said nothing within {self.target.connect_timeout_ms} ms; "
+            "check that Redis is not frozen, and that it is a Redis that listens there"
+        )

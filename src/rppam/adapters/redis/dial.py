@@ -5,7 +5,7 @@ import errno
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from rppam.adapters.redis.options import Target
 from rppam.domain.errors.store import (
@@ -38,42 +38,60 @@ _NOT_TLS: Final = {
 
 
 async def dial(target: Target, protocol: Callable[[], asyncio.Protocol]) -> None:
-    """Connect ``protocol()`` to ``target``. A name's addresses are tried in turn, each with its share of the time.
+    """Connect ``protocol()`` to ``target`` within its connect timeout.
 
-    Raises a leaf of :class:`StoreUnreachable`. The caller bounds the whole.
+    A name's addresses are tried in turn, each with its share of the time. Raises a leaf of :class:`StoreUnreachable`.
     """
     loop = asyncio.get_running_loop()
+    until = loop.time() + target.connect_timeout_ms / 1000
     try:
-        found = await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+        async with asyncio.timeout_at(until):
+            found = await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+    except TimeoutError:
+        raise StoreNameUnknown(
+            f"no answer within {target.connect_timeout_ms} ms to what the address of '{target.host}' is; "
+            "check this host's DNS"
+        ) from None
     except (OSError, UnicodeError) as error:
         raise explain(target, error) from error
-    until = loop.time() + target.connect_timeout_ms / 1000
-    failure: OSError | None = None
-    for index, (family, _, _, _, place) in enumerate(found):
-        share = (until - loop.time()) / (len(found) - index)
+    failure: StoreError | None = None
+    for index, (family, kind, number, _, place) in enumerate(found):
+        share_s = (until - loop.time()) / (len(found) - index)
         try:
-            async with asyncio.timeout(share):
-                await _dial_one(target, protocol, family, str(place[0]))
-        except OSError as error:  # TimeoutError and SSLError are OSErrors
-            failure = failure if isinstance(error, TimeoutError) and failure is not None else error
+            with socket.socket(family, kind, number) as plug:
+                await _dial_one(target, protocol, plug, place, loop.time() + share_s)
+        except StoreError as error:
+            failure = error if failure is None or isinstance(failure, StoreConnectTimeout) else failure
         else:
             return
-    reason = failure or socket.gaierror(socket.EAI_NONAME, "the name has no address")
-    raise explain(target, reason) from failure
+    raise failure or explain(target, socket.gaierror(socket.EAI_NONAME, "the name has no address"))
 
 
-async def _dial_one(target: Target, protocol: Callable[[], asyncio.Protocol], family: int, place: str) -> None:
-    transport, _ = await asyncio.get_running_loop().create_connection(
-        protocol,
-        place,
-        target.port,
-        family=family,
-        ssl=target.ssl,
-        server_hostname=(target.server_hostname or target.host) if target.ssl else None,
-    )
-    link = transport.get_extra_info("socket")
-    if link is not None:
-        link.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+async def _dial_one(
+    target: Target, protocol: Callable[[], asyncio.Protocol], plug: socket.socket, place: Any, until: float
+) -> None:
+    """TCP, then TLS where wanted: two steps, so that it can be told which of them gets no answer."""
+    loop = asyncio.get_running_loop()
+    plug.setblocking(False)
+    plug.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    plug.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    try:
+        async with asyncio.timeout_at(until):
+            await loop.sock_connect(plug, place)
+    except OSError as error:  # TimeoutError is one
+        raise explain(target, error) from error
+    name = (target.server_hostname or target.host) if target.ssl else None
+    try:
+        async with asyncio.timeout_at(until):
+            # The transport gets a duplicate: whatever happens, our own socket is closed by its with block.
+            await loop.create_connection(protocol, sock=plug.dup(), ssl=target.ssl, server_hostname=name)
+    except TimeoutError as error:
+        raise StoreConnectTimeout(
+            f"{target.address} took the connection but did not answer the TLS handshake within "
+            f"{target.connect_timeout_ms} ms; check that this port speaks TLS, or set ssl=false"
+        ) from error
+    except OSError as error:  # SSLError is one
+        raise explain(target, error) from error
 
 
 def explain(target: Target, error: Exception) -> StoreError:
