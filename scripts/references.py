@@ -12,6 +12,7 @@ from pkgutil import iter_modules
 
 import click
 
+from rppam.api.reference import openapi_file, rest_page
 from rppam.cli.main import COMMANDS
 from rppam.config.reference import render as config_page
 from rppam.domain import errors
@@ -104,9 +105,11 @@ def commands_page() -> str:
 
 
 PAGES: dict[str, Callable[[], str]] = {
+    "openapi.json": openapi_file,
     "commands.md": commands_page,
     "config.md": config_page,
     "errors.md": errors_page,
+    "rest.md": rest_page,
 }
 
 

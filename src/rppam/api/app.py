@@ -20,10 +20,11 @@ from rppam import __version__
 from rppam.api.bodies import Bodies
 from rppam.api.envelope import Envelope
 from rppam.api.gate import Bounds, Gate
+from rppam.api.notes import NoteReader
 from rppam.api.openapi import describe
 from rppam.api.parts import ApiParts
 from rppam.api.probes import Probes
-from rppam.api.routes import auth_routes, cluster_routes
+from rppam.api.routes import auth, cluster
 from rppam.domain.errors.request import (
     FieldFlaw,
     InvalidRequestError,
@@ -32,7 +33,7 @@ from rppam.domain.errors.request import (
     UnreadableBodyError,
 )
 
-__all__ = ["ApiParts", "build_app"]
+__all__ = ["ApiParts", "bare_app", "build_app"]
 
 _FLAWS_MAX: Final = 20
 _FIELD_CHARS: Final = 100
@@ -40,6 +41,26 @@ _FIELD_CHARS: Final = 100
 
 def build_app(parts: ApiParts) -> FastAPI:
     """The application, ready to be served."""
+    app = bare_app()
+    app.state.parts = parts
+    app.state.notes = NoteReader(parts.note, parts.clock)
+    # Added last is outermost.
+    app.add_middleware(Bodies, limits=parts.limits)
+    app.add_middleware(Gate, tokens=parts.tokens)
+    app.add_middleware(Bounds, limits=parts.limits)
+    app.add_middleware(Probes, status=parts.status, clock=parts.clock, node=parts.node)
+    app.add_middleware(
+        Envelope,
+        clock=parts.clock,
+        new_id=parts.entropy.nonce,
+        limits=parts.limits,
+        access_log=parts.access_log,
+    )
+    return app
+
+
+def bare_app() -> FastAPI:
+    """The routes and their description, without a node behind them: enough to generate the reference."""
     app = FastAPI(
         title="RP-PAM",
         version=__version__,
@@ -49,17 +70,9 @@ def build_app(parts: ApiParts) -> FastAPI:
         redirect_slashes=False,
         exception_handlers={HTTPException: _translate_http, RequestValidationError: _translate_validation},
     )
-    app.include_router(auth_routes(parts))
-    app.include_router(cluster_routes(parts))
+    app.include_router(auth)
+    app.include_router(cluster)
     describe(app)
-    # Added last is outermost.
-    app.add_middleware(Bodies, limits=parts.limits)
-    app.add_middleware(Gate, tokens=parts.tokens)
-    app.add_middleware(Bounds, limits=parts.limits)
-    app.add_middleware(Probes, status=parts.status, clock=parts.clock, node=parts.node)
-    app.add_middleware(
-        Envelope, clock=parts.clock, new_id=parts.entropy.nonce, limits=parts.limits, access_log=parts.access_log
-    )
     return app
 
 

@@ -108,6 +108,7 @@ def _complete_operation(path: str, method: str, operation: dict[str, Any]) -> No
     responses = operation["responses"]
     # The framework's default; ours is 400 with another body.
     responses.pop("422", None)
+    responses["200"]["description"] = "Done"
     errors = dict(_ERRORS.get((path, method), {}))
     if path not in PUBLIC:
         operation["security"] = [{"token": []}]

@@ -28,70 +28,83 @@ from rppam.domain.instant import WallMs
 from rppam.domain.secret import Secret
 
 JWKS_MAX_AGE_S = 300
+auth = APIRouter(tags=["auth"])
+cluster = APIRouter(tags=["cluster"])
 
 
-def _claims(request: Request) -> Claims:
+# Asynchronous although they wait for nothing: the framework sends plain functions to a thread.
+async def _parts(request: Request) -> ApiParts:
+    parts: ApiParts = request.app.state.parts
+    return parts
+
+
+async def _notes(request: Request) -> NoteReader:
+    notes: NoteReader = request.app.state.notes
+    return notes
+
+
+async def _claims(request: Request) -> Claims:
     claims: Claims = request.state.claims
     return claims
 
 
+Parts = Annotated[ApiParts, Depends(_parts)]
+Notes = Annotated[NoteReader, Depends(_notes)]
 Caller = Annotated[Claims, Depends(_claims)]
 
 
-def auth_routes(parts: ApiParts) -> APIRouter:
-    """Signing in, and the keys to check what was issued."""
-    router = APIRouter(tags=["auth"])
-
-    @router.post(LOGIN_PATH, summary="Sign in", response_model=LoginAnswer)
-    async def login(body: LoginRequest, request: Request) -> LoginAnswer:
-        client = request.client.host if request.client else "unknown"
-        account = await parts.login.login(body.username, Secret(body.password.get_secret_value()), client)
-        issued = parts.tokens.issue(account.name, sorted(account.roles), parts.token_minutes)
-        expires_at = iso_utc(WallMs(issued.claims.expires_at_s * 1000))
-        return LoginAnswer(access_token=issued.token.reveal(), expires_at=expires_at)
-
-    @router.get(JWKS_PATH, summary="Public keys that verify access tokens", response_model=JsonWebKeySet)
-    async def jwks() -> JSONResponse:
-        return JSONResponse(parts.tokens.keys.public(), headers={"Cache-Control": f"public, max-age={JWKS_MAX_AGE_S}"})
-
-    return router
+@auth.post(LOGIN_PATH, summary="Sign in", response_model=LoginAnswer)
+async def login(body: LoginRequest, request: Request, parts: Parts) -> LoginAnswer:
+    """Exchange a user name and password for an access token."""
+    client = request.client.host if request.client else "unknown"
+    account = await parts.login.login(body.username, Secret(body.password.get_secret_value()), client)
+    issued = parts.tokens.issue(account.name, sorted(account.roles), parts.token_minutes)
+    expires_at = iso_utc(WallMs(issued.claims.expires_at_s * 1000))
+    return LoginAnswer(access_token=issued.token.reveal(), expires_at=expires_at)
 
 
-def cluster_routes(parts: ApiParts) -> APIRouter:
-    """What the cluster looks like from here, and the note."""
-    router = APIRouter(tags=["cluster"])
-    notes = NoteReader(parts.note, parts.clock)
+@auth.get(JWKS_PATH, summary="Public keys that verify access tokens", response_model=JsonWebKeySet)
+async def jwks(parts: Parts) -> JSONResponse:
+    """The JSON Web Key Set (RFC 7517). The same on every node of a cluster."""
+    headers = {"Cache-Control": f"public, max-age={JWKS_MAX_AGE_S}"}
+    return JSONResponse(parts.tokens.keys.public(), headers=headers)
 
-    @router.get("/system/health/cluster", summary="Health of the cluster", response_model=ClusterHealth)
-    async def health() -> ClusterHealth:
-        known = await notes.current()
-        return cluster_health(parts.status.snapshot(), known.note, known.reason)
 
-    @router.get("/api/v1/admin/cluster/status", summary="Status for administrators", response_model=ClusterStatus)
-    async def status() -> ClusterStatus:
-        known = await notes.current()
-        return cluster_status(parts.status.snapshot(), known.note, known.reason)
+@cluster.get("/system/health/cluster", summary="Health of the cluster", response_model=ClusterHealth)
+async def health(parts: Parts, notes: Notes) -> ClusterHealth:
+    """The cluster as this node sees it now. Answers while Redis and the database are away."""
+    known = await notes.current()
+    return cluster_health(parts.status.snapshot(), known.note, known.reason)
 
-    @router.get("/api/v1/admin/cluster/note", summary="The operator note", response_model=NoteShape)
-    async def read_note() -> NoteShape:
-        return note_shape(await parts.note.read())
 
-    @router.put("/api/v1/admin/cluster/note", summary="Replace the operator note", response_model=NoteWritten)
-    async def write_note(body: NoteRequest, caller: Caller) -> NoteWritten:
-        snapshot = parts.status.snapshot()
-        # Asked last before the write; should it lapse on the way, the fence refuses.
-        epoch = parts.status.may_lead()
-        if epoch is None:
-            raise _not_leader(parts.node, snapshot)
-        outcome = await parts.note.write(epoch, parts.node, snapshot.boot_id, body.text, caller.subject)
-        if outcome is Fenced.REFUSED:
-            raise FencedError(f"{parts.node} led at epoch {epoch}, but a newer leader has written since")
-        if outcome is Fenced.UNKNOWN:
-            raise OutcomeUnknownError("the database did not answer in time; the note may or may not have been replaced")
-        notes.forget()
-        return NoteWritten(text=body.text, author=caller.subject, epoch=epoch, node=parts.node)
+@cluster.get("/api/v1/admin/cluster/status", summary="Status for administrators", response_model=ClusterStatus)
+async def status(parts: Parts, notes: Notes) -> ClusterStatus:
+    """As the health of the cluster, in the product's shape for administrators."""
+    known = await notes.current()
+    return cluster_status(parts.status.snapshot(), known.note, known.reason)
 
-    return router
+
+@cluster.get("/api/v1/admin/cluster/note", summary="The operator note", response_model=NoteShape)
+async def read_note(parts: Parts) -> NoteShape:
+    """The note as it stands in the database; every node answers."""
+    return note_shape(await parts.note.read())
+
+
+@cluster.put("/api/v1/admin/cluster/note", summary="Replace the operator note", response_model=NoteWritten)
+async def write_note(body: NoteRequest, caller: Caller, parts: Parts, notes: Notes) -> NoteWritten:
+    """Only the leader writes, under its fence: a leader that was overtaken is refused and changes nothing."""
+    snapshot = parts.status.snapshot()
+    # Asked last before the write; should it lapse on the way, the fence refuses.
+    epoch = parts.status.may_lead()
+    if epoch is None:
+        raise _not_leader(parts.node, snapshot)
+    outcome = await parts.note.write(epoch, parts.node, snapshot.boot_id, body.text, caller.subject)
+    if outcome is Fenced.REFUSED:
+        raise FencedError(f"{parts.node} led at epoch {epoch}, but a newer leader has written since")
+    if outcome is Fenced.UNKNOWN:
+        raise OutcomeUnknownError("the database did not answer in time; the note may or may not have been replaced")
+    notes.forget()
+    return NoteWritten(text=body.text, author=caller.subject, epoch=epoch, node=parts.node)
 
 
 def _not_leader(node: str, snapshot: ClusterSnapshot) -> NotLeaderError:

@@ -16,7 +16,9 @@ PASSWORD_CHARS_MAX = 1024
 
 
 class _Shape(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True, use_attribute_docstrings=True
+    )
 
 
 class LoginRequest(_Shape):
@@ -110,21 +112,21 @@ class _ClusterCommon(_Shape):
 
 
 class ClusterHealth(_ClusterCommon):
-    """``GET /system/health/cluster``."""
+    """`GET /system/health/cluster`."""
 
     nodes: list[NodeShape]
 
 
 class ClusterStatus(_ClusterCommon):
-    """``GET /api/v1/admin/cluster/status``: the product's shape, and all that ``/system/health/cluster`` tells."""
+    """`GET /api/v1/admin/cluster/status`: the product's shape, and all that `/system/health/cluster` tells."""
 
     status: str
-    """``healthy``; ``degraded``: led, but something is wrong; ``unavailable``: no leader."""
+    """`healthy`; `degraded`: led, but something is wrong; `unavailable`: no leader."""
     leader_node_id: str | None
     nodes: list[AdminNodeShape]
     quorum: bool
     redis_status: str
-    """``connected``, ``disconnected`` or ``disabled``."""
+    """`connected`, `disconnected` or `disabled`."""
 
 
 class JsonWebKey(_Shape):

@@ -1,0 +1,48 @@
+"""The description of the API and the API are the same thing."""
+
+from rppam.api.app import bare_app
+from tests.integration.api.served import PASSWORD, Served
+
+
+async def test_the_served_document_is_the_generated_one(served: Served) -> None:
+    assert (await served.http.get("/openapi.json")).status_code == 401
+    document = (await served.http.get("/openapi.json", headers=served.bearer())).json()
+    assert document == bare_app().openapi()
+    assert document["openapi"].startswith("3.1")
+
+
+async def test_every_documented_operation_answers_as_documented(served: Served) -> None:
+    bodies = {
+        "/api/v1/auth/login": {"username": "admin", "password": PASSWORD},
+        "/api/v1/admin/cluster/note": {"text": "x"},
+    }
+    seen = 0
+    for path, methods in bare_app().openapi()["paths"].items():
+        for method, operation in methods.items():
+            body = bodies.get(path) if method != "get" else None
+            answer = await served.http.request(method, path, headers=served.bearer(), json=body)
+            assert answer.status_code == 200, (method, path, answer.text)
+            [schema] = [content["schema"] for content in operation["responses"]["200"]["content"].values()]
+            assert set(_required(schema)) <= set(answer.json()), path
+            bare = await served.http.request(method, path, json=body)
+            assert (bare.status_code == 401) is ("security" in operation), path
+            assert "422" not in operation["responses"]
+            seen += 1
+    assert seen >= 10
+
+
+def _required(schema: dict[str, object]) -> list[str]:
+    reference = schema.get("$ref")
+    if isinstance(reference, str):
+        schema = bare_app().openapi()["components"]["schemas"][reference.rsplit("/", 1)[1]]
+    required = schema["required"]
+    assert isinstance(required, list)
+    return required
+
+
+def test_every_error_answer_is_a_problem_document() -> None:
+    for methods in bare_app().openapi()["paths"].values():
+        for operation in methods.values():
+            for status, answer in operation["responses"].items():
+                if int(status) >= 400:
+                    assert list(answer["content"]) == ["application/problem+json"]
