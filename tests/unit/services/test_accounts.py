@@ -1,0 +1,260 @@
+"""Login, the first administrator and a lost password, over accounts kept in memory."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+
+import argon2
+import pytest
+
+from rppam.domain.account import Account, AccountRole, StoredAccount, normalise_name
+from rppam.domain.errors.accounts import AccountUnknown, InvalidCredentials, NameInvalid
+from rppam.domain.errors.database import DatabaseUnknown
+from rppam.domain.instant import Instant, WallMs
+from rppam.domain.secret import Secret
+from rppam.services.accounts import PASSWORD_ALPHABET, Accounts, random_password
+from rppam.services.passwords import HashParameters, Passwords
+
+CHEAP = HashParameters(memory_kib=64, passes=1, lanes=1)
+
+
+class Shelf:
+    """Accounts in memory, as the port wants them."""
+
+    def __init__(self) -> None:
+        self.by_name: dict[str, StoredAccount] = {}
+        self.fails_on_rehash = False
+
+    async def find(self, name: str) -> StoredAccount | None:
+        return self.by_name.get(name)
+
+    async def is_empty(self) -> bool:
+        return not self.by_name
+
+    async def create_first(self, stored: StoredAccount) -> bool:
+        await asyncio.sleep(0)
+        if self.by_name:
+            return False
+        self.by_name[stored.account.name] = stored
+        return True
+
+    async def create(self, stored: StoredAccount) -> None:
+        self.by_name[stored.account.name] = stored
+
+    async def replace_hash(self, account_id: str, old: Secret, new: Secret) -> bool:
+        if self.fails_on_rehash:
+            raise DatabaseUnknown("no answer")
+        for name, stored in self.by_name.items():
+            if stored.account.id == account_id and stored.password_hash == old:
+                self.by_name[name] = stored._replace(password_hash=new)
+                return True
+        return False
+
+    async def set_password(self, name: str, new: Secret, changed_at: WallMs) -> bool:
+        stored = self.by_name.get(name)
+        if stored is None:
+            return False
+        account = stored.account._replace(password_changed_at=changed_at)
+        self.by_name[name] = StoredAccount(account, new)
+        return True
+
+    async def all(self) -> tuple[Account, ...]:
+        return tuple(stored.account for stored in self.by_name.values())
+
+
+class Still:
+    def __init__(self) -> None:
+        self.wall = 1_000
+
+    def now(self) -> Instant:
+        return Instant(0)
+
+    def wall_ms(self) -> WallMs:
+        return WallMs(self.wall)
+
+
+@pytest.fixture
+async def passwords() -> AsyncIterator[Passwords]:
+    passwords = Passwords(CHEAP)
+    yield passwords
+    passwords.close()
+
+
+@pytest.fixture
+def shelf() -> Shelf:
+    return Shelf()
+
+
+@pytest.fixture
+def clock() -> Still:
+    return Still()
+
+
+@pytest.fixture
+def accounts(shelf: Shelf, passwords: Passwords, clock: Still) -> Accounts:
+    return Accounts(shelf, passwords, clock)
+
+
+async def test_the_first_administrator_is_made_once_and_can_log_in(
+    accounts: Accounts, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    first = await accounts.ensure_first_admin()
+    assert first is not None
+    assert await accounts.ensure_first_admin() is None
+    account = await accounts.login("ADMIN", first.password, "127.0.0.1")
+    assert (account.name, account.roles, account.disabled) == ("admin", {AccountRole.ADMIN}, False)
+    assert first.password.reveal() not in caplog.text + repr(first) + str(first)
+
+
+async def test_two_services_at_once_make_one_administrator(shelf: Shelf, passwords: Passwords, clock: Still) -> None:
+    made = await asyncio.gather(*(Accounts(shelf, passwords, clock).ensure_first_admin() for _ in range(4)))
+    assert sum(admin is not None for admin in made) == 1
+
+
+def test_random_passwords_are_long_readable_and_never_the_same() -> None:
+    passwords = {random_password().reveal() for _ in range(200)}
+    assert len(passwords) == 200
+    for password in passwords:
+        groups = password.split("-")
+        assert [len(group) for group in groups] == [6, 6, 6, 6]
+        assert set("".join(groups)) <= set(PASSWORD_ALPHABET)
+    assert not set("0Oo1lI") & set(PASSWORD_ALPHABET)
+
+
+@pytest.mark.parametrize(
+    ("name", "password"),
+    [
+        ("admin", "wrong password"),
+        ("nobody", "wrong password"),
+        ("", "x"),
+        ("ad\0min", "x"),
+        ("аdmin", "wrong password"),  # Cyrillic
+        ("admin", ""),
+        ("admin", "half \ud800"),
+        ("admin", "x" * 1_000_000),
+        ("x" * 1_000_000, "x"),
+        ("\ud800", "x"),
+    ],
+)
+async def test_every_refused_login_says_the_same(accounts: Accounts, name: str, password: str) -> None:
+    await accounts.ensure_first_admin()
+    with pytest.raises(InvalidCredentials) as caught:
+        await accounts.login(name, Secret(password), "127.0.0.1")
+    assert str(caught.value) == "User name or password is wrong."
+
+
+async def test_a_disabled_account_is_refused_like_a_wrong_password(accounts: Accounts, shelf: Shelf) -> None:
+    first = await accounts.ensure_first_admin()
+    assert first is not None
+    stored = shelf.by_name["admin"]
+    shelf.by_name["admin"] = stored._replace(account=stored.account._replace(disabled=True))
+    with pytest.raises(InvalidCredentials):
+        await accounts.login("admin", first.password, "127.0.0.1")
+
+
+async def test_an_unknown_name_costs_a_hash_too(
+    shelf: Shelf, accounts: Accounts, passwords: Passwords, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await accounts.ensure_first_admin()
+    hashed: list[str] = []
+    true_verify = argon2.PasswordHasher.verify
+
+    def verify(self: argon2.PasswordHasher, hash_: str, raw: bytes) -> bool:
+        hashed.append(hash_)
+        return true_verify(self, hash_, raw)
+
+    monkeypatch.setattr(argon2.PasswordHasher, "verify", verify)
+    for name in ("admin", "nobody", "no name at all"):
+        with pytest.raises(InvalidCredentials):
+            await accounts.login(name, Secret("wrong password"), "127.0.0.1")
+    assert len(hashed) == 3
+    assert len({value.rsplit("$", 2)[0] for value in hashed}) == 1, "all at the same cost"
+
+
+async def test_what_is_typed_into_the_name_field_is_not_logged(
+    accounts: Accounts, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    with pytest.raises(InvalidCredentials):
+        await accounts.login("my-secret-password", Secret("oops"), "10.0.0.7")
+    assert "my-secret-password" not in caplog.text
+    assert "10.0.0.7" in caplog.text
+
+
+async def test_a_login_moves_the_hash_to_todays_parameters(shelf: Shelf, clock: Still, accounts: Accounts) -> None:
+    first = await accounts.ensure_first_admin()
+    assert first is not None
+    old = shelf.by_name["admin"].password_hash
+    dearer = Passwords(CHEAP._replace(passes=2))
+    later = Accounts(shelf, dearer, clock)
+    shelf.fails_on_rehash = True
+    assert (await later.login("admin", first.password, "127.0.0.1")).name == "admin", (
+        "a failed rehash is no failed login"
+    )
+    assert shelf.by_name["admin"].password_hash == old
+    shelf.fails_on_rehash = False
+    await later.login("admin", first.password, "127.0.0.1")
+    new = shelf.by_name["admin"].password_hash
+    assert "t=2" in new.reveal()
+    assert "t=1" in old.reveal()
+    await later.login("admin", first.password, "127.0.0.1")
+    assert shelf.by_name["admin"].password_hash == new
+    dearer.close()
+
+
+async def test_a_reset_password_is_new_and_dated(accounts: Accounts, shelf: Shelf, clock: Still) -> None:
+    first = await accounts.ensure_first_admin()
+    assert first is not None
+    clock.wall = 2_000
+    password = await accounts.reset_password("Admin")
+    assert password != first.password
+    assert (await accounts.login("admin", password, "127.0.0.1")).password_changed_at == 2_000
+    with pytest.raises(InvalidCredentials):
+        await accounts.login("admin", first.password, "127.0.0.1")
+    with pytest.raises(AccountUnknown):
+        await accounts.reset_password("nobody")
+    with pytest.raises(NameInvalid):
+        await accounts.reset_password("no name")
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        ("Admin", "admin"),
+        ("ＡＤＭＩＮ", "admin"),
+        ("jane.doe+pam@example.org", "jane.doe+pam@example.org"),
+        ("\u212aarl", "karl"),  # the Kelvin sign
+        ("o\ufb03ce", "office"),  # a ligature
+        ("x" * 64, "x" * 64),
+    ],
+)
+def test_names_have_one_form(typed: str, name: str) -> None:
+    assert normalise_name(typed) == name
+    assert normalise_name(name) == name
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "",
+        " ",
+        "x" * 65,
+        "a b",
+        ".hidden",
+        "-x",
+        "аdmin",
+        "admın",
+        "jörg",
+        "a\0",
+        "a\n",
+        "ad\u200bmin",
+        "\ufdfa" * 200,
+        "../x",
+        "a'--",
+    ],
+)
+def test_what_is_no_name_is_refused_without_being_repeated(typed: str) -> None:
+    with pytest.raises(NameInvalid) as caught:
+        normalise_name(typed)
+    assert len(str(caught.value)) < 300
