@@ -70,6 +70,8 @@ class Driver:
         self.store_view = StoreView(connected=False, reason="not connected yet", answered_at=None, offset_ms=None)
         self.turned: asyncio.Future[Turned] = asyncio.get_running_loop().create_future()
         """Set when the node may not take part; the process then ends."""
+        self.broken: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        """Set when a part of the driver that must not fail has failed."""
         self.admitted = asyncio.Event()
         self.polled_at: Instant = clock.now()
         self.loop_lag_ms = 0
@@ -94,6 +96,7 @@ class Driver:
         """Connect to the store and begin to turn."""
         await self._store.start(StoreListener(self._on_up, self._on_down, self._on_release))
         self._loop_task = asyncio.create_task(self._turn(), name="driver")
+        self._loop_task.add_done_callback(self._ended)
 
     async def stop(self, why: str, timeout_ms: int = 1_000) -> None:
         """Step down, release, say goodbye; each bounded. Safe to call when nothing was started."""
@@ -198,7 +201,14 @@ class Driver:
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("'%s' failed", task.get_name(), exc_info=error)
+            if not self.broken.done():
+                self.broken.set_result(f"'{task.get_name()}' failed: {error!r}")
 
     async def _exchange(self, effect: Exchange) -> None:
         publish = self.core.admission.standing.publishes and not self._leaving

@@ -336,6 +336,8 @@ def logging_to(
     logging.captureWarnings(capture=True)
     root.handlers[:] = [handler]
     root.setLevel(LEVELS[level])
+    for chatty in CHATTY:
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, LEVELS[level]))
     try:
         yield handler
     finally:

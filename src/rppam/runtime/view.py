@@ -43,6 +43,8 @@ class NodeView:
         self._clock = clock
         self._warnings = warnings
         self.draining = False
+        self.serving = False
+        """Set once the node has taken its place, or has waited long enough for a store that does not answer."""
 
     def may_lead(self) -> int | None:
         """See :meth:`rppam.ports.status.NodeStatus.may_lead`."""
@@ -97,11 +99,20 @@ class NodeView:
             quorum_met=quorum_met and (connected or self.may_lead() is not None),
             quorum_reason="" if connected else NO_QUORUM,
             safety_level=SafetyLevel.SINGLE,
-            ready=not self.draining and self._driver.admitted.is_set(),
+            ready=self.serving and not self.draining,
             taken_at=self._clock.wall_ms(),
             store_clock_offset_ms=store.offset_ms,
             warnings=self._warnings() + odd,
         )
+
+    def sentence(self) -> str:
+        """This node's place in one line, for the service manager."""
+        snapshot = self.snapshot()
+        if snapshot.role is Role.LEADER:
+            return f"leader at epoch {snapshot.epoch}"
+        if snapshot.leader is not None:
+            return f"{snapshot.role}; the leader is {snapshot.leader}"
+        return f"{snapshot.role}; no leader is known: {snapshot.redis_reason or 'an election is due'}"
 
     def _connected(self) -> bool:
         """Redis counts as connected while exchanges are answered, not while a socket is merely open."""

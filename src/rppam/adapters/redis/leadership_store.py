@@ -87,7 +87,7 @@ class RedisLeadershipStore:
                 f"{self._prefix}releases",
                 RECORD_TTL_MS,
             ],
-            timeout_ms,
+            timeout_ms=timeout_ms,
         )
         return _answer(reply)
 
@@ -97,6 +97,7 @@ class RedisLeadershipStore:
         if self._greeting is not None:
             self._greeting.cancel()
         self._greeting = asyncio.create_task(self._greet(connection), name="store greeting")
+        self._greeting.add_done_callback(_tell_failure)
 
     async def _greet(self, connection: Connection) -> None:
         """Make sure that this is our place, then let the node take part."""
@@ -110,7 +111,7 @@ class RedisLeadershipStore:
         elif self._listener is not None and connection.lost is None:
             self._number = connection.number
             identity = connection.identity
-            self._listener.on_up(connection.number, f"{identity.run_id}/{identity.replid}")
+            self._listener.on_up(connection.number, f"{identity.run_id}/{identity.replication_id}")
 
     def _down(self, error: StoreError) -> None:
         if self._greeting is not None:
@@ -166,6 +167,11 @@ class RedisLeadershipStore:
             f"redis.keyPrefix '{self._prefix}' {relation} '{other_prefix}', the prefix of {owner} on this Redis, so keys "
             "of one could be taken for keys of the other. Choose prefixes of which none begins with the other"
         )
+
+
+def _tell_failure(task: "asyncio.Task[None]") -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("the store's greeting failed", exc_info=error)
 
 
 def _outer_prefixes(prefix: str) -> list[str]:

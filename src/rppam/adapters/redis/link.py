@@ -57,7 +57,7 @@ class Link:
         """Why there is no connection, in a sentence with the fix; empty while there is one."""
         self._targets = options.targets()
         self._clock = clock
-        self._backoff = Backoff(entropy)
+        self._backoff = Backoff(entropy, cap_ms=options.reconnect_cap_ms)
         self._failure: StoreError | None = None
         self._lost = asyncio.Event()
         self._up = asyncio.Event()

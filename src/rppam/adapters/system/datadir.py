@@ -1,0 +1,65 @@
+"""The node's data directory: made private, and held by one process at a time.
+
+The lock belongs to the open file, so the kernel frees it when the process dies, however it dies. The Windows variant is
+type-checked and has not been run.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+from rppam.domain.errors.cluster import DataDirInUse, DataDirUnusable
+
+LOCK_NAME: Final = "node.lock"
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(descriptor: int) -> None:
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+else:
+    import fcntl
+
+    def _lock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+class DataDir:
+    """Holds the directory from construction to :meth:`close`."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises :class:`DataDirUnusable` or :class:`DataDirInUse`."""
+        self.path = path
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._descriptor = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+        except OSError as error:
+            raise DataDirUnusable(
+                f"node.dataDir: expected a directory this account can write, found {path}: {error.strerror}. "
+                f"Make it: install -d -m 700 -o rppam {path}"
+            ) from None
+        try:
+            _lock(self._descriptor)
+        except OSError:
+            os.close(self._descriptor)
+            raise DataDirInUse(
+                f"another process on this host runs with node.dataDir {path}. "
+                "Stop it ('systemctl status rppam' shows it), or give this node its own node.dataDir"
+            ) from None
+
+    def write_private(self, name: str, text: str) -> Path:
+        """Write a small file that only this account can read, in place of an older one; returns its path."""
+        target = self.path / name
+        part = self.path / f".{name}.part"
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(target)
+        return target
+
+    def close(self) -> None:
+        """Let another process have it."""
+        os.close(self._descriptor)

@@ -1,0 +1,197 @@
+"""One node as a process: what it is made of, and the order in which it starts and stops.
+
+Starting: the REST API answers first, so that health can be asked while everything else is still on its way; then the
+database and the store connect, each in its own time. Stopping: leadership goes first (step down, release, goodbye),
+then requests drain, then the rest closes. Whatever the world does, stopping is bounded.
+"""
+
+import asyncio
+import contextlib
+import logging
+import sys
+from collections.abc import Awaitable
+from typing import Any, Final
+
+from rppam.adapters.sql.database import Database
+from rppam.adapters.system.datadir import DataDir
+from rppam.api.server import ApiServer
+from rppam.config.settings import Settings
+from rppam.core.admission import Standing
+from rppam.core.node import Turned
+from rppam.domain.errors import RppamError
+from rppam.domain.errors.cluster import ForeignPrefix, LoopStuck, NameInUse
+from rppam.domain.errors.database import DatabaseError, SchemaNewer
+from rppam.domain.errors.licence import LicenceDenied
+from rppam.ports.notifier import Notifier
+from rppam.runtime.driver import Driver
+from rppam.runtime.view import NodeView
+from rppam.services.accounts import Accounts
+from rppam.services.passwords import Passwords
+
+log = logging.getLogger("rppam.node")
+
+DATABASE_RETRY_S: Final = 1.0
+ADMIN_FILE: Final = "first-admin-password"
+
+
+class Node:
+    """A running node. ``await run()`` returns when it was asked to stop, and raises when it may not go on."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        data_dir: DataDir,
+        database: Database,
+        driver: Driver,
+        view: NodeView,
+        api: ApiServer,
+        accounts: Accounts,
+        passwords: Passwords,
+        notifier: Notifier,
+        foreign: asyncio.Future[str],
+    ) -> None:
+        self.settings = settings
+        self.view = view
+        self.api = api
+        self._data_dir = data_dir
+        self._database = database
+        self._driver = driver
+        self._accounts = accounts
+        self._passwords = passwords
+        self._notifier = notifier
+        self._foreign = foreign
+        self._stop = asyncio.Event()
+        self._why = "asked to stop"
+
+    def stop(self, why: str) -> None:
+        """Ask the node to stop; :meth:`run` then returns."""
+        self._why = why
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Start, serve, and stop in order. Raises the error that kept it from starting or going on."""
+        try:
+            await self.api.start()
+            async with asyncio.TaskGroup() as group:
+                side = [
+                    group.create_task(self._open_database(), name="database"),
+                    group.create_task(self._tell_service_manager(), name="service manager"),
+                    group.create_task(self._driver.start(), name="store"),
+                ]
+                try:
+                    await self._until_over(side)
+                finally:
+                    for task in side:
+                        task.cancel()
+        except* RppamError as group_error:
+            raise _first(group_error) from None
+        finally:
+            await self._close()
+
+    async def _until_over(self, side: list[asyncio.Task[None]]) -> None:
+        """Until somebody asks to stop, or something says that this node may not go on."""
+        stop = asyncio.create_task(self._stop.wait())
+        api = asyncio.create_task(self.api.wait())
+        watched: set[asyncio.Future[Any]] = {stop, api, self._driver.turned, self._driver.broken, self._foreign}
+        try:
+            while not any(task.done() for task in watched):
+                failed = [task for task in side if task.done() and task.exception() is not None]
+                if failed:
+                    return  # the task group raises it
+                running = {task for task in side if not task.done()}
+                await asyncio.wait({*watched, *running}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stop.cancel()
+            api.cancel()
+        if self._driver.turned.done():
+            raise _refusal(self._driver.turned.result())
+        if self._foreign.done():
+            raise ForeignPrefix(self._foreign.result())
+        if self._driver.broken.done():
+            raise LoopStuck(self._driver.broken.result())
+        if not stop.done() and api.done():
+            raise LoopStuck("the REST server ended by itself")
+
+    async def _close(self) -> None:
+        self.view.draining = True
+        self._notifier.stopping(f"stopping: {self._why}")
+        log.info("stopping: %s", self._why)
+        await self._driver.stop(self._why)
+        await self.api.stop(self.settings.api.drain_s * 1000)
+        with contextlib.suppress(DatabaseError):
+            await self._database.stop()
+        self._passwords.close()
+        self._data_dir.close()
+        log.info("stopped")
+
+    # ---- what runs beside -------------------------------------------------------------------------------------------
+
+    async def _open_database(self) -> None:
+        """Bring the database up, however long it takes; access by token works meanwhile."""
+        said = ""
+        while True:
+            try:
+                await self._database.start()
+                await self._make_first_admin()
+            except SchemaNewer:
+                raise
+            except RppamError as error:
+                if str(error) != said:
+                    said = str(error)
+                    log.warning("the database does not answer; nobody can log in until it does: %s", said)
+                await asyncio.sleep(DATABASE_RETRY_S)
+            else:
+                if said:
+                    log.info("the database answers again")
+                return
+
+    async def _make_first_admin(self) -> None:
+        made = await self._accounts.ensure_first_admin()
+        if made is None:
+            return
+        if sys.stderr.isatty():
+            sys.stderr.write(
+                f"\n  First administrator: {made.name}\n  Password (shown once): {made.password.reveal()}\n\n"
+            )
+        else:
+            path = self._data_dir.write_private(ADMIN_FILE, made.password.reveal() + "\n")
+            log.warning("the first administrator's password stands in %s; note it and delete the file", path)
+
+    async def _tell_service_manager(self) -> None:
+        """READY once this node takes part, or serves without Redis; then the watchdog, while the loop turns."""
+        timing = self._driver.core.election.timing
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(2 * timing.lease_ms / 1000):
+                await self._driver.admitted.wait()
+        self.view.serving = True
+        self._notifier.ready(f"serving on port {self.api.port}")
+        every_ms = self._notifier.alive_every_ms or 1_000
+        said = ""
+        while True:
+            if self.view.is_alive():
+                self._notifier.alive()
+            status = self.view.sentence()
+            if status != said:
+                said = status
+                self._notifier.status(status)
+            await asyncio.sleep(every_ms / 1000)
+
+
+def _refusal(turned: Turned) -> RppamError:
+    if turned.standing is Standing.NAME_TAKEN:
+        return NameInUse(turned.sentence)
+    return LicenceDenied(turned.sentence)
+
+
+def _first(group: BaseExceptionGroup[RppamError]) -> RppamError:
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    assert isinstance(found, RppamError)
+    return found
+
+
+async def bounded(work: Awaitable[None], timeout_ms: int) -> None:
+    """``work``, or :class:`TimeoutError` after ``timeout_ms``."""
+    async with asyncio.timeout(timeout_ms / 1000):
+        await work

@@ -1,0 +1,165 @@
+"""The parts of a node, chosen and plugged together. One function, one parts list; nothing here decides."""
+
+import asyncio
+import dataclasses
+import socket
+from typing import Final
+
+from rppam import __version__
+from rppam.adapters.memory.store import MemoryStore
+from rppam.adapters.redis.leadership_store import RedisLeadershipStore
+from rppam.adapters.redis.link import Link
+from rppam.adapters.redis.options import LinkOptions
+from rppam.adapters.sql.accounts import SqlAccounts
+from rppam.adapters.sql.database import Database
+from rppam.adapters.sql.note import SqlFencedNote
+from rppam.adapters.sql.register import SqlEpochRegister
+from rppam.adapters.system.clock import SystemClock
+from rppam.adapters.system.datadir import DataDir
+from rppam.adapters.system.entropy import SystemEntropy
+from rppam.adapters.system.keystore import ensure_signing_keys
+from rppam.adapters.system.licence_file import read_licence
+from rppam.adapters.system.notify import notifier
+from rppam.api.app import ApiParts, build_app
+from rppam.api.server import ApiServer
+from rppam.compose.node import Node, bounded
+from rppam.config.settings import Settings
+from rppam.core.admission import Admission
+from rppam.core.detector import Detector
+from rppam.core.election import Election
+from rppam.core.node import NodeCore
+from rppam.domain.licence import Denied, Licence, may_join, warning_of
+from rppam.domain.timing import Timing
+from rppam.ports.clock import Clock
+from rppam.ports.entropy import Entropy
+from rppam.ports.store import LeadershipStore
+from rppam.runtime.driver import Driver
+from rppam.runtime.duties import Duties
+from rppam.runtime.view import NodeFacts, NodeView
+from rppam.services.accounts import Accounts
+from rppam.services.passwords import Passwords
+from rppam.services.tokens import KeySet, Tokens
+
+ALONE: Final = Timing(lease_ms=1_000, heartbeat_ms=250, rate_error_ppm=10_000, drop_ms=0, request_timeout_ms=250)
+"""Times of a node without Redis: its store is itself, so nothing far away has to be waited for."""
+
+
+async def build_node(settings: Settings) -> Node:
+    """Everything a node is made of. Call inside the event loop that will run it."""
+    clock, entropy = SystemClock(), SystemEntropy()
+    data_dir = DataDir(settings.node.data_dir)
+    database = Database(settings.database.url, settings.database.timeout_ms)
+    passwords = Passwords()
+    accounts = Accounts(SqlAccounts(database), passwords, clock)
+    keys = KeySet(ensure_signing_keys(settings.auth.jwt_keys_dir, now_ms=clock.wall_ms()))
+    tokens = Tokens(
+        keys,
+        issuer=settings.auth.issuer,
+        audience=settings.auth.audience,
+        node=settings.node.node_name,
+        clock=clock,
+        entropy=entropy,
+    )
+    licence, licence_problem = read_licence(settings.license)
+    core = _core(settings, clock, entropy, licence)
+    foreign: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    store = _store(settings, clock, entropy, foreign)
+    timing = core.election.timing
+    duties = Duties((), lambda work: bounded(work, timing.drop_ms or 1))
+    driver = Driver(core, store, SqlEpochRegister(database), clock, duties, lambda *beat: view.heartbeat(*beat))  # noqa: PLW0108  # made below
+    view = NodeView(
+        _facts(settings, core.election.boot_id),
+        core,
+        driver,
+        clock,
+        lambda: _warnings(settings, database, licence, licence_problem, clock),
+    )
+    app = build_app(
+        ApiParts(
+            node=settings.node.node_name,
+            status=view,
+            tokens=tokens,
+            login=accounts,
+            note=SqlFencedNote(database),
+            clock=clock,
+            entropy=entropy,
+            token_minutes=settings.auth.token_minutes,
+        )
+    )
+    api = ApiServer(app, settings.api.host, settings.api.port)
+    return Node(settings, data_dir, database, driver, view, api, accounts, passwords, notifier(), foreign)
+
+
+def _core(settings: Settings, clock: Clock, entropy: Entropy, licence: Licence | None) -> NodeCore:
+    node, boot_id = settings.node.node_name, entropy.nonce()
+    timing = settings.cluster.timing if settings.redis.enabled else ALONE
+
+    def seat_check(others: int) -> str | None:
+        decision = may_join(licence, others, clock.wall_ms())
+        return f"{decision.reason}. {decision.fix}" if isinstance(decision, Denied) else None
+
+    return NodeCore(
+        Election(node, boot_id, timing, entropy, now=clock.now()),
+        Detector(node, timing),
+        Admission(node, boot_id, timing, seat_check),
+    )
+
+
+def _store(settings: Settings, clock: Clock, entropy: Entropy, foreign: "asyncio.Future[str]") -> LeadershipStore:
+    connection = settings.redis.connection
+    if not settings.redis.enabled or connection is None:
+        return MemoryStore(clock)
+
+    def refuse(sentence: str) -> None:
+        if not foreign.done():
+            foreign.set_result(sentence)
+
+    link = Link(_link_options(settings), clock=clock, entropy=entropy)
+    return RedisLeadershipStore(
+        link, settings.redis.key_prefix, settings.cluster.cluster_id, settings.node.node_name, refuse
+    )
+
+
+def _link_options(settings: Settings) -> LinkOptions:
+    """Leadership's own connection: the article's limits, but never more patient than the lease can afford."""
+    connection, timing = settings.redis.connection, settings.cluster.timing
+    assert connection is not None
+    return dataclasses.replace(
+        LinkOptions.of(connection),
+        client_name=f"rppam:{settings.node.node_name}:lease",
+        connect_timeout_ms=min(connection.connect_timeout_ms, max(1_000, timing.lease_ms // 2)),
+        command_timeout_ms=min(connection.sync_timeout_ms, timing.request_timeout_ms),
+        silence_ms=2 * timing.request_timeout_ms,
+        reconnect_cap_ms=max(100, timing.lease_ms // 16),
+    )
+
+
+def _facts(settings: Settings, boot_id: str) -> NodeFacts:
+    hostname = socket.gethostname()
+    host = hostname if settings.api.host in {"0.0.0.0", "::"} else settings.api.host
+    shown = f"[{host}]" if ":" in host else host
+    return NodeFacts(
+        cluster_id=settings.cluster.cluster_id,
+        node=settings.node.node_name,
+        boot_id=boot_id,
+        hostname=hostname,
+        api_url=settings.node.advertise_url or f"http://{shown}:{settings.api.port}",
+        version=__version__,
+        redis_enabled=settings.redis.enabled,
+    )
+
+
+def _warnings(
+    settings: Settings, database: Database, licence: Licence | None, licence_problem: str, clock: Clock
+) -> tuple[str, ...]:
+    expiry = warning_of(licence, clock.wall_ms())
+    return tuple(
+        sentence
+        for sentence in (
+            *settings.warnings,
+            licence_problem,
+            expiry.sentence if expiry else "",
+            f"the database does not answer: {database.reason}" if not database.is_ready or database.reason else "",
+        )
+        if sentence
+    )
