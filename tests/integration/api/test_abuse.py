@@ -117,6 +117,19 @@ async def test_a_chunked_body_is_counted_as_it_comes(served: Served) -> None:
     assert answer.status_code == 413
 
 
+async def test_a_megabyte_of_tiny_values_is_refused_before_it_costs_anything(served: Served) -> None:
+    body = b"[" + b"[]," * 300_000 + b"[]]"
+    answer = await served.http.put(NOTE, content=body, headers=JSON | served.bearer())
+    assert (answer.status_code, answer.json()["code"]) == (400, "RPPAM-6011")
+    assert "10000 values" in answer.json()["detail"]
+
+
+async def test_nesting_up_to_the_limit_is_left_to_the_fields(served: Served) -> None:
+    for depth, code in ((16, "RPPAM-6010"), (17, "RPPAM-6011")):
+        answer = await served.http.post(LOGIN, content=b"[" * depth + b"]" * depth, headers=JSON)
+        assert (answer.status_code, answer.json()["code"]) == (400, code), depth
+
+
 async def test_a_body_at_the_limit_is_read(served: Served) -> None:
     body = json.dumps({"text": "ok"}).encode()
     padded = body + b" " * (1024 * 1024 - len(body))
