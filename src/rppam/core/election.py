@@ -101,6 +101,7 @@ class Election:
         self._own: Record | None = None
         """What this node's record said when it was last confirmed."""
         self._seq = 0
+        self._nonce = ""
         self._sent: _Sent | None = None
         self._requests = 0
         self._attempts = 0
@@ -136,7 +137,9 @@ class Election:
             wake = after(self._sent.at, self.timing.request_timeout_us)
         elif self.watch.connection is None:
             wake = after(self._polled, US_PER_S)
-        if self.phase in {Phase.LEARNING, Phase.CLAIMING}:
+        if self.phase is Phase.LEARNING:
+            wake = self._step_until
+        elif self.phase is Phase.CLAIMING:
             wake = min(wake, self._step_until)
         elif self.phase is Phase.LEADER and self.ledger.deadline is not None:
             wake = min(wake, self.ledger.deadline)
@@ -163,7 +166,8 @@ class Election:
             self._lead(now, effects)
         elif self.phase is Phase.STANDBY and self._may_stand(now):
             self._learn(now, effects)
-        if self._sent is None and self.watch.connection is not None and now >= self._next_exchange:
+        idle = self._sent is None and self.phase is not Phase.LEARNING  # one request is under way at most
+        if idle and self.watch.connection is not None and now >= self._next_exchange:
             self._exchange(self._routine(now), now, effects)
         return effects
 
@@ -172,17 +176,15 @@ class Election:
         late_us = now - max(self.deadline(), self._polled)
         if late_us > self.timing.heartbeat_us and self._stalled_at is None:
             self._stalled_at = now
-            effects.append(
-                Told(
-                    f"this node's loop stalled for {late_us // 1000} ms; it watches and does not act until it caught up"
-                )
-            )
+            stalled = f"this node's loop stalled for {late_us // 1000} ms"
+            effects.append(Told(f"{stalled}; it watches and does not act until it caught up"))
 
     # ---- events -----------------------------------------------------------------------------------------------------
 
     def receive(self, event: Event, now: Instant) -> list[Effect]:
         """Something happened."""
         effects: list[Effect] = []
+        self._notice_stall(now, effects)
         match event:
             case Granted() | Found() | Unknown():
                 self._replied(event, now, effects)
@@ -262,7 +264,7 @@ class Election:
             effects.append(ClaimEpoch(self._attempts, self.epoch))
         elif self.phase is Phase.LEADER and swap.purpose in {Purpose.RENEW, Purpose.RECREATE}:
             self._own = swap.proposed
-            if self.rules.write_counts(self.ledger.deadline, now):
+            if self.rules.write_counts(swap.purpose, self.ledger.deadline, now):
                 self._count(sent_at, now)
                 if swap.purpose is Purpose.RECREATE:
                     effects.append(Told(f"wrote the leadership record anew at epoch {self.epoch}; leadership is kept"))
@@ -277,16 +279,15 @@ class Election:
         if self.phase is Phase.ASKING and sent.swap is not None:
             self._give_up(now)
         elif self.phase is Phase.LEADER:
-            own = self.rules.is_own(found, self.node, self.boot_id, self.epoch) and found.state is RecordState.HELD
-            if own:
+            if self.rules.is_own(found, self.node, self.boot_id, self.epoch) and found.state is RecordState.HELD:
                 self._own = found  # an earlier write of mine, of which I had no reply, or one that came back
-                self._hurry(now)
             elif self.rules.may_rewrite(found, self.epoch):
                 self._own = None
-                self._hurry(now)
             else:
                 who = f"{found.holder} holds epoch {found.epoch}" if found.holder != "-" else f"epoch {found.epoch} was"
                 self._step_down(StepDownReason.REPLACED, f"the record shows that {who}; mine was {self.epoch}", effects)
+            if sent.swap is None or sent.swap.expected != found:
+                self._hurry(now)  # there is something to write now; refused again, the next heartbeat is soon enough
 
     def _renewal(self, now: Instant) -> Swap | None:
         """What the leader writes now."""
@@ -294,14 +295,14 @@ class Election:
             return None
         if self._own is not None:
             return self._swap(self._own, RecordState.HELD, Purpose.RENEW)
-        if self.watch.record is None:
-            return None  # a fresh connection: read first
+        if self.watch.record is None:  # a fresh connection: read first
+            return None
         self._seq = self.rules.seq_after_loss(self._seq)
         return self._swap(self.watch.record, RecordState.HELD, Purpose.RECREATE)
 
     def _swap(self, expected: Record, state: RecordState, purpose: Purpose, epoch: int | None = None) -> Swap:
         self._seq = self.rules.next_seq(self._seq, expected)
-        nonce = self._entropy.nonce() if self._own is None else self._own.nonce
+        nonce = self._nonce if state is RecordState.HELD else self._entropy.nonce()
         proposed = Record(state, self.node, self.boot_id, self.epoch if epoch is None else epoch, self._seq, nonce)
         return Swap(expected, proposed, purpose)
 
@@ -345,20 +346,19 @@ class Election:
         self.phase = Phase.ASKING
         self.epoch = self._tried = epoch
         self._seq = 0
+        self._nonce = self._entropy.nonce()
         self._own = None
         self._exchange(self._swap(record, RecordState.HELD, Purpose.ACQUIRE), now, effects)
 
     def _claimed(self, outcome: Fenced, now: Instant, effects: list[Effect]) -> None:
         if outcome is Fenced.REFUSED:
-            effects.append(
-                Told(f"the database knows a newer epoch than {self.epoch}; standing again with a higher one")
-            )
+            effects.append(Told(f"the database knows a newer epoch than {self.epoch}; standing again above it"))
             self._give_up(now)
         else:
             self._lead(now, effects)
 
     def _lead(self, now: Instant, effects: list[Effect]) -> None:
-        if not self.rules.write_counts(self.ledger.deadline, now):
+        if not self.rules.write_counts(Purpose.ACQUIRE, self.ledger.deadline, now):
             self._give_up(now)
             return
         self.phase = Phase.LEADER

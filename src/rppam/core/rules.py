@@ -4,6 +4,7 @@ They stand apart from the machine so that each can be read, cited and broken on 
 replacing exactly one of these methods, and must then find a violation. See docs/leadership.md for why each is there.
 """
 
+from rppam.core.effects import Purpose
 from rppam.core.watch import Watch
 from rppam.domain.instant import Instant, after
 from rppam.domain.record import Record, RecordState
@@ -30,8 +31,8 @@ class Rules:
         """Permission is a comparison made at the moment of acting. It ends without any input."""
         return deadline is not None and now < deadline
 
-    def write_counts(self, deadline: Instant | None, now: Instant) -> bool:
-        """A renewal or re-creation that is confirmed after the holder's own deadline counts for nothing."""
+    def write_counts(self, purpose: Purpose, deadline: Instant | None, now: Instant) -> bool:  # noqa: ARG002
+        """A write, whatever its purpose, that is confirmed after the holder's own deadline counts for nothing."""
         return self.has_permission(deadline, now)
 
     def may_rewrite(self, found: Record, epoch: int) -> bool:

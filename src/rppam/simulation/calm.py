@@ -1,0 +1,117 @@
+"""The calm part at the end of each hour: all faults end, and liveness is demanded.
+
+L1: a leader within the lease, one heartbeat, one request timeout, the client's longest back-off and the candidates'. L5:
+it stays. And where a well-connected leader could re-assert itself after the store forgot its record, it does.
+"""
+
+from heapq import heapify
+from typing import TYPE_CHECKING
+
+from rppam.simulation.clocks import MILLION
+from rppam.simulation.faults import FAULTS, GENTLE
+from rppam.simulation.host import Host
+from rppam.simulation.judge import Broken, Violation
+
+if TYPE_CHECKING:
+    from rppam.simulation.world import World
+
+SLACK_US = 3_000_000
+"""The client's longest back-off of 2 s, and a candidate's of at most 1 s."""
+QUICK_LOSS_US = 1_000_000
+QUICK_RESTART_US = 300_000
+
+
+class Calm:
+    """Heals a world and holds it to its liveness laws."""
+
+    def __init__(self, world: "World") -> None:
+        self.world = world
+        timing = world.timing
+        wait_us = timing.lease_us * MILLION // (MILLION - timing.rate_error_ppm)
+        self.leader_within_us = wait_us + timing.heartbeat_us + timing.request_timeout_us + SLACK_US
+        """L1, as true time from the end of all faults."""
+        self.length_us = self.leader_within_us + 3 * timing.lease_us
+        self._leader: tuple[Host, int] | None = None
+        self._promotions = 0
+        self._struck = ""
+
+    def begin(self, end: int) -> None:
+        """All faults end now; what is under way for long is lost."""
+        world = self.world
+        world.say("all faults end")
+        world.storm.end()
+        kept = (
+            *(world.wake, world.start, world.stopped_acting, world.learned, world.tell, world.claimed),
+            *(world.guarded_write, world.storm.begin, self.begin),
+        )
+        world.heap[:] = [entry for entry in world.heap if entry[2] in kept or entry[0] < world.now + 10_000]
+        heapify(world.heap)
+        if world.store.down:
+            world.store.start(world.now)
+        world.store.frozen_until = world.database.away_until = world.database.slow_until = 0
+        for host in world.hosts:
+            self._heal(host)
+        if world.now + self.leader_within_us < end - 1:
+            world.push(world.now + self.leader_within_us, self._expect_leader, end)
+
+    def _heal(self, host: Host) -> None:
+        world = self.world
+        host.cut_until = 0
+        if host.election is not None and not host.election.electable:
+            world.crash(host, 0)
+        if host.election is None:
+            world.start(host, host.life)
+            return
+        if host.paused_until:
+            world.push(world.now + 1, world.go_on, host, host.life, host.paused_until)
+        connection = host.connection
+        if connection is not None and connection.broken:
+            world.network.inform(host, host.life, connection)
+        elif connection is not None:
+            connection.requests_free = connection.replies_free = 0
+        host.reconnects = 0
+        if host.connection is None:
+            host.connecting = False
+            world.network.connect_later(host)
+
+    def _expect_leader(self, end: int) -> None:
+        world = self.world
+        leading = [host for host in world.hosts if host.has_permission(world.now)]
+        if not leading or leading[0].election is None:
+            ms = self.leader_within_us // 1000
+            raise Broken(Violation("L1", world.now, f"{ms} ms after all faults ended there is no leader"))
+        self._leader = leading[0], leading[0].election.epoch
+        self._promotions = world.judge.promotions
+        self._struck = ""
+        world.push(world.now + world.timing.lease_us // 2, self._strike, end)
+        world.push(end - 1, self._expect_same)
+
+    def _strike(self, end: int) -> None:
+        """One thing that a store may do, and that must not cost the leader its place."""
+        world = self.world
+        epoch = self._leader[1] if self._leader is not None else 0
+        quick = world.timing.promise_us > 3 * QUICK_LOSS_US
+        kinds = [kind for kind in GENTLE if kind in world.storm.kinds and (quick or "store-" not in kind)]
+        known = max((host.election.watch.highest for host in world.hosts if host.election is not None), default=0)
+        if not kinds or known > epoch or end - world.now < world.timing.lease_us:
+            return
+        self._struck = kinds[int(world.random() * len(kinds))]
+        if self._struck in {"store-restart", "store-failover"}:
+            lost_us = int(world.random() * QUICK_LOSS_US)
+            world.restart_store(int(world.random() * QUICK_RESTART_US), lost_us, "restarts at once")
+        else:
+            strike = FAULTS[self._struck].strike
+            assert strike is not None, "a gentle fault can be struck"  # noqa: S101
+            strike(world, world.chance)
+
+    def _expect_same(self) -> None:
+        world = self.world
+        if self._leader is None:
+            return
+        host, epoch = self._leader
+        stays = host.has_permission(world.now) and host.election is not None and host.election.epoch == epoch
+        if stays and world.judge.promotions == self._promotions:
+            return
+        law = "keeps-leading" if self._struck else "L5"
+        why = f"after '{self._struck}' alone" if self._struck else "although nothing was wrong"
+        raise Broken(Violation(law, world.now, f"{host.name} did not keep leading at epoch {epoch}, {why}"))

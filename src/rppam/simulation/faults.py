@@ -1,0 +1,253 @@
+"""Faults: what can go wrong, and the storms in which it does.
+
+Each kind of fault is one function. A storm draws for every run which kinds come how often, so that some runs are calm,
+some stormy, and in some everything is held back and let go at once. Besides, faults like moments that matter: right
+after the record was taken over, re-created or released.
+"""
+
+from collections.abc import Callable
+from random import Random
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from rppam.simulation.host import Host
+
+if TYPE_CHECKING:
+    from rppam.simulation.world import World
+
+GARBAGE: Final = ("", "hello", "rppam1 held", "rppam1 held node1 x 1 1 y", "{}", "rppam2 held node1 0 0 0 0", "\x00\xff")
+
+
+class Fault(NamedTuple):
+    """One kind of fault."""
+
+    sentence: str
+    per_lease: float
+    """How often it comes, on average, per lease time, in a run of middling weather."""
+    strike: Callable[["World", Random], None] | None
+    """Makes it happen once; ``None`` for what is in the nature of a run (a clock's rate) or of its messages."""
+
+
+def _any_host(world: "World", chance: Random) -> Host:
+    leading = [host for host in world.hosts if host.leads]
+    if leading and chance.random() < 0.5:
+        return leading[0]
+    return world.hosts[int(chance.random() * len(world.hosts))]
+
+
+def _span_us(world: "World", chance: Random, most_leases: float = 2.0) -> int:
+    """A duration: often around a heartbeat, often around the lease."""
+    timing = world.timing
+    kind = chance.random()
+    if kind < 0.3:
+        return int(chance.random() * timing.heartbeat_us * 2)
+    if kind < 0.6:
+        return int((0.8 + 0.4 * chance.random()) * timing.lease_us)
+    return int(chance.random() * most_leases * timing.lease_us)
+
+
+def _break(world: "World", chance: Random) -> None:
+    host = _any_host(world, chance)
+    world.say(f"fault: the connection of {host.name} breaks")
+    informed_us = int(chance.random() ** 3 * world.timing.request_timeout_us)
+    world.network.break_connection(host, informed_us, late=chance.random() < 0.5)
+
+
+def _cut(world: "World", chance: Random) -> None:
+    host = _any_host(world, chance)
+    ways = chance.random()
+    world.cut(host, _span_us(world, chance), holds=chance.random() < 0.4, requests=ways < 0.75, replies=ways > 0.35)
+
+
+def _outage(world: "World", chance: Random) -> None:
+    span_us, holds = _span_us(world, chance), chance.random() < 0.5
+    for host in world.hosts:
+        world.cut(host, span_us + int(chance.random() * 1000), holds=holds, requests=True, replies=True)
+
+
+def _pause(world: "World", chance: Random) -> None:
+    world.pause(_any_host(world, chance), _span_us(world, chance))
+
+
+def _freeze_host(world: "World", chance: Random) -> None:
+    host, span_us = _any_host(world, chance), _span_us(world, chance)
+    world.cut(host, span_us, holds=True, requests=False, replies=True)
+    world.pause(host, span_us + int(chance.random() * 5000))
+
+
+def _crash(world: "World", chance: Random) -> None:
+    world.crash(_any_host(world, chance), int(chance.random() ** 3 * 3 * world.timing.lease_us))
+
+
+def _stop(world: "World", chance: Random) -> None:
+    world.ask_to_stop(_any_host(world, chance), _span_us(world, chance, 1.0))
+
+
+def _step_wall(world: "World", chance: Random) -> None:
+    host = _any_host(world, chance)
+    kind = chance.random()
+    if kind < 0.25:
+        host.wall.offset_ms = -(10**13)  # a dead battery: 1970
+    elif kind < 0.5:
+        host.wall.offset_ms = 0
+    else:
+        host.wall.offset_ms = int((chance.random() - 0.5) * 8 * world.timing.lease_ms)
+    world.say(f"fault: the wall clock of {host.name} is set; it is now off by {host.wall.offset_ms} ms")
+
+
+def _restart_store(world: "World", chance: Random) -> None:
+    span_us = int(chance.random() ** 4 * world.timing.lease_us)
+    world.restart_store(span_us, int(chance.random() * max(1_000_000, world.timing.heartbeat_us)), "restarts")
+
+
+def _wipe_store(world: "World", chance: Random) -> None:
+    world.restart_store(int(chance.random() ** 4 * world.timing.lease_us), 10**15, "restarts empty")
+
+
+def _fail_over(world: "World", chance: Random) -> None:
+    lost_us = int(chance.random() ** 2 * (3_000_000 + 2 * world.timing.heartbeat_us))
+    world.restart_store(int(chance.random() ** 4 * world.timing.lease_us / 2), lost_us, "fails over to a replica")
+
+
+def _remove(why: str) -> Callable[["World", Random], None]:
+    def strike(world: "World", chance: Random) -> None:
+        world.overwrite(None, why)
+
+    return strike
+
+
+def _garbage(world: "World", chance: Random) -> None:
+    world.overwrite(GARBAGE[int(chance.random() * len(GARBAGE))], "something that is not a record is written over it")
+
+
+def _step_store_wall(world: "World", chance: Random) -> None:
+    step_us = int((chance.random() - 0.4) * 2.5 * world.store.ttl_us)
+    world.store.wall_offset_us += step_us
+    world.say(f"fault: the store's wall clock steps by {step_us // 1000} ms")
+
+
+def _freeze_store(world: "World", chance: Random) -> None:
+    world.store.frozen_until = max(world.store.frozen_until, world.now + _span_us(world, chance, 1.2))
+    world.say("fault: the store's process is frozen for a while")
+
+
+def _database_away(world: "World", chance: Random) -> None:
+    world.database.away_until = world.now + _span_us(world, chance, 6.0)
+    world.say("fault: the database is away for a while")
+
+
+def _database_slow(world: "World", chance: Random) -> None:
+    world.database.slow_until = world.now + _span_us(world, chance, 4.0)
+    world.say("fault: the database is slow for a while")
+
+
+FAULTS: Final[dict[str, Fault]] = {
+    "message-delay": Fault("messages take long, some longer than the lease", 0, None),
+    "message-loss": Fault("requests and replies are lost while the connection stays", 0, None),
+    "message-repeat": Fault("a request that was carried out is carried out again, later", 0, None),
+    "stuck-request": Fault("a request is carried out long after its connection broke", 0, None),
+    "error-reply": Fault("the store answers with an error, with or without having done as asked", 0, None),
+    "connection-break": Fault("a connection breaks, and the node hears of it late", 0.04, _break),
+    "cut": Fault("one node is cut off, one way or both; what was sent is lost or held back", 0.04, _cut),
+    "store-outage": Fault("no node reaches the store", 0.008, _outage),
+    "pause": Fault("a process is stopped and goes on later, as by SIGSTOP", 0.05, _pause),
+    "host-freeze": Fault("a host stands still and goes on later", 0.02, _freeze_host),
+    "crash": Fault("a process is killed and started again", 0.02, _crash),
+    "stop": Fault("a node is stopped as an administrator does it, and started again", 0.02, _stop),
+    "clock-rate": Fault("boot-time clocks run too fast or too slow, up to the limit", 0, None),
+    "wall-step": Fault("the wall clock of a host is set, back or forward, or to 1970", 0.02, _step_wall),
+    "store-restart": Fault("the store restarts and has lost its last second of writes", 0.02, _restart_store),
+    "store-wipe": Fault("the store restarts and has lost everything", 0.006, _wipe_store),
+    "store-failover": Fault("a replica takes the store's place and lacks the last writes", 0.01, _fail_over),
+    "store-flush": Fault("all keys are flushed", 0.02, _remove("all keys are flushed")),
+    "record-deletion": Fault("the record is deleted by hand", 0.02, _remove("the record is deleted")),
+    "eviction": Fault("the record is evicted for want of memory", 0.01, _remove("the record is evicted")),
+    "garbage": Fault("something that is not a record is written over it", 0.01, _garbage),
+    "store-wall-step": Fault("the store's wall clock is set; keys expire early or late", 0.01, _step_store_wall),
+    "store-freeze": Fault("the store's process stands still", 0.01, _freeze_store),
+    "database-outage": Fault("the database does not answer", 0.01, _database_away),
+    "database-delay": Fault("the database answers late", 0.02, _database_slow),
+}
+GENTLE: Final = ("store-flush", "record-deletion", "eviction", "garbage", "store-restart", "store-failover")
+"""Faults of the store that must not cost a well-connected leader its leadership."""
+
+
+class Storm:
+    """Lets faults happen between :meth:`begin` and :meth:`end`, as one run's weather has it."""
+
+    def __init__(self, world: "World", kinds: frozenset[str], chance: Random) -> None:
+        self.world = world
+        self.chance = chance
+        self.kinds = kinds
+        self.struck = 0
+        self._number = 0
+        self._on = False
+        violence = (0.3, 1.0, 2.5, 5.0)[int(chance.random() * 4)]
+        self._rates = {
+            kind: FAULTS[kind].per_lease * violence * (0.0, 0.4, 1.0, 3.0)[int(chance.random() * 4)]
+            for kind in FAULTS
+            if kind in kinds
+        }
+        self._at_moments = chance.random() * 0.4 if chance.random() < 0.6 else 0.0
+        self._striking = [kind for kind in self._rates if FAULTS[kind].strike is not None]
+        self.pause_between = 0.002 * chance.random() * violence if "pause" in kinds else 0.0
+        """How likely a process is stopped between deciding and doing."""
+
+    def begin(self) -> None:
+        """Bad weather from now on."""
+        self._on = True
+        self._number += 1
+        network, chance = self.world.network, self.chance
+
+        def odds(kind: str, most: float) -> float:
+            return most * chance.random() ** 3 if kind in self.kinds and chance.random() < 0.6 else 0.0
+
+        network.loss = odds("message-loss", 0.15)
+        network.tail = odds("message-delay", 0.15)
+        network.repeat = odds("message-repeat", 0.05)
+        network.stick = odds("stuck-request", 0.02)
+        network.error = odds("error-reply", 0.05)
+        network.rough = bool(network.loss or network.tail or network.repeat or network.stick or network.error)
+        for kind, rate in self._rates.items():
+            if rate and FAULTS[kind].strike is not None:
+                self._next(kind, rate)
+
+    def end(self) -> None:
+        """Fair weather."""
+        self._on = False
+        self._number += 1
+        self.world.network.clear()
+
+    @property
+    def rages(self) -> bool:
+        """Whether faults happen now."""
+        return self._on
+
+    def _next(self, kind: str, rate: float) -> None:
+        wait_us = int(self.chance.expovariate(rate) * self.world.timing.lease_us)
+        self.world.push(self.world.now + wait_us, self._come, self._number, kind, rate)
+
+    def _come(self, number: int, kind: str, rate: float) -> None:
+        if number != self._number:
+            return
+        self._next(kind, rate)
+        if self.chance.random() < 0.15:
+            period_us = self.world.timing.heartbeat_us
+            period_us = period_us if self.chance.random() < 0.5 else int(self.chance.random() * 3 * period_us)
+            for again in range(1, 3 + int(self.chance.random() * 9)):
+                self.world.push(self.world.now + again * period_us, self._strike, number, kind)
+        self._strike(number, kind)
+
+    def _strike(self, number: int, kind: str) -> None:
+        strike = FAULTS[kind].strike
+        if number == self._number and strike is not None:
+            self.struck += 1
+            strike(self.world, self.chance)
+
+    def moment(self, host: Host) -> None:
+        """The record was just taken over, re-created or released by ``host``: a good moment for a fault."""
+        if not self._on or not self._striking or self.chance.random() >= self._at_moments:
+            return
+        scale_us = (1_000, 20_000, self.world.timing.heartbeat_us)[int(self.chance.random() * 3)]
+        for _ in range(1 + int(self.chance.random() * 2)):
+            kind = self._striking[int(self.chance.random() * len(self._striking))]
+            self.world.push(self.world.now + int(self.chance.random() * scale_us), self._strike, self._number, kind)

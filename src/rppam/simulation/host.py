@@ -1,0 +1,92 @@
+"""One simulated host: its clocks, its process, its connection. It decides nothing; the production core does."""
+
+from random import Random
+
+from rppam.core.effects import Effect, Event
+from rppam.core.election import Election, Phase
+from rppam.domain.instant import Instant
+from rppam.simulation.clocks import BootClock, WallClock
+
+
+class SeededEntropy:
+    """Chance for one life of one node, from the seed of the run."""
+
+    __slots__ = ("_random",)
+
+    def __init__(self, seed: str) -> None:
+        self._random = Random(seed)  # noqa: S311  # must be repeatable
+
+    def nonce(self) -> str:
+        """16 hexadecimal digits."""
+        return f"{self._random.getrandbits(64):016x}"
+
+    def below(self, bound: int) -> int:
+        """A whole number from 0 to ``bound - 1``."""
+        return int(self._random.random() * bound)
+
+
+class Connection:
+    """One TCP connection: requests and replies keep their order, until it breaks."""
+
+    __slots__ = ("broken", "incarnation", "late_after_break", "number", "replies_free", "requests_free")
+
+    def __init__(self, number: int, incarnation: int) -> None:
+        self.number = number
+        self.incarnation = incarnation
+        self.broken = False
+        self.late_after_break = False
+        """Whether requests that were under way when it broke are still carried out."""
+        self.requests_free = 0
+        self.replies_free = 0
+
+
+class Host:
+    """One host and the one node process on it."""
+
+    def __init__(self, index: int, boot: BootClock, wall: WallClock) -> None:
+        self.name = f"node{index + 1}"
+        self.boot = boot
+        self.wall = wall
+        self.life = 0
+        self.election: Election | None = None
+        """``None`` while no process runs."""
+        self.connection: Connection | None = None
+        self.connections = 0
+        self.reconnects = 0
+        self.connecting = False
+        self.wake_at = -1
+        self.paused_until = 0
+        self.inbox: list[Event] = []
+        self.held: list[Effect] = []
+        """Effects decided on, but the process was stopped before it could carry them out."""
+        self.cut_until = 0
+        self.cut_holds = False
+        """Whether messages are held back by the cut, or lost in it."""
+        self.cut_requests = False
+        self.cut_replies = False
+        self.acts_until = 0
+        """True time at which everything that acted for this node has stopped, if nothing else happens."""
+        self.last_now = 0
+        self.learned: tuple[int | None, int] = (0, 0)
+        """What the last attempt was told: the database's epoch, the wall clock."""
+        self.took_over_epoch = 0
+        """The epoch of the record that the last attempt was written over."""
+        self.led = (0, 0)
+        """Life and epoch of the last leadership."""
+
+    def now(self, true_us: int) -> Instant:
+        """What this node takes for the time."""
+        return self.boot.read(true_us)
+
+    def true_at(self, instant: Instant, true_us: int) -> int:  # noqa: ARG002  # a plant needs it
+        """When this node will think it is ``instant``."""
+        return self.boot.true_at(instant)
+
+    @property
+    def leads(self) -> bool:
+        """Whether the process is in the leader's phase; permission is another question."""
+        return self.election is not None and self.election.phase is Phase.LEADER
+
+    def has_permission(self, true_us: int) -> bool:
+        """Whether the node, asked at this true time, would say that it may act."""
+        return self.election is not None and self.election.permission(self.now(true_us)) is not None

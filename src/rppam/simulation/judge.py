@@ -1,0 +1,117 @@
+"""The judge: sees true time and every node at once, and says when a property is broken.
+
+S1 is exact. A node has permission from the instant it was given until its own clock reaches its deadline or it steps
+down, whether its process runs or not; and until ``drop`` later its address and its workers may still act. A second
+permission can only begin at an event of the node that gets it, so it is enough to look at all others then.
+"""
+
+from typing import NamedTuple
+
+from rppam.domain.timing import Timing
+from rppam.simulation.clocks import MILLION
+from rppam.simulation.host import Host
+from rppam.simulation.places import GuardedWrite
+
+
+class Violation(NamedTuple):
+    """A property that did not hold."""
+
+    law: str
+    """``S1``, ``S2``, ``S3``, ``L1``, ``L5``, ``keeps-leading``, or ``spin``."""
+    at_us: int
+    sentence: str
+
+
+class Broken(Exception):  # noqa: N818
+    """Ends a run at its first violation."""
+
+    def __init__(self, violation: Violation) -> None:
+        super().__init__(violation.sentence)
+        self.violation = violation
+
+
+class Judge:
+    """Holds the whole cluster to its laws."""
+
+    def __init__(self, hosts: list[Host], timing: Timing) -> None:
+        self._hosts = hosts
+        self.drop_us = timing.drop_ms * 1000 * MILLION // (MILLION + timing.rate_error_ppm)
+        """The time to stop acting, as true time: its bound holds on the fastest clock."""
+        self._promise_us = timing.promise_us
+        self.highest = 0
+        """The highest epoch of any promotion so far."""
+        self.promotions = 0
+        self.accepted = (0, "")
+        """Epoch and boot id of the newest guarded write that was accepted."""
+
+    def stepped(self, host: Host, had: int | None, now_us: int) -> None:
+        """A node in the leader's phase, or just out of it, handled something; ``had`` is its permission before."""
+        election = host.election
+        if election is None:
+            return
+        has = election.permission(host.now(now_us))
+        if has is None:
+            return
+        deadline = election.ledger.deadline
+        if deadline is not None:
+            host.acts_until = max(host.acts_until, host.true_at(deadline, now_us) + self.drop_us)
+        if had == has:
+            return
+        self._alone(host, has, now_us)
+        self._higher(host, has, now_us)
+        host.led = (host.life, has)
+
+    def _alone(self, host: Host, epoch: int, now_us: int) -> None:
+        for other in self._hosts:
+            if other is host:
+                continue
+            if other.has_permission(now_us):
+                permitted = other.election.epoch if other.election is not None else 0
+                raise Broken(
+                    Violation(
+                        "S1",
+                        now_us,
+                        f"{host.name} may lead at epoch {epoch} while {other.name} may still lead at epoch {permitted}",
+                    )
+                )
+            if other.acts_until > now_us:
+                left_ms = (other.acts_until - now_us) // 1000
+                raise Broken(
+                    Violation(
+                        "S1",
+                        now_us,
+                        f"{host.name} may lead at epoch {epoch} while {other.name} may not have stopped acting for "
+                        f"another {left_ms} ms",
+                    )
+                )
+
+    def _higher(self, host: Host, epoch: int, now_us: int) -> None:
+        """S2, unless nobody was there to remember: not the database, not the clock, not the record."""
+        self.promotions += 1
+        if epoch > self.highest:
+            self.highest = epoch
+            return
+        database, wall_ms = host.learned
+        remembered = max(database or 0, wall_ms, host.took_over_epoch)
+        if remembered >= self.highest or host.led == (host.life, epoch):
+            raise Broken(
+                Violation(
+                    "S2",
+                    now_us,
+                    f"{host.name} may lead at epoch {epoch}, but epoch {self.highest} was led before, and that was known",
+                )
+            )
+
+    def accepted_write(self, write: GuardedWrite, now_us: int) -> None:
+        """S3: a guarded write was made."""
+        epoch, boot_id = self.accepted
+        if write.epoch < epoch or (write.epoch == epoch and write.boot_id != boot_id):
+            raise Broken(
+                Violation(
+                    "S3",
+                    now_us,
+                    f"a write of {write.node} (life {write.boot_id[-4:]}) at epoch {write.epoch} was accepted after one "
+                    f"of life {boot_id[-4:]} at epoch {epoch}",
+                )
+            )
+        self.accepted = (write.epoch, write.boot_id)
