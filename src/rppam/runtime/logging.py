@@ -68,6 +68,9 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _PLAIN_VALUE: Final = re.compile(r"[^\s\"=]+")
 _FILE_NAME: Final = re.compile(r"rppam-(\d{8})\.log")
 
+CHATTY: Final = ("alembic", "uvicorn", "asyncio")
+"""Libraries whose information is none to an administrator."""
+
 
 class LogFormat(StrEnum):
     """How a line looks."""

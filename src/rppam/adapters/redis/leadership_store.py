@@ -164,8 +164,8 @@ class RedisLeadershipStore:
 
     def _nested(self, other_prefix: str, owner: str, relation: str) -> str:
         return (
-            f"redis.keyPrefix '{self._prefix}' {relation} '{other_prefix}', the prefix of {owner} on this Redis, so keys "
-            "of one could be taken for keys of the other. Choose prefixes of which none begins with the other"
+            f"redis.keyPrefix '{self._prefix}' {relation} '{other_prefix}', the prefix of {owner} on this Redis, so "
+            "keys of one could be taken for keys of the other. Choose prefixes of which none begins with the other"
         )
 
 
