@@ -1,0 +1,13 @@
+"""All benchmarks, one after the other: ``make bench ARGS=--json``. Options go to each of them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+PROGRAMS = ("client.py",)
+
+if __name__ == "__main__":
+    folder = Path(__file__).parent
+    sys.exit(
+        max(subprocess.run([sys.executable, folder / name, *sys.argv[1:]], check=False).returncode for name in PROGRAMS)
+    )
