@@ -104,8 +104,10 @@ class Node:
             stop.cancel()
             api.cancel()
         if self._driver.turned.done():
+            self._why = "this node may not take part"
             raise _refusal(self._driver.turned.result())
         if self._foreign.done():
+            self._why = "the key prefix is not this cluster's"
             raise ForeignPrefix(self._foreign.result())
         if self._driver.broken.done():
             raise LoopStuck(self._driver.broken.result())

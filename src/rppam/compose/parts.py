@@ -17,7 +17,7 @@ from rppam.adapters.sql.register import SqlEpochRegister
 from rppam.adapters.system.clock import SystemClock
 from rppam.adapters.system.datadir import DataDir
 from rppam.adapters.system.entropy import SystemEntropy
-from rppam.adapters.system.keystore import ensure_signing_keys
+from rppam.adapters.system.keystore import ensure_signing_keys, load_signing_keys
 from rppam.adapters.system.licence_file import read_licence
 from rppam.adapters.system.notify import notifier
 from rppam.api.app import ApiParts, build_app
@@ -32,6 +32,7 @@ from rppam.domain.licence import Denied, Licence, may_join, warning_of
 from rppam.domain.timing import Timing
 from rppam.ports.clock import Clock
 from rppam.ports.entropy import Entropy
+from rppam.ports.keys import StoredKey
 from rppam.ports.store import LeadershipStore
 from rppam.runtime.driver import Driver
 from rppam.runtime.duties import Duties
@@ -51,7 +52,7 @@ async def build_node(settings: Settings) -> Node:
     database = Database(settings.database.url, settings.database.timeout_ms)
     passwords = Passwords()
     accounts = Accounts(SqlAccounts(database), passwords, clock)
-    keys = KeySet(ensure_signing_keys(settings.auth.jwt_keys_dir, now_ms=clock.wall_ms()))
+    keys = KeySet(_signing_keys(settings, clock))
     tokens = Tokens(
         keys,
         issuer=settings.auth.issuer,
@@ -88,6 +89,14 @@ async def build_node(settings: Settings) -> Node:
     )
     api = ApiServer(app, settings.api.host, settings.api.port)
     return Node(settings, data_dir, database, driver, view, api, accounts, passwords, notifier(), foreign)
+
+
+def _signing_keys(settings: Settings, clock: Clock) -> tuple[StoredKey, ...]:
+    """A single node makes its key at the first start; nodes of a cluster share theirs, so none is made up."""
+    directory = settings.auth.jwt_keys_dir
+    if settings.cluster.enabled:
+        return load_signing_keys(directory)
+    return ensure_signing_keys(directory, now_ms=clock.wall_ms())
 
 
 def _core(settings: Settings, clock: Clock, entropy: Entropy, licence: Licence | None) -> NodeCore:

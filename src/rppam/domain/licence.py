@@ -137,21 +137,21 @@ def may_join(licence: Licence | None, seats_in_use: int, now: WallMs) -> Allowed
     tier = licence.tier if licence else Tier.STANDARD
     if seats_in_use <= 0:
         return Allowed(max(0, (licence.max_nodes if licence and tier.allows_cluster else STANDARD_NODES) - 1))
-    others = f"{seats_in_use} other node{'s' if seats_in_use > 1 else ''}"
+    others = f"{seats_in_use} other node{'s run' if seats_in_use > 1 else ' runs'}"
     if licence is None:
         return Denied(
-            f"without a licence this is RP-PAM Standard, which runs one node, and {others} run here already",
+            f"without a licence this is RP-PAM Standard, which runs one node, and {others} here already",
             "Install an Enterprise or MSP licence (license.path) on every node, or stop the other node first",
         )
     of = f"licence {licence.id} of {licence.customer}"
     if not tier.allows_cluster:
         return Denied(
-            f"{of} is Standard, which runs one node, and {others} run here already",
+            f"{of} is Standard, which runs one node, and {others} here already",
             "Install an Enterprise or MSP licence (license.path) on every node, or stop the other node first",
         )
     if seats_in_use >= licence.max_nodes:
         return Denied(
-            f"{of} allows {licence.max_nodes} nodes, and {others} run here already",
+            f"{of} allows {licence.max_nodes} nodes, and {others} here already",
             "Remove a node from the cluster, or install a licence for more nodes",
         )
     if now >= licence.expires_at:

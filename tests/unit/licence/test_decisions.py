@@ -37,7 +37,7 @@ def test_the_first_node_always_runs(held: Licence | None) -> None:
 @pytest.mark.parametrize(
     ("held", "seats", "told"),
     [
-        (None, 1, "without a licence this is RP-PAM Standard, which runs one node, and 1 other node run here already"),
+        (None, 1, "without a licence this is RP-PAM Standard, which runs one node, and 1 other node runs here already"),
         (licence(Tier.STANDARD, nodes=1), 1, "is Standard, which runs one node"),
         (licence(), 3, "allows 3 nodes, and 3 other nodes run here already"),
         (licence(Tier.MSP, nodes=1), 1, "allows 1 nodes"),
