@@ -135,8 +135,11 @@ async def test_frozen_server_processes_then_well_again(
 ) -> None:
     database = await open_database(postgresql_url, 400)
     register, note = SqlEpochRegister(database), SqlFencedNote(database)
-    assert await register.claim(1, "node1", "boot", 400) is Fenced.ACCEPTED
-    assert await register.highest(400) == 1
+    assert await register.claim(1, "node1", "boot", 3_000) is Fenced.ACCEPTED
+    both = threading.Barrier(2)  # so that each of the lane's two threads has its connection
+    await asyncio.gather(
+        *(database.read(lambda _: both.wait(5), use=Use.FENCE, timeout_ms=5_000) for _ in range(both.parties))
+    )
     frozen = backends(postgresql, postgresql_url)
     try:
         for pid in frozen:
