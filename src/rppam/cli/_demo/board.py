@@ -47,7 +47,7 @@ class Row(NamedTuple):
     url: str
     pid: int
     process: str
-    """``running``, ``stopped``, or how it ended."""
+    """``running``, ``stopped``, or ``ended`` and how."""
 
 
 class Board(NamedTuple):
@@ -75,13 +75,14 @@ def board_of(
         process = processes.get(node.name, "running")
         seen = [peer for name, view in views.items() if name != node.name and (peer := view.peer(node.name))]
         own = views[node.name].peer(node.name) if node.name in views else None
-        said = [*seen, *([own] if own else [])]
+        said = seen or ([own] if own else [])  # a node's word on itself says nothing of its heartbeats
         ages = [peer.heartbeat_age_ms for peer in said if peer.heartbeat_age_ms is not None]
-        role = own.role if own else ("leader" if watch.leader == node.name else seen[0].role if seen else "")
-        if watch.leader != node.name and role == "leader":
-            role = ""  # a last word of a node that no longer answers
-        if node.name not in views and process != "running" and watch.leader != node.name:
-            role = ""
+        if watch.leader == node.name:
+            role = "leader"
+        elif own is not None and own.role != "leader":
+            role = own.role
+        else:
+            role = ""  # it does not answer, or still believes what is over
         rows.append(
             Row(
                 node=node.name,

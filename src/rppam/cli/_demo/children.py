@@ -41,10 +41,10 @@ class Child:
         return self._process.poll()
 
     def state(self) -> str:
-        """``running``, ``stopped`` (SIGSTOP), or how it ended."""
+        """``running``, ``stopped`` (SIGSTOP), or ``ended`` and how."""
         code = self.ended()
         if code is not None:
-            return how_it_ended(code)
+            return f"ended {how_it_ended(code)}"
         try:
             stat = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii", errors="replace")
         except OSError:

@@ -83,7 +83,7 @@ class ClusterWatch:
         if self.redis_connected and len(down) * 2 > len(views):
             self.redis_connected = False
             reason = views[down[0]].redis_reason
-            text = "Redis is lost" + (f": {reason}" if reason else ".")
+            text = "Redis is lost" + (f": {reason.rstrip('.')}." if reason else ".")
             return [Event("redis-lost", down[0], self.epoch, text, {"nodes": down})]
         if not self.redis_connected and views and not down:
             self.redis_connected = True
@@ -129,15 +129,14 @@ class ClusterWatch:
 
     def _elect(self, now_ms: int, name: str, epoch: int) -> list[Event]:
         events = []
-        if self.leader is not None:
-            events.append(self._lose(now_ms, "another node took over"))
         text = f"{name} leads, epoch {epoch}."
         extra: dict[str, object] = {}
-        if self._lost_at_ms is not None:
+        if self.leader is not None:
+            events.append(self._lose(now_ms, "another node took over"))
+        elif self._lost_at_ms is not None:
             gap_ms = now_ms - self._lost_at_ms
             extra["withoutLeaderMs"] = gap_ms
-            if gap_ms >= 1:
-                text = f"{name} leads, epoch {epoch}, after {gap_ms / 1000:.1f} s without a leader."
+            text = f"{name} leads, epoch {epoch}, after {gap_ms / 1000:.1f} s without a leader."
         self.leader, self.epoch, self._last_leader, self._lost_at_ms = name, epoch, (name, epoch), None
         return [*events, Event("leader-elected", name, epoch, text, extra)]
 

@@ -89,7 +89,7 @@ async def _wait(child: Child, port: int, password: Secret) -> None:
     deadline = loop.time() + START_S
     while loop.time() < deadline:
         if child.ended() is not None:
-            raise DemoError(f"Redis ended {child.state()}. The end of its log ({child.log}):\n{child.tail()}")
+            raise DemoError(f"Redis {child.state()}. The end of its log ({child.log}):\n{child.tail()}")
         if await _answers(port, password):
             return
         await asyncio.sleep(0.02)

@@ -159,7 +159,7 @@ class _Demo:
         for child in (*self._children.values(), redis):
             if child.ended() is not None:
                 raise DemoError(
-                    f"{child.name} ended {child.state()} before the cluster was ready. "
+                    f"{child.name} {child.state()} before the cluster was ready. "
                     f"The end of its log ({child.log}):\n{child.tail()}"
                 )
 

@@ -71,6 +71,11 @@ def iso(wall_ms: int) -> str:
     return datetime.fromtimestamp(wall_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def clock_time(time: str) -> str:
+    """The time of day where the reader is, of an ISO time."""
+    return datetime.fromisoformat(time).astimezone().strftime("%H:%M:%S")
+
+
 def guide(ready: Ready) -> list[str]:
     """The lines a person needs to play: addresses, the administrator, a curl to paste, what to try."""
     pretty = "jq ." if shutil.which("jq") else "python3 -m json.tool"
@@ -135,7 +140,7 @@ class PlainReporter(_Broken):
 
     def event(self, event: Event, time: str) -> None:
         """Time of day and sentence."""
-        self._line(f"{time[11:23]}  {event.text}")
+        self._line(f"{clock_time(time)}  {event.text}")
 
     def tick(self, board: Board) -> None:  # noqa: ARG002 - plain lines show events only
         """Only looks whether somebody still reads."""
@@ -254,11 +259,12 @@ class LiveReporter:
 def picture(board: Board, events: list[tuple[str, Event]]) -> Group:
     """Table, Redis line and the last events."""
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
-    for title, justify in (("NODE", "left"), ("ROLE", "left"), ("STATUS", "left"), ("EPOCH", "right")):
-        table.add_column(title, justify="right" if justify == "right" else "left", no_wrap=True)
-    table.add_column("HEARTBEAT", justify="right", no_wrap=True)
-    table.add_column("ADDRESS", no_wrap=True)
-    table.add_column("PROCESS", no_wrap=True)
+    for title in ("  NODE", "ROLE", "STATUS"):
+        table.add_column(title, no_wrap=True)
+    for title in ("EPOCH", "HEARTBEAT"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for title in ("ADDRESS", "PROCESS"):
+        table.add_column(title, no_wrap=True)
     for row in board.rows:
         leads = row.role == "leader"
         table.add_row(
@@ -275,7 +281,7 @@ def picture(board: Board, events: list[tuple[str, Event]]) -> Group:
         (who, "bold" if board.leader else "bold red"), "   Redis: ", (board.redis, "" if board.redis_fine else "red")
     )
     said = [
-        Text.assemble((time[11:19] + "  ", "dim"), (event.text, EVENT_STYLES.get(event.kind, "")))
+        Text.assemble((clock_time(time) + "  ", "dim"), (event.text, EVENT_STYLES.get(event.kind, "")))
         for time, event in events
     ]
     return Group(line, Text(), table, Text(), *(said or [Text("Nothing has happened yet.", style="dim")]))

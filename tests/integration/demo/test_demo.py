@@ -1,0 +1,261 @@
+"""The demo as people run it: real processes, killed and stopped from outside, and nothing left behind."""
+
+import json
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+pytestmark = [pytest.mark.server, pytest.mark.slow]
+
+READY_S = 25.0
+
+
+def free_base(count: int = 3) -> int:
+    """A base port with ``count`` free ports in steps of ten."""
+    for _ in range(200):
+        with ExitStack() as stack:
+            probe = stack.enter_context(socket.socket())
+            probe.bind(("127.0.0.1", 0))
+            base: int = probe.getsockname()[1]
+            try:
+                for number in range(1, count):
+                    stack.enter_context(socket.socket()).bind(("127.0.0.1", base + 10 * number))
+            except (OSError, OverflowError):
+                continue
+            return base
+    raise AssertionError("no free range of ports")
+
+
+class Demo:
+    """A running ``rppam demo --json``."""
+
+    def __init__(self, *options: str, temporary: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "rppam", "demo", "--json", *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "TMPDIR": str(temporary)},
+        )
+        self.events: queue.Queue[dict[str, Any]] = queue.Queue()
+        self.told: list[dict[str, Any]] = []
+        self.people: list[str] = []
+        self._readers = [threading.Thread(target=self._read), threading.Thread(target=self._read_people)]
+        for reader in self._readers:
+            reader.start()
+        self.pids: list[int] = []
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.events.put(json.loads(line))
+
+    def _read_people(self) -> None:
+        assert self.process.stderr is not None
+        self.people.extend(self.process.stderr)
+
+    def ready(self) -> dict[str, Any]:
+        event = self.next(READY_S)
+        assert event["event"] == "ready", self.people
+        self.pids = [event["redis"]["pid"], *(node["pid"] for node in event["nodes"])]
+        return event
+
+    def next(self, timeout_s: float) -> dict[str, Any]:
+        try:
+            event = self.events.get(timeout=timeout_s)
+        except queue.Empty:
+            raise AssertionError(f"no event within {timeout_s} s; told {self.told}; people {self.people}") from None
+        self.told.append(event)
+        return event
+
+    def until(self, kind: str, timeout_s: float = 15.0) -> dict[str, Any]:
+        deadline = time.monotonic() + timeout_s
+        while True:
+            event = self.next(max(0.01, deadline - time.monotonic()))
+            if event["event"] == kind:
+                return event
+
+    def end(self, timeout_s: float = 12.0) -> int:
+        code = self.process.wait(timeout_s)
+        for reader in self._readers:
+            reader.join(5)
+        return code
+
+    def alive(self) -> list[int]:
+        return [pid for pid in self.pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"]
+
+    def close(self) -> None:
+        self.process.kill()
+        self.end()
+        for stream in (self.process.stdout, self.process.stderr):
+            if stream is not None:
+                stream.close()
+
+
+@contextmanager
+def demo(temporary: Path, *options: str, nodes: int = 3) -> Iterator[Demo]:
+    running = Demo("--nodes", str(nodes), "--base-port", str(free_base(nodes)), *options, temporary=temporary)
+    try:
+        yield running
+    finally:
+        running.close()
+
+
+def gone(running: Demo, within_s: float = 3.0) -> bool:
+    deadline = time.monotonic() + within_s
+    while running.alive() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return running.alive() == []
+
+
+def of(ready: dict[str, Any], *, role: str) -> list[dict[str, Any]]:
+    return [node for node in ready["nodes"] if node["role"] == role]
+
+
+def test_a_killed_leader_is_told_and_the_end_leaves_nothing(tmp_path: Path) -> None:
+    with demo(tmp_path) as running:
+        ready = running.ready()
+        assert set(ready) >= {"event", "nodes", "adminUser", "adminPassword", "adminToken", "redis"}
+        assert set(ready["redis"]) == {"host", "port", "password", "pid"}
+        assert [set(node) for node in ready["nodes"]] == [{"nodeName", "url", "pid", "role"}] * 3
+        (leader,) = of(ready, role="leader")
+        argv = " ".join(part for pid in running.pids for part in psutil.Process(pid).cmdline())
+        assert ready["redis"]["password"] not in argv
+        os.kill(leader["pid"], signal.SIGKILL)
+        exited = running.until("node-exited")
+        assert (exited["node"], exited["how"]) == (leader["nodeName"], "by SIGKILL")
+        assert running.until("leader-lost")["node"] == leader["nodeName"]
+        elected = running.until("leader-elected")
+        assert elected["node"] in {node["nodeName"] for node in of(ready, role="standby")}
+        assert elected["epoch"] > exited["epoch"]
+        assert {"event", "time", "node", "epoch"} <= set(elected)
+        assert not psutil.pid_exists(leader["pid"]), "a dead node was restarted or left as a zombie"
+        running.process.send_signal(signal.SIGTERM)
+        assert running.end() == 0
+        assert running.alive() == []
+        assert list(tmp_path.iterdir()) == []
+        kinds = [event["event"] for event in running.told]
+        assert kinds.count("leader-elected") == 1
+        assert kinds.count("leader-lost") == 1
+
+
+def test_a_stopped_node_and_a_stopped_redis_are_told_and_come_back(tmp_path: Path) -> None:
+    with demo(tmp_path) as running:
+        ready = running.ready()
+        standby = of(ready, role="standby")[0]
+        os.kill(standby["pid"], signal.SIGSTOP)
+        assert running.until("node-suspect")["node"] == standby["nodeName"]
+        assert running.until("node-unreachable")["node"] == standby["nodeName"]
+        os.kill(standby["pid"], signal.SIGCONT)
+        assert running.until("node-healthy")["node"] == standby["nodeName"]
+        os.kill(ready["redis"]["pid"], signal.SIGSTOP)
+        assert "Redis" in running.until("redis-lost")["text"]
+        os.kill(ready["redis"]["pid"], signal.SIGCONT)
+        running.until("redis-back")
+        os.kill(standby["pid"], signal.SIGSTOP)  # a stopped child must not hold the end up
+        running.process.send_signal(signal.SIGINT)
+        assert running.end() == 0
+        assert running.alive() == []
+
+
+def test_a_demo_killed_with_9_takes_its_children_along_and_the_next_one_cleans_up(tmp_path: Path) -> None:
+    with demo(tmp_path, nodes=1) as running:
+        ready = running.ready()
+        os.kill(ready["redis"]["pid"], signal.SIGSTOP)  # also one that is stopped
+        running.process.kill()
+        running.end()
+        assert gone(running)
+        (left,) = tmp_path.iterdir()
+    with demo(tmp_path, "--for", "0.5", nodes=1) as following:
+        assert following.end() == 0
+    assert not left.exists()
+
+
+def test_it_ends_after_for_seconds_and_keeps_what_was_in_the_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "keys").write_text("earlier")
+    for _ in range(2):  # what the first run left is used again
+        started = time.monotonic()
+        with demo(tmp_path, "--dir", str(folder), "--for", "14", nodes=1) as running:
+            ready = running.ready()
+            assert running.end(25) == 0
+            assert 14 <= time.monotonic() - started < 20
+            assert running.alive() == []
+        assert (folder / "keys").read_text() == "earlier"
+        place = Path(ready["directory"])
+        assert place.parent == folder
+        private = [path for path in place.rglob("*") if path.is_file() and path.stat().st_mode & 0o077]
+        assert [path.name for path in private if path.suffix in {".config", ".conf", ".pem", ".header"}] == []
+
+
+def test_nobody_reading_any_more_ends_it(tmp_path: Path) -> None:
+    base = free_base(1)
+    with subprocess.Popen(
+        [sys.executable, "-m", "rppam", "demo", "--json", "--nodes", "1", "--base-port", str(base)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    ) as process:
+        try:
+            assert process.stdout is not None
+            ready = json.loads(process.stdout.readline())
+            process.stdout.close()
+            assert process.wait(12) == 0
+        finally:
+            process.kill()
+    assert not psutil.pid_exists(ready["nodes"][0]["pid"])
+    assert not psutil.pid_exists(ready["redis"]["pid"])
+
+
+def test_a_taken_port_is_named_and_nothing_is_started(tmp_path: Path) -> None:
+    base = free_base(2)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", base + 10))
+        taken.listen()
+        done = subprocess.run(  # noqa: PLW1510
+            [sys.executable, "-m", "rppam", "demo", "--json", "--nodes", "2", "--base-port", str(base)],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            env={**os.environ, "TMPDIR": str(tmp_path)},
+        )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert f"port {base + 10}" in done.stderr
+    assert "--base-port" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_demo_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    with demo(tmp_path, "--dir", str(tmp_path / "d"), nodes=1) as running:
+        running.ready()
+        with demo(tmp_path, "--dir", str(tmp_path / "d"), nodes=1) as other:
+            assert other.end() == 1
+            assert "another demo is running" in "".join(other.people)
+
+
+def test_without_json_it_speaks_in_plain_lines(tmp_path: Path) -> None:
+    done = subprocess.run(  # noqa: PLW1510
+        [sys.executable, "-m", "rppam", "demo", "--nodes", "1", "--base-port", str(free_base(1)), "--for", "14"],
+        capture_output=True,
+        text=True,
+        timeout=40,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "node1 leads" in done.stdout
+    assert "curl -s -H @" in done.stdout
+    assert "\x1b" not in done.stdout
