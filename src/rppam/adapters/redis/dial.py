@@ -135,7 +135,9 @@ def explain(target: Target, error: Exception) -> StoreError:
 
 
 def _explain_tls(at: str, error: ssl.SSLError) -> StoreError:
-    reason = error.reason or str(error)
+    reason = getattr(error, "reason", None) or str(error)
+    if isinstance(error, ssl.SSLEOFError) or "EOF" in reason:
+        return StoreClosed(f"{at} hung up without a word of TLS; Redis restarts, or its log says why", raw=str(error))
     if reason in _NOT_TLS:
         return StoreProtocol(f"{at} does not speak TLS ({reason}); set ssl=false or use the TLS port", raw=str(error))
     if "CERTIFICATE_REQUIRED" in reason or "HANDSHAKE_FAILURE" in reason:

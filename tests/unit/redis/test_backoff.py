@@ -1,0 +1,47 @@
+"""Waits between attempts: they double, they are spread, and they never pass the cap."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rppam.adapters.redis.backoff import CAP_MS, STEADY_MS, Backoff
+
+
+class Dice:
+    """Chance that always falls on the same share of its range."""
+
+    def __init__(self, share: float) -> None:
+        self.share = share
+
+    def nonce(self) -> str:
+        return "0" * 16
+
+    def below(self, bound: int) -> int:
+        return min(bound - 1, int(bound * self.share))
+
+
+def waits(share: float, count: int) -> list[int]:
+    backoff = Backoff(Dice(share))
+    return [backoff.next_ms() for _ in range(count)]
+
+
+def test_the_longest_waits_double_up_to_two_seconds() -> None:
+    assert waits(0.999999, 8) == [50, 100, 200, 400, 800, 1600, 2000, 2000]
+
+
+def test_the_shortest_waits_are_half_of_that() -> None:
+    assert waits(0.0, 8) == [25, 50, 100, 200, 400, 800, 1000, 1000]
+
+
+@given(share=st.floats(0, 1), count=st.integers(1, 200))
+def test_no_wait_is_zero_or_beyond_the_cap(share: float, count: int) -> None:
+    assert all(0 < wait <= CAP_MS for wait in waits(share, count))
+
+
+def test_only_a_connection_that_held_starts_the_series_anew() -> None:
+    backoff = Backoff(Dice(0.0))
+    for _ in range(5):
+        backoff.next_ms()
+    backoff.succeeded(STEADY_MS - 1)
+    assert backoff.next_ms() == 800
+    backoff.succeeded(STEADY_MS)
+    assert backoff.next_ms() == 25
