@@ -62,11 +62,10 @@ def _good_or(good: bool, text: str) -> Text:
 
 def node_table(view: View) -> Table:
     """One row a node."""
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("  NODE", no_wrap=True)
     table.add_column("ROLE", no_wrap=True)
     table.add_column("STATUS", no_wrap=True)
-    table.add_column("EPOCH", justify="right", no_wrap=True)
     table.add_column("HEARTBEAT", justify="right", no_wrap=True)
     table.add_column("REDIS", no_wrap=True)
     table.add_column("ADDRESS", overflow="fold")
@@ -82,7 +81,6 @@ def _row(peer: PeerView) -> tuple[RenderableType, ...]:
         Text(("● " if leads else "  ") + peer.name, style="bold" if leads else ""),
         Text(peer.role or "-", style="bold cyan" if leads else ""),
         Text(peer.status, style=STYLES.get(peer.status, "")),
-        str(peer.epoch) if peer.epoch else "-",
         age(peer.heartbeat_age_ms),
         redis,
         peer.url or "-",

@@ -25,6 +25,8 @@ from rppam.cli._demo.board import Board, Ready
 from rppam.cli._demo.events import Event
 
 EVENTS_SHOWN: Final = 10
+WIDE: Final = 104
+"""Columns from which on a row with its address fits."""
 STYLES: Final = {"healthy": "green", "suspect": "yellow", "unreachable": "red", "left": "dim", "maintenance": "blue"}
 EVENT_STYLES: Final = {
     "leader-elected": "green",
@@ -245,7 +247,7 @@ class LiveReporter:
             return
         room = max(2, self._console.height - len(board.rows) - 7)
         try:
-            self._live.update(picture(board, list(self._events)[-room:]), refresh=True)
+            self._live.update(picture(board, list(self._events)[-room:], self._console.width), refresh=True)
         except (BrokenPipeError, OSError):
             self.broken = True
 
@@ -256,14 +258,14 @@ class LiveReporter:
                 self._live.stop()
 
 
-def picture(board: Board, events: list[tuple[str, Event]]) -> Group:
-    """Table, Redis line and the last events."""
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
+def picture(board: Board, events: list[tuple[str, Event]], width: int = WIDE) -> Group:
+    """Table, Redis line and the last events; a narrow screen goes without the addresses, which stand above it."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for title in ("  NODE", "ROLE", "STATUS"):
         table.add_column(title, no_wrap=True)
     for title in ("EPOCH", "HEARTBEAT"):
         table.add_column(title, justify="right", no_wrap=True)
-    for title in ("ADDRESS", "PROCESS"):
+    for title in ("PROCESS", "ADDRESS") if width >= WIDE else ("PROCESS",):
         table.add_column(title, no_wrap=True)
     for row in board.rows:
         leads = row.role == "leader"
@@ -273,8 +275,8 @@ def picture(board: Board, events: list[tuple[str, Event]]) -> Group:
             Text(row.status, style=STYLES.get(row.status, "")),
             str(row.epoch) if row.epoch else "-",
             age(row.heartbeat_age_ms),
-            row.url,
             Text(f"{row.pid} {row.process}", style="dim" if row.process == "running" else "red"),
+            *([row.url] if width >= WIDE else []),
         )
     who = f"{board.leader} leads, epoch {board.epoch}" if board.leader else "no leader"
     line = Text.assemble(

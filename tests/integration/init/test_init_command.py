@@ -1,0 +1,111 @@
+"""``rppam init`` on the command line: what it writes, what it refuses, and that a second run changes nothing."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+REDIS = "10.0.1.20:6379,password=hunter2=x,abortConnect=false"
+
+
+def rppam(*arguments: str, stdin: str = "", **environment: str) -> "subprocess.CompletedProcess[str]":
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("RPPAM_")}
+    return subprocess.run(
+        [sys.executable, "-m", "rppam", *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**clean, **environment},
+    )
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_first_node_is_written_private_and_checks_clean(tmp_path: Path) -> None:
+    done = rppam("init", "--dir", str(tmp_path / "a"), "--node-name", "node1", "--redis", "-", stdin=REDIS + "\n")
+    assert done.returncode == 0, done.stderr
+    assert "rppam node --config" in done.stdout
+    written = files(tmp_path / "a")
+    assert {"rppam.config", "keys/config.key", "keys/cluster.key"} < set(written)
+    assert b"hunter2" not in b"".join(written.values())
+    for path in (tmp_path / "a").rglob("*"):
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+    checked = rppam("config", "check", str(tmp_path / "a" / "rppam.config"))
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_a_second_run_changes_nothing_and_another_is_refused_by_name(tmp_path: Path) -> None:
+    where = ("init", "--dir", str(tmp_path), "--node-name", "node1", "--redis", REDIS)
+    assert rppam(*where).returncode == 0
+    before = files(tmp_path)
+    again = rppam(*where, "--json")
+    assert again.returncode == 0
+    assert json.loads(again.stdout)["written"] == []
+    refused = rppam(*where[:-1], "10.0.1.99")
+    assert refused.returncode == 2
+    assert str(tmp_path / "rppam.config") in refused.stderr
+    assert "--force" in refused.stderr
+    assert files(tmp_path) == before
+
+
+def test_force_keeps_the_old_config_and_the_keys(tmp_path: Path) -> None:
+    where = ("init", "--dir", str(tmp_path), "--node-name", "node1", "--redis")
+    assert rppam(*where, REDIS).returncode == 0
+    before = files(tmp_path)
+    answer = json.loads(rppam(*where, "10.0.1.99", "--force", "--json").stdout)
+    (backup,) = answer["backups"]
+    assert Path(backup).read_bytes() == before["rppam.config"]
+    after = files(tmp_path)
+    assert {name: after[name] for name in before if name != "rppam.config"} == {
+        name: content for name, content in before.items() if name != "rppam.config"
+    }
+    assert b"10.0.1.99" in after["rppam.config"]
+
+
+def test_wrong_wishes_are_all_told_at_once_and_nothing_is_written(tmp_path: Path) -> None:
+    done = rppam("init", "--dir", str(tmp_path / "a"), "--node-name", "Node 1", "--redis", "h:,abortConect=no")
+    assert done.returncode == 78
+    for place in ("node.nodeName", "part 1", "part 2"):
+        assert place in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bundle_makes_the_next_node_and_only_with_its_passphrase(tmp_path: Path) -> None:
+    a, b, bundle = tmp_path / "a", tmp_path / "b", tmp_path / "join.bundle"
+    assert rppam("init", "--dir", str(a), "--node-name", "node1", "--redis", REDIS).returncode == 0
+    exported = json.loads(rppam("init", "--dir", str(a), "--bundle", str(bundle), "--json").stdout)
+    assert stat.S_IMODE(bundle.stat().st_mode) == 0o600
+    assert "hunter2" not in bundle.read_text()
+    assert rppam("init", "--dir", str(a), "--bundle", str(bundle)).returncode == 2, "written over"
+    join = ("init", "--join", str(bundle), "--dir", str(b), "--node-name")
+    asked = rppam(*join, "node2")
+    assert asked.returncode == 2
+    assert "RPPAM_BUNDLE_PASSPHRASE" in asked.stderr
+    wrong = rppam(*join, "node2", RPPAM_BUNDLE_PASSPHRASE="wrong")
+    assert wrong.returncode == 2
+    assert "passphrase" in wrong.stderr
+    same = rppam(*join, "node1", RPPAM_BUNDLE_PASSPHRASE=exported["passphrase"])
+    assert same.returncode == 2
+    assert "a name of its own" in same.stderr
+    assert not b.exists()
+    joined = rppam(*join, "node2", RPPAM_BUNDLE_PASSPHRASE=exported["passphrase"])
+    assert joined.returncode == 0, joined.stderr
+    keys = {name: content for name, content in files(a).items() if name.startswith("keys/")}
+    assert {name: content for name, content in files(b).items() if name.startswith("keys/")} == keys
+    shown = json.loads(rppam("config", "show", str(b / "rppam.config"), "--json").stdout)
+    assert "node2" in json.dumps(shown)
+    before = files(b)
+    assert rppam(*join, "node2", RPPAM_BUNDLE_PASSPHRASE=exported["passphrase"]).returncode == 0
+    assert files(b) == before
+
+
+def test_init_says_what_is_missing() -> None:
+    done = rppam("init", "--redis", "h")
+    assert done.returncode == 2
+    assert "--node-name" in done.stderr
