@@ -63,6 +63,13 @@ _ERRORS: Final[dict[tuple[str, str], dict[str, str]]] = {
         "415": "The body is not JSON",
         "503": "Busy, or the database does not answer",
     },
+    ("/api/v1/admin/cluster/nodes", "post"): {
+        "400": "The name cannot be a node's",
+        "403": "The account is not `pam_admin`, or the licence has no seat (RPPAM-4101)",
+        "409": "The name is in use",
+        "413": "The body is larger than 1 MiB",
+        "415": "The body is not JSON",
+    },
     ("/api/v1/admin/cluster/note", "get"): {"503": "The database does not answer"},
     ("/api/v1/admin/cluster/note", "put"): {
         "400": "The text cannot be a note",

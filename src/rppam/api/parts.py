@@ -1,8 +1,10 @@
 """What the REST API is made of: the composition root fills this in."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from rppam.api.limits import ApiLimits
+from rppam.domain.licence import Allowed, Denied
 from rppam.ports.clock import Clock
 from rppam.ports.entropy import Entropy
 from rppam.ports.login import Login
@@ -20,6 +22,8 @@ class ApiParts(NamedTuple):
     tokens: Tokens
     login: Login
     note: FencedNote
+    may_join: Callable[[int], Allowed | Denied]
+    """Whether the licence lets one more node join beside so many."""
     clock: Clock
     entropy: Entropy
     """For request ids."""

@@ -14,6 +14,8 @@ from rppam.api.shapes import (
     JsonWebKeySet,
     LoginAnswer,
     LoginRequest,
+    NewNodeAnswer,
+    NewNodeRequest,
     NoteRequest,
     NoteShape,
     NoteWritten,
@@ -21,10 +23,18 @@ from rppam.api.shapes import (
 from rppam.api.times import iso_utc
 from rppam.api.views import cluster_health, cluster_status, note_shape
 from rppam.domain.claims import Claims
-from rppam.domain.errors.request import FencedError, NotLeaderError, OutcomeUnknownError
+from rppam.domain.errors.request import (
+    FencedError,
+    NodeNameTakenError,
+    NoSeatError,
+    NotLeaderError,
+    OutcomeUnknownError,
+)
 from rppam.domain.fence import Fenced
 from rppam.domain.health import ClusterSnapshot
 from rppam.domain.instant import WallMs
+from rppam.domain.licence import Denied
+from rppam.domain.member import Role
 from rppam.domain.secret import Secret
 
 JWKS_MAX_AGE_S = 300
@@ -105,6 +115,27 @@ async def write_note(body: NoteRequest, caller: Caller, parts: Parts, notes: Not
         raise OutcomeUnknownError("the database did not answer in time; the note may or may not have been replaced")
     notes.forget()
     return NoteWritten(text=body.text, author=caller.subject, epoch=epoch, node=parts.node)
+
+
+@cluster.post("/api/v1/admin/cluster/nodes", summary="Ask whether a node may join", response_model=NewNodeAnswer)
+async def ask_for_node(body: NewNodeRequest, parts: Parts) -> NewNodeAnswer:
+    """Whether a new node would be let in: its name must be free, and the licence must have a seat for it.
+
+    Keys never leave a host by this way: the answer says what to run, on the hosts themselves.
+    """
+    snapshot = parts.status.snapshot()
+    if any(member.node == body.node_name for member in snapshot.members):
+        raise NodeNameTakenError(f"a node named {body.node_name} belongs to cluster {snapshot.cluster_id} already")
+    seats = sum(1 for member in snapshot.members if member.role is not Role.WITNESS)
+    decision = parts.may_join(seats)
+    if isinstance(decision, Denied):
+        raise NoSeatError(f"{decision.reason}. {decision.fix}.")
+    steps = [
+        "rppam init --bundle /root/join.bundle",
+        f"rppam init --join join.bundle --node-name {body.node_name}",
+        "systemctl enable --now rppam",
+    ]
+    return NewNodeAnswer(node_name=body.node_name, seats_free=decision.seats_free, next=steps)
 
 
 def _not_leader(node: str, snapshot: ClusterSnapshot) -> NotLeaderError:

@@ -13,6 +13,7 @@ from rppam.domain.member import MemberStatus, Role
 from rppam.domain.note import NOTE_CHARS_MAX
 
 PASSWORD_CHARS_MAX = 1024
+NODE_NAME = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 
 
 class _Shape(BaseModel):
@@ -41,6 +42,23 @@ class NoteRequest(_Shape):
     """The new operator note. An empty text clears it."""
 
     text: Annotated[str, Field(max_length=NOTE_CHARS_MAX)]
+
+
+class NewNodeRequest(_Shape):
+    """A node that is to join."""
+
+    node_name: Annotated[str, Field(pattern=NODE_NAME)]
+    """Its future `node.nodeName`: 1 to 63 of a-z, 0-9 and -, no - at either end."""
+
+
+class NewNodeAnswer(_Shape):
+    """The node may join; nothing was changed yet."""
+
+    node_name: str
+    seats_free: int
+    """Licence seats left once it has joined."""
+    next: list[str]
+    """What to run, in order: on this host, then on the new one."""
 
 
 class NoteShape(_Shape):

@@ -82,6 +82,7 @@ async def build_node(settings: Settings) -> Node:
             tokens=tokens,
             login=accounts,
             note=SqlFencedNote(database),
+            may_join=lambda others: may_join(licence, others, clock.wall_ms()),
             clock=clock,
             entropy=entropy,
             token_minutes=settings.auth.token_minutes,

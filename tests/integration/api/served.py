@@ -18,6 +18,7 @@ from rppam.domain.errors.accounts import InvalidCredentials
 from rppam.domain.fence import Fenced, admits
 from rppam.domain.health import ClusterSnapshot, MemberView, SafetyLevel
 from rppam.domain.instant import WallMs
+from rppam.domain.licence import Licence, may_join
 from rppam.domain.member import MemberStatus, Role
 from rppam.domain.note import Note, check_note
 from rppam.domain.secret import Secret
@@ -137,6 +138,7 @@ class Served:
         self.tokens = Tokens(
             keys, issuer=ISSUER, audience=AUDIENCE, node="node1", clock=self.clock, entropy=self.entropy
         )
+        self.licence: Licence | None = None
         self.node, self.note, self.login = ScriptedNode(), MemoryNote(), OneAccount()
         self.app = build_app(
             ApiParts(
@@ -145,6 +147,7 @@ class Served:
                 tokens=self.tokens,
                 login=self.login,
                 note=self.note,
+                may_join=lambda others: may_join(self.licence, others, self.clock.wall_ms()),
                 clock=self.clock,
                 entropy=self.entropy,
                 limits=limits,

@@ -9,6 +9,8 @@ import pytest
 from rppam.domain.errors.accounts import Overloaded
 from rppam.domain.errors.database import DatabaseUnreachable
 from rppam.domain.fence import Fenced
+from rppam.domain.instant import WallMs
+from rppam.domain.licence import Licence, Tier
 from rppam.domain.member import Role
 from tests.integration.api.served import AUDIENCE, ISSUER, PASSWORD, Served
 
@@ -263,3 +265,38 @@ async def test_the_fence_refuses_a_leader_that_was_overtaken(served: Served) -> 
     answer = await served.http.put(NOTE, headers=served.bearer(), json={"text": "late"})
     assert (answer.status_code, answer.json()["code"]) == (503, "RPPAM-6022")
     assert served.note.note is None
+
+
+NODES = "/api/v1/admin/cluster/nodes"
+
+
+def _licence(served: Served, nodes: int) -> Licence:
+    now = served.clock.wall_ms()
+    ends = WallMs(now + 90 * 86_400_000)
+    return Licence("L1", "Example", Tier.ENTERPRISE, nodes, None, None, (), now, ends, "key")
+
+
+async def test_without_a_licence_for_a_cluster_a_second_node_is_403_with_the_reason(served: Served) -> None:
+    answer = await served.http.post(NODES, headers=served.bearer(), json={"nodeName": "node9"})
+    document = answer.json()
+    assert (answer.status_code, document["code"]) == (403, "RPPAM-4101")
+    assert "Standard, which runs one node" in document["detail"]
+    assert document["fix"]
+
+
+async def test_with_a_seat_the_answer_says_what_to_run_and_holds_no_secret(served: Served) -> None:
+    members = len(served.node.snapshot().members)
+    served.licence = _licence(served, members + 2)
+    answer = await served.http.post(NODES, headers=served.bearer(), json={"nodeName": "node9"})
+    assert answer.status_code == 200
+    assert answer.json()["seatsFree"] == 1
+    assert any("--join" in step and "node9" in step for step in answer.json()["next"])
+
+
+async def test_a_name_in_use_is_409_and_a_name_that_cannot_be_is_400(served: Served) -> None:
+    served.licence = _licence(served, 10)
+    taken = await served.http.post(NODES, headers=served.bearer(), json={"nodeName": "node1"})
+    assert (taken.status_code, taken.json()["code"]) == (409, "RPPAM-6023")
+    for name in ("Node9", "-node", "", "a" * 64, "node9\n"):
+        answer = await served.http.post(NODES, headers=served.bearer(), json={"nodeName": name})
+        assert answer.status_code == 400, name

@@ -264,6 +264,34 @@ class FencedError(RequestError):
     )
 
 
+class NodeNameTakenError(RequestError):
+    """A node of this name belongs to the cluster already."""
+
+    row = ErrorRow(
+        "RPPAM-6023",
+        Fault.CALLER,
+        Retry.NO,
+        "A node of this name belongs to the cluster already.",
+        "Choose another name; GET /system/health/cluster lists the names in use.",
+        status=409,
+        level="info",
+    )
+
+
+class NoSeatError(RequestError):
+    """The licence has no seat for one more node."""
+
+    row = ErrorRow(
+        "RPPAM-4101",
+        Fault.OPERATOR,
+        Retry.NO,
+        "The licence does not let one more node join.",
+        "Install an Enterprise or MSP licence with a free seat (license.path) on every node.",
+        status=403,
+        level="info",
+    )
+
+
 class OutcomeUnknownError(RequestError):
     """No answer in time: it may or may not have happened."""
 
