@@ -65,7 +65,7 @@ class Admission:
     ) -> None:
         """This node just read what stood under its name, and everybody's latest heartbeat."""
         if self._registered is None:
-            self._registered = any(name == self._node for name, _ in heartbeats)
+            self._registered = any(name == self._node and not (beat and beat.leaving) for name, beat in heartbeats)
         other = None if own_before is None or own_before.boot_id == self._boot_id else own_before
         if self.standing is Standing.WATCHING:
             self._watch(other, now)

@@ -19,8 +19,8 @@ instructions: that is why every guarded write carries ``(epoch, boot id)`` and i
 newer epoch was there. It does not survive a hypervisor that stops the boot-time clock of a guest. With the record as
 the only arbiter, no store means no leader, by design.
 
-Read :class:`Rules` for the clauses, :class:`Watch` for what a candidate saw. Tests: ``tests/unit/core/test_election.py``
-tells stories, ``rppam simulate`` looks for counter-examples.
+Read :class:`Rules` for the clauses, :class:`Watch` for what a candidate saw. ``tests/unit/core/test_election.py`` tells
+stories, ``rppam simulate`` looks for counter-examples.
 """
 
 from enum import StrEnum
@@ -100,12 +100,9 @@ class Election:
         self._entropy = entropy
         self._own: Record | None = None
         """What this node's record said when it was last confirmed."""
-        self._seq = 0
         self._nonce = ""
         self._sent: _Sent | None = None
-        self._requests = 0
-        self._attempts = 0
-        self._tried = 0
+        self._seq = self._requests = self._attempts = self._tried = 0
         self._next_exchange = now
         self._hurried = False
         self._step_until = now

@@ -1,7 +1,7 @@
 """The calm part at the end of each hour: all faults end, and liveness is demanded.
 
-L1: a leader within the lease, one heartbeat, one request timeout, the client's longest back-off and the candidates'. L5:
-it stays. And where a well-connected leader could re-assert itself after the store forgot its record, it does.
+L1: a leader within the lease, one heartbeat, one request timeout, the client's longest back-off and the candidates'.
+L5: it stays. And where a well-connected leader could re-assert itself after the store forgot its record, it does.
 """
 
 from heapq import heapify
@@ -48,6 +48,7 @@ class Calm:
         heapify(world.heap)
         if world.store.down:
             world.store.start(world.now)
+        world.store.keep(world.now)
         world.store.frozen_until = world.database.away_until = world.database.slow_until = 0
         for host in world.hosts:
             self._heal(host)
@@ -92,16 +93,17 @@ class Calm:
         epoch = self._leader[1] if self._leader is not None else 0
         quick = world.timing.promise_us > 3 * QUICK_LOSS_US
         kinds = [kind for kind in GENTLE if kind in world.storm.kinds and (quick or "store-" not in kind)]
-        known = max((host.election.watch.highest for host in world.hosts if host.election is not None), default=0)
-        if not kinds or known > epoch or end - world.now < world.timing.lease_us:
+        if not kinds or world.judge.highest > epoch or end - world.now < world.timing.lease_us:
             return
         self._struck = kinds[int(world.random() * len(kinds))]
         if self._struck in {"store-restart", "store-failover"}:
             lost_us = int(world.random() * QUICK_LOSS_US)
+            if self._struck == "store-failover":
+                lost_us = int(world.random() * 8 * world.timing.lease_us)  # an older record comes back
             world.restart_store(int(world.random() * QUICK_RESTART_US), lost_us, "restarts at once")
         else:
             strike = FAULTS[self._struck].strike
-            assert strike is not None, "a gentle fault can be struck"  # noqa: S101
+            assert strike is not None, "a gentle fault can be struck"
             strike(world, world.chance)
 
     def _expect_same(self) -> None:

@@ -9,12 +9,21 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from rppam.core.effects import Exchange
 from rppam.simulation.host import Host
 
 if TYPE_CHECKING:
     from rppam.simulation.world import World
 
-GARBAGE: Final = ("", "hello", "rppam1 held", "rppam1 held node1 x 1 1 y", "{}", "rppam2 held node1 0 0 0 0", "\x00\xff")
+GARBAGE: Final = (
+    "",
+    "hello",
+    "rppam1 held",
+    "rppam1 held node1 x 1 1 y",
+    "{}",
+    "rppam2 held node1 0 0 0 0",
+    "\x00\xff",
+)
 
 
 class Fault(NamedTuple):
@@ -79,14 +88,18 @@ def _crash(world: "World", chance: Random) -> None:
 
 
 def _stop(world: "World", chance: Random) -> None:
-    world.ask_to_stop(_any_host(world, chance), _span_us(world, chance, 1.0))
+    host = _any_host(world, chance)
+    if chance.random() < 0.4:
+        world.ask_to_stand_aside(host, int(chance.random() ** 3 * 2 * world.timing.heartbeat_us))
+    else:
+        world.ask_to_stop(host, _span_us(world, chance, 1.0))
 
 
 def _step_wall(world: "World", chance: Random) -> None:
     host = _any_host(world, chance)
     kind = chance.random()
     if kind < 0.25:
-        host.wall.offset_ms = -(10**13)  # a dead battery: 1970
+        host.wall.offset_ms = NO_BATTERY_MS
     elif kind < 0.5:
         host.wall.offset_ms = 0
     else:
@@ -109,7 +122,7 @@ def _fail_over(world: "World", chance: Random) -> None:
 
 
 def _remove(why: str) -> Callable[["World", Random], None]:
-    def strike(world: "World", chance: Random) -> None:
+    def strike(world: "World", chance: Random) -> None:  # noqa: ARG001  # all strikes look the same
         world.overwrite(None, why)
 
     return strike
@@ -152,7 +165,7 @@ FAULTS: Final[dict[str, Fault]] = {
     "pause": Fault("a process is stopped and goes on later, as by SIGSTOP", 0.05, _pause),
     "host-freeze": Fault("a host stands still and goes on later", 0.02, _freeze_host),
     "crash": Fault("a process is killed and started again", 0.02, _crash),
-    "stop": Fault("a node is stopped as an administrator does it, and started again", 0.02, _stop),
+    "stop": Fault("a node is stopped or stands aside as an administrator asks, and comes again", 0.04, _stop),
     "clock-rate": Fault("boot-time clocks run too fast or too slow, up to the limit", 0, None),
     "wall-step": Fault("the wall clock of a host is set, back or forward, or to 1970", 0.02, _step_wall),
     "store-restart": Fault("the store restarts and has lost its last second of writes", 0.02, _restart_store),
@@ -169,6 +182,10 @@ FAULTS: Final[dict[str, Fault]] = {
 }
 GENTLE: Final = ("store-flush", "record-deletion", "eviction", "garbage", "store-restart", "store-failover")
 """Faults of the store that must not cost a well-connected leader its leadership."""
+OF_THE_STORE: Final = ("store-restart", "store-failover", "store-wipe", "store-flush", "record-deletion")
+"""Faults that hurt most right after a write."""
+NO_BATTERY_MS: Final = -(10**13)
+"""The offset of a wall clock that shows 1970."""
 
 
 class Storm:
@@ -187,7 +204,7 @@ class Storm:
             for kind in FAULTS
             if kind in kinds
         }
-        self._at_moments = chance.random() * 0.4 if chance.random() < 0.6 else 0.0
+        self._at_moments = chance.random() * 0.7 if chance.random() < 0.75 else 0.0
         self._striking = [kind for kind in self._rates if FAULTS[kind].strike is not None]
         self.pause_between = 0.002 * chance.random() * violence if "pause" in kinds else 0.0
         """How likely a process is stopped between deciding and doing."""
@@ -202,7 +219,7 @@ class Storm:
             return most * chance.random() ** 3 if kind in self.kinds and chance.random() < 0.6 else 0.0
 
         network.loss = odds("message-loss", 0.15)
-        network.tail = odds("message-delay", 0.15)
+        network.tail = odds("message-delay", 0.3)
         network.repeat = odds("message-repeat", 0.05)
         network.stick = odds("stuck-request", 0.02)
         network.error = odds("error-reply", 0.05)
@@ -243,11 +260,26 @@ class Storm:
             self.struck += 1
             strike(self.world, self.chance)
 
-    def moment(self, host: Host) -> None:
+    def moment(self, host: Host, effect: Exchange) -> None:
         """The record was just taken over, re-created or released by ``host``: a good moment for a fault."""
         if not self._on or not self._striking or self.chance.random() >= self._at_moments:
             return
-        scale_us = (1_000, 20_000, self.world.timing.heartbeat_us)[int(self.chance.random() * 3)]
-        for _ in range(1 + int(self.chance.random() * 2)):
-            kind = self._striking[int(self.chance.random() * len(self._striking))]
-            self.world.push(self.world.now + int(self.chance.random() * scale_us), self._strike, self._number, kind)
+        world, chance = self.world, self.chance
+        scale_us = (1_000, 20_000, world.timing.heartbeat_us)[int(chance.random() * 3)]
+        if "message-repeat" in self.kinds and chance.random() < 0.4:
+            self._encore(host, effect, world.now + int(chance.random() * scale_us))
+        if "pause" in self.kinds and chance.random() < 0.2:
+            span_us = world.timing.promise_us - int(chance.random() * 1.2 * world.timing.heartbeat_us)
+            world.pause(host, span_us if chance.random() < 0.5 else _span_us(world, chance))
+        likely = [kind for kind in OF_THE_STORE if kind in self.kinds]
+        for _ in range(1 + int(chance.random() * 2)):
+            kinds = likely if likely and chance.random() < 0.5 else self._striking
+            kind = kinds[int(chance.random() * len(kinds))]
+            world.push(world.now + int(chance.random() * scale_us), self._strike, self._number, kind)
+
+    def _encore(self, host: Host, effect: Exchange, at: int) -> None:
+        """The same request once more, perhaps on a record that is gone by then."""
+        world = self.world
+        if "record-deletion" in self.kinds and self.chance.random() < 0.5:
+            world.push(at, self._strike, self._number, "record-deletion")
+        world.push(at + 1, world.network.carry_out_again, host.name, 0, effect)

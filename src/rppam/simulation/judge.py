@@ -22,7 +22,7 @@ class Violation(NamedTuple):
     sentence: str
 
 
-class Broken(Exception):  # noqa: N818
+class Broken(Exception):
     """Ends a run at its first violation."""
 
     def __init__(self, violation: Violation) -> None:
@@ -98,7 +98,7 @@ class Judge:
                 Violation(
                     "S2",
                     now_us,
-                    f"{host.name} may lead at epoch {epoch}, but epoch {self.highest} was led before, and that was known",
+                    f"{host.name} may lead at epoch {epoch}, but epoch {self.highest} was led before, as was known",
                 )
             )
 
@@ -110,8 +110,8 @@ class Judge:
                 Violation(
                     "S3",
                     now_us,
-                    f"a write of {write.node} (life {write.boot_id[-4:]}) at epoch {write.epoch} was accepted after one "
-                    f"of life {boot_id[-4:]} at epoch {epoch}",
+                    f"a write of {write.node} (life {write.boot_id}) at epoch {write.epoch} was accepted after one of "
+                    f"life {boot_id} at epoch {epoch}",
                 )
             )
         self.accepted = (write.epoch, write.boot_id)

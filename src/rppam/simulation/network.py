@@ -104,7 +104,7 @@ class Network:
             incarnation = store.incarnation if self.random() < 0.7 else 0
             world.push(world.now + self.tail_us(), self.carry_out_again, host.name, incarnation, effect)
         if swap is not None and swap.purpose is not Purpose.RENEW and store.text == swap.proposed.encode():
-            self._written(host, swap.purpose)
+            self._written(host, effect, swap.purpose)
         at = world.now + 300 + int(self.random() * 1500)
         if self.rough or host.cut_until:
             delayed = self._rough(host, at, requests=False)
@@ -116,11 +116,11 @@ class Network:
         connection.replies_free = at
         world.push(at, self.deliver, host, life, connection, answer)
 
-    def _written(self, host: Host, purpose: Purpose) -> None:
+    def _written(self, host: Host, effect: Exchange, purpose: Purpose) -> None:
         world = self.world
         if purpose is Purpose.RELEASE:
             for other in world.hosts:
-                if other is not host and other.connection is not None and self.random() < 0.9:
+                if other is not host and other.connection is not None and self.random() < 0.75:
                     world.push(
                         world.now + 300 + int(self.random() * 1500),
                         self.deliver,
@@ -129,7 +129,7 @@ class Network:
                         other.connection,
                         ReleaseHeard(),
                     )
-        world.storm.moment(host)
+        world.storm.moment(host, effect)
 
     def carry_out_again(self, name: str, incarnation: int, effect: Exchange) -> None:
         """A request is carried out late, or a second time; nobody hears of it."""

@@ -4,7 +4,6 @@ They show that the simulation has teeth, and that each clause is needed. Each st
 docs/leadership.md. A plant is never reachable from a node.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 from rppam.core.effects import Effect, Event, Exchange, Found, Granted, Purpose, StepDownReason, Swap, Unknown
@@ -127,11 +126,22 @@ class _NewIdentityBelieved(Rules):
         return record.state is RecordState.RELEASED and record.epoch >= watch.highest
 
 
-class _OwnRecordNeedsNoWait(Election):
-    def _may_stand(self, now: Instant) -> bool:
-        record = self.watch.record
-        own = record is not None and record.holder == self.node and record.state is RecordState.HELD
-        return super()._may_stand(now) or (own and self.electable and self._sent is None)
+class _OwnNameNeedsNoWait(Rules):
+    node = ""
+
+    def may_take(self, watch: Watch, now: Instant) -> bool:
+        record = watch.record
+        own = record is not None and record.state is RecordState.HELD and record.holder == self.node
+        return own or super().may_take(watch, now)
+
+
+class _KnowsItsName(Election):
+    def __init__(
+        self, node: str, boot_id: str, timing: Timing, entropy: Entropy, *, now: Instant, rules: Rules | None = None
+    ) -> None:
+        super().__init__(node, boot_id, timing, entropy, now=now, rules=rules)
+        if isinstance(rules, _OwnNameNeedsNoWait):
+            rules.node = node
 
 
 class _EpochFromStore(Rules):
@@ -238,10 +248,6 @@ class _BlindTakeover(_Blind):
     purpose = Purpose.ACQUIRE
 
 
-class _BlindRecreation(_Blind):
-    purpose = Purpose.RECREATE
-
-
 class _Unmarked(SimStore):
     """Absence has no mark of its own: it is one value, always the same, and a write may be made upon it."""
 
@@ -281,27 +287,80 @@ class _WallClockHost(Host):
 def _rows() -> tuple[Plant, ...]:
     return (
         Plant("deadline-from-reply", "A promise runs from the reply, not from before the request.", rules=_FromReply),
-        Plant("no-rate-margin", "The promise leaves no room for the rates of two clocks: L = D (1 + r).", rules=_NoRateMargin),
+        Plant(
+            "no-rate-margin",
+            "The promise leaves no room for the rates of two clocks: L = D (1 + r).",
+            rules=_NoRateMargin,
+        ),
         Plant("wall-clock-lease", "Deadlines and waits are read from the wall clock.", host=_WallClockHost),
         Plant("never-expires-by-itself", "A leader goes on until somebody tells it otherwise.", rules=_NeverExpires),
-        Plant("late-renewal-counts", "A renewal confirmed after the deadline brings permission back.", rules=_LateRenewal),
-        Plant("late-recreation-counts", "A re-creation confirmed after the deadline brings permission back.", rules=_LateRecreation),
-        Plant("own-name-is-permission", "Reading its own name in the record prolongs a leader's promise.", election=_OwnNamePermits),
-        Plant("own-record-needs-no-wait", "A record with its own name may be taken over at once.", election=_OwnRecordNeedsNoWait),
+        Plant(
+            "late-renewal-counts", "A renewal confirmed after the deadline brings permission back.", rules=_LateRenewal
+        ),
+        Plant(
+            "late-recreation-counts",
+            "A re-creation confirmed after the deadline brings permission back.",
+            rules=_LateRecreation,
+        ),
+        Plant(
+            "own-name-is-permission",
+            "Reading its own name in the record prolongs a leader's promise.",
+            election=_OwnNamePermits,
+        ),
+        Plant(
+            "own-record-needs-no-wait",
+            "A record with its own name may be taken over at once.",
+            rules=_OwnNameNeedsNoWait,
+            election=_KnowsItsName,
+        ),
         Plant("unknown-counts-as-granted", "An error reply is taken for a yes.", rules=_UnknownIsGranted),
-        Plant("old-reply-counts", "A late yes to an attempt that is over counts for the present one.", election=_OldReplyCounts),
-        Plant("releases-before-stopping", "The record is released before everything that acts has stopped.", election=_ReleasesFirst),
-        Plant("lower-epoch-stops-leader", "A leader gives way to an older record that a failover brought back.", rules=_LowerEpochStops),
-        Plant("seq-restarts-after-recreation", "The holder's counter starts anew when the record was lost.", rules=_SeqRestarts),
+        Plant(
+            "old-reply-counts",
+            "A late yes to an attempt that is over counts for the present one.",
+            election=_OldReplyCounts,
+        ),
+        Plant(
+            "releases-before-stopping",
+            "The record is released before everything that acts has stopped.",
+            election=_ReleasesFirst,
+        ),
+        Plant(
+            "lower-epoch-stops-leader",
+            "A leader gives way to an older record that a failover brought back.",
+            rules=_LowerEpochStops,
+        ),
+        Plant(
+            "seq-restarts-after-recreation",
+            "The holder's counter starts anew when the record was lost.",
+            rules=_SeqRestarts,
+        ),
         Plant("seq-stored-plus-one", "The counter is what stands in the store, plus one.", rules=_SeqStoredPlusOne),
         Plant("absence-as-permission", "A vacant record may be taken at once.", rules=_AbsencePermits),
-        Plant("absence-keeps-waiting", "The wait goes on although the record was gone in between.", watch=_AbsenceWaitsOn),
-        Plant("no-boot-wait", "The first record seen after a start is believed as if it had been watched.", watch=_NoBootWait),
-        Plant("released-believed-on-new-identity", "A release is believed on a connection that is new.", rules=_NewIdentityBelieved),
+        Plant(
+            "absence-keeps-waiting", "The wait goes on although the record was gone in between.", watch=_AbsenceWaitsOn
+        ),
+        Plant(
+            "no-boot-wait",
+            "The first record seen after a start is believed as if it had been watched.",
+            watch=_NoBootWait,
+        ),
+        Plant(
+            "released-believed-on-new-identity",
+            "A release is believed on a connection that is new.",
+            rules=_NewIdentityBelieved,
+        ),
         Plant("wait-survives-reconnect", "The wait goes on over another connection.", watch=_SurvivesReconnect),
-        Plant("lower-epoch-keeps-waiting", "A record with a lower epoch does not start the wait anew.", watch=_LowerEpochWaitsOn),
+        Plant(
+            "lower-epoch-keeps-waiting",
+            "A record with a lower epoch does not start the wait anew.",
+            watch=_LowerEpochWaitsOn,
+        ),
         Plant("wait-ignores-seq", "A renewal does not start the wait anew.", watch=_IgnoresSeq),
-        Plant("wait-from-the-asking", "The wait is counted from asking for the record, not from its arrival.", election=_WaitsFromAsking),
+        Plant(
+            "wait-from-the-asking",
+            "The wait is counted from asking for the record, not from its arrival.",
+            election=_WaitsFromAsking,
+        ),
         Plant("epoch-from-store-only", "The next epoch is the record's, plus one.", rules=_EpochFromStore),
         Plant("reuses-released-epoch", "A released epoch is led again.", rules=_ReusesEpoch),
         Plant("absent-record-not-marked", "Nothing is left where no record is.", store=_Unmarked),
@@ -309,9 +368,12 @@ def _rows() -> tuple[Plant, ...]:
         Plant("release-names-only-node", "A release frees whatever record has the node's name.", store=_ReleaseByName),
         Plant("renew-without-compare", "A renewal overwrites whatever stands.", store=_BlindRenewal),
         Plant("takeover-without-compare", "A takeover overwrites whatever stands.", store=_BlindTakeover),
-        Plant("recreate-without-compare", "A re-creation overwrites whatever stands.", store=_BlindRecreation),
         Plant("fence-accepts-older", "The place written to does not compare epochs.", admits=_accepts_all),
-        Plant("fence-ignores-boot-id", "The place written to accepts an equal epoch from another life.", admits=_ignores_boot_id),
+        Plant(
+            "fence-ignores-boot-id",
+            "The place written to accepts an equal epoch from another life.",
+            admits=_ignores_boot_id,
+        ),
     )
 
 

@@ -47,7 +47,7 @@ class SimStore:
         if done.granted:
             return Granted(effect.request)
         record = parse_record(done.stands)
-        assert record is not None, f"the script left something that is not a record: {done.stands!r}"  # noqa: S101
+        assert record is not None, f"the script left something that is not a record: {done.stands!r}"
         return Found(effect.request, record, done.was_absent)
 
     def decide(self, stands: str | None, swap: Swap | None, mark: Record) -> Exchanged:
@@ -60,6 +60,10 @@ class SimStore:
         """Whatever way the record changed, it is remembered until a crash forgets it."""
         self.text = text
         self._history.append((now_us, text))
+        self._expires_us = now_us + self.wall_offset_us + self.ttl_us
+
+    def keep(self, now_us: int) -> None:
+        """What stands will not expire soon, whatever the store's clock did before."""
         self._expires_us = now_us + self.wall_offset_us + self.ttl_us
 
     def die(self, now_us: int, lost_us: int) -> None:

@@ -20,17 +20,17 @@ from rppam.core.effects import (
     Promoted,
     Purpose,
     Quiesced,
+    StandAgain,
     StandDown,
     SteppedDown,
     Told,
 )
 from rppam.core.election import Phase
 from rppam.domain.fence import Fenced
-from rppam.domain.instant import Instant
 from rppam.domain.timing import PROFILES
 from rppam.simulation.calm import Calm
 from rppam.simulation.clocks import BootClock, WallClock
-from rppam.simulation.faults import FAULTS, Storm
+from rppam.simulation.faults import FAULTS, NO_BATTERY_MS, Storm
 from rppam.simulation.host import Host, SeededEntropy
 from rppam.simulation.judge import Broken, Judge, Violation
 from rppam.simulation.network import Network
@@ -71,6 +71,7 @@ class World:
         self.store = plant.store(self.timing.lease_ms * (4 if "store-wall-step" in kinds else 10_000))
         self.database = Database()
         self.guarded = GuardedPlace(plant.admits)
+        self._no_battery = "wall-step" in kinds and self.random() < 0.15
         self.hosts = [self._host(index, kinds) for index in range(setting.nodes)]
         self.judge = Judge(self.hosts, self.timing)
         self.network = Network(self, Random(self._seed + "/network"))  # noqa: S311
@@ -84,7 +85,7 @@ class World:
         limit = self.timing.rate_error_ppm
         rate = (-limit, limit, 0, int((self.random() * 2 - 1) * limit))[int(self.random() * 4)]
         boot = BootClock(int(self.random() * 10**12), rate if "clock-rate" in kinds else 0)
-        return self.plant.host(index, boot, WallClock(int(self.random() * 10)))
+        return self.plant.host(index, boot, WallClock(NO_BATTERY_MS if self._no_battery else int(self.random() * 10)))
 
     # ---- time -------------------------------------------------------------------------------------------------------
 
@@ -156,7 +157,9 @@ class World:
     def _schedule(self, host: Host) -> None:
         if host.election is None:
             return
-        due = max(host.true_at(host.election.deadline(), self.now), self.now)
+        due = host.true_at(host.election.deadline(), self.now)
+        if due <= self.now:  # a planted bug may ask for it again and again
+            due = self.now if self.plant is CORRECT else self.now + 1000
         if host.wake_at < 0 or due < host.wake_at:
             host.wake_at = due
             self.push(due, self.wake, host, host.life, due)
@@ -173,7 +176,7 @@ class World:
         if self._polled_at != self.now:
             self._polled_at, self._polls_now = self.now, 0
         self._polls_now += 1
-        if self._polls_now > SAME_INSTANT_MOST:
+        if self._polls_now > SAME_INSTANT_MOST and self.plant is CORRECT:
             raise Broken(Violation("spin", self.now, f"{host.name} asks to be polled again and again at one instant"))
         self._step(host, None)
 
@@ -215,7 +218,7 @@ class World:
         answers = delay_us < bound_us and self.now + delay_us >= self.database.away_until
         self.push(self.now + min(delay_us, bound_us), self.learned, host, host.life, attempt, answers)
 
-    def learned(self, host: Host, life: int, attempt: int, answers: bool) -> None:  # noqa: FBT001
+    def learned(self, host: Host, life: int, attempt: int, answers: bool) -> None:
         if host.life == life:
             highest = self.database.highest if answers else None
             wall_ms = host.wall.read_ms(self.now)
@@ -235,7 +238,7 @@ class World:
             unknown = EpochClaimed(effect.attempt, Fenced.UNKNOWN)
             self.push(self.now + bound_us, self.tell, host, host.life, unknown)
 
-    def claimed(self, host: Host, life: int, effect: ClaimEpoch, boot_id: str, known: bool) -> None:  # noqa: FBT001
+    def claimed(self, host: Host, life: int, effect: ClaimEpoch, boot_id: str, known: bool) -> None:
         outcome = self.database.claim(effect.epoch, boot_id)
         if known:
             self.push(self.now + 500, self.tell, host, life, EpochClaimed(effect.attempt, outcome))
@@ -265,14 +268,14 @@ class World:
         if host.life != life or host.election is not None:
             return
         host.life += 1
-        boot_id = f"{host.life:012x}{host.name[-1]:0>4}"
+        boot_id = f"{host.name[-1]:0>4}{host.life:012x}"
         host.paused_until = 0
         host.election = self.plant.elect(
             host, boot_id, self.timing, SeededEntropy(f"{self._seed}/{boot_id}"), host.now(self.now)
         )
         host.wake_at = -1
         host.connecting = False
-        self.say(f"{host.name} starts, life {boot_id[-4:]}{host.life}")
+        self.say(f"{host.name} starts, life {boot_id[-4:]}")
         self.network.connect_later(host)
         self._schedule(host)
 
@@ -302,6 +305,14 @@ class World:
     def _stop(self, host: Host, life: int, back_us: int) -> None:
         if host.life == life:
             self.crash(host, back_us)
+
+    def ask_to_stand_aside(self, host: Host, back_us: int) -> None:
+        """The node stops leading when asked, and may stand again after a while."""
+        if host.election is None or host.paused_until or not host.election.electable:
+            return
+        self.say(f"{host.name} is asked to stand aside")
+        self._step(host, StandDown("asked to stand aside"))
+        self.push(self.now + back_us, self.tell, host, host.life, StandAgain())
 
     def pause(self, host: Host, span_us: int) -> None:
         """Stop the process; everything for it waits."""

@@ -1,0 +1,187 @@
+"""``rppam simulate``: the production election under seeded faults, in virtual time.
+
+Prints what was run and whether a property was broken; with a violation, the seed and the last lines of what happened.
+It decides nothing. Exit codes: 0 no violation, 1 a violation (also when a planted bug was found), 2 wrong usage.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rppam.domain.exits import Exit
+from rppam.domain.timing import PROFILES
+
+if TYPE_CHECKING:
+    from rppam.simulation.campaign import Outcome
+    from rppam.simulation.world import Setting
+
+EPILOG = """\b
+Examples:
+  rppam simulate --seeds 200 --nodes 5
+  rppam simulate --faults pause,store-flush --json
+  rppam simulate --plant deadline-from-reply
+  rppam simulate --plant list"""
+HOURS_MOST = 10_000.0
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
+@click.option("--seeds", default=100, show_default=True, type=click.IntRange(1, 10**9), help="How many runs.")
+@click.option("--first-seed", default=0, show_default=True, type=click.IntRange(0, 10**15), help="The first seed.")
+@click.option("--hours", default=1.0, show_default=True, type=float, help="Simulated hours per run.")
+@click.option("--nodes", default=3, show_default=True, type=click.IntRange(1, 9), help="Nodes per cluster.")
+@click.option(
+    "--profile",
+    default="classic",
+    show_default=True,
+    type=click.Choice(sorted(PROFILES)),
+    help="Timings. The rule knows only their ratios; 'classic' (a lease of 30 s) costs the least to simulate.",
+)
+@click.option("--faults", metavar="LIST", help="Kinds of faults, by commas; 'none'; 'list' prints them. Default: all.")
+@click.option("--plant", metavar="BUG", help="Run with a planted bug and stop when it is found; 'list' prints them.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, the same for equal options.")
+@click.option("--jobs", type=click.IntRange(1, 1024), help="Processes at a time.  [default: one per core]")
+def command(
+    seeds: int,
+    first_seed: int,
+    hours: float,
+    nodes: int,
+    profile: str,
+    faults: str | None,
+    plant: str | None,
+    as_json: bool,
+    jobs: int | None,
+) -> int:
+    """Run the election under seeded faults and check its properties.
+
+    The code that leads in production runs here in a made-up world: virtual time, clocks that drift and step, a network
+    that delays, loses and repeats, processes that stop and die, a store that forgets. At every step: never two nodes
+    with permission to lead (S1), epochs that only go up (S2), no guarded write by an old leader (S3). At the end of
+    each hour all faults stop, and there must be a leader in time (L1) that stays (L5). A seed always does the same.
+    """
+    from rppam.simulation.campaign import run_campaign
+    from rppam.simulation.faults import FAULTS
+    from rppam.simulation.plants import PLANTS
+    from rppam.simulation.world import Setting
+
+    if plant == "list":
+        return _print_rows({name: row.sentence for name, row in PLANTS.items()}, as_json=as_json)
+    if faults == "list":
+        return _print_rows({name: row.sentence for name, row in FAULTS.items()}, as_json=as_json)
+    if not 0 < hours <= HOURS_MOST:  # also refuses NaN
+        raise click.BadParameter(
+            f"expected more than 0 and at most {HOURS_MOST:.0f} hours, found {hours}", param_hint="--hours"
+        )
+    if plant is not None and plant not in PLANTS:
+        raise _unknown("planted bug", plant, list(PLANTS), "--plant")
+    setting = Setting(hours, nodes, profile, _kinds(faults, list(FAULTS)))
+    with _progress(seeds) as progress:
+        outcome = run_campaign(setting, plant or "", range(first_seed, first_seed + seeds), jobs or _cores(), progress)
+    if as_json:
+        click.echo(json.dumps(_report(outcome, setting, first_seed, plant), indent=2))
+    else:
+        _tell(outcome, setting, first_seed, plant)
+    return Exit.DONE if outcome.failure is None else Exit.NO
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _print_rows(rows: dict[str, str], *, as_json: bool) -> int:
+    if as_json:
+        click.echo(json.dumps([{"name": name, "sentence": sentence} for name, sentence in rows.items()], indent=2))
+    else:
+        for name, sentence in rows.items():
+            click.echo(f"{name}  {sentence}")
+    return Exit.DONE
+
+
+def _kinds(text: str | None, known: list[str]) -> tuple[str, ...]:
+    """The kinds of faults that were asked for, each once and in the table's order."""
+    if text is None:
+        return tuple(known)
+    if text.strip() == "none":
+        return ()
+    wanted = [word.strip() for word in text.split(",")]
+    for word in wanted:
+        if word not in known:
+            raise _unknown("kind of fault", word, known, "--faults")
+    return tuple(name for name in known if name in wanted)
+
+
+def _unknown(what: str, found: str, known: list[str], option: str) -> click.BadParameter:
+    near = get_close_matches(found, known, n=1, cutoff=0.5)
+    hint = f"did you mean '{near[0]}'?" if near else f"see '{option} list'."
+    return click.BadParameter(f"there is no {what} '{found}'; {hint}", param_hint=option)
+
+
+@contextmanager
+def _progress(seeds: int) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr, when that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _done: None
+        return
+    with click.progressbar(length=seeds, label="seeds", file=sys.stderr, show_pos=True) as bar:
+        yield lambda _done: bar.update(1)
+
+
+def _report(outcome: "Outcome", setting: "Setting", first_seed: int, plant: str | None) -> dict[str, Any]:
+    failure = outcome.failure
+    return {
+        "seeds": outcome.seeds,
+        "firstSeed": first_seed,
+        "hours": setting.hours,
+        "nodes": setting.nodes,
+        "profile": setting.profile,
+        "faults": list(setting.faults),
+        "plant": plant,
+        "clusterHours": round(outcome.simulated_us / 3.6e9, 3),
+        "exchanges": outcome.exchanges,
+        "promotions": outcome.promotions,
+        "faultsStruck": outcome.faults,
+        "violation": None
+        if failure is None
+        else {
+            "seed": failure.seed,
+            "property": failure.violation.law,
+            "atSeconds": failure.violation.at_us / 1e6,
+            "sentence": failure.violation.sentence,
+            "transcript": list(failure.transcript),
+        },
+    }
+
+
+def _tell(outcome: "Outcome", setting: "Setting", first_seed: int, plant: str | None) -> None:
+    what = f"planted bug '{plant}': " if plant else ""
+    last = first_seed + outcome.seeds - 1
+    click.echo(
+        f"{what}{outcome.seeds} seeds ({first_seed} to {last}), {setting.nodes} nodes, profile {setting.profile}: "
+        f"{outcome.simulated_us / 3.6e9:.1f} cluster-hours, {outcome.exchanges} exchanges, {outcome.faults} faults, "
+        f"{outcome.promotions} promotions."
+    )
+    failure = outcome.failure
+    if failure is None:
+        click.echo("Not found: no violation." if plant else "No violation.")
+        return
+    click.echo(f"Seed {failure.seed} violates {failure.violation.law}. The last lines of what happened:\n")
+    for line in failure.transcript:
+        click.echo(f"  {line}")
+    again = f"rppam simulate --first-seed {failure.seed} --seeds 1 --nodes {setting.nodes} --profile {setting.profile}"
+    again += f" --hours {setting.hours:g}" + (f" --plant {plant}" if plant else "")
+    if setting.faults != _kinds(None, _all_faults()):
+        again += f" --faults {','.join(setting.faults) or 'none'}"
+    click.echo(f"\nAgain: {again}")
+
+
+def _all_faults() -> list[str]:
+    from rppam.simulation.faults import FAULTS
+
+    return list(FAULTS)
