@@ -9,6 +9,7 @@ import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from rppam.adapters.redis.connection import Connection
 from rppam.adapters.redis.options import Limits
 from rppam.domain.errors.store import (
     StoreClosed,
@@ -193,23 +194,45 @@ async def test_too_many_pending_commands_are_refused_and_the_others_served(redis
     assert redis.ask("GET", "n") == b"100"
 
 
+async def pile_up(connection: Connection, *, timeout_ms: int) -> list[asyncio.Task[object]]:
+    """60 MiB in as many commands, a turn of the loop between each and the next."""
+    tasks = []
+    for i in range(60):
+        tasks.append(asyncio.create_task(connection.command("SET", i, b"x" * (1 << 20), timeout_ms=timeout_ms)))
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert connection._transport is not None
+    held = connection._transport.get_write_buffer_size() + connection._unsent_bytes
+    assert held < 8 << 20, "the rest was refused at once"
+    return tasks
+
+
 async def test_a_server_that_takes_nothing_fills_no_memory(redis: Server, open_: Open) -> None:
     connection = await open_(redis.port, silence_ms=60_000, limits=Limits(unsent_bytes=4 << 20))
     redis.stop()
     try:
-        value = b"x" * (1 << 20)
-        answers = await asyncio.gather(
-            *(connection.command("SET", i, value, timeout_ms=400) for i in range(60)), return_exceptions=True
-        )
+        answers = await asyncio.gather(*await pile_up(connection, timeout_ms=400), return_exceptions=True)
     finally:
         redis.cont()
     unknown = [i for i, answer in enumerate(answers) if isinstance(answer, StoreUnknown)]
     unsent = [i for i, answer in enumerate(answers) if isinstance(answer, StoreOverloaded)]
     assert len(unknown) + len(unsent) == 60
-    assert unsent, "what did not fit was refused"
+    late = [str(answers[i]) for i in unsent if "could not leave within 400 ms" in str(answers[i])]
+    assert late, "what was in line but never left says so"
     await asyncio.sleep(0.2)  # the thawed server works off what had left
     there = {int(key) for key in redis.ask("KEYS", "*")}
     assert not there & set(unsent), "what is reported as not sent has not run"
+
+
+async def test_what_was_in_line_when_the_connection_broke_is_known_not_to_have_run(redis: Server, open_: Open) -> None:
+    connection = await open_(redis.port, silence_ms=60_000, limits=Limits(unsent_bytes=4 << 20))
+    redis.stop()
+    tasks = await pile_up(connection, timeout_ms=60_000)
+    redis.kill()
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    assert {type(answer) for answer in answers} == {StoreUnknown, StoreDown, StoreOverloaded}
+    sent = [isinstance(answer, StoreUnknown) for answer in answers]
+    assert sent == sorted(sent, reverse=True), "the first left, the others did not"
 
 
 async def test_cancelled_waiters_never_shift_the_replies(redis: Server, open_: Open) -> None:
@@ -293,14 +316,18 @@ async def test_every_call_on_a_frozen_server_ends_by_its_deadline(redis: Server,
 
 async def test_a_stall_of_our_own_loop_is_not_blamed_on_the_server(redis: Server, open_: Open) -> None:
     connection = await open_(redis.port, silence_ms=100)
+    value = b"x" * 16_384
+    await connection.command("SET", "a", value, timeout_ms=1000)
     for _ in range(5):
-        task = asyncio.create_task(connection.command("ECHO", "here", timeout_ms=100))
-        await asyncio.sleep(0.001)  # it has left
-        time.sleep(0.4)  # noqa: ASYNC251 - the stall; the reply is in the socket meanwhile
-        assert await task == b"here"
-        task = asyncio.create_task(connection.command("ECHO", "unsent", timeout_ms=100))
+        tasks = [asyncio.create_task(connection.command("GET", "a", timeout_ms=100)) for _ in range(40)]
+        await asyncio.sleep(0.0001)  # they have left
+        time.sleep(0.3)  # noqa: ASYNC251 - the stall; more than one read's worth of replies waits in the socket
+        assert await asyncio.gather(*tasks) == [value] * 40
+        task = asyncio.create_task(connection.command("ECHO", "in line", timeout_ms=100))
         await asyncio.sleep(0)
-    assert await task == b"unsent"
+        time.sleep(0.3)  # noqa: ASYNC251 - and here it has not left yet
+        with pytest.raises(StoreOverloaded, match="could not leave within 100 ms"):
+            await task
     assert connection.lost is None
 
 

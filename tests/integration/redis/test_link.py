@@ -48,6 +48,9 @@ async def test_it_comes_back_after_a_restart_and_tells_both(server: Server, make
     assert second is not None
     assert second.number > first.number
     assert not second.identity.same_history(first.identity)
+    await asyncio.sleep(0.3)
+    assert link.connection is second, "one that holds is kept"
+    assert server.ask("INFO", "clients").split(b"connected_clients:")[1].startswith(b"2\r\n"), "ours and this one"
     assert told[0] == ("up", first.number)
     assert told[1][1:] == (StoreClosed, False)  # type: ignore[index]
     assert told[2] == ("up", second.number)

@@ -6,7 +6,8 @@ and replies are paired with commands in order. So 64 tasks cost two system calls
 What it decides, and promises:
 
 1. A command is sent at most once. Failed before its bytes were handed to the network: StoreUnreachable or
-   StoreOverloaded, and it surely did not run. Failed after: StoreUnknown, never a second try.
+   StoreOverloaded, and it surely did not run; one that is cancelled or late by then never leaves. Failed after:
+   StoreUnknown, never a second try.
 2. Every command ends by its deadline (within 20 ms on a loop that turns). Its place in the line of replies stays, so
    a reply that comes late, or to a cancelled waiter, is dropped in order and nobody gets a stranger's reply.
 3. A connection on which a reply is due and nothing at all arrives for ``silence_ms`` (or the deadline of the oldest
@@ -217,13 +218,15 @@ class Connection(asyncio.Protocol):
         unsent, due, transport = self._unsent, self._due, self._transport
         if transport is None or self.lost is not None:
             return
+        now = self._loop.time()
         while unsent and not self._paused:
             chunks: list[bytes] = []
             size = 0
             while unsent and size < _WRITE_BYTES:
                 packed, owed = unsent.popleft()
-                if owed.waiter.done():  # cancelled or too late: it never leaves
+                if owed.waiter.done() or owed.deadline <= now:  # cancelled or too late: it never leaves
                     self._unsent_bytes -= len(packed)
+                    self._expire(owed, now, sent=False)
                     continue
                 chunks.append(packed)
                 size += len(packed)
@@ -348,7 +351,7 @@ class Connection(asyncio.Protocol):
         if sent:
             owed.waiter.set_exception(self._unknown(owed, f"sent no reply within {waited_ms} ms"))
         else:
-            owed.waiter.set_exception(self._overloaded(f"the network took nothing for {waited_ms} ms"))
+            owed.waiter.set_exception(self._overloaded(f"it could not leave within {waited_ms} ms"))
         return math.inf
 
     # --- the end ------------------------------------------------------------------------------------------------------
