@@ -2,9 +2,10 @@
 
 It decides nothing about leadership. It does look, before the node takes part, whether the prefix is this cluster's own:
 another cluster id under the same prefix, or a cluster whose prefix contains ours or lies within ours, is refused.
+A node that took part is not ended by what it finds there later: it says so in the log and goes on.
 
-Keys, all under ``redis.keyPrefix``: ``leader`` (the record), ``heartbeat:NAME``, ``members`` (a set of names),
-``cluster-id``; channel ``releases``. Tests: ``tests/contract``.
+Keys, all under ``redis.keyPrefix``: ``leader`` (the record), ``heartbeat:NAME``, ``members`` and
+``leavers`` (sets of names), ``cluster-id``; channel ``releases``. Tests: ``tests/contract``.
 """
 
 import asyncio
@@ -74,7 +75,12 @@ class RedisLeadershipStore:
         heartbeat = order.heartbeat
         reply = await self._link.run_script(
             EXCHANGE,
-            [f"{self._prefix}leader", f"{self._prefix}heartbeat:{self._node}", f"{self._prefix}members"],
+            [
+                f"{self._prefix}leader",
+                f"{self._prefix}heartbeat:{self._node}",
+                f"{self._prefix}members",
+                f"{self._prefix}leavers",
+            ],
             [
                 order.expected.encode() if order.expected else "",
                 order.proposed.encode() if order.proposed else "",
@@ -106,9 +112,12 @@ class RedisLeadershipStore:
         except StoreError as error:
             log.warning("could not read whose the prefix %s is: %s", self._prefix, error)
             foreign = None
-        if foreign is not None:
+        if foreign is not None and not self._number:
             self._on_foreign(foreign)
-        elif self._listener is not None and connection.lost is None:
+            return
+        if foreign is not None:
+            log.error("%s. This node took part before and goes on", foreign)
+        if self._listener is not None and connection.lost is None:
             self._number = connection.number
             identity = connection.identity
             self._listener.on_up(connection.number, f"{identity.run_id}/{identity.replication_id}")

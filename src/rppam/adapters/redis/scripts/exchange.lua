@@ -1,7 +1,7 @@
 -- One round trip of a node: the leadership record, its own heartbeat, and everybody's.
 -- Oracle: rppam/core/script.py (record part). Redis 6.2 commands only.
 --
--- KEYS  1 record (string)   2 own heartbeat (string)   3 members (set)
+-- KEYS  1 record (string)   2 own heartbeat (string)   3 members (set)   4 leavers (set)
 -- ARGV  1 expected record, or ''     2 proposed record, or '' to read
 --       3 mark left where no record is
 --       4 own heartbeat, or '' to publish none     5 its time to live, ms
@@ -10,16 +10,34 @@
 --       10 time to live of the record, ms (garbage collection, never a permission)
 -- Reply { granted 0|1, was absent 0|1, record, what was moved aside or '', own heartbeat before or '',
 --         {name, heartbeat or '', ...}, server time ms }
--- Time source: TIME, for people only.
+-- A node that left is no member any more, and is shown with its last heartbeat until that expires, so that everybody
+-- reads its goodbye.
+-- What is not ours is renamed, to a name that holds the time, and expires there after a day.
+-- Time source: TIME, for people and for those names only.
+
+local time = redis.call('TIME')
+local longest_heartbeat = 4096
+
+local function move_aside(key, held)
+  local aside = key .. ':moved-aside:' .. time[1] .. '.' .. string.format('%06d', time[2])
+  redis.call('RENAME', key, aside)
+  redis.call('PEXPIRE', aside, 86400000)
+  return key .. ' held ' .. held .. ', now ' .. aside
+end
 
 local function typed(key, wanted)
   local found = redis.call('TYPE', key).ok
   if found == 'none' or found == wanted then
     return found, ''
   end
-  redis.call('RENAME', key, key .. ':moved-aside')
-  redis.call('PEXPIRE', key .. ':moved-aside', 86400000)
-  return 'none', key .. ' held a ' .. found
+  return 'none', move_aside(key, 'a ' .. found)
+end
+
+local function heartbeat_at(key)
+  if redis.call('TYPE', key).ok ~= 'string' or redis.call('STRLEN', key) > longest_heartbeat then
+    return ''
+  end
+  return redis.call('GET', key)
 end
 
 local function number_ok(text, longest)
@@ -39,9 +57,7 @@ end
 local record, moved = typed(KEYS[1], 'string')
 local stands = record == 'string' and redis.call('GET', KEYS[1]) or false
 if stands and not is_record(stands) then
-  redis.call('RENAME', KEYS[1], KEYS[1] .. ':moved-aside')
-  redis.call('PEXPIRE', KEYS[1] .. ':moved-aside', 86400000)
-  moved = KEYS[1] .. ' held text that is not a record'
+  moved = move_aside(KEYS[1], 'text that is not a record')
   stands = false
 end
 
@@ -60,27 +76,38 @@ elseif ARGV[2] ~= '' and stands == ARGV[1] then
 end
 
 local beat, odd = typed(KEYS[2], 'string')
+local before = beat == 'string' and heartbeat_at(KEYS[2]) or ''
+if beat == 'string' and string.sub(before, 1, 1) ~= '{' then
+  odd, before = move_aside(KEYS[2], 'text that is not a heartbeat'), ''
+end
 if odd ~= '' then moved = odd end
-local before = beat == 'string' and redis.call('GET', KEYS[2]) or ''
-local _, strange = typed(KEYS[3], 'set')
-if strange ~= '' then moved = strange end
+for place = 3, 4 do
+  local _, strange = typed(KEYS[place], 'set')
+  if strange ~= '' then moved = strange end
+end
 if ARGV[4] ~= '' then
   redis.call('SET', KEYS[2], ARGV[4], 'PX', ARGV[5])
 end
 if ARGV[6] ~= '' then
-  if ARGV[7] == '1' then
-    redis.call('SREM', KEYS[3], ARGV[6])
-  else
-    redis.call('SADD', KEYS[3], ARGV[6])
-  end
+  local joins, quits = KEYS[3], KEYS[4]
+  if ARGV[7] == '1' then joins, quits = quits, joins end
+  redis.call('SADD', joins, ARGV[6])
+  redis.call('SREM', quits, ARGV[6])
 end
 
 local members = {}
 for _, name in ipairs(redis.call('SMEMBERS', KEYS[3])) do
-  local key = ARGV[8] .. name
   members[#members + 1] = name
-  members[#members + 1] = redis.call('TYPE', key).ok == 'string' and redis.call('GET', key) or ''
+  members[#members + 1] = heartbeat_at(ARGV[8] .. name)
+end
+for _, name in ipairs(redis.call('SMEMBERS', KEYS[4])) do
+  local last = heartbeat_at(ARGV[8] .. name)
+  if last ~= '' and redis.call('SISMEMBER', KEYS[3], name) == 0 then
+    members[#members + 1] = name
+    members[#members + 1] = last
+  else
+    redis.call('SREM', KEYS[4], name)
+  end
 end
 
-local time = redis.call('TIME')
 return { granted, absent, stands, moved, before, members, time[1] * 1000 + math.floor(time[2] / 1000) }

@@ -1,0 +1,230 @@
+"""The store that leadership uses, end to end on real servers: exchanges, word of releases, and whose the prefix is."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from rppam.adapters.redis.leadership_store import RedisLeadershipStore
+from rppam.adapters.redis.link import Link
+from rppam.adapters.redis.options import LinkOptions
+from rppam.adapters.system.clock import SystemClock
+from rppam.adapters.system.entropy import SystemEntropy
+from rppam.domain.errors.store import StoreError
+from rppam.domain.member import Heartbeat, Role
+from rppam.domain.record import Record, RecordState, vacant
+from rppam.domain.secret import Secret
+from rppam.ports.store import ExchangeOrder, StoreListener
+from tests.contract.raw import Raw
+from tests.contract.servers import PASSWORD, Server
+
+pytestmark = pytest.mark.server
+
+MARK = vacant(3, "c" * 16)
+HELD = Record(RecordState.HELD, "node1", "a" * 16, 7, 1, "f" * 16)
+READ = ExchangeOrder(None, None, MARK, None)
+TIMEOUT_MS = 2_000
+
+
+def heartbeat(node: str, beat: int = 1) -> Heartbeat:
+    return Heartbeat(node, "a" * 16, beat, Role.STANDBY, 7, "1.0.0", "höst", f"http://{node}:7101", 0, 0, 0)
+
+
+class Client:
+    """One node's store, and what it was told."""
+
+    def __init__(self, store: RedisLeadershipStore) -> None:
+        self.store = store
+        self.ups: list[tuple[int, str]] = []
+        self.downs: list[str] = []
+        self.releases = 0
+        self.foreign: list[str] = []
+        self.told = asyncio.Event()
+
+    async def until(self, holds: Callable[[], object]) -> None:
+        async with asyncio.timeout(10):
+            while not holds():
+                self.told.clear()
+                await self.told.wait()
+
+    def _note(self, what: Callable[[], object]) -> None:
+        what()
+        self.told.set()
+
+    async def start(self) -> None:
+        def release() -> None:
+            self.releases += 1
+
+        await self.store.start(
+            StoreListener(
+                lambda number, identity: self._note(lambda: self.ups.append((number, identity))),
+                lambda _, reason: self._note(lambda: self.downs.append(reason)),
+                lambda: self._note(release),
+            )
+        )
+
+
+Join = Callable[..., Awaitable[Client]]
+
+
+@pytest.fixture
+async def join(server: Server) -> AsyncIterator[Join]:
+    """``await join("node1", prefix=..., cluster=...)``: a started store on the server."""
+    clients: list[Client] = []
+
+    async def join_as(node: str, prefix: str = "rppam:", cluster: str = "lab") -> Client:
+        options = LinkOptions(
+            endpoints=((server.host, server.port),),
+            password=Secret(PASSWORD),
+            abort_connect=False,
+            command_timeout_ms=TIMEOUT_MS,
+            reconnect_cap_ms=100,
+        )
+        link = Link(options, clock=SystemClock(), entropy=SystemEntropy())
+        client: Client
+        store = RedisLeadershipStore(
+            link, prefix, cluster, node, lambda sentence: client._note(lambda: client.foreign.append(sentence))
+        )
+        client = Client(store)
+        clients.append(client)
+        await client.start()
+        await client.until(lambda: client.ups or client.foreign)
+        return client
+
+    yield join_as
+    for client in clients:
+        await client.store.stop()
+
+
+async def test_a_leadership_comes_is_seen_and_is_released(join: Join) -> None:
+    one, two = await join("node1"), await join("node2")
+    first = await one.store.exchange(READ, TIMEOUT_MS)
+    assert (first.granted, first.was_absent, first.record) == (False, True, MARK)
+    taken = await one.store.exchange(ExchangeOrder(MARK, HELD, MARK, heartbeat("node1")), TIMEOUT_MS)
+    assert (taken.granted, taken.was_absent, taken.record) == (True, False, HELD)
+    seen = await two.store.exchange(ExchangeOrder(MARK, HELD, MARK, heartbeat("node2")), TIMEOUT_MS)
+    assert (seen.granted, seen.record) == (False, HELD)
+    assert dict(seen.heartbeats) == {"node1": heartbeat("node1"), "node2": heartbeat("node2")}
+    assert abs(seen.store_wall_ms - SystemClock().wall_ms()) < 5_000
+    assert two.releases == 0
+    released = HELD._replace(state=RecordState.RELEASED, seq=2)
+    leaving = heartbeat("node1", 2)._replace(leaving=True)
+    assert (await one.store.exchange(ExchangeOrder(HELD, released, MARK, leaving), TIMEOUT_MS)).granted
+    await two.until(lambda: two.releases)
+    last = await two.store.exchange(READ, TIMEOUT_MS)
+    assert (last.record, dict(last.heartbeats)["node1"]) == (released, leaving)
+
+
+async def test_a_lost_script_cache_is_no_error(join: Join, server: Server) -> None:
+    one = await join("node1")
+    for _ in range(3):
+        server.ask("SCRIPT", "FLUSH")
+        assert (await one.store.exchange(READ, TIMEOUT_MS)).record == MARK
+
+
+async def test_a_restart_is_another_connection_to_another_identity(join: Join, server: Server) -> None:
+    one = await join("node1")
+    await one.store.exchange(ExchangeOrder(None, None, MARK, heartbeat("node1")), TIMEOUT_MS)
+    while b"aof_buffer_length:0\r" not in server.ask("INFO", "persistence"):  # noqa: ASYNC110
+        await asyncio.sleep(0.01)  # while a sync to the disk goes on, the server holds back what it acknowledged
+    server.kill()
+    await one.until(lambda: one.downs)
+    with pytest.raises(StoreError):
+        await one.store.exchange(READ, TIMEOUT_MS)
+    server.restart()
+    await one.until(lambda: len(one.ups) > 1)
+    (number, identity), (number_after, identity_after) = one.ups[0], one.ups[-1]
+    assert number_after != number
+    assert identity_after != identity
+    answer = await one.store.exchange(READ, TIMEOUT_MS)
+    assert (answer.record, answer.was_absent) == (MARK, False), "the append-only file kept the record"
+
+
+@pytest.mark.parametrize("key", ["rppam:heartbeat:node2", "rppam:members"])
+async def test_odd_neighbours_are_no_heartbeats_and_no_crash(join: Join, server: Server, key: str) -> None:
+    one = await join("node1")
+    with Raw(server) as raw:
+        raw("SADD", "rppam:members", "node2", b"\xff\xfe", "x" * 70, "")
+        if key != "rppam:members":
+            for text in ("garbage", '{"node": 1}', "[" * 4_000, '{"node":"node2"}', b"\xff"):
+                raw("SET", key, text)
+                answer = await one.store.exchange(ExchangeOrder(None, None, MARK, heartbeat("node1")), TIMEOUT_MS)
+                assert dict(answer.heartbeats)["node2"] is None
+            raw("DEL", key)
+            raw("RPUSH", key, "a list")
+        answer = await one.store.exchange(ExchangeOrder(None, None, MARK, heartbeat("node1")), TIMEOUT_MS)
+        beats = dict(answer.heartbeats)
+        assert beats["node1"] == heartbeat("node1")
+        assert [beat for name, beat in beats.items() if name != "node1"] == [None] * 4
+
+
+async def test_what_was_moved_aside_is_said(join: Join, server: Server) -> None:
+    one = await join("node1")
+    server.ask("SET", "rppam:leader", "garbage")
+    answer = await one.store.exchange(READ, TIMEOUT_MS)
+    assert "rppam:leader held text that is not a record" in answer.moved_aside
+    assert (await one.store.exchange(READ, TIMEOUT_MS)).moved_aside == ""
+
+
+# ---- whose prefix is it? ---------------------------------------------------------------------------------------------
+
+
+async def test_another_cluster_under_the_same_prefix_is_refused(join: Join) -> None:
+    assert (await join("node1", cluster="one")).ups
+    second = await join("node1", cluster="two")
+    assert not second.ups
+    assert "'rppam:' is used by the cluster 'one'" in second.foreign[0]
+    assert "'rppam-two:'" in second.foreign[0], "it proposes one that is free"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "word"),
+    [
+        ("rppam:", "rppam:staging:", "lies within 'rppam:'"),
+        ("rppam:staging:", "rppam:", "contains 'rppam:staging:'"),
+        ("rppam:", "rppam:a:b:", "lies within 'rppam:'"),
+        ("rppam:a:b:", "rppam:", "contains 'rppam:a:b:'"),
+    ],
+)
+async def test_a_nested_prefix_is_refused(join: Join, first: str, second: str, word: str) -> None:
+    assert (await join("node1", prefix=first, cluster="one")).ups
+    late = await join("node1", prefix=second, cluster="two")
+    assert not late.ups
+    assert word in late.foreign[0]
+
+
+@pytest.mark.parametrize(("first", "second"), [("rppam-prod:", "rppam-staging:"), ("a:", "ab:"), ("a:b:", "a:c:")])
+async def test_prefixes_side_by_side_never_see_each_other(join: Join, server: Server, first: str, second: str) -> None:
+    one, two = await join("node1", prefix=first, cluster="one"), await join("node1", prefix=second, cluster="two")
+    await one.store.exchange(ExchangeOrder(None, None, MARK, heartbeat("node1")), TIMEOUT_MS)
+    await one.store.exchange(ExchangeOrder(MARK, HELD, MARK, heartbeat("node1")), TIMEOUT_MS)
+    other = await two.store.exchange(ExchangeOrder(None, None, MARK, heartbeat("node1")), TIMEOUT_MS)
+    assert other.was_absent
+    assert other.own_before is None
+    released = HELD._replace(state=RecordState.RELEASED, seq=2)
+    await one.store.exchange(ExchangeOrder(HELD, released, MARK, None), TIMEOUT_MS)
+    await one.until(lambda: one.releases)
+    assert two.releases == 0
+    keys = server.ask("KEYS", "*")
+    assert all(key.decode().startswith((first, second)) for key in keys), keys
+
+
+@pytest.mark.parametrize("make", [("RPUSH", "rppam:cluster-id", "x"), ("HSET", "rppam:cluster-id", "f", "v")])
+async def test_a_foreign_type_at_the_cluster_id_keeps_nobody_out(
+    join: Join, server: Server, make: tuple[str, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    server.ask(*make)
+    one = await join("node1")
+    assert (await one.store.exchange(READ, TIMEOUT_MS)).record == MARK
+    assert "whose the prefix rppam: is" in caplog.text
+
+
+async def test_a_running_node_does_not_end_when_somebody_spoils_the_cluster_id(
+    join: Join, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = await join("node1")
+    server.ask("SET", "rppam:cluster-id", "garbage")
+    server.ask("CLIENT", "KILL", "TYPE", "pubsub")
+    await one.until(lambda: len(one.ups) > 1)
+    assert one.foreign == []
+    assert "garbage" in caplog.text
