@@ -49,11 +49,15 @@ def command(*, nodes: int, base_port: int, directory: Path | None, for_s: float 
     """
     import asyncio
     import logging
+    import sys
 
     from rppam.adapters.system.clock import SystemClock
     from rppam.cli._demo.run import DemoOptions, run_demo
     from rppam.cli._demo.screen import reporter_for
+    from rppam.domain.errors.demo import DemoError
 
+    if sys.platform == "win32":
+        raise DemoError("rppam demo runs on Linux: it starts and ends whole process trees the way only Linux can")
     logging.getLogger("rppam").addHandler(logging.NullHandler())  # the demo speaks for itself
     options = DemoOptions(nodes=nodes, base_port=base_port, directory=directory, for_s=for_s)
     code: Exit = asyncio.run(run_demo(options, reporter_for(as_json=as_json), SystemClock()))

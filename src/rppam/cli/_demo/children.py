@@ -53,6 +53,8 @@ class Child:
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to its process group, unless it has ended."""
+        if sys.platform == "win32":  # the command refuses to run there
+            raise NotImplementedError
         if self._process.returncode is None:
             with suppress(ProcessLookupError):
                 os.killpg(self.pid, number)
@@ -77,6 +79,8 @@ def how_it_ended(code: int) -> str:
 
 async def end_all(children: Iterable[Child], grace_s: float) -> None:
     """Ask every child to end (a stopped one is woken for it), and kill those that have not after ``grace_s``."""
+    if sys.platform == "win32":  # the command refuses to run there
+        raise NotImplementedError
     running = [child for child in children if child.ended() is None]
     for child in running:
         child.send(signal.SIGTERM)
@@ -120,6 +124,8 @@ def start(name: str, argv: Sequence[str], *, log: Path, folder: Path | None = No
 
 
 def _die_with_parent() -> Callable[[], None]:
+    if sys.platform == "win32":  # the command refuses to run there
+        raise NotImplementedError
     prctl = ctypes.CDLL(None, use_errno=True).prctl  # looked up before the fork: after it nothing should be imported
     parent = os.getpid()
 

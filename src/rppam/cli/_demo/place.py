@@ -8,6 +8,7 @@ left in the temporary one is recognised by the next demo and removed.
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -49,6 +50,8 @@ def workplace(directory: Path | None) -> Iterator[Path]:
 
 def _lock(place: Path) -> int | None:
     """An open descriptor that holds the lock, or ``None`` while another process does."""
+    if sys.platform == "win32":  # the command refuses to run there
+        raise NotImplementedError
     import fcntl
 
     descriptor = os.open(place / _LOCK, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
@@ -62,6 +65,8 @@ def _lock(place: Path) -> int | None:
 
 def _remove_orphans() -> None:
     """Remove the folders of demos that were killed: ours by owner and name, with a lock that nobody holds."""
+    if sys.platform == "win32":  # the command refuses to run there
+        raise NotImplementedError
     for place in Path(tempfile.gettempdir()).glob(PREFIX + "*"):
         with suppress(OSError):
             found = place.lstat()

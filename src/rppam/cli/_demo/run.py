@@ -56,6 +56,8 @@ class DemoOptions(NamedTuple):
 
 async def run_demo(options: DemoOptions, reporter: Reporter, clock: Clock) -> Exit:
     """Run until asked to end. Raises :class:`DemoError` when the cluster does not get ready."""
+    if sys.platform == "win32":  # the command refuses to run there
+        raise NotImplementedError
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -119,6 +121,8 @@ class _Demo:
 
     async def end(self) -> None:
         """End all processes: the nodes first, so that they can still say goodbye in Redis."""
+        if sys.platform == "win32":  # the command refuses to run there
+            raise NotImplementedError
         if self._redis is not None:
             self._redis.child.send(signal.SIGCONT)
         await end_all(self._children.values(), NODE_GRACE_S)

@@ -108,7 +108,7 @@ class _Broken:
 
     def _look(self) -> None:
         """Notice a reader that left while nothing was written."""
-        if self.broken or not hasattr(select, "poll"):
+        if self.broken or sys.platform == "win32":
             return
         with suppress(OSError, ValueError):
             watch = select.poll()
