@@ -281,8 +281,8 @@ class Election:
             elif self.rules.may_rewrite(found, self.epoch):
                 self._own = None
             else:
-                who = f"{found.holder} holds epoch {found.epoch}" if found.holder != "-" else f"epoch {found.epoch} was"
-                self._step_down(StepDownReason.REPLACED, f"the record shows that {who}; mine was {self.epoch}", effects)
+                why = f"the record shows {found.holder} at epoch {found.epoch}; mine was {self.epoch}"
+                self._step_down(StepDownReason.REPLACED, why, effects)
             if sent.swap is None or sent.swap.expected != found:
                 self._hurry(now)  # there is something to write now; refused again, the next heartbeat is soon enough
 

@@ -36,10 +36,11 @@ class Rules:
         return self.has_permission(deadline, now)
 
     def may_rewrite(self, found: Record, epoch: int) -> bool:
-        """Within its promise a holder re-creates over a vacant record, and overwrites an older one that came back."""
-        if found.state is RecordState.VACANT:
-            return found.epoch <= epoch
-        return found.epoch < epoch
+        """Within its promise a holder re-creates over a vacant record, and overwrites an older one that came back.
+
+        A vacant mark may name a higher epoch than the holder's: somebody tried that epoch, which stops nobody.
+        """
+        return found.state is RecordState.VACANT or found.epoch < epoch
 
     def next_seq(self, own: int, found: Record) -> int:  # noqa: ARG002  # what the rule ignores
         """The holder's own counter, never "what stands in the store, plus one": no value is ever written twice."""

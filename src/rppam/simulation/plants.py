@@ -89,7 +89,12 @@ class _UnknownIsGranted(Rules):
 
 class _LowerEpochStops(Rules):
     def may_rewrite(self, found: Record, epoch: int) -> bool:
-        return found.state is RecordState.VACANT and found.epoch <= epoch
+        return found.state is RecordState.VACANT
+
+
+class _SeenEpochStops(Rules):
+    def may_rewrite(self, found: Record, epoch: int) -> bool:
+        return found.epoch <= epoch and super().may_rewrite(found, epoch)
 
 
 class _OwnNamePermits(Election):
@@ -328,6 +333,11 @@ def _rows() -> tuple[Plant, ...]:
             "lower-epoch-stops-leader",
             "A leader gives way to an older record that a failover brought back.",
             rules=_LowerEpochStops,
+        ),
+        Plant(
+            "seen-epoch-stops-leader",
+            "A leader gives way to a vacant mark with a higher epoch, which was only tried.",
+            rules=_SeenEpochStops,
         ),
         Plant(
             "seq-restarts-after-recreation",
