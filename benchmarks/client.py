@@ -255,11 +255,11 @@ def table(result: dict[str, Any]) -> str:
         cells = [f"{taken[key]:,.0f} | {taken[key] / limit[key]:.2f}" for key in MEASURES]
         extra = [f"{taken[key]:.1f}" if key in taken else "" for key in ("get_64_cpu_us", "rss_mib")]
         lines.append(f"| {name} | " + " | ".join(cells + extra) + " |")
-    lines += ["", "| Target | asyncio | uvloop | met |", "|---|---|---|---|"]
+    lines += ["", "| Target (a node runs on uvloop) | asyncio | uvloop | met on uvloop |", "|---|---|---|---|"]
     for key, (column, sense, bound) in MEASURES.items():
         ratios = [medians[f"rppam, {loop}"][key] / limit[key] for loop in ("asyncio", "uvloop")]
-        met = [ratio >= bound if sense == "at least" else ratio <= bound for ratio in ratios]
-        verdict = "yes" if all(met) else "no"
+        met = ratios[1] >= bound if sense == "at least" else ratios[1] <= bound
+        verdict = "yes" if met else "no"
         lines.append(f"| {column}: {sense} {bound} x {LIMIT_NAME} | {ratios[0]:.2f} | {ratios[1]:.2f} | {verdict} |")
     tls = medians["rppam over TLS, uvloop"]["get_64_per_s"] / limit["get_64_per_s"]
     lines.append(f"| 64 tasks GET over TLS: at least 0.7 x | | {tls:.2f} | {'yes' if tls >= 0.7 else 'no'} |")

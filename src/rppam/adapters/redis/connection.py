@@ -101,6 +101,9 @@ class Connection(asyncio.Protocol):
         self._unsent_bytes = 0
         self._due: deque[_Due] = deque()
         self._flush_planned = False
+        # What asyncio still runs in this turn: when that is nothing, nobody can join the line, and waiting for the
+        # turn's end would only cost a round of the loop. uvloop does not show it; a round is cheap there.
+        self._rest_of_turn = getattr(self._loop, "_ready", None)
         self._paused = False
         self._received_at = self._loop.time()
         self._partial_bytes = 0
@@ -205,7 +208,9 @@ class Connection(asyncio.Protocol):
         deadline = loop.time() + timeout_s
         self._unsent.append((packed, _Due(waiter, deadline, timeout_s, words[0], is_subscription)))
         self._unsent_bytes += len(packed)
-        if not self._flush_planned:
+        if self._rest_of_turn is not None and not self._rest_of_turn:
+            self._flush()
+        elif not self._flush_planned:
             self._flush_planned = True
             loop.call_soon(self._flush)
         if deadline < self._sweep_at:
@@ -363,7 +368,6 @@ class Connection(asyncio.Protocol):
         self.lost = error
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
         due, self._due = self._due, deque()
         unsent, self._unsent = self._unsent, deque()
         self._unsent_bytes = 0
