@@ -126,8 +126,10 @@ class Twin:
     def exchange(self, expected: str | None, proposed: str | None, mark: str) -> None:
         before = aside(self.raw, KEY)
         lost = None if self.stands is None or self.stands.startswith("<") else wire(self.stands)
-        judged = oracle(self.stands, expected, proposed, mark)
         reply = exchange(self.raw, wire(expected or ""), wire(proposed or ""), mark)
+        stamp = reply.stands.decode("latin-1").removeprefix(mark) if reply.was_absent else "0" * 13
+        assert len(stamp) == 13
+        judged = oracle(self.stands, expected, proposed, mark, stamp)
         answered = Exchanged(
             reply.stands.decode("latin-1"), reply.granted == 1, reply.was_absent == 1, reply.moved_aside != b""
         )

@@ -21,10 +21,14 @@ class Exchanged(NamedTuple):
     """Something that is not a record stood there; the store keeps it under another name."""
 
 
-def exchange(stands: str | None, expected: str | None, proposed: str | None, mark: str) -> Exchanged:
-    """One exchange on a record whose text is ``stands``; ``None`` for ``proposed`` only reads."""
+def exchange(stands: str | None, expected: str | None, proposed: str | None, mark: str, stamp: str = "") -> Exchanged:
+    """One exchange on a record whose text is ``stands``; ``None`` for ``proposed`` only reads.
+
+    ``stamp`` is the store's own time in hexadecimal. It is appended to the mark's nonce, so that the same request,
+    carried out twice by some proxy, never leaves the same mark twice: a reader would take the second for the first.
+    """
     if stands is None or parse_record(stands) is None:
-        return Exchanged(mark, granted=False, was_absent=True, moved_aside=stands is not None)
+        return Exchanged(mark + stamp, granted=False, was_absent=True, moved_aside=stands is not None)
     if proposed is not None and stands == expected:
         return Exchanged(proposed, granted=True, was_absent=False, moved_aside=False)
     return Exchanged(stands, granted=False, was_absent=False, moved_aside=False)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from rppam.core.effects import Exchange
+from rppam.core.effects import Exchange, Purpose
 from rppam.simulation.host import Host
 
 if TYPE_CHECKING:
@@ -196,6 +196,7 @@ class Storm:
         self.chance = chance
         self.kinds = kinds
         self.struck = 0
+        self._releases: dict[str, Exchange] = {}
         self._number = 0
         self._on = False
         violence = (0.3, 1.0, 2.5, 5.0)[int(chance.random() * 4)]
@@ -266,7 +267,7 @@ class Storm:
             return
         world, chance = self.world, self.chance
         scale_us = (1_000, 20_000, world.timing.heartbeat_us)[int(chance.random() * 3)]
-        if "message-repeat" in self.kinds and chance.random() < 0.4:
+        if "message-repeat" in self.kinds and chance.random() < 0.5:
             self._encore(host, effect, world.now + int(chance.random() * scale_us))
         if "pause" in self.kinds and chance.random() < 0.2:
             span_us = world.timing.promise_us - int(chance.random() * 1.2 * world.timing.heartbeat_us)
@@ -278,8 +279,13 @@ class Storm:
             world.push(world.now + int(chance.random() * scale_us), self._strike, self._number, kind)
 
     def _encore(self, host: Host, effect: Exchange, at: int) -> None:
-        """The same request once more, perhaps on a record that is gone by then."""
+        """The same request once more, perhaps on a record that is gone by then; or the node's last release."""
         world = self.world
+        if effect.swap is not None and effect.swap.purpose is Purpose.RELEASE:
+            self._releases[host.name] = effect
+        elif host.name in self._releases and self.chance.random() < 0.5:
+            world.push(at, world.network.carry_out_again, host.name, 0, self._releases[host.name])
+            return
         if "record-deletion" in self.kinds and self.chance.random() < 0.5:
             world.push(at, self._strike, self._number, "record-deletion")
         world.push(at + 1, world.network.carry_out_again, host.name, 0, effect)

@@ -47,7 +47,7 @@ class Host:
         self.name = f"node{index + 1}"
         self.boot = boot
         self.wall = wall
-        self.life = 0
+        self.life = 1
         self.election: Election | None = None
         """``None`` while no process runs."""
         self.connection: Connection | None = None

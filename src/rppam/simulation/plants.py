@@ -219,10 +219,10 @@ class _WaitsFromAsking(Election):
 
 
 class _ReleaseCreates(SimStore):
-    def decide(self, stands: str | None, swap: Swap | None, mark: Record) -> Exchanged:
+    def decide(self, stands: str | None, swap: Swap | None, mark: Record, stamp: str) -> Exchanged:
         if stands is None and swap is not None and swap.purpose is Purpose.RELEASE:
             return Exchanged(swap.proposed.encode(), granted=True, was_absent=True, moved_aside=False)
-        return super().decide(stands, swap, mark)
+        return super().decide(stands, swap, mark, stamp)
 
 
 class _Blind(SimStore):
@@ -231,11 +231,11 @@ class _Blind(SimStore):
     def holds(self, stands: Record, swap: Swap) -> bool:  # noqa: ARG002
         return True
 
-    def decide(self, stands: str | None, swap: Swap | None, mark: Record) -> Exchanged:
+    def decide(self, stands: str | None, swap: Swap | None, mark: Record, stamp: str) -> Exchanged:
         record = None if stands is None else parse_record(stands)
         if record is not None and swap is not None and swap.purpose is self.purpose and self.holds(record, swap):
             return Exchanged(swap.proposed.encode(), granted=True, was_absent=False, moved_aside=False)
-        return super().decide(stands, swap, mark)
+        return super().decide(stands, swap, mark, stamp)
 
 
 class _ReleaseByName(_Blind):
@@ -253,6 +253,11 @@ class _BlindTakeover(_Blind):
     purpose = Purpose.ACQUIRE
 
 
+class _MarkRepeats(SimStore):
+    def decide(self, stands: str | None, swap: Swap | None, mark: Record, stamp: str) -> Exchanged:  # noqa: ARG002
+        return super().decide(stands, swap, mark, "")
+
+
 class _Unmarked(SimStore):
     """Absence has no mark of its own: it is one value, always the same, and a write may be made upon it."""
 
@@ -263,8 +268,8 @@ class _Unmarked(SimStore):
             self.write(None, now_us)
         return answer
 
-    def decide(self, stands: str | None, swap: Swap | None, mark: Record) -> Exchanged:
-        return super().decide(mark.encode() if stands is None else stands, swap, mark)
+    def decide(self, stands: str | None, swap: Swap | None, mark: Record, stamp: str) -> Exchanged:
+        return super().decide(mark.encode() if stands is None else stands, swap, mark, "")
 
 
 # ---- the places written to, and the clock ---------------------------------------------------------------------------
@@ -374,6 +379,7 @@ def _rows() -> tuple[Plant, ...]:
         Plant("epoch-from-store-only", "The next epoch is the record's, plus one.", rules=_EpochFromStore),
         Plant("reuses-released-epoch", "A released epoch is led again.", rules=_ReusesEpoch),
         Plant("absent-record-not-marked", "Nothing is left where no record is.", store=_Unmarked),
+        Plant("mark-repeats", "A request carried out twice leaves the same vacant mark twice.", store=_MarkRepeats),
         Plant("release-creates-record", "A release writes where no record is.", store=_ReleaseCreates),
         Plant("release-names-only-node", "A release frees whatever record has the node's name.", store=_ReleaseByName),
         Plant("renew-without-compare", "A renewal overwrites whatever stands.", store=_BlindRenewal),

@@ -39,7 +39,7 @@ class SimStore:
         if self.text is not None and now_us + self.wall_offset_us >= self._expires_us:
             self.write(None, now_us)
         swap = effect.swap
-        done = self.decide(self.text, swap, effect.mark)
+        done = self.decide(self.text, swap, effect.mark, f"{max(0, now_us + self.wall_offset_us):013x}")
         if done.stands != self.text:
             self.write(done.stands, now_us)
         elif done.granted:
@@ -50,11 +50,11 @@ class SimStore:
         assert record is not None, f"the script left something that is not a record: {done.stands!r}"
         return Found(effect.request, record, done.was_absent)
 
-    def decide(self, stands: str | None, swap: Swap | None, mark: Record) -> Exchanged:
+    def decide(self, stands: str | None, swap: Swap | None, mark: Record, stamp: str) -> Exchanged:
         """The meaning of the script; plants replace this."""
         if swap is None:
-            return exchange(stands, None, None, mark.encode())
-        return exchange(stands, swap.expected.encode(), swap.proposed.encode(), mark.encode())
+            return exchange(stands, None, None, mark.encode(), stamp)
+        return exchange(stands, swap.expected.encode(), swap.proposed.encode(), mark.encode(), stamp)
 
     def write(self, text: str | None, now_us: int) -> None:
         """Whatever way the record changed, it is remembered until a crash forgets it."""

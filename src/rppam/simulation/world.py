@@ -102,7 +102,7 @@ class World:
     def run(self) -> Violation | None:
         """The whole run; the first violation ends it."""
         for host in self.hosts:
-            self.push(int(self.random() * self.timing.heartbeat_us), self.start, host, 0)
+            self.push(int(self.random() * self.timing.heartbeat_us), self.start, host, 1)
         until = int(self.setting.hours * HOUR_US)
         begin = 0
         while begin < until:
@@ -267,7 +267,6 @@ class World:
     def start(self, host: Host, life: int) -> None:
         if host.life != life or host.election is not None:
             return
-        host.life += 1
         boot_id = f"{host.name[-1]:0>4}{host.life:012x}"
         host.paused_until = 0
         host.election = self.plant.elect(
@@ -285,6 +284,7 @@ class World:
             return
         self.say(f"fault: the process of {host.name} is killed")
         self.network.break_connection(host, 0, late=self.random() < 0.5)
+        host.life += 1
         host.connection = None
         host.election = None
         host.acts_until = min(host.acts_until, self.now)

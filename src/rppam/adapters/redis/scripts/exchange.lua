@@ -3,7 +3,7 @@
 --
 -- KEYS  1 record (string)   2 own heartbeat (string)   3 members (set)   4 leavers (set)
 -- ARGV  1 expected record, or ''     2 proposed record, or '' to read
---       3 mark left where no record is
+--       3 mark left where no record is; the server's time is appended to its nonce
 --       4 own heartbeat, or '' to publish none     5 its time to live, ms
 --       6 own name, or '' to register nobody       7 '1' when leaving
 --       8 prefix of heartbeat keys                 9 channel for releases, or ''
@@ -13,7 +13,7 @@
 -- A node that left is no member any more, and is shown with its last heartbeat until that expires, so that everybody
 -- reads its goodbye.
 -- What is not ours is renamed, to a name that holds the time, and expires there after a day.
--- Time source: TIME, for people and for those names only.
+-- Time source: TIME, for people, for those names, and to make each mark one of its kind.
 
 local time = redis.call('TIME')
 local longest_heartbeat = 4096
@@ -64,7 +64,8 @@ end
 local granted, absent = 0, 0
 if not stands then
   absent = 1
-  stands = ARGV[3]
+  -- stamped, so that the same request carried out twice never leaves the same mark twice
+  stands = ARGV[3] .. string.format('%08x%05x', time[1], time[2])
   redis.call('SET', KEYS[1], stands, 'PX', ARGV[10])
 elseif ARGV[2] ~= '' and stands == ARGV[1] then
   granted = 1
