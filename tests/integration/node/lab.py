@@ -1,6 +1,6 @@
 """A cluster of real processes on a real server, with verbs to be cruel to them.
 
-    with Lab(folder, server.port, nodes=3, profile="lan") as lab:
+    with Lab(folder, server.port, nodes=3, times="lan") as lab:
         lab.start()
         leader = lab.wait_for_leader()
         leader.kill()                      # SIGKILL to all its processes
@@ -33,6 +33,8 @@ from rppam.services.tokens import KeySet, Tokens
 from tests.contract.servers import PASSWORD, free_port
 
 HOST: Final = "127.0.0.1"
+CALM: Final = {"leaseMs": 2_000, "heartbeatMs": 200, "requestTimeoutMs": 500, "stepDownMs": 100}
+"""Times for tests on a busy machine: quick to elect, and patient enough that nothing changes without a fault."""
 START_S: Final = 20.0
 
 T = TypeVar("T")
@@ -183,7 +185,7 @@ class Lab:
         redis_port: int | None,
         *,
         nodes: int = 3,
-        profile: str = "lan",
+        times: str | dict[str, int] = "lan",
         prefix: str = "rppam:",
         cluster: str = "lab",
         licensed: bool = True,
@@ -192,7 +194,7 @@ class Lab:
         self.folder = folder
         self.prefix = prefix
         self.cluster = cluster
-        self.profile = profile
+        self.times = {"timingProfile": times} if isinstance(times, str) else times
         clock = SystemClock()
         folder.mkdir(parents=True, exist_ok=True)
         keys = KeySet(ensure_signing_keys(folder / "jwt", now_ms=clock.wall_ms()))
@@ -200,7 +202,7 @@ class Lab:
         self.token: Final = tokens.issue_admin("admin", 60).token.reveal()
         (folder / "cluster.key").write_text("ab" * 32 + "\n")
         self.database: Final = f"sqlite:///{folder / 'rppam.db'}"
-        self._licence = self._make_licence(clock) if licensed else {"path": str(folder / "none.jwt")}
+        self.licence = self._make_licence(clock) if licensed else {"path": str(folder / "none.jwt")}
         self._redis_port = redis_port
         self._options = options
         self.nodes: list[LabNode] = [self.make_node(f"node{number}") for number in range(1, nodes + 1)]
@@ -220,10 +222,10 @@ class Lab:
         place = self.folder / (folder or name)
         config: dict[str, Any] = {
             "node": {"nodeName": name, "dataDir": str(place)},
-            "cluster": {"enabled": True, "clusterId": self.cluster, "timingProfile": self.profile},
+            "cluster": {"enabled": True, "clusterId": self.cluster, **self.times},
             "database": {"url": self.database},
             "auth": {"jwtKeysDir": str(self.folder / "jwt"), "clusterKeyPath": str(self.folder / "cluster.key")},
-            "license": self._licence,
+            "license": self.licence,
             "api": {"host": HOST, "port": free_port(), "drainSeconds": 2},
         }
         if self._redis_port is not None:
@@ -237,7 +239,7 @@ class Lab:
 
     def _make_licence(self, clock: SystemClock) -> dict[str, Any]:
         private, trusted = licence.new_private_key()
-        terms = licence.Terms(customer="lab", tier=Tier.ENTERPRISE, max_nodes=10, days=30)
+        terms = licence.Terms(customer="lab", tier=Tier.ENTERPRISE, max_nodes=10, days=365)
         key = licence.parse_private_key(private, "the lab's key")
         path = self.folder / "license.jwt"
         path.write_text(licence.issue(terms, key, "lab", clock.wall_ms()) + "\n")
@@ -279,6 +281,8 @@ class Lab:
 
         def agreed() -> bool:
             try:
+                if not all(node.status_of("/system/health/ready") == 200 for node in self.running()):
+                    return False  # it has not taken its place yet
                 seen = [self.health(node) for node in self.running()]
             except OSError:
                 return False

@@ -1,0 +1,50 @@
+"""A server whose wall clock can be stepped while it runs, without touching this host's."""
+
+import shutil
+import struct
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.contract.servers import Server, ServerKind
+
+SHIM = Path(__file__).with_name("clock_shim.c")
+
+
+class SteppedClock:
+    """Builds the shim below ``folder``; :meth:`kind` is a server that runs with it."""
+
+    def __init__(self, folder: Path) -> None:
+        compiler = shutil.which("cc") or shutil.which("gcc")
+        if compiler is None:
+            pytest.skip("no C compiler here: apt-get install gcc")
+        self._library = folder / "clock_shim.so"
+        words = [compiler, "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", SHIM, "-o", self._library, "-ldl"]
+        subprocess.run(words, check=True, timeout=60)
+        self._file = folder / "offset"
+        self._file.write_bytes(struct.pack("=q", 0))
+        self._folder = folder
+
+    def kind(self, kind: ServerKind) -> ServerKind:
+        """``kind``, started through a wrapper that preloads the shim."""
+        binary = kind.find()
+        assert binary is not None
+        wrapper = self._folder / "server"
+        wrapper.write_text(
+            f'#!/bin/sh\nexport LD_PRELOAD="{self._library}" CLOCK_SHIM_FILE="{self._file}"\nexec "{binary}" "$@"\n'
+        )
+        wrapper.chmod(0o755)
+        return ServerKind(f"{kind.name}-stepped", lambda: wrapper, kind.remedy)
+
+    def step(self, seconds: int) -> None:
+        """Set the server's wall clock this far from the host's."""
+        with self._file.open("r+b") as file:
+            file.write(struct.pack("=q", seconds))
+
+
+def offset_s(server: Server) -> float:
+    """The server's wall clock minus ours, as its TIME says."""
+    seconds, micros = server.ask("TIME")
+    return int(seconds) + int(micros) / 1e6 - time.time()
