@@ -12,7 +12,7 @@ BIN := .venv/bin
 SETUP := scripts/setup
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo dev servers test check lint format types layers sim-gate sim faults bench docs lock clean
+.PHONY: help env demo dev servers test check lint format types layers sim-gate sim sim-long faults bench docs lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -51,8 +51,14 @@ format: dev ## rewrite what the formatter and the linter can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-sim-gate: env ## SIM_SEEDS simulated clusters for SIM_HOURS each: no violation
-	$(BIN)/rppam simulate --seeds $(SIM_SEEDS) --hours $(SIM_HOURS)
+sim-gate: env ## SIM_SEEDS simulated clusters of 2 to 5 nodes for SIM_HOURS each: no violation
+	@for nodes in 2 3 4 5; do \
+	  $(BIN)/rppam simulate --nodes $$nodes --seeds $$(( $(SIM_SEEDS) / 4 )) --hours $(SIM_HOURS) || exit 1; done
+	@$(BIN)/rppam simulate --profile default --seeds 20 --hours $(SIM_HOURS)
+	@$(BIN)/rppam simulate --profile lan --seeds 5 --hours $(SIM_HOURS)
+
+sim-long: env ## 20,000 cluster-hours in batches; ended and started again, it goes on (ARGS="--hours 1000")
+	$(BIN)/python scripts/sim_long.py $(ARGS)
 
 sim: env ## the simulation as you like it (ARGS="--seeds 20000 --nodes 5")
 	$(BIN)/rppam simulate $(ARGS)

@@ -7,6 +7,7 @@ L5: it stays. And where a well-connected leader could re-assert itself after the
 from heapq import heapify
 from typing import TYPE_CHECKING
 
+from rppam.domain.record import vacant
 from rppam.simulation.clocks import MILLION
 from rppam.simulation.faults import FAULTS, GENTLE
 from rppam.simulation.host import Host
@@ -101,6 +102,11 @@ class Calm:
             if self._struck == "store-failover":
                 lost_us = int(world.random() * 8 * world.timing.lease_us)  # an older record comes back
             world.restart_store(int(world.random() * QUICK_RESTART_US), lost_us, "restarts at once")
+        elif world.random() < 0.25:
+            mark = vacant(epoch + 1, "feedfacefeedface").encode()
+            world.overwrite(
+                mark, "the record is gone; a node that had tried a higher epoch leaves its mark and is gone too"
+            )
         else:
             strike = FAULTS[self._struck].strike
             assert strike is not None, "a gentle fault can be struck"

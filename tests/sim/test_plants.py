@@ -1,0 +1,20 @@
+"""The simulation has teeth: each planted bug is found, and the same seeds show nothing wrong without it."""
+
+import pytest
+
+from rppam.simulation.campaign import run_campaign, run_seed
+from rppam.simulation.plants import PLANTS
+from rppam.simulation.world import Setting
+
+SEEDS = range(1_500)
+"""Most plants fall in the first ten seeds; the subtlest takes some hundreds."""
+
+
+@pytest.mark.parametrize("name", sorted(PLANTS))
+def test_a_planted_bug_is_found(name: str) -> None:
+    outcome = run_campaign(Setting(), name, SEEDS, jobs=1)
+    failure = outcome.failure
+    assert failure is not None, f"'{name}' was not found in {len(SEEDS)} seeds"
+    print(f"{name}: seed {failure.seed}, {failure.violation.law}")
+    assert failure.transcript[-1].endswith(failure.violation.sentence)
+    assert run_seed(Setting(), "", failure.seed).violation is None

@@ -1,0 +1,173 @@
+"""The clauses of the rule, one by one, and the pieces that the election is made of."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rppam.core.effects import Purpose
+from rppam.core.rules import Rules
+from rppam.core.script import exchange
+from rppam.core.votes import SELF, STORE, STORE_AND_SELF, Ledger
+from rppam.core.watch import Watch
+from rppam.domain.instant import Instant
+from rppam.domain.record import RecordState, vacant
+from rppam.domain.timing import PROFILES
+from tests.unit.core.stage import ME, MY_LIFE, OTHER, TIMING, held, released
+
+RULES = Rules(TIMING)
+LEASE_US = TIMING.lease_us
+
+
+def at(leases: float) -> Instant:
+    return Instant(int(leases * LEASE_US))
+
+
+def watching(*readings: tuple[float, object], connected_at: float = 0) -> Watch:
+    watch = Watch()
+    watch.connected(1, "run1", at(connected_at))
+    for when, record in readings:
+        watch.see(record, was_absent=False, now=at(when))  # type: ignore[arg-type]
+    return watch
+
+
+def test_a_promise_runs_from_the_sending_whenever_the_reply_comes() -> None:
+    assert RULES.promised_until(at(1), at(1.2)) == RULES.promised_until(at(1), at(1))
+    assert RULES.promised_until(at(1), at(1)) == at(1) + TIMING.promise_us
+
+
+def test_the_promise_fits_into_the_lease_on_the_worst_pair_of_clocks_in_every_profile() -> None:
+    for timing in PROFILES.values():
+        rate = timing.rate_error_ppm / 1e6
+        assert timing.lease_ms >= timing.promise_ms * (1 + rate) / (1 - rate) + timing.drop_ms
+
+
+def test_permission_ends_at_the_deadline_itself_and_needs_one() -> None:
+    assert RULES.has_permission(at(1), Instant(at(1) - 1))
+    assert not RULES.has_permission(at(1), at(1))
+    assert not RULES.has_permission(None, at(0))
+
+
+def test_a_write_confirmed_after_the_deadline_counts_for_nothing_whatever_it_was_for() -> None:
+    for purpose in Purpose:
+        assert RULES.write_counts(purpose, at(1), at(0.9))
+        assert not RULES.write_counts(purpose, at(1), at(1))
+
+
+def test_a_holder_rewrites_a_vacant_mark_and_a_lower_epoch_and_nothing_else() -> None:
+    assert RULES.may_rewrite(vacant(99, "ab" * 8), 7)
+    assert RULES.may_rewrite(held(epoch=6), 7)
+    assert not RULES.may_rewrite(held(epoch=7), 7)
+    assert not RULES.may_rewrite(released(epoch=8), 7)
+
+
+def test_the_counter_is_the_holders_own_also_after_a_loss() -> None:
+    assert RULES.next_seq(41, held(seq=3)) == 42
+    assert RULES.seq_after_loss(41) == 41
+
+
+def test_a_record_is_a_holders_own_only_with_name_life_and_epoch() -> None:
+    mine = held(ME, MY_LIFE, 7)
+    assert RULES.is_own(mine, ME, MY_LIFE, 7)
+    for other in (mine._replace(holder=OTHER), mine._replace(boot_id="f" * 16), mine._replace(epoch=8)):
+        assert not RULES.is_own(other, ME, MY_LIFE, 7)
+
+
+def test_unknown_is_never_yes() -> None:
+    assert not RULES.unknown_is_granted()
+
+
+def test_nothing_is_taken_before_anything_was_read() -> None:
+    watch = Watch()
+    assert not RULES.may_take(watch, at(9))
+    assert RULES.take_at(watch) is None
+    assert watch.silent_us(at(9)) == watch.trusted_us(at(9)) == 0
+
+
+def test_a_record_is_taken_after_more_than_a_lease_of_silence_counted_from_its_arrival() -> None:
+    watch = watching((0.5, held()), (1.2, held()))
+    assert not RULES.may_take(watch, at(1.5))
+    assert RULES.may_take(watch, Instant(at(1.5) + 1))
+    assert RULES.take_at(watch) == at(1.5) + 1
+
+
+def test_a_release_is_taken_at_once_after_a_lease_of_watching_if_no_higher_epoch_is_known() -> None:
+    watch = watching((0.5, held(epoch=7)), (1.4, released(epoch=7)))
+    assert RULES.may_take(watch, at(1.4))
+    assert RULES.take_at(watch) == at(0) + LEASE_US + 1
+    watch.learn(8)
+    assert not RULES.may_take(watch, at(1.4))
+    assert RULES.take_at(watch) == at(1.4) + LEASE_US + 1
+
+
+def test_absence_a_lower_epoch_and_a_lower_seq_start_the_trust_anew() -> None:
+    for odd in (
+        vacant(7, "ab" * 8),
+        held(epoch=6),
+        held(epoch=7, seq=2),
+        held(epoch=7, seq=3)._replace(nonce="0" * 16),
+    ):
+        watch = watching((0.5, held(epoch=7, seq=3)), (1.4, odd))
+        assert watch.trusted_since == at(1.4), odd
+    watch = watching((0.5, held(epoch=7, seq=3)))
+    watch.see(held(epoch=7, seq=9), was_absent=True, now=at(1.4))
+    assert watch.trusted_since == at(1.4)
+
+
+def test_renewals_and_higher_epochs_keep_the_trust() -> None:
+    watch = watching((0.5, held(seq=3)), (0.6, held(seq=4)), (0.7, held(epoch=9, seq=1)))
+    assert watch.trusted_since == at(0)
+    assert watch.highest == 9
+
+
+def test_a_connection_takes_everything_watched_with_it_but_the_highest_epoch() -> None:
+    watch = watching((0.5, held(epoch=7)))
+    watch.disconnected()
+    assert (watch.record, watch.since, watch.trusted_since, watch.connection) == (None, None, None, None)
+    watch.connected(2, "run2", at(2))
+    assert (watch.record, watch.trusted_since, watch.highest, watch.identity) == (None, at(2), 7, "run2")
+
+
+def test_more_than_half_of_all_votes_carry_a_leader_until_the_last_needed_promise_ends() -> None:
+    ledger = Ledger(STORE_AND_SELF)
+    ledger.promise(STORE, at(2))
+    assert ledger.deadline is None
+    ledger.promise(SELF, at(1))
+    assert ledger.deadline == at(1)
+    ledger.promise(SELF, at(0.5))  # a promise is never shortened
+    ledger.promise("stranger", at(9))
+    assert ledger.promises == {STORE: at(2), SELF: at(1)}
+    ledger.clear()
+    assert ledger.deadline is None
+
+
+@given(
+    st.dictionaries(st.sampled_from("abcde"), st.integers(1, 4), min_size=1),
+    st.lists(st.tuples(st.sampled_from("abcde"), st.integers(0, 9)), max_size=9),
+)
+def test_the_deadline_is_the_last_instant_with_a_majority(
+    weights: dict[str, int], promises: list[tuple[str, int]]
+) -> None:
+    ledger = Ledger(weights)
+    until: dict[str, int] = {}
+    for voter, end in promises:
+        ledger.promise(voter, Instant(end))
+        if voter in weights:
+            until[voter] = max(end, until.get(voter, 0))
+
+    def carried(now: int) -> bool:
+        return 2 * sum(weights[voter] for voter, end in until.items() if end > now) > sum(weights.values())
+
+    moments = [now for now in range(-1, 10) if carried(now)]
+    if ledger.deadline is None:
+        assert not moments
+    else:
+        assert moments[-1] == ledger.deadline - 1
+
+
+def test_the_script_swaps_exactly_and_marks_what_is_absent_or_no_record() -> None:
+    mark, mine, other = vacant(7, "ab" * 8).encode(), held(ME, MY_LIFE).encode(), held().encode()
+    assert exchange(None, None, mine, mark) == (mark, False, True, False)
+    assert exchange("garbage", "garbage", mine, mark) == (mark, False, True, True)
+    assert exchange(other, other, mine, mark) == (mine, True, False, False)
+    assert exchange(other, mine, mine, mark) == (other, False, False, False)
+    assert exchange(other, other, None, mark) == (other, False, False, False)
+    assert RecordState.VACANT in mark
