@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import socket
+import ssl
 from typing import Final
 
 from rppam import __version__
@@ -28,6 +29,7 @@ from rppam.core.admission import Admission
 from rppam.core.detector import Detector
 from rppam.core.election import Election
 from rppam.core.node import NodeCore
+from rppam.domain.errors.config import ConfigValueError, Problem
 from rppam.domain.licence import Denied, Licence, may_join, warning_of
 from rppam.domain.timing import Timing
 from rppam.ports.clock import Clock
@@ -48,6 +50,7 @@ ALONE: Final = Timing(lease_ms=1_000, heartbeat_ms=250, rate_error_ppm=10_000, d
 async def build_node(settings: Settings) -> Node:
     """Everything a node is made of. Call inside the event loop that will run it."""
     clock, entropy = SystemClock(), SystemEntropy()
+    refuse_what_is_not_built(settings)
     data_dir = DataDir(settings.node.data_dir)
     database = Database(settings.database.url, settings.database.timeout_ms)
     passwords = Passwords()
@@ -90,6 +93,29 @@ async def build_node(settings: Settings) -> Node:
     )
     api = ApiServer(app, settings.api.host, settings.api.port)
     return Node(settings, data_dir, database, driver, view, api, accounts, passwords, notifier(), foreign)
+
+
+def refuse_what_is_not_built(settings: Settings) -> None:
+    """Settings that are understood but not carried out yet keep the node from starting: silence would be a lie.
+
+    Raises :class:`ConfigValueError`.
+    """
+    redis, connection = settings.redis, settings.redis.connection
+    if not redis.enabled or connection is None:
+        return
+    problems: list[Problem] = []
+    if connection.service_name is not None:
+        fix = "Name the Redis primary itself (host:6379) and take serviceName away."
+        problems.append(
+            Problem("redis.connectionString", "one Redis", "serviceName, and Sentinel is not followed yet", fix)
+        )
+    if redis.tls_cert_path is not None:
+        fix = "Take it away, and set tls-auth-clients optional (or no) in redis.conf."
+        problems.append(
+            Problem("redis.tlsCertPath", "no client certificate", "one, and it would not be shown to Redis yet", fix)
+        )
+    if problems:
+        raise ConfigValueError(problems)
 
 
 def _signing_keys(settings: Settings, clock: Clock) -> tuple[StoredKey, ...]:
@@ -135,13 +161,26 @@ def _link_options(settings: Settings) -> LinkOptions:
     connection, timing = settings.redis.connection, settings.cluster.timing
     assert connection is not None
     return dataclasses.replace(
-        LinkOptions.of(connection),
+        LinkOptions.of(connection, ssl=_trust(settings)),
         client_name=f"rppam:{settings.node.node_name}:lease",
         connect_timeout_ms=min(connection.connect_timeout_ms, max(1_000, timing.lease_ms // 2)),
         command_timeout_ms=min(connection.sync_timeout_ms, timing.request_timeout_ms),
         silence_ms=2 * timing.request_timeout_ms,
         reconnect_cap_ms=max(100, timing.lease_ms // 16),
     )
+
+
+def _trust(settings: Settings) -> ssl.SSLContext | None:
+    """Whom to believe that it is Redis: ``redis.tlsCaPath``, else the system's authorities."""
+    path = settings.redis.tls_ca_path
+    if path is None:
+        return None
+    try:
+        return ssl.create_default_context(cafile=path)
+    except (OSError, ssl.SSLError) as error:
+        found = error.strerror or "no certificate in it"
+        fix = "Name the PEM file of the authority that signed the Redis certificate."
+        raise ConfigValueError([Problem("redis.tlsCaPath", "certificates in PEM", f"{path}: {found}", fix)]) from None
 
 
 def _facts(settings: Settings, boot_id: str) -> NodeFacts:
@@ -169,7 +208,9 @@ def _warnings(
             *settings.warnings,
             licence_problem,
             expiry.sentence if expiry else "",
-            f"the database does not answer: {database.reason}" if not database.is_ready or database.reason else "",
+            f"the database does not answer: {database.reason or 'it is being opened'}"
+            if not database.is_ready or database.reason
+            else "",
         )
         if sentence
     )
