@@ -19,8 +19,7 @@ instructions: that is why every guarded write carries ``(epoch, boot id)`` and i
 newer epoch was there. It does not survive a hypervisor that stops the boot-time clock of a guest. With the record as
 the only arbiter, no store means no leader, by design.
 
-Read :class:`Rules` for the clauses, :class:`Watch` for what a candidate saw. ``tests/unit/core/test_election.py`` tells
-stories, ``rppam simulate`` looks for counter-examples.
+The clauses: :class:`Rules`. What a candidate saw: :class:`Watch`. Counter-examples are sought by ``rppam simulate``.
 """
 
 from enum import StrEnum
@@ -152,6 +151,9 @@ class Election:
         """Time passed."""
         effects: list[Effect] = []
         self._notice_stall(now, effects)
+        return self._act(now, effects)
+
+    def _act(self, now: Instant, effects: list[Effect]) -> list[Effect]:
         self._polled = now
         if self.phase is Phase.LEADER and not self.rules.has_permission(self.ledger.deadline, now):
             self._step_down(StepDownReason.PROMISE_ENDED, self._why_ended(now), effects)
@@ -173,8 +175,7 @@ class Election:
         late_us = now - max(self.deadline(), self._polled)
         if late_us > self.timing.heartbeat_us and self._stalled_at is None:
             self._stalled_at = now
-            stalled = f"this node's loop stalled for {late_us // 1000} ms"
-            effects.append(Told(f"{stalled}; it watches and does not act until it caught up"))
+            effects.append(Told(f"stalled for {late_us // 1000} ms: this node watches, and acts when it caught up"))
 
     # ---- events -----------------------------------------------------------------------------------------------------
 
@@ -215,8 +216,7 @@ class Election:
                     self._give_up(now)
             case StandAgain():
                 self.electable = True
-        effects.extend(self.poll(now))
-        return effects
+        return self._act(now, effects)
 
     def _replied(self, event: Granted | Found | Unknown, now: Instant, effects: list[Effect]) -> None:
         sent = self._sent

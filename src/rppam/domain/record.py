@@ -11,6 +11,7 @@ through the rules in ``core/election.py``; it carries no secret.
 
 import re
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 FORMAT: Final = "rppam1"
@@ -60,6 +61,7 @@ def vacant(epoch: int, nonce: str) -> Record:
     return Record(RecordState.VACANT, NOBODY, NO_BOOT, epoch, 0, nonce)
 
 
+@lru_cache(maxsize=64)
 def parse_record(text: str) -> Record | None:
     """The record in ``text``, or ``None`` when it is not one."""
     match = _RECORD.fullmatch(text)
