@@ -1,6 +1,7 @@
 """The store that leadership uses, end to end on real servers: exchanges, word of releases, and whose the prefix is."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -155,7 +156,38 @@ async def test_odd_neighbours_are_no_heartbeats_and_no_crash(join: Join, server:
         answer = await one.store.exchange(ExchangeOrder(None, None, MARK, heartbeat("node1")), TIMEOUT_MS)
         beats = dict(answer.heartbeats)
         assert beats["node1"] == heartbeat("node1")
-        assert [beat for name, beat in beats.items() if name != "node1"] == [None] * 4
+        assert beats == {"node1": heartbeat("node1"), "node2": None}, "what no node can be called is nobody"
+        if key != "rppam:members":
+            assert "rppam:members lists 3 names that no node can have" in answer.moved_aside
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"node": "node1"},
+        {"boot_id": "x" * 16},
+        {"boot_id": "a" * 15},
+        {"boot_id": 7},
+        {"hostname": "\ud800"},
+        {"hostname": "host\x1b]0;gone\x07"},
+        {"hostname": "host\nnode1 is healthy"},
+        {"api_url": "http://node2\u202e:7101"},
+        {"version": "1\x9b2J"},
+        {"epoch": -1},
+        {"role": "king"},
+    ],
+)
+async def test_a_heartbeat_is_its_own_node_s_and_printable(
+    join: Join, server: Server, changes: dict[str, object]
+) -> None:
+    one = await join("node1")
+    fine = heartbeat("node2")
+    with Raw(server) as raw:
+        raw("SADD", "rppam:members", "node2")
+        for fields, expected in ((fine._asdict(), fine), (fine._asdict() | changes, None)):
+            raw("SET", "rppam:heartbeat:node2", json.dumps(fields))
+            answer = await one.store.exchange(READ, TIMEOUT_MS)
+            assert dict(answer.heartbeats)["node2"] == expected
 
 
 async def test_what_was_moved_aside_is_said(join: Join, server: Server) -> None:

@@ -232,7 +232,7 @@ class Driver:
         now, wall_ms = self._clock.now(), self._clock.wall_ms()
         if answer.moved_aside and answer.moved_aside != self.warning:
             self.warning = answer.moved_aside
-            log.warning("foreign data under this cluster's keys was moved aside: %s", answer.moved_aside)
+            log.warning("foreign data under this cluster's keys in Redis: %s", answer.moved_aside)
         self.store_view = StoreView(
             connected=True, reason="", answered_at=now, offset_ms=answer.store_wall_ms - wall_ms
         )

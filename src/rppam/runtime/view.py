@@ -84,7 +84,7 @@ class NodeView:
         leader = election.leader(now)
         quorum_met = leader is not None or (connected and election.watch.record is not None)
         store = self._driver.store_view
-        odd = (f"foreign data was moved aside in Redis: {self._driver.warning}",) if self._driver.warning else ()
+        odd = self._driver.warning and f"foreign data under this cluster's keys in Redis: {self._driver.warning}"
         return ClusterSnapshot(
             cluster_id=facts.cluster_id,
             node=facts.node,
@@ -102,7 +102,7 @@ class NodeView:
             ready=self.serving and not self.draining,
             taken_at=self._clock.wall_ms(),
             store_clock_offset_ms=store.offset_ms,
-            warnings=self._warnings() + odd,
+            warnings=self._warnings() + ((odd,) if odd else ()),
         )
 
     def sentence(self) -> str:

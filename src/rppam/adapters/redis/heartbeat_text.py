@@ -1,17 +1,22 @@
 """Heartbeats as text in the store: one JSON object, so that an administrator can read it with GET.
 
-Reading is suspicious: whatever is not exactly a heartbeat is ``None``, never an exception and never half a value.
+Reading is suspicious: whatever is not exactly a heartbeat of the node under whose name it stands is ``None``, never an
+exception and never half a value. Its texts end up in answers, logs and on screens, so they must be printable.
 """
 
 import json
+import re
 from typing import Any, Final
 
+from rppam.config.settings import NAME_FORM
 from rppam.domain.member import Heartbeat, Role
 
 LONGEST: Final = 4_096
 """Bytes; a longer text is not looked at."""
 
-_TEXTS: Final = ("node", "boot_id", "version", "hostname", "api_url")
+_TEXTS: Final = ("node", "version", "hostname", "api_url")
+_NAME: Final = re.compile(NAME_FORM)
+_BOOT_ID: Final = re.compile(r"[0-9a-f]{16}")
 _NUMBERS: Final = ("beat", "epoch", "wall_ms", "loop_lag_ms", "renewed_ms_ago", "seats")
 _FLAGS: Final = ("admitted", "leaving")
 
@@ -21,8 +26,13 @@ def heartbeat_to_text(heartbeat: Heartbeat) -> str:
     return json.dumps(heartbeat._asdict(), separators=(",", ":"))
 
 
-def heartbeat_from_text(text: bytes) -> Heartbeat | None:
-    """The heartbeat in ``text``, or ``None`` when it is not one."""
+def is_name(text: str) -> bool:
+    """Whether a node can have this name."""
+    return _NAME.fullmatch(text) is not None
+
+
+def heartbeat_from_text(text: bytes, node: str) -> Heartbeat | None:
+    """The heartbeat in ``text``, or ``None`` when it is none of ``node``'s."""
     if not text or len(text) > LONGEST:
         return None
     try:
@@ -32,7 +42,10 @@ def heartbeat_from_text(text: bytes) -> Heartbeat | None:
     if not isinstance(fields, dict) or set(fields) != set(Heartbeat._fields):
         return None
     fine = (
-        all(isinstance(fields[name], str) for name in _TEXTS)
+        all(isinstance(fields[name], str) and fields[name].isprintable() for name in _TEXTS)
+        and fields["node"] == node
+        and isinstance(fields["boot_id"], str)
+        and _BOOT_ID.fullmatch(fields["boot_id"]) is not None
         and all(type(fields[name]) is int and 0 <= fields[name] < 2**53 for name in _NUMBERS)
         and all(isinstance(fields[name], bool) for name in _FLAGS)
         and fields["role"] in set(Role)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from rppam.adapters.redis.connection import Connection
-from rppam.adapters.redis.heartbeat_text import heartbeat_from_text, heartbeat_to_text
+from rppam.adapters.redis.heartbeat_text import heartbeat_from_text, heartbeat_to_text, is_name
 from rppam.adapters.redis.link import Link
 from rppam.adapters.redis.scripts import Script
 from rppam.domain.errors.store import StoreError, StoreProtocol
@@ -95,7 +95,7 @@ class RedisLeadershipStore:
             ],
             timeout_ms=timeout_ms,
         )
-        return _answer(reply)
+        return _answer(reply, self._node, f"{self._prefix}members")
 
     # ---- word of the connection -------------------------------------------------------------------------------------
 
@@ -192,23 +192,26 @@ def _text(value: Any) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
-def _answer(reply: Any) -> ExchangeAnswer:
+def _answer(reply: Any, node: str, members_key: str) -> ExchangeAnswer:
     try:
         granted, was_absent, stands, moved_aside, own_before, members, store_wall_ms = reply
         record = parse_record(stands.decode("ascii"))
-        heartbeats = tuple(
-            (_text(name), heartbeat_from_text(text)) for name, text in zip(members[::2], members[1::2], strict=True)
-        )
+        listed = [(_text(name), text) for name, text in zip(members[::2], members[1::2], strict=True)]
+        names = [(name, text) for name, text in listed if is_name(name)]
         if record is None:
             raise ValueError("the record is not one")  # one place tells all malformed answers
         return ExchangeAnswer(
             granted == 1,
             was_absent == 1,
             record,
-            _text(moved_aside),
-            heartbeat_from_text(own_before),
-            heartbeats,
+            _text(moved_aside) or _impossible(len(listed) - len(names), members_key),
+            heartbeat_from_text(own_before, node),
+            tuple((name, heartbeat_from_text(text, name)) for name, text in names),
             int(store_wall_ms),
         )
     except (TypeError, ValueError, AttributeError) as error:
         raise StoreProtocol(f"the exchange script answered something that is not its answer: {error}") from error
+
+
+def _impossible(count: int, members_key: str) -> str:
+    return f"{members_key} lists {count} names that no node can have; they are passed over" if count else ""
