@@ -51,8 +51,8 @@ def _head(view: View, url: str) -> Table:
     table.add_row("Redis", _good_or(view.redis_connected, "connected" if view.redis_connected else lost))
     if view.safety_level:
         about = SAFETY.get(view.safety_level)
-        table.add_row("Safety", view.safety_level + (f" ({about})" if about else ""))
-    table.add_row("Seen by", f"{view.node or 'a node'} at {url}")
+        table.add_row("Safety", Text(view.safety_level + (f" ({about})" if about else "")))
+    table.add_row("Seen by", Text(f"{view.node or 'a node'} at {url}"))
     return table
 
 
@@ -83,7 +83,7 @@ def _row(peer: PeerView) -> tuple[RenderableType, ...]:
         Text(peer.status, style=STYLES.get(peer.status, "")),
         age(peer.heartbeat_age_ms),
         redis,
-        peer.url or "-",
+        Text(peer.url or "-"),
     )
 
 

@@ -65,6 +65,8 @@ async def _get(url: str, token: Secret | None) -> Answer:
             lines.append(f"Authorization: Bearer {token.reveal()}")
         if any("\r" in line or "\n" in line for line in lines):
             raise ValueError("a line break in the address or the token")
+        if not all(line.isascii() for line in lines):
+            raise ValueError("a character outside ASCII in the address or the token")
         writer.write(("\r\n".join(lines) + "\r\n\r\n").encode("ascii"))
         return await _read_answer(reader)
     finally:
@@ -89,7 +91,7 @@ async def _read_answer(reader: asyncio.StreamReader) -> Answer:
         raw = await reader.read(BODY_BYTES_MAX)
     try:
         return Answer(status, json.loads(raw))
-    except ValueError:
+    except (ValueError, RecursionError):
         return Answer(status, None)
 
 

@@ -1,15 +1,20 @@
 """What one node says of the cluster: the body of ``GET /system/health/cluster``, as far as watching needs it.
 
 Tolerant on purpose: a field that is missing or of another type reads as "not known", because a screen that dies on an
-unexpected answer is no help in an outage.
+unexpected answer is no help in an outage. And careful: what a node says is shown on a terminal, so texts are cut to a
+sensible length, and characters that would steer the terminal are escaped.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+from rppam.runtime.logging import one_line
 
 LEADER = "leader"
 HEALTHY = "healthy"
 UNKNOWN = "unknown"
+TEXT_CHARS_MAX: Final = 1_000
+NUMBER_MAX: Final = 2**53
 
 
 class PeerView(NamedTuple):
@@ -54,11 +59,11 @@ class View(NamedTuple):
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+    return one_line(value[:TEXT_CHARS_MAX]) if isinstance(value, str) else ""
 
 
 def _number(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= NUMBER_MAX else None
 
 
 def _peer(entry: Mapping[str, object]) -> PeerView:

@@ -100,7 +100,7 @@ async def _look(target: _Target, show: "_JsonOutput | _Screen") -> Exit:
     try:
         answer = await get_json(base + HEALTH, token=target.token(), timeout_s=ANSWER_S)
     except NoAnswerError as error:
-        show.failed(base, f"{error}. Is the node running there? Try another one with --url")
+        show.failed(base, f"{error}. Is the node running there? Try another one with --url.")
         return Exit.ERRORS
     view = parse_view(answer.body) if answer.status == 200 else None
     if view is None:
@@ -112,9 +112,9 @@ async def _look(target: _Target, show: "_JsonOutput | _Screen") -> Exit:
 
 def _refusal(status: int) -> str:
     if status == 401:
-        return "the node refused the token: it has expired, or was made with keys of another cluster"
+        return "the node refused the token: it has expired, or was made with keys of another cluster."
     if status == 403:
-        return "the token's account may not see the cluster; use an administrator's"
+        return "the token's account may not see the cluster; use an administrator's."
     return f"answered with HTTP status {status}, which is no view of a cluster. Is it an RP-PAM node?"
 
 
@@ -156,9 +156,9 @@ class _Screen:
 
         if self._watch:
             self._home()
-            self._console.print(Text(f"{url}: {reason}.", style="red"))
+            self._console.print(Text(f"{url}: {reason}", style="red"))
         else:
-            click.echo(f"rppam status: {url}: {reason}.", err=True)
+            click.echo(f"rppam status: {url}: {reason}", err=True)
 
     def answered(self, url: str, body: object, view: "View") -> None:  # noqa: ARG002 - the shape of _JsonOutput
         from rppam.cli._picture import status_picture

@@ -64,7 +64,8 @@ _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asc
 _SECRET_NAME: Final = re.compile(
     r"passw(or)?d|passphrase|secret|^token$|access_?token|authorization|connection_?string|private_?key", re.IGNORECASE
 )
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Controls, line separators, marks that turn the direction of writing, and half characters."""
 _PLAIN_VALUE: Final = re.compile(r"[^\s\"=]+")
 _FILE_NAME: Final = re.compile(r"rppam-(\d{8})\.log")
 
@@ -94,7 +95,7 @@ def level_name(number: int) -> str:
 
 
 def one_line(text: str) -> str:
-    """``text`` with control characters and line separators escaped, as ``\\n`` or ``\\x1b``."""
+    """``text`` with whatever moves a cursor or turns a line escaped, as ``\\n`` or ``\\x1b``."""
     return _CONTROL.sub(lambda match: match.group().encode("unicode_escape").decode("ascii"), text)
 
 

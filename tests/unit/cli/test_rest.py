@@ -44,6 +44,7 @@ def saying(answer: bytes) -> Handler:
         (b"HTTP/1.0 503 \r\n\r\n[]", Answer(503, [])),
         (b"HTTP/1.1 502 Bad\r\ncontent-length: 5\r\n\r\n<html", Answer(502, None)),
         (b"HTTP/1.1 204 No Content\r\ncontent-length: 0\r\n\r\n", Answer(204, None)),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n" + b"[" * 100_000, Answer(200, None)),
     ],
 )
 async def test_complete_answers_are_read(raw: bytes, answer: Answer) -> None:
@@ -80,6 +81,8 @@ async def test_the_token_is_sent_and_never_shown() -> None:
         await get_json(url + "/a?b=c", token=Secret("t0ken"))
         with pytest.raises(NoAnswerError, match="a line break") as error:
             await get_json(url, token=Secret("t0ken\r\nX: y"))
+        with pytest.raises(NoAnswerError, match=r"outside ASCII in the address or the token$"):
+            await get_json(url, token=Secret("t0kenä"))
     assert seen[0].startswith(b"GET /a?b=c HTTP/1.1\r\nHost: 127.0.0.1:")
     assert b"\r\nAuthorization: Bearer t0ken\r\n" in seen[0]
     assert len(seen) == 1 or seen[1] == b""

@@ -130,6 +130,10 @@ def test_logging_never_raises(fmt: str) -> None:
     assert "<unprintable Unprintable>" in lines[2]
 
 
+def test_one_line_escapes_what_turns_the_line_and_half_characters() -> None:
+    assert one_line("a\u202eb\u2067c\ud800d") == "a\\u202eb\\u2067c\\ud800d"
+
+
 def test_one_line_keeps_ordinary_text() -> None:
     assert one_line("Größe = 5 µs — ok") == "Größe = 5 µs — ok"
 

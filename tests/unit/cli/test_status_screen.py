@@ -1,0 +1,48 @@
+"""What a node says ends up on a terminal: nothing of it may steer the terminal, fill the screen, or end the command."""
+
+import io
+import json
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from rppam.cli._picture import status_picture
+from rppam.cli._view import TEXT_CHARS_MAX, parse_view
+
+STEERING = "\x1b[2J", "\x1b]0;title\x07", "\r\nnode9 healthy", "\x9b31m", "\x7f", "\u202ereversed", "\ud800"
+
+
+def shown(body: dict[str, Any]) -> str:
+    view = parse_view(json.loads(json.dumps(body)))
+    assert view is not None
+    console = Console(file=io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), width=200)
+    with console.capture() as capture:
+        console.print(status_picture(view, "http://node1:7101"))
+    text = capture.get()
+    text.encode("utf-8")
+    return text
+
+
+@pytest.mark.parametrize("text", STEERING)
+def test_no_text_of_a_node_steers_the_terminal(text: str) -> None:
+    evil = f"before{text}after"
+    peer = {"nodeName": evil, "role": evil, "status": evil, "url": evil, "heartbeatAgeMs": 1}
+    body = {"answeredBy": evil, "clusterId": evil, "leaderNode": evil, "redisReason": evil, "quorumReason": evil}
+    body |= {"safetyLevel": evil, "warnings": [evil], "note": {"text": evil}, "nodes": [peer], "epoch": 10**400}
+    screen = shown({"clusterHealthy": True, **body})
+    assert screen.count("before") == screen.count("after") == 12
+    assert not set(text) & set(screen) & set("\x1b\x07\r\x9b\x7f\u202e\ud800")
+    assert not any(line.startswith("node9") for line in screen.splitlines())
+
+
+def test_marks_of_the_screen_s_own_language_are_plain_text() -> None:
+    peer = {"nodeName": "[red]n", "url": "http://[::1]:7101/[bold]x[/bold]"}
+    screen = shown({"clusterHealthy": False, "safetyLevel": "[blink]x", "answeredBy": "[b]y", "nodes": [peer]})
+    for text in ("[red]n", "http://[::1]:7101/[bold]x[/bold]", "[blink]x", "[b]y at http://node1:7101"):
+        assert text in screen
+
+
+def test_endless_texts_and_numbers_are_cut() -> None:
+    body = {"clusterHealthy": False, "redisReason": "x" * 1_000_000, "nodes": [{"heartbeatAgeMs": 10**300}]}
+    assert shown(body).count("x") <= TEXT_CHARS_MAX
