@@ -7,6 +7,7 @@ T ?= tests
 JOBS ?= 2
 SIM_SEEDS ?= 1000
 SIM_HOURS ?= 1
+RUNS ?= 30
 ARGS ?=
 BIN := .venv/bin
 SETUP := scripts/setup
@@ -63,8 +64,8 @@ sim-long: env ## 20,000 cluster-hours in batches; ended and started again, it go
 sim: env ## the simulation as you like it (ARGS="--seeds 20000 --nodes 5")
 	$(BIN)/rppam simulate $(ARGS)
 
-faults: dev servers ## real processes killed, frozen and robbed of their Redis, with numbers
-	$(BIN)/pytest tests/faults -s $(ARGS)
+faults: dev servers ## real processes killed, frozen and robbed of their Redis, with numbers (RUNS=30)
+	FAULT_RUNS=$(RUNS) $(BIN)/pytest tests/faults -s $(ARGS)
 
 bench: servers ## the measurements behind docs/decisions
 	@$(SETUP) bench

@@ -28,6 +28,7 @@ from rppam.adapters.system.clock import SystemClock
 from rppam.adapters.system.entropy import SystemEntropy
 from rppam.adapters.system.keystore import ensure_signing_keys
 from rppam.domain.licence import Tier
+from rppam.domain.timing import PROFILES
 from rppam.services import licence
 from rppam.services.tokens import KeySet, Tokens
 from tests.contract.servers import PASSWORD, free_port
@@ -195,6 +196,7 @@ class Lab:
         self.prefix = prefix
         self.cluster = cluster
         self.times = {"timingProfile": times} if isinstance(times, str) else times
+        self.lease_ms: Final = PROFILES[times].lease_ms if isinstance(times, str) else times["leaseMs"]
         clock = SystemClock()
         folder.mkdir(parents=True, exist_ok=True)
         keys = KeySet(ensure_signing_keys(folder / "jwt", now_ms=clock.wall_ms()))

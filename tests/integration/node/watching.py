@@ -123,7 +123,8 @@ class Eyes:
             gaps = sorted((b.sent_ns - a.received_ns) / 1e6 for a, b in itertools.pairwise(answered))
             if len(gaps) > 20:
                 assert gaps[len(gaps) * 95 // 100] <= sharp_ms, f"{name} was not watched closely enough to judge"
-        assert violations(self.samples()) == []
+        found = violations(self.samples())
+        assert not found, "; ".join(found)
 
     # ---- looking ----------------------------------------------------------------------------------------------------
 

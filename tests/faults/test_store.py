@@ -1,0 +1,162 @@
+"""Redis crashes, forgets, and lives in another time; the leader stays whenever it could re-assert itself."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.contract.servers import Server
+from tests.faults.clock import SteppedClock, offset_s
+from tests.faults.conftest import Record, watch
+from tests.integration.node.conftest import KIND, LABS
+from tests.integration.node.lab import Lab, LabNode
+
+pytestmark = [pytest.mark.server, pytest.mark.alone, pytest.mark.slow]
+
+both_profiles = pytest.mark.parametrize("lab", ["default", "lan"], indirect=True)
+Unchanged = Callable[[], LabNode]
+
+
+@both_profiles
+def test_a_crash_of_redis_and_its_append_only_file(
+    lab: Lab, own_redis: Server, unchanged: Unchanged, runs: int
+) -> None:
+    for _ in range(min(runs, 10)):
+        own_redis.restart()
+        time.sleep(1.0)
+
+
+@both_profiles
+@pytest.mark.parametrize("what", ["FLUSHALL", "DEL"])
+def test_a_redis_that_forgets_again_and_again(
+    lab: Lab, own_redis: Server, unchanged: Unchanged, runs: int, what: str
+) -> None:
+    for run in range(3 * min(runs, 10)):
+        own_redis.ask(*((what, f"{lab.prefix}leader") if what == "DEL" else (what,)))
+        time.sleep(0.05 + 0.13 * (run % 7))
+
+
+@both_profiles
+def test_an_old_record_that_comes_back_is_overwritten(
+    lab: Lab, own_redis: Server, unchanged: Unchanged, runs: int
+) -> None:
+    for run in range(min(runs, 10)):
+        old = own_redis.ask("GET", f"{lab.prefix}leader")
+        time.sleep(0.9)
+        own_redis.ask("SET", f"{lab.prefix}leader", old)
+        time.sleep(0.3 + 0.1 * run)
+
+
+@both_profiles
+def test_an_outage_longer_than_the_promise_ends_one_leadership_and_begins_a_higher_one(
+    lab: Lab, own_redis: Server
+) -> None:
+    before = Record(own_redis, lab.prefix)
+    with watch(lab) as eyes:
+        own_redis.kill()
+        time.sleep(2 * lab.lease_ms / 1000)
+        assert lab.leaders() == []
+        own_redis.restart()
+        lab.wait_until_healthy()
+    assert Record(own_redis, lab.prefix).epoch > before.epoch
+    eyes.check()
+
+
+@both_profiles
+def test_a_crash_that_loses_everything_never_lowers_an_epoch(lab: Lab, own_redis: Server) -> None:
+    before = Record(own_redis, lab.prefix)
+    with watch(lab) as eyes:
+        own_redis.kill()
+        time.sleep(1.5 * lab.lease_ms / 1000)
+        own_redis.restart()
+        own_redis.ask("FLUSHALL")
+        lab.wait_until_healthy()
+    assert min(epoch for epoch in eyes.leaderships() if epoch != before.epoch) > before.epoch
+    eyes.check()
+
+
+# ---- the wall clock of Redis' host -----------------------------------------------------------------------------------
+
+STEPS_S = (60, 0, 86_400, 0, -3_600, 0, 8 * 86_400, -8 * 86_400, 0)
+"""Forth and back: past the life of a heartbeat, of a day, and of the record's own garbage collection."""
+
+
+@pytest.fixture
+def clock(tmp_path: Path) -> SteppedClock:
+    return SteppedClock(tmp_path)
+
+
+@pytest.fixture
+def own_redis(clock: SteppedClock) -> Iterator[Server]:
+    """A server with a wall clock of its own."""
+    with Server(clock.kind(KIND)) as running:
+        yield running
+
+
+def test_the_shim_moves_the_servers_clock_and_its_expiry(own_redis: Server, clock: SteppedClock) -> None:
+    assert abs(offset_s(own_redis)) < 1
+    own_redis.ask("SET", "a", "b", "EX", 30)
+    clock.step(60)
+    assert abs(offset_s(own_redis) - 60) < 1
+    assert own_redis.ask("GET", "a") is None
+    clock.step(-3_600)
+    assert abs(offset_s(own_redis) + 3_600) < 1
+
+
+@both_profiles
+def test_a_step_of_redis_wall_clock_changes_nothing(
+    lab: Lab, own_redis: Server, unchanged: Unchanged, clock: SteppedClock
+) -> None:
+    for step_s in STEPS_S:
+        clock.step(step_s)
+        time.sleep(lab.lease_ms / 1000 + 0.5)
+        assert abs(offset_s(own_redis) - step_s) < 1
+        assert own_redis.ask("GET", f"{lab.prefix}leader").decode().split()[2] == unchanged().name
+
+
+@both_profiles
+def test_a_leader_that_dies_while_the_clock_steps_is_replaced_once(
+    lab: Lab, own_redis: Server, clock: SteppedClock
+) -> None:
+    for step_s in (86_400, -3_600, 60):
+        lab.wait_until_healthy()
+        leader, before = lab.wait_for_leader(), Record(own_redis, lab.prefix)
+        with watch(lab) as eyes:
+            killed_ns = time.monotonic_ns()
+            leader.kill()
+            clock.step(step_s)
+            answer = eyes.wait_for_yes(killed_ns, other_than=leader.name, within_s=4 * lab.lease_ms / 1000)
+            assert (answer.received_ns - killed_ns) / 1e6 > lab.lease_ms - 700, "a step of a clock frees nothing"
+            assert answer.epoch > before.epoch
+        eyes.check()
+        leader.start()
+
+
+# ---- two clusters ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lab", ["lan"], indirect=True)
+def test_a_cluster_beside_a_suffering_one_notices_nothing(
+    lab: Lab, own_redis: Server, unchanged: Unchanged, runs: int, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    with Lab(tmp_path / "other", own_redis.port, times="lan", prefix="suffering:", cluster="suffering") as other:
+        request.node.stash[LABS].append(other)
+        other.start()
+        told = {node.name: len(node.log()) for node in lab.nodes}
+        with watch(other) as eyes:
+            for run in range(min(runs, 6)):
+                victim = other.wait_for_leader()
+                victim.kill()
+                if run % 2:
+                    own_redis.ask("DEL", "suffering:leader", "suffering:members")
+                else:
+                    own_redis.ask("SET", "suffering:leader", "garbage")
+                other.wait_for_leader(other_than=victim)
+                victim.start()
+                other.wait_until_healthy()
+        eyes.check()
+        new = {node.name: node.log()[told[node.name] :] for node in lab.nodes}
+        assert set(new.values()) == {""}, new
+        names = {key.split(b":")[0] for key in own_redis.ask("KEYS", "*")}
+        assert names == {b"rppam", b"suffering"}
