@@ -1,15 +1,14 @@
-"""Redis crashes, forgets, and lives in another time; the leader stays whenever it could re-assert itself."""
+"""Redis crashes and forgets; the leader stays whenever it could re-assert itself, and a neighbour notices nothing."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.contract.servers import Server
-from tests.faults.clock import SteppedClock, offset_s
 from tests.faults.conftest import Record, watch
-from tests.integration.node.conftest import KIND, LABS
+from tests.integration.node.conftest import LABS
 from tests.integration.node.lab import Lab, LabNode
 
 pytestmark = [pytest.mark.server, pytest.mark.alone, pytest.mark.slow]
@@ -74,63 +73,6 @@ def test_a_crash_that_loses_everything_never_lowers_an_epoch(lab: Lab, own_redis
         lab.wait_until_healthy()
     assert min(epoch for epoch in eyes.leaderships() if epoch != before.epoch) > before.epoch
     eyes.check()
-
-
-# ---- the wall clock of Redis' host -----------------------------------------------------------------------------------
-
-STEPS_S = (60, 0, 86_400, 0, -3_600, 0, 8 * 86_400, -8 * 86_400, 0)
-"""Forth and back: past the life of a heartbeat, of a day, and of the record's own garbage collection."""
-
-
-@pytest.fixture
-def clock(tmp_path: Path) -> SteppedClock:
-    return SteppedClock(tmp_path)
-
-
-@pytest.fixture
-def own_redis(clock: SteppedClock) -> Iterator[Server]:
-    """A server with a wall clock of its own."""
-    with Server(clock.kind(KIND)) as running:
-        yield running
-
-
-def test_the_shim_moves_the_servers_clock_and_its_expiry(own_redis: Server, clock: SteppedClock) -> None:
-    assert abs(offset_s(own_redis)) < 1
-    own_redis.ask("SET", "a", "b", "EX", 30)
-    clock.step(60)
-    assert abs(offset_s(own_redis) - 60) < 1
-    assert own_redis.ask("GET", "a") is None
-    clock.step(-3_600)
-    assert abs(offset_s(own_redis) + 3_600) < 1
-
-
-@both_profiles
-def test_a_step_of_redis_wall_clock_changes_nothing(
-    lab: Lab, own_redis: Server, unchanged: Unchanged, clock: SteppedClock
-) -> None:
-    for step_s in STEPS_S:
-        clock.step(step_s)
-        time.sleep(lab.lease_ms / 1000 + 0.5)
-        assert abs(offset_s(own_redis) - step_s) < 1
-        assert own_redis.ask("GET", f"{lab.prefix}leader").decode().split()[2] == unchanged().name
-
-
-@both_profiles
-def test_a_leader_that_dies_while_the_clock_steps_is_replaced_once(
-    lab: Lab, own_redis: Server, clock: SteppedClock
-) -> None:
-    for step_s in (86_400, -3_600, 60):
-        lab.wait_until_healthy()
-        leader, before = lab.wait_for_leader(), Record(own_redis, lab.prefix)
-        with watch(lab) as eyes:
-            killed_ns = time.monotonic_ns()
-            leader.kill()
-            clock.step(step_s)
-            answer = eyes.wait_for_yes(killed_ns, other_than=leader.name, within_s=4 * lab.lease_ms / 1000)
-            assert (answer.received_ns - killed_ns) / 1e6 > lab.lease_ms - 700, "a step of a clock frees nothing"
-            assert answer.epoch > before.epoch
-        eyes.check()
-        leader.start()
 
 
 # ---- two clusters ----------------------------------------------------------------------------------------------------

@@ -1,8 +1,7 @@
 """Admission: names and licence seats, told as stories of two processes."""
 
-from tests.unit.core.beats import TIMING, at, heartbeat
-
 from rppam.core.admission import Admission, Standing
+from tests.unit.core.beats import TIMING, at, heartbeat
 
 
 def _admission(boot_id: str = "b" * 16, seats_allowed: int = 10) -> Admission:
@@ -92,3 +91,16 @@ def test_a_witness_takes_no_seat() -> None:
     admission = _admission(seats_allowed=1)
     admission.observed(None, (("w", heartbeat("w", 1, seats=0)),), at(0))
     assert admission.standing is Standing.PROBATION
+
+
+def test_who_left_has_given_its_seat_back_although_its_goodbye_is_still_shown() -> None:
+    asked: list[int] = []
+
+    def full(others: int) -> str:
+        asked.append(others)
+        return "no seat"
+
+    admission = Admission("node1", "a" * 16, TIMING, full)
+    goodbye = heartbeat("node1", 9, "b" * 16, leaving=True)
+    admission.observed(goodbye, (("node1", goodbye), ("node2", heartbeat("node2", 1))), at(0))
+    assert (admission.standing, asked) == (Standing.NO_SEAT, [1])

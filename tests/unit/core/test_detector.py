@@ -1,9 +1,8 @@
 """The failure detector, told as stories of heartbeats read."""
 
-from tests.unit.core.beats import TIMING, WALL, at, heartbeat
-
 from rppam.core.detector import Detector, MemberChanged
 from rppam.domain.member import MemberStatus
+from tests.unit.core.beats import TIMING, WALL, at, heartbeat
 
 
 def _reads(detector: Detector, start: int, stop: int, beat_of=None) -> list[MemberChanged]:
