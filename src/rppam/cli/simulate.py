@@ -28,10 +28,14 @@ Examples:
   rppam simulate --plant deadline-from-reply
   rppam simulate --plant list"""
 HOURS_MOST = 10_000.0
+SEEDS = 100
+SEEDS_FOR_A_PLANT = 3_000
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
-@click.option("--seeds", default=100, show_default=True, type=click.IntRange(1, 10**9), help="How many runs.")
+@click.option(
+    "--seeds", type=click.IntRange(1, 10**9), help="How many runs.  [default: 100; with --plant 3000, at most]"
+)
 @click.option("--first-seed", default=0, show_default=True, type=click.IntRange(0, 10**15), help="The first seed.")
 @click.option("--hours", default=1.0, show_default=True, type=float, help="Simulated hours per run.")
 @click.option("--nodes", default=3, show_default=True, type=click.IntRange(1, 9), help="Nodes per cluster.")
@@ -47,7 +51,7 @@ HOURS_MOST = 10_000.0
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, the same for equal options.")
 @click.option("--jobs", type=click.IntRange(1, 1024), help="Processes at a time.  [default: one per core]")
 def command(
-    seeds: int,
+    seeds: int | None,
     first_seed: int,
     hours: float,
     nodes: int,
@@ -79,6 +83,8 @@ def command(
         )
     if plant is not None and plant not in PLANTS:
         raise _unknown("planted bug", plant, list(PLANTS), "--plant")
+    if seeds is None:
+        seeds = SEEDS if plant is None else SEEDS_FOR_A_PLANT
     setting = Setting(hours, nodes, profile, _kinds(faults, list(FAULTS)))
     with _progress(seeds) as progress:
         outcome = run_campaign(setting, plant or "", range(first_seed, first_seed + seeds), jobs or _cores(), progress)

@@ -206,6 +206,7 @@ class Storm:
             if kind in kinds
         }
         self._at_moments = chance.random() * 0.7 if chance.random() < 0.75 else 0.0
+        self._encores = chance.random() * 0.6 if chance.random() < 0.8 else 0.0
         self._striking = [kind for kind in self._rates if FAULTS[kind].strike is not None]
         self.pause_between = 0.002 * chance.random() * violence if "pause" in kinds else 0.0
         """How likely a process is stopped between deciding and doing."""
@@ -263,12 +264,14 @@ class Storm:
 
     def moment(self, host: Host, effect: Exchange) -> None:
         """The record was just taken over, re-created or released by ``host``: a good moment for a fault."""
-        if not self._on or not self._striking or self.chance.random() >= self._at_moments:
+        if not self._on or not self._striking:
             return
         world, chance = self.world, self.chance
         scale_us = (1_000, 20_000, world.timing.heartbeat_us)[int(chance.random() * 3)]
-        if "message-repeat" in self.kinds and chance.random() < 0.5:
+        if "message-repeat" in self.kinds and chance.random() < self._encores:
             self._encore(host, effect, world.now + int(chance.random() * scale_us))
+        if chance.random() >= self._at_moments:
+            return
         if "pause" in self.kinds and chance.random() < 0.2:
             span_us = world.timing.promise_us - int(chance.random() * 1.2 * world.timing.heartbeat_us)
             world.pause(host, span_us if chance.random() < 0.5 else _span_us(world, chance))
@@ -289,3 +292,19 @@ class Storm:
         if "record-deletion" in self.kinds and self.chance.random() < 0.5:
             world.push(at, self._strike, self._number, "record-deletion")
         world.push(at + 1, world.network.carry_out_again, host.name, 0, effect)
+
+    def left_mark(self, host: Host, effect: Exchange) -> None:
+        """A standby found no record and left its mark. It hears nothing for a lease, and then the mark is back."""
+        needed = {"message-repeat", "record-deletion", "cut"}
+        if not self._on or host.leads or not needed <= self.kinds or self.chance.random() >= self._encores / 2:
+            return
+        world, timing = self.world, self.world.timing
+        back_at = world.now + timing.lease_us - int(self.chance.random() * timing.heartbeat_us)
+        world.push(world.now + 5_000, self._deafen, self._number, host, back_at)
+        world.push(back_at - 1, self._strike, self._number, "record-deletion")
+        world.push(back_at, world.network.carry_out_again, host.name, 0, effect)
+
+    def _deafen(self, number: int, host: Host, until: int) -> None:
+        if number == self._number:
+            span_us = until - self.world.timing.heartbeat_us - self.world.now
+            self.world.cut(host, span_us, holds=False, requests=True, replies=True)

@@ -7,7 +7,7 @@ long after its connection broke, or twice. A reply is never delivered over anoth
 from random import Random
 from typing import TYPE_CHECKING
 
-from rppam.core.effects import Connected, Disconnected, Event, Exchange, Purpose, ReleaseHeard, Unknown
+from rppam.core.effects import Connected, Disconnected, Event, Exchange, Found, Purpose, ReleaseHeard, Unknown
 from rppam.simulation.host import Connection, Host
 
 if TYPE_CHECKING:
@@ -103,6 +103,8 @@ class Network:
         if self.repeat and self.random() < self.repeat:
             incarnation = store.incarnation if self.random() < 0.7 else 0
             world.push(world.now + self.tail_us(), self.carry_out_again, host.name, incarnation, effect)
+        if isinstance(answer, Found) and answer.was_absent:
+            world.storm.left_mark(host, effect)
         if swap is not None and swap.purpose is not Purpose.RENEW and store.text == swap.proposed.encode():
             self._written(host, effect, swap.purpose)
         at = world.now + 300 + int(self.random() * 1500)
