@@ -67,7 +67,7 @@ def unseal(text: str, passphrase: Secret, *, place: str) -> Bundle:
         raise BundleError(f"{place}: expected at most {TEXT_CHARS_MAX} characters, found {len(text)}")
     try:
         outer = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise BundleError(f"{place}: expected a join bundle (JSON), found something else") from None
     if not isinstance(outer, dict) or outer.get("format") != FORMAT:
         found = outer.get("format") if isinstance(outer, dict) else type(outer).__name__
@@ -85,13 +85,25 @@ def unseal(text: str, passphrase: Secret, *, place: str) -> Bundle:
     if len(nonce) != _NONCE_BYTES or len(salt) != _SALT_BYTES:
         raise BundleError(f"{place}: the bundle is incomplete or damaged; copy it again")
     try:
-        content = json.loads(AESGCM(_key(passphrase, salt, rounds)).decrypt(nonce, sealed, _authenticated(header)))
+        content = AESGCM(_key(passphrase, salt, rounds)).decrypt(nonce, sealed, _authenticated(header))
     except InvalidTag:
         raise BundleError(
             f"{place}: the passphrase does not open it, or the file was changed. Type the passphrase exactly as it was "
             "shown, with its dashes"
         ) from None
-    return Bundle(content["config"], {name: Secret(value) for name, value in content["files"].items()})
+    return _opened(content, place)
+
+
+def _opened(content: bytes, place: str) -> Bundle:
+    """What was sealed. Whoever knows the passphrase may have sealed anything, so its form is looked at too."""
+    try:
+        tree = json.loads(content)
+        config, files = tree["config"], tree["files"]
+        if not isinstance(config, dict) or not all(isinstance(text, str) for text in files.values()):
+            raise TypeError
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError):
+        raise BundleError(f"{place}: what it holds is not what 'rppam init --bundle' writes; make it anew") from None
+    return Bundle(config, {name: Secret(text) for name, text in files.items()})
 
 
 def _key(passphrase: Secret, salt: bytes, rounds: int) -> bytes:

@@ -73,9 +73,20 @@ def flipped(sealed: str) -> str:
         (lambda text: changed(text, "nonce", to="%%%"), "incomplete or damaged"),
         (lambda text: text[: len(text) // 2], "expected a join bundle"),
         (lambda text: "[]", "found 'list'"),
+        (lambda text: "[" * 500_000, "expected a join bundle"),
         (lambda text: " " * 2_000_000, "at most"),
     ],
 )
 def test_a_changed_file_is_refused(sealed: str, change: object, found: str) -> None:
     with pytest.raises(BundleError, match=found):
         unseal(change(sealed), PASSPHRASE, place="b")  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [Bundle([1], {}), Bundle("x", {}), Bundle({}, {"cluster.key": Secret(5)})],  # type: ignore[arg-type]
+    ids=["a list", "a text", "a number for a file"],
+)
+def test_what_somebody_with_the_passphrase_made_up_is_refused(content: Bundle) -> None:
+    with pytest.raises(BundleError, match=r"^b: what it holds is not what 'rppam init --bundle' writes"):
+        unseal(seal(content, PASSPHRASE), PASSPHRASE, place="b")
