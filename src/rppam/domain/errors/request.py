@@ -181,7 +181,7 @@ class TooLargeError(RequestError):
         Fault.CALLER,
         Retry.NO,
         "The body is too large.",
-        "Send at most 1 MiB.",
+        "Send less; 'detail' names the limit, which is lower without a token.",
         status=413,
         level="info",
     )
