@@ -143,6 +143,7 @@ def page(found: dict[str, str], results: list[dict[str, Any]]) -> str:
         "## Cost of an idle node",
         "",
         "`python benchmarks/cost.py --write`: a cluster of three; what each node takes while nobody asks it anything.",
+        "PSS counts what processes share (interpreter, libraries) by its share; a node alone on a host takes more.",
         "",
         facts(found),
         "",
