@@ -82,6 +82,7 @@ class Driver:
         self._clock = clock
         self._duties = duties
         self._heartbeat = heartbeat
+        self._told_leader: tuple[str, int] | None = None
         self._beat = 0
         self._lag_ms = 0
         self._leaving = False
@@ -151,12 +152,10 @@ class Driver:
 
     def _on_up(self, number: int, identity: str) -> None:
         self.store_view = self.store_view._replace(connected=True, reason="")
-        log.info("connected to the store (%s)", identity)
+        log.debug("connected to the store (%s)", identity)  # the connection tells of itself
         self._feed(self.core.receive(Connected(number, identity), self._clock.now()))
 
     def _on_down(self, number: int, reason: str) -> None:
-        if self.store_view.connected or reason != self.store_view.reason:
-            log.warning("the store is not reachable: %s", reason)
         self.store_view = self.store_view._replace(connected=False, reason=reason)
         self._feed(self.core.receive(Disconnected(number), self._clock.now()))
 
@@ -221,9 +220,10 @@ class Driver:
         try:
             answer = await self._store.exchange(order, self.core.election.timing.request_timeout_ms)
         except RppamError as error:
-            if self.store_view.connected and str(error) != self.store_view.reason:
-                log.warning("the store did not answer: %s", error)
-            self.store_view = self.store_view._replace(reason=str(error))
+            if self.store_view.connected:  # else the reason why not says more
+                if str(error) != self.store_view.reason:
+                    log.warning("the store did not answer: %s", error)
+                self.store_view = self.store_view._replace(reason=str(error))
             self._feed(self.core.receive(Unknown(effect.request, str(error)), self._clock.now()))
             return
         self._answered(effect.request, answer)
@@ -240,6 +240,16 @@ class Driver:
             request, answer.granted, answer.was_absent, answer.record, answer.own_before, answer.heartbeats, wall_ms
         )
         self._feed(self.core.answered(exchanged, now))
+        self._tell_leader(now)
+
+    def _tell_leader(self, now: Instant) -> None:
+        """Who leads is told once by every node, so that each log alone tells the story."""
+        leader = self.core.election.leader(now)
+        if leader is None or leader == self._told_leader:
+            return
+        self._told_leader = leader
+        if leader[0] != self.core.election.node:  # the leader told it when it was promoted
+            log.info("this node sees that %s leads at epoch %d", *leader)
 
     def _next_heartbeat(self) -> Heartbeat:
         self._beat += 1

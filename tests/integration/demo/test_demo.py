@@ -35,6 +35,11 @@ def test_a_killed_leader_is_told_and_the_end_leaves_nothing(tmp_path: Path) -> N
         assert elected["epoch"] > exited["epoch"]
         assert {"event", "time", "node", "epoch"} <= set(elected)
         assert not psutil.pid_exists(leader["pid"]), "a dead node was restarted or left as a zombie"
+        survivors = [Path(ready["directory"]) / node["nodeName"] / "node.log" for node in of(ready, role="standby")]
+        assert all_say(survivors, f"{elected['node']} leads at epoch {elected['epoch']}"), "each log tells who leads"
+        logs = "".join(log.read_text() for log in survivors)
+        for secret in (ready["redis"]["password"], ready["adminPassword"], ready["adminToken"]):
+            assert secret not in logs
         running.process.send_signal(signal.SIGTERM)
         assert running.end() == 0
         assert running.alive() == []
@@ -42,6 +47,15 @@ def test_a_killed_leader_is_told_and_the_end_leaves_nothing(tmp_path: Path) -> N
         kinds = [event["event"] for event in running.told]
         assert kinds.count("leader-elected") == 1
         assert kinds.count("leader-lost") == 1
+
+
+def all_say(logs: list[Path], text: str, within_s: float = 5.0) -> bool:
+    deadline = time.monotonic() + within_s
+    while not all(text in log.read_text() for log in logs):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def test_a_stopped_node_and_a_stopped_redis_are_told_and_come_back(tmp_path: Path) -> None:

@@ -214,4 +214,4 @@ def _answer(reply: Any, node: str, members_key: str) -> ExchangeAnswer:
 
 
 def _impossible(count: int, members_key: str) -> str:
-    return f"{members_key} lists {count} names that no node can have; they are passed over" if count else ""
+    return f"{members_key} listed names that no node can have; they are passed over" if count else ""
