@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rppam.cli._demo.screen import STYLES, age
-from rppam.cli._view import PeerView, View
+from rppam.cli._view import HEALTHY, PeerView, View
 
 SAFETY: Final = {
     "single": "the record in one Redis decides",
@@ -34,7 +34,16 @@ def _title(view: View) -> Text:
         verdict = ("no leader", "bold red")
     else:
         verdict = ("needs attention", "bold yellow")
-    return Text.assemble((view.cluster_id or "cluster", "bold"), "  ", verdict)
+    why = "" if view.healthy else why_not_healthy(view)
+    return Text.assemble((view.cluster_id or "cluster", "bold"), "  ", verdict, f": {why}" if why else "")
+
+
+def why_not_healthy(view: View) -> str:
+    """What keeps the cluster from being healthy, in a few words, the gravest first; empty when it does not show."""
+    ill = [f"{peer.name} is {peer.status}" for peer in view.peers if peer.status != HEALTHY]
+    redis = [] if view.redis_connected else ["Redis is not connected"]
+    quorum = [] if view.quorum_met or redis else ["quorum is not met"]
+    return ", ".join([*redis, *quorum, *ill])
 
 
 def _head(view: View, url: str) -> Table:

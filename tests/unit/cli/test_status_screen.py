@@ -46,3 +46,27 @@ def test_marks_of_the_screen_s_own_language_are_plain_text() -> None:
 def test_endless_texts_and_numbers_are_cut() -> None:
     body = {"clusterHealthy": False, "redisReason": "x" * 1_000_000, "nodes": [{"heartbeatAgeMs": 10**300}]}
     assert shown(body).count("x") <= TEXT_CHARS_MAX
+
+
+@pytest.mark.parametrize(
+    ("body", "title"),
+    [
+        ({"leaderNode": "node1", "redisConnected": True, "quorumMet": True}, "cluster  needs attention"),
+        (
+            {
+                "leaderNode": "node1",
+                "redisConnected": True,
+                "quorumMet": True,
+                "nodes": [{"nodeName": "node1", "status": "healthy"}, {"nodeName": "node2", "status": "suspect"}],
+            },
+            "cluster  needs attention: node2 is suspect",
+        ),
+        (
+            {"leaderNode": None, "nodes": [{"nodeName": "node2", "status": "unknown"}]},
+            "cluster  no leader: Redis is not connected, node2 is unknown",
+        ),
+        ({"redisConnected": True}, "cluster  no leader: quorum is not met"),
+    ],
+)
+def test_the_first_line_says_what_is_wrong(body: dict[str, Any], title: str) -> None:
+    assert shown({"clusterHealthy": False, **body}).splitlines()[0].rstrip() == title
