@@ -235,8 +235,8 @@ async def test_a_nested_prefix_is_refused(join: Join, first: str, second: str, w
 @pytest.mark.parametrize(("first", "second"), [("rppam-prod:", "rppam-staging:"), ("a:", "ab:"), ("a:b:", "a:c:")])
 async def test_prefixes_side_by_side_never_see_each_other(join: Join, server: Server, first: str, second: str) -> None:
     one, two = await join("node1", prefix=first, cluster="one"), await join("node1", prefix=second, cluster="two")
-    first = await one.store.exchange(ExchangeOrder(None, None, MARK, heartbeat("node1")), TIMEOUT_MS)
-    await one.store.exchange(ExchangeOrder(first.record, HELD, MARK, heartbeat("node1")), TIMEOUT_MS)
+    marked = await one.store.exchange(ExchangeOrder(None, None, MARK, heartbeat("node1")), TIMEOUT_MS)
+    await one.store.exchange(ExchangeOrder(marked.record, HELD, MARK, heartbeat("node1")), TIMEOUT_MS)
     other = await two.store.exchange(ExchangeOrder(None, None, MARK, heartbeat("node1")), TIMEOUT_MS)
     assert other.was_absent
     assert other.own_before is None
