@@ -84,7 +84,10 @@ class Node:
                     for task in side:
                         task.cancel()
         except* RppamError as group_error:
-            raise _first(group_error) from None
+            error = _first(group_error)
+            if not self._stop.is_set():
+                self._why = str(error)
+            raise error from None
         finally:
             await self._close()
 
@@ -104,10 +107,8 @@ class Node:
             stop.cancel()
             api.cancel()
         if self._driver.turned.done():
-            self._why = "this node may not take part"
             raise _refusal(self._driver.turned.result())
         if self._foreign.done():
-            self._why = "the key prefix is not this cluster's"
             raise ForeignPrefix(self._foreign.result())
         if self._driver.broken.done():
             raise LoopStuck(self._driver.broken.result())

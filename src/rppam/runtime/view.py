@@ -17,6 +17,7 @@ from rppam.runtime.driver import Driver
 ALIVE_WITHIN_US: Final = 10_000_000
 """A loop that has not turned for this long is stuck, whatever it waits for."""
 NO_QUORUM: Final = "Redis does not answer this node, so its vote is missing"
+ALONE: Final = "this node runs alone, without Redis: redis.enabled is false"
 
 
 class NodeFacts(NamedTuple):
@@ -95,7 +96,7 @@ class NodeView:
             members=self._members(connected),
             redis_enabled=facts.redis_enabled,
             redis_connected=connected and facts.redis_enabled,
-            redis_reason="" if connected else (store.reason or "Redis did not answer the last exchange"),
+            redis_reason=self._why_not_connected(connected),
             quorum_met=quorum_met and (connected or self.may_lead() is not None),
             quorum_reason="" if connected else NO_QUORUM,
             safety_level=SafetyLevel.SINGLE,
@@ -122,6 +123,11 @@ class NodeView:
         timing = self._core.election.timing
         silent_us = self._clock.now() - store.answered_at
         return not store.reason and silent_us <= timing.heartbeat_us + 2 * timing.request_timeout_us
+
+    def _why_not_connected(self, connected: bool) -> str:
+        if not self._facts.redis_enabled:
+            return ALONE
+        return "" if connected else (self._driver.store_view.reason or "Redis did not answer the last exchange")
 
     def _members(self, connected: bool) -> tuple[MemberView, ...]:
         facts, now = self._facts, self._clock.now()
