@@ -1,0 +1,173 @@
+"""Codes about the node's own host: files, licence, database, API, the node's view, and the container of Redis.
+
+Part of the table in :mod:`rppam.services.codes`: code to (severity, what, symptom, fix).
+"""
+
+from typing import Final
+
+from rppam.services.remedies import Fix, config, here, service
+
+Entry = tuple[str, str, str, Fix]
+
+HOST: Final[dict[str, Entry]] = {
+    "RD-601": (
+        "warning",
+        "The config file can be read by other accounts of this host.",
+        "a warning of rppam config check",
+        here("Close it.", "sudo chown rppam: /etc/rppam/rppam.config; sudo chmod 600 /etc/rppam/rppam.config",
+             r"icacls C:\ProgramData\Ravenphyre\RP-PAM\rppam.config /inheritance:r /grant SYSTEM:F Administrators:F"),
+    ),
+    "RD-602": (
+        "warning",
+        "The configuration works and should be put right.",
+        "a warning of rppam config check",
+        here("Run rppam config check, which lists it all.", "rppam config check /etc/rppam/rppam.config"),
+    ),
+    "RD-603": (
+        "error",
+        "The keys that sign access tokens are missing or cannot be used.",
+        "the node does not start; tokens of other nodes are refused",
+        here("Copy auth.jwtKeysDir from another node (rppam init --bundle), owned by the node's account, mode 0600; "
+             "on a first node run rppam init.",
+             "sudo chown -R rppam: /var/lib/rppam/keys; sudo chmod -R go= /var/lib/rppam/keys"),
+    ),
+    "RD-604": (
+        "error",
+        "The key that the nodes of the cluster know each other by is missing or open to others.",
+        "the node does not start",
+        here("Copy auth.clusterKeyPath from another node (rppam init --bundle), mode 0600; on a first node run "
+             "rppam init.", "sudo chmod 600 /var/lib/rppam/keys/cluster.key"),
+    ),
+    "RD-605": (
+        "warning",
+        "There is no licence for a cluster here, so this node counts as Standard and cannot join others.",
+        "403 for a further node",
+        here("Install an Enterprise or MSP licence.", "sudo install -m 600 license.jwt /etc/rppam/license.jwt",
+             r"copy license.jwt C:\ProgramData\Ravenphyre\RP-PAM\license.jwt"),
+    ),
+    "RD-606": (
+        "warning",
+        "The licence cannot be used, or expires.",
+        "403 for a further node",
+        here("Install a renewed licence; look at it with rppam license show.",
+             "sudo install -m 600 license.jwt /etc/rppam/license.jwt",
+             r"copy license.jwt C:\ProgramData\Ravenphyre\RP-PAM\license.jwt"),
+    ),
+    "RD-607": (
+        "error",
+        "The database does not answer, so nobody can log in.",
+        "503 for logins; a warning in health",
+        config("Check database.url, that the database runs, and that this host may connect.", "database.url"),
+    ),
+    "RD-608": (
+        "error",
+        "The port of the API is taken by another program.",
+        "the node does not start: address already in use",
+        here("End that program, or set api.port.", "sudo ss -ltnp 'sport = :7101'",
+             "Get-NetTCPConnection -LocalPort 7101 | Select-Object OwningProcess"),
+    ),
+    "RD-609": (
+        "error",
+        "Another live node uses this node's name.",
+        "exit 73; one of the two nodes does not start",
+        config("Give this node a name of its own.", "node.nodeName"),
+    ),
+    "RD-610": (
+        "warning",
+        "The password of the first administrator still stands in a file.",
+        "the file first-admin-password in the data directory",
+        here("Log in, change the password (rppam user password), and remove the file.",
+             "sudo rm /var/lib/rppam/first-admin-password",
+             r"del C:\ProgramData\Ravenphyre\RP-PAM\first-admin-password"),
+    ),
+    "RD-611": (
+        "note",
+        "Redis is not used: this node runs alone.",
+        "one node only",
+        config("For high availability set redis.enabled and redis.connectionString.", "redis.enabled"),
+    ),
+    "RD-612": (
+        "error",
+        "A certificate file that the config names cannot be used.",
+        "TLS handshake failure; exit 78",
+        config("Check path, password and content of the file.", "redis.tlsCertPath, tlsCertPassword, tlsCaPath"),
+    ),
+    "RD-613": (
+        "warning",
+        "A certificate file that the config names expires soon or has expired.",
+        "TLS handshake failure, soon",
+        config("Issue a new one and replace the file; nodes read it when they reconnect.", "redis.tlsCertPath"),
+    ),
+    "RD-614": (
+        "warning",
+        "A folder or file of this node is open to others, or is not there.",
+        "the node may not start",
+        here("Let only the node's account read and write it.",
+             "sudo install -d -m 700 -o rppam -g rppam /var/lib/rppam"),
+    ),
+    "RD-701": (
+        "note",
+        "No node runs on this host now.",
+        "curl: connection refused at port 7101",
+        Fix("Start it once everything here is right.", "sudo systemctl start rppam", "sudo systemctl start rppam",
+            "docker start rppam", "Start-Service RpPam"),
+    ),
+    "RD-702": (
+        "error",
+        "The running node says that it has no connection to Redis.",
+        "redisConnected: false in cluster health",
+        service("See the findings about Redis above; when there is none, the node runs with an older config: "
+                "restart it (sudo systemctl restart rppam).", "restart"),
+    ),
+    "RD-703": (
+        "warning",
+        "The running node says that its cluster is not healthy.",
+        "clusterHealthy: false",
+        Fix("See who is missing with rppam status.", "rppam status; journalctl -u rppam -n 50",
+            "rppam status; journalctl -u rppam -n 50", "docker logs --tail 50 rppam", "rppam status"),
+    ),
+    "RD-704": (
+        "warning",
+        "The node's API answers, and does not give its view.",
+        "401 or another status for /system/health/cluster",
+        Fix("Run this as the account of the node, with the config it runs with."),
+    ),
+    "RD-705": (
+        "warning",
+        "Another node of the cluster has no connection to Redis.",
+        "redisConnected: false for that node",
+        Fix("Run rppam doctor on that node."),
+    ),
+    "RD-801": (
+        "error",
+        "The container of Redis exits at once: its command or configuration is not understood.",
+        "Docker container exits immediately",
+        Fix("Correct the line that the log names, then make the container anew.",
+            "", "", "docker rm -f rppam-redis; docker compose up -d (or docker run as before); docker logs rppam-redis",
+            "Docker Desktop: as Docker"),
+    ),
+    "RD-802": (
+        "error",
+        "The container of Redis cannot have its port: another program uses it.",
+        "Docker container exits immediately; port is already allocated",
+        Fix("End the program that has the port (often a Redis of the distribution), or publish another one.",
+            "sudo ss -ltnp 'sport = :6379'; sudo systemctl disable --now redis-server",
+            "sudo ss -ltnp 'sport = :6379'; sudo systemctl disable --now redis",
+            "docker ps --filter publish=6379; -p 6380:6379 publishes another port",
+            "Get-NetTCPConnection -LocalPort 6379"),
+    ),
+    "RD-803": (
+        "error",
+        "The container of Redis does not run.",
+        "Docker container exits immediately",
+        Fix("Read why it ended, then start it.", "", "", "docker logs --tail 50 rppam-redis; docker start rppam-redis",
+            "Docker Desktop: as Docker"),
+    ),
+    "RD-804": (
+        "note",
+        "The docker command did not answer in time, so the container was not looked at.",
+        "nothing",
+        Fix("Look yourself.", "", "", "docker ps -a --filter name=rppam-redis; docker logs --tail 50 rppam-redis",
+            "Docker Desktop: as Docker"),
+    ),
+}  # fmt: skip

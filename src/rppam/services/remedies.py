@@ -1,0 +1,80 @@
+"""How a fix is told: one line for everybody, then one for each platform that Redis is run on.
+
+Platforms and their places follow the vendor article on Redis for HA: Debian/Ubuntu packages, the RHEL family, Docker
+(container ``rppam-redis``, volume ``rppam-redis-data``), and Windows with Docker Desktop or Memurai. Passwords are
+never part of a command line: ``REDISCLI_AUTH`` carries them, since arguments can be read by every account of a host.
+"""
+
+from typing import Final, NamedTuple
+
+CLI: Final = "REDISCLI_AUTH=$(sudo cat FILE-WITH-THE-PASSWORD) redis-cli"
+
+
+class Fix(NamedTuple):
+    """What to do about a finding. An empty platform line means: as the first line says."""
+
+    common: str
+    debian: str = ""
+    rhel: str = ""
+    docker: str = ""
+    windows: str = ""
+
+    def text(self) -> str:
+        """The lines as a finding carries them."""
+        named = zip(("Debian/Ubuntu", "RHEL", "Docker", "Windows"), self[1:], strict=True)
+        return "\n".join([self.common, *(f"{name}: {line}" for name, line in named if line)])
+
+
+def conf(common: str, *lines: str) -> Fix:
+    """Set ``lines`` in redis.conf and restart."""
+    said = " and ".join(f"'{line}'" for line in lines)
+    options = " ".join(f"--{name} {value}" for name, _, value in (line.partition(" ") for line in lines))
+    return Fix(
+        common,
+        f"set {said} in /etc/redis/redis.conf; sudo systemctl restart redis-server",
+        f"set {said} in /etc/redis/redis.conf (RHEL 8: /etc/redis.conf); sudo systemctl restart redis",
+        f"put {said} into the redis.conf of the container, or end its command with {options}; "
+        "then docker compose up -d --force-recreate (without Compose: docker rm -f rppam-redis, and run it anew)",
+        f"Docker Desktop: as Docker. Memurai: set {said} in memurai.conf; Restart-Service Memurai",
+    )
+
+
+def service(common: str, verb: str, look: str = "") -> Fix:
+    """Look at the service, or start it again. ``verb`` is start or restart."""
+    also = f"; {look}" if look else ""
+    return Fix(
+        common,
+        f"sudo systemctl {verb} redis-server; sudo journalctl -u redis-server -n 50{also}",
+        f"sudo systemctl {verb} redis; sudo journalctl -u redis -n 50{also}",
+        f"docker {verb} rppam-redis; docker logs --tail 50 rppam-redis{also}",
+        f"Docker Desktop: as Docker. Memurai: {verb.capitalize()}-Service Memurai; read its log file{also}",
+    )
+
+
+def config(common: str, key: str) -> Fix:
+    """Change rppam.config and restart the node."""
+    return Fix(
+        common,
+        f"edit {key} in /etc/rppam/rppam.config on every node; rppam config check; sudo systemctl restart rppam",
+        f"edit {key} in /etc/rppam/rppam.config on every node; rppam config check; sudo systemctl restart rppam",
+        f"edit {key} in the mounted /app/config/rppam.config; docker restart rppam",
+        rf"edit {key} in C:\ProgramData\Ravenphyre\RP-PAM\rppam.config; Restart-Service RpPam",
+    )
+
+
+def firewall(common: str, port: str = "6379") -> Fix:
+    """Open a port for the nodes."""
+    return Fix(
+        common,
+        f"sudo ufw allow from NODE-ADDRESS to any port {port} proto tcp",
+        "sudo firewall-cmd --permanent --add-rich-rule='rule family=ipv4 source address=NODE-ADDRESS "
+        f"port port={port} protocol=tcp accept' && sudo firewall-cmd --reload",
+        f"publish the port (-p {port}:{port}) and open it in the host's own firewall; docker ps shows it",
+        f"New-NetFirewallRule -DisplayName RP-PAM-Redis -Direction Inbound -Protocol TCP -LocalPort {port} "
+        "-RemoteAddress NODE-ADDRESS -Action Allow",
+    )
+
+
+def here(common: str, linux: str, windows: str = "") -> Fix:
+    """Something on the node's own host."""
+    return Fix(common, linux, linux, "the same on the mounted folders of the container rppam", windows)

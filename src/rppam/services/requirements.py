@@ -1,0 +1,280 @@
+"""What a Redis must be like for this product, as pure decisions: facts in, findings out.
+
+Sources: the vendor article on Redis for HA (version, password, AOF, memory, dangerous commands, Sentinel minimum) and
+our own measurements (evicting policies, min-replicas, renamed CONFIG behind Sentinel). Facts that could not be read
+give a note that says so, never a silent pass. What it does not decide: how to get the facts.
+"""
+
+from collections.abc import Iterator
+from statistics import median
+from typing import Final
+
+from rppam.domain.finding import Finding, Severity
+from rppam.services.codes import finding
+from rppam.services.command_rules import may_run
+from rppam.services.known_holes import holes_of
+from rppam.services.redis_facts import DANGEROUS, PrefixFacts, RedisFacts, SentinelMode
+
+MIB: Final = 1024 * 1024
+LEAST_BYTES: Final = 256 * MIB
+ADVISED_BYTES: Final = 1024 * MIB
+PASSWORD_CHARS: Final = 32
+FULL_PERCENT: Final = 80
+CLOCK_WARN_MS: Final = 1_000
+CERTIFICATE_DAYS: Final = 30
+ARTICLE_COMMANDS: Final = DANGEROUS[:4]
+
+
+def server_findings(facts: RedisFacts, *, patience_ms: int) -> list[Finding]:
+    """What is to say about one server. ``patience_ms``: how long a node waits for one exchange."""
+    return [
+        *_version(facts),
+        *_access(facts),
+        *_commands(facts),
+        *_persistence(facts),
+        *_memory(facts),
+        *_writes(facts),
+        *_certificate(facts),
+        *_times(facts, patience_ms),
+        *_unseen(facts),
+    ]
+
+
+def _version(facts: RedisFacts) -> Iterator[Finding]:
+    told = _numbers(facts.redis_version)
+    shown = f"{facts.server} {facts.version} at {facts.address}"
+    if facts.version != facts.redis_version:
+        shown += f", compatible with Redis {facts.redis_version}"
+    if told and told < (6, 2):
+        yield finding("RD-301", shown)
+        return
+    holes = holes_of(facts.server, _numbers(facts.version))
+    if holes:
+        yield finding("RD-302", f"{shown}: {'; '.join(holes)}")
+    if told and told < (7,):
+        yield finding("RD-315", shown)
+
+
+def _access(facts: RedisFacts) -> Iterator[Finding]:
+    if facts.anonymous:
+        yield finding("RD-310", f"{facts.address} answered HELLO and PING without a password")
+    if facts.password_chars is not None and facts.password_chars < PASSWORD_CHARS:
+        yield finding("RD-311", f"the password in the config has {facts.password_chars} characters")
+
+
+def _commands(facts: RedisFacts) -> Iterator[Finding]:
+    reachable = reachable_commands(facts)
+    if reachable:
+        how = "ACL DRYRUN" if facts.runnable is not None else "the user's rules" if facts.rules else "COMMAND INFO"
+        severity = None if set(reachable) & set(ARTICLE_COMMANDS) else Severity.NOTE
+        evidence = f"user '{facts.user}' may run {', '.join(reachable)} (by {how}; none was run)"
+        yield finding("RD-312", evidence, severity=severity)
+    if facts.refused:
+        denied = [f"{name}: {words}" for name, words in facts.refused if _is_denial(words)]
+        other = [f"{name}: {words}" for name, words in facts.refused if not _is_denial(words)]
+        if denied:
+            yield finding("RD-203", f"user '{facts.user}': " + "; ".join(denied))
+        if other:
+            yield finding("RD-215", "; ".join(other))
+
+
+def _is_denial(words: str) -> bool:
+    """Redis 6.2 has no NOPERM inside scripts, only a sentence."""
+    return any(part in words for part in ("NOPERM", "can't run this command", "can't access", "No permissions"))
+
+
+def reachable_commands(facts: RedisFacts) -> tuple[str, ...]:
+    """The dangerous commands that this user can run under their own names. Empty also when it cannot be told."""
+    if facts.commands is None:
+        return ()
+    known = [name for name in DANGEROUS if facts.commands.get(name)]
+    if facts.runnable is not None:
+        return tuple(name for name in known if facts.runnable.get(name))
+    if facts.rules is not None:
+        rules = facts.rules
+        return tuple(name for name in known if may_run(rules, name))
+    return ()
+
+
+def _persistence(facts: RedisFacts) -> Iterator[Finding]:
+    info = facts.info
+    if info.get("aof_enabled") == "0":
+        yield finding("RD-303", "INFO persistence: aof_enabled:0")
+    failing = [
+        f"{name}:{info[name]}"
+        for name in ("aof_last_write_status", "rdb_last_bgsave_status", "aof_last_bgrewrite_status")
+        if info.get(name, "ok") != "ok"
+    ]
+    if failing:
+        yield finding("RD-304", "INFO persistence: " + ", ".join(failing))
+
+
+def _memory(facts: RedisFacts) -> Iterator[Finding]:
+    limit, used = facts.number("maxmemory"), facts.number("used_memory")
+    policy = facts.info.get("maxmemory_policy", "")
+    if limit is None:
+        return
+    seen = f"INFO memory: maxmemory:{limit} ({_mib(limit)}), maxmemory_policy:{policy}"
+    if limit == 0:
+        host = facts.number("total_system_memory")
+        yield finding("RD-309", seen + (f", total_system_memory:{host} ({_mib(host)})" if host else ""))
+        if host is not None and host < LEAST_BYTES:
+            yield finding("RD-305", f"total_system_memory:{host} ({_mib(host)})")
+    elif limit < LEAST_BYTES:
+        yield finding("RD-305", seen)
+    elif limit < ADVISED_BYTES:
+        yield finding("RD-306", seen)
+    if policy and policy != "noeviction":
+        without = " (no effect until maxmemory is set)" if limit == 0 else ""
+        severity = Severity.WARNING if limit == 0 else None
+        yield finding("RD-307", f"INFO memory: maxmemory_policy:{policy}{without}", severity=severity)
+    if used is not None and limit and used * 100 >= limit * FULL_PERCENT:
+        yield finding("RD-308", f"INFO memory: used_memory:{used} of maxmemory:{limit} ({used * 100 // limit} %)")
+
+
+def _writes(facts: RedisFacts) -> Iterator[Finding]:
+    if facts.write_refusal is not None:
+        yield finding(facts.write_code, f"a write under our prefix was answered: {facts.write_refusal}")
+
+
+def _certificate(facts: RedisFacts) -> Iterator[Finding]:
+    left = facts.certificate_days_left
+    if left is not None and left <= CERTIFICATE_DAYS:
+        yield finding("RD-128", f"{facts.certificate_shown}: {left:.0f} days are left")
+
+
+def _times(facts: RedisFacts, patience_ms: int) -> Iterator[Finding]:
+    difference = facts.clock_difference_ms
+    if difference is not None and abs(difference) - facts.clock_error_ms > CLOCK_WARN_MS:
+        side = "ahead of" if difference > 0 else "behind"
+        yield finding(
+            "RD-313", f"Redis is {abs(difference)} ms {side} this host (known to within {facts.clock_error_ms} ms)"
+        )
+    if facts.round_trips_us:
+        middle, worst = median(facts.round_trips_us) / 1000, max(facts.round_trips_us) / 1000
+        if worst > patience_ms / 2 or middle > patience_ms / 10:
+            yield finding(
+                "RD-314",
+                f"{len(facts.round_trips_us)} PINGs took {middle:.1f} ms in the middle and {worst:.1f} ms at worst; "
+                f"a node waits {patience_ms} ms",
+            )
+
+
+def _unseen(facts: RedisFacts) -> Iterator[Finding]:
+    missing = [
+        name
+        for name, there in (
+            ("INFO persistence", "aof_enabled" in facts.info),
+            ("INFO memory", "maxmemory" in facts.info),
+            ("COMMAND INFO", facts.commands is not None),
+            ("TIME", facts.clock_difference_ms is not None),
+        )
+        if not there
+    ]
+    if missing:
+        yield finding("RD-316", f"user '{facts.user}' was not told: {', '.join(missing)}")
+
+
+def prefix_findings(facts: PrefixFacts) -> list[Finding]:
+    """Whether the prefix is this cluster's own."""
+    found: list[Finding] = []
+    if facts.found_id is not None and facts.found_id != facts.cluster_id:
+        found.append(
+            finding(
+                "RD-501",
+                f"{facts.prefix}cluster-id is '{facts.found_id}', and this node belongs to '{facts.cluster_id}'",
+            )
+        )
+    found += [
+        finding("RD-502", f"'{facts.prefix}' lies within '{prefix}' of the cluster '{owner}'")
+        for prefix, owner in facts.outer
+    ]
+    found += [finding("RD-502", f"'{facts.prefix}' contains '{prefix}' of another cluster") for prefix in facts.inner]
+    if not facts.searched_all:
+        found.append(finding("RD-503", "the search was ended after its share of SCAN calls"))
+    return found
+
+
+def sentinel_findings(mode: SentinelMode, primary: RedisFacts | None) -> list[Finding]:
+    """The Sentinel set-up as a whole; ``primary`` is the server that the sentinels name, where it could be entered."""
+    asked = [sentinel for sentinel in mode.sentinels if sentinel.failure is None]
+    lost = [sentinel for sentinel in mode.sentinels if sentinel.failure is not None]
+    if not asked:
+        return [finding("RD-402", "; ".join(f"{one.address}: {one.failure}" for one in lost))]
+    found = [finding("RD-403", f"{one.address}: {one.failure}") for one in lost]
+    knowing = [sentinel for sentinel in asked if sentinel.primary is not None]
+    strangers = [sentinel for sentinel in asked if sentinel.primary is None]
+    if strangers:
+        others = sorted({name for sentinel in strangers for name in sentinel.known_services})
+        told = f"they know {', '.join(others)}" if others else "they monitor nothing"
+        where = ", ".join(sentinel.address for sentinel in strangers)
+        severity = Severity.WARNING if knowing else None
+        found.append(
+            finding("RD-401", f"serviceName '{mode.service_name}' is unknown to {where}; {told}", severity=severity)
+        )
+    if not knowing:
+        return found
+    named = {sentinel.primary for sentinel in knowing}
+    if len(named) > 1:
+        said = ", ".join(f"{sentinel.address} names {sentinel.primary}" for sentinel in knowing)
+        found.append(finding("RD-404", said))
+    found += _numbers_of(mode, primary)
+    found += _election(mode, primary)
+    return found
+
+
+def _numbers_of(mode: SentinelMode, primary: RedisFacts | None) -> Iterator[Finding]:
+    knowing = [sentinel for sentinel in mode.sentinels if sentinel.primary is not None]
+    sentinels = max(
+        [len(mode.sentinels), *(one.other_sentinels + 1 for one in knowing if one.other_sentinels is not None)]
+    )
+    if sentinels < 3:
+        yield finding("RD-406", f"{sentinels} known, 3 needed")
+    elif len(mode.sentinels) < 3:
+        yield finding(
+            "RD-406",
+            f"the connection string names {len(mode.sentinels)} of {sentinels} sentinels",
+            what="The connection string names fewer than three sentinels.",
+        )
+    replicas = primary.number("connected_slaves") if primary else None
+    if replicas is None:
+        replicas = max((one.replicas for one in knowing if one.replicas is not None), default=None)
+    if replicas is not None and replicas < 2:
+        yield finding("RD-407", f"{replicas} connected, 2 needed")
+    if primary is not None and "connected_slaves" in primary.info and "min_slaves_good_slaves" not in primary.info:
+        yield finding("RD-408", f"INFO replication of {primary.address} has no min_slaves_good_slaves")
+
+
+def _election(mode: SentinelMode, primary: RedisFacts | None) -> Iterator[Finding]:
+    knowing = [sentinel for sentinel in mode.sentinels if sentinel.primary is not None]
+    refusals = [f"{one.address}: {one.quorum_check}" for one in knowing if one.quorum_check.startswith("NO")]
+    if refusals:
+        yield finding("RD-410", "; ".join(refusals))
+    busy = [one for one in knowing if {"failover_in_progress", "o_down", "s_down"} & set(one.flags.split(","))]
+    if busy:
+        yield finding("RD-411", "; ".join(f"{one.address}: flags {one.flags}" for one in busy))
+    if primary is None or primary.commands is None or primary.commands.get("CONFIG", True):
+        return
+    evidence = f"{primary.address} does not know CONFIG under that name"
+    stuck = any("failover_in_progress" in one.flags for one in knowing)
+    aborted = primary.info.get("errorstat_EXECABORT", "")
+    if stuck or aborted:
+        seen = "a failover is in progress" if stuck else f"INFO errorstats: errorstat_EXECABORT:{aborted}"
+        yield finding("RD-409", f"{evidence}, and {seen}", severity=Severity.ERROR)
+    elif mode.sentinel_knows_config_name:
+        yield finding("RD-409", f"{evidence}; a sentinel.conf here tells the name", severity=Severity.NOTE)
+    else:
+        yield finding("RD-409", f"{evidence}; whether the sentinels know the new name cannot be asked")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    parts: list[int] = []
+    for part in version.split("-", 1)[0].split("."):
+        if not part.isdecimal():
+            break
+        parts.append(int(part))
+    return tuple(parts)
+
+
+def _mib(count: int) -> str:
+    return f"{count / MIB:.0f} MB" if count < 10 * 1024 * MIB else f"{count / MIB / 1024:.0f} GB"

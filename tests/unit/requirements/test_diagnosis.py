@@ -1,0 +1,102 @@
+"""Each recognised failure by name: error class, words and second look in, code out."""
+
+import pytest
+
+from rppam.domain.errors import leaves
+from rppam.domain.errors.store import (
+    StoreClosed,
+    StoreConnectTimeout,
+    StoreError,
+    StoreNameUnknown,
+    StoreNoRoute,
+    StoreOverloaded,
+    StoreProtocol,
+    StoreRefused,
+    StoreTlsFailed,
+    StoreTooOld,
+)
+from rppam.domain.errors.store_replies import (
+    StoreLoading,
+    StoreMasterDown,
+    StoreMisconfigured,
+    StoreNoAuth,
+    StoreNoPermission,
+    StoreNoScript,
+    StoreOutOfMemory,
+    StoreReadOnly,
+    StoreReplyUnforeseen,
+    StoreWrongPassword,
+    StoreWrongType,
+)
+from rppam.services.codes import ROWS
+from rppam.services.diagnosis import _BY_CLASS, Glimpse, code_of, failure_finding
+
+NOTHING = Glimpse()
+OPEN = Glimpse(is_open=True)
+REDIS = Glimpse(is_open=True, said=b"-NOAUTH Authentication required.\r\n")
+HTTP = Glimpse(is_open=True, said=b"HTTP/1.1 400 Bad Request\r\n")
+OTHER = Glimpse(is_open=True, said=b"SSH-2.0-OpenSSH_9\r\n")
+TLS = Glimpse(is_open=True, speaks_tls=True, certificate="for redis")
+
+
+@pytest.mark.parametrize(
+    ("error", "with_tls", "seen", "code"),
+    [
+        (StoreRefused("x"), False, NOTHING, "RD-101"),
+        (StoreConnectTimeout("x"), False, NOTHING, "RD-102"),
+        (StoreNameUnknown("x"), False, NOTHING, "RD-103"),
+        (StoreNoRoute("x"), False, NOTHING, "RD-104"),
+        (StoreConnectTimeout("x"), False, OPEN, "RD-105"),
+        (StoreConnectTimeout("x"), False, REDIS, "RD-105"),
+        (StoreConnectTimeout("x"), False, HTTP, "RD-107"),
+        (StoreConnectTimeout("x"), False, OTHER, "RD-108"),
+        (StoreConnectTimeout("x"), False, TLS, "RD-124"),
+        (StoreConnectTimeout("x"), True, REDIS, "RD-125"),
+        (StoreClosed("x"), False, OPEN, "RD-106"),
+        (StoreClosed("x"), False, TLS, "RD-124"),
+        (StoreClosed("x"), True, REDIS, "RD-125"),
+        (StoreProtocol("x speaks HTTP, not Redis"), False, NOTHING, "RD-107"),
+        (StoreProtocol("x"), False, OTHER, "RD-108"),
+        (StoreProtocol("x speaks TLS; set ssl=true"), False, NOTHING, "RD-124"),
+        (StoreProtocol("x does not speak TLS (WRONG_VERSION_NUMBER)"), True, REDIS, "RD-125"),
+        (StoreProtocol("x does not speak TLS (WRONG_VERSION_NUMBER)"), True, HTTP, "RD-107"),
+        (StoreProtocol("x is a Redis Sentinel, not a Redis"), False, REDIS, "RD-110"),
+        (StoreTooOld("x"), False, REDIS, "RD-109"),
+        (StoreTlsFailed("x", raw="certificate verify failed: certificate has expired"), True, TLS, "RD-121"),
+        (StoreTlsFailed("x", raw="certificate is not yet valid"), True, TLS, "RD-121"),
+        (StoreTlsFailed("x", raw="unable to get local issuer certificate"), True, TLS, "RD-122"),
+        (StoreTlsFailed("x", raw="self-signed certificate in certificate chain"), True, TLS, "RD-122"),
+        (StoreTlsFailed("x", raw="Hostname mismatch, certificate is not valid for 'a'"), True, TLS, "RD-123"),
+        (StoreTlsFailed("x", raw="IP address mismatch, certificate is not valid for '1'"), True, TLS, "RD-123"),
+        (StoreTlsFailed("x", raw="TLSV13_ALERT_CERTIFICATE_REQUIRED"), True, TLS, "RD-126"),
+        (StoreTlsFailed("x", raw="something else"), True, TLS, "RD-127"),
+        (StoreNoAuth("x"), False, NOTHING, "RD-201"),
+        (StoreWrongPassword("x"), False, NOTHING, "RD-202"),
+        (StoreNoPermission("x"), False, NOTHING, "RD-203"),
+        (StoreLoading("x"), False, NOTHING, "RD-204"),
+        (StoreReadOnly("x"), False, NOTHING, "RD-205"),
+        (StoreMisconfigured("x"), False, NOTHING, "RD-206"),
+        (StoreOutOfMemory("x"), False, NOTHING, "RD-207"),
+        (StoreMasterDown("x"), False, NOTHING, "RD-208"),
+    ],
+)
+def test_each_failure_has_a_name(error: StoreError, with_tls: bool, seen: Glimpse, code: str) -> None:
+    assert code_of(error, with_tls=with_tls, glimpse=seen) == code
+    assert code in ROWS
+
+
+def test_every_error_of_the_store_is_sorted() -> None:
+    ours = [leaf for leaf in leaves(StoreError) if leaf.__module__.startswith("rppam.")]
+    never_of_a_connection = {StoreOverloaded, StoreNoScript, StoreWrongType, StoreReplyUnforeseen}
+    asked_for_in_another_way = {"StoreDown", "StoreServiceUnknown", "StoreSentinelsSilent", "StoreNotReplicated"}
+    missing = {leaf.__name__ for leaf in ours if leaf not in _BY_CLASS and leaf not in never_of_a_connection}
+    missing -= asked_for_in_another_way
+    assert missing == set()
+    assert set(_BY_CLASS.values()) <= set(ROWS)
+
+
+def test_the_evidence_is_what_was_seen() -> None:
+    expired = failure_finding(StoreTlsFailed("not accepted", raw="certificate has expired"), with_tls=True, glimpse=TLS)
+    assert expired.evidence == "not accepted. Its certificate: for redis"
+    web = failure_finding(StoreClosed("it closed"), with_tls=False, glimpse=HTTP)
+    assert (web.code, web.evidence) == ("RD-107", "it closed. It says: 'HTTP/1.1 400 Bad Request'")
