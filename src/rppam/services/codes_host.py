@@ -5,9 +5,8 @@ Part of the table in :mod:`rppam.services.codes`: code to (severity, what, sympt
 
 from typing import Final
 
+from rppam.services.codes_reach import Entry
 from rppam.services.remedies import Fix, config, here, service
-
-Entry = tuple[str, str, str, Fix]
 
 HOST: Final[dict[str, Entry]] = {
     "RD-601": (
