@@ -11,8 +11,10 @@ HELLO = (
     b"$4\r\nmode\r\n$10\r\nstandalone\r\n$4\r\nrole\r\n$6\r\nmaster\r\n$7\r\nmodules\r\n*0\r\n"
 )
 INFO = b"$16\r\nrun_id:0123\r\na:b\r\n"
-GREETING = (HELLO, b"+PONG\r\n" + INFO + INFO)
-"""What a scripted server says to HELLO, and then to PING, INFO, INFO."""
+ROLE = b"*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n"
+SLAVE = b"*5\r\n$5\r\nslave\r\n$9\r\n127.0.0.1\r\n:6379\r\n$9\r\nconnected\r\n:0\r\n"
+GREETING = (HELLO, b"+PONG\r\n" + INFO + INFO + ROLE)
+"""What a scripted server says to HELLO, and then to PING, INFO, INFO, ROLE."""
 
 
 @contextlib.asynccontextmanager

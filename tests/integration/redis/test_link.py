@@ -18,7 +18,7 @@ from rppam.domain.errors.store_replies import StoreNoPermission, StoreReadOnly, 
 from rppam.domain.secret import Secret
 from tests.contract.servers import Server, free_port
 from tests.integration.redis.conftest import MakeLink, eventually
-from tests.integration.redis.strange import HELLO, INFO, Proxy, scripted
+from tests.integration.redis.strange import HELLO, INFO, ROLE, Proxy, scripted
 
 ADD = Script.of("add", "return redis.call('INCRBY', KEYS[1], ARGV[1])")
 
@@ -235,7 +235,7 @@ async def test_an_idle_connection_is_tested_and_a_dead_one_replaced(make_link: M
         await reader.read(65536)
         writer.write(HELLO)
         await reader.read(65536)
-        writer.write(b"+PONG\r\n" + INFO + INFO)
+        writer.write(b"+PONG\r\n" + INFO + INFO + ROLE)
         while data := await reader.read(65536):
             assert b"PING" in data
             pings.append(number)

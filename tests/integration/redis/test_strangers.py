@@ -23,7 +23,7 @@ from rppam.domain.errors.store_replies import StoreFull, StoreLoading, StoreProt
 from rppam.domain.secret import Secret
 from tests.contract.servers import free_port
 from tests.integration.redis.conftest import KIND, Open
-from tests.integration.redis.strange import GREETING, HELLO, INFO, Handler, greet, scripted
+from tests.integration.redis.strange import GREETING, HELLO, INFO, ROLE, SLAVE, Handler, greet, scripted
 
 
 def says(*words: bytes, hang_up: bool = False) -> Handler:
@@ -88,7 +88,7 @@ async def test_a_strange_greeting_is_told_with_the_fix_and_without_the_password(
 
 
 async def test_a_server_that_is_still_loading_is_not_usable_yet(open_: Open) -> None:
-    loading = b"-LOADING Redis is loading the dataset in memory\r\n" + INFO + INFO
+    loading = b"-LOADING Redis is loading the dataset in memory\r\n" + INFO + INFO + ROLE
     async with scripted(says(HELLO, loading)) as port:
         with pytest.raises(StoreLoading, match="Wait for loading"):
             await open_(port)
@@ -96,10 +96,10 @@ async def test_a_server_that_is_still_loading_is_not_usable_yet(open_: Open) -> 
 
 async def test_a_replica_is_refused_unless_it_is_wanted(open_: Open) -> None:
     role = b"$12\r\nrole:slave\r\n\r\n"
-    async with scripted(says(HELLO, b"+PONG\r\n" + INFO + role)) as port:
+    async with scripted(says(HELLO, b"+PONG\r\n" + INFO + role + SLAVE)) as port:
         with pytest.raises(StoreReadOnly, match="primary"):
             await open_(port)
-    async with scripted(says(HELLO, b"+PONG\r\n" + INFO + role)) as port:
+    async with scripted(says(HELLO, b"+PONG\r\n" + INFO + role + SLAVE)) as port:
         assert (await open_(port, require_primary=False)).identity.role == "replica"
 
 

@@ -29,7 +29,7 @@ from typing import Any, ClassVar, Final, NamedTuple
 
 import hiredis
 
-from rppam.adapters.redis.dial import dial, explain
+from rppam.adapters.redis.dial import dial, explain, too_slow
 from rppam.adapters.redis.greeting import greet
 from rppam.adapters.redis.identity import ServerIdentity
 from rppam.adapters.redis.listeners import tell
@@ -38,7 +38,6 @@ from rppam.adapters.redis.replies import classify, garbled
 from rppam.adapters.redis.vocabulary import Vocabulary
 from rppam.domain.errors.store import (
     StoreClosed,
-    StoreConnectTimeout,
     StoreDown,
     StoreError,
     StoreOverloaded,
@@ -136,7 +135,7 @@ class Connection(asyncio.Protocol):
                 self.identity = await greet(self, target)
         except TimeoutError:
             self.abort("no greeting in time")
-            raise self._too_slow() from None
+            raise too_slow(target) from None
         except (StoreUnknown, StoreDown) as error:
             raise self.lost or error from None
         except BaseException:
@@ -166,6 +165,11 @@ class Connection(asyncio.Protocol):
     def idle_s(self) -> float:
         """Seconds since anything was received."""
         return self._loop.time() - self._received_at
+
+    @property
+    def certificate(self) -> dict[str, Any]:
+        """The server's, as ``SSLSocket.getpeercert`` gives it; empty without TLS."""
+        return (self._transport and self._transport.get_extra_info("peercert")) or {}
 
     # --- commands -----------------------------------------------------------------------------------------------------
 
@@ -391,10 +395,4 @@ class Connection(asyncio.Protocol):
     def _overloaded(self, why: str) -> StoreOverloaded:
         return StoreOverloaded(
             f"nothing was sent to Redis at {self.target.address}: {why}; {StoreOverloaded.row.remedy}"
-        )
-
-    def _too_slow(self) -> StoreConnectTimeout:
-        return StoreConnectTimeout(
-            f"{self.target.address} took the connection but said nothing within {self.target.connect_timeout_ms} ms; "
-            "check that Redis is not frozen, and that it is a Redis that listens there"
         )

@@ -35,6 +35,23 @@ _NOT_TLS: Final = {
     "UNEXPECTED_MESSAGE",
     "RECORD_LAYER_FAILURE",
 }
+_UNTRUSTED: Final = (
+    "set redis.tlsCaPath to the certificate of the authority that signed it (without that setting it must be "
+    "signed by a trusted authority of this system)"
+)
+_OTHER_NAME: Final = "connect by a name or address that stands in it, or give the name it stands for as sslHost"
+_CERTIFICATE_FIXES: Final = {
+    9: "it is not valid yet: check the clocks of both hosts, or the certificate",
+    10: "it has expired: renew it on the server; until then no node can connect",
+    18: _UNTRUSTED,
+    19: _UNTRUSTED,
+    20: _UNTRUSTED,
+    21: _UNTRUSTED,
+    62: _OTHER_NAME,
+    64: _OTHER_NAME,
+}
+"""By the number that OpenSSL gives a failed verification (X509_V_ERR_...)."""
+_ANY_CERTIFICATE_FIX: Final = "check that it is valid, signed by an authority in redis.tlsCaPath and made for this host"
 
 
 async def dial(target: Target, protocol: Callable[[], asyncio.Protocol]) -> None:
@@ -105,10 +122,9 @@ def explain(target: Target, error: Exception) -> StoreError:
                 raw=raw,
             )
         case ssl.SSLCertVerificationError():
+            fix = _CERTIFICATE_FIXES.get(error.verify_code, _ANY_CERTIFICATE_FIX)
             return StoreTlsFailed(
-                f"the certificate of Redis at {at} is not accepted: {error.verify_message}; "
-                "check that it is valid, signed by a trusted authority and made for this host name (sslHost)",
-                raw=raw,
+                f"the certificate of Redis at {at} is not accepted: {error.verify_message}; {fix}", raw=raw
             )
         case ssl.SSLError():
             return _explain_tls(at, error)
@@ -147,3 +163,12 @@ def _explain_tls(at: str, error: ssl.SSLError) -> StoreError:
     else:
         fix = "check ssl, sslProtocols and the certificates on both sides"
     return StoreTlsFailed(f"the TLS handshake with Redis at {at} failed ({reason}); {fix}", raw=str(error))
+
+
+def too_slow(target: Target) -> StoreConnectTimeout:
+    """The error for a server that is connected to and does not greet."""
+    hint = "" if target.ssl else ", and whether the port demands TLS (ssl=true)"
+    return StoreConnectTimeout(
+        f"{target.address} took the connection but said nothing within {target.connect_timeout_ms} ms; "
+        f"check that Redis is not frozen, that it is a Redis that listens there{hint}"
+    )

@@ -1,7 +1,8 @@
 """The first words on a connection: RESP3, who we are, who the server is.
 
-Promises: the password is in no error, also when the server quotes our HELLO; INFO may be denied by an ACL, a replica
-is refused where a primary is needed, and a server that still loads its data is not usable yet.
+Promises: the password is in no error, also when the server quotes our HELLO; INFO and ROLE may be denied by an ACL
+(HELLO says the role as well); a replica is refused where a primary is needed, and a server that still loads its data is
+not usable yet.
 """
 
 import asyncio
@@ -30,7 +31,7 @@ async def greet(line: _Line, target: Target) -> ServerIdentity:
     hello = await _hello(line, target)
     # Longer than the connect timeout, which bounds all of this from outside.
     patience_ms = 2 * target.connect_timeout_ms
-    asked: list[tuple[bytes | str | int, ...]] = [("PING",), ("INFO", "server"), ("INFO", "replication")]
+    asked: list[tuple[bytes | str | int, ...]] = [("PING",), ("INFO", "server"), ("INFO", "replication"), ("ROLE",)]
     if target.database:
         asked.append(("SELECT", target.database))
     answers = await asyncio.gather(
@@ -40,6 +41,8 @@ async def greet(line: _Line, target: Target) -> ServerIdentity:
     for args, answer in zip(asked, answers, strict=True):
         if isinstance(answer, bytes) and args[0] == "INFO":
             info |= parse_info(answer)
+        elif isinstance(answer, list) and args[0] == "ROLE":
+            info["role"] = _role(answer) or info.get("role", "")
         elif isinstance(answer, BaseException) and not _may_be_denied(args, answer):
             raise answer
     identity = identify(hello, info)
@@ -72,8 +75,13 @@ async def _hello(line: _Line, target: Target) -> dict[bytes, object]:
 
 
 def _may_be_denied(args: tuple[bytes | str | int, ...], answer: BaseException) -> bool:
-    """Whether the connection is usable although ``args`` failed: INFO and PING may be forbidden or renamed."""
+    """Whether the connection is usable although ``args`` failed: INFO, ROLE and PING may be forbidden or renamed."""
     return args[0] != "SELECT" and isinstance(answer, StoreNoPermission | StoreCommandUnknown | StoreCommandDisabled)
+
+
+def _role(answer: list[object]) -> str:
+    """The first word of ROLE, which was asked last, so it is the newest of all answers about the role."""
+    return answer[0].decode("ascii", "replace") if answer and isinstance(answer[0], bytes) else ""
 
 
 def _refuse_unusable(identity: ServerIdentity, target: Target) -> None:

@@ -1,7 +1,8 @@
 """A connection to Redis that comes back.
 
-What it decides: when to connect (at once, then by :mod:`~rppam.adapters.redis.backoff`, at most 2 s apart), which
-address to take (in order; replicas are passed over), when an idle connection is tested (keepAlive), and that channels
+What it decides: when to connect (at once, then by :mod:`~rppam.adapters.redis.backoff`, at most 2 s apart; without any
+wait when its :mod:`~rppam.adapters.redis.source` says that the primary has moved), which of the source's addresses to
+take (in order; replicas are passed over), when an idle connection is tested (keepAlive), and that channels
 are subscribed again before anybody is told that the connection is up. While it is down every command fails at once
 with StoreDown and the reason: nothing is queued for later, because a command that runs later than its caller believes
 is worse than one that fails.
@@ -11,8 +12,9 @@ takes ``on_down`` as "anything may have changed". Tests: ``tests/integration/red
 """
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from rppam.adapters.redis.backoff import Backoff
@@ -20,47 +22,44 @@ from rppam.adapters.redis.connection import Connection, Word
 from rppam.adapters.redis.listeners import tell
 from rppam.adapters.redis.options import LinkOptions, Target
 from rppam.adapters.redis.scripts import Script
+from rppam.adapters.redis.source import DirectSource, TargetSource
+from rppam.adapters.redis.subscription import Listener, Subscription
 from rppam.domain.errors import Retry
 from rppam.domain.errors.store import StoreDown, StoreError, StoreReplyError, StoreUnreachable
-from rppam.domain.errors.store_replies import StoreNoScript, StoreReadOnly
+from rppam.domain.errors.store_replies import StoreNoScript
 from rppam.ports.clock import Clock
 from rppam.ports.entropy import Entropy
 
 _log: Final = logging.getLogger(__name__)
 _US_PER_MS: Final = 1_000
 
-Listener = Callable[[bytes], object]
-"""Gets the payload of a message."""
-
-
-class Subscription:
-    """One listener on one channel; :meth:`close` ends it."""
-
-    def __init__(self, link: "Link", channel: bytes, listener: Listener) -> None:
-        self.channel = channel
-        self.listener = listener
-        self._link = link
-
-    async def close(self) -> None:
-        """Hear no more. Safe to call twice and while the link is down."""
-        await self._link._end(self)  # noqa: SLF001 - the other half of the same class
-
 
 class Link:
     """Keeps one :class:`Connection` alive. ``start`` and ``stop`` it in the same event loop."""
 
-    def __init__(self, options: LinkOptions, *, clock: Clock, entropy: Entropy) -> None:
+    def __init__(
+        self,
+        options: LinkOptions,
+        *,
+        clock: Clock,
+        entropy: Entropy,
+        source: TargetSource | None = None,
+        peer: str = "Redis",
+    ) -> None:
+        """``source`` says where to connect, by default the options' endpoints; ``peer`` names it in the log."""
         self.options = options
         self.connection: Connection | None = None
         """The live connection, or ``None`` while there is none."""
         self.reason = "not started"
         """Why there is no connection, in a sentence with the fix; empty while there is one."""
-        self._targets = options.targets()
+        self._source = source or DirectSource(options)
+        self._peer = peer
         self._clock = clock
         self._backoff = Backoff(entropy, cap_ms=options.reconnect_cap_ms)
         self._failure: StoreError | None = None
         self._lost = asyncio.Event()
         self._up = asyncio.Event()
+        self._hurry = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self._stopping = False
         self._subscriptions: dict[bytes, list[Subscription]] = {}
@@ -77,13 +76,15 @@ class Link:
         runs on. Without: returns after the first attempt, connected or not, and goes on trying in the background.
         """
         attempts = max(1, self.options.connect_retry) if self.options.abort_connect else 1
+        await self._source.start(self)
         for attempt in range(1, attempts + 1):
             try:
-                await self._connect()
+                await self._attempt()
             except StoreError as error:
                 self._note(error)
                 hopeless = attempt == attempts or error.row.retry is Retry.NO
                 if self.options.abort_connect and hopeless:
+                    await self._source.stop()
                     raise
                 if attempt < attempts:
                     await asyncio.sleep(self._backoff.next_ms() / 1000)
@@ -98,6 +99,7 @@ class Link:
         if keeper is not None:
             keeper.cancel()
             await asyncio.wait([keeper])
+        await self._source.stop()
         connection = self.connection
         if connection is not None:
             self._went_down(StoreDown("the connection to Redis was closed by this node"))
@@ -108,6 +110,11 @@ class Link:
     def is_connected(self) -> bool:
         """Whether commands can be sent now."""
         return self.connection is not None
+
+    @property
+    def target(self) -> Target | None:
+        """Where it is connected now; ``None`` while it is not."""
+        return None if self.connection is None else self.connection.target
 
     async def wait_up(self, timeout_ms: int) -> bool:
         """Wait until connected, at most ``timeout_ms``; whether it is."""
@@ -122,19 +129,7 @@ class Link:
 
     async def command(self, *args: Word, timeout_ms: int | None = None) -> Any:
         """See :meth:`Connection.command`; the default deadline is ``command_timeout_ms``. StoreDown while down."""
-        connection = self.connection
-        if connection is None:
-            raise self._down()
-        try:
-            return await connection.command(
-                *args, timeout_ms=self.options.command_timeout_ms if timeout_ms is None else timeout_ms
-            )
-        except StoreReadOnly as error:
-            # It was a primary when we came; now another one is. Looking again beats writing into the wind.
-            if connection.lost is None and self.connection is connection:
-                connection.abort("it has become a read-only replica")
-                self._went_down(error)
-            raise
+        return await self._over(self._usable(), args, timeout_ms)
 
     async def run_script(
         self, script: Script, keys: list[Word], args: list[Word], *, timeout_ms: int | None = None
@@ -143,13 +138,64 @@ class Link:
 
         NOSCRIPT proves that nothing ran, so the text is sent then, once, within what is left of the deadline.
         """
+
+        def send(words: tuple[Word, ...], left_ms: int) -> Awaitable[Any]:
+            return self.command(*words, timeout_ms=left_ms)
+
+        return await self._run(send, script, (len(keys), *keys, *args), timeout_ms)
+
+    async def run_script_replicated(
+        self, script: Script, keys: list[Word], args: list[Word], *, replicas: int, timeout_ms: int | None = None
+    ) -> tuple[Any, int]:
+        """As :meth:`run_script`, with how many replicas have confirmed what this connection wrote.
+
+        WAIT follows the script in the same write; it is over when ``replicas`` confirmed, or after three quarters of
+        the time. The script's own reply counts only where that number is large enough: the caller decides.
+        """
+
+        async def send(words: tuple[Word, ...], left_ms: int) -> tuple[Any, int]:
+            connection = self._usable()
+            wait = ("WAIT", replicas, max(1, left_ms * 3 // 4))
+            both = [self._over(connection, words, left_ms), self._over(connection, wait, left_ms)]
+            reply, confirmed = await asyncio.gather(*both, return_exceptions=True)
+            if isinstance(reply, BaseException):
+                raise reply
+            if isinstance(confirmed, BaseException):
+                raise confirmed
+            return reply, int(confirmed)
+
+        answer: tuple[Any, int] = await self._run(send, script, (len(keys), *keys, *args), timeout_ms)
+        return answer
+
+    async def _run(
+        self,
+        send: Callable[[tuple[Word, ...], int], Awaitable[Any]],
+        script: Script,
+        words: tuple[Word, ...],
+        timeout_ms: int | None,
+    ) -> Any:
         total_ms = self.options.command_timeout_ms if timeout_ms is None else timeout_ms
         before = self._clock.now()
         try:
-            return await self.command("EVALSHA", script.sha, len(keys), *keys, *args, timeout_ms=total_ms)
+            return await send(("EVALSHA", script.sha, *words), total_ms)
         except StoreNoScript:
             left_ms = total_ms - (self._clock.now() - before) // _US_PER_MS
-        return await self.command("EVAL", script.text, len(keys), *keys, *args, timeout_ms=max(1, left_ms))
+        return await send(("EVAL", script.text, *words), max(1, left_ms))
+
+    def _usable(self) -> Connection:
+        if self.connection is None:
+            raise self._down()
+        return self.connection
+
+    async def _over(self, connection: Connection, words: tuple[Word, ...], timeout_ms: int | None) -> Any:
+        """One command over this connection. A reply that says that the primary is elsewhere ends the connection."""
+        limit_ms = self.options.command_timeout_ms if timeout_ms is None else timeout_ms
+        try:
+            return await connection.command(*words, timeout_ms=limit_ms)
+        except self._source.moved_words as error:
+            # It was a primary when we came; now another one is. Looking again beats writing into the wind.
+            self._drop(connection, f"it does not take our writes any more ({error.raw})", error)
+            raise
 
     # --- listeners ----------------------------------------------------------------------------------------------------
 
@@ -171,7 +217,7 @@ class Link:
         While down it takes effect with the next connection. Raises StoreReplyError when the server denies it.
         """
         name = channel.encode() if isinstance(channel, str) else channel
-        subscription = Subscription(self, name, listener)
+        subscription = Subscription(name, listener, self._end)
         others = self._subscriptions.setdefault(name, [])
         others.append(subscription)
         connection = self.connection
@@ -218,11 +264,42 @@ class Link:
         while True:
             if self.connection is not None:
                 await self._watch(self.connection)
-            await asyncio.sleep(self._backoff.next_ms() / 1000)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._backoff.next_ms() / 1000):
+                    await self._hurry.wait()
             try:
-                await self._connect()
+                await self._attempt()
             except StoreError as error:
                 self._note(error)
+
+    async def _attempt(self) -> None:
+        """Connect; begin again at once when the source says meanwhile that the primary is elsewhere."""
+        while True:
+            self._hurry.clear()
+            attempt = asyncio.create_task(self._connect(), name="redis-connect")
+            hurried = asyncio.create_task(self._hurry.wait())
+            try:
+                await asyncio.wait({attempt, hurried}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                hurried.cancel()
+                if not attempt.done():
+                    attempt.cancel()
+                await asyncio.gather(attempt, hurried, return_exceptions=True)
+            if not self._hurry.is_set():
+                return attempt.result()
+            if self.connection is not None:  # it came up in the same turn, at the address of before
+                self._drop(self.connection, "the primary has moved", StoreDown("the primary has moved"))
+
+    def moved(self, why: str) -> None:
+        """The source says that the primary is elsewhere: fail what waits, and connect there without a pause."""
+        self._hurry.set()
+        if self.connection is not None:
+            self._drop(self.connection, why, StoreDown(f"the connection to Redis was dropped: {why}"))
+
+    def _drop(self, connection: Connection, why: str, error: StoreError) -> None:
+        if connection.lost is None and self.connection is connection:
+            connection.abort(why)
+            self._went_down(error)
 
     async def _watch(self, connection: Connection) -> None:
         """Return when ``connection`` is lost. PINGs it when it has been idle for keepAlive."""
@@ -250,7 +327,7 @@ class Link:
     async def _connect(self) -> None:
         """Try each address once; the first primary wins. Raises the last StoreError."""
         failure: StoreError = StoreDown("redis.connectionString names no address")
-        for target in self._targets:
+        for target in await self._source.targets():
             try:
                 connection = await self._enter(target)
             except StoreError as error:
@@ -281,7 +358,7 @@ class Link:
         self._lost.clear()
         self._up.set()
         who = connection.identity
-        _log.info("connected to %s %s at %s", who.server, who.version, connection.target.address)
+        _log.info("connected to %s (%s %s) at %s", self._peer, who.server, who.version, connection.target.address)
         for listener in tuple(self._on_up):
             tell(listener, connection)
 
@@ -301,10 +378,12 @@ class Link:
         """Remember why it is down; say it once for each new reason."""
         said = str(error)
         if said != self.reason and not self._stopping:
-            _log.warning("no connection to Redis: %s", said)
+            _log.warning("no connection to %s: %s", self._peer, said)
         self.reason, self._failure = said, error
 
     def _down(self) -> StoreUnreachable:
-        failure = StoreDown(f"no connection to Redis: {self.reason}", raw=self._failure.raw if self._failure else "")
+        failure = StoreDown(
+            f"no connection to {self._peer}: {self.reason}", raw=self._failure.raw if self._failure else ""
+        )
         failure.__cause__ = self._failure
         return failure

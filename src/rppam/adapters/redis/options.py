@@ -6,7 +6,7 @@ anything: text is the business of ``rppam.config``, whose result :meth:`LinkOpti
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ssl import SSLContext, create_default_context
 from types import MappingProxyType
 from typing import Final
@@ -115,25 +115,39 @@ class LinkOptions:
             server_hostname=connection.ssl_host,
         )
 
+    @classmethod
+    def of_sentinels(cls, connection: ConnectionOptions, *, client_name: str | None = None) -> "LinkOptions":
+        """The same for the sentinels themselves: their own user and password, no database, no renamed commands."""
+        return replace(
+            cls.of(connection, client_name=client_name),
+            user=connection.sentinel_user or connection.user,
+            password=connection.sentinel_password or connection.password,
+            database=0,
+            command_map=NO_RENAMES,
+            abort_connect=False,
+            require_primary=False,
+        )
+
     def targets(self) -> tuple[Target, ...]:
         """One Target for each address, in order."""
-        return tuple(
-            Target(
-                host=host,
-                port=port,
-                user=self.user,
-                password=self.password,
-                database=self.database,
-                client_name=self.client_name,
-                connect_timeout_ms=self.connect_timeout_ms,
-                silence_ms=self.command_timeout_ms if self.silence_ms is None else self.silence_ms,
-                command_map=self.command_map,
-                ssl=self.ssl,
-                server_hostname=self.server_hostname,
-                require_primary=self.require_primary,
-                limits=self.limits,
-            )
-            for host, port in self.endpoints
+        return tuple(self.target(host, port) for host, port in self.endpoints)
+
+    def target(self, host: str, port: int) -> Target:
+        """The Target for one address, whether it is among the endpoints or not."""
+        return Target(
+            host=host,
+            port=port,
+            user=self.user,
+            password=self.password,
+            database=self.database,
+            client_name=self.client_name,
+            connect_timeout_ms=self.connect_timeout_ms,
+            silence_ms=self.command_timeout_ms if self.silence_ms is None else self.silence_ms,
+            command_map=self.command_map,
+            ssl=self.ssl,
+            server_hostname=self.server_hostname,
+            require_primary=self.require_primary,
+            limits=self.limits,
         )
 
 

@@ -219,6 +219,34 @@ class StoreSilent(StoreUnreachable):
     )
 
 
+class StoreSentinelsSilent(StoreUnreachable):
+    """No sentinel could be asked."""
+
+    row = store_row(
+        2113,
+        Fault.SURROUNDINGS,
+        Retry.YES,
+        "None of the Redis Sentinels could be asked where the primary is.",
+        "Check that the sentinels run, that the firewall lets all nodes reach their port (26379), and sentinelUser and "
+        "sentinelPassword.",
+        unreachable=True,
+        level="warning",
+    )
+
+
+class StoreServiceUnknown(StoreUnreachable):
+    """The sentinels do not know the service name."""
+
+    row = store_row(
+        2114,
+        Fault.OPERATOR,
+        Retry.SLOWLY,
+        "The Redis Sentinels answer, but none of them watches a primary of that name.",
+        "Give the name after 'sentinel monitor' in sentinel.conf as serviceName in redis.connectionString.",
+        unreachable=True,
+    )
+
+
 # --- it may have run -------------------------------------------------------------------------------------------------
 
 
@@ -231,6 +259,19 @@ class StoreUnknown(StoreError):
         Retry.IF_IDEMPOTENT,
         "The command may have reached Redis, but no reply came in time; it may or may not have been executed.",
         "Check load and latency of Redis and the network; repeat the action only if doing it twice does no harm.",
+        level="warning",
+    )
+
+
+class StoreNotReplicated(StoreError):
+    """Made on the primary, confirmed by too few replicas."""
+
+    row = store_row(
+        2202,
+        Fault.SURROUNDINGS,
+        Retry.IF_IDEMPOTENT,
+        "The primary made the write, but not enough replicas confirmed it in time; a failover may undo it.",
+        "Bring the replicas back and check 'INFO replication' on the primary; it counts again once a replica confirms.",
         level="warning",
     )
 

@@ -1,0 +1,243 @@
+"""The primary as the sentinels name it: found through any of them, followed through all of them.
+
+A :class:`SentinelSource` keeps one link to *every* sentinel, subscribed to ``+switch-master``. So the first sentinel
+that knows of a failover moves us: what waits on the old primary fails at once, and the new one is dialled without a
+pause. When the connection is lost without a word, or a sentinel comes back (it may have news that we missed), all
+sentinels are asked. What they say is weighed in :mod:`~rppam.adapters.redis.sentinel_rules`; who is dialled must say
+itself that it is a primary (ROLE), so replicas are never written.
+
+What it does not promise: that the primary is the only one. A primary that is cut off from its sentinels goes on
+answering whoever still reaches it; writes that must not be lost wait for a replica (``Link.run_script_replicated``).
+Only sentinels of the connection string are asked; none is learned from others.
+"""
+
+import asyncio
+import logging
+from dataclasses import replace
+from typing import Any, ClassVar, Final
+
+from rppam.adapters.redis.connection import Connection
+from rppam.adapters.redis.link import Link
+from rppam.adapters.redis.options import LinkOptions, Target, address
+from rppam.adapters.redis.sentinel_rules import (
+    Address,
+    Reaction,
+    SentinelAnswer,
+    fields,
+    is_named,
+    react,
+    read_answer,
+    read_switch,
+    to_try,
+    why_none,
+)
+from rppam.adapters.redis.source import DirectSource, Follower, with_tls
+from rppam.adapters.redis.tls import TlsFiles
+from rppam.domain.errors.store import (
+    StoreError,
+    StoreProtocol,
+    StoreReplyError,
+    StoreSentinelsSilent,
+    StoreServiceUnknown,
+)
+from rppam.domain.errors.store_replies import StoreMoved
+from rppam.ports.clock import Clock
+from rppam.ports.entropy import Entropy
+
+_log: Final = logging.getLogger(__name__)
+
+SWITCHES: Final = "+switch-master"
+GRACE_S: Final = 0.25
+"""Once one sentinel has answered, the others get this long: a better answer is worth it, a dead sentinel is not."""
+KEEP_ALIVE_S: Final = 5.0
+"""A sentinel that is silent this long gets a PING, so that a deaf subscription is found out."""
+REPOINTED_WITHIN_MS: Final = 2_000
+"""After a promotion a replica may go on confirming writes of the old primary for so long (leadership, section 3)."""
+
+
+class SentinelSource:
+    """A :class:`~rppam.adapters.redis.source.TargetSource`. One serves one link."""
+
+    moved_words: ClassVar[tuple[type[StoreReplyError], ...]] = (StoreMoved,)
+
+    def __init__(
+        self,
+        service: str,
+        options: LinkOptions,
+        sentinels: LinkOptions,
+        *,
+        clock: Clock,
+        entropy: Entropy,
+        tls: TlsFiles | None = None,
+    ) -> None:
+        """``options``: how to enter the primary; ``sentinels``: where the sentinels are and how to enter there."""
+        self._service = service
+        self._options = options
+        self._tls = tls
+        self._follower: Follower | None = None
+        self._hint: Address | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._checking: asyncio.Task[None] | None = None
+        self._first: dict[Link, asyncio.Task[None]] = {}
+        """The first attempt to reach each sentinel; done, whether it worked or not, it needs no more patience."""
+        self.watchers: tuple[Link, ...] = tuple(
+            _watcher(replace(sentinels, endpoints=(place,)), clock, entropy, tls) for place in sentinels.endpoints
+        )
+        """One link to each sentinel, in the order of the connection string."""
+
+    # --- a TargetSource -----------------------------------------------------------------------------------------------
+
+    async def start(self, follower: Follower) -> None:
+        """Begin to connect to every sentinel at once, in the background."""
+        self._follower = follower
+        for watcher in self.watchers:
+            watcher.on_up(self._came_back)
+            await watcher.subscribe(SWITCHES, self._switched)
+            self._first[watcher] = self._spawn(watcher.start(), f"sentinel {watcher.options.endpoints[0]}")
+
+    async def stop(self) -> None:
+        """Hang up on all of them."""
+        self._follower = None
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(watcher.stop() for watcher in self.watchers))
+
+    async def targets(self) -> tuple[Target, ...]:
+        """See :class:`TargetSource`. Raises StoreSentinelsSilent or StoreServiceUnknown with each sentinel's words."""
+        hint, self._hint = self._hint, None
+        places = (hint,) if hint is not None else await self._discover()
+        return await with_tls(tuple(self._options.target(*place) for place in places), self._tls)
+
+    # --- news ---------------------------------------------------------------------------------------------------------
+
+    def _switched(self, payload: bytes) -> None:
+        """A sentinel says that the primary moved."""
+        switch, follower = read_switch(payload), self._follower
+        if switch is None or follower is None:
+            return
+        target = follower.target
+        match react(switch, self._service, (target.host, target.port) if target else self._hint):
+            case Reaction.MOVE:
+                self._hint = switch.now
+                why = f"the sentinels moved '{self._service}' from {address(*switch.before)} to {address(*switch.now)}"
+                _log.warning("%s", why)
+                follower.moved(why)
+            case Reaction.ASK:
+                self._check_soon()
+            case Reaction.IGNORE:
+                pass
+
+    def _came_back(self, _connection: Connection) -> None:
+        """A sentinel is there again; what it said meanwhile was not heard."""
+        if self._follower is not None and self._follower.target is not None:
+            self._check_soon()
+
+    def _check_soon(self) -> None:
+        if self._checking is None or self._checking.done():
+            self._checking = self._spawn(self._check(), "sentinel check")
+
+    async def _check(self) -> None:
+        """Leave the present primary if the sentinels name another."""
+        answers, _ = await self._ask_all()
+        follower = self._follower
+        target = follower.target if follower else None
+        if follower is None or target is None or is_named((target.host, target.port), answers, len(self.watchers)):
+            return
+        named = ", ".join(address(*place) for place in to_try(answers, len(self.watchers)))
+        why = f"the sentinels name {named} as the primary of '{self._service}', not {target.address}"
+        _log.warning("%s", why)
+        follower.moved(why)
+
+    # --- asking -------------------------------------------------------------------------------------------------------
+
+    async def _discover(self) -> tuple[Address, ...]:
+        answers, failures = await self._ask_all()
+        found = to_try(answers, len(self.watchers))
+        if found:
+            return found
+        if answers:
+            silent = "".join(f"; {failure}" for failure in failures)
+            raise StoreServiceUnknown(why_none(self._service, answers) + silent)
+        raise StoreSentinelsSilent(
+            f"no sentinel could be asked where '{self._service}' is: {'; '.join(failures)}. "
+            f"{StoreSentinelsSilent.row.remedy}"
+        )
+
+    async def _ask_all(self) -> tuple[list[SentinelAnswer], list[str]]:
+        """All answers that come in time, and a sentence for each sentinel that gave none."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._options.connect_timeout_ms / 1000
+        asking = {asyncio.create_task(self._ask(watcher)): watcher for watcher in self.watchers}
+        waiting: set[asyncio.Task[SentinelAnswer]] = set(asking)
+        try:
+            while waiting and (left_s := until - loop.time()) > 0:
+                done, waiting = await asyncio.wait(waiting, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+                if any(task.exception() is None for task in done):
+                    until = min(until, loop.time() + GRACE_S)
+        finally:
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*asking, return_exceptions=True)
+        answers: list[SentinelAnswer] = []
+        failures: list[str] = []
+        for task, watcher in asking.items():
+            error = None if task.cancelled() else task.exception()
+            if not task.cancelled() and error is None:
+                answers.append(task.result())
+            elif error is not None and not isinstance(error, StoreError):
+                raise error
+            else:
+                failures.append(f"{address(*watcher.options.endpoints[0])}: {error or watcher.reason or 'no answer'}")
+        return answers, failures
+
+    async def _ask(self, watcher: Link) -> SentinelAnswer:
+        """One sentinel's word. Raises StoreError."""
+        place = address(*watcher.options.endpoints[0])
+        first = self._first.get(watcher)
+        if first is not None and not first.done():
+            await asyncio.wait([first], timeout=self._options.connect_timeout_ms / 1000)
+        if not await watcher.wait_up(round(GRACE_S * 1000)):
+            raise StoreSentinelsSilent(watcher.reason)
+        connection = watcher.connection
+        if connection is not None and connection.identity.mode != "sentinel":
+            raise StoreProtocol(
+                "it is a Redis, not a Sentinel; with serviceName the endpoints are sentinels (port 26379)"
+            )
+        both = [
+            watcher.command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._service),
+            watcher.command("SENTINEL", "MASTER", self._service),
+        ]
+        where, master = await asyncio.gather(*both, return_exceptions=True)
+        if isinstance(where, BaseException):
+            raise where
+        if isinstance(master, BaseException) and not isinstance(master, StoreReplyError):
+            raise master
+        answer = read_answer(place, where, master)
+        return answer if answer.primary is not None else answer._replace(names=await self._names(watcher))
+
+    async def _names(self, watcher: Link) -> tuple[str, ...]:
+        try:
+            masters = await watcher.command("SENTINEL", "MASTERS")
+        except StoreReplyError:
+            return ()
+        found = [fields(master).get("name", "") for master in masters] if isinstance(masters, list) else []
+        return tuple(name for name in found if name)
+
+    def _spawn(self, work: Any, name: str) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("'%s' failed", task.get_name(), exc_info=error)
+
+
+def _watcher(options: LinkOptions, clock: Clock, entropy: Entropy, tls: TlsFiles | None) -> Link:
+    keep_alive_s = min(options.keep_alive_s or KEEP_ALIVE_S, KEEP_ALIVE_S)
+    known = replace(options, keep_alive_s=keep_alive_s, abort_connect=False, require_primary=False)
+    return Link(known, clock=clock, entropy=entropy, source=DirectSource(known, tls), peer="a sentinel")

@@ -1,0 +1,73 @@
+"""Where a link connects to: fixed addresses, or whatever the sentinels name (:mod:`~rppam.adapters.redis.sentinel`).
+
+A source is asked before every attempt, so that addresses, and the TLS files that may have been renewed, are those of
+that moment. It may also say, unasked, that the primary is elsewhere now.
+"""
+
+from dataclasses import replace
+from typing import ClassVar, Protocol
+
+from rppam.adapters.redis.options import LinkOptions, Target
+from rppam.adapters.redis.tls import TlsFiles
+from rppam.domain.errors.store import StoreReplyError
+from rppam.domain.errors.store_replies import StoreMasterDown, StoreReadOnly
+
+
+class Follower(Protocol):
+    """Who connects to where a source says: as much of a Link as a source needs."""
+
+    @property
+    def target(self) -> Target | None:
+        """Where it is connected now."""
+        ...
+
+    def moved(self, why: str) -> None:
+        """Drop the connection, if there is one, and ask the source again at once."""
+        ...
+
+
+class TargetSource(Protocol):
+    """Knows where to connect."""
+
+    moved_words: ClassVar[tuple[type[StoreReplyError], ...]]
+    """Replies that mean: this is not, or no longer, the server to talk to."""
+
+    async def start(self, follower: Follower) -> None:
+        """Begin to watch for moves."""
+        ...
+
+    async def stop(self) -> None:
+        """Watch no more."""
+        ...
+
+    async def targets(self) -> tuple[Target, ...]:
+        """What to try now, best first; never empty. Raises :class:`~rppam.domain.errors.store.StoreError`."""
+        ...
+
+
+class DirectSource:
+    """The addresses of the connection string."""
+
+    moved_words: ClassVar[tuple[type[StoreReplyError], ...]] = (StoreReadOnly, StoreMasterDown)
+
+    def __init__(self, options: LinkOptions, tls: TlsFiles | None = None) -> None:
+        self._options = options
+        self._tls = tls
+
+    async def start(self, follower: Follower) -> None:
+        """Fixed addresses do not move."""
+
+    async def stop(self) -> None:
+        """Nothing runs."""
+
+    async def targets(self) -> tuple[Target, ...]:
+        """See :class:`TargetSource`."""
+        return await with_tls(self._options.targets(), self._tls)
+
+
+async def with_tls(targets: tuple[Target, ...], tls: TlsFiles | None) -> tuple[Target, ...]:
+    """The targets with the TLS context of this moment. Raises StoreTlsFailed when the files allow none."""
+    if tls is None:
+        return targets
+    context = await tls.current()
+    return tuple(replace(target, ssl=context) for target in targets)
