@@ -33,6 +33,9 @@ class Connected(NamedTuple):
 
     number: int
     identity: str
+    """Which server process with which history of data answers; empty when that is not known."""
+    extra_wait_us: int = 0
+    """Behind a failover: for how long after a new identity the server of before may still confirm writes."""
 
 
 class Disconnected(NamedTuple):

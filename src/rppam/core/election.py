@@ -186,10 +186,10 @@ class Election:
         match event:
             case Granted() | Found() | Unknown():
                 self._replied(event, now, effects)
-            case Connected(number, identity):
+            case Connected(number, identity, extra_wait_us):
                 if self._sent is not None:
                     self._lost(self._sent, now)
-                self.watch.connected(number, identity, now)
+                self.watch.connected(number, identity, now, extra_wait_us)
                 self._hurry(now)
             case Disconnected(number):
                 if number == self.watch.connection:

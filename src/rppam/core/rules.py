@@ -59,7 +59,7 @@ class Rules:
     def may_take(self, watch: Watch, now: Instant) -> bool:
         """The store's vote may be asked for: the record was silent for a whole lease, or was released on purpose."""
         record = watch.record
-        if record is None:
+        if record is None or not self.identity_is_settled(watch, now):
             return False
         return watch.silent_us(now) > self.lease_us or self.release_is_believed(watch, record, now)
 
@@ -71,6 +71,16 @@ class Rules:
             and watch.trusted_us(now) > self.lease_us
         )
 
+    def identity_is_settled(self, watch: Watch, now: Instant) -> bool:
+        """Behind a failover the server of before may have confirmed the holder for a while longer: L after that."""
+        settled_at = self._settled_at(watch)
+        return settled_at is None or now > settled_at
+
+    def _settled_at(self, watch: Watch) -> Instant | None:
+        if watch.extra_wait_us == 0 or watch.identity_since is None:
+            return None
+        return after(watch.identity_since, self.lease_us + watch.extra_wait_us)
+
     def take_at(self, watch: Watch) -> Instant | None:
         """The earliest instant at which :meth:`may_take` can become true without further news; ``None``: not so."""
         record = watch.record
@@ -79,7 +89,9 @@ class Rules:
         start = watch.since
         if record.state is RecordState.RELEASED and record.epoch >= watch.highest:
             start = min(start, watch.trusted_since)
-        return after(start, self.lease_us + 1)
+        settled_at = self._settled_at(watch)
+        take_at = after(start, self.lease_us + 1)
+        return take_at if settled_at is None else max(take_at, after(settled_at, 1))
 
     def pick_epoch(self, watch: Watch, tried: int, database: int | None, wall_ms: int) -> int:
         """One more than the highest epoch anybody shows or this life tried, and not below the wall clock."""

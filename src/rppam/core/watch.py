@@ -3,7 +3,8 @@
 The store keeps no word of its own: it expires keys by a clock that may step, evicts them, forgets the last second in a
 crash and more in a failover. So a reader believes only what it has watched itself: the same ``(epoch, seq, nonce)``,
 over one connection, for a whole lease. Absence is never permission; absence, a lower epoch or seq, and another
-connection (which may lead to another server) start the wait anew, whatever the record then shows.
+connection (which may lead to another server) start the wait anew, whatever the record then shows. Where the store fails
+over, another server identity makes the wait longer: replicas may go on confirming the old primary's writes for a while.
 
 Promises nothing about the moment between two readings: that is what the compare-and-set is for.
 """
@@ -15,11 +16,23 @@ from rppam.domain.record import Record, RecordState
 class Watch:
     """What one candidate has seen of the record on its present connection."""
 
-    __slots__ = ("connection", "highest", "identity", "record", "since", "trusted_since")
+    __slots__ = (
+        "connection",
+        "extra_wait_us",
+        "highest",
+        "identity",
+        "identity_since",
+        "record",
+        "since",
+        "trusted_since",
+    )
 
     def __init__(self) -> None:
         self.connection: int | None = None
         self.identity = ""
+        self.identity_since: Instant | None = None
+        """Since when every connection led to this very server with this very history."""
+        self.extra_wait_us = 0
         self.record: Record | None = None
         self.since: Instant | None = None
         """When the present record arrived here first."""
@@ -28,10 +41,13 @@ class Watch:
         self.highest = 0
         """The highest epoch that any record, or the database, ever showed this node."""
 
-    def connected(self, connection: int, identity: str, now: Instant) -> None:
-        """A new connection: all waits begin anew."""
+    def connected(self, connection: int, identity: str, now: Instant, extra_wait_us: int = 0) -> None:
+        """A new connection: all waits begin anew, but the one for another identity where it is proven the same."""
+        if not identity or identity != self.identity or self.identity_since is None:
+            self.identity_since = now
         self.connection = connection
         self.identity = identity
+        self.extra_wait_us = extra_wait_us
         self.record = None
         self.since = None
         self.trusted_since = now

@@ -65,7 +65,10 @@ class Driver:
         clock: Clock,
         duties: Duties,
         heartbeat: Callable[[int, int, int], Heartbeat],
+        *,
+        identity_wait_us: int = 0,
     ) -> None:
+        """``identity_wait_us``: see :attr:`rppam.core.effects.Connected.extra_wait_us`."""
         self.core = core
         self.store_view = StoreView(connected=False, reason="not connected yet", answered_at=None, offset_ms=None)
         self.turned: asyncio.Future[Turned] = asyncio.get_running_loop().create_future()
@@ -82,6 +85,7 @@ class Driver:
         self._clock = clock
         self._duties = duties
         self._heartbeat = heartbeat
+        self._identity_wait_us = identity_wait_us
         self._told_leader: tuple[str, int] | None = None
         self._beat = 0
         self._lag_ms = 0
@@ -153,7 +157,7 @@ class Driver:
     def _on_up(self, number: int, identity: str) -> None:
         self.store_view = self.store_view._replace(connected=True, reason="")
         log.debug("connected to the store (%s)", identity)  # the connection tells of itself
-        self._feed(self.core.receive(Connected(number, identity), self._clock.now()))
+        self._feed(self.core.receive(Connected(number, identity, self._identity_wait_us), self._clock.now()))
 
     def _on_down(self, number: int, reason: str) -> None:
         self.store_view = self.store_view._replace(connected=False, reason=reason)

@@ -144,8 +144,8 @@ class NoBootWait(Watch):
 
 
 class SurvivesReconnect(Watch):
-    def connected(self, connection: int, identity: str, now: Instant) -> None:
-        self.connection, self.identity = connection, identity
+    def connected(self, connection: int, identity: str, now: Instant, extra_wait_us: int = 0) -> None:
+        self.connection, self.identity, self.extra_wait_us = connection, identity, extra_wait_us
         if self.trusted_since is None:
             self.trusted_since = now
 
