@@ -90,12 +90,15 @@ async def test_the_token_is_sent_and_never_shown() -> None:
 
 
 async def test_silence_ends_at_the_deadline() -> None:
-    async def handler(_: bytes, writer: asyncio.StreamWriter) -> None:
-        await writer.wait_closed()
+    hung_up = asyncio.Event()
+
+    async def handler(_: bytes, _writer: asyncio.StreamWriter) -> None:
+        await hung_up.wait()
 
     async with serving(handler) as url:
         with pytest.raises(NoAnswerError, match=r"no answer within 0\.05 s"):
             await get_json(url, timeout_s=0.05)
+        hung_up.set()
 
 
 @pytest.mark.parametrize("url", ["node1:7101", "ftp://node1", "http://", "http://127.0.0.1:99999"])
