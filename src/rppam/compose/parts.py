@@ -1,16 +1,12 @@
 """The parts of a node, chosen and plugged together. One function, one parts list; nothing here decides."""
 
 import asyncio
-import dataclasses
 import socket
-import ssl
 from typing import Final
 
 from rppam import __version__
 from rppam.adapters.memory.store import MemoryStore
 from rppam.adapters.redis.leadership_store import RedisLeadershipStore
-from rppam.adapters.redis.link import Link
-from rppam.adapters.redis.options import LinkOptions
 from rppam.adapters.sql.accounts import SqlAccounts
 from rppam.adapters.sql.database import Database
 from rppam.adapters.sql.note import SqlFencedNote
@@ -24,12 +20,13 @@ from rppam.adapters.system.notify import notifier
 from rppam.api.app import ApiParts, build_app
 from rppam.api.server import ApiServer
 from rppam.compose.node import Node, bounded
+from rppam.compose.redis import RedisParts, redis_parts
 from rppam.config.settings import Settings
 from rppam.core.admission import Admission
 from rppam.core.detector import Detector
 from rppam.core.election import Election
 from rppam.core.node import NodeCore
-from rppam.domain.errors.config import ConfigValueError, Problem
+from rppam.domain.health import SafetyLevel
 from rppam.domain.licence import Denied, Licence, may_join, warning_of
 from rppam.domain.timing import Timing
 from rppam.ports.clock import Clock
@@ -50,7 +47,7 @@ ALONE: Final = Timing(lease_ms=1_000, heartbeat_ms=250, rate_error_ppm=10_000, d
 async def build_node(settings: Settings) -> Node:
     """Everything a node is made of. Call inside the event loop that will run it."""
     clock, entropy = SystemClock(), SystemEntropy()
-    refuse_what_is_not_built(settings)
+    redis = redis_parts(settings, clock, entropy)
     data_dir = DataDir(settings.node.data_dir)
     database = Database(settings.database.url, settings.database.timeout_ms)
     passwords = Passwords()
@@ -67,16 +64,24 @@ async def build_node(settings: Settings) -> Node:
     licence, licence_problem = read_licence(settings.license)
     core = _core(settings, clock, entropy, licence)
     foreign: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    store = _store(settings, clock, entropy, foreign)
+    store = _store(settings, redis, clock, foreign)
     timing = core.election.timing
     duties = Duties((), lambda work: bounded(work, timing.drop_ms or 1))
-    driver = Driver(core, store, SqlEpochRegister(database), clock, duties, lambda *beat: view.heartbeat(*beat))  # noqa: PLW0108  # made below
+    driver = Driver(
+        core,
+        store,
+        SqlEpochRegister(database),
+        clock,
+        duties,
+        lambda *beat: view.heartbeat(*beat),  # noqa: PLW0108  # made below
+        identity_wait_us=redis.identity_wait_us if redis else 0,
+    )
     view = NodeView(
-        _facts(settings, core.election.boot_id),
+        _facts(settings, core.election.boot_id, redis),
         core,
         driver,
         clock,
-        lambda: _warnings(settings, database, licence, licence_problem, clock),
+        lambda: _warnings(settings, database, licence, licence_problem, clock) + (redis.warnings() if redis else ()),
     )
     app = build_app(
         ApiParts(
@@ -93,29 +98,6 @@ async def build_node(settings: Settings) -> Node:
     )
     api = ApiServer(app, settings.api.host, settings.api.port)
     return Node(settings, data_dir, database, driver, view, api, accounts, passwords, notifier(), foreign)
-
-
-def refuse_what_is_not_built(settings: Settings) -> None:
-    """Settings that are understood but not carried out yet keep the node from starting: silence would be a lie.
-
-    Raises :class:`ConfigValueError`.
-    """
-    redis, connection = settings.redis, settings.redis.connection
-    if not redis.enabled or connection is None:
-        return
-    problems: list[Problem] = []
-    if connection.service_name is not None:
-        fix = "Name the Redis primary itself (host:6379) and take serviceName away."
-        problems.append(
-            Problem("redis.connectionString", "one Redis", "serviceName, and Sentinel is not followed yet", fix)
-        )
-    if redis.tls_cert_path is not None:
-        fix = "Take it away, and set tls-auth-clients optional (or no) in redis.conf."
-        problems.append(
-            Problem("redis.tlsCertPath", "no client certificate", "one, and it would not be shown to Redis yet", fix)
-        )
-    if problems:
-        raise ConfigValueError(problems)
 
 
 def _signing_keys(settings: Settings, clock: Clock) -> tuple[StoredKey, ...]:
@@ -141,49 +123,27 @@ def _core(settings: Settings, clock: Clock, entropy: Entropy, licence: Licence |
     )
 
 
-def _store(settings: Settings, clock: Clock, entropy: Entropy, foreign: "asyncio.Future[str]") -> LeadershipStore:
-    connection = settings.redis.connection
-    if not settings.redis.enabled or connection is None:
+def _store(
+    settings: Settings, redis: RedisParts | None, clock: Clock, foreign: "asyncio.Future[str]"
+) -> LeadershipStore:
+    if redis is None:
         return MemoryStore(clock)
 
     def refuse(sentence: str) -> None:
         if not foreign.done():
             foreign.set_result(sentence)
 
-    link = Link(_link_options(settings), clock=clock, entropy=entropy)
     return RedisLeadershipStore(
-        link, settings.redis.key_prefix, settings.cluster.cluster_id, settings.node.node_name, refuse
+        redis.link,
+        settings.redis.key_prefix,
+        settings.cluster.cluster_id,
+        settings.node.node_name,
+        refuse,
+        replicas=redis.replicas,
     )
 
 
-def _link_options(settings: Settings) -> LinkOptions:
-    """Leadership's own connection: the article's limits, but never more patient than the lease can afford."""
-    connection, timing = settings.redis.connection, settings.cluster.timing
-    assert connection is not None
-    return dataclasses.replace(
-        LinkOptions.of(connection, ssl=_trust(settings)),
-        client_name=f"rppam:{settings.node.node_name}:lease",
-        connect_timeout_ms=min(connection.connect_timeout_ms, max(1_000, timing.lease_ms // 2)),
-        command_timeout_ms=min(connection.sync_timeout_ms, timing.request_timeout_ms),
-        silence_ms=2 * timing.request_timeout_ms,
-        reconnect_cap_ms=max(100, timing.lease_ms // 16),
-    )
-
-
-def _trust(settings: Settings) -> ssl.SSLContext | None:
-    """Whom to believe that it is Redis: ``redis.tlsCaPath``, else the system's authorities."""
-    path = settings.redis.tls_ca_path
-    if path is None:
-        return None
-    try:
-        return ssl.create_default_context(cafile=path)
-    except (OSError, ssl.SSLError) as error:
-        found = error.strerror or "no certificate in it"
-        fix = "Name the PEM file of the authority that signed the Redis certificate."
-        raise ConfigValueError([Problem("redis.tlsCaPath", "certificates in PEM", f"{path}: {found}", fix)]) from None
-
-
-def _facts(settings: Settings, boot_id: str) -> NodeFacts:
+def _facts(settings: Settings, boot_id: str, redis: RedisParts | None) -> NodeFacts:
     hostname = socket.gethostname()
     host = hostname if settings.api.host in {"0.0.0.0", "::"} else settings.api.host
     shown = f"[{host}]" if ":" in host else host
@@ -195,6 +155,7 @@ def _facts(settings: Settings, boot_id: str) -> NodeFacts:
         api_url=settings.node.advertise_url or f"http://{shown}:{settings.api.port}",
         version=__version__,
         redis_enabled=settings.redis.enabled,
+        safety_level=redis.safety_level if redis else SafetyLevel.SINGLE,
     )
 
 

@@ -30,6 +30,7 @@ class NodeFacts(NamedTuple):
     api_url: str
     version: str
     redis_enabled: bool
+    safety_level: SafetyLevel = SafetyLevel.SINGLE
 
 
 class NodeView:
@@ -99,7 +100,7 @@ class NodeView:
             redis_reason=self._why_not_connected(connected),
             quorum_met=quorum_met and (connected or self.may_lead() is not None),
             quorum_reason="" if connected else NO_QUORUM,
-            safety_level=SafetyLevel.SINGLE,
+            safety_level=facts.safety_level,
             ready=self.serving and not self.draining,
             taken_at=self._clock.wall_ms(),
             store_clock_offset_ms=store.offset_ms,

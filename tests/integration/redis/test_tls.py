@@ -1,76 +1,15 @@
 """TLS with certificates made here: accepted, and each way of being refused told apart."""
 
 import datetime
-import ipaddress
 import ssl
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from rppam.domain.errors.store import StoreClosed, StoreConnectTimeout, StoreError, StoreProtocol, StoreTlsFailed
+from tests.contract.authority import DAY, NOW, Authority
 from tests.contract.servers import SERVERS, Server, ServerKind, free_port
 from tests.integration.redis.conftest import MakeLink, Open, eventually
-
-NOW = datetime.datetime.now(datetime.UTC)
-DAY = datetime.timedelta(days=1)
-
-
-class Authority:
-    """A certificate authority that lives for one test."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test authority")])
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(self._name)
-            .issuer_name(self._name)
-            .public_key(self._key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(NOW - DAY)
-            .not_valid_after(NOW + DAY)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
-            .add_extension(
-                x509.KeyUsage(False, False, False, False, False, key_cert_sign=True, crl_sign=True, encipher_only=False,
-                              decipher_only=False),
-                critical=True,
-            )
-            .sign(self._key, hashes.SHA256())
-        )  # fmt: skip
-        self.path = folder / "ca.pem"
-        self.path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-
-    def issue(self, name: str, *, until: datetime.datetime = NOW + DAY) -> tuple[str, str]:
-        """Paths of a certificate for ``name`` (and 127.0.0.1 if it is that) and of its key."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        alternative: x509.GeneralName = x509.DNSName(name)
-        if name[0].isdigit():
-            alternative = x509.IPAddress(ipaddress.ip_address(name))
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]))
-            .issuer_name(self._name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(NOW - 2 * DAY)
-            .not_valid_after(until)
-            .add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
-            .sign(self._key, hashes.SHA256())
-        )
-        paths = self.folder / f"{name}.crt", self.folder / f"{name}.key"
-        paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        paths[1].write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-        )
-        return str(paths[0]), str(paths[1])
 
 
 def words(authority: Authority, name: str, port: int, *, clients: str = "no", **issue: datetime.datetime) -> list[str]:

@@ -4,6 +4,9 @@ It decides nothing about leadership. It does look, before the node takes part, w
 another cluster id under the same prefix, or a cluster whose prefix contains ours or lies within ours, is refused.
 A node that took part is not ended by what it finds there later: it says so in the log and goes on.
 
+Where Redis is replicated, a write of the record counts only when a replica has confirmed it: otherwise it ends in
+StoreNotReplicated, which is *unknown* to leadership, as the write stands on the primary and a failover may undo it.
+
 Keys, all under ``redis.keyPrefix``: ``leader`` (the record), ``heartbeat:NAME``, ``members`` and
 ``leavers`` (sets of names), ``cluster-id``; channel ``releases``. Tests: ``tests/contract``.
 """
@@ -13,11 +16,11 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final
 
-from rppam.adapters.redis.connection import Connection
+from rppam.adapters.redis.connection import Connection, Word
 from rppam.adapters.redis.heartbeat_text import heartbeat_from_text, heartbeat_to_text, is_name
 from rppam.adapters.redis.link import Link
 from rppam.adapters.redis.scripts import Script
-from rppam.domain.errors.store import StoreError, StoreProtocol
+from rppam.domain.errors.store import StoreError, StoreNotReplicated, StoreProtocol
 from rppam.domain.record import parse_record
 from rppam.ports.store import ExchangeAnswer, ExchangeOrder, StoreListener
 
@@ -44,13 +47,16 @@ class RedisLeadershipStore:
         on_foreign: Callable[[str], None],
         *,
         check_timeout_ms: int = 2_000,
+        replicas: int = 0,
     ) -> None:
+        """``replicas``: how many must confirm a write of the record before it counts."""
         self._link = link
         self._prefix = prefix
         self._cluster_id = cluster_id
         self._node = node
         self._on_foreign = on_foreign
         self._check_timeout_ms = check_timeout_ms
+        self._replicas = replicas
         self._listener: StoreListener | None = None
         self._greeting: asyncio.Task[None] | None = None
         self._scanned = False
@@ -72,30 +78,43 @@ class RedisLeadershipStore:
 
     async def exchange(self, order: ExchangeOrder, timeout_ms: int) -> ExchangeAnswer:
         """One round trip. Raises :class:`StoreError`; every kind of it means *unknown* to leadership."""
+        keys, words = self._script_words(order)
+        confirmed = self._replicas
+        if order.proposed is not None and self._replicas:
+            reply, confirmed = await self._link.run_script_replicated(
+                EXCHANGE, keys, words, replicas=self._replicas, timeout_ms=timeout_ms
+            )
+        else:
+            reply = await self._link.run_script(EXCHANGE, keys, words, timeout_ms=timeout_ms)
+        answer = _answer(reply, self._node, f"{self._prefix}members")
+        if answer.granted and confirmed < self._replicas:
+            raise StoreNotReplicated(
+                f"Redis wrote the leadership record, but {confirmed} of {self._replicas} replicas confirmed it in "
+                f"time, so it does not count. {StoreNotReplicated.row.remedy}"
+            )
+        return answer
+
+    def _script_words(self, order: ExchangeOrder) -> tuple[list[Word], list[Word]]:
+        """Keys and arguments of the exchange script."""
         heartbeat = order.heartbeat
-        reply = await self._link.run_script(
-            EXCHANGE,
-            [
-                f"{self._prefix}leader",
-                f"{self._prefix}heartbeat:{self._node}",
-                f"{self._prefix}members",
-                f"{self._prefix}leavers",
-            ],
-            [
-                order.expected.encode() if order.expected else "",
-                order.proposed.encode() if order.proposed else "",
-                order.mark.encode(),
-                heartbeat_to_text(heartbeat) if heartbeat else "",
-                HEARTBEAT_TTL_MS,
-                heartbeat.node if heartbeat else "",
-                "1" if heartbeat and heartbeat.leaving else "",
-                f"{self._prefix}heartbeat:",
-                f"{self._prefix}releases",
-                RECORD_TTL_MS,
-            ],
-            timeout_ms=timeout_ms,
-        )
-        return _answer(reply, self._node, f"{self._prefix}members")
+        keys: list[Word] = [
+            f"{self._prefix}leader",
+            f"{self._prefix}heartbeat:{self._node}",
+            f"{self._prefix}members",
+            f"{self._prefix}leavers",
+        ]
+        return keys, [
+            order.expected.encode() if order.expected else "",
+            order.proposed.encode() if order.proposed else "",
+            order.mark.encode(),
+            heartbeat_to_text(heartbeat) if heartbeat else "",
+            HEARTBEAT_TTL_MS,
+            heartbeat.node if heartbeat else "",
+            "1" if heartbeat and heartbeat.leaving else "",
+            f"{self._prefix}heartbeat:",
+            f"{self._prefix}releases",
+            RECORD_TTL_MS,
+        ]
 
     # ---- word of the connection -------------------------------------------------------------------------------------
 
@@ -120,7 +139,8 @@ class RedisLeadershipStore:
         if self._listener is not None and connection.lost is None:
             self._number = connection.number
             identity = connection.identity
-            self._listener.on_up(connection.number, f"{identity.run_id}/{identity.replication_id}")
+            known = f"{identity.run_id}/{identity.replication_id}" if identity.is_known else ""
+            self._listener.on_up(connection.number, known)
 
     def _down(self, error: StoreError) -> None:
         if self._greeting is not None:

@@ -116,10 +116,12 @@ class LinkOptions:
         )
 
     @classmethod
-    def of_sentinels(cls, connection: ConnectionOptions, *, client_name: str | None = None) -> "LinkOptions":
+    def of_sentinels(
+        cls, connection: ConnectionOptions, *, client_name: str | None = None, ssl: SSLContext | None = None
+    ) -> "LinkOptions":
         """The same for the sentinels themselves: their own user and password, no database, no renamed commands."""
         return replace(
-            cls.of(connection, client_name=client_name),
+            cls.of(connection, client_name=client_name, ssl=ssl),
             user=connection.sentinel_user or connection.user,
             password=connection.sentinel_password or connection.password,
             database=0,

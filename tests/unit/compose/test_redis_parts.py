@@ -1,0 +1,85 @@
+"""What the settings make of the way to Redis."""
+
+from pathlib import Path
+
+import pytest
+
+from rppam.adapters.redis.sentinel import SentinelSource
+from rppam.adapters.redis.source import DirectSource
+from rppam.adapters.system.clock import SystemClock
+from rppam.adapters.system.entropy import SystemEntropy
+from rppam.adapters.system.secrets import HostSecrets
+from rppam.compose.redis import redis_parts
+from rppam.config.load import parse_settings
+from rppam.domain.errors.config import ConfigValueError
+from rppam.domain.exits import Exit
+from rppam.domain.health import SafetyLevel
+from rppam.domain.secret import Secret
+from tests.contract.authority import DAY, NOW, Authority
+
+
+def parts(tmp_path: Path, redis: str):
+    text = '{"node": {"nodeName": "n1"}, "redis": {"enabled": true, ' + redis + "}}"
+    return redis_parts(parse_settings(text, outside=HostSecrets(), folder=tmp_path), SystemClock(), SystemEntropy())
+
+
+async def test_without_redis_there_is_no_way_to_it(tmp_path: Path) -> None:
+    settings = parse_settings("{}", outside=HostSecrets(), folder=tmp_path)
+    assert redis_parts(settings, SystemClock(), SystemEntropy()) is None
+
+
+async def test_one_redis_is_reached_directly_and_decides_alone(tmp_path: Path) -> None:
+    made = parts(tmp_path, '"connectionString": "h:6379,abortConnect=false"')
+    assert made is not None
+    assert isinstance(made.link._source, DirectSource)
+    assert (made.replicas, made.identity_wait_us, made.safety_level) == (0, 0, SafetyLevel.SINGLE)
+    assert made.tls is None
+    assert made.link.options.ssl is None
+    assert made.warnings() == ()
+
+
+async def test_behind_sentinel_writes_wait_for_a_replica_and_candidates_two_seconds_longer(tmp_path: Path) -> None:
+    made = parts(
+        tmp_path,
+        '"connectionString": "s1,s2:7,s3,serviceName=m,user=u,password=p,sentinelUser=su,sentinelPassword=sp,'
+        '$EVALSHA=x,defaultDatabase=3"',
+    )
+    assert made is not None
+    assert isinstance(made.link._source, SentinelSource)
+    assert (made.replicas, made.identity_wait_us, made.safety_level) == (1, 2_000_000, SafetyLevel.REPLICATED)
+    assert [watcher.options.endpoints for watcher in made.watchers] == [
+        (("s1", 26379),),
+        (("s2", 7),),
+        (("s3", 26379),),
+    ]
+    for watcher in made.watchers:
+        options = watcher.options
+        assert (options.user, options.password) == ("su", Secret("sp"))
+        assert (options.database, dict(options.command_map), options.require_primary) == (0, {}, False)
+    there = made.link._source._options.target("p", 6379)
+    assert (there.user, there.password, there.database, there.require_primary) == ("u", Secret("p"), 3, True)
+    assert dict(there.command_map) == {"EVALSHA": "x"}
+
+
+async def test_sentinels_are_entered_as_redis_is_when_nothing_else_is_said(tmp_path: Path) -> None:
+    made = parts(tmp_path, '"connectionString": "s1,serviceName=m,user=u,password=p"')
+    assert made is not None
+    (watcher,) = made.watchers
+    assert (watcher.options.user, watcher.options.password) == ("u", Secret("p"))
+
+
+async def test_a_client_certificate_is_read_at_start(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    path = authority.pfx(password="pw", until=NOW + 3 * DAY)
+    redis = '"connectionString": "h:6379,ssl=true", "tlsEnabled": true, "tlsCertPassword": "pw", "tlsCaPath": "%s"'
+    made = parts(tmp_path, redis % authority.path + f', "tlsCertPath": "{path}"')
+    assert made is not None
+    assert made.tls is not None
+    assert made.tls.client is not None
+    assert made.tls.client.subject == "CN=node"
+    assert "expires in" in made.warnings()[0]
+    with pytest.raises(ConfigValueError, match=r"redis\.tlsCertPath") as caught:
+        parts(tmp_path, redis % authority.path + f', "tlsCertPath": "{authority.path}"')
+    assert caught.value.row.exit is Exit.CONFIGURATION
+    with pytest.raises(ConfigValueError, match=r"redis\.tlsCaPath"):
+        parts(tmp_path, '"connectionString": "h:6379,ssl=true", "tlsCaPath": "/absent.pem"')

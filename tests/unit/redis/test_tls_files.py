@@ -1,0 +1,174 @@
+"""The TLS files: what they become, when they are read again, and how long they are good for."""
+
+import asyncio
+import os
+import ssl
+from pathlib import Path
+
+import pytest
+
+from rppam.adapters.redis.tls import TlsFiles, days_left, expiry_warning, server_certificate_warning
+from rppam.domain.errors.config import ConfigValueError
+from rppam.domain.errors.store import StoreTlsFailed
+from rppam.domain.instant import Instant, WallMs
+from rppam.domain.secret import Secret
+from tests.contract.authority import DAY, NOW, Authority
+
+DAY_MS = 24 * 3_600_000
+WALL = WallMs(int(NOW.timestamp() * 1000))
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.wall = WALL
+
+    def now(self) -> Instant:
+        return Instant(0)
+
+    def wall_ms(self) -> WallMs:
+        return self.wall
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path)
+
+
+def files(ca: Path | None = None, pfx: Path | None = None, password: str = "päss", clock: Clock | None = None):
+    return TlsFiles(ca_path=ca, cert_path=pfx, cert_password=Secret(password), clock=clock or Clock())
+
+
+def replaced(path: Path, content: bytes) -> None:
+    """As deployment tools do it: write beside, rename over."""
+    beside = path.with_suffix(".new")
+    beside.write_bytes(content)
+    os.utime(beside, ns=(1, 1))
+    beside.replace(path)
+
+
+async def test_only_tls_1_2_and_later_and_names_are_checked(authority: Authority) -> None:
+    context = await files(authority.path).current()
+    assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+    assert context.check_hostname
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert [ca["subject"] for ca in context.get_ca_certs()] == [((("commonName", "test authority"),),)]
+
+
+async def test_without_an_authority_the_systems_are_trusted() -> None:
+    assert (await files().current()).cert_store_stats() == ssl.create_default_context().cert_store_stats()
+
+
+async def test_files_that_did_not_change_are_not_read_again(authority: Authority) -> None:
+    tls = files(authority.path, authority.pfx())
+    loaded = tls.load()
+    assert await tls.current() is loaded
+    assert await tls.current() is loaded
+
+
+async def test_a_renewed_certificate_is_picked_up(authority: Authority) -> None:
+    path = authority.pfx("old-node")
+    tls = files(authority.path, path)
+    first = tls.load()
+    assert tls.client is not None
+    assert tls.client.subject == "CN=old-node"
+    replaced(path, authority.pfx("new-node", file="other.pfx").read_bytes())
+    second = await tls.current()
+    assert second is not first
+    assert tls.client.subject == "CN=new-node"
+
+
+async def test_a_new_file_that_is_wrong_is_told_and_the_old_one_stays(authority: Authority) -> None:
+    path = authority.pfx()
+    tls = files(authority.path, path)
+    first = tls.load()
+    good = path.read_bytes()
+    replaced(path, b"-----BEGIN CERTIFICATE-----")
+    assert await tls.current() is first
+    (warning,) = tls.warnings()[:1]
+    assert warning.startswith("changed TLS files cannot be used, those read before stay in use: redis.tlsCertPath")
+    path.unlink()
+    assert await tls.current() is first
+    assert "No such file" in tls.warnings()[0]
+    path.write_bytes(good)
+    assert await tls.current() is not first
+    assert tls.problem == ""
+
+
+async def test_one_change_is_read_once_by_all_who_connect(authority: Authority) -> None:
+    tls = files(authority.path, authority.pfx())
+    contexts = await asyncio.gather(*(tls.current() for _ in range(5)))
+    assert len(set(contexts)) == 1
+
+
+async def test_out_of_date_is_said_before_the_server_says_it_in_other_words(authority: Authority) -> None:
+    path = authority.pfx(since=NOW - 10 * DAY, until=NOW - DAY)
+    tls = files(authority.path, path)
+    tls.load()
+    with pytest.raises(StoreTlsFailed) as caught:
+        await tls.current()
+    text = str(caught.value)
+    assert text.startswith("redis.tlsCertPath: expected a client certificate that is valid now (")
+    assert f"found one that expired on {NOW - DAY:%Y-%m-%d %H:%M} UTC in {path}. Replace the file" in text
+    replaced(path, authority.pfx(file="new.pfx").read_bytes())
+    assert await tls.current()
+
+    young = files(authority.path, authority.pfx(file="young.pfx", since=NOW + DAY, until=NOW + 9 * DAY))
+    young.load()
+    with pytest.raises(StoreTlsFailed, match=f"one that is valid only from {NOW + DAY:%Y-%m-%d %H:%M} UTC in"):
+        await young.current()
+
+
+def test_the_end_is_told_thirty_days_ahead(authority: Authority) -> None:
+    clock = Clock()
+    tls = files(authority.path, authority.pfx(until=NOW + 90 * DAY), clock=clock)
+    tls.load()
+    assert tls.warnings() == ()
+    clock.wall = WallMs(WALL + 60 * DAY_MS)
+    (warning,) = tls.warnings()
+    assert "client.pfx (CN=node) expires in 29 days, on" in warning
+    assert warning.endswith("replace the file; it is picked up at the next connection")
+    clock.wall = WallMs(WALL + 91 * DAY_MS)
+    assert "(CN=node) expired on" in tls.warnings()[0]
+
+
+@pytest.mark.parametrize(
+    ("left_ms", "days", "said"),
+    [
+        (40 * DAY_MS, 40, ""),
+        (31 * DAY_MS, 31, ""),
+        (31 * DAY_MS - 1, 30, "it expires in 30 days, on"),
+        (DAY_MS, 1, "it expires in 1 day, on"),
+        (0, 0, "it expires in 0 days, on"),
+        (-1, -1, "it expired on"),
+    ],
+)
+def test_days_are_whole_days(left_ms: int, days: int, said: str) -> None:
+    end = WallMs(WALL + left_ms)
+    assert days_left(end, WALL) == days
+    text = expiry_warning("it", end, WALL, "renew it")
+    assert text.startswith(said)
+    assert bool(text) == bool(said)
+
+
+def test_a_servers_certificate_is_judged_by_what_the_handshake_showed() -> None:
+    end = ssl.cert_time_to_seconds("Jan  5 12:00:00 2031 GMT") * 1000
+    shown = {"notAfter": "Jan  5 12:00:00 2031 GMT"}
+    assert server_certificate_warning("r:6379", shown, WallMs(end - 40 * DAY_MS)) == ""
+    assert server_certificate_warning("r:6379", shown, WallMs(end - 3 * DAY_MS)) == (
+        "the certificate of the server at r:6379 expires in 3 days, on 2031-01-05 12:00 UTC; "
+        "renew it there: after that day no node can connect"
+    )
+    assert server_certificate_warning("r:6379", {}, WALL) == ""
+
+
+@pytest.mark.parametrize(("content", "found"), [(None, "No such file or directory"), (b"x", "no certificate in it")])
+def test_an_authority_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None, found: str) -> None:
+    path = tmp_path / "ca.pem"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigValueError) as caught:
+        files(path).load()
+    assert str(caught.value) == (
+        f"redis.tlsCaPath: expected certificates in PEM; found {path}: {found}. "
+        "Name the PEM file of the authority that signed the Redis certificate."
+    )
