@@ -17,8 +17,11 @@ _HEAD: Final = f"""# REST API
 
 JSON over HTTP on port 7101. `openapi.json` beside this page holds every detail; a node serves it at `/openapi.json`.
 
+With a token that `rppam token` printed on a node's host, or that `POST /api/v1/auth/login` answered, in `ADMIN_JWT`:
+
+<!-- run: demo -->
 ```sh
-curl -s -H "Authorization: Bearer $(rppam token)" http://localhost:7101/system/health/cluster | jq .redisConnected
+curl -s -H "Authorization: Bearer $ADMIN_JWT" http://localhost:7101/system/health/cluster | jq .redisConnected
 ```
 """
 _PROBES: Final = """

@@ -7,7 +7,7 @@ anything: text is the business of ``rppam.config``, whose result :meth:`LinkOpti
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from ssl import SSLContext, create_default_context
+from ssl import SSLContext, TLSVersion, create_default_context
 from types import MappingProxyType
 from typing import Final
 
@@ -111,7 +111,7 @@ class LinkOptions:
             keep_alive_s=connection.keep_alive_s,
             abort_connect=connection.abort_connect,
             command_map=MappingProxyType(dict(connection.command_map)),
-            ssl=(ssl or create_default_context()) if connection.ssl else None,
+            ssl=(ssl or modern_context()) if connection.ssl else None,
             server_hostname=connection.ssl_host,
         )
 
@@ -156,3 +156,10 @@ class LinkOptions:
 def address(host: str, port: int) -> str:
     """``host:port`` for people, IPv6 in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def modern_context() -> SSLContext:
+    """The system's authorities, names checked, and TLS 1.2 at least, whatever the system's own least is."""
+    context = create_default_context()
+    context.minimum_version = TLSVersion.TLSv1_2
+    return context
