@@ -18,9 +18,11 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     # word: (module that defines a click command named `command`, one line of help)
     "config": ("rppam.cli.config", "Check, show and encrypt rppam.config; parse connection strings."),
     "demo": ("rppam.cli.demo", "Run a whole cluster on this machine and watch it."),
+    "doctor": ("rppam.cli.doctor", "Check everything a node needs, from this host, and say what to do."),
     "init": ("rppam.cli.init", "Write a first node's config and keys, or join the next node."),
     "license": ("rppam.cli.license", "Issue, show and verify licence files."),
     "node": ("rppam.cli.node", "Run one node in the foreground, for a service manager."),
+    "redis": ("rppam.cli.redis", "Set up a Redis for this product, make passwords, look at its memory."),
     "simulate": ("rppam.cli.simulate", "Run the election under seeded faults and check its properties."),
     "status": ("rppam.cli.status", "Show the cluster on one screen, from any node."),
     "token": ("rppam.cli.token", "Issue an admin token on this host, for scripts."),

@@ -9,6 +9,12 @@ from rppam.services.codes_reach import Entry
 from rppam.services.remedies import Fix, config, here, service
 
 HOST: Final[dict[str, Entry]] = {
+    "RD-600": (
+        "error",
+        "The configuration is wrong, so the node does not start.",
+        "exit 78; rppam config check lists the same",
+        here("Correct what is named.", "rppam config check /etc/rppam/rppam.config"),
+    ),
     "RD-601": (
         "warning",
         "The config file can be read by other accounts of this host.",

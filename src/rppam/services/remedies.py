@@ -28,13 +28,14 @@ class Fix(NamedTuple):
 def conf(common: str, *lines: str) -> Fix:
     """Set ``lines`` in redis.conf and restart."""
     said = " and ".join(f"'{line}'" for line in lines)
+    in_file_only = any(line.startswith(("requirepass", "rename-command", "cluster-")) for line in lines)
     options = " ".join(f"--{name} {value}" for name, _, value in (line.partition(" ") for line in lines))
+    or_words = "" if in_file_only else f", or end its command with {options}"
     return Fix(
         common,
         f"set {said} in /etc/redis/redis.conf; sudo systemctl restart redis-server",
         f"set {said} in /etc/redis/redis.conf (RHEL 8: /etc/redis.conf); sudo systemctl restart redis",
-        f"put {said} into the redis.conf of the container, or end its command with {options}; "
-        "then docker compose up -d --force-recreate (without Compose: docker rm -f rppam-redis, and run it anew)",
+        f"set {said} in the redis.conf mounted into the container{or_words}; docker compose up -d --force-recreate",
         f"Docker Desktop: as Docker. Memurai: set {said} in memurai.conf; Restart-Service Memurai",
     )
 

@@ -261,10 +261,19 @@ def _election(mode: SentinelMode, primary: RedisFacts | None) -> Iterator[Findin
     if stuck or aborted:
         seen = "a failover is in progress" if stuck else f"INFO errorstats: errorstat_EXECABORT:{aborted}"
         yield finding("RD-409", f"{evidence}, and {seen}", severity=Severity.ERROR)
+    elif _was_rewritten(primary):
+        yield finding("RD-409", f"{evidence}; a failover has worked since this server started", severity=Severity.NOTE)
     elif mode.sentinel_knows_config_name:
         yield finding("RD-409", f"{evidence}; a sentinel.conf here tells the name", severity=Severity.NOTE)
     else:
         yield finding("RD-409", f"{evidence}; whether the sentinels know the new name cannot be asked")
+
+
+def _was_rewritten(primary: RedisFacts) -> bool:
+    """Whether Sentinel has changed this server's role and rewritten its configuration: only with the right name."""
+    stats = primary.info
+    rewritten = stats.get("cmdstat_config|rewrite") or stats.get("cmdstat_config", "")
+    return "calls=" in rewritten and "calls=0," not in rewritten and "cmdstat_slaveof" in stats
 
 
 def _numbers(version: str) -> tuple[int, ...]:

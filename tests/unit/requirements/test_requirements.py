@@ -210,6 +210,21 @@ def test_a_sentinel_group_as_it_should_be_gives_no_finding() -> None:
         (changed(2, flags="s_down,master"), GOOD, [("RD-411", "warning")]),
         (MODE, RENAMED, [("RD-409", "warning")]),
         (replace(MODE, sentinel_knows_config_name=True), RENAMED, [("RD-409", "note")]),
+        (
+            MODE,
+            replace(
+                RENAMED,
+                info={**GOOD.info, "cmdstat_config|rewrite": "calls=1,usec=9", "cmdstat_slaveof": "calls=1,usec=9"},
+            ),
+            [("RD-409", "note")],
+        ),
+        (
+            MODE,
+            replace(
+                RENAMED, info={**GOOD.info, "cmdstat_config|rewrite": "calls=0,usec=0", "cmdstat_slaveof": "calls=1"}
+            ),
+            [("RD-409", "warning")],
+        ),
         (changed(0, flags="master,failover_in_progress"), RENAMED, [("RD-411", "warning"), ("RD-409", "error")]),
         (
             MODE,

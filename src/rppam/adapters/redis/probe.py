@@ -97,7 +97,7 @@ class Probe:
 
     async def _info(self) -> dict[str, str]:
         fields: dict[str, str] = {}
-        for section in ("default", "errorstats"):
+        for section in ("default", "errorstats", "commandstats"):
             text = await self._ask("INFO", section)
             if isinstance(text, bytes):
                 fields |= parse_info(text)

@@ -1,0 +1,89 @@
+"""The container of Redis, where a docker command is found: does it run, and if not, what does its log say?
+
+At most two seconds, whatever docker does. Nothing is started or changed. Log lines are quoted without what stands
+behind words that announce a password, since Redis quotes the line of its configuration that it does not understand.
+"""
+
+import asyncio
+import contextlib
+import shutil
+from typing import Final
+
+from rppam.cli._doctor.report import Report, without_passwords
+from rppam.domain.finding import Finding
+from rppam.services.codes import finding
+
+CONTAINER: Final = "rppam-redis"
+DOCKER_S: Final = 2.0
+TAIL: Final = 50
+SHOWN: Final = 6
+_BAD_PORT: Final = ("port is already allocated", "address already in use", "bind: address", "Address in use")
+_BAD_WORDS: Final = (
+    "FATAL CONFIG FILE ERROR",
+    "Bad directive",
+    "Can't open config file",
+    "can't open config file",
+    "wrong number of arguments",
+    "Invalid argument",
+    "executable file not found",
+    "Unrecognized",
+    "unknown option",
+    "Failed to configure TLS",
+    "aborting now",
+)
+
+
+async def check_container(report: Report) -> bool:
+    """Look at the container. Returns whether there is a docker command at all."""
+    docker = shutil.which("docker")
+    if docker is None:
+        return False
+    try:
+        async with asyncio.timeout(DOCKER_S):
+            state = await _run(
+                docker, "inspect", "--format", "{{.State.Status}}|{{.State.ExitCode}}|{{.State.Error}}", CONTAINER
+            )
+            if state is None:
+                return True  # there is none of that name, or no daemon
+            logs = await _run(docker, "logs", "--tail", str(TAIL), CONTAINER) or ""
+    except TimeoutError:
+        report.add(finding("RD-804", f"no answer within {DOCKER_S:g} s"))
+        return True
+    found = judge(state, logs)
+    if found is not None:
+        report.add(found)
+    return True
+
+
+def judge(state: str, logs: str) -> Finding | None:
+    """What the state (``status|exit code|error``) and the log of the container mean."""
+    status, exit_code, error = (*state.strip().split("|", 2), "", "")[:3]
+    if status == "running":
+        return None
+    lines = [line for line in (*logs.splitlines(), error) if line.strip()]
+    telling = [line for line in lines if any(word in line for word in (*_BAD_PORT, *_BAD_WORDS))]
+    shown = without_passwords((telling or lines)[-SHOWN:])
+    if telling and "FATAL CONFIG FILE ERROR" in telling[0]:
+        begin = lines.index(telling[0])
+        shown = without_passwords(lines[begin : begin + SHOWN])
+    evidence = f"{CONTAINER} is {status} (exit code {exit_code}); docker logs: {shown or 'nothing'}"
+    if any(word in line for line in telling for word in _BAD_PORT):
+        return finding("RD-802", evidence)
+    return finding("RD-801" if telling else "RD-803", evidence)
+
+
+async def _run(*words: str) -> str | None:
+    """What a command prints on both its outputs; ``None`` when it fails. It is ended when we are cancelled."""
+    process = await asyncio.create_subprocess_exec(
+        *words,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        out, _ = await process.communicate()
+    except BaseException:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        raise
+    return out.decode("utf-8", "replace") if process.returncode == 0 else None

@@ -1,0 +1,186 @@
+"""This host: the config file, the keys, the licence, the database, and whether the API can have its port.
+
+Only looks: it makes no key, no folder, no table, and takes no lock. What it does not promise: that the account which
+runs the node may read what this account may; run it as that account.
+"""
+
+import asyncio
+import contextlib
+import errno
+import os
+import socket
+import stat
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from rppam.adapters.system.keystore import load_signing_keys
+from rppam.adapters.system.licence_file import read_licence
+from rppam.cli._doctor.report import Report
+from rppam.config.settings import Settings
+from rppam.domain.errors import RppamError
+from rppam.domain.errors.serving import SigningKeyError
+from rppam.domain.instant import WallMs
+from rppam.domain.licence import Tier, warning_of
+from rppam.domain.secret import Secret
+from rppam.services.codes import finding
+
+FIRST_ADMIN_FILE: Final = "first-admin-password"
+DATABASE_S: Final = 4.0
+_SQLITE_MAGIC: Final = b"SQLite format 3\0"
+
+
+def check_config(settings: Settings, report: Report) -> None:
+    """What the configuration itself has to say."""
+    for warning in settings.warnings:
+        report.add(finding("RD-601" if " open to " in warning else "RD-602", warning))
+    if not settings.redis.enabled:
+        report.add(finding("RD-611", "redis.enabled is false"))
+
+
+def check_keys(settings: Settings, report: Report) -> None:
+    """Signing keys, the cluster's key, the data directory."""
+    auth = settings.auth
+    is_made_at_start = not settings.cluster.enabled and not auth.jwt_keys_dir.exists()
+    if not is_made_at_start:
+        try:
+            load_signing_keys(auth.jwt_keys_dir)
+        except SigningKeyError as error:
+            report.add(finding("RD-603", str(error)))
+    if settings.cluster.enabled and "auth.clusterKeyPath" in settings.given:
+        _check_cluster_key(auth.cluster_key_path, report)
+    data = settings.node.data_dir
+    if data.exists():
+        mode = stat.S_IMODE(data.stat().st_mode)
+        if sys.platform != "win32" and mode & 0o022:
+            report.add(finding("RD-614", f"node.dataDir {data} has mode {mode:04o}: others may write there"))
+    elif settings.cluster.enabled:
+        report.add(finding("RD-614", f"node.dataDir {data} is not there"))
+    first = data / FIRST_ADMIN_FILE
+    if first.exists():
+        report.add(finding("RD-610", f"{first} exists"))
+
+
+def _check_cluster_key(path: Path, report: Report) -> None:
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        is_empty = not path.read_bytes().strip()
+    except OSError as error:
+        report.add(finding("RD-604", f"auth.clusterKeyPath {path}: {error.strerror}"))
+        return
+    if sys.platform != "win32" and mode & 0o077:
+        report.add(finding("RD-604", f"auth.clusterKeyPath {path} has mode {mode:04o}, expected 0600"))
+    if is_empty:
+        report.add(finding("RD-604", f"auth.clusterKeyPath {path} is empty"))
+
+
+def check_licence(settings: Settings, report: Report, now: WallMs) -> None:
+    """Whether the licence allows what the config asks for."""
+    try:
+        licence, problem = read_licence(settings.license)
+    except RppamError as error:
+        report.add(finding("RD-606", str(error)))
+        return
+    if problem:
+        report.add(finding("RD-606", problem))
+    elif settings.cluster.enabled and (licence is None or licence.tier is Tier.STANDARD):
+        which = f"the licence {licence.id} is Standard" if licence else f"there is no file {settings.license.path}"
+        report.add(finding("RD-605", which))
+    warning = warning_of(licence, now)
+    if warning is not None:
+        report.add(finding("RD-606", warning.sentence))
+
+
+async def check_database(settings: Settings, report: Report) -> None:
+    """Whether the database answers; its tables are left as they are."""
+    from rppam.adapters.sql.url import SQLITE, parse_database_url
+
+    try:
+        url = parse_database_url(settings.database.url)
+    except RppamError as error:
+        report.add(finding("RD-607", str(error)))
+        return
+    report.hide(Secret(url.password) if isinstance(url.password, str) else None)
+    if url.drivername == SQLITE:
+        problem = _sqlite_problem(Path(url.database or ""))
+    else:
+        problem = await _in_time(lambda: _server_problem(settings), DATABASE_S)
+    if problem:
+        report.add(finding("RD-607", problem))
+
+
+def _sqlite_problem(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            begin = file.read(len(_SQLITE_MAGIC))
+    except FileNotFoundError:
+        folder = path.parent
+        if folder.exists() and not os.access(folder, os.W_OK):
+            return f"{path} is not there yet, and this account may not write to {folder}"
+        return ""
+    except OSError as error:
+        return f"{path}: {error.strerror}"
+    if begin and begin != _SQLITE_MAGIC:
+        return f"{path} is not a SQLite database"
+    if not os.access(path, os.W_OK):
+        return f"{path} cannot be written by this account"
+    return ""
+
+
+def _server_problem(settings: Settings) -> str:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from rppam.adapters.sql.engine import open_engine
+    from rppam.adapters.sql.schema import current_revision, is_current
+    from rppam.adapters.sql.url import parse_database_url
+
+    engine = open_engine(parse_database_url(settings.database.url), settings.database.timeout_ms, lambda _line: None)
+    try:
+        with engine.connect() as connection:
+            is_current(current_revision(connection))
+    except RppamError as error:
+        return str(error)
+    except SQLAlchemyError as error:
+        return str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+    finally:
+        engine.dispose()
+    return ""
+
+
+async def _in_time(work: Callable[[], str], seconds: float) -> str:
+    """The result of ``work`` on a thread that is left behind when it does not end in time."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[str] = loop.create_future()
+
+    def keep(result: str) -> None:
+        if not answer.done():
+            answer.set_result(result)
+
+    def run() -> None:
+        result = work()
+        with contextlib.suppress(RuntimeError):  # the loop has closed meanwhile: nobody waits any more
+            loop.call_soon_threadsafe(keep, result)
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        return await asyncio.wait_for(answer, seconds)
+    except TimeoutError:
+        return f"no answer within {seconds:g} s"
+
+
+def port_problem(host: str, port: int) -> str:
+    """Why the API could not listen there, or nothing."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        with socket.socket(family, socket.SOCK_STREAM) as plug:
+            plug.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            plug.bind((host, port))
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            return f"{host}:{port} is in use"
+        if error.errno == errno.EACCES:
+            return ""  # privileged ports are the service's business
+        return f"{host}:{port}: {error.strerror or error}"
+    return ""

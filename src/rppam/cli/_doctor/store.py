@@ -1,0 +1,221 @@
+"""Redis as this host sees it: reach it, look at it, weigh what was seen.
+
+One attempt for each address, all at once, so a set-up of many dead addresses takes no longer than one. Where nobody
+lets us in, each address is looked at a second time with a bare socket, to name the cause.
+"""
+
+import asyncio
+import re
+import ssl
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from rppam.adapters.redis.connection import Connection
+from rppam.adapters.redis.glimpse import glimpse
+from rppam.adapters.redis.heartbeat_text import heartbeat_from_text
+from rppam.adapters.redis.leadership_store import HEARTBEAT_TTL_MS
+from rppam.adapters.redis.options import LinkOptions, Target
+from rppam.adapters.redis.probe import Probe, ask_sentinel, lets_strangers_in
+from rppam.adapters.redis.tls import TlsFiles
+from rppam.cli._doctor.report import Report
+from rppam.config.endpoint import parse_endpoint
+from rppam.config.options import ConnectionOptions
+from rppam.config.settings import Settings
+from rppam.domain.errors.config import ConfigError
+from rppam.domain.errors.store import StoreError
+from rppam.domain.errors.store_replies import StoreReadOnly
+from rppam.domain.finding import Severity
+from rppam.ports.clock import Clock
+from rppam.services.codes import finding
+from rppam.services.diagnosis import failure_finding
+from rppam.services.redis_facts import RedisFacts, SentinelFacts, SentinelMode
+from rppam.services.requirements import prefix_findings, sentinel_findings, server_findings
+
+PATIENCE_MS_MAX: Final = 5_000
+GLIMPSE_S_MAX: Final = 3.0
+LIVE_HEARTBEAT_MS: Final = 5_000
+"""A heartbeat younger than this is that of a node that runs now."""
+SENTINEL_CONF: Final = (Path("/etc/redis/sentinel.conf"), Path("/etc/redis-sentinel.conf"))
+_DAY_S: Final = 86_400
+
+
+class StoreCheck:
+    """The checks of one Redis set-up, run by :meth:`reach`, then :meth:`look`."""
+
+    def __init__(self, settings: Settings, report: Report, clock: Clock, sentinel_conf: Path | None = None) -> None:
+        assert settings.redis.connection is not None
+        self._settings = settings
+        self._said: ConnectionOptions = settings.redis.connection
+        self._report = report
+        self._clock = clock
+        self._sentinel_conf = (sentinel_conf,) if sentinel_conf is not None else SENTINEL_CONF
+        self._connection: Connection | None = None
+        self._sentinels: tuple[SentinelFacts, ...] = ()
+        self._timeout_ms = min(self._said.sync_timeout_ms, PATIENCE_MS_MAX)
+
+    @property
+    def connection(self) -> Connection | None:
+        """The open connection, once :meth:`reach` found a way in."""
+        return self._connection
+
+    async def reach(self) -> None:
+        """Connect to Redis, by the sentinels where there are some."""
+        options = self._options()
+        if options is None:
+            return
+        if self._said.service_name is None:
+            await self._enter(options.targets(), is_named=False)
+            return
+        await self._ask_sentinels(options, self._said.service_name)
+
+    async def look(self) -> None:
+        """Weigh the server, the prefix and the names on it. Nothing to do where nobody let us in."""
+        connection = self._connection
+        primary: RedisFacts | None = None
+        if connection is not None:
+            probe = Probe(connection, self._clock, timeout_ms=self._timeout_ms)
+            try:
+                primary = await self._server(connection, probe)
+                await self._prefix(probe)
+            except StoreError as error:
+                self._report.add(failure_finding(error, with_tls=self._said.ssl))
+        if self._said.service_name is not None and self._sentinels:
+            mode = SentinelMode(
+                service_name=self._said.service_name,
+                sentinels=self._sentinels,
+                sentinel_knows_config_name=self._is_config_name_told(self._said.service_name),
+            )
+            self._report.add(*sentinel_findings(mode, primary))
+
+    async def close(self) -> None:
+        """Hang up."""
+        if self._connection is not None:
+            await self._connection.close()
+
+    async def name_in_use(self, node: str) -> str | None:
+        """Evidence that a node of this name runs now, by its heartbeat; ``None`` when there is none."""
+        if self._connection is None or self._connection.lost is not None:
+            return None
+        probe = Probe(self._connection, self._clock, timeout_ms=self._timeout_ms)
+        try:
+            found = await probe.heartbeat_of(self._settings.redis.key_prefix, node)
+        except StoreError:
+            return None
+        heartbeat = heartbeat_from_text(found[0].encode(), node) if found else None
+        if found is None or heartbeat is None or heartbeat.leaving:
+            return None
+        age_ms = HEARTBEAT_TTL_MS - found[1]
+        if found[1] <= 0 or age_ms > LIVE_HEARTBEAT_MS:
+            return None
+        return f"a heartbeat of {node!r}, {age_ms} ms old, from host {heartbeat.hostname} ({heartbeat.api_url})"
+
+    # ---- reaching ---------------------------------------------------------------------------------------------------
+
+    def _options(self) -> LinkOptions | None:
+        """How to connect, with the files of TLS; a finding and ``None`` when they cannot be used."""
+        redis, context = self._settings.redis, None
+        if self._said.ssl:
+            files = TlsFiles(
+                ca_path=redis.tls_ca_path,
+                cert_path=redis.tls_cert_path,
+                cert_password=redis.tls_cert_password,
+                clock=self._clock,
+            )
+            try:
+                context = files.load()
+            except ConfigError as error:
+                self._report.add(finding("RD-612", str(error)))
+                return None
+            self._report.add(*(finding("RD-613", sentence) for sentence in files.warnings()))
+        return replace(
+            LinkOptions.of(self._said, client_name="rppam:doctor", ssl=context),
+            connect_timeout_ms=min(self._said.connect_timeout_ms, PATIENCE_MS_MAX),
+            command_timeout_ms=self._timeout_ms,
+        )
+
+    async def _enter(self, targets: tuple[Target, ...], *, is_named: bool) -> None:
+        """Take the first address that lets us in, and name what is wrong with the others."""
+        opened = await asyncio.gather(*(self._open(target) for target in targets))
+        for answer in opened:
+            if isinstance(answer, Connection):
+                if self._connection is None:
+                    self._connection = answer
+                else:
+                    await answer.close()
+        failed = [
+            (target, answer) for target, answer in zip(targets, opened, strict=True) if isinstance(answer, StoreError)
+        ]
+        if self._connection is not None:
+            failed = [(target, error) for target, error in failed if not isinstance(error, StoreReadOnly)]
+        looks = await asyncio.gather(*(self._second_look(target, error) for target, error in failed))
+        for (target, error), seen in zip(failed, looks, strict=True):
+            told = failure_finding(error, with_tls=target.ssl is not None, glimpse=seen)
+            if is_named:
+                self._report.add(finding("RD-405", f"the sentinels name {target.address}; {told.code} follows"))
+            self._report.add(told._replace(severity=Severity.WARNING) if self._connection is not None else told)
+
+    async def _open(self, target: Target) -> Connection | StoreError:
+        try:
+            return await Connection.open(target, clock=self._clock)
+        except StoreError as error:
+            return error
+
+    async def _second_look(self, target: Target, error: StoreError) -> Any:
+        """Not where the cause is clear, or where nothing can be reached anyhow."""
+        told = failure_finding(error, with_tls=target.ssl is not None)
+        if told.code in ("RD-101", "RD-103", "RD-104") or told.code >= "RD-2":
+            return None
+        return await glimpse(target, timeout_s=min(target.connect_timeout_ms / 1000, GLIMPSE_S_MAX))
+
+    async def _ask_sentinels(self, options: LinkOptions, service: str) -> None:
+        said = self._said
+        to_sentinels = replace(
+            options,
+            user=said.sentinel_user or said.user,
+            password=said.sentinel_password or said.password,
+            command_map={},
+        )
+        self._sentinels = tuple(
+            await asyncio.gather(
+                *(
+                    ask_sentinel(target, service, self._clock, timeout_ms=self._timeout_ms)
+                    for target in to_sentinels.targets()
+                )
+            )
+        )
+        named = next((one.primary for one in self._sentinels if one.primary is not None), None)
+        if named is not None:
+            host, port = parse_endpoint(named)
+            await self._enter(replace(options, endpoints=((host, port or 6379),)).targets(), is_named=True)
+
+    # ---- looking ----------------------------------------------------------------------------------------------------
+
+    async def _server(self, connection: Connection, probe: Probe) -> RedisFacts:
+        facts = await probe.server(prefix=self._settings.redis.key_prefix)
+        facts = replace(facts, anonymous=await lets_strangers_in(connection.target, self._clock))
+        until = connection.certificate.get("notAfter")
+        if isinstance(until, str):
+            left_s = ssl.cert_time_to_seconds(until) - self._clock.wall_ms() / 1000
+            shown = f"the certificate of {connection.target.address}, valid until {until}"
+            facts = replace(facts, certificate_days_left=left_s / _DAY_S, certificate_shown=shown)
+        patience_ms = self._settings.cluster.timing.request_timeout_ms
+        self._report.add(*server_findings(facts, patience_ms=patience_ms))
+        return facts
+
+    async def _prefix(self, probe: Probe) -> None:
+        facts = await probe.prefix(self._settings.redis.key_prefix, self._settings.cluster.cluster_id)
+        self._report.add(*prefix_findings(facts))
+
+    def _is_config_name_told(self, service: str) -> bool:
+        """Whether a sentinel.conf of this host tells the new name of CONFIG."""
+        line = re.compile(
+            rf"^\s*sentinel\s+rename-command\s+{re.escape(service)}\s+CONFIG\s+\S", re.IGNORECASE | re.MULTILINE
+        )
+        for path in self._sentinel_conf:
+            try:
+                if line.search(path.read_text(encoding="utf-8", errors="replace")):
+                    return True
+            except OSError:
+                continue
+        return False

@@ -1,0 +1,53 @@
+"""The users of a Redis for this product, as an ACL file.
+
+``default`` is the administrator (the password is ``requirepass``); ``rppam`` is what nodes use: nothing but
+:data:`NODE_COMMANDS`, and only below the key prefix. With Sentinel there are two more, as the documentation of Sentinel
+lists them. The file holds hashes, no passwords. Redis 6.2 takes it as well, so no rule of a later version is used.
+"""
+
+import hashlib
+from typing import Final
+
+from rppam.cli._setup.passwords import Passwords
+from rppam.cli._setup.wishes import Wishes
+from rppam.domain.secret import Secret
+
+NODE_USER: Final = "rppam"
+NODE_COMMANDS: Final = (
+    # the connection
+    "ping", "info", "role", "select", "wait",
+    # leadership and heartbeats
+    "eval", "evalsha", "get", "set", "scan", "subscribe", "unsubscribe", "publish",
+    # what its scripts call
+    "time", "type", "strlen", "rename", "pexpire", "sadd", "srem", "smembers", "sismember",
+    # the doctor and `rppam redis info`
+    "pttl", "dbsize", "command|info", "acl|whoami", "memory|usage",
+)  # fmt: skip
+SENTINEL_COMMANDS: Final = (
+    "multi", "exec", "slaveof", "ping", "subscribe", "publish", "role", "info", "config|rewrite", "client|setname",
+    "client|kill", "script|kill",
+)  # fmt: skip
+REPLICA_COMMANDS: Final = ("psync", "replconf", "ping")
+
+
+def users_acl(wishes: Wishes, passwords: Passwords) -> str:
+    """The text of users.acl. Redis takes no comments there."""
+    prefix = wishes.prefix
+    lines = [
+        f"user default on {_hash(passwords.default)} ~* &* +@all",
+        f"user {NODE_USER} on {_hash(passwords.node)} resetchannels ~{prefix}* &{prefix}* -@all {_plus(NODE_COMMANDS)}",
+    ]
+    if wishes.has_sentinels:
+        lines += [
+            f"user replica on {_hash(passwords.replica)} resetchannels -@all {_plus(REPLICA_COMMANDS)}",
+            f"user sentinel on {_hash(passwords.sentinel)} allchannels -@all {_plus(SENTINEL_COMMANDS)}",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _hash(password: Secret) -> str:
+    return "#" + hashlib.sha256(password.reveal().encode()).hexdigest()
+
+
+def _plus(commands: tuple[str, ...]) -> str:
+    return " ".join(f"+{name}" for name in commands)

@@ -1,0 +1,158 @@
+"""``rppam doctor``: every check from this host, in order, with a verdict and what to do.
+
+Decides the order and the exit code: 0 when nothing is wrong, 1 for warnings, 2 for errors, 78 when the configuration
+cannot be read. It changes nothing on this host, and on Redis writes three keys under our prefix that live for a second.
+Progress goes to stderr, so stdout can be read by machines.
+"""
+
+import asyncio
+import json
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from rppam.domain.errors.config import ConfigError
+from rppam.domain.exits import Exit
+from rppam.domain.finding import Finding, Severity, Verdict, verdict_of
+
+if TYPE_CHECKING:
+    from rppam.cli._doctor.report import Report
+    from rppam.config.settings import Settings
+
+_COLOURS: Final = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "blue"}
+
+
+@click.command(
+    "doctor",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example: rppam doctor --config /etc/rppam/rppam.config --json | jq .verdict",
+)
+@click.option("--config", type=click.Path(path_type=Path), help="The config file; else RPPAM_CONFIG.")
+@click.option(
+    "--sentinel-conf",
+    type=click.Path(path_type=Path),
+    help="A sentinel.conf to look into for 'sentinel rename-command'. Default: /etc/redis/sentinel.conf, if readable.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout; progress stays on stderr.")
+def command(config: Path | None, sentinel_conf: Path | None, as_json: bool) -> int:
+    """Check everything a node needs, from this host, and say what to do.
+
+    Works while the node is stopped and while it runs. Every finding has a code that stays; docs/reference/doctor.md
+    lists them. Exit code 0: fine; 1: warnings; 2: errors; 78: the configuration cannot be read.
+    """
+    from rppam.adapters.system.secrets import HostSecrets
+    from rppam.cli._doctor.report import Report
+    from rppam.config.load import load_settings
+    from rppam.config.places import config_path
+    from rppam.services.codes import finding
+
+    path = config_path(config, os.environ)
+    report = Report()
+    try:
+        settings = load_settings(path, outside=HostSecrets())
+    except ConfigError as error:
+        report.add(*(finding("RD-600", problem.sentence(), fix=problem.fix) for problem in error.problems))
+        _show(report.findings, as_json=as_json)
+        return Exit.CONFIGURATION
+    asyncio.run(_check(settings, path, sentinel_conf, report))
+    _show(report.findings, as_json=as_json)
+    return verdict_of(report.findings).exit
+
+
+async def _check(settings: "Settings", path: Path, sentinel_conf: Path | None, report: "Report") -> None:
+    from rppam.adapters.system.clock import SystemClock
+    from rppam.cli._doctor import container, host, node
+    from rppam.cli._doctor.store import StoreCheck
+
+    clock = SystemClock()
+    redis, said = settings.redis, settings.redis.connection
+    report.hide(redis.password, redis.tls_cert_password, settings.database.url)
+    report.hide(*((said.password, said.sentinel_password) if said else ()))
+    steps = _Steps(report)
+    await steps.do("configuration", lambda: host.check_config(settings, report))
+    await steps.do("keys and folders", lambda: host.check_keys(settings, report))
+    await steps.do("licence", lambda: host.check_licence(settings, report, clock.wall_ms()))
+    store = StoreCheck(settings, report, clock, sentinel_conf) if said is not None and redis.enabled else None
+    if store is not None:
+        where = ", ".join(str(endpoint) for endpoint in said.endpoints) if said else ""
+        await steps.do(f"reaching Redis at {where}", store.reach)
+        await steps.do("requirements of Redis", store.look)
+    await steps.do("database", lambda: host.check_database(settings, report))
+    running = await steps.do("node of this host", lambda: node.check_node(settings, path, report))
+    if store is not None:
+        if not running:
+            await steps.do("node name", lambda: _name_in_use(settings, store, report))
+        await store.close()
+    await steps.do("container of Redis", lambda: container.check_container(report))
+
+
+async def _name_in_use(settings: "Settings", store: Any, report: "Report") -> None:
+    from rppam.services.codes import finding
+
+    evidence = await store.name_in_use(settings.node.node_name)
+    if evidence is not None:
+        report.add(finding("RD-609", evidence))
+
+
+class _Steps:
+    """Runs the checks one after the other and tells on stderr how far it is."""
+
+    def __init__(self, report: "Report") -> None:
+        self._report = report
+
+    async def do(self, name: str, check: Callable[[], Awaitable[Any] | Any]) -> Any:
+        """One check; returns what it returns."""
+        click.echo(f"  {name} ...", err=True, nl=False)
+        before = len(self._report.findings)
+        result = check()
+        if isinstance(result, Awaitable):
+            result = await result
+        new = self._report.findings[before:]
+        told = [
+            f"{count} {severity.value}{'s' if count > 1 else ''}"
+            for severity in Severity
+            if (count := _count(new, severity))
+        ]
+        click.echo(f" {', '.join(told) or 'ok'}", err=True)
+        return result
+
+
+def _count(findings: list[Finding], severity: Severity) -> int:
+    return sum(finding.severity is severity for finding in findings)
+
+
+def _show(findings: list[Finding], *, as_json: bool) -> None:
+    verdict = verdict_of(findings)
+    if as_json:
+        body = {"verdict": verdict.value, "findings": [finding.as_json() for finding in findings]}
+        click.echo(json.dumps(body, ensure_ascii=False))
+        return
+    for severity in Severity:
+        for finding in findings:
+            if finding.severity is severity:
+                _show_one(finding)
+    counts = [
+        f"{count} {severity.value}{'s' if count != 1 else ''}"
+        for severity in Severity
+        if (count := _count(findings, severity))
+    ]
+    colour = {Verdict.OK: "green", Verdict.WARNINGS: "yellow", Verdict.ERRORS: "red"}[verdict]
+    click.secho(f"verdict: {verdict.value}" + (f" ({', '.join(counts)})" if counts else ""), fg=colour, bold=True)
+
+
+def _show_one(finding: Finding) -> None:
+    click.secho(f"{finding.code} {finding.severity.value}", fg=_COLOURS[finding.severity], bold=True, nl=False)
+    click.echo(f"  {finding.what}")
+    _indented("seen", finding.evidence)
+    _indented("fix", finding.fix)
+    click.echo()
+
+
+def _indented(label: str, text: str) -> None:
+    first, *rest = text.splitlines() or [""]
+    click.echo(f"  {label + ':':<6}{first}")
+    for line in rest:
+        click.echo(f"        {line}")
