@@ -30,13 +30,15 @@ NAME: Final = "rppam-primary"
 PASSWORD: Final = "correct-horse-battery-staple"
 SENTINEL_PASSWORD: Final = "another-horse-altogether"
 SETTLE_S: Final = 30.0
+SHOWN: Final = ("port", "flags", "config-epoch", "num-slaves", "num-other-sentinels", "info-refresh", "failover-state")
 
 
 class Sentinel:
     """One sentinel process."""
 
-    def __init__(self, kind: ServerKind, lines: list[str], password: str | None) -> None:
+    def __init__(self, kind: ServerKind, lines: list[str], password: str | None, *, quick: bool) -> None:
         self.kind = kind
+        self._quick = quick
         self.port = free_port()
         self.tls_port = free_port()
         self._lines = lines
@@ -62,10 +64,17 @@ class Sentinel:
         while True:
             with suppress(OSError, hiredis.HiredisError):
                 if self.ask("PING") == b"PONG":
-                    return
+                    break
             assert self._process.poll() is None, self.log()
             assert time.monotonic() < until, self.log()
             time.sleep(0.01)
+        if self._quick:
+            for period in ("INFO-PERIOD", "PUBLISH-PERIOD"):
+                self.ask("SENTINEL", "DEBUG", period, 300)
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None
 
     def log(self) -> str:
         return (Path(self._folder.name) / "log").read_text(errors="replace")[-3000:]
@@ -140,8 +149,7 @@ class SentinelLab:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None:
-            for sentinel in self.sentinels:
-                error.add_note(sentinel.log())
+            error.add_note(self.picture())
         self._stack.close()
 
     # ---- what clients need ------------------------------------------------------------------------------------------
@@ -185,7 +193,8 @@ class SentinelLab:
     def failover(self) -> Server:
         """Have the sentinels promote a replica of the healthy primary; returns the new primary."""
         before = self.named_port()
-        self.sentinels[0].ask("SENTINEL", "FAILOVER", NAME)
+        # A sentinel that has not heard of the replicas for a moment has none that it would promote.
+        self.wait_for(lambda: self.sentinels[0].ask("SENTINEL", "FAILOVER", NAME) == b"OK", "a sentinel to begin")
         self.wait_for(lambda: self.named_port() != before, "a failover")
         return self.primary
 
@@ -210,8 +219,21 @@ class SentinelLab:
                 if holds():
                     return
             if time.monotonic() > until:
-                raise AssertionError(f"not within {SETTLE_S} s: {what}; {[s.master() for s in self.sentinels]}")
+                raise AssertionError(f"not within {SETTLE_S} s: {what}\n{self.picture()}")
             time.sleep(0.02)
+
+    def picture(self) -> str:
+        """What everybody says of themselves and the others, for the message of a failed test."""
+        lines = []
+        for sentinel in self.sentinels:
+            with suppress(OSError, hiredis.HiredisError):
+                told = sentinel.master()
+                lines.append(f"sentinel {sentinel.port}: " + " ".join(f"{k}={told[k]}" for k in SHOWN if k in told))
+            lines.append(sentinel.log())
+        for port, server in self._ports.items():
+            with suppress(OSError, hiredis.HiredisError):
+                lines.append(f"server {port}: " + server.ask("INFO", "replication").decode().replace("\r\n", " "))
+        return "\n".join(lines)
 
     def _replicas_follow(self, port: str) -> bool:
         for server in self.servers:
@@ -251,13 +273,10 @@ class SentinelLab:
             self.servers.append(server)
             self._ports[tls_port if self._authority else server.port] = server
         for _ in range(3):
-            sentinel = Sentinel(self.kind, self._sentinel_lines(), self.sentinel_password)
+            sentinel = Sentinel(self.kind, self._sentinel_lines(), self.sentinel_password, quick=self._quick)
             self._stack.callback(sentinel.close)
             self.sentinels.append(sentinel)
             sentinel.start()
-            if self._quick:
-                for period in ("INFO-PERIOD", "PUBLISH-PERIOD"):
-                    sentinel.ask("SENTINEL", "DEBUG", period, 300)
         self.settle()
 
     def _sentinel_lines(self) -> list[str]:
