@@ -225,11 +225,15 @@ async def test_another_cluster_under_the_same_prefix_is_refused(join: Join) -> N
         ("rppam:a:b:", "rppam:", "contains 'rppam:a:b:'"),
     ],
 )
-async def test_a_nested_prefix_is_refused(join: Join, first: str, second: str, word: str) -> None:
+async def test_a_nested_prefix_is_refused_and_leaves_no_trace(
+    join: Join, server: Server, first: str, second: str, word: str
+) -> None:
     assert (await join("node1", prefix=first, cluster="one")).ups
     late = await join("node1", prefix=second, cluster="two")
     assert not late.ups
     assert word in late.foreign[0]
+    assert server.ask("KEYS", "*") == [f"{first}cluster-id".encode()]
+    assert (await join("node2", prefix=first, cluster="one")).ups, "the rightful cluster's nodes still come back"
 
 
 @pytest.mark.parametrize(("first", "second"), [("rppam-prod:", "rppam-staging:"), ("a:", "ab:"), ("a:b:", "a:c:")])

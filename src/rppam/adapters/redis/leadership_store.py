@@ -155,17 +155,38 @@ class RedisLeadershipStore:
     # ---- whose prefix is this? --------------------------------------------------------------------------------------
 
     async def _foreign(self) -> str | None:
-        """A sentence when the prefix is not, or not only, this cluster's."""
+        """A sentence when the prefix is not, or not only, this cluster's.
+
+        The prefix is claimed only when nothing speaks against it: a claim left by a node that was refused would refuse
+        the rightful cluster's nodes at their next start.
+        """
         timeout_ms = self._check_timeout_ms
         key = f"{self._prefix}cluster-id"
-        await self._link.command("SET", key, self._cluster_id, "NX", timeout_ms=timeout_ms)
-        found = _text(await self._link.command("GET", key, timeout_ms=timeout_ms))
+        if await self._link.command("GET", key, timeout_ms=timeout_ms) is not None:
+            return await self._not_ours(key) or await self._neighbour()
+        refusal = await self._neighbour()
+        if refusal is not None:
+            return refusal
+        claimed = await self._link.command("SET", key, self._cluster_id, "NX", timeout_ms=timeout_ms)
+        self._scanned = False  # somebody may have claimed another prefix in the same moment
+        refusal = await self._not_ours(key) or await self._neighbour()
+        if refusal is not None and claimed is not None:
+            await self._link.command("DEL", key, timeout_ms=timeout_ms)
+        return refusal
+
+    async def _not_ours(self, key: str) -> str | None:
+        found = _text(await self._link.command("GET", key, timeout_ms=self._check_timeout_ms))
         if found != self._cluster_id:
             return (
                 f"redis.keyPrefix '{self._prefix}' is used by the cluster '{found}' on this Redis, and this node "
                 f"belongs to '{self._cluster_id}'. Give this cluster a prefix of its own, such as "
                 f"'{self._prefix.rstrip(':')}-{self._cluster_id}:', on every node"
             )
+        return None
+
+    async def _neighbour(self) -> str | None:
+        """A sentence when another cluster's prefix lies around or within ours."""
+        timeout_ms = self._check_timeout_ms
         for outer in _outer_prefixes(self._prefix):
             other = await self._link.command("GET", f"{outer}cluster-id", timeout_ms=timeout_ms)
             if other is not None:
@@ -194,7 +215,8 @@ class RedisLeadershipStore:
     def _nested(self, other_prefix: str, owner: str, relation: str) -> str:
         return (
             f"redis.keyPrefix '{self._prefix}' {relation} '{other_prefix}', the prefix of {owner} on this Redis, so "
-            "keys of one could be taken for keys of the other. Choose prefixes of which none begins with the other"
+            "keys of one could be taken for keys of the other. Choose prefixes of which none begins with the other; "
+            f"if nobody uses that one any more, delete its key {other_prefix}cluster-id"
         )
 
 
