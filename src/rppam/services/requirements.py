@@ -79,8 +79,9 @@ def _commands(facts: RedisFacts) -> Iterator[Finding]:
 
 
 def _is_denial(words: str) -> bool:
-    """Redis 6.2 has no NOPERM inside scripts, only a sentence."""
-    return any(part in words for part in ("NOPERM", "can't run this command", "can't access", "No permissions"))
+    """Inside scripts there is no NOPERM, only a sentence, which differs from version to version."""
+    told = ("NOPERM", "can't run this command", "can't access", "ACL failure", "o permissions")
+    return any(part in words for part in told)
 
 
 def reachable_commands(facts: RedisFacts) -> tuple[str, ...]:
@@ -273,7 +274,7 @@ def _was_rewritten(primary: RedisFacts) -> bool:
     """Whether Sentinel has changed this server's role and rewritten its configuration: only with the right name."""
     stats = primary.info
     rewritten = stats.get("cmdstat_config|rewrite") or stats.get("cmdstat_config", "")
-    return "calls=" in rewritten and "calls=0," not in rewritten and "cmdstat_slaveof" in stats
+    return rewritten.startswith("calls=") and not rewritten.startswith("calls=0,") and "cmdstat_slaveof" in stats
 
 
 def _numbers(version: str) -> tuple[int, ...]:

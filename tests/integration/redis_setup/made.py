@@ -38,7 +38,9 @@ def rppam(*words: str, expect: int | None = 0) -> subprocess.CompletedProcess[st
 class Made:
     """A set-up and its processes."""
 
-    def __init__(self, folder: Path, program: Path, *, sentinel: bool = False, tls: bool = False, prefix: str = "rppam:") -> None:
+    def __init__(
+        self, folder: Path, program: Path, *, sentinel: bool = False, tls: bool = False, prefix: str = "rppam:"
+    ) -> None:
         self.folder = folder
         self.live = folder.parent / f"{folder.name}-live"
         self.program = program

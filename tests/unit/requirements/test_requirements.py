@@ -214,7 +214,11 @@ def test_a_sentinel_group_as_it_should_be_gives_no_finding() -> None:
             MODE,
             replace(
                 RENAMED,
-                info={**GOOD.info, "cmdstat_config|rewrite": "calls=1,usec=9", "cmdstat_slaveof": "calls=1,usec=9"},
+                info={
+                    **GOOD.info,
+                    "cmdstat_config|rewrite": "calls=1,usec=9,rejected_calls=0,failed_calls=0",
+                    "cmdstat_slaveof": "calls=1,usec=9",
+                },
             ),
             [("RD-409", "note")],
         ),

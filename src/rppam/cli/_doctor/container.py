@@ -62,10 +62,8 @@ def judge(state: str, logs: str) -> Finding | None:
         return None
     lines = [line for line in (*logs.splitlines(), error) if line.strip()]
     telling = [line for line in lines if any(word in line for word in (*_BAD_PORT, *_BAD_WORDS))]
-    shown = without_passwords((telling or lines)[-SHOWN:])
-    if telling and "FATAL CONFIG FILE ERROR" in telling[0]:
-        begin = lines.index(telling[0])
-        shown = without_passwords(lines[begin : begin + SHOWN])
+    begin = max(0, lines.index(telling[0]) - 1) if telling else max(0, len(lines) - SHOWN)
+    shown = without_passwords(lines[begin : begin + SHOWN])
     evidence = f"{CONTAINER} is {status} (exit code {exit_code}); docker logs: {shown or 'nothing'}"
     if any(word in line for line in telling for word in _BAD_PORT):
         return finding("RD-802", evidence)
