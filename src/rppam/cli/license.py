@@ -69,11 +69,19 @@ def new_key(out: Path, force: bool, as_json: bool) -> None:
 @click.option("--key", required=True, type=_PATH, help="The private key (PEM) that `new-key` wrote.")
 @click.option("--tier", required=True, type=click.Choice([tier.value for tier in Tier]), help="The licence's tier.")
 @click.option("--customer", required=True, help="Whom it is for.")
-@click.option("--max-nodes", type=int, default=1, show_default=True, help="Nodes in one cluster; witnesses are free.")
-@click.option("--max-users", type=int, help="Accounts; no limit when left out.")
-@click.option("--max-resources", type=int, help="Resources; no limit when left out.")
+@click.option(
+    "--max-nodes",
+    type=click.IntRange(1, 1000),
+    default=1,
+    show_default=True,
+    help="Nodes in one cluster; witnesses are free.",
+)
+@click.option("--max-users", type=click.IntRange(1), help="Accounts; no limit when left out.")
+@click.option("--max-resources", type=click.IntRange(1), help="Resources; no limit when left out.")
 @click.option("--feature", "features", multiple=True, help="A named extra; may be repeated.")
-@click.option("--days", type=int, default=365, show_default=True, help="Days until it expires, from now.")
+@click.option(
+    "--days", type=click.IntRange(1, 36_500), default=365, show_default=True, help="Days until it expires, from now."
+)
 @click.option("--out", required=True, type=_PATH, help="The licence file to write; - for stdout.")
 @_json_option
 def issue(key: Path, tier: str, out: Path, as_json: bool, **terms: Any) -> None:
@@ -103,15 +111,13 @@ def issue(key: Path, tier: str, out: Path, as_json: bool, **terms: Any) -> None:
 def show(file: Path | None, trusted: Sequence[str], config: Path | None, as_json: bool) -> int:
     """Show what a licence says. Without FILE: the one that this host's config names. Exit 1 when it has expired."""
     from rppam.adapters.system.clock import SystemClock
-    from rppam.services import licence as licences
 
     keys = _keys(trusted)
     if file is None or config is not None:
         settings = _license_settings(config)
         file = file or settings.path
         keys = keys or _configured_keys(settings)
-    text = _text(file)
-    licence = licences.verify(text, keys) if keys else licences.inspect(text)
+    licence = _licence(file, keys or None)
     described = _described(licence, signature="good" if keys else "not checked", now=SystemClock().wall_ms())
     _print_licence(described | {"file": str(file)}, as_json)
     return Exit.NO if described["state"] == LicenceState.EXPIRED else Exit.DONE
@@ -127,14 +133,13 @@ def show(file: Path | None, trusted: Sequence[str], config: Path | None, as_json
 def verify(file: Path, trusted: Sequence[str], config: Path | None, as_json: bool) -> int:
     """Check a licence's signature, terms and expiry. Exit 0 when it is good now, else 77 with the reason."""
     from rppam.adapters.system.clock import SystemClock
-    from rppam.services import licence as licences
 
     if not trusted and config is None:
         raise click.UsageError("name who may sign: --trusted KEY, or --config FILE for license.trustedKeys")
     keys = _keys(trusted) or _configured_keys(_license_settings(config))
     now = SystemClock().wall_ms()
     try:
-        licence = licences.verify(_text(file), keys)
+        licence = _licence(file, keys)
     except LicenceError as error:
         if not as_json:
             raise
@@ -145,6 +150,17 @@ def verify(file: Path, trusted: Sequence[str], config: Path | None, as_json: boo
     reason = "" if valid else described["warning"]
     _print_licence(described | {"file": str(file), "valid": valid, "reason": reason}, as_json)
     return Exit.DONE if valid else Exit.LICENCE
+
+
+def _licence(file: Path, keys: "tuple[TrustedKey, ...] | None") -> "Licence":
+    """The licence in ``file``; ``None`` for keys checks no signature. Raises what is wrong, naming the file."""
+    from rppam.services.licence import inspect, verify
+
+    text = _text(file)
+    try:
+        return inspect(text) if keys is None else verify(text, keys)
+    except LicenceError as error:
+        raise type(error)(f"{file}: {error}") from None
 
 
 def _license_settings(config: Path | None) -> "LicenseSettings":

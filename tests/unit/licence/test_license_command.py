@@ -79,7 +79,8 @@ def test_verify_answers_77_with_the_reason(issuer: dict[str, Any], tmp_path: Pat
         assert (json.loads(told.stdout)["valid"], json.loads(told.stdout)["code"]) == (False, code)
         people = rppam("verify", *words)
         assert people.returncode == 77
-        assert people.stderr.startswith("rppam: ")
+        assert people.stderr.startswith(f"rppam: {words[0]}: ")
+        assert json.loads(told.stdout)["reason"] in people.stderr
         assert people.stdout == ""
     assert rppam("verify", file).returncode == 2, "nobody is trusted by default"
     assert rppam("verify", file, "--trusted", tmp_path / "other.pem").returncode == 78, (
@@ -90,8 +91,8 @@ def test_verify_answers_77_with_the_reason(issuer: dict[str, Any], tmp_path: Pat
 def test_terms_that_cannot_stand(issuer: dict[str, Any], tmp_path: Path) -> None:
     for words, told in (
         (("--tier", "standard"), "max-nodes: Standard runs 1 node, found 10"),
-        (("--max-nodes", "0"), "maxNodes"),
-        (("--days", "-1"), "exp"),
+        (("--max-nodes", "0"), "--max-nodes"),
+        (("--days", "-1"), "--days"),
         (("--tier", "gold"), "gold"),
         (("--key", str(tmp_path / "no.pem")), "no such file"),
     ):
@@ -116,3 +117,8 @@ def test_show_reads_file_and_keys_from_the_config(issuer: dict[str, Any], tmp_pa
     assert "signature good" in shown.stdout
     assert "expires in 10 days" in shown.stderr
     assert rppam("verify", file, "--config", config).returncode == 0
+    settings = json.loads(config.read_text())
+    settings["license"]["trustedKeys"] = []
+    config.write_text(json.dumps(settings))
+    nobody = rppam("verify", file, "--config", config)
+    assert (nobody.returncode, nobody.stdout) == (77, ""), "a config that trusts nobody makes no licence good"
