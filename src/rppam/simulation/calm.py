@@ -94,7 +94,9 @@ class Calm:
         epoch = self._leader[1] if self._leader is not None else 0
         quick = world.timing.promise_us > 3 * QUICK_LOSS_US
         kinds = [kind for kind in GENTLE if kind in world.storm.kinds and (quick or "store-" not in kind)]
-        if not kinds or world.judge.highest > epoch or end - world.now < world.timing.lease_us:
+        # Where nobody could remember (S2), an attempt before may have had a higher epoch, and a failover may show it.
+        highest = max(world.judge.highest, world.store.highest_remembered())
+        if not kinds or highest > epoch or end - world.now < world.timing.lease_us:
             return
         self._struck = kinds[int(world.random() * len(kinds))]
         if self._struck in {"store-restart", "store-failover"}:

@@ -62,6 +62,11 @@ class SimStore:
         self._history.append((now_us, text))
         self._expires_us = now_us + self.wall_offset_us + self.ttl_us
 
+    def highest_remembered(self) -> int:
+        """The highest epoch of any record that a failover could bring back."""
+        records = (parse_record(text) for _, text in self._history if text is not None)
+        return max((record.epoch for record in records if record is not None), default=0)
+
     def keep(self, now_us: int) -> None:
         """What stands will not expire soon, whatever the store's clock did before."""
         self._expires_us = now_us + self.wall_offset_us + self.ttl_us
