@@ -232,7 +232,8 @@ class _Builder:
 
     def _cluster(self, redis: RedisSettings) -> ClusterSettings:
         enabled: bool = self._plain("cluster", "enabled")
-        if enabled and not redis.enabled:
+        told = any(problem.path in {"redis", "redis.enabled"} for problem in self.values.problems)
+        if enabled and not redis.enabled and not told:
             expected = "redis.enabled true, as cluster.enabled is true"
             fix = "Redis is required for high availability: set redis.enabled and redis.connectionString."
             self.values.problem("cluster.enabled", expected, "redis.enabled false", fix)

@@ -205,6 +205,12 @@ def test_all_problems_come_together() -> None:
     }  # fmt: skip
 
 
+def test_one_mistake_is_told_once() -> None:
+    for redis in ({"enabled": "yes"}, [], None):
+        told = problems({"redis": redis, "cluster": {"enabled": True}})
+        assert [problem.path.split(".")[0] for problem in told] == ["redis"], told
+
+
 RULES = [
     ({"cluster": {"enabled": True}}, "cluster.enabled", "Redis is required"),
     ({"redis": {"enabled": True}}, "redis.connectionString", "Add it"),
