@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from rppam.domain.account import FIRST_ADMIN
+
 if TYPE_CHECKING:
     from rppam.services.accounts import Accounts
 
@@ -38,6 +40,8 @@ def _options(function: Any) -> Any:
 def reset_password(name: str, config: Path | None, as_json: bool) -> None:
     """Give the account NAME (admin when left out) a new random password and show it once."""
     password = _ask(config, lambda accounts: accounts.reset_password(name))
+    if name.lower() == FIRST_ADMIN:
+        _forget_first_password(config)
     if as_json:
         click.echo(json.dumps({"name": name.lower(), "password": password.reveal()}))
         return
@@ -77,6 +81,17 @@ def list_(config: Path | None, as_json: bool) -> None:
 
 def _time(wall_ms: int) -> str:
     return datetime.fromtimestamp(wall_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _forget_first_password(config: Path | None) -> None:
+    """What the first start left in the data directory is not the password any more."""
+    from rppam.adapters.system.datadir import FIRST_ADMIN_FILE
+    from rppam.adapters.system.secrets import HostSecrets
+    from rppam.config.load import load_settings
+    from rppam.config.places import config_path
+
+    settings = load_settings(config_path(config, os.environ), outside=HostSecrets())
+    (settings.node.data_dir / FIRST_ADMIN_FILE).unlink(missing_ok=True)
 
 
 def _ask(config: Path | None, question: "Callable[[Accounts], Awaitable[T]]") -> T:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable
 from typing import Any, Final
 
 from rppam.adapters.sql.database import Database
-from rppam.adapters.system.datadir import DataDir
+from rppam.adapters.system.datadir import FIRST_ADMIN_FILE, DataDir
 from rppam.api.server import ApiServer
 from rppam.config.settings import Settings
 from rppam.core.admission import Standing
@@ -31,7 +31,6 @@ from rppam.services.passwords import Passwords
 log = logging.getLogger("rppam.node")
 
 DATABASE_RETRY_S: Final = 1.0
-ADMIN_FILE: Final = "first-admin-password"
 
 
 class Node:
@@ -157,7 +156,7 @@ class Node:
                 f"\n  First administrator: {made.name}\n  Password (shown once): {made.password.reveal()}\n\n"
             )
         else:
-            path = self._data_dir.write_private(ADMIN_FILE, made.password.reveal() + "\n")
+            path = self._data_dir.write_private(FIRST_ADMIN_FILE, made.password.reveal() + "\n")
             log.warning("the first administrator's password stands in %s; note it and delete the file", path)
 
     async def _tell_service_manager(self) -> None:

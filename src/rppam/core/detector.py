@@ -11,7 +11,7 @@ It does not decide leadership: a leader may be suspect here and hold its lease a
 from typing import Final, NamedTuple
 
 from rppam.domain.instant import Instant, WallMs
-from rppam.domain.member import Heartbeat, MemberStatus
+from rppam.domain.member import Heartbeat, MemberStatus, Role
 from rppam.domain.timing import Timing
 
 MISSED: Final = 3
@@ -30,7 +30,7 @@ class MemberChanged(NamedTuple):
 class _Seen:
     __slots__ = ("at_us", "heartbeat", "status", "wall_ms")
 
-    def __init__(self, heartbeat: Heartbeat, at_us: int, wall_ms: WallMs) -> None:
+    def __init__(self, heartbeat: Heartbeat, at_us: int, wall_ms: WallMs | None) -> None:
         self.heartbeat = heartbeat
         self.at_us = at_us
         self.wall_ms = wall_ms
@@ -42,7 +42,8 @@ class SeenMember(NamedTuple):
 
     heartbeat: Heartbeat
     status: MemberStatus
-    last_heartbeat: WallMs
+    last_heartbeat: WallMs | None
+    """``None``: this node has never seen one."""
 
 
 class Detector:
@@ -66,8 +67,13 @@ class Detector:
         self._last = now
         changes: list[MemberChanged] = []
         for name, heartbeat in heartbeats:
-            if heartbeat is not None and name != self._node:
+            if name == self._node:
+                continue
+            if heartbeat is not None:
                 self._heard(name, heartbeat, wall_ms, changes)
+            elif name not in self._members:
+                # Registered, and silent for so long that its last heartbeat has expired: dead before this node came.
+                self._members[name] = _Seen(_never_seen(name), self._observed_us - self._unreachable_us, None)
         for name, seen in self._members.items():
             self._judge(name, seen, changes)
         return changes
@@ -109,3 +115,8 @@ class Detector:
         if status is not seen.status:
             seen.status = status
             changes.append(MemberChanged(name, status, seen.heartbeat.epoch, sentence))
+
+
+def _never_seen(name: str) -> Heartbeat:
+    """What is known of a member that has not been heard: its name."""
+    return Heartbeat(name, "", 0, Role.STANDBY, 0, "", "", "", 0, 0, 0)

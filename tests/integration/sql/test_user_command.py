@@ -38,8 +38,11 @@ async def test_a_lost_password_is_replaced_on_the_host(
     accounts = Accounts(SqlAccounts(await open_database(url)), passwords, SystemClock())
     first = await accounts.ensure_first_admin()
     assert first is not None
+    left_behind = tmp_path / "first-admin-password"
+    left_behind.write_text("what the first start left")
     reset = rppam("reset-password", "--config", config)
     assert reset.returncode == 0, reset.stderr
+    assert not left_behind.exists(), "it is not the password any more"
     password = Secret(reset.stdout.strip())
     assert len(password) >= 20
     assert (await accounts.login("admin", password, "test")).name == "admin"

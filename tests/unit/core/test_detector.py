@@ -72,3 +72,17 @@ def test_a_restart_is_told_and_is_not_a_failure() -> None:
     _reads(detector, 0, 3, lambda i: i)
     changes = detector.observed((("node2", heartbeat("node2", 1, boot_id="b" * 16)),), at(3), WALL)
     assert [c.sentence for c in changes] == ["node node2 was started anew"]
+
+
+def test_a_member_that_died_before_this_node_came_is_shown_and_comes_back() -> None:
+    detector = Detector("node1", TIMING)
+    [change] = detector.observed((("node1", heartbeat("node1", 0)), ("node2", None)), at(0), WALL)
+    assert (change.node, change.status, change.sentence) == (
+        "node2",
+        MemberStatus.UNREACHABLE,
+        "Heartbeat timeout for node node2",
+    )
+    assert detector.members(at(0))["node2"].last_heartbeat is None
+    [change] = detector.observed((("node2", heartbeat("node2", 1)),), at(1), WALL)
+    assert change.status is MemberStatus.HEALTHY
+    assert detector.members(at(1))["node2"].last_heartbeat == WALL

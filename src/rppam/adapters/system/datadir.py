@@ -12,6 +12,8 @@ from typing import Final
 from rppam.domain.errors.cluster import DataDirInUse, DataDirUnusable
 
 LOCK_NAME: Final = "node.lock"
+FIRST_ADMIN_FILE: Final = "first-admin-password"
+"""Where the first administrator's password stands when nobody sat at a terminal."""
 
 if sys.platform == "win32":
     import msvcrt

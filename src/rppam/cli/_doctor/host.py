@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from rppam.adapters.system.datadir import FIRST_ADMIN_FILE
 from rppam.adapters.system.keystore import load_signing_keys
 from rppam.adapters.system.licence_file import read_licence
 from rppam.cli._doctor.report import Report
@@ -27,7 +28,6 @@ from rppam.domain.licence import Tier, warning_of
 from rppam.domain.secret import Secret
 from rppam.services.codes import finding
 
-FIRST_ADMIN_FILE: Final = "first-admin-password"
 DATABASE_S: Final = 4.0
 _SQLITE_MAGIC: Final = b"SQLite format 3\0"
 
