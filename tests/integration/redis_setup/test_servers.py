@@ -1,6 +1,8 @@
 """Real servers started from the written files, and real nodes that run with the written section of the config."""
 
 import json
+import subprocess
+import textwrap
 import time
 from pathlib import Path
 from typing import Any
@@ -160,6 +162,37 @@ def test_without_the_line_for_sentinel_the_trap_is_named(tmp_path: Path) -> None
 
 def severity_of(said: dict[str, Any], code: str) -> str:
     return next((finding["severity"] for finding in said["findings"] if finding["code"] == code), "")
+
+
+@pytest.mark.server
+@pytest.mark.parametrize(
+    ("service", "sentinel"), [("rppam-redis", False), ("rppam-redis", True), ("rppam-sentinel", True)]
+)
+def test_what_the_container_runs_starts_a_server(service: str, sentinel: bool, tmp_path: Path) -> None:
+    """The commands of the Compose file, run here: paths below a folder, without the image's user and wrapper."""
+    made = Made(tmp_path / "made", program(REDIS_8), sentinel=sentinel)
+    made.setup()
+    text = (made.place(0) / "docker-compose.yml").read_text()
+    script = textwrap.dedent(text.split(f"  {service}:")[1].split("      - |\n")[1].split("    logging:")[0])
+    for there, here in (
+        ("/setup/", f"{made.place(0)}/"),
+        (" /data", f" {tmp_path}/volume"),
+        ("-o redis -g redis ", ""),
+        ("docker-entrypoint.sh redis-server", str(made.program)),
+    ):
+        assert there in script
+        script = script.replace(there, here)
+    (tmp_path / "volume").mkdir()
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(["sh", "-ec", script], stdout=log, stderr=log)
+    try:
+        ask = made.ask_sentinel if service == "rppam-sentinel" else made.ask
+        say = (tmp_path / "log").read_text
+        eventually(lambda: ask(0, "PING") == "PONG", within_s=10, what="a server", say=say)
+        assert (made.live / "data").is_dir()
+    finally:
+        process.kill()
+        process.wait()
 
 
 @pytest.mark.server

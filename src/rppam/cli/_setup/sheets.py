@@ -37,7 +37,8 @@ def compose_file(wishes: Wishes, number: int) -> str:
 def _service(name: str, program: str, conf: str, port: int, wishes: Wishes, *, keep: bool) -> list[str]:
     files = [conf, *(["users.acl"] if program == "redis-server" else []), *(["tls"] if wishes.tls else [])]
     etc = wishes.conf_dir
-    copies = [f"install -d -o redis -g redis -m 700 {etc}"]
+    # The folder that the configuration names must be there while it is read, though the data goes to the volume.
+    copies = [f"install -d -o redis -g redis -m 700 {etc} {wishes.data_dir}"]
     if "users.acl" in files:
         copies.append(f"{_COPY} /setup/users.acl {etc}/users.acl")
     if wishes.tls:
