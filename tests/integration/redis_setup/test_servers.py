@@ -151,7 +151,7 @@ def test_without_the_line_for_sentinel_the_trap_is_named(tmp_path: Path) -> None
         eventually(
             lambda: "failover_in_progress" in made.ask_sentinel(1, "SENTINEL", "MASTER", "rppam-master")
             or "failover_in_progress" in made.ask_sentinel(2, "SENTINEL", "MASTER", "rppam-master"),
-            within_s=20, what="an election", say=made.logs,
+            within_s=90, what="an election, also after a split vote", say=made.logs,
         )  # fmt: skip
         said = doctor(node)
         assert "RD-405" in codes(said), said

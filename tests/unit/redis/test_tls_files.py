@@ -123,7 +123,7 @@ def test_the_end_is_told_thirty_days_ahead(authority: Authority) -> None:
     tls = files(authority.path, authority.pfx(until=NOW + 90 * DAY), clock=clock)
     tls.load()
     assert tls.warnings() == ()
-    clock.wall = WallMs(WALL + 60 * DAY_MS)
+    clock.wall = WallMs(WALL + 60 * DAY_MS + 60_000)
     (warning,) = tls.warnings()
     assert "client.pfx (CN=node) expires in 29 days, on" in warning
     assert warning.endswith("replace the file; it is picked up at the next connection")
