@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.servers import Server
+from tests.contract.servers import Server, free_port
 from tests.faults.conftest import Record, watch
 from tests.integration.node.conftest import LABS
 from tests.integration.node.lab import Lab, LabNode
@@ -73,6 +73,56 @@ def test_a_crash_that_loses_everything_never_lowers_an_epoch(lab: Lab, own_redis
         lab.wait_until_healthy()
     assert min(epoch for epoch in eyes.leaderships() if epoch != before.epoch) > before.epoch
     eyes.check()
+
+
+# ---- a Redis that answers, and refuses -------------------------------------------------------------------------------
+
+
+def _replica(server: Server, lab: Lab) -> None:
+    server.ask("REPLICAOF", "127.0.0.1", free_port())
+    time.sleep(1.2)
+    server.ask("REPLICAOF", "NO", "ONE")
+
+
+def _full(server: Server, lab: Lab) -> None:
+    server.ask("CONFIG", "SET", "maxmemory", 1)
+    time.sleep(1.2)
+    server.ask("CONFIG", "SET", "maxmemory", 0)
+
+
+def _paused(server: Server, lab: Lab) -> None:
+    server.ask("CLIENT", "PAUSE", 1_200, "ALL")
+    time.sleep(1.2)
+
+
+def _another_password(server: Server, lab: Lab) -> None:
+    right = server.password
+    server.ask("CONFIG", "SET", "requirepass", "another")
+    server.password = "another"
+    server.ask("CLIENT", "KILL", "TYPE", "pubsub")
+    time.sleep(1.0)
+    server.ask("CONFIG", "SET", "requirepass", right)
+    server.password = right
+
+
+def _hanging_up(server: Server, lab: Lab) -> None:
+    for _ in range(4):
+        server.ask("CLIENT", "KILL", "TYPE", "pubsub")
+        time.sleep(0.4)
+
+
+def _without_members(server: Server, lab: Lab) -> None:
+    for _ in range(5):
+        server.ask("DEL", f"{lab.prefix}members", *(f"{lab.prefix}heartbeat:{node.name}" for node in lab.nodes))
+        time.sleep(0.2)
+
+
+@pytest.mark.parametrize("refuse", [_replica, _full, _paused, _another_password, _hanging_up, _without_members])
+def test_a_redis_that_refuses_for_less_than_the_promise(
+    lab: Lab, own_redis: Server, unchanged: Unchanged, refuse: Callable[[Server, Lab], None]
+) -> None:
+    refuse(own_redis, lab)
+    assert all("Traceback" not in node.log() for node in lab.nodes)
 
 
 # ---- two clusters ----------------------------------------------------------------------------------------------------
