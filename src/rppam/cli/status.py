@@ -59,14 +59,13 @@ def command(
     show = _JsonOutput() if as_json else _Screen(watch=watch)
     if not watch:
         return asyncio.run(_look(target, show))
-    last = Exit.ERRORS
+    looks = [Exit.ERRORS]
     try:
         with show:
-            while True:
-                last = asyncio.run(_look(target, show))
-                asyncio.run(asyncio.sleep(interval))
+            asyncio.run(_watch(target, show, interval, looks))
     except (KeyboardInterrupt, BrokenPipeError):
-        return last
+        pass
+    return looks[-1]
 
 
 def _target(url: str | None, token_file: Path | None, config: Path | None) -> _Target:
@@ -90,6 +89,13 @@ def _target(url: str | None, token_file: Path | None, config: Path | None) -> _T
         )
     host = host_of(path)
     return _Target(url or host.url, host.token)
+
+
+async def _watch(target: _Target, show: "_JsonOutput | _Screen", interval_s: float, looks: list[Exit]) -> None:
+    """Look again and again; one loop for all, so that Ctrl-C never meets a loop that is being closed."""
+    while True:
+        looks[:] = [await _look(target, show)]
+        await asyncio.sleep(interval_s)
 
 
 async def _look(target: _Target, show: "_JsonOutput | _Screen") -> Exit:

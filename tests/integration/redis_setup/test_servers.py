@@ -114,7 +114,7 @@ def test_a_group_fails_over_although_config_is_renamed(kind: ServerKind, tls: bo
         eventually(
             lambda: made.ask_sentinel(1, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", "rppam-master").split()[-1]
             != str(made.ports[0]),
-            within_s=20, what="a failover", say=made.logs,
+            within_s=90, what="a failover", say=made.logs,
         )  # fmt: skip
         assert time.monotonic() - begun < 15
         eventually(

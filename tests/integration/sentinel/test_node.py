@@ -64,7 +64,7 @@ def test_failovers_of_every_kind_leave_one_leader_and_no_lower_epoch(
 
             frozen = sentinels.primary
             frozen.stop()
-            eventually(lambda: sentinels.primary is not frozen, within_s=15, what="a promotion", say=lab.logs)
+            eventually(lambda: sentinels.primary is not frozen, within_s=90, what="a promotion", say=lab.logs)
             lab.wait_until_healthy()
             epochs.append(lab.health()["epoch"])
             frozen.cont()
@@ -72,7 +72,7 @@ def test_failovers_of_every_kind_leave_one_leader_and_no_lower_epoch(
 
             killed = sentinels.primary
             killed.kill()
-            eventually(lambda: sentinels.primary is not killed, within_s=15, what="a promotion", say=lab.logs)
+            eventually(lambda: sentinels.primary is not killed, within_s=90, what="a promotion", say=lab.logs)
             killed.restart()
             lab.wait_until_healthy()
             epochs.append(lab.health()["epoch"])
