@@ -13,7 +13,7 @@ BIN := .venv/bin
 SETUP := scripts/setup
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo dev servers test check lint format types layers sim-gate sim sim-long faults bench docs lock clean
+.PHONY: help env demo dev servers test check lint format types layers sim-gate sim sim-long faults sentinel bench docs lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -32,8 +32,11 @@ servers: ## the servers that the tests run against, by apt where root or sudo is
 	@$(SETUP) servers
 
 test: dev servers ## all tests (T=tests/unit for some; JOBS=1 for one at a time)
-	$(BIN)/pytest $(T) -n $(JOBS) -m "not alone"
-	$(BIN)/pytest $(T) -m alone || [ $$? -eq 5 ]
+	$(BIN)/pytest $(T) -n $(JOBS) -m "not alone and not sentinel"
+	$(BIN)/pytest $(T) -m "alone and not sentinel" || [ $$? -eq 5 ]
+
+sentinel: dev servers ## tests that wait for elections among real Sentinels, one at a time
+	$(BIN)/pytest tests -m sentinel $(ARGS)
 
 check: lint sim-gate test ## the gate: what has to pass before anything lands
 

@@ -95,6 +95,7 @@ def test_the_nodes_user_can_do_nothing_else(kind: ServerKind, tmp_path: Path) ->
 
 @pytest.mark.server
 @pytest.mark.slow
+@pytest.mark.sentinel
 @pytest.mark.parametrize(("kind", "tls"), GROUPS.values(), ids=GROUPS)
 def test_a_group_fails_over_although_config_is_renamed(kind: ServerKind, tls: bool, tmp_path: Path) -> None:
     with Made(tmp_path / "made", program(kind), tls=tls, sentinel=True) as made:
@@ -127,6 +128,7 @@ def test_a_group_fails_over_although_config_is_renamed(kind: ServerKind, tls: bo
 
 @pytest.mark.server
 @pytest.mark.slow
+@pytest.mark.sentinel
 def test_without_the_line_for_sentinel_the_trap_is_named(tmp_path: Path) -> None:
     """The article's own advice, to the letter: CONFIG renamed on the servers, and nothing said to Sentinel."""
     made = Made(tmp_path / "made", program(REDIS_8), sentinel=True)

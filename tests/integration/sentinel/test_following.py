@@ -36,7 +36,7 @@ from tests.integration.redis.conftest import KIND, eventually
 from tests.integration.redis.strange import HELLO, INFO, ROLE, scripted
 from tests.integration.sentinel.conftest import require
 
-pytestmark = [pytest.mark.server, pytest.mark.slow]
+pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.sentinel]
 
 Follow = Callable[..., Link]
 PUT = Script.of("put", "return redis.call('SET', KEYS[1], ARGV[1])")

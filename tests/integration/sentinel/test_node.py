@@ -15,7 +15,7 @@ from tests.integration.node.watching import Eyes
 from tests.integration.redis.conftest import KIND
 from tests.integration.sentinel.conftest import require
 
-pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.alone]
+pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.alone, pytest.mark.sentinel]
 
 
 @pytest.fixture

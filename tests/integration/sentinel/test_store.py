@@ -21,7 +21,7 @@ from tests.contract.sentinels import SentinelLab
 from tests.integration.redis.conftest import KIND, eventually
 from tests.integration.sentinel.conftest import require
 
-pytestmark = [pytest.mark.server, pytest.mark.slow]
+pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.sentinel]
 
 
 @pytest.fixture(scope="module")
