@@ -76,6 +76,9 @@ class SentinelSource:
         self._tls = tls
         self._follower: Follower | None = None
         self._hint: Address | None = None
+        """Where a message says the primary is; the next attempt goes there without asking."""
+        self._heading: Address | None = None
+        """Where a message has sent us last: what the other sentinels say of the same move is no news."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._checking: asyncio.Task[None] | None = None
         self._first: dict[Link, asyncio.Task[None]] = {}
@@ -107,6 +110,7 @@ class SentinelSource:
     async def targets(self) -> tuple[Target, ...]:
         """See :class:`TargetSource`. Raises StoreSentinelsSilent or StoreServiceUnknown with each sentinel's words."""
         hint, self._hint = self._hint, None
+        self._heading = hint
         places = (hint,) if hint is not None else await self._discover()
         return await with_tls(tuple(self._options.target(*place) for place in places), self._tls)
 
@@ -118,9 +122,9 @@ class SentinelSource:
         if switch is None or follower is None:
             return
         target = follower.target
-        match react(switch, self._service, (target.host, target.port) if target else self._hint):
+        match react(switch, self._service, (target.host, target.port) if target else self._heading):
             case Reaction.MOVE:
-                self._hint = switch.now
+                self._hint = self._heading = switch.now
                 why = f"the sentinels moved '{self._service}' from {address(*switch.before)} to {address(*switch.now)}"
                 _log.warning("%s", why)
                 follower.moved(why)
