@@ -46,7 +46,8 @@ def write_section(name: str, text: str) -> None:
     section = f"{begin}\n{text.strip()}\n{end}\n"
     if begin in page:
         before, _, rest = page.partition(begin)
-        page = before + section + rest.partition(end)[2].lstrip("\n")
+        after = rest.partition(end)[2].strip("\n")
+        page = before + section + (f"\n{after}\n" if after else "")
     else:
         page = f"{page.rstrip()}\n\n{section}"
     PAGE.write_text(page, encoding="utf-8")
