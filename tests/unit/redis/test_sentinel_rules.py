@@ -7,9 +7,10 @@ from rppam.adapters.redis.sentinel_rules import (
     SentinelAnswer,
     Switch,
     fields,
-    is_named,
+    newest,
     react,
     read_answer,
+    read_replaced,
     read_switch,
     to_try,
     why_none,
@@ -45,11 +46,23 @@ def test_the_newest_failover_counts_and_a_majority_is_worth_a_look(answers, aske
     assert to_try(answers, asked) == best
 
 
-def test_a_connection_stays_where_the_best_answers_name_it_or_nobody_knows_better() -> None:
-    assert is_named(A, [says(A, 3), says(B, 2)], 3)
-    assert is_named(A, [], 3)
-    assert is_named(A, [says(None)], 3)
-    assert not is_named(A, [says(B, 4), says(A, 3)], 3)
+def test_the_newest_are_those_of_the_highest_epoch_whatever_a_majority_says() -> None:
+    assert newest([says(A, 6), says(A, 6), says(B, 7)]) == (B,)
+    assert newest([says(A, 7), says(B, 7), says(B, 7), says(C, 1)]) == (B, A)
+    assert newest([says(None, 9), says(A, 0)]) == (A,)
+    assert newest([]) == newest([says(None)]) == ()
+
+
+def test_a_promotion_is_read_with_suspicion() -> None:
+    assert read_replaced(b"slave 10.0.0.2:6379 10.0.0.2 6379 @ rppam 10.0.0.1 6379") == (NAME, A)
+    for odd in (
+        b"",
+        b"master rppam 10.0.0.1 6379",
+        b"slave x 10.0.0.2 6379 at rppam 10.0.0.1 6379",
+        b"slave x 10.0.0.2 6379 @ rppam 10.0.0.1 x",
+        b"slave x 10.0.0.2 6379 @ rppam 10.0.0.1 6379 more",
+    ):
+        assert read_replaced(odd) is None
 
 
 @pytest.mark.parametrize(

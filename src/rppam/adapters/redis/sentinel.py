@@ -2,9 +2,11 @@
 
 A :class:`SentinelSource` keeps one link to *every* sentinel, subscribed to ``+switch-master``. So the first sentinel
 that knows of a failover moves us: what waits on the old primary fails at once, and the new one is dialled without a
-pause. When the connection is lost without a word, or a sentinel comes back (it may have news that we missed), all
-sentinels are asked. What they say is weighed in :mod:`~rppam.adapters.redis.sentinel_rules`; who is dialled must say
-itself that it is a primary (ROLE), so replicas are never written.
+pause. Earlier still, from the moment an elected sentinel says which replica it is about to promote, the old primary is
+left alone: what it still accepts, even confirmed by another replica, would be lost. When the connection is lost without
+a word, or a sentinel comes back (it may have news that we missed), all sentinels are asked. What they say is weighed in
+:mod:`~rppam.adapters.redis.sentinel_rules`; who is dialled must say itself that it is a primary (ROLE), so replicas are
+never written.
 
 What it does not promise: that the primary is the only one. A primary that is cut off from its sentinels goes on
 answering whoever still reaches it; writes that must not be lost wait for a replica (``Link.run_script_replicated``).
@@ -24,9 +26,10 @@ from rppam.adapters.redis.sentinel_rules import (
     Reaction,
     SentinelAnswer,
     fields,
-    is_named,
+    newest,
     react,
     read_answer,
+    read_replaced,
     read_switch,
     to_try,
     why_none,
@@ -34,6 +37,7 @@ from rppam.adapters.redis.sentinel_rules import (
 from rppam.adapters.redis.source import DirectSource, Follower, with_tls
 from rppam.adapters.redis.tls import TlsFiles
 from rppam.domain.errors.store import (
+    StoreDown,
     StoreError,
     StoreProtocol,
     StoreReplyError,
@@ -47,6 +51,10 @@ from rppam.ports.entropy import Entropy
 _log: Final = logging.getLogger(__name__)
 
 SWITCHES: Final = "+switch-master"
+PROMOTIONS: Final = "+failover-state-send-slaveof-noone"
+"""Said by the elected sentinel a moment before it promotes a replica."""
+HOLD_S: Final = 3.0
+"""For so long a primary that is being replaced is left alone. A failover that hangs must not stop everything."""
 GRACE_S: Final = 0.25
 """Once one sentinel has answered, the others get this long: a better answer is worth it, a dead sentinel is not."""
 KEEP_ALIVE_S: Final = 5.0
@@ -74,11 +82,14 @@ class SentinelSource:
         self._service = service
         self._options = options
         self._tls = tls
+        self._clock = clock
         self._follower: Follower | None = None
         self._hint: Address | None = None
         """Where a message says the primary is; the next attempt goes there without asking."""
         self._heading: Address | None = None
         """Where a message has sent us last: what the other sentinels say of the same move is no news."""
+        self._held: tuple[Address, float] | None = None
+        """A primary that is being replaced, and until when (loop time) it is left alone."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._checking: asyncio.Task[None] | None = None
         self._first: dict[Link, asyncio.Task[None]] = {}
@@ -96,6 +107,7 @@ class SentinelSource:
         for watcher in self.watchers:
             watcher.on_up(self._came_back)
             await watcher.subscribe(SWITCHES, self._switched)
+            await watcher.subscribe(PROMOTIONS, self._being_replaced)
             self._first[watcher] = self._spawn(watcher.start(), f"sentinel {watcher.options.endpoints[0]}")
 
     async def stop(self) -> None:
@@ -124,6 +136,7 @@ class SentinelSource:
         target = follower.target
         match react(switch, self._service, (target.host, target.port) if target else self._heading):
             case Reaction.MOVE:
+                self._held = None
                 self._hint = self._heading = switch.now
                 why = f"the sentinels moved '{self._service}' from {address(*switch.before)} to {address(*switch.now)}"
                 _log.warning("%s", why)
@@ -132,6 +145,17 @@ class SentinelSource:
                 self._check_soon()
             case Reaction.IGNORE:
                 pass
+
+    def _being_replaced(self, payload: bytes) -> None:
+        """A majority elected a sentinel to replace the primary, and it is about to promote a replica."""
+        told, follower = read_replaced(payload), self._follower
+        if told is None or told[0] != self._service or follower is None:
+            return
+        self._held = (told[1], asyncio.get_running_loop().time() + HOLD_S)
+        if follower.target is not None and (follower.target.host, follower.target.port) == told[1]:
+            why = f"the sentinels are replacing {address(*told[1])} as the primary of '{self._service}'"
+            _log.warning("%s", why)
+            follower.moved(why)
 
     def _came_back(self, _connection: Connection) -> None:
         """A sentinel is there again; what it said meanwhile was not heard."""
@@ -143,24 +167,41 @@ class SentinelSource:
             self._checking = self._spawn(self._check(), "sentinel check")
 
     async def _check(self) -> None:
-        """Leave the present primary if the sentinels name another."""
+        """Leave the present primary when a newer failover made another one, which says so itself."""
         answers, _ = await self._ask_all()
         follower = self._follower
         target = follower.target if follower else None
-        if follower is None or target is None or is_named((target.host, target.port), answers, len(self.watchers)):
+        better = newest(answers)
+        if follower is None or target is None or not better or (target.host, target.port) in better:
             return
-        named = ", ".join(address(*place) for place in to_try(answers, len(self.watchers)))
-        why = f"the sentinels name {named} as the primary of '{self._service}', not {target.address}"
-        _log.warning("%s", why)
-        follower.moved(why)
+        for place in better:
+            if not await self._is_primary(place):
+                continue  # one sentinel may be wrong for good; it does not cost a working connection
+            self._hint = self._heading = place
+            why = f"the sentinels name {address(*place)} as the primary of '{self._service}', not {target.address}"
+            _log.warning("%s", why)
+            follower.moved(why)
+            return
+
+    async def _is_primary(self, place: Address) -> bool:
+        try:
+            (target,) = await with_tls((self._options.target(*place),), self._tls)
+            connection = await Connection.open(target, clock=self._clock)
+        except StoreError:
+            return False
+        await connection.close()
+        return True
 
     # --- asking -------------------------------------------------------------------------------------------------------
 
     async def _discover(self) -> tuple[Address, ...]:
         answers, failures = await self._ask_all()
         found = to_try(answers, len(self.watchers))
+        free = tuple(place for place in found if not self._is_held(place))
+        if free:
+            return free
         if found:
-            return found
+            raise StoreDown(f"the sentinels are replacing {address(*found[0])} as the primary of '{self._service}'")
         if answers:
             silent = "".join(f"; {failure}" for failure in failures)
             raise StoreServiceUnknown(why_none(self._service, answers) + silent)
@@ -168,6 +209,9 @@ class SentinelSource:
             f"no sentinel could be asked where '{self._service}' is: {'; '.join(failures)}. "
             f"{StoreSentinelsSilent.row.remedy}"
         )
+
+    def _is_held(self, place: Address) -> bool:
+        return self._held is not None and self._held[0] == place and asyncio.get_running_loop().time() < self._held[1]
 
     async def _ask_all(self) -> tuple[list[SentinelAnswer], list[str]]:
         """All answers that come in time, and a sentence for each sentinel that gave none."""

@@ -60,17 +60,11 @@ def to_try(answers: Sequence[SentinelAnswer], asked: int) -> tuple[Address, ...]
     if not named:
         return ()
     votes = Counter(answer.primary for answer in named)
-    newest = max(answer.epoch for answer in named)
-    best = {answer.primary: None for answer in named if answer.epoch == newest}  # a dict: it keeps the order
+    epoch = max(answer.epoch for answer in named)
+    best = {answer.primary: None for answer in named if answer.epoch == epoch}  # a dict: it keeps the order
     order = sorted(best, key=lambda address: -votes[address])
     order += [address for address in votes if address not in best and 2 * votes[address] > asked]
     return tuple(address for address in order if address is not None)
-
-
-def is_named(address: Address, answers: Sequence[SentinelAnswer], asked: int) -> bool:
-    """Whether a connection to ``address`` may stay: it is the best, or nobody knows better."""
-    best = to_try(answers, asked)
-    return not best or address in best
 
 
 def react(switch: Switch, service: str, current: Address | None) -> Reaction:
@@ -90,6 +84,25 @@ def read_switch(payload: bytes) -> Switch | None:
         return None
     before, now = _address(words[1:3]), _address(words[3:5])
     return Switch(words[0], before, now) if before is not None and now is not None else None
+
+
+def read_replaced(payload: bytes) -> tuple[str, Address] | None:
+    """Service and present primary of ``slave name host port @ service host port``; ``None`` for anything else.
+
+    So a sentinel tells which replica its failover, which a majority voted for, is about to promote.
+    """
+    words = payload.decode("utf-8", "replace").split(" ")
+    if len(words) != 8 or words[4] != "@":
+        return None
+    before = _address(words[6:8])
+    return (words[5], before) if before is not None else None
+
+
+def newest(answers: Sequence[SentinelAnswer]) -> tuple[Address, ...]:
+    """The addresses of the highest epoch alone, best first."""
+    named = [answer for answer in answers if answer.primary is not None]
+    epoch = max((answer.epoch for answer in named), default=0)
+    return to_try([answer for answer in named if answer.epoch == epoch], len(answers))
 
 
 def read_answer(sentinel: str, address: Any, master: Any) -> SentinelAnswer:
