@@ -131,12 +131,13 @@ class SentinelSource:
     def _switched(self, payload: bytes) -> None:
         """A sentinel says that the primary moved."""
         switch, follower = read_switch(payload), self._follower
-        if switch is None or follower is None:
-            return
+        if switch is None or follower is None or self._is_held(switch.now):
+            return  # a sentinel that only now ends the failover before tells of one that is being replaced already
         target = follower.target
         match react(switch, self._service, (target.host, target.port) if target else self._heading):
             case Reaction.MOVE:
-                self._held = None
+                if self._held is not None and self._held[0] == switch.before:
+                    self._held = None
                 self._hint = self._heading = switch.now
                 why = f"the sentinels moved '{self._service}' from {address(*switch.before)} to {address(*switch.now)}"
                 _log.warning("%s", why)
