@@ -1,7 +1,7 @@
 """What goes into the election and what comes out of it: plain frozen values."""
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from rppam.domain.fence import Fenced
 from rppam.domain.instant import WallMs
@@ -165,6 +165,14 @@ class Told(NamedTuple):
     """A decision worth a line in the log."""
 
     sentence: str
+    is_warning: bool = False
+    """Whether an administrator has to do something."""
 
+
+NO_EPOCH_LEFT: Final = Told(
+    "the leadership record shows the highest epoch that there is, which no node wrote: nobody can stand above it. "
+    "Stop rppam on all nodes, delete the key that ends in ':leader' in Redis, and start them again",
+    is_warning=True,
+)
 
 Effect = Exchange | LearnEpoch | ClaimEpoch | Promoted | SteppedDown | Told

@@ -22,10 +22,10 @@ the only arbiter, no store means no leader, by design.
 The clauses: :class:`Rules`. What a candidate saw: :class:`Watch`. Counter-examples are sought by ``rppam simulate``.
 """
 
-from enum import StrEnum
 from typing import NamedTuple
 
 from rppam.core.effects import (
+    NO_EPOCH_LEFT,
     ClaimEpoch,
     Connected,
     Disconnected,
@@ -49,6 +49,7 @@ from rppam.core.effects import (
     Told,
     Unknown,
 )
+from rppam.core.phase import Phase
 from rppam.core.rules import Rules
 from rppam.core.votes import SELF, STORE, STORE_AND_SELF, Ledger
 from rppam.core.watch import Watch
@@ -57,21 +58,6 @@ from rppam.domain.fence import Fenced
 from rppam.domain.instant import US_PER_S, Instant, after
 from rppam.domain.record import EPOCH_MAX, Record, RecordState, vacant
 from rppam.domain.timing import Timing
-
-
-class Phase(StrEnum):
-    """Where this node stands."""
-
-    STANDBY = "standby"
-    LEARNING = "learning"
-    """Candidate: asking the database which epochs were used."""
-    ASKING = "asking"
-    """Candidate: asking the store for its vote."""
-    CLAIMING = "claiming"
-    """Candidate with a majority: writing the epoch down before it acts."""
-    LEADER = "leader"
-    QUIESCING = "quiescing"
-    """Stepped down; whatever acted is being stopped."""
 
 
 class _Sent(NamedTuple):
@@ -337,6 +323,9 @@ class Election:
             self.watch.learn(highest)
         record = self.watch.record
         epoch = self.rules.pick_epoch(self.watch, self._tried, highest, wall_ms or 0)
+        if epoch > EPOCH_MAX > self._tried:
+            self._tried = EPOCH_MAX  # told once in a life
+            effects.append(NO_EPOCH_LEFT)
         if record is None or wall_ms is None or epoch > EPOCH_MAX or not self.rules.may_take(self.watch, now):
             self._give_up(now)
             return

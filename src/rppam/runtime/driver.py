@@ -28,8 +28,8 @@ from rppam.core.effects import (
     Told,
     Unknown,
 )
-from rppam.core.election import Phase
 from rppam.core.node import Admitted, Exchanged, NodeCore, NodeEffect, Turned
+from rppam.core.phase import Phase
 from rppam.domain.errors import RppamError
 from rppam.domain.instant import US_PER_MS, Instant
 from rppam.domain.member import Heartbeat, MemberStatus
@@ -188,8 +188,8 @@ class Driver:
             case SteppedDown(epoch, _, sentence):
                 log.warning(sentence, extra={"epoch": epoch})
                 self._spawn(self._quiesce(epoch), "quiesce")
-            case Told(sentence):
-                log.info(sentence)
+            case Told(sentence, is_warning):
+                log.log(logging.WARNING if is_warning else logging.INFO, sentence)
             case MemberChanged(_, status, epoch, sentence):
                 level = logging.WARNING if status in {MemberStatus.SUSPECT, MemberStatus.UNREACHABLE} else logging.INFO
                 log.log(level, sentence, extra={"epoch": epoch})

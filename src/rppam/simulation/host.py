@@ -3,7 +3,8 @@
 from random import Random
 
 from rppam.core.effects import Effect, Event
-from rppam.core.election import Election, Phase
+from rppam.core.election import Election
+from rppam.core.phase import Phase
 from rppam.domain.instant import Instant
 from rppam.simulation.clocks import BootClock, WallClock
 

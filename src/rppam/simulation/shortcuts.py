@@ -4,7 +4,8 @@ The table of planted bugs is in :mod:`rppam.simulation.plants`; docs/leadership.
 """
 
 from rppam.core.effects import Effect, Event, Exchange, Found, Granted, Purpose, StepDownReason, Swap, Unknown
-from rppam.core.election import Election, Phase, _Sent
+from rppam.core.election import Election, _Sent
+from rppam.core.phase import Phase
 from rppam.core.rules import Rules
 from rppam.core.script import Exchanged
 from rppam.core.watch import Watch

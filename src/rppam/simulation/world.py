@@ -25,7 +25,7 @@ from rppam.core.effects import (
     SteppedDown,
     Told,
 )
-from rppam.core.election import Phase
+from rppam.core.phase import Phase
 from rppam.domain.fence import Fenced
 from rppam.domain.timing import PROFILES
 from rppam.simulation.calm import Calm

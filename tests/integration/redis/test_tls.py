@@ -1,7 +1,12 @@
 """TLS with certificates made here: accepted, and each way of being refused told apart."""
 
+import asyncio
+import contextlib
 import datetime
+import socket
 import ssl
+import struct
+import threading
 from pathlib import Path
 
 import pytest
@@ -51,6 +56,37 @@ async def test_tls_with_a_client_certificate(kind: ServerKind, authority: Author
         stranger.load_cert_chain(*Authority(authority.folder / "other").issue("stranger"))
         with pytest.raises(StoreTlsFailed, match="does not accept our client certificate"):
             await open_(port, ssl=stranger)
+
+
+async def test_a_refusal_whose_reason_is_lost_with_the_connection_is_asked_for_again(
+    authority: Authority, open_: Open
+) -> None:
+    """The server resets before its alert is read; it says why on the next connection, on which nothing is sent."""
+    certificate = authority.issue("127.0.0.1")
+    lax = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    lax.load_cert_chain(*certificate)
+    strict = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    strict.load_cert_chain(*certificate)
+    strict.load_verify_locations(authority.path)
+    strict.verify_mode = ssl.CERT_REQUIRED
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            plug, _ = listening.accept()
+            with lax.wrap_socket(plug, server_side=True) as first:
+                first.recv(1)
+                first.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            plug, _ = listening.accept()
+            with contextlib.suppress(ssl.SSLError), strict.wrap_socket(plug, server_side=True):
+                pass
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            with pytest.raises(StoreTlsFailed, match="set tlsCertPath"):
+                await open_(listening.getsockname()[1], ssl=ssl.create_default_context(cafile=str(authority.path)))
+        finally:
+            await asyncio.to_thread(thread.join, 10)
 
 
 async def test_certificates_that_are_not_trusted_are_told_apart(

@@ -20,9 +20,10 @@ from rppam.core.effects import (
     StandDown,
     StepDownReason,
     SteppedDown,
+    Told,
     Unknown,
 )
-from rppam.core.election import Phase
+from rppam.core.phase import Phase
 from rppam.domain.fence import Fenced
 from rppam.domain.instant import US_PER_MS, Instant, WallMs
 from rppam.domain.record import EPOCH_MAX, Record, RecordState, vacant
@@ -133,6 +134,15 @@ def test_an_epoch_beyond_what_the_store_can_compare_is_never_tried() -> None:
     stage.learn()
     assert stage.phase is Phase.STANDBY
     assert stage.election.epoch == 0
+
+
+def test_that_no_epoch_is_left_is_told_once_with_what_to_do() -> None:
+    stage = candidate(held(epoch=EPOCH_MAX))
+    stage.learn()
+    stage.live(3 * LEASE)
+    told = [effect for effect in stage.effects if isinstance(effect, Told) and effect.is_warning]
+    assert len(told) == 1
+    assert "delete the key" in told[0].sentence
 
 
 def test_a_candidate_that_finds_another_record_gives_up_and_backs_off() -> None:

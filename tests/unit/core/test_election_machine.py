@@ -24,7 +24,8 @@ from rppam.core.effects import (
     SteppedDown,
     Unknown,
 )
-from rppam.core.election import Election, Phase
+from rppam.core.election import Election
+from rppam.core.phase import Phase
 from rppam.domain.fence import Fenced
 from rppam.domain.instant import US_PER_MS, Instant, WallMs
 from rppam.domain.record import Record, RecordState

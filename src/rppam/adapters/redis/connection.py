@@ -29,7 +29,7 @@ from typing import Any, ClassVar, Final, NamedTuple
 
 import hiredis
 
-from rppam.adapters.redis.dial import dial, explain, too_slow
+from rppam.adapters.redis.dial import dial, explain, reason, too_slow
 from rppam.adapters.redis.greeting import greet
 from rppam.adapters.redis.identity import ServerIdentity
 from rppam.adapters.redis.listeners import tell
@@ -137,7 +137,7 @@ class Connection(asyncio.Protocol):
             self.abort("no greeting in time")
             raise too_slow(target) from None
         except (StoreUnknown, StoreDown) as error:
-            raise self.lost or error from None
+            raise await reason(target, self.lost or error) from None
         except BaseException:
             self.abort("the greeting failed")
             raise

@@ -28,6 +28,8 @@ _NO_ROUTE: Final = {
     errno.EACCES,
     errno.EPERM,
 }
+_LISTEN_S: Final = 0.5
+"""How long a server has to say why it hung up."""
 _NOT_TLS: Final = {
     "WRONG_VERSION_NUMBER",
     "HTTP_REQUEST",
@@ -82,6 +84,47 @@ async def dial(target: Target, protocol: Callable[[], asyncio.Protocol]) -> None
         else:
             return
     raise failure or explain(target, socket.gaierror(socket.EAI_NONAME, "the name has no address"))
+
+
+async def reason(target: Target, error: StoreError) -> StoreError:
+    """Why a connection was lost before the greeting was over: ``error``, or what the server says when asked again.
+
+    In TLS 1.3 a client is done before the server has looked at its certificate. A server that refuses it then closes
+    with our first command unread, and the reset that follows can overtake the alert that tells why. So connect
+    once more and say nothing: with nothing unread there is no reset, and the alert arrives.
+    """
+    if not target.ssl or not isinstance(error, StoreClosed):
+        return error
+    listener = _Listener()
+    try:
+        await dial(target, lambda: listener)
+        async with asyncio.timeout(min(_LISTEN_S, target.connect_timeout_ms / 1000)):
+            await listener.ended.wait()
+    except (StoreError, TimeoutError):
+        return error
+    finally:
+        listener.hang_up()
+    return error if listener.error is None else explain(target, listener.error)
+
+
+class _Listener(asyncio.Protocol):
+    """Says nothing, and keeps how the connection ended."""
+
+    def __init__(self) -> None:
+        self.ended = asyncio.Event()
+        self.error: Exception | None = None
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]  # a stream transport, as create_connection promises
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.error = error
+        self.ended.set()
+
+    def hang_up(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
 
 
 async def _dial_one(
