@@ -3,6 +3,8 @@
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+from rppam.domain.ballot import Ballot, Freeing, Invitation, Vote
+from rppam.domain.electorate import Body, Electorate
 from rppam.domain.fence import Fenced
 from rppam.domain.instant import WallMs
 from rppam.domain.record import Record
@@ -86,6 +88,37 @@ class Quiesced(NamedTuple):
     epoch: int
 
 
+class Voted(NamedTuple):
+    """A member answered a ballot."""
+
+    vote: Vote
+
+
+class NotVoted(NamedTuple):
+    """A ballot surely gets no answer: there is no connection to that member, or it broke."""
+
+    voter: str
+    request: int
+
+
+class Invited(NamedTuple):
+    """A leader that has released asks this node to stand."""
+
+
+class ChangeElectorate(NamedTuple):
+    """The leader shall make ``body`` the electorate."""
+
+    body: Body
+    stated_off: tuple[str, ...] = ()
+    """Members that an operator states to be switched off, for good: they are not waited for."""
+
+
+class ElectorateAdopted(NamedTuple):
+    """The own voter has taken over another electorate."""
+
+    electorate: Electorate
+
+
 class ReleaseHeard(NamedTuple):
     """Somebody says that the record was released: worth a reading, nothing more."""
 
@@ -109,6 +142,11 @@ Event = (
     | EpochLearned
     | EpochClaimed
     | Quiesced
+    | Voted
+    | NotVoted
+    | Invited
+    | ChangeElectorate
+    | ElectorateAdopted
     | ReleaseHeard
     | StandDown
     | StandAgain
@@ -131,6 +169,33 @@ class Exchange(NamedTuple):
     request: int
     swap: Swap | None
     mark: Record
+
+
+class Ask(NamedTuple):
+    """Put a ballot to a member; ``to`` may be this node itself."""
+
+    to: str
+    ballot: Ballot
+
+
+class Free(NamedTuple):
+    """Tell a member, or this node's own voter, that a promise is given back."""
+
+    to: str
+    freeing: Freeing
+
+
+class Invite(NamedTuple):
+    """Ask a member to stand."""
+
+    to: str
+    invitation: Invitation
+
+
+class AdoptElectorate(NamedTuple):
+    """The own voter shall take over and keep this electorate."""
+
+    electorate: Electorate
 
 
 class LearnEpoch(NamedTuple):
@@ -175,4 +240,4 @@ NO_EPOCH_LEFT: Final = Told(
     is_warning=True,
 )
 
-Effect = Exchange | LearnEpoch | ClaimEpoch | Promoted | SteppedDown | Told
+Effect = Exchange | Ask | Free | Invite | AdoptElectorate | LearnEpoch | ClaimEpoch | Promoted | SteppedDown | Told

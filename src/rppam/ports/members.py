@@ -1,0 +1,90 @@
+"""The other members as the node needs them: send without waiting, hear whatever arrives, and a file that keeps a word.
+
+The link is authenticated and encrypted both ways, so whatever is heard comes from a holder of the cluster key that
+belongs to this cluster. It may still come late or twice (over another connection), or never; what a message may do is
+decided by the core alone.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple, Protocol
+
+from rppam.domain.ballot import Ballot, Freeing, Invitation, Kept, Vote
+
+
+class MemberListener(NamedTuple):
+    """Whom to tell. Called in the node's loop, never from another thread."""
+
+    on_ballot: Callable[[Ballot, Callable[[Vote], None]], None]
+    """(ballot, how to answer it). The answer may be given later, or never; it goes over the same connection."""
+    on_vote: Callable[[Vote], None]
+    on_no_vote: Callable[[str, int], None]
+    """(member, request): this ballot surely gets no answer."""
+    on_freeing: Callable[[Freeing], None]
+    on_invitation: Callable[[Invitation], None]
+
+
+class PeerState(NamedTuple):
+    """One other member as the link sees it, for people."""
+
+    address: str
+    """Where it is tried; empty when no address is known."""
+    is_connected: bool
+    reason: str
+    """Empty while connected; else why not, and what to do."""
+    heard_ms_ago: int | None
+    round_trip_us: int | None
+
+
+class MemberLink(Protocol):
+    """The direct connections to the other members."""
+
+    async def start(self, listener: MemberListener) -> None:
+        """Listen, and begin to connect in the background.
+
+        Raises :class:`~rppam.domain.errors.cluster.MemberPortInUse` when the port cannot be had.
+        """
+        ...
+
+    async def stop(self) -> None:
+        """Close everything, after what was sent has left or 100 ms have passed."""
+        ...
+
+    def know(self, addresses: Mapping[str, str]) -> None:
+        """Where members can be reached, ``host:port`` by name; later knowledge replaces earlier, for each name."""
+        ...
+
+    def expect(self, members: Iterable[str]) -> None:
+        """Keep connections to exactly these; others are closed."""
+        ...
+
+    def send(self, to: str, message: Ballot | Freeing | Invitation) -> bool:
+        """Hand a message to the network at once; whether there was a connection to hand it to. Never blocks."""
+        ...
+
+    @property
+    def peers(self) -> Mapping[str, PeerState]:
+        """Every expected member."""
+        ...
+
+    @property
+    def refused(self) -> Mapping[str, int]:
+        """How many messages or connections were refused, by reason, since the start."""
+        ...
+
+
+class PromiseFile(Protocol):
+    """What a member keeps over a restart. Both calls may block for as long as the disk does."""
+
+    def load(self) -> Kept | None:
+        """What was kept; ``None`` when there is no file.
+
+        Raises :class:`~rppam.domain.errors.cluster.PromiseFileBroken` for one that cannot be understood.
+        """
+        ...
+
+    def save(self, kept: Kept) -> None:
+        """Replace the file; returns when the disk has it.
+
+        Raises :class:`~rppam.domain.errors.cluster.PromiseFileUnwritable`.
+        """
+        ...
