@@ -67,8 +67,13 @@ class Driver:
         heartbeat: Callable[[int, int, int], Heartbeat],
         *,
         identity_wait_us: int = 0,
+        on_turn: Callable[[], None] = lambda: None,
     ) -> None:
-        """``identity_wait_us``: see :attr:`rppam.core.effects.Connected.extra_wait_us`."""
+        """``identity_wait_us``: see :attr:`rppam.core.effects.Connected.extra_wait_us`.
+
+        ``on_turn`` is called whenever the core may have changed, before anything that follows from it is done: so a
+        permission that ended is withdrawn everywhere before the release is sent.
+        """
         self.core = core
         self.store_view = StoreView(connected=False, reason="not connected yet", answered_at=None, offset_ms=None)
         self.turned: asyncio.Future[Turned] = asyncio.get_running_loop().create_future()
@@ -86,6 +91,7 @@ class Driver:
         self._duties = duties
         self._heartbeat = heartbeat
         self._identity_wait_us = identity_wait_us
+        self._on_turn = on_turn
         self._told_leader: tuple[str, int] | None = None
         self._beat = 0
         self._lag_ms = 0
@@ -169,6 +175,7 @@ class Driver:
     # ---- effects out ------------------------------------------------------------------------------------------------
 
     def _feed(self, effects: list[NodeEffect]) -> None:
+        self._on_turn()
         for effect in effects:
             self._perform(effect)
         self._wake.set()
