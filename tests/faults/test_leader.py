@@ -24,6 +24,7 @@ both_profiles = pytest.mark.parametrize("lab", ["default", "lan"], indirect=True
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1_800)
 @both_profiles
 def test_a_killed_leader_is_replaced_within_the_lease_and_half_a_second(
     lab: Lab, runs: int, request: pytest.FixtureRequest
@@ -38,6 +39,7 @@ def test_a_killed_leader_is_replaced_within_the_lease_and_half_a_second(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1_800)
 @both_profiles
 def test_a_leader_that_is_asked_to_end_is_replaced_at_once(lab: Lab, runs: int) -> None:
     shown = terminate_leader(lab, runs, print)

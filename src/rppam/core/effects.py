@@ -105,6 +105,14 @@ class Invited(NamedTuple):
     """A leader that has released asks this node to stand."""
 
 
+class HandOver(NamedTuple):
+    """A leader shall release, and invite a successor."""
+
+    to: str
+    """Empty: whoever comes first in the order of succession."""
+    why: str
+
+
 class ChangeElectorate(NamedTuple):
     """The leader shall make ``body`` the electorate."""
 
@@ -145,6 +153,7 @@ Event = (
     | Voted
     | NotVoted
     | Invited
+    | HandOver
     | ChangeElectorate
     | ElectorateAdopted
     | ReleaseHeard

@@ -5,7 +5,9 @@ replacing exactly one of these methods, and must then find a violation. See docs
 """
 
 from rppam.core.effects import Purpose
+from rppam.core.votes import Ledger
 from rppam.core.watch import Watch
+from rppam.domain.electorate import STORE
 from rppam.domain.instant import Instant, after
 from rppam.domain.record import Record, RecordState
 from rppam.domain.timing import Timing
@@ -34,6 +36,10 @@ class Rules:
     def write_counts(self, purpose: Purpose, deadline: Instant | None, now: Instant) -> bool:  # noqa: ARG002
         """A write, whatever its purpose, that is confirmed after the holder's own deadline counts for nothing."""
         return self.has_permission(deadline, now)
+
+    def store_still_promises(self, ledger: Ledger, now: Instant) -> bool:
+        """Only while the store's promise runs may a leader write its record again without having watched it."""
+        return ledger.holds(STORE, now)
 
     def may_rewrite(self, found: Record, epoch: int) -> bool:
         """Within its promise a holder re-creates over a vacant record, and overwrites an older one that came back.

@@ -1,42 +1,54 @@
 """Votes: how long do the promises held at this moment carry a leader?
 
 A voter's **promise** says "until then, I support nobody else". A node may lead while it holds unexpired promises worth
-more than half of all votes, so its deadline is the moment at which that stops being true. Any two majorities share a
-voter and a voter never promises twice at a time: that is the whole of the safety argument, and the rest of the design
-makes each voter keep its word. This module only counts; it does not know who the voters are or how they promise.
+more than half of all votes, so its deadline is the moment at which that stops being true. While a change of the
+electorate is pending there are two bodies, and more than half is needed in each. Any two majorities share a voter and a
+voter never promises twice at a time: that is the whole of the safety argument, and the rest of the design makes each
+voter keep its word. This module only counts; it does not know who the voters are or how they promise.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
+from rppam.domain.electorate import STORE
 from rppam.domain.instant import Instant
 
-STORE: Final = "(store)"
-"""Name of the store as a voter; no node can have it."""
 SELF: Final = "(self)"
-"""A node's own vote for itself."""
+"""A node's own vote for itself, where only the record decides."""
 
-STORE_AND_SELF: Final[Mapping[str, int]] = {STORE: 1, SELF: 1}
+Weights = Mapping[str, int]
+"""Votes by voter."""
+
+STORE_AND_SELF: Final[Weights] = {STORE: 1, SELF: 1}
 """The electorate when the record decides: the store's vote and the node's own are needed, both."""
+
+
+def is_majority(voters: Collection[str], *bodies: Weights) -> bool:
+    """Whether ``voters`` have more than half of the votes of every body."""
+    return all(2 * sum(body.get(voter, 0) for voter in voters) > sum(body.values()) for body in bodies)
 
 
 class Ledger:
     """The promises one node holds, and what they are worth together."""
 
-    __slots__ = ("_deadline", "_half", "_until", "weights")
+    __slots__ = ("_deadline", "_until", "bodies")
 
-    def __init__(self, weights: Mapping[str, int]) -> None:
-        self.weights = dict(weights)
-        self._half = sum(self.weights.values()) / 2
+    def __init__(self, *bodies: Weights) -> None:
+        self.bodies = bodies
         self._until: dict[str, Instant] = {}
         self._deadline: Instant | None = None
+
+    def reweigh(self, *bodies: Weights) -> None:
+        """Other votes from now on. Promises stay: what they are worth changes."""
+        self.bodies = bodies
+        self._deadline = self.deadline_under(*bodies)
 
     def promise(self, voter: str, until: Instant) -> None:
         """Record a promise that ends at ``until``. A promise is never shortened; an earlier end is ignored."""
         before = self._until.get(voter)
-        if voter in self.weights and (before is None or until > before):
+        if before is None or until > before:
             self._until[voter] = until
-            self._deadline = self._count()
+            self._deadline = self.deadline_under(*self.bodies)
 
     def clear(self) -> None:
         """Forget all promises: this node claims nothing any more."""
@@ -50,13 +62,29 @@ class Ledger:
 
     @property
     def promises(self) -> dict[str, Instant]:
-        """Who promised until when, for people."""
+        """Who promised until when."""
         return dict(self._until)
 
-    def _count(self) -> Instant | None:
+    def holds(self, voter: str, now: Instant) -> bool:
+        """Whether ``voter``'s promise still runs."""
+        until = self._until.get(voter)
+        return until is not None and now < until
+
+    def deadline_under(self, *bodies: Weights) -> Instant | None:
+        """What :attr:`deadline` would be with other votes."""
+        earliest: Instant | None = None
+        for body in bodies:
+            until = self._carried_until(body)
+            if until is None:
+                return None
+            earliest = until if earliest is None else min(earliest, until)
+        return earliest
+
+    def _carried_until(self, body: Weights) -> Instant | None:
+        half = sum(body.values()) / 2
         gathered = 0
         for voter, until in sorted(self._until.items(), key=lambda item: -item[1]):
-            gathered += self.weights[voter]
-            if gathered > self._half:
+            gathered += body.get(voter, 0)
+            if gathered > half:
                 return until
         return None

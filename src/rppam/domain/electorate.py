@@ -1,9 +1,9 @@
 """The electorate: who votes, what the votes are worth, and how it changes without ever being two.
 
 Each member has one vote. The store has ``store_votes``, by the policy. A change has two steps: while it is *pending*
-(it then knows the old body too), a majority of the old **and** of the new votes is needed for everything. Versions order
-all electorates of one cluster: ``(epoch of the leader that made it, step)``. Whoever is asked by somebody with an older
-version refuses; whoever is asked by somebody with a newer one takes it over first.
+(it then knows the old body too), a majority of the old **and** of the new votes is needed for everything. Versions
+order all electorates of one cluster: ``(epoch of the leader that made it, step)``. Whoever is asked by somebody with an
+older version refuses; whoever is asked by somebody with a newer one takes it over first.
 
 It is text, kept in every member's file and shown in the store. This module promises nothing about who may make a new
 one: that is ``core/changes.py``.

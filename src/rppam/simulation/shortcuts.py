@@ -4,10 +4,12 @@ The table of planted bugs is in :mod:`rppam.simulation.plants`; docs/leadership.
 """
 
 from rppam.core.effects import Effect, Event, Exchange, Found, Granted, Purpose, StepDownReason, Swap, Unknown
-from rppam.core.election import Election, _Sent
+from rppam.core.election import Election
+from rppam.core.pen import Sent
 from rppam.core.phase import Phase
 from rppam.core.rules import Rules
 from rppam.core.script import Exchanged
+from rppam.core.voter import Voter
 from rppam.core.watch import Watch
 from rppam.domain.entropy import Entropy
 from rppam.domain.instant import US_PER_MS, Instant, after
@@ -72,9 +74,9 @@ class SeenEpochStops(Rules):
 
 
 class OwnNamePermits(Election):
-    def _found(self, sent: _Sent, found: Record, now: Instant, effects: list[Effect]) -> None:
+    def _found(self, sent: Sent, found: Record, now: Instant, effects: list[Effect]) -> None:
         super()._found(sent, found, now, effects)
-        if self.phase is Phase.LEADER and self._own is not None:
+        if self.phase is Phase.LEADER and self.pen.own is not None:
             self._count(sent.at, now)
 
 
@@ -86,8 +88,8 @@ class ReleasesFirst(Election):
 
 class OldReplyCounts(Election):
     def receive(self, event: Event, now: Instant) -> list[Effect]:
-        if isinstance(event, Granted) and self._sent is not None:
-            event = Granted(self._sent.request)
+        if isinstance(event, Granted) and self.pen.sent is not None:
+            event = Granted(self.pen.sent.request)
         return super().receive(event, now)
 
 
@@ -116,9 +118,17 @@ class OwnNameNeedsNoWait(Rules):
 
 class KnowsItsName(Election):
     def __init__(
-        self, node: str, boot_id: str, timing: Timing, entropy: Entropy, *, now: Instant, rules: Rules | None = None
+        self,
+        node: str,
+        boot_id: str,
+        timing: Timing,
+        entropy: Entropy,
+        *,
+        now: Instant,
+        rules: Rules | None = None,
+        voter: Voter | None = None,
     ) -> None:
-        super().__init__(node, boot_id, timing, entropy, now=now, rules=rules)
+        super().__init__(node, boot_id, timing, entropy, now=now, rules=rules, voter=voter)
         if isinstance(rules, OwnNameNeedsNoWait):
             rules.node = node
 
@@ -182,7 +192,7 @@ class IgnoresSeq(Watch):
 
 class WaitsFromAsking(Election):
     def _replied(self, event: Granted | Found | Unknown, now: Instant, effects: list[Effect]) -> None:
-        asked = None if self._sent is None or event.request != self._sent.request else self._sent.at
+        asked = None if self.pen.sent is None or event.request != self.pen.sent.request else self.pen.sent.at
         before = self.watch.record
         super()._replied(event, now, effects)
         if asked is not None and self.watch.record is not before and self.watch.since == now:

@@ -126,9 +126,9 @@ class Stage:
     def live(self, ms: int) -> None:
         """Let time pass with a store that answers each exchange after a millisecond."""
         until = self.now + ms * US_PER_MS
-        answered = self.asked.request if self.of(Exchange) and self.election._sent is None else 0
+        answered = self.asked.request if self.of(Exchange) and self.election.pen.sent is None else 0
         while True:
-            if self.of(Exchange) and self.election._sent is not None and self.asked.request != answered:
+            if self.of(Exchange) and self.election.pen.sent is not None and self.asked.request != answered:
                 answered = self.asked.request
                 self.answer()
             elif self.election.deadline() > until:

@@ -70,7 +70,7 @@ class AnyLife(RuleBasedStateMachine):
                 self.stepped.append(effect.epoch)
 
     def tell(self, event: Event) -> None:
-        in_flight = self.election._sent
+        in_flight = self.election.pen.sent
         before = len(self.requests)
         self.note(self.election.receive(event, self.now))
         sent = len(self.requests) - before
@@ -149,7 +149,7 @@ class AnyLife(RuleBasedStateMachine):
         self.tell(Connected(9, "run"))
         silent = Record(RecordState.RELEASED, OTHER, OTHER_LIFE, 5, 5, "ef" * 8)
         for _ in range(14):
-            sent = self.election._sent
+            sent = self.election.pen.sent
             if sent is not None and sent.swap is None:
                 self.tell(Found(sent.request, silent, was_absent=False))
             self.time_passes(500, drive=True)

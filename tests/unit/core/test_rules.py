@@ -134,7 +134,8 @@ def test_more_than_half_of_all_votes_carry_a_leader_until_the_last_needed_promis
     assert ledger.deadline == at(1)
     ledger.promise(SELF, at(0.5))  # a promise is never shortened
     ledger.promise("stranger", at(9))
-    assert ledger.promises == {STORE: at(2), SELF: at(1)}
+    assert ledger.promises == {STORE: at(2), SELF: at(1), "stranger": at(9)}
+    assert ledger.deadline == at(1)  # who has no vote carries nobody
     ledger.clear()
     assert ledger.deadline is None
 

@@ -1,0 +1,74 @@
+"""Ballots under way: which member was asked what, when, and whose answer still counts.
+
+An answer counts for the one ballot it answers and from when that ballot was *sent*; a ballot that is older than the
+request timeout is unknown, which is never yes and never no. One ballot a member is under way at most.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from rppam.core.effects import Ask
+from rppam.domain.ballot import Ballot, BallotKind, Claim, Vote
+from rppam.domain.electorate import Electorate
+from rppam.domain.instant import Instant, after
+from rppam.domain.timing import Timing
+
+
+class Open(NamedTuple):
+    """A ballot that waits for its answer."""
+
+    request: int
+    kind: BallotKind
+    epoch: int
+    at: Instant
+    """When it was sent."""
+
+
+class Ballots:
+    """What one candidate or leader has asked the members."""
+
+    __slots__ = ("_requests", "_timeout_us", "open")
+
+    def __init__(self, timing: Timing) -> None:
+        self.open: dict[str, Open] = {}
+        self._requests = 0
+        self._timeout_us = timing.request_timeout_us
+
+    def put(self, kind: BallotKind, claim: Claim, electorate: Electorate, to: Iterable[str], now: Instant) -> list[Ask]:
+        """Ask those who are not being asked already."""
+        asks = []
+        for member in to:
+            if member not in self.open:
+                self._requests += 1
+                self.open[member] = Open(self._requests, kind, claim.epoch, now)
+                asks.append(Ask(member, Ballot(kind, self._requests, claim, electorate, now)))
+        return asks
+
+    def take(self, vote: Vote) -> Open | None:
+        """The ballot that this vote answers, which is then answered; ``None`` when nobody waits for it."""
+        waiting = self.open.get(vote.voter)
+        if waiting is None or (waiting.request, waiting.kind) != (vote.request, vote.kind):
+            return None
+        if waiting.epoch != vote.epoch:
+            return None
+        return self.open.pop(vote.voter)
+
+    def lost(self, voter: str, request: int) -> None:
+        """This ballot gets no answer."""
+        waiting = self.open.get(voter)
+        if waiting is not None and waiting.request == request:
+            del self.open[voter]
+
+    def expire(self, now: Instant) -> None:
+        """Forget what waits for too long."""
+        for member in [name for name, waiting in self.open.items() if now - waiting.at >= self._timeout_us]:
+            del self.open[member]
+
+    def clear(self) -> None:
+        """Nothing that was asked counts any more."""
+        self.open.clear()
+
+    @property
+    def expires_at(self) -> Instant | None:
+        """When the oldest ballot is given up."""
+        return min((after(waiting.at, self._timeout_us) for waiting in self.open.values()), default=None)

@@ -1,0 +1,76 @@
+"""A change of the electorate, led by the leader in two steps so that two disjoint majorities never exist.
+
+First a *pending* electorate that needs the old and the new votes for everything; it is in force when so many of the old
+members have it on disk that nobody who has an older one can gather a majority any more. Then the new one alone. A
+leader that finds a change pending finishes it: it never goes back. It begins only when the promises it holds would
+carry it under both bodies, so a change does not cost the leadership.
+
+It does not decide whether a member *should* come or go. A member that is stated to be switched off is not waited for:
+whoever states that of a running one breaks the rule by hand.
+"""
+
+from rppam.core.votes import Ledger
+from rppam.domain.electorate import Body, Electorate, Version
+from rppam.domain.instant import Instant
+
+
+class Changes:
+    """What a leader knows of a change."""
+
+    __slots__ = ("_has", "stated_off", "wanted")
+
+    def __init__(self) -> None:
+        self.wanted: Body | None = None
+        """What the electorate shall become."""
+        self.stated_off: frozenset[str] = frozenset()
+        self._has: dict[str, Version] = {}
+
+    def want(self, body: Body, stated_off: tuple[str, ...]) -> None:
+        """Have ``body`` as the electorate; a later wish replaces an earlier one that has not begun."""
+        self.wanted = body
+        self.stated_off = frozenset(stated_off)
+
+    def heard(self, voter: str, version: Version) -> None:
+        """A voter says which electorate it has on disk."""
+        self._has[voter] = version
+
+    def forget(self) -> None:
+        """This node does not lead any more."""
+        self.wanted = None
+        self.stated_off = frozenset()
+        self._has.clear()
+
+    def asked_too(self, electorate: Electorate) -> tuple[str, ...]:
+        """Everybody whose promise is sought: the members, and those who shall be."""
+        if self.wanted is None:
+            return electorate.members
+        return tuple(sorted({*electorate.members, *self.wanted.members}))
+
+    def next(self, electorate: Electorate, ledger: Ledger, epoch: int, least: Instant) -> Electorate | None:
+        """The next step if it can be taken now; the leadership must be carried beyond ``least`` after it."""
+        version = Version(epoch, electorate.version.step + 1 if electorate.version.epoch == epoch else 1)
+        if electorate.old is not None:
+            step = Electorate(electorate.lineage, version, electorate.body)
+            ready = self.is_in_force(electorate)
+        elif self.wanted is None or self.wanted == electorate.body:
+            self.wanted = None
+            return None
+        else:
+            step = Electorate(electorate.lineage, version, self.wanted, electorate.body)
+            ready = True
+        if not ready:
+            return None
+        deadline = ledger.deadline_under(*(body.weights for body in step.bodies))
+        return step if deadline is not None and deadline > least else None
+
+    def is_in_force(self, electorate: Electorate) -> bool:
+        """Whether enough of the old members have the pending electorate on disk."""
+        old = electorate.old
+        if old is None:
+            return True
+        have = sum(
+            1
+            for member in old.members
+            if member in self.stated_off or self._has.get(member, Version(0, 0)) >= electorate.version
+        )
+        return have >= old.blocking

@@ -1,0 +1,274 @@
+"""The holder's part: how a leader stays, what it writes, and how it stops.
+
+**Staying.** Every heartbeat the leader asks all members again and writes its record again; each answer that came in
+time carries it for D from when the question was *sent*. **The record.** While the store's promise runs, the leader
+renews its record, writes it anew where the store lost it, and overwrites an older one that a failover brought back.
+After that its own name there is worth nothing: it takes the store's vote again as any candidate would, once the record
+was silent for L. **Stopping.** Permission ends first; then everything that acts stops; then what was promised is given
+back.
+
+It does not decide when to stand: that is :class:`rppam.core.election.Election`, which is built on this.
+"""
+
+from typing import Final
+
+from rppam.core.ballots import Ballots
+from rppam.core.changes import Changes
+from rppam.core.effects import (
+    AdoptElectorate,
+    Effect,
+    Free,
+    Invite,
+    Purpose,
+    StepDownReason,
+    SteppedDown,
+    Swap,
+    Told,
+)
+from rppam.core.pen import Pen, Sent
+from rppam.core.phase import Phase
+from rppam.core.rules import Rules
+from rppam.core.voter import Voter
+from rppam.core.votes import SELF, STORE_AND_SELF, Ledger, Weights
+from rppam.core.watch import Watch
+from rppam.domain.ballot import BallotKind, Claim, Freeing, Invitation
+from rppam.domain.electorate import STORE, Electorate
+from rppam.domain.entropy import Entropy
+from rppam.domain.instant import Instant, after
+from rppam.domain.record import Record, RecordState, vacant
+from rppam.domain.timing import Timing
+
+NO_ELECTORATE: Final[Weights] = {"": 1}
+"""Votes of nobody: a node that belongs to no cluster yet never has a majority."""
+
+
+class Holder:
+    """What one node holds and writes. Made and driven as an :class:`rppam.core.election.Election`."""
+
+    def __init__(
+        self,
+        node: str,
+        boot_id: str,
+        timing: Timing,
+        entropy: Entropy,
+        *,
+        now: Instant,
+        rules: Rules | None = None,
+        voter: Voter | None = None,
+    ) -> None:
+        """``voter``: this node's own vote, where members vote; without one the record alone decides."""
+        self.node = node
+        self.boot_id = boot_id
+        self.timing = timing
+        self.rules = rules or Rules(timing)
+        self.voter = voter
+        self.electorate: Electorate | None = None if voter is None else voter.electorate
+        self.watch = Watch()
+        self.pen = Pen(node, boot_id, entropy, self.rules)
+        self.ballots = Ballots(timing)
+        self.changes = Changes()
+        self.ledger = Ledger(*self._bodies())
+        self.phase = Phase.STANDBY
+        self.epoch = 0
+        """The epoch this node leads at, stands for, or led at last."""
+        self.electable = True
+        self.heard: dict[str, Instant] = {}
+        """When each member last answered a ballot."""
+        self.succession: tuple[str, ...] = ()
+        """Members in the order in which they are invited to follow this node; who is not named comes last."""
+        self._invitee = ""
+        self._would: set[str] = set()
+        self._entropy = entropy
+        self._attempts = self._tried = 0
+        self._next_exchange = self._next_renewal = now
+        self._hurried = False
+        self._step_until = now
+        self._back_off_until = now
+        self._stalled_at: Instant | None = None
+        self._polled = now
+
+    # ---- questions --------------------------------------------------------------------------------------------------
+
+    def permission(self, now: Instant) -> int | None:
+        """The epoch at which this node may act at this very moment, or ``None``. Ask again for each act."""
+        if self.phase is Phase.LEADER and self.rules.has_permission(self.ledger.deadline, now):
+            return self.epoch
+        return None
+
+    def leader(self, now: Instant) -> tuple[str, int] | None:
+        """Name and epoch of the leader as far as this node knows; ``None`` when there is none or it is not known."""
+        if self.permission(now) is not None:
+            return self.node, self.epoch
+        told = None if self.voter is None else self.voter.leader(now)
+        if told is not None and told.boot_id != self.boot_id:
+            return told.candidate, told.epoch
+        record = self.watch.record
+        if record is None or record.state is not RecordState.HELD or record.boot_id == self.boot_id:
+            return None
+        return (record.holder, record.epoch) if self.watch.silent_us(now) <= self.rules.lease_us else None
+
+    @property
+    def claim(self) -> Claim:
+        """What this node asks promises for."""
+        return Claim(self.node, self.boot_id, self.epoch)
+
+    def _bodies(self) -> tuple[Weights, ...]:
+        """The votes of everybody whose majority is needed."""
+        if self.voter is None:
+            return (STORE_AND_SELF,)
+        if self.electorate is None:
+            return (NO_ELECTORATE,)
+        return tuple(body.weights for body in self.electorate.bodies)
+
+    def _members(self) -> tuple[str, ...]:
+        return () if self.electorate is None else self.electorate.members
+
+    def _voters(self) -> tuple[str, ...]:
+        """Everybody whose vote counts, the store among them."""
+        return tuple(sorted({name for body in self._bodies() for name in body}))
+
+    # ---- staying ----------------------------------------------------------------------------------------------------
+
+    def _put(self, kind: BallotKind, to: tuple[str, ...], now: Instant, effects: list[Effect]) -> None:
+        if self.electorate is not None:
+            effects.extend(self.ballots.put(kind, self.claim, self.electorate, to, now))
+
+    def _renew_members(self, now: Instant, effects: list[Effect]) -> None:
+        """Ask every member again; those who shall become members, too. A change of the electorate goes along."""
+        electorate = self.electorate
+        if electorate is None:
+            return
+        self._next_renewal = after(now, self.timing.heartbeat_us)
+        step = self.changes.next(electorate, self.ledger, self.epoch, after(now, self.timing.heartbeat_us))
+        if step is not None:  # once it is taken over, the members are asked with it
+            effects.append(AdoptElectorate(step))
+            return
+        self._put(BallotKind.RENEW, self.changes.asked_too(electorate), now, effects)
+
+    def _granted(self, swap: Swap, sent_at: Instant, now: Instant, effects: list[Effect]) -> None:
+        """A leader's write was made."""
+        self.pen.own = swap.proposed
+        if self.rules.write_counts(swap.purpose, self.ledger.deadline, now):
+            self._count(sent_at, now)
+            if swap.purpose is Purpose.RECREATE:
+                effects.append(Told(f"wrote the leadership record anew at epoch {self.epoch}; leadership is kept"))
+
+    def _count(self, sent_at: Instant, now: Instant) -> None:
+        until = self.rules.promised_until(sent_at, now)
+        self.ledger.promise(STORE, until)
+        if self.voter is None:
+            self.ledger.promise(SELF, until)
+
+    def _found(self, sent: Sent, found: Record, now: Instant, effects: list[Effect]) -> None:
+        """The store did not write for a leader, and showed what stands there."""
+        if self.rules.is_own(found, self.node, self.boot_id, self.epoch) and found.state is RecordState.HELD:
+            self.pen.own = found  # an earlier write of mine, of which I had no reply, or one that came back
+        elif self.rules.may_rewrite(found, self.epoch):
+            self.pen.own = None
+        else:
+            why = f"the record shows {found.holder} at epoch {found.epoch}; mine was {self.epoch}"
+            self._step_down(StepDownReason.REPLACED, why, effects)
+        may_write = self.voter is None or self.rules.store_still_promises(self.ledger, now)
+        if may_write and (sent.swap is None or sent.swap.expected != found):
+            self._hurry(now)  # there is something to write now; refused again, the next heartbeat is soon enough
+
+    def _renewal(self, now: Instant) -> Swap | None:
+        """What the leader writes now: within the store's promise its own record again, else as any candidate would."""
+        if not self.rules.has_permission(self.ledger.deadline, now):
+            return None
+        if not self.rules.store_still_promises(self.ledger, now):
+            return self._acquisition(now)
+        if self.pen.own is not None:
+            return self.pen.swap(self.pen.own, RecordState.HELD, Purpose.RENEW, self.epoch)
+        if self.watch.record is None:  # a fresh connection: read first
+            return None
+        self.pen.seq = self.rules.seq_after_loss(self.pen.seq)
+        return self.pen.swap(self.watch.record, RecordState.HELD, Purpose.RECREATE, self.epoch)
+
+    def _acquisition(self, now: Instant) -> Swap | None:
+        """The store's vote is asked for, if the record has been silent for long enough."""
+        record = self.watch.record
+        if record is None or not self.rules.may_take(self.watch, now):
+            return None
+        return self.pen.swap(record, RecordState.HELD, Purpose.ACQUIRE, self.epoch)
+
+    def _step_down(self, reason: StepDownReason, why: str, effects: list[Effect]) -> None:
+        """Permission ends here, before anything else happens; the release waits until everything has stopped."""
+        self.ledger.clear()
+        self.ballots.clear()
+        self.changes.forget()
+        self.phase = Phase.QUIESCING
+        self.pen.own = None
+        effects.append(SteppedDown(self.epoch, reason, f"stepping down from epoch {self.epoch}: {why}"))
+
+    def _why_ended(self, now: Instant) -> str:
+        silent_ms = 0 if self.ledger.deadline is None else (now - self.ledger.deadline) // 1000 + self.timing.promise_ms
+        if self.voter is None:
+            return f"no write was confirmed by the store for {silent_ms} ms, and nobody may act longer than promised"
+        missing = [name for name in self._voters() if not self.ledger.holds(name, now)]
+        return (
+            f"no majority confirmed it for {silent_ms} ms, and nobody may act longer than promised; "
+            f"no promise of {', '.join(missing)}"
+        )
+
+    def _free(self, effects: list[Effect]) -> None:
+        """Give every promise for this epoch back, also those that have not arrived yet."""
+        effects.extend(Free(name, Freeing(self.claim)) for name in self._members())
+
+    def _invite(self, now: Instant, effects: list[Effect]) -> None:
+        """Ask one member to stand: the one that was named, else the first in the order of succession that answers."""
+        electorate = self.electorate
+        if electorate is None:
+            return
+        near = [
+            name
+            for name in electorate.members
+            if name != self.node and electorate.may_stand(name) and self._answers(name, now)
+        ]
+        order = {name: place for place, name in enumerate(self.succession)}
+        near.sort(key=lambda name: (name != self._invitee, order.get(name, len(order)), name))
+        if near:
+            effects.append(Invite(near[0], Invitation(self.claim)))
+        self._invitee = ""
+
+    def _answers(self, name: str, now: Instant) -> bool:
+        heard = self.heard.get(name)
+        return heard is not None and now - heard <= self.timing.lease_us
+
+    def _let_the_invited_pass_us(self) -> int:
+        """Who releases invites one member; the others hold back for a moment, so that they do not split the votes."""
+        electorate = self.electorate
+        if electorate is None or sum(1 for name in electorate.members if electorate.may_stand(name)) <= 2:
+            return 0
+        return 20_000 + self._entropy.below(40_000)
+
+    # ---- the round trip ---------------------------------------------------------------------------------------------
+
+    def _hurry(self, now: Instant) -> None:
+        """The next round trip is due now, or as soon as the one under way is over."""
+        self._next_exchange = now
+        self._hurried = self.pen.sent is not None
+
+    def _routine(self, now: Instant) -> Swap | None:
+        """What the next round trip is for."""
+        if self.phase is Phase.LEADER:
+            return self._renewal(now)
+        record = self.watch.record
+        if (
+            self.phase is Phase.STANDBY
+            and record is not None
+            and record.state is RecordState.HELD
+            and self.rules.is_own(record, self.node, self.boot_id, record.epoch)
+        ):
+            # Mine, but I do not lead by it: an attempt given up, a write that arrived late, or a leadership that ended.
+            self.pen.seq = max(self.pen.seq, record.seq)
+            return self.pen.swap(record, RecordState.RELEASED, Purpose.RELEASE, record.epoch)
+        return None
+
+    def _exchange(self, swap: Swap | None, now: Instant, effects: list[Effect]) -> None:
+        effects.append(self.pen.send(swap, self.mark(), now))
+
+    def mark(self) -> Record:
+        """What to leave where no record is: the highest epoch known to have led, and a fresh nonce."""
+        led = self.epoch if self.phase is Phase.LEADER else 0
+        return vacant(max(self.watch.highest, led), self._entropy.nonce())

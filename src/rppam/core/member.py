@@ -1,0 +1,83 @@
+"""One member of a cluster: its election and its vote, wired together.
+
+A node asks its own voter with the same ballots as everybody else's, and its own word is on disk before it counts, too.
+What the election asks of the node itself is answered here; everything else goes out as an effect.
+"""
+
+from rppam.core.effects import AdoptElectorate, Ask, Effect, ElectorateAdopted, Event, Free, ReleaseHeard, Voted
+from rppam.core.election import Election
+from rppam.core.voter import SaveKept, SendVote, Voter, VoterEffect
+from rppam.domain.ballot import Ballot, Freeing
+from rppam.domain.instant import Instant
+
+MemberEffect = Effect | SaveKept | SendVote
+
+_OWN = object()
+"""The handle of this node's own ballots."""
+
+
+class Member:
+    """An election, and the voter that belongs to it if members vote here."""
+
+    def __init__(self, election: Election) -> None:
+        self.election = election
+        self.voter: Voter | None = election.voter
+
+    def receive(self, event: Event, now: Instant) -> list[MemberEffect]:
+        """Something happened that concerns the election."""
+        return self._route(self.election.receive(event, now), now)
+
+    def poll(self, now: Instant) -> list[MemberEffect]:
+        """Time passed."""
+        return self._route(self.election.poll(now), now)
+
+    def deadline(self) -> Instant:
+        """When to be polled next, at the latest."""
+        return self.election.deadline()
+
+    def asked(self, ballot: Ballot, handle: object, now: Instant) -> list[MemberEffect]:
+        """Another member asks for this one's vote; the answer comes as :class:`SendVote` with the ``handle``."""
+        if self.voter is None:
+            return []
+        return self._voted(self.voter.ask(ballot, handle, now), now)
+
+    def freed(self, freeing: Freeing, now: Instant) -> list[MemberEffect]:
+        """Another member gives a promise back."""
+        if self.voter is None:
+            return []
+        self.voter.freed(freeing)
+        return self.receive(ReleaseHeard(), now)
+
+    def saved(self, ticket: int, why_not: str, now: Instant) -> list[MemberEffect]:
+        """The disk has kept what :class:`SaveKept` named, or why not."""
+        if self.voter is None:
+            return []
+        return self._voted(self.voter.saved(ticket, why_not), now)
+
+    def _route(self, effects: list[Effect], now: Instant) -> list[MemberEffect]:
+        out: list[MemberEffect] = []
+        for effect in effects:
+            match effect:
+                case Ask(to, ballot) if to == self.election.node and self.voter is not None:
+                    out.extend(self._voted(self.voter.ask(ballot, _OWN, now), now))
+                case Free(to, freeing) if to == self.election.node and self.voter is not None:
+                    self.voter.freed(freeing)
+                case AdoptElectorate(electorate) if self.voter is not None:
+                    out.extend(self._voted(self.voter.adopt(electorate), now))
+                case _:
+                    out.append(effect)
+        return out
+
+    def _voted(self, effects: list[VoterEffect], now: Instant) -> list[MemberEffect]:
+        """Hand the own voter's answer to the own election, and tell it of another electorate first."""
+        out: list[MemberEffect] = []
+        assert self.voter is not None
+        electorate = self.voter.electorate
+        if electorate is not None and electorate is not self.election.electorate:
+            out.extend(self._route(self.election.receive(ElectorateAdopted(electorate), now), now))
+        for effect in effects:
+            if isinstance(effect, SendVote) and effect.handle is _OWN:
+                out.extend(self._route(self.election.receive(Voted(effect.vote), now), now))
+            else:
+                out.append(effect)
+        return out

@@ -1,0 +1,249 @@
+"""A member's own vote: to whom it is promised, and how the member keeps its word.
+
+A promise is for one (candidate, boot id, epoch), for L from when it is given. What keeps it:
+
+* Before anything is answered, the promise and the electorate are on disk. An answer that was decided while the disk is
+  still busy waits for it; when the disk refuses, it is never sent, and the promise binds this member all the same.
+* Only an epoch above the one on disk is granted, or that same epoch again to exactly the same claim.
+* For one full L after a start nothing is granted to anybody, this node included: a former life may have promised. The
+  one exception is to renew exactly what the file names. An empty file waits like any other; only the operator's
+  founding of a cluster does not.
+* A promise ends by time, or when exactly its claim is given back. What was given back is not granted again.
+* Only a *granted* ballot changes anything. A refused one, however high its epoch, binds nobody.
+
+It does not promise to be heard, nor that the disk keeps what it confirmed.
+"""
+
+from typing import NamedTuple
+
+from rppam.core.effects import Told
+from rppam.domain.ballot import Ballot, BallotKind, Claim, Freeing, Kept, Refusal, Vote
+from rppam.domain.electorate import Electorate, Version
+from rppam.domain.instant import Instant, after
+from rppam.domain.timing import Timing
+
+FREED_MAX = 256
+"""So many claims that were given back are remembered."""
+NO_VERSION = Version(0, 0)
+
+
+class SaveKept(NamedTuple):
+    """Put ``kept`` on disk, in the order of the tickets, then say :meth:`Voter.saved`."""
+
+    ticket: int
+    kept: Kept
+
+
+class SendVote(NamedTuple):
+    """Answer a ballot. ``handle`` is what was given with it."""
+
+    handle: object
+    vote: Vote
+
+
+VoterEffect = SaveKept | SendVote | Told
+
+
+class _Waiting(NamedTuple):
+    ticket: int
+    handle: object
+    vote: Vote
+
+
+class Voter:
+    """One member's vote. Drive it from one place; ``now`` never goes back."""
+
+    def __init__(
+        self, node: str, boot_id: str, timing: Timing, kept: Kept, *, now: Instant, is_founder: bool = False
+    ) -> None:
+        """``is_founder``: an operator has just founded the cluster here, so no former life can have promised."""
+        self.node = node
+        self.boot_id = boot_id
+        self.timing = timing
+        self.claim = kept.claim
+        """The last promise given, by this life or a former one."""
+        self.electorate = kept.electorate
+        self.promised_until: Instant | None = None
+        """When the promise of this life ends; ``None`` when there is none, or it was given back."""
+        self.problem = ""
+        """Why the disk does not take what has to be kept; empty while it does."""
+        self.distrusted: frozenset[str] = frozenset()
+        """Members whose clock runs at a rate too different from ours: nothing is promised to them."""
+        self._leads = False
+        self._on_disk = kept
+        self._saving: list[SaveKept] = []
+        self._tickets = 0
+        self._waiting: list[_Waiting] = []
+        self._freed: dict[tuple[str, str], int] = {}
+        self._boot_until = now if is_founder else after(now, timing.lease_us + 1)
+
+    # ---- questions --------------------------------------------------------------------------------------------------
+
+    def is_free_for(self, candidate: str, boot_id: str, now: Instant) -> bool:
+        """Whether nothing that was promised stands in the way of this candidate."""
+        return now > self._boot_until and not self._promised_to_another(candidate, boot_id, now)
+
+    def free_at(self, candidate: str, boot_id: str) -> Instant:
+        """The earliest instant at which :meth:`is_free_for` can be true without further news."""
+        until = self._boot_until
+        if self.promised_until is not None and (self.claim.candidate, self.claim.boot_id) != (candidate, boot_id):
+            until = max(until, self.promised_until)
+        return after(until, 1)
+
+    def leader(self, now: Instant) -> Claim | None:
+        """Who leads, as far as this member's own promise shows: somebody renewed it as a leader, and it runs."""
+        if self._leads and self.promised_until is not None and now <= self.promised_until:
+            return self.claim
+        return None
+
+    def holder(self, now: Instant) -> str:
+        """Whom this member supports now; empty when nobody."""
+        return self.claim.candidate if self.promised_until is not None and now <= self.promised_until else ""
+
+    # ---- what is heard ----------------------------------------------------------------------------------------------
+
+    def ask(self, ballot: Ballot, handle: object, now: Instant) -> list[VoterEffect]:
+        """Somebody asks for the vote."""
+        effects: list[VoterEffect] = []
+        if self._is_news(ballot.electorate):
+            self._adopt(ballot.electorate, effects)
+        refusal = self._refusal(ballot, now)
+        if refusal is Refusal.NONE and ballot.kind is not BallotKind.PROBE:
+            self._grant(ballot, now, effects)
+        self._answer(ballot, refusal, handle, now, effects)
+        return effects
+
+    def freed(self, freeing: Freeing) -> None:
+        """A promise is given back, or one that was not given yet shall never be."""
+        claim = freeing.claim
+        life = claim.candidate, claim.boot_id
+        self._freed[life] = max(claim.epoch, self._freed.pop(life, 0))
+        if len(self._freed) > FREED_MAX:
+            del self._freed[next(iter(self._freed))]
+        if claim == self.claim:
+            self.promised_until = None
+            self._leads = False
+
+    def adopt(self, electorate: Electorate) -> list[VoterEffect]:
+        """Take over a newer electorate; an older one, or another cluster's, changes nothing."""
+        effects: list[VoterEffect] = []
+        if self._is_news(electorate):
+            self._adopt(electorate, effects)
+        return effects
+
+    def saved(self, ticket: int, why_not: str = "") -> list[VoterEffect]:
+        """The disk has taken what ``ticket`` named, or has not, and why."""
+        effects: list[VoterEffect] = []
+        done = [save for save in self._saving if save.ticket <= ticket]
+        self._saving = [save for save in self._saving if save.ticket > ticket]
+        if not done:
+            return effects
+        if why_not:
+            if why_not != self.problem:
+                effects.append(Told(f"this member cannot vote: {why_not}", is_warning=True))
+            self._waiting = [waiting for waiting in self._waiting if waiting.ticket > ticket]
+        else:
+            if self.problem:
+                effects.append(Told("this member can vote again"))
+            self._on_disk = done[-1].kept
+            effects.extend(
+                SendVote(waiting.handle, waiting.vote) for waiting in self._waiting if waiting.ticket <= ticket
+            )
+            self._waiting = [waiting for waiting in self._waiting if waiting.ticket > ticket]
+        self.problem = why_not
+        return effects
+
+    # ---- the clauses ------------------------------------------------------------------------------------------------
+
+    def _refusal(self, ballot: Ballot, now: Instant) -> Refusal:
+        mine, claim = self.electorate, ballot.claim
+        if mine is not None and mine.lineage != ballot.electorate.lineage:
+            return Refusal.FOREIGN
+        if self.is_outdated(ballot.electorate):
+            return Refusal.OLD_ELECTORATE
+        if not ballot.electorate.may_stand(claim.candidate):
+            return Refusal.NOT_A_CANDIDATE
+        if claim.candidate in self.distrusted:
+            return Refusal.CLOCK
+        if ballot.kind is not BallotKind.PROBE:
+            if self.was_freed(claim):
+                return Refusal.RELEASED
+            if claim == self.claim:
+                return Refusal.NONE
+            if not self.is_higher(claim):
+                return Refusal.OLD_EPOCH
+        if not self.boot_wait_is_over(now):
+            return Refusal.BOOT_WAIT
+        if self._promised_to_another(claim.candidate, claim.boot_id, now):
+            return Refusal.PROMISED
+        return Refusal.NONE
+
+    def is_outdated(self, theirs: Electorate) -> bool:
+        """Whoever has an older list of members than this voter gets no vote."""
+        return self.electorate is not None and theirs.version < self.electorate.version
+
+    def was_freed(self, claim: Claim) -> bool:
+        """An epoch that its candidate gave up is never granted again, in whatever order the messages come."""
+        return claim.epoch <= self._freed.get((claim.candidate, claim.boot_id), 0)
+
+    def is_higher(self, claim: Claim) -> bool:
+        """Only an epoch above the one on disk is granted."""
+        return claim.epoch > self.claim.epoch
+
+    def boot_wait_is_over(self, now: Instant) -> bool:
+        """No promise of a former life can still run."""
+        return now > self._boot_until
+
+    def _promised_to_another(self, candidate: str, boot_id: str, now: Instant) -> bool:
+        if self.promised_until is None or now > self.promised_until:
+            return False
+        return (self.claim.candidate, self.claim.boot_id) != (candidate, boot_id)
+
+    # ---- what is kept -----------------------------------------------------------------------------------------------
+
+    def _is_news(self, electorate: Electorate) -> bool:
+        mine = self.electorate
+        return mine is None or (electorate.lineage == mine.lineage and electorate.version > mine.version)
+
+    def _adopt(self, electorate: Electorate, effects: list[VoterEffect]) -> None:
+        self.electorate = electorate
+        self._save(effects)
+
+    def _grant(self, ballot: Ballot, now: Instant, effects: list[VoterEffect]) -> None:
+        self.claim = ballot.claim
+        self.promised_until = after(now, self.timing.lease_us)
+        self._leads = ballot.kind is BallotKind.RENEW
+        self._save(effects)
+
+    def _save(self, effects: list[VoterEffect]) -> None:
+        """Have the disk keep what is decided, unless it has it or is about to."""
+        kept = Kept(self.claim, self.electorate)
+        if kept == (self._saving[-1].kept if self._saving else self._on_disk):
+            return
+        self._tickets += 1
+        save = SaveKept(self._tickets, kept)
+        self._saving.append(save)
+        effects.append(save)
+
+    def _answer(
+        self, ballot: Ballot, refusal: Refusal, handle: object, now: Instant, effects: list[VoterEffect]
+    ) -> None:
+        mine = self.electorate
+        vote = Vote(
+            ballot.kind,
+            self.node,
+            self.boot_id,
+            ballot.request,
+            ballot.claim.epoch,
+            refusal is Refusal.NONE,
+            refusal,
+            self.claim.epoch,
+            NO_VERSION if mine is None else mine.version,
+            mine if refusal is Refusal.OLD_ELECTORATE else None,
+            self.holder(now),
+            now,
+        )
+        if self._saving:  # nothing is said before everything that was decided is on disk
+            self._waiting.append(_Waiting(self._saving[-1].ticket, handle, vote))
+        else:
+            effects.append(SendVote(handle, vote))
