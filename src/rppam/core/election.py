@@ -324,7 +324,7 @@ class Election(Holder):
             self.watch.learn(highest)
         epoch = self.rules.pick_epoch(self.watch, self._tried, highest, wall_ms or 0)
         if self.voter is not None:
-            epoch = max(epoch, self.voter.claim.epoch + 1)
+            epoch = max(epoch, self.voter.highest + 1)
         if epoch > EPOCH_MAX > self._tried:
             self._tried = EPOCH_MAX  # told once in a life
             effects.append(NO_EPOCH_LEFT)

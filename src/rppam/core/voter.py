@@ -4,7 +4,9 @@ A promise is for one (candidate, boot id, epoch), for L from when it is given. W
 
 * Before anything is answered, the promise and the electorate are on disk. An answer that was decided while the disk is
   still busy waits for it; when the disk refuses, it is never sent, and the promise binds this member all the same.
-* Only an epoch above the one on disk is granted, or that same epoch again to exactly the same claim.
+* A candidate is granted only an epoch above every one that was granted before, or that same epoch again to exactly the
+  same claim. A *leader* is granted its own, even if another candidate has tried a higher one here since and failed: an
+  epoch that was merely tried must not cost a leader a vote for good.
 * For one full L after a start nothing is granted to anybody, this node included: a former life may have promised. The
   one exception is to renew exactly what the file names. An empty file waits like any other; only the operator's
   founding of a cluster does not.
@@ -62,6 +64,8 @@ class Voter:
         self.timing = timing
         self.claim = kept.claim
         """The last promise given, by this life or a former one."""
+        self.highest = kept.highest
+        """The highest epoch ever promised here."""
         self.electorate = kept.electorate
         self.promised_until: Instant | None = None
         """When the promise of this life ends; ``None`` when there is none, or it was given back."""
@@ -170,7 +174,7 @@ class Voter:
                 return Refusal.RELEASED
             if claim == self.claim:
                 return Refusal.NONE
-            if not self.is_higher(claim):
+            if ballot.kind is BallotKind.VOTE and not self.is_higher(claim):
                 return Refusal.OLD_EPOCH
         if not self.boot_wait_is_over(now):
             return Refusal.BOOT_WAIT
@@ -187,8 +191,8 @@ class Voter:
         return claim.epoch <= self._freed.get((claim.candidate, claim.boot_id), 0)
 
     def is_higher(self, claim: Claim) -> bool:
-        """Only an epoch above the one on disk is granted."""
-        return claim.epoch > self.claim.epoch
+        """A candidate needs an epoch above every one on disk."""
+        return claim.epoch > self.highest
 
     def boot_wait_is_over(self, now: Instant) -> bool:
         """No promise of a former life can still run."""
@@ -211,13 +215,14 @@ class Voter:
 
     def _grant(self, ballot: Ballot, now: Instant, effects: list[VoterEffect]) -> None:
         self.claim = ballot.claim
+        self.highest = max(self.highest, ballot.claim.epoch)
         self.promised_until = after(now, self.timing.lease_us)
         self._leads = ballot.kind is BallotKind.RENEW
         self._save(effects)
 
     def _save(self, effects: list[VoterEffect]) -> None:
         """Have the disk keep what is decided, unless it has it or is about to."""
-        kept = Kept(self.claim, self.electorate)
+        kept = Kept(self.claim, self.electorate, self.highest)
         if kept == (self._saving[-1].kept if self._saving else self._on_disk):
             return
         self._tickets += 1
@@ -237,7 +242,7 @@ class Voter:
             ballot.claim.epoch,
             refusal is Refusal.NONE,
             refusal,
-            self.claim.epoch,
+            self.highest,
             NO_VERSION if mine is None else mine.version,
             mine if refusal is Refusal.OLD_ELECTORATE else None,
             self.holder(now),

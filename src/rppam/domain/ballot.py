@@ -30,6 +30,8 @@ class Kept(NamedTuple):
     """The last promise given."""
     electorate: Electorate | None
     """``None``: it belongs to no cluster yet."""
+    highest: int = 0
+    """The highest epoch ever promised; the last promise may be for a lower one, to somebody who led already."""
 
 
 class BallotKind(StrEnum):
@@ -62,7 +64,7 @@ class Refusal(StrEnum):
     NONE = ""
     BOOT_WAIT = "it started less than a lease ago and may have promised something"
     PROMISED = "it has promised somebody else"
-    OLD_EPOCH = "it has granted a higher epoch, or this one to somebody else"
+    OLD_EPOCH = "it has granted this epoch or a higher one before"
     OLD_ELECTORATE = "the asker's list of members is out of date"
     RELEASED = "this epoch was released"
     FOREIGN = "the asker belongs to another cluster"
@@ -84,7 +86,7 @@ class Vote(NamedTuple):
     is_granted: bool
     refusal: Refusal
     highest: int
-    """The epoch in the voter's file."""
+    """The highest epoch in the voter's file."""
     version: Version
     """Of the electorate on the voter's disk."""
     electorate: Electorate | None
