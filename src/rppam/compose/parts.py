@@ -1,8 +1,9 @@
-"""The parts of a node, chosen and plugged together. One function, one parts list; nothing here decides."""
+"""The parts of a node, chosen and plugged together. One parts list; nothing here decides."""
 
 import asyncio
 import socket
-from typing import Final
+from collections.abc import Callable
+from typing import Final, NamedTuple
 
 from rppam import __version__
 from rppam.adapters.memory.store import MemoryStore
@@ -14,12 +15,11 @@ from rppam.adapters.sql.register import SqlEpochRegister
 from rppam.adapters.system.clock import SystemClock
 from rppam.adapters.system.datadir import DataDir
 from rppam.adapters.system.entropy import SystemEntropy
-from rppam.adapters.system.keystore import ensure_signing_keys, load_signing_keys
-from rppam.adapters.system.licence_file import read_licence
 from rppam.adapters.system.notify import notifier
 from rppam.api.app import ApiParts, build_app
 from rppam.api.server import ApiServer
-from rppam.compose.node import Node, bounded
+from rppam.compose.inheritance import Known, inherit
+from rppam.compose.node import Node, Surface, bounded
 from rppam.compose.redis import RedisParts, redis_parts
 from rppam.config.settings import Settings
 from rppam.core.admission import Admission
@@ -27,11 +27,12 @@ from rppam.core.detector import Detector
 from rppam.core.election import Election
 from rppam.core.node import NodeCore
 from rppam.domain.health import SafetyLevel
-from rppam.domain.licence import Denied, Licence, may_join, warning_of
+from rppam.domain.licence import Denied, may_join, warning_of
 from rppam.domain.timing import Timing
 from rppam.ports.clock import Clock
 from rppam.ports.entropy import Entropy
-from rppam.ports.keys import StoredKey
+from rppam.ports.notifier import Notifier
+from rppam.ports.status import NodeStatus
 from rppam.ports.store import LeadershipStore
 from rppam.runtime.driver import Driver
 from rppam.runtime.duties import Duties
@@ -44,76 +45,145 @@ ALONE: Final = Timing(lease_ms=1_000, heartbeat_ms=250, rate_error_ppm=10_000, d
 """Times of a node without Redis: its store is itself, so nothing far away has to be waited for."""
 
 
-async def build_node(settings: Settings) -> Node:
-    """Everything a node is made of. Call inside the event loop that will run it."""
+class People(NamedTuple):
+    """Who may sign in, and the database that knows them."""
+
+    database: Database
+    passwords: Passwords
+    accounts: Accounts
+
+
+class Deciding(NamedTuple):
+    """The part of a node that decides, before it is given a surface."""
+
+    driver: Driver
+    view: NodeView
+    foreign: "asyncio.Future[str]"
+
+
+def build_node(settings: Settings) -> Node:
+    """Everything a node in a single process is made of. Call inside the event loop that will run it."""
+    known = inherit(settings)
     clock, entropy = SystemClock(), SystemEntropy()
-    redis = redis_parts(settings, clock, entropy)
     data_dir = DataDir(settings.node.data_dir)
+    people = people_of(settings, clock)
+    redis = redis_parts(settings, clock, entropy)
+    deciding = deciding_of(known, people.database, clock, entropy, redis)
+    api = api_server(known, people, deciding.view, clock, entropy)
+    return whole(known, data_dir, people, deciding, api, notifier())
+
+
+def people_of(settings: Settings, clock: Clock) -> People:
+    """The accounts, on a database that is not open yet."""
     database = Database(settings.database.url, settings.database.timeout_ms)
     passwords = Passwords()
-    accounts = Accounts(SqlAccounts(database), passwords, clock)
-    keys = KeySet(_signing_keys(settings, clock))
+    return People(database, passwords, Accounts(SqlAccounts(database), passwords, clock))
+
+
+def deciding_of(
+    known: Known,
+    database: Database,
+    clock: Clock,
+    entropy: Entropy,
+    redis: RedisParts | None,
+    *,
+    on_turn: Callable[[], None] = lambda: None,
+    through: Callable[[LeadershipStore], LeadershipStore] = lambda store: store,
+) -> Deciding:
+    """Leadership and all it needs. ``through`` may put something between it and the store."""
+    settings = known.settings
+    core = _core(known, clock, entropy)
+    foreign: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    timing = core.election.timing
+    driver = Driver(
+        core,
+        through(_store(settings, redis, clock, foreign)),
+        SqlEpochRegister(database),
+        clock,
+        Duties((), lambda work: bounded(work, timing.drop_ms or 1)),
+        lambda *beat: view.heartbeat(*beat),  # noqa: PLW0108  # made below
+        identity_wait_us=redis.identity_wait_us if redis else 0,
+        on_turn=on_turn,
+    )
+    view = NodeView(
+        facts_of(settings, core.election.boot_id, redis),
+        core,
+        driver,
+        clock,
+        lambda: _warnings(known, database, clock) + (redis.warnings() if redis else ()),
+    )
+    return Deciding(driver, view, foreign)
+
+
+def api_server(known: Known, people: People, status: NodeStatus, clock: Clock, entropy: Entropy) -> ApiServer:
+    """The REST API on what ``status`` says."""
+    settings = known.settings
     tokens = Tokens(
-        keys,
+        KeySet(known.keys),
         issuer=settings.auth.issuer,
         audience=settings.auth.audience,
         node=settings.node.node_name,
         clock=clock,
         entropy=entropy,
     )
-    licence, licence_problem = read_licence(settings.license)
-    core = _core(settings, clock, entropy, licence)
-    foreign: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    store = _store(settings, redis, clock, foreign)
-    timing = core.election.timing
-    duties = Duties((), lambda work: bounded(work, timing.drop_ms or 1))
-    driver = Driver(
-        core,
-        store,
-        SqlEpochRegister(database),
-        clock,
-        duties,
-        lambda *beat: view.heartbeat(*beat),  # noqa: PLW0108  # made below
-        identity_wait_us=redis.identity_wait_us if redis else 0,
-    )
-    view = NodeView(
-        _facts(settings, core.election.boot_id, redis),
-        core,
-        driver,
-        clock,
-        lambda: _warnings(settings, database, licence, licence_problem, clock) + (redis.warnings() if redis else ()),
-    )
     app = build_app(
         ApiParts(
             node=settings.node.node_name,
-            status=view,
+            status=status,
             tokens=tokens,
-            login=accounts,
-            note=SqlFencedNote(database),
-            may_join=lambda others: may_join(licence, others, clock.wall_ms()),
+            login=people.accounts,
+            note=SqlFencedNote(people.database),
+            may_join=lambda others: may_join(known.licence, others, clock.wall_ms()),
             clock=clock,
             entropy=entropy,
             token_minutes=settings.auth.token_minutes,
         )
     )
-    api = ApiServer(app, settings.api.host, settings.api.port)
-    return Node(settings, data_dir, database, driver, view, api, accounts, passwords, notifier(), foreign)
+    return ApiServer(app, settings.api.host, settings.api.port)
 
 
-def _signing_keys(settings: Settings, clock: Clock) -> tuple[StoredKey, ...]:
-    """A single node makes its key at the first start; nodes of a cluster share theirs, so none is made up."""
-    directory = settings.auth.jwt_keys_dir
-    if settings.cluster.enabled:
-        return load_signing_keys(directory)
-    return ensure_signing_keys(directory, now_ms=clock.wall_ms())
+def whole(
+    known: Known, data_dir: DataDir, people: People, deciding: Deciding, surface: Surface, manager: Notifier
+) -> Node:
+    """A node of these parts."""
+    return Node(
+        known.settings,
+        data_dir,
+        people.database,
+        deciding.driver,
+        deciding.view,
+        surface,
+        people.accounts,
+        people.passwords,
+        manager,
+        deciding.foreign,
+    )
 
 
-def _core(settings: Settings, clock: Clock, entropy: Entropy, licence: Licence | None) -> NodeCore:
+def facts_of(settings: Settings, boot_id: str, redis: RedisParts | None) -> NodeFacts:
+    """What does not change while the process lives."""
+    hostname = socket.gethostname()
+    host = hostname if settings.api.host in {"0.0.0.0", "::"} else settings.api.host
+    shown = f"[{host}]" if ":" in host else host
+    return NodeFacts(
+        cluster_id=settings.cluster.cluster_id,
+        node=settings.node.node_name,
+        boot_id=boot_id,
+        hostname=hostname,
+        api_url=settings.node.advertise_url or f"http://{shown}:{settings.api.port}",
+        version=__version__,
+        redis_enabled=settings.redis.enabled,
+        safety_level=redis.safety_level if redis else SafetyLevel.SINGLE,
+    )
+
+
+def _core(known: Known, clock: Clock, entropy: Entropy) -> NodeCore:
+    settings = known.settings
     node, boot_id = settings.node.node_name, entropy.nonce()
     timing = settings.cluster.timing if settings.redis.enabled else ALONE
 
     def seat_check(others: int) -> str | None:
-        decision = may_join(licence, others, clock.wall_ms())
+        decision = may_join(known.licence, others, clock.wall_ms())
         return f"{decision.reason}. {decision.fix}" if isinstance(decision, Denied) else None
 
     return NodeCore(
@@ -143,31 +213,13 @@ def _store(
     )
 
 
-def _facts(settings: Settings, boot_id: str, redis: RedisParts | None) -> NodeFacts:
-    hostname = socket.gethostname()
-    host = hostname if settings.api.host in {"0.0.0.0", "::"} else settings.api.host
-    shown = f"[{host}]" if ":" in host else host
-    return NodeFacts(
-        cluster_id=settings.cluster.cluster_id,
-        node=settings.node.node_name,
-        boot_id=boot_id,
-        hostname=hostname,
-        api_url=settings.node.advertise_url or f"http://{shown}:{settings.api.port}",
-        version=__version__,
-        redis_enabled=settings.redis.enabled,
-        safety_level=redis.safety_level if redis else SafetyLevel.SINGLE,
-    )
-
-
-def _warnings(
-    settings: Settings, database: Database, licence: Licence | None, licence_problem: str, clock: Clock
-) -> tuple[str, ...]:
-    expiry = warning_of(licence, clock.wall_ms())
+def _warnings(known: Known, database: Database, clock: Clock) -> tuple[str, ...]:
+    expiry = warning_of(known.licence, clock.wall_ms())
     return tuple(
         sentence
         for sentence in (
-            *settings.warnings,
-            licence_problem,
+            *known.settings.warnings,
+            known.licence_problem,
             expiry.sentence if expiry else "",
             f"the database does not answer: {database.reason or 'it is being opened'}"
             if not database.is_ready or database.reason

@@ -17,17 +17,19 @@ from rppam.domain.instant import Instant
 class Changes:
     """What a leader knows of a change."""
 
-    __slots__ = ("_has", "stated_off", "wanted")
+    __slots__ = ("_has", "_until", "stated_off", "wanted")
 
     def __init__(self) -> None:
         self.wanted: Body | None = None
         """What the electorate shall become."""
         self.stated_off: frozenset[str] = frozenset()
+        self._until = Instant(0)
         self._has: dict[str, Version] = {}
 
-    def want(self, body: Body, stated_off: tuple[str, ...]) -> None:
-        """Have ``body`` as the electorate; a later wish replaces an earlier one that has not begun."""
+    def want(self, body: Body, stated_off: tuple[str, ...], until: Instant) -> None:
+        """Have ``body`` as the electorate; dropped if it cannot begin before ``until``, or for a later wish."""
         self.wanted = body
+        self._until = until
         self.stated_off = frozenset(stated_off)
 
     def heard(self, voter: str, version: Version) -> None:
@@ -52,8 +54,8 @@ class Changes:
         if electorate.old is not None:
             step = Electorate(electorate.lineage, version, electorate.body)
             ready = self.is_in_force(electorate)
-        elif self.wanted is None or self.wanted == electorate.body:
-            self.wanted = None
+        elif self.wanted is None or self.wanted == electorate.body or least > self._until:
+            self.wanted = None  # nothing to do, done, or nobody came
             return None
         else:
             step = Electorate(electorate.lineage, version, self.wanted, electorate.body)

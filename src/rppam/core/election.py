@@ -212,7 +212,7 @@ class Election(Holder):
                 self.electable = True
             case ChangeElectorate(body, stated_off):
                 if self.phase is Phase.LEADER:
-                    self.changes.want(body, stated_off)
+                    self.changes.want(body, stated_off, after(now, 10 * self.timing.lease_us))
             case ElectorateAdopted(electorate):
                 self._reweigh(electorate, now, effects)
 
@@ -259,7 +259,8 @@ class Election(Holder):
         self.changes.heard(vote.voter, vote.version)
         if vote.electorate is not None:
             effects.append(AdoptElectorate(vote.electorate))
-        if not vote.is_granted:
+        self._judge_clock(vote, asked.at, now, effects)
+        if not vote.is_granted or vote.voter in self.rates.off:
             return
         if vote.kind is BallotKind.PROBE:
             self._would.add(vote.voter)

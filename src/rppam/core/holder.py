@@ -27,17 +27,19 @@ from rppam.core.effects import (
 )
 from rppam.core.pen import Pen, Sent
 from rppam.core.phase import Phase
+from rppam.core.rates import Rates
 from rppam.core.rules import Rules
 from rppam.core.voter import Voter
 from rppam.core.votes import SELF, STORE_AND_SELF, Ledger, Weights
 from rppam.core.watch import Watch
-from rppam.domain.ballot import BallotKind, Claim, Freeing, Invitation
+from rppam.domain.ballot import BallotKind, Claim, Freeing, Invitation, Vote
 from rppam.domain.electorate import STORE, Electorate
 from rppam.domain.entropy import Entropy
 from rppam.domain.instant import Instant, after
 from rppam.domain.record import Record, RecordState, vacant
 from rppam.domain.timing import Timing
 
+CLOCK_SOURCE: Final = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
 NO_ELECTORATE: Final[Weights] = {"": 1}
 """Votes of nobody: a node that belongs to no cluster yet never has a majority."""
 
@@ -67,6 +69,7 @@ class Holder:
         self.pen = Pen(node, boot_id, entropy, self.rules)
         self.ballots = Ballots(timing)
         self.changes = Changes()
+        self.rates = Rates(timing)
         self.ledger = Ledger(*self._bodies())
         self.phase = Phase.STANDBY
         self.epoch = 0
@@ -210,6 +213,19 @@ class Holder:
             f"no majority confirmed it for {silent_ms} ms, and nobody may act longer than promised; "
             f"no promise of {', '.join(missing)}"
         )
+
+    def _judge_clock(self, vote: Vote, sent_at: Instant, now: Instant, effects: list[Effect]) -> None:
+        """The promises of a member whose clock runs at another rate are not counted."""
+        name = vote.voter
+        if name == self.node or not self.rates.observe(name, vote.boot_id, sent_at, now, vote.now):
+            return
+        percent = self.rates.off.get(name)
+        if percent is None:
+            effects.append(Told(f"the clock of {name} runs at this host's rate again; its promises count"))
+            return
+        how = f"{abs(percent)} % {'faster' if percent > 0 else 'slower'} than this host's"
+        fix = f"Check the clock source of both hosts (cat {CLOCK_SOURCE}) and restart the wrong one"
+        effects.append(Told(f"the clock of {name} runs {how}; its promises are not counted. {fix}", is_warning=True))
 
     def _free(self, effects: list[Effect]) -> None:
         """Give every promise for this epoch back, also those that have not arrived yet."""

@@ -1,18 +1,22 @@
 """The machines of one node wired together: the one object that the runtime drives.
 
 Everything rides on one exchange with the store per heartbeat: the election's reading or writing, this node's own
-heartbeat, and everybody else's, which feed the failure detector and the admission. No decision is made here that one of
-the three machines does not make.
+heartbeat, and everybody else's, which feed the failure detector and the admission. Decided here is only who takes part:
+a member that finds no store takes its place without it, and the leader makes members of admitted nodes that ask for it.
 """
 
 from typing import NamedTuple
 
 from rppam.core.admission import Admission, Standing
 from rppam.core.detector import Detector, MemberChanged
-from rppam.core.effects import Effect, Event, Found, Granted, StandAgain, StandDown
+from rppam.core.effects import ChangeElectorate, Event, Found, Granted, StandAgain, StandDown, Told
 from rppam.core.election import Election
+from rppam.core.member import Member, MemberEffect
+from rppam.core.voter import Voter
+from rppam.domain.ballot import Ballot, Freeing
+from rppam.domain.electorate import Body
 from rppam.domain.instant import Instant, WallMs
-from rppam.domain.member import Heartbeat
+from rppam.domain.member import Heartbeat, Role
 from rppam.domain.record import Record
 
 
@@ -40,21 +44,33 @@ class Turned(NamedTuple):
     sentence: str
 
 
-NodeEffect = Effect | MemberChanged | Admitted | Turned
+NodeEffect = MemberEffect | MemberChanged | Admitted | Turned
 
 
 class NodeCore:
-    """Election, failure detector and admission of one node."""
+    """Election, vote, failure detector and admission of one node."""
 
-    def __init__(self, election: Election, detector: Detector, admission: Admission) -> None:
+    def __init__(self, election: Election, detector: Detector, admission: Admission, *, now: Instant) -> None:
         self.election = election
+        self.member = Member(election)
         self.detector = detector
         self.admission = admission
+        self._started = now
+        self._store_answered = False
+        self._stood_down = ""
         election.electable = False
+
+    @property
+    def voter(self) -> Voter | None:
+        """This node's own vote; ``None`` where the record alone decides."""
+        return self.member.voter
+
+    # ---- what comes in ----------------------------------------------------------------------------------------------
 
     def answered(self, answer: Exchanged, now: Instant) -> list[NodeEffect]:
         """An exchange was answered."""
         effects: list[NodeEffect] = []
+        self._store_answered = True
         before = self.admission.standing
         self.admission.observed(answer.own_before, answer.heartbeats, now)
         if self.admission.standing is not before:
@@ -63,26 +79,90 @@ class NodeCore:
         reply: Event = (
             Granted(answer.request) if answer.granted else Found(answer.request, answer.record, answer.was_absent)
         )
-        effects.extend(self.election.receive(reply, now))
+        effects.extend(self.member.receive(reply, now))
+        self._look_for_newcomers(answer, now, effects)
         return effects
 
     def receive(self, event: Event, now: Instant) -> list[NodeEffect]:
         """Anything that concerns the election alone."""
-        return list(self.election.receive(event, now))
+        if isinstance(event, StandDown):
+            self._stood_down = event.why
+        elif isinstance(event, StandAgain):
+            self._stood_down = ""
+            if not self._may_stand:
+                return []
+        return list(self.member.receive(event, now))
+
+    def asked(self, ballot: Ballot, handle: object, now: Instant) -> list[NodeEffect]:
+        """Another member asks for this one's vote."""
+        return list(self.member.asked(ballot, handle, now))
+
+    def freed(self, freeing: Freeing, now: Instant) -> list[NodeEffect]:
+        """Another member gives a promise back."""
+        return list(self.member.freed(freeing, now))
+
+    def saved(self, ticket: int, why_not: str, now: Instant) -> list[NodeEffect]:
+        """The disk has kept what it should, or why not."""
+        return list(self.member.saved(ticket, why_not, now))
 
     def poll(self, now: Instant) -> list[NodeEffect]:
         """Time passed."""
-        return list(self.election.poll(now))
+        effects: list[NodeEffect] = []
+        self._admit_without_store(now, effects)
+        effects.extend(self.member.poll(now))
+        return effects
 
     def deadline(self) -> Instant:
         """When to be polled next, at the latest."""
-        return self.election.deadline()
+        return self.member.deadline()
+
+    # ---- who takes part ---------------------------------------------------------------------------------------------
+
+    @property
+    def _may_stand(self) -> bool:
+        return self.admission.standing is Standing.ADMITTED or self._is_admitted_without_store
+
+    @property
+    def _is_admitted_without_store(self) -> bool:
+        return self.admission.standing is Standing.WATCHING and not self._store_answered and self._is_member
+
+    @property
+    def _is_member(self) -> bool:
+        electorate = self.election.electorate
+        return electorate is not None and self.election.node in electorate.members
 
     def _admission_changed(self, now: Instant, effects: list[NodeEffect]) -> None:
         standing = self.admission.standing
         if standing is Standing.ADMITTED:
             effects.append(Admitted())
-            effects.extend(self.election.receive(StandAgain(), now))
+            if not self._stood_down:
+                effects.extend(self.member.receive(StandAgain(), now))
         elif standing in {Standing.NAME_TAKEN, Standing.NO_SEAT}:
             effects.append(Turned(standing, self.admission.reason))
-            effects.extend(self.election.receive(StandDown(self.admission.reason), now))
+            effects.extend(self.member.receive(StandDown(self.admission.reason), now))
+
+    def _admit_without_store(self, now: Instant, effects: list[NodeEffect]) -> None:
+        """A member that starts while the store is away has its place already: its name stands on its own disk."""
+        if self.election.electable or self._stood_down or not self._is_admitted_without_store:
+            return
+        if now - self._started > 2 * self.election.timing.lease_us:
+            effects.append(Told("the store does not answer; this node is a member and takes part without it"))
+            effects.extend(self.member.receive(StandAgain(), now))
+
+    def _look_for_newcomers(self, answer: Exchanged, now: Instant, effects: list[NodeEffect]) -> None:
+        """The leader makes members of those who ask for it, one after another, and knows the order of succession."""
+        electorate = self.election.electorate
+        if electorate is None or self.election.permission(now) is None:
+            return
+        present = {name: beat for name, beat in answer.heartbeats if beat is not None and not beat.leaving}
+        self.election.succession = tuple(sorted(present, key=lambda name: (-present[name].priority, name)))
+        if electorate.old is not None or self.election.changes.wanted is not None:
+            return
+        for name, beat in sorted(present.items()):
+            if beat.joins and beat.admitted and beat.member_address and name not in electorate.members:
+                body = electorate.body
+                witnesses = (*body.witnesses, name) if beat.role is Role.WITNESS else body.witnesses
+                wanted = Body.of((*body.members, name), body.policy, witnesses)
+                effects.append(Told(f"{name} asks to become a member; its vote is being won"))
+                effects.extend(self.member.receive(ChangeElectorate(wanted), now))
+                return

@@ -51,3 +51,9 @@ class Heartbeat(NamedTuple):
     """False in the first few heartbeats, while the node makes sure that its name and a licence seat are free."""
     leaving: bool = False
     """Set in the last heartbeat of a clean leave."""
+    member_address: str = ""
+    """Where its member link listens, ``host:port``, as others reach it; empty where members do not vote."""
+    priority: int = 100
+    """Whom a leader that stops invites first: the highest."""
+    joins: bool = False
+    """It belongs to no cluster yet and asks the leader to be made a member."""

@@ -34,8 +34,10 @@ from rppam.domain.errors import RppamError
 from rppam.domain.instant import US_PER_MS, Instant
 from rppam.domain.member import Heartbeat, MemberStatus
 from rppam.ports.clock import Clock
+from rppam.ports.members import MemberLink, PromiseFile
 from rppam.ports.register import EpochRegister
 from rppam.ports.store import ExchangeAnswer, ExchangeOrder, LeadershipStore, StoreListener
+from rppam.runtime.desk import Desk
 from rppam.runtime.duties import Duties
 
 log = logging.getLogger("rppam.node")
@@ -68,6 +70,7 @@ class Driver:
         *,
         identity_wait_us: int = 0,
         on_turn: Callable[[], None] = lambda: None,
+        members: tuple[MemberLink, PromiseFile] | None = None,
     ) -> None:
         """``identity_wait_us``: see :attr:`rppam.core.effects.Connected.extra_wait_us`.
 
@@ -92,6 +95,8 @@ class Driver:
         self._heartbeat = heartbeat
         self._identity_wait_us = identity_wait_us
         self._on_turn = on_turn
+        self.desk = None if members is None else Desk(core, *members, clock, self._feed)
+        """The way to the other members; ``None`` where the record alone decides."""
         self._told_leader: tuple[str, int] | None = None
         self._beat = 0
         self._lag_ms = 0
@@ -104,7 +109,9 @@ class Driver:
     # ---- life -------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Connect to the store and begin to turn."""
+        """Listen to the members, connect to the store and begin to turn."""
+        if self.desk is not None:
+            await self.desk.start()
         await self._store.start(StoreListener(self._on_up, self._on_down, self._on_release))
         self._loop_task = asyncio.create_task(self._turn(), name="driver")
         self._loop_task.add_done_callback(self._ended)
@@ -122,13 +129,15 @@ class Driver:
             if task is not None:
                 task.cancel()
         await asyncio.gather(*(t for t in (self._loop_task, *self._tasks) if t), return_exceptions=True)
+        if self.desk is not None:
+            await self.desk.stop()
         await self._store.stop()
 
     async def _released_or_never_held(self) -> None:
-        """Wait until no record of this life stands as held, as far as this node knows."""
-        while self.store_view.connected:
+        """Wait until everything was given back: promises, and the record as far as this node reaches it."""
+        while True:
             election = self.core.election
-            record = election.watch.record
+            record = election.watch.record if self.store_view.connected else None
             mine = record is not None and record.state == "held" and record.boot_id == election.boot_id
             if election.phase is Phase.STANDBY and not mine:
                 return
@@ -177,7 +186,10 @@ class Driver:
     def _feed(self, effects: list[NodeEffect]) -> None:
         self._on_turn()
         for effect in effects:
-            self._perform(effect)
+            if self.desk is None or not self.desk.perform(effect):
+                self._perform(effect)
+        if self.desk is not None:
+            self.desk.look()
         self._wake.set()
         self._released.set()
 

@@ -14,11 +14,11 @@ from rppam.domain.member import Heartbeat, Role
 LONGEST: Final = 4_096
 """Bytes; a longer text is not looked at."""
 
-_TEXTS: Final = ("node", "version", "hostname", "api_url")
+_TEXTS: Final = ("node", "version", "hostname", "api_url", "member_address")
 _NAME: Final = re.compile(NAME_FORM)
 _BOOT_ID: Final = re.compile(r"[0-9a-f]{16}")
-_NUMBERS: Final = ("beat", "epoch", "wall_ms", "loop_lag_ms", "renewed_ms_ago", "seats")
-_FLAGS: Final = ("admitted", "leaving")
+_NUMBERS: Final = ("beat", "epoch", "wall_ms", "loop_lag_ms", "renewed_ms_ago", "seats", "priority")
+_FLAGS: Final = ("admitted", "leaving", "joins")
 
 
 def heartbeat_to_text(heartbeat: Heartbeat) -> str:

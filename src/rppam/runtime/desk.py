@@ -1,0 +1,121 @@
+"""The desk: carries what members say to each other between the core, the link and the disk.
+
+It decides nothing. A promise is saved in the order it was decided, off the loop, because a disk may hang: the answers
+that wait for it wait in the core, and everything else goes on.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from rppam.core.effects import Ask, Free, Invite, Invited, NotVoted, Voted
+from rppam.core.node import NodeCore, NodeEffect
+from rppam.core.voter import SaveKept, SendVote
+from rppam.domain.ballot import Ballot, Freeing, Invitation, Vote
+from rppam.domain.errors import RppamError
+from rppam.ports.clock import Clock
+from rppam.ports.members import MemberLink, MemberListener, PromiseFile
+
+log: Final = logging.getLogger("rppam.node")
+
+
+class Desk:
+    """Between one node's core and the other members."""
+
+    def __init__(
+        self,
+        core: NodeCore,
+        link: MemberLink,
+        promises: PromiseFile,
+        clock: Clock,
+        feed: Callable[[list[NodeEffect]], None],
+    ) -> None:
+        self.link = link
+        self._core = core
+        self._promises = promises
+        self._clock = clock
+        self._feed = feed
+        self._to_save: asyncio.Queue[SaveKept] = asyncio.Queue()
+        self._saver: asyncio.Task[None] | None = None
+        self._known: dict[str, str] = {}
+        self._expected: frozenset[str] = frozenset()
+
+    async def start(self) -> None:
+        """Listen to the other members, and keep promises on disk from now on. Raises what the link raises."""
+        self._saver = asyncio.create_task(self._save(), name="promises")
+        listener = MemberListener(self._on_ballot, self._on_vote, self._on_no_vote, self._on_freeing, self._on_invited)
+        await self.link.start(listener)
+        self.look()
+
+    async def stop(self) -> None:
+        """Let what was said leave, then close."""
+        await self.link.stop()
+        if self._saver is not None:
+            self._saver.cancel()
+            await asyncio.gather(self._saver, return_exceptions=True)
+
+    def look(self) -> None:
+        """Keep connections to the members, and to those who shall be; learn where they are from their heartbeats."""
+        electorate = self._core.election.electorate
+        if electorate is None:
+            return
+        own = self._core.election.node
+        expected = frozenset(self._core.election.changes.asked_too(electorate)) - {own}
+        known = {
+            name: seen.heartbeat.member_address
+            for name, seen in self._core.detector.members(self._clock.now()).items()
+            if seen.heartbeat.member_address
+        }
+        if known != self._known:
+            self._known = known
+            self.link.know(known)
+        if expected != self._expected:
+            self._expected = expected
+            self.link.expect(expected)
+
+    def perform(self, effect: NodeEffect) -> bool:
+        """Carry out what concerns the members; whether it was such an effect."""
+        match effect:
+            case Ask(to, ballot):
+                if not self.link.send(to, ballot):
+                    # Not at once: the core is being carried out, and must not be fed from within.
+                    asyncio.get_running_loop().call_soon(self._on_no_vote, to, ballot.request)
+            case Free(to, message) | Invite(to, message):
+                self.link.send(to, message)
+            case SaveKept():
+                self._to_save.put_nowait(effect)
+            case SendVote(handle, vote):
+                assert callable(handle)
+                handle(vote)
+            case _:
+                return False
+        return True
+
+    async def _save(self) -> None:
+        while True:
+            save = await self._to_save.get()
+            why_not = ""
+            try:
+                await asyncio.to_thread(self._promises.save, save.kept)
+            except RppamError as error:
+                why_not = str(error)
+            self._feed(self._core.saved(save.ticket, why_not, self._clock.now()))
+
+    # ---- what is heard ----------------------------------------------------------------------------------------------
+
+    def _on_ballot(self, ballot: Ballot, answer: Callable[[Vote], None]) -> None:
+        self._feed(self._core.asked(ballot, answer, self._clock.now()))
+
+    def _on_vote(self, vote: Vote) -> None:
+        self._feed(self._core.receive(Voted(vote), self._clock.now()))
+
+    def _on_no_vote(self, member: str, request: int) -> None:
+        self._feed(self._core.receive(NotVoted(member, request), self._clock.now()))
+
+    def _on_freeing(self, freeing: Freeing) -> None:
+        self._feed(self._core.freed(freeing, self._clock.now()))
+
+    def _on_invited(self, invitation: Invitation) -> None:
+        log.info("%s has released and invites this node to lead", invitation.claim.candidate)
+        self._feed(self._core.receive(Invited(), self._clock.now()))

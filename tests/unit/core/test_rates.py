@@ -1,0 +1,61 @@
+"""Clocks that run at another rate are found by what travels anyway."""
+
+from random import Random
+
+import pytest
+
+from rppam.core.rates import Rates
+from rppam.domain.instant import US_PER_S, Instant
+from rppam.domain.timing import PROFILES
+
+TIMING = PROFILES["default"]
+
+
+def run(rate: float, seconds: int, *, slowest_us: int = 400_000, seed: int = 1) -> tuple[Rates, float | None]:
+    """A member asked twice a second over a network that takes up to ``slowest_us`` each way; when it was found off."""
+    chance = Random(seed)
+    rates, at = Rates(TIMING), 0.0
+    found: float | None = None
+    for beat in range(seconds * 2):
+        at = beat * US_PER_S / 2
+        there = at + chance.random() * slowest_us
+        back = there + chance.random() * slowest_us
+        rates.observe("b", "1" * 16, Instant(int(at)), Instant(int(back)), Instant(int(7e9 + rate * there)))
+        if rates.off and found is None:
+            found = at / US_PER_S
+    return rates, found
+
+
+@pytest.mark.parametrize("rate", [1.1, 0.9])
+def test_ten_percent_is_found_within_a_minute_and_told_as_at_least_so_much(rate: float) -> None:
+    rates, found = run(rate, 60)
+    assert found is not None
+    assert found <= 60
+    assert (rates.off["b"] > 0) == (rate > 1)
+    assert 3 <= abs(rates.off["b"]) <= 10
+
+
+@pytest.mark.parametrize("rate", [1.019, 0.981, 1.0])
+def test_what_the_margin_allows_is_never_blamed_however_bad_the_network(rate: float) -> None:
+    for seed in range(5):
+        assert run(rate, 300, slowest_us=3_000_000, seed=seed)[1] is None
+
+
+def test_a_restart_of_its_host_is_no_rate() -> None:
+    rates = Rates(TIMING)
+    for beat in range(60):
+        now = Instant(beat * US_PER_S)
+        life, theirs = ("1" * 16, beat * US_PER_S) if beat < 30 else ("2" * 16, (beat - 30) * US_PER_S)
+        rates.observe("b", life, now, now, Instant(theirs))
+        assert not rates.off
+
+
+def test_a_clock_that_runs_right_again_is_trusted_again_after_a_minute() -> None:
+    rates, theirs = Rates(TIMING), 0.0
+    for beat in range(600):
+        now = Instant(beat * US_PER_S // 2)
+        theirs += US_PER_S / 2 * (1.1 if beat < 120 else 1.0)
+        rates.observe("b", "1" * 16, now, now, Instant(int(theirs)))
+        if beat == 119:
+            assert rates.off
+    assert not rates.off
