@@ -60,13 +60,17 @@ class Pfx:
         """Certificates shown besides the leaf."""
         return len(self._certificates) - 1
 
+    def pem(self) -> tuple[bytes, str]:
+        """Certificates and key as PEM, and the password that the key is encrypted with. Keep both in memory."""
+        password = secrets.token_hex(24)
+        text = b"".join(certificate.public_bytes(Encoding.PEM) for certificate in self._certificates)
+        locked = BestAvailableEncryption(password.encode())
+        return text + self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, locked), password
+
     def load_into(self, context: ssl.SSLContext) -> None:
         """Have ``context`` show this certificate. Raises :class:`ConfigValueError`."""
-        password = secrets.token_hex(24).encode()
-        pem = b"".join(certificate.public_bytes(Encoding.PEM) for certificate in self._certificates)
         try:
-            pem += self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(password))
-            _hand_over(context, pem, password)
+            load_pair(context, self._certificates, self._key)
         except (ValueError, TypeError, ssl.SSLError) as error:
             reason = getattr(error, "reason", None) or str(error)
             raise _problem(
@@ -75,6 +79,17 @@ class Pfx:
                 f"{self.path}: {reason}",
                 "Make a new .pfx with an RSA key of 2048 bits or more, or an EC key.",
             ) from None
+
+
+def load_pair(context: ssl.SSLContext, certificates: tuple[x509.Certificate, ...], key: Any) -> None:
+    """Have ``context`` show these certificates, of which the first is for ``key``.
+
+    Raises ValueError, TypeError or ssl.SSLError when TLS cannot use them.
+    """
+    password = secrets.token_hex(24).encode()
+    pem = b"".join(certificate.public_bytes(Encoding.PEM) for certificate in certificates)
+    pem += key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(password))
+    _hand_over(context, pem, password)
 
 
 def read_pfx(path: Path, password: Secret | None, *, setting: str, password_setting: str) -> Pfx:

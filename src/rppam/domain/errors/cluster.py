@@ -73,3 +73,55 @@ class LoopStuck(ClusterError):
         "The service manager restarts the node; keep the log line before this one for a report.",
         exit=Exit.ERRORS,
     )
+
+
+class MemberPortInUse(ClusterError):
+    """The port of the member link cannot be had."""
+
+    row: ClassVar[ErrorRow] = ErrorRow(
+        "RPPAM-5106",
+        Fault.OPERATOR,
+        Retry.NO,
+        "This node cannot listen for the other members of its cluster.",
+        "Stop whoever has the port ('ss -ltnp' shows it), or change cluster.memberPort and cluster.memberHost.",
+        exit=Exit.CONFIGURATION,
+    )
+
+
+class ClusterKeyUnusable(ClusterError):
+    """The key that the members of a cluster know each other by is missing, open to others, or not a key."""
+
+    row: ClassVar[ErrorRow] = ErrorRow(
+        "RPPAM-5107",
+        Fault.OPERATOR,
+        Retry.NO,
+        "The cluster key cannot be used, so the members of the cluster cannot know each other.",
+        "Copy auth.clusterKeyPath from another node (rppam init --bundle), mode 0600; on a first node run rppam init.",
+        exit=Exit.CONFIGURATION,
+    )
+
+
+class PromiseFileBroken(ClusterError):
+    """What this member promised before it stopped cannot be read."""
+
+    row: ClassVar[ErrorRow] = ErrorRow(
+        "RPPAM-5108",
+        Fault.SURROUNDINGS,
+        Retry.NO,
+        "The file that keeps this member's promises over a restart is damaged.",
+        "While the other members run, stop this one, remove the file and start it: it waits and learns from them.",
+        exit=Exit.ERRORS,
+    )
+
+
+class PromiseFileUnwritable(ClusterError):
+    """A promise cannot be kept on disk, so it is not given."""
+
+    row: ClassVar[ErrorRow] = ErrorRow(
+        "RPPAM-5109",
+        Fault.SURROUNDINGS,
+        Retry.YES,
+        "This member cannot write its promises to disk, so it gives none: it does not vote and does not lead.",
+        "Make room in node.dataDir, or repair its disk; the account that runs rppam has to own it.",
+        exit=Exit.ERRORS,
+    )

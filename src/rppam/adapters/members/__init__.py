@@ -1,0 +1,1 @@
+"""The member link: direct, authenticated and encrypted connections between the members of a cluster."""

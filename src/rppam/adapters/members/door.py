@@ -1,0 +1,167 @@
+"""Where other members knock: listens, and does the handshakes, each within three seconds.
+
+Decides which connection gets as far as its greeting. Handshakes are few at a time, and a newcomer costs the oldest of
+them its place: whoever knocks without end and says nothing keeps nobody out for longer than a handshake takes. What it
+does not promise: to stand a flood from many hosts; the firewall keeps strangers from this port.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import ssl
+import sys
+from typing import Any, Final
+
+from rppam.adapters.members.channel import prepare
+from rppam.adapters.members.incoming import Guest, Guests
+from rppam.adapters.members.party import Party
+from rppam.adapters.members.refusals import Refused
+from rppam.domain.errors.cluster import MemberPortInUse
+
+_log: Final = logging.getLogger("rppam.members")
+
+HANDSHAKE_S: Final = 3.0
+HANDSHAKES_MAX: Final = 64
+_BACKLOG: Final = 256
+_BREATH_S: Final = 0.1
+
+
+class Door:
+    """The listening side of a link."""
+
+    def __init__(self, party: Party, guests: Guests) -> None:
+        self._party = party
+        self._guests = guests
+        self._servers: list[socket.socket] = []
+        self._accepting: list[asyncio.Task[None]] = []
+        self._handshakes: dict[asyncio.Task[None], None] = {}
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        port: int = self._servers[0].getsockname()[1]
+        return port
+
+    def open(self) -> None:
+        """Listen. Raises :class:`MemberPortInUse`."""
+        options = self._party.options
+        self._servers = listen(options.host, options.port)
+        loop = asyncio.get_running_loop()
+        self._accepting = [loop.create_task(self._accept(server)) for server in self._servers]
+
+    async def close(self) -> None:
+        """Let nobody in any more. Those who are in stay."""
+        tasks = [*self._accepting, *self._handshakes]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for server in self._servers:
+            server.close()
+
+    async def _accept(self, server: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                plug, place = await loop.sock_accept(server)
+            except OSError as error:  # out of descriptors, or the peer is gone already
+                _log.warning("a member's connection could not be taken: %s", error)
+                await asyncio.sleep(_BREATH_S)
+                continue
+            if len(self._handshakes) >= HANDSHAKES_MAX:
+                next(iter(self._handshakes)).cancel()
+            task = loop.create_task(self._admit(plug, _host(place)))
+            self._handshakes[task] = None
+            task.add_done_callback(self._admitted)
+
+    def _admitted(self, task: asyncio.Task[None]) -> None:
+        self._handshakes.pop(task, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("a member's handshake failed in a way that nobody foresaw", exc_info=error)
+
+    async def _admit(self, plug: socket.socket, host: str) -> None:
+        """Handshake and greeting, or the end of the connection."""
+        guest = Guest(self._party, self._guests, host)
+        loop = asyncio.get_running_loop()
+        with plug:
+            try:
+                prepare(plug)
+                async with asyncio.timeout(HANDSHAKE_S):
+                    # The transport gets a duplicate: ours stays a handle on the connection, whatever it does with its.
+                    await loop.connect_accepted_socket(
+                        lambda: guest.channel, plug.dup(), ssl=self._party.credentials.server
+                    )
+                    await guest.greeted
+            except TimeoutError:
+                self._give_up(guest, plug)
+                self._refuse(host, Refused.SLOW, "did not finish its handshake and greeting in time")
+            except asyncio.CancelledError:
+                self._give_up(guest, plug)
+                self._refuse(host, Refused.TOO_MANY, "lost its place among the unfinished handshakes to a newcomer")
+                raise
+            except OSError as error:
+                self._give_up(guest, plug)
+                if _is_stranger(error):
+                    self._foreign(host, error)
+
+    def _give_up(self, guest: Guest, plug: socket.socket) -> None:
+        guest.channel.drop()
+        with contextlib.suppress(OSError):  # it is gone already
+            plug.shutdown(socket.SHUT_RDWR)
+
+    def _foreign(self, host: str, error: OSError) -> None:
+        why = getattr(error, "reason", None) or type(error).__name__
+        self._refuse(
+            host,
+            Refused.FOREIGN,
+            f"does not hold the key of this cluster ({why}). If it is a member, copy auth.clusterKeyPath to it from "
+            "another node",
+        )
+
+    def _refuse(self, host: str, reason: Refused, sentence: str) -> None:
+        self._party.refusals.refuse(host, reason, f"{host} knocked at the member port and {sentence}")
+
+
+def _is_stranger(error: OSError) -> bool:
+    """Whether TLS failed, other than by a broken connection (as a port scan or a restart leaves)."""
+    return isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError)
+
+
+def _host(place: Any) -> str:
+    return str(place[0]).removeprefix("::ffff:")
+
+
+def listen(host: str | None, port: int) -> list[socket.socket]:
+    """Listening sockets for every address of ``host``. Raises :class:`MemberPortInUse`."""
+    shown = f"{host or '*'}:{port}"
+    servers: list[socket.socket] = []
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, kind, number, _, place in found:
+            try:
+                server = socket.socket(family, kind, number)
+            except OSError:
+                continue  # this host does without that family
+            servers.append(server)
+            # One free port for both families, where any will do.
+            _bind(server, (str(place[0]), servers[0].getsockname()[1] if port == 0 and len(servers) > 1 else port))
+    except OSError as error:
+        for server in servers:
+            server.close()
+        raise MemberPortInUse(
+            f"cluster.memberHost and cluster.memberPort: expected an address of this host and a free port, found "
+            f"{shown}: {error.strerror or error}. Stop whoever has it ('ss -ltnp' shows it), or change them"
+        ) from None
+    if not servers:
+        raise MemberPortInUse(f"cluster.memberHost: expected an address of this host, found {shown}, which has none")
+    return servers
+
+
+def _bind(server: socket.socket, place: tuple[str, int]) -> None:
+    if sys.platform != "win32":  # there it would let a second process have the port
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if server.family == socket.AF_INET6:
+        server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    server.bind(place)
+    server.listen(_BACKLOG)
+    server.setblocking(False)

@@ -1,0 +1,191 @@
+"""The direct connections between the members of a cluster: asyncio, TLS 1.3, both sides known by the cluster key.
+
+One connection goes out to each expected member: what this node asks leaves on it, and the votes come back on it. What
+others ask comes in on connections of theirs. It decides who is heard (see ``credentials``, ``incoming`` and ``call``)
+and keeps everything bounded, so that no member, and nobody without the cluster key, costs the others more than a
+share. No wall clock is read.
+
+What it does not promise: that what was sent arrives, or arrives once (a sender may send again over the next
+connection), or that two nodes that both hold the key and share a name are told apart by everybody: see
+:attr:`TlsMemberLink.twin`.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from rppam.adapters.members.channel import LINGER_S, LOOK_S, Channel
+from rppam.adapters.members.codec import Greeting
+from rppam.adapters.members.credentials import Credentials
+from rppam.adapters.members.door import Door
+from rppam.adapters.members.incoming import Guests
+from rppam.adapters.members.names import Names
+from rppam.adapters.members.party import MemberOptions, Party
+from rppam.adapters.members.peer import Peer
+from rppam.adapters.members.refusals import Refusals
+from rppam.domain.ballot import Ballot, Freeing, Invitation
+from rppam.domain.electorate import MEMBERS_MAX
+from rppam.ports.clock import Clock
+from rppam.ports.entropy import Entropy
+from rppam.ports.members import MemberListener, PeerState
+
+_log: Final = logging.getLogger("rppam.members")
+
+ADDRESSES_MAX: Final = 2 * MEMBERS_MAX
+
+
+class TlsMemberLink:
+    """The real :class:`rppam.ports.members.MemberLink`."""
+
+    def __init__(self, options: MemberOptions, *, clock: Clock, entropy: Entropy) -> None:
+        """Makes this node's certificate, which takes some 10 ms; needs no running loop."""
+        self._options = options
+        self._clock = clock
+        self._entropy = entropy
+        self._refusals = Refusals(clock)
+        self._credentials = Credentials(options.cluster_key, cluster_id=options.cluster_id, node_name=options.node_name)
+        self._names = Names()
+        self._addresses: dict[str, str] = {}
+        self._expected: tuple[str, ...] = ()
+        self._peers: dict[str, Peer] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._party: Party | None = None
+        self._guests = Guests(self._entered)
+        self._door: Door | None = None
+        self._looking: asyncio.TimerHandle | None = None
+
+    async def start(self, listener: MemberListener) -> None:
+        """Listen, and begin to connect in the background.
+
+        Raises :class:`~rppam.domain.errors.cluster.MemberPortInUse` when the port cannot be had.
+        """
+        assert self._party is None, "a link is started once"
+        party = Party(
+            options=self._options,
+            credentials=self._credentials,
+            refusals=self._refusals,
+            clock=self._clock,
+            entropy=self._entropy,
+            listener=listener,
+        )
+        door = Door(party, self._guests)
+        door.open()
+        self._party, self._door = party, door
+        self._looking = asyncio.get_running_loop().call_later(LOOK_S, self._look)
+        self.expect(self._expected)
+
+    async def stop(self) -> None:
+        """Close everything, after what was sent has left or 100 ms have passed. A second call does nothing."""
+        door, self._door = self._door, None
+        if door is None:
+            return
+        if self._looking is not None:
+            self._looking.cancel()
+        await door.close()
+        calls = [peer.call for peer in self._peers.values() if peer.call is not None]
+        channels = [*(call.channel for call in calls), *(guest.channel for guest in self._guests.all)]
+        for channel in channels:
+            channel.finish()
+        await _gone(channels)
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._tasks.clear()
+        await _gone(channels)
+
+    def know(self, addresses: Mapping[str, str]) -> None:
+        """Where members can be reached, ``host:port`` by name; later knowledge replaces earlier, for each name."""
+        for name, address in addresses.items():
+            if name == self._options.node_name or not address:
+                continue
+            if name not in self._addresses and len(self._addresses) >= ADDRESSES_MAX:
+                self._forget_a_stranger()
+            self._addresses[name] = address
+            if name in self._peers:
+                self._peers[name].move(address)
+
+    def expect(self, members: Iterable[str]) -> None:
+        """Keep connections to exactly these; others are closed. This node's own name counts for nothing."""
+        self._expected = tuple(sorted({*members} - {self._options.node_name}))
+        party = self._party
+        if party is None or self._door is None:
+            return
+        for name in [name for name in self._peers if name not in self._expected]:
+            self._part(name)
+        loop = asyncio.get_running_loop()
+        for name in self._expected:
+            if name not in self._peers:
+                peer = Peer(name, party, self._guests, self._names)
+                peer.move(self._addresses.get(name, ""))
+                self._peers[name] = peer
+                self._tasks[name] = loop.create_task(peer.run(), name=f"member {name}")
+
+    def send(self, to: str, message: Ballot | Freeing | Invitation) -> bool:
+        """Hand a message to the network at once; whether there was a connection to hand it to. Never blocks."""
+        peer = self._peers.get(to)
+        return peer is not None and peer.send(message)
+
+    @property
+    def peers(self) -> Mapping[str, PeerState]:
+        """Every expected member."""
+        return {name: peer.state for name, peer in self._peers.items()}
+
+    @property
+    def refused(self) -> Mapping[str, int]:
+        """How many messages or connections were refused, by reason, since the start."""
+        return self._refusals.counts
+
+    @property
+    def complaints(self) -> tuple[str, ...]:
+        """Who was refused within the last minute and why, in sentences for health; the latest last."""
+        return self._refusals.recent()
+
+    @property
+    def twin(self) -> str:
+        """A sentence once another node with this node's name was seen, or others refuse this one for it; else empty."""
+        return "" if self._party is None else self._party.twin
+
+    @property
+    def addresses(self) -> Mapping[str, str]:
+        """All that is known, also from greetings: worth keeping for a start without Redis."""
+        return dict(self._addresses)
+
+    @property
+    def port(self) -> int:
+        """Where it listens; it has been started."""
+        assert self._door is not None
+        return self._door.port
+
+    def _entered(self, greeting: Greeting) -> None:
+        """Somebody connected, and says where he is."""
+        self.know({greeting.node: greeting.address})
+        if greeting.node in self._peers:
+            self._peers[greeting.node].seen()
+
+    def _part(self, name: str) -> None:
+        peer, task = self._peers.pop(name), self._tasks.pop(name)
+        if peer.call is not None:
+            peer.call.channel.finish()
+        task.cancel()
+
+    def _forget_a_stranger(self) -> None:
+        for name in self._addresses:
+            if name not in self._expected:
+                del self._addresses[name]
+                return
+
+    def _look(self) -> None:
+        """Every quarter of a second. Armed first: what fails here must not be the last look."""
+        self._looking = asyncio.get_running_loop().call_later(LOOK_S, self._look)
+        for peer in self._peers.values():
+            peer.look()
+        self._guests.look()
+
+
+async def _gone(channels: list[Channel]) -> None:
+    """Wait until they are closed, at most for so long as what was said may linger."""
+    waiting = [channel.gone for channel in channels if channel.transport is not None and not channel.gone.done()]
+    if waiting:
+        await asyncio.wait(waiting, timeout=LINGER_S)

@@ -1,0 +1,70 @@
+"""This node as its side of every connection sees it: who it is, what it shows, whom it tells."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ParamSpec
+
+from rppam.adapters.members.codec import Greeting, Purpose
+from rppam.adapters.members.credentials import Credentials
+from rppam.adapters.members.refusals import Refusals
+from rppam.domain.secret import Secret
+from rppam.ports.clock import Clock
+from rppam.ports.entropy import Entropy
+from rppam.ports.members import MemberListener
+
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberOptions:
+    """What a member link needs to know."""
+
+    node_name: str
+    boot_id: str
+    cluster_id: str
+    cluster_key: Secret
+    """64 hexadecimal digits, see :func:`rppam.adapters.members.credentials.read_cluster_key`."""
+    host: str | None = None
+    """Address or name to listen on; ``None``: all addresses."""
+    port: int = 5201
+    """0: any that is free, for tests."""
+    advertised: str = ""
+    """Where others reach this node, ``host:port``, as it tells them in its greeting; empty: it does not say."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Party:
+    """Shared by all connections of one link."""
+
+    options: MemberOptions
+    credentials: Credentials
+    refusals: Refusals
+    clock: Clock
+    entropy: Entropy
+    listener: MemberListener
+    twin: str = ""
+    """A sentence once somebody else was seen with this node's name."""
+
+    def greeting(self, purpose: Purpose = Purpose.LINK) -> Greeting:
+        """What this node says first, with a nonce of its own for each connection."""
+        options = self.options
+        return Greeting(
+            purpose, options.cluster_id, options.node_name, options.boot_id, self.entropy.nonce(), options.advertised
+        )
+
+    def tell(self, listener: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Call ``listener``; what it raises is reported, and costs neither the connection nor other messages."""
+        try:
+            listener(*args, **kwargs)
+        except Exception as error:  # noqa: BLE001 - a stranger's code, reported and not swallowed
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": f"a listener of the member link failed: {listener!r}", "exception": error}
+            )
+
+
+def other_version(peer: str, version: int, own: int) -> str:
+    """A sentence for a member that speaks another version of the protocol."""
+    which = "an older" if version < own else "a newer"
+    where = "there" if version < own else "on this node"
+    return f"{peer} speaks version {version} of the member protocol, {which} one than {own} here: update rppam {where}"
