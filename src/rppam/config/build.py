@@ -30,6 +30,7 @@ from rppam.config.settings import (
     keys_of,
 )
 from rppam.config.values import Values
+from rppam.domain.electorate import QuorumPolicy
 from rppam.domain.errors.config import ConfigValueError, ConnectionStringError, Problem, SecretError
 from rppam.domain.secret import Secret
 from rppam.domain.timing import PROFILES, Timing, UnsafeTimingError
@@ -249,10 +250,30 @@ class _Builder:
             self.values.problems.append(
                 Problem(place, "times that keep the cluster safe", f"unsafe ones: {error}", fix)
             )
+        self._member_port(enabled)
         return ClusterSettings(
             enabled=enabled,
             cluster_id=self._plain("cluster", "cluster_id"),
             timing_profile=profile,
             timing=timing,
+            quorum_policy=self._quorum_policy(redis),
+            priority=self._plain("cluster", "priority"),
+            member_port=self._plain("cluster", "member_port"),
+            member_host=self._plain("cluster", "member_host"),
+            member_address=self._plain("cluster", "member_address"),
             **timing._asdict(),
         )
+
+    def _quorum_policy(self, redis: RedisSettings) -> QuorumPolicy:
+        """Behind Sentinel a write can be lost, so Redis must not be able to elect alone there."""
+        given = self.values.get("cluster", "quorum_policy")
+        if given is not None:
+            return QuorumPolicy(given)
+        is_behind_sentinel = redis.connection is not None and redis.connection.service_name is not None
+        return QuorumPolicy.MAJORITY if is_behind_sentinel else QuorumPolicy.LAST_MAN_STANDING
+
+    def _member_port(self, enabled: bool) -> None:
+        port = self._plain("cluster", "member_port")
+        if enabled and port == self._plain("api", "port"):
+            fix = "Give the API and the member link a port each, such as 7101 and 5201."
+            self.values.problem("cluster.memberPort", "another port than api.port", f"{port} for both", fix)

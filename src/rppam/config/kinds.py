@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
-from rppam.config.endpoint import NotAnEndpointError, parse_host
+from rppam.config.endpoint import Endpoint, NotAnEndpointError, parse_endpoint, parse_host
 from rppam.config.reading import unprintable
 from rppam.config.wording import nearest, shown, type_of
 from rppam.domain.secret import Secret
@@ -134,6 +134,23 @@ class HostName(Kind):
             return parse_host(text)
         except NotAnEndpointError as error:
             raise WrongValueError(shown(text), "Write an IP address or a host name, without a port.") from error
+
+
+@dataclass(frozen=True, slots=True)
+class HostPort(Kind):
+    """Where somebody can be reached."""
+
+    def read(self, value: object) -> str:
+        """``host:port``, an IPv6 address in brackets."""
+        fix = "Write it such as node1.example.com:5201, 10.0.1.1:5201 or [fd00::1]:5201."
+        text = _text(value, fix)
+        try:
+            host, port = parse_endpoint(text)
+        except NotAnEndpointError as error:
+            raise WrongValueError(error.found, fix) from error
+        if port is None:
+            raise WrongValueError(f"{shown(text)}, which has no port", fix)
+        return str(Endpoint(host, port))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Final
 from rppam.config.keywords import KEYWORDS, Keyword
 from rppam.config.places import ENVIRONMENT, LINUX, WINDOWS
 from rppam.config.settings import PRODUCT_SECTIONS, SECTIONS, ByPlace, Key, keys_of
-from rppam.domain.timing import PROFILES
+from rppam.domain.timing import PROFILES, Timing
 
 _HEAD: Final = f"""# rppam.config
 
@@ -71,20 +71,20 @@ def _section(name: str, made: type) -> str:
     about = (made.__doc__ or "").strip()
     head = f"\n## {name}\n\n{about}\n\n| Key | Value | Default | Meaning |\n| --- | --- | --- | --- |\n"
     rows = (
-        f"| `{key.name}` | {_cell(key.kind.expected)} | {_default(key, name)} | {_cell(key.about)} |\n"
-        for key in keys_of(made).values()
+        f"| `{key.name}` | {_cell(key.kind.expected)} | {_default(key, field)} | {_cell(key.about)} |\n"
+        for field, key in keys_of(made).items()
     )
     return head + "".join(rows)
 
 
-def _default(key: Key, section: str) -> str:
+def _default(key: Key, field: str) -> str:
     if isinstance(key.default, ByPlace):
         linux, windows = key.default.text(LINUX), key.default.text(WINDOWS)
         # The separator below <dataDir> needs no second spelling.
         same = windows.replace("\\", "/") == linux
         return f"`{linux}`" if same else f"`{linux}`; Windows `{windows}`"
     if key.default is None:
-        return "from `timingProfile`" if section == "cluster" else "not set"
+        return "from `timingProfile`" if field in Timing._fields else "not set"
     value = list(key.default) if isinstance(key.default, tuple) else key.default
     return f"`{json.dumps(value)}`"
 

@@ -11,9 +11,23 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from rppam.config.kinds import Choice, FilePath, Flag, HostName, HttpUrl, Keys, Kind, Percent, SecretText, Text, Whole
+from rppam.config.kinds import (
+    Choice,
+    FilePath,
+    Flag,
+    HostName,
+    HostPort,
+    HttpUrl,
+    Keys,
+    Kind,
+    Percent,
+    SecretText,
+    Text,
+    Whole,
+)
 from rppam.config.options import ConnectionOptions
 from rppam.config.places import Places
+from rppam.domain.electorate import QuorumPolicy
 from rppam.domain.secret import Secret
 from rppam.domain.timing import PROFILES, Timing
 
@@ -124,7 +138,7 @@ class RedisSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterSettings:
-    """The cluster and its times. Every node of a cluster needs the same values."""
+    """The cluster, its members and times. The same on every node, but for memberHost, memberAddress and priority."""
 
     enabled: bool = _key("enabled", Flag(), False, "Work with other nodes. Needs Redis and a licence for it.")
     cluster_id: str = _key("clusterId", _name("a cluster name"), "cluster-001", "Name of the cluster.")
@@ -147,6 +161,35 @@ class ClusterSettings:
     )
     request_timeout_ms: int | None = _key(
         "requestTimeoutMs", _period(), None, "After this long without a reply an exchange with Redis is unknown."
+    )
+    quorum_policy: QuorumPolicy = _key(
+        "quorumPolicy",
+        Choice(f"one of {', '.join(QuorumPolicy)}", tuple(policy.value for policy in QuorumPolicy)),
+        None,
+        "How much Redis' vote weighs. last-man-standing: whoever reaches Redis leads, even alone; majority: most "
+        "members decide. Not set: last-man-standing on a single Redis, majority behind Sentinel.",
+    )
+    priority: int = _key(
+        "priority",
+        Whole("a whole number from 0 to 1000", 0, 1_000),
+        100,
+        "Order of succession: of the nodes that could follow a leader, the one with the highest number is asked first.",
+    )
+    member_port: int = _key(
+        "memberPort", _PORT, 5201, "Port on which the members reach each other directly, encrypted by the cluster key."
+    )
+    member_host: str | None = _key(
+        "memberHost",
+        HostName("an IP address or a host name"),
+        None,
+        "Address to listen on for the other members. Not set: all addresses of this host.",
+    )
+    member_address: str | None = _key(
+        "memberAddress",
+        HostPort("host:port"),
+        None,
+        "How the other members reach this one. Not set: made of memberHost, api.host or this host's name, and "
+        "memberPort.",
     )
     timing: Timing = PROFILES["default"]
     """The profile with the overrides above, checked for safety."""

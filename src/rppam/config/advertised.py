@@ -1,0 +1,30 @@
+"""Where the other members find this one, when ``cluster.memberAddress`` does not say it.
+
+Decides the best guess: an address that somebody wrote for this host goes before the host's own name, which other hosts
+can resolve only where a name server knows it. Whether it is right, the others find out.
+"""
+
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from rppam.config.endpoint import Endpoint
+from rppam.config.settings import Settings
+
+
+def member_address(settings: Settings, *, hostname: str) -> str:
+    """``host:port`` for the other members: ``memberAddress``, or the first of memberHost, the host of
+    ``node.advertiseUrl``, ``api.host`` and ``hostname`` that names one host, with ``memberPort``."""
+    cluster = settings.cluster
+    if cluster.member_address is not None:
+        return cluster.member_address
+    advertised = settings.node.advertise_url
+    named = (cluster.member_host, urlsplit(advertised).hostname if advertised else None, settings.api.host)
+    host = next((host for host in named if host and not _is_everywhere(host)), hostname)
+    return str(Endpoint(host, cluster.member_port))
+
+
+def _is_everywhere(host: str) -> bool:
+    try:
+        return ip_address(host).is_unspecified
+    except ValueError:
+        return False

@@ -1,0 +1,84 @@
+"""The settings of member votes: who decides, where members meet, and which of two is the better successor."""
+
+from typing import Any
+
+import pytest
+
+from rppam.config.advertised import member_address
+from rppam.domain.electorate import QuorumPolicy
+from tests.unit.config.test_settings import only, parse
+
+SINGLE = {"enabled": True, "connectionString": "10.0.1.20:6379,abortConnect=false"}
+SENTINEL = {"enabled": True, "connectionString": "10.0.1.20:26379,10.0.1.21:26379,serviceName=rppam"}
+
+
+def test_the_documented_defaults() -> None:
+    cluster = parse({}).cluster
+    assert cluster.member_port == 5201
+    assert cluster.member_host is None
+    assert cluster.member_address is None
+    assert cluster.priority == 100
+    assert cluster.quorum_policy is QuorumPolicy.LAST_MAN_STANDING
+
+
+@pytest.mark.parametrize(
+    ("redis", "given", "policy"),
+    [
+        (SINGLE, None, QuorumPolicy.LAST_MAN_STANDING),
+        (SENTINEL, None, QuorumPolicy.MAJORITY),
+        (SINGLE, "majority", QuorumPolicy.MAJORITY),
+        (SENTINEL, "Last-Man-Standing", QuorumPolicy.LAST_MAN_STANDING),
+    ],
+)
+def test_redis_decides_alone_only_where_it_cannot_lose_a_write_unless_somebody_says_so(
+    redis: dict[str, Any], given: str | None, policy: QuorumPolicy
+) -> None:
+    cluster: dict[str, Any] = {"enabled": True} | ({"quorumPolicy": given} if given else {})
+    assert parse({"redis": redis, "cluster": cluster}).cluster.quorum_policy is policy
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "fix"),
+    [
+        ("quorumPolicy", "majorty", "Did you mean 'majority'?"),
+        ("priority", 1001, "from 0 to 1000"),
+        ("priority", -1, "from 0 to 1000"),
+        ("memberPort", 0, "from 1 to 65535"),
+        ("memberPort", "5201", "Take the quotes away"),
+        ("memberHost", "10.0.0.1:5201", "without a port"),
+        ("memberAddress", "10.0.0.1", "such as node1.example.com:5201"),
+        ("memberAddress", "10.0.0.1:99999", "such as node1.example.com:5201"),
+        ("memberAddress", "https://node1:5201", "such as node1.example.com:5201"),
+        ("memberAddress", ":5201", "such as node1.example.com:5201"),
+    ],
+)
+def test_a_wrong_value_is_told_with_its_fix(key: str, value: object, fix: str) -> None:
+    problem = only({"cluster": {key: value}})
+    assert problem.path == f"cluster.{key}"
+    assert fix in problem.fix
+
+
+def test_the_api_and_the_member_link_cannot_share_a_port() -> None:
+    tree = {"redis": SINGLE, "cluster": {"enabled": True, "memberPort": 7101}}
+    problem = only(tree)
+    assert problem.path == "cluster.memberPort"
+    assert "7101 for both" in problem.found
+    assert parse(tree | {"api": {"port": 7102}}).cluster.member_port == 7101
+
+
+@pytest.mark.parametrize(
+    ("tree", "address"),
+    [
+        ({}, "127.0.0.1:5201"),
+        ({"api": {"host": "0.0.0.0"}}, "host7:5201"),
+        ({"api": {"host": "::"}}, "host7:5201"),
+        ({"api": {"host": "10.0.0.1"}}, "10.0.0.1:5201"),
+        ({"api": {"host": "fd00::1"}}, "[fd00::1]:5201"),
+        ({"node": {"advertiseUrl": "https://pam1.example.com:7101"}}, "pam1.example.com:5201"),
+        ({"cluster": {"memberHost": "10.9.9.9", "memberPort": 7}, "api": {"host": "10.0.0.1"}}, "10.9.9.9:7"),
+        ({"cluster": {"memberHost": "0.0.0.0"}, "api": {"host": "10.0.0.1"}}, "10.0.0.1:5201"),
+        ({"cluster": {"memberAddress": "[FD00::1]:7", "memberPort": 8}}, "[fd00::1]:7"),
+    ],
+)
+def test_the_address_told_to_others_is_the_best_one_written_anywhere(tree: dict[str, Any], address: str) -> None:
+    assert member_address(parse(tree), hostname="host7") == address
