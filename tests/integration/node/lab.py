@@ -26,7 +26,9 @@ from typing import Any, Final, NamedTuple, Self, TypeVar
 
 from rppam.adapters.system.clock import SystemClock
 from rppam.adapters.system.entropy import SystemEntropy
+from rppam.adapters.system.founding import found
 from rppam.adapters.system.keystore import ensure_signing_keys
+from rppam.domain.electorate import QuorumPolicy
 from rppam.domain.licence import Tier
 from rppam.domain.timing import PROFILES
 from rppam.services import licence
@@ -191,8 +193,13 @@ class Lab:
         cluster: str = "lab",
         licensed: bool = True,
         options: str = "abortConnect=false",
+        policy: str = "last-man-standing",
+        votes: bool = True,
     ) -> None:
+        """``votes``: the nodes are members that vote; else they have no cluster key, and the record alone decides."""
         self.folder = folder
+        self.policy = policy
+        self.votes = votes
         self.prefix = prefix
         self.cluster = cluster
         self.times = {"timingProfile": times} if isinstance(times, str) else times
@@ -202,12 +209,16 @@ class Lab:
         keys = KeySet(ensure_signing_keys(folder / "jwt", now_ms=clock.wall_ms()))
         tokens = Tokens(keys, issuer="rppam", audience="rppam-api", node="lab", clock=clock, entropy=SystemEntropy())
         self.token: Final = tokens.issue_admin("admin", 60).token.reveal()
-        (folder / "cluster.key").write_text("ab" * 32 + "\n")
+        if votes:
+            (folder / "cluster.key").write_text("ab" * 32 + "\n")
+            (folder / "cluster.key").chmod(0o600)
         self.database: Final = f"sqlite:///{folder / 'rppam.db'}"
         self.licence = self._make_licence(clock) if licensed else {"path": str(folder / "none.jwt")}
         self._redis_port = redis_port
         self._options = options
         self.nodes: list[LabNode] = [self.make_node(f"node{number}") for number in range(1, nodes + 1)]
+        if votes:
+            found({node.name: node.folder for node in self.nodes}, QuorumPolicy(policy), SystemEntropy())
 
     def __enter__(self) -> Self:
         return self
@@ -224,7 +235,14 @@ class Lab:
         place = self.folder / (folder or name)
         config: dict[str, Any] = {
             "node": {"nodeName": name, "dataDir": str(place)},
-            "cluster": {"enabled": True, "clusterId": self.cluster, **self.times},
+            "cluster": {
+                "enabled": True,
+                "clusterId": self.cluster,
+                "quorumPolicy": self.policy,
+                "memberHost": HOST,
+                "memberPort": free_port(),
+                **self.times,
+            },
             "database": {"url": self.database},
             "auth": {"jwtKeysDir": str(self.folder / "jwt"), "clusterKeyPath": str(self.folder / "cluster.key")},
             "license": self.licence,

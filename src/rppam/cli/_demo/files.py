@@ -13,10 +13,12 @@ from typing import Final, NamedTuple
 from rppam.adapters.sql.accounts import SqlAccounts
 from rppam.adapters.sql.database import Database
 from rppam.adapters.system.entropy import SystemEntropy
+from rppam.adapters.system.founding import found
 from rppam.adapters.system.keystore import ensure_signing_keys
-from rppam.cli._demo.redis_server import HOST
+from rppam.cli._demo.redis_server import HOST, free_port
 from rppam.cli._files import config_text, new_cluster_key, write_private
 from rppam.domain.account import FIRST_ADMIN
+from rppam.domain.electorate import QuorumPolicy
 from rppam.domain.errors.demo import DemoError
 from rppam.domain.licence import Tier
 from rppam.domain.secret import Secret
@@ -67,9 +69,12 @@ async def _prepare(
     database = f"sqlite:///{place / 'rppam.db'}"
     password = await _administrator(database, clock)
     configs = {}
+    taken = {*ports, redis_port}
     for name, port in zip(names, ports, strict=True):
         folder = place / name
         folder.mkdir(mode=0o700, exist_ok=True)
+        member_port = free_port(taken)
+        taken.add(member_port)
         configs[name] = folder / "rppam.config"
         config: dict[str, object] = {
             "node": {"nodeName": name, "dataDir": str(folder), "advertiseUrl": f"http://{HOST}:{port}"},
@@ -79,7 +84,12 @@ async def _prepare(
                 "keyPrefix": "rppam:",
                 "password": redis_password.reveal(),
             },
-            "cluster": {"enabled": len(names) > 1, "clusterId": CLUSTER},
+            "cluster": {
+                "enabled": len(names) > 1,
+                "clusterId": CLUSTER,
+                "memberHost": HOST,
+                "memberPort": member_port,
+            },
             "database": {"url": database},
             "auth": {
                 "jwtKeysDir": str(keys / "jwt"),
@@ -91,6 +101,8 @@ async def _prepare(
             "api": {"host": HOST, "port": port, "drainSeconds": 2},
         }
         write_private(configs[name], config_text(config))
+    if len(names) > 1:
+        found({name: place / name for name in names}, QuorumPolicy.LAST_MAN_STANDING, SystemEntropy())
     tokens = Tokens(signing, issuer=ISSUER, audience=AUDIENCE, node=names[0], clock=clock, entropy=SystemEntropy())
     source = _TokenSource(tokens, place / "admin.header")
     source()

@@ -11,7 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from rppam.adapters.system.entropy import SystemEntropy
+from rppam.adapters.system.founding import found
 from rppam.adapters.system.keystore import ensure_signing_keys, load_signing_keys
+from rppam.adapters.system.promise_file import FILE_NAME
 from rppam.adapters.system.secrets import HostSecrets, create_key, encrypt, read_key
 from rppam.cli._demo.screen import iso
 from rppam.cli._files import config_text, write_private
@@ -68,7 +71,17 @@ class NodeWriter:
                 self._written.append(path)
         if licence is not None:
             self._put(layout.licence, licence)
-        return self._config(plan, planned, joining=False)
+        outcome = self._config(plan, planned, joining=False)
+        self._found(outcome.settings)
+        return outcome._replace(written=tuple(self._written))
+
+    def _found(self, settings: Settings) -> None:
+        """A first node's cluster is founded here, once; later members are taken in by the leader."""
+        promise = settings.node.data_dir / FILE_NAME
+        if not settings.cluster.enabled or promise.exists():
+            return
+        found({settings.node.node_name: settings.node.data_dir}, settings.cluster.quorum_policy, SystemEntropy())
+        self._written.append(promise)
 
     def joined(self, bundle: Bundle, wishes: Wishes) -> Outcome:
         """The next node: the cluster's keys and the first node's config, changed where nodes differ."""

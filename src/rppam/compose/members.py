@@ -1,0 +1,91 @@
+"""What a node needs where members vote: its vote, the file that keeps it, and the link to the others.
+
+A node votes when it belongs to a cluster: ``cluster.enabled``, Redis, and the cluster key. Who votes is not read from
+the config but from the file that every member keeps; a node without one asks the leader to be made a member.
+"""
+
+import logging
+import socket
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+
+from rppam.adapters.members.credentials import read_cluster_key
+from rppam.adapters.members.link import TlsMemberLink
+from rppam.adapters.members.party import MemberOptions
+from rppam.adapters.system.promise_file import FILE_NAME, FilePromises
+from rppam.config.settings import Settings
+from rppam.core.voter import Voter
+from rppam.domain.ballot import NO_CLAIM, Kept
+from rppam.domain.timing import Timing
+from rppam.ports.clock import Clock
+from rppam.ports.entropy import Entropy
+
+log: Final = logging.getLogger("rppam.node")
+
+NO_KEY: Final = (
+    "members do not vote here, the Redis record alone decides who leads: there is no cluster key at {path}. "
+    "'rppam init' makes one, 'rppam init --bundle' takes it to the other nodes"
+)
+ANY_HOST: Final = frozenset({"0.0.0.0", "::"})
+
+
+class MemberParts(NamedTuple):
+    """A member's vote and its ways."""
+
+    voter: Voter
+    link: TlsMemberLink
+    promises: FilePromises
+
+
+def votes(settings: Settings) -> bool:
+    """Whether this node has a vote."""
+    return settings.cluster.enabled and settings.redis.enabled and settings.auth.cluster_key_path.exists()
+
+
+def member_address(settings: Settings) -> str:
+    """Where others reach this node's member link: as set, else on the host by which they reach its API."""
+    cluster = settings.cluster
+    if cluster.member_address is not None:
+        return cluster.member_address
+    advertised = urlsplit(settings.node.advertise_url or "").hostname
+    host = cluster.member_host or advertised or settings.api.host
+    if host in ANY_HOST:
+        host = advertised or socket.gethostname()
+    return f"[{host}]:{cluster.member_port}" if ":" in host else f"{host}:{cluster.member_port}"
+
+
+def member_parts(
+    settings: Settings, boot_id: str, timing: Timing, clock: Clock, entropy: Entropy
+) -> MemberParts | None:
+    """The parts, or ``None`` where the record alone decides. Raises what the files raise."""
+    if not votes(settings):
+        return None
+    promises = FilePromises(settings.node.data_dir / FILE_NAME)
+    kept = promises.load() or Kept(NO_CLAIM, None)
+    if kept.electorate is None:
+        log.info(
+            "this node belongs to no cluster yet and asks the leader to be made a member. If it is the first node of a "
+            "new cluster, found it with: rppam cluster found"
+        )
+    link = TlsMemberLink(
+        MemberOptions(
+            node_name=settings.node.node_name,
+            boot_id=boot_id,
+            cluster_id=settings.cluster.cluster_id,
+            cluster_key=read_cluster_key(settings.auth.cluster_key_path),
+            host=settings.cluster.member_host,
+            port=settings.cluster.member_port,
+            advertised=member_address(settings),
+        ),
+        clock=clock,
+        entropy=entropy,
+    )
+    voter = Voter(settings.node.node_name, boot_id, timing, kept, now=clock.now())
+    return MemberParts(voter, link, promises)
+
+
+def warnings(settings: Settings) -> tuple[str, ...]:
+    """What an administrator should know about the votes."""
+    if settings.cluster.enabled and settings.redis.enabled and not votes(settings):
+        return (NO_KEY.format(path=settings.auth.cluster_key_path),)
+    return ()
