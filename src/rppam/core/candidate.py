@@ -1,0 +1,140 @@
+"""The candidate's part: when a node stands, and the steps from standing to leading.
+
+Probe the members without obligation, learn which epochs were used, ask for exactly one epoch, the store last; then
+write the epoch down, and lead. Each step is bounded in time, and an attempt that fails is given up whole: its epoch is
+never used again.
+
+It does not decide what an answer is worth: that is :class:`rppam.core.election.Election`, which is built on this.
+"""
+
+from rppam.core.effects import (
+    NO_EPOCH_LEFT,
+    ClaimEpoch,
+    Effect,
+    LearnEpoch,
+    Promoted,
+    Purpose,
+    Told,
+)
+from rppam.core.holder import Holder
+from rppam.core.phase import Phase
+from rppam.core.votes import is_majority
+from rppam.domain.ballot import BallotKind
+from rppam.domain.electorate import STORE
+from rppam.domain.fence import Fenced
+from rppam.domain.instant import US_PER_S, Instant, after
+from rppam.domain.record import EPOCH_MAX
+
+
+class Candidate(Holder):
+    """How one node comes to lead. Made and driven as an :class:`rppam.core.election.Election`."""
+
+    def _stand_at(self) -> Instant | None:
+        if self.voter is None:
+            ready = self.pen.sent is None and self._stalled_at is None
+            return self.rules.take_at(self.watch) if ready else None
+        if self.electorate is None or not self.electorate.may_stand(self.node):
+            return None
+        return self.voter.free_at(self.node, self.boot_id)
+
+    def _may_stand(self, now: Instant) -> bool:
+        if not self.electable or now < self._back_off_until:
+            return False
+        if self.voter is None:
+            ready = self.pen.sent is None and self._stalled_at is None
+            return ready and self.rules.may_take(self.watch, now)
+        may = self.electorate is not None and self.electorate.may_stand(self.node)
+        return may and self.voter.is_free_for(self.node, self.boot_id, now)
+
+    def _stand(self, now: Instant, effects: list[Effect]) -> None:
+        self._attempts += 1
+        if self.voter is None:
+            self._learn(now, effects)
+            return
+        self.phase = Phase.PROBING
+        self._step_until = after(now, self.timing.request_timeout_us // 2)
+        self._would = set()
+        self.ballots.clear()
+        self._put(BallotKind.PROBE, self._members(), now, effects)
+
+    def _learn(self, now: Instant, effects: list[Effect]) -> None:
+        self.phase = Phase.LEARNING
+        self._step_until = after(now, self.timing.request_timeout_us // 2)
+        effects.append(LearnEpoch(self._attempts))
+
+    def _ask(self, highest: int | None, wall_ms: int | None, now: Instant, effects: list[Effect]) -> None:
+        """Fix the epoch, then ask for votes for exactly that epoch."""
+        if highest is not None:
+            self.watch.learn(highest)
+        epoch = self.rules.pick_epoch(self.watch, self._tried, highest, wall_ms or 0)
+        if self.voter is not None:
+            epoch = max(epoch, self.voter.highest + 1)
+        if epoch > EPOCH_MAX > self._tried:
+            self._tried = EPOCH_MAX  # told once in a life
+            effects.append(NO_EPOCH_LEFT)
+        if wall_ms is None or epoch > EPOCH_MAX or (self.voter is None and not self.rules.may_take(self.watch, now)):
+            self._give_up(now, effects)
+            return
+        self.phase = Phase.ASKING
+        self._step_until = after(now, self.timing.request_timeout_us)
+        self.epoch = self._tried = epoch
+        self.pen.begin()
+        self.ballots.clear()
+        self._put(BallotKind.VOTE, self._members(), now, effects)
+
+    def _ask_on(self, now: Instant, effects: list[Effect]) -> None:
+        """What the present step still has to ask."""
+        if self.phase is Phase.PROBING:
+            would = {*self._would, STORE} if self.rules.may_take(self.watch, now) else self._would
+            if self._stalled_at is None and is_majority(would, *self._bodies()):
+                self._learn(now, effects)
+            elif not self.ballots.open:
+                self._give_up(now, effects)
+        elif self.phase is Phase.ASKING and self.pen.sent is None:
+            self._ask_store_last(now, effects)
+        elif self.phase is Phase.LEADER and self.voter is not None and now >= self._next_renewal:
+            self._renew_members(now, effects)
+
+    def _ask_store_last(self, now: Instant, effects: list[Effect]) -> None:
+        held = {name for name in self._members() if self.ledger.holds(name, now)}
+        if self.voter is None or is_majority({*held, STORE}, *self._bodies()):
+            swap = self._acquisition(now) if self.watch.connection is not None else None
+            if swap is not None:
+                self._exchange(swap, now, effects)
+                return
+        if not self.ballots.open:
+            self._give_up(now, effects)
+
+    def _won(self, now: Instant, effects: list[Effect]) -> None:
+        """The promises are a majority: write the epoch down before acting."""
+        self.phase = Phase.CLAIMING
+        self._step_until = after(now, self.timing.request_timeout_us // 2)
+        effects.append(ClaimEpoch(self._attempts, self.epoch))
+
+    def _claimed(self, outcome: Fenced, now: Instant, effects: list[Effect]) -> None:
+        if outcome is Fenced.REFUSED:
+            effects.append(Told(f"the database knows a newer epoch than {self.epoch}; standing again above it"))
+            self._give_up(now, effects)
+        else:
+            self._lead(now, effects)
+
+    def _lead(self, now: Instant, effects: list[Effect]) -> None:
+        if not self.rules.write_counts(Purpose.ACQUIRE, self.ledger.deadline, now):
+            self._give_up(now, effects)
+            return
+        self.phase = Phase.LEADER
+        self._next_renewal = now
+        effects.append(Promoted(self.epoch, f"{self.node} leads at epoch {self.epoch}"))
+
+    def _give_up(self, now: Instant, effects: list[Effect]) -> None:
+        """The attempt is over: its epoch is never used again, and its record, if it stands, is released when seen."""
+        if self.phase in {Phase.ASKING, Phase.CLAIMING}:
+            self._free(effects)
+        self.ledger.clear()
+        self.ballots.clear()
+        self.pen.own = None
+        self.phase = Phase.STANDBY
+        self._attempts += 1
+        self._back_off_until = after(now, self._entropy.below(max(1, min(US_PER_S, self.timing.lease_us // 4))))
+        if self.pen.sent is None:
+            self._next_exchange = max(now, self._next_exchange)
