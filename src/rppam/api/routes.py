@@ -103,12 +103,12 @@ async def read_note(parts: Parts) -> NoteShape:
 @cluster.put("/api/v1/admin/cluster/note", summary="Replace the operator note", response_model=NoteWritten)
 async def write_note(body: NoteRequest, caller: Caller, parts: Parts, notes: Notes) -> NoteWritten:
     """Only the leader writes, under its fence: a leader that was overtaken is refused and changes nothing."""
-    snapshot = parts.status.snapshot()
     # Asked last before the write; should it lapse on the way, the fence refuses.
-    epoch = parts.status.may_lead()
-    if epoch is None:
-        raise _not_leader(parts.node, snapshot)
-    outcome = await parts.note.write(epoch, parts.node, snapshot.boot_id, body.text, caller.subject)
+    authority = parts.status.authority()
+    if authority is None:
+        raise _not_leader(parts.node, parts.status.snapshot())
+    epoch = authority.epoch
+    outcome = await parts.note.write(epoch, parts.node, authority.boot_id, body.text, caller.subject)
     if outcome is Fenced.REFUSED:
         raise FencedError(f"{parts.node} led at epoch {epoch}, but a newer leader has written since")
     if outcome is Fenced.UNKNOWN:

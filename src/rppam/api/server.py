@@ -7,7 +7,7 @@ those belong to the node. What it does not promise: TLS, which a load balancer o
 import asyncio
 import contextlib
 import socket
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import Final
 
 from fastapi import FastAPI
@@ -55,9 +55,12 @@ class ApiServer:
         """The port it listens on, once started."""
         return self._port
 
-    async def start(self) -> None:
-        """Listen and serve. Raises :class:`ListenError` when the address cannot be had."""
-        sockets = _listen(self._host, self._port)
+    async def start(self, sockets: Sequence[socket.socket] = ()) -> None:
+        """Listen and serve, on ``sockets`` that listen already where given.
+
+        Raises :class:`ListenError` when the address cannot be had.
+        """
+        sockets = list(sockets) or listen(self._host, self._port)
         self._port = sockets[0].getsockname()[1]
         self._task = asyncio.create_task(self._server.serve(sockets), name="rest-api")
         ready = asyncio.create_task(self._server.ready.wait())
@@ -121,8 +124,11 @@ class _Embedded(Server):
                 await asyncio.wait_for(self._leaving.wait(), _TICK_S)
 
 
-def _listen(host: str, port: int) -> list[socket.socket]:
-    """Sockets on every address of ``host``; a name such as localhost has several."""
+def listen(host: str, port: int) -> list[socket.socket]:
+    """Listening sockets on every address of ``host``; a name such as localhost has several.
+
+    Raises :class:`ListenError`.
+    """
     sockets: list[socket.socket] = []
     try:
         if not 0 <= port <= PORT_MAX:

@@ -1,20 +1,22 @@
-"""One node as a process: what it is made of, and the order in which it starts and stops.
+"""One node: what it is made of, and the order in which it starts and stops.
 
-Starting: the REST API answers first, so that health can be asked while everything else is still on its way; then the
+Starting: the surface comes first, so that health can be asked while everything else is still on its way; then the
 database and the store connect, each in its own time. Stopping: leadership goes first (step down, release, goodbye),
-then requests drain, then the rest closes. Whatever the world does, stopping is bounded.
+then the surface, then the rest closes. Whatever the world does, stopping is bounded.
+
+The **surface** is what others see of the node: the REST API where the node is a single process, and else the page of
+memory that its API workers read.
 """
 
 import asyncio
 import contextlib
 import logging
 import sys
-from collections.abc import Awaitable
-from typing import Any, Final
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol
 
 from rppam.adapters.sql.database import Database
 from rppam.adapters.system.datadir import FIRST_ADMIN_FILE, DataDir
-from rppam.api.server import ApiServer
 from rppam.config.settings import Settings
 from rppam.core.admission import Standing
 from rppam.core.node import Turned
@@ -33,6 +35,22 @@ log = logging.getLogger("rppam.node")
 DATABASE_RETRY_S: Final = 1.0
 
 
+class Surface(Protocol):
+    """What others see of the node."""
+
+    async def start(self) -> None:
+        """Show it. Raises the error that keeps it from being shown."""
+        ...
+
+    async def wait(self) -> None:
+        """Until it has ended, which it never does by itself."""
+        ...
+
+    async def stop(self, drain_ms: int) -> None:
+        """Leadership is released: take leave within ``drain_ms`` and a little."""
+        ...
+
+
 class Node:
     """A running node. ``await run()`` returns when it was asked to stop, and raises when it may not go on."""
 
@@ -43,7 +61,7 @@ class Node:
         database: Database,
         driver: Driver,
         view: NodeView,
-        api: ApiServer,
+        surface: Surface,
         accounts: Accounts,
         passwords: Passwords,
         notifier: Notifier,
@@ -51,7 +69,7 @@ class Node:
     ) -> None:
         self.settings = settings
         self.view = view
-        self.api = api
+        self._surface = surface
         self._data_dir = data_dir
         self._database = database
         self._driver = driver
@@ -70,10 +88,10 @@ class Node:
     async def run(self) -> None:
         """Start, serve, and stop in order. Raises the error that kept it from starting or going on."""
         try:
-            await self.api.start()
+            await self._surface.start()
             async with asyncio.TaskGroup() as group:
                 side = [
-                    group.create_task(self._open_database(), name="database"),
+                    group.create_task(open_database(self._database, self._make_first_admin), name="database"),
                     group.create_task(self._tell_service_manager(), name="service manager"),
                     group.create_task(self._driver.start(), name="store"),
                 ]
@@ -93,8 +111,8 @@ class Node:
     async def _until_over(self, side: list[asyncio.Task[None]]) -> None:
         """Until somebody asks to stop, or something says that this node may not go on."""
         stop = asyncio.create_task(self._stop.wait())
-        api = asyncio.create_task(self.api.wait())
-        watched: set[asyncio.Future[Any]] = {stop, api, self._driver.turned, self._driver.broken, self._foreign}
+        surface = asyncio.create_task(self._surface.wait())
+        watched: set[asyncio.Future[Any]] = {stop, surface, self._driver.turned, self._driver.broken, self._foreign}
         try:
             while not any(task.done() for task in watched):
                 failed = [task for task in side if task.done() and task.exception() is not None]
@@ -104,22 +122,22 @@ class Node:
                 await asyncio.wait({*watched, *running}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             stop.cancel()
-            api.cancel()
+            surface.cancel()
         if self._driver.turned.done():
             raise _refusal(self._driver.turned.result())
         if self._foreign.done():
             raise ForeignPrefix(self._foreign.result())
         if self._driver.broken.done():
             raise LoopStuck(self._driver.broken.result())
-        if not stop.done() and api.done():
-            raise LoopStuck("the REST server ended by itself")
+        if not stop.done() and surface.done():
+            raise LoopStuck("what others see of the node ended by itself")
 
     async def _close(self) -> None:
         self.view.draining = True
         self._notifier.stopping(f"stopping: {self._why}")
         log.info("stopping: %s", self._why)
         await self._driver.stop(self._why)
-        await self.api.stop(self.settings.api.drain_s * 1000)
+        await self._surface.stop(self.settings.api.drain_s * 1000)
         with contextlib.suppress(DatabaseError):
             await self._database.stop()
         self._passwords.close()
@@ -127,25 +145,6 @@ class Node:
         log.info("stopped")
 
     # ---- what runs beside -------------------------------------------------------------------------------------------
-
-    async def _open_database(self) -> None:
-        """Bring the database up, however long it takes; access by token works meanwhile."""
-        said = ""
-        while True:
-            try:
-                await self._database.start()
-                await self._make_first_admin()
-            except SchemaNewer:
-                raise
-            except RppamError as error:
-                if str(error) != said:
-                    said = str(error)
-                    log.warning("the database does not answer; nobody can log in until it does: %s", said)
-                await asyncio.sleep(DATABASE_RETRY_S)
-            else:
-                if said:
-                    log.info("the database answers again")
-                return
 
     async def _make_first_admin(self) -> None:
         made = await self._accounts.ensure_first_admin()
@@ -166,7 +165,7 @@ class Node:
             async with asyncio.timeout(2 * timing.lease_ms / 1000):
                 await self._driver.admitted.wait()
         self.view.serving = True
-        self._notifier.ready(f"serving on port {self.api.port}")
+        self._notifier.ready(f"serving on port {self.settings.api.port}")
         every_ms = self._notifier.alive_every_ms or 1_000
         said = ""
         while True:
@@ -177,6 +176,26 @@ class Node:
                 said = status
                 self._notifier.status(status)
             await asyncio.sleep(every_ms / 1000)
+
+
+async def open_database(database: Database, then: Callable[[], Awaitable[None]]) -> None:
+    """Bring the database up and do ``then``, however long it takes; access by token works meanwhile."""
+    said = ""
+    while True:
+        try:
+            await database.start()
+            await then()
+        except SchemaNewer:
+            raise
+        except RppamError as error:
+            if str(error) != said:
+                said = str(error)
+                log.warning("the database does not answer; nobody can log in until it does: %s", said)
+            await asyncio.sleep(DATABASE_RETRY_S)
+        else:
+            if said:
+                log.info("the database answers again")
+            return
 
 
 def _refusal(turned: Turned) -> RppamError:

@@ -190,6 +190,7 @@ def _core(known: Known, clock: Clock, entropy: Entropy) -> NodeCore:
         Election(node, boot_id, timing, entropy, now=clock.now()),
         Detector(node, timing),
         Admission(node, boot_id, timing, seat_check),
+        now=clock.now(),
     )
 
 

@@ -77,6 +77,7 @@ class _Builder:
             api=ApiSettings(
                 host=self._plain("api", "host"),
                 port=self._plain("api", "port"),
+                workers=self._plain("api", "workers"),
                 drain_s=self._plain("api", "drain_s"),
             ),
             given=frozenset(self.values.given),

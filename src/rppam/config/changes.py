@@ -3,7 +3,10 @@
 Names only, never values: what changed may be a password.
 """
 
+from hashlib import sha256
+
 from rppam.config.settings import SECTIONS, Settings, keys_of
+from rppam.domain.secret import Secret
 
 
 def changed_keys(before: Settings, after: Settings) -> tuple[str, ...]:
@@ -14,3 +17,15 @@ def changed_keys(before: Settings, after: Settings) -> tuple[str, ...]:
         for field, key in keys_of(kind).items()
         if getattr(getattr(before, section), field) != getattr(getattr(after, section), field)
     )
+
+
+def fingerprint(settings: Settings) -> str:
+    """The same for two readings of the same settings, secrets included, and for no others. Not to be shown."""
+    digest = sha256()
+    for section, made in SECTIONS.items():
+        for name in keys_of(made):
+            value = getattr(getattr(settings, section), name)
+            text = value.reveal() if isinstance(value, Secret) else repr(value)
+            digest.update(f"{section}.{name}={text}\n".encode())
+    digest.update(repr(settings.cluster.timing).encode())
+    return digest.hexdigest()

@@ -270,6 +270,12 @@ class ApiSettings:
 
     host: str = _key("host", HostName("an IP address or a host name"), "127.0.0.1", "Address to listen on.")
     port: int = _key("port", _PORT, 7101, "Port to listen on.")
+    workers: int = _key(
+        "workers",
+        Whole("a whole number of processes from 1 to 64", 1, 64),
+        2,
+        "Processes that answer requests. Not used where a node is a single process.",
+    )
     drain_s: int = _key(
         "drainSeconds",
         Whole("a whole number of seconds from 0 to 10", 0, 10),

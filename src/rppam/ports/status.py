@@ -1,8 +1,16 @@
 """What the outside may ask of the running node. The REST API knows the node only through this."""
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from rppam.domain.health import ClusterSnapshot
+
+
+class Authority(NamedTuple):
+    """Under which leadership something is done: what each guarded write carries."""
+
+    epoch: int
+    boot_id: str
+    """The life of the control process that leads."""
 
 
 class NodeStatus(Protocol):
@@ -16,20 +24,10 @@ class NodeStatus(Protocol):
         """The epoch this node has permission to lead at, computed at this moment; ``None`` without permission."""
         ...
 
+    def authority(self) -> Authority | None:
+        """The same as :meth:`may_lead`, with the boot id that belongs to the epoch: for a guarded write."""
+        ...
+
     def is_alive(self) -> bool:
         """Whether the node's own loop turns; false means: restart me."""
-        ...
-
-
-class FencingToken(Protocol):
-    """Proof carried by each guarded write."""
-
-    @property
-    def epoch(self) -> int:
-        """The epoch of the leadership under which the write is made."""
-        ...
-
-    @property
-    def boot_id(self) -> str:
-        """The life of the process that holds it."""
         ...

@@ -9,9 +9,10 @@ from typing import Final, NamedTuple
 
 from rppam.core.node import NodeCore
 from rppam.domain.health import ClusterSnapshot, MemberView, SafetyLevel
-from rppam.domain.instant import US_PER_MS
+from rppam.domain.instant import US_PER_MS, Instant
 from rppam.domain.member import Heartbeat, MemberStatus, Role
 from rppam.ports.clock import Clock
+from rppam.ports.status import Authority
 from rppam.runtime.driver import Driver
 
 ALIVE_WITHIN_US: Final = 10_000_000
@@ -51,6 +52,15 @@ class NodeView:
     def may_lead(self) -> int | None:
         """See :meth:`rppam.ports.status.NodeStatus.may_lead`."""
         return self._core.election.permission(self._clock.now())
+
+    def authority(self) -> Authority | None:
+        """See :meth:`rppam.ports.status.NodeStatus.authority`."""
+        epoch = self.may_lead()
+        return None if epoch is None else Authority(epoch, self._core.election.boot_id)
+
+    def permitted_until(self) -> Instant | None:
+        """When the permission of now ends; ``None`` without one."""
+        return None if self.may_lead() is None else self._core.election.ledger.deadline
 
     def is_alive(self) -> bool:
         """See :meth:`rppam.ports.status.NodeStatus.is_alive`."""

@@ -22,6 +22,7 @@ from rppam.domain.licence import Licence, may_join
 from rppam.domain.member import MemberStatus, Role
 from rppam.domain.note import Note, check_note
 from rppam.domain.secret import Secret
+from rppam.ports.status import Authority
 from rppam.services.tokens import KeySet, Tokens
 
 ISSUER, AUDIENCE = "rppam", "rppam-api"
@@ -77,6 +78,10 @@ class ScriptedNode:
 
     def may_lead(self) -> int | None:
         return self.permission
+
+    def authority(self) -> Authority | None:
+        epoch = self.may_lead()
+        return None if epoch is None else Authority(epoch, self.seen.boot_id)
 
     def is_alive(self) -> bool:
         return self.alive

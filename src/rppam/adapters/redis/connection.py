@@ -85,6 +85,7 @@ class Connection(asyncio.Protocol):
         """Grows with each connection that this process makes."""
         self.identity: ServerIdentity
         self.opened_at: Instant
+        self.peer: tuple[Any, ...] = ()  # address and port at the other end
         self.lost: StoreError | None = None
         """Why it cannot be used any more; ``None`` while it can."""
         self._on_push = on_push
@@ -249,6 +250,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The transport is up."""
         self._transport = transport  # type: ignore[assignment]  # a stream transport, as create_connection promises
+        self.peer = transport.get_extra_info("peername") or ()
         self._received_at = self._loop.time()
 
     def pause_writing(self) -> None:

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from rppam.adapters.system.pfx import CertificateDates, read_pfx
+from rppam.adapters.system.pfx import CertificateDates, Pfx, read_pfx
 from rppam.domain.errors.config import ConfigError, ConfigValueError
 from rppam.domain.errors.store import StoreTlsFailed
 from rppam.domain.instant import WallMs
@@ -44,11 +44,13 @@ class TlsFiles:
         """The client certificate in use; ``None`` when none is shown."""
         self.problem = ""
         """What is wrong with the files as they are now; empty when they are the ones in use."""
-        self._ca_path = ca_path
+        self.ca_path = ca_path
         self._cert_path = cert_path
         self._cert_password = cert_password
         self._clock = clock
         self._context: ssl.SSLContext | None = None
+        self._pfx: Pfx | None = None
+        self._client_pem: tuple[Pfx, tuple[bytes, str]] | None = None
         self._stamps: tuple[_Stamp, ...] = ()
         self._lock = asyncio.Lock()
 
@@ -71,6 +73,14 @@ class TlsFiles:
         assert self._context is not None
         self._refuse_out_of_date()
         return self._context
+
+    def client_pem(self) -> tuple[bytes, str]:
+        """The client certificate with its encrypted key, and the key's password; both empty when none is shown."""
+        if self._pfx is None:
+            return b"", ""
+        if self._client_pem is None or self._client_pem[0] is not self._pfx:
+            self._client_pem = (self._pfx, self._pfx.pem())  # encrypting takes a while, and it is asked for often
+        return self._client_pem[1]
 
     def warnings(self) -> tuple[str, ...]:
         """What an administrator should put right, in sentences."""
@@ -109,10 +119,11 @@ class TlsFiles:
             password_setting="redis.tlsCertPassword",  # noqa: S106  # the name of a setting
         )
         pfx.load_into(context)
+        self._pfx = pfx
         return context, pfx.dates
 
     def _trusting(self) -> ssl.SSLContext:
-        path = self._ca_path
+        path = self.ca_path
         try:
             return ssl.create_default_context(cafile=path)
         except (OSError, ssl.SSLError) as error:
@@ -121,7 +132,7 @@ class TlsFiles:
             raise ConfigValueError.of("redis.tlsCaPath", "certificates in PEM", f"{path}: {found}", fix) from None
 
     def _look(self) -> tuple[_Stamp, ...]:
-        return tuple(_stamp(path) for path in (self._ca_path, self._cert_path) if path is not None)
+        return tuple(_stamp(path) for path in (self.ca_path, self._cert_path) if path is not None)
 
     def _refuse_out_of_date(self) -> None:
         """A certificate that is out of date is refused by the server in words that name no file; say it here."""

@@ -1,0 +1,141 @@
+"""What a copy of the template becomes: the control process, or an API worker."""
+
+import asyncio
+import logging
+import os
+import socket
+import sys
+from collections.abc import Coroutine
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final, NamedTuple, NoReturn
+
+import uvloop
+
+from rppam.adapters.system.clock import SystemClock
+from rppam.adapters.system.datadir import DataDir
+from rppam.adapters.system.entropy import SystemEntropy
+from rppam.adapters.system.last_words import LastWords
+from rppam.adapters.system.lines import Line, Message
+from rppam.adapters.system.node_page import NodePage
+from rppam.adapters.system.processes import call_this_process
+from rppam.compose.board import Board
+from rppam.compose.handing import HandingStore, hander
+from rppam.compose.hangup import explain_hangup
+from rppam.compose.inheritance import Known
+from rppam.compose.node import Node
+from rppam.compose.obedience import follow
+from rppam.compose.parts import deciding_of, people_of, whole
+from rppam.compose.redis import redis_parts
+from rppam.compose.worker import Worker, build_worker
+from rppam.config.settings import Settings
+from rppam.domain.errors import RppamError
+from rppam.domain.exits import Exit
+from rppam.ports.store import LeadershipStore
+from rppam.runtime.logging import logging_to
+
+log = logging.getLogger("rppam.node")
+
+NICE: Final = 5
+"""Workers yield to the control process where processors are scarce."""
+
+
+class Inherited(NamedTuple):
+    """What a copy has from the template."""
+
+    known: Known
+    config: Path
+    log_level: str
+    log_format: str
+    page: int
+    words: int
+    sockets: list[socket.socket]
+
+
+def live(order: Message, inherited: Inherited) -> NoReturn:
+    """Be what the order says until the end, which is this process's end."""
+    code: int = Exit.ERRORS
+    logging_settings = inherited.known.settings.logging
+    try:
+        with (
+            logging_to(
+                level=inherited.log_level,
+                fmt=inherited.log_format,
+                directory=logging_settings.directory,
+                stream=sys.stderr,
+            ),
+            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+        ):
+            runner.run(_work(order, inherited))
+        code = Exit.DONE
+    except RppamError as error:
+        sys.stderr.write(f"rppam: {error}\n")
+        code = error.row.exit if error.row.exit is not None else Exit.ERRORS
+    except BaseException:  # noqa: BLE001  # nothing above this frame is ours: it is the template's
+        sys.excepthook(*sys.exc_info())
+        code = Exit.NO
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _work(order: Message, inherited: Inherited) -> Coroutine[Any, Any, None]:
+    (descriptor,) = order.descriptors
+    line, page = Line.of(descriptor), NodePage(inherited.page)
+    os.close(inherited.page)
+    words = LastWords(inherited.words) if order.facts["role"] == "control" else None
+    os.close(inherited.words)
+    if words is not None:
+        call_this_process("rppam-control")
+        for plug in inherited.sockets:
+            plug.close()
+        return _control(inherited, line, page, words, order.facts["generation"])
+    call_this_process("rppam-worker")
+    if sys.platform != "win32":
+        os.nice(NICE)
+    return _worker(inherited, line, page, order.facts["place"])
+
+
+async def _control(inherited: Inherited, line: Line, page: NodePage, words: LastWords, generation: int) -> None:
+    known = inherited.known
+    node = _build_control(known, line, page, words, generation)
+    orders = {
+        "stop": lambda facts: node.stop(facts["why"]),
+        "hangup": lambda _: explain_hangup(known.settings, inherited.config),
+    }
+    follow(line, orders)
+    await node.run()
+
+
+def _build_control(known: Known, line: Line, page: NodePage, words: LastWords, generation: int) -> Node:
+    """A node whose surface is the page."""
+    if generation > 1:
+        known = known._replace(settings=_patient(known.settings))
+    settings = known.settings
+    clock, entropy = SystemClock(), SystemEntropy()
+    data_dir = DataDir(settings.node.data_dir)
+    people = people_of(settings, clock)
+    redis = redis_parts(settings, clock, entropy)
+    board = Board(page, line, generation, clock)
+
+    def through(store: LeadershipStore) -> LeadershipStore:
+        return HandingStore(store, hander(settings, redis, words, entropy)) if redis is not None else store
+
+    deciding = deciding_of(known, people.database, clock, entropy, redis, on_turn=board.turned, through=through)
+    deciding.view.serving = generation > 1  # the node serves already
+    board.shows(deciding.view)
+    return whole(known, data_dir, people, deciding, board, board)
+
+
+def _patient(settings: Settings) -> Settings:
+    """abortConnect speaks of the start of a node, not of one of its processes that is started again."""
+    connection = settings.redis.connection
+    if connection is None:
+        return settings
+    return replace(settings, redis=replace(settings.redis, connection=replace(connection, abort_connect=False)))
+
+
+async def _worker(inherited: Inherited, line: Line, page: NodePage, place: int) -> None:
+    worker: Worker = build_worker(inherited.known, line, page, place, inherited.sockets)
+    follow(line, {"stop": lambda facts: worker.stop(facts["drain_s"])})
+    await worker.run()

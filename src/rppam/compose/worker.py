@@ -1,0 +1,134 @@
+"""One API worker: the REST API on what the node's page says, and a database of its own to ask.
+
+It decides nothing about leadership and has no connection to Redis. No load on it can cost the lease; what it may do
+as the leader it reads from the page at each act.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Sequence
+from typing import Final
+
+from rppam.adapters.system.clock import SystemClock
+from rppam.adapters.system.entropy import SystemEntropy
+from rppam.adapters.system.lines import Line
+from rppam.adapters.system.node_page import NodePage
+from rppam.adapters.system.page_status import RESTARTING, PageStatus
+from rppam.api.server import ApiServer
+from rppam.compose.inheritance import Known
+from rppam.compose.node import open_database
+from rppam.compose.obedience import stop_with_supervisor
+from rppam.compose.parts import People, api_server, facts_of, people_of
+from rppam.domain.errors.cluster import LoopStuck
+from rppam.domain.errors.database import DatabaseError
+from rppam.domain.health import ClusterSnapshot
+from rppam.domain.member import Role
+
+log = logging.getLogger("rppam.api.worker")
+
+SIGN_EVERY_S: Final = 0.25
+
+
+class Worker:
+    """A running worker."""
+
+    def __init__(
+        self,
+        people: People,
+        api: ApiServer,
+        status: PageStatus,
+        page: NodePage,
+        place: int,
+        line: Line,
+        sockets: Sequence[socket.socket],
+        clock: SystemClock,
+    ) -> None:
+        self._people, self._api, self._status = people, api, status
+        self._page, self._place, self._line, self._sockets, self._clock = page, place, line, sockets, clock
+        self._stop = asyncio.Event()
+        self._drain_s = 0
+
+    def stop(self, drain_s: int) -> None:
+        """Ask it to end; :meth:`run` returns once requests had ``drain_s`` seconds to end."""
+        self._drain_s = drain_s
+        self._status.draining = True
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Serve until asked to stop. Raises the error that keeps it from serving."""
+        await self._api.start(self._sockets)
+        self._line.send("up")
+        tasks = {
+            asyncio.create_task(self._stop.wait(), name="stop"),
+            asyncio.create_task(self._api.wait(), name="rest api"),
+            asyncio.create_task(self._show_life(), name="sign of life"),
+            asyncio.create_task(self._open_database(), name="database"),
+        }
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            failed = [task for task in tasks if task.done() and task.exception() is not None]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._close()
+        for task in failed:
+            task.result()
+        if not self._stop.is_set():
+            raise LoopStuck("the REST server of an API worker ended by itself")
+
+    async def _close(self) -> None:
+        signs = asyncio.create_task(self._show_life())
+        await self._api.stop(self._drain_s * 1000)
+        with contextlib.suppress(DatabaseError):
+            await self._people.database.stop()
+        self._people.passwords.close()
+        signs.cancel()
+
+    async def _open_database(self) -> None:
+        await open_database(self._people.database, _nothing)
+        await asyncio.Event().wait()
+
+    async def _show_life(self) -> None:
+        while True:
+            now_us = self._clock.as_host_us(self._clock.now())
+            self._page.stamp(self._place, now_us)
+            stop_with_supervisor(self._page, now_us)
+            await asyncio.sleep(SIGN_EVERY_S)
+
+
+async def _nothing() -> None:
+    pass
+
+
+def build_worker(known: Known, line: Line, page: NodePage, place: int, sockets: Sequence[socket.socket]) -> Worker:
+    """Everything a worker is made of. Call inside the event loop that will run it."""
+    clock, entropy = SystemClock(), SystemEntropy()
+    people = people_of(known.settings, clock)
+    status = PageStatus(page, clock, _nothing_seen(known, clock))
+    api = api_server(known, people, status, clock, entropy)
+    return Worker(people, api, status, page, place, line, sockets, clock)
+
+
+def _nothing_seen(known: Known, clock: SystemClock) -> ClusterSnapshot:
+    """What is known before the control process has shown anything."""
+    facts = facts_of(known.settings, "", None)
+    return ClusterSnapshot(
+        cluster_id=facts.cluster_id,
+        node=facts.node,
+        boot_id="",
+        role=Role.STANDBY,
+        leader=None,
+        epoch=0,
+        members=(),
+        redis_enabled=facts.redis_enabled,
+        redis_connected=False,
+        redis_reason=RESTARTING,
+        quorum_met=False,
+        quorum_reason=RESTARTING,
+        safety_level=facts.safety_level,
+        ready=False,
+        taken_at=clock.wall_ms(),
+    )

@@ -1,0 +1,39 @@
+"""What the supervisor is told at its start, and what the template tells it once the settings are read."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+
+class Start(NamedTuple):
+    """What stands on the command line."""
+
+    config: Path
+    log_format: str | None
+    log_level: str | None
+
+    def words(self) -> list[str]:
+        """The same for the command line of the template."""
+        words = ["--config", str(self.config)]
+        if self.log_format is not None:
+            words += ["--log-format", self.log_format]
+        if self.log_level is not None:
+            words += ["--log-level", self.log_level]
+        return words
+
+
+class Hello(NamedTuple):
+    """What the settings ask of the supervisor."""
+
+    workers: int
+    drain_s: int
+    log_level: str
+    log_format: str
+    log_directory: Path | None
+    fingerprint: str
+    """Of all settings: a template started later must have read the same."""
+
+    @classmethod
+    def of(cls, facts: dict[str, Any]) -> "Hello":
+        """As the template sent it."""
+        directory = facts.pop("log_directory")
+        return cls(**facts, log_directory=Path(directory) if directory else None)

@@ -1,0 +1,303 @@
+"""The supervisor of a node: a loop that starts processes, waits for their ends, and tidies up after them.
+
+It holds no connection, opens no file and asks nobody a question that it would have to wait for, so there is nothing
+that it could hang on; log lines are written by a thread of their own. When the control process dies:
+
+1. the permission of the API workers is withdrawn, by one word in memory that they read at each act;
+2. the dead process's last words are said (see ``delivery``): they release the leadership record;
+3. another control process is started, later and later in a storm of deaths.
+
+What it does not promise: anything once it is itself killed with -9. Its children then die with it, and leadership ends
+with the lease.
+"""
+
+import logging
+import os
+import select
+import signal
+from contextlib import ExitStack
+from typing import Final
+
+from rppam.adapters.system.clock import host_us
+from rppam.adapters.system.last_words import LastWords
+from rppam.adapters.system.lines import Line
+from rppam.adapters.system.node_page import CONTROL, SUPERVISOR, NodePage, worker_place
+from rppam.adapters.system.processes import adopt_orphans
+from rppam.domain.exits import Exit
+from rppam.runtime.logging import facts, logging_to
+from rppam.supervisor.children import Child, Role, how_it_ended
+from rppam.supervisor.delivery import deliver
+from rppam.supervisor.manager import Manager
+from rppam.supervisor.options import Hello, Start
+from rppam.supervisor.signals import Signals
+from rppam.supervisor.template import Template
+from rppam.supervisor.watchman import Watchman
+
+log = logging.getLogger("rppam.supervisor")
+
+TURN_US: Final = 250_000
+STEP_DOWN_US: Final = 5_000_000
+"""How long the control process may take to step down, release and end. Its own bounds are shorter."""
+BEYOND_DRAIN_US: Final = 3_500_000
+"""How long a worker may take to end after its requests had their time."""
+FATAL: Final = frozenset({Exit.ERRORS, Exit.REDIS_UNREACHABLE, Exit.NAME_IN_USE, Exit.LICENCE, Exit.CONFIGURATION})
+"""Ends of the control process that another one would come to as well: they are the node's end."""
+
+
+def supervise(start: Start) -> int:
+    """Run a node of several processes until it is asked to stop; its exit code. Linux only."""
+    return Supervisor(start).run()
+
+
+class Supervisor:
+    """See the module."""
+
+    def __init__(self, start: Start) -> None:
+        page, words = NodePage.make(), LastWords.make()
+        self._page, self._words = NodePage(page), LastWords(words)
+        self._watchman = Watchman(self._page)
+        self._manager = Manager()
+        self._template = Template(start, page, words)
+        self._hello: Hello | None = None
+        self._sockets: list[int] = []
+        self._control = Child(Role.CONTROL, CONTROL)
+        self._workers: list[Child] = []
+        self._workers_up = 0
+        self._adopted: dict[int, int] = {}
+        """Ends of processes that nobody has told us of yet."""
+        self._why_stop = ""
+        self._released = self._is_draining = False
+        self._kill_at_us = 0
+        self._code: int = Exit.DONE
+        self._logging = ExitStack()
+
+    def run(self) -> int:
+        """Until all is over."""
+        signals = Signals()
+        adopt_orphans()
+        self._template.launch([])
+        with self._logging:
+            while not self._is_over:
+                self._wait(signals)
+                now_us = host_us()
+                self._watchman.turned(now_us)
+                self._page.stamp(SUPERVISOR, now_us)
+                self._heed(signals.take(), now_us)
+                self._hear()
+                self._reap()
+                self._tend(host_us())
+        return self._code
+
+    @property
+    def _is_over(self) -> bool:
+        return bool(self._why_stop) and not any(child.is_there for child in self._children) and not self._template.pid
+
+    @property
+    def _children(self) -> list[Child]:
+        return [self._control, *self._workers]
+
+    # ---- what happens -----------------------------------------------------------------------------------------------
+
+    def _wait(self, signals: Signals) -> None:
+        now_us = host_us()
+        dues = [now_us + TURN_US, self._manager.due_us()]
+        dues += [child.due_us for child in self._children if child.due_us > now_us and not child.is_there]
+        dues += [self._kill_at_us] if self._kill_at_us > now_us else []
+        if self._control.pid:
+            dues.append(self._watchman.look_again_us(self._control.generation, now_us))
+        wait_us = min(due for due in dues if due is not None) - now_us
+        poll = select.poll()
+        poll.register(signals, select.POLLIN)
+        for line in (self._template.line, *(child.line for child in self._children)):
+            if line is not None:
+                poll.register(line, select.POLLIN)
+        poll.poll(max(0, -(-wait_us // 1000)))
+
+    def _heed(self, came: set[int], now_us: int) -> None:
+        if signal.SIGCONT in came:
+            self._watchman.woke(now_us)
+            for child in self._children:
+                if child.pid:
+                    os.kill(child.pid, signal.SIGCONT)
+        if signal.SIGHUP in came and not self._control.say("hangup"):
+            log.warning("got SIGHUP; there is no control process now that could answer it")
+        for number in (signal.SIGTERM, signal.SIGINT):
+            if number in came:
+                self._stop(f"got {signal.Signals(number).name}")
+
+    def _hear(self) -> None:
+        self._hear_line(None, self._template.line)
+        for child in self._children:
+            self._hear_line(child, child.line)
+
+    def _hear_line(self, child: Child | None, line: Line | None) -> None:
+        while line is not None:
+            try:
+                message = line.receive()
+            except EOFError:
+                return  # whoever spoke there is gone, which the kernel tells in another way
+            if message is None:
+                return
+            if message.word == "hello":
+                self._met_template(Hello.of(message.facts), message.descriptors)
+            elif message.word == "copied":
+                self._copied(message.facts["place"], message.facts["generation"], message.facts["pid"])
+            elif message.word == "up":
+                self._workers_up += 1
+            elif message.word == "released":
+                self._released = True
+            elif child is self._control:
+                self._manager.reported(message.word, message.facts)
+
+    def _met_template(self, hello: Hello, sockets: tuple[int, ...]) -> None:
+        if self._hello is None:
+            self._hello, self._sockets = hello, list(sockets)
+            self._logging.enter_context(
+                logging_to(level=hello.log_level, fmt=hello.log_format, directory=hello.log_directory)
+            )
+            self._workers = [Child(Role.WORKER, worker_place(number)) for number in range(hello.workers)]
+        elif hello.fingerprint != self._hello.fingerprint:
+            self._code = Exit.CONFIGURATION
+            self._stop("the settings have changed since the node was started, and its template had to be started again")
+            return
+        self._template.is_ready = True
+
+    def _copied(self, place: int, generation: int, pid: int) -> None:
+        for child in self._children:
+            if child.place == place and child.generation == generation and child.is_wanted:
+                child.pid, child.is_wanted = pid, False
+                self._page.stamp(place, host_us())
+                if pid in self._adopted:
+                    self._ended(child, self._adopted.pop(pid))
+
+    # ---- ends -------------------------------------------------------------------------------------------------------
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if pid == self._template.pid:
+                self._template_ended(status)
+                continue
+            child = next((child for child in self._children if child.pid == pid), None)
+            if child is None:
+                self._adopted[pid] = status
+            else:
+                self._ended(child, status)
+
+    def _template_ended(self, status: int) -> None:
+        code, how = how_it_ended(status)
+        self._template.reaped(status)
+        for child in self._children:
+            if child.is_wanted:
+                child.empty()
+        if self._hello is None:  # it said itself what keeps the node from starting
+            self._code = self._code or (code if code > 0 else Exit.ERRORS)
+            self._stop("the settings could not be used")
+        elif not self._why_stop:
+            log.warning("the template of this node's processes ended %s; another one is started", how)
+            self._template.launch(self._sockets)
+
+    def _ended(self, child: Child, status: int) -> None:
+        code, how = how_it_ended(status)
+        if child.is_killed:
+            how += f", as {child.is_killed}"
+        if child is self._control:
+            self._control_ended(child.pid, code, how)
+        elif not self._why_stop:
+            log.warning("%s (process %d) ended %s", child.name, child.pid, how)
+        child.empty()
+        if not self._why_stop:
+            self._plan_next(child)
+
+    def _control_ended(self, pid: int, code: int, how: str) -> None:
+        died_us = host_us()
+        permission = self._page.permission()
+        self._page.withdraw(self._control.generation)
+        withdrawn_us = host_us()
+        words = self._words.read()
+        self._words.hand_over([])
+        if code != Exit.DONE or not self._why_stop:
+            log.error("the control process (process %d) ended %s", pid, how)
+        if permission is not None:
+            log.warning(
+                "withdrew this node's permission to lead at epoch %d from its API workers within %.1f ms",
+                permission.authority.epoch,
+                (withdrawn_us - died_us) / 1000,
+                extra=facts(epoch=permission.authority.epoch, node_process=pid),
+            )
+        for outcome in deliver(words) if words else ():
+            place = f"{outcome.word.kind} at {outcome.word.host} port {outcome.word.port}"
+            level = logging.WARNING if outcome.heard else logging.INFO
+            log.log(level, "last word to the %s: %s, after %.1f ms", place, outcome.said, outcome.took_ms)
+        if code in FATAL and not self._why_stop:
+            self._code = code
+            self._stop(f"the control process ended {how}")
+
+    def _plan_next(self, child: Child) -> None:
+        now_us = host_us()
+        answer = child.restarts.died(now_us)
+        child.due_us = now_us + answer.wait_ms * 1000
+        if answer.is_storm:
+            log.error(
+                "%s died %d times within a minute; the next one is started in %g s",
+                child.name,
+                answer.deaths,
+                answer.wait_ms / 1000,
+            )
+
+    # ---- what is due ------------------------------------------------------------------------------------------------
+
+    def _tend(self, now_us: int) -> None:
+        if self._why_stop:
+            self._go_on_stopping(now_us)
+            return
+        self._kill_the_hung(now_us)
+        if self._template.is_ready:
+            for child in self._children:
+                if not child.is_there and now_us >= child.due_us:
+                    self._template.copy(child)
+        self._manager.tell_ready(self._workers_up > 0)
+        if not self._control.pid or not self._watchman.why_hung(CONTROL, now_us):
+            self._manager.ping(now_us)
+
+    def _kill_the_hung(self, now_us: int) -> None:
+        control = self._control
+        if control.pid and not control.is_killed and (why := self._watchman.why_frozen(control.generation, now_us)):
+            self._page.withdraw(control.generation)
+            control.kill(why)
+        for worker in self._workers:
+            if worker.pid and not worker.is_killed and (why := self._watchman.why_hung(worker.place, now_us)):
+                worker.kill(why)
+
+    def _stop(self, why: str) -> None:
+        """Leadership goes first: the workers drain once it is released."""
+        if self._why_stop:
+            return
+        self._why_stop = why
+        self._kill_at_us = host_us() + STEP_DOWN_US
+        self._template.end()
+        for descriptor in self._sockets:
+            os.close(descriptor)
+        self._sockets = []
+        self._manager.stopping(f"stopping: {why}")
+        self._control.say("stop", why=why)
+
+    def _go_on_stopping(self, now_us: int) -> None:
+        control = self._control
+        if control.is_there and not self._released:
+            if now_us >= self._kill_at_us:
+                control.kill("it did not step down in time")
+            return
+        if self._hello is not None and self._workers and not self._is_draining:
+            self._is_draining = True
+            self._kill_at_us = now_us + self._hello.drain_s * 1_000_000 + BEYOND_DRAIN_US
+            for worker in self._workers:
+                worker.say("stop", drain_s=self._hello.drain_s)
+        elif now_us >= self._kill_at_us:
+            for child in self._children:
+                child.kill("it did not end in time")
