@@ -26,6 +26,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "simulate": ("rppam.cli.simulate", "Run the election under seeded faults and check its properties."),
     "status": ("rppam.cli.status", "Show the cluster on one screen, from any node."),
     "token": ("rppam.cli.token", "Issue an admin token on this host, for scripts."),
+    "witness": ("rppam.cli.witness", "Run a member that votes and never leads."),
     "user": ("rppam.cli.user", "Manage accounts from this host."),
 }
 

@@ -1,0 +1,50 @@
+"""``rppam witness``: a member that votes and never leads, in the foreground, for a service manager."""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rppam.domain.exits import Exit
+
+if TYPE_CHECKING:
+    from rppam.config.settings import Settings
+
+
+@click.command(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example: rppam witness --config /etc/rppam/rppam-witness.config",
+)
+@click.option("--config", "config", type=click.Path(path_type=Path), help="The config file; else RPPAM_CONFIG.")
+def command(config: Path | None) -> int:
+    """Run a witness in the foreground until it gets SIGTERM.
+
+    A witness is the third voter of two nodes: with it, a majority survives the loss of any one host. It has no REST
+    API, no data but what it promised, and takes no licence seat. Its config needs node.nodeName, node.dataDir, redis,
+    cluster.enabled, cluster.clusterId and auth.clusterKeyPath, with the cluster's values; the leader takes it in.
+    """
+    from rppam.adapters.system.secrets import HostSecrets
+    from rppam.config.load import load_settings
+    from rppam.config.places import config_path
+    from rppam.runtime.logging import logging_to
+
+    settings = load_settings(config_path(config, os.environ), outside=HostSecrets())
+    log = settings.logging
+    with logging_to(level=log.level, fmt=log.format, directory=log.directory, stream=sys.stderr):
+        asyncio.run(_serve(settings))
+    return Exit.DONE
+
+
+async def _serve(settings: "Settings") -> None:
+    from rppam.compose.witness import Witness
+
+    witness = Witness(settings)
+    loop = asyncio.get_running_loop()
+    if sys.platform != "win32":
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, witness.stop, f"got {number.name}")
+    await witness.run()

@@ -1,0 +1,168 @@
+"""A witness: a member that votes and never leads. It has no REST API, no database and no licence seat.
+
+It is a node's leadership part alone: the vote with its file, the link to the other members, and heartbeats in the store
+so that everybody sees it. It is one small process, for a third host that may be small too. Nothing of the API or the
+database is imported here.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from typing import Final
+
+from rppam import __version__
+from rppam.adapters.redis.leadership_store import RedisLeadershipStore
+from rppam.adapters.system.clock import SystemClock
+from rppam.adapters.system.datadir import DataDir
+from rppam.adapters.system.entropy import SystemEntropy
+from rppam.adapters.system.notify import notifier
+from rppam.compose.members import MemberParts, member_address, member_parts
+from rppam.compose.redis import redis_parts
+from rppam.config.settings import Settings
+from rppam.core.admission import Admission
+from rppam.core.detector import Detector
+from rppam.core.effects import StandDown
+from rppam.core.election import Election
+from rppam.core.node import NodeCore
+from rppam.domain.errors.cluster import ForeignPrefix, LoopStuck, NameInUse
+from rppam.domain.errors.config import ConfigValueError
+from rppam.domain.fence import Fenced
+from rppam.domain.member import Heartbeat, Role
+from rppam.runtime.driver import Driver
+from rppam.runtime.duties import Duties
+
+log: Final = logging.getLogger("rppam.witness")
+
+NO_SEATS: Final = 0
+LOOK_S: Final = 1.0
+
+
+class NoRegister:
+    """The epoch register of somebody who never stands: it is not asked."""
+
+    async def highest(self, timeout_ms: int) -> int | None:  # noqa: ARG002  # the port's signature
+        """Nothing is known here."""
+        return None
+
+    async def claim(self, epoch: int, node: str, boot_id: str, timeout_ms: int) -> Fenced:  # noqa: ARG002
+        """Nothing is written here."""
+        return Fenced.UNKNOWN
+
+
+class Witness:
+    """A running witness. ``await run()`` returns when it was asked to stop, and raises when it may not go on."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Call inside the event loop that will run it. Raises the error that keeps it from starting."""
+        clock, entropy = SystemClock(), SystemEntropy()
+        redis = redis_parts(settings, clock, entropy)
+        timing, node, boot_id = settings.cluster.timing, settings.node.node_name, entropy.nonce()
+        if redis is None:
+            raise ConfigValueError.of(
+                "redis.enabled", "true", "false", "A witness shows itself in the cluster's Redis."
+            )
+        members = member_parts(settings, boot_id, timing, clock, entropy)
+        if members is None:
+            path = settings.auth.cluster_key_path
+            fix = "Set cluster.enabled, and copy the key from another node (rppam init --bundle), mode 0600."
+            raise ConfigValueError.of("auth.clusterKeyPath", "the cluster key", f"no file {path}", fix)
+        self._settings = settings
+        self._members: MemberParts = members
+        self._clock = clock
+        self._stop = asyncio.Event()
+        self._why = "asked to stop"
+        self._foreign: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._data_dir = DataDir(settings.node.data_dir)
+        core = NodeCore(
+            Election(node, boot_id, timing, entropy, now=clock.now(), voter=members.voter),
+            Detector(node, timing),
+            Admission(node, boot_id, timing, lambda _others: None),
+            now=clock.now(),
+        )
+        core.receive(StandDown("a witness never stands"), clock.now())
+        store = RedisLeadershipStore(
+            redis.link,
+            settings.redis.key_prefix,
+            settings.cluster.cluster_id,
+            node,
+            self._refuse,
+            replicas=redis.replicas,
+        )
+        self._driver = Driver(
+            core,
+            store,
+            NoRegister(),
+            clock,
+            Duties((), _at_once),
+            self._heartbeat,
+            identity_wait_us=redis.identity_wait_us,
+            members=(members.link, members.promises),
+        )
+
+    def stop(self, why: str) -> None:
+        """Ask it to stop; :meth:`run` then returns."""
+        self._why = why
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Vote until asked to stop."""
+        manager = notifier()
+        try:
+            await self._driver.start()
+            address = member_address(self._settings)
+            manager.ready(f"votes on {address}")
+            log.info("witness %s votes on %s", self._settings.node.node_name, address)
+            every_s = (manager.alive_every_ms or 1_000) / 1000
+            while not self._stop.is_set() and not self._is_over():
+                manager.alive()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(min(LOOK_S, every_s)):
+                        await self._stop.wait()
+            self._raise_if_over()
+        finally:
+            manager.stopping(f"stopping: {self._why}")
+            log.info("stopping: %s", self._why)
+            await self._driver.stop(self._why)
+            self._data_dir.close()
+
+    def _is_over(self) -> bool:
+        return self._driver.turned.done() or self._driver.broken.done() or self._foreign.done()
+
+    def _raise_if_over(self) -> None:
+        if self._driver.turned.done():
+            raise NameInUse(self._driver.turned.result().sentence)
+        if self._foreign.done():
+            raise ForeignPrefix(self._foreign.result())
+        if self._driver.broken.done():
+            raise LoopStuck(self._driver.broken.result())
+
+    def _refuse(self, sentence: str) -> None:
+        if not self._foreign.done():
+            self._foreign.set_result(sentence)
+
+    def _heartbeat(self, beat: int, loop_lag_ms: int, renewed_ms_ago: int) -> Heartbeat:
+        election = self._driver.core.election
+        return Heartbeat(
+            election.node,
+            election.boot_id,
+            beat,
+            Role.WITNESS,
+            election.watch.highest,
+            __version__,
+            socket.gethostname(),
+            "",
+            self._clock.wall_ms(),
+            loop_lag_ms,
+            renewed_ms_ago,
+            seats=NO_SEATS,
+            admitted=self._driver.admitted.is_set(),
+            member_address=member_address(self._settings),
+            priority=0,
+            joins=election.electorate is None,
+        )
+
+
+async def _at_once(work: object) -> None:
+    """A witness has no duties; nothing is ever stopped here."""
+    raise AssertionError(f"a witness has no duties: {work!r}")
