@@ -128,6 +128,9 @@ class Eyes:
 
     # ---- looking ----------------------------------------------------------------------------------------------------
 
+    def _connect(self, name: str) -> socket.socket:
+        return socket.create_connection((HOST, self._ports[name]), timeout=1)
+
     def _watch(self, name: str) -> None:
         seen = self._samples[name]
         link: socket.socket | None = None
@@ -136,7 +139,7 @@ class Eyes:
             sent_ns = time.monotonic_ns()
             try:
                 if link is None:
-                    link = socket.create_connection((HOST, self._ports[name]), timeout=1)
+                    link = self._connect(name)
                     link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                     link.settimeout(0.2)
                     sent_ns = time.monotonic_ns()

@@ -1,0 +1,179 @@
+"""Many random sequences, several nets at once: ``make faults-random SEQUENCES=200``.
+
+One line of JSON a sequence is appended to the results file; a seed that stands there with a verdict is not run again,
+so a run that was ended goes on where it was. Seeds that the lab itself failed on (no verdict) are tried again. Stores
+and policies take turns by seed. Exit codes: 0 every sequence has a verdict and none is a violation; 1 a violation; 2 a
+sequence without a verdict, or usage.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import product
+from pathlib import Path
+from typing import Any, Final
+
+from tests.faults.lab.net import CAN, WHY_NOT, sweep
+from tests.faults.lab.sequences import GENERATOR
+from tests.faults.lab.stores import KINDS
+
+LONGEST_S: Final = 240.0
+POLICIES: Final = ("last-man-standing", "majority")
+
+
+class Job:
+    """One sequence under way."""
+
+    def __init__(self, key: dict[str, Any], timelines: Path) -> None:
+        self.key = key
+        self.began = time.monotonic()
+        words = [str(key["seed"]), key["store"], key["policy"] or "", str(key["nodes"])]
+        self._process = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", "tests.faults.lab.running", *words],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"FAULT_TIMELINES": str(timelines)},
+        )
+
+    def result(self) -> dict[str, Any] | None:
+        """The line for the results file, once it is over."""
+        if self._process.poll() is None and time.monotonic() - self.began < LONGEST_S:
+            return None
+        self._process.kill()
+        out, said = self._process.communicate()
+        try:
+            found = json.loads(out.splitlines()[-1])
+        except (IndexError, ValueError):
+            found = {"outcome": "error", "said": said[-4_000:]}
+        found["seconds"] = round(time.monotonic() - self.began, 1)
+        return {**self.key, "at": datetime.now(UTC).isoformat(timespec="seconds"), **found}
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+def keys(first: int, count: int, stores: list[str], policies: list[str | None], nodes: int) -> Iterator[dict[str, Any]]:
+    """What each seed is run with."""
+    ways = list(product(policies, stores))
+    for seed in range(first, first + count):
+        policy, store = ways[seed % len(ways)]
+        yield {"generator": GENERATOR, "seed": seed, "store": store, "policy": policy, "nodes": nodes}
+
+
+def judged(results: Path) -> list[dict[str, Any]]:
+    """The lines that have a verdict. A last line that was cut off by a crash has none."""
+    found = []
+    for line in results.read_text(encoding="utf-8").splitlines() if results.exists() else ():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if row.get("outcome") in ("ok", "violation"):
+            found.append(row)
+    return found
+
+
+def same(key: dict[str, Any], row: dict[str, Any]) -> bool:
+    """Whether a result is that of a key."""
+    return all(row.get(name) == value for name, value in key.items())
+
+
+def run(todo: list[dict[str, Any]], results: Path, nets: int) -> list[dict[str, Any]]:
+    """Run them all, ``nets`` at a time; every line that was written."""
+    results.parent.mkdir(parents=True, exist_ok=True)
+    if results.exists() and (text := results.read_bytes()) and not text.endswith(b"\n"):
+        results.write_bytes(text + b"\n")
+    waiting, under_way, done = list(reversed(todo)), [], []
+    try:
+        with results.open("a", encoding="utf-8") as file:
+            while waiting or under_way:
+                while waiting and len(under_way) < nets:
+                    under_way.append(Job(waiting.pop(), results.parent))
+                    time.sleep(1.0)  # so that two do not boot their nodes in the same second
+                for job in list(under_way):
+                    if (row := job.result()) is not None:
+                        under_way.remove(job)
+                        done.append(row)
+                        file.write(json.dumps(row) + "\n")
+                        file.flush()
+                        print(f"{len(done)}/{len(todo)}  {sentence(row)}", flush=True)
+                time.sleep(0.2)
+    finally:
+        for job in under_way:
+            job.kill()
+        sweep()
+    return done
+
+
+def sentence(row: dict[str, Any]) -> str:
+    """One result for people."""
+    name = f"seed {row['seed']} {row['store']}" + (f" {row['policy']}" if row["policy"] else "")
+    if row["outcome"] == "ok":
+        return (
+            f"{name}: ok, {row['faults']} faults, {row['leaderships']} leaderships, "
+            f"{row['writes_accepted']} guarded writes; a leader {row['leader_ms'] / 1000:.1f} s after the end of all"
+        )
+    if row["outcome"] == "violation":
+        return f"{name}: VIOLATION: {'; '.join(row['violations'])}"
+    return f"{name}: no verdict: {(row['said'].strip().splitlines() or ['it was killed'])[-1][:200]}"
+
+
+def summary(rows: list[dict[str, Any]]) -> str:
+    """All results in a few lines."""
+    fine = [row for row in rows if row["outcome"] == "ok"]
+    lines = [f"{len(rows)} sequences with a verdict, {len(rows) - len(fine)} with a violation."]
+    if fine:
+        waits = sorted(row["leader_ms"] for row in fine)
+        totals = {name: sum(row[name] for row in fine) for name in ("answers", "faults", "leaderships")}
+        totals["writes"] = sum(row["writes_accepted"] for row in fine)
+        lines.append(
+            "{faults} faults, {leaderships} leaderships, {answers} answers, {writes} guarded writes.".format(**totals)
+        )
+        late = waits[min(len(waits) - 1, len(waits) * 99 // 100)]
+        lines.append(
+            f"A leader after the end of all faults: p50 {waits[len(waits) // 2]:.0f} ms, p99 {late:.0f} ms, "
+            f"max {waits[-1]:.0f} ms."
+        )
+    return "\n".join(lines)
+
+
+def main(words: list[str] | None = None) -> int:
+    """The command line."""
+    ask = argparse.ArgumentParser(prog="make faults-random", description=__doc__.splitlines()[0] if __doc__ else None)
+    ask.add_argument("--sequences", type=int, default=20, help="how many seeds")
+    ask.add_argument("--first-seed", type=int, default=1)
+    ask.add_argument("--stores", default=",".join(KINDS), help="of " + ", ".join(KINDS))
+    ask.add_argument("--policies", default="", help=f"of {', '.join(POLICIES)}; empty: what the node does by default")
+    ask.add_argument("--nodes", type=int, default=3)
+    ask.add_argument("--nets", type=int, default=2, help="how many at once")
+    ask.add_argument("--results", type=Path, default=Path("build/faults/random.jsonl"))
+    given = ask.parse_args(words)
+    stores, policies = given.stores.split(","), given.policies.split(",")
+    if unknown := (set(stores) - set(KINDS)) | (set(policies) - {*POLICIES, ""}):
+        ask.error(f"unknown: {', '.join(sorted(unknown))}")
+    if not CAN:
+        print(WHY_NOT, file=sys.stderr)
+        return 2
+    wanted = list(keys(given.first_seed, given.sequences, stores, [policy or None for policy in policies], given.nodes))
+    had = judged(given.results)
+    todo = [key for key in wanted if not any(same(key, row) for row in had)]
+    if len(todo) < len(wanted):
+        print(f"{len(wanted) - len(todo)} of {len(wanted)} stand in {given.results} already.")
+    run(todo, given.results, given.nets)
+    rows = [row for row in judged(given.results) if any(same(key, row) for key in wanted)]
+    print(summary(rows))
+    if any(row["outcome"] == "violation" for row in rows):
+        return 1
+    return 0 if len(rows) >= len(wanted) else 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

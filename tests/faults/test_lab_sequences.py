@@ -1,0 +1,59 @@
+"""A seed is a plan: reproducible, within its time, and of every kind; results are resumed, not repeated."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.faults.lab.randomly import judged, keys, main, same
+from tests.faults.lab.sequences import NODE_KINDS, SEQUENCE_MS, STORE_KINDS, plan
+
+
+@pytest.mark.parametrize("store", ["single", "aof", "sentinel"])
+def test_a_seed_is_a_plan(store: str) -> None:
+    plans = [plan(seed, store) for seed in range(300)]
+    assert plans == [plan(seed, store) for seed in range(300)]
+    assert len({one.faults for one in plans}) == 300
+    for one in plans:
+        assert one.faults
+        assert all(0 < fault.at_ms <= fault.at_ms + fault.for_ms <= SEQUENCE_MS for fault in one.faults)
+        assert list(one.faults) == sorted(one.faults)
+    used = Counter(fault.kind.verb for one in plans for fault in one.faults)
+    assert set(used) == {kind.verb for kind in (*NODE_KINDS, *STORE_KINDS) if store in kind.stores}
+    assert {one.shared_database for one in plans} == {True, False}
+
+
+def test_a_plan_reads_as_text() -> None:
+    one = plan(1, "aof", "majority")
+    assert one.text().startswith("sequence 1 aof majority: 3 nodes, ")
+    assert len(one.text().splitlines()) == 1 + len(one.faults)
+
+
+def test_a_policy_makes_another_plan_of_the_same_seed() -> None:
+    assert plan(1, "aof", "majority").faults != plan(1, "aof", "last-man-standing").faults
+
+
+def test_seeds_take_turns_over_stores_and_policies() -> None:
+    ways = [(key["store"], key["policy"]) for key in keys(7, 12, ["single", "aof"], ["majority", None], 3)]
+    assert Counter(ways) == {(store, policy): 3 for store in ("single", "aof") for policy in ("majority", None)}
+
+
+def test_what_has_a_verdict_is_not_run_again(tmp_path: Path) -> None:
+    results = tmp_path / "random.jsonl"
+    rows = [{**key, "outcome": "ok"} for key in keys(1, 3, ["aof"], [None], 3)]
+    rows[1]["outcome"] = "error"
+    rows[2]["outcome"] = "violation"
+    results.write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"seed": 4, "outco')
+    had = judged(results)
+    assert [row["seed"] for row in had] == [1, 3]
+    wanted = list(keys(1, 4, ["aof"], [None], 3))
+    assert [key["seed"] for key in wanted if not any(same(key, row) for row in had)] == [2, 4]
+    other = list(keys(1, 4, ["aof"], [None], 5))
+    assert not any(same(key, row) for key in other for row in had), "five nodes are another series"
+
+
+def test_unknown_stores_and_policies_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--stores", "aof,papyrus", "--policies", "monarchy"])
+    assert "unknown: monarchy, papyrus" in capsys.readouterr().err
