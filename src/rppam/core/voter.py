@@ -73,6 +73,8 @@ class Voter:
         """Why the disk does not take what has to be kept; empty while it does."""
         self.distrusted: frozenset[str] = frozenset()
         """Members whose clock runs at a rate too different from ours: nothing is promised to them."""
+        self.followed = 0
+        """The highest epoch at which this life has supported somebody who led."""
         self._leads = False
         self._on_disk = kept
         self._saving: list[SaveKept] = []
@@ -174,7 +176,7 @@ class Voter:
                 return Refusal.RELEASED
             if claim == self.claim:
                 return Refusal.NONE
-            if ballot.kind is BallotKind.VOTE and not self.is_higher(claim):
+            if self.is_stale(claim) or (ballot.kind is BallotKind.VOTE and not self.is_higher(claim)):
                 return Refusal.OLD_EPOCH
         if not self.boot_wait_is_over(now):
             return Refusal.BOOT_WAIT
@@ -189,6 +191,11 @@ class Voter:
     def was_freed(self, claim: Claim) -> bool:
         """An epoch that its candidate gave up is never granted again, in whatever order the messages come."""
         return claim.epoch <= self._freed.get((claim.candidate, claim.boot_id), 0)
+
+    def is_stale(self, claim: Claim) -> bool:
+        """A question of an earlier leadership of the same life comes late: freeing that one must not free this one."""
+        same_life = (claim.candidate, claim.boot_id) == (self.claim.candidate, self.claim.boot_id)
+        return same_life and claim.epoch < self.claim.epoch
 
     def is_higher(self, claim: Claim) -> bool:
         """A candidate needs an epoch above every one on disk."""
@@ -218,6 +225,8 @@ class Voter:
         self.highest = max(self.highest, ballot.claim.epoch)
         self.promised_until = after(now, self.timing.lease_us)
         self._leads = ballot.kind is BallotKind.RENEW
+        if self._leads:
+            self.followed = max(self.followed, ballot.claim.epoch)
         self._save(effects)
 
     def _save(self, effects: list[VoterEffect]) -> None:

@@ -1,0 +1,45 @@
+"""A member's vote, ballot by ballot: orders of messages that a cluster rarely sees."""
+
+from rppam.core.voter import SaveKept, SendVote, Voter
+from rppam.domain.ballot import NO_CLAIM, Ballot, BallotKind, Claim, Freeing, Kept, Refusal, Vote
+from rppam.domain.electorate import Body, QuorumPolicy, founding
+from rppam.domain.instant import Instant
+from rppam.domain.timing import PROFILES
+
+TIMING = PROFILES["default"]
+ELECTORATE = founding("5eed5eed5eed5eed", Body.of(("a", "b", "c"), QuorumPolicy.MAJORITY))
+LATER = Instant(TIMING.lease_us + 2)
+
+
+def voter() -> Voter:
+    """One whose wait after the start is over at ``LATER``."""
+    return Voter("c", "c" * 16, TIMING, Kept(NO_CLAIM, ELECTORATE), now=Instant(0))
+
+
+def asked(mind: Voter, kind: BallotKind, candidate: str, epoch: int, now: Instant = LATER) -> Vote:
+    """The answer to a ballot; the disk is quick."""
+    claim = Claim(candidate, candidate * 16, epoch)
+    effects = mind.ask(Ballot(kind, 1, claim, ELECTORATE, now), None, now)
+    for save in [effect for effect in effects if isinstance(effect, SaveKept)]:
+        effects += mind.saved(save.ticket)
+    return next(effect.vote for effect in effects if isinstance(effect, SendVote))
+
+
+def test_a_late_question_of_the_leadership_before_does_not_make_this_one_s_promise_free() -> None:
+    mind = voter()
+    assert asked(mind, BallotKind.VOTE, "a", 8).is_granted
+    late = asked(mind, BallotKind.RENEW, "a", 7)
+    assert (late.is_granted, late.refusal) == (False, Refusal.OLD_EPOCH)
+    mind.freed(Freeing(Claim("a", "a" * 16, 7)))
+    other = asked(mind, BallotKind.VOTE, "b", 9)
+    assert (other.is_granted, other.refusal) == (False, Refusal.PROMISED)
+
+
+def test_a_leader_is_granted_its_own_epoch_after_another_candidate_tried_a_higher_one() -> None:
+    mind = voter()
+    assert asked(mind, BallotKind.VOTE, "b", 9).is_granted
+    mind.freed(Freeing(Claim("b", "b" * 16, 9)))
+    assert asked(mind, BallotKind.RENEW, "a", 7).is_granted
+    assert asked(mind, BallotKind.VOTE, "b", 9).refusal is Refusal.RELEASED
+    again = asked(mind, BallotKind.VOTE, "a", 9)
+    assert (again.is_granted, again.refusal) == (False, Refusal.OLD_EPOCH)
