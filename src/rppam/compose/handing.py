@@ -43,6 +43,10 @@ class HandingStore:
             self._hand_over([])
         return answer
 
+    async def unregister(self, node: str, timeout_ms: int) -> None:
+        """See the port."""
+        await self._store.unregister(node, timeout_ms)
+
 
 def hander(
     settings: Settings, redis: RedisParts, words: LastWords, entropy: Entropy

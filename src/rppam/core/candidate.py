@@ -37,8 +37,22 @@ class Candidate(Holder):
             return None
         return self.voter.free_at(self.node, self.boot_id)
 
+    def _is_candidate(self, now: Instant) -> bool:
+        """Whether it would stand if it could: while failover is paused, only if invited, until somebody has led."""
+        is_invited = now < self._invited_until and self._highest_led() <= self._invited_above
+        return self.electable and (not self.paused or is_invited)
+
+    def _invite_oneself(self, until: Instant) -> None:
+        """Stand until then even while failover is paused, unless somebody comes to lead meanwhile."""
+        self._invited_until = until
+        self._invited_above = self._highest_led()
+
+    def _highest_led(self) -> int:
+        """The highest epoch at which somebody is known to have led."""
+        return self.watch.highest if self.voter is None else self.voter.followed
+
     def _may_stand(self, now: Instant) -> bool:
-        if not self.electable or now < self._back_off_until:
+        if not self._is_candidate(now) or now < self._back_off_until:
             return False
         if self.voter is None:
             ready = self.pen.sent is None and self._stalled_at is None
@@ -68,7 +82,8 @@ class Candidate(Holder):
             self.watch.learn(highest)
         epoch = self.rules.pick_epoch(self.watch, self._tried, highest, wall_ms or 0)
         if self.voter is not None:
-            epoch = max(epoch, self.voter.highest + 1)
+            made_at = 0 if self.electorate is None else self.electorate.version.epoch
+            epoch = max(epoch, self.voter.highest + 1, made_at)
         if epoch > EPOCH_MAX > self._tried:
             self._tried = EPOCH_MAX  # told once in a life
             effects.append(NO_EPOCH_LEFT)

@@ -8,6 +8,7 @@ or cut off from the store accuses nobody, it starts listening again. ``suspect``
 It does not decide leadership: a leader may be suspect here and hold its lease all the same.
 """
 
+from collections.abc import Collection
 from typing import Final, NamedTuple
 
 from rppam.domain.instant import Instant, WallMs
@@ -77,6 +78,11 @@ class Detector:
         for name, seen in self._members.items():
             self._judge(name, seen, changes)
         return changes
+
+    def keep(self, names: Collection[str]) -> None:
+        """Forget everybody else: who is neither listed nor a member concerns nobody."""
+        for name in [name for name in self._members if name not in names]:
+            del self._members[name]
 
     def members(self, now: Instant) -> dict[str, SeenMember]:
         """Everybody but this node. While this node cannot read heartbeats itself, all are ``unknown``."""

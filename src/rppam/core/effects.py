@@ -113,6 +113,21 @@ class HandOver(NamedTuple):
     why: str
 
 
+class PauseFailover(NamedTuple):
+    """The administrator pauses automatic failover, or resumes it: while it is paused nobody stands unasked."""
+
+    is_on: bool
+
+
+class ImposeElectorate(NamedTuple):
+    """An administrator who states that a majority is lost for good makes ``body`` the electorate, here and at once.
+
+    It is the one way that skips the two steps of a change: safe only if those left out never come back as they were.
+    """
+
+    body: Body
+
+
 class ChangeElectorate(NamedTuple):
     """The leader shall make ``body`` the electorate."""
 
@@ -154,6 +169,8 @@ Event = (
     | NotVoted
     | Invited
     | HandOver
+    | PauseFailover
+    | ImposeElectorate
     | ChangeElectorate
     | ElectorateAdopted
     | ReleaseHeard

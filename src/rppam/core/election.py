@@ -41,8 +41,10 @@ from rppam.core.effects import (
     Free,
     Granted,
     HandOver,
+    ImposeElectorate,
     Invited,
     NotVoted,
+    PauseFailover,
     Purpose,
     Quiesced,
     ReleaseHeard,
@@ -57,7 +59,7 @@ from rppam.core.effects import (
 from rppam.core.pen import Sent
 from rppam.core.phase import Phase
 from rppam.domain.ballot import BallotKind, Freeing, Vote
-from rppam.domain.electorate import Electorate
+from rppam.domain.electorate import Body, Electorate, Version
 from rppam.domain.instant import US_PER_S, Instant, after
 
 _STEPS: Final = frozenset((Phase.PROBING, Phase.LEARNING, Phase.ASKING, Phase.CLAIMING))
@@ -84,7 +86,7 @@ class Election(Candidate):
         elif self.phase is Phase.LEADER:
             wake = wake if self.ledger.deadline is None else min(wake, self.ledger.deadline)
             wake = wake if self.voter is None else min(wake, self._next_renewal)
-        elif self.phase is Phase.STANDBY and self.electable:
+        elif self.phase is Phase.STANDBY and self._is_candidate(self._polled):
             stand_at = self._stand_at()
             wake = wake if stand_at is None else min(wake, max(stand_at, self._back_off_until))
         expires_at = self.ballots.expires_at
@@ -175,6 +177,7 @@ class Election(Candidate):
                 self._hurry(now)
             case Invited():
                 self._back_off_until = now
+                self._invite_oneself(after(now, self.timing.lease_us))
                 self._hurry(now)
             case _:
                 self._administered(event, now, effects)
@@ -192,9 +195,16 @@ class Election(Candidate):
                 if self.phase is Phase.LEADER:
                     self._invitee = to
                     self._back_off_until = after(now, self.rules.lease_us)
+                    self._invite_oneself(after(now, 2 * self.rules.lease_us))  # should nobody follow
                     self._step_down(StepDownReason.ASKED, why, effects)
             case StandAgain():
                 self.electable = True
+            case PauseFailover(is_on):
+                self.paused = is_on
+                if self.phase in _STEPS and not self._is_candidate(now):
+                    self._give_up(now, effects)
+            case ImposeElectorate(body):
+                self._impose(body, effects)
             case ChangeElectorate(body, stated_off):
                 if self.phase is Phase.LEADER:
                     self.changes.want(body, stated_off, after(now, 10 * self.timing.lease_us))
@@ -239,6 +249,7 @@ class Election(Candidate):
                 effects.append(Free(vote.voter, Freeing(self.claim._replace(epoch=vote.epoch))))
             return
         self.heard[vote.voter] = now
+        self.answers[vote.voter] = vote
         self._caught_up(asked.at)
         self.watch.learn(vote.highest)
         self.changes.heard(vote.voter, vote.version)
@@ -260,6 +271,7 @@ class Election(Candidate):
         self.ledger.reweigh(*self._bodies())
         self._next_renewal = now
         self.heard = {name: at for name, at in self.heard.items() if name in electorate.members}
+        self.answers = {name: vote for name, vote in self.answers.items() if name in electorate.members}
         pending = " (pending: the old and the new votes are needed)" if electorate.old is not None else ""
         effects.append(
             Told(f"members are now {', '.join(electorate.body.members)}, version {electorate.version}{pending}")
@@ -268,6 +280,15 @@ class Election(Candidate):
             self._give_up(now, effects)
         elif self.phase is Phase.LEADER and not electorate.may_stand(self.node):
             self._step_down(StepDownReason.ASKED, "this node is no member that may lead any more", effects)
+
+    def _impose(self, body: Body, effects: list[Effect]) -> None:
+        """A new list of members above every one that is known, by the administrator's word alone; never on a leader."""
+        if self.voter is None or self.electorate is None or self.phase is Phase.LEADER:
+            return
+        known = max(self.watch.highest, self._tried, self.voter.highest, self.electorate.version.epoch)
+        imposed = Electorate(self.electorate.lineage, Version(known + 1, 1), body)
+        effects.append(Told(f"the list of members {imposed.version} is imposed by an administrator", is_warning=True))
+        effects.append(AdoptElectorate(imposed))
 
     def _lost(self, sent: Sent, now: Instant, effects: list[Effect]) -> None:
         """A request is given up as unknown. Its write may still be made: reading will show."""

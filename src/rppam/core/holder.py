@@ -75,12 +75,20 @@ class Holder:
         self.epoch = 0
         """The epoch this node leads at, stands for, or led at last."""
         self.electable = True
+        self.paused = False
+        """While automatic failover is paused nobody stands unless it is invited."""
+        self.unwilling: frozenset[str] = frozenset()
+        """Members that would not lead now, being in maintenance; they are not invited."""
         self.heard: dict[str, Instant] = {}
         """When each member last answered a ballot."""
+        self.answers: dict[str, Vote] = {}
+        """What each member last answered."""
         self.succession: tuple[str, ...] = ()
         """Members in the order in which they are invited to follow this node; who is not named comes last."""
         self._invitee = ""
         self._would: set[str] = set()
+        self._invited_until = now
+        self._invited_above = 0
         self._entropy = entropy
         self._attempts = self._tried = 0
         self._next_exchange = self._next_renewal = now
@@ -236,16 +244,23 @@ class Holder:
         electorate = self.electorate
         if electorate is None:
             return
-        near = [
-            name
-            for name in electorate.members
-            if name != self.node and electorate.may_stand(name) and self._answers(name, now)
-        ]
+        near = list(self.successors(now))
         order = {name: place for place, name in enumerate(self.succession)}
         near.sort(key=lambda name: (name != self._invitee, order.get(name, len(order)), name))
         if near:
             effects.append(Invite(near[0], Invitation(self.claim)))
         self._invitee = ""
+
+    def successors(self, now: Instant) -> tuple[str, ...]:
+        """Members that answer and could follow this node as the leader."""
+        electorate = self.electorate
+        if electorate is None:
+            return ()
+        return tuple(
+            name
+            for name in electorate.members
+            if name not in {self.node, *self.unwilling} and electorate.may_stand(name) and self._answers(name, now)
+        )
 
     def _answers(self, name: str, now: Instant) -> bool:
         heard = self.heard.get(name)

@@ -2,14 +2,24 @@
 
 Everything rides on one exchange with the store per heartbeat: the election's reading or writing, this node's own
 heartbeat, and everybody else's, which feed the failure detector and the admission. Decided here is only who takes part:
-a member that finds no store takes its place without it, and the leader makes members of admitted nodes that ask for it.
+a member that finds no store takes its place without it, the leader makes members of admitted nodes that ask for it, and
+a node in maintenance does not stand. What an administrator has ordered is kept on disk and told in the heartbeats.
 """
 
 from typing import NamedTuple
 
 from rppam.core.admission import Admission, Standing
 from rppam.core.detector import Detector, MemberChanged
-from rppam.core.effects import ChangeElectorate, Event, Found, Granted, StandAgain, StandDown, Told
+from rppam.core.effects import (
+    ChangeElectorate,
+    Event,
+    Found,
+    Granted,
+    PauseFailover,
+    StandAgain,
+    StandDown,
+    Told,
+)
 from rppam.core.election import Election
 from rppam.core.member import Member, MemberEffect
 from rppam.core.voter import Voter
@@ -17,6 +27,7 @@ from rppam.domain.ballot import Ballot, Freeing
 from rppam.domain.electorate import Body
 from rppam.domain.instant import Instant, WallMs
 from rppam.domain.member import Heartbeat, Role
+from rppam.domain.orders import NO_ORDERS, Orders, Pause
 from rppam.domain.record import Record
 
 
@@ -44,21 +55,43 @@ class Turned(NamedTuple):
     sentence: str
 
 
-NodeEffect = MemberEffect | MemberChanged | Admitted | Turned
+class KeepOrders(NamedTuple):
+    """Keep what the administrator has ordered over a restart."""
+
+    orders: Orders
+
+
+class Unregister(NamedTuple):
+    """Take a node that is no member any more, and shows no life, off the store's list."""
+
+    node: str
+
+
+NodeEffect = MemberEffect | MemberChanged | Admitted | Turned | KeepOrders | Unregister
 
 
 class NodeCore:
     """Election, vote, failure detector and admission of one node."""
 
-    def __init__(self, election: Election, detector: Detector, admission: Admission, *, now: Instant) -> None:
+    def __init__(
+        self,
+        election: Election,
+        detector: Detector,
+        admission: Admission,
+        *,
+        now: Instant,
+        orders: Orders = NO_ORDERS,
+    ) -> None:
         self.election = election
         self.member = Member(election)
         self.detector = detector
         self.admission = admission
+        self.orders = orders
         self._started = now
         self._store_answered = False
         self._stood_down = ""
         election.electable = False
+        election.paused = orders.pause.is_on
 
     @property
     def voter(self) -> Voter | None:
@@ -76,6 +109,9 @@ class NodeCore:
         if self.admission.standing is not before:
             self._admission_changed(now, effects)
         effects.extend(self.detector.observed(answer.heartbeats, now, answer.wall_ms))
+        if self.election.electorate is not None:
+            self.detector.keep({*(name for name, _ in answer.heartbeats), *self.election.electorate.members})
+        self._heed(answer.heartbeats, now, effects)
         reply: Event = (
             Granted(answer.request) if answer.granted else Found(answer.request, answer.record, answer.was_absent)
         )
@@ -116,10 +152,49 @@ class NodeCore:
         """When to be polled next, at the latest."""
         return self.member.deadline()
 
+    # ---- what an administrator orders -------------------------------------------------------------------------------
+
+    def maintain(self, by: str, now: Instant, *, is_on: bool) -> list[NodeEffect]:
+        """This node goes into maintenance: it gives up leadership and does not stand until it comes back."""
+        self.orders = self.orders._replace(maintenance=is_on, maintenance_by=by if is_on else "")
+        effects: list[NodeEffect] = [KeepOrders(self.orders)]
+        if is_on:
+            effects.extend(self.member.receive(StandDown(f"{by} has put this node into maintenance"), now))
+        elif self._may_stand:
+            effects.extend(self.member.receive(StandAgain(), now))
+        return effects
+
+    def pause(self, pause: Pause, now: Instant) -> list[NodeEffect]:
+        """Automatic failover is paused or resumed, here or elsewhere; an order that is not newer changes nothing."""
+        if pause <= self.orders.pause:
+            return []
+        self.orders = self.orders._replace(pause=pause)
+        sentence = (
+            f"automatic failover is paused by {pause.by}: nobody takes over by itself until it is resumed"
+            if pause.is_on
+            else f"automatic failover is resumed by {pause.by}"
+        )
+        return [
+            KeepOrders(self.orders),
+            Told(sentence, is_warning=pause.is_on),
+            *self.member.receive(PauseFailover(pause.is_on), now),
+        ]
+
+    def _heed(
+        self, heartbeats: tuple[tuple[str, Heartbeat | None], ...], now: Instant, effects: list[NodeEffect]
+    ) -> None:
+        """What others tell of orders: who is in maintenance, and the newest pause."""
+        beats = [beat for _, beat in heartbeats if beat is not None]
+        self.election.unwilling = frozenset(beat.node for beat in beats if beat.maintenance)
+        newest = max((Pause(beat.pause_stamp, beat.paused, beat.paused_by) for beat in beats), default=Pause())
+        effects.extend(self.pause(newest, now))
+
     # ---- who takes part ---------------------------------------------------------------------------------------------
 
     @property
     def _may_stand(self) -> bool:
+        if self._stood_down or self.orders.maintenance:
+            return False
         return self.admission.standing is Standing.ADMITTED or self._is_admitted_without_store
 
     @property
@@ -135,7 +210,7 @@ class NodeCore:
         standing = self.admission.standing
         if standing is Standing.ADMITTED:
             effects.append(Admitted())
-            if not self._stood_down:
+            if self._may_stand:
                 effects.extend(self.member.receive(StandAgain(), now))
         elif standing in {Standing.NAME_TAKEN, Standing.NO_SEAT}:
             effects.append(Turned(standing, self.admission.reason))
@@ -143,7 +218,7 @@ class NodeCore:
 
     def _admit_without_store(self, now: Instant, effects: list[NodeEffect]) -> None:
         """A member that starts while the store is away has its place already: its name stands on its own disk."""
-        if self.election.electable or self._stood_down or not self._is_admitted_without_store:
+        if self.election.electable or not (self._may_stand and self._is_admitted_without_store):
             return
         if now - self._started > 2 * self.election.timing.lease_us:
             effects.append(Told("the store does not answer; this node is a member and takes part without it"))
@@ -156,6 +231,9 @@ class NodeCore:
             return
         present = {name: beat for name, beat in answer.heartbeats if beat is not None and not beat.leaving}
         self.election.succession = tuple(sorted(present, key=lambda name: (-present[name].priority, name)))
+        effects.extend(
+            Unregister(name) for name, beat in answer.heartbeats if beat is None and name not in electorate.members
+        )
         if electorate.old is not None or self.election.changes.wanted is not None:
             return
         for name, beat in sorted(present.items()):

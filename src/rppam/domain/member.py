@@ -57,3 +57,9 @@ class Heartbeat(NamedTuple):
     """Whom a leader that stops invites first: the highest."""
     joins: bool = False
     """It belongs to no cluster yet and asks the leader to be made a member."""
+    maintenance: bool = False
+    """It is in maintenance: it votes, and does not lead."""
+    pause_stamp: int = 0
+    """When automatic failover was last paused or resumed, as far as this node knows; see domain/orders.py."""
+    paused: bool = False
+    paused_by: str = ""

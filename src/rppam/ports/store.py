@@ -61,3 +61,7 @@ class LeadershipStore(Protocol):
     async def exchange(self, order: ExchangeOrder, timeout_ms: int) -> ExchangeAnswer:
         """One round trip, bounded by ``timeout_ms``."""
         ...
+
+    async def unregister(self, node: str, timeout_ms: int) -> None:
+        """Take ``node``, which shows no life, off the list of registered ones; a living one lists itself again."""
+        ...

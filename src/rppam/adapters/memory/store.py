@@ -40,3 +40,6 @@ class MemoryStore:
         before, self._heartbeat = self._heartbeat, order.heartbeat or self._heartbeat
         members = () if self._heartbeat is None else ((self._heartbeat.node, self._heartbeat),)
         return ExchangeAnswer(done.granted, done.was_absent, record, "", before, members, self._clock.wall_ms())
+
+    async def unregister(self, node: str, timeout_ms: int) -> None:
+        """Nobody but this node is listed here."""

@@ -14,11 +14,11 @@ from rppam.domain.member import Heartbeat, Role
 LONGEST: Final = 4_096
 """Bytes; a longer text is not looked at."""
 
-_TEXTS: Final = ("node", "version", "hostname", "api_url", "member_address")
+_TEXTS: Final = ("node", "version", "hostname", "api_url", "member_address", "paused_by")
 _NAME: Final = re.compile(NAME_FORM)
 _BOOT_ID: Final = re.compile(r"[0-9a-f]{16}")
-_NUMBERS: Final = ("beat", "epoch", "wall_ms", "loop_lag_ms", "renewed_ms_ago", "seats", "priority")
-_FLAGS: Final = ("admitted", "leaving", "joins")
+_NUMBERS: Final = ("beat", "epoch", "wall_ms", "loop_lag_ms", "renewed_ms_ago", "seats", "priority", "pause_stamp")
+_FLAGS: Final = ("admitted", "leaving", "joins", "maintenance", "paused")
 
 
 def heartbeat_to_text(heartbeat: Heartbeat) -> str:

@@ -94,6 +94,10 @@ class RedisLeadershipStore:
             )
         return answer
 
+    async def unregister(self, node: str, timeout_ms: int) -> None:
+        """See the port. Raises :class:`StoreError`."""
+        await self._link.command("SREM", f"{self._prefix}members", node, timeout_ms=timeout_ms)
+
     def _script_words(self, order: ExchangeOrder) -> tuple[list[Word], list[Word]]:
         """Keys and arguments of the exchange script."""
         heartbeat = order.heartbeat
