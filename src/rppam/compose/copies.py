@@ -18,7 +18,7 @@ from rppam.adapters.system.entropy import SystemEntropy
 from rppam.adapters.system.last_words import LastWords
 from rppam.adapters.system.lines import Line, Message
 from rppam.adapters.system.node_page import NodePage
-from rppam.adapters.system.processes import call_this_process
+from rppam.adapters.system.processes import CONTROL_NAME, WORKER_NAME, call_this_process
 from rppam.compose.board import Board
 from rppam.compose.handing import HandingStore, hander
 from rppam.compose.hangup import explain_hangup
@@ -86,11 +86,11 @@ def _work(order: Message, inherited: Inherited) -> Coroutine[Any, Any, None]:
     words = LastWords(inherited.words) if order.facts["role"] == "control" else None
     os.close(inherited.words)
     if words is not None:
-        call_this_process("rppam-control")
+        call_this_process(CONTROL_NAME)
         for plug in inherited.sockets:
             plug.close()
         return _control(inherited, line, page, words, order.facts["generation"])
-    call_this_process("rppam-worker")
+    call_this_process(WORKER_NAME)
     if sys.platform != "win32":
         os.nice(NICE)
     return _worker(inherited, line, page, order.facts["place"])

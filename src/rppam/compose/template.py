@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from rppam.adapters.system.lines import Line, Message
-from rppam.adapters.system.processes import call_this_process, die_with_parent
+from rppam.adapters.system.processes import TEMPLATE_NAME, call_this_process, die_with_parent
 from rppam.domain.errors import RppamError
 from rppam.domain.exits import Exit
 
@@ -32,7 +32,7 @@ def main() -> NoReturn:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # a terminal sends them to the whole group; the supervisor hears for all
     die_with_parent(arguments.parent)
-    call_this_process("rppam-template")
+    call_this_process(TEMPLATE_NAME)
     line, page, words, *sockets = (int(number) for number in arguments.descriptors.split(","))
     try:
         _serve(arguments, Line.of(line), page, words, [socket.socket(fileno=number) for number in sockets])

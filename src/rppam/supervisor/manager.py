@@ -14,6 +14,7 @@ class Manager:
     def __init__(self, line: Notifier | None = None) -> None:
         self._line = line or notifier()
         self._ready: str | None = None
+        self._status = ""
         self._is_told = False
         self._pinged_us = 0
 
@@ -23,15 +24,18 @@ class Manager:
         if word == "ready":
             self._ready = text
         elif word == "status":
-            self._line.status(text)
+            self._status = text
         elif word == "stopping":
             self._line.stopping(text)
 
-    def tell_ready(self, has_worker: bool) -> None:
-        """Ready is told once: when the control process is, and somebody answers requests."""
+    def turned(self, *, has_worker: bool) -> None:
+        """Ready is told once: when the control process is, and somebody answers requests. Then each new status."""
         if has_worker and self._ready is not None and not self._is_told:
             self._is_told = True
             self._line.ready(self._ready)
+        if self._is_told and self._status:
+            self._line.status(self._status)
+            self._status = ""
 
     def ping(self, now_us: int) -> None:
         """The node is alive: called at every turn while it is; a ping leaves when one is due."""

@@ -15,6 +15,7 @@ import logging
 import os
 import select
 import signal
+import sys
 from contextlib import ExitStack
 from typing import Final
 
@@ -32,6 +33,8 @@ from rppam.supervisor.options import Hello, Start
 from rppam.supervisor.signals import Signals
 from rppam.supervisor.template import Template
 from rppam.supervisor.watchman import Watchman
+
+assert sys.platform != "win32"  # a node is a single process there
 
 log = logging.getLogger("rppam.supervisor")
 
@@ -195,10 +198,14 @@ class Supervisor:
         for child in self._children:
             if child.is_wanted:
                 child.empty()
-        if self._hello is None:  # it said itself what keeps the node from starting
-            self._code = self._code or (code if code > 0 else Exit.ERRORS)
+        if self._why_stop:
+            return
+        if -code in {signal.SIGTERM, signal.SIGINT}:  # sent to the whole group, and not yet ignored there
+            self._stop("asked to stop")
+        elif self._hello is None:  # it said itself what keeps the node from starting
+            self._code = code if code > 0 else Exit.ERRORS
             self._stop("the settings could not be used")
-        elif not self._why_stop:
+        else:
             log.warning("the template of this node's processes ended %s; another one is started", how)
             self._template.launch(self._sockets)
 
@@ -261,7 +268,7 @@ class Supervisor:
             for child in self._children:
                 if not child.is_there and now_us >= child.due_us:
                     self._template.copy(child)
-        self._manager.tell_ready(self._workers_up > 0)
+        self._manager.turned(has_worker=self._workers_up > 0)
         if not self._control.pid or not self._watchman.why_hung(CONTROL, now_us):
             self._manager.ping(now_us)
 

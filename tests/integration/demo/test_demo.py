@@ -14,6 +14,8 @@ import pytest
 
 from tests.integration.demo.running import demo, free_base, gone, of
 
+NODE_FACTS = {"nodeName", "url", "pid", "role", "supervisorPid", "controlPid", "workerPids"}
+
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 
@@ -22,7 +24,11 @@ def test_a_killed_leader_is_told_and_the_end_leaves_nothing(tmp_path: Path) -> N
         ready = running.ready()
         assert set(ready) >= {"event", "nodes", "adminUser", "adminPassword", "adminToken", "redis"}
         assert set(ready["redis"]) == {"host", "port", "password", "pid"}
-        assert [set(node) for node in ready["nodes"]] == [{"nodeName", "url", "pid", "role"}] * 3
+        assert [set(node) for node in ready["nodes"]] == [NODE_FACTS] * 3
+        for node in ready["nodes"]:
+            assert node["supervisorPid"] == node["pid"]
+            names = {pid: psutil.Process(pid).name() for pid in (node["controlPid"], *node["workerPids"])}
+            assert list(names.values()) == ["rppam-control", *["rppam-worker"] * 2]
         (leader,) = of(ready, role="leader")
         argv = " ".join(part for pid in running.pids for part in psutil.Process(pid).cmdline())
         assert ready["redis"]["password"] not in argv

@@ -11,6 +11,11 @@ import time
 from pathlib import Path
 from typing import Final
 
+CONTROL_NAME: Final = "rppam-control"
+WORKER_NAME: Final = "rppam-worker"
+TEMPLATE_NAME: Final = "rppam-template"
+"""What the processes of a node are called in ``ps``."""
+
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_NAME: Final = 15
 _PR_SET_CHILD_SUBREAPER: Final = 36
@@ -22,11 +27,13 @@ def die_with_parent(parent: int) -> None:
 
     Ends this process when that never comes about, for then the parent is dead already.
     """
+    if sys.platform == "win32":
+        raise NotImplementedError
     for _ in range(int(_ADOPTED_WITHIN_S / 0.001)):
         if os.getppid() == parent:
             break
         time.sleep(0.001)
-    _prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL if sys.platform != "win32" else 9))
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before it was asked for
         os._exit(1)
 

@@ -14,12 +14,22 @@ class RunningNode(NamedTuple):
     name: str
     url: str
     pid: int
+    """Its supervisor, which stands for the node."""
+
+
+class Processes(NamedTuple):
+    """The processes below a node's supervisor, while it has them all."""
+
+    control: int
+    workers: tuple[int, ...]
 
 
 class Ready(NamedTuple):
     """Everything one needs to play with the cluster."""
 
     nodes: tuple[RunningNode, ...]
+    processes: Mapping[str, Processes]
+    """By node name."""
     leader: str
     epoch: int
     admin_user: str

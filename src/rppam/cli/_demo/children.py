@@ -18,6 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from rppam.adapters.system.processes import CONTROL_NAME, WORKER_NAME, children_of
+from rppam.cli._demo.board import Processes
 from rppam.domain.errors.demo import DemoError
 
 PR_SET_PDEATHSIG: Final = 1
@@ -121,6 +123,14 @@ def start(name: str, argv: Sequence[str], *, log: Path, folder: Path | None = No
     finally:
         os.close(descriptor)
     return Child(name, process, log)
+
+
+def processes_of(supervisor: int) -> Processes | None:
+    """The processes below a node's supervisor; ``None`` until they are there."""
+    names = children_of(supervisor)
+    control = [pid for pid, name in names.items() if name == CONTROL_NAME]
+    workers = tuple(sorted(pid for pid, name in names.items() if name == WORKER_NAME))
+    return Processes(control[0], workers) if control and workers else None
 
 
 def _die_with_parent() -> Callable[[], None]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from rppam.cli._demo.board import Ready, RunningNode
-from rppam.cli._demo.children import Child, end_all, start
+from rppam.cli._demo.children import Child, end_all, processes_of, start
 from rppam.cli._demo.events import ready_leader
 from rppam.cli._demo.files import DemoFiles, prepare
 from rppam.cli._demo.follow import PERIOD_S, Follower
@@ -138,9 +138,11 @@ class _Demo:
             views = follower.views()
             leader = ready_leader(views, self._options.names)
             passed_s = asyncio.get_running_loop().time() - self._started_s
-            if leader is not None and leader == follower.watch.leader:
+            processes = {node.name: below for node in nodes if (below := processes_of(node.pid)) is not None}
+            if leader is not None and leader == follower.watch.leader and len(processes) == len(nodes):
                 return Ready(
                     nodes=tuple(nodes),
+                    processes=processes,
                     leader=leader,
                     epoch=follower.watch.epoch,
                     admin_user=files.admin_user,

@@ -89,7 +89,11 @@ def guide(ready: Ready) -> list[str]:
     header = shlex.quote("@" + ready.header_file)
     lines += [f"  curl -s -H {header} {first.url}/system/health/cluster | {pretty}", ""]
     leader = next((node for node in ready.nodes if node.name == ready.leader), first)
+    control = ready.processes[leader.name].control
     lines.append(f"Try:  kill -9 {leader.pid}   kill -STOP {leader.pid}   kill -9 {ready.redis_pid}   Ctrl-C ends all.")
+    lines.append(
+        f"      kill -9 {control}   (only the process of {leader.name} that leads: another node leads at once)"
+    )
     return lines
 
 
@@ -179,6 +183,9 @@ class JsonReporter(_Broken):
                         "nodeName": node.name,
                         "url": node.url,
                         "pid": node.pid,
+                        "supervisorPid": node.pid,
+                        "controlPid": ready.processes[node.name].control,
+                        "workerPids": list(ready.processes[node.name].workers),
                         "role": "leader" if node.name == ready.leader else "standby",
                     }
                     for node in ready.nodes
