@@ -69,15 +69,21 @@ class Member:
         return out
 
     def _voted(self, effects: list[VoterEffect], now: Instant) -> list[MemberEffect]:
-        """Hand the own voter's answer to the own election, and tell it of another electorate first."""
-        out: list[MemberEffect] = []
+        """Hand the own voter's answer to the own election, and tell it of another electorate first.
+
+        What is to be kept goes out before that: the election may change the electorate again at once, and what is
+        kept later must be what was decided later.
+        """
         assert self.voter is not None
+        out: list[MemberEffect] = [effect for effect in effects if not _is_own(effect)]
         electorate = self.voter.electorate
         if electorate is not None and electorate is not self.election.electorate:
             out.extend(self._route(self.election.receive(ElectorateAdopted(electorate), now), now))
         for effect in effects:
-            if isinstance(effect, SendVote) and effect.handle is _OWN:
+            if isinstance(effect, SendVote) and _is_own(effect):
                 out.extend(self._route(self.election.receive(Voted(effect.vote), now), now))
-            else:
-                out.append(effect)
         return out
+
+
+def _is_own(effect: VoterEffect) -> bool:
+    return isinstance(effect, SendVote) and effect.handle is _OWN

@@ -1,0 +1,67 @@
+"""A member hands over what is to be kept in the order in which it was decided: the file must end with the newest."""
+
+from rppam.core.effects import (
+    ChangeElectorate,
+    ClaimEpoch,
+    EpochClaimed,
+    EpochLearned,
+    LearnEpoch,
+)
+from rppam.core.election import Election
+from rppam.core.member import Member, MemberEffect
+from rppam.core.voter import SaveKept, Voter
+from rppam.domain.ballot import NO_CLAIM, Kept
+from rppam.domain.electorate import Body, QuorumPolicy, founding
+from rppam.domain.fence import Fenced
+from rppam.domain.instant import Instant, WallMs
+from rppam.domain.timing import PROFILES
+from rppam.simulation.host import SeededEntropy
+
+TIMING = PROFILES["default"]
+
+
+class Alone:
+    """A cluster of one, whose disk confirms at once."""
+
+    def __init__(self) -> None:
+        body = Body.of(("a",), QuorumPolicy.MAJORITY)
+        kept = Kept(NO_CLAIM, founding("ab" * 8, body))
+        voter = Voter("a", "a" * 16, TIMING, kept, now=Instant(0))
+        self.member = Member(Election("a", "a" * 16, TIMING, SeededEntropy("a"), now=Instant(0), voter=voter))
+        self.now = Instant(0)
+        self.disk = kept
+        self.turns: list[list[int]] = []
+        """The tickets that each turn of the core handed over."""
+
+    def perform(self, effects: list[MemberEffect]) -> None:
+        tickets = [effect.ticket for effect in effects if isinstance(effect, SaveKept)]
+        self.turns.append(tickets)
+        for effect in effects:
+            if isinstance(effect, LearnEpoch):
+                self.perform(self.member.receive(EpochLearned(effect.attempt, 0, WallMs(1)), self.now))
+            elif isinstance(effect, ClaimEpoch):
+                self.perform(self.member.receive(EpochClaimed(effect.attempt, Fenced.ACCEPTED), self.now))
+            elif isinstance(effect, SaveKept):
+                self.disk = effect.kept
+                self.perform(self.member.saved(effect.ticket, "", self.now))
+
+    def run(self, ms: int) -> None:
+        until = self.now + ms * 1000
+        while self.member.deadline() <= until:
+            self.now = max(self.now, self.member.deadline())
+            self.perform(self.member.poll(self.now))
+
+
+def test_two_changes_in_one_turn_are_kept_in_their_order() -> None:
+    one = Alone()
+    one.run(TIMING.lease_ms + 1_500)
+    assert one.member.election.permission(one.now) is not None
+    for policy in (QuorumPolicy.LAST_MAN_STANDING, QuorumPolicy.MAJORITY):
+        one.perform(one.member.receive(ChangeElectorate(Body.of(("a",), policy)), one.now))
+        one.run(TIMING.heartbeat_ms)
+    one.run(4 * TIMING.heartbeat_ms)
+    assert any(len(tickets) > 1 for tickets in one.turns), "one change ended and the next began in one turn"
+    assert all(tickets == sorted(tickets) for tickets in one.turns)
+    voter = one.member.voter
+    assert voter is not None
+    assert one.disk.electorate == voter.electorate
