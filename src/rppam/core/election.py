@@ -255,7 +255,7 @@ class Election(Candidate):
         self.changes.heard(vote.voter, vote.version)
         if vote.electorate is not None:
             effects.append(AdoptElectorate(vote.electorate))
-        self._judge_clock(vote, asked.at, now, effects)
+        self._take_note(vote, asked.at, now, effects)
         if not vote.is_granted or vote.voter in self.rates.off:
             return
         if vote.kind is BallotKind.PROBE:

@@ -32,7 +32,7 @@ from rppam.core.rules import Rules
 from rppam.core.voter import Voter
 from rppam.core.votes import SELF, STORE_AND_SELF, Ledger, Weights
 from rppam.core.watch import Watch
-from rppam.domain.ballot import BallotKind, Claim, Freeing, Invitation, Vote
+from rppam.domain.ballot import BallotKind, Claim, Freeing, Invitation, Refusal, Vote
 from rppam.domain.electorate import STORE, Electorate
 from rppam.domain.entropy import Entropy
 from rppam.domain.instant import Instant, after
@@ -40,6 +40,10 @@ from rppam.domain.record import Record, RecordState, vacant
 from rppam.domain.timing import Timing
 
 CLOCK_SOURCE: Final = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
+STRANGER: Final = (
+    "{name} answers as a member of another cluster, founded on its own; neither counts the other's votes. On the one "
+    "that is wrong: stop rppam, remove the file 'promise' in node.dataDir, start it; the leader then takes it in"
+)
 NO_ELECTORATE: Final[Weights] = {"": 1}
 """Votes of nobody: a node that belongs to no cluster yet never has a majority."""
 
@@ -70,6 +74,8 @@ class Holder:
         self.ballots = Ballots(timing)
         self.changes = Changes()
         self.rates = Rates(timing)
+        self.strangers: set[str] = set()
+        """Members by name that turned out to belong to another cluster."""
         self.ledger = Ledger(*self._bodies())
         self.phase = Phase.STANDBY
         self.epoch = 0
@@ -222,9 +228,13 @@ class Holder:
             f"no promise of {', '.join(missing)}"
         )
 
-    def _judge_clock(self, vote: Vote, sent_at: Instant, now: Instant, effects: list[Effect]) -> None:
-        """The promises of a member whose clock runs at another rate are not counted."""
+    def _take_note(self, vote: Vote, sent_at: Instant, now: Instant, effects: list[Effect]) -> None:
+        """What a vote tells besides: a stranger's, and the rate of the voter's clock, which decides if it counts."""
         name = vote.voter
+        if (vote.refusal is Refusal.FOREIGN) != (name in self.strangers):
+            self.strangers ^= {name}
+            if name in self.strangers:
+                effects.append(Told(STRANGER.format(name=name), is_warning=True))
         if name == self.node or not self.rates.observe(name, vote.boot_id, sent_at, now, vote.now):
             return
         percent = self.rates.off.get(name)
