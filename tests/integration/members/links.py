@@ -219,3 +219,46 @@ async def stranger(
     finally:
         writer.transport.abort()
         await asyncio.sleep(0)
+
+
+class Impostor:
+    """A server with a certificate, for links that connect to it; what it does after the handshake is up to the test."""
+
+    def __init__(self, name: str, *, key: Secret = KEY, cluster_id: str = CLUSTER) -> None:
+        self.name = name
+        self.cluster_id = cluster_id
+        self.boot_id = fresh_boot_id()
+        self.callers: list[Stranger] = []
+        self._credentials = Credentials(key, cluster_id=cluster_id, node_name=name)
+        self._server: asyncio.Server | None = None
+
+    @property
+    def address(self) -> str:
+        """Where it listens."""
+        assert self._server is not None
+        return f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    @property
+    def greeting(self) -> str:
+        """A right one."""
+        return encode_greeting(Greeting(Purpose.LINK, self.cluster_id, self.name, self.boot_id, "0" * 16, ""))
+
+    @asynccontextmanager
+    async def open(self, *, greets: str | None = None) -> AsyncIterator["Impostor"]:
+        """Listen; ``greets`` is said in answer to every greeting, the right one unless given, nothing when empty."""
+
+        async def called(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            caller = Stranger(reader, writer)
+            if greets is None or greets:
+                await caller.hear()
+                caller.say(self.greeting if greets is None else greets)
+            self.callers.append(caller)
+
+        self._server = await asyncio.start_server(called, "127.0.0.1", 0, ssl=self._credentials.server, limit=1024)
+        try:
+            yield self
+        finally:
+            self._server.close()
+            for caller in self.callers:
+                caller.writer.transport.abort()
+            await asyncio.sleep(0.01)

@@ -210,7 +210,7 @@ async def test_nothing_secret_is_logged(caplog: pytest.LogCaptureFixture) -> Non
         one.ask("node2")
         await eventually(lambda: one.votes)
     text = caplog.text
-    assert "Connected to member node2" in text
+    assert "connected to member node2" in text
     assert KEY.reveal() not in text
     assert "PRIVATE" not in text
     assert KEY.reveal() not in repr(one.link._options)

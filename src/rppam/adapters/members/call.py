@@ -41,6 +41,7 @@ _SAID: Final = {
 _OUR_REFUSAL: Final = {
     Refused.VERSION: "it speaks version {version} of the member protocol, this node {own}: update the older one",
     Refused.CLUSTER_ID: "its cluster.clusterId is another one: make them the same",
+    Refused.ITSELF: "its address leads back to this node: check that member's cluster.memberAddress",
     Refused.OWN_NAME: "it has this node's name as its own: give one of the two another node.nodeName, or stop it",
     Refused.TWIN: "another node with this node's name is connected to it: give one of the two another node.nodeName",
 }
@@ -71,7 +72,16 @@ class Call:
         self._pinged_at = party.clock.now()
 
     def greet(self) -> None:
-        """Say who this node is. The connection has been made."""
+        """Say who this node is. The connection has been made.
+
+        Not to another member than the expected one: it would take this for a second call of this node, in place of the
+        one that it has.
+        """
+        certified = self._certified()
+        if certified is not None and certified.node not in {self._name, self._party.options.node_name}:
+            fix = f"check cluster.memberAddress of {self._name}"
+            self._end(Refused.WRONG_NAME, f"at {self.who} a node named {certified.node!r} answers: {fix}")
+            return
         self.channel.say_text(encode_greeting(self._party.greeting()))
 
     def send(self, message: Ballot | Freeing | Invitation) -> bool:
@@ -107,7 +117,7 @@ class Call:
 
     def _on_text(self, channel: Channel, text: str) -> None:
         if not self.is_up:
-            self._greeting(channel, text)
+            self._greeting(text)
             return
         match decode(text):
             case Vote() as vote:
@@ -147,7 +157,7 @@ class Call:
             loop = asyncio.get_running_loop()
             loop.call_soon(self._party.tell, self._party.listener.on_no_vote, self._name, request)
 
-    def _greeting(self, channel: Channel, text: str) -> None:
+    def _greeting(self, text: str) -> None:
         match decode_greeting(text):
             case None:
                 self._end(Refused.MALFORMED, f"{self.who} answers with something that is no greeting of a member")
@@ -156,20 +166,19 @@ class Call:
             case No(reason, version):
                 self._turned_away(reason, version)
             case Greeting() as greeting:
-                self._check(channel, greeting)
+                self._check(greeting)
 
     def _turned_away(self, reason: str, version: int) -> None:
         """The other side refused this node: it counts there, and is told here."""
         known = _OUR_REFUSAL.get(Refused(reason)) if reason in set(Refused) else None
         why = known.format(version=version, own=PROTOCOL) if known else f"its reason: {reason}"
         self.fault = f"{self.who} does not let this node in: {why}"
-        if reason == Refused.TWIN:
+        if reason in {Refused.TWIN, Refused.OWN_NAME}:
             self._party.twin = self.fault
         self.channel.drop()
 
-    def _check(self, channel: Channel, greeting: Greeting) -> None:
-        assert channel.transport is not None
-        certified = peer_name(channel.transport.get_extra_info("peercert"))
+    def _check(self, greeting: Greeting) -> None:
+        certified = self._certified()
         options = self._party.options
         live = self._guests.live_boot_id(self._name)
         if certified is not None and certified.cluster_id != options.cluster_id:
@@ -180,9 +189,6 @@ class Call:
             self._end(Refused.FORGED, f"{self.who} {_SAID[Refused.FORGED]} in its greeting")
         elif greeting.node == options.node_name:
             self._own_name(greeting)
-        elif greeting.node != self._name:
-            fix = f"check cluster.memberAddress of {self._name}"
-            self._end(Refused.WRONG_NAME, f"at {self.who} a node named {greeting.node!r} answers: {fix}")
         elif live not in {"", greeting.boot_id}:
             found = f"one answers at {self.who}, another is connected"
             fix = "give one of them its own node.nodeName, or stop it"
@@ -190,6 +196,11 @@ class Call:
         else:
             self.is_up = True
             self.greeted.set_result(None)
+
+    def _certified(self) -> PeerName | None:
+        """Whom the other side's certificate is for."""
+        transport = self.channel.transport
+        return None if transport is None else peer_name(transport.get_extra_info("peercert"))
 
     def _own_name(self, greeting: Greeting) -> None:
         if greeting.boot_id == self._party.options.boot_id:

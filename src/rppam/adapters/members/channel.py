@@ -2,7 +2,7 @@
 
 What it decides: when what the other side sent cannot be read, when it sends too much, when nothing was heard for too
 long, and what to drop when it does not read. Words that can be asked again (ballots, votes, pings) are dropped, the
-oldest first; the others wait, and a megabyte of them ends the connection. What the words mean, and who may say them,
+oldest first; the others wait, and too many of them end the connection. What the words mean, and who may say them,
 decide the sessions.
 
 Silence is counted in looks (:meth:`Channel.look`), not in time: a process that itself stood still looks once when it
@@ -30,9 +30,11 @@ LOOKS_SILENT_MAX: Final = 12
 """After so many looks without a frame the other side is gone: 3 s."""
 MESSAGES_PER_LOOK_MAX: Final = 2_000
 """A member says some 10 messages a second; this many in a quarter of one are a flood."""
-QUEUE_MAX: Final = 64
+DROPPABLE_MAX: Final = 64
 """Droppable messages that wait for a peer that does not read."""
+WAITING_MAX: Final = 1_024
 UNSENT_BYTES_MAX: Final = 1024 * 1024
+"""More messages or bytes than this end the connection."""
 LINGER_S: Final = 0.1
 """What was said before the end may take so long to leave."""
 _HIGH_WATER: Final = 64 * 1024
@@ -77,6 +79,7 @@ class Channel(asyncio.Protocol):
         self._writer = FrameWriter()
         self._waiting: deque[Waiting] = deque()
         self._waiting_bytes = 0
+        self._droppable = 0
         self._paused = False
         self._messages = 0
 
@@ -115,8 +118,9 @@ class Channel(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._paused = False
         while self._waiting and not self._paused:
-            text = self._waiting.popleft().text
+            text, dropped = self._waiting.popleft()
             self._waiting_bytes -= len(text)
+            self._droppable -= dropped is not None
             self._write(text)
 
     def eof_received(self) -> bool:
@@ -155,8 +159,11 @@ class Channel(asyncio.Protocol):
             return True
         self._waiting.append(Waiting(text, dropped))
         self._waiting_bytes += len(text)
-        if self._waiting_bytes > UNSENT_BYTES_MAX or len(self._waiting) > QUEUE_MAX:
-            self._make_room()
+        self._droppable += dropped is not None
+        if self._droppable > DROPPABLE_MAX:
+            self._drop_oldest()
+        if self._waiting_bytes > UNSENT_BYTES_MAX or len(self._waiting) > WAITING_MAX:
+            self.refuse(Refused.UNREAD)
         return self.is_open
 
     def look(self) -> bool:
@@ -188,21 +195,13 @@ class Channel(asyncio.Protocol):
         assert self._transport is not None
         self._transport.write(self._writer.pack(text))
 
-    def _make_room(self) -> None:
-        kept: deque[Waiting] = deque()
-        dropped: list[Callable[[], None]] = []
-        excess = len(self._waiting) - QUEUE_MAX
-        for waiting in self._waiting:
-            if waiting.dropped is None or len(dropped) >= excess:
-                kept.append(waiting)
-                continue
-            dropped.append(waiting.dropped)
-            self._waiting_bytes -= len(waiting.text)
-        self._waiting = kept
-        for tell in dropped:
-            tell()
-        if self._waiting_bytes > UNSENT_BYTES_MAX:
-            self.refuse(Refused.UNREAD)
+    def _drop_oldest(self) -> None:
+        place, oldest = next((place, one) for place, one in enumerate(self._waiting) if one.dropped is not None)
+        del self._waiting[place]
+        self._waiting_bytes -= len(oldest.text)
+        self._droppable -= 1
+        assert oldest.dropped is not None
+        oldest.dropped()
 
     def _end(self, ended: Ended) -> None:
         if self.ended is not None:

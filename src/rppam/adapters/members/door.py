@@ -69,7 +69,9 @@ class Door:
                 await asyncio.sleep(_BREATH_S)
                 continue
             if len(self._handshakes) >= HANDSHAKES_MAX:
-                next(iter(self._handshakes)).cancel()
+                oldest = next(iter(self._handshakes))
+                del self._handshakes[oldest]
+                oldest.cancel()
             task = loop.create_task(self._admit(plug, _host(place)))
             self._handshakes[task] = None
             task.add_done_callback(self._admitted)

@@ -111,12 +111,13 @@ class Guest:
     def _own_name(self, greeting: Greeting) -> None:
         if greeting.boot_id == self._party.options.boot_id:
             sentence = "a member's address leads back to this node: check cluster.memberAddress of the other nodes"
-        else:
-            sentence = (
-                f"another node, at {self.host}, has this node's name {greeting.node!r}: give it its own node.nodeName, "
-                "or stop it"
-            )
-            self._party.twin = sentence
+            self._refuse(Refused.ITSELF, self.host, sentence)
+            return
+        sentence = (
+            f"another node, at {self.host}, has this node's name {greeting.node!r}: give it its own node.nodeName, or "
+            "stop it"
+        )
+        self._party.twin = sentence
         self._refuse(Refused.OWN_NAME, self.host, sentence)
 
     def _refuse(self, reason: Refused, who: str, sentence: str) -> None:
@@ -215,7 +216,7 @@ class Guests:
                 guest.channel.drop()
 
 
-_TOLD_ALREADY: Final = {Refused.VERSION, Refused.CLUSTER_ID, Refused.OWN_NAME, Refused.TWIN}
+_TOLD_ALREADY: Final = {Refused.VERSION, Refused.CLUSTER_ID, Refused.ITSELF, Refused.OWN_NAME, Refused.TWIN}
 """Reasons whose sentence was told where they were found."""
 _SAID: Final = {
     Refused.FORGED: "it spoke in somebody else's name. Find out what runs there: it holds this cluster's key",

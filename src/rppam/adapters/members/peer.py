@@ -16,6 +16,7 @@ from rppam.adapters.members.party import Party
 from rppam.adapters.members.refusals import Refused, ms_between
 from rppam.adapters.redis.backoff import Backoff
 from rppam.domain.ballot import Ballot, Freeing, Invitation
+from rppam.domain.instant import US_PER_S, Instant
 from rppam.ports.members import PeerState
 
 _log: Final = logging.getLogger("rppam.members")
@@ -24,6 +25,8 @@ CONNECT_S: Final = 3.0
 BACKOFF_BASE_MS: Final = 50
 BACKOFF_CAP_MS: Final = 1_000
 _BREATH_S: Final = 0.02
+_SILENCE_S: Final = 60
+_TOLD_MAX: Final = 16
 
 
 class Peer:
@@ -38,6 +41,8 @@ class Peer:
         self._call: Call | None = None
         self._reason = "not tried yet"
         self._wake = asyncio.Event()
+        self._told: dict[str, Instant] = {}
+        self._heard_at: Instant | None = None
 
     @property
     def call(self) -> Call | None:
@@ -47,17 +52,16 @@ class Peer:
     @property
     def state(self) -> PeerState:
         """For people."""
-        call = self._call
-        is_connected = call is not None and call.is_up
-        heard = [
-            at for at in (call.channel.heard_at if call else None, self._guests.heard_at(self.name)) if at is not None
-        ]
+        call = self._call if self._call is not None and self._call.is_up else None
+        if call is not None:
+            self._heard_at = call.channel.heard_at
+        heard = [at for at in (self._heard_at, self._guests.heard_at(self.name)) if at is not None]
         return PeerState(
             address=self.address,
-            is_connected=is_connected,
-            reason="" if is_connected else self._reason,
+            is_connected=call is not None,
+            reason="" if call is not None else self._reason,
             heard_ms_ago=ms_between(max(heard), self._party.clock.now()) if heard else None,
-            round_trip_us=call.round_trip_us if call is not None and is_connected else None,
+            round_trip_us=None if call is None else call.round_trip_us,
         )
 
     def move(self, address: str) -> None:
@@ -127,16 +131,28 @@ class Peer:
             return
         if call.is_up:
             self._reason = ""
-            _log.info("Connected to member %s.", call.who)
+            self._news(logging.INFO, f"connected to member {call.who}")
             await call.over
+            self._heard_at = call.channel.heard_at
             backoff.succeeded(ms_between(started_at, self._party.clock.now()))
         self._tell(call.fault or f"{call.who} hung up: it restarts, or its log says why", is_told=call.is_told)
 
     def _tell(self, sentence: str, *, is_told: bool = False) -> None:
         """Why there is no connection: always for health, and in the log when it is news."""
-        if sentence != self._reason and not is_told:
-            _log.warning("%s", sentence)
+        if not is_told:
+            self._news(logging.WARNING, sentence)
         self._reason = sentence
+
+    def _news(self, level: int, sentence: str) -> None:
+        """The log hears everything once a minute, however often a connection comes and goes."""
+        now = self._party.clock.now()
+        told_at = self._told.get(sentence)
+        if told_at is not None and now - told_at < _SILENCE_S * US_PER_S:
+            return
+        if len(self._told) >= _TOLD_MAX:
+            del self._told[next(iter(self._told))]
+        self._told[sentence] = now
+        _log.log(level, "%s", sentence)
 
     async def _pause(self, pause_s: float) -> None:
         """The back-off, which ends early when there is news of the member, but is never nothing."""

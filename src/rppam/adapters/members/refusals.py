@@ -32,6 +32,8 @@ class Refused(StrEnum):
     """It did not finish its handshake and greeting in time."""
     VERSION = "version"
     CLUSTER_ID = "cluster-id"
+    ITSELF = "itself"
+    """This node: a member's address leads back here."""
     OWN_NAME = "own-name"
     """It has this node's own name."""
     TWIN = "twin"
