@@ -58,6 +58,7 @@ class Host:
         self.namespace: Final = namespace
         self.address: Final = address
         self._file: Final = NAMESPACES / namespace
+        self._started: list[subprocess.Popen[bytes]] = []
 
     def __repr__(self) -> str:
         return f"Host({self.name} {self.address})"
@@ -70,7 +71,14 @@ class Host:
         with log.open("ab") as out:
             settings: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": out}
             process: subprocess.Popen[bytes] = subprocess.Popen(command, start_new_session=True, **(settings | options))
-            return process
+        self._started.append(process)
+        return process
+
+    def reap(self) -> None:
+        """Wait for what was started here and has been killed."""
+        for process in self._started:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(10)
 
     def pids(self) -> list[int]:
         """All processes of this host."""
@@ -162,6 +170,7 @@ class Net:
     ) -> None:
         for host in self.hosts.values():
             host.kill()
+            host.reap()
         for name in [*(host.namespace for host in self.hosts.values()), self._switch]:
             subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False, timeout=20)
 
