@@ -118,7 +118,7 @@ def test_one_after_another_joins_and_the_electorate_grows_with_them(make_lab: Ma
 
 
 def test_a_member_that_restarts_while_redis_is_away_votes_again_at_once(make_lab: MakeLab, own_redis: Server) -> None:
-    lab = make_lab(redis_port=own_redis.port, times=CALM | {"leaseMs": 6_000})
+    lab = make_lab(redis_port=own_redis.port, times=CALM | {"leaseMs": 9_000})
     lab.start()
     leader = lab.wait_for_leader()
     epoch = leader.ask("/system/health/leader").body["epoch"]
