@@ -251,28 +251,26 @@ class Holder:
 
     def _invite(self, now: Instant, effects: list[Effect]) -> None:
         """Ask one member to stand: the one that was named, else the first in the order of succession that answers."""
-        electorate = self.electorate
-        if electorate is None:
-            return
-        near = list(self.successors(now))
-        order = {name: place for place, name in enumerate(self.succession)}
-        near.sort(key=lambda name: (name != self._invitee, order.get(name, len(order)), name))
+        near = sorted(self.successors(now), key=lambda name: name != self._invitee)
         if near:
             effects.append(Invite(near[0], Invitation(self.claim)))
         self._invitee = ""
 
     def successors(self, now: Instant) -> tuple[str, ...]:
-        """Members that answer and could follow this node as the leader."""
+        """Members that answer and could follow this node as the leader, in the order of succession."""
         electorate = self.electorate
         if electorate is None:
             return ()
-        return tuple(
+        able = (
             name
             for name in electorate.members
-            if name not in {self.node, *self.unwilling} and electorate.may_stand(name) and self._answers(name, now)
+            if name not in {self.node, *self.unwilling} and electorate.may_stand(name) and self.is_heard(name, now)
         )
+        order = {name: place for place, name in enumerate(self.succession)}
+        return tuple(sorted(able, key=lambda name: (order.get(name, len(order)), name)))
 
-    def _answers(self, name: str, now: Instant) -> bool:
+    def is_heard(self, name: str, now: Instant) -> bool:
+        """Whether a member answered a ballot within the last lease."""
         heard = self.heard.get(name)
         return heard is not None and now - heard <= self.timing.lease_us
 

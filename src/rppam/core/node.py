@@ -185,7 +185,9 @@ class NodeCore:
     ) -> None:
         """What others tell of orders: who is in maintenance, and the newest pause."""
         beats = [beat for _, beat in heartbeats if beat is not None]
-        self.election.unwilling = frozenset(beat.node for beat in beats if beat.maintenance)
+        aside = {beat.node for beat in beats if beat.maintenance}
+        back = {beat.node for beat in beats if not beat.maintenance}
+        self.election.unwilling = (self.election.unwilling | aside) - back  # who is silent is what it last said
         newest = max((Pause(beat.pause_stamp, beat.paused, beat.paused_by) for beat in beats), default=Pause())
         effects.extend(self.pause(newest, now))
 

@@ -28,7 +28,7 @@ from rppam.core.effects import (
     Told,
     Unknown,
 )
-from rppam.core.node import Admitted, Exchanged, NodeCore, NodeEffect, Turned
+from rppam.core.node import Admitted, Exchanged, KeepOrders, NodeCore, NodeEffect, Turned, Unregister
 from rppam.core.phase import Phase
 from rppam.domain.errors import RppamError
 from rppam.domain.instant import US_PER_MS, Instant
@@ -39,6 +39,7 @@ from rppam.ports.register import EpochRegister
 from rppam.ports.store import ExchangeAnswer, ExchangeOrder, LeadershipStore, StoreListener
 from rppam.runtime.desk import Desk
 from rppam.runtime.duties import Duties
+from rppam.runtime.orders import OrdersKeeper
 
 log = logging.getLogger("rppam.node")
 
@@ -71,6 +72,7 @@ class Driver:
         identity_wait_us: int = 0,
         on_turn: Callable[[], None] = lambda: None,
         members: tuple[MemberLink, PromiseFile] | None = None,
+        orders: OrdersKeeper | None = None,
     ) -> None:
         """``identity_wait_us``: see :attr:`rppam.core.effects.Connected.extra_wait_us`.
 
@@ -97,6 +99,7 @@ class Driver:
         self._on_turn = on_turn
         self.desk = None if members is None else Desk(core, *members, clock, self._feed)
         """The way to the other members; ``None`` where the record alone decides."""
+        self._orders = orders
         self._told_leader: tuple[str, int] | None = None
         self._beat = 0
         self._lag_ms = 0
@@ -131,6 +134,8 @@ class Driver:
         await asyncio.gather(*(t for t in (self._loop_task, *self._tasks) if t), return_exceptions=True)
         if self.desk is not None:
             await self.desk.stop()
+        if self._orders is not None:
+            await self._orders.stop()
         await self._store.stop()
 
     async def _released_or_never_held(self) -> None:
@@ -183,6 +188,10 @@ class Driver:
 
     # ---- effects out ------------------------------------------------------------------------------------------------
 
+    def feed(self, effects: list[NodeEffect]) -> None:
+        """Carry out what the core decided when it was told something from outside the driver."""
+        self._feed(effects)
+
     def _feed(self, effects: list[NodeEffect]) -> None:
         self._on_turn()
         for effect in effects:
@@ -212,6 +221,11 @@ class Driver:
             case MemberChanged(_, status, epoch, sentence):
                 level = logging.WARNING if status in {MemberStatus.SUSPECT, MemberStatus.UNREACHABLE} else logging.INFO
                 log.log(level, sentence, extra={"epoch": epoch})
+            case KeepOrders(orders):
+                if self._orders is not None:
+                    self._orders.keep(orders)
+            case Unregister(node):
+                self._spawn(self._unregister(node), "unregister")
             case Admitted():
                 self.admitted.set()
                 log.info("this node takes part in the cluster")
@@ -289,6 +303,14 @@ class Driver:
         election = self.core.election
         outcome = await self._register.claim(epoch, election.node, election.boot_id, self._database_timeout_ms)
         self._feed(self.core.receive(EpochClaimed(attempt, outcome), self._clock.now()))
+
+    async def _unregister(self, node: str) -> None:
+        try:
+            await self._store.unregister(node, self.core.election.timing.request_timeout_ms)
+        except RppamError as error:
+            log.debug("%s stays listed in the store for now: %s", node, error)
+        else:
+            log.info("%s is no member and shows no life; it is taken off the store's list", node)
 
     async def _quiesce(self, epoch: int) -> None:
         await self._duties.stop(epoch)

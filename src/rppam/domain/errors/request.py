@@ -239,6 +239,7 @@ class NotLeaderError(RequestError):
     def __init__(self, node: str, leader: str | None, leader_url: str | None) -> None:
         whom = f"the leader is {leader}" if leader else "no leader is known now; try again in a few seconds"
         super().__init__(f"{node} does not lead; {whom}")
+        self.node = node
         self._leader, self._leader_url = leader, leader_url
 
     def members(self) -> Mapping[str, object]:

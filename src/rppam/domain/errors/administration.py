@@ -1,0 +1,199 @@
+"""Why an administrator's order was not carried out (RPPAM-52xx). Nothing was changed, unless the sentence says so."""
+
+from collections.abc import Mapping
+
+from rppam.domain.errors import ErrorRow, Fault, Retry
+from rppam.domain.errors.request import RequestError
+from rppam.domain.exits import Exit
+
+
+class AdministrationError(RequestError):
+    """Base of all of them. ``str(error)`` is for the administrator."""
+
+
+class MemberUnknown(AdministrationError):
+    """Nobody of this name is known here."""
+
+    row = ErrorRow(
+        "RPPAM-5201",
+        Fault.CALLER,
+        Retry.NO,
+        "No node of this name belongs to the cluster, as far as the asked node knows.",
+        "Compare the name with 'rppam status'; if it is right, ask again once the node has shown itself.",
+        exit=Exit.ERRORS,
+        status=404,
+        level="info",
+    )
+
+
+class NotThisNode(AdministrationError):
+    """A node takes such an order only for itself."""
+
+    row = ErrorRow(
+        "RPPAM-5202",
+        Fault.CALLER,
+        Retry.CALLER_DECIDES,
+        "A node takes this order only for itself, and another node was asked.",
+        "Send the request to the node itself, at 'nodeUrl'; rppam cluster does so by itself.",
+        exit=Exit.ERRORS,
+        status=421,
+        level="info",
+    )
+
+    def __init__(self, sentence: str, node: str, url: str | None) -> None:
+        super().__init__(sentence)
+        self.node, self.url = node, url
+
+    def members(self) -> Mapping[str, object]:
+        """Whom to ask, and where it answers; null when that is not known."""
+        return {"node": self.node, "nodeUrl": self.url}
+
+
+class ChangePending(AdministrationError):
+    """One change of the members at a time."""
+
+    row = ErrorRow(
+        "RPPAM-5203",
+        Fault.SURROUNDINGS,
+        Retry.YES,
+        "Another change of the members is under way, and there is one at a time.",
+        "Wait until 'rppam status' shows no pending change; a member that died meanwhile may have to be forgotten.",
+        exit=Exit.ERRORS,
+        status=409,
+        level="info",
+    )
+
+
+class NobodyToFollow(AdministrationError):
+    """The leader would leave the cluster without one."""
+
+    row = ErrorRow(
+        "RPPAM-5204",
+        Fault.SURROUNDINGS,
+        Retry.YES,
+        "No other node could lead now, so the leader stays.",
+        "Bring another node up, or out of maintenance; to end the service anyway, stop the node.",
+        exit=Exit.NO,
+        status=409,
+        level="info",
+    )
+
+
+class CannotFollow(AdministrationError):
+    """The node that was named could not lead."""
+
+    row = ErrorRow(
+        "RPPAM-5205",
+        Fault.CALLER,
+        Retry.NO,
+        "The node that was named to follow could not lead now, so the leader stays.",
+        "Name one that could, or none: then the first in the order of succession is invited.",
+        exit=Exit.NO,
+        status=409,
+        level="info",
+    )
+
+
+class LeadsAlready(AdministrationError):
+    """There is nothing to hand over."""
+
+    row = ErrorRow(
+        "RPPAM-5206",
+        Fault.CALLER,
+        Retry.NO,
+        "The node that was named leads already.",
+        "Nothing is to be done.",
+        exit=Exit.NO,
+        status=409,
+        level="info",
+    )
+
+
+class MemberRuns(AdministrationError):
+    """A member that runs is not removed by mistake."""
+
+    row = ErrorRow(
+        "RPPAM-5207",
+        Fault.CALLER,
+        Retry.CALLER_DECIDES,
+        "A member that runs is not forgotten unless it is in maintenance.",
+        "Stop the node, or put it into maintenance (rppam cluster maintenance NODE on), and forget it then.",
+        exit=Exit.NO,
+        status=409,
+        level="info",
+    )
+
+
+class NotStatedOff(AdministrationError):
+    """The rule needs the operator's word that a silent member is switched off."""
+
+    row = ErrorRow(
+        "RPPAM-5208",
+        Fault.OPERATOR,
+        Retry.NO,
+        "A member that does not answer can be removed only on the word that it is switched off.",
+        "Make sure that the host is off or its rppam disabled for good, then: rppam cluster forget NODE --off.",
+        exit=Exit.NO,
+        status=409,
+        level="info",
+    )
+
+
+class LeaderPresent(AdministrationError):
+    """Force is for a cluster that has lost its majority."""
+
+    row = ErrorRow(
+        "RPPAM-5209",
+        Fault.CALLER,
+        Retry.NO,
+        "The cluster has a leader, so members are not removed by force.",
+        "Use 'rppam cluster forget NODE' without --force: the leader then changes the members safely.",
+        exit=Exit.NO,
+        status=409,
+        level="info",
+    )
+
+
+class MembersDoNotVote(AdministrationError):
+    """There is no list of members to change."""
+
+    row = ErrorRow(
+        "RPPAM-5210",
+        Fault.CALLER,
+        Retry.NO,
+        "Members do not vote here, so there is no list of members to change.",
+        "A node without a cluster key is led by the Redis record alone; a stopped node leaves the view by itself.",
+        exit=Exit.NO,
+        status=409,
+        level="info",
+    )
+
+
+class ControlSilent(AdministrationError):
+    """The part of the node that decides did not answer."""
+
+    row = ErrorRow(
+        "RPPAM-5211",
+        Fault.SURROUNDINGS,
+        Retry.YES,
+        "The control process of the node did not answer; the order may or may not have been carried out.",
+        "Look with 'rppam status' whether it was, and give it again in a second if not.",
+        exit=Exit.ERRORS,
+        status=503,
+        level="warning",
+    )
+
+
+class OrdersUnwritable(AdministrationError):
+    """An order holds, and cannot be kept over a restart."""
+
+    row = ErrorRow(
+        "RPPAM-5212",
+        Fault.SURROUNDINGS,
+        Retry.YES,
+        "The order holds while this node runs, but could not be kept on disk and would be forgotten at a restart.",
+        "Free some space in node.dataDir, or let the account that runs rppam own it; then give the order again.",
+        exit=Exit.ERRORS,
+        status=503,
+        level="warning",
+    )

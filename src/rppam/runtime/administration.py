@@ -1,0 +1,240 @@
+"""What an administrator orders of the running node, checked against what the node knows, and handed to its core.
+
+It decides which orders make sense now and says why not where they do not; what an order leads to is decided by the
+core. Every order that is taken leaves one line in the log ``rppam.audit``: who, what.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from rppam.core.effects import ChangeElectorate, HandOver, ImposeElectorate
+from rppam.core.node import NodeCore, NodeEffect
+from rppam.domain.electorate import Body, Electorate
+from rppam.domain.errors.administration import (
+    CannotFollow,
+    ChangePending,
+    LeaderPresent,
+    LeadsAlready,
+    MemberRuns,
+    MembersDoNotVote,
+    MemberUnknown,
+    NobodyToFollow,
+    NotStatedOff,
+)
+from rppam.domain.errors.request import NotLeaderError
+from rppam.domain.instant import Instant
+from rppam.domain.member import MemberStatus, Role
+from rppam.domain.orders import person
+from rppam.ports.clock import Clock
+from rppam.ports.members import PeerState
+from rppam.runtime.orders import OrdersKeeper
+
+audit: Final = logging.getLogger("rppam.audit")
+
+
+def no_peers() -> Mapping[str, PeerState]:
+    """Where there is no link to the other members."""
+    return {}
+
+
+class NodeAdministration:
+    """Implements :class:`rppam.ports.administration.Administration` in the process that decides."""
+
+    def __init__(
+        self,
+        core: NodeCore,
+        feed: Callable[[list[NodeEffect]], None],
+        clock: Clock,
+        orders: OrdersKeeper,
+        peers: Callable[[], Mapping[str, PeerState]] = no_peers,
+    ) -> None:
+        """``feed`` carries out what the core decides; ``peers`` is what the member link sees."""
+        self._core = core
+        self._feed = feed
+        self._clock = clock
+        self._orders = orders
+        self._peers = peers
+
+    # ---- orders -----------------------------------------------------------------------------------------------------
+
+    async def switch_over(self, to: str | None, by: str) -> str:
+        """See the port."""
+        now = self._clock.now()
+        self._check_leads(now)
+        if to == self._node:
+            raise LeadsAlready(f"{to} leads already")
+        able = self._able(now)
+        if to is not None and to not in able:
+            raise self._why_not(to, now)
+        if not able:
+            raise NobodyToFollow(f"no other node could lead now, so {self._node} stays. {NobodyToFollow.row.remedy}")
+        if self._core.voter is None and to is not None and len(able) > 1:
+            raise CannotFollow(
+                "members do not vote here, so none can be invited: of those that could follow, the first to read the "
+                "release leads. Leave the target out"
+            )
+        by = person(by)
+        audit.warning("%s orders a switchover from %s to %s", by, self._node, to or "the next in succession")
+        self._feed(self._core.receive(HandOver(to or "", f"{by} ordered a switchover"), now))
+        return f"{self._node} releases its leadership and invites {to or able[0]} to lead"
+
+    async def set_maintenance(self, on: bool, by: str) -> str:
+        """See the port."""
+        now, orders = self._clock.now(), self._core.orders
+        if on == orders.maintenance:
+            return f"{self._node} is in maintenance already, by {orders.maintenance_by}" if on else self._not_aside()
+        leads = self._core.election.permission(now) is not None
+        if on and leads and not self._able(now):
+            raise NobodyToFollow(
+                f"{self._node} leads and no other node could, so it does not go into maintenance. "
+                f"{NobodyToFollow.row.remedy}"
+            )
+        by = person(by)
+        audit.warning("%s %s %s", by, "puts into maintenance:" if on else "takes out of maintenance:", self._node)
+        self._feed(self._core.maintain(by, now, is_on=on))
+        await self._orders.kept()
+        if not on:
+            return f"{self._node} is out of maintenance and may lead again"
+        handed = " It releases its leadership and invites the next in succession." if leads else ""
+        return f"{self._node} is in maintenance: it votes, answers, and does not lead, over restarts too.{handed}"
+
+    async def pause(self, on: bool, by: str) -> str:
+        """See the port."""
+        known = self._core.orders.pause
+        if on == known.is_on:
+            return f"automatic failover is paused already, by {known.by}" if on else "automatic failover is not paused"
+        by = person(by)
+        audit.warning("%s %s automatic failover of the cluster", by, "pauses" if on else "resumes")
+        pause = known.followed_by(self._clock.wall_ms(), is_on=on, by=by)
+        self._feed(self._core.pause(pause, self._clock.now()))
+        await self._orders.kept()
+        if on:
+            return "automatic failover is paused: no node takes over by itself until 'rppam cluster resume'"
+        return "automatic failover is resumed"
+
+    async def forget(self, member: str, *, is_off: bool, by: str) -> str:
+        """See the port."""
+        now = self._clock.now()
+        electorate = self._electorate()
+        self._check_leads(now)
+        if member not in electorate.members:
+            raise self._unknown(member, electorate)
+        if member == self._node:
+            raise MemberRuns(f"{member} leads; hand its leadership over first (rppam cluster switchover)")
+        body, stated = self._removal(member, electorate, is_off=is_off)
+        self._check_silence(member, electorate, now, is_off=is_off)
+        by = person(by)
+        audit.warning("%s has %s forgotten%s", by, member, ", and states that it is switched off" if is_off else "")
+        self._feed(self._core.receive(ChangeElectorate(body, stated), now))
+        return f"{member} is being removed; the members will be {', '.join(body.members)}"
+
+    async def force_forget(self, members: Sequence[str], by: str) -> str:
+        """See the port."""
+        now = self._clock.now()
+        electorate = self._electorate()
+        for member in members:
+            if member not in electorate.members:
+                raise self._unknown(member, electorate)
+        leader = self._core.election.leader(now)
+        if leader is not None:
+            raise LeaderPresent(f"{leader[0]} leads; 'rppam cluster forget' without --force lets it remove members")
+        peers = self._peers()
+        for member in members:
+            if member == self._node or (member in peers and peers[member].is_connected):
+                raise MemberRuns(f"{member} answers, so it is not lost; stop it for good before it is removed by force")
+        body = _without(electorate.body, members)
+        if all(name in body.witnesses for name in body.members):
+            raise NobodyToFollow("without them no member would be left that may lead")
+        by = person(by)
+        audit.warning("%s removes by force %s: they must never come back as they were", by, ", ".join(members))
+        self._feed(self._core.receive(ImposeElectorate(body), now))
+        made = self._electorate()
+        return (
+            f"the members are now {', '.join(made.body.members)} (version {made.version}); what was removed must never "
+            "start again with its old data directory"
+        )
+
+    # ---- what is checked --------------------------------------------------------------------------------------------
+
+    @property
+    def _node(self) -> str:
+        return self._core.election.node
+
+    def _electorate(self) -> Electorate:
+        electorate = self._core.election.electorate
+        if electorate is None:
+            raise MembersDoNotVote(MembersDoNotVote.row.meaning)
+        return electorate
+
+    def _not_aside(self) -> str:
+        return f"{self._node} is not in maintenance"
+
+    def _check_leads(self, now: Instant) -> None:
+        if self._core.election.permission(now) is not None:
+            return
+        leader = self._core.election.leader(now)
+        name = None if leader is None or leader[0] == self._node else leader[0]
+        seen = self._core.detector.members(now).get(name) if name else None
+        raise NotLeaderError(self._node, name, seen.heartbeat.api_url or None if seen else None)
+
+    def _able(self, now: Instant) -> tuple[str, ...]:
+        """Who could follow this node."""
+        if self._core.voter is not None:
+            return self._core.election.successors(now)
+        return tuple(
+            name
+            for name, seen in sorted(self._core.detector.members(now).items())
+            if seen.status is MemberStatus.HEALTHY and seen.heartbeat.admitted and not seen.heartbeat.maintenance
+        )
+
+    def _why_not(self, to: str, now: Instant) -> MemberUnknown | CannotFollow:
+        seen = self._core.detector.members(now).get(to)
+        electorate = self._core.election.electorate
+        if electorate is not None and to not in electorate.members:
+            return self._unknown(to, electorate)
+        if electorate is None and seen is None:
+            return MemberUnknown(f"no node named {to} is known to {self._node}")
+        if to in self._core.election.unwilling or (seen is not None and seen.heartbeat.maintenance):
+            return CannotFollow(f"{to} is in maintenance; end it first (rppam cluster maintenance {to} off)")
+        if (electorate is not None and not electorate.may_stand(to)) or (seen and seen.heartbeat.role is Role.WITNESS):
+            return CannotFollow(f"{to} is a witness, which votes and never leads")
+        return CannotFollow(f"{to} does not answer {self._node}, so it cannot follow; is it running?")
+
+    def _unknown(self, name: str, electorate: Electorate) -> MemberUnknown:
+        return MemberUnknown(f"{name} is no member; the members are {', '.join(electorate.members)}")
+
+    def _removal(self, member: str, electorate: Electorate, *, is_off: bool) -> tuple[Body, tuple[str, ...]]:
+        """What the electorate shall become, and who is stated to be off."""
+        changes = self._core.election.changes
+        under_way = changes.wanted or (electorate.body if electorate.old is not None else None)
+        stated = (member,) if is_off else ()
+        if under_way is None:
+            return _without(electorate.body, (member,)), stated
+        if member in under_way.members:
+            raise ChangePending(f"a change to {', '.join(under_way.members)} is under way; wait until it is done")
+        if not is_off or member in changes.stated_off:
+            raise ChangePending(f"{member} is being removed already; 'rppam status' shows what it waits for")
+        return under_way, tuple(sorted({*changes.stated_off, member}))
+
+    def _check_silence(self, member: str, electorate: Electorate, now: Instant, *, is_off: bool) -> None:
+        """A member that runs is not removed by mistake, nor a silent one without what the rule needs."""
+        election = self._core.election
+        if election.is_heard(member, now):
+            if member in election.unwilling and not is_off:
+                return
+            why = "so it is not switched off" if is_off else "and is not in maintenance"
+            raise MemberRuns(f"{member} answers, {why}. {MemberRuns.row.remedy}")
+        voters = electorate.old or electorate.body
+        have = sum(1 for name in voters.members if name == self._node or election.is_heard(name, now))
+        if not is_off and have < voters.blocking:
+            raise NotStatedOff(
+                f"{member} does not answer. Under {voters.policy}, {voters.blocking} of {len(voters.members)} members "
+                f"must have the new list on disk before it is in force, and {have} answer. If {member} is switched off "
+                f"for good, state it: rppam cluster forget {member} --off"
+            )
+
+
+def _without(body: Body, members: Sequence[str]) -> Body:
+    left = tuple(name for name in body.members if name not in members)
+    return Body.of(left, body.policy, tuple(name for name in body.witnesses if name not in members))

@@ -1,0 +1,90 @@
+"""Orders of an administrator as plain values, for the way between two processes of one node.
+
+:func:`answer_call` stands in the process that decides, :class:`CalledAdministration` in the one that was asked; between
+them is whatever carries a name and a flat object there, and one back. An error arrives as the same error.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
+
+from rppam.domain.errors import leaves
+from rppam.domain.errors.administration import AdministrationError, ControlSilent, NotThisNode
+from rppam.domain.errors.request import NotLeaderError, RequestError
+from rppam.ports.administration import Administration
+
+Call = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
+"""Carries a call: its name and arguments, and what :func:`answer_call` made of it.
+
+Raises :class:`~rppam.domain.errors.administration.ControlSilent` when no answer comes.
+"""
+
+_ERRORS: Final = {error.row.code: error for error in leaves(AdministrationError)}
+
+
+async def answer_call(administration: Administration, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Carry out the call of that name. ValueError for one that there is not, or with other arguments."""
+    try:
+        return {"said": await _carry_out(administration, name, arguments)}
+    except RequestError as error:
+        told: dict[str, Any] = {"error": error.row.code, "text": str(error), **error.members()}
+        return told | {"node": error.node} if isinstance(error, NotLeaderError) else told
+
+
+async def _carry_out(administration: Administration, name: str, arguments: Mapping[str, Any]) -> str:
+    match name, arguments:
+        case "switch_over", {"to": str() | None as to, "by": str(by)}:
+            return await administration.switch_over(to, by)
+        case "set_maintenance", {"on": bool(on), "by": str(by)}:
+            return await administration.set_maintenance(on, by)
+        case "pause", {"on": bool(on), "by": str(by)}:
+            return await administration.pause(on, by)
+        case "forget", {"member": str(member), "is_off": bool(is_off), "by": str(by)}:
+            return await administration.forget(member, is_off=is_off, by=by)
+        case "force_forget", {"members": [*members], "by": str(by)} if all(isinstance(one, str) for one in members):
+            return await administration.force_forget(members, by)
+        case _:
+            raise ValueError(f"no such call: {name}")
+
+
+class CalledAdministration:
+    """Implements :class:`rppam.ports.administration.Administration` by calls to another process."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    async def switch_over(self, to: str | None, by: str) -> str:
+        """See the port."""
+        return _said(await self._call("switch_over", {"to": to, "by": by}))
+
+    async def set_maintenance(self, on: bool, by: str) -> str:
+        """See the port."""
+        return _said(await self._call("set_maintenance", {"on": on, "by": by}))
+
+    async def pause(self, on: bool, by: str) -> str:
+        """See the port."""
+        return _said(await self._call("pause", {"on": on, "by": by}))
+
+    async def forget(self, member: str, *, is_off: bool, by: str) -> str:
+        """See the port."""
+        return _said(await self._call("forget", {"member": member, "is_off": is_off, "by": by}))
+
+    async def force_forget(self, members: Sequence[str], by: str) -> str:
+        """See the port."""
+        return _said(await self._call("force_forget", {"members": list(members), "by": by}))
+
+
+async def nobody_answers(name: str, arguments: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG001  # a Call
+    """The call where there is no process to be called."""
+    raise ControlSilent(ControlSilent.row.meaning)
+
+
+def _said(answer: Mapping[str, Any]) -> str:
+    """What was said, or the error that came back."""
+    if "error" not in answer:
+        return str(answer["said"])
+    code, text = answer["error"], str(answer["text"])
+    if code == NotLeaderError.row.code:
+        raise NotLeaderError(answer["node"], answer["leader"], answer["leaderUrl"])
+    if code == NotThisNode.row.code:
+        raise NotThisNode(text, answer["node"], answer["nodeUrl"])
+    raise _ERRORS.get(code, ControlSilent)(text)

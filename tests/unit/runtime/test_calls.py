@@ -1,0 +1,112 @@
+"""An order that travels to another process arrives as it was given, and its answer, good or bad, as it was made."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from rppam.domain.errors import leaves
+from rppam.domain.errors.administration import AdministrationError, ControlSilent, NotThisNode
+from rppam.domain.errors.request import NotLeaderError, RequestError
+from rppam.runtime.calls import CalledAdministration, answer_call, nobody_answers
+
+
+class Recording:
+    """An administration that remembers what it was asked, and fails when told to."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+        self.failure: RequestError | None = None
+
+    def _note(self, *asked: Any) -> str:
+        self.asked.append(asked)
+        if self.failure is not None:
+            raise self.failure
+        return f"said {asked[0]}"
+
+    async def switch_over(self, to: str | None, by: str) -> str:
+        return self._note("switch_over", to, by)
+
+    async def set_maintenance(self, on: bool, by: str) -> str:
+        return self._note("set_maintenance", on, by)
+
+    async def pause(self, on: bool, by: str) -> str:
+        return self._note("pause", on, by)
+
+    async def forget(self, member: str, *, is_off: bool, by: str) -> str:
+        return self._note("forget", member, is_off, by)
+
+    async def force_forget(self, members: Sequence[str], by: str) -> str:
+        return self._note("force_forget", list(members), by)
+
+
+def called(there: Recording) -> CalledAdministration:
+    async def call(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        answer = await answer_call(there, name, json.loads(json.dumps(arguments)))
+        return json.loads(json.dumps(answer))  # type: ignore[no-any-return]
+
+    return CalledAdministration(call)
+
+
+async def test_every_order_arrives_as_it_was_given() -> None:
+    there = Recording()
+    here = called(there)
+    assert await here.switch_over(None, "eve") == "said switch_over"
+    await here.switch_over("b", "eve")
+    await here.set_maintenance(True, "eve")
+    await here.pause(False, "eve")
+    await here.forget("c", is_off=True, by="eve")
+    await here.force_forget(("c", "d"), "eve")
+    assert there.asked == [
+        ("switch_over", None, "eve"),
+        ("switch_over", "b", "eve"),
+        ("set_maintenance", True, "eve"),
+        ("pause", False, "eve"),
+        ("forget", "c", True, "eve"),
+        ("force_forget", ["c", "d"], "eve"),
+    ]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in leaves(AdministrationError) if kind is not NotThisNode])
+async def test_an_error_comes_back_as_itself(kind: type[AdministrationError]) -> None:
+    there = Recording()
+    there.failure = kind("why not")
+    with pytest.raises(kind, match=r"^why not$"):
+        await called(there).pause(True, "eve")
+
+
+async def test_errors_that_say_where_to_go_still_do() -> None:
+    there = Recording()
+    for failure in (NotLeaderError("a", "b", "http://b:7101"), NotLeaderError("a", None, None)):
+        there.failure = failure
+        with pytest.raises(NotLeaderError) as caught:
+            await called(there).switch_over(None, "eve")
+        assert (str(caught.value), caught.value.members()) == (str(failure), failure.members())
+    there.failure = NotThisNode("another one", "b", "http://b:7101")
+    with pytest.raises(NotThisNode) as elsewhere:
+        await called(there).set_maintenance(True, "eve")
+    assert elsewhere.value.members() == {"node": "b", "nodeUrl": "http://b:7101"}
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("stop", {}),
+        ("pause", {"on": 1, "by": "eve"}),
+        ("pause", {"on": True}),
+        ("forget", {"member": None, "is_off": True, "by": "eve"}),
+        ("force_forget", {"members": [1], "by": "eve"}),
+        ("switch_over", {"to": 5, "by": "eve"}),
+    ],
+)
+async def test_what_is_no_call_is_not_carried_out(name: str, arguments: dict[str, Any]) -> None:
+    there = Recording()
+    with pytest.raises(ValueError, match="no such call"):
+        await answer_call(there, name, arguments)
+    assert there.asked == []
+
+
+async def test_without_anybody_to_call_it_says_so() -> None:
+    with pytest.raises(ControlSilent):
+        await CalledAdministration(nobody_answers).pause(True, "eve")
