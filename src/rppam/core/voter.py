@@ -242,6 +242,7 @@ class Voter:
     def _answer(
         self, ballot: Ballot, refusal: Refusal, handle: object, now: Instant, effects: list[VoterEffect]
     ) -> None:
+        self._save(effects)  # again, if the disk has refused it: a vote tells what is on disk, also one that refuses
         mine = self.electorate
         vote = Vote(
             ballot.kind,

@@ -2,7 +2,7 @@
 
 from rppam.core.voter import SaveKept, SendVote, Voter
 from rppam.domain.ballot import NO_CLAIM, Ballot, BallotKind, Claim, Freeing, Kept, Refusal, Vote
-from rppam.domain.electorate import Body, QuorumPolicy, founding
+from rppam.domain.electorate import Body, QuorumPolicy, Version, founding
 from rppam.domain.instant import Instant
 from rppam.domain.timing import PROFILES
 
@@ -43,3 +43,17 @@ def test_a_leader_is_granted_its_own_epoch_after_another_candidate_tried_a_highe
     assert asked(mind, BallotKind.VOTE, "b", 9).refusal is Refusal.RELEASED
     again = asked(mind, BallotKind.VOTE, "a", 9)
     assert (again.is_granted, again.refusal) == (False, Refusal.OLD_EPOCH)
+
+
+def test_a_list_of_members_that_the_disk_refused_is_not_told_as_kept_even_with_a_refusal() -> None:
+    mind = voter()
+    newer = ELECTORATE._replace(version=Version(5, 1))
+    early = Instant(1)
+    ballot = Ballot(BallotKind.RENEW, 1, Claim("a", "a" * 16, 5), newer, early)
+    (save,) = [effect for effect in mind.ask(ballot, None, early) if isinstance(effect, SaveKept)]
+    assert not [effect for effect in mind.saved(save.ticket, "no space") if isinstance(effect, SendVote)]
+    effects = mind.ask(ballot, None, early)
+    assert not [effect for effect in effects if isinstance(effect, SendVote)], "nothing is said before it is on disk"
+    (save,) = [effect for effect in effects if isinstance(effect, SaveKept)]
+    (vote,) = [effect.vote for effect in mind.saved(save.ticket) if isinstance(effect, SendVote)]
+    assert (vote.version, vote.refusal) == (newer.version, Refusal.BOOT_WAIT)
