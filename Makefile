@@ -8,12 +8,13 @@ JOBS ?= 2
 SIM_SEEDS ?= 1000
 SIM_HOURS ?= 1
 RUNS ?= 30
+SEQUENCES ?= 20
 ARGS ?=
 BIN := .venv/bin
 SETUP := scripts/setup
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo dev servers test check lint format types layers sim-gate sim sim-long faults sentinel bench docs lock clean
+.PHONY: help env demo dev servers test check lint format types layers sim-gate sim sim-long faults faults-random faults-times sentinel bench docs lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -69,6 +70,12 @@ sim: env ## the simulation as you like it (ARGS="--seeds 20000 --nodes 5")
 
 faults: dev servers ## real processes killed, frozen and robbed of their Redis, with numbers (RUNS=30)
 	FAULT_RUNS=$(RUNS) $(BIN)/pytest tests/faults -s $(ARGS)
+
+faults-random: dev servers ## SEQUENCES random fault sequences of 30 s; ended and started again, it goes on
+	$(BIN)/python -m tests.faults.lab.randomly --sequences $(SEQUENCES) $(ARGS)
+
+faults-times: dev servers ## each kind of failover RUNS times on hosts of their own: p50, p99 and the largest
+	$(BIN)/python -m tests.faults.lab.series --runs $(RUNS) $(ARGS)
 
 bench: servers ## the measurements behind docs/decisions
 	@$(SETUP) bench

@@ -57,4 +57,4 @@ def test_a_planted_split_brain_is_found(tmp_path: Path, monkeypatch: pytest.Monk
             time.sleep(1.0)
     told = (tmp_path / "timelines" / "split-brain.txt").read_text()
     assert re.search(r"VIOLATION: .* answered 200 for epoch \d+ when asked .* ms after node", told)
-    assert re.search(r"VIOLATION: .* was read and written between two operations that show", told)
+    assert re.search(r"VIOLATION: node\d wrote .* at epoch \d+, .* ms after node\d wrote at", told)

@@ -14,14 +14,16 @@ Whatever a node's processes are, the verbs see them through its host: ``kill_hos
 import http.client
 import json
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
+from rppam.adapters.system.processes import CONTROL_NAME
 from tests.contract.servers import SERVERS, ServerKind
 from tests.faults.lab import disk, wallclock
 from tests.faults.lab.disk import Disk
@@ -32,6 +34,8 @@ from tests.faults.lab.stores import PASSWORD, Store
 from tests.faults.lab.wallclock import WallClock
 from tests.faults.lab.watch import Watch
 from tests.integration.node.lab import Answer, Lab, LabNode, eventually
+
+MEMBER_PORT: Final = 5201
 
 __all__ = ["FaultLab", "FaultNode"]
 
@@ -62,15 +66,15 @@ class FaultNode(LabNode):
         return self.host.pids()
 
     def control_pid(self) -> int:
-        """The process that decides about leadership: the only one, or the one whose command line says so."""
+        """The process that decides about leadership: by its name, or the only one there is."""
         pids = self.pids()
-        if len(pids) == 1:
-            return pids[0]
         for pid in pids:
             with suppress(OSError):
-                if b"control" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                if Path(f"/proc/{pid}/comm").read_text().strip() == CONTROL_NAME:
                     return pid
-        raise AssertionError(f"none of the processes {pids} of {self.name} says that it is the control process")
+        if len(pids) == 1:
+            return pids[0]
+        raise ProcessLookupError(f"{self.name} has no control process among {pids}")
 
     def send(self, number: signal.Signals) -> None:
         """A signal to all processes; SIGTERM goes to the one that the service manager knows."""
@@ -125,9 +129,12 @@ class FaultLab(Lab):
         disks: bool = False,
         shared_database: bool = True,
     ) -> None:
-        """``policy`` is written as ``cluster.quorumPolicy`` when given; ``disks`` puts each data folder on a disk."""
+        """``policy`` is ``cluster.quorumPolicy`` of voting members; without one, the record alone decides.
+
+        ``disks`` puts each node's data on a disk that can be frozen.
+        """
         self._stack = ExitStack()
-        self.policy, self.store_kind, self.disks, self.shared = policy, store, disks, shared_database
+        self.quorum_policy, self.store_kind, self.disks, self.shared = policy, store, disks, shared_database
         self._server = server or server_kind()
         self._count = nodes
         self._options_of_lab = (folder, times)
@@ -151,7 +158,9 @@ class FaultLab(Lab):
                 target = self.store.hosts[0].address + ":6379"
                 self.proxy = Proxy(self.net.add("wan"), target, names, folder / "proxy.log")
                 self._stack.callback(self.proxy.close)
-            super().__init__(folder, None, nodes=self._count, times=times)
+            voting = {"policy": self.quorum_policy} if self.quorum_policy else {"votes": False}
+            super().__init__(folder, None, nodes=self._count, times=times, **voting)
+            self._furnish()
         except BaseException:
             self._stack.close()
             raise
@@ -187,11 +196,19 @@ class FaultLab(Lab):
             "keyPrefix": self.prefix,
             "password": PASSWORD,
         }
-        if self.policy is not None:
-            node.config["cluster"]["quorumPolicy"] = self.policy
+        node.config["cluster"] |= {"memberHost": node.host.address, "memberPort": MEMBER_PORT}
+        if self.quorum_policy is None:
+            node.config["cluster"].pop("quorumPolicy", None)
         if not self.shared:
             node.config["database"] = {"url": f"sqlite:///{plain.folder / 'rppam.db'}"}
         return node
+
+    def _furnish(self) -> None:
+        """What founding the cluster has put into the nodes' folders belongs on their disks."""
+        for node in self.nodes:
+            if node.disk is not None:
+                for file in node.folder.iterdir():
+                    shutil.copy2(file, node.disk.place / file.name)
 
     def start(self) -> None:
         """Start the store and every node, and wait until they are one healthy cluster."""
@@ -255,9 +272,29 @@ class FaultLab(Lab):
         self._unmark("paused", lane=node.name)
 
     def kill_control(self, node: FaultNode) -> None:
-        """SIGKILL to the one process that decides."""
+        """SIGKILL to the one process that decides. ProcessLookupError when there is none now."""
+        pid = node.control_pid()
         self._mark(node.name, "control killed")
-        os.kill(node.control_pid(), signal.SIGKILL)
+        os.kill(pid, signal.SIGKILL)
+
+    def pause_control(self, node: FaultNode) -> int:
+        """SIGSTOP to the one process that decides; its id. ProcessLookupError when there is none now."""
+        pid = node.control_pid()
+        self._mark(node.name, "control paused")
+        os.kill(pid, signal.SIGSTOP)
+        return pid
+
+    def resume_control(self, node: FaultNode, pid: int) -> None:
+        """The end of :meth:`pause_control`; its supervisor may have killed it meanwhile."""
+        if pid in node.pids():
+            os.kill(pid, signal.SIGCONT)
+        self._unmark("control paused", lane=node.name)
+
+    def kill_supervisor(self, node: FaultNode) -> None:
+        """SIGKILL to the process that the service manager started; :meth:`boot` starts the node again."""
+        assert node.process is not None
+        self._mark(node.name, "supervisor killed")
+        node.process.kill()
 
     def kill_host(self, node: FaultNode) -> None:
         """SIGKILL to everything on its host; its peers see connections end."""
@@ -278,8 +315,11 @@ class FaultLab(Lab):
             self.net.rejoin(node.host)
         if node.process is not None:
             node.process.wait(15)
+        if node.disk is not None:
+            node.disk.thaw()  # whoever hangs on it could not end
+        node.host.kill()  # what outlived its supervisor
         node.start()
-        self._unmark("killed", "power off", "control killed", lane=node.name)
+        self._unmark("killed", "power off", "control", "supervisor", lane=node.name)
 
     # ---- verbs: disk and clock --------------------------------------------------------------------------------------
 
@@ -361,6 +401,7 @@ class FaultLab(Lab):
             self.resume(node)
             if not node.is_running:
                 self.boot(node)
+            self._unmark("control", lane=node.name)
         self.store.settle()
 
     def wait_until(self, holds: Callable[[], Any], what: str, within_s: float) -> Any:

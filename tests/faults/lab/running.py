@@ -99,6 +99,15 @@ class Runner:
                 needs |= self._claim(NET, node.name)
                 lab.power_off(node)
                 return needs, lambda: lab.boot(node)
+            case "kill-control":
+                _found(lab.kill_control, node)
+                return needs, None
+            case "pause-control":
+                pid: int = _found(lab.pause_control, node)
+                return needs, lambda: lab.resume_control(node, pid)
+            case "kill-supervisor":
+                lab.kill_supervisor(node)
+                return needs, lambda: lab.boot(node)
             case "freeze-disk":
                 if node.disk is None:
                     raise Skipped(disk.why_not() or "no disk")
@@ -185,6 +194,13 @@ class Runner:
             return next(node for node in self._lab.nodes if node.name == target)
         self._last = self._watch.leader_now() or self._last
         return self._node(self._last)
+
+
+def _found(act: Callable[[FaultNode], Any], node: FaultNode) -> Any:
+    try:
+        return act(node)
+    except ProcessLookupError as error:
+        raise Skipped(str(error)) from None
 
 
 def _nodes(lab: FaultLab) -> list[Host]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-GENERATOR: Final = 1
+GENERATOR: Final = 2
 """Raise it whenever a seed would mean another plan: results of different generators are not one series."""
 SEQUENCE_MS: Final = 30_000
 NET: Final = "net"
@@ -42,6 +42,9 @@ NODE_KINDS: Final = (
     Kind("pause", 10, LIFE, 50, 8_000),
     Kind("kill", 8, LIFE, 100, 5_000),
     Kind("power-off", 6, LIFE, 100, 6_000),
+    Kind("kill-control", 6, LIFE, 0, 0),
+    Kind("pause-control", 6, LIFE, 50, 6_000),
+    Kind("kill-supervisor", 3, LIFE, 100, 5_000),
     Kind("freeze-disk", 5, LIFE, 300, 6_000),
     Kind("step-clock", 4, CLOCK, 500, 10_000),
     Kind("proxy-delay", 6, PROXY, 500, 8_000, ("single", "aof")),

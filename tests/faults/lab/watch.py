@@ -121,6 +121,7 @@ class Watch:
         answer = self.eyes.wait_for_yes(since_ns, other_than="", within_s=bound_s)
         deeds = self.lab.wait_until(lambda: self.hands.accepted_since(since_ns), "a guarded write", bound_s)
         written_ns = min(deed.received_ns for deed in deeds)
+        time.sleep(0.5)  # the picture shows who it is
         return Settled((answer.received_ns - since_ns) / 1e6, (written_ns - since_ns) / 1e6)
 
     def longest_silence_ms(self, since_ns: int) -> float:
@@ -168,8 +169,7 @@ class Watch:
 
     def _about(self) -> str:
         words = [f"{len(self.lab.nodes)} nodes", f"store: {self.lab.store_kind}", f"lease {self.lab.lease_ms} ms"]
-        if self.lab.policy:
-            words.append(f"policy {self.lab.policy}")
+        words.append(f"policy {self.lab.quorum_policy}" if self.lab.quorum_policy else "the record decides")
         facts = self.facts()
         words.append(f"{facts['answers']} answers, {facts['writes_accepted']} guarded writes")
         return " · ".join(words)
