@@ -20,14 +20,14 @@ from rppam.adapters.system.lines import Line, Message
 from rppam.adapters.system.node_page import NodePage
 from rppam.adapters.system.processes import CONTROL_NAME, WORKER_NAME, call_this_process
 from rppam.compose.board import Board
-from rppam.compose.handing import HandingStore, hander
+from rppam.compose.handing import HandingStore, Testament
 from rppam.compose.hangup import explain_hangup
 from rppam.compose.inheritance import Known
 from rppam.compose.node import Node
 from rppam.compose.obedience import follow
 from rppam.compose.parts import deciding_of, people_of, whole
 from rppam.compose.redis import redis_parts
-from rppam.compose.worker import Worker, build_worker
+from rppam.compose.worker import Worker, WorkerParts
 from rppam.config.settings import Settings
 from rppam.domain.errors import RppamError
 from rppam.domain.exits import Exit
@@ -47,8 +47,9 @@ class Inherited(NamedTuple):
     config: Path
     log_level: str
     log_format: str
-    page: int
+    page: NodePage
     words: int
+    worker: WorkerParts
     sockets: list[socket.socket]
 
 
@@ -81,24 +82,23 @@ def live(order: Message, inherited: Inherited) -> NoReturn:
 
 def _work(order: Message, inherited: Inherited) -> Coroutine[Any, Any, None]:
     (descriptor,) = order.descriptors
-    line, page = Line.of(descriptor), NodePage(inherited.page)
-    os.close(inherited.page)
+    line = Line.of(descriptor)
     words = LastWords(inherited.words) if order.facts["role"] == "control" else None
     os.close(inherited.words)
     if words is not None:
         call_this_process(CONTROL_NAME)
         for plug in inherited.sockets:
             plug.close()
-        return _control(inherited, line, page, words, order.facts["generation"])
+        return _control(inherited, line, words, order.facts["generation"])
     call_this_process(WORKER_NAME)
     if sys.platform != "win32":
         os.nice(NICE)
-    return _worker(inherited, line, page, order.facts["place"])
+    return _worker(inherited, line, order.facts["place"])
 
 
-async def _control(inherited: Inherited, line: Line, page: NodePage, words: LastWords, generation: int) -> None:
+async def _control(inherited: Inherited, line: Line, words: LastWords, generation: int) -> None:
     known = inherited.known
-    node = _build_control(known, line, page, words, generation)
+    node = _build_control(known, line, inherited.page, words, generation)
     orders = {
         "stop": lambda facts: node.stop(facts["why"]),
         "hangup": lambda _: explain_hangup(known.settings, inherited.config),
@@ -117,11 +117,17 @@ def _build_control(known: Known, line: Line, page: NodePage, words: LastWords, g
     people = people_of(settings, clock)
     redis = redis_parts(settings, clock, entropy)
     board = Board(page, line, generation, clock)
+    testament = Testament(settings, redis, words, entropy)
 
     def through(store: LeadershipStore) -> LeadershipStore:
-        return HandingStore(store, hander(settings, redis, words, entropy)) if redis is not None else store
+        return HandingStore(store, testament) if redis is not None else store
 
-    deciding = deciding_of(known, people.database, clock, entropy, redis, on_turn=board.turned, through=through)
+    def turned() -> None:
+        board.turned()
+        if deciding.link is not None:
+            testament.look(deciding.driver.core.election, deciding.link, clock.now())
+
+    deciding = deciding_of(known, people.database, clock, entropy, redis, on_turn=turned, through=through)
     deciding.view.serving = generation > 1  # the node serves already
     board.shows(deciding.view)
     return whole(known, data_dir, people, deciding, board, board)
@@ -135,7 +141,7 @@ def _patient(settings: Settings) -> Settings:
     return replace(settings, redis=replace(settings.redis, connection=replace(connection, abort_connect=False)))
 
 
-async def _worker(inherited: Inherited, line: Line, page: NodePage, place: int) -> None:
-    worker: Worker = build_worker(inherited.known, line, page, place, inherited.sockets)
+async def _worker(inherited: Inherited, line: Line, place: int) -> None:
+    worker = Worker(inherited.worker, line, place, inherited.sockets)
     follow(line, {"stop": lambda facts: worker.stop(facts["drain_s"])})
     await worker.run()

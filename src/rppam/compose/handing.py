@@ -1,27 +1,72 @@
-"""The leadership store with one addition: before a renewal leaves, the release that may follow it is handed over.
+"""What is handed over to the supervisor while this node leads: how to give everything back should it die.
 
-Before, not after: a control process that dies between the two would otherwise leave a record that nobody releases. Both
-records that may stand are released by the same word, the one before the renewal and the one that it writes.
+The record is released and every promise is freed by words that are ready before they are needed. Before a renewal
+leaves, not after: a control process that dies between the two would otherwise leave a record that nobody releases. So
+both records that may stand are released by the same word, the one before the renewal and the one that it writes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
+from rppam.adapters.members.last_word import freeing_words
+from rppam.adapters.members.link import TlsMemberLink
 from rppam.adapters.redis.last_word import release_word
-from rppam.adapters.system.last_words import LastWords
+from rppam.adapters.system.last_words import LastWord, LastWords
 from rppam.compose.redis import RedisParts
 from rppam.config.settings import Settings
+from rppam.core.election import Election
+from rppam.core.phase import Phase
+from rppam.domain.ballot import Claim
+from rppam.domain.instant import Instant
 from rppam.domain.record import Record, RecordState
 from rppam.ports.entropy import Entropy
 from rppam.ports.store import ExchangeAnswer, ExchangeOrder, LeadershipStore, StoreListener
 
 
-class HandingStore:
-    """Implements :class:`rppam.ports.store.LeadershipStore` on another one."""
+class Testament:
+    """The words of this moment, kept up to date."""
 
-    def __init__(self, store: LeadershipStore, hand_over: Callable[[Sequence[Record]], None]) -> None:
-        """``hand_over`` gets the records that a death from now on must release."""
+    def __init__(self, settings: Settings, redis: RedisParts | None, words: LastWords, entropy: Entropy) -> None:
+        self._settings, self._redis, self._words, self._entropy = settings, redis, words, entropy
+        self._for_store: tuple[LastWord, ...] = ()
+        self._for_members: tuple[LastWord, ...] = ()
+        self._members_as_of: tuple[Claim, tuple[tuple[str, str], ...], str] | None = None
+
+    def release(self, records: Sequence[Record]) -> None:
+        """These records shall be released; none: the node holds no record."""
+        word = None
+        if self._redis is not None:
+            prefix = self._settings.redis.key_prefix
+            word = release_word(self._redis.link, self._redis.tls, prefix, records, self._entropy)
+        self._for_store = () if word is None else (word,)
+        self._write()
+
+    def look(self, election: Election, link: TlsMemberLink, now: Instant) -> None:
+        """See whether the members have to be told something else than before."""
+        as_of = None
+        if election.phase in {Phase.CLAIMING, Phase.LEADER, Phase.QUIESCING}:
+            addresses = tuple(sorted((name, peer.address) for name, peer in link.peers.items() if peer.address))
+            as_of = election.claim, addresses, "".join(election.successors(now)[:1])
+        if as_of == self._members_as_of:
+            return
+        self._members_as_of = as_of
+        self._for_members = ()
+        if as_of is not None:
+            claim, addresses, successor = as_of
+            self._for_members = freeing_words(
+                link.options, link.credentials, dict(addresses), claim, successor, self._entropy
+            )
+        self._write()
+
+    def _write(self) -> None:
+        self._words.hand_over([*self._for_store, *self._for_members])
+
+
+class HandingStore:
+    """Implements :class:`rppam.ports.store.LeadershipStore` on another one; hands over before a renewal leaves."""
+
+    def __init__(self, store: LeadershipStore, testament: Testament) -> None:
         self._store = store
-        self._hand_over = hand_over
+        self._testament = testament
 
     async def start(self, listener: StoreListener) -> None:
         """See the port."""
@@ -37,24 +82,12 @@ class HandingStore:
         if proposed is not None and proposed.state is RecordState.HELD:
             before = order.expected
             mine = before is not None and before.boot_id == proposed.boot_id and before.state is RecordState.HELD
-            self._hand_over([before, proposed] if before is not None and mine else [proposed])
+            self._testament.release([before, proposed] if before is not None and mine else [proposed])
         answer = await self._store.exchange(order, timeout_ms)
         if answer.granted and proposed is not None and proposed.state is not RecordState.HELD:
-            self._hand_over([])
+            self._testament.release([])
         return answer
 
     async def unregister(self, node: str, timeout_ms: int) -> None:
         """See the port."""
         await self._store.unregister(node, timeout_ms)
-
-
-def hander(
-    settings: Settings, redis: RedisParts, words: LastWords, entropy: Entropy
-) -> Callable[[Sequence[Record]], None]:
-    """What puts the words for these records where the supervisor finds them."""
-
-    def hand_over(records: Sequence[Record]) -> None:
-        word = release_word(redis.link, redis.tls, settings.redis.key_prefix, records, entropy)
-        words.hand_over([word] if word is not None else [])
-
-    return hand_over

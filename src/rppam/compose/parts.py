@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from rppam import __version__
+from rppam.adapters.members.link import TlsMemberLink
 from rppam.adapters.memory.store import MemoryStore
 from rppam.adapters.redis.leadership_store import RedisLeadershipStore
 from rppam.adapters.sql.accounts import SqlAccounts
@@ -19,6 +20,8 @@ from rppam.adapters.system.notify import notifier
 from rppam.api.app import ApiParts, build_app
 from rppam.api.server import ApiServer
 from rppam.compose.inheritance import Known, inherit
+from rppam.compose.members import member_address, member_parts, votes
+from rppam.compose.members import warnings as member_warnings
 from rppam.compose.node import Node, Surface, bounded
 from rppam.compose.redis import RedisParts, redis_parts
 from rppam.config.settings import Settings
@@ -26,6 +29,7 @@ from rppam.core.admission import Admission
 from rppam.core.detector import Detector
 from rppam.core.election import Election
 from rppam.core.node import NodeCore
+from rppam.core.voter import Voter
 from rppam.domain.health import SafetyLevel
 from rppam.domain.licence import Denied, may_join, warning_of
 from rppam.domain.timing import Timing
@@ -59,6 +63,8 @@ class Deciding(NamedTuple):
     driver: Driver
     view: NodeView
     foreign: "asyncio.Future[str]"
+    link: TlsMemberLink | None
+    """``None`` where the record alone decides."""
 
 
 def build_node(settings: Settings) -> Node:
@@ -92,9 +98,10 @@ def deciding_of(
 ) -> Deciding:
     """Leadership and all it needs. ``through`` may put something between it and the store."""
     settings = known.settings
-    core = _core(known, clock, entropy)
+    boot_id, timing = entropy.nonce(), settings.cluster.timing if settings.redis.enabled else ALONE
+    members = member_parts(settings, boot_id, timing, clock, entropy)
+    core = _core(known, boot_id, timing, clock, entropy, members.voter if members else None)
     foreign: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    timing = core.election.timing
     driver = Driver(
         core,
         through(_store(settings, redis, clock, foreign)),
@@ -104,6 +111,7 @@ def deciding_of(
         lambda *beat: view.heartbeat(*beat),  # noqa: PLW0108  # made below
         identity_wait_us=redis.identity_wait_us if redis else 0,
         on_turn=on_turn,
+        members=(members.link, members.promises) if members else None,
     )
     view = NodeView(
         facts_of(settings, core.election.boot_id, redis),
@@ -112,7 +120,7 @@ def deciding_of(
         clock,
         lambda: _warnings(known, database, clock) + (redis.warnings() if redis else ()),
     )
-    return Deciding(driver, view, foreign)
+    return Deciding(driver, view, foreign, members.link if members else None)
 
 
 def api_server(known: Known, people: People, status: NodeStatus, clock: Clock, entropy: Entropy) -> ApiServer:
@@ -174,20 +182,20 @@ def facts_of(settings: Settings, boot_id: str, redis: RedisParts | None) -> Node
         version=__version__,
         redis_enabled=settings.redis.enabled,
         safety_level=redis.safety_level if redis else SafetyLevel.SINGLE,
+        member_address=member_address(settings) if votes(settings) else "",
+        priority=settings.cluster.priority,
     )
 
 
-def _core(known: Known, clock: Clock, entropy: Entropy) -> NodeCore:
-    settings = known.settings
-    node, boot_id = settings.node.node_name, entropy.nonce()
-    timing = settings.cluster.timing if settings.redis.enabled else ALONE
+def _core(known: Known, boot_id: str, timing: Timing, clock: Clock, entropy: Entropy, voter: Voter | None) -> NodeCore:
+    node = known.settings.node.node_name
 
     def seat_check(others: int) -> str | None:
         decision = may_join(known.licence, others, clock.wall_ms())
         return f"{decision.reason}. {decision.fix}" if isinstance(decision, Denied) else None
 
     return NodeCore(
-        Election(node, boot_id, timing, entropy, now=clock.now()),
+        Election(node, boot_id, timing, entropy, now=clock.now(), voter=voter),
         Detector(node, timing),
         Admission(node, boot_id, timing, seat_check),
         now=clock.now(),
@@ -220,6 +228,7 @@ def _warnings(known: Known, database: Database, clock: Clock) -> tuple[str, ...]
         sentence
         for sentence in (
             *known.settings.warnings,
+            *member_warnings(known.settings),
             known.licence_problem,
             expiry.sentence if expiry else "",
             f"the database does not answer: {database.reason or 'it is being opened'}"

@@ -32,6 +32,9 @@ class NodeFacts(NamedTuple):
     version: str
     redis_enabled: bool
     safety_level: SafetyLevel = SafetyLevel.SINGLE
+    member_address: str = ""
+    """Where its member link listens, as others reach it; empty where members do not vote."""
+    priority: int = 100
 
 
 class NodeView:
@@ -87,6 +90,9 @@ class NodeView:
             loop_lag_ms,
             renewed_ms_ago,
             admitted=self._driver.admitted.is_set(),
+            member_address=facts.member_address,
+            priority=facts.priority,
+            joins=self._core.voter is not None and election.electorate is None,
         )
 
     def snapshot(self) -> ClusterSnapshot:

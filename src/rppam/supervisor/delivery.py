@@ -24,6 +24,7 @@ AGAIN_MS: Final = 15
 """Pause before asking again whoever had nothing to release."""
 TRIES: Final = 3
 _SHOWN_MAX: Final = 100
+_REPLY_BYTES_MAX: Final = 64 * 1024
 _MS_US: Final = 1_000
 
 
@@ -97,16 +98,18 @@ def _exchange(stream: _Stream, word: LastWord, until_us: int) -> tuple[bool, str
     stream.sendall(word.send)
     reply = b""
     while True:
-        if reply.startswith(word.expect):
+        if word.ending and reply.endswith(word.ending):
+            return True, "released", False
+        if not word.ending and reply.startswith(word.expect):
             return True, "released", False
         if word.declined and reply.startswith(word.declined):
             return False, "there was nothing of this node to release", True
-        if not any(option.startswith(reply) for option in (word.expect, word.declined)):
+        if not word.ending and not any(option.startswith(reply) for option in (word.expect, word.declined)):
             return False, f"it answered: {_shown(reply)}", False
         stream.settimeout(_left_s(until_us))
         more = stream.recv(4096)
-        if not more:
-            return False, "it hung up", False
+        if not more or len(reply) > _REPLY_BYTES_MAX:
+            return False, "it hung up" if not more else "it says more than was asked", False
         reply += more
 
 
@@ -124,7 +127,7 @@ def _shown(reply: bytes) -> str:
 def _context(tls: TlsWords) -> "ssl.SSLContext":
     import ssl  # noqa: PLC0415  # two megabytes that a node without TLS does without
 
-    context = ssl.create_default_context(cafile=tls.ca_path)
+    context = ssl.create_default_context(cafile=tls.ca_path, cadata=tls.ca_pem or None)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if tls.client_pem and sys.platform == "linux":
         handle = os.memfd_create("rppam-certificate", os.MFD_CLOEXEC)

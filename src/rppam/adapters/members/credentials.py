@@ -23,7 +23,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from rppam.adapters.system.pfx import load_pair
@@ -62,6 +62,12 @@ class Credentials:
         """For connections that others make."""
         self.client = _context(ssl.PROTOCOL_TLS_CLIENT, root, leaf, key)
         """For connections to others. Whose certificate it is has to be asked with :func:`peer_name`."""
+        self.root_pem = root.public_bytes(Encoding.PEM).decode("ascii")
+        """The authority, for another process of this node."""
+        self.own_pem = leaf.public_bytes(Encoding.PEM) + key.private_bytes(
+            Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+        )
+        """This node's certificate and key, for another process of this node: it stays in memory."""
 
 
 def read_cluster_key(path: Path) -> Secret:

@@ -18,6 +18,7 @@ from typing import Final
 from rppam.adapters.members.channel import LINGER_S, LOOK_S, Channel
 from rppam.adapters.members.codec import Greeting
 from rppam.adapters.members.credentials import Credentials
+from rppam.adapters.members.dial import Pace
 from rppam.adapters.members.door import Door
 from rppam.adapters.members.incoming import Guests
 from rppam.adapters.members.names import Names
@@ -40,12 +41,13 @@ class TlsMemberLink:
 
     def __init__(self, options: MemberOptions, *, clock: Clock, entropy: Entropy) -> None:
         """Makes this node's certificate, which takes some 10 ms; needs no running loop."""
-        self._options = options
+        self.options = options
         self._clock = clock
         self._entropy = entropy
         self._refusals = Refusals(clock)
-        self._credentials = Credentials(options.cluster_key, cluster_id=options.cluster_id, node_name=options.node_name)
+        self.credentials = Credentials(options.cluster_key, cluster_id=options.cluster_id, node_name=options.node_name)
         self._names = Names()
+        self._pace = Pace()
         self._addresses: dict[str, str] = {}
         self._expected: tuple[str, ...] = ()
         self._peers: dict[str, Peer] = {}
@@ -62,8 +64,8 @@ class TlsMemberLink:
         """
         assert self._party is None, "a link is started once"
         party = Party(
-            options=self._options,
-            credentials=self._credentials,
+            options=self.options,
+            credentials=self.credentials,
             refusals=self._refusals,
             clock=self._clock,
             entropy=self._entropy,
@@ -98,7 +100,7 @@ class TlsMemberLink:
     def know(self, addresses: Mapping[str, str]) -> None:
         """Where members can be reached, ``host:port`` by name; later knowledge replaces earlier, for each name."""
         for name, address in addresses.items():
-            if name == self._options.node_name or not address:
+            if name == self.options.node_name or not address:
                 continue
             if name not in self._addresses and len(self._addresses) >= ADDRESSES_MAX:
                 self._forget_a_stranger()
@@ -108,7 +110,7 @@ class TlsMemberLink:
 
     def expect(self, members: Iterable[str]) -> None:
         """Keep connections to exactly these; others are closed. This node's own name counts for nothing."""
-        self._expected = tuple(sorted({*members} - {self._options.node_name}))
+        self._expected = tuple(sorted({*members} - {self.options.node_name}))
         party = self._party
         if party is None or self._door is None:
             return
@@ -117,7 +119,7 @@ class TlsMemberLink:
         loop = asyncio.get_running_loop()
         for name in self._expected:
             if name not in self._peers:
-                peer = Peer(name, party, self._guests, self._names)
+                peer = Peer(name, party, self._guests, self._names, self._pace)
                 peer.move(self._addresses.get(name, ""))
                 self._peers[name] = peer
                 self._tasks[name] = loop.create_task(peer.run(), name=f"member {name}")

@@ -49,7 +49,7 @@ def release_word(
     hello = b"+OK\r\n" * (len(lines) - 1)
     send = b"".join(hiredis.pack_command(line) for line in lines)  # type: ignore[arg-type]  # as in connection.py
     host, port = connection.peer[:2]
-    return LastWord(STORE, str(host), int(port), send, hello + b":1\r\n", hello + b":0\r\n", _tls(connection, tls))
+    return LastWord(STORE, str(host), int(port), send, hello + b":1\r\n", hello + b":0\r\n", tls=_tls(connection, tls))
 
 
 def _entering(connection: Connection) -> list[tuple[bytes | str | int, ...]]:

@@ -29,6 +29,8 @@ class TlsWords(NamedTuple):
     """Certificate and encrypted key to show; empty: none."""
     client_password: str = ""
     """Of the key in ``client_pem``."""
+    ca_pem: str = ""
+    """The authorities themselves, in place of ``ca_path``."""
 
 
 class LastWord(NamedTuple):
@@ -44,6 +46,8 @@ class LastWord(NamedTuple):
     """How the reply begins when it was understood."""
     declined: bytes = b""
     """How it begins when there was nothing to release: asked again a few times, as a last renewal may be on its way."""
+    ending: bytes = b""
+    """How the reply ends when it was understood, where its beginning cannot be known."""
     tls: TlsWords | None = None
 
     def __repr__(self) -> str:
@@ -77,22 +81,24 @@ def _plain(word: LastWord) -> list[object]:
     tls = None
     if word.tls is not None:
         tls = [word.tls.server_name, word.tls.ca_path, _text(word.tls.client_pem), word.tls.client_password]
-    return [word.kind, word.host, word.port, _text(word.send), _text(word.expect), _text(word.declined), tls]
+        tls.append(word.tls.ca_pem)
+    texts = [_text(part) for part in (word.send, word.expect, word.declined, word.ending)]
+    return [word.kind, word.host, word.port, *texts, tls]
 
 
 def _word(plain: list[object]) -> LastWord:
-    kind, host, port, send, expect, declined, tls = plain
+    kind, host, port, send, expect, declined, ending, tls = plain
     assert isinstance(kind, str)
     assert isinstance(host, str)
     assert isinstance(port, int)
-    return LastWord(kind, host, port, _bytes(send), _bytes(expect), _bytes(declined), _tls(tls))
+    return LastWord(kind, host, port, _bytes(send), _bytes(expect), _bytes(declined), _bytes(ending), _tls(tls))
 
 
 def _tls(plain: object) -> TlsWords | None:
     if not isinstance(plain, list):
         return None
-    server_name, ca_path, client_pem, client_password = plain
-    return TlsWords(server_name, ca_path, _bytes(client_pem), client_password)
+    server_name, ca_path, client_pem, client_password, ca_pem = plain
+    return TlsWords(server_name, ca_path, _bytes(client_pem), client_password, ca_pem)
 
 
 def _text(value: bytes) -> str:

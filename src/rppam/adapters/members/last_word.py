@@ -1,0 +1,54 @@
+"""What a leader's node says to the other members when its control process is dead: ready to be sent by the supervisor.
+
+It is an errand (see ``codec.Purpose``) whose frames are all packed beforehand: who we are, which promise is given back,
+whom we invite, and a ping. The answer that matters is the pong, whose frame is known in advance.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from rppam.adapters.members.codec import Greeting, Ping, Pong, Purpose, encode, encode_greeting
+from rppam.adapters.members.credentials import Credentials
+from rppam.adapters.members.frames import FrameWriter
+from rppam.adapters.members.party import MemberOptions
+from rppam.adapters.system.last_words import LastWord, TlsWords
+from rppam.config.endpoint import NotAnEndpointError, parse_endpoint
+from rppam.domain.ballot import Claim, Freeing, Invitation
+from rppam.ports.entropy import Entropy
+
+MEMBER: Final = "member"
+WORDS_MAX: Final = 50
+"""So many members are told; where there are more, the others' promises end by themselves."""
+
+
+def freeing_words(
+    options: MemberOptions,
+    credentials: Credentials,
+    addresses: Mapping[str, str],
+    claim: Claim,
+    invited: str,
+    entropy: Entropy,
+) -> tuple[LastWord, ...]:
+    """One word to each member in ``addresses`` (``host:port`` by name); ``invited`` is asked to stand at once."""
+    words = []
+    for name, address in list(addresses.items())[:WORDS_MAX]:
+        try:
+            host, port = parse_endpoint(address)
+        except NotAnEndpointError:
+            continue
+        greeting = Greeting(Purpose.ERRAND, options.cluster_id, options.node_name, options.boot_id, entropy.nonce(), "")
+        said = [encode_greeting(greeting), encode(Freeing(claim))]
+        if name == invited:
+            said.append(encode(Invitation(claim)))
+        writer = FrameWriter()
+        send = b"".join(writer.pack(text) for text in (*said, encode(Ping(1))))
+        tls = TlsWords(name, None, credentials.own_pem, "", credentials.root_pem)
+        words.append(LastWord(MEMBER, host, port or options.port, send, b"", ending=_pong(), tls=tls))
+    return tuple(words)
+
+
+def _pong() -> bytes:
+    """The second frame of the other side; the first one is its greeting."""
+    writer = FrameWriter()
+    writer.pack("")
+    return writer.pack(encode(Pong(1)))
