@@ -34,6 +34,14 @@ def test_a_policy_makes_another_plan_of_the_same_seed() -> None:
     assert plan(1, "aof", "majority").faults != plan(1, "aof", "last-man-standing").faults
 
 
+def test_a_witness_is_a_target_where_there_is_one() -> None:
+    def targets(witness: bool) -> set[str]:
+        plans = [plan(seed, "aof", "majority", 2, witness=witness) for seed in range(50)]
+        return {fault.target for one in plans for fault in one.faults}
+
+    assert targets(witness=True) - targets(witness=False) == {"witness"}
+
+
 def test_seeds_take_turns_over_stores_and_policies() -> None:
     ways = [(key["store"], key["policy"]) for key in keys(7, 12, ["single", "aof"], ["majority", None], 3)]
     assert Counter(ways) == {(store, policy): 3 for store in ("single", "aof") for policy in ("majority", None)}

@@ -33,7 +33,7 @@ from tests.faults.lab.proxy import Proxy
 from tests.faults.lab.stores import PASSWORD, Store
 from tests.faults.lab.wallclock import WallClock
 from tests.faults.lab.watch import Watch
-from tests.integration.node.lab import Answer, Lab, LabNode, eventually
+from tests.integration.node.lab import START_S, Answer, Lab, LabNode, eventually
 
 MEMBER_PORT: Final = 5201
 
@@ -51,13 +51,15 @@ class FaultNode(LabNode):
     host: Host
     clock: WallClock
     disk: Disk | None = None
+    command = "node"
+    """The word of ``rppam`` that starts it; ``witness`` for one that only votes."""
 
     def start(self, **environment: str) -> None:
         """Start it as a service manager would; does nothing while it runs."""
         if self.is_running:
             return
         self.write_config()
-        words = [sys.executable, "-m", "rppam", "node", "--config", str(self.file)]
+        words = [sys.executable, "-m", "rppam", self.command, "--config", str(self.file)]
         ours = {name: value for name, value in os.environ.items() if not name.startswith(("RPPAM_", "NOTIFY_"))}
         self.process = self.host.start(words, self.log_file, env=ours | self.clock.environment | environment)
 
@@ -128,15 +130,19 @@ class FaultLab(Lab):
         server: ServerKind | None = None,
         disks: bool = False,
         shared_database: bool = True,
+        witness: bool = False,
     ) -> None:
         """``policy`` is ``cluster.quorumPolicy`` of voting members; without one, the record alone decides.
 
-        ``disks`` puts each node's data on a disk that can be frozen.
+        ``disks`` puts each node's data on a disk that can be frozen. ``witness`` adds a member that only votes.
         """
         self._stack = ExitStack()
         self.quorum_policy, self.store_kind, self.disks, self.shared = policy, store, disks, shared_database
         self._server = server or server_kind()
+        assert policy or not witness, "a witness votes: name a policy"
         self._count = nodes
+        self._with_witness = witness
+        self.witness: FaultNode | None = None
         self._options_of_lab = (folder, times)
         self.watch: Watch | None = None
         self._off: set[str] = set()
@@ -153,6 +159,7 @@ class FaultLab(Lab):
             for daemon in self.store.daemons:
                 daemon.clock = WallClock(shim, folder / f"{daemon.host.name}.clock")
             names = [f"node{number}" for number in range(1, self._count + 1)]
+            names += ["witness"] if self._with_witness else []
             self.proxy: Proxy | None = None
             if self.store_kind != "sentinel":
                 target = self.store.hosts[0].address + ":6379"
@@ -161,6 +168,8 @@ class FaultLab(Lab):
             voting = {"policy": self.quorum_policy} if self.quorum_policy else {"votes": False}
             super().__init__(folder, None, nodes=self._count, times=times, **voting)
             self._furnish()
+            if self._with_witness:
+                self.witness = self._make_witness()
         except BaseException:
             self._stack.close()
             raise
@@ -171,7 +180,7 @@ class FaultLab(Lab):
     ) -> None:
         if error is not None:
             error.add_note(self.logs() + "\n" + self.store.logs())
-        for node in self.nodes:
+        for node in self.members:
             if node.disk is not None:
                 node.disk.thaw()
             node.kill()
@@ -203,6 +212,17 @@ class FaultLab(Lab):
             node.config["database"] = {"url": f"sqlite:///{plain.folder / 'rppam.db'}"}
         return node
 
+    def _make_witness(self) -> FaultNode:
+        made = self.make_node("witness")
+        made.command = "witness"
+        made.config = {
+            name: section for name, section in made.config.items() if name not in ("api", "database", "license")
+        }
+        made.config["node"] = {"nodeName": made.name, "dataDir": made.config["node"]["dataDir"]}
+        made.config["auth"] = {"clusterKeyPath": made.config["auth"]["clusterKeyPath"]}
+        made.config["cluster"]["memberAddress"] = f"{made.host.address}:{MEMBER_PORT}"
+        return made
+
     def _furnish(self) -> None:
         """What founding the cluster has put into the nodes' folders belongs on their disks."""
         for node in self.nodes:
@@ -214,6 +234,37 @@ class FaultLab(Lab):
         """Start the store and every node, and wait until they are one healthy cluster."""
         self.store.start()
         super().start()
+        if self.witness is not None:
+            self.witness.start()
+            self.wait_until_healthy()
+
+    @property
+    def members(self) -> list[FaultNode]:
+        """The nodes, and the witness if there is one."""
+        return [*self.nodes, *([self.witness] if self.witness else [])]
+
+    def wait_until_healthy(self, within_s: float = START_S) -> None:
+        """Every running node reports the same leader, and a healthy cluster of all members that run."""
+
+        def agreed() -> bool:
+            try:
+                if not all(node.status_of("/system/health/ready") == 200 for node in self.running()):
+                    return False
+                seen = [self.health(node) for node in self.running()]
+            except OSError:
+                return False
+            running = {member.name for member in self.members if member.is_running}
+            return (
+                all(one["clusterHealthy"] and {node["nodeName"] for node in one["nodes"]} == running for one in seen)
+                and len({one["leaderNode"] for one in seen}) == 1
+            )
+
+        eventually(agreed, within_s=within_s, what="one healthy cluster", say=self.logs)
+
+    def logs(self) -> str:
+        """All logs, each line with its member."""
+        lines = [(member.name, line) for member in self.members for line in member.log().splitlines()[-60:]]
+        return "\n".join(f"{name} | {line}" for name, line in lines)
 
     @property
     def store_side(self) -> list[Host]:
@@ -394,7 +445,7 @@ class FaultLab(Lab):
             self.step_clock(host, 0)
             self.resume_store(host)
             self.start_store(host)
-        for node in self.nodes:
+        for node in self.members:
             self.step_clock(node, 0)
             if node.disk is not None:
                 self.thaw_disk(node)

@@ -32,7 +32,13 @@ class Job:
     def __init__(self, key: dict[str, Any], timelines: Path) -> None:
         self.key = key
         self.began = time.monotonic()
-        words = [str(key["seed"]), key["store"], key["policy"] or "", str(key["nodes"])]
+        words = [
+            str(key["seed"]),
+            key["store"],
+            key["policy"] or "",
+            str(key["nodes"]),
+            "witness" if key["witness"] else "",
+        ]
         self._process = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", "tests.faults.lab.running", *words],
             stdin=subprocess.DEVNULL,
@@ -60,12 +66,15 @@ class Job:
         self._process.communicate()
 
 
-def keys(first: int, count: int, stores: list[str], policies: list[str | None], nodes: int) -> Iterator[dict[str, Any]]:
+def keys(
+    first: int, count: int, stores: list[str], policies: list[str | None], nodes: int, *, witness: bool = False
+) -> Iterator[dict[str, Any]]:
     """What each seed is run with."""
     ways = list(product(policies, stores))
     for seed in range(first, first + count):
         policy, store = ways[seed % len(ways)]
-        yield {"generator": GENERATOR, "seed": seed, "store": store, "policy": policy, "nodes": nodes}
+        named = {"generator": GENERATOR, "seed": seed, "store": store, "policy": policy}
+        yield {**named, "nodes": nodes, "witness": witness}
 
 
 def judged(results: Path) -> list[dict[str, Any]]:
@@ -153,6 +162,7 @@ def main(words: list[str] | None = None) -> int:
     ask.add_argument("--stores", default=",".join(KINDS), help="of " + ", ".join(KINDS))
     ask.add_argument("--policies", default="", help=f"of {', '.join(POLICIES)}; empty: what the node does by default")
     ask.add_argument("--nodes", type=int, default=3)
+    ask.add_argument("--witness", action="store_true", help="and a member that only votes; needs policies")
     ask.add_argument("--nets", type=int, default=2, help="how many at once")
     ask.add_argument("--results", type=Path, default=Path("build/faults/random.jsonl"))
     given = ask.parse_args(words)
@@ -162,7 +172,10 @@ def main(words: list[str] | None = None) -> int:
     if not CAN:
         print(WHY_NOT, file=sys.stderr)
         return 2
-    wanted = list(keys(given.first_seed, given.sequences, stores, [policy or None for policy in policies], given.nodes))
+    if given.witness and "" in policies:
+        ask.error("a witness votes: name policies")
+    named: list[str | None] = [policy or None for policy in policies]
+    wanted = list(keys(given.first_seed, given.sequences, stores, named, given.nodes, witness=given.witness))
     had = judged(given.results)
     todo = [key for key in wanted if not any(same(key, row) for row in had)]
     if len(todo) < len(wanted):

@@ -121,8 +121,8 @@ class Runner:
 
     def _cut(self, fault: Fault, node: FaultNode, needs: set[tuple[str, str]]) -> tuple[set[tuple[str, str]], Undo]:
         lab = self._lab
-        place = lab.nodes.index(node)
-        other = lab.nodes[(place + fault.value) % len(lab.nodes)]
+        place = lab.members.index(node)
+        other = lab.members[(place + fault.value) % len(lab.members)]
         pairs: list[tuple[Host, Host]] = {
             "cut-to-store": [(node.host, host) for host in lab.store_side],
             "cut-from-store": [(host, node.host) for host in lab.store_side],
@@ -136,7 +136,7 @@ class Runner:
 
     def _act_on_proxy(self, fault: Fault) -> tuple[set[tuple[str, str]], Undo | None]:
         lab = self._lab
-        names = [node.name for node in lab.nodes] if fault.target == "all" else [self._node(fault.target).name]
+        names = [node.name for node in lab.members] if fault.target == "all" else [self._node(fault.target).name]
         needs = self._claim(PROXY, *names)
         orders: dict[str, tuple[str, dict[str, Any]]] = {
             "proxy-delay": (f"+{fault.value} ms", {"delay_ms": fault.value}),
@@ -191,7 +191,7 @@ class Runner:
 
     def _node(self, target: str) -> FaultNode:
         if target != "leader":
-            return next(node for node in self._lab.nodes if node.name == target)
+            return next(node for node in self._lab.members if node.name == target)
         self._last = self._watch.leader_now() or self._last
         return self._node(self._last)
 
@@ -204,7 +204,7 @@ def _found(act: Callable[[FaultNode], Any], node: FaultNode) -> Any:
 
 
 def _nodes(lab: FaultLab) -> list[Host]:
-    return [node.host for node in lab.nodes]
+    return [node.host for node in lab.members]
 
 
 def carry_out(made: Plan, folder: Path) -> dict[str, Any]:
@@ -222,6 +222,7 @@ def carry_out(made: Plan, folder: Path) -> dict[str, Any]:
         server=kind,
         disks=any(fault.kind.verb == "freeze-disk" for fault in made.faults),
         shared_database=made.shared_database,
+        witness=made.witness,
     )
     with lab:
         lab.start()
@@ -242,9 +243,9 @@ def carry_out(made: Plan, folder: Path) -> dict[str, Any]:
         return result | watch.facts()
 
 
-def main(seed: str, store: str, policy: str, nodes: str) -> None:
+def main(seed: str, store: str, policy: str = "", nodes: str = "3", witness: str = "") -> None:
     """One seed, from the command line."""
-    made = plan(int(seed), store, policy or None, int(nodes))
+    made = plan(int(seed), store, policy or None, int(nodes), witness=bool(witness))
     print(made.text(), file=sys.stderr, flush=True)
     with tempfile.TemporaryDirectory(prefix="rppam-faults-", ignore_cleanup_errors=True) as folder:
         print(json.dumps(carry_out(made, Path(folder))))

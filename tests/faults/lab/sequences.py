@@ -93,12 +93,14 @@ class Plan:
     times: str
     server: str
     shared_database: bool
+    witness: bool
     faults: tuple[Fault, ...] = field(repr=False)
 
     @property
     def title(self) -> str:
         """Name of its timeline."""
-        return f"sequence {self.seed} {self.store}" + (f" {self.policy}" if self.policy else "")
+        words = [f"sequence {self.seed} {self.store}", self.policy or "", "witness" if self.witness else ""]
+        return " ".join(word for word in words if word)
 
     def text(self) -> str:
         """The plan, a line a fault."""
@@ -107,9 +109,9 @@ class Plan:
         return "\n".join([about, *(fault.sentence() for fault in self.faults)])
 
 
-def plan(seed: int, store: str, policy: str | None = None, nodes: int = 3) -> Plan:
+def plan(seed: int, store: str, policy: str | None = None, nodes: int = 3, *, witness: bool = False) -> Plan:
     """The plan of a seed. Equal arguments, equal plan."""
-    chance = random.Random(f"{GENERATOR}/{seed}/{store}/{policy}/{nodes}")
+    chance = random.Random(f"{GENERATOR}/{seed}/{store}/{policy}/{nodes}/{witness}")
     kinds = [kind for kind in NODE_KINDS if store in kind.stores]
     store_kinds = [kind for kind in STORE_KINDS if store in kind.stores]
     # A storm hides what a single fault shows, so calm plans are as frequent as wild ones.
@@ -122,7 +124,8 @@ def plan(seed: int, store: str, policy: str | None = None, nodes: int = 3) -> Pl
             target = str(chance.randrange(3 if store == "sentinel" else 1))
         else:
             kind = _draw(chance, only)
-            target = chance.choice(("leader", "leader", *(f"node{number}" for number in range(1, nodes + 1))))
+            names = [f"node{number}" for number in range(1, nodes + 1)] + (["witness"] if witness else [])
+            target = chance.choice(("leader", "leader", *names))
             if kind.resource == PROXY and chance.random() < 0.25:
                 target = "all"
         at_ms = chance.randrange(500, SEQUENCE_MS - 2_000)
@@ -137,6 +140,7 @@ def plan(seed: int, store: str, policy: str | None = None, nodes: int = 3) -> Pl
         times=chance.choice(("calm", "calm", "default", "lan")),
         server=chance.choice(("redis-8", "valkey-8")),
         shared_database=chance.random() < 0.5,
+        witness=witness,
         faults=tuple(sorted(faults)),
     )
 

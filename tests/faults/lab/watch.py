@@ -153,7 +153,7 @@ class Watch:
         """All of it, as a picture and as text."""
         to_ns = self.to_ns or time.monotonic_ns()
         marks = [Mark(one.lane, one.words, one.from_ns, one.to_ns or to_ns) for one in self._marks]
-        lanes = [node.name for node in self.lab.nodes] + [host.name for host in self.lab.store.hosts]
+        lanes = [member.name for member in self.lab.members] + [host.name for host in self.lab.store.hosts]
         return Timeline(
             self.title, lanes, self.spans(), marks, self.hands.views(), self.verdict, self.from_ns, to_ns, self._about()
         )
@@ -168,7 +168,11 @@ class Watch:
         return stem
 
     def _about(self) -> str:
-        words = [f"{len(self.lab.nodes)} nodes", f"store: {self.lab.store_kind}", f"lease {self.lab.lease_ms} ms"]
+        words = [
+            f"{len(self.lab.nodes)} nodes" + (" and a witness" if self.lab.witness else ""),
+            f"store: {self.lab.store_kind}",
+            f"lease {self.lab.lease_ms} ms",
+        ]
         words.append(f"policy {self.lab.quorum_policy}" if self.lab.quorum_policy else "the record decides")
         facts = self.facts()
         words.append(f"{facts['answers']} answers, {facts['writes_accepted']} guarded writes")
