@@ -402,6 +402,21 @@ async def test_more_connections_than_there_is_room_for_cost_the_oldest_silent_on
         await one.link.stop()
 
 
+async def test_members_that_hang_in_their_handshake_delay_no_other() -> None:
+    one, two = make_node("node1"), make_node("node2")
+    with socket.create_server(("127.0.0.1", 0), backlog=200) as deaf:
+        async with running(one, two):
+            hung = [f"a{number}" for number in range(60)]
+            one.link.know(dict.fromkeys(hung, f"127.0.0.1:{deaf.getsockname()[1]}"))
+            one.link.expect(hung)
+            await asyncio.sleep(0.3)
+            before_s = time.monotonic()
+            one.link.expect([*hung, "node2"])
+            await is_unharmed(one, two)
+            assert time.monotonic() - before_s < 1.5
+            await eventually(lambda: "did not answer the handshake" in one.link.peers["a59"].reason)
+
+
 async def test_what_is_not_tls_is_foreign_and_a_port_scan_is_nothing() -> None:
     one = make_node("node1")
     async with running(one):

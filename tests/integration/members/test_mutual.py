@@ -213,7 +213,7 @@ async def test_nothing_secret_is_logged(caplog: pytest.LogCaptureFixture) -> Non
     assert "connected to member node2" in text
     assert KEY.reveal() not in text
     assert "PRIVATE" not in text
-    assert KEY.reveal() not in repr(one.link._options)
+    assert KEY.reveal() not in repr(one.link.options)
 
 
 @pytest.mark.alone

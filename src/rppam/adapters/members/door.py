@@ -22,7 +22,8 @@ from rppam.domain.errors.cluster import MemberPortInUse
 _log: Final = logging.getLogger("rppam.members")
 
 HANDSHAKE_S: Final = 3.0
-HANDSHAKES_MAX: Final = 64
+HANDSHAKES_MAX: Final = 160
+"""More than a cluster has members, which may all come at once."""
 _BACKLOG: Final = 256
 _BREATH_S: Final = 0.1
 
@@ -75,6 +76,7 @@ class Door:
             task = loop.create_task(self._admit(plug, _host(place)))
             self._handshakes[task] = None
             task.add_done_callback(self._admitted)
+            await asyncio.sleep(0)  # one at a time: what is urgent goes in between
 
     def _admitted(self, task: asyncio.Task[None]) -> None:
         self._handshakes.pop(task, None)

@@ -7,6 +7,7 @@ found last are kept, and used when the name server fails: members have to find e
 import asyncio
 import socket
 import threading
+from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any, Final
 
@@ -27,7 +28,9 @@ class UnknownPlaceError(Exception):
 class Names:
     """Looks names up, and keeps what was found last."""
 
-    def __init__(self) -> None:
+    def __init__(self, ask: Callable[[str, int, int], list[Place]] | None = None) -> None:
+        """``ask`` (host, port, flags) is the host's own resolver unless given; it may hang, and raise OSError."""
+        self._ask = ask or ask_host
         self._kept: dict[str, list[Place]] = {}
         self._running = 0
 
@@ -40,7 +43,7 @@ class Names:
         if port is None:
             raise UnknownPlaceError(f"{address!r} has no port; set cluster.memberAddress there to host:port")
         if _is_number(host):
-            return _ask(host, port, socket.AI_NUMERICHOST)
+            return self._ask(host, port, socket.AI_NUMERICHOST)
         try:
             found = await self._look_up(host, port, timeout_s)
         except (OSError, UnicodeError) as error:  # TimeoutError and gaierror are OSErrors
@@ -75,7 +78,7 @@ class Names:
             found: list[Place] = []
             failure: Exception | None = None
             try:
-                found = _ask(host, port, 0)
+                found = self._ask(host, port, 0)
             except (OSError, UnicodeError) as error:
                 failure = error
             if not loop.is_closed():
@@ -98,6 +101,7 @@ def _is_number(host: str) -> bool:
     return True
 
 
-def _ask(host: str, port: int, flags: int) -> list[Place]:
+def ask_host(host: str, port: int, flags: int) -> list[Place]:
+    """The host's own resolver."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
     return [(family, place) for family, _, _, _, place in found]

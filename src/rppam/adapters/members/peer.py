@@ -9,7 +9,7 @@ import logging
 from typing import Final
 
 from rppam.adapters.members.call import Call
-from rppam.adapters.members.dial import NotReachedError, dial
+from rppam.adapters.members.dial import NotReachedError, Pace, dial
 from rppam.adapters.members.incoming import Guests
 from rppam.adapters.members.names import Names
 from rppam.adapters.members.party import Party
@@ -32,12 +32,13 @@ _TOLD_MAX: Final = 16
 class Peer:
     """See the module. Runs as one task, :meth:`run`."""
 
-    def __init__(self, name: str, party: Party, guests: Guests, names: Names) -> None:
+    def __init__(self, name: str, party: Party, guests: Guests, names: Names, pace: Pace) -> None:
         self.name = name
         self.address = ""
         self._party = party
         self._guests = guests
         self._names = names
+        self._pace = pace
         self._call: Call | None = None
         self._reason = "not tried yet"
         self._wake = asyncio.Event()
@@ -116,6 +117,7 @@ class Peer:
                 call.channel,
                 self._party.credentials.client,
                 self._names,
+                self._pace,
                 timeout_s=CONNECT_S,
             )
             call.greet()
