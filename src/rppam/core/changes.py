@@ -36,6 +36,10 @@ class Changes:
         """A voter says which electorate it has on disk."""
         self._has[voter] = version
 
+    def has(self, member: str, version: Version) -> bool:
+        """Whether a member need not be waited for any more: it has that electorate on disk, or is off."""
+        return member in self.stated_off or self._has.get(member, Version(0, 0)) >= version
+
     def forget(self) -> None:
         """This node does not lead any more."""
         self.wanted = None
@@ -70,9 +74,5 @@ class Changes:
         old = electorate.old
         if old is None:
             return True
-        have = sum(
-            1
-            for member in old.members
-            if member in self.stated_off or self._has.get(member, Version(0, 0)) >= electorate.version
-        )
+        have = sum(1 for member in old.members if self.has(member, electorate.version))
         return have >= old.blocking

@@ -1,10 +1,13 @@
 """The cluster as one node sees it at one moment: the single source of every health answer."""
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from rppam.domain.electorate import QuorumPolicy
 from rppam.domain.instant import WallMs
 from rppam.domain.member import MemberStatus, Role
+
+FINE: Final = frozenset((MemberStatus.HEALTHY, MemberStatus.MAINTENANCE))
 
 
 class SafetyLevel(StrEnum):
@@ -13,7 +16,9 @@ class SafetyLevel(StrEnum):
     SINGLE = "single"
     """The record alone decides."""
     REPLICATED = "replicated"
+    """Every write of the record is confirmed by a replica."""
     VOTED = "voted"
+    """A majority of members decides; no store can elect anybody."""
 
 
 class MemberView(NamedTuple):
@@ -31,6 +36,34 @@ class MemberView(NamedTuple):
     api_url: str
     boot_id: str
     loop_lag_ms: int
+
+
+class VoterKind(StrEnum):
+    """Who has a vote."""
+
+    MEMBER = "member"
+    WITNESS = "witness"
+    STORE = "store"
+
+
+class VoteView(NamedTuple):
+    """One line of the vote ledger, as far as this node knows: the leader knows most."""
+
+    voter: str
+    """A node's name; ``redis`` for the store."""
+    kind: VoterKind
+    votes: int
+    """What it is worth; 0 for somebody who is leaving or belongs to the body before a change only."""
+    promised_to: str | None
+    """Whom it supports now; empty when nobody, ``None`` when this node does not know."""
+    promised_ms: int | None
+    """For how long still, at least; ``None`` when this node does not know."""
+    is_reached: bool
+    """Whether this node reaches it now."""
+    is_counted: bool
+    """On the leader: whether its promise carries the leadership. Elsewhere: whether its vote could be won."""
+    reason: str
+    """Empty when it is counted; else why not, and what to do."""
 
 
 class ClusterSnapshot(NamedTuple):
@@ -59,13 +92,27 @@ class ClusterSnapshot(NamedTuple):
     """Store's wall clock minus this node's, for people; ``None`` when unknown."""
     warnings: tuple[str, ...] = ()
     """Sentences an administrator should read (licence, foreign data in Redis, ...)."""
+    quorum_policy: QuorumPolicy | None = None
+    """``None`` where members do not vote and the record alone decides."""
+    votes: tuple[VoteView, ...] = ()
+    """Everybody who has a vote; empty where members do not vote."""
+    electorate_version: str = ""
+    """Orders the lists of members: the epoch of the leader that made it, and a step; empty where none is known."""
+    pending_change: str = ""
+    """Empty, or one sentence: which change of the members is under way, and what it waits for."""
+    paused: bool = False
+    """Automatic failover is paused: nobody takes over by himself."""
+    paused_by: str = ""
+    paused_since: WallMs | None = None
+    no_leader_reason: str = ""
+    """Empty while there is a leader; else one sentence: why there is none, and what to do."""
 
     @property
     def healthy(self) -> bool:
-        """A leader, quorum, Redis, and every registered node healthy."""
+        """A leader, quorum, Redis, and every registered node healthy, or in maintenance on purpose."""
         return (
             self.leader is not None
             and self.quorum_met
             and (self.redis_connected or not self.redis_enabled)
-            and all(member.status is MemberStatus.HEALTHY for member in self.members)
+            and all(member.status in FINE for member in self.members)
         )

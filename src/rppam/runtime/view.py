@@ -4,16 +4,19 @@ Read-only and without I/O, so that health answers while Redis is a black hole. `
 permission is computed at the moment of acting and grows stale at once.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from rppam.core.node import NodeCore
 from rppam.domain.health import ClusterSnapshot, MemberView, SafetyLevel
-from rppam.domain.instant import US_PER_MS, Instant
+from rppam.domain.instant import US_PER_MS, Instant, WallMs
 from rppam.domain.member import Heartbeat, MemberStatus, Role
 from rppam.ports.clock import Clock
+from rppam.ports.members import PeerState
 from rppam.ports.status import Authority
 from rppam.runtime.driver import Driver
+from rppam.runtime.members_view import other_members
+from rppam.runtime.votes_view import StoreSeen, Votes, why_no_leader
 
 ALIVE_WITHIN_US: Final = 10_000_000
 """A loop that has not turned for this long is stuck, whatever it waits for."""
@@ -93,35 +96,60 @@ class NodeView:
             member_address=facts.member_address,
             priority=facts.priority,
             joins=self._core.voter is not None and election.electorate is None,
+            maintenance=self._core.orders.maintenance,
+            pause_stamp=self._core.orders.pause.stamp,
+            paused=self._core.orders.pause.is_on,
+            paused_by=self._core.orders.pause.by,
         )
 
     def snapshot(self) -> ClusterSnapshot:
         """See :meth:`rppam.ports.status.NodeStatus.snapshot`."""
         facts, election, now = self._facts, self._core.election, self._clock.now()
-        connected = self._connected()
-        leader = election.leader(now)
-        quorum_met = leader is not None or (connected and election.watch.record is not None)
-        store = self._driver.store_view
-        odd = self._driver.warning and f"foreign data under this cluster's keys in Redis: {self._driver.warning}"
+        connected, orders = self._connected(), self._core.orders
+        votes = self._votes(connected, now)
+        found = election.leader(now)
+        # Without votes only the record tells who leads, and a record that cannot be read tells nothing.
+        leader = found if self._core.voter is not None or connected or (found and found[0] == facts.node) else None
         return ClusterSnapshot(
             cluster_id=facts.cluster_id,
             node=facts.node,
             boot_id=facts.boot_id,
             role=self.role(),
-            leader=leader[0] if leader and (connected or leader[0] == facts.node) else None,
-            epoch=leader[1] if leader else election.watch.highest,
+            leader=leader[0] if leader else None,
+            epoch=found[1] if found else election.watch.highest,
             members=self._members(connected),
             redis_enabled=facts.redis_enabled,
             redis_connected=connected and facts.redis_enabled,
             redis_reason=self._why_not_connected(connected),
-            quorum_met=quorum_met and (connected or self.may_lead() is not None),
-            quorum_reason="" if connected else NO_QUORUM,
-            safety_level=facts.safety_level,
-            ready=self.serving and not self.draining,
+            quorum_met=votes.quorum_met if votes else self._record_is_enough(connected),
+            quorum_reason=votes.quorum_reason if votes else "" if connected else NO_QUORUM,
+            safety_level=votes.safety_level(facts.safety_level) if votes else facts.safety_level,
+            ready=self.serving and not self.draining and not orders.maintenance,
             taken_at=self._clock.wall_ms(),
-            store_clock_offset_ms=store.offset_ms,
-            warnings=self._warnings() + ((odd,) if odd else ()),
+            store_clock_offset_ms=self._driver.store_view.offset_ms,
+            warnings=self._all_warnings(),
+            quorum_policy=election.electorate.body.policy if election.electorate else None,
+            votes=votes.ledger if votes else (),
+            electorate_version=str(election.electorate.version) if election.electorate else "",
+            pending_change=votes.pending_change if votes else "",
+            paused=orders.pause.is_on,
+            paused_by=orders.pause.by if orders.pause.is_on else "",
+            paused_since=WallMs(orders.pause.stamp) if orders.pause.is_on else None,
+            no_leader_reason="" if leader else why_no_leader(self._core, votes, now, self._store_seen(connected)),
         )
+
+    def _record_is_enough(self, connected: bool) -> bool:
+        """Where the record alone decides: it can be read, or this node holds it."""
+        return self.may_lead() is not None or (connected and self._core.election.watch.record is not None)
+
+    def _all_warnings(self) -> tuple[str, ...]:
+        pause, odd = self._core.orders.pause, self._driver.warning
+        told = [f"foreign data under this cluster's keys in Redis: {odd}"] if odd else []
+        if pause.is_on:
+            told.append(
+                f"automatic failover is paused by {pause.by}: nobody takes over by itself (rppam cluster resume)"
+            )
+        return (*self._warnings(), *told)
 
     def sentence(self) -> str:
         """This node's place in one line, for the service manager."""
@@ -130,7 +158,7 @@ class NodeView:
             return f"leader at epoch {snapshot.epoch}"
         if snapshot.leader is not None:
             return f"{snapshot.role}; the leader is {snapshot.leader}"
-        return f"{snapshot.role}; no leader is known: {snapshot.redis_reason or 'an election is due'}"
+        return f"{snapshot.role}; no leader is known: {snapshot.no_leader_reason}"
 
     def _connected(self) -> bool:
         """Redis counts as connected while exchanges are answered, not while a socket is merely open."""
@@ -152,7 +180,7 @@ class NodeView:
             facts.node,
             facts.hostname,
             self.role(),
-            MemberStatus.HEALTHY,
+            MemberStatus.MAINTENANCE if self._core.orders.maintenance else MemberStatus.HEALTHY,
             self._clock.wall_ms(),
             connected and facts.redis_enabled,
             self._core.election.epoch if self.may_lead() is not None else self._core.election.watch.highest,
@@ -161,31 +189,23 @@ class NodeView:
             facts.boot_id,
             self._driver.loop_lag_ms,
         )
-        leader = self._core.election.leader(now)
-        others = [
-            MemberView(
-                name,
-                seen.heartbeat.hostname,
-                Role.LEADER if leader is not None and leader[0] == name else _not_leading(seen.heartbeat.role),
-                seen.status,
-                seen.last_heartbeat,
-                seen.status in {MemberStatus.HEALTHY, MemberStatus.SUSPECT}
-                and seen.heartbeat.renewed_ms_ago < self._core.election.timing.lease_ms,
-                seen.heartbeat.epoch,
-                seen.heartbeat.version,
-                seen.heartbeat.api_url,
-                seen.heartbeat.boot_id,
-                seen.heartbeat.loop_lag_ms,
-            )
-            for name, seen in self._core.detector.members(now).items()
-        ]
+        others = other_members(self._core, self._peers(), now, self._clock.wall_ms())
         return tuple(sorted([own, *others], key=lambda member: member.node))
+
+    def _peers(self) -> Mapping[str, PeerState]:
+        desk = self._driver.desk
+        return {} if desk is None else desk.link.peers
+
+    def _votes(self, connected: bool, now: Instant) -> Votes | None:
+        electorate = self._core.election.electorate
+        if self._core.voter is None or electorate is None:
+            return None
+        return Votes(self._core, electorate, self._peers(), self._store_seen(connected), now)
+
+    def _store_seen(self, connected: bool) -> StoreSeen:
+        return StoreSeen(connected, self._why_not_connected(connected))
 
     def answered_ms_ago(self) -> int | None:
         """Milliseconds since the store last answered, or ``None`` when it never did."""
         answered = self._driver.store_view.answered_at
         return None if answered is None else (self._clock.now() - answered) // US_PER_MS
-
-
-def _not_leading(role: Role) -> Role:
-    return Role.STANDBY if role is Role.LEADER else role

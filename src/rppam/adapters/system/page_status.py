@@ -92,6 +92,8 @@ def _past(seen: ClusterSnapshot, why: str) -> ClusterSnapshot:
         redis_reason=why,
         quorum_met=False,
         quorum_reason=why,
+        votes=(),
+        no_leader_reason=why,
         warnings=(*seen.warnings, why),
     )
 

@@ -1,0 +1,76 @@
+"""The other members as one node sees them: by their heartbeats in the store, and by the direct link where there is one.
+
+Life on either way is life. So while the store is away, members that answer on the link are healthy, and the others are
+``unknown``: whoever cannot read heartbeats accuses nobody.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from rppam.core.detector import SeenMember
+from rppam.core.node import NodeCore
+from rppam.domain.health import MemberView
+from rppam.domain.instant import Instant, WallMs
+from rppam.domain.member import Heartbeat, MemberStatus, Role
+from rppam.ports.members import PeerState
+
+HEARD_WITHIN_MS: Final = 2_000
+"""Members say something to each other twice a second, and a leader each heartbeat."""
+_ALIVE: Final = frozenset((MemberStatus.HEALTHY, MemberStatus.SUSPECT))
+
+
+def other_members(
+    core: NodeCore, peers: Mapping[str, PeerState], now: Instant, wall_ms: WallMs
+) -> tuple[MemberView, ...]:
+    """Every node but this one: registered in the store, or a member of the electorate."""
+    seen = core.detector.members(now)
+    electorate = core.election.electorate
+    members = () if electorate is None else electorate.members
+    names = sorted({*seen, *members} - {core.election.node})
+    return tuple(_view(name, seen.get(name), core, peers.get(name), now, wall_ms) for name in names)
+
+
+def _view(
+    name: str, seen: SeenMember | None, core: NodeCore, peer: PeerState | None, now: Instant, wall_ms: WallMs
+) -> MemberView:
+    election = core.election
+    beat = seen.heartbeat if seen is not None else _nothing_heard(name)
+    status = seen.status if seen is not None else MemberStatus.UNKNOWN
+    last = seen.last_heartbeat if seen is not None else None
+    reads_store = status in _ALIVE and beat.renewed_ms_ago < election.timing.lease_ms
+    if peer is not None and _is_alive(peer):
+        status = MemberStatus.HEALTHY
+        heard = WallMs(wall_ms - (peer.heard_ms_ago or 0))
+        last = heard if last is None else max(last, heard)
+    if status in _ALIVE and name in election.unwilling:
+        status = MemberStatus.MAINTENANCE
+    return MemberView(
+        name,
+        beat.hostname,
+        _role(name, beat, core, now),
+        status,
+        last,
+        reads_store,
+        beat.epoch,
+        beat.version,
+        beat.api_url,
+        beat.boot_id,
+        beat.loop_lag_ms,
+    )
+
+
+def _is_alive(peer: PeerState) -> bool:
+    return peer.is_connected and peer.heard_ms_ago is not None and peer.heard_ms_ago <= HEARD_WITHIN_MS
+
+
+def _role(name: str, beat: Heartbeat, core: NodeCore, now: Instant) -> Role:
+    leader, electorate = core.election.leader(now), core.election.electorate
+    if leader is not None and leader[0] == name:
+        return Role.LEADER
+    if beat.role is Role.WITNESS or (electorate is not None and name in electorate.body.witnesses):
+        return Role.WITNESS
+    return Role.STANDBY
+
+
+def _nothing_heard(name: str) -> Heartbeat:
+    return Heartbeat(name, "", 0, Role.STANDBY, 0, "", "", "", 0, 0, 0)

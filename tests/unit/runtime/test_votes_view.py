@@ -1,0 +1,194 @@
+"""What a node shows of the votes: nothing that it does not know, and everything that is missing, by name."""
+
+import pytest
+
+from rppam.core.effects import ChangeElectorate
+from rppam.domain.electorate import Body, QuorumPolicy
+from rppam.domain.health import SafetyLevel, VoterKind
+from rppam.domain.instant import Instant, WallMs
+from rppam.domain.member import MemberStatus, Role
+from rppam.ports.members import PeerState
+from rppam.runtime.members_view import other_members
+from rppam.runtime.votes_view import STORE_NAME, StoreSeen, Votes, why_no_leader
+from tests.unit.core.parliament import TIMING
+from tests.unit.runtime.government import Government
+from tests.unit.runtime.test_administration import LEASE, others, seated
+
+LAST, MAJORITY = QuorumPolicy.LAST_MAN_STANDING, QuorumPolicy.MAJORITY
+UP, DOWN = StoreSeen(True, ""), StoreSeen(False, "Redis does not answer")
+
+
+def peers(house: Government, name: str) -> dict[str, PeerState]:
+    """As the member link would see the others."""
+    return {
+        other: PeerState("", True, "", 100, 500) if state.is_connected else PeerState("", False, "refused", None, None)
+        for other, state in house.peers(name).items()
+    }
+
+
+def votes(house: Government, name: str, store: StoreSeen = UP) -> Votes:
+    return Votes(house.core(name), house.electorate(name), peers(house, name), store, Instant(house.now))
+
+
+def why(house: Government, name: str, store: StoreSeen = UP) -> str:
+    return why_no_leader(house.core(name), votes(house, name, store), Instant(house.now), store)
+
+
+def test_the_leader_shows_who_promised_it_and_for_how_long() -> None:
+    house, leader = seated("a", "b", "c")
+    seen = votes(house, leader)
+    assert [(line.voter, line.kind, line.votes) for line in seen.ledger] == [
+        ("a", VoterKind.MEMBER, 1),
+        ("b", VoterKind.MEMBER, 1),
+        ("c", VoterKind.MEMBER, 1),
+        (STORE_NAME, VoterKind.STORE, 2),
+    ]
+    for line in seen.ledger:
+        assert line.promised_to == leader
+        assert line.promised_ms is not None
+        assert TIMING.promise_ms - TIMING.heartbeat_ms - 50 <= line.promised_ms <= TIMING.promise_ms
+        assert (line.is_counted, line.is_reached, line.reason) == (True, True, "")
+    assert (seen.quorum_met, seen.quorum_reason, seen.pending_change) == (True, "", "")
+
+
+def test_a_standby_shows_its_own_promise_and_the_record_and_does_not_guess_the_rest() -> None:
+    house, leader = seated("a", "b", "c")
+    me, other = others(house, leader)
+    lines = {line.voter: line for line in votes(house, me).ledger}
+    assert lines[me].promised_to == leader
+    assert lines[STORE_NAME].promised_to == leader
+    for known in (me, STORE_NAME):
+        assert 0 < (lines[known].promised_ms or 0) <= LEASE
+    assert (lines[other].promised_to, lines[other].promised_ms) == (None, None)
+    assert all(line.is_counted for line in lines.values())
+
+
+def test_what_is_missing_is_named_with_the_reason_and_the_arithmetic() -> None:
+    house, leader = seated("a", "b", "c")
+    dead = others(house, leader)[0]
+    house.store_away()
+    house.kill(dead)
+    house.run(2 * LEASE)
+    assert house.leader is None
+    seen = votes(house, leader, DOWN)
+    assert not seen.quorum_met
+    assert seen.quorum_reason.startswith("2 of 5 votes can be won and 3 are needed (last-man-standing).")
+    assert f"{dead}: refused" in seen.quorum_reason
+    assert "Redis: Redis does not answer" in seen.quorum_reason
+    assert "rppam cluster forget --force" in why(house, leader, DOWN)
+
+
+def test_the_leader_names_the_one_that_does_not_confirm() -> None:
+    house, leader = seated("a", "b", "c", policy=MAJORITY)
+    dead = others(house, leader)[0]
+    house.kill(dead)
+    house.run(2 * LEASE)
+    line = next(line for line in votes(house, leader).ledger if line.voter == dead)
+    assert (line.is_counted, line.is_reached, line.reason) == (False, False, "refused")
+    assert votes(house, leader).quorum_met, "two of three are enough"
+
+
+def test_a_disk_and_a_clock_that_fail_are_reasons() -> None:
+    house, leader = seated("a", "b", "c", policy=MAJORITY)
+    me, other = others(house, leader)
+    voter = house.core(me).voter
+    assert voter is not None
+    voter.problem = "disk full"
+    house.core(leader).election.rates.off[other] = 10
+    house.run(LEASE)
+    mine = {line.voter: line for line in votes(house, me).ledger}
+    assert (mine[me].is_counted, mine[me].reason) == (False, "disk full")
+    theirs = {line.voter: line for line in votes(house, leader).ledger}
+    assert not theirs[other].is_counted
+    assert "10 % faster than this host's" in theirs[other].reason
+
+
+def test_after_a_start_the_own_vote_does_not_count_until_the_wait_is_over() -> None:
+    house = Government("a", "b", "c", policy=MAJORITY)
+    house.run(100)
+    own = votes(house, "a").ledger[0]
+    assert not own.is_counted
+    assert "may have promised" in own.reason
+    house.run(LEASE)
+    assert votes(house, "a").ledger[0].is_counted
+
+
+@pytest.mark.parametrize(
+    ("names", "policy", "level"),
+    [
+        ("abc", MAJORITY, SafetyLevel.VOTED),
+        ("ab", MAJORITY, SafetyLevel.REPLICATED),
+        ("abcd", MAJORITY, SafetyLevel.REPLICATED),
+        ("abc", LAST, SafetyLevel.REPLICATED),
+    ],
+)
+def test_the_safety_level_is_voted_only_where_the_store_has_no_vote(
+    names: str, policy: QuorumPolicy, level: SafetyLevel
+) -> None:
+    house, leader = seated(*names, policy=policy)
+    assert votes(house, leader).safety_level(SafetyLevel.REPLICATED) is level
+    assert (STORE_NAME in {line.voter for line in votes(house, leader).ledger}) == (level is not SafetyLevel.VOTED)
+
+
+async def test_a_pending_change_says_whom_it_waits_for() -> None:
+    house, leader = seated("a", "b", "c")
+    dead, other = others(house, leader)
+    house.kill(dead)
+    body = Body.of(tuple(sorted((leader, other))), LAST)
+    house.tell(leader, ChangeElectorate(body))
+    house.run(3 * LEASE)
+    told = votes(house, leader).pending_change
+    assert (
+        f"instead of a, b, c: 3 of the 3 former members must have it on disk; {dead} must still write it down" in told
+    )
+    line = next(line for line in votes(house, leader).ledger if line.voter == dead)
+    assert line.votes == 0, "it has none in the new body"
+
+
+async def test_why_there_is_no_leader_is_said_in_the_order_in_which_it_helps() -> None:
+    house, leader = seated("a", "b", "c", policy=MAJORITY)
+    me = others(house, leader)[0]
+    await house.administration(me).pause(True, "eve")
+    house.kill(leader)
+    house.run(100)
+    assert why(house, me) == "automatic failover is paused by eve, so nobody takes over: rppam cluster resume"
+    await house.administration(me).pause(False, "eve")
+    assert why(house, me).startswith("an election is due in ")
+    house.run(LEASE)
+    for name in others(house, leader):
+        house.core(name).election.unwilling = frozenset(house.seats)
+    assert why(house, me) == "all that could lead are in maintenance: rppam cluster maintenance a off"
+
+
+def test_members_on_the_link_are_healthy_while_nobody_can_read_heartbeats() -> None:
+    house, leader = seated("a", "b", "c", "w", policy=MAJORITY, witnesses=("w",))
+    house.store_away()
+    house.kill("b" if leader != "b" else "c")
+    house.run(3 * LEASE)
+    wall = WallMs(2_000_000_000_000)
+    seen = {
+        view.node: view for view in other_members(house.core(leader), peers(house, leader), Instant(house.now), wall)
+    }
+    dead = "b" if leader != "b" else "c"
+    assert seen[dead].status is MemberStatus.UNKNOWN
+    alive = [view for name, view in seen.items() if name != dead]
+    assert {view.status for view in alive} == {MemberStatus.HEALTHY}
+    assert all(view.last_heartbeat == wall - 100 for view in alive)
+    assert seen["w"].role is Role.WITNESS
+    assert all(not view.redis_connected for view in alive)
+
+
+async def test_a_member_in_maintenance_is_shown_as_such_and_a_dead_one_as_dead() -> None:
+    house, leader = seated("a", "b", "c")
+    aside = others(house, leader)[0]
+    await house.administration(aside).set_maintenance(True, "eve")
+    house.run(LEASE)
+
+    def status() -> MemberStatus:
+        views = other_members(house.core(leader), peers(house, leader), Instant(house.now), WallMs(1))
+        return next(view.status for view in views if view.node == aside)
+
+    assert status() is MemberStatus.MAINTENANCE
+    house.kill(aside)
+    house.run(3 * LEASE)
+    assert status() is MemberStatus.UNREACHABLE
