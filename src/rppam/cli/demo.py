@@ -38,8 +38,11 @@ NODES_MAX: Final = 9
     metavar="SECONDS",
     help="End after so many seconds, counted from the start.",
 )
+@click.option("--witness", is_flag=True, help="Add a member that votes and never leads; most members then decide.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line on stdout; sentences go to stderr.")
-def command(*, nodes: int, base_port: int, directory: Path | None, for_s: float | None, as_json: bool) -> int:
+def command(
+    *, nodes: int, base_port: int, directory: Path | None, for_s: float | None, witness: bool, as_json: bool
+) -> int:
     """Run a real Redis server and NODES nodes as processes of this machine, and follow what happens.
 
     Kill, stop or continue any of them from another terminal: the demo tells what the cluster makes of it, and restarts
@@ -59,6 +62,8 @@ def command(*, nodes: int, base_port: int, directory: Path | None, for_s: float 
     if sys.platform == "win32":
         raise DemoError("rppam demo runs on Linux: it starts and ends whole process trees the way only Linux can")
     logging.getLogger("rppam").addHandler(logging.NullHandler())  # the demo speaks for itself
-    options = DemoOptions(nodes=nodes, base_port=base_port, directory=directory, for_s=for_s)
+    if witness and nodes == 1:
+        raise click.UsageError("a single node has nobody to vote with: --witness needs --nodes 2 or more")
+    options = DemoOptions(nodes=nodes, base_port=base_port, directory=directory, for_s=for_s, witness=witness)
     code: Exit = asyncio.run(run_demo(options, reporter_for(as_json=as_json), SystemClock()))
     return code

@@ -55,6 +55,24 @@ def test_a_killed_leader_is_told_and_the_end_leaves_nothing(tmp_path: Path) -> N
         assert kinds.count("leader-lost") == 1
 
 
+def test_with_a_witness_the_other_node_leads_although_redis_and_the_leader_are_both_dead(tmp_path: Path) -> None:
+    with demo(tmp_path, "--witness", nodes=2) as running:
+        ready = running.ready()
+        (witness,) = of(ready, role="witness")
+        assert set(witness) == {"nodeName", "role", "pid"}
+        processes = [psutil.Process(witness["pid"]), *psutil.Process(witness["pid"]).children(recursive=True)]
+        assert sum(process.memory_info().rss for process in processes) < 64 * 2**20
+        os.kill(ready["redis"]["pid"], signal.SIGKILL)
+        running.until("redis-exited")
+        (leader,) = of(ready, role="leader")
+        (standby,) = of(ready, role="standby")
+        os.kill(leader["pid"], signal.SIGKILL)
+        assert running.until("leader-elected")["node"] == standby["nodeName"]
+        running.process.send_signal(signal.SIGTERM)
+        assert running.end() == 0
+        assert running.alive() == []
+
+
 def all_say(logs: list[Path], text: str, within_s: float = 5.0) -> bool:
     deadline = time.monotonic() + within_s
     while not all(text in log.read_text() for log in logs):

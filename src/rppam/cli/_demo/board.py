@@ -13,6 +13,7 @@ class RunningNode(NamedTuple):
 
     name: str
     url: str
+    """Empty: a witness, which has no API."""
     pid: int
     """Its supervisor, which stands for the node."""
 
@@ -91,6 +92,8 @@ def board_of(
             role = "leader"
         elif own is not None and own.role != "leader":
             role = own.role
+        elif not node.url:
+            role = "witness"
         else:
             role = ""  # it does not answer, or still believes what is over
         rows.append(

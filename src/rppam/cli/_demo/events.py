@@ -41,12 +41,14 @@ class Event(NamedTuple):
     extra: Mapping[str, object] = {}
 
 
-def ready_leader(views: Mapping[str, View], names: Iterable[str]) -> str | None:
-    """The leader that every one of ``names`` reports, with all of them listed and the cluster healthy; else None."""
+def ready_leader(views: Mapping[str, View], names: Iterable[str], witnesses: Iterable[str] = ()) -> str | None:
+    """The leader that every one of ``names`` reports, with all of them and the ``witnesses`` listed and the cluster
+    healthy; else ``None``."""
     wanted = list(names)
+    listed = [*wanted, *witnesses]
     leaders = {views[name].leader if name in views else None for name in wanted}
     complete = all(
-        name in views and views[name].healthy and all(views[name].peer(other) for other in wanted) for name in wanted
+        name in views and views[name].healthy and all(views[name].peer(other) for other in listed) for name in wanted
     )
     return leaders.pop() if complete and len(leaders) == 1 else None
 

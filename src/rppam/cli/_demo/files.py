@@ -29,6 +29,7 @@ from rppam.services.passwords import Passwords
 from rppam.services.tokens import MINUTES_MAX, KeySet, Tokens
 
 CLUSTER: Final = "demo"
+WITNESS: Final = "witness1"
 LICENSED_NODES: Final = 10
 LICENSED_DAYS: Final = 365
 RENEW_S: Final = 6 * 3600
@@ -36,11 +37,24 @@ ISSUER: Final = "rppam"
 AUDIENCE: Final = "rppam-api"
 
 
+class Wishes(NamedTuple):
+    """What to prepare."""
+
+    place: Path
+    names: Sequence[str]
+    ports: Sequence[int]
+    """API ports, in order of the names."""
+    redis_port: int
+    redis_password: Secret
+    witness: bool = False
+
+
 class DemoFiles(NamedTuple):
     """What was prepared."""
 
     configs: dict[str, Path]
-    """Config file by node name."""
+    """Config file by node name, the witness' among them."""
+    witnesses: tuple[str, ...]
     admin_user: str
     admin_password: Secret
     header_file: Path
@@ -48,19 +62,16 @@ class DemoFiles(NamedTuple):
     """A valid admin token, renewed in time."""
 
 
-async def prepare(
-    place: Path, names: Sequence[str], ports: Sequence[int], redis_port: int, redis_password: Secret, clock: Clock
-) -> DemoFiles:
-    """Write everything below ``place``. Raises a leaf of :class:`~rppam.domain.errors.RppamError`."""
+async def prepare(wishes: Wishes, clock: Clock) -> DemoFiles:
+    """Write everything below ``wishes.place``. Raises a leaf of :class:`~rppam.domain.errors.RppamError`."""
     try:
-        return await _prepare(place, names, ports, redis_port, redis_password, clock)
+        return await _prepare(wishes, clock)
     except OSError as error:
-        raise DemoError(f"{error.filename or place} cannot be written: {error.strerror}") from error
+        raise DemoError(f"{error.filename or wishes.place} cannot be written: {error.strerror}") from error
 
 
-async def _prepare(
-    place: Path, names: Sequence[str], ports: Sequence[int], redis_port: int, redis_password: Secret, clock: Clock
-) -> DemoFiles:
+async def _prepare(wishes: Wishes, clock: Clock) -> DemoFiles:
+    place, names = wishes.place, wishes.names
     keys = place / "keys"
     keys.mkdir(mode=0o700, exist_ok=True)
     signing = KeySet(ensure_signing_keys(keys / "jwt", now_ms=clock.wall_ms()))
@@ -68,45 +79,53 @@ async def _prepare(
     trusted = _write_licence(place / "license.jwt", len(names), clock)
     database = f"sqlite:///{place / 'rppam.db'}"
     password = await _administrator(database, clock)
-    configs = {}
-    taken = {*ports, redis_port}
-    for name, port in zip(names, ports, strict=True):
+    witnesses = (WITNESS,) if wishes.witness else ()
+    policy = QuorumPolicy.MAJORITY if witnesses else QuorumPolicy.LAST_MAN_STANDING
+    configs, taken = {}, {*wishes.ports, wishes.redis_port}
+    for name in (*names, *witnesses):
         folder = place / name
         folder.mkdir(mode=0o700, exist_ok=True)
         member_port = free_port(taken)
         taken.add(member_port)
-        configs[name] = folder / "rppam.config"
-        config: dict[str, object] = {
-            "node": {"nodeName": name, "dataDir": str(folder), "advertiseUrl": f"http://{HOST}:{port}"},
-            "redis": {
-                "enabled": True,
-                "connectionString": f"{HOST}:{redis_port},abortConnect=false",
-                "keyPrefix": "rppam:",
-                "password": redis_password.reveal(),
-            },
-            "cluster": {
-                "enabled": len(names) > 1,
-                "clusterId": CLUSTER,
-                "memberHost": HOST,
-                "memberPort": member_port,
-            },
-            "database": {"url": database},
-            "auth": {
-                "jwtKeysDir": str(keys / "jwt"),
-                "clusterKeyPath": str(keys / "cluster.key"),
-                "issuer": ISSUER,
-                "audience": AUDIENCE,
-            },
-            "license": {"path": str(place / "license.jwt"), "trustedKeys": [trusted]},
-            "api": {"host": HOST, "port": port, "drainSeconds": 2},
-        }
+        config = _member_config(wishes, name, folder, member_port, policy)
+        if name in names:
+            port = wishes.ports[names.index(name)]
+            config["node"]["advertiseUrl"] = f"http://{HOST}:{port}"
+            config["api"] = {"host": HOST, "port": port, "drainSeconds": 2}
+            config["database"] = {"url": database}
+            config["auth"] |= {"jwtKeysDir": str(keys / "jwt"), "issuer": ISSUER, "audience": AUDIENCE}
+            config["license"] = {"path": str(place / "license.jwt"), "trustedKeys": [trusted]}
+        configs[name] = folder / ("rppam.config" if name in names else "rppam-witness.config")
         write_private(configs[name], config_text(config))
     if len(names) > 1:
-        found({name: place / name for name in names}, QuorumPolicy.LAST_MAN_STANDING, SystemEntropy())
+        found({name: place / name for name in configs}, policy, SystemEntropy(), witnesses)
     tokens = Tokens(signing, issuer=ISSUER, audience=AUDIENCE, node=names[0], clock=clock, entropy=SystemEntropy())
     source = _TokenSource(tokens, place / "admin.header")
     source()
-    return DemoFiles(configs, FIRST_ADMIN, password, place / "admin.header", source)
+    return DemoFiles(configs, witnesses, FIRST_ADMIN, password, place / "admin.header", source)
+
+
+def _member_config(
+    wishes: Wishes, name: str, folder: Path, member_port: int, policy: QuorumPolicy
+) -> dict[str, dict[str, object]]:
+    """What nodes and witnesses have in common."""
+    return {
+        "node": {"nodeName": name, "dataDir": str(folder)},
+        "redis": {
+            "enabled": True,
+            "connectionString": f"{HOST}:{wishes.redis_port},abortConnect=false",
+            "keyPrefix": "rppam:",
+            "password": wishes.redis_password.reveal(),
+        },
+        "cluster": {
+            "enabled": len(wishes.names) > 1,
+            "clusterId": CLUSTER,
+            "quorumPolicy": policy.value,
+            "memberHost": HOST,
+            "memberPort": member_port,
+        },
+        "auth": {"clusterKeyPath": str(wishes.place / "keys" / "cluster.key")},
+    }
 
 
 class _TokenSource:

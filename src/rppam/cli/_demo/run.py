@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 from rppam.cli._demo.board import Ready, RunningNode
 from rppam.cli._demo.children import Child, end_all, processes_of, start
 from rppam.cli._demo.events import ready_leader
-from rppam.cli._demo.files import DemoFiles, prepare
+from rppam.cli._demo.files import DemoFiles, Wishes, prepare
 from rppam.cli._demo.follow import PERIOD_S, Follower
 from rppam.cli._demo.place import workplace
 from rppam.cli._demo.redis_server import HOST, RedisServer, free_port, start_redis
@@ -42,6 +42,8 @@ class DemoOptions(NamedTuple):
     directory: Path | None
     for_s: float | None
     """End after this many seconds from the start of the command; ``None``: when told to."""
+    witness: bool = False
+    """Whether a witness votes, too."""
 
     @property
     def ports(self) -> tuple[int, ...]:
@@ -101,18 +103,21 @@ class _Demo:
         self._reporter.note(f"Starting Redis and {options.nodes} node{'s' if options.nodes > 1 else ''} ...")
         redis_port = free_port(set(options.ports))
         self._redis = redis = await start_redis(self._place, redis_port)
-        files = await prepare(self._place, options.names, options.ports, redis_port, redis.password, self._clock)
+        wishes = Wishes(self._place, options.names, options.ports, redis_port, redis.password, options.witness)
+        files = await prepare(wishes, self._clock)
         for name, config in files.configs.items():
-            argv = [sys.executable, "-m", "rppam", "node", "--config", str(config)]
-            self._children[name] = start(name, argv, log=config.parent / "node.log")
+            word = "node" if name in options.names else "witness"
+            argv = [sys.executable, "-m", "rppam", word, "--config", str(config)]
+            self._children[name] = start(name, argv, log=config.parent / f"{word}.log")
         nodes = [
             RunningNode(name, f"http://{HOST}:{port}", self._children[name].pid)
             for name, port in zip(options.names, options.ports, strict=True)
         ]
-        follower = Follower(nodes, self._children, redis.child, files.token)
+        shown = [*nodes, *(RunningNode(name, "", self._children[name].pid) for name in files.witnesses)]
+        follower = Follower(shown, self._children, redis.child, files.token)
         questions = [asyncio.create_task(follower.ask_forever(node), name=f"ask {node.name}") for node in nodes]
         try:
-            ready = await self._until_ready(follower, nodes, files, redis)
+            ready = await self._until_ready(follower, nodes, shown, files, redis)
             self._reporter.ready(ready)
             self.is_ready = True
             await self._follow(follower, questions)
@@ -130,18 +135,23 @@ class _Demo:
             await end_all([self._redis.child], REDIS_GRACE_S)
 
     async def _until_ready(
-        self, follower: Follower, nodes: Sequence[RunningNode], files: DemoFiles, redis: RedisServer
+        self,
+        follower: Follower,
+        nodes: Sequence[RunningNode],
+        shown: Sequence[RunningNode],
+        files: DemoFiles,
+        redis: RedisServer,
     ) -> Ready:
         while True:
             for _ in follower.events():
                 pass  # what happens before everybody has found the others is no news
             views = follower.views()
-            leader = ready_leader(views, self._options.names)
+            leader = ready_leader(views, self._options.names, files.witnesses)
             passed_s = asyncio.get_running_loop().time() - self._started_s
             processes = {node.name: below for node in nodes if (below := processes_of(node.pid)) is not None}
             if leader is not None and leader == follower.watch.leader and len(processes) == len(nodes):
                 return Ready(
-                    nodes=tuple(nodes),
+                    nodes=tuple(shown),
                     processes=processes,
                     leader=leader,
                     epoch=follower.watch.epoch,

@@ -21,7 +21,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from rppam.cli._demo.board import Board, Ready
+from rppam.cli._demo.board import Board, Ready, RunningNode
 from rppam.cli._demo.events import Event
 
 EVENTS_SHOWN: Final = 10
@@ -78,12 +78,28 @@ def clock_time(time: str) -> str:
     return datetime.fromisoformat(time).astimezone().strftime("%H:%M:%S")
 
 
+def _node_object(ready: Ready, node: RunningNode) -> dict[str, object]:
+    """One entry of the ready event's ``nodes``; a witness has neither an API nor processes below it."""
+    processes = ready.processes.get(node.name)
+    if processes is None:
+        return {"nodeName": node.name, "role": "witness", "pid": node.pid}
+    return {
+        "nodeName": node.name,
+        "url": node.url,
+        "pid": node.pid,
+        "supervisorPid": node.pid,
+        "controlPid": processes.control,
+        "workerPids": list(processes.workers),
+        "role": "leader" if node.name == ready.leader else "standby",
+    }
+
+
 def guide(ready: Ready) -> list[str]:
     """The lines a person needs to play: addresses, the administrator, a curl to paste, what to try."""
     pretty = "jq ." if shutil.which("jq") else "python3 -m json.tool"
     first = ready.nodes[0]
     lines = [f"The cluster is ready after {ready.started_in_ms / 1000:.1f} s: {ready.leader} leads.", ""]
-    lines += [f"  {node.name:<8} {node.url}   pid {node.pid}" for node in ready.nodes]
+    lines += [f"  {node.name:<8} {node.url or 'votes, never leads':<21}   pid {node.pid}" for node in ready.nodes]
     lines += [f"  {'Redis':<8} {ready.redis_host}:{ready.redis_port}         pid {ready.redis_pid}", ""]
     lines += [f"  user     {ready.admin_user}", f"  password {ready.admin_password.reveal()}", ""]
     header = shlex.quote("@" + ready.header_file)
@@ -178,18 +194,7 @@ class JsonReporter(_Broken):
         self._object(
             {
                 "event": "ready",
-                "nodes": [
-                    {
-                        "nodeName": node.name,
-                        "url": node.url,
-                        "pid": node.pid,
-                        "supervisorPid": node.pid,
-                        "controlPid": ready.processes[node.name].control,
-                        "workerPids": list(ready.processes[node.name].workers),
-                        "role": "leader" if node.name == ready.leader else "standby",
-                    }
-                    for node in ready.nodes
-                ],
+                "nodes": [_node_object(ready, node) for node in ready.nodes],
                 "adminUser": ready.admin_user,
                 "adminPassword": ready.admin_password.reveal(),
                 "adminToken": ready.admin_token.reveal(),
