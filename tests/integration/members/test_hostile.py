@@ -2,16 +2,29 @@
 
 import asyncio
 import socket
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from rppam.adapters.members.codec import PROTOCOL, Purpose, decode, decode_greeting, encode
+from rppam.adapters.members.codec import (
+    PROTOCOL,
+    Greeting,
+    Ping,
+    Pong,
+    Purpose,
+    decode,
+    decode_greeting,
+    encode,
+    encode_greeting,
+)
 from rppam.adapters.members.door import HANDSHAKES_MAX
 from rppam.adapters.members.frames import FrameWriter
 from rppam.domain.ballot import Ballot, Claim, Freeing, Invitation, Vote
 from rppam.domain.errors.cluster import MemberPortInUse
 from tests.integration.members.links import (
+    CLUSTER,
     OTHER_KEY,
     Impostor,
     Node,
@@ -109,6 +122,25 @@ async def test_of_two_nodes_with_one_name_the_second_is_refused_and_told() -> No
             await is_unharmed(one, two)
         finally:
             await twin.link.stop()
+
+
+async def test_a_node_that_starts_again_right_after_its_host_died_is_no_twin_of_its_old_self() -> None:
+    one, again = make_node("node1"), make_node("node2")
+    await start(one)
+    try:
+        async with stranger(one, "node2", boot_id="1" * 16) as old_self, running(again):
+            await old_self.hear()  # and then its host dies: it says nothing any more, and nobody closes its connection
+            one.link.know({"node2": again.address})
+            again.link.know({"node1": one.address})
+            for node in (one, again):
+                node.link.expect(["node1", "node2"])
+            await eventually(lambda: "twin" in one.link.refused)
+            await is_unharmed(one, again)
+            assert again.link.twin == ""
+            await asyncio.sleep(0.5)
+            assert again.link.twin == ""
+    finally:
+        await one.link.stop()
 
 
 async def test_a_node_that_is_called_by_its_own_name_knows_its_twin() -> None:
@@ -440,6 +472,41 @@ async def test_an_errand_brings_a_release_beside_the_link_and_nothing_else() -> 
         assert one.link.refused == {"malformed": 1}
         assert one.ballots == []
         await is_unharmed(one, two)
+
+
+async def test_an_errand_may_be_said_in_one_breath() -> None:
+    one = make_node("node1")
+    async with running(one), stranger(one, "node2", greeting="") as guest:
+        greeting = Greeting(Purpose.ERRAND, CLUSTER, "node2", "1" * 16, "2" * 16, "")
+        said = [encode_greeting(greeting), encode(Freeing(CLAIM)), encode(Invitation(CLAIM)), encode(Ping(1))]
+        guest.raw(b"".join(guest.frames.pack(text) for text in said))
+        assert isinstance(decode_greeting(await guest.hear() or ""), Greeting)
+        assert decode(await guest.hear() or "") == Pong(1)
+        assert one.freeings == [Freeing(CLAIM)]
+        assert one.invitations == [Invitation(CLAIM)]
+
+
+def _open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts descriptors in /proc")
+async def test_no_descriptor_is_left_behind_by_whoever_was_refused() -> None:
+    one, two = make_node("node1"), make_node("node2", key=OTHER_KEY)
+    async with running(one):
+        async with stranger(one, "node3") as guest:
+            await guest.hear()
+        before = _open_files()
+        async with running(two):
+            two.link.know({"node1": one.address, "node4": "127.0.0.1:1"})
+            two.link.expect(["node1", "node4"])
+            for _ in range(20):
+                with socket.create_connection(("127.0.0.1", one.link.port)) as plug:
+                    plug.send(b"GET / HTTP/1.1\r\n\r\n")
+                async with stranger(one, "node3", greeting="nonsense") as guest:
+                    assert await guest.is_hung_up_on()
+            await eventually(lambda: one.link.refused.get("foreign", 0) >= 2)
+        await eventually(lambda: _open_files() <= before)
 
 
 async def test_the_same_complaint_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:

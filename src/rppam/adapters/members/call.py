@@ -174,7 +174,7 @@ class Call:
         why = known.format(version=version, own=PROTOCOL) if known else f"its reason: {reason}"
         self.fault = f"{self.who} does not let this node in: {why}"
         if reason in {Refused.TWIN, Refused.OWN_NAME}:
-            self._party.twin = self.fault
+            self._party.saw_twin(self.fault)
         self.channel.drop()
 
     def _check(self, greeting: Greeting) -> None:
@@ -209,8 +209,9 @@ class Call:
                 f"the address of {self.who} leads back to this node: check cluster.memberAddress of {self._name}",
             )
             return
-        self._party.twin = f"at {self.who} another node with this node's name {greeting.node!r} answers"
-        self._end(Refused.OWN_NAME, f"{self._party.twin}: give one of the two another node.nodeName, or stop it")
+        found = f"at {self.who} another node with this node's name {greeting.node!r} answers"
+        self._end(Refused.OWN_NAME, f"{found}: give one of the two another node.nodeName, or stop it")
+        self._party.saw_twin(self.fault)
 
     def _end(self, reason: Refused, sentence: str) -> None:
         """Refuse the other side's greeting."""

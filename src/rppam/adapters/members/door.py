@@ -1,8 +1,8 @@
 """Where other members knock: listens, and does the handshakes, each within three seconds.
 
-Decides which connection gets as far as its greeting. Handshakes are few at a time, and a newcomer costs the oldest of
-them its place: whoever knocks without end and says nothing keeps nobody out for longer than a handshake takes. What it
-does not promise: to stand a flood from many hosts; the firewall keeps strangers from this port.
+Decides which connection gets as far as its greeting. Handshakes are few at a time, and a newcomer costs the host that
+has the most of them the oldest of its: whoever knocks without end and says nothing keeps nobody out. What it does not
+promise: to stand a flood from many hosts; the firewall keeps strangers from this port.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import logging
 import socket
 import ssl
 import sys
+from collections import Counter
 from typing import Any, Final
 
 from rppam.adapters.members.channel import prepare
@@ -36,7 +37,8 @@ class Door:
         self._guests = guests
         self._servers: list[socket.socket] = []
         self._accepting: list[asyncio.Task[None]] = []
-        self._handshakes: dict[asyncio.Task[None], None] = {}
+        self._handshakes: dict[asyncio.Task[None], str] = {}
+        """Whose they are; the oldest first."""
 
     @property
     def port(self) -> int:
@@ -66,17 +68,23 @@ class Door:
             try:
                 plug, place = await loop.sock_accept(server)
             except OSError as error:  # out of descriptors, or the peer is gone already
-                _log.warning("a member's connection could not be taken: %s", error)
+                self._refuse("somebody", Refused.TOO_MANY, f"could not be let in: {error.strerror}")
                 await asyncio.sleep(_BREATH_S)
                 continue
             if len(self._handshakes) >= HANDSHAKES_MAX:
-                oldest = next(iter(self._handshakes))
-                del self._handshakes[oldest]
-                oldest.cancel()
-            task = loop.create_task(self._admit(plug, _host(place)))
-            self._handshakes[task] = None
+                self._make_room()
+            host = _host(place)
+            task = loop.create_task(self._admit(plug, host))
+            self._handshakes[task] = host
             task.add_done_callback(self._admitted)
             await asyncio.sleep(0)  # one at a time: what is urgent goes in between
+
+    def _make_room(self) -> None:
+        """The host that has the most of them loses its oldest: one host alone keeps no other out."""
+        (greediest, _), *_ = Counter(self._handshakes.values()).most_common(1)
+        oldest = next(task for task, host in self._handshakes.items() if host == greediest)
+        del self._handshakes[oldest]
+        oldest.cancel()
 
     def _admitted(self, task: asyncio.Task[None]) -> None:
         self._handshakes.pop(task, None)

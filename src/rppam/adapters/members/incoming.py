@@ -117,7 +117,7 @@ class Guest:
             f"another node, at {self.host}, has this node's name {greeting.node!r}: give it its own node.nodeName, or "
             "stop it"
         )
-        self._party.twin = sentence
+        self._party.saw_twin(sentence)
         self._refuse(Refused.OWN_NAME, self.host, sentence)
 
     def _refuse(self, reason: Refused, who: str, sentence: str) -> None:

@@ -146,7 +146,10 @@ class TlsMemberLink:
 
     @property
     def twin(self) -> str:
-        """A sentence once another node with this node's name was seen, or others refuse this one for it; else empty."""
+        """A sentence while another node with this node's name is seen, or others refuse this one for it; else empty.
+
+        It has been so for three seconds: an old self of this node, after the death of its host, is no twin.
+        """
         return "" if self._party is None else self._party.twin
 
     @property

@@ -3,17 +3,21 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ParamSpec
+from typing import Final, ParamSpec
 
 from rppam.adapters.members.codec import Greeting, Purpose
 from rppam.adapters.members.credentials import Credentials
 from rppam.adapters.members.refusals import Refusals
+from rppam.domain.instant import US_PER_S, Instant
 from rppam.domain.secret import Secret
 from rppam.ports.clock import Clock
 from rppam.ports.entropy import Entropy
 from rppam.ports.members import MemberListener
 
 P = ParamSpec("P")
+
+_NEVER: Final = Instant(0)
+TWIN_US: Final = 3 * US_PER_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +47,30 @@ class Party:
     clock: Clock
     entropy: Entropy
     listener: MemberListener
-    twin: str = ""
-    """A sentence once somebody else was seen with this node's name."""
+    _twin: str = ""
+    _twin_from: Instant = _NEVER
+    _twin_until: Instant = _NEVER
+
+    def saw_twin(self, sentence: str) -> None:
+        """Somebody else was seen with this node's name, or others refuse this node for it."""
+        now = self.clock.now()
+        if not self.twin_is_fresh:
+            self._twin_from = now
+        self._twin, self._twin_until = sentence, Instant(now + TWIN_US)
+
+    @property
+    def twin_is_fresh(self) -> bool:
+        """Whether a twin was seen lately."""
+        return bool(self._twin) and self.clock.now() < self._twin_until
+
+    @property
+    def twin(self) -> str:
+        """What was seen of a twin, once it has been seen for three seconds and while it is; else empty.
+
+        A node that starts again right after its host died may be refused for two seconds for the sake of its old self.
+        """
+        lasted = self.clock.now() - self._twin_from >= TWIN_US
+        return self._twin if self.twin_is_fresh and lasted else ""
 
     def greeting(self, purpose: Purpose = Purpose.LINK) -> Greeting:
         """What this node says first, with a nonce of its own for each connection."""
