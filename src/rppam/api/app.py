@@ -22,6 +22,7 @@ from rppam.api.envelope import Envelope
 from rppam.api.gate import Bounds, Gate
 from rppam.api.notes import NoteReader
 from rppam.api.openapi import describe
+from rppam.api.orders import orders
 from rppam.api.parts import ApiParts
 from rppam.api.probes import Probes
 from rppam.api.routes import auth, cluster
@@ -72,6 +73,7 @@ def bare_app() -> FastAPI:
     )
     app.include_router(auth)
     app.include_router(cluster)
+    app.include_router(orders)
     describe(app)
     return app
 

@@ -20,7 +20,8 @@ _PROBES: Final = {
     "/system/health/ping": ("Answers while the process serves requests", ("status", "node", "version", "time"), False),
     "/system/health/live": ("200 while the node's own loop turns", ("status", "node"), True),
     "/system/health/ready": (
-        "200 while the node takes requests, standbys included and with Redis away too; 503 while draining",
+        "200 while the node takes requests, standbys included and with Redis away too; 503 while draining and in "
+        "maintenance",
         ("status", "node"),
         True,
     ),
@@ -51,9 +52,16 @@ _PROBLEM: Final[dict[str, Any]] = {
                 "properties": {name: {"type": "string"} for name in ("field", "message", "kind")},
             },
         },
+        "node": {"type": ["string", "null"], "description": "Whom to ask (RPPAM-5202)"},
+        "nodeUrl": {"type": ["string", "null"], "description": "Where it answers (RPPAM-5202)"},
         "leader": {"type": ["string", "null"], "description": "Who leads (RPPAM-6020)"},
         "leaderUrl": {"type": ["string", "null"], "description": "Where it answers (RPPAM-6020)"},
     },
+}
+_BODY: Final = {
+    "400": "The body is not valid",
+    "413": "The body is larger than 1 MiB",
+    "415": "The body is not JSON",
 }
 _ERRORS: Final[dict[tuple[str, str], dict[str, str]]] = {
     ("/api/v1/auth/login", "post"): {
@@ -69,6 +77,31 @@ _ERRORS: Final[dict[tuple[str, str], dict[str, str]]] = {
         "409": "The name is in use",
         "413": "The body is larger than 1 MiB",
         "415": "The body is not JSON",
+    },
+    ("/api/v1/admin/cluster/switchover", "post"): {
+        **_BODY,
+        "404": "The target is no member",
+        "409": "The target leads already or cannot lead, or no other node could",
+        "421": "This node does not lead; `leader` and `leaderUrl` say who does",
+        "503": "The control process of the node did not answer",
+    },
+    ("/api/v1/admin/nodes/{nodeName}/maintenance", "put"): {
+        **_BODY,
+        "404": "No node has this name",
+        "409": "The node leads, and no other node could",
+        "421": "Another node was named; `nodeUrl` says where it answers",
+        "503": "The control process did not answer, or the order could not be kept on disk",
+    },
+    ("/api/v1/admin/cluster/pause", "put"): {
+        **_BODY,
+        "503": "The control process did not answer, or the order could not be kept on disk",
+    },
+    ("/api/v1/admin/cluster/forget", "post"): {
+        **_BODY,
+        "404": "It is no member",
+        "409": "It runs, or must be stated off, or another change is under way; with force: there is a leader",
+        "421": "This node does not lead; `leader` and `leaderUrl` say who does",
+        "503": "The control process of the node did not answer",
     },
     ("/api/v1/admin/cluster/note", "get"): {"503": "The database does not answer"},
     ("/api/v1/admin/cluster/note", "put"): {

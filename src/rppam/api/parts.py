@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from rppam.api.limits import ApiLimits
 from rppam.domain.licence import Allowed, Denied
+from rppam.ports.administration import Administration
 from rppam.ports.clock import Clock
 from rppam.ports.entropy import Entropy
 from rppam.ports.login import Login
@@ -24,6 +25,8 @@ class ApiParts(NamedTuple):
     note: FencedNote
     may_join: Callable[[int], Allowed | Denied]
     """Whether the licence lets one more node join beside so many."""
+    administration: Administration
+    """Takes an administrator's orders."""
     clock: Clock
     entropy: Entropy
     """For request ids."""

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic.alias_generators import to_camel
 
 from rppam.domain.claims import TEXT_MAX
+from rppam.domain.electorate import MEMBERS_MAX
+from rppam.domain.health import VoterKind
 from rppam.domain.member import MemberStatus, Role
 from rppam.domain.note import NOTE_CHARS_MAX
 
@@ -61,6 +63,48 @@ class NewNodeAnswer(_Shape):
     """What to run, in order: on this host, then on the new one."""
 
 
+NodeName = Annotated[str, Field(pattern=NODE_NAME)]
+
+
+class SwitchoverRequest(_Shape):
+    """Which node shall lead."""
+
+    target: NodeName | None = None
+    """Left out: the first in the order of succession (`cluster.priority`)."""
+
+
+class MaintenanceRequest(_Shape):
+    """Whether the node is in maintenance."""
+
+    maintenance: bool
+
+
+class PauseRequest(_Shape):
+    """Whether automatic failover is paused."""
+
+    paused: bool
+
+
+class ForgetRequest(_Shape):
+    """Which members to remove."""
+
+    members: Annotated[list[NodeName], Field(min_length=1, max_length=MEMBERS_MAX)]
+    """One, unless `force` is set."""
+    is_off: Annotated[bool, Field(alias="off")] = False
+    """You state that the member is switched off for good."""
+    force: bool = False
+    """Remove them at the asked node by your word alone: a majority is lost for good."""
+
+
+class OrderTaken(_Shape):
+    """An order that was taken."""
+
+    said: str
+    """What was begun, in one sentence."""
+    node: str
+    """Which node took it."""
+
+
 class NoteShape(_Shape):
     """The operator note."""
 
@@ -105,19 +149,54 @@ class AdminNodeShape(NodeShape):
     node_id: str
 
 
+class VoteShape(_Shape):
+    """One line of the vote ledger, as the answering node knows it; ask the leader for the most."""
+
+    voter: str
+    """A node's name; `redis` for the leadership record in Redis."""
+    kind: VoterKind
+    votes: int
+    promised_to: str | None
+    """Whom it supports now; empty when nobody, null when not known."""
+    promised_ms: int | None
+    """For how long still; null when not known."""
+    reached: bool
+    counted: bool
+    """On the leader: its promise carries the leadership. Elsewhere: its vote could be won."""
+    reason: str
+    """Empty when counted; else why not."""
+
+
 class _ClusterCommon(_Shape):
     cluster_id: str
     leader_node: str | None
     """Name of the leader; null when there is none or it is not known."""
     epoch: int
     cluster_healthy: bool
-    """A leader, quorum, Redis, and every registered node healthy."""
+    """A leader, quorum, Redis, and every registered node healthy or in maintenance."""
+    no_leader_reason: str
+    """Empty while there is a leader; else why there is none and what to do."""
     quorum_met: bool
+    """The answering node sees promises, or reaches voters, worth more than half of all votes."""
     quorum_reason: str
+    """Empty when met; else how many votes are missing and whose."""
+    quorum_policy: str | None
+    """`last-man-standing` or `majority`; null where members do not vote and the Redis record alone decides."""
+    votes: list[VoteShape]
+    """The vote ledger; empty where members do not vote."""
+    electorate_version: str
+    """Orders the lists of members: the leader's epoch and a step."""
+    pending_change: str
+    """Empty, or which change of the members is under way and what it waits for."""
+    paused: bool
+    """Automatic failover is paused."""
+    paused_by: str
+    paused_since: str | None
     redis_connected: bool
     redis_reason: str
     """Empty while connected; else what is wrong and what to do."""
     safety_level: str
+    """`single`, `replicated` or `voted`: see docs/safety-levels.md."""
     answered_by: str
     role: Role
     """The answering node's own."""

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from rppam.api.shapes import AdminNodeShape, ClusterHealth, ClusterStatus, NodeShape, NoteShape
+from rppam.api.shapes import AdminNodeShape, ClusterHealth, ClusterStatus, NodeShape, NoteShape, VoteShape
 from rppam.api.times import iso_utc
-from rppam.domain.health import ClusterSnapshot, MemberView
+from rppam.domain.health import ClusterSnapshot, MemberView, VoteView
 from rppam.domain.instant import WallMs
 from rppam.domain.note import Note
 
@@ -45,8 +45,16 @@ def _common(snapshot: ClusterSnapshot, note: Note | None, note_reason: str) -> d
         "leader_node": snapshot.leader,
         "epoch": snapshot.epoch,
         "cluster_healthy": snapshot.healthy,
+        "no_leader_reason": snapshot.no_leader_reason,
         "quorum_met": snapshot.quorum_met,
         "quorum_reason": snapshot.quorum_reason,
+        "quorum_policy": snapshot.quorum_policy.value if snapshot.quorum_policy is not None else None,
+        "votes": [_vote(line) for line in snapshot.votes],
+        "electorate_version": snapshot.electorate_version,
+        "pending_change": snapshot.pending_change,
+        "paused": snapshot.paused,
+        "paused_by": snapshot.paused_by,
+        "paused_since": iso_utc(snapshot.paused_since) if snapshot.paused_since is not None else None,
         "redis_connected": snapshot.redis_connected,
         "redis_reason": snapshot.redis_reason,
         "safety_level": snapshot.safety_level.value,
@@ -76,6 +84,19 @@ def _node(member: MemberView, now: WallMs) -> dict[str, Any]:
         "url": member.api_url,
         "loop_lag_ms": member.loop_lag_ms,
     }
+
+
+def _vote(line: VoteView) -> VoteShape:
+    return VoteShape(
+        voter=line.voter,
+        kind=line.kind,
+        votes=line.votes,
+        promised_to=line.promised_to,
+        promised_ms=line.promised_ms,
+        reached=line.is_reached,
+        counted=line.is_counted,
+        reason=line.reason,
+    )
 
 
 def _overall(snapshot: ClusterSnapshot) -> str:

@@ -17,6 +17,8 @@ from rppam.adapters.system.clock import SystemClock
 from rppam.adapters.system.datadir import DataDir
 from rppam.adapters.system.entropy import SystemEntropy
 from rppam.adapters.system.notify import notifier
+from rppam.adapters.system.orders_file import FILE_NAME as ORDERS_FILE
+from rppam.adapters.system.orders_file import FileOrders
 from rppam.api.app import ApiParts, build_app
 from rppam.api.server import ApiServer
 from rppam.compose.inheritance import Known, inherit
@@ -32,14 +34,19 @@ from rppam.core.node import NodeCore
 from rppam.core.voter import Voter
 from rppam.domain.health import SafetyLevel
 from rppam.domain.licence import Denied, may_join, warning_of
+from rppam.domain.orders import Orders
 from rppam.domain.timing import Timing
+from rppam.ports.administration import Administration
 from rppam.ports.clock import Clock
 from rppam.ports.entropy import Entropy
 from rppam.ports.notifier import Notifier
 from rppam.ports.status import NodeStatus
 from rppam.ports.store import LeadershipStore
+from rppam.runtime.administration import NodeAdministration, no_peers
+from rppam.runtime.calls import CalledAdministration, nobody_answers
 from rppam.runtime.driver import Driver
 from rppam.runtime.duties import Duties
+from rppam.runtime.orders import OrdersKeeper
 from rppam.runtime.view import NodeFacts, NodeView
 from rppam.services.accounts import Accounts
 from rppam.services.passwords import Passwords
@@ -65,6 +72,7 @@ class Deciding(NamedTuple):
     foreign: "asyncio.Future[str]"
     link: TlsMemberLink | None
     """``None`` where the record alone decides."""
+    administration: NodeAdministration
 
 
 def build_node(settings: Settings) -> Node:
@@ -75,7 +83,7 @@ def build_node(settings: Settings) -> Node:
     people = people_of(settings, clock)
     redis = redis_parts(settings, clock, entropy)
     deciding = deciding_of(known, people.database, clock, entropy, redis)
-    api = api_server(known, people, deciding.view, clock, entropy)
+    api = api_server(known, people, deciding.view, clock, entropy, deciding.administration)
     return whole(known, data_dir, people, deciding, api, notifier())
 
 
@@ -100,7 +108,8 @@ def deciding_of(
     settings = known.settings
     boot_id, timing = entropy.nonce(), settings.cluster.timing if settings.redis.enabled else ALONE
     members = member_parts(settings, boot_id, timing, clock, entropy)
-    core = _core(known, boot_id, timing, clock, entropy, members.voter if members else None)
+    orders = OrdersKeeper(FileOrders(settings.node.data_dir / ORDERS_FILE))
+    core = _core(known, boot_id, timing, clock, entropy, members.voter if members else None, orders.load())
     foreign: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     driver = Driver(
         core,
@@ -112,19 +121,34 @@ def deciding_of(
         identity_wait_us=redis.identity_wait_us if redis else 0,
         on_turn=on_turn,
         members=(members.link, members.promises) if members else None,
+        orders=orders,
     )
     view = NodeView(
         facts_of(settings, core.election.boot_id, redis),
         core,
         driver,
         clock,
-        lambda: _warnings(known, database, clock) + (redis.warnings() if redis else ()),
+        lambda: (
+            *_warnings(known, database, clock),
+            *(redis.warnings() if redis else ()),
+            *((orders.problem,) if orders.problem else ()),
+        ),
     )
-    return Deciding(driver, view, foreign, members.link if members else None)
+    link = members.link if members else None
+    peers = no_peers if link is None else lambda: link.peers
+    administration = NodeAdministration(core, driver.feed, clock, orders, peers)
+    return Deciding(driver, view, foreign, link, administration)
 
 
-def api_server(known: Known, people: People, status: NodeStatus, clock: Clock, entropy: Entropy) -> ApiServer:
-    """The REST API on what ``status`` says."""
+def api_server(
+    known: Known,
+    people: People,
+    status: NodeStatus,
+    clock: Clock,
+    entropy: Entropy,
+    administration: Administration | None = None,
+) -> ApiServer:
+    """The REST API on what ``status`` says. ``administration``: ``None`` while nobody takes orders."""
     settings = known.settings
     tokens = Tokens(
         KeySet(known.keys),
@@ -145,6 +169,7 @@ def api_server(known: Known, people: People, status: NodeStatus, clock: Clock, e
             clock=clock,
             entropy=entropy,
             token_minutes=settings.auth.token_minutes,
+            administration=administration or CalledAdministration(nobody_answers),
         )
     )
     return ApiServer(app, settings.api.host, settings.api.port)
@@ -187,7 +212,9 @@ def facts_of(settings: Settings, boot_id: str, redis: RedisParts | None) -> Node
     )
 
 
-def _core(known: Known, boot_id: str, timing: Timing, clock: Clock, entropy: Entropy, voter: Voter | None) -> NodeCore:
+def _core(
+    known: Known, boot_id: str, timing: Timing, clock: Clock, entropy: Entropy, voter: Voter | None, orders: Orders
+) -> NodeCore:
     node = known.settings.node.node_name
 
     def seat_check(others: int) -> str | None:
@@ -199,6 +226,7 @@ def _core(known: Known, boot_id: str, timing: Timing, clock: Clock, entropy: Ent
         Detector(node, timing),
         Admission(node, boot_id, timing, seat_check),
         now=clock.now(),
+        orders=orders,
     )
 
 

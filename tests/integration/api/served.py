@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,35 @@ class MemoryNote:
         return self.note
 
 
+class Obedient:
+    """An administration that takes every order, unless the test gives it an error to raise."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+        self.failure: Exception | None = None
+
+    def _note(self, *asked: Any) -> str:
+        self.asked.append(asked)
+        if self.failure is not None:
+            raise self.failure
+        return f"{asked[0]} is begun"
+
+    async def switch_over(self, to: str | None, by: str) -> str:
+        return self._note("switch_over", to, by)
+
+    async def set_maintenance(self, on: bool, by: str) -> str:
+        return self._note("set_maintenance", on, by)
+
+    async def pause(self, on: bool, by: str) -> str:
+        return self._note("pause", on, by)
+
+    async def forget(self, member: str, *, is_off: bool, by: str) -> str:
+        return self._note("forget", member, is_off, by)
+
+    async def force_forget(self, members: Sequence[str], by: str) -> str:
+        return self._note("force_forget", list(members), by)
+
+
 class OneAccount:
     """One administrator and one plain user."""
 
@@ -145,6 +175,7 @@ class Served:
         )
         self.licence: Licence | None = None
         self.node, self.note, self.login = ScriptedNode(), MemoryNote(), OneAccount()
+        self.orders = Obedient()
         self.app = build_app(
             ApiParts(
                 node="node1",
@@ -153,6 +184,7 @@ class Served:
                 login=self.login,
                 note=self.note,
                 may_join=lambda others: may_join(self.licence, others, self.clock.wall_ms()),
+                administration=self.orders,
                 clock=self.clock,
                 entropy=self.entropy,
                 limits=limits,

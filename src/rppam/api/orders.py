@@ -1,0 +1,72 @@
+"""An administrator's orders: switchover, maintenance, a pause of failover, and forgetting members.
+
+Decides only whom the order is for. Whether it makes sense is decided where the node decides
+(:class:`rppam.ports.administration.Administration`), which also leaves the line in the log that says who ordered what.
+"""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+
+from rppam.api.parts import ApiParts
+from rppam.api.routes import Caller, Parts
+from rppam.api.shapes import (
+    NODE_NAME,
+    ForgetRequest,
+    MaintenanceRequest,
+    OrderTaken,
+    PauseRequest,
+    SwitchoverRequest,
+)
+from rppam.domain.errors.administration import MemberUnknown, NotThisNode
+from rppam.domain.errors.request import FieldFlaw, InvalidRequestError
+
+orders = APIRouter(tags=["orders"])
+NamedNode = Annotated[str, Path(alias="nodeName", pattern=NODE_NAME)]
+
+
+@orders.post("/api/v1/admin/cluster/switchover", summary="Let another node lead", response_model=OrderTaken)
+async def switch_over(body: SwitchoverRequest, caller: Caller, parts: Parts) -> OrderTaken:
+    """The leader releases and invites its successor, which leads within some tens of milliseconds."""
+    return _taken(await parts.administration.switch_over(body.target, caller.subject), parts)
+
+
+@orders.put(
+    "/api/v1/admin/nodes/{nodeName}/maintenance", summary="Maintenance of a node, on or off", response_model=OrderTaken
+)
+async def set_maintenance(node: NamedNode, body: MaintenanceRequest, caller: Caller, parts: Parts) -> OrderTaken:
+    """A node in maintenance votes and answers reads, gives up leadership and does not stand, over restarts too."""
+    if node != parts.node:
+        raise _elsewhere(node, parts)
+    return _taken(await parts.administration.set_maintenance(body.maintenance, caller.subject), parts)
+
+
+@orders.put("/api/v1/admin/cluster/pause", summary="Pause or resume automatic failover", response_model=OrderTaken)
+async def pause(body: PauseRequest, caller: Caller, parts: Parts) -> OrderTaken:
+    """Any node takes it and tells the others through Redis; while Redis is away, send it to each node."""
+    return _taken(await parts.administration.pause(body.paused, caller.subject), parts)
+
+
+@orders.post("/api/v1/admin/cluster/forget", summary="Remove members", response_model=OrderTaken)
+async def forget(body: ForgetRequest, caller: Caller, parts: Parts) -> OrderTaken:
+    """The leader removes one in two safe steps; with `force` the asked node does, for a majority lost for good."""
+    if body.force:
+        said = await parts.administration.force_forget(body.members, caller.subject)
+    elif len(body.members) > 1:
+        raise InvalidRequestError([FieldFlaw("body.members", "one member at a time, unless force is set", "too_long")])
+    else:
+        said = await parts.administration.forget(body.members[0], is_off=body.is_off, by=caller.subject)
+    return _taken(said, parts)
+
+
+def _taken(said: str, parts: ApiParts) -> OrderTaken:
+    return OrderTaken(said=said, node=parts.node)
+
+
+def _elsewhere(node: str, parts: ApiParts) -> MemberUnknown | NotThisNode:
+    known = {member.node: member for member in parts.status.snapshot().members}
+    if node not in known:
+        return MemberUnknown(f"no node named {node} is known to {parts.node}")
+    url = known[node].api_url or None
+    where = f"send it to {url}" if url else "its address is not known here"
+    return NotThisNode(f"{parts.node} takes this order only for itself; {node} takes its own: {where}", node, url)
