@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from rppam.adapters.system.lines import Line, Message
+from rppam.adapters.system.node_page import NodePage
 from rppam.adapters.system.processes import TEMPLATE_NAME, call_this_process, die_with_parent
 from rppam.domain.errors import RppamError
 from rppam.domain.exits import Exit
@@ -58,14 +59,20 @@ def _serve(arguments: argparse.Namespace, line: Line, page: int, words: int, soc
 
     settings = load_settings(arguments.config, outside=HostSecrets())
     # What takes long comes now: a wrong config is told at once.
+    import cryptography.hazmat.backends.openssl  # noqa: F401, PLC0415  # what is imported here is shared by all copies
+    import uvicorn.lifespan.off  # noqa: F401, PLC0415
+
     from rppam.api.server import listen  # noqa: PLC0415
     from rppam.compose.copies import Inherited  # noqa: PLC0415
     from rppam.compose.inheritance import inherit  # noqa: PLC0415
+    from rppam.compose.worker import worker_parts  # noqa: PLC0415
 
     known = inherit(settings)
     opened = [] if sockets else listen(settings.api.host, settings.api.port)
     level, fmt = arguments.log_level or settings.logging.level, arguments.log_format or settings.logging.format
-    inherited = Inherited(known, arguments.config, level, fmt, page, words, sockets or opened)
+    node_page = NodePage(page)
+    parts = worker_parts(known, node_page)
+    inherited = Inherited(known, arguments.config, level, fmt, node_page, words, parts, sockets or opened)
     gc.collect()
     gc.freeze()  # what is there now stays for ever, and is shared as long as no collection writes to it
     line.send(

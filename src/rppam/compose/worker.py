@@ -9,7 +9,7 @@ import contextlib
 import logging
 import socket
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from rppam.adapters.system.clock import SystemClock
 from rppam.adapters.system.entropy import SystemEntropy
@@ -31,22 +31,28 @@ log = logging.getLogger("rppam.api.worker")
 SIGN_EVERY_S: Final = 0.25
 
 
+class WorkerParts(NamedTuple):
+    """What all workers of a node are alike in: made once, before they are copied. Nothing of it runs yet."""
+
+    page: NodePage
+    clock: SystemClock
+    people: People
+    status: PageStatus
+    api: ApiServer
+
+
 class Worker:
     """A running worker."""
 
     def __init__(
         self,
-        people: People,
-        api: ApiServer,
-        status: PageStatus,
-        page: NodePage,
-        place: int,
+        parts: WorkerParts,
         line: Line,
+        place: int,
         sockets: Sequence[socket.socket],
-        clock: SystemClock,
     ) -> None:
-        self._people, self._api, self._status = people, api, status
-        self._page, self._place, self._line, self._sockets, self._clock = page, place, line, sockets, clock
+        self._page, self._clock, self._people, self._status, self._api = parts
+        self._line, self._place, self._sockets = line, place, sockets
         self._stop = asyncio.Event()
         self._drain_s = 0
 
@@ -103,13 +109,12 @@ async def _nothing() -> None:
     pass
 
 
-def build_worker(known: Known, line: Line, page: NodePage, place: int, sockets: Sequence[socket.socket]) -> Worker:
-    """Everything a worker is made of. Call inside the event loop that will run it."""
+def worker_parts(known: Known, page: NodePage) -> WorkerParts:
+    """Everything a worker is made of. No thread and no event loop is started by this."""
     clock, entropy = SystemClock(), SystemEntropy()
     people = people_of(known.settings, clock)
     status = PageStatus(page, clock, _nothing_seen(known, clock))
-    api = api_server(known, people, status, clock, entropy)
-    return Worker(people, api, status, page, place, line, sockets, clock)
+    return WorkerParts(page, clock, people, status, api_server(known, people, status, clock, entropy))
 
 
 def _nothing_seen(known: Known, clock: SystemClock) -> ClusterSnapshot:

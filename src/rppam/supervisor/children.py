@@ -3,7 +3,6 @@
 import os
 import signal
 from contextlib import suppress
-from dataclasses import dataclass, field
 from enum import StrEnum
 
 from rppam.adapters.system.lines import Line
@@ -19,25 +18,27 @@ class Role(StrEnum):
     """Answers requests."""
 
 
-@dataclass(slots=True)
 class Child:
     """One place among the node's processes, and whoever fills it now."""
 
-    role: Role
-    place: int
-    """Where its sign of life stands on the node's page."""
-    pid: int = 0
-    """0: nobody, or not known yet."""
-    line: Line | None = None
-    generation: int = 0
-    """Counts the processes that filled this place; the first is 1."""
-    is_wanted: bool = False
-    """Asked for, and not yet there."""
-    due_us: int = 0
-    """When the next one may be started."""
-    is_killed: str = ""
-    """Why the supervisor killed it, while it is not gone yet."""
-    restarts: Restarts = field(default_factory=Restarts)
+    __slots__ = ("due_us", "generation", "is_killed", "is_wanted", "line", "pid", "place", "restarts", "role")
+
+    def __init__(self, role: Role, place: int) -> None:
+        self.role = role
+        self.place = place
+        """Where its sign of life stands on the node's page."""
+        self.pid = 0
+        """0: nobody, or not known yet."""
+        self.line: Line | None = None
+        self.generation = 0
+        """Counts the processes that filled this place; the first is 1."""
+        self.is_wanted = False
+        """Asked for, and not yet there."""
+        self.due_us = 0
+        """When the next one may be started."""
+        self.is_killed = ""
+        """Why the supervisor killed it, while it is not gone yet."""
+        self.restarts = Restarts()
 
     @property
     def name(self) -> str:

@@ -194,7 +194,7 @@ class Supervisor:
 
     def _template_ended(self, status: int) -> None:
         code, how = how_it_ended(status)
-        self._template.reaped(status)
+        self._template.reaped()
         for child in self._children:
             if child.is_wanted:
                 child.empty()

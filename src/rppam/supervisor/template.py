@@ -6,7 +6,7 @@ copied in a state that is known; when it dies, another one is started, and nothi
 
 import logging
 import os
-import subprocess
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -23,24 +23,28 @@ class Template:
     def __init__(self, start: Start, page: int, words: int) -> None:
         """``page`` and ``words`` are the descriptors of the shared memory."""
         self.line: Line | None = None
-        self.process: subprocess.Popen[bytes] | None = None
+        self.pid = 0
+        """0: none."""
         self.is_ready = False
         self._start = start
         self._page, self._words = page, words
 
-    @property
-    def pid(self) -> int:
-        """0: none."""
-        return self.process.pid if self.process is not None else 0
-
     def launch(self, sockets: Sequence[int]) -> None:
         """Start one. ``sockets`` listen already; without any it opens them itself."""
+        if sys.platform == "win32":
+            raise NotImplementedError
         ours, theirs = Line.pair()
         self.line, self.is_ready = ours, False
         shared = [theirs.fileno(), self._page, self._words, *sockets]
         words = [sys.executable, "-m", "rppam.compose.template", *self._start.words()]
         words += ["--parent", str(os.getpid()), "--descriptors", ",".join(map(str, shared))]
-        self.process = subprocess.Popen(words, pass_fds=shared, stdin=subprocess.DEVNULL)  # noqa: S603  # our own code
+        for descriptor in shared:
+            os.set_inheritable(descriptor, True)
+        # Not subprocess: it would double what the supervisor imports.
+        nothing_to_read = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
+        self.pid = os.posix_spawn(words[0], words, os.environ, file_actions=nothing_to_read)
+        for descriptor in shared:
+            os.set_inheritable(descriptor, False)
         theirs.close()
 
     def copy(self, child: Child) -> None:
@@ -51,16 +55,14 @@ class Template:
         self.line.send("copy", (theirs.fileno(),), role=child.role, place=child.place, generation=child.generation)
         theirs.close()
 
-    def reaped(self, status: int) -> None:
-        """It is gone; the parent's ``waitpid`` got its status."""
-        if self.process is not None:
-            self.process.returncode = os.waitstatus_to_exitcode(status)
-        self.process, self.is_ready = None, False
+    def reaped(self) -> None:
+        """It is gone."""
+        self.pid, self.is_ready = 0, False
         if self.line is not None:
             self.line.close()
             self.line = None
 
     def end(self) -> None:
         """No more copies."""
-        if self.process is not None:
-            self.process.kill()
+        if self.pid and sys.platform != "win32":
+            os.kill(self.pid, signal.SIGKILL)

@@ -10,7 +10,7 @@ What it does not promise: anything about the *rate* of the clock (that is the ma
 :mod:`rppam.domain.timing`), nor about a hypervisor that pauses a guest and its clock with it.
 """
 
-import secrets
+import os
 import sys
 import time
 from typing import Final
@@ -23,7 +23,7 @@ _OFFSET_US_SPAN: Final = _OFFSET_US_MIN
 
 
 def _random_offset_us() -> int:
-    return _OFFSET_US_MIN + secrets.randbelow(_OFFSET_US_SPAN)
+    return _OFFSET_US_MIN + int.from_bytes(os.urandom(8)) % _OFFSET_US_SPAN
 
 
 if sys.platform == "win32":

@@ -1,0 +1,250 @@
+"""Each process of a node dies or freezes in turn; leadership, and the other processes, are what they should be after."""
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.contract.servers import PASSWORD, Server
+from tests.integration.node.conftest import KIND, LABS
+from tests.integration.node.lab import CALM, Lab, LabNode, eventually
+from tests.integration.node.watching import Eyes
+from tests.integration.processes.inside import alive, inside, kill, settled
+
+pytestmark = [pytest.mark.server, pytest.mark.alone]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    if KIND.find() is None:
+        complain = pytest.fail if os.environ.get("CI") else pytest.skip
+        complain(f"{KIND.name} is not on this machine: {KIND.remedy}")
+    # Where the record alone decides, nothing but the release can end the wait of the others.
+    with (
+        Server(KIND) as server,
+        Lab(tmp_path_factory.mktemp("deaths") / "lab", server.port, times=CALM, votes=False) as lab,
+    ):
+        lab.start()
+        yield lab
+
+
+@pytest.fixture
+def lab(cluster: Lab, request: pytest.FixtureRequest) -> Lab:
+    """The cluster of this file, whole and healthy."""
+    request.node.stash.setdefault(LABS, []).append(cluster)
+    for node in cluster.nodes:
+        if not node.is_running:
+            node.start()
+    cluster.wait_until_healthy()
+    return cluster
+
+
+def eyes_on(lab: Lab) -> Eyes:
+    return Eyes({node.name: node.port for node in lab.nodes})
+
+
+def last_line(node: LabNode, text: str) -> str:
+    return next((line for line in reversed(node.log().splitlines()) if text in line), "")
+
+
+# ---- the control process ---------------------------------------------------------------------------------------------
+
+
+def test_another_node_leads_at_once_when_the_control_process_is_killed(lab: Lab) -> None:
+    leader = settled(lab)
+    before = inside(leader)
+    epoch = leader.ask("/system/health/leader").body["epoch"]
+    with eyes_on(lab) as eyes:
+        time.sleep(0.2)
+        killed_ns = time.monotonic_ns()
+        kill(before.control)
+        after = eyes.wait_for_yes(killed_ns, other_than=leader.name, within_s=10)
+        lab.wait_until_healthy()
+    eyes.check()
+    assert after.epoch > epoch
+    assert (after.received_ns - killed_ns) / 1e6 < 1_000, "long before the lease of 2 s has passed"
+    assert epoch not in {sample.epoch for sample in eyes.samples() if sample.sent_ns > after.received_ns}
+    now = inside(leader)
+    assert now.control != before.control
+    assert (now.supervisor, now.workers) == (before.supervisor, before.workers), "nobody else was touched"
+    said = last_line(leader, "last word to the store")
+    assert "released" in said, leader.log()
+    assert f"withdrew this node's permission to lead at epoch {epoch}" in leader.log()
+    assert "ended by SIGKILL" in leader.log()
+    assert PASSWORD not in leader.log()
+
+
+def test_the_workers_of_the_dead_go_on_and_say_what_is_the_matter(lab: Lab) -> None:
+    node = settled(lab)
+    for _ in range(4):  # into the storm, where the next control process is waited for
+        control = inside(node).control
+        kill(control)
+        eventually(lambda gone=control: not alive([gone]), within_s=5, what="its end")
+        eventually(lambda gone=control: inside(node).control != gone, within_s=5, what="the next one", say=node.log)
+    kill(inside(node).control)
+    eventually(lambda: "died 5 times within a minute" in node.log(), within_s=5, what="the storm", say=node.log)
+    health = lab.health(node)
+    assert health["leaderNode"] is None
+    assert "control process of this node is restarting" in health["redisReason"]
+    assert any("restarting" in warning for warning in health["warnings"])
+    assert node.status_of("/system/health/leader") == 503
+    assert node.status_of("/system/health/ping") == 200
+    assert node.ask("/api/v1/admin/cluster/note", token=lab.token).status == 200, "the database needs no leader"
+    written = node.ask("/api/v1/admin/cluster/note", method="PUT", token=lab.token, send={"text": "no"})
+    assert written.status == 421
+    started = time.monotonic()
+    inside(node)
+    assert time.monotonic() - started < 10
+    lab.wait_until_healthy()
+    node.term()  # its next deaths shall be accidents again
+    assert node.wait() == 0
+
+
+def test_a_frozen_control_process_is_killed_at_the_end_of_its_permission(lab: Lab) -> None:
+    leader = settled(lab)
+    before = inside(leader)
+    with eyes_on(lab) as eyes:
+        time.sleep(0.2)
+        frozen_ns = time.monotonic_ns()
+        os.kill(before.control, signal.SIGSTOP)
+        after = eyes.wait_for_yes(frozen_ns, other_than=leader.name, within_s=10)
+        lab.wait_until_healthy()
+    eyes.check()
+    waited_ms = (after.received_ns - frozen_ns) / 1e6
+    assert waited_ms < CALM["leaseMs"] + 1_000
+    assert not alive([before.control])
+    assert "frozen" in last_line(leader, "ended by SIGKILL"), leader.log()
+
+
+def test_a_short_freeze_costs_nothing(lab: Lab) -> None:
+    leader = settled(lab)
+    before = inside(leader)
+    with eyes_on(lab) as eyes:
+        os.kill(before.control, signal.SIGSTOP)
+        time.sleep(0.8)
+        os.kill(before.control, signal.SIGCONT)
+        time.sleep(1.0)
+    assert len(eyes.leaderships()) == 1
+    assert inside(leader) == before
+
+
+# ---- the others ------------------------------------------------------------------------------------------------------
+
+
+def test_a_killed_worker_is_replaced_and_leadership_does_not_notice(lab: Lab) -> None:
+    leader = settled(lab)
+    epoch = leader.ask("/system/health/leader").body["epoch"]
+    before = inside(leader)
+    with eyes_on(lab) as eyes:
+        for worker in before.workers:
+            kill(worker)
+        eventually(lambda: not alive(before.workers), within_s=5, what="their ends")
+        now = inside(leader)
+        eventually(lambda: leader.leads(), within_s=5, what="an answer of the new ones", say=leader.log)
+        time.sleep(0.5)
+    assert set(now.workers).isdisjoint(before.workers)
+    assert (now.control, now.template) == (before.control, before.template)
+    assert eyes.leaderships() == {epoch: leader.name}
+    assert "API worker 1 (process" in leader.log()
+
+
+def test_a_killed_template_is_replaced_and_still_good_for_a_new_worker(lab: Lab) -> None:
+    leader = settled(lab)
+    epoch = leader.ask("/system/health/leader").body["epoch"]
+    before = inside(leader)
+    kill(before.template)
+    eventually(lambda: not alive([before.template]), within_s=5, what="its end")
+    now = inside(leader)
+    assert (now.control, now.workers) == (before.control, before.workers)
+    kill(now.workers[0])
+    eventually(lambda: not alive([now.workers[0]]), within_s=5, what="its end")
+    eventually(lambda: now.workers[0] not in inside(leader).workers, within_s=15, what="a new one", say=leader.log)
+    assert leader.ask("/system/health/leader").body["epoch"] == epoch
+
+
+def test_nothing_is_left_when_the_supervisor_is_killed(lab: Lab) -> None:
+    leader = settled(lab)
+    there = inside(leader)
+    with eyes_on(lab) as eyes:
+        killed_ns = time.monotonic_ns()
+        kill(there.supervisor)
+        eventually(
+            lambda: not alive(there.all()), within_s=3, what="the end of all", say=lambda: str(alive(there.all()))
+        )
+        eyes.wait_for_yes(killed_ns, other_than=leader.name, within_s=10)
+    eyes.check()
+    leader.wait()
+
+
+def test_who_stops_the_supervisor_stops_the_node_until_it_is_continued(lab: Lab) -> None:
+    leader = settled(lab)
+    there = inside(leader)
+    with eyes_on(lab) as eyes:
+        stopped_ns = time.monotonic_ns()
+        os.kill(there.supervisor, signal.SIGSTOP)
+        eyes.wait_for_yes(stopped_ns, other_than=leader.name, within_s=15)
+        os.kill(there.supervisor, signal.SIGCONT)
+        lab.wait_until_healthy()
+    eyes.check()
+    assert inside(leader) == there, "nobody was killed for having been stopped with it"
+
+
+def test_sigterm_ends_all_in_order_with_0(lab: Lab) -> None:
+    leader = settled(lab)
+    there = inside(leader)
+    with eyes_on(lab) as eyes:
+        time.sleep(0.2)
+        asked_ns = time.monotonic_ns()
+        os.kill(there.supervisor, signal.SIGTERM)  # as a service manager does: to the main process alone
+        after = eyes.wait_for_yes(asked_ns, other_than=leader.name, within_s=10)
+        assert leader.wait() == 0
+    eyes.check()
+    assert (after.received_ns - asked_ns) / 1e6 < 1_000
+    assert not alive(there.all())
+    log = leader.log()
+    assert log.rindex("stepping down") < log.rindex("stopped")
+
+
+def test_no_load_on_the_api_costs_the_lease(lab: Lab) -> None:
+    """Both workers of the leader busy to the brim, on a machine that has no processor left for anybody else."""
+    leader = settled(lab)
+    epoch = leader.ask("/system/health/leader").body["epoch"]
+    before = leader.log().count("stepping down")
+    request = (
+        b"GET /system/health/cluster HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer " + lab.token.encode() + b"\r\n\r\n"
+    )
+    over = threading.Event()
+    loaders = [subprocess.Popen([*LOADER, str(leader.port)], stdin=subprocess.PIPE) for _ in range(2)]
+    try:
+        for loader in loaders:
+            assert loader.stdin is not None
+            loader.stdin.write(request)
+            loader.stdin.close()
+        lags = []
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            over.wait(0.25)
+            seen = lab.health(next(node for node in lab.nodes if node is not leader))["nodes"]
+            lags += [member["loopLagMs"] for member in seen if member["nodeName"] == leader.name]
+    finally:
+        for loader in loaders:
+            loader.kill()
+            loader.wait()
+    lags.sort()
+    print(f"heartbeat jitter of the loaded leader: p50 {lags[len(lags) // 2]} ms, p99 {lags[-1 - len(lags) // 100]} ms")
+    assert leader.ask("/system/health/leader").body["epoch"] == epoch
+    assert leader.log().count("stepping down") == before
+
+
+LOADER = ["python3", "-c", (
+    "import socket, sys\n"
+    "request = sys.stdin.buffer.read()\n"
+    "lines = [socket.create_connection(('127.0.0.1', int(sys.argv[1]))) for _ in range(32)]\n"
+    "while True:\n"
+    "    for line in lines: line.sendall(request * 4)\n"
+    "    for line in lines: line.recv(1 << 20)\n"
+)]  # fmt: skip

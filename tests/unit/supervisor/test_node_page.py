@@ -1,0 +1,71 @@
+"""Who may act, as the page says it: permission, its end, and its withdrawal."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from rppam.adapters.system.node_page import CONTROL, NodePage, Permission, Picture, worker_place
+from rppam.ports.status import Authority
+
+LEADS = Authority(1_795_000_000_000, "0123456789abcdef")
+
+
+@pytest.fixture
+def page() -> Iterator[NodePage]:
+    descriptor = NodePage.make()
+    yield NodePage(descriptor)
+    os.close(descriptor)
+
+
+def test_nobody_may_act_before_anybody_said_so(page: NodePage) -> None:
+    assert page.authority(0) is None
+    assert page.permission() is None
+    assert page.picture_newer(0) == (0, None)
+
+
+def test_permission_ends_by_itself_at_its_deadline(page: NodePage) -> None:
+    page.permit(Permission(1, LEADS, 1_000))
+    assert page.authority(999) == LEADS
+    assert page.authority(1_000) is None
+    page.permit(Permission(1, LEADS, 2_000))
+    assert page.authority(1_000) == LEADS
+    page.permit(None)
+    assert page.authority(1_000) is None
+
+
+def test_what_is_withdrawn_stays_withdrawn_whatever_the_dead_process_wrote(page: NodePage) -> None:
+    page.permit(Permission(3, LEADS, 1_000_000))
+    page.withdraw(3)
+    assert page.authority(0) is None
+    page.permit(Permission(3, LEADS, 9_000_000))  # a write that was under way when it died
+    assert page.authority(0) is None
+    page.withdraw(1)
+    assert page.withdrawn == 3, "never taken back"
+    page.permit(Permission(4, LEADS, 1_000_000))
+    assert page.authority(0) == LEADS, "its successor starts anew"
+
+
+def test_another_mapping_of_the_same_page_sees_the_same(page: NodePage) -> None:
+    descriptor = NodePage.make()
+    one, other = NodePage(descriptor), NodePage(descriptor)
+    os.close(descriptor)
+    one.permit(Permission(1, LEADS, 10))
+    one.show(Picture(1, 5, b"{}"))
+    one.stamp(worker_place(63), 7)
+    assert other.authority(9) == LEADS
+    assert other.picture_newer(0) == (1, Picture(1, 5, b"{}"))
+    assert other.stamped_us(worker_place(63)) == 7
+    assert other.stamped_us(CONTROL) == 0
+    other.withdraw(1)
+    assert one.authority(9) is None
+
+
+def test_signs_of_life_do_not_touch_the_rest(page: NodePage) -> None:
+    page.permit(Permission(1, LEADS, 10))
+    page.show(Picture(1, 5, b"text"))
+    for place in range(66):
+        page.stamp(place, 2**60 + place)
+    assert [page.stamped_us(place) for place in range(66)] == [2**60 + place for place in range(66)]
+    assert page.authority(0) == LEADS
+    assert page.withdrawn == 0
