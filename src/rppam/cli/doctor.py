@@ -1,4 +1,4 @@
-"""``rppam doctor``: every check from this host, in order, with a verdict and what to do.
+"""``rppam doctor``: every check of a node or a witness from its host, in order, with a verdict and what to do.
 
 Decides the order and the exit code: 0 when nothing is wrong, 1 for warnings, 2 for errors, 78 when the configuration
 cannot be read. It changes nothing on this host, and on Redis writes three keys under our prefix that live for a second.
@@ -36,11 +36,17 @@ _COLOURS: Final = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.N
     type=click.Path(path_type=Path),
     help="A sentinel.conf to look into for 'sentinel rename-command'. Default: /etc/redis/sentinel.conf, if readable.",
 )
+@click.option(
+    "--witness/--node",
+    "witness",
+    default=None,
+    help="What the config is for. Default: a witness if its file's name says so, or the list of members on disk.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout; progress stays on stderr.")
-def command(config: Path | None, sentinel_conf: Path | None, as_json: bool) -> int:
-    """Check everything a node needs, from this host, and say what to do.
+def command(config: Path | None, sentinel_conf: Path | None, witness: bool | None, as_json: bool) -> int:
+    """Check everything a node needs, or a witness, from this host, and say what to do.
 
-    Works while the node is stopped and while it runs. Every finding has a code that stays; docs/reference/doctor.md
+    Works while it is stopped and while it runs. Every finding has a code that stays; docs/reference/doctor.md
     lists them. Exit code 0: fine; 1: warnings; 2: errors; 78: the configuration cannot be read.
     """
     from rppam.adapters.system.secrets import HostSecrets
@@ -57,34 +63,49 @@ def command(config: Path | None, sentinel_conf: Path | None, as_json: bool) -> i
         report.add(*(finding("RD-600", problem.sentence(), fix=problem.fix) for problem in error.problems))
         _show(report.findings, as_json=as_json)
         return Exit.CONFIGURATION
-    asyncio.run(_check(settings, path, sentinel_conf, report))
+    asyncio.run(_check(settings, path, sentinel_conf, report, witness=witness))
     _show(report.findings, as_json=as_json)
     return verdict_of(report.findings).exit
 
 
-async def _check(settings: "Settings", path: Path, sentinel_conf: Path | None, report: "Report") -> None:
+async def _check(
+    settings: "Settings", path: Path, sentinel_conf: Path | None, report: "Report", *, witness: bool | None
+) -> None:
     from rppam.adapters.system.clock import SystemClock
     from rppam.cli._doctor import container, host, node
+    from rppam.cli._doctor.members import MemberCheck, is_witness
     from rppam.cli._doctor.store import StoreCheck
 
     clock = SystemClock()
     redis, said = settings.redis, settings.redis.connection
     report.hide(redis.password, redis.tls_cert_password, settings.database.url)
     report.hide(*((said.password, said.sentinel_password) if said else ()))
+    is_node = not (is_witness(settings, path.name) if witness is None else witness)
     steps = _Steps(report)
     await steps.do("configuration", lambda: host.check_config(settings, report))
-    await steps.do("keys and folders", lambda: host.check_keys(settings, report))
-    await steps.do("licence", lambda: host.check_licence(settings, report, clock.wall_ms()))
+    if is_node:
+        await steps.do("keys", lambda: host.check_keys(settings, report))
+        await steps.do("licence", lambda: host.check_licence(settings, report, clock.wall_ms()))
+    await steps.do("data folder", lambda: host.check_data_dir(settings, report))
+    member = MemberCheck(settings, report, is_witness=not is_node) if settings.cluster.enabled or not is_node else None
+    if member is not None:
+        await steps.do("vote", member.own)
     store = StoreCheck(settings, report, clock, sentinel_conf) if said is not None and redis.enabled else None
     if store is not None:
         where = ", ".join(str(endpoint) for endpoint in said.endpoints) if said else ""
         await steps.do(f"reaching Redis at {where}", store.reach)
         await steps.do("requirements of Redis", store.look)
-    await steps.do("database", lambda: host.check_database(settings, report))
-    running = await steps.do("node of this host", lambda: node.check_node(settings, path, report))
+    running = False
+    if is_node:
+        await steps.do("database", lambda: host.check_database(settings, report))
+        running = await steps.do("node of this host", lambda: node.check_node(settings, path, report))
+    if member is not None:
+        running = await steps.do("member port", lambda: member.port(runs=running)) or running
+        shown = await store.shown() if store is not None else None
+        await steps.do("other members", lambda: member.others(shown, runs=running))
     if store is not None:
         if not running:
-            await steps.do("node name", lambda: _name_in_use(settings, store, report))
+            await steps.do("name", lambda: _name_in_use(settings, store, report))
         await store.close()
     await steps.do("container of Redis", lambda: container.check_container(report))
 

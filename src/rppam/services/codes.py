@@ -1,14 +1,15 @@
 """Every code that the doctor and health may show, with its meaning and its fix: the one table of them.
 
 Numbers never change their meaning. Hundreds sort them: 1 reaching Redis and TLS, 2 what Redis answers, 3 what a Redis
-must be like, 4 Sentinel, 5 the key prefix, 6 this host, 7 the node, 8 the container. ``docs/reference/doctor.md`` is
-made from this table. What it does not decide: whether a finding applies.
+must be like, 4 Sentinel, 5 the key prefix, 6 this host, 7 the node, 8 the container, 9 the members that vote.
+``docs/reference/doctor.md`` is made from this table. What it does not decide: whether a finding applies.
 """
 
 from typing import Final, NamedTuple
 
 from rppam.domain.finding import Finding, Severity
 from rppam.services.codes_host import HOST
+from rppam.services.codes_members import MEMBERS
 from rppam.services.codes_redis import REDIS
 from rppam.services.remedies import Fix
 
@@ -28,7 +29,7 @@ class Row(NamedTuple):
 
 ROWS: Final[dict[str, Row]] = {
     code: Row(code, Severity(severity), what, symptom, fix)
-    for code, (severity, what, symptom, fix) in {**REDIS, **HOST}.items()
+    for code, (severity, what, symptom, fix) in {**REDIS, **HOST, **MEMBERS}.items()
 }
 
 

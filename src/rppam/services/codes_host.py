@@ -38,8 +38,8 @@ HOST: Final[dict[str, Entry]] = {
     ),
     "RD-604": (
         "error",
-        "The key that the nodes of the cluster know each other by is missing or open to others.",
-        "the node does not start",
+        "The key that the members of the cluster know each other by is missing, open to others, or no key.",
+        "RPPAM-5107; the node does not start, or it has no vote",
         here("Copy auth.clusterKeyPath from another node (rppam init --bundle), mode 0600; on a first node run "
              "rppam init.", "sudo chmod 600 /var/lib/rppam/keys/cluster.key"),
     ),

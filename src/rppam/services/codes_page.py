@@ -16,6 +16,7 @@ _AREAS: Final = {
     "6": "This host",
     "7": "The node",
     "8": "The container of Redis",
+    "9": "Members that vote",
 }
 _PLATFORMS: Final = ("Debian/Ubuntu", "RHEL family", "Docker", "Windows")
 
@@ -29,7 +30,16 @@ SEEN: Final = (
     ("The Docker container exits immediately", ("RD-801", "RD-802", "RD-803")),
     ("TLS handshake failure", ("RD-121", "RD-122", "RD-123", "RD-126", "RD-125", "RD-124", "RD-127", "RD-612")),
     ("Sentinel elects and then nothing happens", ("RD-409", "RD-410")),
-    ("The node does not start", ("RD-600", "RD-603", "RD-604", "RD-608", "RD-609")),
+    ("The node does not start", ("RD-600", "RD-603", "RD-604", "RD-608", "RD-609", "RD-901", "RD-904")),
+    ("`this node belongs to no cluster yet` in the log", ("RD-902", "RD-936")),
+    ("`does not hold the key of this cluster` in the log", ("RD-917", "RD-604", "RD-916")),
+    (
+        "`no connection to NODE` in the log: members do not reach each other",
+        ("RD-912", "RD-911", "RD-913", "RD-914", "RD-915"),
+    ),
+    ("`members do not vote here` in the log", ("RD-604", "RD-906")),
+    ("No leader while Redis is away", ("RD-907", "RD-933", "RD-912", "RD-902")),
+    ("`safetyLevel` lower than expected", ("RD-932", "RD-931", "RD-934")),
 )
 """The lines of the vendor article's troubleshooting table, and those it lacks."""
 

@@ -16,6 +16,7 @@ from rppam.adapters.redis.connection import Connection, Word
 from rppam.adapters.redis.identity import parse_info
 from rppam.adapters.redis.options import Target
 from rppam.adapters.redis.scripts import Script
+from rppam.domain.electorate import MEMBERS_MAX
 from rppam.domain.errors.store import StoreError, StoreReplyError
 from rppam.domain.errors.store_replies import StoreNoPermission, StoreReplyUnforeseen
 from rppam.ports.clock import Clock
@@ -86,6 +87,21 @@ class Probe:
         if not isinstance(text, bytes):
             return None
         return _text(text), left if isinstance(left, int) else 0
+
+    async def heartbeats(self, prefix: str) -> dict[str, tuple[str, int]] | None:
+        """All registered nodes: text of the heartbeat and its time to live in milliseconds. ``None``: denied.
+
+        Who left is not among them; a name without a heartbeat is left out.
+        """
+        names = await self._ask("SMEMBERS", f"{prefix}members")
+        if not isinstance(names, list | set):
+            return None
+        found: dict[str, tuple[str, int]] = {}
+        for name in sorted(_text(name) for name in names)[:MEMBERS_MAX]:
+            beat = await self.heartbeat_of(prefix, name)
+            if beat is not None:
+                found[name] = beat
+        return found
 
     # ---- the single questions ---------------------------------------------------------------------------------------
 

@@ -41,7 +41,7 @@ def check_config(settings: Settings, report: Report) -> None:
 
 
 def check_keys(settings: Settings, report: Report) -> None:
-    """Signing keys, the cluster's key, the data directory."""
+    """Signing keys, and the first administrator's password."""
     auth = settings.auth
     is_made_at_start = not settings.cluster.enabled and not auth.jwt_keys_dir.exists()
     if not is_made_at_start:
@@ -49,8 +49,13 @@ def check_keys(settings: Settings, report: Report) -> None:
             load_signing_keys(auth.jwt_keys_dir)
         except SigningKeyError as error:
             report.add(finding("RD-603", str(error)))
-    if settings.cluster.enabled and "auth.clusterKeyPath" in settings.given:
-        _check_cluster_key(auth.cluster_key_path, report)
+    first = settings.node.data_dir / FIRST_ADMIN_FILE
+    if first.exists():
+        report.add(finding("RD-610", f"{first} exists"))
+
+
+def check_data_dir(settings: Settings, report: Report) -> None:
+    """The data directory, which has to be this account's alone."""
     data = settings.node.data_dir
     if data.exists():
         mode = stat.S_IMODE(data.stat().st_mode)
@@ -58,22 +63,6 @@ def check_keys(settings: Settings, report: Report) -> None:
             report.add(finding("RD-614", f"node.dataDir {data} has mode {mode:04o}: others may write there"))
     elif settings.cluster.enabled:
         report.add(finding("RD-614", f"node.dataDir {data} is not there"))
-    first = data / FIRST_ADMIN_FILE
-    if first.exists():
-        report.add(finding("RD-610", f"{first} exists"))
-
-
-def _check_cluster_key(path: Path, report: Report) -> None:
-    try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-        is_empty = not path.read_bytes().strip()
-    except OSError as error:
-        report.add(finding("RD-604", f"auth.clusterKeyPath {path}: {error.strerror}"))
-        return
-    if sys.platform != "win32" and mode & 0o077:
-        report.add(finding("RD-604", f"auth.clusterKeyPath {path} has mode {mode:04o}, expected 0600"))
-    if is_empty:
-        report.add(finding("RD-604", f"auth.clusterKeyPath {path} is empty"))
 
 
 def check_licence(settings: Settings, report: Report, now: WallMs) -> None:

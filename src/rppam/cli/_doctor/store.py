@@ -29,6 +29,7 @@ from rppam.domain.finding import Severity
 from rppam.ports.clock import Clock
 from rppam.services.codes import finding
 from rppam.services.diagnosis import failure_finding
+from rppam.services.member_rules import Shown
 from rppam.services.redis_facts import RedisFacts, SentinelFacts, SentinelMode
 from rppam.services.requirements import prefix_findings, sentinel_findings, server_findings
 
@@ -103,12 +104,25 @@ class StoreCheck:
         except StoreError:
             return None
         heartbeat = heartbeat_from_text(found[0].encode(), node) if found else None
-        if found is None or heartbeat is None or heartbeat.leaving:
+        if found is None or heartbeat is None or heartbeat.leaving or not _is_fresh(found[1]):
             return None
         age_ms = HEARTBEAT_TTL_MS - found[1]
-        if found[1] <= 0 or age_ms > LIVE_HEARTBEAT_MS:
+        place = f" ({heartbeat.api_url})" if heartbeat.api_url else ""
+        return f"a heartbeat of {node!r}, {age_ms} ms old, from host {heartbeat.hostname}{place}"
+
+    async def shown(self) -> dict[str, Shown] | None:
+        """What every node shows of itself in Redis; ``None`` when Redis cannot be asked."""
+        if self._connection is None or self._connection.lost is not None:
             return None
-        return f"a heartbeat of {node!r}, {age_ms} ms old, from host {heartbeat.hostname} ({heartbeat.api_url})"
+        probe = Probe(self._connection, self._clock, timeout_ms=self._timeout_ms)
+        try:
+            found = await probe.heartbeats(self._settings.redis.key_prefix)
+        except StoreError:
+            return None
+        if found is None:
+            return None
+        read = {name: (heartbeat_from_text(text.encode(), name), left_ms) for name, (text, left_ms) in found.items()}
+        return {name: Shown(beat, _is_fresh(left_ms)) for name, (beat, left_ms) in read.items() if beat is not None}
 
     # ---- reaching ---------------------------------------------------------------------------------------------------
 
@@ -219,3 +233,8 @@ class StoreCheck:
             except OSError:
                 continue
         return False
+
+
+def _is_fresh(left_ms: int) -> bool:
+    """Whether a heartbeat with so much time to live is that of a node that runs now."""
+    return left_ms > 0 and HEARTBEAT_TTL_MS - left_ms <= LIVE_HEARTBEAT_MS
