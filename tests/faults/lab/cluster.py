@@ -27,6 +27,7 @@ from rppam.adapters.system.processes import CONTROL_NAME
 from tests.contract.servers import SERVERS, ServerKind
 from tests.faults.lab import disk, wallclock
 from tests.faults.lab.disk import Disk
+from tests.faults.lab.history import Deed
 from tests.faults.lab.net import Host, Net
 from tests.faults.lab.observers import API_PORT
 from tests.faults.lab.proxy import Proxy
@@ -145,6 +146,9 @@ class FaultLab(Lab):
         self.witness: FaultNode | None = None
         self._options_of_lab = (folder, times)
         self.watch: Watch | None = None
+        self.watches = 0
+        self.earlier_deeds: list[Deed] = []
+        """Of all watches that are over."""
         self._off: set[str] = set()
 
     def __enter__(self) -> Self:
@@ -273,6 +277,7 @@ class FaultLab(Lab):
 
     def watched(self, title: str, *, every_ms: float = 10.0) -> Watch:
         """Observers at work, for a ``with`` block."""
+        self.watches += 1
         self.watch = Watch(self, title, every_ms=every_ms)
         return self.watch
 

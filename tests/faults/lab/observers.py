@@ -51,7 +51,9 @@ class View(NamedTuple):
 class Hands:
     """Writes and reads the operator note through every node, and looks at its view of the cluster, in turns."""
 
-    def __init__(self, hosts: Mapping[str, Host], token: str, every_ms: float = 150.0) -> None:
+    def __init__(self, hosts: Mapping[str, Host], token: str, mark: str, every_ms: float = 150.0) -> None:
+        """``mark`` stands before every value that is written: no two pairs of hands may share one."""
+        self._mark = mark
         self._hosts, self._token, self._every_s = dict(hosts), token, every_ms / 1000
         self._over = threading.Event()
         self._deeds: dict[str, list[Deed]] = {name: [] for name in hosts}
@@ -101,7 +103,7 @@ class Hands:
             except OSError:
                 link = None
                 continue
-            kept = self._write(link, name, f"{name}.{number}")
+            kept = self._write(link, name, f"{self._mark}.{name}.{number}")
             kept = kept and self._read(link, name)
             kept = kept and (number % 2 == 0 or self._look(link, name))
             if not kept:

@@ -57,7 +57,7 @@ class Job:
         try:
             found = json.loads(out.splitlines()[-1])
         except (IndexError, ValueError):
-            found = {"outcome": "error", "said": said[-4_000:]}
+            found = {"outcome": "error", "why": f"it ended with code {self._process.returncode}", "said": said[-4_000:]}
         found["seconds"] = round(time.monotonic() - self.began, 1)
         return {**self.key, "at": datetime.now(UTC).isoformat(timespec="seconds"), **found}
 
@@ -132,7 +132,7 @@ def sentence(row: dict[str, Any]) -> str:
         )
     if row["outcome"] == "violation":
         return f"{name}: VIOLATION: {'; '.join(row['violations'])}"
-    return f"{name}: no verdict: {(row['said'].strip().splitlines() or ['it was killed'])[-1][:200]}"
+    return f"{name}: no verdict: {row['why']}"
 
 
 def summary(rows: list[dict[str, Any]]) -> str:

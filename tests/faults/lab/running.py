@@ -8,6 +8,7 @@ import json
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -248,7 +249,12 @@ def main(seed: str, store: str, policy: str = "", nodes: str = "3", witness: str
     made = plan(int(seed), store, policy or None, int(nodes), witness=bool(witness))
     print(made.text(), file=sys.stderr, flush=True)
     with tempfile.TemporaryDirectory(prefix="rppam-faults-", ignore_cleanup_errors=True) as folder:
-        print(json.dumps(carry_out(made, Path(folder))))
+        try:
+            result = carry_out(made, Path(folder))
+        except Exception as error:  # noqa: BLE001 - the lab itself failed: no verdict, and the reason is told
+            text = "".join(traceback.format_exception(error))
+            result = {"outcome": "error", "why": str(error).split("\n", 1)[0][:300], "said": text[-20_000:]}
+        print(json.dumps(result))
 
 
 if __name__ == "__main__":

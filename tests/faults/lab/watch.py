@@ -48,7 +48,7 @@ class Watch:
         self.lab, self.title = lab, title
         hosts = {node.name: node.host for node in lab.nodes}
         self.eyes: Final = HostEyes(hosts, every_ms)
-        self.hands: Final = Hands(hosts, lab.token)
+        self.hands: Final = Hands(hosts, lab.token, str(lab.watches))
         self._marks: list[_Open] = []
         self.from_ns = self.to_ns = 0
         self.verdict: list[str] = []
@@ -67,6 +67,7 @@ class Watch:
         self.to_ns = time.monotonic_ns()
         self.lab.watch = None
         self.verdict = self.judge()
+        self.lab.earlier_deeds += self.hands.deeds()
         if error is not None:
             self.verdict.append(f"the story ended early: {str(error).splitlines()[0][:160]}")
         stem = self.write(timelines())
@@ -105,7 +106,8 @@ class Watch:
 
     def judge(self) -> list[str]:
         """Every violation, as a sentence."""
-        deeds = self.hands.deeds()
+        # The register is as old as the lab: an earlier watch wrote into it, and what it left under way may arrive now.
+        deeds = [*self.lab.earlier_deeds, *self.hands.deeds()]
         if not self.lab.shared:
             deeds = []  # each node has a register of its own; the fence does not reach across
         return leadership_faults(self.eyes.samples()) + register_faults(deeds)
