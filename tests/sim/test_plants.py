@@ -4,7 +4,7 @@ import pytest
 
 from rppam.simulation.campaign import run_campaign, run_seed
 from rppam.simulation.plants import PLANTS
-from rppam.simulation.world import Setting
+from rppam.simulation.setting import Setting
 
 SEEDS = range(1_500)
 """Most plants fall in the first ten seeds; the subtlest takes some hundreds."""

@@ -8,8 +8,10 @@ import pytest
 
 from rppam.simulation.campaign import run_seed
 from rppam.simulation.faults import FAULTS
+from rppam.simulation.member_faults import ALL_FAULTS, MEMBER_FAULTS
 from rppam.simulation.plants import PLANTS
-from rppam.simulation.world import Setting, World
+from rppam.simulation.setting import POLICIES, STORES, Setting
+from rppam.simulation.world import World
 
 
 def simulate(*words: str) -> subprocess.CompletedProcess[str]:
@@ -48,7 +50,7 @@ def test_a_plant_that_its_faults_cannot_show_is_not_found_and_that_is_no_violati
     assert "Not found" in outcome.stdout
 
 
-@pytest.mark.parametrize(("option", "known"), [("--plant", PLANTS), ("--faults", FAULTS)])
+@pytest.mark.parametrize(("option", "known"), [("--plant", PLANTS), ("--faults", ALL_FAULTS)])
 def test_lists_are_one_name_and_one_sentence_a_line(option: str, known: dict[str, object]) -> None:
     outcome = simulate(option, "list")
     assert outcome.returncode == 0
@@ -65,6 +67,8 @@ def test_lists_are_one_name_and_one_sentence_a_line(option: str, known: dict[str
         (("--hours", "0"), "more than 0"),
         (("--hours", "nan"), "more than 0"),
         (("--nodes", "10"), "1<=x<=9"),
+        (("--policy", "most"), "'record', 'last-man-standing', 'majority'"),
+        (("--witnesses", "1"), "a witness votes"),
         (("--profile", "fast"), "'classic', 'default', 'lan'"),
     ],
 )
@@ -74,11 +78,19 @@ def test_wrong_usage_is_told_with_the_way_out(words: tuple[str, ...], said: str)
     assert said in outcome.stderr
 
 
-def test_without_faults_one_leader_is_made_and_stays() -> None:
+@pytest.mark.parametrize("policy", POLICIES)
+def test_without_faults_one_leader_is_made_and_stays(policy: str) -> None:
     for nodes in range(1, 6):
-        for profile in ("classic", "default", "lan"):
-            run = run_seed(Setting(0.2, nodes, profile, ()), "", 1)
+        for profile, hours in (("classic", 0.2), ("default", 0.03), ("lan", 0.01)):
+            run = run_seed(Setting(hours, nodes, profile, (), policy), "", 1)
             assert (run.violation, run.promotions, run.faults) == (None, 1, 0)
+
+
+@pytest.mark.parametrize("nodes", [1, 2, 4])
+@pytest.mark.parametrize("store", STORES)
+def test_a_witness_makes_no_difference_while_nothing_is_wrong(nodes: int, store: str) -> None:
+    run = run_seed(Setting(0.05, nodes, "default", (), "majority", 1, store), "", 1)
+    assert (run.violation, run.promotions, run.faults) == (None, 1, 0)
 
 
 def test_every_kind_of_fault_strikes_and_alone_it_breaks_nothing() -> None:
@@ -86,6 +98,18 @@ def test_every_kind_of_fault_strikes_and_alone_it_breaks_nothing() -> None:
         runs = [run_seed(Setting(0.5, 3, "classic", (kind,)), "", seed) for seed in range(4)]
         assert all(run.violation is None for run in runs), kind
         assert fault.strike is None or any(run.faults for run in runs), kind
+
+
+@pytest.mark.parametrize("kind", MEMBER_FAULTS)
+def test_every_fault_of_members_strikes_and_alone_it_breaks_nothing(kind: str) -> None:
+    fault = MEMBER_FAULTS[kind]
+    kinds = (kind, "crash") if kind == "disk-loss" else (kind,)
+    settings = [
+        Setting(0.5, 3, "classic", kinds, policy, 0, "sentinel") for policy in ("last-man-standing", "majority")
+    ]
+    runs = [run_seed(setting, "", seed) for setting in settings for seed in range(0, 8, 2)]
+    assert all(run.violation is None for run in runs)
+    assert fault.strike is None or any(run.faults for run in runs)
 
 
 def test_keeping_a_transcript_changes_nothing() -> None:

@@ -14,16 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rppam.domain.electorate import QuorumPolicy
 from rppam.domain.exits import Exit
 from rppam.domain.timing import PROFILES
 
 if TYPE_CHECKING:
     from rppam.simulation.campaign import Outcome
-    from rppam.simulation.world import Setting
+    from rppam.simulation.setting import Setting
 
 EPILOG = """\b
 Examples:
   rppam simulate --seeds 200 --nodes 5
+  rppam simulate --policy majority --nodes 2 --witnesses 1 --store sentinel
   rppam simulate --faults pause,store-flush --json
   rppam simulate --plant deadline-from-reply
   rppam simulate --plant list"""
@@ -40,6 +42,23 @@ SEEDS_FOR_A_PLANT = 3_000
 @click.option("--hours", default=1.0, show_default=True, type=float, help="Simulated hours per run.")
 @click.option("--nodes", default=3, show_default=True, type=click.IntRange(1, 9), help="Nodes per cluster.")
 @click.option(
+    "--policy",
+    default="record",
+    show_default=True,
+    type=click.Choice(["record", *(policy.value for policy in QuorumPolicy)]),
+    help="Who votes: the record and the node alone, or the members as well, as cluster.quorumPolicy says.",
+)
+@click.option(
+    "--witnesses", default=0, show_default=True, type=click.IntRange(0, 3), help="Members that vote and never stand."
+)
+@click.option(
+    "--store",
+    default="single",
+    show_default=True,
+    type=click.Choice(["single", "sentinel"]),
+    help="One server; or one with replicas that confirm each write, and take its place.",
+)
+@click.option(
     "--profile",
     default="classic",
     show_default=True,
@@ -55,6 +74,9 @@ def command(
     first_seed: int,
     hours: float,
     nodes: int,
+    policy: str,
+    witnesses: int,
+    store: str,
     profile: str,
     faults: str | None,
     plant: str | None,
@@ -64,28 +86,34 @@ def command(
     """Run the election under seeded faults and check its properties.
 
     The code that leads in production runs here in a made-up world: virtual time, clocks that drift and step, a network
-    that delays, loses and repeats, processes that stop and die, a store that forgets. At every step: never two nodes
-    with permission to lead (S1), epochs that only go up (S2), no guarded write by an old leader (S3). At the end of
-    each hour all faults stop, and there must be a leader in time (L1) that stays (L5). A seed always does the same.
+    that delays, loses and repeats, processes that stop and die, a store that forgets, members whose links and disks
+    fail. At every step: never two nodes with permission to lead (S1), epochs that only go up (S2), no guarded write by
+    an old leader (S3), no promise shortened and no two majorities without a common voter (S5). At the end of each hour
+    all faults stop: there must be a leader in time (L1), that stays (L5), and bears what it must bear (L4). A seed
+    always does the same.
     """
     from rppam.simulation.campaign import run_campaign
-    from rppam.simulation.faults import FAULTS
+    from rppam.simulation.member_faults import ALL_FAULTS
     from rppam.simulation.plants import PLANTS
-    from rppam.simulation.world import Setting
+    from rppam.simulation.setting import Setting
 
     if plant == "list":
         return _print_rows({name: row.sentence for name, row in PLANTS.items()}, as_json=as_json)
     if faults == "list":
-        return _print_rows({name: row.sentence for name, row in FAULTS.items()}, as_json=as_json)
+        return _print_rows({name: row.sentence for name, row in ALL_FAULTS.items()}, as_json=as_json)
     if not 0 < hours <= HOURS_MOST:  # also refuses NaN
         raise click.BadParameter(
             f"expected more than 0 and at most {HOURS_MOST:.0f} hours, found {hours}", param_hint="--hours"
         )
     if plant is not None and plant not in PLANTS:
         raise _unknown("planted bug", plant, list(PLANTS), "--plant")
+    if witnesses and policy == "record":
+        raise click.BadParameter(
+            "a witness votes; give --policy last-man-standing or majority", param_hint="--witnesses"
+        )
     if seeds is None:
         seeds = SEEDS if plant is None else SEEDS_FOR_A_PLANT
-    setting = Setting(hours, nodes, profile, _kinds(faults, list(FAULTS)))
+    setting = Setting(hours, nodes, profile, _kinds(faults, list(ALL_FAULTS)), policy, witnesses, store)
     with _progress(seeds) as progress:
         outcome = run_campaign(setting, plant or "", range(first_seed, first_seed + seeds), jobs or _cores(), progress)
     if as_json:
@@ -146,6 +174,9 @@ def _report(outcome: "Outcome", setting: "Setting", first_seed: int, plant: str 
         "firstSeed": first_seed,
         "hours": setting.hours,
         "nodes": setting.nodes,
+        "policy": setting.policy,
+        "witnesses": setting.witnesses,
+        "store": setting.store,
         "profile": setting.profile,
         "faults": list(setting.faults),
         "plant": plant,
@@ -169,7 +200,7 @@ def _tell(outcome: "Outcome", setting: "Setting", first_seed: int, plant: str | 
     what = f"planted bug '{plant}': " if plant else ""
     last = first_seed + outcome.seeds - 1
     click.echo(
-        f"{what}{outcome.seeds} seeds ({first_seed} to {last}), {setting.nodes} nodes, profile {setting.profile}: "
+        f"{what}{outcome.seeds} seeds ({first_seed} to {last}), {setting.described}: "
         f"{outcome.simulated_us / 3.6e9:.1f} cluster-hours, {outcome.exchanges} exchanges, {outcome.faults} faults, "
         f"{outcome.promotions} promotions."
     )
@@ -180,7 +211,7 @@ def _tell(outcome: "Outcome", setting: "Setting", first_seed: int, plant: str | 
     click.echo(f"Seed {failure.seed} violates {failure.violation.law}. The last lines of what happened:\n")
     for line in failure.transcript:
         click.echo(f"  {line}")
-    again = f"rppam simulate --first-seed {failure.seed} --seeds 1 --nodes {setting.nodes} --profile {setting.profile}"
+    again = f"rppam simulate --first-seed {failure.seed} --seeds 1 {setting.options}"
     again += f" --hours {setting.hours:g}" + (f" --plant {plant}" if plant else "")
     if setting.faults != _kinds(None, _all_faults()):
         again += f" --faults {','.join(setting.faults) or 'none'}"
@@ -188,6 +219,6 @@ def _tell(outcome: "Outcome", setting: "Setting", first_seed: int, plant: str | 
 
 
 def _all_faults() -> list[str]:
-    from rppam.simulation.faults import FAULTS
+    from rppam.simulation.member_faults import ALL_FAULTS
 
-    return list(FAULTS)
+    return list(ALL_FAULTS)

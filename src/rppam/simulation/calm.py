@@ -8,10 +8,12 @@ from heapq import heapify
 from typing import TYPE_CHECKING
 
 from rppam.domain.record import vacant
+from rppam.simulation import gentle, troubles
 from rppam.simulation.clocks import MILLION
 from rppam.simulation.faults import FAULTS, GENTLE
 from rppam.simulation.host import Host
-from rppam.simulation.judge import Broken, Violation
+from rppam.simulation.member_faults import KINDS
+from rppam.simulation.verdict import Broken, Violation
 
 if TYPE_CHECKING:
     from rppam.simulation.world import World
@@ -31,7 +33,7 @@ class Calm:
         wait_us = timing.lease_us * MILLION // (MILLION - timing.rate_error_ppm)
         self.leader_within_us = wait_us + timing.heartbeat_us + timing.request_timeout_us + SLACK_US
         """L1, as true time from the end of all faults."""
-        self.length_us = self.leader_within_us + 3 * timing.lease_us
+        self.length_us = self.leader_within_us + (5 if world.setting.votes else 3) * timing.lease_us
         self._leader: tuple[Host, int] | None = None
         self._promotions = 0
         self._struck = ""
@@ -41,15 +43,19 @@ class Calm:
         world = self.world
         world.say("all faults end")
         world.storm.end()
+        world.member_storm.end()
+        do = world.performer
         kept = (
-            *(world.wake, world.start, world.stopped_acting, world.learned, world.tell, world.claimed),
-            *(world.guarded_write, world.storm.begin, self.begin),
+            *(world.wake, world.start, do.stopped_acting, do.learned, do.tell, do.claimed, do.guarded_write),
+            *(world.disks.done, world.storm.begin, world.member_storm.begin, self.begin),
         )
         world.heap[:] = [entry for entry in world.heap if entry[2] in kept or entry[0] < world.now + 10_000]
         heapify(world.heap)
         if world.store.down:
-            world.store.start(world.now)
+            world.store.start(world.now, world.next_incarnation())
         world.store.keep(world.now)
+        world.store.lags_until = world.store.unconfirmed_until = 0
+        troubles.end_split(world)
         world.store.frozen_until = world.database.away_until = world.database.slow_until = 0
         for host in world.hosts:
             self._heal(host)
@@ -58,8 +64,11 @@ class Calm:
 
     def _heal(self, host: Host) -> None:
         world = self.world
+        if host.is_gone:
+            return
         host.cut_until = 0
-        if host.election is not None and not host.election.electable:
+        world.disks.heal(host)
+        if host.election is not None and not host.election.electable and not host.is_witness:
             world.crash(host, 0)
         if host.election is None:
             world.start(host, host.life)
@@ -96,23 +105,37 @@ class Calm:
         kinds = [kind for kind in GENTLE if kind in world.storm.kinds and (quick or "store-" not in kind)]
         # Where nobody could remember (S2), an attempt before may have had a higher epoch, and a failover may show it.
         highest = max(world.judge.highest, world.store.highest_remembered())
-        if not kinds or highest > epoch or end - world.now < world.timing.lease_us:
+        if highest > epoch or end - world.now < world.timing.lease_us:
+            return
+        if self._leader is not None and world.setting.votes and world.random() < 0.6:
+            self._strike_members(self._leader[0], end)
+            return
+        if not kinds:
             return
         self._struck = kinds[int(world.random() * len(kinds))]
         if self._struck in {"store-restart", "store-failover"}:
             lost_us = int(world.random() * QUICK_LOSS_US)
             if self._struck == "store-failover":
                 lost_us = int(world.random() * 8 * world.timing.lease_us)  # an older record comes back
-            world.restart_store(int(world.random() * QUICK_RESTART_US), lost_us, "restarts at once")
+            troubles.restart_store(world, int(world.random() * QUICK_RESTART_US), lost_us, "restarts at once")
         elif world.random() < 0.25:
             mark = vacant(epoch + 1, "feedfacefeedface").encode()
-            world.overwrite(
-                mark, "the record is gone; a node that had tried a higher epoch leaves its mark and is gone too"
+            troubles.overwrite(
+                world, mark, "the record is gone; a node that had tried a higher epoch leaves its mark and is gone too"
             )
         else:
             strike = FAULTS[self._struck].strike
             assert strike is not None, "a gentle fault can be struck"
             strike(world, world.chance)
+
+    def _strike_members(self, leader: Host, end: int) -> None:
+        """One thing that members must bear, if what it takes fits in here."""
+        world = self.world
+        kinds = gentle.possible(world, leader)
+        if not kinds or end - world.now < 4 * world.timing.lease_us or world.setting.faults != KINDS:
+            return
+        self._struck = kinds[int(world.random() * len(kinds))]
+        gentle.strike(world, leader, self._struck)
 
     def _expect_same(self) -> None:
         world = self.world
@@ -122,6 +145,9 @@ class Calm:
         stays = host.has_permission(world.now) and host.election is not None and host.election.epoch == epoch
         if stays and world.judge.promotions == self._promotions:
             return
-        law = "keeps-leading" if self._struck else "L5"
+        if self._struck == gentle.SWITCHOVER and world.judge.promotions == self._promotions + 1:
+            return
+        law = "L5" if self._struck in {"", gentle.CUT, gentle.LATE} else "keeps-leading"
+        law = "L4" if self._struck in {gentle.OUTAGE, gentle.ROLLING, gentle.FAILOVER} else law
         why = f"after '{self._struck}' alone" if self._struck else "although nothing was wrong"
         raise Broken(Violation(law, world.now, f"{host.name} did not keep leading at epoch {epoch}, {why}"))

@@ -11,10 +11,11 @@ from functools import partial
 from multiprocessing import get_context
 from typing import Final, NamedTuple
 
-from rppam.simulation.judge import Violation
 from rppam.simulation.plants import CORRECT, PLANTS
+from rppam.simulation.setting import Setting
 from rppam.simulation.transcript import clock_time
-from rppam.simulation.world import Setting, World
+from rppam.simulation.verdict import Violation
+from rppam.simulation.world import World
 
 CHUNK: Final = 4
 """Seeds that one process takes at a time."""
@@ -55,7 +56,14 @@ def run_seed(setting: Setting, plant_name: str, seed: int) -> Run:
     """One run; ``plant_name`` is empty for the production core."""
     world = World(seed, setting, PLANTS[plant_name] if plant_name else CORRECT)
     violation = world.run()
-    return Run(seed, world.exchanges, world.judge.promotions, world.storm.struck, world.now, violation)
+    return Run(
+        seed,
+        world.exchanges,
+        world.judge.promotions,
+        world.storm.struck + world.member_storm.struck,
+        world.now,
+        violation,
+    )
 
 
 def retrace(setting: Setting, plant_name: str, seed: int) -> Failure:

@@ -15,10 +15,11 @@ WALL_START_MS: Final = 1_795_478_400_000
 class BootClock:
     """CLOCK_BOOTTIME of one host: starts anywhere, never steps, runs at ``MILLION + rate_ppm`` to ``MILLION``."""
 
-    __slots__ = ("_rate", "_start")
+    __slots__ = ("_rate", "_start", "rate_ppm")
 
     def __init__(self, start: int, rate_ppm: int) -> None:
         self._start = start
+        self.rate_ppm = rate_ppm
         self._rate = MILLION + rate_ppm
 
     def read(self, true_us: int) -> Instant:

@@ -5,11 +5,12 @@ some stormy, and in some everything is held back and let go at once. Besides, fa
 after the record was taken over, re-created or released.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rppam.core.effects import Exchange, Purpose
+from rppam.simulation import troubles
 from rppam.simulation.host import Host
 
 if TYPE_CHECKING:
@@ -36,14 +37,15 @@ class Fault(NamedTuple):
     """Makes it happen once; ``None`` for what is in the nature of a run (a clock's rate) or of its messages."""
 
 
-def _any_host(world: "World", chance: Random) -> Host:
+def any_host(world: "World", chance: Random) -> Host:
+    """A host; as often as not the leader."""
     leading = [host for host in world.hosts if host.leads]
     if leading and chance.random() < 0.5:
         return leading[0]
     return world.hosts[int(chance.random() * len(world.hosts))]
 
 
-def _span_us(world: "World", chance: Random, most_leases: float = 2.0) -> int:
+def span_us(world: "World", chance: Random, most_leases: float = 2.0) -> int:
     """A duration: often around a heartbeat, often around the lease."""
     timing = world.timing
     kind = chance.random()
@@ -55,48 +57,50 @@ def _span_us(world: "World", chance: Random, most_leases: float = 2.0) -> int:
 
 
 def _break(world: "World", chance: Random) -> None:
-    host = _any_host(world, chance)
+    host = any_host(world, chance)
     world.say(f"fault: the connection of {host.name} breaks")
     informed_us = int(chance.random() ** 3 * world.timing.request_timeout_us)
     world.network.break_connection(host, informed_us, late=chance.random() < 0.5)
 
 
 def _cut(world: "World", chance: Random) -> None:
-    host = _any_host(world, chance)
+    host = any_host(world, chance)
     ways = chance.random()
-    world.cut(host, _span_us(world, chance), holds=chance.random() < 0.4, requests=ways < 0.75, replies=ways > 0.35)
+    troubles.cut(
+        world, host, span_us(world, chance), holds=chance.random() < 0.4, requests=ways < 0.75, replies=ways > 0.35
+    )
 
 
 def _outage(world: "World", chance: Random) -> None:
-    span_us, holds = _span_us(world, chance), chance.random() < 0.5
+    span, holds = span_us(world, chance), chance.random() < 0.5
     for host in world.hosts:
-        world.cut(host, span_us + int(chance.random() * 1000), holds=holds, requests=True, replies=True)
+        troubles.cut(world, host, span + int(chance.random() * 1000), holds=holds, requests=True, replies=True)
 
 
 def _pause(world: "World", chance: Random) -> None:
-    world.pause(_any_host(world, chance), _span_us(world, chance))
+    world.pause(any_host(world, chance), span_us(world, chance))
 
 
 def _freeze_host(world: "World", chance: Random) -> None:
-    host, span_us = _any_host(world, chance), _span_us(world, chance)
-    world.cut(host, span_us, holds=True, requests=False, replies=True)
-    world.pause(host, span_us + int(chance.random() * 5000))
+    host, span = any_host(world, chance), span_us(world, chance)
+    troubles.cut(world, host, span, holds=True, requests=False, replies=True)
+    world.pause(host, span + int(chance.random() * 5000))
 
 
 def _crash(world: "World", chance: Random) -> None:
-    world.crash(_any_host(world, chance), int(chance.random() ** 3 * 3 * world.timing.lease_us))
+    world.crash(any_host(world, chance), int(chance.random() ** 3 * 3 * world.timing.lease_us))
 
 
 def _stop(world: "World", chance: Random) -> None:
-    host = _any_host(world, chance)
+    host = any_host(world, chance)
     if chance.random() < 0.4:
-        world.ask_to_stand_aside(host, int(chance.random() ** 3 * 2 * world.timing.heartbeat_us))
+        troubles.ask_to_stand_aside(world, host, int(chance.random() ** 3 * 2 * world.timing.heartbeat_us))
     else:
-        world.ask_to_stop(host, _span_us(world, chance, 1.0))
+        troubles.ask_to_stop(world, host, span_us(world, chance, 1.0))
 
 
 def _step_wall(world: "World", chance: Random) -> None:
-    host = _any_host(world, chance)
+    host = any_host(world, chance)
     kind = chance.random()
     if kind < 0.25:
         host.wall.offset_ms = NO_BATTERY_MS
@@ -109,27 +113,31 @@ def _step_wall(world: "World", chance: Random) -> None:
 
 def _restart_store(world: "World", chance: Random) -> None:
     span_us = int(chance.random() ** 4 * world.timing.lease_us)
-    world.restart_store(span_us, int(chance.random() * max(1_000_000, world.timing.heartbeat_us)), "restarts")
+    troubles.restart_store(world, span_us, int(chance.random() * max(1_000_000, world.timing.heartbeat_us)), "restarts")
 
 
 def _wipe_store(world: "World", chance: Random) -> None:
-    world.restart_store(int(chance.random() ** 4 * world.timing.lease_us), 10**15, "restarts empty")
+    troubles.restart_store(world, int(chance.random() ** 4 * world.timing.lease_us), 10**15, "restarts empty")
 
 
 def _fail_over(world: "World", chance: Random) -> None:
     lost_us = int(chance.random() ** 2 * (3_000_000 + 2 * world.timing.heartbeat_us))
-    world.restart_store(int(chance.random() ** 4 * world.timing.lease_us / 2), lost_us, "fails over to a replica")
+    troubles.restart_store(
+        world, int(chance.random() ** 4 * world.timing.lease_us / 2), lost_us, "fails over to a replica"
+    )
 
 
 def _remove(why: str) -> Callable[["World", Random], None]:
     def strike(world: "World", chance: Random) -> None:  # noqa: ARG001  # all strikes look the same
-        world.overwrite(None, why)
+        troubles.overwrite(world, None, why)
 
     return strike
 
 
 def _garbage(world: "World", chance: Random) -> None:
-    world.overwrite(GARBAGE[int(chance.random() * len(GARBAGE))], "something that is not a record is written over it")
+    troubles.overwrite(
+        world, GARBAGE[int(chance.random() * len(GARBAGE))], "something that is not a record is written over it"
+    )
 
 
 def _step_store_wall(world: "World", chance: Random) -> None:
@@ -139,17 +147,17 @@ def _step_store_wall(world: "World", chance: Random) -> None:
 
 
 def _freeze_store(world: "World", chance: Random) -> None:
-    world.store.frozen_until = max(world.store.frozen_until, world.now + _span_us(world, chance, 1.2))
+    world.store.frozen_until = max(world.store.frozen_until, world.now + span_us(world, chance, 1.2))
     world.say("fault: the store's process is frozen for a while")
 
 
 def _database_away(world: "World", chance: Random) -> None:
-    world.database.away_until = world.now + _span_us(world, chance, 6.0)
+    world.database.away_until = world.now + span_us(world, chance, 6.0)
     world.say("fault: the database is away for a while")
 
 
 def _database_slow(world: "World", chance: Random) -> None:
-    world.database.slow_until = world.now + _span_us(world, chance, 4.0)
+    world.database.slow_until = world.now + span_us(world, chance, 4.0)
     world.say("fault: the database is slow for a while")
 
 
@@ -191,6 +199,8 @@ NO_BATTERY_MS: Final = -(10**13)
 class Storm:
     """Lets faults happen between :meth:`begin` and :meth:`end`, as one run's weather has it."""
 
+    table: Mapping[str, Fault] = FAULTS
+
     def __init__(self, world: "World", kinds: frozenset[str], chance: Random) -> None:
         self.world = world
         self.chance = chance
@@ -201,13 +211,13 @@ class Storm:
         self._on = False
         violence = (0.3, 1.0, 2.5, 5.0)[int(chance.random() * 4)]
         self._rates = {
-            kind: FAULTS[kind].per_lease * violence * (0.0, 0.4, 1.0, 3.0)[int(chance.random() * 4)]
-            for kind in FAULTS
+            kind: self.table[kind].per_lease * violence * (0.0, 0.4, 1.0, 3.0)[int(chance.random() * 4)]
+            for kind in self.table
             if kind in kinds
         }
         self._at_moments = chance.random() * 0.7 if chance.random() < 0.75 else 0.0
         self._encores = chance.random() * 0.6 if chance.random() < 0.8 else 0.0
-        self._striking = [kind for kind in self._rates if FAULTS[kind].strike is not None]
+        self._striking = [kind for kind in self._rates if self.table[kind].strike is not None]
         self.pause_between = 0.002 * chance.random() * violence if "pause" in kinds else 0.0
         """How likely a process is stopped between deciding and doing."""
 
@@ -215,6 +225,12 @@ class Storm:
         """Bad weather from now on."""
         self._on = True
         self._number += 1
+        self._weather()
+        for kind, rate in self._rates.items():
+            if rate and self.table[kind].strike is not None:
+                self._next(kind, rate)
+
+    def _weather(self) -> None:
         network, chance = self.world.network, self.chance
 
         def odds(kind: str, most: float) -> float:
@@ -226,14 +242,14 @@ class Storm:
         network.stick = odds("stuck-request", 0.02)
         network.error = odds("error-reply", 0.05)
         network.rough = bool(network.loss or network.tail or network.repeat or network.stick or network.error)
-        for kind, rate in self._rates.items():
-            if rate and FAULTS[kind].strike is not None:
-                self._next(kind, rate)
 
     def end(self) -> None:
         """Fair weather."""
         self._on = False
         self._number += 1
+        self._clear()
+
+    def _clear(self) -> None:
         self.world.network.clear()
 
     @property
@@ -257,7 +273,7 @@ class Storm:
         self._strike(number, kind)
 
     def _strike(self, number: int, kind: str) -> None:
-        strike = FAULTS[kind].strike
+        strike = self.table[kind].strike
         if number == self._number and strike is not None:
             self.struck += 1
             strike(self.world, self.chance)
@@ -273,8 +289,8 @@ class Storm:
         if chance.random() >= self._at_moments:
             return
         if "pause" in self.kinds and chance.random() < 0.2:
-            span_us = world.timing.promise_us - int(chance.random() * 1.2 * world.timing.heartbeat_us)
-            world.pause(host, span_us if chance.random() < 0.5 else _span_us(world, chance))
+            span = world.timing.promise_us - int(chance.random() * 1.2 * world.timing.heartbeat_us)
+            world.pause(host, span if chance.random() < 0.5 else span_us(world, chance))
         likely = [kind for kind in OF_THE_STORE if kind in self.kinds]
         for _ in range(1 + int(chance.random() * 2)):
             kinds = likely if likely and chance.random() < 0.5 else self._striking
@@ -306,5 +322,5 @@ class Storm:
 
     def _deafen(self, number: int, host: Host, until: int) -> None:
         if number == self._number:
-            span_us = until - self.world.timing.heartbeat_us - self.world.now
-            self.world.cut(host, span_us, holds=False, requests=True, replies=True)
+            span = until - self.world.timing.heartbeat_us - self.world.now
+            troubles.cut(self.world, host, span, holds=False, requests=True, replies=True)

@@ -1,12 +1,49 @@
 """One simulated host: its clocks, its process, its connection. It decides nothing; the production core does."""
 
 from random import Random
+from typing import TYPE_CHECKING, NamedTuple
 
-from rppam.core.effects import Effect, Event
+from rppam.core.effects import Event
 from rppam.core.election import Election
+from rppam.core.member import Member, MemberEffect
 from rppam.core.phase import Phase
+from rppam.domain.ballot import Ballot, Claim, Freeing
+from rppam.domain.electorate import Electorate
 from rppam.domain.instant import Instant
 from rppam.simulation.clocks import BootClock, WallClock
+
+if TYPE_CHECKING:
+    from rppam.simulation.disk import Disk
+
+
+class Asker(NamedTuple):
+    """Who asked, in which life of its process: an answer goes nowhere else."""
+
+    host: "Host"
+    life: int
+
+
+class Asked(NamedTuple):
+    """A ballot arrived."""
+
+    ballot: Ballot
+    asker: Asker
+
+
+class Freed(NamedTuple):
+    """A promise is given back."""
+
+    freeing: Freeing
+
+
+class Saved(NamedTuple):
+    """The disk has kept something, or not, and why."""
+
+    ticket: int
+    why_not: str
+
+
+HostEvent = Event | Asked | Freed | Saved
 
 
 class SeededEntropy:
@@ -44,21 +81,30 @@ class Connection:
 class Host:
     """One host and the one node process on it."""
 
-    def __init__(self, index: int, boot: BootClock, wall: WallClock) -> None:
-        self.name = f"node{index + 1}"
+    disk: "Disk"
+    """Where members vote."""
+
+    def __init__(self, index: int, boot: BootClock, wall: WallClock, name: str = "") -> None:
+        self.index = index
+        self.name = name or f"node{index + 1}"
         self.boot = boot
         self.wall = wall
         self.life = 1
         self.election: Election | None = None
         """``None`` while no process runs."""
+        self.member: Member | None = None
+        """The process where members vote; ``None`` while none runs, and where the record decides."""
+        self.is_witness = False
+        self.is_gone = False
+        """Switched off for good."""
         self.connection: Connection | None = None
         self.connections = 0
         self.reconnects = 0
         self.connecting = False
         self.wake_at = -1
         self.paused_until = 0
-        self.inbox: list[Event] = []
-        self.held: list[Effect] = []
+        self.inbox: list[HostEvent] = []
+        self.held: list[MemberEffect] = []
         """Effects decided on, but the process was stopped before it could carry them out."""
         self.cut_until = 0
         self.cut_holds = False
@@ -74,6 +120,18 @@ class Host:
         """The epoch of the record that the last attempt was written over."""
         self.led = (0, 0)
         """Life and epoch of the last leadership."""
+        self.under_way: dict[str, int] = {}
+        """Ballots that wait for an answer: their numbers by voter."""
+        self.sees_deposed = False
+        """It reaches the primary that was replaced, not its successor."""
+        self.voted = 0
+        """The highest epoch for which a promise of this host was told to somebody, in any life."""
+        self.oath: tuple[Claim, int] | None = None
+        """What this host has promised, and the true time until which it must hold."""
+        self.noted: tuple[int, Claim, Instant | None] | None = None
+        """What the judge last saw of its voter: life, promise, until when."""
+        self.electorate: Electorate | None = None
+        """What the judge last saw it take for the electorate."""
 
     def now(self, true_us: int) -> Instant:
         """What this node takes for the time."""

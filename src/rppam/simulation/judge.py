@@ -5,29 +5,14 @@ down, whether its process runs or not; and until ``drop`` later its address and 
 permission can only begin at an event of the node that gets it, so it is enough to look at all others then.
 """
 
-from typing import NamedTuple
-
+from rppam.domain.ballot import Vote
+from rppam.domain.electorate import STORE
 from rppam.domain.timing import Timing
 from rppam.simulation.clocks import MILLION
-from rppam.simulation.host import Host
+from rppam.simulation.host import Host, HostEvent
+from rppam.simulation.oaths import Oaths
 from rppam.simulation.places import GuardedWrite
-
-
-class Violation(NamedTuple):
-    """A property that did not hold."""
-
-    law: str
-    """``S1``, ``S2``, ``S3``, ``L1``, ``L5``, ``keeps-leading``, or ``spin``."""
-    at_us: int
-    sentence: str
-
-
-class Broken(Exception):
-    """Ends a run at its first violation."""
-
-    def __init__(self, violation: Violation) -> None:
-        super().__init__(violation.sentence)
-        self.violation = violation
+from rppam.simulation.verdict import Broken, Violation
 
 
 class Judge:
@@ -43,6 +28,7 @@ class Judge:
         self.promotions = 0
         self.accepted = (0, "")
         """Epoch and boot id of the newest guarded write that was accepted."""
+        self.oaths = Oaths(hosts, timing)
 
     def stepped(self, host: Host, had: int | None, now_us: int) -> None:
         """A node in the leader's phase, or just out of it, handled something; ``had`` is its permission before."""
@@ -86,13 +72,14 @@ class Judge:
                 )
 
     def _higher(self, host: Host, epoch: int, now_us: int) -> None:
-        """S2, unless nobody was there to remember: not the database, not the clock, not the record."""
+        """S2, unless nobody was there to remember: not the database, not the clock, not the record, not a voter."""
         self.promotions += 1
+        voted, host.voted = self._remembered(host), max(host.voted, epoch)
         if epoch > self.highest:
             self.highest = epoch
             return
         database, wall_ms = host.learned
-        remembered = max(database or 0, wall_ms, host.took_over_epoch)
+        remembered = max(database or 0, wall_ms, host.took_over_epoch, voted)
         if remembered >= self.highest or host.led == (host.life, epoch):
             raise Broken(
                 Violation(
@@ -101,6 +88,21 @@ class Judge:
                     f"{host.name} may lead at epoch {epoch}, but epoch {self.highest} was led before, as was known",
                 )
             )
+
+    def _remembered(self, host: Host) -> int:
+        """The highest epoch that those who now support ``host`` had promised before."""
+        if host.member is None or host.election is None:
+            return 0
+        voters = [name for name in host.election.ledger.promises if name != STORE]
+        return max((other.voted for other in self._hosts if other.name in voters), default=0)
+
+    def told(self, host: Host, vote: Vote) -> None:
+        """A member answers a ballot."""
+        self.oaths.told(host, vote)
+
+    def voted(self, host: Host, event: HostEvent | None, now_us: int) -> None:
+        """A member handled something."""
+        self.oaths.seen(host, event, now_us)
 
     def accepted_write(self, write: GuardedWrite, now_us: int) -> None:
         """S3: a guarded write was made."""

@@ -7,12 +7,15 @@ long after its connection broke, or twice. A reply is never delivered over anoth
 from random import Random
 from typing import TYPE_CHECKING
 
-from rppam.core.effects import Connected, Disconnected, Event, Exchange, Found, Purpose, ReleaseHeard, Unknown
+from rppam.core.effects import Connected, Disconnected, Event, Exchange, Found, Granted, Purpose, ReleaseHeard, Unknown
 from rppam.simulation.host import Connection, Host
+from rppam.simulation.setting import SENTINEL
 
 if TYPE_CHECKING:
     from rppam.simulation.world import World
 
+REPOINTED_WITHIN_US = 2_000_000
+"""Behind a failover: within this time a replica that follows the primary before is told of the new one."""
 BACK_OFF_FIRST_US = 50_000
 BACK_OFF_MOST_US = 2_000_000
 
@@ -24,6 +27,8 @@ class Network:
         self.world = world
         self.chance = chance
         self.random = chance.random
+        replicated = world.setting.store == SENTINEL
+        self.identity_wait_us = REPOINTED_WITHIN_US if replicated and world.plant.waits_for_identity else 0
         self.clear()
 
     def clear(self) -> None:
@@ -82,8 +87,8 @@ class Network:
     def serve(self, host: Host, life: int, connection: Connection, effect: Exchange) -> None:
         """The store carries out a request that arrived."""
         world = self.world
-        store = world.store
-        if store.down or connection.incarnation != store.incarnation:
+        store = world.server(connection.incarnation)
+        if store is None:
             return
         if connection.broken and not connection.late_after_break:
             return
@@ -108,6 +113,12 @@ class Network:
         if swap is not None and swap.purpose is not Purpose.RENEW and store.text == swap.proposed.encode():
             self._written(host, effect, swap.purpose)
         at = world.now + 300 + int(self.random() * 1500)
+        if store.is_replicated and isinstance(answer, Granted):
+            after_us = store.confirmed_after_us(world.now, self.random())
+            if after_us is None:
+                answer = Unknown(effect.request, "no replica confirmed the write in time")
+                after_us = world.timing.request_timeout_us // 2
+            at += after_us
         if self.rough or host.cut_until:
             delayed = self._rough(host, at, requests=False)
             if delayed is None:
@@ -136,8 +147,8 @@ class Network:
     def carry_out_again(self, name: str, incarnation: int, effect: Exchange) -> None:
         """A request is carried out late, or a second time; nobody hears of it."""
         world = self.world
-        store = world.store
-        if store.down or (incarnation and incarnation != store.incarnation):
+        store = world.server(incarnation or world.store.incarnation)
+        if store is None:
             return
         answer = store.request(effect, max(world.now, store.frozen_until))
         world.say("late or twice: " + world.transcript.exchange(name, effect, answer, store.text))
@@ -183,7 +194,7 @@ class Network:
             world.push(host.paused_until + 1, self._connect, host, life)
             return
         host.connecting = False
-        store = world.store
+        store = world.deposed if host.sees_deposed and world.deposed is not None else world.store
         if store.down or store.frozen_until > world.now or host.cut_until > world.now:
             host.reconnects += 1
             self.connect_later(host)
@@ -192,4 +203,4 @@ class Network:
         host.connections += 1
         host.connection = Connection(host.connections, store.incarnation)
         world.say(f"{host.name} has connection {host.connections} to {store.identity}")
-        world.hand(host, Connected(host.connections, store.identity))
+        world.hand(host, Connected(host.connections, store.identity, self.identity_wait_us))

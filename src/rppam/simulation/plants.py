@@ -6,9 +6,13 @@ docs/leadership.md. A plant is never reachable from a node.
 
 from typing import Final, NamedTuple
 
+from rppam.core.changes import Changes
 from rppam.core.election import Election
+from rppam.core.member import Member
 from rppam.core.rules import Rules
+from rppam.core.voter import Voter
 from rppam.core.watch import Watch
+from rppam.domain.ballot import Kept
 from rppam.domain.entropy import Entropy
 from rppam.domain.fence import admits
 from rppam.domain.instant import Instant
@@ -30,11 +34,21 @@ class Plant(NamedTuple):
     store: type[SimStore] = SimStore
     host: type[Host] = Host
     admits: Admits = admits
+    voter: type[Voter] = Voter
+    changes: type[Changes] = Changes
+    member: type[Member] = Member
+    waits_for_replicas: bool = True
+    waits_for_identity: bool = True
 
-    def elect(self, host: Host, boot_id: str, timing: Timing, entropy: Entropy, now: Instant) -> Election:
-        """A node's election, with the bug in it."""
-        election = self.election(host.name, boot_id, timing, entropy, now=now, rules=self.rules(timing))
+    def elect(
+        self, host: Host, boot_id: str, timing: Timing, entropy: Entropy, now: Instant, kept: Kept | None
+    ) -> Election:
+        """A node's election, with the bug in it; ``kept`` is what its disk has, where members vote."""
+        voter = None if kept is None else self.voter(host.name, boot_id, timing, kept, now=now)
+        rules = self.rules(timing)
+        election = self.election(host.name, boot_id, timing, entropy, now=now, rules=rules, voter=voter)
         election.watch = self.watch()
+        election.changes = self.changes()
         return election
 
 

@@ -6,11 +6,16 @@ promises no more than Redis does; in particular it never forgets a write *while 
 """
 
 from collections import deque
+from copy import copy
+from typing import Final
 
 from rppam.core.effects import Exchange, Found, Granted, Swap
 from rppam.core.script import Exchanged, exchange
 from rppam.domain.instant import US_PER_MS
 from rppam.domain.record import Record, parse_record
+
+LAG_US: Final = 3_000
+LAG_MOST_US: Final = 1_500_000
 
 
 class SimStore:
@@ -24,6 +29,11 @@ class SimStore:
         self.text: str | None = None
         self.incarnation = 1
         self.down = False
+        self.is_replicated = False
+        """Whether a write counts only once a replica has confirmed it."""
+        self.confirmed_until: int | None = None
+        """Of a primary that was replaced: until when a replica that was not told goes on confirming its writes."""
+        self.lags_until = self.unconfirmed_until = 0
         self.frozen_until = 0
         self.wall_offset_us = 0
         self._expires_us = 0
@@ -80,8 +90,25 @@ class SimStore:
             history.pop()
         self.text = history[-1][1]
 
-    def start(self, now_us: int) -> None:
+    def start(self, now_us: int, incarnation: int) -> None:
         """A new process serves what was saved."""
         self.down = False
-        self.incarnation += 1
+        self.incarnation = incarnation
         self._expires_us = max(self._expires_us, now_us + self.wall_offset_us + self.ttl_us // 2)
+
+    def promoted(self, now_us: int, lost_us: int, incarnation: int) -> "SimStore":
+        """A replica that takes this primary's place, and has not received the writes of the last ``lost_us``."""
+        replica = copy(self)
+        replica._history = deque(self._history, maxlen=256)  # noqa: SLF001  # its own
+        replica.lags_until = replica.unconfirmed_until = 0
+        replica.die(now_us, lost_us)
+        replica.start(now_us, incarnation)
+        return replica
+
+    def confirmed_after_us(self, now_us: int, luck: float) -> int | None:
+        """How long until a replica confirms a write made now; ``None``: none does."""
+        if self.confirmed_until is not None and now_us >= self.confirmed_until:
+            return None
+        if self.unconfirmed_until > now_us:
+            return None
+        return int(luck * (LAG_MOST_US if self.lags_until > now_us else LAG_US))

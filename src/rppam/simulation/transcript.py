@@ -3,6 +3,8 @@
 from collections import deque
 
 from rppam.core.effects import Event, Exchange, Found, Granted
+from rppam.domain.ballot import Ballot, BallotKind, Claim, Vote
+from rppam.domain.electorate import Body, Electorate
 from rppam.domain.record import NOBODY, Record, parse_record
 
 LINES_KEPT = 60
@@ -23,11 +25,46 @@ def record_words(record: Record | None) -> str:
     return f"'{record.state} by {record.holder} (life {record.boot_id[-4:]}), epoch {record.epoch}, seq {record.seq}'"
 
 
+def claim_words(claim: Claim) -> str:
+    """Whom a promise is for."""
+    return f"{claim.candidate} (life {claim.boot_id[-4:]}) at epoch {claim.epoch}"
+
+
+def ballot_words(ballot: Ballot) -> str:
+    """A ballot for people."""
+    version = f"members as of version {ballot.electorate.version}"
+    if ballot.kind is BallotKind.PROBE:
+        return f"would you vote for me? ({version})"
+    if ballot.kind is BallotKind.VOTE:
+        return f"your vote for {claim_words(ballot.claim)}? ({version})"
+    return f"still for {claim_words(ballot.claim)}? ({version})"
+
+
+def vote_words(vote: Vote) -> str:
+    """A vote for people."""
+    if vote.is_granted:
+        return "I would" if vote.kind is BallotKind.PROBE else f"yes, for a lease, at epoch {vote.epoch}"
+    to = f" ({vote.promised_to})" if vote.promised_to else ""
+    return f"no: {vote.refusal}{to}"
+
+
+def body_words(body: Body) -> str:
+    """Who votes together."""
+    names = ", ".join(name + (" (witness)" if name in body.witnesses else "") for name in body.members)
+    return f"{names}; policy {body.policy}"
+
+
+def electorate_words(electorate: Electorate) -> str:
+    """An electorate for people."""
+    pending = "" if electorate.old is None else f", pending after {body_words(electorate.old)}"
+    return f"version {electorate.version}: {body_words(electorate.body)}{pending}"
+
+
 class Transcript:
     """The last lines of a run."""
 
-    def __init__(self) -> None:
-        self.lines: deque[str] = deque(maxlen=LINES_KEPT)
+    def __init__(self, most: int | None = LINES_KEPT) -> None:
+        self.lines: deque[str] = deque(maxlen=most)
 
     def add(self, true_us: int, sentence: str) -> None:
         """One more line."""
