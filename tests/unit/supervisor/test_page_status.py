@@ -16,6 +16,7 @@ from rppam.runtime.picture_text import from_text, to_text
 
 LEADS = Authority(42, "0123456789abcdef")
 NOW_US = 50_000_000
+HEARD = WallMs(1_795_000_000_000)
 
 
 class StillClock(SystemClock):
@@ -29,7 +30,7 @@ class StillClock(SystemClock):
         return Instant(self.at)
 
 
-def member(name: str, role: Role, heard: WallMs | None = WallMs(1_795_000_000_000)) -> MemberView:
+def member(name: str, role: Role, heard: WallMs | None = HEARD) -> MemberView:
     return MemberView(
         name, "host", role, MemberStatus.HEALTHY, heard, True, 42, "1.0.0", "http://h:1", LEADS.boot_id, 3
     )
