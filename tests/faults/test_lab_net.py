@@ -172,13 +172,15 @@ ABANDONED = """
 import os, signal, sys
 from pathlib import Path
 from tests.faults.lab import disk
-from tests.faults.lab.net import Net
+from tests.faults.lab.net import NAMESPACES, Net
 folder = Path(sys.argv[1])
 with Net() as net:
     net.add("one").start(["sleep", "100"], folder / "log")
     if not disk.why_not():
         disk.Disk(folder / f"{net.tag}-one").freeze()
-    print(net.tag, net.hosts["one"].pids()[0], flush=True)
+    here = any(file.name.startswith(net.tag) for file in NAMESPACES.iterdir())
+    mounted = f"/{net.tag}-one " in Path("/proc/mounts").read_text()
+    print(net.tag, net.hosts["one"].pids()[0], here, mounted, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -188,15 +190,15 @@ def test_what_a_dead_run_left_behind_is_swept_up(tmp_path: Path) -> None:
     words = [sys.executable, "-c", ABANDONED, str(tmp_path)]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == -signal.SIGKILL, done.stderr
-    tag = done.stdout.split()[0]
-    assert list(NAMESPACES.glob(f"{tag}-*"))
-    mounted = f"/{tag}-one " in Path("/proc/mounts").read_text()
-    assert mounted is (not disk.why_not())
+    # Tests beside this one sweep too: what was there is told by the dead run itself.
+    tag, pid, *was_there = done.stdout.split()
+    assert was_there == ["True", str(not disk.why_not())]
     with Net() as living:
         sweep()
         assert list(NAMESPACES.glob(f"{living.tag}-*")), "what belongs to a living process stays"
     assert not list(NAMESPACES.glob(f"{tag}-*"))
     assert not list(NAMESPACES.glob(f"rpf{os.getpid()}x0-*"))
+    assert not Path(f"/proc/{pid}").exists()
     assert f"/{tag}-one " not in Path("/proc/mounts").read_text()
 
 

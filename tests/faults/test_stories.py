@@ -26,11 +26,17 @@ MARGIN_S = 1.5
 """An election, and a machine that does other things too."""
 
 
+@pytest.fixture(params=["record", "last-man-standing", "majority"])
+def policy(request: pytest.FixtureRequest) -> str | None:
+    """Each story is told three times: the record alone decides, and members vote by either policy."""
+    return None if request.param == "record" else request.param
+
+
 @pytest.fixture
-def lab(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FaultLab]:
+def lab(request: pytest.FixtureRequest, tmp_path: Path, policy: str | None) -> Iterator[FaultLab]:
     """Three nodes with patient times on the store that the test's parameter names (``aof`` else)."""
     store = getattr(request, "param", "aof")
-    with FaultLab(tmp_path / "lab", store=store, times=CALM, disks="disk" in request.node.name) as made:
+    with FaultLab(tmp_path / "lab", store=store, policy=policy, times=CALM, disks="disk" in request.node.name) as made:
         made.start()
         time.sleep(made.lease_ms / 1000)
         yield made
@@ -129,6 +135,23 @@ def test_a_short_outage_of_redis_changes_no_leader(lab: FaultLab) -> None:
     assert len(watch.spans()) == 1
 
 
+def test_an_outage_of_redis_of_any_length_changes_no_leader_while_all_members_are_up(lab: FaultLab) -> None:
+    if lab.quorum_policy is None:
+        pytest.skip("without votes nothing carries the lease but Redis")
+    with lab.watched("redis away for long") as watch:
+        leader = lab.wait_for_leader()
+        lab.kill_store()
+        time.sleep(4 * within_a_lease(lab))
+        lab.start_store(empty=True)
+        time.sleep(within_a_lease(lab))
+        lab.pause_store()
+        time.sleep(2 * within_a_lease(lab))
+        lab.resume_store()
+        watch.settle()
+        lab.wait_until_healthy()
+    assert [span.node for span in watch.spans()] == [leader.name]
+
+
 def test_redis_is_paused(lab: FaultLab) -> None:
     with lab.watched("redis paused") as watch:
         lab.wait_for_leader()
@@ -212,6 +235,8 @@ def test_the_primarys_host_dies_behind_sentinel(lab: FaultLab) -> None:
         time.sleep(within_a_lease(lab))
         watch.settle()
         lab.wait_until_healthy(within_s=40)
+    if lab.quorum_policy == "majority":
+        assert len(watch.spans()) == 1, "where most members decide, a failover of the store changes no leader"
 
 
 @pytest.mark.parametrize("lab", ["sentinel"], indirect=True)

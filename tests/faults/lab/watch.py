@@ -45,7 +45,10 @@ class Watch:
     """Made by :meth:`FaultLab.watched`."""
 
     def __init__(self, lab: "FaultLab", title: str, *, every_ms: float) -> None:
-        self.lab, self.title = lab, title
+        self.lab = lab
+        self.title = (
+            title if lab.quorum_policy is None or lab.quorum_policy in title else f"{title} ({lab.quorum_policy})"
+        )
         hosts = {node.name: node.host for node in lab.nodes}
         self.eyes: Final = HostEyes(hosts, every_ms)
         self.hands: Final = Hands(hosts, lab.token, str(lab.watches))
