@@ -7,18 +7,21 @@ the config but from the file that every member keeps; a node without one asks th
 import logging
 import socket
 from typing import Final, NamedTuple
-from urllib.parse import urlsplit
 
 from rppam.adapters.members.credentials import read_cluster_key
 from rppam.adapters.members.link import TlsMemberLink
 from rppam.adapters.members.party import MemberOptions
+from rppam.adapters.system.address_book import FILE_NAME as BOOK_NAME
+from rppam.adapters.system.address_book import FileAddressBook
 from rppam.adapters.system.promise_file import FILE_NAME, FilePromises
+from rppam.config.advertised import member_address as advertised_address
 from rppam.config.settings import Settings
 from rppam.core.voter import Voter
 from rppam.domain.ballot import NO_CLAIM, Kept
 from rppam.domain.timing import Timing
 from rppam.ports.clock import Clock
 from rppam.ports.entropy import Entropy
+from rppam.ports.members import MemberWays
 
 log: Final = logging.getLogger("rppam.node")
 
@@ -26,7 +29,6 @@ NO_KEY: Final = (
     "members do not vote here, the Redis record alone decides who leads: there is no cluster key at {path}. "
     "'rppam init' makes one, 'rppam init --bundle' takes it to the other nodes"
 )
-ANY_HOST: Final = frozenset({"0.0.0.0", "::"})
 
 
 class MemberParts(NamedTuple):
@@ -35,6 +37,12 @@ class MemberParts(NamedTuple):
     voter: Voter
     link: TlsMemberLink
     promises: FilePromises
+    book: FileAddressBook
+
+    @property
+    def ways(self) -> MemberWays:
+        """As the driver needs them."""
+        return MemberWays(self.link, self.promises, self.book)
 
 
 def votes(settings: Settings) -> bool:
@@ -43,15 +51,8 @@ def votes(settings: Settings) -> bool:
 
 
 def member_address(settings: Settings) -> str:
-    """Where others reach this node's member link: as set, else on the host by which they reach its API."""
-    cluster = settings.cluster
-    if cluster.member_address is not None:
-        return cluster.member_address
-    advertised = urlsplit(settings.node.advertise_url or "").hostname
-    host = cluster.member_host or advertised or settings.api.host
-    if host in ANY_HOST:
-        host = advertised or socket.gethostname()
-    return f"[{host}]:{cluster.member_port}" if ":" in host else f"{host}:{cluster.member_port}"
+    """Where others reach this node's member link."""
+    return advertised_address(settings, hostname=socket.gethostname())
 
 
 def member_parts(
@@ -81,7 +82,8 @@ def member_parts(
         entropy=entropy,
     )
     voter = Voter(settings.node.node_name, boot_id, timing, kept, now=clock.now())
-    return MemberParts(voter, link, promises)
+    book = FileAddressBook(settings.node.data_dir / BOOK_NAME)
+    return MemberParts(voter, link, promises, book)
 
 
 def warnings(settings: Settings) -> tuple[str, ...]:

@@ -120,7 +120,7 @@ def deciding_of(
         lambda *beat: view.heartbeat(*beat),  # noqa: PLW0108  # made below
         identity_wait_us=redis.identity_wait_us if redis else 0,
         on_turn=on_turn,
-        members=(members.link, members.promises) if members else None,
+        members=members.ways if members else None,
         orders=orders,
     )
     view = NodeView(

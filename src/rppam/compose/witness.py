@@ -97,7 +97,7 @@ class Witness:
             Duties((), _at_once),
             self._heartbeat,
             identity_wait_us=redis.identity_wait_us,
-            members=(members.link, members.promises),
+            members=members.ways,
         )
 
     def stop(self, why: str) -> None:

@@ -62,6 +62,11 @@ class MemberLink(Protocol):
         ...
 
     @property
+    def addresses(self) -> Mapping[str, str]:
+        """All addresses that are known, also those that members told themselves."""
+        ...
+
+    @property
     def peers(self) -> Mapping[str, PeerState]:
         """Every expected member."""
         ...
@@ -88,3 +93,23 @@ class PromiseFile(Protocol):
         Raises :class:`~rppam.domain.errors.cluster.PromiseFileUnwritable`.
         """
         ...
+
+
+class AddressBook(Protocol):
+    """Where members were found before, for a start while the store is away. Both calls may block."""
+
+    def load(self) -> Mapping[str, str]:
+        """``host:port`` by name; empty when nothing is known. Raises nothing."""
+        ...
+
+    def save(self, addresses: Mapping[str, str]) -> None:
+        """Replace what is known. Raises :class:`~rppam.domain.errors.cluster.PromiseFileUnwritable`."""
+        ...
+
+
+class MemberWays(NamedTuple):
+    """All that a node needs to be a member that votes."""
+
+    link: MemberLink
+    promises: PromiseFile
+    book: AddressBook

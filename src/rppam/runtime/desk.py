@@ -15,7 +15,7 @@ from rppam.core.voter import SaveKept, SendVote
 from rppam.domain.ballot import Ballot, Freeing, Invitation, Vote
 from rppam.domain.errors import RppamError
 from rppam.ports.clock import Clock
-from rppam.ports.members import MemberLink, MemberListener, PromiseFile
+from rppam.ports.members import MemberListener, MemberWays
 
 log: Final = logging.getLogger("rppam.node")
 
@@ -26,23 +26,24 @@ class Desk:
     def __init__(
         self,
         core: NodeCore,
-        link: MemberLink,
-        promises: PromiseFile,
+        ways: MemberWays,
         clock: Clock,
         feed: Callable[[list[NodeEffect]], None],
     ) -> None:
-        self.link = link
+        self.link, self._promises, self._book = ways
         self._core = core
-        self._promises = promises
         self._clock = clock
         self._feed = feed
-        self._to_save: asyncio.Queue[SaveKept] = asyncio.Queue()
+        self._to_save: asyncio.Queue[SaveKept | dict[str, str]] = asyncio.Queue()
         self._saver: asyncio.Task[None] | None = None
         self._known: dict[str, str] = {}
         self._expected: frozenset[str] = frozenset()
+        self._noted: dict[str, str] = {}
 
     async def start(self) -> None:
         """Listen to the other members, and keep promises on disk from now on. Raises what the link raises."""
+        self._noted = dict(await asyncio.to_thread(self._book.load))
+        self.link.know(self._noted)
         self._saver = asyncio.create_task(self._save(), name="promises")
         listener = MemberListener(self._on_ballot, self._on_vote, self._on_no_vote, self._on_freeing, self._on_invited)
         await self.link.start(listener)
@@ -73,6 +74,10 @@ class Desk:
         if expected != self._expected:
             self._expected = expected
             self.link.expect(expected)
+        addresses = {name: address for name, address in self.link.addresses.items() if name in expected}
+        if addresses and addresses != self._noted:
+            self._noted = addresses
+            self._to_save.put_nowait(addresses)
 
     def perform(self, effect: NodeEffect) -> bool:
         """Carry out what concerns the members; whether it was such an effect."""
@@ -95,12 +100,21 @@ class Desk:
     async def _save(self) -> None:
         while True:
             save = await self._to_save.get()
+            if isinstance(save, dict):
+                await self._note(save)
+                continue
             why_not = ""
             try:
                 await asyncio.to_thread(self._promises.save, save.kept)
             except RppamError as error:
                 why_not = str(error)
             self._feed(self._core.saved(save.ticket, why_not, self._clock.now()))
+
+    async def _note(self, addresses: dict[str, str]) -> None:
+        try:
+            await asyncio.to_thread(self._book.save, addresses)
+        except RppamError as error:
+            log.warning("%s", error)
 
     # ---- what is heard ----------------------------------------------------------------------------------------------
 

@@ -34,7 +34,7 @@ from rppam.domain.errors import RppamError
 from rppam.domain.instant import US_PER_MS, Instant
 from rppam.domain.member import Heartbeat, MemberStatus
 from rppam.ports.clock import Clock
-from rppam.ports.members import MemberLink, PromiseFile
+from rppam.ports.members import MemberWays
 from rppam.ports.register import EpochRegister
 from rppam.ports.store import ExchangeAnswer, ExchangeOrder, LeadershipStore, StoreListener
 from rppam.runtime.desk import Desk
@@ -71,7 +71,7 @@ class Driver:
         *,
         identity_wait_us: int = 0,
         on_turn: Callable[[], None] = lambda: None,
-        members: tuple[MemberLink, PromiseFile] | None = None,
+        members: MemberWays | None = None,
         orders: OrdersKeeper | None = None,
     ) -> None:
         """``identity_wait_us``: see :attr:`rppam.core.effects.Connected.extra_wait_us`.
@@ -97,7 +97,7 @@ class Driver:
         self._heartbeat = heartbeat
         self._identity_wait_us = identity_wait_us
         self._on_turn = on_turn
-        self.desk = None if members is None else Desk(core, *members, clock, self._feed)
+        self.desk = None if members is None else Desk(core, members, clock, self._feed)
         """The way to the other members; ``None`` where the record alone decides."""
         self._orders = orders
         self._told_leader: tuple[str, int] | None = None

@@ -138,6 +138,21 @@ def test_a_member_that_restarts_while_redis_is_away_votes_again_at_once(make_lab
     assert eyes.leaderships() == {epoch: leader.name}
 
 
+def test_a_whole_cluster_that_starts_while_redis_is_away_finds_itself_and_leads(
+    make_lab: MakeLab, own_redis: Server
+) -> None:
+    lab = make_lab(redis_port=own_redis.port, times=CALM)
+    lab.start()
+    for node in lab.nodes:
+        book = Path(node.config["node"]["dataDir"]) / "members.json"
+        eventually(book.exists, within_s=10, what="it has noted where the others are")
+        node.kill()
+    own_redis.kill()
+    for node in lab.nodes:
+        node.start()
+    lab.wait_for_leader(within_s=30)
+
+
 def test_a_file_of_another_cluster_gives_nobody_a_vote(make_lab: MakeLab) -> None:
     """Two founders that share Redis and key know that they are two clusters; neither counts the other's votes."""
     lab = make_lab(nodes=2, times=CALM)
