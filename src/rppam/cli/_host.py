@@ -29,8 +29,8 @@ class Host(NamedTuple):
     token: Callable[[], Secret]
 
 
-def host_of(config: Path) -> Host:
-    """Address and tokens of the node configured in ``config``.
+def host_of(config: Path, subject: str = SUBJECT) -> Host:
+    """Address and tokens of the node configured in ``config``; ``subject`` is the name in the tokens.
 
     Raises :class:`~rppam.domain.errors.config.ConfigError` and
     :class:`~rppam.domain.errors.request.SigningKeyError`.
@@ -44,7 +44,7 @@ def host_of(config: Path) -> Host:
         clock=SystemClock(),
         entropy=SystemEntropy(),
     )
-    return Host(local_url(settings), lambda: tokens.issue_admin(SUBJECT, TOKEN_MINUTES).token)
+    return Host(local_url(settings), lambda: tokens.issue_admin(subject, TOKEN_MINUTES).token)
 
 
 def local_url(settings: Settings) -> str:

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rppam.cli._demo.screen import STYLES, age
-from rppam.cli._view import HEALTHY, PeerView, View
+from rppam.cli._view import FINE, PeerView, View
 
 SAFETY: Final = {
     "single": "the record in one Redis decides",
@@ -20,6 +20,8 @@ SAFETY: Final = {
 def status_picture(view: View, url: str) -> Group:
     """Head, nodes, warnings and note."""
     parts: list[RenderableType] = [_title(view), Text(), _head(view, url), Text(), node_table(view)]
+    if view.votes:
+        parts += [Text(), _vote_table(view)]
     if view.warnings:
         parts += [Text(), *_warnings(view.warnings)]
     if view.note:
@@ -28,7 +30,9 @@ def status_picture(view: View, url: str) -> Group:
 
 
 def _title(view: View) -> Text:
-    if view.healthy:
+    if view.healthy and view.paused_by is not None:
+        verdict = ("failover is paused", "bold yellow")
+    elif view.healthy:
         verdict = ("healthy", "bold green")
     elif view.leader is None:
         verdict = ("no leader", "bold red")
@@ -40,7 +44,7 @@ def _title(view: View) -> Text:
 
 def why_not_healthy(view: View) -> str:
     """What keeps the cluster from being healthy, in a few words, the gravest first; empty when it does not show."""
-    ill = [f"{peer.name} is {peer.status}" for peer in view.peers if peer.status != HEALTHY]
+    ill = [f"{peer.name} is {peer.status}" for peer in view.peers if peer.status not in FINE]
     redis = [] if view.redis_connected else ["Redis is not connected"]
     quorum = [] if view.quorum_met or redis else ["quorum is not met"]
     return ", ".join([*redis, *quorum, *ill])
@@ -51,13 +55,18 @@ def _head(view: View, url: str) -> Table:
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     epoch = f", epoch {view.epoch}" if view.epoch else ""
-    table.add_row("Leader", Text(view.leader + epoch if view.leader else "none" + epoch, "" if view.leader else "red"))
-    quorum = "met" if view.quorum_met else "not met"
+    nobody = "none" + epoch + (f": {view.no_leader_reason}" if view.no_leader_reason else "")
+    table.add_row("Leader", Text(view.leader + epoch if view.leader else nobody, "" if view.leader else "red"))
+    if view.paused_by is not None:
+        table.add_row("Failover", Text(f"paused by {view.paused_by}; rppam cluster resume", style="yellow"))
+    quorum = ("met" if view.quorum_met else "not met") + (f" ({view.quorum_policy})" if view.quorum_policy else "")
     table.add_row(
         "Quorum", _good_or(view.quorum_met, quorum + (f": {view.quorum_reason}" if view.quorum_reason else ""))
     )
     lost = "not connected" + (f": {view.redis_reason}" if view.redis_reason else "")
     table.add_row("Redis", _good_or(view.redis_connected, "connected" if view.redis_connected else lost))
+    if view.pending_change:
+        table.add_row("Members", Text(view.pending_change, style="yellow"))
     if view.safety_level:
         about = SAFETY.get(view.safety_level)
         table.add_row("Safety", Text(view.safety_level + (f" ({about})" if about else "")))
@@ -94,6 +103,20 @@ def _row(peer: PeerView) -> tuple[RenderableType, ...]:
         redis,
         Text(peer.url or "-"),
     )
+
+
+def _vote_table(view: View) -> Table:
+    """One row a voter: what it is worth, whom it supports, and why it does not count."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for title in ("  VOTER", "VOTES", "PROMISED TO", "FOR"):
+        table.add_column(title, no_wrap=True, justify="right" if title in {"VOTES", "FOR"} else "left")
+    table.add_column("", overflow="fold")
+    for line in view.votes:
+        to = {None: "?", "": "-"}.get(line.promised_to, line.promised_to or "-")
+        left = "-" if line.promised_ms is None or not line.promised_to else f"{line.promised_ms / 1000:.1f} s"
+        style = "" if line.counted else "red"
+        table.add_row(Text(f"  {line.voter}", style=style), str(line.votes), Text(to), left, Text(line.reason, style))
+    return table
 
 
 def _warnings(sentences: Sequence[str]) -> list[Text]:

@@ -1,4 +1,4 @@
-"""One GET to a node's REST API, for the commands that look at a cluster.
+"""One request to a node's REST API, for the commands that look at a cluster or give it orders.
 
 A node that does not answer is an ordinary finding here, so every failure is one :class:`NoAnswerError` with a sentence
 and the whole question has one deadline. HTTP/1.1 with ``Connection: close`` (RFC 9112) over asyncio streams: no pool
@@ -31,9 +31,19 @@ class Answer(NamedTuple):
 
 async def get_json(url: str, *, token: Secret | None = None, timeout_s: float = 5.0) -> Answer:
     """GET ``url``. Raises :class:`NoAnswerError` when there is no complete HTTP answer within ``timeout_s``."""
+    return await ask_json("GET", url, token=token, timeout_s=timeout_s)
+
+
+async def ask_json(
+    method: str, url: str, body: object = None, *, token: Secret | None = None, timeout_s: float = 5.0
+) -> Answer:
+    """One request, with ``body`` as JSON unless it is ``None``. Raises :class:`NoAnswerError`.
+
+    After that error an order may or may not have been taken.
+    """
     try:
         async with asyncio.timeout(timeout_s):
-            return await _get(url, token)
+            return await _ask(method, url, body, token)
     except TimeoutError as error:
         raise NoAnswerError(f"no answer within {timeout_s:g} s") from error
     except ConnectionRefusedError as error:
@@ -46,7 +56,7 @@ async def get_json(url: str, *, token: Secret | None = None, timeout_s: float = 
         raise NoAnswerError(str(getattr(error, "strerror", None) or error)) from error
 
 
-async def _get(url: str, token: Secret | None) -> Answer:
+async def _ask(method: str, url: str, body: object, token: Secret | None) -> Answer:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"expected http://HOST:PORT or https://HOST:PORT, found {url!r}")
@@ -59,15 +69,18 @@ async def _get(url: str, token: Secret | None) -> Answer:
     )
     try:
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        lines = [f"GET {path} HTTP/1.1", f"Host: {parts.netloc.rpartition('@')[2]}", "Accept: application/json"]
+        sent = b"" if body is None else json.dumps(body).encode("ascii")
+        lines = [f"{method} {path} HTTP/1.1", f"Host: {parts.netloc.rpartition('@')[2]}", "Accept: application/json"]
         lines += ["Connection: close", "User-Agent: rppam"]
+        if body is not None:
+            lines += ["Content-Type: application/json", f"Content-Length: {len(sent)}"]
         if token is not None:
             lines.append(f"Authorization: Bearer {token.reveal()}")
         if any("\r" in line or "\n" in line for line in lines):
             raise ValueError("a line break in the address or the token")
         if not all(line.isascii() for line in lines):
             raise ValueError("a character outside ASCII in the address or the token")
-        writer.write(("\r\n".join(lines) + "\r\n\r\n").encode("ascii"))
+        writer.write(("\r\n".join(lines) + "\r\n\r\n").encode("ascii") + sent)
         return await _read_answer(reader)
     finally:
         writer.close()

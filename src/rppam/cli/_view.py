@@ -13,6 +13,8 @@ from rppam.runtime.logging import one_line
 LEADER = "leader"
 HEALTHY = "healthy"
 UNKNOWN = "unknown"
+MAINTENANCE = "maintenance"
+FINE: Final = frozenset((HEALTHY, MAINTENANCE))
 TEXT_CHARS_MAX: Final = 1_000
 NUMBER_MAX: Final = 2**53
 
@@ -28,6 +30,18 @@ class PeerView(NamedTuple):
     redis_connected: bool | None
     url: str
     epoch: int | None
+
+
+class VoteLine(NamedTuple):
+    """One voter as the answering node sees it."""
+
+    voter: str
+    kind: str
+    votes: int
+    promised_to: str | None
+    promised_ms: int | None
+    counted: bool
+    reason: str
 
 
 class View(NamedTuple):
@@ -46,6 +60,13 @@ class View(NamedTuple):
     note: str = ""
     warnings: tuple[str, ...] = ()
     cluster_id: str = ""
+    no_leader_reason: str = ""
+    quorum_policy: str = ""
+    votes: tuple[VoteLine, ...] = ()
+    electorate_version: str = ""
+    pending_change: str = ""
+    paused_by: str | None = None
+    """Who paused automatic failover; ``None`` while it is not paused."""
 
     def peer(self, name: str) -> PeerView | None:
         """The member of that name, or ``None``."""
@@ -79,13 +100,26 @@ def _peer(entry: Mapping[str, object]) -> PeerView:
     )
 
 
+def _vote(entry: Mapping[str, object]) -> VoteLine:
+    promised_to = entry.get("promisedTo")
+    return VoteLine(
+        voter=_text(entry.get("voter")),
+        kind=_text(entry.get("kind")),
+        votes=_number(entry.get("votes")) or 0,
+        promised_to=_text(promised_to) if isinstance(promised_to, str) else None,
+        promised_ms=_number(entry.get("promisedMs")),
+        counted=entry.get("counted") is True,
+        reason=_text(entry.get("reason")),
+    )
+
+
 def parse_view(body: object, node: str = "") -> View | None:
     """The view in a JSON body; ``node`` names who answered where the body does not. ``None`` when it is not one."""
     if not isinstance(body, Mapping) or not isinstance(body.get("clusterHealthy"), bool):
         return None
     entries = body.get("nodes")
     warnings = body.get("warnings")
-    note = body.get("note")
+    note, votes = body.get("note"), body.get("votes")
     return View(
         node=node or _text(body.get("answeredBy")),
         leader=_text(body.get("leaderNode")) or None,
@@ -101,5 +135,11 @@ def parse_view(body: object, node: str = "") -> View | None:
         quorum_reason=_text(body.get("quorumReason")),
         note=_text(note.get("text")) if isinstance(note, Mapping) else "",
         cluster_id=_text(body.get("clusterId")),
+        no_leader_reason=_text(body.get("noLeaderReason")),
+        quorum_policy=_text(body.get("quorumPolicy")),
+        votes=tuple(_vote(entry) for entry in votes if isinstance(entry, Mapping)) if isinstance(votes, list) else (),
+        electorate_version=_text(body.get("electorateVersion")),
+        pending_change=_text(body.get("pendingChange")),
+        paused_by=_text(body.get("pausedBy")) if body.get("paused") is True else None,
         warnings=tuple(_text(item) for item in warnings if isinstance(item, str)) if isinstance(warnings, list) else (),
     )

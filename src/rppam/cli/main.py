@@ -16,6 +16,7 @@ from rppam.domain.exits import Exit
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     # word: (module that defines a click command named `command`, one line of help)
+    "cluster": ("rppam.cli.cluster", "Give a cluster orders: switchover, maintenance, pause, forget."),
     "config": ("rppam.cli.config", "Check, show and encrypt rppam.config; parse connection strings."),
     "demo": ("rppam.cli.demo", "Run a whole cluster on this machine and watch it."),
     "doctor": ("rppam.cli.doctor", "Check everything a node needs, from this host, and say what to do."),

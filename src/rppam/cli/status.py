@@ -6,28 +6,20 @@ or what ``--url`` names; the token is made from the config's keys, or comes from
 
 import asyncio
 import json
-import os
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import click
 
+from rppam.cli._target import DEFAULT_URL, Target, target_of
 from rppam.domain.exits import Exit
-from rppam.domain.secret import Secret
 
 if TYPE_CHECKING:
     from rppam.cli._view import View
 
-DEFAULT_URL: Final = "http://127.0.0.1:7101"
 ANSWER_S: Final = 10.0
 HEALTH: Final = "/system/health/cluster"
-
-
-class _Target(NamedTuple):
-    url: str
-    token: Callable[[], Secret]
 
 
 @click.command(
@@ -55,7 +47,7 @@ def command(
 
     Exit code 0: healthy; 1: it answers and is not healthy; 2: no node answers there, or wrong usage.
     """
-    target = _target(url, token_file, config)
+    target = target_of(url, token_file, config)
     show = _JsonOutput() if as_json else _Screen(watch=watch)
     if not watch:
         return asyncio.run(_look(target, show))
@@ -68,37 +60,14 @@ def command(
     return looks[-1]
 
 
-def _target(url: str | None, token_file: Path | None, config: Path | None) -> _Target:
-    from rppam.cli._host import host_of, token_from_environment, token_from_file
-    from rppam.config.places import config_path
-
-    if token_file is not None:
-        try:
-            from_file = token_from_file(token_file)
-        except (OSError, ValueError) as error:
-            raise click.UsageError(f"--token-file {token_file}: expected one token in the file ({error})") from None
-        return _Target(url or DEFAULT_URL, lambda: from_file)
-    from_environment = token_from_environment()
-    if from_environment is not None and config is None:
-        return _Target(url or DEFAULT_URL, lambda: from_environment)
-    path = config_path(config, os.environ)
-    if config is None and not path.exists():
-        raise click.UsageError(
-            f"there is no token: give --token-file FILE, set RPPAM_TOKEN, or run this on a node's host "
-            f"with --config FILE (looked for {path})"
-        )
-    host = host_of(path)
-    return _Target(url or host.url, host.token)
-
-
-async def _watch(target: _Target, show: "_JsonOutput | _Screen", interval_s: float, looks: list[Exit]) -> None:
+async def _watch(target: Target, show: "_JsonOutput | _Screen", interval_s: float, looks: list[Exit]) -> None:
     """Look again and again; one loop for all, so that Ctrl-C never meets a loop that is being closed."""
     while True:
         looks[:] = [await _look(target, show)]
         await asyncio.sleep(interval_s)
 
 
-async def _look(target: _Target, show: "_JsonOutput | _Screen") -> Exit:
+async def _look(target: Target, show: "_JsonOutput | _Screen") -> Exit:
     from rppam.cli._rest import NoAnswerError, get_json
     from rppam.cli._view import parse_view
 

@@ -1,0 +1,50 @@
+"""Which node a command talks to, and with whose token: shared by the commands that ask a cluster.
+
+The node is where ``--url`` says, else the config's own node; the token comes from a file, from ``RPPAM_TOKEN``, or is
+made from the config's keys.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import click
+
+from rppam.domain.secret import Secret
+
+DEFAULT_URL: Final = "http://127.0.0.1:7101"
+
+
+class Target(NamedTuple):
+    """A node, and how to be let in."""
+
+    url: str
+    token: Callable[[], Secret]
+
+
+def target_of(url: str | None, token_file: Path | None, config: Path | None, subject: str | None = None) -> Target:
+    """What the options say. ``subject`` is the name in a token that is made here.
+
+    Raises :class:`click.UsageError` where there is no token to be had.
+    """
+    from rppam.cli._host import host_of, token_from_environment, token_from_file
+    from rppam.config.places import config_path
+
+    if token_file is not None:
+        try:
+            from_file = token_from_file(token_file)
+        except (OSError, ValueError) as error:
+            raise click.UsageError(f"--token-file {token_file}: expected one token in the file ({error})") from None
+        return Target(url or DEFAULT_URL, lambda: from_file)
+    from_environment = token_from_environment()
+    if from_environment is not None and config is None:
+        return Target(url or DEFAULT_URL, lambda: from_environment)
+    path = config_path(config, os.environ)
+    if config is None and not path.exists():
+        raise click.UsageError(
+            f"there is no token: give --token-file FILE, set RPPAM_TOKEN, or run this on a node's host "
+            f"with --config FILE (looked for {path})"
+        )
+    host = host_of(path) if subject is None else host_of(path, subject)
+    return Target(url or host.url, host.token)

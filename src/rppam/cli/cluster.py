@@ -1,0 +1,259 @@
+"""``rppam cluster``: orders of an administrator, from any host that reaches one node of the cluster.
+
+Each sub-command finds the node that the order is for by itself and shows what came of it. How a cluster stands is shown
+by ``rppam status``.
+"""
+
+import asyncio
+import getpass
+import json
+import socket
+import sys
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from rppam.cli._cluster.found import command as found
+from rppam.cli._target import DEFAULT_URL, target_of
+from rppam.domain.exits import Exit
+
+if TYPE_CHECKING:
+    from rppam.cli._orders import Orders
+
+SETTINGS: Final = {"help_option_names": ["-h", "--help"]}
+WAIT_S: Final = 15.0
+
+
+class Say:
+    """Where the words go: people's to the terminal as they come, a machine's as one object at the end."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self._told: dict[str, object] = {}
+
+    def step(self, text: str) -> None:
+        """Progress, on stderr, for people who watch."""
+        if not self._as_json and sys.stderr.isatty():
+            click.echo(f"{text} ...", err=True)
+
+    def line(self, text: str, **facts: object) -> None:
+        """What was done."""
+        self._told |= facts
+        if not self._as_json:
+            click.echo(text)
+
+    def warn(self, text: str) -> None:
+        """What people must read, whatever goes to stdout."""
+        click.echo(f"rppam cluster: {text}", err=True)
+
+    def end(self) -> None:
+        """The object."""
+        if self._as_json:
+            click.echo(json.dumps(self._told))
+
+
+Work = Callable[..., Coroutine[Any, Any, Exit]]
+"""(orders, say, and the sub-command's own options)."""
+
+
+def _order(work: Work) -> Callable[..., int]:
+    """A sub-command of ``work``: with the options that say which node to ask, and errors as sentences."""
+
+    @click.option("--url", help=f"The node to ask. Default: the config's own node, else {DEFAULT_URL}.")
+    @click.option(
+        "--token-file",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        help="A file with an admin token. Else RPPAM_TOKEN, else one is made from the config's keys.",
+    )
+    @click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        help="rppam.config of a node of the cluster. Default: RPPAM_CONFIG.",
+    )
+    @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+    @wraps(work)
+    def run(*, url: str | None, token_file: Path | None, config: Path | None, as_json: bool, **options: Any) -> int:
+        from rppam.cli._orders import OrderError, Orders
+
+        say = Say(as_json=as_json)
+        target = target_of(url, token_file, config, _operator())
+        try:
+            code = asyncio.run(work(Orders(target), say, **options))
+        except OrderError as error:
+            say.line(f"rppam cluster: {error}", error=str(error), code=error.code) if as_json else say.warn(str(error))
+            say.end()
+            return error.exit_code
+        say.end()
+        return code
+
+    return run
+
+
+def _operator() -> str:
+    """Who orders, where the token is made on this host."""
+    try:
+        return f"{getpass.getuser()}@{socket.gethostname()}"[:64]
+    except (OSError, KeyError):  # an account without a name
+        return "operator@host"
+
+
+@click.group(context_settings=SETTINGS, epilog="Example: rppam cluster switchover --to node2")
+def command() -> None:
+    """Give the cluster orders: who leads, who is in maintenance, who is a member.
+
+    Exit code 0: done; 1: refused, or not done in time; 2: no node answers, or wrong usage.
+    """
+
+
+command.add_command(found)
+
+
+@command.command(context_settings=SETTINGS, epilog="Example: rppam cluster switchover --to node2")
+@click.option("--to", metavar="NODE", help="Who shall lead. Default: the first by cluster.priority that answers.")
+@_order
+async def switchover(orders: "Orders", say: Say, to: str | None) -> Exit:
+    """Let another node lead, now and without a gap that anybody notices.
+
+    The leader stops, releases and invites its successor; it does not stand again for a while. Works while failover is
+    paused, too.
+    """
+    from rppam.cli._orders import CLUSTER
+
+    view = await orders.look()
+    taken = await orders.give("POST", f"{CLUSTER}/switchover", {"target": to}, _leader_url(view))
+    say.line(taken.said, said=taken.said, before=taken.node)
+    await _tell_leader(orders, say, view, taken)
+    return Exit.DONE
+
+
+@command.command(context_settings=SETTINGS, epilog="Example: rppam cluster maintenance node3 on")
+@click.argument("node")
+@click.argument("state", type=click.Choice(["on", "off"]))
+@_order
+async def maintenance(orders: "Orders", say: Say, node: str, state: str) -> Exit:
+    """Put NODE into maintenance, or take it out.
+
+    A node in maintenance gives up leadership, does not stand, is drained by load balancers, and goes on voting. It
+    stays so over restarts until it is taken out.
+    """
+    view = await orders.look()
+    peer = view.peer(node)
+    path = f"/api/v1/admin/nodes/{node}/maintenance"
+    taken = await orders.give(
+        "PUT", path, {"maintenance": state == "on"}, (peer.url.rstrip("/") or None) if peer else None
+    )
+    say.line(taken.said, said=taken.said, node=node)
+    if state == "on" and view.leader == node:
+        await _tell_leader(orders, say, view, taken)
+    return Exit.DONE
+
+
+@command.command(context_settings=SETTINGS, epilog="Example: rppam cluster pause")
+@_order
+async def pause(orders: "Orders", say: Say) -> Exit:
+    """Pause automatic failover: no node takes over by itself until it is resumed.
+
+    The present leader stays. Should it die meanwhile, nobody leads: pause only for work that you watch.
+    """
+    return await _pause(orders, say, is_on=True)
+
+
+@command.command(context_settings=SETTINGS, epilog="Example: rppam cluster resume")
+@_order
+async def resume(orders: "Orders", say: Say) -> Exit:
+    """Resume automatic failover."""
+    return await _pause(orders, say, is_on=False)
+
+
+@command.command(context_settings=SETTINGS, epilog="Example: rppam cluster forget node3 --off")
+@click.argument("nodes", nargs=-1, required=True, metavar="NODE...")
+@click.option("--off", is_flag=True, help="State that NODE is switched off for good; then it is not waited for.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Remove all NODEs at the asked node by your word alone. Only when a majority is lost for good: they must "
+    "never start again with their old data directory.",
+)
+@click.option("--yes", is_flag=True, help="With --force: do not ask for the names again.")
+@_order
+async def forget(orders: "Orders", say: Say, nodes: tuple[str, ...], *, off: bool, force: bool, yes: bool) -> Exit:
+    """Remove dead members, so that their votes are not missed any more.
+
+    The leader does it in two steps that no fault can turn into two clusters. A NODE that is silent is waited for until
+    you state that it is off. A node that runs is removed once it is in maintenance.
+    """
+    from rppam.cli._orders import CLUSTER
+
+    view = await orders.look()
+    body = {"members": list(nodes), "off": off, "force": force}
+    if force:
+        _confirm(say, view.node, nodes, yes=yes)
+        taken = await orders.give("POST", f"{CLUSTER}/forget", body)
+    elif len(nodes) > 1:
+        raise click.UsageError("one NODE at a time, unless with --force")
+    else:
+        taken = await orders.give("POST", f"{CLUSTER}/forget", body, _leader_url(view))
+    say.line(taken.said, said=taken.said, node=taken.node)
+    say.step("waiting until the change is in force")
+    after = await orders.changed(taken.url, nodes, WAIT_S)
+    left = [line.voter for line in after.votes if line.kind != "store"]
+    say.line(f"done: the members are {', '.join(left)} (version {after.electorate_version})", members=left)
+    return Exit.DONE
+
+
+async def _pause(orders: "Orders", say: Say, *, is_on: bool) -> Exit:
+    """Tell every node: the asked one tells the others by itself only while Redis is there."""
+    from rppam.cli._orders import CLUSTER, OrderError
+
+    view = await orders.look()
+    path, body = f"{CLUSTER}/pause", {"paused": is_on}
+    taken = await orders.give("PUT", path, body)
+    say.line(taken.said, said=taken.said, paused=is_on)
+    others = [peer for peer in view.peers if peer.url and peer.name != taken.node]
+    answers = await asyncio.gather(
+        *(orders.give("PUT", path, body, peer.url.rstrip("/")) for peer in others), return_exceptions=True
+    )
+    missed = [peer.name for peer, answer in zip(others, answers, strict=True) if isinstance(answer, OrderError)]
+    for answer in answers:
+        if isinstance(answer, BaseException) and not isinstance(answer, OrderError):
+            raise answer
+    if missed:
+        say.warn(f"{', '.join(missed)} did not answer; told by Redis, or by the others when they are back")
+    say.line(
+        f"told: {', '.join([taken.node, *(peer.name for peer in others if peer.name not in missed)])}", missed=missed
+    )
+    return Exit.DONE if view.redis_connected or not missed else Exit.NO
+
+
+async def _tell_leader(orders: "Orders", say: Say, view: Any, taken: Any) -> None:
+    new = await orders.new_leader(view, taken.node, taken, WAIT_S, say.step)
+    say.line(f"{new.name} leads after {new.after_ms} ms", leader=new.name, leaderAfterMs=new.after_ms)
+
+
+def _leader_url(view: Any) -> str:
+    """Where the leader answers. Raises :class:`OrderError` when there is none to give orders to."""
+    from rppam.cli._orders import OrderError
+
+    peer = view.peer(view.leader) if view.leader else None
+    if peer is not None and peer.url:
+        return str(peer.url).rstrip("/")
+    why = view.no_leader_reason or "the asked node does not know where it answers"
+    raise OrderError(f"there is no leader to give this order to: {why}", Exit.NO)
+
+
+def _confirm(say: Say, node: str, names: tuple[str, ...], *, yes: bool) -> None:
+    """Have the names typed once more: what is done here cannot be undone."""
+    listed = " ".join(names)
+    say.warn(
+        f"{node} will forget {', '.join(names)} by your word alone. This is right only if a majority is lost for good. "
+        "Should one of them start again with its old data directory, there can be two leaders: wipe those first"
+    )
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError("--force asks for the names again on a terminal; without one add --yes")
+    if click.prompt(f"Type '{listed}' to go on", default="", show_default=False, err=True) != listed:
+        raise click.Abort
