@@ -24,9 +24,9 @@ from rppam.core.election import Election
 from rppam.core.member import Member, MemberEffect
 from rppam.core.voter import Voter
 from rppam.domain.ballot import Ballot, Freeing
-from rppam.domain.electorate import Body
+from rppam.domain.electorate import Body, Electorate
 from rppam.domain.instant import Instant, WallMs
-from rppam.domain.member import Heartbeat, Role
+from rppam.domain.member import Heartbeat, MemberStatus, Role
 from rppam.domain.orders import NO_ORDERS, Orders, Pause
 from rppam.domain.record import Record
 
@@ -226,6 +226,14 @@ class NodeCore:
             effects.append(Told("the store does not answer; this node is a member and takes part without it"))
             effects.extend(self.member.receive(StandAgain(), now))
 
+    def _take_off_the_list(
+        self, answer: Exchanged, electorate: Electorate, now: Instant, effects: list[NodeEffect]
+    ) -> None:
+        """Who is no member and shows no life is not listed for ever; a living one lists itself again."""
+        dead = {name for name, seen in self.detector.members(now).items() if seen.status is MemberStatus.UNREACHABLE}
+        listed = (name for name, beat in answer.heartbeats if beat is None or name in dead)
+        effects.extend(Unregister(name) for name in listed if name not in {*electorate.members, self.election.node})
+
     def _look_for_newcomers(self, answer: Exchanged, now: Instant, effects: list[NodeEffect]) -> None:
         """The leader makes members of those who ask for it, one after another, and knows the order of succession."""
         electorate = self.election.electorate
@@ -233,9 +241,7 @@ class NodeCore:
             return
         present = {name: beat for name, beat in answer.heartbeats if beat is not None and not beat.leaving}
         self.election.succession = tuple(sorted(present, key=lambda name: (-present[name].priority, name)))
-        effects.extend(
-            Unregister(name) for name, beat in answer.heartbeats if beat is None and name not in electorate.members
-        )
+        self._take_off_the_list(answer, electorate, now, effects)
         if electorate.old is not None or self.election.changes.wanted is not None:
             return
         for name, beat in sorted(present.items()):
