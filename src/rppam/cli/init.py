@@ -1,4 +1,4 @@
-"""``rppam init``: a node's config and keys, on a first host and, by a sealed bundle, on the next.
+"""``rppam init``: a node's config and keys, on a first host and, by a sealed bundle, on the next, or on a witness's.
 
 The command line only: what is planned and how it is written stands in :mod:`rppam.cli._init`. Neither a password nor a
 passphrase needs to stand on a command line: ``--redis -`` reads standard input, and the passphrase comes from a prompt,
@@ -30,6 +30,7 @@ class _Asked(NamedTuple):
     licence: Path | None
     force: bool
     as_json: bool
+    witness: bool
 
 
 @click.command(
@@ -44,8 +45,13 @@ class _Asked(NamedTuple):
     "--timing-profile", type=click.Choice(["default", "lan", "classic"]), help="How fast a failure is healed."
 )
 @click.option("--database", envvar="RPPAM_DATABASE", help="SQL database URL.  [default: SQLite in the data folder]")
-@click.option("--host", help="Address the REST API listens on.  [default: 127.0.0.1]")
-@click.option("--port", type=click.IntRange(1, 65_535), help="Its port.  [default: 7101]")
+@click.option(
+    "--host",
+    help="Address the REST API listens on [default: 127.0.0.1]; of a witness: where the other members reach it.",
+)
+@click.option(
+    "--port", type=click.IntRange(1, 65_535), help="Its port [default: 7101]; of a witness: its member port [5201]."
+)
 @click.option("--advertise-url", help="How others reach the API, such as http://node1.example.com:7101.")
 @click.option(
     "--license", "licence", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Licence file."
@@ -63,6 +69,7 @@ class _Asked(NamedTuple):
     type=_FILE,
     help=f"Write the bundle's passphrase there, or read it. Else shown, or asked for, or {PASSPHRASE_VARIABLE}.",
 )
+@click.option("--witness", is_flag=True, help="With --join: make this host a witness, without keys of the API or data.")
 @click.option("--force", is_flag=True, help="Write over files that differ; the old ones are kept as *.bak-TIME.")
 @click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
 def command(
@@ -76,7 +83,8 @@ def command(
     """Write a node's config, keys, licence path and database URL, and say what to do next.
 
     The first node makes the cluster's keys. --bundle FILE seals them for the next node under a passphrase that is shown
-    once; there, rppam init --join FILE --node-name node2 does the rest. Nothing that exists is written over without
+    once; there, rppam init --join FILE --node-name node2 does the rest, and on a witness's host rppam init --witness
+    --join FILE --node-name witness1. Nothing that exists is written over without
     --force, and a second run with the same options changes nothing.
 
     Exit code 0: done; 2: something is in the way, or wrong usage; 78: the configuration would be wrong.
@@ -84,8 +92,11 @@ def command(
     from rppam.cli._init.plan import layout_of
 
     asked = _Asked(
-        *(options.pop(name) for name in ("join", "bundle", "passphrase_file", "licence", "force", "as_json"))
+        *(options.pop(name) for name in ("join", "bundle", "passphrase_file", "licence", "force", "as_json", "witness"))
     )
+    if asked.witness:
+        _make_witness(node_name, (directory, config, data_dir), options, asked)
+        return
     named = os.environ.get("RPPAM_CONFIG")
     layout = layout_of(directory, config or (Path(named) if named and directory is None else None), data_dir)
     if node_name is None:
@@ -102,6 +113,48 @@ def command(
         click.echo(json.dumps(answer))
     else:
         _tell(outcome, answer, joined=asked.join is not None)
+
+
+def _make_witness(
+    node_name: str | None, places: tuple[Path | None, Path | None, Path | None], options: dict[str, Any], asked: _Asked
+) -> None:
+    """A witness's files, from a bundle."""
+    from rppam.adapters.system.clock import SystemClock
+    from rppam.cli._init.plan import Layout, layout_of
+    from rppam.cli._init.witness import CONFIG_NAME, WitnessWishes, WitnessWriter, witness_places
+    from rppam.config.places import default_places
+    from rppam.services.bundle import unseal
+
+    if asked.join is None:
+        raise click.UsageError("--witness goes with --join BUNDLE: a witness is made from a node of its cluster")
+    if node_name is None:
+        raise click.UsageError("--node-name is missing: the name of the witness, such as witness1")
+    of_nodes = [name for name, value in options.items() if value and name not in {"redis", "host", "port"}]
+    if asked.licence is not None or asked.bundle is not None or of_nodes:
+        named = [*of_nodes, *(["license"] if asked.licence else []), *(["bundle"] if asked.bundle else [])]
+        told = ", ".join(f"--{name.replace('_', '-')}" for name in named)
+        raise click.UsageError(f"{told}: not for a witness, which has no API, no database and no licence seat")
+    directory, config, data_dir = places
+    layout = layout_of(directory, config, data_dir, witness_places(default_places()))
+    if directory is not None and config is None:
+        layout = Layout(layout.config.with_name(CONFIG_NAME), layout.data)
+    redis = sys.stdin.readline().rstrip("\r\n") if options["redis"] == "-" else options["redis"]
+    wishes = WitnessWishes(node_name, options["host"], options["port"], Secret(redis) if redis else None)
+    sealed = asked.join.read_text(encoding="utf-8", errors="replace")
+    bundle = unseal(sealed, _passphrase(asked), place=str(asked.join))
+    outcome = WitnessWriter(layout, SystemClock(), force=asked.force).witness(bundle, wishes)
+    answer = _answer(outcome)
+    del answer["licensePath"]
+    if asked.as_json:
+        click.echo(json.dumps(answer))
+        return
+    _tell_written(outcome)
+    click.echo("\nNext:")
+    click.echo(f"  remove {asked.join} from this host: it holds keys that a witness does not need")
+    click.echo(f"  rppam doctor --witness --config {outcome.config}")
+    click.echo(
+        f"  rppam witness --config {outcome.config}        (or by systemd: systemctl enable --now rppam-witness)"
+    )
 
 
 def _wishes(node_name: str, options: dict[str, Any]) -> "Wishes":
@@ -189,6 +242,13 @@ def _answer(outcome: "Outcome") -> dict[str, Any]:
 
 
 def _tell(outcome: "Outcome", answer: dict[str, Any], *, joined: bool) -> None:
+    _tell_written(outcome)
+    if "bundle" in answer:
+        _show_bundle(answer, as_json=False)
+    _tell_next(outcome, joined=joined, bundled="bundle" in answer)
+
+
+def _tell_written(outcome: "Outcome") -> None:
     name = outcome.settings.node.node_name
     if outcome.written:
         click.echo(f"{name} is set up. Written:")
@@ -200,9 +260,6 @@ def _tell(outcome: "Outcome", answer: dict[str, Any], *, joined: bool) -> None:
         click.echo(f"{name} was set up like this already; nothing was changed.")
     for warning in outcome.warnings:
         click.echo(f"Note: {warning}.")
-    if "bundle" in answer:
-        _show_bundle(answer, as_json=False)
-    _tell_next(outcome, joined=joined, bundled="bundle" in answer)
 
 
 def _tell_next(outcome: "Outcome", *, joined: bool, bundled: bool) -> None:

@@ -1,5 +1,6 @@
 """Who holds the cluster key is known by it, whatever the wall clocks say, and nobody else."""
 
+import base64
 import ssl
 from datetime import UTC, datetime
 from pathlib import Path
@@ -90,6 +91,14 @@ def test_a_certificate_that_names_two_is_nobody() -> None:
 def test_a_cluster_key_is_read_with_or_without_a_line_end(tmp_path: Path, end: str) -> None:
     path = tmp_path / "cluster.key"
     path.write_bytes((KEY.reveal().upper() + end).encode())
+    path.chmod(0o600)
+    assert read_cluster_key(path) == KEY
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_a_cluster_key_of_an_older_init_is_read_as_the_same_bytes(tmp_path: Path, end: str) -> None:
+    path = tmp_path / "cluster.key"
+    path.write_text(base64.b64encode(bytes.fromhex(KEY.reveal())).decode() + end)
     path.chmod(0o600)
     assert read_cluster_key(path) == KEY
 

@@ -11,6 +11,7 @@ says: no end), since the wall clock of a host decides nothing here, and a member
 vote. What it does not promise: that whoever took the cluster key is kept out. Then replace the file on all nodes.
 """
 
+import base64
 import os
 import re
 import ssl
@@ -39,6 +40,8 @@ _FROM: Final = datetime(1950, 1, 2, tzinfo=UTC)
 _UNTIL: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 _AUTHORITY: Final = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "rppam members")])
 _KEY: Final = re.compile(rb"[0-9a-fA-F]{64}\r?\n?")
+_OLDER_KEY: Final = re.compile(rb"[A-Za-z0-9+/]{43}=\r?\n?")
+"""The same 32 bytes in base64, as 'rppam init' once wrote them."""
 _KEY_BYTES_MAX: Final = 4096
 
 
@@ -84,6 +87,8 @@ def read_cluster_key(path: Path) -> Secret:
         raise ClusterKeyUnusable(
             f"{expected} mode {mode:04o}: whoever reads it can vote in this cluster. Run: chmod 600 {path}"
         )
+    if _OLDER_KEY.fullmatch(data):
+        return Secret(base64.b64decode(data.strip()).hex())
     if _KEY.fullmatch(data) is None:
         size = f"more than {_KEY_BYTES_MAX}" if len(data) > _KEY_BYTES_MAX else str(len(data))
         found = "an empty file" if not data else f"{size} bytes of something else, which are not shown"

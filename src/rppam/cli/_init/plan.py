@@ -100,7 +100,10 @@ def joined_config(template: Mapping[str, Any], wishes: Wishes, layout: Layout) -
             "every node of a cluster has a name of its own"
         )
     config.setdefault("node", {}).pop("advertiseUrl", None)
-    config.setdefault("cluster", {})["enabled"] = True
+    cluster = config.setdefault("cluster", {})
+    cluster["enabled"] = True
+    for own in ("memberHost", "memberAddress"):
+        cluster.pop(own, None)
     url = config.setdefault("database", {}).get("url")
     if url is None or (isinstance(url, str) and url.startswith("sqlite")):
         config["database"]["url"] = f"sqlite:///{layout.data / 'rppam.db'}"
@@ -182,7 +185,7 @@ def remarks(config: Config, *, joining: bool) -> list[str]:
         host = str(config.get("api", {}).get("host", "127.0.0.1"))
         if host.startswith("127.") or host in ("::1", "localhost"):
             found.append(
-                "api.host is this host alone, so neither a load balancer nor another host reaches the node; "
+                "api.host is this host alone, so neither a load balancer nor another member reaches the node; "
                 "give --host 0.0.0.0 (behind a firewall or TLS) and --advertise-url http://HOST:7101"
             )
     references = [

@@ -17,7 +17,7 @@ from rppam.adapters.system.keystore import ensure_signing_keys, load_signing_key
 from rppam.adapters.system.promise_file import FILE_NAME
 from rppam.adapters.system.secrets import HostSecrets, create_key, encrypt, read_key
 from rppam.cli._demo.screen import iso
-from rppam.cli._files import config_text, write_private
+from rppam.cli._files import config_text, new_cluster_key, write_private
 from rppam.cli._init.plan import Config, Layout, Wishes, first_config, joined_config, remarks, rendered
 from rppam.config.load import load_settings, parse_settings
 from rppam.config.settings import Settings
@@ -65,10 +65,11 @@ class NodeWriter:
         if not layout.jwt_keys.exists() or not any(layout.jwt_keys.iterdir()):
             ensure_signing_keys(layout.jwt_keys, now_ms=self._clock.wall_ms())
             self._written += layout.jwt_keys.iterdir()
-        for path in (layout.config_key, layout.cluster_key):
-            if not path.exists():
-                create_key(path)
-                self._written.append(path)
+        if not layout.config_key.exists():
+            create_key(layout.config_key)
+            self._written.append(layout.config_key)
+        if not layout.cluster_key.exists():
+            self._put(layout.cluster_key, new_cluster_key())
         if licence is not None:
             self._put(layout.licence, licence)
         outcome = self._config(plan, planned, joining=False)
@@ -161,11 +162,13 @@ class NodeWriter:
             raise InitError(f"{path} cannot be written: {error.strerror}. Run this as root, or use --dir") from None
         self._written.append(path)
 
+    def _encrypted(self, secret: Secret) -> str:
+        return encrypt(secret, read_key(self._layout.config_key))
+
     def _config(self, plan: Config, planned: Settings, *, joining: bool) -> Outcome:
         config = self._layout.config
         if not (config.exists() and self._stands(planned)):
-            key = read_key(self._layout.config_key)
-            self._put(config, config_text(rendered(plan, lambda secret: encrypt(secret, key))))
+            self._put(config, config_text(rendered(plan, self._encrypted)))
         settings = load_settings(config, outside=HostSecrets())
         warnings = (*settings.warnings, *remarks(plan, joining=joining))
         return Outcome(config, tuple(self._written), tuple(self._backups), settings, warnings)

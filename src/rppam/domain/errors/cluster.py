@@ -125,3 +125,16 @@ class PromiseFileUnwritable(ClusterError):
         "Make room in node.dataDir, or repair its disk; the account that runs rppam has to own it.",
         exit=Exit.ERRORS,
     )
+
+
+class FoundedAlready(ClusterError):
+    """A cluster shall be founded where one is."""
+
+    row: ClassVar[ErrorRow] = ErrorRow(
+        "RPPAM-5110",
+        Fault.OPERATOR,
+        Retry.NO,
+        "This node belongs to a cluster already, or one is there that can take it in; a second one was not founded.",
+        "Start the node: it takes its place. Found anew only what is gone for good; see docs/operations/install.md.",
+        exit=Exit.ERRORS,
+    )

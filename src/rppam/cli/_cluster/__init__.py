@@ -1,0 +1,1 @@
+"""Sub-commands of ``rppam cluster`` that work on this host alone."""

@@ -1,0 +1,200 @@
+"""A witness's files, made of a join bundle: the cluster key, how to reach Redis, and nothing else.
+
+The bundle also holds the keys that sign access tokens, the key of ``encrypted:`` values and perhaps a password of the
+database. None of them is written here: a witness host is often a small one that nobody guards like a node. Secrets of
+Redis stand in files of their own, which the config names.
+"""
+
+import base64
+import binascii
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from rppam.adapters.system.secrets import decrypt, unpack
+from rppam.cli._init.plan import Config, Layout
+from rppam.cli._init.write import CLUSTER_KEY, CONFIG_KEY, NodeWriter, Outcome
+from rppam.config.connection import parse_connection
+from rppam.config.endpoint import Endpoint
+from rppam.config.kinds import ENCRYPTED
+from rppam.config.places import Places
+from rppam.domain.errors.config import ConnectionStringError, SecretError
+from rppam.domain.errors.demo import InitError
+from rppam.domain.secret import Secret
+from rppam.services.bundle import Bundle
+
+CONFIG_NAME: Final = "rppam-witness.config"
+DATA_NAME: Final = "rppam-witness"
+MEMBER_PORT: Final = 5201
+_SECRETS: Final = {
+    "connectionString": "redis.connection",
+    "password": "redis.password",
+    "tlsCertPassword": "redis.certificate-password",
+}
+"""Secret of the section ``redis`` to its file in the folder of keys."""
+_OWN: Final = ("memberHost", "memberAddress", "memberPort", "priority")
+"""What each member has of its own in the section ``cluster``."""
+
+
+class WitnessWishes(NamedTuple):
+    """What the command line asks for; ``None`` leaves a value as it is."""
+
+    node_name: str
+    host: str | None = None
+    """How the other members reach this host."""
+    port: int | None = None
+    """Of the member link."""
+    redis: Secret | None = None
+
+
+def witness_places(places: Places) -> Places:
+    """Where a witness keeps its files when nobody says otherwise: beside a node's, never in them."""
+    return places._replace(
+        config_file=str(Path(places.config_file).with_name(CONFIG_NAME)),
+        data_dir=str(Path(places.data_dir).with_name(DATA_NAME)),
+    )
+
+
+class WitnessWriter(NodeWriter):
+    """Writes one witness's files. Raises :class:`InitError` and leaves of ``ConfigError``."""
+
+    def witness(self, bundle: Bundle, wishes: WitnessWishes) -> Outcome:
+        """The minimal config, the cluster key, and the secrets of Redis."""
+        key = bundle.files.get(CLUSTER_KEY)
+        if key is None:
+            raise InitError("the bundle holds no cluster key, so its cluster has no members that vote; make it anew")
+        plan, kept, remarks = witness_plan(bundle, wishes, self._layout)
+        self._refuse_another_name(bundle, wishes.node_name)
+        self._checked(self._with_texts(plan, kept))
+        self._folders()
+        self._put(self._layout.cluster_key, key.reveal())
+        for path, secret in kept.items():
+            self._put(path, secret.reveal())
+        planned = self._checked(plan)
+        self._refuse_another(planned)
+        outcome = self._config(plan, planned, joining=True)
+        return outcome._replace(warnings=(*outcome.settings.warnings, *remarks))
+
+    def _with_texts(self, plan: Config, kept: Mapping[Path, Secret]) -> Config:
+        """The plan as it can be checked before its files are there."""
+        by_path = {str(path): secret for path, secret in kept.items()}
+        redis = {
+            key: by_path.get(value["file"], value) if isinstance(value, Mapping) and "file" in value else value
+            for key, value in plan["redis"].items()
+        }
+        return {**plan, "redis": redis}
+
+    def _refuse_another_name(self, bundle: Bundle, name: str) -> None:
+        node = bundle.config.get("node")
+        first = node.get("nodeName", "default") if isinstance(node, Mapping) else "default"
+        if first == name:
+            raise InitError(
+                f"--node-name: {name!r} is the node that the bundle comes from; a witness has a name of its own"
+            )
+
+
+def witness_plan(
+    bundle: Bundle, wishes: WitnessWishes, layout: Layout
+) -> tuple[Config, dict[Path, Secret], tuple[str, ...]]:
+    """The config, the secrets by the file that shall hold each, and what the operator should know."""
+    template = {section: dict(content) for section, content in bundle.config.items() if isinstance(content, Mapping)}
+    redis = template.get("redis", {})
+    if wishes.redis is not None:
+        redis |= {"connectionString": wishes.redis}
+        redis.pop("password", None)
+    kept: dict[Path, Secret] = {}
+    for name, file in _SECRETS.items():
+        secret = _secret(name, redis.get(name), bundle)
+        if secret is not None:
+            kept[layout.keys / file] = secret
+            redis[name] = {"file": str(layout.keys / file)}
+    endpoints = _endpoints(redis.get("connectionString"), kept, layout)
+    shared = {key: value for key, value in template.get("cluster", {}).items() if key not in _OWN}
+    host = wishes.host or _address_towards(endpoints) or socket.gethostname()
+    port = wishes.port or template.get("cluster", {}).get("memberPort", MEMBER_PORT)
+    own = {"memberAddress": str(Endpoint(host, port))} | ({"memberPort": port} if port != MEMBER_PORT else {})
+    config: Config = {
+        "node": {"nodeName": wishes.node_name, "dataDir": str(layout.data)},
+        "redis": {**redis, "enabled": True},
+        "cluster": {**shared, "enabled": True, **own},
+        "auth": {"clusterKeyPath": str(layout.cluster_key)},
+    }
+    return config, kept, tuple(_remarks(config, kept, endpoints, is_told=wishes.host is not None))
+
+
+def _secret(name: str, value: Any, bundle: Bundle) -> Secret | None:
+    """What must not stand in the config; ``None`` for what may, and for what is kept elsewhere already."""
+    if isinstance(value, Secret):
+        return value
+    if not isinstance(value, str):
+        return None
+    if value.startswith(ENCRYPTED):
+        return _opened(value, bundle)
+    return None if name == "connectionString" and not _holds_password(value) else Secret(value)
+
+
+def _opened(token: str, bundle: Bundle) -> Secret:
+    """A value that is encrypted with the cluster's key, which is in the bundle and stays there."""
+    place = Path("config.key of the bundle")
+    try:
+        key = base64.b64decode(bundle.files[CONFIG_KEY].reveal().strip(), validate=True)
+        return decrypt(unpack(token), key, place)
+    except (KeyError, binascii.Error, ValueError, SecretError) as error:
+        raise InitError(f"a value of the section redis in the bundle cannot be decrypted: {error}") from None
+
+
+def _holds_password(string: str) -> bool:
+    try:
+        options = parse_connection(string)
+    except ConnectionStringError:
+        return True  # the check of the plan tells what is wrong with it; until then it is a secret
+    return options.password is not None or options.sentinel_password is not None
+
+
+def _endpoints(value: Any, kept: Mapping[Path, Secret], layout: Layout) -> tuple[Endpoint, ...]:
+    secret = kept.get(layout.keys / _SECRETS["connectionString"])
+    text = secret.reveal() if secret is not None else value
+    if not isinstance(text, str):
+        return ()
+    try:
+        return tuple(parse_connection(text).endpoints)
+    except ConnectionStringError:
+        return ()
+
+
+def _address_towards(endpoints: tuple[Endpoint, ...]) -> str | None:
+    """This host's own address on the way to Redis: where Redis is reached from, members most likely reach it.
+
+    Nothing is sent: connecting a UDP socket only asks the host for the route.
+    """
+    for host, port in endpoints:
+        try:
+            places = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+            for family, kind, number, _, place in places:
+                with socket.socket(family, kind, number) as probe:
+                    probe.connect(place)
+                    return str(probe.getsockname()[0])
+        except OSError:
+            continue
+    return None
+
+
+def _remarks(
+    config: Config, kept: Mapping[Path, Secret], endpoints: tuple[Endpoint, ...], *, is_told: bool
+) -> list[str]:
+    address = config["cluster"]["memberAddress"]
+    found = [] if is_told else [f"the other members will reach this witness at {address}; if not, give --host"]
+    if any(endpoint.host.startswith("127.") or endpoint.host in ("localhost", "::1") for endpoint in endpoints):
+        found.append("redis.connectionString names this host itself; give --redis with Redis's real address")
+    redis = config["redis"]
+    ours = {str(path) for path in kept}
+    named = [key for key in ("tlsCaPath", "tlsCertPath") if isinstance(redis.get(key), str)]
+    named += [
+        key
+        for key, value in redis.items()
+        if isinstance(value, Mapping) and (value.get("env") or value.get("file") not in ours)
+    ]
+    if named:
+        found.append(f"redis.{', redis.'.join(named)}: a file or variable that must be made on this host too")
+    return found
