@@ -127,7 +127,7 @@ class NodeView:
             ready=self.serving and not self.draining and not orders.maintenance,
             taken_at=self._clock.wall_ms(),
             store_clock_offset_ms=self._driver.store_view.offset_ms,
-            warnings=self._all_warnings(),
+            warnings=self._all_warnings(votes),
             quorum_policy=election.electorate.body.policy if election.electorate else None,
             votes=votes.ledger if votes else (),
             electorate_version=str(election.electorate.version) if election.electorate else "",
@@ -142,13 +142,15 @@ class NodeView:
         """Where the record alone decides: it can be read, or this node holds it."""
         return self.may_lead() is not None or (connected and self._core.election.watch.record is not None)
 
-    def _all_warnings(self) -> tuple[str, ...]:
+    def _all_warnings(self, votes: Votes | None) -> tuple[str, ...]:
         pause, odd = self._core.orders.pause, self._driver.warning
         told = [f"foreign data under this cluster's keys in Redis: {odd}"] if odd else []
         if pause.is_on:
             told.append(
                 f"automatic failover is paused by {pause.by}: nobody takes over by itself (rppam cluster resume)"
             )
+        if votes and (weak := votes.warning(self._facts.safety_level)):
+            told.append(weak)
         return (*self._warnings(), *told)
 
     def sentence(self) -> str:

@@ -85,6 +85,15 @@ class Votes:
         has_vote = any(body.store_votes for body in self._electorate.bodies)
         return by_store if has_vote else SafetyLevel.VOTED
 
+    def warning(self, by_store: SafetyLevel) -> str:
+        """Behind Sentinel, where the store has a vote: a failover may forget it. Else empty."""
+        if by_store is not SafetyLevel.REPLICATED or self.safety_level(by_store) is SafetyLevel.VOTED:
+            return ""
+        return (
+            f"Redis has a vote under {self._electorate.body.policy} with {len(self._electorate.body.members)} voters, "
+            "and behind Sentinel a failover may forget it: use majority with an odd number of voters (add a witness)"
+        )
+
     def next_vote_ms(self) -> int:
         """After how long this node's own vote is free, at the earliest."""
         voter = self._core.voter

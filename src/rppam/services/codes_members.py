@@ -146,14 +146,14 @@ MEMBERS: Final[dict[str, Entry]] = {
     "RD-931": (
         "warning",
         "Behind Sentinel, last-man-standing lets a Redis that lost a write elect a second leader.",
-        "safetyLevel below voted; a warning in health",
+        "safetyLevel replicated instead of voted; in health: behind Sentinel a failover may forget it",
         Fix("Use majority with an odd number of voters: add a witness (rppam init --witness), and change the policy as "
             "RD-934 says."),
     ),
     "RD-932": (
         "warning",
         "Behind Sentinel, with an even number of voters, Redis breaks the tie, and a failover may forget its vote.",
-        "safetyLevel below voted; a warning in health",
+        "safetyLevel replicated instead of voted; in health: behind Sentinel a failover may forget it",
         Fix("Make the number odd: add a witness on a host of its own (rppam init --witness)."),
     ),
     "RD-933": (

@@ -128,6 +128,9 @@ def test_the_safety_level_is_voted_only_where_the_store_has_no_vote(
     house, leader = seated(*names, policy=policy)
     assert votes(house, leader).safety_level(SafetyLevel.REPLICATED) is level
     assert (STORE_NAME in {line.voter for line in votes(house, leader).ledger}) == (level is not SafetyLevel.VOTED)
+    warned = votes(house, leader).warning(SafetyLevel.REPLICATED)
+    assert ("add a witness" in warned) == (level is not SafetyLevel.VOTED)
+    assert votes(house, leader).warning(SafetyLevel.SINGLE) == "", "a single Redis does not fail over"
 
 
 async def test_a_pending_change_says_whom_it_waits_for() -> None:
