@@ -62,7 +62,9 @@ Work = Callable[..., Coroutine[Any, Any, Exit]]
 def _order(work: Work) -> Callable[..., int]:
     """A sub-command of ``work``: with the options that say which node to ask, and errors as sentences."""
 
-    @click.option("--url", help=f"The node to ask. Default: the config's own node, else {DEFAULT_URL}.")
+    @click.option(
+        "--url", envvar="RPPAM_URL", help=f"The node to ask. Default: RPPAM_URL, the config's own node, {DEFAULT_URL}."
+    )
     @click.option(
         "--token-file",
         type=click.Path(path_type=Path, exists=True, dir_okay=False),

@@ -26,7 +26,9 @@ HEALTH: Final = "/system/health/cluster"
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Example: rppam status --url http://node2:7101 --token-file admin.token --watch",
 )
-@click.option("--url", help=f"The node to ask. Default: the config's own node, else {DEFAULT_URL}.")
+@click.option(
+    "--url", envvar="RPPAM_URL", help=f"The node to ask. Default: RPPAM_URL, the config's own node, {DEFAULT_URL}."
+)
 @click.option(
     "--token-file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),

@@ -123,10 +123,12 @@ class Obedient:
 
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
+        self.came = asyncio.Event()
         self.failure: Exception | None = None
 
     def _note(self, *asked: Any) -> str:
         self.asked.append(asked)
+        self.came.set()
         if self.failure is not None:
             raise self.failure
         return f"{asked[0]} is begun"

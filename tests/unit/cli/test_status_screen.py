@@ -70,3 +70,39 @@ def test_endless_texts_and_numbers_are_cut() -> None:
 )
 def test_the_first_line_says_what_is_wrong(body: dict[str, Any], title: str) -> None:
     assert shown({"clusterHealthy": False, **body}).splitlines()[0].rstrip() == title
+
+
+def test_the_votes_are_shown_with_what_is_missing() -> None:
+    votes = [
+        {"voter": "node1", "kind": "member", "votes": 1, "promisedTo": "node1", "promisedMs": 2_540, "counted": True},
+        {"voter": "node2", "kind": "member", "votes": 1, "promisedTo": None, "counted": False, "reason": "refused"},
+        {"voter": "redis", "kind": "store", "votes": 1, "promisedTo": "", "promisedMs": 0, "counted": True},
+    ]
+    lines = shown({"clusterHealthy": False, "votes": votes, "quorumPolicy": "majority"}).splitlines()
+    rows = {line.split()[0]: line.split() for line in lines if line.strip()}
+    assert rows["node1"] == ["node1", "1", "node1", "2.5", "s"]
+    assert rows["node2"] == ["node2", "1", "?", "-", "refused"]
+    assert rows["redis"] == ["redis", "1", "-", "-"]
+    assert rows["Quorum"] == ["Quorum", "not", "met", "(majority)"]
+
+
+def test_a_pause_a_pending_change_and_a_missing_leader_are_loud() -> None:
+    peer = {"nodeName": "node1", "status": "maintenance"}
+    body = {"leaderNode": "node1", "redisConnected": True, "quorumMet": True, "paused": True, "pausedBy": "eve"}
+    screen = shown({"clusterHealthy": True, "nodes": [peer], **body})
+    assert screen.startswith("cluster  failover is paused")
+    assert "paused by eve; rppam cluster resume" in screen
+    assert "maintenance" in screen
+    alone = shown({"clusterHealthy": False, "noLeaderReason": "2 of 5 votes", "pendingChange": "it waits for node3"})
+    assert "none: 2 of 5 votes" in alone
+    assert "it waits for node3" in alone
+
+
+@pytest.mark.parametrize("text", STEERING)
+def test_nothing_in_the_votes_steers_the_terminal(text: str) -> None:
+    evil = f"before{text}after"
+    line = {"voter": evil, "kind": evil, "votes": 1, "promisedTo": evil, "promisedMs": 10**400, "reason": evil}
+    told = {"noLeaderReason": evil, "pendingChange": evil, "pausedBy": evil, "paused": True, "quorumPolicy": evil}
+    screen = shown({"clusterHealthy": False, "votes": [line, "x", None], **told})
+    assert screen.count("before") == screen.count("after") == 7
+    assert not set(text) & set(screen) & set("\x1b\x07\r\x9b\x7f\u202e\ud800")

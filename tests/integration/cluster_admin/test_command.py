@@ -1,0 +1,192 @@
+"""``rppam cluster`` before a scripted node: where it sends an order, what it shows, and its exit codes."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from rppam.api.limits import ApiLimits
+from rppam.cli.cluster import command
+from rppam.domain.errors.administration import CannotFollow, ChangePending, NotStatedOff
+from rppam.domain.errors.request import NotLeaderError
+from rppam.domain.health import VoterKind, VoteView
+from rppam.domain.member import Role
+from tests.contract.servers import free_port
+from tests.integration.api.served import Served, member
+
+
+@pytest.fixture
+async def pair(tmp_path: Path) -> AsyncIterator[tuple[Served, Served]]:
+    """node1 leads, node2 is a standby; they know each other's addresses."""
+    one, two = Served(tmp_path / "keys", ApiLimits()), Served(tmp_path / "keys", ApiLimits())
+    for served in (one, two):
+        await served.start()
+    two.node.permission = None
+    two.node.set(node="node2", role=Role.STANDBY)
+    know(one, two)
+    yield one, two
+    for served in (one, two):
+        await served.stop()
+
+
+def know(one: Served, two: Served, *urls: str) -> None:
+    views = [
+        member("node1", Role.LEADER)._replace(api_url=one.url),
+        member("node2", Role.STANDBY)._replace(api_url=two.url),
+        *(member(f"node{number}", Role.STANDBY)._replace(api_url=url) for number, url in enumerate(urls, 3)),
+    ]
+    for served in (one, two):
+        served.node.set(members=tuple(views))
+
+
+async def typed(served: Served, *words: str, answer: str = "") -> Result:
+    """What ``rppam cluster`` does, asked of ``served``."""
+    token = served.bearer()["Authorization"].removeprefix("Bearer ")
+    runner = CliRunner(env={"RPPAM_URL": served.url, "RPPAM_TOKEN": token, "RPPAM_CONFIG": "/nowhere"})
+    return await asyncio.to_thread(runner.invoke, command, [*words], input=answer, standalone_mode=False)
+
+
+def said(result: Result) -> dict[str, object]:
+    assert result.exception is None, result.output
+    found: dict[str, object] = json.loads(result.stdout)
+    return found
+
+
+async def test_a_switchover_goes_to_the_leader_and_ends_when_another_node_acts(pair: tuple[Served, Served]) -> None:
+    one, two = pair
+
+    async def lead_soon() -> None:
+        await one.orders.came.wait()
+        one.node.permission, two.node.permission = None, 8
+
+    soon = asyncio.create_task(lead_soon())
+    done = await typed(two, "switchover", "--to", "node2", "--json")
+    await soon
+    told = said(done)
+    assert (told["leader"], told["before"], done.return_value) == ("node2", "node1", 0)
+    assert isinstance(told["leaderAfterMs"], int)
+    assert one.orders.asked == [("switch_over", "node2", "admin")]
+    assert two.orders.asked == []
+
+
+async def test_a_421_is_followed_to_where_it_points(pair: tuple[Served, Served]) -> None:
+    one, two = pair
+    # node2 believes that it is led by node3, whose address leads to node2 itself: it then learns better.
+    know(one, two)
+    two.node.set(leader="node2")
+    two.orders.failure = NotLeaderError("node2", "node1", one.url)
+    two.node.permission = 9
+    done = await typed(two, "switchover", "--json")
+    assert said(done)["leader"] == "node2"
+    assert one.orders.asked == two.orders.asked == [("switch_over", None, "admin")]
+
+
+async def test_nodes_that_send_one_another_the_order_end_it(pair: tuple[Served, Served]) -> None:
+    one, two = pair
+    one.orders.failure = NotLeaderError("node1", "node2", two.url)
+    two.orders.failure = NotLeaderError("node2", "node1", one.url)
+    done = await typed(one, "switchover")
+    assert (done.return_value, "leader is changing" in done.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"), [(CannotFollow("node2 is a witness"), 1), (NotLeaderError("node1", None, None), 1)]
+)
+async def test_a_refusal_is_shown_in_the_node_s_words(
+    pair: tuple[Served, Served], failure: CannotFollow | NotLeaderError, code: int
+) -> None:
+    one, _ = pair
+    one.orders.failure = failure
+    done = await typed(one, "switchover")
+    assert done.return_value == code
+    assert str(failure) in done.stderr
+    assert failure.row.code in done.stderr
+    machine = await typed(one, "switchover", "--json")
+    assert said(machine)["code"] == failure.row.code
+
+
+async def test_without_a_leader_the_reason_is_shown(pair: tuple[Served, Served]) -> None:
+    one, _ = pair
+    one.node.set(leader=None, no_leader_reason="1 of 3 votes can be won and 2 are needed")
+    done = await typed(one, "switchover")
+    assert (done.return_value, "1 of 3 votes" in done.stderr) == (1, True)
+    assert one.orders.asked == []
+
+
+async def test_no_answer_and_a_foreign_token_end_with_2(pair: tuple[Served, Served]) -> None:
+    one, _ = pair
+    runner = CliRunner(env={"RPPAM_TOKEN": "x.y.z", "RPPAM_URL": None})
+    nobody = await asyncio.to_thread(
+        runner.invoke, command, ["pause", "--url", f"http://127.0.0.1:{free_port()}"], standalone_mode=False
+    )
+    assert (nobody.return_value, "Is the node running" in nobody.stderr) == (2, True)
+    foreign = await asyncio.to_thread(runner.invoke, command, ["pause", "--url", one.url], standalone_mode=False)
+    assert (foreign.return_value, "refused the token" in foreign.stderr) == (2, True)
+
+
+async def test_maintenance_goes_to_the_node_itself(pair: tuple[Served, Served]) -> None:
+    one, two = pair
+    off = await typed(one, "maintenance", "node1", "off")
+    assert (off.return_value, off.stdout) == (0, "set_maintenance is begun\n")
+    # The scripted node2 answers as node1, so it sends the order back to where its address is said to be.
+    wrong = await typed(one, "maintenance", "node2", "on")
+    assert wrong.return_value == 1
+    assert "RPPAM-5202" in wrong.stderr
+    assert (one.orders.asked, two.orders.asked) == ([("set_maintenance", False, "admin")], [])
+
+
+async def test_a_pause_is_told_to_every_node_and_those_missed_are_named(pair: tuple[Served, Served]) -> None:
+    one, two = pair
+    know(one, two, f"http://127.0.0.1:{free_port()}", "")
+    done = await typed(one, "pause", "--json")
+    assert (done.return_value, said(done)["missed"]) == (0, ["node3"])
+    assert one.orders.asked == two.orders.asked == [("pause", True, "admin")]
+    one.node.set(redis_connected=False)
+    away = await typed(one, "resume")
+    assert away.return_value == 1, "nobody will tell node3"
+    assert "node3 did not answer" in away.stderr
+    assert one.orders.asked[-1] == ("pause", False, "admin")
+
+
+async def test_forgetting_waits_until_the_change_is_in_force(pair: tuple[Served, Served]) -> None:
+    one, _ = pair
+    line = VoteView("node1", VoterKind.MEMBER, 1, "node1", 100, True, True, "")
+    one.node.set(votes=(line, line._replace(voter="node2")), pending_change="it has not begun")
+
+    async def change_soon() -> None:
+        await one.orders.came.wait()
+        store = line._replace(voter="redis", kind=VoterKind.STORE)
+        one.node.set(votes=(line, store), pending_change="", electorate_version="7.2")
+
+    soon = asyncio.create_task(change_soon())
+    done = await typed(one, "forget", "node2", "--off")
+    await soon
+    assert done.return_value == 0, done.output
+    assert done.stdout.splitlines() == ["forget is begun", "done: the members are node1 (version 7.2)"]
+    assert one.orders.asked == [("forget", "node2", True, "admin")]
+
+
+@pytest.mark.parametrize("failure", [NotStatedOff("node2 does not answer"), ChangePending("wait")])
+async def test_what_forgetting_needs_is_told(
+    pair: tuple[Served, Served], failure: NotStatedOff | ChangePending
+) -> None:
+    one, _ = pair
+    one.orders.failure = failure
+    done = await typed(one, "forget", "node2")
+    assert (done.return_value, str(failure) in done.stderr) == (1, True)
+
+
+async def test_force_warns_and_needs_the_names_or_yes(pair: tuple[Served, Served]) -> None:
+    one, _ = pair
+    unsaid = await typed(one, "forget", "node2", "node3", "--force")
+    assert "add --yes" in str(unsaid.exception)
+    assert "wipe those first" in unsaid.stderr
+    assert one.orders.asked == []
+    done = await typed(one, "forget", "node2", "node3", "--force", "--yes", "--json")
+    assert done.return_value == 0
+    assert one.orders.asked == [("force_forget", ["node2", "node3"], "admin")]
+    several = await typed(one, "forget", "node2", "node3")
+    assert "one NODE at a time" in str(several.exception)
