@@ -173,7 +173,8 @@ class Election(Candidate):
                     self._invite(now, effects)
                     self._hurry(now)
             case ReleaseHeard():
-                self._back_off_until = max(self._back_off_until, after(now, self._let_the_invited_pass_us()))
+                if now >= self._invited_until:  # who was invited does not let itself pass
+                    self._back_off_until = max(self._back_off_until, after(now, self._let_the_invited_pass_us()))
                 self._hurry(now)
             case Invited():
                 self._back_off_until = now

@@ -1,16 +1,18 @@
-"""A member hands over what is to be kept in the order in which it was decided: the file must end with the newest."""
+"""Orders in which things come to one member: what it keeps, and what it is told."""
 
 from rppam.core.effects import (
     ChangeElectorate,
     ClaimEpoch,
     EpochClaimed,
     EpochLearned,
+    Invited,
     LearnEpoch,
 )
 from rppam.core.election import Election
 from rppam.core.member import Member, MemberEffect
+from rppam.core.phase import Phase
 from rppam.core.voter import SaveKept, Voter
-from rppam.domain.ballot import NO_CLAIM, Kept
+from rppam.domain.ballot import NO_CLAIM, Ballot, BallotKind, Claim, Freeing, Kept
 from rppam.domain.electorate import Body, QuorumPolicy, founding
 from rppam.domain.fence import Fenced
 from rppam.domain.instant import Instant, WallMs
@@ -65,3 +67,18 @@ def test_two_changes_in_one_turn_are_kept_in_their_order() -> None:
     voter = one.member.voter
     assert voter is not None
     assert one.disk.electorate == voter.electorate
+
+
+def test_an_invitation_that_comes_before_the_release_is_not_forgotten_at_the_release() -> None:
+    kept = Kept(NO_CLAIM, founding("ab" * 8, Body.of(("a", "b", "c"), QuorumPolicy.MAJORITY)))
+    now = Instant(TIMING.lease_us + 2)
+    voter = Voter("a", "a" * 16, TIMING, kept, now=Instant(0))
+    election = Election("a", "a" * 16, TIMING, SeededEntropy("a"), now=Instant(0), voter=voter)
+    member = Member(election)
+    claim = Claim("b", "b" * 16, 7)
+    assert kept.electorate is not None
+    member.asked(Ballot(BallotKind.VOTE, 1, claim, kept.electorate, now), None, now)
+    member.receive(Invited(), now)
+    assert election.phase is Phase.STANDBY, "it has promised b"
+    member.freed(Freeing(claim), now)
+    assert election.phase is Phase.PROBING
