@@ -7,11 +7,13 @@ import socket
 import sys
 from collections.abc import Coroutine
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn
 
 import uvloop
 
+from rppam.adapters.system.calls import answer_calls
 from rppam.adapters.system.clock import SystemClock
 from rppam.adapters.system.datadir import DataDir
 from rppam.adapters.system.entropy import SystemEntropy
@@ -32,6 +34,8 @@ from rppam.config.settings import Settings
 from rppam.domain.errors import RppamError
 from rppam.domain.exits import Exit
 from rppam.ports.store import LeadershipStore
+from rppam.runtime.administration import NodeAdministration
+from rppam.runtime.calls import answer_call
 from rppam.runtime.logging import logging_to
 
 log = logging.getLogger("rppam.node")
@@ -51,6 +55,8 @@ class Inherited(NamedTuple):
     words: int
     worker: WorkerParts
     sockets: list[socket.socket]
+    calls: socket.socket
+    """Where workers' calls come in."""
 
 
 def live(order: Message, inherited: Inherited) -> NoReturn:
@@ -90,6 +96,7 @@ def _work(order: Message, inherited: Inherited) -> Coroutine[Any, Any, None]:
         for plug in inherited.sockets:
             plug.close()
         return _control(inherited, line, words, order.facts["generation"])
+    inherited.calls.close()
     call_this_process(WORKER_NAME)
     if sys.platform != "win32":
         os.nice(NICE)
@@ -98,17 +105,20 @@ def _work(order: Message, inherited: Inherited) -> Coroutine[Any, Any, None]:
 
 async def _control(inherited: Inherited, line: Line, words: LastWords, generation: int) -> None:
     known = inherited.known
-    node = _build_control(known, line, inherited.page, words, generation)
+    node, administration = _build_control(known, line, inherited.page, words, generation)
     orders = {
         "stop": lambda facts: node.stop(facts["why"]),
         "hangup": lambda _: explain_hangup(known.settings, inherited.config),
     }
     follow(line, orders)
-    await node.run()
+    async with await answer_calls(inherited.calls, partial(answer_call, administration)):
+        await node.run()
 
 
-def _build_control(known: Known, line: Line, page: NodePage, words: LastWords, generation: int) -> Node:
-    """A node whose surface is the page."""
+def _build_control(
+    known: Known, line: Line, page: NodePage, words: LastWords, generation: int
+) -> tuple[Node, NodeAdministration]:
+    """A node whose surface is the page, and who takes orders for it."""
     if generation > 1:
         known = known._replace(settings=_patient(known.settings))
     settings = known.settings
@@ -130,7 +140,7 @@ def _build_control(known: Known, line: Line, page: NodePage, words: LastWords, g
     deciding = deciding_of(known, people.database, clock, entropy, redis, on_turn=turned, through=through)
     deciding.view.serving = generation > 1  # the node serves already
     board.shows(deciding.view)
-    return whole(known, data_dir, people, deciding, board, board)
+    return whole(known, data_dir, people, deciding, board, board), deciding.administration
 
 
 def _patient(settings: Settings) -> Settings:

@@ -19,13 +19,16 @@ from rppam.adapters.system.entropy import SystemEntropy
 from rppam.adapters.system.notify import notifier
 from rppam.adapters.system.orders_file import FILE_NAME as ORDERS_FILE
 from rppam.adapters.system.orders_file import FileOrders
+from rppam.adapters.system.served_certificate import ServedCertificate
 from rppam.api.app import ApiParts, build_app
 from rppam.api.server import ApiServer
+from rppam.compose.checkup import Checkup
 from rppam.compose.inheritance import Known, inherit
 from rppam.compose.members import member_address, member_parts, votes
 from rppam.compose.members import warnings as member_warnings
 from rppam.compose.node import Node, Surface, bounded
 from rppam.compose.redis import RedisParts, redis_parts
+from rppam.config.advertised import api_url
 from rppam.config.settings import Settings
 from rppam.core.admission import Admission
 from rppam.core.detector import Detector
@@ -43,7 +46,6 @@ from rppam.ports.notifier import Notifier
 from rppam.ports.status import NodeStatus
 from rppam.ports.store import LeadershipStore
 from rppam.runtime.administration import NodeAdministration, no_peers
-from rppam.runtime.calls import CalledAdministration, nobody_answers
 from rppam.runtime.driver import Driver
 from rppam.runtime.duties import Duties
 from rppam.runtime.orders import OrdersKeeper
@@ -73,6 +75,7 @@ class Deciding(NamedTuple):
     link: TlsMemberLink | None
     """``None`` where the record alone decides."""
     administration: NodeAdministration
+    checkup: Checkup
 
 
 def build_node(settings: Settings) -> Node:
@@ -109,6 +112,7 @@ def deciding_of(
     boot_id, timing = entropy.nonce(), settings.cluster.timing if settings.redis.enabled else ALONE
     members = member_parts(settings, boot_id, timing, clock, entropy)
     orders = OrdersKeeper(FileOrders(settings.node.data_dir / ORDERS_FILE))
+    checkup = Checkup(ServedCertificate.of(settings.api, clock))
     core = _core(known, boot_id, timing, clock, entropy, members.voter if members else None, orders.load())
     foreign: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     driver = Driver(
@@ -130,6 +134,7 @@ def deciding_of(
         clock,
         lambda: (
             *_warnings(known, database, clock),
+            *checkup.warnings(),
             *(redis.warnings() if redis else ()),
             *((orders.problem,) if orders.problem else ()),
         ),
@@ -137,7 +142,7 @@ def deciding_of(
     link = members.link if members else None
     peers = no_peers if link is None else lambda: link.peers
     administration = NodeAdministration(core, driver.feed, clock, orders, peers)
-    return Deciding(driver, view, foreign, link, administration)
+    return Deciding(driver, view, foreign, link, administration, checkup)
 
 
 def api_server(
@@ -146,9 +151,9 @@ def api_server(
     status: NodeStatus,
     clock: Clock,
     entropy: Entropy,
-    administration: Administration | None = None,
+    administration: Administration,
 ) -> ApiServer:
-    """The REST API on what ``status`` says. ``administration``: ``None`` while nobody takes orders."""
+    """The REST API on what ``status`` says and ``administration`` takes."""
     settings = known.settings
     tokens = Tokens(
         KeySet(known.keys),
@@ -169,10 +174,11 @@ def api_server(
             clock=clock,
             entropy=entropy,
             token_minutes=settings.auth.token_minutes,
-            administration=administration or CalledAdministration(nobody_answers),
+            administration=administration,
         )
     )
-    return ApiServer(app, settings.api.host, settings.api.port)
+    tls = ServedCertificate.of(settings.api, clock)
+    return ApiServer(app, settings.api.host, settings.api.port, tls=tls)
 
 
 def whole(
@@ -190,20 +196,19 @@ def whole(
         people.passwords,
         manager,
         deciding.foreign,
+        deciding.checkup,
     )
 
 
 def facts_of(settings: Settings, boot_id: str, redis: RedisParts | None) -> NodeFacts:
     """What does not change while the process lives."""
     hostname = socket.gethostname()
-    host = hostname if settings.api.host in {"0.0.0.0", "::"} else settings.api.host
-    shown = f"[{host}]" if ":" in host else host
     return NodeFacts(
         cluster_id=settings.cluster.cluster_id,
         node=settings.node.node_name,
         boot_id=boot_id,
         hostname=hostname,
-        api_url=settings.node.advertise_url or f"http://{shown}:{settings.api.port}",
+        api_url=api_url(settings, hostname=hostname),
         version=__version__,
         redis_enabled=settings.redis.enabled,
         safety_level=redis.safety_level if redis else SafetyLevel.SINGLE,

@@ -62,17 +62,20 @@ def _serve(arguments: argparse.Namespace, line: Line, page: int, words: int, soc
     import cryptography.hazmat.backends.openssl  # noqa: F401, PLC0415  # what is imported here is shared by all copies
     import uvicorn.lifespan.off  # noqa: F401, PLC0415
 
+    from rppam.adapters.system.calls import is_for_calls, listen_for_calls  # noqa: PLC0415
     from rppam.api.server import listen  # noqa: PLC0415
     from rppam.compose.copies import Inherited  # noqa: PLC0415
     from rppam.compose.inheritance import inherit  # noqa: PLC0415
     from rppam.compose.worker import worker_parts  # noqa: PLC0415
 
     known = inherit(settings)
-    opened = [] if sockets else listen(settings.api.host, settings.api.port)
+    opened = [] if sockets else [*listen(settings.api.host, settings.api.port), listen_for_calls()]
+    (calls,) = (plug for plug in sockets or opened if is_for_calls(plug))
+    ports = [plug for plug in sockets or opened if plug is not calls]
     level, fmt = arguments.log_level or settings.logging.level, arguments.log_format or settings.logging.format
     node_page = NodePage(page)
-    parts = worker_parts(known, node_page)
-    inherited = Inherited(known, arguments.config, level, fmt, node_page, words, parts, sockets or opened)
+    parts = worker_parts(known, node_page, calls)
+    inherited = Inherited(known, arguments.config, level, fmt, node_page, words, parts, ports, calls)
     gc.collect()
     gc.freeze()  # what is there now stays for ever, and is shared as long as no collection writes to it
     line.send(
@@ -83,6 +86,7 @@ def _serve(arguments: argparse.Namespace, line: Line, page: int, words: int, soc
         log_level=level,
         log_format=fmt,
         log_directory=str(settings.logging.directory) if settings.logging.directory else None,
+        uses_tls=settings.cluster.enabled or (settings.redis.connection is not None and settings.redis.connection.ssl),
         fingerprint=fingerprint(settings),
     )
     while True:

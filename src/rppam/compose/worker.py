@@ -11,6 +11,7 @@ import socket
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from rppam.adapters.system.calls import caller
 from rppam.adapters.system.clock import SystemClock
 from rppam.adapters.system.entropy import SystemEntropy
 from rppam.adapters.system.lines import Line
@@ -25,6 +26,7 @@ from rppam.domain.errors.cluster import LoopStuck
 from rppam.domain.errors.database import DatabaseError
 from rppam.domain.health import ClusterSnapshot
 from rppam.domain.member import Role
+from rppam.runtime.calls import CalledAdministration
 
 log = logging.getLogger("rppam.api.worker")
 
@@ -109,12 +111,13 @@ async def _nothing() -> None:
     pass
 
 
-def worker_parts(known: Known, page: NodePage) -> WorkerParts:
-    """Everything a worker is made of. No thread and no event loop is started by this."""
+def worker_parts(known: Known, page: NodePage, calls: socket.socket) -> WorkerParts:
+    """Everything a worker is made of; orders go to whoever answers on ``calls``. Starts no thread and no event loop."""
     clock, entropy = SystemClock(), SystemEntropy()
     people = people_of(known.settings, clock)
     status = PageStatus(page, clock, _nothing_seen(known, clock))
-    return WorkerParts(page, clock, people, status, api_server(known, people, status, clock, entropy))
+    api = api_server(known, people, status, clock, entropy, CalledAdministration(caller(calls)))
+    return WorkerParts(page, clock, people, status, api)
 
 
 def _nothing_seen(known: Known, clock: SystemClock) -> ClusterSnapshot:

@@ -13,7 +13,7 @@ from rppam.domain.errors.request import NotLeaderError, RequestError
 from rppam.ports.administration import Administration
 
 Call = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
-"""Carries a call: its name and arguments, and what :func:`answer_call` made of it.
+"""Carries a call: its name and arguments, and back what :func:`answer_call` made of it.
 
 Raises :class:`~rppam.domain.errors.administration.ControlSilent` when no answer comes.
 """
@@ -71,11 +71,6 @@ class CalledAdministration:
     async def force_forget(self, members: Sequence[str], by: str) -> str:
         """See the port."""
         return _said(await self._call("force_forget", {"members": list(members), "by": by}))
-
-
-async def nobody_answers(name: str, arguments: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG001  # a Call
-    """The call where there is no process to be called."""
-    raise ControlSilent(ControlSilent.row.meaning)
 
 
 def _said(answer: Mapping[str, Any]) -> str:

@@ -22,8 +22,6 @@ LEASE_S = CALM["leaseMs"] / 1000
 @pytest.fixture
 def lab(make_lab: MakeLab) -> Lab:
     made = make_lab(times=CALM)
-    for node in made.nodes:
-        node.options = OPTIONS
     made.start()
     return made
 
@@ -32,9 +30,6 @@ def lab(make_lab: MakeLab) -> Lab:
 def own_redis() -> Iterator[Server]:
     with Server(KIND) as running:
         yield running
-
-
-OPTIONS = ("--single-process",)
 
 
 def others(lab: Lab, one: LabNode) -> list[LabNode]:
@@ -56,8 +51,6 @@ def voters(lab: Lab, node: LabNode) -> set[str]:
 @pytest.mark.alone
 def test_a_switchover_by_hand_is_over_in_a_moment_and_never_shows_two_leaders(make_lab: MakeLab) -> None:
     lab = make_lab(times="lan")
-    for node in lab.nodes:
-        node.options = OPTIONS
     lab.start()
     time.sleep(2)
     taken: list[int] = []
@@ -163,8 +156,6 @@ def test_a_switchover_works_while_failover_is_paused(lab: Lab) -> None:
 
 def test_a_pause_reaches_every_node_without_redis(make_lab: MakeLab, own_redis: Server) -> None:
     lab = make_lab(times=CALM, redis_port=own_redis.port)
-    for node in lab.nodes:
-        node.options = OPTIONS
     lab.start()
     leader = lab.wait_for_leader()
     own_redis.stop()
@@ -180,8 +171,6 @@ def test_a_pause_reaches_every_node_without_redis(make_lab: MakeLab, own_redis: 
 
 def test_a_cluster_that_lost_its_majority_for_good_is_led_again_by_force(make_lab: MakeLab) -> None:
     lab = make_lab(times=CALM, policy="majority")
-    for node in lab.nodes:
-        node.options = OPTIONS
     lab.start()
     assert lab.health()["safetyLevel"] == "voted"
     leader = lab.wait_for_leader()

@@ -72,8 +72,6 @@ class LabNode:
         self.file: Final = folder / "rppam.config"
         self.log_file: Final = folder / "log"
         self.process: subprocess.Popen[bytes] | None = None
-        self.options: tuple[str, ...] = ()
-        """Further words on its command line."""
         folder.mkdir(exist_ok=True)
 
     @property
@@ -95,7 +93,7 @@ class LabNode:
     def start(self, **environment: str) -> None:
         assert not self.is_running
         self.write_config()
-        words = [sys.executable, "-m", "rppam", "node", "--config", str(self.file), *self.options]
+        words = [sys.executable, "-m", "rppam", "node", "--config", str(self.file)]
         if shutil.which("setpriv"):
             words = ["setpriv", "--pdeathsig", "KILL", *words]
         ours = {name: value for name, value in os.environ.items() if not name.startswith(("RPPAM_", "NOTIFY_"))}

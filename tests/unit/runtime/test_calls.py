@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from rppam.domain.errors import leaves
-from rppam.domain.errors.administration import AdministrationError, ControlSilent, NotThisNode
+from rppam.domain.errors.administration import AdministrationError, NotThisNode
 from rppam.domain.errors.request import NotLeaderError, RequestError
-from rppam.runtime.calls import CalledAdministration, answer_call, nobody_answers
+from rppam.runtime.calls import CalledAdministration, answer_call
 
 
 class Recording:
@@ -105,8 +105,3 @@ async def test_what_is_no_call_is_not_carried_out(name: str, arguments: dict[str
     with pytest.raises(ValueError, match="no such call"):
         await answer_call(there, name, arguments)
     assert there.asked == []
-
-
-async def test_without_anybody_to_call_it_says_so() -> None:
-    with pytest.raises(ControlSilent):
-        await CalledAdministration(nobody_answers).pause(True, "eve")
