@@ -44,6 +44,12 @@ class _Asked(NamedTuple):
 @click.option(
     "--timing-profile", type=click.Choice(["default", "lan", "classic"]), help="How fast a failure is healed."
 )
+@click.option(
+    "--quorum-policy",
+    type=click.Choice(["last-man-standing", "majority"]),
+    help="How much Redis' vote weighs; fixed when the cluster is founded.  [default: majority behind Sentinel, else "
+    "last-man-standing]",
+)
 @click.option("--database", envvar="RPPAM_DATABASE", help="SQL database URL.  [default: SQLite in the data folder]")
 @click.option(
     "--host",

@@ -34,7 +34,7 @@ MEMBERS: Final[dict[str, Entry]] = {
     "RD-903": (
         "warning",
         "The list of members on this node's disk is not the one that the others show.",
-        "in the log: belongs to another cluster; votes that are not counted",
+        "in the log: answers as a member of another cluster",
         here("A node that was stopped takes over the newer list when it starts. If it runs and this stays, two "
              "clusters were founded: stop the wrong one, remove its promise file, and start it: it joins the other.",
              "sudo systemctl stop rppam; sudo rm /var/lib/rppam/promise; sudo systemctl start rppam"),

@@ -101,3 +101,11 @@ def test_what_will_not_work_between_hosts_is_said() -> None:
         advertise_url="http://node2:7101",
     )
     assert remarks(joined_config(first, reachable, LAYOUT), joining=True) == []
+
+
+def test_the_policy_is_written_where_it_was_asked_for_and_shared_with_who_joins() -> None:
+    plan = first_config(Wishes("node1", redis=Secret("h:6379"), quorum_policy="majority"), LAYOUT)
+    assert plan["cluster"]["quorumPolicy"] == "majority"
+    plan["cluster"] |= {"memberHost": "10.0.1.11", "memberAddress": "10.0.1.11:5201"}
+    joined = joined_config(plan, Wishes("node2"), LAYOUT)
+    assert joined["cluster"] == {"enabled": True, "quorumPolicy": "majority"}, "an address is of one node"

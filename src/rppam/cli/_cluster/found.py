@@ -99,10 +99,12 @@ def _check(settings: "Settings", path: Path) -> None:
             f"{file}: {settings.node.node_name} belongs to a cluster already, of {members}, policy "
             f"{kept.electorate.body.policy}. {_WHEN}"
         )
-    shown = asyncio.run(_shown(settings)) or {}
+    shown = asyncio.run(_shown(settings))
+    if shown is None:
+        click.echo("Redis cannot be asked now, so only you know that no cluster lives there.", err=True)
     members = ", ".join(
         name
-        for name, one in sorted(shown.items())
+        for name, one in sorted((shown or {}).items())
         if one.is_fresh and not one.heartbeat.joins and name != _me(settings)
     )
     if members:

@@ -65,6 +65,7 @@ class Wishes(NamedTuple):
     host: str | None = None
     port: int | None = None
     advertise_url: str | None = None
+    quorum_policy: str | None = None
     trusted_keys: tuple[str, ...] = ()
 
 
@@ -129,6 +130,7 @@ def _with_wishes(config: Config, wishes: Wishes, layout: Layout) -> Config:
         ("redis", "keyPrefix", wishes.key_prefix),
         ("cluster", "clusterId", wishes.cluster_id),
         ("cluster", "timingProfile", wishes.timing_profile),
+        ("cluster", "quorumPolicy", wishes.quorum_policy),
         ("api", "host", wishes.host),
         ("api", "port", wishes.port),
     )
