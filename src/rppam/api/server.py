@@ -1,14 +1,15 @@
 """The HTTP server inside a loop that somebody else runs: start, serve, drain, stop.
 
-Decides how long stopping may take. It installs no signal handlers, configures no logging and never ends the process;
-those belong to the node. What it does not promise: TLS, which a load balancer or a later layer brings.
+Decides how long stopping may take, and how long a TLS handshake. It installs no signal handlers, configures no logging
+and never ends the process; those belong to the node. Where the certificate comes from, others know.
 """
 
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Generator, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from fastapi import FastAPI
 from uvicorn import Config, Server
@@ -19,15 +20,31 @@ from rppam.domain.errors.serving import ListenError
 
 BACKLOG: Final = 512
 PORT_MAX: Final = 65_535
+HANDSHAKE_S: Final = 5.0
 _TICK_S: Final = 1.0
 _ABORT_S: Final = 1.0
+
+
+class ServerTls(Protocol):
+    """The certificate that the API shows."""
+
+    @property
+    def context(self) -> ssl.SSLContext:
+        """For the listening sockets, the same for ever; it shows what is newest."""
+        ...
+
+    async def look(self) -> None:
+        """See whether the certificate was renewed. Called every second; never raises."""
+        ...
 
 
 class ApiServer:
     """Serves one application on one address. Start it once and stop it once."""
 
-    def __init__(self, app: FastAPI, host: str, port: int, limits: ApiLimits | None = None) -> None:
-        """``host`` is an address or a name; ``port`` 0 picks a free one."""
+    def __init__(
+        self, app: FastAPI, host: str, port: int, limits: ApiLimits | None = None, tls: ServerTls | None = None
+    ) -> None:
+        """``host`` is an address or a name; ``port`` 0 picks a free one. Without ``tls`` it is plain HTTP."""
         limits = limits or ApiLimits()
         self._host, self._port = host, port
         self._limits = limits
@@ -47,7 +64,7 @@ class ApiServer:
             timeout_keep_alive=max(1, limits.keep_alive_ms // 1000),
             backlog=BACKLOG,
         )
-        self._server = _Embedded(self._config)
+        self._server = _Embedded(self._config, tls)
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -97,8 +114,9 @@ class ApiServer:
 class _Embedded(Server):
     """uvicorn's server as a guest in our loop."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, tls: ServerTls | None) -> None:
         super().__init__(config)
+        self._tls = tls
         self.ready: Final = asyncio.Event()
         self._leaving: Final = asyncio.Event()
 
@@ -113,13 +131,37 @@ class _Embedded(Server):
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """As the server's own, and tell when it is done."""
-        await super().startup(sockets)
+        """As the server's own, with our TLS and a bound on its handshake, and tell when it is done."""
+        if self._tls is None:
+            await super().startup(sockets)
+        else:
+            await self._startup_tls(sockets or [], self._tls)
         self.ready.set()
+
+    async def _startup_tls(self, sockets: list[socket.socket], tls: ServerTls) -> None:
+        await self.lifespan.startup()
+        config = self.config
+
+        def connection() -> asyncio.Protocol:
+            made: asyncio.Protocol = config.http_protocol_class(  # type: ignore[call-arg]
+                config=config, server_state=self.server_state, app_state=self.lifespan.state
+            )
+            return made
+
+        loop = asyncio.get_running_loop()
+        self.servers = [
+            await loop.create_server(
+                connection, sock=plug, ssl=tls.context, backlog=config.backlog, ssl_handshake_timeout=HANDSHAKE_S
+            )
+            for plug in sockets
+        ]
+        self.started = True
 
     async def main_loop(self) -> None:
         """Once a second for the Date header instead of ten times, and at once when told to leave."""
         while not await self.on_tick(0):
+            if self._tls is not None:
+                await self._tls.look()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._leaving.wait(), _TICK_S)
 

@@ -12,6 +12,9 @@ from rppam.adapters.system.clock import SystemClock
 from rppam.adapters.system.entropy import SystemEntropy
 from rppam.adapters.system.keystore import load_signing_keys
 from rppam.adapters.system.secrets import HostSecrets
+from rppam.cli._trust import Trust, trust_of
+from rppam.config.advertised import scheme
+from rppam.config.endpoint import Endpoint
 from rppam.config.load import load_settings
 from rppam.config.settings import Settings
 from rppam.domain.secret import Secret
@@ -27,10 +30,13 @@ class Host(NamedTuple):
 
     url: str
     token: Callable[[], Secret]
+    trust: Trust
 
 
-def host_of(config: Path, subject: str = SUBJECT) -> Host:
+def host_of(config: Path, subject: str = SUBJECT, ca: Path | None = None) -> Host:
     """Address and tokens of the node configured in ``config``; ``subject`` is the name in the tokens.
+
+    ``ca``: authorities to trust instead of those of the config.
 
     Raises :class:`~rppam.domain.errors.config.ConfigError` and
     :class:`~rppam.domain.errors.request.SigningKeyError`.
@@ -44,13 +50,14 @@ def host_of(config: Path, subject: str = SUBJECT) -> Host:
         clock=SystemClock(),
         entropy=SystemEntropy(),
     )
-    return Host(local_url(settings), lambda: tokens.issue_admin(subject, TOKEN_MINUTES).token)
+    url = local_url(settings)
+    return Host(url, lambda: tokens.issue_admin(subject, TOKEN_MINUTES).token, trust_of(settings, url, ca))
 
 
 def local_url(settings: Settings) -> str:
     """Where this host reaches its own node."""
     host = _ANY.get(settings.api.host, settings.api.host)
-    return f"http://[{host}]:{settings.api.port}" if ":" in host else f"http://{host}:{settings.api.port}"
+    return f"{scheme(settings.api)}://{Endpoint(host, settings.api.port)}"
 
 
 def token_from_environment() -> Secret | None:

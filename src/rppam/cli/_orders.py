@@ -62,7 +62,9 @@ class Orders:
         """The cluster as one node sees it. Raises :class:`OrderError`."""
         base = url or self.url
         try:
-            answer = await get_json(base + HEALTH, token=self._target.token(), timeout_s=ANSWER_S)
+            answer = await get_json(
+                base + HEALTH, token=self._target.token(), timeout_s=ANSWER_S, trust=self._target.trust
+            )
         except NoAnswerError as error:
             why = f"{base}: {error}. Is the node running there? Try another one with --url"
             raise OrderError(why, Exit.ERRORS) from error
@@ -77,7 +79,9 @@ class Orders:
         for _ in range(HOPS_MAX):
             at = self._clock.now()
             try:
-                answer = await ask_json(method, base + path, body, token=self._target.token(), timeout_s=ANSWER_S)
+                answer = await ask_json(
+                    method, base + path, body, token=self._target.token(), timeout_s=ANSWER_S, trust=self._target.trust
+                )
             except NoAnswerError as error:
                 why = f"{base}: {error}. Look with 'rppam status' whether the order was taken"
                 raise OrderError(why, Exit.ERRORS) from error
@@ -116,7 +120,7 @@ class Orders:
         """Return once this node says that it leads."""
         while True:
             try:
-                answer = await get_json(url + LEADER, timeout_s=1.0)
+                answer = await get_json(url + LEADER, timeout_s=1.0, trust=self._target.trust)
             except NoAnswerError:
                 await asyncio.sleep(0.1)
                 continue

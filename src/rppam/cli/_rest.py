@@ -12,10 +12,12 @@ from contextlib import suppress
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
+from rppam.cli._trust import Trust
 from rppam.domain.secret import Secret
 
 BODY_BYTES_MAX: Final = 4 * 1024 * 1024
 _HEAD_BYTES_MAX: Final = 64 * 1024
+_SYSTEMS: Final = Trust()
 
 
 class NoAnswerError(Exception):
@@ -29,13 +31,19 @@ class Answer(NamedTuple):
     body: object
 
 
-async def get_json(url: str, *, token: Secret | None = None, timeout_s: float = 5.0) -> Answer:
+async def get_json(url: str, *, token: Secret | None = None, timeout_s: float = 5.0, trust: Trust = _SYSTEMS) -> Answer:
     """GET ``url``. Raises :class:`NoAnswerError` when there is no complete HTTP answer within ``timeout_s``."""
-    return await ask_json("GET", url, token=token, timeout_s=timeout_s)
+    return await ask_json("GET", url, token=token, timeout_s=timeout_s, trust=trust)
 
 
 async def ask_json(
-    method: str, url: str, body: object = None, *, token: Secret | None = None, timeout_s: float = 5.0
+    method: str,
+    url: str,
+    body: object = None,
+    *,
+    token: Secret | None = None,
+    timeout_s: float = 5.0,
+    trust: Trust = _SYSTEMS,
 ) -> Answer:
     """One request, with ``body`` as JSON unless it is ``None``. Raises :class:`NoAnswerError`.
 
@@ -43,7 +51,7 @@ async def ask_json(
     """
     try:
         async with asyncio.timeout(timeout_s):
-            return await _ask(method, url, body, token)
+            return await _ask(method, url, body, token, trust)
     except TimeoutError as error:
         raise NoAnswerError(f"no answer within {timeout_s:g} s") from error
     except ConnectionRefusedError as error:
@@ -51,12 +59,12 @@ async def ask_json(
     except asyncio.IncompleteReadError as error:
         raise NoAnswerError("the connection ended within the answer") from error
     except ssl.SSLError as error:
-        raise NoAnswerError(f"TLS failed: {error.reason or error}") from error
+        raise NoAnswerError(_tls_failure(error)) from error
     except (OSError, asyncio.LimitOverrunError, ValueError, UnicodeError) as error:
         raise NoAnswerError(str(getattr(error, "strerror", None) or error)) from error
 
 
-async def _ask(method: str, url: str, body: object, token: Secret | None) -> Answer:
+async def _ask(method: str, url: str, body: object, token: Secret | None, trust: Trust) -> Answer:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"expected http://HOST:PORT or https://HOST:PORT, found {url!r}")
@@ -64,10 +72,12 @@ async def _ask(method: str, url: str, body: object, token: Secret | None) -> Ans
     reader, writer = await asyncio.open_connection(
         parts.hostname,
         parts.port or (443 if secure else 80),
-        ssl=ssl.create_default_context() if secure else None,
+        ssl=trust.context(url) if secure else None,
         limit=_HEAD_BYTES_MAX,
     )
     try:
+        if secure:
+            trust.check(url, writer.get_extra_info("ssl_object").getpeercert(binary_form=True))
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         sent = b"" if body is None else json.dumps(body).encode("ascii")
         lines = [f"{method} {path} HTTP/1.1", f"Host: {parts.netloc.rpartition('@')[2]}", "Accept: application/json"]
@@ -86,6 +96,18 @@ async def _ask(method: str, url: str, body: object, token: Secret | None) -> Ans
         writer.close()
         with suppress(OSError, ssl.SSLError):
             await writer.wait_closed()
+
+
+def _tls_failure(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        why = error.verify_message.rstrip(".")
+        return (
+            f"TLS failed: its certificate is not believed ({why}); name its authority with --ca or api.tlsCaPath, and "
+            "the node as its certificate does"
+        )
+    if error.reason == "WRONG_VERSION_NUMBER":
+        return "TLS failed: it does not speak TLS there; ask it with http://"
+    return f"TLS failed: {error.reason or error}"
 
 
 async def _read_answer(reader: asyncio.StreamReader) -> Answer:

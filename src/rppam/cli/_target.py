@@ -1,7 +1,7 @@
 """Which node a command talks to, and with whose token: shared by the commands that ask a cluster.
 
 The node is where ``--url`` says, else the config's own node; the token comes from a file, from ``RPPAM_TOKEN``, or is
-made from the config's keys.
+made from the config's keys. Over https it has to show a certificate that is believed: see ``_trust``.
 """
 
 import os
@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 import click
 
+from rppam.cli._trust import Trust
 from rppam.domain.secret import Secret
 
 DEFAULT_URL: Final = "http://127.0.0.1:7101"
@@ -21,14 +22,24 @@ class Target(NamedTuple):
 
     url: str
     token: Callable[[], Secret]
+    trust: Trust
 
 
-def target_of(url: str | None, token_file: Path | None, config: Path | None, subject: str | None = None) -> Target:
+ca_option: Final = click.option(
+    "--ca",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Authorities (PEM) to trust over https. Default: api.tlsCaPath of the config, else the system's.",
+)
+
+
+def target_of(
+    url: str | None, token_file: Path | None, config: Path | None, subject: str | None = None, ca: Path | None = None
+) -> Target:
     """What the options say. ``subject`` is the name in a token that is made here.
 
     Raises :class:`click.UsageError` where there is no token to be had.
     """
-    from rppam.cli._host import host_of, token_from_environment, token_from_file
+    from rppam.cli._host import SUBJECT, host_of, token_from_environment, token_from_file
     from rppam.config.places import config_path
 
     if token_file is not None:
@@ -36,15 +47,15 @@ def target_of(url: str | None, token_file: Path | None, config: Path | None, sub
             from_file = token_from_file(token_file)
         except (OSError, ValueError) as error:
             raise click.UsageError(f"--token-file {token_file}: expected one token in the file ({error})") from None
-        return Target(url or DEFAULT_URL, lambda: from_file)
+        return Target(url or DEFAULT_URL, lambda: from_file, Trust(ca))
     from_environment = token_from_environment()
     if from_environment is not None and config is None:
-        return Target(url or DEFAULT_URL, lambda: from_environment)
+        return Target(url or DEFAULT_URL, lambda: from_environment, Trust(ca))
     path = config_path(config, os.environ)
     if config is None and not path.exists():
         raise click.UsageError(
             f"there is no token: give --token-file FILE, set RPPAM_TOKEN, or run this on a node's host "
             f"with --config FILE (looked for {path})"
         )
-    host = host_of(path) if subject is None else host_of(path, subject)
-    return Target(url or host.url, host.token)
+    host = host_of(path, subject or SUBJECT, ca)
+    return Target(url or host.url, host.token, host.trust)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from rppam.cli._cluster.found import command as found
-from rppam.cli._target import DEFAULT_URL, target_of
+from rppam.cli._target import DEFAULT_URL, ca_option, target_of
 from rppam.domain.exits import Exit
 
 if TYPE_CHECKING:
@@ -75,13 +75,22 @@ def _order(work: Work) -> Callable[..., int]:
         type=click.Path(path_type=Path),
         help="rppam.config of a node of the cluster. Default: RPPAM_CONFIG.",
     )
+    @ca_option
     @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
     @wraps(work)
-    def run(*, url: str | None, token_file: Path | None, config: Path | None, as_json: bool, **options: Any) -> int:
+    def run(
+        *,
+        url: str | None,
+        token_file: Path | None,
+        config: Path | None,
+        ca: Path | None,
+        as_json: bool,
+        **options: Any,
+    ) -> int:
         from rppam.cli._orders import OrderError, Orders
 
         say = Say(as_json=as_json)
-        target = target_of(url, token_file, config, _operator())
+        target = target_of(url, token_file, config, _operator(), ca)
         try:
             code = asyncio.run(work(Orders(target), say, **options))
         except OrderError as error:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from rppam.cli._target import DEFAULT_URL, Target, target_of
+from rppam.cli._target import DEFAULT_URL, Target, ca_option, target_of
 from rppam.domain.exits import Exit
 
 if TYPE_CHECKING:
@@ -37,19 +37,27 @@ HEALTH: Final = "/system/health/cluster"
 @click.option(
     "--config", type=click.Path(path_type=Path), help="rppam.config of a node of the cluster. Default: RPPAM_CONFIG."
 )
+@ca_option
 @click.option("--watch", is_flag=True, help="Show it anew every --interval seconds until Ctrl-C.")
 @click.option(
     "--interval", default=1.0, show_default=True, type=click.FloatRange(0.2, 3600), help="Seconds between questions."
 )
 @click.option("--json", "as_json", is_flag=True, help="The node's answer as one JSON object a line.")
 def command(
-    *, url: str | None, token_file: Path | None, config: Path | None, watch: bool, interval: float, as_json: bool
+    *,
+    url: str | None,
+    token_file: Path | None,
+    config: Path | None,
+    ca: Path | None,
+    watch: bool,
+    interval: float,
+    as_json: bool,
 ) -> int:
     """Show leader, epoch, quorum, Redis, nodes and warnings of the cluster, as one node sees them.
 
     Exit code 0: healthy; 1: it answers and is not healthy; 2: no node answers there, or wrong usage.
     """
-    target = target_of(url, token_file, config)
+    target = target_of(url, token_file, config, ca=ca)
     show = _JsonOutput() if as_json else _Screen(watch=watch)
     if not watch:
         return asyncio.run(_look(target, show))
@@ -75,7 +83,7 @@ async def _look(target: Target, show: "_JsonOutput | _Screen") -> Exit:
 
     base = target.url.rstrip("/")
     try:
-        answer = await get_json(base + HEALTH, token=target.token(), timeout_s=ANSWER_S)
+        answer = await get_json(base + HEALTH, token=target.token(), timeout_s=ANSWER_S, trust=target.trust)
     except NoAnswerError as error:
         show.failed(base, f"{error}. Is the node running there? Try another one with --url.")
         return Exit.ERRORS

@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol
 
 from rppam.adapters.sql.database import Database
 from rppam.adapters.system.datadir import FIRST_ADMIN_FILE, DataDir
+from rppam.compose.checkup import Checkup
 from rppam.config.settings import Settings
 from rppam.core.admission import Standing
 from rppam.core.node import Turned
@@ -66,6 +67,7 @@ class Node:
         passwords: Passwords,
         notifier: Notifier,
         foreign: asyncio.Future[str],
+        checkup: Checkup,
     ) -> None:
         self.settings = settings
         self.view = view
@@ -77,6 +79,7 @@ class Node:
         self._passwords = passwords
         self._notifier = notifier
         self._foreign = foreign
+        self._checkup = checkup
         self._stop = asyncio.Event()
         self._why = "asked to stop"
 
@@ -94,6 +97,7 @@ class Node:
                     group.create_task(open_database(self._database, self._make_first_admin), name="database"),
                     group.create_task(self._tell_service_manager(), name="service manager"),
                     group.create_task(self._driver.start(), name="store"),
+                    group.create_task(self._checkup.run(), name="checkup"),
                 ]
                 try:
                     await self._until_over(side)

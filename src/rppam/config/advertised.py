@@ -1,14 +1,15 @@
-"""Where the other members find this one, when ``cluster.memberAddress`` does not say it.
+"""Where others find this node when the config does not say it, and what is to say about how it is reached.
 
 Decides the best guess: an address that somebody wrote for this host goes before the host's own name, which other hosts
 can resolve only where a name server knows it. Whether it is right, the others find out.
 """
 
+from collections.abc import Iterator
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from rppam.config.endpoint import Endpoint
-from rppam.config.settings import Settings
+from rppam.config.settings import ApiSettings, Settings
 
 
 def member_address(settings: Settings, *, hostname: str) -> str:
@@ -28,3 +29,39 @@ def _is_everywhere(host: str) -> bool:
         return ip_address(host).is_unspecified
     except ValueError:
         return False
+
+
+def api_url(settings: Settings, *, hostname: str) -> str:
+    """Where others reach this node's API: ``node.advertiseUrl``, or made of ``api.host`` and ``api.port``."""
+    api = settings.api
+    host = hostname if _is_everywhere(api.host) else api.host
+    return settings.node.advertise_url or f"{scheme(api)}://{Endpoint(host, api.port)}"
+
+
+def scheme(api: ApiSettings) -> str:
+    """What the API speaks."""
+    return "http" if api.tls_cert_path is None else "https"
+
+
+def api_warnings(api: ApiSettings, advertised: str | None) -> Iterator[str]:
+    """What should be put right about how the API is reached. ``advertised`` is ``node.advertiseUrl``."""
+    is_https = (advertised or "").startswith("https://")
+    if api.tls_cert_path is not None:
+        if advertised and not is_https:
+            yield f"node.advertiseUrl: says {advertised}, and the API speaks TLS (api.tlsCertPath): write https://"
+        return
+    for name, given in (("tlsKeyPath", api.tls_key_path), ("tlsCertPassword", api.tls_cert_password)):
+        if given is not None:
+            yield f"api.{name}: has no effect without api.tlsCertPath"
+    if not is_https and not _is_loopback(api.host):
+        yield (
+            f"api.host: {api.host} is reached from other hosts without TLS, so passwords and tokens can be read on the "
+            "way; set api.tlsCertPath, or node.advertiseUrl to the https:// URL of a balancer that ends TLS"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower().removesuffix(".") == "localhost"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from rppam.config.advertised import api_warnings
 from rppam.config.connection import parse_connection
 from rppam.config.database import check_database_url
 from rppam.config.kinds import Reference, WrongValueError
@@ -74,12 +75,7 @@ class _Builder:
                 directory=self._path("logging", "directory"),
             ),
             license=self._license(),
-            api=ApiSettings(
-                host=self._plain("api", "host"),
-                port=self._plain("api", "port"),
-                workers=self._plain("api", "workers"),
-                drain_s=self._plain("api", "drain_s"),
-            ),
+            api=self._api(auth.secret_key_path, node.advertise_url),
             given=frozenset(self.values.given),
             warnings=tuple(self.values.warnings),
             notes=tuple(self.values.notes),
@@ -133,6 +129,20 @@ class _Builder:
                 as_public_key(text) or self._resolved("license", "trusted_keys", text) for text in texts
             ),
         )
+
+    def _api(self, key_file: Path, advertised: str | None) -> ApiSettings:
+        api = ApiSettings(
+            host=self._plain("api", "host"),
+            port=self._plain("api", "port"),
+            workers=self._plain("api", "workers"),
+            drain_s=self._plain("api", "drain_s"),
+            tls_cert_path=self._path("api", "tls_cert_path"),
+            tls_key_path=self._path("api", "tls_key_path"),
+            tls_cert_password=self._secret("api", "tls_cert_password", key_file),
+            tls_ca_path=self._path("api", "tls_ca_path"),
+        )
+        self.values.warnings += api_warnings(api, advertised)
+        return api
 
     def _database(self, data_dir: Path, key_file: Path) -> DatabaseSettings:
         url = self._secret("database", "url", key_file)

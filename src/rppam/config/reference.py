@@ -27,7 +27,8 @@ The file holds secrets: only the account of the service should read it (`chmod 6
 _SECRETS: Final = """
 ## Secrets
 
-`redis.connectionString`, `redis.password`, `redis.tlsCertPassword` and `database.url` take four forms:
+`redis.connectionString`, `redis.password`, `redis.tlsCertPassword`, `api.tlsCertPassword` and `database.url` take four
+forms:
 
 | Form | Meaning |
 | --- | --- |

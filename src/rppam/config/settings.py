@@ -282,6 +282,26 @@ class ApiSettings:
         10,
         "How long running requests may take to end when the node stops.",
     )
+    tls_cert_path: Path | None = _key(
+        "tlsCertPath",
+        _FILE,
+        None,
+        "Certificate to serve HTTPS with: PEM with its key and the authorities between, or PKCS#12 (.pfx). Read again "
+        "when it changes. Not set: plain HTTP.",
+    )
+    tls_key_path: Path | None = _key(
+        "tlsKeyPath", _FILE, None, "Private key (PEM), where tlsCertPath is PEM without it."
+    )
+    tls_cert_password: Secret | None = _key(
+        "tlsCertPassword", _SECRET, None, "Password of the .pfx, or of the private key."
+    )
+    tls_ca_path: Path | None = _key(
+        "tlsCaPath",
+        _FILE,
+        None,
+        "Certificates (PEM) of the authorities that rppam's own commands trust when they ask nodes over https. Not "
+        "set: the system's.",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -95,13 +95,14 @@ HOST: Final[dict[str, Entry]] = {
         "error",
         "A certificate file that the config names cannot be used.",
         "TLS handshake failure; exit 78",
-        config("Check path, password and content of the file.", "redis.tlsCertPath, tlsCertPassword, tlsCaPath"),
+        config("Check path, password and content of the file.", "tlsCertPath, tlsCertPassword, tlsCaPath"),
     ),
     "RD-613": (
         "warning",
         "A certificate file that the config names expires soon or has expired.",
         "TLS handshake failure, soon",
-        config("Issue a new one and replace the file; nodes read it when they reconnect.", "redis.tlsCertPath"),
+        here("Issue a new one and replace the file: it is read at the next connection to Redis, that of the API within "
+             "seconds.", "openssl x509 -noout -enddate -in FILE (for a .pfx: openssl pkcs12 -nokeys -in FILE)"),
     ),
     "RD-614": (
         "warning",
@@ -109,6 +110,13 @@ HOST: Final[dict[str, Entry]] = {
         "the node may not start",
         here("Let only the node's account read and write it.",
              "sudo install -d -m 700 -o rppam -g rppam /var/lib/rppam"),
+    ),
+    "RD-615": (
+        "warning",
+        "The API is reached from other hosts without TLS, so passwords and tokens can be read on the way.",
+        "a warning in health and of rppam config check",
+        config("Set api.tlsCertPath, or node.advertiseUrl to the https:// URL of a balancer that ends TLS.",
+               "api.tlsCertPath, and api.tlsKeyPath or api.tlsCertPassword"),
     ),
     "RD-701": (
         "note",

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from rppam.adapters.redis.tls import TlsFiles, days_left, expiry_warning, server_certificate_warning
+from rppam.adapters.redis.tls import TlsFiles, server_certificate_warning
+from rppam.domain.certificate import days_left, expiry_warning
 from rppam.domain.errors.config import ConfigValueError
 from rppam.domain.errors.store import StoreTlsFailed
 from rppam.domain.instant import Instant, WallMs

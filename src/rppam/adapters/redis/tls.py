@@ -13,11 +13,11 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from rppam.adapters.system.pfx import CertificateDates, Pfx, read_pfx
+from rppam.domain.certificate import expiry_warning, shown_date
 from rppam.domain.errors.config import ConfigError, ConfigValueError
 from rppam.domain.errors.store import StoreTlsFailed
 from rppam.domain.instant import WallMs
@@ -25,10 +25,6 @@ from rppam.domain.secret import Secret
 from rppam.ports.clock import Clock
 
 _log: Final = logging.getLogger(__name__)
-
-WARN_DAYS: Final = 30
-"""A certificate that ends within so many days is told in health."""
-_DAY_MS: Final = 24 * 3_600_000
 
 _Stamp = tuple[int, int, int] | None
 """What tells a file from a changed one: modification time, size, inode. ``None``: it cannot be looked at."""
@@ -71,7 +67,7 @@ class TlsFiles:
             if self._context is None or stamps != self._stamps:
                 await self._reload(stamps)
         assert self._context is not None
-        self._refuse_out_of_date()
+        self._refuse_out_ofshown_date()
         return self._context
 
     def client_pem(self) -> tuple[bytes, str]:
@@ -134,19 +130,19 @@ class TlsFiles:
     def _look(self) -> tuple[_Stamp, ...]:
         return tuple(_stamp(path) for path in (self.ca_path, self._cert_path) if path is not None)
 
-    def _refuse_out_of_date(self) -> None:
+    def _refuse_out_ofshown_date(self) -> None:
         """A certificate that is out of date is refused by the server in words that name no file; say it here."""
         if self.client is None:
             return
         now = self._clock.wall_ms()
         found = ""
         if now > self.client.not_after:
-            found = f"one that expired on {_date(self.client.not_after)}"
+            found = f"one that expired on {shown_date(self.client.not_after)}"
         elif now < self.client.not_before:
-            found = f"one that is valid only from {_date(self.client.not_before)}"
+            found = f"one that is valid only from {shown_date(self.client.not_before)}"
         if found:
             raise StoreTlsFailed(
-                f"redis.tlsCertPath: expected a client certificate that is valid now ({_date(now)} by this host's "
+                f"redis.tlsCertPath: expected a client certificate that is valid now ({shown_date(now)} by this host's "
                 f"clock); found {found} in {self._cert_path}. Replace the file, which needs no restart, or set the "
                 "clock right"
             )
@@ -164,25 +160,6 @@ def server_certificate_warning(address: str, certificate: Mapping[str, Any], now
         now,
         "renew it there: after that day no node can connect",
     )
-
-
-def expiry_warning(what: str, not_after: WallMs, now: WallMs, fix: str) -> str:
-    """``what`` ends within :data:`WARN_DAYS` days, or has ended: a sentence; else nothing."""
-    days = days_left(not_after, now)
-    if days > WARN_DAYS:
-        return ""
-    if days < 0:
-        return f"{what} expired on {_date(not_after)}; {fix}"
-    return f"{what} expires in {days} day{'' if days == 1 else 's'}, on {_date(not_after)}; {fix}"
-
-
-def days_left(not_after: WallMs, now: WallMs) -> int:
-    """Whole days until ``not_after``; negative once it is over."""
-    return (not_after - now) // _DAY_MS
-
-
-def _date(moment: WallMs) -> str:
-    return datetime.fromtimestamp(moment / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _stamp(path: Path) -> _Stamp:

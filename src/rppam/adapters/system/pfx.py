@@ -60,6 +60,11 @@ class Pfx:
         """Certificates shown besides the leaf."""
         return len(self._certificates) - 1
 
+    @property
+    def leaf(self) -> bytes:
+        """The certificate itself (DER)."""
+        return self._certificates[0].public_bytes(Encoding.DER)
+
     def pem(self) -> tuple[bytes, str]:
         """Certificates and key as PEM, and the password that the key is encrypted with. Keep both in memory."""
         password = secrets.token_hex(24)

@@ -16,12 +16,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from rppam.adapters.system.clock import SystemClock
 from rppam.adapters.system.datadir import FIRST_ADMIN_FILE
 from rppam.adapters.system.keystore import load_signing_keys
 from rppam.adapters.system.licence_file import read_licence
+from rppam.adapters.system.served_certificate import ServedCertificate
 from rppam.cli._doctor.report import Report
 from rppam.config.settings import Settings
 from rppam.domain.errors import RppamError
+from rppam.domain.errors.config import ConfigError
 from rppam.domain.errors.serving import SigningKeyError
 from rppam.domain.instant import WallMs
 from rppam.domain.licence import Tier, warning_of
@@ -35,9 +38,22 @@ _SQLITE_MAGIC: Final = b"SQLite format 3\0"
 def check_config(settings: Settings, report: Report) -> None:
     """What the configuration itself has to say."""
     for warning in settings.warnings:
-        report.add(finding("RD-601" if " open to " in warning else "RD-602", warning))
+        code = "RD-615" if "without TLS" in warning else "RD-601" if " open to " in warning else "RD-602"
+        report.add(finding(code, warning))
+    check_served_certificate(settings, report)
     if not settings.redis.enabled:
         report.add(finding("RD-611", "redis.enabled is false"))
+
+
+def check_served_certificate(settings: Settings, report: Report) -> None:
+    """The certificate of the API: can it be used, and for how long?"""
+    try:
+        served = ServedCertificate.of(settings.api, SystemClock())
+    except ConfigError as error:
+        report.add(*(finding("RD-612", problem.sentence(), fix=problem.fix) for problem in error.problems))
+        return
+    for sentence in served.warnings() if served is not None else ():
+        report.add(finding("RD-613", sentence))
 
 
 def check_keys(settings: Settings, report: Report) -> None:

@@ -11,9 +11,11 @@ from rppam.cli._doctor.host import port_problem
 from rppam.cli._doctor.report import Report
 from rppam.cli._host import host_of, local_url
 from rppam.cli._rest import Answer, NoAnswerError, get_json
+from rppam.cli._trust import Trust, trust_of
 from rppam.cli._view import View, parse_view
 from rppam.config.settings import Settings
 from rppam.domain.errors import RppamError
+from rppam.domain.errors.config import ConfigError
 from rppam.services.codes import finding
 
 ANSWER_S: Final = 2.0
@@ -25,7 +27,11 @@ async def check_node(settings: Settings, config: Path, report: Report) -> bool:
     """Ask the node of this host. Returns whether it runs."""
     url = local_url(settings)
     try:
-        greeting = await get_json(url + PING, timeout_s=ANSWER_S)
+        trust = trust_of(settings, url)
+    except ConfigError:  # told with the files of this host
+        trust = Trust()
+    try:
+        greeting = await get_json(url + PING, timeout_s=ANSWER_S, trust=trust)
     except NoAnswerError as error:
         problem = port_problem(settings.api.host, settings.api.port)
         if problem:
@@ -57,7 +63,7 @@ async def _view(config: Path, url: str, report: Report) -> View | None:
         host = host_of(config)
         token = host.token()
         report.hide(token)
-        answer = await get_json(url + HEALTH, token=token, timeout_s=ANSWER_S)
+        answer = await get_json(url + HEALTH, token=token, timeout_s=ANSWER_S, trust=host.trust)
     except (RppamError, NoAnswerError) as error:
         report.add(finding("RD-704", f"{url}{HEALTH}: {error}"))
         return None
