@@ -123,6 +123,17 @@ async def test_a_leadership_comes_is_seen_and_is_released(join: Join) -> None:
     assert (last.record, dict(last.heartbeats)["node1"]) == (released, leaving)
 
 
+async def test_a_dead_node_is_taken_off_the_list_and_a_living_one_lists_itself_again(join: Join) -> None:
+    one, two = await join("node1"), await join("node2")
+    for client, name in ((one, "node1"), (two, "node2")):
+        await client.store.exchange(READ._replace(heartbeat=heartbeat(name)), TIMEOUT_MS)
+    await one.store.unregister("node2", TIMEOUT_MS)
+    await one.store.unregister("node9", TIMEOUT_MS)
+    assert set(dict((await one.store.exchange(READ, TIMEOUT_MS)).heartbeats)) == {"node1"}
+    again = await two.store.exchange(READ._replace(heartbeat=heartbeat("node2", 2)), TIMEOUT_MS)
+    assert set(dict(again.heartbeats)) == {"node1", "node2"}
+
+
 async def test_a_lost_script_cache_is_no_error(join: Join, server: Server) -> None:
     one = await join("node1")
     for _ in range(3):

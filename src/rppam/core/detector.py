@@ -86,11 +86,15 @@ class Detector:
 
     def members(self, now: Instant) -> dict[str, SeenMember]:
         """Everybody but this node. While this node cannot read heartbeats itself, all are ``unknown``."""
-        blind = self._last is None or now - self._last > self._suspect_us
+        blind = self.is_blind(now)
         return {
             name: SeenMember(seen.heartbeat, MemberStatus.UNKNOWN if blind else seen.status, seen.wall_ms)
             for name, seen in self._members.items()
         }
+
+    def is_blind(self, now: Instant) -> bool:
+        """Whether this node cannot read heartbeats itself now."""
+        return self._last is None or now - self._last > self._suspect_us
 
     def _heard(self, name: str, heartbeat: Heartbeat, wall_ms: WallMs, changes: list[MemberChanged]) -> None:
         seen = self._members.get(name)

@@ -22,11 +22,16 @@ _ALIVE: Final = frozenset((MemberStatus.HEALTHY, MemberStatus.SUSPECT))
 def other_members(
     core: NodeCore, peers: Mapping[str, PeerState], now: Instant, wall_ms: WallMs
 ) -> tuple[MemberView, ...]:
-    """Every node but this one: registered in the store, or a member of the electorate."""
+    """Every node but this one: registered in the store, or a member that is on the link or may be registered there.
+
+    A member that has left the store's list and the link was stopped on purpose: only its missing vote is shown.
+    """
     seen = core.detector.members(now)
     electorate = core.election.electorate
     members = () if electorate is None else electorate.members
-    names = sorted({*seen, *members} - {core.election.node})
+    blind = core.detector.is_blind(now)
+    present = (name for name in members if blind or (name in peers and peers[name].is_connected))
+    names = sorted({*seen, *present} - {core.election.node})
     return tuple(_view(name, seen.get(name), core, peers.get(name), now, wall_ms) for name in names)
 
 

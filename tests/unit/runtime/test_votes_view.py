@@ -195,3 +195,20 @@ async def test_a_member_in_maintenance_is_shown_as_such_and_a_dead_one_as_dead()
     house.kill(aside)
     house.run(3 * LEASE)
     assert status() is MemberStatus.UNREACHABLE
+
+
+def test_a_member_that_was_stopped_on_purpose_is_not_listed_and_its_vote_is_missed() -> None:
+    house, leader = seated("a", "b", "c")
+    gone = others(house, leader)[0]
+    house.kill(gone)
+    house.registered.discard(gone)
+    house.core(leader).detector.keep(house.registered)
+    house.run(2 * LEASE)
+    house.core(leader).detector.keep(house.registered)
+    seen = other_members(house.core(leader), peers(house, leader), Instant(house.now), WallMs(1))
+    assert gone not in {view.node for view in seen}
+    assert not next(line for line in votes(house, leader).ledger if line.voter == gone).is_counted
+    house.store_away()
+    house.run(2 * LEASE)
+    blind = other_members(house.core(leader), peers(house, leader), Instant(house.now), WallMs(1))
+    assert {view.node: view.status for view in blind}[gone] is MemberStatus.UNKNOWN
