@@ -109,15 +109,17 @@ def _copy(supervisor: int, line: Line, order: Message, inherited: "Inherited") -
     ours, theirs = os.pipe()
     between = os.fork()
     if between == 0:
-        copy = os.fork()
-        if copy == 0:
-            os.close(ours)
-            os.close(theirs)
-            line.close()
-            die_with_parent(supervisor)
-            live(order, inherited)
-        os.write(theirs, str(copy).encode())
-        os._exit(0)
+        try:
+            copy = os.fork()
+            if copy == 0:
+                os.close(ours)
+                os.close(theirs)
+                line.close()
+                die_with_parent(supervisor)
+                live(order, inherited)
+            os.write(theirs, str(copy).encode())
+        finally:
+            os._exit(0)
     os.close(theirs)
     os.waitpid(between, 0)
     pid = int(os.read(ours, 32) or b"0")

@@ -6,6 +6,7 @@ by itself, when the lease does.
 """
 
 import os
+import re
 import socket
 import sys
 import threading
@@ -23,7 +24,7 @@ BOUND_MS: Final = 300
 AGAIN_MS: Final = 15
 """Pause before asking again whoever had nothing to release."""
 TRIES: Final = 3
-_SHOWN_MAX: Final = 100
+_ERROR: Final = re.compile(rb"^-([A-Z]{1,30})\b", re.MULTILINE)
 _REPLY_BYTES_MAX: Final = 64 * 1024
 _MS_US: Final = 1_000
 
@@ -121,7 +122,9 @@ def _left_s(until_us: int) -> float:
 
 
 def _shown(reply: bytes) -> str:
-    return reply[-_SHOWN_MAX:].decode("ascii", "replace").strip().replace("\r\n", " ")
+    """The kind of the first error in it and no more: a server may quote what it was sent, the password with it."""
+    found = _ERROR.search(reply)
+    return found[1].decode("ascii") if found is not None else f"{len(reply)} bytes of something else"
 
 
 def _context(tls: TlsWords) -> "ssl.SSLContext":

@@ -29,6 +29,8 @@ class Hello(NamedTuple):
     log_level: str
     log_format: str
     log_directory: Path | None
+    uses_tls: bool
+    """Whether last words may have to be said by TLS."""
     fingerprint: str
     """Of all settings: a template started later must have read the same."""
 

@@ -17,6 +17,7 @@ import select
 import signal
 import sys
 from contextlib import ExitStack
+from importlib import import_module
 from typing import Final
 
 from rppam.adapters.system.clock import host_us
@@ -39,6 +40,8 @@ assert sys.platform != "win32"  # a node is a single process there
 log = logging.getLogger("rppam.supervisor")
 
 TURN_US: Final = 250_000
+FAILURES_MAX: Final = 20
+"""So many turns in a row that fail are the supervisor's end."""
 STEP_DOWN_US: Final = 5_000_000
 """How long the control process may take to step down, release and end. Its own bounds are shorter."""
 BEYOND_DRAIN_US: Final = 3_500_000
@@ -78,18 +81,32 @@ class Supervisor:
         """Until all is over."""
         signals = Signals()
         adopt_orphans()
-        self._template.launch([])
+        self._template.launch([], host_us())
+        failures = 0
         with self._logging:
             while not self._is_over:
                 self._wait(signals)
-                now_us = host_us()
-                self._watchman.turned(now_us)
-                self._page.stamp(SUPERVISOR, now_us)
-                self._heed(signals.take(), now_us)
-                self._hear()
-                self._reap()
-                self._tend(host_us())
+                try:
+                    self._turn(signals.take())
+                    failures = 0
+                except Exception:
+                    # Whatever it is, the node is better off with a supervisor that goes on than without one.
+                    failures += 1
+                    log.exception("a turn of the supervisor failed")
+                    if failures >= FAILURES_MAX:
+                        raise
         return self._code
+
+    def _turn(self, came: set[int]) -> None:
+        now_us = host_us()
+        self._watchman.turned(now_us)
+        self._page.stamp(SUPERVISOR, now_us)
+        self._heed(came, now_us)
+        self._hear()
+        self._reap()
+        if not any(child.is_wanted for child in self._children):
+            self._adopted.clear()
+        self._tend(host_us())
 
     @property
     def _is_over(self) -> bool:
@@ -155,6 +172,8 @@ class Supervisor:
     def _met_template(self, hello: Hello, sockets: tuple[int, ...]) -> None:
         if self._hello is None:
             self._hello, self._sockets = hello, list(sockets)
+            if hello.uses_tls:
+                import_module("ssl")  # now, and not from a disk that may hang when it is needed
             self._logging.enter_context(
                 logging_to(level=hello.log_level, fmt=hello.log_format, directory=hello.log_directory)
             )
@@ -170,7 +189,11 @@ class Supervisor:
             if child.place == place and child.generation == generation and child.is_wanted:
                 child.pid, child.is_wanted = pid, False
                 self._page.stamp(place, host_us())
-                if pid in self._adopted:
+                if pid == 0:
+                    log.error("%s could not be started: this host gives no further process", child.name)
+                    child.empty()
+                    self._plan_next(child)
+                elif pid in self._adopted:
                     self._ended(child, self._adopted.pop(pid))
 
     # ---- ends -------------------------------------------------------------------------------------------------------
@@ -207,7 +230,7 @@ class Supervisor:
             self._stop("the settings could not be used")
         else:
             log.warning("the template of this node's processes ended %s; another one is started", how)
-            self._template.launch(self._sockets)
+            self._template.launch(self._sockets, host_us())
 
     def _ended(self, child: Child, status: int) -> None:
         code, how = how_it_ended(status)
@@ -264,10 +287,13 @@ class Supervisor:
             self._go_on_stopping(now_us)
             return
         self._kill_the_hung(now_us)
+        if self._template.is_overdue(now_us, waited_for=any(child.is_wanted for child in self._children)):
+            log.error("the template of this node's processes does not answer; it is killed, and another one started")
+            self._template.end()
         if self._template.is_ready:
             for child in self._children:
                 if not child.is_there and now_us >= child.due_us:
-                    self._template.copy(child)
+                    self._template.copy(child, now_us)
         self._manager.turned(has_worker=self._workers_up > 0)
         if not self._control.pid or not self._watchman.why_hung(CONTROL, now_us):
             self._manager.ping(now_us)

@@ -9,12 +9,17 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from typing import Final
 
 from rppam.adapters.system.lines import Line
 from rppam.supervisor.children import Child
 from rppam.supervisor.options import Start
 
 log = logging.getLogger("rppam.supervisor")
+
+READY_US: Final = 120_000_000
+"""Importing everything takes a second, and far longer where the machine has no time for it."""
+COPY_US: Final = 10_000_000
 
 
 class Template:
@@ -27,14 +32,16 @@ class Template:
         """0: none."""
         self.is_ready = False
         self._start = start
+        self._asked_us = 0
         self._page, self._words = page, words
 
-    def launch(self, sockets: Sequence[int]) -> None:
+    def launch(self, sockets: Sequence[int], now_us: int) -> None:
         """Start one. ``sockets`` listen already; without any it opens them itself."""
         if sys.platform == "win32":
             raise NotImplementedError
         ours, theirs = Line.pair()
         self.line, self.is_ready = ours, False
+        self._asked_us = now_us
         shared = [theirs.fileno(), self._page, self._words, *sockets]
         words = [sys.executable, "-m", "rppam.compose.template", *self._start.words()]
         words += ["--parent", str(os.getpid()), "--descriptors", ",".join(map(str, shared))]
@@ -47,13 +54,20 @@ class Template:
             os.set_inheritable(descriptor, False)
         theirs.close()
 
-    def copy(self, child: Child) -> None:
+    def copy(self, child: Child, now_us: int) -> None:
         """Ask for a process that fills the place of ``child``."""
         assert self.line is not None
+        self._asked_us = now_us
         ours, theirs = Line.pair()
         child.line, child.is_wanted, child.generation = ours, True, child.generation + 1
         self.line.send("copy", (theirs.fileno(),), role=child.role, place=child.place, generation=child.generation)
         theirs.close()
+
+    def is_overdue(self, now_us: int, *, waited_for: bool) -> bool:
+        """Whether it hangs: it does not get ready, or gives no copy."""
+        if not self.pid or (self.is_ready and not waited_for):
+            return False
+        return now_us - self._asked_us > (COPY_US if self.is_ready else READY_US)
 
     def reaped(self) -> None:
         """It is gone."""

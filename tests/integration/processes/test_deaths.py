@@ -130,7 +130,7 @@ def test_nothing_is_left_when_the_supervisor_is_killed(lab: Lab) -> None:
     with eyes_on(lab) as eyes:
         killed_ns = time.monotonic_ns()
         kill(there.supervisor)
-        eventually()
+        eventually(lambda: not alive(there.all()), within_s=3, what="the end of all")
         eyes.wait_for_yes(killed_ns, other_than=leader.name, within_s=10)
     eyes.check()
     leader.wait()

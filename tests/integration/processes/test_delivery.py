@@ -96,7 +96,11 @@ def test_a_no_that_stays_is_told() -> None:
 
 def test_something_else_is_told_as_it_was_said() -> None:
     with listener(replies(b"-NOAUTH who are you\r\n")) as word:
-        assert only(word) == (False, "it answered: -NOAUTH who are you")
+        assert only(word) == (False, "it answered: NOAUTH")
+    with listener(replies(b"-ERR unknown command 'AUTH', with args beginning with: 'release secret'\r\n")) as word:
+        assert only(word) == (False, "it answered: ERR")
+    with listener(replies(b"HTTP/1.1 200 OK\r\n")) as word:
+        assert only(word) == (False, "it answered: 17 bytes of something else")
 
 
 def test_hanging_up_and_refusing_are_told() -> None:
