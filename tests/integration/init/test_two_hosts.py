@@ -1,4 +1,4 @@
-"""Two hosts, as two network namespaces on one bridge: init on the first, join on the second, one cluster.
+"""Hosts, as network namespaces on one bridge: init on the first, join on the second, a witness on the third.
 
 Needs root for the namespaces; without it the test is skipped, except on CI, where it must run.
 """
@@ -17,7 +17,9 @@ from typing import Any
 import pytest
 
 from rppam.adapters.system.clock import SystemClock
+from rppam.adapters.system.promise_file import FILE_NAME, FilePromises
 from rppam.cli._demo.redis_server import server_binary
+from rppam.domain.electorate import Body, QuorumPolicy
 from rppam.domain.licence import Tier
 from rppam.services import licence
 
@@ -57,14 +59,14 @@ class Host:
 
 
 @pytest.fixture
-def hosts() -> Iterator[tuple[Host, Host]]:
+def hosts() -> Iterator[tuple[Host, Host, Host]]:
     stem = f"rp{os.getpid() % 100_000}"
-    names = [f"{stem}s", f"{stem}a", f"{stem}b"]
+    names = [f"{stem}s", f"{stem}a", f"{stem}b", f"{stem}c"]
     try:
         ip("netns", "add", names[0])
         ip("-n", names[0], "link", "add", "br0", "type", "bridge")
         ip("-n", names[0], "link", "set", "br0", "up")
-        yield Host(names[1], names[0], 1), Host(names[2], names[0], 2)
+        yield Host(names[1], names[0], 1), Host(names[2], names[0], 2), Host(names[3], names[0], 3)
     finally:
         for name in names:
             subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False, timeout=20)
@@ -91,8 +93,8 @@ def start_redis(host: Host, folder: Path) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(host.command(str(server_binary()), str(config)), cwd=folder, stdout=subprocess.DEVNULL)
 
 
-def start_node(host: Host, folder: Path) -> "subprocess.Popen[bytes]":
-    argv = host.command(sys.executable, "-m", "rppam", "node", "--config", str(folder / "rppam.config"))
+def start_node(host: Host, folder: Path, word: str = "node", name: str = "rppam.config") -> "subprocess.Popen[bytes]":
+    argv = host.command(sys.executable, "-m", "rppam", word, "--config", str(folder / name))
     with (folder / "node.log").open("wb") as log:
         return subprocess.Popen(argv, stdout=log, stderr=log)
 
@@ -113,17 +115,17 @@ def write_licence(folder: Path) -> tuple[Path, str]:
     return path, trusted.text()
 
 
-def test_init_and_join_make_one_cluster_of_two_hosts(
-    tmp_path: Path, hosts: tuple[Host, Host], started: list["subprocess.Popen[bytes]"]
+def test_init_and_join_make_one_cluster_of_two_hosts_and_a_witness(
+    tmp_path: Path, hosts: tuple[Host, Host, Host], started: list["subprocess.Popen[bytes]"]
 ) -> None:
-    first, second = hosts
+    first, second, third = hosts
     a, b, bundle, passphrase = (tmp_path / name for name in ("a", "b", "join.bundle", "passphrase"))
     started.append(start_redis(first, tmp_path / "redis"))
     bought, trusted = write_licence(tmp_path)
     made = first.rppam(
         *("init", "--dir", str(a), "--node-name", "node1", "--redis", "-"),
         *("--host", "0.0.0.0", "--advertise-url", f"http://{first.address}:7101"),
-        *("--license", str(bought), "--trusted-key", trusted),
+        *("--license", str(bought), "--trusted-key", trusted, "--quorum-policy", "majority"),
         *("--bundle", str(bundle), "--passphrase-file", str(passphrase)),
         stdin=f"{first.address}:6379,password={PASSWORD},abortConnect=false\n",
     )
@@ -146,7 +148,34 @@ def test_init_and_join_make_one_cluster_of_two_hosts(
     assert views[0]["leaderNode"] == views[1]["leaderNode"] != None  # noqa: E711 - a chain
     assert [sum(node["role"] == "leader" for node in view["nodes"]) for view in views] == [1, 1]
     assert {node["status"] for view in views for node in view["nodes"]} == {"healthy"}
-    assert {node["url"] for node in views[0]["nodes"]} == {f"http://{host.address}:7101" for host in hosts}
+    assert {node["url"] for node in views[0]["nodes"]} == {f"http://{host.address}:7101" for host in (first, second)}
     # A token made with the first host's keys is good on the second, over the network.
     across = seen(first, a, "--url", f"http://{second.address}:7101")
     assert (across["exit"], across["answeredBy"]) == (0, "node2")
+
+    # The licence is for two nodes; a witness takes no seat. Where others reach it, it finds out by itself.
+    c = tmp_path / "c"
+    asked = ("init", "--witness", "--join", str(bundle), "--passphrase-file", str(passphrase), "--dir", str(c))
+    witness = third.rppam(*asked, "--node-name", "witness1")
+    assert witness.returncode == 0, witness.stderr
+    assert f"at {third.address}:5201" in witness.stdout
+    started.append(start_node(third, c, "witness", "rppam-witness.config"))
+    deadline = time.monotonic() + 40
+    while not all(votes_with_the_witness(folder) for folder in (a, b, c)):
+        assert time.monotonic() < deadline, (a / "node.log").read_text() + (c / "node.log").read_text()
+        time.sleep(0.2)
+    shown = {node["nodeName"]: node["role"] for node in seen(second, b)["nodes"]}
+    assert shown["witness1"] == "witness"
+    for host, config in ((first, a / "rppam.config"), (third, c / "rppam-witness.config")):
+        said = json.loads(host.rppam("doctor", "--config", str(config), "--json").stdout)
+        assert not [one for one in said["findings"] if one["code"].startswith("RD-9")], said
+
+
+def votes_with_the_witness(folder: Path) -> bool:
+    """Whether the list on disk has all three, under the policy that was asked for, and no change is pending."""
+    kept = FilePromises(folder / FILE_NAME).load()
+    electorate = None if kept is None else kept.electorate
+    return electorate is not None and electorate[2:] == (
+        Body.of(("node1", "node2", "witness1"), QuorumPolicy.MAJORITY, ("witness1",)),
+        None,
+    )
