@@ -29,7 +29,7 @@ from rppam.domain.exits import Exit
 from rppam.runtime.logging import facts, logging_to
 from rppam.supervisor.children import Child, Role, how_it_ended
 from rppam.supervisor.delivery import deliver
-from rppam.supervisor.manager import Manager
+from rppam.supervisor.notices import Notices
 from rppam.supervisor.options import Hello, Start
 from rppam.supervisor.signals import Signals
 from rppam.supervisor.template import Template
@@ -62,7 +62,7 @@ class Supervisor:
         page, words = NodePage.make(), LastWords.make()
         self._page, self._words = NodePage(page), LastWords(words)
         self._watchman = Watchman(self._page)
-        self._manager = Manager()
+        self._notices = Notices()
         self._template = Template(start, page, words)
         self._hello: Hello | None = None
         self._sockets: list[int] = []
@@ -120,7 +120,7 @@ class Supervisor:
 
     def _wait(self, signals: Signals) -> None:
         now_us = host_us()
-        dues = [now_us + TURN_US, self._manager.due_us()]
+        dues = [now_us + TURN_US, self._notices.due_us()]
         dues += [child.due_us for child in self._children if child.due_us > now_us and not child.is_there]
         dues += [self._kill_at_us] if self._kill_at_us > now_us else []
         if self._control.pid:
@@ -167,7 +167,7 @@ class Supervisor:
             elif message.word == "released":
                 self._released = True
             elif child is self._control:
-                self._manager.reported(message.word, message.facts)
+                self._notices.reported(message.word, message.facts)
 
     def _met_template(self, hello: Hello, sockets: tuple[int, ...]) -> None:
         if self._hello is None:
@@ -294,9 +294,9 @@ class Supervisor:
             for child in self._children:
                 if not child.is_there and now_us >= child.due_us:
                     self._template.copy(child, now_us)
-        self._manager.turned(has_worker=self._workers_up > 0)
+        self._notices.turned(has_worker=self._workers_up > 0)
         if not self._control.pid or not self._watchman.why_hung(CONTROL, now_us):
-            self._manager.ping(now_us)
+            self._notices.ping(now_us)
 
     def _kill_the_hung(self, now_us: int) -> None:
         control = self._control
@@ -317,7 +317,7 @@ class Supervisor:
         for descriptor in self._sockets:
             os.close(descriptor)
         self._sockets = []
-        self._manager.stopping(f"stopping: {why}")
+        self._notices.stopping(f"stopping: {why}")
         self._control.say("stop", why=why)
 
     def _go_on_stopping(self, now_us: int) -> None:

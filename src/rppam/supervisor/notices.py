@@ -8,7 +8,7 @@ from rppam.ports.notifier import Notifier
 _US_PER_MS: Final = 1_000
 
 
-class Manager:
+class Notices:
     """Passes on what the control process reports, and is itself the sign of life."""
 
     def __init__(self, line: Notifier | None = None) -> None:

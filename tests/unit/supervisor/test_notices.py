@@ -1,6 +1,6 @@
 """What the service manager is told, and when."""
 
-from rppam.supervisor.manager import Manager
+from rppam.supervisor.notices import Notices
 
 
 class Told:
@@ -30,36 +30,36 @@ class Told:
 
 def test_ready_comes_first_and_once_and_needs_somebody_who_answers() -> None:
     told = Told()
-    manager = Manager(told)
-    manager.reported("status", {"status": "standby"})
-    manager.turned(has_worker=True)
-    manager.reported("ready", {"status": "serving"})
-    manager.turned(has_worker=False)
-    manager.ping(10_000_000)
+    notices = Notices(told)
+    notices.reported("status", {"status": "standby"})
+    notices.turned(has_worker=True)
+    notices.reported("ready", {"status": "serving"})
+    notices.turned(has_worker=False)
+    notices.ping(10_000_000)
     assert told.heard == []
-    manager.turned(has_worker=True)
-    manager.reported("ready", {"status": "serving again"})
-    manager.turned(has_worker=True)
+    notices.turned(has_worker=True)
+    notices.reported("ready", {"status": "serving again"})
+    notices.turned(has_worker=True)
     assert told.heard == ["ready serving", "status standby"]
 
 
 def test_a_ping_leaves_when_it_is_due() -> None:
     told = Told()
-    manager = Manager(told)
-    manager.reported("ready", {"status": ""})
-    manager.turned(has_worker=True)
+    notices = Notices(told)
+    notices.reported("ready", {"status": ""})
+    notices.turned(has_worker=True)
     for now_us in range(10_000_000, 12_000_001, 100_000):
-        manager.ping(now_us)
+        notices.ping(now_us)
     assert told.heard.count("alive") == 5
-    assert manager.due_us() == 12_500_000
+    assert notices.due_us() == 12_500_000
 
 
 def test_where_nobody_watches_nothing_is_due() -> None:
     told = Told()
     told.alive_every_ms = None
-    manager = Manager(told)
-    manager.reported("ready", {"status": ""})
-    manager.turned(has_worker=True)
-    manager.ping(10_000_000)
-    assert manager.due_us() is None
+    notices = Notices(told)
+    notices.reported("ready", {"status": ""})
+    notices.turned(has_worker=True)
+    notices.ping(10_000_000)
+    assert notices.due_us() is None
     assert "alive" not in told.heard
