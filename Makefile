@@ -56,13 +56,10 @@ format: dev ## rewrite what the formatter and the linter can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-sim-gate: env ## SIM_SEEDS simulated clusters of 2 to 5 nodes for SIM_HOURS each: no violation
-	@for nodes in 2 3 4 5; do \
-	  $(BIN)/rppam simulate --nodes $$nodes --seeds $$(( $(SIM_SEEDS) / 4 )) --hours $(SIM_HOURS) || exit 1; done
-	@$(BIN)/rppam simulate --profile default --seeds 20 --hours $(SIM_HOURS)
-	@$(BIN)/rppam simulate --profile lan --seeds 5 --hours $(SIM_HOURS)
+sim-gate: env ## SIM_SEEDS simulated clusters of every policy, size and store for SIM_HOURS each: no violation
+	@$(BIN)/python scripts/sim_gate.py --seeds $(SIM_SEEDS) --hours $(SIM_HOURS)
 
-sim-long: env ## 20,000 cluster-hours in batches; ended and started again, it goes on (ARGS="--hours 1000")
+sim-long: env ## 50,000 cluster-hours in batches; ended and started again, it goes on (ARGS="--hours 1000")
 	$(BIN)/python scripts/sim_long.py $(ARGS)
 
 sim: env ## the simulation as you like it (ARGS="--seeds 20000 --nodes 5")

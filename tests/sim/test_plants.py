@@ -4,7 +4,6 @@ import pytest
 
 from rppam.simulation.campaign import run_campaign, run_seed
 from rppam.simulation.plants import PLANTS
-from rppam.simulation.setting import Setting
 
 SEEDS = range(1_500)
 """Most plants fall in the first ten seeds; the subtlest takes some hundreds."""
@@ -12,9 +11,10 @@ SEEDS = range(1_500)
 
 @pytest.mark.parametrize("name", sorted(PLANTS))
 def test_a_planted_bug_is_found(name: str) -> None:
-    outcome = run_campaign(Setting(), name, SEEDS, jobs=1)
+    where = PLANTS[name].where
+    outcome = run_campaign(where, name, SEEDS, jobs=1)
     failure = outcome.failure
     assert failure is not None, f"'{name}' was not found in {len(SEEDS)} seeds"
-    print(f"{name}: seed {failure.seed}, {failure.violation.law}")
+    print(f"{name}: {where.described}: seed {failure.seed}, {failure.violation.law}")
     assert failure.transcript[-1].endswith(failure.violation.sentence)
-    assert run_seed(Setting(), "", failure.seed).violation is None
+    assert run_seed(where, "", failure.seed).violation is None

@@ -40,23 +40,18 @@ SEEDS_FOR_A_PLANT = 3_000
 )
 @click.option("--first-seed", default=0, show_default=True, type=click.IntRange(0, 10**15), help="The first seed.")
 @click.option("--hours", default=1.0, show_default=True, type=float, help="Simulated hours per run.")
-@click.option("--nodes", default=3, show_default=True, type=click.IntRange(1, 9), help="Nodes per cluster.")
+@click.option("--nodes", type=click.IntRange(1, 9), help="Nodes per cluster.  [default: 3]")
 @click.option(
     "--policy",
-    default="record",
-    show_default=True,
     type=click.Choice(["record", *(policy.value for policy in QuorumPolicy)]),
-    help="Who votes: the record and the node alone, or the members as well, as cluster.quorumPolicy says.",
+    help="Who votes: the record and the node alone, or the members as well, as cluster.quorumPolicy says.  "
+    "[default: record]",
 )
-@click.option(
-    "--witnesses", default=0, show_default=True, type=click.IntRange(0, 3), help="Members that vote and never stand."
-)
+@click.option("--witnesses", type=click.IntRange(0, 3), help="Members that vote and never stand.  [default: 0]")
 @click.option(
     "--store",
-    default="single",
-    show_default=True,
     type=click.Choice(["single", "sentinel"]),
-    help="One server; or one with replicas that confirm each write, and take its place.",
+    help="One server; or one with replicas that confirm each write, and take its place.  [default: single]",
 )
 @click.option(
     "--profile",
@@ -66,17 +61,21 @@ SEEDS_FOR_A_PLANT = 3_000
     help="Timings. The rule knows only their ratios; 'classic' (a lease of 30 s) costs the least to simulate.",
 )
 @click.option("--faults", metavar="LIST", help="Kinds of faults, by commas; 'none'; 'list' prints them. Default: all.")
-@click.option("--plant", metavar="BUG", help="Run with a planted bug and stop when it is found; 'list' prints them.")
+@click.option(
+    "--plant",
+    metavar="BUG",
+    help="Run with a planted bug, in a cluster that shows it, and stop when it is found; 'list' prints them.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, the same for equal options.")
 @click.option("--jobs", type=click.IntRange(1, 1024), help="Processes at a time.  [default: one per core]")
 def command(
     seeds: int | None,
     first_seed: int,
     hours: float,
-    nodes: int,
-    policy: str,
-    witnesses: int,
-    store: str,
+    nodes: int | None,
+    policy: str | None,
+    witnesses: int | None,
+    store: str | None,
     profile: str,
     faults: str | None,
     plant: str | None,
@@ -95,7 +94,6 @@ def command(
     from rppam.simulation.campaign import run_campaign
     from rppam.simulation.member_faults import ALL_FAULTS
     from rppam.simulation.plants import PLANTS
-    from rppam.simulation.setting import Setting
 
     if plant == "list":
         return _print_rows({name: row.sentence for name, row in PLANTS.items()}, as_json=as_json)
@@ -107,13 +105,9 @@ def command(
         )
     if plant is not None and plant not in PLANTS:
         raise _unknown("planted bug", plant, list(PLANTS), "--plant")
-    if witnesses and policy == "record":
-        raise click.BadParameter(
-            "a witness votes; give --policy last-man-standing or majority", param_hint="--witnesses"
-        )
+    setting = _setting(plant, hours, profile, faults, nodes, policy, witnesses, store)
     if seeds is None:
         seeds = SEEDS if plant is None else SEEDS_FOR_A_PLANT
-    setting = Setting(hours, nodes, profile, _kinds(faults, list(ALL_FAULTS)), policy, witnesses, store)
     with _progress(seeds) as progress:
         outcome = run_campaign(setting, plant or "", range(first_seed, first_seed + seeds), jobs or _cores(), progress)
     if as_json:
@@ -121,6 +115,38 @@ def command(
     else:
         _tell(outcome, setting, first_seed, plant)
     return Exit.DONE if outcome.failure is None else Exit.NO
+
+
+def _setting(
+    plant: str | None,
+    hours: float,
+    profile: str,
+    faults: str | None,
+    nodes: int | None,
+    policy: str | None,
+    witnesses: int | None,
+    store: str | None,
+) -> "Setting":
+    """What was asked for; the rest as it is by default, or as a planted bug shows."""
+    from rppam.simulation.member_faults import ALL_FAULTS
+    from rppam.simulation.plants import PLANTS
+    from rppam.simulation.setting import Setting
+
+    shows = Setting() if plant is None else PLANTS[plant].where
+    setting = Setting(
+        hours,
+        shows.nodes if nodes is None else nodes,
+        profile,
+        shows.faults if faults is None else _kinds(faults, list(ALL_FAULTS)),
+        policy or shows.policy,
+        shows.witnesses if witnesses is None else witnesses,
+        store or shows.store,
+    )
+    if setting.witnesses and not setting.votes:
+        raise click.BadParameter(
+            "a witness votes; give --policy last-man-standing or majority", param_hint="--witnesses"
+        )
+    return setting
 
 
 def _cores() -> int:

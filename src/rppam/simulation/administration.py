@@ -79,7 +79,9 @@ def forget(world: "World", chance: Random) -> None:
     """A host dies for good, and an administrator says so."""
     leads = leader(world)
     now = None if leads is None else body(leads)
-    if now is None or len([host for host in world.hosts if host.is_gone]) >= 2:
+    electorate = None if leads is None or leads.election is None else leads.election.electorate
+    gone = {host.name for host in world.hosts if host.is_gone}
+    if now is None or electorate is None or electorate.old is not None or gone & set(now.members):
         return
     host = world.hosts[int(chance.random() * len(world.hosts))]
     if host.name not in now.members or not can_go(now, host):

@@ -28,8 +28,8 @@ RESTART_US: Final = 500_000
 def possible(world: "World", leader: Host) -> list[str]:
     """What may be done to this world now."""
     electorate = None if leader.election is None else leader.election.electorate
-    if electorate is None or electorate.old is not None:
-        return []
+    if electorate is None or any(host.disk.kept.electorate != electorate for host in world.hosts if not host.is_gone):
+        return []  # a change is under way, or was begun by a leader before
     others = [host for host in world.hosts if host is not leader and host.name in electorate.members]
     kinds = [CUT, LATE] if others else []
     if len(others) == len(electorate.members) - 1 and not any(host.is_gone for host in others):

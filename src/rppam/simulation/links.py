@@ -37,6 +37,7 @@ class Links:
         self.loss = self.tail = self.repeat = 0.0
         self.rough = False
         self.cuts.clear()
+        self._free.clear()
 
     # ---- what members send ------------------------------------------------------------------------------------------
 

@@ -108,7 +108,7 @@ def _lose_disk(world: "World", chance: Random) -> None:
     """Only where the electorate never changes: an empty file also forgets which electorate it had refused."""
     host = any_host(world, chance)
     others_know = all(other.disk.kept.electorate is not None for other in world.hosts if other is not host)
-    if not world.may_lose_disks or host.election is None or not others_know:
+    if not world.is_steady or host.election is None or not others_know:
         return
     world.say(f"fault: the file of {host.name} is lost, and its process is started again")
     world.crash(host, int(chance.random() * world.timing.heartbeat_us))
@@ -146,7 +146,19 @@ def _fail_over(world: "World", chance: Random) -> None:
     repointed_us = int(chance.random() * 2_000_000)
     if world.repoints_late and chance.random() < 0.5:
         repointed_us = int(chance.random() * 2 * world.timing.lease_us)
-    troubles.fail_over(world, lost_us, split_us, repointed_us, chance.random())
+    stays = chance.random()
+    leads = administration.leader(world)
+    at_its_worst = leads is not None and world.deposed is None and not world.store.down and chance.random() < 0.4
+    if at_its_worst:
+        split_us, repointed_us, stays = int((1 + chance.random()) * world.timing.lease_us), 2_000_000, 0.0
+    troubles.fail_over(world, lost_us, split_us, repointed_us, stays, leads if at_its_worst else None)
+    if world.deposed is not None and (at_its_worst or chance.random() < 0.5):
+        behind = [host.name for host in world.hosts if host.sees_deposed]
+        world.say(f"fault: members are apart as their stores are; {', '.join(behind) or 'nobody'} with the one before")
+        for one in world.hosts:
+            for other in world.hosts:
+                if one.sees_deposed is not other.sees_deposed:
+                    world.links.cut(one, other, split_us, holds=False)
 
 
 def _lag(world: "World", chance: Random) -> None:
@@ -204,7 +216,7 @@ class MemberStorm(Storm):
         if not setting.votes:
             kinds = kinds & OF_A_REPLICATED_STORE
         super().__init__(world, kinds & MEMBER_FAULTS.keys(), chance)
-        if world.may_lose_disks:
+        if world.is_steady:
             for kind in administration.CHANGES:
                 self._rates.pop(kind, None)
 

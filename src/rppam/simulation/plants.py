@@ -17,9 +17,11 @@ from rppam.domain.entropy import Entropy
 from rppam.domain.fence import admits
 from rppam.domain.instant import Instant
 from rppam.domain.timing import Timing
+from rppam.simulation import member_shortcuts as members
 from rppam.simulation import shortcuts
 from rppam.simulation.host import Host
 from rppam.simulation.places import Admits
+from rppam.simulation.setting import Setting
 from rppam.simulation.store import SimStore
 
 
@@ -28,6 +30,8 @@ class Plant(NamedTuple):
 
     name: str
     sentence: str
+    where: Setting = Setting()
+    """In which it shows."""
     rules: type[Rules] = Rules
     watch: type[Watch] = Watch
     election: type[Election] = Election
@@ -133,7 +137,11 @@ _ROWS: Final = (
         "A release is believed on a connection that is new.",
         rules=shortcuts.NewIdentityBelieved,
     ),
-    Plant("wait-survives-reconnect", "The wait goes on over another connection.", watch=shortcuts.SurvivesReconnect),
+    Plant(
+        "wait-survives-reconnect",
+        "The wait goes on over another connection.",
+        watch=shortcuts.SurvivesReconnect,
+    ),
     Plant(
         "lower-epoch-keeps-waiting",
         "A record with a lower epoch does not start the wait anew.",
@@ -164,4 +172,97 @@ _ROWS: Final = (
         admits=shortcuts.ignores_boot_id,
     ),
 )
-PLANTS: Final[dict[str, Plant]] = {plant.name: plant for plant in _ROWS}
+LAST, MOST = Setting(policy="last-man-standing"), Setting(policy="majority")
+_FOUR = Setting(
+    nodes=4, policy="majority", faults=("crash", "member-added", "member-removed", "member-cut", "member-loss")
+)
+_REPLICATED = Setting(nodes=2, policy="last-man-standing", store="sentinel", faults=("split-store", "clock-rate"))
+_LATE = MOST._replace(faults=("member-delay", "member-repeat", "clock-rate", "pause", "crash", "stop"))
+_DISKS = MOST._replace(faults=("crash", "member-added", "member-removed", "member-loss", "disk-slow", "disk-hang"))
+_OF_MEMBERS: Final = (
+    Plant("no-boot-abstention", "A member votes at once after its start.", MOST, voter=members.NoAbstention),
+    Plant("empty-file-is-new", "A member with an empty file votes at once.", MOST, voter=members.EmptyIsNew),
+    Plant("member-forgets-its-epoch", "A member's epoch is not on its disk.", MOST, voter=members.ForgetsEpoch),
+    Plant("votes-twice", "A member promises two at a time.", MOST, voter=members.VotesTwice),
+    Plant(
+        "freeing-names-only-node",
+        "A member is freed by anything its candidate gave back.",
+        MOST,
+        voter=members.FreesByName,
+    ),
+    Plant(
+        "late-question-counts",
+        "A late question of an earlier leadership takes the place of the present.",
+        MOST,
+        voter=members.LateQuestionCounts,
+    ),
+    Plant(
+        "renews-anybody-after-start",
+        "After a start a member renews whatever leader asks.",
+        MOST,
+        voter=members.RenewsAnybody,
+    ),
+    Plant(
+        "seen-epoch-binds",
+        "A refused question binds a member by its epoch.",
+        MOST,
+        voter=members.SeenEpochBinds,
+    ),
+    Plant("probe-binds", "A question without obligation binds a member.", MOST, voter=members.ProbeBinds),
+    Plant("answer-before-disk", "A member answers before its disk has it.", _DISKS, voter=members.AnswersBeforeKept),
+    Plant(
+        "old-electorate-counts",
+        "A member votes for who has an older list of members.",
+        MOST,
+        voter=members.OldElectorateCounts,
+    ),
+    Plant(
+        "vote-counts-from-reply",
+        "A member's promise is counted from its reply.",
+        _LATE,
+        rules=shortcuts.FromReply,
+    ),
+    Plant(
+        "late-vote-counts",
+        "A promise that comes after the deadline brings permission back.",
+        _LATE,
+        rules=shortcuts.LateRenewal,
+    ),
+    Plant("epoch-after-grants", "The epoch is fixed after the votes.", MOST, election=members.EpochAfterGrants),
+    Plant("hand-over-is-permission", "Who is invited leads at once.", LAST, election=members.InvitationPermits),
+    Plant(
+        "frees-before-stopping",
+        "Promises are given back before everything that acts has stopped.",
+        MOST,
+        election=members.FreesFirst,
+    ),
+    Plant("store-first", "The record is written before the members are asked.", LAST, election=members.StoreFirst),
+    Plant(
+        "pending-needs-only-new",
+        "While a change is pending, only the new votes are needed.",
+        MOST,
+        election=members.OnlyTheNew,
+    ),
+    Plant(
+        "in-force-after-too-few",
+        "A change is in force with one member fewer than needed.",
+        _FOUR,
+        changes=members.TooFew,
+    ),
+    Plant(
+        "dead-member-removed-by-majority", "A dead member is removed by a majority.", LAST, changes=members.ByMajority
+    ),
+    Plant(
+        "unconfirmed-write-counts",
+        "Behind Sentinel a write counts without a replica.",
+        _REPLICATED,
+        waits_for_replicas=False,
+    ),
+    Plant(
+        "new-server-needs-no-wait",
+        "Behind Sentinel another server needs no longer wait.",
+        _REPLICATED,
+        waits_for_identity=False,
+    ),
+)
+PLANTS: Final[dict[str, Plant]] = {plant.name: plant for plant in (*_ROWS, *_OF_MEMBERS)}

@@ -38,10 +38,13 @@ def store_starts(world: "World") -> None:
         world.say(f"the store serves again as {world.store.identity}")
 
 
-def fail_over(world: "World", lost_us: int, split_us: int, repointed_us: int, stays: float) -> None:
+def fail_over(
+    world: "World", lost_us: int, split_us: int, repointed_us: int, stays: float, sure: Host | None = None
+) -> None:
     """A replica takes the primary's place; the one before serves on for ``split_us``, to those who still see it.
 
-    A replica that was not told confirms its writes for ``repointed_us`` more.
+    A replica that was not told confirms its writes for ``repointed_us`` more. Each host still sees the one before with
+    a likelihood of ``stays``, and ``sure`` in any case.
     """
     before = world.store
     if before.down or world.deposed is not None:
@@ -54,7 +57,7 @@ def fail_over(world: "World", lost_us: int, split_us: int, repointed_us: int, st
     before.confirmed_until = world.now + min(split_us, repointed_us)
     world.deposed = before
     for host in world.hosts:
-        host.sees_deposed = split_us > 0 and world.random() < stays
+        host.sees_deposed = host is sure or (split_us > 0 and world.random() < stays)
         if not host.sees_deposed:
             informed_us = int(world.random() ** 4 * world.timing.request_timeout_us)
             world.network.break_connection(host, informed_us, late=split_us > 0 and world.random() < 0.5)

@@ -77,10 +77,10 @@ class World:
         self.network = Network(self, Random(self._seed + "/network"))  # noqa: S311
         self.links = Links(self, Random(self._seed + "/links"))  # noqa: S311
         self.disks = Disks(self, Random(self._seed + "/disks"))  # noqa: S311
-        self.may_lose_disks = "disk-loss" in kinds and seed % 4 == 0
-        """In such a run files are lost, and members neither come nor go: never both."""
-        self.repoints_late = setting.votes and setting.policy == "majority" and len(self.hosts) % 2 == 1
-        """Replicas may go on confirming a primary that was replaced: where the store has no vote."""
+        self.is_steady = seed % 4 == 0
+        """In such a run members neither come nor go, but files may be lost: never both."""
+        self.repoints_late = self.is_steady and setting.policy == "majority" and len(self.hosts) % 2 == 1
+        """Replicas may go on confirming a primary that was replaced: only where the store has no vote."""
         self.storm = Storm(self, kinds, Random(self._seed + "/storm"))  # noqa: S311
         self.member_storm = MemberStorm(self, kinds, Random(self._seed + "/members"))  # noqa: S311
         self.calm = Calm(self)
