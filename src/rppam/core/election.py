@@ -244,6 +244,8 @@ class Election(Candidate):
     def _voted(self, vote: Vote, now: Instant, effects: list[Effect]) -> None:
         """A member answered. What it grants for an epoch that is over is given back at once."""
         asked = self.ballots.take(vote)
+        if vote.is_granted and vote.kind is not BallotKind.PROBE:
+            self._granted_me[vote.voter] = max(vote.epoch, self._granted_me.get(vote.voter, 0))
         wanted = vote.epoch == self.epoch and self.phase in _HOLDS
         if asked is None or (vote.kind is not BallotKind.PROBE and not wanted):
             if vote.is_granted and vote.kind is not BallotKind.PROBE and not wanted:
@@ -252,7 +254,8 @@ class Election(Candidate):
         self.heard[vote.voter] = now
         self.answers[vote.voter] = vote
         self._caught_up(asked.at)
-        self.watch.learn(vote.highest)
+        if vote.highest != self._granted_me.get(vote.voter):  # else it is this node's own attempt, and nobody's news
+            self.watch.learn(vote.highest)
         self.changes.heard(vote.voter, vote.version)
         if vote.electorate is not None:
             effects.append(AdoptElectorate(vote.electorate))

@@ -91,6 +91,8 @@ class Holder:
         """What each member last answered."""
         self.succession: tuple[str, ...] = ()
         """Members in the order in which they are invited to follow this node; who is not named comes last."""
+        self._granted_me: dict[str, int] = {}
+        """The highest epoch that each member granted this very life."""
         self._invitee = ""
         self._would: set[str] = set()
         self._invited_until = now

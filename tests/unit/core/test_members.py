@@ -206,3 +206,20 @@ def test_a_removed_member_that_comes_back_learns_it_and_never_stands() -> None:
     house.run(10 * LEASE)
     assert gone not in house.electorate(gone).members
     assert house.leader == leader
+
+
+@both
+@pytest.mark.parametrize("names", ["ab", "abc", "abcd"])
+@pytest.mark.parametrize("gone_after_ms", [6, 7, 8, 12, 30])
+def test_a_leader_that_is_stopped_and_gone_is_followed_at_once(
+    names: str, policy: QuorumPolicy, gone_after_ms: int
+) -> None:
+    house = seated(names, policy)
+    house.run(3 * LEASE)
+    leader = house.leader
+    assert leader is not None
+    house.tell(leader, StandDown("the process ends"))
+    house.run(gone_after_ms)  # it stops acting for 5 ms, then releases
+    house.kill(leader)
+    house.run(1_300)
+    assert house.leader not in {None, leader}, "its release is believed, also by who has stood since"
