@@ -10,6 +10,7 @@ from pydantic.alias_generators import to_camel
 
 from rppam.domain.claims import TEXT_MAX
 from rppam.domain.electorate import MEMBERS_MAX
+from rppam.domain.finding import Severity
 from rppam.domain.health import VoterKind
 from rppam.domain.member import MemberStatus, Role
 from rppam.domain.note import NOTE_CHARS_MAX
@@ -167,6 +168,19 @@ class VoteShape(_Shape):
     """Empty when counted; else why not."""
 
 
+class FindingShape(_Shape):
+    """One thing that is wrong with Redis, or worth knowing: see docs/reference/doctor.md."""
+
+    code: str
+    """Such as `RD-303`; never changes its meaning."""
+    severity: Severity
+    what: str
+    evidence: str
+    """What was seen, as it was seen."""
+    fix: str
+    """What to do: the first line for all platforms, then one line for each."""
+
+
 class _ClusterCommon(_Shape):
     cluster_id: str
     leader_node: str | None
@@ -203,6 +217,8 @@ class _ClusterCommon(_Shape):
     time: str
     store_clock_offset_ms: int | None
     warnings: list[str]
+    findings: list[FindingShape]
+    """What the answering node found about the live Redis in the last minute."""
     note: NoteShape | None
     note_reason: str
     """Empty while the note could be read; else why not."""

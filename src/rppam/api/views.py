@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rppam.api.shapes import AdminNodeShape, ClusterHealth, ClusterStatus, NodeShape, NoteShape, VoteShape
+from rppam.api.shapes import AdminNodeShape, ClusterHealth, ClusterStatus, FindingShape, NodeShape, NoteShape, VoteShape
 from rppam.api.times import iso_utc
 from rppam.domain.health import ClusterSnapshot, MemberView, VoteView
 from rppam.domain.instant import WallMs
@@ -63,6 +63,7 @@ def _common(snapshot: ClusterSnapshot, note: Note | None, note_reason: str) -> d
         "time": iso_utc(snapshot.taken_at),
         "store_clock_offset_ms": snapshot.store_clock_offset_ms,
         "warnings": list(snapshot.warnings),
+        "findings": [FindingShape(**one._asdict()) for one in snapshot.findings],
         "note": note_shape(note) if note is not None else None,
         "note_reason": note_reason,
     }

@@ -8,13 +8,17 @@ from rich.table import Table
 from rich.text import Text
 
 from rppam.cli._demo.screen import STYLES, age
-from rppam.cli._view import FINE, PeerView, View
+from rppam.cli._view import FINE, FindingLine, PeerView, View
 
 SAFETY: Final = {
     "single": "the record in one Redis decides",
     "replicated": "every grant is also on a replica",
     "voted": "a majority of members decides",
 }
+
+
+STYLE_OF: Final = {"error": "red", "warning": "yellow"}
+"""Severities of findings that are shown; notes are for the doctor."""
 
 
 def status_picture(view: View, url: str) -> Group:
@@ -24,6 +28,8 @@ def status_picture(view: View, url: str) -> Group:
         parts += [Text(), _vote_table(view)]
     if view.warnings:
         parts += [Text(), *_warnings(view.warnings)]
+    if grave := [one for one in view.findings if one.severity in STYLE_OF]:
+        parts += [Text(), *(_finding(one) for one in grave)]
     if view.note:
         parts += [Text(), Text.assemble(("Note  ", "dim"), view.note)]
     return Group(*parts)
@@ -117,6 +123,10 @@ def _vote_table(view: View) -> Table:
         style = "" if line.counted else "red"
         table.add_row(Text(f"  {line.voter}", style=style), str(line.votes), Text(to), left, Text(line.reason, style))
     return table
+
+
+def _finding(one: FindingLine) -> Text:
+    return Text.assemble((f"{one.code}  ", STYLE_OF[one.severity]), f"{one.what} {one.fix}")
 
 
 def _warnings(sentences: Sequence[str]) -> list[Text]:

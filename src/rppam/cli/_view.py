@@ -44,6 +44,16 @@ class VoteLine(NamedTuple):
     reason: str
 
 
+class FindingLine(NamedTuple):
+    """One finding of the answering node about Redis."""
+
+    code: str
+    severity: str
+    what: str
+    fix: str
+    """Its first line."""
+
+
 class View(NamedTuple):
     """The cluster as one node sees it."""
 
@@ -67,6 +77,7 @@ class View(NamedTuple):
     pending_change: str = ""
     paused_by: str | None = None
     """Who paused automatic failover; ``None`` while it is not paused."""
+    findings: tuple[FindingLine, ...] = ()
 
     def peer(self, name: str) -> PeerView | None:
         """The member of that name, or ``None``."""
@@ -113,13 +124,23 @@ def _vote(entry: Mapping[str, object]) -> VoteLine:
     )
 
 
+def _finding(entry: Mapping[str, object]) -> FindingLine:
+    fix = entry.get("fix")
+    return FindingLine(
+        code=_text(entry.get("code")),
+        severity=_text(entry.get("severity")),
+        what=_text(entry.get("what")),
+        fix=_text(fix.split("\n", 1)[0]) if isinstance(fix, str) else "",
+    )
+
+
 def parse_view(body: object, node: str = "") -> View | None:
     """The view in a JSON body; ``node`` names who answered where the body does not. ``None`` when it is not one."""
     if not isinstance(body, Mapping) or not isinstance(body.get("clusterHealthy"), bool):
         return None
     entries = body.get("nodes")
     warnings = body.get("warnings")
-    note, votes = body.get("note"), body.get("votes")
+    note, votes, findings = body.get("note"), body.get("votes"), body.get("findings")
     return View(
         node=node or _text(body.get("answeredBy")),
         leader=_text(body.get("leaderNode")) or None,
@@ -141,5 +162,8 @@ def parse_view(body: object, node: str = "") -> View | None:
         electorate_version=_text(body.get("electorateVersion")),
         pending_change=_text(body.get("pendingChange")),
         paused_by=_text(body.get("pausedBy")) if body.get("paused") is True else None,
+        findings=tuple(_finding(entry) for entry in findings if isinstance(entry, Mapping))
+        if isinstance(findings, list)
+        else (),
         warnings=tuple(_text(item) for item in warnings if isinstance(item, str)) if isinstance(warnings, list) else (),
     )

@@ -2,34 +2,129 @@
 
 It looks over a connection of its own, one question after the other, in the background: nothing that it waits for is
 waited for by leadership, and a check that hangs is given up. Its findings are those of ``rppam doctor``, with the same
-codes. What it does not check: what only somebody on this host can see (files, ports, the container of Redis).
+codes, and each is logged when it comes and when it goes. What it does not check: what only somebody on this host can
+see (files, ports, the container of Redis).
 """
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Final
 
+from rppam.adapters.redis.checkup import RedisCheckup
 from rppam.adapters.system.served_certificate import ServedCertificate
+from rppam.compose.redis import RedisParts
+from rppam.config.settings import Settings
+from rppam.domain.electorate import Electorate
+from rppam.domain.finding import Finding, Severity
+from rppam.ports.clock import Clock
+from rppam.services.member_rules import VoteFacts, policy_findings
 
 log: Final = logging.getLogger("rppam.node")
 
 EVERY_S: Final = 60.0
+SOONEST_S: Final = 3.0
+"""A node whose connection comes and goes does not check without end."""
+LOOK_S: Final = 1.0
+"""How often it is seen whether something happened that asks for a check before its time."""
 
 
 class Checkup:
     """See the module. Run it in the node's loop, and cancel it when the node stops."""
 
-    def __init__(self, certificate: ServedCertificate | None) -> None:
-        """``certificate``: what the API shows; ``None`` for plain HTTP."""
-        self._certificate = certificate
+    def __init__(
+        self,
+        certificate: ServedCertificate | None,
+        redis: RedisCheckup | None,
+        votes: Callable[[], VoteFacts | None],
+        told: Callable[[], object],
+    ) -> None:
+        """``certificate``: what the API shows; ``None`` for plain HTTP. ``votes``: how members vote, where they do.
+
+        ``told``: what the node knows of its store; a check is made when it changes.
+        """
+        self._certificate, self._redis = certificate, redis
+        self._votes, self._told = votes, told
+        self._logged: dict[str, Finding] = {}
 
     def warnings(self) -> tuple[str, ...]:
         """What should be put right and is no finding about Redis, in sentences."""
         return () if self._certificate is None else self._certificate.warnings()
 
+    def findings(self) -> tuple[Finding, ...]:
+        """What was found. Takes no time."""
+        if self._redis is None:
+            return ()
+        votes = self._votes()
+        return (*self._redis.findings(), *(policy_findings(votes) if votes is not None else ()))
+
     async def run(self) -> None:
         """Check for ever."""
+        loop = asyncio.get_running_loop()
+        checked, seen = -EVERY_S, self._told()
         while True:
-            if self._certificate is not None:
-                await self._certificate.look()
-            await asyncio.sleep(EVERY_S)
+            now, since_s = self._told(), loop.time() - checked
+            if since_s >= EVERY_S or (now != seen and since_s >= SOONEST_S):
+                checked, seen = loop.time(), now
+                await self._check()
+            self._log_changes()
+            await asyncio.sleep(LOOK_S)
+
+    async def _check(self) -> None:
+        if self._certificate is not None:
+            await self._certificate.look()
+        if self._redis is not None:
+            await self._redis.check()
+
+    def _log_changes(self) -> None:
+        """Each finding once when it comes, and once when it is gone."""
+        found = {one.code: one for one in self.findings() if one.severity is not Severity.NOTE}
+        for code, one in found.items():
+            if code not in self._logged:
+                log.warning("%s %s: %s Seen: %s. Fix: %s", code, one.severity.value, one.what, one.evidence, one.advice)
+        for code in self._logged.keys() - found.keys():
+            log.info("%s is no longer found", code)
+        self._logged = found
+
+
+def checkup_of(
+    settings: Settings,
+    redis: RedisParts | None,
+    clock: Clock,
+    electorate: Callable[[], Electorate | None],
+    told: Callable[[], object],
+) -> Checkup:
+    """The checks that these settings ask for. Raises ConfigValueError for a certificate that cannot be used."""
+    certificate = ServedCertificate.of(settings.api, clock)
+    said = settings.redis.connection
+    if redis is None or said is None:
+        return Checkup(certificate, None, lambda: None, told)
+    checks = RedisCheckup(
+        redis.link,
+        redis.watchers,
+        service_name=said.service_name,
+        prefix=settings.redis.key_prefix,
+        cluster_id=settings.cluster.cluster_id,
+        patience_ms=settings.cluster.timing.request_timeout_ms,
+        secrets=(said.password, said.sentinel_password, settings.redis.tls_cert_password),
+        clock=clock,
+    )
+
+    def votes() -> VoteFacts | None:
+        found = electorate()
+        if found is None:
+            return None
+        return VoteFacts(
+            node=settings.node.node_name,
+            runs=True,
+            electorate=found,
+            policy=settings.cluster.quorum_policy,
+            is_policy_given="cluster.quorumPolicy" in settings.given,
+            is_behind_sentinel=redis.behind_sentinel,
+        )
+
+    def seen() -> object:
+        connection = redis.link.connection
+        return told(), None if connection is None else connection.number
+
+    return Checkup(certificate, checks, votes, seen)

@@ -22,7 +22,7 @@ from rppam.adapters.system.orders_file import FileOrders
 from rppam.adapters.system.served_certificate import ServedCertificate
 from rppam.api.app import ApiParts, build_app
 from rppam.api.server import ApiServer
-from rppam.compose.checkup import Checkup
+from rppam.compose.checkup import Checkup, checkup_of
 from rppam.compose.inheritance import Known, inherit
 from rppam.compose.members import member_address, member_parts, votes
 from rppam.compose.members import warnings as member_warnings
@@ -112,7 +112,7 @@ def deciding_of(
     boot_id, timing = entropy.nonce(), settings.cluster.timing if settings.redis.enabled else ALONE
     members = member_parts(settings, boot_id, timing, clock, entropy)
     orders = OrdersKeeper(FileOrders(settings.node.data_dir / ORDERS_FILE))
-    checkup = Checkup(ServedCertificate.of(settings.api, clock))
+    checkup = checkup_of(settings, redis, clock, lambda: core.election.electorate, lambda: driver.store_view[:2])
     core = _core(known, boot_id, timing, clock, entropy, members.voter if members else None, orders.load())
     foreign: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     driver = Driver(
@@ -138,6 +138,7 @@ def deciding_of(
             *(redis.warnings() if redis else ()),
             *((orders.problem,) if orders.problem else ()),
         ),
+        checkup.findings,
     )
     link = members.link if members else None
     peers = no_peers if link is None else lambda: link.peers

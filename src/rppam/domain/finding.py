@@ -35,6 +35,11 @@ class Finding(NamedTuple):
     fix: str
     """What to do: the first line for all platforms, then one line for each."""
 
+    @property
+    def advice(self) -> str:
+        """What to do, on all platforms, in one line."""
+        return self.fix.split("\n", 1)[0]
+
     def as_json(self) -> dict[str, str]:
         """Its five parts, for machines."""
         return {

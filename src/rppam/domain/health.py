@@ -4,6 +4,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from rppam.domain.electorate import QuorumPolicy
+from rppam.domain.finding import Finding
 from rppam.domain.instant import WallMs
 from rppam.domain.member import MemberStatus, Role
 
@@ -104,6 +105,8 @@ class ClusterSnapshot(NamedTuple):
     """Automatic failover is paused: nobody takes over by himself."""
     paused_by: str = ""
     paused_since: WallMs | None = None
+    findings: tuple[Finding, ...] = ()
+    """What this node found about the live Redis, as ``rppam doctor`` would tell it."""
     no_leader_reason: str = ""
     """Empty while there is a leader; else one sentence: why there is none, and what to do."""
 

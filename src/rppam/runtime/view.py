@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from rppam.core.node import NodeCore
+from rppam.domain.finding import Finding
 from rppam.domain.health import ClusterSnapshot, MemberView, SafetyLevel
 from rppam.domain.instant import US_PER_MS, Instant, WallMs
 from rppam.domain.member import Heartbeat, MemberStatus, Role
@@ -44,13 +45,19 @@ class NodeView:
     """Implements :class:`rppam.ports.status.NodeStatus`."""
 
     def __init__(
-        self, facts: NodeFacts, core: NodeCore, driver: Driver, clock: Clock, warnings: Callable[[], tuple[str, ...]]
+        self,
+        facts: NodeFacts,
+        core: NodeCore,
+        driver: Driver,
+        clock: Clock,
+        warnings: Callable[[], tuple[str, ...]],
+        findings: Callable[[], tuple[Finding, ...]] = tuple,
     ) -> None:
         self._facts = facts
         self._core = core
         self._driver = driver
         self._clock = clock
-        self._warnings = warnings
+        self._warnings, self._findings = warnings, findings
         self.draining = False
         self.serving = False
         """Set once the node has taken its place, or has waited long enough for a store that does not answer."""
@@ -128,6 +135,7 @@ class NodeView:
             taken_at=self._clock.wall_ms(),
             store_clock_offset_ms=self._driver.store_view.offset_ms,
             warnings=self._all_warnings(votes),
+            findings=self._findings(),
             quorum_policy=election.electorate.body.policy if election.electorate else None,
             votes=votes.ledger if votes else (),
             electorate_version=str(election.electorate.version) if election.electorate else "",

@@ -110,7 +110,7 @@ class GroundFacts:
 
 def vote_findings(facts: VoteFacts) -> list[Finding]:
     """About the list of members on disk, and the policy."""
-    return [*_belonging(facts), *_agreement(facts), *_policy(facts), *_company(facts)]
+    return [*_belonging(facts), *_agreement(facts), *policy_findings(facts), *_company(facts)]
 
 
 def knock_finding(knock: Knock, *, is_fresh: bool) -> Finding | None:
@@ -181,7 +181,8 @@ def _company(facts: VoteFacts) -> Iterator[Finding]:
         yield finding("RD-907", f"no heartbeat in Redis of {', '.join(unseen)}")
 
 
-def _policy(facts: VoteFacts) -> Iterator[Finding]:
+def policy_findings(facts: VoteFacts) -> Iterator[Finding]:
+    """Whether the policy fits the number of voters and the kind of Redis."""
     electorate = facts.electorate
     body = electorate.body if electorate is not None else None
     policy = body.policy if body is not None else facts.policy

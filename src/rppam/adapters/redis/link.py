@@ -112,6 +112,11 @@ class Link:
         return self.connection is not None
 
     @property
+    def failure(self) -> StoreError | None:
+        """The error behind :attr:`reason`; ``None`` while connected."""
+        return self._failure
+
+    @property
     def target(self) -> Target | None:
         """Where it is connected now; ``None`` while it is not."""
         return None if self.connection is None else self.connection.target

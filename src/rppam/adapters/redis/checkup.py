@@ -1,0 +1,134 @@
+"""What a running node finds about the live Redis: the checks of ``rppam doctor`` over a connection of its own.
+
+Decides nothing about a finding; that is done in ``rppam.services``. While leadership's own connection is down, the
+finding is why; otherwise it is what the last check saw. Every check is bounded, and nobody waits for one. What it does
+not promise: that a finding is younger than the last check.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Final
+
+from rppam.adapters.redis.connection import Connection
+from rppam.adapters.redis.link import Link
+from rppam.adapters.redis.options import Target
+from rppam.adapters.redis.probe import Probe, ask_sentinel, lets_strangers_in
+from rppam.domain.errors.store import StoreError
+from rppam.domain.finding import Finding
+from rppam.domain.secret import REDACTED, Secret
+from rppam.ports.clock import Clock
+from rppam.services.diagnosis import failure_finding
+from rppam.services.redis_facts import RedisFacts, SentinelMode
+from rppam.services.requirements import prefix_findings, sentinel_findings, server_findings
+
+BOUND_S: Final = 20.0
+_DAY_S: Final = 86_400
+_SHORTEST: Final = 4
+"""Shorter secrets are not searched for: they would turn ordinary words into stars."""
+
+
+class RedisCheckup:
+    """See the module."""
+
+    def __init__(
+        self,
+        link: Link,
+        watchers: tuple[Link, ...],
+        *,
+        service_name: str | None,
+        prefix: str,
+        cluster_id: str,
+        patience_ms: int,
+        secrets: Iterable[Secret | None],
+        clock: Clock,
+    ) -> None:
+        """``watchers``: one link to each sentinel; ``secrets``: never shown, whatever a server quotes."""
+        self._link, self._watchers = link, watchers
+        self._service_name = service_name
+        self._prefix, self._cluster_id = prefix, cluster_id
+        self._patience_ms = patience_ms
+        self._secrets = [one.reveal() for one in secrets if one is not None and len(one) >= _SHORTEST]
+        self._clock = clock
+        self._server: tuple[Finding, ...] = ()
+        self._sentinels: tuple[Finding, ...] = ()
+        self._failed: tuple[StoreError, Finding] | None = None
+
+    def findings(self) -> tuple[Finding, ...]:
+        """What is known now."""
+        return tuple(self._clean(one) for one in (*self._of_server(), *self._sentinels))
+
+    async def check(self) -> None:
+        """Look at everything once. Raises nothing; takes :data:`BOUND_S` at most."""
+        try:
+            async with asyncio.timeout(BOUND_S):
+                primary = await self._check_server()
+                await self._check_sentinels(primary)
+        except TimeoutError:
+            return  # what was found before stays; a connection that hangs is told by the link
+
+    def _of_server(self) -> tuple[Finding, ...]:
+        failure = self._link.failure
+        if self._link.connection is not None or failure is None:
+            return self._server
+        if self._failed is None or self._failed[0] is not failure:
+            self._failed = failure, failure_finding(failure, with_tls=self._link.options.ssl is not None)
+        return (self._failed[1],)
+
+    async def _check_server(self) -> RedisFacts | None:
+        target = self._link.target
+        if target is None:
+            self._server = ()
+            return None
+        try:
+            connection = await Connection.open(replace(target, client_name=self._name(target)), clock=self._clock)
+        except StoreError as error:
+            self._server = (failure_finding(error, with_tls=target.ssl is not None),)
+            return None
+        try:
+            facts, self._server = await self._look(connection)
+        except StoreError as error:
+            self._server = (failure_finding(error, with_tls=target.ssl is not None),)
+            return None
+        finally:
+            await connection.close()
+        return facts
+
+    async def _look(self, connection: Connection) -> tuple[RedisFacts, tuple[Finding, ...]]:
+        probe = Probe(connection, self._clock, timeout_ms=self._link.options.command_timeout_ms)
+        facts = await probe.server(prefix=self._prefix)
+        facts = replace(facts, anonymous=await lets_strangers_in(connection.target, self._clock))
+        until = connection.certificate.get("notAfter")
+        if isinstance(until, str):
+            left_s = ssl.cert_time_to_seconds(until) - self._clock.wall_ms() / 1000
+            shown = f"the certificate of {connection.target.address}, valid until {until}"
+            facts = replace(facts, certificate_days_left=left_s / _DAY_S, certificate_shown=shown)
+        prefix = await probe.prefix(self._prefix, self._cluster_id)
+        return facts, (*server_findings(facts, patience_ms=self._patience_ms), *prefix_findings(prefix))
+
+    async def _check_sentinels(self, primary: RedisFacts | None) -> None:
+        if self._service_name is None:
+            return
+        targets = [target for watcher in self._watchers for target in watcher.options.targets()]
+        asked = (
+            ask_sentinel(
+                replace(target, client_name=self._name(target)),
+                self._service_name,
+                self._clock,
+                timeout_ms=self._link.options.command_timeout_ms,
+            )
+            for target in targets
+        )
+        mode = SentinelMode(service_name=self._service_name, sentinels=tuple(await asyncio.gather(*asked)))
+        self._sentinels = tuple(sentinel_findings(mode, primary))
+
+    @staticmethod
+    def _name(target: Target) -> str:
+        return f"{(target.client_name or 'rppam').rpartition(':')[0] or 'rppam'}:checkup"
+
+    def _clean(self, finding: Finding) -> Finding:
+        evidence = finding.evidence
+        for secret in self._secrets:
+            evidence = evidence.replace(secret, REDACTED)
+        return finding if evidence == finding.evidence else finding._replace(evidence=evidence)
