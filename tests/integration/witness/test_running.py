@@ -65,17 +65,3 @@ def test_with_a_witness_the_leader_survives_the_loss_of_redis_and_of_the_other_n
         assert eyes.leaderships() == {epoch: leader.name}
         eyes.check()
         assert witness.term() == 0
-
-
-def test_a_witness_does_not_lead_even_alone(make_lab: MakeLab, own_redis: Server) -> None:
-    lab = make_lab(nodes=2, times=CALM, policy="last-man-standing", redis_port=own_redis.port)
-    lab.start()
-    with RunningWitness(place_example(lab, own_redis.port)) as witness:
-        eventually(lambda: has_taken_in(lab), within_s=30, what="the witness is a member", say=witness.log)
-        for node in lab.nodes:
-            node.kill()
-        time.sleep(2 * LEASE_S)
-        assert "leads" not in witness.log().replace("node1 leads", "").replace("node2 leads", "")
-        first = lab.nodes[0]
-        first.start()
-        eventually(first.leads, within_s=20, what="a node leads with the witness and Redis", say=lab.logs)
