@@ -32,15 +32,21 @@ LOADER = [
 
 @pytest.fixture
 def lab(own_redis: Server, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Lab]:
-    """Three nodes that release and take by the record alone, with the times that the test's parameter names."""
+    """Three nodes as the test's parameter says: their times, and whether members vote or the record alone decides."""
     place = tmp_path_factory.mktemp("processes") / "lab"
-    with Lab(place, own_redis.port, times=getattr(request, "param", CALM), votes=False) as made:
+    times, votes = getattr(request, "param", (CALM, False))
+    with Lab(place, own_redis.port, times=times, votes=votes) as made:
         request.node.stash.setdefault(LABS, []).append(made)
         made.start()
         yield made
 
 
-@pytest.mark.parametrize("lab", ["default", "lan"], indirect=True)
+@pytest.mark.parametrize(
+    "lab",
+    [(times, votes) for times in ("default", "lan") for votes in (True, False)],
+    indirect=True,
+    ids=lambda given: f"{given[0]}-{'votes' if given[1] else 'record'}",
+)
 def test_the_death_of_the_control_process_costs_less_than_half_a_second(lab: Lab, runs: int) -> None:
     times_ms, found = [], []
     for run in range(1, runs + 1):
