@@ -209,6 +209,8 @@ class _ClusterCommon(_Shape):
     redis_connected: bool
     redis_reason: str
     """Empty while connected; else what is wrong and what to do."""
+    redis_password_since: str | None
+    """When the file was written whose password Redis accepted from the answering node; null where it stands in none."""
     safety_level: str
     """`single`, `replicated` or `voted`: see docs/safety-levels.md."""
     answered_by: str

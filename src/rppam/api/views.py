@@ -57,6 +57,9 @@ def _common(snapshot: ClusterSnapshot, note: Note | None, note_reason: str) -> d
         "paused_since": iso_utc(snapshot.paused_since) if snapshot.paused_since is not None else None,
         "redis_connected": snapshot.redis_connected,
         "redis_reason": snapshot.redis_reason,
+        "redis_password_since": iso_utc(snapshot.redis_password_since)
+        if snapshot.redis_password_since is not None
+        else None,
         "safety_level": snapshot.safety_level.value,
         "answered_by": snapshot.node,
         "role": snapshot.role,

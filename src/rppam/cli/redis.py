@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from rppam.cli._setup.rotate import command as rotate
 from rppam.domain.exits import Exit
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ CALLS_MAX: Final = 200
 @click.group("redis", context_settings=_HELP, epilog="Example: rppam redis setup --dir redis-files --tls")
 def command() -> None:
     """Set up a Redis for this product, make passwords, look at its memory."""
+
+
+command.add_command(rotate)
 
 
 @command.command("password", context_settings=_HELP, epilog="Example: rppam redis password > redis.password")

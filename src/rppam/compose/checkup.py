@@ -1,4 +1,4 @@
-"""What a running node checks by itself every minute: its own certificate, and whether Redis is as it must be.
+"""What a running node checks by itself: every second its Redis password, every minute its certificate and Redis.
 
 It looks over a connection of its own, one question after the other, in the background: nothing that it waits for is
 waited for by leadership, and a check that hangs is given up. Its findings are those of ``rppam doctor``, with the same
@@ -8,7 +8,7 @@ see (files, ports, the container of Redis).
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from rppam.adapters.redis.checkup import RedisCheckup
@@ -38,13 +38,14 @@ class Checkup:
         redis: RedisCheckup | None,
         votes: Callable[[], VoteFacts | None],
         told: Callable[[], object],
+        renew: Callable[[], Awaitable[None]],
     ) -> None:
         """``certificate``: what the API shows; ``None`` for plain HTTP. ``votes``: how members vote, where they do.
 
-        ``told``: what the node knows of its store; a check is made when it changes.
+        ``told``: what the node knows of its store; a check is made when it changes. ``renew``: done every second.
         """
         self._certificate, self._redis = certificate, redis
-        self._votes, self._told = votes, told
+        self._votes, self._told, self._renew = votes, told, renew
         self._logged: dict[str, Finding] = {}
 
     def warnings(self) -> tuple[str, ...]:
@@ -68,6 +69,7 @@ class Checkup:
                 checked, seen = loop.time(), now
                 await self._check()
             self._log_changes()
+            await self._renew()
             await asyncio.sleep(LOOK_S)
 
     async def _check(self) -> None:
@@ -98,7 +100,7 @@ def checkup_of(
     certificate = ServedCertificate.of(settings.api, clock)
     said = settings.redis.connection
     if redis is None or said is None:
-        return Checkup(certificate, None, lambda: None, told)
+        return Checkup(certificate, None, lambda: None, told, _nothing)
     checks = RedisCheckup(
         redis.link,
         redis.watchers,
@@ -127,4 +129,12 @@ def checkup_of(
         connection = redis.link.connection
         return told(), None if connection is None else connection.number
 
-    return Checkup(certificate, checks, votes, seen)
+    async def renew() -> None:
+        if redis.password is not None:
+            await redis.password.prove(redis.link.connection, redis.link.options.command_timeout_ms)
+
+    return Checkup(certificate, checks, votes, seen, renew)
+
+
+async def _nothing() -> None:
+    pass

@@ -139,6 +139,7 @@ def deciding_of(
             *((orders.problem,) if orders.problem else ()),
         ),
         checkup.findings,
+        lambda: redis.password.written_at if redis is not None and redis.password is not None else None,
     )
     link = members.link if members else None
     peers = no_peers if link is None else lambda: link.peers

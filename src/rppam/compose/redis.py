@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 from rppam.adapters.redis.link import Link
 from rppam.adapters.redis.options import LinkOptions
+from rppam.adapters.redis.password_file import PasswordFile
 from rppam.adapters.redis.sentinel import REPOINTED_WITHIN_MS, SentinelSource
 from rppam.adapters.redis.source import DirectSource
 from rppam.adapters.redis.tls import TlsFiles, server_certificate_warning
@@ -27,6 +28,8 @@ class RedisParts(NamedTuple):
     watchers: tuple[Link, ...]
     """One link to each sentinel; none without Sentinel."""
     clock: Clock
+    password: PasswordFile | None = None
+    """Where the password stands, when that is a file."""
 
     @property
     def behind_sentinel(self) -> bool:
@@ -57,7 +60,8 @@ class RedisParts(NamedTuple):
             if link.connection is not None
         }
         own = self.tls.warnings() if self.tls is not None else ()
-        return (*own, *sorted(sentence for sentence in servers if sentence))
+        problem = self.password.problem if self.password is not None else ""
+        return (*own, *sorted(sentence for sentence in servers if sentence), *((problem,) if problem else ()))
 
 
 def redis_parts(settings: Settings, clock: Clock, entropy: Entropy) -> RedisParts | None:
@@ -71,13 +75,36 @@ def redis_parts(settings: Settings, clock: Clock, entropy: Entropy) -> RedisPart
     tls = _tls(settings.redis, connection, clock)
     context = tls.load() if tls else None
     options = _patient(LinkOptions.of(connection, ssl=context), settings, "lease")
+    password = _password(settings.redis, clock)
     if connection.service_name is None:
-        return RedisParts(
-            Link(options, clock=clock, entropy=entropy, source=DirectSource(options, tls)), tls, (), clock
-        )
-    sentinels = _patient(LinkOptions.of_sentinels(connection, ssl=context), settings, "sentinel")
-    source = SentinelSource(connection.service_name, options, sentinels, clock=clock, entropy=entropy, tls=tls)
-    return RedisParts(Link(options, clock=clock, entropy=entropy, source=source), tls, source.watchers, clock)
+        direct = DirectSource(options, tls, password)
+        return _parts(Link(options, clock=clock, entropy=entropy, source=direct), tls, (), clock, password)
+    source = SentinelSource(
+        connection.service_name,
+        options,
+        _patient(LinkOptions.of_sentinels(connection, ssl=context), settings, "sentinel"),
+        clock=clock,
+        entropy=entropy,
+        tls=tls,
+        password=password,
+        is_sentinels_too=connection.sentinel_password is None,
+    )
+    link = Link(options, clock=clock, entropy=entropy, source=source)
+    return _parts(link, tls, source.watchers, clock, password)
+
+
+def _parts(
+    link: Link, tls: TlsFiles | None, watchers: tuple[Link, ...], clock: Clock, password: PasswordFile | None
+) -> RedisParts:
+    if password is not None:
+        link.on_up(password.entered)
+    return RedisParts(link, tls, watchers, clock, password)
+
+
+def _password(redis: RedisSettings, clock: Clock) -> PasswordFile | None:
+    if redis.password_file is None or redis.password is None:
+        return None
+    return PasswordFile(redis.password_file, redis.password, clock)
 
 
 def _tls(redis: RedisSettings, connection: ConnectionOptions, clock: Clock) -> TlsFiles | None:

@@ -176,6 +176,13 @@ class _Builder:
             return None
         return secret
 
+    def _file_of(self, section: str, name: str) -> Path | None:
+        """The file that a secret stands in, where the config names one."""
+        value = self.values.get(section, name)
+        if not isinstance(value, Reference) or value.source != "file":
+            return None
+        return self.folder / value.reveal()
+
     def _from_file(self, path: str, file: Path) -> Secret:
         expected = f"a secret in the file {file}"
         try:
@@ -224,6 +231,7 @@ class _Builder:
             tls_cert_password=certificate_password,
             tls_ca_path=self._path("redis", "tls_ca_path"),
             password=password,
+            password_file=self._file_of("redis", "password"),
             connection=connection,
         )
 

@@ -15,7 +15,7 @@ def changed_keys(before: Settings, after: Settings) -> tuple[str, ...]:
         f"{section}.{key.name}"
         for section, kind in SECTIONS.items()
         for field, key in keys_of(kind).items()
-        if getattr(getattr(before, section), field) != getattr(getattr(after, section), field)
+        if _value(before, section, field) != _value(after, section, field)
     )
 
 
@@ -24,8 +24,15 @@ def fingerprint(settings: Settings) -> str:
     digest = sha256()
     for section, made in SECTIONS.items():
         for name in keys_of(made):
-            value = getattr(getattr(settings, section), name)
+            value = _value(settings, section, name)
             text = value.reveal() if isinstance(value, Secret) else repr(value)
             digest.update(f"{section}.{name}={text}\n".encode())
     digest.update(repr(settings.cluster.timing).encode())
     return digest.hexdigest()
+
+
+def _value(settings: Settings, section: str, name: str) -> object:
+    """What must not change while a node runs: of the password in a file that is the file, which is read again."""
+    if (section, name) == ("redis", "password") and settings.redis.password_file is not None:
+        return settings.redis.password_file
+    return getattr(getattr(settings, section), name)

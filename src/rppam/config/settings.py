@@ -130,8 +130,11 @@ class RedisSettings:
         "password",
         _SECRET,
         None,
-        "The Redis password, outside the connection string: for one with a comma, or to keep it in a file.",
+        "The Redis password, outside the connection string: for one with a comma, or to keep it in a file. A file is "
+        "read again when it changes, without a restart.",
     )
+    password_file: Path | None = None
+    """The file that ``password`` stands in, when it is ``{"file": PATH}``: read again at run time."""
     connection: ConnectionOptions | None = None
     """What the connection string says, with ``password`` and ``tls_enabled`` merged in; ``None`` when there is none."""
 

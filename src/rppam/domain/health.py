@@ -107,6 +107,8 @@ class ClusterSnapshot(NamedTuple):
     paused_since: WallMs | None = None
     findings: tuple[Finding, ...] = ()
     """What this node found about the live Redis, as ``rppam doctor`` would tell it."""
+    redis_password_since: WallMs | None = None
+    """When the file was written whose password Redis accepted from this node; ``None`` where it stands in no file."""
     no_leader_reason: str = ""
     """Empty while there is a leader; else one sentence: why there is none, and what to do."""
 

@@ -52,12 +52,13 @@ class NodeView:
         clock: Clock,
         warnings: Callable[[], tuple[str, ...]],
         findings: Callable[[], tuple[Finding, ...]] = tuple,
+        password_since: Callable[[], WallMs | None] = lambda: None,
     ) -> None:
         self._facts = facts
         self._core = core
         self._driver = driver
         self._clock = clock
-        self._warnings, self._findings = warnings, findings
+        self._warnings, self._findings, self._password_since = warnings, findings, password_since
         self.draining = False
         self.serving = False
         """Set once the node has taken its place, or has waited long enough for a store that does not answer."""
@@ -136,6 +137,7 @@ class NodeView:
             store_clock_offset_ms=self._driver.store_view.offset_ms,
             warnings=self._all_warnings(votes),
             findings=self._findings(),
+            redis_password_since=self._password_since(),
             quorum_policy=election.electorate.body.policy if election.electorate else None,
             votes=votes.ledger if votes else (),
             electorate_version=str(election.electorate.version) if election.electorate else "",

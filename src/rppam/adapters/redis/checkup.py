@@ -129,6 +129,8 @@ class RedisCheckup:
 
     def _clean(self, finding: Finding) -> Finding:
         evidence = finding.evidence
-        for secret in self._secrets:
+        target = self._link.target
+        used = [target.password.reveal()] if target is not None and target.password is not None else []
+        for secret in (*self._secrets, *used):
             evidence = evidence.replace(secret, REDACTED)
         return finding if evidence == finding.evidence else finding._replace(evidence=evidence)

@@ -21,6 +21,7 @@ from typing import Any, ClassVar, Final
 from rppam.adapters.redis.connection import Connection
 from rppam.adapters.redis.link import Link
 from rppam.adapters.redis.options import LinkOptions, Target, address
+from rppam.adapters.redis.password_file import PasswordFile
 from rppam.adapters.redis.sentinel_rules import (
     Address,
     Reaction,
@@ -34,7 +35,7 @@ from rppam.adapters.redis.sentinel_rules import (
     to_try,
     why_none,
 )
-from rppam.adapters.redis.source import DirectSource, Follower, with_tls
+from rppam.adapters.redis.source import DirectSource, Follower, as_of_now
 from rppam.adapters.redis.tls import TlsFiles
 from rppam.domain.errors.store import (
     StoreDown,
@@ -77,11 +78,16 @@ class SentinelSource:
         clock: Clock,
         entropy: Entropy,
         tls: TlsFiles | None = None,
+        password: PasswordFile | None = None,
+        is_sentinels_too: bool = False,
     ) -> None:
-        """``options``: how to enter the primary; ``sentinels``: where the sentinels are and how to enter there."""
+        """``options``: how to enter the primary; ``sentinels``: where the sentinels are and how to enter there.
+
+        ``is_sentinels_too``: ``password`` opens the sentinels as well.
+        """
         self._service = service
         self._options = options
-        self._tls = tls
+        self._tls, self._password = tls, password
         self._clock = clock
         self._follower: Follower | None = None
         self._hint: Address | None = None
@@ -95,7 +101,10 @@ class SentinelSource:
         self._first: dict[Link, asyncio.Task[None]] = {}
         """The first attempt to reach each sentinel; done, whether it worked or not, it needs no more patience."""
         self.watchers: tuple[Link, ...] = tuple(
-            _watcher(replace(sentinels, endpoints=(place,)), clock, entropy, tls) for place in sentinels.endpoints
+            _watcher(
+                replace(sentinels, endpoints=(place,)), clock, entropy, tls, password if is_sentinels_too else None
+            )
+            for place in sentinels.endpoints
         )
         """One link to each sentinel, in the order of the connection string."""
 
@@ -124,7 +133,7 @@ class SentinelSource:
         hint, self._hint = self._hint, None
         self._heading = hint
         places = (hint,) if hint is not None else await self._discover()
-        return await with_tls(tuple(self._options.target(*place) for place in places), self._tls)
+        return await as_of_now(tuple(self._options.target(*place) for place in places), self._tls, self._password)
 
     # --- news ---------------------------------------------------------------------------------------------------------
 
@@ -186,7 +195,7 @@ class SentinelSource:
 
     async def _is_primary(self, place: Address) -> bool:
         try:
-            (target,) = await with_tls((self._options.target(*place),), self._tls)
+            target, *_ = await as_of_now((self._options.target(*place),), self._tls, self._password)
             connection = await Connection.open(target, clock=self._clock)
         except StoreError:
             return False
@@ -286,7 +295,9 @@ class SentinelSource:
             _log.error("'%s' failed", task.get_name(), exc_info=error)
 
 
-def _watcher(options: LinkOptions, clock: Clock, entropy: Entropy, tls: TlsFiles | None) -> Link:
+def _watcher(
+    options: LinkOptions, clock: Clock, entropy: Entropy, tls: TlsFiles | None, password: PasswordFile | None
+) -> Link:
     keep_alive_s = min(options.keep_alive_s or KEEP_ALIVE_S, KEEP_ALIVE_S)
     known = replace(options, keep_alive_s=keep_alive_s, abort_connect=False, require_primary=False)
-    return Link(known, clock=clock, entropy=entropy, source=DirectSource(known, tls), peer="a sentinel")
+    return Link(known, clock=clock, entropy=entropy, source=DirectSource(known, tls, password), peer="a sentinel")

@@ -1,13 +1,14 @@
 """Where a link connects to: fixed addresses, or whatever the sentinels name (:mod:`~rppam.adapters.redis.sentinel`).
 
-A source is asked before every attempt, so that addresses, and the TLS files that may have been renewed, are those of
-that moment. It may also say, unasked, that the primary is elsewhere now.
+A source is asked before every attempt, so that addresses, and the TLS files and the password that may have been
+renewed, are those of that moment. It may also say, unasked, that the primary is elsewhere now.
 """
 
 from dataclasses import replace
 from typing import ClassVar, Protocol
 
 from rppam.adapters.redis.options import LinkOptions, Target
+from rppam.adapters.redis.password_file import PasswordFile
 from rppam.adapters.redis.tls import TlsFiles
 from rppam.domain.errors.store import StoreReplyError
 from rppam.domain.errors.store_replies import StoreMasterDown, StoreReadOnly
@@ -50,9 +51,9 @@ class DirectSource:
 
     moved_words: ClassVar[tuple[type[StoreReplyError], ...]] = (StoreReadOnly, StoreMasterDown)
 
-    def __init__(self, options: LinkOptions, tls: TlsFiles | None = None) -> None:
+    def __init__(self, options: LinkOptions, tls: TlsFiles | None = None, password: PasswordFile | None = None) -> None:
         self._options = options
-        self._tls = tls
+        self._tls, self._password = tls, password
 
     async def start(self, follower: Follower) -> None:
         """Fixed addresses do not move."""
@@ -62,12 +63,20 @@ class DirectSource:
 
     async def targets(self) -> tuple[Target, ...]:
         """See :class:`TargetSource`."""
-        return await with_tls(self._options.targets(), self._tls)
+        return await as_of_now(self._options.targets(), self._tls, self._password)
 
 
-async def with_tls(targets: tuple[Target, ...], tls: TlsFiles | None) -> tuple[Target, ...]:
-    """The targets with the TLS context of this moment. Raises StoreTlsFailed when the files allow none."""
-    if tls is None:
-        return targets
-    context = await tls.current()
-    return tuple(replace(target, ssl=context) for target in targets)
+async def as_of_now(
+    targets: tuple[Target, ...], tls: TlsFiles | None, password: PasswordFile | None
+) -> tuple[Target, ...]:
+    """The targets with the TLS context and password of this moment; each twice while there are two passwords.
+
+    Raises StoreTlsFailed when the files allow no context.
+    """
+    if tls is not None:
+        context = await tls.current()
+        targets = tuple(replace(target, ssl=context) for target in targets)
+    if password is not None:
+        secrets = await password.candidates()
+        targets = tuple(replace(target, password=secret) for target in targets for secret in secrets)
+    return targets

@@ -1,0 +1,114 @@
+"""The Redis password, where it stands in a file: read again when the file changes, so it can be changed at run time.
+
+Decides which passwords a new connection tries: what the file says now, then the one that worked last. So a file may be
+changed before Redis knows the new password, or after it has forgotten the old one, and neither keeps the node out. A
+connection that stands proves the new password at once (:meth:`PasswordFile.prove`), which tells the administrator
+whether it works while the old one still does.
+
+What it does not promise: that Redis asks a connection that stands for anything; it goes on with the password it had.
+"""
+
+import asyncio
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from rppam.adapters.redis.connection import Connection
+from rppam.domain.errors.store import StoreError, StoreReplyError
+from rppam.domain.instant import WallMs
+from rppam.domain.secret import Secret
+from rppam.ports.clock import Clock
+
+_log: Final = logging.getLogger(__name__)
+
+BYTES_MAX: Final = 64 * 1024
+AGAIN_US: Final = 10_000_000
+"""A password that Redis refused is tried again after this long, as it may learn it later."""
+
+_Stamp = tuple[int, int, int] | None
+
+
+class PasswordFile:
+    """One such file, named by ``redis.password``."""
+
+    def __init__(self, path: Path, first: Secret, clock: Clock) -> None:
+        """``first``: what the configuration found there when it was read."""
+        self.problem = ""
+        """What is wrong with the password as it stands there now; empty when it works."""
+        self.written_at: WallMs | None = None
+        """When the file was written that the password in use stood in."""
+        self._path, self._clock = path, clock
+        self._newest = self._proven = first
+        self._newest_written: WallMs | None = None
+        self._stamp: _Stamp = None
+        self._try_at = 0
+
+    async def candidates(self) -> tuple[Secret, ...]:
+        """What a new connection tries, in order."""
+        await self._look()
+        return (self._newest,) if self._newest == self._proven else (self._newest, self._proven)
+
+    def entered(self, connection: Connection) -> None:
+        """A connection was let in with the password in its target."""
+        used = connection.target.password
+        if used is not None:
+            self._proven = used
+        if used == self._newest:
+            self.problem, self.written_at = "", self._newest_written
+
+    async def prove(self, connection: Connection | None, timeout_ms: int) -> None:
+        """Where the file has a new password, show it to Redis over ``connection``. Never raises."""
+        await self._look()
+        if connection is None or self._newest == self._proven or self._clock.now() < self._try_at:
+            return
+        newest, user = self._newest, connection.target.user
+        self._try_at = self._clock.now() + AGAIN_US
+        try:
+            await connection.command("AUTH", *((user,) if user else ()), newest.reveal(), timeout_ms=timeout_ms)
+        except StoreReplyError as error:
+            self._tell(f"Redis refuses the password that stands in {self._path} now, the one of before stays in use: "
+                       f"{error}")  # fmt: skip
+            return
+        except StoreError:
+            return  # the connection is going; the next one tries both
+        connection.target = replace(connection.target, password=newest)  # last words and checks enter with it
+        self._proven, self.written_at, self.problem = newest, self._newest_written, ""
+        _log.info("Redis accepted the new password in %s; it is in use from now on", self._path)
+
+    async def _look(self) -> None:
+        try:
+            status = self._path.stat()
+        except OSError as error:
+            self._tell(f"redis.password: {self._path} cannot be read any more ({error.strerror}); what was read before "
+                       "stays in use")  # fmt: skip
+            return
+        stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+        if stamp == self._stamp:
+            return
+        try:
+            text = (await asyncio.to_thread(_read, self._path)).decode("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            why = type(error).__name__
+            self._tell(f"redis.password: {self._path} cannot be read ({why}); what was read before stays in use")
+            return
+        self._stamp = stamp
+        found = Secret(text.removesuffix("\n").removesuffix("\r"))
+        if not found or len(text) > BYTES_MAX:
+            self._tell(f"redis.password: {self._path} is empty or too long; what was read before stays in use")
+            return
+        self._newest_written = WallMs(status.st_mtime_ns // 1_000_000)
+        if found != self._newest:
+            self._newest, self._try_at = found, 0
+        if found == self._proven and self.written_at is not None:
+            self.problem, self.written_at = "", self._newest_written
+
+    def _tell(self, sentence: str) -> None:
+        if sentence != self.problem:
+            _log.warning("%s", sentence)
+        self.problem = sentence
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(BYTES_MAX + 1)

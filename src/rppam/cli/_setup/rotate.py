@@ -1,0 +1,155 @@
+"""``rppam redis rotate-password``: two commands with the change of the nodes' files between them."""
+
+import asyncio
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from rppam.cli._target import ca_option
+from rppam.domain.exits import Exit
+
+if TYPE_CHECKING:
+    from rppam.cli._setup.rotation import Admin
+    from rppam.config.settings import Settings
+
+_HELP: Final = {"help_option_names": ["-h", "--help"]}
+_CONFIG: Final = click.option(
+    "--config", type=click.Path(path_type=Path), help="The config file of a node; else RPPAM_CONFIG."
+)
+_ADMIN: Final = click.option(
+    "--admin-password-file", required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="File with the password of a Redis user that may change users.",
+)  # fmt: skip
+_ADMIN_USER: Final = click.option("--admin-user", default="default", show_default=True, help="That user's name.")
+_JSON: Final = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+
+
+@click.group(
+    "rotate-password",
+    context_settings=_HELP,
+    epilog="Example: rppam redis rotate-password begin --admin-password-file admin.pw --out new.pw",
+)
+def command() -> None:
+    """Change the Redis password of the nodes without an outage.
+
+    begin adds a new password on every Redis server, beside the old one. Then copy it over the file that redis.password
+    names on each node: it is noticed within seconds, without a restart. finish takes the old one away.
+    """
+
+
+@command.command(
+    context_settings=_HELP,
+    epilog="Example: rppam redis rotate-password begin --admin-password-file admin.pw --out new.pw",
+)
+@_CONFIG
+@_ADMIN
+@_ADMIN_USER
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="File for the new password; taken as it is "
+              "when it is there already.")  # fmt: skip
+@_JSON
+def begin(config: Path | None, admin_password_file: Path, admin_user: str, out: Path, *, as_json: bool) -> int:
+    """Add a new password for the nodes' user on the primary and every replica."""
+    from rppam.cli._setup.passwords import new_password
+    from rppam.cli._setup.rotation import RotationError, add
+
+    settings = _settings(config)
+    if not out.exists():
+        descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(new_password().reveal() + "\n")
+    try:
+        told = asyncio.run(add(settings, _admin(admin_user, admin_password_file), _secret(out)))
+    except RotationError as error:
+        raise click.ClickException(str(error)) from None
+    file_here = settings.redis.password_file
+    if file_here is None:
+        told.append(
+            'TO DO: redis.password names no file here; write {"file": PATH} on each node and restart them in turn'
+        )
+    else:
+        told.append(f"next: copy {out} over {file_here}, and over that file of every other node; then run finish")
+    _show(told, as_json=as_json)
+    return Exit.DONE
+
+
+@command.command(
+    context_settings=_HELP,
+    epilog="Example: rppam redis rotate-password finish --admin-password-file admin.pw --new new.pw",
+)
+@_CONFIG
+@_ADMIN
+@_ADMIN_USER
+@click.option("--new", "new", required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False),
+              help="The file that begin wrote.")  # fmt: skip
+@click.option("--url", help="The node to ask for the others. Default: the config's own.")
+@ca_option
+@click.option("--force", is_flag=True, help="Also while a node does not say that it uses the new password.")
+@_JSON
+def finish(
+    config: Path | None,
+    admin_password_file: Path,
+    admin_user: str,
+    new: Path,
+    *,
+    url: str | None,
+    ca: Path | None,
+    force: bool,
+    as_json: bool,
+) -> int:
+    """Take every other password of the nodes' user away, once all nodes use the new one.
+
+    Exit code 1 when a node still uses the old one: nothing was changed then.
+    """
+    from rppam.cli._setup.rotation import RotationError, keep_only, laggards
+    from rppam.cli._target import target_of
+
+    settings = _settings(config)
+    target = target_of(url, None, config, "rotate@host", ca)
+    try:
+        late = asyncio.run(laggards(target, int(new.stat().st_mtime * 1000)))
+        if late and not force:
+            _show([*late, "nothing was changed: let every node use the new password first"], as_json=as_json)
+            return Exit.NO
+        told = asyncio.run(keep_only(settings, _admin(admin_user, admin_password_file), _secret(new)))
+    except RotationError as error:
+        raise click.ClickException(str(error)) from None
+    _show([*late, *told], as_json=as_json)
+    return Exit.DONE
+
+
+def _settings(config: Path | None) -> "Settings":
+    from rppam.adapters.system.secrets import HostSecrets
+    from rppam.config.load import load_settings
+    from rppam.config.places import config_path
+
+    path = config_path(config, os.environ)
+    settings = load_settings(path, outside=HostSecrets())
+    if settings.redis.connection is None:
+        raise click.UsageError(f"{path}: expected redis.connectionString, found none")
+    return settings
+
+
+def _admin(user: str, file: Path) -> "Admin":
+    from rppam.cli._setup.rotation import Admin
+
+    return Admin(None if user == "default" else user, _secret(file))
+
+
+def _secret(file: Path) -> Any:
+    from rppam.domain.secret import Secret
+
+    text = file.read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
+    if not text or "\n" in text:
+        raise click.UsageError(f"{file}: expected one password in one line")
+    return Secret(text)
+
+
+def _show(lines: list[str], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"told": lines}, ensure_ascii=False))
+        return
+    for line in lines:
+        click.echo(line)
