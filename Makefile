@@ -80,6 +80,7 @@ bench: servers ## the measurements behind docs/decisions
 
 docs: dev ## write the generated references anew
 	$(BIN)/python scripts/references.py
+	$(BIN)/python scripts/stories.py
 
 lock: dev ## write the lock files anew (LOCK_ARGS=--upgrade moves versions)
 	$(BIN)/python -m pip install --quiet "uv>=0.9"

@@ -91,9 +91,14 @@ def _switch_over(world: "World", leader: Host, others: list[Host]) -> None:
     assert leader.election is not None, "a leader runs"
     electorate = leader.election.electorate
     to = next(host for host in others if electorate is not None and electorate.may_stand(host.name))
+    hand_over(world, leader, to)
+    world.push(world.now + 2 * world.judge.drop_us + 100_000, expect_successor, world, to)
+
+
+def hand_over(world: "World", leader: Host, to: Host) -> None:
+    """An administrator asks for a switchover."""
     world.say(f"{leader.name} is asked to hand over to {to.name}")
     world.step(leader, HandOver(to.name, "asked to hand over"))
-    world.push(world.now + 2 * world.judge.drop_us + 100_000, expect_successor, world, to)
 
 
 def expect_successor(world: "World", to: Host) -> None:

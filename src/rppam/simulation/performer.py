@@ -153,3 +153,5 @@ class Performer:
         """A write reaches the guarded place."""
         if self.world.guarded.accepts(write):
             self.world.judge.accepted_write(write, self.world.now)
+        else:
+            self.world.say(f"guarded write of {write.node} at epoch {write.epoch} is refused: a newer epoch was there")

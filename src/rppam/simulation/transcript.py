@@ -43,7 +43,9 @@ def ballot_words(ballot: Ballot) -> str:
 def vote_words(vote: Vote) -> str:
     """A vote for people."""
     if vote.is_granted:
-        return "I would" if vote.kind is BallotKind.PROBE else f"yes, for a lease, at epoch {vote.epoch}"
+        if vote.kind is BallotKind.PROBE:
+            return "I would"
+        return f"yes, {'still, ' if vote.kind is BallotKind.RENEW else ''}for a lease, at epoch {vote.epoch}"
     to = f" ({vote.promised_to})" if vote.promised_to else ""
     return f"no: {vote.refusal}{to}"
 

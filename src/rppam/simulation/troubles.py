@@ -21,7 +21,8 @@ def restart_store(world: "World", span_us: int, lost_us: int, how: str) -> None:
     """The store's process ends and another one takes its place, without the last writes."""
     if world.store.down:
         return
-    world.say(f"fault: the store {how}, without the writes of the last {lost_us / 1e6:.1f} s")
+    lost = "anything" if lost_us > world.now else f"the writes of the last {lost_us / 1e6:.1f} s"
+    world.say(f"fault: the store {how}, without {lost}")
     world.store.die(world.now, lost_us)
     for host in world.hosts:
         connection = host.connection
@@ -50,7 +51,7 @@ def fail_over(
     if before.down or world.deposed is not None:
         return
     world.say(
-        f"fault: a replica is promoted, without the writes of the last {lost_us / 1e6:.1f} s; the one before it "
+        f"fault: a replica is promoted, without the writes of the last {lost_us / 1e6:.1f} s; the one before "
         f"serves on for {split_us // 1000} ms, and a replica confirms its writes for {repointed_us // 1000} ms more"
     )
     world.store = before.promoted(world.now, lost_us, world.next_incarnation())

@@ -137,12 +137,13 @@ class World:
             self.push(max(begin + (end - begin) // 2, end - self.calm.length_us), self.calm.begin, end)
             begin = end
         try:
-            self._advance(until)
+            self.advance(until)
         except Broken as broken:
             return broken.violation
         return None
 
-    def _advance(self, until: int) -> None:
+    def advance(self, until: int) -> None:
+        """Let everything happen up to a true time."""
         heap = self.heap
         while heap and heap[0][0] < until:
             self.now, _, what, arguments = heappop(heap)
