@@ -145,7 +145,7 @@ class Votes:
         answer = self._election.answers.get(name)
         if answer is None or not self._election.is_heard(name, now):
             return None, None
-        return answer.promised_to, None
+        return answer.promised_to or None, None  # whoever was free when asked may have promised somebody since
 
     def _reach(self, name: str) -> tuple[bool, str]:
         """Whether this node reaches the voter, and why its vote does not count; empty when it does."""

@@ -63,6 +63,16 @@ def test_a_standby_shows_its_own_promise_and_the_record_and_does_not_guess_the_r
     assert all(line.is_counted for line in lines.values())
 
 
+def test_a_standby_that_has_just_stood_itself_does_not_take_an_old_answer_for_news() -> None:
+    house = Government("a", "b", "c")
+    for _ in range(2 * LEASE):
+        house.run(1)
+        for name in house.seats:
+            for line in votes(house, name).ledger:
+                if house.leader not in {None, name} and line.kind is VoterKind.MEMBER and line.voter != name:
+                    assert line.promised_to != "", (house.now, name, line)
+
+
 def test_what_is_missing_is_named_with_the_reason_and_the_arithmetic() -> None:
     house, leader = seated("a", "b", "c")
     dead = others(house, leader)[0]
