@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import Final, Protocol
 
 from fastapi import FastAPI
@@ -42,9 +42,18 @@ class ApiServer:
     """Serves one application on one address. Start it once and stop it once."""
 
     def __init__(
-        self, app: FastAPI, host: str, port: int, limits: ApiLimits | None = None, tls: ServerTls | None = None
+        self,
+        app: FastAPI,
+        host: str,
+        port: int,
+        limits: ApiLimits | None = None,
+        tls: ServerTls | None = None,
+        look: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """``host`` is an address or a name; ``port`` 0 picks a free one. Without ``tls`` it is plain HTTP."""
+        """``host`` is an address or a name; ``port`` 0 picks a free one. Without ``tls`` it is plain HTTP.
+
+        ``look`` is awaited at the start and every second: for files that may have changed. It never raises.
+        """
         limits = limits or ApiLimits()
         self._host, self._port = host, port
         self._limits = limits
@@ -64,7 +73,7 @@ class ApiServer:
             timeout_keep_alive=max(1, limits.keep_alive_ms // 1000),
             backlog=BACKLOG,
         )
-        self._server = _Embedded(self._config, tls)
+        self._server = _Embedded(self._config, tls, look)
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -114,9 +123,9 @@ class ApiServer:
 class _Embedded(Server):
     """uvicorn's server as a guest in our loop."""
 
-    def __init__(self, config: Config, tls: ServerTls | None) -> None:
+    def __init__(self, config: Config, tls: ServerTls | None, look: Callable[[], Awaitable[None]] | None) -> None:
         super().__init__(config)
-        self._tls = tls
+        self._tls, self._look = tls, look
         self.ready: Final = asyncio.Event()
         self._leaving: Final = asyncio.Event()
 
@@ -162,6 +171,8 @@ class _Embedded(Server):
         while not await self.on_tick(0):
             if self._tls is not None:
                 await self._tls.look()
+            if self._look is not None:
+                await self._look()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._leaving.wait(), _TICK_S)
 

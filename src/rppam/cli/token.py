@@ -11,8 +11,11 @@ from pathlib import Path
 
 import click
 
+from rppam.cli._keys import command as keys
 
-@click.command(
+
+@click.group(
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=(
         'Example: curl -s -H "Authorization: Bearer $(rppam token)" http://localhost:7101/system/health/cluster'
@@ -25,12 +28,15 @@ import click
     "--minutes", type=click.IntRange(1, 1440), help="How long it is valid.  [default: auth.tokenMinutes of the config]"
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-def command(config: Path | None, user: str, minutes: int | None, as_json: bool) -> None:
+@click.pass_context
+def command(context: click.Context, config: Path | None, user: str, minutes: int | None, as_json: bool) -> None:
     """Print an access token with the role pam_admin, signed with this node's keys.
 
     Run it as the account that runs the node, or as root: it needs to read the keys in auth.jwtKeysDir. A token cannot
-    be called back, so keep it short-lived.
+    be called back, so keep it short-lived. 'rppam token keys' changes the keys.
     """
+    if context.invoked_subcommand is not None:
+        return
     from rppam.adapters.system.clock import SystemClock
     from rppam.adapters.system.entropy import SystemEntropy
     from rppam.adapters.system.keystore import load_signing_keys
@@ -63,3 +69,6 @@ def command(config: Path | None, user: str, minutes: int | None, as_json: bool) 
         "node": issued.claims.node,
     }
     click.echo(json.dumps(shown))
+
+
+command.add_command(keys)

@@ -16,6 +16,7 @@ from rppam.adapters.sql.register import SqlEpochRegister
 from rppam.adapters.system.clock import SystemClock
 from rppam.adapters.system.datadir import DataDir
 from rppam.adapters.system.entropy import SystemEntropy
+from rppam.adapters.system.key_folder import KeyFolder
 from rppam.adapters.system.notify import notifier
 from rppam.adapters.system.orders_file import FILE_NAME as ORDERS_FILE
 from rppam.adapters.system.orders_file import FileOrders
@@ -180,7 +181,8 @@ def api_server(
         )
     )
     tls = ServedCertificate.of(settings.api, clock)
-    return ApiServer(app, settings.api.host, settings.api.port, tls=tls)
+    folder = KeyFolder(settings.auth.jwt_keys_dir, tokens)
+    return ApiServer(app, settings.api.host, settings.api.port, tls=tls, look=folder.look)
 
 
 def whole(

@@ -69,6 +69,11 @@ class KeySet:
             raise SigningKeyError("there is no signing key; run 'rppam init' or copy the keys from another node")
         self._keys: Final = {key.kid: key for key in keys}
 
+    @property
+    def kids(self) -> frozenset[str]:
+        """The names of all keys."""
+        return frozenset(self._keys)
+
     def find(self, kid: str) -> SigningKey | None:
         """The key named ``kid``."""
         return self._keys.get(kid)
@@ -88,9 +93,13 @@ class Tokens:
     """Issues and verifies this cluster's access tokens."""
 
     def __init__(self, keys: KeySet, *, issuer: str, audience: str, node: str, clock: Clock, entropy: Entropy) -> None:
-        self.keys: Final = keys
+        self.keys = keys
         self._issuer, self._audience, self._node = issuer, audience, node
         self._clock, self._entropy = clock, entropy
+
+    def use(self, keys: KeySet) -> None:
+        """Issue and verify with these keys from now on."""
+        self.keys = keys
 
     def issue(self, subject: str, roles: Sequence[str], minutes: int) -> IssuedToken:
         """A token for ``subject`` that lives ``minutes`` (1 to 1440). The caller has authenticated them."""

@@ -1,5 +1,6 @@
 """Secrets are changed while a cluster works: nobody loses leadership, and no token is refused."""
 
+import base64
 import json
 import shutil
 import subprocess
@@ -135,3 +136,56 @@ def test_a_password_that_redis_does_not_know_is_told_and_costs_nothing(make_lab:
         eventually(lambda: not [one for one in lab.health()["warnings"] if refused in one],
                    within_s=30, what="it is tried again, and works", say=lab.logs)  # fmt: skip
         assert json.dumps(lab.health()).count("nobody-has-told") == 0
+
+
+def kid_of(token: str) -> str:
+    header = token.split(".", maxsplit=1)[0]
+    kid: str = json.loads(base64.urlsafe_b64decode(header + "=" * (-len(header) % 4)))["kid"]
+    return kid
+
+
+def test_a_signing_key_is_changed_without_a_restart_and_no_valid_token_is_refused(make_lab: MakeLab) -> None:
+    lab = make_lab(nodes=2, times=CALM)
+    for node in lab.nodes:
+        shutil.copytree(lab.folder / "jwt", node.folder / "jwt")
+        node.config["auth"]["jwtKeysDir"] = str(node.folder / "jwt")
+    lab.start()
+    first, second = lab.nodes
+    pids = [node.pids() for node in lab.nodes]
+    (old,) = (first.folder / "jwt").glob("*.pem")
+    with Traffic(lab).running() as traffic:
+        made = rppam("token", "keys", "rotate", "--config", str(first.file), "--in-hours", "0.006", "--json")
+        due = time.monotonic() + 0.006 * 3600
+        new = Path(json.loads(made.stdout)["file"])
+        assert new.stat().st_mode & 0o077 == 0
+
+        def lacking() -> bool:
+            asked = rppam("token", "keys", "list", "--config", str(first.file), "--nodes", "--json")
+            return (asked.returncode, json.loads(asked.stdout)["missing"]) == (1, {"node2": [new.name]})
+
+        eventually(lacking, within_s=30, what="only the other node misses it", say=lab.logs)
+        shutil.copy2(new, second.folder / "jwt")
+
+        def everywhere() -> bool:
+            return rppam("token", "keys", "list", "--config", str(first.file), "--nodes").returncode == 0
+
+        eventually(everywhere, within_s=30, what="both nodes have it", say=lab.logs)
+        time.sleep(max(0.0, due - time.monotonic()) + 1)
+        token = rppam("token", "--config", str(first.file)).stdout.strip()
+        assert kid_of(token) != kid_of(lab.token)
+        assert [node.ask("/system/health/cluster", token=token).status for node in lab.nodes] == [200, 200]
+        listed = json.loads(rppam("token", "keys", "list", "--config", str(first.file), "--json").stdout)["keys"]
+        assert {key["file"]: key["state"] for key in listed} == {old.name: "verifies", new.name: "signs"}
+        early = rppam("token", "keys", "retire", "--config", str(first.file), old.name)
+        assert early.returncode == 1
+        assert "it is needed until" in early.stderr
+    assert set(traffic.answers) == {200}, "the old token was good on both nodes all the time"
+    assert [node.pids() for node in lab.nodes] == pids, "nothing was restarted"
+
+    assert rppam("token", "keys", "retire", "--config", str(first.file), old.name, "--force").returncode == 0
+    eventually(lambda: first.ask("/system/health/cluster", token=lab.token).status == 401,
+               within_s=20, what="a stolen key is refused at once", say=lab.logs)  # fmt: skip
+    assert second.ask("/system/health/cluster", token=lab.token).status == 200, "each node for itself"
+    (first.folder / "jwt" / "jwt-x.pem").write_text("no key")
+    eventually(lambda: "the changed signing keys cannot be used" in first.log(), within_s=20, what="told", say=lab.logs)
+    assert first.ask("/system/health/cluster", token=token).status == 200

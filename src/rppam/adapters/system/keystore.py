@@ -5,11 +5,11 @@ A directory of PEM private keys, each readable by its owner alone. The file name
     jwt-20260301T120000Z-4f1c9a2b.pem      signs from 2026-03-01 12:00 UTC
 
 Every key in the directory verifies; the one with the latest time that has come signs. So a key is changed without
-refusing anybody: put a file dated tomorrow on every node, restart each, and remove the old file when the last token it
-signed has expired. Keys with another name (``jwt*.pem``, ``jwt*.key``) count as older than all dated ones; everything
-else in the directory is left alone.
+refusing anybody: put a file dated tomorrow on every node, and remove the old file when the last token it signed has
+expired (``rppam token keys``). Keys with another name (``jwt*.pem``, ``jwt*.key``) count as older than all dated ones;
+everything else in the directory is left alone.
 
-What it does not promise: protection against whoever can read the directory as its owner. Keys are read at start.
+What it does not promise: protection against whoever can read the directory as its owner.
 """
 
 import hashlib
@@ -64,7 +64,7 @@ def load_signing_keys(directory: Path) -> tuple[StoredKey, ...]:
     """
     try:
         _check_directory(directory)
-        paths = sorted(path for path in directory.iterdir() if _NAME.fullmatch(path.name))
+        paths = signing_key_files(directory)
     except FileNotFoundError:
         paths = []
     except OSError as error:
@@ -80,6 +80,11 @@ def load_signing_keys(directory: Path) -> tuple[StoredKey, ...]:
     if len(paths) > FILES_MAX:
         raise SigningKeyError(f"{directory} holds {len(paths)} keys, at most {FILES_MAX} make sense; remove old ones")
     return tuple(sorted((_load(path) for path in paths), key=lambda key: (key.signs_from_s, key.name)))
+
+
+def signing_key_files(directory: Path) -> list[Path]:
+    """The files in ``directory`` that are keys by their names. Raises :class:`OSError`."""
+    return sorted(path for path in directory.iterdir() if _NAME.fullmatch(path.name))
 
 
 def ensure_signing_keys(directory: Path, *, now_ms: WallMs) -> tuple[StoredKey, ...]:
