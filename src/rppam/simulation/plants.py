@@ -178,6 +178,9 @@ _FOUR = Setting(
 )
 _REPLICATED = Setting(nodes=2, policy="last-man-standing", store="sentinel", faults=("split-store", "clock-rate"))
 _LATE = MOST._replace(faults=("member-delay", "member-repeat", "clock-rate", "pause", "crash", "stop"))
+_ORDERS = MOST._replace(
+    faults=("message-delay", "member-delay", "member-repeat", "member-cut", "pause", "stop", "crash", "switchover")
+)
 _DISKS = MOST._replace(faults=("crash", "member-added", "member-removed", "member-loss", "disk-slow", "disk-hang"))
 _OF_MEMBERS: Final = (
     Plant("no-boot-abstention", "A member votes at once after its start.", MOST, voter=members.NoAbstention),
@@ -193,7 +196,7 @@ _OF_MEMBERS: Final = (
     Plant(
         "late-question-counts",
         "A late question of an earlier leadership takes the place of the present.",
-        MOST,
+        _ORDERS,
         voter=members.LateQuestionCounts,
     ),
     Plant(
@@ -225,7 +228,7 @@ _OF_MEMBERS: Final = (
     Plant(
         "late-vote-counts",
         "A promise that comes after the deadline brings permission back.",
-        _LATE,
+        MOST,
         rules=shortcuts.LateRenewal,
     ),
     Plant("epoch-after-grants", "The epoch is fixed after the votes.", MOST, election=members.EpochAfterGrants),
@@ -236,7 +239,12 @@ _OF_MEMBERS: Final = (
         MOST,
         election=members.FreesFirst,
     ),
-    Plant("store-first", "The record is written before the members are asked.", LAST, election=members.StoreFirst),
+    Plant(
+        "store-first",
+        "The record is written before the members are asked.",
+        Setting(nodes=4, policy="majority"),
+        election=members.StoreFirst,
+    ),
     Plant(
         "pending-needs-only-new",
         "While a change is pending, only the new votes are needed.",
