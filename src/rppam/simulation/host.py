@@ -124,8 +124,10 @@ class Host:
         """Ballots that wait for an answer: their numbers by voter."""
         self.sees_deposed = False
         """It reaches the primary that was replaced, not its successor."""
-        self.voted = 0
-        """The highest epoch for which a promise of this host was told to somebody, in any life."""
+        self.supported = ("", 0, 0)
+        """Whom a promise of this host was told to, in any life, at the highest epoch: name, life, epoch."""
+        self.supported_before = 0
+        """The highest epoch before that."""
         self.oath: tuple[Claim, int] | None = None
         """What this host has promised, and the true time until which it must hold."""
         self.noted: tuple[int, Claim, Instant | None] | None = None

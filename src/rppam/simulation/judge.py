@@ -6,7 +6,6 @@ permission can only begin at an event of the node that gets it, so it is enough 
 """
 
 from rppam.domain.ballot import Vote
-from rppam.domain.electorate import STORE
 from rppam.domain.timing import Timing
 from rppam.simulation.clocks import MILLION
 from rppam.simulation.host import Host, HostEvent
@@ -74,7 +73,9 @@ class Judge:
     def _higher(self, host: Host, epoch: int, now_us: int) -> None:
         """S2, unless nobody was there to remember: not the database, not the clock, not the record, not a voter."""
         self.promotions += 1
-        voted, host.voted = self._remembered(host), max(host.voted, epoch)
+        claim = host.name, host.life, epoch
+        voted = self._remembered(host, claim)
+        self.oaths.supported(host, claim)
         if epoch > self.highest:
             self.highest = epoch
             return
@@ -89,16 +90,19 @@ class Judge:
                 )
             )
 
-    def _remembered(self, host: Host) -> int:
-        """The highest epoch that those who now support ``host`` had promised before."""
+    def _remembered(self, host: Host, claim: tuple[str, int, int]) -> int:
+        """The highest epoch that those who now support ``host`` had promised before, to others or itself."""
         if host.member is None or host.election is None:
             return 0
-        voters = [name for name in host.election.ledger.promises if name != STORE]
-        return max((other.voted for other in self._hosts if other.name in voters), default=0)
+        promises = host.election.ledger.promises
+        voters = [other for other in self._hosts if other.name in promises]
+        return max(
+            (other.supported_before if other.supported == claim else other.supported[2] for other in voters), default=0
+        )
 
-    def told(self, host: Host, vote: Vote) -> None:
+    def told(self, host: Host, to: tuple[str, int], vote: Vote) -> None:
         """A member answers a ballot."""
-        self.oaths.told(host, vote)
+        self.oaths.told(host, to, vote)
 
     def voted(self, host: Host, event: HostEvent | None, now_us: int) -> None:
         """A member handled something."""

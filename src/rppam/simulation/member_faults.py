@@ -113,7 +113,7 @@ def _lose_disk(world: "World", chance: Random) -> None:
     world.say(f"fault: the file of {host.name} is lost, and its process is started again")
     world.crash(host, int(chance.random() * world.timing.heartbeat_us))
     host.disk.kept = EMPTY
-    host.voted = 0
+    host.supported, host.supported_before = ("", 0, 0), 0
 
 
 def _stall(world: "World", chance: Random) -> None:

@@ -26,10 +26,15 @@ class Oaths:
         self._lease_us = timing.lease_us
         self._checked: set[tuple[object, ...]] = set()
 
-    def told(self, host: Host, vote: Vote) -> None:
-        """A promise is told to its candidate."""
+    def told(self, host: Host, to: tuple[str, int], vote: Vote) -> None:
+        """A promise is told to its candidate, which is known by its name and life."""
         if vote.is_granted and vote.kind is not BallotKind.PROBE:
-            host.voted = max(host.voted, vote.epoch)
+            self.supported(host, (*to, vote.epoch))
+
+    def supported(self, host: Host, claim: tuple[str, int, int]) -> None:
+        """A host has supported a claim: name, life, epoch."""
+        if claim != host.supported and claim[2] >= host.supported[2]:
+            host.supported_before, host.supported = host.supported[2], claim
 
     def seen(self, host: Host, event: HostEvent | None, now_us: int) -> None:
         """A member handled something."""

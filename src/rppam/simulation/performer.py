@@ -23,7 +23,7 @@ from rppam.core.phase import Phase
 from rppam.core.voter import SaveKept, SendVote
 from rppam.domain.ballot import BallotKind
 from rppam.domain.fence import Fenced
-from rppam.simulation.host import Host
+from rppam.simulation.host import Asker, Host
 from rppam.simulation.places import GuardedWrite
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ class Performer:
         elif isinstance(effect, Ask):
             world.links.ask(host, effect)
         elif isinstance(effect, SendVote):
-            world.judge.told(host, effect.vote)
+            assert isinstance(effect.handle, Asker), "every ballot came with who asked"
+            world.judge.told(host, (effect.handle.host.name, effect.handle.life), effect.vote)
             world.links.vote(host, effect)
             if effect.vote.is_granted and effect.vote.kind is BallotKind.VOTE:
                 world.member_storm.turn(host)
