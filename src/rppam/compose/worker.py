@@ -31,6 +31,9 @@ from rppam.runtime.calls import CalledAdministration
 log = logging.getLogger("rppam.api.worker")
 
 SIGN_EVERY_S: Final = 0.25
+DATABASE_FIRST_S: Final = 0.5
+"""So long a worker waits for its database before it answers: who reads that the node is up can sign in at once. With a
+database that is away everything else is answered all the same."""
 
 
 class WorkerParts(NamedTuple):
@@ -66,13 +69,15 @@ class Worker:
 
     async def run(self) -> None:
         """Serve until asked to stop. Raises the error that keeps it from serving."""
+        opening = asyncio.create_task(open_database(self._people.database, _nothing), name="opening the database")
+        await asyncio.wait({opening}, timeout=DATABASE_FIRST_S)
         await self._api.start(self._sockets)
         self._line.send("up")
         tasks = {
             asyncio.create_task(self._stop.wait(), name="stop"),
             asyncio.create_task(self._api.wait(), name="rest api"),
             asyncio.create_task(self._show_life(), name="sign of life"),
-            asyncio.create_task(self._open_database(), name="database"),
+            asyncio.create_task(_then_stay(opening), name="database"),
         }
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -95,10 +100,6 @@ class Worker:
         self._people.passwords.close()
         signs.cancel()
 
-    async def _open_database(self) -> None:
-        await open_database(self._people.database, _nothing)
-        await asyncio.Event().wait()
-
     async def _show_life(self) -> None:
         while True:
             now_us = self._clock.as_host_us(self._clock.now())
@@ -109,6 +110,12 @@ class Worker:
 
 async def _nothing() -> None:
     pass
+
+
+async def _then_stay(opening: "asyncio.Task[None]") -> None:
+    """Raises what ``opening`` raises; else never ends."""
+    await opening
+    await asyncio.Event().wait()
 
 
 def worker_parts(known: Known, page: NodePage, calls: socket.socket) -> WorkerParts:
