@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from rppam.cli._cluster.found import command as found
+from rppam.cli._cluster.key import command as key
 from rppam.cli._target import DEFAULT_URL, ca_option, target_of
 from rppam.domain.exits import Exit
 
@@ -120,6 +121,7 @@ def command() -> None:
 
 
 command.add_command(found)
+command.add_command(key)
 
 
 @command.command(context_settings=SETTINGS, epilog="Example: rppam cluster switchover --to node2")

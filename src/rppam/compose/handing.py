@@ -29,7 +29,7 @@ class Testament:
         self._settings, self._redis, self._words, self._entropy = settings, redis, words, entropy
         self._for_store: tuple[LastWord, ...] = ()
         self._for_members: tuple[LastWord, ...] = ()
-        self._members_as_of: tuple[Claim, tuple[tuple[str, str], ...], str] | None = None
+        self._members_as_of: tuple[Claim, tuple[tuple[str, str], ...], str, bytes] | None = None
 
     def release(self, records: Sequence[Record]) -> None:
         """These records shall be released; none: the node holds no record."""
@@ -45,13 +45,13 @@ class Testament:
         as_of = None
         if election.phase in {Phase.CLAIMING, Phase.LEADER, Phase.QUIESCING}:
             addresses = tuple(sorted((name, peer.address) for name, peer in link.peers.items() if peer.address))
-            as_of = election.claim, addresses, "".join(election.successors(now)[:1])
+            as_of = election.claim, addresses, "".join(election.successors(now)[:1]), link.credentials.own_pem
         if as_of == self._members_as_of:
             return
         self._members_as_of = as_of
         self._for_members = ()
         if as_of is not None:
-            claim, addresses, successor = as_of
+            claim, addresses, successor, _ = as_of
             self._for_members = freeing_words(
                 link.options, link.credentials, dict(addresses), claim, successor, self._entropy
             )

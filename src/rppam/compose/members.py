@@ -8,7 +8,7 @@ import logging
 import socket
 from typing import Final, NamedTuple
 
-from rppam.adapters.members.credentials import read_cluster_key
+from rppam.adapters.members.key_files import ClusterKeyFiles, read_cluster_keys
 from rppam.adapters.members.link import TlsMemberLink
 from rppam.adapters.members.party import MemberOptions
 from rppam.adapters.system.address_book import FILE_NAME as BOOK_NAME
@@ -68,18 +68,21 @@ def member_parts(
             "this node belongs to no cluster yet and asks the leader to be made a member. If it is the first node of a "
             "new cluster, found it with: rppam cluster found"
         )
+    keys = read_cluster_keys(settings.auth.cluster_key_path)
     link = TlsMemberLink(
         MemberOptions(
             node_name=settings.node.node_name,
             boot_id=boot_id,
             cluster_id=settings.cluster.cluster_id,
-            cluster_key=read_cluster_key(settings.auth.cluster_key_path),
+            cluster_key=keys.own,
+            also_believed=keys.also,
             host=settings.cluster.member_host,
             port=settings.cluster.member_port,
             advertised=member_address(settings),
         ),
         clock=clock,
         entropy=entropy,
+        keys=ClusterKeyFiles(settings.auth.cluster_key_path),
     )
     voter = Voter(settings.node.node_name, boot_id, timing, kept, now=clock.now())
     book = FileAddressBook(settings.node.data_dir / BOOK_NAME)

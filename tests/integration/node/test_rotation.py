@@ -189,3 +189,61 @@ def test_a_signing_key_is_changed_without_a_restart_and_no_valid_token_is_refuse
     (first.folder / "jwt" / "jwt-x.pem").write_text("no key")
     eventually(lambda: "the changed signing keys cannot be used" in first.log(), within_s=20, what="told", say=lab.logs)
     assert first.ask("/system/health/cluster", token=token).status == 200
+
+
+def test_the_cluster_key_is_changed_while_the_members_vote(make_lab: MakeLab) -> None:
+    lab = make_lab(nodes=3, times=CALM, policy="majority")
+    for node in lab.nodes:
+        shutil.copy2(lab.folder / "cluster.key", node.folder / "cluster.key")
+        node.config["auth"]["clusterKeyPath"] = str(node.folder / "cluster.key")
+    lab.start()
+    first, second, third = lab.nodes
+    begun = lab.health()["epoch"]
+    old = (first.folder / "cluster.key").read_text()
+
+    def step(node: LabNode, *words: str) -> subprocess.CompletedProcess[str]:
+        return rppam("cluster", "key", *words, "--config", str(node.file))
+
+    def noticed(times: int) -> None:
+        for node in lab.nodes:
+            eventually(lambda node=node: node.log().count("the files of the cluster key changed") >= times,
+                       within_s=20, what="the files are seen", say=lab.logs)  # fmt: skip
+
+    with Traffic(lab).running() as traffic:
+        assert step(first, "begin").returncode == 0
+        made = first.folder / "cluster.key.next"
+        assert made.stat().st_mode & 0o777 == 0o600
+        early = step(first, "switch")
+        assert early.returncode == 1, early.stdout + early.stderr
+        assert "node2 at 127.0.0.1:" in early.stdout
+        for node in (second, third):
+            shutil.copy2(made, node.folder)
+        noticed(1)
+        for node in lab.nodes:
+            done = step(node, "switch")
+            assert done.returncode == 0, done.stdout + done.stderr
+        too_early = step(first, "begin")
+        assert too_early.returncode == 0, "the next change may begin"
+        (first.folder / "cluster.key.next").unlink()
+        noticed(2)
+        for node in lab.nodes:
+            done = step(node, "finish")
+            assert done.returncode == 0, done.stdout + done.stderr
+        lab.wait_until_healthy()
+    assert set(traffic.answers) == {200}
+    assert traffic.epochs == {begun}, "leadership never changed hands"
+    assert {(node.folder / "cluster.key").read_text() for node in lab.nodes} == {made_text(first)}
+    assert made_text(first) != old
+
+    standby = next(node for node in lab.nodes if not node.leads())
+    standby.kill()
+    (standby.folder / "cluster.key").write_text(old)
+    standby.start()
+    eventually(lambda: "does not hold the key of this cluster" in lab.logs(), within_s=30,
+               what="the old key alone is refused", say=lab.logs)  # fmt: skip
+    replace_file(standby.folder / "cluster.key", made_text(next(node for node in lab.nodes if node is not standby)))
+    lab.wait_until_healthy()
+
+
+def made_text(node: LabNode) -> str:
+    return (node.folder / "cluster.key").read_text()

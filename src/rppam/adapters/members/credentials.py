@@ -8,7 +8,8 @@ the right key and a wrong ``cluster.clusterId`` is told that, and not that it is
 
 Nothing of it touches a disk, and both keys end with the process. The certificates are valid from 1950 to 9999 (RFC 5280
 says: no end), since the wall clock of a host decides nothing here, and a member whose clock is wrong has to be able to
-vote. What it does not promise: that whoever took the cluster key is kept out. Then replace the file on all nodes.
+vote. What it does not promise: that whoever took the cluster key is kept out. Then change it on all nodes: see
+``key_files``.
 """
 
 import base64
@@ -55,22 +56,38 @@ class PeerName(NamedTuple):
 class Credentials:
     """What one node shows, and what it believes."""
 
-    def __init__(self, cluster_key: Secret, *, cluster_id: str, node_name: str) -> None:
-        """``cluster_key`` is 64 hexadecimal digits, as :func:`read_cluster_key` gives it."""
+    server: ssl.SSLContext
+    """For connections that others make."""
+    client: ssl.SSLContext
+    """For connections to others. Whose certificate it is has to be asked with :func:`peer_name`."""
+    root_pem: str
+    """The authorities, for another process of this node."""
+    own_pem: bytes
+    """This node's certificate and key, for another process of this node: it stays in memory."""
+
+    def __init__(self, cluster_key: Secret, *, cluster_id: str, node_name: str, also: tuple[Secret, ...] = ()) -> None:
+        """``cluster_key`` is 64 hexadecimal digits, as :func:`read_cluster_key` gives it; so are ``also``, whose
+        holders are believed as well."""
+        self._name = PeerName(cluster_id, node_name)
+        self.use(cluster_key, also)
+
+    def use(self, cluster_key: Secret, also: tuple[Secret, ...] = ()) -> None:
+        """From now on show what is made with ``cluster_key``, and believe its holders and those of ``also``.
+
+        Connections that stand are left alone. It takes some 10 ms and may be called in a thread.
+        """
         authority = _authority_key(cluster_key)
-        root = _root(authority)
+        roots = (_root(authority), *(_root(_authority_key(key)) for key in also))
         key = ec.generate_private_key(ec.SECP256R1())
-        leaf = _leaf(authority, key.public_key(), PeerName(cluster_id, node_name))
-        self.server = _context(ssl.PROTOCOL_TLS_SERVER, root, leaf, key)
-        """For connections that others make."""
-        self.client = _context(ssl.PROTOCOL_TLS_CLIENT, root, leaf, key)
-        """For connections to others. Whose certificate it is has to be asked with :func:`peer_name`."""
-        self.root_pem = root.public_bytes(Encoding.PEM).decode("ascii")
-        """The authority, for another process of this node."""
+        leaf = _leaf(authority, key.public_key(), self._name)
+        self.server, self.client = (
+            _context(ssl.PROTOCOL_TLS_SERVER, roots, leaf, key),
+            _context(ssl.PROTOCOL_TLS_CLIENT, roots, leaf, key),
+        )
+        self.root_pem = "".join(root.public_bytes(Encoding.PEM).decode("ascii") for root in roots)
         self.own_pem = leaf.public_bytes(Encoding.PEM) + key.private_bytes(
             Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
         )
-        """This node's certificate and key, for another process of this node: it stays in memory."""
 
 
 def read_cluster_key(path: Path) -> Secret:
@@ -173,7 +190,7 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
 
 
 def _context(
-    protocol: int, root: x509.Certificate, leaf: x509.Certificate, key: ec.EllipticCurvePrivateKey
+    protocol: int, roots: tuple[x509.Certificate, ...], leaf: x509.Certificate, key: ec.EllipticCurvePrivateKey
 ) -> ssl.SSLContext:
     context = ssl.SSLContext(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
@@ -183,6 +200,6 @@ def _context(
     context.options |= ssl.OP_NO_TICKET
     if protocol == ssl.PROTOCOL_TLS_SERVER:
         context.num_tickets = 0  # every connection proves itself anew
-    context.load_verify_locations(cadata=root.public_bytes(Encoding.DER))
+    context.load_verify_locations(cadata=b"".join(root.public_bytes(Encoding.DER) for root in roots))
     load_pair(context, (leaf,), key)
     return context

@@ -37,10 +37,12 @@ _OTHER_KEY: Final = "CERTIFICATE_VERIFY_FAILED"
 class Knocker:
     """Knocks in the name of one node of one cluster."""
 
-    def __init__(self, node_name: str, cluster_id: str, cluster_key: Secret, entropy: Entropy) -> None:
-        """Makes a certificate, which takes some 10 ms."""
+    def __init__(
+        self, node_name: str, cluster_id: str, cluster_key: Secret, entropy: Entropy, also: tuple[Secret, ...] = ()
+    ) -> None:
+        """Makes a certificate, which takes some 10 ms. Holders of ``also`` are believed, too."""
         self._name = PeerName(cluster_id, node_name)
-        self._context = Credentials(cluster_key, cluster_id=cluster_id, node_name=node_name).client
+        self._context = Credentials(cluster_key, cluster_id=cluster_id, node_name=node_name, also=also).client
         self._entropy = entropy
 
     async def knock(self, name: str, address: str, *, timeout_s: float) -> Knock:

@@ -21,31 +21,46 @@ from rppam.adapters.members.credentials import Credentials
 from rppam.adapters.members.dial import Pace
 from rppam.adapters.members.door import Door
 from rppam.adapters.members.incoming import Guests
+from rppam.adapters.members.key_files import ClusterKeyFiles
 from rppam.adapters.members.names import Names
 from rppam.adapters.members.party import MemberOptions, Party
 from rppam.adapters.members.peer import Peer
 from rppam.adapters.members.refusals import Refusals
 from rppam.domain.ballot import Ballot, Freeing, Invitation
 from rppam.domain.electorate import MEMBERS_MAX
+from rppam.domain.errors import RppamError
 from rppam.ports.clock import Clock
 from rppam.ports.entropy import Entropy
 from rppam.ports.members import MemberListener, PeerState
 
 _log: Final = logging.getLogger("rppam.members")
 
+KEYS_EVERY_S: Final = 1.0
 ADDRESSES_MAX: Final = 2 * MEMBERS_MAX
 
 
 class TlsMemberLink:
     """The real :class:`rppam.ports.members.MemberLink`."""
 
-    def __init__(self, options: MemberOptions, *, clock: Clock, entropy: Entropy) -> None:
-        """Makes this node's certificate, which takes some 10 ms; needs no running loop."""
+    def __init__(
+        self, options: MemberOptions, *, clock: Clock, entropy: Entropy, keys: ClusterKeyFiles | None = None
+    ) -> None:
+        """Makes this node's certificate, which takes some 10 ms; needs no running loop.
+
+        ``keys``: where the cluster key stands, to be looked at every second.
+        """
         self.options = options
         self._clock = clock
         self._entropy = entropy
         self._refusals = Refusals(clock)
-        self.credentials = Credentials(options.cluster_key, cluster_id=options.cluster_id, node_name=options.node_name)
+        self.credentials = Credentials(
+            options.cluster_key,
+            cluster_id=options.cluster_id,
+            node_name=options.node_name,
+            also=options.also_believed,
+        )
+        self._keys = keys
+        self._key_watch: asyncio.Task[None] | None = None
         self._names = Names()
         self._pace = Pace()
         self._addresses: dict[str, str] = {}
@@ -75,7 +90,24 @@ class TlsMemberLink:
         door.open()
         self._party, self._door = party, door
         self._looking = asyncio.get_running_loop().call_later(LOOK_S, self._look)
+        if self._keys is not None:
+            self._key_watch = asyncio.create_task(self._watch_keys(self._keys), name="cluster key")
         self.expect(self._expected)
+
+    async def _watch_keys(self, keys: ClusterKeyFiles) -> None:
+        while True:
+            await asyncio.sleep(KEYS_EVERY_S)
+            try:
+                found = keys.changed()
+                if found is not None:
+                    await asyncio.to_thread(self.credentials.use, found.own, found.also)
+            except RppamError as error:
+                _log.warning("the changed cluster key cannot be used, what was read before stays in use: %s", error)
+                continue
+            if found is not None:
+                believed = len(found.also) + 1
+                plural = "s are" if believed > 1 else " is"
+                _log.info("the files of the cluster key changed: %d key%s believed now", believed, plural)
 
     async def stop(self) -> None:
         """Close everything, after what was sent has left or 100 ms have passed. A second call does nothing."""
@@ -84,6 +116,8 @@ class TlsMemberLink:
             return
         if self._looking is not None:
             self._looking.cancel()
+        if self._key_watch is not None:
+            self._key_watch.cancel()
         await door.close()
         calls = [peer.call for peer in self._peers.values() if peer.call is not None]
         channels = [*(call.channel for call in calls), *(guest.channel for guest in self._guests.all)]

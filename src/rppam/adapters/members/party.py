@@ -29,6 +29,8 @@ class MemberOptions:
     cluster_id: str
     cluster_key: Secret
     """64 hexadecimal digits, see :func:`rppam.adapters.members.credentials.read_cluster_key`."""
+    also_believed: tuple[Secret, ...] = ()
+    """Further keys whose holders are members, while the cluster key is changed."""
     host: str | None = None
     """Address or name to listen on; ``None``: all addresses."""
     port: int = 5201

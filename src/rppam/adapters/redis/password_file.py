@@ -26,7 +26,7 @@ BYTES_MAX: Final = 64 * 1024
 AGAIN_US: Final = 10_000_000
 """A password that Redis refused is tried again after this long, as it may learn it later."""
 
-_Stamp = tuple[int, int, int] | None
+_Stamp = tuple[int, int, int, int] | None
 
 
 class PasswordFile:
@@ -83,7 +83,7 @@ class PasswordFile:
             self._tell(f"redis.password: {self._path} cannot be read any more ({error.strerror}); what was read before "
                        "stays in use")  # fmt: skip
             return
-        stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+        stamp = (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
         if stamp == self._stamp:
             return
         try:

@@ -15,7 +15,7 @@ from rppam.services.tokens import KeySet, Tokens
 
 _log: Final = logging.getLogger("rppam.api")
 
-_Stamp = tuple[str, int, int, int]
+_Stamp = tuple[str, int, int, int, int]
 
 
 class KeyFolder:
@@ -48,4 +48,4 @@ class KeyFolder:
             found = [(path, path.stat()) for path in signing_key_files(self._directory)]
         except OSError:
             return ()
-        return tuple((path.name, status.st_mtime_ns, status.st_size, status.st_ino) for path, status in found)
+        return tuple((path.name, s.st_mtime_ns, s.st_ctime_ns, s.st_size, s.st_ino) for path, s in found)

@@ -37,7 +37,7 @@ _KEY: Final = "api.tlsKeyPath"
 _PASSWORD: Final = "api.tlsCertPassword"  # noqa: S105  # the name of a setting
 _LOAD: Final = "a certificate and key that TLS can use"
 
-_Stamp = tuple[int, int, int] | None
+_Stamp = tuple[int, int, int, int] | None
 
 
 class Held(NamedTuple):
@@ -227,4 +227,5 @@ def _stamp(path: Path) -> _Stamp:
         status = path.stat()
     except OSError:
         return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
+    # The change time, too: a file that may be read at last has no other modification time.
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino

@@ -99,7 +99,7 @@ def _check(settings: "Settings", path: Path) -> None:
             f"{file}: {settings.node.node_name} belongs to a cluster already, of {members}, policy "
             f"{kept.electorate.body.policy}. {_WHEN}"
         )
-    shown = asyncio.run(_shown(settings))
+    shown = asyncio.run(seen_in_redis(settings))
     if shown is None:
         click.echo("Redis cannot be asked now, so only you know that no cluster lives there.", err=True)
     members = ", ".join(
@@ -118,7 +118,7 @@ def _me(settings: "Settings") -> str:
     return settings.node.node_name
 
 
-async def _shown(settings: "Settings") -> "dict[str, Shown] | None":
+async def seen_in_redis(settings: "Settings") -> "dict[str, Shown] | None":
     """Who is seen in Redis; ``None`` when it cannot be asked, which stops nobody: Redis may come later."""
     from rppam.adapters.system.clock import SystemClock
     from rppam.cli._doctor.report import Report

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from rppam.adapters.members.credentials import read_cluster_key
+from rppam.adapters.members.key_files import read_cluster_keys
 from rppam.adapters.members.knock import Knocker
 from rppam.adapters.system.entropy import SystemEntropy
 from rppam.adapters.system.ground import look_at_ground
@@ -115,7 +116,12 @@ class MemberCheck:
 
     def _knocker(self, key: Secret) -> Knocker:
         settings = self._settings
-        return Knocker(settings.node.node_name, settings.cluster.cluster_id, key, SystemEntropy())
+        try:
+            also = read_cluster_keys(settings.auth.cluster_key_path).also
+        except ClusterKeyUnusable as error:  # the key itself could be read, so it is one of those beside it
+            self._report.add(finding("RD-604", str(error)))
+            also = ()
+        return Knocker(settings.node.node_name, settings.cluster.cluster_id, key, SystemEntropy(), also=also)
 
     def _cluster_key(self) -> Secret | None:
         """The key; without one a node runs without a vote, and a witness does not run."""

@@ -1,0 +1,71 @@
+"""The cluster key while it is changed: up to three files, of which one signs and all are believed.
+
+Beside ``auth.clusterKeyPath`` may stand ``<that>.next``, the key that is to come, and ``<that>.previous``, the one that
+was. A member shows a certificate made with the key itself and believes whoever holds any of them. So the members can be
+changed one after the other: first all learn the next key, then each switches, then all forget the previous one. The
+files are looked at every second. What cannot be used is told once, and the keys of before stay.
+
+What it does not promise: that a connection which stands is cut when its key is forgotten; the next one is refused.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from rppam.adapters.members.credentials import read_cluster_key
+from rppam.domain.secret import Secret
+
+_Stamp = tuple[int, int, int, int] | None
+
+
+class ClusterKeys(NamedTuple):
+    """What a member knows the others by."""
+
+    own: Secret
+    """Its own certificate is made with it."""
+    also: tuple[Secret, ...]
+    """Others are believed with these, too."""
+
+
+def next_of(path: Path) -> Path:
+    """Where the key that is to come stands."""
+    return path.with_name(path.name + ".next")
+
+
+def previous_of(path: Path) -> Path:
+    """Where the key that was stands."""
+    return path.with_name(path.name + ".previous")
+
+
+def read_cluster_keys(path: Path) -> ClusterKeys:
+    """All keys. Raises :class:`~rppam.domain.errors.cluster.ClusterKeyUnusable`."""
+    own = read_cluster_key(path)
+    also = [read_cluster_key(other) for other in (next_of(path), previous_of(path)) if other.exists()]
+    return ClusterKeys(own, tuple(key for key in also if key != own))
+
+
+class ClusterKeyFiles:
+    """The files of one member."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stamps = self._look()
+
+    def changed(self) -> ClusterKeys | None:
+        """The keys, when a file came, went or changed since the last call. Raises as :func:`read_cluster_keys`."""
+        stamps = self._look()
+        if stamps == self._stamps:
+            return None
+        self._stamps = stamps
+        return read_cluster_keys(self._path)
+
+    def _look(self) -> tuple[_Stamp, ...]:
+        return tuple(_stamp(path) for path in (self._path, next_of(self._path), previous_of(self._path)))
+
+
+def _stamp(path: Path) -> _Stamp:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    # The change time, too: a file that may be read at last has no other modification time.
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino

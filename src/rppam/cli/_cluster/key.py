@@ -1,0 +1,161 @@
+"""``rppam cluster key``: another cluster key, without an outage and without a restart.
+
+Three steps, each done on every member before the next one begins: all learn the next key, all switch to it, all forget
+the previous one. A running member looks at its files every second. Before ``switch`` and ``finish`` the other members
+are knocked at, so that nobody is locked out. Decides nothing for other hosts: it works on this host's files.
+"""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from rppam.domain.exits import Exit
+
+if TYPE_CHECKING:
+    from rppam.adapters.members.knock import Knocker
+    from rppam.config.settings import Settings
+    from rppam.services.member_rules import Shown
+
+_HELP: Final = {"help_option_names": ["-h", "--help"]}
+_CONFIG: Final = click.option(
+    "--config", type=click.Path(path_type=Path), help="The config file of this member; else RPPAM_CONFIG."
+)
+_FORCE: Final = click.option("--force", is_flag=True, help="Also when another member is not ready or cannot be asked.")
+KNOCK_S: Final = 5.0
+
+
+@click.group("key", context_settings=_HELP, epilog="Example: rppam cluster key begin --config /etc/rppam/rppam.config")
+def command() -> None:
+    """Change the key that the members know each other by: begin, copy, then switch on each, then finish on each.
+
+    Exit code 1: another member is not ready, and nothing was changed.
+    """
+
+
+@command.command(context_settings=_HELP, epilog="Example: rppam cluster key begin")
+@_CONFIG
+def begin(config: Path | None) -> None:
+    """Make the next key on this host. Members that have its file believe both."""
+    from rppam.adapters.members.credentials import read_cluster_key
+    from rppam.adapters.members.key_files import next_of
+    from rppam.cli._files import new_cluster_key
+
+    path = _settings(config).auth.cluster_key_path
+    read_cluster_key(path)
+    made = next_of(path)
+    if made.exists():
+        read_cluster_key(made)
+        click.echo(f"{made} is there already")
+    else:
+        _put(made, new_cluster_key(), like=path)
+        click.echo(f"wrote {made}")
+    click.echo(f"next: copy it to the same place beside auth.clusterKeyPath of every other member, witnesses too (mode "
+               f"0600, same owner as {path.name}); then on each: rppam cluster key switch")  # fmt: skip
+
+
+@command.command(context_settings=_HELP, epilog="Example: rppam cluster key switch")
+@_CONFIG
+@_FORCE
+def switch(config: Path | None, *, force: bool) -> int:
+    """Show the next key from now on, and go on believing the previous one. Only once all members believe it."""
+    from rppam.adapters.members.credentials import read_cluster_key
+    from rppam.adapters.members.key_files import next_of, previous_of
+
+    settings = _settings(config)
+    path = settings.auth.cluster_key_path
+    own = read_cluster_key(path)
+    new = read_cluster_key(next_of(path))
+    unready = _knock(settings, _knocker(settings, new, (own,)))
+    if unready and not force:
+        return _refuse(unready, f"copy {next_of(path).name} to them first")
+    _put(previous_of(path), own.reveal(), like=path)
+    _put(path, new.reveal(), like=path)
+    next_of(path).unlink()
+    click.echo(f"{path} is the new key, {previous_of(path).name} the one before")
+    click.echo("when all have switched, run on each: rppam cluster key finish")
+    return Exit.DONE
+
+
+@command.command(context_settings=_HELP, epilog="Example: rppam cluster key finish")
+@_CONFIG
+@_FORCE
+def finish(config: Path | None, *, force: bool) -> int:
+    """Believe the previous key no more. Only once all members show the new one."""
+    from rppam.adapters.members.credentials import read_cluster_key
+    from rppam.adapters.members.key_files import previous_of
+
+    settings = _settings(config)
+    path = settings.auth.cluster_key_path
+    before = previous_of(path)
+    if not before.exists():
+        raise click.ClickException(f"there is no {before}: nothing to finish on this host")
+    unready = _knock(settings, _knocker(settings, read_cluster_key(path), ()))
+    if unready and not force:
+        return _refuse(unready, "let them switch first")
+    before.unlink()
+    click.echo(f"removed {before}; whoever holds the previous key alone is kept out from the next connection on")
+    return Exit.DONE
+
+
+def _settings(config: Path | None) -> "Settings":
+    from rppam.adapters.system.secrets import HostSecrets
+    from rppam.config.load import load_settings
+    from rppam.config.places import config_path
+
+    return load_settings(config_path(config, os.environ), outside=HostSecrets())
+
+
+def _knocker(settings: "Settings", own: object, also: tuple[object, ...]) -> "Knocker":
+    from rppam.adapters.members.knock import Knocker
+    from rppam.adapters.system.entropy import SystemEntropy
+    from rppam.domain.secret import Secret
+
+    assert isinstance(own, Secret)
+    believed = tuple(key for key in also if isinstance(key, Secret))
+    return Knocker(settings.node.node_name, settings.cluster.cluster_id, own, SystemEntropy(), also=believed)
+
+
+def _knock(settings: "Settings", knocker: "Knocker") -> list[str]:
+    """Which other members did not answer as they should, each with what was seen."""
+    from rppam.cli._cluster.found import seen_in_redis
+
+    async def ask() -> list[str]:
+        from rppam.services.member_rules import Knocked
+
+        shown: Mapping[str, Shown] | None = await seen_in_redis(settings)
+        if shown is None:
+            return ["Redis cannot be asked where the other members are"]
+        where = {
+            name: one.heartbeat.member_address
+            for name, one in shown.items()
+            if name != settings.node.node_name and one.heartbeat.member_address and not one.heartbeat.leaving
+        }
+        knocks = await asyncio.gather(*(knocker.knock(name, at, timeout_s=KNOCK_S) for name, at in where.items()))
+        return [f"{one.name} at {one.address}: {one.evidence}" for one in knocks if one.outcome is not Knocked.ANSWERED]
+
+    return asyncio.run(ask())
+
+
+def _refuse(unready: list[str], fix: str) -> int:
+    for line in unready:
+        click.echo(line)
+    click.echo(f"rppam cluster key: nothing was changed: {fix} (--force for members that are gone)", err=True)
+    return Exit.NO
+
+
+def _put(path: Path, text: str, *, like: Path) -> None:
+    """Write a private file that belongs to whom ``like`` belongs to, and is never seen half written."""
+    fresh = path.with_name(path.name + ".writing")
+    fresh.unlink(missing_ok=True)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+        file.write(text.strip() + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    owner = like.stat()
+    if hasattr(os, "chown") and (owner.st_uid, owner.st_gid) != (os.geteuid(), os.getegid()):
+        os.chown(fresh, owner.st_uid, owner.st_gid)
+    fresh.replace(path)
