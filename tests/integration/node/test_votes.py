@@ -94,7 +94,7 @@ def test_without_redis_and_with_a_member_down_nobody_leads_under_last_man_standi
         own_redis.kill()
         other.kill()
         eventually(lambda: not leader.leads(), within_s=3 * LEASE_S, what="the leader stops")
-        assert "no promise of (store)" in leader.log()
+        eventually(lambda: "no promise of (store)" in leader.log(), within_s=2, what="it says why", say=leader.log)
         own_redis.restart()
         lab.wait_for_leader()
     eyes.check()
