@@ -42,7 +42,8 @@ class Checkup:
     ) -> None:
         """``certificate``: what the API shows; ``None`` for plain HTTP. ``votes``: how members vote, where they do.
 
-        ``told``: what the node knows of its store; a check is made when it changes. ``renew``: done every second.
+        ``told``: what the node knows of its store; a check is made when it changes, and none while it is
+        ``None``. ``renew``: done every second.
         """
         self._certificate, self._redis = certificate, redis
         self._votes, self._told, self._renew = votes, told, renew
@@ -65,7 +66,7 @@ class Checkup:
         checked, seen = -EVERY_S, self._told()
         while True:
             now, since_s = self._told(), loop.time() - checked
-            if since_s >= EVERY_S or (now != seen and since_s >= SOONEST_S):
+            if now is not None and (since_s >= EVERY_S or (now != seen and since_s >= SOONEST_S)):
                 checked, seen = loop.time(), now
                 await self._check()
             self._log_changes()
@@ -127,7 +128,9 @@ def checkup_of(
 
     def seen() -> object:
         connection = redis.link.connection
-        return told(), None if connection is None else connection.number
+        if connection is None and redis.link.failure is None:
+            return None  # the first attempt is under way
+        return told(), str(redis.link.failure) if connection is None else connection.number
 
     async def renew() -> None:
         if redis.password is not None:

@@ -51,6 +51,10 @@ class RedisParts(NamedTuple):
         """What leadership rests on."""
         return SafetyLevel.REPLICATED if self.behind_sentinel else SafetyLevel.SINGLE
 
+    def why_down(self) -> str:
+        """Why there is no connection to Redis; empty while there is one, or before the first attempt has failed."""
+        return str(self.link.failure) if self.link.connection is None and self.link.failure is not None else ""
+
     def warnings(self) -> tuple[str, ...]:
         """Certificates that end soon, and TLS files that cannot be used."""
         now = self.clock.wall_ms()

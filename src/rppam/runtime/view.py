@@ -53,12 +53,15 @@ class NodeView:
         warnings: Callable[[], tuple[str, ...]],
         findings: Callable[[], tuple[Finding, ...]] = tuple,
         password_since: Callable[[], WallMs | None] = lambda: None,
+        store_reason: Callable[[], str] = str,
     ) -> None:
+        """``store_reason``: why there is no connection to the store now; empty while there is one."""
         self._facts = facts
         self._core = core
         self._driver = driver
         self._clock = clock
         self._warnings, self._findings, self._password_since = warnings, findings, password_since
+        self._store_reason = store_reason
         self.draining = False
         self.serving = False
         """Set once the node has taken its place, or has waited long enough for a store that does not answer."""
@@ -184,7 +187,9 @@ class NodeView:
     def _why_not_connected(self, connected: bool) -> str:
         if not self._facts.redis_enabled:
             return ALONE
-        return "" if connected else (self._driver.store_view.reason or "Redis did not answer the last exchange")
+        if connected:
+            return ""
+        return self._store_reason() or self._driver.store_view.reason or "Redis did not answer the last exchange"
 
     def _members(self, connected: bool) -> tuple[MemberView, ...]:
         facts, now = self._facts, self._clock.now()

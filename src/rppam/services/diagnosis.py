@@ -16,6 +16,8 @@ from rppam.domain.errors.store import (
     StoreNoRoute,
     StoreProtocol,
     StoreRefused,
+    StoreSentinelsSilent,
+    StoreServiceUnknown,
     StoreSilent,
     StoreTlsFailed,
     StoreTooOld,
@@ -52,6 +54,8 @@ _BY_CLASS: Final[dict[type[StoreError], str]] = {
     StoreUnknown: "RD-111",
     StoreTlsFailed: "RD-127",
     StoreNoAuth: "RD-201",
+    StoreServiceUnknown: "RD-401",
+    StoreSentinelsSilent: "RD-402",
     StoreWrongPassword: "RD-202",
     StoreNoPermission: "RD-203",
     StoreLoading: "RD-204",
@@ -98,6 +102,12 @@ def code_of(error: StoreError, *, with_tls: bool, glimpse: Glimpse | None = None
     if code in ("RD-106", "RD-108", "RD-127") or (code == "RD-102" and seen.is_open):
         code = _nearer(code, text, seen, with_tls=with_tls)
     return code
+
+
+def needs_glimpse(error: StoreError, *, with_tls: bool) -> bool:
+    """Whether a second look may tell more: not where the cause is clear, or where nothing can be reached anyhow."""
+    code = code_of(error, with_tls=with_tls)
+    return code not in ("RD-101", "RD-103", "RD-104") and code < "RD-2"
 
 
 def _nearer(code: str, text: str, seen: Glimpse, *, with_tls: bool) -> str:

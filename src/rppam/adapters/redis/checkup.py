@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from rppam.adapters.redis.connection import Connection
+from rppam.adapters.redis.glimpse import glimpse
 from rppam.adapters.redis.link import Link
 from rppam.adapters.redis.options import Target
 from rppam.adapters.redis.probe import Probe, ask_sentinel, lets_strangers_in
@@ -19,11 +20,12 @@ from rppam.domain.errors.store import StoreError
 from rppam.domain.finding import Finding
 from rppam.domain.secret import REDACTED, Secret
 from rppam.ports.clock import Clock
-from rppam.services.diagnosis import failure_finding
+from rppam.services.diagnosis import failure_finding, needs_glimpse
 from rppam.services.redis_facts import RedisFacts, SentinelMode
 from rppam.services.requirements import prefix_findings, sentinel_findings, server_findings
 
 BOUND_S: Final = 20.0
+GLIMPSE_S_MAX: Final = 3.0
 _DAY_S: Final = 86_400
 _SHORTEST: Final = 4
 """Shorter secrets are not searched for: they would turn ordinary words into stars."""
@@ -53,11 +55,14 @@ class RedisCheckup:
         self._clock = clock
         self._server: tuple[Finding, ...] = ()
         self._sentinels: tuple[Finding, ...] = ()
-        self._failed: tuple[StoreError, Finding] | None = None
+        self._failed: tuple[str, Finding] | None = None
+        """Why there was no connection, in words, and the finding made of it."""
 
     def findings(self) -> tuple[Finding, ...]:
         """What is known now."""
-        return tuple(self._clean(one) for one in (*self._of_server(), *self._sentinels))
+        told = {one.code for one in self._sentinels}  # by the sentinels themselves, with each one's words
+        server = (one for one in self._of_server() if one.code not in told)
+        return tuple(self._clean(one) for one in (*server, *self._sentinels))
 
     async def check(self) -> None:
         """Look at everything once. Raises nothing; takes :data:`BOUND_S` at most."""
@@ -72,14 +77,29 @@ class RedisCheckup:
         failure = self._link.failure
         if self._link.connection is not None or failure is None:
             return self._server
-        if self._failed is None or self._failed[0] is not failure:
-            self._failed = failure, failure_finding(failure, with_tls=self._link.options.ssl is not None)
+        if self._failed is None or self._failed[0] != str(failure):
+            self._failed = str(failure), failure_finding(failure, with_tls=self._with_tls)
         return (self._failed[1],)
+
+    @property
+    def _with_tls(self) -> bool:
+        return self._link.options.ssl is not None
+
+    async def _second_look(self) -> None:
+        """Look at the port with a bare socket where the failure alone leaves several causes open."""
+        failure = self._link.failure
+        if failure is None or self._service_name is not None or not needs_glimpse(failure, with_tls=self._with_tls):
+            return
+        for target in self._link.options.targets():
+            if target.address in str(failure):
+                seen = await glimpse(target, timeout_s=min(target.connect_timeout_ms / 1000, GLIMPSE_S_MAX))
+                self._failed = str(failure), failure_finding(failure, with_tls=self._with_tls, glimpse=seen)
 
     async def _check_server(self) -> RedisFacts | None:
         target = self._link.target
         if target is None:
             self._server = ()
+            await self._second_look()
             return None
         try:
             connection = await Connection.open(replace(target, client_name=self._name(target)), clock=self._clock)

@@ -28,7 +28,7 @@ from rppam.domain.errors.store_replies import StoreReadOnly
 from rppam.domain.finding import Severity
 from rppam.ports.clock import Clock
 from rppam.services.codes import finding
-from rppam.services.diagnosis import failure_finding
+from rppam.services.diagnosis import failure_finding, needs_glimpse
 from rppam.services.member_rules import Shown
 from rppam.services.redis_facts import RedisFacts, SentinelFacts, SentinelMode
 from rppam.services.requirements import prefix_findings, sentinel_findings, server_findings
@@ -176,9 +176,7 @@ class StoreCheck:
             return error
 
     async def _second_look(self, target: Target, error: StoreError) -> Any:
-        """Not where the cause is clear, or where nothing can be reached anyhow."""
-        told = failure_finding(error, with_tls=target.ssl is not None)
-        if told.code in ("RD-101", "RD-103", "RD-104") or told.code >= "RD-2":
+        if not needs_glimpse(error, with_tls=target.ssl is not None):
             return None
         return await glimpse(target, timeout_s=min(target.connect_timeout_ms / 1000, GLIMPSE_S_MAX))
 
