@@ -14,7 +14,7 @@ BIN := .venv/bin
 SETUP := scripts/setup
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo dev servers test check lint format types layers sim-gate sim sim-long faults faults-random faults-times sentinel bench docs lock clean
+.PHONY: help env demo dev servers test check lint format types layers sim-gate sim sim-long faults faults-random faults-times sentinel fault-table bench docs lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -73,6 +73,9 @@ faults-random: dev servers ## SEQUENCES random fault sequences of 30 s; ended an
 
 faults-times: dev servers ## each kind of failover RUNS times on hosts of their own: p50, p99 and the largest
 	$(BIN)/python -m tests.faults.lab.series --runs $(RUNS) $(ARGS)
+
+fault-table: dev servers ## play every fault of Redis to a real node and write docs/reference/faults.md; some minutes
+	$(BIN)/python -m tests.integration.fault_table.table
 
 bench: servers ## the measurements behind docs/decisions
 	@$(SETUP) bench

@@ -1,0 +1,169 @@
+"""Every fault of Redis that is recognised, brought about on a real server or at a real port.
+
+Each scene is a context manager that gives the ``redis`` section of a node's config while the fault lasts.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from tests.contract.authority import DAY, NOW, Authority
+from tests.contract.servers import PASSWORD, SERVERS, Server, free_port
+from tests.integration.doctor.ailing import answering, black_hole, eventually
+from tests.integration.doctor.test_failures import sentinel
+
+KIND: Final = next(kind for kind in SERVERS if kind.name == "redis-8")
+OPTIONS: Final = "abortConnect=false,connectTimeout=1000,syncTimeout=1000"
+HOST: Final = "127.0.0.1"
+Section = dict[str, Any]
+Play = Callable[[Path], AbstractContextManager[Section]]
+
+
+class Scene(NamedTuple):
+    """One fault."""
+
+    title: str
+    play: Play
+
+
+def at(port: int, more: str = "", host: str = HOST, password: str = PASSWORD, **redis: Any) -> Section:
+    return {"connectionString": f"{host}:{port},{OPTIONS}{more}", "password": password, **redis}
+
+
+def saying(reply: str, more: str = "", *, hang: bool = True) -> Play:
+    """A port that answers everything with ``reply``."""
+
+    @contextmanager
+    def play(_folder: Path) -> Iterator[Section]:
+        with answering(*([reply.encode()] if reply else []), hang=hang) as port:
+            yield at(port, more)
+
+    return play
+
+
+def served(*options: str, ask: tuple[tuple[str, ...], ...] = (), more: str = "", **redis: Any) -> Play:
+    """A real server, told ``ask`` before the node comes."""
+
+    @contextmanager
+    def play(_folder: Path) -> Iterator[Section]:
+        with Server(KIND, *options) as server:
+            for words in ask:
+                server.ask(*words)
+            yield at(server.port, more, **redis)
+
+    return play
+
+
+def over_tls(name: str = HOST, *options: str, trusts: bool = True, more: str = ",ssl=true", **issue: Any) -> Play:
+    """A real server that speaks TLS."""
+
+    @contextmanager
+    def play(folder: Path) -> Iterator[Section]:
+        authority = Authority(folder)
+        certificate, key = authority.issue(name, **issue)
+        port = free_port()
+        words = ["--tls-port", str(port), "--tls-cert-file", certificate, "--tls-key-file", key]
+        words += ["--tls-ca-cert-file", str(authority.path), "--tls-auth-clients", "no", *options]
+        with Server(KIND, *words):
+            yield at(port, more, **({"tlsCaPath": str(authority.path)} if trusts and "ssl" in more else {}))
+
+    return play
+
+
+@contextmanager
+def refused(_folder: Path) -> Iterator[Section]:
+    yield at(free_port())
+
+
+@contextmanager
+def vanishing(_folder: Path) -> Iterator[Section]:
+    with black_hole() as port:
+        yield at(port)
+
+
+@contextmanager
+def unresolved(_folder: Path) -> Iterator[Section]:
+    yield at(6379, host="no-such-host.invalid")
+
+
+@contextmanager
+def frozen(_folder: Path) -> Iterator[Section]:
+    with Server(KIND) as server:
+        server.stop()
+        yield at(server.port)
+        server.cont()
+
+
+@contextmanager
+def replica(_folder: Path) -> Iterator[Section]:
+    with Server(KIND) as primary, Server(KIND, "--replicaof", HOST, str(primary.port), "--masterauth", PASSWORD) as one:
+        yield at(one.port)
+
+
+@contextmanager
+def full_disk(_folder: Path) -> Iterator[Section]:
+    """A folder in the place of the dump makes every BGSAVE fail, as a full disk does."""
+    with Server(KIND, "--save", "3600 1", "--dbfilename", "dump.rdb") as server:
+        place = Path(server.ask("CONFIG", "GET", "dir")[1].decode())
+        (place / "dump.rdb").mkdir()
+        (place / "dump.rdb" / "full").write_text("x")
+        server.ask("SET", "x", "1")
+        server.ask("BGSAVE")
+        eventually(lambda: b"rdb_last_bgsave_status:err" in server.ask("INFO", "persistence"))
+        yield at(server.port)
+
+
+def at_sentinel(more: str, *, kills: bool = False) -> Play:
+    @contextmanager
+    def play(folder: Path) -> Iterator[Section]:
+        with Server(KIND) as server, sentinel(folder, server.port) as port:
+            if kills:
+                server.kill()
+            yield at(port, more)
+
+    return play
+
+
+@contextmanager
+def no_sentinel(_folder: Path) -> Iterator[Section]:
+    yield at(free_port(), ",serviceName=rppam-master")
+
+
+_NODE_USER: Final = ("ACL", "SETUSER", "node", "on", f">{PASSWORD}", "~rppam:*", "&rppam:*", "+@all")
+
+SCENES: Final = (
+    Scene("Redis does not run", refused),
+    Scene("Packets vanish (firewall, host off)", vanishing),
+    Scene("The host name is unknown", unresolved),
+    Scene("Redis is frozen", frozen),
+    Scene("The connection is closed at once", saying("", hang=False)),
+    Scene("A web server answers", saying("HTTP/1.1 400 Bad Request\r\n\r\n")),
+    Scene("Another protocol answers", saying("SSH-2.0-OpenSSH_9.9\r\n")),
+    Scene("Half an answer", saying("%7\r\n$6\r\nserver\r\n$5\r\nre")),
+    Scene("Older than Redis 6", saying("-ERR unknown command 'HELLO'\r\n")),
+    Scene("Certificate out of its dates", over_tls(until=NOW - DAY / 24)),
+    Scene("Certificate of an unknown authority", over_tls(trusts=False)),
+    Scene("Certificate for another name", over_tls("redis.example.com")),
+    Scene("Plain text against TLS", over_tls(more="")),
+    Scene("TLS against plain text", served(more=",ssl=true")),
+    Scene("A client certificate is demanded", over_tls(HOST, "--tls-auth-clients", "yes")),
+    Scene("No password given", served(password="")),
+    Scene("Wrong password", served(password="p@ss,w=rd$%&{}'\"#-is-not-it-ÄÖ")),
+    Scene("A needed command is denied", served(ask=((*_NODE_USER, "-eval", "-evalsha"),), more=",user=node")),
+    Scene("Redis loads its data", saying("-LOADING Redis is loading the dataset in memory\r\n")),
+    Scene("A replica instead of the primary", replica),
+    Scene("The disk of Redis is full", full_disk),
+    Scene("The memory of Redis is full", served(ask=(("CONFIG", "SET", "maxmemory", "1"),))),
+    Scene("The primary of that replica is down",
+          saying("-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.\r\n")),
+    Scene("Too few replicas", served("--min-replicas-to-write", "1")),
+    Scene("Protected mode", saying("-DENIED Redis is running in protected mode because protected mode is enabled\r\n")),
+    Scene("Too many connections", saying("-ERR max number of clients reached\r\n")),
+    Scene("A script blocks Redis", saying("-BUSY Redis is busy running a script.\r\n")),
+    Scene("EVAL is renamed", served("--rename-command", "EVAL", "", "--rename-command", "EVALSHA", "")),
+    Scene("A sentinel without serviceName", at_sentinel("")),
+    Scene("The sentinels do not know the serviceName", at_sentinel(",serviceName=rppam-master")),
+    Scene("The sentinels name a dead primary", at_sentinel(",serviceName=mymaster", kills=True)),
+    Scene("No sentinel answers", no_sentinel),
+)  # fmt: skip
