@@ -154,8 +154,8 @@ def test_a_signing_key_is_changed_without_a_restart_and_no_valid_token_is_refuse
     pids = [node.pids() for node in lab.nodes]
     (old,) = (first.folder / "jwt").glob("*.pem")
     with Traffic(lab).running() as traffic:
-        made = rppam("token", "keys", "rotate", "--config", str(first.file), "--in-hours", "0.006", "--json")
-        due = time.monotonic() + 0.006 * 3600
+        made = rppam("token", "keys", "rotate", "--config", str(first.file), "--in-hours", "0.002", "--json")
+        due = time.monotonic() + 0.002 * 3600
         new = Path(json.loads(made.stdout)["file"])
         assert new.stat().st_mode & 0o077 == 0
 
