@@ -7,6 +7,7 @@ are knocked at, so that nobody is locked out. Decides nothing for other hosts: i
 
 import asyncio
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -156,6 +157,6 @@ def _put(path: Path, text: str, *, like: Path) -> None:
         file.flush()
         os.fsync(file.fileno())
     owner = like.stat()
-    if hasattr(os, "chown") and (owner.st_uid, owner.st_gid) != (os.geteuid(), os.getegid()):
+    if sys.platform != "win32" and (owner.st_uid, owner.st_gid) != (os.geteuid(), os.getegid()):
         os.chown(fresh, owner.st_uid, owner.st_gid)
     fresh.replace(path)
