@@ -76,8 +76,13 @@ class Checkup:
     async def _check(self) -> None:
         if self._certificate is not None:
             await self._certificate.look()
-        if self._redis is not None:
+        if self._redis is None:
+            return
+        try:
             await self._redis.check()
+        except Exception:
+            # Whatever a strange server answered to a question of a check: the node leads on without the answer.
+            log.exception("a check of Redis failed; leadership does not depend on it")
 
     def _log_changes(self) -> None:
         """Each finding once when it comes, and once when it is gone."""

@@ -1,0 +1,59 @@
+"""A check that fails costs the node nothing: it is told, and the next one is made."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from rppam.compose import checkup
+from rppam.compose.checkup import Checkup
+from rppam.domain.finding import Finding
+from rppam.services.codes import finding
+
+
+class Checks:
+    """Raises once, then finds something."""
+
+    def __init__(self) -> None:
+        self.made = 0
+        self.found: tuple[Finding, ...] = ()
+
+    def findings(self) -> tuple[Finding, ...]:
+        return self.found
+
+    async def check(self) -> None:
+        self.made += 1
+        if self.made == 1:
+            raise ValueError("a reply that nobody foresaw")
+        self.found = (finding("RD-303", "aof_enabled:0"), finding("RD-309", "maxmemory:0"))
+
+
+async def nothing() -> None:
+    pass
+
+
+async def test_a_failed_check_is_told_and_the_next_one_made(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(checkup, "LOOK_S", 0.0)
+    monkeypatch.setattr(checkup, "SOONEST_S", 0.0)
+    caplog.set_level("INFO")
+    checks: Any = Checks()
+    made = Checkup(None, checks, lambda: None, lambda: min(checks.made, 1), nothing)
+    running = asyncio.create_task(made.run())
+
+    async def told(words: str) -> None:
+        async with asyncio.timeout(10):
+            while words not in caplog.text and not running.done():  # noqa: ASYNC110 - a log rings no bell
+                await asyncio.sleep(0)
+
+    await told("RD-303 error: ")
+    checks.found = ()
+    await told("RD-303 is no longer found")
+    assert not running.done()
+    running.cancel()
+    assert checks.made == 2
+    assert "a check of Redis failed" in caplog.text
+    assert "RD-303 error: " in caplog.text
+    assert "RD-303 is no longer found" in caplog.text
+    assert "RD-309" not in caplog.text, "notes are for health and the doctor"
