@@ -6,13 +6,13 @@
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from tests.contract.servers import Server
 from tests.integration.node.conftest import KIND, LABS, make_lab, pytest_runtest_makereport, redis
-from tests.integration.node.lab import Lab, LabNode
+from tests.integration.node.lab import Lab, LabNode, eventually
 from tests.integration.node.watching import Eyes
 
 __all__ = ["make_lab", "pytest_runtest_makereport", "redis"]
@@ -48,39 +48,59 @@ def own_redis() -> Iterator[Server]:
 
 @pytest.fixture
 def lab(own_redis: Server, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Lab]:
-    """Three nodes with the times of the profile that the test's parameter names (``default`` else), on own_redis."""
-    times = getattr(request, "param", "default")
-    with Lab(tmp_path / "lab", own_redis.port, times=times) as made:
+    """Three nodes with the times of the profile that the test's parameter names (``default`` else), on own_redis.
+
+    ``PROFILE/record``: they do not vote, and the record alone decides.
+    """
+    times, _, who = getattr(request, "param", "default").partition("/")
+    with Lab(tmp_path / "lab", own_redis.port, times=times, votes=who != "record") as made:
         request.node.stash.setdefault(LABS, []).append(made)
         made.start()
         yield made
 
 
-class Record:
-    """The leadership record as it stands in the store."""
+class Record(NamedTuple):
+    """The leadership record."""
 
-    def __init__(self, server: Server, prefix: str) -> None:
-        words = (server.ask("GET", f"{prefix}leader") or b"").decode().split()
-        self.state, self.holder, self.boot_id = [*words[1:4], "", "", ""][:3]
-        self.epoch = int(words[4]) if len(words) > 4 else 0
+    state: str
+    holder: str
+    boot_id: str
+    epoch: int
+
+
+def record(server: Server, prefix: str) -> Record:
+    """The record as it stands in the store; empty where none is."""
+    words = (server.ask("GET", f"{prefix}leader") or b"").decode().split()
+    return Record(words[1], words[2], words[3], int(words[4])) if len(words) > 4 else Record("", "", "", 0)
+
+
+def leaders_record(lab: Lab, server: Server) -> Record:
+    """The record once it is the present leader's.
+
+    One that the members carry writes it only when it was silent for a lease, or once the one before has released it.
+    """
+    leader = lab.wait_for_leader()
+    epoch = leader.ask("/system/health/leader").body["epoch"]
+
+    def found() -> Record | None:
+        now = record(server, lab.prefix)
+        return now if (now.state, now.holder, now.epoch) == ("held", leader.name, epoch) else None
+
+    within_s = 3 * lab.lease_ms / 1000 + 2
+    return eventually(found, within_s=within_s, what="the record names the leader", say=lambda: str(found()))
 
 
 @pytest.fixture
 def unchanged(lab: Lab, own_redis: Server) -> Iterator[Callable[[], LabNode]]:
     """One leader at one epoch, at every sample and in the store, from the test's first line to its last."""
     leader = lab.wait_for_leader()
-    before = Record(own_redis, lab.prefix)
+    before = leaders_record(lab, own_redis)
     with watch(lab) as eyes:
         yield lambda: leader
         lab.wait_until_healthy()
+        after = leaders_record(lab, own_redis)
     assert eyes.leaderships() == {before.epoch: leader.name}
-    after = Record(own_redis, lab.prefix)
-    assert (after.state, after.holder, after.boot_id, after.epoch) == (
-        "held",
-        leader.name,
-        before.boot_id,
-        before.epoch,
-    )
+    assert after == before
     eyes.check()
 
 

@@ -12,7 +12,7 @@ from rppam.adapters.sql.note import SqlFencedNote
 from rppam.domain.fence import Fenced
 from rppam.domain.timing import PROFILES
 from tests.contract.servers import Server
-from tests.faults.conftest import Record, watch
+from tests.faults.conftest import Record, leaders_record, watch
 from tests.faults.runs import kill_leader, terminate_leader
 from tests.integration.node.lab import HOST, Lab, LabNode, eventually
 
@@ -85,7 +85,7 @@ def test_a_leader_frozen_for_two_leases_wakes_up_without_power(lab: Lab, own_red
     for run in range(1, min(runs, 5) + 1):
         lab.wait_until_healthy()
         leader = lab.wait_for_leader()
-        record = Record(own_redis, lab.prefix)
+        record = leaders_record(lab, own_redis)
         assert record.holder == leader.name
         said = leader.ask("/api/v1/admin/cluster/note", method="PUT", token=lab.token, send={"text": f"run {run}"})
         assert said.status == 200

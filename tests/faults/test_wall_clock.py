@@ -8,7 +8,7 @@ import pytest
 
 from tests.contract.servers import Server
 from tests.faults.clock import SteppedClock, offset_s
-from tests.faults.conftest import Record, watch
+from tests.faults.conftest import leaders_record, watch
 from tests.integration.node.conftest import KIND
 from tests.integration.node.lab import Lab, LabNode
 
@@ -60,7 +60,7 @@ def test_a_leader_that_dies_while_the_clock_steps_is_replaced_once(
 ) -> None:
     for step_s in (86_400, -3_600, 60):
         lab.wait_until_healthy()
-        leader, before = lab.wait_for_leader(), Record(own_redis, lab.prefix)
+        leader, before = lab.wait_for_leader(), leaders_record(lab, own_redis)
         with watch(lab) as eyes:
             killed_ns = time.monotonic_ns()
             leader.kill()
