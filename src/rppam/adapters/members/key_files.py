@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rppam.adapters.members.credentials import read_cluster_key
+from rppam.adapters.system.file_stamp import FileStamp, file_stamp
 from rppam.domain.secret import Secret
-
-_Stamp = tuple[int, int, int, int] | None
 
 
 class ClusterKeys(NamedTuple):
@@ -58,14 +57,5 @@ class ClusterKeyFiles:
         self._stamps = stamps
         return read_cluster_keys(self._path)
 
-    def _look(self) -> tuple[_Stamp, ...]:
-        return tuple(_stamp(path) for path in (self._path, next_of(self._path), previous_of(self._path)))
-
-
-def _stamp(path: Path) -> _Stamp:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    # The change time, too: a file that may be read at last has no other modification time.
-    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
+    def _look(self) -> tuple[FileStamp | None, ...]:
+        return tuple(file_stamp(path) for path in (self._path, next_of(self._path), previous_of(self._path)))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from rppam.adapters.redis.connection import Connection
+from rppam.adapters.system.file_stamp import FileStamp, stamp_of
 from rppam.domain.errors.store import StoreError, StoreReplyError
 from rppam.domain.instant import WallMs
 from rppam.domain.secret import Secret
@@ -25,8 +26,6 @@ _log: Final = logging.getLogger(__name__)
 BYTES_MAX: Final = 64 * 1024
 AGAIN_US: Final = 10_000_000
 """A password that Redis refused is tried again after this long, as it may learn it later."""
-
-_Stamp = tuple[int, int, int, int] | None
 
 
 class PasswordFile:
@@ -41,7 +40,7 @@ class PasswordFile:
         self._path, self._clock = path, clock
         self._newest = self._proven = first
         self._newest_written: WallMs | None = None
-        self._stamp: _Stamp = None
+        self._stamp: FileStamp | None = None
         self._try_at = 0
 
     async def candidates(self) -> tuple[Secret, ...]:
@@ -83,7 +82,7 @@ class PasswordFile:
             self._tell(f"redis.password: {self._path} cannot be read any more ({error.strerror}); what was read before "
                        "stays in use")  # fmt: skip
             return
-        stamp = (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
+        stamp = stamp_of(status)
         if stamp == self._stamp:
             return
         try:

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from rppam.adapters.system.file_stamp import FileStamp, file_stamp
 from rppam.adapters.system.pfx import CertificateDates, Pfx, read_pfx
 from rppam.domain.certificate import expiry_warning, shown_date
 from rppam.domain.errors.config import ConfigError, ConfigValueError
@@ -25,9 +26,6 @@ from rppam.domain.secret import Secret
 from rppam.ports.clock import Clock
 
 _log: Final = logging.getLogger(__name__)
-
-_Stamp = tuple[int, int, int] | None
-"""What tells a file from a changed one: modification time, size, inode. ``None``: it cannot be looked at."""
 
 
 class TlsFiles:
@@ -47,7 +45,7 @@ class TlsFiles:
         self._context: ssl.SSLContext | None = None
         self._pfx: Pfx | None = None
         self._client_pem: tuple[Pfx, tuple[bytes, str]] | None = None
-        self._stamps: tuple[_Stamp, ...] = ()
+        self._stamps: tuple[FileStamp | None, ...] = ()
         self._lock = asyncio.Lock()
 
     def load(self) -> ssl.SSLContext:
@@ -67,7 +65,7 @@ class TlsFiles:
             if self._context is None or stamps != self._stamps:
                 await self._reload(stamps)
         assert self._context is not None
-        self._refuse_out_ofshown_date()
+        self._refuse_out_of_date()
         return self._context
 
     def client_pem(self) -> tuple[bytes, str]:
@@ -88,7 +86,7 @@ class TlsFiles:
         )
         return tuple(sentence for sentence in (self.problem, ending) if sentence)
 
-    async def _reload(self, stamps: tuple[_Stamp, ...]) -> None:
+    async def _reload(self, stamps: tuple[FileStamp | None, ...]) -> None:
         try:
             built = await asyncio.to_thread(self._build)  # the key of a password may take a while to derive
         except ConfigError as error:
@@ -127,10 +125,10 @@ class TlsFiles:
             fix = "Name the PEM file of the authority that signed the Redis certificate."
             raise ConfigValueError.of("redis.tlsCaPath", "certificates in PEM", f"{path}: {found}", fix) from None
 
-    def _look(self) -> tuple[_Stamp, ...]:
-        return tuple(_stamp(path) for path in (self.ca_path, self._cert_path) if path is not None)
+    def _look(self) -> tuple[FileStamp | None, ...]:
+        return tuple(file_stamp(path) for path in (self.ca_path, self._cert_path) if path is not None)
 
-    def _refuse_out_ofshown_date(self) -> None:
+    def _refuse_out_of_date(self) -> None:
         """A certificate that is out of date is refused by the server in words that name no file; say it here."""
         if self.client is None:
             return
@@ -160,11 +158,3 @@ def server_certificate_warning(address: str, certificate: Mapping[str, Any], now
         now,
         "renew it there: after that day no node can connect",
     )
-
-
-def _stamp(path: Path) -> _Stamp:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino

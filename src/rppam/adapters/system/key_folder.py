@@ -9,13 +9,12 @@ import logging
 from pathlib import Path
 from typing import Final
 
+from rppam.adapters.system.file_stamp import FileStamp, stamp_of
 from rppam.adapters.system.keystore import load_signing_keys, signing_key_files
 from rppam.domain.errors import RppamError
 from rppam.services.tokens import KeySet, Tokens
 
 _log: Final = logging.getLogger("rppam.api")
-
-_Stamp = tuple[str, int, int, int, int]
 
 
 class KeyFolder:
@@ -23,7 +22,7 @@ class KeyFolder:
 
     def __init__(self, directory: Path, tokens: Tokens) -> None:
         self._directory, self._tokens = directory, tokens
-        self._stamps: tuple[_Stamp, ...] | None = None
+        self._stamps: tuple[tuple[str, FileStamp], ...] | None = None
 
     async def look(self) -> None:
         """Read the keys again if a file came, went or changed. Never raises."""
@@ -43,9 +42,9 @@ class KeyFolder:
         for kid in sorted(before - keys.kids):
             _log.warning("a signing key is gone: %s; tokens that it signed are refused", kid)
 
-    def _stamped(self) -> tuple[_Stamp, ...]:
+    def _stamped(self) -> tuple[tuple[str, FileStamp], ...]:
         try:
             found = [(path, path.stat()) for path in signing_key_files(self._directory)]
         except OSError:
             return ()
-        return tuple((path.name, s.st_mtime_ns, s.st_ctime_ns, s.st_size, s.st_ino) for path, s in found)
+        return tuple((path.name, stamp_of(status)) for path, status in found)

@@ -22,6 +22,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
+from rppam.adapters.system.file_stamp import FileStamp, file_stamp
 from rppam.adapters.system.pfx import CertificateDates, dates_of, load_pair, read_pfx
 from rppam.config.settings import ApiSettings
 from rppam.domain.certificate import expiry_warning
@@ -36,8 +37,6 @@ _CERT: Final = "api.tlsCertPath"
 _KEY: Final = "api.tlsKeyPath"
 _PASSWORD: Final = "api.tlsCertPassword"  # noqa: S105  # the name of a setting
 _LOAD: Final = "a certificate and key that TLS can use"
-
-_Stamp = tuple[int, int, int, int] | None
 
 
 class Held(NamedTuple):
@@ -58,7 +57,7 @@ class ServedCertificate:
         """What is wrong with the files as they are now; empty when they are the ones in use."""
         self._api, self._clock = api, clock
         self._path = api.tls_cert_path
-        self._stamps: tuple[_Stamp, ...] = ()
+        self._stamps: tuple[FileStamp | None, ...] = ()
         self._held: Held | None = None
         self._newest: ssl.SSLContext | None = None
         self._outer: ssl.SSLContext | None = None
@@ -137,8 +136,8 @@ class ServedCertificate:
         held.load_into(context)
         return held, context
 
-    def _look(self) -> tuple[_Stamp, ...]:
-        return tuple(_stamp(path) for path in (self._path, self._api.tls_key_path) if path is not None)
+    def _look(self) -> tuple[FileStamp | None, ...]:
+        return tuple(file_stamp(path) for path in (self._path, self._api.tls_key_path) if path is not None)
 
 
 def read_held(path: Path, key_path: Path | None, password: Secret | None) -> Held:
@@ -220,12 +219,3 @@ def _read(path: Path, setting: str, expected: str) -> bytes:
         found = f"{path} with mode {mode:04o}: everybody on this host can take the key"
         raise ConfigValueError.of(setting, "a key that not everybody can read", found, f"Run: chmod o= {path}")
     return data
-
-
-def _stamp(path: Path) -> _Stamp:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    # The change time, too: a file that may be read at last has no other modification time.
-    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
