@@ -25,7 +25,7 @@ from typing import Any, Final, Self
 import hiredis
 
 from tests.contract.authority import Authority
-from tests.contract.servers import Server, ServerKind, free_port
+from tests.contract.servers import Server, ServerKind, ask_over, free_port
 
 NAME: Final = "rppam-primary"
 PASSWORD: Final = "correct-horse-battery-staple"
@@ -325,18 +325,4 @@ class SentinelLab:
 def ask(port: int, password: str | None, *words: str | int) -> Any:
     """One command over a fresh socket; an error reply is raised."""
     with socket.create_connection(("127.0.0.1", port), timeout=5) as link:
-        reader = hiredis.Reader()
-        text = hiredis.pack_command(("AUTH", password)) if password else b""
-        link.sendall(text + hiredis.pack_command(words))
-        answers: list[Any] = []
-        while len(answers) < (2 if password else 1):
-            data = link.recv(65536)
-            if not data:
-                raise ConnectionError("it hung up")
-            reader.feed(data)
-            while (answer := reader.gets()) is not False:
-                answers.append(answer)
-    for answer in answers:
-        if isinstance(answer, hiredis.ReplyError):
-            raise answer
-    return answers[-1]
+        return ask_over(link, password, *words)

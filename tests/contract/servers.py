@@ -80,6 +80,25 @@ def available() -> list[ServerKind]:
     return [kind for kind in SERVERS if kind.find() is not None]
 
 
+def ask_over(link: socket.socket, password: str | None, *words: str | bytes | int) -> Any:
+    """One command over a fresh connection, entering with ``password``; an error reply is raised."""
+    reader = hiredis.Reader()
+    entering = hiredis.pack_command(("AUTH", password)) if password else b""
+    link.sendall(entering + hiredis.pack_command(words))
+    answers: list[Any] = []
+    while len(answers) < (2 if password else 1):
+        data = link.recv(65536)
+        if not data:
+            raise ConnectionError("the server hung up")
+        reader.feed(data)
+        while (answer := reader.gets()) is not False:
+            answers.append(answer)
+    for answer in answers:
+        if isinstance(answer, hiredis.ReplyError):
+            raise answer
+    return answers[-1]
+
+
 def free_port() -> int:
     """A TCP port of 127.0.0.1 that was free a moment ago."""
     with socket.socket() as probe:
@@ -161,20 +180,7 @@ class Server:
     def ask(self, *words: str | bytes | int) -> Any:
         """Send one command over a fresh socket and return the reply; an error reply is raised (hiredis.ReplyError)."""
         with socket.create_connection((self.host, self.port), timeout=5) as link:
-            reader = hiredis.Reader()
-            answers: list[Any] = []
-            link.sendall(hiredis.pack_command(("AUTH", self.password)) + hiredis.pack_command(words))
-            while len(answers) < 2:
-                data = link.recv(65536)
-                if not data:
-                    raise ConnectionError("the server hung up")
-                reader.feed(data)
-                while (answer := reader.gets()) is not False:
-                    answers.append(answer)
-        for answer in answers:
-            if isinstance(answer, hiredis.ReplyError):
-                raise answer
-        return answers[1]
+            return ask_over(link, self.password, *words)
 
     def _start(self, *, wait: bool = True) -> None:
         binary = self.kind.find()

@@ -8,8 +8,8 @@ A promise is for one (candidate, boot id, epoch), for L from when it is given. W
   same claim. A *leader* is granted its own, even if another candidate has tried a higher one here since and failed: an
   epoch that was merely tried must not cost a leader a vote for good.
 * For one full L after a start nothing is granted to anybody, this node included: a former life may have promised. The
-  one exception is to renew exactly what the file names. An empty file waits like any other; only the operator's
-  founding of a cluster does not.
+  one exception is to renew exactly what the file names. An empty file waits like any other, that of a cluster just
+  founded included.
 * A promise ends by time, or when exactly its claim is given back. What was given back is not granted again.
 * Only a *granted* ballot changes anything. A refused one, however high its epoch, binds nobody.
 
@@ -55,10 +55,7 @@ class _Waiting(NamedTuple):
 class Voter:
     """One member's vote. Drive it from one place; ``now`` never goes back."""
 
-    def __init__(
-        self, node: str, boot_id: str, timing: Timing, kept: Kept, *, now: Instant, is_founder: bool = False
-    ) -> None:
-        """``is_founder``: an operator has just founded the cluster here, so no former life can have promised."""
+    def __init__(self, node: str, boot_id: str, timing: Timing, kept: Kept, *, now: Instant) -> None:
         self.node = node
         self.boot_id = boot_id
         self.timing = timing
@@ -71,8 +68,6 @@ class Voter:
         """When the promise of this life ends; ``None`` when there is none, or it was given back."""
         self.problem = ""
         """Why the disk does not take what has to be kept; empty while it does."""
-        self.distrusted: frozenset[str] = frozenset()
-        """Members whose clock runs at a rate too different from ours: nothing is promised to them."""
         self.followed = 0
         """The highest epoch at which this life has supported somebody who led."""
         self._leads = False
@@ -81,7 +76,7 @@ class Voter:
         self._tickets = 0
         self._waiting: list[_Waiting] = []
         self._freed: dict[tuple[str, str], int] = {}
-        self._boot_until = now if is_founder else after(now, timing.lease_us + 1)
+        self._boot_until = after(now, timing.lease_us + 1)
 
     # ---- questions --------------------------------------------------------------------------------------------------
 
@@ -169,8 +164,6 @@ class Voter:
             return Refusal.OLD_ELECTORATE
         if not ballot.electorate.may_stand(claim.candidate):
             return Refusal.NOT_A_CANDIDATE
-        if claim.candidate in self.distrusted:
-            return Refusal.CLOCK
         if ballot.kind is not BallotKind.PROBE:
             if self.was_freed(claim):
                 return Refusal.RELEASED

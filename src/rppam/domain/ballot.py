@@ -69,8 +69,6 @@ class Refusal(StrEnum):
     RELEASED = "this epoch was released"
     FOREIGN = "the asker belongs to another cluster"
     NOT_A_CANDIDATE = "the asker is not a member that may lead"
-    CLOCK = "the clocks of the two run at different rates"
-    ASLEEP = "its own process stood still and has to catch up"
 
 
 class Vote(NamedTuple):

@@ -176,7 +176,7 @@ MEMBERS: Final[dict[str, Entry]] = {
     "RD-935": (
         "warning",
         "The clock of this host may not keep its rate, and promises are measured by it.",
-        "in the log: clocks run at different rates; a member that is distrusted",
+        "in the log: the clock of NODE runs ... faster than this host's; its promises are not counted",
         Fix("Use a steady clock source (tsc, kvm-clock, hyperv_clocksource, arch_sys_counter); on a virtual machine "
             "update the hypervisor's clock settings.",
             "cat /sys/devices/system/clocksource/clocksource0/available_clocksource; dmesg | grep -i -e tsc -e clocks",

@@ -15,27 +15,22 @@ from rppam.domain.timing import Timing
 
 
 class NoAbstention(Voter):
-    def __init__(
-        self, node: str, boot_id: str, timing: Timing, kept: Kept, *, now: Instant, is_founder: bool = False
-    ) -> None:
-        super().__init__(node, boot_id, timing, kept, now=now, is_founder=is_founder)
+    def __init__(self, node: str, boot_id: str, timing: Timing, kept: Kept, *, now: Instant) -> None:
+        super().__init__(node, boot_id, timing, kept, now=now)
         self._boot_until = now
 
 
 class EmptyIsNew(Voter):
-    def __init__(
-        self, node: str, boot_id: str, timing: Timing, kept: Kept, *, now: Instant, is_founder: bool = False
-    ) -> None:
-        is_new = is_founder or kept.claim == NO_CLAIM
-        super().__init__(node, boot_id, timing, kept, now=now, is_founder=is_new)
+    def __init__(self, node: str, boot_id: str, timing: Timing, kept: Kept, *, now: Instant) -> None:
+        super().__init__(node, boot_id, timing, kept, now=now)
+        if kept.claim == NO_CLAIM:
+            self._boot_until = now
 
 
 class ForgetsEpoch(Voter):
-    def __init__(
-        self, node: str, boot_id: str, timing: Timing, kept: Kept, *, now: Instant, is_founder: bool = False
-    ) -> None:
+    def __init__(self, node: str, boot_id: str, timing: Timing, kept: Kept, *, now: Instant) -> None:
         forgetful = Kept(NO_CLAIM, kept.electorate)
-        super().__init__(node, boot_id, timing, forgetful, now=now, is_founder=is_founder)
+        super().__init__(node, boot_id, timing, forgetful, now=now)
 
 
 class VotesTwice(Voter):

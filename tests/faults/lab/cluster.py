@@ -93,26 +93,9 @@ class FaultNode(LabNode):
         if self.process is not None:
             self.process.wait(15)
 
-    def ask(
-        self, path: str, *, token: str | None = None, timeout_s: float = 5.0, method: str = "GET", send: Any = None
-    ) -> Answer:
-        """As :meth:`LabNode.ask`, from the node's own host."""
-        link = http.client.HTTPConnection("127.0.0.1", API_PORT)
-        try:
-            link.sock = self.host.connect("127.0.0.1", API_PORT, timeout_s)
-            headers = {"Authorization": f"Bearer {token}"} if token else {}
-            body = None
-            if send is not None:
-                body = json.dumps(send)
-                headers["Content-Type"] = "application/json"
-            link.request(method, path, body=body, headers=headers)
-            reply = link.getresponse()
-            text = reply.read()
-        except http.client.HTTPException as error:
-            raise ConnectionError(repr(error)) from error
-        finally:
-            link.close()
-        return Answer(reply.status, json.loads(text) if text else None)
+    def _reach(self, link: http.client.HTTPConnection, timeout_s: float) -> None:
+        """From the node's own host."""
+        link.sock = self.host.connect("127.0.0.1", API_PORT, timeout_s)
 
 
 class FaultLab(Lab):

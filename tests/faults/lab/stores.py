@@ -80,21 +80,7 @@ class Daemon:
     def ask(self, *words: str | bytes | int, timeout_s: float = 2.0) -> Any:
         """One command, asked on its own host; an error reply is raised."""
         with self.host.connect("127.0.0.1", self.port, timeout_s) as link:
-            reader = hiredis.Reader()
-            answers: list[Any] = []
-            with_password = hiredis.pack_command(("AUTH", PASSWORD)) if self.port == PORT else b""
-            link.sendall(with_password + hiredis.pack_command(words))
-            while len(answers) < (2 if with_password else 1):
-                data = link.recv(65536)
-                if not data:
-                    raise ConnectionError("the server hung up")
-                reader.feed(data)
-                while (answer := reader.gets()) is not False:
-                    answers.append(answer)
-        for answer in answers:
-            if isinstance(answer, hiredis.ReplyError):
-                raise answer
-        return answers[-1]
+            return ask_over(link, PASSWORD if self.port == PORT else None, *words)
 
     def log(self) -> str:
         file = self.folder / "log"

@@ -144,6 +144,7 @@ class LabNode:
         """One request over a fresh connection. OSError when there is no answer in time."""
         link = http.client.HTTPConnection(HOST, self.port, timeout=timeout_s)
         try:
+            self._reach(link, timeout_s)
             headers = {"Authorization": f"Bearer {token}"} if token else {}
             body = None
             if send is not None:
@@ -157,6 +158,9 @@ class LabNode:
         finally:
             link.close()
         return Answer(reply.status, json.loads(text) if text else None)
+
+    def _reach(self, link: http.client.HTTPConnection, timeout_s: float) -> None:
+        """Connect ``link``, where that takes more than its address."""
 
     def status_of(self, path: str, timeout_s: float = 2.0) -> int:
         """The status of a GET, 0 without an answer."""

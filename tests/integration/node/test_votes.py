@@ -1,18 +1,16 @@
 """Members that vote, as people run them: robbed of Redis, of each other, and given company."""
 
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import hiredis
 import pytest
 
 from rppam.adapters.system.promise_file import FILE_NAME, FilePromises
 from rppam.domain.electorate import Electorate
-from tests.contract.servers import PASSWORD, Server
+from tests.contract.servers import Server
 from tests.integration.node.conftest import KIND, MakeLab
-from tests.integration.node.lab import CALM, HOST, Lab, LabNode, eventually
+from tests.integration.node.lab import CALM, Lab, LabNode, eventually
 from tests.integration.node.watching import Eyes
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
@@ -45,15 +43,6 @@ def know(lab: Lab, everybody: tuple[str, ...]) -> None:
     eventually(lambda: all(members(node) == everybody for node in lab.nodes), within_s=20, what=what, say=lab.logs)
 
 
-def record(port: int, prefix: str) -> bytes:
-    """What stands in the leadership record."""
-    with socket.create_connection((HOST, port), timeout=5) as link:
-        for words in (("AUTH", PASSWORD), ("GET", f"{prefix}leader")):
-            link.sendall(hiredis.pack_command(words))  # type: ignore[arg-type]  # its stub means tuple[..., ...]
-            answer = link.recv(4_096)
-    return answer
-
-
 def is_back(node: LabNode) -> bool:
     """Whether it has found both other members in its second life, too."""
     return node.log().count("connected to member") >= 4
@@ -80,7 +69,7 @@ def test_an_outage_of_redis_changes_no_leader_and_neither_does_its_return_withou
         lab.wait_until_healthy()
     assert eyes.leaderships() == {epoch: leader.name}
     eyes.check()
-    assert f"held {leader.name} ".encode() in record(own_redis.port, lab.prefix), "the record is written again"
+    assert f"held {leader.name} ".encode() in own_redis.ask("GET", f"{lab.prefix}leader"), "the record is written again"
 
 
 def test_without_redis_and_with_a_member_down_nobody_leads_under_last_man_standing_and_health_says_what_is_missing(
