@@ -12,7 +12,6 @@ Whatever a node's processes are, the verbs see them through its host: ``kill_hos
 """
 
 import http.client
-import json
 import os
 import shutil
 import signal
@@ -34,7 +33,7 @@ from tests.faults.lab.proxy import Proxy
 from tests.faults.lab.stores import PASSWORD, Store
 from tests.faults.lab.wallclock import WallClock
 from tests.faults.lab.watch import Watch
-from tests.integration.node.lab import START_S, Answer, Lab, LabNode, eventually
+from tests.integration.node.lab import START_S, Lab, LabNode, eventually
 
 MEMBER_PORT: Final = 5201
 

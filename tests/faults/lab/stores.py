@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import hiredis
 
-from tests.contract.servers import ServerKind
+from tests.contract.servers import ServerKind, ask_over
 from tests.faults.lab.net import Host
 from tests.faults.lab.wallclock import WallClock
 
