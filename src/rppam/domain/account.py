@@ -32,6 +32,10 @@ class AccountRole(StrEnum):
     USER = "pam_user"
     APPROVER = "pam_approver"
     ADMIN = "pam_admin"
+    SECURITY_ADMIN = "security_admin"
+    """Sees and changes security settings, sessions and lockouts; not the cluster."""
+    AUDITOR = "pam_auditor"
+    """Sees everything, changes nothing."""
 
 
 class Account(NamedTuple):

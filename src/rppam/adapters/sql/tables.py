@@ -11,14 +11,16 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     ForeignKey,
+    Index,
     Integer,
     MetaData,
     String,
     Table,
+    Text,
     UniqueConstraint,
 )
 
-SCHEMA_HEAD: Final = "0001"
+SCHEMA_HEAD: Final = "0002"
 """The newest revision in ``migrations/versions``; they are numbered, so that "newer" can be told."""
 VERSION_TABLE: Final = "rppam_schema"
 
@@ -41,9 +43,18 @@ users = Table(
     Column("disabled", Boolean, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("password_changed_at", BigInteger, nullable=False),
+    Column("revision", BigInteger, nullable=False, server_default="1"),
+    Column("auth_epoch", BigInteger, nullable=False, server_default="1"),
+    Column("deleted_at", BigInteger),
+    Column("totp_secret", String(512)),
+    Column("totp_pending", String(512)),
+    Column("totp_step", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("name"),
 )
-"""Accounts. ``name`` is already in its one form (:func:`rppam.domain.account.normalise_name`)."""
+"""Accounts. ``name`` is already in its one form (:func:`rppam.domain.account.normalise_name`) and stays taken after a
+deletion. ``revision`` grows with every change that a session check has to see; a session counts only while its
+``auth_epoch`` is the account's, so raising that ends all sessions at once. TOTP secrets are sealed; ``totp_step`` is
+the last time step whose code was used, so that no code is used twice."""
 
 user_roles = Table(
     "user_roles",
@@ -51,6 +62,118 @@ user_roles = Table(
     Column("user_id", String(36), ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
     Column("role", String(32), primary_key=True),
 )
+
+backup_codes = Table(
+    "backup_codes",
+    metadata,
+    Column("user_id", String(36), ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("code_hash", String(64), primary_key=True),
+    Column("used_at", BigInteger),
+)
+"""One-time codes for who has lost the authenticator. Only hashes of 80 random bits."""
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("token_hash", String(64), nullable=False),
+    Column("user_id", String(36), ForeignKey("users.id", ondelete="CASCADE")),
+    Column("subject", String(256), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("auth_epoch", BigInteger, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("mfa", Boolean, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("last_seen_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("idle_ms", BigInteger, nullable=False),
+    Column("client", String(64), nullable=False),
+    Column("agent", String(200), nullable=False),
+    Column("node", String(63), nullable=False),
+    Column("ended_at", BigInteger),
+    Column("ended_why", String(64)),
+    UniqueConstraint("token_hash"),
+    Index("ix_sessions_user_id", "user_id"),
+    Index("ix_sessions_expires_at", "expires_at"),
+)
+"""Who is signed in. ``id`` is for people (lists, revocation); ``token_hash`` is the SHA-256 of the 256 random bits that
+the caller holds. A token made on a host (``rppam token``) has no account and is listed once it was seen. Times by the
+database's clock."""
+
+pending_logins = Table(
+    "pending_logins",
+    metadata,
+    Column("token_hash", String(64), primary_key=True),
+    Column("user_id", String(36), ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("auth_epoch", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("client", String(64), nullable=False),
+    Index("ix_pending_logins_expires_at", "expires_at"),
+)
+"""The password was right, the second factor is awaited: any node may take it."""
+
+lockouts = Table(
+    "lockouts",
+    metadata,
+    Column("subject_hash", String(64), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("shown", String(64), nullable=False),
+    Column("level", Integer, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("until", BigInteger, nullable=False),
+)
+"""Users and addresses with too many failed log-ins. ``level`` grows with each lockout and makes the next one longer."""
+
+settings = Table(
+    "settings",
+    metadata,
+    Column("name", String(100), primary_key=True),
+    Column("revision", BigInteger, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("author", String(256), nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("node", String(63), nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+)
+"""Hot configuration in force, as JSON; written by the leader only."""
+
+settings_history = Table(
+    "settings_history",
+    metadata,
+    Column("name", String(100), primary_key=True),
+    Column("revision", BigInteger, primary_key=True, autoincrement=False),
+    Column("value", Text, nullable=False),
+    Column("author", String(256), nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("node", String(63), nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+)
+"""Every revision, for looking back and rolling back."""
+
+changes = Table(
+    "changes",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("kind", String(16), nullable=False),
+    Column("ident", String(128), nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    Index("ix_changes_made_at", "made_at"),
+)
+"""What was changed lately (``rppam.domain.cached``): how every node hears of it within seconds without Redis. Written
+in the transaction of the change itself."""
+
+data_keys = Table(
+    "data_keys",
+    metadata,
+    Column("kid", String(32), primary_key=True),
+    Column("wrapped", String(512), nullable=False),
+    Column("wrapped_by", String(32), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+"""Keys that seal secrets in this database, each sealed itself by a key derived from the cluster key."""
 
 fence = Table(
     "fence",
