@@ -3,10 +3,11 @@
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
-from tests.faults.lab.randomly import judged, keys, main, same
+from tests.faults.lab.randomly import ATTEMPTS, judged, keys, main, run, same
 from tests.faults.lab.sequences import NODE_KINDS, SEQUENCE_MS, STORE_KINDS, plan
 
 
@@ -59,6 +60,34 @@ def test_what_has_a_verdict_is_not_run_again(tmp_path: Path) -> None:
     assert [key["seed"] for key in wanted if not any(same(key, row) for row in had)] == [2, 4]
     other = list(keys(1, 4, ["aof"], [None], 5))
     assert not any(same(key, row) for key in other for row in had), "five nodes are another series"
+
+
+class Stumbling:
+    """A sequence whose lab fails so many times as its seed says."""
+
+    begun: ClassVar[Counter[int]] = Counter()
+
+    def __init__(self, key: dict[str, Any], timelines: Path) -> None:
+        self.key, self.timelines = key, timelines
+        self.begun[key["seed"]] += 1
+
+    def result(self) -> dict[str, Any]:
+        if self.begun[self.key["seed"]] <= self.key["seed"]:
+            return {**self.key, "outcome": "error", "why": "no room"}
+        return {**self.key, "outcome": "violation", "violations": ["two led"]}
+
+    def kill(self) -> None:
+        pass
+
+
+def test_a_sequence_without_a_verdict_is_tried_again_after_the_others(tmp_path: Path) -> None:
+    results = tmp_path / "random.jsonl"
+    Stumbling.begun = Counter()
+    wanted = list(keys(0, ATTEMPTS + 1, ["aof"], ["majority"], 3))
+    rows = run(wanted, results, 1, Stumbling, apart_s=0)
+    assert [row["seed"] for row in rows[: len(wanted)]] == [0, 1, 2, 3], "each once before any is tried again"
+    assert [row["seed"] for row in judged(results)] == [0, 1, 2]
+    assert Stumbling.begun == {0: 1, 1: 2, 2: 3, 3: ATTEMPTS}, "not for ever"
 
 
 def test_unknown_stores_and_policies_are_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,9 +1,9 @@
 """Many random sequences, several nets at once: ``make faults-random SEQUENCES=200``.
 
 One line of JSON a sequence is appended to the results file; a seed that stands there with a verdict is not run again,
-so a run that was ended goes on where it was. Seeds that the lab itself failed on (no verdict) are tried again. Stores
-and policies take turns by seed. Exit codes: 0 every sequence has a verdict and none is a violation; 1 a violation; 2 a
-sequence without a verdict, or usage.
+so a run that was ended goes on where it was. Seeds that the lab itself failed on (no verdict) are tried again when all
+others are through, and once more at the next start. Stores and policies take turns by seed. Exit codes: 0 every
+sequence has a verdict and none is a violation; 1 a violation; 2 a sequence without a verdict, or usage.
 """
 
 import argparse
@@ -12,11 +12,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from tests.faults.lab.net import CAN, WHY_NOT, sweep
 from tests.faults.lab.sequences import GENERATOR
@@ -24,10 +24,28 @@ from tests.faults.lab.stores import KINDS
 
 LONGEST_S: Final = 240.0
 POLICIES: Final = ("last-man-standing", "majority")
+RECORD: Final = "record"
+"""In place of a policy: members do not vote."""
+ATTEMPTS: Final = 3
+"""How often a sequence is begun, at one start of this program, when its lab fails."""
+
+
+class Sequence(Protocol):
+    """One sequence under way."""
+
+    key: dict[str, Any]
+
+    def result(self) -> dict[str, Any] | None:
+        """The line for the results file, once it is over."""
+        ...
+
+    def kill(self) -> None:
+        """End it now."""
+        ...
 
 
 class Job:
-    """One sequence under way."""
+    """One sequence in a process of its own."""
 
     def __init__(self, key: dict[str, Any], timelines: Path) -> None:
         self.key = key
@@ -50,10 +68,14 @@ class Job:
 
     def result(self) -> dict[str, Any] | None:
         """The line for the results file, once it is over."""
-        if self._process.poll() is None and time.monotonic() - self.began < LONGEST_S:
-            return None
-        self._process.kill()
-        out, said = self._process.communicate()
+        try:
+            # It also reads: a violation comes with logs that a pipe could not hold.
+            out, said = self._process.communicate(timeout=0.01)
+        except subprocess.TimeoutExpired:
+            if time.monotonic() - self.began < LONGEST_S:
+                return None
+            self._process.kill()
+            out, said = self._process.communicate()
         try:
             found = json.loads(out.splitlines()[-1])
         except (IndexError, ValueError):
@@ -85,7 +107,7 @@ def judged(results: Path) -> list[dict[str, Any]]:
             row = json.loads(line)
         except ValueError:
             continue
-        if row.get("outcome") in ("ok", "violation"):
+        if has_verdict(row):
             found.append(row)
     return found
 
@@ -95,28 +117,47 @@ def same(key: dict[str, Any], row: dict[str, Any]) -> bool:
     return all(row.get(name) == value for name, value in key.items())
 
 
-def run(todo: list[dict[str, Any]], results: Path, nets: int) -> list[dict[str, Any]]:
+def has_verdict(row: dict[str, Any]) -> bool:
+    """Whether the lab could judge."""
+    return row.get("outcome") in ("ok", "violation")
+
+
+def run(
+    todo: list[dict[str, Any]],
+    results: Path,
+    nets: int,
+    start: Callable[[dict[str, Any], Path], Sequence] = Job,
+    apart_s: float = 1.0,
+) -> list[dict[str, Any]]:
     """Run them all, ``nets`` at a time; every line that was written."""
     results.parent.mkdir(parents=True, exist_ok=True)
     if results.exists() and (text := results.read_bytes()) and not text.endswith(b"\n"):
         results.write_bytes(text + b"\n")
-    waiting, under_way, done = list(reversed(todo)), [], []
+    waiting: list[tuple[dict[str, Any], int]] = [(key, 1) for key in todo]
+    under_way: list[tuple[Sequence, int]] = []
+    done: list[dict[str, Any]] = []
+    verdicts = 0
     try:
         with results.open("a", encoding="utf-8") as file:
             while waiting or under_way:
                 while waiting and len(under_way) < nets:
-                    under_way.append(Job(waiting.pop(), results.parent))
-                    time.sleep(1.0)  # so that two do not boot their nodes in the same second
-                for job in list(under_way):
-                    if (row := job.result()) is not None:
-                        under_way.remove(job)
-                        done.append(row)
-                        file.write(json.dumps(row) + "\n")
-                        file.flush()
-                        print(f"{len(done)}/{len(todo)}  {sentence(row)}", flush=True)
+                    key, attempt = waiting.pop(0)
+                    under_way.append((start(key, results.parent), attempt))
+                    time.sleep(apart_s)  # so that two do not boot their nodes in the same second
+                for job, attempt in list(under_way):
+                    if (row := job.result()) is None:
+                        continue
+                    under_way.remove((job, attempt))
+                    done.append(row)
+                    file.write(json.dumps(row) + "\n")
+                    file.flush()
+                    verdicts += has_verdict(row)
+                    print(f"{verdicts}/{len(todo)}  {sentence(row)}", flush=True)
+                    if not has_verdict(row) and attempt < ATTEMPTS:
+                        waiting.append((job.key, attempt + 1))
                 time.sleep(0.2)
     finally:
-        for job in under_way:
+        for job, _ in under_way:
             job.kill()
         sweep()
     return done
@@ -160,21 +201,21 @@ def main(words: list[str] | None = None) -> int:
     ask.add_argument("--sequences", type=int, default=20, help="how many seeds")
     ask.add_argument("--first-seed", type=int, default=1)
     ask.add_argument("--stores", default=",".join(KINDS), help="of " + ", ".join(KINDS))
-    ask.add_argument("--policies", default="", help=f"of {', '.join(POLICIES)}; empty: what the node does by default")
+    ask.add_argument("--policies", default=",".join(POLICIES), help=f"of {', '.join([*POLICIES, RECORD])}")
     ask.add_argument("--nodes", type=int, default=3)
     ask.add_argument("--witness", action="store_true", help="and a member that only votes; needs policies")
     ask.add_argument("--nets", type=int, default=2, help="how many at once")
     ask.add_argument("--results", type=Path, default=Path("build/faults/random.jsonl"))
     given = ask.parse_args(words)
     stores, policies = given.stores.split(","), given.policies.split(",")
-    if unknown := (set(stores) - set(KINDS)) | (set(policies) - {*POLICIES, ""}):
+    if unknown := (set(stores) - set(KINDS)) | (set(policies) - {*POLICIES, RECORD}):
         ask.error(f"unknown: {', '.join(sorted(unknown))}")
     if not CAN:
         print(WHY_NOT, file=sys.stderr)
         return 2
-    if given.witness and "" in policies:
-        ask.error("a witness votes: name policies")
-    named: list[str | None] = [policy or None for policy in policies]
+    if given.witness and RECORD in policies:
+        ask.error("a witness votes: name policies in which members do")
+    named: list[str | None] = [None if policy == RECORD else policy for policy in policies]
     wanted = list(keys(given.first_seed, given.sequences, stores, named, given.nodes, witness=given.witness))
     had = judged(given.results)
     todo = [key for key in wanted if not any(same(key, row) for row in had)]

@@ -3,23 +3,36 @@
 What is timed, in ms, from just before the deed:
 
 * a fault of the leader (its host killed, its cable pulled, ...): until *another* node's answer that it leads is here;
-* a fault of the store: the longest time in which no node is certain to have led, until all is well again.
+* a fault of the store: the longest time without an answer of any node that it leads, until all is well again.
 
-Between runs everything heals, and every node watches for a lease. Each result is a line of JSON in the results file.
+Between runs everything heals, and every node watches for a lease. Each run is a line of JSON in the results file; a
+series that stands there is only brought up to its number of runs, so what was ended goes on where it was. Several labs
+run at once, each a process that does one series; one that fails is tried again. ``--write`` puts the table into
+docs/reference/measurements.md. Exit codes: 0 all runs were timed and nothing was violated; 1 a violation, or a leader
+changed that should not have; 2 runs are missing, or usage.
 """
 
 import argparse
 import json
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from benchmarks.machine import facts, load, machine, write_section
+from rppam.domain.timing import PROFILES
 from tests.faults.lab.cluster import FaultLab, FaultNode, server_kind
-from tests.faults.lab.net import CAN, WHY_NOT
+from tests.faults.lab.net import CAN, WHY_NOT, sweep
 from tests.faults.lab.watch import Watch
+
+ATTEMPTS: Final = 4
+"""How often a series is begun, when its lab fails."""
+RUN_S: Final = 90.0
+"""So long a run may take on average; a lab that takes longer is ended."""
 
 
 class Series(NamedTuple):
@@ -27,8 +40,13 @@ class Series(NamedTuple):
 
     store: str
     of_leader: bool
-    """It happens to the leader, and another node is waited for; else it happens to the store."""
+    """It happens to the leader, and another node is waited for; else it happens to the store, and nobody should."""
     act: Callable[[FaultLab, FaultNode], object]
+    words: str
+    bound_ms: int | None
+    """What p99 should not exceed; beyond the lease when :attr:`waits_out` is set. ``None``: no figure is promised."""
+    waits_out: bool = False
+    """The lease has to be waited out."""
 
 
 def _switch_over(lab: FaultLab, leader: FaultNode) -> None:
@@ -38,7 +56,7 @@ def _switch_over(lab: FaultLab, leader: FaultNode) -> None:
 
 def _kill_store(lab: FaultLab, _leader: FaultNode) -> None:
     lab.kill_store()
-    time.sleep(2 * lab.lease_ms / 1000)
+    time.sleep(1.25 * lab.lease_ms / 1000)  # whoever lived by the store alone would have lost its lease
     lab.start_store()
 
 
@@ -49,24 +67,58 @@ def _kill_primary(lab: FaultLab, _leader: FaultNode) -> None:
 
 
 SERIES: Final = {
-    "host-killed": Series("aof", True, FaultLab.kill_host),
-    "power-off": Series("aof", True, FaultLab.power_off),
-    "cable-pulled": Series("aof", True, FaultLab.pull_cable),
-    "redis-killed": Series("aof", False, _kill_store),
-    "sentinel-failover": Series("sentinel", False, _kill_primary),
-    "switchover": Series("aof", True, _switch_over),
-    "control-killed": Series("aof", True, FaultLab.kill_control),
+    "switchover": Series("aof", True, _switch_over, "switchover", 100),
+    "control-killed": Series("aof", True, FaultLab.kill_control, "`kill -9` of the control process", 500),
+    "host-killed": Series("aof", True, FaultLab.kill_host, "`kill -9` of everything on the host", 500, True),
+    "power-off": Series("aof", True, FaultLab.power_off, "the host loses power", 500, True),
+    "cable-pulled": Series("aof", True, FaultLab.pull_cable, "cable pulled", 500, True),
+    "redis-killed": Series("aof", False, _kill_store, "Redis killed, back after 1.25 leases", None),
+    "sentinel-failover": Series("sentinel", False, _kill_primary, "primary killed, Sentinel fails over", None),
 }
-NOW: Final = ("host-killed", "power-off", "cable-pulled", "redis-killed", "sentinel-failover")
-"""Those that run unless others are named."""
+USUAL: Final = ("sentinel-failover", "redis-killed", "host-killed", "cable-pulled", "control-killed", "switchover")
+"""Those that run unless others are named, the longest first."""
+POLICY_OF: Final = {"aof": "last-man-standing", "sentinel": "majority"}
+"""What a node does by default."""
+RECORD: Final = "record"
+
+
+class Key(NamedTuple):
+    """What the runs of one series have in common."""
+
+    series: str
+    times: str
+    policy: str
+    nodes: int
+    server: str
 
 
 class Measured(NamedTuple):
     """All runs of one series."""
 
-    name: str
+    key: Key
     times_ms: list[float]
+    changes: int
+    """Runs after which another node led."""
     violations: list[str]
+
+    @property
+    def series(self) -> Series:
+        """What was done."""
+        return SERIES[self.key.series]
+
+    @property
+    def bound_ms(self) -> int | None:
+        """What p99 should not exceed."""
+        if self.series.bound_ms is None or not self.series.waits_out:
+            return self.series.bound_ms
+        return self.series.bound_ms + PROFILES[self.key.times].lease_ms
+
+    @property
+    def failures(self) -> list[str]:
+        """What must not be, whatever the times are."""
+        if self.series.of_leader or not self.changes:
+            return self.violations
+        return [*self.violations, f"{self.changes} times another node led afterwards"]
 
     def at(self, share: float) -> float:
         """The smallest time that at least this share of the runs did not exceed (nearest rank)."""
@@ -76,31 +128,38 @@ class Measured(NamedTuple):
     def sentence(self) -> str:
         """p50, p99 and max."""
         times = f"p50 {self.at(0.5):6.0f} ms   p99 {self.at(0.99):6.0f} ms   max {max(self.times_ms):6.0f} ms"
-        return f"{self.name:<18} {len(self.times_ms):3} runs   {times}   {len(self.violations)} violations"
+        changed = "" if self.series.of_leader else f"   {self.changes} leader changes"
+        return (
+            f"{self.key.series:<18} {len(self.times_ms):3} runs   {times}   {len(self.violations)} violations{changed}"
+        )
 
 
-def measure(name: str, runs: int, folder: Path, tell: Callable[[str], object], **options: Any) -> Measured:
-    """One series in a lab of its own."""
-    series = SERIES[name]
-    made = Measured(name, [], [])
-    with FaultLab(folder, store=series.store, **options) as lab:
+def measure(key: Key, runs: int, folder: Path, keep: Callable[[dict[str, Any]], object]) -> None:
+    """One series in a lab of its own; each run is kept at once. Raises what the lab itself raises."""
+    series = SERIES[key.series]
+    policy = None if key.policy == RECORD else key.policy
+    server = server_kind(key.server)
+    with FaultLab(folder, store=series.store, times=key.times, policy=policy, nodes=key.nodes, server=server) as lab:
         lab.start()
         for run in range(1, runs + 1):
             # Every standby has watched for a lease, and no run keeps step with the heartbeats.
             time.sleep(lab.lease_ms / 1000 + 0.2 * run % 1.0)
             leader = lab.wait_for_leader()
-            watch = lab.watched(name, every_ms=5)
+            watch = lab.watched(f"{key.series} {key.times}", every_ms=5)
+            began = time.monotonic()
+            took_ms: float | None = None
             try:
                 with watch:
-                    made.times_ms.append(_one(lab, leader, series, watch))
+                    took_ms = _one(lab, leader, series, watch)
                     watch.settle()
             except AssertionError:
-                if len(made.times_ms) < run:
+                if took_ms is None:  # nobody led in time: a result, after which this lab is good for nothing
+                    late_ms = round(1000 * (time.monotonic() - began))
+                    keep({"ms": late_ms, "changed": True, "violations": watch.verdict})
                     raise
-            made.violations.extend(watch.verdict)
             lab.wait_until_healthy(within_s=60)
-            tell(f"{name} {run}: {made.times_ms[-1]:.0f} ms")
-    return made
+            changed = lab.wait_for_leader() is not leader
+            keep({"ms": round(took_ms or 0.0, 1), "changed": changed, "violations": watch.verdict})
 
 
 def _one(lab: FaultLab, leader: FaultNode, series: Series, watch: Watch) -> float:
@@ -112,40 +171,181 @@ def _one(lab: FaultLab, leader: FaultNode, series: Series, watch: Watch) -> floa
         return (answer.received_ns - sent_ns) / 1e6
     watch.eyes.wait_for_yes(time.monotonic_ns(), other_than="", within_s=4 * lab.lease_ms / 1000 + 20)
     time.sleep(0.5)
-    return watch.longest_silence_ms(sent_ns)
+    return watch.longest_wait_ms(sent_ns)
+
+
+# ---- results --------------------------------------------------------------------------------------------------------
+
+
+def rows_of(results: Path) -> list[dict[str, Any]]:
+    """All runs that were timed. A last line that was cut off by a crash is none."""
+    found = []
+    for line in results.read_text(encoding="utf-8").splitlines() if results.exists() else ():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(row, dict) and "ms" in row:
+            found.append(row)
+    return found
+
+
+def measured(key: Key, rows: Iterable[dict[str, Any]], runs: int) -> Measured:
+    """The first ``runs`` runs of a series among all rows, and every violation of them."""
+    mine = [row for row in rows if all(row.get(name) == value for name, value in key._asdict().items())][:runs]
+    violations = [sentence for row in mine for sentence in row["violations"]]
+    return Measured(key, [row["ms"] for row in mine], sum(row["changed"] for row in mine), violations)
+
+
+def page(found: dict[str, str], all_measured: Iterable[Measured], command: str) -> str:
+    """The section of docs/reference/measurements.md."""
+    lines = [
+        "## Times of each fault",
+        "",
+        f"`{command}`: real nodes, each on a host of its own",
+        "(a network namespace), each asked every 5 ms. A fault of the leader: from just before it until the first",
+        "answer of another node that it leads. A fault of the store, which shall change no leader: the longest time",
+        "without an answer of any node that it leads. p99 is the nearest rank.",
+        "",
+        facts(found),
+        "",
+        "| Fault | Profile (lease) | Policy | Runs | p50 | p99 | max | p99 at most | met | changes | violations |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for one in all_measured:
+        key, bound = one.key, one.bound_ms
+        met = "-" if bound is None else "yes" if one.at(0.99) <= bound else "no"
+        shown = "-" if bound is None else f"{bound} ms"
+        lines.append(
+            f"| {one.series.words} | {key.times} ({PROFILES[key.times].lease_ms} ms) | {key.policy} "
+            f"| {len(one.times_ms)} | {one.at(0.5):.0f} ms | {one.at(0.99):.0f} ms | {max(one.times_ms):.0f} ms "
+            f"| {shown} | {met} | {'one each' if one.series.of_leader else one.changes} | {len(one.violations)} |"
+        )
+    return "\n".join(lines)
+
+
+# ---- running --------------------------------------------------------------------------------------------------------
+
+
+def run_here(key: Key, runs: int, results: Path) -> None:
+    """Time so many runs in this process."""
+
+    def keep(row: dict[str, Any]) -> None:
+        line = {**key._asdict(), "at": datetime.now(UTC).isoformat(timespec="seconds"), **row}
+        with results.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        print(
+            f"{key.series}: {row['ms']:.0f} ms{''.join(f'; VIOLATION: {one}' for one in row['violations'])}", flush=True
+        )
+
+    with tempfile.TemporaryDirectory(prefix="rppam-times-", ignore_cleanup_errors=True) as folder:
+        measure(key, runs, Path(folder), keep)
+
+
+class Job:
+    """One series under way in a process of its own."""
+
+    def __init__(self, key: Key, runs: int, results: Path, attempt: int) -> None:
+        self.key, self.attempt = key, attempt
+        words = ["--only", key.series, "--times", key.times, "--policy", key.policy, "--nodes", str(key.nodes)]
+        words += ["--server", key.server, "--runs", str(runs), "--results", str(results)]
+        self._until = time.monotonic() + RUN_S * (runs + 1)
+        self._process = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", "tests.faults.lab.series", *words],
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def is_over(self) -> bool:
+        """Whether it has ended; one that takes too long is ended."""
+        return self._process.poll() is not None or time.monotonic() > self._until
+
+    def end(self) -> str:
+        """Kill it if it still runs; what it said, empty when it did all its runs."""
+        self._process.kill()
+        _, said = self._process.communicate()
+        return "" if self._process.returncode == 0 else said[-4_000:] or f"ended with {self._process.returncode}"
+
+
+def run_all(keys: list[Key], runs: int, results: Path, labs: int) -> None:
+    """Bring every series up to its number of runs, ``labs`` at a time."""
+    results.parent.mkdir(parents=True, exist_ok=True)
+    if results.exists() and (text := results.read_bytes()) and not text.endswith(b"\n"):
+        results.write_bytes(text + b"\n")
+    waiting = [(key, 1) for key in keys]
+    under_way: list[Job] = []
+    try:
+        while waiting or under_way:
+            while waiting and len(under_way) < labs:
+                key, attempt = waiting.pop(0)
+                missing = runs - len(measured(key, rows_of(results), runs).times_ms)
+                if missing > 0:
+                    under_way.append(Job(key, missing, results, attempt))
+                    time.sleep(1.0)  # so that two do not boot their nodes in the same second
+            for job in [job for job in under_way if job.is_over()]:
+                under_way.remove(job)
+                if said := job.end():
+                    print(f"{job.key.series}: attempt {job.attempt} failed:\n{said}", file=sys.stderr, flush=True)
+                if job.attempt < ATTEMPTS:  # nothing is left to do unless it failed
+                    waiting.append((job.key, job.attempt + 1))
+            time.sleep(0.2)
+    finally:
+        for job in under_way:
+            job.end()
+        sweep()
+
+
+def _asked(words: list[str] | None) -> tuple[argparse.Namespace, list[Key]]:
+    ask = argparse.ArgumentParser(prog="make faults-times", description=__doc__.splitlines()[0] if __doc__ else None)
+    ask.add_argument("--runs", type=int, default=50, help="of each series")
+    ask.add_argument("--series", default=",".join(USUAL), help="of " + ", ".join(SERIES))
+    ask.add_argument("--only", default="", help="this one, in this process, so many times more")
+    ask.add_argument("--times", default="default", help=f"timing profiles, of {', '.join(PROFILES)}")
+    ask.add_argument("--policy", default="", help=f"cluster.quorumPolicy, or '{RECORD}'; empty: the store's default")
+    ask.add_argument("--nodes", type=int, default=3)
+    ask.add_argument("--server", default="redis-8")
+    ask.add_argument("--labs", type=int, default=2, help="how many at once")
+    ask.add_argument("--results", type=Path, default=Path("build/faults/times.jsonl"))
+    ask.add_argument("--write", action="store_true", help="also write the section of docs/reference/measurements.md")
+    given = ask.parse_args(words)
+    names, profiles = (given.only or given.series).split(","), given.times.split(",")
+    if unknown := set(names) - set(SERIES):
+        ask.error(f"unknown series: {', '.join(sorted(unknown))}")
+    if unknown := set(profiles) - set(PROFILES):
+        ask.error(f"unknown times: {', '.join(sorted(unknown))}")
+    if given.policy not in {"", RECORD, *POLICY_OF.values()}:
+        ask.error(f"unknown policy: {given.policy}")
+    keys = [
+        Key(name, times, given.policy or POLICY_OF[SERIES[name].store], given.nodes, given.server)
+        for times in profiles
+        for name in names
+    ]
+    return given, keys
 
 
 def main(words: list[str] | None = None) -> int:
     """The command line."""
-    ask = argparse.ArgumentParser(prog="make faults-times", description=__doc__.splitlines()[0] if __doc__ else None)
-    ask.add_argument("--runs", type=int, default=50)
-    ask.add_argument("--series", default=",".join(NOW), help="of " + ", ".join(SERIES))
-    ask.add_argument("--times", default="default", help="timing profile")
-    ask.add_argument("--policy", default=None, help="cluster.quorumPolicy")
-    ask.add_argument("--nodes", type=int, default=3)
-    ask.add_argument("--server", default="redis-8")
-    ask.add_argument("--results", type=Path, default=Path("build/faults/times.jsonl"))
-    given = ask.parse_args(words)
-    names = given.series.split(",")
-    if unknown := set(names) - set(SERIES):
-        ask.error(f"unknown series: {', '.join(sorted(unknown))}")
+    given, keys = _asked(words)
     if not CAN:
         print(WHY_NOT, file=sys.stderr)
         return 2
-    options = {"times": given.times, "policy": given.policy, "nodes": given.nodes}
-    all_measured = []
-    given.results.parent.mkdir(parents=True, exist_ok=True)
-    for name in names:
-        with tempfile.TemporaryDirectory(prefix="rppam-times-", ignore_cleanup_errors=True) as folder:
-            kind = server_kind(given.server)
-            measured = measure(name, given.runs, Path(folder), print, server=kind, **options)
-        all_measured.append(measured)
-        with given.results.open("a", encoding="utf-8") as file:
-            row = {"series": name, **options, "server": given.server, "times_ms": measured.times_ms}
-            file.write(json.dumps(row | {"violations": measured.violations}) + "\n")
-    for measured in all_measured:
-        print(measured.sentence())
-    return 1 if any(measured.violations for measured in all_measured) else 0
+    if given.only:
+        run_here(keys[0], given.runs, given.results)
+        return 0
+    found = machine()
+    run_all(keys, given.runs, given.results, given.labs)
+    rows = rows_of(given.results)
+    every = [measured(key, rows, given.runs) for key in sorted(keys, key=lambda key: list(SERIES).index(key.series))]
+    some = [one for one in every if one.times_ms]
+    if given.write and some:
+        found |= {"server": given.server, "labs at once": str(given.labs), "load after": load()}
+        write_section("faults", page(found, some, f"make faults-times RUNS={given.runs} ARGS=--write"))
+    for one in some:
+        print("\n".join([one.sentence(), *(f"  {sentence}" for sentence in one.failures)]))
+    if any(one.failures for one in some):
+        return 1
+    return 0 if all(len(one.times_ms) >= given.runs for one in every) else 2
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import os
 import re
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
@@ -129,14 +130,10 @@ class Watch:
         time.sleep(0.5)  # the picture shows who it is
         return Settled((answer.received_ns - since_ns) / 1e6, (written_ns - since_ns) / 1e6)
 
-    def longest_silence_ms(self, since_ns: int) -> float:
-        """The longest time since then in which no node is certain to have led."""
-        gap, covered_ns = 0, since_ns
-        for span in self.spans():
-            if span.to_ns > covered_ns:
-                gap = max(gap, span.from_ns - covered_ns)
-                covered_ns = max(covered_ns, span.to_ns)
-        return gap / 1e6
+    def longest_wait_ms(self, since_ns: int) -> float:
+        """The longest time since then in which no answer of any node said that it leads."""
+        seen_ns = [one.received_ns for one in self.eyes.samples() if one.status == 200 and one.received_ns > since_ns]
+        return max((later - sooner for sooner, later in pairwise([since_ns, *sorted(seen_ns)])), default=0) / 1e6
 
     def facts(self) -> dict[str, Any]:
         """Numbers for a results file."""
