@@ -29,6 +29,7 @@ from rppam.compose.members import member_address, member_parts, votes
 from rppam.compose.members import warnings as member_warnings
 from rppam.compose.node import Node, Surface, bounded
 from rppam.compose.redis import RedisParts, redis_parts
+from rppam.compose.shared import SharingSurface, shared_of
 from rppam.config.advertised import api_url
 from rppam.config.settings import Settings
 from rppam.core.admission import Admission
@@ -87,8 +88,9 @@ def build_node(settings: Settings) -> Node:
     people = people_of(settings, clock)
     redis = redis_parts(settings, clock, entropy)
     deciding = deciding_of(known, people.database, clock, entropy, redis)
+    shared = shared_of(settings, clock, entropy)
     api = api_server(known, people, deciding.view, clock, entropy, deciding.administration)
-    return whole(known, data_dir, people, deciding, api, notifier())
+    return whole(known, data_dir, people, deciding, SharingSurface(api, shared), notifier())
 
 
 def people_of(settings: Settings, clock: Clock) -> People:

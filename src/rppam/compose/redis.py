@@ -1,5 +1,6 @@
 """How a node reaches Redis: the options, the TLS files and the source of addresses that its settings ask for."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -15,6 +16,11 @@ from rppam.domain.health import SafetyLevel
 from rppam.domain.instant import US_PER_MS
 from rppam.ports.clock import Clock
 from rppam.ports.entropy import Entropy
+
+CACHE_TIMEOUT_MS: Final = 500
+"""A request waits no longer for the cache; then SQL is asked."""
+CACHE_CONNECT_MS: Final = 2_000
+CACHE_RECONNECT_CAP_MS: Final = 500
 
 CONFIRMING_REPLICAS: Final = 1
 """Behind Sentinel a write of the record counts once so many replicas have it."""
@@ -73,12 +79,30 @@ def redis_parts(settings: Settings, clock: Clock, entropy: Entropy) -> RedisPart
 
     Raises :class:`~rppam.domain.errors.config.ConfigValueError` for TLS files that cannot be used.
     """
+    return _parts_for(settings, clock, entropy, _patient, "lease")
+
+
+def cache_redis_parts(settings: Settings, clock: Clock, entropy: Entropy) -> RedisParts | None:
+    """The link of one process that answers requests, for cache and limits; ``None`` without Redis. Raises likewise.
+
+    It never keeps a process from starting, whatever abortConnect says: requests are answered from SQL meanwhile.
+    """
+    return _parts_for(settings, clock, entropy, _brisk, "cache")
+
+
+def _parts_for(
+    settings: Settings,
+    clock: Clock,
+    entropy: Entropy,
+    bounded: Callable[[LinkOptions, Settings, str], LinkOptions],
+    purpose: str,
+) -> RedisParts | None:
     connection = settings.redis.connection
     if not settings.redis.enabled or connection is None:
         return None
     tls = _tls(settings.redis, connection, clock)
     context = tls.load() if tls else None
-    options = _patient(LinkOptions.of(connection, ssl=context), settings, "lease")
+    options = bounded(LinkOptions.of(connection, ssl=context), settings, purpose)
     password = _password(settings.redis, clock)
     if connection.service_name is None:
         direct = DirectSource(options, tls, password)
@@ -86,7 +110,7 @@ def redis_parts(settings: Settings, clock: Clock, entropy: Entropy) -> RedisPart
     source = SentinelSource(
         connection.service_name,
         options,
-        _patient(LinkOptions.of_sentinels(connection, ssl=context), settings, "sentinel"),
+        bounded(LinkOptions.of_sentinels(connection, ssl=context), settings, "sentinel"),
         clock=clock,
         entropy=entropy,
         tls=tls,
@@ -132,4 +156,17 @@ def _patient(options: LinkOptions, settings: Settings, purpose: str) -> LinkOpti
         command_timeout_ms=min(options.command_timeout_ms, timing.request_timeout_ms),
         silence_ms=2 * timing.request_timeout_ms,
         reconnect_cap_ms=max(100, timing.lease_ms // 16),
+    )
+
+
+def _brisk(options: LinkOptions, settings: Settings, purpose: str) -> LinkOptions:
+    """The article's limits, but never more patient than somebody who waits for a page."""
+    return replace(
+        options,
+        client_name=f"rppam:{settings.node.node_name}:{purpose}",
+        connect_timeout_ms=min(options.connect_timeout_ms, CACHE_CONNECT_MS),
+        command_timeout_ms=min(options.command_timeout_ms, CACHE_TIMEOUT_MS),
+        silence_ms=2 * CACHE_TIMEOUT_MS,
+        reconnect_cap_ms=CACHE_RECONNECT_CAP_MS,
+        abort_connect=False,
     )

@@ -1,7 +1,7 @@
 """One API worker: the REST API on what the node's page says, and a database of its own to ask.
 
-It decides nothing about leadership and has no connection to Redis. No load on it can cost the lease; what it may do
-as the leader it reads from the page at each act.
+It decides nothing about leadership. Its connection to Redis is for the cache and for limits only, and it starts and
+serves without one. No load on it can cost the lease; what it may do as the leader it reads from the page at each act.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from rppam.compose.inheritance import Known
 from rppam.compose.node import open_database
 from rppam.compose.obedience import stop_with_supervisor
 from rppam.compose.parts import People, api_server, facts_of, people_of
+from rppam.compose.shared import Shared, shared_of
 from rppam.domain.errors.cluster import LoopStuck
 from rppam.domain.errors.database import DatabaseError
 from rppam.domain.health import ClusterSnapshot
@@ -42,6 +43,7 @@ class WorkerParts(NamedTuple):
     page: NodePage
     clock: SystemClock
     people: People
+    shared: Shared
     status: PageStatus
     api: ApiServer
 
@@ -56,7 +58,7 @@ class Worker:
         place: int,
         sockets: Sequence[socket.socket],
     ) -> None:
-        self._page, self._clock, self._people, self._status, self._api = parts
+        self._page, self._clock, self._people, self._shared, self._status, self._api = parts
         self._line, self._place, self._sockets = line, place, sockets
         self._stop = asyncio.Event()
         self._drain_s = 0
@@ -69,6 +71,7 @@ class Worker:
 
     async def run(self) -> None:
         """Serve until asked to stop. Raises the error that keeps it from serving."""
+        await self._shared.start()
         opening = asyncio.create_task(open_database(self._people.database, _nothing), name="opening the database")
         await asyncio.wait({opening}, timeout=DATABASE_FIRST_S)
         await self._api.start(self._sockets)
@@ -95,6 +98,7 @@ class Worker:
     async def _close(self) -> None:
         signs = asyncio.create_task(self._show_life())
         await self._api.stop(self._drain_s * 1000)
+        await self._shared.stop()
         with contextlib.suppress(DatabaseError):
             await self._people.database.stop()
         self._people.passwords.close()
@@ -122,9 +126,10 @@ def worker_parts(known: Known, page: NodePage, calls: socket.socket) -> WorkerPa
     """Everything a worker is made of; orders go to whoever answers on ``calls``. Starts no thread and no event loop."""
     clock, entropy = SystemClock(), SystemEntropy()
     people = people_of(known.settings, clock)
+    shared = shared_of(known.settings, clock, entropy)
     status = PageStatus(page, clock, _nothing_seen(known, clock))
     api = api_server(known, people, status, clock, entropy, CalledAdministration(caller(calls)))
-    return WorkerParts(page, clock, people, status, api)
+    return WorkerParts(page, clock, people, shared, status, api)
 
 
 def _nothing_seen(known: Known, clock: SystemClock) -> ClusterSnapshot:

@@ -1,0 +1,65 @@
+"""What one process shares with all other nodes by way of Redis: the cache, and the counters of limits.
+
+One link to Redis for both, beside leadership's own. It is made before the processes are copied and started in each.
+"""
+
+import asyncio
+from typing import NamedTuple
+
+from rppam.adapters.memory.no_cache import NoCache
+from rppam.compose.node import Surface
+from rppam.compose.redis import RedisParts, cache_redis_parts
+from rppam.config.settings import Settings
+from rppam.ports.cache import SharedCache
+from rppam.ports.clock import Clock
+from rppam.ports.entropy import Entropy
+from rppam.ports.limits import LimitStore
+
+
+class Shared(NamedTuple):
+    """See the module."""
+
+    redis: RedisParts | None
+    cache: SharedCache
+    limits: LimitStore | None
+    """``None`` without Redis: then each process counts for itself."""
+
+    async def start(self) -> None:
+        """Begin to connect, in the background: nobody waits for the cache in order to start."""
+        if self.redis is not None:
+            _started.add(task := asyncio.create_task(self.redis.link.start(), name="cache link"))
+            task.add_done_callback(_started.discard)
+
+    async def stop(self) -> None:
+        """Hang up."""
+        if self.redis is not None:
+            await self.redis.link.stop()
+
+
+class SharingSurface:
+    """The surface of a node that is a single process: with it comes and goes what it shares."""
+
+    def __init__(self, surface: Surface, shared: Shared) -> None:
+        self._surface, self._shared = surface, shared
+
+    async def start(self) -> None:
+        """See :class:`rppam.compose.node.Surface`."""
+        await self._shared.start()
+        await self._surface.start()
+
+    async def wait(self) -> None:
+        """See :class:`rppam.compose.node.Surface`."""
+        await self._surface.wait()
+
+    async def stop(self, drain_ms: int) -> None:
+        """Requests end before what they use is gone."""
+        await self._surface.stop(drain_ms)
+        await self._shared.stop()
+
+
+_started: set[asyncio.Task[None]] = set()
+
+
+def shared_of(settings: Settings, clock: Clock, entropy: Entropy) -> Shared:
+    """The parts. Starts no thread and needs no event loop."""
+    return Shared(cache_redis_parts(settings, clock, entropy), NoCache(), None)
