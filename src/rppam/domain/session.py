@@ -53,6 +53,21 @@ class UserFacts(NamedTuple):
     has_mfa: bool
 
 
+class Identity(NamedTuple):
+    """Who is calling, as of this request: what every decision about a request is made from."""
+
+    subject: str
+    """User name, for people and logs."""
+    user_id: str | None
+    """``None``: a host's token."""
+    roles: frozenset[str]
+    """As they are now, not as they were at sign-in."""
+    session_id: str
+    kind: SessionKind
+    mfa: bool
+    """A second factor was given."""
+
+
 def token_hash(sid: str) -> str:
     """What is kept of a session token: it has 256 random bits, so a plain hash cannot be guessed back."""
     return hashlib.sha256(sid.encode("utf-8", "surrogatepass")).hexdigest()

@@ -364,3 +364,30 @@ class UnexpectedError(RequestError):
         "Report it with the request id; the node's log holds the details under that id.",
         status=500,
     )
+
+
+class RateLimitedError(RequestError):
+    """Too many of these."""
+
+    row = ErrorRow(
+        "RPPAM-6029",
+        Fault.CALLER,
+        Retry.SLOWLY,
+        "There were too many requests of this kind, or too many wrong guesses.",
+        "Wait as long as the Retry-After header says; an administrator can unlock the user at once.",
+        status=429,
+        level="info",
+    )
+
+    def __init__(self, what: str, retry_after_ms: int) -> None:
+        """``what`` was too much, in a sentence without a secret; ``retry_after_ms`` until it can work again."""
+        self.retry_after_s = max(1, -(-retry_after_ms // 1000))
+        super().__init__(f"{what}; try again in {self.retry_after_s} s")
+
+    def members(self) -> Mapping[str, object]:
+        """The wait for machines."""
+        return {"retryAfterSeconds": self.retry_after_s}
+
+    def headers(self) -> Mapping[str, str]:
+        """RFC 9110, section 10.2.3."""
+        return {"Retry-After": str(self.retry_after_s)}

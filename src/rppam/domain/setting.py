@@ -1,0 +1,33 @@
+"""Hot configuration: a setting of the whole cluster that changes while it runs.
+
+A setting has a name that is also its path below ``/api/v1/settings/`` (``security/mfa``), a default that holds until
+somebody sets another value, and a strict reading of JSON. What it does not decide: where it is kept, who may set it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting(Generic[T]):
+    """One setting."""
+
+    name: str
+    title: str
+    """What it is, in a few words, for people."""
+    default: T
+    read: Callable[[Mapping[str, object]], T]
+    """From a JSON object with the product's camelCase names; a field that is left out has its default. Raises
+    :class:`~rppam.domain.errors.setting.SettingInvalid` naming every field that is wrong."""
+    write: Callable[[T], dict[str, object]]
+    """The whole object, each field named."""
+
+
+class InForce(NamedTuple, Generic[T]):
+    """A value and its revision: 0 for the default that nobody has set."""
+
+    value: T
+    revision: int
