@@ -1,7 +1,8 @@
 """The gate: who may pass, and how much at once. It stands before routing, so a path nobody thought of is closed too.
 
 Decides: everything needs a valid token but :data:`PUBLIC` (and the probes, which are answered before); everything below
-``/api/v1/admin/`` needs ``pam_admin``. It asks neither Redis nor the database; whether a path exists is not its affair.
+``/api/v1/admin/`` needs ``pam_admin``, or to read ``pam_auditor``. It asks neither Redis nor the database; whether a
+path exists is not its affair.
 """
 
 import asyncio
@@ -11,15 +12,16 @@ from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from rppam.api.access import ADMIN_PREFIX, allows, refusal
 from rppam.api.limits import ApiLimits
-from rppam.domain.claims import ADMIN, TokenFlaw
-from rppam.domain.errors.request import AnswerTimeoutError, BusyError, ForbiddenError, UnauthenticatedError
+from rppam.domain.claims import TokenFlaw
+from rppam.domain.errors.request import AnswerTimeoutError, BusyError, UnauthenticatedError
+from rppam.domain.session import Identity, SessionKind
 from rppam.services.tokens import TOKEN_LENGTH_MAX, Tokens
 
 LOGIN_PATH: Final = "/api/v1/auth/login"
 JWKS_PATH: Final = "/.well-known/jwks.json"
 PUBLIC: Final = frozenset({LOGIN_PATH, JWKS_PATH})
-ADMIN_PREFIX: Final = "/api/v1/admin/"
 _BEARER: Final = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9._~+/=-]+)")
 
 
@@ -33,9 +35,11 @@ class Gate:
         """Answer one request."""
         if scope["type"] == "http" and scope["path"] not in PUBLIC:
             claims = self._tokens.verify(bearer_token(scope["headers"]))
-            if scope["path"].startswith(ADMIN_PREFIX) and not claims.is_admin:
-                raise ForbiddenError(f"this needs the role {ADMIN}")
-            scope["state"]["claims"] = claims
+            roles = frozenset(claims.roles)
+            if scope["path"].startswith(ADMIN_PREFIX) and not allows(roles, scope["method"], ()):
+                raise refusal(scope["method"], ())
+            identity = Identity(claims.subject, None, roles, claims.session, SessionKind.HOST, mfa=False)
+            scope["state"]["identity"] = identity
         await self._app(scope, receive, send)
 
 

@@ -4,17 +4,21 @@ Adds the probes (answered before routing), the bearer scheme with who may call w
 form of every error. ``docs/reference/openapi.json`` and ``rest.md`` are made from it (:mod:`rppam.api.reference`).
 """
 
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 
-from rppam.api.gate import ADMIN_PREFIX, PUBLIC
+from rppam.api.access import ADMIN_PREFIX, Needs, enough
+from rppam.api.gate import PUBLIC
 from rppam.api.problems import MEDIA_TYPE
 
 _DESCRIPTION: Final = (
     "Everything needs `Authorization: Bearer <token>` except the probes, the log-in and the public keys. "
-    "Everything below `/api/v1/admin/` needs the role `pam_admin`. Errors are problem documents (RFC 9457)."
+    "Everything below `/api/v1/admin/` needs the role `pam_admin`; `pam_auditor` may read all of it. "
+    "Errors are problem documents (RFC 9457)."
 )
 _PROBES: Final = {
     "/system/health/ping": ("Answers while the process serves requests", ("status", "node", "version", "time"), False),
@@ -121,14 +125,23 @@ def describe(app: FastAPI) -> None:
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
             app.openapi_schema = _complete(
-                get_openapi(title=app.title, version=app.version, routes=app.routes, description=_DESCRIPTION)
+                get_openapi(title=app.title, version=app.version, routes=app.routes, description=_DESCRIPTION),
+                {(route.path, method.lower()): roles for route, method, roles in _asked_for(app)},
             )
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]  # FastAPI's own way of extending the document
 
 
-def _complete(document: dict[str, Any]) -> dict[str, Any]:
+def _asked_for(app: FastAPI) -> Iterator[tuple[APIRoute, str, Sequence[str]]]:
+    for route in app.routes:
+        if isinstance(route, APIRoute):
+            for asked in (one.dependency for one in route.dependencies):
+                if isinstance(asked, Needs):
+                    yield from ((route, method, sorted(asked.roles)) for method in route.methods or ())
+
+
+def _complete(document: dict[str, Any], roles: Mapping[tuple[str, str], Sequence[str]]) -> dict[str, Any]:
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
     for unused in ("HTTPValidationError", "ValidationError"):
@@ -137,24 +150,29 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
     components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
-            _complete_operation(path, method, operation)
+            _complete_operation(path, method, operation, roles.get((path, method)))
     for path, (summary, members, may_refuse) in _PROBES.items():
         document["paths"][path] = {"get": _probe(path, summary, members, may_refuse=may_refuse)}
     document["paths"] = dict(sorted(document["paths"].items()))
     return document
 
 
-def _complete_operation(path: str, method: str, operation: dict[str, Any]) -> None:
+def _complete_operation(path: str, method: str, operation: dict[str, Any], roles: Sequence[str] | None) -> None:
     responses = operation["responses"]
     # The framework's default; ours is 400 with another body.
     responses.pop("422", None)
-    responses["200"]["description"] = "Done"
+    for done in ("200", "201", "204"):
+        if done in responses:
+            responses[done]["description"] = "Done"
     errors = dict(_ERRORS.get((path, method), {}))
     if path not in PUBLIC:
         operation["security"] = [{"token": []}]
         errors["401"] = "No valid access token"
     if path.startswith(ADMIN_PREFIX):
-        errors["403"] = "The account is not `pam_admin`"
+        roles = ()
+    if roles is not None:
+        operation["x-roles"] = enough(method.upper(), roles)
+        errors.setdefault("403", "The account has none of the roles that this needs")
     for status, text in sorted(errors.items()):
         responses[status] = _problem(text)
 

@@ -8,8 +8,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
+from rppam.api.access import Caller
 from rppam.api.parts import ApiParts
-from rppam.api.routes import Caller, Parts
+from rppam.api.routes import Parts
 from rppam.api.shapes import (
     NODE_NAME,
     ForgetRequest,

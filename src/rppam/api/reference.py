@@ -56,7 +56,7 @@ def _operations(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping
 def _row(path: str, method: str, operation: Mapping[str, Any]) -> str:
     who = "anybody"
     if "security" in operation:
-        who = "`pam_admin`" if "403" in operation["responses"] else "any token"
+        who = ", ".join(f"`{role}`" for role in operation.get("x-roles", ())) or "any token"
     answers = "; ".join(
         f"{status} {answer['description']}" for status, answer in sorted(operation["responses"].items())
     )

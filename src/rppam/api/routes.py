@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse
 
+from rppam.api.access import Caller
 from rppam.api.gate import JWKS_PATH, LOGIN_PATH
 from rppam.api.notes import NoteReader
 from rppam.api.parts import ApiParts
@@ -22,7 +23,6 @@ from rppam.api.shapes import (
 )
 from rppam.api.times import iso_utc
 from rppam.api.views import cluster_health, cluster_status, note_shape
-from rppam.domain.claims import Claims
 from rppam.domain.errors.request import (
     FencedError,
     NodeNameTakenError,
@@ -53,14 +53,8 @@ async def _notes(request: Request) -> NoteReader:
     return notes
 
 
-async def _claims(request: Request) -> Claims:
-    claims: Claims = request.state.claims
-    return claims
-
-
 Parts = Annotated[ApiParts, Depends(_parts)]
 Notes = Annotated[NoteReader, Depends(_notes)]
-Caller = Annotated[Claims, Depends(_claims)]
 
 
 @auth.post(LOGIN_PATH, summary="Sign in", response_model=LoginAnswer)

@@ -49,7 +49,9 @@ class Account(NamedTuple):
     disabled: bool
     created_at: WallMs
     password_changed_at: WallMs
-    """A token issued before this moment stands for a password that no longer holds."""
+    auth_epoch: int = 1
+    """Grows when all sessions have to end: with a new password, for one. A session begins under the one that was read
+    *before* the password was checked, so that a change in between ends it, too."""
 
 
 class StoredAccount(NamedTuple):

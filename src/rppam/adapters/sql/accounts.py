@@ -123,7 +123,8 @@ def _account(row: Row[object], roles: set[str]) -> Account:
         display_name=row.display_name,
         # A role that this release does not know grants nothing here.
         roles=frozenset(AccountRole(role) for role in roles & _ROLES),
-        disabled=row.disabled,
+        disabled=row.disabled or row.deleted_at is not None,
         created_at=WallMs(row.created_at),
         password_changed_at=WallMs(row.password_changed_at),
+        auth_epoch=row.auth_epoch,
     )
