@@ -141,8 +141,8 @@ class Load:
         words = [sys.executable, __file__, "--pour", str(port)]
         made = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert made.stdin is not None
-        made.stdin.write(token)
-        made.stdin.close()
+        made.stdin.write(token + "\n")
+        made.stdin.flush()
         return made
 
     def end(self) -> dict[str, int]:
@@ -152,13 +152,11 @@ class Load:
             process.terminate()
         for process in self._pouring:
             try:
-                process.wait(40)
-                assert process.stdout is not None
-                found = json.loads(process.stdout.read() or "{}")
+                said, _ = process.communicate(timeout=40)
             except subprocess.TimeoutExpired:
                 process.kill()
-                process.wait()
-                found = {}
+                said, _ = process.communicate()
+            found = json.loads(said or "{}")
             for name in total:
                 total[name] += found.get(name, 0)
         return total
@@ -291,7 +289,7 @@ def main() -> int:
     parser.add_argument("--pour", type=int, default=0, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.pour:
-        pour(chosen.pour, sys.stdin.read().strip())
+        pour(chosen.pour, sys.stdin.readline().strip())
         return 0
     found, results = machine(), []
     for profile in chosen.profile or ["default"]:

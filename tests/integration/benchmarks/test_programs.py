@@ -1,0 +1,50 @@
+"""The long measurements in short: each program runs on real servers, finds what it measures, and makes its section."""
+
+import shutil
+
+import pytest
+
+from benchmarks import members, saturation
+from tests.contract.servers import available
+
+pytestmark = [
+    pytest.mark.server,
+    pytest.mark.alone,
+    pytest.mark.skipif(not available(), reason="no Redis-protocol server is on this machine"),
+]
+
+
+def test_saturated_workers_are_watched_from_redis() -> None:
+    server, result = saturation.measure("default", 3.0)
+    names = ["node1", "node2", "node3"]
+    assert sorted(result["loaded"]["nodes"]) == sorted(result["calm"]["nodes"]) == names
+    assert all(node["beats"] >= 2 for node in result["loaded"]["nodes"].values())
+    assert result["fine"] > 100
+    assert result["loaded"]["workersPercent"] > 0
+    assert saturation.is_steady(result), result
+    text = saturation.page({"server": server}, [result])
+    assert text.count("| leader |") == 1
+    assert text.count("| standby |") == 2
+
+
+def test_a_leader_that_changed_under_load_is_told() -> None:
+    result = {"calm": {"records": ["held node1 a 1"]}, "loaded": {"records": ["held node1 a 1"], "stepDowns": 0}}
+    assert saturation.is_steady(result)
+    assert not saturation.is_steady(result | {"loaded": {"records": ["held node2 b 2"], "stepDowns": 0}})
+    assert not saturation.is_steady(result | {"loaded": {"records": ["held node1 a 1"], "stepDowns": 1}})
+
+
+def test_jitter_is_the_distance_from_the_period_to_either_side() -> None:
+    beats = [saturation.Beat("node1", at_s) for at_s in (10.0, 10.5, 11.2, 11.6)] + [saturation.Beat("node2", 10.1)]
+    assert saturation.jitters_ms(beats, 500) == {"node1": pytest.approx([0, 100, 200])}
+
+
+@pytest.mark.skipif(shutil.which("ss") is None, reason="the bytes of connections are read with ss of iproute2")
+def test_members_in_a_few_processes_elect_again_after_the_death_of_their_leaders_process() -> None:
+    server, result = members.measure(4, 2, 3.0, 1, "lan")
+    assert result["processes"] == 2
+    assert result["requestsPerS"] > 4
+    assert result["bytesOutPerS"] > result["bytesInPerS"] > 0
+    assert result["linkBytesPerS"] > 0
+    assert len(result["electionsS"]) == 1
+    assert "| 4 | 2 |" in members.page({"server": server}, [result])
