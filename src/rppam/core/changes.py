@@ -2,8 +2,11 @@
 
 First a *pending* electorate that needs the old and the new votes for everything; it is in force when so many of the old
 members have it on disk that nobody who has an older one can gather a majority any more. Then the new one alone. A
-leader that finds a change pending finishes it: it never goes back. It begins only when the promises it holds would
-carry it under both bodies, so a change does not cost the leadership.
+leader that finds a change pending finishes it: it never goes back. But first it makes it anew, under its own epoch:
+another leader may have begun another change meanwhile, from the same list and with a later version, and whoever has the
+earlier one on disk would follow that (the same hole as in Raft, section 5.4.2: what an earlier leader left is not
+committed by counting). It begins only when the promises it holds would carry it under both bodies, so a change does not
+cost the leadership.
 
 It does not decide whether a member *should* come or go. A member that is stated to be switched off is not waited for:
 whoever states that of a running one breaks the rule by hand.
@@ -56,8 +59,9 @@ class Changes:
         """The next step if it can be taken now; the leadership must be carried beyond ``least`` after it."""
         version = Version(epoch, electorate.version.step + 1 if electorate.version.epoch == epoch else 1)
         if electorate.old is not None:
-            step = Electorate(electorate.lineage, version, electorate.body)
-            ready = self.is_in_force(electorate)
+            is_own = self.is_own(electorate, epoch)
+            step = Electorate(electorate.lineage, version, electorate.body, None if is_own else electorate.old)
+            ready = not is_own or self.is_in_force(electorate)
         elif self.wanted is None or self.wanted == electorate.body or least > self._until:
             self.wanted = None  # nothing to do, done, or nobody came
             return None
@@ -68,6 +72,10 @@ class Changes:
             return None
         deadline = ledger.deadline_under(*(body.weights for body in step.bodies))
         return step if deadline is not None and deadline > least else None
+
+    def is_own(self, electorate: Electorate, epoch: int) -> bool:
+        """Whether the leader of this epoch made it."""
+        return electorate.version.epoch == epoch
 
     def is_in_force(self, electorate: Electorate) -> bool:
         """Whether enough of the old members have the pending electorate on disk."""
