@@ -181,6 +181,16 @@ class FindingShape(_Shape):
     """What to do: the first line for all platforms, then one line for each."""
 
 
+class CertificateShape(_Shape):
+    """A certificate that the answering node depends on."""
+
+    certificate: str
+    """`api`, `redis client`, or `redis server` with its address (sentinels as well)."""
+    expires_at: str
+    days_left: int
+    """Whole days; negative once it is over. From 30 on there is a warning."""
+
+
 class _ClusterCommon(_Shape):
     cluster_id: str
     leader_node: str | None
@@ -221,6 +231,8 @@ class _ClusterCommon(_Shape):
     warnings: list[str]
     findings: list[FindingShape]
     """What the answering node found about the live Redis in the last minute."""
+    certificates: list[CertificateShape]
+    """For monitoring: when each certificate of the answering node ends, and of the Redis that it is connected to."""
     note: NoteShape | None
     note_reason: str
     """Empty while the note could be read; else why not."""

@@ -2,8 +2,18 @@
 
 from typing import Any
 
-from rppam.api.shapes import AdminNodeShape, ClusterHealth, ClusterStatus, FindingShape, NodeShape, NoteShape, VoteShape
+from rppam.api.shapes import (
+    AdminNodeShape,
+    CertificateShape,
+    ClusterHealth,
+    ClusterStatus,
+    FindingShape,
+    NodeShape,
+    NoteShape,
+    VoteShape,
+)
 from rppam.api.times import iso_utc
+from rppam.domain.certificate import CertificateEnd, days_left
 from rppam.domain.health import ClusterSnapshot, MemberView, VoteView
 from rppam.domain.instant import WallMs
 from rppam.domain.note import Note
@@ -67,6 +77,7 @@ def _common(snapshot: ClusterSnapshot, note: Note | None, note_reason: str) -> d
         "store_clock_offset_ms": snapshot.store_clock_offset_ms,
         "warnings": list(snapshot.warnings),
         "findings": [FindingShape(**one._asdict()) for one in snapshot.findings],
+        "certificates": [_certificate(one, snapshot.taken_at) for one in snapshot.certificates],
         "note": note_shape(note) if note is not None else None,
         "note_reason": note_reason,
     }
@@ -88,6 +99,12 @@ def _node(member: MemberView, now: WallMs) -> dict[str, Any]:
         "url": member.api_url,
         "loop_lag_ms": member.loop_lag_ms,
     }
+
+
+def _certificate(end: CertificateEnd, now: WallMs) -> CertificateShape:
+    return CertificateShape(
+        certificate=end.certificate, expires_at=iso_utc(end.not_after), days_left=days_left(end.not_after, now)
+    )
 
 
 def _vote(line: VoteView) -> VoteShape:

@@ -125,12 +125,17 @@ class _Steps:
         self._report = report
 
     async def do(self, name: str, check: Callable[[], Awaitable[Any] | Any]) -> Any:
-        """One check; returns what it returns."""
+        """One check; returns what it returns. One that breaks is a finding, and ``None``."""
+        from rppam.services.codes import finding
+
         click.echo(f"  {name} ...", err=True, nl=False)
-        before = len(self._report.findings)
-        result = check()
-        if isinstance(result, Awaitable):
-            result = await result
+        before, result = len(self._report.findings), None
+        try:
+            result = check()
+            if isinstance(result, Awaitable):
+                result = await result
+        except Exception as error:  # noqa: BLE001  # whatever it was: the other checks still tell something
+            self._report.add(finding("RD-616", f"{name}: {type(error).__name__}: {error}"))
         new = self._report.findings[before:]
         told = [
             f"{count} {severity.value}{'s' if count > 1 else ''}"

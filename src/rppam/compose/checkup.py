@@ -15,6 +15,7 @@ from rppam.adapters.redis.checkup import RedisCheckup
 from rppam.adapters.system.served_certificate import ServedCertificate
 from rppam.compose.redis import RedisParts
 from rppam.config.settings import Settings
+from rppam.domain.certificate import CertificateEnd
 from rppam.domain.electorate import Electorate
 from rppam.domain.finding import Finding, Severity
 from rppam.ports.clock import Clock
@@ -52,6 +53,10 @@ class Checkup:
     def warnings(self) -> tuple[str, ...]:
         """What should be put right and is no finding about Redis, in sentences."""
         return () if self._certificate is None else self._certificate.warnings()
+
+    def certificates(self) -> tuple[CertificateEnd, ...]:
+        """When the API's certificate ends."""
+        return () if self._certificate is None else (CertificateEnd("api", self._certificate.not_after),)
 
     def findings(self) -> tuple[Finding, ...]:
         """What was found. Takes no time."""

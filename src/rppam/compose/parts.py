@@ -144,6 +144,7 @@ def deciding_of(
         checkup.findings,
         lambda: redis.password.written_at if redis is not None and redis.password is not None else None,
         redis.why_down if redis is not None else str,
+        lambda: (*checkup.certificates(), *(redis.certificates() if redis else ())),
     )
     link = members.link if members else None
     peers = no_peers if link is None else lambda: link.peers

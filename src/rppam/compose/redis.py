@@ -9,9 +9,10 @@ from rppam.adapters.redis.options import LinkOptions
 from rppam.adapters.redis.password_file import PasswordFile
 from rppam.adapters.redis.sentinel import REPOINTED_WITHIN_MS, SentinelSource
 from rppam.adapters.redis.source import DirectSource
-from rppam.adapters.redis.tls import TlsFiles, server_certificate_warning
+from rppam.adapters.redis.tls import TlsFiles, server_certificate_end, server_certificate_warning
 from rppam.config.options import ConnectionOptions
 from rppam.config.settings import RedisSettings, Settings
+from rppam.domain.certificate import CertificateEnd
 from rppam.domain.health import SafetyLevel
 from rppam.domain.instant import US_PER_MS
 from rppam.ports.clock import Clock
@@ -72,6 +73,16 @@ class RedisParts(NamedTuple):
         own = self.tls.warnings() if self.tls is not None else ()
         problem = self.password.problem if self.password is not None else ""
         return (*own, *sorted(sentence for sentence in servers if sentence), *((problem,) if problem else ()))
+
+    def certificates(self) -> tuple[CertificateEnd, ...]:
+        """When our client certificate ends, and that of each server that there is a connection to."""
+        own = self.tls.client if self.tls is not None else None
+        live = [link.connection for link in (self.link, *self.watchers) if link.connection is not None]
+        ends = {one.target.address: server_certificate_end(one.certificate) for one in live}
+        return (
+            *((CertificateEnd("redis client", own.not_after),) if own is not None else ()),
+            *(CertificateEnd(f"redis server {at}", end) for at, end in sorted(ends.items()) if end is not None),
+        )
 
 
 def redis_parts(settings: Settings, clock: Clock, entropy: Entropy) -> RedisParts | None:

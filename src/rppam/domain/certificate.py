@@ -1,13 +1,21 @@
 """When a certificate's end is worth a sentence. Decides the words; what the certificates are, others know."""
 
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from rppam.domain.instant import WallMs
 
 WARN_DAYS: Final = 30
 """A certificate that ends within so many days is told in health."""
 _DAY_MS: Final = 24 * 3_600_000
+
+
+class CertificateEnd(NamedTuple):
+    """A certificate that a node depends on, and when it ends."""
+
+    certificate: str
+    """Which one: ``api``, ``redis client``, or ``redis server`` with its address."""
+    not_after: WallMs
 
 
 def expiry_warning(what: str, not_after: WallMs, now: WallMs, fix: str) -> str:

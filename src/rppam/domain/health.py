@@ -3,6 +3,7 @@
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+from rppam.domain.certificate import CertificateEnd
 from rppam.domain.electorate import QuorumPolicy
 from rppam.domain.finding import Finding
 from rppam.domain.instant import WallMs
@@ -109,6 +110,8 @@ class ClusterSnapshot(NamedTuple):
     """What this node found about the live Redis, as ``rppam doctor`` would tell it."""
     redis_password_since: WallMs | None = None
     """When the file was written whose password Redis accepted from this node; ``None`` where it stands in no file."""
+    certificates: tuple[CertificateEnd, ...] = ()
+    """The certificates of this node and of the Redis that it is connected to, for monitoring."""
     no_leader_reason: str = ""
     """Empty while there is a leader; else one sentence: why there is none, and what to do."""
 

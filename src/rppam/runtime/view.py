@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from rppam.core.node import NodeCore
+from rppam.domain.certificate import CertificateEnd
 from rppam.domain.finding import Finding
 from rppam.domain.health import ClusterSnapshot, MemberView, SafetyLevel
 from rppam.domain.instant import US_PER_MS, Instant, WallMs
@@ -54,6 +55,7 @@ class NodeView:
         findings: Callable[[], tuple[Finding, ...]] = tuple,
         password_since: Callable[[], WallMs | None] = lambda: None,
         store_reason: Callable[[], str] = str,
+        certificates: Callable[[], tuple[CertificateEnd, ...]] = tuple,
     ) -> None:
         """``store_reason``: why there is no connection to the store now; empty while there is one."""
         self._facts = facts
@@ -61,7 +63,7 @@ class NodeView:
         self._driver = driver
         self._clock = clock
         self._warnings, self._findings, self._password_since = warnings, findings, password_since
-        self._store_reason = store_reason
+        self._store_reason, self._certificates = store_reason, certificates
         self.draining = False
         self.serving = False
         """Set once the node has taken its place, or has waited long enough for a store that does not answer."""
@@ -140,6 +142,7 @@ class NodeView:
             store_clock_offset_ms=self._driver.store_view.offset_ms,
             warnings=self._all_warnings(votes),
             findings=self._findings(),
+            certificates=self._certificates(),
             redis_password_since=self._password_since(),
             quorum_policy=election.electorate.body.policy if election.electorate else None,
             votes=votes.ledger if votes else (),

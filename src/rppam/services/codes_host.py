@@ -118,6 +118,12 @@ HOST: Final[dict[str, Entry]] = {
         config("Set api.tlsCertPath, or node.advertiseUrl to the https:// URL of a balancer that ends TLS.",
                "api.tlsCertPath, and api.tlsKeyPath or api.tlsCertPassword"),
     ),
+    "RD-616": (
+        "error",
+        "A check of the doctor itself broke off, so what it looks for is not known.",
+        "nothing else",
+        Fix("Look at what is named yourself, and report the line to the makers of this program."),
+    ),
     "RD-701": (
         "note",
         "No node runs on this host now.",
@@ -150,6 +156,12 @@ HOST: Final[dict[str, Entry]] = {
         "Another node of the cluster has no connection to Redis.",
         "redisConnected: false for that node",
         Fix("Run rppam doctor on that node."),
+    ),
+    "RD-706": (
+        "note",
+        "What each running node says of its own connection to Redis.",
+        "redisConnected of each node in cluster health",
+        Fix("Nothing to do where all say true; for another, see the findings about it."),
     ),
     "RD-801": (
         "error",

@@ -129,7 +129,14 @@ MUST: Final[dict[str, Entry]] = {
         "note",
         "Some facts could not be read with this Redis user, so they were not checked.",
         "NOPERM for INFO, COMMAND or ACL",
-        Fix("Allow +info +command|info +acl|whoami, or run the doctor with the administrator's password."),
+        Fix("Allow +info +command|info +acl|whoami +acl|dryrun, or run the doctor with the administrator's password."),
+    ),
+    "RD-317": (
+        "note",
+        "The nodes come as the Redis user 'default', the administrator's own, who may do everything.",
+        "nothing, until a node's config is stolen",
+        config("Give the nodes a user of their own: 'rppam redis setup' writes one into users.acl; name it as "
+               "user=rppam.", "user= and the password in redis.connectionString"),
     ),
 }  # fmt: skip
 

@@ -19,7 +19,16 @@ CATEGORIES: Final = {
 }
 
 
-HARMLESS: Final = {"acl|whoami", "acl|cat", "acl|genpass", "acl|help", "config|help", "config|rewrite", "debug|help"}
+HARMLESS: Final = {
+    "acl|whoami",
+    "acl|dryrun",
+    "acl|cat",
+    "acl|genpass",
+    "acl|help",
+    "config|help",
+    "config|rewrite",
+    "debug|help",
+}
 """Sub-commands that change nothing that matters: a right to these alone is no right to the command."""
 
 

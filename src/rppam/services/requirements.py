@@ -19,6 +19,7 @@ MIB: Final = 1024 * 1024
 LEAST_BYTES: Final = 256 * MIB
 ADVISED_BYTES: Final = 1024 * MIB
 PASSWORD_CHARS: Final = 32
+DEFAULT_USER: Final = "default"
 FULL_PERCENT: Final = 80
 CLOCK_WARN_MS: Final = 1_000
 CERTIFICATE_DAYS: Final = 30
@@ -60,6 +61,8 @@ def _access(facts: RedisFacts) -> Iterator[Finding]:
         yield finding("RD-310", f"{facts.address} answered HELLO and PING without a password")
     if facts.password_chars is not None and facts.password_chars < PASSWORD_CHARS:
         yield finding("RD-311", f"the password in the config has {facts.password_chars} characters")
+    if facts.user == DEFAULT_USER and not facts.anonymous:
+        yield finding("RD-317", f"{facts.address} knows this node as the user '{facts.user}'")
 
 
 def _commands(facts: RedisFacts) -> Iterator[Finding]:
@@ -168,6 +171,7 @@ def _unseen(facts: RedisFacts) -> Iterator[Finding]:
             ("INFO persistence", "aof_enabled" in facts.info),
             ("INFO memory", "maxmemory" in facts.info),
             ("COMMAND INFO", facts.commands is not None),
+            ("ACL DRYRUN or ACL GETUSER", facts.runnable is not None or facts.rules is not None),
             ("TIME", facts.clock_difference_ms is not None),
         )
         if not there

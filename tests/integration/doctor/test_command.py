@@ -187,9 +187,11 @@ def test_a_live_node_tells_its_own_view(tmp_path: Path) -> None:
         file = str(lab.nodes[0].file)
         alive = look(file)
         assert not codes(alive) & {"RD-701", "RD-702", "RD-703", "RD-704", "RD-608", "RD-609"}, alive
+        assert view_in(alive) == ("node1 (this node): redisConnected true; node2 (healthy): redisConnected true")
 
         server.stop()
         eventually(lambda: "RD-702" in codes(look(file)), within_s=20, what="the node's own view", say=lab.logs)
+        assert view_in(look(file)).startswith("node1 (this node): redisConnected false; node2 ")
         server.cont()
         lab.wait_until_healthy()
 
@@ -210,6 +212,14 @@ def test_a_live_node_tells_its_own_view(tmp_path: Path) -> None:
 def look(file: str) -> dict[str, Any]:
     said: dict[str, Any] = json.loads(rppam("doctor", "--config", file, "--json", expect=None).stdout)
     return said
+
+
+def view_in(said: dict[str, Any]) -> str:
+    """What the nodes say of Redis themselves."""
+    (note,) = (one for one in said["findings"] if one["code"] == "RD-706")
+    assert note["severity"] == "note"
+    evidence: str = note["evidence"]
+    return evidence
 
 
 def codes(said: dict[str, Any]) -> set[str]:

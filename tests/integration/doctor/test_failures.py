@@ -169,7 +169,13 @@ def test_a_disk_that_takes_nothing(tmp_path: Path, server: Server) -> None:
     diagnosed(doctor, "RD-206", "MISCONF")
 
 
-@pytest.mark.parametrize("denied", ["eval", "set", "scan", "subscribe", "publish", "rename", "smembers"])
+NEEDED = (
+    *("eval", "evalsha", "get", "set", "scan", "subscribe", "publish"),
+    *("time", "type", "strlen", "rename", "pexpire", "sadd", "srem", "smembers", "sismember"),
+)
+
+
+@pytest.mark.parametrize("denied", NEEDED)
 def test_one_command_that_is_denied_is_named(denied: str, tmp_path: Path, server: Server) -> None:
     server.ask(
         "ACL",
@@ -185,7 +191,20 @@ def test_one_command_that_is_denied_is_named(denied: str, tmp_path: Path, server
         f"-{denied}",
     )
     doctor = Doctor(tmp_path, f"127.0.0.1:{server.port},{QUICK},user=node", password=SECRET)
-    diagnosed(doctor, "RD-203", f"{denied.upper()}: ")
+    told = diagnosed(doctor, "RD-203", f"{denied.upper()}: ")["evidence"]
+    assert told.startswith(f"user 'node': {denied.upper()}: ")
+    assert told.endswith(f"User node has no permissions to run the '{denied}' command")
+    assert "RD-215" not in doctor.findings(), "what a refused command did not write is no other fault"
+
+
+def test_behind_sentinel_wait_is_needed_as_well(tmp_path: Path, server: Server) -> None:
+    server.ask("ACL", "SETUSER", "node", "on", f">{SECRET}", "~rppam:*", "&rppam:*", "+@all", "-wait")
+    with sentinel(tmp_path, server.port) as port:
+        more = f"serviceName=mymaster,user=node,sentinelUser=default,sentinelPassword={PASSWORD}"
+        doctor = Doctor(tmp_path, f"127.0.0.1:{port},{QUICK},{more}", password=SECRET)
+        diagnosed(doctor, "RD-203", "user 'node': WAIT: NOPERM")
+    alone = Doctor(tmp_path, f"127.0.0.1:{server.port},{QUICK},user=node", password=SECRET)
+    assert "RD-203" not in alone.findings(), "a single Redis is never asked to wait"
 
 
 def test_keys_outside_the_users_reach(tmp_path: Path, server: Server) -> None:
@@ -316,6 +335,18 @@ def test_a_primary_that_is_dead(tmp_path: Path, server: Server) -> None:
         doctor = Doctor(tmp_path, f"127.0.0.1:{port},{QUICK},serviceName=mymaster", password=PASSWORD)
         diagnosed(doctor, "RD-405", f"127.0.0.1:{dead}", "RD-101")
         assert "RD-101" in doctor.findings()
+
+
+def test_a_sentinel_that_names_a_dead_primary_beside_one_that_is_right(tmp_path: Path, server: Server) -> None:
+    (tmp_path / "stale").mkdir()
+    dead = free_port()
+    with sentinel(tmp_path / "stale", dead) as stale, sentinel(tmp_path, server.port) as port:
+        places = f"127.0.0.1:{stale},127.0.0.1:{port}"
+        doctor = Doctor(tmp_path, f"{places},{QUICK},serviceName=mymaster", password=PASSWORD)
+        diagnosed(doctor, "RD-404", f"127.0.0.1:{stale} names 127.0.0.1:{dead}", f"names 127.0.0.1:{server.port}")
+        diagnosed(doctor, "RD-405", f"the sentinels name 127.0.0.1:{dead}; RD-101 follows", severity="warning")
+        assert doctor.findings()["RD-101"]["severity"] == "warning", "the other one works"
+        assert "RD-317" in doctor.findings(), "and is looked at"
 
 
 def test_a_group_that_is_too_small(tmp_path: Path, server: Server) -> None:

@@ -178,6 +178,20 @@ def test_the_nodes_user_may_do_all_that_our_scripts_do() -> None:
     assert called <= set(NODE_COMMANDS)
 
 
+def test_the_nodes_user_may_do_all_that_a_node_asks_for_itself() -> None:
+    adapters = files("rppam.adapters.redis")
+    asked = {
+        name.lower()
+        for module in ("leadership_store.py", "families.py", "link.py", "probe.py", "greeting.py")
+        for name in re.findall(
+            r"(?:command|_ask)\(\s*\"([A-Z]+)\"", adapters.joinpath(module).read_text(encoding="utf-8")
+        )
+    }
+    assert {"srem", "pexpire", "scan"} <= asked
+    granted = {name.partition("|")[0] for name in NODE_COMMANDS}
+    assert asked - granted == {"sentinel"}, "the sentinels have users of their own"
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

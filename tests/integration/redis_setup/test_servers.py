@@ -42,6 +42,11 @@ def doctor(node: LabNode, *words: str) -> dict[str, Any]:
     return said
 
 
+def unseen(kind: ServerKind) -> set[str]:
+    """Redis 6.2 has no ACL DRYRUN, and the nodes' user may not read the rules of users."""
+    return {"RD-316"} if kind is REDIS_6 else set()
+
+
 def codes(said: dict[str, Any]) -> set[str]:
     return {finding["code"] for finding in said["findings"]}
 
@@ -56,12 +61,14 @@ def test_a_node_runs_with_what_was_written(kind: ServerKind, tls: bool, tmp_path
             eventually(node.leads, within_s=15, what="a leader", say=node.log)
             said = doctor(node)
             # What is left is the version of the server on this machine and the small memory of the test.
-            assert codes(said) <= {"RD-302", "RD-315", "RD-306", "RD-610"}, said
+            assert codes(said) <= {"RD-302", "RD-315", "RD-306", "RD-610", "RD-706", *unseen(kind)}, said
             assert "NOPERM" not in node.log()
             node.term()
             assert node.wait() == 0
             stopped = doctor(node)
-            assert codes(stopped) <= {"RD-302", "RD-315", "RD-306", "RD-610", "RD-701"}, stopped
+            assert codes(stopped) <= {"RD-302", "RD-315", "RD-306", "RD-610", "RD-701", *unseen(kind)}, stopped
+            if kind is not REDIS_6:
+                assert made.ask(0, "ACL", "LOG") == "", "nothing that a node or a doctor asks for is denied"
         finally:
             if node.is_running:
                 node.kill()
@@ -107,7 +114,7 @@ def test_a_group_fails_over_although_config_is_renamed(kind: ServerKind, tls: bo
         node = node_with(made.config, tmp_path / "node1")
         node.write_config()
         before = doctor(node)
-        assert codes(before) <= {"RD-302", "RD-315", "RD-306", "RD-409", "RD-701"}, before
+        assert codes(before) <= {"RD-302", "RD-315", "RD-306", "RD-409", "RD-701", *unseen(kind)}, before
         told = doctor(node, "--sentinel-conf", str(made.place(0) / "sentinel.conf"))
         assert severity_of(told, "RD-409") == "note"
         made.kill(0)

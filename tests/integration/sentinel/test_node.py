@@ -54,6 +54,11 @@ def test_failovers_of_every_kind_leave_one_leader_and_no_lower_epoch(
         warnings = " ".join(health["warnings"])
         assert "(CN=node) expires in 1" in warnings
         assert "the certificate of the server at 127.0.0.1:" in warnings
+        ends = {one["certificate"]: one["daysLeft"] for one in health["certificates"]}
+        assert ends["redis client"] == 11
+        servers = {name: days for name, days in ends.items() if name.startswith("redis server 127.0.0.1:")}
+        assert len(servers) == 4, "the primary and three sentinels"
+        assert all(0 <= days <= 30 for days in servers.values())
         epochs = [health["epoch"]]
         pids = [node.process.pid for node in lab.nodes if node.process]
         with Eyes({node.name: node.port for node in lab.nodes}, every_ms=20) as eyes:

@@ -79,6 +79,10 @@ def test_a_server_as_it_should_be_gives_no_finding() -> None:
         (replace(GOOD, certificate_days_left=31.0), []),
         (replace(GOOD, info={}), ["RD-316"]),
         (replace(GOOD, commands=None), ["RD-316"]),
+        (replace(GOOD, runnable=None), ["RD-316"]),
+        (replace(GOOD, runnable=None, rules="-@all +get"), []),
+        (replace(GOOD, user="default"), ["RD-317"]),
+        (replace(GOOD, user="default", anonymous=True), ["RD-310"]),
     ],
 )
 def test_each_requirement_at_its_edge(facts: RedisFacts, expected: list[str]) -> None:

@@ -117,7 +117,7 @@ class RedisCheckup:
 
     async def _look(self, connection: Connection) -> tuple[RedisFacts, tuple[Finding, ...]]:
         probe = Probe(connection, self._clock, timeout_ms=self._link.options.command_timeout_ms)
-        facts = await probe.server(prefix=self._prefix)
+        facts = await probe.server(prefix=self._prefix, is_behind_sentinel=self._service_name is not None)
         facts = replace(facts, anonymous=await lets_strangers_in(connection.target, self._clock))
         until = connection.certificate.get("notAfter")
         if isinstance(until, str):

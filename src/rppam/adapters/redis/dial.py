@@ -28,8 +28,8 @@ _NO_ROUTE: Final = {
     errno.EACCES,
     errno.EPERM,
 }
-_LISTEN_S: Final = 0.5
-"""How long a server has to say why it hung up."""
+_LISTEN_S: Final = 2.0
+"""How long a server that hung up has to say why; a busy host needs a moment for a handshake."""
 _NOT_TLS: Final = {
     "WRONG_VERSION_NUMBER",
     "HTTP_REQUEST",
@@ -87,24 +87,44 @@ async def dial(target: Target, protocol: Callable[[], asyncio.Protocol]) -> None
 
 
 async def reason(target: Target, error: StoreError) -> StoreError:
-    """Why a connection was lost before the greeting was over: ``error``, or what the server says when asked again.
+    """Why a connection was lost before the greeting was over: ``error``, or what is told over TLS when asked again.
+
+    The system's own words do not do: whether a server that hangs up is heard to close or to reset depends on how much
+    of what we said it had read by then. So the same fault would be told in two ways, by chance.
+    """
+    if not isinstance(error, StoreClosed):
+        return error
+    at = target.address
+    if target.ssl is None:
+        why = "closed the connection before the greeting was over; Redis restarts, or demands TLS (then set ssl=true)"
+        return StoreClosed(f"{at} {why}", raw=error.raw)
+    heard = await _listen(target, min(_LISTEN_S, target.connect_timeout_ms / 1000))
+    return heard or StoreClosed(f"{at} hung up after the TLS handshake; Redis restarts, or its log says why")
+
+
+async def _listen(target: Target, limit_s: float) -> StoreError | None:
+    """Connect once more over TLS, say nothing, and hear why the server hangs up; ``None`` when it does not say.
 
     In TLS 1.3 a client is done before the server has looked at its certificate. A server that refuses it then closes
-    with our first command unread, and the reset that follows can overtake the alert that tells why. So connect
-    once more and say nothing: with nothing unread there is no reset, and the alert arrives.
+    with our first command unread, and the reset that follows can overtake the alert that tells why. With nothing
+    unread there is no reset, and the alert arrives.
     """
-    if not target.ssl or not isinstance(error, StoreClosed):
-        return error
     listener = _Listener()
     try:
         await dial(target, lambda: listener)
-        async with asyncio.timeout(min(_LISTEN_S, target.connect_timeout_ms / 1000)):
+        async with asyncio.timeout(limit_s):
             await listener.ended.wait()
-    except (StoreError, TimeoutError):
+    except StoreError as error:
         return error
+    except TimeoutError:
+        return None
     finally:
         listener.hang_up()
-    return error if listener.error is None else explain(target, listener.error)
+    return None if listener.error is None else _unless_closed(explain(target, listener.error))
+
+
+def _unless_closed(error: StoreError) -> StoreError | None:
+    return None if isinstance(error, StoreClosed) else error
 
 
 class _Listener(asyncio.Protocol):
@@ -149,6 +169,12 @@ async def _dial_one(
         raise StoreConnectTimeout(
             f"{target.address} took the connection but did not answer the TLS handshake within "
             f"{target.connect_timeout_ms} ms; check that this port speaks TLS, or set ssl=false"
+        ) from error
+    except (ConnectionError, ssl.SSLEOFError) as error:
+        raise StoreClosed(
+            f"{target.address} hung up during the TLS handshake; the port may not speak TLS (ssl=false), or Redis "
+            "restarts",
+            raw=str(error),
         ) from error
     except OSError as error:  # SSLError is one
         raise explain(target, error) from error

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from rppam.adapters.redis.connection import Connection
-from rppam.domain.errors.store import StoreReplyError
+from rppam.domain.errors.store import StoreProtocol, StoreReplyError
 
 CALLS_MAX: Final = 200
 COUNT: Final = 1_000
@@ -58,9 +58,10 @@ async def survey(
     cursor: Any = b"0"
     walked_all = False
     for _ in range(calls_max):
-        cursor, keys = await connection.command(
-            "SCAN", cursor, "MATCH", f"{prefix}*", "COUNT", COUNT, timeout_ms=timeout_ms
-        )
+        answer = await connection.command("SCAN", cursor, "MATCH", f"{prefix}*", "COUNT", COUNT, timeout_ms=timeout_ms)
+        if not isinstance(answer, list) or len(answer) != 2 or not isinstance(answer[1], list):
+            raise StoreProtocol(f"{connection.target.address} does not answer SCAN as a Redis does")
+        cursor, keys = answer
         for key in keys:
             if key not in seen:
                 seen.add(key)

@@ -43,7 +43,7 @@ async def _secured(target: Target, timeout_s: float) -> tuple[bool, str]:
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    with suppress(OSError, ValueError):
+    try:
         async with asyncio.timeout(timeout_s):
             _, writer = await asyncio.open_connection(
                 target.host, target.port, ssl=context, server_hostname=target.server_hostname or target.host
@@ -52,7 +52,10 @@ async def _secured(target: Target, timeout_s: float) -> tuple[bool, str]:
                 return True, describe(writer.get_extra_info("ssl_object"))
             finally:
                 writer.transport.abort()
-    return False, ""
+    except ssl.SSLError as error:
+        return "ALERT" in (error.reason or ""), ""  # who refuses in the words of TLS speaks it
+    except (OSError, ValueError):  # TimeoutError is an OSError
+        return False, ""
 
 
 def describe(secured: Any) -> str:

@@ -175,7 +175,7 @@ class RedisLeadershipStore:
         self._scanned = False  # somebody may have claimed another prefix in the same moment
         refusal = await self._not_ours(key) or await self._neighbour()
         if refusal is not None and claimed is not None:
-            await self._link.command("DEL", key, timeout_ms=timeout_ms)
+            await self._link.command("PEXPIRE", key, 0, timeout_ms=timeout_ms)  # gone, and no further right needed
         return refusal
 
     async def _not_ours(self, key: str) -> str | None:

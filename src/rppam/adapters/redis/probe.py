@@ -16,8 +16,9 @@ from rppam.adapters.redis.connection import Connection, Word
 from rppam.adapters.redis.identity import parse_info
 from rppam.adapters.redis.options import Target
 from rppam.adapters.redis.scripts import Script
+from rppam.config.endpoint import NotAnEndpointError, parse_endpoint
 from rppam.domain.electorate import MEMBERS_MAX
-from rppam.domain.errors.store import StoreError, StoreReplyError
+from rppam.domain.errors.store import StoreError, StoreProtocol, StoreReplyError
 from rppam.domain.errors.store_replies import StoreNoPermission, StoreReplyUnforeseen
 from rppam.ports.clock import Clock
 from rppam.services.diagnosis import code_of
@@ -25,9 +26,14 @@ from rppam.services.redis_facts import DANGEROUS, PrefixFacts, RedisFacts, Senti
 
 DOCTOR: Final = Script.load("doctor")
 PINGS: Final = 20
+PINGS_US_MAX: Final = 1_000_000
+"""No further PING once they took so long together: a slow server is found out by a few."""
 SCAN_CALLS_MAX: Final = 20
 SCAN_COUNT: Final = 1_000
-_NEEDED: Final[tuple[tuple[Word, ...], ...]] = (("SCAN", "0", "COUNT", 1),)
+_NEEDED: Final[tuple[tuple[Word, ...], ...]] = (("SCAN", "0", "COUNT", 1), ("EVALSHA", "0" * 40, 0))
+_NEEDED_BEHIND_SENTINEL: Final[tuple[tuple[Word, ...], ...]] = (("WAIT", 0, 1),)
+_NOT_A_REFUSAL: Final = ("NOSCRIPT", "ERR no such key")
+"""Answers to a question that was allowed: there is no such script, nor what a SET that was refused did not write."""
 _US_PER_MS: Final = 1_000
 
 
@@ -39,7 +45,7 @@ class Probe:
         self._clock = clock
         self._timeout_ms = timeout_ms
 
-    async def server(self, *, prefix: str | None = None) -> RedisFacts:
+    async def server(self, *, prefix: str | None = None, is_behind_sentinel: bool = False) -> RedisFacts:
         """Everything about the server; with ``prefix`` also whether a node could work under it."""
         target, identity = self._connection.target, self._connection.identity
         facts = RedisFacts(
@@ -57,7 +63,10 @@ class Probe:
         )
         facts = await self._with_clock(facts)
         facts = await self._with_commands(facts)
-        return facts if prefix is None else await self._with_work(facts, prefix)
+        if prefix is None:
+            return facts
+        needed = _NEEDED + (_NEEDED_BEHIND_SENTINEL if is_behind_sentinel else ())
+        return await self._with_work(facts, prefix, needed)
 
     async def prefix(self, prefix: str, cluster_id: str) -> PrefixFacts:
         """Whose ``prefix`` is, by the keys ``cluster-id`` at, above and below it."""
@@ -126,6 +135,8 @@ class Probe:
             if await self._ask("PING") is None:
                 break
             took.append(self._clock.now() - before)
+            if sum(took) > PINGS_US_MAX:
+                break
         return tuple(took)
 
     async def _with_clock(self, facts: RedisFacts) -> RedisFacts:
@@ -134,7 +145,7 @@ class Probe:
         for _ in range(3):
             before_us, before_wall_ms = self._clock.now(), self._clock.wall_ms()
             answer = await self._ask("TIME")
-            if not isinstance(answer, list) or len(answer) != 2:
+            if not isinstance(answer, list) or len(answer) != 2 or not all(map(_is_number, answer)):
                 return facts
             took_ms = (self._clock.now() - before_us) // _US_PER_MS
             theirs_ms = int(answer[0]) * 1000 + int(answer[1]) // 1000
@@ -170,7 +181,7 @@ class Probe:
             found[name] = answer == b"OK"
         return found
 
-    async def _with_work(self, facts: RedisFacts, prefix: str) -> RedisFacts:
+    async def _with_work(self, facts: RedisFacts, prefix: str, needed: tuple[tuple[Word, ...], ...]) -> RedisFacts:
         """Write as a node does, and see what is refused."""
         mark = f"{prefix}doctor:{secrets.token_hex(4)}"
         refused: list[tuple[str, str]] = []
@@ -184,16 +195,17 @@ class Probe:
             answer = await self._connection.command(
                 "EVAL", DOCTOR.text, 3, f"{mark}:a", f"{mark}:b", f"{mark}:c", f"{mark}:d", timeout_ms=self._timeout_ms
             )
-            refused += [(_text(name), _text(words)) for name, words in answer]
+            refused += _pairs_of(answer, self._connection.target.address)
         except StoreReplyUnforeseen as error:
             refused.append(("EVAL", error.raw))
         except StoreReplyError as error:
             refused.append(("EVAL", error.raw))
         channel = f"{prefix}releases".encode()
-        for words in _NEEDED:
+        for words in needed:
             refused += await self._refusal(str(words[0]), self._connection.command(*words, timeout_ms=self._timeout_ms))
         refused += await self._refusal("SUBSCRIBE", self._connection.subscribe(channel, timeout_ms=self._timeout_ms))
-        return replace(facts, refused=tuple(refused))
+        told = tuple((name, words) for name, words in refused if not words.startswith(_NOT_A_REFUSAL))
+        return replace(facts, refused=told)
 
     async def _refusal(self, name: str, asked: Any) -> list[tuple[str, str]]:
         try:
@@ -208,7 +220,7 @@ class Probe:
         found: set[str] = set()
         for _ in range(SCAN_CALLS_MAX):
             answer = await self._ask("SCAN", cursor, "MATCH", f"{prefix}*:cluster-id", "COUNT", SCAN_COUNT)
-            if not isinstance(answer, list) or len(answer) != 2:
+            if not isinstance(answer, list) or len(answer) != 2 or not isinstance(answer[1], list):
                 return (), False
             cursor = answer[0]
             found |= {_text(key).removesuffix("cluster-id") for key in answer[1]}
@@ -269,17 +281,19 @@ async def _sentinel(connection: Connection, service: str, timeout_ms: int) -> Se
     named = await connection.command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", service, timeout_ms=timeout_ms)
     if named is None:
         masters = await connection.command("SENTINEL", "MASTERS", timeout_ms=timeout_ms)
-        services = (_pairs(master).get("name", "") for master in masters)
+        services = (_pairs(master).get("name", "") for master in (masters if isinstance(masters, list) else ()))
         return SentinelFacts(address=address, known_services=tuple(filter(None, services)))
+    primary = _endpoint(named)
+    if primary is None:
+        return SentinelFacts(address=address, failure=f"{address} names something as the primary that is no address")
     told = _pairs(await connection.command("SENTINEL", "MASTER", service, timeout_ms=timeout_ms))
     try:
         check = _text(await connection.command("SENTINEL", "CKQUORUM", service, timeout_ms=timeout_ms))
     except StoreReplyError as error:
         check = error.raw
-    host, port = (_text(part) for part in named)
     return SentinelFacts(
         address=address,
-        primary=f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+        primary=primary,
         quorum=_number(told.get("quorum")),
         replicas=_number(told.get("num-slaves")),
         other_sentinels=_number(told.get("num-other-sentinels")),
@@ -296,6 +310,30 @@ async def within(seconds: float, asked: Iterable[Any]) -> list[Any]:
         task.cancel()
     await asyncio.gather(*late, return_exceptions=True)
     return [task.result() if task in done else None for task in tasks]
+
+
+def _pairs_of(answer: Any, address: str) -> list[tuple[str, str]]:
+    """What the doctor's script returns. Raises StoreProtocol for anything else."""
+    if isinstance(answer, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in answer):
+        return [(_text(name), _text(words)) for name, words in answer]
+    raise StoreProtocol(f"{address} answered a script with something that it does not return; check that it is a Redis")
+
+
+def _endpoint(named: Any) -> str | None:
+    """The address that a sentinel names, as ``host:port``; ``None`` when it is none."""
+    if not isinstance(named, list) or len(named) != 2:
+        return None
+    host, port = (_text(part) for part in named)
+    text = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    try:
+        parse_endpoint(text)
+    except NotAnEndpointError:
+        return None
+    return text
+
+
+def _is_number(word: Any) -> bool:
+    return isinstance(word, bytes) and word.isdigit() and len(word) <= 18
 
 
 def _pairs(answer: Any) -> dict[str, str]:

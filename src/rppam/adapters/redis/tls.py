@@ -146,12 +146,17 @@ class TlsFiles:
             )
 
 
+def server_certificate_end(certificate: Mapping[str, Any]) -> WallMs | None:
+    """When the server's certificate (as ``SSLSocket.getpeercert`` gives it) ends; ``None`` without TLS."""
+    until = certificate.get("notAfter")
+    return WallMs(ssl.cert_time_to_seconds(until) * 1000) if isinstance(until, str) else None
+
+
 def server_certificate_warning(address: str, certificate: Mapping[str, Any], now: WallMs) -> str:
     """A sentence when the server's certificate (as ``SSLSocket.getpeercert`` gives it) ends soon, else nothing."""
-    until = certificate.get("notAfter")
-    if not isinstance(until, str):
+    not_after = server_certificate_end(certificate)
+    if not_after is None:
         return ""
-    not_after = WallMs(ssl.cert_time_to_seconds(until) * 1000)
     return expiry_warning(
         f"the certificate of the server at {address}",
         not_after,

@@ -27,6 +27,7 @@ from rppam.adapters.system.pfx import CertificateDates, dates_of, load_pair, rea
 from rppam.config.settings import ApiSettings
 from rppam.domain.certificate import expiry_warning
 from rppam.domain.errors.config import ConfigError, ConfigValueError
+from rppam.domain.instant import WallMs
 from rppam.domain.secret import Secret
 from rppam.ports.clock import Clock
 
@@ -87,6 +88,12 @@ class ServedCertificate:
         """The certificate in use (DER)."""
         assert self._held is not None, "loaded first"
         return self._held.leaf
+
+    @property
+    def not_after(self) -> WallMs:
+        """When the certificate in use ends."""
+        assert self._held is not None, "loaded first"
+        return self._held.dates.not_after
 
     async def look(self) -> None:
         """See whether the files changed, and read them again if so. Never raises."""

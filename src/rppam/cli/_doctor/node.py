@@ -12,10 +12,11 @@ from rppam.cli._doctor.report import Report
 from rppam.cli._host import host_of, local_url
 from rppam.cli._rest import Answer, NoAnswerError, get_json
 from rppam.cli._trust import Trust, trust_of
-from rppam.cli._view import View, parse_view
+from rppam.cli._view import PeerView, View, parse_view
 from rppam.config.settings import Settings
 from rppam.domain.errors import RppamError
 from rppam.domain.errors.config import ConfigError
+from rppam.domain.member import Role
 from rppam.services.codes import finding
 
 ANSWER_S: Final = 2.0
@@ -79,5 +80,22 @@ def _weigh(view: View, settings: Settings, report: Report) -> None:
     if not view.healthy:
         reasons = [view.quorum_reason, *view.warnings]
         report.add(finding("RD-703", "clusterHealthy: false; " + "; ".join(filter(None, reasons))))
+    if settings.redis.enabled:
+        own = f"{view.node} (this node): redisConnected {_word(view.redis_connected)}"
+        said = [
+            own,
+            *(_told(peer) for peer in view.peers if peer.name != view.node and peer.role != Role.WITNESS.value),
+        ]
+        report.add(finding("RD-706", "; ".join(said)))
     others = [peer for peer in view.peers if peer.name != view.node and peer.redis_connected is False]
     report.add(*(finding("RD-705", f"{peer.name} ({peer.status}): redisConnected false") for peer in others))
+
+
+def _told(peer: PeerView) -> str:
+    """What one other node says, as far as its last heartbeat tells."""
+    said = "not known" if peer.redis_connected is None else _word(peer.redis_connected)
+    return f"{peer.name} ({peer.status}): redisConnected {said}"
+
+
+def _word(value: bool) -> str:
+    return str(value).lower()

@@ -165,9 +165,11 @@ class StoreCheck:
         looks = await asyncio.gather(*(self._second_look(target, error) for target, error in failed))
         for (target, error), seen in zip(failed, looks, strict=True):
             told = failure_finding(error, with_tls=target.ssl is not None, glimpse=seen)
+            severity = Severity.WARNING if self._connection is not None else None
             if is_named:
-                self._report.add(finding("RD-405", f"the sentinels name {target.address}; {told.code} follows"))
-            self._report.add(told._replace(severity=Severity.WARNING) if self._connection is not None else told)
+                evidence = f"the sentinels name {target.address}; {told.code} follows"
+                self._report.add(finding("RD-405", evidence, severity=severity))
+            self._report.add(told._replace(severity=severity or told.severity))
 
     async def _open(self, target: Target) -> Connection | StoreError:
         try:
@@ -196,15 +198,18 @@ class StoreCheck:
                 )
             )
         )
-        named = next((one.primary for one in self._sentinels if one.primary is not None), None)
-        if named is not None:
-            host, port = parse_endpoint(named)
-            await self._enter(replace(options, endpoints=((host, port or 6379),)).targets(), is_named=True)
+        # One that is stale may name a primary of before: whoever says itself that it is the primary counts.
+        named = dict.fromkeys(one.primary for one in self._sentinels if one.primary is not None)
+        places = tuple((host, port or 6379) for host, port in map(parse_endpoint, named))
+        if places:
+            await self._enter(replace(options, endpoints=places).targets(), is_named=True)
 
     # ---- looking ----------------------------------------------------------------------------------------------------
 
     async def _server(self, connection: Connection, probe: Probe) -> RedisFacts:
-        facts = await probe.server(prefix=self._settings.redis.key_prefix)
+        facts = await probe.server(
+            prefix=self._settings.redis.key_prefix, is_behind_sentinel=self._said.service_name is not None
+        )
         facts = replace(facts, anonymous=await lets_strangers_in(connection.target, self._clock))
         until = connection.certificate.get("notAfter")
         if isinstance(until, str):

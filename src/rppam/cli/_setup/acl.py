@@ -21,7 +21,7 @@ NODE_COMMANDS: Final = (
     # what its scripts call
     "time", "type", "strlen", "rename", "pexpire", "sadd", "srem", "smembers", "sismember",
     # the doctor and `rppam redis info`
-    "pttl", "dbsize", "command|info", "acl|whoami", "memory|usage",
+    "pttl", "dbsize", "command|info", "acl|whoami", "acl|dryrun", "memory|usage",
 )  # fmt: skip
 SENTINEL_COMMANDS: Final = (
     "multi", "exec", "slaveof", "ping", "subscribe", "publish", "role", "info", "config|rewrite", "client|setname",
