@@ -2,7 +2,8 @@
 
 One primary, two replicas, three sentinels (quorum 2, down-after 1 s). The primary is killed (-9), frozen and resumed,
 or cut off from replicas and sentinels while clients still reach it. Meanwhile one task writes plainly, eight write and
-wait for one replica, and two nodes (default times) lead on the same servers, asked every 10 ms.
+wait for one replica, and two nodes (default times) lead on the same servers, asked every 10 ms. With ``--tls`` all of
+it speaks TLS with client certificates, and the sentinels have a password of their own.
 
 It runs in a network namespace of its own (``unshare``), so that cutting off concerns nobody else. Ends with 1 when a
 confirmed write is lost, two nodes led, or a token was refused.
@@ -32,11 +33,14 @@ from rppam.adapters.redis.link import Link
 from rppam.adapters.redis.options import LinkOptions
 from rppam.adapters.redis.scripts import Script
 from rppam.adapters.redis.sentinel import SWITCHES, SentinelSource
+from rppam.adapters.redis.tls import TlsFiles
 from rppam.adapters.system.clock import SystemClock
 from rppam.adapters.system.entropy import SystemEntropy
 from rppam.config.connection import parse_connection
 from rppam.domain.errors.store import StoreError
-from tests.contract.sentinels import PASSWORD, SentinelLab
+from rppam.domain.secret import Secret
+from tests.contract.authority import DAY, NOW, Authority
+from tests.contract.sentinels import PASSWORD, SENTINEL_PASSWORD, SentinelLab
 from tests.contract.servers import SERVERS, Server
 from tests.integration.node.lab import Lab
 from tests.integration.node.watching import Eyes, violations
@@ -45,6 +49,8 @@ INSIDE = "RPPAM_BENCH_NETWORK"
 DIALS_FROM = "127.0.0.2"
 BOUND_MS = 50
 CUT_S = 7.0
+PFX_PASSWORD = "bench"
+DRESSED = "TLS with client certificates between all of them, passwords of Redis and of the sentinels;"
 PUT = Script.of("put", "return redis.call('SET', KEYS[1], ARGV[1])")
 
 
@@ -192,36 +198,59 @@ def lost(server: Server, keys: set[str]) -> list[str]:
     return gone
 
 
-def follow(lab: SentinelLab) -> Traffic:
+def follow(lab: SentinelLab, secured: dict[str, Any]) -> Traffic:
     """A link of a client like the node's own."""
     parsed = parse_connection(lab.connection_string)
     assert parsed.service_name is not None
     clock, entropy = SystemClock(), SystemEntropy()
-    options = replace(LinkOptions.of(parsed), connect_timeout_ms=2_000, command_timeout_ms=1_000, reconnect_cap_ms=250)
-    sentinels = replace(LinkOptions.of_sentinels(parsed), connect_timeout_ms=2_000, command_timeout_ms=1_000)
-    source = SentinelSource(parsed.service_name, options, sentinels, clock=clock, entropy=entropy)
+    tls = None
+    if secured:
+        ca, pfx = Path(secured["tlsCaPath"]), Path(secured["tlsCertPath"])
+        tls = TlsFiles(ca_path=ca, cert_path=pfx, cert_password=Secret(PFX_PASSWORD), clock=clock)
+    context = tls.load() if tls else None
+    times = {"connect_timeout_ms": 2_000, "command_timeout_ms": 1_000}
+    options = replace(LinkOptions.of(parsed, ssl=context), **times, reconnect_cap_ms=250)
+    sentinels = replace(LinkOptions.of_sentinels(parsed, ssl=context), **times)
+    source = SentinelSource(parsed.service_name, options, sentinels, clock=clock, entropy=entropy, tls=tls)
     return Traffic(Link(options, clock=clock, entropy=entropy, source=source), source)
 
 
-async def measure(faults: list[str], min_replicas: bool) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """All failovers on one installation, and what the nodes did meanwhile."""
+@contextmanager
+def installed(options: tuple[str, ...], tls: bool) -> Iterator[tuple[SentinelLab, dict[str, Any]]]:
+    """The servers and sentinels, and what the nodes' config says of TLS."""
     kind = next(kind for kind in SERVERS if kind.name == "redis-8")
+    if not tls:
+        with SentinelLab(kind, dials_from=DIALS_FROM, options=options) as lab:
+            yield lab, {}
+        return
+    with tempfile.TemporaryDirectory(prefix="rppam-bench-tls-") as folder:
+        authority = Authority(Path(folder))
+        pfx = authority.pfx("node", password=PFX_PASSWORD, until=NOW + 99 * DAY)
+        files = {"tlsCaPath": str(authority.path), "tlsCertPath": str(pfx), "tlsCertPassword": PFX_PASSWORD}
+        with SentinelLab(
+            kind, dials_from=DIALS_FROM, options=options, authority=authority, sentinel_password=SENTINEL_PASSWORD
+        ) as lab:
+            yield lab, {"tlsEnabled": True, **files}
+
+
+async def measure(faults: list[str], min_replicas: bool, tls: bool) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """All failovers on one installation, and what the nodes did meanwhile."""
     options = ("--min-replicas-to-write", "1", "--min-replicas-max-lag", "2") if min_replicas else ()
     with (
-        SentinelLab(kind, dials_from=DIALS_FROM, options=options) as lab,
+        installed(options, tls) as (lab, secured),
         tempfile.TemporaryDirectory(prefix="rppam-bench-") as folder,
         Lab(Path(folder), 1, nodes=2, times="default") as nodes,
     ):
         for node in nodes.nodes:
             text = f"{lab.connection_string},abortConnect=false"
-            node.config["redis"] |= {"connectionString": text, "password": PASSWORD}
+            node.config["redis"] |= {"connectionString": text, "password": PASSWORD, **secured}
         await asyncio.to_thread(lambda: [node.write_config() for node in nodes.nodes])
         nodes.start()  # in this thread: processes die with the one that started them
         tokens = Tokens(nodes)
         tokens.start()
         rows: list[dict[str, Any]] = []
         with Eyes({node.name: node.port for node in nodes.nodes}, every_ms=10) as eyes:
-            traffic = follow(lab)
+            traffic = follow(lab, secured)
             await traffic.start()
             for number, fault in enumerate(faults, 1):
                 rows.append(await one(lab, traffic, fault))
@@ -242,15 +271,17 @@ async def measure(faults: list[str], min_replicas: bool) -> tuple[list[dict[str,
         }
 
 
-def page(found: dict[str, str], rows: list[dict[str, Any]], nodes: dict[str, Any], min_replicas: bool) -> str:
+def page(
+    found: dict[str, str], rows: list[dict[str, Any]], nodes: dict[str, Any], *, min_replicas: bool, tls: bool
+) -> str:
     """The section of docs/reference/measurements.md."""
     settings = "`min-replicas-to-write 1`, `min-replicas-max-lag 2`" if min_replicas else "no `min-replicas-to-write`"
     lines = [
-        "## Failover of Redis behind Sentinel",
+        "## Failover of Redis behind Sentinel" + (", with TLS and passwords" if tls else ""),
         "",
-        "`python benchmarks/sentinel_failover.py --write`: 1 primary, 2 replicas, 3 sentinels, down-after 1 s, "
-        + settings
-        + ";",
+        f"`python benchmarks/sentinel_failover.py{' --tls' if tls else ''} --write`: 1 primary, 2 replicas,",
+        f"3 sentinels, down-after 1 s, {settings};",
+        *([DRESSED] if tls else []),
         "one task writes plainly, eight wait for one replica, two nodes lead on the same servers. `killed`: -9, then",
         "started again; `frozen`: stopped, resumed after the failover; `cut off`: replicas and sentinels do not reach",
         f"the primary for {CUT_S:.0f} s, clients do. *Again*: from the first `+switch-master` to the next "
@@ -307,17 +338,18 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=17, help="each round is one failover of every kind")
     parser.add_argument("--fault", action="append", choices=["killed", "frozen", "cut off"], help="default: all")
     parser.add_argument("--no-min-replicas", action="store_true", help="without min-replicas-to-write")
+    parser.add_argument("--tls", action="store_true", help="TLS, client certificates and a password of the sentinels")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--write", action="store_true", help="also write the section of docs/reference/measurements.md")
     chosen = parser.parse_args()
     enter_namespace()
     found = machine()
     faults = (chosen.fault or ["killed", "frozen", "cut off"]) * chosen.rounds
-    rows, nodes = asyncio.run(measure(faults, not chosen.no_min_replicas))
+    rows, nodes = asyncio.run(measure(faults, not chosen.no_min_replicas, chosen.tls))
     found["load after"] = load()
-    text = page(found, rows, nodes, not chosen.no_min_replicas)
+    text = page(found, rows, nodes, min_replicas=not chosen.no_min_replicas, tls=chosen.tls)
     if chosen.write:
-        write_section("sentinel", text)
+        write_section("sentinel with TLS" if chosen.tls else "sentinel", text)
     print(json.dumps({"machine": found, "runs": rows, "nodes": nodes}, indent=1) if chosen.json else text)
     slow = [row for row in rows if row["plainAfterSwitchMs"] > BOUND_MS]
     if slow:
