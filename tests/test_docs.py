@@ -57,6 +57,21 @@ def test_every_page_is_reached_from_the_index() -> None:
     assert [page for page in pages if page != "README.md" and f"({page})" not in index] == []
 
 
+def test_the_tests_that_pages_name_are_there() -> None:
+    named = {
+        (path, test)
+        for file in FILES
+        for path, _, test in re.findall(r"`(tests/[\w/]+\.py)(::(\w+))?`", file.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 20
+    missing = [
+        f"{path}::{test}"
+        for path, test in sorted(named)
+        if not (ROOT / path).exists() or f"def {test}" not in (ROOT / path).read_text(encoding="utf-8")
+    ]
+    assert missing == []
+
+
 def test_generated_references_are_current() -> None:
     command = [sys.executable, str(ROOT / "scripts" / "references.py"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
