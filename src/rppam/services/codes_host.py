@@ -8,12 +8,17 @@ from typing import Final
 from rppam.services.codes_reach import Entry
 from rppam.services.remedies import Fix, config, here, service
 
+_CHECK: Final = r"rppam config check C:\ProgramData\Ravenphyre\RP-PAM\rppam.config"
+_CLOSE: Final = (
+    r"icacls C:\ProgramData\Ravenphyre\RP-PAM{} /inheritance:r /grant SYSTEM:(OI)(CI)F Administrators:(OI)(CI)F"
+)
+
 HOST: Final[dict[str, Entry]] = {
     "RD-600": (
         "error",
         "The configuration is wrong, so the node does not start.",
         "exit 78; rppam config check lists the same",
-        here("Correct what is named.", "rppam config check /etc/rppam/rppam.config"),
+        here("Correct what is named.", "rppam config check /etc/rppam/rppam.config", _CHECK),
     ),
     "RD-601": (
         "warning",
@@ -26,7 +31,7 @@ HOST: Final[dict[str, Entry]] = {
         "warning",
         "The configuration works and should be put right.",
         "a warning of rppam config check",
-        here("Run rppam config check, which lists it all.", "rppam config check /etc/rppam/rppam.config"),
+        here("Run rppam config check, which lists it all.", "rppam config check /etc/rppam/rppam.config", _CHECK),
     ),
     "RD-603": (
         "error",
@@ -34,14 +39,15 @@ HOST: Final[dict[str, Entry]] = {
         "the node does not start; tokens of other nodes are refused",
         here("Copy auth.jwtKeysDir from another node (rppam init --bundle), owned by the node's account, mode 0600; "
              "on a first node run rppam init.",
-             "sudo chown -R rppam: /var/lib/rppam/keys; sudo chmod -R go= /var/lib/rppam/keys"),
+             "sudo chown -R rppam: /var/lib/rppam/keys; sudo chmod -R go= /var/lib/rppam/keys",
+             _CLOSE.format(r"\keys")),
     ),
     "RD-604": (
         "error",
         "The key that the members of the cluster know each other by is missing, open to others, or no key.",
         "RPPAM-5107; the node does not start, or it has no vote",
         here("Copy auth.clusterKeyPath from another node (rppam init --bundle), mode 0600; on a first node run "
-             "rppam init.", "sudo chmod 600 /var/lib/rppam/keys/cluster.key"),
+             "rppam init.", "sudo chmod 600 /var/lib/rppam/keys/cluster.key", _CLOSE.format(r"\keys")),
     ),
     "RD-605": (
         "warning",
@@ -102,14 +108,15 @@ HOST: Final[dict[str, Entry]] = {
         "A certificate file that the config names expires soon or has expired.",
         "TLS handshake failure, soon",
         here("Issue a new one and replace the file: it is read at the next connection to Redis, that of the API within "
-             "seconds.", "openssl x509 -noout -enddate -in FILE (for a .pfx: openssl pkcs12 -nokeys -in FILE)"),
+             "seconds.", "openssl x509 -noout -enddate -in FILE (for a .pfx: openssl pkcs12 -nokeys -in FILE)",
+             "certutil -dump FILE"),
     ),
     "RD-614": (
         "warning",
         "A folder or file of this node is open to others, or is not there.",
         "the node may not start",
         here("Let only the node's account read and write it.",
-             "sudo install -d -m 700 -o rppam -g rppam /var/lib/rppam"),
+             "sudo install -d -m 700 -o rppam -g rppam /var/lib/rppam", _CLOSE.format("")),
     ),
     "RD-615": (
         "warning",

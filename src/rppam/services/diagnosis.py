@@ -112,6 +112,8 @@ def needs_glimpse(error: StoreError, *, with_tls: bool) -> bool:
 
 def _nearer(code: str, text: str, seen: Glimpse, *, with_tls: bool) -> str:
     """The cause behind an error that has several."""
+    if "redis.tlsCertPath: expected" in text:
+        return "RD-612"
     if "is a Redis Sentinel" in text:
         return "RD-110"
     if seen.said.startswith((b"HTTP/", b"<html", b"<!DOC")) or "speaks HTTP" in text:

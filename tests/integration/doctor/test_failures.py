@@ -305,6 +305,21 @@ def test_files_of_tls_that_cannot_be_used(redis: dict[str, str], part: str, tmp_
     assert part in found["RD-612"]["evidence"]
 
 
+def test_a_client_certificate_that_has_expired(tmp_path: Path, authority: Authority) -> None:
+    """Redis does not even ask for it, and yet no node would connect: it does not show what is out of date."""
+    old = authority.pfx("node", password="pfx word", since=NOW - 9 * DAY, until=NOW - DAY)
+    with tls_server(authority, "127.0.0.1") as server:
+        named = {"tlsCaPath": str(authority.path), "tlsCertPath": str(old), "tlsCertPassword": "pfx word"}
+        doctor = over_tls(tmp_path, server, **named)
+        told = diagnosed(doctor, "RD-612", "redis.tlsCertPath: expected a client certificate that is valid now")
+        assert "found one that expired on" in told["evidence"]
+        assert "pfx word" not in doctor.text
+        wrong = over_tls(tmp_path, server, **named | {"tlsCertPassword": "another word"})
+        told = diagnosed(wrong, "RD-612", f"found a password that does not open {old}")
+        assert "redis.tlsCertPassword" in told["evidence"]
+        assert "another word" not in wrong.text
+
+
 def test_a_tls_server_that_is_no_redis(tmp_path: Path, authority: Authority) -> None:
     certificate, key = authority.issue("127.0.0.1")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

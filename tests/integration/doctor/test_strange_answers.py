@@ -84,3 +84,22 @@ async def test_a_check_that_breaks_is_a_finding_and_the_next_one_runs(capsys: py
     assert found.code == "RD-616"
     assert found.evidence == "the first: KeyError: 'something nobody thought of'"
     assert capsys.readouterr().err.splitlines() == ["  the first ... 1 error", "  the second ... ok"]
+
+
+async def test_a_server_that_answers_slowly_is_found_out_by_a_few_questions(tmp_path: Path) -> None:
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        parser = hiredis.Reader()
+        while data := await reader.read(65536):
+            parser.feed(data)
+            while (words := parser.gets()) is not False:
+                await asyncio.sleep(0.2 if words[0] == b"PING" else 0.02)
+                known = {b"HELLO": HELLO, b"PING": b"+PONG\r\n", b"SET": b"+OK\r\n", b"EVAL": b"*0\r\n"}
+                writer.write(known.get(words[0], b"-ERR unknown command\r\n"))
+
+    async with scripted(slow) as port:
+        doctor = Doctor(tmp_path, f"127.0.0.1:{port},{QUICK}")
+        found = await asyncio.to_thread(doctor.findings)
+    assert found["RD-314"]["severity"] == "warning"
+    count, _, told = found["RD-314"]["evidence"].partition(" ")
+    assert int(count) < 8, "not all twenty: together they took long enough"
+    assert told.startswith("PINGs took 2")

@@ -72,6 +72,14 @@ def over_tls(name: str = HOST, *options: str, trusts: bool = True, more: str = "
 
 
 @contextmanager
+def with_an_old_certificate(folder: Path) -> Iterator[Section]:
+    """Our own client certificate is out of its dates."""
+    with over_tls()(folder) as section:
+        old = Authority(folder).pfx(password="old word", since=NOW - 9 * DAY, until=NOW - DAY)
+        yield section | {"tlsCertPath": str(old), "tlsCertPassword": "old word"}
+
+
+@contextmanager
 def refused(_folder: Path) -> Iterator[Section]:
     yield at(free_port())
 
@@ -148,6 +156,7 @@ SCENES: Final = (
     Scene("Plain text against TLS", over_tls(more="")),
     Scene("TLS against plain text", served(more=",ssl=true")),
     Scene("A client certificate is demanded", over_tls(HOST, "--tls-auth-clients", "yes")),
+    Scene("Our client certificate is out of its dates", with_an_old_certificate),
     Scene("No password given", served(password="")),
     Scene("Wrong password", served(password="p@ss,w=rd$%&{}'\"#-is-not-it-ÄÖ")),
     Scene("A needed command is denied", served(ask=((*_NODE_USER, "-eval", "-evalsha"),), more=",user=node")),

@@ -127,7 +127,7 @@ async def test_a_greeting_that_stops_half_way_ends_within_connect_timeout(
         began = time.perf_counter()
         with pytest.raises(StoreConnectTimeout, match="said nothing within 150 ms"):
             await open_(port, connect_timeout_ms=150)
-        assert 0.14 < time.perf_counter() - began < 0.2
+        assert 0.14 < time.perf_counter() - began < 1.5, "bounded by its own 150 ms, not by the usual 5 s"
 
 
 async def test_a_black_hole_ends_within_connect_timeout(open_: Open) -> None:
@@ -135,7 +135,7 @@ async def test_a_black_hole_ends_within_connect_timeout(open_: Open) -> None:
         began = time.perf_counter()
         with pytest.raises(StoreConnectTimeout, match=r"within 150 ms.*firewall"):
             await open_(port, connect_timeout_ms=150)
-        assert time.perf_counter() - began < 0.2
+        assert time.perf_counter() - began < 1.5, "bounded by its own 150 ms, not by the usual 5 s"
 
 
 async def test_refused_and_unknown_names_are_told_apart(open_: Open) -> None:

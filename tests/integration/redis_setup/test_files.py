@@ -158,6 +158,10 @@ def test_every_sentinel_is_told_what_config_is_called(tmp_path: Path) -> None:
         redis = (tmp_path / f"redis-{number}" / "redis.conf").read_text().splitlines()
         assert ("replicaof 10.0.1.20 6379" in redis) is (number > 1)
         assert "min-replicas-to-write 1" in redis
+        for unit in ("redis-server", "redis-sentinel"):
+            drop_in = (tmp_path / f"redis-{number}" / f"{unit}.service.d" / "rppam.conf").read_text()
+            assert f"Place: /etc/systemd/system/{unit}.service.d/rppam.conf" in drop_in
+            assert {"Restart=always", "LimitNOFILE=65536", "ReadWritePaths=-/etc/redis"} <= set(drop_in.splitlines())
 
 
 def test_the_client_certificate_opens_with_its_password(tmp_path: Path) -> None:

@@ -70,6 +70,7 @@ TLS = Glimpse(is_open=True, speaks_tls=True, certificate="for redis")
         (StoreTlsFailed("x", raw="IP address mismatch, certificate is not valid for '1'"), True, TLS, "RD-123"),
         (StoreTlsFailed("x", raw="TLSV13_ALERT_CERTIFICATE_REQUIRED"), True, TLS, "RD-126"),
         (StoreTlsFailed("x", raw="something else"), True, TLS, "RD-127"),
+        (StoreTlsFailed("redis.tlsCertPath: expected a client certificate that is valid now"), True, NOTHING, "RD-612"),
         (StoreNoAuth("x"), False, NOTHING, "RD-201"),
         (StoreWrongPassword("x"), False, NOTHING, "RD-202"),
         (StoreNoPermission("x"), False, NOTHING, "RD-203"),

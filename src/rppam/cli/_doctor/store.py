@@ -23,7 +23,7 @@ from rppam.config.endpoint import parse_endpoint
 from rppam.config.options import ConnectionOptions
 from rppam.config.settings import Settings
 from rppam.domain.errors.config import ConfigError
-from rppam.domain.errors.store import StoreError
+from rppam.domain.errors.store import StoreError, StoreTlsFailed
 from rppam.domain.errors.store_replies import StoreReadOnly
 from rppam.domain.finding import Severity
 from rppam.ports.clock import Clock
@@ -62,7 +62,7 @@ class StoreCheck:
 
     async def reach(self) -> None:
         """Connect to Redis, by the sentinels where there are some."""
-        options = self._options()
+        options = await self._options()
         if options is None:
             return
         if self._said.service_name is None:
@@ -126,7 +126,7 @@ class StoreCheck:
 
     # ---- reaching ---------------------------------------------------------------------------------------------------
 
-    def _options(self) -> LinkOptions | None:
+    async def _options(self) -> LinkOptions | None:
         """How to connect, with the files of TLS; a finding and ``None`` when they cannot be used."""
         redis, context = self._settings.redis, None
         if self._said.ssl:
@@ -137,8 +137,8 @@ class StoreCheck:
                 clock=self._clock,
             )
             try:
-                context = files.load()
-            except ConfigError as error:
+                context = await files.current()
+            except (ConfigError, StoreTlsFailed) as error:  # also one that is out of date: a node does not show it
                 self._report.add(finding("RD-612", str(error)))
                 return None
             self._report.add(*(finding("RD-613", sentence) for sentence in files.warnings()))

@@ -72,16 +72,17 @@ def _service(name: str, program: str, conf: str, port: int, wishes: Wishes, *, k
     ]
 
 
-def systemd_drop_in(wishes: Wishes) -> str:
-    """For the unit redis-server (Debian) or redis (RHEL)."""
-    return f"""# Written by 'rppam redis setup'. Place: /etc/systemd/system/redis-server.service.d/rppam.conf
-# (RHEL family: redis.service.d), then: systemctl daemon-reload
+def systemd_drop_in(wishes: Wishes, unit: str) -> str:
+    """For the unit ``redis-server`` (Debian; RHEL calls it redis) or ``redis-sentinel``."""
+    rhel = " (RHEL family: redis.service.d)" if unit == "redis-server" else ""
+    return f"""# Written by 'rppam redis setup'. Place: /etc/systemd/system/{unit}.service.d/rppam.conf{rhel},
+# then: systemctl daemon-reload
 [Service]
 Restart=always
 RestartSec=1
 LimitNOFILE=65536
 OOMScoreAdjust=-500
-# Sentinel has Redis rewrite its own configuration after a failover.
+# After a failover Sentinel and Redis rewrite their own configuration.
 ReadWritePaths=-{wishes.conf_dir}
 """
 
@@ -150,9 +151,11 @@ def install_sheet(wishes: Wishes) -> str:
     etc, data = wishes.conf_dir, wishes.data_dir
     tls = f"\n     sudo install -d -m 700 -o redis -g redis {etc}/tls" if wishes.tls else ""
     tls += f"\n     sudo install -m 600 -o redis -g redis tls/* {etc}/tls/" if wishes.tls else ""
+    drop_in = "redis-sentinel.service.d/rppam.conf"
     sentinel = (
         f"\n     sudo install -m 600 -o redis -g redis sentinel.conf {etc}/sentinel.conf"
-        "\n     sudo systemctl restart redis-sentinel"
+        f"\n     sudo install -D -m 644 {drop_in} /etc/systemd/system/{drop_in}"
+        "\n     sudo systemctl daemon-reload && sudo systemctl restart redis-sentinel"
         if wishes.has_sentinels
         else ""
     )

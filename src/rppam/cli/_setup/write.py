@@ -51,9 +51,10 @@ def plan_files(wishes: Wishes, folder: Path, now: WallMs) -> dict[str, bytes]:
         files[f"{place}/redis.conf"] = redis_conf(wishes, passwords, number)
         files[f"{place}/users.acl"] = users_acl(wishes, passwords)
         files[f"{place}/docker-compose.yml"] = compose_file(wishes, number)
-        files[f"{place}/redis-server.service.d/rppam.conf"] = systemd_drop_in(wishes)
+        files[f"{place}/redis-server.service.d/rppam.conf"] = systemd_drop_in(wishes, "redis-server")
         if wishes.has_sentinels:
             files[f"{place}/sentinel.conf"] = sentinel_conf(wishes, passwords, number)
+            files[f"{place}/redis-sentinel.service.d/rppam.conf"] = systemd_drop_in(wishes, "redis-sentinel")
     planned = {name: text.encode() for name, text in files.items()}
     return planned | (_certificates(wishes, folder, passwords, now) if wishes.tls else {})
 
