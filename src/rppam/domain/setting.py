@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
+from rppam.domain.instant import WallMs
+
 T = TypeVar("T")
 
 
@@ -31,3 +33,19 @@ class InForce(NamedTuple, Generic[T]):
 
     value: T
     revision: int
+
+
+class StoredSetting(NamedTuple):
+    """One revision of a setting, as it is kept."""
+
+    name: str
+    revision: int
+    """At least 1."""
+    value: str
+    """JSON. As it was when it was written: another release may no longer take it."""
+    author: str
+    epoch: int
+    """The leadership under which it was written."""
+    node: str
+    changed_at: WallMs
+    """By the database's clock."""

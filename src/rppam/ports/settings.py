@@ -1,8 +1,10 @@
-"""Hot configuration as everybody who obeys it sees it."""
+"""Hot configuration as everybody who obeys it sees it, and the place where it is kept."""
 
+from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
-from rppam.domain.setting import InForce, Setting
+from rppam.domain.setting import InForce, Setting, StoredSetting
+from rppam.ports.status import Authority
 
 T = TypeVar("T")
 
@@ -19,5 +21,37 @@ class HotSettings(Protocol):
         """The value and its revision, asking cache and SQL where the near copy may not be used.
 
         Raises a :class:`~rppam.domain.errors.database.DatabaseError` when nobody can tell.
+        """
+        ...
+
+
+class SettingsStore(Protocol):
+    """Where settings are kept, each with its past. Every method raises a
+    :class:`~rppam.domain.errors.database.DatabaseError`."""
+
+    async def read(self, name: str) -> StoredSetting | None:
+        """The revision in force; ``None`` when nobody has ever set it."""
+        ...
+
+    async def read_all(self) -> Sequence[StoredSetting]:
+        """All that were ever set, also those that only another release knows, by name."""
+        ...
+
+    async def revision(self, name: str, revision: int) -> StoredSetting | None:
+        """An earlier revision, or the one in force."""
+        ...
+
+    async def history(self, name: str, below: int | None, count: int) -> Sequence[StoredSetting]:
+        """At most ``count`` revisions, the newest first; those below ``below``, or from the one in force on."""
+        ...
+
+    async def write(
+        self, authority: Authority, node: str, name: str, value: str, author: str, expected: Sequence[int] | None
+    ) -> StoredSetting:
+        """A new revision, if the fence lets ``authority`` write and one of ``expected`` (0: never set) is in force;
+        all in one transaction with its line in the log of changes. A value that is in force already makes no revision.
+
+        Raises :class:`~rppam.domain.errors.request.FencedError` or
+        :class:`~rppam.domain.errors.setting.SettingChanged`; then nothing has changed.
         """
         ...
