@@ -15,8 +15,8 @@ class Shape(StrEnum):
     """How events are counted."""
 
     WINDOW = "window"
-    """Sliding-window counter: never more than ``events`` in any ``period_ms``, as far as two counters can tell. For
-    security limits."""
+    """Sliding-window counter: never more than ``events`` in any stretch of ``period_ms``; an event is forgotten up to a
+    tenth of that late. For security limits."""
     SMOOTH = "smooth"
     """GCRA (ITU-T I.371): an even rate with a burst of ``events``. Lets up to twice the limit through in a period."""
 

@@ -1,0 +1,143 @@
+-- Limits: charge several counters at once or none, give charges back, or forget. One round trip, the server's clock.
+-- Oracle: rppam/core/limits.py, which also says what a counter's text means. Redis 6.2 commands only.
+--
+-- KEYS  the counters (strings)
+-- ARGV  1 'take', 'give' or 'forget'; then for each key four words:
+--       'w' or 's'   events   microseconds of a slot (w) or between two events (s)   cost
+-- Reply take: { 1 or 0, which key is shown, remaining, retry after ms, reset after ms }; else how many keys stand.
+-- A key of another type raises WRONGTYPE before anything was written. What is not a counter's text counts as none.
+
+local counted = 11
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+
+local function ms(us)
+  return math.ceil(us / 1000)
+end
+
+-- events of each slot that counts, newest first, and their sum
+local function counts_of(text, step)
+  local slot, list = string.match(text, '^w(%d+):([%d,]+)$')
+  local counts, used = {}, 0
+  for at = 1, counted do counts[at] = 0 end
+  if not slot or #slot > 15 or string.find(list, ',,', 1, true)
+    or string.sub(list, 1, 1) == ',' or string.sub(list, -1) == ',' then
+    return counts, 0
+  end
+  local passed = math.max(0, math.floor(now / step) - tonumber(slot))
+  local found = {}
+  for count in string.gmatch(list, '%d+') do
+    found[#found + 1] = tonumber(count)
+    if #count > 7 or #found > counted then return counts, 0 end
+  end
+  for at = 1, #found do
+    if at + passed <= counted then
+      counts[at + passed] = found[at]
+      used = used + found[at]
+    end
+  end
+  return counts, used
+end
+
+local function window_text(counts, step)
+  local last = counted
+  while counts[last] == 0 do last = last - 1 end
+  return string.format('w%.0f:', math.floor(now / step)) .. table.concat(counts, ',', 1, last)
+end
+
+-- until the slot at this place of the list counts no more
+local function forgotten(at, step)
+  return (math.floor(now / step) - (at - 1) + counted) * step - now
+end
+
+local function newest_forgotten(counts, step)
+  for at = 1, counted do
+    if counts[at] > 0 then return forgotten(at, step) end
+  end
+  return 0
+end
+
+local function booked(text, events, step)
+  local point = string.match(text, '^s(%d+)$')
+  point = point and #point <= 16 and tonumber(point) or now
+  return math.min(math.max(point, now), now + step * events)
+end
+
+-- fits, remaining, retry after us, reset after us, text after the charge
+local function weigh(shape, text, events, step, cost)
+  if shape == 's' then
+    local full = step * events
+    local before = booked(text, events, step) - now
+    local after = before + cost * step
+    if after > full then
+      return false, math.floor((full - before) / step), after - full, before
+    end
+    return true, math.floor((full - after) / step), 0, after, string.format('s%.0f', now + after)
+  end
+  local counts, used = counts_of(text, step)
+  local excess = used + cost - events
+  if excess > 0 then
+    local at = counted + 1
+    repeat
+      at = at - 1
+      excess = excess - counts[at]
+    until excess <= 0
+    return false, math.max(0, events - used), forgotten(at, step), newest_forgotten(counts, step)
+  end
+  counts[1] = counts[1] + cost
+  return true, -excess, 0, forgotten(1, step), window_text(counts, step)
+end
+
+if ARGV[1] == 'take' then
+  local texts, resets, shown, allowed = {}, {}, nil, 1
+  for at, key in ipairs(KEYS) do
+    local first = at * 4 - 2
+    local fits, remaining, retry, reset, text = weigh(
+      ARGV[first], redis.call('GET', key) or '', tonumber(ARGV[first + 1]), tonumber(ARGV[first + 2]),
+      tonumber(ARGV[first + 3]))
+    texts[at], resets[at] = text, reset
+    local better
+    if fits then
+      better = allowed == 1 and (not shown or remaining < shown[2])
+    else
+      better = allowed == 1 or retry > shown[3]
+      allowed = 0
+    end
+    if better then shown = { at, remaining, retry, reset } end
+  end
+  if allowed == 1 then
+    for at, key in ipairs(KEYS) do
+      redis.call('SET', key, texts[at], 'PX', string.format('%.0f', ms(resets[at])))
+    end
+  end
+  return { allowed, shown[1], shown[2], ms(shown[3]), ms(shown[4]) }
+end
+
+local stand = 0
+for at, key in ipairs(KEYS) do
+  local first = at * 4 - 2
+  local text, left = '', 0
+  if ARGV[1] == 'give' then
+    local step, cost = tonumber(ARGV[first + 2]), tonumber(ARGV[first + 3])
+    local found = redis.call('GET', key) or ''
+    if ARGV[first] == 's' then
+      local point = booked(found, tonumber(ARGV[first + 1]), step) - cost * step
+      text, left = string.format('s%.0f', point), point - now
+    else
+      local counts = counts_of(found, step)
+      for place = counted, 1, -1 do
+        local gone = math.min(cost, counts[place])
+        counts[place], cost = counts[place] - gone, cost - gone
+      end
+      left = newest_forgotten(counts, step)
+      if left > 0 then text = window_text(counts, step) end
+    end
+  end
+  if left > 0 then
+    redis.call('SET', key, text, 'PX', string.format('%.0f', ms(left)))
+    stand = stand + 1
+  else
+    redis.call('PEXPIRE', key, 0)
+  end
+end
+return stand
