@@ -7,7 +7,7 @@
     Bodies     one plain JSON value, bounded
     routes     FastAPI: fields, and the generated OpenAPI
 
-Nothing in it asks Redis, and only the note asks the database, so health answers while both are away.
+Health asks neither Redis nor, but for the note, the database, so it answers while both are away.
 """
 
 from typing import Final, Never
@@ -26,6 +26,7 @@ from rppam.api.orders import orders
 from rppam.api.parts import ApiParts
 from rppam.api.probes import Probes
 from rppam.api.routes import auth, cluster
+from rppam.api.settings import settings
 from rppam.domain.errors.request import (
     FieldFlaw,
     InvalidRequestError,
@@ -74,6 +75,7 @@ def bare_app() -> FastAPI:
     app.include_router(auth)
     app.include_router(cluster)
     app.include_router(orders)
+    app.include_router(settings)
     describe(app)
     return app
 

@@ -49,7 +49,7 @@ _PROBLEM: Final[dict[str, Any]] = {
         "requestId": {"type": "string", "description": "Stands in the node's log too"},
         "errors": {
             "type": "array",
-            "description": "Each field that is wrong (RPPAM-6010)",
+            "description": "Each field that is wrong (RPPAM-6010, RPPAM-6501)",
             "items": {
                 "type": "object",
                 "required": ["field", "message", "kind"],
@@ -58,6 +58,7 @@ _PROBLEM: Final[dict[str, Any]] = {
         },
         "node": {"type": ["string", "null"], "description": "Whom to ask (RPPAM-5202)"},
         "nodeUrl": {"type": ["string", "null"], "description": "Where it answers (RPPAM-5202)"},
+        "revision": {"type": "integer", "description": "What is in force (RPPAM-6503)"},
         "leader": {"type": ["string", "null"], "description": "Who leads (RPPAM-6020)"},
         "leaderUrl": {"type": ["string", "null"], "description": "Where it answers (RPPAM-6020)"},
     },
@@ -66,6 +67,15 @@ _BODY: Final = {
     "400": "The body is not valid",
     "413": "The body is larger than 1 MiB",
     "415": "The body is not JSON",
+}
+_SETTING_READ: Final = {"404": "No such setting", "503": "The database does not answer"}
+_SETTING_WRITTEN: Final = {
+    **_BODY,
+    "404": "No such setting",
+    "409": "A newer leader has written since; nothing was changed",
+    "412": "If-Match names another revision than the one in force",
+    "421": "This node does not lead; `leader` and `leaderUrl` say who does",
+    "503": "The database does not answer; with RPPAM-2903 the change may or may not have been made",
 }
 _ERRORS: Final[dict[tuple[str, str], dict[str, str]]] = {
     ("/api/v1/auth/login", "post"): {
@@ -106,6 +116,14 @@ _ERRORS: Final[dict[tuple[str, str], dict[str, str]]] = {
         "409": "It runs, or must be stated off, or another change is under way; with force: there is a leader",
         "421": "This node does not lead; `leader` and `leaderUrl` say who does",
         "503": "The control process of the node did not answer",
+    },
+    ("/api/v1/settings", "get"): {"503": "The database does not answer"},
+    ("/api/v1/settings/{area}/{name}", "get"): _SETTING_READ,
+    ("/api/v1/settings/{area}/{name}", "put"): _SETTING_WRITTEN,
+    ("/api/v1/settings/{area}/{name}/history", "get"): _SETTING_READ,
+    ("/api/v1/settings/{area}/{name}/rollback", "post"): {
+        **_SETTING_WRITTEN,
+        "404": "No such setting, or it has no such revision",
     },
     ("/api/v1/admin/cluster/note", "get"): {"503": "The database does not answer"},
     ("/api/v1/admin/cluster/note", "put"): {

@@ -11,6 +11,7 @@ from rppam.ports.entropy import Entropy
 from rppam.ports.login import Login
 from rppam.ports.note import FencedNote
 from rppam.ports.status import NodeStatus
+from rppam.services.setting_changes import SettingChanges
 from rppam.services.tokens import Tokens
 
 
@@ -23,6 +24,7 @@ class ApiParts(NamedTuple):
     tokens: Tokens
     login: Login
     note: FencedNote
+    settings: SettingChanges
     may_join: Callable[[int], Allowed | Denied]
     """Whether the licence lets one more node join beside so many."""
     administration: Administration

@@ -7,6 +7,7 @@ from fastapi.responses import JSONResponse
 
 from rppam.api.access import Caller
 from rppam.api.gate import JWKS_PATH, LOGIN_PATH
+from rppam.api.leading import authority_of
 from rppam.api.notes import NoteReader
 from rppam.api.parts import ApiParts
 from rppam.api.shapes import (
@@ -27,11 +28,9 @@ from rppam.domain.errors.request import (
     FencedError,
     NodeNameTakenError,
     NoSeatError,
-    NotLeaderError,
     OutcomeUnknownError,
 )
 from rppam.domain.fence import Fenced
-from rppam.domain.health import ClusterSnapshot
 from rppam.domain.instant import WallMs
 from rppam.domain.licence import Denied
 from rppam.domain.member import Role
@@ -97,10 +96,7 @@ async def read_note(parts: Parts) -> NoteShape:
 @cluster.put("/api/v1/admin/cluster/note", summary="Replace the operator note", response_model=NoteWritten)
 async def write_note(body: NoteRequest, caller: Caller, parts: Parts, notes: Notes) -> NoteWritten:
     """Only the leader writes, under its fence: a leader that was overtaken is refused and changes nothing."""
-    # Asked last before the write; should it lapse on the way, the fence refuses.
-    authority = parts.status.authority()
-    if authority is None:
-        raise _not_leader(parts.node, parts.status.snapshot())
+    authority = authority_of(parts)
     epoch = authority.epoch
     outcome = await parts.note.write(epoch, parts.node, authority.boot_id, body.text, caller.subject)
     if outcome is Fenced.REFUSED:
@@ -130,11 +126,3 @@ async def ask_for_node(body: NewNodeRequest, parts: Parts) -> NewNodeAnswer:
         "systemctl enable --now rppam",
     ]
     return NewNodeAnswer(node_name=body.node_name, seats_free=decision.seats_free, next=steps)
-
-
-def _not_leader(node: str, snapshot: ClusterSnapshot) -> NotLeaderError:
-    # A snapshot may still name this node for a moment after its permission lapsed; sending the caller here again
-    # would be wrong.
-    leader = snapshot.leader if snapshot.leader != node else None
-    url = next((member.api_url for member in snapshot.members if member.node == leader), None)
-    return NotLeaderError(node, leader, url)

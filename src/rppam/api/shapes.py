@@ -19,20 +19,22 @@ PASSWORD_CHARS_MAX = 1024
 NODE_NAME = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 
 
-class _Shape(BaseModel):
+class Shape(BaseModel):
+    """Base of all: the product's names, nothing unknown, nothing changed."""
+
     model_config = ConfigDict(
         alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True, use_attribute_docstrings=True
     )
 
 
-class LoginRequest(_Shape):
+class LoginRequest(Shape):
     """Who signs in."""
 
     username: Annotated[str, Field(min_length=1, max_length=TEXT_MAX)]
     password: Annotated[SecretStr, Field(min_length=1, max_length=PASSWORD_CHARS_MAX)]
 
 
-class LoginAnswer(_Shape):
+class LoginAnswer(Shape):
     """An access token."""
 
     access_token: str
@@ -41,20 +43,20 @@ class LoginAnswer(_Shape):
     """ISO 8601, UTC."""
 
 
-class NoteRequest(_Shape):
+class NoteRequest(Shape):
     """The new operator note. An empty text clears it."""
 
     text: Annotated[str, Field(max_length=NOTE_CHARS_MAX)]
 
 
-class NewNodeRequest(_Shape):
+class NewNodeRequest(Shape):
     """A node that is to join."""
 
     node_name: Annotated[str, Field(pattern=NODE_NAME)]
     """Its future `node.nodeName`: 1 to 63 of a-z, 0-9 and -, no - at either end."""
 
 
-class NewNodeAnswer(_Shape):
+class NewNodeAnswer(Shape):
     """The node may join; nothing was changed yet."""
 
     node_name: str
@@ -67,26 +69,26 @@ class NewNodeAnswer(_Shape):
 NodeName = Annotated[str, Field(pattern=NODE_NAME)]
 
 
-class SwitchoverRequest(_Shape):
+class SwitchoverRequest(Shape):
     """Which node shall lead."""
 
     target: NodeName | None = None
     """Left out: the first in the order of succession (`cluster.priority`)."""
 
 
-class MaintenanceRequest(_Shape):
+class MaintenanceRequest(Shape):
     """Whether the node is in maintenance."""
 
     maintenance: bool
 
 
-class PauseRequest(_Shape):
+class PauseRequest(Shape):
     """Whether automatic failover is paused."""
 
     paused: bool
 
 
-class ForgetRequest(_Shape):
+class ForgetRequest(Shape):
     """Which members to remove."""
 
     members: Annotated[list[NodeName], Field(min_length=1, max_length=MEMBERS_MAX)]
@@ -97,7 +99,7 @@ class ForgetRequest(_Shape):
     """Remove them at the asked node by your word alone: a majority is lost for good."""
 
 
-class OrderTaken(_Shape):
+class OrderTaken(Shape):
     """An order that was taken."""
 
     said: str
@@ -106,7 +108,7 @@ class OrderTaken(_Shape):
     """Which node took it."""
 
 
-class NoteShape(_Shape):
+class NoteShape(Shape):
     """The operator note."""
 
     text: str
@@ -118,7 +120,7 @@ class NoteShape(_Shape):
     """By the database's clock."""
 
 
-class NoteWritten(_Shape):
+class NoteWritten(Shape):
     """A note that was accepted under the leader's fence."""
 
     text: str
@@ -127,7 +129,7 @@ class NoteWritten(_Shape):
     node: str
 
 
-class NodeShape(_Shape):
+class NodeShape(Shape):
     """One node as the answering node sees it."""
 
     node_name: str
@@ -150,7 +152,7 @@ class AdminNodeShape(NodeShape):
     node_id: str
 
 
-class VoteShape(_Shape):
+class VoteShape(Shape):
     """One line of the vote ledger, as the answering node knows it; ask the leader for the most."""
 
     voter: str
@@ -168,7 +170,7 @@ class VoteShape(_Shape):
     """Empty when counted; else why not."""
 
 
-class FindingShape(_Shape):
+class FindingShape(Shape):
     """One thing that is wrong with Redis, or worth knowing: see docs/reference/doctor.md."""
 
     code: str
@@ -181,7 +183,7 @@ class FindingShape(_Shape):
     """What to do: the first line for all platforms, then one line for each."""
 
 
-class CertificateShape(_Shape):
+class CertificateShape(Shape):
     """A certificate that the answering node depends on."""
 
     certificate: str
@@ -191,7 +193,7 @@ class CertificateShape(_Shape):
     """Whole days; negative once it is over. From 30 on there is a warning."""
 
 
-class _ClusterCommon(_Shape):
+class _ClusterCommon(Shape):
     cluster_id: str
     leader_node: str | None
     """Name of the leader; null when there is none or it is not known."""
@@ -256,7 +258,7 @@ class ClusterStatus(_ClusterCommon):
     """`connected`, `disconnected` or `disabled`."""
 
 
-class JsonWebKey(_Shape):
+class JsonWebKey(Shape):
     """A public key (RFC 7517)."""
 
     model_config = ConfigDict(extra="allow")
@@ -267,7 +269,7 @@ class JsonWebKey(_Shape):
     use: str
 
 
-class JsonWebKeySet(_Shape):
+class JsonWebKeySet(Shape):
     """The public keys that verify this cluster's tokens."""
 
     keys: list[JsonWebKey]

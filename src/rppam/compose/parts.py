@@ -13,6 +13,7 @@ from rppam.adapters.sql.accounts import SqlAccounts
 from rppam.adapters.sql.database import Database
 from rppam.adapters.sql.note import SqlFencedNote
 from rppam.adapters.sql.register import SqlEpochRegister
+from rppam.adapters.sql.settings_store import SqlSettingsStore
 from rppam.adapters.system.clock import SystemClock
 from rppam.adapters.system.datadir import DataDir
 from rppam.adapters.system.entropy import SystemEntropy
@@ -29,7 +30,7 @@ from rppam.compose.members import member_address, member_parts, votes
 from rppam.compose.members import warnings as member_warnings
 from rppam.compose.node import Node, Surface, bounded
 from rppam.compose.redis import RedisParts, redis_parts
-from rppam.compose.shared import SharingSurface, shared_of
+from rppam.compose.shared import Shared, SharingSurface, shared_of
 from rppam.config.advertised import api_url
 from rppam.config.settings import Settings
 from rppam.core.admission import Admission
@@ -54,6 +55,7 @@ from rppam.runtime.orders import OrdersKeeper
 from rppam.runtime.view import NodeFacts, NodeView
 from rppam.services.accounts import Accounts
 from rppam.services.passwords import Passwords
+from rppam.services.setting_changes import SettingChanges
 from rppam.services.tokens import KeySet, Tokens
 
 ALONE: Final = Timing(lease_ms=1_000, heartbeat_ms=250, rate_error_ppm=10_000, drop_ms=0, request_timeout_ms=250)
@@ -88,8 +90,8 @@ def build_node(settings: Settings) -> Node:
     people = people_of(settings, clock)
     redis = redis_parts(settings, clock, entropy)
     deciding = deciding_of(known, people.database, clock, entropy, redis)
-    shared = shared_of(settings, clock, entropy)
-    api = api_server(known, people, deciding.view, clock, entropy, deciding.administration)
+    shared = shared_of(settings, people.database, clock, entropy)
+    api = api_server(known, people, shared, deciding.view, clock, entropy, deciding.administration)
     return whole(known, data_dir, people, deciding, SharingSurface(api, shared), notifier())
 
 
@@ -155,6 +157,7 @@ def deciding_of(
 def api_server(
     known: Known,
     people: People,
+    shared: Shared,
     status: NodeStatus,
     clock: Clock,
     entropy: Entropy,
@@ -177,6 +180,9 @@ def api_server(
             tokens=tokens,
             login=people.accounts,
             note=SqlFencedNote(people.database),
+            settings=SettingChanges(
+                SqlSettingsStore(people.database), shared.cache, shared.settings, settings.node.node_name
+            ),
             may_join=lambda others: may_join(known.licence, others, clock.wall_ms()),
             clock=clock,
             entropy=entropy,

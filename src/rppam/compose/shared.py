@@ -1,12 +1,14 @@
-"""What one process shares with all other nodes by way of Redis: the cache, and the counters of limits.
+"""What one process shares with all other nodes: the cache, the counters of limits, and the settings in force.
 
-One link to Redis for both, beside leadership's own. It is made before the processes are copied and started in each.
+One link to Redis for all, beside leadership's own. It is made before the processes are copied and started in each.
 """
 
 import asyncio
 from typing import NamedTuple
 
 from rppam.adapters.memory.no_cache import NoCache
+from rppam.adapters.sql.database import Database
+from rppam.adapters.sql.settings_store import SqlSettingsStore
 from rppam.compose.node import Surface
 from rppam.compose.redis import RedisParts, cache_redis_parts
 from rppam.config.settings import Settings
@@ -14,6 +16,7 @@ from rppam.ports.cache import SharedCache
 from rppam.ports.clock import Clock
 from rppam.ports.entropy import Entropy
 from rppam.ports.limits import LimitStore
+from rppam.services.hot_settings import LiveSettings
 
 
 class Shared(NamedTuple):
@@ -23,15 +26,18 @@ class Shared(NamedTuple):
     cache: SharedCache
     limits: LimitStore | None
     """``None`` without Redis: then each process counts for itself."""
+    settings: LiveSettings
 
     async def start(self) -> None:
         """Begin to connect, in the background: nobody waits for the cache in order to start."""
         if self.redis is not None:
             _started.add(task := asyncio.create_task(self.redis.link.start(), name="cache link"))
             task.add_done_callback(_started.discard)
+        self.settings.start()
 
     async def stop(self) -> None:
         """Hang up."""
+        await self.settings.stop()
         if self.redis is not None:
             await self.redis.link.stop()
 
@@ -60,6 +66,8 @@ class SharingSurface:
 _started: set[asyncio.Task[None]] = set()
 
 
-def shared_of(settings: Settings, clock: Clock, entropy: Entropy) -> Shared:
+def shared_of(settings: Settings, database: Database, clock: Clock, entropy: Entropy) -> Shared:
     """The parts. Starts no thread and needs no event loop."""
-    return Shared(cache_redis_parts(settings, clock, entropy), NoCache(), None)
+    cache = NoCache()
+    live = LiveSettings(SqlSettingsStore(database), cache)
+    return Shared(cache_redis_parts(settings, clock, entropy), cache, None, live)

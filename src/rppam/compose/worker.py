@@ -126,9 +126,9 @@ def worker_parts(known: Known, page: NodePage, calls: socket.socket) -> WorkerPa
     """Everything a worker is made of; orders go to whoever answers on ``calls``. Starts no thread and no event loop."""
     clock, entropy = SystemClock(), SystemEntropy()
     people = people_of(known.settings, clock)
-    shared = shared_of(known.settings, clock, entropy)
+    shared = shared_of(known.settings, people.database, clock, entropy)
     status = PageStatus(page, clock, _nothing_seen(known, clock))
-    api = api_server(known, people, status, clock, entropy, CalledAdministration(caller(calls)))
+    api = api_server(known, people, shared, status, clock, entropy, CalledAdministration(caller(calls)))
     return WorkerParts(page, clock, people, shared, status, api)
 
 

@@ -8,6 +8,9 @@ from typing import Any
 
 import httpx
 
+from rppam.adapters.memory.no_cache import NoCache
+from rppam.adapters.sql.database import Database
+from rppam.adapters.sql.settings_store import SqlSettingsStore
 from rppam.adapters.system.clock import SystemClock
 from rppam.adapters.system.entropy import SystemEntropy
 from rppam.adapters.system.keystore import ensure_signing_keys
@@ -24,6 +27,8 @@ from rppam.domain.member import MemberStatus, Role
 from rppam.domain.note import Note, check_note
 from rppam.domain.secret import Secret
 from rppam.ports.status import Authority
+from rppam.services.hot_settings import LiveSettings
+from rppam.services.setting_changes import SettingChanges
 from rppam.services.tokens import KeySet, Tokens
 
 ISSUER, AUDIENCE = "rppam", "rppam-api"
@@ -178,6 +183,10 @@ class Served:
         self.licence: Licence | None = None
         self.node, self.note, self.login = ScriptedNode(), MemoryNote(), OneAccount()
         self.orders = Obedient()
+        self.database = Database(f"sqlite:///{directory.parent}/rppam.db")
+        """Away until the test opens it."""
+        self.settings, self.cache = SqlSettingsStore(self.database), NoCache()
+        self.live = LiveSettings(self.settings, self.cache)
         self.app = build_app(
             ApiParts(
                 node="node1",
@@ -185,6 +194,7 @@ class Served:
                 tokens=self.tokens,
                 login=self.login,
                 note=self.note,
+                settings=SettingChanges(self.settings, self.cache, self.live, "node1"),
                 may_join=lambda others: may_join(self.licence, others, self.clock.wall_ms()),
                 administration=self.orders,
                 clock=self.clock,
@@ -203,6 +213,7 @@ class Served:
     async def stop(self) -> None:
         await self.http.aclose()
         await self.server.stop(drain_ms=500)
+        await self.database.stop()
 
     @property
     def url(self) -> str:
