@@ -27,6 +27,7 @@ from rppam.api.parts import ApiParts
 from rppam.api.probes import Probes
 from rppam.api.routes import auth, cluster
 from rppam.api.settings import settings
+from rppam.api.users import users
 from rppam.domain.errors.request import (
     FieldFlaw,
     InvalidRequestError,
@@ -37,6 +38,7 @@ from rppam.domain.errors.request import (
 
 __all__ = ["ApiParts", "bare_app", "build_app"]
 
+ROUTERS: Final = (auth, cluster, orders, settings, users)
 _FLAWS_MAX: Final = 20
 _FIELD_CHARS: Final = 100
 
@@ -72,11 +74,9 @@ def bare_app() -> FastAPI:
         redirect_slashes=False,
         exception_handlers={HTTPException: _translate_http, RequestValidationError: _translate_validation},
     )
-    app.include_router(auth)
-    app.include_router(cluster)
-    app.include_router(orders)
-    app.include_router(settings)
-    describe(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    describe(app, ROUTERS)
     return app
 
 

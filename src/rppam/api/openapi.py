@@ -7,7 +7,7 @@ form of every error. ``docs/reference/openapi.json`` and ``rest.md`` are made fr
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
@@ -77,6 +77,9 @@ _SETTING_WRITTEN: Final = {
     "421": "This node does not lead; `leader` and `leaderUrl` say who does",
     "503": "The database does not answer; with RPPAM-2903 the change may or may not have been made",
 }
+_NO_DATABASE: Final = "The database does not answer"
+_USER: Final = {"404": "No account has this id", "503": _NO_DATABASE}
+_LAST: Final = "It is the last enabled `pam_admin`"
 _ERRORS: Final[dict[tuple[str, str], dict[str, str]]] = {
     ("/api/v1/auth/login", "post"): {
         "400": "The body is not valid",
@@ -125,6 +128,22 @@ _ERRORS: Final[dict[tuple[str, str], dict[str, str]]] = {
         **_SETTING_WRITTEN,
         "404": "No such setting, or it has no such revision",
     },
+    ("/api/v1/users", "get"): {"400": "The query is not valid", "503": _NO_DATABASE},
+    ("/api/v1/users", "post"): {**_BODY, "409": "The name is taken, or looks like another's", "503": _NO_DATABASE},
+    ("/api/v1/users/me", "get"): {"403": "The token belongs to no account", "503": _NO_DATABASE},
+    ("/api/v1/users/me/password", "put"): {
+        **_BODY,
+        "403": "The current password is wrong, or the token belongs to no account",
+        "429": "Too many wrong guesses",
+        "503": _NO_DATABASE,
+    },
+    ("/api/v1/users/{userId}", "get"): _USER,
+    ("/api/v1/users/{userId}", "put"): {**_BODY, **_USER, "409": _LAST},
+    ("/api/v1/users/{userId}", "patch"): {**_BODY, **_USER, "409": _LAST},
+    ("/api/v1/users/{userId}", "delete"): {**_USER, "409": _LAST},
+    ("/api/v1/users/{userId}/roles", "get"): _USER,
+    ("/api/v1/users/{userId}/roles", "put"): {**_BODY, **_USER, "409": _LAST},
+    ("/api/v1/users/{userId}/password/reset", "post"): {**_BODY, **_USER},
     ("/api/v1/admin/cluster/note", "get"): {"503": "The database does not answer"},
     ("/api/v1/admin/cluster/note", "put"): {
         "400": "The text cannot be a note",
@@ -137,22 +156,23 @@ _ERRORS: Final[dict[tuple[str, str], dict[str, str]]] = {
 }
 
 
-def describe(app: FastAPI) -> None:
-    """Make ``app.openapi()`` (and ``GET /openapi.json``) tell the whole API."""
+def describe(app: FastAPI, routers: Sequence[APIRouter]) -> None:
+    """Make ``app.openapi()`` (and ``GET /openapi.json``) tell the whole API, which is made of ``routers``."""
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
             app.openapi_schema = _complete(
                 get_openapi(title=app.title, version=app.version, routes=app.routes, description=_DESCRIPTION),
-                {(route.path, method.lower()): roles for route, method, roles in _asked_for(app)},
+                {(route.path, method.lower()): roles for route, method, roles in _asked_for(routers)},
             )
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]  # FastAPI's own way of extending the document
 
 
-def _asked_for(app: FastAPI) -> Iterator[tuple[APIRoute, str, Sequence[str]]]:
-    for route in app.routes:
+def _asked_for(routers: Sequence[APIRouter]) -> Iterator[tuple[APIRoute, str, Sequence[str]]]:
+    # Asked of the routers themselves: what an application makes of an included one differs between releases of FastAPI.
+    for route in (route for router in routers for route in router.routes):
         if isinstance(route, APIRoute):
             for asked in (one.dependency for one in route.dependencies):
                 if isinstance(asked, Needs):

@@ -13,6 +13,7 @@ from rppam.ports.note import FencedNote
 from rppam.ports.status import NodeStatus
 from rppam.services.setting_changes import SettingChanges
 from rppam.services.tokens import Tokens
+from rppam.services.users import UserAdministration
 
 
 class ApiParts(NamedTuple):
@@ -23,6 +24,7 @@ class ApiParts(NamedTuple):
     status: NodeStatus
     tokens: Tokens
     login: Login
+    users: UserAdministration
     note: FencedNote
     settings: SettingChanges
     may_join: Callable[[int], Allowed | Denied]

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from rppam import __version__
 from rppam.adapters.members.link import TlsMemberLink
+from rppam.adapters.memory.open_guard import OpenGuard
 from rppam.adapters.memory.store import MemoryStore
 from rppam.adapters.redis.leadership_store import RedisLeadershipStore
 from rppam.adapters.sql.accounts import SqlAccounts
@@ -14,6 +15,7 @@ from rppam.adapters.sql.database import Database
 from rppam.adapters.sql.note import SqlFencedNote
 from rppam.adapters.sql.register import SqlEpochRegister
 from rppam.adapters.sql.settings_store import SqlSettingsStore
+from rppam.adapters.sql.users import SqlUsers
 from rppam.adapters.system.clock import SystemClock
 from rppam.adapters.system.datadir import DataDir
 from rppam.adapters.system.entropy import SystemEntropy
@@ -57,6 +59,7 @@ from rppam.services.accounts import Accounts
 from rppam.services.passwords import Passwords
 from rppam.services.setting_changes import SettingChanges
 from rppam.services.tokens import KeySet, Tokens
+from rppam.services.users import UserAdministration
 
 ALONE: Final = Timing(lease_ms=1_000, heartbeat_ms=250, rate_error_ppm=10_000, drop_ms=0, request_timeout_ms=250)
 """Times of a node without Redis: its store is itself, so nothing far away has to be waited for."""
@@ -179,6 +182,7 @@ def api_server(
             status=status,
             tokens=tokens,
             login=people.accounts,
+            users=UserAdministration(SqlUsers(people.database), people.passwords, shared.cache, OpenGuard(), clock),
             note=SqlFencedNote(people.database),
             settings=SettingChanges(
                 SqlSettingsStore(people.database), shared.cache, shared.settings, settings.node.node_name

@@ -5,7 +5,9 @@ full-width ``ａｄｍｉｎ`` are one account, and a Cyrillic ``аdmin`` is no 
 look-alikes, because an approver who reads a name must be able to trust it. People's real names, in any script, go
 into the display name, which identifies nobody.
 
-What it does not promise: that ``0`` and ``O`` or ``1`` and ``l`` look different in the reader's font.
+Within ASCII some names still look alike: ``0`` and ``o``, ``1`` and ``l``, ``rn`` and ``m``. Two accounts whose names
+differ in nothing else are not made (:func:`name_skeleton`). What it does not promise: that a reader sees every other
+difference, nor anything about display names.
 """
 
 import re
@@ -13,7 +15,7 @@ import unicodedata
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from rppam.domain.errors.accounts import NameInvalid
+from rppam.domain.errors.accounts import DisplayNameInvalid, NameInvalid
 from rppam.domain.instant import WallMs
 from rppam.domain.secret import Secret
 
@@ -23,6 +25,12 @@ NAME_INPUT_CHARS_MAX: Final = 256
 DISPLAY_NAME_CHARS_MAX: Final = 100
 FIRST_ADMIN: Final = "admin"
 
+LOOK_ALIKES: Final = (("0", "o"), ("1", "l"), ("rn", "m"))
+"""What is replaced by what, in this order; the store does the same in SQL."""
+_MISLEADING: Final = frozenset({"Cc", "Cs", "Co", "Cn", "Zl", "Zp"})
+"""Unicode categories that no display name needs: controls, half pairs, private or unassigned characters, breaks."""
+_TURNING: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Controls that make a text read in another order than it is stored (Unicode TR 36, "Trojan source")."""
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}")
 
 
@@ -52,6 +60,12 @@ class Account(NamedTuple):
     auth_epoch: int = 1
     """Grows when all sessions have to end: with a new password, for one. A session begins under the one that was read
     *before* the password was checked, so that a change in between ends it, too."""
+    revision: int = 1
+    """Grows with every change that a check of a session has to see."""
+    has_mfa: bool = False
+    """A second factor is enrolled."""
+    deleted_at: WallMs | None = None
+    """Deleted accounts stay, disabled for good, so that the log's names keep their meaning."""
 
 
 class StoredAccount(NamedTuple):
@@ -81,3 +95,24 @@ def normalise_name(text: str) -> str:
         f"a user name is 1 to {NAME_CHARS_MAX} of the characters a-z 0-9 . _ @ + - and starts with a letter or digit; "
         f"found {len(text)} characters that are not one. Put a name in another script into the display name"
     )
+
+
+def name_skeleton(name: str) -> str:
+    """What a reader may see in a normalised ``name``: equal for two names that look alike (after Unicode TS 39)."""
+    for seen, meant in LOOK_ALIKES:
+        name = name.replace(seen, meant)
+    return name
+
+
+def check_display_name(text: str) -> str:
+    """``text`` in Unicode NFC, without spaces around it.
+
+    Raises :class:`~rppam.domain.errors.accounts.DisplayNameInvalid`.
+    """
+    name = unicodedata.normalize("NFC", text[: 4 * DISPLAY_NAME_CHARS_MAX]).strip()
+    if len(name) > DISPLAY_NAME_CHARS_MAX or len(text) > 4 * DISPLAY_NAME_CHARS_MAX:
+        raise DisplayNameInvalid(f"displayName: at most {DISPLAY_NAME_CHARS_MAX} characters, found {len(text)}")
+    for place, char in enumerate(name, 1):
+        if unicodedata.category(char) in _MISLEADING or char in _TURNING:
+            raise DisplayNameInvalid(f"displayName: printable text, found U+{ord(char):04X} as character {place}")
+    return name

@@ -34,7 +34,7 @@ class AccountStore(Protocol):
         ...
 
     async def set_password(self, name: str, new: Secret, changed_at: WallMs) -> bool:
-        """Store the hash of a new password; false when no account has this name."""
+        """Store the hash of a new password and end all sessions; false when no account has this name (any more)."""
         ...
 
     async def all(self) -> tuple[Account, ...]:

@@ -110,7 +110,8 @@ class Accounts:
         Raises :class:`AccountUnknown`, :class:`NameInvalid`.
         """
         name = normalise_name(username)
-        if await self._store.find(name) is None:
+        stored = await self._store.find(name)
+        if stored is None or stored.account.deleted_at is not None:
             raise AccountUnknown(f"no account is named {name!r}; list them with `rppam user list`")
         password = self._new_password()
         hashed = await self._passwords.hash(password)

@@ -9,8 +9,10 @@ from typing import Any
 import httpx
 
 from rppam.adapters.memory.no_cache import NoCache
+from rppam.adapters.memory.open_guard import OpenGuard
 from rppam.adapters.sql.database import Database
 from rppam.adapters.sql.settings_store import SqlSettingsStore
+from rppam.adapters.sql.users import SqlUsers
 from rppam.adapters.system.clock import SystemClock
 from rppam.adapters.system.entropy import SystemEntropy
 from rppam.adapters.system.keystore import ensure_signing_keys
@@ -28,12 +30,15 @@ from rppam.domain.note import Note, check_note
 from rppam.domain.secret import Secret
 from rppam.ports.status import Authority
 from rppam.services.hot_settings import LiveSettings
+from rppam.services.passwords import HashParameters, Passwords
 from rppam.services.setting_changes import SettingChanges
 from rppam.services.tokens import KeySet, Tokens
+from rppam.services.users import UserAdministration
 
 ISSUER, AUDIENCE = "rppam", "rppam-api"
 NOON = WallMs(int(datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC).timestamp() * 1000))
 PASSWORD = "correct horse battery"
+CHEAP = HashParameters(memory_kib=64, passes=1, lanes=1)
 
 
 def member(node: str, role: Role, status: MemberStatus = MemberStatus.HEALTHY) -> MemberView:
@@ -187,12 +192,14 @@ class Served:
         """Away until the test opens it."""
         self.settings, self.cache = SqlSettingsStore(self.database), NoCache()
         self.live = LiveSettings(self.settings, self.cache)
+        self.passwords = Passwords(CHEAP)
         self.app = build_app(
             ApiParts(
                 node="node1",
                 status=self.node,
                 tokens=self.tokens,
                 login=self.login,
+                users=UserAdministration(SqlUsers(self.database), self.passwords, NoCache(), OpenGuard(), self.clock),
                 note=self.note,
                 settings=SettingChanges(self.settings, self.cache, self.live, "node1"),
                 may_join=lambda others: may_join(self.licence, others, self.clock.wall_ms()),
@@ -214,6 +221,7 @@ class Served:
         await self.http.aclose()
         await self.server.stop(drain_ms=500)
         await self.database.stop()
+        self.passwords.close()
 
     @property
     def url(self) -> str:

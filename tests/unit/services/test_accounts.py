@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import argon2
 import pytest
 
-from rppam.domain.account import Account, AccountRole, StoredAccount, normalise_name
-from rppam.domain.errors.accounts import AccountUnknown, InvalidCredentials, NameInvalid
+from rppam.domain.account import Account, AccountRole, StoredAccount, check_display_name, name_skeleton, normalise_name
+from rppam.domain.errors.accounts import AccountUnknown, DisplayNameInvalid, InvalidCredentials, NameInvalid
 from rppam.domain.errors.database import DatabaseUnknown
 from rppam.domain.instant import Instant, WallMs
 from rppam.domain.secret import Secret
@@ -258,3 +258,24 @@ def test_what_is_no_name_is_refused_without_being_repeated(typed: str) -> None:
     with pytest.raises(NameInvalid) as caught:
         normalise_name(typed)
     assert len(str(caught.value)) < 300
+
+
+def test_names_that_look_alike_have_one_skeleton() -> None:
+    assert name_skeleton("r00t") == name_skeleton("root")
+    assert name_skeleton("modern") == name_skeleton("modem")
+    assert name_skeleton("user1") == name_skeleton("userl")
+    assert len({name_skeleton(name) for name in ("karl", "kari", "anna", "ana", "node-2", "node-3")}) == 6
+
+
+@pytest.mark.parametrize("text", ["", "Jörg Ω", "山田 太郎", "می\u200cخواهم", "👩\u200d💻", "x" * 100])
+def test_people_of_every_script_have_a_display_name(text: str) -> None:
+    assert check_display_name(f"  {text} ") == text
+
+
+@pytest.mark.parametrize(
+    "text", ["a\nb", "a\0", "\u202etxt", "\u2066x", "\ud800", "\ue000", "x" * 101, "\u0344" * 100, "x" * 1_000_000]
+)
+def test_what_misleads_a_reader_is_no_display_name(text: str) -> None:
+    with pytest.raises(DisplayNameInvalid) as caught:
+        check_display_name(text)
+    assert len(str(caught.value)) < 120

@@ -7,6 +7,7 @@ from sqlalchemy.exc import IntegrityError
 from rppam.adapters.sql.database import Database
 from rppam.adapters.sql.engine import rows_changed
 from rppam.adapters.sql.tables import user_roles, users
+from rppam.adapters.sql.user_facts import raise_user
 from rppam.domain.account import Account, AccountRole, StoredAccount
 from rppam.domain.errors.accounts import NameTaken
 from rppam.domain.instant import WallMs
@@ -29,7 +30,7 @@ class SqlAccounts:
             if row is None:
                 return None
             roles = connection.execute(select(user_roles.c.role).where(user_roles.c.user_id == row.id)).scalars()
-            return StoredAccount(_account(row, set(roles)), Secret(row.password_hash))
+            return StoredAccount(account_of(row, set(roles)), Secret(row.password_hash))
 
         return await self._database.read(work)
 
@@ -44,7 +45,7 @@ class SqlAccounts:
 
         def work(connection: Connection) -> bool:
             dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-            row = _row(stored)
+            row = row_of(stored)
             # "None exists" and the name's uniqueness together: of two nodes at once, the later one waits for the
             # earlier one's row and then inserts nothing.
             wanted = select(*(literal(value).label(name) for name, value in row.items()))
@@ -52,7 +53,7 @@ class SqlAccounts:
             made = dialect.insert(users).from_select(list(row), nobody).on_conflict_do_nothing()
             if rows_changed(connection, made) != 1:
                 return False
-            _give_roles(connection, stored.account)
+            give_roles(connection, stored.account.id, stored.account.roles)
             return True
 
         return await self._database.write(work)
@@ -62,10 +63,10 @@ class SqlAccounts:
 
         def work(connection: Connection) -> None:
             try:
-                connection.execute(insert(users).values(**_row(stored)))
+                connection.execute(insert(users).values(**row_of(stored)))
             except IntegrityError:
                 raise NameTaken(f"an account named {stored.account.name!r} exists already") from None
-            _give_roles(connection, stored.account)
+            give_roles(connection, stored.account.id, stored.account.roles)
 
         await self._database.write(work)
 
@@ -76,13 +77,21 @@ class SqlAccounts:
         return await self._database.write(lambda connection: rows_changed(connection, change) == 1)
 
     async def set_password(self, name: str, new: Secret, changed_at: WallMs) -> bool:
-        """Store the hash of a new password; false when no account has this name."""
+        """Store the hash of a new password and end all sessions; false when no account has this name."""
         change = (
             update(users)
-            .where(users.c.name == name)
+            .where((users.c.name == name) & users.c.deleted_at.is_(None))
             .values(password_hash=new.reveal(), password_changed_at=int(changed_at))
         )
-        return await self._database.write(lambda connection: rows_changed(connection, change) == 1)
+
+        def work(connection: Connection) -> bool:
+            user_id = connection.execute(change.returning(users.c.id)).scalar_one_or_none()
+            if user_id is None:
+                return False
+            raise_user(connection, user_id, ends_sessions=True)
+            return True
+
+        return await self._database.write(work)
 
     async def all(self) -> tuple[Account, ...]:
         """Every account, by name."""
@@ -92,12 +101,13 @@ class SqlAccounts:
             for user_id, role in connection.execute(select(user_roles.c.user_id, user_roles.c.role)):
                 roles.setdefault(user_id, set()).add(role)
             rows = connection.execute(select(users).order_by(users.c.name))
-            return tuple(_account(row, roles.get(row.id, set())) for row in rows)
+            return tuple(account_of(row, roles.get(row.id, set())) for row in rows)
 
         return await self._database.read(work)
 
 
-def _row(stored: StoredAccount) -> dict[str, object]:
+def row_of(stored: StoredAccount) -> dict[str, object]:
+    """The columns of a new account."""
     account = stored.account
     return {
         "id": account.id,
@@ -110,13 +120,15 @@ def _row(stored: StoredAccount) -> dict[str, object]:
     }
 
 
-def _give_roles(connection: Connection, account: Account) -> None:
-    rows = [{"user_id": account.id, "role": role.value} for role in sorted(account.roles)]
+def give_roles(connection: Connection, account_id: str, roles: frozenset[AccountRole]) -> None:
+    """Write the roles of an account that has none."""
+    rows = [{"user_id": account_id, "role": role.value} for role in sorted(roles)]
     if rows:
         connection.execute(insert(user_roles), rows)
 
 
-def _account(row: Row[object], roles: set[str]) -> Account:
+def account_of(row: Row[object], roles: set[str]) -> Account:
+    """What a row of ``users`` says."""
     return Account(
         id=row.id,
         name=row.name,
@@ -127,4 +139,7 @@ def _account(row: Row[object], roles: set[str]) -> Account:
         created_at=WallMs(row.created_at),
         password_changed_at=WallMs(row.password_changed_at),
         auth_epoch=row.auth_epoch,
+        revision=row.revision,
+        has_mfa=row.totp_secret is not None,
+        deleted_at=None if row.deleted_at is None else WallMs(row.deleted_at),
     )

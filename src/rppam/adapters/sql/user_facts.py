@@ -1,0 +1,62 @@
+"""What a check of a session needs to know of an account, from SQL, and how a change of it becomes known.
+
+Whoever changes an account calls :func:`raise_user` in the same transaction, and publishes the copy after the commit.
+"""
+
+from sqlalchemy import Connection, select, update
+
+from rppam.adapters.sql.changes import record_change
+from rppam.adapters.sql.database import Database
+from rppam.adapters.sql.tables import user_roles, users
+from rppam.domain.account import AccountRole
+from rppam.domain.cached import LIFE_MS_MAX, CacheKey, Copy, Kind
+from rppam.domain.facts import user_bytes
+from rppam.domain.session import UserFacts
+
+_ROLES = frozenset(AccountRole)
+
+
+def raise_user(connection: Connection, user_id: str, *, ends_sessions: bool = False) -> Copy:
+    """Give the account a new revision and say so in the log of changes; the new facts, for the cache.
+
+    ``ends_sessions`` raises ``auth_epoch`` as well. The account must exist.
+    """
+    change = update(users).where(users.c.id == user_id).values(revision=users.c.revision + 1)
+    if ends_sessions:
+        change = change.values(auth_epoch=users.c.auth_epoch + 1)
+    revision: int = connection.execute(change.returning(users.c.revision)).scalar_one()
+    record_change(connection, CacheKey(Kind.USER, user_id), revision)
+    copy = user_copy(connection, user_id)
+    assert copy is not None
+    return copy
+
+
+def user_copy(connection: Connection, user_id: str) -> Copy | None:
+    """The account's facts as they stand, with their revision."""
+    row = connection.execute(select(users).where(users.c.id == user_id)).one_or_none()
+    if row is None:
+        return None
+    # Read after the row: roles may be newer than the revision they are told with, never older.
+    held = connection.execute(select(user_roles.c.role).where(user_roles.c.user_id == user_id)).scalars()
+    facts = UserFacts(
+        id=row.id,
+        name=row.name,
+        # A role that this release does not know grants nothing here.
+        roles=_ROLES.intersection(held),
+        disabled=row.disabled or row.deleted_at is not None,
+        auth_epoch=row.auth_epoch,
+        has_mfa=row.totp_secret is not None,
+    )
+    return Copy(row.revision, user_bytes(facts))
+
+
+class SqlUserFacts:
+    """Asks SQL for the cache."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def load(self, user_id: str) -> tuple[Copy, int] | None:
+        """The ``load`` of :meth:`rppam.ports.cache.SharedCache.reader` for :attr:`Kind.USER`."""
+        copy = await self._database.read(lambda connection: user_copy(connection, user_id))
+        return None if copy is None else (copy, LIFE_MS_MAX)

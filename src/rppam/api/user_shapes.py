@@ -1,0 +1,100 @@
+"""The JSON of users: what requests may hold and what answers look like."""
+
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+
+from rppam.api.shapes import PASSWORD_CHARS_MAX, Shape
+from rppam.domain.account import DISPLAY_NAME_CHARS_MAX, NAME_INPUT_CHARS_MAX, AccountRole
+
+Roles = Annotated[list[AccountRole], Field(max_length=len(AccountRole))]
+DisplayName = Annotated[str, Field(max_length=DISPLAY_NAME_CHARS_MAX)]
+NewPassword = Annotated[SecretStr, Field(min_length=1, max_length=PASSWORD_CHARS_MAX)]
+
+
+class UserShape(Shape):
+    """An account."""
+
+    id: str
+    username: str
+    display_name: str
+    roles: list[AccountRole]
+    disabled: bool
+    """Deleted ones are, too."""
+    mfa_enrolled: bool
+    created_at: str
+    password_changed_at: str
+    deleted: bool
+    revision: int
+    """Grows with each change of the account."""
+
+
+class UserList(Shape):
+    """One page of accounts, by name."""
+
+    items: list[UserShape]
+    page: int
+    page_size: int
+    total: int
+    """On all pages."""
+
+
+class NewUserRequest(Shape):
+    """An account to be made."""
+
+    username: Annotated[str, Field(min_length=1, max_length=NAME_INPUT_CHARS_MAX)]
+    """1 to 64 of a-z 0-9 . _ @ + -, in any case; not one that looks like another's."""
+    display_name: DisplayName = ""
+    roles: Roles = Field(default=[AccountRole.USER])
+    password: NewPassword | None = None
+    """Left out: a random one, which the answer shows."""
+
+
+class UserMade(UserShape):
+    """The new account."""
+
+    password: str | None
+    """The random password, shown only now; null when the request named one."""
+
+
+class UserPatch(Shape):
+    """What shall be different; what is left out stays."""
+
+    display_name: DisplayName | None = None
+    disabled: bool | None = None
+    """True ends all sessions of the account at once."""
+    roles: Roles | None = None
+
+
+class UserPut(Shape):
+    """The whole of what can be changed besides the roles."""
+
+    display_name: DisplayName
+    disabled: bool
+
+
+class RolesShape(Shape):
+    """Roles of an account; a change holds at once, for sessions that are open as well."""
+
+    roles: Roles
+
+
+class PasswordResetRequest(Shape):
+    """The new password."""
+
+    password: NewPassword | None = None
+    """Left out: a random one, which the answer shows."""
+
+
+class PasswordReset(Shape):
+    """It was reset; all sessions of the account have ended."""
+
+    password: str | None
+    """The random password, shown only now; null when the request named one."""
+
+
+class OwnPasswordRequest(Shape):
+    """Another password for the caller's own account."""
+
+    current_password: Annotated[SecretStr, Field(min_length=1, max_length=PASSWORD_CHARS_MAX)]
+    new_password: NewPassword
