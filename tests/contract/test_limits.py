@@ -56,11 +56,14 @@ TEXTS = st.one_of(
     ),
     st.builds(lambda at: f"s{at}", st.integers(0, 10**17)),
 )
+COUNTS = st.one_of(st.integers(0, 4), st.sampled_from([10**7 - 1, 10**7]))
+NEAR = st.tuples(st.integers(0, 3), st.integers(-1, 12), st.lists(COUNTS, min_size=1, max_size=13))
 STEP = st.one_of(
     st.tuples(st.just("take"), st.lists(st.tuples(st.integers(0, 3), st.integers(1, 3)), min_size=1, max_size=4)),
     st.tuples(st.just("give"), st.lists(st.tuples(st.integers(0, 3), st.integers(1, 3)), min_size=1, max_size=2)),
     st.tuples(st.just("forget"), st.lists(st.tuples(st.integers(0, 3), st.just(1)), min_size=1, max_size=2)),
     st.tuples(st.just("put"), st.tuples(st.integers(0, 3), TEXTS)),
+    st.tuples(st.just("near"), NEAR),
     st.tuples(st.just("wait"), st.tuples(st.integers(0, 12), st.integers(-(10**7), 10**7))),
 )
 
@@ -103,10 +106,10 @@ class Twin:
             tenths, us = detail
             self.now_us = max(1, self.now_us + max(step_us(limit) for limit in self.limits) * tenths + us)
             return
-        if verb == "put":
+        if verb in {"put", "near"}:
             limit = self.limits[detail[0] % len(self.limits)]
-            self.texts[limit] = detail[1]
-            self.raw("SET", f"{limit}", detail[1])
+            self.texts[limit] = text = detail[1] if verb == "put" else self.near(limit, *detail[1:])
+            self.raw("SET", f"{limit}", text)
             return
         picked = [(self.limits[at % len(self.limits)], cost) for at, cost in detail]
         charges = list(merged([Charge(one, "x", min(cost, one.events)) for one, cost in dict(picked).items()]))
@@ -129,6 +132,12 @@ class Twin:
         for limit in (one.limit for one in charges):
             self.same(limit, written=written)
 
+    def near(self, limit: Limit, passed: int, counts: list[int]) -> str:
+        """A text that a moment ago may have left."""
+        if limit.shape is Shape.SMOOTH:
+            return f"s{self.now_us + step_us(limit) * (sum(counts) - passed)}"
+        return f"w{max(0, self.now_us // step_us(limit) - passed)}:{','.join(map(str, counts))}"
+
     def same(self, limit: Limit, *, written: bool) -> None:
         """The same text; what was just written lives as long as it says anything."""
         found = self.raw("GET", f"{limit}")
@@ -142,10 +151,16 @@ class Twin:
 def test_the_script_is_its_oracle(server: Server) -> None:
     with Raw(server) as raw:
 
-        @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-        @given(st.lists(LIMIT, min_size=1, max_size=3, unique=True), st.lists(STEP, max_size=25))
-        def same(limits: list[Limit], steps: list[Any]) -> None:
+        @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+        @given(
+            st.lists(LIMIT, min_size=1, max_size=3, unique=True),
+            st.lists(NEAR, max_size=4),
+            st.lists(STEP, min_size=3, max_size=25),
+        )
+        def same(limits: list[Limit], before: list[Any], steps: list[Any]) -> None:
             twin = Twin(raw, list(dict.fromkeys(limits)))
+            for detail in before:
+                twin.step("near", detail)
             for verb, detail in steps:
                 twin.step(verb, detail)
 

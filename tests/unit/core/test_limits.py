@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rppam.core.limits import SLOTS, give_back, merged, reset_us, step_us, take, to_ms, weigh
@@ -25,6 +25,9 @@ TEXTS = st.one_of(
         st.lists(st.integers(0, 10**7)),
     ),
 )
+
+patient = settings(deadline=None)
+"""A loaded machine is no failure."""
 
 
 @dataclass
@@ -58,6 +61,7 @@ STEPS = st.lists(
 )
 
 
+@patient
 @given(WINDOWS, STEPS)
 def test_no_stretch_as_long_as_a_period_holds_more_than_the_limit(limit: Limit, steps: list[tuple[int, ...]]) -> None:
     run = Run(limit)
@@ -73,6 +77,7 @@ def test_no_stretch_as_long_as_a_period_holds_more_than_the_limit(limit: Limit, 
     assert run.most_in_a_period() <= limit.events
 
 
+@patient
 @given(SMOOTH, STEPS)
 def test_the_smooth_form_holds_its_rate_and_its_burst(limit: Limit, steps: list[tuple[int, ...]]) -> None:
     run = Run(limit)
@@ -85,6 +90,7 @@ def test_the_smooth_form_holds_its_rate_and_its_burst(limit: Limit, steps: list[
     assert run.most_in_a_period() <= 2 * limit.events
 
 
+@patient
 @given(LIMITS, STEPS, st.integers(1, 30))
 def test_the_wait_is_true_to_the_microsecond(limit: Limit, steps: list[tuple[int, ...]], cost: int) -> None:
     run = Run(limit)
@@ -102,6 +108,7 @@ def test_the_wait_is_true_to_the_microsecond(limit: Limit, steps: list[tuple[int
         assert not weigh(limit, run.text, run.now_us + weighed.retry_us - 1, cost).fits
 
 
+@patient
 @given(LIMITS, STEPS)
 def test_waits_and_what_is_left_move_one_way_while_nothing_happens(limit: Limit, steps: list[tuple[int, ...]]) -> None:
     run = Run(limit)
@@ -117,6 +124,7 @@ def test_waits_and_what_is_left_move_one_way_while_nothing_happens(limit: Limit,
         run.pass_time(tenths, us)
 
 
+@patient
 @given(LIMITS)
 def test_exactly_the_limit_fits_at_one_moment(limit: Limit) -> None:
     run = Run(limit)
@@ -124,6 +132,7 @@ def test_exactly_the_limit_fits_at_one_moment(limit: Limit) -> None:
     assert Run(limit).charge(limit.events)
 
 
+@patient
 @given(LIMITS, STEPS)
 def test_after_its_reset_a_counter_is_as_good_as_new(limit: Limit, steps: list[tuple[int, ...]]) -> None:
     run = Run(limit)
@@ -137,6 +146,7 @@ def test_after_its_reset_a_counter_is_as_good_as_new(limit: Limit, steps: list[t
         assert reset_us(limit, run.text, later) == 0
 
 
+@patient
 @given(LIMITS, st.integers(1, 30), st.integers(0, 5))
 def test_a_clock_set_back_makes_nobody_wait_longer_than_a_period_and_a_tenth(
     limit: Limit, events: int, hours: int
@@ -150,6 +160,7 @@ def test_a_clock_set_back_makes_nobody_wait_longer_than_a_period_and_a_tenth(
     assert weighed.retry_us <= limit.period_ms * 1_000 * (SLOTS + 1) // SLOTS + limit.events + step_us(limit)
 
 
+@patient
 @given(LIMITS, TEXTS, st.integers(0, 4 * 10**15))
 def test_any_text_can_be_weighed_and_never_lets_more_through_than_an_empty_one(
     limit: Limit, text: str | None, now_us: int
@@ -160,6 +171,7 @@ def test_any_text_can_be_weighed_and_never_lets_more_through_than_an_empty_one(
     assert again is None or weigh(limit, again, now_us, 1).remaining >= weighed.remaining - 1
 
 
+@patient
 @given(st.lists(LIMITS, min_size=1, max_size=4, unique_by=lambda limit: limit.events), st.integers(0, 40))
 def test_several_are_charged_at_once_or_none(limits: list[Limit], rounds: int) -> None:
     charges = merged([Charge(limit._replace(name=f"l{at}"), "all") for at, limit in enumerate(limits)])
