@@ -6,9 +6,9 @@ One link to Redis for all, beside leadership's own. It is made before the proces
 import asyncio
 from typing import NamedTuple
 
-from rppam.adapters.memory.no_cache import NoCache
 from rppam.adapters.sql.database import Database
 from rppam.adapters.sql.settings_store import SqlSettingsStore
+from rppam.compose.cache import CacheParts, cache_parts
 from rppam.compose.node import Surface
 from rppam.compose.redis import RedisParts, cache_redis_parts
 from rppam.config.settings import Settings
@@ -27,17 +27,21 @@ class Shared(NamedTuple):
     limits: LimitStore | None
     """``None`` without Redis: then each process counts for itself."""
     settings: LiveSettings
+    cache_parts: CacheParts
+    """What :attr:`cache` is made of, and what runs for it."""
 
     async def start(self) -> None:
         """Begin to connect, in the background: nobody waits for the cache in order to start."""
         if self.redis is not None:
             _started.add(task := asyncio.create_task(self.redis.link.start(), name="cache link"))
             task.add_done_callback(_started.discard)
+        self.cache_parts.start()
         self.settings.start()
 
     async def stop(self) -> None:
         """Hang up."""
         await self.settings.stop()
+        await self.cache_parts.stop()
         if self.redis is not None:
             await self.redis.link.stop()
 
@@ -68,6 +72,7 @@ _started: set[asyncio.Task[None]] = set()
 
 def shared_of(settings: Settings, database: Database, clock: Clock, entropy: Entropy) -> Shared:
     """The parts. Starts no thread and needs no event loop."""
-    cache = NoCache()
-    live = LiveSettings(SqlSettingsStore(database), cache)
-    return Shared(cache_redis_parts(settings, clock, entropy), cache, None, live)
+    redis = cache_redis_parts(settings, clock, entropy)
+    cached = cache_parts(settings, redis, database, clock)
+    live = LiveSettings(SqlSettingsStore(database), cached.cache)
+    return Shared(redis, cached.cache, None, live, cached)

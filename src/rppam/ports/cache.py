@@ -50,7 +50,7 @@ class SharedCache(Protocol):
 
         Call it after the SQL commit, which has also written the change to the log of changes. ``confirm``: behind
         Sentinel wait for a replica. False when Redis did not (or not surely) take it: then the other nodes hear of it
-        by the log of changes, within seconds. Never raises for Redis; the near copy here is replaced in any case.
+        by the log of changes, within seconds. Never raises for Redis; an older near copy here is gone in any case.
         """
         ...
 

@@ -186,7 +186,7 @@ def test_the_nodes_user_may_do_all_that_a_node_asks_for_itself() -> None:
     adapters = files("rppam.adapters.redis")
     asked = {
         name.lower()
-        for module in ("leadership_store.py", "families.py", "link.py", "probe.py", "greeting.py")
+        for module in ("leadership_store.py", "families.py", "link.py", "probe.py", "greeting.py", "tracking.py")
         for name in re.findall(
             r"(?:command|_ask)\(\s*\"([A-Z]+)\"", adapters.joinpath(module).read_text(encoding="utf-8")
         )

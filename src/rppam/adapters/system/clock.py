@@ -13,6 +13,8 @@ What it does not promise: anything about the *rate* of the clock (that is the ma
 import os
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from rppam.domain.instant import US_PER_MS, US_PER_S, Instant, WallMs
@@ -59,6 +61,16 @@ else:
     def host_us() -> int:
         """Microseconds on CLOCK_MONOTONIC: for developing on other systems; it may stop during suspend."""
         return time.monotonic_ns() // 1_000
+
+
+if sys.platform == "linux":
+    boot_ns: Final[Callable[[], int]] = partial(time.clock_gettime_ns, time.CLOCK_BOOTTIME)
+    """Nanoseconds since boot, suspend included, for what is asked at every request: no call of ours lies between."""
+else:
+
+    def boot_ns() -> int:
+        """Nanoseconds since boot, as :func:`host_us` has them."""
+        return host_us() * 1_000
 
 
 class SystemClock:

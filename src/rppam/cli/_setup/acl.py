@@ -16,6 +16,8 @@ NODE_USER: Final = "rppam"
 NODE_COMMANDS: Final = (
     # the connection
     "ping", "info", "role", "select", "wait",
+    # the cache: what others change
+    "client|tracking", "client|trackinginfo",
     # leadership and heartbeats
     "eval", "evalsha", "get", "set", "scan", "subscribe", "unsubscribe", "publish",
     # what its scripts call

@@ -1,0 +1,98 @@
+"""The shared cache of one process, and what runs in the background for it.
+
+On Redis where there is one and a cluster key to seal with; none otherwise, and then every question goes to SQL. The log
+of changes is read in either case, since others change things here, too.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Final
+
+from rppam.adapters.members.key_files import ClusterKeyFiles, ClusterKeys, read_cluster_keys
+from rppam.adapters.memory.no_cache import NoCache
+from rppam.adapters.redis.cache import RedisCache
+from rppam.adapters.redis.sealing import Sealer
+from rppam.adapters.sql.changes import SqlChangeLog
+from rppam.adapters.sql.database import Database
+from rppam.adapters.system.clock import boot_ns
+from rppam.compose.redis import RedisParts
+from rppam.config.settings import Settings
+from rppam.domain.cached import Change
+from rppam.domain.errors import RppamError
+from rppam.ports.cache import SharedCache
+from rppam.ports.clock import Clock
+from rppam.runtime.change_watch import ChangeWatch
+
+log: Final = logging.getLogger("rppam.cache")
+KEYS_EVERY_S: Final = 1.0
+
+Work = tuple[str, Callable[[], Coroutine[None, None, None]]]
+"""A name, and what runs until it is cancelled."""
+
+
+class CacheParts:
+    """See the module. ``start`` and ``stop`` it in one event loop; stop it before the link."""
+
+    def __init__(self, cache: SharedCache, work: tuple[Work, ...], hang_up: Callable[[], None] = lambda: None) -> None:
+        self.cache = cache
+        self._work, self._hang_up = work, hang_up
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin what runs in the background."""
+        self._tasks = [asyncio.create_task(run(), name=name) for name, run in self._work]
+
+    async def stop(self) -> None:
+        """End it."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+        self._hang_up()
+
+
+def cache_parts(settings: Settings, redis: RedisParts | None, database: Database, clock: Clock) -> CacheParts:
+    """The parts. Raises :class:`~rppam.domain.errors.cluster.ClusterKeyUnusable`."""
+    changes = SqlChangeLog(database)
+    path = settings.auth.cluster_key_path
+    if redis is None or not path.exists():
+        none = NoCache()
+        return CacheParts(none, (("log of changes", ChangeWatch(changes, none.forget).run),))
+    prefix = f"{settings.redis.key_prefix}cache:"
+    sealers = _sealers(read_cluster_keys(path), settings.cluster.cluster_id, prefix)
+    cache = RedisCache(redis.link, sealers, prefix, clock=clock, now_ns=boot_ns, replicas=redis.replicas)
+
+    def told(found: Sequence[Change]) -> None:
+        cache.forget(found)
+        cache.informed()
+
+    files = ClusterKeyFiles(path)
+
+    def renew(keys: ClusterKeys) -> None:
+        cache.use(_sealers(keys, settings.cluster.cluster_id, prefix))
+
+    work: tuple[Work, ...] = (
+        ("log of changes", ChangeWatch(changes, told).run),
+        ("cluster key of the cache", lambda: _watch_keys(files, renew)),
+    )
+    return CacheParts(cache, work, cache.stop)
+
+
+def _sealers(keys: ClusterKeys, cluster_id: str, prefix: str) -> tuple[Sealer, ...]:
+    return tuple(Sealer(key, cluster_id, prefix) for key in (keys.own, *keys.also))
+
+
+async def _watch_keys(files: ClusterKeyFiles, renew: Callable[[ClusterKeys], None]) -> None:
+    """Go on with the keys that are there now, for ever."""
+    while True:
+        await asyncio.sleep(KEYS_EVERY_S)
+        try:
+            found = files.changed()
+        except RppamError as error:
+            log.warning(
+                "the changed cluster key cannot be used, the cache goes on with what was read before: %s", error
+            )
+            continue
+        if found is not None:
+            renew(found)

@@ -1,0 +1,375 @@
+"""The shared cache on real servers: what one process changes no other serves later, whatever Redis holds or does."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from rppam.domain.cached import CacheKey, Change, Copy, Kind
+from rppam.domain.secret import Secret
+from tests.contract.cached import LIFE_MS, PREFIX, Process, Table, until
+from tests.contract.servers import Server
+
+Join = Callable[..., Awaitable[Process]]
+
+
+@pytest.fixture
+def table() -> Table:
+    return Table()
+
+
+@pytest.fixture
+async def join(server: Server, table: Table) -> AsyncIterator[Join]:
+    """``await join()``: one more process."""
+    made: list[Process] = []
+
+    async def one_more(**words: object) -> Process:
+        proven = bool(words.pop("proven", True))
+        process = Process(server.port, table, **words)  # type: ignore[arg-type]
+        made.append(process)
+        return await process.start(proven=proven)
+
+    yield one_more
+    for process in made:
+        await process.stop()
+
+
+def key(ident: str) -> CacheKey:
+    return CacheKey(Kind.SESSION, ident)
+
+
+async def test_a_fact_is_asked_of_sql_once_then_shared_then_near(join: Join, table: Table) -> None:
+    a, b = await join(), await join()
+    copy = table.write("s1", b"one")
+    assert await a.sessions.get("s1") == copy
+    assert await b.sessions.get("s1") == copy
+    assert table.asked == 1
+    await a.warm("s1")
+    await b.warm("s1")
+    assert table.asked == 1
+    assert a.sessions.hit("s1") == b.sessions.hit("s1") == copy
+    assert await a.sessions.get("nobody") is None
+
+
+async def test_a_change_is_seen_by_all_within_milliseconds(join: Join, table: Table) -> None:
+    a, b, c = await join(), await join(), await join()
+    table.write("s1", b"0")
+    await b.sessions.get("s1")
+    for number in range(1, 101):
+        await asyncio.gather(b.warm("s1"), c.warm("s1"))
+        copy = table.write("s1", b"%d" % number)
+        assert await a.cache.publish(key("s1"), copy, LIFE_MS)
+        assert a.sessions.hit("s1") in {None, copy}
+        await until(lambda: b.sessions.hit("s1") is None and c.sessions.hit("s1") is None)
+        assert [await process.sessions.get("s1") for process in (a, b, c)] == [copy] * 3
+    assert table.asked == 1, "the rest came out of Redis"
+    assert key("s1") in b.told
+
+
+async def test_an_answer_that_crossed_a_change_is_not_kept(join: Join, table: Table) -> None:
+    """The row is read, then changed and told, and only then does the old answer arrive."""
+    a, b = await join(), await join()
+    old = table.write("s1", b"old")
+    gate = asyncio.Event()
+
+    async def wait(_ident: str) -> None:
+        await gate.wait()
+
+    table.on_read = wait
+    slow = asyncio.create_task(b.sessions.get("s1"))
+    await until(lambda: table.asked == 1)
+    new = table.write("s1", b"new")
+    assert await a.cache.publish(key("s1"), new, LIFE_MS)
+    await until(lambda: key("s1") in b.told)
+    later = asyncio.create_task(b.sessions.get("s1"))
+    assert await later == new, "who asks after the change does not wait for an answer from before it"
+    gate.set()
+    assert await slow == old, "it was so when it was asked"
+    assert await b.sessions.get("s1") == new
+    assert await a.sessions.get("s1") == new
+
+
+async def test_an_older_copy_never_takes_the_place_of_a_newer(join: Join, table: Table) -> None:
+    a, b = await join(), await join()
+    first = table.write("s1", b"1")
+    second = table.write("s1", b"2")
+    assert await a.cache.publish(key("s1"), second, LIFE_MS)
+    assert (await b.cache.store.put(key("s1"), first, LIFE_MS)) == (False, True)
+    assert await b.sessions.get("s1") == second
+    assert table.asked == 0
+
+
+async def test_readers_and_writers_race_and_nothing_stale_is_left(join: Join, table: Table) -> None:
+    """20,000 reads. A read that began after a change was told never brings what was before."""
+    a, b, c = await join(), await join(), await join()
+    idents = [f"s{number}" for number in range(10)]
+    for ident in idents:
+        table.write(ident)
+    acknowledged = dict.fromkeys(idents, 1)
+    writing = True
+
+    async def write(process: Process, mine: list[str]) -> None:
+        for round_ in range(150):
+            ident = mine[round_ % len(mine)]
+            copy = table.write(ident, b"%d" % round_)
+            assert await process.cache.publish(key(ident), copy, LIFE_MS)
+            # The pushes of a change leave Redis with its acknowledgement; one more answer later they are here.
+            await asyncio.gather(*(other.link.command("PING") for other in (a, b, c)))
+            acknowledged[ident] = max(acknowledged[ident], copy.revision)
+
+    reads = 0
+
+    async def read(process: Process) -> None:
+        nonlocal reads
+        while writing or reads < 20_000:
+            for ident in idents:
+                least = acknowledged[ident]
+                found = await process.sessions.get(ident)
+                assert found is not None
+                assert found.revision >= least, "stale"
+                reads += 1
+            await asyncio.sleep(0)
+
+    readers = [asyncio.create_task(read(process)) for process in (a, b, c) for _ in range(2)]
+    await asyncio.gather(write(a, idents[:5]), write(b, idents[5:]))
+    writing = False
+    await asyncio.gather(*readers)
+    for ident in idents:
+        for process in (a, b, c):
+            assert await process.sessions.get(ident) == table.rows[ident]
+    assert reads >= 20_000
+
+
+async def test_many_who_ask_at_once_cost_one_load(join: Join, table: Table) -> None:
+    a = await join()
+    copy = table.write("s1")
+    gate = asyncio.Event()
+
+    async def wait(_ident: str) -> None:
+        await gate.wait()
+
+    table.on_read = wait
+    asking = [asyncio.create_task(a.sessions.get("s1")) for _ in range(64)]
+    await until(lambda: table.asked > 0)
+    asking[0].cancel()
+    gate.set()
+    answers = await asyncio.gather(*asking, return_exceptions=True)
+    assert isinstance(answers[0], asyncio.CancelledError), "one who goes takes nobody with him"
+    assert answers[1:] == [copy] * 63
+    assert table.asked == 1
+
+
+async def test_a_near_copy_ends_before_the_copy_in_redis(join: Join, server: Server, table: Table) -> None:
+    a, b = await join(), await join()
+    table.life_ms = 400
+    table.write("s1")
+    await a.sessions.get("s1")
+    await b.sessions.get("s1")
+    await until(lambda: not server.ask("EXISTS", a.key("s1")))
+    assert a.sessions.hit("s1") is b.sessions.hit("s1") is None
+    await b.sessions.get("s1")
+    assert table.asked == 2
+
+
+async def test_a_flush_takes_all_near_copies(join: Join, server: Server, table: Table) -> None:
+    a, b = await join(), await join()
+    copy = table.write("s1")
+    await a.warm("s1")
+    await b.warm("s1")
+    a.told.clear()
+    server.ask("FLUSHALL")
+    await until(lambda: a.sessions.hit("s1") is None and b.sessions.hit("s1") is None)
+    assert None in a.told
+    assert await a.sessions.get("s1") == copy, "nobody is logged out"
+
+
+async def test_a_lost_link_takes_all_near_copies_and_sql_answers(join: Join, server: Server, table: Table) -> None:
+    a = await join()
+    table.write("s1", b"old")
+    await a.warm("s1")
+    server.kill()
+    await until(lambda: not a.link.is_connected)
+    assert a.sessions.hit("s1") is None
+    new = table.write("s1", b"new")
+    assert await a.cache.publish(key("s1"), new, LIFE_MS) is False, "the others have to hear of it by the log"
+    assert await a.sessions.get("s1") == new
+    server.restart()  # with the old copy in its append-only file
+    await until(lambda: a.cache.coherence.is_proven)
+    assert await a.sessions.get("s1") == new, "what Redis kept is below a revision that is known"
+    assert a.cache.counts.outdated >= 1
+    assert await a.warm("s1") == new
+
+
+async def test_with_the_push_channel_broken_the_log_of_changes_tells(join: Join, table: Table) -> None:
+    a, b = await join(), await join()
+    table.write("s1", b"old")
+    await b.warm("s1")
+    await b.link.command("CLIENT", "TRACKING", "OFF")
+    new = table.write("s1", b"new")
+    assert await a.cache.publish(key("s1"), new, LIFE_MS)
+    b.cache.forget(table.log[-1:])
+    assert b.sessions.hit("s1") is None
+    assert await b.sessions.get("s1") == new
+
+
+async def test_invalidations_that_are_switched_off_are_noticed(join: Join, table: Table) -> None:
+    a = await join()
+    table.write("s1")
+    await a.warm("s1")
+    a.told.clear()
+    await a.link.command("CLIENT", "TRACKING", "OFF")
+    await until(lambda: None in a.told)
+    await until(lambda: a.cache.coherence.is_proven)
+    await a.warm("s1")
+
+
+async def test_nothing_of_redis_is_believed_before_the_log_was_read(join: Join, server: Server, table: Table) -> None:
+    a = await join()
+    table.write("s1", b"old")
+    await a.sessions.get("s1")
+    new = table.write("s1", b"new")  # a change that Redis never heard of
+    late = Process(server.port, table)
+    try:
+        await late.link.start()
+        assert await late.sessions.get("s1") == new
+    finally:
+        await late.stop()
+
+
+# --- what others put there --------------------------------------------------------------------------------------------
+
+
+async def test_what_is_no_copy_is_a_miss_and_gives_way(join: Join, server: Server, table: Table) -> None:
+    a = await join()
+    copies = {ident: table.write(ident, ident.encode()) for ident in ("s1", "s2")}
+    await a.sessions.get("s1")
+    await a.sessions.get("s2")
+    sealed = server.ask("GET", a.key("s1"))
+    strangers: list[bytes] = [
+        sealed[:-1],
+        sealed[:20],
+        sealed + b"x",
+        sealed[:-1] + bytes([sealed[-1] ^ 1]),
+        b"1" + b"9" * 15 + sealed[16:],
+        server.ask("GET", a.key("s2")),
+        b"\x80\x04\x95cposix\nsystem\n.",
+        b"x" * 1_000_000,
+        b"1" + b"9" * 15,
+        b"2" + sealed[1:],
+    ]
+    for number, stranger in enumerate(strangers, 1):
+        server.ask("SET", a.key("s1"), stranger, "PX", 60_000)
+        await a.link.command("PING")
+        assert await a.sessions.get("s1") == copies["s1"]
+        assert a.cache.counts.unusable == number
+        assert server.ask("STRLEN", a.key("s1")) == len(sealed), "SQL's copy took its place"
+    server.ask("SET", a.key("s1"), sealed)  # ours, but without an end: it would be there for ever
+    await a.link.command("PING")
+    assert await a.sessions.get("s1") == copies["s1"]
+    assert server.ask("PTTL", a.key("s1")) > 0
+
+
+@pytest.mark.parametrize("words", [("LPUSH", "x"), ("HSET", "f", "x"), ("SADD", "x"), ("ZADD", "1", "x")])
+async def test_another_type_is_a_miss_and_gives_way(
+    words: tuple[str, ...], join: Join, server: Server, table: Table
+) -> None:
+    a = await join()
+    copy = table.write("s1")
+    server.ask(words[0], a.key("s1"), *words[1:])
+    await a.link.command("PING")  # behind it nothing is on its way any more
+    assert await a.sessions.get("s1") == copy
+    assert server.ask("TYPE", a.key("s1")) == b"string"
+
+
+async def test_a_replayed_copy_is_not_believed(join: Join, server: Server, table: Table) -> None:
+    a, b = await join(), await join()
+    table.write("s1", b"good")
+    await a.sessions.get("s1")
+    kept = server.ask("GET", a.key("s1"))
+    ended = table.write("s1", b"ended")
+    await a.cache.publish(key("s1"), ended, LIFE_MS)
+    b.cache.forget(table.log)
+    server.ask("SET", a.key("s1"), kept, "PX", 60_000)
+    await asyncio.gather(a.link.command("PING"), b.link.command("PING"))
+    assert await a.sessions.get("s1") == ended
+    assert await b.sessions.get("s1") == ended
+
+
+async def test_another_cluster_reads_nothing_here(join: Join, table: Table) -> None:
+    a, foreign = await join(), await join(key=Secret("77" * 32))
+    table.write("s1")
+    await a.sessions.get("s1")
+    await foreign.sessions.get("s1")
+    assert table.asked == 2
+    assert a.key("s1") != foreign.key("s1")
+
+
+async def test_redis_sees_neither_names_nor_values(join: Join, server: Server, table: Table) -> None:
+    a = await join()
+    table.write("ident-in-the-clear", b"value in the clear")
+    await a.sessions.get("ident-in-the-clear")
+    (name,) = server.ask("KEYS", "*")
+    sealed = server.ask("GET", name)
+    assert name.startswith(PREFIX.encode())
+    assert b"ident" not in name
+    assert b"clear" not in sealed
+
+
+async def test_redis_out_of_memory_costs_the_way_to_sql(join: Join, server: Server, table: Table) -> None:
+    a, b = await join(), await join()
+    kept = table.write("s1", b"kept")
+    await a.warm("s1")
+    await b.warm("s1")
+    server.ask("CONFIG", "SET", "maxmemory", "1")
+    copy = table.write("s2", b"new")
+    assert await a.cache.publish(key("s2"), copy, LIFE_MS) is False
+    assert await b.sessions.get("s2") == copy
+    assert await b.sessions.get("s1") == kept, "what is there can be read"
+    assert b.sessions.hit("s2") is None
+
+
+async def test_a_user_who_may_not_track_still_shares(join: Join, server: Server, table: Table) -> None:
+    server.ask("ACL", "SETUSER", "poor", "on", ">pw", f"~{PREFIX}*", "+@all", "-client")
+    a = await join(user="poor", password="pw", proven=False)
+    table.write("s1")
+    await until(lambda: a.cache.tracking.denied != "")
+    for _ in range(3):
+        await a.sessions.get("s1")
+    assert a.sessions.hit("s1") is None
+    assert table.asked == 1
+
+
+# --- kinds that everybody is told of ----------------------------------------------------------------------------------
+
+
+async def test_everybody_is_told_of_an_unlock_by_name(join: Join, table: Table) -> None:
+    a, b = await join(), await join()
+    unlock = CacheKey(Kind.UNLOCK, "subject-hash")
+    for revision in (1, 2):
+        b.told.clear()
+        assert await a.cache.publish(unlock, Copy(revision, b"-"), LIFE_MS)
+        await until(lambda: unlock in b.told)
+    assert a.told.count(unlock) >= 2
+
+
+async def test_settings_are_told_and_read_like_the_rest(join: Join, table: Table) -> None:
+    a, b = await join(), await join()
+    setting = CacheKey(Kind.SETTING, "limits.login")
+    readers = [process.cache.reader(Kind.SETTING, lambda copy: copy.value, table.read) for process in (a, b)]
+    table.write("limits.login", b"10", Kind.SETTING)
+    assert [await reader.get("limits.login") for reader in readers] == [b"10", b"10"]
+    assert table.asked == 1
+    copy = table.write("limits.login", b"20", Kind.SETTING)
+    assert await a.cache.publish(setting, copy, LIFE_MS)
+    await until(lambda: setting in b.told)
+    assert await readers[1].get("limits.login") == b"20"
+    assert table.asked == 1
+
+
+async def test_changes_known_by_the_log_are_told_once(join: Join, table: Table) -> None:
+    a = await join()
+    change = Change(key("s9"), 2)
+    a.told.clear()
+    a.cache.forget([change])
+    a.cache.forget([change])
+    assert a.told == [key("s9")]
