@@ -193,6 +193,8 @@ async def test_odd_neighbours_are_no_heartbeats_and_no_crash(join: Join, server:
         {"version": "1\x9b2J"},
         {"epoch": -1},
         {"role": "king"},
+        {"settings_revision": -1},
+        {"settings_revision": "7"},
     ],
 )
 async def test_a_heartbeat_is_its_own_node_s_and_printable(
@@ -203,6 +205,18 @@ async def test_a_heartbeat_is_its_own_node_s_and_printable(
     with Raw(server) as raw:
         raw("SADD", "rppam:members", "node2")
         for fields, expected in ((fine._asdict(), fine), (fine._asdict() | changes, None)):
+            raw("SET", "rppam:heartbeat:node2", json.dumps(fields))
+            answer = await one.store.exchange(READ, TIMEOUT_MS)
+            assert dict(answer.heartbeats)["node2"] == expected
+
+
+async def test_a_heartbeat_of_a_release_that_did_not_tell_its_settings_is_read(join: Join, server: Server) -> None:
+    one = await join("node1")
+    told = heartbeat("node2")._replace(settings_revision=7)
+    untold = {name: value for name, value in told._asdict().items() if name != "settings_revision"}
+    with Raw(server) as raw:
+        raw("SADD", "rppam:members", "node2")
+        for fields, expected in ((told._asdict(), told), (untold, told._replace(settings_revision=None))):
             raw("SET", "rppam:heartbeat:node2", json.dumps(fields))
             answer = await one.store.exchange(READ, TIMEOUT_MS)
             assert dict(answer.heartbeats)["node2"] == expected

@@ -144,6 +144,9 @@ class NodeShape(Shape):
     version: str
     url: str
     loop_lag_ms: int
+    settings_revision: int | None
+    """How many changes of settings, of all that there ever were, each of its processes obeys; the same number on all
+    nodes means the same settings. null: not known, or a witness."""
 
 
 class AdminNodeShape(NodeShape):

@@ -98,6 +98,7 @@ def _node(member: MemberView, now: WallMs) -> dict[str, Any]:
         "version": member.version,
         "url": member.api_url,
         "loop_lag_ms": member.loop_lag_ms,
+        "settings_revision": member.settings_revision,
     }
 
 

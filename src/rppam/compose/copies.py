@@ -137,7 +137,16 @@ def _build_control(
         if deciding.link is not None:
             testament.look(deciding.driver.core.election, deciding.link, clock.now())
 
-    deciding = deciding_of(known, people.database, clock, entropy, redis, on_turn=turned, through=through)
+    deciding = deciding_of(
+        known,
+        people.database,
+        clock,
+        entropy,
+        redis,
+        on_turn=turned,
+        through=through,
+        settings_revision=lambda: page.settings_revision(clock.as_host_us(clock.now())),
+    )
     deciding.view.serving = generation > 1  # the node serves already
     board.shows(deciding.view)
     return whole(known, data_dir, people, deciding, board, board), deciding.administration

@@ -92,8 +92,10 @@ def build_node(settings: Settings) -> Node:
     data_dir = DataDir(settings.node.data_dir)
     people = people_of(settings, clock)
     redis = redis_parts(settings, clock, entropy)
-    deciding = deciding_of(known, people.database, clock, entropy, redis)
     shared = shared_of(settings, people.database, clock, entropy)
+    deciding = deciding_of(
+        known, people.database, clock, entropy, redis, settings_revision=lambda: shared.settings.revision
+    )
     api = api_server(known, people, shared, deciding.view, clock, entropy, deciding.administration)
     return whole(known, data_dir, people, deciding, SharingSurface(api, shared), notifier())
 
@@ -114,6 +116,7 @@ def deciding_of(
     *,
     on_turn: Callable[[], None] = lambda: None,
     through: Callable[[LeadershipStore], LeadershipStore] = lambda store: store,
+    settings_revision: Callable[[], int | None] = lambda: None,
 ) -> Deciding:
     """Leadership and all it needs. ``through`` may put something between it and the store."""
     settings = known.settings
@@ -150,6 +153,7 @@ def deciding_of(
         lambda: redis.password.written_at if redis is not None and redis.password is not None else None,
         redis.why_down if redis is not None else str,
         lambda: (*checkup.certificates(), *(redis.certificates() if redis else ())),
+        settings_revision,
     )
     link = members.link if members else None
     peers = no_peers if link is None else lambda: link.peers

@@ -71,6 +71,7 @@ class Worker:
 
     async def run(self) -> None:
         """Serve until asked to stop. Raises the error that keeps it from serving."""
+        self._page.obeys(self._place, None)
         await self._shared.start()
         opening = asyncio.create_task(open_database(self._people.database, _nothing), name="opening the database")
         await asyncio.wait({opening}, timeout=DATABASE_FIRST_S)
@@ -108,6 +109,7 @@ class Worker:
         while True:
             now_us = self._clock.as_host_us(self._clock.now())
             self._page.stamp(self._place, now_us)
+            self._page.obeys(self._place, self._shared.settings.revision)
             stop_with_supervisor(self._page, now_us)
             await asyncio.sleep(SIGN_EVERY_S)
 

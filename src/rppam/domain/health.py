@@ -38,6 +38,8 @@ class MemberView(NamedTuple):
     api_url: str
     boot_id: str
     loop_lag_ms: int
+    settings_revision: int | None = None
+    """How many changes of hot configuration, of all that there ever were, it obeys; ``None``: not known."""
 
 
 class VoterKind(StrEnum):

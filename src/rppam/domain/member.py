@@ -63,3 +63,6 @@ class Heartbeat(NamedTuple):
     """When automatic failover was last paused or resumed, as far as this node knows; see domain/orders.py."""
     paused: bool = False
     paused_by: str = ""
+    settings_revision: int | None = None
+    """How many changes of hot configuration, of all that there ever were, each of its processes obeys; ``None``: not
+    known, or a witness, or a release that did not tell."""

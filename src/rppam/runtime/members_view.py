@@ -61,6 +61,7 @@ def _view(
         beat.api_url,
         beat.boot_id,
         beat.loop_lag_ms,
+        beat.settings_revision,
     )
 
 

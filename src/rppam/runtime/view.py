@@ -56,14 +56,17 @@ class NodeView:
         password_since: Callable[[], WallMs | None] = lambda: None,
         store_reason: Callable[[], str] = str,
         certificates: Callable[[], tuple[CertificateEnd, ...]] = tuple,
+        settings_revision: Callable[[], int | None] = lambda: None,
     ) -> None:
-        """``store_reason``: why there is no connection to the store now; empty while there is one."""
+        """``store_reason``: why there is no connection to the store now; empty while there is one.
+        ``settings_revision``: how many changes of hot configuration this node obeys; ``None``: not known."""
         self._facts = facts
         self._core = core
         self._driver = driver
         self._clock = clock
         self._warnings, self._findings, self._password_since = warnings, findings, password_since
         self._store_reason, self._certificates = store_reason, certificates
+        self._settings_revision = settings_revision
         self.draining = False
         self.serving = False
         """Set once the node has taken its place, or has waited long enough for a store that does not answer."""
@@ -113,6 +116,7 @@ class NodeView:
             pause_stamp=self._core.orders.pause.stamp,
             paused=self._core.orders.pause.is_on,
             paused_by=self._core.orders.pause.by,
+            settings_revision=self._settings_revision(),
         )
 
     def snapshot(self) -> ClusterSnapshot:
@@ -208,6 +212,7 @@ class NodeView:
             facts.api_url,
             facts.boot_id,
             self._driver.loop_lag_ms,
+            self._settings_revision(),
         )
         others = other_members(self._core, self._peers(), now, self._clock.wall_ms())
         return tuple(sorted([own, *others], key=lambda member: member.node))

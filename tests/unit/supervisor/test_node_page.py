@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from rppam.adapters.system.node_page import CONTROL, NodePage, Permission, Picture, worker_place
+from rppam.adapters.system.node_page import ALIVE_US, CONTROL, NodePage, Permission, Picture, worker_place
 from rppam.ports.status import Authority
 
 LEADS = Authority(1_795_000_000_000, "0123456789abcdef")
@@ -66,6 +66,29 @@ def test_signs_of_life_do_not_touch_the_rest(page: NodePage) -> None:
     page.show(Picture(1, 5, b"text"))
     for place in range(66):
         page.stamp(place, 2**60 + place)
+        page.obeys(place, 2**50 + place)
     assert [page.stamped_us(place) for place in range(66)] == [2**60 + place for place in range(66)]
     assert page.authority(0) == LEADS
     assert page.withdrawn == 0
+
+
+def test_a_node_obeys_the_settings_that_its_last_living_worker_obeys(page: NodePage) -> None:
+    first, second = worker_place(0), worker_place(1)
+    assert page.settings_revision(1) is None, "no worker lives"
+    page.stamp(first, 1)
+    assert page.settings_revision(2) is None, "it has not said what it obeys"
+    page.obeys(first, 0)
+    assert page.settings_revision(2) == 0
+    page.obeys(first, 7)
+    page.stamp(second, ALIVE_US)
+    assert page.settings_revision(ALIVE_US) is None
+    page.obeys(second, 6)
+    assert page.settings_revision(ALIVE_US) == 6
+    page.stamp(first, ALIVE_US)
+    assert page.settings_revision(2 * ALIVE_US - 1) == 6
+    page.obeys(second, 9)
+    assert page.settings_revision(2 * ALIVE_US - 1) == 7
+    page.stamp(first, 2 * ALIVE_US)
+    assert page.settings_revision(2 * ALIVE_US) == 7, "the second is dead; the first lives on"
+    page.obeys(first, None)
+    assert page.settings_revision(2 * ALIVE_US) is None

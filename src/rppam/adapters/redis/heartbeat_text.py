@@ -18,6 +18,8 @@ _TEXTS: Final = ("node", "version", "hostname", "api_url", "member_address", "pa
 _NAME: Final = re.compile(NAME_FORM)
 _BOOT_ID: Final = re.compile(r"[0-9a-f]{16}")
 _NUMBERS: Final = ("beat", "epoch", "wall_ms", "loop_lag_ms", "renewed_ms_ago", "seats", "priority", "pause_stamp")
+_LATER: Final = frozenset({"settings_revision"})
+"""Not told by every release: missing is ``None``."""
 _FLAGS: Final = ("admitted", "leaving", "joins", "maintenance", "paused")
 
 
@@ -39,15 +41,20 @@ def heartbeat_from_text(text: bytes, node: str) -> Heartbeat | None:
         fields: Any = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(fields, dict) or set(fields) != set(Heartbeat._fields):
+    if not isinstance(fields, dict) or set(fields) | _LATER != set(Heartbeat._fields):
         return None
     fine = (
         all(isinstance(fields[name], str) and fields[name].isprintable() for name in _TEXTS)
         and fields["node"] == node
         and isinstance(fields["boot_id"], str)
         and _BOOT_ID.fullmatch(fields["boot_id"]) is not None
-        and all(type(fields[name]) is int and 0 <= fields[name] < 2**53 for name in _NUMBERS)
+        and all(_is_number(fields[name]) for name in _NUMBERS)
         and all(isinstance(fields[name], bool) for name in _FLAGS)
+        and all(_is_number(fields.get(name, 0)) or fields[name] is None for name in _LATER)
         and fields["role"] in set(Role)
     )
     return Heartbeat(**{**fields, "role": Role(fields["role"])}) if fine else None
+
+
+def _is_number(value: object) -> bool:
+    return type(value) is int and 0 <= value < 2**53

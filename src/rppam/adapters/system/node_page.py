@@ -3,7 +3,8 @@
 * The control process writes the **permission** (epoch, boot id, deadline) and the **picture** of the cluster.
 * The supervisor **withdraws**: it notes the generation of a control process that is dead. A permission of that
   generation, or of an earlier one, is void from then on, whatever its deadline says.
-* The API workers read both at each act. There is no I/O and no waiting in that, on either side.
+* The API workers read both at each act. There is no I/O and no waiting in that, on either side. Each writes which
+  **settings** it obeys, for the control process to tell.
 
 Each part has one writer. Times are this host's boot-time clock in microseconds (see ``clock.host_us``), which is the
 same in all processes of a host. Linux only. What it does not promise: secrecy; everything on it may be read by each
@@ -26,11 +27,14 @@ WORKERS_MAX: Final = 64
 _WORD_BYTES: Final = 256
 _WITHDRAWN_AT: Final = 0
 _STAMPS_AT: Final = 64
-_PERMISSION_AT: Final = 1024
+_SETTINGS_AT: Final = 1024
+_PERMISSION_AT: Final = 2048
 _PICTURE_AT: Final = 4096
 _BYTES: Final = _PICTURE_AT + Cell.size(PICTURE_BYTES_MAX)
 _PICTURE_HEAD: Final = struct.Struct("@QQ")
 
+ALIVE_US: Final = 10_000_000
+"""A process that has not turned for so long is dead, or about to be killed."""
 SUPERVISOR: Final = 0
 CONTROL: Final = 1
 
@@ -117,6 +121,20 @@ class NodePage:
             return number, None
         generation, taken_us = _PICTURE_HEAD.unpack_from(value)
         return number, Picture(generation, taken_us, value[_PICTURE_HEAD.size :])
+
+    def obeys(self, place: int, revision: int | None) -> None:
+        """Say which revision of the settings the worker at ``place`` obeys; ``None``: it does not know yet."""
+        NUMBER.pack_into(self._memory, _SETTINGS_AT + 8 * place, 0 if revision is None else revision + 1)
+
+    def settings_revision(self, now_us: int) -> int | None:
+        """The lowest that a living worker obeys; ``None`` when one does not know, or there is none."""
+        alive = [
+            place
+            for place in map(worker_place, range(WORKERS_MAX))
+            if (stamped_us := self.stamped_us(place)) and now_us - stamped_us < ALIVE_US
+        ]
+        lowest = min((self._number(_SETTINGS_AT + 8 * place) for place in alive), default=0)
+        return lowest - 1 if lowest else None
 
     # ---- signs of life ----------------------------------------------------------------------------------------------
 
