@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, lit
 from rppam.adapters.sql.accounts import account_of, give_roles, row_of
 from rppam.adapters.sql.database import Database
 from rppam.adapters.sql.engine import NowMs
-from rppam.adapters.sql.tables import user_roles, users
+from rppam.adapters.sql.tables import backup_codes, pending_logins, user_roles, users
 from rppam.adapters.sql.user_facts import raise_user
 from rppam.domain.account import LOOK_ALIKES, Account, AccountRole, StoredAccount, name_skeleton
 from rppam.domain.errors.accounts import LastAdmin, NameLooksTaken, NameTaken, UserUnknown
@@ -78,7 +78,7 @@ class SqlUsers:
                 raise NameLooksTaken(f"{account.name!r} looks like {like[0].name!r}, which is another account")
             connection.execute(insert(users).values(**row_of(stored) | {"revision": 0}))
             give_roles(connection, account.id, account.roles)
-            return _written(connection, account.id)
+            return written(connection, account.id)
 
         return await self._database.write(work)
 
@@ -87,7 +87,7 @@ class SqlUsers:
 
         def work(connection: Connection) -> Written:
             _alone(connection)
-            row = _own(connection, user_id)
+            row = locked_row(connection, user_id)
             administered = _administers(connection, row)
             columns: dict[str, object] = {}
             if change.display_name is not None:
@@ -101,7 +101,7 @@ class SqlUsers:
                 give_roles(connection, user_id, change.roles)
             if administered:
                 _check_admins(connection, row.name)
-            return _written(connection, user_id, ends_sessions=bool(change.disabled) and not row.disabled)
+            return written(connection, user_id, ends_sessions=bool(change.disabled) and not row.disabled)
 
         return await self._database.write(work)
 
@@ -110,7 +110,7 @@ class SqlUsers:
 
         def work(connection: Connection) -> Written:
             _alone(connection)
-            row = _own(connection, user_id)
+            row = locked_row(connection, user_id)
             administered = _administers(connection, row)
             connection.execute(
                 update(users)
@@ -119,7 +119,9 @@ class SqlUsers:
             )
             if administered:
                 _check_admins(connection, row.name)
-            return _written(connection, user_id, ends_sessions=True)
+            for table in (backup_codes, pending_logins):
+                connection.execute(delete(table).where(table.c.user_id == user_id))
+            return written(connection, user_id, ends_sessions=True)
 
         return await self._database.write(work)
 
@@ -129,7 +131,7 @@ class SqlUsers:
         """See :meth:`rppam.ports.users.UserStore.set_password`."""
 
         def work(connection: Connection) -> Written | None:
-            row = _own(connection, user_id)
+            row = locked_row(connection, user_id)
             if instead_of is not None and row.password_hash != instead_of.reveal():
                 return None
             connection.execute(
@@ -137,7 +139,7 @@ class SqlUsers:
                 .where(users.c.id == user_id)
                 .values(password_hash=new.reveal(), password_changed_at=int(changed_at))
             )
-            return _written(connection, user_id, ends_sessions=True)
+            return written(connection, user_id, ends_sessions=True)
 
         return await self._database.write(work)
 
@@ -164,9 +166,15 @@ def _alone(connection: Connection) -> None:
         connection.execute(select(func.pg_advisory_xact_lock(literal(_ONE_AT_A_TIME))))
 
 
-def _own(connection: Connection, user_id: str) -> Row[Any]:
-    """The account's row, locked. Raises :class:`UserUnknown`."""
-    row = connection.execute(select(users).where(users.c.id == user_id).with_for_update()).one_or_none()
+def locked_row(connection: Connection, user_id: str) -> Row[Any]:
+    """The account's row, locked until the transaction ends. Raises :class:`UserUnknown`, also for a deleted one."""
+    connection.execute(select(users.c.id).where(users.c.id == user_id).with_for_update())
+    return present_row(connection, user_id)
+
+
+def present_row(connection: Connection, user_id: str) -> Row[Any]:
+    """The account's row. Raises :class:`UserUnknown`, also for a deleted one."""
+    row = connection.execute(select(users).where(users.c.id == user_id)).one_or_none()
     if row is None or row.deleted_at is not None:
         raise _unknown()
     return row
@@ -195,13 +203,15 @@ def _check_admins(connection: Connection, name: str) -> None:
         raise LastAdmin(f"{name} is the last enabled account with the role {AccountRole.ADMIN}")
 
 
-def _written(connection: Connection, user_id: str, *, ends_sessions: bool = False) -> Written:
+def written(connection: Connection, user_id: str, *, ends_sessions: bool = False) -> Written:
+    """The end of a change: the new revision is told, and the account is as it stands now."""
     copy = raise_user(connection, user_id, ends_sessions=ends_sessions)
     row = connection.execute(select(users).where(users.c.id == user_id)).one()
-    return Written(_account(connection, row), copy)
+    return Written(account_in(connection, row), copy)
 
 
-def _account(connection: Connection, row: Row[Any]) -> Account:
+def account_in(connection: Connection, row: Row[Any]) -> Account:
+    """The account of a row of ``users``."""
     return account_of(row, _roles(connection, row.id))
 
 
