@@ -3,11 +3,11 @@
     Envelope   request id, headers, every error as a problem document
     Probes     ping, live, ready, leader: answered at once
     Bounds     how many requests at once, and for how long
-    Gate       token and role, for every path that is not public
+    Gate       token, session and role, for every path that is not public
     Bodies     one plain JSON value, bounded
     routes     FastAPI: fields, and the generated OpenAPI
 
-Health asks neither Redis nor, but for the note, the database, so it answers while both are away.
+Whether a session holds is told by memory, the cache or the database, and health answers while all of them are away.
 """
 
 from typing import Final, Never
@@ -26,6 +26,7 @@ from rppam.api.orders import orders
 from rppam.api.parts import ApiParts
 from rppam.api.probes import Probes
 from rppam.api.routes import auth, cluster
+from rppam.api.sessions import sessions
 from rppam.api.settings import settings
 from rppam.api.users import users
 from rppam.domain.errors.request import (
@@ -35,10 +36,11 @@ from rppam.domain.errors.request import (
     NotFoundError,
     UnreadableBodyError,
 )
+from rppam.services.known_tokens import KnownTokens
 
 __all__ = ["ApiParts", "bare_app", "build_app"]
 
-ROUTERS: Final = (auth, cluster, orders, settings, users)
+ROUTERS: Final = (auth, sessions, cluster, orders, settings, users)
 _FLAWS_MAX: Final = 20
 _FIELD_CHARS: Final = 100
 
@@ -50,7 +52,7 @@ def build_app(parts: ApiParts) -> FastAPI:
     app.state.notes = NoteReader(parts.note, parts.clock)
     # Added last is outermost.
     app.add_middleware(Bodies, limits=parts.limits)
-    app.add_middleware(Gate, tokens=parts.tokens)
+    app.add_middleware(Gate, tokens=KnownTokens(parts.tokens), check=parts.sessions.check)
     app.add_middleware(Bounds, limits=parts.limits)
     app.add_middleware(Probes, status=parts.status, clock=parts.clock, node=parts.node)
     app.add_middleware(

@@ -1,46 +1,61 @@
 """The gate: who may pass, and how much at once. It stands before routing, so a path nobody thought of is closed too.
 
-Decides: everything needs a valid token but :data:`PUBLIC` (and the probes, which are answered before); everything below
-``/api/v1/admin/`` needs ``pam_admin``, or to read ``pam_auditor``. It asks neither Redis nor the database; whether a
-path exists is not its affair.
+Decides: everything needs a token whose session holds but :data:`PUBLIC` (and the probes, which are answered before);
+everything below ``/api/v1/admin/`` needs ``pam_admin``, or to read ``pam_auditor``. While nobody can tell whether a
+session holds the answer is 503, but for what helps to mend that (:data:`ANSWERED_BLIND`): there a genuine token is
+enough. Whether a path exists is not its affair.
 """
 
 import asyncio
-import re
-from collections.abc import Iterable
 from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rppam.api.access import ADMIN_PREFIX, allows, refusal
+from rppam.api.credentials import credential
 from rppam.api.limits import ApiLimits
-from rppam.domain.claims import TokenFlaw
-from rppam.domain.errors.request import AnswerTimeoutError, BusyError, UnauthenticatedError
-from rppam.domain.session import Identity, SessionKind
-from rppam.services.tokens import TOKEN_LENGTH_MAX, Tokens
+from rppam.domain.errors.request import AnswerTimeoutError, BusyError
+from rppam.domain.errors.session import SessionUnknownError
+from rppam.domain.session import Identity
+from rppam.services.known_tokens import Bearer, KnownTokens
+from rppam.services.session_check import SessionCheck
 
 LOGIN_PATH: Final = "/api/v1/auth/login"
 JWKS_PATH: Final = "/.well-known/jwks.json"
 PUBLIC: Final = frozenset({LOGIN_PATH, JWKS_PATH})
-_BEARER: Final = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9._~+/=-]+)")
+ANSWERED_BLIND: Final = frozenset(
+    {"/system/health/cluster", "/api/v1/admin/cluster/status", "/api/v1/admin/cluster/note"}
+)
+"""May be read with a genuine token of a right role while neither cache nor database answers."""
+BLIND_WAIT_S: Final = 0.25
+"""So long these wait for cache and database: who looks what is wrong must not hang with it."""
 
 
 class Gate:
-    """Checks token and role, before anything of the body is read."""
+    """Checks token, session and role, before anything of the body is read."""
 
-    def __init__(self, app: ASGIApp, *, tokens: Tokens) -> None:
-        self._app, self._tokens = app, tokens
+    def __init__(self, app: ASGIApp, *, tokens: KnownTokens, check: SessionCheck) -> None:
+        self._app, self._tokens, self._check = app, tokens, check
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] == "http" and scope["path"] not in PUBLIC:
-            claims = self._tokens.verify(bearer_token(scope["headers"]))
-            roles = frozenset(claims.roles)
-            if scope["path"].startswith(ADMIN_PREFIX) and not allows(roles, scope["method"], ()):
+            token, by_cookie = credential(scope)
+            bearer = self._tokens.check(token)
+            identity = self._check.near(bearer) or await self._ask(scope, bearer)
+            if scope["path"].startswith(ADMIN_PREFIX) and not allows(identity.roles, scope["method"], ()):
                 raise refusal(scope["method"], ())
-            identity = Identity(claims.subject, None, roles, claims.session, SessionKind.HOST, mfa=False)
-            scope["state"]["identity"] = identity
+            scope["state"].update(identity=identity, bearer=bearer, by_cookie=by_cookie)
         await self._app(scope, receive, send)
+
+    async def _ask(self, scope: Scope, bearer: Bearer) -> Identity:
+        if scope["method"] != "GET" or scope["path"] not in ANSWERED_BLIND:
+            return await self._check.identify(bearer)
+        try:
+            async with asyncio.timeout(BLIND_WAIT_S):
+                return await self._check.identify(bearer)
+        except (TimeoutError, SessionUnknownError):
+            return self._check.blind(bearer)
 
 
 class Bounds:
@@ -72,19 +87,3 @@ class Bounds:
             raise AnswerTimeoutError(f"no answer within {limit_ms} ms") from error
         finally:
             self._in_flight -= 1
-
-
-def bearer_token(headers: Iterable[tuple[bytes, bytes]]) -> str:
-    """The token of the one ``Authorization: Bearer`` header. Raises :class:`UnauthenticatedError` naming the flaw."""
-    found = [value for name, value in headers if name == b"authorization"]
-    if not found:
-        raise UnauthenticatedError(TokenFlaw.MISSING)
-    if len(found) > 1:
-        # Two proxies could each believe another one.
-        raise UnauthenticatedError(TokenFlaw.REPEATED)
-    if len(found[0]) > TOKEN_LENGTH_MAX + len("Bearer "):
-        raise UnauthenticatedError(TokenFlaw.OVERSIZED)
-    match = _BEARER.fullmatch(found[0])
-    if match is None:
-        raise UnauthenticatedError(TokenFlaw.SCHEME)
-    return match[1].decode("ascii")

@@ -12,11 +12,12 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
 from rppam.api.access import ADMIN_PREFIX, Needs, enough
-from rppam.api.gate import PUBLIC
+from rppam.api.gate import ANSWERED_BLIND, PUBLIC
 from rppam.api.problems import MEDIA_TYPE
 
 _DESCRIPTION: Final = (
-    "Everything needs `Authorization: Bearer <token>` except the probes, the log-in and the public keys. "
+    "Everything needs `Authorization: Bearer <token>` except the probes, the log-in and the public keys; the console "
+    "sends a cookie instead. "
     "Everything below `/api/v1/admin/` needs the role `pam_admin`; `pam_auditor` may read all of it. "
     "Errors are problem documents (RFC 9457)."
 )
@@ -84,9 +85,23 @@ _ERRORS: Final[dict[tuple[str, str], dict[str, str]]] = {
     ("/api/v1/auth/login", "post"): {
         "400": "The body is not valid",
         "401": "User name or password is wrong",
+        "403": "With `cookie`: it was not a page of the console that asked",
         "413": "The body is larger than 16 KiB",
         "415": "The body is not JSON",
+        "429": "Too many wrong guesses; `Retry-After` says how long to wait",
         "503": "Busy, or the database does not answer",
+    },
+    ("/api/v1/auth/refresh", "post"): {"403": "The token was made on a host"},
+    ("/api/v1/sessions", "get"): {"400": "A parameter is not valid", "403": "Somebody else's sessions"},
+    ("/api/v1/sessions", "delete"): {
+        "400": "Neither `userId` nor `all=true`, or both",
+        "403": "Somebody else's sessions",
+        "404": "No account has this id",
+    },
+    ("/api/v1/sessions/{sessionId}", "get"): {"404": "No live session of this id, or somebody else's"},
+    ("/api/v1/sessions/{sessionId}", "delete"): {
+        "403": "The role may see this session and not end it",
+        "404": "No live session of this id, or somebody else's",
     },
     ("/api/v1/admin/cluster/nodes", "post"): {
         "400": "The name cannot be a node's",
@@ -205,7 +220,9 @@ def _complete_operation(path: str, method: str, operation: dict[str, Any], roles
     errors = dict(_ERRORS.get((path, method), {}))
     if path not in PUBLIC:
         operation["security"] = [{"token": []}]
-        errors["401"] = "No valid access token"
+        errors["401"] = "No valid access token, or its session is over (RPPAM-6005)"
+        if path not in ANSWERED_BLIND or method != "get":
+            errors.setdefault("503", "Nobody can tell now whether the session holds (RPPAM-6033)")
     if path.startswith(ADMIN_PREFIX):
         roles = ()
     if roles is not None:

@@ -8,10 +8,11 @@ from rppam.domain.licence import Allowed, Denied
 from rppam.ports.administration import Administration
 from rppam.ports.clock import Clock
 from rppam.ports.entropy import Entropy
-from rppam.ports.login import Login
 from rppam.ports.note import FencedNote
 from rppam.ports.status import NodeStatus
+from rppam.services.sessions import Sessions
 from rppam.services.setting_changes import SettingChanges
+from rppam.services.sign_in import SignIn
 from rppam.services.tokens import Tokens
 from rppam.services.users import UserAdministration
 
@@ -23,7 +24,8 @@ class ApiParts(NamedTuple):
     """This node's name."""
     status: NodeStatus
     tokens: Tokens
-    login: Login
+    sign_in: SignIn
+    sessions: Sessions
     users: UserAdministration
     note: FencedNote
     settings: SettingChanges
@@ -34,8 +36,6 @@ class ApiParts(NamedTuple):
     clock: Clock
     entropy: Entropy
     """For request ids."""
-    token_minutes: int = 60
-    """Life of a token issued at sign-in (``auth.tokenMinutes``)."""
     limits: ApiLimits = ApiLimits()
     access_log: bool = False
     """One line for each request on the logger ``rppam.api.access``."""

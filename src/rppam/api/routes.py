@@ -1,4 +1,4 @@
-"""The endpoints that need more than a probe: signing in, the cluster's health and status, and the operator note."""
+"""The cluster's health and status, the operator note, and the public keys."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse
 
 from rppam.api.access import Caller
-from rppam.api.gate import JWKS_PATH, LOGIN_PATH
+from rppam.api.gate import JWKS_PATH
 from rppam.api.leading import authority_of
 from rppam.api.notes import NoteReader
 from rppam.api.parts import ApiParts
@@ -14,15 +14,12 @@ from rppam.api.shapes import (
     ClusterHealth,
     ClusterStatus,
     JsonWebKeySet,
-    LoginAnswer,
-    LoginRequest,
     NewNodeAnswer,
     NewNodeRequest,
     NoteRequest,
     NoteShape,
     NoteWritten,
 )
-from rppam.api.times import iso_utc
 from rppam.api.views import cluster_health, cluster_status, note_shape
 from rppam.domain.errors.request import (
     FencedError,
@@ -31,10 +28,8 @@ from rppam.domain.errors.request import (
     OutcomeUnknownError,
 )
 from rppam.domain.fence import Fenced
-from rppam.domain.instant import WallMs
 from rppam.domain.licence import Denied
 from rppam.domain.member import Role
-from rppam.domain.secret import Secret
 
 JWKS_MAX_AGE_S = 300
 auth = APIRouter(tags=["auth"])
@@ -54,16 +49,6 @@ async def _notes(request: Request) -> NoteReader:
 
 Parts = Annotated[ApiParts, Depends(_parts)]
 Notes = Annotated[NoteReader, Depends(_notes)]
-
-
-@auth.post(LOGIN_PATH, summary="Sign in", response_model=LoginAnswer)
-async def login(body: LoginRequest, request: Request, parts: Parts) -> LoginAnswer:
-    """Exchange a user name and password for an access token."""
-    client = request.client.host if request.client else "unknown"
-    account = await parts.login.login(body.username, Secret(body.password.get_secret_value()), client)
-    issued = parts.tokens.issue(account.name, sorted(account.roles), parts.token_minutes)
-    expires_at = iso_utc(WallMs(issued.claims.expires_at_s * 1000))
-    return LoginAnswer(access_token=issued.token.reveal(), expires_at=expires_at)
 
 
 @auth.get(JWKS_PATH, summary="Public keys that verify access tokens", response_model=JsonWebKeySet)

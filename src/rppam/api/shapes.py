@@ -5,10 +5,9 @@ What the product's page shows keeps its names exactly; what it does not show is 
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from rppam.domain.claims import TEXT_MAX
 from rppam.domain.electorate import MEMBERS_MAX
 from rppam.domain.finding import Severity
 from rppam.domain.health import VoterKind
@@ -25,22 +24,6 @@ class Shape(BaseModel):
     model_config = ConfigDict(
         alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True, use_attribute_docstrings=True
     )
-
-
-class LoginRequest(Shape):
-    """Who signs in."""
-
-    username: Annotated[str, Field(min_length=1, max_length=TEXT_MAX)]
-    password: Annotated[SecretStr, Field(min_length=1, max_length=PASSWORD_CHARS_MAX)]
-
-
-class LoginAnswer(Shape):
-    """An access token."""
-
-    access_token: str
-    token_type: str = "Bearer"  # noqa: S105 - the scheme's name
-    expires_at: str
-    """ISO 8601, UTC."""
 
 
 class NoteRequest(Shape):

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from rppam import __version__
 from rppam.adapters.members.link import TlsMemberLink
+from rppam.adapters.memory.one_factor import OneFactor
 from rppam.adapters.memory.open_guard import OpenGuard
 from rppam.adapters.memory.store import MemoryStore
 from rppam.adapters.redis.leadership_store import RedisLeadershipStore
@@ -14,6 +15,7 @@ from rppam.adapters.sql.accounts import SqlAccounts
 from rppam.adapters.sql.database import Database
 from rppam.adapters.sql.note import SqlFencedNote
 from rppam.adapters.sql.register import SqlEpochRegister
+from rppam.adapters.sql.sessions import SqlSessions
 from rppam.adapters.sql.settings_store import SqlSettingsStore
 from rppam.adapters.sql.users import SqlUsers
 from rppam.adapters.system.clock import SystemClock
@@ -56,8 +58,11 @@ from rppam.runtime.duties import Duties
 from rppam.runtime.orders import OrdersKeeper
 from rppam.runtime.view import NodeFacts, NodeView
 from rppam.services.accounts import Accounts
+from rppam.services.database_clock import DatabaseClock
 from rppam.services.passwords import Passwords
+from rppam.services.sessions import Sessions
 from rppam.services.setting_changes import SettingChanges
+from rppam.services.sign_in import SignIn
 from rppam.services.tokens import KeySet, Tokens
 from rppam.services.users import UserAdministration
 
@@ -172,6 +177,7 @@ def api_server(
 ) -> ApiServer:
     """The REST API on what ``status`` says and ``administration`` takes."""
     settings = known.settings
+    session_clock = DatabaseClock(clock)
     tokens = Tokens(
         KeySet(known.keys),
         issuer=settings.auth.issuer,
@@ -179,13 +185,24 @@ def api_server(
         node=settings.node.node_name,
         clock=clock,
         entropy=entropy,
+        session_clock=session_clock,
+    )
+    sessions = Sessions(
+        SqlSessions(people.database),
+        shared.cache,
+        tokens,
+        session_clock,
+        node=settings.node.node_name,
+        settings=shared.settings,
+        token_minutes=settings.auth.token_minutes,
     )
     app = build_app(
         ApiParts(
             node=settings.node.node_name,
             status=status,
             tokens=tokens,
-            login=people.accounts,
+            sign_in=SignIn(people.accounts, OpenGuard(), OneFactor(), sessions),
+            sessions=sessions,
             users=UserAdministration(SqlUsers(people.database), people.passwords, shared.cache, OpenGuard(), clock),
             note=SqlFencedNote(people.database),
             settings=SettingChanges(
@@ -194,7 +211,6 @@ def api_server(
             may_join=lambda others: may_join(known.licence, others, clock.wall_ms()),
             clock=clock,
             entropy=entropy,
-            token_minutes=settings.auth.token_minutes,
             administration=administration,
         )
     )

@@ -1,18 +1,20 @@
 """What an access token says, and whether what it says still holds: pure checks on values already verified as ours.
 
 Decides: are all claims there, of the right type, for this issuer and audience, and valid now. Does not promise that the
-token is genuine (the signature is checked in :mod:`rppam.services.tokens`, first), nor that the account still exists:
-a token is good until it expires. Sources: RFC 7519 (JWT), RFC 9068 (access tokens), RFC 8725 (best practices).
+token is genuine (the signature is checked in :mod:`rppam.services.tokens`, first), nor that its session still holds
+(:mod:`rppam.services.session_check`). Sources: RFC 7519 (JWT), RFC 9068 (access tokens), RFC 8725 (best practices).
 """
 
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-LEEWAY_S: Final = 30
-"""A token may come from a node whose clock is this far ahead. It never lengthens a life: ``exp`` has no leeway."""
+from rppam.domain.session import SessionKind
+
+LEEWAY_S: Final = 300
+"""A token may come from a host whose clock is this far ahead. It never lengthens a life: ``exp`` has no leeway."""
 LIFETIME_S_MAX: Final = 24 * 3600
-"""No token lives longer than a day: it cannot be called back."""
+"""No token lives longer than a day."""
 TEXT_MAX: Final = 256
 ROLES_MAX: Final = 32
 
@@ -40,6 +42,7 @@ class TokenFlaw(StrEnum):
     AUDIENCE = "the token is meant for somebody else"
     EXPIRED = "the token has expired"
     EARLY = "the token is not valid yet"
+    SESSIONLESS = "the token is of an older release, which knew no sessions; sign in again"
     LIFETIME = "the token lives longer than any of ours"
 
 
@@ -50,7 +53,8 @@ class Claims(NamedTuple):
     """User name."""
     roles: tuple[str, ...]
     session: str
-    """Session id (``sid``): the same for every token of one sign-in."""
+    """The session's own secret (``sid``), 256 random bits: the same for every token of one sign-in. The server keeps
+    only a hash of it."""
     token_id: str
     """``jti``: unique for each token."""
     issued_at_s: int
@@ -60,6 +64,8 @@ class Claims(NamedTuple):
     audience: str
     node: str
     """The node that issued it, for the log."""
+    kind: SessionKind
+    """Whether it was issued at sign-in, or on a host."""
 
     @property
     def is_admin(self) -> bool:
@@ -79,22 +85,27 @@ class Claims(NamedTuple):
             "iss": self.issuer,
             "aud": self.audience,
             "node": self.node,
+            "kind": self.kind.value,
         }
 
 
 _TEXTS: Final = ("sub", "sid", "jti", "iss", "node")
 _TIMES: Final = ("iat", "nbf", "exp")
 _TIME_MAX: Final = 2**40
+_KINDS: Final = frozenset(SessionKind)
 
 
 def check_claims(payload: Mapping[str, object], *, issuer: str, audience: str, now_s: int) -> Claims | TokenFlaw:
     """The claims in ``payload`` when all of them hold at ``now_s``, else the first flaw found."""
     if any(name not in payload for name in (*_TEXTS, *_TIMES, "aud", "roles")):
         return TokenFlaw.CLAIM_MISSING
+    if "kind" not in payload:
+        return TokenFlaw.SESSIONLESS
     texts = {name: _text(payload[name]) for name in (*_TEXTS, "aud")}
     times = {name: _time(payload[name]) for name in _TIMES}
     roles = _roles(payload["roles"])
-    if roles is None or None in texts.values() or None in times.values():
+    kind = _kind(payload["kind"])
+    if roles is None or kind is None or None in texts.values() or None in times.values():
         return TokenFlaw.CLAIM_SHAPE
     claims = Claims(
         subject=texts["sub"] or "",
@@ -107,6 +118,7 @@ def check_claims(payload: Mapping[str, object], *, issuer: str, audience: str, n
         issuer=texts["iss"] or "",
         audience=texts["aud"] or "",
         node=texts["node"] or "",
+        kind=kind,
     )
     return _flaw(claims, issuer, audience, now_s) or claims
 
@@ -133,6 +145,10 @@ def _text(value: object) -> str | None:
 def _time(value: object) -> int | None:
     # bool is an int in Python, and a fraction or a huge number is none of ours.
     return value if type(value) is int and 0 < value < _TIME_MAX else None
+
+
+def _kind(value: object) -> SessionKind | None:
+    return SessionKind(value) if isinstance(value, str) and value in _KINDS else None
 
 
 def _roles(value: object) -> tuple[str, ...] | None:

@@ -10,9 +10,13 @@ cached copy lives at most as long as idle time lets it (:data:`rppam.domain.cach
 
 import hashlib
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from rppam.domain.instant import WallMs
+
+TOUCH_MS_MAX: Final = 60_000
+IDLE_MS_NEVER: Final = 366 * 24 * 3600_000
+"""Idle time of a session that does not end by lying idle."""
 
 
 class SessionKind(StrEnum):
@@ -66,6 +70,89 @@ class Identity(NamedTuple):
     kind: SessionKind
     mfa: bool
     """A second factor was given."""
+
+
+class NewSession(NamedTuple):
+    """What a session begins with. Its times are counted from the database's clock at that moment."""
+
+    id: str
+    token_hash: str
+    user_id: str | None
+    subject: str
+    kind: SessionKind
+    auth_epoch: int
+    mfa: bool
+    life_ms: int
+    idle_ms: int
+    client: str
+    """The caller's address."""
+    agent: str
+    """What the caller's program calls itself."""
+    node: str
+
+
+class StoredSession(NamedTuple):
+    """A session as SQL knows it now."""
+
+    session: Session
+    token_hash: str
+    revision: int
+    holds_ms: int
+    """For how long a copy of it says the truth, if nobody changes it."""
+    now: WallMs
+    """The database's clock."""
+
+
+class StoredFacts(NamedTuple):
+    """An account as SQL knows it now."""
+
+    facts: UserFacts
+    revision: int
+
+
+class SessionLine(NamedTuple):
+    """A session as people see it in a list."""
+
+    id: str
+    user_id: str | None
+    subject: str
+    kind: SessionKind
+    mfa: bool
+    created_at: WallMs
+    last_seen_at: WallMs
+    """At most a minute behind."""
+    expires_at: WallMs
+    client: str
+    agent: str
+    node: str
+    """Where it began."""
+
+
+class Use(NamedTuple):
+    """A session was used."""
+
+    token_hash: str
+    since_ms: int
+    """So long ago began the uses that nobody has written down yet; it counts if the session was alive then."""
+    ago_ms: int
+    """So long ago was the last of them."""
+
+
+class Ended(NamedTuple):
+    """What a revocation has ended, as far as others have to hear of it."""
+
+    alive: int
+    """How many they were."""
+    sessions: tuple[StoredSession, ...] = ()
+    users: tuple[StoredFacts, ...] = ()
+
+
+def touch_every_ms(idle_ms: int) -> int:
+    """How often a process writes down that a session is in use: the truth about its last use is so much older at most.
+
+    So idle time ends a session that much later than the last use that is written down.
+    """
+    return max(1, min(TOUCH_MS_MAX, idle_ms // 4))
 
 
 def token_hash(sid: str) -> str:

@@ -4,8 +4,8 @@ Decides who is calling. The rules, each closing a known hole (RFC 8725): the key
 cluster's own; the algorithm is the key's, never the token's; the type must be ``at+jwt``; header parameters that ours
 never have (``crit``, ``jwk``, ``jku``, ...) are refused unread; the signature is checked before any claim is believed.
 
-It needs neither Redis nor the database, so it answers while both are down. What it does not promise: a token stays good
-until it expires, also when the account is disabled meanwhile; hence lives are short.
+It needs neither Redis nor the database, so it answers while both are down. What it does not promise: that the session
+of a genuine token still holds (:mod:`rppam.services.session_check` asks).
 """
 
 import base64
@@ -23,7 +23,9 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from rppam.domain.claims import ADMIN, LIFETIME_S_MAX, TEXT_MAX, Claims, TokenFlaw, check_claims
 from rppam.domain.errors.request import UnauthenticatedError
 from rppam.domain.errors.serving import SigningKeyError
+from rppam.domain.instant import WallMs
 from rppam.domain.secret import Secret
+from rppam.domain.session import SessionKind
 from rppam.ports.clock import Clock
 from rppam.ports.entropy import Entropy
 from rppam.ports.keys import StoredKey
@@ -92,43 +94,79 @@ class KeySet:
 class Tokens:
     """Issues and verifies this cluster's access tokens."""
 
-    def __init__(self, keys: KeySet, *, issuer: str, audience: str, node: str, clock: Clock, entropy: Entropy) -> None:
+    def __init__(
+        self,
+        keys: KeySet,
+        *,
+        issuer: str,
+        audience: str,
+        node: str,
+        clock: Clock,
+        entropy: Entropy,
+        session_clock: Clock | None = None,
+    ) -> None:
+        """``session_clock``: the one by which tokens of sessions are dated on all nodes; those of hosts go by
+        ``clock``, since the command that makes them asks nobody."""
         self.keys = keys
         self._issuer, self._audience, self._node = issuer, audience, node
         self._clock, self._entropy = clock, entropy
+        self._session_clock = session_clock or clock
 
     def use(self, keys: KeySet) -> None:
         """Issue and verify with these keys from now on."""
         self.keys = keys
 
+    def new_sid(self) -> str:
+        """A session's secret: 256 random bits."""
+        return "".join(self._entropy.nonce() for _ in range(4))
+
     def issue(self, subject: str, roles: Sequence[str], minutes: int) -> IssuedToken:
-        """A token for ``subject`` that lives ``minutes`` (1 to 1440). The caller has authenticated them."""
+        """A token of this host for ``subject`` that lives ``minutes`` (1 to 1440)."""
         if not 1 <= minutes <= MINUTES_MAX:
             raise ValueError(f"a token lives 1 to {MINUTES_MAX} minutes, found {minutes}")
+        now_s = self._clock.wall_ms() // 1000
+        return self._sign(subject, roles, self.new_sid(), SessionKind.HOST, now_s, now_s + minutes * 60)
+
+    def issue_admin(self, subject: str, minutes: int) -> IssuedToken:
+        """A token with the administrator's role, for whoever can read the signing key anyway."""
+        return self.issue(subject, (ADMIN,), minutes)
+
+    def issue_for_session(
+        self, subject: str, roles: Sequence[str], sid: str, now: WallMs, minutes: int, ends_at: WallMs
+    ) -> IssuedToken:
+        """A token of the session ``sid``: for ``minutes`` from ``now``, but never beyond ``ends_at``."""
+        expires_at_s = min(now + minutes * 60_000, ends_at) // 1000
+        return self._sign(subject, roles, sid, SessionKind.LOGIN, now // 1000, expires_at_s)
+
+    def _sign(
+        self, subject: str, roles: Sequence[str], sid: str, kind: SessionKind, now_s: int, expires_at_s: int
+    ) -> IssuedToken:
         if not 0 < len(subject) <= TEXT_MAX:
             raise ValueError(f"a user name has 1 to {TEXT_MAX} characters, found {len(subject)}")
-        now_s = self._now_s()
         claims = Claims(
             subject=subject,
             roles=tuple(roles),
-            session=self._entropy.nonce() + self._entropy.nonce(),
+            session=sid,
             token_id=self._entropy.nonce() + self._entropy.nonce(),
             issued_at_s=now_s,
             not_before_s=now_s,
-            expires_at_s=now_s + minutes * 60,
+            expires_at_s=expires_at_s,
             issuer=self._issuer,
             audience=self._audience,
             node=self._node,
+            kind=kind,
         )
-        key = self.keys.signing(now_s)
+        # By this host's own clock: when a key begins to sign was written down by such a one.
+        key = self.keys.signing(self._clock.wall_ms() // 1000)
         token = jwt.encode(
             claims.payload(), key.private, algorithm=key.algorithm, headers={"kid": key.kid, "typ": TOKEN_TYPE}
         )
         return IssuedToken(Secret(token), claims)
 
-    def issue_admin(self, subject: str, minutes: int) -> IssuedToken:
-        """A token with the administrator's role, for whoever can read the signing key anyway."""
-        return self.issue(subject, (ADMIN,), minutes)
+    def now_s(self, kind: SessionKind) -> int:
+        """The clock that tokens of this kind go by."""
+        clock = self._clock if kind is SessionKind.HOST else self._session_clock
+        return clock.wall_ms() // 1000
 
     def verify(self, token: str) -> Claims:
         """The claims of a genuine, valid token. Raises :class:`UnauthenticatedError` for every other text."""
@@ -167,10 +205,8 @@ class Tokens:
             return TokenFlaw.MALFORMED
         if not isinstance(payload, dict):
             return TokenFlaw.MALFORMED
-        return check_claims(payload, issuer=self._issuer, audience=self._audience, now_s=self._now_s())
-
-    def _now_s(self) -> int:
-        return self._clock.wall_ms() // 1000
+        kind = SessionKind.HOST if payload.get("kind") == SessionKind.HOST else SessionKind.LOGIN
+        return check_claims(payload, issuer=self._issuer, audience=self._audience, now_s=self.now_s(kind))
 
 
 def _header(token: str) -> dict[str, object] | None:

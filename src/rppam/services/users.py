@@ -38,7 +38,7 @@ class NewUser(NamedTuple):
 
 async def publish_user(cache: SharedCache, user_id: str, copy: Copy) -> None:
     """Tell all nodes the new facts of an account, after the commit that made them."""
-    await cache.publish(CacheKey(Kind.USER, user_id), copy, LIFE_MS_MAX)
+    await cache.publish(CacheKey(Kind.USER, user_id), copy, LIFE_MS_MAX, confirm=True)
 
 
 class UserAdministration:

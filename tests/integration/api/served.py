@@ -1,16 +1,26 @@
 """The real application on a real port: real keys, real HTTP, and a node whose state the test sets."""
 
 import asyncio
+import contextlib
 import datetime
+import functools
+import shutil
+import sqlite3
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
+from sqlalchemy import create_engine
 
 from rppam.adapters.memory.no_cache import NoCache
+from rppam.adapters.memory.one_factor import OneFactor
 from rppam.adapters.memory.open_guard import OpenGuard
+from rppam.adapters.sql.accounts import SqlAccounts
 from rppam.adapters.sql.database import Database
+from rppam.adapters.sql.schema import upgrade
+from rppam.adapters.sql.sessions import SqlSessions
 from rppam.adapters.sql.settings_store import SqlSettingsStore
 from rppam.adapters.sql.users import SqlUsers
 from rppam.adapters.system.clock import SystemClock
@@ -19,7 +29,7 @@ from rppam.adapters.system.keystore import ensure_signing_keys
 from rppam.api.app import ApiParts, build_app
 from rppam.api.limits import ApiLimits
 from rppam.api.server import ApiServer
-from rppam.domain.account import Account, AccountRole
+from rppam.domain.account import Account, AccountRole, StoredAccount
 from rppam.domain.errors.accounts import InvalidCredentials
 from rppam.domain.fence import Fenced, admits
 from rppam.domain.health import ClusterSnapshot, MemberView, SafetyLevel
@@ -28,10 +38,14 @@ from rppam.domain.licence import Licence, may_join
 from rppam.domain.member import MemberStatus, Role
 from rppam.domain.note import Note, check_note
 from rppam.domain.secret import Secret
+from rppam.ports.cache import SharedCache
 from rppam.ports.status import Authority
+from rppam.services.database_clock import DatabaseClock
 from rppam.services.hot_settings import LiveSettings
 from rppam.services.passwords import HashParameters, Passwords
+from rppam.services.sessions import Sessions
 from rppam.services.setting_changes import SettingChanges
+from rppam.services.sign_in import SignIn
 from rppam.services.tokens import KeySet, Tokens
 from rppam.services.users import UserAdministration
 
@@ -159,10 +173,32 @@ class Obedient:
         return self._note("force_forget", list(members), by)
 
 
-class OneAccount:
-    """One administrator and one plain user."""
+ROLES = {
+    "admin": AccountRole.ADMIN,
+    "ursula": AccountRole.USER,
+    "audrey": AccountRole.AUDITOR,
+    "simon": AccountRole.SECURITY_ADMIN,
+}
 
-    def __init__(self) -> None:
+
+@functools.cache
+def _template() -> Path:
+    """An empty database of this release, made once."""
+    path = Path(tempfile.mkdtemp(prefix="rppam-tests-")) / "rppam.db"
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        upgrade(connection)
+    engine.dispose()
+    with contextlib.closing(sqlite3.connect(path)) as raw:
+        raw.execute("PRAGMA journal_mode = WAL")
+    return path
+
+
+class SomeAccounts:
+    """An account of each role, made when it first signs in; its password is checked without Argon2id."""
+
+    def __init__(self, accounts: SqlAccounts) -> None:
+        self._accounts = accounts
         self.failure: Exception | None = None
         self.clients: list[str] = []
 
@@ -170,36 +206,62 @@ class OneAccount:
         self.clients.append(client)
         if self.failure is not None:
             raise self.failure
-        roles = {"admin": AccountRole.ADMIN, "ursula": AccountRole.USER}
-        if username not in roles or password != Secret(PASSWORD):
+        if username not in ROLES or password != Secret(PASSWORD):
             raise InvalidCredentials
-        return Account("1", username, username, frozenset({roles[username]}), False, NOON, NOON)
+        if await self._accounts.find(username) is None:
+            roles = frozenset({ROLES[username]})
+            new = Account(f"id-{username}", username, username, roles, False, NOON, NOON)
+            await self._accounts.create(StoredAccount(new, Secret("-")))
+        found = await self._accounts.find(username)
+        assert found is not None
+        if found.account.disabled:
+            raise InvalidCredentials
+        return found.account
 
 
 class Served:
-    """The application under its server, and a client for it."""
+    """The application under its server, and a client for it. Two in one place are two nodes on one database."""
 
-    def __init__(self, directory: Path, limits: ApiLimits, *, access_log: bool = False) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        limits: ApiLimits,
+        *,
+        access_log: bool = False,
+        cache: SharedCache | None = None,
+    ) -> None:
         self.clock, self.entropy = SystemClock(), SystemEntropy()
         keys = KeySet(ensure_signing_keys(directory, now_ms=self.clock.wall_ms()))
+        file = directory.parent / "rppam.db"
+        if not file.exists():
+            shutil.copy(_template(), file)
+        self.database = Database(f"sqlite:///{file}")
+        session_clock = DatabaseClock(self.clock)
         self.tokens = Tokens(
-            keys, issuer=ISSUER, audience=AUDIENCE, node="node1", clock=self.clock, entropy=self.entropy
+            keys,
+            issuer=ISSUER,
+            audience=AUDIENCE,
+            node="node1",
+            clock=self.clock,
+            entropy=self.entropy,
+            session_clock=session_clock,
         )
-        self.licence: Licence | None = None
-        self.node, self.note, self.login = ScriptedNode(), MemoryNote(), OneAccount()
-        self.orders = Obedient()
-        self.database = Database(f"sqlite:///{directory.parent}/rppam.db")
-        """Away until the test opens it."""
-        self.settings, self.cache = SqlSettingsStore(self.database), NoCache()
+        self.store = SqlSessions(self.database)
+        self.settings, self.cache = SqlSettingsStore(self.database), cache or NoCache()
         self.live = LiveSettings(self.settings, self.cache)
+        self.sessions = Sessions(self.store, self.cache, self.tokens, session_clock, node="node1", settings=self.live)
+        self.licence: Licence | None = None
+        self.node, self.note, self.login = ScriptedNode(), MemoryNote(), SomeAccounts(SqlAccounts(self.database))
+        self.orders = Obedient()
         self.passwords = Passwords(CHEAP)
         self.app = build_app(
             ApiParts(
                 node="node1",
                 status=self.node,
                 tokens=self.tokens,
-                login=self.login,
-                users=UserAdministration(SqlUsers(self.database), self.passwords, NoCache(), OpenGuard(), self.clock),
+                sign_in=SignIn(self.login, OpenGuard(), OneFactor(), self.sessions),
+                sessions=self.sessions,
+                users=UserAdministration(SqlUsers(self.database), self.passwords, self.cache, OpenGuard(), self.clock),
                 note=self.note,
                 settings=SettingChanges(self.settings, self.cache, self.live, "node1"),
                 may_join=lambda others: may_join(self.licence, others, self.clock.wall_ms()),
@@ -214,6 +276,7 @@ class Served:
         self.http: httpx.AsyncClient
 
     async def start(self) -> None:
+        await self.database.start()
         await self.server.start()
         self.http = httpx.AsyncClient(base_url=self.url, timeout=10, trust_env=False)
 

@@ -131,6 +131,7 @@ async def test_refused_tokens_get_one_message_outside_and_the_reason_in_the_log(
         "iss": ISSUER,
         "aud": AUDIENCE,
         "node": "n",
+        "kind": "host",
     }
 
     def made(**changes: object) -> str:
@@ -143,7 +144,16 @@ async def test_refused_tokens_get_one_message_outside_and_the_reason_in_the_log(
         (made(exp=now - 1), "expired"),
         (made(aud="other"), "somebody else"),
         (made(iss="other"), "somebody else"),
-        (made(nbf=now + 120), "not valid yet"),
+        (made(nbf=now + 400), "not valid yet"),
+        (
+            jwt.encode(
+                {name: value for name, value in base.items() if name != "kind"},
+                key.private,
+                algorithm=key.algorithm,
+                headers={"kid": key.kid, "typ": "at+jwt"},
+            ),
+            "older release",
+        ),
     ):
         caplog.clear()
         answer = await served.http.get("/system/health/cluster", headers={"Authorization": f"Bearer {token}"})

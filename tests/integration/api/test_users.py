@@ -179,6 +179,7 @@ async def test_a_token_of_a_host_has_no_account_of_its_own(open_served: Served) 
 
 
 async def test_without_a_database_it_is_503_and_nothing_is_said_of_anybody(served: Served) -> None:
-    assert code(await served.http.get(USERS, headers=served.bearer())) == (503, "RPPAM-2902")
+    await served.database.stop()
+    assert code(await served.http.get(USERS, headers=served.bearer())) == (503, "RPPAM-6033")
     answer = await served.http.post(USERS, headers=served.bearer(), json={"username": "anna"})
     assert code(answer) == (503, "RPPAM-2902")

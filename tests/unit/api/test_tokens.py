@@ -43,6 +43,7 @@ GOOD: dict[str, Any] = {
     "iss": "iss",
     "aud": "aud",
     "node": "node2",
+    "kind": "host",
 }
 HEADER = {"alg": "ES256", "kid": KEY.kid, "typ": "at+jwt"}
 
@@ -184,7 +185,10 @@ def without(name: str) -> dict[str, Any]:
         (signed(roles="pam_admin"), TokenFlaw.CLAIM_SHAPE),
         (signed(roles=["pam_admin", 1]), TokenFlaw.CLAIM_SHAPE),
         (signed(roles=["r"] * 33), TokenFlaw.CLAIM_SHAPE),
-        *[(signed(payload=without(name)), TokenFlaw.CLAIM_MISSING) for name in GOOD],
+        (signed(kind="root"), TokenFlaw.CLAIM_SHAPE),
+        (signed(kind=["host"]), TokenFlaw.CLAIM_SHAPE),
+        (signed(payload=without("kind")), TokenFlaw.SESSIONLESS),
+        *[(signed(payload=without(name)), TokenFlaw.CLAIM_MISSING) for name in GOOD if name != "kind"],
     ],
 )
 def test_everything_else_is_refused_for_its_own_reason(token: str, expected: TokenFlaw) -> None:

@@ -1,0 +1,156 @@
+"""Whose request is this, as of now: a genuine token, the session behind it, and the account behind that.
+
+Decides from the near copies where they may be used, else from the cache, else from SQL. A session counts when it has
+not ended and its account still has the ``auth_epoch`` that it began under; roles are the account's of this moment. An
+error of the cache costs only the way to SQL; when SQL does not answer either, nobody can tell, and that is a 503: never
+"signed out", never "let in".
+
+A token of a host belongs to no account and carries its role itself. It is written into SQL when it is first seen, so
+that it can be listed and revoked like any other.
+"""
+
+from typing import Final
+
+from rppam.domain.cached import LIFE_MS_MAX, Copy
+from rppam.domain.errors.database import DatabaseError
+from rppam.domain.errors.session import SessionEndedError, SessionUnknownError
+from rppam.domain.facts import read_session, read_user, session_bytes, user_bytes
+from rppam.domain.session import (
+    IDLE_MS_NEVER,
+    Identity,
+    NewSession,
+    Session,
+    SessionKind,
+    StoredSession,
+    UserFacts,
+)
+from rppam.ports.cache import NearReader, SharedCache
+from rppam.ports.sessions import SessionStore
+from rppam.services.database_clock import DatabaseClock
+from rppam.services.known_tokens import Bearer
+from rppam.services.touches import Touches
+
+ENDED_MAX: Final = 8_192
+"""Sessions remembered here as ended, for requests that are answered while nobody can be asked."""
+
+
+class SessionCheck:
+    """See the module."""
+
+    def __init__(self, store: SessionStore, cache: SharedCache, clock: DatabaseClock, touches: Touches) -> None:
+        self._store, self._clock, self._touches = store, clock, touches
+        self._sessions: NearReader[Session] = cache.reader("session", _session_of, self._load_session)
+        self._users: NearReader[UserFacts] = cache.reader("user", _user_of, self._load_user)
+        self._ended: dict[str, None] = {}
+
+    def near(self, bearer: Bearer) -> Identity | None:
+        """Who calls, if that can be told from this process's memory; ``None``: ask :meth:`identify`.
+
+        Raises :class:`SessionEndedError`.
+        """
+        session = self._sessions.hit(bearer.ident)
+        if session is None:
+            return None
+        if session.user_id is None:
+            return self._judge(bearer, session, None)
+        user = self._users.hit(session.user_id)
+        if user is None or user.auth_epoch < session.auth_epoch:
+            return None
+        return self._judge(bearer, session, user)
+
+    async def identify(self, bearer: Bearer) -> Identity:
+        """Who calls. Raises :class:`SessionEndedError`, :class:`SessionUnknownError`."""
+        try:
+            session = await self._sessions.get(bearer.ident)
+            if session is None and bearer.claims.kind is SessionKind.HOST:
+                session = (await self._see(bearer)).session
+            if session is None:
+                raise self._over(bearer, "no session of this token is known: over, or never of this cluster")
+            user = await self._account(session)
+        except DatabaseError as error:
+            # Whoever works on must not lie idle meanwhile.
+            self._touches.note(bearer.ident)
+            raise SessionUnknownError(f"neither the cache nor the database answers ({error.row.code})") from error
+        return self._judge(bearer, session, user)
+
+    def blind(self, bearer: Bearer) -> Identity:
+        """Who calls, as far as a genuine token alone tells; for what may be read while nobody can be asked.
+
+        Raises :class:`SessionEndedError` when this process has seen that the session is over.
+        """
+        if bearer.ident in self._ended:
+            raise SessionEndedError("the session is over")
+        claims = bearer.claims
+        return Identity(claims.subject, None, frozenset(claims.roles), claims.token_id, claims.kind, mfa=False)
+
+    async def _account(self, session: Session) -> UserFacts | None:
+        if session.user_id is None:
+            return None
+        user = await self._users.get(session.user_id)
+        if user is not None and user.auth_epoch < session.auth_epoch:
+            # The copy is older than the session: only SQL can tell.
+            stored = await self._store.facts(session.user_id)
+            user = stored.facts if stored is not None else None
+        return user
+
+    def _judge(self, bearer: Bearer, session: Session, user: UserFacts | None) -> Identity:
+        if session.ended:
+            raise self._over(bearer, "the session was ended, or lay idle for too long")
+        roles = frozenset(bearer.claims.roles)
+        if session.user_id is not None:
+            if user is None or user.disabled or user.auth_epoch != session.auth_epoch:
+                raise self._over(bearer, "the account was disabled, or its sessions were ended by a new password")
+            roles = user.roles
+        self._touches.note(bearer.ident)
+        return Identity(session.subject, session.user_id, roles, session.id, session.kind, session.mfa)
+
+    def _over(self, bearer: Bearer, why: str) -> SessionEndedError:
+        if len(self._ended) >= ENDED_MAX:
+            del self._ended[next(iter(self._ended))]
+        self._ended[bearer.ident] = None
+        return SessionEndedError(why)
+
+    async def _see(self, bearer: Bearer) -> StoredSession:
+        stored = await self._store.open(host_session(bearer, self._clock))
+        self._touches.fresh(bearer.ident)
+        return stored
+
+    async def _load_session(self, ident: str) -> tuple[Copy, int] | None:
+        await self._touches.settle(ident)
+        stored = await self._store.find(ident)
+        if stored is None:
+            return None
+        self._clock.learn(stored.now)
+        return Copy(stored.revision, session_bytes(stored.session)), min(stored.holds_ms, LIFE_MS_MAX)
+
+    async def _load_user(self, ident: str) -> tuple[Copy, int] | None:
+        stored = await self._store.facts(ident)
+        return None if stored is None else (Copy(stored.revision, user_bytes(stored.facts)), LIFE_MS_MAX)
+
+
+def host_session(bearer: Bearer, clock: DatabaseClock) -> NewSession:
+    """The session of a token that ``rppam token`` made; its id is the token's own."""
+    claims = bearer.claims
+    digits = claims.token_id
+    return NewSession(
+        id="-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:32])),
+        token_hash=bearer.ident,
+        user_id=None,
+        subject=claims.subject,
+        kind=SessionKind.HOST,
+        auth_epoch=0,
+        mfa=False,
+        life_ms=max(1, claims.expires_at_s * 1000 - clock.host_wall_ms()),
+        idle_ms=IDLE_MS_NEVER,
+        client="",
+        agent="rppam token",
+        node=claims.node[:63],
+    )
+
+
+def _session_of(copy: Copy) -> Session:
+    return read_session(copy.value)
+
+
+def _user_of(copy: Copy) -> UserFacts:
+    return read_user(copy.value)
