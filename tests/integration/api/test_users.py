@@ -182,4 +182,4 @@ async def test_without_a_database_it_is_503_and_nothing_is_said_of_anybody(serve
     await served.database.stop()
     assert code(await served.http.get(USERS, headers=served.bearer())) == (503, "RPPAM-6033")
     answer = await served.http.post(USERS, headers=served.bearer(), json={"username": "anna"})
-    assert code(answer) == (503, "RPPAM-2902")
+    assert code(answer) == (503, "RPPAM-6033")
