@@ -20,6 +20,7 @@ from rppam import __version__
 from rppam.api.bodies import Bodies
 from rppam.api.envelope import Envelope
 from rppam.api.gate import Bounds, Gate
+from rppam.api.mfa import mfa
 from rppam.api.notes import NoteReader
 from rppam.api.openapi import describe
 from rppam.api.orders import orders
@@ -40,7 +41,7 @@ from rppam.services.known_tokens import KnownTokens
 
 __all__ = ["ApiParts", "bare_app", "build_app"]
 
-ROUTERS: Final = (auth, sessions, cluster, orders, settings, users)
+ROUTERS: Final = (auth, sessions, mfa, cluster, orders, settings, users)
 _FLAWS_MAX: Final = 20
 _FIELD_CHARS: Final = 100
 

@@ -12,7 +12,6 @@ from typing import Final, Never
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rppam.api.gate import PUBLIC
 from rppam.api.limits import ApiLimits
 from rppam.domain.errors.request import MediaTypeError, SlowRequestError, TooLargeError, UnreadableBodyError
 
@@ -48,7 +47,7 @@ class Bodies:
         await self._app(scope, _Replay(body, receive), send)
 
     async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
-        limit = self._limits.public_body_bytes if scope["path"] in PUBLIC else self._limits.body_bytes
+        limit = self._limits.public_body_bytes if "identity" not in scope["state"] else self._limits.body_bytes
         headers = dict(scope["headers"])
         if int(headers.get(b"content-length", b"0")) > limit:
             if b"expect" not in headers:

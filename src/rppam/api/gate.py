@@ -1,6 +1,7 @@
 """The gate: who may pass, and how much at once. It stands before routing, so a path nobody thought of is closed too.
 
-Decides: everything needs a token whose session holds but :data:`PUBLIC` (and the probes, which are answered before);
+Decides: everything needs a token whose session holds but :data:`PUBLIC` (and the probes, which are answered before),
+and what a log-in on its way may ask for without one (:data:`EITHER`);
 everything below ``/api/v1/admin/`` needs ``pam_admin``, or to read ``pam_auditor``. While nobody can tell whether a
 session holds the answer is 503, but for what helps to mend that (:data:`ANSWERED_BLIND`): there a genuine token is
 enough. Whether a path exists is not its affair.
@@ -14,7 +15,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from rppam.api.access import ADMIN_PREFIX, allows, refusal
 from rppam.api.credentials import credential
 from rppam.api.limits import ApiLimits
-from rppam.domain.errors.request import AnswerTimeoutError, BusyError
+from rppam.domain.claims import TokenFlaw
+from rppam.domain.errors.request import AnswerTimeoutError, BusyError, UnauthenticatedError
 from rppam.domain.errors.session import SessionUnknownError
 from rppam.domain.session import Identity
 from rppam.services.known_tokens import Bearer, KnownTokens
@@ -22,7 +24,11 @@ from rppam.services.session_check import SessionCheck
 
 LOGIN_PATH: Final = "/api/v1/auth/login"
 JWKS_PATH: Final = "/.well-known/jwks.json"
-PUBLIC: Final = frozenset({LOGIN_PATH, JWKS_PATH})
+CHALLENGE_PATH: Final = "/api/v1/auth/mfa/challenge"
+ENROL_PATH: Final = "/api/v1/auth/mfa/enroll"
+PUBLIC: Final = frozenset({LOGIN_PATH, CHALLENGE_PATH, JWKS_PATH})
+EITHER: Final = frozenset({ENROL_PATH})
+"""Passes without a token as well; then the route asks for something else in its place."""
 ANSWERED_BLIND: Final = frozenset(
     {"/system/health/cluster", "/api/v1/admin/cluster/status", "/api/v1/admin/cluster/note"}
 )
@@ -40,13 +46,21 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] == "http" and scope["path"] not in PUBLIC:
-            token, by_cookie = credential(scope)
-            bearer = self._tokens.check(token)
-            identity = self._check.near(bearer) or await self._ask(scope, bearer)
-            if scope["path"].startswith(ADMIN_PREFIX) and not allows(identity.roles, scope["method"], ()):
-                raise refusal(scope["method"], ())
-            scope["state"].update(identity=identity, bearer=bearer, by_cookie=by_cookie)
+            await self._admit(scope)
         await self._app(scope, receive, send)
+
+    async def _admit(self, scope: Scope) -> None:
+        try:
+            token, by_cookie = credential(scope)
+        except UnauthenticatedError as error:
+            if scope["path"] in EITHER and error.flaw is TokenFlaw.MISSING:
+                return
+            raise
+        bearer = self._tokens.check(token)
+        identity = self._check.near(bearer) or await self._ask(scope, bearer)
+        if scope["path"].startswith(ADMIN_PREFIX) and not allows(identity.roles, scope["method"], ()):
+            raise refusal(scope["method"], ())
+        scope["state"].update(identity=identity, bearer=bearer, by_cookie=by_cookie)
 
     async def _ask(self, scope: Scope, bearer: Bearer) -> Identity:
         if scope["method"] != "GET" or scope["path"] not in ANSWERED_BLIND:

@@ -12,7 +12,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
 from rppam.api.access import ADMIN_PREFIX, Needs, enough
-from rppam.api.gate import ANSWERED_BLIND, PUBLIC
+from rppam.api.gate import ANSWERED_BLIND, EITHER, PUBLIC
 from rppam.api.problems import MEDIA_TYPE
 
 _DESCRIPTION: Final = (
@@ -79,6 +79,14 @@ _SETTING_WRITTEN: Final = {
     "503": "The database does not answer; with RPPAM-2903 the change may or may not have been made",
 }
 _NO_DATABASE: Final = "The database does not answer"
+_NO_ACCOUNT: Final = "The token belongs to no account"
+_GUESSES: Final = "Too many wrong guesses; `Retry-After` says how long to wait"
+_WITH_CODE: Final = {
+    **_BODY,
+    "403": "The code is not valid, or the token belongs to no account",
+    "409": "There is no second factor",
+    "429": _GUESSES,
+}
 _USER: Final = {"404": "No account has this id", "503": _NO_DATABASE}
 _LAST: Final = "It is the last enabled `pam_admin`"
 _ERRORS: Final[dict[tuple[str, str], dict[str, str]]] = {
@@ -143,6 +151,28 @@ _ERRORS: Final[dict[tuple[str, str], dict[str, str]]] = {
         **_SETTING_WRITTEN,
         "404": "No such setting, or it has no such revision",
     },
+    ("/api/v1/auth/mfa", "get"): {"403": _NO_ACCOUNT},
+    ("/api/v1/auth/mfa/challenge", "post"): {
+        **_BODY,
+        "401": "The code is not valid (RPPAM-3121), or the log-in is over (RPPAM-3123)",
+        "403": "With `cookie`: it was not a page of the console that asked",
+        "409": "The account has to enrol a second factor first",
+        "413": "The body is larger than 16 KiB",
+        "429": _GUESSES,
+        "503": _NO_DATABASE,
+    },
+    ("/api/v1/auth/mfa/enroll", "post"): {
+        **_BODY,
+        "401": "No valid access token; or with `mfaToken`: the code is not valid, or the log-in is over",
+        "403": "The code is not valid, or the token belongs to no account",
+        "409": "There is a second factor already, or none may be enrolled, or none was begun",
+        "429": _GUESSES,
+        "503": "The database does not answer, or this host has no cluster key (RPPAM-3128)",
+    },
+    ("/api/v1/auth/mfa/stepup", "post"): _WITH_CODE,
+    ("/api/v1/auth/mfa/backup-codes", "post"): _WITH_CODE,
+    ("/api/v1/auth/mfa/disable", "post"): {**_WITH_CODE, "409": "There is no second factor, or it is required"},
+    ("/api/v1/users/{userId}/mfa", "delete"): _USER,
     ("/api/v1/users", "get"): {"400": "The query is not valid", "503": _NO_DATABASE},
     ("/api/v1/users", "post"): {**_BODY, "409": "The name is taken, or looks like another's", "503": _NO_DATABASE},
     ("/api/v1/users/me", "get"): {"403": "The token belongs to no account", "503": _NO_DATABASE},
@@ -218,7 +248,9 @@ def _complete_operation(path: str, method: str, operation: dict[str, Any], roles
         if done in responses:
             responses[done]["description"] = "Done"
     errors = dict(_ERRORS.get((path, method), {}))
-    if path not in PUBLIC:
+    if path in EITHER:
+        operation["security"] = [{"token": []}, {}]
+    elif path not in PUBLIC:
         operation["security"] = [{"token": []}]
         errors["401"] = "No valid access token, or its session is over (RPPAM-6005)"
         if path not in ANSWERED_BLIND or method != "get":

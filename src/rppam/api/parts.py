@@ -10,6 +10,7 @@ from rppam.ports.clock import Clock
 from rppam.ports.entropy import Entropy
 from rppam.ports.note import FencedNote
 from rppam.ports.status import NodeStatus
+from rppam.services.second_factor import SecondFactors
 from rppam.services.sessions import Sessions
 from rppam.services.setting_changes import SettingChanges
 from rppam.services.sign_in import SignIn
@@ -26,6 +27,7 @@ class ApiParts(NamedTuple):
     tokens: Tokens
     sign_in: SignIn
     sessions: Sessions
+    second_factors: SecondFactors
     users: UserAdministration
     note: FencedNote
     settings: SettingChanges

@@ -35,6 +35,8 @@ class SecondStepAnswer(Shape):
     mfa_required: Literal[True]
     mfa_token: str
     """For `POST /api/v1/auth/mfa/challenge`, on any node."""
+    mfa_enrolled: bool
+    """False: the account has none yet; the log-in goes on with `POST /api/v1/auth/mfa/enroll` and this `mfaToken`."""
 
 
 class SessionShape(Shape):

@@ -28,9 +28,9 @@ from rppam.domain.instant import WallMs
 from rppam.domain.secret import Secret
 from rppam.domain.session import Identity, SessionLine
 from rppam.domain.users import PAGE_SIZE, PAGE_SIZE_MAX
+from rppam.ports.second_factor import SecondStep
 from rppam.services.known_tokens import Bearer
 from rppam.services.sessions import Caller as From
-from rppam.services.sign_in import SecondStep
 from rppam.services.tokens import IssuedToken
 
 SESSIONS: Final = "/api/v1/sessions"
@@ -55,7 +55,7 @@ async def login(
     password = Secret(body.password.get_secret_value())
     found = await parts.sign_in.login(body.username, password, caller_of(request))
     if isinstance(found, SecondStep):
-        return SecondStepAnswer(mfa_required=True, mfa_token=found.token.reveal())
+        return SecondStepAnswer(mfa_required=True, mfa_token=found.token.reveal(), mfa_enrolled=found.enrolled)
     return token_answer(found, request, response, by_cookie=body.cookie)
 
 

@@ -7,7 +7,6 @@ from typing import Final, NamedTuple
 
 from rppam import __version__
 from rppam.adapters.members.link import TlsMemberLink
-from rppam.adapters.memory.one_factor import OneFactor
 from rppam.adapters.memory.open_guard import OpenGuard
 from rppam.adapters.memory.store import MemoryStore
 from rppam.adapters.redis.leadership_store import RedisLeadershipStore
@@ -29,6 +28,7 @@ from rppam.adapters.system.served_certificate import ServedCertificate
 from rppam.api.app import ApiParts, build_app
 from rppam.api.server import ApiServer
 from rppam.compose.checkup import Checkup, checkup_of
+from rppam.compose.factors import second_factors_of
 from rppam.compose.inheritance import Known, inherit
 from rppam.compose.members import member_address, member_parts, votes
 from rppam.compose.members import warnings as member_warnings
@@ -196,14 +196,17 @@ def api_server(
         settings=shared.settings,
         token_minutes=settings.auth.token_minutes,
     )
+    guard = OpenGuard()
+    second_factors = second_factors_of(settings, people.database, shared, guard)
     app = build_app(
         ApiParts(
             node=settings.node.node_name,
             status=status,
             tokens=tokens,
-            sign_in=SignIn(people.accounts, OpenGuard(), OneFactor(), sessions),
+            sign_in=SignIn(people.accounts, guard, second_factors, sessions),
             sessions=sessions,
-            users=UserAdministration(SqlUsers(people.database), people.passwords, shared.cache, OpenGuard(), clock),
+            second_factors=second_factors,
+            users=UserAdministration(SqlUsers(people.database), people.passwords, shared.cache, guard, clock),
             note=SqlFencedNote(people.database),
             settings=SettingChanges(
                 SqlSettingsStore(people.database), shared.cache, shared.settings, settings.node.node_name

@@ -1,18 +1,26 @@
 """The second factor, as far as signing in with a password needs it."""
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from rppam.domain.account import Account
 from rppam.domain.secret import Secret
 
 
+class SecondStep(NamedTuple):
+    """The password was right; now the second factor."""
+
+    token: Secret
+    enrolled: bool
+    """There is one; else it has to be enrolled in this very log-in."""
+
+
 class SecondFactor(Protocol):
     """Asked after a password was right, before anything is given away."""
 
-    async def begin(self, account: Account, client: str) -> Secret | None:
-        """A token for the second step when ``account`` has to give a second factor; ``None`` when it need not.
+    async def begin(self, account: Account, client: str) -> SecondStep | None:
+        """What the second step needs when ``account`` has to give a second factor; ``None`` when it need not.
 
-        ``client`` is the caller's address. The token is good on every node of the cluster. Raises a
+        ``client`` is the caller's address. The step may be done on every node of the cluster. Raises a
         :class:`~rppam.domain.errors.database.DatabaseError` when nobody can tell: then nobody is let in.
         """
         ...

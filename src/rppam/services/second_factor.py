@@ -28,6 +28,7 @@ from rppam.domain.session import token_hash
 from rppam.ports.cache import SharedCache
 from rppam.ports.factor_store import FactorStore, Pending
 from rppam.ports.guard import LoginGuard
+from rppam.ports.second_factor import SecondStep
 from rppam.ports.settings import HotSettings
 from rppam.services.data_keys import DataKeys
 from rppam.services.mfa_policy import MFA, MfaPolicy
@@ -76,15 +77,15 @@ class SecondFactors:
     ) -> None:
         self._store, self._keys, self._settings, self._guard, self._cache = store, keys, settings, guard, cache
 
-    async def begin(self, account: Account, client: str) -> Secret | None:
-        """A token for the second step, when one is asked of ``account``: see
+    async def begin(self, account: Account, client: str) -> SecondStep | None:
+        """What the second step needs, when one is asked of ``account``: see
         :meth:`rppam.ports.second_factor.SecondFactor.begin`."""
         requirement = (await self._policy()).requirement
         if requirement is MfaRequirement.DISABLED or not (account.has_mfa or is_required(requirement, account)):
             return None
         token = secrets.token_urlsafe(TOKEN_BYTES)
         await self._store.begin(Pending(token_hash(token), account.id, account.auth_epoch, client[:CLIENT_CHARS_MAX]))
-        return Secret(token)
+        return SecondStep(Secret(token), account.has_mfa)
 
     async def challenge(self, token: Secret, code: str, client: str) -> Account:
         """The account whose log-in ``code`` completes; a session of it may begin.

@@ -4,21 +4,13 @@ Decides the order. Each try is let in and settled by the guard exactly once: it 
 costs nothing when it was right or when nobody could tell. What the password is worth is decided by the accounts.
 """
 
-from typing import NamedTuple
-
 from rppam.domain.errors.accounts import InvalidCredentials
 from rppam.domain.secret import Secret
 from rppam.ports.guard import LoginGuard
 from rppam.ports.login import Login
-from rppam.ports.second_factor import SecondFactor
+from rppam.ports.second_factor import SecondFactor, SecondStep
 from rppam.services.sessions import Caller, Sessions
 from rppam.services.tokens import IssuedToken
-
-
-class SecondStep(NamedTuple):
-    """The password was right; now the second factor."""
-
-    token: Secret
 
 
 class SignIn:
@@ -46,5 +38,5 @@ class SignIn:
         await attempt.succeeded()
         pending = await self._second_factor.begin(account, caller.client)
         if pending is not None:
-            return SecondStep(pending)
+            return pending
         return await self._sessions.open(account, caller, mfa=False)

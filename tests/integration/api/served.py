@@ -14,11 +14,13 @@ from typing import Any
 import httpx
 from sqlalchemy import create_engine
 
+from rppam.adapters.members.sealing_secrets import SealingSecrets
 from rppam.adapters.memory.no_cache import NoCache
-from rppam.adapters.memory.one_factor import OneFactor
 from rppam.adapters.memory.open_guard import OpenGuard
 from rppam.adapters.sql.accounts import SqlAccounts
+from rppam.adapters.sql.data_keys import SqlDataKeys
 from rppam.adapters.sql.database import Database
+from rppam.adapters.sql.factors import SqlFactors
 from rppam.adapters.sql.schema import upgrade
 from rppam.adapters.sql.sessions import SqlSessions
 from rppam.adapters.sql.settings_store import SqlSettingsStore
@@ -40,9 +42,11 @@ from rppam.domain.note import Note, check_note
 from rppam.domain.secret import Secret
 from rppam.ports.cache import SharedCache
 from rppam.ports.status import Authority
+from rppam.services.data_keys import DataKeys
 from rppam.services.database_clock import DatabaseClock
 from rppam.services.hot_settings import LiveSettings
 from rppam.services.passwords import HashParameters, Passwords
+from rppam.services.second_factor import SecondFactors
 from rppam.services.sessions import Sessions
 from rppam.services.setting_changes import SettingChanges
 from rppam.services.sign_in import SignIn
@@ -253,15 +257,20 @@ class Served:
         self.licence: Licence | None = None
         self.node, self.note, self.login = ScriptedNode(), MemoryNote(), SomeAccounts(SqlAccounts(self.database))
         self.orders = Obedient()
-        self.passwords = Passwords(CHEAP)
+        data_keys = DataKeys(
+            SqlDataKeys(self.database), SealingSecrets(directory / "cluster.key", directory, alone=True)
+        )
+        self.factors = SecondFactors(SqlFactors(self.database), data_keys, self.live, OpenGuard(), self.cache)
+        self.passwords, self.users = Passwords(CHEAP), SqlUsers(self.database)
         self.app = build_app(
             ApiParts(
                 node="node1",
                 status=self.node,
                 tokens=self.tokens,
-                sign_in=SignIn(self.login, OpenGuard(), OneFactor(), self.sessions),
+                sign_in=SignIn(self.login, OpenGuard(), self.factors, self.sessions),
                 sessions=self.sessions,
-                users=UserAdministration(SqlUsers(self.database), self.passwords, self.cache, OpenGuard(), self.clock),
+                second_factors=self.factors,
+                users=UserAdministration(self.users, self.passwords, self.cache, OpenGuard(), self.clock),
                 note=self.note,
                 settings=SettingChanges(self.settings, self.cache, self.live, "node1"),
                 may_join=lambda others: may_join(self.licence, others, self.clock.wall_ms()),

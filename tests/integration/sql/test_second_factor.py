@@ -112,7 +112,7 @@ class Node:
     async def begin(self, name: str = "anna") -> Secret:
         token = await self.factors.begin(await self.account(name), CLIENT)
         assert token is not None
-        return token
+        return token.token
 
 
 @pytest.fixture
@@ -145,7 +145,9 @@ async def test_an_enrolment_is_confirmed_sealed_and_asked_for(nodes: list[Node])
     loaded = await SqlUserFacts(one.database).load("id-anna")
     assert loaded is not None
     assert read_user(loaded[0].value).has_mfa
-    assert await one.factors.begin(account, CLIENT) is not None
+    step = await one.factors.begin(account, CLIENT)
+    assert step is not None
+    assert step.enrolled
     with pytest.raises(MfaEnrolled):
         await one.factors.propose("id-anna")
     standing = await one.factors.standing("id-anna")
