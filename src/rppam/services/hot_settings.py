@@ -1,8 +1,9 @@
 """Hot configuration in force in this process (:class:`rppam.ports.settings.HotSettings`).
 
-Three ways lead here: word from the shared cache that a setting has changed, which takes milliseconds; a look at all of
-them in SQL every :data:`LOOK_S`, which bounds what a lost word can cost; and what this process has written itself. A
-higher revision wins, whichever way it came. While nobody answers, the last value known stays in force.
+Two ways lead here: word from the shared cache that a setting has changed, by Redis within milliseconds or by the log
+of changes within seconds; and what this process has written itself. A higher revision wins, whichever way it came.
+While nobody answers, the last value known stays in force. Every :data:`LOOK_S` all of them are compared with SQL, which
+makes up for a process that slept through everything else.
 
 What it does not promise: before the first look has succeeded :meth:`LiveSettings.current` tells defaults. What must
 not be decided by a default (whether a second factor is asked for) is decided by :meth:`LiveSettings.get`, which raises.
@@ -27,9 +28,11 @@ log: Final = logging.getLogger("rppam.settings")
 
 T = TypeVar("T")
 
-LOOK_S: Final = 2.0
-RETRY_S: Final = 0.05
-"""After a look that failed before any has succeeded: doubled each time, up to :data:`LOOK_S`."""
+LOOK_S: Final = 60.0
+AGAIN_S: Final = 2.0
+"""After SQL did not answer."""
+FIRST_S: Final = 0.05
+"""After it did not for the first time in this process: doubled each time, up to :data:`AGAIN_S`."""
 
 
 class _Text(NamedTuple):
@@ -96,14 +99,16 @@ class LiveSettings:
 
     async def _follow(self) -> None:
         clock = asyncio.get_running_loop().time
-        pause_s = RETRY_S / 2
+        first_s = FIRST_S
         while True:
             self._woken.clear()
             if clock() >= self._look_at:
-                pause_s = LOOK_S if self._is_known else min(2 * pause_s, LOOK_S)
-                self._look_at = clock() + pause_s  # before looking: word that comes meanwhile may ask for another look
-                await self._look()
-            await self._read_named()
+                self._look_at = clock() + LOOK_S  # before looking: word that comes meanwhile may ask for another look
+                if not await self._look():
+                    self._look_at = clock() + (AGAIN_S if self._is_known else first_s)
+                    first_s = min(2 * first_s, AGAIN_S)
+            if not await self._read_named():
+                self._look_at = min(self._look_at, clock() + AGAIN_S)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._look_at - clock()):
                     await self._woken.wait()
@@ -117,25 +122,29 @@ class LiveSettings:
             return
         self._woken.set()
 
-    async def _look(self) -> None:
+    async def _look(self) -> bool:
         try:
             for stored in await self._store.read_all():
                 self._use(stored.name, _Text(stored.revision, stored.value))
         except DatabaseError:
             if not self._is_known:  # a node that starts while SQL is away may still find copies
                 self._named.update(self._settings)
-        else:
-            self._is_known = True
+            return False
+        self._is_known = True
+        return True
 
-    async def _read_named(self) -> None:
+    async def _read_named(self) -> bool:
         named, self._named = self._named, set()
+        answered = True
         for name in named:
             try:
                 found = await self._reader.get(name)
             except DatabaseError:
-                continue  # the next look finds it
+                answered = False
+                continue
             if found is not None:
                 self._use(name, found)
+        return answered
 
     async def _load(self, name: str) -> tuple[Copy, int] | None:
         stored = await self._store.read(name)

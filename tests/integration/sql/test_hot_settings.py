@@ -47,7 +47,8 @@ async def until(what: Callable[[], bool]) -> None:
 
 
 @pytest.fixture
-async def two(database: Database) -> AsyncIterator[tuple[Process, Process]]:
+async def two(database: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Process, Process]]:
+    monkeypatch.setattr(hot_settings, "LOOK_S", 0.2)
     one, other = Process(database), Process(database)
     for process in (one, other):
         process.live.start()
