@@ -47,7 +47,7 @@ from rppam.services.database_clock import DatabaseClock
 from rppam.services.hot_settings import LiveSettings
 from rppam.services.passwords import HashParameters, Passwords
 from rppam.services.second_factor import SecondFactors
-from rppam.services.sessions import Sessions
+from rppam.services.sessions import Caller, Sessions
 from rppam.services.setting_changes import SettingChanges
 from rppam.services.sign_in import SignIn
 from rppam.services.tokens import KeySet, Tokens
@@ -236,7 +236,8 @@ class Served:
     ) -> None:
         self.clock, self.entropy = SystemClock(), SystemEntropy()
         keys = KeySet(ensure_signing_keys(directory, now_ms=self.clock.wall_ms()))
-        file = directory.parent / "rppam.db"
+        self.place, self.password, self.somewhere = directory.parent, Secret(PASSWORD), Caller("127.0.0.1", "test")
+        file = self.place / "rppam.db"
         if not file.exists():
             shutil.copy(_template(), file)
         self.database = Database(f"sqlite:///{file}")
