@@ -60,7 +60,7 @@ format: dev ## rewrite what the formatter and the linter can
 sim-gate: env ## SIM_SEEDS simulated clusters of every policy, size and store for SIM_HOURS each: no violation
 	@$(BIN)/python scripts/sim_gate.py --seeds $(SIM_SEEDS) --hours $(SIM_HOURS)
 
-sim-long: env ## 50,000 cluster-hours in batches; ended and started again, it goes on (ARGS="--hours 1000")
+sim-long: dev ## 50,000 cluster-hours in batches; ended and started again, it goes on (ARGS="--hours 1000 --compiled")
 	$(BIN)/python scripts/sim_long.py $(ARGS)
 
 sim: env ## the simulation as you like it (ARGS="--seeds 20000 --nodes 5")

@@ -71,4 +71,6 @@ class Ballots:
     @property
     def expires_at(self) -> Instant | None:
         """When the oldest ballot is given up."""
-        return min((after(waiting.at, self._timeout_us) for waiting in self.open.values()), default=None)
+        if not self.open:
+            return None
+        return min(after(waiting.at, self._timeout_us) for waiting in self.open.values())

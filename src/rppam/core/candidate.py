@@ -16,7 +16,7 @@ from rppam.core.effects import (
     Purpose,
     Told,
 )
-from rppam.core.holder import Holder
+from rppam.core.holder import HEAD_START_US, Holder
 from rppam.core.phase import Phase
 from rppam.core.votes import is_majority
 from rppam.domain.ballot import BallotKind
@@ -46,6 +46,21 @@ class Candidate(Holder):
         """Stand until then even while failover is paused, unless somebody comes to lead meanwhile."""
         self._invited_until = until
         self._invited_above = self._highest_led()
+
+    def _start_ahead(self, now: Instant) -> None:
+        """This node was invited, and the others hold back for a moment."""
+        self._back_off_until = now
+        self._ahead_until = after(now, HEAD_START_US)
+
+    def _back_off_us(self, now: Instant) -> int:
+        """How long to hold back after an attempt that failed.
+
+        What the leader gives back reaches the members at different times: one that answers before it arrived refuses,
+        and would not a moment later. So who was invited asks again within the head start that it has.
+        """
+        if self.phase is Phase.PROBING and now < self._ahead_until:
+            return 1_000 + self._entropy.below(3_000)
+        return self._entropy.below(max(1, min(US_PER_S, self.timing.lease_us // 4)))
 
     def _highest_led(self) -> int:
         """The highest epoch at which somebody is known to have led."""
@@ -145,11 +160,11 @@ class Candidate(Holder):
         """The attempt is over: its epoch is never used again, and its record, if it stands, is released when seen."""
         if self.phase in {Phase.ASKING, Phase.CLAIMING}:
             self._free(effects)
+        self._back_off_until = after(now, self._back_off_us(now))
         self.ledger.clear()
         self.ballots.clear()
         self.pen.own = None
         self.phase = Phase.STANDBY
         self._attempts += 1
-        self._back_off_until = after(now, self._entropy.below(max(1, min(US_PER_S, self.timing.lease_us // 4))))
         if self.pen.sent is None:
             self._next_exchange = max(now, self._next_exchange)

@@ -128,6 +128,8 @@ class Election(Candidate):
 
     def _notice_stall(self, now: Instant, effects: list[Effect]) -> None:
         """TILT: a loop that ran late may have missed anything, so it reads before it acts."""
+        if now - self._polled <= self.timing.heartbeat_us:
+            return  # it cannot be late by more than that
         late_us = now - max(self.deadline(), self._polled)
         if late_us > self.timing.heartbeat_us and self._stalled_at is None:
             self._stalled_at = now
@@ -177,7 +179,7 @@ class Election(Candidate):
                     self._back_off_until = max(self._back_off_until, after(now, self._let_the_invited_pass_us()))
                 self._hurry(now)
             case Invited():
-                self._back_off_until = now
+                self._start_ahead(now)
                 self._invite_oneself(after(now, self.timing.lease_us))
                 self._hurry(now)
             case _:

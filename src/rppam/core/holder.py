@@ -44,6 +44,8 @@ STRANGER: Final = (
     "{name} answers as a member of another cluster, founded on its own; neither counts the other's votes. On the one "
     "that is wrong: stop rppam, remove the file 'promise' in node.dataDir, start it; the leader then takes it in"
 )
+HEAD_START_US: Final = 20_000
+"""So long nobody else stands after a leader released: the member that it invited comes first."""
 NO_ELECTORATE: Final[Weights] = {"": 1}
 """Votes of nobody: a node that belongs to no cluster yet never has a majority."""
 
@@ -97,6 +99,7 @@ class Holder:
         self._would: set[str] = set()
         self._invited_until = now
         self._invited_above = 0
+        self._ahead_until = now
         self._entropy = entropy
         self._attempts = self._tried = 0
         self._next_exchange = self._next_renewal = now
@@ -281,7 +284,7 @@ class Holder:
         electorate = self.electorate
         if electorate is None or sum(1 for name in electorate.members if electorate.may_stand(name)) <= 2:
             return 0
-        return 20_000 + self._entropy.below(40_000)
+        return HEAD_START_US + self._entropy.below(40_000)
 
     # ---- the round trip ---------------------------------------------------------------------------------------------
 

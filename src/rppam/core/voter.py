@@ -16,7 +16,7 @@ A promise is for one (candidate, boot id, epoch), for L from when it is given. W
 It does not promise to be heard, nor that the disk keeps what it confirmed.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rppam.core.effects import Told
 from rppam.domain.ballot import Ballot, BallotKind, Claim, Freeing, Kept, Refusal, Vote
@@ -39,7 +39,7 @@ class SaveKept(NamedTuple):
 class SendVote(NamedTuple):
     """Answer a ballot. ``handle`` is what was given with it."""
 
-    handle: object
+    handle: Any
     vote: Vote
 
 
@@ -48,7 +48,7 @@ VoterEffect = SaveKept | SendVote | Told
 
 class _Waiting(NamedTuple):
     ticket: int
-    handle: object
+    handle: Any
     vote: Vote
 
 

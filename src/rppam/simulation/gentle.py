@@ -31,9 +31,10 @@ def possible(world: "World", leader: Host) -> list[str]:
     if electorate is None or any(host.disk.kept.electorate != electorate for host in world.hosts if not host.is_gone):
         return []  # a change is under way, or was begun by a leader before
     others = [host for host in world.hosts if host is not leader and host.name in electorate.members]
-    kinds = [CUT, LATE] if others else []
-    if len(others) == len(electorate.members) - 1 and not any(host.is_gone for host in others):
-        kinds += [OUTAGE, ROLLING]
+    kinds = [LATE] if others else []
+    if others and len(others) == len(electorate.members) - 1 and not any(host.is_gone for host in others):
+        # With a member switched off for good, one more that is cut off may well be one too many.
+        kinds += [CUT, OUTAGE, ROLLING]
         if world.setting.store == SENTINEL:
             kinds.append(FAILOVER)
         if any(electorate.may_stand(host.name) for host in others):

@@ -4,6 +4,7 @@ They happen only where members vote, besides those of :mod:`rppam.simulation.fau
 only where there is one.
 """
 
+from collections.abc import Mapping
 from random import Random
 from typing import TYPE_CHECKING, Final
 
@@ -207,7 +208,7 @@ AFTER_VOTES: Final = ("reboot", "disk-hang", "member-cut", "partition", "cable",
 class MemberStorm(Storm):
     """The weather over members."""
 
-    table = MEMBER_FAULTS
+    table: Mapping[str, Fault] = MEMBER_FAULTS
 
     def __init__(self, world: "World", kinds: frozenset[str], chance: Random) -> None:
         setting = world.setting
@@ -215,7 +216,7 @@ class MemberStorm(Storm):
             kinds = kinds - OF_A_REPLICATED_STORE
         if not setting.votes:
             kinds = kinds & OF_A_REPLICATED_STORE
-        super().__init__(world, kinds & MEMBER_FAULTS.keys(), chance)
+        super().__init__(world, kinds & frozenset(MEMBER_FAULTS), chance)
         if world.is_steady:
             for kind in administration.CHANGES:
                 self._rates.pop(kind, None)
