@@ -20,6 +20,7 @@ from rppam import __version__
 from rppam.api.bodies import Bodies
 from rppam.api.envelope import Envelope
 from rppam.api.gate import Bounds, Gate
+from rppam.api.lockouts import lockouts
 from rppam.api.mfa import mfa
 from rppam.api.notes import NoteReader
 from rppam.api.openapi import describe
@@ -41,7 +42,7 @@ from rppam.services.known_tokens import KnownTokens
 
 __all__ = ["ApiParts", "bare_app", "build_app"]
 
-ROUTERS: Final = (auth, sessions, mfa, cluster, orders, settings, users)
+ROUTERS: Final = (auth, sessions, mfa, cluster, orders, settings, users, lockouts)
 _FLAWS_MAX: Final = 20
 _FIELD_CHARS: Final = 100
 

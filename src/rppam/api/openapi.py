@@ -96,7 +96,7 @@ _ERRORS: Final[dict[tuple[str, str], dict[str, str]]] = {
         "403": "With `cookie`: it was not a page of the console that asked",
         "413": "The body is larger than 16 KiB",
         "415": "The body is not JSON",
-        "429": "Too many wrong guesses; `Retry-After` says how long to wait",
+        "429": "Too many wrong tries for this user or from this address; `Retry-After` says how long to wait",
         "503": "Busy, or the database does not answer",
     },
     ("/api/v1/auth/refresh", "post"): {"403": "The token was made on a host"},
@@ -189,6 +189,9 @@ _ERRORS: Final[dict[tuple[str, str], dict[str, str]]] = {
     ("/api/v1/users/{userId}/roles", "get"): _USER,
     ("/api/v1/users/{userId}/roles", "put"): {**_BODY, **_USER, "409": _LAST},
     ("/api/v1/users/{userId}/password/reset", "post"): {**_BODY, **_USER},
+    ("/api/v1/users/{userId}/unlock", "post"): _USER,
+    ("/api/v1/lockouts", "get"): {"503": _NO_DATABASE},
+    ("/api/v1/lockouts/{lockoutId}", "delete"): {"400": "The id is not one", "503": _NO_DATABASE},
     ("/api/v1/admin/cluster/note", "get"): {"503": "The database does not answer"},
     ("/api/v1/admin/cluster/note", "put"): {
         "400": "The text cannot be a note",

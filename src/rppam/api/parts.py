@@ -10,6 +10,7 @@ from rppam.ports.clock import Clock
 from rppam.ports.entropy import Entropy
 from rppam.ports.note import FencedNote
 from rppam.ports.status import NodeStatus
+from rppam.services.lockouts import Lockouts
 from rppam.services.second_factor import SecondFactors
 from rppam.services.sessions import Sessions
 from rppam.services.setting_changes import SettingChanges
@@ -29,6 +30,7 @@ class ApiParts(NamedTuple):
     sessions: Sessions
     second_factors: SecondFactors
     users: UserAdministration
+    lockouts: Lockouts
     note: FencedNote
     settings: SettingChanges
     may_join: Callable[[int], Allowed | Denied]

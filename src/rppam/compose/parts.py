@@ -7,11 +7,11 @@ from typing import Final, NamedTuple
 
 from rppam import __version__
 from rppam.adapters.members.link import TlsMemberLink
-from rppam.adapters.memory.open_guard import OpenGuard
 from rppam.adapters.memory.store import MemoryStore
 from rppam.adapters.redis.leadership_store import RedisLeadershipStore
 from rppam.adapters.sql.accounts import SqlAccounts
 from rppam.adapters.sql.database import Database
+from rppam.adapters.sql.lockouts import SqlLockouts
 from rppam.adapters.sql.note import SqlFencedNote
 from rppam.adapters.sql.register import SqlEpochRegister
 from rppam.adapters.sql.sessions import SqlSessions
@@ -59,6 +59,7 @@ from rppam.runtime.orders import OrdersKeeper
 from rppam.runtime.view import NodeFacts, NodeView
 from rppam.services.accounts import Accounts
 from rppam.services.database_clock import DatabaseClock
+from rppam.services.lockouts import Lockouts
 from rppam.services.passwords import Passwords
 from rppam.services.sessions import Sessions
 from rppam.services.setting_changes import SettingChanges
@@ -196,7 +197,7 @@ def api_server(
         settings=shared.settings,
         token_minutes=settings.auth.token_minutes,
     )
-    guard = OpenGuard()
+    guard = shared.guard
     second_factors = second_factors_of(settings, people.database, shared, guard)
     app = build_app(
         ApiParts(
@@ -207,6 +208,7 @@ def api_server(
             sessions=sessions,
             second_factors=second_factors,
             users=UserAdministration(SqlUsers(people.database), people.passwords, shared.cache, guard, clock),
+            lockouts=Lockouts(SqlLockouts(people.database), SqlUsers(people.database), shared.guard, shared.cache),
             note=SqlFencedNote(people.database),
             settings=SettingChanges(
                 SqlSettingsStore(people.database), shared.cache, shared.settings, settings.node.node_name

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from rppam.adapters.sql.database import Database
 from rppam.adapters.sql.settings_store import SqlSettingsStore
 from rppam.compose.cache import CacheParts, cache_parts
+from rppam.compose.limits import guard_of, limits_of
 from rppam.compose.node import Surface
 from rppam.compose.redis import RedisParts, cache_redis_parts
 from rppam.config.settings import Settings
@@ -17,6 +18,7 @@ from rppam.ports.clock import Clock
 from rppam.ports.entropy import Entropy
 from rppam.ports.limits import LimitStore
 from rppam.services.hot_settings import LiveSettings
+from rppam.services.login_guard import Guard
 
 
 class Shared(NamedTuple):
@@ -29,6 +31,8 @@ class Shared(NamedTuple):
     settings: LiveSettings
     cache_parts: CacheParts
     """What :attr:`cache` is made of, and what runs for it."""
+    guard: Guard
+    """Stands before every sign-in."""
 
     async def start(self) -> None:
         """Begin to connect, in the background: nobody waits for the cache in order to start."""
@@ -75,4 +79,6 @@ def shared_of(settings: Settings, database: Database, clock: Clock, entropy: Ent
     redis = cache_redis_parts(settings, clock, entropy)
     cached = cache_parts(settings, redis, database, clock)
     live = LiveSettings(SqlSettingsStore(database), cached.cache)
-    return Shared(redis, cached.cache, None, live, cached)
+    limits = limits_of(settings, redis)
+    guard = guard_of(database, limits, live, cached.cache, clock)
+    return Shared(redis, cached.cache, limits, live, cached, guard)

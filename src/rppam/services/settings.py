@@ -11,6 +11,7 @@ from typing import Any, Final
 from rppam.config.wording import nearest
 from rppam.domain.errors.setting import SettingUnknown
 from rppam.domain.setting import Setting
+from rppam.services.lockout_policy import LOCKOUT
 from rppam.services.mfa_policy import MFA
 from rppam.services.session_policy import SESSIONS
 
@@ -21,6 +22,7 @@ SETTINGS: Final[Mapping[str, Setting[Any]]] = MappingProxyType(
         one.name: one
         for one in (
             MFA,
+            LOCKOUT,
             SESSIONS,
         )
     }

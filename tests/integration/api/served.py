@@ -16,11 +16,12 @@ from sqlalchemy import create_engine
 
 from rppam.adapters.members.sealing_secrets import SealingSecrets
 from rppam.adapters.memory.no_cache import NoCache
-from rppam.adapters.memory.open_guard import OpenGuard
 from rppam.adapters.sql.accounts import SqlAccounts
 from rppam.adapters.sql.data_keys import SqlDataKeys
 from rppam.adapters.sql.database import Database
 from rppam.adapters.sql.factors import SqlFactors
+from rppam.adapters.sql.limits import SqlLimits
+from rppam.adapters.sql.lockouts import SqlLockouts
 from rppam.adapters.sql.schema import upgrade
 from rppam.adapters.sql.sessions import SqlSessions
 from rppam.adapters.sql.settings_store import SqlSettingsStore
@@ -45,6 +46,8 @@ from rppam.ports.status import Authority
 from rppam.services.data_keys import DataKeys
 from rppam.services.database_clock import DatabaseClock
 from rppam.services.hot_settings import LiveSettings
+from rppam.services.lockouts import Lockouts
+from rppam.services.login_guard import Guard
 from rppam.services.passwords import HashParameters, Passwords
 from rppam.services.second_factor import SecondFactors
 from rppam.services.sessions import Caller, Sessions
@@ -254,6 +257,9 @@ class Served:
         self.store = SqlSessions(self.database)
         self.settings, self.cache = SqlSettingsStore(self.database), cache or NoCache()
         self.live = LiveSettings(self.settings, self.cache)
+        self.guard = Guard(
+            None, SqlLimits(self.database), SqlLockouts(self.database), self.live, self.cache, self.clock
+        )  # fmt: skip
         self.sessions = Sessions(self.store, self.cache, self.tokens, session_clock, node="node1", settings=self.live)
         self.licence: Licence | None = None
         self.node, self.note, self.login = ScriptedNode(), MemoryNote(), SomeAccounts(SqlAccounts(self.database))
@@ -261,17 +267,18 @@ class Served:
         data_keys = DataKeys(
             SqlDataKeys(self.database), SealingSecrets(directory / "cluster.key", directory, alone=True)
         )
-        self.factors = SecondFactors(SqlFactors(self.database), data_keys, self.live, OpenGuard(), self.cache)
+        self.factors = SecondFactors(SqlFactors(self.database), data_keys, self.live, self.guard, self.cache)
         self.passwords, self.users = Passwords(CHEAP), SqlUsers(self.database)
         self.app = build_app(
             ApiParts(
                 node="node1",
                 status=self.node,
                 tokens=self.tokens,
-                sign_in=SignIn(self.login, OpenGuard(), self.factors, self.sessions),
+                sign_in=SignIn(self.login, self.guard, self.factors, self.sessions),
                 sessions=self.sessions,
                 second_factors=self.factors,
-                users=UserAdministration(self.users, self.passwords, self.cache, OpenGuard(), self.clock),
+                users=UserAdministration(self.users, self.passwords, self.cache, self.guard, self.clock),
+                lockouts=Lockouts(SqlLockouts(self.database), self.users, self.guard, self.cache),
                 note=self.note,
                 settings=SettingChanges(self.settings, self.cache, self.live, "node1"),
                 may_join=lambda others: may_join(self.licence, others, self.clock.wall_ms()),

@@ -46,6 +46,7 @@ async def test_every_documented_operation_answers_as_documented(served: Served) 
         body = bodies.get(path) if method not in {"get", "delete"} else None
         where = path.replace("{nodeName}", "node1").replace("{userId}", made.json()["id"])
         where, headers = where.replace("{area}/{name}", "security/sessions"), served.bearer()
+        where = where.replace("{lockoutId}", "0" * 64)
         if method == "delete" and path.endswith("/sessions"):
             where += f"?userId={made.json()['id']}"
         elif path.endswith(("{sessionId}", "/refresh", "/logout")):

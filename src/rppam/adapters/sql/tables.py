@@ -20,7 +20,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_HEAD: Final = "0002"
+SCHEMA_HEAD: Final = "0003"
 """The newest revision in ``migrations/versions``; they are numbered, so that "newer" can be told."""
 VERSION_TABLE: Final = "rppam_schema"
 
@@ -125,6 +125,17 @@ lockouts = Table(
     Column("until", BigInteger, nullable=False),
 )
 """Users and addresses with too many failed log-ins. ``level`` grows with each lockout and makes the next one longer."""
+
+limit_counters = Table(
+    "limit_counters",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("text", String(200), nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Index("ix_limit_counters_expires_at", "expires_at"),
+)
+"""Counters of wrong log-ins while Redis cannot count them: a hash of what is limited, and the same text as there
+(``rppam.core.limits``)."""
 
 settings = Table(
     "settings",

@@ -1,0 +1,45 @@
+"""What one process counts with: limits in Redis for all nodes, and the guard before every sign-in."""
+
+from hashlib import sha256
+from typing import Final
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from rppam.adapters.members.key_files import read_cluster_keys
+from rppam.adapters.redis.limits import RedisLimits
+from rppam.adapters.sql.database import Database
+from rppam.adapters.sql.limits import SqlLimits
+from rppam.adapters.sql.lockouts import SqlLockouts
+from rppam.compose.redis import RedisParts
+from rppam.config.settings import Settings
+from rppam.ports.cache import SharedCache
+from rppam.ports.clock import Clock
+from rppam.ports.limits import LimitStore
+from rppam.ports.settings import HotSettings
+from rppam.services.login_guard import Guard
+
+_INFO: Final = b"rppam limits 1"
+_KEY_BYTES: Final = 32
+
+
+def limits_of(settings: Settings, redis: RedisParts | None) -> RedisLimits | None:
+    """Counting in Redis; ``None`` without Redis. Raises what the cluster key's file raises."""
+    if redis is None:
+        return None
+    return RedisLimits(redis.link, settings.redis.key_prefix, limit_key(settings))
+
+
+def limit_key(settings: Settings) -> bytes:
+    """Names the counters in Redis. Without a cluster key it hides nothing, and is still the same on all nodes."""
+    path = settings.auth.cluster_key_path
+    own = bytes.fromhex(read_cluster_keys(path).own.reveal()) if path.exists() else b""
+    material = own or sha256(settings.cluster.cluster_id.encode()).digest()
+    return HKDF(hashes.SHA256(), _KEY_BYTES, settings.cluster.cluster_id.encode(), _INFO).derive(material)
+
+
+def guard_of(
+    database: Database, limits: LimitStore | None, settings: HotSettings, cache: SharedCache, clock: Clock
+) -> Guard:
+    """The guard of one process."""
+    return Guard(limits, SqlLimits(database), SqlLockouts(database), settings, cache, clock)

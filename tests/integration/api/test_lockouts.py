@@ -1,0 +1,81 @@
+"""Too many wrong passwords over REST: 401 until the limit, then 429 for everybody alike, until somebody unlocks."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.integration.api.served import PASSWORD, Served
+
+LOGIN, LOCKOUTS = "/api/v1/auth/login", "/api/v1/lockouts"
+
+
+@pytest.fixture
+async def open_served(served: Served) -> Served:
+    await served.database.start()
+    return served
+
+
+async def sign_in(served: Served, name: str, password: str = PASSWORD) -> httpx.Response:
+    return await served.http.post(LOGIN, json={"username": name, "password": password})
+
+
+async def lock(served: Served, name: str) -> None:
+    for _ in range(10):
+        answer = await sign_in(served, name, "wrong")
+        assert (answer.status_code, answer.json()["code"]) == (401, "RPPAM-3101")
+
+
+@pytest.mark.parametrize("name", ["admin", "nobody-has-this-name"])
+async def test_ten_wrong_passwords_and_then_not_even_the_right_one(open_served: Served, name: str) -> None:
+    served = open_served
+    await lock(served, name)
+    for password in ("wrong", PASSWORD):
+        answer = await sign_in(served, name.upper(), password)
+        assert (answer.status_code, answer.json()["code"]) == (429, "RPPAM-6029")
+        assert 800 < int(answer.headers["retry-after"]) <= 900
+        assert answer.json()["retryAfterSeconds"] == int(answer.headers["retry-after"])
+        assert name not in answer.json()["detail"]
+    assert (await sign_in(served, "ursula")).status_code == 200, "nobody else is locked"
+
+
+async def test_sixty_good_sign_ins_are_not_limited(open_served: Served) -> None:
+    for _ in range(60):
+        assert (await sign_in(open_served, "ursula")).status_code == 200
+
+
+async def test_twenty_wrong_passwords_from_loopback_lock_it_for_all_names(open_served: Served) -> None:
+    served = open_served
+    codes = [(await sign_in(served, f"user{at}", "wrong")).status_code for at in range(22)]
+    assert codes == [401] * 20 + [429] * 2
+    refused = await sign_in(served, "admin")
+    assert (refused.status_code, "from this address" in refused.json()["detail"]) == (429, True)
+    [shown] = (await served.http.get(LOCKOUTS, headers=served.bearer())).json()["items"]
+    assert (shown["kind"], shown["name"], shown["level"]) == ("address", "127.0.0.1", 1)
+    ended = await served.http.delete(f"{LOCKOUTS}/{shown['id']}", headers=served.bearer("security_admin"))
+    assert ended.status_code == 204
+    assert (await sign_in(served, "admin")).status_code == 200
+
+
+async def test_unlocking_a_user_by_those_who_may(open_served: Served) -> None:
+    served = open_served
+    assert (await sign_in(served, "ursula")).status_code == 200
+    await lock(served, "ursula")
+    users = (await served.http.get("/api/v1/users", headers=served.bearer())).json()["items"]
+    [user_id] = [user["id"] for user in users if user["username"] == "ursula"]
+    path = f"/api/v1/users/{user_id}/unlock"
+    shown: dict[str, Any] = (await served.http.get(LOCKOUTS, headers=served.bearer("pam_auditor"))).json()
+    assert [(one["kind"], one["name"]) for one in shown["items"]] == [("user", "ursula")]
+    for role in ("pam_user", "pam_approver", "pam_auditor"):
+        assert (await served.http.post(path, headers=served.bearer(role))).status_code == 403
+        gone = await served.http.delete(f"{LOCKOUTS}/{shown['items'][0]['id']}", headers=served.bearer(role))
+        assert gone.status_code == 403
+    assert (await served.http.post(path)).status_code == 401
+    assert (await sign_in(served, "ursula")).status_code == 429
+    unlocked = await served.http.post(path, headers=served.bearer("security_admin"))
+    assert (unlocked.status_code, unlocked.json()) == (200, {"wasLocked": True})
+    assert (await sign_in(served, "ursula")).status_code == 200
+    again = await served.http.post(path, headers=served.bearer())
+    assert (again.status_code, again.json()) == (200, {"wasLocked": False})
+    nobody = await served.http.post("/api/v1/users/nobody/unlock", headers=served.bearer())
+    assert (nobody.status_code, nobody.json()["code"]) == (404, "RPPAM-3107")

@@ -1,0 +1,130 @@
+"""Lockouts and counters of limits in both databases: one lockout at a time, longer each time, and exact counts."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select, update
+
+from rppam.adapters.sql.accounts import SqlAccounts
+from rppam.adapters.sql.changes import SqlChangeLog
+from rppam.adapters.sql.database import Database
+from rppam.adapters.sql.limits import SqlLimits
+from rppam.adapters.sql.lockouts import SqlLockouts
+from rppam.adapters.sql.tables import limit_counters, lockouts
+from rppam.core.limits import merged, take
+from rppam.domain.account import Account, AccountRole, StoredAccount
+from rppam.domain.cached import CacheKey, Kind
+from rppam.domain.instant import WallMs
+from rppam.domain.limit import Charge, Limit, Shape
+from rppam.domain.lockout import FORGIVEN_MS, LockKind, LockoutPolicy, address_suspect, user_suspect
+from rppam.domain.secret import Secret
+from rppam.ports.changes import Mark
+
+POLICY = LockoutPolicy(lock_minutes=2, lock_minutes_max=5)
+ANNA, HOST = user_suspect("anna"), address_suspect("192.0.2.7")
+
+
+async def shift(database: Database, ms: int) -> None:
+    """As if everything had happened ``ms`` earlier."""
+    change = update(lockouts).values(since=lockouts.c.since - ms, until=lockouts.c.until - ms)
+    await database.write(lambda connection: connection.execute(change).rowcount)
+
+
+async def test_a_lockout_stands_until_its_end_and_the_next_is_longer(database: Database) -> None:
+    store = SqlLockouts(database)
+    assert await store.held([ANNA.subject, HOST.subject]) == []
+    for level, minutes in enumerate((2, 4, 5, 5), start=1):
+        lockout = await store.lock(ANNA, POLICY)
+        assert (lockout.kind, lockout.level, lockout.until - lockout.since) == (LockKind.USER, level, minutes * 60_000)
+        assert await store.lock(ANNA, POLICY) == lockout._replace(left_ms=pytest.approx(lockout.left_ms, abs=30_000))
+        held = await store.held([ANNA.subject, HOST.subject])
+        assert [one.subject for one in held] == [ANNA.subject]
+        assert 0 < held[0].left_ms <= minutes * 60_000
+        await shift(database, minutes * 60_000 + 1)
+        assert await store.held([ANNA.subject]) == []
+    await shift(database, FORGIVEN_MS)
+    assert (await store.lock(ANNA, POLICY)).level == 1
+
+
+async def test_of_many_nodes_at_once_one_locks(url: str, open_database: Callable[..., Any]) -> None:
+    stores = [SqlLockouts(await open_database(url, 20_000)) for _ in range(3)]
+    found = await asyncio.gather(*(store.lock(one, POLICY) for store in stores * 4 for one in (ANNA, HOST)))
+    assert {(one.subject, one.level) for one in found} == {(ANNA.subject, 1), (HOST.subject, 1)}
+    assert len({one.until for one in found}) <= 2
+
+
+async def test_names_are_shown_only_where_an_account_has_them(database: Database) -> None:
+    account = Account("1", "anna", "", frozenset({AccountRole.USER}), False, WallMs(1), WallMs(1))
+    await SqlAccounts(database).create(StoredAccount(account, Secret("x")))
+    store = SqlLockouts(database)
+    for suspect in (ANNA, user_suspect("hunter2"), user_suspect("my secret pass phrase"), HOST):
+        await store.lock(suspect, POLICY)
+    assert sorted(one.shown for one in await store.all(10)) == ["", "", "192.0.2.7", "anna"]
+    assert len(await store.all(3)) == 3
+
+
+async def test_an_unlock_ends_it_everywhere_and_is_in_the_log_of_changes(database: Database) -> None:
+    store = SqlLockouts(database)
+    await store.lock(ANNA, POLICY)
+    await store.lock(HOST, POLICY)
+    stood, change = await store.unlock(ANNA.subject)
+    assert stood is not None
+    assert (stood.shown, stood.level, change.key) == ("", 1, CacheKey(Kind.UNLOCK, ANNA.subject))
+    assert [one.subject for one in await store.all(10)] == [HOST.subject]
+    nobody, again = await store.unlock(ANNA.subject)
+    assert nobody is None
+    assert (await SqlChangeLog(database).since(Mark()))[0] == [change, again]
+    assert (await store.lock(ANNA, POLICY)).level == 1, "an unlock forgets the earlier ones"
+
+
+async def test_old_rows_are_swept(database: Database) -> None:
+    store = SqlLockouts(database)
+    for number in range(20):
+        await store.lock(address_suspect(f"192.0.2.{number}"), POLICY)
+    await shift(database, 8 * FORGIVEN_MS)
+    await store.lock(ANNA, POLICY)
+    rows = select(func.count()).select_from(lockouts)
+    assert await database.read(lambda connection: connection.execute(rows).scalar_one()) == 1
+
+
+# ---- counters --------------------------------------------------------------------------------------------------------
+
+USER = Limit("login-user", Shape.WINDOW, 10, 900_000)
+ADDRESS = Limit("login-address", Shape.WINDOW, 20, 900_000)
+
+
+async def test_counters_are_the_oracles(database: Database) -> None:
+    limits = SqlLimits(database)
+    charges = merged([Charge(USER, "anna"), Charge(ADDRESS, "host", 2)])
+    texts: tuple[str | None, ...] = (None, None)
+    for _ in range(12):
+        decision = await limits.take(charges)
+        taken = take(charges, texts, 1_795_000_000_000_000)
+        assert decision[:4] == taken.decision[:4]
+        texts = taken.texts
+    await limits.give_back([Charge(USER, "anna", 3), Charge(ADDRESS, "host", 4)])
+    assert (await limits.take([Charge(USER, "anna")])).remaining == 2
+    assert (await limits.take([Charge(ADDRESS, "host")])).remaining == 3
+    await limits.reset([USER, ADDRESS], "anna")
+    assert (await limits.take([Charge(USER, "anna")])).remaining == 9
+    assert (await limits.take([Charge(ADDRESS, "host")])).remaining == 2
+
+
+async def test_no_one_too_many_from_several_nodes(url: str, open_database: Callable[..., Any]) -> None:
+    nodes = [SqlLimits(await open_database(url, 20_000)) for _ in range(3)]
+    charges = [[Charge(USER, "anna"), Charge(ADDRESS, "host")], [Charge(ADDRESS, "host"), Charge(USER, "anna")]]
+    decisions = await asyncio.gather(*(node.take(charges[at % 2]) for at, node in enumerate(nodes * 8)))
+    assert sum(decision.allowed for decision in decisions) == 10
+
+
+async def test_counters_that_say_nothing_are_swept(database: Database) -> None:
+    limits = SqlLimits(database)
+    short = Limit("short", Shape.WINDOW, 5, 1)
+    for number in range(30):
+        await limits.take([Charge(short, f"{number}")])
+    await asyncio.sleep(0.01)
+    await limits.take([Charge(USER, "anna")])
+    rows = select(func.count()).select_from(limit_counters)
+    assert await database.read(lambda connection: connection.execute(rows).scalar_one()) == 1
