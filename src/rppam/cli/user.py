@@ -1,7 +1,7 @@
 """``rppam user``: accounts, from the host that holds the config; for when nobody can log in any more.
 
-It talks to the database of the config, so it needs neither Redis nor a running node. Whoever may read the config with
-the database's password could change the account there anyway.
+It talks to the database of the config, so it needs neither Redis nor a running node; nodes that run hear of a change
+within seconds. Whoever may read the config with the database's password could change the account there anyway.
 """
 
 import asyncio
@@ -10,18 +10,29 @@ import os
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import click
 
 from rppam.domain.account import FIRST_ADMIN
 
 if TYPE_CHECKING:
+    from rppam.domain.account import Account
+    from rppam.ports.factor_store import FactorStore
+    from rppam.ports.users import UserStore
     from rppam.services.accounts import Accounts
 
 T = TypeVar("T")
 
 _HELP: Final = {"help_option_names": ["-h", "--help"]}
+
+
+class _Parts(NamedTuple):
+    """What is asked of the database."""
+
+    accounts: "Accounts"
+    users: "UserStore"
+    factors: "FactorStore"
 
 
 @click.group("user", context_settings=_HELP, epilog="Example: rppam user reset-password admin")
@@ -39,7 +50,7 @@ def _options(function: Any) -> Any:
 @_options
 def reset_password(name: str, config: Path | None, as_json: bool) -> None:
     """Give the account NAME (admin when left out) a new random password and show it once."""
-    password = _ask(config, lambda accounts: accounts.reset_password(name))
+    password = _ask(config, lambda parts: parts.accounts.reset_password(name))
     if name.lower() == FIRST_ADMIN:
         _forget_first_password(config)
     if as_json:
@@ -53,7 +64,7 @@ def reset_password(name: str, config: Path | None, as_json: bool) -> None:
 @_options
 def list_(config: Path | None, as_json: bool) -> None:
     """List all accounts."""
-    accounts = _ask(config, lambda accounts: accounts.all())
+    accounts = _ask(config, lambda parts: parts.accounts.all())
     rows = [
         {
             "id": account.id,
@@ -61,6 +72,8 @@ def list_(config: Path | None, as_json: bool) -> None:
             "displayName": account.display_name,
             "roles": sorted(account.roles),
             "disabled": account.disabled,
+            "deleted": account.deleted_at is not None,
+            "mfaEnrolled": account.has_mfa,
             "createdAt": _time(account.created_at),
             "passwordChangedAt": _time(account.password_changed_at),
         }
@@ -73,10 +86,73 @@ def list_(config: Path | None, as_json: bool) -> None:
         click.echo("There are no accounts yet: the first start of a node makes one.", err=True)
         return
     width = max(len(account.name) for account in accounts)
-    click.echo(f"{'NAME':<{width}}  {'ROLES':<24}  {'STATE':<8}  PASSWORD CHANGED")
+    click.echo(f"{'NAME':<{width}}  {'ROLES':<24}  {'STATE':<8}  {'2ND FACTOR':<10}  PASSWORD CHANGED")
     for account in accounts:
-        roles, state = ",".join(sorted(account.roles)) or "-", "disabled" if account.disabled else "active"
-        click.echo(f"{account.name:<{width}}  {roles:<24}  {state:<8}  {_time(account.password_changed_at)}")
+        roles, second = ",".join(sorted(account.roles)) or "-", "yes" if account.has_mfa else "no"
+        changed = _time(account.password_changed_at)
+        click.echo(f"{account.name:<{width}}  {roles:<24}  {_state(account):<8}  {second:<10}  {changed}")
+
+
+@command.command(context_settings=_HELP, epilog="Example: rppam user disable jane")
+@click.argument("name")
+@_options
+def disable(name: str, config: Path | None, as_json: bool) -> None:
+    """Disable the account NAME and end its sessions. The last enabled pam_admin stays."""
+    _say(_ask(config, lambda parts: _set_disabled(parts, name, to=True)), "is disabled; its sessions end", as_json)
+
+
+@command.command(context_settings=_HELP, epilog="Example: rppam user enable jane")
+@click.argument("name")
+@_options
+def enable(name: str, config: Path | None, as_json: bool) -> None:
+    """Let the account NAME sign in again."""
+    _say(_ask(config, lambda parts: _set_disabled(parts, name, to=False)), "may sign in", as_json)
+
+
+@command.command("reset-mfa", context_settings=_HELP, epilog="Example: rppam user reset-mfa jane")
+@click.argument("name")
+@_options
+def reset_mfa(name: str, config: Path | None, as_json: bool) -> None:
+    """Take the second factor of the account NAME away, for a lost phone, and end its sessions."""
+
+    async def reset(parts: _Parts) -> "Account":
+        written = await parts.factors.remove((await _named(parts, name)).id, None)
+        assert written is not None
+        return written.account
+
+    said = "has no second factor any more; its sessions end"
+    _say(_ask(config, reset), said, as_json)
+
+
+async def _set_disabled(parts: _Parts, name: str, *, to: bool) -> "Account":
+    from rppam.domain.users import UserChange
+
+    return (await parts.users.change((await _named(parts, name)).id, UserChange(disabled=to))).account
+
+
+async def _named(parts: _Parts, name: str) -> "Account":
+    """The account of this name. Raises ``AccountUnknown``, ``NameInvalid``."""
+    from rppam.domain.account import normalise_name
+    from rppam.domain.errors.accounts import AccountUnknown
+
+    account = await parts.accounts.find(normalise_name(name))
+    if account is None or account.deleted_at is not None:
+        raise AccountUnknown(f"no account is named {normalise_name(name)!r}; list them with `rppam user list`")
+    return account
+
+
+def _say(account: "Account", what: str, as_json: bool) -> None:
+    if as_json:
+        said = {"name": account.name, "disabled": account.disabled, "mfaEnrolled": account.has_mfa}
+        click.echo(json.dumps(said))
+    else:
+        click.echo(f"{account.name} {what}")
+
+
+def _state(account: "Account") -> str:
+    if account.deleted_at is not None:
+        return "deleted"
+    return "disabled" if account.disabled else "active"
 
 
 def _time(wall_ms: int) -> str:
@@ -94,9 +170,11 @@ def _forget_first_password(config: Path | None) -> None:
     (settings.node.data_dir / FIRST_ADMIN_FILE).unlink(missing_ok=True)
 
 
-def _ask(config: Path | None, question: "Callable[[Accounts], Awaitable[T]]") -> T:
+def _ask(config: Path | None, question: "Callable[[_Parts], Awaitable[T]]") -> T:
     from rppam.adapters.sql.accounts import SqlAccounts
     from rppam.adapters.sql.database import Database
+    from rppam.adapters.sql.factors import SqlFactors
+    from rppam.adapters.sql.users import SqlUsers
     from rppam.adapters.system.clock import SystemClock
     from rppam.adapters.system.secrets import HostSecrets
     from rppam.config.load import load_settings
@@ -111,7 +189,8 @@ def _ask(config: Path | None, question: "Callable[[Accounts], Awaitable[T]]") ->
         passwords = Passwords()
         try:
             await database.start()
-            return await question(Accounts(SqlAccounts(database), passwords, SystemClock()))
+            accounts = Accounts(SqlAccounts(database), passwords, SystemClock())
+            return await question(_Parts(accounts, SqlUsers(database), SqlFactors(database)))
         finally:
             passwords.close()
             await database.stop()

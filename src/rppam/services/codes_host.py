@@ -87,7 +87,7 @@ HOST: Final[dict[str, Entry]] = {
         "warning",
         "The password of the first administrator still stands in a file.",
         "the file first-admin-password in the data directory",
-        here("Log in, change the password (rppam user password), and remove the file.",
+        here("Log in, change the password (PUT /api/v1/users/me/password), and remove the file.",
              "sudo rm /var/lib/rppam/first-admin-password",
              r"del C:\ProgramData\Ravenphyre\RP-PAM\first-admin-password"),
     ),

@@ -1,5 +1,6 @@
 """Secrets are changed while a cluster works: nobody loses leadership, and no token is refused."""
 
+import asyncio
 import base64
 import json
 import shutil
@@ -7,18 +8,27 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
+from rppam.adapters.sql.database import Database
+from rppam.adapters.system.secrets import HostSecrets
+from rppam.compose.factors import data_keys_of
+from rppam.config.load import load_settings
+from rppam.domain.secret import Secret
+from rppam.services.data_keys import DataKeys
 from tests.contract.servers import PASSWORD, Server
 from tests.integration.node.conftest import KIND, MakeLab
 from tests.integration.node.lab import CALM, Lab, LabNode, eventually
 
 pytestmark = pytest.mark.alone
+
+T = TypeVar("T")
+SEALED = Secret("a secret in the database")
 
 
 class Traffic:
@@ -200,6 +210,7 @@ def test_the_cluster_key_is_changed_while_the_members_vote(make_lab: MakeLab) ->
     first, second, third = lab.nodes
     begun = lab.health()["epoch"]
     old = (first.folder / "cluster.key").read_text()
+    sealed = asyncio.run(with_data_keys(third, lambda keys: keys.seal(SEALED, "a place")))
 
     def step(node: LabNode, *words: str) -> subprocess.CompletedProcess[str]:
         return rppam("cluster", "key", *words, "--config", str(node.file))
@@ -234,6 +245,7 @@ def test_the_cluster_key_is_changed_while_the_members_vote(make_lab: MakeLab) ->
     assert traffic.epochs == {begun}, "leadership never changed hands"
     assert {(node.folder / "cluster.key").read_text() for node in lab.nodes} == {made_text(first)}
     assert made_text(first) != old
+    assert asyncio.run(with_data_keys(first, lambda keys: keys.unseal(sealed, "a place"))) == SEALED
 
     standby = next(node for node in lab.nodes if not node.leads())
     standby.kill()
@@ -243,6 +255,17 @@ def test_the_cluster_key_is_changed_while_the_members_vote(make_lab: MakeLab) ->
                what="the old key alone is refused", say=lab.logs)  # fmt: skip
     replace_file(standby.folder / "cluster.key", made_text(next(node for node in lab.nodes if node is not standby)))
     lab.wait_until_healthy()
+
+
+async def with_data_keys(node: LabNode, ask: Callable[[DataKeys], Awaitable[T]]) -> T:
+    """What a node's data keys answer."""
+    settings = load_settings(node.file, outside=HostSecrets())
+    database = Database(settings.database.url)
+    await database.start()
+    try:
+        return await ask(data_keys_of(settings, database))
+    finally:
+        await database.stop()
 
 
 def made_text(node: LabNode) -> str:

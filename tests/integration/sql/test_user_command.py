@@ -10,8 +10,12 @@ from typing import Any
 import pytest
 
 from rppam.adapters.sql.accounts import SqlAccounts
+from rppam.adapters.sql.factors import SqlFactors
+from rppam.adapters.sql.users import SqlUsers
 from rppam.adapters.system.clock import SystemClock
+from rppam.domain.account import Account, AccountRole, StoredAccount
 from rppam.domain.errors.accounts import InvalidCredentials
+from rppam.domain.instant import WallMs
 from rppam.domain.secret import Secret
 from rppam.services.accounts import Accounts
 from rppam.services.passwords import Passwords
@@ -82,3 +86,37 @@ def test_a_database_that_is_away_is_said_in_a_sentence(tmp_path: Path) -> None:
     assert "the database cannot be used" in away.stderr
     assert "Traceback" not in away.stderr
     assert "hush" not in away.stderr
+
+
+async def test_an_account_is_shut_out_let_in_and_freed_of_a_lost_phone(
+    url: str, tmp_path: Path, open_database: Callable[..., Any]
+) -> None:
+    config, database = config_for(url, tmp_path), await open_database(url)
+    users = SqlUsers(database)
+    for name, role in (("root", AccountRole.ADMIN), ("anna", AccountRole.USER)):
+        account = Account(f"id-{name}", name, name, frozenset({role}), False, WallMs(1), WallMs(2))
+        await users.create(StoredAccount(account, Secret("-")))
+    factors = SqlFactors(database)
+    assert await factors.propose("id-anna", "sealed")
+    assert await factors.confirm("id-anna", "sealed", 7, ["a-hash"], None) is not None
+    listed = json.loads(rppam("list", "--config", config, "--json").stdout)["users"]
+    assert [(user["name"], user["mfaEnrolled"]) for user in listed] == [("anna", True), ("root", False)]
+    last = rppam("disable", "root", "--config", config)
+    assert (last.returncode, last.stdout) == (2, "")
+    assert "root is the last enabled account with the role pam_admin" in last.stderr
+    off = rppam("disable", "ANNA", "--config", config, "--json")
+    assert json.loads(off.stdout) == {"name": "anna", "disabled": True, "mfaEnrolled": True}
+    assert (await users.get("id-anna")).account.auth_epoch == 2, "its sessions have ended"
+    on = rppam("enable", "anna", "--config", config)
+    assert (on.returncode, on.stdout) == (0, "anna may sign in\n")
+    reset = rppam("reset-mfa", "anna", "--config", config)
+    assert (reset.returncode, reset.stdout) == (0, "anna has no second factor any more; its sessions end\n")
+    account = (await users.get("id-anna")).account
+    assert (account.disabled, account.has_mfa, account.auth_epoch) == (False, False, 3)
+    assert await factors.codes_left("id-anna") == 0
+    await users.delete("id-anna")
+    assert "deleted" in rppam("list", "--config", config).stdout
+    for words in (("enable", "anna"), ("disable", "nobody"), ("reset-mfa", "nobody")):
+        gone = rppam(*words, "--config", config)
+        assert gone.returncode == 2
+        assert f"no account is named {words[1]!r}" in gone.stderr

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from rppam.domain.errors import RppamError
 from rppam.domain.exits import Exit
 
 if TYPE_CHECKING:
@@ -85,7 +86,10 @@ def switch(config: Path | None, *, force: bool) -> int:
 @_CONFIG
 @_FORCE
 def finish(config: Path | None, *, force: bool) -> int:
-    """Believe the previous key no more. Only once all members show the new one."""
+    """Believe the previous key no more. Only once all members show the new one.
+
+    What the database holds sealed under the previous key is put under the new one first.
+    """
     from rppam.adapters.members.credentials import read_cluster_key
     from rppam.adapters.members.key_files import previous_of
 
@@ -97,9 +101,38 @@ def finish(config: Path | None, *, force: bool) -> int:
     unready = _knock(settings, _knocker(settings, read_cluster_key(path), ()))
     if unready and not force:
         return _refuse(unready, "let them switch first")
+    try:
+        count = _wrap_data_keys(settings)
+    except RppamError as error:
+        if not force:
+            return _refuse([f"the database: {error}"], "what it holds sealed may still need the previous key")
+    else:
+        if count:
+            click.echo(f"{count} data key{'s' if count > 1 else ''} in the database wrapped anew with the key of today")
     before.unlink()
     click.echo(f"removed {before}; whoever holds the previous key alone is kept out from the next connection on")
     return Exit.DONE
+
+
+def _wrap_data_keys(settings: "Settings") -> int:
+    """Let nothing in the database depend on the previous key, and say how much did. A witness has no database."""
+    from rppam.adapters.sql.database import Database
+    from rppam.adapters.sql.url import parse_database_url
+    from rppam.compose.factors import data_keys_of
+
+    url = parse_database_url(settings.database.url, None)
+    if url.drivername.startswith("sqlite") and not Path(url.database or "").exists():
+        return 0
+
+    async def run() -> int:
+        database = Database(settings.database.url, settings.database.timeout_ms)
+        try:
+            await database.start()
+            return await data_keys_of(settings, database).rewrap()
+        finally:
+            await database.stop()
+
+    return asyncio.run(run())
 
 
 def _settings(config: Path | None) -> "Settings":
