@@ -75,19 +75,48 @@ class Orders:
 
     async def give(self, method: str, path: str, body: Mapping[str, object], url: str | None = None) -> Taken:
         """Have the order carried out by whoever takes it. Raises :class:`OrderError`."""
-        base = url or self.url
+        at, base, answer = await self._ask_whom_it_is_for(method, path, body, url or self.url)
+        told: Mapping[str, Any] = answer.body if isinstance(answer.body, Mapping) else {}
+        if not isinstance(told.get("said"), str):
+            raise _refused(base, answer)
+        return Taken(_text(told["said"]), _text(told.get("node")), base, at)
+
+    async def read(self, path: str) -> object:
+        """What any node answers there. Raises :class:`OrderError`."""
+        _, _, answer = await self._ask_whom_it_is_for("GET", path, None, self.url)
+        return answer.body
+
+    async def write(self, path: str, body: Mapping[str, object], if_match: str) -> str:
+        """Have the leader put ``body`` there, in the place of ``if_match``; the new entity tag. Raises
+        :class:`OrderError`."""
+        _, _, answer = await self._ask_whom_it_is_for("PUT", path, body, self.url, if_match)
+        return answer.etag
+
+    async def _ask_whom_it_is_for(
+        self, method: str, path: str, body: Mapping[str, object] | None, base: str, if_match: str = ""
+    ) -> tuple[Instant, str, Answer]:
+        """When and where it was asked, and the answer, with status 200. Raises :class:`OrderError`."""
         for _ in range(HOPS_MAX):
             at = self._clock.now()
             try:
                 answer = await ask_json(
-                    method, base + path, body, token=self._target.token(), timeout_s=ANSWER_S, trust=self._target.trust
+                    method,
+                    base + path,
+                    body,
+                    token=self._target.token(),
+                    timeout_s=ANSWER_S,
+                    trust=self._target.trust,
+                    if_match=if_match,
                 )
             except NoAnswerError as error:
-                why = f"{base}: {error}. Look with 'rppam status' whether the order was taken"
+                fix = "Is the node running there? Try another one with --url"
+                if method != "GET":
+                    fix = "Look with 'rppam status' whether the order was taken"
+                why = f"{base}: {error}. {fix}"
                 raise OrderError(why, Exit.ERRORS) from error
             told: Mapping[str, Any] = answer.body if isinstance(answer.body, Mapping) else {}
-            if answer.status == 200 and isinstance(told.get("said"), str):
-                return Taken(_text(told["said"]), _text(told.get("node")), base, at)
+            if answer.status == 200:
+                return at, base, answer
             elsewhere = told.get("leaderUrl") or told.get("nodeUrl") if answer.status == 421 else None
             if not isinstance(elsewhere, str) or elsewhere.rstrip("/") == base:
                 raise _refused(base, answer)
@@ -153,7 +182,7 @@ def _refused(url: str, answer: Answer) -> OrderError:
         return OrderError(f"{url}: {_refusal(answer)}", Exit.ERRORS)
     # Some sentences end with what to do already.
     sentence = detail.rstrip(".") if fix.rstrip(".") in detail else f"{detail.rstrip('.')}. {fix.rstrip('.')}"
-    exit_code = Exit.NO if answer.status in {409, 421, 503} else Exit.ERRORS
+    exit_code = Exit.NO if answer.status in {409, 412, 421, 503} else Exit.ERRORS
     return OrderError(f"{sentence} ({code})", exit_code, code=code)
 
 

@@ -29,6 +29,7 @@ class Answer(NamedTuple):
 
     status: int
     body: object
+    etag: str = ""
 
 
 async def get_json(url: str, *, token: Secret | None = None, timeout_s: float = 5.0, trust: Trust = _SYSTEMS) -> Answer:
@@ -44,6 +45,7 @@ async def ask_json(
     token: Secret | None = None,
     timeout_s: float = 5.0,
     trust: Trust = _SYSTEMS,
+    if_match: str = "",
 ) -> Answer:
     """One request, with ``body`` as JSON unless it is ``None``. Raises :class:`NoAnswerError`.
 
@@ -51,7 +53,7 @@ async def ask_json(
     """
     try:
         async with asyncio.timeout(timeout_s):
-            return await _ask(method, url, body, token, trust)
+            return await _ask(method, url, body, token, trust, if_match)
     except TimeoutError as error:
         raise NoAnswerError(f"no answer within {timeout_s:g} s") from error
     except ConnectionRefusedError as error:
@@ -64,7 +66,7 @@ async def ask_json(
         raise NoAnswerError(str(getattr(error, "strerror", None) or error)) from error
 
 
-async def _ask(method: str, url: str, body: object, token: Secret | None, trust: Trust) -> Answer:
+async def _ask(method: str, url: str, body: object, token: Secret | None, trust: Trust, if_match: str) -> Answer:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"expected http://HOST:PORT or https://HOST:PORT, found {url!r}")
@@ -84,6 +86,8 @@ async def _ask(method: str, url: str, body: object, token: Secret | None, trust:
         lines += ["Connection: close", "User-Agent: rppam"]
         if body is not None:
             lines += ["Content-Type: application/json", f"Content-Length: {len(sent)}"]
+        if if_match:
+            lines.append(f"If-Match: {if_match}")
         if token is not None:
             lines.append(f"Authorization: Bearer {token.reveal()}")
         if any("\r" in line or "\n" in line for line in lines):
@@ -125,7 +129,7 @@ async def _read_answer(reader: asyncio.StreamReader) -> Answer:
     else:
         raw = await reader.read(BODY_BYTES_MAX)
     try:
-        return Answer(status, json.loads(raw))
+        return Answer(status, json.loads(raw), headers.get("etag", ""))
     except (ValueError, RecursionError):
         return Answer(status, None)
 

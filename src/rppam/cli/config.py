@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
+from rppam.cli._config.push import command as push
 from rppam.domain.errors.config import ConfigError
 from rppam.domain.exits import Exit
 
@@ -27,7 +28,10 @@ SECRET_BYTES_MAX: Final = 64 * 1024
 
 @click.group("config", context_settings=_HELP, epilog="Example: rppam config check /etc/rppam/rppam.config")
 def command() -> None:
-    """Check, show and encrypt rppam.config; parse connection strings."""
+    """Check, show and encrypt rppam.config; push its settings to the cluster; parse connection strings."""
+
+
+command.add_command(push)
 
 
 def _file_argument(function: Any) -> Any:
@@ -147,12 +151,15 @@ def _load(file: Path | None, *, as_json: bool) -> "tuple[Path, Settings]":
     from rppam.adapters.system.secrets import HostSecrets
     from rppam.config.load import load_settings
     from rppam.config.places import config_path
+    from rppam.services.setting_files import wishes
 
     path = config_path(file, os.environ)
     try:
-        return path, load_settings(path, outside=HostSecrets())
+        settings = load_settings(path, outside=HostSecrets())
+        wishes(settings.hot)
     except ConfigError as error:
         _fail(error, as_json=as_json, file=str(path))
+    return path, settings
 
 
 def _fail(error: ConfigError, *, as_json: bool, file: str | None = None) -> NoReturn:

@@ -79,6 +79,7 @@ class _Builder:
             given=frozenset(self.values.given),
             warnings=tuple(self.values.warnings),
             notes=tuple(self.values.notes),
+            hot=self.values.hot,
         )
 
     def _plain(self, section: str, name: str) -> Any:

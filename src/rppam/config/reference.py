@@ -24,6 +24,14 @@ next start. Relative paths count from the folder of the file. `rppam config chec
 The file holds secrets: only the account of the service should read it (`chmod 600`).
 """
 
+_PUSHED: Final = """
+## settings
+
+What the settings of the whole cluster shall be, by name, such as
+`"settings": {"security/sessions": {"idleMinutes": 15}}`. A node does not read it: `rppam config push` shows what
+differs and, with `--yes`, changes it. docs/operations/settings.md lists the settings and their fields.
+"""
+
 _SECRETS: Final = """
 ## Secrets
 
@@ -64,7 +72,7 @@ def render() -> str:
     parts += [_section(name, made) for name, made in SECTIONS.items()]
     listed = ", ".join(f"`{name}`" for name in PRODUCT_SECTIONS)
     parts.append(f"\nThese sections of the product are accepted and have no effect, which `check` notes: {listed}.\n")
-    parts += [_timing(), _SECRETS, _CONNECTION, _keywords()]
+    parts += [_PUSHED, _timing(), _SECRETS, _CONNECTION, _keywords()]
     return "".join(parts)
 
 

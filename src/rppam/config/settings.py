@@ -6,7 +6,7 @@ a change of the file takes effect at the next start.
 """
 # ruff: noqa: RUF009 - `_key` makes a field specifier, as dataclasses.field does
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -323,6 +323,9 @@ class Settings:
     """Paths of the keys that stand in the file, such as ``redis.keyPrefix``."""
     warnings: tuple[str, ...] = ()
     """What an administrator should put right, though the node starts."""
+    hot: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    """The section ``settings``, by the names of the settings: for ``rppam config push``, which checks it. It has no
+    effect on the node itself."""
     notes: tuple[str, ...] = ()
     """What is good to know: sections of the product that have no effect here."""
 
@@ -337,5 +340,7 @@ SECTIONS: Final[dict[str, type]] = {
     "license": LicenseSettings,
     "api": ApiSettings,
 }
+PUSHED_SECTION: Final = "settings"
+"""What the cluster's hot configuration shall be: sent to it by hand, not read by a node."""
 PRODUCT_SECTIONS: Final = ("databaseSync", "lvs", "modules", "recordings", "notif", "siem", "ai", "breakGlass")
 """Sections of the product's own reference that are accepted and have no effect."""

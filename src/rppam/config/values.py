@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rppam.config.kinds import WrongValueError
-from rppam.config.settings import PRODUCT_SECTIONS, SECTIONS, Key, keys_of
+from rppam.config.settings import PRODUCT_SECTIONS, PUSHED_SECTION, SECTIONS, Key, keys_of
 from rppam.config.wording import nearest, shown, type_of
 from rppam.domain.errors.config import Problem
 
@@ -23,6 +23,7 @@ class Values:
     problems: list[Problem] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    hot: dict[str, dict[str, object]] = field(default_factory=dict)
 
     def get(self, section: str, name: str) -> Any:
         """The value given for a field, else ``None``."""
@@ -39,6 +40,8 @@ def read_values(tree: dict[str, Any]) -> Values:
     for name, content in tree.items():
         if name in SECTIONS:
             _section(name, content, values)
+        elif name == PUSHED_SECTION:
+            _hot(content, values)
         elif name in PRODUCT_SECTIONS:
             values.notes.append(f"{name}: this section of the product is accepted and has no effect here")
         else:
@@ -47,7 +50,7 @@ def read_values(tree: dict[str, Any]) -> Values:
 
 
 def _unknown_section(name: str, values: Values) -> None:
-    near = nearest(name, (*SECTIONS, *PRODUCT_SECTIONS))
+    near = nearest(name, (*SECTIONS, PUSHED_SECTION, *PRODUCT_SECTIONS))
     owners = [section for section, made in SECTIONS.items() if name in {key.name for key in keys_of(made).values()}]
     if near:
         fix = f"Did you mean {near!r}?"
@@ -57,6 +60,22 @@ def _unknown_section(name: str, values: Values) -> None:
         fix = "Take it out."
     path = name if _is_plain(name) else shown(name)
     values.problem(path, f"one of the sections {', '.join(SECTIONS)}", "an unknown section", fix)
+
+
+def _hot(content: object, values: Values) -> None:
+    """Only whether it is made of objects: what they may hold is not known here."""
+    fix = 'Write it such as "settings": {"security/sessions": {"idleMinutes": 15}}.'
+    if not isinstance(content, dict):
+        values.problem(PUSHED_SECTION, "an object", type_of(content), fix)
+        return
+    for name, fields in content.items():
+        path = f"{PUSHED_SECTION}.{name if _is_plain(name) else shown(name)}"
+        if isinstance(fields, dict):
+            values.hot[name] = fields
+        else:
+            values.problem(path, "an object", type_of(fields), fix)
+    if values.hot:
+        values.notes.append(f"{PUSHED_SECTION}: takes effect for the whole cluster with `rppam config push`")
 
 
 def _section(name: str, content: object, values: Values) -> None:

@@ -5,7 +5,7 @@ somebody sets another value, and a strict reading of JSON. What it does not deci
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
 from rppam.domain.instant import WallMs
@@ -26,6 +26,8 @@ class Setting(Generic[T]):
     :class:`~rppam.domain.errors.setting.SettingInvalid` naming every field that is wrong."""
     write: Callable[[T], dict[str, object]]
     """The whole object, each field named."""
+    expected: Mapping[str, str] = field(default_factory=dict)
+    """What each field may be, in words, for the reference."""
 
 
 class InForce(NamedTuple, Generic[T]):

@@ -55,7 +55,7 @@ def setting(
     def write(value: T) -> dict[str, object]:
         return {field: getattr(value, python) for field, python in names.items()}
 
-    return Setting(name, title, default, read, write)
+    return Setting(name, title, default, read, write, {field: kind.expected for field, kind in fields.items()})
 
 
 def read_fields(

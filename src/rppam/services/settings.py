@@ -4,6 +4,7 @@ A setting's name has two parts, ``area/name``. Those of the area ``security`` ar
 well as of ``pam_admin``; what others there may be are ``pam_admin``'s alone.
 """
 
+import json
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
@@ -27,6 +28,21 @@ SETTINGS: Final[Mapping[str, Setting[Any]]] = MappingProxyType(
         )
     }
 )  # fmt: skip
+
+
+def settings_page(generated: str) -> str:
+    """The reference page of all settings; ``generated`` says that it is."""
+    lines = ["# Settings", "", generated, ""]
+    lines += [
+        "Hot configuration: one value for the whole cluster, changed while it runs (docs/operations/settings.md).",
+        "A field that is left out has its default.",
+    ]
+    for one in SETTINGS.values():
+        lines += ["", f"## {one.name}", "", f"{one.title}.", "", "| field | value | default |", "|---|---|---|"]
+        for name, default in one.write(one.default).items():
+            expected = one.expected.get(name, "an object").replace("|", "\\|")
+            lines.append(f"| `{name}` | {expected} | `{json.dumps(default)}` |")
+    return "\n".join(lines) + "\n"
 
 
 def find_setting(name: str) -> Setting[Any]:
