@@ -20,11 +20,11 @@ class SteppedClock:
         compiler = shutil.which("cc") or shutil.which("gcc")
         if compiler is None:
             pytest.skip("no C compiler here: apt-get install gcc")
-        self._library = folder / "clock_shim.so"
-        words = [compiler, "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", SHIM, "-o", self._library]
+        self.library = folder / "clock_shim.so"
+        words = [compiler, "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", SHIM, "-o", self.library]
         subprocess.run(words, check=True, timeout=60)
-        self._file = folder / "offset"
-        self._file.write_bytes(struct.pack("=q", 0))
+        self.file = folder / "offset"
+        self.file.write_bytes(struct.pack("=q", 0))
         self._folder = folder
 
     def kind(self, kind: ServerKind) -> ServerKind:
@@ -33,14 +33,14 @@ class SteppedClock:
         assert binary is not None
         wrapper = self._folder / "server"
         wrapper.write_text(
-            f'#!/bin/sh\nexport LD_PRELOAD="{self._library}" CLOCK_SHIM_FILE="{self._file}"\nexec "{binary}" "$@"\n'
+            f'#!/bin/sh\nexport LD_PRELOAD="{self.library}" CLOCK_SHIM_FILE="{self.file}"\nexec "{binary}" "$@"\n'
         )
         wrapper.chmod(0o755)
         return ServerKind(f"{kind.name}-stepped", lambda: wrapper, kind.remedy)
 
     def step(self, seconds: int) -> None:
         """Set the server's wall clock this far from the host's."""
-        with self._file.open("r+b") as file:
+        with self.file.open("r+b") as file:
             file.write(struct.pack("=q", seconds))
 
 

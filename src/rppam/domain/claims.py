@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from rppam.domain.session import SessionKind
 
-LEEWAY_S: Final = 300
+LEEWAY_S: Final = 900
 """A token may come from a host whose clock is this far ahead. It never lengthens a life: ``exp`` has no leeway."""
 LIFETIME_S_MAX: Final = 24 * 3600
 """No token lives longer than a day."""

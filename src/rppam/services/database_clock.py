@@ -24,10 +24,6 @@ class DatabaseClock:
         """The host's steady clock."""
         return self._clock.now()
 
-    def host_wall_ms(self) -> WallMs:
-        """The host's own wall clock."""
-        return self._clock.wall_ms()
-
     def wall_ms(self) -> WallMs:
         """The database's time."""
         if self._learned is None:

@@ -47,7 +47,7 @@ class KnownTokens:
             bearer = Bearer(claims, token_hash(claims.session))
             if len(self._known) >= self._max:
                 del self._known[next(iter(self._known))]
-        elif bearer.claims.expires_at_s <= self._tokens.now_s(bearer.claims.kind):
+        elif self._tokens.has_expired(bearer.claims):
             raise UnauthenticatedError(TokenFlaw.EXPIRED)
         self._known[token] = bearer
         return bearer

@@ -111,7 +111,7 @@ class SessionCheck:
         return SessionEndedError(why)
 
     async def _see(self, bearer: Bearer) -> StoredSession:
-        stored = await self._store.open(host_session(bearer, self._clock))
+        stored = await self._store.open(host_session(bearer))
         self._touches.fresh(bearer.ident)
         return stored
 
@@ -128,7 +128,7 @@ class SessionCheck:
         return None if stored is None else (Copy(stored.revision, user_bytes(stored.facts)), LIFE_MS_MAX)
 
 
-def host_session(bearer: Bearer, clock: DatabaseClock) -> NewSession:
+def host_session(bearer: Bearer) -> NewSession:
     """The session of a token that ``rppam token`` made; its id is the token's own."""
     claims = bearer.claims
     digits = claims.token_id
@@ -140,7 +140,8 @@ def host_session(bearer: Bearer, clock: DatabaseClock) -> NewSession:
         kind=SessionKind.HOST,
         auth_epoch=0,
         mfa=False,
-        life_ms=max(1, claims.expires_at_s * 1000 - clock.host_wall_ms()),
+        # From when it was first seen, whatever any clock says; the token's own end comes no later.
+        life_ms=(claims.expires_at_s - claims.issued_at_s) * 1000,
         idle_ms=IDLE_MS_NEVER,
         client="",
         agent="rppam token",

@@ -11,7 +11,7 @@ of a genuine token still holds (:mod:`rppam.services.session_check` asks).
 import base64
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 import jwt
@@ -105,8 +105,8 @@ class Tokens:
         entropy: Entropy,
         session_clock: Clock | None = None,
     ) -> None:
-        """``session_clock``: the one by which tokens of sessions are dated on all nodes; those of hosts go by
-        ``clock``, since the command that makes them asks nobody."""
+        """``session_clock``: the one by which tokens of sessions are dated on all nodes. Those of hosts are dated by
+        the host's own, since the command that makes them asks nobody; they are good while either clock says so."""
         self.keys = keys
         self._issuer, self._audience, self._node = issuer, audience, node
         self._clock, self._entropy = clock, entropy
@@ -163,10 +163,15 @@ class Tokens:
         )
         return IssuedToken(Secret(token), claims)
 
-    def now_s(self, kind: SessionKind) -> int:
-        """The clock that tokens of this kind go by."""
-        clock = self._clock if kind is SessionKind.HOST else self._session_clock
-        return clock.wall_ms() // 1000
+    def has_expired(self, claims: Claims) -> bool:
+        """Whether a token that was good once has come to its end."""
+        return all(claims.expires_at_s <= now_s for now_s in self._clocks(claims.kind is SessionKind.HOST))
+
+    def _clocks(self, of_host: bool) -> Iterator[int]:  # which kind of token
+        """What time it is for a token, in seconds: one of a host may go by its clock, which is not this one's."""
+        yield self._session_clock.wall_ms() // 1000
+        if of_host:
+            yield self._clock.wall_ms() // 1000
 
     def verify(self, token: str) -> Claims:
         """The claims of a genuine, valid token. Raises :class:`UnauthenticatedError` for every other text."""
@@ -205,8 +210,12 @@ class Tokens:
             return TokenFlaw.MALFORMED
         if not isinstance(payload, dict):
             return TokenFlaw.MALFORMED
-        kind = SessionKind.HOST if payload.get("kind") == SessionKind.HOST else SessionKind.LOGIN
-        return check_claims(payload, issuer=self._issuer, audience=self._audience, now_s=self.now_s(kind))
+        found: Claims | TokenFlaw = TokenFlaw.SESSIONLESS
+        for now_s in self._clocks(payload.get("kind") == SessionKind.HOST):
+            found = check_claims(payload, issuer=self._issuer, audience=self._audience, now_s=now_s)
+            if found not in {TokenFlaw.EARLY, TokenFlaw.EXPIRED}:
+                break
+        return found
 
 
 def _header(token: str) -> dict[str, object] | None:

@@ -281,6 +281,33 @@ async def test_a_header_beats_the_cookie(pair: Pair) -> None:
     assert (await pair.a.http.get(ME, headers=bad)).status_code == 401
 
 
+async def test_ten_megabytes_are_refused_before_anything_is_asked(pair: Pair) -> None:
+    headers = await signed_in(pair.a)
+    bearer = headers["Authorization"].encode()
+    big = b"x" * 10_000_000
+    for request in (
+        b"GET /api/v1/sessions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + big + b"\r\n\r\n",
+        b"GET /api/v1/sessions HTTP/1.1\r\nHost: x\r\nCookie: rppam=" + big + b"\r\n\r\n",
+        b"GET /api/v1/sessions?after=" + big + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+    ):
+        try:
+            answer = await pair.a.raw(request)
+        except ConnectionError:
+            continue  # it has closed while we were still sending
+        assert answer[:12] in {b"HTTP/1.1 431", b"HTTP/1.1 400", b""}, answer[:100]
+    for path, secured in ((b"/api/v1/auth/logout", True), (b"/api/v1/auth/login", False)):
+        head = (
+            b"POST " + path + b" HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 10000000\r\n"
+        )
+        head += b"Authorization: " + bearer + b"\r\n" if secured else b""
+        try:
+            answer = await pair.a.raw(head + b"\r\n" + big)
+        except ConnectionError:
+            continue
+        assert answer.startswith(b"HTTP/1.1 413 "), answer[:100]
+    assert (await outcome(pair.a, headers))[0] == 200, "the session is still there"
+
+
 async def test_uses_are_written_down_beside_the_requests(pair: Pair) -> None:
     headers = await signed_in(pair.a)
     [line] = (await pair.a.sessions.page("id-admin", None, 2))[0]

@@ -211,8 +211,10 @@ class Lab:
         clock = SystemClock()
         folder.mkdir(parents=True, exist_ok=True)
         keys = KeySet(ensure_signing_keys(folder / "jwt", now_ms=clock.wall_ms()))
-        tokens = Tokens(keys, issuer="rppam", audience="rppam-api", node="lab", clock=clock, entropy=SystemEntropy())
-        self.token: Final = tokens.issue_admin("admin", 60).token.reveal()
+        self._tokens = Tokens(
+            keys, issuer="rppam", audience="rppam-api", node="lab", clock=clock, entropy=SystemEntropy()
+        )
+        self.token: Final = self.new_token()
         if votes:
             (folder / "cluster.key").write_text("ab" * 32 + "\n")
             (folder / "cluster.key").chmod(0o600)
@@ -260,6 +262,10 @@ class Lab:
                 "password": PASSWORD,
             }
         return LabNode(name, place, config)
+
+    def new_token(self) -> str:
+        """An administrator's, as ``rppam token`` makes them."""
+        return self._tokens.issue_admin("admin", 60).token.reveal()
 
     def _make_licence(self, clock: SystemClock) -> dict[str, Any]:
         private, trusted = licence.new_private_key()
