@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from benchmarks import members, saturation
+from benchmarks import members, saturation, settings
 from tests.contract.servers import available
 
 pytestmark = [
@@ -48,3 +48,10 @@ def test_members_in_a_few_processes_elect_again_after_the_death_of_their_leaders
     assert result["linkBytesPerS"] > 0
     assert len(result["electionsS"]) == 1
     assert "| 4 | 2 |" in members.page({"server": server}, [result])
+
+
+def test_changes_of_a_setting_are_followed_into_every_process() -> None:
+    server, results = settings.measure(3, 1)
+    assert [(result["name"], result["changes"]) for result in results] == [("with Redis", 3), ("without Redis", 1)]
+    assert all(0 <= result["p50Ms"] <= result["p99Ms"] <= result["maxMs"] < 30_000 for result in results)
+    assert "| without Redis | 1 |" in settings.page({"server": server}, results)
