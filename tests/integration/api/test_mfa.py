@@ -1,10 +1,5 @@
 """The second factor over REST, on two nodes with one database."""
 
-import base64
-import hashlib
-import hmac
-import struct
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,19 +9,12 @@ import pytest
 
 from rppam.api.limits import ApiLimits
 from rppam.services.sessions import Caller
+from tests.integration.api.authenticator import code
 from tests.integration.api.served import PASSWORD, Served
 
 AUTH = "/api/v1/auth"
 ENROL, CHALLENGE = f"{AUTH}/mfa/enroll", f"{AUTH}/mfa/challenge"
 USERS = "/api/v1/users"
-
-
-def code(secret: str, away: int = 0, digits: int = 6, period: int = 30) -> str:
-    """RFC 6238 anew, as somebody else's authenticator does it."""
-    step = int(time.time()) // period + away
-    digest = hmac.digest(base64.b32decode(secret), struct.pack(">Q", step), hashlib.sha1)
-    at = digest[-1] & 15
-    return str((struct.unpack(">I", digest[at : at + 4])[0] & 0x7FFFFFFF) % 10**digits).zfill(digits)
 
 
 @pytest.fixture
