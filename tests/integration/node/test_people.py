@@ -1,5 +1,6 @@
 """Accounts on a cluster of real nodes: a change holds on all of them, and a log-in outlives the node it began on."""
 
+import functools
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -80,9 +81,7 @@ def test_people_are_the_same_on_every_node(make_lab: MakeLab) -> None:
     assert used.status == 401, used
     backup = confirmed.body["backupCodes"][0]
     tries = [
-        lambda node=node, one=login(node)["mfaToken"]: post(
-            node, f"{AUTH}/mfa/challenge", {"mfaToken": one, "code": backup}
-        )
+        functools.partial(post, node, f"{AUTH}/mfa/challenge", {"mfaToken": login(node)["mfaToken"], "code": backup})
         for node in left * 2
     ]
     assert at_once(tries) == [200, 401, 401, 401], "one code is worth one log-in in the whole cluster"
