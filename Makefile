@@ -34,8 +34,7 @@ servers: ## the servers that the tests run against, by apt where root or sudo is
 	@$(SETUP) servers
 
 test: dev servers ## all tests (T=tests/unit for some; JOBS=1 for one at a time)
-	$(BIN)/pytest $(T) -n $(JOBS) -m "not alone and not sentinel"
-	$(BIN)/pytest $(T) -m "alone and not sentinel" || [ $$? -eq 5 ]
+	@$(BIN)/python scripts/run_tests.py $(T) --jobs $(JOBS)
 
 sentinel: dev servers ## tests that wait for elections among real Sentinels, one at a time
 	$(BIN)/pytest tests -m sentinel $(ARGS)

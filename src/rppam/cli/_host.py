@@ -18,7 +18,7 @@ from rppam.config.endpoint import Endpoint
 from rppam.config.load import load_settings
 from rppam.config.settings import Settings
 from rppam.domain.secret import Secret
-from rppam.services.tokens import KeySet, Tokens
+from rppam.services.tokens import IssuedToken, KeySet, Tokens
 
 TOKEN_MINUTES: Final = 5
 SUBJECT: Final = "status@host"
@@ -51,7 +51,21 @@ def host_of(config: Path, subject: str = SUBJECT, ca: Path | None = None) -> Hos
         entropy=SystemEntropy(),
     )
     url = local_url(settings)
-    return Host(url, lambda: tokens.issue_admin(subject, TOKEN_MINUTES).token, trust_of(settings, url, ca))
+    return Host(url, _Tokens(tokens, subject), trust_of(settings, url, ca))
+
+
+class _Tokens:
+    """One token for as long as it lasts: each is a session that the nodes write down."""
+
+    def __init__(self, tokens: Tokens, subject: str) -> None:
+        self._tokens, self._subject = tokens, subject
+        self._made: IssuedToken | None = None
+
+    def __call__(self) -> Secret:
+        now_s = SystemClock().wall_ms() // 1000
+        if self._made is None or self._made.claims.expires_at_s - now_s < TOKEN_MINUTES * 60 // 2:
+            self._made = self._tokens.issue_admin(self._subject, TOKEN_MINUTES)
+        return self._made.token
 
 
 def local_url(settings: Settings) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from rppam.cli._keys import command as keys
+from rppam.cli._revoke import command as revoke
 
 
 @click.group(
@@ -32,8 +33,8 @@ from rppam.cli._keys import command as keys
 def command(context: click.Context, config: Path | None, user: str, minutes: int | None, as_json: bool) -> None:
     """Print an access token with the role pam_admin, signed with this node's keys.
 
-    Run it as the account that runs the node, or as root: it needs to read the keys in auth.jwtKeysDir. A token cannot
-    be called back, so keep it short-lived. 'rppam token keys' changes the keys.
+    Run it as the account that runs the node, or as root: it needs to read the keys in auth.jwtKeysDir.
+    'rppam token revoke' ends a token before its time; 'rppam token keys' changes the keys.
     """
     if context.invoked_subcommand is not None:
         return
@@ -44,6 +45,7 @@ def command(context: click.Context, config: Path | None, user: str, minutes: int
     from rppam.config.load import load_settings
     from rppam.config.places import config_path
     from rppam.domain.account import normalise_name
+    from rppam.domain.claims import session_id_of
     from rppam.services.tokens import KeySet, Tokens
 
     name = normalise_name(user)
@@ -64,6 +66,7 @@ def command(context: click.Context, config: Path | None, user: str, minutes: int
     shown = {
         "accessToken": issued.token.reveal(),
         "tokenType": "Bearer",
+        "sessionId": session_id_of(issued.claims),
         "expiresAt": datetime.fromtimestamp(issued.claims.expires_at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "user": issued.claims.subject,
         "node": issued.claims.node,
@@ -72,3 +75,4 @@ def command(context: click.Context, config: Path | None, user: str, minutes: int
 
 
 command.add_command(keys)
+command.add_command(revoke)

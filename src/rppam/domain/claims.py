@@ -89,6 +89,12 @@ class Claims(NamedTuple):
         }
 
 
+def session_id_of(claims: Claims) -> str:
+    """The id by which the session of a host's token is listed: the token's own, in groups."""
+    digits = claims.token_id
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:32]))
+
+
 _TEXTS: Final = ("sub", "sid", "jti", "iss", "node")
 _TIMES: Final = ("iat", "nbf", "exp")
 _TIME_MAX: Final = 2**40

@@ -12,6 +12,7 @@ that it can be listed and revoked like any other.
 from typing import Final
 
 from rppam.domain.cached import LIFE_MS_MAX, Copy
+from rppam.domain.claims import session_id_of
 from rppam.domain.errors.database import DatabaseError
 from rppam.domain.errors.session import SessionEndedError, SessionUnknownError
 from rppam.domain.facts import read_session, read_user, session_bytes, user_bytes
@@ -131,9 +132,8 @@ class SessionCheck:
 def host_session(bearer: Bearer) -> NewSession:
     """The session of a token that ``rppam token`` made; its id is the token's own."""
     claims = bearer.claims
-    digits = claims.token_id
     return NewSession(
-        id="-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:32])),
+        id=session_id_of(claims),
         token_hash=bearer.ident,
         user_id=None,
         subject=claims.subject,

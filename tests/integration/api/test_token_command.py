@@ -96,6 +96,39 @@ async def test_wrong_use_ends_with_the_documented_codes_and_nothing_on_stdout(co
         assert "Traceback" not in err
 
 
+async def test_a_token_is_revoked_for_every_node_and_by_whoever_holds_it(
+    served: Served, config: Path, tmp_path: Path
+) -> None:
+    ours = {"RPPAM_CONFIG": str(config), "RPPAM_URL": served.url}
+    shown = json.loads((await run("--json", **ours))[1])
+    held = {"Authorization": f"Bearer {shown['accessToken']}"}
+    path = f"/api/v1/sessions/{shown['sessionId']}"
+    assert (await served.http.get(path, headers=held)).json()["kind"] == "host"
+    file = tmp_path / "stolen"
+    file.write_text(f"Authorization: Bearer {shown['accessToken']}\n")
+    code, out, err = await run("revoke", "--token-file", str(file), **ours)
+    assert (code, err) == (0, "")
+    assert "every node" in out
+    assert (await served.http.get(path, headers=held)).status_code == 401
+    code, out, err = await run("revoke", "--token-file", str(file), **ours)
+    assert (code, out) == (0, "nothing to do: its session is over already\n")
+    another = json.loads((await run("--json", **ours))[1])
+    held = {"Authorization": f"Bearer {another['accessToken']}"}
+    assert (await served.http.get("/api/v1/sessions", headers=held)).status_code == 200
+    assert (await run("revoke", "--id", another["sessionId"], **ours))[0] == 0
+    assert (await served.http.get("/api/v1/sessions", headers=held)).status_code == 401
+    file.write_text("a.b.c")
+    for words, expected, said in (
+        (("--token-file", str(file)), 1, "not revoked"),
+        (("--id", another["sessionId"]), 1, "no live session"),
+        (("--id", "../x"), 2, "hexadecimal"),
+        (("--token-file", str(file), "--url", "http://127.0.0.1:1"), 2, "connection refused"),
+    ):
+        code, out, err = await run("revoke", *words, **ours)
+        assert (code, out) == (expected, ""), words
+        assert said in err
+
+
 def test_the_server_runs_on_uvloop_too(tmp_path: Path) -> None:
     async def scene() -> None:
         one = Served(tmp_path / "keys", ApiLimits(header_timeout_ms=200))

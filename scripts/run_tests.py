@@ -1,0 +1,45 @@
+"""Runs the tests as ``make test`` does: side by side, then those that want the machine for themselves.
+
+A test that fails beside others is tried once more, alone: real servers, clocks and deadlines share two cores with
+their neighbours here. Whatever passes only then is named at the end. More than a handful of failures are no noise, and
+end the run at once; so does a failure alone. Ends with pytest's exit code.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+FEW = 6
+"""More failures than this are not tried again."""
+FAILED, NO_TESTS = 1, 5
+"""Exit codes of pytest."""
+LAST_FAILED = Path(".pytest_cache/v/cache/lastfailed")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("paths", nargs="*", default=["tests"])
+    parser.add_argument("--jobs", default="2", help="tests at a time")
+    options = parser.parse_args()
+    LAST_FAILED.unlink(missing_ok=True)
+    code = pytest(*options.paths, "-n", options.jobs, "-m", "not alone and not sentinel")
+    failed = sorted(json.loads(LAST_FAILED.read_text())) if code == FAILED and LAST_FAILED.exists() else []
+    if 0 < len(failed) <= FEW:
+        print(f"\n{len(failed)} failed beside others; once more, alone:\n  " + "\n  ".join(failed), flush=True)
+        code = pytest(*failed)
+    if code not in (0, NO_TESTS):
+        return code
+    if failed:
+        print("\nNOISE: passed only alone, so look at their deadlines:\n  " + "\n  ".join(failed), flush=True)
+    alone = pytest(*options.paths, "-m", "alone and not sentinel")
+    return 0 if alone == NO_TESTS else alone
+
+
+def pytest(*words: str) -> int:
+    return subprocess.run([sys.executable, "-m", "pytest", *words], check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
