@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from rppam.cli._target import DEFAULT_URL, Target, ca_option, target_of
+from rppam.cli._trust import Trust
 from rppam.domain.exits import Exit
 
 if TYPE_CHECKING:
@@ -50,22 +51,24 @@ def command(
     from rppam.cli._rest import NoAnswerError, ask_json
     from rppam.domain.secret import Secret
 
-    target = target_of(url, None, config, "revoke@host", ca)
-    method, path, token = "POST", LOGOUT, None
     if session_id is not None:
         if token_file is not None or not session_id.replace("-", "").isalnum():
             raise click.UsageError("give --id ID or a token, not both; an id is hexadecimal digits and '-'")
         method, path = "DELETE", f"{SESSIONS}/{session_id}"
+        target = target_of(url, None, config, "revoke@host", ca)
     else:
         token = Secret(_read(token_file))
+        method, path = "POST", LOGOUT
+        # It is its own permission: away from a node's host nothing but an address is needed.
+        target = (
+            Target(url, lambda: token, Trust(ca))
+            if url is not None and config is None
+            else target_of(url, None, config, "revoke@host", ca)._replace(token=lambda: token)
+        )
     try:
         answer = asyncio.run(
             ask_json(
-                method,
-                target.url.rstrip("/") + path,
-                token=token or target.token(),
-                timeout_s=TIMEOUT_S,
-                trust=target.trust,
+                method, target.url.rstrip("/") + path, token=target.token(), timeout_s=TIMEOUT_S, trust=target.trust
             )
         )
     except NoAnswerError as error:
