@@ -32,9 +32,13 @@ class FactorStore(Protocol):
         """Remember a log-in for :data:`~rppam.domain.mfa.PENDING_MS`."""
         ...
 
-    async def guess(self, token_hash: str) -> Factor | None:
-        """Charge one guess to a log-in, and tell what it is about; ``None`` when it is over: done, too late, too many
-        guesses (:data:`~rppam.domain.mfa.ATTEMPTS_MAX`), or the account's sessions were ended since."""
+    async def find(self, token_hash: str) -> Factor | None:
+        """What a log-in is about; ``None`` when it is over: done, too late, too many guesses
+        (:data:`~rppam.domain.mfa.ATTEMPTS_MAX`), or the account's sessions were ended since."""
+        ...
+
+    async def guess(self, token_hash: str) -> bool:
+        """Charge one guess to a log-in; false when it is over."""
         ...
 
     async def complete(self, token_hash: str, user_id: str, proof: Proof) -> bool:

@@ -93,11 +93,12 @@ class SecondFactors:
         Raises :class:`CodeWrong`, :class:`MfaTokenInvalid`, :class:`MfaNotEnrolled` when one has to be enrolled first.
         """
         hashed = token_hash(token.reveal())
-        factor = await self._guess(hashed)
+        factor = await self._login(hashed)
         if factor.sealed is None:
             raise MfaNotEnrolled("this account has to enrol a second factor first")
 
         async def right() -> bool:
+            await self._guess(hashed)
             proof = await self._proof(factor, code)
             return proof is not None and await self._store.complete(hashed, factor.account.id, proof)
 
@@ -135,13 +136,13 @@ class SecondFactors:
 
     async def propose_at_login(self, token: Secret) -> Proposal:
         """As :meth:`propose`, for a log-in that may not go on without. Raises :class:`MfaTokenInvalid` as well."""
-        factor = await self._guess(token_hash(token.reveal()))
+        factor = await self._login(token_hash(token.reveal()))
         return await self.propose(factor.account.id)
 
     async def confirm_at_login(self, token: Secret, code: str, client: str) -> tuple[Account, list[Secret]]:
         """As :meth:`confirm`; it completes the log-in. Raises :class:`MfaTokenInvalid`, :class:`CodeWrong`."""
         hashed = token_hash(token.reveal())
-        factor = await self._guess(hashed)
+        factor = await self._login(hashed)
         codes = await self._confirm(factor, code, client, hashed)
         if codes is None:
             raise CodeWrong
@@ -198,11 +199,16 @@ class SecondFactors:
         if policy.requirement is MfaRequirement.DISABLED:
             raise MfaDisabled("the setting security/mfa has mfaRequirement 'disabled'")
 
-    async def _guess(self, hashed: str) -> Factor:
-        factor = await self._store.guess(hashed)
+    async def _login(self, hashed: str) -> Factor:
+        # Only read: tokens that somebody made up cost the database no write.
+        factor = await self._store.find(hashed)
         if factor is None:
             raise MfaTokenInvalid
         return factor
+
+    async def _guess(self, hashed: str) -> None:
+        if not await self._store.guess(hashed):
+            raise MfaTokenInvalid
 
     async def _confirm(self, factor: Factor, code: str, client: str, login: str | None) -> list[Secret] | None:
         user_id, pending = factor.account.id, factor.pending
@@ -213,6 +219,8 @@ class SecondFactors:
         codes = new_backup_codes((await self._policy()).backup_code_count)
 
         async def right() -> bool:
+            if login is not None:
+                await self._guess(login)
             step = step_of(await self._enrolment(user_id, pending), code, factor.now, after=-1)
             if step is None:
                 return False

@@ -1,5 +1,6 @@
 """The second factor over REST, on two nodes with one database."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,32 @@ async def test_what_is_no_second_step(served: Served) -> None:
     assert large.status_code == 413, "without a token bodies are small"
     for path in ("", "/stepup", "/backup-codes", "/disable"):
         assert (await served.http.post(f"{AUTH}/mfa{path}", json={"code": "1"})).status_code == 401
+
+
+async def test_guessing_codes_locks_like_guessing_passwords(served: Served, other: Served) -> None:
+    headers, secret, backup = await enrolled(served)
+    nodes = [served, other]
+    statuses: list[int] = []
+    for place in range(10):
+        node = nodes[place % 2]
+        token = (await login(node))["mfaToken"]
+        answer = await node.http.post(CHALLENGE, json={"mfaToken": token, "code": f"wrong {place}"})
+        statuses.append(answer.status_code)
+    assert statuses == [401] * 10
+    for node in nodes:
+        refused = await node.http.post(f"{AUTH}/login", json={"username": "admin", "password": PASSWORD})
+        assert problem(refused) == (429, "RPPAM-6029")
+        raised = await node.http.post(f"{AUTH}/mfa/stepup", headers=headers, json={"code": code(secret, 1)})
+        assert problem(raised) == (429, "RPPAM-6029")
+    unlocked = await other.http.post(f"{USERS}/id-admin/unlock", headers=other.bearer())
+    assert unlocked.status_code in {200, 204}, unlocked.text
+    async with asyncio.timeout(30):  # the other node hears of it within seconds
+        while True:
+            raised = await served.http.post(f"{AUTH}/mfa/stepup", headers=headers, json={"code": backup[0]})
+            if raised.status_code != 429:
+                break
+            await asyncio.sleep(0.1)
+    assert raised.status_code == 200, raised.text
 
 
 async def test_the_console_has_its_token_in_a_cookie(served: Served) -> None:

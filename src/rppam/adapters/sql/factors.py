@@ -8,7 +8,7 @@ it, so of two nodes with the same code one changes nothing.
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, update
 
 from rppam.adapters.sql.database import Database
 from rppam.adapters.sql.engine import NowMs, rows_changed
@@ -46,27 +46,25 @@ class SqlFactors:
 
         await self._database.write(work)
 
-    async def guess(self, token_hash: str) -> Factor | None:
-        """See :meth:`rppam.ports.factor_store.FactorStore.guess`."""
+    async def find(self, token_hash: str) -> Factor | None:
+        """See :meth:`rppam.ports.factor_store.FactorStore.find`."""
 
         def work(connection: Connection) -> Factor | None:
-            alive = (
-                (pending_logins.c.token_hash == token_hash)
-                & (pending_logins.c.expires_at > NowMs())
-                & (pending_logins.c.attempts < ATTEMPTS_MAX)
-            )
-            charge = update(pending_logins).where(alive).values(attempts=pending_logins.c.attempts + 1)
-            charged = connection.execute(
-                charge.returning(pending_logins.c.user_id, pending_logins.c.auth_epoch)
-            ).one_or_none()
-            if charged is None:
+            epoch = select(pending_logins.c.user_id, pending_logins.c.auth_epoch).where(*_open(token_hash))
+            found = connection.execute(epoch).one_or_none()
+            if found is None:
                 return None
-            row = connection.execute(select(users).where(users.c.id == charged.user_id)).one()
-            if row.disabled or row.deleted_at is not None or row.auth_epoch != charged.auth_epoch:
+            row = connection.execute(select(users).where(users.c.id == found.user_id)).one()
+            if row.disabled or row.deleted_at is not None or row.auth_epoch != found.auth_epoch:
                 return None
             return _factor(connection, row)
 
-        return await self._database.write(work)
+        return await self._database.read(work)
+
+    async def guess(self, token_hash: str) -> bool:
+        """See :meth:`rppam.ports.factor_store.FactorStore.guess`."""
+        charge = update(pending_logins).where(*_open(token_hash)).values(attempts=pending_logins.c.attempts + 1)
+        return await self._database.write(lambda connection: rows_changed(connection, charge) == 1)
 
     async def complete(self, token_hash: str, user_id: str, proof: Proof) -> bool:
         """See :meth:`rppam.ports.factor_store.FactorStore.complete`."""
@@ -159,6 +157,15 @@ class SqlFactors:
 def _factor(connection: Connection, row: Row[Any]) -> Factor:
     now: int = connection.execute(select(NowMs())).scalar_one()
     return Factor(account_in(connection, row), row.totp_secret, row.totp_pending, row.totp_step, WallMs(now))
+
+
+def _open(token_hash: str) -> tuple[ColumnElement[bool], ...]:
+    """The log-in goes on."""
+    return (
+        pending_logins.c.token_hash == token_hash,
+        pending_logins.c.expires_at > NowMs(),
+        pending_logins.c.attempts < ATTEMPTS_MAX,
+    )
 
 
 def _use(connection: Connection, user_id: str, proof: Proof) -> None:
