@@ -3,7 +3,9 @@
     Envelope   request id, headers, every error as a problem document
     Probes     ping, live, ready, leader: answered at once
     Bounds     how many requests at once, and for how long
+    Rates      how often one address, and everybody together
     Gate       token, session and role, for every path that is not public
+    Rates      how often one user, and one endpoint
     Bodies     one plain JSON value, bounded
     routes     FastAPI: fields, and the generated OpenAPI
 
@@ -27,6 +29,7 @@ from rppam.api.openapi import describe
 from rppam.api.orders import orders
 from rppam.api.parts import ApiParts
 from rppam.api.probes import Probes
+from rppam.api.rates import AddressRates, UserRates
 from rppam.api.routes import auth, cluster
 from rppam.api.sessions import sessions
 from rppam.api.settings import settings
@@ -54,7 +57,9 @@ def build_app(parts: ApiParts) -> FastAPI:
     app.state.notes = NoteReader(parts.note, parts.clock)
     # Added last is outermost.
     app.add_middleware(Bodies, limits=parts.limits)
+    app.add_middleware(UserRates, limiter=parts.limiter, settings=parts.hot)
     app.add_middleware(Gate, tokens=KnownTokens(parts.tokens), check=parts.sessions.check)
+    app.add_middleware(AddressRates, limiter=parts.limiter, settings=parts.hot)
     app.add_middleware(Bounds, limits=parts.limits)
     app.add_middleware(Probes, status=parts.status, clock=parts.clock, node=parts.node)
     app.add_middleware(

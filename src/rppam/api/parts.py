@@ -9,7 +9,9 @@ from rppam.ports.administration import Administration
 from rppam.ports.clock import Clock
 from rppam.ports.entropy import Entropy
 from rppam.ports.note import FencedNote
+from rppam.ports.settings import HotSettings
 from rppam.ports.status import NodeStatus
+from rppam.services.limiter import Limiter
 from rppam.services.lockouts import Lockouts
 from rppam.services.second_factor import SecondFactors
 from rppam.services.sessions import Sessions
@@ -31,6 +33,10 @@ class ApiParts(NamedTuple):
     second_factors: SecondFactors
     users: UserAdministration
     lockouts: Lockouts
+    limiter: Limiter
+    """Limits requests."""
+    hot: HotSettings
+    """The settings in force in this process."""
     note: FencedNote
     settings: SettingChanges
     may_join: Callable[[int], Allowed | Denied]

@@ -7,16 +7,20 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from rppam.adapters.members.key_files import read_cluster_keys
+from rppam.adapters.memory.limits import MemoryLimits
 from rppam.adapters.redis.limits import RedisLimits
 from rppam.adapters.sql.database import Database
 from rppam.adapters.sql.limits import SqlLimits
 from rppam.adapters.sql.lockouts import SqlLockouts
 from rppam.compose.redis import RedisParts
 from rppam.config.settings import Settings
+from rppam.domain.member import Role
 from rppam.ports.cache import SharedCache
 from rppam.ports.clock import Clock
 from rppam.ports.limits import LimitStore
 from rppam.ports.settings import HotSettings
+from rppam.ports.status import NodeStatus
+from rppam.services.limiter import Limiter
 from rppam.services.login_guard import Guard
 
 _INFO: Final = b"rppam limits 1"
@@ -36,6 +40,16 @@ def limit_key(settings: Settings) -> bytes:
     own = bytes.fromhex(read_cluster_keys(path).own.reveal()) if path.exists() else b""
     material = own or sha256(settings.cluster.cluster_id.encode()).digest()
     return HKDF(hashes.SHA256(), _KEY_BYTES, settings.cluster.cluster_id.encode(), _INFO).derive(material)
+
+
+def limiter_of(limits: LimitStore | None, status: NodeStatus, workers: int, clock: Clock) -> Limiter:
+    """What limits requests in one process."""
+
+    def processes() -> int:
+        nodes = sum(1 for member in status.snapshot().members if member.role is not Role.WITNESS)
+        return max(1, nodes) * workers
+
+    return Limiter(limits, MemoryLimits(clock), clock, processes)
 
 
 def guard_of(

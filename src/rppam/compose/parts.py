@@ -30,6 +30,7 @@ from rppam.api.server import ApiServer
 from rppam.compose.checkup import Checkup, checkup_of
 from rppam.compose.factors import second_factors_of
 from rppam.compose.inheritance import Known, inherit
+from rppam.compose.limits import limiter_of
 from rppam.compose.members import member_address, member_parts, votes
 from rppam.compose.members import warnings as member_warnings
 from rppam.compose.node import Node, Surface, bounded
@@ -209,6 +210,8 @@ def api_server(
             second_factors=second_factors,
             users=UserAdministration(SqlUsers(people.database), people.passwords, shared.cache, guard, clock),
             lockouts=Lockouts(SqlLockouts(people.database), SqlUsers(people.database), shared.guard, shared.cache),
+            limiter=limiter_of(shared.limits, status, settings.api.workers, clock),
+            hot=shared.settings,
             note=SqlFencedNote(people.database),
             settings=SettingChanges(
                 SqlSettingsStore(people.database), shared.cache, shared.settings, settings.node.node_name

@@ -14,6 +14,7 @@ from rppam.domain.errors.setting import SettingUnknown
 from rppam.domain.setting import Setting
 from rppam.services.lockout_policy import LOCKOUT
 from rppam.services.mfa_policy import MFA
+from rppam.services.request_policy import LIMITS
 from rppam.services.session_policy import SESSIONS
 
 SECURITY: Final = "security/"
@@ -23,6 +24,7 @@ SETTINGS: Final[Mapping[str, Setting[Any]]] = MappingProxyType(
         one.name: one
         for one in (
             MFA,
+            LIMITS,
             LOCKOUT,
             SESSIONS,
         )

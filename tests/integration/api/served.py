@@ -15,6 +15,7 @@ import httpx
 from sqlalchemy import create_engine
 
 from rppam.adapters.members.sealing_secrets import SealingSecrets
+from rppam.adapters.memory.limits import MemoryLimits
 from rppam.adapters.memory.no_cache import NoCache
 from rppam.adapters.sql.accounts import SqlAccounts
 from rppam.adapters.sql.data_keys import SqlDataKeys
@@ -46,6 +47,7 @@ from rppam.ports.status import Authority
 from rppam.services.data_keys import DataKeys
 from rppam.services.database_clock import DatabaseClock
 from rppam.services.hot_settings import LiveSettings
+from rppam.services.limiter import Limiter
 from rppam.services.lockouts import Lockouts
 from rppam.services.login_guard import Guard
 from rppam.services.passwords import HashParameters, Passwords
@@ -279,6 +281,8 @@ class Served:
                 second_factors=self.factors,
                 users=UserAdministration(self.users, self.passwords, self.cache, self.guard, self.clock),
                 lockouts=Lockouts(SqlLockouts(self.database), self.users, self.guard, self.cache),
+                limiter=Limiter(None, MemoryLimits(self.clock), self.clock, lambda: 1),
+                hot=self.live,
                 note=self.note,
                 settings=SettingChanges(self.settings, self.cache, self.live, "node1"),
                 may_join=lambda others: may_join(self.licence, others, self.clock.wall_ms()),

@@ -379,8 +379,12 @@ class RateLimitedError(RequestError):
         level="info",
     )
 
-    def __init__(self, what: str, retry_after_ms: int) -> None:
-        """``what`` was too much, in a sentence without a secret; ``retry_after_ms`` until it can work again."""
+    def __init__(self, what: str, retry_after_ms: int, further: Mapping[str, str] = MappingProxyType({})) -> None:
+        """``what`` was too much, in a sentence without a secret; ``retry_after_ms`` until it can work again.
+
+        ``further`` headers tell about the limit.
+        """
+        self._further = further
         self.retry_after_s = max(1, -(-retry_after_ms // 1000))
         super().__init__(f"{what}; try again in {self.retry_after_s} s")
 
@@ -390,4 +394,4 @@ class RateLimitedError(RequestError):
 
     def headers(self) -> Mapping[str, str]:
         """RFC 9110, section 10.2.3."""
-        return {"Retry-After": str(self.retry_after_s)}
+        return {"Retry-After": str(self.retry_after_s), **self._further}

@@ -1,0 +1,134 @@
+"""How often somebody may ask: smooth limits before the gate (address, all) and behind it (user, endpoint).
+
+Decides which requests count against what. What helps to see and mend a cluster in trouble is not counted: the probes,
+which are answered before, and :data:`~rppam.api.gate.ANSWERED_BLIND`. How the counting is done is the affair of
+:class:`rppam.services.limiter.Limiter`; how much is allowed is the setting ``security/limits``.
+
+Answers carry ``RateLimit-Policy`` and ``RateLimit`` (draft-ietf-httpapi-ratelimit-headers) for the limit with the least
+left, as of the last time that the store was asked, at most a second ago; a refusal is 429 with ``Retry-After`` as well.
+"""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from rppam.api.gate import ANSWERED_BLIND
+from rppam.domain.errors.request import RateLimitedError
+from rppam.domain.limit import Charge, Decision, Limit, subject_hash
+from rppam.domain.lockout import address_group
+from rppam.domain.session import Identity
+from rppam.ports.settings import HotSettings
+from rppam.services.limiter import Limiter
+from rppam.services.request_policy import LIMITS, RequestLimits, limits_of
+
+PARTS: Final = 5
+_ALL: Final = "all"
+_WHAT: Final = {
+    "api-address": "too many requests from this address",
+    "api-user": "too many requests of this user",
+    "api-endpoint": "too many requests for this endpoint",
+    "api-all": "too many requests in all",
+}
+
+
+class _Rates:
+    """What both have in common."""
+
+    def __init__(self, app: ASGIApp, *, limiter: Limiter, settings: HotSettings) -> None:
+        self._app, self._limiter, self._settings = app, limiter, settings
+
+    def _charges(self, scope: Scope, limits: RequestLimits) -> list[Charge]:
+        raise NotImplementedError
+
+    async def _decide(self, scope: Scope) -> None:
+        charges = self._charges(scope, limits_of(self._settings.current(LIMITS)))
+        if not charges:
+            return
+        decision = self._limiter.near(charges) or await self._limiter.take(charges)
+        if not decision.allowed:
+            raise RateLimitedError(_WHAT[decision.limit.name], decision.retry_after_ms, rate_headers(decision))
+        before: Decision | None = scope["state"].get("rate")
+        if before is None or decision.remaining < before.remaining:
+            scope["state"]["rate"] = decision
+
+
+class AddressRates(_Rates):
+    """Before the gate: whoever floods us with tokens that are none is counted, too. Writes the headers."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http" or scope["path"] in ANSWERED_BLIND:
+            await self._app(scope, receive, send)
+            return
+        await self._decide(scope)
+
+        async def dressed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                decision: Decision | None = scope["state"].get("rate")
+                if decision is not None:
+                    named = [(name.lower().encode(), text.encode()) for name, text in rate_headers(decision).items()]
+                    message = {**message, "headers": [*message.get("headers", ()), *named]}
+            await send(message)
+
+        await self._app(scope, receive, dressed)
+
+    def _charges(self, scope: Scope, limits: RequestLimits) -> list[Charge]:
+        charges = []
+        if limits.address is not None:
+            client = scope.get("client")
+            charges.append(Charge(limits.address, _address(client[0] if client else "unknown")))
+        if limits.all is not None:
+            charges.append(Charge(limits.all, _ALL))
+        return charges
+
+
+class UserRates(_Rates):
+    """Behind the gate, where it is known who is calling."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] == "http" and scope["path"] not in ANSWERED_BLIND:
+            await self._decide(scope)
+        await self._app(scope, receive, send)
+
+    def _charges(self, scope: Scope, limits: RequestLimits) -> list[Charge]:
+        charges = []
+        identity: Identity | None = scope["state"].get("identity")
+        if limits.user is not None and identity is not None:
+            charges.append(Charge(limits.user, _user(identity.user_id or f"\0{identity.subject}")))
+        if limits.endpoint is not None:
+            path = "/".join(scope["path"].split("/", PARTS)[:PARTS])
+            charges.append(Charge(limits.endpoint, _endpoint(f"{scope['method']} {path}")))
+        return charges
+
+
+def rate_headers(decision: Decision) -> Mapping[str, str]:
+    """The two headers."""
+    reset_s = -(-decision.reset_after_ms // 1000)
+    return {
+        "RateLimit-Policy": _policy(decision.limit),
+        "RateLimit": f'"{decision.limit.name}";r={decision.remaining};t={reset_s}',
+    }
+
+
+@lru_cache(maxsize=64)
+def _policy(limit: Limit) -> str:
+    return f'"{limit.name}";q={limit.events};w={limit.period_ms // 1000}'
+
+
+# Hashing is dearer than looking up; the number of what is remembered is bounded.
+@lru_cache(maxsize=4096)
+def _address(client: str) -> str:
+    return subject_hash("address", address_group(client))
+
+
+@lru_cache(maxsize=4096)
+def _user(user_id: str) -> str:
+    return subject_hash("user", user_id)
+
+
+@lru_cache(maxsize=1024)
+def _endpoint(text: str) -> str:
+    return subject_hash("endpoint", text)
