@@ -211,7 +211,7 @@ class Lab:
         clock = SystemClock()
         folder.mkdir(parents=True, exist_ok=True)
         keys = KeySet(ensure_signing_keys(folder / "jwt", now_ms=clock.wall_ms()))
-        self._tokens = Tokens(
+        self.tokens: Final = Tokens(
             keys, issuer="rppam", audience="rppam-api", node="lab", clock=clock, entropy=SystemEntropy()
         )
         self.token: Final = self.new_token()
@@ -265,7 +265,7 @@ class Lab:
 
     def new_token(self) -> str:
         """An administrator's, as ``rppam token`` makes them."""
-        return self._tokens.issue_admin("admin", 60).token.reveal()
+        return self.tokens.issue_admin("admin", 60).token.reveal()
 
     def _make_licence(self, clock: SystemClock) -> dict[str, Any]:
         private, trusted = licence.new_private_key()
