@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
+from rppam.adapters.redis.cache_store import GUARD_MS
 from rppam.domain.cached import CacheKey, Change, Copy, Kind
 from rppam.domain.secret import Secret
 from tests.contract.cached import LIFE_MS, PREFIX, Process, Table, until
@@ -99,6 +100,18 @@ async def test_an_older_copy_never_takes_the_place_of_a_newer(join: Join, table:
     assert table.asked == 0
 
 
+async def test_a_copy_that_has_ended_still_keeps_older_ones_away(join: Join, table: Table) -> None:
+    a, b = await join(), await join()
+    first, second = table.write("s1", b"1"), table.write("s1", b"2")
+    assert await a.cache.publish(key("s1"), second, 1)
+    await asyncio.sleep(0.002)
+    assert await b.cache.store.put(key("s1"), first, LIFE_MS) == (False, True)
+    assert await b.sessions.get("s1") == second
+    assert table.asked == 1, "nothing usable stood there"
+    await b.warm("s1")
+    assert table.asked == 1, "the same revision, used again since, took its own place"
+
+
 async def test_readers_and_writers_race_and_nothing_stale_is_left(join: Join, table: Table) -> None:
     """20,000 reads. A read that began after a change was told never brings what was before."""
     a, b, c = await join(), await join(), await join()
@@ -165,7 +178,7 @@ async def test_a_near_copy_ends_before_the_copy_in_redis(join: Join, server: Ser
     table.write("s1")
     await a.sessions.get("s1")
     await b.sessions.get("s1")
-    await until(lambda: not server.ask("EXISTS", a.key("s1")))
+    await until(lambda: server.ask("PTTL", a.key("s1")) < GUARD_MS)
     assert a.sessions.hit("s1") is b.sessions.hit("s1") is None
     await b.sessions.get("s1")
     assert table.asked == 2

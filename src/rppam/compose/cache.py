@@ -42,6 +42,8 @@ class CacheParts:
     def start(self) -> None:
         """Begin what runs in the background."""
         self._tasks = [asyncio.create_task(run(), name=name) for name, run in self._work]
+        for task in self._tasks:
+            task.add_done_callback(_tell_failure)
 
     async def stop(self) -> None:
         """End it."""
@@ -77,6 +79,11 @@ def cache_parts(settings: Settings, redis: RedisParts | None, database: Database
         ("cluster key of the cache", lambda: _watch_keys(files, renew)),
     )
     return CacheParts(cache, work, cache.stop)
+
+
+def _tell_failure(task: "asyncio.Task[None]") -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("what runs for the cache failed: %s", task.get_name(), exc_info=error)
 
 
 def _sealers(keys: ClusterKeys, cluster_id: str, prefix: str) -> tuple[Sealer, ...]:

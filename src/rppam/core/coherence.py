@@ -219,7 +219,7 @@ class Coherence:
         """The clock."""
         self._room = room or Room()
         self._trust = Trust()
-        self._floors = floors or Floors()
+        self._floors = Floors() if floors is None else floors
         self._shelves: list[Shelf[Any]] = []
         self._informed = False
 

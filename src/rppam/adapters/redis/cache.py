@@ -22,14 +22,12 @@ from rppam.adapters.redis.link import Link
 from rppam.adapters.redis.listeners import tell
 from rppam.adapters.redis.sealing import Place, Sealer
 from rppam.adapters.redis.tracking import Tracking
-from rppam.core.coherence import Coherence, Load, Shelf
+from rppam.core.coherence import NS_PER_MS, Coherence, Load, Shelf
 from rppam.domain.cached import CacheKey, Change, Copy, Kind
 from rppam.domain.errors.store import StoreError
 from rppam.ports.clock import Clock
 
 log: Final = logging.getLogger("rppam.cache")
-ENDED_LIFE_MS: Final = 60_000
-"""A copy that says "ended" stands at least so long, in the way of an older one."""
 
 T = TypeVar("T")
 FromSql = Callable[[str], Awaitable[tuple[Copy, int] | None]]
@@ -116,9 +114,10 @@ class RedisReader(Generic[T]):
             return None
         copy, life_ms = answer
         fact = self._decode(copy)
-        if fill and life_ms > 0 and mark.counts:
+        left_ms = life_ms - (self._coherence.now() - asked) // NS_PER_MS
+        if fill and left_ms > 0 and mark.counts:
             try:
-                stands, _ = await self._store.put(key, copy, life_ms, unusable=found.unusable)
+                stands, _ = await self._store.put(key, copy, left_ms, unusable=found.unusable)
             except StoreError:
                 return fact
             # Where a later copy stands, or the same with another end, the next reader takes it from there.
@@ -173,7 +172,7 @@ class RedisCache:
         if not self.store.is_there:
             return False
         try:
-            _, confirmed = await self.store.put(key, copy, max(life_ms, ENDED_LIFE_MS), confirm=confirm)
+            _, confirmed = await self.store.put(key, copy, life_ms, confirm=confirm)
         except StoreError:
             self.counts.failed += 1
             return False

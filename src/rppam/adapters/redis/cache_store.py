@@ -24,6 +24,9 @@ log: Final = logging.getLogger("rppam.cache")
 
 READ: Final = Script.load("cache_read")
 PUT: Final = Script.load("cache_put")
+GUARD_MS: Final = 60_000
+"""A copy stands in Redis for so long after its end, for its revision alone: a reader that was slow must not put back
+what it read before. Far longer than any reader takes."""
 CONFIRM_MS: Final = 200
 """Everybody on this link waits while Redis waits for a replica: three quarters of this at most."""
 CONFIRM_AGAIN_NS: Final = 1_000 * NS_PER_MS
@@ -108,7 +111,7 @@ class CacheStore:
         """What stands under that name, if everybody is to be told of it. Raises a StoreError."""
         for sealer in self.sealers:
             place = sealer.told_place(name)
-            found = await self._read(sealer, place) if place is not None else NOTHING
+            found = await self._read(sealer, place, also_ended=True) if place is not None else NOTHING
             if place is None or found.copy is None:
                 continue
             try:
@@ -133,10 +136,10 @@ class CacheStore:
     async def _put(
         self, sealer: Sealer, key: CacheKey, copy: Copy, life_ms: int, unusable: bytes, confirm: bool
     ) -> tuple[bool, bool]:
-        life_ms = max(1, min(life_ms, LIFE_MS_MAX))
+        life_ms = max(0, min(life_ms, LIFE_MS_MAX))
         place = sealer.place(key)
         sealed = sealer.seal(place, with_key(key, copy), life_ms, self._clock.wall_ms())
-        words: list[bytes | str | int] = [sealed, life_ms, SEALED_BYTES_MAX, unusable]
+        words: list[bytes | str | int] = [sealed, life_ms + GUARD_MS, SEALED_BYTES_MAX, unusable, GUARD_MS]
         if not confirm or not self._replicas:
             return await self._link.run_script(PUT, [place.name], words) == 1, True
         if self._now_ns() < self._confirm_from:
@@ -148,7 +151,7 @@ class CacheStore:
             self._confirm_from = self._now_ns() + CONFIRM_AGAIN_NS
         return reply == 1, confirmed >= self._replicas
 
-    async def _read(self, sealer: Sealer, place: Place) -> Found:
+    async def _read(self, sealer: Sealer, place: Place, *, also_ended: bool = False) -> Found:
         counts = self.counts
         try:
             reply: Any = await self._link.run_script(READ, [place.name], [SEALED_BYTES_MAX])
@@ -160,14 +163,17 @@ class CacheStore:
             return NOTHING
         if not isinstance(reply, list) or len(reply) != 2:
             return self._strange(place, "it is of another type" if reply == b"type" else "it is too long")
-        sealed, life_ms = reply
-        if life_ms <= 0:
+        sealed, stands_ms = reply
+        if stands_ms < 0:
             return self._strange(place, "it has no end", sealed)
         try:
             copy = sealer.open(place, sealed, self._clock.wall_ms())
         except ValueError as error:
             return self._strange(place, str(error), sealed)
-        return Found(copy, life_ms, b"")
+        if stands_ms <= GUARD_MS and not also_ended:
+            counts.missing += 1
+            return NOTHING
+        return Found(copy, stands_ms - GUARD_MS, b"")
 
     def _strange(self, place: Place, why: str, sealed: bytes = b"") -> Found:
         """Count it, and say it once in a while."""
