@@ -8,8 +8,9 @@ from typing import Any, Final, NamedTuple
 from rppam.core.coherence import Coherence, Load, Shelf
 from rppam.core.floors import FLOOR_NS, Floors
 from rppam.domain.cached import LIFE_MS_MAX, CacheKey, Kind
+from rppam.simulation.coherence_process import Process, Running
 from rppam.simulation.coherence_store import SimRedis, Stored
-from rppam.simulation.coherence_world import Process, Running, World
+from rppam.simulation.coherence_world import World
 
 
 class _MarksStay(Shelf[Any]):
