@@ -1,5 +1,6 @@
 """The REST application, put together. Layers from the outside in::
 
+    Forwarder  whose request it is, where proxies are trusted
     Envelope   request id, headers, every error as a problem document
     Probes     ping, live, ready, leader: answered at once
     Bounds     how many requests at once, and for how long
@@ -21,6 +22,7 @@ from starlette.exceptions import HTTPException
 from rppam import __version__
 from rppam.api.bodies import Bodies
 from rppam.api.envelope import Envelope
+from rppam.api.forwarded import Forwarder
 from rppam.api.gate import Bounds, Gate
 from rppam.api.lockouts import lockouts
 from rppam.api.mfa import mfa
@@ -69,6 +71,8 @@ def build_app(parts: ApiParts) -> FastAPI:
         limits=parts.limits,
         access_log=parts.access_log,
     )
+    if parts.trusted_proxies:
+        app.add_middleware(Forwarder, trusted=parts.trusted_proxies, header=parts.forwarded_header)
     return app
 
 

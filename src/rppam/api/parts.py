@@ -1,8 +1,9 @@
 """What the REST API is made of: the composition root fills this in."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from rppam.api.forwarded import X_FORWARDED_FOR
 from rppam.api.limits import ApiLimits
 from rppam.domain.licence import Allowed, Denied
 from rppam.ports.administration import Administration
@@ -47,5 +48,8 @@ class ApiParts(NamedTuple):
     entropy: Entropy
     """For request ids."""
     limits: ApiLimits = ApiLimits()
+    trusted_proxies: Sequence[str] = ()
+    """Networks whose word about the caller's address is taken (``api.trustedProxies``)."""
+    forwarded_header: str = X_FORWARDED_FOR
     access_log: bool = False
     """One line for each request on the logger ``rppam.api.access``."""

@@ -66,7 +66,7 @@ class ApiServer:
             log_config=None,
             log_level="error",
             access_log=False,
-            # A forwarded address is believed from nobody.
+            # Whose word about the caller's address is taken, rppam.api.forwarded decides.
             proxy_headers=False,
             server_header=False,
             h11_max_incomplete_event_size=limits.header_bytes,

@@ -19,11 +19,14 @@ from rppam.domain.account import FIRST_ADMIN
 if TYPE_CHECKING:
     from rppam.domain.account import Account
     from rppam.ports.factor_store import FactorStore
+    from rppam.ports.lockouts import LockoutStore
     from rppam.ports.users import UserStore
     from rppam.services.accounts import Accounts
 
 T = TypeVar("T")
 
+_LOCKED_MAX: Final = 10_000
+_NO_ACCOUNT: Final = "(a name that no account has)"
 _HELP: Final = {"help_option_names": ["-h", "--help"]}
 
 
@@ -33,6 +36,7 @@ class _Parts(NamedTuple):
     accounts: "Accounts"
     users: "UserStore"
     factors: "FactorStore"
+    lockouts: "LockoutStore"
 
 
 @click.group("user", context_settings=_HELP, epilog="Example: rppam user reset-password admin")
@@ -124,6 +128,49 @@ def reset_mfa(name: str, config: Path | None, as_json: bool) -> None:
     _say(_ask(config, reset), said, as_json)
 
 
+@command.command("locked", context_settings=_HELP, epilog="Example: rppam user locked")
+@_options
+def locked(config: Path | None, as_json: bool) -> None:
+    """Show which users and addresses may not sign in for a while, after too many wrong tries."""
+    found = _ask(config, lambda parts: parts.lockouts.all(_LOCKED_MAX))
+    rows = [
+        {
+            "kind": one.kind.value,
+            "name": one.shown or None,
+            "since": _time(one.since),
+            "until": _time(one.until),
+            "level": one.level,
+        }
+        for one in found
+    ]
+    if as_json:
+        click.echo(json.dumps({"locked": rows}))
+        return
+    if not rows:
+        click.echo("Nobody is locked.", err=True)
+        return
+    width = max(len(one.shown or _NO_ACCOUNT) for one in found)
+    click.echo(f"{'WHAT':<7}  {'WHO':<{width}}  {'SINCE':<20}  {'UNTIL':<20}  IN A ROW")
+    for one in found:
+        name = one.shown or _NO_ACCOUNT
+        click.echo(f"{one.kind.value:<7}  {name:<{width}}  {_time(one.since)}  {_time(one.until)}  {one.level}")
+
+
+@command.command("unlock", context_settings=_HELP, epilog="Example: rppam user unlock admin")
+@click.argument("name")
+@_options
+def unlock(name: str, config: Path | None, as_json: bool) -> None:
+    """Let the user or the address NAME try to sign in again. All nodes know within two seconds."""
+    from rppam.domain.lockout import UNKNOWN_ADDRESS, address_group, address_suspect, user_suspect
+
+    suspect = user_suspect(name) if address_group(name) == UNKNOWN_ADDRESS else address_suspect(name)
+    stood, _ = _ask(config, lambda parts: parts.lockouts.unlock(suspect.subject))
+    if as_json:
+        click.echo(json.dumps({"name": name, "wasLocked": stood is not None}))
+        return
+    click.echo(f"{name} is unlocked." if stood else f"{name} was not locked.", err=True)
+
+
 async def _set_disabled(parts: _Parts, name: str, *, to: bool) -> "Account":
     from rppam.domain.users import UserChange
 
@@ -174,6 +221,7 @@ def _ask(config: Path | None, question: "Callable[[_Parts], Awaitable[T]]") -> T
     from rppam.adapters.sql.accounts import SqlAccounts
     from rppam.adapters.sql.database import Database
     from rppam.adapters.sql.factors import SqlFactors
+    from rppam.adapters.sql.lockouts import SqlLockouts
     from rppam.adapters.sql.users import SqlUsers
     from rppam.adapters.system.clock import SystemClock
     from rppam.adapters.system.secrets import HostSecrets
@@ -190,7 +238,7 @@ def _ask(config: Path | None, question: "Callable[[_Parts], Awaitable[T]]") -> T
         try:
             await database.start()
             accounts = Accounts(SqlAccounts(database), passwords, SystemClock())
-            return await question(_Parts(accounts, SqlUsers(database), SqlFactors(database)))
+            return await question(_Parts(accounts, SqlUsers(database), SqlFactors(database), SqlLockouts(database)))
         finally:
             passwords.close()
             await database.stop()

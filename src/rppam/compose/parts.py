@@ -220,6 +220,8 @@ def api_server(
             clock=clock,
             entropy=entropy,
             administration=administration,
+            trusted_proxies=settings.api.trusted_proxies,
+            forwarded_header=settings.api.forwarded_header,
         )
     )
     tls = ServedCertificate.of(settings.api, clock)

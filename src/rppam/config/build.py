@@ -141,6 +141,8 @@ class _Builder:
             tls_key_path=self._path("api", "tls_key_path"),
             tls_cert_password=self._secret("api", "tls_cert_password", key_file),
             tls_ca_path=self._path("api", "tls_ca_path"),
+            trusted_proxies=self._plain("api", "trusted_proxies"),
+            forwarded_header=self._plain("api", "forwarded_header"),
         )
         self.values.warnings += api_warnings(api, advertised)
         return api

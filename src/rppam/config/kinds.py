@@ -8,7 +8,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
@@ -235,6 +235,27 @@ class Keys(Kind):
         if not isinstance(value, list):
             raise WrongValueError(shown(value), fix)
         return tuple(_text(entry, fix) for entry in value)
+
+
+@dataclass(frozen=True, slots=True)
+class Networks(Kind):
+    """Addresses and networks."""
+
+    def read(self, value: object) -> tuple[str, ...]:
+        """Each as a network, an address as one of its own."""
+        fix = 'Write a list such as ["10.0.1.5", "10.2.0.0/16", "fd00::/8"].'
+        if not isinstance(value, list):
+            raise WrongValueError(shown(value), fix)
+        return tuple(self._network(_text(entry, fix), fix) for entry in value)
+
+    @staticmethod
+    def _network(text: str, fix: str) -> str:
+        try:
+            return str(ip_network(text))
+        except ValueError as error:
+            host_bits = "host bits" in str(error)
+            hint = "Set the part of the address behind the prefix to 0." if host_bits else fix
+            raise WrongValueError(shown(text), hint) from error
 
 
 def _text(value: object, fix: str) -> str:

@@ -20,6 +20,7 @@ from rppam.config.kinds import (
     HttpUrl,
     Keys,
     Kind,
+    Networks,
     Percent,
     SecretText,
     Text,
@@ -304,6 +305,18 @@ class ApiSettings:
         None,
         "Certificates (PEM) of the authorities that rppam's own commands trust when they ask nodes over https. Not "
         "set: the system's.",
+    )
+    trusted_proxies: tuple[str, ...] = _key(
+        "trustedProxies",
+        Networks("a list of IP addresses and networks"),
+        (),
+        "Load balancers in front of this API. From these alone the caller's address is taken from forwardedHeader.",
+    )
+    forwarded_header: str = _key(
+        "forwardedHeader",
+        Choice("X-Forwarded-For or Forwarded", ("X-Forwarded-For", "Forwarded")),
+        "X-Forwarded-For",
+        "The header in which the trusted proxies name the caller. They must set it themselves, or append to it.",
     )
 
 

@@ -17,6 +17,7 @@ from rppam.domain.limit import subject_hash
 
 MINUTE_MS: Final = 60_000
 IPV6_PREFIX: Final = 64
+UNKNOWN_ADDRESS: Final = "unknown"
 LEVEL_MAX: Final = 30
 
 
@@ -94,11 +95,11 @@ def address_suspect(client: str) -> Suspect:
 
 
 def address_group(client: str) -> str:
-    """The address, or the /64 that it lies in. What is no address is one group of its own."""
+    """The address, or the /64 that it lies in, which is its own group. What is no address is one group as well."""
     try:
-        address = ip_address(client.partition("%")[0])
+        address = ip_address(client.partition("%")[0].removesuffix(f"/{IPV6_PREFIX}"))
     except ValueError:
-        return "unknown"
+        return UNKNOWN_ADDRESS
     if isinstance(address, IPv6Address):
         if address.ipv4_mapped is not None:
             return str(address.ipv4_mapped)

@@ -11,11 +11,13 @@ import pytest
 
 from rppam.adapters.sql.accounts import SqlAccounts
 from rppam.adapters.sql.factors import SqlFactors
+from rppam.adapters.sql.lockouts import SqlLockouts
 from rppam.adapters.sql.users import SqlUsers
 from rppam.adapters.system.clock import SystemClock
 from rppam.domain.account import Account, AccountRole, StoredAccount
 from rppam.domain.errors.accounts import InvalidCredentials
 from rppam.domain.instant import WallMs
+from rppam.domain.lockout import LockoutPolicy, address_suspect, user_suspect
 from rppam.domain.secret import Secret
 from rppam.services.accounts import Accounts
 from rppam.services.passwords import Passwords
@@ -120,3 +122,26 @@ async def test_an_account_is_shut_out_let_in_and_freed_of_a_lost_phone(
         gone = rppam(*words, "--config", config)
         assert gone.returncode == 2
         assert f"no account is named {words[1]!r}" in gone.stderr
+
+
+async def test_who_is_locked_is_shown_and_unlocked_on_the_host(
+    url: str, tmp_path: Path, open_database: Callable[..., Any]
+) -> None:
+    config = config_for(url, tmp_path)
+    database = await open_database(url)
+    lockouts = SqlLockouts(database)
+    anna = Account("1", "anna", "", frozenset({AccountRole.ADMIN}), False, WallMs(1), WallMs(1))
+    await SqlAccounts(database).create(StoredAccount(anna, Secret("x")))
+    assert rppam("locked", "--config", config).stderr == "Nobody is locked.\n"
+    for suspect in (user_suspect("anna"), user_suspect("who is this"), address_suspect("2001:db8::7")):
+        await lockouts.lock(suspect, LockoutPolicy())
+    shown = rppam("locked", "--config", config).stdout
+    assert all(text in shown for text in ("anna", "(a name that no account has)", "2001:db8::/64"))
+    listed = json.loads(rppam("locked", "--config", config, "--json").stdout)["locked"]
+    assert {(one["kind"], one["name"]) for one in listed} == {
+        ("user", "anna"), ("user", None), ("address", "2001:db8::/64"),
+    }  # fmt: skip
+    for name in ("ANNA", "2001:db8::/64"):
+        assert rppam("unlock", name, "--config", config).stderr == f"{name} is unlocked.\n"
+    assert json.loads(rppam("unlock", "anna", "--config", config, "--json").stdout)["wasLocked"] is False
+    assert [one.shown for one in await lockouts.all(10)] == [""]

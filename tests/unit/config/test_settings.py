@@ -140,6 +140,10 @@ WRONG_VALUES = [
     ("api", "port", True, "true", "digits"),
     ("api", "host", "0.0.0.0:80", '"0.0.0.0:80"', "without a port"),
     ("api", "drainSeconds", 11, "11", "0 to 10"),
+    ("api", "trustedProxies", "10.0.0.1", '"10.0.0.1"', "a list such as"),
+    ("api", "trustedProxies", ["10.0.0.1/8"], '"10.0.0.1/8"', "behind the prefix to 0"),
+    ("api", "trustedProxies", ["proxy1"], '"proxy1"', "a list such as"),
+    ("api", "trustedProxies", [""], "an empty text", "a list such as"),
 ]
 
 
