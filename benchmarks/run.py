@@ -4,7 +4,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-PROGRAMS = ("client.py", "cost.py", "failover.py", "sentinel_failover.py", "saturation.py", "members.py", "settings.py")
+PROGRAMS = (
+    "client.py",
+    "cost.py",
+    "failover.py",
+    "sentinel_failover.py",
+    "saturation.py",
+    "members.py",
+    "settings.py",
+    "requests.py",
+    "sessions_under_fire.py",
+)
 
 if __name__ == "__main__":
     folder = Path(__file__).parent

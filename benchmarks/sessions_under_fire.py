@@ -192,6 +192,8 @@ async def end(nodes: list[LabNode], tokens: list[str]) -> None:
     for at, token in enumerate(tokens):
         status = await wires[at % len(wires)].ask("POST", "/api/v1/auth/logout", token)
         assert status == 204, status
+    for wire in wires:
+        wire.close()
 
 
 async def fire(lab: Lab, redis: SentinelLab, clients: Clients, round_s: float) -> list[dict[str, Any]]:
@@ -263,6 +265,8 @@ async def revoke(nodes: list[LabNode], opener: Opener, count: int) -> dict[str, 
         await asyncio.wait_for(asyncio.gather(*watchers), 30)
         answered.append((done - asked) * 1e3)
         late.append(max(0.0, last_allowed - done) * 1e3)
+    for wire in (*enders, *(wire for _, wire in lines)):
+        wire.close()
     return {"revocations": count, "answer": spread(answered), "stillLetIn": spread(late)}
 
 
@@ -291,7 +295,9 @@ async def measure(sessions: int, revocations: int, round_s: float) -> dict[str, 
             clients.start()
             rows = await fire(lab, redis, clients, round_s)
             await clients.stop()
-            lost = [token for token in clients.live if await still(lab.nodes[0], token) != LET_IN]
+            wire = Wire("127.0.0.1", lab.nodes[0].port)
+            lost = [token for token in clients.live if await wire.get(ASK, token) != LET_IN]
+            wire.close()
             delays = await revoke(lab.nodes, opener, revocations)
         finally:
             await opener.stop()
@@ -303,14 +309,6 @@ async def measure(sessions: int, revocations: int, round_s: float) -> dict[str, 
             "lostAtTheEnd": len(lost),
             "revocation": delays,
         }
-
-
-_WIRES: dict[int, Wire] = {}
-
-
-async def still(node: LabNode, token: str) -> int:
-    """What a node says to a token at the end."""
-    return await _WIRES.setdefault(node.port, Wire("127.0.0.1", node.port)).get(ASK, token)
 
 
 def is_clean(result: dict[str, Any]) -> bool:

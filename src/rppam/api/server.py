@@ -55,6 +55,7 @@ class ApiServer:
         ``look`` is awaited at the start and every second: for files that may have changed. It never raises.
         """
         limits = limits or ApiLimits()
+        self.app: Final = app
         self._host, self._port = host, port
         self._limits = limits
         self._config = Config(

@@ -1,0 +1,332 @@
+"""What does a request cost that is checked, beside one of the same framework that is not? And a log-in?
+
+One endpoint that answers nothing, served twice by the same framework over the same HTTP server: bare, and behind all
+that stands before our routes (envelope, bounds, token, session and account from the near copies, body). With one worker
+and with two. The workers' processor time per request is the figure to compare, since client and server share the cores.
+
+Then log-ins with a right password, beside bare Argon2id of the same parameters on as many threads: the limit.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import psutil
+
+from benchmarks.machine import facts, load, machine, write_section
+from benchmarks.wire import Wire
+from rppam.adapters.sql.accounts import SqlAccounts
+from rppam.adapters.sql.database import Database
+from rppam.adapters.system.clock import SystemClock
+from rppam.api.server import ApiServer, listen
+from rppam.domain.secret import Secret
+from rppam.services.accounts import Accounts
+from rppam.services.passwords import DEFAULT_PARAMETERS, Passwords
+from tests.contract.servers import Server, available
+from tests.integration.node.lab import Lab
+
+PATH: Final = "/api/v1/empty"
+LINES: Final = 16
+LOGINS_AT_ONCE: Final = 8
+THREADS: Final = 2
+"""That hash passwords in one process."""
+TARGET: Final = 1.5
+"""A checked request costs at most so many times the bare one."""
+
+
+class Measured(NamedTuple):
+    """Requests of one round."""
+
+    per_s: float
+    cpu_us: float
+    """Processor time of the workers for each."""
+
+
+# --- the worker: a process of its own -------------------------------------------------------------------------------
+
+
+async def _empty() -> None:
+    """The endpoint."""
+
+
+async def serve_bare(plugs: list[socket.socket]) -> None:
+    """The framework alone."""
+    from fastapi import FastAPI
+
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_api_route(PATH, _empty, status_code=204)
+    api = ApiServer(app, "127.0.0.1", 0)
+    await api.start(plugs)
+    await api.wait()
+
+
+async def serve_whole(plugs: list[socket.socket], config: Path) -> None:
+    """A node's API, on the real database and the real cache."""
+    from rppam.adapters.system.entropy import SystemEntropy
+    from rppam.adapters.system.secrets import HostSecrets
+    from rppam.compose.inheritance import inherit
+    from rppam.compose.parts import api_server, deciding_of, people_of
+    from rppam.compose.shared import shared_of
+    from rppam.config.load import load_settings
+
+    settings = load_settings(config, outside=HostSecrets())
+    known, clock, entropy = inherit(settings), SystemClock(), SystemEntropy()
+    people = people_of(settings, clock)
+    shared = shared_of(settings, people.database, clock, entropy)
+    # Made, and never started: it only says how the node stands.
+    deciding = deciding_of(known, people.database, clock, entropy, None)
+    api = api_server(known, people, shared, deciding.view, clock, entropy, deciding.administration)
+    api.app.add_api_route(PATH, _empty, status_code=204)
+    # First, as it is in the bare one: how many other routes there are is not the question.
+    api.app.router.routes.insert(0, api.app.router.routes.pop())
+    await shared.start()
+    await people.database.start()
+    await api.start(plugs)
+    await api.wait()
+
+
+# --- the measurement --------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def serving(kind: str, workers: int, config: Path) -> Iterator[tuple[int, list[psutil.Process]]]:
+    """So many workers on one port, and their processes."""
+    plugs = listen("127.0.0.1", 0)
+    port = plugs[0].getsockname()[1]
+    words = [sys.executable, __file__, "--serve", kind, "--config", str(config), "--plug", str(plugs[0].fileno())]
+    running = [subprocess.Popen(words, pass_fds=[plugs[0].fileno()]) for _ in range(workers)]
+    try:
+        yield port, [psutil.Process(one.pid) for one in running]
+    finally:
+        for one in running:
+            one.kill()
+            one.wait()
+        for plug in plugs:
+            plug.close()
+
+
+async def ready(port: int, token: str) -> None:
+    """Until the workers answer, and have what they need near them."""
+    async with asyncio.timeout(60):
+        wires = [Wire("127.0.0.1", port, 2.0) for _ in range(LINES)]
+        for wire in wires:
+            while True:
+                with suppress(OSError):
+                    if await wire.get(PATH, token) == 204:
+                        break
+                await asyncio.sleep(0.1)
+            for _ in range(20):
+                await wire.get(PATH, token)
+            wire.close()
+
+
+async def ask(port: int, workers: list[psutil.Process], token: str, seconds: float) -> Measured:
+    """As many requests as it takes, over connections that are kept."""
+    await ready(port, token)
+    until = time.monotonic() + seconds
+    before, begun = _cpu(workers), time.monotonic()
+
+    async def one() -> int:
+        wire, count = Wire("127.0.0.1", port), 0
+        while time.monotonic() < until:
+            status = await wire.get(PATH, token)
+            assert status == 204, status
+            count += 1
+        wire.close()
+        return count
+
+    total = sum(await asyncio.gather(*(one() for _ in range(LINES))))
+    spent = _cpu(workers) - before
+    return Measured(total / (time.monotonic() - begun), spent * 1e6 / total)
+
+
+async def log_in(port: int, workers: list[psutil.Process], password: str, seconds: float) -> Measured:
+    """As many log-ins as it takes."""
+    body = json.dumps({"username": "admin", "password": password}).encode()
+    until = time.monotonic() + seconds
+    before, begun = _cpu(workers), time.monotonic()
+
+    async def one() -> int:
+        wire, count = Wire("127.0.0.1", port, 30.0), 0
+        while time.monotonic() < until:
+            status = await wire.ask("POST", "/api/v1/auth/login", body=body)
+            assert status == 200, status
+            count += 1
+        wire.close()
+        return count
+
+    total = sum(await asyncio.gather(*(one() for _ in range(LOGINS_AT_ONCE))))
+    return Measured(total / (time.monotonic() - begun), (_cpu(workers) - before) * 1e6 / total)
+
+
+async def hash_bare(password: str, seconds: float) -> float:
+    """Checks of a password a second, with nothing around them."""
+    passwords = Passwords(DEFAULT_PARAMETERS, threads=THREADS)
+    try:
+        stored = await passwords.hash(Secret(password))
+        until, begun, count = time.monotonic() + seconds, time.monotonic(), 0
+
+        async def one() -> None:
+            nonlocal count
+            while time.monotonic() < until:
+                assert (await passwords.verify(Secret(password), stored)).matches
+                count += 1
+
+        await asyncio.gather(*(one() for _ in range(LOGINS_AT_ONCE)))
+        return count / (time.monotonic() - begun)
+    finally:
+        passwords.close()
+
+
+def _cpu(workers: list[psutil.Process]) -> float:
+    return sum(sum(worker.cpu_times()[:2]) for worker in workers)
+
+
+async def administrator(lab: Lab) -> str:
+    """The first administrator's password."""
+    database, passwords = Database(lab.database, 10_000), Passwords()
+    try:
+        await database.start()
+        made = await Accounts(SqlAccounts(database), passwords, SystemClock()).ensure_first_admin()
+        assert made is not None
+        return made.password.reveal()
+    finally:
+        passwords.close()
+        await database.stop()
+
+
+async def token_of(port: int, password: str) -> str:
+    """A token of a log-in."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    body = json.dumps({"username": "admin", "password": password}).encode()
+    head = (
+        f"POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+    )
+    writer.write(head.encode() + b"\r\nConnection: close\r\n\r\n" + body)
+    answer = await reader.read()
+    writer.close()
+    token: str = json.loads(answer.partition(b"\r\n\r\n")[2])["accessToken"]
+    return token
+
+
+async def measure(rounds: int, seconds: float) -> dict[str, Any]:
+    """All rounds, one kind after the other in each."""
+    with (
+        Server(available()[-1]) as server,
+        tempfile.TemporaryDirectory(prefix="rppam-bench-") as folder,
+        Lab(Path(folder) / "lab", server.port, nodes=1, votes=True) as lab,
+    ):
+        node = lab.nodes[0]
+        node.write_config()
+        password = await administrator(lab)
+        found: dict[str, list[Measured]] = {}
+        hashes: list[float] = []
+        for _ in range(rounds):
+            for workers in (1, 2):
+                with serving("bare", workers, node.file) as (port, processes):
+                    found.setdefault(f"bare {workers}", []).append(await ask(port, processes, "", seconds))
+                with serving("whole", workers, node.file) as (port, processes):
+                    await _answers(port)
+                    token = await token_of(port, password)
+                    found.setdefault(f"whole {workers}", []).append(await ask(port, processes, token, seconds))
+                    if workers == 1:
+                        logins = await log_in(port, processes, password, seconds)
+                        found.setdefault("logins", []).append(logins)
+            hashes.append(await hash_bare(password, seconds))
+        middle = {
+            name: Measured(*(statistics.median(column) for column in zip(*all_, strict=True)))._asdict()
+            for name, all_ in found.items()
+        }
+        ratios = {n: middle[f"whole {n}"]["cpu_us"] / middle[f"bare {n}"]["cpu_us"] for n in (1, 2)}
+        hashed = statistics.median(hashes)
+        return {
+            "rounds": rounds,
+            "medians": middle,
+            "ratio1": ratios[1],
+            "ratio2": ratios[2],
+            "hashesPerS": hashed,
+            "loginShare": middle["logins"]["per_s"] / hashed,
+        }
+
+
+async def _answers(port: int) -> None:
+    async with asyncio.timeout(60):
+        wire = Wire("127.0.0.1", port, 2.0)
+        while True:
+            with suppress(OSError):
+                if await wire.get("/system/health/ping") == 200:
+                    wire.close()
+                    return
+            await asyncio.sleep(0.1)
+
+
+def page(found: dict[str, str], result: dict[str, Any]) -> str:
+    """The section of docs/reference/measurements.md."""
+    medians = result["medians"]
+    lines = [
+        "## A checked request, and a log-in",
+        "",
+        f"`python benchmarks/requests.py --write`: medians of {result['rounds']} interleaved rounds, {LINES} "
+        "connections,",
+        "one endpoint that answers nothing. *Bare* is the same framework on the same HTTP server; *checked* stands",
+        "behind envelope, bounds, rates, token, session and account.",
+        "",
+        facts(found),
+        "",
+        "| Workers | bare | checked | processor time, bare | checked | ratio | at most |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for workers in (1, 2):
+        bare, whole = medians[f"bare {workers}"], medians[f"whole {workers}"]
+        lines.append(
+            f"| {workers} | {bare['per_s']:.0f}/s | {whole['per_s']:.0f}/s | {bare['cpu_us']:.0f} µs "
+            f"| {whole['cpu_us']:.0f} µs | {result[f'ratio{workers}']:.2f} | {TARGET} |"
+        )
+    lines += [
+        "",
+        f"Log-ins on one worker, {LOGINS_AT_ONCE} at once: {medians['logins']['per_s']:.1f}/s; bare Argon2id with the "
+        f"same parameters on {THREADS} threads: {result['hashesPerS']:.1f}/s (ratio {result['loginShare']:.2f}).",
+    ]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Parse the command line and run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement in a round")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    parser.add_argument("--write", action="store_true", help="also write the section of docs/reference/measurements.md")
+    parser.add_argument("--serve", choices=("bare", "whole"), help=argparse.SUPPRESS)
+    parser.add_argument("--config", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--plug", type=int, help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.serve:
+        plugs = [socket.socket(fileno=os.dup(chosen.plug))]
+        plugs[0].setblocking(False)
+        asyncio.run(serve_bare(plugs) if chosen.serve == "bare" else serve_whole(plugs, chosen.config))
+        return 0
+    found = machine()
+    result = asyncio.run(measure(chosen.rounds, chosen.seconds))
+    found["load after"] = load()
+    if chosen.write:
+        write_section("requests", page(found, result))
+    print(json.dumps({"machine": found, "result": result}, indent=1) if chosen.json else page(found, result))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
