@@ -73,11 +73,24 @@ def _head(view: View, url: str) -> Table:
     table.add_row("Redis", _good_or(view.redis_connected, "connected" if view.redis_connected else lost))
     if view.pending_change:
         table.add_row("Members", Text(view.pending_change, style="yellow"))
+    if (settings := _settings(view)) is not None:
+        table.add_row("Settings", settings)
     if view.safety_level:
         about = SAFETY.get(view.safety_level)
         table.add_row("Safety", Text(view.safety_level + (f" ({about})" if about else "")))
     table.add_row("Seen by", Text(f"{view.node or 'a node'} at {url}"))
     return table
+
+
+def _settings(view: View) -> Text | None:
+    """Whether all nodes obey the same; nothing where none tells."""
+    told = {peer.name: peer.settings_revision for peer in view.peers if peer.settings_revision is not None}
+    if not told:
+        return None
+    most = max(told.values())
+    behind = ", ".join(f"{name} ({obeyed})" for name, obeyed in told.items() if obeyed < most)
+    changes = f"{most} change{'' if most == 1 else 's'}" if most else "defaults"
+    return Text(f"{changes}, not yet obeyed by {behind}", style="yellow") if behind else Text(f"{changes}, everywhere")
 
 
 def _good_or(good: bool, text: str) -> Text:

@@ -30,6 +30,8 @@ class PeerView(NamedTuple):
     redis_connected: bool | None
     url: str
     epoch: int | None
+    settings_revision: int | None = None
+    """How many changes of settings it obeys, or ``None``."""
 
 
 class VoteLine(NamedTuple):
@@ -108,6 +110,7 @@ def _peer(entry: Mapping[str, object]) -> PeerView:
         redis_connected=connected if isinstance(connected, bool) else None,
         url=_text(entry.get("url")),
         epoch=_number(entry.get("epoch")),
+        settings_revision=_number(entry.get("settingsRevision")),
     )
 
 

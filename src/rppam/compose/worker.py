@@ -73,7 +73,9 @@ class Worker:
         """Serve until asked to stop. Raises the error that keeps it from serving."""
         self._page.obeys(self._place, None)
         await self._shared.start()
-        opening = asyncio.create_task(open_database(self._people.database, _nothing), name="opening the database")
+        opening = asyncio.create_task(
+            open_database(self._people.database, self._shared.settings.refresh), name="opening the database"
+        )
         await asyncio.wait({opening}, timeout=DATABASE_FIRST_S)
         await self._api.start(self._sockets)
         self._line.send("up")
@@ -112,10 +114,6 @@ class Worker:
             self._page.obeys(self._place, self._shared.settings.revision)
             stop_with_supervisor(self._page, now_us)
             await asyncio.sleep(SIGN_EVERY_S)
-
-
-async def _nothing() -> None:
-    pass
 
 
 async def _then_stay(opening: "asyncio.Task[None]") -> None:

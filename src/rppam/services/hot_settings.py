@@ -85,6 +85,10 @@ class LiveSettings:
         """This process has written it: it is in force here at once."""
         self._use(stored.name, _Text(stored.revision, stored.value))
 
+    async def refresh(self) -> None:
+        """Compare all with SQL now, if it answers: for a process that is about to serve."""
+        await self._look()
+
     def start(self) -> None:
         """Keep what is in force up to date from now on. Call inside the event loop."""
         self._following = asyncio.create_task(self._follow(), name="settings")

@@ -18,7 +18,7 @@ from rppam.ports.status import Authority
 from rppam.services.hot_settings import LiveSettings, copy_of
 from rppam.services.settings import SETTINGS
 
-log: Final = logging.getLogger("rppam.settings")
+audit: Final = logging.getLogger("rppam.audit")
 
 
 class FieldChange(NamedTuple):
@@ -81,7 +81,7 @@ class SettingChanges:
         """
         value = json.dumps(setting.write(setting.read(fields)))
         stored = await self._store.write(authority, self._node, setting.name, value, author, expected)
-        log.info(
+        audit.info(
             "Setting %s: %s made revision %d under epoch %d: %s",
             setting.name,
             stored.author,

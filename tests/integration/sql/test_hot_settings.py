@@ -159,3 +159,10 @@ async def test_a_late_answer_never_brings_an_older_value_back(two: tuple[Process
     other.cache.forget(WORD)
     await other.live.get(SESSIONS)
     assert other.minutes == 15
+
+
+async def test_a_process_that_is_about_to_serve_can_ask_first(database: Database) -> None:
+    await Process(database).put(15)
+    process = Process(database)
+    await process.live.refresh()
+    assert (process.minutes, process.live.revision) == (15, 1)

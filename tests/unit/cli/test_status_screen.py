@@ -106,3 +106,18 @@ def test_nothing_in_the_votes_steers_the_terminal(text: str) -> None:
     screen = shown({"clusterHealthy": False, "votes": [line, "x", None], **told})
     assert screen.count("before") == screen.count("after") == 7
     assert not set(text) & set(screen) & set("\x1b\x07\r\x9b\x7f\u202e\ud800")
+
+
+@pytest.mark.parametrize(
+    ("obeyed", "line"),
+    [
+        ([0, 0, None], "Settings  defaults, everywhere"),
+        ([1, 1, 1], "Settings  1 change, everywhere"),
+        ([5, 4, None], "Settings  5 changes, not yet obeyed by node2 (4)"),
+        ([None, "7", -1], ""),
+    ],
+)
+def test_who_obeys_which_settings(obeyed: list[object], line: str) -> None:
+    nodes = [{"nodeName": f"node{number}", "settingsRevision": told} for number, told in enumerate(obeyed, 1)]
+    lines = [text.rstrip() for text in shown({"clusterHealthy": True, "nodes": nodes}).splitlines()]
+    assert [text for text in lines if text.startswith("Settings")] == ([line] if line else [])
