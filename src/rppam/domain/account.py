@@ -5,11 +5,12 @@ full-width ``ａｄｍｉｎ`` are one account, and a Cyrillic ``аdmin`` is no 
 look-alikes, because an approver who reads a name must be able to trust it. People's real names, in any script, go
 into the display name, which identifies nobody.
 
-Within ASCII some names still look alike: ``0`` and ``o``, ``1`` and ``l``, ``rn`` and ``m``. Two accounts whose names
-differ in nothing else are not made (:func:`name_skeleton`). What it does not promise: that a reader sees every other
-difference, nor anything about display names.
+Within ASCII some names still look alike: ``0`` and ``o``, ``1`` and ``l`` or ``i``, ``rn`` and ``m``, ``vv`` and ``w``.
+Two accounts whose names differ in nothing else are not made (:func:`name_skeletons`). What it does not promise: that a
+reader sees every other difference, nor anything about display names.
 """
 
+import functools
 import re
 import unicodedata
 from enum import StrEnum
@@ -25,8 +26,9 @@ NAME_INPUT_CHARS_MAX: Final = 256
 DISPLAY_NAME_CHARS_MAX: Final = 100
 FIRST_ADMIN: Final = "admin"
 
-LOOK_ALIKES: Final = (("0", "o"), ("1", "l"), ("rn", "m"))
-"""What is replaced by what, in this order; the store does the same in SQL."""
+_ALIKE: Final = (("0", "o"), ("rn", "m"), ("vv", "w"))
+READINGS: Final = ((*_ALIKE, ("1", "l")), (*_ALIKE, ("1", "i")))
+"""How a reader may take a name: what is replaced by what, in this order. The store does the same in SQL."""
 _MISLEADING: Final = frozenset({"Cc", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Unicode categories that no display name needs: controls, half pairs, private or unassigned characters, breaks."""
 _TURNING: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -97,11 +99,12 @@ def normalise_name(text: str) -> str:
     )
 
 
-def name_skeleton(name: str) -> str:
-    """What a reader may see in a normalised ``name``: equal for two names that look alike (after Unicode TS 39)."""
-    for seen, meant in LOOK_ALIKES:
-        name = name.replace(seen, meant)
-    return name
+def name_skeletons(name: str) -> tuple[str, ...]:
+    """What a reader may see in a normalised ``name``, one for each of :data:`READINGS` (after Unicode TS 39).
+
+    Two names look alike when one of theirs, at the same place, is equal.
+    """
+    return tuple(functools.reduce(lambda text, pair: text.replace(*pair), reading, name) for reading in READINGS)
 
 
 def check_display_name(text: str) -> str:

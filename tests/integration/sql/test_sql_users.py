@@ -127,6 +127,11 @@ async def test_names_that_are_or_look_taken_are_refused(database: Database) -> N
     with pytest.raises(NameLooksTaken):
         await users.create(stored("modem10"))
     await users.create(stored("rooot"))
+    await users.create(stored("admin"))
+    with pytest.raises(NameLooksTaken):
+        await users.create(stored("adm1n"))
+    await users.create(stored("karl"))
+    await users.create(stored("kari"))
 
 
 async def test_of_names_that_look_alike_made_at_once_one_is_taken(url: str, open_database: Callable[..., Any]) -> None:

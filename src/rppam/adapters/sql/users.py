@@ -14,7 +14,7 @@ from rppam.adapters.sql.database import Database
 from rppam.adapters.sql.engine import NowMs
 from rppam.adapters.sql.tables import backup_codes, pending_logins, user_roles, users
 from rppam.adapters.sql.user_facts import raise_user
-from rppam.domain.account import LOOK_ALIKES, Account, AccountRole, StoredAccount, name_skeleton
+from rppam.domain.account import READINGS, Account, AccountRole, StoredAccount, name_skeletons
 from rppam.domain.errors.accounts import LastAdmin, NameLooksTaken, NameTaken, UserUnknown
 from rppam.domain.instant import WallMs
 from rppam.domain.secret import Secret
@@ -67,9 +67,7 @@ class SqlUsers:
 
         def work(connection: Connection) -> Written:
             _alone(connection)
-            like = connection.execute(
-                select(users.c.name, users.c.deleted_at).where(_skeleton() == name_skeleton(account.name))
-            ).all()
+            like = connection.execute(select(users.c.name, users.c.deleted_at).where(_looks_like(account.name))).all()
             for row in like:
                 if row.name == account.name:
                     was = "exists already" if row.deleted_at is None else "existed and was deleted"
@@ -215,12 +213,15 @@ def account_in(connection: Connection, row: Row[Any]) -> Account:
     return account_of(row, _roles(connection, row.id))
 
 
-def _skeleton() -> ColumnElement[str]:
-    """:func:`rppam.domain.account.name_skeleton` in SQL."""
-    seen: ColumnElement[str] = users.c.name
-    for one, meant in LOOK_ALIKES:
-        seen = func.replace(seen, one, meant)
-    return seen
+def _looks_like(name: str) -> ColumnElement[bool]:
+    """:func:`rppam.domain.account.name_skeletons` in SQL."""
+    alike: list[ColumnElement[bool]] = []
+    for reading, skeleton in zip(READINGS, name_skeletons(name), strict=True):
+        seen: ColumnElement[str] = users.c.name
+        for one, meant in reading:
+            seen = func.replace(seen, one, meant)
+        alike.append(seen == skeleton)
+    return or_(*alike)
 
 
 def _unknown() -> UserUnknown:

@@ -140,7 +140,7 @@ class NameLooksTaken(AccountError):
         code="RPPAM-3109",
         fault=Fault.CALLER,
         retry=Retry.NO,
-        meaning="The name looks like that of another account (0 and o, 1 and l, rn and m look alike).",
+        meaning="The name looks like that of another account (0 and o, 1 and l or i, rn and m, vv and w look alike).",
         remedy="Choose a name that differs in more.",
         exit=Exit.ERRORS,
         status=409,
