@@ -32,6 +32,7 @@ from rppam.api.orders import orders
 from rppam.api.parts import ApiParts
 from rppam.api.probes import Probes
 from rppam.api.rates import AddressRates, UserRates
+from rppam.api.route_index import include
 from rppam.api.routes import auth, cluster
 from rppam.api.sessions import sessions
 from rppam.api.settings import settings
@@ -87,8 +88,7 @@ def bare_app() -> FastAPI:
         redirect_slashes=False,
         exception_handlers={HTTPException: _translate_http, RequestValidationError: _translate_validation},
     )
-    for router in ROUTERS:
-        app.include_router(router)
+    include(app, ROUTERS)
     describe(app, ROUTERS)
     return app
 
