@@ -106,13 +106,17 @@ class LiveSettings:
         first_s = FIRST_S
         while True:
             self._woken.clear()
-            if clock() >= self._look_at:
-                self._look_at = clock() + LOOK_S  # before looking: word that comes meanwhile may ask for another look
-                if not await self._look():
-                    self._look_at = clock() + (AGAIN_S if self._is_known else first_s)
-                    first_s = min(2 * first_s, AGAIN_S)
-            if not await self._read_named():
-                self._look_at = min(self._look_at, clock() + AGAIN_S)
+            try:
+                if clock() >= self._look_at:
+                    self._look_at = clock() + LOOK_S  # before looking: word that comes meanwhile may ask for another
+                    if not await self._look():
+                        self._look_at = clock() + (AGAIN_S if self._is_known else first_s)
+                        first_s = min(2 * first_s, AGAIN_S)
+                if not await self._read_named():
+                    self._look_at = min(self._look_at, clock() + AGAIN_S)
+            except Exception:  # whatever it is, a process must not stop following in silence
+                log.exception("Settings: cannot be followed; trying again in %g s", AGAIN_S)
+                self._look_at = clock() + AGAIN_S
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._look_at - clock()):
                     await self._woken.wait()
@@ -131,8 +135,6 @@ class LiveSettings:
             for stored in await self._store.read_all():
                 self._use(stored.name, _Text(stored.revision, stored.value))
         except DatabaseError:
-            if not self._is_known:  # a node that starts while SQL is away may still find copies
-                self._named.update(self._settings)
             return False
         self._is_known = True
         return True

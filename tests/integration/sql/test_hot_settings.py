@@ -166,3 +166,22 @@ async def test_a_process_that_is_about_to_serve_can_ask_first(database: Database
     process = Process(database)
     await process.live.refresh()
     assert (process.minutes, process.live.revision) == (15, 1)
+
+
+async def test_a_mistake_of_ours_is_said_and_does_not_end_the_following(
+    sqlite_url: str,
+    open_database: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(hot_settings, "AGAIN_S", 0.05)
+    database = await open_database(sqlite_url)
+    await Process(database).put(15)
+    # SQLite keeps whatever it is given, so this is a row that the code does not expect.
+    await database.write(lambda connection: connection.execute(text("UPDATE settings SET revision = 'one'")))
+    process = Process(database)
+    process.live.start()
+    await until(lambda: "cannot be followed" in caplog.text)
+    await database.write(lambda connection: connection.execute(text("UPDATE settings SET revision = 1")))
+    await until(lambda: process.minutes == 15)
+    await process.live.stop()
