@@ -3,6 +3,7 @@
 Every question goes over a connection of its own, so both workers of a node are asked.
 """
 
+import os
 import threading
 import time
 from collections import Counter
@@ -132,7 +133,8 @@ class Traffic:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     programs = postgres.binaries()
     if KIND.find() is None or programs is None:
-        pytest.fail("no Redis or no PostgreSQL on this machine: make servers")
+        complain = pytest.fail if os.environ.get("CI") else pytest.skip
+        complain("no Redis or no PostgreSQL on this machine: make servers")
     with (
         Server(KIND) as redis,
         postgres.running(programs) as sql,
