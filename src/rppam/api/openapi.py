@@ -16,8 +16,8 @@ from rppam.api.gate import ANSWERED_BLIND, EITHER, PUBLIC
 from rppam.api.problems import MEDIA_TYPE
 
 _DESCRIPTION: Final = (
-    "Everything needs `Authorization: Bearer <token>` except the probes, both steps of a log-in and the public keys; the "
-    "console sends a cookie instead. "
+    "Everything needs `Authorization: Bearer <token>` except the probes, both steps of a log-in and the public keys; "
+    "the console sends a cookie instead. "
     "Everything below `/api/v1/admin/` needs the role `pam_admin`; `pam_auditor` may read all of it. "
     "Errors are problem documents (RFC 9457)."
 )
