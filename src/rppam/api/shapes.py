@@ -217,6 +217,8 @@ class _ClusterCommon(Shape):
     time: str
     store_clock_offset_ms: int | None
     warnings: list[str]
+    members_refused: dict[str, int]
+    """What the answering node refused on its member link since it started, by reason (`foreign`, `forged`, ...)."""
     findings: list[FindingShape]
     """What the answering node found about the live Redis in the last minute."""
     certificates: list[CertificateShape]

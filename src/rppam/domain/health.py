@@ -70,6 +70,15 @@ class VoteView(NamedTuple):
     """Empty when it is counted; else why not, and what to do."""
 
 
+class RefusedCount(NamedTuple):
+    """What the member link refused for one reason since the node's start."""
+
+    reason: str
+    """``foreign``, ``forged``, ``replayed``, ...: see :class:`rppam.adapters.members.refusals.Refused`."""
+    times: int
+    """How many connections or messages."""
+
+
 class ClusterSnapshot(NamedTuple):
     """The whole view. ``role`` is what the node held when the snapshot was taken; for acting ask ``may_lead()``."""
 
@@ -116,6 +125,8 @@ class ClusterSnapshot(NamedTuple):
     """The certificates of this node and of the Redis that it is connected to, for monitoring."""
     no_leader_reason: str = ""
     """Empty while there is a leader; else one sentence: why there is none, and what to do."""
+    refused: tuple[RefusedCount, ...] = ()
+    """What this node refused on its member link; empty where members do not vote."""
 
     @property
     def healthy(self) -> bool:

@@ -76,6 +76,16 @@ class MemberLink(Protocol):
         """How many messages or connections were refused, by reason, since the start."""
         ...
 
+    @property
+    def complaints(self) -> tuple[str, ...]:
+        """Who was refused within the last minute and why, in sentences for health; the latest last."""
+        ...
+
+    @property
+    def twin(self) -> str:
+        """A sentence while another node with this node's name is seen; else empty."""
+        ...
+
 
 class PromiseFile(Protocol):
     """What a member keeps over a restart. Both calls may block for as long as the disk does."""

@@ -9,10 +9,10 @@ from typing import Final
 
 from rppam.core.detector import SeenMember
 from rppam.core.node import NodeCore
-from rppam.domain.health import MemberView
+from rppam.domain.health import MemberView, RefusedCount
 from rppam.domain.instant import Instant, WallMs
 from rppam.domain.member import Heartbeat, MemberStatus, Role
-from rppam.ports.members import PeerState
+from rppam.ports.members import MemberLink, PeerState
 
 HEARD_WITHIN_MS: Final = 2_000
 """Members say something to each other twice a second, and a leader each heartbeat."""
@@ -33,6 +33,17 @@ def other_members(
     present = (name for name in members if blind or (name in peers and peers[name].is_connected))
     names = sorted({*seen, *present} - {core.election.node})
     return tuple(_view(name, seen.get(name), core, peers.get(name), now, wall_ms) for name in names)
+
+
+def refused_by(link: MemberLink) -> tuple[RefusedCount, ...]:
+    """What came over the link and was refused, by reason."""
+    return tuple(RefusedCount(reason, count) for reason, count in sorted(link.refused.items()))
+
+
+def complaints_of(link: MemberLink) -> tuple[str, ...]:
+    """Who was refused lately and why, each once."""
+    told = (*link.complaints, link.twin) if link.twin else link.complaints
+    return tuple(dict.fromkeys(told))
 
 
 def _view(

@@ -14,10 +14,10 @@ from rppam.domain.health import ClusterSnapshot, MemberView, SafetyLevel
 from rppam.domain.instant import US_PER_MS, Instant, WallMs
 from rppam.domain.member import Heartbeat, MemberStatus, Role
 from rppam.ports.clock import Clock
-from rppam.ports.members import PeerState
+from rppam.ports.members import MemberLink, PeerState
 from rppam.ports.status import Authority
 from rppam.runtime.driver import Driver
-from rppam.runtime.members_view import other_members
+from rppam.runtime.members_view import complaints_of, other_members, refused_by
 from rppam.runtime.votes_view import StoreSeen, Votes, why_no_leader
 
 ALIVE_WITHIN_US: Final = 10_000_000
@@ -156,6 +156,7 @@ class NodeView:
             paused_by=orders.pause.by if orders.pause.is_on else "",
             paused_since=WallMs(orders.pause.stamp) if orders.pause.is_on else None,
             no_leader_reason="" if leader else why_no_leader(self._core, votes, now, self._store_seen(connected)),
+            refused=refused_by(self._link) if self._link else (),
         )
 
     def _record_is_enough(self, connected: bool) -> bool:
@@ -169,9 +170,10 @@ class NodeView:
             told.append(
                 f"automatic failover is paused by {pause.by}: nobody takes over by itself (rppam cluster resume)"
             )
-        if votes and (weak := votes.warning(self._facts.safety_level)):
-            told.append(weak)
-        return (*self._warnings(), *told)
+        if votes:
+            weak = votes.warning(self._facts.safety_level)
+            told += [*((weak,) if weak else ()), *votes.clock_warnings()]
+        return (*self._warnings(), *told, *(complaints_of(self._link) if self._link else ()))
 
     def sentence(self) -> str:
         """This node's place in one line, for the service manager."""
@@ -217,9 +219,12 @@ class NodeView:
         others = other_members(self._core, self._peers(), now, self._clock.wall_ms())
         return tuple(sorted([own, *others], key=lambda member: member.node))
 
+    @property
+    def _link(self) -> MemberLink | None:
+        return None if self._driver.desk is None else self._driver.desk.link
+
     def _peers(self) -> Mapping[str, PeerState]:
-        desk = self._driver.desk
-        return {} if desk is None else desk.link.peers
+        return {} if self._link is None else self._link.peers
 
     def _votes(self, connected: bool, now: Instant) -> Votes | None:
         electorate = self._core.election.electorate

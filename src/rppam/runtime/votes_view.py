@@ -94,6 +94,16 @@ class Votes:
             "and behind Sentinel a failover may forget it: use majority with an odd number of voters (add a witness)"
         )
 
+    def clock_warnings(self) -> tuple[str, ...]:
+        """On the leader, which asks all the time: whose clock runs at another rate than this host's."""
+        off = self._election.rates.off if self._leads else {}
+        return tuple(
+            f"the clock of {name} runs {_how_wrong(off[name])}; its promises are not counted. "
+            "Check the clock source of both hosts"
+            for name in self._electorate.members
+            if name in off
+        )
+
     def next_vote_ms(self) -> int:
         """After how long this node's own vote is free, at the earliest."""
         voter = self._core.voter
@@ -159,11 +169,14 @@ class Votes:
         peer = self._peers.get(name, UNCONNECTED)
         percent = self._election.rates.off.get(name)
         if percent is not None:
-            how = f"{abs(percent)} % {'faster' if percent > 0 else 'slower'} than this host's"
-            return peer.is_connected, f"its clock runs {how}; check the clock source of both hosts"
+            return peer.is_connected, f"its clock runs {_how_wrong(percent)}; check the clock source of both hosts"
         if name in self._election.strangers:
             return peer.is_connected, f"{Refusal.FOREIGN.replace('the asker', 'it')}"
         return peer.is_connected, "" if peer.is_connected else peer.reason or UNCONNECTED.reason
+
+
+def _how_wrong(percent: int) -> str:
+    return f"{abs(percent)} % {'faster' if percent > 0 else 'slower'} than this host's"
 
 
 def _titled(line: VoteView) -> str:

@@ -1,0 +1,161 @@
+"""Whoever does not belong, or whose clock runs wrong, beside real nodes: named in log and health; no leader changes."""
+
+import asyncio
+import shutil
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from rppam.adapters.members.codec import PROTOCOL, encode
+from rppam.adapters.system.promise_file import FILE_NAME, FilePromises
+from rppam.domain.ballot import Claim, Freeing, Kept
+from rppam.domain.secret import Secret
+from tests.faults.lab.wallclock import build
+from tests.integration.members.links import Stranger, stranger
+from tests.integration.node.conftest import MakeLab
+from tests.integration.node.lab import CALM, Lab, LabNode, eventually
+from tests.integration.node.watching import Eyes
+
+pytestmark = [pytest.mark.server, pytest.mark.slow]
+
+Enter = Callable[..., AbstractAsyncContextManager[Stranger]]
+
+
+def watched(lab: Lab) -> Eyes:
+    return Eyes({node.name: node.port for node in lab.nodes}, every_ms=20)
+
+
+def kept_by(node: LabNode) -> Kept:
+    kept = FilePromises(Path(node.config["node"]["dataDir"]) / FILE_NAME).load()
+    assert kept is not None
+    return kept
+
+
+def visitor_of(node: LabNode, lab: Lab) -> Enter:
+    """Makes visitors of a real node's member port; they hold the cluster's key unless told otherwise."""
+    door = SimpleNamespace(link=SimpleNamespace(port=node.config["cluster"]["memberPort"]))
+    key = Secret((lab.folder / "cluster.key").read_text().strip())
+
+    def enter(name: str, **more: Any) -> AbstractAsyncContextManager[Stranger]:
+        return stranger(door, name, **({"key": key, "cluster_id": lab.cluster} | more))  # type: ignore[arg-type]
+
+    return enter
+
+
+async def misbehave(enter: Enter, claim: Claim) -> None:
+    """Everything that nobody may do at a member's port. ``claim`` is the leader's."""
+    async with enter("node3", cluster_id="another") as guest:
+        await guest.is_hung_up_on()
+    async with enter("node3", greeting=f"rppam-member {PROTOCOL - 1} link of an older kind") as guest:
+        await guest.is_hung_up_on()
+    async with enter("node3") as guest:
+        await guest.hear()
+        guest.say(encode(Freeing(claim)))
+        await guest.is_hung_up_on()
+    async with enter("node3") as guest:
+        await guest.hear()
+        frame = guest.frames.pack(encode(Freeing(claim._replace(candidate="node3"))))
+        guest.raw(frame + frame)
+        await guest.is_hung_up_on()
+    async with enter("node3") as guest:
+        await guest.hear()
+        guest.raw((1 << 30).to_bytes(4, "big"))
+        await guest.is_hung_up_on()
+    async with enter("node3") as guest:
+        await guest.hear()
+        guest.say("nonsense")
+        await guest.is_hung_up_on()
+    async with enter(claim.candidate) as guest:
+        await guest.is_hung_up_on()
+
+
+SAID = {
+    "cluster-id": "has the key of this cluster, but cluster.clusterId 'another'",
+    "version": "of the member protocol, an older one",
+    "forged": "it spoke in somebody else's name",
+    "replayed": "a message came twice or out of order",
+    "oversized": "a message is longer than any member sends",
+    "malformed": "it sent something that is no message between members",
+    "twin": "two nodes are named",
+}
+"""What is told of each, in the log and in health."""
+
+
+def test_whoever_does_not_belong_is_named_and_counted_in_health_and_changes_no_leader(make_lab: MakeLab) -> None:
+    lab = make_lab(nodes=2, times=CALM)
+    lab.start()
+    leader = lab.wait_for_leader()
+    standby = next(node for node in lab.nodes if node is not leader)
+    claim = kept_by(standby).claim
+    assert claim.candidate == leader.name
+    with watched(lab) as eyes:
+        asyncio.run(misbehave(visitor_of(standby, lab), claim))
+        eventually(lambda: lab.health(standby)["membersRefused"].keys() >= SAID.keys(), within_s=10, what="counted")
+        told = lab.health(standby)
+        for reason, words in SAID.items():
+            assert told["membersRefused"][reason] >= 1, reason
+            assert any(words in warning for warning in told["warnings"]), (reason, told["warnings"])
+            assert words in standby.log(), reason
+        lab.wait_until_healthy()
+    assert eyes.leaderships() == {claim.epoch: leader.name}
+    eyes.check()
+
+
+def test_a_node_with_another_cluster_key_is_kept_out_and_told(make_lab: MakeLab) -> None:
+    lab = make_lab(nodes=2, times=CALM)
+    odd = lab.make_node("node3")
+    key = odd.folder / "cluster.key"
+    key.write_text("cd" * 32 + "\n")
+    key.chmod(0o600)
+    odd.config["auth"]["clusterKeyPath"] = str(key)
+    lab.start()
+    leader = lab.wait_for_leader()
+    epoch = lab.health(leader)["epoch"]
+    with watched(lab) as eyes:
+        odd.start()
+        try:
+            eventually(
+                lambda: any("does not hold the key of this cluster" in one for one in lab.health(leader)["warnings"]),
+                within_s=30,
+                what="health names it",
+                say=lab.logs,
+            )
+            assert lab.health(leader)["membersRefused"]["foreign"] >= 1
+            assert "does not hold the key of this cluster" in leader.log()
+            assert not odd.leads()
+        finally:
+            odd.kill()
+    assert eyes.leaderships() == {epoch: leader.name}
+
+
+def test_a_clock_that_runs_ten_percent_fast_is_found_within_a_minute_and_its_promises_do_not_count(
+    make_lab: MakeLab, tmp_path: Path
+) -> None:
+    library = build(tmp_path) if shutil.which("gcc") or shutil.which("cc") else None
+    if library is None:
+        pytest.skip("no C compiler here: apt-get install gcc")
+    lab = make_lab(nodes=3, times=CALM)
+    *right, fast = lab.nodes
+    for node in right:
+        node.start()
+    leader = lab.wait_for_leader()
+    epoch = lab.health(leader)["epoch"]
+    with watched(lab) as eyes:
+        fast.start(LD_PRELOAD=str(library), CLOCK_SHIM_FAST="10")
+
+        def found() -> dict[str, Any]:
+            line = next(vote for vote in lab.health(leader)["votes"] if vote["voter"] == fast.name)
+            return line if "its clock runs" in line["reason"] else {}
+
+        line = eventually(found, within_s=60, what="the leader has found it", say=lab.logs)
+        assert "% faster than this host's" in line["reason"]
+        assert not line["counted"]
+        words = f"the clock of {fast.name} runs"
+        assert any(one.startswith(words) for one in lab.health(leader)["warnings"])
+        assert words in leader.log()
+    assert eyes.leaderships() == {epoch: leader.name}
+    eyes.check()
