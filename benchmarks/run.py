@@ -6,6 +6,7 @@ from pathlib import Path
 
 PROGRAMS = (
     "client.py",
+    "rate_limits.py",
     "cost.py",
     "failover.py",
     "sentinel_failover.py",

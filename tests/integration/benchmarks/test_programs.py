@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from benchmarks import members, saturation, settings
+from benchmarks import members, rate_limits, saturation, settings
 from tests.contract.servers import available
 
 pytestmark = [
@@ -55,3 +55,11 @@ def test_changes_of_a_setting_are_followed_into_every_process() -> None:
     assert [(result["name"], result["changes"]) for result in results] == [("with Redis", 3), ("without Redis", 1)]
     assert all(0 <= result["p50Ms"] <= result["p99Ms"] <= result["maxMs"] < 30_000 for result in results)
     assert "| without Redis | 1 |" in settings.page({"server": server}, results)
+
+
+def test_limiters_are_raced_and_none_lets_one_too_many_in() -> None:
+    names = (rate_limits.OURS, "rppam, smooth")
+    result = rate_limits.measure(1, 0.1, names)
+    assert result["admitted"] == {name: [100] for name in names}
+    assert all(taken["together_per_s"] > 10 for taken in result["medians"].values())
+    assert "| let in too many | 0 | yes |" in rate_limits.page(result)
