@@ -223,9 +223,11 @@ def _stored(row: Row[Any]) -> StoredSession:
 
 def _end(connection: Connection, which: ColumnElement[bool], why: str) -> list[StoredSession]:
     """Mark live sessions as ended; what became of them."""
+    # In the order in which uses are written down, so that neither waits for the other in a circle.
+    live = select(sessions.c.id).where(which, _alive()).order_by(sessions.c.token_hash).with_for_update()
     change = (
         update(sessions)
-        .where(which, _alive())
+        .where(sessions.c.id.in_(live), sessions.c.ended_at.is_(None))
         .values(ended_at=NowMs(), ended_why=why, revision=sessions.c.revision + 1)
         .returning(*sessions.c, NowMs().label("now"))
     )
