@@ -7,6 +7,7 @@ from pathlib import Path
 PROGRAMS = (
     "client.py",
     "rate_limits.py",
+    "cache.py",
     "cost.py",
     "failover.py",
     "sentinel_failover.py",

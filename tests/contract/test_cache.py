@@ -249,6 +249,26 @@ async def test_nothing_of_redis_is_believed_before_the_log_was_read(join: Join, 
         await late.stop()
 
 
+async def test_a_change_that_has_to_be_confirmed_waits_for_a_replica(join: Join, server: Server, table: Table) -> None:
+    a = await join(replicas=1)
+    copy = table.write("s1")
+    assert await a.cache.publish(key("s1"), copy, LIFE_MS, confirm=True) is False, "there is no replica"
+    words = ("--replicaof", server.host, str(server.port), "--masterauth", server.password, "--appendonly", "no")
+    with Server(server.kind, *words) as replica:
+        await until(lambda: replica.ask("EXISTS", a.key("s1")) == 1)
+
+        async def confirmed() -> bool:
+            return await a.cache.publish(key("s1"), table.write("s1"), LIFE_MS, confirm=True)
+
+        async with asyncio.timeout(30):
+            while not await confirmed():  # noqa: ASYNC110 - after a failure none is waited for, for a second
+                await asyncio.sleep(0.1)
+        replica.stop()
+        assert not await confirmed(), "it stands on the primary alone"
+        assert await a.cache.publish(key("s2"), table.write("s2"), LIFE_MS), "nothing else waits for a replica"
+        replica.cont()
+
+
 # --- what others put there --------------------------------------------------------------------------------------------
 
 

@@ -1,10 +1,13 @@
 """Near caches in a world that goes wrong: nothing older than its bound is served, and each planted bug is found."""
 
+from pathlib import Path
+
 import pytest
 
 from rppam.simulation.coherence_plants import PLANTS
 from rppam.simulation.coherence_world import run_seed
 
+PAGE = Path(__file__).parents[2] / "docs" / "cache.md"
 SEEDS = range(40)
 SEEDS_FOR_A_PLANT = range(120)
 
@@ -29,3 +32,8 @@ def test_a_planted_bug_is_found(name: str) -> None:
     found = next((seed for seed in SEEDS_FOR_A_PLANT if run_seed(seed, planted)[1] is not None), None)
     assert found is not None, f"'{name}' was not found: {plant.sentence}"
     assert run_seed(found, plant.where)[1] is None, "the same world shows nothing wrong without it"
+
+
+def test_the_page_tells_each_beside_its_clause() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert [name for name in PLANTS if f"| `{name}` |" not in page] == []

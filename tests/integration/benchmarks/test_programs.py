@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
-from benchmarks import members, rate_limits, saturation, settings
-from tests.contract.servers import available
+from benchmarks import cache, members, rate_limits, saturation, settings
+from tests.contract.servers import Server, available
 
 pytestmark = [
     pytest.mark.server,
@@ -63,3 +63,18 @@ def test_limiters_are_raced_and_none_lets_one_too_many_in() -> None:
     assert result["admitted"] == {name: [100] for name in names}
     assert all(taken["together_per_s"] > 10 for taken in result["medians"].values())
     assert "| let in too many | 0 | yes |" in rate_limits.page(result)
+
+
+async def test_the_cache_is_measured() -> None:
+    kind = next(kind for kind in available() if kind.name != "redis-6.2")
+    with Server(kind, password=cache.PASSWORD) as server:
+        cold = await cache.cold(server, 1, 0.05)
+        told = await cache.invalidations(server, 5)
+        growth = await cache.growth(server, 1_000, 0.02)
+    assert all(microseconds > 0 for microseconds in cold.values())
+    assert 0 < told["p50Ms"] <= told["p99Ms"] <= told["maxMs"] < 30_000
+    assert growth[0]["redisBytes"] > 200
+    assert growth[0]["nearBytes"] > 200
+    hits = dict.fromkeys(("dict.get (the limit)", "rppam near cache", "redis-py, client-side cache"), 1.0)
+    found = {"rounds": 1, "machine": {}, "hits": hits, "cold": cold, "invalidation": told, "growth": growth}
+    assert "| near hit: at most 10 x dict.get | 1.0 | yes |" in cache.page(found)

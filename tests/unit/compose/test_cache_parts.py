@@ -1,0 +1,77 @@
+"""Where there is a shared cache, and what it is sealed with while the cluster key changes."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from rppam.adapters.memory.no_cache import NoCache
+from rppam.adapters.redis.cache import RedisCache
+from rppam.adapters.sql.database import Database
+from rppam.adapters.system.clock import SystemClock
+from rppam.adapters.system.entropy import SystemEntropy
+from rppam.adapters.system.secrets import HostSecrets
+from rppam.compose import cache as compose_cache
+from rppam.compose.cache import CacheParts, cache_parts
+from rppam.compose.redis import cache_redis_parts
+from rppam.config.load import parse_settings
+from rppam.domain.cached import CacheKey, Kind
+from rppam.domain.errors.cluster import ClusterKeyUnusable
+
+KEY = CacheKey(Kind.SESSION, "s1")
+
+
+def parts(tmp_path: Path, redis: str = '{"enabled": true, "connectionString": "h:6379"}') -> CacheParts:
+    text = f'{{"redis": {redis}, "auth": {{"clusterKeyPath": "{tmp_path / "cluster.key"}"}}}}'
+    settings = parse_settings(text, outside=HostSecrets(), folder=tmp_path)
+    clock = SystemClock()
+    way = cache_redis_parts(settings, clock, SystemEntropy())
+    return cache_parts(settings, way, Database(f"sqlite:///{tmp_path / 'db'}"), clock)
+
+
+def write_key(path: Path, digits: str) -> None:
+    path.write_text(digits * 32)
+    path.chmod(0o600)
+
+
+async def test_without_redis_or_key_every_question_goes_to_sql(tmp_path: Path) -> None:
+    assert isinstance(parts(tmp_path).cache, NoCache)
+    write_key(tmp_path / "cluster.key", "ab")
+    assert isinstance(parts(tmp_path, '{"enabled": false}').cache, NoCache)
+    assert isinstance(parts(tmp_path).cache, RedisCache)
+
+
+async def test_a_key_that_is_none_ends_the_start(tmp_path: Path) -> None:
+    (tmp_path / "cluster.key").write_text("no key")
+    (tmp_path / "cluster.key").chmod(0o600)
+    with pytest.raises(ClusterKeyUnusable):
+        parts(tmp_path)
+
+
+async def test_changed_keys_are_used_and_broken_ones_are_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compose_cache, "KEYS_EVERY_S", 0.01)
+    path = tmp_path / "cluster.key"
+    write_key(path, "ab")
+    made = parts(tmp_path)
+    assert isinstance(made.cache, RedisCache)
+    store = made.cache.store
+    told: list[CacheKey | None] = []
+    made.cache.on_change(told.append)
+    old = store.place(KEY).name
+    made.start()
+    try:
+        write_key(tmp_path / "cluster.key.next", "cd")
+        async with asyncio.timeout(30):
+            while len(store.sealers) == 1:  # noqa: ASYNC110 - what is waited for has no event
+                await asyncio.sleep(0.01)
+        assert store.place(KEY).name == old, "the next key is believed, not used"
+        assert told == [None]
+        path.write_text("broken")
+        await asyncio.sleep(0.1)
+        assert store.place(KEY).name == old
+        write_key(path, "cd")
+        async with asyncio.timeout(30):
+            while store.place(KEY).name == old:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    finally:
+        await made.stop()
