@@ -225,16 +225,14 @@ async def test_many_nodes_at_once_lose_no_session_and_no_end(
 
 
 async def test_ending_all_and_writing_down_uses_at_once_do_not_lock_each_other_out(
-    url: str, store: SqlSessions, open_database: Callable[..., Any]
+    url: str, database: Database, store: SqlSessions, open_database: Callable[..., Any]
 ) -> None:
     nodes = [SqlSessions(await open_database(url, 20_000)) for _ in range(3)]
-    names = [uuid.uuid4().hex[:20] for _ in range(60)]
-    for name in names:
-        await store.open(new(name))
-    for _ in range(5):
-        await asyncio.gather(
-            *(node.touch([Use(token_hash(name), 0, 0) for name in names]) for node in nodes),
-            nodes[0].end_user("id-anna", "test"),
-            nodes[1].end_all("test"),
-        )
+    for _ in range(3):
+        names = [uuid.uuid4().hex[:20] for _ in range(150)]
+        await asyncio.gather(*(nodes[at % 3].open(new(name, auth_epoch=9)) for at, name in enumerate(names)))
+        older = update(table).values(last_seen_at=table.c.last_seen_at - MINUTE)
+        await database.write(lambda connection: connection.execute(older).close())  # noqa: B023  # awaited here
+        uses = [Use(token_hash(name), 0, 0) for name in names]
+        await asyncio.gather(nodes[0].touch(uses), nodes[1].end_all("test"), nodes[2].touch(uses))
     assert await store.lines(None, None, 100) == []
