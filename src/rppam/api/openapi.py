@@ -258,6 +258,8 @@ def _complete_operation(path: str, method: str, operation: dict[str, Any], roles
         errors["401"] = "No valid access token, or its session is over (RPPAM-6005)"
         if path not in ANSWERED_BLIND or method != "get":
             errors.setdefault("503", "Nobody can tell now whether the session holds (RPPAM-6033)")
+    if path not in ANSWERED_BLIND:
+        errors.setdefault("429", "Too many requests; `Retry-After` says how long to wait")
     if path.startswith(ADMIN_PREFIX):
         roles = ()
     if roles is not None:

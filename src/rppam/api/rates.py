@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rppam.api.gate import ANSWERED_BLIND
 from rppam.domain.errors.request import RateLimitedError
@@ -55,7 +55,7 @@ class _Rates:
 
 
 class AddressRates(_Rates):
-    """Before the gate: whoever floods us with tokens that are none is counted, too. Writes the headers."""
+    """Before the gate: whoever floods us with tokens that are none is counted, too."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -63,16 +63,7 @@ class AddressRates(_Rates):
             await self._app(scope, receive, send)
             return
         await self._decide(scope)
-
-        async def dressed(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                decision: Decision | None = scope["state"].get("rate")
-                if decision is not None:
-                    named = [(name.lower().encode(), text.encode()) for name, text in rate_headers(decision).items()]
-                    message = {**message, "headers": [*message.get("headers", ()), *named]}
-            await send(message)
-
-        await self._app(scope, receive, dressed)
+        await self._app(scope, receive, send)
 
     def _charges(self, scope: Scope, limits: RequestLimits) -> list[Charge]:
         charges = []

@@ -36,6 +36,19 @@ async def test_answers_tell_the_limit_and_what_is_left(open_served: Served) -> N
     assert (name, int(left.removeprefix("r=")) < 50, int(reset.removeprefix("t=")) <= 60) == ('"api-user"', True, True)
 
 
+async def test_errors_tell_it_as_well(open_served: Served) -> None:
+    served = open_served
+    await set_policy(served, perUser=50, perAddress=40)
+    for path, headers, status in (
+        ("/api/v1/nothing", served.bearer(), 404),
+        (SESSIONS, {}, 401),
+        (POLICY, served.bearer("pam_user"), 403),
+    ):
+        answer = await served.http.get(path, headers=headers)
+        assert (answer.status_code, answer.headers["ratelimit-policy"]) == (status, '"api-address";q=40;w=60'), path
+        assert len(answer.headers.get_list("ratelimit")) == 1
+
+
 async def test_too_many_are_429_and_health_is_answered_all_the_same(open_served: Served) -> None:
     served = open_served
     await set_policy(served, perUser=5, perAddress=1000)
