@@ -238,6 +238,8 @@ async def measure(rounds: int, seconds: float) -> dict[str, Any]:
             for workers in (1, 2):
                 with serving("bare", workers, node.file) as (port, processes):
                     found.setdefault(f"bare {workers}", []).append(await ask(port, processes, "", seconds))
+                # The limits of requests are asked like everywhere, and begin anew: they are not what is measured.
+                server.ask("FLUSHALL")
                 with serving("whole", workers, node.file) as (port, processes):
                     await _answers(port)
                     token = await token_of(port, password)
