@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from rppam.adapters.redis.cache_store import GUARD_MS
+from rppam.cli._setup.acl import NODE_COMMANDS
 from rppam.domain.cached import CacheKey, Change, Copy, Kind
 from rppam.domain.secret import Secret
 from tests.contract.cached import LIFE_MS, PREFIX, Process, Table, until
@@ -370,6 +371,20 @@ async def test_a_user_who_may_not_track_still_shares(join: Join, server: Server,
         await a.sessions.get("s1")
     assert a.sessions.hit("s1") is None
     assert table.asked == 1
+
+
+async def test_the_nodes_user_may_do_all_that_the_cache_does(join: Join, server: Server, table: Table) -> None:
+    rights = [f"+{name}" for name in NODE_COMMANDS]
+    server.ask("ACL", "SETUSER", "rppam", "on", ">pw", "resetchannels", "~rppam:*", "&rppam:*", "-@all", *rights)
+    a, b = [await join(user="rppam", password="pw") for _ in range(2)]
+    table.write("s1")
+    await b.warm("s1")
+    copy = table.write("s1")
+    assert await a.cache.publish(key("s1"), copy, LIFE_MS, confirm=True)
+    await until(lambda: b.sessions.hit("s1") is None)
+    assert await b.warm("s1") == copy
+    assert a.cache.counts.failed == b.cache.counts.failed == 0
+    assert b.cache.tracking.denied == ""
 
 
 # --- kinds that everybody is told of ----------------------------------------------------------------------------------
