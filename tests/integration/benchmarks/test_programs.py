@@ -76,5 +76,14 @@ async def test_the_cache_is_measured() -> None:
     assert growth[0]["redisBytes"] > 200
     assert growth[0]["nearBytes"] > 200
     hits = dict.fromkeys(("dict.get (the limit)", "rppam near cache", "redis-py, client-side cache"), 1.0)
-    found = {"rounds": 1, "machine": {}, "hits": hits, "cold": cold, "invalidation": told, "growth": growth}
+    found = {
+        "rounds": 1,
+        "machine": {},
+        "busy": True,
+        "hits": hits,
+        "cold": cold,
+        "invalidation": told,
+        "growth": growth,
+    }
     assert "| near hit: at most 10 x dict.get | 1.0 | yes |" in cache.page(found)
+    assert cache.BUSY in cache.page(found)
