@@ -245,7 +245,7 @@ class Served:
         file = self.place / "rppam.db"
         if not file.exists():
             shutil.copy(_template(), file)
-        self.database = Database(f"sqlite:///{file}")
+        self.database = Database(f"sqlite:///{file}", 20_000)  # patient: the machine may be busy
         session_clock = DatabaseClock(self.clock)
         self.tokens = Tokens(
             keys,
