@@ -6,7 +6,8 @@ leader that finds a change pending finishes it: it never goes back. But first it
 another leader may have begun another change meanwhile, from the same list and with a later version, and whoever has the
 earlier one on disk would follow that (the same hole as in Raft, section 5.4.2: what an earlier leader left is not
 committed by counting). It begins only when the promises it holds would carry it under both bodies, so a change does not
-cost the leadership.
+cost the leadership, and when every newcomer's own is among them: whoever cannot vote, as he has another cluster key,
+another release or a clock that runs wrong, would only make a majority dearer.
 
 It does not decide whether a member *should* come or go. A member that is stated to be switched off is not waited for:
 whoever states that of a running one breaks the rule by hand.
@@ -67,7 +68,8 @@ class Changes:
             return None
         else:
             step = Electorate(electorate.lineage, version, self.wanted, electorate.body)
-            ready = True
+            newcomers = set(self.wanted.members) - set(electorate.members)
+            ready = all(ledger.holds(name, least) for name in newcomers)
         if not ready:
             return None
         deadline = ledger.deadline_under(*(body.weights for body in step.bodies))

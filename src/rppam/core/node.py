@@ -6,7 +6,7 @@ a member that finds no store takes its place without it, the leader makes member
 a node in maintenance does not stand. What an administrator has ordered is kept on disk and told in the heartbeats.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from rppam.core.admission import Admission, Standing
 from rppam.core.detector import Detector, MemberChanged
@@ -29,6 +29,8 @@ from rppam.domain.instant import Instant, WallMs
 from rppam.domain.member import Heartbeat, MemberStatus, Role
 from rppam.domain.orders import NO_ORDERS, Orders, Pause
 from rppam.domain.record import Record
+
+GREETED_MAX: Final = 256
 
 
 class Exchanged(NamedTuple):
@@ -90,6 +92,10 @@ class NodeCore:
         self._started = now
         self._store_answered = False
         self._stood_down = ""
+        self._newcomer = ""
+        """Whose vote was sought last."""
+        self._greeted: set[tuple[str, str]] = set()
+        """Lives of nodes whose wish to become a member was told."""
         election.electable = False
         election.paused = orders.pause.is_on
 
@@ -244,11 +250,21 @@ class NodeCore:
         self._take_off_the_list(answer, electorate, now, effects)
         if electorate.old is not None or self.election.changes.wanted is not None:
             return
-        for name, beat in sorted(present.items()):
-            if beat.joins and beat.admitted and beat.member_address and name not in electorate.members:
-                body = electorate.body
-                witnesses = (*body.witnesses, name) if beat.role is Role.WITNESS else body.witnesses
-                wanted = Body.of((*body.members, name), body.policy, witnesses)
-                effects.append(Told(f"{name} asks to become a member; its vote is being won"))
-                effects.extend(self.member.receive(ChangeElectorate(wanted), now))
-                return
+        asking = [
+            (name <= self._newcomer, name, beat)
+            for name, beat in present.items()
+            if beat.joins and beat.admitted and beat.member_address and name not in electorate.members
+        ]
+        if not asking:
+            return
+        _, name, beat = min(asking)  # one whose vote cannot be won holds up nobody: the next has its turn
+        body = electorate.body
+        witnesses = (*body.witnesses, name) if beat.role is Role.WITNESS else body.witnesses
+        wanted = Body.of((*body.members, name), body.policy, witnesses)
+        self._newcomer = name
+        if (name, beat.boot_id) not in self._greeted:
+            if len(self._greeted) >= GREETED_MAX:
+                self._greeted.clear()
+            self._greeted.add((name, beat.boot_id))
+            effects.append(Told(f"{name} asks to become a member; its vote is being won"))
+        effects.extend(self.member.receive(ChangeElectorate(wanted), now))

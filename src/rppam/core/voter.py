@@ -206,8 +206,11 @@ class Voter:
     # ---- what is kept -----------------------------------------------------------------------------------------------
 
     def _is_news(self, electorate: Electorate) -> bool:
+        """Who is no member yet waits for a list with its own name: with another one it would ask nobody for a place."""
         mine = self.electorate
-        return mine is None or (electorate.lineage == mine.lineage and electorate.version > mine.version)
+        if mine is None:
+            return self.node in electorate.members
+        return electorate.lineage == mine.lineage and electorate.version > mine.version
 
     def _adopt(self, electorate: Electorate, effects: list[VoterEffect]) -> None:
         self.electorate = electorate

@@ -207,7 +207,10 @@ class NodeAdministration:
     def _removal(self, member: str, electorate: Electorate, *, is_off: bool) -> tuple[Body, tuple[str, ...]]:
         """What the electorate shall become, and who is stated to be off."""
         changes = self._core.election.changes
-        under_way = changes.wanted or (electorate.body if electorate.old is not None else None)
+        wanted = changes.wanted
+        if wanted is not None and set(electorate.members) < set(wanted.members):
+            wanted = None  # a newcomer whose vote is not won yet; it asks again
+        under_way = wanted or (electorate.body if electorate.old is not None else None)
         stated = (member,) if is_off else ()
         if under_way is None:
             return _without(electorate.body, (member,)), stated

@@ -12,7 +12,7 @@ import pytest
 
 from rppam.adapters.members.codec import PROTOCOL, encode
 from rppam.adapters.system.promise_file import FILE_NAME, FilePromises
-from rppam.domain.ballot import Claim, Freeing, Kept
+from rppam.domain.ballot import NO_CLAIM, Claim, Freeing, Kept
 from rppam.domain.secret import Secret
 from tests.faults.lab.wallclock import build
 from tests.integration.members.links import Stranger, stranger
@@ -30,9 +30,7 @@ def watched(lab: Lab) -> Eyes:
 
 
 def kept_by(node: LabNode) -> Kept:
-    kept = FilePromises(Path(node.config["node"]["dataDir"]) / FILE_NAME).load()
-    assert kept is not None
-    return kept
+    return FilePromises(Path(node.config["node"]["dataDir"]) / FILE_NAME).load() or Kept(NO_CLAIM, None)
 
 
 def visitor_of(node: LabNode, lab: Lab) -> Enter:
@@ -105,7 +103,12 @@ def test_whoever_does_not_belong_is_named_and_counted_in_health_and_changes_no_l
     eyes.check()
 
 
-def test_a_node_with_another_cluster_key_is_kept_out_and_told(make_lab: MakeLab) -> None:
+def members(node: LabNode) -> tuple[str, ...]:
+    electorate = kept_by(node).electorate
+    return () if electorate is None else electorate.members
+
+
+def test_a_node_with_another_cluster_key_is_kept_out_told_and_holds_up_nobody(make_lab: MakeLab) -> None:
     lab = make_lab(nodes=2, times=CALM)
     odd = lab.make_node("node3")
     key = odd.folder / "cluster.key"
@@ -127,6 +130,15 @@ def test_a_node_with_another_cluster_key_is_kept_out_and_told(make_lab: MakeLab)
             assert lab.health(leader)["membersRefused"]["foreign"] >= 1
             assert "does not hold the key of this cluster" in leader.log()
             assert not odd.leads()
+            lab.nodes.append(welcome := lab.make_node("node4"))
+            welcome.start()
+            everybody = ("node1", "node2", "node4")
+            eventually(
+                lambda: {members(node) for node in lab.nodes} == {everybody},
+                within_s=90,
+                what="the newcomer with the right key is a member, and the other is not",
+                say=lab.logs,
+            )
         finally:
             odd.kill()
     assert eyes.leaderships() == {epoch: leader.name}

@@ -36,6 +36,18 @@ def test_a_leader_finishes_its_own_change_once_enough_old_members_have_it() -> N
     assert changes.next(pending, ledger(pending), 7, SOON) == Electorate(LINEAGE, Version(7, 2), WITHOUT_6)
 
 
+def test_nobody_becomes_a_member_before_his_own_vote_is_won() -> None:
+    changes, now = Changes(), Electorate(LINEAGE, Version(7, 1), WITHOUT_6)
+    changes.want(OLD, (), Instant(2 * LATE))
+    assert not {"node6"} & set(now.members)
+    held = ledger(now)
+    assert changes.next(now, held, 7, SOON) is None, "node6 has promised nothing"
+    held.promise("node6", SOON)
+    assert changes.next(now, held, 7, SOON) is None, "its promise is over too soon"
+    held.promise("node6", LATE)
+    assert changes.next(now, held, 7, SOON) == Electorate(LINEAGE, Version(7, 2), OLD, WITHOUT_6)
+
+
 def test_what_an_earlier_leader_left_pending_is_made_anew_before_it_is_counted() -> None:
     changes = Changes()
     left = Electorate(LINEAGE, Version(5, 3), WITHOUT_6, OLD)

@@ -57,3 +57,15 @@ def test_a_list_of_members_that_the_disk_refused_is_not_told_as_kept_even_with_a
     (save,) = [effect for effect in effects if isinstance(effect, SaveKept)]
     (vote,) = [effect.vote for effect in mind.saved(save.ticket) if isinstance(effect, SendVote)]
     assert (vote.version, vote.refusal) == (newer.version, Refusal.BOOT_WAIT)
+
+
+def test_who_is_no_member_yet_takes_over_no_list_without_its_own_name() -> None:
+    newcomer = Voter("d", "d" * 16, TIMING, Kept(NO_CLAIM, None), now=Instant(0))
+    answer = asked(newcomer, BallotKind.RENEW, "a", 5)
+    assert answer.is_granted, "it shows that it can vote"
+    assert newcomer.electorate is None
+    wider = founding(ELECTORATE.lineage, Body.of(("a", "b", "c", "d"), QuorumPolicy.MAJORITY))
+    newcomer.adopt(wider)
+    assert newcomer.electorate == wider
+    newcomer.adopt(ELECTORATE._replace(version=Version(6, 1)))
+    assert newcomer.electorate.members == ("a", "b", "c"), "a member believes that it was removed"
