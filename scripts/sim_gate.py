@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 SHARES = (
-    (16, "--nodes 2"),
+    (14, "--nodes 2"),
     (16, "--nodes 3"),
     (8, "--nodes 5"),
     (4, "--nodes 3 --store sentinel"),
@@ -25,6 +25,8 @@ SHARES = (
     (2, "--policy majority --nodes 5 --store sentinel"),
     (2, "--policy majority --nodes 3 --store sentinel"),
     (1, "--policy majority --nodes 7"),
+    (1, "--policy majority --nodes 5 --witnesses 1"),
+    (1, "--policy last-man-standing --nodes 7"),
     (1, "--policy majority --nodes 3 --profile default"),
 )
 """In hundredths of all seeds."""
