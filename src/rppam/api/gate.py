@@ -17,7 +17,7 @@ from rppam.api.credentials import credential
 from rppam.api.limits import ApiLimits
 from rppam.domain.claims import TokenFlaw
 from rppam.domain.errors.request import AnswerTimeoutError, BusyError, UnauthenticatedError
-from rppam.domain.errors.session import SessionUnknownError
+from rppam.domain.errors.session import SessionEndedError, SessionUnknownError
 from rppam.domain.session import Identity
 from rppam.services.known_tokens import Bearer, KnownTokens
 from rppam.services.session_check import SessionCheck
@@ -28,7 +28,7 @@ CHALLENGE_PATH: Final = "/api/v1/auth/mfa/challenge"
 ENROL_PATH: Final = "/api/v1/auth/mfa/enroll"
 PUBLIC: Final = frozenset({LOGIN_PATH, CHALLENGE_PATH, JWKS_PATH})
 EITHER: Final = frozenset({ENROL_PATH})
-"""Passes without a token as well; then the route asks for something else in its place."""
+"""Passes without a token as well, and with a cookie that is worth nothing; then the route asks for something else."""
 ANSWERED_BLIND: Final = frozenset(
     {"/system/health/cluster", "/api/v1/admin/cluster/status", "/api/v1/admin/cluster/note"}
 )
@@ -56,8 +56,14 @@ class Gate:
             if scope["path"] in EITHER and error.flaw is TokenFlaw.MISSING:
                 return
             raise
-        bearer = self._tokens.check(token)
-        identity = self._check.near(bearer) or await self._ask(scope, bearer)
+        try:
+            bearer = self._tokens.check(token)
+            identity = self._check.near(bearer) or await self._ask(scope, bearer)
+        except (UnauthenticatedError, SessionEndedError):
+            if by_cookie and scope["path"] in EITHER:
+                # What is left of a session that is over; the page cannot take it away, and signs in anew.
+                return
+            raise
         if scope["path"].startswith(ADMIN_PREFIX) and not allows(identity.roles, scope["method"], ()):
             raise refusal(scope["method"], ())
         scope["state"].update(identity=identity, bearer=bearer, by_cookie=by_cookie)

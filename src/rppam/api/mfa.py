@@ -53,11 +53,12 @@ async def enrol(body: EnrolRequest, request: Request, response: Response, parts:
 
     With an access token, or with the `mfaToken` of a log-in that asks for an enrolment first.
     """
+    if body.mfa_token is not None:
+        # Beside it a cookie may still be another's, who sat at this browser before: the log-in says whose this is.
+        return await _enrol_at_login(Secret(body.mfa_token), body, request, response, parts)
     identity: Identity | None = getattr(request.state, "identity", None)
     if identity is None:
-        if body.mfa_token is None:
-            raise UnauthenticatedError(TokenFlaw.MISSING)
-        return await _enrol_at_login(Secret(body.mfa_token), body, request, response, parts)
+        raise UnauthenticatedError(TokenFlaw.MISSING)
     if body.code is None:
         return _begun(await parts.second_factors.propose(own_id(identity)))
     codes = await parts.second_factors.confirm(own_id(identity), body.code, caller_of(request).client)

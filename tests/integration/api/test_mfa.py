@@ -212,3 +212,26 @@ async def test_the_own_password_ends_every_session(served: Served, other: Served
     assert (await served.http.put(path, headers=mine, json=good)).status_code == 204
     for node, headers in ((served, mine), (other, elsewhere)):
         assert (await node.http.get(f"{USERS}/me", headers=headers)).status_code == 401
+
+
+@pytest.mark.parametrize("is_over", [False, True])
+async def test_an_enrolment_on_the_way_in_is_never_that_of_the_cookie_beside_it(served: Served, is_over: bool) -> None:
+    """Somebody else's cookie may be left in the browser, and a page cannot take it away."""
+    same_site = {"Sec-Fetch-Site": "same-origin"}
+    body = {"username": "ursula", "password": PASSWORD, "cookie": True}
+    left = await served.http.post(f"{AUTH}/login", json=body, headers=same_site)
+    headers = same_site | {"Cookie": left.headers["set-cookie"].partition(";")[0]}
+    served.http.cookies.clear()
+    if is_over:
+        await served.sessions.end_user("id-ursula", "over")
+    await require(served, "required_for_admins")
+    token = (await login(served))["mfaToken"]
+    begun = await served.http.post(ENROL, json={"mfaToken": token}, headers=headers)
+    assert "RP-PAM:admin?" in begun.json().get("otpauthUri", begun.text)
+    body = {"mfaToken": token, "code": code(begun.json()["secret"])}
+    done = await served.http.post(ENROL, json=body, headers=headers)
+    assert done.status_code == 200, done.text
+    me = await served.http.get(f"{USERS}/me", headers=bearer(done.json()["login"]))
+    assert (me.json()["username"], me.json()["mfaEnrolled"]) == ("admin", True)
+    mine = await served.http.post(ENROL, json={}, headers=headers)
+    assert mine.status_code == (401 if is_over else 200), "without a log-in on its way it is the cookie's, if it holds"
