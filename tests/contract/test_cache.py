@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
+from rppam.adapters.redis.cache import LEARNING_MAX
 from rppam.adapters.redis.cache_store import GUARD_MS
 from rppam.cli._setup.acl import NODE_COMMANDS
 from rppam.domain.cached import CacheKey, Change, Copy, Kind
@@ -398,6 +399,21 @@ async def test_everybody_is_told_of_an_unlock_by_name(join: Join, table: Table) 
         assert await a.cache.publish(unlock, Copy(revision, b"-"), LIFE_MS)
         await until(lambda: unlock in b.told)
     assert a.told.count(unlock) >= 2
+
+
+async def test_a_flood_of_names_is_not_asked_about_all_at_once(join: Join, server: Server, table: Table) -> None:
+    a, b = await join(), await join()
+    before, most = len(asyncio.all_tasks()), 0
+    flood = "for at = 1, 20000 do redis.call('SET', string.format('%stold:%032x', ARGV[1], at), 'x', 'PX', 60000) end"
+    server.ask("EVAL", flood, 0, PREFIX)
+    async with asyncio.timeout(60):
+        while a.cache.counts.unusable < 100 or len(asyncio.all_tasks()) > before:
+            most = max(most, len(asyncio.all_tasks()) - before)
+            await asyncio.sleep(0)
+    assert 0 < most < 2 * LEARNING_MAX + 100
+    unlock = CacheKey(Kind.UNLOCK, "subject-hash")
+    assert await a.cache.publish(unlock, Copy(1, b"-"), LIFE_MS)
+    await until(lambda: unlock in b.told)
 
 
 async def test_settings_are_told_and_read_like_the_rest(join: Join, table: Table) -> None:

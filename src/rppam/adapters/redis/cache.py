@@ -29,6 +29,9 @@ from rppam.ports.clock import Clock
 
 log: Final = logging.getLogger("rppam.cache")
 
+LEARNING_MAX: Final = 256
+"""So many names are asked about at once, whoever writes them; the log of changes tells of what is passed over."""
+
 T = TypeVar("T")
 FromSql = Callable[[str], Awaitable[tuple[Copy, int] | None]]
 
@@ -215,7 +218,7 @@ class RedisCache:
             self._tell(key)
         elif name in self._learning:
             self._changed_again.add(name)
-        elif self.store.sealers[0].told_place(name) is not None:
+        elif len(self._learning) < LEARNING_MAX and self.store.sealers[0].told_place(name) is not None:
             task = self._learning[name] = asyncio.create_task(self._learn(name))
             task.add_done_callback(lambda _: self._learned(name))
 

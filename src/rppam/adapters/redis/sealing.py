@@ -89,7 +89,9 @@ class Sealer:
 
     def told_place(self, name: bytes) -> Place | None:
         """The place of that name, if a fact stands there that everybody is told of."""
-        return self._told_place(name) if name.startswith(self._prefix + _TOLD_GROUP) else None
+        start = self._prefix + _TOLD_GROUP
+        is_one = name.startswith(start) and len(name) == len(start) + 2 * _NAME
+        return self._told_place(name) if is_one else None
 
     def _told_place(self, name: bytes) -> Place:
         return Place(name, hmac.digest(self._master, b"told " + name, "sha256"), is_told=True)
