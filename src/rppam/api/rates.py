@@ -1,7 +1,8 @@
 """How often somebody may ask: smooth limits before the gate (address, all) and behind it (user, endpoint).
 
 Decides which requests count against what. What helps to see and mend a cluster in trouble is not counted: the probes,
-which are answered before, and :data:`~rppam.api.gate.ANSWERED_BLIND`. How the counting is done is the affair of
+which are answered before, :data:`~rppam.api.gate.ANSWERED_BLIND`, and changing the limits: whoever has set them so low
+that nobody gets in can raise them again. How the counting is done is the affair of
 :class:`rppam.services.limiter.Limiter`; how much is allowed is the setting ``security/limits``.
 
 Answers carry ``RateLimit-Policy`` and ``RateLimit`` (draft-ietf-httpapi-ratelimit-headers) for the limit with the least
@@ -24,6 +25,7 @@ from rppam.services.limiter import Limiter
 from rppam.services.request_policy import LIMITS, RequestLimits, limits_of
 
 PARTS: Final = 5
+LIMITS_PATH: Final = f"/api/v1/settings/{LIMITS.name}"
 _ALL: Final = "all"
 _WHAT: Final = {
     "api-address": "too many requests from this address",
@@ -31,6 +33,11 @@ _WHAT: Final = {
     "api-endpoint": "too many requests for this endpoint",
     "api-all": "too many requests in all",
 }
+
+
+def _is_counted(scope: Scope) -> bool:
+    path = scope["path"]
+    return path not in ANSWERED_BLIND and not (path == LIMITS_PATH and scope["method"] == "PUT")
 
 
 class _Rates:
@@ -59,7 +66,7 @@ class AddressRates(_Rates):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] != "http" or scope["path"] in ANSWERED_BLIND:
+        if scope["type"] != "http" or not _is_counted(scope):
             await self._app(scope, receive, send)
             return
         await self._decide(scope)
@@ -80,7 +87,7 @@ class UserRates(_Rates):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] == "http" and scope["path"] not in ANSWERED_BLIND:
+        if scope["type"] == "http" and _is_counted(scope):
             await self._decide(scope)
         await self._app(scope, receive, send)
 

@@ -96,3 +96,14 @@ async def test_no_limits_no_headers(open_served: Served) -> None:
     await set_policy(open_served, perAddress=0, perUser=0)
     answer = await ask(open_served, SESSIONS)
     assert (answer.status_code, "ratelimit" in answer.headers) == (200, False)
+
+
+async def test_limits_that_let_nobody_in_can_be_raised_again(open_served: Served) -> None:
+    served = open_served
+    await set_policy(served, perAddress=1, perUser=1, perEndpoint=1, inAll=1)
+    assert [(await ask(served, SESSIONS)).status_code for _ in range(3)] == [200, 429, 429]
+    stranger = await served.http.put(POLICY, headers={"Authorization": "Bearer x"}, json={})
+    helpless = await served.http.put(POLICY, headers=served.bearer("pam_user"), json={})
+    assert (stranger.status_code, helpless.status_code) == (401, 403)
+    await set_policy(served)
+    assert (await ask(served, SESSIONS)).status_code == 200
