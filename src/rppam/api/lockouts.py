@@ -1,7 +1,8 @@
 """Lockouts: who is locked out of signing in, and unlocking.
 
-``security_admin`` and ``pam_admin`` see and unlock, ``pam_auditor`` sees. What it does not decide: when somebody is
-locked (:mod:`rppam.services.login_guard`).
+``security_admin`` and ``pam_admin`` see and unlock, ``pam_auditor`` sees. Nobody unlocks the own account: whoever
+took a session could guess its password and codes for ever. What it does not decide: when somebody is locked
+(:mod:`rppam.services.login_guard`).
 """
 
 from typing import Annotated
@@ -15,7 +16,8 @@ from rppam.api.shapes import Shape
 from rppam.api.times import iso_utc
 from rppam.api.users import USERS, UserId
 from rppam.domain.account import AccountRole
-from rppam.domain.lockout import LockKind, Lockout
+from rppam.domain.errors.request import ForbiddenError
+from rppam.domain.lockout import LockKind, Lockout, user_suspect
 
 LOCKOUTS = "/api/v1/lockouts"
 lockouts = APIRouter(tags=["users"])
@@ -56,13 +58,23 @@ async def list_lockouts(parts: Parts) -> LockoutList:
 @lockouts.delete(f"{LOCKOUTS}/{{lockoutId}}", summary="Unlock a user or an address", status_code=204, dependencies=_MAY)
 async def end_lockout(lockout_id: LockoutId, caller: Caller, parts: Parts) -> None:
     """At once on all nodes; the next lockout is a first one again. Nothing happens where nobody is locked."""
+    if caller.user_id is not None and lockout_id == user_suspect(caller.subject).subject:
+        raise _own()
     await parts.lockouts.unlock(lockout_id, caller.subject)
 
 
 @lockouts.post(f"{USERS}/{{userId}}/unlock", summary="Unlock a user", response_model=Unlocked, dependencies=_MAY)
 async def unlock_user(user_id: UserId, caller: Caller, parts: Parts) -> Unlocked:
     """At once on all nodes, and the wrong tries so far are forgotten; also for one who is not locked (yet)."""
+    if user_id == caller.user_id:
+        raise _own()
     return Unlocked(was_locked=await parts.lockouts.unlock_user(user_id, caller.subject) is not None)
+
+
+def _own() -> ForbiddenError:
+    return ForbiddenError(
+        "nobody unlocks the own account: ask another administrator, or run 'rppam user unlock' on a node"
+    )
 
 
 def _shape(lockout: Lockout) -> LockoutShape:

@@ -26,7 +26,7 @@ from rppam.api.sessions import caller_of, token_answer
 from rppam.api.users import USERS, UserId, own_id
 from rppam.domain.account import AccountRole
 from rppam.domain.claims import TokenFlaw
-from rppam.domain.errors.request import UnauthenticatedError
+from rppam.domain.errors.request import ForbiddenError, UnauthenticatedError
 from rppam.domain.secret import Secret
 from rppam.domain.session import Identity
 from rppam.services.known_tokens import Bearer
@@ -106,8 +106,10 @@ async def disable(body: CodeRequest, request: Request, caller: Caller, parts: Pa
 async def reset(user_id: UserId, caller: Caller, parts: Parts) -> Response:
     """For who has lost phone and backup codes. All sessions of the account end.
 
-    The next log-in asks for a new one where the policy wants it.
+    The next log-in asks for a new one where the policy wants it. Nobody resets the own one: that takes a code.
     """
+    if user_id == caller.user_id:
+        raise ForbiddenError("the own second factor is taken away with a code, by POST /api/v1/auth/mfa/disable")
     await parts.second_factors.reset(user_id, caller.subject)
     return Response(status_code=204)
 

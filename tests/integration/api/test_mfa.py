@@ -235,3 +235,20 @@ async def test_an_enrolment_on_the_way_in_is_never_that_of_the_cookie_beside_it(
     assert (me.json()["username"], me.json()["mfaEnrolled"]) == ("admin", True)
     mine = await served.http.post(ENROL, json={}, headers=headers)
     assert mine.status_code == (401 if is_over else 200), "without a log-in on its way it is the cookie's, if it holds"
+
+
+@pytest.mark.parametrize("name", ["simon", "admin"])
+async def test_a_session_that_was_taken_gets_round_neither_the_codes_nor_the_lockout(served: Served, name: str) -> None:
+    headers, secret, _ = await enrolled(served, name)
+    mine = f"{USERS}/id-{name}"
+    assert problem(await served.http.delete(f"{mine}/mfa", headers=headers)) == (403, "RPPAM-6002")
+    for _ in range(10):
+        assert (await served.http.post(f"{AUTH}/mfa/stepup", headers=headers, json={"code": "0"})).status_code == 403
+    [locked] = (await served.http.get("/api/v1/lockouts", headers=headers)).json()["items"]
+    assert problem(await served.http.post(f"{mine}/unlock", headers=headers)) == (403, "RPPAM-6002")
+    gone = await served.http.delete(f"/api/v1/lockouts/{locked['id']}", headers=headers)
+    assert problem(gone) == (403, "RPPAM-6002")
+    body = {"code": code(secret, 1)}
+    assert problem(await served.http.post(f"{AUTH}/mfa/stepup", headers=headers, json=body)) == (429, "RPPAM-6029")
+    assert (await served.http.post(f"{mine}/unlock", headers=served.bearer())).status_code == 200, "others may"
+    assert (await served.http.post(f"{AUTH}/mfa/stepup", headers=headers, json=body)).status_code == 200
