@@ -34,12 +34,13 @@ from rppam.services.sessions import Caller as From
 from rppam.services.tokens import IssuedToken
 
 SESSIONS: Final = "/api/v1/sessions"
-ID_CHARS_MAX: Final = 36
+ID: Final = "^[0-9a-zA-Z-]{1,36}$"
+"""What an id can look like; PostgreSQL refuses a text with NUL, which would look like a database in trouble."""
 _MANAGERS: Final = (AccountRole.SECURITY_ADMIN,)
 
 sessions = APIRouter(tags=["sessions"])
-SessionId = Annotated[str, Path(alias="sessionId", max_length=ID_CHARS_MAX)]
-UserId = Annotated[str | None, Query(alias="userId", max_length=ID_CHARS_MAX)]
+SessionId = Annotated[str, Path(alias="sessionId", pattern=ID)]
+UserId = Annotated[str | None, Query(alias="userId", pattern=ID)]
 
 
 @sessions.post(LOGIN_PATH, summary="Sign in", response_model=LoginAnswer | SecondStepAnswer)
@@ -83,7 +84,7 @@ async def page(
     parts: Parts,
     user_id: UserId = None,
     page_size: Annotated[int, Query(alias="pageSize", ge=1, le=PAGE_SIZE_MAX)] = PAGE_SIZE,
-    after: Annotated[str | None, Query(max_length=ID_CHARS_MAX)] = None,
+    after: Annotated[str | None, Query(pattern=ID)] = None,
 ) -> SessionPage:
     """Live sessions, the newest first: all for administrators and auditors, else the caller's own.
 

@@ -35,6 +35,8 @@ from rppam.services.users import NewUser
 USERS = "/api/v1/users"
 users = APIRouter(tags=["users"])
 UserId = Annotated[str, Path(alias="userId", pattern="^[0-9a-zA-Z-]{1,36}$")]
+PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
+"""A text with NUL is refused by PostgreSQL, which would look like a database in trouble."""
 _SEES = [needs(AccountRole.SECURITY_ADMIN)]
 _CHANGES = [needs()]
 
@@ -44,7 +46,7 @@ async def list_users(
     parts: Parts,
     page: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 1,
     page_size: Annotated[int, Query(alias="pageSize", ge=1, le=PAGE_SIZE_MAX)] = PAGE_SIZE,
-    search: Annotated[str, Query(max_length=100)] = "",
+    search: Annotated[str, Query(max_length=100, pattern=PRINTABLE)] = "",
     role: Annotated[AccountRole | None, Query()] = None,
     *,
     deleted: Annotated[bool, Query()] = False,

@@ -319,3 +319,13 @@ async def test_uses_are_written_down_beside_the_requests(pair: Pair) -> None:
     async with asyncio.timeout(30):
         while not await seen():  # noqa: ASYNC110  # a row of a database tells nobody
             await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("path", ["/%00", "/a%00b", "?after=%00", "?userId=a%00", "/%F0%9F%92%A9", f"/{'x' * 37}"])
+async def test_an_id_that_cannot_be_is_not_asked_of_the_database(pair: Pair, path: str) -> None:
+    """PostgreSQL refuses NUL, so anybody who is signed in could make the node say that its database is lost."""
+    headers = await signed_in(pair.a, "ursula")
+    assert await outcome(pair.a, headers, SESSIONS + path) == (400, "RPPAM-6010")
+    method = "DELETE" if "after" not in path else "GET"
+    answer = await pair.a.http.request(method, SESSIONS + path, headers=headers)
+    assert answer.status_code == 400

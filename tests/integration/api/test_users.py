@@ -158,7 +158,8 @@ async def test_bodies_that_make_no_account(open_served: Served, body: str, expec
 
 
 @pytest.mark.parametrize(
-    "query", ["page=0", "pageSize=0", "pageSize=201", "page=x", "page=99999999999999999999", "role=x", "deleted=2"]
+    "query",
+    ["page=0", "pageSize=0", "pageSize=201", "page=x", "page=9999999999999999999", "role=x", "deleted=2", "search=%00"],
 )
 async def test_pages_that_are_none(open_served: Served, query: str) -> None:
     assert code(await open_served.http.get(f"{USERS}?{query}", headers=open_served.bearer())) == (400, "RPPAM-6010")
