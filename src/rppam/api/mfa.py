@@ -8,7 +8,7 @@ from typing import Final
 
 from fastapi import APIRouter, Request, Response
 
-from rppam.api.access import Caller, needs
+from rppam.api.access import Caller, needs, refusal
 from rppam.api.credentials import check_same_origin
 from rppam.api.gate import CHALLENGE_PATH, ENROL_PATH
 from rppam.api.mfa_shapes import (
@@ -106,10 +106,14 @@ async def disable(body: CodeRequest, request: Request, caller: Caller, parts: Pa
 async def reset(user_id: UserId, caller: Caller, parts: Parts) -> Response:
     """For who has lost phone and backup codes. All sessions of the account end.
 
-    The next log-in asks for a new one where the policy wants it. Nobody resets the own one: that takes a code.
+    The next log-in asks for a new one where the policy wants it. Nobody resets the own one: that takes a code. Only
+    `pam_admin` resets another administrator's.
     """
     if user_id == caller.user_id:
         raise ForbiddenError("the own second factor is taken away with a code, by POST /api/v1/auth/mfa/disable")
+    if AccountRole.ADMIN not in caller.roles and AccountRole.ADMIN in (await parts.users.get(user_id)).roles:
+        # Who may less must not open the way to an account that may more.
+        raise refusal("DELETE", ())
     await parts.second_factors.reset(user_id, caller.subject)
     return Response(status_code=204)
 

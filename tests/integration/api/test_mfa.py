@@ -141,6 +141,9 @@ async def test_a_lost_phone_is_reset_by_an_administrator(served: Served, other: 
     assert (await served.http.get(f"{AUTH}/mfa", headers=headers)).status_code == 401, "what was lost opens nothing"
     assert "accessToken" in await login(served, "ursula")
     assert problem(await other.http.delete(f"{USERS}/id-nobody/mfa", headers=simon)) == (404, "RPPAM-3107")
+    await login(served)
+    above = await other.http.delete(f"{USERS}/id-admin/mfa", headers=simon)
+    assert problem(above) == (403, "RPPAM-6002"), "a security administrator does not open an administrator's account"
 
 
 async def test_what_is_no_second_step(served: Served) -> None:

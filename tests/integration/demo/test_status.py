@@ -125,7 +125,7 @@ def test_watching_goes_on_until_it_is_interrupted(running: Running) -> None:
             assert process.stdout is not None
             answers = [json.loads(process.stdout.readline()) for _ in range(3)]
             process.send_signal(signal.SIGINT)
-            assert process.wait(10) == 0
+            assert process.wait(30) == 0
             assert process.stderr is not None
             assert process.stderr.read() == ""
         finally:
