@@ -2,7 +2,8 @@
 
 Two questions, answered before the node may stand in an election. *Is somebody alive under my name?* The newcomer first
 only reads: a heartbeat under its name that goes on changing belongs to a live node, and the newcomer gives way; one
-that stands still is the newcomer's own former life. Two that start in the same moment both publish, see each other, and
+that stands still is the newcomer's own former life, also when it changes once: a heartbeat that was on its way when the
+host was cut off and the process killed still arrives when the network is whole again. Two that start in the same moment both publish, see each other, and
 the one with the larger boot id gives way. *Is there a licence seat?* Asked with the seats of all others; of several
 newcomers the smaller boot id comes first. A name that is registered already has its seat, so a licence that ran out
 never keeps a member from coming back.
@@ -22,6 +23,7 @@ SeatCheck = Callable[[int], str | None]
 """Given the licence seats others use: ``None`` when this node may join, else why not and what to do."""
 
 ALTERNATIONS: Final = 2
+"""So many changes of another life's heartbeat show that it lives: one may be its last, that came late."""
 
 
 class Standing(StrEnum):
@@ -84,7 +86,10 @@ class Admission:
         elif self._other is None or other.boot_id != self._other.boot_id:
             self._other, self._since = other, now
         elif other.beat != self._other.beat:
-            self._refuse(Standing.NAME_TAKEN, self._taken_by(other))
+            self._other, self._since = other, now
+            self._alternations += 1
+            if self._alternations >= ALTERNATIONS:
+                self._refuse(Standing.NAME_TAKEN, self._taken_by(other))
         elif self._since is not None and now - self._since > self._patience_us:
             self._enter(now)
 
@@ -92,6 +97,7 @@ class Admission:
         self.standing = Standing.PROBATION
         self._since = now
         self._other = None
+        self._alternations = 0
 
     def _meet(self, other: Heartbeat) -> None:
         if self._other is None or (other.boot_id, other.beat) != (self._other.boot_id, self._other.beat):

@@ -28,6 +28,8 @@ def test_a_live_namesake_is_found_without_publishing_anything() -> None:
     assert admission.standing is Standing.WATCHING
     assert not admission.standing.publishes
     admission.observed(heartbeat("node1", 6), (("node1", heartbeat("node1", 6)),), at(1))
+    assert not admission.standing.publishes
+    admission.observed(heartbeat("node1", 7), (("node1", heartbeat("node1", 7)),), at(2))
     assert admission.standing is Standing.NAME_TAKEN
     assert "'node1'" in admission.reason
     assert "node1.local" in admission.reason
@@ -39,6 +41,19 @@ def test_a_node_killed_and_restarted_at_once_is_not_its_own_namesake() -> None:
         before = heartbeat("node1", 5) if i < 5 else heartbeat("node1", i, "b" * 16)
         admission.observed(before, (("node1", before),), at(i))
     assert admission.standing is Standing.PROBATION
+
+
+def test_a_former_life_s_last_heartbeat_may_arrive_late() -> None:
+    """Cut off, killed, started again: what the kernel still had to send comes when the network is whole again."""
+    for late_at in range(1, 9):
+        admission = _admission()
+        for i in range(16):
+            own = heartbeat("node1", i, "b" * 16) if admission.standing.publishes else heartbeat("node1", 5)
+            if not admission.standing.publishes and i > late_at:
+                own = heartbeat("node1", 6)
+            before = heartbeat("node1", 6) if i == late_at else own
+            admission.observed(before, (("node1", before),), at(i))
+        assert admission.standing is Standing.ADMITTED, f"late by {late_at}: {admission.reason}"
 
 
 def test_of_two_that_start_together_exactly_one_gives_way() -> None:
