@@ -3,10 +3,10 @@
 Two questions, answered before the node may stand in an election. *Is somebody alive under my name?* The newcomer first
 only reads: a heartbeat under its name that goes on changing belongs to a live node, and the newcomer gives way; one
 that stands still is the newcomer's own former life, also when it changes once: a heartbeat that was on its way when the
-host was cut off and the process killed still arrives when the network is whole again. Two that start in the same moment both publish, see each other, and
-the one with the larger boot id gives way. *Is there a licence seat?* Asked with the seats of all others; of several
-newcomers the smaller boot id comes first. A name that is registered already has its seat, so a licence that ran out
-never keeps a member from coming back.
+host was cut off and the process killed still arrives when the network is whole again. Two that start in the same moment
+both publish, see each other, and the one with the larger boot id gives way. *Is there a licence seat?* Asked with the
+seats of all others; of several newcomers the smaller boot id comes first. A name that is registered already has its
+seat, so a licence that ran out never keeps a member from coming back.
 
 It does not protect leadership: boot ids do that, even under one name.
 """
