@@ -8,7 +8,8 @@ loss of Redis ends it. Tries that only wait for others to be checked wait here, 
 Counts are in Redis for all nodes. While Redis is away, and without Redis, they are in SQL: slower, and as exact. While
 SQL is away nobody can sign in anyway.
 
-What it does not promise: that what was counted in Redis, and locked nobody yet, outlives Redis. A process that dies
+What it does not promise: that what was counted in Redis, and locked nobody yet, outlives Redis; nor that, while some
+processes reach Redis and others do not, the two counts together let in no more than one would. A process that dies
 leaves its running tries charged for a window.
 """
 
