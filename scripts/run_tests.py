@@ -1,8 +1,8 @@
 """Runs the tests as ``make test`` does: side by side, then those that want the machine for themselves.
 
-A test that fails beside others is tried once more, alone: real servers, clocks and deadlines share two cores with
-their neighbours here. Whatever passes only then is named at the end. More than a handful of failures are no noise, and
-end the run at once; so does a failure alone. Ends with pytest's exit code.
+A test that fails is tried once more, with no other beside it: real servers, clocks and deadlines share two cores with
+their neighbours here. Whatever passes only then is named. More than a handful of failures are no noise, and end the run
+at once; so does a second failure. Ends with pytest's exit code.
 """
 
 import argparse
@@ -23,18 +23,21 @@ def main() -> int:
     parser.add_argument("paths", nargs="*", default=["tests"])
     parser.add_argument("--jobs", default="2", help="tests at a time")
     options = parser.parse_args()
+    code = tried(*options.paths, "-n", options.jobs, "-m", "not alone and not sentinel")
+    return code or tried(*options.paths, "-m", "alone and not sentinel")
+
+
+def tried(*words: str) -> int:
+    """Run tests, and those that failed once more; 0 when all of them passed."""
     LAST_FAILED.unlink(missing_ok=True)
-    code = pytest(*options.paths, "-n", options.jobs, "-m", "not alone and not sentinel")
+    code = pytest(*words)
     failed = sorted(json.loads(LAST_FAILED.read_text())) if code == FAILED and LAST_FAILED.exists() else []
     if 0 < len(failed) <= FEW:
-        print(f"\n{len(failed)} failed beside others; once more, alone:\n  " + "\n  ".join(failed), flush=True)
+        print(f"\n{len(failed)} failed; once more, one at a time:\n  " + "\n  ".join(failed), flush=True)
         code = pytest(*failed)
-    if code not in (0, NO_TESTS):
-        return code
-    if failed:
-        print("\nNOISE: passed only alone, so look at their deadlines:\n  " + "\n  ".join(failed), flush=True)
-    alone = pytest(*options.paths, "-m", "alone and not sentinel")
-    return 0 if alone == NO_TESTS else alone
+        if code == 0:
+            print("\nNOISE: passed only the second time, so look at them:\n  " + "\n  ".join(failed), flush=True)
+    return 0 if code == NO_TESTS else code
 
 
 def pytest(*words: str) -> int:

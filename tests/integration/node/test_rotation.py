@@ -113,8 +113,10 @@ def test_the_redis_password_is_changed_under_traffic(make_lab: MakeLab, tmp_path
             assert "1 old password taken away" in done.stdout
             assert len(server.ask("ACL", "GETUSER", "rppam")[3]) == 1
 
+            before = [node.log().count("connected to Redis") for node in lab.nodes]
             server.ask("CLIENT", "KILL", "USER", "rppam")
-            eventually(lambda: all(node.log().count("connected to Redis") >= 2 for node in lab.nodes),
+            eventually(lambda: all(node.log().count("connected to Redis") > had
+                                   for node, had in zip(lab.nodes, before, strict=True)),
                        within_s=20, what="they come back with the new password", say=lab.logs)  # fmt: skip
             lab.wait_until_healthy()
         assert set(traffic.answers) == {200}
