@@ -28,6 +28,8 @@ SETTINGS = (
     "--policy majority --nodes 4 --store sentinel",
     "--policy last-man-standing --nodes 4",
     "--policy last-man-standing --nodes 5",
+    "--policy majority --nodes 6",
+    "--policy last-man-standing --nodes 7",
     "--policy last-man-standing --nodes 2 --witnesses 1 --store sentinel",
     "--policy majority --nodes 5 --store sentinel",
     "--policy majority --nodes 7",

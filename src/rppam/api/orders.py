@@ -1,27 +1,33 @@
-"""An administrator's orders: switchover, maintenance, a pause of failover, and forgetting members.
+"""An administrator's orders: switchover, maintenance, a pause of failover, forgetting members; and what happened.
 
 Decides only whom the order is for. Whether it makes sense is decided where the node decides
 (:class:`rppam.ports.administration.Administration`), which also leaves the line in the log that says who ordered what.
 """
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Final
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
 
 from rppam.api.access import Caller
 from rppam.api.parts import ApiParts
 from rppam.api.routes import Parts
 from rppam.api.shapes import (
     NODE_NAME,
+    ClusterHistory,
     ForgetRequest,
+    HistoryEntryShape,
     MaintenanceRequest,
     OrderTaken,
     PauseRequest,
     SwitchoverRequest,
 )
+from rppam.api.times import iso_utc_ms
 from rppam.domain.errors.administration import MemberUnknown, NotThisNode
 from rppam.domain.errors.request import FieldFlaw, InvalidRequestError
 
+HISTORY_PAGE: Final = 100
+HISTORY_MAX: Final = 1_000
 orders = APIRouter(tags=["orders"])
 NamedNode = Annotated[str, Path(alias="nodeName", pattern=NODE_NAME)]
 
@@ -58,6 +64,31 @@ async def forget(body: ForgetRequest, caller: Caller, parts: Parts) -> OrderTake
     else:
         said = await parts.administration.forget(body.members[0], is_off=body.is_off, by=caller.subject)
     return _taken(said, parts)
+
+
+@orders.get("/api/v1/admin/cluster/history", summary="What happened", response_model=ClusterHistory)
+async def history(parts: Parts, limit: Annotated[int, Query(ge=1, le=HISTORY_MAX)] = HISTORY_PAGE) -> ClusterHistory:
+    """The newest entries of the asked node's history: who led when, why not, and what was ordered. Needs no database
+    and no Redis."""
+    past = await parts.history.last(limit)
+    return ClusterHistory(
+        node=parts.node,
+        entries=[
+            HistoryEntryShape(
+                time=iso_utc_ms(entry.at), event=entry.event, sentence=entry.sentence, facts=_simple(entry.facts)
+            )
+            for entry in past.entries
+        ],
+        unreadable=past.unreadable,
+    )
+
+
+def _simple(facts: Mapping[str, object]) -> dict[str, str | int | bool | None]:
+    """As they were written; what another program put there is shown as text."""
+    return {
+        name: value if value is None or isinstance(value, str | bool | int) else str(value)
+        for name, value in facts.items()
+    }
 
 
 def _taken(said: str, parts: ApiParts) -> OrderTaken:

@@ -9,6 +9,7 @@ from rppam.domain.licence import Allowed, Denied
 from rppam.ports.administration import Administration
 from rppam.ports.clock import Clock
 from rppam.ports.entropy import Entropy
+from rppam.ports.history import History
 from rppam.ports.note import FencedNote
 from rppam.ports.settings import HotSettings
 from rppam.ports.status import NodeStatus
@@ -44,6 +45,8 @@ class ApiParts(NamedTuple):
     """Whether the licence lets one more node join beside so many."""
     administration: Administration
     """Takes an administrator's orders."""
+    history: History
+    """What this node noted of the cluster's past."""
     clock: Clock
     entropy: Entropy
     """For request ids."""

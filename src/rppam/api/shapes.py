@@ -91,6 +91,30 @@ class OrderTaken(Shape):
     """Which node took it."""
 
 
+class HistoryEntryShape(Shape):
+    """One thing that happened."""
+
+    time: str
+    """By the clock of the answering node, to the millisecond."""
+    event: str
+    """`elected`, `stepped-down`, `leader`, `no-leader`, `store-lost`, `member`, `order`, `control-ended`, ..."""
+    sentence: str
+    """For people; may be worded anew in another release."""
+    facts: dict[str, str | int | bool | None]
+    """For scripts: `epoch`, `leader`, `member`, `status`, `withoutLeaderMs`, `awayMs`, `by`, ..."""
+
+
+class ClusterHistory(Shape):
+    """What the answering node noted of leadership, the store, the members and its own processes."""
+
+    node: str
+    """The answering node; the others noted what they saw."""
+    entries: list[HistoryEntryShape]
+    """In the order in which they were noted, the newest last."""
+    unreadable: int
+    """Lines of the file that are no entries."""
+
+
 class NoteShape(Shape):
     """The operator note."""
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from rppam.cli._cluster.found import command as found
+from rppam.cli._cluster.history import command as history
 from rppam.cli._cluster.key import command as key
 from rppam.cli._target import DEFAULT_URL, ca_option, target_of
 from rppam.domain.exits import Exit
@@ -114,7 +115,7 @@ def _operator() -> str:
 
 @click.group(context_settings=SETTINGS, epilog="Example: rppam cluster switchover --to node2")
 def command() -> None:
-    """Give the cluster orders: who leads, who is in maintenance, who is a member.
+    """Give the cluster orders: who leads, who is in maintenance, who is a member; and see what happened.
 
     Exit code 0: done; 1: refused, or not done in time; 2: no node answers, or wrong usage.
     """
@@ -122,6 +123,7 @@ def command() -> None:
 
 command.add_command(found)
 command.add_command(key)
+command.add_command(history)
 
 
 @command.command(context_settings=SETTINGS, epilog="Example: rppam cluster switchover --to node2")

@@ -63,13 +63,18 @@ def _run_alone(path: Path, log_format: str | None, log_level: str | None) -> int
     import asyncio
 
     from rppam.adapters.system.secrets import HostSecrets
+    from rppam.compose.history import history_handler
     from rppam.config.load import load_settings
     from rppam.runtime.logging import logging_to
 
     settings = load_settings(path, outside=HostSecrets())
     log = settings.logging
     with logging_to(
-        level=log_level or log.level, fmt=log_format or log.format, directory=log.directory, stream=sys.stderr
+        level=log_level or log.level,
+        fmt=log_format or log.format,
+        directory=log.directory,
+        stream=sys.stderr,
+        also=history_handler(settings),
     ):
         factory = _loop_factory()
         with asyncio.Runner(loop_factory=factory) as runner:

@@ -28,13 +28,15 @@ def command(config: Path | None) -> int:
     cluster.enabled, cluster.clusterId and auth.clusterKeyPath, with the cluster's values; the leader takes it in.
     """
     from rppam.adapters.system.secrets import HostSecrets
+    from rppam.compose.history import history_handler
     from rppam.config.load import load_settings
     from rppam.config.places import config_path
     from rppam.runtime.logging import logging_to
 
     settings = load_settings(config_path(config, os.environ), outside=HostSecrets())
     log = settings.logging
-    with logging_to(level=log.level, fmt=log.format, directory=log.directory, stream=sys.stderr):
+    history = history_handler(settings)
+    with logging_to(level=log.level, fmt=log.format, directory=log.directory, stream=sys.stderr, also=history):
         asyncio.run(_serve(settings))
     return Exit.DONE
 

@@ -24,6 +24,7 @@ from rppam.adapters.system.processes import CONTROL_NAME, WORKER_NAME, call_this
 from rppam.compose.board import Board
 from rppam.compose.handing import HandingStore, Testament
 from rppam.compose.hangup import explain_hangup
+from rppam.compose.history import history_handler
 from rppam.compose.inheritance import Known
 from rppam.compose.node import Node
 from rppam.compose.obedience import follow
@@ -70,6 +71,7 @@ def live(order: Message, inherited: Inherited) -> NoReturn:
                 fmt=inherited.log_format,
                 directory=logging_settings.directory,
                 stream=sys.stderr,
+                also=history_handler(inherited.known.settings) if order.facts["role"] == "control" else None,
             ),
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):

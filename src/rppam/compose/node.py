@@ -25,8 +25,10 @@ from rppam.domain.errors import RppamError
 from rppam.domain.errors.cluster import ForeignPrefix, LoopStuck, NameInUse
 from rppam.domain.errors.database import DatabaseError, SchemaNewer
 from rppam.domain.errors.licence import LicenceDenied
+from rppam.domain.history import HistoryEvent
 from rppam.ports.notifier import Notifier
 from rppam.runtime.driver import Driver
+from rppam.runtime.history import noted
 from rppam.runtime.view import NodeView
 from rppam.services.accounts import Accounts
 from rppam.services.passwords import Passwords
@@ -139,7 +141,7 @@ class Node:
     async def _close(self) -> None:
         self.view.draining = True
         self._notifier.stopping(f"stopping: {self._why}")
-        log.info("stopping: %s", self._why)
+        log.info("stopping: %s", self._why, extra=noted(HistoryEvent.STOPPING))
         await self._driver.stop(self._why)
         await self._surface.stop(self.settings.api.drain_s * 1000)
         with contextlib.suppress(DatabaseError):

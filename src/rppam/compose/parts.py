@@ -20,6 +20,7 @@ from rppam.adapters.sql.users import SqlUsers
 from rppam.adapters.system.clock import SystemClock
 from rppam.adapters.system.datadir import DataDir
 from rppam.adapters.system.entropy import SystemEntropy
+from rppam.adapters.system.history_file import FileHistory
 from rppam.adapters.system.key_folder import KeyFolder
 from rppam.adapters.system.notify import notifier
 from rppam.adapters.system.orders_file import FILE_NAME as ORDERS_FILE
@@ -29,6 +30,7 @@ from rppam.api.app import ApiParts, build_app
 from rppam.api.server import ApiServer
 from rppam.compose.checkup import Checkup, checkup_of
 from rppam.compose.factors import second_factors_of
+from rppam.compose.history import history_path
 from rppam.compose.inheritance import Known, inherit
 from rppam.compose.limits import limiter_of
 from rppam.compose.members import member_address, member_parts, votes
@@ -144,6 +146,7 @@ def deciding_of(
         on_turn=on_turn,
         members=members.ways if members else None,
         orders=orders,
+        why_no_leader=lambda: view.snapshot().no_leader_reason,
     )
     view = NodeView(
         facts_of(settings, core.election.boot_id, redis),
@@ -220,6 +223,7 @@ def api_server(
             clock=clock,
             entropy=entropy,
             administration=administration,
+            history=FileHistory(history_path(settings)),
             trusted_proxies=settings.api.trusted_proxies,
             forwarded_header=settings.api.forwarded_header,
         )

@@ -28,9 +28,11 @@ from rppam.core.node import NodeCore
 from rppam.domain.errors.cluster import ForeignPrefix, LoopStuck, NameInUse
 from rppam.domain.errors.config import ConfigValueError
 from rppam.domain.fence import Fenced
+from rppam.domain.history import HistoryEvent
 from rppam.domain.member import Heartbeat, Role
 from rppam.runtime.driver import Driver
 from rppam.runtime.duties import Duties
+from rppam.runtime.history import noted
 
 log: Final = logging.getLogger("rppam.witness")
 
@@ -122,7 +124,7 @@ class Witness:
             self._raise_if_over()
         finally:
             manager.stopping(f"stopping: {self._why}")
-            log.info("stopping: %s", self._why)
+            log.info("stopping: %s", self._why, extra=noted(HistoryEvent.STOPPING))
             await self._driver.stop(self._why)
             self._data_dir.close()
 

@@ -23,14 +23,21 @@ from rppam.domain.errors.administration import (
     NotStatedOff,
 )
 from rppam.domain.errors.request import NotLeaderError
+from rppam.domain.history import HistoryEvent
 from rppam.domain.instant import Instant
 from rppam.domain.member import MemberStatus, Role
 from rppam.domain.orders import person
 from rppam.ports.clock import Clock
 from rppam.ports.members import PeerState
+from rppam.runtime.history import noted
 from rppam.runtime.orders import OrdersKeeper
 
 audit: Final = logging.getLogger("rppam.audit")
+
+
+def _note(sentence: str, *words: str, by: str) -> None:
+    """An order was taken: into the log and the history."""
+    audit.warning(sentence, *words, extra=noted(HistoryEvent.ORDER, by=by))
 
 
 def no_peers() -> Mapping[str, PeerState]:
@@ -75,7 +82,7 @@ class NodeAdministration:
                 "release leads. Leave the target out"
             )
         by = person(by)
-        audit.warning("%s orders a switchover from %s to %s", by, self._node, to or "the next in succession")
+        _note("%s orders a switchover from %s to %s", by, self._node, to or "the next in succession", by=by)
         self._feed(self._core.receive(HandOver(to or "", f"{by} ordered a switchover"), now))
         return f"{self._node} releases its leadership and invites {to or able[0]} to lead"
 
@@ -91,7 +98,7 @@ class NodeAdministration:
                 f"{NobodyToFollow.row.remedy}"
             )
         by = person(by)
-        audit.warning("%s %s %s", by, "puts into maintenance:" if on else "takes out of maintenance:", self._node)
+        _note("%s %s %s", by, "puts into maintenance:" if on else "takes out of maintenance:", self._node, by=by)
         self._feed(self._core.maintain(by, now, is_on=on))
         await self._orders.kept()
         if not on:
@@ -105,7 +112,7 @@ class NodeAdministration:
         if on == known.is_on:
             return f"automatic failover is paused already, by {known.by}" if on else "automatic failover is not paused"
         by = person(by)
-        audit.warning("%s %s automatic failover of the cluster", by, "pauses" if on else "resumes")
+        _note("%s %s automatic failover of the cluster", by, "pauses" if on else "resumes", by=by)
         pause = known.followed_by(self._clock.wall_ms(), is_on=on, by=by)
         self._feed(self._core.pause(pause, self._clock.now()))
         await self._orders.kept()
@@ -125,7 +132,7 @@ class NodeAdministration:
         body, stated = self._removal(member, electorate, is_off=is_off)
         self._check_silence(member, electorate, now, is_off=is_off)
         by = person(by)
-        audit.warning("%s has %s forgotten%s", by, member, ", and states that it is switched off" if is_off else "")
+        _note("%s has %s forgotten%s", by, member, ", and states that it is switched off" if is_off else "", by=by)
         self._feed(self._core.receive(ChangeElectorate(body, stated), now))
         return f"{member} is being removed; the members will be {', '.join(body.members)}"
 
@@ -147,7 +154,7 @@ class NodeAdministration:
         if all(name in body.witnesses for name in body.members):
             raise NobodyToFollow("without them no member would be left that may lead")
         by = person(by)
-        audit.warning("%s removes by force %s: they must never come back as they were", by, ", ".join(members))
+        _note("%s removes by force %s: they must never come back as they were", by, ", ".join(members), by=by)
         self._feed(self._core.receive(ImposeElectorate(body), now))
         made = self._electorate()
         return (

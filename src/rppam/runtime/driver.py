@@ -31,14 +31,17 @@ from rppam.core.effects import (
 from rppam.core.node import Admitted, Exchanged, KeepOrders, NodeCore, NodeEffect, Turned, Unregister
 from rppam.core.phase import Phase
 from rppam.domain.errors import RppamError
+from rppam.domain.history import HistoryEvent
 from rppam.domain.instant import US_PER_MS, Instant
 from rppam.domain.member import Heartbeat, MemberStatus
 from rppam.ports.clock import Clock
 from rppam.ports.members import MemberWays
 from rppam.ports.register import EpochRegister
 from rppam.ports.store import ExchangeAnswer, ExchangeOrder, LeadershipStore, StoreListener
+from rppam.runtime.chronicle import Chronicle
 from rppam.runtime.desk import Desk
 from rppam.runtime.duties import Duties
+from rppam.runtime.history import noted
 from rppam.runtime.orders import OrdersKeeper
 
 log = logging.getLogger("rppam.node")
@@ -73,6 +76,7 @@ class Driver:
         on_turn: Callable[[], None] = lambda: None,
         members: MemberWays | None = None,
         orders: OrdersKeeper | None = None,
+        why_no_leader: Callable[[], str] = str,
     ) -> None:
         """``identity_wait_us``: see :attr:`rppam.core.effects.Connected.extra_wait_us`.
 
@@ -100,7 +104,7 @@ class Driver:
         self.desk = None if members is None else Desk(core, members, clock, self._feed)
         """The way to the other members; ``None`` where the record alone decides."""
         self._orders = orders
-        self._told_leader: tuple[str, int] | None = None
+        self._chronicle = Chronicle(core.election.node, why_no_leader, clock.now())
         self._beat = 0
         self._lag_ms = 0
         self._leaving = False
@@ -163,6 +167,7 @@ class Driver:
             now = self._clock.now()
             self.polled_at = now
             self._feed(self.core.poll(now))
+            self._tell(now)
             self._wake.clear()  # feeding set it; only what happens from here on shall cut the wait short
             wait_s = min(MAX_SLEEP_S, max(0.0, (self.core.deadline() - self._clock.now()) / 1e6))
             due = now + wait_s * 1e6
@@ -211,16 +216,18 @@ class Driver:
             case ClaimEpoch(attempt, epoch):
                 self._spawn(self._claim(attempt, epoch), "claim epoch")
             case Promoted(epoch, sentence):
-                log.info(sentence, extra={"epoch": epoch})
+                without_ms = self._chronicle.without_leader_ms(self._clock.now())
+                log.info(sentence, extra=noted(HistoryEvent.ELECTED, epoch=epoch, withoutLeaderMs=without_ms))
                 self._duties.start(epoch)
-            case SteppedDown(epoch, _, sentence):
-                log.warning(sentence, extra={"epoch": epoch})
+            case SteppedDown(epoch, reason, sentence):
+                log.warning(sentence, extra=noted(HistoryEvent.STEPPED_DOWN, epoch=epoch, reason=str(reason)))
                 self._spawn(self._quiesce(epoch), "quiesce")
             case Told(sentence, is_warning):
-                log.log(logging.WARNING if is_warning else logging.INFO, sentence)
-            case MemberChanged(_, status, epoch, sentence):
+                log.log(logging.WARNING if is_warning else logging.INFO, sentence, extra=noted(HistoryEvent.NOTICE))
+            case MemberChanged(name, status, epoch, sentence):
                 level = logging.WARNING if status in {MemberStatus.SUSPECT, MemberStatus.UNREACHABLE} else logging.INFO
-                log.log(level, sentence, extra={"epoch": epoch})
+                told = noted(HistoryEvent.MEMBER, epoch=epoch, member=name, status=str(status or "left"))
+                log.log(level, sentence, extra=told)
             case KeepOrders(orders):
                 if self._orders is not None:
                     self._orders.keep(orders)
@@ -228,9 +235,9 @@ class Driver:
                 self._spawn(self._unregister(node), "unregister")
             case Admitted():
                 self.admitted.set()
-                log.info("this node takes part in the cluster")
+                log.info("this node takes part in the cluster", extra=noted(HistoryEvent.STARTED))
             case Turned(_, sentence):
-                log.error(sentence)
+                log.error(sentence, extra=noted(HistoryEvent.STOPPING))
                 if not self.turned.done():
                     self.turned.set_result(effect)
 
@@ -277,16 +284,13 @@ class Driver:
             request, answer.granted, answer.was_absent, answer.record, answer.own_before, answer.heartbeats, wall_ms
         )
         self._feed(self.core.answered(exchanged, now))
-        self._tell_leader(now)
+        self._tell(now)
 
-    def _tell_leader(self, now: Instant) -> None:
-        """Who leads is told once by every node, so that each log alone tells the story."""
-        leader = self.core.election.leader(now)
-        if leader is None or leader == self._told_leader:
-            return
-        self._told_leader = leader
-        if leader[0] != self.core.election.node:  # the leader told it when it was promoted
-            log.info("this node sees that %s leads at epoch %d", *leader)
+    def _tell(self, now: Instant) -> None:
+        """Let the log and the history know what changed."""
+        self._chronicle.look(self.core.election.leader(now), now)
+        view = self.store_view
+        self._chronicle.look_at_store(answers=view.connected and not view.reason, reason=view.reason, now=now)
 
     def _next_heartbeat(self) -> Heartbeat:
         self._beat += 1

@@ -106,14 +106,16 @@ def _safe_text(value: object) -> str:
         return f"<unprintable {type(value).__name__}>"
 
 
-def _sentence(record: logging.LogRecord) -> str:
+def sentence_of(record: logging.LogRecord) -> str:
+    """What the record says. Never raises."""
     try:
         return record.getMessage()
     except Exception:  # noqa: BLE001 - wrong arguments for the format are our mistake, the line must still come out
         return f"{_safe_text(record.msg)} [arguments do not fit: {_safe_text(record.args)}]"
 
 
-def _properties(record: logging.LogRecord) -> dict[str, object]:
+def properties_of(record: logging.LogRecord) -> dict[str, object]:
+    """What the record carries beside its sentence; secrets by name show as stars."""
     found: dict[str, object] = {key: value for key, value in vars(record).items() if key not in _STANDARD}
     named = vars(record).get(_FACTS)
     if isinstance(named, Mapping):
@@ -139,8 +141,8 @@ class HumanFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One record as text. Never raises."""
-        parts = [_time(record), _SHORT[level_name(record.levelno)], one_line(_sentence(record))]
-        for key, value in _properties(record).items():
+        parts = [_time(record), _SHORT[level_name(record.levelno)], one_line(sentence_of(record))]
+        for key, value in properties_of(record).items():
             text = one_line(_safe_text(value))
             shown = text if _PLAIN_VALUE.fullmatch(text) else json.dumps(text, ensure_ascii=False)
             parts.append(f"{one_line(_safe_text(key))}={shown}")
@@ -158,14 +160,14 @@ class ClefFormatter(logging.Formatter):
         event: dict[str, object] = {
             "@t": _time(record),
             "@l": level_name(record.levelno),
-            "@m": _sentence(record),
+            "@m": sentence_of(record),
         }
         if record.args:
             event["@mt"] = _safe_text(record.msg)
         if trace := _trace(record):
             event["@x"] = trace
         event["SourceContext"] = record.name
-        for key, value in _properties(record).items():
+        for key, value in properties_of(record).items():
             name = _safe_text(key)
             event["@" + name if name.startswith("@") else name] = value
         try:
@@ -276,12 +278,12 @@ class DailyFileSink:
 class QueuedHandler(logging.Handler):
     """Renders in the caller, writes on a thread: the caller never waits for a disk or a pipe."""
 
-    def __init__(self, sink: Sink, queue_lines: int = QUEUE_LINES) -> None:
+    def __init__(self, sink: Sink, queue_lines: int = QUEUE_LINES, *, thread_name: str = "rppam-log") -> None:
         super().__init__()
         self._sink = sink
         self._lines: queue.Queue[tuple[date, str] | None] = queue.Queue(maxsize=queue_lines)
         self._dropped = 0
-        self._writer = threading.Thread(target=self._write_all, name="rppam-log", daemon=True)
+        self._writer = threading.Thread(target=self._write_all, name=thread_name, daemon=True)
         self._writer.start()
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -321,12 +323,18 @@ class QueuedHandler(logging.Handler):
 
 @contextmanager
 def logging_to(
-    *, level: str = "Information", fmt: str = "human", directory: Path | None = None, stream: TextIO | None = None
+    *,
+    level: str = "Information",
+    fmt: str = "human",
+    directory: Path | None = None,
+    stream: TextIO | None = None,
+    also: QueuedHandler | None = None,
 ) -> Iterator[QueuedHandler]:
     """Set up the root logger for the time of a ``with`` block and flush it at the end.
 
     ``level`` is one of :data:`LEVELS`, ``fmt`` one of :class:`LogFormat`; ``directory`` None means ``stream``, by
-    default stderr. Raises ``ValueError`` for another level or format: the config check refuses them before.
+    default stderr. ``also`` gets every record from Information on, whatever ``level`` is. Raises ``ValueError`` for
+    another level or format: the config check refuses them before.
     """
     if level not in LEVELS:
         raise ValueError(f"log level must be one of {', '.join(LEVELS)}, found {level!r}")
@@ -338,8 +346,9 @@ def logging_to(
     before, before_level = root.handlers[:], root.level
     logging.addLevelName(VERBOSE, "VERBOSE")
     logging.captureWarnings(capture=True)
-    root.handlers[:] = [handler]
-    root.setLevel(LEVELS[level])
+    handler.setLevel(LEVELS[level])
+    root.handlers[:] = [handler] if also is None else [handler, also]
+    root.setLevel(LEVELS[level] if also is None else min(LEVELS[level], logging.INFO))
     for chatty in CHATTY:
         logging.getLogger(chatty).setLevel(max(logging.WARNING, LEVELS[level]))
     try:
@@ -348,4 +357,6 @@ def logging_to(
         root.handlers[:] = before
         root.setLevel(before_level)
         logging.captureWarnings(capture=False)
-        handler.close()
+        for one in (handler, also):
+            if one is not None:
+                one.close()

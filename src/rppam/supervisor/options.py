@@ -29,6 +29,8 @@ class Hello(NamedTuple):
     log_level: str
     log_format: str
     log_directory: Path | None
+    history: Path
+    """The file with this node's history."""
     uses_tls: bool
     """Whether last words may have to be said by TLS."""
     fingerprint: str
@@ -38,4 +40,5 @@ class Hello(NamedTuple):
     def of(cls, facts: dict[str, Any]) -> "Hello":
         """As the template sent it."""
         directory = facts.pop("log_directory")
-        return cls(**facts, log_directory=Path(directory) if directory else None)
+        history = Path(facts.pop("history"))
+        return cls(**facts, log_directory=Path(directory) if directory else None, history=history)

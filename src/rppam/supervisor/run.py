@@ -21,12 +21,15 @@ from importlib import import_module
 from typing import Final
 
 from rppam.adapters.system.clock import host_us
+from rppam.adapters.system.history_file import HistoryFile
 from rppam.adapters.system.last_words import LastWords
 from rppam.adapters.system.lines import Line
 from rppam.adapters.system.node_page import CONTROL, SUPERVISOR, NodePage, worker_place
 from rppam.adapters.system.processes import adopt_orphans
 from rppam.domain.exits import Exit
-from rppam.runtime.logging import facts, logging_to
+from rppam.domain.history import HistoryEvent
+from rppam.runtime.history import HistoryHandler, noted
+from rppam.runtime.logging import logging_to
 from rppam.supervisor.children import Child, Role, how_it_ended
 from rppam.supervisor.delivery import deliver
 from rppam.supervisor.notices import Notices
@@ -174,8 +177,9 @@ class Supervisor:
             self._hello, self._sockets = hello, list(sockets)
             if hello.uses_tls:
                 import_module("ssl")  # now, and not from a disk that may hang when it is needed
+            history = HistoryHandler(HistoryFile(hello.history, begins_anew=False))
             self._logging.enter_context(
-                logging_to(level=hello.log_level, fmt=hello.log_format, directory=hello.log_directory)
+                logging_to(level=hello.log_level, fmt=hello.log_format, directory=hello.log_directory, also=history)
             )
             self._workers = [Child(Role.WORKER, worker_place(number)) for number in range(hello.workers)]
         elif hello.fingerprint != self._hello.fingerprint:
@@ -229,7 +233,8 @@ class Supervisor:
             self._code = code if code > 0 else Exit.ERRORS
             self._stop("the settings could not be used")
         else:
-            log.warning("the template of this node's processes ended %s; another one is started", how)
+            told = noted(HistoryEvent.PROCESS_ENDED, process="template")
+            log.warning("the template of this node's processes ended %s; another one is started", how, extra=told)
             self._template.launch(self._sockets, host_us())
 
     def _ended(self, child: Child, status: int) -> None:
@@ -239,7 +244,8 @@ class Supervisor:
         if child is self._control:
             self._control_ended(child.pid, code, how)
         elif not self._why_stop:
-            log.warning("%s (process %d) ended %s", child.name, child.pid, how)
+            told = noted(HistoryEvent.PROCESS_ENDED, process="worker")
+            log.warning("%s (process %d) ended %s", child.name, child.pid, how, extra=told)
         child.empty()
         if not self._why_stop:
             self._plan_next(child)
@@ -252,18 +258,19 @@ class Supervisor:
         words = self._words.read()
         self._words.hand_over([])
         if code != Exit.DONE or not self._why_stop:
-            log.error("the control process (process %d) ended %s", pid, how)
+            log.error("the control process (process %d) ended %s", pid, how, extra=noted(HistoryEvent.CONTROL_ENDED))
         if permission is not None:
             log.warning(
                 "withdrew this node's permission to lead at epoch %d from its API workers within %.1f ms",
                 permission.authority.epoch,
                 (withdrawn_us - died_us) / 1000,
-                extra=facts(epoch=permission.authority.epoch, node_process=pid),
+                extra=noted(HistoryEvent.WITHDRAWN, epoch=permission.authority.epoch, node_process=pid),
             )
         for outcome in deliver(words) if words else ():
             place = f"{outcome.word.kind} at {outcome.word.host} port {outcome.word.port}"
             level = logging.WARNING if outcome.heard else logging.INFO
-            log.log(level, "last word to the %s: %s, after %.1f ms", place, outcome.said, outcome.took_ms)
+            told = noted(HistoryEvent.LAST_WORD, heard=outcome.heard)
+            log.log(level, "last word to the %s: %s, after %.1f ms", place, outcome.said, outcome.took_ms, extra=told)
         if code in FATAL and not self._why_stop:
             self._code = code
             self._stop(f"the control process ended {how}")
@@ -278,6 +285,7 @@ class Supervisor:
                 child.name,
                 answer.deaths,
                 answer.wait_ms / 1000,
+                extra=noted(HistoryEvent.RESTARTS, waitMs=answer.wait_ms),
             )
 
     # ---- what is due ------------------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ from rppam.adapters.sql.settings_store import SqlSettingsStore
 from rppam.adapters.sql.users import SqlUsers
 from rppam.adapters.system.clock import SystemClock
 from rppam.adapters.system.entropy import SystemEntropy
+from rppam.adapters.system.history_file import FILE_NAME, FileHistory
 from rppam.adapters.system.keystore import ensure_signing_keys
 from rppam.api.app import ApiParts, build_app
 from rppam.api.limits import ApiLimits
@@ -265,7 +266,7 @@ class Served:
         self.sessions = Sessions(self.store, self.cache, self.tokens, session_clock, node="node1", settings=self.live)
         self.licence: Licence | None = None
         self.node, self.note, self.login = ScriptedNode(), MemoryNote(), SomeAccounts(SqlAccounts(self.database))
-        self.orders = Obedient()
+        self.orders, self.history = Obedient(), directory / FILE_NAME
         data_keys = DataKeys(
             SqlDataKeys(self.database), SealingSecrets(directory / "cluster.key", directory, alone=True)
         )
@@ -287,6 +288,7 @@ class Served:
                 settings=SettingChanges(self.settings, self.cache, self.live, "node1"),
                 may_join=lambda others: may_join(self.licence, others, self.clock.wall_ms()),
                 administration=self.orders,
+                history=FileHistory(self.history),
                 clock=self.clock,
                 entropy=self.entropy,
                 limits=limits,

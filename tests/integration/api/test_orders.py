@@ -1,5 +1,6 @@
 """An administrator's orders over HTTP: who may give them, to whom they go, and how they are refused."""
 
+import json
 import logging
 
 import pytest
@@ -177,3 +178,33 @@ async def test_a_node_in_maintenance_keeps_the_cluster_healthy_and_is_drained(se
     told = (await served.http.get("/system/health/cluster", headers=served.bearer())).json()
     assert (told["clusterHealthy"], told["nodes"][0]["status"]) == (True, "maintenance")
     assert (await served.http.get("/system/health/ready")).status_code == 503
+
+
+# ---- what happened ---------------------------------------------------------------------------------------------------
+
+
+async def test_the_history_is_shown_to_whoever_may_read_and_is_bounded(served: Served) -> None:
+    empty = await served.http.get(f"{CLUSTER}/history", headers=served.bearer())
+    assert empty.json() == {"node": "node1", "entries": [], "unreadable": 0}
+    entries = [
+        {"at": 1_770_000_000_123 + number, "event": "elected", "sentence": f"no. {number}", "facts": {"epoch": number}}
+        for number in range(5)
+    ]
+    served.history.write_text("".join(json.dumps(entry) + "\n" for entry in entries) + "half a li")
+    answer = await served.http.get(f"{CLUSTER}/history", params={"limit": 2}, headers=served.bearer())
+    assert answer.json() == {
+        "node": "node1",
+        "entries": [
+            {"time": "2026-02-02T02:40:00.126Z", "event": "elected", "sentence": "no. 3", "facts": {"epoch": 3}},
+            {"time": "2026-02-02T02:40:00.127Z", "event": "elected", "sentence": "no. 4", "facts": {"epoch": 4}},
+        ],
+        "unreadable": 1,
+    }
+    for limit in ("0", "1001", "x"):
+        wrong = await served.http.get(f"{CLUSTER}/history", params={"limit": limit}, headers=served.bearer())
+        assert (wrong.status_code, wrong.json()["code"]) == (400, "RPPAM-6101"), wrong.text
+    assert (await served.http.get(f"{CLUSTER}/history")).status_code == 401
+    served.history.unlink()
+    served.history.mkdir()
+    broken = await served.http.get(f"{CLUSTER}/history", headers=served.bearer())
+    assert (broken.status_code, broken.json()["code"]) == (503, "RPPAM-5213")

@@ -190,3 +190,29 @@ async def test_force_warns_and_needs_the_names_or_yes(pair: tuple[Served, Served
     assert one.orders.asked == [("force_forget", ["node2", "node3"], "admin")]
     several = await typed(one, "forget", "node2", "node3")
     assert "one NODE at a time" in str(several.exception)
+
+
+async def test_the_history_is_shown_by_line_and_as_it_is(pair: tuple[Served, Served]) -> None:
+    one, _ = pair
+    empty = await typed(one, "history")
+    assert empty.output == "node1 has noted nothing yet\n"
+    entry = {"at": 1_770_000_000_123, "event": "elected", "sentence": "node1 leads\x1b[2J", "facts": {"epoch": 3}}
+    one.history.write_text(json.dumps(entry) + "\n")
+    shown = await typed(one, "history")
+    assert shown.output == "2026-02-02 02:40:00.123Z  elected  node1 leads\\x1b[2J\n"
+    found = said(await typed(one, "history", "--json"))
+    assert found["entries"] == [
+        {"time": "2026-02-02T02:40:00.123Z", "event": "elected", "sentence": entry["sentence"], "facts": {"epoch": 3}}
+    ]
+
+
+async def test_a_history_that_cannot_be_had_says_where_else_it_is(pair: tuple[Served, Served]) -> None:
+    one, _ = pair
+    one.history.mkdir()
+    broken = await typed(one, "history")
+    assert broken.return_value == 1
+    assert "history.jsonl" in broken.stderr
+    assert "With --local" in broken.stderr
+    nowhere = await typed(one, "history", "--url", f"http://127.0.0.1:{free_port()}")
+    assert nowhere.return_value == 2
+    assert "With --local" in nowhere.stderr

@@ -4,10 +4,13 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from tests.contract.servers import PASSWORD, Server
+from tests.integration.cluster_admin.ordering import cluster as cluster_command
+from tests.integration.cluster_admin.ordering import told
 from tests.integration.node.conftest import KIND, LABS
 from tests.integration.node.lab import CALM, Lab, LabNode, eventually
 from tests.integration.node.watching import Eyes
@@ -49,6 +52,26 @@ def last_line(node: LabNode, text: str) -> str:
     return next((line for line in reversed(node.log().splitlines()) if text in line), "")
 
 
+def _check_histories(dead: LabNode, successor: LabNode, epoch: int, next_epoch: int) -> None:
+    """The supervisor's deeds stand in the history of the node, and what followed in those of both."""
+    entries = [(one["event"], one["facts"]) for one in history_of(dead)]
+    died = max(number for number, (event, _) in enumerate(entries) if event == "control-ended")
+    after = entries[died:]
+    assert [event for event, _ in after[:3]] == ["control-ended", "permission-withdrawn", "last-word"]
+    assert after[1][1]["epoch"] == epoch
+    assert after[2][1]["heard"] is True
+    assert ("started", {}) in after, "another control process"
+    assert next_epoch in {facts.get("epoch") for event, facts in after if event == "leader"}
+    elected = [one["facts"]["epoch"] for one in history_of(successor) if one["event"] == "elected"]
+    assert elected[-1] == next_epoch
+
+
+def history_of(node: LabNode) -> list[dict[str, Any]]:
+    done = cluster_command(node, "history", "--local", "--limit", "200", "--json")
+    entries: list[dict[str, Any]] = told(done)["entries"]
+    return entries
+
+
 # ---- the control process ---------------------------------------------------------------------------------------------
 
 
@@ -74,6 +97,7 @@ def test_another_node_leads_at_once_when_the_control_process_is_killed(lab: Lab)
     assert f"withdrew this node's permission to lead at epoch {epoch}" in leader.log()
     assert "ended by SIGKILL" in leader.log()
     assert PASSWORD not in leader.log()
+    _check_histories(leader, next(node for node in lab.nodes if node.name == after.node), epoch, after.epoch)
 
 
 def test_a_frozen_control_process_is_killed_at_the_end_of_its_permission(lab: Lab) -> None:

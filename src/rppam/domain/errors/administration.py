@@ -197,3 +197,18 @@ class OrdersUnwritable(AdministrationError):
         status=503,
         level="warning",
     )
+
+
+class HistoryUnreadable(AdministrationError):
+    """The node cannot read what it noted."""
+
+    row = ErrorRow(
+        "RPPAM-5213",
+        Fault.SURROUNDINGS,
+        Retry.NO,
+        "The file with this node's history cannot be read; leadership does not depend on it.",
+        "Let the account that runs rppam own history.jsonl in node.dataDir; the log tells the same story.",
+        exit=Exit.ERRORS,
+        status=503,
+        level="warning",
+    )

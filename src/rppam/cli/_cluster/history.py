@@ -1,0 +1,146 @@
+"""``rppam cluster history``: what happened to leadership, the store, the members and the processes of one node.
+
+Asks a node; with ``--local`` it reads the file on this host, also when the node does not run. It shows what one node
+noted and does not merge several: their clocks may differ.
+"""
+
+import asyncio
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import click
+
+from rppam.cli._target import DEFAULT_URL, ca_option, target_of
+from rppam.domain.exits import Exit
+
+LIMIT: Final = 30
+LIMIT_MAX: Final = 1_000
+PATH: Final = "/api/v1/admin/cluster/history"
+COLOURS: Final = {
+    "elected": "green",
+    "leader": "green",
+    "store-back": "green",
+    "started": "green",
+    "stepped-down": "yellow",
+    "order": "cyan",
+    "no-leader": "red",
+    "store-lost": "red",
+    "control-ended": "red",
+    "permission-withdrawn": "red",
+    "process-ended": "yellow",
+    "restarts-slowed": "red",
+}
+
+
+class _Line(NamedTuple):
+    time: str
+    event: str
+    sentence: str
+
+
+@click.command(
+    "history",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example: rppam cluster history --limit 50",
+)
+@click.option(
+    "--limit",
+    default=LIMIT,
+    show_default=True,
+    type=click.IntRange(1, LIMIT_MAX),
+    help="So many of the newest entries.",
+)
+@click.option("--local", is_flag=True, help="Read the file of the config's node on this host; it need not run.")
+@click.option(
+    "--url", envvar="RPPAM_URL", help=f"The node to ask. Default: RPPAM_URL, the config's own node, {DEFAULT_URL}."
+)
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A file with a token. Else RPPAM_TOKEN, else one is made from the config's keys.",
+)
+@click.option(
+    "--config", type=click.Path(path_type=Path), help="rppam.config of a node of the cluster. Default: RPPAM_CONFIG."
+)
+@ca_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def command(
+    *,
+    limit: int,
+    local: bool,
+    url: str | None,
+    token_file: Path | None,
+    config: Path | None,
+    ca: Path | None,
+    as_json: bool,
+) -> int:
+    """Show what happened, the newest last: who led when and why not, what was ordered, what died.
+
+    Each node notes what it saw, so any one tells the story; a node that was cut off tells another one. Times are of the
+    node's clock, in UTC.
+
+    Exit code 0: shown; 1: the node cannot read its file; 2: no node answers, or wrong usage.
+    """
+    answer = _here(config, limit) if local else _asked(url, token_file, config, ca, limit)
+    if isinstance(answer, int):
+        return answer
+    if as_json:
+        click.echo(json.dumps(answer))
+    else:
+        _show(answer)
+    return Exit.DONE
+
+
+def _here(config: Path | None, limit: int) -> Mapping[str, Any]:
+    from rppam.adapters.system.history_file import read_last
+    from rppam.adapters.system.secrets import HostSecrets
+    from rppam.api.times import iso_utc_ms
+    from rppam.compose.history import history_path
+    from rppam.config.load import load_settings
+    from rppam.config.places import config_path
+
+    settings = load_settings(config_path(config, os.environ), outside=HostSecrets())
+    past = read_last(history_path(settings), limit)
+    entries = [
+        {"time": iso_utc_ms(one.at), "event": one.event, "sentence": one.sentence, "facts": dict(one.facts)}
+        for one in past.entries
+    ]
+    return {"node": settings.node.node_name, "entries": entries, "unreadable": past.unreadable}
+
+
+def _asked(
+    url: str | None, token_file: Path | None, config: Path | None, ca: Path | None, limit: int
+) -> Mapping[str, Any] | int:
+    from rppam.cli._orders import OrderError, Orders
+
+    target = target_of(url, token_file, config, ca=ca)
+    try:
+        answer = asyncio.run(Orders(target).read(f"{PATH}?limit={limit}"))
+    except OrderError as error:
+        click.echo(f"rppam cluster: {error}. With --local the file on the node's own host is read", err=True)
+        return error.exit_code
+    if not isinstance(answer, dict) or not isinstance(answer.get("entries"), list):
+        click.echo(f"rppam cluster: {target.url}: expected a history, found something else", err=True)
+        return Exit.ERRORS
+    return answer
+
+
+def _show(answer: Mapping[str, Any]) -> None:
+    from rppam.runtime.logging import one_line
+
+    lines = [
+        _Line(*(one_line(str(entry.get(name, ""))) for name in _Line._fields))
+        for entry in answer["entries"]
+        if isinstance(entry, dict)
+    ]
+    if not lines:
+        click.echo(f"{one_line(str(answer.get('node', '')))} has noted nothing yet")
+    width = max((len(line.event) for line in lines), default=0)
+    for line in lines:
+        event = click.style(line.event.ljust(width), fg=COLOURS.get(line.event))
+        click.echo(f"{line.time.replace('T', ' ')}  {event}  {line.sentence}")
+    if unreadable := answer.get("unreadable"):
+        click.echo(f"{unreadable} lines of the file are no entries and were left out", err=True)
