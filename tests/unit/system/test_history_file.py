@@ -1,5 +1,6 @@
 """The history on disk: what was noted is read in order, it stays small, and damage costs one line."""
 
+import asyncio
 import json
 import os
 from datetime import date
@@ -24,12 +25,12 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / FILE_NAME
 
 
-async def test_what_was_noted_is_read_in_order_the_newest_last(path: Path) -> None:
+def test_what_was_noted_is_read_in_order_the_newest_last(path: Path) -> None:
     assert read_last(path, 10) == ((), 0)
     control, supervisor = HistoryFile(path, begins_anew=True), HistoryFile(path, begins_anew=False)
     for number in range(1, 7):
         (control if number % 2 else supervisor).write(DAY, line(number))
-    past = await FileHistory(path).last(4)
+    past = asyncio.run(FileHistory(path).last(4))
     assert [entry.sentence for entry in past.entries] == ["no. 3", "no. 4", "no. 5", "no. 6"]
     assert past.entries[0].facts == {"epoch": 3}
     assert past.unreadable == 0

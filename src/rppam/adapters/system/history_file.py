@@ -4,7 +4,7 @@ The control process and the supervisor both append, a line at a time; whole line
 piece. Once the file is large, the control process begins a new one and keeps the one before: some thousand entries are
 there at any time, and the disk is never filled.
 
-What it does not promise: entries that came while the disk was full or stood still, and the last ones before a power cut.
+What it does not promise: entries that came while the disk was full or stood still, and the last before a power cut.
 Nothing waits for it, so leadership never depends on this disk.
 """
 
