@@ -59,6 +59,37 @@ def ours_four(place: Place, events: int, period_s: int) -> contextlib.AbstractAs
 
 
 @contextlib.asynccontextmanager
+async def ours_batched(place: Place, events: int, period_s: int) -> AsyncIterator[Hit]:
+    """As the API uses it: tokens are taken ahead, a thousandth of the limit at most, and spent from memory."""
+    from rppam.adapters.memory.limits import MemoryLimits
+    from rppam.adapters.redis.limits import RedisLimits
+    from rppam.adapters.redis.link import Link
+    from rppam.adapters.redis.options import LinkOptions
+    from rppam.adapters.system.clock import SystemClock
+    from rppam.adapters.system.entropy import SystemEntropy
+    from rppam.domain.limit import Charge, Limit, Shape
+    from rppam.domain.secret import Secret
+    from rppam.services.limiter import Limiter
+
+    options = LinkOptions(
+        endpoints=((HOST, place.port),), password=Secret(place.password), command_timeout_ms=30_000
+    )  # fmt: skip
+    clock = SystemClock()
+    link = Link(options, clock=clock, entropy=SystemEntropy())
+    await link.start()
+    limiter = Limiter(RedisLimits(link, "bench:", b"k" * 32), MemoryLimits(clock), clock, lambda: 1)
+    limit = Limit("requests", Shape("smooth"), events, period_s * 1000)
+
+    async def hit(key: str) -> bool:
+        charges = [Charge(limit, key)]
+        found = limiter.near(charges)
+        return (found if found is not None else await limiter.take(charges)).allowed
+
+    yield hit
+    await link.stop()
+
+
+@contextlib.asynccontextmanager
 async def _limits(place: Place, events: int, period_s: int, strategy: str) -> AsyncIterator[Hit]:
     from limits import RateLimitItemPerSecond
     from limits.aio import strategies
@@ -116,11 +147,13 @@ async def pyrate(place: Place, events: int, period_s: int) -> AsyncIterator[Hit]
     await client.aclose()
 
 
+AS_USED: Final = "rppam, as the API uses it"
 OURS: Final = "rppam, sliding window"
 LIMITERS: Final = {
     OURS: ours_window,
     "rppam, smooth": ours_smooth,
     "rppam, four limits at once": ours_four,
+    AS_USED: ours_batched,
     "limits, sliding window counter": limits_sliding,
     "limits, moving window": limits_moving,
     "limits, fixed window": limits_fixed,

@@ -8,8 +8,8 @@ import subprocess
 import sys
 
 SHARES = (
-    (14, "--nodes 2"),
-    (16, "--nodes 3"),
+    (12, "--nodes 2"),
+    (14, "--nodes 3"),
     (8, "--nodes 5"),
     (4, "--nodes 3 --store sentinel"),
     (2, "--nodes 3 --profile default"),
@@ -26,7 +26,11 @@ SHARES = (
     (2, "--policy majority --nodes 3 --store sentinel"),
     (1, "--policy majority --nodes 7"),
     (1, "--policy majority --nodes 5 --witnesses 1"),
+    (1, "--policy majority --nodes 6"),
+    (1, "--policy majority --nodes 3 --witnesses 1"),
+    (1, "--policy last-man-standing --nodes 6"),
     (1, "--policy last-man-standing --nodes 7"),
+    (1, "--policy last-man-standing --nodes 2 --witnesses 1"),
     (1, "--policy majority --nodes 3 --profile default"),
 )
 """In hundredths of all seeds."""
