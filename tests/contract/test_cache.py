@@ -1,10 +1,12 @@
 """The shared cache on real servers: what one process changes no other serves later, whatever Redis holds or does."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
+from rppam.adapters.redis import tracking
 from rppam.adapters.redis.cache import LEARNING_MAX
 from rppam.adapters.redis.cache_store import GUARD_MS
 from rppam.cli._setup.acl import NODE_COMMANDS
@@ -236,6 +238,32 @@ async def test_invalidations_that_are_switched_off_are_noticed(join: Join, table
     await until(lambda: None in a.told)
     await until(lambda: a.cache.coherence.is_proven)
     await a.warm("s1")
+
+
+async def test_where_nobody_reads_nothing_is_asked_and_the_next_read_wakes_it(
+    join: Join, server: Server, table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking, "IDLE_NS", 0)
+    a, b = await join(), await join()
+    old = table.write("s1", b"old")
+    assert await a.warm("s1") == old
+    await until(lambda: not a.cache.coherence.is_proven)
+    asked = questions(server)
+    await asyncio.sleep(2.5)
+    assert questions(server) == asked, "two processes, idle"
+    new = table.write("s1", b"new")
+    await b.cache.publish(key("s1"), new, LIFE_MS)
+    await until(lambda: key("s1") in a.told)  # changes are pushed all the same
+    assert await a.sessions.get("s1") == new
+    await until(lambda: a.cache.coherence.is_proven)
+    assert await a.warm("s1") == new
+
+
+def questions(server: Server) -> int:
+    """How often a process asked whether invalidations are on."""
+    stats = server.ask("INFO", "commandstats").decode()
+    found = re.search(r"cmdstat_client(?:\|trackinginfo)?:calls=(\d+)", stats)
+    return int(found[1]) if found else 0
 
 
 async def test_nothing_of_redis_is_believed_before_the_log_was_read(join: Join, server: Server, table: Table) -> None:

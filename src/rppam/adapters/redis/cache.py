@@ -47,11 +47,13 @@ class RedisReader(Generic[T]):
         coherence: Coherence,
         decode: Callable[[Copy], T],
         load: FromSql,
+        want: Callable[[], None],
     ) -> None:
+        """``want`` is called at each read that misses."""
         self.hit = shelf.hit
         """See the port."""
         self._kind, self._shelf, self._store, self._coherence = kind, shelf, store, coherence
-        self._decode, self._from_sql = decode, load
+        self._decode, self._from_sql, self._want = decode, load, want
         self._running: dict[str, tuple[Load, asyncio.Task[T | None]]] = {}
 
     async def get(self, ident: str) -> T | None:
@@ -59,6 +61,7 @@ class RedisReader(Generic[T]):
         fact = self.hit(ident)
         if fact is not None:
             return fact
+        self._want()
         running = self._running.get(ident)
         if running is not None and running[0] is self._shelf.load_of(ident):
             return await asyncio.shield(running[1])
@@ -166,7 +169,9 @@ class RedisCache:
     def reader(self, kind: str, decode: Callable[[Copy], T], load: FromSql) -> RedisReader[T]:
         """See the port."""
         known = Kind(kind)
-        return RedisReader(known, self.coherence.shelf(known), self.store, self.coherence, decode, load)
+        return RedisReader(
+            known, self.coherence.shelf(known), self.store, self.coherence, decode, load, self.tracking.want
+        )
 
     async def publish(self, key: CacheKey, copy: Copy, life_ms: int, *, confirm: bool = False) -> bool:
         """See the port."""

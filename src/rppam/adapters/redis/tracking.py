@@ -1,9 +1,11 @@
-"""Invalidations of one prefix over one link: switched on with each connection, and proven every second.
+"""Invalidations of one prefix over one link: switched on with each connection, and proven while there are reads.
 
 Redis is asked to push the names of all keys below the prefix that change (CLIENT TRACKING in broadcast mode, RESP3). A
 question over the same connection whether that is still so proves two things at once: that it is, and, since replies and
 pushes come in order, that everything which was pushed before has arrived. Nobody is asked whether it *will* stay so;
-that is why the proof holds for a bounded time only (:data:`rppam.core.coherence.PROVEN_NS`).
+that is why the proof holds for a bounded time only (:data:`rppam.core.coherence.PROVEN_NS`). Where no read has missed
+for :data:`IDLE_NS`, nothing is asked: an idle node costs Redis nothing. Changes are pushed all the same; the next read
+goes to Redis, and has the proof asked for at once.
 
 NOLOOP is not used. Redis remembers one writer for each key and turn, the first; another's change in the same turn would
 then be kept from the first.
@@ -25,6 +27,8 @@ from rppam.domain.errors.store import StoreError, StoreReplyError
 log: Final = logging.getLogger("rppam.cache")
 
 AGAIN_S: Final = 15.0
+IDLE_NS: Final = 15_000_000_000
+"""Reads that hit are not counted, as that would cost each of them: of constant ones, one in this time misses."""
 _EVERY_S: Final = PROVE_EVERY_NS / 1_000_000_000
 
 
@@ -45,6 +49,8 @@ class Tracking:
         self._link, self._prefix, self._coherence, self._now_ns = link, prefix, coherence, now_ns
         self._on_name, self._on_all = on_name, on_all
         self._keeper: asyncio.Task[None] | None = None
+        self._wanted_at = now_ns()
+        self._wanted = asyncio.Event()
         self._denied = ""
         link.on_up(self._up)
         link.on_down(self._down)
@@ -54,6 +60,11 @@ class Tracking:
     def denied(self) -> str:
         """Why Redis does not push invalidations, in its words; empty while it does or nobody knows."""
         return self._denied
+
+    def want(self) -> None:
+        """A read has missed: a proof is wanted, at once where none holds."""
+        self._wanted_at = self._now_ns()
+        self._wanted.set()
 
     def stop(self) -> None:
         """Ask no more."""
@@ -115,6 +126,9 @@ class Tracking:
                 self._lost()
                 return
             await asyncio.sleep(_EVERY_S)
+            if self._now_ns() - self._wanted_at > IDLE_NS:
+                self._wanted.clear()
+                await self._wanted.wait()
 
     async def _prove(self, connection: Connection) -> bool:
         """Whether invalidations are on. An answer that does not come proves nothing, and is asked for again."""
