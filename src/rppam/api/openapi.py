@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 
 from rppam.api.access import ADMIN_PREFIX, Needs, enough
 from rppam.api.gate import ANSWERED_BLIND, EITHER, PUBLIC
+from rppam.api.metrics import METRICS_PATH
 from rppam.api.problems import MEDIA_TYPE
 
 _DESCRIPTION: Final = (
@@ -239,6 +240,7 @@ def _complete(document: dict[str, Any], roles: Mapping[tuple[str, str], Sequence
             _complete_operation(path, method, operation, roles.get((path, method)))
     for path, (summary, members, may_refuse) in _PROBES.items():
         document["paths"][path] = {"get": _probe(path, summary, members, may_refuse=may_refuse)}
+    document["paths"][METRICS_PATH] = {"get": _metrics()}
     document["paths"] = dict(sorted(document["paths"].items()))
     return document
 
@@ -267,6 +269,21 @@ def _complete_operation(path: str, method: str, operation: dict[str, Any], roles
         errors.setdefault("403", "The account has none of the roles that this needs")
     for status, text in sorted(errors.items()):
         responses[status] = _problem(text)
+
+
+def _metrics() -> dict[str, Any]:
+    return {
+        "tags": ["probes"],
+        "summary": "What the node measures, for Prometheus",
+        "description": "No token; numbers only. HEAD and OPTIONS answer with the same status.",
+        "operationId": "metrics",
+        "responses": {
+            "200": {
+                "description": "Text format 0.0.4",
+                "content": {"text/plain": {"schema": {"type": "string"}}},
+            }
+        },
+    }
 
 
 def _probe(path: str, summary: str, members: tuple[str, ...], *, may_refuse: bool) -> dict[str, Any]:

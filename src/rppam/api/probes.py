@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rppam import __version__
 from rppam.api.envelope import send_answer
+from rppam.api.metrics import CONTENT_TYPE, METRICS_PATH, metrics_of, metrics_text
 from rppam.api.problems import Answer, json_answer, problem
 from rppam.api.times import iso_utc
 from rppam.domain.errors import RppamError
@@ -35,6 +36,7 @@ class Probes:
             "/system/health/live": self._live,
             "/system/health/ready": self._ready,
             "/system/health/leader": self._leader,
+            METRICS_PATH: self._metrics,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,6 +74,12 @@ class Probes:
         if epoch is None:
             return no
         return json_answer(200, {"status": "leader", "node": self._node, "epoch": epoch}, _HEADERS)
+
+    def _metrics(self, _scope: Scope) -> Answer:
+        metrics = metrics_of(self._status.snapshot(), self._status.may_lead(), self._clock.wall_ms())
+        body = metrics_text(metrics)
+        headers = {**_HEADERS, "Content-Type": CONTENT_TYPE, "Content-Length": str(len(body))}
+        return Answer(200, [(name.lower().encode(), value.encode()) for name, value in headers.items()], body)
 
     def _no(self, error: RppamError, scope: Scope) -> Answer:
         answer = problem(error, instance=scope["path"], request_id=scope["state"]["request_id"])

@@ -25,8 +25,9 @@ curl -s -H "Authorization: Bearer $ADMIN_JWT" http://localhost:7101/system/healt
 ```
 """
 _PROBES: Final = """
-The probes (`ping`, `live`, `ready`, `leader`) answer GET, HEAD and OPTIONS with the same status, and also while the
-node is too busy for anything else. No answer may be cached but the public keys. HEAD works wherever GET does.
+The probes (`ping`, `live`, `ready`, `leader`) and `/system/metrics` answer GET, HEAD and OPTIONS with the same status,
+and also while the node is too busy for anything else. No answer may be cached but the public keys. HEAD works
+wherever GET does.
 """
 
 
