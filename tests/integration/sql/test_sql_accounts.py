@@ -12,7 +12,7 @@ from rppam.adapters.sql.database import Database
 from rppam.adapters.system.clock import SystemClock
 from rppam.domain.account import Account, AccountRole, StoredAccount
 from rppam.domain.errors.accounts import AccountUnknown, InvalidCredentials, NameTaken
-from rppam.domain.errors.database import DatabaseRefused
+from rppam.domain.errors.database import DatabaseValueRefused
 from rppam.domain.instant import WallMs
 from rppam.domain.secret import Secret
 from rppam.services.accounts import Accounts
@@ -79,10 +79,24 @@ async def test_a_role_of_a_newer_release_grants_nothing(database: Database) -> N
 
 
 async def test_a_role_needs_its_account(database: Database) -> None:
-    with pytest.raises(DatabaseRefused):
+    with pytest.raises(DatabaseValueRefused):
         await database.write(
             lambda connection: connection.execute(text("INSERT INTO user_roles VALUES ('nobody', 'pam_admin')"))
         )
+
+
+async def test_a_value_that_the_database_cannot_hold_is_not_taken_for_its_loss(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    number = text("SELECT CAST('no number' AS INTEGER)") if "postgresql" in repr(database) else None
+    with pytest.raises(DatabaseValueRefused, match="cannot hold a value"):
+        await database.write(
+            lambda connection: connection.execute(
+                text("INSERT INTO user_roles VALUES ('nobody', 'pam_admin')") if number is None else number
+            )
+        )
+    assert database.reason == ""
+    assert "Lost the database" not in caplog.text
 
 
 async def test_of_nodes_that_start_at_once_exactly_one_makes_the_administrator(

@@ -23,6 +23,7 @@ from rppam.domain.errors.database import (
     DatabaseError,
     DatabaseUnknown,
     DatabaseUnreachable,
+    DatabaseValueRefused,
     SchemaNewer,
 )
 from rppam.domain.secret import Secret
@@ -127,7 +128,7 @@ class Database:
         try:
             self._lanes[use].put(job)
             result = await self._wait(job, timeout_ms)
-        except DatabaseBusy:
+        except (DatabaseBusy, DatabaseValueRefused):
             raise  # says nothing about the database itself
         except DatabaseError as error:
             self._remember(str(error), lost=not isinstance(error, SchemaNewer))

@@ -6,9 +6,15 @@ Only the first line of the driver's text is kept. It names host and user, never 
 import sqlite3
 from typing import Final
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
-from rppam.domain.errors.database import DatabaseBusy, DatabaseRefused, DatabaseUnknown, DatabaseUnreachable
+from rppam.domain.errors.database import (
+    DatabaseBusy,
+    DatabaseRefused,
+    DatabaseUnknown,
+    DatabaseUnreachable,
+    DatabaseValueRefused,
+)
 
 REASON_CHARS_MAX: Final = 300
 _WAITED_TOO_LONG: Final = frozenset({"55P03", "57014", "40P01", "40001"})
@@ -30,6 +36,8 @@ def translate(error: BaseException, *, begun: bool, writes: bool) -> BaseExcepti
         if writes:
             return DatabaseUnknown(f"the database went away during a write, which may or may not stand ({reason})")
         return DatabaseUnreachable(f"the database went away: {reason}")
+    if isinstance(error, DataError | IntegrityError):
+        return DatabaseValueRefused(f"the database cannot hold a value that it was given ({reason})")
     return DatabaseRefused(f"the database refused: {reason}")
 
 

@@ -91,3 +91,18 @@ class SchemaNewer(DatabaseError):
         exit=Exit.CONFIGURATION,
         status=503,
     )
+
+
+class DatabaseValueRefused(DatabaseError):
+    """The database works, and cannot hold a value that it was given; nothing was written."""
+
+    row: ClassVar[ErrorRow] = ErrorRow(
+        code="RPPAM-2907",
+        fault=Fault.CALLER,
+        retry=Retry.NO,
+        meaning="The database cannot hold a value of the request; nothing was written.",
+        remedy="Look for odd characters or sizes in what was sent, and report it: it should have been told before.",
+        exit=Exit.ERRORS,
+        status=400,
+        level="warning",
+    )
