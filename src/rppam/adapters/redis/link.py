@@ -21,12 +21,13 @@ from rppam.adapters.redis.backoff import Backoff
 from rppam.adapters.redis.connection import Connection, Word
 from rppam.adapters.redis.listeners import tell
 from rppam.adapters.redis.options import LinkOptions, Target
-from rppam.adapters.redis.scripts import Script
+from rppam.adapters.redis.scripts import Script, run_script
+from rppam.adapters.redis.shortage import Shortage
 from rppam.adapters.redis.source import DirectSource, TargetSource
 from rppam.adapters.redis.subscription import Listener, Subscription
 from rppam.domain.errors import Retry
 from rppam.domain.errors.store import StoreDown, StoreError, StoreReplyError, StoreUnreachable
-from rppam.domain.errors.store_replies import StoreNoScript
+from rppam.domain.errors.store_replies import StoreNoReplicas
 from rppam.ports.clock import Clock
 from rppam.ports.entropy import Entropy
 
@@ -60,6 +61,7 @@ class Link:
         self._lost = asyncio.Event()
         self._up = asyncio.Event()
         self._hurry = asyncio.Event()
+        self._shortage = Shortage(clock)
         self._keeper: asyncio.Task[None] | None = None
         self._stopping = False
         self._subscriptions: dict[bytes, list[Subscription]] = {}
@@ -180,12 +182,7 @@ class Link:
         timeout_ms: int | None,
     ) -> Any:
         total_ms = self.options.command_timeout_ms if timeout_ms is None else timeout_ms
-        before = self._clock.now()
-        try:
-            return await send(("EVALSHA", script.sha, *words), total_ms)
-        except StoreNoScript:
-            left_ms = total_ms - (self._clock.now() - before) // _US_PER_MS
-        return await send(("EVAL", script.text, *words), max(1, left_ms))
+        return await run_script(send, script, words, total_ms, self._clock)
 
     def _usable(self) -> Connection:
         if self.connection is None:
@@ -199,7 +196,9 @@ class Link:
             return await connection.command(*words, timeout_ms=limit_ms)
         except self._source.moved_words as error:
             # It was a primary when we came; now another one is. Looking again beats writing into the wind.
-            self._drop(connection, f"it does not take our writes any more ({error.raw})", error)
+            dropped = self._drop(connection, f"it does not take our writes any more ({error.raw})", error)
+            if dropped and isinstance(error, StoreNoReplicas) and self._shortage.refused():
+                self._hurry.set()
             raise
 
     # --- listeners ----------------------------------------------------------------------------------------------------
@@ -297,14 +296,17 @@ class Link:
 
     def moved(self, why: str) -> None:
         """The source says that the primary is elsewhere: fail what waits, and connect there without a pause."""
+        self._shortage.moved()
         self._hurry.set()
         if self.connection is not None:
             self._drop(self.connection, why, StoreDown(f"the connection to Redis was dropped: {why}"))
 
-    def _drop(self, connection: Connection, why: str, error: StoreError) -> None:
-        if connection.lost is None and self.connection is connection:
-            connection.abort(why)
-            self._went_down(error)
+    def _drop(self, connection: Connection, why: str, error: StoreError) -> bool:
+        if connection.lost is not None or self.connection is not connection:
+            return False
+        connection.abort(why)
+        self._went_down(error)
+        return True
 
     async def _watch(self, connection: Connection) -> None:
         """Return when ``connection`` is lost. PINGs it when it has been idle for keepAlive."""
@@ -345,14 +347,17 @@ class Link:
     async def _enter(self, target: Target) -> Connection:
         """Open, and subscribe to every channel. A channel that the server denies is logged and left out."""
         connection = await Connection.open(target, clock=self._clock, on_push=self._pushed)
-        for channel in tuple(self._subscriptions):
-            try:
-                await connection.subscribe(channel, timeout_ms=self.options.command_timeout_ms)
-            except StoreReplyError as error:
-                _log.warning("no messages from channel %s: %s", channel.decode("utf-8", "replace"), error)
-            except BaseException:
-                connection.abort("subscribing failed")
-                raise
+        timeout_ms = self.options.command_timeout_ms
+        try:
+            for channel in tuple(self._subscriptions):
+                try:
+                    await connection.subscribe(channel, timeout_ms=timeout_ms)
+                except StoreReplyError as error:
+                    _log.warning("no messages from channel %s: %s", channel.decode("utf-8", "replace"), error)
+            await self._shortage.end(connection, timeout_ms)
+        except BaseException:
+            connection.abort("entering failed")
+            raise
         return connection
 
     def _came_up(self, connection: Connection) -> None:
