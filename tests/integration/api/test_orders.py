@@ -202,7 +202,7 @@ async def test_the_history_is_shown_to_whoever_may_read_and_is_bounded(served: S
     }
     for limit in ("0", "1001", "x"):
         wrong = await served.http.get(f"{CLUSTER}/history", params={"limit": limit}, headers=served.bearer())
-        assert (wrong.status_code, wrong.json()["code"]) == (400, "RPPAM-6101"), wrong.text
+        assert (wrong.status_code, wrong.json()["code"]) == (400, "RPPAM-6010"), wrong.text
     assert (await served.http.get(f"{CLUSTER}/history")).status_code == 401
     served.history.unlink()
     served.history.mkdir()

@@ -58,7 +58,7 @@ async def test_every_documented_operation_answers_as_documented(served: Served) 
         answer = await served.http.request(method, where, headers=headers, json=body)
         done = str(answer.status_code)
         assert done in {"200", "201", "204"} & set(operation["responses"]), (method, path, answer.text)
-        if done != "204":
+        if done != "204" and "application/json" in answer.headers["content-type"]:
             [schema] = [content["schema"] for content in operation["responses"][done]["content"].values()]
             assert set(_required(schema)) <= set(answer.json()), path
         bare = await served.http.request(method, where, json=body)

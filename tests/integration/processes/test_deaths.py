@@ -54,16 +54,20 @@ def last_line(node: LabNode, text: str) -> str:
 
 def _check_histories(dead: LabNode, successor: LabNode, epoch: int, next_epoch: int) -> None:
     """The supervisor's deeds stand in the history of the node, and what followed in those of both."""
-    entries = [(one["event"], one["facts"]) for one in history_of(dead)]
-    died = max(number for number, (event, _) in enumerate(entries) if event == "control-ended")
-    after = entries[died:]
+    after = eventually(lambda: _since_the_death(dead), within_s=20, what="another control process in the history")
     assert [event for event, _ in after[:3]] == ["control-ended", "permission-withdrawn", "last-word"]
     assert after[1][1]["epoch"] == epoch
     assert after[2][1]["heard"] is True
-    assert ("started", {}) in after, "another control process"
     assert next_epoch in {facts.get("epoch") for event, facts in after if event == "leader"}
     elected = [one["facts"]["epoch"] for one in history_of(successor) if one["event"] == "elected"]
     assert elected[-1] == next_epoch
+
+
+def _since_the_death(node: LabNode) -> list[tuple[str, dict[str, Any]]]:
+    """What was noted from the last end of the control process on; empty until its successor takes part."""
+    entries = [(one["event"], one["facts"]) for one in history_of(node)]
+    died = max(number for number, (event, _) in enumerate(entries) if event == "control-ended")
+    return entries[died:] if ("started", {}) in entries[died:] else []
 
 
 def history_of(node: LabNode) -> list[dict[str, Any]]:

@@ -48,7 +48,7 @@ async def test_after_a_refusal_a_replica_is_waited_for_and_no_longer(redis: Serv
     words = ("--replicaof", redis.host, str(redis.port), "--masterauth", PASSWORD, "--appendonly", "no")
     with Server(redis.kind, *words):
         async with asyncio.timeout(30):
-            while len((await connection.command("ROLE"))[2]) == 0:  # noqa: ASYNC110 - what is waited for has no event
+            while len((await connection.command("ROLE", timeout_ms=TIMEOUT_MS))[2]) == 0:  # noqa: ASYNC110 - what is waited for has no event
                 await asyncio.sleep(0.02)
         assert shortage.refused()
         await asyncio.wait_for(shortage.end(connection, TIMEOUT_MS), 10)

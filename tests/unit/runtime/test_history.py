@@ -6,7 +6,7 @@ import logging
 from datetime import date
 
 from rppam.domain.history import HistoryEvent
-from rppam.domain.secret import Secret
+from rppam.domain.secret import REDACTED, Secret
 from rppam.runtime.history import HistoryHandler, noted
 from rppam.runtime.logging import facts, logging_to
 
@@ -54,6 +54,6 @@ def test_an_entry_is_one_line_without_secrets() -> None:
         log.warning("with %s", Secret("hunter2"), extra=noted(HistoryEvent.ORDER, what=Secret("hunter2"), n=None))
     assert all("\n" not in line and "\x1b" not in line and "hunter2" not in line for line in sink.lines)
     assert [json.loads(line)["facts"] for line in sink.lines] == [
-        {"by": "a\\nb", "password": "***"},
-        {"what": "***", "n": None},
+        {"by": "a\\nb", "password": REDACTED},
+        {"what": REDACTED, "n": None},
     ]

@@ -112,11 +112,8 @@ def _parse(line: bytes) -> HistoryEntry | None:
     if not isinstance(fields, dict):
         return None
     at, event, sentence, told = (fields.get(name) for name in ("at", "event", "sentence", "facts"))
-    fine = (
-        type(at) is int
-        and 0 <= at <= WALL_MS_MAX
-        and isinstance(event, str)
-        and isinstance(sentence, str)
-        and isinstance(told, dict)
-    )
-    return HistoryEntry(WallMs(at), event, sentence, told) if fine else None
+    if type(at) is not int or not 0 <= at <= WALL_MS_MAX or not isinstance(told, dict):
+        return None
+    if not isinstance(event, str) or not isinstance(sentence, str):
+        return None
+    return HistoryEntry(WallMs(at), event, sentence, told)
