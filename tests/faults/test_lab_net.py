@@ -97,9 +97,9 @@ def test_a_net_fault_stops_what_it_should_and_ends(net: Net, verb: str) -> None:
 
 def test_only_one_way_is_cut(net: Net) -> None:
     one, two = net.hosts["one"], net.hosts["two"]
-    with one._inside():
+    with one.inside():
         ours = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    with two._inside():
+    with two.inside():
         theirs = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     with ours, theirs:
         ours.bind((one.address, 99))

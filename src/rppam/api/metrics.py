@@ -45,6 +45,7 @@ def metrics_of(snapshot: ClusterSnapshot, epoch: int | None, now: WallMs) -> lis
         _one("rppam_quorum_met", "1 while enough votes can be won to lead.", snapshot.quorum_met),
         _one("rppam_redis_connected", "1 while Redis answers this node.", snapshot.redis_connected),
         _one("rppam_failover_paused", "1 while an administrator has paused automatic failover.", snapshot.paused),
+        _one("rppam_virtual_ip", "1 while the virtual address is on this node's host.", snapshot.virtual_ip_here),
         Metric(
             "rppam_members",
             "Members by status, as this node sees them.",

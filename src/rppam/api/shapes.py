@@ -241,6 +241,10 @@ class _ClusterCommon(Shape):
     time: str
     store_clock_offset_ms: int | None
     warnings: list[str]
+    virtual_ip: str | None
+    """The address that follows leadership (`cluster.virtualIp`); null where there is none."""
+    virtual_ip_here: bool
+    """Whether it is on the answering node's host."""
     members_refused: dict[str, int]
     """What the answering node refused on its member link since it started, by reason (`foreign`, `forged`, ...)."""
     findings: list[FindingShape]

@@ -76,6 +76,8 @@ def _common(snapshot: ClusterSnapshot, note: Note | None, note_reason: str) -> d
         "time": iso_utc(snapshot.taken_at),
         "store_clock_offset_ms": snapshot.store_clock_offset_ms,
         "warnings": list(snapshot.warnings),
+        "virtual_ip": snapshot.virtual_ip or None,
+        "virtual_ip_here": snapshot.virtual_ip_here,
         "members_refused": {one.reason: one.times for one in snapshot.refused},
         "findings": [FindingShape(**one._asdict()) for one in snapshot.findings],
         "certificates": [_certificate(one, snapshot.taken_at) for one in snapshot.certificates],

@@ -63,6 +63,8 @@ def _head(view: View, url: str) -> Table:
     epoch = f", epoch {view.epoch}" if view.epoch else ""
     nobody = "none" + epoch + (f": {view.no_leader_reason}" if view.no_leader_reason else "")
     table.add_row("Leader", Text(view.leader + epoch if view.leader else nobody, "" if view.leader else "red"))
+    if view.virtual_ip:
+        table.add_row("Address", _address(view))
     if view.paused_by is not None:
         table.add_row("Failover", Text(f"paused by {view.paused_by}; rppam cluster resume", style="yellow"))
     quorum = ("met" if view.quorum_met else "not met") + (f" ({view.quorum_policy})" if view.quorum_policy else "")
@@ -80,6 +82,15 @@ def _head(view: View, url: str) -> Table:
         table.add_row("Safety", Text(view.safety_level + (f" ({about})" if about else "")))
     table.add_row("Seen by", Text(f"{view.node or 'a node'} at {url}"))
     return table
+
+
+def _address(view: View) -> Text:
+    """Only whoever leads knows where it is; the others know where it should be."""
+    if view.virtual_ip_here:
+        return Text(f"{view.virtual_ip}, here")
+    if view.leader is not None and view.leader == view.node:
+        return Text(f"{view.virtual_ip}, not here: see the warnings", style="red")
+    return Text(f"{view.virtual_ip}, with the leader" if view.leader else f"{view.virtual_ip}, nowhere")
 
 
 def _settings(view: View) -> Text | None:

@@ -80,6 +80,9 @@ class View(NamedTuple):
     paused_by: str | None = None
     """Who paused automatic failover; ``None`` while it is not paused."""
     findings: tuple[FindingLine, ...] = ()
+    virtual_ip: str = ""
+    virtual_ip_here: bool = False
+    """Whether it is on the answering node's host."""
 
     def peer(self, name: str) -> PeerView | None:
         """The member of that name, or ``None``."""
@@ -165,6 +168,8 @@ def parse_view(body: object, node: str = "") -> View | None:
         electorate_version=_text(body.get("electorateVersion")),
         pending_change=_text(body.get("pendingChange")),
         paused_by=_text(body.get("pausedBy")) if body.get("paused") is True else None,
+        virtual_ip=_text(body.get("virtualIp")),
+        virtual_ip_here=body.get("virtualIpHere") is True,
         findings=tuple(_finding(entry) for entry in findings if isinstance(entry, Mapping))
         if isinstance(findings, list)
         else (),

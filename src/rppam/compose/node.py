@@ -27,6 +27,7 @@ from rppam.domain.errors.database import DatabaseError, SchemaNewer
 from rppam.domain.errors.licence import LicenceDenied
 from rppam.domain.history import HistoryEvent
 from rppam.ports.notifier import Notifier
+from rppam.runtime.address import AddressDuty
 from rppam.runtime.driver import Driver
 from rppam.runtime.history import noted
 from rppam.runtime.view import NodeView
@@ -70,6 +71,7 @@ class Node:
         notifier: Notifier,
         foreign: asyncio.Future[str],
         checkup: Checkup,
+        address: AddressDuty | None = None,
     ) -> None:
         self.settings = settings
         self.view = view
@@ -82,6 +84,7 @@ class Node:
         self._notifier = notifier
         self._foreign = foreign
         self._checkup = checkup
+        self._address = address
         self._stop = asyncio.Event()
         self._why = "asked to stop"
 
@@ -100,6 +103,7 @@ class Node:
                     group.create_task(self._tell_service_manager(), name="service manager"),
                     group.create_task(self._driver.start(), name="store"),
                     group.create_task(self._checkup.run(), name="checkup"),
+                    *self._watched_address(group),
                 ]
                 try:
                     await self._until_over(side)
@@ -113,6 +117,9 @@ class Node:
             raise error from None
         finally:
             await self._close()
+
+    def _watched_address(self, group: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
+        return [] if self._address is None else [group.create_task(self._address.watch(), name="virtual address")]
 
     async def _until_over(self, side: list[asyncio.Task[None]]) -> None:
         """Until somebody asks to stop, or something says that this node may not go on."""

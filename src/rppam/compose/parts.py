@@ -28,6 +28,7 @@ from rppam.adapters.system.orders_file import FileOrders
 from rppam.adapters.system.served_certificate import ServedCertificate
 from rppam.api.app import ApiParts, build_app
 from rppam.api.server import ApiServer
+from rppam.compose.address import address_duty, configured_address, left_ms
 from rppam.compose.checkup import Checkup, checkup_of
 from rppam.compose.factors import second_factors_of
 from rppam.compose.history import history_path
@@ -55,6 +56,7 @@ from rppam.ports.entropy import Entropy
 from rppam.ports.notifier import Notifier
 from rppam.ports.status import NodeStatus
 from rppam.ports.store import LeadershipStore
+from rppam.runtime.address import AddressDuty
 from rppam.runtime.administration import NodeAdministration, no_peers
 from rppam.runtime.driver import Driver
 from rppam.runtime.duties import Duties
@@ -92,6 +94,8 @@ class Deciding(NamedTuple):
     """``None`` where the record alone decides."""
     administration: NodeAdministration
     checkup: Checkup
+    address: AddressDuty | None
+    """``None`` where there is no virtual address."""
 
 
 def build_node(settings: Settings) -> Node:
@@ -135,12 +139,13 @@ def deciding_of(
     checkup = checkup_of(settings, redis, clock, lambda: core.election.electorate, lambda: driver.store_view[:2])
     core = _core(known, boot_id, timing, clock, entropy, members.voter if members else None, orders.load())
     foreign: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    address = address_duty(settings, lambda: left_ms(core, clock))
     driver = Driver(
         core,
         through(_store(settings, redis, clock, foreign)),
         SqlEpochRegister(database),
         clock,
-        Duties((), lambda work: bounded(work, timing.drop_ms or 1)),
+        Duties((address,) if address else (), lambda work: bounded(work, timing.drop_ms or 1)),
         lambda *beat: view.heartbeat(*beat),  # noqa: PLW0108  # made below
         identity_wait_us=redis.identity_wait_us if redis else 0,
         on_turn=on_turn,
@@ -158,17 +163,19 @@ def deciding_of(
             *checkup.warnings(),
             *(redis.warnings() if redis else ()),
             *((orders.problem,) if orders.problem else ()),
+            *((address.problem,) if address and address.problem else ()),
         ),
         checkup.findings,
         lambda: redis.password.written_at if redis is not None and redis.password is not None else None,
         redis.why_down if redis is not None else str,
         lambda: (*checkup.certificates(), *(redis.certificates() if redis else ())),
         settings_revision,
+        lambda: address is not None and address.is_held,
     )
     link = members.link if members else None
     peers = no_peers if link is None else lambda: link.peers
     administration = NodeAdministration(core, driver.feed, clock, orders, peers)
-    return Deciding(driver, view, foreign, link, administration, checkup)
+    return Deciding(driver, view, foreign, link, administration, checkup, address)
 
 
 def api_server(
@@ -249,6 +256,7 @@ def whole(
         manager,
         deciding.foreign,
         deciding.checkup,
+        deciding.address,
     )
 
 
@@ -266,6 +274,7 @@ def facts_of(settings: Settings, boot_id: str, redis: RedisParts | None) -> Node
         safety_level=redis.safety_level if redis else SafetyLevel.SINGLE,
         member_address=member_address(settings) if votes(settings) else "",
         priority=settings.cluster.priority,
+        virtual_ip=address.text if (address := configured_address(settings)) else "",
     )
 
 

@@ -64,6 +64,7 @@ def _serve(arguments: argparse.Namespace, line: Line, page: int, words: int, soc
 
     from rppam.adapters.system.calls import is_for_calls, listen_for_calls  # noqa: PLC0415
     from rppam.api.server import listen  # noqa: PLC0415
+    from rppam.compose.address import configured_address  # noqa: PLC0415
     from rppam.compose.copies import Inherited  # noqa: PLC0415
     from rppam.compose.history import history_path  # noqa: PLC0415
     from rppam.compose.inheritance import inherit  # noqa: PLC0415
@@ -88,6 +89,7 @@ def _serve(arguments: argparse.Namespace, line: Line, page: int, words: int, soc
         log_format=fmt,
         log_directory=str(settings.logging.directory) if settings.logging.directory else None,
         history=str(history_path(settings)),
+        address=[str(address.interface), address.device] if (address := configured_address(settings)) else None,
         uses_tls=settings.cluster.enabled or (settings.redis.connection is not None and settings.redis.connection.ssl),
         fingerprint=fingerprint(settings),
     )

@@ -273,6 +273,7 @@ class _Builder:
                 Problem(place, "times that keep the cluster safe", f"unsafe ones: {error}", fix)
             )
         self._member_port(enabled)
+        self._virtual_ip(enabled)
         return ClusterSettings(
             enabled=enabled,
             cluster_id=self._plain("cluster", "cluster_id"),
@@ -283,6 +284,8 @@ class _Builder:
             member_port=self._plain("cluster", "member_port"),
             member_host=self._plain("cluster", "member_host"),
             member_address=self._plain("cluster", "member_address"),
+            virtual_ip=self._plain("cluster", "virtual_ip"),
+            virtual_ip_interface=self._plain("cluster", "virtual_ip_interface"),
             **timing._asdict(),
         )
 
@@ -293,6 +296,18 @@ class _Builder:
             return QuorumPolicy(given)
         is_behind_sentinel = redis.connection is not None and redis.connection.service_name is not None
         return QuorumPolicy.MAJORITY if is_behind_sentinel else QuorumPolicy.LAST_MAN_STANDING
+
+    def _virtual_ip(self, enabled: bool) -> None:
+        if self._plain("cluster", "virtual_ip") is None:
+            if self._plain("cluster", "virtual_ip_interface"):
+                self.values.warnings.append("cluster.virtualIpInterface: has no effect without cluster.virtualIp")
+            return
+        if not enabled:
+            self.values.warnings.append("cluster.virtualIp: has no effect, since cluster.enabled is false")
+        elif self._plain("api", "host") in {"127.0.0.1", "::1", "localhost"}:
+            self.values.warnings.append(
+                "cluster.virtualIp: nobody answers there, since api.host is this host alone; set api.host to 0.0.0.0"
+            )
 
     def _member_port(self, enabled: bool) -> None:
         port = self._plain("cluster", "member_port")

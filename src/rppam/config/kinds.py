@@ -8,7 +8,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
@@ -134,6 +134,29 @@ class HostName(Kind):
             return parse_host(text)
         except NotAnEndpointError as error:
             raise WrongValueError(shown(text), "Write an IP address or a host name, without a port.") from error
+
+
+@dataclass(frozen=True, slots=True)
+class AddressInNetwork(Kind):
+    """An address that a host can have, with its prefix length."""
+
+    def read(self, value: object) -> str:
+        """``address/length``."""
+        fix = "Write an address that no host has, with the prefix length of its network, such as 10.0.1.50/24."
+        text = _text(value, fix)
+        try:
+            found = ip_interface(text)
+        except ValueError as error:
+            raise WrongValueError(shown(text), fix) from error
+        if "/" not in text:
+            raise WrongValueError(f"{shown(text)}, which has no prefix length", fix)
+        ip, network = found.ip, found.network
+        if ip.is_loopback or ip.is_multicast or ip.is_unspecified:
+            raise WrongValueError(f"{shown(text)}, which no network card can have", fix)
+        hosts = network.max_prefixlen - network.prefixlen > 1  # a network of two or fewer has none of these
+        if hosts and ip.version == 4 and ip in {network.network_address, network.broadcast_address}:
+            raise WrongValueError(f"{shown(text)}, which names the whole network", fix)
+        return str(found)
 
 
 @dataclass(frozen=True, slots=True)

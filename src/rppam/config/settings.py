@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from rppam.config.kinds import (
+    AddressInNetwork,
     Choice,
     FilePath,
     Flag,
@@ -142,7 +143,8 @@ class RedisSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterSettings:
-    """The cluster, its members and times. The same on every node, but for memberHost, memberAddress and priority."""
+    """The cluster, its members and times. The same on every node, but for memberHost, memberAddress, priority and
+    virtualIpInterface."""
 
     enabled: bool = _key("enabled", Flag(), False, "Work with other nodes. Needs Redis and a licence for it.")
     cluster_id: str = _key("clusterId", _name("a cluster name"), "cluster-001", "Name of the cluster.")
@@ -194,6 +196,18 @@ class ClusterSettings:
         None,
         "How the other members reach this one. Not set: made of memberHost, api.host or this host's name, and "
         "memberPort.",
+    )
+    virtual_ip: str | None = _key(
+        "virtualIp",
+        AddressInNetwork("an address with a prefix length, such as 10.0.1.50/24"),
+        None,
+        "Address that the leader has, and nobody else. Not set: none. Needs CAP_NET_ADMIN and CAP_NET_RAW.",
+    )
+    virtual_ip_interface: str | None = _key(
+        "virtualIpInterface",
+        Text("the name of a network interface", r"[!-.0-~]{1,15}"),
+        None,
+        "Network interface that cluster.virtualIp comes to. Not set: the one with an address in its network.",
     )
     timing: Timing = PROFILES["default"]
     """The profile with the overrides above, checked for safety."""

@@ -127,6 +127,10 @@ class ClusterSnapshot(NamedTuple):
     """Empty while there is a leader; else one sentence: why there is none, and what to do."""
     refused: tuple[RefusedCount, ...] = ()
     """What this node refused on its member link; empty where members do not vote."""
+    virtual_ip: str = ""
+    """The address that follows leadership; empty where there is none."""
+    virtual_ip_here: bool = False
+    """Whether it is on this node's host."""
 
     @property
     def healthy(self) -> bool:

@@ -25,6 +25,8 @@ class HistoryEvent(StrEnum):
     """Another node leads, as this one sees it; ``withoutLeaderMs``: for how long it saw none."""
     NO_LEADER = "no-leader"
     """This node has seen no leader for a while."""
+    ADDRESS = "address"
+    """The virtual address came to this host, or went; ``here``."""
     STORE_LOST = "store-lost"
     """Redis does not answer this node any more."""
     STORE_BACK = "store-back"

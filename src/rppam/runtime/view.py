@@ -40,6 +40,8 @@ class NodeFacts(NamedTuple):
     member_address: str = ""
     """Where its member link listens, as others reach it; empty where members do not vote."""
     priority: int = 100
+    virtual_ip: str = ""
+    """The address that follows leadership; empty where there is none."""
 
 
 class NodeView:
@@ -57,8 +59,10 @@ class NodeView:
         store_reason: Callable[[], str] = str,
         certificates: Callable[[], tuple[CertificateEnd, ...]] = tuple,
         settings_revision: Callable[[], int | None] = lambda: None,
+        has_address: Callable[[], bool] = bool,
     ) -> None:
-        """``store_reason``: why there is no connection to the store now; empty while there is one.
+        """``has_address``: whether the virtual address is on this host.
+        ``store_reason``: why there is no connection to the store now; empty while there is one.
         ``settings_revision``: how many changes of hot configuration this node obeys; ``None``: not known."""
         self._facts = facts
         self._core = core
@@ -66,7 +70,7 @@ class NodeView:
         self._clock = clock
         self._warnings, self._findings, self._password_since = warnings, findings, password_since
         self._store_reason, self._certificates = store_reason, certificates
-        self._settings_revision = settings_revision
+        self._settings_revision, self._has_address = settings_revision, has_address
         self.draining = False
         self.serving = False
         """Set once the node has taken its place, or has waited long enough for a store that does not answer."""
@@ -157,6 +161,8 @@ class NodeView:
             paused_since=WallMs(orders.pause.stamp) if orders.pause.is_on else None,
             no_leader_reason="" if leader else why_no_leader(self._core, votes, now, self._store_seen(connected)),
             refused=refused_by(self._link) if self._link else (),
+            virtual_ip=facts.virtual_ip,
+            virtual_ip_here=self._has_address(),
         )
 
     def _record_is_enough(self, connected: bool) -> bool:

@@ -31,6 +31,8 @@ class Hello(NamedTuple):
     log_directory: Path | None
     history: Path
     """The file with this node's history."""
+    address: tuple[str, str] | None
+    """The virtual address with its prefix length, and its interface; ``None``: there is none."""
     uses_tls: bool
     """Whether last words may have to be said by TLS."""
     fingerprint: str
@@ -40,5 +42,10 @@ class Hello(NamedTuple):
     def of(cls, facts: dict[str, Any]) -> "Hello":
         """As the template sent it."""
         directory = facts.pop("log_directory")
-        history = Path(facts.pop("history"))
-        return cls(**facts, log_directory=Path(directory) if directory else None, history=history)
+        history, address = Path(facts.pop("history")), facts.pop("address")
+        return cls(
+            **facts,
+            log_directory=Path(directory) if directory else None,
+            history=history,
+            address=(address[0], address[1]) if address else None,
+        )

@@ -4,8 +4,9 @@ It holds no connection, opens no file and asks nobody a question that it would h
 that it could hang on; log lines are written by a thread of their own. When the control process dies:
 
 1. the permission of the API workers is withdrawn, by one word in memory that they read at each act;
-2. the dead process's last words are said (see ``delivery``): they release the leadership record;
-3. another control process is started, later and later in a storm of deaths.
+2. the virtual address is dropped;
+3. the dead process's last words are said (see ``delivery``): they release the leadership record;
+4. another control process is started, later and later in a storm of deaths.
 
 What it does not promise: anything once it is itself killed with -9. Its children then die with it, and leadership ends
 with the lease.
@@ -22,12 +23,16 @@ from typing import Final
 
 from rppam.adapters.system.clock import host_us
 from rppam.adapters.system.history_file import HistoryFile
+from rppam.adapters.system.host_address import address_of
 from rppam.adapters.system.last_words import LastWords
 from rppam.adapters.system.lines import Line
 from rppam.adapters.system.node_page import CONTROL, SUPERVISOR, NodePage, worker_place
 from rppam.adapters.system.processes import adopt_orphans
+from rppam.domain.address import virtual_address
+from rppam.domain.errors import RppamError
 from rppam.domain.exits import Exit
 from rppam.domain.history import HistoryEvent
+from rppam.ports.address import AddressHolder
 from rppam.runtime.history import HistoryHandler, noted
 from rppam.runtime.logging import logging_to
 from rppam.supervisor.children import Child, Role, how_it_ended
@@ -79,6 +84,7 @@ class Supervisor:
         self._kill_at_us = 0
         self._code: int = Exit.DONE
         self._logging = ExitStack()
+        self._address: AddressHolder | None = None
 
     def run(self) -> int:
         """Until all is over."""
@@ -181,6 +187,8 @@ class Supervisor:
             self._logging.enter_context(
                 logging_to(level=hello.log_level, fmt=hello.log_format, directory=hello.log_directory, also=history)
             )
+            if hello.address:
+                self._address = address_of(virtual_address(*hello.address))
             self._workers = [Child(Role.WORKER, worker_place(number)) for number in range(hello.workers)]
         elif hello.fingerprint != self._hello.fingerprint:
             self._code = Exit.CONFIGURATION
@@ -266,6 +274,7 @@ class Supervisor:
                 (withdrawn_us - died_us) / 1000,
                 extra=noted(HistoryEvent.WITHDRAWN, epoch=permission.authority.epoch, node_process=pid),
             )
+        self._drop_address()
         for outcome in deliver(words) if words else ():
             place = f"{outcome.word.kind} at {outcome.word.host} port {outcome.word.port}"
             level = logging.WARNING if outcome.heard else logging.INFO
@@ -274,6 +283,21 @@ class Supervisor:
         if code in FATAL and not self._why_stop:
             self._code = code
             self._stop(f"the control process ended {how}")
+
+    def _drop_address(self) -> None:
+        """Before anything is released: whoever leads next may have it at once."""
+        if self._address is None:
+            return
+        began_us = host_us()
+        try:
+            was_here = self._address.drop()
+        except RppamError as error:
+            log.error("%s", error)  # noqa: TRY400  # a sentence for the administrator
+            return
+        if was_here:
+            took_ms = (host_us() - began_us) / 1000
+            told = noted(HistoryEvent.ADDRESS, here=False)
+            log.warning("dropped the virtual address within %.1f ms", took_ms, extra=told)
 
     def _plan_next(self, child: Child) -> None:
         now_us = host_us()

@@ -114,10 +114,12 @@ class FaultLab(Lab):
         disks: bool = False,
         shared_database: bool = True,
         witness: bool = False,
+        virtual_ip: str | None = None,
     ) -> None:
         """``policy`` is ``cluster.quorumPolicy`` of voting members; without one, the record alone decides.
 
         ``disks`` puts each node's data on a disk that can be frozen. ``witness`` adds a member that only votes.
+        ``virtual_ip``: an address of the hosts' network, with its prefix length, that follows leadership.
         """
         self._stack = ExitStack()
         self.quorum_policy, self.store_kind, self.disks, self.shared = policy, store, disks, shared_database
@@ -125,6 +127,7 @@ class FaultLab(Lab):
         assert policy or not witness, "a witness votes: name a policy"
         self._count = nodes
         self._with_witness = witness
+        self.virtual_ip = virtual_ip
         self.witness: FaultNode | None = None
         self._options_of_lab = (folder, times)
         self.watch: Watch | None = None
@@ -192,6 +195,8 @@ class FaultLab(Lab):
             "password": PASSWORD,
         }
         node.config["cluster"] |= {"memberHost": node.host.address, "memberPort": MEMBER_PORT}
+        if self.virtual_ip is not None:
+            node.config["cluster"]["virtualIp"] = self.virtual_ip
         if self.quorum_policy is None:
             node.config["cluster"].pop("quorumPolicy", None)
         if not self.shared:

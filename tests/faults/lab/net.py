@@ -110,10 +110,10 @@ class Host:
 
     # ---- sockets ----------------------------------------------------------------------------------------------------
 
-    def connect(self, address: str, port: int, timeout_s: float = 5.0) -> socket.socket:
+    def connect(self, address: str, port: int, timeout_s: float = 5.0, *, family: int = 4) -> socket.socket:
         """A TCP connection from this host. A socket belongs for good to the namespace in which it was made."""
-        with self._inside():
-            link = socket.socket()
+        with self.inside():
+            link = socket.socket(socket.AF_INET6 if family == 6 else socket.AF_INET)
         try:
             link.settimeout(timeout_s)
             link.connect((address, port))
@@ -124,7 +124,7 @@ class Host:
         return link
 
     @contextmanager
-    def _inside(self) -> Iterator[None]:
+    def inside(self) -> Iterator[None]:
         """This thread stands on this host."""
         with self._file.open("rb") as there, Path(f"/proc/self/task/{threading.get_native_id()}/ns/net").open() as home:
             _enter(there.fileno())

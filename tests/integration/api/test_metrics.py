@@ -74,6 +74,7 @@ async def test_what_is_wrong_shows(served: Served) -> None:
         "rppam_quorum_met": 0,
         "rppam_redis_connected": 0,
         "rppam_failover_paused": 1,
+        "rppam_virtual_ip": 0,
         "rppam_witnesses": 1,
         "rppam_warnings": 2,
         "rppam_redis_clock_offset_seconds": -1.5,

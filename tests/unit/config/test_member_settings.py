@@ -50,6 +50,14 @@ def test_redis_decides_alone_only_where_it_cannot_lose_a_write_unless_somebody_s
         ("memberAddress", "10.0.0.1:99999", "such as node1.example.com:5201"),
         ("memberAddress", "https://node1:5201", "such as node1.example.com:5201"),
         ("memberAddress", ":5201", "such as node1.example.com:5201"),
+        ("virtualIp", "10.0.1.50", "with the prefix length"),
+        ("virtualIp", "10.0.1.0/24", "that no host has"),
+        ("virtualIp", "10.0.1.255/24", "that no host has"),
+        ("virtualIp", "127.0.0.5/8", "that no host has"),
+        ("virtualIp", "224.0.0.5/4", "that no host has"),
+        ("virtualIp", "the-cluster/24", "such as 10.0.1.50/24"),
+        ("virtualIp", 7, "such as 10.0.1.50/24"),
+        ("virtualIpInterface", "an interface of sixteen", "Write a text"),
     ],
 )
 def test_a_wrong_value_is_told_with_its_fix(key: str, value: object, fix: str) -> None:
@@ -82,3 +90,24 @@ def test_the_api_and_the_member_link_cannot_share_a_port() -> None:
 )
 def test_the_address_told_to_others_is_the_best_one_written_anywhere(tree: dict[str, Any], address: str) -> None:
     assert member_address(parse(tree), hostname="host7") == address
+
+
+@pytest.mark.parametrize("value", ["10.0.1.50/24", "10.0.1.50/32", "fd00::50/64", "10.0.1.0/31"])
+def test_an_address_with_its_prefix_length_is_taken_as_it_is(value: str) -> None:
+    cluster = {"enabled": True, "virtualIp": value, "virtualIpInterface": "eth0.7"}
+    settings = parse({"redis": SINGLE, "cluster": cluster, "api": {"host": "0.0.0.0"}})
+    assert (settings.cluster.virtual_ip, settings.cluster.virtual_ip_interface) == (value, "eth0.7")
+    assert not any("virtualIp" in warning for warning in settings.warnings)
+
+
+@pytest.mark.parametrize(
+    ("cluster", "host", "words"),
+    [
+        ({"virtualIp": "10.0.1.50/24"}, "0.0.0.0", "cluster.virtualIp: has no effect, since cluster.enabled is false"),
+        ({"virtualIpInterface": "eth0"}, "0.0.0.0", "virtualIpInterface: has no effect without cluster.virtualIp"),
+        ({"enabled": True, "virtualIp": "10.0.1.50/24"}, "127.0.0.1", "set api.host to 0.0.0.0"),
+    ],
+)
+def test_an_address_that_nobody_will_reach_is_told(cluster: dict[str, Any], host: str, words: str) -> None:
+    settings = parse({"redis": SINGLE, "cluster": cluster, "api": {"host": host}})
+    assert any(words in warning for warning in settings.warnings), settings.warnings

@@ -1,0 +1,127 @@
+"""Addresses of this host, asked of the kernel itself: no program is started and no file is read.
+
+So it works, within :data:`TIMEOUT_S`, also where the disk stands still, for the supervisor as well. Linux only. What it
+does not promise: anything about other hosts.
+"""
+
+import os
+import socket
+import struct
+import sys
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_address
+from typing import Final, NamedTuple
+
+TIMEOUT_S: Final = 0.3
+"""For each answer of the kernel."""
+MARK: Final = 0x52
+"""How the kernel notes who put an address there (IFA_PROTO, from Linux 5.18 on)."""
+FOREVER: Final = 0xFFFFFFFF
+
+_REQUEST, _ACK, _REPLACE, _DUMP, _CREATE = 0x1, 0x4, 0x100, 0x300, 0x400
+_ERROR, _DONE, _NEW, _DELETE, _GET = 2, 3, 20, 21, 22
+_ADDRESS, _LOCAL, _CACHE, _FLAGS, _PROTO = 1, 2, 6, 8, 11
+_NO_DAD: Final = 0x02
+"""Of IPv6: do not wait for whoever else may have it; the lease says that nobody has."""
+_PERMANENT: Final = 0x80
+_HEADER: Final = struct.Struct("=IHHII")
+_MESSAGE: Final = struct.Struct("=BBBBI")
+_ATTRIBUTE: Final = struct.Struct("=HH")
+_LIVES: Final = struct.Struct("=IIII")
+
+
+class HostAddress(NamedTuple):
+    """One address of this host."""
+
+    device: int
+    """Number of its interface."""
+    ip: IPv4Address | IPv6Address
+    prefix: int
+    is_fixed: bool
+    """It stays for ever, so it was not put there by this program."""
+    mark: int | None
+    """Who put it there; ``None`` where the kernel does not say."""
+
+    @property
+    def interface(self) -> IPv4Interface | IPv6Interface:
+        """With its prefix length."""
+        kind = IPv4Interface if self.ip.version == 4 else IPv6Interface
+        return kind((self.ip, self.prefix))
+
+
+def host_addresses() -> list[HostAddress]:
+    """All of them. Raises ``OSError``."""
+    body = _MESSAGE.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
+    return [_parsed(message) for kind, message in _ask(_GET, _DUMP, body) if kind == _NEW]
+
+
+def put_address(interface: IPv4Interface | IPv6Interface, index: int, life_s: int) -> None:
+    """Have it on that interface for so many seconds; one that is there lives so much longer. Raises ``OSError``."""
+    flags = _NO_DAD if interface.version == 6 else 0
+    # Never the source of what this host sends by itself: the preferred life is over at once.
+    body = _body(interface, index)
+    body += _attribute(_CACHE, _LIVES.pack(0, life_s, 0, 0)) + _attribute(_FLAGS, struct.pack("=I", flags))
+    body += _attribute(_PROTO, bytes([MARK]))
+    _act(_NEW, _CREATE | _REPLACE, body)
+
+
+def remove_address(interface: IPv4Interface | IPv6Interface, index: int) -> None:
+    """Have it there no more. Raises ``OSError``."""
+    _act(_DELETE, 0, _body(interface, index))
+
+
+def _body(interface: IPv4Interface | IPv6Interface, index: int) -> bytes:
+    family = socket.AF_INET if interface.version == 4 else socket.AF_INET6
+    packed = interface.ip.packed
+    head = _MESSAGE.pack(family, interface.network.prefixlen, 0, 0, index)
+    return head + _attribute(_LOCAL, packed) + _attribute(_ADDRESS, packed)
+
+
+def _attribute(kind: int, value: bytes) -> bytes:
+    size = _ATTRIBUTE.size + len(value)
+    return _ATTRIBUTE.pack(size, kind) + value + b"\0" * (-size % 4)
+
+
+def _parsed(message: bytes) -> HostAddress:
+    _, prefix, flags, _, index = _MESSAGE.unpack_from(message)
+    found, place = {}, _MESSAGE.size
+    while place + _ATTRIBUTE.size <= len(message):
+        size, kind = _ATTRIBUTE.unpack_from(message, place)
+        if size < _ATTRIBUTE.size:
+            break
+        found[kind] = message[place + _ATTRIBUTE.size : place + size]
+        place += size + -size % 4
+    if _FLAGS in found:
+        (flags,) = struct.unpack("=I", found[_FLAGS])
+    ip = ip_address(found.get(_LOCAL) or found[_ADDRESS])
+    mark = found[_PROTO][0] if _PROTO in found else None
+    return HostAddress(index, ip, prefix, bool(flags & _PERMANENT), mark)
+
+
+def _act(kind: int, flags: int, body: bytes) -> None:
+    for _ in _ask(kind, flags | _ACK, body):
+        pass
+
+
+def _ask(kind: int, flags: int, body: bytes) -> Iterator[tuple[int, bytes]]:
+    """The messages of the answer. Raises ``OSError``: what the kernel says, or no answer in time."""
+    if sys.platform == "win32":
+        raise OSError("there is no netlink on Windows")
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE) as line:
+        line.settimeout(TIMEOUT_S)
+        line.bind((0, 0))
+        line.send(_HEADER.pack(_HEADER.size + len(body), kind, flags | _REQUEST, 1, 0) + body)
+        while True:
+            data, place = line.recv(1 << 17), 0
+            while place + _HEADER.size <= len(data):
+                size, answer, _, _, _ = _HEADER.unpack_from(data, place)
+                message = data[place + _HEADER.size : place + size]
+                if answer == _ERROR:
+                    (code,) = struct.unpack_from("=i", message)
+                    if code:
+                        raise OSError(-code, os.strerror(-code))
+                    return
+                if answer == _DONE or size < _HEADER.size:
+                    return
+                yield answer, message
+                place += size + -size % 4

@@ -1,0 +1,43 @@
+"""The virtual address of a cluster: who has it come and go, in the control process and in the supervisor."""
+
+from collections.abc import Callable
+from typing import Final
+
+from rppam.adapters.system.host_address import address_of
+from rppam.config.settings import Settings
+from rppam.core.node import NodeCore
+from rppam.domain.address import VirtualAddress, virtual_address
+from rppam.domain.instant import US_PER_MS
+from rppam.ports.clock import Clock
+from rppam.runtime.address import AddressDuty
+
+COUNTABLE_MS: Final = 2_000
+"""Shorter promises leave less than a whole second at times, although all is well."""
+RENEWALS: Final = 6
+"""So many in the time for which a renewal holds, so that lost ones cost nothing."""
+
+
+def configured_address(settings: Settings) -> VirtualAddress | None:
+    """What the settings say; ``None`` where there is none."""
+    cluster = settings.cluster
+    if not cluster.enabled or cluster.virtual_ip is None:
+        return None
+    return virtual_address(cluster.virtual_ip, cluster.virtual_ip_interface or "")
+
+
+def address_duty(settings: Settings, remaining_ms: Callable[[], int]) -> AddressDuty | None:
+    """For the process that leadership runs in."""
+    address = configured_address(settings)
+    if address is None:
+        return None
+    promise_ms = settings.cluster.timing.promise_ms
+    every_s = promise_ms / RENEWALS / 1000
+    return AddressDuty(address_of(address), str(address), remaining_ms, every_s, rounds_up=promise_ms < COUNTABLE_MS)
+
+
+def left_ms(core: NodeCore, clock: Clock) -> int:
+    """For how long this node may still act as the leader."""
+    now, until = clock.now(), core.election.ledger.deadline
+    if until is None or core.election.permission(now) is None:
+        return 0
+    return max(0, (until - now) // US_PER_MS)

@@ -1,0 +1,129 @@
+"""Has the virtual address on this host while, and only while, this node leads.
+
+A duty of the leader: taken when leadership begins, told to the network, renewed for no longer than the permission
+lasts, and dropped before the record is released. What somebody took away is put back; what is here without right (a
+former life was killed) goes within a second. What it does not promise: leadership that waits for the address. A host
+that refuses it is told in health, and the node leads all the same.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from rppam.domain.errors.address import AddressError
+from rppam.domain.history import HistoryEvent
+from rppam.ports.address import AddressHolder
+from rppam.runtime.history import noted
+
+log: Final = logging.getLogger("rppam.node")
+
+TELL_TIMES: Final = 4
+"""A single announcement may be lost."""
+TELL_EVERY_S: Final = 10.0
+"""Afterwards: a neighbour that was cut off when it came must hear of it, too."""
+LOOK_EVERY_S: Final = 1.0
+
+
+class AddressDuty:
+    """Implements :class:`rppam.runtime.duties.Duty`."""
+
+    name = "the virtual address"
+
+    def __init__(
+        self, holder: AddressHolder, shown: str, left_ms: Callable[[], int], every_s: float, *, rounds_up: bool = False
+    ) -> None:
+        """``left_ms``: for how long this node may still act; ``every_s``: how often the address is renewed.
+
+        ``rounds_up``: leases are so short that less than a second, which is all the host can count, is one.
+        """
+        self._rounds_up = rounds_up
+        self._holder, self._shown, self._left_ms, self._every_s = holder, shown, left_ms, every_s
+        self.is_held = False
+        """Whether it was here when last looked at."""
+        self.problem = ""
+        """Why it is not here although it should be, or the other way round; empty when all is well."""
+        self._leads = False
+        self._one_at_a_time = threading.Lock()
+        self._holding: asyncio.Task[None] | None = None
+
+    def start(self, epoch: int) -> None:
+        """Leadership began at ``epoch``."""
+        self._leads = True
+        self._holding = asyncio.get_running_loop().create_task(self._hold(epoch), name="the virtual address")
+
+    async def stop(self) -> None:
+        """Leadership ended: when this returns the address is not here."""
+        self._leads = False
+        if self._holding is not None:
+            self._holding.cancel()
+            self._holding = None
+        await asyncio.to_thread(self._drop)
+
+    async def watch(self) -> None:
+        """Never returns: what is here without right goes."""
+        while True:
+            if not self._leads:
+                await asyncio.to_thread(self._drop)
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _hold(self, epoch: int) -> None:
+        to_tell, told_at = TELL_TIMES, 0.0
+        while True:
+            left_ms = self._left_ms()
+            if left_ms > 0 and await asyncio.to_thread(self._take, left_ms // 1000):
+                to_tell = TELL_TIMES
+                log.info(
+                    "the virtual address %s is here",
+                    self._shown,
+                    extra=noted(HistoryEvent.ADDRESS, epoch=epoch, here=True),
+                )
+            now = asyncio.get_running_loop().time()
+            if self.is_held and (to_tell or now - told_at >= TELL_EVERY_S):
+                to_tell, told_at = max(0, to_tell - 1), now
+                await asyncio.to_thread(self._announce)
+            await asyncio.sleep(self._every_s)
+
+    # ---- on a thread: the system may take its time ------------------------------------------------------------------
+
+    def _take(self, life_s: int) -> bool:
+        """Whether it is new here."""
+        with self._one_at_a_time:
+            if not self._leads or (life_s < 1 and self.is_held and not self._rounds_up):
+                return False  # stopped meanwhile; or what is left is less than the host can count
+            try:
+                is_new = self._holder.take(life_s)
+            except AddressError as error:
+                self._tell(str(error))
+                self.is_held = False
+                return False
+            self.is_held = True
+            self._tell("")
+            return is_new
+
+    def _drop(self) -> None:
+        with self._one_at_a_time:
+            if self._leads:
+                return
+            self.is_held = False
+            try:
+                was_here = self._holder.drop()
+            except AddressError as error:
+                self._tell(str(error))
+                return
+            self._tell("")
+            if was_here:
+                told = noted(HistoryEvent.ADDRESS, here=False)
+                log.info("the virtual address %s is not here any more", self._shown, extra=told)
+
+    def _announce(self) -> None:
+        try:
+            self._holder.announce()
+        except AddressError as error:
+            self._tell(str(error))
+
+    def _tell(self, problem: str) -> None:
+        if problem and problem != self.problem:
+            log.error("%s", problem)
+        self.problem = problem

@@ -1,0 +1,215 @@
+"""The virtual address on real hosts: one host has it, a neighbour finds it at once, and no death leaves it behind."""
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rppam.adapters.system.host_address import LinuxAddress
+from rppam.adapters.system.netlink import MARK, host_addresses
+from rppam.domain.address import virtual_address
+from rppam.domain.errors.address import AddressTaken, DeviceUnknown
+from tests.faults.lab.cluster import FaultLab, FaultNode
+from tests.faults.lab.net import CAN, WHY_NOT, Host, Net, ip
+from tests.integration.node.lab import eventually
+
+pytestmark = [pytest.mark.skipif(not CAN and not os.environ.get("CI"), reason=WHY_NOT)]
+
+SHARED = "10.78.0.200"
+SHARED_6 = "fd00:78::200"
+SAYS_WHO = """
+import socket, sys
+with socket.create_server(("::", 7), family=socket.AF_INET6, dualstack_ipv6=True) as server:
+    while True:
+        link, _ = server.accept()
+        link.sendall(sys.argv[1].encode())
+        link.close()
+"""
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
+    """Hosts one and two, each with a server that says its name, and client."""
+    log = tmp_path_factory.mktemp("net") / "log"
+    with Net() as made:
+        for name in ("one", "two", "client"):
+            host = made.add(name)
+            ip("-n", host.namespace, "addr", "add", f"fd00:78::{len(made.hosts)}/64", "dev", "eth0", "nodad")
+            host.start(["python3", "-c", SAYS_WHO, name], log)
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def clean(request: pytest.FixtureRequest) -> Iterator[None]:
+    yield
+    if "net" in request.fixturenames:
+        for host in request.getfixturevalue("net").hosts.values():
+            for address in (SHARED, SHARED_6):
+                if has(host, address):
+                    ip("-n", host.namespace, "addr", "del", f"{address}/{24 if '.' in address else 64}", "dev", "eth0")
+
+
+def has(host: Host, address: str = SHARED) -> bool:
+    """Whether the kernel of that host has it."""
+    with host.inside():
+        return any(str(one.ip) == address for one in host_addresses())
+
+
+def take(host: Host, life_s: int, text: str = f"{SHARED}/24", device: str = "") -> bool:
+    address = LinuxAddress(virtual_address(text, device))
+    with host.inside():
+        is_new = address.take(life_s)
+        address.announce()
+    return is_new
+
+
+def drop(host: Host, text: str = f"{SHARED}/24") -> bool:
+    with host.inside():
+        return LinuxAddress(virtual_address(text, "")).drop()
+
+
+def who_answers(client: Host, address: str) -> str:
+    """Which host the client reaches there."""
+    family = 6 if ":" in address else 4
+
+    def asked() -> str:
+        try:
+            with client.connect(address, 7, 1.0, family=family) as link:
+                return link.recv(100).decode()
+        except OSError:
+            return ""
+
+    return eventually(asked, within_s=5, what=f"an answer at {address}")
+
+
+@pytest.mark.parametrize("text", [f"{SHARED}/24", f"{SHARED_6}/64"])
+def test_a_neighbour_finds_it_where_it_is_now_although_it_remembers_where_it_was(net: Net, text: str) -> None:
+    one, two, client = (net.hosts[name] for name in ("one", "two", "client"))
+    address = text.partition("/")[0]
+    assert take(one, 60, text) is True
+    assert take(one, 60, text) is False, "a renewal"
+    assert who_answers(client, address) == "one"
+    assert drop(one, text) is True
+    assert drop(one, text) is False
+    assert take(two, 60, text) is True
+    assert who_answers(client, address) == "two"
+
+
+def test_it_goes_by_itself_when_nobody_renews_it(net: Net) -> None:
+    one = net.hosts["one"]
+    take(one, 1)
+    for _ in range(6):  # renewed, it outlives the second
+        time.sleep(0.3)
+        take(one, 1)
+    assert has(one)
+    eventually(lambda: not has(one), within_s=4, what="its end")
+    assert drop(one) is False
+
+
+def test_what_the_host_has_of_its_own_is_never_taken_nor_removed(net: Net) -> None:
+    one = net.hosts["one"]
+    ip("-n", one.namespace, "addr", "add", f"{SHARED}/24", "dev", "eth0")
+    with pytest.raises(AddressTaken, match=rf"{SHARED}: cluster.virtualIp is an address that this host has of its own"):
+        take(one, 60)
+    assert drop(one) is False
+    assert has(one)
+
+
+def test_the_kernel_notes_whose_it_is_and_that_it_is_never_a_source(net: Net) -> None:
+    one = net.hosts["one"]
+    take(one, 60)
+    with one.inside():
+        (ours,) = [found for found in host_addresses() if str(found.ip) == SHARED]
+    assert not ours.is_fixed
+    assert ours.mark in {None, MARK}
+    assert str(ours.interface) == f"{SHARED}/24"
+
+
+def test_an_interface_that_is_not_there_is_named(net: Net) -> None:
+    with pytest.raises(DeviceUnknown, match=r"10\.78\.0\.200/24 on eth7: expected an interface named eth7, found none"):
+        take(net.hosts["one"], 60, device="eth7")
+    with pytest.raises(DeviceUnknown, match=r"expected an interface with an address in 10\.99\.0\.0/24, found none"):
+        take(net.hosts["one"], 60, "10.99.0.1/24")
+
+
+# ---- with a cluster --------------------------------------------------------------------------------------------------
+
+
+class Holders:
+    """Who has the address, looked at again and again from outside the nodes."""
+
+    def __init__(self, lab: FaultLab) -> None:
+        self._hosts = [node.host for node in lab.nodes]
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self.looks: list[tuple[float, frozenset[str]]] = []
+
+    def __enter__(self) -> "Holders":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._over.wait(0.005):
+            found = frozenset(host.name for host in self._hosts if has(host))
+            self.looks.append((time.monotonic(), found))
+
+    def twice(self) -> list[tuple[float, frozenset[str]]]:
+        """Looks that prove two holders at one time: hosts are looked at in turn, so two looks must say so."""
+        pairs = zip(self.looks, self.looks[1:], strict=False)
+        return [(at, one & two) for (at, one), (_, two) in pairs if len(one & two) > 1]
+
+
+def only(lab: FaultLab, node: FaultNode) -> bool:
+    return [one.name for one in lab.nodes if has(one.host)] == [node.name]
+
+
+@pytest.mark.server
+@pytest.mark.alone
+def test_it_follows_leadership_through_an_order_and_two_kinds_of_death(tmp_path: Path) -> None:
+    with FaultLab(tmp_path / "lab", times="default", policy="majority", virtual_ip=f"{SHARED}/24") as lab:
+        lab.start()
+        client = lab.net.add("client")
+        with Holders(lab) as holders:
+            first = lab.wait_for_leader()
+            eventually(lambda: only(lab, first), within_s=5, what="the leader has it")
+            health = first.ask("/system/health/cluster", token=lab.token).body
+            assert (health["virtualIp"], health["virtualIpHere"]) == (SHARED, True)
+
+            answer = first.ask("/api/v1/admin/cluster/switchover", method="POST", token=lab.token, send={})
+            assert answer.status == 200, answer.body
+            second = eventually(lambda: _other(lab, first), within_s=5, what="another leader")
+            eventually(lambda: only(lab, second), within_s=2, what="it went along")
+            with client.connect(SHARED, 7101, 2.0):
+                pass  # whoever keeps the one address reaches the leader
+
+            lab.kill_control(second)
+            third = eventually(lambda: _other(lab, second), within_s=5, what="another leader")
+            eventually(lambda: only(lab, third), within_s=2, what="it went along with the control process")
+            lab.wait_until_healthy()
+
+            third.kill()  # everything on the host, so that nothing is left to remove it
+            eventually(lambda: not has(third.host), within_s=6, what="the kernel has removed it")
+            fourth = eventually(lambda: _other(lab, third), within_s=10, what="another leader")
+            eventually(lambda: only(lab, fourth), within_s=2, what="it came to the next leader")
+            third.start()
+            lab.wait_until_healthy(within_s=60)
+            assert only(lab, fourth)
+        assert holders.twice() == []
+        for node in lab.nodes:
+            node.term()
+            node.wait()
+        assert not any(has(node.host) for node in lab.nodes)
+
+
+def _other(lab: FaultLab, than: FaultNode) -> FaultNode | None:
+    for node in lab.nodes:
+        if node is not than and node.is_running and node.ask("/system/health/leader").status == 200:
+            return node
+    return None

@@ -1,0 +1,126 @@
+"""The duty that has the address here while its node leads: against a host that is played."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from rppam.domain.errors.address import AddressError, AddressForbidden
+from rppam.runtime.address import TELL_TIMES, AddressDuty
+
+
+class Host:
+    """Has the address or not, and remembers what was asked."""
+
+    def __init__(self) -> None:
+        self.here = False
+        self.lives: list[int] = []
+        self.told = 0
+        self.refusal: AddressError | None = None
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
+
+    def take(self, life_s: int) -> bool:
+        self.may_go_on.wait(10)
+        if self.refusal:
+            raise self.refusal
+        was, self.here = self.here, True
+        self.lives.append(life_s)
+        return not was
+
+    def drop(self) -> bool:
+        if self.refusal:
+            raise self.refusal
+        was, self.here = self.here, False
+        return was
+
+    def announce(self) -> None:
+        self.told += 1
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not holds():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.002)
+
+
+def duty(host: Host, left_ms: int = 3_400, **more: bool) -> AddressDuty:
+    return AddressDuty(host, "10.0.1.50/24", lambda: left_ms, 0.005, **more)
+
+
+async def test_it_is_here_from_the_begin_of_leadership_to_its_end_and_told_several_times() -> None:
+    host = Host()
+    one = duty(host)
+    one.start(7)
+    await until(lambda: host.told >= TELL_TIMES and len(host.lives) > TELL_TIMES)
+    assert one.is_held
+    assert set(host.lives) == {3}, "whole seconds that are surely left"
+    await one.stop()
+    assert not host.here
+    assert not one.is_held
+    asked = len(host.lives)
+    await asyncio.sleep(0.05)
+    assert len(host.lives) == asked, "nobody takes it afterwards"
+
+
+async def test_a_take_that_is_under_way_when_leadership_ends_leaves_nothing_behind() -> None:
+    host = Host()
+    one = duty(host)
+    host.may_go_on.clear()
+    one.start(7)
+    await asyncio.sleep(0.05)
+    stopping = asyncio.create_task(one.stop())
+    await asyncio.sleep(0.05)
+    host.may_go_on.set()
+    await stopping
+    assert not host.here
+
+
+async def test_what_somebody_removed_is_put_back_and_told_anew(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    host = Host()
+    one = duty(host)
+    one.start(7)
+    await until(lambda: host.told >= TELL_TIMES)
+    host.here = False
+    await until(lambda: host.here and host.told >= 2 * TELL_TIMES)
+    assert caplog.text.count("the virtual address 10.0.1.50/24 is here") == 2
+    await one.stop()
+
+
+async def test_what_is_here_without_right_goes() -> None:
+    host = Host()
+    host.here = True
+    watching = asyncio.create_task(duty(host).watch())
+    await until(lambda: not host.here)
+    watching.cancel()
+
+
+@pytest.mark.parametrize(("rounds_up", "renewed"), [(False, False), (True, True)])
+async def test_less_than_a_second_is_counted_as_one_only_where_leases_are_that_short(
+    rounds_up: bool, renewed: bool
+) -> None:
+    host = Host()
+    one = duty(host, 700, rounds_up=rounds_up)
+    one.start(7)
+    await until(lambda: host.told >= 2)
+    assert (len(host.lives) > 1) is renewed
+    await one.stop()
+
+
+async def test_a_host_that_refuses_is_told_once_and_the_node_leads_on(caplog: pytest.LogCaptureFixture) -> None:
+    host = Host()
+    host.refusal = AddressForbidden("10.0.1.50/24: not allowed here")
+    one = duty(host)
+    one.start(7)
+    await until(lambda: bool(one.problem))
+    await asyncio.sleep(0.05)
+    assert one.problem == "10.0.1.50/24: not allowed here"
+    assert caplog.text.count("not allowed here") == 1
+    assert not one.is_held
+    host.refusal = None
+    await until(lambda: one.is_held)
+    assert one.problem == ""
+    await one.stop()
