@@ -7,6 +7,7 @@ it holds should it be killed, and leadership ends with the lease.
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from rppam.adapters.system.windows_service import WindowsService
     from rppam.config.settings import Settings
 
 LOG_LEVELS = ("Verbose", "Debug", "Information", "Warning", "Error", "Fatal")
@@ -55,10 +57,18 @@ def command(config: Path | None, log_format: str | None, log_level: str | None, 
         from rppam.supervisor.run import supervise
 
         return supervise(Start(path, log_format, log_level))
+    if sys.platform == "win32":
+        from rppam.adapters.system.windows_service import run_as_service
+
+        code = run_as_service(lambda service: _run_alone(path, log_format, log_level, service))
+        if code is not None:
+            return code
     return _run_alone(path, log_format, log_level)
 
 
-def _run_alone(path: Path, log_format: str | None, log_level: str | None) -> int:
+def _run_alone(
+    path: Path, log_format: str | None, log_level: str | None, service: "WindowsService | None" = None
+) -> int:
     """The whole node in this process."""
     import asyncio
 
@@ -78,7 +88,7 @@ def _run_alone(path: Path, log_format: str | None, log_level: str | None) -> int
     ):
         factory = _loop_factory()
         with asyncio.Runner(loop_factory=factory) as runner:
-            runner.run(_serve(settings, path))
+            runner.run(_serve(settings, path, service))
     return Exit.DONE
 
 
@@ -90,7 +100,7 @@ def _loop_factory() -> "Callable[[], asyncio.AbstractEventLoop] | None":
     return uvloop.new_event_loop
 
 
-async def _serve(settings: "Settings", path: Path) -> None:
+async def _serve(settings: "Settings", path: Path, service: "WindowsService | None") -> None:
     import asyncio
     import signal
 
@@ -103,4 +113,6 @@ async def _serve(settings: "Settings", path: Path) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, node.stop, f"got {number.name}")
         loop.add_signal_handler(signal.SIGHUP, explain_hangup, settings, path)
+    elif service is not None:
+        service.on_stop = partial(loop.call_soon_threadsafe, node.stop)
     await node.run()

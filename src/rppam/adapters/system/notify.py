@@ -1,8 +1,8 @@
 """What the node tells its service manager: ready, still alive, stopping, and one line of status.
 
 On Linux that is systemd's protocol (sd_notify(3)): datagrams of ``KEY=value`` lines to the socket that
-``NOTIFY_SOCKET`` names, a file or, with a leading ``@``, an abstract address. Elsewhere, and where no manager listens,
-the same calls do nothing.
+``NOTIFY_SOCKET`` names, a file or, with a leading ``@``, an abstract address. On Windows see ``windows_service``. Where
+no manager listens the same calls do nothing.
 
 What it does not promise: delivery. A full or vanished socket never delays or ends the node; the call answers false.
 The manager judges by silence: who stops calling :meth:`SystemdNotifier.alive` is restarted.
@@ -14,6 +14,7 @@ import sys
 from collections.abc import Mapping
 from typing import Final
 
+from rppam.adapters.system.windows_service import current_service
 from rppam.domain.errors.platform import NotifyAddressError, WatchdogPeriodError
 from rppam.ports.notifier import Notifier
 
@@ -21,7 +22,7 @@ _US_PER_MS: Final = 1_000
 
 
 class NullNotifier:
-    """Nobody listens: a terminal, a container without a manager, Windows."""
+    """Nobody listens: a terminal, a container without a manager."""
 
     alive_every_ms: int | None = None
 
@@ -108,6 +109,8 @@ def notifier(environment: Mapping[str, str] | None = None, pid: int | None = Non
     """The line that this process's surroundings offer; ``environment`` and ``pid`` are its own unless given."""
     environment = os.environ if environment is None else environment
     address = environment.get("NOTIFY_SOCKET")
-    if sys.platform == "win32" or not address:
+    if sys.platform == "win32":
+        return current_service() or NullNotifier()
+    if not address:
         return NullNotifier()
     return SystemdNotifier(address, watchdog_period_ms(environment, os.getpid() if pid is None else pid))
