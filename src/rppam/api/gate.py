@@ -35,6 +35,8 @@ ANSWERED_BLIND: Final = frozenset(
 """May be read with a genuine token of a right role while neither cache nor database answers."""
 BLIND_WAIT_S: Final = 0.25
 """So long these wait for cache and database: who looks what is wrong must not hang with it."""
+SQL_WAIT_S: Final = 0.5
+"""So long they wait for the database alone afterwards: nobody is let in blind before it was asked past the cache."""
 
 
 class Gate:
@@ -74,6 +76,16 @@ class Gate:
         try:
             async with asyncio.timeout(BLIND_WAIT_S):
                 return await self._check.identify(bearer)
+        except SessionUnknownError:
+            return self._check.blind(bearer)
+        except TimeoutError:
+            # It may be the cache alone that hangs, and the database may know that the session is over.
+            return await self._ask_sql(bearer)
+
+    async def _ask_sql(self, bearer: Bearer) -> Identity:
+        try:
+            async with asyncio.timeout(SQL_WAIT_S):
+                return await self._check.identify_by_sql(bearer)
         except (TimeoutError, SessionUnknownError):
             return self._check.blind(bearer)
 

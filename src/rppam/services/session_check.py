@@ -22,7 +22,6 @@ from rppam.domain.session import (
     NewSession,
     Session,
     SessionKind,
-    StoredSession,
     UserFacts,
 )
 from rppam.ports.cache import NearReader, SharedCache
@@ -63,16 +62,22 @@ class SessionCheck:
         """Who calls. Raises :class:`SessionEndedError`, :class:`SessionUnknownError`."""
         try:
             session = await self._sessions.get(bearer.ident)
-            if session is None and bearer.claims.kind is SessionKind.HOST:
-                session = (await self._see(bearer)).session
             if session is None:
-                raise self._over(bearer, "no session of this token is known: over, or never of this cluster")
+                session = await self._seen(bearer)
             user = await self._account(session)
         except DatabaseError as error:
-            # Whoever works on must not lie idle meanwhile.
-            self._touches.note(bearer.ident)
-            raise SessionUnknownError(f"neither the cache nor the database answers ({error.row.code})") from error
+            raise self._unknown(bearer, error) from error
         return self._judge(bearer, session, user)
+
+    async def identify_by_sql(self, bearer: Bearer) -> Identity:
+        """As :meth:`identify`, past every copy: for when the cache does not answer in time."""
+        try:
+            found = await self._load_session(bearer.ident)
+            session = _session_of(found[0]) if found is not None else await self._seen(bearer)
+            stored = await self._store.facts(session.user_id) if session.user_id is not None else None
+        except DatabaseError as error:
+            raise self._unknown(bearer, error) from error
+        return self._judge(bearer, session, stored.facts if stored is not None else None)
 
     def blind(self, bearer: Bearer) -> Identity:
         """Who calls, as far as a genuine token alone tells; for what may be read while nobody can be asked.
@@ -111,10 +116,18 @@ class SessionCheck:
         self._ended[bearer.ident] = None
         return SessionEndedError(why)
 
-    async def _see(self, bearer: Bearer) -> StoredSession:
+    def _unknown(self, bearer: Bearer, error: DatabaseError) -> SessionUnknownError:
+        # Whoever works on must not lie idle meanwhile.
+        self._touches.note(bearer.ident)
+        return SessionUnknownError(f"neither the cache nor the database answers ({error.row.code})")
+
+    async def _seen(self, bearer: Bearer) -> Session:
+        """The session of a token that SQL does not know, which a host's is given when it is first seen."""
+        if bearer.claims.kind is not SessionKind.HOST:
+            raise self._over(bearer, "no session of this token is known: over, or never of this cluster")
         stored = await self._store.open(host_session(bearer))
         self._touches.fresh(bearer.ident)
-        return stored
+        return stored.session
 
     async def _load_session(self, ident: str) -> tuple[Copy, int] | None:
         await self._touches.settle(ident)
