@@ -14,11 +14,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rppam.api.limits import ApiLimits
 from rppam.api.problems import Answer, problem
-from rppam.api.rates import rate_headers
 from rppam.domain.errors import RppamError
 from rppam.domain.errors.request import HeadersTooLargeError, LeavingError, UnauthenticatedError, UnexpectedError
 from rppam.domain.instant import US_PER_MS
-from rppam.domain.limit import Decision
+from rppam.domain.limit import Decision, rate_headers
 from rppam.ports.clock import Clock
 
 _LOG: Final = logging.getLogger("rppam.api")
@@ -106,7 +105,8 @@ class _Request:
         present.extend(header for header in _ALWAYS if header[0] not in names)
         decision: Decision | None = self._scope["state"].get("rate")
         if decision is not None and b"ratelimit" not in names:
-            present.extend((name.lower().encode(), text.encode()) for name, text in rate_headers(decision).items())
+            told = rate_headers(decision.limit, decision.remaining, decision.reset_after_ms)
+            present.extend((name.lower().encode(), text.encode()) for name, text in told.items())
         if b"cache-control" not in names:
             present.append((b"cache-control", b"no-store"))
         present.append((b"x-request-id", self.id.encode("ascii")))

@@ -9,7 +9,6 @@ Answers carry ``RateLimit-Policy`` and ``RateLimit`` (draft-ietf-httpapi-ratelim
 left, as of the last time that the store was asked, at most a second ago; a refusal is 429 with ``Retry-After`` as well.
 """
 
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
@@ -17,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rppam.api.gate import ANSWERED_BLIND
 from rppam.domain.errors.request import RateLimitedError
-from rppam.domain.limit import Charge, Decision, Limit, subject_hash
+from rppam.domain.limit import Charge, Decision, rate_headers, subject_hash
 from rppam.domain.lockout import address_group
 from rppam.domain.session import Identity
 from rppam.ports.settings import HotSettings
@@ -55,7 +54,8 @@ class _Rates:
             return
         decision = self._limiter.near(charges) or await self._limiter.take(charges)
         if not decision.allowed:
-            raise RateLimitedError(_WHAT[decision.limit.name], decision.retry_after_ms, rate_headers(decision))
+            headers = rate_headers(decision.limit, decision.remaining, decision.reset_after_ms)
+            raise RateLimitedError(_WHAT[decision.limit.name], decision.retry_after_ms, headers)
         before: Decision | None = scope["state"].get("rate")
         if before is None or decision.remaining < before.remaining:
             scope["state"]["rate"] = decision
@@ -100,20 +100,6 @@ class UserRates(_Rates):
             path = "/".join(scope["path"].split("/", PARTS)[:PARTS])
             charges.append(Charge(limits.endpoint, _endpoint(f"{scope['method']} {path}")))
         return charges
-
-
-def rate_headers(decision: Decision) -> Mapping[str, str]:
-    """The two headers."""
-    reset_s = -(-decision.reset_after_ms // 1000)
-    return {
-        "RateLimit-Policy": _policy(decision.limit),
-        "RateLimit": f'"{decision.limit.name}";r={decision.remaining};t={reset_s}',
-    }
-
-
-@lru_cache(maxsize=64)
-def _policy(limit: Limit) -> str:
-    return f'"{limit.name}";q={limit.events};w={limit.period_ms // 1000}'
 
 
 # Hashing is dearer than looking up; the number of what is remembered is bounded.

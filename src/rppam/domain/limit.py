@@ -4,7 +4,9 @@ Decides nothing itself: the arithmetic is in ``core/limits.py`` (the oracle) and
 """
 
 import hashlib
+from collections.abc import Mapping
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 EVENTS_MAX: Final = 1_000_000
@@ -61,3 +63,16 @@ class Decision(NamedTuple):
 def subject_hash(kind: str, text: str) -> str:
     """Names a subject without showing it: the same on all nodes, hashed again under a key before Redis sees it."""
     return hashlib.sha256(f"{kind}\0{text}".encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def rate_headers(limit: Limit, remaining: int, reset_after_ms: int) -> Mapping[str, str]:
+    """What an answer's headers say of a limit (draft-ietf-httpapi-ratelimit-headers), and of what is left of it."""
+    return {
+        "RateLimit-Policy": _policy(limit),
+        "RateLimit": f'"{limit.name}";r={remaining};t={-(-reset_after_ms // 1000)}',
+    }
+
+
+@lru_cache(maxsize=64)
+def _policy(limit: Limit) -> str:
+    return f'"{limit.name}";q={limit.events};w={limit.period_ms // 1000}'

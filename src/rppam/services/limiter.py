@@ -1,7 +1,7 @@
 """Smooth limits on requests, cheap enough to stand before every one of them.
 
 Decides by tokens that were taken from the store *before* they are spent, several at a time: the first request of a
-subject costs one round trip, for all its limits at once; who comes again and again is served from a batch in this
+subject costs one round trip for all that it is charged for together; who comes again is served from a batch in this
 process, which doubles while it does not last for :data:`BATCH_MS`, up to a thousandth of the limit. So no node lets
 more through than the store has counted, and a small limit is exact to the request. What is left of a batch lapses, to
 the caller's disadvantage, and by no more than that thousandth a second and process.

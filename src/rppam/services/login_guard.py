@@ -24,7 +24,7 @@ from rppam.domain.errors.database import DatabaseError
 from rppam.domain.errors.request import RateLimitedError
 from rppam.domain.errors.store import StoreError
 from rppam.domain.instant import US_PER_MS, Instant, after
-from rppam.domain.limit import Charge, Decision, Limit, Shape
+from rppam.domain.limit import Charge, Decision, Limit, Shape, rate_headers
 from rppam.domain.lockout import MINUTE_MS, LockKind, Lockout, LockoutPolicy, Suspect, address_suspect, user_suspect
 from rppam.ports.cache import SharedCache
 from rppam.ports.clock import Clock
@@ -115,7 +115,7 @@ class Guard:
                 raise
             if decision.allowed:
                 return Try(self, suspects, policy, store, charges)
-            await self._wait(give_up_at)
+            await self._wait(give_up_at, decision.limit)
 
     def forget(self, subject: str) -> None:
         """It was unlocked."""
@@ -189,14 +189,22 @@ class Guard:
         """Raises :class:`RateLimitedError` when it is known here that one of them is locked: a flood costs nothing."""
         now = self._clock.now()
         known = [self._known[one.subject] for one in suspects if one.subject in self._known]
-        _refuse([one for one in known if now < one.believed_until], now)
+        self._refuse([one for one in known if now < one.believed_until], now)
 
     async def _refuse_locked(self, suspects: Sequence[Suspect]) -> None:
         """Raises :class:`RateLimitedError` when one of them is locked."""
         unlocks = self._unlocks
         held = await self._lockouts.held([one.subject for one in suspects])
         # What was read before an unlock was heard of is not kept.
-        _refuse([self._remember(lockout, keep=unlocks == self._unlocks) for lockout in held], self._clock.now())
+        known = [self._remember(lockout, keep=unlocks == self._unlocks) for lockout in held]
+        self._refuse(known, self._clock.now())
+
+    def _refuse(self, known: Sequence[_Known], now: Instant) -> None:
+        refusing = [one for one in known if now < one.until]
+        if refusing:
+            longest = max(refusing, key=lambda one: one.until)
+            limit = limits_for(longest.kind, self._settings.current(LOCKOUT)).tries
+            raise _refusal(_SENTENCES[longest.kind], limit, (longest.until - now) // US_PER_MS)
 
     def _remember(self, lockout: Lockout, *, keep: bool = True) -> _Known:
         now = self._clock.now()
@@ -218,11 +226,14 @@ class Guard:
 
     # ---- waiting -----------------------------------------------------------------------------------------------------
 
-    async def _wait(self, give_up_at: Instant) -> None:
-        """Until another try has ended here, or a moment, for those elsewhere. Raises :class:`RateLimitedError`."""
+    async def _wait(self, give_up_at: Instant, limit: Limit) -> None:
+        """Until another try has ended here, or a moment, for those elsewhere; they have used up ``limit``.
+
+        Raises :class:`RateLimitedError`.
+        """
         left_ms = (give_up_at - self._clock.now()) // US_PER_MS
         if left_ms <= 0 or len(self._waiting) >= WAITERS_MAX:
-            raise RateLimitedError(_BUSY, WAIT_MS)
+            raise _refusal(_BUSY, limit, WAIT_MS)
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(ended)
         try:
@@ -237,11 +248,9 @@ class Guard:
             self._waiting.popleft().set_result(None)
 
 
-def _refuse(known: Sequence[_Known], now: Instant) -> None:
-    refusing = [one for one in known if now < one.until]
-    if refusing:
-        longest = max(refusing, key=lambda one: one.until)
-        raise RateLimitedError(_SENTENCES[longest.kind], (longest.until - now) // US_PER_MS)
+def _refusal(what: str, limit: Limit, wait_ms: int) -> RateLimitedError:
+    """With headers of its own: those of the requests' limits, which let it through, would say that all is well."""
+    return RateLimitedError(what, wait_ms, rate_headers(limit, 0, wait_ms))
 
 
 class Try:

@@ -35,6 +35,8 @@ async def test_ten_wrong_passwords_and_then_not_even_the_right_one(open_served: 
         assert (answer.status_code, answer.json()["code"]) == (429, "RPPAM-6029")
         assert 800 < int(answer.headers["retry-after"]) <= 900
         assert answer.json()["retryAfterSeconds"] == int(answer.headers["retry-after"])
+        assert answer.headers.get_list("ratelimit-policy") == ['"login-user";q=10;w=900']
+        assert answer.headers.get_list("ratelimit") == [f'"login-user";r=0;t={answer.headers["retry-after"]}']
         assert name not in answer.json()["detail"]
     assert (await sign_in(served, "ursula")).status_code == 200, "nobody else is locked"
 
@@ -50,6 +52,8 @@ async def test_twenty_wrong_passwords_from_loopback_lock_it_for_all_names(open_s
     assert codes == [401] * 20 + [429] * 2
     refused = await sign_in(served, "admin")
     assert (refused.status_code, "from this address" in refused.json()["detail"]) == (429, True)
+    assert refused.headers["ratelimit-policy"] == '"login-address";q=20;w=900'
+    assert refused.headers["ratelimit"] == f'"login-address";r=0;t={refused.headers["retry-after"]}'
     [shown] = (await served.http.get(LOCKOUTS, headers=served.bearer())).json()["items"]
     assert (shown["kind"], shown["name"], shown["level"]) == ("address", "127.0.0.1", 1)
     ended = await served.http.delete(f"{LOCKOUTS}/{shown['id']}", headers=served.bearer("security_admin"))

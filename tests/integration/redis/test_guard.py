@@ -173,6 +173,22 @@ async def test_right_passwords_are_not_limited_in_parallel_neither(
     assert not await nodes[2].sign_in()
 
 
+async def test_who_waits_in_vain_for_others_is_told_which_limit_they_have_used_up(
+    server: Server, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(login_guard, "WAIT_MS", 1)
+    (node,) = await cluster(server, 1)
+    running = [await node.guard.enter("anna", f"192.0.2.{number}") for number in range(10)]
+    with pytest.raises(RateLimitedError) as caught:
+        await node.guard.enter("anna", "198.51.100.9")
+    headers = caught.value.headers()
+    assert headers["RateLimit-Policy"] == '"login-user";q=10;w=900'
+    assert headers["RateLimit"] == f'"login-user";r=0;t={headers["Retry-After"]}'
+    for attempt in running:
+        await attempt.succeeded()
+    assert await node.sign_in()
+
+
 async def test_a_flushed_redis_unlocks_nobody_and_a_lost_one_neither(server: Server, cluster: Cluster) -> None:
     nodes = await cluster(server)
     for _ in range(10):
