@@ -20,6 +20,7 @@ from rppam.compose.redis import RedisParts
 from rppam.config.settings import Settings
 from rppam.domain.cached import Change
 from rppam.domain.errors import RppamError
+from rppam.domain.instant import WallMs
 from rppam.ports.cache import SharedCache
 from rppam.ports.clock import Clock
 from rppam.runtime.change_watch import ChangeWatch
@@ -34,9 +35,18 @@ Work = tuple[str, Callable[[], Coroutine[None, None, None]]]
 class CacheParts:
     """See the module. ``start`` and ``stop`` it in one event loop; stop it before the link."""
 
-    def __init__(self, cache: SharedCache, work: tuple[Work, ...], hang_up: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        cache: SharedCache,
+        changes: ChangeWatch,
+        work: tuple[Work, ...] = (),
+        hang_up: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``work`` runs beside the look at the log of ``changes``."""
         self.cache = cache
-        self._work, self._hang_up = work, hang_up
+        self.look: Final = changes.look
+        """Look at the log of changes now, as it does every two seconds anyway. Raises nothing."""
+        self._work, self._hang_up = (("log of changes", changes.run), *work), hang_up
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -54,13 +64,22 @@ class CacheParts:
         self._hang_up()
 
 
-def cache_parts(settings: Settings, redis: RedisParts | None, database: Database, clock: Clock) -> CacheParts:
-    """The parts. Raises :class:`~rppam.domain.errors.cluster.ClusterKeyUnusable`."""
+def cache_parts(
+    settings: Settings,
+    redis: RedisParts | None,
+    database: Database,
+    clock: Clock,
+    learn: Callable[[WallMs], object],
+) -> CacheParts:
+    """The parts. ``learn`` gets the database's time with each look at the log of changes.
+
+    Raises :class:`~rppam.domain.errors.cluster.ClusterKeyUnusable`.
+    """
     changes = SqlChangeLog(database)
     path = settings.auth.cluster_key_path
     if redis is None or not path.exists():
         none = NoCache()
-        return CacheParts(none, (("log of changes", ChangeWatch(changes, none.forget).run),))
+        return CacheParts(none, ChangeWatch(changes, none.forget, learn))
     prefix = f"{settings.redis.key_prefix}cache:"
     sealers = _sealers(read_cluster_keys(path), settings.cluster.cluster_id, prefix)
     cache = RedisCache(redis.link, sealers, prefix, clock=clock, now_ns=boot_ns, replicas=redis.replicas)
@@ -74,11 +93,8 @@ def cache_parts(settings: Settings, redis: RedisParts | None, database: Database
     def renew(keys: ClusterKeys) -> None:
         cache.use(_sealers(keys, settings.cluster.cluster_id, prefix))
 
-    work: tuple[Work, ...] = (
-        ("log of changes", ChangeWatch(changes, told).run),
-        ("cluster key of the cache", lambda: _watch_keys(files, renew)),
-    )
-    return CacheParts(cache, work, cache.stop)
+    work = (("cluster key of the cache", lambda: _watch_keys(files, renew)),)
+    return CacheParts(cache, ChangeWatch(changes, told, learn), work, cache.stop)
 
 
 def _tell_failure(task: "asyncio.Task[None]") -> None:

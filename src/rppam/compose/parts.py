@@ -63,7 +63,6 @@ from rppam.runtime.duties import Duties
 from rppam.runtime.orders import OrdersKeeper
 from rppam.runtime.view import NodeFacts, NodeView
 from rppam.services.accounts import Accounts
-from rppam.services.database_clock import DatabaseClock
 from rppam.services.lockouts import Lockouts
 from rppam.services.passwords import Passwords
 from rppam.services.sessions import Sessions
@@ -189,7 +188,6 @@ def api_server(
 ) -> ApiServer:
     """The REST API on what ``status`` says and ``administration`` takes."""
     settings = known.settings
-    session_clock = DatabaseClock(clock)
     tokens = Tokens(
         KeySet(known.keys),
         issuer=settings.auth.issuer,
@@ -197,13 +195,13 @@ def api_server(
         node=settings.node.node_name,
         clock=clock,
         entropy=entropy,
-        session_clock=session_clock,
+        session_clock=shared.session_clock,
     )
     sessions = Sessions(
         SqlSessions(people.database),
         shared.cache,
         tokens,
-        session_clock,
+        shared.session_clock,
         node=settings.node.node_name,
         settings=shared.settings,
         token_minutes=settings.auth.token_minutes,

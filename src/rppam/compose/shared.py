@@ -17,6 +17,7 @@ from rppam.ports.cache import SharedCache
 from rppam.ports.clock import Clock
 from rppam.ports.entropy import Entropy
 from rppam.ports.limits import LimitStore
+from rppam.services.database_clock import DatabaseClock
 from rppam.services.hot_settings import LiveSettings
 from rppam.services.login_guard import Guard
 
@@ -33,6 +34,8 @@ class Shared(NamedTuple):
     """What :attr:`cache` is made of, and what runs for it."""
     guard: Guard
     """Stands before every sign-in."""
+    session_clock: DatabaseClock
+    """The one clock of all nodes."""
 
     async def start(self) -> None:
         """Begin to connect, in the background: nobody waits for the cache in order to start."""
@@ -41,6 +44,12 @@ class Shared(NamedTuple):
             task.add_done_callback(_started.discard)
         self.cache_parts.start()
         self.settings.start()
+
+    async def catch_up(self) -> None:
+        """Read what a process should know before it answers: what time it is for the database, what was changed, and
+        the settings. Raises nothing; what does not answer is asked again in the background."""
+        await self.cache_parts.look()
+        await self.settings.refresh()
 
     async def stop(self) -> None:
         """Hang up."""
@@ -77,8 +86,9 @@ _started: set[asyncio.Task[None]] = set()
 def shared_of(settings: Settings, database: Database, clock: Clock, entropy: Entropy) -> Shared:
     """The parts. Starts no thread and needs no event loop."""
     redis = cache_redis_parts(settings, clock, entropy)
-    cached = cache_parts(settings, redis, database, clock)
+    session_clock = DatabaseClock(clock)
+    cached = cache_parts(settings, redis, database, clock, session_clock.learn)
     live = LiveSettings(SqlSettingsStore(database), cached.cache)
     limits = limits_of(settings, redis)
     guard = guard_of(database, limits, live, cached.cache, clock)
-    return Shared(redis, cached.cache, limits, live, cached, guard)
+    return Shared(redis, cached.cache, limits, live, cached, guard, session_clock)

@@ -74,7 +74,7 @@ class Worker:
         self._page.obeys(self._place, None)
         await self._shared.start()
         opening = asyncio.create_task(
-            open_database(self._people.database, self._shared.settings.refresh), name="opening the database"
+            open_database(self._people.database, self._shared.catch_up), name="opening the database"
         )
         await asyncio.wait({opening}, timeout=DATABASE_FIRST_S)
         await self._api.start(self._sockets)

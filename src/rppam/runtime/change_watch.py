@@ -14,6 +14,7 @@ from typing import Final
 
 from rppam.domain.cached import Change
 from rppam.domain.errors.database import DatabaseError
+from rppam.domain.instant import WallMs
 from rppam.ports.changes import POLL_MS, ChangeLog, Mark
 
 log: Final = logging.getLogger("rppam.cache")
@@ -24,9 +25,17 @@ FIRST_EVERY_S: Final = 0.1
 class ChangeWatch:
     """One process's look at the log."""
 
-    def __init__(self, changes: ChangeLog, told: Callable[[Sequence[Change]], object]) -> None:
-        """``told`` gets what is new after each look, which may be nothing; the first time all that is kept."""
-        self._log, self._told = changes, told
+    def __init__(
+        self,
+        changes: ChangeLog,
+        told: Callable[[Sequence[Change]], object],
+        learn: Callable[[WallMs], object] = lambda _: None,
+    ) -> None:
+        """``told`` gets what is new after each look, which may be nothing; the first time all that is kept.
+
+        ``learn`` gets the database's time, before ``told`` is called.
+        """
+        self._log, self._told, self._learn = changes, told, learn
         self._mark = Mark()
         self._seen: frozenset[Change] = frozenset()
         self._has_looked = False
@@ -46,13 +55,14 @@ class ChangeWatch:
     async def look(self) -> None:
         """Look once."""
         try:
-            found, mark = await self._log.since(self._mark)
+            found, mark, now = await self._log.since(self._mark)
         except DatabaseError as error:
             if not self._problem and self._has_looked:
                 log.warning("the log of changes cannot be read; changes made elsewhere show late here: %s", error)
             self._problem = str(error)
             return
         self._problem = ""
+        self._learn(now)
         # Each look goes back behind the last; what it finds there again was told then.
         news = [change for change in found if change not in self._seen]
         self._mark, self._seen, self._has_looked = mark, frozenset(found), True

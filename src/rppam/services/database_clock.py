@@ -1,8 +1,9 @@
 """The wall clock of the database, as this process knows it: the one clock that all nodes share.
 
 Sessions begin and end by it, so a node whose own clock is minutes off neither refuses a good token nor keeps a dead one
-alive. It is learned from every answer about a session and carried on by the host's steady clock. Until the first answer
-it is the host's wall clock. What it does not promise: more than a second's precision.
+alive. It is learned from every look at the log of changes, which comes every two seconds and before any copy from Redis
+is believed, and from every answer about a session; the host's steady clock carries it on. Until the first answer it is
+the host's wall clock. What it does not promise: to be right by more than an answer was late.
 """
 
 from rppam.domain.instant import US_PER_MS, Instant, WallMs

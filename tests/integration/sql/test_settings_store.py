@@ -49,7 +49,7 @@ async def test_each_change_is_a_revision_with_its_past(store: SqlSettingsStore, 
     assert await store.history(NAME, 2, 10) == [first]
     assert await store.revision(NAME, 1) == first
     assert await store.revision(NAME, 3) is None
-    told, _ = await SqlChangeLog(database).since(Mark())
+    told = (await SqlChangeLog(database).since(Mark())).found
     assert told == [Change(CacheKey(Kind.SETTING, NAME), 1), Change(CacheKey(Kind.SETTING, NAME), 2)]
 
 

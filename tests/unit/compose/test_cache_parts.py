@@ -26,7 +26,7 @@ def parts(tmp_path: Path, redis: str = '{"enabled": true, "connectionString": "h
     settings = parse_settings(text, outside=HostSecrets(), folder=tmp_path)
     clock = SystemClock()
     way = cache_redis_parts(settings, clock, SystemEntropy())
-    return cache_parts(settings, way, Database(f"sqlite:///{tmp_path / 'db'}"), clock)
+    return cache_parts(settings, way, Database(f"sqlite:///{tmp_path / 'db'}"), clock, lambda _: None)
 
 
 def write_key(path: Path, digits: str) -> None:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from rppam.domain.cached import CacheKey, Change, Kind
 from rppam.domain.errors.database import DatabaseUnreachable
-from rppam.ports.changes import Mark
+from rppam.domain.instant import WallMs
+from rppam.ports.changes import Look, Mark
 from rppam.runtime.change_watch import ChangeWatch
 
 
@@ -17,11 +18,11 @@ class Log:
         self.marks: list[Mark] = []
         self.is_down = False
 
-    async def since(self, mark: Mark) -> tuple[list[Change], Mark]:
+    async def since(self, mark: Mark) -> Look:
         if self.is_down:
             raise DatabaseUnreachable("away")
         self.marks.append(mark)
-        return list(self.lines), Mark(len(self.marks))
+        return Look(list(self.lines), Mark(len(self.marks)), WallMs(1_000 * len(self.marks)))
 
 
 def change(number: int) -> Change:
@@ -51,6 +52,19 @@ async def test_a_look_that_failed_is_made_up_for() -> None:
     await watch.look()
     assert told == [[change(1)]]
     assert watch.problem == ""
+
+
+async def test_the_databases_time_is_passed_on_before_anything_is_believed() -> None:
+    log = Log()
+    heard: list[object] = []
+    watch = ChangeWatch(log, heard.append, heard.append)
+    log.is_down = True
+    await watch.look()
+    assert heard == []
+    log.is_down = False
+    await watch.look()
+    await watch.look()
+    assert heard == [1_000, [], 2_000, []]
 
 
 async def test_it_looks_until_it_is_cancelled() -> None:

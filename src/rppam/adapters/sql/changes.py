@@ -1,17 +1,21 @@
 """The log of changes in SQL (:class:`rppam.ports.changes.ChangeLog`)."""
 
+from itertools import islice
 from typing import Final
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, not_, or_, select
 
 from rppam.adapters.sql.database import Database
 from rppam.adapters.sql.engine import NowMs
 from rppam.adapters.sql.tables import changes
 from rppam.domain.cached import CacheKey, Change, Kind
-from rppam.ports.changes import KEPT_MS, OVERLAP_MS, Mark
+from rppam.domain.instant import WallMs
+from rppam.ports.changes import KEPT_MS, OVERLAP_MS, Hole, Look, Mark
 
 SWEPT_EVERY: Final = 256
 """Old lines are looked for once in so many new ones."""
+HOLES_MAX: Final = 1_000
+"""So many missing numbers are asked for again. A transaction that was undone leaves one for :data:`KEPT_MS`."""
 _KINDS = frozenset(Kind)
 
 
@@ -29,15 +33,39 @@ class SqlChangeLog:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def since(self, mark: Mark) -> tuple[list[Change], Mark]:
+    async def since(self, mark: Mark) -> Look:
         """See :meth:`rppam.ports.changes.ChangeLog.since`."""
 
-        def work(connection: Connection) -> tuple[list[Change], Mark]:
+        def work(connection: Connection) -> Look:
             now: int = connection.execute(select(NowMs())).scalar_one()
-            start = mark.made_at_ms - OVERLAP_MS if mark.made_at_ms else now - KEPT_MS
-            rows = connection.execute(select(changes).where(changes.c.made_at >= start).order_by(changes.c.id)).all()
+            base, wanted = mark.number, _unseen(mark)
+            if not mark.made_at_ms:
+                wanted = changes.c.made_at >= now - KEPT_MS
+                base = connection.execute(select(func.max(changes.c.id)).where(not_(wanted))).scalar_one() or 0
+            rows = connection.execute(select(changes).where(wanted).order_by(changes.c.id)).all()
             # A kind that a newer release has added concerns nothing here.
             found = [Change(CacheKey(Kind(row.kind), row.ident), row.revision) for row in rows if row.kind in _KINDS]
-            return found, Mark(max(mark.made_at_ms, *(row.made_at for row in rows)) if rows else mark.made_at_ms or now)
+            if not rows:
+                return Look(found, mark, WallMs(now))
+            newest = max(mark.made_at_ms, *(row.made_at for row in rows))
+            holes = _holes(mark, {row.id for row in rows}, base, now)
+            return Look(found, Mark(newest, rows[-1].id, holes), WallMs(now))
 
         return await self._database.read(work)
+
+
+def _unseen(mark: Mark) -> ColumnElement[bool]:
+    """Which lines may be new to whoever has read so far."""
+    return or_(
+        changes.c.made_at >= mark.made_at_ms - OVERLAP_MS,
+        changes.c.id > mark.number,
+        changes.c.id.in_([hole.number for hole in mark.holes]),
+    )
+
+
+def _holes(mark: Mark, seen: set[int], base: int, now_ms: int) -> tuple[Hole, ...]:
+    """Which numbers are missing now, the newest first: those missed before, and those above ``base``."""
+    missing = (number for number in range(max(seen), base, -1) if number not in seen)
+    new = [Hole(number, now_ms) for number in islice(missing, HOLES_MAX)]
+    old = [hole for hole in mark.holes if hole.number not in seen and now_ms - hole.since_ms < KEPT_MS]
+    return tuple([*new, *old][:HOLES_MAX])
