@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rppam.adapters.memory.limits import MemoryLimits
 from rppam.adapters.redis.limits import LIMITS, RedisLimits
 from rppam.adapters.redis.link import Link
 from rppam.adapters.redis.options import LinkOptions
@@ -17,10 +18,11 @@ from rppam.adapters.system.clock import SystemClock
 from rppam.adapters.system.entropy import SystemEntropy
 from rppam.cli._setup.acl import NODE_COMMANDS
 from rppam.core.limits import give_back, merged, reset_us, step_us, take, to_ms
-from rppam.domain.errors.store import StoreDown, StoreError
-from rppam.domain.errors.store_replies import StoreNoPermission, StoreOutOfMemory, StoreWrongType
+from rppam.domain.errors.store import StoreDown, StoreError, StoreReplyError
+from rppam.domain.errors.store_replies import StoreNoPermission, StoreOutOfMemory
 from rppam.domain.limit import EVENTS_MAX, PERIOD_MS_MAX, Charge, Limit, Shape
 from rppam.domain.secret import Secret
+from rppam.services.limiter import Limiter
 from tests.contract.raw import Raw
 from tests.contract.servers import PASSWORD, Server
 
@@ -249,15 +251,62 @@ def test_none_too_many_under_concurrency(server: Server) -> None:
     assert sum(admitted) == 100
 
 
-async def test_a_key_of_another_type_is_an_error_and_nothing_is_charged(server: Server) -> None:
+FOREIGN = (
+    ("HSET", "f", "v"),
+    ("RPUSH", "a", "b"),
+    ("SADD", "a"),
+    ("ZADD", 1, "a"),
+    ("XADD", "*", "f", "v"),
+)
+
+
+@pytest.mark.parametrize("limit", [LOGIN, API._replace(period_ms=PERIOD_MS_MAX)], ids=["window", "smooth"])
+async def test_a_key_of_another_type_gives_way_and_is_counted_from_nothing(server: Server, limit: Limit) -> None:
+    async with limits_on(server) as limits:
+        name = limits.key_of(limit, "ann")
+        with Raw(server) as raw:
+            for verb, *words in FOREIGN:
+                raw(verb, name, *words)
+                decision = await limits.take([Charge(ADDRESS, "x"), Charge(limit, "ann")])
+                assert decision.allowed
+                assert raw("TYPE", name) == b"string"
+                assert 0 < raw("PTTL", name) <= 990_000
+                taken = await limits.take([Charge(limit, "ann", limit.events - 1)])
+                assert (taken.allowed, taken.remaining) == (True, 0), verb
+                assert not (await limits.take([Charge(limit, "ann")])).allowed, verb
+                raw("DEL", name)
+                raw(verb, name, *words)
+                await limits.give_back([Charge(limit, "ann")])
+                assert raw("EXISTS", name) == 0, verb
+                raw(verb, name, *words)
+                await limits.reset([limit], "ann")
+                assert raw("EXISTS", name) == 0, verb
+
+
+async def test_a_key_of_another_type_takes_the_store_from_nobody(server: Server) -> None:
     async with limits_on(server) as limits:
         with Raw(server) as raw:
-            raw("HSET", limits.key_of(LOGIN, "ann"), "f", "v")
-            with pytest.raises(StoreWrongType):
-                await limits.take([Charge(ADDRESS, "x"), Charge(LOGIN, "ann")])
+            raw("RPUSH", limits.key_of(API, "ann"), "x")
+        clock = SystemClock()
+        limiter = Limiter(limits, MemoryLimits(clock), clock, lambda: 1)
+        for subject in ("ann", "bob"):
+            assert not (await limiter.take([Charge(API, subject)])).is_local
+
+
+async def test_what_may_not_be_read_is_an_error_and_stays(server: Server) -> None:
+    async with limits_on(server) as limits:
+        with Raw(server) as raw:
+            raw("RPUSH", limits.key_of(LOGIN, "ann"), "x")
+            commands = [f"+{name}" for name in NODE_COMMANDS if name != "get"]
+            raw("ACL", "SETUSER", "blind", "on", f">{PASSWORD}", "resetchannels", "~rppam:*", "-@all", *commands)
+            link = link_to(server, user="blind")
+            await link.start()
+            try:
+                with pytest.raises(StoreReplyError):
+                    await RedisLimits(link, "rppam:", KEY).take([Charge(LOGIN, "ann")])
+            finally:
+                await link.stop()
             assert raw("DBSIZE") == 1
-            await limits.reset([LOGIN], "ann")
-            assert (await limits.take([Charge(LOGIN, "ann")])).allowed
 
 
 async def test_a_full_server_is_an_error(server: Server) -> None:

@@ -5,7 +5,8 @@
 -- ARGV  1 'take', 'give' or 'forget'; then for each key four words:
 --       'w' or 's'   events   microseconds of a slot (w) or between two events (s)   cost
 -- Reply take: { 1 or 0, which key is shown, remaining, retry after ms, reset after ms }; else how many keys stand.
--- A key of another type raises WRONGTYPE before anything was written. What is not a counter's text counts as none.
+-- What is not a counter's text counts as none. A key of another type does so as well, and gives way: nobody else has any
+-- business below our prefix, and an error would take all limits away for what somebody has done to one.
 
 local counted = 11
 local time = redis.call('TIME')
@@ -13,6 +14,17 @@ local now = time[1] * 1000000 + time[2]
 
 local function ms(us)
   return math.ceil(us / 1000)
+end
+
+local function text_of(key)
+  local text = redis.pcall('GET', key)
+  if type(text) == 'table' then
+    -- Any other error is raised by asking again.
+    if not string.find(text.err, 'WRONGTYPE', 1, true) then return redis.call('GET', key) or '' end
+    redis.call('PEXPIRE', key, 0)
+    return ''
+  end
+  return text or ''
 end
 
 -- events of each slot that counts, newest first, and their sum
@@ -93,7 +105,7 @@ if ARGV[1] == 'take' then
   for at, key in ipairs(KEYS) do
     local first = at * 4 - 2
     local fits, remaining, retry, reset, text = weigh(
-      ARGV[first], redis.call('GET', key) or '', tonumber(ARGV[first + 1]), tonumber(ARGV[first + 2]),
+      ARGV[first], text_of(key), tonumber(ARGV[first + 1]), tonumber(ARGV[first + 2]),
       tonumber(ARGV[first + 3]))
     texts[at], resets[at] = text, reset
     local better
@@ -119,7 +131,7 @@ for at, key in ipairs(KEYS) do
   local text, left = '', 0
   if ARGV[1] == 'give' then
     local step, cost = tonumber(ARGV[first + 2]), tonumber(ARGV[first + 3])
-    local found = redis.call('GET', key) or ''
+    local found = text_of(key)
     if ARGV[first] == 's' then
       local point = booked(found, tonumber(ARGV[first + 1]), step) - cost * step
       text, left = string.format('s%.0f', point), point - now
