@@ -1,7 +1,7 @@
 """Hot configuration as everybody who obeys it sees it, and the place where it is kept."""
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from rppam.domain.setting import InForce, Setting, StoredSetting
 from rppam.ports.status import Authority
@@ -23,6 +23,15 @@ class HotSettings(Protocol):
         Raises a :class:`~rppam.domain.errors.database.DatabaseError` when nobody can tell.
         """
         ...
+
+
+class Settled(NamedTuple):
+    """What became of a write."""
+
+    stored: StoredSetting
+    """The revision in force now."""
+    is_new: bool
+    """Whether this write made it; else an earlier one had set the same value."""
 
 
 class SettingsStore(Protocol):
@@ -47,7 +56,7 @@ class SettingsStore(Protocol):
 
     async def write(
         self, authority: Authority, node: str, name: str, value: str, author: str, expected: Sequence[int] | None
-    ) -> StoredSetting:
+    ) -> Settled:
         """A new revision, if the fence lets ``authority`` write and one of ``expected`` (0: never set) is in force;
         all in one transaction with its line in the log of changes. A value that is in force already makes no revision.
 

@@ -66,7 +66,8 @@ class Limiter:
         self._store, self._local, self._clock, self._processes = store, local, clock, processes
         self._held: dict[Key, _Held] = {}
         self._max = held_max
-        self._away_until = Instant(0)
+        self._away_until: Instant | None = None
+        """When an absent store is asked again; ``None`` while it answers."""
 
     def __len__(self) -> int:
         return len(self._held)
@@ -159,14 +160,9 @@ class Limiter:
             held.decision = decision
 
     async def _ask(self, charges: Sequence[Charge]) -> Decision:
-        now = self._clock.now()
-        if self._store is not None and now >= self._away_until:
-            try:
-                return await self._store.take(charges)
-            except StoreError as error:
-                if not self._away_until:
-                    log.info("Requests are limited by each process alone for now: %s", error)
-                self._away_until = after(self._clock.now(), AWAY_MS * US_PER_MS)
+        shared = await self._ask_store(charges)
+        if shared is not None:
+            return shared
         share = max(1, self._processes())
         limits = {one.limit: one.limit._replace(events=max(1, one.limit.events // share)) for one in charges}
         decision = await self._local.take(
@@ -174,6 +170,22 @@ class Limiter:
         )
         whole = next(limit for limit, part in limits.items() if part == decision.limit)
         return decision._replace(limit=whole, is_local=True)
+
+    async def _ask_store(self, charges: Sequence[Charge]) -> Decision | None:
+        """What the store decides; ``None`` while it is away, and without one. That it goes and comes is said once."""
+        if self._store is None or (self._away_until is not None and self._clock.now() < self._away_until):
+            return None
+        try:
+            decision = await self._store.take(charges)
+        except StoreError as error:
+            if self._away_until is None:
+                log.info("Requests are limited by each process alone for now: %s", error)
+            self._away_until = after(self._clock.now(), AWAY_MS * US_PER_MS)
+            return None
+        if self._away_until is not None:
+            log.info("Requests are limited by all processes together again.")
+            self._away_until = None
+        return decision
 
     def _of(self, key: Key) -> _Held:
         held = self._held.pop(key, None) or _Held()

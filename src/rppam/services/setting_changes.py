@@ -74,21 +74,23 @@ class SettingChanges:
         expected: Sequence[int] | None,
     ) -> Shown:
         """Make ``fields`` the value; what is left out has its default. ``expected``: revisions it may replace.
+        The value that is in force already makes no revision and no line in the audit.
 
         Raises :class:`~rppam.domain.errors.setting.SettingInvalid`,
         :class:`~rppam.domain.errors.setting.SettingChanged` or
         :class:`~rppam.domain.errors.request.FencedError`; then nothing has changed.
         """
         value = json.dumps(setting.write(setting.read(fields)))
-        stored = await self._store.write(authority, self._node, setting.name, value, author, expected)
-        audit.info(
-            "Setting %s: %s made revision %d under epoch %d: %s",
-            setting.name,
-            stored.author,
-            stored.revision,
-            stored.epoch,
-            stored.value,
-        )
+        stored, is_new = await self._store.write(authority, self._node, setting.name, value, author, expected)
+        if is_new:
+            audit.info(
+                "Setting %s: %s made revision %d under epoch %d: %s",
+                setting.name,
+                author,
+                stored.revision,
+                stored.epoch,
+                stored.value,
+            )
         self._live.wrote(stored)
         # Redis may not take it: then the others see it with their next look at SQL.
         await self._cache.publish(CacheKey(Kind.SETTING, setting.name), copy_of(stored), LIFE_MS_MAX)

@@ -1,6 +1,7 @@
 """Settings over HTTP: entity tags, history, rollback, roles, and the leader's fence, on a real database."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -76,6 +77,26 @@ def test_the_forms_of_if_match() -> None:
 async def test_the_same_value_again_is_the_same_revision(api: Served) -> None:
     assert (await put(api, {"idleMinutes": 15})).headers["etag"] == '"1"'
     assert (await put(api, {"idleMinutes": 15, "absoluteHours": 12})).headers["etag"] == '"1"'
+
+
+async def test_the_audit_names_who_made_a_revision_and_nobody_who_made_none(
+    api: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "rppam.audit")
+
+    async def put_as(subject: str, minutes: int) -> None:
+        token = api.tokens.issue(subject, ("pam_admin",), 5).token.reveal()
+        headers = {"Authorization": f"Bearer {token}"}
+        answer = await api.http.put(PATH, headers=headers, json={"idleMinutes": minutes})
+        assert answer.status_code == 200, answer.text
+
+    for subject, minutes in (("anna", 15), ("bob", 15), ("carl", 20)):
+        await put_as(subject, minutes)
+    lines = [record.getMessage() for record in caplog.records if record.name == "rppam.audit"]
+    assert [line.partition(" under ")[0] for line in lines] == [
+        "Setting security/sessions: anna made revision 1",
+        "Setting security/sessions: carl made revision 2",
+    ]
 
 
 async def test_everything_wrong_is_named_and_nothing_changes(api: Served) -> None:

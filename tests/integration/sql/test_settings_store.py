@@ -32,7 +32,7 @@ def store(database: Database) -> SqlSettingsStore:
 async def put(
     store: SqlSettingsStore, value: str, expected: list[int] | None = None, authority: Authority = LEADER
 ) -> StoredSetting:
-    return await store.write(authority, "node1", NAME, value, "sue", expected)
+    return (await store.write(authority, "node1", NAME, value, "sue", expected)).stored
 
 
 async def test_each_change_is_a_revision_with_its_past(store: SqlSettingsStore, database: Database) -> None:
@@ -56,6 +56,7 @@ async def test_each_change_is_a_revision_with_its_past(store: SqlSettingsStore, 
 async def test_the_same_value_again_is_no_change(store: SqlSettingsStore, database: Database) -> None:
     first = await put(store, "one", [0])
     assert await put(store, "one") == first
+    assert await store.write(LEADER, "node2", NAME, "one", "bob", None) == (first, False), "and nobody else made it"
     assert await store.history(NAME, None, 10) == [first]
     assert len((await SqlChangeLog(database).since(Mark()))[0]) == 1
     with pytest.raises(SettingChanged):

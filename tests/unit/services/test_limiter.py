@@ -1,6 +1,7 @@
 """The limiter before every request: never more than the store has counted, cheap, bounded, fair while it is away."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 
 import pytest
@@ -150,6 +151,19 @@ async def test_a_store_that_hangs_is_asked_once_a_second(clock: Hand, store: Sha
     clock.pass_ms(max(AWAY_MS, BATCH_MS))
     assert not (await one.take([Charge(USER, "u")])).is_local
     assert len(store.asked) == 2
+
+
+async def test_each_outage_of_the_store_is_said_when_it_begins_and_when_it_ends(
+    clock: Hand, store: Shared, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "rppam.limits")
+    one = limiter(store, clock)
+    for is_away in (False, True, True, False, False, True, False):
+        store.is_away = is_away
+        clock.pass_ms(max(AWAY_MS, BATCH_MS))
+        await one.take([Charge(USER, "u")])
+    edges = ["alone for now: no answer", "together again."] * 2
+    assert [record.getMessage()[-len(edge) :] for record, edge in zip(caplog.records, edges, strict=True)] == edges
 
 
 async def test_a_million_subjects_take_bounded_memory(clock: Hand) -> None:

@@ -20,6 +20,7 @@ from rppam.domain.errors.request import FencedError
 from rppam.domain.errors.setting import SettingChanged
 from rppam.domain.instant import WallMs
 from rppam.domain.setting import StoredSetting
+from rppam.ports.settings import Settled
 from rppam.ports.status import Authority
 
 
@@ -66,10 +67,10 @@ class SqlSettingsStore:
 
     async def write(
         self, authority: Authority, node: str, name: str, value: str, author: str, expected: Sequence[int] | None
-    ) -> StoredSetting:
+    ) -> Settled:
         """See the port."""
 
-        def work(connection: Connection) -> StoredSetting:
+        def work(connection: Connection) -> Settled:
             if not advance(connection, authority.epoch, node, authority.boot_id):
                 raise FencedError(f"{node} led at epoch {authority.epoch}, but a newer leader has written since")
             before = _in_force(connection, name)
@@ -77,10 +78,10 @@ class SqlSettingsStore:
             if expected is not None and revision not in expected:
                 raise SettingChanged(revision)
             if before is not None and before.value == value:
-                return before
+                return Settled(before, is_new=False)
             after = StoredSetting(name, revision + 1, value, author, authority.epoch, node, _now(connection))
             _write(connection, after)
-            return after
+            return Settled(after, is_new=True)
 
         return await self._database.write(work, use=Use.FENCE)
 
