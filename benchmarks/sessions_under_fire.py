@@ -5,7 +5,8 @@ sessions stand in the database; clients go through them on every node, over conn
 sessions were ended before: letting one of them in is a wrong allow; refusing one of the others is a session lost. Both
 must be 0. What is neither (503, no answer) is an error: counted, with the time from the first to the last.
 
-Then so many revocations, one after the other: for how long is the token still let in somewhere after the answer?
+Then so many revocations, one after the other: for how long is the token still let in somewhere after the answer? And so
+many unlocks of a locked user: for how long is the right password still refused somewhere?
 """
 
 import argparse
@@ -25,6 +26,7 @@ from urllib.parse import quote
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.delays import ASK, ENDED, LET_IN, LINES, revoke, table, unlock
 from benchmarks.machine import facts, load, machine, write_section
 from benchmarks.wire import Wire
 from rppam.adapters.memory.default_settings import DefaultSettings
@@ -41,13 +43,8 @@ from tests.contract.servers import SERVERS
 from tests.integration.node.lab import Lab, LabNode
 from tests.integration.sql import postgres
 
-ASK: Final = "/api/v1/nothing"
-"""Nothing is there: 404 for whoever is let in, and no work beside the check."""
-LET_IN, REFUSED = 404, 401
 ENDED_SHARE: Final = 20
 """One session in so many was ended before."""
-LINES: Final = 4
-"""Connections to each node; enough for both workers to have one."""
 ROUND_S: Final = 4.0
 AT_ONCE: Final = 48
 
@@ -123,7 +120,7 @@ def meaning(status: int, *, ended: bool) -> str:
     """What an answer says about a session that was or was not ended."""
     if status == LET_IN:
         return "wrong allow" if ended else "let in"
-    if status == REFUSED:
+    if status == ENDED:
         return "refused as ended" if ended else "lost"
     return "503" if status == 503 else "other"
 
@@ -244,52 +241,7 @@ async def fire(lab: Lab, redis: SentinelLab, clients: Clients, round_s: float) -
     return rows
 
 
-async def revoke(nodes: list[LabNode], opener: Opener, count: int) -> dict[str, Any]:
-    """So many revocations, and for how long each token was still let in."""
-    tokens = await opener.open(count)
-    lines = [(node, Wire("127.0.0.1", node.port)) for node in nodes for _ in range(LINES)]
-    enders = [Wire("127.0.0.1", node.port) for node in nodes]
-    answered, late = [], []
-    for at, token in enumerate(tokens):
-        # Every process has a near copy of it.
-        assert {await wire.get(ASK, token) for _, wire in lines} == {LET_IN}
-        over = asyncio.Event()
-        last_allowed = 0.0
-
-        async def watch(wire: Wire, token: str = token, over: asyncio.Event = over) -> None:
-            nonlocal last_allowed
-            while True:
-                sent = time.monotonic()
-                if await wire.get(ASK, token) == LET_IN:
-                    last_allowed = max(last_allowed, sent)
-                elif over.is_set():
-                    return
-
-        watchers = [asyncio.create_task(watch(wire)) for _, wire in lines]
-        asked = time.monotonic()
-        status = await enders[at % len(enders)].ask("POST", "/api/v1/auth/logout", token)
-        done = time.monotonic()
-        assert status == 204, status
-        over.set()
-        await asyncio.wait_for(asyncio.gather(*watchers), 30)
-        answered.append((done - asked) * 1e3)
-        late.append(max(0.0, last_allowed - done) * 1e3)
-    for wire in (*enders, *(wire for _, wire in lines)):
-        wire.close()
-    return {"revocations": count, "answer": spread(answered), "stillLetIn": spread(late)}
-
-
-def spread(values: list[float]) -> dict[str, float]:
-    """Percentiles by the nearest rank, in ms."""
-    ranked = sorted(values)
-
-    def rank(percent: int) -> float:
-        return round(ranked[-(-len(ranked) * percent // 100) - 1], 2)
-
-    return {"p50": rank(50), "p99": rank(99), "max": rank(100)}
-
-
-async def measure(sessions: int, revocations: int, round_s: float) -> dict[str, Any]:
+async def measure(sessions: int, revocations: int, unlocks: int, round_s: float) -> dict[str, Any]:
     """Everything, on one installation."""
     with installed() as (lab, redis, url):
         opener = Opener(lab, url)
@@ -308,7 +260,8 @@ async def measure(sessions: int, revocations: int, round_s: float) -> dict[str, 
             wire = Wire("127.0.0.1", lab.nodes[0].port)
             lost = [token for token in clients.live if await wire.get(ASK, token) != LET_IN]
             wire.close()
-            delays = await revoke(lab.nodes, opener, revocations)
+            revocation = await revoke(lab.nodes, await opener.open(revocations))
+            unlocking = await unlock(lab.nodes, lab.token, url, unlocks)
         finally:
             await opener.stop()
         return {
@@ -317,7 +270,8 @@ async def measure(sessions: int, revocations: int, round_s: float) -> dict[str, 
             "database": url.partition(":")[0],
             "phases": rows,
             "lostAtTheEnd": len(lost),
-            "revocation": delays,
+            "revocation": revocation,
+            "unlock": unlocking,
         }
 
 
@@ -328,7 +282,6 @@ def is_clean(result: dict[str, Any]) -> bool:
 
 def page(found: dict[str, str], result: dict[str, Any]) -> str:
     """The section of docs/reference/measurements.md."""
-    delays = result["revocation"]
     lines = [
         "## Sessions under fire",
         "",
@@ -351,17 +304,7 @@ def page(found: dict[str, str], result: dict[str, Any]) -> str:
         "",
         f"Asked one by one at the end: {result['lostAtTheEnd']} of {result['sessions'] - result['ended']} lost.",
         "",
-        f"{delays['revocations']} revocations, one after the other, each watched over {3 * LINES} connections:",
-        "",
-        "| | p50 | p99 | max |",
-        "|---|---|---|---|",
-        *(
-            f"| {name} | {told['p50']:.1f} ms | {told['p99']:.1f} ms | {told['max']:.1f} ms |"
-            for name, told in (
-                ("until the answer", delays["answer"]),
-                ("let in somewhere after the answer, for", delays["stillLetIn"]),
-            )
-        ),
+        *table(result["revocation"], result["unlock"]),
     ]
     return "\n".join(lines)
 
@@ -371,12 +314,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sessions", type=int, default=10_000)
     parser.add_argument("--revocations", type=int, default=1_000)
+    parser.add_argument("--unlocks", type=int, default=50)
     parser.add_argument("--round", type=float, default=ROUND_S, help="seconds of each phase after its fault is mended")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument("--write", action="store_true", help="also write the section of docs/reference/measurements.md")
     chosen = parser.parse_args()
     found = machine()
-    result = asyncio.run(measure(chosen.sessions, chosen.revocations, chosen.round))
+    result = asyncio.run(measure(chosen.sessions, chosen.revocations, chosen.unlocks, chosen.round))
     found["load after"] = load()
     if chosen.write:
         write_section("sessions under fire", page(found, result))
