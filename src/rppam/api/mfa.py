@@ -23,7 +23,7 @@ from rppam.api.parts import ApiParts
 from rppam.api.routes import Parts
 from rppam.api.session_shapes import LoginAnswer
 from rppam.api.sessions import caller_of, token_answer
-from rppam.api.users import USERS, UserId, own_id
+from rppam.api.users import USERS, UserId, given, own_id
 from rppam.domain.account import AccountRole
 from rppam.domain.claims import TokenFlaw
 from rppam.domain.errors.request import ForbiddenError, UnauthenticatedError
@@ -51,7 +51,8 @@ async def challenge(body: ChallengeRequest, request: Request, response: Response
 async def enrol(body: EnrolRequest, request: Request, response: Response, parts: Parts) -> EnrolAnswer:
     """Without a code: a new secret for an authenticator. With its first code: it is in force; here are backup codes.
 
-    With an access token, or with the `mfaToken` of a log-in that asks for an enrolment first.
+    With an access token, and to begin also the current password: who took a session must not enrol a phone of his own.
+    Or with the `mfaToken` of a log-in that asks for an enrolment first, whose password was given just now.
     """
     if body.mfa_token is not None:
         # Beside it a cookie may still be another's, who sat at this browser before: the log-in says whose this is.
@@ -59,9 +60,11 @@ async def enrol(body: EnrolRequest, request: Request, response: Response, parts:
     identity: Identity | None = getattr(request.state, "identity", None)
     if identity is None:
         raise UnauthenticatedError(TokenFlaw.MISSING)
+    user_id, client = own_id(identity), caller_of(request).client
     if body.code is None:
-        return _begun(await parts.second_factors.propose(own_id(identity)))
-    codes = await parts.second_factors.confirm(own_id(identity), body.code, caller_of(request).client)
+        await parts.users.check_password(user_id, given(body.current_password), client)
+        return _begun(await parts.second_factors.propose(user_id))
+    codes = await parts.second_factors.confirm(user_id, body.code, client)
     return EnrolAnswer(enrolled=True, backup_codes=_shown(codes))
 
 

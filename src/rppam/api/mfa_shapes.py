@@ -6,6 +6,7 @@ from pydantic import Field
 
 from rppam.api.session_shapes import LoginAnswer
 from rppam.api.shapes import Shape
+from rppam.api.user_shapes import CurrentPassword
 from rppam.services.one_time_codes import TYPED_CHARS_MAX
 
 MFA_TOKEN_CHARS_MAX = 64
@@ -36,6 +37,8 @@ class EnrolRequest(Shape):
 
     code: Code | None = None
     """Left out: begin. The first code of the authenticator: confirm."""
+    current_password: CurrentPassword | None = None
+    """Needed to begin with an access token."""
     mfa_token: MfaToken | None = None
     """In the place of an access token, where the log-in asks for an enrolment first."""
     cookie: bool = False

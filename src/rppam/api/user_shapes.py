@@ -10,6 +10,7 @@ from rppam.domain.account import DISPLAY_NAME_CHARS_MAX, NAME_INPUT_CHARS_MAX, A
 Roles = Annotated[list[AccountRole], Field(max_length=len(AccountRole))]
 DisplayName = Annotated[str, Field(max_length=DISPLAY_NAME_CHARS_MAX)]
 NewPassword = Annotated[SecretStr, Field(min_length=1, max_length=PASSWORD_CHARS_MAX)]
+CurrentPassword = Annotated[SecretStr, Field(min_length=1, max_length=PASSWORD_CHARS_MAX)]
 
 
 class UserShape(Shape):
@@ -84,6 +85,8 @@ class PasswordResetRequest(Shape):
 
     password: NewPassword | None = None
     """Left out: a random one, which the answer shows."""
+    current_password: CurrentPassword | None = None
+    """Needed for the caller's own account."""
 
 
 class PasswordReset(Shape):
@@ -96,5 +99,5 @@ class PasswordReset(Shape):
 class OwnPasswordRequest(Shape):
     """Another password for the caller's own account."""
 
-    current_password: Annotated[SecretStr, Field(min_length=1, max_length=PASSWORD_CHARS_MAX)]
+    current_password: CurrentPassword
     new_password: NewPassword

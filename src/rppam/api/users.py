@@ -27,6 +27,7 @@ from rppam.api.user_shapes import (
 )
 from rppam.domain.account import Account, AccountRole
 from rppam.domain.errors.accounts import NoAccount
+from rppam.domain.errors.request import FieldFlaw, InvalidRequestError
 from rppam.domain.secret import Secret
 from rppam.domain.session import Identity
 from rppam.domain.users import PAGE_MAX, PAGE_SIZE, PAGE_SIZE_MAX, UserChange, UserQuery
@@ -75,9 +76,8 @@ async def own(caller: Caller, parts: Parts) -> UserShape:
 @users.put(f"{USERS}/me/password", summary="Change the own password", status_code=204)
 async def change_own_password(body: OwnPasswordRequest, request: Request, caller: Caller, parts: Parts) -> None:
     """Needs the current one. All sessions of the account end, this one as well."""
-    client = request.client.host if request.client else "unknown"
     current, new = (Secret(one.get_secret_value()) for one in (body.current_password, body.new_password))
-    await parts.users.change_own_password(own_id(caller), current, new, client)
+    await parts.users.change_own_password(own_id(caller), current, new, address_of(request))
 
 
 @users.get(f"{USERS}/{{userId}}", summary="One account", response_model=UserShape, dependencies=_SEES)
@@ -128,8 +128,15 @@ async def put_roles(user_id: UserId, body: RolesShape, caller: Caller, parts: Pa
     response_model=PasswordReset,
     dependencies=_CHANGES,
 )
-async def reset_password(user_id: UserId, body: PasswordResetRequest, caller: Caller, parts: Parts) -> PasswordReset:
-    """All sessions of the account end. Without a password in the request the answer shows a random one, once."""
+async def reset_password(
+    user_id: UserId, body: PasswordResetRequest, request: Request, caller: Caller, parts: Parts
+) -> PasswordReset:
+    """All sessions of the account end. Without a password in the request the answer shows a random one, once.
+
+    The own one takes the current one: who took a session must not take the account with it.
+    """
+    if user_id == caller.user_id:
+        await parts.users.check_password(user_id, given(body.current_password), address_of(request))
     shown = await parts.users.reset_password(user_id, _secret(body.password), caller.subject)
     return PasswordReset(password=shown.reveal() if shown else None)
 
@@ -139,6 +146,19 @@ def own_id(caller: Identity) -> str:
     if caller.user_id is None:
         raise NoAccount
     return caller.user_id
+
+
+def given(current_password: SecretStr | None) -> Secret:
+    """The current password, where it is needed. Raises :class:`InvalidRequestError` when there is none."""
+    if current_password is None:
+        message = "the current password of the own account is needed here"
+        raise InvalidRequestError([FieldFlaw("body.currentPassword", message, "missing")])
+    return Secret(current_password.get_secret_value())
+
+
+def address_of(request: Request) -> str:
+    """Where a request comes from, for the guard."""
+    return request.client.host if request.client else "unknown"
 
 
 def _secret(value: object) -> Secret | None:

@@ -121,11 +121,11 @@ class UserAdministration:
         log.warning("%s reset the password of %s.", by, written.account.name)
         return shown
 
-    async def change_own_password(self, user_id: str, current: Secret, new: Secret, client: str) -> None:
-        """Change a password by whoever knows the present one; all sessions end, the caller's as well.
+    async def check_password(self, user_id: str, current: Secret, client: str) -> StoredAccount:
+        """The account, if ``current`` is its password; ``client`` is the caller's address.
 
-        Raises ``CurrentPasswordWrong``, ``PasswordUnfit``, ``Overloaded``; ``RateLimitedError`` after too many wrong
-        guesses, for whoever took a session must not be able to try passwords with it.
+        Raises ``CurrentPasswordWrong``, ``Overloaded``; ``RateLimitedError`` after too many wrong guesses, for whoever
+        took a session must not be able to try passwords with it.
         """
         stored = await self._store.get(user_id)
         if stored.account.deleted_at is not None:
@@ -140,6 +140,14 @@ class UserAdministration:
             await attempt.failed()
             raise CurrentPasswordWrong
         await attempt.succeeded()
+        return stored
+
+    async def change_own_password(self, user_id: str, current: Secret, new: Secret, client: str) -> None:
+        """Change a password by whoever knows the present one; all sessions end, the caller's as well.
+
+        Raises as :meth:`check_password`, and ``PasswordUnfit``.
+        """
+        stored = await self.check_password(user_id, current, client)
         hashed = await self._passwords.hash(new)
         written = await self._store.set_password(
             user_id, hashed, self._clock.wall_ms(), instead_of=stored.password_hash

@@ -205,10 +205,10 @@ def _template() -> Path:
 
 
 class SomeAccounts:
-    """An account of each role, made when it first signs in; its password is checked without Argon2id."""
+    """An account of each role, made when it first signs in; a log-in's password is checked without Argon2id."""
 
-    def __init__(self, accounts: SqlAccounts) -> None:
-        self._accounts = accounts
+    def __init__(self, accounts: SqlAccounts, passwords: Passwords) -> None:
+        self._accounts, self._passwords = accounts, passwords
         self.failure: Exception | None = None
         self.clients: list[str] = []
 
@@ -221,7 +221,7 @@ class SomeAccounts:
         if await self._accounts.find(username) is None:
             roles = frozenset({ROLES[username]})
             new = Account(f"id-{username}", username, username, roles, False, NOON, NOON)
-            await self._accounts.create(StoredAccount(new, Secret("-")))
+            await self._accounts.create(StoredAccount(new, await self._passwords.hash(password)))
         found = await self._accounts.find(username)
         assert found is not None
         if found.account.disabled:
@@ -265,13 +265,14 @@ class Served:
         )  # fmt: skip
         self.sessions = Sessions(self.store, self.cache, self.tokens, session_clock, node="node1", settings=self.live)
         self.licence: Licence | None = None
-        self.node, self.note, self.login = ScriptedNode(), MemoryNote(), SomeAccounts(SqlAccounts(self.database))
+        self.passwords, self.users = Passwords(CHEAP), SqlUsers(self.database)
+        self.node, self.note = ScriptedNode(), MemoryNote()
+        self.login = SomeAccounts(SqlAccounts(self.database), self.passwords)
         self.orders, self.history = Obedient(), directory / FILE_NAME
         data_keys = DataKeys(
             SqlDataKeys(self.database), SealingSecrets(directory / "cluster.key", directory, alone=True)
         )
         self.factors = SecondFactors(SqlFactors(self.database), data_keys, self.live, self.guard, self.cache)
-        self.passwords, self.users = Passwords(CHEAP), SqlUsers(self.database)
         self.app = build_app(
             ApiParts(
                 node="node1",

@@ -16,6 +16,7 @@ from tests.integration.api.served import PASSWORD, Served
 AUTH = "/api/v1/auth"
 ENROL, CHALLENGE = f"{AUTH}/mfa/enroll", f"{AUTH}/mfa/challenge"
 USERS = "/api/v1/users"
+MINE = {"currentPassword": PASSWORD}
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def bearer(answer: dict[str, Any]) -> dict[str, str]:
 async def enrolled(node: Served, name: str = "admin") -> tuple[dict[str, str], str, list[str]]:
     """A session, the secret of the authenticator (its code of now is used), and the backup codes."""
     headers = bearer(await login(node, name))
-    begun = (await node.http.post(ENROL, headers=headers, json={})).json()
+    begun = (await node.http.post(ENROL, headers=headers, json=MINE)).json()
     done = await node.http.post(ENROL, headers=headers, json={"code": code(begun["secret"])})
     assert done.status_code == 200, done.text
     return headers, begun["secret"], done.json()["backupCodes"]
@@ -127,7 +128,7 @@ async def test_who_must_have_one_enrols_on_the_way_in(served: Served, other: Ser
     assert (await login(other, "ursula"))["mfaRequired"] is True
     await require(served, "disabled")
     assert "accessToken" in await login(other)
-    refused = await other.http.post(ENROL, headers=bearer(await login(other, "ursula")), json={})
+    refused = await other.http.post(ENROL, headers=bearer(await login(other, "ursula")), json=MINE)
     assert problem(refused) == (409, "RPPAM-3124")
 
 
@@ -236,8 +237,34 @@ async def test_an_enrolment_on_the_way_in_is_never_that_of_the_cookie_beside_it(
     assert done.status_code == 200, done.text
     me = await served.http.get(f"{USERS}/me", headers=bearer(done.json()["login"]))
     assert (me.json()["username"], me.json()["mfaEnrolled"]) == ("admin", True)
-    mine = await served.http.post(ENROL, json={}, headers=headers)
+    mine = await served.http.post(ENROL, json=MINE, headers=headers)
     assert mine.status_code == (401 if is_over else 200), "without a log-in on its way it is the cookie's, if it holds"
+
+
+async def test_a_session_that_was_taken_enrols_no_phone_and_changes_no_password(served: Served, other: Served) -> None:
+    headers = bearer(await login(served))
+    own, wrong = f"{USERS}/id-admin/password/reset", {"currentPassword": "a guess"}
+    for path in (ENROL, own):
+        missing = await served.http.post(path, headers=headers, json={})
+        assert problem(missing) == (400, "RPPAM-6010")
+        assert [flaw["field"] for flaw in missing.json()["errors"]] == ["body.currentPassword"]
+        assert problem(await served.http.post(path, headers=headers, json=wrong)) == (403, "RPPAM-3111")
+    assert problem(await served.http.post(ENROL, headers=headers, json={"code": "123456"})) == (409, "RPPAM-3126")
+    for place in range(8):
+        guess = await (served, other)[place % 2].http.post((ENROL, own)[place % 2], headers=headers, json=wrong)
+        assert problem(guess) == (403, "RPPAM-3111")
+    for node in (served, other):
+        for path in (ENROL, own):
+            assert problem(await node.http.post(path, headers=headers, json=MINE)) == (429, "RPPAM-6029")
+    assert (await served.http.get(f"{AUTH}/mfa", headers=headers)).json()["enrolled"] is False
+    assert (await served.http.post(f"{USERS}/id-admin/unlock", headers=served.bearer())).status_code == 200
+    begun = await served.http.post(ENROL, headers=headers, json=MINE)
+    assert begun.status_code == 200, begun.text
+    reset = await served.http.post(own, headers=headers, json=MINE | {"password": "another good one"})
+    assert (reset.status_code, reset.json()) == (200, {"password": None})
+    assert (await served.http.get(f"{AUTH}/mfa", headers=headers)).status_code == 401, "it ends all sessions"
+    others = await served.http.post(own, headers=served.bearer(), json={})
+    assert len(others.json()["password"]) == 27, "somebody else who may resets it without"
 
 
 @pytest.mark.parametrize("name", ["simon", "admin"])

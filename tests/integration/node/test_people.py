@@ -64,7 +64,7 @@ def test_people_are_the_same_on_every_node(make_lab: MakeLab) -> None:
     everywhere(lab, USERS, token, 403)
     everywhere(lab, f"{USERS}/me", token, 200)
 
-    begun = post(first, f"{AUTH}/mfa/enroll", {}, token)
+    begun = post(first, f"{AUTH}/mfa/enroll", {"currentPassword": PASSWORD}, token)
     secret = begun.body["secret"]
     confirmed = post(second, f"{AUTH}/mfa/enroll", {"code": code(secret)}, token)
     assert confirmed.status == 200, confirmed
