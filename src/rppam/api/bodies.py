@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import json
 import re
+from collections.abc import Awaitable
 from typing import Final, Never
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -29,11 +30,13 @@ class Bodies:
     def __init__(self, app: ASGIApp, *, limits: ApiLimits) -> None:
         self._app, self._limits = app, limits
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer one request."""
         if scope["type"] != "http" or scope["method"] not in _WITH_BODY:
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
+        return self._read_first(scope, receive, send)
+
+    async def _read_first(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             async with asyncio.timeout(self._limits.body_timeout_ms / 1000):
                 body = await self._read(scope, receive)

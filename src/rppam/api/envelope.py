@@ -7,17 +7,18 @@ ASGI: no task switch lies between an inner ``send`` and the socket, so that a pr
 import asyncio
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rppam.api.limits import ApiLimits
 from rppam.api.problems import Answer, problem
+from rppam.api.rates import rate_header_pairs
 from rppam.domain.errors import RppamError
 from rppam.domain.errors.request import HeadersTooLargeError, LeavingError, UnauthenticatedError, UnexpectedError
 from rppam.domain.instant import US_PER_MS
-from rppam.domain.limit import Decision, rate_headers
+from rppam.domain.limit import Decision
 from rppam.ports.clock import Clock
 
 _LOG: Final = logging.getLogger("rppam.api")
@@ -25,13 +26,14 @@ _ACCESS: Final = logging.getLogger("rppam.api.access")
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _ALWAYS: Final = [
-    (b"server", b"rppam"),
     (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-    (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
 ]
+"""Each header costs every request. What forbids framing is ``frame-ancestors``; browsers that know it heed no
+X-Frame-Options. A Referrer-Policy concerns documents with links, and there are none among our answers."""
+_NO_STORE: Final = (b"cache-control", b"no-store")
+_OWN: Final = frozenset({name for name, _ in _ALWAYS} | {_NO_STORE[0], b"ratelimit"})
 
 
 class Envelope:
@@ -49,10 +51,14 @@ class Envelope:
             # Never a websocket: the server is built without. What is left is the server's own lifespan.
             await self._app(scope, receive, send)
             return
-        request = _Request(scope, send, _caller_id(scope) or self._new_id())
-        started = self._clock.now()
+        size, caller_id = _looked_through(scope)
+        request = _Request(scope, send, caller_id or self._new_id())
+        started = self._clock.now() if self._access_log else None
         try:
-            self._check_size(scope)
+            if size > self._limits.header_bytes:
+                raise HeadersTooLargeError(
+                    f"{size} bytes of request line and headers, at most {self._limits.header_bytes}"
+                )
             await self._app(scope, receive, request.send)
         except asyncio.CancelledError:
             # Only the server's shutdown cancels a request here, after the drain time: say so and end the task.
@@ -62,18 +68,11 @@ class Envelope:
         except Exception as error:  # noqa: BLE001 - the boundary: nothing of ours may reach the caller, all of it the log
             _LOG.error("request %s: %s %.200r failed", request.id, scope["method"], scope["path"], exc_info=error)
             await request.fail(UnexpectedError("the request met an error of the node"), logged=True)
-        if self._access_log:
+        if started is not None:
             elapsed_ms = (self._clock.now() - started) // US_PER_MS
             _ACCESS.info(
                 "%s %.200r %s %d ms request=%s", scope["method"], scope["path"], request.status, elapsed_ms, request.id
             )
-
-    def _check_size(self, scope: Scope) -> None:
-        # The parser bounds only headers that are not complete yet; many kilobytes may come complete in one packet.
-        size = len(scope.get("raw_path") or b"") + len(scope["query_string"])
-        size += sum(len(name) + len(value) + len(": \r\n") for name, value in scope["headers"])
-        if size > self._limits.header_bytes:
-            raise HeadersTooLargeError(f"{size} bytes of request line and headers, at most {self._limits.header_bytes}")
 
 
 class _Request:
@@ -99,16 +98,16 @@ class _Request:
             return
         await send_answer(problem(error, instance=self._scope["path"], request_id=self.id), self.send)
 
-    def _dressed(self, headers: object) -> list[tuple[bytes, bytes]]:
-        present = list(headers) if isinstance(headers, (list, tuple)) else []
-        names = {name.lower() for name, _ in present}
-        present.extend(header for header in _ALWAYS if header[0] not in names)
+    def _dressed(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """With what every answer carries. Names are in small letters, as ASGI asks."""
+        present = list(headers)
+        names = {name for name, _ in present if name in _OWN}
+        present.extend([header for header in _ALWAYS if header[0] not in names] if names else _ALWAYS)
         decision: Decision | None = self._scope["state"].get("rate")
         if decision is not None and b"ratelimit" not in names:
-            told = rate_headers(decision.limit, decision.remaining, decision.reset_after_ms)
-            present.extend((name.lower().encode(), text.encode()) for name, text in told.items())
-        if b"cache-control" not in names:
-            present.append((b"cache-control", b"no-store"))
+            present += rate_header_pairs(decision)
+        if _NO_STORE[0] not in names:
+            present.append(_NO_STORE)
         present.append((b"x-request-id", self.id.encode("ascii")))
         return present
 
@@ -133,7 +132,17 @@ async def send_answer(answer: Answer, send: Send) -> None:
     await send({"type": "http.response.body", "body": answer.body})
 
 
-def _caller_id(scope: Scope) -> str | None:
-    """The caller's own request id where it is harmless, so that one id runs through a load balancer's log and ours."""
-    found = [value for name, value in scope["headers"] if name == b"x-request-id"]
-    return found[0].decode("ascii") if len(found) == 1 and _REQUEST_ID.fullmatch(found[0]) else None
+def _looked_through(scope: Scope) -> tuple[int, str | None]:
+    """How large request line and headers are; and the caller's own request id where it is harmless, so that one id runs
+    through a load balancer's log and ours.
+
+    The parser bounds only headers that are not complete yet; many kilobytes may come complete in one packet.
+    """
+    size = len(scope.get("raw_path") or b"") + len(scope["query_string"])
+    found: list[bytes] = []
+    for name, value in scope["headers"]:
+        size += len(name) + len(value) + 4  # ": " and the end of the line
+        if name == b"x-request-id":
+            found.append(value)
+    harmless = len(found) == 1 and _REQUEST_ID.fullmatch(found[0])
+    return size, found[0].decode("ascii") if harmless else None

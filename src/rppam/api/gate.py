@@ -8,12 +8,13 @@ enough. Whether a path exists is not its affair.
 """
 
 import asyncio
-from typing import Final
+from collections.abc import Awaitable
+from typing import Any, Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rppam.api.access import ADMIN_PREFIX, allows, refusal
-from rppam.api.credentials import credential
+from rppam.api.credentials import Credential, credential
 from rppam.api.limits import ApiLimits
 from rppam.domain.claims import TokenFlaw
 from rppam.domain.errors.request import AnswerTimeoutError, BusyError, UnauthenticatedError
@@ -45,30 +46,37 @@ class Gate:
     def __init__(self, app: ASGIApp, *, tokens: KnownTokens, check: SessionCheck) -> None:
         self._app, self._tokens, self._check = app, tokens, check
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        if scope["type"] == "http" and scope["path"] not in PUBLIC:
-            await self._admit(scope)
-        await self._app(scope, receive, send)
-
-    async def _admit(self, scope: Scope) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Answer one request. Whoever is known here costs no coroutine of its own."""
+        if scope["type"] != "http" or scope["path"] in PUBLIC:
+            return self._app(scope, receive, send)
         try:
-            token, by_cookie = credential(scope)
+            carried = credential(scope)
         except UnauthenticatedError as error:
             if scope["path"] in EITHER and error.flaw is TokenFlaw.MISSING:
-                return
+                return self._app(scope, receive, send)
             raise
         try:
-            bearer = self._tokens.check(token)
-            identity = self._check.near(bearer) or await self._ask(scope, bearer)
+            bearer = self._tokens.check(carried.token)
+            identity = self._check.near(bearer)
         except (UnauthenticatedError, SessionEndedError):
-            if by_cookie and scope["path"] in EITHER:
-                # What is left of a session that is over; the page cannot take it away, and signs in anew.
-                return
+            if _passes_all_the_same(scope, carried):
+                return self._app(scope, receive, send)
             raise
-        if scope["path"].startswith(ADMIN_PREFIX) and not allows(identity.roles, scope["method"], ()):
-            raise refusal(scope["method"], ())
-        scope["state"].update(identity=identity, bearer=bearer, by_cookie=by_cookie)
+        if identity is None:
+            return self._ask_first(carried, bearer, scope, receive, send)
+        _admit(scope, identity, bearer, carried)
+        return self._app(scope, receive, send)
+
+    async def _ask_first(self, carried: Credential, bearer: Bearer, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            identity = await self._ask(scope, bearer)
+        except (UnauthenticatedError, SessionEndedError):
+            if not _passes_all_the_same(scope, carried):
+                raise
+        else:
+            _admit(scope, identity, bearer, carried)
+        await self._app(scope, receive, send)
 
     async def _ask(self, scope: Scope, bearer: Bearer) -> Identity:
         if scope["method"] != "GET" or scope["path"] not in ANSWERED_BLIND:
@@ -90,12 +98,26 @@ class Gate:
             return self._check.blind(bearer)
 
 
+def _passes_all_the_same(scope: Scope, carried: Credential) -> bool:
+    """What is left of a session that is over: the page cannot take the cookie away, and signs in anew."""
+    return carried.by_cookie and scope["path"] in EITHER
+
+
+def _admit(scope: Scope, identity: Identity, bearer: Bearer, carried: Credential) -> None:
+    if scope["path"].startswith(ADMIN_PREFIX) and not allows(identity.roles, scope["method"], ()):
+        raise refusal(scope["method"], ())
+    scope["state"].update(identity=identity, bearer=bearer, by_cookie=carried.by_cookie)
+
+
 class Bounds:
     """At most so many requests at once, each for at most so long."""
 
     def __init__(self, app: ASGIApp, *, limits: ApiLimits) -> None:
         self._app, self._limits = app, limits
+        self._limit_ms = limits.body_timeout_ms + limits.answer_timeout_ms
         self._in_flight = 0
+        self._late: set[asyncio.Task[Any]] = set()
+        """Whose time is over, and who has not heard of it yet."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -107,15 +129,22 @@ class Bounds:
         if scope["method"] == "HEAD":
             # RFC 9110, section 9.3.2: the same as GET without the body, which the server leaves out.
             scope = {**scope, "method": "GET"}
+        task = asyncio.current_task()
+        assert task is not None  # a coroutine that is awaited runs in one
         self._in_flight += 1
-        limit_ms = self._limits.body_timeout_ms + self._limits.answer_timeout_ms
-        bound = asyncio.timeout(limit_ms / 1000)
+        # As asyncio.timeout() does it, without its objects: this is on the way of every request.
+        late = asyncio.get_running_loop().call_later(self._limit_ms / 1000, self._cancel, task)
         try:
-            async with bound:
-                await self._app(scope, receive, send)
-        except TimeoutError as error:
-            if not bound.expired():
-                raise
-            raise AnswerTimeoutError(f"no answer within {limit_ms} ms") from error
+            await self._app(scope, receive, send)
+        except asyncio.CancelledError:
+            if task in self._late and not task.uncancel():
+                raise AnswerTimeoutError(f"no answer within {self._limit_ms} ms") from None
+            raise
         finally:
+            late.cancel()
+            self._late.discard(task)
             self._in_flight -= 1
+
+    def _cancel(self, task: "asyncio.Task[Any]") -> None:
+        self._late.add(task)
+        task.cancel()

@@ -7,6 +7,7 @@ HAProxy's check sends OPTIONS unless told otherwise.
 What they do not promise: anything about the time an answer spends on its way to the caller.
 """
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -39,12 +40,12 @@ class Probes:
             METRICS_PATH: self._metrics,
         }
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer one request."""
         answer = self._answers.get(scope["path"]) if scope["type"] == "http" else None
-        if answer is None:
-            await self._app(scope, receive, send)
-            return
+        return self._app(scope, receive, send) if answer is None else self._answer(answer, scope, send)
+
+    async def _answer(self, answer: Callable[[Scope], Answer], scope: Scope, send: Send) -> None:
         if scope["method"] not in METHODS:
             raise MethodNotAllowedError(scope["method"], METHODS)
         await send_answer(answer(scope), send)

@@ -9,6 +9,7 @@ Answers carry ``RateLimit-Policy`` and ``RateLimit`` (draft-ietf-httpapi-ratelim
 left, as of the last time that the store was asked, at most a second ago; a refusal is 429 with ``Retry-After`` as well.
 """
 
+from collections.abc import Awaitable
 from functools import lru_cache
 from typing import Final
 
@@ -16,12 +17,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rppam.api.gate import ANSWERED_BLIND
 from rppam.domain.errors.request import RateLimitedError
-from rppam.domain.limit import Charge, Decision, rate_headers, subject_hash
+from rppam.domain.limit import Charge, Decision, Limit, rate_headers, subject_hash
 from rppam.domain.lockout import address_group
 from rppam.domain.session import Identity
 from rppam.ports.settings import HotSettings
 from rppam.services.limiter import Limiter
-from rppam.services.request_policy import LIMITS, RequestLimits, limits_of
+from rppam.services.request_policy import LIMITS, RequestLimits, RequestPolicy, limits_of
 
 PARTS: Final = 5
 LIMITS_PATH: Final = f"/api/v1/settings/{LIMITS.name}"
@@ -44,15 +45,31 @@ class _Rates:
 
     def __init__(self, app: ASGIApp, *, limiter: Limiter, settings: HotSettings) -> None:
         self._app, self._limiter, self._settings = app, limiter, settings
+        self._policy: RequestPolicy | None = None
+        self._limits = RequestLimits(None, None, None, None)
 
     def _charges(self, scope: Scope, limits: RequestLimits) -> list[Charge]:
         raise NotImplementedError
 
-    async def _decide(self, scope: Scope) -> None:
-        charges = self._charges(scope, limits_of(self._settings.current(LIMITS)))
-        if not charges:
-            return
-        decision = self._limiter.near(charges) or await self._limiter.take(charges)
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Answer one request. What can be decided at once costs no coroutine of its own."""
+        if scope["type"] == "http" and _is_counted(scope):
+            policy = self._settings.current(LIMITS)
+            if policy is not self._policy:
+                self._policy, self._limits = policy, limits_of(policy)
+            charges = self._charges(scope, self._limits)
+            if charges:
+                decision = self._limiter.near(charges)
+                if decision is None:
+                    return self._ask_first(charges, scope, receive, send)
+                self._heed(decision, scope)
+        return self._app(scope, receive, send)
+
+    async def _ask_first(self, charges: list[Charge], scope: Scope, receive: Receive, send: Send) -> None:
+        self._heed(await self._limiter.take(charges), scope)
+        await self._app(scope, receive, send)
+
+    def _heed(self, decision: Decision, scope: Scope) -> None:
         if not decision.allowed:
             headers = rate_headers(decision.limit, decision.remaining, decision.reset_after_ms)
             raise RateLimitedError(_WHAT[decision.limit.name], decision.retry_after_ms, headers)
@@ -63,14 +80,6 @@ class _Rates:
 
 class AddressRates(_Rates):
     """Before the gate: whoever floods us with tokens that are none is counted, too."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        if scope["type"] != "http" or not _is_counted(scope):
-            await self._app(scope, receive, send)
-            return
-        await self._decide(scope)
-        await self._app(scope, receive, send)
 
     def _charges(self, scope: Scope, limits: RequestLimits) -> list[Charge]:
         charges = []
@@ -85,12 +94,6 @@ class AddressRates(_Rates):
 class UserRates(_Rates):
     """Behind the gate, where it is known who is calling."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        if scope["type"] == "http" and _is_counted(scope):
-            await self._decide(scope)
-        await self._app(scope, receive, send)
-
     def _charges(self, scope: Scope, limits: RequestLimits) -> list[Charge]:
         charges = []
         identity: Identity | None = scope["state"].get("identity")
@@ -100,6 +103,19 @@ class UserRates(_Rates):
             path = "/".join(scope["path"].split("/", PARTS)[:PARTS])
             charges.append(Charge(limits.endpoint, _endpoint(f"{scope['method']} {path}")))
         return charges
+
+
+def rate_header_pairs(decision: Decision) -> list[tuple[bytes, bytes]]:
+    """The same two headers as of :func:`rppam.domain.limit.rate_headers`, for an answer that goes out."""
+    policy, name = _policy(decision.limit)
+    reset_s = -(-decision.reset_after_ms // 1000)
+    return [policy, (b"ratelimit", b'"%b";r=%d;t=%d' % (name, decision.remaining, reset_s))]
+
+
+@lru_cache(maxsize=64)
+def _policy(limit: Limit) -> tuple[tuple[bytes, bytes], bytes]:
+    text = rate_headers(limit, 0, 0)["RateLimit-Policy"]
+    return (b"ratelimit-policy", text.encode()), limit.name.encode()
 
 
 # Hashing is dearer than looking up; the number of what is remembered is bounded.

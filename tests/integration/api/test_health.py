@@ -219,12 +219,11 @@ async def test_every_answer_carries_the_safe_headers_and_a_request_id(served: Se
         await served.http.get("/.well-known/jwks.json"),
     ]
     for answer in answers:
-        assert answer.headers["server"] == "rppam"
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
         assert re.fullmatch(r"[0-9a-f]{16}", answer.headers["x-request-id"])
         assert "access-control-allow-origin" not in answer.headers
-        assert len(answer.headers.get_list("server")) == 1
+        assert "server" not in answer.headers, "it helps nobody but who looks for known holes"
     assert len({answer.headers["x-request-id"] for answer in answers}) == len(answers)
     kept = await served.http.get("/system/health/ping", headers={"X-Request-ID": "lb-42.a_b"})
     assert kept.headers["x-request-id"] == "lb-42.a_b"
