@@ -7,7 +7,6 @@ it holds should it be killed, and leadership ends with the lease.
 
 import os
 import sys
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -114,5 +113,9 @@ async def _serve(settings: "Settings", path: Path, service: "WindowsService | No
             loop.add_signal_handler(number, node.stop, f"got {number.name}")
         loop.add_signal_handler(signal.SIGHUP, explain_hangup, settings, path)
     elif service is not None:
-        service.on_stop = partial(loop.call_soon_threadsafe, node.stop)
+
+        def stop(why: str) -> None:  # on a thread of the system
+            loop.call_soon_threadsafe(node.stop, why)
+
+        service.on_stop = stop
     await node.run()

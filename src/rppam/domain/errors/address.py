@@ -1,6 +1,7 @@
 """What a host says no to when the virtual address comes or goes (RPPAM-53xx)."""
 
 from rppam.domain.errors import ErrorRow, Fault, Retry, RppamError
+from rppam.domain.exits import Exit
 
 
 class AddressError(RppamError):
@@ -16,6 +17,7 @@ class AddressForbidden(AddressError):
         Retry.SLOWLY,
         "The account that runs RP-PAM may not change the addresses of this host.",
         "Copy packaging/rppam-virtual-ip.conf to /etc/systemd/system/rppam.service.d/, then systemctl daemon-reload.",
+        exit=Exit.ERRORS,
     )
 
 
@@ -28,6 +30,7 @@ class AddressTaken(AddressError):
         Retry.NO,
         "cluster.virtualIp is an address that this host has of its own, so it cannot follow leadership.",
         "Choose an address that no host has, or take it out of this host's network configuration.",
+        exit=Exit.ERRORS,
     )
 
 
@@ -40,6 +43,7 @@ class DeviceUnknown(AddressError):
         Retry.SLOWLY,
         "No network interface of this host fits cluster.virtualIp.",
         "Name the interface in cluster.virtualIpInterface ('ip -br addr' lists them), or correct the prefix length.",
+        exit=Exit.ERRORS,
     )
 
 
@@ -52,4 +56,5 @@ class AddressRefused(AddressError):
         Retry.SLOWLY,
         "The system did not do what was asked of it with the virtual address.",
         "Read the reason in the message; 'ip addr' and the kernel's log say more.",
+        exit=Exit.ERRORS,
     )
