@@ -31,7 +31,7 @@ BIN = Path(sys.executable).parent
 DOCUMENTED_PORT = 7101
 READY_S_MAX = 45
 PAGE_S_MAX = 180
-LANGUAGES = {"sh", "console", "text", "json", "ini", "lua", "mermaid", "python", "sql"}
+LANGUAGES = {"sh", "console", "text", "yaml", "json", "ini", "lua", "mermaid", "python", "sql"}
 NEEDS = {"demo", "checkout"}
 
 _FENCE = re.compile(r"^```(\S*)\s*$")
