@@ -45,6 +45,8 @@ class Oaths:
         if host.noted != (host.life, claim, until):
             before, host.noted = host.noted, (host.life, claim, until)
             if until is not None:
+                if host.oath is not None and isinstance(event, Freed) and event.freeing.claim == host.oath[0]:
+                    host.oath = None  # given back, and promised anew in the same step
                 self._promised(host, claim, now_us)
                 host.oath = claim, host.true_at(voter_end(host, self._lease_us, now_us), now_us)
             elif before is not None and before[0] == host.life and host.oath is not None:
