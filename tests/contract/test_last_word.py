@@ -18,7 +18,7 @@ from rppam.domain.record import Record, RecordState, parse_record, vacant
 from rppam.domain.secret import Secret
 from rppam.supervisor.delivery import Outcome, deliver
 from tests.contract.authority import Authority
-from tests.contract.servers import PASSWORD, SERVERS, Server, ServerKind, free_port
+from tests.contract.servers import PASSWORD, SERVERS, Server, ServerKind, free_port, need
 
 pytestmark = pytest.mark.server
 
@@ -130,8 +130,7 @@ async def test_a_password_that_was_changed_meanwhile_is_told_without_it(server: 
 
 @pytest.mark.parametrize("kind", [kind for kind in SERVERS if kind.has_tls], ids=str)
 async def test_by_tls_with_a_client_certificate(kind: ServerKind, tmp_path: Path) -> None:
-    if kind.find() is None:
-        pytest.skip(kind.remedy)
+    need(kind)
     authority, clock = Authority(tmp_path), SystemClock()
     certificate, key = authority.issue("127.0.0.1")
     port = free_port()

@@ -6,9 +6,7 @@ import subprocess
 import time
 from pathlib import Path
 
-import pytest
-
-from tests.contract.servers import Server, ServerKind
+from tests.contract.servers import Server, ServerKind, missing
 
 SHIM = Path(__file__).with_name("clock_shim.c")
 
@@ -19,7 +17,7 @@ class SteppedClock:
     def __init__(self, folder: Path) -> None:
         compiler = shutil.which("cc") or shutil.which("gcc")
         if compiler is None:
-            pytest.skip("no C compiler here: apt-get install gcc")
+            missing("no C compiler here: apt-get install gcc")
         self.library = folder / "clock_shim.so"
         words = [compiler, "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", SHIM, "-o", self.library]
         subprocess.run(words, check=True, timeout=60)

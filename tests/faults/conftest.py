@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.contract.servers import Server
+from tests.contract.servers import Server, need
 from tests.integration.node.conftest import KIND, LABS, make_lab, pytest_runtest_makereport, redis
 from tests.integration.node.lab import Lab, LabNode, eventually
 from tests.integration.node.watching import Eyes
@@ -40,8 +40,7 @@ def runs() -> int:
 @pytest.fixture
 def own_redis() -> Iterator[Server]:
     """A server of the test's own, to be cruel to."""
-    if KIND.find() is None:
-        pytest.skip(f"{KIND.name} is not on this machine: {KIND.remedy}")
+    need(KIND)
     with Server(KIND) as running:
         yield running
 

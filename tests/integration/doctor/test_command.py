@@ -14,7 +14,7 @@ from rppam.cli._doctor.container import judge
 from rppam.cli._doctor.report import Report, without_passwords
 from rppam.domain.secret import Secret
 from rppam.services.codes import finding
-from tests.contract.servers import PASSWORD, SERVERS, Server, free_port
+from tests.contract.servers import PASSWORD, SERVERS, Server, free_port, need
 from tests.integration.doctor.ailing import QUICK, Doctor, answering
 from tests.integration.node.lab import CALM, Lab, eventually
 from tests.integration.redis_setup.made import rppam
@@ -25,8 +25,7 @@ LONG = "x" * 20 + PASSWORD
 
 @pytest.fixture
 def server() -> Any:
-    if REDIS_8.find() is None:
-        pytest.skip(REDIS_8.remedy)
+    need(REDIS_8)
     with Server(REDIS_8, password=LONG) as running:
         yield running
 
@@ -180,8 +179,7 @@ def test_a_web_server_in_the_place_of_the_node(tmp_path: Path) -> None:
 
 @pytest.mark.server
 def test_a_live_node_tells_its_own_view(tmp_path: Path) -> None:
-    if REDIS_8.find() is None:
-        pytest.skip(REDIS_8.remedy)
+    need(REDIS_8)
     with Server(REDIS_8) as server, Lab(tmp_path / "lab", server.port, nodes=2, times=CALM) as lab:
         lab.start()
         file = str(lab.nodes[0].file)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.servers import PASSWORD, SERVERS, Server, free_port
+from tests.contract.servers import PASSWORD, SERVERS, Server, free_port, need
 from tests.integration.doctor.ailing import QUICK, Doctor, answering, black_hole, eventually
 from tests.integration.redis.test_tls import DAY, NOW, Authority
 
@@ -21,8 +21,7 @@ PLATFORMS = ("Debian/Ubuntu: ", "RHEL: ", "Docker: ", "Windows: ")
 
 @pytest.fixture
 def server(request: pytest.FixtureRequest) -> Any:
-    if REDIS_8.find() is None:
-        pytest.skip(REDIS_8.remedy)
+    need(REDIS_8)
     with Server(REDIS_8, *getattr(request, "param", ())) as running:
         yield running
 

@@ -9,7 +9,7 @@ import pytest
 from rppam.adapters.system.promise_file import FILE_NAME
 from rppam.domain.electorate import QuorumPolicy
 from rppam.domain.exits import Exit
-from tests.contract.servers import Server
+from tests.contract.servers import Server, need
 from tests.integration.node.conftest import KIND
 from tests.integration.node.lab import CALM, Lab, LabNode, eventually
 from tests.integration.node.watching import Eyes
@@ -21,8 +21,7 @@ pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Lab]:
-    if KIND.find() is None:
-        pytest.skip(KIND.remedy)
+    need(KIND)
     with Server(KIND) as server, Lab(tmp_path / "lab", server.port, nodes=2, times=CALM) as lab:
         lab.start()
         yield lab

@@ -20,7 +20,7 @@ from rppam.adapters.system.promise_file import FILE_NAME
 from rppam.domain.electorate import QuorumPolicy
 from rppam.domain.secret import Secret
 from rppam.services.member_rules import Knocked, ground_findings
-from tests.contract.servers import SERVERS, Server, free_port
+from tests.contract.servers import SERVERS, Server, free_port, need
 from tests.integration.doctor.ailing import QUICK, Doctor, answering, black_hole
 from tests.integration.members.links import CLUSTER, KEY, OTHER_KEY, make_node
 from tests.integration.members.links import eventually as settled
@@ -292,8 +292,7 @@ def test_a_witness_is_asked_for_what_a_witness_needs(tmp_path: Path) -> None:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    if REDIS_8.find() is None:
-        pytest.skip(REDIS_8.remedy)
+    need(REDIS_8)
     with Server(REDIS_8) as running:
         yield running
 

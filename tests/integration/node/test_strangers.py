@@ -14,6 +14,7 @@ from rppam.adapters.members.codec import PROTOCOL, encode
 from rppam.adapters.system.promise_file import FILE_NAME, FilePromises
 from rppam.domain.ballot import NO_CLAIM, Claim, Freeing, Kept
 from rppam.domain.secret import Secret
+from tests.contract.servers import missing
 from tests.faults.lab.wallclock import build
 from tests.integration.members.links import Stranger, stranger
 from tests.integration.node.conftest import MakeLab
@@ -149,7 +150,7 @@ def test_a_clock_that_runs_ten_percent_fast_is_found_within_a_minute_and_its_pro
 ) -> None:
     library = build(tmp_path) if shutil.which("gcc") or shutil.which("cc") else None
     if library is None:
-        pytest.skip("no C compiler here: apt-get install gcc")
+        missing("no C compiler here: apt-get install gcc")
     lab = make_lab(nodes=3, times=CALM)
     *right, fast = lab.nodes
     for node in right:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
@@ -16,7 +15,7 @@ from rppam.adapters.system.clock import SystemClock
 from rppam.adapters.system.entropy import SystemEntropy
 from rppam.domain.secret import Secret
 from tests.contract.conftest import server
-from tests.contract.servers import PASSWORD, SERVERS, Server
+from tests.contract.servers import PASSWORD, SERVERS, Server, need
 
 __all__ = ["server"]  # the contract tests' fixture, for the tests that run on every kind
 
@@ -34,10 +33,19 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
 @pytest.fixture
 def redis() -> Iterator[Server]:
     """A running Redis of its own for this test."""
-    if KIND.find() is None:
-        complain = pytest.fail if os.environ.get("CI") else pytest.skip
-        complain(f"{KIND.name} is not on this machine: {KIND.remedy}")
+    need(KIND)
     with Server(KIND) as running:
+        yield running
+
+
+@contextlib.asynccontextmanager
+async def slow_to_load() -> AsyncIterator[Server]:
+    """A server with 4,000 keys that takes 1.6 s to load them, by its own key-load-delay; it runs, loaded."""
+    need(KIND)
+    with Server(KIND, "--key-load-delay", "400", "--loading-process-events-interval-bytes", "1024") as running:
+        running.ask("EVAL", "for i = 1, 4000 do redis.call('SET', i, string.rep('x', 100)) end", 0)
+        running.ask("BGREWRITEAOF")
+        await eventually(lambda: b"aof_rewrite_in_progress:1" not in running.ask("INFO", "persistence"))
         yield running
 
 

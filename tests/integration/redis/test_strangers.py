@@ -22,7 +22,7 @@ from rppam.domain.errors.store import (
 from rppam.domain.errors.store_replies import StoreFull, StoreLoading, StoreProtected, StoreReadOnly
 from rppam.domain.secret import Secret
 from tests.contract.servers import free_port
-from tests.integration.redis.conftest import KIND, Open
+from tests.integration.redis.conftest import Open, slow_to_load
 from tests.integration.redis.strange import GREETING, HELLO, INFO, ROLE, SLAVE, Handler, greet, scripted
 
 
@@ -228,17 +228,7 @@ async def test_a_huge_announced_list_costs_no_memory(open_: Open) -> None:
 
 
 async def test_a_real_loading_redis_is_recognised(open_: Open) -> None:
-    """Made slow by the server's own key-load-delay, on a data set of 2,000 keys."""
-    from tests.contract.servers import Server
-
-    if KIND.find() is None:
-        pytest.skip(KIND.remedy)
-    with Server(KIND, "--key-load-delay", "400", "--loading-process-events-interval-bytes", "1024") as redis:
-        redis.ask("EVAL", "for i = 1, 2000 do redis.call('SET', i, string.rep('x', 100)) end", 0)
-        redis.ask("BGREWRITEAOF")
-        async with asyncio.timeout(5):
-            while b"aof_rewrite_in_progress:1" in redis.ask("INFO", "persistence"):  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
+    async with slow_to_load() as redis:
         redis.restart(wait=False)
         seen: set[str] = set()
         async with asyncio.timeout(20):

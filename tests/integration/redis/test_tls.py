@@ -13,7 +13,7 @@ import pytest
 
 from rppam.domain.errors.store import StoreClosed, StoreConnectTimeout, StoreError, StoreProtocol, StoreTlsFailed
 from tests.contract.authority import DAY, NOW, Authority
-from tests.contract.servers import SERVERS, Server, ServerKind, free_port
+from tests.contract.servers import SERVERS, Server, ServerKind, free_port, need
 from tests.integration.redis.conftest import MakeLink, Open, eventually
 
 
@@ -34,8 +34,7 @@ def authority(tmp_path: Path) -> Authority:
 @pytest.fixture(params=[kind for kind in SERVERS if kind.has_tls], ids=str)
 def kind(request: pytest.FixtureRequest) -> ServerKind:
     found: ServerKind = request.param
-    if found.find() is None:
-        pytest.skip(found.remedy)
+    need(found)
     return found
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.servers import ServerKind, free_port
+from tests.contract.servers import ServerKind, free_port, need
 from tests.integration.node.lab import CALM, LabNode, eventually
 from tests.integration.redis_setup.made import REDIS_6, REDIS_8, Made, rppam
 
@@ -18,10 +18,7 @@ GROUPS = {"6.2": (REDIS_6, False), "8-tls": (REDIS_8, True)}
 
 
 def program(kind: ServerKind) -> Path:
-    found = kind.find()
-    if found is None:
-        pytest.skip(f"{kind.name} is not on this machine: {kind.remedy}")
-    return found
+    return need(kind)
 
 
 def node_with(redis: dict[str, Any], folder: Path) -> LabNode:

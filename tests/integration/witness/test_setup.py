@@ -12,7 +12,7 @@ from rppam.adapters.system.datadir import DataDir
 from rppam.adapters.system.promise_file import FILE_NAME
 from rppam.cli._init.witness import witness_places
 from rppam.config.places import LINUX
-from tests.contract.servers import SERVERS, Server, free_port
+from tests.contract.servers import SERVERS, Server, free_port, need
 from tests.integration.init.test_init_command import files, rppam
 from tests.integration.node.lab import CALM, Lab
 from tests.integration.witness.placed import electorate_in
@@ -175,8 +175,7 @@ def test_a_running_node_a_witness_and_a_node_alone_do_not_found(first: Path) -> 
 @pytest.fixture
 def server() -> Iterator[Server]:
     kind = next(kind for kind in SERVERS if kind.name == "redis-8")
-    if kind.find() is None:
-        pytest.skip(kind.remedy)
+    need(kind)
     with Server(kind) as running:
         yield running
 
