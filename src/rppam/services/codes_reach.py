@@ -5,7 +5,7 @@ Part of the table in :mod:`rppam.services.codes`: code to (severity, what, sympt
 
 from typing import Final
 
-from rppam.services.remedies import CLI, Fix, conf, config, firewall, service
+from rppam.services.remedies import CLI, Fix, conf, config, firewall, here, service
 
 Entry = tuple[str, str, str, Fix]
 
@@ -89,6 +89,17 @@ REACH: Final[dict[str, Entry]] = {
         "Redis stopped answering in the middle of the checks.",
         "timeouts under load",
         service("Look for a slow command (SLOWLOG GET), swapping, or a network that loses packets.", "restart"),
+    ),
+    "RD-112": (
+        "error",
+        "The system of this host gives the node no socket to reach Redis by.",
+        "Too many open files; Address family not supported by protocol",
+        here(
+            "Allow the node more open files, or name Redis by an address of a kind that this host has.",
+            "sudo ls /proc/$(pgrep -of 'rppam node')/fd | wc -l; raise LimitNOFILE in rppam.service; sudo systemctl "
+            "daemon-reload; sudo systemctl restart rppam",
+            "Get-Process rppam* | Select-Object Handles; Restart-Service RpPam",
+        ),
     ),
     "RD-121": (
         "error",

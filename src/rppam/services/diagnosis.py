@@ -14,6 +14,7 @@ from rppam.domain.errors.store import (
     StoreError,
     StoreNameUnknown,
     StoreNoRoute,
+    StoreNoSocket,
     StoreProtocol,
     StoreRefused,
     StoreSentinelsSilent,
@@ -52,6 +53,7 @@ _BY_CLASS: Final[dict[type[StoreError], str]] = {
     StoreTooOld: "RD-109",
     StoreSilent: "RD-111",
     StoreUnknown: "RD-111",
+    StoreNoSocket: "RD-112",
     StoreTlsFailed: "RD-127",
     StoreNoAuth: "RD-201",
     StoreServiceUnknown: "RD-401",
@@ -107,7 +109,7 @@ def code_of(error: StoreError, *, with_tls: bool, glimpse: Glimpse | None = None
 def needs_glimpse(error: StoreError, *, with_tls: bool) -> bool:
     """Whether a second look may tell more: not where the cause is clear, or where nothing can be reached anyhow."""
     code = code_of(error, with_tls=with_tls)
-    return code not in ("RD-101", "RD-103", "RD-104") and code < "RD-2"
+    return code not in ("RD-101", "RD-103", "RD-104", "RD-112") and code < "RD-2"
 
 
 def _nearer(code: str, text: str, seen: Glimpse, *, with_tls: bool) -> str:

@@ -2,9 +2,11 @@
 
 import asyncio
 import itertools
+import logging
 import time
 
 import pytest
+from hiredis import ReplyError
 
 from rppam.adapters.redis.scripts import Script
 from rppam.domain.errors.store import (
@@ -14,10 +16,10 @@ from rppam.domain.errors.store import (
     StoreRefused,
     StoreUnknown,
 )
-from rppam.domain.errors.store_replies import StoreNoPermission, StoreReadOnly, StoreWrongPassword
+from rppam.domain.errors.store_replies import StoreLoading, StoreNoPermission, StoreReadOnly, StoreWrongPassword
 from rppam.domain.secret import Secret
 from tests.contract.servers import Server, free_port
-from tests.integration.redis.conftest import MakeLink, eventually
+from tests.integration.redis.conftest import MakeLink, eventually, slow_to_load
 from tests.integration.redis.strange import HELLO, INFO, ROLE, Proxy, scripted
 
 ADD = Script.of("add", "return redis.call('INCRBY', KEYS[1], ARGV[1])")
@@ -85,6 +87,33 @@ async def test_abort_connect_fails_after_connect_retry_attempts(make_link: MakeL
         await asyncio.sleep(0.3)
         assert attempts == 4
         assert not link.is_connected
+
+
+async def test_a_server_that_loads_its_data_is_waited_for_whatever_abort_connect_says(
+    make_link: MakeLink, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with slow_to_load() as redis:
+        redis.restart(wait=False)
+        await eventually(lambda: is_loading(redis), within_s=10)
+        link = make_link(redis.port, connect_retry=1)
+        await link.start()
+        assert isinstance(link.failure, StoreLoading)
+        assert await link.wait_up(30_000)
+        assert await link.command("DBSIZE") == 4_000
+    told = [record.getMessage() for record in caplog.records]
+    assert len([line for line in told if "LOADING" in line]) == 1, "said once, however often it was tried"
+    assert [line for line in told if line.startswith("Redis has loaded its data; this node waited")]
+
+
+def is_loading(server: Server) -> bool:
+    try:
+        server.ask("PING")
+    except ReplyError as error:
+        return str(error).startswith("LOADING")
+    except OSError:
+        return False
+    raise AssertionError("it has loaded its data already")
 
 
 async def test_without_abort_connect_it_starts_disconnected_and_connects_later(make_link: MakeLink) -> None:

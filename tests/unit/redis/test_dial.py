@@ -15,6 +15,7 @@ from rppam.domain.errors.store import (
     StoreError,
     StoreNameUnknown,
     StoreNoRoute,
+    StoreNoSocket,
     StoreProtocol,
     StoreRefused,
     StoreTlsFailed,
@@ -42,6 +43,9 @@ def tls_error(reason: str) -> ssl.SSLError:
         (os_error(errno.EHOSTUNREACH), StoreNoRoute, "routes"),
         (os_error(errno.ENETUNREACH), StoreNoRoute, "routes"),
         (os_error(errno.EACCES), StoreNoRoute, "firewall"),
+        (os_error(errno.EMFILE), StoreNoSocket, "LimitNOFILE"),
+        (os_error(errno.ENFILE), StoreNoSocket, "open"),
+        (os_error(errno.EAFNOSUPPORT), StoreNoSocket, "the other kind"),
         (os_error(errno.ECONNRESET), StoreClosed, "TLS"),
         (os_error(errno.EPIPE), StoreClosed, "TLS"),
         (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), StoreNameUnknown, "DNS"),
@@ -59,3 +63,17 @@ def test_each_failure_has_its_sentence(error: Exception, expected: type[StoreErr
     assert fix in str(explained)
     assert "redis.example" in str(explained)
     assert explained.surely_not_run
+
+
+@pytest.mark.parametrize(
+    ("number", "said", "sentence"),
+    [
+        (10, "certificate has expired", "certificate has expired; renew it on the server;"),
+        (9, "certificate is not yet valid", "certificate is not yet valid; check the clocks of both hosts,"),
+        (64, "IP address mismatch, certificate is not valid for '10.0.1.20'.", "for '10.0.1.20'; connect by"),
+    ],
+)
+def test_a_certificate_that_is_refused_is_told_in_one_clean_sentence(number: int, said: str, sentence: str) -> None:
+    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    error.verify_code, error.verify_message = number, said
+    assert sentence in str(explain(TARGET, error))

@@ -68,7 +68,7 @@ def test_an_error_out_of_a_script_never_proves_that_nothing_ran(word: str) -> No
 def test_any_text_becomes_a_short_error(text: str) -> None:
     error = classify(text)
     assert isinstance(error, StoreReplyError)
-    assert len(error.raw) <= 300
+    assert len(error.raw) <= 500
 
 
 @pytest.mark.parametrize(
@@ -85,3 +85,15 @@ def test_garbage_is_named(data: bytes, sentence: str) -> None:
     assert isinstance(error, StoreProtocol)
     assert sentence in str(error)
     assert "[::1]:6379" in str(error)
+
+
+def test_the_longest_reply_of_redis_is_kept_whole_and_a_longer_one_is_cut_between_two_words() -> None:
+    misconf = (
+        "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands "
+        "that may modify the data set are disabled, because this instance is configured to report errors during "
+        "writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for "
+        "details about the RDB error."
+    )
+    assert classify(misconf).raw == misconf
+    assert classify("ERR " + "word " * 200).raw.endswith(" word ...")
+    assert len(classify("ERR " + "x" * 1_000).raw) <= 500

@@ -11,6 +11,8 @@ from rppam.adapters.members.channel import Channel, prepare
 from rppam.adapters.members.names import Names, UnknownPlaceError
 
 _NO_ROUTE: Final = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.ENETDOWN, errno.EHOSTDOWN}
+_NO_FAMILY: Final = {errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT}
+_USED_UP: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 HANDSHAKE_PERIOD_S: Final = 0.003
@@ -44,7 +46,11 @@ class NotReachedError(Exception):
 async def dial(
     name: str, address: str, channel: Channel, context: ssl.SSLContext, names: Names, pace: Pace, *, timeout_s: float
 ) -> None:
-    """Give ``channel`` a TLS connection to ``address`` within ``timeout_s``. Raises :class:`NotReachedError`."""
+    """Give ``channel`` a TLS connection to ``address`` within ``timeout_s``. Raises :class:`NotReachedError`.
+
+    The places of a name are tried in turn, each with its share of the time; one that this host has no socket for costs
+    nothing but itself.
+    """
     await pace.turn()
     loop = asyncio.get_running_loop()
     until = loop.time() + timeout_s
@@ -52,9 +58,13 @@ async def dial(
         places = await names.places(address, timeout_s=timeout_s)
     except UnknownPlaceError as error:
         raise NotReachedError(f"no way to {name}: {error}") from None
-    failure = NotReachedError(f"no way to {name} at {address}")
+    failure: NotReachedError | None = None
     for index, (family, place) in enumerate(places):
-        plug = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            plug = socket.socket(family, socket.SOCK_STREAM)
+        except OSError as error:
+            failure = failure or _unreached(name, address, error)  # what another place says tells more
+            continue
         with plug:
             share_s = (until - loop.time()) / (len(places) - index)
             try:
@@ -66,7 +76,9 @@ async def dial(
                 continue
             await _encrypt(name, address, channel, plug, context, until)
             return
-    raise failure
+    raise failure or NotReachedError(
+        f"no way to {name} at {address}: the name has no address; check it and this host's DNS"
+    )
 
 
 async def _encrypt(
@@ -93,6 +105,10 @@ def _unreached(name: str, address: str, error: OSError) -> NotReachedError:
         why = "connection refused: look whether rppam runs there and whether cluster.memberPort is the same"
     elif error.errno in _NO_ROUTE:
         why = f"no network path ({error.strerror}): check the address, the routes and the firewall"
+    elif error.errno in _NO_FAMILY:
+        why = f"this host does without that kind of address ({error.strerror}): advertise one of the other kind"
+    elif error.errno in _USED_UP:
+        why = f"the system gives this node nothing more ({error.strerror}): raise LimitNOFILE of the service"
     else:
         why = f"{error.strerror or error}"
     return NotReachedError(f"no connection to {name} at {address}: {why}")

@@ -103,7 +103,11 @@ async def _connected(host: str, port: int) -> socket.socket:
     places = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     last: OSError = OSError(errno.EADDRNOTAVAIL, "no address")
     for family, kind, number, _, place in places:
-        plug = socket.socket(family, kind, number)
+        try:
+            plug = socket.socket(family, kind, number)
+        except OSError as error:
+            last = error  # this host does without that family; another address may do
+            continue
         plug.setblocking(False)
         try:
             await loop.sock_connect(plug, place)

@@ -14,6 +14,7 @@ from rppam.domain.errors.store import (
     StoreError,
     StoreNameUnknown,
     StoreNoRoute,
+    StoreNoSocket,
     StoreProtocol,
     StoreRefused,
     StoreTlsFailed,
@@ -28,6 +29,8 @@ _NO_ROUTE: Final = {
     errno.EACCES,
     errno.EPERM,
 }
+_USED_UP: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_NO_FAMILY: Final = {errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT}
 _LISTEN_S: Final = 2.0
 """How long a server that hung up has to say why; a busy host needs a moment for a handshake."""
 _NOT_TLS: Final = {
@@ -43,8 +46,8 @@ _UNTRUSTED: Final = (
 )
 _OTHER_NAME: Final = "connect by a name or address that stands in it, or give the name it stands for as sslHost"
 _CERTIFICATE_FIXES: Final = {
-    9: "it is not valid yet: check the clocks of both hosts, or the certificate",
-    10: "it has expired: renew it on the server; until then no node can connect",
+    9: "check the clocks of both hosts, and from when on it is valid",
+    10: "renew it on the server; until then no node can connect",
     18: _UNTRUSTED,
     19: _UNTRUSTED,
     20: _UNTRUSTED,
@@ -59,7 +62,8 @@ _ANY_CERTIFICATE_FIX: Final = "check that it is valid, signed by an authority in
 async def dial(target: Target, protocol: Callable[[], asyncio.Protocol]) -> None:
     """Connect ``protocol()`` to ``target`` within its connect timeout.
 
-    A name's addresses are tried in turn, each with its share of the time. Raises a leaf of :class:`StoreUnreachable`.
+    A name's addresses are tried in turn, each with its share of the time; one that this host has no socket for costs
+    nothing but itself. Raises a leaf of :class:`StoreUnreachable`.
     """
     loop = asyncio.get_running_loop()
     until = loop.time() + target.connect_timeout_ms / 1000
@@ -77,13 +81,26 @@ async def dial(target: Target, protocol: Callable[[], asyncio.Protocol]) -> None
     for index, (family, kind, number, _, place) in enumerate(found):
         share_s = (until - loop.time()) / (len(found) - index)
         try:
-            with socket.socket(family, kind, number) as plug:
+            with _plug(target, family, kind, number) as plug:
                 await _dial_one(target, protocol, plug, place, loop.time() + share_s)
         except StoreError as error:
-            failure = error if failure is None or isinstance(failure, StoreConnectTimeout) else failure
+            if failure is None or _says_more(error, failure):
+                failure = error
         else:
             return
     raise failure or explain(target, socket.gaierror(socket.EAI_NONAME, "the name has no address"))
+
+
+def _says_more(error: StoreError, than: StoreError) -> bool:
+    """Whether what one address says tells more about Redis than what another one says, or does not say."""
+    return isinstance(than, StoreConnectTimeout | StoreNoSocket) and not isinstance(error, StoreNoSocket)
+
+
+def _plug(target: Target, family: int, kind: int, number: int) -> socket.socket:
+    try:
+        return socket.socket(family, kind, number)
+    except OSError as error:  # this process has as many files as it may, or this host does without IPv6
+        raise explain(target, error) from error
 
 
 async def reason(target: Target, error: StoreError) -> StoreError:
@@ -153,9 +170,9 @@ async def _dial_one(
     """TCP, then TLS where wanted: two steps, so that it can be told which of them gets no answer."""
     loop = asyncio.get_running_loop()
     plug.setblocking(False)
-    plug.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    plug.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
+        plug.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        plug.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         async with asyncio.timeout_at(until):
             await loop.sock_connect(plug, place)
     except OSError as error:  # TimeoutError is one
@@ -192,9 +209,8 @@ def explain(target: Target, error: Exception) -> StoreError:
             )
         case ssl.SSLCertVerificationError():
             fix = _CERTIFICATE_FIXES.get(error.verify_code, _ANY_CERTIFICATE_FIX)
-            return StoreTlsFailed(
-                f"the certificate of Redis at {at} is not accepted: {error.verify_message}; {fix}", raw=raw
-            )
+            said = error.verify_message.rstrip(".")  # some of these end with a full stop, most do not
+            return StoreTlsFailed(f"the certificate of Redis at {at} is not accepted: {said}; {fix}", raw=raw)
         case ssl.SSLError():
             return _explain_tls(at, error)
         case ConnectionRefusedError():
@@ -212,6 +228,18 @@ def explain(target: Target, error: Exception) -> StoreError:
         case OSError() if error.errno in _NO_ROUTE:
             return StoreNoRoute(
                 f"no network path to Redis at {at} ({raw}); check the address, the routes and the firewall", raw=raw
+            )
+        case OSError() if error.errno in _NO_FAMILY:
+            return StoreNoSocket(
+                f"this host does without the kind of address (IPv4 or IPv6) that Redis at {at} has ({error.strerror}); "
+                "connect to an address of the other kind, or turn this kind on here",
+                raw=raw,
+            )
+        case OSError() if error.errno in _USED_UP:
+            return StoreNoSocket(
+                f"this node cannot open a connection to Redis at {at}: its system gives it nothing more "
+                f"({error.strerror}). {StoreNoSocket.row.remedy}",
+                raw=raw,
             )
     hint = (
         "the port may not speak TLS (ssl=false), or Redis restarts" if target.ssl else "Redis restarts, or demands TLS"

@@ -21,13 +21,14 @@ from rppam.adapters.redis.backoff import Backoff
 from rppam.adapters.redis.connection import Connection, Word
 from rppam.adapters.redis.listeners import tell
 from rppam.adapters.redis.options import LinkOptions, Target
+from rppam.adapters.redis.outage import Outage
 from rppam.adapters.redis.scripts import Script, run_script
 from rppam.adapters.redis.shortage import Shortage
 from rppam.adapters.redis.source import DirectSource, TargetSource
 from rppam.adapters.redis.subscription import Listener, Subscription
 from rppam.domain.errors import Retry
-from rppam.domain.errors.store import StoreDown, StoreError, StoreReplyError, StoreUnreachable
-from rppam.domain.errors.store_replies import StoreNoReplicas
+from rppam.domain.errors.store import StoreDown, StoreError, StoreReplyError
+from rppam.domain.errors.store_replies import StoreLoading, StoreNoReplicas
 from rppam.ports.clock import Clock
 from rppam.ports.entropy import Entropy
 
@@ -51,13 +52,11 @@ class Link:
         self.options = options
         self.connection: Connection | None = None
         """The live connection, or ``None`` while there is none."""
-        self.reason = "not started"
-        """Why there is no connection, in a sentence with the fix; empty while there is one."""
         self._source = source or DirectSource(options)
         self._peer = peer
         self._clock = clock
         self._backoff = Backoff(entropy, cap_ms=options.reconnect_cap_ms)
-        self._failure: StoreError | None = None
+        self._outage = Outage(peer, clock)
         self._lost = asyncio.Event()
         self._up = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -74,17 +73,21 @@ class Link:
     async def start(self) -> None:
         """Connect, then stay connected.
 
-        With ``abort_connect``: up to ``connect_retry`` attempts in all, then the last StoreError is raised and nothing
-        runs on. Without: returns after the first attempt, connected or not, and goes on trying in the background.
+        With ``abort_connect``: up to ``connect_retry`` attempts in all, then the last error is raised and nothing runs
+        on. Without: returns after the first attempt, connected or not, and goes on trying in the background. So it does
+        when the server says that it loads its data, whatever ``abort_connect`` says: it was reached, and is waited for
+        in the background as long as it takes.
         """
         attempts = max(1, self.options.connect_retry) if self.options.abort_connect else 1
         await self._source.start(self)
         for attempt in range(1, attempts + 1):
             try:
                 await self._attempt()
-            except StoreError as error:
-                self._note(error)
-                hopeless = attempt == attempts or error.row.retry is Retry.NO
+            except Exception as error:
+                failure = self._note(error)
+                if isinstance(failure, StoreLoading):
+                    break
+                hopeless = attempt == attempts or failure.row.retry is Retry.NO
                 if self.options.abort_connect and hopeless:
                     await self._source.stop()
                     raise
@@ -106,7 +109,7 @@ class Link:
         if connection is not None:
             self._went_down(StoreDown("the connection to Redis was closed by this node"))
             await connection.close()
-        self.reason = "stopped"
+        self._outage.reason = "stopped"
 
     @property
     def is_connected(self) -> bool:
@@ -114,9 +117,14 @@ class Link:
         return self.connection is not None
 
     @property
+    def reason(self) -> str:
+        """Why there is no connection, in a sentence with the fix; empty while there is one."""
+        return self._outage.reason
+
+    @property
     def failure(self) -> StoreError | None:
         """The error behind :attr:`reason`; ``None`` while connected."""
-        return self._failure
+        return self._outage.failure
 
     @property
     def target(self) -> Target | None:
@@ -186,7 +194,7 @@ class Link:
 
     def _usable(self) -> Connection:
         if self.connection is None:
-            raise self._down()
+            raise self._outage.as_error()
         return self.connection
 
     async def _over(self, connection: Connection, words: tuple[Word, ...], timeout_ms: int | None) -> Any:
@@ -266,15 +274,17 @@ class Link:
     async def _keep(self) -> None:
         """Run for ever: test the connection while it is up, bring it back when it is lost."""
         while True:
-            if self.connection is not None:
-                await self._watch(self.connection)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._backoff.next_ms() / 1000):
-                    await self._hurry.wait()
             try:
+                if self.connection is not None:
+                    await self._watch(self.connection)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._backoff.next_ms() / 1000):
+                        await self._hurry.wait()
                 await self._attempt()
-            except StoreError as error:
-                self._note(error)
+            except Exception as error:  # noqa: BLE001 - whatever it is: were this task to end, Redis would be lost for good
+                failure = self._note(error)
+                if self.connection is not None:
+                    self._drop(self.connection, "a fault of this node", failure)
 
     async def _attempt(self) -> None:
         """Connect; begin again at once when the source says meanwhile that the primary is elsewhere."""
@@ -332,13 +342,13 @@ class Link:
             self._went_down_if(connection, error)
 
     async def _connect(self) -> None:
-        """Try each address once; the first primary wins. Raises the last StoreError."""
+        """Try each address once; the first primary wins. Raises the last StoreError, or that one of them loads."""
         failure: StoreError = StoreDown("redis.connectionString names no address")
         for target in await self._source.targets():
             try:
                 connection = await self._enter(target)
             except StoreError as error:
-                failure = error
+                failure = failure if isinstance(failure, StoreLoading) else error
             else:
                 self._came_up(connection)
                 return
@@ -364,7 +374,8 @@ class Link:
         if connection.lost is not None:
             raise connection.lost
         connection.watch_loss(lambda error: self._went_down_if(connection, error))
-        self.connection, self.reason, self._failure = connection, "", None
+        self.connection = connection
+        self._outage.over()
         self._lost.clear()
         self._up.set()
         who = connection.identity
@@ -384,16 +395,5 @@ class Link:
         for listener in tuple(self._on_down):
             tell(listener, error)
 
-    def _note(self, error: StoreError) -> None:
-        """Remember why it is down; say it once for each new reason."""
-        said = str(error)
-        if said != self.reason and not self._stopping:
-            _log.warning("no connection to %s: %s", self._peer, said)
-        self.reason, self._failure = said, error
-
-    def _down(self) -> StoreUnreachable:
-        failure = StoreDown(
-            f"no connection to {self._peer}: {self.reason}", raw=self._failure.raw if self._failure else ""
-        )
-        failure.__cause__ = self._failure
-        return failure
+    def _note(self, error: Exception) -> StoreError:
+        return self._outage.note(error, is_told=not self._stopping)

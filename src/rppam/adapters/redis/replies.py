@@ -53,14 +53,16 @@ BY_WORD: Final[dict[str, type[StoreReplyError]]] = {
 # Redis 6.2 wraps what a call inside a script answered; from 7 on the inner word comes first.
 _WRAPPED: Final = re.compile(r"^ERR Error running script\b.*?:\d+: (?:@user_script: ?\d+: )?-?(?P<inner>[A-Z]+ .*)$")
 _QUOTED: Final = re.compile(r",? with args beginning with:.*$", re.DOTALL)
-_LONGEST: Final = 300
+_LONGEST: Final = 500
+"""Characters of a reply that are kept; the longest of Redis itself, MISCONF, has some 350."""
+_CUT: Final = " ..."
 # A script may raise these words itself, after it has written: then nothing is proven.
 _SCRIPT_TRACE: Final = re.compile(r"script: |@user_script")
 
 
 def classify(text: str) -> StoreReplyError:
     """The error that the reply ``text`` (without the leading ``-``) stands for; never raises."""
-    kept = _QUOTED.sub("", text)[:_LONGEST]
+    kept = _shortened(_QUOTED.sub("", text))
     wrapped = _WRAPPED.match(kept)
     said = wrapped["inner"] if wrapped else kept
     found = BY_WORD.get(said.partition(" ")[0])
@@ -69,6 +71,14 @@ def classify(text: str) -> StoreReplyError:
     if found.surely_not_run and _SCRIPT_TRACE.search(kept):
         found = StoreReplyUnforeseen
     return found(f"Redis answered: {kept} ({found.row.remedy})", raw=kept)
+
+
+def _shortened(text: str) -> str:
+    """At most so much as is kept, cut between two words."""
+    if len(text) <= _LONGEST:
+        return text
+    part = text[: _LONGEST - len(_CUT)]
+    return (part.rpartition(" ")[0] or part) + _CUT
 
 
 def _by_sentence(said: str) -> type[StoreReplyError]:

@@ -98,6 +98,7 @@ class SentinelSource:
         """A primary that is being replaced, and until when (loop time) it is left alone."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._checking: asyncio.Task[None] | None = None
+        self._told_fault = ""
         self._first: dict[Link, asyncio.Task[None]] = {}
         """The first attempt to reach each sentinel; done, whether it worked or not, it needs no more patience."""
         self.watchers: tuple[Link, ...] = tuple(
@@ -244,11 +245,18 @@ class SentinelSource:
             error = None if task.cancelled() else task.exception()
             if not task.cancelled() and error is None:
                 answers.append(task.result())
-            elif error is not None and not isinstance(error, StoreError):
-                raise error
-            else:
-                failures.append(f"{address(*watcher.options.endpoints[0])}: {error or watcher.reason or 'no answer'}")
+                continue
+            if error is not None and not isinstance(error, StoreError):
+                self._unforeseen(watcher, error)
+            failures.append(f"{address(*watcher.options.endpoints[0])}: {error or watcher.reason or 'no answer'}")
         return answers, failures
+
+    def _unforeseen(self, watcher: Link, error: BaseException) -> None:
+        """A fault of ours in asking one sentinel: told whole, once, and the others are heard all the same."""
+        said = f"{address(*watcher.options.endpoints[0])}: {error!r}"
+        if said != self._told_fault:
+            self._told_fault = said
+            _log.error("a fault of this node in asking the sentinel at %s", said, exc_info=error)
 
     async def _ask(self, watcher: Link) -> SentinelAnswer:
         """One sentinel's word. Raises StoreError."""

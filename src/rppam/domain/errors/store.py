@@ -247,6 +247,19 @@ class StoreServiceUnknown(StoreUnreachable):
     )
 
 
+class StoreNoSocket(StoreUnreachable):
+    """This host gives no socket for the connection."""
+
+    row = store_row(
+        2115,
+        Fault.SURROUNDINGS,
+        Retry.YES,
+        "The system of this node gives it no socket: too many files are open, or that kind of address is turned off.",
+        "Look what keeps so many files open (ls /proc/PID/fd), and raise LimitNOFILE of the service.",
+        unreachable=True,
+    )
+
+
 # --- it may have run -------------------------------------------------------------------------------------------------
 
 
