@@ -6,7 +6,8 @@ from typing import Any, NamedTuple, Self
 
 import hiredis
 
-from rppam.adapters.redis.leadership_store import EXCHANGE, HEARTBEAT_TTL_MS, RECORD_TTL_MS
+from rppam.adapters.redis.leadership_store import EXCHANGE, RECORD_TTL_MS
+from rppam.domain.timing import HEARTBEAT_TTL_MS
 from tests.contract.servers import Server
 
 Word = str | bytes | int

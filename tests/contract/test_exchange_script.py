@@ -7,10 +7,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rppam.adapters.redis.leadership_store import EXCHANGE, HEARTBEAT_TTL_MS, RECORD_TTL_MS
+from rppam.adapters.redis.leadership_store import EXCHANGE, RECORD_TTL_MS
 from rppam.core.script import Exchanged
 from rppam.core.script import exchange as oracle
 from rppam.domain.record import EPOCH_MAX, Record, RecordState, parse_record, vacant
+from rppam.domain.timing import HEARTBEAT_TTL_MS
 from tests.contract.raw import Raw, exchange
 from tests.contract.servers import Server, ServerKind
 

@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
+from rppam.adapters.redis import leadership_store
 from rppam.adapters.redis.leadership_store import RedisLeadershipStore
 from rppam.adapters.redis.link import Link
 from rppam.adapters.redis.options import LinkOptions
@@ -15,6 +17,7 @@ from rppam.domain.errors.store import StoreError
 from rppam.domain.member import Heartbeat, Role
 from rppam.domain.record import Record, RecordState, vacant
 from rppam.domain.secret import Secret
+from rppam.domain.timing import PROFILES, Timing
 from rppam.ports.store import ExchangeOrder, StoreListener
 from tests.contract.raw import Raw
 from tests.contract.servers import PASSWORD, Server
@@ -296,3 +299,62 @@ async def test_a_running_node_does_not_end_when_somebody_spoils_the_cluster_id(
     await one.until(lambda: len(one.ups) > 1)
     assert one.foreign == []
     assert "garbage" in caplog.text
+
+
+async def test_a_server_that_lost_its_data_is_claimed_again_by_who_notices(join: Join, server: Server) -> None:
+    one = await join("node1", cluster="one")
+    await one.store.exchange(READ, TIMEOUT_MS)
+    server.ask("FLUSHALL")
+    assert (await one.store.exchange(READ, TIMEOUT_MS)).was_absent
+    async with asyncio.timeout(10):
+        while server.ask("GET", "rppam:cluster-id") != b"one":  # noqa: ASYNC110 - no event tells it
+            await asyncio.sleep(0.01)
+    late = await join("node1", cluster="two")
+    assert "'rppam:' is used by the cluster 'one'" in late.foreign[0]
+    inner = await join("node1", prefix="rppam:inner:", cluster="three")
+    assert "lies within 'rppam:'" in inner.foreign[0]
+
+
+async def test_a_prefix_that_another_cluster_took_meanwhile_is_told_and_left_to_it(
+    join: Join, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = await join("node1", cluster="one")
+    await one.store.exchange(READ, TIMEOUT_MS)
+    server.ask("FLUSHALL")
+    server.ask("SET", "rppam:cluster-id", "two")
+    await one.store.exchange(READ, TIMEOUT_MS)
+    async with asyncio.timeout(10):
+        while "used by the cluster 'two'" not in caplog.text:  # noqa: ASYNC110 - no event tells it
+            await asyncio.sleep(0.01)
+    assert one.foreign == []
+    assert server.ask("GET", "rppam:cluster-id") == b"two"
+
+
+async def test_a_search_that_did_not_come_to_its_end_is_told(
+    join: Join, server: Server, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO)
+    server.ask("EVAL", "for i = 1, 5000 do redis.call('SET', 'other:' .. i, 1) end", 0)
+    assert (await join("node1", prefix="whole:")).ups
+    assert "RD-503" not in caplog.text
+    monkeypatch.setattr(leadership_store, "SCAN_CALLS_MAX", 1)
+    assert (await join("node1", prefix="partly:")).ups
+    assert "RD-503: Redis holds so many keys that not all were searched" in caplog.text
+
+
+async def test_a_heartbeat_lives_as_long_as_the_times_of_the_cluster_ask(server: Server) -> None:
+    far_apart = Timing(2_000_000, 600_000, 10_000, 2_000, 5_000).check()
+    for timing, expected_ms in ((PROFILES["default"], 30_000), (PROFILES["classic"], 30_000), (far_apart, 3_000_000)):
+        link = Link(
+            LinkOptions(endpoints=((server.host, server.port),), password=Secret(PASSWORD)),
+            clock=SystemClock(),
+            entropy=SystemEntropy(),
+        )
+        store = RedisLeadershipStore(
+            link, "rppam:", "lab", "node1", pytest.fail, heartbeat_ttl_ms=timing.heartbeat_ttl_ms
+        )
+        await store.start(StoreListener(lambda *_: None, lambda *_: None, lambda: None))
+        await store.exchange(ExchangeOrder(None, None, MARK, heartbeat("node1")), TIMEOUT_MS)
+        await store.stop()
+        left_ms = server.ask("PTTL", "rppam:heartbeat:node1")
+        assert expected_ms - 20_000 < left_ms <= expected_ms

@@ -90,6 +90,7 @@ class Witness:
             node,
             self._refuse,
             replicas=redis.replicas,
+            heartbeat_ttl_ms=timing.heartbeat_ttl_ms,
         )
         self._driver = Driver(
             core,

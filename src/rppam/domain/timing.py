@@ -15,6 +15,9 @@ from typing import Final, NamedTuple
 from rppam.domain.instant import US_PER_MS
 
 RATE_ERROR_PPM_MAX: Final = 100_000
+HEARTBEAT_TTL_MS: Final = 30_000
+"""The product's own age of a stale heartbeat; where heartbeats are far apart it is :data:`BEATS_KEPT` of them."""
+BEATS_KEPT: Final = 5
 
 
 class UnsafeTimingError(ValueError):
@@ -55,6 +58,11 @@ class Timing(NamedTuple):
     def heartbeat_us(self) -> int:
         """The heartbeat period in microseconds."""
         return self.heartbeat_ms * US_PER_MS
+
+    @property
+    def heartbeat_ttl_ms(self) -> int:
+        """How long a heartbeat stays in the store when no other one follows; always some beats longer than the next."""
+        return max(HEARTBEAT_TTL_MS, BEATS_KEPT * self.heartbeat_ms)
 
     @property
     def request_timeout_us(self) -> int:

@@ -2,7 +2,8 @@
 
 It decides nothing about leadership. It does look, before the node takes part, whether the prefix is this cluster's own:
 another cluster id under the same prefix, or a cluster whose prefix contains ours or lies within ours, is refused.
-A node that took part is not ended by what it finds there later: it says so in the log and goes on.
+A node that took part is not ended by what it finds there later: it says so in the log and goes on. Where the server has
+lost its data (FLUSHALL), the node that notices claims the prefix anew, so that others are refused as before.
 
 Where Redis is replicated, a write of the record counts only when a replica has confirmed it: otherwise it ends in
 StoreNotReplicated, which is *unknown* to leadership, as the write stands on the primary and a failover may undo it.
@@ -22,13 +23,13 @@ from rppam.adapters.redis.link import Link
 from rppam.adapters.redis.scripts import Script
 from rppam.domain.errors.store import StoreError, StoreNotReplicated, StoreProtocol
 from rppam.domain.record import parse_record
+from rppam.domain.timing import HEARTBEAT_TTL_MS
 from rppam.ports.store import ExchangeAnswer, ExchangeOrder, StoreListener
+from rppam.services.codes import ROWS
 
 log = logging.getLogger("rppam.store")
 
 EXCHANGE: Final = Script.load("exchange")
-HEARTBEAT_TTL_MS: Final = 30_000
-"""The product's own age of a stale heartbeat."""
 RECORD_TTL_MS: Final = 7 * 24 * 3_600_000
 """Garbage collection of the record of a cluster that is gone. Never a permission."""
 SCAN_CALLS_MAX: Final = 50
@@ -48,6 +49,7 @@ class RedisLeadershipStore:
         *,
         check_timeout_ms: int = 2_000,
         replicas: int = 0,
+        heartbeat_ttl_ms: int = HEARTBEAT_TTL_MS,
     ) -> None:
         """``replicas``: how many must confirm a write of the record before it counts."""
         self._link = link
@@ -57,8 +59,11 @@ class RedisLeadershipStore:
         self._on_foreign = on_foreign
         self._check_timeout_ms = check_timeout_ms
         self._replicas = replicas
+        self._heartbeat_ttl_ms = heartbeat_ttl_ms
         self._listener: StoreListener | None = None
         self._greeting: asyncio.Task[None] | None = None
+        self._claiming: asyncio.Task[None] | None = None
+        self._is_claimed = True
         self._scanned = False
         self._number = 0
 
@@ -72,8 +77,9 @@ class RedisLeadershipStore:
 
     async def stop(self) -> None:
         """Hang up."""
-        if self._greeting is not None:
-            self._greeting.cancel()
+        for task in (self._greeting, self._claiming):
+            if task is not None:
+                task.cancel()
         await self._link.stop()
 
     async def exchange(self, order: ExchangeOrder, timeout_ms: int) -> ExchangeAnswer:
@@ -87,6 +93,11 @@ class RedisLeadershipStore:
         else:
             reply = await self._link.run_script(EXCHANGE, keys, words, timeout_ms=timeout_ms)
         answer = _answer(reply, self._node, f"{self._prefix}members")
+        if answer.was_absent:
+            self._is_claimed = False  # what is gone with the record may be the claim to the prefix
+        if not self._is_claimed and (self._claiming is None or self._claiming.done()):
+            self._claiming = asyncio.create_task(self._claim_again(), name="store claim")
+            self._claiming.add_done_callback(_tell_failure)
         if answer.granted and confirmed < self._replicas:
             raise StoreNotReplicated(
                 f"Redis wrote the leadership record, but {confirmed} of {self._replicas} replicas confirmed it in "
@@ -112,7 +123,7 @@ class RedisLeadershipStore:
             order.proposed.encode() if order.proposed else "",
             order.mark.encode(),
             heartbeat_to_text(heartbeat) if heartbeat else "",
-            HEARTBEAT_TTL_MS,
+            self._heartbeat_ttl_ms,
             heartbeat.node if heartbeat else "",
             "1" if heartbeat and heartbeat.leaving else "",
             f"{self._prefix}heartbeat:",
@@ -178,6 +189,18 @@ class RedisLeadershipStore:
             await self._link.command("PEXPIRE", key, 0, timeout_ms=timeout_ms)  # gone, and no further right needed
         return refusal
 
+    async def _claim_again(self) -> None:
+        """Make sure that the prefix is still claimed. Where that fails the next exchange tries again."""
+        self._scanned = False
+        try:
+            foreign = await self._foreign()
+        except StoreError as error:
+            log.debug("could not see whether the prefix %s is still claimed: %s", self._prefix, error)
+            return
+        self._is_claimed = True
+        if foreign is not None:
+            log.error("%s. This node took part before and goes on", foreign)
+
     async def _not_ours(self, key: str) -> str | None:
         found = _text(await self._link.command("GET", key, timeout_ms=self._check_timeout_ms))
         if found != self._cluster_id:
@@ -213,7 +236,9 @@ class RedisLeadershipStore:
             for key in keys:
                 return _text(key).removesuffix("cluster-id")
             if cursor == b"0":
-                break
+                return None
+        row = ROWS["RD-503"]
+        log.info("%s: %s %s (redis.keyPrefix is '%s')", row.code, row.what, row.fix.common, self._prefix)
         return None
 
     def _nested(self, other_prefix: str, owner: str, relation: str) -> str:
@@ -226,7 +251,7 @@ class RedisLeadershipStore:
 
 def _tell_failure(task: "asyncio.Task[None]") -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("the store's greeting failed", exc_info=error)
+        log.error("the %s failed", task.get_name(), exc_info=error)
 
 
 def _outer_prefixes(prefix: str) -> list[str]:

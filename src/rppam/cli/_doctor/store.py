@@ -14,7 +14,6 @@ from typing import Any, Final
 from rppam.adapters.redis.connection import Connection
 from rppam.adapters.redis.glimpse import glimpse
 from rppam.adapters.redis.heartbeat_text import heartbeat_from_text
-from rppam.adapters.redis.leadership_store import HEARTBEAT_TTL_MS
 from rppam.adapters.redis.options import LinkOptions, Target
 from rppam.adapters.redis.probe import Probe, ask_sentinel, lets_strangers_in
 from rppam.adapters.redis.tls import TlsFiles
@@ -26,6 +25,7 @@ from rppam.domain.errors.config import ConfigError
 from rppam.domain.errors.store import StoreError, StoreTlsFailed
 from rppam.domain.errors.store_replies import StoreReadOnly
 from rppam.domain.finding import Severity
+from rppam.domain.timing import Timing
 from rppam.ports.clock import Clock
 from rppam.services.codes import finding
 from rppam.services.diagnosis import failure_finding, needs_glimpse
@@ -36,7 +36,8 @@ from rppam.services.requirements import prefix_findings, sentinel_findings, serv
 PATIENCE_MS_MAX: Final = 5_000
 GLIMPSE_S_MAX: Final = 3.0
 LIVE_HEARTBEAT_MS: Final = 5_000
-"""A heartbeat younger than this is that of a node that runs now."""
+"""A heartbeat younger than this, or than :data:`LIVE_BEATS` of them, is that of a node that runs now."""
+LIVE_BEATS: Final = 3
 SENTINEL_CONF: Final = (Path("/etc/redis/sentinel.conf"), Path("/etc/redis-sentinel.conf"))
 _DAY_S: Final = 86_400
 
@@ -53,6 +54,7 @@ class StoreCheck:
         self._sentinel_conf = (sentinel_conf,) if sentinel_conf is not None else SENTINEL_CONF
         self._connection: Connection | None = None
         self._sentinels: tuple[SentinelFacts, ...] = ()
+        self._timing = settings.cluster.timing
         self._timeout_ms = min(self._said.sync_timeout_ms, PATIENCE_MS_MAX)
 
     @property
@@ -104,9 +106,9 @@ class StoreCheck:
         except StoreError:
             return None
         heartbeat = heartbeat_from_text(found[0].encode(), node) if found else None
-        if found is None or heartbeat is None or heartbeat.leaving or not _is_fresh(found[1]):
+        if found is None or heartbeat is None or heartbeat.leaving or not is_fresh(found[1], self._timing):
             return None
-        age_ms = HEARTBEAT_TTL_MS - found[1]
+        age_ms = self._timing.heartbeat_ttl_ms - found[1]
         place = f" ({heartbeat.api_url})" if heartbeat.api_url else ""
         return f"a heartbeat of {node!r}, {age_ms} ms old, from host {heartbeat.hostname}{place}"
 
@@ -122,7 +124,11 @@ class StoreCheck:
         if found is None:
             return None
         read = {name: (heartbeat_from_text(text.encode(), name), left_ms) for name, (text, left_ms) in found.items()}
-        return {name: Shown(beat, _is_fresh(left_ms)) for name, (beat, left_ms) in read.items() if beat is not None}
+        return {
+            name: Shown(beat, is_fresh(left_ms, self._timing))
+            for name, (beat, left_ms) in read.items()
+            if beat is not None
+        }
 
     # ---- reaching ---------------------------------------------------------------------------------------------------
 
@@ -238,6 +244,7 @@ class StoreCheck:
         return False
 
 
-def _is_fresh(left_ms: int) -> bool:
-    """Whether a heartbeat with so much time to live is that of a node that runs now."""
-    return left_ms > 0 and HEARTBEAT_TTL_MS - left_ms <= LIVE_HEARTBEAT_MS
+def is_fresh(left_ms: int, timing: Timing) -> bool:
+    """Whether a heartbeat with so much time to live is that of a node that runs now, in a cluster of these times."""
+    age_ms = timing.heartbeat_ttl_ms - left_ms
+    return left_ms > 0 and age_ms <= max(LIVE_HEARTBEAT_MS, LIVE_BEATS * timing.heartbeat_ms)
