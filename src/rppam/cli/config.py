@@ -151,12 +151,11 @@ def _load(file: Path | None, *, as_json: bool) -> "tuple[Path, Settings]":
     from rppam.adapters.system.secrets import HostSecrets
     from rppam.config.load import load_settings
     from rppam.config.places import config_path
-    from rppam.services.setting_files import wishes
+    from rppam.services.setting_files import problems_of
 
     path = config_path(file, os.environ)
     try:
-        settings = load_settings(path, outside=HostSecrets())
-        wishes(settings.hot)
+        settings = load_settings(path, outside=HostSecrets(), check_pushed=problems_of)
     except ConfigError as error:
         _fail(error, as_json=as_json, file=str(path))
     return path, settings

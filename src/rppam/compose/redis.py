@@ -10,7 +10,9 @@ from rppam.adapters.redis.password_file import PasswordFile
 from rppam.adapters.redis.sentinel import REPOINTED_WITHIN_MS, SentinelSource
 from rppam.adapters.redis.source import DirectSource
 from rppam.adapters.redis.tls import TlsFiles, server_certificate_end, server_certificate_warning
+from rppam.config import patience
 from rppam.config.options import ConnectionOptions
+from rppam.config.patience import Patience
 from rppam.config.settings import RedisSettings, Settings
 from rppam.domain.certificate import CertificateEnd
 from rppam.domain.health import SafetyLevel
@@ -18,9 +20,6 @@ from rppam.domain.instant import US_PER_MS
 from rppam.ports.clock import Clock
 from rppam.ports.entropy import Entropy
 
-CACHE_TIMEOUT_MS: Final = 500
-"""A request waits no longer for the cache; then SQL is asked."""
-CACHE_CONNECT_MS: Final = 2_000
 CACHE_RECONNECT_CAP_MS: Final = 500
 
 CONFIRMING_REPLICAS: Final = 1
@@ -161,10 +160,8 @@ def _patient(options: LinkOptions, settings: Settings, purpose: str) -> LinkOpti
     """The article's limits, but never more patient than the lease can afford."""
     timing = settings.cluster.timing
     return replace(
-        options,
+        _bounded(options, patience.for_leadership(timing)),
         client_name=f"rppam:{settings.node.node_name}:{purpose}",
-        connect_timeout_ms=min(options.connect_timeout_ms, max(1_000, timing.lease_ms // 2)),
-        command_timeout_ms=min(options.command_timeout_ms, timing.request_timeout_ms),
         silence_ms=2 * timing.request_timeout_ms,
         reconnect_cap_ms=max(100, timing.lease_ms // 16),
     )
@@ -173,11 +170,14 @@ def _patient(options: LinkOptions, settings: Settings, purpose: str) -> LinkOpti
 def _brisk(options: LinkOptions, settings: Settings, purpose: str) -> LinkOptions:
     """The article's limits, but never more patient than somebody who waits for a page."""
     return replace(
-        options,
+        _bounded(options, patience.FOR_REQUESTS),
         client_name=f"rppam:{settings.node.node_name}:{purpose}",
-        connect_timeout_ms=min(options.connect_timeout_ms, CACHE_CONNECT_MS),
-        command_timeout_ms=min(options.command_timeout_ms, CACHE_TIMEOUT_MS),
-        silence_ms=2 * CACHE_TIMEOUT_MS,
+        silence_ms=2 * patience.REQUEST_COMMAND_MS,
         reconnect_cap_ms=CACHE_RECONNECT_CAP_MS,
         abort_connect=False,
     )
+
+
+def _bounded(options: LinkOptions, cap: Patience) -> LinkOptions:
+    told = Patience(options.connect_timeout_ms, options.command_timeout_ms).at_most(cap)
+    return replace(options, connect_timeout_ms=told.connect_ms, command_timeout_ms=told.command_ms)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from rppam.config import patience
 from rppam.config.advertised import api_warnings
 from rppam.config.connection import parse_connection
 from rppam.config.database import check_database_url
@@ -216,7 +217,8 @@ class _Builder:
         password = self._secret("redis", "password", key_file)
         certificate = self._path("redis", "tls_cert_path")
         certificate_password = self._secret("redis", "tls_cert_password", key_file)
-        connection = self._connection(string, password)
+        at_sentinels = self._secret("redis", "sentinel_password", key_file)
+        connection = self._connection(string, password, at_sentinels)
         tls = connection.ssl if connection else bool(self.values.get("redis", "tls_enabled"))
         if enabled and "redis.connectionString" not in self.values.given:
             fix = 'Add it, such as "10.0.1.20:6379,abortConnect=false".'
@@ -225,6 +227,9 @@ class _Builder:
             self.values.warnings.append("redis.tlsCertPath: has no effect, since TLS is off; set redis.tlsEnabled")
         if certificate_password and not certificate:
             self.values.warnings.append("redis.tlsCertPassword: has no effect without redis.tlsCertPath")
+        if at_sentinels and connection and connection.service_name is None:
+            why = "has no effect without serviceName in redis.connectionString"
+            self.values.warnings.append(f"redis.sentinelPassword: {why}")
         return RedisSettings(
             enabled=enabled,
             connection_string=string,
@@ -235,10 +240,13 @@ class _Builder:
             tls_ca_path=self._path("redis", "tls_ca_path"),
             password=password,
             password_file=self._file_of("redis", "password"),
+            sentinel_password=at_sentinels,
             connection=connection,
         )
 
-    def _connection(self, string: Secret | None, password: Secret | None) -> ConnectionOptions | None:
+    def _connection(
+        self, string: Secret | None, password: Secret | None, at_sentinels: Secret | None
+    ) -> ConnectionOptions | None:
         if string is None:
             return None
         try:
@@ -246,12 +254,16 @@ class _Builder:
         except ConnectionStringError as error:
             self.values.problems += [problem.under("redis.connectionString") for problem in error.problems]
             return None
-        if password is None:
-            return connection
-        if connection.password is not None and connection.password != password:
-            found = "another one in redis.connectionString"
-            self.values.problem("redis.password", "one Redis password", found, "Take one of them out.")
-        return connection.with_password(password)
+        for key, here, there, whose in (
+            ("password", password, connection.password, "Redis password"),
+            ("sentinelPassword", at_sentinels, connection.sentinel_password, "password at the sentinels"),
+        ):
+            if here is not None and there is not None and here != there:
+                found = "another one in redis.connectionString"
+                self.values.problem(f"redis.{key}", f"one {whose}", found, "Take one of them out.")
+        return connection.with_password(password or connection.password).with_sentinel_password(
+            at_sentinels or connection.sentinel_password
+        )
 
     def _cluster(self, redis: RedisSettings) -> ClusterSettings:
         enabled: bool = self._plain("cluster", "enabled")
@@ -272,6 +284,8 @@ class _Builder:
             self.values.problems.append(
                 Problem(place, "times that keep the cluster safe", f"unsafe ones: {error}", fix)
             )
+        if redis.enabled and redis.connection is not None:
+            self.values.notes += patience.notes(redis.connection, timing)
         self._member_port(enabled)
         self._virtual_ip(enabled)
         return ClusterSettings(

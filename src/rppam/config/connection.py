@@ -17,7 +17,7 @@ from ipaddress import ip_address
 from typing import Final
 
 from rppam.config.endpoint import Endpoint, NotAnEndpointError, parse_endpoint
-from rppam.config.keywords import BY_LOWER_NAME
+from rppam.config.keywords import BY_LOWER_NAME, KEYWORDS, Keyword
 from rppam.config.options import ConnectionOptions, Ignored
 from rppam.config.reading import Reading, unprintable
 from rppam.config.url import looks_like_url, read_url
@@ -28,10 +28,7 @@ __all__ = ["ConnectionOptions", "Endpoint", "Ignored", "parse_connection"]
 LENGTH_MAX: Final = 65_536
 """Characters. Far beyond any real string; it bounds the work on a wrong file."""
 
-COMMA_FIX: Final = (
-    "If the password has a comma, this form cannot hold it: take it out and set redis.password "
-    '(plain, encrypted, {"file": ...} or {"env": ...}); otherwise write endpoints as host:port before the options.'
-)
+_ENDPOINTS_FIRST: Final = "otherwise write endpoints as host:port before the options."
 
 
 def parse_connection(text: str, *, tls: bool | None = None) -> ConnectionOptions:
@@ -56,8 +53,8 @@ def parse_connection(text: str, *, tls: bool | None = None) -> ConnectionOptions
 
 
 def _read_tokens(text: str, reading: Reading) -> None:
-    behind_secret = False
-    """Whether this token may be the rest of a secret that was cut at a comma."""
+    secret: Keyword | None = None
+    """The option whose value was cut at a comma, if this token may be the rest of one."""
     for number, part in enumerate(text.split(","), 1):
         token = part.strip()
         if not token:
@@ -66,33 +63,45 @@ def _read_tokens(text: str, reading: Reading) -> None:
         keyword = BY_LOWER_NAME.get(name.lower()) if equals else None
         if keyword is not None:
             reading.option(keyword, value)
-            behind_secret = keyword.secret
+            secret = keyword if keyword.secret else None
         elif (bad := unprintable(token)) is not None:
             reading.endpoint_expected = False
             reading.problem(f"part {number}", "printable text", bad, "Take it out.")
         elif name.startswith("$") and equals:
             reading.command(name, value)
         elif token.startswith("="):
-            fix = COMMA_FIX if behind_secret else "Write name=value."
+            fix = _comma_fix(secret) if secret else "Write name=value."
             reading.problem(f"part {number}", "name=value", "'=' without a name", fix)
         elif equals:
-            behind_secret = _unknown(name, number, reading, behind_secret)
-        elif behind_secret:
-            _behind_secret(token, number, reading)
+            secret = _unknown(name, number, reading, secret)
+        elif secret:
+            _behind_secret(token, number, reading, secret)
         else:
             reading.endpoint(token, f"part {number}")
 
 
-def _unknown(name: str, number: int, reading: Reading, behind_secret: bool) -> bool:
-    """Note an unknown option; says whether what follows may still be the rest of a secret."""
-    if behind_secret:
-        reading.behind_secret(name, f"part {number}", COMMA_FIX)
-        return True
+def _comma_fix(secret: Keyword) -> str:
+    """What to do when the value of ``secret`` has a comma in it."""
+    if not secret.setting:
+        return f"If the value of {secret.name} has a comma, take it out: it has no effect here; {_ENDPOINTS_FIRST}"
+    return (
+        f"If the password has a comma, this form cannot hold it: take it out and set {secret.setting} "
+        f'(plain, encrypted, {{"file": ...}} or {{"env": ...}}); {_ENDPOINTS_FIRST}'
+    )
+
+
+def _unknown(name: str, number: int, reading: Reading, secret: Keyword | None) -> Keyword | None:
+    """Note an unknown option; the answer is the secret that what follows may still be the rest of."""
+    if secret is not None:
+        reading.behind_secret(name, f"part {number}", _comma_fix(secret))
+        return secret
     near = reading.unknown(name, f"part {number}")
-    return near is None or near.secret
+    if near is None:
+        return KEYWORDS["password"]  # the name may stand for it
+    return near if near.secret else None
 
 
-def _behind_secret(token: str, number: int, reading: Reading) -> None:
+def _behind_secret(token: str, number: int, reading: Reading, secret: Keyword) -> None:
     """Take an endpoint that follows a password only when it cannot reasonably be the password's rest."""
     try:
         host, port = parse_endpoint(token)
@@ -105,7 +114,7 @@ def _behind_secret(token: str, number: int, reading: Reading) -> None:
         reading.endpoint(token, f"part {number}")
     else:
         found = "a text after the password that is no option and no host:port; it is not shown"
-        reading.no_endpoint(f"part {number}", found, COMMA_FIX)
+        reading.no_endpoint(f"part {number}", found, _comma_fix(secret))
 
 
 def _is_address(host: str) -> bool:

@@ -40,6 +40,8 @@ class Keyword(NamedTuple):
     """Smallest value of a whole number."""
     unit: str = ""
     secret: bool = False
+    setting: str = ""
+    """The key of the config file that can hold the value instead; empty when there is none."""
 
 
 def _ignored(name: str, form: Form, reason: str, *, least: int = 0, unit: str = "", secret: bool = False) -> Keyword:
@@ -47,23 +49,39 @@ def _ignored(name: str, form: Form, reason: str, *, least: int = 0, unit: str = 
 
 
 _TABLE: Final = (
-    Keyword("password", Form.TEXT, "The server's requirepass, or the password of `user`.", secret=True),
+    Keyword(
+        "password",
+        Form.TEXT,
+        "The server's requirepass, or the password of `user`.",
+        secret=True,
+        setting="redis.password",
+    ),
     Keyword("ssl", Form.FLAG, "TLS to the server, and to the sentinels.", default="false"),
     Keyword(
         "abortConnect",
         Form.FLAG,
-        "true: the start fails when Redis cannot be reached; false (advised for HA): keep trying in the background.",
+        "true: the start fails when Redis cannot be reached; false (advised for HA): keep trying in the background. A "
+        "Redis that loads its data was reached, and is waited for as long as it takes.",
         default="true",
     ),
     Keyword(
         "connectTimeout",
         Form.WHOLE,
-        "Time for one connection attempt. It does not follow syncTimeout.",
+        "Time for one connection attempt. It does not follow syncTimeout. A node waits at most half of `leaseMs` (but "
+        "1000 ms in any case) for leadership, and 2000 ms where it answers requests; the smaller value counts.",
         default=str(CONNECT_TIMEOUT_MS),
         least=1,
         unit="ms",
     ),
-    Keyword("syncTimeout", Form.WHOLE, "Time for one command.", default=str(SYNC_TIMEOUT_MS), least=1, unit="ms"),
+    Keyword(
+        "syncTimeout",
+        Form.WHOLE,
+        "Time for one command. A node waits at most `requestTimeoutMs` for leadership, and 500 ms where it answers "
+        "requests; the smaller value counts.",
+        default=str(SYNC_TIMEOUT_MS),
+        least=1,
+        unit="ms",
+    ),
     Keyword(
         "connectRetry",
         Form.WHOLE,
@@ -75,7 +93,13 @@ _TABLE: Final = (
     Keyword("serviceName", Form.TEXT, "Name of the primary at the sentinels; with it the endpoints are sentinels."),
     Keyword("user", Form.TEXT, "ACL user."),
     Keyword("sentinelUser", Form.TEXT, "ACL user at the sentinels; without it, `user`."),
-    Keyword("sentinelPassword", Form.TEXT, "Password at the sentinels; without it, `password`.", secret=True),
+    Keyword(
+        "sentinelPassword",
+        Form.TEXT,
+        "Password at the sentinels; without it, `password`.",
+        secret=True,
+        setting="redis.sentinelPassword",
+    ),
     Keyword("sslHost", Form.TEXT, "Name expected in the server's certificate; without it, the endpoint's host."),
     Keyword(
         "keepAlive", Form.WHOLE, "A PING after this long without traffic.", default=str(KEEP_ALIVE_S), least=1, unit="s"

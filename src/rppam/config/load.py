@@ -1,21 +1,31 @@
 """The way from a config file to settings."""
 
 import os
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from rppam.config.build import build_settings
 from rppam.config.outside import Outside
 from rppam.config.places import Places, default_places
 from rppam.config.settings import Settings
-from rppam.config.text import BYTES_MAX, read_tree
+from rppam.config.text import BYTES_MAX, UNICODE_TEXT, read_tree
 from rppam.config.values import read_values
-from rppam.domain.errors.config import ConfigFileError
+from rppam.domain.errors.config import ConfigFileError, Problem
 
 __all__ = ["load_settings", "parse_settings"]
 
+CheckPushed = Callable[[Mapping[str, Mapping[str, object]]], Iterable[Problem]]
+"""What is wrong with the section ``settings``; what it may hold is not known in this layer."""
 
-def load_settings(path: Path, *, outside: Outside, places: Places | None = None) -> Settings:
-    """The settings in the file at ``path``.
+
+def _nothing(_section: Mapping[str, Mapping[str, object]]) -> tuple[Problem, ...]:
+    return ()
+
+
+def load_settings(
+    path: Path, *, outside: Outside, places: Places | None = None, check_pushed: CheckPushed = _nothing
+) -> Settings:
+    """The settings in the file at ``path``. ``check_pushed`` tells what is wrong with the section ``settings``.
 
     Raises :class:`~rppam.domain.errors.config.ConfigError` (exit 78) with every problem found. A file that others than
     its owner can read gives a warning in the result.
@@ -31,7 +41,13 @@ def load_settings(path: Path, *, outside: Outside, places: Places | None = None)
         warnings = (f"{path}: open to {content.open_to}, and it holds secrets; run: chmod 600 {path}",)
     folder = Path(os.path.abspath(path)).parent  # noqa: PTH100 - resolve() would follow links
     return parse_settings(
-        content.data, outside=outside, folder=folder, place=str(path), places=places, warnings=warnings
+        content.data,
+        outside=outside,
+        folder=folder,
+        place=str(path),
+        places=places,
+        warnings=warnings,
+        check_pushed=check_pushed,
     )
 
 
@@ -43,9 +59,15 @@ def parse_settings(
     place: str = "rppam.config",
     places: Places | None = None,
     warnings: tuple[str, ...] = (),
+    check_pushed: CheckPushed = _nothing,
 ) -> Settings:
     """The settings in ``data``; relative paths count from ``folder``. Raises as :func:`load_settings`."""
-    tree = read_tree(data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data, place)
+    problems: list[Problem] = []
+    tree = read_tree(data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data, place, problems)
     values = read_values(tree)
+    # What else is wrong with half a character follows from it.
+    halves = {problem.path.partition("[")[0] for problem in problems if problem.expected == UNICODE_TEXT}
+    others = (problem for problem in (*values.problems, *check_pushed(values.hot)) if problem.path not in halves)
+    values.problems = [*problems, *others]
     values.warnings.extend(warnings)
     return build_settings(values, outside=outside, folder=folder, places=places or default_places())

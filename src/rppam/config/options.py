@@ -3,7 +3,7 @@
 It holds secrets only as :class:`~rppam.domain.secret.Secret`, so printing or logging it is harmless.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from rppam.config.endpoint import Endpoint
@@ -53,6 +53,8 @@ class ConnectionOptions:
     command_map: tuple[tuple[str, str], ...] = ()
     """Upper-case command and the name it has on this server, sorted; an empty name means disabled."""
     ignored: tuple[Ignored, ...] = ()
+    given: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
+    """Names of the options that stand in the string with a number."""
 
     @property
     def mode(self) -> str:
@@ -62,3 +64,7 @@ class ConnectionOptions:
     def with_password(self, password: Secret | None) -> "ConnectionOptions":
         """The same with another password."""
         return replace(self, password=password)
+
+    def with_sentinel_password(self, password: Secret | None) -> "ConnectionOptions":
+        """The same with another password at the sentinels."""
+        return replace(self, sentinel_password=password)

@@ -99,7 +99,7 @@ class Reading:
         """Take one recognised option; a later one of the same name replaces an earlier one."""
         bad = unprintable(value)
         if bad is not None:
-            fix = "Set it as redis.password, where JSON can hold it." if keyword.secret else "Take it out."
+            fix = f"Set it as {keyword.setting}, where JSON can hold it." if keyword.setting else "Take it out."
             self.problem(keyword.name, "printable text", bad, fix)
             return
         if keyword.form is Form.FLAG:
@@ -183,6 +183,7 @@ class Reading:
             name=self._texts.get("name") or None,
             command_map=tuple(sorted(self._commands.items())),
             ignored=tuple(self._ignored.values()),
+            given=frozenset(self._wholes),
         )
 
     def _secret(self, name: str) -> Secret | None:

@@ -35,8 +35,8 @@ differs and, with `--yes`, changes it. docs/operations/settings.md lists the set
 _SECRETS: Final = """
 ## Secrets
 
-`redis.connectionString`, `redis.password`, `redis.tlsCertPassword`, `api.tlsCertPassword` and `database.url` take four
-forms:
+`redis.connectionString`, `redis.password`, `redis.sentinelPassword`, `redis.tlsCertPassword`, `api.tlsCertPassword` and
+`database.url` take four forms:
 
 | Form | Meaning |
 | --- | --- |
@@ -55,14 +55,16 @@ trimmed; a part with `=` is an option (any case; the last repeat wins), any othe
 `serviceName`, else 6380 with `ssl`, else 6379. Flags are true/false, 1/0, yes/no or on/off. `$COMMAND=name` says that
 the server knows a command by another name, `$COMMAND=` that it is disabled.
 
-There is no quoting. A password with a comma goes into `redis.password`; what follows a password and is no option and
-no `host:port` is refused, since it may be the password's rest.
+There is no quoting. A password with a comma goes into `redis.password`, that of the sentinels into
+`redis.sentinelPassword`; what follows a password and is no option and no `host:port` is refused, since it may be the
+password's rest.
 
 URLs are taken too, with everything but hosts percent-encoded and the same options behind `?`:
 `redis://user:password@host:port/database`, `rediss://` for TLS, and
 `redis+sentinel://user:password@host:port,host:port/serviceName/database`.
 
-`ssl=` and `redis.tlsEnabled` must agree where both are written; so must `password=` and `redis.password`.
+`ssl=` and `redis.tlsEnabled` must agree where both are written; so must `password=` and `redis.password`,
+and `sentinelPassword=` and `redis.sentinelPassword`.
 """
 
 

@@ -135,10 +135,17 @@ class RedisSettings:
         "The Redis password, outside the connection string: for one with a comma, or to keep it in a file. A file is "
         "read again when it changes, without a restart.",
     )
+    sentinel_password: Secret | None = _key(
+        "sentinelPassword",
+        _SECRET,
+        None,
+        "The password at the sentinels, outside the connection string. Not set: what the string says, else the Redis "
+        "password.",
+    )
     password_file: Path | None = None
     """The file that ``password`` stands in, when it is ``{"file": PATH}``: read again at run time."""
     connection: ConnectionOptions | None = None
-    """What the connection string says, with ``password`` and ``tls_enabled`` merged in; ``None`` when there is none."""
+    """What the connection string says, with the passwords and ``tls_enabled`` merged in; ``None``: there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

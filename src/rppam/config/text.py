@@ -5,6 +5,7 @@ trailing commas or other extensions of JSON (RFC 8259).
 """
 
 import json
+import re
 from collections import Counter
 from typing import Any, Final, NoReturn
 
@@ -13,8 +14,11 @@ from rppam.config.wording import shown, type_of
 from rppam.domain.errors.config import ConfigFileError, ConfigValueError, Problem
 
 BYTES_MAX: Final = 1024 * 1024
+UNICODE_TEXT: Final = "Unicode text"
+"""What is expected where half of a character was found."""
 _UTF8_BOM: Final = b"\xef\xbb\xbf"
 _OTHER_BOMS: Final = (b"\xff\xfe", b"\xfe\xff")
+_HALF: Final = re.compile("[\ud800-\udfff]")
 
 
 class _Object(dict[str, Any]):
@@ -23,17 +27,19 @@ class _Object(dict[str, Any]):
     repeated: tuple[str, ...] = ()
 
 
-def read_tree(data: bytes, place: str) -> dict[str, Any]:
+def read_tree(data: bytes, place: str, problems: list[Problem] | None = None) -> dict[str, Any]:
     """The object in ``data``. ``place`` names the file in errors.
 
-    Raises :class:`ConfigFileError` when it is not one JSON object in UTF-8, and :class:`ConfigValueError` for keys that
-    are written twice.
+    Keys that are written twice and texts that are not Unicode are noted in ``problems``, so that whoever reads on can
+    tell them together with its own; of such a key the last value is in the result, and such a text is made readable.
+    Without ``problems`` they raise :class:`ConfigValueError`. Raises :class:`ConfigFileError` when it is not one JSON
+    object in UTF-8.
     """
     text = _decoded(data, place)
     try:
         tree = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
-        problems: list[Problem] = []
-        _look_through(tree, "", problems)
+        found_here: list[Problem] = []
+        tree = _looked_through(tree, "", found_here)
     except json.JSONDecodeError as error:
         found = f"{error.msg} at line {error.lineno}, column {error.colno}"
         raise ConfigFileError.of(place, "JSON", found, _hint(text, error)) from None
@@ -44,8 +50,10 @@ def read_tree(data: bytes, place: str) -> dict[str, Any]:
     if not isinstance(tree, dict):
         fix = "Write the sections inside { and }."
         raise ConfigFileError.of(place, "one JSON object", type_of(tree), fix)
-    if problems:
-        raise ConfigValueError(problems)
+    if problems is not None:
+        problems += found_here
+    elif found_here:
+        raise ConfigValueError(found_here)
     return tree
 
 
@@ -99,19 +107,19 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(name)
 
 
-def _look_through(value: object, path: str, problems: list[Problem]) -> None:
-    """Note keys that come twice, and texts that are not Unicode."""
+def _looked_through(value: Any, path: str, problems: list[Problem]) -> Any:
+    """Itself, with keys that come twice and texts that are not Unicode noted, and those texts made readable."""
     if isinstance(value, dict):
         for key in getattr(value, "repeated", ()):
             fix = "Keep one of them."
             problems.append(Problem(_join(path, key), "each key once", "the key more than once", fix))
-        for key, below in value.items():
-            _look_through(below, _join(path, key), problems)
-    elif isinstance(value, list):
-        for number, below in enumerate(value):
-            _look_through(below, f"{path}[{number}]", problems)
-    elif isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):
-        problems.append(Problem(path, "Unicode text", "half of a surrogate pair", "Write both halves, or neither."))
+        return {key: _looked_through(below, _join(path, key), problems) for key, below in value.items()}
+    if isinstance(value, list):
+        return [_looked_through(below, f"{path}[{number}]", problems) for number, below in enumerate(value)]
+    if isinstance(value, str) and _HALF.search(value):
+        problems.append(Problem(path, UNICODE_TEXT, "half of a surrogate pair", "Write both halves, or neither."))
+        return _HALF.sub("\N{REPLACEMENT CHARACTER}", value)
+    return value
 
 
 def _join(path: str, key: str) -> str:

@@ -99,5 +99,6 @@ def _misfits(name: str, value: str) -> list[Problem]:
         found = "a control character in it"
     else:
         return []
-    fix = "Set redis.password beside the string." if name == "password" else "Use a redis:// URL with percent-encoding."
+    beside = KEYWORDS[name].setting if name in KEYWORDS else ""
+    fix = f"Set {beside} beside the string." if beside else "Use a redis:// URL with percent-encoding."
     return [Problem(name, "a value that the string form can hold", found, fix)]

@@ -52,6 +52,15 @@ def wishes(section: Mapping[str, Mapping[str, object]]) -> list[Wish]:
     return found
 
 
+def problems_of(section: Mapping[str, Mapping[str, object]]) -> tuple[Problem, ...]:
+    """Everything that is wrong with what the section says."""
+    try:
+        wishes(section)
+    except ConfigValueError as error:
+        return tuple(error.problems)
+    return ()
+
+
 def differences(wish: Wish, found: Mapping[str, object]) -> list[Difference]:
     """Each field of ``wish`` that is another in the cluster, which has ``found``."""
     return [

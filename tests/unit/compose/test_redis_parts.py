@@ -9,7 +9,7 @@ from rppam.adapters.redis.source import DirectSource
 from rppam.adapters.system.clock import SystemClock
 from rppam.adapters.system.entropy import SystemEntropy
 from rppam.adapters.system.secrets import HostSecrets
-from rppam.compose.redis import redis_parts
+from rppam.compose.redis import cache_redis_parts, redis_parts
 from rppam.config.load import parse_settings
 from rppam.domain.errors.config import ConfigValueError
 from rppam.domain.exits import Exit
@@ -83,3 +83,25 @@ async def test_a_client_certificate_is_read_at_start(tmp_path: Path) -> None:
     assert caught.value.row.exit is Exit.CONFIGURATION
     with pytest.raises(ConfigValueError, match=r"redis\.tlsCaPath"):
         parts(tmp_path, '"connectionString": "h:6379,ssl=true", "tlsCaPath": "/absent.pem"')
+
+
+@pytest.mark.parametrize(
+    ("string", "profile", "leadership", "requests"),
+    [
+        ("h", "default", (2_000, 1_000), (2_000, 500)),
+        ("h", "lan", (1_000, 250), (2_000, 500)),
+        ("h", "classic", (5_000, 5_000), (2_000, 500)),
+        ("h,connectTimeout=60000,syncTimeout=60000", "classic", (15_000, 5_000), (2_000, 500)),
+        ("h,connectTimeout=60000,syncTimeout=60000", "default", (2_000, 1_000), (2_000, 500)),
+        ("h,connectTimeout=300,syncTimeout=200", "default", (300, 200), (300, 200)),
+    ],
+)
+async def test_no_wait_for_redis_is_longer_than_the_lease_or_a_request_can_afford(
+    tmp_path: Path, string: str, profile: str, leadership: tuple[int, int], requests: tuple[int, int]
+) -> None:
+    text = '{"redis": {"enabled": true, "connectionString": "%s"}, "cluster": {"timingProfile": "%s"}}'
+    settings = parse_settings(text % (string, profile), outside=HostSecrets(), folder=tmp_path)
+    for make, expected in ((redis_parts, leadership), (cache_redis_parts, requests)):
+        made = make(settings, SystemClock(), SystemEntropy())
+        assert made is not None
+        assert (made.link.options.connect_timeout_ms, made.link.options.command_timeout_ms) == expected

@@ -57,6 +57,16 @@ def test_check_lists_every_problem_and_exits_with_78(tmp_path: Path) -> None:
     assert [set(problem) for problem in answer["problems"]] == [{"path", "expected", "found", "fix"}] * 3
 
 
+def test_check_lists_problems_of_the_cluster_s_settings_together_with_the_node_s(tmp_path: Path) -> None:
+    pushed = {"security/sessions": {"idleMinutes": -1}, "security/sesions": {}}
+    file = written(tmp_path / "a.config", {"node": {"nodeName": "A"}, "settings": pushed})
+    for word in ("check", "show"):
+        answer = json.loads(run(word, file, "--json").stdout)
+        assert [problem["path"] for problem in answer["problems"]] == [
+            "node.nodeName", "settings.security/sessions.idleMinutes", "settings.security/sesions",
+        ]  # fmt: skip
+
+
 def test_check_takes_the_file_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RPPAM_CONFIG", str(written(tmp_path / "a.config", {"x": 1})))
     assert run("check").exit_code == 78

@@ -1,5 +1,6 @@
 """Connection strings: the grammar of StackExchange.Redis, stricter where silence hurts, and silent about secrets."""
 
+import re
 from urllib.parse import quote
 
 import pytest
@@ -226,6 +227,28 @@ def test_no_message_shows_what_may_be_a_secret(text: str) -> None:
 def test_the_rest_of_a_password_with_a_comma_points_to_the_separate_setting() -> None:
     with pytest.raises(ConnectionStringError, match=r"redis\.password"):
         parse_connection("10.0.1.20:6379,password=ab,cd,ssl=false")
+
+
+@pytest.mark.parametrize(
+    ("text", "setting"),
+    [
+        ("s,serviceName=m,sentinelPassword=ab,cd", "redis.sentinelPassword"),
+        ("s,serviceName=m,password=x,sentinelPassword=ab,cd=x", "redis.sentinelPassword"),
+        ("s,serviceName=m,sentinelPassword=x,password=ab,cd", "redis.password"),
+        ("s,serviceName=m,sentinelPassword=x\x01", "redis.sentinelPassword"),
+        ("s,password=x\x01", "redis.password"),
+    ],
+)
+def test_each_password_that_this_form_cannot_hold_points_to_its_own_setting(text: str, setting: str) -> None:
+    with pytest.raises(ConnectionStringError) as caught:
+        parse_connection(text)
+    (problem,) = caught.value.problems
+    assert re.findall(r"redis\.\w+", problem.fix) == [setting]
+
+
+def test_a_comma_in_what_has_no_effect_is_taken_out_with_it() -> None:
+    with pytest.raises(ConnectionStringError, match="take it out: it has no effect here"):
+        parse_connection("h,tunnel=ab,HUSH")
 
 
 def test_all_problems_of_a_string_come_together() -> None:

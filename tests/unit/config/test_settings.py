@@ -325,7 +325,54 @@ def test_half_a_character_is_an_error() -> None:
     assert only(b'{"redis": {"password": "HUSH\\ud800"}}').path == "redis.password"
 
 
+def test_what_the_text_has_is_told_together_with_everything_else() -> None:
+    found = problems(
+        b'{"node": {"nodeName": "A", "nodeName": "B"}, "redis": {"keyPrefix": "\\ud800"}, "api": {"port": 0},'
+        b' "redsi": {}}'
+    )
+    assert sorted(problem.path for problem in found) == [
+        "api.port", "node.nodeName", "node.nodeName", "redis.keyPrefix", "redsi",
+    ]  # fmt: skip
+    assert {problem.expected for problem in found if problem.path == "redis.keyPrefix"} == {"Unicode text"}
+
+
+# How long Redis is waited for
+
+
+@pytest.mark.parametrize(
+    ("string", "cluster", "told"),
+    [
+        ("h", {}, []),
+        ("h,connectTimeout=2000,syncTimeout=500", {}, []),
+        ("h,connectTimeout=2001", {}, ["connectTimeout=2001", "2000 ms for leadership", "2000 ms for the cache"]),
+        ("h,syncTimeout=501", {}, ["syncTimeout=501", "1000 ms for leadership", "500 ms for the cache"]),
+        ("h,connectTimeout=1900", {"timingProfile": "lan"}, ["connectTimeout=1900", "1000 ms for leadership"]),
+        ("h,connectTimeout=5000", {"timingProfile": "classic"}, ["15000 ms for leadership", "2000 ms for the cache"]),
+    ],
+)
+def test_a_time_that_is_longer_than_any_wait_of_a_node_is_noted(
+    string: str, cluster: dict[str, object], told: list[str]
+) -> None:
+    settings = parse({"redis": {"enabled": True, "connectionString": string}, "cluster": cluster})
+    assert len(settings.notes) == bool(told)
+    assert all(word in settings.notes[0] for word in told)
+
+
 # Secrets
+
+
+def test_the_password_of_the_sentinels_may_stand_beside_the_string() -> None:
+    string = "s1,serviceName=m,password=p"
+    settings = parse({"redis": {"connectionString": string, "sentinelPassword": "a,b"}})
+    assert settings.redis.connection is not None
+    assert settings.redis.connection.sentinel_password == Secret("a,b")
+    assert settings.redis.connection.password == Secret("p")
+    assert settings.warnings == ()
+    twice = {"redis": {"connectionString": string + ",sentinelPassword=x", "sentinelPassword": "HUSH"}}
+    assert only(twice).path == "redis.sentinelPassword"
+    assert "HUSH" not in str(only(twice))
+    alone = parse({"redis": {"connectionString": "h", "sentinelPassword": "x"}})
+    assert ["serviceName" in warning for warning in alone.warnings] == [True]
 
 
 @pytest.fixture

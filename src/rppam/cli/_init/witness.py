@@ -30,6 +30,7 @@ MEMBER_PORT: Final = 5201
 _SECRETS: Final = {
     "connectionString": "redis.connection",
     "password": "redis.password",
+    "sentinelPassword": "redis.sentinel-password",
     "tlsCertPassword": "redis.certificate-password",
 }
 """Secret of the section ``redis`` to its file in the folder of keys."""
@@ -103,6 +104,7 @@ def witness_plan(
     if wishes.redis is not None:
         redis |= {"connectionString": wishes.redis}
         redis.pop("password", None)
+        redis.pop("sentinelPassword", None)
     kept: dict[Path, Secret] = {}
     for name, file in _SECRETS.items():
         secret = _secret(name, redis.get(name), bundle)
