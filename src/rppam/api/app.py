@@ -64,7 +64,7 @@ def build_app(parts: ApiParts) -> FastAPI:
     app.add_middleware(Gate, tokens=KnownTokens(parts.tokens), check=parts.sessions.check)
     app.add_middleware(AddressRates, limiter=parts.limiter, settings=parts.hot)
     app.add_middleware(Bounds, limits=parts.limits)
-    app.add_middleware(Probes, status=parts.status, clock=parts.clock, node=parts.node)
+    app.add_middleware(Probes, status=parts.status, clock=parts.clock, node=parts.node, has_footing=parts.has_footing)
     app.add_middleware(
         Envelope,
         clock=parts.clock,

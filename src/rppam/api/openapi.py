@@ -27,7 +27,7 @@ _PROBES: Final = {
     "/system/health/live": ("200 while the node's own loop turns", ("status", "node"), True),
     "/system/health/ready": (
         "200 while the node takes requests, standbys included and with Redis away too; 503 while draining and in "
-        "maintenance",
+        "maintenance, and where neither Redis nor the database answers",
         ("status", "node"),
         True,
     ),

@@ -50,6 +50,8 @@ class ApiParts(NamedTuple):
     clock: Clock
     entropy: Entropy
     """For request ids."""
+    has_footing: Callable[[], bool] = lambda: True
+    """Whether Redis or the database can be asked whose session holds, or could a moment ago."""
     limits: ApiLimits = ApiLimits()
     trusted_proxies: Sequence[str] = ()
     """Networks whose word about the caller's address is taken (``api.trustedProxies``)."""

@@ -19,7 +19,7 @@ from rppam.api.problems import Answer, json_answer, problem
 from rppam.api.times import iso_utc
 from rppam.domain.errors import RppamError
 from rppam.domain.errors.request import MethodNotAllowedError
-from rppam.domain.errors.serving import NotAliveError, NotLeadingError, NotReadyError
+from rppam.domain.errors.serving import NoFootingError, NotAliveError, NotLeadingError, NotReadyError
 from rppam.ports.clock import Clock
 from rppam.ports.status import NodeStatus
 
@@ -30,8 +30,12 @@ _HEADERS: Final = {"Cache-Control": "no-store", "Allow": ", ".join(METHODS)}
 class Probes:
     """Answers the probes itself and passes everything else on."""
 
-    def __init__(self, app: ASGIApp, *, status: NodeStatus, clock: Clock, node: str) -> None:
+    def __init__(
+        self, app: ASGIApp, *, status: NodeStatus, clock: Clock, node: str, has_footing: Callable[[], bool]
+    ) -> None:
+        """``has_footing``: whether Redis or the database can be asked whose session holds."""
         self._app, self._status, self._clock, self._node = app, status, clock, node
+        self._has_footing = has_footing
         self._answers = {
             "/system/health/ping": self._ping,
             "/system/health/live": self._live,
@@ -67,6 +71,8 @@ class Probes:
     def _ready(self, scope: Scope) -> Answer:
         if not self._status.snapshot().ready:
             return self._no(NotReadyError(), scope)
+        if not self._has_footing():
+            return self._no(NoFootingError(), scope)
         return json_answer(200, {"status": "ready", "node": self._node}, _HEADERS)
 
     def _leader(self, scope: Scope) -> Answer:

@@ -31,6 +31,7 @@ from rppam.api.server import ApiServer
 from rppam.compose.address import address_duty, configured_address, left_ms
 from rppam.compose.checkup import Checkup, checkup_of
 from rppam.compose.factors import second_factors_of
+from rppam.compose.footing import Footing
 from rppam.compose.history import history_path
 from rppam.compose.inheritance import Known, inherit
 from rppam.compose.limits import limiter_of
@@ -63,6 +64,7 @@ from rppam.runtime.duties import Duties
 from rppam.runtime.orders import OrdersKeeper
 from rppam.runtime.view import NodeFacts, NodeView
 from rppam.services.accounts import Accounts
+from rppam.services.database_clock import DatabaseClock
 from rppam.services.lockouts import Lockouts
 from rppam.services.passwords import Passwords
 from rppam.services.sessions import Sessions
@@ -188,15 +190,7 @@ def api_server(
 ) -> ApiServer:
     """The REST API on what ``status`` says and ``administration`` takes."""
     settings = known.settings
-    tokens = Tokens(
-        KeySet(known.keys),
-        issuer=settings.auth.issuer,
-        audience=settings.auth.audience,
-        node=settings.node.node_name,
-        clock=clock,
-        entropy=entropy,
-        session_clock=shared.session_clock,
-    )
+    tokens = _tokens(known, clock, entropy, shared.session_clock)
     sessions = Sessions(
         SqlSessions(people.database),
         shared.cache,
@@ -207,6 +201,7 @@ def api_server(
         token_minutes=settings.auth.token_minutes,
     )
     guard = shared.guard
+    footing = Footing(shared.redis.link if shared.redis else None, people.database, clock)
     second_factors = second_factors_of(settings, people.database, shared, guard)
     app = build_app(
         ApiParts(
@@ -227,6 +222,7 @@ def api_server(
             may_join=lambda others: may_join(known.licence, others, clock.wall_ms()),
             clock=clock,
             entropy=entropy,
+            has_footing=footing.holds,
             administration=administration,
             history=FileHistory(history_path(settings)),
             trusted_proxies=settings.api.trusted_proxies,
@@ -234,8 +230,21 @@ def api_server(
         )
     )
     tls = ServedCertificate.of(settings.api, clock)
-    folder = KeyFolder(settings.auth.jwt_keys_dir, tokens)
-    return ApiServer(app, settings.api.host, settings.api.port, tls=tls, look=folder.look)
+    look = footing.before(KeyFolder(settings.auth.jwt_keys_dir, tokens).look)
+    return ApiServer(app, settings.api.host, settings.api.port, tls=tls, look=look)
+
+
+def _tokens(known: Known, clock: Clock, entropy: Entropy, session_clock: DatabaseClock) -> Tokens:
+    auth = known.settings.auth
+    return Tokens(
+        KeySet(known.keys),
+        issuer=auth.issuer,
+        audience=auth.audience,
+        node=known.settings.node.node_name,
+        clock=clock,
+        entropy=entropy,
+        session_clock=session_clock,
+    )
 
 
 def whole(
@@ -311,6 +320,7 @@ def _store(
         settings.node.node_name,
         refuse,
         replicas=redis.replicas,
+        heartbeat_ttl_ms=settings.cluster.timing.heartbeat_ttl_ms,
     )
 
 

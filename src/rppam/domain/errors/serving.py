@@ -60,6 +60,20 @@ class NotReadyError(RppamError):
     )
 
 
+class NoFootingError(RppamError):
+    """Probe answer: this node cannot tell whose session holds."""
+
+    row: ClassVar[ErrorRow] = ErrorRow(
+        "RPPAM-6204",
+        Fault.SURROUNDINGS,
+        Retry.YES,
+        "Neither Redis nor the database has answered this node for some seconds, so nearly all requests would fail.",
+        "Send requests to another node; GET /system/health/cluster tells why Redis and the database are away.",
+        status=503,
+        level="debug",
+    )
+
+
 class NotLeadingError(RppamError):
     """Probe answer: this node has no permission to lead now."""
 
