@@ -99,6 +99,41 @@ def answering(*replies: bytes, tls: ssl.SSLContext | None = None, hang: bool = T
 
 
 @contextmanager
+def late(port: int, *, by_s: float) -> Iterator[int]:
+    """A port that leads to ``port``; whatever comes from there is held back for ``by_s``."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def pass_on(source: socket.socket, target: socket.socket, wait_s: float) -> None:
+            with suppress(OSError):
+                while data := source.recv(65536):
+                    time.sleep(wait_s)
+                    target.sendall(data)
+            for plug in (source, target):
+                with suppress(OSError):
+                    plug.shutdown(socket.SHUT_RDWR)
+
+        def serve(plug: socket.socket) -> None:
+            with plug, socket.create_connection(("127.0.0.1", port), timeout=10) as there:
+                forth = threading.Thread(target=pass_on, args=(plug, there, 0.0), daemon=True)
+                forth.start()
+                pass_on(there, plug, by_s)
+                forth.join(10)
+
+        def accept() -> None:
+            with suppress(OSError):
+                while True:
+                    plug, _ = listener.accept()
+                    threading.Thread(target=serve, args=(plug,), daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            with suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
 def black_hole() -> Iterator[int]:
     """A port of 127.0.0.1 that takes no connection and refuses none: its queue is full, so packets vanish."""
     with socket.socket() as listener:

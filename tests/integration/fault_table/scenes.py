@@ -8,14 +8,18 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.serialization import pkcs12
+
 from tests.contract.authority import DAY, NOW, Authority
 from tests.contract.servers import PASSWORD, SERVERS, Server, free_port
-from tests.integration.doctor.ailing import answering, black_hole, eventually
+from tests.integration.doctor.ailing import answering, black_hole, eventually, late
 from tests.integration.doctor.test_failures import sentinel
 
 KIND: Final = next(kind for kind in SERVERS if kind.name == "redis-8")
 OPTIONS: Final = "abortConnect=false,connectTimeout=1000,syncTimeout=1000"
 HOST: Final = "127.0.0.1"
+NOWHERE: Final = "255.255.255.255"
 Section = dict[str, Any]
 Play = Callable[[Path], AbstractContextManager[Section]]
 
@@ -79,6 +83,36 @@ def with_an_old_certificate(folder: Path) -> Iterator[Section]:
         yield section | {"tlsCertPath": str(old), "tlsCertPassword": "old word"}
 
 
+def with_pfx(make: Callable[[Path], Path], password: str | None = "the word") -> Play:
+    """A client certificate that cannot be used. The node says so before it looks for a server."""
+
+    @contextmanager
+    def play(folder: Path) -> Iterator[Section]:
+        words = {} if password is None else {"tlsCertPassword": password}
+        yield at(free_port(), ",ssl=true", tlsCertPath=str(make(folder)), **words)
+
+    return play
+
+
+def _locked(folder: Path) -> Path:
+    return Authority(folder).pfx(password="another word")
+
+
+def _without_key(folder: Path) -> Path:
+    certificate = Authority(folder).certify("node").certificate
+    path = folder / "client.pfx"
+    lock = serialization.BestAvailableEncryption(b"the word")
+    path.write_bytes(pkcs12.serialize_key_and_certificates(b"x", None, certificate, None, lock))
+    return path
+
+
+def _text(folder: Path) -> Path:
+    issued = Authority(folder).certify("node")
+    path = folder / "client.pfx"
+    path.write_bytes(issued.pem() + issued.key_pem())
+    return path
+
+
 @contextmanager
 def refused(_folder: Path) -> Iterator[Section]:
     yield at(free_port())
@@ -87,6 +121,19 @@ def refused(_folder: Path) -> Iterator[Section]:
 @contextmanager
 def vanishing(_folder: Path) -> Iterator[Section]:
     with black_hole() as port:
+        yield at(port)
+
+
+@contextmanager
+def unroutable(_folder: Path) -> Iterator[Section]:
+    """The kernel answers a connection to the broadcast address as one that no route leads to."""
+    yield at(6379, host=NOWHERE)
+
+
+@contextmanager
+def slow(_folder: Path) -> Iterator[Section]:
+    """Each answer of the server comes 0.7 s late."""
+    with Server(KIND) as server, late(server.port, by_s=0.7) as port:
         yield at(port)
 
 
@@ -143,8 +190,10 @@ _NODE_USER: Final = ("ACL", "SETUSER", "node", "on", f">{PASSWORD}", "~rppam:*",
 SCENES: Final = (
     Scene("Redis does not run", refused),
     Scene("Packets vanish (firewall, host off)", vanishing),
+    Scene("No route leads there", unroutable),
     Scene("The host name is unknown", unresolved),
     Scene("Redis is frozen", frozen),
+    Scene("Redis answers too late", slow),
     Scene("The connection is closed at once", saying("", hang=False)),
     Scene("A web server answers", saying("HTTP/1.1 400 Bad Request\r\n\r\n")),
     Scene("Another protocol answers", saying("SSH-2.0-OpenSSH_9.9\r\n")),
@@ -157,6 +206,10 @@ SCENES: Final = (
     Scene("TLS against plain text", served(more=",ssl=true")),
     Scene("A client certificate is demanded", over_tls(HOST, "--tls-auth-clients", "yes")),
     Scene("Our client certificate is out of its dates", with_an_old_certificate),
+    Scene("The password does not open our client certificate", with_pfx(_locked)),
+    Scene("Our client certificate needs a password", with_pfx(_locked, password=None)),
+    Scene("Our client certificate comes without its key", with_pfx(_without_key)),
+    Scene("Our client certificate is no PKCS#12 file", with_pfx(_text)),
     Scene("No password given", served(password="")),
     Scene("Wrong password", served(password="p@ss,w=rd$%&{}'\"#-is-not-it-ÄÖ")),
     Scene("A needed command is denied", served(ask=((*_NODE_USER, "-eval", "-evalsha"),), more=",user=node")),

@@ -12,10 +12,11 @@ import time
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from rppam.domain.exits import Exit
 from rppam.services.codes import ROWS
 from tests.contract.servers import PASSWORD
 from tests.integration.doctor.ailing import Doctor
-from tests.integration.fault_table.scenes import SCENES, Scene
+from tests.integration.fault_table.scenes import NOWHERE, SCENES, Scene
 from tests.integration.node.lab import CALM, Lab, LabNode
 
 PAGE: Final = Path(__file__).parents[3] / "docs" / "reference" / "faults.md"
@@ -29,8 +30,11 @@ Each fault below was brought about for a real node, and this is what was said: t
 in health (`redisReason` of `GET /system/health/cluster`), the codes that stand in `findings` there, and those of
 `rppam doctor`. Addresses, paths and dates are samples. What to do stands in the sentence and, for each platform, in
 [the doctor's codes](doctor.md). Nothing else in the node stops because of any of them: health answers, accounts sign
-in, and the connection comes back by itself.
+in, and the connection comes back by itself. Only a file that cannot be used keeps a node from starting.
 """
+
+
+NOT_STARTED: Final = "the node does not start (exit 78)"
 
 
 class Said(NamedTuple):
@@ -38,6 +42,7 @@ class Said(NamedTuple):
 
     log: str
     health: str
+    """:data:`NOT_STARTED` where the configuration is refused."""
     health_codes: tuple[str, ...]
     doctor_codes: tuple[str, ...]
 
@@ -54,36 +59,41 @@ def play(scene: Scene, folder: Path) -> Said:
         doctor = object.__new__(Doctor)
         doctor.file = node.file
         found = doctor.findings()
-        told = tuple(sorted(code for code in found if _is_ours(code, found[code]["severity"])))
-        log = _plain(_log_line(node, reason), folder)
+        told = tuple(sorted(code for code in found if is_ours(code, found[code]["severity"])))
+        log = plain(_log_line(node, reason), folder)
         assert PASSWORD not in node.log() + doctor.text
-        return Said(log, _plain(reason, folder), codes, told)
+        return Said(log, plain(reason, folder), codes, told)
 
 
 def _settled(lab: Lab, node: LabNode) -> tuple[str, tuple[str, ...]]:
-    """What health says once it says the same for a while."""
+    """What health says once it says the same for a while, or that there is no node to ask."""
     until = time.monotonic() + WITHIN_S
     seen: list[tuple[str, tuple[str, ...]]] = []
     while time.monotonic() < until:
         time.sleep(1.0)
+        if not node.is_running:
+            assert node.wait() == Exit.CONFIGURATION, node.log()
+            return NOT_STARTED, ()
         try:
             health = lab.health(node)
         except OSError:
             continue
-        codes = tuple(sorted(one["code"] for one in health["findings"] if _is_ours(one["code"], one["severity"])))
+        codes = tuple(sorted(one["code"] for one in health["findings"] if is_ours(one["code"], one["severity"])))
         seen.append((health["redisReason"], codes))
         if codes and health["redisReason"] and seen[-SETTLED:] == [seen[-1]] * SETTLED:
             return seen[-1]
     raise AssertionError(f"health did not settle within {WITHIN_S:g} s: {seen[-5:]}\n{lab.logs()}")
 
 
-def _is_ours(code: str, severity: str) -> bool:
+def is_ours(code: str, severity: str) -> bool:
     """Errors about reaching Redis, its answers and Sentinel: not what a test server lacks in hardening."""
     return severity == "error" and (code[:4] in {"RD-1", "RD-2", "RD-4"} or code == "RD-612")
 
 
 def _log_line(node: LabNode, reason: str) -> str:
     """The line that tells the reason, without its time; else the last one that tells of the connection."""
+    if reason == NOT_STARTED:
+        return node.log().strip().splitlines()[-1]
     lines = [line.partition(" ")[2].strip() for line in node.log().splitlines()]
     told = [line for line in lines if "no connection to" in line or "the store did not answer" in line]
     told = [line for line in told if not re.match(r"WARN +RD-", line)]  # those are the findings
@@ -91,10 +101,11 @@ def _log_line(node: LabNode, reason: str) -> str:
     return (exact or told or ["(nothing)"])[-1]
 
 
-def _plain(text: str, folder: Path) -> str:
+def plain(text: str, folder: Path) -> str:
+    """``text`` with samples in the place of what differs from run to run."""
     text = text.replace(str(folder), "/etc/rppam")
     text = re.sub(r"127\.0\.0\.1:\d+", "10.0.1.20:6379", text)
-    text = text.replace("127.0.0.1", "10.0.1.20")
+    text = text.replace("127.0.0.1", "10.0.1.20").replace(NOWHERE, "10.0.1.20")
     text = re.sub(r"script: [0-9a-f]{40}, on @user_script:\d+", "script: ..., on @user_script:...", text)
     return re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", "2026-03-01 12:00 UTC", text)
 
@@ -102,7 +113,8 @@ def _plain(text: str, folder: Path) -> str:
 def section_of(scene: Scene, said: Said) -> str:
     """One fault on the page."""
     lines = [f"## {scene.title}", ""]
-    lines += [f"* log: `{_cell(said.log)}`", f"* health: `{_cell(said.health)}`"]
+    health = said.health if said.health == NOT_STARTED else f"`{_cell(said.health)}`"
+    lines += [f"* log: `{_cell(said.log)}`", f"* health: {health}"]
     lines += [f"* in `findings`: {_codes(said.health_codes)}", f"* doctor: {_codes(said.doctor_codes)}"]
     return "\n".join(lines) + "\n"
 

@@ -1,0 +1,121 @@
+"""A fault played again without a node: only those parts of one that speak of it, in this process, in a second.
+
+The parts are the node's own, made of a config as the node's is; what lies between them (the driver, the log, health)
+is played by real nodes when the page is written.
+"""
+
+import asyncio
+import json
+import logging
+from pathlib import Path
+
+from rppam.adapters.redis.checkup import RedisCheckup
+from rppam.adapters.redis.leadership_store import RedisLeadershipStore
+from rppam.adapters.system.clock import SystemClock
+from rppam.adapters.system.entropy import SystemEntropy
+from rppam.adapters.system.secrets import HostSecrets
+from rppam.cli._doctor.report import Report
+from rppam.cli._doctor.store import StoreCheck
+from rppam.compose.redis import RedisParts, redis_parts
+from rppam.config.load import parse_settings
+from rppam.config.settings import Settings
+from rppam.domain.errors.config import ConfigValueError
+from rppam.domain.errors.store import StoreError
+from rppam.domain.finding import Finding
+from rppam.domain.record import vacant
+from rppam.ports.store import ExchangeOrder, StoreListener
+from tests.contract.servers import PASSWORD
+from tests.integration.fault_table.scenes import Scene
+from tests.integration.fault_table.table import NOT_STARTED, Said, is_ours, plain
+from tests.integration.node.lab import CALM
+
+READ = ExchangeOrder(None, None, vacant(1, "c" * 16), None)
+CLOCK = SystemClock()
+
+
+def replay(scene: Scene, folder: Path) -> Said:
+    """What is said of the fault, as :func:`tests.integration.fault_table.table.play` has it."""
+    with scene.play(folder) as section:
+        redis = {name: value for name, value in section.items() if value != ""}
+        config = {"node": {"nodeName": "node1"}, "redis": {"enabled": True, **redis}, "cluster": CALM}
+        settings = parse_settings(json.dumps(config), outside=HostSecrets(), folder=folder)
+        said = asyncio.run(_listen(settings))
+        assert PASSWORD not in "".join(said[:2])
+        return said._replace(log=plain(said.log, folder), health=plain(said.health, folder))
+
+
+async def _listen(settings: Settings) -> Said:
+    doctor = await _doctor(settings)
+    try:
+        redis = redis_parts(settings, CLOCK, SystemEntropy())
+    except ConfigValueError as error:
+        return Said(f"rppam: {error}", NOT_STARTED, (), doctor)
+    assert redis is not None
+    heard = _Heard()
+    logging.getLogger("rppam").addHandler(heard)
+    store = RedisLeadershipStore(redis.link, settings.redis.key_prefix, "lab", "node1", lambda _: None)
+    try:
+        await store.start(StoreListener(lambda *_: None, lambda *_: None, lambda: None))
+        log, reason = await _reason(store, redis, settings, heard)
+        return Said(log, reason, _ours(await _checked(redis, settings)), doctor)
+    finally:
+        logging.getLogger("rppam").removeHandler(heard)
+        await store.stop()
+
+
+async def _reason(
+    store: RedisLeadershipStore, redis: RedisParts, settings: Settings, heard: "_Heard"
+) -> tuple[str, str]:
+    """The log's line and health's sentence, as the driver and the view of a node put them."""
+    if redis.link.is_connected:
+        try:
+            await store.exchange(READ, settings.cluster.timing.request_timeout_ms)
+        except StoreError as error:
+            if redis.link.is_connected:
+                return f"WARN  the store did not answer: {error}", str(error)
+    reason = redis.why_down()
+    (line,) = dict.fromkeys(line for line in heard.lines if reason in line)
+    return line, reason
+
+
+async def _checked(redis: RedisParts, settings: Settings) -> tuple[Finding, ...]:
+    said = settings.redis.connection
+    assert said is not None
+    checks = RedisCheckup(
+        redis.link,
+        redis.watchers,
+        service_name=said.service_name,
+        prefix=settings.redis.key_prefix,
+        cluster_id="lab",
+        patience_ms=settings.cluster.timing.request_timeout_ms,
+        secrets=(said.password,),
+        clock=CLOCK,
+    )
+    await checks.check()
+    return checks.findings()
+
+
+async def _doctor(settings: Settings) -> tuple[str, ...]:
+    report = Report()
+    check = StoreCheck(settings, report, CLOCK)
+    try:
+        await check.reach()
+        await check.look()
+    finally:
+        await check.close()
+    return _ours(report.findings)
+
+
+def _ours(findings: tuple[Finding, ...] | list[Finding]) -> tuple[str, ...]:
+    return tuple(sorted({one.code for one in findings if is_ours(one.code, one.severity.value)}))
+
+
+class _Heard(logging.Handler):
+    """Warnings, as a line of the log without its time."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(f"WARN  {record.getMessage()}")
