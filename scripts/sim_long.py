@@ -1,8 +1,9 @@
 """Simulates many cluster-hours in batches: `make sim-long`.
 
 Each finished batch is one line of the results file; a batch that stands there already is not run again, so the run can
-be ended and resumed at will. Policies, sizes, witnesses and stores take turns. Ends with exit code 1 at the first
-violation.
+be ended and resumed at will, also days later: each line names the core that it ran (the tree of ``src/rppam/core``),
+and only lines of the present one count. Policies, sizes, witnesses and stores take turns. Ends with exit code 1 at the
+first violation.
 """
 
 import argparse
@@ -50,6 +51,7 @@ PROFILES = ("classic",) * 9 + ("default",) + ("classic",) * 9 + ("lan",)
 """In turn, too; all ratios are alike, and short leases cost more to simulate."""
 SEEDS = {"classic": 100, "default": 10, "lan": 2}
 """Seeds, of one hour each, per batch."""
+RESULTS = Path("benchmarks/results/sim-long.jsonl")
 FIRST_SEED = 1_000_000
 """Far from the seeds of the gate."""
 
@@ -66,19 +68,21 @@ def batches():
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--hours", type=int, default=50_000, help="cluster-hours in all")
-    parser.add_argument("--results", type=Path, default=Path("build/sim-long.jsonl"))
+    parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--compiled", action="store_true", help="first compile what decides; about twice as fast")
     parser.add_argument("--write", action="store_true", help="put the table into docs/reference/measurements.md")
     parser.add_argument("--jobs", type=int, default=0, help="processes at a time (0: one per core)")
     options = parser.parse_args()
     options.results.parent.mkdir(parents=True, exist_ok=True)
     lines = options.results.read_text().splitlines() if options.results.exists() else []
-    done = {(row["setting"], row["profile"], row["firstSeed"]): row for row in map(json.loads, lines)}
+    core = core_tree()
+    mine = [row for row in map(json.loads, lines) if row["core"] == core]
+    done = {(row["setting"], row["profile"], row["firstSeed"]): row for row in mine}
     if options.compiled:
         os.environ["PYTHONPATH"] = str(compiled())
     hours = 0.0
     for setting, profile, first, seeds in batches():
-        row = done.get((setting, profile, first)) or run(setting, profile, first, seeds, options)
+        row = done.get((setting, profile, first)) or run(setting, profile, first, seeds, options, core)
         hours += row["clusterHours"]
         if row["violation"] is not None:
             print("\n".join(row["violation"]["transcript"]))
@@ -86,7 +90,7 @@ def main() -> int:
             return 1
         if hours >= options.hours:
             break
-    rows = [json.loads(line) for line in options.results.read_text().splitlines()]
+    rows = [row for row in map(json.loads, options.results.read_text().splitlines()) if row["core"] == core]
     seconds = sum(row["seconds"] for row in rows)
     print(
         f"{hours:.0f} cluster-hours in {len(SETTINGS)} settings, no violation; {seconds / 3600:.2f} h of running in all"
@@ -131,7 +135,16 @@ def page(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def run(setting: str, profile: str, first: int, seeds: int, options: argparse.Namespace) -> dict:
+def core_tree() -> str:
+    """What stands in ``src/rppam/core``, as git names it; changes that are not committed are told apart."""
+    words = ["git", "rev-parse", "--short=12", "HEAD:src/rppam/core"]
+    tree = subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+    status = ["git", "status", "--porcelain", "--", "src/rppam/core"]
+    changed = subprocess.run(status, capture_output=True, text=True, check=True).stdout.strip()
+    return f"{tree}-changed" if changed else tree
+
+
+def run(setting: str, profile: str, first: int, seeds: int, options: argparse.Namespace, core: str) -> dict:
     """One batch; its line is appended once it is complete."""
     command = [sys.executable, "-m", "rppam", "simulate", "--json", "--profile", profile, *setting.split()]
     command += ["--first-seed", str(first), "--seeds", str(seeds)]
@@ -142,7 +155,7 @@ def run(setting: str, profile: str, first: int, seeds: int, options: argparse.Na
     if answer.returncode not in (0, 1):
         raise SystemExit(f"{' '.join(command)} ended with {answer.returncode}: {answer.stderr}")
     row = json.loads(answer.stdout)
-    row["setting"] = setting
+    row["setting"], row["core"] = setting, core
     row["seconds"] = round(time.monotonic() - started, 1)
     row.pop("faults")
     with options.results.open("a") as results:
