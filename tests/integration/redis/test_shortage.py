@@ -50,6 +50,7 @@ async def test_after_a_refusal_a_replica_is_waited_for_and_no_longer(redis: Serv
         async with asyncio.timeout(30):
             while len((await connection.command("ROLE", timeout_ms=TIMEOUT_MS))[2]) == 0:  # noqa: ASYNC110 - what is waited for has no event
                 await asyncio.sleep(0.02)
+        shortage.moved()
         assert shortage.refused()
         await asyncio.wait_for(shortage.end(connection, TIMEOUT_MS), 10)
         assert connection.lost is None
