@@ -4,7 +4,7 @@
 PYTHON ?=
 export PYTHON
 T ?= tests
-JOBS ?= 2
+JOBS ?= 3
 SIM_SEEDS ?= 1000
 SIM_HOURS ?= 1
 RUNS ?= 30

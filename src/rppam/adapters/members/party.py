@@ -51,27 +51,29 @@ class Party:
     listener: MemberListener
     _twin: str = ""
     _twin_from: Instant = _NEVER
-    _twin_until: Instant = _NEVER
+    _twin_at: Instant = _NEVER
+    """When it was last seen."""
 
     def saw_twin(self, sentence: str) -> None:
         """Somebody else was seen with this node's name, or others refuse this node for it."""
         now = self.clock.now()
         if not self.twin_is_fresh:
             self._twin_from = now
-        self._twin, self._twin_until = sentence, Instant(now + TWIN_US)
+        self._twin, self._twin_at = sentence, now
 
     @property
     def twin_is_fresh(self) -> bool:
         """Whether a twin was seen lately."""
-        return bool(self._twin) and self.clock.now() < self._twin_until
+        return bool(self._twin) and self.clock.now() < self._twin_at + TWIN_US
 
     @property
     def twin(self) -> str:
         """What was seen of a twin, once it has been seen for three seconds and while it is; else empty.
 
-        A node that starts again right after its host died may be refused for two seconds for the sake of its old self.
+        A node that starts again right after its host died may be refused for two seconds for the sake of its old self:
+        from the first sighting to the last one, not to now, three seconds have to pass.
         """
-        lasted = self.clock.now() - self._twin_from >= TWIN_US
+        lasted = self._twin_at - self._twin_from >= TWIN_US
         return self._twin if self.twin_is_fresh and lasted else ""
 
     def greeting(self, purpose: Purpose = Purpose.LINK) -> Greeting:
