@@ -48,6 +48,7 @@ class SessionCheck:
 
         Raises :class:`SessionEndedError`.
         """
+        self._check_not_over(bearer)
         session = self._sessions.hit(bearer.ident)
         if session is None:
             return None
@@ -60,6 +61,7 @@ class SessionCheck:
 
     async def identify(self, bearer: Bearer) -> Identity:
         """Who calls. Raises :class:`SessionEndedError`, :class:`SessionUnknownError`."""
+        self._check_not_over(bearer)
         try:
             session = await self._sessions.get(bearer.ident)
             if session is None:
@@ -84,10 +86,15 @@ class SessionCheck:
 
         Raises :class:`SessionEndedError` when this process has seen that the session is over.
         """
-        if bearer.ident in self._ended:
-            raise SessionEndedError("the session is over")
+        self._check_not_over(bearer)
         claims = bearer.claims
         return Identity(claims.subject, None, frozenset(claims.roles), claims.token_id, claims.kind, mfa=False)
+
+    def _check_not_over(self, bearer: Bearer) -> None:
+        """What was once seen to be over stays so here, whatever an old copy in Redis says: SQL may have told before the
+        log of changes did."""
+        if bearer.ident in self._ended:
+            raise SessionEndedError("the session is over")
 
     async def _account(self, session: Session) -> UserFacts | None:
         if session.user_id is None:

@@ -208,7 +208,8 @@ def test_a_session_ended_without_redis_is_over_everywhere_and_stays_so(cluster: 
     finally:
         cluster.redis.restart()
     cluster.lab.wait_until_healthy(within_s=WITHIN_S)
-    cluster.expect(token, 401, OVER)
+    # A worker that was not asked meanwhile hears of it by the log of changes; Redis came back with the old copy.
+    cluster.soon(token, 401, OVER)
     cluster.redis.ask("FLUSHALL")
     cluster.expect(token, 401, OVER)
     cluster.expect(kept, 200)

@@ -187,12 +187,29 @@ async def test_an_error_is_neither_yes_nor_no(scene: Scene) -> None:
         await scene.check.identify(over)
     scene.cache.kept.clear()
     scene.truth.away = True
-    for one in (bearer, over, host):
+    for one in (bearer, host):
         with pytest.raises(SessionUnknownError):
             await scene.check.identify(one)
+    with pytest.raises(SessionEndedError):
+        await scene.check.identify(over)  # that much is known here
     assert scene.check.blind(bearer).subject == "anna"
     assert scene.check.blind(host).roles == {"pam_admin"}
     with pytest.raises(SessionEndedError):
         scene.check.blind(over)
     scene.truth.away = False
     assert (await scene.check.identify(bearer)).session_id == "one", "the same token works again"
+
+
+async def test_what_was_once_seen_to_be_over_stays_so_whatever_an_old_copy_says(scene: Scene) -> None:
+    bearer = scene.session("one")
+    await scene.check.identify(bearer)
+    before = dict(scene.cache.kept)
+    scene.truth.sessions["one"] = scene.truth.sessions["one"]._replace(ended=True)
+    scene.cache.kept.clear()
+    with pytest.raises(SessionEndedError):
+        await scene.check.identify(bearer)
+    scene.cache.kept.update(before)  # Redis is back, with what it held before
+    with pytest.raises(SessionEndedError):
+        scene.check.near(bearer)
+    with pytest.raises(SessionEndedError):
+        await scene.check.identify(bearer)
