@@ -161,7 +161,6 @@ def measure(rounds: int, seconds: float, names: tuple[str, ...] = tuple(LIMITERS
     ):
         clock = SteppedClock(Path(folder))
         clock.step(AHEAD_S)
-        ahead = {"LD_PRELOAD": str(clock.library), "CLOCK_SHIM_FILE": str(clock.file)}
         place = Place(server.port, "bench")
         sha = server.ask("SCRIPT", "LOAD", LIMITS.text).decode()
         for number in range(rounds):
@@ -173,7 +172,7 @@ def measure(rounds: int, seconds: float, names: tuple[str, ...] = tuple(LIMITERS
                     continue
                 samples[name].append(answer(client(name, place, "--seconds", str(seconds))))
                 server.ask("FLUSHALL")
-                admitted[name].append(sum(answer(one) for one in racers(name, place, ahead)))
+                admitted[name].append(sum(answer(one) for one in racers(name, place, clock.environment)))
                 server.ask("FLUSHALL")
         info = dict(line.split(":", 1) for line in server.ask("INFO").decode().split("\r\n") if ":" in line)
     where = f"redis-server {info['redis_version']} on core {SERVER_CORE}, clients on core {CLIENT_CORE}"

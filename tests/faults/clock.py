@@ -25,6 +25,11 @@ class SteppedClock:
         self.file.write_bytes(struct.pack("=q", 0))
         self._folder = folder
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a process needs to start with this clock."""
+        return {"LD_PRELOAD": str(self.library), "CLOCK_SHIM_FILE": str(self.file)}
+
     def kind(self, kind: ServerKind) -> ServerKind:
         """``kind``, started through a wrapper that preloads the shim."""
         binary = kind.find()

@@ -5,9 +5,8 @@ from typing import Final
 
 from rppam.adapters.system.host_address import address_of
 from rppam.config.settings import Settings
-from rppam.core.node import NodeCore
 from rppam.domain.address import VirtualAddress, virtual_address
-from rppam.domain.instant import US_PER_MS
+from rppam.domain.instant import US_PER_MS, Instant
 from rppam.ports.clock import Clock
 from rppam.runtime.address import AddressDuty
 
@@ -35,9 +34,6 @@ def address_duty(settings: Settings, remaining_ms: Callable[[], int]) -> Address
     return AddressDuty(address_of(address), str(address), remaining_ms, every_s, rounds_up=promise_ms < COUNTABLE_MS)
 
 
-def left_ms(core: NodeCore, clock: Clock) -> int:
-    """For how long this node may still act as the leader."""
-    now, until = clock.now(), core.election.ledger.deadline
-    if until is None or core.election.permission(now) is None:
-        return 0
-    return max(0, (until - now) // US_PER_MS)
+def left_ms(permitted_until: Instant | None, clock: Clock) -> int:
+    """For how long a node may still act as the leader."""
+    return 0 if permitted_until is None else max(0, (permitted_until - clock.now()) // US_PER_MS)

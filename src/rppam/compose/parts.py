@@ -140,7 +140,7 @@ def deciding_of(
     checkup = checkup_of(settings, redis, clock, lambda: core.election.electorate, lambda: driver.store_view[:2])
     core = _core(known, boot_id, timing, clock, entropy, members.voter if members else None, orders.load())
     foreign: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    address = address_duty(settings, lambda: left_ms(core, clock))
+    address = address_duty(settings, lambda: left_ms(view.permitted_until(), clock))
     driver = Driver(
         core,
         through(_store(settings, redis, clock, foreign)),

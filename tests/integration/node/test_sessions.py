@@ -257,7 +257,7 @@ def test_clocks_of_nodes_minutes_apart_refuse_nobody(cluster: Cluster, tmp_path:
         skews[node.name] = clock = SteppedClock(tmp_path / node.name)
         clock.step(sign * MINUTES_APART * 60)
         node.kill()
-        node.start(LD_PRELOAD=str(clock.library), CLOCK_SHIM_FILE=str(clock.file))
+        node.start(**clock.environment)
     try:
         cluster.lab.wait_until_healthy(within_s=2 * WITHIN_S)
         # They have just started and find it in Redis, so nothing but the log of changes has told them the time.

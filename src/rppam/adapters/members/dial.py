@@ -9,10 +9,9 @@ from typing import Final
 
 from rppam.adapters.members.channel import Channel, prepare
 from rppam.adapters.members.names import Names, UnknownPlaceError
+from rppam.adapters.system.socket_errors import NO_FAMILY, USED_UP
 
 _NO_ROUTE: Final = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.ENETDOWN, errno.EHOSTDOWN}
-_NO_FAMILY: Final = {errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT}
-_USED_UP: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 HANDSHAKE_PERIOD_S: Final = 0.003
@@ -105,9 +104,9 @@ def _unreached(name: str, address: str, error: OSError) -> NotReachedError:
         why = "connection refused: look whether rppam runs there and whether cluster.memberPort is the same"
     elif error.errno in _NO_ROUTE:
         why = f"no network path ({error.strerror}): check the address, the routes and the firewall"
-    elif error.errno in _NO_FAMILY:
+    elif error.errno in NO_FAMILY:
         why = f"this host does without that kind of address ({error.strerror}): advertise one of the other kind"
-    elif error.errno in _USED_UP:
+    elif error.errno in USED_UP:
         why = f"the system gives this node nothing more ({error.strerror}): raise LimitNOFILE of the service"
     else:
         why = f"{error.strerror or error}"

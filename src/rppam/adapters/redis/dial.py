@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from rppam.adapters.redis.options import Target
+from rppam.adapters.system.socket_errors import NO_FAMILY, USED_UP
 from rppam.domain.errors.store import (
     StoreClosed,
     StoreConnectTimeout,
@@ -29,8 +30,6 @@ _NO_ROUTE: Final = {
     errno.EACCES,
     errno.EPERM,
 }
-_USED_UP: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-_NO_FAMILY: Final = {errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT}
 _LISTEN_S: Final = 2.0
 """How long a server that hung up has to say why; a busy host needs a moment for a handshake."""
 _NOT_TLS: Final = {
@@ -229,13 +228,13 @@ def explain(target: Target, error: Exception) -> StoreError:
             return StoreNoRoute(
                 f"no network path to Redis at {at} ({raw}); check the address, the routes and the firewall", raw=raw
             )
-        case OSError() if error.errno in _NO_FAMILY:
+        case OSError() if error.errno in NO_FAMILY:
             return StoreNoSocket(
                 f"this host does without the kind of address (IPv4 or IPv6) that Redis at {at} has ({error.strerror}); "
                 "connect to an address of the other kind, or turn this kind on here",
                 raw=raw,
             )
-        case OSError() if error.errno in _USED_UP:
+        case OSError() if error.errno in USED_UP:
             return StoreNoSocket(
                 f"this node cannot open a connection to Redis at {at}: its system gives it nothing more "
                 f"({error.strerror}). {StoreNoSocket.row.remedy}",
