@@ -201,6 +201,20 @@ async def test_a_switch_moves_it_within_fifty_milliseconds_and_fails_what_waits(
     assert await link.command("SET", "b", "2") == b"OK"
 
 
+async def test_the_elected_sentinel_moves_it_before_the_others_have_heard(
+    lab: SentinelLab, follow: Follow, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Deaf to ``+switch-master``: what the elected sentinel says of the promoted replica is enough."""
+    monkeypatch.setattr(SentinelSource, "_switched", lambda *_: None)
+    link = follow(lab.connection_string)
+    await link.start()
+    await eventually(lambda: all(watcher.is_connected for watcher in link._source.watchers))
+    before = port_of(link)
+    await off_loop(lab.failover)
+    await eventually(lambda: port_of(link) == lab.named_port(), within_s=10)
+    assert f"the sentinels moved '{NAME}' from 127.0.0.1:{before} to 127.0.0.1:{port_of(link)}" in caplog.text
+
+
 async def test_a_primary_that_is_being_replaced_is_left_alone_but_not_for_ever(
     lab: SentinelLab, follow: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ from rppam.adapters.redis.sentinel_rules import (
     newest,
     react,
     read_answer,
-    read_replaced,
+    read_failover,
     read_switch,
     to_try,
     why_none,
@@ -54,15 +54,16 @@ def test_the_newest_are_those_of_the_highest_epoch_whatever_a_majority_says() ->
 
 
 def test_a_promotion_is_read_with_suspicion() -> None:
-    assert read_replaced(b"slave 10.0.0.2:6379 10.0.0.2 6379 @ rppam 10.0.0.1 6379") == (NAME, A)
+    assert read_failover(b"slave 10.0.0.2:6379 10.0.0.2 6379 @ rppam 10.0.0.1 6379") == Switch(NAME, A, B)
     for odd in (
         b"",
         b"master rppam 10.0.0.1 6379",
         b"slave x 10.0.0.2 6379 at rppam 10.0.0.1 6379",
         b"slave x 10.0.0.2 6379 @ rppam 10.0.0.1 x",
+        b"slave x 10.0.0.2 66379 @ rppam 10.0.0.1 6379",
         b"slave x 10.0.0.2 6379 @ rppam 10.0.0.1 6379 more",
     ):
-        assert read_replaced(odd) is None
+        assert read_failover(odd) is None
 
 
 @pytest.mark.parametrize(

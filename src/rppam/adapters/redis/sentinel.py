@@ -2,11 +2,12 @@
 
 A :class:`SentinelSource` keeps one link to *every* sentinel, subscribed to ``+switch-master``. So the first sentinel
 that knows of a failover moves us: what waits on the old primary fails at once, and the new one is dialled without a
-pause. Earlier still, from the moment an elected sentinel says which replica it is about to promote, the old primary is
-left alone: what it still accepts, even confirmed by another replica, would be lost. When the connection is lost without
-a word, or a sentinel comes back (it may have news that we missed), all sentinels are asked. What they say is weighed in
-:mod:`~rppam.adapters.redis.sentinel_rules`; who is dialled must say itself that it is a primary (ROLE), so replicas are
-never written.
+pause. The elected sentinel is heard earlier still. From the moment it says which replica it is about to promote, the
+old primary is left alone: what it still accepts, even confirmed by another replica, would be lost. Once that replica
+has called itself a primary it is dialled, while the other sentinels are yet to hear of it. When the connection is lost
+without a word, or a sentinel comes back (it may have news that we missed), all sentinels are asked. What they say is
+weighed in :mod:`~rppam.adapters.redis.sentinel_rules`; who is dialled must say itself that it is a primary (ROLE), so
+replicas are never written.
 
 What it does not promise: that the primary is the only one. A primary that is cut off from its sentinels goes on
 answering whoever still reaches it; writes that must not be lost wait for a replica (``Link.run_script_replicated``).
@@ -26,11 +27,12 @@ from rppam.adapters.redis.sentinel_rules import (
     Address,
     Reaction,
     SentinelAnswer,
+    Switch,
     fields,
     newest,
     react,
     read_answer,
-    read_replaced,
+    read_failover,
     read_switch,
     to_try,
     why_none,
@@ -54,6 +56,9 @@ _log: Final = logging.getLogger(__name__)
 SWITCHES: Final = "+switch-master"
 PROMOTIONS: Final = "+failover-state-send-slaveof-noone"
 """Said by the elected sentinel a moment before it promotes a replica."""
+PROMOTED: Final = "+promoted-slave"
+"""Said by it once the replica has called itself a primary: from here on that failover is not taken back, and this
+sentinel names the new one to whoever asks. The others say ``+switch-master`` when they have heard of it."""
 HOLD_S: Final = 3.0
 """For so long a primary that is being replaced is left alone. A failover that hangs must not stop everything."""
 GRACE_S: Final = 0.25
@@ -118,6 +123,7 @@ class SentinelSource:
             watcher.on_up(self._came_back)
             await watcher.subscribe(SWITCHES, self._switched)
             await watcher.subscribe(PROMOTIONS, self._being_replaced)
+            await watcher.subscribe(PROMOTED, self._promoted)
             self._first[watcher] = self._spawn(watcher.start(), f"sentinel {watcher.options.endpoints[0]}")
 
     async def stop(self) -> None:
@@ -140,14 +146,39 @@ class SentinelSource:
 
     def _switched(self, payload: bytes) -> None:
         """A sentinel says that the primary moved."""
-        switch, follower = read_switch(payload), self._follower
-        if switch is None or follower is None or self._is_held(switch.now):
+        switch = read_switch(payload)
+        if switch is None or switch.service != self._service or self._is_held(switch.now):
             return  # a sentinel that only now ends the failover before tells of one that is being replaced already
+        if self._held is not None and self._held[0] == switch.before:
+            self._held = None
+        self._react(switch)
+
+    def _being_replaced(self, payload: bytes) -> None:
+        """A majority elected a sentinel to replace the primary, and it is about to promote a replica."""
+        told, follower = read_failover(payload), self._follower
+        if told is None or told.service != self._service or follower is None:
+            return
+        self._hold(told.before)
+        if follower.target is not None and (follower.target.host, follower.target.port) == told.before:
+            why = f"the sentinels are replacing {address(*told.before)} as the primary of '{self._service}'"
+            _log.warning("%s", why)
+            follower.moved(why)
+
+    def _promoted(self, payload: bytes) -> None:
+        """The replica is a primary now. The one of before stays left alone until all sentinels may know of it."""
+        told = read_failover(payload)
+        if told is None or told.service != self._service:
+            return
+        self._hold(told.before)
+        self._react(told)
+
+    def _react(self, switch: Switch) -> None:
+        follower = self._follower
+        if follower is None:
+            return
         target = follower.target
         match react(switch, self._service, (target.host, target.port) if target else self._heading):
             case Reaction.MOVE:
-                if self._held is not None and self._held[0] == switch.before:
-                    self._held = None
                 self._hint = self._heading = switch.now
                 why = f"the sentinels moved '{self._service}' from {address(*switch.before)} to {address(*switch.now)}"
                 _log.warning("%s", why)
@@ -157,16 +188,8 @@ class SentinelSource:
             case Reaction.IGNORE:
                 pass
 
-    def _being_replaced(self, payload: bytes) -> None:
-        """A majority elected a sentinel to replace the primary, and it is about to promote a replica."""
-        told, follower = read_replaced(payload), self._follower
-        if told is None or told[0] != self._service or follower is None:
-            return
-        self._held = (told[1], asyncio.get_running_loop().time() + HOLD_S)
-        if follower.target is not None and (follower.target.host, follower.target.port) == told[1]:
-            why = f"the sentinels are replacing {address(*told[1])} as the primary of '{self._service}'"
-            _log.warning("%s", why)
-            follower.moved(why)
+    def _hold(self, place: Address) -> None:
+        self._held = (place, asyncio.get_running_loop().time() + HOLD_S)
 
     def _came_back(self, _connection: Connection) -> None:
         """A sentinel is there again; what it said meanwhile was not heard."""

@@ -34,7 +34,7 @@ class SentinelAnswer(NamedTuple):
 
 
 class Switch(NamedTuple):
-    """One ``+switch-master`` message."""
+    """What a message tells of one failover: of which service, from where to where."""
 
     service: str
     before: Address
@@ -86,16 +86,16 @@ def read_switch(payload: bytes) -> Switch | None:
     return Switch(words[0], before, now) if before is not None and now is not None else None
 
 
-def read_replaced(payload: bytes) -> tuple[str, Address] | None:
-    """Service and present primary of ``slave name host port @ service host port``; ``None`` for anything else.
+def read_failover(payload: bytes) -> Switch | None:
+    """``slave name host port @ service host port``: the replica, then the primary; ``None`` for anything else.
 
-    So a sentinel tells which replica its failover, which a majority voted for, is about to promote.
+    So a sentinel tells of the replica that its failover, which a majority voted for, is promoting.
     """
     words = payload.decode("utf-8", "replace").split(" ")
     if len(words) != 8 or words[4] != "@":
         return None
-    before = _address(words[6:8])
-    return (words[5], before) if before is not None else None
+    before, now = _address(words[6:8]), _address(words[2:4])
+    return Switch(words[5], before, now) if before is not None and now is not None else None
 
 
 def newest(answers: Sequence[SentinelAnswer]) -> tuple[Address, ...]:
