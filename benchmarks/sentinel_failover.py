@@ -185,19 +185,19 @@ async def server_takes_writes(lab: SentinelLab, traffic: Traffic, old: Server) -
     clock = SystemClock()
     options = replace(traffic.link.options, ssl=None, require_primary=False)
     targets = [options.target("127.0.0.1", server.port) for server in lab.servers if server is not old]
-    lines = {target: await Connection.open(target, clock=clock) for target in targets}
+    lines = [await Connection.open(target, clock=clock) for target in targets]
     try:
         while True:
-            for target, line in lines.items():
+            for number, line in enumerate(lines):
                 with suppress(StoreError):
                     if line.lost is not None:
-                        lines[target] = await Connection.open(target, clock=clock)
+                        lines[number] = await Connection.open(line.target, clock=clock)
                     elif traffic.switched:
                         await line.command("SET", "bench:server", "1", timeout_ms=500)
                         return (time.monotonic() - traffic.switched[0]) * 1e3
             await asyncio.sleep(0.002)
     finally:
-        for line in lines.values():
+        for line in lines:
             await line.close()
 
 
