@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from rppam.cli._target import DEFAULT_URL, Target, ca_option, target_of
+from rppam.cli._target import Target, ca_option, target_of, url_option
 from rppam.cli._trust import Trust
 from rppam.domain.exits import Exit
 
@@ -35,9 +35,7 @@ _OVER: Final = "RPPAM-6005"
     help="The token to revoke, in a file.  [default: standard input]",
 )
 @click.option("--id", "session_id", help="The id of a session (GET /api/v1/sessions) in place of a token.")
-@click.option(
-    "--url", envvar="RPPAM_URL", help=f"The node to ask. Default: RPPAM_URL, the config's own node, {DEFAULT_URL}."
-)
+@url_option
 @click.option("--config", type=click.Path(path_type=Path), help="The config file; else RPPAM_CONFIG.")
 @ca_option
 def command(

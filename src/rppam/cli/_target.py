@@ -7,7 +7,7 @@ made from the config's keys. Over https it has to show a certificate that is bel
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import click
 
@@ -15,6 +15,8 @@ from rppam.cli._trust import Trust
 from rppam.domain.secret import Secret
 
 DEFAULT_URL: Final = "http://127.0.0.1:7101"
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class Target(NamedTuple):
@@ -25,11 +27,35 @@ class Target(NamedTuple):
     trust: Trust
 
 
+url_option: Final = click.option(
+    "--url", envvar="RPPAM_URL", help=f"The node to ask. Default: RPPAM_URL, the config's own node, {DEFAULT_URL}."
+)
 ca_option: Final = click.option(
     "--ca",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Authorities (PEM) to trust over https. Default: api.tlsCaPath of the config, else the system's.",
 )
+_config_option: Final = click.option(
+    "--config", type=click.Path(path_type=Path), help="rppam.config of a node of the cluster. Default: RPPAM_CONFIG."
+)
+
+
+def target_options(credential: str, *, config: bool = True) -> Callable[[Command], Command]:
+    """The options of :func:`target_of`: ``url``, ``token_file``, ``config`` and ``ca``.
+
+    ``credential``: what has to stand in the token file. Without ``config`` the command takes the config as an argument.
+    """
+    token_file_option = click.option(
+        "--token-file",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        help=f"A file with {credential}. Else RPPAM_TOKEN, else one is made from the config's keys.",
+    )
+
+    def add(command: Command) -> Command:
+        command = ca_option(command)
+        return url_option(token_file_option(_config_option(command) if config else command))
+
+    return add
 
 
 def target_of(

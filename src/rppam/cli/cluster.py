@@ -19,7 +19,7 @@ import click
 from rppam.cli._cluster.found import command as found
 from rppam.cli._cluster.history import command as history
 from rppam.cli._cluster.key import command as key
-from rppam.cli._target import DEFAULT_URL, ca_option, target_of
+from rppam.cli._target import target_of, target_options
 from rppam.domain.exits import Exit
 
 if TYPE_CHECKING:
@@ -64,20 +64,7 @@ Work = Callable[..., Coroutine[Any, Any, Exit]]
 def _order(work: Work) -> Callable[..., int]:
     """A sub-command of ``work``: with the options that say which node to ask, and errors as sentences."""
 
-    @click.option(
-        "--url", envvar="RPPAM_URL", help=f"The node to ask. Default: RPPAM_URL, the config's own node, {DEFAULT_URL}."
-    )
-    @click.option(
-        "--token-file",
-        type=click.Path(path_type=Path, exists=True, dir_okay=False),
-        help="A file with an admin token. Else RPPAM_TOKEN, else one is made from the config's keys.",
-    )
-    @click.option(
-        "--config",
-        type=click.Path(path_type=Path),
-        help="rppam.config of a node of the cluster. Default: RPPAM_CONFIG.",
-    )
-    @ca_option
+    @target_options("an admin token")
     @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
     @wraps(work)
     def run(

@@ -87,9 +87,9 @@ def command(
     The code that leads in production runs here in a made-up world: virtual time, clocks that drift and step, a network
     that delays, loses and repeats, processes that stop and die, a store that forgets, members whose links and disks
     fail. At every step: never two nodes with permission to lead (S1), epochs that only go up (S2), no guarded write by
-    an old leader (S3), no promise shortened and no two majorities without a common voter (S5). At the end of each hour
-    all faults stop: there must be a leader in time (L1), that stays (L5), and bears what it must bear (L4). A seed
-    always does the same.
+    an old leader (S3), no lease given back before the address is dropped (S4), no promise shortened and no two
+    majorities without a common voter (S5). At the end of each hour all faults stop: there must be a leader in time
+    (L1), that stays (L5), and bears what it must bear (L4). A seed always does the same.
     """
     from rppam.simulation.campaign import run_campaign
     from rppam.simulation.member_faults import ALL_FAULTS

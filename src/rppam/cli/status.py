@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from rppam.cli._target import DEFAULT_URL, Target, ca_option, target_of
+from rppam.cli._target import Target, target_of, target_options
 from rppam.domain.exits import Exit
 
 if TYPE_CHECKING:
@@ -26,18 +26,7 @@ HEALTH: Final = "/system/health/cluster"
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Example: rppam status --url http://node2:7101 --token-file admin.token --watch",
 )
-@click.option(
-    "--url", envvar="RPPAM_URL", help=f"The node to ask. Default: RPPAM_URL, the config's own node, {DEFAULT_URL}."
-)
-@click.option(
-    "--token-file",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="A file with an admin token. Else RPPAM_TOKEN, else one is made from the config's keys.",
-)
-@click.option(
-    "--config", type=click.Path(path_type=Path), help="rppam.config of a node of the cluster. Default: RPPAM_CONFIG."
-)
-@ca_option
+@target_options("an admin token")
 @click.option("--watch", is_flag=True, help="Show it anew every --interval seconds until Ctrl-C.")
 @click.option(
     "--interval", default=1.0, show_default=True, type=click.FloatRange(0.2, 3600), help="Seconds between questions."

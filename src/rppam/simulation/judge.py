@@ -1,8 +1,9 @@
 """The judge: sees true time and every node at once, and says when a property is broken.
 
 S1 is exact. A node has permission from the instant it was given until its own clock reaches its deadline or it steps
-down, whether its process runs or not; and until ``drop`` later its address and its workers may still act. A second
-permission can only begin at an event of the node that gets it, so it is enough to look at all others then.
+down, whether its process runs or not; and until ``drop`` later its address may still be there and its workers act. A
+second permission can only begin at an event of the node that gets it, so it is enough to look at all others then. That
+the address is on one node at most (S4) is part of it; the rest of S4 is that it is gone before a lease is given back.
 """
 
 from rppam.domain.ballot import Vote
@@ -99,6 +100,19 @@ class Judge:
         return max(
             (other.supported_before if other.supported == claim else other.supported[2] for other in voters), default=0
         )
+
+    def given_back(self, host: Host, epoch: int, now_us: int) -> None:
+        """S4: a node gives back what it leads by; by then nothing of it acts, and the address is gone."""
+        if host.led == (host.life, epoch) and host.acts_until > now_us:
+            left_ms = (host.acts_until - now_us) // 1000
+            raise Broken(
+                Violation(
+                    "S4",
+                    now_us,
+                    f"{host.name} gives its lease back while it may not have stopped acting, and dropped the address, "
+                    f"for another {left_ms} ms",
+                )
+            )
 
     def told(self, host: Host, to: tuple[str, int], vote: Vote) -> None:
         """A member answers a ballot."""

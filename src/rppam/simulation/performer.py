@@ -44,6 +44,8 @@ class Performer:
             world.exchanges += 1
             if effect.swap is not None and effect.swap.purpose is Purpose.ACQUIRE:
                 host.took_over_epoch = effect.swap.expected.epoch
+            elif effect.swap is not None and effect.swap.purpose is Purpose.RELEASE:
+                world.judge.given_back(host, effect.swap.expected.epoch, world.now)
             world.network.send(host, effect)
         elif isinstance(effect, Ask):
             world.links.ask(host, effect)
@@ -56,6 +58,7 @@ class Performer:
         elif isinstance(effect, SaveKept):
             world.disks.save(host, effect)
         elif isinstance(effect, Free):
+            world.judge.given_back(host, effect.freeing.claim.epoch, world.now)
             world.links.free(host, effect)
         elif isinstance(effect, Invite):
             world.links.invite(host, effect)

@@ -7,7 +7,7 @@ class Violation(NamedTuple):
     """A property that did not hold."""
 
     law: str
-    """``S1``, ``S2``, ``S3``, ``L1``, ``L5``, ``keeps-leading``, or ``spin``."""
+    """``S1`` to ``S5``, ``L1``, ``L2``, ``L4``, ``L5``, ``keeps-leading``, or ``spin``."""
     at_us: int
     sentence: str
 

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import click
 
-from rppam.cli._target import DEFAULT_URL, ca_option, target_of
+from rppam.cli._target import target_of, target_options
 from rppam.domain.exits import Exit
 
 LIMIT: Final = 30
@@ -54,18 +54,7 @@ class _Line(NamedTuple):
     help="So many of the newest entries.",
 )
 @click.option("--local", is_flag=True, help="Read the file of the config's node on this host; it need not run.")
-@click.option(
-    "--url", envvar="RPPAM_URL", help=f"The node to ask. Default: RPPAM_URL, the config's own node, {DEFAULT_URL}."
-)
-@click.option(
-    "--token-file",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="A file with a token. Else RPPAM_TOKEN, else one is made from the config's keys.",
-)
-@click.option(
-    "--config", type=click.Path(path_type=Path), help="rppam.config of a node of the cluster. Default: RPPAM_CONFIG."
-)
-@ca_option
+@target_options("a token")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def command(
     *,

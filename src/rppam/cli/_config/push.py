@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
-from rppam.cli._target import DEFAULT_URL, ca_option, target_of
+from rppam.cli._target import target_of, target_options
 from rppam.domain.exits import Exit
 
 if TYPE_CHECKING:
@@ -38,15 +38,7 @@ class Found(NamedTuple):
 )
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option("--yes", is_flag=True, help="Make the changes. Else they are only shown.")
-@click.option(
-    "--url", envvar="RPPAM_URL", help=f"The node to ask. Default: RPPAM_URL, the file's own node, {DEFAULT_URL}."
-)
-@click.option(
-    "--token-file",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="A file with a token of pam_admin. Else RPPAM_TOKEN, else one is made from the file's keys.",
-)
-@ca_option
+@target_options("a token of pam_admin", config=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def command(
     file: Path | None, *, yes: bool, url: str | None, token_file: Path | None, ca: Path | None, as_json: bool
