@@ -114,8 +114,10 @@ class Host:
         self.acts_until = 0
         """True time at which everything that acted for this node has stopped, if nothing else happens."""
         self.last_now = 0
+        self.learning = 0
+        """The attempt that last asked what it should know."""
         self.learned: tuple[int | None, int] = (0, 0)
-        """What the last attempt was told: the database's epoch, the wall clock."""
+        """What it was told, once the process has heard it: the database's epoch, the wall clock."""
         self.took_over_epoch = 0
         """The epoch of the record that the last attempt was written over."""
         self.led = (0, 0)

@@ -19,7 +19,6 @@ from rppam.core.effects import (
     Told,
 )
 from rppam.core.member import MemberEffect
-from rppam.core.phase import Phase
 from rppam.core.voter import SaveKept, SendVote
 from rppam.domain.ballot import BallotKind
 from rppam.domain.fence import Fenced
@@ -99,7 +98,7 @@ class Performer:
 
     def _learn(self, host: Host, attempt: int) -> None:
         world = self.world
-        host.took_over_epoch = 0
+        host.took_over_epoch, host.learning = 0, attempt
         delay_us, bound_us = self._database_delay_us(), world.timing.request_timeout_us // 4
         answers = delay_us < bound_us and world.now + delay_us >= world.database.away_until
         world.push(world.now + min(delay_us, bound_us), self.learned, host, host.life, attempt, answers)
@@ -110,8 +109,6 @@ class Performer:
         if host.life == life:
             highest = world.database.highest if answers else None
             wall_ms = host.wall.read_ms(world.now)
-            if host.election is not None and host.election.phase is Phase.LEARNING and not host.paused_until:
-                host.learned = (highest, wall_ms)
             world.hand(host, EpochLearned(attempt, highest, wall_ms))
 
     def _claim(self, host: Host, effect: ClaimEpoch) -> None:

@@ -9,6 +9,7 @@ from heapq import heappop, heappush
 from random import Random
 from typing import Any, Final
 
+from rppam.core.effects import EpochLearned
 from rppam.core.member import MemberEffect
 from rppam.core.phase import Phase
 from rppam.domain.ballot import NO_CLAIM, Kept
@@ -168,6 +169,8 @@ class World:
         local = host.now(self.now)
         led = election.phase is Phase.LEADER
         had = election.permission(local) if led else None
+        if isinstance(event, EpochLearned) and election.phase is Phase.LEARNING and event.attempt == host.learning:
+            host.learned = (event.highest, event.wall_ms)
         effects = _turn(host, event, local)
         if effects:
             if self.storm.pause_between and self.storm.rages and self.random() < self.storm.pause_between:
