@@ -45,7 +45,7 @@ class Testament:
         as_of = None
         if election.phase in {Phase.CLAIMING, Phase.LEADER, Phase.QUIESCING}:
             addresses = tuple(sorted((name, peer.address) for name, peer in link.peers.items() if peer.address))
-            as_of = election.claim, addresses, "".join(election.successors(now)[:1]), link.credentials.own_pem
+            as_of = election.claim, addresses, election.heir(now), link.credentials.own_pem
         if as_of == self._members_as_of:
             return
         self._members_as_of = as_of

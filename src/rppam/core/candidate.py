@@ -35,7 +35,21 @@ class Candidate(Holder):
             return self.rules.take_at(self.watch) if ready else None
         if self.electorate is None or not self.electorate.may_stand(self.node):
             return None
-        return self.voter.free_at(self.node, self.boot_id)
+        free_at = self.voter.free_at(self.node, self.boot_id)
+        at_most = after(free_at, self.timing.heartbeat_us)
+        if not free_at <= self._polled < at_most:
+            return free_at
+        return max(free_at, min(self._store_at() or free_at, at_most))
+
+    def _store_at(self) -> Instant | None:
+        """When the store's vote can be had, where it takes that one to follow whom this member supported last.
+
+        Members hear the leader's last word as it is said, the record is read once a heartbeat. Who stood before the
+        record was silent for long enough would fail for certain, and then hold back for longer than that.
+        """
+        assert self.voter is not None
+        others = set(self._members()) - {self.voter.claim.candidate}
+        return None if is_majority(others, *self._bodies()) else self.rules.take_at(self.watch)
 
     def _is_candidate(self, now: Instant) -> bool:
         """Whether it would stand if it could: while failover is paused, only if invited, until somebody has led."""
@@ -72,8 +86,8 @@ class Candidate(Holder):
         if self.voter is None:
             ready = self.pen.sent is None and self._stalled_at is None
             return ready and self.rules.may_take(self.watch, now)
-        may = self.electorate is not None and self.electorate.may_stand(self.node)
-        return may and self.voter.is_free_for(self.node, self.boot_id, now)
+        stand_at = self._stand_at()
+        return stand_at is not None and now >= stand_at and self.voter.is_free_for(self.node, self.boot_id, now)
 
     def _stand(self, now: Instant, effects: list[Effect]) -> None:
         self._attempts += 1

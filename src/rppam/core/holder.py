@@ -96,6 +96,7 @@ class Holder:
         self._granted_me: dict[str, int] = {}
         """The highest epoch that each member granted this very life."""
         self._invitee = ""
+        self._stopped_for = StepDownReason.ASKED
         self._would: set[str] = set()
         self._invited_until = now
         self._invited_above = 0
@@ -221,6 +222,7 @@ class Holder:
         self.changes.forget()
         self.phase = Phase.QUIESCING
         self.pen.own = None
+        self._stopped_for = reason
         effects.append(SteppedDown(self.epoch, reason, f"stepping down from epoch {self.epoch}: {why}"))
 
     def _why_ended(self, now: Instant) -> str:
@@ -255,11 +257,20 @@ class Holder:
         effects.extend(Free(name, Freeing(self.claim)) for name in self._members())
 
     def _invite(self, now: Instant, effects: list[Effect]) -> None:
-        """Ask one member to stand: the one that was named, else the first in the order of succession that answers."""
+        """Ask one member to stand: the one that was named, else the first in the order of succession that answers.
+
+        While failover is paused only when somebody asked this node to stop; who is invited stands in spite of a pause.
+        """
+        if self.paused and self._stopped_for is not StepDownReason.ASKED:
+            return
         near = sorted(self.successors(now), key=lambda name: name != self._invitee)
         if near:
             effects.append(Invite(near[0], Invitation(self.claim)))
         self._invitee = ""
+
+    def heir(self, now: Instant) -> str:
+        """Who is to be invited if this process dies; empty while failover is paused, or when nobody answers."""
+        return "" if self.paused else "".join(self.successors(now)[:1])
 
     def successors(self, now: Instant) -> tuple[str, ...]:
         """Members that answer and could follow this node as the leader, in the order of succession."""

@@ -120,6 +120,23 @@ def test_a_frozen_control_process_is_killed_at_the_end_of_its_permission(lab: La
     assert "frozen" in last_line(leader, "ended by SIGKILL"), leader.log()
 
 
+def test_while_failover_is_paused_nobody_follows_a_control_process_that_died(lab: Lab) -> None:
+    """The supervisor gives everything back at once, and invites nobody: whoever is invited would stand."""
+    leader = settled(lab)
+    told(cluster_command(leader, "pause", "--json"))
+    eventually(
+        lambda: all(lab.health(node)["paused"] for node in lab.nodes), within_s=10, what="all know", say=lab.logs
+    )
+    time.sleep(1.0)  # a last will is made anew within a heartbeat
+    kill(inside(leader).control)
+    time.sleep(2 * CALM["leaseMs"] / 1000)
+    assert lab.leaders() == []
+    assert "released" in last_line(leader, "last word to the store"), leader.log()
+    assert "rppam cluster resume" in lab.health(leader)["noLeaderReason"]
+    told(cluster_command(leader, "resume", "--json"))
+    lab.wait_until_healthy()
+
+
 def test_a_short_freeze_costs_nothing(lab: Lab) -> None:
     leader = settled(lab)
     before = inside(leader)

@@ -12,6 +12,7 @@ from rppam.core.effects import (
     StandDown,
 )
 from rppam.domain.electorate import Body, QuorumPolicy
+from rppam.domain.instant import Instant
 from tests.unit.core.parliament import TIMING, Parliament
 from tests.unit.core.test_members import LAST, LEASE, MAJORITY, both, seated
 
@@ -41,6 +42,37 @@ def test_while_failover_is_paused_the_leader_stays_and_nobody_follows_a_dead_one
     pause(house, "abc", is_on=False)
     house.run(LEASE)
     assert house.leader not in {None, leader}
+
+
+@both
+def test_while_failover_is_paused_a_leader_that_lost_its_majority_invites_nobody(policy: QuorumPolicy) -> None:
+    house = seated("abc", policy)
+    leader = led_by(house)
+    pause(house, "abc")
+    house.run(LEASE)
+    assert house.seats[leader].election.heir(Instant(house.now)) == ""
+    house.store_away()
+    others = [name for name in "abc" if name != leader]
+    house.cut |= {pair for other in others for pair in ((leader, other), (other, leader))}
+    house.run(2 * LEASE)
+    assert house.leader is None
+    house.cut.clear()
+    house.store_back(empty=False)
+    house.run(5 * LEASE)
+    assert house.leader is None
+    pause(house, "abc", is_on=False)
+    house.run(2 * LEASE)
+    assert house.leader is not None
+
+
+def test_a_leader_invites_the_first_that_answers_unless_failover_is_paused() -> None:
+    house = seated("abc", LAST)
+    leader = led_by(house)
+    house.run(LEASE)
+    election, now = house.seats[leader].election, Instant(house.now)
+    assert election.heir(now) == min(name for name in "abc" if name != leader)
+    pause(house, "abc")
+    assert election.heir(now) == ""
 
 
 @both
