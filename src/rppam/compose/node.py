@@ -37,6 +37,8 @@ from rppam.services.passwords import Passwords
 log = logging.getLogger("rppam.node")
 
 DATABASE_RETRY_S: Final = 1.0
+REDIS_FIRST_S: Final = 1.0
+"""So long a node that starts waits for Redis before it serves without."""
 
 
 class Surface(Protocol):
@@ -173,10 +175,7 @@ class Node:
 
     async def _tell_service_manager(self) -> None:
         """READY once this node takes part, or serves without Redis; then the watchdog, while the loop turns."""
-        timing = self._driver.core.election.timing
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(2 * timing.lease_ms / 1000):
-                await self._driver.admitted.wait()
+        await self._take_part()
         self.view.serving = True
         self._notifier.ready(f"serving on port {self.settings.api.port}")
         every_ms = self._notifier.alive_every_ms or 1_000
@@ -189,6 +188,18 @@ class Node:
                 said = status
                 self._notifier.status(status)
             await asyncio.sleep(every_ms / 1000)
+
+    async def _take_part(self) -> None:
+        """Until this node's name is known to be its own; where Redis is away that cannot be asked, and nobody waits."""
+        election, loop = self._driver.core.election, asyncio.get_running_loop()
+        begun = loop.time()
+        while (waited_s := loop.time() - begun) < 2 * election.timing.lease_ms / 1000:
+            if waited_s >= REDIS_FIRST_S and election.watch.connection is None:
+                return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await self._driver.admitted.wait()
+                    return
 
 
 async def open_database(database: Database, then: Callable[[], Awaitable[None]]) -> None:

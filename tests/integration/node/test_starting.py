@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.servers import PASSWORD, Server, free_port
-from tests.integration.node.conftest import MakeLab
+from tests.integration.node.conftest import KIND, MakeLab
 from tests.integration.node.lab import CALM, Answer, LabNode, eventually
 
 pytestmark = pytest.mark.server
@@ -82,6 +82,24 @@ def test_a_wrong_password_with_abort_connect_is_said_without_it(make_lab: MakeLa
     assert code == 69, log
     assert PASSWORD not in log
     assert "password" in log
+
+
+def test_with_abort_connect_a_replica_or_a_database_that_is_not_there_ends_the_start_alike(make_lab: MakeLab) -> None:
+    with Server(KIND) as primary, Server(KIND, "--replicaof", "127.0.0.1", str(primary.port)) as replica:
+        for port, options, word in (
+            (replica.port, "abortConnect=true,connectRetry=1", "replica"),
+            (primary.port, "abortConnect=true,connectRetry=1,defaultDatabase=99", "DB index"),
+        ):
+            code, log = ended(make_lab(nodes=1, redis_port=port, options=options).nodes[0])
+            assert (code, word in log) == (69, True), log
+            assert "Traceback" not in log
+
+
+def test_without_redis_a_new_node_is_ready_as_soon_as_it_answers_whatever_its_lease(make_lab: MakeLab) -> None:
+    """Whether another has its name cannot be asked then, and is asked once Redis is there."""
+    [node] = make_lab(nodes=1, times="classic", redis_port=free_port()).nodes
+    started(node)
+    eventually(lambda: node.status_of("/system/health/ready") == 200, within_s=20, what="ready", say=node.log)
 
 
 def test_a_port_in_use_is_a_clear_end(make_lab: MakeLab) -> None:

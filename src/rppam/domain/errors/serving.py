@@ -53,7 +53,7 @@ class NotReadyError(RppamError):
         "RPPAM-6202",
         Fault.OPERATOR,
         Retry.YES,
-        "The node takes no new requests: it is shutting down or in maintenance.",
+        "The node takes no new requests: it is starting, shutting down or in maintenance.",
         "Send requests to another node.",
         status=503,
         level="debug",

@@ -31,17 +31,15 @@ class StoreError(RppamError):
         """What the server or the system said, word by word, without secrets; empty when it said nothing."""
 
 
-def store_row(
-    code: int, fault: Fault, retry: Retry, meaning: str, remedy: str, *, unreachable: bool = False, level: str = "error"
-) -> ErrorRow:
-    """One row of area 2: every store error answers a request with 503; those of reaching Redis may end a command."""
+def store_row(code: int, fault: Fault, retry: Retry, meaning: str, remedy: str, *, level: str = "error") -> ErrorRow:
+    """One row of area 2: a store error answers a request with 503, and ends a command, or a start, as unreachable."""
     return ErrorRow(
         code=f"RPPAM-{code}",
         fault=fault,
         retry=retry,
         meaning=meaning,
         remedy=remedy,
-        exit=Exit.REDIS_UNREACHABLE if unreachable else None,
+        exit=Exit.REDIS_UNREACHABLE,
         status=503,
         level=level,
     )
@@ -65,7 +63,6 @@ class StoreDown(StoreUnreachable):
         Retry.YES,
         "There is no connection to Redis at this moment; it is being re-established in the background.",
         "See the reason in the message; check that Redis runs and that the firewall allows its port from all nodes.",
-        unreachable=True,
         level="warning",
     )
 
@@ -79,7 +76,6 @@ class StoreRefused(StoreUnreachable):
         Retry.YES,
         "The host answers, but nothing listens on that port, or not on that address.",
         "Check that Redis runs, and that 'bind' in redis.conf is 0.0.0.0 or the address used here.",
-        unreachable=True,
         level="warning",
     )
 
@@ -93,7 +89,6 @@ class StoreConnectTimeout(StoreUnreachable):
         Retry.YES,
         "Redis did not answer the connection attempt within connectTimeout.",
         "Check that Redis runs and that the firewall allows its port from all nodes.",
-        unreachable=True,
         level="warning",
     )
 
@@ -107,7 +102,6 @@ class StoreNameUnknown(StoreUnreachable):
         Retry.YES,
         "The host name of Redis cannot be resolved.",
         "Check the host name in redis.connectionString and this host's DNS.",
-        unreachable=True,
         level="warning",
     )
 
@@ -121,7 +115,6 @@ class StoreNoRoute(StoreUnreachable):
         Retry.YES,
         "This host has no network path to Redis, or a firewall rejects it.",
         "Check the address, the routes and the firewall between this node and Redis.",
-        unreachable=True,
         level="warning",
     )
 
@@ -135,7 +128,6 @@ class StoreTlsFailed(StoreUnreachable):
         Retry.SLOWLY,
         "The TLS handshake with Redis failed.",
         "Verify that the certificates are valid, trusted and made for this host; check ssl, sslHost and tlsCertPath.",
-        unreachable=True,
     )
 
 
@@ -148,7 +140,6 @@ class StoreClosed(StoreUnreachable):
         Retry.YES,
         "The connection was closed or broken before Redis answered.",
         "Check that the port is that of Redis, whether Redis restarts, and whether it demands TLS (ssl=true).",
-        unreachable=True,
         level="warning",
     )
 
@@ -162,7 +153,6 @@ class StoreProtocol(StoreUnreachable):
         Retry.SLOWLY,
         "What answers on that port does not speak the Redis protocol as it should.",
         "Check host and port in redis.connectionString, and that ssl matches what the port speaks.",
-        unreachable=True,
     )
 
 
@@ -175,7 +165,6 @@ class StoreTooOld(StoreUnreachable):
         Retry.SLOWLY,
         "The server does not know RESP3, so it is older than Redis 6 or a proxy stands in between.",
         "Use Redis 6.2 or later (7.x recommended) without a protocol proxy.",
-        unreachable=True,
     )
 
 
@@ -214,7 +203,6 @@ class StoreSilent(StoreUnreachable):
         Retry.YES,
         "The connection to Redis was given up because Redis stopped answering on it.",
         "Check whether Redis is frozen, swaps or runs a slow command (SLOWLOG), and whether the network drops packets.",
-        unreachable=True,
         level="warning",
     )
 
@@ -229,7 +217,6 @@ class StoreSentinelsSilent(StoreUnreachable):
         "None of the Redis Sentinels could be asked where the primary is.",
         "Check that the sentinels run, that the firewall lets all nodes reach their port (26379), and sentinelUser and "
         "sentinelPassword.",
-        unreachable=True,
         level="warning",
     )
 
@@ -243,7 +230,6 @@ class StoreServiceUnknown(StoreUnreachable):
         Retry.SLOWLY,
         "The Redis Sentinels answer, but none of them watches a primary of that name.",
         "Give the name after 'sentinel monitor' in sentinel.conf as serviceName in redis.connectionString.",
-        unreachable=True,
     )
 
 
@@ -256,7 +242,6 @@ class StoreNoSocket(StoreUnreachable):
         Retry.YES,
         "The system of this node gives it no socket: too many files are open, or that kind of address is turned off.",
         "Look what keeps so many files open (ls /proc/PID/fd), and raise LimitNOFILE of the service.",
-        unreachable=True,
     )
 
 

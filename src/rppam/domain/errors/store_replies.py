@@ -23,7 +23,6 @@ class StoreNoAuth(StoreDenied):
         Retry.SLOWLY,
         "Redis demands a password and got none.",
         "Ensure the password in the connection string matches requirepass in Redis.",
-        unreachable=True,
     )
 
 
@@ -37,7 +36,6 @@ class StoreWrongPassword(StoreDenied):
         Retry.SLOWLY,
         "Redis knows no such user with that password, or the user is disabled.",
         "Ensure user and password in the connection string match requirepass or the ACL in Redis.",
-        unreachable=True,
     )
 
 
@@ -63,7 +61,6 @@ class StoreProtected(StoreDenied):
         Retry.SLOWLY,
         "Redis runs in protected mode and accepts only local clients.",
         "Set requirepass and bind in redis.conf, then restart Redis.",
-        unreachable=True,
     )
 
 
@@ -77,7 +74,6 @@ class StoreFull(StoreDenied):
         Retry.SLOWLY,
         "Redis has reached its maximum number of clients.",
         "Raise maxclients in redis.conf or find out who keeps connections open (CLIENT LIST).",
-        unreachable=True,
     )
 
 
@@ -91,7 +87,6 @@ class StoreLoading(StoreReplyError):
         Retry.YES,
         "Redis has restarted and is loading its data.",
         "Wait for loading to complete; it takes seconds to minutes depending on the data size.",
-        unreachable=True,
         level="warning",
     )
 
