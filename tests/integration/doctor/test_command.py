@@ -279,6 +279,27 @@ def test_a_docker_that_hangs_costs_two_seconds(tmp_path: Path) -> None:
     assert doctor.took_s < 15, "the command sleeps for 20 s"
 
 
+def test_a_docker_that_hangs_is_ended_with_its_children_and_without_a_word(tmp_path: Path) -> None:
+    path = stand_in(tmp_path, "", "")
+    (tmp_path / "bin" / "docker").write_text(
+        f"#!/bin/sh\nsleep 60 &\necho $! > {tmp_path / 'child'}\necho $$ > {tmp_path / 'parent'}\nsleep 60\n"
+    )
+    doctor = Doctor(tmp_path, f"127.0.0.1:{free_port()},{QUICK}")
+    assert "RD-804" in doctor.findings(PATH=path)
+    assert doctor.progress.splitlines()[-1] == "  container of Redis ... 1 note"
+    for name in ("parent", "child"):
+        pid = int((tmp_path / name).read_text())
+        eventually(lambda pid=pid: not lives(pid), within_s=5, what=f"the {name} is gone", say=lambda: doctor.progress)
+
+
+def lives(pid: int) -> bool:
+    """Whether a process runs; one that is dead and not yet waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 def test_a_docker_without_that_container_is_no_finding(tmp_path: Path) -> None:
     path = stand_in(tmp_path, "", "")
     (tmp_path / "bin" / "docker").write_text("#!/bin/sh\necho 'Error: No such object: rppam-redis' >&2\nexit 1\n")

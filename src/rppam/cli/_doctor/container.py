@@ -1,12 +1,17 @@
 """The container of Redis, where a docker command is found: does it run, and if not, what does its log say?
 
-At most two seconds, whatever docker does. Nothing is started or changed. Log lines are quoted without what stands
-behind words that announce a password, since Redis quotes the line of its configuration that it does not understand.
+At most two seconds, whatever docker does, and then nothing of it lives on. Nothing is started or changed. Log lines are
+quoted without what stands behind words that announce a password, since Redis quotes the line of its configuration that
+it does not understand.
 """
 
 import asyncio
 import contextlib
+import os
 import shutil
+import signal
+import sys
+import tempfile
 from typing import Final
 
 from rppam.cli._doctor.report import Report, without_passwords
@@ -15,6 +20,8 @@ from rppam.services.codes import finding
 
 CONTAINER: Final = "rppam-redis"
 DOCKER_S: Final = 2.0
+KILLED_S: Final = 1.0
+"""How long one that was killed has to be gone; only one that hangs in the kernel is not."""
 TAIL: Final = 50
 SHOWN: Final = 6
 _BAD_PORT: Final = ("port is already allocated", "address already in use", "bind: address", "Address in use")
@@ -71,17 +78,34 @@ def judge(state: str, logs: str) -> Finding | None:
 
 
 async def _run(*words: str) -> str | None:
-    """What a command prints on both its outputs; ``None`` when it fails. It is ended when we are cancelled."""
-    process = await asyncio.create_subprocess_exec(
-        *words,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    try:
-        out, _ = await process.communicate()
-    except BaseException:
-        with contextlib.suppress(ProcessLookupError):
+    """What a command prints on both its outputs; ``None`` when it fails.
+
+    When we are cancelled, it is ended with all that it started. What it prints goes to a file without a name: a pipe
+    would stay open for as long as anybody of them has it.
+    """
+    with tempfile.TemporaryFile() as output:
+        process = await asyncio.create_subprocess_exec(
+            *words,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            exit_code = await process.wait()
+        except BaseException:
+            _kill(process)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), KILLED_S)  # else its end would be told to a loop that is closed
+            raise
+        output.seek(0)
+        return output.read().decode("utf-8", "replace") if exit_code == 0 else None
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    """End it and all in its session's group, which it leads."""
+    with contextlib.suppress(ProcessLookupError):
+        if sys.platform == "win32":
             process.kill()
-        raise
-    return out.decode("utf-8", "replace") if process.returncode == 0 else None
+        else:
+            os.killpg(process.pid, signal.SIGKILL)
