@@ -170,6 +170,20 @@ def test_a_taken_port_is_named_and_nothing_is_started(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_base_port_that_leaves_no_room_is_wrong_usage(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "rppam", "demo", "--base-port", "65530"],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "node3 would listen on port 65550; the highest port is 65535" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_second_demo_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     with demo(tmp_path, "--dir", str(tmp_path / "d"), nodes=1) as running:
         running.ready()

@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import click
+
 from rppam.cli._demo.board import Ready, RunningNode
 from rppam.cli._demo.children import Child, end_all, processes_of, start
 from rppam.cli._demo.events import ready_leader
@@ -209,9 +211,13 @@ class _Demo:
 
 
 def check_ports(names: Sequence[str], ports: Sequence[int]) -> None:
-    """Whether every API port can be had. Raises :class:`DemoError` naming the first that cannot."""
+    """Whether every API port can be had. Raises :class:`DemoError` naming the first that cannot.
+
+    Raises :class:`click.BadParameter` where there is no such port.
+    """
     if ports[-1] > PORT_MAX:
-        raise DemoError(f"--base-port: {names[-1]} would listen on port {ports[-1]}; the highest port is {PORT_MAX}")
+        said = f"{names[-1]} would listen on port {ports[-1]}; the highest port is {PORT_MAX}"
+        raise click.BadParameter(said, param_hint="--base-port")
     for name, port in zip(names, ports, strict=True):
         with socket.socket() as probe:
             # As the node's own server does: a port that merely waits for late packets is free.

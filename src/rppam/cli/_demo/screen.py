@@ -105,11 +105,12 @@ def guide(ready: Ready) -> list[str]:
     header = shlex.quote("@" + ready.header_file)
     lines += [f"  curl -s -H {header} {first.url}/system/health/cluster | {pretty}", ""]
     leader = next((node for node in ready.nodes if node.name == ready.leader), first)
-    control = ready.processes[leader.name].control
     lines.append(f"Try:  kill -9 {leader.pid}   kill -STOP {leader.pid}   kill -9 {ready.redis_pid}   Ctrl-C ends all.")
-    lines.append(
-        f"      kill -9 {control}   (only the process of {leader.name} that leads: another node leads at once)"
-    )
+    if len(ready.nodes) > 1:
+        control = ready.processes[leader.name].control
+        lines.append(
+            f"      kill -9 {control}   (only the process of {leader.name} that leads: another node leads at once)"
+        )
     return lines
 
 
