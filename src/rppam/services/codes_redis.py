@@ -219,6 +219,18 @@ SENTINEL: Final[dict[str, Entry]] = {
         "writes fail for a moment",
         service("Run this again in a minute; when it stays so, read the logs of the sentinels.", "restart"),
     ),
+    "RD-412": (
+        "warning",
+        "The sentinel.conf that was named cannot be read.",
+        "nothing",
+        Fix(
+            "Name the file that the sentinel on this host runs with, and run this as an account that may read it.",
+            "sudo rppam doctor --sentinel-conf /etc/redis/sentinel.conf",
+            "sudo rppam doctor --sentinel-conf /etc/redis/sentinel.conf",
+            "name the sentinel.conf on the host that is mounted into the container",
+            "Docker Desktop: as Docker",
+        ),
+    ),
 }  # fmt: skip
 
 PREFIX: Final[dict[str, Entry]] = {

@@ -67,6 +67,8 @@ class PrefixFacts:
     inner: tuple[str, ...] = ()
     """Prefixes of clusters inside ours."""
     searched_all: bool = True
+    not_searched: str = ""
+    """Why SCAN could not be used at all, in the server's words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +87,13 @@ class SentinelFacts:
     flags: str = ""
     quorum_check: str = ""
     """What CKQUORUM answered."""
+    replica_addresses: tuple[str, ...] = ()
+    """``host:port`` of the replicas that it knows; asked only while the primary is down for it, or is changed."""
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the primary is down for it, or a failover is under way."""
+        return bool({"failover_in_progress", "o_down", "s_down"} & set(self.flags.split(",")))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,5 +102,7 @@ class SentinelMode:
 
     service_name: str
     sentinels: tuple[SentinelFacts, ...]
-    sentinel_knows_config_name: bool = False
-    """A sentinel.conf that could be read tells the new name of CONFIG."""
+    config_name_told: bool | None = None
+    """Whether a sentinel.conf tells the new name of CONFIG; ``None``: none could be read."""
+    sentinel_conf: str = ""
+    """The file that ``config_name_told`` is about."""

@@ -5,7 +5,7 @@ our own measurements (evicting policies, min-replicas, renamed CONFIG behind Sen
 give a note that says so, never a silent pass. What it does not decide: how to get the facts.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from statistics import median
 from typing import Final
 
@@ -195,13 +195,21 @@ def prefix_findings(facts: PrefixFacts) -> list[Finding]:
         for prefix, owner in facts.outer
     ]
     found += [finding("RD-502", f"'{facts.prefix}' contains '{prefix}' of another cluster") for prefix in facts.inner]
-    if not facts.searched_all:
+    if facts.not_searched:
+        what = "Whether other clusters are within this keyPrefix was not searched: SCAN is refused here."
+        found.append(finding("RD-503", f"SCAN was answered: {facts.not_searched}", what=what))
+    elif not facts.searched_all:
         found.append(finding("RD-503", "the search was ended after its share of SCAN calls"))
     return found
 
 
-def sentinel_findings(mode: SentinelMode, primary: RedisFacts | None) -> list[Finding]:
-    """The Sentinel set-up as a whole; ``primary`` is the server that the sentinels name, where it could be entered."""
+def sentinel_findings(
+    mode: SentinelMode, primary: RedisFacts | None, replicas: Sequence[RedisFacts] = ()
+) -> list[Finding]:
+    """The Sentinel set-up as a whole; ``primary`` is the server that the sentinels name, where it could be entered.
+
+    ``replicas``: those that were asked instead of a primary that could not be.
+    """
     asked = [sentinel for sentinel in mode.sentinels if sentinel.failure is None]
     lost = [sentinel for sentinel in mode.sentinels if sentinel.failure is not None]
     if not asked:
@@ -224,7 +232,8 @@ def sentinel_findings(mode: SentinelMode, primary: RedisFacts | None) -> list[Fi
         said = ", ".join(f"{sentinel.address} names {sentinel.primary}" for sentinel in knowing)
         found.append(finding("RD-404", said))
     found += _numbers_of(mode, primary)
-    found += _election(mode, primary)
+    found += _election(mode)
+    found += _config_name(mode, primary, replicas)
     return found
 
 
@@ -250,26 +259,41 @@ def _numbers_of(mode: SentinelMode, primary: RedisFacts | None) -> Iterator[Find
         yield finding("RD-408", f"INFO replication of {primary.address} has no min_slaves_good_slaves")
 
 
-def _election(mode: SentinelMode, primary: RedisFacts | None) -> Iterator[Finding]:
+def _election(mode: SentinelMode) -> Iterator[Finding]:
     knowing = [sentinel for sentinel in mode.sentinels if sentinel.primary is not None]
     refusals = [f"{one.address}: {one.quorum_check}" for one in knowing if one.quorum_check.startswith("NO")]
     if refusals:
         yield finding("RD-410", "; ".join(refusals))
-    busy = [one for one in knowing if {"failover_in_progress", "o_down", "s_down"} & set(one.flags.split(","))]
+    busy = [one for one in knowing if one.is_busy]
     if busy:
         yield finding("RD-411", "; ".join(f"{one.address}: flags {one.flags}" for one in busy))
-    if primary is None or primary.commands is None or primary.commands.get("CONFIG", True):
+
+
+def _config_name(mode: SentinelMode, primary: RedisFacts | None, replicas: Sequence[RedisFacts]) -> Iterator[Finding]:
+    """The trap of a CONFIG that is renamed on the servers and not for Sentinel, which then hangs while it promotes."""
+    asked = (primary,) if primary is not None else replicas
+    renamed = [one for one in asked if one.commands is not None and not one.commands.get("CONFIG", True)]
+    if not renamed:
         return
-    evidence = f"{primary.address} does not know CONFIG under that name"
-    stuck = any("failover_in_progress" in one.flags for one in knowing)
-    aborted = primary.info.get("errorstat_EXECABORT", "")
-    if stuck or aborted:
-        seen = "a failover is in progress" if stuck else f"INFO errorstats: errorstat_EXECABORT:{aborted}"
+    evidence = f"{renamed[0].address} does not know CONFIG under that name"
+    flags = {flag for one in mode.sentinels if one.primary is not None for flag in one.flags.split(",")}
+    aborted = next((one for one in renamed if one.info.get("errorstat_EXECABORT")), None)
+    rewritten = any(map(_was_rewritten, renamed))
+    # Without a primary each failover looks like one that hangs; what is known of the name tells them apart.
+    likely = primary is not None or not (rewritten or mode.config_name_told)
+    if "failover_in_progress" in flags and likely:
+        yield finding("RD-409", f"{evidence}, and a failover is in progress", severity=Severity.ERROR)
+    elif aborted is not None:
+        seen = f"INFO errorstats of {aborted.address}: errorstat_EXECABORT:{aborted.info['errorstat_EXECABORT']}"
         yield finding("RD-409", f"{evidence}, and {seen}", severity=Severity.ERROR)
-    elif _was_rewritten(primary):
+    elif mode.config_name_told is False:
+        yield finding("RD-409", f"{evidence}, and {mode.sentinel_conf} does not tell the name", severity=Severity.ERROR)
+    elif rewritten:
         yield finding("RD-409", f"{evidence}; a failover has worked since this server started", severity=Severity.NOTE)
-    elif mode.sentinel_knows_config_name:
-        yield finding("RD-409", f"{evidence}; a sentinel.conf here tells the name", severity=Severity.NOTE)
+    elif mode.config_name_told:
+        yield finding("RD-409", f"{evidence}; {mode.sentinel_conf} here tells the name", severity=Severity.NOTE)
+    elif primary is None and "o_down" in flags:
+        yield finding("RD-409", f"{evidence}, and the sentinels hold the primary for down", severity=Severity.ERROR)
     else:
         yield finding("RD-409", f"{evidence}; whether the sentinels know the new name cannot be asked")
 

@@ -145,6 +145,13 @@ def test_what_is_wrong_on_this_host(tmp_path: Path) -> None:
     assert "is in use" in found["RD-608"]["evidence"]
 
 
+def test_a_sentinel_conf_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    absent = str(tmp_path / "absent.conf")
+    found = Doctor(tmp_path, f"127.0.0.1:{free_port()},{QUICK}").findings("--sentinel-conf", absent)
+    assert found["RD-412"]["severity"] == "warning"
+    assert absent in found["RD-412"]["evidence"]
+
+
 def test_a_cluster_without_a_licence(tmp_path: Path) -> None:
     more = {"cluster": {"enabled": True}, "license": {"path": str(tmp_path / "absent.jwt")}}
     found = Doctor(tmp_path, f"127.0.0.1:{free_port()},{QUICK}", more=more).findings()

@@ -196,6 +196,15 @@ def test_one_command_that_is_denied_is_named(denied: str, tmp_path: Path, server
     assert "RD-215" not in doctor.findings(), "what a refused command did not write is no other fault"
 
 
+def test_a_user_who_may_not_scan_is_not_told_of_many_keys(tmp_path: Path, server: Server) -> None:
+    server.ask("ACL", "SETUSER", "node", "on", f">{SECRET}", "~rppam:*", "&rppam:*", "+@all", "-scan")
+    doctor = Doctor(tmp_path, f"127.0.0.1:{server.port},{QUICK},user=node", password=SECRET)
+    told = doctor.findings()["RD-503"]
+    assert "NOPERM" in told["evidence"]
+    assert "SCAN is refused" in told["what"]
+    assert "many keys" not in told["what"]
+
+
 def test_behind_sentinel_wait_is_needed_as_well(tmp_path: Path, server: Server) -> None:
     server.ask("ACL", "SETUSER", "node", "on", f">{SECRET}", "~rppam:*", "&rppam:*", "+@all", "-wait")
     with sentinel(tmp_path, server.port) as port:

@@ -153,6 +153,13 @@ def test_without_the_line_for_sentinel_the_trap_is_named(tmp_path: Path) -> None
         node = node_with(made.config, tmp_path / "node1")
         node.write_config()
         assert severity_of(doctor(node), "RD-409") == "warning"
+        silent = str(made.place(0) / "sentinel.conf")
+        told = {one["code"]: one for one in doctor(node, "--sentinel-conf", silent)["findings"]}
+        assert told["RD-409"]["severity"] == "error"
+        assert f"{silent} does not tell the name" in told["RD-409"]["evidence"]
+        absent = doctor(node, "--sentinel-conf", str(tmp_path / "absent"))
+        assert severity_of(absent, "RD-412") == "warning"
+        assert severity_of(absent, "RD-409") == "warning", "what cannot be read tells nothing"
         made.kill(0)
         eventually(
             lambda: "failover_in_progress" in made.ask_sentinel(1, "SENTINEL", "MASTER", "rppam-master")
@@ -162,6 +169,7 @@ def test_without_the_line_for_sentinel_the_trap_is_named(tmp_path: Path) -> None
         said = doctor(node)
         assert "RD-405" in codes(said), said
         assert "RD-411" in codes(said), said
+        assert severity_of(said, "RD-409") == "error", said
     finally:
         made.close()
 

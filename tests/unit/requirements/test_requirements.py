@@ -159,10 +159,17 @@ OURS = PrefixFacts(prefix="rppam:", cluster_id="prod")
         (replace(OURS, outer=(("a:", "x"),)), ["RD-502"]),
         (replace(OURS, inner=("rppam:b:",)), ["RD-502"]),
         (replace(OURS, searched_all=False), ["RD-503"]),
+        (replace(OURS, searched_all=False, not_searched="NOPERM no scan"), ["RD-503"]),
     ],
 )
 def test_a_prefix_belongs_to_one_cluster(facts: PrefixFacts, expected: list[str]) -> None:
     assert [finding.code for finding in prefix_findings(facts)] == expected
+
+
+def test_a_search_that_is_refused_is_not_told_as_one_that_was_too_long() -> None:
+    (found,) = prefix_findings(replace(OURS, searched_all=False, not_searched="NOPERM no scan"))
+    assert "so many keys" not in found.what
+    assert "NOPERM no scan" in found.evidence
 
 
 # --- Sentinel ----------------------------------------------------------------------------------------------------
@@ -213,7 +220,8 @@ def test_a_sentinel_group_as_it_should_be_gives_no_finding() -> None:
         (changed(2, quorum_check="NOQUORUM 1 usable Sentinels"), GOOD, [("RD-410", "error")]),
         (changed(2, flags="s_down,master"), GOOD, [("RD-411", "warning")]),
         (MODE, RENAMED, [("RD-409", "warning")]),
-        (replace(MODE, sentinel_knows_config_name=True), RENAMED, [("RD-409", "note")]),
+        (replace(MODE, config_name_told=True, sentinel_conf="s.conf"), RENAMED, [("RD-409", "note")]),
+        (replace(MODE, config_name_told=False, sentinel_conf="s.conf"), RENAMED, [("RD-409", "error")]),
         (
             MODE,
             replace(
@@ -243,6 +251,36 @@ def test_a_sentinel_group_as_it_should_be_gives_no_finding() -> None:
 )
 def test_each_sentinel_requirement(mode: SentinelMode, primary: RedisFacts, expected: list[tuple[str, str]]) -> None:
     assert among(mode, primary) == expected
+
+
+DOWN = tuple(replace(one, flags="s_down,o_down,master") for one in KNOWING)
+CHANGING = replace(MODE, sentinels=(*DOWN[:2], replace(DOWN[2], flags="s_down,o_down,master,failover_in_progress")))
+REWRITTEN = {"cmdstat_config|rewrite": "calls=1,usec=9", "cmdstat_slaveof": "calls=1,usec=9"}
+
+
+@pytest.mark.parametrize(
+    ("mode", "replica", "expected"),
+    [
+        (CHANGING, RENAMED, "error"),
+        (replace(MODE, sentinels=DOWN), RENAMED, "error"),
+        (replace(CHANGING, config_name_told=False, sentinel_conf="s.conf"), RENAMED, "error"),
+        (replace(CHANGING, config_name_told=True, sentinel_conf="s.conf"), RENAMED, "note"),
+        (
+            replace(CHANGING, config_name_told=True, sentinel_conf="s.conf"),
+            replace(RENAMED, info={"errorstat_EXECABORT": "count=1"}),
+            "error",
+        ),
+        (CHANGING, replace(RENAMED, info=REWRITTEN), "note"),
+        (CHANGING, GOOD, ""),
+        (CHANGING, replace(GOOD, commands=None), ""),
+    ],
+)
+def test_without_a_primary_the_replicas_tell_whether_config_is_renamed(
+    mode: SentinelMode, replica: RedisFacts, expected: str
+) -> None:
+    found = {finding.code: finding.severity.value for finding in sentinel_findings(mode, None, [replica])}
+    assert found["RD-411"] == "warning"
+    assert found.get("RD-409", "") == expected
 
 
 def test_an_unknown_service_names_what_the_sentinels_do_know() -> None:

@@ -68,6 +68,10 @@ class Probe:
         needed = _NEEDED + (_NEEDED_BEHIND_SENTINEL if is_behind_sentinel else ())
         return await self._with_work(facts, prefix, needed)
 
+    async def names(self) -> RedisFacts:
+        """Which commands the server knows under their own names, and its INFO: all that is asked of a replica."""
+        return await self._with_commands(RedisFacts(address=self._connection.target.address, info=await self._info()))
+
     async def prefix(self, prefix: str, cluster_id: str) -> PrefixFacts:
         """Whose ``prefix`` is, by the keys ``cluster-id`` at, above and below it."""
         found = await self._ask("GET", f"{prefix}cluster-id")
@@ -78,7 +82,7 @@ class Probe:
             owner = await self._ask("GET", f"{above}cluster-id")
             if isinstance(owner, bytes):
                 outer.append((above, _text(owner)))
-        inner, searched_all = await self._inner(prefix)
+        inner, searched_all, not_searched = await self._inner(prefix)
         return PrefixFacts(
             prefix=prefix,
             cluster_id=cluster_id,
@@ -86,6 +90,7 @@ class Probe:
             outer=tuple(outer),
             inner=inner,
             searched_all=searched_all,
+            not_searched=not_searched,
         )
 
     async def heartbeat_of(self, prefix: str, node: str) -> tuple[str, int] | None:
@@ -214,19 +219,26 @@ class Probe:
             return [(name, error.raw)]
         return []
 
-    async def _inner(self, prefix: str) -> tuple[tuple[str, ...], bool]:
-        """Prefixes of clusters inside ours. Bounded: a very full Redis is not searched to its end."""
+    async def _inner(self, prefix: str) -> tuple[tuple[str, ...], bool, str]:
+        """Prefixes of clusters inside ours, whether all were searched, and why none could be.
+
+        Bounded: a very full Redis is not searched to its end.
+        """
         cursor: Any = b"0"
         found: set[str] = set()
         for _ in range(SCAN_CALLS_MAX):
-            answer = await self._ask("SCAN", cursor, "MATCH", f"{prefix}*:cluster-id", "COUNT", SCAN_COUNT)
+            words = ("SCAN", cursor, "MATCH", f"{prefix}*:cluster-id", "COUNT", SCAN_COUNT)
+            try:
+                answer = await self._connection.command(*words, timeout_ms=self._timeout_ms)
+            except StoreReplyError as error:
+                return (), False, error.raw
             if not isinstance(answer, list) or len(answer) != 2 or not isinstance(answer[1], list):
-                return (), False
+                return (), False, "something that is no answer to it"
             cursor = answer[0]
             found |= {_text(key).removesuffix("cluster-id") for key in answer[1]}
             if cursor == b"0":
-                return tuple(sorted(found)), True
-        return tuple(sorted(found)), False
+                return tuple(sorted(found)), True, ""
+        return tuple(sorted(found)), False, ""
 
 
 _DRY_WORDS: Final[dict[str, tuple[str, ...]]] = {
@@ -291,7 +303,7 @@ async def _sentinel(connection: Connection, service: str, timeout_ms: int) -> Se
         check = _text(await connection.command("SENTINEL", "CKQUORUM", service, timeout_ms=timeout_ms))
     except StoreReplyError as error:
         check = error.raw
-    return SentinelFacts(
+    facts = SentinelFacts(
         address=address,
         primary=primary,
         quorum=_number(told.get("quorum")),
@@ -300,6 +312,15 @@ async def _sentinel(connection: Connection, service: str, timeout_ms: int) -> Se
         flags=told.get("flags", ""),
         quorum_check=check,
     )
+    if not facts.is_busy:
+        return facts
+    try:
+        known = await connection.command("SENTINEL", "SLAVES", service, timeout_ms=timeout_ms)
+    except StoreReplyError:  # a user of the sentinels that may not ask
+        return facts
+    replicas = [_pairs(one) for one in known] if isinstance(known, list) else []
+    places = (_endpoint([one.get("ip", ""), one.get("port", "")]) for one in replicas)
+    return replace(facts, replica_addresses=tuple(filter(None, places)))
 
 
 async def within(seconds: float, asked: Iterable[Any]) -> list[Any]:
@@ -323,7 +344,7 @@ def _endpoint(named: Any) -> str | None:
     """The address that a sentinel names, as ``host:port``; ``None`` when it is none."""
     if not isinstance(named, list) or len(named) != 2:
         return None
-    host, port = (_text(part) for part in named)
+    host, port = map(_text, named)
     text = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
         parse_endpoint(text)

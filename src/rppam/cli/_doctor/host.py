@@ -35,14 +35,26 @@ DATABASE_S: Final = 4.0
 _SQLITE_MAGIC: Final = b"SQLite format 3\0"
 
 
-def check_config(settings: Settings, report: Report) -> None:
-    """What the configuration itself has to say."""
+def check_config(settings: Settings, report: Report, sentinel_conf: Path | None = None) -> None:
+    """What the configuration itself has to say, and whether the sentinel.conf that was named can be read."""
     for warning in settings.warnings:
         code = "RD-615" if "without TLS" in warning else "RD-601" if " open to " in warning else "RD-602"
         report.add(finding(code, warning))
     check_served_certificate(settings, report)
+    check_sentinel_conf(sentinel_conf, report)
     if not settings.redis.enabled:
         report.add(finding("RD-611", "redis.enabled is false"))
+
+
+def check_sentinel_conf(path: Path | None, report: Report) -> None:
+    """Whether the sentinel.conf that was named can be read."""
+    if path is None:
+        return
+    try:
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        report.add(finding("RD-412", f"--sentinel-conf {path}: {error.strerror}"))
 
 
 def check_served_certificate(settings: Settings, report: Report) -> None:

@@ -35,6 +35,8 @@ from rppam.services.requirements import prefix_findings, sentinel_findings, serv
 
 PATIENCE_MS_MAX: Final = 5_000
 GLIMPSE_S_MAX: Final = 3.0
+REPLICAS_MAX: Final = 8
+"""So many replicas are asked while there is no primary."""
 LIVE_HEARTBEAT_MS: Final = 5_000
 """A heartbeat younger than this, or than :data:`LIVE_BEATS` of them, is that of a node that runs now."""
 LIVE_BEATS: Final = 3
@@ -51,9 +53,10 @@ class StoreCheck:
         self._said: ConnectionOptions = settings.redis.connection
         self._report = report
         self._clock = clock
-        self._sentinel_conf = (sentinel_conf,) if sentinel_conf is not None else SENTINEL_CONF
+        self._sentinel_conf = sentinel_conf
         self._connection: Connection | None = None
         self._sentinels: tuple[SentinelFacts, ...] = ()
+        self._ready: LinkOptions | None = None
         self._timing = settings.cluster.timing
         self._timeout_ms = min(self._said.sync_timeout_ms, PATIENCE_MS_MAX)
 
@@ -64,7 +67,7 @@ class StoreCheck:
 
     async def reach(self) -> None:
         """Connect to Redis, by the sentinels where there are some."""
-        options = await self._options()
+        options = self._ready = await self._options()
         if options is None:
             return
         if self._said.service_name is None:
@@ -84,12 +87,15 @@ class StoreCheck:
             except StoreError as error:
                 self._report.add(failure_finding(error, with_tls=self._said.ssl))
         if self._said.service_name is not None and self._sentinels:
+            told, place = told_in(self._sentinel_conf, self._said.service_name)
             mode = SentinelMode(
                 service_name=self._said.service_name,
                 sentinels=self._sentinels,
-                sentinel_knows_config_name=self._is_config_name_told(self._said.service_name),
+                config_name_told=told,
+                sentinel_conf=place,
             )
-            self._report.add(*sentinel_findings(mode, primary))
+            replicas = await self._replicas() if primary is None else []
+            self._report.add(*sentinel_findings(mode, primary, replicas))
 
     async def close(self) -> None:
         """Hang up."""
@@ -212,6 +218,28 @@ class StoreCheck:
 
     # ---- looking ----------------------------------------------------------------------------------------------------
 
+    async def _replicas(self) -> list[RedisFacts]:
+        """The replicas that the sentinels know, while there is no primary: Sentinel wants to make one of them."""
+        options = self._ready
+        known = dict.fromkeys(place for one in self._sentinels for place in one.replica_addresses)
+        places = tuple((host, port or 6379) for host, port in map(parse_endpoint, list(known)[:REPLICAS_MAX]))
+        if options is None or not places:
+            return []
+        targets = [replace(target, require_primary=False) for target in replace(options, endpoints=places).targets()]
+        asked = await asyncio.gather(*map(self._names_of, targets))
+        return [facts for facts in asked if facts is not None]
+
+    async def _names_of(self, target: Target) -> RedisFacts | None:
+        opened = await self._open(target)
+        if not isinstance(opened, Connection):
+            return None
+        try:
+            return await Probe(opened, self._clock, timeout_ms=self._timeout_ms).names()
+        except StoreError:
+            return None
+        finally:
+            await opened.close()
+
     async def _server(self, connection: Connection, probe: Probe) -> RedisFacts:
         facts = await probe.server(
             prefix=self._settings.redis.key_prefix, is_behind_sentinel=self._said.service_name is not None
@@ -230,18 +258,27 @@ class StoreCheck:
         facts = await probe.prefix(self._settings.redis.key_prefix, self._settings.cluster.cluster_id)
         self._report.add(*prefix_findings(facts))
 
-    def _is_config_name_told(self, service: str) -> bool:
-        """Whether a sentinel.conf of this host tells the new name of CONFIG."""
-        line = re.compile(
-            rf"^\s*sentinel\s+rename-command\s+{re.escape(service)}\s+CONFIG\s+\S", re.IGNORECASE | re.MULTILINE
-        )
-        for path in self._sentinel_conf:
-            try:
-                if line.search(path.read_text(encoding="utf-8", errors="replace")):
-                    return True
-            except OSError:
-                continue
-        return False
+
+def told_in(named: Path | None, service: str) -> tuple[bool | None, str]:
+    """Whether a sentinel.conf of this host tells the new name of CONFIG, and which one was read.
+
+    ``named`` is looked at alone; without it the usual places are, and a file there counts only where it is about this
+    service. ``None``: none could be read.
+    """
+    of_service = rf"\s+\"?{re.escape(service)}\"?\s"
+    telling = re.compile(rf"^\s*sentinel\s+rename-command{of_service}+\"?CONFIG\"?\s+\S", re.IGNORECASE | re.MULTILINE)
+    watching = re.compile(rf"^\s*sentinel\s+monitor{of_service}", re.IGNORECASE | re.MULTILINE)
+    answer: tuple[bool | None, str] = None, ""
+    for path in (named,) if named is not None else SENTINEL_CONF:
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            continue
+        if telling.search(text):
+            return True, str(path)
+        if named is not None or watching.search(text):
+            answer = False, str(path)
+    return answer
 
 
 def is_fresh(left_ms: int, timing: Timing) -> bool:
