@@ -58,8 +58,8 @@ _PROBLEM: Final[dict[str, Any]] = {
                 "properties": {name: {"type": "string"} for name in ("field", "message", "kind")},
             },
         },
-        "node": {"type": ["string", "null"], "description": "Whom to ask (RPPAM-5202)"},
-        "nodeUrl": {"type": ["string", "null"], "description": "Where it answers (RPPAM-5202)"},
+        "node": {"type": ["string", "null"], "description": "Whom the order is for (RPPAM-5202, 5214, 5215)"},
+        "nodeUrl": {"type": ["string", "null"], "description": "Where it answers (RPPAM-5202, 5214, 5215)"},
         "revision": {"type": "integer", "description": "What is in force (RPPAM-6503)"},
         "leader": {"type": ["string", "null"], "description": "Who leads (RPPAM-6020)"},
         "leaderUrl": {"type": ["string", "null"], "description": "Where it answers (RPPAM-6020)"},
@@ -78,6 +78,10 @@ _SETTING_WRITTEN: Final = {
     "412": "If-Match names another revision than the one in force",
     "421": "This node does not lead; `leader` and `leaderUrl` say who does",
     "503": "The database does not answer; with RPPAM-2903 the change may or may not have been made",
+}
+_HANDED_ON: Final = {
+    "502": "It was handed on to the node that it is for, whose answer cannot be passed on (RPPAM-5215)",
+    "504": "It was handed on to the node that it is for, which did not answer (RPPAM-5214)",
 }
 _NO_DATABASE: Final = "The database does not answer"
 _NO_ACCOUNT: Final = "The token belongs to no account"
@@ -121,16 +125,18 @@ _ERRORS: Final[dict[tuple[str, str], dict[str, str]]] = {
     },
     ("/api/v1/admin/cluster/switchover", "post"): {
         **_BODY,
+        **_HANDED_ON,
         "404": "The target is no member",
         "409": "The target leads already or cannot lead, or no other node could",
-        "421": "This node does not lead; `leader` and `leaderUrl` say who does",
+        "421": "There is no leader to hand it on to, or it leads no more; `leader` and `leaderUrl` say who does",
         "503": "The control process of the node did not answer",
     },
     ("/api/v1/admin/nodes/{nodeName}/maintenance", "put"): {
         **_BODY,
+        **_HANDED_ON,
         "404": "No node has this name",
-        "409": "The node leads, and no other node could",
-        "421": "Another node was named; `nodeUrl` says where it answers",
+        "409": "The node leads, and no other node could; or it is a witness (RPPAM-5216)",
+        "421": "It could not be handed on to the named node; `detail` says why, `nodeUrl` where that one answers",
         "503": "The control process did not answer, or the order could not be kept on disk",
     },
     ("/api/v1/admin/cluster/pause", "put"): {

@@ -1,16 +1,19 @@
 """An administrator's orders: switchover, maintenance, a pause of failover, forgetting members; and what happened.
 
-Decides only whom the order is for. Whether it makes sense is decided where the node decides
-(:class:`rppam.ports.administration.Administration`), which also leaves the line in the log that says who ordered what.
+Decides only whom the order is for, and has it handed on to that node where it is another one. Whether it makes sense is
+decided where the node decides (:class:`rppam.ports.administration.Administration`), which also leaves the line in the
+log that says who ordered what.
 """
 
 from collections.abc import Mapping
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
+from fastapi.responses import JSONResponse
 
 from rppam.api.access import Caller
 from rppam.api.parts import ApiParts
+from rppam.api.relayed import hand_on, was_handed_on
 from rppam.api.routes import Parts
 from rppam.api.shapes import (
     NODE_NAME,
@@ -23,8 +26,9 @@ from rppam.api.shapes import (
     SwitchoverRequest,
 )
 from rppam.api.times import iso_utc_ms
-from rppam.domain.errors.administration import MemberUnknown, NotThisNode
-from rppam.domain.errors.request import FieldFlaw, InvalidRequestError
+from rppam.domain.errors.administration import MemberUnknown, NotThisNode, WitnessTakesNoOrders
+from rppam.domain.errors.request import FieldFlaw, InvalidRequestError, NotLeaderError
+from rppam.domain.member import Role
 
 HISTORY_PAGE: Final = 100
 HISTORY_MAX: Final = 1_000
@@ -33,19 +37,31 @@ NamedNode = Annotated[str, Path(alias="nodeName", pattern=NODE_NAME)]
 
 
 @orders.post("/api/v1/admin/cluster/switchover", summary="Let another node lead", response_model=OrderTaken)
-async def switch_over(body: SwitchoverRequest, caller: Caller, parts: Parts) -> OrderTaken:
-    """The leader releases and invites its successor, which leads within some tens of milliseconds."""
-    return _taken(await parts.administration.switch_over(body.target, caller.subject), parts)
+async def switch_over(
+    body: SwitchoverRequest, request: Request, caller: Caller, parts: Parts
+) -> OrderTaken | JSONResponse:
+    """Any node takes it and hands it on to the leader, which releases and invites its successor; that one leads within
+    some tens of milliseconds."""
+    try:
+        return _taken(await parts.administration.switch_over(body.target, caller.subject), parts)
+    except NotLeaderError as error:
+        if error.leader is None or not error.leader_url or was_handed_on(request):
+            raise
+        return await hand_on(request, body.model_dump(by_alias=True), error.leader, error.leader_url, parts)
 
 
 @orders.put(
     "/api/v1/admin/nodes/{nodeName}/maintenance", summary="Maintenance of a node, on or off", response_model=OrderTaken
 )
-async def set_maintenance(node: NamedNode, body: MaintenanceRequest, caller: Caller, parts: Parts) -> OrderTaken:
-    """A node in maintenance votes and answers reads, gives up leadership and does not stand, over restarts too."""
-    if node != parts.node:
-        raise _elsewhere(node, parts)
-    return _taken(await parts.administration.set_maintenance(body.maintenance, caller.subject), parts)
+async def set_maintenance(
+    node: NamedNode, body: MaintenanceRequest, request: Request, caller: Caller, parts: Parts
+) -> OrderTaken | JSONResponse:
+    """A node in maintenance votes and answers reads, gives up leadership and does not stand, over restarts too. Any
+    node takes the order and hands it on to the one it is for."""
+    if node == parts.node:
+        return _taken(await parts.administration.set_maintenance(body.maintenance, caller.subject), parts)
+    url = _elsewhere(node, parts, handed_on=was_handed_on(request))
+    return await hand_on(request, body.model_dump(by_alias=True), node, url, parts)
 
 
 @orders.put("/api/v1/admin/cluster/pause", summary="Pause or resume automatic failover", response_model=OrderTaken)
@@ -95,10 +111,26 @@ def _taken(said: str, parts: ApiParts) -> OrderTaken:
     return OrderTaken(said=said, node=parts.node)
 
 
-def _elsewhere(node: str, parts: ApiParts) -> MemberUnknown | NotThisNode:
-    known = {member.node: member for member in parts.status.snapshot().members}
-    if node not in known:
-        return MemberUnknown(f"no node named {node} is known to {parts.node}")
-    url = known[node].api_url or None
-    where = f"send it to {url}" if url else "its address is not known here"
-    return NotThisNode(f"{parts.node} takes this order only for itself; {node} takes its own: {where}", node, url)
+def _elsewhere(node: str, parts: ApiParts, *, handed_on: bool) -> str:
+    """Where ``node`` answers. Raises :class:`MemberUnknown`, :class:`WitnessTakesNoOrders`, :class:`NotThisNode`."""
+    member = next((one for one in parts.status.snapshot().members if one.node == node), None)
+    if member is None:
+        raise MemberUnknown(f"no node named {node} is known to {parts.node}")
+    if member.role is Role.WITNESS:
+        raise WitnessTakesNoOrders(
+            f"{node} is a witness: it votes, never leads, and has no REST API, so maintenance means nothing to it"
+        )
+    if not member.api_url:
+        raise NotThisNode(
+            f"the order is for {node}, whose address is not known to {parts.node}; see that it runs, and send it there",
+            node,
+            None,
+        )
+    if handed_on:
+        raise NotThisNode(
+            f"the order is for {node} and was handed on to {parts.node}: node.advertiseUrl of one of them leads to the "
+            "other",
+            node,
+            member.api_url,
+        )
+    return member.api_url

@@ -11,6 +11,7 @@ from rppam.ports.clock import Clock
 from rppam.ports.entropy import Entropy
 from rppam.ports.history import History
 from rppam.ports.note import FencedNote
+from rppam.ports.relay import Relay
 from rppam.ports.settings import HotSettings
 from rppam.ports.status import NodeStatus
 from rppam.services.limiter import Limiter
@@ -45,6 +46,8 @@ class ApiParts(NamedTuple):
     """Whether the licence lets one more node join beside so many."""
     administration: Administration
     """Takes an administrator's orders."""
+    relay: Relay
+    """Hands those on that are for another node."""
     history: History
     """What this node noted of the cluster's past."""
     clock: Clock

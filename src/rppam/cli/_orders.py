@@ -106,7 +106,7 @@ class Orders:
                     token=self._target.token(),
                     timeout_s=ANSWER_S,
                     trust=self._target.trust,
-                    if_match=if_match,
+                    headers={"If-Match": if_match} if if_match else {},
                 )
             except NoAnswerError as error:
                 fix = "Is the node running there? Try another one with --url"

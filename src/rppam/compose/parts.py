@@ -25,6 +25,8 @@ from rppam.adapters.system.key_folder import KeyFolder
 from rppam.adapters.system.notify import notifier
 from rppam.adapters.system.orders_file import FILE_NAME as ORDERS_FILE
 from rppam.adapters.system.orders_file import FileOrders
+from rppam.adapters.system.relay import RestRelay
+from rppam.adapters.system.rest_trust import Trust
 from rppam.adapters.system.served_certificate import ServedCertificate
 from rppam.api.app import ApiParts, build_app
 from rppam.api.server import ApiServer
@@ -224,6 +226,7 @@ def api_server(
             entropy=entropy,
             has_footing=footing.holds,
             administration=administration,
+            relay=relay_of(settings),
             history=FileHistory(history_path(settings)),
             trusted_proxies=settings.api.trusted_proxies,
             forwarded_header=settings.api.forwarded_header,
@@ -232,6 +235,12 @@ def api_server(
     tls = ServedCertificate.of(settings.api, clock)
     look = footing.before(KeyFolder(settings.auth.jwt_keys_dir, tokens).look)
     return ApiServer(app, settings.api.host, settings.api.port, tls=tls, look=look)
+
+
+def relay_of(settings: Settings) -> RestRelay:
+    """The way to the other nodes' REST APIs, which are believed as the commands believe them."""
+    api = settings.api
+    return RestRelay(settings.node.node_name, Trust(api.tls_ca_path), only_https=api.tls_cert_path is not None)
 
 
 def _tokens(known: Known, clock: Clock, entropy: Entropy, session_clock: DatabaseClock) -> Tokens:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from rppam.domain.errors import leaves
-from rppam.domain.errors.administration import AdministrationError, ControlSilent, NotThisNode
+from rppam.domain.errors.administration import AdministrationError, ControlSilent, OtherNodeError
 from rppam.domain.errors.request import NotLeaderError, RequestError
 from rppam.ports.administration import Administration
 
@@ -80,6 +80,7 @@ def _said(answer: Mapping[str, Any]) -> str:
     code, text = answer["error"], str(answer["text"])
     if code == NotLeaderError.row.code:
         raise NotLeaderError(answer["node"], answer["leader"], answer["leaderUrl"])
-    if code == NotThisNode.row.code:
-        raise NotThisNode(text, answer["node"], answer["nodeUrl"])
-    raise _ERRORS.get(code, ControlSilent)(text)
+    kind = _ERRORS.get(code, ControlSilent)
+    if issubclass(kind, OtherNodeError):
+        raise kind(text, answer["node"], answer["nodeUrl"])
+    raise kind(text)

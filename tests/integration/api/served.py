@@ -31,6 +31,8 @@ from rppam.adapters.system.clock import SystemClock
 from rppam.adapters.system.entropy import SystemEntropy
 from rppam.adapters.system.history_file import FILE_NAME, FileHistory
 from rppam.adapters.system.keystore import ensure_signing_keys
+from rppam.adapters.system.relay import RestRelay
+from rppam.adapters.system.rest_trust import Trust
 from rppam.api.app import ApiParts, build_app
 from rppam.api.limits import ApiLimits
 from rppam.api.server import ApiServer
@@ -239,6 +241,7 @@ class Served:
         *,
         access_log: bool = False,
         cache: SharedCache | None = None,
+        node: str = "node1",
     ) -> None:
         self.clock, self.entropy = SystemClock(), SystemEntropy()
         keys = KeySet(ensure_signing_keys(directory, now_ms=self.clock.wall_ms()))
@@ -275,7 +278,7 @@ class Served:
         self.factors = SecondFactors(SqlFactors(self.database), data_keys, self.live, self.guard, self.cache)
         self.app = build_app(
             ApiParts(
-                node="node1",
+                node=node,
                 status=self.node,
                 tokens=self.tokens,
                 sign_in=SignIn(self.login, self.guard, self.factors, self.sessions),
@@ -289,6 +292,7 @@ class Served:
                 settings=SettingChanges(self.settings, self.cache, self.live, "node1"),
                 may_join=lambda others: may_join(self.licence, others, self.clock.wall_ms()),
                 administration=self.orders,
+                relay=RestRelay(node, Trust(), only_https=False),
                 history=FileHistory(self.history),
                 clock=self.clock,
                 entropy=self.entropy,

@@ -97,7 +97,7 @@ async def test_an_order_that_is_none_is_refused_with_the_field(
         (LeaderPresent("x"), 409),
         (ControlSilent("x"), 503),
         (OrdersUnwritable("x"), 503),
-        (NotLeaderError("node1", "node2", "http://node2:7101"), 421),
+        (NotLeaderError("node1", "node2", None), 421),
     ],
 )
 async def test_a_refusal_of_the_node_is_answered_with_its_row(
@@ -110,18 +110,8 @@ async def test_a_refusal_of_the_node_is_answered_with_its_row(
     assert (answer.status_code, document["code"], document["detail"]) == (status, failure.row.code, str(failure))
     assert document["fix"] == failure.row.remedy
     if status == 421:
-        assert (document["leader"], document["leaderUrl"]) == ("node2", "http://node2:7101")
+        assert (document["leader"], document["leaderUrl"]) == ("node2", None)
     assert failure.row.code in caplog.text
-
-
-async def test_maintenance_of_another_node_says_where_to_go(served: Served) -> None:
-    answer = await served.http.put(f"{NODES}/node2/maintenance", json={"maintenance": True}, headers=served.bearer())
-    document = answer.json()
-    assert (answer.status_code, document["code"]) == (421, "RPPAM-5202")
-    assert (document["node"], document["nodeUrl"]) == ("node2", "http://node2:7101")
-    nobody = await served.http.put(f"{NODES}/node9/maintenance", json={"maintenance": True}, headers=served.bearer())
-    assert (nobody.status_code, nobody.json()["code"]) == (404, "RPPAM-5201")
-    assert served.orders.asked == []
 
 
 async def test_health_tells_the_ledger_the_pause_and_why_there_is_no_leader(served: Served) -> None:

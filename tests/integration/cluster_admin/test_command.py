@@ -21,7 +21,7 @@ from tests.integration.api.served import Served, member
 @pytest.fixture
 async def pair(tmp_path: Path) -> AsyncIterator[tuple[Served, Served]]:
     """node1 leads, node2 is a standby; they know each other's addresses."""
-    one, two = Served(tmp_path / "keys", ApiLimits()), Served(tmp_path / "keys", ApiLimits())
+    one, two = Served(tmp_path / "keys", ApiLimits()), Served(tmp_path / "keys", ApiLimits(), node="node2")
     for served in (one, two):
         await served.start()
     two.node.permission = None
@@ -89,7 +89,8 @@ async def test_nodes_that_send_one_another_the_order_end_it(pair: tuple[Served, 
     one.orders.failure = NotLeaderError("node1", "node2", two.url)
     two.orders.failure = NotLeaderError("node2", "node1", one.url)
     done = await typed(one, "switchover")
-    assert (done.return_value, "leader is changing" in done.stderr) == (1, True)
+    assert (done.return_value, "RPPAM-6020" in done.stderr) == (1, True)
+    assert one.orders.asked == two.orders.asked == [("switch_over", None, "admin")]
 
 
 @pytest.mark.parametrize(
@@ -131,11 +132,18 @@ async def test_maintenance_goes_to_the_node_itself(pair: tuple[Served, Served]) 
     one, two = pair
     off = await typed(one, "maintenance", "node1", "off")
     assert (off.return_value, off.stdout) == (0, "set_maintenance is begun\n")
-    # The scripted node2 answers as node1, so it sends the order back to where its address is said to be.
-    wrong = await typed(one, "maintenance", "node2", "on")
-    assert wrong.return_value == 1
-    assert "RPPAM-5202" in wrong.stderr
-    assert (one.orders.asked, two.orders.asked) == ([("set_maintenance", False, "admin")], [])
+    on = await typed(one, "maintenance", "node2", "on")
+    assert (on.return_value, on.stdout) == (0, "set_maintenance is begun\n")
+    asked = [served.orders.asked for served in (one, two)]
+    assert asked == [[("set_maintenance", False, "admin")], [("set_maintenance", True, "admin")]]
+
+
+async def test_maintenance_of_a_witness_is_explained(pair: tuple[Served, Served]) -> None:
+    one, _ = pair
+    one.node.set(members=(*one.node.seen.members, member("witness", Role.WITNESS)._replace(api_url="")))
+    done = await typed(one, "maintenance", "witness", "on")
+    assert (done.return_value, "never leads" in done.stderr) == (1, True)
+    assert "itself" not in done.stderr
 
 
 async def test_a_pause_is_told_to_every_node_and_those_missed_are_named(pair: tuple[Served, Served]) -> None:

@@ -26,27 +26,31 @@ class MemberUnknown(AdministrationError):
     )
 
 
-class NotThisNode(AdministrationError):
-    """A node takes such an order only for itself."""
-
-    row = ErrorRow(
-        "RPPAM-5202",
-        Fault.CALLER,
-        Retry.CALLER_DECIDES,
-        "A node takes this order only for itself, and another node was asked.",
-        "Send the request to the node itself, at 'nodeUrl'; rppam cluster does so by itself.",
-        exit=Exit.ERRORS,
-        status=421,
-        level="info",
-    )
+class OtherNodeError(AdministrationError):
+    """Base of what keeps an order from the node that it is for, which is not the one that was asked."""
 
     def __init__(self, sentence: str, node: str, url: str | None) -> None:
         super().__init__(sentence)
         self.node, self.url = node, url
 
     def members(self) -> Mapping[str, object]:
-        """Whom to ask, and where it answers; null when that is not known."""
+        """Whom the order is for, and where that one answers; null when that is not known."""
         return {"node": self.node, "nodeUrl": self.url}
+
+
+class NotThisNode(OtherNodeError):
+    """An order for another node, which is not handed on."""
+
+    row = ErrorRow(
+        "RPPAM-5202",
+        Fault.CALLER,
+        Retry.CALLER_DECIDES,
+        "The order is for another node, and the asked one could not hand it on.",
+        "Send the request to the node itself, at 'nodeUrl'; 'detail' says why it was not handed on.",
+        exit=Exit.ERRORS,
+        status=421,
+        level="info",
+    )
 
 
 class ChangePending(AdministrationError):
@@ -211,4 +215,49 @@ class HistoryUnreadable(AdministrationError):
         exit=Exit.ERRORS,
         status=503,
         level="warning",
+    )
+
+
+class NodeSilent(OtherNodeError):
+    """The order was handed on, and no answer came."""
+
+    row = ErrorRow(
+        "RPPAM-5214",
+        Fault.PEER,
+        Retry.IF_IDEMPOTENT,
+        "The node that the order is for did not answer the one that was asked; it may or may not have taken it.",
+        "Look with 'rppam status' whether it has; see that it runs, and that the asked node reaches it at 'nodeUrl'.",
+        exit=Exit.ERRORS,
+        status=504,
+        level="warning",
+    )
+
+
+class NodeAnswersWrongly(OtherNodeError):
+    """The order was handed on, and what answered there does not take it from this node."""
+
+    row = ErrorRow(
+        "RPPAM-5215",
+        Fault.PEER,
+        Retry.CALLER_DECIDES,
+        "The node that the order is for gave the node that was asked no answer that can be passed on.",
+        "'detail' says what it answered; compare node.advertiseUrl, auth.* and the signing keys of the two nodes.",
+        exit=Exit.ERRORS,
+        status=502,
+        level="warning",
+    )
+
+
+class WitnessTakesNoOrders(AdministrationError):
+    """There is nothing that a witness could be kept from."""
+
+    row = ErrorRow(
+        "RPPAM-5216",
+        Fault.CALLER,
+        Retry.NO,
+        "A witness is never in maintenance: it only votes, never leads, and has no REST API.",
+        "Work on its host as you like, one voter at a time; remove it for good with 'rppam cluster forget NODE'.",
+        exit=Exit.NO,
+        status=409,
+        level="info",
     )

@@ -240,15 +240,15 @@ class NotLeaderError(RequestError):
         whom = f"the leader is {leader}" if leader else "no leader is known now; try again in a few seconds"
         super().__init__(f"{node} does not lead; {whom}")
         self.node = node
-        self._leader, self._leader_url = leader, leader_url
+        self.leader, self.leader_url = leader, leader_url
 
     def members(self) -> Mapping[str, object]:
         """Who leads and where it answers; null when not known."""
-        return {"leader": self._leader, "leaderUrl": self._leader_url}
+        return {"leader": self.leader, "leaderUrl": self.leader_url}
 
     def headers(self) -> Mapping[str, str]:
         """Without a leader, one is usual within a lease time."""
-        return {} if self._leader else {"Retry-After": "2"}
+        return {} if self.leader else {"Retry-After": "2"}
 
 
 class FencedError(RequestError):
