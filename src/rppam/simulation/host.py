@@ -132,6 +132,8 @@ class Host:
         """The highest epoch before that."""
         self.oath: tuple[Claim, int] | None = None
         """What this host has promised, and the true time until which it must hold."""
+        self.oath_told: tuple[Claim, int] | None = None
+        """The last of them that it has told."""
         self.noted: tuple[int, Claim, Instant | None] | None = None
         """What the judge last saw of its voter: life, promise, until when."""
         self.electorate: Electorate | None = None

@@ -1,7 +1,8 @@
 """S5: no promise is ever shortened, and no two electorates can each gather a majority without a common voter.
 
 A promise binds its voter, over all lives of its process, for a lease on its own clock, or until exactly that promise
-was given back. An electorate is usable while voters that have no newer one on disk could carry it.
+was given back. One that died with its process before it was told to anybody binds nobody. An electorate is usable while
+voters that have no newer one on disk could carry it.
 """
 
 from functools import lru_cache
@@ -30,6 +31,8 @@ class Oaths:
         """A promise is told to its candidate, which is known by its name and life."""
         if vote.is_granted and vote.kind is not BallotKind.PROBE:
             self.supported(host, (*to, vote.epoch))
+            if host.oath is not None and (host.oath[0].candidate, host.oath[0].epoch) == (to[0], vote.epoch):
+                host.oath_told = host.oath
 
     def supported(self, host: Host, claim: tuple[str, int, int]) -> None:
         """A host has supported a claim: name, life, epoch."""
@@ -46,15 +49,21 @@ class Oaths:
             before, host.noted = host.noted, (host.life, claim, until)
             if until is not None:
                 if host.oath is not None and isinstance(event, Freed) and event.freeing.claim == host.oath[0]:
-                    host.oath = None  # given back, and promised anew in the same step
+                    host.oath = host.oath_told = None  # given back, and promised anew in the same step
                 self._promised(host, claim, now_us)
                 host.oath = claim, host.true_at(voter_end(host, self._lease_us, now_us), now_us)
+                if claim.candidate == host.name:
+                    host.oath_told = host.oath  # it counts its own vote at once
             elif before is not None and before[0] == host.life and host.oath is not None:
                 self._freed(host, event, now_us)
-                host.oath = None
+                host.oath = host.oath_told = None
         if voter.electorate is not host.electorate:
             host.electorate = voter.electorate
             self._electorates(now_us)
+
+    def died(self, host: Host) -> None:
+        """The process of a host ends: it remains bound by what it has told."""
+        host.oath = host.oath_told
 
     def _promised(self, host: Host, claim: Claim, now_us: int) -> None:
         if host.oath is None or host.oath[1] <= now_us:

@@ -243,6 +243,7 @@ class World:
         host.life += 1
         host.connection = None
         host.election = host.member = None
+        self.judge.oaths.died(host)
         host.acts_until = min(host.acts_until, self.now)
         host.paused_until = 0
         host.inbox.clear()
