@@ -7,19 +7,21 @@ configuration exits with 78. Nothing prints a secret, except ``parse-connection 
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
 from rppam.cli._config.push import command as push
-from rppam.domain.errors.config import ConfigError
+from rppam.domain.errors.config import ConfigError, Problem
 from rppam.domain.exits import Exit
 
 if TYPE_CHECKING:
     from rppam.config.options import ConnectionOptions
     from rppam.config.settings import Settings
+    from rppam.domain.errors.config import Problem
     from rppam.domain.secret import Secret
 
 _HELP: Final = {"help_option_names": ["-h", "--help"]}
@@ -48,9 +50,15 @@ def _json_option(function: Any) -> Any:
 def check(file: Path | None, as_json: bool) -> None:
     """List every problem of FILE: exit 0 when there is none, else 78.
 
-    FILE is RPPAM_CONFIG, or the platform's default, where it is left out.
+    The certificate files that it names are read, too. FILE is RPPAM_CONFIG, or the platform's default, where it is
+    left out.
     """
-    path, settings = _load(file, as_json=as_json)
+    from rppam.adapters.system.clock import SystemClock
+    from rppam.compose.certificates import CertificateFiles
+
+    certificates = CertificateFiles(SystemClock())
+    path, settings = _load(file, as_json=as_json, check_built=certificates.problems_of)
+    settings = replace(settings, warnings=(*settings.warnings, *certificates.warnings))
     if as_json:
         _print_json({"file": str(path), "ok": True, "problems": [], **_remarks(settings)})
         return
@@ -147,7 +155,9 @@ def parse_connection(string: str, as_json: bool, show_secrets: bool) -> None:
         _print_connection(options, understood, show_secrets=show_secrets)
 
 
-def _load(file: Path | None, *, as_json: bool) -> "tuple[Path, Settings]":
+def _load(
+    file: Path | None, *, as_json: bool, check_built: "Callable[[Settings], Iterable[Problem]]" = lambda _settings: ()
+) -> "tuple[Path, Settings]":
     from rppam.adapters.system.secrets import HostSecrets
     from rppam.config.load import load_settings
     from rppam.config.places import config_path
@@ -155,7 +165,7 @@ def _load(file: Path | None, *, as_json: bool) -> "tuple[Path, Settings]":
 
     path = config_path(file, os.environ)
     try:
-        settings = load_settings(path, outside=HostSecrets(), check_pushed=problems_of)
+        settings = load_settings(path, outside=HostSecrets(), check_pushed=problems_of, check_built=check_built)
     except ConfigError as error:
         _fail(error, as_json=as_json, file=str(path))
     return path, settings

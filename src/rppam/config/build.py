@@ -4,7 +4,7 @@ Every rule that fails adds a problem and the work goes on, so that one run shows
 that Redis, the database or a certificate is really there; that is found out at the start of the node.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -40,13 +40,22 @@ from rppam.domain.timing import PROFILES, Timing, UnsafeTimingError
 SECRET_FILE_BYTES_MAX: Final = 64 * 1024
 
 
-def build_settings(values: Values, *, outside: Outside, folder: Path, places: Places) -> Settings:
+def build_settings(
+    values: Values,
+    check_built: Callable[[Settings], Iterable[Problem]],
+    *,
+    outside: Outside,
+    folder: Path,
+    places: Places,
+) -> Settings:
     """The settings, or :class:`ConfigValueError` with every problem of the file.
 
     ``folder`` is what relative paths count from: the folder of the config file.
     """
     builder = _Builder(values, outside, folder, places)
     settings = builder.settings()
+    wrong = {problem.path for problem in values.problems}  # what else is wrong there may follow from it
+    values.problems += [problem for problem in check_built(settings) if problem.path not in wrong]
     if values.problems:
         raise ConfigValueError(values.problems)
     return settings

@@ -18,14 +18,29 @@ CheckPushed = Callable[[Mapping[str, Mapping[str, object]]], Iterable[Problem]]
 """What is wrong with the section ``settings``; what it may hold is not known in this layer."""
 
 
+CheckBuilt = Callable[[Settings], Iterable[Problem]]
+"""What is wrong with the files that the settings name; who reads them is not known in this layer."""
+
+
+def _no_look(_settings: Settings) -> tuple[Problem, ...]:
+    return ()
+
+
 def _nothing(_section: Mapping[str, Mapping[str, object]]) -> tuple[Problem, ...]:
     return ()
 
 
 def load_settings(
-    path: Path, *, outside: Outside, places: Places | None = None, check_pushed: CheckPushed = _nothing
+    path: Path,
+    *,
+    outside: Outside,
+    places: Places | None = None,
+    check_pushed: CheckPushed = _nothing,
+    check_built: CheckBuilt = _no_look,
 ) -> Settings:
     """The settings in the file at ``path``. ``check_pushed`` tells what is wrong with the section ``settings``.
+
+    ``check_built`` is shown the settings, also those of a file with other problems; what it finds is told with them.
 
     Raises :class:`~rppam.domain.errors.config.ConfigError` (exit 78) with every problem found. A file that others than
     its owner can read gives a warning in the result.
@@ -48,6 +63,7 @@ def load_settings(
         places=places,
         warnings=warnings,
         check_pushed=check_pushed,
+        check_built=check_built,
     )
 
 
@@ -60,6 +76,7 @@ def parse_settings(
     places: Places | None = None,
     warnings: tuple[str, ...] = (),
     check_pushed: CheckPushed = _nothing,
+    check_built: CheckBuilt = _no_look,
 ) -> Settings:
     """The settings in ``data``; relative paths count from ``folder``. Raises as :func:`load_settings`."""
     problems: list[Problem] = []
@@ -70,4 +87,4 @@ def parse_settings(
     others = (problem for problem in (*values.problems, *check_pushed(values.hot)) if problem.path not in halves)
     values.problems = [*problems, *others]
     values.warnings.extend(warnings)
-    return build_settings(values, outside=outside, folder=folder, places=places or default_places())
+    return build_settings(values, check_built, outside=outside, folder=folder, places=places or default_places())

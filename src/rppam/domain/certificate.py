@@ -18,6 +18,15 @@ class CertificateEnd(NamedTuple):
     not_after: WallMs
 
 
+def out_of_date(not_before: WallMs, not_after: WallMs, now: WallMs) -> str:
+    """Which certificate was found where one that is valid at ``now`` was expected; empty when it is."""
+    if now > not_after:
+        return f"one that expired on {shown_date(not_after)}"
+    if now < not_before:
+        return f"one that is valid only from {shown_date(not_before)}"
+    return ""
+
+
 def expiry_warning(what: str, not_after: WallMs, now: WallMs, fix: str) -> str:
     """``what`` ends within :data:`WARN_DAYS` days, or has ended: a sentence; else nothing."""
     days = days_left(not_after, now)

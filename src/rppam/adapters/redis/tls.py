@@ -18,8 +18,8 @@ from typing import Any, Final
 
 from rppam.adapters.system.file_stamp import FileStamp, file_stamp
 from rppam.adapters.system.pfx import CertificateDates, Pfx, read_pfx
-from rppam.domain.certificate import expiry_warning, shown_date
-from rppam.domain.errors.config import ConfigError, ConfigValueError
+from rppam.domain.certificate import expiry_warning, out_of_date, shown_date
+from rppam.domain.errors.config import ConfigError, ConfigValueError, Problem
 from rppam.domain.errors.store import StoreTlsFailed
 from rppam.domain.instant import WallMs
 from rppam.domain.secret import Secret
@@ -86,6 +86,16 @@ class TlsFiles:
         )
         return tuple(sentence for sentence in (self.problem, ending) if sentence)
 
+    def out_of_date(self) -> Problem | None:
+        """What is wrong with the dates of the client certificate in use; ``None`` when it is valid now."""
+        now = self._clock.wall_ms()
+        found = out_of_date(self.client.not_before, self.client.not_after, now) if self.client is not None else ""
+        if not found:
+            return None
+        expected = f"a client certificate that is valid now ({shown_date(now)} by this host's clock)"
+        fix = "Replace the file, which needs no restart, or set the clock right."
+        return Problem("redis.tlsCertPath", expected, f"{found} in {self._cert_path}", fix)
+
     async def _reload(self, stamps: tuple[FileStamp | None, ...]) -> None:
         try:
             built = await asyncio.to_thread(self._build)  # the key of a password may take a while to derive
@@ -130,20 +140,9 @@ class TlsFiles:
 
     def _refuse_out_of_date(self) -> None:
         """A certificate that is out of date is refused by the server in words that name no file; say it here."""
-        if self.client is None:
-            return
-        now = self._clock.wall_ms()
-        found = ""
-        if now > self.client.not_after:
-            found = f"one that expired on {shown_date(self.client.not_after)}"
-        elif now < self.client.not_before:
-            found = f"one that is valid only from {shown_date(self.client.not_before)}"
-        if found:
-            raise StoreTlsFailed(
-                f"redis.tlsCertPath: expected a client certificate that is valid now ({shown_date(now)} by this host's "
-                f"clock); found {found} in {self._cert_path}. Replace the file, which needs no restart, or set the "
-                "clock right"
-            )
+        problem = self.out_of_date()
+        if problem is not None:
+            raise StoreTlsFailed(problem.sentence().removesuffix("."))
 
 
 def server_certificate_end(certificate: Mapping[str, Any]) -> WallMs | None:

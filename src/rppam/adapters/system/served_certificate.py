@@ -25,8 +25,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from rppam.adapters.system.file_stamp import FileStamp, file_stamp
 from rppam.adapters.system.pfx import CertificateDates, dates_of, load_pair, read_pfx
 from rppam.config.settings import ApiSettings
-from rppam.domain.certificate import expiry_warning
-from rppam.domain.errors.config import ConfigError, ConfigValueError
+from rppam.domain.certificate import expiry_warning, out_of_date, shown_date
+from rppam.domain.errors.config import ConfigError, ConfigValueError, Problem
 from rppam.domain.instant import WallMs
 from rppam.domain.secret import Secret
 from rppam.ports.clock import Clock
@@ -121,6 +121,17 @@ class ServedCertificate:
             "replace the file; the node shows the new one within seconds",
         )
         return tuple(sentence for sentence in (self.problem, ending) if sentence)
+
+    def out_of_date(self) -> Problem | None:
+        """What is wrong with the dates of the certificate in use; ``None`` when it is valid now."""
+        assert self._held is not None, "loaded first"
+        now, dates = self._clock.wall_ms(), self._held.dates
+        found = out_of_date(dates.not_before, dates.not_after, now)
+        if not found:
+            return None
+        expected = f"a certificate that is valid now ({shown_date(now)} by this host's clock)"
+        fix = "Replace the file; the node shows the new one within seconds. Or set the clock right."
+        return Problem(_CERT, expected, f"{found} in {self._path}", fix)
 
     def _use(self, built: tuple[Held, ssl.SSLContext]) -> None:
         self._held, self._newest = built
