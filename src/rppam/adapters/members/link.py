@@ -37,6 +37,8 @@ _log: Final = logging.getLogger("rppam.members")
 
 KEYS_EVERY_S: Final = 1.0
 ADDRESSES_MAX: Final = 2 * MEMBERS_MAX
+PEERS_CALM: Final = 16
+"""With so many other members each is still asked once a second whether it is there."""
 
 
 class TlsMemberLink:
@@ -217,10 +219,19 @@ class TlsMemberLink:
 
     def _look(self) -> None:
         """Every quarter of a second. Armed first: what fails here must not be the last look."""
-        self._looking = asyncio.get_running_loop().call_later(LOOK_S, self._look)
+        self._looking = asyncio.get_running_loop().call_later(look_period_s(len(self._peers)), self._look)
         for peer in self._peers.values():
             peer.look()
         self._guests.look()
+
+
+def look_period_s(peers: int) -> float:
+    """Seconds between two looks. With many members they are fewer, and so are pings, and silence is found later.
+
+    All that look at each other cost the square of their number; from :data:`PEERS_CALM` on each costs the same however
+    many there are. A leader is missed by its ballots, not by pings, so elections take no longer.
+    """
+    return LOOK_S * max(1.0, peers / PEERS_CALM)
 
 
 async def _gone(channels: list[Channel]) -> None:
