@@ -97,7 +97,7 @@ class Call:
         return self.channel.say(message, dropped=partial(self._no_vote, request))
 
     def look(self) -> None:
-        """Called every quarter of a second, with many members less often: end it in silence, or ask whether the other side is there."""
+        """Called every quarter of a second, less often with many members: end it in silence, or ask who is there."""
         if not self.is_up:
             return
         if not self.channel.look():
