@@ -73,6 +73,8 @@ _BY_CLASS: Final[dict[type[StoreError], str]] = {
     StoreCommandUnknown: "RD-215",
     StoreCommandDisabled: "RD-215",
 }
+_RESP: Final = tuple(bytes([kind]) for kind in b"+-:$*%~_#,(=>!|")
+"""How each kind of reply begins in the Redis protocol."""
 _TLS_WORDS: Final = (
     ("RD-121", ("certificate has expired", "not yet valid", "EXPIRED_CERT")),
     ("RD-123", ("ostname mismatch", "IP address mismatch", "doesn't match")),
@@ -122,13 +124,13 @@ def _nearer(code: str, text: str, seen: Glimpse, *, with_tls: bool) -> str:
         return "RD-107"
     if not with_tls and (seen.speaks_tls or "speaks TLS" in text):
         return "RD-124"
-    if with_tls and seen.said[:1] in (b"+", b"-") and not seen.speaks_tls:
+    if with_tls and seen.said.startswith(_RESP) and not seen.speaks_tls:
         return "RD-125"
     for found, words in _TLS_WORDS if with_tls else ():
         if any(word in text for word in words):
             return found
     if code == "RD-102":
-        return "RD-108" if seen.said and seen.said[:1] not in (b"+", b"-") else "RD-105"
+        return "RD-108" if seen.said and not seen.said.startswith(_RESP) else "RD-105"
     return code
 
 

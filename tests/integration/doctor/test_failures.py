@@ -78,9 +78,11 @@ def test_a_frozen_server(tmp_path: Path, server: Server) -> None:
         server.cont()
 
 
-def test_half_an_answer(tmp_path: Path) -> None:
-    with answering(b"%7\r\n$6\r\nserver\r\n$5\r\nre") as port:
-        diagnosed(Doctor(tmp_path, f"127.0.0.1:{port},{QUICK}", password=SECRET), "RD-108", f"127.0.0.1:{port}")
+@pytest.mark.parametrize("half", [b"%7\r\n$6\r\nserv", b"%7\r\n$6\r\nserver\r\n$5\r\nre", b"$99999999999\r\n", b"+PO"])
+def test_half_an_answer(half: bytes, tmp_path: Path) -> None:
+    with answering(half) as port:
+        told = f"127.0.0.1:{port} answered {len(half)} bytes, not a whole greeting"
+        diagnosed(Doctor(tmp_path, f"127.0.0.1:{port},{QUICK}", password=SECRET), "RD-105", told)
 
 
 def test_a_server_that_hangs_up(tmp_path: Path) -> None:

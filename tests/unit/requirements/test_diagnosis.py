@@ -50,6 +50,24 @@ TLS = Glimpse(is_open=True, speaks_tls=True, certificate="for redis")
         (StoreNoSocket("x"), True, NOTHING, "RD-112"),
         (StoreConnectTimeout("x"), False, OPEN, "RD-105"),
         (StoreConnectTimeout("x"), False, REDIS, "RD-105"),
+        *(
+            (StoreConnectTimeout("x"), False, Glimpse(is_open=True, said=said), "RD-105")
+            for said in (
+                b"%7\r\n$6\r\nserv",
+                b"$9999\r\n",
+                b"+PO",
+                b":1",
+                b"*3\r\n",
+                b"~2\r\n",
+                b"_",
+                b"#",
+                b",1",
+                b"(1",
+                b"=9\r\n",
+                b">2\r\n",
+                b"!9\r\n",
+            )
+        ),
         (StoreConnectTimeout("x"), False, HTTP, "RD-107"),
         (StoreConnectTimeout("x"), False, OTHER, "RD-108"),
         (StoreConnectTimeout("x"), False, TLS, "RD-124"),

@@ -136,7 +136,7 @@ class Connection(asyncio.Protocol):
                 self.identity = await greet(self, target)
         except TimeoutError:
             self.abort("no greeting in time")
-            raise too_slow(target) from None
+            raise too_slow(target, self._partial_bytes) from None
         except (StoreUnknown, StoreDown) as error:
             raise await reason(target, self.lost or error) from None
         except BaseException:

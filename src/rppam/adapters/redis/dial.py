@@ -261,8 +261,13 @@ def _explain_tls(at: str, error: ssl.SSLError) -> StoreError:
     return StoreTlsFailed(f"the TLS handshake with Redis at {at} failed ({reason}); {fix}", raw=str(error))
 
 
-def too_slow(target: Target) -> StoreConnectTimeout:
-    """The error for a server that is connected to and does not greet."""
+def too_slow(target: Target, partial_bytes: int) -> StoreConnectTimeout:
+    """The error for a server that is connected to and does not greet. ``partial_bytes``: what came of a greeting."""
+    if partial_bytes:
+        return StoreConnectTimeout(
+            f"{target.address} answered {partial_bytes} bytes, not a whole greeting, within {target.connect_timeout_ms} "
+            "ms; check that Redis is not frozen, and that nothing in between holds back what it says"
+        )
     hint = "" if target.ssl else ", and whether the port demands TLS (ssl=true)"
     return StoreConnectTimeout(
         f"{target.address} took the connection but said nothing within {target.connect_timeout_ms} ms; "
