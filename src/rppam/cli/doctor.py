@@ -20,6 +20,7 @@ from rppam.domain.finding import Finding, Severity, Verdict, verdict_of
 
 if TYPE_CHECKING:
     from rppam.cli._doctor.report import Report
+    from rppam.cli._doctor.store import StoreCheck
     from rppam.config.settings import Settings
 
 _COLOURS: Final = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "blue"}
@@ -95,7 +96,7 @@ async def _check(
     if store is not None:
         where = ", ".join(str(endpoint) for endpoint in said.endpoints) if said else ""
         await steps.do(f"reaching Redis at {where}", store.reach)
-        await steps.do("requirements of Redis", store.look)
+        await steps.do("requirements of Redis", store.look, unmade=lambda: _not_reached(store))
     running = False
     if is_node:
         await steps.do("database", lambda: host.check_database(settings, report))
@@ -106,7 +107,7 @@ async def _check(
         await steps.do("other members", lambda: member.others(shown, runs=running))
     if store is not None:
         if not running:
-            await steps.do("name", lambda: _name_in_use(settings, store, report))
+            await steps.do("name", lambda: _name_in_use(settings, store, report), unmade=lambda: _not_reached(store))
         await store.close()
     await steps.do("container of Redis", lambda: container.check_container(report))
 
@@ -119,14 +120,23 @@ async def _name_in_use(settings: "Settings", store: Any, report: "Report") -> No
         report.add(finding("RD-609", evidence))
 
 
+def _not_reached(store: "StoreCheck") -> str:
+    return "" if store.is_reached else "Redis not reached"
+
+
 class _Steps:
     """Runs the checks one after the other and tells on stderr how far it is."""
 
     def __init__(self, report: "Report") -> None:
         self._report = report
 
-    async def do(self, name: str, check: Callable[[], Awaitable[Any] | Any]) -> Any:
-        """One check; returns what it returns. One that breaks is a finding, and ``None``."""
+    async def do(
+        self, name: str, check: Callable[[], Awaitable[Any] | Any], *, unmade: Callable[[], str] = lambda: ""
+    ) -> Any:
+        """One check; returns what it returns. One that breaks is a finding, and ``None``.
+
+        ``unmade`` is asked after one without findings: why it could not be made, or nothing.
+        """
         from rppam.services.codes import finding
 
         click.echo(f"  {name} ...", err=True, nl=False)
@@ -143,7 +153,8 @@ class _Steps:
             for severity in Severity
             if (count := _count(new, severity))
         ]
-        click.echo(f" {', '.join(told) or 'ok'}", err=True)
+        reason = "" if told else unmade()
+        click.echo(f" {', '.join(told) or (f'skipped ({reason})' if reason else 'ok')}", err=True)
         return result
 
 

@@ -68,6 +68,19 @@ def test_progress_goes_to_stderr_in_order_and_findings_to_stdout(tmp_path: Path)
     assert people.stdout.splitlines()[-1] == "verdict: errors (1 error, 1 note)"
 
 
+def test_what_could_not_be_looked_at_is_not_told_as_ok(tmp_path: Path, server: Server) -> None:
+    absent = Doctor(tmp_path, f"127.0.0.1:{free_port()},{QUICK}")
+    absent.findings()
+    told = dict(line.strip().split(" ... ") for line in absent.progress.splitlines())
+    assert told["requirements of Redis"] == "skipped (Redis not reached)"
+    assert told["name"] == "skipped (Redis not reached)"
+    there = Doctor(tmp_path, f"127.0.0.1:{server.port},{QUICK}", password=LONG)
+    there.findings()
+    told = dict(line.strip().split(" ... ") for line in there.progress.splitlines())
+    assert told["name"] == "ok"
+    assert "skipped" not in there.progress
+
+
 def test_a_hard_pressed_server_is_judged_without_config(tmp_path: Path, server: Server) -> None:
     for words in (("appendonly", "no"), ("maxmemory", "200mb"), ("maxmemory-policy", "allkeys-lru")):
         server.ask("CONFIG", "SET", *words)

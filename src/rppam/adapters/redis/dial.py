@@ -265,8 +265,9 @@ def too_slow(target: Target, partial_bytes: int) -> StoreConnectTimeout:
     """The error for a server that is connected to and does not greet. ``partial_bytes``: what came of a greeting."""
     if partial_bytes:
         return StoreConnectTimeout(
-            f"{target.address} answered {partial_bytes} bytes, not a whole greeting, within {target.connect_timeout_ms} "
-            "ms; check that Redis is not frozen, and that nothing in between holds back what it says"
+            f"{target.address} answered {partial_bytes} bytes, not a whole greeting, within "
+            f"{target.connect_timeout_ms} ms; check that Redis is not frozen, and that nothing in between holds back "
+            "what it says"
         )
     hint = "" if target.ssl else ", and whether the port demands TLS (ssl=true)"
     return StoreConnectTimeout(

@@ -65,6 +65,11 @@ class StoreCheck:
         """The open connection, once :meth:`reach` found a way in."""
         return self._connection
 
+    @property
+    def is_reached(self) -> bool:
+        """Whether there is a connection that can be asked."""
+        return self._connection is not None and self._connection.lost is None
+
     async def reach(self) -> None:
         """Connect to Redis, by the sentinels where there are some."""
         options = self._ready = await self._options()
@@ -104,7 +109,7 @@ class StoreCheck:
 
     async def name_in_use(self, node: str) -> str | None:
         """Evidence that a node of this name runs now, by its heartbeat; ``None`` when there is none."""
-        if self._connection is None or self._connection.lost is not None:
+        if self._connection is None or not self.is_reached:
             return None
         probe = Probe(self._connection, self._clock, timeout_ms=self._timeout_ms)
         try:
@@ -120,7 +125,7 @@ class StoreCheck:
 
     async def shown(self) -> dict[str, Shown] | None:
         """What every node shows of itself in Redis; ``None`` when Redis cannot be asked."""
-        if self._connection is None or self._connection.lost is not None:
+        if self._connection is None or not self.is_reached:
             return None
         probe = Probe(self._connection, self._clock, timeout_ms=self._timeout_ms)
         try:
