@@ -1,7 +1,8 @@
 """HTTP/1.1 on one connection: uvicorn's h11 protocol, with the bounds and the manners it lacks.
 
-Adds a deadline for the headers (without one, a connection that trickles bytes lives for ever), a bound on connections,
-and problem documents for what is not HTTP at all. It reaches into the server's class on purpose and in this one place;
+Refuses a request with two lengths, which two programs on its way could read as two different ones. Adds a deadline for
+the headers (without one, a connection that trickles bytes lives for ever), a bound on connections, and problem
+documents for what is not HTTP at all. It reaches into the server's class on purpose and in this one place;
 ``tests/integration/api/test_server.py`` holds it to its behaviour.
 """
 
@@ -17,6 +18,20 @@ from uvicorn.server import ServerState
 from rppam.api.limits import ApiLimits
 from rppam.api.problems import problem
 from rppam.domain.errors.request import HeadersTooLargeError, RequestError, UnreadableRequestError
+
+
+class _Strict(h11.Connection):
+    """Takes no request whose body has a length and comes in chunks (RFC 9112, section 6.1)."""
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        """As the parser's own. Raises :class:`h11.RemoteProtocolError`."""
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            names = {name for name, _ in event.headers}
+            if b"transfer-encoding" in names and b"content-length" in names:
+                raise h11.RemoteProtocolError("both Content-Length and Transfer-Encoding")
+        return event
+
 
 _WRITABLE: Final = (h11.IDLE, h11.SEND_RESPONSE)
 
@@ -34,6 +49,7 @@ class Wire(H11Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self.conn = _Strict(h11.SERVER, self.limits.header_bytes)
         self._header_deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]

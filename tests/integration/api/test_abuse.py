@@ -170,6 +170,21 @@ async def test_what_is_not_http_gets_a_problem_and_the_connection_closed(
     assert [record for record in caplog.records if record.exc_info] == []
 
 
+@pytest.mark.parametrize("first", ["Content-Length: 4", "Transfer-Encoding: chunked"])
+async def test_a_request_with_two_lengths_is_refused_and_nothing_after_it_is_read(served: Served, first: str) -> None:
+    second = {"Content-Length: 4": "Transfer-Encoding: chunked"}.get(first, "Content-Length: 4")
+    smuggled = b"GET /system/health/ping HTTP/1.1\r\nHost: a\r\n\r\n"
+    head = f"POST /api/v1/auth/login HTTP/1.1\r\nHost: a\r\n{first}\r\n{second}\r\n\r\n".encode()
+    answer = await served.raw(head + b"0\r\n\r\n" + smuggled)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1") - answer.count(b"valid HTTP/1.1") == 1, answer
+    assert b"connection: close" in answer.lower()
+    assert b'"RPPAM-6012"' in answer
+    for single in ("Content-Length: 2\r\n\r\n{}", "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"):
+        plain = "POST /api/v1/auth/login HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: application/json\r\n"
+        assert b'"RPPAM-6010"' in await served.raw(f"{plain}{single}".encode()), "each alone is read"
+
+
 async def test_an_old_checker_without_host_and_keep_alive_is_served(served: Served) -> None:
     assert (await served.raw(b"OPTIONS /system/health/leader HTTP/1.0\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
 
