@@ -88,7 +88,7 @@ def bare_app() -> FastAPI:
         redirect_slashes=False,
         exception_handlers={HTTPException: _translate_http, RequestValidationError: _translate_validation},
     )
-    include(app, ROUTERS)
+    app.state.route_index = include(app, ROUTERS)
     describe(app, ROUTERS)
     return app
 
@@ -99,11 +99,9 @@ async def _translate_http(request: Request, error: Exception) -> Never:
     if status == 404:
         raise NotFoundError("there is nothing at this path") from None
     if status == 405:
-        allow = (error.headers or {}).get("Allow", "") if isinstance(error, HTTPException) else ""
-        allowed = {word.strip() for word in allow.split(",") if word.strip()}
-        raise MethodNotAllowedError(
-            request.method, sorted(allowed | ({"HEAD"} if "GET" in allowed else set()))
-        ) from None
+        # The framework names the methods of the first route alone, where several share a path.
+        allowed: set[str] = request.app.state.route_index.methods(request.scope["path"])
+        raise MethodNotAllowedError(request.method, sorted(allowed)) from None
     if status == 400:
         raise UnreadableBodyError("the body cannot be read") from None
     raise error

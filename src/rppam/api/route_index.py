@@ -32,6 +32,7 @@ class RouteIndex(BaseRoute):
         self._whole: dict[str, list[BaseRoute]] = {}
         self._begun: dict[tuple[int, str], list[BaseRoute]] = {}
         known = list(indexed)
+        self._routes = [one.route for one in known]
         for path in {one.route.path for one in known if "{" not in one.route.path}:
             # With those whose parameter could be this very word: they come in their order, too.
             self._whole[path] = [one.included for one in known if one.route.path_regex.match(path)]
@@ -50,14 +51,19 @@ class RouteIndex(BaseRoute):
                 return Match.FULL, {}
         return Match.NONE, {}
 
+    def methods(self, path: str) -> set[str]:
+        """All methods that ``path`` takes, of all routes that it could be for."""
+        found = {method for route in self._routes if route.path_regex.match(path) for method in route.methods or ()}
+        return found | ({"HEAD"} if "GET" in found else set())
+
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Have it answered by the route that was found."""
         owner: BaseRoute = scope[_OWNER]
         await owner.handle(scope, receive, send)
 
 
-def include(app: FastAPI, routers: Iterable[APIRouter]) -> None:
-    """Give ``app`` the routes of ``routers``, each by itself, and the index before them."""
+def include(app: FastAPI, routers: Iterable[APIRouter]) -> RouteIndex:
+    """Give ``app`` the routes of ``routers``, each by itself, and the index before them, which is returned."""
     indexed = []
     for router in routers:
         for route in router.routes:
@@ -66,7 +72,9 @@ def include(app: FastAPI, routers: Iterable[APIRouter]) -> None:
             alone.routes.append(route)
             app.include_router(alone)
             indexed.append(_Indexed(route, app.router.routes[-1]))
-    app.router.routes.insert(0, RouteIndex(indexed))
+    index = RouteIndex(indexed)
+    app.router.routes.insert(0, index)
+    return index
 
 
 def _beginning(path: str) -> str:

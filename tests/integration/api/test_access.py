@@ -50,6 +50,14 @@ async def test_an_unknown_path_is_404_and_a_wrong_method_405_with_a_token(served
     assert (missing.status_code, missing.json()["code"]) == (404, "RPPAM-6003")
     wrong = await served.http.delete("/system/health/cluster", headers=served.bearer())
     assert (wrong.status_code, wrong.json()["code"], wrong.headers["allow"]) == (405, "RPPAM-6004", "GET, HEAD")
+    for path, allowed in (
+        ("/api/v1/users", "GET, HEAD, POST"),
+        ("/api/v1/users/anna", "DELETE, GET, HEAD, PATCH, PUT"),
+        ("/api/v1/admin/cluster/note", "GET, HEAD, PUT"),
+    ):
+        several = await served.http.request("OPTIONS", path, headers=served.bearer())
+        assert (several.status_code, several.headers["allow"]) == (405, allowed), "several routes share a path"
+        assert several.json()["detail"].endswith(f"only {allowed}")
     slash = await served.http.get("/system/health/cluster/", headers=served.bearer())
     assert slash.status_code == 404, "no redirect built from the caller's Host"
     head = await served.http.head("/system/health/cluster", headers=served.bearer())
