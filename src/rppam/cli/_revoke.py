@@ -7,7 +7,7 @@ sent as its own permission; a session named by its id is ended with an administr
 import asyncio
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -24,28 +24,51 @@ TIMEOUT_S: Final = 10.0
 _OVER: Final = "RPPAM-6005"
 
 
+class _Hidden(click.Path):
+    """A file whose name is not repeated where it is none: it may be the token itself."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """As the library's own."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail("expected a file that is there and can be read; what was given is not shown", param, ctx)
+
+
 @click.command(
     "revoke",
-    context_settings={"help_option_names": ["-h", "--help"]},
+    # A word too many could be the token, which the library would print.
+    context_settings={"help_option_names": ["-h", "--help"], "allow_extra_args": True},
     epilog="Example: rppam token revoke < stolen.token",
 )
 @click.option(
     "--token-file",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True),
+    type=_Hidden(path_type=Path, exists=True, dir_okay=False, allow_dash=True),
     help="The token to revoke, in a file.  [default: standard input]",
 )
 @click.option("--id", "session_id", help="The id of a session (GET /api/v1/sessions) in place of a token.")
 @url_option
 @click.option("--config", type=click.Path(path_type=Path), help="The config file; else RPPAM_CONFIG.")
 @ca_option
+@click.pass_context
 def command(
-    token_file: Path | None, session_id: str | None, url: str | None, config: Path | None, ca: Path | None
+    context: click.Context,
+    token_file: Path | None,
+    session_id: str | None,
+    url: str | None,
+    config: Path | None,
+    ca: Path | None,
 ) -> int:
     """End a token before its time, with all others of the same session, on all nodes at once.
 
     A token of 'rppam token' and one of a log-in are ended alike. Exit code 0: it is worth nothing any more; 1: it never
     was one, or the database does not answer; 2: no node answers, or wrong usage.
     """
+    if context.args:
+        raise click.UsageError(
+            "a token is no argument, since every user of the host sees those: send it on standard input "
+            "(rppam token revoke < FILE), or name its file with --token-file FILE; a session's id comes with --id ID"
+        )
     from rppam.cli._rest import NoAnswerError, ask_json
     from rppam.domain.secret import Secret
 

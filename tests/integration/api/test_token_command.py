@@ -129,6 +129,15 @@ async def test_a_token_is_revoked_for_every_node_and_by_whoever_holds_it(
         assert said in err
 
 
+async def test_a_token_that_is_typed_is_never_printed(config: Path) -> None:
+    token = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl"
+    for words in ((token,), ("--token-file", token), ("--id", token), (token, "--id", "a-1"), (token, token)):
+        code, out, err = await run("revoke", *words, RPPAM_CONFIG=str(config))
+        assert (code, out) == (2, ""), words
+        assert "eyJ" not in err
+        assert "--token-file" in err or "--id" in err
+
+
 def test_the_server_runs_on_uvloop_too(tmp_path: Path) -> None:
     async def scene() -> None:
         one = Served(tmp_path / "keys", ApiLimits(header_timeout_ms=200))
