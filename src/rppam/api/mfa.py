@@ -33,6 +33,7 @@ from rppam.services.known_tokens import Bearer
 from rppam.services.second_factor import Proposal
 
 MFA: Final = "/api/v1/auth/mfa"
+_BEGIN: Final = EnrolRequest()
 mfa = APIRouter(tags=["mfa"])
 
 
@@ -48,10 +49,11 @@ async def challenge(body: ChallengeRequest, request: Request, response: Response
 
 
 @mfa.post(ENROL_PATH, summary="Enrol a second factor", response_model=EnrolAnswer)
-async def enrol(body: EnrolRequest, request: Request, response: Response, parts: Parts) -> EnrolAnswer:
+async def enrol(request: Request, response: Response, parts: Parts, body: EnrolRequest = _BEGIN) -> EnrolAnswer:
     """Without a code: a new secret for an authenticator. With its first code: it is in force; here are backup codes.
 
-    With an access token, and to begin also the current password: who took a session must not enrol a phone of his own.
+    With an access token. To begin it also takes the current password, unless the session began by a log-in within the
+    last ten minutes: who took a session must not enrol a phone of his own.
     Or with the `mfaToken` of a log-in that asks for an enrolment first, whose password was given just now.
     """
     if body.mfa_token is not None:
@@ -62,7 +64,8 @@ async def enrol(body: EnrolRequest, request: Request, response: Response, parts:
         raise UnauthenticatedError(TokenFlaw.MISSING)
     user_id, client = own_id(identity), caller_of(request).client
     if body.code is None:
-        await parts.users.check_password(user_id, given(body.current_password), client)
+        if body.current_password is not None or not await parts.sessions.is_fresh(request.state.bearer):
+            await parts.users.check_password(user_id, given(body.current_password), client)
         return _begun(await parts.second_factors.propose(user_id))
     codes = await parts.second_factors.confirm(user_id, body.code, client)
     return EnrolAnswer(enrolled=True, backup_codes=_shown(codes))

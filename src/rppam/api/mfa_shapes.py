@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from rppam.api.session_shapes import LoginAnswer
-from rppam.api.shapes import Shape
+from rppam.api.shapes import Flag, Shape
 from rppam.api.user_shapes import CurrentPassword
 from rppam.services.one_time_codes import TYPED_CHARS_MAX
 
@@ -21,7 +21,7 @@ class ChallengeRequest(Shape):
     """From the answer to the first step, on whichever node."""
     code: Code
     """Of the authenticator, or a backup code; spaces and hyphens do not matter."""
-    cookie: bool = False
+    cookie: Flag = False
     """As for the log-in: the token comes as a cookie, for the console."""
 
 
@@ -38,10 +38,10 @@ class EnrolRequest(Shape):
     code: Code | None = None
     """Left out: begin. The first code of the authenticator: confirm."""
     current_password: CurrentPassword | None = None
-    """Needed to begin with an access token."""
+    """Needed to begin with an access token of a session that began more than ten minutes ago."""
     mfa_token: MfaToken | None = None
     """In the place of an access token, where the log-in asks for an enrolment first."""
-    cookie: bool = False
+    cookie: Flag = False
     """With `mfaToken` and `code`: the token comes as a cookie, for the console."""
 
 

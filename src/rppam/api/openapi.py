@@ -170,7 +170,7 @@ _ERRORS: Final[dict[tuple[str, str], dict[str, str]]] = {
     },
     ("/api/v1/auth/mfa/enroll", "post"): {
         **_BODY,
-        "400": "The body is not valid, or the current password is missing",
+        "400": "The body is not valid, or the current password is missing and the log-in was over ten minutes ago",
         "401": "No valid access token; or with `mfaToken`: the code is not valid, or the log-in is over",
         "403": "The code or the current password is not valid, or the token belongs to no account",
         "409": "There is a second factor already, or none may be enrolled, or none was begun",

@@ -32,13 +32,14 @@ from rppam.domain.member import Role
 
 HISTORY_PAGE: Final = 100
 HISTORY_MAX: Final = 1_000
+_NEXT: Final = SwitchoverRequest()
 orders = APIRouter(tags=["orders"])
 NamedNode = Annotated[str, Path(alias="nodeName", pattern=NODE_NAME)]
 
 
 @orders.post("/api/v1/admin/cluster/switchover", summary="Let another node lead", response_model=OrderTaken)
 async def switch_over(
-    body: SwitchoverRequest, request: Request, caller: Caller, parts: Parts
+    request: Request, caller: Caller, parts: Parts, body: SwitchoverRequest = _NEXT
 ) -> OrderTaken | JSONResponse:
     """Any node takes it and hands it on to the leader, which releases and invites its successor; that one leads within
     some tens of milliseconds."""

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 
-from rppam.api.shapes import PASSWORD_CHARS_MAX, Shape
+from rppam.api.shapes import PASSWORD_CHARS_MAX, Flag, Shape
 from rppam.domain.claims import TEXT_MAX
 from rppam.domain.session import SessionKind
 
@@ -14,7 +14,7 @@ class LoginRequest(Shape):
 
     username: Annotated[str, Field(min_length=1, max_length=TEXT_MAX)]
     password: Annotated[SecretStr, Field(min_length=1, max_length=PASSWORD_CHARS_MAX)]
-    cookie: bool = False
+    cookie: Flag = False
     """For the console: the token comes as a cookie that scripts cannot read, instead of in the answer."""
 
 

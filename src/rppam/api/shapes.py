@@ -26,6 +26,10 @@ class Shape(BaseModel):
     )
 
 
+Flag = Annotated[bool, Field(strict=True)]
+"""In a body: true or false, and no other word for it."""
+
+
 class NoteRequest(Shape):
     """The new operator note. An empty text clears it."""
 
@@ -62,13 +66,13 @@ class SwitchoverRequest(Shape):
 class MaintenanceRequest(Shape):
     """Whether the node is in maintenance."""
 
-    maintenance: bool
+    maintenance: Flag
 
 
 class PauseRequest(Shape):
     """Whether automatic failover is paused."""
 
-    paused: bool
+    paused: Flag
 
 
 class ForgetRequest(Shape):
@@ -76,9 +80,9 @@ class ForgetRequest(Shape):
 
     members: Annotated[list[NodeName], Field(min_length=1, max_length=MEMBERS_MAX)]
     """One, unless `force` is set."""
-    is_off: Annotated[bool, Field(alias="off")] = False
+    is_off: Annotated[bool, Field(alias="off", strict=True)] = False
     """You state that the member is switched off for good."""
-    force: bool = False
+    force: Flag = False
     """Remove them at the asked node by your word alone: a majority is lost for good."""
 
 
@@ -170,9 +174,9 @@ class VoteShape(Shape):
     kind: VoterKind
     votes: int
     promised_to: str | None
-    """Whom it supports now; empty when nobody, null when not known."""
+    """Whom it supports now; null when nobody, or not known."""
     promised_ms: int | None
-    """For how long still; null when not known."""
+    """For how long still, 0 when it supports nobody; null when not known."""
     reached: bool
     counted: bool
     """On the leader: its promise carries the leadership. Elsewhere: its vote could be won."""

@@ -4,12 +4,13 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr
 
-from rppam.api.shapes import PASSWORD_CHARS_MAX, Shape
+from rppam.api.shapes import PASSWORD_CHARS_MAX, Flag, Shape
 from rppam.domain.account import DISPLAY_NAME_CHARS_MAX, NAME_INPUT_CHARS_MAX, AccountRole
 
 Roles = Annotated[list[AccountRole], Field(max_length=len(AccountRole))]
 DisplayName = Annotated[str, Field(max_length=DISPLAY_NAME_CHARS_MAX)]
 NewPassword = Annotated[SecretStr, Field(min_length=1, max_length=PASSWORD_CHARS_MAX)]
+Shown = Annotated[str, Field(max_length=64)]
 CurrentPassword = Annotated[SecretStr, Field(min_length=1, max_length=PASSWORD_CHARS_MAX)]
 
 
@@ -62,16 +63,28 @@ class UserPatch(Shape):
     """What shall be different; what is left out stays."""
 
     display_name: DisplayName | None = None
-    disabled: bool | None = None
+    disabled: Flag | None = None
     """True ends all sessions of the account at once."""
     roles: Roles | None = None
 
 
-class UserPut(Shape):
-    """The whole of what can be changed besides the roles."""
+class UserPut(UserPatch):
+    """What shall be different; what is left out stays. What GET answers besides may come along."""
 
-    display_name: DisplayName
-    disabled: bool
+    id: Annotated[str | None, Field(max_length=36)] = None
+    """If given, the one in the path."""
+    username: Annotated[str | None, Field(max_length=NAME_INPUT_CHARS_MAX)] = None
+    """If given, the one that the account has."""
+    mfa_enrolled: Flag | None = None
+    """Ignored."""
+    created_at: Shown | None = None
+    """Ignored."""
+    password_changed_at: Shown | None = None
+    """Ignored."""
+    deleted: Flag | None = None
+    """Ignored."""
+    revision: int | None = None
+    """Ignored."""
 
 
 class RolesShape(Shape):

@@ -5,12 +5,13 @@ its password. What it does not decide: whether an account may go or a name is fr
 (:class:`rppam.services.users.UserAdministration`).
 """
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import SecretStr
 
 from rppam.api.access import Caller, needs
+from rppam.api.parts import ApiParts
 from rppam.api.routes import Parts
 from rppam.api.times import iso_utc
 from rppam.api.user_shapes import (
@@ -40,6 +41,7 @@ PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
 """A text with NUL is refused by PostgreSQL, which would look like a database in trouble."""
 _SEES = [needs(AccountRole.SECURITY_ADMIN)]
 _CHANGES = [needs()]
+_RANDOM: Final = PasswordResetRequest()
 
 
 @users.get(USERS, summary="Accounts, a page at a time", response_model=UserList, dependencies=_SEES)
@@ -88,9 +90,9 @@ async def user(user_id: UserId, parts: Parts) -> UserShape:
 
 @users.put(f"{USERS}/{{userId}}", summary="Change an account", response_model=UserShape, dependencies=_CHANGES)
 async def put_user(user_id: UserId, body: UserPut, caller: Caller, parts: Parts) -> UserShape:
-    """Disabling ends all sessions of the account at once. The last enabled `pam_admin` stays."""
-    change = UserChange(display_name=body.display_name, disabled=body.disabled)
-    return _shape(await parts.users.change(user_id, change, caller.subject))
+    """Takes what GET answered with some of it changed; what is left out stays. Else as PATCH."""
+    await _check_same(user_id, body, parts)
+    return _shape(await parts.users.change(user_id, _change_of(body), caller.subject))
 
 
 @users.patch(
@@ -98,9 +100,7 @@ async def put_user(user_id: UserId, body: UserPut, caller: Caller, parts: Parts)
 )
 async def patch_user(user_id: UserId, body: UserPatch, caller: Caller, parts: Parts) -> UserShape:
     """Disabling ends all sessions of the account at once. The last enabled `pam_admin` stays."""
-    roles = None if body.roles is None else frozenset(body.roles)
-    change = UserChange(body.display_name, body.disabled, roles)
-    return _shape(await parts.users.change(user_id, change, caller.subject))
+    return _shape(await parts.users.change(user_id, _change_of(body), caller.subject))
 
 
 @users.delete(f"{USERS}/{{userId}}", summary="Delete an account", status_code=204, dependencies=_CHANGES)
@@ -129,7 +129,7 @@ async def put_roles(user_id: UserId, body: RolesShape, caller: Caller, parts: Pa
     dependencies=_CHANGES,
 )
 async def reset_password(
-    user_id: UserId, body: PasswordResetRequest, request: Request, caller: Caller, parts: Parts
+    user_id: UserId, request: Request, caller: Caller, parts: Parts, body: PasswordResetRequest = _RANDOM
 ) -> PasswordReset:
     """All sessions of the account end. Without a password in the request the answer shows a random one, once.
 
@@ -139,6 +139,24 @@ async def reset_password(
         await parts.users.check_password(user_id, given(body.current_password), address_of(request))
     shown = await parts.users.reset_password(user_id, _secret(body.password), caller.subject)
     return PasswordReset(password=shown.reveal() if shown else None)
+
+
+def _change_of(body: UserPatch) -> UserChange:
+    roles = None if body.roles is None else frozenset(body.roles)
+    return UserChange(body.display_name, body.disabled, roles)
+
+
+async def _check_same(user_id: str, body: UserPut, parts: ApiParts) -> None:
+    """Raises :class:`InvalidRequestError` when the body is about another account than the path."""
+    flaws = []
+    if body.id is not None and body.id != user_id:
+        flaws.append(FieldFlaw("body.id", "an id never changes: expected the one in the path, or none", "other"))
+    if body.username is not None and body.username != (await parts.users.get(user_id)).name:
+        flaws.append(
+            FieldFlaw("body.username", "a name never changes: expected the one that GET answers, or none", "other")
+        )
+    if flaws:
+        raise InvalidRequestError(flaws)
 
 
 def own_id(caller: Identity) -> str:

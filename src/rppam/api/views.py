@@ -116,7 +116,7 @@ def _vote(line: VoteView) -> VoteShape:
         voter=line.voter,
         kind=line.kind,
         votes=line.votes,
-        promised_to=line.promised_to,
+        promised_to=line.promised_to or None,
         promised_ms=line.promised_ms,
         reached=line.is_reached,
         counted=line.is_counted,

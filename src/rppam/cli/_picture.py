@@ -142,7 +142,7 @@ def _vote_table(view: View) -> Table:
         table.add_column(title, no_wrap=True, justify="right" if title in {"VOTES", "FOR"} else "left")
     table.add_column("", overflow="fold")
     for line in view.votes:
-        to = {None: "?", "": "-"}.get(line.promised_to, line.promised_to or "-")
+        to = line.promised_to or ("?" if line.promised_ms is None else "-")
         left = "-" if line.promised_ms is None or not line.promised_to else f"{line.promised_ms / 1000:.1f} s"
         style = "" if line.counted else "red"
         table.add_row(Text(f"  {line.voter}", style=style), str(line.votes), Text(to), left, Text(line.reason, style))

@@ -44,3 +44,5 @@ class Written(NamedTuple):
 
     account: Account
     copy: Copy
+    made: UserChange = UserChange()
+    """Of a :class:`UserChange`: what was different before. Nothing: the account has its old revision."""

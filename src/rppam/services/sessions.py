@@ -39,6 +39,8 @@ from rppam.services.touches import Touches
 
 log = logging.getLogger("rppam.sessions")
 
+FRESH_MS: Final = 10 * 60_000
+"""So long after a log-in its password counts as given just now."""
 AGENT_CHARS_MAX: Final = 200
 CLIENT_CHARS_MAX: Final = 64
 _AT_ONCE: Final = 64
@@ -108,6 +110,17 @@ class Sessions:
         await self._begun(stored)
         await self._tell_end(stored._replace(token_hash=bearer.ident))
         return self._token(stored, sid, sorted(identity.roles))
+
+    async def is_fresh(self, bearer: Bearer) -> bool:
+        """Whether the session began within :data:`FRESH_MS`, and so its password was given just now.
+
+        Told by the database alone; a step up or a newer token makes nothing fresh.
+        """
+        stored = await self._store.find(bearer.ident)
+        line = await self._store.line(stored.session.id) if stored is not None else None
+        if stored is None or line is None:
+            return False
+        return line.kind is SessionKind.LOGIN and stored.now - line.created_at <= FRESH_MS
 
     async def refresh(self, bearer: Bearer, identity: Identity) -> IssuedToken:
         """A newer token of the same session. Raises :class:`SessionEndedError`, :class:`ForbiddenError`."""

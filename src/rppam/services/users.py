@@ -90,16 +90,18 @@ class UserAdministration:
         return written.account, shown
 
     async def change(self, user_id: str, change: UserChange, by: str) -> Account:
-        """Make ``change``. Raises ``LastAdmin``, ``DisplayNameInvalid``."""
+        """Make ``change``; what is so already is no change. Raises ``LastAdmin``, ``DisplayNameInvalid``."""
         if change.display_name is not None:
             change = change._replace(display_name=check_display_name(change.display_name))
         written = await self._store.change(user_id, change)
+        account, made = written.account, written.made
+        if made == UserChange():
+            return account
         await publish_user(self._cache, user_id, written.copy)
-        account = written.account
-        if change.disabled is not None:
-            log.warning("%s %s the account %s.", by, "disabled" if change.disabled else "enabled", account.name)
-        if change.roles is not None:
-            log.warning("%s gave the account %s the roles %s.", by, account.name, _said(change.roles))
+        if made.disabled is not None:
+            log.warning("%s %s the account %s.", by, "disabled" if made.disabled else "enabled", account.name)
+        if made.roles is not None:
+            log.warning("%s gave the account %s the roles %s.", by, account.name, _said(made.roles))
         return account
 
     async def delete(self, user_id: str, by: str) -> None:

@@ -7,7 +7,10 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import update
 
+from rppam.adapters.sql.engine import NowMs
+from rppam.adapters.sql.tables import sessions
 from rppam.api.limits import ApiLimits
 from rppam.services.sessions import Caller
 from tests.integration.api.authenticator import code
@@ -49,6 +52,12 @@ async def enrolled(node: Served, name: str = "admin") -> tuple[dict[str, str], s
 
 def problem(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["code"]
+
+
+async def age(node: Served, ms: int) -> None:
+    """All sessions began so long ago."""
+    older = update(sessions).values(created_at=NowMs() - ms)
+    await node.database.write(lambda connection: connection.execute(older).rowcount)
 
 
 async def require(node: Served, requirement: str) -> None:
@@ -241,8 +250,26 @@ async def test_an_enrolment_on_the_way_in_is_never_that_of_the_cookie_beside_it(
     assert mine.status_code == (401 if is_over else 200), "without a log-in on its way it is the cookie's, if it holds"
 
 
+async def test_right_after_the_log_in_an_enrolment_needs_no_password(served: Served, other: Served) -> None:
+    headers = bearer(await login(served))
+    begun = await other.http.post(ENROL, headers=headers)
+    assert (begun.status_code, begun.json()["enrolled"]) == (200, False), begun.text
+    await age(served, 9 * 60_000)
+    assert (await served.http.post(ENROL, headers=headers, json={})).status_code == 200
+    newer = bearer((await served.http.post(f"{AUTH}/refresh", headers=headers)).json())
+    await age(served, 10 * 60_000 + 1)
+    for late in (headers, newer):
+        missing = await other.http.post(ENROL, headers=late)
+        assert problem(missing) == (400, "RPPAM-6010"), "a newer token is no newer log-in"
+        assert [flaw["field"] for flaw in missing.json()["errors"]] == ["body.currentPassword"]
+    assert (await other.http.post(ENROL, headers=newer, json=MINE)).status_code == 200
+    done = await other.http.post(ENROL, headers=newer, json={"code": "1"})
+    assert problem(done)[0] == 403, "the enrolment goes on as before"
+
+
 async def test_a_session_that_was_taken_enrols_no_phone_and_changes_no_password(served: Served, other: Served) -> None:
     headers = bearer(await login(served))
+    await age(served, 11 * 60_000)
     own, wrong = f"{USERS}/id-admin/password/reset", {"currentPassword": "a guess"}
     for path in (ENROL, own):
         missing = await served.http.post(path, headers=headers, json={})

@@ -51,6 +51,13 @@ async def test_an_order_reaches_the_node_with_the_name_of_who_gave_it(
     assert served.orders.asked == [asked]
 
 
+async def test_a_switchover_needs_no_body(served: Served) -> None:
+    for headers in ({}, {"Content-Type": "application/json"}):
+        answer = await served.http.post(f"{CLUSTER}/switchover", headers=served.bearer() | headers)
+        assert answer.status_code == 200, answer.text
+    assert served.orders.asked == [("switch_over", None, "admin")] * 2
+
+
 @pytest.mark.parametrize(("method", "path", "body", "asked"), ORDERS)
 async def test_nobody_but_an_administrator_gives_orders(
     served: Served, method: str, path: str, body: dict[str, object], asked: tuple[object, ...]
@@ -68,7 +75,11 @@ async def test_nobody_but_an_administrator_gives_orders(
         (f"{CLUSTER}/switchover", "POST", {"target": "Node 2"}),
         (f"{CLUSTER}/switchover", "POST", {"to": "node2"}),
         (f"{CLUSTER}/pause", "PUT", {}),
-        (f"{CLUSTER}/pause", "PUT", {"paused": "perhaps"}),
+        (f"{CLUSTER}/pause", "PUT", {"paused": "true"}),
+        (f"{CLUSTER}/pause", "PUT", {"paused": 1}),
+        (f"{CLUSTER}/forget", "POST", {"members": ["node3"], "off": "yes"}),
+        (f"{CLUSTER}/forget", "POST", {"members": ["node3"], "force": "yes"}),
+        (f"{NODES}/node1/maintenance", "PUT", {"maintenance": "yes"}),
         (f"{CLUSTER}/forget", "POST", {"members": []}),
         (f"{CLUSTER}/forget", "POST", {"members": ["node2", "node3"]}),
         (f"{CLUSTER}/forget", "POST", {"members": ["(store)"], "force": True}),
@@ -123,6 +134,7 @@ async def test_health_tells_the_ledger_the_pause_and_why_there_is_no_leader(serv
         votes=(
             VoteView("node1", VoterKind.MEMBER, 1, "node1", 2_500, True, True, ""),
             VoteView("redis", VoterKind.STORE, 1, None, None, False, False, "refused"),
+            VoteView("node2", VoterKind.MEMBER, 1, "", 0, True, True, ""),
         ),
         electorate_version="7.2",
         pending_change="the members become node1",
@@ -153,6 +165,16 @@ async def test_health_tells_the_ledger_the_pause_and_why_there_is_no_leader(serv
                 "reached": False,
                 "counted": False,
                 "reason": "refused",
+            },
+            {
+                "voter": "node2",
+                "kind": "member",
+                "votes": 1,
+                "promisedTo": None,
+                "promisedMs": 0,
+                "reached": True,
+                "counted": True,
+                "reason": "",
             },
         ]
         names = ("quorumPolicy", "electorateVersion", "pendingChange", "paused", "pausedBy", "noLeaderReason")

@@ -1,6 +1,7 @@
 """Users over REST, on a real database."""
 
 import json
+import logging
 import re
 from typing import Any
 
@@ -61,6 +62,46 @@ async def test_an_account_from_its_making_to_its_end(open_served: Served) -> Non
     assert ([user["username"] for user in listed["items"]], listed["total"]) == (["anna"], 2)
     assert code(await served.http.delete(path, headers=admin)) == (404, "RPPAM-3107")
     assert code(await served.http.post(f"{path}/password/reset", headers=admin, json={})) == (404, "RPPAM-3107")
+
+
+async def test_what_get_answered_is_put_back_with_something_changed(open_served: Served) -> None:
+    served, admin = open_served, open_served.bearer()
+    anna, bob = await made(served, "anna", displayName="Anna"), await made(served, "bob")
+    path = f"{USERS}/{anna.pop('id')}"
+    whole = (await served.http.get(path, headers=admin)).json()
+    same = await served.http.put(path, headers=admin, json=whole)
+    assert (same.status_code, same.json()) == (200, whole), "no change is no new revision"
+    changed = await served.http.put(path, headers=admin, json=whole | {"roles": ["pam_auditor"]})
+    assert (changed.status_code, changed.json()) == (200, whole | {"roles": ["pam_auditor"], "revision": 2})
+    part = await served.http.put(path, headers=admin, json={"displayName": "A."})
+    assert part.json() == whole | {"roles": ["pam_auditor"], "displayName": "A.", "revision": 3}
+    for wrong, field in (({"username": "bob"}, "body.username"), ({"id": bob["id"]}, "body.id")):
+        refused = await served.http.put(path, headers=admin, json=whole | wrong)
+        assert code(refused) == (400, "RPPAM-6010")
+        assert [flaw["field"] for flaw in refused.json()["errors"]] == [field]
+    assert (await served.http.get(path, headers=admin)).json() == part.json()
+
+
+async def test_a_change_that_changes_nothing_raises_no_revision(
+    open_served: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    served, admin = open_served, open_served.bearer()
+    anna = await made(served, "anna", displayName="Anna")
+    path = f"{USERS}/{anna['id']}"
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, "rppam.accounts"):
+        for body in ({}, {"displayName": " Anna "}, {"disabled": False, "roles": ["pam_user"]}, {"roles": None}):
+            answer = await served.http.patch(path, headers=admin, json=body)
+            assert (answer.status_code, answer.json()["revision"]) == (200, 1), body
+        assert (await served.http.put(f"{path}/roles", headers=admin, json={"roles": ["pam_user"]})).status_code == 200
+    assert (await served.http.get(path, headers=admin)).json()["revision"] == 1
+    assert caplog.text == ""
+
+
+async def test_a_password_is_reset_without_a_body(open_served: Served) -> None:
+    anna = await made(open_served, "anna")
+    answer = await open_served.http.post(f"{USERS}/{anna['id']}/password/reset", headers=open_served.bearer())
+    assert (answer.status_code, len(answer.json()["password"])) == (200, 27)
 
 
 @pytest.mark.parametrize("role", ["pam_user", "pam_approver", "security_admin", "pam_auditor"])

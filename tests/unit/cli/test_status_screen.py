@@ -76,7 +76,7 @@ def test_the_votes_are_shown_with_what_is_missing() -> None:
     votes = [
         {"voter": "node1", "kind": "member", "votes": 1, "promisedTo": "node1", "promisedMs": 2_540, "counted": True},
         {"voter": "node2", "kind": "member", "votes": 1, "promisedTo": None, "counted": False, "reason": "refused"},
-        {"voter": "redis", "kind": "store", "votes": 1, "promisedTo": "", "promisedMs": 0, "counted": True},
+        {"voter": "redis", "kind": "store", "votes": 1, "promisedTo": None, "promisedMs": 0, "counted": True},
     ]
     lines = shown({"clusterHealthy": False, "votes": votes, "quorumPolicy": "majority"}).splitlines()
     rows = {line.split()[0]: line.split() for line in lines if line.strip()}

@@ -13,7 +13,7 @@ from rppam.adapters.sql.accounts import account_of, give_roles, row_of
 from rppam.adapters.sql.database import Database
 from rppam.adapters.sql.engine import NowMs
 from rppam.adapters.sql.tables import backup_codes, pending_logins, user_roles, users
-from rppam.adapters.sql.user_facts import raise_user
+from rppam.adapters.sql.user_facts import raise_user, user_copy
 from rppam.domain.account import READINGS, Account, AccountRole, StoredAccount, name_skeletons
 from rppam.domain.errors.accounts import LastAdmin, NameLooksTaken, NameTaken, UserUnknown
 from rppam.domain.instant import WallMs
@@ -86,20 +86,26 @@ class SqlUsers:
         def work(connection: Connection) -> Written:
             _alone(connection)
             row = locked_row(connection, user_id)
+            before = account_in(connection, row)
+            made = _difference(before, change)
+            if made == UserChange():
+                copy = user_copy(connection, user_id)
+                assert copy is not None  # its row is locked
+                return Written(before, copy)
             administered = _administers(connection, row)
             columns: dict[str, object] = {}
-            if change.display_name is not None:
-                columns["display_name"] = change.display_name
-            if change.disabled is not None:
-                columns["disabled"] = change.disabled
+            if made.display_name is not None:
+                columns["display_name"] = made.display_name
+            if made.disabled is not None:
+                columns["disabled"] = made.disabled
             if columns:
                 connection.execute(update(users).where(users.c.id == user_id).values(**columns))
-            if change.roles is not None:
+            if made.roles is not None:
                 connection.execute(delete(user_roles).where(user_roles.c.user_id == user_id))
-                give_roles(connection, user_id, change.roles)
+                give_roles(connection, user_id, made.roles)
             if administered:
                 _check_admins(connection, row.name)
-            return written(connection, user_id, ends_sessions=bool(change.disabled) and not row.disabled)
+            return written(connection, user_id, ends_sessions=bool(made.disabled))._replace(made=made)
 
         return await self._database.write(work)
 
@@ -140,6 +146,15 @@ class SqlUsers:
             return written(connection, user_id, ends_sessions=True)
 
         return await self._database.write(work)
+
+
+def _difference(before: Account, change: UserChange) -> UserChange:
+    """What of ``change`` is not so already."""
+    return UserChange(
+        change.display_name if change.display_name != before.display_name else None,
+        change.disabled if change.disabled != before.disabled else None,
+        change.roles if change.roles != before.roles else None,
+    )
 
 
 def _wanted(query: UserQuery) -> list[ColumnElement[bool]]:
