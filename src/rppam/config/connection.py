@@ -16,10 +16,11 @@ import re
 from ipaddress import ip_address
 from typing import Final
 
+from rppam.config.commands import is_command
 from rppam.config.endpoint import Endpoint, NotAnEndpointError, parse_endpoint
 from rppam.config.keywords import BY_LOWER_NAME, KEYWORDS, Keyword
 from rppam.config.options import ConnectionOptions, Ignored
-from rppam.config.reading import Reading, unprintable
+from rppam.config.reading import Reading, suggestion, unprintable
 from rppam.config.url import looks_like_url, read_url
 from rppam.domain.errors.config import ConnectionStringError
 
@@ -62,13 +63,22 @@ def _read_tokens(text: str, reading: Reading) -> None:
         name, equals, value = (piece.strip() for piece in token.partition("="))
         keyword = BY_LOWER_NAME.get(name.lower()) if equals else None
         if keyword is not None:
-            reading.option(keyword, value)
-            secret = keyword if keyword.secret else None
+            is_right = reading.option(keyword, value, behind=_comma_fix(secret) if secret else "")
+            if keyword.secret or is_right:
+                secret = keyword if keyword.secret else None
+        elif (colon := _with_colon(token)) is not None:
+            fix = f"Write {colon.name}=... with '=', behind host:port."
+            reading.no_endpoint(f"part {number}", f"a ':' behind {colon.name}; what follows is not shown", fix)
+            secret = colon
         elif (bad := unprintable(token)) is not None:
             reading.endpoint_expected = False
             reading.problem(f"part {number}", "printable text", bad, "Take it out.")
         elif name.startswith("$") and equals:
-            reading.command(name, value)
+            if secret and not is_command(name[1:].strip()):
+                found = "a '$' and no command of Redis after the password; it is not shown"
+                reading.problem(f"part {number}", "a known option", found, _comma_fix(secret))
+            else:
+                reading.command(name, value)
         elif token.startswith("="):
             fix = _comma_fix(secret) if secret else "Write name=value."
             reading.problem(f"part {number}", "name=value", "'=' without a name", fix)
@@ -78,6 +88,25 @@ def _read_tokens(text: str, reading: Reading) -> None:
             _behind_secret(token, number, reading, secret)
         else:
             reading.endpoint(token, f"part {number}")
+
+
+def _with_colon(token: str) -> Keyword | None:
+    """The secret option that ``token`` gives with a colon for the equals sign."""
+    word, colon, _ = token.partition(":")
+    word = word.strip()
+    if not colon:
+        return None
+    keyword = BY_LOWER_NAME.get(word.lower())
+    if keyword is not None and keyword.setting:
+        return keyword
+    near = suggestion(word)
+    if near is None or not near.secret:
+        return None
+    try:  # a host may have a name that others give to passwords
+        parse_endpoint(token)
+    except NotAnEndpointError:
+        return near
+    return None
 
 
 def _comma_fix(secret: Keyword) -> str:

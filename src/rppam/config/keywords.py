@@ -9,6 +9,8 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 INT_MAX: Final = 2**31 - 1
+ENCRYPTED: Final = ("encrypted:", "ENC:")
+"""How the text of an encrypted secret begins."""
 
 CONNECT_TIMEOUT_MS: Final = 5_000
 SYNC_TIMEOUT_MS: Final = 5_000

@@ -9,15 +9,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_interface, ip_network
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from rppam.config.endpoint import Endpoint, NotAnEndpointError, parse_endpoint, parse_host
+from rppam.config.keywords import ENCRYPTED
 from rppam.config.reading import unprintable
 from rppam.config.wording import nearest, shown, type_of
 from rppam.domain.secret import Secret
-
-ENCRYPTED: Final = ("encrypted:", "ENC:")
 
 
 class WrongValueError(ValueError):

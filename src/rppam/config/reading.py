@@ -10,6 +10,7 @@ from typing import Final
 
 from rppam.config.endpoint import Endpoint, NotAnEndpointError, parse_endpoint
 from rppam.config.keywords import (
+    ENCRYPTED,
     FALSE_WORDS,
     INT_MAX,
     KEYWORDS,
@@ -95,13 +96,18 @@ class Reading:
         self.endpoint_expected = False
         self.problem(place, "host:port", found, fix)
 
-    def option(self, keyword: Keyword, value: str) -> None:
-        """Take one recognised option; a later one of the same name replaces an earlier one."""
+    def option(self, keyword: Keyword, value: str, *, behind: str = "") -> bool:
+        """Take one recognised option; a later one of the same name replaces an earlier one. False: it is wrong.
+
+        ``behind`` is what to do about a comma in the password that stands right before it, if one does: a wrong value
+        may be the rest of that password, and is not shown.
+        """
         bad = unprintable(value)
         if bad is not None:
             fix = f"Set it as {keyword.setting}, where JSON can hold it." if keyword.setting else "Take it out."
             self.problem(keyword.name, "printable text", bad, fix)
-            return
+            return False
+        count = len(self.problems)
         if keyword.form is Form.FLAG:
             self._flag(keyword, value)
         elif keyword.form is Form.WHOLE:
@@ -111,6 +117,11 @@ class Reading:
         if not keyword.honoured:
             self._ignored.pop(keyword.name, None)
             self._ignored[keyword.name] = Ignored(keyword.name, keyword.meaning, Secret(value))
+        is_right = len(self.problems) == count
+        if not is_right and behind:
+            found = "a value right after the password; it is not shown"
+            self.problems[-1] = self.problems[-1]._replace(found=found, fix=behind)
+        return is_right
 
     def unknown(self, key: str, place: str) -> Keyword | None:
         """Note an unknown option. Neither its value nor an odd name is shown: either may hold a secret."""
@@ -153,6 +164,10 @@ class Reading:
             self.problem("ssl", f"{words[tls]}, as redis.tlsEnabled says", words[ssl], fix)
         if not self._hosts and self.endpoint_expected:
             self.problem("", "at least one endpoint", "none", "Begin with host:port, such as 10.0.1.20:6379.")
+        for name in ("password", "sentinelPassword"):
+            if self._texts.get(name, "").startswith(ENCRYPTED):
+                fix = f"Take it out and set {KEYWORDS[name].setting} to it, where it is decrypted."
+                self.problem(name, "the password itself", "an encrypted value, which only a setting can hold", fix)
         if self.problems:
             raise ConnectionStringError(dict.fromkeys(self.problems))
         return self._built(ssl)

@@ -56,8 +56,8 @@ trimmed; a part with `=` is an option (any case; the last repeat wins), any othe
 the server knows a command by another name, `$COMMAND=` that it is disabled.
 
 There is no quoting. A password with a comma goes into `redis.password`, that of the sentinels into
-`redis.sentinelPassword`; what follows a password and is no option and no `host:port` is refused, since it may be the
-password's rest.
+`redis.sentinelPassword`, and so does an encrypted one; what follows a password and is no option, no `host:port` and no
+`$COMMAND` that Redis has by itself is refused, since it may be the password's rest.
 
 URLs are taken too, with everything but hosts percent-encoded and the same options behind `?`:
 `redis://user:password@host:port/database`, `rediss://` for TLS, and

@@ -6,7 +6,7 @@ cannot hold (commas, outer blanks, control characters in a value), since there i
 
 from typing import Any, Final
 
-from rppam.config.keywords import KEYWORDS
+from rppam.config.keywords import ENCRYPTED, KEYWORDS
 from rppam.config.options import ConnectionOptions
 from rppam.config.reading import unprintable
 from rppam.domain.errors.config import ConnectionStringError, Problem
@@ -77,7 +77,9 @@ def _pairs(options: ConnectionOptions, *, show_secrets: bool) -> list[tuple[str,
         ("defaultDatabase", options.default_database, None),
         ("name", options.name, None),
     ]
-    pairs = [
+    # Before the passwords: what stands right behind one may have to be taken for its rest.
+    pairs = [(f"${command}", name) for command, name in options.command_map]
+    pairs += [
         (name, _WORDS[value] if isinstance(value, bool) else str(value))
         for name, value, usual in candidates
         if value != usual
@@ -85,7 +87,6 @@ def _pairs(options: ConnectionOptions, *, show_secrets: bool) -> list[tuple[str,
     for ignored in options.ignored:
         hidden = KEYWORDS[ignored.option].secret and not show_secrets
         pairs.append((ignored.option, REDACTED if hidden else ignored.value.reveal()))
-    pairs += [(f"${command}", name) for command, name in options.command_map]
     return pairs
 
 
@@ -97,6 +98,8 @@ def _misfits(name: str, value: str) -> list[Problem]:
         found = "a blank at an end of it, which would be cut off"
     elif unprintable(value) is not None:
         found = "a control character in it"
+    elif name in KEYWORDS and KEYWORDS[name].setting and value.startswith(ENCRYPTED):
+        found = "a beginning that only encrypted values have"
     else:
         return []
     beside = KEYWORDS[name].setting if name in KEYWORDS else ""

@@ -152,7 +152,9 @@ def test_parse_connection_shows_secrets_only_when_asked() -> None:
     assert "HUSH" in run("parse-connection", "-", "--show-secrets", stdin=text + "\n").stdout
 
 
-@pytest.mark.parametrize("text", ["", " ", "h,password=ab,HUSH", "h:0", "redis://:HUSH/@h"])
+@pytest.mark.parametrize(
+    "text", ["", " ", "h,password=ab,HUSH", "h,password=ab,$HUSH=1", "h,password:HUSH", "h:0", "redis://:HUSH/@h"]
+)
 def test_parse_connection_gives_the_reasons_and_exits_with_78(text: str) -> None:
     result = run("parse-connection", text)
     assert result.exit_code == 78

@@ -65,6 +65,9 @@ UNDERSTOOD = [
     ("h,connectRetry=1,keepAlive=5,defaultDatabase=0", {"connectRetry": 1, "keepAlive": 5, "defaultDatabase": 0}),
     ("h , name = my node , user=u", {"name": "my node", "user": "u"}),
     ("h,sslHost=redis.example.com", {"sslHost": "redis.example.com"}),
+    ("h,password=p,$config=c,$ACL|SETUSER=", {"password": "p", "commandMap": {"CONFIG": "c", "ACL|SETUSER": ""}}),
+    ("h,$MODULE.X=y,password=p", {"password": "p", "commandMap": {"MODULE.X": "y"}}),
+    ("auth:6379", {"endpoints": ["auth:6379"]}),
     ("h,$CONFIG=,$select=use,$Select=used", {"commandMap": {"CONFIG": "", "SELECT": "used"}}),
     ("h,password=", {}),
     ("h,password=x,password=", {}),
@@ -153,6 +156,14 @@ WRONG = [
     ("h,syncTimeout=2147483648", "'2147483648'", "2147483647"),
     ("h,syncTimeout=" + "9" * 5000, "5000 characters", "2147483647"),
     ("h,$=x", "no command name", "$CONFIG"),
+    ("h,password=ab,$SECRET=1", "no command of Redis after the password", "has a comma"),
+    ("h,password:1234", "a ':' behind password", "Write password=..."),
+    ("h,password=ab,ssl=12", "a value right after the password", "has a comma"),
+    ("h,password=ab,syncTimeout=5s", "a value right after the password", "has a comma"),
+    ("h,password=encrypted:abc", "an encrypted value", "set redis.password to it"),
+    ("h,password=ENC:abc", "an encrypted value", "set redis.password to it"),
+    ("s,serviceName=m,sentinelPassword=encrypted:x", "an encrypted value", "set redis.sentinelPassword to it"),
+    ("redis://:encrypted%3Aabc@h", "an encrypted value", "set redis.password to it"),
     ("h,$CONFIG=a b", "something else", "rename-command"),
     ("h\0", "U+0000", "Take it out"),
     ("h,name=a\x00b", "U+0000", "Take it out"),
@@ -197,6 +208,25 @@ SECRETIVE = [
     "h,flibble=HUSH",
     "h,sentinelPassword=ab,HUSH",
     "h,password=HUSH\x00",
+    "h,password=ab,$HUSH=1",
+    "h,password=ab,$HUSH=HUSH,x",
+    "h,password=ab,$HUSH",
+    "h,password=ab,$=HUSH",
+    "h,password=ab,$GET=HUSH HUSH",
+    "h,password=ab,ssl=HUSH",
+    "h,password=ab,allowAdmin=HUSH",
+    "h,password=ab,syncTimeout=HUSH",
+    "h,password=ab,ssl=HUSH,HUSH:x",
+    "h,password:HUSH",
+    "h,Password : HUSH",
+    "h,password:HUSH=x",
+    "h,password:HUSH,HUSH",
+    "h,sentinelPassword:HUSH",
+    "h,pwd:HUSH",
+    "h,paswword:HUSH",
+    "password:HUSH,h",
+    "h,password=encrypted:HUSH",
+    "redis://:ENC%3AHUSH@h",
     "password=HUSH",
     "h,abortConnect=false password=HUSH",
     "h,syncTimeout=5000;password=HUSH",
@@ -222,6 +252,11 @@ def test_no_message_shows_what_may_be_a_secret(text: str) -> None:
     with pytest.raises(ConnectionStringError) as caught:
         parse_connection(text)
     assert "HUSH" not in f"{caught.value} {caught.value!r} {caught.value.problems!r}"
+
+
+def test_a_renamed_command_that_no_server_has_by_itself_survives_being_written() -> None:
+    options = parse_connection("h,$MODULE.X=y,password=p")
+    assert parse_connection(format_connection(options, show_secrets=True)) == options
 
 
 def test_the_rest_of_a_password_with_a_comma_points_to_the_separate_setting() -> None:

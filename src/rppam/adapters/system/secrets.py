@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from rppam.config.kinds import ENCRYPTED
+from rppam.config.keywords import ENCRYPTED
 from rppam.config.outside import FileContent
 from rppam.domain.errors.config import SecretError
 from rppam.domain.secret import Secret

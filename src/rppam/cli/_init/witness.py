@@ -17,7 +17,7 @@ from rppam.cli._init.plan import Config, Layout
 from rppam.cli._init.write import CLUSTER_KEY, CONFIG_KEY, NodeWriter, Outcome
 from rppam.config.connection import parse_connection
 from rppam.config.endpoint import Endpoint
-from rppam.config.kinds import ENCRYPTED
+from rppam.config.keywords import ENCRYPTED
 from rppam.config.places import Places
 from rppam.domain.errors.config import ConnectionStringError, SecretError
 from rppam.domain.errors.demo import InitError
