@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 
 from rppam.api.access import Caller
 from rppam.api.parts import ApiParts
-from rppam.api.relayed import hand_on, was_handed_on
+from rppam.api.relayed import hand_on, may_go_on, was_handed_on
 from rppam.api.routes import Parts
 from rppam.api.shapes import (
     NODE_NAME,
@@ -46,9 +46,10 @@ async def switch_over(
     try:
         return _taken(await parts.administration.switch_over(body.target, caller.subject), parts)
     except NotLeaderError as error:
-        if error.leader is None or not error.leader_url or was_handed_on(request):
+        leader, url = error.leader, error.leader_url
+        if leader is None or not url or not may_go_on(request, leader, url, parts):
             raise
-        return await hand_on(request, body.model_dump(by_alias=True), error.leader, error.leader_url, parts)
+        return await hand_on(request, body.model_dump(by_alias=True), leader, url, parts)
 
 
 @orders.put(
@@ -62,6 +63,13 @@ async def set_maintenance(
     if node == parts.node:
         return _taken(await parts.administration.set_maintenance(body.maintenance, caller.subject), parts)
     url = _elsewhere(node, parts, handed_on=was_handed_on(request))
+    if not may_go_on(request, node, url, parts):
+        raise NotThisNode(
+            f"the order is for {node}, and {parts.node} sends nobody's token to {url}: only Redis says that {node} is "
+            "there, the member link does not reach it on that host",
+            node,
+            url,
+        )
     return await hand_on(request, body.model_dump(by_alias=True), node, url, parts)
 
 

@@ -1,7 +1,8 @@
 """Orders that are for another node than the one that was asked: every node takes them, and hands them on.
 
-Decides which answers of the other node are passed on as they are. A request that was handed on once is not handed on
-again, so two nodes that disagree about who leads cannot send it to and fro.
+Decides whom a caller's token may be sent to: a node that the member link reaches on that very host, as addresses of the
+API stand in Redis. And which answers of the other node are passed on as they are. A request that was handed on once is
+not handed on again, so two nodes that disagree about who leads cannot send it to and fro.
 """
 
 import logging
@@ -28,6 +29,14 @@ _CHARS_MAX: Final = 200
 def was_handed_on(request: Request) -> bool:
     """Whether another node sent it here."""
     return FORWARDED in request.headers
+
+
+def may_go_on(request: Request, node: str, url: str, parts: ApiParts) -> bool:
+    """Whether the request may go on to ``node`` at ``url``."""
+    if was_handed_on(request):
+        return False
+    members = parts.status.snapshot().members
+    return any((one.node, one.api_url) == (node, url) and one.is_at_url for one in members)
 
 
 async def hand_on(request: Request, body: object, node: str, url: str, parts: ApiParts) -> OrderTaken | JSONResponse:

@@ -6,6 +6,7 @@ Life on either way is life. So while the store is away, members that answer on t
 
 from collections.abc import Mapping
 from typing import Final
+from urllib.parse import urlsplit
 
 from rppam.core.detector import SeenMember
 from rppam.core.node import NodeCore
@@ -73,7 +74,16 @@ def _view(
         beat.boot_id,
         beat.loop_lag_ms,
         beat.settings_revision,
+        peer is not None and peer.is_connected and _host(peer.address) == _host(beat.api_url) != "",
     )
+
+
+def _host(address: str) -> str:
+    """Of ``host:port`` or a URL; empty where there is none."""
+    try:
+        return urlsplit(address if "://" in address else f"//{address}").hostname or ""
+    except ValueError:
+        return ""  # what stands in Redis may be anything
 
 
 def _is_alive(peer: PeerState) -> bool:

@@ -40,8 +40,8 @@ async def pair(tmp_path: Path) -> AsyncIterator[tuple[Served, Served]]:
 
 def know(one: Served, two: Served, *urls: str) -> None:
     views = (
-        member("node1", Role.LEADER)._replace(api_url=urls[0]),
-        member("node2", Role.STANDBY)._replace(api_url=urls[1]),
+        member("node1", Role.LEADER)._replace(api_url=urls[0], is_at_url=True),
+        member("node2", Role.STANDBY)._replace(api_url=urls[1], is_at_url=True),
         member("witness", Role.WITNESS)._replace(api_url=""),
     )
     for served in (one, two):
@@ -71,6 +71,31 @@ async def test_maintenance_of_another_node_is_ordered_at_any(pair: tuple[Served,
     answer = await away(one, "node2")
     assert (answer.status_code, answer.json()) == (200, {"said": "set_maintenance is begun", "node": "node2"})
     assert (one.orders.asked, two.orders.asked) == ([], [("set_maintenance", True, "admin")])
+
+
+async def test_a_token_goes_nowhere_that_only_redis_speaks_of(pair: tuple[Served, Served]) -> None:
+    heard: list[bytes] = []
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.read(65536))
+        writer.close()
+
+    async with await asyncio.start_server(listen, "127.0.0.1", 0) as thief:
+        url = f"http://127.0.0.1:{thief.sockets[0].getsockname()[1]}"
+        one, two = pair
+        views = (
+            member("node1", Role.LEADER)._replace(api_url=url),
+            member("node2", Role.STANDBY)._replace(api_url=url),
+        )
+        for served in pair:
+            served.node.set(members=views)
+        answer = await away(one, "node2")
+        assert (answer.status_code, answer.json()["nodeUrl"]) == (421, url)
+        assert "only Redis says that node2 is there" in answer.json()["detail"]
+        two.orders.failure = NotLeaderError("node2", "node1", url)
+        answer = await two.http.post(SWITCHOVER, json={}, headers=two.bearer())
+        assert (answer.status_code, answer.json()["leaderUrl"]) == (421, url)
+    assert heard == []
 
 
 async def test_a_switchover_sent_to_a_standby_reaches_the_leader(pair: tuple[Served, Served]) -> None:

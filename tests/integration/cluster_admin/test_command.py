@@ -34,8 +34,8 @@ async def pair(tmp_path: Path) -> AsyncIterator[tuple[Served, Served]]:
 
 def know(one: Served, two: Served, *urls: str) -> None:
     views = [
-        member("node1", Role.LEADER)._replace(api_url=one.url),
-        member("node2", Role.STANDBY)._replace(api_url=two.url),
+        member("node1", Role.LEADER)._replace(api_url=one.url, is_at_url=True),
+        member("node2", Role.STANDBY)._replace(api_url=two.url, is_at_url=True),
         *(member(f"node{number}", Role.STANDBY)._replace(api_url=url) for number, url in enumerate(urls, 3)),
     ]
     for served in (one, two):

@@ -39,7 +39,7 @@ def others(lab: Lab, one: LabNode) -> list[LabNode]:
 def status_of(lab: Lab, seen_by: LabNode, name: str) -> str:
     """What ``seen_by`` says of a node; empty while it does not answer."""
     try:
-        return str({node["nodeName"]: node["status"] for node in lab.health(seen_by)["nodes"]}[name])
+        return str({node["nodeName"]: node["status"] for node in lab.health(seen_by)["nodes"]}.get(name, ""))
     except OSError:
         return ""
 
@@ -146,6 +146,24 @@ def test_a_pause_holds_a_failover_and_is_loud_until_it_is_resumed(lab: Lab) -> N
     assert lab.leaders() == [], "a restart does not forget it"
     assert cluster(rest[1], "resume").returncode == 0
     assert lab.wait_for_leader(within_s=10) in rest
+
+
+def test_over_rest_any_node_takes_maintenance_of_another_and_a_switchover(lab: Lab) -> None:
+    leader = lab.wait_for_leader()
+    aside, asked = others(lab, leader)
+    path = f"/api/v1/admin/nodes/{aside.name}/maintenance"
+    for state in (True, False):
+        answer = asked.ask(path, method="PUT", token=lab.token, send={"maintenance": state})
+        assert (answer.status, answer.body["node"]) == (200, aside.name), answer.body
+        eventually(
+            lambda state=state: (status_of(lab, asked, aside.name) == "maintenance") is state,
+            within_s=10,
+            what=f"maintenance {state}",
+            say=lab.logs,
+        )
+    answer = asked.ask("/api/v1/admin/cluster/switchover", method="POST", token=lab.token)
+    assert (answer.status, answer.body["node"]) == (200, leader.name), answer.body
+    assert lab.wait_for_leader(other_than=leader, within_s=10) is not leader
 
 
 def test_a_switchover_works_while_failover_is_paused(lab: Lab) -> None:
