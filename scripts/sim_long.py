@@ -45,6 +45,8 @@ SETTINGS = (
     "--policy record --nodes 2",
     "--policy record --nodes 3 --store sentinel",
     "--policy record --nodes 5",
+    "--policy record --nodes 3",
+    "--policy record --nodes 4",
 )
 """In turn."""
 PROFILES = ("classic",) * 9 + ("default",) + ("classic",) * 9 + ("lan",)
@@ -56,18 +58,21 @@ FIRST_SEED = 1_000_000
 """Far from the seeds of the gate."""
 
 
-def batches():
-    """``(setting, profile, first seed, seeds)``, without end."""
+def batches(policy):
+    """``(setting, profile, first seed, seeds)``, without end; of one policy alone unless it is empty."""
     first = FIRST_SEED
     for number in range(10**9):
+        setting = SETTINGS[number % len(SETTINGS)]
         profile = PROFILES[number // len(SETTINGS) % len(PROFILES)]
-        yield SETTINGS[number % len(SETTINGS)], profile, first, SEEDS[profile]
+        if not policy or f"--policy {policy} " in setting:
+            yield setting, profile, first, SEEDS[profile]
         first += SEEDS[profile]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--hours", type=int, default=50_000, help="cluster-hours in all")
+    parser.add_argument("--policy", default="", help="only settings of this policy, for so many hours of it")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--compiled", action="store_true", help="first compile what decides; about twice as fast")
     parser.add_argument("--write", action="store_true", help="put the table into docs/reference/measurements.md")
@@ -81,7 +86,7 @@ def main() -> int:
     if options.compiled:
         os.environ["PYTHONPATH"] = str(compiled())
     hours = 0.0
-    for setting, profile, first, seeds in batches():
+    for setting, profile, first, seeds in batches(options.policy):
         row = done.get((setting, profile, first)) or run(setting, profile, first, seeds, options, core)
         hours += row["clusterHours"]
         if row["violation"] is not None:

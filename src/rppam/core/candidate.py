@@ -70,9 +70,10 @@ class Candidate(Holder):
         """How long to hold back after an attempt that failed.
 
         What the leader gives back reaches the members at different times: one that answers before it arrived refuses,
-        and would not a moment later. So who was invited asks again within the head start that it has.
+        and would not a moment later. Another has tried a higher epoch, of which this node hears by being refused. So
+        who was invited asks again within the head start that it has.
         """
-        if self.phase is Phase.PROBING and now < self._ahead_until:
+        if self.phase in {Phase.PROBING, Phase.ASKING} and now < self._ahead_until:
             return 1_000 + self._entropy.below(3_000)
         return self._entropy.below(max(1, min(US_PER_S, self.timing.lease_us // 4)))
 

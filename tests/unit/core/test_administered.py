@@ -11,6 +11,8 @@ from rppam.core.effects import (
     StandAgain,
     StandDown,
 )
+from rppam.core.voter import VoterEffect
+from rppam.domain.ballot import Ballot, BallotKind
 from rppam.domain.electorate import Body, QuorumPolicy
 from rppam.domain.instant import Instant
 from tests.unit.core.parliament import TIMING, Parliament
@@ -101,6 +103,30 @@ def test_a_hand_over_by_hand_works_while_failover_is_paused(names: str, policy: 
     house.kill(successor)
     house.run(5 * LEASE)
     assert house.leader is None, "an invitation is for once"
+
+
+@both
+def test_who_is_named_follows_at_once_though_another_has_tried_a_higher_epoch(
+    policy: QuorumPolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of which it hears only by being refused: it had asked before that member answered whether it would."""
+    house = seated("abcdef", policy)
+    house.run(3 * LEASE)
+    leader = led_by(house)
+    named, *_, last = [name for name in "abcdef" if name != leader]
+    voter = house.seats[last].election.voter
+    assert voter is not None
+    answer = voter.ask
+
+    def ask(ballot: Ballot, handle: object, now: Instant) -> list[VoterEffect]:
+        if ballot.kind is BallotKind.VOTE and ballot.claim.candidate == named:
+            voter.highest = max(voter.highest, house.leaders[-1][2] + 1)
+        return answer(ballot, handle, now)
+
+    monkeypatch.setattr(voter, "ask", ask)
+    house.tell(leader, HandOver(named, "switchover"))
+    house.run(100)
+    assert house.leader == named
 
 
 def test_a_hand_over_while_paused_that_nobody_follows_comes_back_to_the_one_that_led() -> None:
