@@ -67,7 +67,12 @@ class Rules:
         record = watch.record
         if record is None or not self.identity_is_settled(watch, now):
             return False
-        return watch.silent_us(now) > self.lease_us or self.release_is_believed(watch, record, now)
+        return watch.silent_us(now) > self.silence_us(watch) or self.release_is_believed(watch, record, now)
+
+    def silence_us(self, watch: Watch) -> int:
+        """How long a record has to be silent: L; behind a failover also as long as a replica that was not told of it
+        may confirm what is written to the primary of before, while the holder has gone on to the next."""
+        return max(self.lease_us, watch.extra_wait_us)
 
     def release_is_believed(self, watch: Watch, record: Record, now: Instant) -> bool:
         """A release shortens the wait only on a connection watched for a lease, and if no higher epoch is known."""
@@ -92,11 +97,10 @@ class Rules:
         record = watch.record
         if record is None or watch.since is None or watch.trusted_since is None:
             return None
-        start = watch.since
+        take_at = after(watch.since, self.silence_us(watch) + 1)
         if record.state is RecordState.RELEASED and record.epoch >= watch.highest:
-            start = min(start, watch.trusted_since)
+            take_at = min(take_at, after(watch.trusted_since, self.lease_us + 1))
         settled_at = self._settled_at(watch)
-        take_at = after(start, self.lease_us + 1)
         return take_at if settled_at is None else max(take_at, after(settled_at, 1))
 
     def pick_epoch(self, watch: Watch, tried: int, database: int | None, wall_ms: int) -> int:

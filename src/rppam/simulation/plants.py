@@ -272,5 +272,11 @@ _OF_MEMBERS: Final = (
         _REPLICATED,
         waits_for_identity=False,
     ),
+    Plant(
+        "lease-of-silence-is-enough",
+        "Behind Sentinel a short lease of silence permits a takeover.",
+        _REPLICATED._replace(profile="lan", nodes=3),
+        rules=shortcuts.LeaseOfSilenceIsEnough,
+    ),
 )
 PLANTS: Final[dict[str, Plant]] = {plant.name: plant for plant in (*_ROWS, *_OF_MEMBERS)}

@@ -102,6 +102,11 @@ class AbsencePermits(Rules):
         return vacant_now or super().may_take(watch, now)
 
 
+class LeaseOfSilenceIsEnough(Rules):
+    def silence_us(self, watch: Watch) -> int:  # noqa: ARG002
+        return self.lease_us
+
+
 class NewIdentityBelieved(Rules):
     def release_is_believed(self, watch: Watch, record: Record, now: Instant) -> bool:  # noqa: ARG002
         return record.state is RecordState.RELEASED and record.epoch >= watch.highest
