@@ -18,8 +18,8 @@ class SteppedClock:
         compiler = shutil.which("cc") or shutil.which("gcc")
         if compiler is None:
             missing("no C compiler here: apt-get install gcc")
-        self.library = folder / "clock_shim.so"
-        words = [compiler, "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", SHIM, "-o", self.library]
+        self.shim = folder / "clock_shim.so"
+        words = [compiler, "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", SHIM, "-o", self.shim]
         subprocess.run(words, check=True, timeout=60)
         self.file = folder / "offset"
         self.file.write_bytes(struct.pack("=q", 0))
@@ -28,16 +28,15 @@ class SteppedClock:
     @property
     def environment(self) -> dict[str, str]:
         """What a process needs to start with this clock."""
-        return {"LD_PRELOAD": str(self.library), "CLOCK_SHIM_FILE": str(self.file)}
+        return {"LD_PRELOAD": str(self.shim), "CLOCK_SHIM_FILE": str(self.file)}
 
     def kind(self, kind: ServerKind) -> ServerKind:
         """``kind``, started through a wrapper that preloads the shim."""
         binary = kind.find()
         assert binary is not None
         wrapper = self._folder / "server"
-        wrapper.write_text(
-            f'#!/bin/sh\nexport LD_PRELOAD="{self.library}" CLOCK_SHIM_FILE="{self.file}"\nexec "{binary}" "$@"\n'
-        )
+        words = " ".join(f'{name}="{value}"' for name, value in self.environment.items())
+        wrapper.write_text(f'#!/bin/sh\nexport {words}\nexec "{binary}" "$@"\n')
         wrapper.chmod(0o755)
         return ServerKind(f"{kind.name}-stepped", lambda: wrapper, kind.remedy)
 

@@ -11,8 +11,9 @@ from typing import Final, NamedTuple
 from rppam.adapters.system.clock import SystemClock
 from rppam.adapters.system.entropy import SystemEntropy
 from rppam.adapters.system.keystore import load_signing_keys
+from rppam.adapters.system.rest_trust import Trust
 from rppam.adapters.system.secrets import HostSecrets
-from rppam.cli._trust import Trust, trust_of
+from rppam.cli._trust import trust_of
 from rppam.config.advertised import scheme
 from rppam.config.endpoint import Endpoint
 from rppam.config.load import load_settings

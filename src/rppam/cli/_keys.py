@@ -159,7 +159,7 @@ def _keys(settings: "Settings") -> list[KeyLine]:
 
 async def _missing(target: Target, keys: list[KeyLine]) -> dict[str, list[str]]:
     """Node to what it misses: kids, or why it cannot be asked."""
-    from rppam.cli._rest import NoAnswerError, get_json
+    from rppam.adapters.system.rest_client import NoAnswerError, get_json
 
     async def body_of(url: str, **how: Any) -> dict[str, Any]:
         answer = await get_json(url, timeout_s=ANSWER_S, trust=target.trust, **how)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from rppam.adapters.system.clock import SystemClock
-from rppam.cli._rest import Answer, NoAnswerError, ask_json, get_json
+from rppam.adapters.system.rest_client import Answer, NoAnswerError, ask_json, get_json
 from rppam.cli._target import Target
 from rppam.cli._view import TEXT_CHARS_MAX, View, parse_view
 from rppam.domain.exits import Exit

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from rppam.adapters.system.rest_trust import Trust
 from rppam.cli._target import Target, ca_option, target_of, url_option
-from rppam.cli._trust import Trust
 from rppam.domain.exits import Exit
 
 if TYPE_CHECKING:
-    from rppam.cli._rest import Answer
+    from rppam.adapters.system.rest_client import Answer
 
 LOGOUT: Final = "/api/v1/auth/logout"
 SESSIONS: Final = "/api/v1/sessions"
@@ -69,7 +69,7 @@ def command(
             "a token is no argument, since every user of the host sees those: send it on standard input "
             "(rppam token revoke < FILE), or name its file with --token-file FILE; a session's id comes with --id ID"
         )
-    from rppam.cli._rest import NoAnswerError, ask_json
+    from rppam.adapters.system.rest_client import NoAnswerError, ask_json
     from rppam.domain.secret import Secret
 
     if session_id is not None:

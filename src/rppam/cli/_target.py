@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import click
 
-from rppam.cli._trust import Trust
+from rppam.adapters.system.rest_trust import Trust
 from rppam.domain.secret import Secret
 
 DEFAULT_URL: Final = "http://127.0.0.1:7101"

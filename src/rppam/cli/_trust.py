@@ -8,8 +8,6 @@ from pathlib import Path
 from rppam.adapters.system.rest_trust import Trust
 from rppam.config.settings import Settings
 
-__all__ = ["Trust", "trust_of"]
-
 
 def trust_of(settings: Settings, own_url: str, ca: Path | None = None) -> Trust:
     """What a node's config and ``--ca`` say. Raises ConfigValueError for a certificate that cannot be read."""

@@ -67,7 +67,7 @@ async def _watch(target: Target, show: "_JsonOutput | _Screen", interval_s: floa
 
 
 async def _look(target: Target, show: "_JsonOutput | _Screen") -> Exit:
-    from rppam.cli._rest import NoAnswerError, get_json
+    from rppam.adapters.system.rest_client import NoAnswerError, get_json
     from rppam.cli._view import parse_view
 
     base = target.url.rstrip("/")

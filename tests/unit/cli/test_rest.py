@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from rppam.cli._rest import Answer, NoAnswerError, get_json
+from rppam.adapters.system.rest_client import Answer, NoAnswerError, get_json
 from rppam.domain.secret import Secret
 
 Handler = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]

@@ -9,10 +9,10 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
+from rppam.adapters.system.rest_client import NoAnswerError, get_json
 from rppam.cli._demo.board import Board, RunningNode, board_of
 from rppam.cli._demo.children import Child, how_it_ended
 from rppam.cli._demo.events import ClusterWatch, Event
-from rppam.cli._rest import NoAnswerError, get_json
 from rppam.cli._view import View, parse_view
 from rppam.domain.secret import Secret
 

@@ -7,11 +7,12 @@ that does not run is a note, not a fault: the doctor is there for that, too.
 from pathlib import Path
 from typing import Final
 
+from rppam.adapters.system.rest_client import Answer, NoAnswerError, get_json
+from rppam.adapters.system.rest_trust import Trust
 from rppam.cli._doctor.host import port_problem
 from rppam.cli._doctor.report import Report
 from rppam.cli._host import host_of, local_url
-from rppam.cli._rest import Answer, NoAnswerError, get_json
-from rppam.cli._trust import Trust, trust_of
+from rppam.cli._trust import trust_of
 from rppam.cli._view import PeerView, View, parse_view
 from rppam.config.settings import Settings
 from rppam.domain.errors import RppamError

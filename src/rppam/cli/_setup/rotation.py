@@ -19,9 +19,9 @@ from typing import Any, Final, NamedTuple
 from rppam.adapters.redis.connection import Connection
 from rppam.adapters.redis.identity import parse_info
 from rppam.adapters.system.clock import SystemClock
+from rppam.adapters.system.rest_client import NoAnswerError, get_json
 from rppam.cli._doctor.report import Report
 from rppam.cli._doctor.store import StoreCheck
-from rppam.cli._rest import NoAnswerError, get_json
 from rppam.cli._target import Target
 from rppam.config.settings import Settings
 from rppam.domain.errors.store import StoreError
