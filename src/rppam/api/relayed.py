@@ -17,9 +17,8 @@ from rppam.api.problems import MEDIA_TYPE
 from rppam.api.shapes import OrderTaken
 from rppam.domain.errors.administration import NodeAnswersWrongly
 from rppam.domain.secret import Secret
-from rppam.ports.relay import HandedOn, Passed
+from rppam.ports.relay import FORWARDED, HandedOn, Passed
 
-FORWARDED: Final = "x-rppam-forwarded"
 _OWN_AFFAIRS: Final = frozenset({401, 408, 413, 415, 431, 500, 502, 504})
 """What such a status says is between the two nodes: the caller could do nothing about it."""
 _LOG: Final = logging.getLogger("rppam.api")

@@ -1,8 +1,11 @@
 """How a node hands an administrator's order on to the node that it is for."""
 
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from rppam.domain.secret import Secret
+
+FORWARDED: Final = "X-RPPAM-Forwarded"
+"""The header by which a request says that another node sent it on, which it names."""
 
 
 class HandedOn(NamedTuple):

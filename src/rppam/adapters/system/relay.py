@@ -9,9 +9,8 @@ from typing import Final
 from rppam.adapters.system.rest_client import NoAnswerError, ask_json
 from rppam.adapters.system.rest_trust import Trust
 from rppam.domain.errors.administration import NodeSilent, NotThisNode
-from rppam.ports.relay import HandedOn, Passed
+from rppam.ports.relay import FORWARDED, HandedOn, Passed
 
-FORWARDED: Final = "X-RPPAM-Forwarded"
 ANSWER_S: Final = 6.0
 """A node's own control process may take 5 s to answer it."""
 
@@ -25,7 +24,7 @@ class RestRelay:
 
     async def hand_on(self, order: HandedOn) -> Passed:
         """See the port."""
-        base = order.base.rstrip("/")
+        base = order.base
         if self._only_https and not base.startswith("https://"):
             raise NotThisNode(
                 f"{self._node} serves https and does not send the token on in the clear; {order.node} is reached at "
