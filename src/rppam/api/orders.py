@@ -10,6 +10,7 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 
 from rppam.api.access import Caller
 from rppam.api.parts import ApiParts
@@ -46,10 +47,7 @@ async def switch_over(
     try:
         return _taken(await parts.administration.switch_over(body.target, caller.subject), parts)
     except NotLeaderError as error:
-        leader, url = error.leader, error.leader_url
-        if leader is None or not url or not may_go_on(request, leader, url, parts):
-            raise
-        return await hand_on(request, body.model_dump(by_alias=True), leader, url, parts)
+        return await _for_the_leader(error, request, body, parts)
 
 
 @orders.put(
@@ -80,14 +78,17 @@ async def pause(body: PauseRequest, caller: Caller, parts: Parts) -> OrderTaken:
 
 
 @orders.post("/api/v1/admin/cluster/forget", summary="Remove members", response_model=OrderTaken)
-async def forget(body: ForgetRequest, caller: Caller, parts: Parts) -> OrderTaken:
-    """The leader removes one in two safe steps; with `force` the asked node does, for a majority lost for good."""
+async def forget(body: ForgetRequest, request: Request, caller: Caller, parts: Parts) -> OrderTaken | JSONResponse:
+    """Any node takes it and hands it on to the leader, which removes one member in two safe steps; with `force` the
+    asked node does it itself, for a majority lost for good."""
     if body.force:
-        said = await parts.administration.force_forget(body.members, caller.subject)
-    elif len(body.members) > 1:
+        return _taken(await parts.administration.force_forget(body.members, caller.subject), parts)
+    if len(body.members) > 1:
         raise InvalidRequestError([FieldFlaw("body.members", "one member at a time, unless force is set", "too_long")])
-    else:
+    try:
         said = await parts.administration.forget(body.members[0], is_off=body.is_off, by=caller.subject)
+    except NotLeaderError as error:
+        return await _for_the_leader(error, request, body, parts)
     return _taken(said, parts)
 
 
@@ -106,6 +107,16 @@ async def history(parts: Parts, limit: Annotated[int, Query(ge=1, le=HISTORY_MAX
         ],
         unreadable=past.unreadable,
     )
+
+
+async def _for_the_leader(
+    error: NotLeaderError, request: Request, body: BaseModel, parts: ApiParts
+) -> OrderTaken | JSONResponse:
+    """What the leader answers; raises ``error`` where the order may not be handed on to one."""
+    leader, url = error.leader, error.leader_url
+    if leader is None or not url or not may_go_on(request, leader, url, parts):
+        raise error
+    return await hand_on(request, body.model_dump(by_alias=True), leader, url, parts)
 
 
 def _simple(facts: Mapping[str, object]) -> dict[str, str | int | bool | None]:

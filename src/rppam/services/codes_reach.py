@@ -254,4 +254,10 @@ ANSWERS: Final[dict[str, Entry]] = {
         "ERR unknown command",
         config("Undo that rename-command, or tell the name: '$COMMAND=newname'.", "redis.connectionString"),
     ),
+    "RD-216": (
+        "error",
+        "Redis has no database of that number.",
+        "ERR DB index is out of range",
+        config("Leave defaultDatabase out: keyPrefix keeps clusters apart.", "redis.connectionString"),
+    ),
 }

@@ -33,6 +33,7 @@ from rppam.domain.errors.store_replies import (
     StoreMasterDown,
     StoreMisconfigured,
     StoreNoAuth,
+    StoreNoDatabase,
     StoreNoPermission,
     StoreNoReplicas,
     StoreOutOfMemory,
@@ -71,6 +72,7 @@ _BY_CLASS: Final[dict[type[StoreError], str]] = {
     StoreCluster: "RD-212",
     StoreBusy: "RD-213",
     StoreCommandUnknown: "RD-215",
+    StoreNoDatabase: "RD-216",
     StoreCommandDisabled: "RD-215",
 }
 _RESP: Final = tuple(bytes([kind]) for kind in b"+-:$*%~_#,(=>!|")

@@ -23,6 +23,7 @@ from tests.integration.api.served import Served, member
 
 NODES = "/api/v1/admin/nodes"
 SWITCHOVER = "/api/v1/admin/cluster/switchover"
+FORGET = "/api/v1/admin/cluster/forget"
 AWAY = {"maintenance": True}
 
 
@@ -104,6 +105,21 @@ async def test_a_switchover_sent_to_a_standby_reaches_the_leader(pair: tuple[Ser
     answer = await two.http.post(SWITCHOVER, json={"target": "node2"}, headers=two.bearer())
     assert (answer.status_code, answer.json()) == (200, {"said": "switch_over is begun", "node": "node1"})
     assert one.orders.asked == two.orders.asked == [("switch_over", "node2", "admin")]
+
+
+async def test_a_standby_has_the_leader_forget_a_member_and_does_the_forced_kind_itself(
+    pair: tuple[Served, Served],
+) -> None:
+    one, two = pair
+    two.orders.failure = NotLeaderError("node2", "node1", one.url)
+    order = {"members": ["node3"], "off": True}
+    answer = await two.http.post(FORGET, json=order, headers=two.bearer())
+    assert (answer.status_code, answer.json()) == (200, {"said": "forget is begun", "node": "node1"})
+    assert one.orders.asked == [("forget", "node3", True, "admin")]
+    two.orders.failure = None
+    forced = await two.http.post(FORGET, json=order | {"force": True}, headers=two.bearer())
+    assert (forced.status_code, forced.json()["node"]) == (200, "node2")
+    assert len(one.orders.asked) == 1
 
 
 async def test_who_comes_with_the_console_s_cookie_is_handed_on_too(pair: tuple[Served, Served]) -> None:

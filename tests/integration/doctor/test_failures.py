@@ -152,6 +152,11 @@ def test_no_more_memory(tmp_path: Path, server: Server) -> None:
     diagnosed(doctor, "RD-207", "OOM")
 
 
+def test_a_database_that_is_not_there(tmp_path: Path, server: Server) -> None:
+    doctor = Doctor(tmp_path, f"127.0.0.1:{server.port},{QUICK},defaultDatabase=16", password=PASSWORD)
+    diagnosed(doctor, "RD-216", "DB index is out of range")
+
+
 @pytest.mark.parametrize("server", [("--min-replicas-to-write", "1")], indirect=True)
 def test_too_few_replicas(tmp_path: Path, server: Server) -> None:
     diagnosed(Doctor(tmp_path, f"127.0.0.1:{server.port},{QUICK}", password=PASSWORD), "RD-209", "NOREPLICAS")

@@ -222,6 +222,7 @@ SCENES: Final = (
     Scene("Too few replicas", served("--min-replicas-to-write", "1")),
     Scene("Protected mode", saying("-DENIED Redis is running in protected mode because protected mode is enabled\r\n")),
     Scene("Too many connections", saying("-ERR max number of clients reached\r\n")),
+    Scene("No database of that number", served(more=",defaultDatabase=16")),
     Scene("A script blocks Redis", saying("-BUSY Redis is busy running a script.\r\n")),
     Scene("EVAL is renamed", served("--rename-command", "EVAL", "", "--rename-command", "EVALSHA", "")),
     Scene("A sentinel without serviceName", at_sentinel("")),

@@ -9,6 +9,7 @@ from rppam.domain.errors.store import StoreProtocol, StoreReplyError
 from rppam.domain.errors.store_replies import (
     StoreCommandUnknown,
     StoreFull,
+    StoreNoDatabase,
     StoreNoPermission,
     StoreOutOfMemory,
     StoreReadOnly,
@@ -36,6 +37,7 @@ def test_the_first_word_decides(word: str) -> None:
         ("ERR unknown command 'foo', with args beginning with: 'bar' ", StoreCommandUnknown),
         ("ERR unknown command `foo`, with args beginning with: `bar`, ", StoreCommandUnknown),
         ("ERR max number of clients reached", StoreFull),
+        ("ERR DB index is out of range", StoreNoDatabase),
         ("ERR AUTH <password> called without any password configured for the default user.", StoreWrongPassword),
         (WRAPPED + "WRONGTYPE Operation against a key holding the wrong kind of value", StoreWrongType),
         (WRAPPED + "@user_script: 1: -OOM command not allowed when used memory > 'maxmemory'.", StoreOutOfMemory),

@@ -18,6 +18,7 @@ from rppam.domain.errors.store_replies import (
     StoreMasterDown,
     StoreMisconfigured,
     StoreNoAuth,
+    StoreNoDatabase,
     StoreNoPermission,
     StoreNoReplicas,
     StoreNoScript,
@@ -87,6 +88,8 @@ def _by_sentence(said: str) -> type[StoreReplyError]:
         return StoreCommandUnknown
     if said.startswith("ERR max number of clients"):
         return StoreFull
+    if said.startswith("ERR DB index is out of range"):
+        return StoreNoDatabase
     if said.startswith("ERR AUTH <password> called without any password"):
         return StoreWrongPassword
     return StoreReplyUnforeseen

@@ -77,6 +77,20 @@ class StoreFull(StoreDenied):
     )
 
 
+class StoreNoDatabase(StoreDenied):
+    """The server has fewer databases."""
+
+    surely_not_run = True
+    row = store_row(
+        2306,
+        Fault.OPERATOR,
+        Retry.SLOWLY,
+        "Redis has no database of the number in defaultDatabase.",
+        "Leave defaultDatabase out of redis.connectionString (keyPrefix keeps clusters apart), or raise 'databases' in "
+        "redis.conf.",
+    )
+
+
 class StoreLoading(StoreReplyError):
     """LOADING."""
 
