@@ -80,7 +80,7 @@ def test_the_workers_of_the_dead_go_on_and_say_what_is_the_matter(lab: Lab) -> N
         eventually(lambda gone=control: not alive([gone]), within_s=5, what="its end")
         eventually(lambda gone=control: inside(node).control != gone, within_s=5, what="the next one", say=node.log)
     kill(inside(node).control)
-    eventually(lambda: "died 5 times within a minute" in node.log(), within_s=5, what="the storm", say=node.log)
+    eventually(lambda: "died 5 times in a row" in node.log(), within_s=5, what="the storm", say=node.log)
     health = lab.health(node)
     assert health["leaderNode"] is None
     assert "control process of this node is restarting" in health["redisReason"]

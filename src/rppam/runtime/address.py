@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from rppam.domain.errors.address import AddressError
+from rppam.domain.errors.address import AddressError, AddressRefused
 from rppam.domain.history import HistoryEvent
 from rppam.ports.address import AddressHolder
 from rppam.runtime.history import noted
@@ -45,6 +45,8 @@ class AddressDuty:
         self.problem = ""
         """Why it is not here although it should be, or the other way round; empty when all is well."""
         self._leads = False
+        self._may_be_here = False
+        """Whether a take since the last drop succeeded, or nobody knows whether it did."""
         self._one_at_a_time = threading.Lock()
         self._holding: asyncio.Task[None] | None = None
 
@@ -54,12 +56,14 @@ class AddressDuty:
         self._holding = asyncio.get_running_loop().create_task(self._hold(epoch), name="the virtual address")
 
     async def stop(self) -> None:
-        """Leadership ended: when this returns the address is not here."""
+        """Leadership ended: when this returns the address is not here. Raises :class:`AddressError` when it may be."""
         self._leads = False
         if self._holding is not None:
             self._holding.cancel()
             self._holding = None
         await asyncio.to_thread(self._drop)
+        if self._may_be_here:
+            raise AddressRefused(self.problem or f"the virtual address {self._shown} may still be here")
 
     async def watch(self) -> None:
         """Never returns: what is here without right goes."""
@@ -95,10 +99,11 @@ class AddressDuty:
             try:
                 is_new = self._holder.take(life_s)
             except AddressError as error:
+                self._may_be_here |= isinstance(error, AddressRefused)
                 self._tell(str(error))
                 self.is_held = False
                 return False
-            self.is_held = True
+            self.is_held = self._may_be_here = True
             self._tell("")
             return is_new
 
@@ -112,6 +117,7 @@ class AddressDuty:
             except AddressError as error:
                 self._tell(str(error))
                 return
+            self._may_be_here = False
             self._tell("")
             if was_here:
                 told = noted(HistoryEvent.ADDRESS, here=False)

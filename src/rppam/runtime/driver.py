@@ -47,6 +47,8 @@ from rppam.runtime.orders import OrdersKeeper
 log = logging.getLogger("rppam.node")
 
 MAX_SLEEP_S: Final = 1.0
+STOP_AGAIN_S: Final = 0.05
+"""Between two attempts to stop what only a leader does."""
 
 
 class StoreView(NamedTuple):
@@ -317,7 +319,11 @@ class Driver:
             log.info("%s is no member and shows no life; it is taken off the store's list", node)
 
     async def _quiesce(self, epoch: int) -> None:
-        await self._duties.stop(epoch)
+        """Stop what only a leader does, then let the core release. What cannot be stopped costs the lease: once that is
+        over the others need no release, and an address ends by itself."""
+        until = self._clock.now() + self.core.election.timing.lease_ms * US_PER_MS
+        while not await self._duties.stop(epoch) and self._clock.now() < until:  # noqa: ASYNC110  # no event tells of it
+            await asyncio.sleep(STOP_AGAIN_S)
         self._feed(self.core.receive(Quiesced(epoch), self._clock.now()))
 
     @property

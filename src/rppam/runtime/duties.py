@@ -1,12 +1,14 @@
 """What runs only while this node leads, and must have stopped before the record is released.
 
-Stopping is bounded by the time the lease leaves for it; a duty that does not stop in time is named in the log, and its
-writes are refused by the fence all the same.
+Each attempt to stop is bounded by the time the lease leaves for it; a duty that has not stopped is named in the log.
+Nothing is released then before it has: see :meth:`Duties.stop`. Its writes are refused by the fence all the same.
 """
 
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Protocol
+
+from rppam.domain.errors import RppamError
 
 log = logging.getLogger("rppam.duties")
 
@@ -21,7 +23,10 @@ class Duty(Protocol):
         ...
 
     async def stop(self) -> None:
-        """Leadership ended: when this returns, nothing of it acts any more."""
+        """Leadership ended: when this returns, nothing of it acts any more. May be asked again when it raised.
+
+        Raises :class:`~rppam.domain.errors.RppamError` when something of it may still act.
+        """
         ...
 
 
@@ -37,10 +42,15 @@ class Duties:
         for duty in self._duties:
             duty.start(epoch)
 
-    async def stop(self, epoch: int) -> None:
-        """Stop them all; each is bounded."""
+    async def stop(self, epoch: int) -> bool:
+        """Stop them all, each within its bound; whether all have. If not, nothing may be released yet, and they are
+        to be asked again."""
+        stopped = True
         for duty in reversed(self._duties):
             try:
                 await self._bounded(duty.stop())
-            except TimeoutError:
-                log.error("%s did not stop in time after epoch %d; its writes are fenced", duty.name, epoch)  # noqa: TRY400
+            except (TimeoutError, RppamError) as error:
+                stopped = False
+                why = str(error) or "not in time"
+                log.error("%s has not stopped after epoch %d (%s); nothing is released yet", duty.name, epoch, why)  # noqa: TRY400
+        return stopped

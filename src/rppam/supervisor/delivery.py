@@ -55,9 +55,15 @@ def deliver(words: Sequence[LastWord], bound_ms: int = BOUND_MS) -> list[Outcome
         heard, said = _say(word, until)
         outcomes[place] = Outcome(word, heard, said, (host_us() - started) / _MS_US)
 
-    threads = [threading.Thread(target=say, args=(place, word), daemon=True) for place, word in enumerate(words)]
-    for thread in threads:
-        thread.start()
+    threads = []
+    for place, word in enumerate(words):
+        thread = threading.Thread(target=say, args=(place, word), daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # the host gives no further thread; the other words may still leave
+            outcomes[place] = Outcome(word, heard=False, said=str(error), took_ms=0.0)
+        else:
+            threads.append(thread)
     for thread in threads:
         thread.join(max(0.0, (until + 20 * _MS_US - host_us()) / 1e6))
     late = f"no answer within {bound_ms} ms"

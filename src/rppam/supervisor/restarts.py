@@ -4,12 +4,12 @@ Decides only the wait. A process that dies for a reason that lasts would otherwi
 the log, for starting it over and over.
 """
 
-from collections import deque
 from typing import Final, NamedTuple
 
-WINDOW_US: Final = 60_000_000
+CALM_US: Final = 60_000_000
+"""Who lived for so long after its start begins anew."""
 WAITS_MS: Final = (0, 200, 500, 1_000)
-"""After the first, second, ... death within the window."""
+"""After the first, second, ... death in a row."""
 STORM_WAITS_MS: Final = (5_000, 10_000, 20_000, 30_000)
 """After the fifth and so on; the last one stays."""
 
@@ -19,7 +19,7 @@ class Restart(NamedTuple):
 
     wait_ms: int
     deaths: int
-    """Within the last minute, with this one."""
+    """In a row, with this one: none of them lived for a minute."""
 
     @property
     def is_storm(self) -> bool:
@@ -31,14 +31,16 @@ class Restarts:
     """The deaths of one process and its successors."""
 
     def __init__(self) -> None:
-        self._deaths: deque[int] = deque(maxlen=len(WAITS_MS) + len(STORM_WAITS_MS))
+        self._deaths = 0
+        self._started_us = 0
 
     def died(self, now_us: int) -> Restart:
         """It died at ``now_us``, on the host's boot-time clock. How long to wait before the next one is started."""
-        while self._deaths and now_us - self._deaths[0] > WINDOW_US:
-            self._deaths.popleft()
-        self._deaths.append(now_us)
-        deaths = len(self._deaths)
-        if deaths <= len(WAITS_MS):
-            return Restart(WAITS_MS[deaths - 1], deaths)
-        return Restart(STORM_WAITS_MS[min(deaths - len(WAITS_MS), len(STORM_WAITS_MS)) - 1], deaths)
+        # From the start, not from the last death: the waits of a storm are no calm.
+        if now_us - self._started_us > CALM_US:
+            self._deaths = 0
+        self._deaths += 1
+        waits = (*WAITS_MS, *STORM_WAITS_MS)
+        wait_ms = waits[min(self._deaths, len(waits)) - 1]
+        self._started_us = now_us + wait_ms * 1_000
+        return Restart(wait_ms, self._deaths)

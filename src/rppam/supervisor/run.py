@@ -29,7 +29,7 @@ from rppam.adapters.system.lines import Line
 from rppam.adapters.system.node_page import CONTROL, SUPERVISOR, NodePage, worker_place
 from rppam.adapters.system.processes import adopt_orphans
 from rppam.domain.address import virtual_address
-from rppam.domain.errors import RppamError
+from rppam.domain.errors.address import AddressError, AddressForbidden
 from rppam.domain.exits import Exit
 from rppam.domain.history import HistoryEvent
 from rppam.ports.address import AddressHolder
@@ -131,6 +131,7 @@ class Supervisor:
         now_us = host_us()
         dues = [now_us + TURN_US, self._notices.due_us()]
         dues += [child.due_us for child in self._children if child.due_us > now_us and not child.is_there]
+        dues += [self._template.due_us] if self._template.due_us > now_us and not self._template.pid else []
         dues += [self._kill_at_us] if self._kill_at_us > now_us else []
         if self._control.pid:
             dues.append(self._watchman.look_again_us(self._control.generation, now_us))
@@ -191,7 +192,7 @@ class Supervisor:
                 self._address = address_of(virtual_address(*hello.address))
             self._workers = [Child(Role.WORKER, worker_place(number)) for number in range(hello.workers)]
         elif hello.fingerprint != self._hello.fingerprint:
-            self._code = Exit.CONFIGURATION
+            self._code = Exit.NO  # the settings are good, and a service manager shall start the node with them
             self._stop("the settings have changed since the node was started, and its template had to be started again")
             return
         self._template.is_ready = True
@@ -241,22 +242,39 @@ class Supervisor:
             self._code = code if code > 0 else Exit.ERRORS
             self._stop("the settings could not be used")
         else:
-            told = noted(HistoryEvent.PROCESS_ENDED, process="template")
-            log.warning("the template of this node's processes ended %s; another one is started", how, extra=told)
-            self._template.launch(self._sockets, host_us())
+            self._plan_template(f"ended {how}")
+
+    def _plan_template(self, why: str) -> None:
+        """A template is gone: the next one is started, later and later where it will not stay."""
+        now_us = host_us()
+        wait_ms = self._template.restarts.died(now_us).wait_ms
+        self._template.due_us = now_us + wait_ms * 1_000
+        told = noted(HistoryEvent.PROCESS_ENDED, process="template")
+        when = f"in {wait_ms / 1000:g} s" if wait_ms else "now"
+        log.warning("the template of this node's processes %s; another one is started %s", why, when, extra=told)
+
+    def _launch_template(self, now_us: int) -> None:
+        try:
+            self._template.launch(self._sockets, now_us)
+        except OSError as error:
+            self._template.reaped()
+            self._plan_template(f"could not be started ({error.strerror or error})")
 
     def _ended(self, child: Child, status: int) -> None:
         code, how = how_it_ended(status)
         if child.is_killed:
             how += f", as {child.is_killed}"
-        if child is self._control:
-            self._control_ended(child.pid, code, how)
-        elif not self._why_stop:
-            told = noted(HistoryEvent.PROCESS_ENDED, process="worker")
-            log.warning("%s (process %d) ended %s", child.name, child.pid, how, extra=told)
-        child.empty()
-        if not self._why_stop:
-            self._plan_next(child)
+        pid = child.pid
+        child.empty()  # first: whatever fails below, the place is free and is filled again
+        try:
+            if child is self._control:
+                self._control_ended(pid, code, how)
+            elif not self._why_stop:
+                told = noted(HistoryEvent.PROCESS_ENDED, process="worker")
+                log.warning("%s (process %d) ended %s", child.name, pid, how, extra=told)
+        finally:
+            if not self._why_stop:
+                self._plan_next(child)
 
     def _control_ended(self, pid: int, code: int, how: str) -> None:
         died_us = host_us()
@@ -274,7 +292,8 @@ class Supervisor:
                 (withdrawn_us - died_us) / 1000,
                 extra=noted(HistoryEvent.WITHDRAWN, epoch=permission.authority.epoch, node_process=pid),
             )
-        self._drop_address()
+        if not self._drop_address():
+            words = ()  # whoever leads next would take the address while it is still here
         for outcome in deliver(words) if words else ():
             place = f"{outcome.word.kind} at {outcome.word.host} port {outcome.word.port}"
             level = logging.WARNING if outcome.heard else logging.INFO
@@ -284,20 +303,25 @@ class Supervisor:
             self._code = code
             self._stop(f"the control process ended {how}")
 
-    def _drop_address(self) -> None:
-        """Before anything is released: whoever leads next may have it at once."""
+    def _drop_address(self) -> bool:
+        """Before anything is released: whoever leads next may have it at once. Whether it is surely not here."""
         if self._address is None:
-            return
+            return True
         began_us = host_us()
         try:
             was_here = self._address.drop()
-        except RppamError as error:
+        except AddressForbidden as error:  # then it was never taken either
             log.error("%s", error)  # noqa: TRY400  # a sentence for the administrator
-            return
+            return True
+        except AddressError as error:
+            why = "nothing is released, as the virtual address may still be here; another node leads after the lease"
+            log.error("%s; %s", error, why)  # noqa: TRY400
+            return False
         if was_here:
             took_ms = (host_us() - began_us) / 1000
             told = noted(HistoryEvent.ADDRESS, here=False)
             log.warning("dropped the virtual address within %.1f ms", took_ms, extra=told)
+        return True
 
     def _plan_next(self, child: Child) -> None:
         now_us = host_us()
@@ -305,7 +329,7 @@ class Supervisor:
         child.due_us = now_us + answer.wait_ms * 1000
         if answer.is_storm:
             log.error(
-                "%s died %d times within a minute; the next one is started in %g s",
+                "%s died %d times in a row, never after a minute; the next one is started in %g s",
                 child.name,
                 answer.deaths,
                 answer.wait_ms / 1000,
@@ -319,6 +343,8 @@ class Supervisor:
             self._go_on_stopping(now_us)
             return
         self._kill_the_hung(now_us)
+        if not self._template.pid and now_us >= self._template.due_us:
+            self._launch_template(now_us)
         if self._template.is_overdue(now_us, waited_for=any(child.is_wanted for child in self._children)):
             log.error("the template of this node's processes does not answer; it is killed, and another one started")
             self._template.end()

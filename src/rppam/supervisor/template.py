@@ -14,6 +14,7 @@ from typing import Final
 from rppam.adapters.system.lines import Line
 from rppam.supervisor.children import Child
 from rppam.supervisor.options import Start
+from rppam.supervisor.restarts import Restarts
 
 log = logging.getLogger("rppam.supervisor")
 
@@ -31,6 +32,9 @@ class Template:
         self.pid = 0
         """0: none."""
         self.is_ready = False
+        self.restarts = Restarts()
+        self.due_us = 0
+        """When the next one may be started."""
         self._start = start
         self._asked_us = 0
         self._page, self._words = page, words

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from rppam.domain.errors.address import AddressError, AddressForbidden
+from rppam.domain.errors.address import AddressError, AddressForbidden, AddressRefused
 from rppam.runtime.address import TELL_TIMES, AddressDuty
 
 
@@ -123,4 +123,26 @@ async def test_a_host_that_refuses_is_told_once_and_the_node_leads_on(caplog: py
     host.refusal = None
     await until(lambda: one.is_held)
     assert one.problem == ""
+    await one.stop()
+
+
+async def test_it_has_not_stopped_while_the_address_may_still_be_here() -> None:
+    host = Host()
+    one = duty(host)
+    one.start(7)
+    await until(lambda: one.is_held)
+    host.refusal = AddressRefused("10.0.1.50/24: the system refused (no answer in time)")
+    with pytest.raises(AddressRefused, match="no answer in time"):
+        await one.stop()
+    host.refusal = None
+    await one.stop()
+    assert not host.here
+
+
+async def test_who_never_had_the_address_has_stopped_whatever_the_host_says() -> None:
+    host = Host()
+    host.refusal = AddressForbidden("10.0.1.50/24: not allowed here")
+    one = duty(host)
+    one.start(7)
+    await until(lambda: bool(one.problem))
     await one.stop()

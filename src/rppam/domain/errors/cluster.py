@@ -70,8 +70,8 @@ class LoopStuck(ClusterError):
         Fault.US,
         Retry.NO,
         "A part of the node that must run for ever has ended.",
-        "The service manager restarts the node; keep the log line before this one for a report.",
-        exit=Exit.ERRORS,
+        "It is started again by the supervisor or the service manager; keep the log line before this one for a report.",
+        exit=Exit.NO,  # not one of those after which nobody starts it again
     )
 
 

@@ -1,0 +1,108 @@
+"""Nothing is given back before what only a leader does has stopped: against a duty that is played."""
+
+import asyncio
+from collections.abc import Callable
+
+from rppam.adapters.memory.store import MemoryStore
+from rppam.adapters.system.clock import SystemClock
+from rppam.core.admission import Admission
+from rppam.core.detector import Detector
+from rppam.core.effects import HandOver
+from rppam.core.election import Election
+from rppam.core.node import NodeCore
+from rppam.core.phase import Phase
+from rppam.domain.errors.address import AddressRefused
+from rppam.domain.fence import Fenced
+from rppam.domain.member import Heartbeat, Role
+from rppam.domain.timing import Timing
+from rppam.runtime.driver import Driver
+from rppam.runtime.duties import Duties
+from rppam.simulation.host import SeededEntropy
+
+BRIEF = Timing(lease_ms=600, heartbeat_ms=100, rate_error_ppm=10_000, drop_ms=50, request_timeout_ms=100)
+
+
+class Stubborn:
+    """Does not stop until it is allowed to."""
+
+    name = "the address"
+
+    def __init__(self) -> None:
+        self.stops = False
+        self.hangs = False
+        self.asked = 0
+
+    def start(self, epoch: int) -> None:
+        """Nothing to do."""
+
+    async def stop(self) -> None:
+        self.asked += 1
+        if self.hangs:
+            await asyncio.sleep(60)
+        if not self.stops:
+            raise AddressRefused("the address may still be here")
+
+
+class Register:
+    """Takes every epoch."""
+
+    async def highest(self, timeout_ms: int) -> int | None:
+        return None
+
+    async def claim(self, epoch: int, node: str, boot_id: str, timeout_ms: int) -> Fenced:
+        return Fenced.ACCEPTED
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not holds():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.002)
+
+
+def driver_of(duty: Stubborn) -> Driver:
+    clock = SystemClock()
+    core = NodeCore(
+        Election("one", "aa", BRIEF, SeededEntropy(1), now=clock.now()),
+        Detector("one", BRIEF),
+        Admission("one", "aa", BRIEF, lambda _others: None),
+        now=clock.now(),
+    )
+
+    async def bounded(work: object) -> None:
+        await asyncio.wait_for(work, 0.05)  # type: ignore[arg-type]
+
+    def beat(number: int, lag_ms: int, renewed_ms_ago: int) -> Heartbeat:
+        return Heartbeat("one", "aa", number, Role.STANDBY, 0, "1", "h", "", clock.wall_ms(), lag_ms, renewed_ms_ago)
+
+    return Driver(core, MemoryStore(clock), Register(), clock, Duties((duty,), bounded), beat)
+
+
+def holder_of(driver: Driver) -> str:
+    record = driver.core.election.watch.record
+    return record.state if record is not None else ""
+
+
+async def test_the_record_is_held_until_the_duty_has_stopped_and_released_then() -> None:
+    duty = Stubborn()
+    driver = driver_of(duty)
+    await driver.start()
+    await until(lambda: driver.core.election.phase is Phase.LEADER)
+    driver.feed(driver.core.receive(HandOver("", "asked"), SystemClock().now()))
+    await until(lambda: duty.asked >= 2)
+    assert (driver.core.election.phase, holder_of(driver)) == (Phase.QUIESCING, "held")
+    duty.stops = True
+    await until(lambda: holder_of(driver) != "held")
+    await driver.stop("over")
+
+
+async def test_one_that_never_stops_costs_the_lease_and_no_more() -> None:
+    duty = Stubborn()
+    duty.hangs = True
+    driver = driver_of(duty)
+    await driver.start()
+    await until(lambda: driver.core.election.phase is Phase.LEADER)
+    began = SystemClock().now()
+    driver.feed(driver.core.receive(HandOver("", "asked"), began))
+    await until(lambda: driver.core.election.phase is not Phase.QUIESCING)
+    assert SystemClock().now() - began >= BRIEF.lease_us
+    await driver.stop("over")

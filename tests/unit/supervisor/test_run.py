@@ -1,0 +1,136 @@
+"""What the supervisor does when the control process has died, where something else fails, too."""
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+
+import pytest
+
+from rppam.adapters.system.last_words import LastWord
+from rppam.domain import errors
+from rppam.domain.errors import Fault, RppamError, leaves
+from rppam.domain.errors.address import AddressError, AddressForbidden, AddressRefused
+from rppam.supervisor import delivery
+from rppam.supervisor.delivery import Outcome
+from rppam.supervisor.options import Start
+
+if sys.platform == "win32":
+    pytest.skip("a node is a single process there", allow_module_level=True)
+
+from rppam.supervisor import run
+from rppam.supervisor.run import FATAL, Supervisor
+
+WORD = LastWord("store", "127.0.0.1", 1, b"x", b"+OK")
+KILLED = 9
+PID = 4_000_001
+
+
+class Address:
+    """A host that gives this answer."""
+
+    def __init__(self, refusal: AddressError | None) -> None:
+        self._refusal = refusal
+
+    def take(self, life_s: int) -> bool:
+        return False
+
+    def drop(self) -> bool:
+        if self._refusal is not None:
+            raise self._refusal
+        return True
+
+    def announce(self) -> None:
+        """Not asked."""
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[LastWord]:
+    found: list[LastWord] = []
+
+    def deliver(words: Sequence[LastWord]) -> list[Outcome]:
+        found.extend(words)
+        return [Outcome(word, heard=True, said="released", took_ms=1.0) for word in words]
+
+    monkeypatch.setattr(run, "deliver", deliver)
+    return found
+
+
+@pytest.fixture
+def supervisor() -> Supervisor:
+    found = Supervisor(Start(Path("/nowhere/rppam.config"), None, None))
+    found._control.pid = PID
+    assert found._words.hand_over([WORD])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("refusal", "words"),
+    [(None, 1), (AddressForbidden("not allowed, so it was never here"), 1), (AddressRefused("no answer in time"), 0)],
+)
+def test_nothing_is_released_while_the_address_may_still_be_here(
+    supervisor: Supervisor,
+    said: list[LastWord],
+    refusal: AddressError | None,
+    words: int,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    supervisor._address = Address(refusal)
+    supervisor._ended(supervisor._control, KILLED)
+    assert len(said) == words
+    assert ("nothing is released" in caplog.text) is (words == 0)
+    assert not supervisor._words.read(), "they are said once"
+
+
+def test_whatever_fails_at_its_end_the_next_control_process_is_started(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deliver(_words: object) -> list[Outcome]:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(run, "deliver", deliver)
+    with pytest.raises(RuntimeError):
+        supervisor._ended(supervisor._control, KILLED)
+    assert not supervisor._control.is_there
+    assert supervisor._control.restarts.died(0).deaths == 2, "the first was counted"
+
+
+def test_a_word_that_gets_no_thread_keeps_no_other_from_being_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refused(delivery.threading.Thread):
+        def start(self) -> None:
+            raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(delivery.threading, "Thread", Refused)
+    (outcome,) = delivery.deliver([WORD], 50)
+    assert (outcome.heard, outcome.said) == (False, "can't start new thread")
+
+
+def test_a_template_that_will_not_stay_is_started_later_and_later(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+
+    def spawn(*_words: object, **_more: object) -> int:
+        raise BlockingIOError(11, os.strerror(11))
+
+    monkeypatch.setattr(os, "posix_spawn", spawn)
+    dues = []
+    for _ in range(6):
+        supervisor._launch_template(0)
+        assert not supervisor._template.pid
+        dues.append(supervisor._template.due_us)
+    assert dues == sorted(dues)
+    assert "could not be started (Resource temporarily unavailable); another one is started now" in caplog.text
+    assert "another one is started in 5 s" in caplog.text
+
+
+def test_a_fault_of_our_own_never_ends_a_node_for_good() -> None:
+    """What the supervisor and systemd take for final is what an administrator has to mend."""
+    for module in iter_modules(errors.__path__):
+        import_module(f"{errors.__name__}.{module.name}")
+    ours: list[type[RppamError]] = [error for error in leaves() if error.row.fault is Fault.US]
+    assert ours
+    assert [error for error in ours if error.row.exit in FATAL] == []
