@@ -40,7 +40,7 @@ class Template:
         self._page, self._words = page, words
 
     def launch(self, sockets: Sequence[int], now_us: int) -> None:
-        """Start one. ``sockets`` listen already; without any it opens them itself."""
+        """Start one. ``sockets`` listen already; without any it opens them itself. Raises :class:`OSError`."""
         if sys.platform == "win32":
             raise NotImplementedError
         ours, theirs = Line.pair()
@@ -53,10 +53,12 @@ class Template:
             os.set_inheritable(descriptor, True)
         # Not subprocess: it would double what the supervisor imports.
         nothing_to_read = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
-        self.pid = os.posix_spawn(words[0], words, os.environ, file_actions=nothing_to_read)
-        for descriptor in shared:
-            os.set_inheritable(descriptor, False)
-        theirs.close()
+        try:
+            self.pid = os.posix_spawn(words[0], words, os.environ, file_actions=nothing_to_read)
+        finally:
+            for descriptor in shared:
+                os.set_inheritable(descriptor, False)
+            theirs.close()
 
     def copy(self, child: Child, now_us: int) -> None:
         """Ask for a process that fills the place of ``child``."""

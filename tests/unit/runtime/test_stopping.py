@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from rppam.adapters.memory.store import MemoryStore
 from rppam.adapters.system.clock import SystemClock
+from rppam.adapters.system.entropy import SystemEntropy
 from rppam.core.admission import Admission
 from rppam.core.detector import Detector
 from rppam.core.effects import HandOver
@@ -17,7 +18,6 @@ from rppam.domain.member import Heartbeat, Role
 from rppam.domain.timing import Timing
 from rppam.runtime.driver import Driver
 from rppam.runtime.duties import Duties
-from rppam.simulation.host import SeededEntropy
 
 BRIEF = Timing(lease_ms=600, heartbeat_ms=100, rate_error_ppm=10_000, drop_ms=50, request_timeout_ms=100)
 
@@ -60,11 +60,12 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 def driver_of(duty: Stubborn) -> Driver:
-    clock = SystemClock()
+    clock, entropy = SystemClock(), SystemEntropy()
+    life = entropy.nonce()
     core = NodeCore(
-        Election("one", "aa", BRIEF, SeededEntropy(1), now=clock.now()),
+        Election("one", life, BRIEF, entropy, now=clock.now()),
         Detector("one", BRIEF),
-        Admission("one", "aa", BRIEF, lambda _others: None),
+        Admission("one", life, BRIEF, lambda _others: None),
         now=clock.now(),
     )
 
@@ -72,7 +73,7 @@ def driver_of(duty: Stubborn) -> Driver:
         await asyncio.wait_for(work, 0.05)  # type: ignore[arg-type]
 
     def beat(number: int, lag_ms: int, renewed_ms_ago: int) -> Heartbeat:
-        return Heartbeat("one", "aa", number, Role.STANDBY, 0, "1", "h", "", clock.wall_ms(), lag_ms, renewed_ms_ago)
+        return Heartbeat("one", life, number, Role.STANDBY, 0, "1", "h", "", clock.wall_ms(), lag_ms, renewed_ms_ago)
 
     return Driver(core, MemoryStore(clock), Register(), clock, Duties((duty,), bounded), beat)
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -14,6 +15,7 @@ from rppam.adapters.system.last_words import LastWord
 from rppam.domain import errors
 from rppam.domain.errors import Fault, RppamError, leaves
 from rppam.domain.errors.address import AddressError, AddressForbidden, AddressRefused
+from rppam.domain.exits import Exit
 from rppam.supervisor import delivery
 from rppam.supervisor.delivery import Outcome
 from rppam.supervisor.options import Start
@@ -22,7 +24,7 @@ if sys.platform == "win32":
     pytest.skip("a node is a single process there", allow_module_level=True)
 
 from rppam.supervisor import run
-from rppam.supervisor.run import FATAL, Supervisor
+from rppam.supervisor.run import Supervisor
 
 WORD = LastWord("store", "127.0.0.1", 1, b"x", b"+OK")
 KILLED = 9
@@ -128,9 +130,14 @@ def test_a_template_that_will_not_stay_is_started_later_and_later(
 
 
 def test_a_fault_of_our_own_never_ends_a_node_for_good() -> None:
-    """What the supervisor and systemd take for final is what an administrator has to mend."""
+    """What the sample units take for final is what an administrator has to mend."""
     for module in iter_modules(errors.__path__):
         import_module(f"{errors.__name__}.{module.name}")
     ours: list[type[RppamError]] = [error for error in leaves() if error.row.fault is Fault.US]
     assert ours
-    assert [error for error in ours if error.row.exit in FATAL] == []
+    for unit in (Path(__file__).parents[3] / "packaging").glob("*.service"):
+        final = {
+            int(code) for code in re.findall(r"\d+", re.findall("RestartPreventExitStatus=(.*)", unit.read_text())[0])
+        }
+        assert Exit.CONFIGURATION in final
+        assert [error for error in ours if error.row.exit in final] == [], unit.name
