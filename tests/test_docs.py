@@ -57,6 +57,20 @@ def test_every_page_is_reached_from_the_index() -> None:
     assert [page for page in pages if page != "README.md" and f"({page})" not in index] == []
 
 
+def test_no_command_carries_a_password() -> None:
+    """Every account of a host reads the command lines of all."""
+    carries = re.compile(r"-pass(in|out)?\s+pass:|redis-cli\b.*\s(-a|--pass)\s|[,\s'\"]password=|://[^/\s:]*:[^/\s@]+@")
+    found = [
+        f"{page.name}:{block.line}: {line}"
+        for page in PAGES
+        for block in page.blocks
+        if block.language in {"sh", "console"}
+        for line in block.text.splitlines()
+        if carries.search(line)
+    ]
+    assert found == []
+
+
 def test_the_tests_that_pages_name_are_there() -> None:
     named = {
         (path, test)

@@ -125,6 +125,7 @@ def test_every_command_explains_itself_with_an_example(word: str) -> None:
         assert command.help, f"{name} says what it does"
         assert "xample" in text, f"{name}: --help ends with an example"
         assert name in (command.epilog or ""), f"{name}: the example shows this command"
+        assert "password=" not in (command.epilog or ""), f"{name}: a password is no part of a command line"
         options = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
         assert [option.name for option in options if not option.help] == [], f"{name}: options without a help text"
 

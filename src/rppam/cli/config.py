@@ -130,7 +130,7 @@ def encrypt(key_file: Path | None, new_key: bool, as_json: bool) -> None:
 @command.command(
     "parse-connection",
     context_settings=_HELP,
-    epilog="Example: rppam config parse-connection '10.0.1.20:6379,password=...,abortConnect=false'",
+    epilog="Example: rppam config parse-connection - < redis.connection",
 )
 @click.argument("string")
 @_json_option

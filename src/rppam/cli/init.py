@@ -35,7 +35,7 @@ class _Asked(NamedTuple):
 
 @click.command(
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Example: rppam init --node-name node1 --redis 10.0.1.20:6379,password=...,abortConnect=false",
+    epilog="Example: rppam init --node-name node1 --redis - < redis.connection",
 )
 @click.option("--node-name", help="Name of this node: lower-case letters, digits, hyphens.")
 @click.option("--redis", envvar="RPPAM_REDIS", help="Connection string of Redis; '-' reads it from standard input.")
