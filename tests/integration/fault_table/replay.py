@@ -14,8 +14,10 @@ from rppam.adapters.redis.leadership_store import RedisLeadershipStore
 from rppam.adapters.system.clock import SystemClock
 from rppam.adapters.system.entropy import SystemEntropy
 from rppam.adapters.system.secrets import HostSecrets
+from rppam.cli._doctor.container import check_container
 from rppam.cli._doctor.report import Report
 from rppam.cli._doctor.store import StoreCheck
+from rppam.compose.checkup import Checkup
 from rppam.compose.redis import RedisParts, redis_parts
 from rppam.config.load import parse_settings
 from rppam.config.settings import Settings
@@ -31,6 +33,7 @@ from tests.integration.node.lab import CALM
 
 READ = ExchangeOrder(None, None, vacant(1, "c" * 16), None)
 CLOCK = SystemClock()
+LOGGED_S = 30.0
 
 
 def replay(scene: Scene, folder: Path) -> Said:
@@ -39,13 +42,13 @@ def replay(scene: Scene, folder: Path) -> Said:
         redis = {name: value for name, value in section.items() if value != ""}
         config = {"node": {"nodeName": "node1"}, "redis": {"enabled": True, **redis}, "cluster": CALM}
         settings = parse_settings(json.dumps(config), outside=HostSecrets(), folder=folder)
-        said = asyncio.run(_listen(settings))
+        said = asyncio.run(_listen(settings, scene))
         assert PASSWORD not in "".join(said[:2])
         return said._replace(log=plain(said.log, folder), health=plain(said.health, folder))
 
 
-async def _listen(settings: Settings) -> Said:
-    doctor = await _doctor(settings)
+async def _listen(settings: Settings, scene: Scene) -> Said:
+    doctor = await _doctor(settings, scene)
     try:
         redis = redis_parts(settings, CLOCK, SystemEntropy())
     except ConfigValueError as error:
@@ -57,7 +60,10 @@ async def _listen(settings: Settings) -> Said:
     try:
         await store.start(StoreListener(lambda *_: None, lambda *_: None, lambda: None))
         log, reason = await _reason(store, redis, settings, heard)
-        return Said(log, reason, _ours(await _checked(redis, settings)), doctor)
+        checks = _checks(redis, settings)
+        await checks.check()
+        found = _ours(scene, checks.findings())
+        return Said(log or await _logged(checks, found, heard), reason, found, doctor)
     finally:
         logging.getLogger("rppam").removeHandler(heard)
         await store.stop()
@@ -74,14 +80,16 @@ async def _reason(
             if redis.link.is_connected:
                 return f"WARN  the store did not answer: {error}", str(error)
     reason = redis.why_down()
+    if not reason:
+        return "", ""
     (line,) = dict.fromkeys(line for line in heard.lines if reason in line)
     return line, reason
 
 
-async def _checked(redis: RedisParts, settings: Settings) -> tuple[Finding, ...]:
+def _checks(redis: RedisParts, settings: Settings) -> RedisCheckup:
     said = settings.redis.connection
     assert said is not None
-    checks = RedisCheckup(
+    return RedisCheckup(
         redis.link,
         redis.watchers,
         service_name=said.service_name,
@@ -91,23 +99,39 @@ async def _checked(redis: RedisParts, settings: Settings) -> tuple[Finding, ...]
         secrets=(said.password,),
         clock=CLOCK,
     )
-    await checks.check()
-    return checks.findings()
 
 
-async def _doctor(settings: Settings) -> tuple[str, ...]:
+async def _logged(checks: RedisCheckup, codes: tuple[str, ...], heard: "_Heard") -> str:
+    """The line that a node logs of the finding."""
+
+    async def nothing() -> None: ...
+
+    running = asyncio.create_task(Checkup(None, checks, lambda: None, lambda: True, nothing).run())
+    try:
+        async with asyncio.timeout(LOGGED_S):
+            while True:
+                lines = [line for line in heard.lines if line.startswith(tuple(f"WARN  {code} " for code in codes))]
+                if lines:
+                    return lines[0]
+                await asyncio.sleep(0.02)
+    finally:
+        running.cancel()
+
+
+async def _doctor(settings: Settings, scene: Scene) -> tuple[str, ...]:
     report = Report()
     check = StoreCheck(settings, report, CLOCK)
     try:
         await check.reach()
         await check.look()
+        await check_container(report)
     finally:
         await check.close()
-    return _ours(report.findings)
+    return _ours(scene, report.findings)
 
 
-def _ours(findings: tuple[Finding, ...] | list[Finding]) -> tuple[str, ...]:
-    return tuple(sorted({one.code for one in findings if is_ours(one.code, one.severity.value)}))
+def _ours(scene: Scene, findings: tuple[Finding, ...] | list[Finding]) -> tuple[str, ...]:
+    return tuple(sorted({one.code for one in findings if is_ours(scene, one.code, one.severity.value)}))
 
 
 class _Heard(logging.Handler):

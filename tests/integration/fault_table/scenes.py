@@ -3,6 +3,7 @@
 Each scene is a context manager that gives the ``redis`` section of a node's config while the fault lasts.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 from tests.contract.authority import DAY, NOW, Authority
 from tests.contract.servers import PASSWORD, SERVERS, Server, free_port
 from tests.integration.doctor.ailing import answering, black_hole, eventually, late
+from tests.integration.doctor.test_command import BAD_LINE, stand_in
 from tests.integration.doctor.test_failures import sentinel
 
 KIND: Final = next(kind for kind in SERVERS if kind.name == "redis-8")
@@ -29,6 +31,8 @@ class Scene(NamedTuple):
 
     title: str
     play: Play
+    also: tuple[str, ...] = ()
+    """Codes that are this fault although they are no errors about reaching Redis."""
 
 
 def at(port: int, more: str = "", host: str = HOST, password: str = PASSWORD, **redis: Any) -> Section:
@@ -169,6 +173,17 @@ def full_disk(_folder: Path) -> Iterator[Section]:
         yield at(server.port)
 
 
+@contextmanager
+def ended_container(folder: Path) -> Iterator[Section]:
+    """The docker command of this host knows a container that ended at once, since its command was wrong."""
+    before = os.environ["PATH"]
+    os.environ["PATH"] = stand_in(folder, "exited|1|", BAD_LINE)
+    try:
+        yield at(free_port())
+    finally:
+        os.environ["PATH"] = before
+
+
 def at_sentinel(more: str, *, kills: bool = False) -> Play:
     @contextmanager
     def play(folder: Path) -> Iterator[Section]:
@@ -185,10 +200,13 @@ def no_sentinel(_folder: Path) -> Iterator[Section]:
     yield at(free_port(), ",serviceName=rppam-master")
 
 
+_FULL: Final = (("CONFIG", "SET", "maxmemory", "64mb"), ("SETRANGE", "of-somebody-else", str(50 << 20), "x"))
+"""Above four fifths by whatever allocator, and what a node writes still fits."""
 _NODE_USER: Final = ("ACL", "SETUSER", "node", "on", f">{PASSWORD}", "~rppam:*", "&rppam:*", "+@all")
 
 SCENES: Final = (
     Scene("Redis does not run", refused),
+    Scene("The Docker container of Redis exits at once", ended_container, also=("RD-801",)),
     Scene("Packets vanish (firewall, host off)", vanishing),
     Scene("No route leads there", unroutable),
     Scene("The host name is unknown", unresolved),
@@ -216,6 +234,7 @@ SCENES: Final = (
     Scene("Redis loads its data", saying("-LOADING Redis is loading the dataset in memory\r\n")),
     Scene("A replica instead of the primary", replica),
     Scene("The disk of Redis is full", full_disk),
+    Scene("High memory usage on Redis", served(ask=_FULL), also=("RD-308",)),
     Scene("The memory of Redis is full", served(ask=(("CONFIG", "SET", "maxmemory", "1"),))),
     Scene("The primary of that replica is down",
           saying("-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.\r\n")),
