@@ -68,7 +68,7 @@ def password() -> None:
 @click.option("--conf-dir", default="/etc/redis", show_default=True, help="Where the files will stand on Redis' host.")
 @click.option("--data-dir", default="/var/lib/redis", show_default=True, help="Where Redis keeps its data there.")
 @click.option(
-    "--node-dir", default="/etc/rppam/certs", show_default=True, help="Where certificates will stand on each node."
+    "--node-dir", default="/etc/rppam/certs", show_default=True, help="Where each node has password and certificates."
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would be written.")
 @click.option("--force", is_flag=True, help="Replace files that say something else; each is kept as .bak-TIME.")

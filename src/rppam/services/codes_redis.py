@@ -203,7 +203,8 @@ SENTINEL: Final[dict[str, Entry]] = {
             "without CONFIG instead of renaming it.",
             "add the line to /etc/redis/sentinel.conf; sudo systemctl restart redis-sentinel",
             "add the line to /etc/redis/sentinel.conf; sudo systemctl restart redis-sentinel",
-            "add the line to each sentinel.conf; docker restart each sentinel",
+            "add the line to each sentinel.conf (with our Compose file /data/sentinel.conf in the container); docker "
+            "restart each sentinel",
             "Docker Desktop: as Docker",
         ),
     ),

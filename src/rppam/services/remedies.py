@@ -34,7 +34,8 @@ def conf(common: str, *lines: str) -> Fix:
     return Fix(
         common,
         f"set {said} in /etc/redis/redis.conf; sudo systemctl restart redis-server",
-        f"set {said} in /etc/redis/redis.conf (RHEL 8: /etc/redis.conf); sudo systemctl restart redis",
+        f"set {said} in /etc/redis/redis.conf (RHEL 8 without our drop-in: /etc/redis.conf); "
+        "sudo systemctl restart redis",
         f"set {said} in the redis.conf mounted into the container{or_words}; docker compose up -d --force-recreate",
         f"Docker Desktop: as Docker. Memurai: set {said} in memurai.conf; Restart-Service Memurai",
     )

@@ -19,7 +19,9 @@ from tests.integration.redis_setup.made import rppam
 
 GROUP = ("--sentinel", "--host", "10.0.1.20", "--host", "10.0.1.21", "--host", "10.0.1.22")
 KINDS = {"single": (), "tls": ("--tls",), "group": GROUP, "group-tls": ("--tls", *GROUP)}
-SECRET_FILES = {"secrets.json", "redis.conf", "sentinel.conf", "users.acl", "rppam.config.redis.json"}
+SECRET_FILES = {
+    "secrets.json", "redis.conf", "sentinel.conf", "users.acl", "rppam.config.redis.json", "redis.password",
+}  # fmt: skip
 
 
 def setup(folder: Path, *words: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
@@ -166,6 +168,58 @@ def test_every_sentinel_is_told_what_config_is_called(tmp_path: Path) -> None:
             drop_in = (tmp_path / f"redis-{number}" / f"{unit}.service.d" / "rppam.conf").read_text()
             assert f"Place: /etc/systemd/system/{unit}.service.d/rppam.conf" in drop_in
             assert {"Restart=always", "LimitNOFILE=65536", "ReadWritePaths=-/etc/redis"} <= set(drop_in.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("family", "units"),
+    [("Debian/Ubuntu", ("redis-server", "redis-sentinel")), ("RHEL family", ("redis", "redis-sentinel"))],
+)
+def test_the_units_run_with_what_the_sheet_places(family: str, units: tuple[str, ...], tmp_path: Path) -> None:
+    etc, data, place = tmp_path / "etc", tmp_path / "data", tmp_path / "units"
+    setup(tmp_path / "made", "--tls", *GROUP, "--conf-dir", str(etc), "--data-dir", str(data))
+    sheet = (tmp_path / "made" / "INSTALL.txt").read_text()
+    lines = sheet.split(f"\n   {family}")[1].split("\n\n")[0].splitlines()[1:]
+    script = "\n".join(line for line in lines if "sudo install " in line)
+    for there, here in (("sudo ", ""), ("-o redis -g redis ", ""), ("/etc/systemd/system", str(place))):
+        script = script.replace(there, here)
+    subprocess.run(["sh", "-eu", "-c", script], cwd=tmp_path / "made" / "redis-1", check=True, timeout=30)
+    assert f"systemctl restart {' '.join(units)}" in lines[-1]
+    for unit, program, conf in zip(units, ("redis-server", "redis-sentinel"), ("redis", "sentinel"), strict=True):
+        drop_in = (place / f"{unit}.service.d" / "rppam.conf").read_text().splitlines()
+        command = drop_in[drop_in.index("ExecStart=") + 1]
+        assert command.startswith(f"ExecStart=/usr/bin/{program} {etc}/{conf}.conf --supervised systemd")
+        assert {f"ReadWritePaths=-{etc}", f"ReadWritePaths=-{data}"} <= set(drop_in)
+        text = (etc / f"{conf}.conf").read_text()
+        assert all(Path(path).is_file() for path in re.findall(rf"{etc}/\S+", text))
+        assert f"dir {data}" in text
+    assert data.is_dir()
+
+
+@pytest.mark.parametrize("unit", ["redis-server", "redis-sentinel"])
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+def test_systemd_takes_the_drop_in_beside_the_units_own_command(unit: str, tmp_path: Path) -> None:
+    setup(tmp_path / "made", *GROUP, "--conf-dir", "/opt/redis", "--data-dir", "/srv/redis")
+    service = tmp_path / f"{unit}.service"
+    service.write_text("[Service]\nType=notify\nExecStart=/bin/sh /etc/redis.conf\nProtectSystem=strict\n")
+    drop_in = tmp_path / "made" / "redis-1" / f"{unit}.service.d" / "rppam.conf"
+    here = tmp_path / f"{unit}.service.d" / "rppam.conf"
+    here.parent.mkdir()
+    here.write_text(drop_in.read_text().replace(f"/usr/bin/{unit}", "/bin/sh"))  # it wants the program to be there
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(service)],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert [line for line in done.stderr.splitlines() if unit in line] == []
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_nodes_password_is_a_file_that_a_running_node_reads_again(tmp_path: Path) -> None:
+    setup(tmp_path)
+    section = json.loads((tmp_path / "node" / "rppam.config.redis.json").read_text())["redis"]
+    assert section["password"] == {"file": "/etc/rppam/certs/redis.password"}
+    assert (tmp_path / "node" / "redis.password").read_text().strip() == secrets_of(tmp_path)["node"]
+    sheet = (tmp_path / "INSTALL.txt").read_text()
+    assert "sudo install -m 600 -o rppam redis.password /etc/rppam/certs/" in sheet
 
 
 def test_the_client_certificate_opens_with_its_password(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ import json
 import subprocess
 import textwrap
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -178,35 +180,91 @@ def severity_of(said: dict[str, Any], code: str) -> str:
     return next((finding["severity"] for finding in said["findings"] if finding["code"] == code), "")
 
 
-@pytest.mark.server
-@pytest.mark.parametrize(
-    ("service", "sentinel"), [("rppam-redis", False), ("rppam-redis", True), ("rppam-sentinel", True)]
-)
-def test_what_the_container_runs_starts_a_server(service: str, sentinel: bool, tmp_path: Path) -> None:
+@contextmanager
+def container(made: Made, service: str, folder: Path, number: int = 0) -> Iterator[None]:
     """The commands of the Compose file, run here: paths below a folder, without the image's user and wrapper."""
-    made = Made(tmp_path / "made", program(REDIS_8), sentinel=sentinel)
-    made.setup()
-    text = (made.place(0) / "docker-compose.yml").read_text()
+    text = (made.place(number) / "docker-compose.yml").read_text()
     script = textwrap.dedent(text.split(f"  {service}:")[1].split("      - |\n")[1].split("    logging:")[0])
     for there, here in (
-        ("/setup/", f"{made.place(0)}/"),
-        (" /data", f" {tmp_path}/volume"),
+        ("/setup/", f"{made.place(number)}/"),
+        (" /data", f" {folder}/volume"),
         ("-o redis -g redis ", ""),
         ("docker-entrypoint.sh redis-server", str(made.program)),
     ):
         assert there in script
         script = script.replace(there, here)
-    (tmp_path / "volume").mkdir()
-    with (tmp_path / "log").open("w") as log:
+    (folder / "volume").mkdir(exist_ok=True)
+    with (folder / "log").open("w") as log:
         process = subprocess.Popen(["sh", "-ec", script], stdout=log, stderr=log)
     try:
         ask = made.ask_sentinel if service == "rppam-sentinel" else made.ask
-        say = (tmp_path / "log").read_text
-        eventually(lambda: ask(0, "PING") == "PONG", within_s=10, what="a server", say=say)
-        assert (made.live / "data").is_dir()
+        say = (folder / "log").read_text
+        eventually(lambda: ask(number, "PING") == "PONG", within_s=10, what="a server", say=say)
+        yield
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.mark.server
+@pytest.mark.parametrize(
+    ("service", "sentinel"), [("rppam-redis", False), ("rppam-redis", True), ("rppam-sentinel", True)]
+)
+def test_what_the_container_runs_starts_a_server(service: str, sentinel: bool, tmp_path: Path) -> None:
+    made = Made(tmp_path / "made", program(REDIS_8), sentinel=sentinel)
+    made.setup()
+    with container(made, service, tmp_path):
+        assert (made.live / "data").is_dir()
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("sentinel", [False, True], ids=["single", "group"])
+def test_a_password_that_was_rotated_outlives_the_container(sentinel: bool, tmp_path: Path) -> None:
+    made = Made(tmp_path / "made", program(REDIS_8), sentinel=sentinel)
+    made.setup()
+    new, old = "n" * 48, made.secrets["node"]
+    with container(made, "rppam-redis", tmp_path):
+        assert made.ask(0, "ACL", "SETUSER", "rppam", f">{new}", f"<{old}") == "OK"
+        assert made.ask(0, "ACL", "SAVE") == "OK"
+    with container(made, "rppam-redis", tmp_path):
+        assert made.ask(0, "PING", user="rppam", password=new) == "PONG"
+        assert "NOAUTH" in made.ask(0, "PING", user="rppam", password=old)
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("sentinel", [False, True], ids=["single", "group"])
+def test_a_file_that_was_changed_is_taken_by_the_next_container(sentinel: bool, tmp_path: Path) -> None:
+    made = Made(tmp_path / "made", program(REDIS_8), sentinel=sentinel)
+    made.setup()
+    with container(made, "rppam-redis", tmp_path):
+        assert "NOPERM" in made.ask(0, "ECHO", "x", user="rppam", password=made.secrets["node"])
+    changes = {"redis.conf": ("maxmemory 256mb", "maxmemory 300mb"), "users.acl": ("+dbsize", "+dbsize +echo")}
+    for name, (before, after) in changes.items():
+        file = made.place(0) / name
+        assert before in file.read_text()
+        file.write_text(file.read_text().replace(before, after))
+    with container(made, "rppam-redis", tmp_path):
+        assert made.ask(0, "ECHO", "x", user="rppam", password=made.secrets["node"]) == "x"
+        assert made.ask(0, made.secrets["config_name"], "GET", "maxmemory").split()[-1] == str(300 << 20)
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("is_promoted", [True, False], ids=["promoted", "demoted"])
+def test_a_redis_conf_that_was_changed_leaves_the_role_that_sentinel_gave(is_promoted: bool, tmp_path: Path) -> None:
+    made = Made(tmp_path / "made", program(REDIS_8), sentinel=True)
+    made.setup()
+    number = 1 if is_promoted else 0
+    config, other = made.secrets["config_name"], str(made.ports[2])
+    with container(made, "rppam-redis", tmp_path, number):
+        told = ("NO", "ONE") if is_promoted else ("127.0.0.1", other)
+        assert made.ask(number, "REPLICAOF", *told) == "OK"
+        assert made.ask(number, config, "REWRITE") == "OK"
+    conf = made.place(number) / "redis.conf"
+    conf.write_text(conf.read_text().replace("maxmemory 256mb", "maxmemory 300mb"))
+    with container(made, "rppam-redis", tmp_path, number):
+        assert made.ask(number, config, "GET", "maxmemory").split()[-1] == str(300 << 20)
+        role = made.ask(number, "ROLE").split()
+        assert (role[0], other in role) == (("master", False) if is_promoted else ("slave", True))
 
 
 @pytest.mark.server

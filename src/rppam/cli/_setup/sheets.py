@@ -5,48 +5,39 @@ Names and values of the container are those of the vendor article (``redis:7``, 
 """
 
 import json
-from typing import Any
+from typing import Any, Final
 
 from rppam.cli._setup.acl import NODE_USER
 from rppam.cli._setup.passwords import Passwords
 from rppam.cli._setup.wishes import Wishes
 
 _COPY = "install -o redis -g redis -m 600"
+NODE_FILE: Final = "redis.password"
+"""With the nodes' password alone: a running node reads it again when it is replaced."""
 
 
 def compose_file(wishes: Wishes, number: int) -> str:
-    """The docker-compose.yml of one host. Sentinel and Redis rewrite their files, so copies in /data are kept."""
-    port = wishes.hosts[number].port
-    keep = wishes.has_sentinels
+    """The docker-compose.yml of one host. What Redis and Sentinel rewrite stands in /data, so no restart undoes it."""
     lines = [
         "# Written by 'rppam redis setup'. Start it in this folder: docker compose up -d",
         "name: rppam",
         "services:",
-        *_service("rppam-redis", "redis-server", "redis.conf", port, wishes, keep=keep),
+        *_service("rppam-redis", "redis-server", "redis.conf", wishes.hosts[number].port, wishes),
     ]
     if wishes.has_sentinels:
-        lines += _service(
-            "rppam-sentinel", "redis-sentinel", "sentinel.conf", wishes.sentinels[number].port, wishes, keep=True
-        )
+        port = wishes.sentinels[number].port
+        lines += _service("rppam-sentinel", "redis-sentinel", "sentinel.conf", port, wishes)
     lines += ["volumes:", "  rppam-redis-data:", "    name: rppam-redis-data"]
     if wishes.has_sentinels:
         lines += ["  rppam-sentinel-data:", "    name: rppam-sentinel-data"]
     return "\n".join(lines) + "\n"
 
 
-def _service(name: str, program: str, conf: str, port: int, wishes: Wishes, *, keep: bool) -> list[str]:
-    files = [conf, *(["users.acl"] if program == "redis-server" else []), *(["tls"] if wishes.tls else [])]
-    etc = wishes.conf_dir
-    # The folder that the configuration names must be there while it is read, though the data goes to the volume.
-    copies = [f"install -d -o redis -g redis -m 700 {etc} {wishes.data_dir}"]
-    if "users.acl" in files:
-        copies.append(f"{_COPY} /setup/users.acl {etc}/users.acl")
-    if wishes.tls:
-        copies.append(f"install -d -o redis -g redis -m 700 {etc}/tls")
-        copies.append(f"{_COPY} /setup/tls/ca.crt /setup/tls/redis.crt /setup/tls/redis.key {etc}/tls/")
-    place = f"/data/{conf}" if keep else f"{etc}/{conf}"
-    copies.append((f"test -e {place} || " if keep else "") + f"{_COPY} /setup/{conf} {place}")
-    sentinel = "--sentinel " if program == "redis-sentinel" else ""
+def _service(name: str, program: str, conf: str, port: int, wishes: Wishes) -> list[str]:
+    is_sentinel = program == "redis-sentinel"
+    files = [conf, *([] if is_sentinel else ["users.acl"]), *(["tls"] if wishes.tls else [])]
+    place = f"/data/{conf}" if wishes.has_sentinels else f"{wishes.conf_dir}/{conf}"
+    options = "--sentinel" if is_sentinel else "--aclfile /data/users.acl"
     return [
         f"  {name}:",
         "    image: redis:7",
@@ -62,8 +53,8 @@ def _service(name: str, program: str, conf: str, port: int, wishes: Wishes, *, k
         '    entrypoint: ["sh", "-ec"]',
         "    command:",
         "      - |",
-        *(f"        {line}" for line in copies),
-        f"        exec docker-entrypoint.sh redis-server {place} {sentinel}--dir /data --bind 0.0.0.0",
+        *(f"        {line}" for line in _copies(wishes, conf, place, is_sentinel=is_sentinel)),
+        f"        exec docker-entrypoint.sh redis-server {place} {options} --dir /data --bind 0.0.0.0",
         "    logging:",
         "      driver: json-file",
         "      options:",
@@ -72,18 +63,61 @@ def _service(name: str, program: str, conf: str, port: int, wishes: Wishes, *, k
     ]
 
 
+def _copies(wishes: Wishes, conf: str, place: str, *, is_sentinel: bool) -> list[str]:
+    """What the container does before Redis starts. No '$': Compose would put a variable there."""
+    etc = wishes.conf_dir
+    # The folder that the configuration names must be there while it is read, though the data goes to the volume.
+    lines = [f"install -d -o redis -g redis -m 700 {etc} {wishes.data_dir}"]
+    if wishes.tls:
+        lines.append(f"install -d -o redis -g redis -m 700 {etc}/tls")
+        lines.append(f"{_COPY} /setup/tls/ca.crt /setup/tls/redis.crt /setup/tls/redis.key {etc}/tls/")
+    if is_sentinel:
+        lines.append(f"test -e {place} || {_COPY} /setup/{conf} {place}")
+        return lines
+    lines += _taken("users.acl", [f"{_COPY} /setup/users.acl /data/users.acl"])
+    if not wishes.has_sentinels:
+        lines.append(f"{_COPY} /setup/{conf} {place}")
+        return lines
+    return lines + _taken(
+        conf,
+        [
+            f"{_COPY} /setup/{conf} {place}.new",
+            f"if test -e {place}; then  # Sentinel says whose replica it is, not the file that was mounted",
+            f'  sed -i "/^replicaof /d" {place}.new',
+            f'  grep "^replicaof " {place} >> {place}.new || true',
+            "fi",
+            f"mv {place}.new {place}",
+        ],
+    )
+
+
+def _taken(file: str, take: list[str]) -> list[str]:
+    """Take a mounted file when it is not the one that was taken last; else what Redis has made of it stays."""
+    mark = f"/data/.{file}.taken"
+    return [
+        f"test -e /data/{file} && cmp -s /setup/{file} {mark} || {{",
+        *(f"  {line}" for line in [*take, f"{_COPY} /setup/{file} {mark}"]),
+        "}",
+    ]
+
+
 def systemd_drop_in(wishes: Wishes, unit: str) -> str:
     """For the unit ``redis-server`` (Debian; RHEL calls it redis) or ``redis-sentinel``."""
     rhel = " (RHEL family: redis.service.d)" if unit == "redis-server" else ""
+    conf = wishes.conf_dir / ("redis.conf" if unit == "redis-server" else "sentinel.conf")
     return f"""# Written by 'rppam redis setup'. Place: /etc/systemd/system/{unit}.service.d/rppam.conf{rhel},
 # then: systemctl daemon-reload
 [Service]
+# The unit itself may name another file (RHEL 8: /etc/redis.conf). The empty line takes its own command away.
+ExecStart=
+ExecStart=/usr/bin/{unit} {conf} --supervised systemd --daemonize no
 Restart=always
 RestartSec=1
 LimitNOFILE=65536
 OOMScoreAdjust=-500
-# After a failover Sentinel and Redis rewrite their own configuration.
+# Debian's unit lets Redis write to the usual folders only. It also rewrites its configuration, as Sentinel does.
 ReadWritePaths=-{wishes.conf_dir}
+ReadWritePaths=-{wishes.data_dir}
 """
 
 
@@ -99,7 +133,7 @@ def config_section(wishes: Wishes, passwords: Passwords) -> dict[str, Any]:
     section: dict[str, Any] = {
         "enabled": True,
         "connectionString": ",".join(options),
-        "password": passwords.node.reveal(),
+        "password": {"file": str(wishes.node_dir / NODE_FILE)},
         "keyPrefix": wishes.prefix,
         "tlsEnabled": wishes.tls,
     }
@@ -148,45 +182,63 @@ def _others(wishes: Wishes, host: str) -> str:
 
 def install_sheet(wishes: Wishes) -> str:
     """What to do with the files, in order."""
-    etc, data = wishes.conf_dir, wishes.data_dir
-    tls = f"\n     sudo install -d -m 700 -o redis -g redis {etc}/tls" if wishes.tls else ""
-    tls += f"\n     sudo install -m 600 -o redis -g redis tls/* {etc}/tls/" if wishes.tls else ""
-    drop_in = "redis-sentinel.service.d/rppam.conf"
-    sentinel = (
-        f"\n     sudo install -m 600 -o redis -g redis sentinel.conf {etc}/sentinel.conf"
-        f"\n     sudo install -D -m 644 {drop_in} /etc/systemd/system/{drop_in}"
-        "\n     sudo systemctl daemon-reload && sudo systemctl restart redis-sentinel"
-        if wishes.has_sentinels
-        else ""
-    )
     each = "each folder redis-N on its own host" if wishes.has_sentinels else "the folder redis on the Redis host"
-    client = (
-        f"\n     sudo install -d -m 700 -o rppam {wishes.node_dir}"
-        f"\n     sudo install -m 600 -o rppam node/redis-client.pfx node/redis-ca.crt {wishes.node_dir}/"
-        if wishes.tls
-        else ""
-    )
+    files = ["redis.password", *(["redis-client.pfx", "redis-ca.crt"] if wishes.tls else [])]
+    once = "sentinel.conf is taken once; change what Sentinel goes on with by SENTINEL SET."
+    learned = f"\n     {once}" if wishes.has_sentinels else ""
     return f"""What was written here, and what to do with it
 =============================================
 
 1. Copy {each}, by scp or another safe way. There, in that folder:
 
-   Debian/Ubuntu (RHEL family: the unit is called redis):
-     sudo install -m 600 -o redis -g redis redis.conf users.acl {etc}/{tls}
-     sudo install -d -m 750 -o redis -g redis {data}
-     sudo install -D -m 644 redis-server.service.d/rppam.conf /etc/systemd/system/redis-server.service.d/rppam.conf
-     sudo systemctl daemon-reload && sudo systemctl restart redis-server{sentinel}
+   Debian/Ubuntu:
+{_place_files(wishes, "redis-server")}
 
-   Docker, Linux or Windows:
+   RHEL family, where the unit is called redis (after its packages; not run by our tests):
+{_place_files(wishes, "redis")}
+
+   Docker, Linux or Windows; after a change of the files here with --force-recreate:
      docker compose up -d
+     A file that is as before is not taken again: Redis goes on with its own in /data, where a password that was rotated
+     stands, and behind Sentinel its role.{learned}
 
 2. Open the ports: firewall.txt.
 
-3. Put the section of node/rppam.config.redis.json into rppam.config of every node. Encrypt its secrets with
-   'rppam config encrypt'. Then restart the nodes.{client}
+3. On every node place what it needs, from the folder node:
+
+     sudo install -d -m 700 -o rppam {wishes.node_dir}
+     sudo install -m 600 -o rppam {" ".join(files)} {wishes.node_dir}/
+
+   Put the section of rppam.config.redis.json into its rppam.config. Encrypt the secrets that stand there with
+   'rppam config encrypt'. Then restart the node.
 
 4. Check it from every node: rppam doctor
 
 secrets.json and authority/ hold what everything here rests on. Keep them off the servers and away from others: with
-secrets.json a second run writes the same files again, without it new passwords are made.
+secrets.json a second run writes the same files again, without it new passwords are made. A password that was rotated
+has to be put there, too.
 """
+
+
+def _place_files(wishes: Wishes, unit: str) -> str:
+    """The commands for a host of Debian (``redis-server``) or of the RHEL family (``redis``), in the folder copied."""
+    etc, data, owned = wishes.conf_dir, wishes.data_dir, "-o redis -g redis"
+    drop_ins = [("redis-server", unit), *([("redis-sentinel", "redis-sentinel")] if wishes.has_sentinels else [])]
+    confs = ["redis.conf", "users.acl", *(["sentinel.conf"] if wishes.has_sentinels else [])]
+    lines = [
+        f"sudo install -d -m 750 {owned} {etc} {data}",
+        f"sudo install -m 600 {owned} {' '.join(confs)} {etc}/",
+    ]
+    if wishes.tls:
+        lines += [
+            f"sudo install -d -m 700 {owned} {etc}/tls",
+            f"sudo install -m 600 {owned} tls/* {etc}/tls/",
+        ]
+    lines += [
+        f"sudo install -D -m 644 {ours}.service.d/rppam.conf /etc/systemd/system/{its}.service.d/rppam.conf"
+        for ours, its in drop_ins
+    ]
+    if unit == "redis":
+        lines.append(f"sudo restorecon -R {etc} {data}")
+    lines.append(f"sudo systemctl daemon-reload && sudo systemctl restart {' '.join(its for _, its in drop_ins)}")
+    return "\n".join(f"     {line}" for line in lines)

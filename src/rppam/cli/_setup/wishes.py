@@ -38,7 +38,7 @@ class Wishes:
     """Where the files will stand on each Redis host."""
     data_dir: PurePosixPath
     node_dir: PurePosixPath
-    """Where the client certificate will stand on each node."""
+    """Where the password and the client certificate will stand on each node."""
 
     @property
     def has_sentinels(self) -> bool:

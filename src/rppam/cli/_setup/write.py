@@ -15,7 +15,14 @@ from rppam.cli._setup.acl import users_acl
 from rppam.cli._setup.certificates import Authority, Issued, names_of
 from rppam.cli._setup.conf import redis_conf, sentinel_conf
 from rppam.cli._setup.passwords import FILE, Passwords
-from rppam.cli._setup.sheets import compose_file, config_text, firewall_sheet, install_sheet, systemd_drop_in
+from rppam.cli._setup.sheets import (
+    NODE_FILE,
+    compose_file,
+    config_text,
+    firewall_sheet,
+    install_sheet,
+    systemd_drop_in,
+)
 from rppam.cli._setup.wishes import WishError, Wishes
 from rppam.domain.instant import WallMs
 
@@ -45,6 +52,7 @@ def plan_files(wishes: Wishes, folder: Path, now: WallMs) -> dict[str, bytes]:
         "firewall.txt": firewall_sheet(wishes),
         "INSTALL.txt": install_sheet(wishes),
         "node/rppam.config.redis.json": config_text(wishes, passwords),
+        f"node/{NODE_FILE}": passwords.node.reveal() + "\n",
     }
     for number in range(len(wishes.hosts)):
         place = wishes.folder(number)
