@@ -161,7 +161,7 @@ def _patient(options: LinkOptions, settings: Settings, purpose: str) -> LinkOpti
     timing = settings.cluster.timing
     return replace(
         _bounded(options, patience.for_leadership(timing)),
-        client_name=f"rppam:{settings.node.node_name}:{purpose}",
+        client_name=_name(options, settings, purpose),
         silence_ms=2 * timing.request_timeout_ms,
         reconnect_cap_ms=max(100, timing.lease_ms // 16),
     )
@@ -171,11 +171,16 @@ def _brisk(options: LinkOptions, settings: Settings, purpose: str) -> LinkOption
     """The article's limits, but never more patient than somebody who waits for a page."""
     return replace(
         _bounded(options, patience.FOR_REQUESTS),
-        client_name=f"rppam:{settings.node.node_name}:{purpose}",
+        client_name=_name(options, settings, purpose),
         silence_ms=2 * patience.REQUEST_COMMAND_MS,
         reconnect_cap_ms=CACHE_RECONNECT_CAP_MS,
         abort_connect=False,
     )
+
+
+def _name(options: LinkOptions, settings: Settings, purpose: str) -> str:
+    """What CLIENT LIST shows: the name in the connection string, else the node's, and what the connection is for."""
+    return f"{options.client_name or f'rppam:{settings.node.node_name}'}:{purpose}"
 
 
 def _bounded(options: LinkOptions, cap: Patience) -> LinkOptions:

@@ -107,7 +107,12 @@ _TABLE: Final = (
         "keepAlive", Form.WHOLE, "A PING after this long without traffic.", default=str(KEEP_ALIVE_S), least=1, unit="s"
     ),
     Keyword("defaultDatabase", Form.WHOLE, "Database number; without it, 0."),
-    Keyword("name", Form.TEXT, "Connection name shown by CLIENT LIST; without it, one with the node's name."),
+    Keyword(
+        "name",
+        Form.TEXT,
+        "Connection name shown by CLIENT LIST, with a colon and what the connection is for behind it; without it, one "
+        "with the node's name.",
+    ),
     _ignored("allowAdmin", Form.FLAG, "no administrative command is ever sent, so there is nothing to allow"),
     _ignored(
         "asyncTimeout", Form.WHOLE, "every command is asynchronous and bounded by syncTimeout", least=1, unit="ms"

@@ -105,3 +105,16 @@ async def test_no_wait_for_redis_is_longer_than_the_lease_or_a_request_can_affor
         made = make(settings, SystemClock(), SystemEntropy())
         assert made is not None
         assert (made.link.options.connect_timeout_ms, made.link.options.command_timeout_ms) == expected
+
+
+@pytest.mark.parametrize(("option", "name"), [("", "rppam:n1"), (",name=pam here", "pam here")])
+async def test_connections_have_the_name_that_the_string_gives_and_what_they_are_for(
+    tmp_path: Path, option: str, name: str
+) -> None:
+    text = '{"node": {"nodeName": "n1"}, "redis": {"enabled": true, "connectionString": "s1,serviceName=m%s"}}'
+    settings = parse_settings(text % option, outside=HostSecrets(), folder=tmp_path)
+    for make, purpose in ((redis_parts, "lease"), (cache_redis_parts, "cache")):
+        made = make(settings, SystemClock(), SystemEntropy())
+        assert made is not None
+        assert made.link.options.client_name == f"{name}:{purpose}"
+        assert [watcher.options.client_name for watcher in made.watchers] == [f"{name}:sentinel"]
