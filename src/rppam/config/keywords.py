@@ -127,7 +127,7 @@ _TABLE: Final = (
     _ignored("protocol", Form.ANY, "RESP3 is always used; every supported server speaks it"),
     _ignored("proxy", Form.ANY, "leadership needs a direct connection to Redis, never through a proxy"),
     _ignored("resolveDns", Form.FLAG, "host names are resolved anew at each connect"),
-    _ignored("responseTimeout", Form.ANY, "it has no effect in StackExchange.Redis either"),
+    _ignored("responseTimeout", Form.WHOLE, "it has no effect in StackExchange.Redis either", least=1, unit="ms"),
     _ignored("setlib", Form.FLAG, "the client's library name is not sent to the server"),
     _ignored("sslProtocols", Form.ANY, "TLS 1.2 or later is always required and the newest common version is taken"),
     _ignored("tcpKeepAlive", Form.FLAG, "TCP keep-alive is always on"),

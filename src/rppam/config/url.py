@@ -21,6 +21,9 @@ _SCHEME: Final = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*)://")
 _ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ENCODE_FIX: Final = "Percent-encode these in user and password: %25 for %, %2F for /, %3F for ?, %23 for #, %40 for @."
 
+_BEFORE_QUERY: Final = ("password", "user", "serviceName", "defaultDatabase")
+"""Options that a URL can give before its '?', too."""
+
 SCHEMES: Final[dict[str, tuple[bool, bool]]] = {
     "redis": (False, False),
     "rediss": (True, False),
@@ -67,7 +70,8 @@ def read_url(text: str, reading: Reading) -> None:
         if host.strip():
             _host(host.strip(), number, reading)
     _path(path, sentinel, reading)
-    _query(query, tls, reading)
+    before = frozenset(name for name in _BEFORE_QUERY if reading.has(name))
+    _query(query, tls, reading, before)
 
 
 def _host(host: str, number: int, reading: Reading) -> None:
@@ -111,7 +115,8 @@ def _path(path: str, sentinel: bool, reading: Reading) -> None:
         reading.option(KEYWORDS["defaultDatabase"], parts[0])
 
 
-def _query(query: str, tls: bool, reading: Reading) -> None:
+def _query(query: str, tls: bool, reading: Reading, before: frozenset[str]) -> None:
+    """Take the options; ``before`` holds those that the URL gave before its '?'."""
     for number, part in enumerate(query.split("&") if query else [], 1):
         name, _, value = part.partition("=")
         keyword = BY_LOWER_NAME.get(name.lower())
@@ -122,7 +127,7 @@ def _query(query: str, tls: bool, reading: Reading) -> None:
             reading.command(name, value)
         elif keyword is None:
             reading.unknown(name, place)
-        elif reading.has(keyword.name) and keyword.name in {"password", "user", "serviceName", "defaultDatabase"}:
+        elif keyword.name in before:
             fix = "Say it once, before the '?' or behind it."
             reading.problem(keyword.name, "one value", "one in the URL and one among its options", fix)
         elif keyword.name == "ssl" and tls:

@@ -86,6 +86,9 @@ UNDERSTOOD = [
     ("rediss://h?sslHost=x&abortConnect=0", {
         "endpoints": ["h:6380"], "ssl": True, "sslHost": "x", "abortConnect": False}),
     ("redis://[::1]:7,h2", {"endpoints": ["[::1]:7", "h2:6379"]}),
+    ("redis://h?user=a&user=b&password=c&password=d", {"user": "b", "password": "d"}),
+    ("redis://h?defaultDatabase=1&DEFAULTDATABASE=2", {"defaultDatabase": 2}),
+    ("redis://h?serviceName=m&serviceName=n", {"mode": "sentinel", "endpoints": ["h:26379"], "serviceName": "n"}),
     ("redis+sentinel://s1,s2:5/m", {"mode": "sentinel", "endpoints": ["s1:26379", "s2:5"], "serviceName": "m"}),
     ("redis+sentinel://u:p@s1/my%2Fm/3", {
         "mode": "sentinel", "endpoints": ["s1:26379"], "serviceName": "my/m", "user": "u", "password": "p",
@@ -150,6 +153,8 @@ WRONG = [
     ("h,connectRetry=0", "'0'", "from 1"),
     ("h,keepAlive=0", "'0'", "from 1"),
     ("h,asyncTimeout=0", "'0'", "from 1"),
+    ("h,responseTimeout=-1", "'-1'", "from 1"),
+    ("h,responseTimeout=5s", "'5s'", "responseTimeout=5000 (ms)"),
     ("h,defaultDatabase=-1", "'-1'", "from 0"),
     ("h,syncTimeout=1e3", "'1e3'", "digits only"),
     ("h,syncTimeout=5_000", "'5_000'", "digits only"),
@@ -176,6 +181,8 @@ WRONG = [
     ("redis://::1", "no brackets", "[::1]:6379"),
     ("redis://h,password=x", "an option among the hosts", "behind a '?'"),
     ("redis://h?flibble=1", "'flibble'", "Take it out"),
+    ("redis://u:p@h?user=b", "one in the URL and one among its options", "Say it once"),
+    ("redis://h/1?defaultDatabase=1", "one in the URL and one among its options", "Say it once"),
     ("redis+sentinel://h", "found none", "/name"),
     ("rediss://h?ssl=false", "found both", "Take ssl out"),
     ("redis://:%zz@h", "a lone '%'", "%25"),
