@@ -91,6 +91,12 @@ class Denied(NamedTuple):
 _LEVELS: Final = ((7, WarningLevel.URGENT), (14, WarningLevel.WARNING), (30, WarningLevel.NOTICE))
 """Days left, and from there on how loudly. The product's licence banners use the same three steps."""
 
+_GONE: Final = (
+    "A node that is gone for good, or has another name now, still counts until its old name is removed: by the leader "
+    "(rppam cluster forget NAME), or, where no node leads, in Redis (redis-cli SREM rppam:members NAME, with "
+    "redis.keyPrefix in place of rppam:)"
+)
+
 
 def state_of(licence: Licence | None, now: WallMs) -> LicenceState:
     """Where ``licence`` stands at ``now``."""
@@ -141,18 +147,18 @@ def may_join(licence: Licence | None, seats_in_use: int, now: WallMs) -> Allowed
     if licence is None:
         return Denied(
             f"without a licence this is RP-PAM Standard, which runs one node, and {others} here already",
-            "Install an Enterprise or MSP licence (license.path) on every node, or stop the other node first",
+            f"Install an Enterprise or MSP licence (license.path) on every node, or stop the other node first. {_GONE}",
         )
     of = f"licence {licence.id} of {licence.customer}"
     if not tier.allows_cluster:
         return Denied(
             f"{of} is Standard, which runs one node, and {others} here already",
-            "Install an Enterprise or MSP licence (license.path) on every node, or stop the other node first",
+            f"Install an Enterprise or MSP licence (license.path) on every node, or stop the other node first. {_GONE}",
         )
     if seats_in_use >= licence.max_nodes:
         return Denied(
             f"{of} allows {licence.max_nodes} nodes, and {others} here already",
-            "Remove a node from the cluster, or install a licence for more nodes",
+            f"Remove a node from the cluster, or install a licence for more nodes. {_GONE}",
         )
     if now >= licence.expires_at:
         return Denied(

@@ -55,6 +55,15 @@ def test_a_second_node_needs_tier_seat_and_time(held: Licence | None, seats: int
     assert (caught.value.row.exit, caught.value.row.status) == (77, 403)
 
 
+@pytest.mark.parametrize("held", [None, licence(Tier.STANDARD, nodes=1), licence(nodes=2)])
+def test_who_is_refused_reads_how_a_dead_node_s_seat_becomes_free(held: Licence | None) -> None:
+    """A node that died and came back under another name finds its own old name in its way."""
+    decision = may_join(held, 2, NOW)
+    assert isinstance(decision, Denied)
+    for order in ("rppam cluster forget NAME", "redis-cli SREM rppam:members NAME", "redis.keyPrefix"):
+        assert order in decision.fix
+
+
 @pytest.mark.parametrize(("seats", "free"), [(0, 2), (1, 1), (2, 0)])
 @pytest.mark.parametrize("tier", [Tier.ENTERPRISE, Tier.MSP])
 def test_seats_are_counted_down(tier: Tier, seats: int, free: int) -> None:
