@@ -16,12 +16,12 @@ import click
 
 from rppam.cli._config.push import command as push
 from rppam.domain.errors.config import ConfigError, Problem
+from rppam.domain.errors.database import DatabaseUrlInvalid
 from rppam.domain.exits import Exit
 
 if TYPE_CHECKING:
     from rppam.config.options import ConnectionOptions
     from rppam.config.settings import Settings
-    from rppam.domain.errors.config import Problem
     from rppam.domain.secret import Secret
 
 _HELP: Final = {"help_option_names": ["-h", "--help"]}
@@ -50,14 +50,18 @@ def _json_option(function: Any) -> Any:
 def check(file: Path | None, as_json: bool) -> None:
     """List every problem of FILE: exit 0 when there is none, else 78.
 
-    The certificate files that it names are read, too. FILE is RPPAM_CONFIG, or the platform's default, where it is
-    left out.
+    The certificate files that it names are read, too. One that has expired is a problem here, though a node starts
+    with it. FILE is RPPAM_CONFIG, or the platform's default, where it is left out.
     """
     from rppam.adapters.system.clock import SystemClock
     from rppam.compose.certificates import CertificateFiles
 
     certificates = CertificateFiles(SystemClock())
-    path, settings = _load(file, as_json=as_json, check_built=certificates.problems_of)
+
+    def problems_of(settings: "Settings") -> "Iterable[Problem]":
+        return (*certificates.problems_of(settings), *_database_problems(settings))
+
+    path, settings = _load(file, as_json=as_json, check_built=problems_of)
     settings = replace(settings, warnings=(*settings.warnings, *certificates.warnings))
     if as_json:
         _print_json({"file": str(path), "ok": True, "problems": [], **_remarks(settings)})
@@ -169,6 +173,18 @@ def _load(
     except ConfigError as error:
         _fail(error, as_json=as_json, file=str(path))
     return path, settings
+
+
+def _database_problems(settings: "Settings") -> "tuple[Problem, ...]":
+    """What the part of a node that opens the database has against its URL."""
+    from rppam.adapters.sql.url import parse_database_url
+
+    try:
+        parse_database_url(settings.database.url)
+    except DatabaseUrlInvalid as error:
+        found = str(error).removeprefix("database.url: ")
+        return (Problem("database.url", "a URL that a node can use", f"one that it cannot: {found}", error.row.remedy),)
+    return ()
 
 
 def _fail(error: ConfigError, *, as_json: bool, file: str | None = None) -> NoReturn:

@@ -55,11 +55,12 @@ def command(config: Path | None, sentinel_conf: Path | None, witness: bool | Non
     from rppam.config.load import load_settings
     from rppam.config.places import config_path
     from rppam.services.codes import finding
+    from rppam.services.setting_files import problems_of
 
     path = config_path(config, os.environ)
     report = Report()
     try:
-        settings = load_settings(path, outside=HostSecrets())
+        settings = load_settings(path, outside=HostSecrets(), check_pushed=problems_of)
     except ConfigError as error:
         report.add(*(finding("RD-600", problem.sentence(), fix=problem.fix) for problem in error.problems))
         _show(report.findings, as_json=as_json)

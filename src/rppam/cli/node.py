@@ -75,8 +75,9 @@ def _run_alone(
     from rppam.compose.history import history_handler
     from rppam.config.load import load_settings
     from rppam.runtime.logging import logging_to
+    from rppam.services.setting_files import problems_of
 
-    settings = load_settings(path, outside=HostSecrets())
+    settings = load_settings(path, outside=HostSecrets(), check_pushed=problems_of)
     log = settings.logging
     with logging_to(
         level=log_level or log.level,

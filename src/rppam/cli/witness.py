@@ -32,8 +32,9 @@ def command(config: Path | None) -> int:
     from rppam.config.load import load_settings
     from rppam.config.places import config_path
     from rppam.runtime.logging import logging_to
+    from rppam.services.setting_files import problems_of
 
-    settings = load_settings(config_path(config, os.environ), outside=HostSecrets())
+    settings = load_settings(config_path(config, os.environ), outside=HostSecrets(), check_pushed=problems_of)
     log = settings.logging
     history = history_handler(settings)
     with logging_to(level=log.level, fmt=log.format, directory=log.directory, stream=sys.stderr, also=history):

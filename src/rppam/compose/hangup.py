@@ -8,6 +8,7 @@ from rppam.config.changes import changed_keys
 from rppam.config.load import load_settings
 from rppam.config.settings import Settings
 from rppam.domain.errors import RppamError
+from rppam.services.setting_files import problems_of
 
 log = logging.getLogger("rppam.node")
 
@@ -15,7 +16,7 @@ log = logging.getLogger("rppam.node")
 def explain_hangup(settings: Settings, path: Path) -> None:
     """Compare ``settings`` with what stands in the file ``path`` now, and say it."""
     try:
-        changed = changed_keys(settings, load_settings(path, outside=HostSecrets()))
+        changed = changed_keys(settings, load_settings(path, outside=HostSecrets(), check_pushed=problems_of))
     except RppamError as error:
         log.error("got SIGHUP; %s would not start a node any more: %s", path, error)  # noqa: TRY400  # a sentence
         return

@@ -56,8 +56,9 @@ def _serve(arguments: argparse.Namespace, line: Line, page: int, words: int, soc
     from rppam.adapters.system.secrets import HostSecrets  # noqa: PLC0415
     from rppam.config.changes import fingerprint  # noqa: PLC0415
     from rppam.config.load import load_settings  # noqa: PLC0415
+    from rppam.services.setting_files import problems_of  # noqa: PLC0415
 
-    settings = load_settings(arguments.config, outside=HostSecrets())
+    settings = load_settings(arguments.config, outside=HostSecrets(), check_pushed=problems_of)
     # What takes long comes now: a wrong config is told at once.
     import cryptography.hazmat.backends.openssl  # noqa: F401, PLC0415  # what is imported here is shared by all copies
     import uvicorn.lifespan.off  # noqa: F401, PLC0415

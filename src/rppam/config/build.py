@@ -215,9 +215,13 @@ class _Builder:
 
     def _from_environment(self, name: str) -> Secret:
         text = self.outside.environment(name)
+        expected = f"a secret in the environment variable {name}"
         if text is None:
-            expected = f"a secret in the environment variable {name}"
             raise SecretError.of("", expected, "no such variable", "Set it for the service.")
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError:  # bytes of the environment that are no text come as half characters
+            raise SecretError.of("", expected, "bytes that are not UTF-8", "Set it to text in UTF-8.") from None
         return Secret(text)
 
     def _redis(self, key_file: Path) -> RedisSettings:

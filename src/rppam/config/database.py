@@ -1,12 +1,13 @@
 """Database URLs: which are understood, how they are normalised, and how they are shown.
 
-A database URL may hold a password, so it travels as a secret and no message quotes it.
+A database URL may hold a password, so it travels as a secret and no message quotes it. Which options of libpq there are
+is not known here: a node finds that out when it opens the database, and ``rppam config check`` asks the same code.
 """
 
 import re
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from rppam.config.kinds import WrongValueError
 from rppam.config.reading import unprintable
@@ -16,6 +17,8 @@ from rppam.domain.secret import REDACTED, Secret
 _POSTGRES: Final = ("postgresql", "postgres", "postgresql+psycopg")
 _SQLITE: Final = ("sqlite", "sqlite+pysqlite")
 _NO_FILE: Final = ("", ":memory:")
+_PLACES: Final = frozenset({"host", "service"})
+"""Options of libpq that can say where the server is, when the URL names no host."""
 
 
 def check_database_url(url: Secret, folder: Path) -> Secret:
@@ -50,17 +53,21 @@ def show_database_url(url: Secret) -> str:
 
 
 def _sqlite(rest: str, folder: Path) -> str:
-    name, question, options = rest.partition("?")
+    name, question, _ = rest.partition("?")
     if not name.startswith("/") or name[1:] in _NO_FILE:
         fix = "Write sqlite:///PATH; a full path on Linux makes it four slashes: sqlite:////var/lib/rppam/rppam.db."
         raise WrongValueError("a SQLite URL without a file", fix)
-    return f"sqlite:///{folder / name[1:]}{question}{options}"
+    if question:
+        fix = "Take out the '?' and what follows; how long a question may take is database.timeoutMs."
+        raise WrongValueError("a SQLite URL with options, which has none", fix)
+    return f"sqlite:///{folder / name[1:]}"
 
 
 def _postgres(rest: str) -> str:
     try:
         parts = urlsplit(f"postgresql://{rest}")
-        good = bool(parts.hostname) and len(parts.path) > 1 and parts.port != 0
+        elsewhere = {name for name, _ in parse_qsl(parts.query)} & _PLACES  # such as the folder of a Unix socket
+        good = bool(parts.hostname or elsewhere) and len(parts.path) > 1 and parts.port != 0
         good = good and not parts.fragment and "@" not in parts.path + parts.query
     except ValueError:
         good = False

@@ -19,7 +19,8 @@ _HEAD: Final = f"""# rppam.config
 One JSON file in UTF-8. Linux: `{LINUX.config_file}`; Windows: `{WINDOWS.config_file}`. The option `--config` or the
 environment variable `{ENVIRONMENT}` names another. Whatever is left out has its default. A change takes effect at the
 next start. Relative paths count from the folder of the file. `rppam config check FILE` lists every problem (exit 0 or
-78), `rppam config show FILE` prints what is in effect.
+78): whatever a node would not start with, and certificates that have expired, with which it does start. `rppam config
+show FILE` prints what is in effect.
 
 The file holds secrets: only the account of the service should read it (`chmod 600`).
 """
@@ -28,8 +29,9 @@ _PUSHED: Final = """
 ## settings
 
 What the settings of the whole cluster shall be, by name, such as
-`"settings": {"security/sessions": {"idleMinutes": 15}}`. A node does not read it: `rppam config push` shows what
-differs and, with `--yes`, changes it. docs/operations/settings.md lists the settings and their fields.
+`"settings": {"security/sessions": {"idleMinutes": 15}}`. A node obeys nothing of it, and does not start where it is
+wrong: `rppam config push` shows what differs and, with `--yes`, changes it. docs/operations/settings.md lists the
+settings and their fields.
 """
 
 _SECRETS: Final = """

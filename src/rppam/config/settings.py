@@ -358,8 +358,8 @@ class Settings:
     warnings: tuple[str, ...] = ()
     """What an administrator should put right, though the node starts."""
     hot: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
-    """The section ``settings``, by the names of the settings: for ``rppam config push``, which checks it. It has no
-    effect on the node itself."""
+    """The section ``settings``, by the names of the settings: for ``rppam config push``. A node obeys nothing of it,
+    and does not start where it is wrong."""
     notes: tuple[str, ...] = ()
     """What is good to know: sections of the product that have no effect here."""
 

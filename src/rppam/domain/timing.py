@@ -77,6 +77,12 @@ class Timing(NamedTuple):
             raise UnsafeTimingError(
                 f"clock rate error must be 0 to {RATE_ERROR_PPM_MAX} parts per million, found {self.rate_error_ppm}"
             )
+        if self.promise_ms >= self.lease_ms:
+            raise UnsafeTimingError(
+                f"a leader may act {self.promise_ms} ms after a renewal, and the others wait no longer than the lease "
+                f"of {self.lease_ms} ms, so no time is left for clocks that differ or for stepping down. Raise "
+                "clockRateErrorPercent or stepDownMs above 0"
+            )
         needed = 2 * self.heartbeat_ms + self.request_timeout_ms
         if self.promise_ms < needed:
             raise UnsafeTimingError(

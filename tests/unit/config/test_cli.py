@@ -67,6 +67,34 @@ def test_check_lists_problems_of_the_cluster_s_settings_together_with_the_node_s
         ]  # fmt: skip
 
 
+@pytest.mark.parametrize("url", ["postgresql://u:HUSH@h/d?flibble=HUSH", "postgresql:///d?host=/run&flibble=HUSH"])
+def test_check_refuses_a_database_url_with_which_no_node_starts(tmp_path: Path, url: str) -> None:
+    file = written(tmp_path / "a.config", {"node": {"nodeName": "A"}, "database": {"url": url}})
+    result = run("check", file, "--json")
+    assert result.exit_code == 78
+    told = {problem["path"]: problem for problem in json.loads(result.stdout)["problems"]}
+    assert set(told) == {"node.nodeName", "database.url"}
+    assert "'flibble'" in told["database.url"]["found"]
+    assert "HUSH" not in result.output
+    good = written(tmp_path / "b.config", {"database": {"url": "postgresql:///d?host=/run/postgresql"}})
+    assert run("check", good).exit_code == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a node is one process there")
+@pytest.mark.parametrize("words", [("node",), ("node", "--single-process"), ("witness",), ("doctor",)])
+def test_nothing_starts_with_settings_that_check_refuses(tmp_path: Path, words: tuple[str, ...]) -> None:
+    redis = {"enabled": True, "connectionString": "127.0.0.1:1,abortConnect=true,connectRetry=1"}
+    tree = {"node": {"dataDir": str(tmp_path / "data")}, "redis": redis}
+    file = written(tmp_path / "a.config", tree | {"settings": {"security/sessions": {"idleMinutes": -1}}})
+    done = subprocess.run(
+        [sys.executable, "-m", "rppam", *words, "--config", str(file)],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 78
+    assert "settings.security/sessions.idleMinutes" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_check_takes_the_file_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RPPAM_CONFIG", str(written(tmp_path / "a.config", {"x": 1})))
     assert run("check").exit_code == 78

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rppam.adapters.sql.url import parse_database_url
 from rppam.adapters.system.secrets import HostSecrets, create_key, encrypt, read_key
 from rppam.config import reference, show
 from rppam.config.load import load_settings, parse_settings
@@ -128,6 +129,10 @@ WRONG_VALUES = [
     ("database", "url", "postgresql://u:HU/HUSH@h/d", "not shown", "postgresql://"),
     ("database", "url", "sqlite://", "without a file", "sqlite:///"),
     ("database", "url", "sqlite:///:memory:", "without a file", "sqlite:///"),
+    ("database", "url", "sqlite:///x.db?timeout=HUSH", "with options", "database.timeoutMs"),
+    ("database", "url", "postgresql:///rppam", "not shown", "postgresql://"),
+    ("database", "url", "postgresql:///rppam?user=HUSH", "not shown", "postgresql://"),
+    ("database", "url", "postgresql:///?host=/run/postgresql", "not shown", "postgresql://"),
     ("database", "url", "HUSH", "no URL", "postgresql://"),
     ("auth", "tokenMinutes", 0, "0", "1 to 1440"),
     ("auth", "issuer", "", "an empty text", "text in quotes"),
@@ -264,10 +269,23 @@ def test_times_start_from_the_profile_and_are_overridden_one_by_one() -> None:
     assert timing == PROFILES["lan"]._replace(lease_ms=1_200, rate_error_ppm=5_000)
 
 
+def test_times_that_leave_no_margin_between_two_leaders_are_refused() -> None:
+    problem = only({"cluster": {"clockRateErrorPercent": 0, "stepDownMs": 0}})
+    assert problem.path == "cluster (timing)"
+    assert "Raise clockRateErrorPercent or stepDownMs" in problem.found
+    for margin in ({"clockRateErrorPercent": 0}, {"stepDownMs": 0}):
+        timing = parse({"cluster": margin}).cluster.timing
+        assert timing.promise_ms < timing.lease_ms
+
+
 def test_database_urls_are_normalised() -> None:
     for scheme in ("postgresql", "postgres", "postgresql+psycopg"):
         url = parse({"database": {"url": f"{scheme}://u:p%40@db:5432/rppam?sslmode=require"}}).database.url
         assert url.reveal() == "postgresql+psycopg://u:p%40@db:5432/rppam?sslmode=require"
+    for query in ("host=/run/postgresql", "service=pam", "sslmode=disable&host=db"):
+        url = parse({"database": {"url": f"postgresql:///rppam?{query}"}}).database.url
+        assert url.reveal() == f"postgresql+psycopg:///rppam?{query}"
+        assert parse_database_url(url).database == "rppam", "who opens it takes it, too"
     url = parse({"database": {"url": "sqlite:///data/x.db"}}, Path("/srv")).database.url
     assert url.reveal() == "sqlite:////srv/data/x.db"
 
@@ -452,6 +470,16 @@ def test_a_secret_file_that_holds_none_is_an_error(tmp_path: Path, content: byte
     if content is not None:
         (tmp_path / "pw").write_bytes(content)
     assert found in only({"redis": REDIS | {"password": {"file": "pw"}}}, tmp_path).found
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="variables are Unicode on Windows")
+@pytest.mark.parametrize("key", ["connectionString", "password", "sentinelPassword", "tlsCertPassword"])
+def test_a_variable_that_holds_no_text_is_an_error(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    monkeypatch.setenv("RPPAM_TEST_PASSWORD", "HUSH\udcff")  # the byte 0xff
+    problem = only({"redis": REDIS | {key: {"env": "RPPAM_TEST_PASSWORD"}}})
+    assert (problem.path, problem.found) == (f"redis.{key}", "bytes that are not UTF-8")
+    assert "RPPAM_TEST_PASSWORD" in problem.expected
+    assert "HUSH" not in problem.sentence()
 
 
 def test_a_missing_variable_is_an_error() -> None:
