@@ -42,11 +42,13 @@ class _Asked(NamedTuple):
 @click.option("--key-prefix", help="Prefix of this cluster's keys in Redis.  [default: rppam:]")
 @click.option("--cluster-id", help="Name of the cluster.")
 @click.option(
-    "--timing-profile", type=click.Choice(["default", "lan", "classic"]), help="How fast a failure is healed."
+    "--timing-profile",
+    type=click.Choice(["default", "lan", "classic"], case_sensitive=False),
+    help="How fast a failure is healed.",
 )
 @click.option(
     "--quorum-policy",
-    type=click.Choice(["last-man-standing", "majority"]),
+    type=click.Choice(["last-man-standing", "majority"], case_sensitive=False),
     help="How much Redis' vote weighs; fixed when the cluster is founded.  [default: majority behind Sentinel, else "
     "last-man-standing]",
 )

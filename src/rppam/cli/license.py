@@ -67,7 +67,12 @@ def new_key(out: Path, force: bool, as_json: bool) -> None:
     "--customer 'ACME' --out license.jwt",
 )
 @click.option("--key", required=True, type=_PATH, help="The private key (PEM) that `new-key` wrote.")
-@click.option("--tier", required=True, type=click.Choice([tier.value for tier in Tier]), help="The licence's tier.")
+@click.option(
+    "--tier",
+    required=True,
+    type=click.Choice([tier.value for tier in Tier], case_sensitive=False),
+    help="The licence's tier.",
+)
 @click.option("--customer", required=True, help="Whom it is for.")
 @click.option(
     "--max-nodes",

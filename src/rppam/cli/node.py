@@ -29,8 +29,10 @@ LOG_LEVELS = ("Verbose", "Debug", "Information", "Warning", "Error", "Fatal")
     epilog="Example: rppam node --config /etc/rppam/rppam.config",
 )
 @click.option("--config", "config", type=click.Path(path_type=Path), help="The config file; else RPPAM_CONFIG.")
-@click.option("--log-format", type=click.Choice(["human", "json"]), help="Overrides logging.format.")
-@click.option("--log-level", help="Overrides logging.level: Verbose, Debug, Information, Warning, Error or Fatal.")
+@click.option(
+    "--log-format", type=click.Choice(["human", "json"], case_sensitive=False), help="Overrides logging.format."
+)
+@click.option("--log-level", type=click.Choice(LOG_LEVELS, case_sensitive=False), help="Overrides logging.level.")
 @click.option(
     "--single-process", is_flag=True, help="Run everything in this process. The only way where there is no Linux."
 )
@@ -46,10 +48,6 @@ def command(config: Path | None, log_format: str | None, log_level: str | None, 
     """
     from rppam.config.places import config_path
 
-    if log_level is not None and log_level not in LOG_LEVELS:
-        raise click.BadParameter(
-            f"expected one of {', '.join(LOG_LEVELS)}, found {log_level!r}", param_hint="--log-level"
-        )
     path = config_path(config, os.environ)
     if sys.platform == "linux" and not single_process:
         from rppam.supervisor.options import Start
