@@ -97,13 +97,25 @@ def command(
 
     Exit code 0: done; 2: something is in the way, or wrong usage; 78: the configuration would be wrong.
     """
+    from rppam.domain.errors.demo import InitError
+
+    try:
+        _make(node_name, (directory, config, data_dir), options)
+    except OSError as error:
+        if error.filename is None:  # nobody reads what is printed
+            raise
+        raise InitError(f"{error.filename}: {error.strerror}. Run this as root, or use --dir") from None
+
+
+def _make(node_name: str | None, places: tuple[Path | None, Path | None, Path | None], options: dict[str, Any]) -> None:
     from rppam.cli._init.plan import layout_of
 
+    directory, config, data_dir = places
     asked = _Asked(
         *(options.pop(name) for name in ("join", "bundle", "passphrase_file", "licence", "force", "as_json", "witness"))
     )
     if asked.witness:
-        _make_witness(node_name, (directory, config, data_dir), options, asked)
+        _make_witness(node_name, places, options, asked)
         return
     named = os.environ.get("RPPAM_CONFIG")
     layout = layout_of(directory, config or (Path(named) if named and directory is None else None), data_dir)
@@ -129,6 +141,7 @@ def _make_witness(
     """A witness's files, from a bundle."""
     from rppam.adapters.system.clock import SystemClock
     from rppam.cli._init.plan import Layout, layout_of
+    from rppam.cli._init.read import text_of
     from rppam.cli._init.witness import CONFIG_NAME, WitnessWishes, WitnessWriter, witness_places
     from rppam.config.places import default_places
     from rppam.services.bundle import unseal
@@ -146,10 +159,9 @@ def _make_witness(
     layout = layout_of(directory, config, data_dir, witness_places(default_places()))
     if directory is not None and config is None:
         layout = Layout(layout.config.with_name(CONFIG_NAME), layout.data)
-    redis = sys.stdin.readline().rstrip("\r\n") if options["redis"] == "-" else options["redis"]
+    redis = _redis(options["redis"])
     wishes = WitnessWishes(node_name, options["host"], options["port"], Secret(redis) if redis else None)
-    sealed = asked.join.read_text(encoding="utf-8", errors="replace")
-    bundle = unseal(sealed, _passphrase(asked), place=str(asked.join))
+    bundle = unseal(text_of(asked.join, errors="replace") or "", _passphrase(asked), place=str(asked.join))
     outcome = WitnessWriter(layout, SystemClock(), force=asked.force).witness(bundle, wishes)
     answer = _answer(outcome)
     del answer["licensePath"]
@@ -167,35 +179,41 @@ def _make_witness(
 
 def _wishes(node_name: str, options: dict[str, Any]) -> "Wishes":
     from rppam.cli._init.plan import Wishes
+    from rppam.cli._init.read import text_of
     from rppam.services.licence import parse_public_key
 
-    redis, database = options.pop("redis"), options.pop("database")
-    if redis == "-":
-        redis = sys.stdin.readline().rstrip("\r\n")
-    trusted = []
-    for text in options.pop("trusted"):
-        path = Path(text)
-        is_file = len(text) < 4096 and path.is_file()  # base64 of a key is no path, and may be too long to ask for
-        trusted.append(parse_public_key(path.read_text(encoding="ascii") if is_file else text, "--trusted-key").text())
+    redis, database = _redis(options.pop("redis")), options.pop("database")
+    given = ((text, text_of(Path(text), errors="replace")) for text in options.pop("trusted"))
+    trusted = [parse_public_key(text if content is None else content, "--trusted-key") for text, content in given]
     return Wishes(
         node_name=node_name,
         redis=Secret(redis) if redis else None,
         database=Secret(database) if database else None,
-        trusted_keys=tuple(trusted),
+        trusted_keys=tuple(key.text() for key in trusted),
         **options,
     )
 
 
+def _redis(given: str | None) -> str | None:
+    """The connection string; for '-' the first line of standard input."""
+    if given != "-":
+        return given
+    try:
+        return sys.stdin.buffer.readline().decode("utf-8").rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise click.UsageError("--redis -: expected UTF-8 text on standard input, found other bytes") from None
+
+
 def _write(layout: "Layout", wishes: "Wishes", asked: _Asked) -> "Outcome":
     from rppam.adapters.system.clock import SystemClock
+    from rppam.cli._init.read import text_of
     from rppam.cli._init.write import NodeWriter
     from rppam.services.bundle import unseal
 
     writer = NodeWriter(layout, SystemClock(), force=asked.force)
     if asked.join is None:
-        text = asked.licence.read_text(encoding="ascii", errors="replace") if asked.licence is not None else None
-        return writer.first(wishes, text)
-    sealed = asked.join.read_text(encoding="utf-8", errors="replace")
+        return writer.first(wishes, text_of(asked.licence, errors="replace") if asked.licence is not None else None)
+    sealed = text_of(asked.join, errors="replace") or ""
     return writer.joined(unseal(sealed, _passphrase(asked), place=str(asked.join)), wishes)
 
 
@@ -207,6 +225,8 @@ def _passphrase(asked: _Asked) -> Secret:
             raise click.UsageError(f"--passphrase-file {asked.passphrase_file}: cannot be read ({error})") from None
     from_environment = os.environ.get(PASSPHRASE_VARIABLE)
     if from_environment:
+        if not from_environment.isascii():  # bytes that are no text come as half characters
+            raise click.UsageError(f"{PASSPHRASE_VARIABLE}: expected the passphrase as it was shown, found other bytes")
         return Secret(from_environment)
     if not sys.stdin.isatty():
         raise click.UsageError(

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 REDIS = "10.0.1.20:6379,password=hunter2=x,abortConnect=false"
 
 
@@ -16,7 +18,8 @@ def rppam(*arguments: str, stdin: str = "", **environment: str) -> "subprocess.C
         [sys.executable, "-m", "rppam", *arguments],
         input=stdin,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="surrogateescape",
         timeout=60,
         check=False,
         env={**clean, **environment},
@@ -109,3 +112,67 @@ def test_init_says_what_is_missing() -> None:
     done = rppam("init", "--redis", "h")
     assert done.returncode == 2
     assert "--node-name" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a file that cannot be read, whoever reads it, is in /proc")
+@pytest.mark.parametrize(
+    ("words", "stdin", "told"),
+    [
+        (("--redis", "-"), "h,password=\udcff\n", "--redis -: expected UTF-8"),
+        (("--trusted-key", "DIR/odd"), "", "--trusted-key: expected an Ed25519 public key"),
+        (("--trusted-key", "DIR"), "", "Is a directory"),
+        (("--trusted-key", "A" * 300), "", "--trusted-key: expected an Ed25519 public key"),
+        (("--trusted-key", "/proc/self/mem"), "", "/proc/self/mem cannot be read"),
+        (("--license", "/proc/self/mem"), "", "/proc/self/mem cannot be read"),
+        (("--config", "DIR/" + "a" * 300), "", "File name too long"),
+    ],
+)
+def test_what_cannot_be_read_is_a_sentence_and_nothing_is_written(
+    tmp_path: Path, words: tuple[str, ...], stdin: str, told: str
+) -> None:
+    (tmp_path / "odd").write_bytes(b"\xff\xfe")
+    given = [word.replace("DIR", str(tmp_path)) for word in words]
+    done = rppam("init", "--dir", str(tmp_path / "a"), "--node-name", "node1", *given, stdin=stdin)
+    assert done.returncode in {2, 78}, done.stderr
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "a").exists()
+
+
+def test_damaged_files_make_no_bundle_and_are_named(tmp_path: Path) -> None:
+    assert rppam("init", "--dir", str(tmp_path), "--node-name", "node1", "--redis", REDIS).returncode == 0
+    export = ("init", "--dir", str(tmp_path), "--bundle", str(tmp_path / "join.bundle"))
+    for name in ("keys/cluster.key", "license.jwt"):
+        file = tmp_path / name
+        before = file.read_bytes() if file.exists() else b""
+        file.write_bytes(b"\xff\xfe")
+        done = rppam(*export)
+        assert done.returncode == 2, done.stderr
+        assert f"{file}: expected ASCII text" in done.stderr
+        assert "Traceback" not in done.stderr
+        file.write_bytes(before)
+    trusting = json.loads((tmp_path / "rppam.config").read_text())
+    trusting["license"] = {"path": "license.jwt", "trustedKeys": ["none.pem"]}
+    (tmp_path / "rppam.config").write_text(json.dumps(trusting))
+    done = rppam(*export)
+    assert done.returncode == 2, done.stderr
+    assert f"{tmp_path / 'none.pem'} is missing" in done.stderr
+    assert not (tmp_path / "join.bundle").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a file that cannot be read, whoever reads it, is in /proc")
+def test_a_bundle_or_passphrase_that_cannot_be_read_is_a_sentence(tmp_path: Path) -> None:
+    bundle = tmp_path / "join.bundle"
+    bundle.write_bytes(b"\xff\xfe")
+    for file, passphrase, told in (
+        (bundle, "p", f"{bundle}: expected a join bundle"),
+        (bundle, "\udcff", "RPPAM_BUNDLE_PASSPHRASE: expected"),
+        (Path("/proc/self/mem"), "p", "/proc/self/mem cannot be read"),
+    ):
+        for more in ((), ("--witness",)):
+            join = ("init", *more, "--join", str(file), "--dir", str(tmp_path / "b"), "--node-name", "node2")
+            done = rppam(*join, RPPAM_BUNDLE_PASSPHRASE=passphrase)
+            assert done.returncode == 2, done.stderr
+            assert told in done.stderr
+            assert "Traceback" not in done.stderr
+    assert not (tmp_path / "b").exists()

@@ -19,6 +19,7 @@ from rppam.adapters.system.secrets import HostSecrets, create_key, encrypt, read
 from rppam.cli._demo.screen import iso
 from rppam.cli._files import config_text, new_cluster_key, write_private
 from rppam.cli._init.plan import Config, Layout, Wishes, first_config, joined_config, remarks, rendered
+from rppam.cli._init.read import text_of
 from rppam.config.load import load_settings, parse_settings
 from rppam.config.settings import Settings
 from rppam.config.text import BYTES_MAX, read_tree
@@ -177,21 +178,28 @@ class NodeWriter:
 def bundle_of(config: Path) -> Bundle:
     """What the next node needs of the node configured in ``config``.
 
-    Raises leaves of ``ConfigError`` and ``SigningKeyError``, and :class:`InitError` when a key is missing.
+    Raises leaves of ``ConfigError`` and ``SigningKeyError``, and :class:`InitError` when a file cannot be taken over.
     """
     settings = load_settings(config, outside=HostSecrets())
     tree: dict[str, Any] = read_tree(HostSecrets().read(config, BYTES_MAX).data, str(config))
-    files = {JWT + key.name: key.pem for key in load_signing_keys(settings.auth.jwt_keys_dir)}
+    files = {JWT + signing.name: signing.pem for signing in load_signing_keys(settings.auth.jwt_keys_dir)}
     for name, path in ((CONFIG_KEY, settings.auth.secret_key_path), (CLUSTER_KEY, settings.auth.cluster_key_path)):
-        if not path.exists():
+        key = text_of(path)
+        if key is None:
             raise InitError(f"{path} is missing; a node that is to have company needs it. Run 'rppam init' as before")
-        files[name] = Secret(path.read_text(encoding="ascii"))
-    if settings.license.path.exists():
-        files[LICENCE] = Secret(settings.license.path.read_text(encoding="ascii"))
-    trusted = [
-        parse_public_key(key.read_text(encoding="ascii"), str(key)).text() if isinstance(key, Path) else key
-        for key in settings.license.trusted_keys
-    ]
+        files[name] = Secret(key)
+    licence = text_of(settings.license.path)
+    if licence is not None:
+        files[LICENCE] = Secret(licence)
+    trusted = [_public_text(key) if isinstance(key, Path) else key for key in settings.license.trusted_keys]
     if trusted:
         tree["license"] = {**tree.get("license", {}), "trustedKeys": trusted}
     return Bundle(tree, files)
+
+
+def _public_text(path: Path) -> str:
+    """The key in the file that ``license.trustedKeys`` names, as text: the next host may not have that file."""
+    text = text_of(path, errors="replace")
+    if text is None:
+        raise InitError(f"{path} is missing, and license.trustedKeys names it. Put it back, or take the entry out")
+    return parse_public_key(text, str(path)).text()

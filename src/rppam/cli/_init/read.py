@@ -1,0 +1,28 @@
+"""Reading the small texts that ``rppam init`` takes over: keys, licences, bundles.
+
+A file that may not be read, or holds what cannot be right, ends in a sentence. Whether the text is a good key or
+licence is decided by whoever understands it.
+"""
+
+import errno
+from pathlib import Path
+
+from rppam.domain.errors.demo import InitError
+
+
+def text_of(path: Path, *, errors: str = "strict") -> str | None:
+    """The ASCII text of the file; ``None`` where there is none.
+
+    ``errors`` is that of :meth:`bytes.decode`: ``"replace"`` where whoever gets the text tells what is wrong with it.
+    Raises :class:`InitError`.
+    """
+    try:
+        return path.read_text(encoding="ascii", errors=errors)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # no file can have such a name: base64 where a path may stand, too
+            return None
+        raise InitError(f"{path} cannot be read: {error.strerror}. Run this as root, or as who owns the file") from None
+    except UnicodeDecodeError:
+        raise InitError(f"{path}: expected ASCII text, found other bytes. Put the file back as it was made") from None
