@@ -95,7 +95,10 @@ def _node_object(ready: Ready, node: RunningNode) -> dict[str, object]:
 
 
 def guide(ready: Ready) -> list[str]:
-    """The lines a person needs to play: addresses, the administrator, a curl to paste, what to try."""
+    """The lines a person needs to play: addresses, the administrator, two commands to paste, what to try.
+
+    The token itself stands in a file only: on a command line every user of the machine could read it.
+    """
     pretty = "jq ." if shutil.which("jq") else "python3 -m json.tool"
     first = ready.nodes[0]
     lines = [f"The cluster is ready after {ready.started_in_ms / 1000:.1f} s: {ready.leader} leads.", ""]
@@ -103,7 +106,8 @@ def guide(ready: Ready) -> list[str]:
     lines += [f"  {'Redis':<8} {ready.redis_host}:{ready.redis_port}         pid {ready.redis_pid}", ""]
     lines += [f"  user     {ready.admin_user}", f"  password {ready.admin_password.reveal()}", ""]
     header = shlex.quote("@" + ready.header_file)
-    lines += [f"  curl -s -H {header} {first.url}/system/health/cluster | {pretty}", ""]
+    lines += [f"  curl -s -H {header} {first.url}/system/health/cluster | {pretty}"]
+    lines += [f"  ADMIN_JWT=$(sed -n 's/^Authorization: Bearer //p' {shlex.quote(ready.header_file)})", ""]
     leader = next((node for node in ready.nodes if node.name == ready.leader), first)
     lines.append(f"Try:  kill -9 {leader.pid}   kill -STOP {leader.pid}   kill -9 {ready.redis_pid}   Ctrl-C ends all.")
     if len(ready.nodes) > 1:
