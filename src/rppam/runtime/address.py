@@ -24,6 +24,10 @@ TELL_TIMES: Final = 4
 TELL_EVERY_S: Final = 10.0
 """Afterwards: a neighbour that was cut off when it came must hear of it, too."""
 LOOK_EVERY_S: Final = 1.0
+UNFORESEEN: Final = (
+    "the virtual address {address}: expected to renew it on this host, found: {error!r}. It is tried again: where no "
+    "thread can be started, raise the service's limit of tasks (TasksMax)"
+)
 
 
 class AddressDuty:
@@ -75,18 +79,19 @@ class AddressDuty:
     async def _hold(self, epoch: int) -> None:
         to_tell, told_at = TELL_TIMES, 0.0
         while True:
-            left_ms = self._left_ms()
-            if left_ms > 0 and await asyncio.to_thread(self._take, left_ms // 1000):
-                to_tell = TELL_TIMES
-                log.info(
-                    "the virtual address %s is here",
-                    self._shown,
-                    extra=noted(HistoryEvent.ADDRESS, epoch=epoch, here=True),
-                )
-            now = asyncio.get_running_loop().time()
-            if self.is_held and (to_tell or now - told_at >= TELL_EVERY_S):
-                to_tell, told_at = max(0, to_tell - 1), now
-                await asyncio.to_thread(self._announce)
+            try:
+                left_ms = self._left_ms()
+                if left_ms > 0 and await asyncio.to_thread(self._take, left_ms // 1000):
+                    to_tell = TELL_TIMES
+                    told = noted(HistoryEvent.ADDRESS, epoch=epoch, here=True)
+                    log.info("the virtual address %s is here", self._shown, extra=told)
+                now = asyncio.get_running_loop().time()
+                if self.is_held and (to_tell or now - told_at >= TELL_EVERY_S):
+                    to_tell, told_at = max(0, to_tell - 1), now
+                    await asyncio.to_thread(self._announce)
+            except Exception as error:  # noqa: BLE001 - told; this task must not end, or nobody renews the address
+                self.is_held = False  # it goes by itself unless the next try renews it
+                self._tell(UNFORESEEN.format(address=self._shown, error=error))
             await asyncio.sleep(self._every_s)
 
     # ---- on a thread: the system may take its time ------------------------------------------------------------------

@@ -19,6 +19,11 @@ from rppam.ports.members import MemberListener, MemberWays
 
 log: Final = logging.getLogger("rppam.node")
 
+UNFORESEEN: Final = (
+    "the promise file: expected to keep a promise on disk, found: {error!r}. Until this is put right this member does "
+    "not vote: where no thread can be started, raise the service's limit of tasks (TasksMax); else the log tells more"
+)
+
 
 class Desk:
     """Between one node's core and the other members."""
@@ -29,11 +34,14 @@ class Desk:
         ways: MemberWays,
         clock: Clock,
         feed: Callable[[list[NodeEffect]], None],
+        ended: Callable[[asyncio.Task[None]], None],
     ) -> None:
+        """``feed`` carries out what the core decides; ``ended`` is told when what must not end has ended."""
         self.link, self._promises, self._book = ways
         self._core = core
         self._clock = clock
         self._feed = feed
+        self._ended = ended
         self._to_save: asyncio.Queue[SaveKept | dict[str, str]] = asyncio.Queue()
         self._saver: asyncio.Task[None] | None = None
         self._known: dict[str, str] = {}
@@ -45,6 +53,7 @@ class Desk:
         self._noted = dict(await asyncio.to_thread(self._book.load))
         self.link.know(self._noted)
         self._saver = asyncio.create_task(self._save(), name="promises")
+        self._saver.add_done_callback(self._ended)
         listener = MemberListener(self._on_ballot, self._on_vote, self._on_no_vote, self._on_freeing, self._on_invited)
         await self.link.start(listener)
         self.look()
@@ -98,6 +107,8 @@ class Desk:
         return True
 
     async def _save(self) -> None:
+        """Whatever the disk or the host refuses is said in health and tried again: nobody else would keep promises."""
+        told = ""
         while True:
             save = await self._to_save.get()
             if isinstance(save, dict):
@@ -108,13 +119,18 @@ class Desk:
                 await asyncio.to_thread(self._promises.save, save.kept)
             except RppamError as error:
                 why_not = str(error)
+            except Exception as error:
+                why_not = UNFORESEEN.format(error=error)
+                if why_not != told:
+                    log.exception("a promise was not kept, for a reason that nobody foresaw")
+            told = why_not
             self._feed(self._core.saved(save.ticket, why_not, self._clock.now()))
 
     async def _note(self, addresses: dict[str, str]) -> None:
         try:
             await asyncio.to_thread(self._book.save, addresses)
-        except RppamError as error:
-            log.warning("%s", error)
+        except Exception as error:  # noqa: BLE001 - promises are kept by the same task, which must go on
+            log.warning("the addresses of the members are not kept for a start without Redis: %s", error)
 
     # ---- what is heard ----------------------------------------------------------------------------------------------
 

@@ -103,7 +103,7 @@ class Driver:
         self._heartbeat = heartbeat
         self._identity_wait_us = identity_wait_us
         self._on_turn = on_turn
-        self.desk = None if members is None else Desk(core, members, clock, self._feed)
+        self.desk = None if members is None else Desk(core, members, clock, self._feed, self._ended)
         """The way to the other members; ``None`` where the record alone decides."""
         self._orders = orders
         self._chronicle = Chronicle(core.election.node, why_no_leader, clock.now())

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from rppam.domain.errors.address import AddressError, AddressForbidden, AddressRefused
+from rppam.domain.errors.address import AddressForbidden, AddressRefused
 from rppam.runtime.address import TELL_TIMES, AddressDuty
 
 
@@ -18,7 +18,7 @@ class Host:
         self.here = False
         self.lives: list[int] = []
         self.told = 0
-        self.refusal: AddressError | None = None
+        self.refusal: Exception | None = None
         self.may_go_on = threading.Event()
         self.may_go_on.set()
 
@@ -145,4 +145,20 @@ async def test_who_never_had_the_address_has_stopped_whatever_the_host_says() ->
     one = duty(host)
     one.start(7)
     await until(lambda: bool(one.problem))
+    await one.stop()
+
+
+async def test_a_renewal_that_fails_unforeseen_is_told_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    host = Host()
+    one = duty(host)
+    one.start(7)
+    await until(lambda: one.is_held)
+    host.refusal = RuntimeError("can't start new thread")
+    await until(lambda: not one.is_held)
+    await asyncio.sleep(0.05)
+    assert "10.0.1.50/24: expected to renew it on this host, found: RuntimeError" in one.problem
+    assert caplog.text.count("can't start new thread") == 1
+    host.refusal = None
+    await until(lambda: one.is_held)
+    assert one.problem == ""
     await one.stop()

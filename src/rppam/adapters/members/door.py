@@ -27,6 +27,8 @@ HANDSHAKES_MAX: Final = 160
 """More than a cluster has members, which may all come at once."""
 _BACKLOG: Final = 256
 _BREATH_S: Final = 0.1
+_REST_S: Final = 1.0
+"""After what nobody foresaw: a fault that stays fills no log."""
 
 
 class Door:
@@ -63,21 +65,30 @@ class Door:
             server.close()
 
     async def _accept(self, server: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             try:
-                plug, place = await loop.sock_accept(server)
+                await self._accept_one(server)
             except OSError as error:  # out of descriptors, or the peer is gone already
                 self._refuse("somebody", Refused.TOO_MANY, f"could not be let in: {error.strerror}")
                 await asyncio.sleep(_BREATH_S)
-                continue
+            except Exception:  # noqa: BLE001 - logged whole; this task must not end, or nobody is let in any more
+                _log.exception("Somebody who knocked at the member port was not let in, for a fault of this node.")
+                await asyncio.sleep(_REST_S)
+            await asyncio.sleep(0)  # one at a time: what is urgent goes in between
+
+    async def _accept_one(self, server: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        plug, place = await loop.sock_accept(server)
+        try:
             if len(self._handshakes) >= HANDSHAKES_MAX:
                 self._make_room()
             host = _host(place)
             task = loop.create_task(self._admit(plug, host))
-            self._handshakes[task] = host
-            task.add_done_callback(self._admitted)
-            await asyncio.sleep(0)  # one at a time: what is urgent goes in between
+        except Exception:
+            plug.close()
+            raise
+        self._handshakes[task] = host
+        task.add_done_callback(self._admitted)
 
     def _make_room(self) -> None:
         """The host that has the most of them loses its oldest: one host alone keeps no other out."""

@@ -1,0 +1,131 @@
+"""The desk goes on keeping promises whatever a thread meets, and says in the meantime why this member does not vote."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+
+import pytest
+
+from rppam.core.admission import Admission
+from rppam.core.detector import Detector
+from rppam.core.election import Election
+from rppam.core.node import NodeCore, NodeEffect
+from rppam.core.voter import Voter
+from rppam.domain.ballot import NO_CLAIM, Kept, Vote
+from rppam.domain.electorate import Version
+from rppam.domain.timing import PROFILES
+from rppam.ports.members import MemberWays
+from rppam.runtime.desk import Desk
+from rppam.simulation.host import SeededEntropy
+from tests.integration.members.links import CLOCK, THREE, eventually, make_node
+
+TIMING = PROFILES["default"]
+NEWER = THREE._replace(version=Version(1, 1))
+NO_THREAD = RuntimeError("can't start new thread")
+
+
+class Disk:
+    """Promises in memory; ``fault`` is what a thread that shall write them meets."""
+
+    def __init__(self) -> None:
+        self.kept: list[Kept] = []
+        self.fault: Exception | None = None
+
+    def load(self) -> Kept | None:
+        return None
+
+    def save(self, kept: Kept) -> None:
+        if self.fault is not None:
+            raise self.fault
+        self.kept.append(kept)
+
+
+class Book:
+    """Takes no address."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def load(self) -> Mapping[str, str]:
+        return {}
+
+    def save(self, addresses: Mapping[str, str]) -> None:
+        self.asked += 1
+        raise NO_THREAD
+
+
+class House:
+    """One member: its core, its desk on a real link, and what became of them."""
+
+    def __init__(self) -> None:
+        self.node = make_node("node1")
+        now, boot_id = CLOCK.now(), self.node.boot_id
+        self.voter = Voter("node1", boot_id, TIMING, Kept(NO_CLAIM, THREE), now=now)
+        election = Election("node1", boot_id, TIMING, SeededEntropy(boot_id), now=now, voter=self.voter)
+        admission = Admission("node1", boot_id, TIMING, lambda _others: None)
+        self.core = NodeCore(election, Detector("node1", TIMING), admission, now=now)
+        self.disk, self.book = Disk(), Book()
+        self.votes: list[Vote] = []
+        self.ended: list[BaseException | None] = []
+        self.fault: Exception | None = None
+        """What the carrying out of effects meets."""
+        ways = MemberWays(self.node.link, self.disk, self.book)
+        self.desk = Desk(self.core, ways, CLOCK, self.feed, self.on_end)
+
+    def feed(self, effects: list[NodeEffect]) -> None:
+        if self.fault is not None:
+            raise self.fault
+        for effect in effects:
+            self.desk.perform(effect)
+
+    def on_end(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled():
+            self.ended.append(task.exception())
+
+    def ask(self) -> None:
+        """A member tells of newer members, which have to be on disk before it is answered."""
+        ballot = make_node("node2").ballot(electorate=NEWER)
+        self.feed(self.core.asked(ballot, self.votes.append, CLOCK.now()))
+
+
+@pytest.fixture
+async def house() -> AsyncIterator[House]:
+    made = House()
+    await made.desk.start()
+    yield made
+    await made.desk.stop()
+
+
+async def test_a_host_that_starts_no_thread_costs_votes_only_while_it_does(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.disk.fault = NO_THREAD
+    house.ask()
+    await eventually(lambda: house.voter.problem)
+    house.ask()
+    await eventually(lambda: not house.voter._saving)
+    assert 'found: RuntimeError("can\'t start new thread")' in house.voter.problem
+    assert "TasksMax" in house.voter.problem
+    assert house.votes == [], "nothing is answered before it is on disk"
+    house.disk.fault = None
+    house.ask()
+    await eventually(lambda: house.votes)
+    assert house.voter.problem == ""
+    assert house.disk.kept[-1].electorate == NEWER
+    assert house.ended == []
+    assert caplog.text.count("for a reason that nobody foresaw") == 1, "told once, with its traceback"
+
+
+async def test_addresses_that_cannot_be_kept_cost_no_promise(house: House) -> None:
+    house.node.link.know({"node2": "127.0.0.1:1"})
+    house.desk.look()
+    await eventually(lambda: house.book.asked)
+    house.ask()
+    await eventually(lambda: house.votes)
+    assert house.ended == []
+
+
+async def test_the_end_of_the_one_who_keeps_promises_is_told(house: House) -> None:
+    house.ask()
+    house.fault = ValueError("odd")
+    await eventually(lambda: house.ended)
+    assert house.ended == [house.fault]
