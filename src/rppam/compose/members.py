@@ -16,12 +16,14 @@ from rppam.adapters.system.address_book import FileAddressBook
 from rppam.adapters.system.promise_file import FILE_NAME, FilePromises
 from rppam.config.advertised import member_address as advertised_address
 from rppam.config.settings import Settings
+from rppam.core.admission import Standing
 from rppam.core.voter import Voter
 from rppam.domain.ballot import NO_CLAIM, Kept
 from rppam.domain.timing import Timing
 from rppam.ports.clock import Clock
 from rppam.ports.entropy import Entropy
 from rppam.ports.members import MemberWays
+from rppam.runtime.driver import Driver
 
 log: Final = logging.getLogger("rppam.node")
 
@@ -87,6 +89,18 @@ def member_parts(
     voter = Voter(settings.node.node_name, boot_id, timing, kept, now=clock.now())
     book = FileAddressBook(settings.node.data_dir / BOOK_NAME)
     return MemberParts(voter, link, promises, book)
+
+
+async def tell_namesake(driver: Driver, link: TlsMemberLink | None) -> None:
+    """Where this node was turned away for its name: let the one that has the name tell of it in its health.
+
+    It would not hear of a node that has only read. Raises nothing, and takes a second at most.
+    """
+    namesake = driver.namesake
+    if link is None or namesake is None or not namesake.member_address or not driver.turned.done():
+        return
+    if driver.turned.result().standing is Standing.NAME_TAKEN:
+        await link.greet_namesake(namesake.member_address)
 
 
 def warnings(settings: Settings) -> tuple[str, ...]:

@@ -15,9 +15,11 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 
+from rppam.adapters.members.link import TlsMemberLink
 from rppam.adapters.sql.database import Database
 from rppam.adapters.system.datadir import FIRST_ADMIN_FILE, DataDir
 from rppam.compose.checkup import Checkup
+from rppam.compose.members import tell_namesake
 from rppam.config.settings import Settings
 from rppam.core.admission import Standing
 from rppam.core.node import Turned
@@ -74,7 +76,9 @@ class Node:
         foreign: asyncio.Future[str],
         checkup: Checkup,
         address: AddressDuty | None = None,
+        link: TlsMemberLink | None = None,
     ) -> None:
+        """``link`` is the way to the other members; ``None`` where the record alone decides."""
         self.settings = settings
         self.view = view
         self._surface = surface
@@ -87,6 +91,7 @@ class Node:
         self._foreign = foreign
         self._checkup = checkup
         self._address = address
+        self._link = link
         self._stop = asyncio.Event()
         self._why = "asked to stop"
 
@@ -139,6 +144,7 @@ class Node:
             stop.cancel()
             surface.cancel()
         if self._driver.turned.done():
+            await tell_namesake(self._driver, self._link)
             raise _refusal(self._driver.turned.result())
         if self._foreign.done():
             raise ForeignPrefix(self._foreign.result())

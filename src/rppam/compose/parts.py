@@ -273,6 +273,7 @@ def whole(
         deciding.foreign,
         deciding.checkup,
         deciding.address,
+        deciding.link,
     )
 
 

@@ -17,7 +17,7 @@ from rppam.adapters.system.clock import SystemClock
 from rppam.adapters.system.datadir import DataDir
 from rppam.adapters.system.entropy import SystemEntropy
 from rppam.adapters.system.notify import notifier
-from rppam.compose.members import MemberParts, member_address, member_parts
+from rppam.compose.members import MemberParts, member_address, member_parts, tell_namesake
 from rppam.compose.redis import redis_parts
 from rppam.config.settings import Settings
 from rppam.core.admission import Admission
@@ -122,6 +122,7 @@ class Witness:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(min(LOOK_S, every_s)):
                         await self._stop.wait()
+            await tell_namesake(self._driver, self._members.link)
             self._raise_if_over()
         finally:
             manager.stopping(f"stopping: {self._why}")

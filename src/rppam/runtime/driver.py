@@ -96,6 +96,8 @@ class Driver:
         self.loop_lag_ms = 0
         self.warning = ""
         """The last odd thing found under our keys in the store."""
+        self.namesake: Heartbeat | None = None
+        """The last heartbeat under this node's name that was not this life's."""
         self._store = store
         self._register = register
         self._clock = clock
@@ -279,6 +281,8 @@ class Driver:
         if answer.moved_aside and answer.moved_aside != self.warning:
             self.warning = answer.moved_aside
             log.warning("foreign data under this cluster's keys in Redis: %s", answer.moved_aside)
+        if answer.own_before is not None and answer.own_before.boot_id != self.core.election.boot_id:
+            self.namesake = answer.own_before
         self.store_view = StoreView(
             connected=True, reason="", answered_at=now, offset_ms=answer.store_wall_ms - wall_ms
         )

@@ -163,6 +163,8 @@ def test_a_live_name_is_not_given_away(
         double.kill()
     assert f"another live node uses the name '{double.name}'" in double.log()
     assert "Traceback" not in double.log()
+    told = " ".join(lab.health(same_leader())["warnings"])
+    assert f"has this node's name '{double.name}'" in told, "and health names it where an administrator looks"
 
 
 def test_killed_and_started_again_at_once_is_not_a_double(lab: Lab, same_leader: Callable[[], LabNode]) -> None:

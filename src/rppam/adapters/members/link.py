@@ -15,10 +15,11 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from rppam.adapters.members.call import Call
 from rppam.adapters.members.channel import LINGER_S, LOOK_S, Channel
 from rppam.adapters.members.codec import Greeting
 from rppam.adapters.members.credentials import Credentials
-from rppam.adapters.members.dial import Pace
+from rppam.adapters.members.dial import NotReachedError, Pace, dial
 from rppam.adapters.members.door import Door
 from rppam.adapters.members.incoming import Guests
 from rppam.adapters.members.key_files import ClusterKeyFiles
@@ -36,6 +37,7 @@ from rppam.ports.members import MemberListener, PeerState
 _log: Final = logging.getLogger("rppam.members")
 
 KEYS_EVERY_S: Final = 1.0
+NAMESAKE_S: Final = 1.0
 ADDRESSES_MAX: Final = 2 * MEMBERS_MAX
 PEERS_CALM: Final = 16
 """With so many other members each is still asked once a second whether it is there."""
@@ -169,6 +171,26 @@ class TlsMemberLink:
     def peers(self) -> Mapping[str, PeerState]:
         """Every expected member."""
         return {name: peer.state for name, peer in self._peers.items()}
+
+    async def greet_namesake(self, address: str) -> None:
+        """Show this node at ``address``, where a live node has its name: it refuses, and tells so in its health.
+
+        Tried once, for a second at most. Raises nothing: it is a courtesy of a node that ends.
+        """
+        if self._party is None:
+            return
+        name = self.options.node_name
+        call = Call(name, address, self._party, self._guests)
+        try:
+            async with asyncio.timeout(NAMESAKE_S):
+                client = self.credentials.client
+                await dial(name, address, call.channel, client, self._names, self._pace, timeout_s=NAMESAKE_S)
+                call.greet()
+                await call.greeted
+        except (NotReachedError, TimeoutError) as error:
+            _log.info("the other node named %s was not told of this one: %s", name, str(error) or "no answer in time")
+        finally:
+            call.channel.drop()
 
     @property
     def refused(self) -> Mapping[str, int]:

@@ -1,0 +1,42 @@
+"""The door stays open after a fault of its own, and shows a node that gives way for its name to whoever has it."""
+
+import socket
+
+import pytest
+
+from rppam.adapters.members import door
+from tests.integration.members.links import connected, eventually, introduce, make_node, running, start
+
+
+async def test_a_fault_that_nobody_foresaw_shuts_nobody_out(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, two = make_node("node1"), make_node("node2")
+    async with running(one):
+        with monkeypatch.context() as patch:
+            patch.setattr(door, "HANDSHAKES_MAX", 0)  # nobody is there to make room
+            with socket.create_connection(("127.0.0.1", one.link.port)):
+                await eventually(lambda: "for a fault of this node" in caplog.text)
+        async with running(two):
+            introduce(one, two)
+            await connected(one, two)
+
+
+async def test_a_node_that_gives_way_for_its_name_is_told_of_by_the_one_that_has_it() -> None:
+    one, double = make_node("node1"), make_node("node1")
+    async with running(one):
+        await start(double)
+        await double.link.greet_namesake(one.address)
+        await double.link.stop()
+        assert one.link.refused == {"own-name": 1}
+        (complaint,) = one.link.complaints
+        assert "another node, at 127.0.0.1, has this node's name 'node1'" in complaint
+
+
+async def test_a_namesake_that_is_away_by_now_keeps_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    double = make_node("node1")
+    async with running(double):
+        with socket.create_server(("127.0.0.1", 0)) as mute:
+            await double.link.greet_namesake(f"127.0.0.1:{mute.getsockname()[1]}")
+        assert "the other node named node1 was not told of this one" in caplog.text
