@@ -29,7 +29,7 @@ class Testament:
         self._settings, self._redis, self._words, self._entropy = settings, redis, words, entropy
         self._for_store: tuple[LastWord, ...] = ()
         self._for_members: tuple[LastWord, ...] = ()
-        self._members_as_of: tuple[Claim, tuple[tuple[str, str], ...], str, bytes] | None = None
+        self._members_as_of: tuple[Claim, dict[str, tuple[str, int]], str, bytes] | None = None
 
     def release(self, records: Sequence[Record]) -> None:
         """These records shall be released; none: the node holds no record."""
@@ -44,21 +44,20 @@ class Testament:
         """See whether the members have to be told something else than before."""
         as_of = None
         if election.phase in {Phase.CLAIMING, Phase.LEADER, Phase.QUIESCING}:
-            addresses = tuple(sorted((name, peer.address) for name, peer in link.peers.items() if peer.address))
-            as_of = election.claim, addresses, election.heir(now), link.credentials.own_pem
+            as_of = election.claim, dict(link.places), election.heir(now), link.credentials.own_pem
         if as_of == self._members_as_of:
             return
         self._members_as_of = as_of
         self._for_members = ()
         if as_of is not None:
-            claim, addresses, successor, _ = as_of
-            self._for_members = freeing_words(
-                link.options, link.credentials, dict(addresses), claim, successor, self._entropy
-            )
+            claim, places, successor, _ = as_of
+            self._for_members = freeing_words(link.options, link.credentials, places, claim, successor, self._entropy)
         self._write()
 
     def _write(self) -> None:
-        self._words.hand_over([*self._for_store, *self._for_members])
+        words = [*self._for_store, *self._for_members]
+        while not self._words.hand_over(words):  # too long: those of before must not stay, so the first half has to do
+            words = words[: len(words) // 2]
 
 
 class HandingStore:

@@ -71,6 +71,13 @@ class Call:
         self._pings = 0
         self._pinged_at = party.clock.now()
 
+    @property
+    def place(self) -> tuple[str, int] | None:
+        """Address and port at the other end; ``None`` while there is no connection."""
+        transport = self.channel.transport
+        found = None if transport is None else transport.get_extra_info("peername")
+        return (str(found[0]), int(found[1])) if found else None
+
     def greet(self) -> None:
         """Say who this node is. The connection has been made.
 

@@ -12,7 +12,6 @@ from rppam.adapters.members.credentials import Credentials
 from rppam.adapters.members.frames import FrameWriter
 from rppam.adapters.members.party import MemberOptions
 from rppam.adapters.system.last_words import LastWord, TlsWords
-from rppam.config.endpoint import NotAnEndpointError, parse_endpoint
 from rppam.domain.ballot import Claim, Freeing, Invitation
 from rppam.ports.entropy import Entropy
 
@@ -24,18 +23,18 @@ WORDS_MAX: Final = 50
 def freeing_words(
     options: MemberOptions,
     credentials: Credentials,
-    addresses: Mapping[str, str],
+    places: Mapping[str, tuple[str, int]],
     claim: Claim,
     invited: str,
     entropy: Entropy,
 ) -> tuple[LastWord, ...]:
-    """One word to each member in ``addresses`` (``host:port`` by name); ``invited`` is asked to stand at once."""
+    """One word to each member in ``places`` (address and port by name).
+
+    ``invited`` is asked to stand at once. It comes first: where not all can be told, it is.
+    """
     words = []
-    for name, address in list(addresses.items())[:WORDS_MAX]:
-        try:
-            host, port = parse_endpoint(address)
-        except NotAnEndpointError:
-            continue
+    for name in sorted(places, key=lambda name: (name != invited, name))[:WORDS_MAX]:
+        host, port = places[name]
         greeting = Greeting(Purpose.ERRAND, options.cluster_id, options.node_name, options.boot_id, entropy.nonce(), "")
         said = [encode_greeting(greeting), encode(Freeing(claim))]
         if name == invited:
@@ -43,7 +42,7 @@ def freeing_words(
         writer = FrameWriter()
         send = b"".join(writer.pack(text) for text in (*said, encode(Ping(1))))
         tls = TlsWords(name, None, credentials.own_pem, "", credentials.root_pem)
-        words.append(LastWord(MEMBER, host, port or options.port, send, b"", ending=_pong(), tls=tls))
+        words.append(LastWord(MEMBER, host, port, send, b"", ending=_pong(), tls=tls))
     return tuple(words)
 
 

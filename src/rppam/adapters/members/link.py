@@ -172,6 +172,11 @@ class TlsMemberLink:
         """Every expected member."""
         return {name: peer.state for name, peer in self._peers.items()}
 
+    @property
+    def places(self) -> Mapping[str, tuple[str, int]]:
+        """Address and port by name, where nothing has to be looked up: of each expected member once connected to."""
+        return {name: peer.place for name, peer in self._peers.items() if peer.place is not None}
+
     async def greet_namesake(self, address: str) -> None:
         """Show this node at ``address``, where a live node has its name: it refuses, and tells so in its health.
 

@@ -35,6 +35,8 @@ class Peer:
     def __init__(self, name: str, party: Party, guests: Guests, names: Names, pace: Pace) -> None:
         self.name = name
         self.address = ""
+        self.place: tuple[str, int] | None = None
+        """Address and port at the other end of the connection that stands, or stood last; ``None`` before any."""
         self._party = party
         self._guests = guests
         self._names = names
@@ -133,6 +135,7 @@ class Peer:
             return
         if call.is_up:
             self._reason = ""
+            self.place = call.place or self.place
             self._news(logging.INFO, f"connected to member {call.who}")
             await call.over
             self._heard_at = call.channel.heard_at
