@@ -34,6 +34,8 @@ from rppam.runtime.orders import OrdersKeeper
 
 audit: Final = logging.getLogger("rppam.audit")
 
+BEATS: Final = "does not answer this node, but its heartbeats in Redis go on"
+
 
 def _note(sentence: str, *words: str, by: str) -> None:
     """An order was taken: into the log and the history."""
@@ -108,17 +110,32 @@ class NodeAdministration:
 
     async def pause(self, on: bool, by: str) -> str:
         """See the port."""
-        known = self._core.orders.pause
+        known, now = self._core.orders.pause, self._clock.now()
         if on == known.is_on:
-            return f"automatic failover is paused already, by {known.by}" if on else "automatic failover is not paused"
+            what = f"paused already, by {known.by}" if on else "not paused"
+            return f"automatic failover is {what}{self._as_far_as_told(now)}"
         by = person(by)
         _note("%s %s automatic failover of the cluster", by, "pauses" if on else "resumes", by=by)
         pause = known.followed_by(self._clock.wall_ms(), is_on=on, by=by)
-        self._feed(self._core.pause(pause, self._clock.now()))
+        self._feed(self._core.pause(pause, now))
         await self._orders.kept()
+        if far := self._as_far_as_told(now):
+            return f"automatic failover is {'paused' if on else 'resumed'}{far}"
         if on:
             return "automatic failover is paused: no node takes over by itself until 'rppam cluster resume'"
         return "automatic failover is resumed"
+
+    def _as_far_as_told(self, now: Instant) -> str:
+        """Empty while this node's heartbeats take its orders to the others; else where an order holds, and what to do.
+
+        They travel through the store alone.
+        """
+        if self._core.election.watch.connection is not None and not self._core.detector.is_blind(now):
+            return ""
+        return (
+            f" on {self._node} only: it does not reach Redis, by which the others hear of it. Send the order to each "
+            "of them, too; 'rppam cluster' does"
+        )
 
     async def forget(self, member: str, *, is_off: bool, by: str) -> str:
         """See the port."""
@@ -150,6 +167,8 @@ class NodeAdministration:
         for member in members:
             if member == self._node or (member in peers and peers[member].is_connected):
                 raise MemberRuns(f"{member} answers, so it is not lost; stop it for good before it is removed by force")
+            if self._beats(member, now):
+                raise MemberRuns(f"{member} {BEATS}, so it is not lost; stop it for good before it is removed by force")
         body = _without(electorate.body, members)
         if all(name in body.witnesses for name in body.members):
             raise NobodyToFollow("without them no member would be left that may lead")
@@ -230,11 +249,15 @@ class NodeAdministration:
     def _check_silence(self, member: str, electorate: Electorate, now: Instant, *, is_off: bool) -> None:
         """A member that runs is not removed by mistake, nor a silent one without what the rule needs."""
         election = self._core.election
-        if election.is_heard(member, now):
-            if member in election.unwilling and not is_off:
-                return
+        is_heard = election.is_heard(member, now)
+        if is_off or member not in election.unwilling:
             why = "so it is not switched off" if is_off else "and is not in maintenance"
-            raise MemberRuns(f"{member} answers, {why}. {MemberRuns.row.remedy}")
+            if is_heard:
+                raise MemberRuns(f"{member} answers, {why}. {MemberRuns.row.remedy}")
+            if self._beats(member, now):
+                raise MemberRuns(f"{member} {BEATS}, {why}. {MemberRuns.row.remedy}")
+        if is_heard:
+            return
         voters = electorate.old or electorate.body
         have = sum(1 for name in voters.members if name == self._node or election.is_heard(name, now))
         if not is_off and have < voters.blocking:
@@ -243,6 +266,11 @@ class NodeAdministration:
                 f"must have the new list on disk before it is in force, and {have} answer. If {member} is switched off "
                 f"for good, state it: rppam cluster forget {member} --off"
             )
+
+    def _beats(self, member: str, now: Instant) -> bool:
+        """Whether its heartbeats are being read, whatever has become of the direct way to it."""
+        seen = self._core.detector.members(now).get(member)
+        return seen is not None and seen.status in {MemberStatus.HEALTHY, MemberStatus.SUSPECT}
 
 
 def _without(body: Body, members: Sequence[str]) -> Body:

@@ -153,7 +153,10 @@ async def test_without_the_store_a_pause_is_ordered_of_each_node() -> None:
     house, leader = seated("a", "b", "c", policy=MAJORITY)
     house.store_away()
     for name in house.seats:
-        await house.administration(name).pause(True, "eve")
+        said = await house.administration(name).pause(True, "eve")
+        assert said.startswith(f"automatic failover is paused on {name} only: it does not reach Redis")
+    again = await house.administration(leader).pause(True, "bob")
+    assert again.startswith(f"automatic failover is paused already, by eve on {leader} only")
     house.kill(leader)
     house.run(5 * LEASE)
     assert house.leader is None
@@ -189,6 +192,25 @@ async def test_a_dead_member_is_forgotten_on_the_word_that_it_is_off(names: str)
         assert dead not in house.core(name).detector.members(house._at)
     assert house.leader == leader
     assert len(house.leaders) == 1
+
+
+@both
+async def test_a_member_that_is_only_cut_off_from_the_leader_is_not_taken_for_off(policy: QuorumPolicy) -> None:
+    house, leader = seated("a", "b", "c", policy=policy)
+    apart = others(house, leader)[0]
+    house.cut |= {(leader, apart), (apart, leader)}
+    house.run(2 * LEASE)
+    assert house.leader == leader
+    administration = house.administration(leader)
+    with pytest.raises(MemberRuns, match="its heartbeats in Redis go on, so it is not switched off"):
+        await administration.forget(apart, is_off=True, by="eve")
+    with pytest.raises(MemberRuns, match="its heartbeats in Redis go on, and is not in maintenance"):
+        await administration.forget(apart, is_off=False, by="eve")
+    house.kill(apart)
+    house.run(2 * LEASE)
+    await administration.forget(apart, is_off=True, by="eve")
+    house.run(LEASE)
+    assert apart not in house.electorate(leader).members
 
 
 async def test_a_member_in_maintenance_is_forgotten_while_it_runs() -> None:
@@ -255,6 +277,19 @@ async def test_force_is_for_a_cluster_without_a_leader_and_for_members_that_do_n
     assert f"the members are now {', '.join(sorted([alive, 'w']))}" in said
     house.run(3 * LEASE)
     assert house.leader == alive
+
+
+async def test_force_takes_nobody_for_lost_whose_heartbeats_are_read() -> None:
+    house, leader = seated("a", "b", "c", policy=MAJORITY)
+    asked, apart = others(house, leader)
+    house.kill(leader)
+    house.cut |= {(asked, apart), (apart, asked)}
+    house.run(3 * LEASE)
+    assert house.leader is None
+    administration = house.administration(asked)
+    with pytest.raises(MemberRuns, match=f"{apart} does not answer this node, but its heartbeats in Redis go on"):
+        await administration.force_forget([leader, apart], "eve")
+    await administration.force_forget([leader], "eve")
 
 
 async def test_a_witness_is_not_left_alone_by_force() -> None:
