@@ -44,6 +44,9 @@ class Votes:
         self._store = store
         self._now = now
         self._leads = core.election.permission(now) is not None
+        # Whoever follows another asks nobody, so what it once found of clocks would never be put right.
+        asks = self._leads or core.election.leader(now) is None
+        self._off = core.election.rates.off if asks else {}
         self.ledger = tuple(self._line(name) for name in self._voters())
 
     # ---- what it comes to -------------------------------------------------------------------------------------------
@@ -95,13 +98,12 @@ class Votes:
         )
 
     def clock_warnings(self) -> tuple[str, ...]:
-        """On the leader, which asks all the time: whose clock runs at another rate than this host's."""
-        off = self._election.rates.off if self._leads else {}
+        """Unless this node follows another: whose clock runs at another rate than this host's."""
         return tuple(
-            f"the clock of {name} runs {_how_wrong(off[name])}; its promises are not counted. "
+            f"the clock of {name} runs {_how_wrong(self._off[name])}; its promises are not counted. "
             "Check the clock source of both hosts"
             for name in self._electorate.members
-            if name in off
+            if name in self._off
         )
 
     def next_vote_ms(self) -> int:
@@ -167,7 +169,7 @@ class Votes:
             waits = not voter.boot_wait_is_over(self._now)
             return True, voter.problem or (f"{Refusal.BOOT_WAIT}" if waits else "")
         peer = self._peers.get(name, UNCONNECTED)
-        percent = self._election.rates.off.get(name)
+        percent = self._off.get(name)
         if percent is not None:
             return peer.is_connected, f"its clock runs {_how_wrong(percent)}; check the clock source of both hosts"
         if name in self._election.strangers:

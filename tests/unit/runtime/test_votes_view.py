@@ -113,6 +113,23 @@ def test_a_disk_and_a_clock_that_fail_are_reasons() -> None:
     assert "10 % faster than this host's" in theirs[other].reason
 
 
+def test_a_clock_found_wrong_by_a_former_leader_is_shown_only_while_it_asks_itself() -> None:
+    house, leader = seated("a", "b", "c", policy=MAJORITY)
+    me, other = others(house, leader)
+    house.core(me).election.rates.off[other] = 10
+    house.core(me).election.rates.off[leader] = 10
+    seen = votes(house, me)
+    assert (seen.quorum_met, seen.quorum_reason, seen.clock_warnings()) == (True, "", ())
+    house.kill(leader)
+    house.run(2 * LEASE)
+    house.kill(other)
+    house.run(3 * LEASE)
+    assert house.leader is None
+    alone = votes(house, me)
+    assert "its clock runs 10 % faster" in alone.quorum_reason
+    assert len(alone.clock_warnings()) == 2
+
+
 def test_after_a_start_the_own_vote_does_not_count_until_the_wait_is_over() -> None:
     house = Government("a", "b", "c", policy=MAJORITY)
     house.run(100)
