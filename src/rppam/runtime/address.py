@@ -90,7 +90,8 @@ class AddressDuty:
                     to_tell, told_at = max(0, to_tell - 1), now
                     await asyncio.to_thread(self._announce)
             except Exception as error:  # noqa: BLE001 - told; this task must not end, or nobody renews the address
-                self.is_held = False  # it goes by itself unless the next try renews it
+                # It goes by itself unless the next try renews it; until then nobody knows.
+                self.is_held, self._may_be_here = False, True
                 self._tell(UNFORESEEN.format(address=self._shown, error=error))
             await asyncio.sleep(self._every_s)
 
