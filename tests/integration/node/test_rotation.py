@@ -265,6 +265,29 @@ def test_the_cluster_key_is_changed_while_the_members_vote(make_lab: MakeLab) ->
     lab.wait_until_healthy()
 
 
+def test_the_cluster_key_waits_for_a_member_that_is_down(make_lab: MakeLab) -> None:
+    lab = make_lab(nodes=3, times=CALM, policy="majority")
+    for node in lab.nodes:
+        shutil.copy2(lab.folder / "cluster.key", node.folder / "cluster.key")
+        node.config["auth"]["clusterKeyPath"] = str(node.folder / "cluster.key")
+    lab.start()
+    first, second, third = lab.nodes
+    third.term()
+    third.wait()
+    assert rppam("cluster", "key", "begin", "--config", str(first.file)).returncode == 0
+    shutil.copy2(first.folder / "cluster.key.next", second.folder)
+
+    def refused() -> str:
+        done = rppam("cluster", "key", "switch", "--config", str(first.file))
+        assert done.returncode == 1, done.stdout + done.stderr
+        return done.stdout
+
+    eventually(lambda: "node2" not in refused(), within_s=20, what="node2 knows the next key", say=lab.logs)
+    assert "node3: it is a member and shows no heartbeat in Redis" in refused()
+    assert (first.folder / "cluster.key.next").exists(), "nothing was changed"
+    assert rppam("cluster", "key", "switch", "--config", str(first.file), "--force").returncode == 0
+
+
 async def with_data_keys(node: LabNode, ask: Callable[[DataKeys], Awaitable[T]]) -> T:
     """What a node's data keys answer."""
     settings = load_settings(node.file, outside=HostSecrets())

@@ -2,7 +2,8 @@
 
 Three steps, each done on every member before the next one begins: all learn the next key, all switch to it, all forget
 the previous one. A running member looks at its files every second. Before ``switch`` and ``finish`` the other members
-are knocked at, so that nobody is locked out. Decides nothing for other hosts: it works on this host's files.
+are knocked at, and one that is down is told, so that nobody is locked out. Decides nothing for other hosts: it works on
+this host's files.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from rppam.domain.errors import RppamError
+from rppam.domain.errors.cluster import PromiseFileBroken
 from rppam.domain.exits import Exit
 
 if TYPE_CHECKING:
@@ -28,6 +30,10 @@ _CONFIG: Final = click.option(
 )
 _FORCE: Final = click.option("--force", is_flag=True, help="Also when another member is not ready or cannot be asked.")
 KNOCK_S: Final = 5.0
+_DOWN: Final = (
+    "{name}: it is a member and shows no heartbeat in Redis, so nobody knows which keys it has: start it, or let it be "
+    "forgotten (rppam cluster forget {name} --off)"
+)
 
 
 @click.group("key", context_settings=_HELP, epilog="Example: rppam cluster key begin --config /etc/rppam/rppam.config")
@@ -163,15 +169,31 @@ def _knock(settings: "Settings", knocker: "Knocker") -> list[str]:
         shown: Mapping[str, Shown] | None = await seen_in_redis(settings)
         if shown is None:
             return ["Redis cannot be asked where the other members are"]
+        try:
+            listed = _listed(settings)
+        except PromiseFileBroken as error:
+            return [str(error)]
         where = {
             name: one.heartbeat.member_address
             for name, one in shown.items()
             if name != settings.node.node_name and one.heartbeat.member_address and not one.heartbeat.leaving
         }
         knocks = await asyncio.gather(*(knocker.knock(name, at, timeout_s=KNOCK_S) for name, at in where.items()))
-        return [f"{one.name} at {one.address}: {one.evidence}" for one in knocks if one.outcome is not Knocked.ANSWERED]
+        return [
+            *(f"{one.name} at {one.address}: {one.evidence}" for one in knocks if one.outcome is not Knocked.ANSWERED),
+            *(_DOWN.format(name=name) for name in listed if name not in where),
+        ]
 
     return asyncio.run(ask())
+
+
+def _listed(settings: "Settings") -> tuple[str, ...]:
+    """The other members, also those that are down, as this one keeps them on disk. Raises PromiseFileBroken."""
+    from rppam.adapters.system.promise_file import FILE_NAME, FilePromises
+
+    kept = FilePromises(settings.node.data_dir / FILE_NAME).load()
+    members = () if kept is None or kept.electorate is None else kept.electorate.members
+    return tuple(name for name in members if name != settings.node.node_name)
 
 
 def _refuse(unready: list[str], fix: str) -> int:
