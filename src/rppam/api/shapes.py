@@ -237,6 +237,9 @@ class _ClusterCommon(Shape):
     """Empty while connected; else what is wrong and what to do."""
     redis_password_since: str | None
     """When the file was written whose password Redis accepted from the answering node; null where it stands in none."""
+    redis_password_mark: str | None
+    """The same on two nodes that use the same Redis password, so that a change can be followed; it tells nothing of it
+    without the cluster key. null where the password stands in no file, or without a cluster key."""
     safety_level: str
     """`single`, `replicated` or `voted`: see docs/safety-levels.md."""
     answered_by: str

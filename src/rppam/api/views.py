@@ -70,6 +70,7 @@ def _common(snapshot: ClusterSnapshot, note: Note | None, note_reason: str) -> d
         "redis_password_since": iso_utc(snapshot.redis_password_since)
         if snapshot.redis_password_since is not None
         else None,
+        "redis_password_mark": snapshot.redis_password_mark,
         "safety_level": snapshot.safety_level.value,
         "answered_by": snapshot.node,
         "role": snapshot.role,

@@ -142,11 +142,7 @@ def checkup_of(
             return None  # the first attempt is under way
         return told(), str(redis.link.failure) if connection is None else connection.number
 
-    async def renew() -> None:
-        if redis.password is not None:
-            await redis.password.prove(redis.link.connection, redis.link.options.command_timeout_ms)
-
-    return Checkup(certificate, checks, votes, seen, renew)
+    return Checkup(certificate, checks, votes, seen, redis.renew_password)
 
 
 async def _nothing() -> None:

@@ -174,6 +174,7 @@ def deciding_of(
         lambda: (*checkup.certificates(), *(redis.certificates() if redis else ())),
         settings_revision,
         lambda: address is not None and address.is_held,
+        lambda: redis.password_mark if redis is not None else None,
     )
     link = members.link if members else None
     peers = no_peers if link is None else lambda: link.peers

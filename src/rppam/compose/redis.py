@@ -2,21 +2,26 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Final, NamedTuple
 
+from rppam.adapters.members.credentials import read_cluster_key
 from rppam.adapters.redis.link import Link
 from rppam.adapters.redis.options import LinkOptions
 from rppam.adapters.redis.password_file import PasswordFile
 from rppam.adapters.redis.sentinel import REPOINTED_WITHIN_MS, SentinelSource
 from rppam.adapters.redis.source import DirectSource
 from rppam.adapters.redis.tls import TlsFiles, server_certificate_end, server_certificate_warning
+from rppam.adapters.system.file_stamp import FileStamp, file_stamp
 from rppam.config import patience
 from rppam.config.options import ConnectionOptions
 from rppam.config.patience import Patience
 from rppam.config.settings import RedisSettings, Settings
 from rppam.domain.certificate import CertificateEnd
+from rppam.domain.errors.cluster import ClusterKeyUnusable
 from rppam.domain.health import SafetyLevel
 from rppam.domain.instant import US_PER_MS
+from rppam.domain.secret import Secret
 from rppam.ports.clock import Clock
 from rppam.ports.entropy import Entropy
 
@@ -56,6 +61,16 @@ class RedisParts(NamedTuple):
     def safety_level(self) -> SafetyLevel:
         """What leadership rests on."""
         return SafetyLevel.REPLICATED if self.behind_sentinel else SafetyLevel.SINGLE
+
+    @property
+    def password_mark(self) -> str | None:
+        """See :attr:`PasswordFile.mark`; ``None`` also where the password stands in no file."""
+        return self.password.mark if self.password is not None else None
+
+    async def renew_password(self) -> None:
+        """Show Redis the password that the file has now. Never raises."""
+        if self.password is not None:
+            await self.password.prove(self.link.connection, self.link.options.command_timeout_ms)
 
     def why_down(self) -> str:
         """Why there is no connection to Redis; empty while there is one, or before the first attempt has failed."""
@@ -113,7 +128,7 @@ def _parts_for(
     tls = _tls(settings.redis, connection, clock)
     context = tls.load() if tls else None
     options = bounded(LinkOptions.of(connection, ssl=context), settings, purpose)
-    password = _password(settings.redis, clock)
+    password = _password(settings, clock)
     if connection.service_name is None:
         direct = DirectSource(options, tls, password)
         return _parts(Link(options, clock=clock, entropy=entropy, source=direct), tls, (), clock, password)
@@ -139,10 +154,29 @@ def _parts(
     return RedisParts(link, tls, watchers, clock, password)
 
 
-def _password(redis: RedisSettings, clock: Clock) -> PasswordFile | None:
+def _password(settings: Settings, clock: Clock) -> PasswordFile | None:
+    redis = settings.redis
     if redis.password_file is None or redis.password is None:
         return None
-    return PasswordFile(redis.password_file, redis.password, clock)
+    return PasswordFile(redis.password_file, redis.password, clock, _ClusterKey(settings.auth.cluster_key_path))
+
+
+class _ClusterKey:
+    """The cluster key that a file holds now; ``None`` without a usable one. Read again only when the file changed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stamp: FileStamp | None = None
+        self._key: Secret | None = None
+
+    def __call__(self) -> Secret | None:
+        stamp = file_stamp(self._path)
+        if stamp != self._stamp:
+            try:
+                self._key, self._stamp = read_cluster_key(self._path), stamp
+            except ClusterKeyUnusable:  # the member link tells what is wrong with it
+                self._key, self._stamp = None, None
+        return self._key
 
 
 def _tls(redis: RedisSettings, connection: ConnectionOptions, clock: Clock) -> TlsFiles | None:

@@ -71,6 +71,7 @@ class Witness:
             raise ConfigValueError.of("auth.clusterKeyPath", "the cluster key", f"no file {path}", fix)
         self._settings = settings
         self._members: MemberParts = members
+        self._redis = redis
         self._clock = clock
         self._stop = asyncio.Event()
         self._why = "asked to stop"
@@ -119,6 +120,7 @@ class Witness:
             every_s = (manager.alive_every_ms or 1_000) / 1000
             while not self._stop.is_set() and not self._is_over():
                 manager.alive()
+                await self._redis.renew_password()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(min(LOOK_S, every_s)):
                         await self._stop.wait()
@@ -164,6 +166,7 @@ class Witness:
             member_address=member_address(self._settings),
             priority=0,
             joins=election.electorate is None,
+            password_mark=self._redis.password_mark or "",
         )
 
 

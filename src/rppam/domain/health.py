@@ -124,6 +124,9 @@ class ClusterSnapshot(NamedTuple):
     """What this node found about the live Redis, as ``rppam doctor`` would tell it."""
     redis_password_since: WallMs | None = None
     """When the file was written whose password Redis accepted from this node; ``None`` where it stands in no file."""
+    redis_password_mark: str | None = None
+    """The same on two members that use the same password; ``None`` where it stands in no file, or without a cluster
+    key, without which it tells nothing of the password."""
     certificates: tuple[CertificateEnd, ...] = ()
     """The certificates of this node and of the Redis that it is connected to, for monitoring."""
     no_leader_reason: str = ""

@@ -66,3 +66,6 @@ class Heartbeat(NamedTuple):
     settings_revision: int | None = None
     """How many changes of hot configuration, of all that there ever were, each of its processes obeys; ``None``: not
     known, or a witness, or a release that did not tell."""
+    password_mark: str = ""
+    """Of a witness, which has no REST API to tell it: see ``redis_password_mark`` in domain/health.py. Empty: not told.
+    It stands there for everybody who reads Redis, and tells nothing of the password without the cluster key."""

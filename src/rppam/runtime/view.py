@@ -60,6 +60,7 @@ class NodeView:
         certificates: Callable[[], tuple[CertificateEnd, ...]] = tuple,
         settings_revision: Callable[[], int | None] = lambda: None,
         has_address: Callable[[], bool] = bool,
+        password_mark: Callable[[], str | None] = lambda: None,
     ) -> None:
         """``has_address``: whether the virtual address is on this host.
         ``store_reason``: why there is no connection to the store now; empty while there is one.
@@ -71,6 +72,7 @@ class NodeView:
         self._warnings, self._findings, self._password_since = warnings, findings, password_since
         self._store_reason, self._certificates = store_reason, certificates
         self._settings_revision, self._has_address = settings_revision, has_address
+        self._password_mark = password_mark
         self.draining = False
         self.serving = False
         """Set once the node has taken its place, or has waited long enough for a store that does not answer."""
@@ -152,6 +154,7 @@ class NodeView:
             findings=self._findings(),
             certificates=self._certificates(),
             redis_password_since=self._password_since(),
+            redis_password_mark=self._password_mark(),
             quorum_policy=election.electorate.body.policy if election.electorate else None,
             votes=votes.ledger if votes else (),
             electorate_version=str(election.electorate.version) if election.electorate else "",

@@ -105,9 +105,11 @@ def test_the_redis_password_is_changed_under_traffic(make_lab: MakeLab, tmp_path
 
             replace_file(first.folder / "redis.password", new.read_text())
             eventually(lambda: has_told(first), within_s=20, what="seen", say=lab.logs)
+            replace_file(second.folder / "redis.password", PASSWORD + "\n")  # written later, and says nothing new
+            eventually(lambda: since(lab, second) != written[second.name], within_s=20, what="seen", say=lab.logs)
             early = rppam("redis", "rotate-password", "finish", *words, "--new", str(new))
             assert early.returncode == 1, early.stdout + early.stderr
-            assert "node2: uses the password of a file written" in early.stdout
+            assert "node2: Redis let it in by another password than the new one" in early.stdout
             assert "node1:" not in early.stdout
             assert len(server.ask("ACL", "GETUSER", "rppam")[3]) == 2, "nothing was taken away"
 
@@ -116,6 +118,7 @@ def test_the_redis_password_is_changed_under_traffic(make_lab: MakeLab, tmp_path
             done = rppam("redis", "rotate-password", "finish", *words, "--new", str(new))
             assert done.returncode == 0, done.stdout + done.stderr
             assert "1 old password taken away" in done.stdout
+            assert "write the new password into its secrets.json as 'node'" in done.stdout
             assert len(server.ask("ACL", "GETUSER", "rppam")[3]) == 1
 
             before = [node.log().count("connected to Redis") for node in lab.nodes]

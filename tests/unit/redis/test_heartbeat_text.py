@@ -22,11 +22,17 @@ BEAT = Heartbeat(
     admitted=True,
     member_address="10.0.0.1:5201",
 )
+MARKED = BEAT._replace(password_mark="0a1b2c3d")
 ODD = (None, True, -1, 2**53, 1.5, "\n", [], {}, [[]], "0" * 17)
 
 
 def test_what_was_written_is_read_back() -> None:
     assert heartbeat_from_text(heartbeat_to_text(BEAT).encode(), "node1") == BEAT
+
+
+def test_the_mark_of_a_password_stands_only_in_the_heartbeat_of_who_has_one() -> None:
+    assert heartbeat_from_text(heartbeat_to_text(MARKED).encode(), "node1") == MARKED
+    assert "password_mark" not in json.loads(heartbeat_to_text(BEAT)), "an older release would not read it"
 
 
 def test_an_older_release_does_not_tell_its_settings_revision() -> None:
@@ -37,7 +43,7 @@ def test_an_older_release_does_not_tell_its_settings_revision() -> None:
 
 @pytest.mark.parametrize("name", Heartbeat._fields)
 def test_a_field_of_another_kind_is_no_heartbeat(name: str) -> None:
-    fields = json.loads(heartbeat_to_text(BEAT))
+    fields = json.loads(heartbeat_to_text(MARKED))
     for odd in ODD:
         if type(odd) is type(fields[name]) and odd not in (-1, 2**53, "\n", "0" * 17):
             continue

@@ -14,12 +14,13 @@ from rppam.domain.member import Heartbeat, Role
 LONGEST: Final = 4_096
 """Bytes; a longer text is not looked at."""
 
-_TEXTS: Final = ("node", "version", "hostname", "api_url", "member_address", "paused_by")
+_TEXTS: Final = ("node", "version", "hostname", "api_url", "member_address", "paused_by", "password_mark")
 _NAME: Final = re.compile(NAME_FORM)
 _BOOT_ID: Final = re.compile(r"[0-9a-f]{16}")
 _NUMBERS: Final = ("beat", "epoch", "wall_ms", "loop_lag_ms", "renewed_ms_ago", "seats", "priority", "pause_stamp")
-_LATER: Final = frozenset({"settings_revision"})
-"""Not told by every release: missing is ``None``."""
+_MARK: Final = "password_mark"
+_LATER: Final = frozenset({"settings_revision", _MARK})
+"""Not told by every release: missing is ``None``, or an empty text."""
 _FLAGS: Final = ("admitted", "leaving", "joins", "maintenance", "paused")
 _FIELDS: Final = frozenset(Heartbeat._fields)
 _ROLES: Final = {role.value: role for role in Role}
@@ -27,7 +28,10 @@ _ROLES: Final = {role.value: role for role in Role}
 
 def heartbeat_to_text(heartbeat: Heartbeat) -> str:
     """The text of a heartbeat."""
-    return json.dumps(heartbeat._asdict(), separators=(",", ":"))
+    fields = heartbeat._asdict()
+    if not heartbeat.password_mark:
+        del fields[_MARK]  # a release that does not know it reads no heartbeat that has it
+    return json.dumps(fields, separators=(",", ":"))
 
 
 def is_name(text: str) -> bool:
@@ -46,6 +50,7 @@ def heartbeat_from_text(text: bytes, node: str) -> Heartbeat | None:
     if not isinstance(fields, dict) or not _FIELDS - _LATER <= fields.keys() <= _FIELDS:
         return None
     # Loops, no generators: with many members this is what a member does most often.
+    fields.setdefault(_MARK, "")
     for name in _TEXTS:
         if not isinstance(fields[name], str) or not fields[name].isprintable():
             return None
@@ -55,9 +60,8 @@ def heartbeat_from_text(text: bytes, node: str) -> Heartbeat | None:
     for name in _FLAGS:
         if not isinstance(fields[name], bool):
             return None
-    for name in _LATER:
-        if fields.get(name) is not None and not _is_number(fields[name]):
-            return None
+    if fields.get("settings_revision") is not None and not _is_number(fields["settings_revision"]):
+        return None
     role, boot_id = fields["role"], fields["boot_id"]
     if not isinstance(role, str) or not isinstance(boot_id, str):
         return None

@@ -3,13 +3,16 @@
 Decides which passwords a new connection tries: what the file says now, then the one that worked last. So a file may be
 changed before Redis knows the new password, or after it has forgotten the old one, and neither keeps the node out. A
 connection that stands proves the new password at once (:meth:`PasswordFile.prove`), which tells the administrator
-whether it works while the old one still does.
+whether it works while the old one still does. By its :attr:`~PasswordFile.mark` another host tells whether the password
+in use is the one that it has.
 
 What it does not promise: that Redis asks a connection that stands for anything; it goes on with the password it had.
 """
 
 import asyncio
+import hmac
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -28,20 +31,36 @@ AGAIN_US: Final = 10_000_000
 """A password that Redis refused is tried again after this long, as it may learn it later."""
 
 
+def mark_of(password: Secret, cluster_key: Secret) -> str:
+    """Eight hexadecimal digits, the same for the same password, that tell nothing of it without the cluster key."""
+    said = b"redis.password\0" + password.reveal().encode()
+    return hmac.digest(bytes.fromhex(cluster_key.reveal()), said, "sha256").hex()[:8]
+
+
 class PasswordFile:
     """One such file, named by ``redis.password``."""
 
-    def __init__(self, path: Path, first: Secret, clock: Clock) -> None:
-        """``first``: what the configuration found there when it was read."""
+    def __init__(
+        self, path: Path, first: Secret, clock: Clock, cluster_key: Callable[[], Secret | None] = lambda: None
+    ) -> None:
+        """``first``: what the configuration found there when it was read. ``cluster_key``: that of now, if any."""
         self.problem = ""
         """What is wrong with the password as it stands there now; empty when it works."""
         self.written_at: WallMs | None = None
         """When the file was written that the password in use stood in."""
-        self._path, self._clock = path, clock
+        self._path, self._clock, self._cluster_key = path, clock, cluster_key
         self._newest = self._proven = first
+        self._accepted: Secret | None = None
+        """What Redis let this process in with last."""
+        self._key: Secret | None = None
         self._newest_written: WallMs | None = None
         self._stamp: FileStamp | None = None
         self._try_at = 0
+
+    @property
+    def mark(self) -> str | None:
+        """Of the password that Redis accepted last, see :func:`mark_of`; ``None``: of none yet, or no cluster key."""
+        return None if self._accepted is None or self._key is None else mark_of(self._accepted, self._key)
 
     async def candidates(self) -> tuple[Secret, ...]:
         """What a new connection tries, in order."""
@@ -52,13 +71,14 @@ class PasswordFile:
         """A connection was let in with the password in its target."""
         used = connection.target.password
         if used is not None:
-            self._proven = used
+            self._proven = self._accepted = used
         if used == self._newest:
             self.problem, self.written_at = "", self._newest_written
 
     async def prove(self, connection: Connection | None, timeout_ms: int) -> None:
-        """Where the file has a new password, show it to Redis over ``connection``. Never raises."""
+        """Where the file has a new password, show it to Redis over ``connection``. Never raises. Call every second."""
         await self._look()
+        self._key = self._cluster_key()
         if connection is None or self._newest == self._proven or self._clock.now() < self._try_at:
             return
         newest, user = self._newest, connection.target.user
@@ -72,7 +92,8 @@ class PasswordFile:
         except StoreError:
             return  # the connection is going; the next one tries both
         connection.target = replace(connection.target, password=newest)  # last words and checks enter with it
-        self._proven, self.written_at, self.problem = newest, self._newest_written, ""
+        self._proven = self._accepted = newest
+        self.written_at, self.problem = self._newest_written, ""
         _log.info("Redis accepted the new password in %s; it is in use from now on", self._path)
 
     async def _look(self) -> None:

@@ -36,7 +36,7 @@ def command() -> None:
     """Change the Redis password of the nodes without an outage.
 
     begin adds a new password on every Redis server, beside the old one. Then copy it over the file that redis.password
-    names on each node: it is noticed within seconds, without a restart. finish takes the old one away.
+    names on each node and witness: it is noticed within seconds, without a restart. finish takes the old one away.
     """
 
 
@@ -47,10 +47,13 @@ def command() -> None:
 @_CONFIG
 @_ADMIN
 @_ADMIN_USER
+@click.option("--force", is_flag=True, help="Also while a replica that the sentinels know cannot be reached.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="File for the new password; taken as it is "
               "when it is there already.")  # fmt: skip
 @_JSON
-def begin(config: Path | None, admin_password_file: Path, admin_user: str, out: Path, *, as_json: bool) -> int:
+def begin(
+    config: Path | None, admin_password_file: Path, admin_user: str, out: Path, *, force: bool, as_json: bool
+) -> int:
     """Add a new password for the nodes' user on the primary and every replica."""
     from rppam.cli._setup.passwords import new_password
     from rppam.cli._setup.rotation import RotationError, add
@@ -61,7 +64,7 @@ def begin(config: Path | None, admin_password_file: Path, admin_user: str, out: 
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             file.write(new_password().reveal() + "\n")
     try:
-        told = asyncio.run(add(settings, _admin(admin_user, admin_password_file), _secret(out)))
+        told = asyncio.run(add(settings, _admin(admin_user, admin_password_file), _secret(out), force=force))
     except RotationError as error:
         raise click.ClickException(str(error)) from None
     file_here = settings.redis.password_file
@@ -70,7 +73,8 @@ def begin(config: Path | None, admin_password_file: Path, admin_user: str, out: 
             'TO DO: redis.password names no file here; write {"file": PATH} on each node and restart them in turn'
         )
     else:
-        told.append(f"next: copy {out} over {file_here}, and over that file of every other node; then run finish")
+        told.append(f"next: copy {out} over {file_here}, and over that file of every other node and of every witness; "
+                    "then run finish")  # fmt: skip
     _show(told, as_json=as_json)
     return Exit.DONE
 
@@ -86,7 +90,8 @@ def begin(config: Path | None, admin_password_file: Path, admin_user: str, out: 
               help="The file that begin wrote.")  # fmt: skip
 @click.option("--url", help="The node to ask for the others. Default: the config's own.")
 @ca_option
-@click.option("--force", is_flag=True, help="Also while a node does not say that it uses the new password.")
+@click.option("--force", is_flag=True, help="Also while a member does not show that it uses the new password, a "
+              "replica cannot be reached, or one copies with the old password.")  # fmt: skip
 @_JSON
 def finish(
     config: Path | None,
@@ -99,21 +104,28 @@ def finish(
     force: bool,
     as_json: bool,
 ) -> int:
-    """Take every other password of the nodes' user away, once all nodes use the new one.
+    """Take every other password of the nodes' user away, once all nodes and witnesses use the new one.
 
-    Exit code 1 when a node still uses the old one: nothing was changed then.
+    Exit code 1 when a member still uses the old one, or a replica cannot be reached: nothing was changed then.
     """
-    from rppam.cli._setup.rotation import RotationError, keep_only, laggards
+    from rppam.cli._setup.laggards import laggards
+    from rppam.cli._setup.rotation import RotationError, keep_only
     from rppam.cli._target import target_of
 
     settings = _settings(config)
     target = target_of(url, None, config, "rotate@host", ca)
+    password = _secret(new)
     try:
-        late = asyncio.run(laggards(target, int(new.stat().st_mtime * 1000)))
-        if late and not force:
-            _show([*late, "nothing was changed: let every node use the new password first"], as_json=as_json)
-            return Exit.NO
-        told = asyncio.run(keep_only(settings, _admin(admin_user, admin_password_file), _secret(new)))
+        late = asyncio.run(laggards(settings, target, password))
+    except RotationError as error:
+        if not force:
+            raise click.ClickException(str(error)) from None
+        late = [str(error)]
+    if late and not force:
+        _show([*late, "nothing was changed: let every member use the new password first"], as_json=as_json)
+        return Exit.NO
+    try:
+        told = asyncio.run(keep_only(settings, _admin(admin_user, admin_password_file), password, force=force))
     except RotationError as error:
         raise click.ClickException(str(error)) from None
     _show([*late, *told], as_json=as_json)

@@ -1,39 +1,47 @@
 """A new Redis password without an outage: both are good for a while, and the old one goes when nobody needs it.
 
 Redis keeps several passwords for one user (ACL SETUSER). ``begin`` adds one on the primary and on every replica, since
-users are not replicated. Then the nodes' files are changed, which they notice by themselves. ``finish`` takes away
-every other password, once each node has said that Redis accepted one from a file that was written later. Connections
-that stand are not touched.
+users are not replicated. Then the members' files are changed, which they notice by themselves. ``finish`` takes away
+every other password, once each member has shown that Redis accepted the new one (:mod:`rppam.cli._setup.laggards`).
+Connections that stand are not touched. A replica that the sentinels know and that is down stops both: it would come
+back with the users of before, and lock every node out once it is the primary.
 
 What it does not promise: that redis.conf or the ACL file of a server has the new password where the server may not
-write it itself; then it says what to write.
+write it itself; then it says what to write. Nor that a replica is found that is down, where there is no Sentinel.
 """
 
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from rppam.adapters.redis.connection import Connection
 from rppam.adapters.redis.identity import parse_info
+from rppam.adapters.redis.options import LinkOptions
+from rppam.adapters.redis.sentinel_rules import fields
 from rppam.adapters.system.clock import SystemClock
-from rppam.adapters.system.rest_client import NoAnswerError, get_json
 from rppam.cli._doctor.report import Report
 from rppam.cli._doctor.store import StoreCheck
-from rppam.cli._target import Target
+from rppam.cli._setup.acl import NODE_USER
+from rppam.cli._setup.passwords import FILE
+from rppam.config.options import ConnectionOptions
 from rppam.config.settings import Settings
-from rppam.domain.errors.store import StoreError
+from rppam.domain.errors.store import StoreError, StoreReplyError
 from rppam.domain.secret import Secret
 
-ANSWER_S: Final = 10.0
 ASK_MS: Final = 5_000
-HEALTH: Final = "/system/health/cluster"
 
 
 class RotationError(Exception):
     """It cannot go on; ``str()`` is why and what to do."""
+
+
+_OTHERS_ENTER_TOO: Final = (
+    "WARNING: replicas and sentinels enter as 'default', too, unless masteruser and sentinel auth-user say otherwise. "
+    "Before finish, on every Redis: CONFIG SET masterauth with the new password, and the same in its redis.conf; on "
+    "every sentinel: SENTINEL SET {service} auth-pass with it. Else replication and failover end with the old one"
+)
 
 
 class Admin(NamedTuple):
@@ -43,23 +51,55 @@ class Admin(NamedTuple):
     password: Secret
 
 
+class _Servers(NamedTuple):
+    """All servers of one set-up."""
+
+    entered: list[Connection]
+    """The primary first."""
+    missed: list[str]
+    """Replicas that could not be entered, each with why."""
+
+
 def user_of(settings: Settings) -> str:
     """The Redis user of the nodes."""
     said = settings.redis.connection
     return (said.user if said else None) or "default"
 
 
-async def add(settings: Settings, admin: Admin, password: Secret) -> list[str]:
-    """Let the nodes' user in by ``password``, too, on every server; what was done and is left to do."""
-    return await _on_every_server(settings, admin, ("ACL", "SETUSER", user_of(settings), f">{password.reveal()}"))
+async def add(settings: Settings, admin: Admin, password: Secret, *, force: bool) -> list[str]:
+    """Let the nodes' user in by ``password``, too, on every server; what was done and is left to do.
 
-
-async def keep_only(settings: Settings, admin: Admin, password: Secret) -> list[str]:
-    """Let the nodes' user in by nothing but ``password``. What was done and is left to do."""
-    kept = hashlib.sha256(password.reveal().encode()).hexdigest()
+    Raises RotationError, also for a replica that cannot be entered, unless ``force``.
+    """
     user = user_of(settings)
     told: list[str] = []
-    async with _servers(settings, admin) as servers:
+    async with _servers(settings, admin, force=force) as (servers, missed):
+        if user == "default" and (len(servers) > 1 or missed or _service(settings)):
+            told.append(_OTHERS_ENTER_TOO.format(service=_service(settings) or "NAME"))
+        for server in servers:
+            await server.command("ACL", "SETUSER", user, f">{password.reveal()}", timeout_ms=ASK_MS)
+            told.append(f"{server.target.address}: the user '{user}' has the new password, and the old one still")
+            told.append(await _persist(server, user))
+    return told + _left_out(missed, user)
+
+
+async def keep_only(settings: Settings, admin: Admin, password: Secret, *, force: bool) -> list[str]:
+    """Let the nodes' user in by nothing but ``password``. What was done and is left to do.
+
+    Raises RotationError, unless ``force`` also for a replica that cannot be entered, and for a server that would enter
+    another one with a password that is taken away.
+    """
+    kept = _hash(password.reveal())
+    user = user_of(settings)
+    told: list[str] = []
+    async with _servers(settings, admin, force=force) as (servers, missed):
+        copies = servers if len(servers) > 1 else []  # one that is alone enters nobody
+        copying = [one.target.address for one in copies if await _uses_old(one, user, kept)]
+        if copying and not force:
+            raise RotationError(
+                f"masterauth on {', '.join(copying)} is another password of the user '{user}' than the new one, so "
+                "nothing was taken away: replication would stop. Set it with CONFIG SET masterauth and in redis.conf"
+            )
         for server in servers:
             hashes = await _hashes(server, user)
             if kept not in hashes:
@@ -73,51 +113,37 @@ async def keep_only(settings: Settings, admin: Admin, password: Secret) -> list[
                 await server.command("ACL", "SETUSER", user, *old, timeout_ms=ASK_MS)
             told.append(f"{server.target.address}: {len(old)} old password{'s' if len(old) != 1 else ''} taken away")
             told.append(await _persist(server, user))
+    told += _left_out(missed, user)
+    kept_as = {NODE_USER: "node", "default": "default"}.get(user)
+    if kept_as is not None:
+        told.append(f"next: if 'rppam redis setup' made this Redis, write the new password into its {FILE} as "
+                    f"'{kept_as}'; else its next run puts the old one into the files again")  # fmt: skip
     return told
 
 
-async def laggards(target: Target, since_ms: int) -> list[str]:
-    """Which nodes do not use a password that Redis accepted since then, each with why. Raises RotationError."""
-    base = target.url.rstrip("/")
-    try:
-        first = await get_json(base + HEALTH, token=target.token(), timeout_s=ANSWER_S, trust=target.trust)
-    except NoAnswerError as error:
-        raise RotationError(f"{base}: {error}. Start the node, or name another one with --url") from error
-    body: dict[str, Any] = first.body if isinstance(first.body, dict) and first.status == 200 else {}
-    nodes = body.get("nodes")
-    if not isinstance(nodes, list) or not nodes:
-        raise RotationError(f"{base}: answered with HTTP status {first.status}, which is no view of a cluster")
-    late: list[str] = []
-    for node in nodes:
-        name, url = str(node.get("nodeName")), str(node.get("url") or "").rstrip("/")
-        if not url:
-            continue  # a witness has no Redis password
-        try:
-            answer = await get_json(url + HEALTH, token=target.token(), timeout_s=ANSWER_S, trust=target.trust)
-        except NoAnswerError as error:
-            late.append(f"{name}: {url}: {error}")
-            continue
-        since = answer.body.get("redisPasswordSince") if isinstance(answer.body, dict) else None
-        if not isinstance(since, str):
-            late.append(f'{name}: its redis.password is no file; write {{"file": PATH}} there and restart it')
-        elif datetime.fromisoformat(since).timestamp() < since_ms // 1000:  # health tells seconds
-            late.append(f"{name}: uses the password of a file written {since}, before the new one was made")
-    return late
+def _left_out(missed: list[str], user: str) -> list[str]:
+    return [
+        f"TO DO: {one}; before it starts, put the new password of '{user}' into its ACL file or redis.conf"
+        for one in missed
+    ]
 
 
-async def _on_every_server(settings: Settings, admin: Admin, words: tuple[str, ...]) -> list[str]:
-    told: list[str] = []
-    async with _servers(settings, admin) as servers:
-        for server in servers:
-            await server.command(*words, timeout_ms=ASK_MS)
-            told.append(f"{server.target.address}: the user '{words[2]}' has the new password, and the old one still")
-            told.append(await _persist(server, words[2]))
-    return told
+def _service(settings: Settings) -> str | None:
+    """The name of the primary at the sentinels, where there are some."""
+    return settings.redis.connection.service_name if settings.redis.connection else None
+
+
+def _hash(password: str) -> str:
+    """As Redis keeps it."""
+    return hashlib.sha256(password.encode()).hexdigest()
 
 
 @asynccontextmanager
-async def _servers(settings: Settings, admin: Admin) -> AsyncIterator[list[Connection]]:
-    """The primary and its replicas, entered as the administrator. Raises RotationError."""
+async def _servers(settings: Settings, admin: Admin, *, force: bool) -> AsyncIterator[_Servers]:
+    """The primary and its replicas, entered as the administrator.
+
+    Raises RotationError, also for a replica that cannot be entered, unless ``force``.
+    """
     said = settings.redis.connection
     assert said is not None
     entering = replace(said, user=admin.user, password=admin.password,
@@ -129,12 +155,28 @@ async def _servers(settings: Settings, admin: Admin) -> AsyncIterator[list[Conne
     await check.reach()
     if check.connection is None:
         raise RotationError("; ".join(f"{one.code}: {one.what} {one.evidence}" for one in report.findings))
-    opened = [check.connection]
+    primary = check.connection
+    opened: list[Connection] = [primary]
+    missed: list[str] = []
     try:
-        for host, port in await _replicas(check.connection):
-            target = replace(check.connection.target, host=host, port=port, require_primary=False)
-            opened.append(await Connection.open(target, clock=SystemClock()))
-        yield opened
+        told, problem = await _known_to_sentinels(entering, primary)
+        missed += [problem] if problem else []
+        for host, port in dict.fromkeys((*await _replicas(primary), *told)):
+            target = replace(primary.target, host=host, port=port, require_primary=False)
+            if target.address == primary.target.address:
+                continue
+            try:
+                opened.append(await Connection.open(target, clock=SystemClock()))
+            except StoreError as error:
+                missed.append(f"{target.address}: {error}")
+        if missed and not force:
+            raise RotationError(
+                "not every replica can be entered, and one that comes back with its users of before keeps every node "
+                f"out once it is the primary: {'; '.join(report.clean(one) for one in missed)}. Start it, or let the "
+                "sentinels forget it (SENTINEL RESET), or add --force and change its ACL file or redis.conf before it "
+                "starts"
+            )
+        yield _Servers(opened, [report.clean(one) for one in missed])
     except StoreError as error:
         raise RotationError(report.clean(str(error))) from None
     finally:
@@ -150,6 +192,41 @@ async def _replicas(primary: Connection) -> list[tuple[str, int]]:
             parts = dict(part.partition("=")[::2] for part in value.split(","))
             found.append((parts["ip"], int(parts["port"])))
     return found
+
+
+async def _known_to_sentinels(said: ConnectionOptions, primary: Connection) -> tuple[list[tuple[str, int]], str]:
+    """Every replica that a sentinel has not forgotten, also those that are down; and why none could say so."""
+    if said.service_name is None:
+        return [], ""
+    found: list[tuple[str, int]] = []
+    failures: list[str] = []
+    targets = LinkOptions.of_sentinels(said, ssl=primary.target.ssl).targets()
+    for target in targets:
+        try:
+            sentinel = await Connection.open(target, clock=SystemClock())
+            try:
+                known = await sentinel.command("SENTINEL", "SLAVES", said.service_name, timeout_ms=ASK_MS)
+            finally:
+                await sentinel.close()
+        except StoreError as error:
+            failures.append(f"{target.address}: {error}")
+            continue
+        told = [fields(one) for one in known] if isinstance(known, list) else []
+        found += [(one["ip"], int(one["port"])) for one in told if "ip" in one and one.get("port", "").isdecimal()]
+    silent = len(failures) == len(targets)
+    return found, f"no sentinel says which replicas there are ({'; '.join(failures)})" if silent else ""
+
+
+async def _uses_old(server: Connection, user: str, kept: str) -> bool:
+    """Whether it enters its primary as ``user`` with another password. ``False``, too, where that cannot be asked."""
+    told: dict[str, str] = {}
+    try:
+        for name in ("masteruser", "masterauth"):
+            told |= fields(await server.command("CONFIG", "GET", name, timeout_ms=ASK_MS))
+    except StoreReplyError:  # CONFIG has another name there
+        return False
+    password = told.get("masterauth", "")
+    return bool(password) and (told.get("masteruser") or "default") == user and _hash(password) != kept
 
 
 async def _hashes(server: Connection, user: str) -> list[str]:

@@ -1,0 +1,67 @@
+"""A witness's Redis password is changed while it runs, and the old one stays until the witness uses the new one."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.contract.servers import PASSWORD, Server
+from tests.integration.node.conftest import KIND, MakeLab
+from tests.integration.node.lab import CALM, eventually
+from tests.integration.redis_setup.made import rppam
+from tests.integration.witness.placed import RunningWitness, place_example
+
+pytestmark = [pytest.mark.server, pytest.mark.slow]
+
+
+@pytest.fixture
+def own_redis() -> Iterator[Server]:
+    """A server whose users a test may change."""
+    with Server(KIND) as running:
+        yield running
+
+
+def test_the_old_password_stays_until_the_witness_uses_the_new_one(
+    make_lab: MakeLab, own_redis: Server, tmp_path: Path
+) -> None:
+    own_redis.ask("ACL", "SETUSER", "admin", "on", ">of-the-administrator", "~*", "&*", "+@all")
+    lab = make_lab(nodes=1, times=CALM, redis_port=own_redis.port)
+    (node,) = lab.nodes
+    (node.folder / "redis.password").write_text(PASSWORD)
+    (node.folder / "redis.password").chmod(0o600)
+    node.config["redis"]["password"] = {"file": "redis.password"}
+    lab.start()
+    admin, new = tmp_path / "admin.pw", tmp_path / "new.pw"
+    admin.write_text("of-the-administrator")
+    words = ["--config", str(node.file), "--admin-user", "admin", "--admin-password-file", str(admin)]
+    with RunningWitness(place_example(lab, own_redis.port)) as witness:
+        keys = witness.file.parent / "keys"
+        eventually(lambda: {"node1", "witness1"} <= {one["nodeName"] for one in lab.health()["nodes"]},
+                   within_s=30, what="the witness is a member", say=witness.log)  # fmt: skip
+        rppam("redis", "rotate-password", "begin", *words, "--out", str(new))
+        shutil.copy(new, node.folder / "redis.password")
+
+        def finish() -> str:
+            done = rppam("redis", "rotate-password", "finish", *words, "--new", str(new), expect=None)
+            assert done.returncode == 1, done.stdout + done.stderr
+            return done.stdout
+
+        eventually(lambda: "node1:" not in finish(), within_s=30, what="the node uses the new one", say=lab.logs)
+        assert "witness1: Redis let it in by another password than the new one" in finish()
+        assert len(own_redis.ask("ACL", "GETUSER", "default")[3]) == 2, "nothing was taken away"
+
+        shutil.copy(new, keys / "redis.password")
+        eventually(lambda: "accepted the new password" in witness.log(), within_s=30, what="seen", say=witness.log)
+
+        def finished() -> bool:
+            words_of_finish = (*words, "--new", str(new))
+            return rppam("redis", "rotate-password", "finish", *words_of_finish, expect=None).returncode == 0
+
+        eventually(finished, within_s=30, what="its next heartbeat tells it", say=witness.log)
+        own_redis.password = new.read_text().strip()
+        assert len(own_redis.ask("ACL", "GETUSER", "default")[3]) == 1
+        before = witness.log().count("connected to Redis")
+        own_redis.ask("CLIENT", "KILL", "USER", "default")
+        eventually(lambda: witness.log().count("connected to Redis") > before, within_s=30, what="it comes back",
+                   say=witness.log)  # fmt: skip
