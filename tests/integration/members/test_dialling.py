@@ -9,7 +9,8 @@ import pytest
 from rppam.adapters.members.channel import Channel
 from rppam.adapters.members.credentials import Credentials
 from rppam.adapters.members.dial import NotReachedError, Pace, dial
-from rppam.adapters.members.names import Names, Place
+from rppam.adapters.members.names import Names
+from rppam.adapters.system.lookups import Place
 from tests.contract.servers import free_port
 from tests.integration.members.links import CLOCK, CLUSTER, KEY, Impostor
 

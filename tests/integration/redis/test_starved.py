@@ -77,22 +77,16 @@ def target(port: int) -> Target:
 
 
 @pytest.mark.usefixtures("two_kinds_of_address")
-def test_an_address_that_this_host_has_no_socket_for_hides_no_other(redis: Server) -> None:
-    async def enter() -> str:
-        connection = await Connection.open(target(redis.port), clock=SystemClock())
-        await connection.close()
-        return connection.identity.role
-
-    assert asyncio.run(enter()) == "master"  # the loop of asyncio itself: uvloop asks for addresses in its own way
+async def test_an_address_that_this_host_has_no_socket_for_hides_no_other(redis: Server) -> None:
+    connection = await Connection.open(target(redis.port), clock=SystemClock())
+    await connection.close()
+    assert connection.identity.role == "master"
 
 
 @pytest.mark.usefixtures("two_kinds_of_address")
-def test_the_reason_is_that_of_the_address_which_could_be_tried() -> None:
-    async def enter() -> None:
-        await Connection.open(target(free_port()), clock=SystemClock())
-
+async def test_the_reason_is_that_of_the_address_which_could_be_tried() -> None:
     with pytest.raises(StoreRefused):
-        asyncio.run(enter())
+        await Connection.open(target(free_port()), clock=SystemClock())
 
 
 class Moody(DirectSource):

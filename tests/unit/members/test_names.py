@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from rppam.adapters.members.names import LOOKUPS_MAX, Names, Place, UnknownPlaceError
+from rppam.adapters.members.names import Names, UnknownPlaceError
+from rppam.adapters.system.lookups import LOOKUPS_MAX, THREAD, Place
 
 HERE: Place = (socket.AF_INET, ("127.0.0.1", 5201))
 
@@ -77,7 +78,7 @@ async def test_a_name_server_that_hangs_costs_a_bounded_number_of_threads_and_no
     finally:
         release.set()
     for thread in threading.enumerate():
-        if thread.name == "rppam-member-name":
+        if thread.name == THREAD:
             thread.join()
     await asyncio.sleep(0)
     # Those that hung have ended, and made room.

@@ -24,6 +24,7 @@ from rppam.adapters.members.codec import (
 from rppam.adapters.members.credentials import Credentials, PeerName, peer_name
 from rppam.adapters.members.frames import FrameError, FrameReader, FrameWriter
 from rppam.adapters.members.refusals import Refused
+from rppam.adapters.system.lookups import connected
 from rppam.config.endpoint import NotAnEndpointError, parse_endpoint
 from rppam.domain.secret import Secret
 from rppam.ports.entropy import Entropy
@@ -58,7 +59,7 @@ class Knocker:
         is_open = False
         try:
             async with asyncio.timeout(timeout_s):
-                with await _connected(host, port or 0) as plug:
+                with await connected(host, port or 0) as plug:
                     is_open = True
                     # The transport gets a duplicate: ours is closed here, whatever it does with its.
                     reader, writer = await asyncio.open_connection(
@@ -95,31 +96,6 @@ class Knocker:
         )
         writer.write(FrameWriter().pack(encode_greeting(words)))
         return Knock(name, address, *_answered(await _one_text(reader)))
-
-
-async def _connected(host: str, port: int) -> socket.socket:
-    """A connection to the first address of ``host`` that takes one."""
-    loop = asyncio.get_running_loop()
-    places = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    last: OSError = OSError(errno.EADDRNOTAVAIL, "no address")
-    for family, kind, number, _, place in places:
-        try:
-            plug = socket.socket(family, kind, number)
-        except OSError as error:
-            last = error  # this host does without that family; another address may do
-            continue
-        plug.setblocking(False)
-        try:
-            await loop.sock_connect(plug, place)
-        except OSError as error:
-            plug.close()
-            last = error
-        except BaseException:
-            plug.close()
-            raise
-        else:
-            return plug
-    raise last
 
 
 async def _one_text(reader: asyncio.StreamReader) -> str | None:

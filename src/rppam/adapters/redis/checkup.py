@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from rppam.adapters.redis.connection import Connection
-from rppam.adapters.redis.glimpse import glimpse
+from rppam.adapters.redis.glimpse import GLIMPSE_S_MAX, glimpse
 from rppam.adapters.redis.link import Link
 from rppam.adapters.redis.options import Target
 from rppam.adapters.redis.probe import Probe, ask_sentinel, lets_strangers_in
@@ -25,7 +25,6 @@ from rppam.services.redis_facts import RedisFacts, SentinelMode
 from rppam.services.requirements import prefix_findings, sentinel_findings, server_findings
 
 BOUND_S: Final = 20.0
-GLIMPSE_S_MAX: Final = 3.0
 _DAY_S: Final = 86_400
 _SHORTEST: Final = 4
 """Shorter secrets are not searched for: they would turn ordinary words into stars."""

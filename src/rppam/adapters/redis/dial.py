@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from rppam.adapters.redis.options import Target
+from rppam.adapters.system.lookups import LOOKUPS
 from rppam.adapters.system.socket_errors import NO_FAMILY, USED_UP
 from rppam.domain.errors.store import (
     StoreClosed,
@@ -68,7 +69,7 @@ async def dial(target: Target, protocol: Callable[[], asyncio.Protocol]) -> None
     until = loop.time() + target.connect_timeout_ms / 1000
     try:
         async with asyncio.timeout_at(until):
-            found = await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+            found = await LOOKUPS.places(target.host, target.port)
     except TimeoutError:
         raise StoreNameUnknown(
             f"no answer within {target.connect_timeout_ms} ms to what the address of '{target.host}' is; "
@@ -77,10 +78,10 @@ async def dial(target: Target, protocol: Callable[[], asyncio.Protocol]) -> None
     except (OSError, UnicodeError) as error:
         raise explain(target, error) from error
     failure: StoreError | None = None
-    for index, (family, kind, number, _, place) in enumerate(found):
+    for index, (family, place) in enumerate(found):
         share_s = (until - loop.time()) / (len(found) - index)
         try:
-            with _plug(target, family, kind, number) as plug:
+            with _plug(target, family) as plug:
                 await _dial_one(target, protocol, plug, place, loop.time() + share_s)
         except StoreError as error:
             if failure is None or _says_more(error, failure):
@@ -95,9 +96,9 @@ def _says_more(error: StoreError, than: StoreError) -> bool:
     return isinstance(than, StoreConnectTimeout | StoreNoSocket) and not isinstance(error, StoreNoSocket)
 
 
-def _plug(target: Target, family: int, kind: int, number: int) -> socket.socket:
+def _plug(target: Target, family: int) -> socket.socket:
     try:
-        return socket.socket(family, kind, number)
+        return socket.socket(family, socket.SOCK_STREAM)
     except OSError as error:  # this process has as many files as it may, or this host does without IPv6
         raise explain(target, error) from error
 

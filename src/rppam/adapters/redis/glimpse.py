@@ -12,9 +12,19 @@ from typing import Any, Final
 from cryptography import x509
 
 from rppam.adapters.redis.options import Target
-from rppam.services.diagnosis import Glimpse
+from rppam.adapters.system.lookups import connected
+from rppam.domain.errors.store import StoreError
+from rppam.services.diagnosis import Glimpse, needs_glimpse
 
 SAID_BYTES_MAX: Final = 200
+GLIMPSE_S_MAX: Final = 3.0
+
+
+async def second_look(target: Target, error: StoreError) -> Glimpse | None:
+    """What is at the port, where ``error`` alone leaves several causes open; else ``None``."""
+    if not needs_glimpse(error, with_tls=target.ssl is not None):
+        return None
+    return await glimpse(target, timeout_s=min(target.connect_timeout_ms / 1000, GLIMPSE_S_MAX))
 
 
 async def glimpse(target: Target, *, timeout_s: float) -> Glimpse:
@@ -29,13 +39,15 @@ async def _plain(target: Target, timeout_s: float) -> tuple[bool, bytes]:
     is_open, said = False, b""
     with suppress(OSError, ValueError):  # TimeoutError is an OSError
         async with asyncio.timeout(timeout_s):
-            reader, writer = await asyncio.open_connection(target.host, target.port)
-            is_open = True
-            try:
-                writer.write(b"PING\r\n")
-                said = await reader.read(SAID_BYTES_MAX)
-            finally:
-                writer.transport.abort()
+            with await connected(target.host, target.port) as plug:
+                is_open = True
+                # The transport gets a duplicate: ours is closed here, whatever it does with its.
+                reader, writer = await asyncio.open_connection(sock=plug.dup())
+                try:
+                    writer.write(b"PING\r\n")
+                    said = await reader.read(SAID_BYTES_MAX)
+                finally:
+                    writer.transport.abort()
     return is_open, said
 
 
@@ -45,13 +57,14 @@ async def _secured(target: Target, timeout_s: float) -> tuple[bool, str]:
     context.verify_mode = ssl.CERT_NONE
     try:
         async with asyncio.timeout(timeout_s):
-            _, writer = await asyncio.open_connection(
-                target.host, target.port, ssl=context, server_hostname=target.server_hostname or target.host
-            )
-            try:
-                return True, describe(writer.get_extra_info("ssl_object"))
-            finally:
-                writer.transport.abort()
+            with await connected(target.host, target.port) as plug:
+                _, writer = await asyncio.open_connection(
+                    sock=plug.dup(), ssl=context, server_hostname=target.server_hostname or target.host
+                )
+                try:
+                    return True, describe(writer.get_extra_info("ssl_object"))
+                finally:
+                    writer.transport.abort()
     except ssl.SSLError as error:
         return "ALERT" in (error.reason or ""), ""  # who refuses in the words of TLS speaks it
     except (OSError, ValueError):  # TimeoutError is an OSError

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
+from rppam.adapters.system.lookups import connected
 from rppam.adapters.system.rest_trust import Trust
 from rppam.domain.secret import Secret
 
@@ -76,34 +77,42 @@ async def _ask(
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"expected http://HOST:PORT or https://HOST:PORT, found {url!r}")
     secure = parts.scheme == "https"
-    reader, writer = await asyncio.open_connection(
-        parts.hostname,
-        parts.port or (443 if secure else 80),
-        ssl=trust.context(url) if secure else None,
-        limit=_HEAD_BYTES_MAX,
-    )
-    try:
-        if secure:
-            trust.check(url, writer.get_extra_info("ssl_object").getpeercert(binary_form=True))
-        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        sent = b"" if body is None else json.dumps(body).encode("ascii")
-        lines = [f"{method} {path} HTTP/1.1", f"Host: {parts.netloc.rpartition('@')[2]}", "Accept: application/json"]
-        lines += ["Connection: close", "User-Agent: rppam"]
-        if body is not None:
-            lines += ["Content-Type: application/json", f"Content-Length: {len(sent)}"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        if token is not None:
-            lines.append(f"Authorization: Bearer {token.reveal()}")
-        if any("\r" in line or "\n" in line for line in lines):
-            raise ValueError("a line break in the address or the token")
-        if not all(line.isascii() for line in lines):
-            raise ValueError("a character outside ASCII in the address or the token")
-        writer.write(("\r\n".join(lines) + "\r\n\r\n").encode("ascii") + sent)
-        return await _read_answer(reader)
-    finally:
-        writer.close()
-        with suppress(OSError, ssl.SSLError):
-            await writer.wait_closed()
+    context = trust.context(url) if secure else None
+    with await connected(parts.hostname, parts.port or (443 if secure else 80)) as plug:
+        # The transport gets a duplicate: ours is closed here, whatever it does with its.
+        reader, writer = await asyncio.open_connection(
+            sock=plug.dup(),
+            ssl=context,
+            server_hostname=parts.hostname if secure else None,
+            limit=_HEAD_BYTES_MAX,
+        )
+        try:
+            if secure:
+                trust.check(url, writer.get_extra_info("ssl_object").getpeercert(binary_form=True))
+            writer.write(_request(method, url, body, token, headers))
+            return await _read_answer(reader)
+        finally:
+            writer.close()
+            with suppress(OSError, ssl.SSLError):
+                await writer.wait_closed()
+
+
+def _request(method: str, url: str, body: object, token: Secret | None, headers: Mapping[str, str]) -> bytes:
+    parts = urlsplit(url)
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    sent = b"" if body is None else json.dumps(body).encode("ascii")
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {parts.netloc.rpartition('@')[2]}", "Accept: application/json"]
+    lines += ["Connection: close", "User-Agent: rppam"]
+    if body is not None:
+        lines += ["Content-Type: application/json", f"Content-Length: {len(sent)}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    if token is not None:
+        lines.append(f"Authorization: Bearer {token.reveal()}")
+    if any("\r" in line or "\n" in line for line in lines):
+        raise ValueError("a line break in the address or the token")
+    if not all(line.isascii() for line in lines):
+        raise ValueError("a character outside ASCII in the address or the token")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("ascii") + sent
 
 
 def _tls_failure(error: ssl.SSLError) -> str:

@@ -9,10 +9,10 @@ import re
 import ssl
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from rppam.adapters.redis.connection import Connection
-from rppam.adapters.redis.glimpse import glimpse
+from rppam.adapters.redis.glimpse import second_look
 from rppam.adapters.redis.heartbeat_text import heartbeat_from_text
 from rppam.adapters.redis.options import LinkOptions, Target
 from rppam.adapters.redis.probe import Probe, ask_sentinel, lets_strangers_in
@@ -28,13 +28,12 @@ from rppam.domain.finding import Severity
 from rppam.domain.timing import Timing
 from rppam.ports.clock import Clock
 from rppam.services.codes import finding
-from rppam.services.diagnosis import failure_finding, needs_glimpse
+from rppam.services.diagnosis import failure_finding
 from rppam.services.member_rules import Shown
 from rppam.services.redis_facts import RedisFacts, SentinelFacts, SentinelMode
 from rppam.services.requirements import prefix_findings, sentinel_findings, server_findings
 
 PATIENCE_MS_MAX: Final = 5_000
-GLIMPSE_S_MAX: Final = 3.0
 REPLICAS_MAX: Final = 8
 """So many replicas are asked while there is no primary."""
 LIVE_HEARTBEAT_MS: Final = 5_000
@@ -179,7 +178,7 @@ class StoreCheck:
         ]
         if self._connection is not None:
             failed = [(target, error) for target, error in failed if not isinstance(error, StoreReadOnly)]
-        looks = await asyncio.gather(*(self._second_look(target, error) for target, error in failed))
+        looks = await asyncio.gather(*(second_look(target, error) for target, error in failed))
         for (target, error), seen in zip(failed, looks, strict=True):
             told = failure_finding(error, with_tls=target.ssl is not None, glimpse=seen)
             severity = Severity.WARNING if self._connection is not None else None
@@ -193,11 +192,6 @@ class StoreCheck:
             return await Connection.open(target, clock=self._clock)
         except StoreError as error:
             return error
-
-    async def _second_look(self, target: Target, error: StoreError) -> Any:
-        if not needs_glimpse(error, with_tls=target.ssl is not None):
-            return None
-        return await glimpse(target, timeout_s=min(target.connect_timeout_ms / 1000, GLIMPSE_S_MAX))
 
     async def _ask_sentinels(self, options: LinkOptions, service: str) -> None:
         said = self._said
