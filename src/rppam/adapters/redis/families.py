@@ -3,7 +3,8 @@
 A family is what stands between the prefix and the next colon, such as ``heartbeat``. Keys are walked with SCAN (never
 KEYS, which stops the server), at most ``calls_max`` times; of each family the first ``sample_max`` keys are measured
 with MEMORY USAGE, and the rest is estimated from their mean. What it does not promise: exactness. Keys that come or go
-meanwhile may be counted twice or not at all, as SCAN documents; what was not walked is told.
+meanwhile may be counted twice or not at all, as SCAN documents; what was not walked is told. Families beyond the first
+``FAMILIES_MAX`` are counted and sampled as one: whoever writes foreign keys here must not cost a question for each.
 """
 
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from rppam.domain.errors.store import StoreProtocol, StoreReplyError
 CALLS_MAX: Final = 200
 COUNT: Final = 1_000
 SAMPLE_MAX: Final = 100
+FAMILIES_MAX: Final = 100
+OTHER: Final = "(other)"
 
 
 @dataclass(slots=True)
@@ -80,7 +83,10 @@ async def _count(
     connection: Connection, families: dict[str, Family], key: bytes, prefix: str, timeout_ms: int, sample_max: int
 ) -> None:
     name = key.decode("utf-8", "replace")
-    family = families.setdefault(family_of(name, prefix), Family(family_of(name, prefix)))
+    kind = family_of(name, prefix)
+    if kind not in families and len(families) >= FAMILIES_MAX:
+        kind = OTHER
+    family = families.setdefault(kind, Family(kind))
     family.keys += 1
     if family.measured >= sample_max:
         return
