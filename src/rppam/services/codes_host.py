@@ -197,9 +197,9 @@ HOST: Final[dict[str, Entry]] = {
     ),
     "RD-804": (
         "note",
-        "The docker command did not answer in time, so the container was not looked at.",
-        "nothing",
-        Fix("Look yourself.", "", "", "docker ps -a --filter name=rppam-redis; docker logs --tail 50 rppam-redis",
-            "Docker Desktop: as Docker"),
+        "The docker command gives no answer here, so the container of Redis was not looked at.",
+        "permission denied while trying to connect to the Docker daemon; Cannot connect to the Docker daemon",
+        Fix("Look yourself, as an account that docker lets in.", "", "",
+            "docker ps -a --filter name=rppam-redis; docker logs --tail 50 rppam-redis", "Docker Desktop: as Docker"),
     ),
 }  # fmt: skip

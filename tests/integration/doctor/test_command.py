@@ -320,10 +320,32 @@ def lives(pid: int) -> bool:
         return False
 
 
-def test_a_docker_without_that_container_is_no_finding(tmp_path: Path) -> None:
+@pytest.mark.parametrize("said", ["Error: No such object: rppam-redis", "Error: no such container rppam-redis"])
+def test_a_docker_without_that_container_is_no_finding(said: str, tmp_path: Path) -> None:
     path = stand_in(tmp_path, "", "")
-    (tmp_path / "bin" / "docker").write_text("#!/bin/sh\necho 'Error: No such object: rppam-redis' >&2\nexit 1\n")
+    (tmp_path / "bin" / "docker").write_text(f"#!/bin/sh\necho '{said}' >&2\nexit 1\n")
     assert not [code for code in Doctor(tmp_path, f"127.0.0.1:{free_port()}").findings(PATH=path) if code > "RD-8"]
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            "permission denied while trying to connect to the Docker daemon socket at unix:///x",
+            "permission denied",
+        ),
+        ("Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?", "Cannot connect"),
+        ("", "exit code 1"),
+    ],
+)
+def test_a_docker_that_cannot_be_asked_is_not_told_as_ok(said: str, told: str, tmp_path: Path) -> None:
+    path = stand_in(tmp_path, "", "")
+    (tmp_path / "bin" / "docker").write_text(f"#!/bin/sh\necho '{said}' >&2\nexit 1\n")
+    doctor = Doctor(tmp_path, f"127.0.0.1:{free_port()},{QUICK}")
+    found = doctor.findings(PATH=path)
+    assert found["RD-804"]["evidence"].startswith(told)
+    assert found["RD-804"]["severity"] == "note"
+    assert doctor.progress.splitlines()[-1] == "  container of Redis ... 1 note"
 
 
 def test_a_state_that_is_cut_short_is_no_crash() -> None:

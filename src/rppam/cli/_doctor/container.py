@@ -8,6 +8,7 @@ it does not understand.
 import asyncio
 import contextlib
 import os
+import re
 import shutil
 import signal
 import sys
@@ -24,6 +25,7 @@ KILLED_S: Final = 1.0
 """How long one that was killed has to be gone; only one that hangs in the kernel is not."""
 TAIL: Final = 50
 SHOWN: Final = 6
+_ABSENT: Final = re.compile("no such (object|container)", re.IGNORECASE)
 _BAD_PORT: Final = ("port is already allocated", "address already in use", "bind: address", "Address in use")
 _BAD_WORDS: Final = (
     "FATAL CONFIG FILE ERROR",
@@ -47,19 +49,22 @@ async def check_container(report: Report) -> bool:
         return False
     try:
         async with asyncio.timeout(DOCKER_S):
-            state = await _run(
-                docker, "inspect", "--format", "{{.State.Status}}|{{.State.ExitCode}}|{{.State.Error}}", CONTAINER
-            )
-            if state is None:
-                return True  # there is none of that name, or no daemon
-            logs = await _run(docker, "logs", "--tail", str(TAIL), CONTAINER) or ""
+            report.add(*await _look(docker))
     except TimeoutError:
         report.add(finding("RD-804", f"no answer within {DOCKER_S:g} s"))
-        return True
-    found = judge(state, logs)
-    if found is not None:
-        report.add(found)
     return True
+
+
+async def _look(docker: str) -> list[Finding]:
+    form = "{{.State.Status}}|{{.State.ExitCode}}|{{.State.Error}}"
+    exit_code, state = await _run(docker, "inspect", "--format", form, CONTAINER)
+    if exit_code and _ABSENT.search(state):
+        return []
+    if exit_code:  # no daemon, or this account may not ask it: nothing is known of the container
+        return [finding("RD-804", without_passwords(state.strip().splitlines()[:1]) or f"exit code {exit_code}")]
+    logs_code, logs = await _run(docker, "logs", "--tail", str(TAIL), CONTAINER)
+    found = judge(state, "" if logs_code else logs)
+    return [] if found is None else [found]
 
 
 def judge(state: str, logs: str) -> Finding | None:
@@ -77,8 +82,8 @@ def judge(state: str, logs: str) -> Finding | None:
     return finding("RD-801" if telling else "RD-803", evidence)
 
 
-async def _run(*words: str) -> str | None:
-    """What a command prints on both its outputs; ``None`` when it fails.
+async def _run(*words: str) -> tuple[int, str]:
+    """The exit code of a command, and what it prints on both its outputs.
 
     When we are cancelled, it is ended with all that it started. What it prints goes to a file without a name: a pipe
     would stay open for as long as anybody of them has it.
@@ -99,7 +104,7 @@ async def _run(*words: str) -> str | None:
                 await asyncio.wait_for(process.wait(), KILLED_S)  # else its end would be told to a loop that is closed
             raise
         output.seek(0)
-        return output.read().decode("utf-8", "replace") if exit_code == 0 else None
+        return exit_code, output.read().decode("utf-8", "replace")
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:
