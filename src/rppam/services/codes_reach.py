@@ -101,6 +101,18 @@ REACH: Final[dict[str, Entry]] = {
             "Get-Process rppam* | Select-Object Handles; Restart-Service RpPam",
         ),
     ),
+    "RD-113": (
+        "error",
+        "A fault of this program keeps the node from Redis.",
+        "a traceback in the log of the node",
+        Fix(
+            "Read the node's log, restart the node, and report the traceback to the makers of this program.",
+            "sudo journalctl -u rppam -n 100; sudo systemctl restart rppam",
+            "sudo journalctl -u rppam -n 100; sudo systemctl restart rppam",
+            "docker logs --tail 100 rppam; docker restart rppam",
+            "read the log of the service; Restart-Service RpPam",
+        ),
+    ),
     "RD-121": (
         "error",
         "The certificate of Redis is out of its dates.",
@@ -259,5 +271,11 @@ ANSWERS: Final[dict[str, Entry]] = {
         "Redis has no database of that number.",
         "ERR DB index is out of range",
         config("Leave defaultDatabase out: keyPrefix keeps clusters apart.", "redis.connectionString"),
+    ),
+    "RD-217": (
+        "error",
+        "A key of this cluster holds a value of another type: somebody else writes under its keyPrefix.",
+        "WRONGTYPE Operation against a key holding the wrong kind of value",
+        config("Give this cluster a keyPrefix of its own, or remove the foreign key.", "redis.keyPrefix"),
     ),
 }

@@ -234,6 +234,35 @@ SENTINEL: Final[dict[str, Entry]] = {
     ),
 }  # fmt: skip
 
+_TO_SENTINELS: Final = config(
+    "Set redis.sentinelPassword to requirepass of sentinel.conf, and sentinelUser=default unless the sentinels have a "
+    "user for the nodes; without these two the user and the password of Redis are sent.",
+    "redis.sentinelPassword, and sentinelUser= in redis.connectionString",
+)
+_NO_SENTINEL: Final = config(
+    "With serviceName the connection string names sentinels (port 26379): name those, or leave serviceName out.",
+    "redis.connectionString",
+)
+_SENTINEL_CONF: Final = "in /etc/redis/sentinel.conf; sudo systemctl restart redis-sentinel"
+AT_SENTINELS: Final[dict[str, Fix]] = {
+    "RD-107": _NO_SENTINEL,
+    "RD-108": _NO_SENTINEL,
+    "RD-125": config(
+        "Let the sentinels speak TLS as Redis does (tls-port 26379 and port 0 in sentinel.conf), or set ssl=false.",
+        "redis.tlsEnabled",
+    ),
+    "RD-201": _TO_SENTINELS,
+    "RD-202": _TO_SENTINELS,
+    "RD-203": Fix(
+        "Give the user of sentinelUser the right to SENTINEL and SUBSCRIBE at the sentinels.",
+        f"add +sentinel +subscribe to its line {_SENTINEL_CONF}",
+        f"add +sentinel +subscribe to its line {_SENTINEL_CONF}",
+        "add +sentinel +subscribe to its line in each sentinel.conf; docker restart each sentinel",
+        "Docker Desktop: as Docker",
+    ),
+}
+"""What to do when the way to a sentinel fails for one of these reasons; for others the reason's own fix holds."""
+
 PREFIX: Final[dict[str, Entry]] = {
     "RD-501": (
         "error",

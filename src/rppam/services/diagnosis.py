@@ -11,6 +11,7 @@ from rppam.domain.errors.store import (
     StoreClosed,
     StoreCommandDisabled,
     StoreConnectTimeout,
+    StoreDown,
     StoreError,
     StoreNameUnknown,
     StoreNoRoute,
@@ -40,6 +41,7 @@ from rppam.domain.errors.store_replies import (
     StoreProtected,
     StoreReadOnly,
     StoreWrongPassword,
+    StoreWrongType,
 )
 from rppam.domain.finding import Finding
 from rppam.services.codes import finding
@@ -57,6 +59,7 @@ _BY_CLASS: Final[dict[type[StoreError], str]] = {
     StoreNoSocket: "RD-112",
     StoreTlsFailed: "RD-127",
     StoreNoAuth: "RD-201",
+    StoreDown: "RD-411",  # the node itself drops a connection only where the sentinels move the primary
     StoreServiceUnknown: "RD-401",
     StoreSentinelsSilent: "RD-402",
     StoreWrongPassword: "RD-202",
@@ -73,6 +76,7 @@ _BY_CLASS: Final[dict[type[StoreError], str]] = {
     StoreBusy: "RD-213",
     StoreCommandUnknown: "RD-215",
     StoreNoDatabase: "RD-216",
+    StoreWrongType: "RD-217",
     StoreCommandDisabled: "RD-215",
 }
 _RESP: Final = tuple(bytes([kind]) for kind in b"+-:$*%~_#,(=>!|")
@@ -103,6 +107,10 @@ class Glimpse:
 def code_of(error: StoreError, *, with_tls: bool, glimpse: Glimpse | None = None) -> str:
     """The code of the finding. ``with_tls``: this side spoke TLS."""
     seen = glimpse or Glimpse()
+    while isinstance(error, StoreDown) and error.__cause__ is not None:
+        if not isinstance(error.__cause__, StoreError):
+            return "RD-113"
+        error = error.__cause__
     code = _BY_CLASS.get(type(error), "RD-214")
     text = f"{error.raw} {error}"
     if code in ("RD-106", "RD-108", "RD-127") or (code == "RD-102" and seen.is_open):
@@ -113,12 +121,12 @@ def code_of(error: StoreError, *, with_tls: bool, glimpse: Glimpse | None = None
 def needs_glimpse(error: StoreError, *, with_tls: bool) -> bool:
     """Whether a second look may tell more: not where the cause is clear, or where nothing can be reached anyhow."""
     code = code_of(error, with_tls=with_tls)
-    return code not in ("RD-101", "RD-103", "RD-104", "RD-112") and code < "RD-2"
+    return code not in ("RD-101", "RD-103", "RD-104", "RD-112", "RD-113") and code < "RD-2"
 
 
 def _nearer(code: str, text: str, seen: Glimpse, *, with_tls: bool) -> str:
     """The cause behind an error that has several."""
-    if "redis.tlsCertPath: expected" in text:
+    if "redis.tlsCertPath: expected" in text or "redis.tlsCaPath: expected" in text:
         return "RD-612"
     if "is a Redis Sentinel" in text:
         return "RD-110"

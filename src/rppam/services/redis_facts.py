@@ -62,6 +62,8 @@ class PrefixFacts:
     cluster_id: str
     found_id: str | None = None
     """The cluster id that stands there."""
+    foreign: str = ""
+    """The server's words, where a value of another type stands in its place."""
     outer: tuple[tuple[str, str], ...] = ()
     """(prefix, cluster id) of clusters whose prefix contains ours."""
     inner: tuple[str, ...] = ()
@@ -78,6 +80,8 @@ class SentinelFacts:
     address: str
     failure: str | None = None
     """Why it could not be asked."""
+    failure_code: str = ""
+    """The code of that failure, as of one at Redis itself; empty when it has none."""
     primary: str | None = None
     """``host:port`` that it names; ``None``: it does not know the service."""
     known_services: tuple[str, ...] = ()

@@ -10,10 +10,12 @@ from statistics import median
 from typing import Final
 
 from rppam.domain.finding import Finding, Severity
-from rppam.services.codes import finding
+from rppam.services.codes import ROWS, finding
+from rppam.services.codes_redis import AT_SENTINELS
 from rppam.services.command_rules import may_run
 from rppam.services.known_holes import holes_of
-from rppam.services.redis_facts import DANGEROUS, PrefixFacts, RedisFacts, SentinelMode
+from rppam.services.redis_facts import DANGEROUS, PrefixFacts, RedisFacts, SentinelFacts, SentinelMode
+from rppam.services.remedies import Fix
 
 MIB: Final = 1024 * 1024
 LEAST_BYTES: Final = 256 * MIB
@@ -24,6 +26,8 @@ FULL_PERCENT: Final = 80
 CLOCK_WARN_MS: Final = 1_000
 CERTIFICATE_DAYS: Final = 30
 ARTICLE_COMMANDS: Final = DANGEROUS[:4]
+UNREACHED: Final = frozenset({"RD-101", "RD-102", "RD-104", "RD-105", "RD-106", "RD-111"})
+"""Failures at a sentinel that mean: it does not run, or the way there is not open."""
 
 
 def server_findings(facts: RedisFacts, *, patience_ms: int) -> list[Finding]:
@@ -114,7 +118,7 @@ def _persistence(facts: RedisFacts) -> Iterator[Finding]:
 
 
 def _memory(facts: RedisFacts) -> Iterator[Finding]:
-    limit, used = facts.number("maxmemory"), facts.number("used_memory")
+    limit = facts.number("maxmemory")
     policy = facts.info.get("maxmemory_policy", "")
     if limit is None:
         return
@@ -132,8 +136,20 @@ def _memory(facts: RedisFacts) -> Iterator[Finding]:
         without = " (no effect until maxmemory is set)" if limit == 0 else ""
         severity = Severity.WARNING if limit == 0 else None
         yield finding("RD-307", f"INFO memory: maxmemory_policy:{policy}{without}", severity=severity)
-    if used is not None and limit and used * 100 >= limit * FULL_PERCENT:
-        yield finding("RD-308", f"INFO memory: used_memory:{used} of maxmemory:{limit} ({used * 100 // limit} %)")
+    yield from _fill(facts, "maxmemory" if limit else "total_system_memory")
+
+
+def _fill(facts: RedisFacts, limit: str) -> Iterator[Finding]:
+    """Whether most of ``limit`` is used: its own limit, or the host's memory, which is the limit without one."""
+    used, most = facts.number("used_memory"), facts.number(limit)
+    if used is None or not most or used * 100 < most * FULL_PERCENT:
+        return
+    seen = f"INFO memory: used_memory:{used} of {limit}:{most} ({used * 100 // most} %)"
+    if limit == "maxmemory":
+        yield finding("RD-308", seen)
+    else:
+        more = "Nothing stops it before the host does: give the host more memory, or make room, then set a limit."
+        yield finding("RD-308", seen, what="Redis has nearly used up the memory of its host.", fix=more)
 
 
 def _writes(facts: RedisFacts) -> Iterator[Finding]:
@@ -183,6 +199,8 @@ def _unseen(facts: RedisFacts) -> Iterator[Finding]:
 def prefix_findings(facts: PrefixFacts) -> list[Finding]:
     """Whether the prefix is this cluster's own."""
     found: list[Finding] = []
+    if facts.foreign:
+        found.append(finding("RD-217", f"{facts.prefix}cluster-id: {facts.foreign}"))
     if facts.found_id is not None and facts.found_id != facts.cluster_id:
         found.append(
             finding(
@@ -213,8 +231,9 @@ def sentinel_findings(
     asked = [sentinel for sentinel in mode.sentinels if sentinel.failure is None]
     lost = [sentinel for sentinel in mode.sentinels if sentinel.failure is not None]
     if not asked:
-        return [finding("RD-402", "; ".join(f"{one.address}: {one.failure}" for one in lost))]
-    found = [finding("RD-403", f"{one.address}: {one.failure}") for one in lost]
+        by_cause = {_fix_of(one): [other for other in lost if _fix_of(other) == _fix_of(one)] for one in lost}
+        return [_unasked("RD-402", those) for those in by_cause.values()]
+    found = [_unasked("RD-403", [one]) for one in lost]
     knowing = [sentinel for sentinel in asked if sentinel.primary is not None]
     strangers = [sentinel for sentinel in asked if sentinel.primary is None]
     if strangers:
@@ -235,6 +254,21 @@ def sentinel_findings(
     found += _election(mode)
     found += _config_name(mode, primary, replicas)
     return found
+
+
+def _unasked(code: str, lost: Sequence[SentinelFacts]) -> Finding:
+    """Sentinels that could not be asked, all for one cause: the fix is that of the cause."""
+    told = finding(code, "; ".join(f"{one.address}: {one.failure}" for one in lost))
+    fix = _fix_of(lost[0])
+    return told if fix is None else told._replace(fix=fix.text())
+
+
+def _fix_of(lost: SentinelFacts) -> Fix | None:
+    """What to do about the cause; ``None`` where it does not run or cannot be reached, which is the common one."""
+    code = lost.failure_code
+    if not code or code in UNREACHED:
+        return None
+    return AT_SENTINELS.get(code) or ROWS[code].fix
 
 
 def _numbers_of(mode: SentinelMode, primary: RedisFacts | None) -> Iterator[Finding]:

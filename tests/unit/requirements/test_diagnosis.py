@@ -6,13 +6,16 @@ from rppam.domain.errors import leaves
 from rppam.domain.errors.store import (
     StoreClosed,
     StoreConnectTimeout,
+    StoreDown,
     StoreError,
     StoreNameUnknown,
     StoreNoRoute,
     StoreNoSocket,
+    StoreNotReplicated,
     StoreOverloaded,
     StoreProtocol,
     StoreRefused,
+    StoreSilent,
     StoreTlsFailed,
     StoreTooOld,
 )
@@ -99,6 +102,8 @@ TLS = Glimpse(is_open=True, speaks_tls=True, certificate="for redis")
         (StoreMisconfigured("x"), False, NOTHING, "RD-206"),
         (StoreOutOfMemory("x"), False, NOTHING, "RD-207"),
         (StoreMasterDown("x"), False, NOTHING, "RD-208"),
+        (StoreWrongType("x"), False, NOTHING, "RD-217"),
+        (StoreDown("the sentinels moved 'x' from a to b"), False, NOTHING, "RD-411"),
     ],
 )
 def test_each_failure_has_a_name(error: StoreError, with_tls: bool, seen: Glimpse, code: str) -> None:
@@ -108,12 +113,30 @@ def test_each_failure_has_a_name(error: StoreError, with_tls: bool, seen: Glimps
 
 def test_every_error_of_the_store_is_sorted() -> None:
     ours = [leaf for leaf in leaves(StoreError) if leaf.__module__.startswith("rppam.")]
-    never_of_a_connection = {StoreOverloaded, StoreNoScript, StoreWrongType, StoreReplyUnforeseen}
-    asked_for_in_another_way = {"StoreDown", "StoreServiceUnknown", "StoreSentinelsSilent", "StoreNotReplicated"}
-    missing = {leaf.__name__ for leaf in ours if leaf not in _BY_CLASS and leaf not in never_of_a_connection}
-    missing -= asked_for_in_another_way
-    assert missing == set()
+    never_of_a_connection = {StoreOverloaded, StoreNoScript, StoreReplyUnforeseen, StoreNotReplicated}
+    assert {leaf.__name__ for leaf in ours if leaf not in _BY_CLASS and leaf not in never_of_a_connection} == set()
     assert set(_BY_CLASS.values()) <= set(ROWS)
+
+
+def down(cause: BaseException | None) -> StoreDown:
+    error = StoreDown("no connection to Redis")
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("cause", "code"),
+    [
+        (StoreWrongPassword("x"), "RD-202"),
+        (StoreSilent("x"), "RD-111"),
+        (down(StoreRefused("x")), "RD-101"),
+        (down(None), "RD-411"),
+        (ZeroDivisionError("nobody foresaw this"), "RD-113"),
+    ],
+)
+def test_what_a_connection_is_down_for_is_what_is_told(cause: BaseException, code: str) -> None:
+    assert code_of(down(cause), with_tls=False) == code
+    assert code in ROWS
 
 
 def test_the_evidence_is_what_was_seen() -> None:

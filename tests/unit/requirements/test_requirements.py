@@ -6,8 +6,15 @@ import pytest
 
 from rppam.domain.finding import Severity, Verdict, verdict_of
 from rppam.services.codes import ROWS
+from rppam.services.codes_redis import AT_SENTINELS
 from rppam.services.redis_facts import DANGEROUS, PrefixFacts, RedisFacts, SentinelFacts, SentinelMode
-from rppam.services.requirements import prefix_findings, reachable_commands, sentinel_findings, server_findings
+from rppam.services.requirements import (
+    UNREACHED,
+    prefix_findings,
+    reachable_commands,
+    sentinel_findings,
+    server_findings,
+)
 
 MIB = 1024 * 1024
 GOOD = RedisFacts(
@@ -67,6 +74,13 @@ def test_a_server_as_it_should_be_gives_no_finding() -> None:
         (with_info(maxmemory=str(256 * MIB)), ["RD-306"]),
         (with_info(maxmemory_policy="allkeys-lru"), ["RD-307"]),
         (with_info(used_memory=str(820 * MIB)), ["RD-308"]),
+        (with_info(used_memory=str(819 * MIB)), []),
+        (
+            with_info(maxmemory="0", used_memory=str(3280 * MIB), total_system_memory=str(4096 * MIB)),
+            ["RD-309", "RD-308"],
+        ),
+        (with_info(maxmemory="0", used_memory=str(3270 * MIB), total_system_memory=str(4096 * MIB)), ["RD-309"]),
+        (with_info(maxmemory="0", used_memory=str(3280 * MIB)), ["RD-309"]),
         (replace(GOOD, clock_difference_ms=-1_500), ["RD-313"]),
         (replace(GOOD, clock_difference_ms=1_500, clock_error_ms=600), []),
         (replace(GOOD, round_trips_us=(200, 300, 600_000)), ["RD-314"]),
@@ -95,6 +109,15 @@ def test_an_evicting_policy_without_a_limit_is_only_a_warning() -> None:
         ("RD-309", Severity.NOTE),
         ("RD-307", Severity.WARNING),
     ]
+
+
+def test_without_a_limit_the_memory_of_the_host_is_the_limit() -> None:
+    info = {"maxmemory": "0", "used_memory": str(3891 * MIB), "total_system_memory": str(4096 * MIB)}
+    found = server_findings(with_info(**info), patience_ms=1_000)[-1]
+    assert (found.code, found.severity) == ("RD-308", Severity.WARNING)
+    assert "of its host" in found.what
+    assert "of total_system_memory:4294967296 (94 %)" in found.evidence
+    assert found.advice.startswith("Nothing stops it before the host does")
 
 
 def test_the_version_of_the_product_is_named_beside_the_one_it_is_compatible_with() -> None:
@@ -156,6 +179,7 @@ OURS = PrefixFacts(prefix="rppam:", cluster_id="prod")
         (OURS, []),
         (replace(OURS, found_id="prod"), []),
         (replace(OURS, found_id="staging"), ["RD-501"]),
+        (replace(OURS, foreign="WRONGTYPE Operation against a key"), ["RD-217"]),
         (replace(OURS, outer=(("a:", "x"),)), ["RD-502"]),
         (replace(OURS, inner=("rppam:b:",)), ["RD-502"]),
         (replace(OURS, searched_all=False), ["RD-503"]),
@@ -296,6 +320,48 @@ def test_sentinels_that_cannot_be_asked_are_each_named_with_the_reason() -> None
     (found,) = sentinel_findings(replace(MODE, sentinels=lost), None)
     assert found.code == "RD-402"
     assert all(one.address in found.evidence for one in KNOWING)
+
+
+@pytest.mark.parametrize(
+    ("cause", "advice"),
+    [
+        ("", "Start the sentinels"),
+        ("RD-101", "Start the sentinels"),
+        ("RD-102", "Start the sentinels"),
+        ("RD-103", "Correct the name"),
+        ("RD-108", "With serviceName the connection string names sentinels"),
+        ("RD-122", "Set redis.tlsCaPath"),
+        ("RD-124", "Set redis.tlsEnabled true"),
+        ("RD-201", "Set redis.sentinelPassword"),
+        ("RD-202", "Set redis.sentinelPassword"),
+        ("RD-203", "Give the user of sentinelUser"),
+    ],
+)
+def test_what_helps_against_the_failure_at_the_sentinels_is_the_fix(cause: str, advice: str) -> None:
+    lost = tuple(replace(one, failure="why", failure_code=cause, primary=None) for one in KNOWING)
+    (found,) = sentinel_findings(replace(MODE, sentinels=lost), None)
+    assert found.code == "RD-402"
+    assert found.advice.startswith(advice)
+    (one,) = sentinel_findings(changed(0, failure="why", failure_code=cause, primary=None), GOOD)
+    assert one.code == "RD-403"
+    assert one.advice.startswith(advice.replace("the sentinels", "that sentinel") if "Start" in advice else advice)
+
+
+def test_sentinels_that_fail_for_different_causes_are_told_apart() -> None:
+    lost = [replace(one, failure=f"why {number}", primary=None) for number, one in enumerate(KNOWING)]
+    lost[1] = replace(lost[1], failure_code="RD-202")
+    started, opened = sentinel_findings(replace(MODE, sentinels=tuple(lost)), None)
+    assert (started.code, opened.code) == ("RD-402", "RD-402")
+    assert "why 0" in started.evidence
+    assert "why 2" in started.evidence
+    assert "why 1" not in started.evidence
+    assert opened.evidence.endswith("why 1")
+    assert opened.advice.startswith("Set redis.sentinelPassword")
+
+
+def test_every_failure_at_a_sentinel_is_one_of_the_table() -> None:
+    assert {*UNREACHED, *AT_SENTINELS} <= set(ROWS)
+    assert all(all(fix) for fix in AT_SENTINELS.values()), "each names all four platforms"
 
 
 # --- the table ---------------------------------------------------------------------------------------------------

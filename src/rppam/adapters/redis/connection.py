@@ -377,14 +377,13 @@ class Connection(asyncio.Protocol):
         due, self._due = self._due, deque()
         unsent, self._unsent = self._unsent, deque()
         self._unsent_bytes = 0
-        for owed in due:
+        lost = f"gave no reply before the connection was lost ({error})"
+        told: list[tuple[_Due, StoreError]] = [(owed, self._unknown(owed, lost)) for owed in due]
+        told += [(owed, StoreDown(f"{error} (the command was not sent)", raw=error.raw)) for _, owed in unsent]
+        for owed, failure in told:
             if not owed.waiter.done():
-                failure = self._unknown(owed, f"gave no reply before the connection was lost ({error})")
                 failure.__cause__ = error
                 owed.waiter.set_exception(failure)
-        for _, owed in unsent:
-            if not owed.waiter.done():
-                owed.waiter.set_exception(StoreDown(f"{error} (the command was not sent)", raw=error.raw))
         if self._transport is not None:
             self._transport.abort()
         if self._on_lost is not None:

@@ -78,4 +78,6 @@ class Outage:
 
 
 def _fault(error: Exception) -> StoreDown:
-    return StoreDown(f"a fault of this node, which its log tells ({type(error).__name__}: {error})")
+    down = StoreDown(f"a fault of this node, which its log tells ({type(error).__name__}: {error})")
+    down.__cause__ = error
+    return down

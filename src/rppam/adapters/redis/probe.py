@@ -13,13 +13,14 @@ from dataclasses import replace
 from typing import Any, Final
 
 from rppam.adapters.redis.connection import Connection, Word
+from rppam.adapters.redis.glimpse import second_look
 from rppam.adapters.redis.identity import parse_info
 from rppam.adapters.redis.options import Target
 from rppam.adapters.redis.scripts import Script
 from rppam.config.endpoint import NotAnEndpointError, parse_endpoint
 from rppam.domain.electorate import MEMBERS_MAX
 from rppam.domain.errors.store import StoreError, StoreProtocol, StoreReplyError
-from rppam.domain.errors.store_replies import StoreNoPermission, StoreReplyUnforeseen
+from rppam.domain.errors.store_replies import StoreNoPermission, StoreReplyUnforeseen, StoreWrongType
 from rppam.ports.clock import Clock
 from rppam.services.diagnosis import code_of
 from rppam.services.redis_facts import DANGEROUS, PrefixFacts, RedisFacts, SentinelFacts
@@ -74,7 +75,12 @@ class Probe:
 
     async def prefix(self, prefix: str, cluster_id: str) -> PrefixFacts:
         """Whose ``prefix`` is, by the keys ``cluster-id`` at, above and below it."""
-        found = await self._ask("GET", f"{prefix}cluster-id")
+        foreign = ""
+        try:
+            found = await self._connection.command("GET", f"{prefix}cluster-id", timeout_ms=self._timeout_ms)
+        except StoreReplyError as error:
+            found = None
+            foreign = error.raw if isinstance(error, StoreWrongType) else ""
         parts = prefix.split(":")[:-1]
         outer: list[tuple[str, str]] = []
         for count in range(1, len(parts)):
@@ -87,6 +93,7 @@ class Probe:
             prefix=prefix,
             cluster_id=cluster_id,
             found_id=_text(found) if isinstance(found, bytes) else None,
+            foreign=foreign,
             outer=tuple(outer),
             inner=inner,
             searched_all=searched_all,
@@ -274,22 +281,22 @@ async def lets_strangers_in(target: Target, clock: Clock) -> bool | None:
 
 async def ask_sentinel(target: Target, service: str, clock: Clock, *, timeout_ms: int) -> SentinelFacts:
     """What one sentinel knows about ``service``."""
+    connection: Connection | None = None
     try:
         connection = await Connection.open(replace(target, require_primary=False, database=0), clock=clock)
-    except StoreError as error:
-        return SentinelFacts(address=target.address, failure=str(error))
-    try:
         return await _sentinel(connection, service, timeout_ms)
     except StoreError as error:
-        return SentinelFacts(address=target.address, failure=str(error))
+        code = code_of(error, with_tls=target.ssl is not None, glimpse=await second_look(target, error))
+        return SentinelFacts(address=target.address, failure=str(error), failure_code=code)
     finally:
-        await connection.close()
+        if connection is not None:
+            await connection.close()
 
 
 async def _sentinel(connection: Connection, service: str, timeout_ms: int) -> SentinelFacts:
     address = connection.target.address
     if connection.identity.mode != "sentinel":
-        return SentinelFacts(address=address, failure=f"{address} is a Redis, not a sentinel (usually port 26379)")
+        raise StoreProtocol(f"{address} is a Redis, not a sentinel (usually port 26379)")
     named = await connection.command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", service, timeout_ms=timeout_ms)
     if named is None:
         masters = await connection.command("SENTINEL", "MASTERS", timeout_ms=timeout_ms)
@@ -297,7 +304,8 @@ async def _sentinel(connection: Connection, service: str, timeout_ms: int) -> Se
         return SentinelFacts(address=address, known_services=tuple(filter(None, services)))
     primary = _endpoint(named)
     if primary is None:
-        return SentinelFacts(address=address, failure=f"{address} names something as the primary that is no address")
+        failure = f"{address} names something as the primary that is no address"
+        return SentinelFacts(address=address, failure=failure)
     told = _pairs(await connection.command("SENTINEL", "MASTER", service, timeout_ms=timeout_ms))
     try:
         check = _text(await connection.command("SENTINEL", "CKQUORUM", service, timeout_ms=timeout_ms))
