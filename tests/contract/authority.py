@@ -33,7 +33,14 @@ class Issued:
 class Authority:
     """Its certificate stands at ``path``. ``above`` signs it; without one it signs itself."""
 
-    def __init__(self, folder: Path, name: str = "test authority", above: "Authority | None" = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        name: str = "test authority",
+        above: "Authority | None" = None,
+        *,
+        until: datetime.datetime = NOW + 400 * DAY,
+    ) -> None:
         self.folder = folder
         key = ec.generate_private_key(ec.SECP256R1())
         self.name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
@@ -44,7 +51,7 @@ class Authority:
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(NOW - 400 * DAY)
-            .not_valid_after(NOW + 400 * DAY)
+            .not_valid_after(until)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
             .add_extension(

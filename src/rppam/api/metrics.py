@@ -16,7 +16,7 @@ from rppam.domain.member import MemberStatus, Role
 METRICS_PATH: Final = "/system/metrics"
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
-_KINDS: Final = ("api", "redis client", "redis server")
+_KINDS: Final = ("api", "redis client", "redis authority", "redis server")
 
 Sample = tuple[Sequence[tuple[str, str]], float]
 """Labels, and the value."""

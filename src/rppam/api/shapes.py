@@ -201,7 +201,7 @@ class CertificateShape(Shape):
     """A certificate that the answering node depends on."""
 
     certificate: str
-    """`api`, `redis client`, or `redis server` with its address (sentinels as well)."""
+    """`api`, `redis client`, `redis authority`, or `redis server` with its address (sentinels as well)."""
     expires_at: str
     days_left: int
     """Whole days; negative once it is over. From 30 on there is a warning."""

@@ -33,9 +33,9 @@ class CertificateFiles:
         if not redis.enabled or not (redis.tls_enabled or redis.connection is None):
             return
         if redis.tls_ca_path is not None:
-            yield from _wrong_in(
-                TlsFiles(ca_path=redis.tls_ca_path, cert_path=None, cert_password=None, clock=self._clock)
-            )
+            authorities = TlsFiles(ca_path=redis.tls_ca_path, cert_path=None, cert_password=None, clock=self._clock)
+            yield from _wrong_in(authorities)
+            self._keep(authorities)
         if redis.tls_cert_path is not None:
             client = TlsFiles(
                 ca_path=None, cert_path=redis.tls_cert_path, cert_password=redis.tls_cert_password, clock=self._clock

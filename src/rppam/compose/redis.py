@@ -89,12 +89,14 @@ class RedisParts(NamedTuple):
         return (*own, *sorted(sentence for sentence in servers if sentence), *((problem,) if problem else ()))
 
     def certificates(self) -> tuple[CertificateEnd, ...]:
-        """When our client certificate ends, and that of each server that there is a connection to."""
+        """When our client certificate ends, the first authority, and that of each server we are connected to."""
         own = self.tls.client if self.tls is not None else None
+        authorities = self.tls.authorities[:1] if self.tls is not None else ()
         live = [link.connection for link in (self.link, *self.watchers) if link.connection is not None]
         ends = {one.target.address: server_certificate_end(one.certificate) for one in live}
         return (
             *((CertificateEnd("redis client", own.not_after),) if own is not None else ()),
+            *(CertificateEnd("redis authority", one.not_after) for one in authorities),
             *(CertificateEnd(f"redis server {at}", end) for at, end in sorted(ends.items()) if end is not None),
         )
 

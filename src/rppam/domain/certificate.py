@@ -14,7 +14,8 @@ class CertificateEnd(NamedTuple):
     """A certificate that a node depends on, and when it ends."""
 
     certificate: str
-    """Which one: ``api``, ``redis client``, or ``redis server`` with its address."""
+    """Which one: ``api``, ``redis client``, ``redis authority`` (the first to end), or ``redis server`` with its
+    address."""
     not_after: WallMs
 
 

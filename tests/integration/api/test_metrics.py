@@ -89,6 +89,7 @@ async def test_the_first_end_of_each_kind_of_certificate_shows_and_no_address_or
     served.node.set(
         certificates=(
             CertificateEnd("api", WallMs(NOON + 30 * day_ms)),
+            CertificateEnd("redis authority", WallMs(NOON + 20 * day_ms)),
             CertificateEnd("redis server 10.0.0.7:6379", WallMs(NOON + 9 * day_ms)),
             CertificateEnd("redis server 10.0.0.8:6379", WallMs(NOON - day_ms)),
         ),
@@ -101,7 +102,7 @@ async def test_the_first_end_of_each_kind_of_certificate_shows_and_no_address_or
         for (name, labels), value in found.items()
         if name == "rppam_certificate_expires_in_seconds"
     }
-    assert set(ends) == {"api", "redis server"}
+    assert set(ends) == {"api", "redis authority", "redis server"}
     assert abs(ends["api"] - (NOON + 30 * day_ms) / 1000) < 60
     assert abs(ends["redis server"] - (NOON - day_ms) / 1000) < 60
     text = (await served.http.get(PATH)).text

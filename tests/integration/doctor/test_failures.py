@@ -335,6 +335,20 @@ def test_a_client_certificate_that_has_expired(tmp_path: Path, authority: Author
         assert "another word" not in wrong.text
 
 
+def test_an_authority_that_has_expired(tmp_path: Path) -> None:
+    old = Authority(tmp_path, until=NOW - DAY)
+    with tls_server(old, "127.0.0.1") as server:
+        told = diagnosed(over_tls(tmp_path, server, tlsCaPath=str(old.path)), "RD-612", "redis.tlsCaPath", "expired on")
+        assert str(old.path) in told["evidence"]
+
+
+def test_an_authority_that_expires_soon(tmp_path: Path) -> None:
+    ending = Authority(tmp_path, until=NOW + 9 * DAY)
+    with tls_server(ending, "127.0.0.1") as server:
+        found = over_tls(tmp_path, server, tlsCaPath=str(ending.path)).findings()
+        assert f"the authority CN=test authority in {ending.path} expires in 8 days" in found["RD-613"]["evidence"]
+
+
 def test_a_tls_server_that_is_no_redis(tmp_path: Path, authority: Authority) -> None:
     certificate, key = authority.issue("127.0.0.1")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -379,6 +393,37 @@ def test_a_sentinel_that_names_a_dead_primary_beside_one_that_is_right(tmp_path:
         assert "RD-317" in doctor.findings(), "and is looked at"
 
 
+def test_sentinels_that_want_another_password(tmp_path: Path, server: Server) -> None:
+    with sentinel(tmp_path, server.port, f'requirepass "{SECRET}"') as port:
+        doctor = Doctor(tmp_path, f"127.0.0.1:{port},{QUICK},serviceName=mymaster", password=PASSWORD)
+        told = diagnosed(doctor, "RD-402", f"127.0.0.1:{port}", "WRONGPASS")
+        assert "redis.sentinelPassword" in told["fix"]
+        assert "26379" not in told["fix"], "it runs and is reached"
+        right = Doctor(
+            tmp_path, f"127.0.0.1:{port},{QUICK},serviceName=mymaster", password=PASSWORD, sentinelPassword=SECRET
+        )
+        assert "RD-402" not in right.findings()
+
+
+def test_a_redis_in_the_place_of_a_sentinel(tmp_path: Path, server: Server) -> None:
+    doctor = Doctor(tmp_path, f"127.0.0.1:{server.port},{QUICK},serviceName=mymaster", password=PASSWORD)
+    told = diagnosed(doctor, "RD-402", "is a Redis, not a sentinel")
+    assert "leave serviceName out" in told["fix"]
+
+
+def test_sentinels_without_tls(tmp_path: Path, server: Server) -> None:
+    with sentinel(tmp_path, server.port) as port:
+        doctor = Doctor(tmp_path, f"127.0.0.1:{port},{QUICK},serviceName=mymaster,ssl=true", password=PASSWORD)
+        told = diagnosed(doctor, "RD-402", f"127.0.0.1:{port}")
+        assert "ssl=false" in told["fix"]
+
+
+def test_a_foreign_key_in_the_place_of_ours(tmp_path: Path, server: Server) -> None:
+    server.ask("LPUSH", "rppam:cluster-id", "x")
+    doctor = Doctor(tmp_path, f"127.0.0.1:{server.port},{QUICK}", password=PASSWORD)
+    diagnosed(doctor, "RD-217", "rppam:cluster-id", "WRONGTYPE")
+
+
 def test_a_group_that_is_too_small(tmp_path: Path, server: Server) -> None:
     with sentinel(tmp_path, server.port) as port:
         lost = free_port()
@@ -391,13 +436,13 @@ def test_a_group_that_is_too_small(tmp_path: Path, server: Server) -> None:
 
 
 @contextmanager
-def sentinel(folder: Path, primary: int) -> Iterator[int]:
-    """A sentinel of ``mymaster``, without a password of its own."""
+def sentinel(folder: Path, primary: int, *more: str) -> Iterator[int]:
+    """A sentinel of ``mymaster``, without a password of its own unless it is among the lines ``more``."""
     port = free_port()
     conf = folder / "sentinel.conf"
     conf.write_text(
         f"port {port}\nbind 127.0.0.1\nsentinel monitor mymaster 127.0.0.1 {primary} 1\n"
-        f'sentinel auth-pass mymaster "{PASSWORD}"\n'
+        f'sentinel auth-pass mymaster "{PASSWORD}"\n' + "".join(f"{line}\n" for line in more)
     )
     process = subprocess.Popen(
         [str(REDIS_8.find()), str(conf), "--sentinel"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

@@ -78,6 +78,7 @@ async def test_a_client_certificate_is_read_at_start(tmp_path: Path) -> None:
     assert made.tls.client is not None
     assert made.tls.client.subject == "CN=node"
     assert "expires in" in made.warnings()[0]
+    assert [one.certificate for one in made.certificates()] == ["redis client", "redis authority"]
     with pytest.raises(ConfigValueError, match=r"redis\.tlsCertPath") as caught:
         parts(tmp_path, redis % authority.path + f', "tlsCertPath": "{authority.path}"')
     assert caught.value.row.exit is Exit.CONFIGURATION

@@ -138,6 +138,17 @@ def test_good_files_are_no_problem_and_one_that_ends_soon_is_a_warning(authority
     assert [warning for warning in said["warnings"] if f"{soon} (CN=node) expires in" in warning]
 
 
+def test_an_authority_that_has_expired_is_a_problem_and_one_that_ends_soon_a_warning(tmp_path: Path) -> None:
+    old = Authority(tmp_path, until=NOW - DAY)
+    (problem,) = check(written(tmp_path, redis={"tlsCaPath": str(old.path)}))["problems"]
+    assert problem["path"] == "redis.tlsCaPath"
+    assert problem["found"].startswith("one that expired on")
+    assert problem["found"].endswith(f"in {old.path}")
+    soon = Authority(tmp_path, "ending authority", until=NOW + 5 * DAY)
+    said = check(written(tmp_path, redis={"tlsCaPath": str(soon.path)}), expect=0)
+    assert [warning for warning in said["warnings"] if f"in {soon.path} expires in" in warning]
+
+
 def test_files_that_no_node_reads_are_no_problem(authority: Authority, tmp_path: Path) -> None:
     off = {"tlsCertPath": str(absent(authority))}
     check(written(tmp_path, redis={**off, "connectionString": "127.0.0.1:1,ssl=false"}), expect=0)

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from rppam.adapters.redis.tls import TlsFiles, server_certificate_warning
+from rppam.adapters.redis.tls import AUTHORITIES_MAX, TlsFiles, server_certificate_warning
 from rppam.domain.certificate import days_left, expiry_warning
 from rppam.domain.errors.config import ConfigValueError
 from rppam.domain.errors.store import StoreTlsFailed
 from rppam.domain.instant import Instant, WallMs
 from rppam.domain.secret import Secret
+from rppam.services.diagnosis import code_of
 from tests.contract.authority import DAY, NOW, Authority
 
 DAY_MS = 24 * 3_600_000
@@ -130,6 +131,65 @@ def test_the_end_is_told_thirty_days_ahead(authority: Authority) -> None:
     assert warning.endswith("replace the file; it is picked up at the next connection")
     clock.wall = WallMs(WALL + 91 * DAY_MS)
     assert "(CN=node) expired on" in tls.warnings()[0]
+
+
+def test_the_end_of_an_authority_is_told_with_its_file(tmp_path: Path) -> None:
+    clock = Clock()
+    authority = Authority(tmp_path, until=NOW + 90 * DAY)
+    tls = files(authority.path, clock=clock)
+    tls.load()
+    assert tls.warnings() == ()
+    (known,) = tls.authorities
+    assert (known.subject, days_left(known.not_after, WALL)) == ("CN=test authority", 89)
+    clock.wall = WallMs(WALL + 60 * DAY_MS + 60_000)
+    (warning,) = tls.warnings()
+    assert warning.startswith(f"the authority CN=test authority in {authority.path} expires in 29 days, on")
+
+
+async def test_an_authority_that_has_expired_is_named_and_not_the_server(tmp_path: Path) -> None:
+    old = Authority(tmp_path, until=NOW - DAY)
+    tls = files(old.path)
+    tls.load()
+    with pytest.raises(StoreTlsFailed) as caught:
+        await tls.current()
+    text = str(caught.value)
+    assert text.startswith("redis.tlsCaPath: expected an authority that is valid now (")
+    assert f"found one that expired on {NOW - DAY:%Y-%m-%d %H:%M} UTC (CN=test authority) in {old.path}" in text
+    assert code_of(caught.value, with_tls=True) == "RD-612"
+    (tmp_path / "next").mkdir()
+    replaced(old.path, old.own.pem() + Authority(tmp_path / "next", "next authority").own.pem())
+    assert await tls.current(), "one that is valid is enough"
+    assert [one.subject for one in tls.authorities] == ["CN=test authority", "CN=next authority"]
+    assert len(tls.warnings()) == 1
+
+
+def test_of_an_authority_that_was_renewed_the_later_end_counts(tmp_path: Path) -> None:
+    (tmp_path / "next").mkdir()
+    old, new = Authority(tmp_path, until=NOW + 5 * DAY), Authority(tmp_path / "next")
+    old.path.write_bytes(new.own.pem() + old.own.pem())
+    tls = files(old.path)
+    tls.load()
+    assert len(tls.authorities) == 1
+    assert tls.warnings() == ()
+
+
+def test_a_systems_collection_of_authorities_is_not_watched(tmp_path: Path) -> None:
+    ending = [Authority(tmp_path, f"authority {number}", until=NOW - DAY) for number in range(AUTHORITIES_MAX + 1)]
+    ending[0].path.write_bytes(b"".join(one.own.pem() for one in ending))
+    tls = files(ending[0].path)
+    tls.load()
+    assert tls.authorities == ()
+    assert tls.warnings() == ()
+    assert tls.out_of_date() is None
+
+
+def test_a_certificate_that_is_believed_by_itself_needs_no_authority(tmp_path: Path) -> None:
+    old = Authority(tmp_path, until=NOW - DAY)
+    old.path.write_bytes(old.own.pem() + old.certify("redis", until=NOW + 9 * DAY).pem())
+    tls = files(old.path)
+    tls.load()
+    assert tls.out_of_date() is None
+    assert len(tls.warnings()) == 1
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,9 @@ from rppam.ports.clock import Clock
 
 _log: Final = logging.getLogger(__name__)
 
+AUTHORITIES_MAX: Final = 8
+"""A file with more is a system's collection: no node depends on all of them, and some are always about to end."""
+
 
 class TlsFiles:
     """The files that TLS to Redis is made of, and the context made of them."""
@@ -36,6 +39,8 @@ class TlsFiles:
     ) -> None:
         self.client: CertificateDates | None = None
         """The client certificate in use; ``None`` when none is shown."""
+        self.authorities: tuple[CertificateDates, ...] = ()
+        """Those of ``ca_path``, the first to end first; none without that file, or where it is a collection."""
         self.problem = ""
         """What is wrong with the files as they are now; empty when they are the ones in use."""
         self.ca_path = ca_path
@@ -43,6 +48,8 @@ class TlsFiles:
         self._cert_password = cert_password
         self._clock = clock
         self._context: ssl.SSLContext | None = None
+        self._believes_others = False
+        """Whether there are certificates in ``ca_path`` that are no authority's."""
         self._pfx: Pfx | None = None
         self._client_pem: tuple[Pfx, tuple[bytes, str]] | None = None
         self._stamps: tuple[FileStamp | None, ...] = ()
@@ -51,14 +58,15 @@ class TlsFiles:
     def load(self) -> ssl.SSLContext:
         """Read the files now. Raises :class:`ConfigValueError` when they cannot be used."""
         self._stamps = self._look()
-        self._context, self.client = self._build()
-        return self._context
+        context, client = self._build()
+        self._use(context, client)
+        return context
 
     async def current(self) -> ssl.SSLContext:
         """The context for a new connection, made anew when the files changed.
 
-        Raises :class:`StoreTlsFailed` while the client certificate is expired or not yet valid, and
-        :class:`ConfigValueError` when there is no usable context at all.
+        Raises :class:`StoreTlsFailed` while the client certificate, or every authority, is expired or not yet valid,
+        and :class:`ConfigValueError` when there is no usable context at all.
         """
         async with self._lock:
             stamps = self._look()
@@ -78,23 +86,48 @@ class TlsFiles:
 
     def warnings(self) -> tuple[str, ...]:
         """What an administrator should put right, in sentences."""
+        now, picked_up = self._clock.wall_ms(), "it is picked up at the next connection"
         ending = self.client and expiry_warning(
             f"the client certificate {self._cert_path} ({self.client.subject})",
             self.client.not_after,
-            self._clock.wall_ms(),
-            "replace the file; it is picked up at the next connection",
+            now,
+            f"replace the file; {picked_up}",
         )
-        return tuple(sentence for sentence in (self.problem, ending) if sentence)
+        authorities = (
+            expiry_warning(
+                f"the authority {one.subject} in {self.ca_path}",
+                one.not_after,
+                now,
+                f"after that day no certificate of it is accepted: put the next one's into the file, {picked_up}",
+            )
+            for one in self.authorities
+        )
+        return tuple(sentence for sentence in (self.problem, ending, *authorities) if sentence)
 
     def out_of_date(self) -> Problem | None:
-        """What is wrong with the dates of the client certificate in use; ``None`` when it is valid now."""
+        """What is wrong with the dates of the authorities or of the client certificate in use; ``None``: nothing.
+
+        One authority that is valid is enough.
+        """
         now = self._clock.wall_ms()
+        valid = f"that is valid now ({shown_date(now)} by this host's clock)"
+        ended = [out_of_date(one.not_before, one.not_after, now) for one in self.authorities]
+        if ended and all(ended) and not self._believes_others:
+            found = f"{ended[-1]} ({self.authorities[-1].subject}) in {self.ca_path}"
+            fix = "Replace the file and what that authority signed, which needs no restart, or set the clock right."
+            return Problem("redis.tlsCaPath", f"an authority {valid}", found, fix)
         found = out_of_date(self.client.not_before, self.client.not_after, now) if self.client is not None else ""
         if not found:
             return None
-        expected = f"a client certificate that is valid now ({shown_date(now)} by this host's clock)"
         fix = "Replace the file, which needs no restart, or set the clock right."
-        return Problem("redis.tlsCertPath", expected, f"{found} in {self._cert_path}", fix)
+        return Problem("redis.tlsCertPath", f"a client certificate {valid}", f"{found} in {self._cert_path}", fix)
+
+    def _use(self, context: ssl.SSLContext, client: CertificateDates | None) -> None:
+        self._context, self.client = context, client
+        listed = authorities_in(context) if self.ca_path is not None else ()
+        self.authorities = listed if len(listed) <= AUTHORITIES_MAX else ()
+        stored = context.cert_store_stats()
+        self._believes_others = stored["x509"] > stored["x509_ca"]
 
     async def _reload(self, stamps: tuple[FileStamp | None, ...]) -> None:
         try:
@@ -109,7 +142,7 @@ class TlsFiles:
         if self._context is not None:
             _log.info("the TLS files for Redis changed and were read again")
         self._stamps, self.problem = stamps, ""
-        self._context, self.client = built
+        self._use(*built)
 
     def _build(self) -> tuple[ssl.SSLContext, CertificateDates | None]:
         context = self._trusting()
@@ -139,16 +172,36 @@ class TlsFiles:
         return tuple(file_stamp(path) for path in (self.ca_path, self._cert_path) if path is not None)
 
     def _refuse_out_of_date(self) -> None:
-        """A certificate that is out of date is refused by the server in words that name no file; say it here."""
+        """What is out of date is refused by the server, or by OpenSSL, in words that name no file; say it here."""
         problem = self.out_of_date()
         if problem is not None:
             raise StoreTlsFailed(problem.sentence().removesuffix("."))
 
 
+def authorities_in(context: ssl.SSLContext) -> tuple[CertificateDates, ...]:
+    """The authorities that ``context`` believes, the first to end first. Of one that was renewed the later counts."""
+    found: dict[object, CertificateDates] = {}
+    listed: list[dict[str, Any]] = context.get_ca_certs()
+    for one in listed:
+        named = {kind: value for part in one["subject"] for kind, value in part}
+        subject = f"CN={named['commonName']}" if "commonName" in named else ", ".join(named.values())
+        dates = CertificateDates(subject, _wall_ms(one["notBefore"]), _wall_ms(one["notAfter"]))
+        found[one["subject"]] = max(dates, found.get(one["subject"], dates), key=_end)
+    return tuple(sorted(found.values(), key=_end))
+
+
+def _end(dates: CertificateDates) -> WallMs:
+    return dates.not_after
+
+
+def _wall_ms(moment: str) -> WallMs:
+    return WallMs(ssl.cert_time_to_seconds(moment) * 1000)
+
+
 def server_certificate_end(certificate: Mapping[str, Any]) -> WallMs | None:
     """When the server's certificate (as ``SSLSocket.getpeercert`` gives it) ends; ``None`` without TLS."""
     until = certificate.get("notAfter")
-    return WallMs(ssl.cert_time_to_seconds(until) * 1000) if isinstance(until, str) else None
+    return _wall_ms(until) if isinstance(until, str) else None
 
 
 def server_certificate_warning(address: str, certificate: Mapping[str, Any], now: WallMs) -> str:
