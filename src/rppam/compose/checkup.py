@@ -9,6 +9,7 @@ see (files, ports, the container of Redis).
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 from rppam.adapters.redis.checkup import RedisCheckup
@@ -17,9 +18,11 @@ from rppam.compose.redis import RedisParts
 from rppam.config.settings import Settings
 from rppam.domain.certificate import CertificateEnd
 from rppam.domain.electorate import Electorate
+from rppam.domain.errors.database import DatabaseError
 from rppam.domain.finding import Finding, Severity
 from rppam.ports.clock import Clock
 from rppam.services.member_rules import VoteFacts, policy_findings
+from rppam.services.requirements import MANY_SESSIONS, with_many_sessions
 
 log: Final = logging.getLogger("rppam.node")
 
@@ -40,14 +43,16 @@ class Checkup:
         votes: Callable[[], VoteFacts | None],
         told: Callable[[], object],
         renew: Callable[[], Awaitable[None]],
+        sessions: Callable[[int], Awaitable[int]],
     ) -> None:
         """``certificate``: what the API shows; ``None`` for plain HTTP. ``votes``: how members vote, where they do.
 
         ``told``: what the node knows of its store; a check is made when it changes, and none while it is
-        ``None``. ``renew``: done every second.
+        ``None``. ``renew``: done every second. ``sessions``: how many are active, counted up to a number.
         """
         self._certificate, self._redis = certificate, redis
-        self._votes, self._told, self._renew = votes, told, renew
+        self._votes, self._told, self._renew, self._sessions = votes, told, renew, sessions
+        self._many_sessions = False
         self._logged: dict[str, Finding] = {}
 
     def warnings(self) -> tuple[str, ...]:
@@ -62,8 +67,10 @@ class Checkup:
         """What was found. Takes no time."""
         if self._redis is None:
             return ()
-        votes = self._votes()
-        return (*self._redis.findings(), *(policy_findings(votes) if votes is not None else ()))
+        votes, found = self._votes(), self._redis.findings()
+        if self._many_sessions:
+            found = tuple(with_many_sessions(one) for one in found)
+        return (*found, *(policy_findings(votes) if votes is not None else ()))
 
     async def run(self) -> None:
         """Check for ever."""
@@ -83,6 +90,8 @@ class Checkup:
             await self._certificate.look()
         if self._redis is None:
             return
+        with suppress(DatabaseError):  # what was known before stays
+            self._many_sessions = await self._sessions(MANY_SESSIONS) >= MANY_SESSIONS
         try:
             await self._redis.check()
         except Exception:
@@ -106,12 +115,13 @@ def checkup_of(
     clock: Clock,
     electorate: Callable[[], Electorate | None],
     told: Callable[[], object],
+    sessions: Callable[[int], Awaitable[int]],
 ) -> Checkup:
     """The checks that these settings ask for. Raises ConfigValueError for a certificate that cannot be used."""
     certificate = ServedCertificate.of(settings.api, clock)
     said = settings.redis.connection
     if redis is None or said is None:
-        return Checkup(certificate, None, lambda: None, told, _nothing)
+        return Checkup(certificate, None, lambda: None, told, _nothing, sessions)
     checks = RedisCheckup(
         redis.link,
         redis.watchers,
@@ -142,7 +152,7 @@ def checkup_of(
             return None  # the first attempt is under way
         return told(), str(redis.link.failure) if connection is None else connection.number
 
-    return Checkup(certificate, checks, votes, seen, redis.renew_password)
+    return Checkup(certificate, checks, votes, seen, redis.renew_password, sessions)
 
 
 async def _nothing() -> None:

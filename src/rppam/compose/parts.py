@@ -139,7 +139,8 @@ def deciding_of(
     boot_id, timing = entropy.nonce(), settings.cluster.timing if settings.redis.enabled else ALONE
     members = member_parts(settings, boot_id, timing, clock, entropy)
     orders = OrdersKeeper(FileOrders(settings.node.data_dir / ORDERS_FILE))
-    checkup = checkup_of(settings, redis, clock, lambda: core.election.electorate, lambda: driver.store_view[:2])
+    count = SqlSessions(database).active
+    checkup = checkup_of(settings, redis, clock, lambda: core.election.electorate, lambda: driver.store_view[:2], count)
     core = _core(known, boot_id, timing, clock, entropy, members.voter if members else None, orders.load())
     foreign: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     address = address_duty(settings, lambda: left_ms(view.permitted_until(), clock))
@@ -165,8 +166,7 @@ def deciding_of(
             *_warnings(known, database, clock),
             *checkup.warnings(),
             *(redis.warnings() if redis else ()),
-            *((orders.problem,) if orders.problem else ()),
-            *((address.problem,) if address and address.problem else ()),
+            *filter(None, (orders.problem, address.problem if address else "")),
         ),
         checkup.findings,
         lambda: redis.password.written_at if redis is not None and redis.password is not None else None,

@@ -20,6 +20,8 @@ from rppam.services.remedies import Fix
 MIB: Final = 1024 * 1024
 LEAST_BYTES: Final = 256 * MIB
 ADVISED_BYTES: Final = 1024 * MIB
+MANY_SESSIONS: Final = 50
+"""From so many active sessions on, :data:`ADVISED_BYTES` are advised."""
 PASSWORD_CHARS: Final = 32
 DEFAULT_USER: Final = "default"
 FULL_PERCENT: Final = 80
@@ -102,6 +104,14 @@ def reachable_commands(facts: RedisFacts) -> tuple[str, ...]:
         rules = facts.rules
         return tuple(name for name in known if may_run(rules, name))
     return ()
+
+
+def with_many_sessions(found: Finding) -> Finding:
+    """The same finding where there are :data:`MANY_SESSIONS` active sessions: too little memory is no note then."""
+    if found.code != "RD-306":
+        return found
+    what = f"Redis may use less than 1 GB of memory, and {MANY_SESSIONS} or more sessions are active."
+    return found._replace(severity=Severity.WARNING, what=what)
 
 
 def _persistence(facts: RedisFacts) -> Iterator[Finding]:

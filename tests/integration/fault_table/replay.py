@@ -106,7 +106,10 @@ async def _logged(checks: RedisCheckup, codes: tuple[str, ...], heard: "_Heard")
 
     async def nothing() -> None: ...
 
-    running = asyncio.create_task(Checkup(None, checks, lambda: None, lambda: True, nothing).run())
+    async def nobody(_most: int) -> int:
+        return 0
+
+    running = asyncio.create_task(Checkup(None, checks, lambda: None, lambda: True, nothing, nobody).run())
     try:
         async with asyncio.timeout(LOGGED_S):
             while True:

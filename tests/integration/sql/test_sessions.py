@@ -200,6 +200,15 @@ async def test_lists_come_newest_first_page_by_page(store: SqlSessions, database
     assert [line.id for line in await store.lines(None, None, 10)] == ["0190-2"]
 
 
+async def test_active_sessions_are_counted_up_to_a_number(store: SqlSessions, database: Database) -> None:
+    assert await store.active(50) == 0
+    for name in ("a", "b", "c", "d"):
+        await store.open(new(name))
+    await store.end("0190-a", "asked to")
+    await age(database, "b", expires_at=13 * 60 * MINUTE)
+    assert (await store.active(50), await store.active(1)) == (2, 1)
+
+
 async def test_rows_are_swept_long_after_their_end_and_never_before(store: SqlSessions, database: Database) -> None:
     for name in ("old", "young"):
         await store.open(new(name, None, kind=SessionKind.HOST, idle_ms=IDLE_MS_NEVER))

@@ -7,7 +7,8 @@ import pytest
 
 from rppam.compose import checkup
 from rppam.compose.checkup import Checkup
-from rppam.domain.finding import Finding
+from rppam.domain.errors.database import DatabaseUnreachable
+from rppam.domain.finding import Finding, Severity
 from rppam.services.codes import finding
 
 
@@ -32,6 +33,10 @@ async def nothing() -> None:
     pass
 
 
+async def nobody(_most: int) -> int:
+    return 0
+
+
 async def test_a_failed_check_is_told_and_the_next_one_made(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -39,7 +44,7 @@ async def test_a_failed_check_is_told_and_the_next_one_made(
     monkeypatch.setattr(checkup, "SOONEST_S", 0.0)
     caplog.set_level("INFO")
     checks: Any = Checks()
-    made = Checkup(None, checks, lambda: None, lambda: min(checks.made, 1), nothing)
+    made = Checkup(None, checks, lambda: None, lambda: min(checks.made, 1), nothing, nobody)
     running = asyncio.create_task(made.run())
 
     async def told(words: str) -> None:
@@ -57,3 +62,31 @@ async def test_a_failed_check_is_told_and_the_next_one_made(
     assert "RD-303 error: " in caplog.text
     assert "RD-303 is no longer found" in caplog.text
     assert "RD-309" not in caplog.text, "notes are for health and the doctor"
+
+
+async def test_little_memory_is_a_warning_once_there_are_many_sessions() -> None:
+    checks: Any = Checks()
+    checks.made, active = 1, 49
+
+    async def sessions(most: int) -> int:
+        if active < 0:
+            raise DatabaseUnreachable("it is away")
+        return min(active, most)
+
+    made = Checkup(None, checks, lambda: None, lambda: True, nothing, sessions)
+
+    async def severity() -> Severity:
+        await made._check()
+        checks.found = (finding("RD-306", "maxmemory:536870912"), finding("RD-303", "aof_enabled:0"))
+        (one, other) = made.findings()
+        assert other == checks.found[1]
+        assert ("50 or more sessions" in one.what) is (one.severity is Severity.WARNING)
+        return one.severity
+
+    assert await severity() is Severity.NOTE
+    active = 60
+    assert await severity() is Severity.WARNING
+    active = -1
+    assert await severity() is Severity.WARNING, "without the database, what was known before holds"
+    active = 3
+    assert await severity() is Severity.NOTE

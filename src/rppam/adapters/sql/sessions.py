@@ -178,6 +178,12 @@ class SqlSessions:
             wanted = wanted.where(sessions.c.id < after)
         return await self._database.read(lambda connection: [_line(row) for row in connection.execute(wanted)])
 
+    async def active(self, most: int) -> int:
+        """How many sessions are alive, counted up to ``most``."""
+        some = select(literal(1)).select_from(sessions).where(_alive()).limit(most).subquery()
+        counted = select(func.count()).select_from(some)
+        return await self._database.read(lambda connection: int(connection.execute(counted).scalar_one()))
+
     async def sweep(self, count: int) -> int:
         """See the port."""
         old = select(sessions.c.id).where(sessions.c.expires_at < NowMs() - KEPT_MS).limit(count)
