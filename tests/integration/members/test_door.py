@@ -1,5 +1,6 @@
 """The door stays open after a fault of its own, and shows a node that gives way for its name to whoever has it."""
 
+import asyncio
 import socket
 
 import pytest
@@ -20,6 +21,21 @@ async def test_a_fault_that_nobody_foresaw_shuts_nobody_out(
         async with running(two):
             introduce(one, two)
             await connected(one, two)
+
+
+async def test_who_knocks_as_the_door_closes_is_hung_up_on() -> None:
+    one = make_node("node1")
+    async with running(one):
+        shut = one.link._door
+        assert shut is not None
+        for task in shut._accepting:
+            task.cancel()
+        await asyncio.sleep(0)
+        with socket.create_connection(("127.0.0.1", one.link.port)) as caller:
+            await shut._accept_one(shut._servers[0])
+            await shut.close()  # before the handshake has begun
+            caller.settimeout(5)
+            assert caller.recv(1) == b""
 
 
 async def test_a_node_that_gives_way_for_its_name_is_told_of_by_the_one_that_has_it() -> None:

@@ -88,7 +88,7 @@ class Door:
             plug.close()
             raise
         self._handshakes[task] = host
-        task.add_done_callback(self._admitted)
+        task.add_done_callback(lambda done: self._admitted(done, plug))
 
     def _make_room(self) -> None:
         """The host that has the most of them loses its oldest: one host alone keeps no other out."""
@@ -97,7 +97,8 @@ class Door:
         del self._handshakes[oldest]
         oldest.cancel()
 
-    def _admitted(self, task: asyncio.Task[None]) -> None:
+    def _admitted(self, task: asyncio.Task[None], plug: socket.socket) -> None:
+        plug.close()  # one that was cancelled before it began has not
         self._handshakes.pop(task, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("a member's handshake failed in a way that nobody foresaw", exc_info=error)
