@@ -141,6 +141,10 @@ class Candidate(Holder):
             self._renew_members(now, effects)
 
     def _ask_store_last(self, now: Instant, effects: list[Effect]) -> None:
+        record = self.watch.record
+        if record is not None and not self.rules.is_above(record, self.epoch):
+            self._give_up(now, effects)
+            return
         held = {name for name in self._members() if self.ledger.holds(name, now)}
         if self.voter is None or is_majority({*held, STORE}, *self._bodies()):
             swap = self._acquisition(now) if self.watch.connection is not None else None

@@ -107,6 +107,11 @@ class Rules:
         """One more than the highest epoch anybody shows or this life tried, and not below the wall clock."""
         return max(watch.highest + 1, tried + 1, (database or 0) + 1, wall_ms)
 
+    def is_above(self, record: Record, epoch: int) -> bool:
+        """The store's vote is asked for only at an epoch above its record's, as a member's is: since this epoch was
+        fixed, somebody may have led at a higher one."""
+        return record.epoch < epoch
+
     def unknown_is_granted(self) -> bool:
         """No reply is never yes."""
         return False

@@ -150,6 +150,14 @@ class ReusesEpoch(Rules):
             return record.epoch
         return super().pick_epoch(watch, tried, database, wall_ms)
 
+    def is_above(self, record: Record, epoch: int) -> bool:
+        return record.epoch <= epoch
+
+
+class AnyEpochForTheStore(Rules):
+    def is_above(self, record: Record, epoch: int) -> bool:  # noqa: ARG002
+        return True
+
 
 class NoBootWait(Watch):
     def see(self, record: Record, was_absent: bool, now: Instant) -> None:
