@@ -231,12 +231,6 @@ _OF_MEMBERS: Final = (
         MOST,
         rules=shortcuts.LateRenewal,
     ),
-    Plant(
-        "lower-epoch-over-record",
-        "The store's vote is asked for at an epoch below the one that its record shows.",
-        LAST._replace(nodes=4),
-        rules=shortcuts.AnyEpochForTheStore,
-    ),
     Plant("epoch-after-grants", "The epoch is fixed after the votes.", MOST, election=members.EpochAfterGrants),
     Plant("hand-over-is-permission", "Who is invited leads at once.", LAST, election=members.InvitationPermits),
     Plant(

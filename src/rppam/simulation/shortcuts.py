@@ -154,11 +154,6 @@ class ReusesEpoch(Rules):
         return record.epoch <= epoch
 
 
-class AnyEpochForTheStore(Rules):
-    def is_above(self, record: Record, epoch: int) -> bool:  # noqa: ARG002
-        return True
-
-
 class NoBootWait(Watch):
     def see(self, record: Record, was_absent: bool, now: Instant) -> None:
         first = self.highest == 0 and self.record is None
