@@ -49,7 +49,7 @@ class Node:
         clock = SystemClock()
         if server is not None:
             options = LinkOptions(
-                endpoints=((server.host, server.port),), password=Secret(PASSWORD), command_timeout_ms=500,
+                endpoints=((server.host, server.port),), password=Secret(PASSWORD), command_timeout_ms=5_000,
                 reconnect_cap_ms=200, abort_connect=False,
             )  # fmt: skip
             self.link = Link(options, clock=clock, entropy=SystemEntropy())
