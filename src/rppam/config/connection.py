@@ -13,11 +13,10 @@ Pure: no look-ups, no files. Tests: ``tests/unit/config/test_connection.py``.
 """
 
 import re
-from ipaddress import ip_address
 from typing import Final
 
 from rppam.config.commands import is_command
-from rppam.config.endpoint import Endpoint, NotAnEndpointError, parse_endpoint
+from rppam.config.endpoint import Endpoint, NotAnEndpointError, is_address, parse_endpoint
 from rppam.config.keywords import BY_LOWER_NAME, KEYWORDS, Keyword
 from rppam.config.options import ConnectionOptions, Ignored
 from rppam.config.reading import Reading, suggestion, unprintable
@@ -138,17 +137,9 @@ def _behind_secret(token: str, number: int, reading: Reading, secret: Keyword) -
         sure = False
     else:
         first_with_dot = not reading.has_endpoint and re.search(r"[A-Za-z]\.|\.[A-Za-z]", host) is not None
-        sure = port is not None or host.lower() == "localhost" or _is_address(host) or first_with_dot
+        sure = port is not None or host.lower() == "localhost" or is_address(host) or first_with_dot
     if sure:
         reading.endpoint(token, f"part {number}")
     else:
         found = "a text after the password that is no option and no host:port; it is not shown"
         reading.no_endpoint(f"part {number}", found, _comma_fix(secret))
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True

@@ -212,12 +212,18 @@ def test_a_signing_key_is_changed_without_a_restart_and_no_valid_token_is_refuse
     assert first.ask("/system/health/cluster", token=token).status == 200
 
 
-def test_the_cluster_key_is_changed_while_the_members_vote(make_lab: MakeLab) -> None:
+def with_keys_of_their_own(make_lab: MakeLab) -> Lab:
+    """Three members that vote, each with the cluster key in a file of its own, as on hosts of their own."""
     lab = make_lab(nodes=3, times=CALM, policy="majority")
     for node in lab.nodes:
         shutil.copy2(lab.folder / "cluster.key", node.folder / "cluster.key")
         node.config["auth"]["clusterKeyPath"] = str(node.folder / "cluster.key")
     lab.start()
+    return lab
+
+
+def test_the_cluster_key_is_changed_while_the_members_vote(make_lab: MakeLab) -> None:
+    lab = with_keys_of_their_own(make_lab)
     first, second, third = lab.nodes
     begun = lab.health()["epoch"]
     old = (first.folder / "cluster.key").read_text()
@@ -269,11 +275,7 @@ def test_the_cluster_key_is_changed_while_the_members_vote(make_lab: MakeLab) ->
 
 
 def test_the_cluster_key_waits_for_a_member_that_is_down(make_lab: MakeLab) -> None:
-    lab = make_lab(nodes=3, times=CALM, policy="majority")
-    for node in lab.nodes:
-        shutil.copy2(lab.folder / "cluster.key", node.folder / "cluster.key")
-        node.config["auth"]["clusterKeyPath"] = str(node.folder / "cluster.key")
-    lab.start()
+    lab = with_keys_of_their_own(make_lab)
     first, second, third = lab.nodes
     third.term()
     third.wait()

@@ -13,8 +13,9 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable
-from ipaddress import ip_address
 from typing import Any, Final
+
+from rppam.config.endpoint import is_address
 
 LOOKUPS_MAX: Final = 8
 """Names looked up at one time; further ones wait."""
@@ -39,7 +40,7 @@ class Lookups:
 
     async def places(self, host: str, port: int) -> list[Place]:
         """The places of ``host``, maybe none; a number is one at once. Raises OSError (gaierror) and UnicodeError."""
-        if _is_number(host):
+        if is_address(host):
             return self._ask(host, port, socket.AI_NUMERICHOST)
         loop = asyncio.get_running_loop()
         waiter: _Waiter = loop, loop.create_future()
@@ -102,14 +103,6 @@ def _settle(answer: "asyncio.Future[list[Place]]", found: list[Place], failure: 
         answer.set_result(found)
     else:
         answer.set_exception(failure)
-
-
-def _is_number(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def ask_host(host: str, port: int, flags: int) -> list[Place]:

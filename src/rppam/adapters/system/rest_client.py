@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from types import MappingProxyType
 from typing import Final, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from rppam.adapters.system.lookups import connected
 from rppam.adapters.system.rest_trust import Trust
@@ -89,7 +89,7 @@ async def _ask(
         try:
             if secure:
                 trust.check(url, writer.get_extra_info("ssl_object").getpeercert(binary_form=True))
-            writer.write(_request(method, url, body, token, headers))
+            writer.write(_request(method, parts, body, token, headers))
             return await _read_answer(reader)
         finally:
             writer.close()
@@ -97,8 +97,7 @@ async def _ask(
                 await writer.wait_closed()
 
 
-def _request(method: str, url: str, body: object, token: Secret | None, headers: Mapping[str, str]) -> bytes:
-    parts = urlsplit(url)
+def _request(method: str, parts: SplitResult, body: object, token: Secret | None, headers: Mapping[str, str]) -> bytes:
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     sent = b"" if body is None else json.dumps(body).encode("ascii")
     lines = [f"{method} {path} HTTP/1.1", f"Host: {parts.netloc.rpartition('@')[2]}", "Accept: application/json"]

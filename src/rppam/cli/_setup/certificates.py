@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from rppam.cli._setup.wishes import is_address
+from rppam.config.endpoint import is_address
 from rppam.domain.instant import WallMs
 from rppam.domain.secret import Secret
 

@@ -8,8 +8,8 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from rppam.cli._setup.passwords import Passwords
-from rppam.cli._setup.wishes import Wishes, is_address
-from rppam.config.endpoint import Endpoint
+from rppam.cli._setup.wishes import Wishes
+from rppam.config.endpoint import Endpoint, is_address
 
 MARK: Final = "# Written by 'rppam redis setup'. Holds passwords: readable by the account of Redis only."
 DOWN_AFTER_MS: Final = 2_000

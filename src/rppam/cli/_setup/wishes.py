@@ -5,7 +5,6 @@ Decides which set-ups make sense (one Redis, or three with a sentinel beside eac
 
 import re
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -99,15 +98,6 @@ def make_wishes(
         data_dir=PurePosixPath(data_dir),
         node_dir=PurePosixPath(node_dir),
     )
-
-
-def is_address(host: str) -> bool:
-    """Whether ``host`` is an IP address rather than a name."""
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _endpoints(option: str, texts: tuple[str, ...], usual_port: int) -> tuple[Endpoint, ...]:
