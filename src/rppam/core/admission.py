@@ -4,7 +4,8 @@ Two questions, answered before the node may stand in an election. *Is somebody a
 only reads: a heartbeat under its name that goes on changing belongs to a live node, and the newcomer gives way; one
 that stands still is the newcomer's own former life, also when it changes once: a heartbeat that was on its way when the
 host was cut off and the process killed still arrives when the network is whole again. Two that start in the same moment
-both publish, see each other, and the one with the larger boot id gives way. *Is there a licence seat?* Asked with the
+both publish, see each other, and the one with the larger boot id gives way; but never the one that leads, as when the
+other was let in while the leader alone had lost the store. *Is there a licence seat?* Asked with the
 seats of all others; of several newcomers the smaller boot id comes first. A name that is registered already has its
 seat, so a licence that ran out never keeps a member from coming back.
 
@@ -58,21 +59,26 @@ class Admission:
         self._other: Heartbeat | None = None
         self._since: Instant | None = None
         self._alternations = 0
+        self._met_at: Instant | None = None
 
     def observed(
         self,
         own_before: Heartbeat | None,
         heartbeats: tuple[tuple[str, Heartbeat | None], ...],
         now: Instant,
+        leading_life: str = "",
     ) -> None:
-        """This node just read what stood under its name, and everybody's latest heartbeat."""
+        """This node just read what stood under its name, and everybody's latest heartbeat.
+
+        ``leading_life``: the boot id of the process that leads under this name, if one does.
+        """
         if self._registered is None:
             self._registered = any(name == self._node and not (beat and beat.leaving) for name, beat in heartbeats)
         other = None if own_before is None or own_before.boot_id == self._boot_id else own_before
         if self.standing is Standing.WATCHING:
             self._watch(other, now)
         elif self.standing in {Standing.PROBATION, Standing.ADMITTED} and other is not None:
-            self._meet(other)
+            self._meet(other, leading_life, now)
         if self.standing is Standing.PROBATION and not self._no_seat(heartbeats):
             self._finish(now)
 
@@ -99,12 +105,17 @@ class Admission:
         self._other = None
         self._alternations = 0
 
-    def _meet(self, other: Heartbeat) -> None:
+    def _meet(self, other: Heartbeat, leading_life: str, now: Instant) -> None:
+        if self._met_at is not None and now - self._met_at > self._patience_us:
+            self._alternations = 0  # one word of a former life now, another then: no namesake goes on like that
         if self._other is None or (other.boot_id, other.beat) != (self._other.boot_id, self._other.beat):
             self._other = other
+            self._met_at = now
             self._alternations += 1
         admitted = self.standing is Standing.ADMITTED
         gives_way = other.admitted if admitted != other.admitted else self._boot_id > other.boot_id
+        if leading_life in {self._boot_id, other.boot_id}:
+            gives_way = leading_life == other.boot_id
         if self._alternations >= ALTERNATIONS and gives_way:
             self._refuse(Standing.NAME_TAKEN, self._taken_by(other))
 

@@ -229,8 +229,10 @@ class Election(Candidate):
             self.watch.see(event.record, event.was_absent, now)
             if self.phase is Phase.LEADER:
                 self._found(sent, event.record, now, effects)
-            elif self.phase is Phase.ASKING and sent.swap is not None:
+            elif self._asked_the_store(sent):
                 self._give_up(now, effects)
+            elif sent.swap is None and self._abandoned() is not None:
+                self._hurry(now)  # the sooner it is released, the sooner somebody leads
         elif sent.swap is not None:
             self.watch.see(sent.swap.proposed, was_absent=False, now=now)
             self._written(sent.swap, sent.at, now, effects)
@@ -301,5 +303,9 @@ class Election(Candidate):
         self.pen.sent = None
         self._next_exchange = max(now, after(sent.at, self.timing.heartbeat_us))
         self._hurried = False
-        if self.phase is Phase.ASKING and sent.swap is not None:
+        if self._asked_the_store(sent):
             self._give_up(now, effects)
+
+    def _asked_the_store(self, sent: Sent) -> bool:
+        """Whether this request was the present attempt's own, and no release that was still under way."""
+        return self.phase is Phase.ASKING and sent.swap is not None and sent.swap.purpose is Purpose.ACQUIRE

@@ -308,17 +308,19 @@ class Holder:
         """What the next round trip is for."""
         if self.phase is Phase.LEADER:
             return self._renewal(now)
+        record = self._abandoned()
+        if record is None or not self.rules.is_release_worth_it(self.watch, record, now):
+            return None
+        self.pen.seq = max(self.pen.seq, record.seq)
+        return self.pen.swap(record, RecordState.RELEASED, Purpose.RELEASE, record.epoch)
+
+    def _abandoned(self) -> Record | None:
+        """The record, if it is mine but I do not lead by it: an attempt given up, a write that arrived late, or a
+        leadership that ended. Who probes holds nothing yet, so it stands in no release's way."""
         record = self.watch.record
-        if (
-            self.phase is Phase.STANDBY
-            and record is not None
-            and record.state is RecordState.HELD
-            and self.rules.is_own(record, self.node, self.boot_id, record.epoch)
-        ):
-            # Mine, but I do not lead by it: an attempt given up, a write that arrived late, or a leadership that ended.
-            self.pen.seq = max(self.pen.seq, record.seq)
-            return self.pen.swap(record, RecordState.RELEASED, Purpose.RELEASE, record.epoch)
-        return None
+        if record is None or record.state is not RecordState.HELD or self.phase not in {Phase.STANDBY, Phase.PROBING}:
+            return None
+        return record if self.rules.is_own(record, self.node, self.boot_id, record.epoch) else None
 
     def _exchange(self, swap: Swap | None, now: Instant, effects: list[Effect]) -> None:
         effects.append(self.pen.send(swap, self.mark(), now))

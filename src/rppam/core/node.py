@@ -24,13 +24,17 @@ from rppam.core.election import Election
 from rppam.core.member import Member, MemberEffect
 from rppam.core.voter import Voter
 from rppam.domain.ballot import Ballot, Freeing
-from rppam.domain.electorate import Body, Electorate
+from rppam.domain.electorate import MEMBERS_MAX, Body, Electorate
 from rppam.domain.instant import Instant, WallMs
 from rppam.domain.member import Heartbeat, MemberStatus, Role
 from rppam.domain.orders import NO_ORDERS, Orders, Pause
-from rppam.domain.record import Record
+from rppam.domain.record import Record, RecordState
 
 GREETED_MAX: Final = 256
+FULL: Final = (
+    f"{{name}} asks to become a member, but there are {MEMBERS_MAX} already, and no more can be. "
+    "Forget one that is off: rppam cluster forget NODE"
+)
 
 
 class Exchanged(NamedTuple):
@@ -111,7 +115,7 @@ class NodeCore:
         effects: list[NodeEffect] = []
         self._store_answered = True
         before = self.admission.standing
-        self.admission.observed(answer.own_before, answer.heartbeats, now)
+        self.admission.observed(answer.own_before, answer.heartbeats, now, self._leading_life(answer.record, now))
         if self.admission.standing is not before:
             self._admission_changed(now, effects)
         effects.extend(self.detector.observed(answer.heartbeats, now, answer.wall_ms))
@@ -209,6 +213,13 @@ class NodeCore:
     def _is_admitted_without_store(self) -> bool:
         return self.admission.standing is Standing.WATCHING and not self._store_answered and self._is_member
 
+    def _leading_life(self, record: Record, now: Instant) -> str:
+        """Which process life leads under this node's name, or led last; empty when none did."""
+        if self.election.permission(now) is not None:
+            return self.election.boot_id
+        is_mine = record.state is RecordState.HELD and record.holder == self.election.node
+        return record.boot_id if is_mine else ""
+
     @property
     def _is_member(self) -> bool:
         electorate = self.election.electorate
@@ -257,6 +268,7 @@ class NodeCore:
         ]
         if not asking:
             return
+        is_full = len(electorate.members) >= MEMBERS_MAX
         _, name, beat = min(asking)  # one whose vote cannot be won holds up nobody: the next has its turn
         body = electorate.body
         witnesses = (*body.witnesses, name) if beat.role is Role.WITNESS else body.witnesses
@@ -266,5 +278,7 @@ class NodeCore:
             if len(self._greeted) >= GREETED_MAX:
                 self._greeted.clear()
             self._greeted.add((name, beat.boot_id))
-            effects.append(Told(f"{name} asks to become a member; its vote is being won"))
-        effects.extend(self.member.receive(ChangeElectorate(wanted), now))
+            told = FULL.format(name=name) if is_full else f"{name} asks to become a member; its vote is being won"
+            effects.append(Told(told, is_warning=is_full))
+        if not is_full:
+            effects.extend(self.member.receive(ChangeElectorate(wanted), now))

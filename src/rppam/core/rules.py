@@ -82,6 +82,11 @@ class Rules:
             and watch.trusted_us(now) > self.lease_us
         )
 
+    def is_release_worth_it(self, watch: Watch, record: Record, now: Instant) -> bool:
+        """Whoever sees a release that it does not believe waits for L from then on, and no longer from the write of
+        before. So one that nobody would believe is written only where it costs no more than a heartbeat."""
+        return record.epoch >= watch.highest or watch.silent_us(now) <= self.timing.heartbeat_us
+
     def identity_is_settled(self, watch: Watch, now: Instant) -> bool:
         """Behind a failover the server of before may have confirmed the holder for a while longer: L after that."""
         settled_at = self._settled_at(watch)

@@ -119,3 +119,39 @@ def test_who_left_has_given_its_seat_back_although_its_goodbye_is_still_shown() 
     goodbye = heartbeat("node1", 9, "b" * 16, leaving=True)
     admission.observed(goodbye, (("node1", goodbye), ("node2", heartbeat("node2", 1))), at(0))
     assert (admission.standing, asked) == (Standing.NO_SEAT, [1])
+
+
+LEADER, NAMESAKE = "f" * 16, "0" * 16
+
+
+def _admitted(boot_id: str) -> Admission:
+    admission = _admission(boot_id)
+    admission.observed(None, (), at(0))
+    admission.observed(None, (), at(5))
+    assert admission.standing is Standing.ADMITTED
+    return admission
+
+
+def test_the_leader_never_gives_way_to_a_namesake_that_was_let_in_while_it_was_cut_off() -> None:
+    leader, namesake = _admitted(LEADER), _admitted(NAMESAKE)
+    for i in range(6, 12):
+        leader.observed(heartbeat("node1", i, NAMESAKE), (), at(i), leading_life=LEADER)
+        namesake.observed(heartbeat("node1", i, LEADER), (), at(i), leading_life=LEADER)
+    assert (leader.standing, namesake.standing) == (Standing.ADMITTED, Standing.NAME_TAKEN)
+
+
+def test_of_two_of_one_name_of_which_none_leads_the_larger_boot_id_gives_way() -> None:
+    high, low = _admitted(LEADER), _admitted(NAMESAKE)
+    for i in range(6, 12):
+        high.observed(heartbeat("node1", i, NAMESAKE), (), at(i), leading_life="a" * 16)
+        low.observed(heartbeat("node1", i, LEADER), (), at(i), leading_life="a" * 16)
+    assert (high.standing, low.standing) == (Standing.NAME_TAKEN, Standing.ADMITTED)
+
+
+def test_late_words_of_two_former_lives_far_apart_are_no_namesake() -> None:
+    admission = _admitted(LEADER)
+    admission.observed(heartbeat("node1", 90, NAMESAKE), (), at(6))
+    for i in range(7, 20):
+        admission.observed(heartbeat("node1", i, LEADER), (), at(i))
+    admission.observed(heartbeat("node1", 91, NAMESAKE), (), at(20))
+    assert admission.standing is Standing.ADMITTED

@@ -1,0 +1,65 @@
+"""A record that a candidate wrote and then gave up: released as soon as it is seen, or, where nobody would believe it,
+left to fall silent."""
+
+from itertools import permutations
+
+from rppam.core.effects import Found, Purpose
+from rppam.core.phase import Phase
+from rppam.domain.electorate import QuorumPolicy
+from rppam.domain.record import Record, RecordState
+from tests.unit.core.parliament import TIMING, Parliament
+from tests.unit.core.stage import Stage, asking
+
+LEASE = TIMING.lease_ms
+
+
+def _given_up() -> Stage:
+    """A candidate whose write is made only after it has given up."""
+    stage = asking()
+    late = stage.asked.swap
+    assert late is not None
+    stage.wait(TIMING.request_timeout_ms + 1)
+    assert stage.phase is not Phase.ASKING
+    stage.stands = late.proposed
+    return stage
+
+
+def test_it_is_released_the_moment_that_it_is_seen() -> None:
+    stage = _given_up()
+    stage.wait(TIMING.heartbeat_ms)
+    stage.answer()
+    swap = stage.asked.swap
+    assert swap is not None
+    assert swap.purpose is Purpose.RELEASE
+    stage.answer()
+    assert stage.stands is not None
+    assert stage.stands.state is RecordState.RELEASED
+
+
+def test_a_release_that_nobody_would_believe_does_not_start_the_wait_anew() -> None:
+    stage = _given_up()
+    stage.wait(TIMING.heartbeat_ms)
+    request = stage.asked.request
+    assert stage.stands is not None
+    stage.tell(Found(request, stage.stands, was_absent=False), 1)  # the release that follows is lost
+    assert stage.asked.swap is not None
+    stage.election.watch.learn(stage.stands.epoch + 1)  # a higher epoch was tried
+    stage.wait(TIMING.request_timeout_ms + TIMING.heartbeat_ms)
+    seen_at = stage.election.watch.since
+    for _ in range(3):
+        assert stage.asked.swap is None
+        stage.answer()
+        stage.wait(TIMING.heartbeat_ms)
+    assert stage.election.watch.since == seen_at
+
+
+def test_who_stands_again_and_again_releases_it_all_the_same() -> None:
+    house = Parliament("a", "b", "c", policy=QuorumPolicy.MAJORITY)
+    house.cut |= set(permutations("abc", 2))  # nobody gets a vote, and each of its questions is waited for
+    house.run(2 * LEASE)
+    election = house.seats["a"].election
+    for number in range(20):
+        late = Record(RecordState.HELD, "a", election.boot_id, 1_000_000 + number, 1, "ab" * 8)
+        house.text = late.encode()
+        house.run(2 * TIMING.heartbeat_ms)
+        assert " released a " in house.text

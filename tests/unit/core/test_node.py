@@ -1,0 +1,84 @@
+"""The machines of one node together: whose name it is, and who may still become a member."""
+
+from typing import Any
+
+from rppam.core.admission import Admission, Standing
+from rppam.core.detector import Detector
+from rppam.core.effects import Told
+from rppam.core.election import Election
+from rppam.core.node import Exchanged, NodeCore, NodeEffect, Turned
+from rppam.core.phase import Phase
+from rppam.core.voter import Voter
+from rppam.domain.ballot import NO_CLAIM, Kept
+from rppam.domain.electorate import MEMBERS_MAX, Body, QuorumPolicy, founding
+from rppam.domain.member import Heartbeat
+from rppam.domain.record import Record, RecordState
+from tests.unit.core.beats import TIMING, WALL, at, heartbeat
+from tests.unit.core.stage import ME, MY_LIFE, CountingEntropy, Stage, leader
+
+NAMESAKE = "0" * 16
+
+
+def _core(election: Election) -> NodeCore:
+    admission = Admission(ME, MY_LIFE, TIMING, lambda _others: None)
+    return NodeCore(election, Detector(ME, TIMING), admission, now=at(0))
+
+
+def _beat(core: NodeCore, stage: Stage, own_before: Heartbeat | None) -> list[NodeEffect]:
+    """A heartbeat of time in which the store answers whatever is asked, and shows ``own_before``."""
+    stage.wait(TIMING.heartbeat_ms - 1)
+    request = stage.asked.request
+    stage.answer()
+    assert stage.stands is not None
+    answer = Exchanged(request, True, False, stage.stands, own_before, (), WALL)
+    return core.answered(answer, stage.now)
+
+
+def test_a_leader_stays_when_a_namesake_with_the_older_right_turns_up() -> None:
+    stage = leader()
+    core = _core(stage.election)
+    stage.election.electable = True
+    for _ in range(5):
+        _beat(core, stage, None)
+    assert core.admission.standing is Standing.ADMITTED
+    turned: list[Any] = []
+    for number in range(6):
+        turned += [e for e in _beat(core, stage, heartbeat(ME, number, NAMESAKE)) if isinstance(e, Turned)]
+    assert not turned
+    assert stage.permission is not None
+
+
+class Full:
+    """A leader of a cluster with ``members``, of which everybody votes for it, and one more node that asks."""
+
+    def __init__(self, members: int) -> None:
+        names = (ME, *(f"other{number:03d}" for number in range(members - 1)))
+        electorate = founding("ab" * 8, Body.of(names, QuorumPolicy.MAJORITY, ()))
+        voter = Voter(ME, MY_LIFE, TIMING, Kept(NO_CLAIM, electorate), now=at(0))
+        self.election = Election(ME, MY_LIFE, TIMING, CountingEntropy(), now=at(0), voter=voter)
+        self.core = _core(self.election)
+        self.election.phase, self.election.epoch = Phase.LEADER, 7
+        for name in names:
+            self.election.ledger.promise(name, at(100))
+        assert self.election.permission(at(1)) == 7
+
+    def answered(self, beats: int) -> list[NodeEffect]:
+        record = Record(RecordState.HELD, ME, MY_LIFE, 7, beats + 1, "ab" * 8)
+        asks = heartbeat("one-more", beats, "c" * 16, joins=True, member_address="10.0.0.9:5201")
+        return self.core.answered(Exchanged(beats, False, False, record, None, (("one-more", asks),), WALL), at(beats))
+
+
+def test_a_cluster_that_is_full_says_so_and_goes_on() -> None:
+    full = Full(MEMBERS_MAX)
+    told = [effect for beats in range(1, 4) for effect in full.answered(beats) if isinstance(effect, Told)]
+    assert full.election.changes.wanted is None
+    (only,) = [word for word in told if "one-more" in word.sentence]
+    assert only.is_warning
+    assert "rppam cluster forget NODE" in only.sentence
+
+
+def test_the_last_place_is_given() -> None:
+    room = Full(MEMBERS_MAX - 1)
+    room.answered(1)
+    assert room.election.changes.wanted is not None
+    assert len(room.election.changes.wanted.members) == MEMBERS_MAX
