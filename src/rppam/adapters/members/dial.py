@@ -16,21 +16,29 @@ _NO_ROUTE: Final = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, 
 
 HANDSHAKE_PERIOD_S: Final = 0.003
 """A handshake costs this process 1 to 2 ms: one at a time leaves room for what is urgent."""
+HANDSHAKE_PERIOD_MAX_S: Final = 1.0
 
 
 class Pace:
-    """Spreads handshakes when many members are reached at once. Whoever hangs in his holds nobody up."""
+    """Spreads handshakes when many members are reached at once. Whoever hangs in his holds nobody up.
+
+    A loop that runs late has too much to do already, handshakes above all, on both sides; those that then run out of
+    time are made again, for nothing. So the later it runs, the fewer are begun.
+    """
 
     def __init__(self) -> None:
-        self._next_s = 0.0
+        self._turns = asyncio.Lock()
+        self._free_s = 0.0
 
     async def turn(self) -> None:
         """Wait for the next free place in time."""
-        now_s = asyncio.get_running_loop().time()
-        start_s = max(now_s, self._next_s)
-        self._next_s = start_s + HANDSHAKE_PERIOD_S
-        if start_s > now_s:
-            await asyncio.sleep(start_s - now_s)
+        loop = asyncio.get_running_loop()
+        async with self._turns:
+            wait_s, late_s = self._free_s - loop.time(), 0.0
+            if wait_s > 0:
+                await asyncio.sleep(wait_s)
+                late_s = max(0.0, loop.time() - self._free_s)
+            self._free_s = loop.time() + HANDSHAKE_PERIOD_S + min(2 * late_s, HANDSHAKE_PERIOD_MAX_S)
 
 
 class NotReachedError(Exception):
