@@ -4,17 +4,18 @@ Two questions, answered before the node may stand in an election. *Is somebody a
 only reads: a heartbeat under its name that goes on changing belongs to a live node, and the newcomer gives way; one
 that stands still is the newcomer's own former life, also when it changes once: a heartbeat that was on its way when the
 host was cut off and the process killed still arrives when the network is whole again. Two that start in the same moment
-both publish, see each other, and the one with the larger boot id gives way; but never the one that leads, as when the
-other was let in while the leader alone had lost the store. *Is there a licence seat?* Asked with the
-seats of all others; of several newcomers the smaller boot id comes first. A name that is registered already has its
-seat, so a licence that ran out never keeps a member from coming back.
+both publish, see each other, and the one with the larger boot id gives way. But the one that leads never does, nor a
+member to one that belongs to no cluster: these were let in while the other alone had lost the store. *Is there a
+licence seat?* Asked with the seats of all others; of several newcomers the smaller boot id comes first. A name that is
+registered already has its seat, and so has a member by the list on its own disk: a licence that ran out never keeps a
+member from coming back, also when the store comes back empty.
 
 It does not protect leadership: boot ids do that, even under one name.
 """
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from rppam.domain.instant import Instant
 from rppam.domain.member import Heartbeat
@@ -44,6 +45,20 @@ class Standing(StrEnum):
         return self in {Standing.PROBATION, Standing.ADMITTED}
 
 
+class Right(NamedTuple):
+    """What else speaks for this process, besides the store."""
+
+    leading_life: str = ""
+    """The boot id of the process that leads under this name, or led last, if one does."""
+    is_member: bool = False
+    """Its own list of members names it."""
+    joins: bool = False
+    """It belongs to no cluster yet."""
+
+
+NO_RIGHT: Final = Right()
+
+
 class Admission:
     """One process's way into the cluster."""
 
@@ -66,28 +81,25 @@ class Admission:
         own_before: Heartbeat | None,
         heartbeats: tuple[tuple[str, Heartbeat | None], ...],
         now: Instant,
-        leading_life: str = "",
+        right: Right = NO_RIGHT,
     ) -> None:
-        """This node just read what stood under its name, and everybody's latest heartbeat.
-
-        ``leading_life``: the boot id of the process that leads under this name, if one does.
-        """
+        """This node just read what stood under its name, and everybody's latest heartbeat."""
         if self._registered is None:
             self._registered = any(name == self._node and not (beat and beat.leaving) for name, beat in heartbeats)
         other = None if own_before is None or own_before.boot_id == self._boot_id else own_before
         if self.standing is Standing.WATCHING:
-            self._watch(other, now)
+            self._watch(other, right, now)
         elif self.standing in {Standing.PROBATION, Standing.ADMITTED} and other is not None:
-            self._meet(other, leading_life, now)
-        if self.standing is Standing.PROBATION and not self._no_seat(heartbeats):
+            self._meet(other, right, now)
+        if self.standing is Standing.PROBATION and not self._no_seat(heartbeats, right):
             self._finish(now)
 
     def _finish(self, now: Instant) -> None:
         if self._since is not None and now - self._since > self._patience_us:
             self.standing = Standing.ADMITTED
 
-    def _watch(self, other: Heartbeat | None, now: Instant) -> None:
-        if other is None or other.leaving:
+    def _watch(self, other: Heartbeat | None, right: Right, now: Instant) -> None:
+        if other is None or other.leaving or self._comes_first(other, right):
             self._enter(now)
         elif self._other is None or other.boot_id != self._other.boot_id:
             self._other, self._since = other, now
@@ -105,7 +117,19 @@ class Admission:
         self._other = None
         self._alternations = 0
 
-    def _meet(self, other: Heartbeat, leading_life: str, now: Instant) -> None:
+    def _comes_first(self, other: Heartbeat, right: Right) -> bool:
+        """Whoever leads comes before everybody else of its name, and a member before one that belongs to no cluster."""
+        if right.leading_life in {self._boot_id, other.boot_id}:
+            return right.leading_life == self._boot_id
+        return right.is_member and other.joins
+
+    def _comes_last(self, other: Heartbeat, right: Right) -> bool:
+        """The same, seen from the other."""
+        if right.leading_life in {self._boot_id, other.boot_id}:
+            return right.leading_life == other.boot_id
+        return right.joins and not other.joins
+
+    def _meet(self, other: Heartbeat, right: Right, now: Instant) -> None:
         if self._met_at is not None and now - self._met_at > self._patience_us:
             self._alternations = 0  # one word of a former life now, another then: no namesake goes on like that
         if self._other is None or (other.boot_id, other.beat) != (self._other.boot_id, self._other.beat):
@@ -114,13 +138,13 @@ class Admission:
             self._alternations += 1
         admitted = self.standing is Standing.ADMITTED
         gives_way = other.admitted if admitted != other.admitted else self._boot_id > other.boot_id
-        if leading_life in {self._boot_id, other.boot_id}:
-            gives_way = leading_life == other.boot_id
+        if self._comes_first(other, right) or self._comes_last(other, right):
+            gives_way = self._comes_last(other, right)
         if self._alternations >= ALTERNATIONS and gives_way:
             self._refuse(Standing.NAME_TAKEN, self._taken_by(other))
 
-    def _no_seat(self, heartbeats: tuple[tuple[str, Heartbeat | None], ...]) -> bool:
-        if self._registered:
+    def _no_seat(self, heartbeats: tuple[tuple[str, Heartbeat | None], ...], right: Right) -> bool:
+        if self._registered or right.is_member:
             return False
         seats = sum(
             1 if heartbeat is None else heartbeat.seats

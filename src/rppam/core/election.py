@@ -280,6 +280,7 @@ class Election(Candidate):
         self._next_renewal = now
         self.heard = {name: at for name, at in self.heard.items() if name in electorate.members}
         self.answers = {name: vote for name, vote in self.answers.items() if name in electorate.members}
+        self.ballots.keep(electorate.members)
         pending = " (pending: the old and the new votes are needed)" if electorate.old is not None else ""
         effects.append(
             Told(f"members are now {', '.join(electorate.body.members)}, version {electorate.version}{pending}")

@@ -33,7 +33,7 @@ from rppam.core.voter import Voter
 from rppam.core.votes import SELF, STORE_AND_SELF, Ledger, Weights
 from rppam.core.watch import Watch
 from rppam.domain.ballot import BallotKind, Claim, Freeing, Invitation, Refusal, Vote
-from rppam.domain.electorate import STORE, Electorate
+from rppam.domain.electorate import STORE, Body, Electorate
 from rppam.domain.entropy import Entropy
 from rppam.domain.instant import Instant, after
 from rppam.domain.record import Record, RecordState, vacant
@@ -46,6 +46,10 @@ STRANGER: Final = (
 )
 HEAD_START_US: Final = 20_000
 """So long nobody else stands after a leader released: the member that it invited comes first."""
+NOT_BEGUN: Final = (
+    "the members did not become {names}: the votes for that could not be won in time, and the order is dropped. See "
+    "'rppam status' for whose are missing, and give it again"
+)
 NO_ELECTORATE: Final[Weights] = {"": 1}
 """Votes of nobody: a node that belongs to no cluster yet never has a majority."""
 
@@ -162,7 +166,10 @@ class Holder:
         if electorate is None:
             return
         self._next_renewal = after(now, self.timing.heartbeat_us)
+        wanted = self.changes.wanted
         step = self.changes.next(electorate, self.ledger, self.epoch, after(now, self.timing.heartbeat_us))
+        if wanted is not None and self.changes.wanted is None and _is_an_order(wanted, electorate.body):
+            effects.append(Told(NOT_BEGUN.format(names=", ".join(wanted.members)), is_warning=True))
         if step is not None:  # once it is taken over, the members are asked with it
             effects.append(AdoptElectorate(step))
             return
@@ -329,3 +336,8 @@ class Holder:
         """What to leave where no record is: the highest epoch known to have led, and a fresh nonce."""
         led = self.epoch if self.phase is Phase.LEADER else 0
         return vacant(max(self.watch.highest, led), self._entropy.nonce())
+
+
+def _is_an_order(wanted: Body, present: Body) -> bool:
+    """A newcomer asks again by itself; an administrator does not."""
+    return wanted != present and not set(wanted.members) > set(present.members)

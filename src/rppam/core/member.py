@@ -63,7 +63,7 @@ class Member:
                 case Free(to, freeing) if to == self.election.node and self.voter is not None:
                     self.voter.freed(freeing)
                 case AdoptElectorate(electorate) if self.voter is not None:
-                    out.extend(self._voted(self.voter.adopt(electorate), now))
+                    out.extend(self._voted(self.voter.adopt(electorate, now), now))
                 case _:
                     out.append(effect)
         return out

@@ -8,7 +8,7 @@ a node in maintenance does not stand. What an administrator has ordered is kept 
 
 from typing import Final, NamedTuple
 
-from rppam.core.admission import Admission, Standing
+from rppam.core.admission import Admission, Right, Standing
 from rppam.core.detector import Detector, MemberChanged
 from rppam.core.effects import (
     ChangeElectorate,
@@ -31,6 +31,7 @@ from rppam.domain.orders import NO_ORDERS, Orders, Pause
 from rppam.domain.record import Record, RecordState
 
 GREETED_MAX: Final = 256
+_NOT_ADMITTED_YET: Final = frozenset((Standing.WATCHING, Standing.PROBATION))
 FULL: Final = (
     f"{{name}} asks to become a member, but there are {MEMBERS_MAX} already, and no more can be. "
     "Forget one that is off: rppam cluster forget NODE"
@@ -94,7 +95,10 @@ class NodeCore:
         self.admission = admission
         self.orders = orders
         self._started = now
-        self._store_answered = False
+        self._answered_at: Instant | None = None
+        """When the store answered last."""
+        self._is_let_in = False
+        """Whether it takes part although the store did not answer for long enough to be admitted by it."""
         self._stood_down = ""
         self._newcomer = ""
         """Whose vote was sought last."""
@@ -113,9 +117,9 @@ class NodeCore:
     def answered(self, answer: Exchanged, now: Instant) -> list[NodeEffect]:
         """An exchange was answered."""
         effects: list[NodeEffect] = []
-        self._store_answered = True
+        self._answered_at = now
         before = self.admission.standing
-        self.admission.observed(answer.own_before, answer.heartbeats, now, self._leading_life(answer.record, now))
+        self.admission.observed(answer.own_before, answer.heartbeats, now, self._right(answer.record, now))
         if self.admission.standing is not before:
             self._admission_changed(now, effects)
         effects.extend(self.detector.observed(answer.heartbeats, now, answer.wall_ms))
@@ -207,11 +211,12 @@ class NodeCore:
     def _may_stand(self) -> bool:
         if self._stood_down or self.orders.maintenance:
             return False
-        return self.admission.standing is Standing.ADMITTED or self._is_admitted_without_store
+        standing = self.admission.standing
+        return standing is Standing.ADMITTED or (self._is_let_in and standing in _NOT_ADMITTED_YET)
 
-    @property
-    def _is_admitted_without_store(self) -> bool:
-        return self.admission.standing is Standing.WATCHING and not self._store_answered and self._is_member
+    def _right(self, record: Record, now: Instant) -> Right:
+        joins = self.voter is not None and self.election.electorate is None
+        return Right(self._leading_life(record, now), self._is_member, joins)
 
     def _leading_life(self, record: Record, now: Instant) -> str:
         """Which process life leads under this node's name, or led last; empty when none did."""
@@ -236,12 +241,18 @@ class NodeCore:
             effects.extend(self.member.receive(StandDown(self.admission.reason), now))
 
     def _admit_without_store(self, now: Instant, effects: list[NodeEffect]) -> None:
-        """A member that starts while the store is away has its place already: its name stands on its own disk."""
-        if self.election.electable or not (self._may_stand and self._is_admitted_without_store):
+        """A member that starts while the store is away has its place already: its name stands on its own disk.
+
+        So has one that the store left before it was admitted.
+        """
+        if self._is_let_in or not self._is_member or self.admission.standing not in _NOT_ADMITTED_YET:
             return
-        if now - self._started > 2 * self.election.timing.lease_us:
+        silent_us = now - (self._started if self._answered_at is None else self._answered_at)
+        if silent_us > 2 * self.election.timing.lease_us:
+            self._is_let_in = True
             effects.append(Told("the store does not answer; this node is a member and takes part without it"))
-            effects.extend(self.member.receive(StandAgain(), now))
+            if self._may_stand:
+                effects.extend(self.member.receive(StandAgain(), now))
 
     def _take_off_the_list(
         self, answer: Exchanged, electorate: Electorate, now: Instant, effects: list[NodeEffect]

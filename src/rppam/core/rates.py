@@ -44,22 +44,25 @@ class Rates:
 
     def observe(self, member: str, boot_id: str, sent: Instant, arrived: Instant, theirs: Instant) -> bool:
         """A vote arrived; whether the judgement of this member changed."""
+        was = member in self.off
         if self._lives.get(member) != boot_id:
+            before = self._readings.get(member)
+            if was and before and sent - before[-1].sent > KEPT * EVERY_US:
+                del self.off[member]  # of a former life, and nobody has looked since
             self._lives[member] = boot_id
             self._readings[member] = deque(maxlen=KEPT)
         readings = self._readings[member]
-        was = member in self.off
         found = 0
-        for before in readings:
-            elapsed = theirs - before.theirs
-            most, least = arrived - before.sent, sent - before.arrived
+        for earlier in readings:
+            elapsed = theirs - earlier.theirs
+            most, least = arrived - earlier.sent, sent - earlier.arrived
             if elapsed > self._high * most:
                 found = max(1, round(100 * (elapsed / most - 1)))
             elif least > 0 and elapsed < self._low * least:
                 found = min(-1, round(100 * (elapsed / least - 1)))
         if found:
             self.off[member] = found
-        elif was and len(readings) == KEPT:
+        elif member in self.off and len(readings) == KEPT:
             del self.off[member]
         if not readings or sent - readings[-1].sent >= EVERY_US:
             readings.append(_Reading(sent, arrived, theirs))

@@ -9,7 +9,8 @@ A promise is for one (candidate, boot id, epoch), for L from when it is given. W
   epoch that was merely tried must not cost a leader a vote for good.
 * For one full L after a start nothing is granted to anybody, this node included: a former life may have promised. The
   one exception is to renew exactly what the file names. An empty file waits like any other, that of a cluster just
-  founded included.
+  founded included. Who learns only later that it is a member has the vote only from then on, and waits from then on:
+  until that moment another may have been this member, on a host that is gone now.
 * A promise ends by time, or when exactly its claim is given back. What was given back is not granted again.
 * Only a *granted* ballot changes anything. A refused one, however high its epoch, binds nobody.
 
@@ -107,7 +108,7 @@ class Voter:
         """Somebody asks for the vote."""
         effects: list[VoterEffect] = []
         if self._is_news(ballot.electorate):
-            self._adopt(ballot.electorate, effects)
+            self._adopt(ballot.electorate, now, effects)
         refusal = self._refusal(ballot, now)
         if refusal is Refusal.NONE and ballot.kind is not BallotKind.PROBE:
             self._grant(ballot, now, effects)
@@ -125,11 +126,11 @@ class Voter:
             self.promised_until = None
             self._leads = False
 
-    def adopt(self, electorate: Electorate) -> list[VoterEffect]:
+    def adopt(self, electorate: Electorate, now: Instant) -> list[VoterEffect]:
         """Take over a newer electorate; an older one, or another cluster's, changes nothing."""
         effects: list[VoterEffect] = []
         if self._is_news(electorate):
-            self._adopt(electorate, effects)
+            self._adopt(electorate, now, effects)
         return effects
 
     def saved(self, ticket: int, why_not: str = "") -> list[VoterEffect]:
@@ -212,7 +213,9 @@ class Voter:
             return self.node in electorate.members
         return electorate.lineage == mine.lineage and electorate.version > mine.version
 
-    def _adopt(self, electorate: Electorate, effects: list[VoterEffect]) -> None:
+    def _adopt(self, electorate: Electorate, now: Instant, effects: list[VoterEffect]) -> None:
+        if self.electorate is None:
+            self._boot_until = max(self._boot_until, after(now, self.timing.lease_us + 1))
         self.electorate = electorate
         self._save(effects)
 

@@ -1,6 +1,6 @@
 """Admission: names and licence seats, told as stories of two processes."""
 
-from rppam.core.admission import Admission, Standing
+from rppam.core.admission import Admission, Right, Standing
 from tests.unit.core.beats import TIMING, at, heartbeat
 
 
@@ -135,16 +135,16 @@ def _admitted(boot_id: str) -> Admission:
 def test_the_leader_never_gives_way_to_a_namesake_that_was_let_in_while_it_was_cut_off() -> None:
     leader, namesake = _admitted(LEADER), _admitted(NAMESAKE)
     for i in range(6, 12):
-        leader.observed(heartbeat("node1", i, NAMESAKE), (), at(i), leading_life=LEADER)
-        namesake.observed(heartbeat("node1", i, LEADER), (), at(i), leading_life=LEADER)
+        leader.observed(heartbeat("node1", i, NAMESAKE), (), at(i), right=Right(LEADER))
+        namesake.observed(heartbeat("node1", i, LEADER), (), at(i), right=Right(LEADER))
     assert (leader.standing, namesake.standing) == (Standing.ADMITTED, Standing.NAME_TAKEN)
 
 
 def test_of_two_of_one_name_of_which_none_leads_the_larger_boot_id_gives_way() -> None:
     high, low = _admitted(LEADER), _admitted(NAMESAKE)
     for i in range(6, 12):
-        high.observed(heartbeat("node1", i, NAMESAKE), (), at(i), leading_life="a" * 16)
-        low.observed(heartbeat("node1", i, LEADER), (), at(i), leading_life="a" * 16)
+        high.observed(heartbeat("node1", i, NAMESAKE), (), at(i), right=Right("a" * 16))
+        low.observed(heartbeat("node1", i, LEADER), (), at(i), right=Right("a" * 16))
     assert (high.standing, low.standing) == (Standing.NAME_TAKEN, Standing.ADMITTED)
 
 

@@ -65,7 +65,7 @@ def test_who_is_no_member_yet_takes_over_no_list_without_its_own_name() -> None:
     assert answer.is_granted, "it shows that it can vote"
     assert newcomer.electorate is None
     wider = founding(ELECTORATE.lineage, Body.of(("a", "b", "c", "d"), QuorumPolicy.MAJORITY))
-    newcomer.adopt(wider)
+    newcomer.adopt(wider, Instant(0))
     assert newcomer.electorate == wider
-    newcomer.adopt(ELECTORATE._replace(version=Version(6, 1)))
+    newcomer.adopt(ELECTORATE._replace(version=Version(6, 1)), Instant(0))
     assert newcomer.electorate.members == ("a", "b", "c"), "a member believes that it was removed"
