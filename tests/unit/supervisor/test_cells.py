@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rppam.adapters.system.cells import Cell
+from rppam.adapters.system.cells import Cell, numbers
 
 
 def cell(capacity: int = 64) -> tuple[bytearray, Cell]:
@@ -106,3 +106,24 @@ def test_a_writer_killed_in_the_middle_harms_no_reader() -> None:
         assert value is not None
         assert len(value) == 100_000
         assert len(set(value)) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="needs Linux")
+def test_another_process_never_sees_a_number_half_written() -> None:
+    import mmap
+
+    memory = mmap.mmap(-1, mmap.PAGESIZE)
+    shared = numbers(memoryview(memory))
+    low, high = 1, 2**63 + 1
+    shared[0] = low
+    child = os.fork()
+    if child == 0:
+        while True:
+            shared[0] = high
+            shared[0] = low
+    try:
+        seen = {shared[0] for _ in range(2_000_000)}
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    assert seen <= {low, high}

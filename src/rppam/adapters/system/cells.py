@@ -11,12 +11,19 @@ import struct
 import zlib
 from typing import Final
 
-NUMBER: Final = struct.Struct("@Q")
-"""Native and aligned: written and read in one piece."""
+_NUMBER: Final = struct.Struct("=Q")
 _HEADER: Final = struct.Struct("@QII")
 """Number of the write, length, checksum over all three."""
 _CURRENT_BYTES: Final = 16
 _TRIES: Final = 50
+
+
+def numbers(memory: memoryview) -> memoryview:
+    """``memory`` as numbers of eight bytes, each written and read in one piece.
+
+    ``struct.pack_into`` will not do: it fills the place with zeros first, which another process may see.
+    """
+    return memory.cast("Q")
 
 
 def _aligned(size: int) -> int:
@@ -26,10 +33,12 @@ def _aligned(size: int) -> int:
 class Cell:
     """A value of at most ``capacity`` bytes at ``offset`` of ``memory``, all zero at first, which means: no value."""
 
-    __slots__ = ("_capacity", "_memory", "_offset", "_slot_bytes")
+    __slots__ = ("_capacity", "_memory", "_number", "_offset", "_slot_bytes")
 
     def __init__(self, memory: memoryview, offset: int, capacity: int) -> None:
         self._memory, self._offset, self._capacity = memory, offset, capacity
+        self._number = numbers(memory[offset : offset + 8])
+        """Of the current value."""
         self._slot_bytes = _aligned(_HEADER.size + capacity)
 
     @staticmethod
@@ -41,12 +50,12 @@ class Cell:
         """Make ``value`` the current one; false, and nothing changed, when it is too long."""
         if len(value) > self._capacity:
             return False
-        number = self._current() + 1
+        number = self._number[0] + 1
         at = self._slot(number)
         memory = self._memory
         memory[at + _HEADER.size : at + _HEADER.size + len(value)] = value
         _HEADER.pack_into(memory, at, number, len(value), _checksum(number, value))
-        NUMBER.pack_into(memory, self._offset, number)
+        self._number[0] = number
         return True
 
     def read(self) -> bytes | None:
@@ -56,7 +65,7 @@ class Cell:
     def read_newer(self, known: int) -> tuple[int, bytes | None]:
         """The current value and its number, or ``(known, None)`` when that is the number that the caller knows."""
         for _ in range(_TRIES):
-            number = self._current()
+            number = self._number[0]
             if number in {0, known}:
                 return number, None
             at = self._slot(number)
@@ -68,13 +77,9 @@ class Cell:
                 return number, value
         return known, None
 
-    def _current(self) -> int:
-        (number,) = NUMBER.unpack_from(self._memory, self._offset)
-        return int(number)
-
     def _slot(self, number: int) -> int:
         return self._offset + _CURRENT_BYTES + (number % 2) * self._slot_bytes
 
 
 def _checksum(number: int, value: bytes) -> int:
-    return zlib.crc32(value, zlib.crc32(NUMBER.pack(number) + len(value).to_bytes(4, "little")))
+    return zlib.crc32(value, zlib.crc32(_NUMBER.pack(number) + len(value).to_bytes(4, "little")))

@@ -18,7 +18,7 @@ import struct
 import sys
 from typing import Final, NamedTuple
 
-from rppam.adapters.system.cells import NUMBER, Cell
+from rppam.adapters.system.cells import Cell, numbers
 from rppam.ports.status import Authority
 
 PICTURE_BYTES_MAX: Final = 512 * 1024
@@ -26,8 +26,9 @@ PICTURE_BYTES_MAX: Final = 512 * 1024
 WORKERS_MAX: Final = 64
 _WORD_BYTES: Final = 256
 _WITHDRAWN_AT: Final = 0
-_STAMPS_AT: Final = 64
-_SETTINGS_AT: Final = 1024
+_STAMPS_AT: Final = 8
+_SETTINGS_AT: Final = 128
+"""These are places of numbers; the next ones are of bytes."""
 _PERMISSION_AT: Final = 2048
 _PICTURE_AT: Final = 4096
 _BYTES: Final = _PICTURE_AT + Cell.size(PICTURE_BYTES_MAX)
@@ -64,6 +65,7 @@ class NodePage:
     def __init__(self, descriptor: int) -> None:
         """Map the page that ``descriptor`` names; the descriptor stays the caller's."""
         self._memory = memoryview(mmap.mmap(descriptor, _BYTES))
+        self._numbers = numbers(self._memory[:_PERMISSION_AT])
         self._permission = Cell(self._memory, _PERMISSION_AT, _WORD_BYTES)
         self._picture = Cell(self._memory, _PICTURE_AT, PICTURE_BYTES_MAX)
 
@@ -90,12 +92,12 @@ class NodePage:
 
     def withdraw(self, generation: int) -> None:
         """Void every permission of control processes up to ``generation``. Never taken back."""
-        NUMBER.pack_into(self._memory, _WITHDRAWN_AT, max(generation, self.withdrawn))
+        self._numbers[_WITHDRAWN_AT] = max(generation, self.withdrawn)
 
     @property
     def withdrawn(self) -> int:
         """The last generation whose permission is void."""
-        return self._number(_WITHDRAWN_AT)
+        return self._numbers[_WITHDRAWN_AT]
 
     def permission(self) -> Permission | None:
         """The word as it stands, whether it still holds or not; ``None`` when the control process claims nothing."""
@@ -124,7 +126,7 @@ class NodePage:
 
     def obeys(self, place: int, revision: int | None) -> None:
         """Say which revision of the settings the worker at ``place`` obeys; ``None``: it does not know yet."""
-        NUMBER.pack_into(self._memory, _SETTINGS_AT + 8 * place, 0 if revision is None else revision + 1)
+        self._numbers[_SETTINGS_AT + place] = 0 if revision is None else revision + 1
 
     def settings_revision(self, now_us: int) -> int | None:
         """The lowest that a living worker obeys; ``None`` when one does not know, or there is none."""
@@ -133,22 +135,18 @@ class NodePage:
             for place in map(worker_place, range(WORKERS_MAX))
             if (stamped_us := self.stamped_us(place)) and now_us - stamped_us < ALIVE_US
         ]
-        lowest = min((self._number(_SETTINGS_AT + 8 * place) for place in alive), default=0)
+        lowest = min((self._numbers[_SETTINGS_AT + place] for place in alive), default=0)
         return lowest - 1 if lowest else None
 
     # ---- signs of life ----------------------------------------------------------------------------------------------
 
     def stamp(self, place: int, now_us: int) -> None:
         """Say that the process at ``place`` (:data:`SUPERVISOR`, :data:`CONTROL`, :func:`worker_place`) turns."""
-        NUMBER.pack_into(self._memory, _STAMPS_AT + 8 * place, now_us)
+        self._numbers[_STAMPS_AT + place] = now_us
 
     def stamped_us(self, place: int) -> int:
         """When it last did; 0: never."""
-        return self._number(_STAMPS_AT + 8 * place)
-
-    def _number(self, at: int) -> int:
-        (number,) = NUMBER.unpack_from(self._memory, at)
-        return int(number)
+        return self._numbers[_STAMPS_AT + place]
 
 
 def worker_place(number: int) -> int:
