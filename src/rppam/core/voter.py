@@ -92,6 +92,11 @@ class Voter:
             until = max(until, self.promised_until)
         return after(until, 1)
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether everything that was decided so far is on disk."""
+        return Kept(self.claim, self.electorate, self.highest) == self._on_disk
+
     def leader(self, now: Instant) -> Claim | None:
         """Who leads, as far as this member's own promise shows: somebody renewed it as a leader, and it runs."""
         if self._leads and self.promised_until is not None and now <= self.promised_until:

@@ -4,8 +4,9 @@ It decides which orders make sense now and says why not where they do not; what 
 core. Every order that is taken leaves one line in the log ``rppam.audit``: who, what.
 """
 
+import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 from rppam.core.effects import ChangeElectorate, HandOver, ImposeElectorate
@@ -21,6 +22,7 @@ from rppam.domain.errors.administration import (
     MemberUnknown,
     NobodyToFollow,
     NotStatedOff,
+    OrdersUnwritable,
 )
 from rppam.domain.errors.request import NotLeaderError
 from rppam.domain.history import HistoryEvent
@@ -33,6 +35,9 @@ from rppam.runtime.history import noted
 from rppam.runtime.orders import OrdersKeeper
 
 audit: Final = logging.getLogger("rppam.audit")
+
+KEPT_WITHIN_S: Final = 3.0
+_LOOK_S: Final = 0.02
 
 BEATS: Final = "does not answer this node, but its heartbeats in Redis go on"
 
@@ -57,6 +62,7 @@ class NodeAdministration:
         clock: Clock,
         orders: OrdersKeeper,
         peers: Callable[[], Mapping[str, PeerState]] = no_peers,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """``feed`` carries out what the core decides; ``peers`` is what the member link sees."""
         self._core = core
@@ -64,6 +70,7 @@ class NodeAdministration:
         self._clock = clock
         self._orders = orders
         self._peers = peers
+        self._sleep = sleep
 
     # ---- orders -----------------------------------------------------------------------------------------------------
 
@@ -92,6 +99,7 @@ class NodeAdministration:
         """See the port."""
         now, orders = self._clock.now(), self._core.orders
         if on == orders.maintenance:
+            await self._orders.keep_again(orders)
             return f"{self._node} is in maintenance already, by {orders.maintenance_by}" if on else self._not_aside()
         leads = self._core.election.permission(now) is not None
         if on and leads and not self._able(now):
@@ -112,6 +120,7 @@ class NodeAdministration:
         """See the port."""
         known, now = self._core.orders.pause, self._clock.now()
         if on == known.is_on:
+            await self._orders.keep_again(self._core.orders)
             what = f"paused already, by {known.by}" if on else "not paused"
             return f"automatic failover is {what}{self._as_far_as_told(now)}"
         by = person(by)
@@ -175,10 +184,26 @@ class NodeAdministration:
         by = person(by)
         _note("%s removes by force %s: they must never come back as they were", by, ", ".join(members), by=by)
         self._feed(self._core.receive(ImposeElectorate(body), now))
+        await self._imposed()
         made = self._electorate()
         return (
             f"the members are now {', '.join(made.body.members)} (version {made.version}); what was removed must never "
             "start again with its old data directory"
+        )
+
+    async def _imposed(self) -> None:
+        """Until the list is on disk. It holds already, but only for as long as this process lives."""
+        voter = self._core.voter
+        for _ in range(int(KEPT_WITHIN_S / _LOOK_S)):
+            if voter is None or voter.is_kept:
+                return
+            if voter.problem:
+                break
+            await self._sleep(_LOOK_S)
+        why = (voter and voter.problem) or f"the disk has not taken it for {KEPT_WITHIN_S:.0f} s"
+        raise OrdersUnwritable(
+            f"the new list of members is not on disk: {why}. Wipe none of the forgotten hosts yet; "
+            "mend this, and look at 'rppam status' before and after a restart of this node"
         )
 
     # ---- what is checked --------------------------------------------------------------------------------------------

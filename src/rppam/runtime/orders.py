@@ -9,6 +9,9 @@ from rppam.domain.errors.orders import OrdersFileBroken
 from rppam.domain.orders import NO_ORDERS, Orders
 from rppam.ports.orders import OrdersFile
 
+RETRY_S: Final = 5.0
+"""What the disk did not take is tried again so often: nobody has to give the order a second time."""
+
 log: Final = logging.getLogger("rppam.node")
 
 
@@ -20,6 +23,7 @@ class OrdersKeeper:
         self._wanted: Orders | None = None
         self._task: asyncio.Task[None] | None = None
         self._failed: OrdersUnwritable | None = None
+        self._retry: asyncio.TimerHandle | None = None
 
     @property
     def problem(self) -> str:
@@ -37,6 +41,7 @@ class OrdersKeeper:
     def keep(self, orders: Orders) -> None:
         """Have these on disk soon."""
         self._wanted = orders
+        self._forget_retry()
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._save(), name="keep orders")
 
@@ -47,8 +52,15 @@ class OrdersKeeper:
         if self._failed is not None:
             raise OrdersUnwritable(str(self._failed))
 
+    async def keep_again(self, orders: Orders) -> None:
+        """Have these on disk if they are not. Raises :class:`OrdersUnwritable`."""
+        if self._failed is not None:
+            self.keep(orders)
+        await self.kept()
+
     async def stop(self) -> None:
         """Let the last one reach the disk."""
+        self._forget_retry()
         if self._task is not None:
             await asyncio.wait({self._task}, timeout=1.0)
 
@@ -59,6 +71,19 @@ class OrdersKeeper:
                 await asyncio.to_thread(self._file.save, orders)
                 self._failed = None
             except OrdersUnwritable as error:
-                if self._failed is None:
-                    log.warning("%s", error)
-                self._failed = error
+                self._not_kept(orders, error)
+            except Exception as error:  # noqa: BLE001 - told as any other; nobody else keeps orders
+                self._not_kept(orders, OrdersUnwritable(f"an order is not on disk: {type(error).__name__}: {error}"))
+
+    def _not_kept(self, orders: Orders, why: OrdersUnwritable) -> None:
+        if self._failed is None:
+            log.warning("%s", why)
+        self._failed = why
+        if self._wanted is None:
+            self._forget_retry()
+            self._retry = asyncio.get_running_loop().call_later(RETRY_S, self.keep, orders)
+
+    def _forget_retry(self) -> None:
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None

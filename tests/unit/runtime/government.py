@@ -78,7 +78,10 @@ class Government(Parliament):
                     keeper.keep(effect.orders)
             house._perform(seat, effects)  # type: ignore[arg-type]
 
-        return NodeAdministration(self.core(name), feed, Now(), keeper, lambda: self.peers(name))
+        async def sleep(seconds: float) -> None:
+            house.run(max(1, int(1000 * seconds)))
+
+        return NodeAdministration(self.core(name), feed, Now(), keeper, lambda: self.peers(name), sleep)
 
     def peers(self, name: str) -> dict[str, PeerState]:
         return {

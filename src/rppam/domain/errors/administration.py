@@ -196,7 +196,7 @@ class OrdersUnwritable(AdministrationError):
         Fault.SURROUNDINGS,
         Retry.YES,
         "The order holds while this node runs, but could not be kept on disk and would be forgotten at a restart.",
-        "Free some space in node.dataDir, or let the account that runs rppam own it; then give the order again.",
+        "Free some space in node.dataDir, or let the account that runs rppam own it; the node tries again every 5 s.",
         exit=Exit.ERRORS,
         status=503,
         level="warning",
