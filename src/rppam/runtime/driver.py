@@ -152,6 +152,8 @@ class Driver:
             election = self.core.election
             record = election.watch.record if self.store_view.connected else None
             mine = record is not None and record.state == "held" and record.boot_id == election.boot_id
+            if mine and record is not None:  # one that falls silent by itself is not waited for
+                mine = election.rules.is_release_worth_it(election.watch, record, self._clock.now())
             if election.phase is Phase.STANDBY and not mine:
                 return
             self._released.clear()

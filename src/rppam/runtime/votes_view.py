@@ -7,6 +7,7 @@ and who can be reached. Nothing here is a permission.
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+from rppam.core.admission import Standing
 from rppam.core.election import Election
 from rppam.core.node import NodeCore
 from rppam.core.votes import is_majority
@@ -19,6 +20,8 @@ from rppam.ports.members import PeerState
 
 STORE_NAME: Final = "redis"
 """The store's name where people read it; a node may have it too, and is then told apart by its kind."""
+_WAITS_TO_BE_LET_IN: Final = frozenset((Standing.WATCHING, Standing.PROBATION))
+MUTE: Final = "it is connected and answers no ballot: look in its log for 'this member cannot vote', and at its disk"
 UNCONNECTED: Final = PeerState(
     "", is_connected=False, reason="not connected yet", heard_ms_ago=None, round_trip_us=None
 )
@@ -47,6 +50,7 @@ class Votes:
         # Whoever follows another asks nobody, so what it once found of clocks would never be put right.
         asks = self._leads or core.election.leader(now) is None
         self._off = core.election.rates.off if asks else {}
+        self._strangers = core.election.strangers if asks else set()
         self.ledger = tuple(self._line(name) for name in self._voters())
 
     # ---- what it comes to -------------------------------------------------------------------------------------------
@@ -172,9 +176,15 @@ class Votes:
         percent = self._off.get(name)
         if percent is not None:
             return peer.is_connected, f"its clock runs {_how_wrong(percent)}; check the clock source of both hosts"
-        if name in self._election.strangers:
+        if name in self._strangers:
             return peer.is_connected, f"{Refusal.FOREIGN.replace('the asker', 'it')}"
+        if not self._leads and peer.is_connected and self._asked_in_vain(name):
+            return True, MUTE
         return peer.is_connected, "" if peer.is_connected else peer.reason or UNCONNECTED.reason
+
+    def _asked_in_vain(self, name: str) -> bool:
+        """Longer than one ballot is waited for."""
+        return self._election.ballots.in_vain_us(name, self._now) > 2 * self._election.timing.request_timeout_us
 
 
 def _how_wrong(percent: int) -> str:
@@ -200,6 +210,11 @@ def why_no_leader(core: NodeCore, votes: Votes | None, now: Instant, store: Stor
         return f"{short}. Bring back what is missing.{lost}"
     if pause.is_on:
         return f"automatic failover is paused by {pause.by}, so nobody takes over: rppam cluster resume"
+    if not election.electable and not core.orders.maintenance and core.admission.standing in _WAITS_TO_BE_LET_IN:
+        return (
+            "this node is not let in yet: it makes sure that nobody else has its name, by Redis or, as a member, after "
+            f"{2 * election.timing.lease_ms // 1000} s without an answer of Redis"
+        )
     electorate = election.electorate
     if electorate is not None:
         aside = {*election.unwilling, *((election.node,) if core.orders.maintenance else ())}

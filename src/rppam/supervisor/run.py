@@ -350,8 +350,9 @@ class Supervisor:
             self._template.end()
         if self._template.is_ready:
             for child in self._children:
-                if not child.is_there and now_us >= child.due_us:
-                    self._template.copy(child, now_us)
+                if not child.is_there and now_us >= child.due_us and (why := self._template.copy(child, now_us)):
+                    log.error("%s cannot be started: %s", child.name, why)
+                    self._plan_next(child)
         self._notices.turned(has_worker=self._workers_up > 0)
         if not self._control.pid or not self._watchman.why_hung(CONTROL, now_us):
             self._notices.ping(now_us)

@@ -60,14 +60,18 @@ class Template:
                 os.set_inheritable(descriptor, False)
             theirs.close()
 
-    def copy(self, child: Child, now_us: int) -> None:
-        """Ask for a process that fills the place of ``child``."""
+    def copy(self, child: Child, now_us: int) -> str:
+        """Ask for a process that fills the place of ``child``. Why that was not possible; empty when it was."""
         assert self.line is not None
+        try:
+            ours, theirs = Line.pair()
+        except OSError as error:  # the host gives nothing more, for now
+            return error.strerror or str(error)
         self._asked_us = now_us
-        ours, theirs = Line.pair()
         child.line, child.is_wanted, child.generation = ours, True, child.generation + 1
         self.line.send("copy", (theirs.fileno(),), role=child.role, place=child.place, generation=child.generation)
         theirs.close()
+        return ""
 
     def is_overdue(self, now_us: int, *, waited_for: bool) -> bool:
         """Whether it hangs: it does not get ready, or gives no copy."""

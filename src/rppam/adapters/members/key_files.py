@@ -47,15 +47,23 @@ class ClusterKeyFiles:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._stamps = self._look()
+        self._stamps: tuple[FileStamp | None, ...] = self._look()
 
     def changed(self) -> ClusterKeys | None:
-        """The keys, when a file came, went or changed since the last call. Raises as :func:`read_cluster_keys`."""
+        """The keys, when a file came, went or changed since they were read last. Raises as :func:`read_cluster_keys`.
+
+        What could not be read is read again with the next call: the reason may be gone while the file is the same.
+        """
         stamps = self._look()
         if stamps == self._stamps:
             return None
+        found = read_cluster_keys(self._path)
         self._stamps = stamps
-        return read_cluster_keys(self._path)
+        return found
+
+    def tell_again(self) -> None:
+        """What :meth:`changed` told last could not be used."""
+        self._stamps = ()
 
     def _look(self) -> tuple[FileStamp | None, ...]:
         return tuple(file_stamp(path) for path in (self._path, next_of(self._path), previous_of(self._path)))

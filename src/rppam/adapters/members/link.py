@@ -29,7 +29,6 @@ from rppam.adapters.members.peer import Peer
 from rppam.adapters.members.refusals import Refusals
 from rppam.domain.ballot import Ballot, Freeing, Invitation
 from rppam.domain.electorate import MEMBERS_MAX
-from rppam.domain.errors import RppamError
 from rppam.ports.clock import Clock
 from rppam.ports.entropy import Entropy
 from rppam.ports.members import MemberListener, PeerState
@@ -99,15 +98,20 @@ class TlsMemberLink:
         self.expect(self._expected)
 
     async def _watch_keys(self, keys: ClusterKeyFiles) -> None:
+        told = ""
         while True:
             await asyncio.sleep(KEYS_EVERY_S)
             try:
                 found = keys.changed()
                 if found is not None:
                     await asyncio.to_thread(self.credentials.use, found.own, found.also)
-            except RppamError as error:
-                _log.warning("the changed cluster key cannot be used, what was read before stays in use: %s", error)
+            except Exception as error:  # noqa: BLE001 - told; this task must not end, or no change is ever seen again
+                keys.tell_again()
+                if str(error) != told:
+                    told = str(error)
+                    _log.warning("the changed cluster key cannot be used, what was read before stays in use: %s", told)
                 continue
+            told = ""
             if found is not None:
                 believed = len(found.also) + 1
                 plural = "s are" if believed > 1 else " is"
