@@ -76,6 +76,8 @@ class Parliament:
         self.store_up = store
         self.cut: set[tuple[str, str]] = set()
         """Directed pairs of seats between which nothing passes."""
+        self.full: set[str] = set()
+        """Seats whose disk takes nothing."""
         self.leaders: list[tuple[int, str, int]] = []
         """(ms, name, epoch) of each promotion."""
         self.told: list[str] = []
@@ -243,5 +245,6 @@ class Parliament:
 
     def _saved(self, seat: Seat, life: int, ticket: int, kept: Kept) -> None:
         if seat.life == life and seat.member is not None:
-            seat.disk = kept
-            self._perform(seat, seat.member.saved(ticket, "", self._at))
+            is_full = seat.name in self.full
+            seat.disk = seat.disk if is_full else kept
+            self._perform(seat, seat.member.saved(ticket, "No space left" if is_full else "", self._at))

@@ -155,3 +155,36 @@ def test_late_words_of_two_former_lives_far_apart_are_no_namesake() -> None:
         admission.observed(heartbeat("node1", i, LEADER), (), at(i))
     admission.observed(heartbeat("node1", 91, NAMESAKE), (), at(20))
     assert admission.standing is Standing.ADMITTED
+
+
+def _expired(node: str = "node1", boot_id: str = "a" * 16) -> Admission:
+    """Under a licence that lets nobody new in."""
+    return Admission(node, boot_id, TIMING, lambda _others: "the licence has expired")
+
+
+def test_a_member_by_its_own_list_has_its_seat_also_when_the_store_came_back_empty() -> None:
+    member, stranger = _expired(), _expired("node9")
+    others = (("node2", heartbeat("node2", 1)),)
+    for i in range(6):
+        member.observed(None, others, at(i), Right(is_member=True))
+        stranger.observed(None, others, at(i), Right(joins=True))
+    assert (member.standing, stranger.standing) == (Standing.ADMITTED, Standing.NO_SEAT)
+
+
+def test_who_leads_without_having_been_admitted_gives_no_namesake_its_name() -> None:
+    leader = _admission(LEADER)
+    for i in range(8):
+        leader.observed(heartbeat("node1", i, NAMESAKE, admitted=False), (), at(i), Right(LEADER, is_member=True))
+    assert leader.standing is Standing.ADMITTED
+
+
+def test_of_one_name_the_member_stays_and_the_one_that_belongs_to_no_cluster_goes() -> None:
+    member, second = _admitted(LEADER), _admitted(NAMESAKE)
+    for i in range(6, 12):
+        member.observed(heartbeat("node1", i, NAMESAKE, joins=True), (), at(i), Right(is_member=True))
+        second.observed(heartbeat("node1", i, LEADER), (), at(i), Right(joins=True))
+    assert (member.standing, second.standing) == (Standing.ADMITTED, Standing.NAME_TAKEN)
+    waiting = _admission(LEADER)
+    for i in range(8):
+        waiting.observed(heartbeat("node1", i, NAMESAKE, joins=True), (), at(i), Right(is_member=True))
+    assert waiting.standing is Standing.ADMITTED

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from rppam.core.admission import Admission, Standing
 from rppam.core.detector import Detector
 from rppam.core.effects import Told
@@ -82,3 +84,44 @@ def test_the_last_place_is_given() -> None:
     room.answered(1)
     assert room.election.changes.wanted is not None
     assert len(room.election.changes.wanted.members) == MEMBERS_MAX
+
+
+class Alone:
+    """A member that starts, and a store that answers it so many times and then no more."""
+
+    def __init__(self, answers: int) -> None:
+        electorate = founding("ab" * 8, Body.of((ME, "other"), QuorumPolicy.MAJORITY, ()))
+        voter = Voter(ME, MY_LIFE, TIMING, Kept(NO_CLAIM, electorate), now=at(0))
+        self.core = _core(Election(ME, MY_LIFE, TIMING, CountingEntropy(), now=at(0), voter=voter))
+        self.beats = 0
+        for _ in range(answers):
+            self.beats += 1
+            free = Record(RecordState.VACANT, "-", "0" * 16, 0, 0, "ab" * 8)
+            self.core.answered(Exchanged(self.beats, False, False, free, None, (), WALL), at(self.beats))
+
+    def stands_after(self, most: int) -> int | None:
+        """After how many heartbeats from the last answer on it may stand."""
+        for beats in range(most):
+            self.core.poll(at(self.beats + beats))
+            if self.core.election.electable:
+                return beats
+        return None
+
+
+@pytest.mark.parametrize("answers", [0, 1, 3])
+def test_a_member_takes_part_without_a_store_that_left_before_it_was_admitted(answers: int) -> None:
+    two_leases = 2 * TIMING.lease_us // TIMING.heartbeat_us
+    alone = Alone(answers)
+    assert alone.core.admission.standing is not Standing.ADMITTED
+    assert alone.stands_after(3 * two_leases) == two_leases + 1
+
+
+def test_one_that_belongs_to_no_cluster_does_not() -> None:
+    core = _core(Election(ME, MY_LIFE, TIMING, CountingEntropy(), now=at(0), voter=_nobody()))
+    for beats in range(100):
+        core.poll(at(beats))
+    assert not core.election.electable
+
+
+def _nobody() -> Voter:
+    return Voter(ME, MY_LIFE, TIMING, Kept(NO_CLAIM, None), now=at(0))

@@ -59,3 +59,29 @@ def test_a_clock_that_runs_right_again_is_trusted_again_after_a_minute() -> None
         if beat == 119:
             assert rates.off
     assert not rates.off
+
+
+def _found_off(lives_on_s: int) -> tuple[Rates, float]:
+    """A member that was found off in its first life, asked until ``lives_on_s``; and what its clock said at the end."""
+    rates, theirs = Rates(TIMING), 0.0
+    for second in range(lives_on_s):
+        theirs += US_PER_S * 1.1
+        now = Instant(second * US_PER_S)
+        rates.observe("b", "1" * 16, now, now, Instant(int(theirs)))
+    assert rates.off
+    return rates, theirs
+
+
+def test_what_was_found_of_a_former_life_long_ago_costs_the_next_one_nothing() -> None:
+    rates, _ = _found_off(60)
+    later = Instant(1_000 * US_PER_S)
+    assert rates.observe("b", "2" * 16, later, later, Instant(5)), "it is told"
+    assert not rates.off
+
+
+def test_a_clock_that_is_off_is_not_trusted_again_by_restarts_while_it_is_being_asked() -> None:
+    rates, theirs = _found_off(60)
+    for second in range(60, 120):
+        now = Instant(second * US_PER_S)
+        rates.observe("b", f"{second // 5:016x}", now, now, Instant(int(theirs)))
+        assert rates.off

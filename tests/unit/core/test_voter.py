@@ -2,7 +2,7 @@
 
 from rppam.core.voter import SaveKept, SendVote, Voter
 from rppam.domain.ballot import NO_CLAIM, Ballot, BallotKind, Claim, Freeing, Kept, Refusal, Vote
-from rppam.domain.electorate import Body, QuorumPolicy, Version, founding
+from rppam.domain.electorate import Body, Electorate, QuorumPolicy, Version, founding
 from rppam.domain.instant import Instant
 from rppam.domain.timing import PROFILES
 
@@ -16,10 +16,12 @@ def voter() -> Voter:
     return Voter("c", "c" * 16, TIMING, Kept(NO_CLAIM, ELECTORATE), now=Instant(0))
 
 
-def asked(mind: Voter, kind: BallotKind, candidate: str, epoch: int, now: Instant = LATER) -> Vote:
+def asked(
+    mind: Voter, kind: BallotKind, candidate: str, epoch: int, now: Instant = LATER, members: Electorate = ELECTORATE
+) -> Vote:
     """The answer to a ballot; the disk is quick."""
     claim = Claim(candidate, candidate * 16, epoch)
-    effects = mind.ask(Ballot(kind, 1, claim, ELECTORATE, now), None, now)
+    effects = mind.ask(Ballot(kind, 1, claim, members, now), None, now)
     for save in [effect for effect in effects if isinstance(effect, SaveKept)]:
         effects += mind.saved(save.ticket)
     return next(effect.vote for effect in effects if isinstance(effect, SendVote))
@@ -69,3 +71,34 @@ def test_who_is_no_member_yet_takes_over_no_list_without_its_own_name() -> None:
     assert newcomer.electorate == wider
     newcomer.adopt(ELECTORATE._replace(version=Version(6, 1)), Instant(0))
     assert newcomer.electorate.members == ("a", "b", "c"), "a member believes that it was removed"
+
+
+def test_who_learns_that_it_is_a_member_has_no_vote_for_a_lease_from_then_on() -> None:
+    """Another may have been that member until then: a second host of the same name, with a data folder of its own."""
+    second = Voter("c", "d" * 16, TIMING, Kept(NO_CLAIM, None), now=Instant(0))
+    assert asked(second, BallotKind.PROBE, "b", 9).refusal is Refusal.BOOT_WAIT
+    assert second.electorate == ELECTORATE
+    for kind in (BallotKind.PROBE, BallotKind.VOTE, BallotKind.RENEW):
+        assert asked(second, kind, "b", 9, Instant(LATER + TIMING.lease_us)).refusal is Refusal.BOOT_WAIT
+    assert asked(second, BallotKind.VOTE, "b", 9, Instant(LATER + TIMING.lease_us + 2)).is_granted
+
+
+def test_a_newcomer_goes_on_promising_the_leader_that_takes_it_in() -> None:
+    newcomer = Voter("d", "d" * 16, TIMING, Kept(NO_CLAIM, None), now=Instant(0))
+    assert asked(newcomer, BallotKind.RENEW, "a", 5).is_granted
+    wider = founding(ELECTORATE.lineage, Body.of(("a", "b", "c", "d"), QuorumPolicy.MAJORITY))
+    assert asked(newcomer, BallotKind.RENEW, "a", 5, members=wider).is_granted
+    assert newcomer.electorate == wider
+    assert asked(newcomer, BallotKind.VOTE, "b", 6, members=wider).refusal is Refusal.BOOT_WAIT
+
+
+def test_what_is_kept_is_what_the_disk_has_confirmed() -> None:
+    mind = voter()
+    assert mind.is_kept
+    ballot = Ballot(BallotKind.VOTE, 1, Claim("a", "a" * 16, 8), ELECTORATE, LATER)
+    (save,) = [effect for effect in mind.ask(ballot, None, LATER) if isinstance(effect, SaveKept)]
+    assert not mind.is_kept
+    mind.saved(save.ticket, "no space")
+    assert not mind.is_kept
+    assert asked(mind, BallotKind.VOTE, "a", 8).is_granted
+    assert mind.is_kept

@@ -299,3 +299,44 @@ async def test_a_witness_is_not_left_alone_by_force() -> None:
     house.run(3 * LEASE)
     with pytest.raises(NobodyToFollow, match="no member would be left that may lead"):
         await house.administration("w").force_forget(["a", "b"], "eve")
+
+
+async def test_the_same_order_again_is_kept_by_a_disk_that_takes_it_now() -> None:
+    house, leader = seated("a", "b")
+    (other,) = others(house, leader)
+    administration, disk = house.administration(other), house.orders[other]
+    disk.broken = "No space left on device"
+    for order in (administration.set_maintenance, administration.pause):
+        for _ in range(2):
+            with pytest.raises(OrdersUnwritable, match="No space left"):
+                await order(True, "eve")
+    disk.broken = ""
+    assert "in maintenance already, by eve" in await administration.set_maintenance(True, "eve")
+    assert "paused already, by eve" in await administration.pause(True, "eve")
+    assert disk.kept.maintenance
+    assert disk.kept.pause.is_on
+
+
+async def test_a_list_imposed_by_force_is_told_as_done_only_once_it_is_on_disk() -> None:
+    house, leader = seated("a", "b", "c", policy=MAJORITY)
+    alive, other = others(house, leader)
+    house.kill(leader)
+    house.kill(other)
+    house.run(5 * LEASE)
+    house.full.add(alive)
+    with pytest.raises(OrdersUnwritable, match="not on disk: No space left"):
+        await house.administration(alive).force_forget([leader, other], "eve")
+
+
+async def test_an_order_to_remove_a_member_that_cannot_begin_is_not_dropped_in_silence() -> None:
+    house, leader = seated("a", "b", "c", policy=MAJORITY)
+    aside, dead = others(house, leader)
+    await house.administration(aside).set_maintenance(True, "eve")
+    house.run(LEASE)
+    house.store_away()
+    house.kill(dead)
+    house.run(LEASE)
+    assert house.leader == leader
+    await house.administration(leader).forget(aside, is_off=False, by="eve")
+    house.run(12 * LEASE)
+    assert any("did not become" in told and "give it again" in told for told in house.told)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from rppam.core.admission import Standing
 from rppam.core.effects import ChangeElectorate
 from rppam.domain.electorate import Body, QuorumPolicy
 from rppam.domain.health import SafetyLevel, VoterKind
@@ -239,3 +240,41 @@ def test_a_member_that_was_stopped_on_purpose_is_not_listed_and_its_vote_is_miss
     house.run(2 * LEASE)
     blind = other_members(house.core(leader), peers(house, leader), Instant(house.now), WallMs(1))
     assert {view.node: view.status for view in blind}[gone] is MemberStatus.UNKNOWN
+
+
+async def test_a_member_that_is_connected_and_answers_no_ballot_is_named() -> None:
+    """Its disk takes nothing: it renews what it has promised, and can promise nothing else."""
+    house, leader = seated("a", "b", "w", policy=MAJORITY, witnesses=("w",), store=False)
+    (alive,) = {"a", "b"} - {leader}
+    house.full.add("w")
+    house.kill(leader)
+    house.run(5 * LEASE)
+    assert house.leader is None
+    seen = votes(house, alive)
+    (line,) = [line for line in seen.ledger if line.voter == "w"]
+    assert (line.is_reached, line.is_counted) == (True, False)
+    assert "answers no ballot" in line.reason
+    assert "w: it is connected and answers no ballot" in why(house, alive)
+    house.full.clear()
+    house.run(3 * LEASE)
+    assert house.leader == alive
+    assert all(line.voter == leader or not line.reason for line in votes(house, alive).ledger)
+
+
+def test_a_node_that_follows_does_not_go_on_calling_a_member_a_stranger() -> None:
+    house, leader = seated("a", "b", "c")
+    me, other = others(house, leader)
+    house.core(me).election.strangers.add(other)
+    (line,) = [line for line in votes(house, me).ledger if line.voter == other]
+    assert (line.is_counted, line.reason) == (True, "")
+
+
+def test_a_node_that_is_not_let_in_says_so_instead_of_an_election_that_it_takes_no_part_in() -> None:
+    house, leader = seated("a", "b", "c")
+    (me, _) = others(house, leader)
+    house.kill(leader)
+    house.run(LEASE)
+    core = house.core(me)
+    core.admission.standing = Standing.PROBATION
+    core.election.electable = False
+    assert "this node is not let in yet" in why(house, me)

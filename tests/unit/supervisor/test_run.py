@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import socket
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -11,7 +12,9 @@ from pkgutil import iter_modules
 
 import pytest
 
+from rppam.adapters.system.clock import host_us
 from rppam.adapters.system.last_words import LastWord
+from rppam.adapters.system.lines import Line
 from rppam.domain import errors
 from rppam.domain.errors import Fault, RppamError, leaves
 from rppam.domain.errors.address import AddressError, AddressForbidden, AddressRefused
@@ -127,6 +130,27 @@ def test_a_template_that_will_not_stay_is_started_later_and_later(
     assert dues == sorted(dues)
     assert "could not be started (Resource temporarily unavailable); another one is started now" in caplog.text
     assert "another one is started in 5 s" in caplog.text
+
+
+def test_a_process_for_which_the_host_has_no_socket_is_started_later(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def pair(*_words: object, **_more: object) -> None:
+        raise OSError(23, os.strerror(23))
+
+    child, template = supervisor._control, supervisor._template
+    child.empty()
+    ours, theirs = Line.pair()
+    template.pid, template.is_ready, template.line = PID, True, ours
+    monkeypatch.setattr(socket, "socketpair", pair)
+    for _ in range(5):
+        child.due_us = 0
+        supervisor._tend(host_us())
+    ours.close()
+    theirs.close()
+    assert "the control process cannot be started: Too many open files in system" in caplog.text
+    assert not child.is_there
+    assert child.due_us > host_us(), "later and later"
 
 
 def test_a_fault_of_our_own_never_ends_a_node_for_good() -> None:

@@ -1,0 +1,75 @@
+"""The files of the cluster key are looked at for as long as the node runs, whatever one look meets."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rppam.adapters.members import link as module
+from rppam.adapters.members.key_files import ClusterKeyFiles, ClusterKeys, next_of
+from rppam.domain.errors.cluster import ClusterKeyUnusable
+from rppam.domain.secret import Secret
+from tests.integration.members.links import KEY, OTHER_KEY, make_node
+
+BOTH = ClusterKeys(KEY, (OTHER_KEY,))
+
+
+def write(path: Path, key: Secret) -> Path:
+    path.write_text(key.reveal(), encoding="ascii")
+    path.chmod(0o600)
+    return path
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not holds():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.002)
+
+
+def test_what_could_not_be_read_is_read_again_though_no_file_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = write(tmp_path / "cluster.key", KEY)
+    files = ClusterKeyFiles(key)
+    assert files.changed() is None
+    write(next_of(key), OTHER_KEY)
+    opened = Path.open
+
+    def too_many(path: Path, *words: str, **more: str) -> object:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(Path, "open", too_many)
+    with pytest.raises(ClusterKeyUnusable, match="Too many open files"):
+        files.changed()
+    monkeypatch.setattr(Path, "open", opened)
+    assert files.changed() == BOTH
+    assert files.changed() is None
+    files.tell_again()
+    assert files.changed() == BOTH
+
+
+async def test_a_look_that_nobody_foresaw_ends_no_watch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "KEYS_EVERY_S", 0.01)
+    key = write(tmp_path / "cluster.key", KEY)
+    files = ClusterKeyFiles(key)
+    member = make_node("node1").link
+    used: list[tuple[Secret, ...]] = []
+    faults = [RuntimeError("can't start new thread")] * 3
+
+    def use(_own: Secret, also: tuple[Secret, ...] = ()) -> None:
+        if faults:
+            raise faults.pop()
+        used.append(also)
+
+    monkeypatch.setattr(member.credentials, "use", use)
+    watch = asyncio.create_task(member._watch_keys(files))
+    write(next_of(key), OTHER_KEY)
+    await until(lambda: bool(used))
+    assert used == [(OTHER_KEY,)]
+    assert caplog.text.count("can't start new thread") == 1, "told once"
+    next_of(key).unlink()
+    await until(lambda: len(used) == 2)
+    watch.cancel()
