@@ -115,6 +115,7 @@ class Twin:
             return
         picked = [(self.limits[at % len(self.limits)], cost) for at, cost in detail]
         charges = list(merged([Charge(one, "x", min(cost, one.events)) for one, cost in dict(picked).items()]))
+        before = dict(self.texts)
         reply = self.run(verb, charges)
         if verb == "take":
             taken = take(charges, [self.texts[one.limit] for one in charges], self.now_us)
@@ -123,8 +124,7 @@ class Twin:
             assert reply[:1] + reply[2:] == [
                 said.allowed, said.remaining, said.retry_after_ms, said.reset_after_ms
             ]  # fmt: skip
-            if said.allowed:
-                self.texts.update(zip((one.limit for one in charges), taken.texts, strict=True))
+            self.texts.update((one.limit, text) for one, text in zip(charges, taken.texts, strict=True) if text)
         else:
             for limit, _, cost in charges:
                 held = self.texts[limit]
@@ -132,7 +132,7 @@ class Twin:
             assert reply == sum(self.texts[one.limit] is not None for one in charges)
         written = verb != "take" or bool(reply[0])
         for limit in (one.limit for one in charges):
-            self.same(limit, written=written)
+            self.same(limit, written=written or self.texts[limit] != before[limit])
 
     def near(self, limit: Limit, passed: int, counts: list[int]) -> str:
         """A text that a moment ago may have left."""

@@ -11,7 +11,8 @@ A counter is one short text, the same in Redis and in a process:
 
 Whole microseconds and whole events throughout, so Lua's doubles count exactly. A text that is none of ours, or of
 another shape, counts as no text. Decides nothing about where texts are kept. A clock that was set back makes nobody
-wait longer than a period and a tenth, and forgets nothing.
+wait longer than a period and a tenth, and forgets nothing: what was counted then counts as now, and is written down so
+also when a charge is refused, or it would count as now for ever.
 """
 
 import re
@@ -39,7 +40,7 @@ class Weighed(NamedTuple):
     reset_us: int
     """Until the counter is as good as new."""
     text: str
-    """The counter after the charge where it fits; else as it is."""
+    """The counter after the charge where it fits; else as it is, or as of now when it was ahead of the clock."""
 
 
 class Taken(NamedTuple):
@@ -90,8 +91,10 @@ def take(charges: Sequence[Charge], texts: Sequence[str | None], now_us: int) ->
         shown = min(range(len(weighed)), key=lambda at: weighed[at].remaining)
     one = weighed[shown]
     decision = decided(charges[shown], not refused, one.remaining, to_ms(one.retry_us), to_ms(one.reset_us))
-    kept = tuple(text or "" for text in texts)
-    return Taken(decision, kept if refused else tuple(one.text for one in weighed))
+    if refused:
+        kept = (text or "" if one.fits else one.text for one, text in zip(weighed, texts, strict=True))
+        return Taken(decision, tuple(kept))
+    return Taken(decision, tuple(one.text for one in weighed))
 
 
 def give_back(limit: Limit, text: str | None, now_us: int, cost: int) -> str | None:
@@ -138,7 +141,7 @@ def _weigh_window(limit: Limit, text: str | None, now_us: int, cost: int) -> Wei
             remaining=max(0, limit.events - used),
             retry_us=_wait_us(limit, now_us, counts, excess),
             reset_us=reset_us(limit, text, now_us),
-            text=text or "",
+            text=_window_text(limit, now_us, counts) if _is_ahead(limit, text, now_us) else text or "",
         )
     counts[0] += cost
     return Weighed(
@@ -156,10 +159,18 @@ def _weigh_smooth(limit: Limit, text: str | None, now_us: int, cost: int) -> Wei
     booked = _booked(limit, text, now_us) - now_us
     after = booked + cost * step
     if after > full:
-        return Weighed(
-            fits=False, remaining=(full - booked) // step, retry_us=after - full, reset_us=booked, text=text or ""
-        )
+        kept = f"s{now_us + booked}" if _is_ahead(limit, text, now_us) else text or ""
+        return Weighed(fits=False, remaining=(full - booked) // step, retry_us=after - full, reset_us=booked, text=kept)
     return Weighed(fits=True, remaining=(full - after) // step, retry_us=0, reset_us=after, text=f"s{now_us + after}")
+
+
+def _is_ahead(limit: Limit, text: str | None, now_us: int) -> bool:
+    """Whether the counter was written by a clock that was set back since."""
+    if limit.shape is Shape.SMOOTH:
+        booked = _SMOOTH.fullmatch(text or "")
+        return booked is not None and int(booked[1]) > now_us + step_us(limit) * limit.events
+    found = _WINDOW.fullmatch(text or "")
+    return found is not None and int(found[1]) > now_us // step_us(limit)
 
 
 def _counts(limit: Limit, text: str | None, now_us: int) -> list[int]:

@@ -31,6 +31,8 @@ from rppam.domain.orders import NO_ORDERS, Orders, Pause
 from rppam.domain.record import Record, RecordState
 
 GREETED_MAX: Final = 256
+PAUSE_AHEAD_MS: Final = 24 * 3_600_000
+"""So far ahead of this node's wall clock may another's be that orders a pause."""
 _NOT_ADMITTED_YET: Final = frozenset((Standing.WATCHING, Standing.PROBATION))
 FULL: Final = (
     f"{{name}} asks to become a member, but there are {MEMBERS_MAX} already, and no more can be. "
@@ -125,7 +127,7 @@ class NodeCore:
         effects.extend(self.detector.observed(answer.heartbeats, now, answer.wall_ms))
         if self.election.electorate is not None:
             self.detector.keep({*(name for name, _ in answer.heartbeats), *self.election.electorate.members})
-        self._heed(answer.heartbeats, now, effects)
+        self._heed(answer, now, effects)
         reply: Event = (
             Granted(answer.request) if answer.granted else Found(answer.request, answer.record, answer.was_absent)
         )
@@ -194,15 +196,18 @@ class NodeCore:
             *self.member.receive(PauseFailover(pause.is_on), now),
         ]
 
-    def _heed(
-        self, heartbeats: tuple[tuple[str, Heartbeat | None], ...], now: Instant, effects: list[NodeEffect]
-    ) -> None:
-        """What others tell of orders: who is in maintenance, and the newest pause."""
-        beats = [beat for _, beat in heartbeats if beat is not None]
+    def _heed(self, answer: Exchanged, now: Instant, effects: list[NodeEffect]) -> None:
+        """What others tell of orders: who is in maintenance, and the newest pause.
+
+        A pause that was ordered tomorrow is nobody's order: it would be newer than every order that can be given.
+        """
+        beats = [beat for _, beat in answer.heartbeats if beat is not None]
+        latest = max(answer.wall_ms, self.election.watch.highest) + PAUSE_AHEAD_MS  # epochs are times, too
         aside = {beat.node for beat in beats if beat.maintenance}
         back = {beat.node for beat in beats if not beat.maintenance}
         self.election.unwilling = (self.election.unwilling | aside) - back  # who is silent is what it last said
-        newest = max((Pause(beat.pause_stamp, beat.paused, beat.paused_by) for beat in beats), default=Pause())
+        pauses = (Pause(beat.pause_stamp, beat.paused, beat.paused_by) for beat in beats if beat.pause_stamp <= latest)
+        newest = max(pauses, default=Pause())
         effects.extend(self.pause(newest, now))
 
     # ---- who takes part ---------------------------------------------------------------------------------------------

@@ -147,17 +147,23 @@ def test_after_its_reset_a_counter_is_as_good_as_new(limit: Limit, steps: list[t
 
 
 @patient
-@given(LIMITS, st.integers(1, 30), st.integers(0, 5))
+@given(LIMITS, st.integers(1, 30), st.integers(0, 5), st.integers(0, 3))
 def test_a_clock_set_back_makes_nobody_wait_longer_than_a_period_and_a_tenth(
-    limit: Limit, events: int, hours: int
+    limit: Limit, events: int, hours: int, refused: int
 ) -> None:
     run = Run(limit)
     for _ in range(events):
         run.charge(1)
     earlier = run.now_us - hours * 3_600_000_000
-    weighed = weigh(limit, run.text, earlier, limit.events)
-    assert not weighed.fits
-    assert weighed.retry_us <= limit.period_ms * 1_000 * (SLOTS + 1) // SLOTS + limit.events + step_us(limit)
+    (charge,) = merged([Charge(limit, "x", limit.events)])
+    texts: tuple[str | None, ...] = (run.text,)
+    longest_us = limit.period_ms * 1_000 * (SLOTS + 1) // SLOTS + limit.events + step_us(limit)
+    for at in range(1 + refused):
+        taken = take([charge], texts, earlier + at)
+        assert not taken.decision.allowed
+        assert taken.decision.retry_after_ms <= to_ms(longest_us)
+        texts = taken.texts
+    assert take([charge], texts, earlier + longest_us).decision.allowed, "whoever was refused is let in in time"
 
 
 @patient

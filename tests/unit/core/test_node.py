@@ -8,7 +8,7 @@ from rppam.core.admission import Admission, Standing
 from rppam.core.detector import Detector
 from rppam.core.effects import Told
 from rppam.core.election import Election
-from rppam.core.node import Exchanged, NodeCore, NodeEffect, Turned
+from rppam.core.node import PAUSE_AHEAD_MS, Exchanged, NodeCore, NodeEffect, Turned
 from rppam.core.phase import Phase
 from rppam.core.voter import Voter
 from rppam.domain.ballot import NO_CLAIM, Kept
@@ -125,3 +125,22 @@ def test_one_that_belongs_to_no_cluster_does_not() -> None:
 
 def _nobody() -> Voter:
     return Voter(ME, MY_LIFE, TIMING, Kept(NO_CLAIM, None), now=at(0))
+
+
+@pytest.mark.parametrize("ahead_ms", [2**53 - 1 - WALL, PAUSE_AHEAD_MS + 1])
+def test_a_pause_ordered_in_the_far_future_is_nobody_s_order(ahead_ms: int) -> None:
+    stage = leader()
+    core = _core(stage.election)
+
+    def told(stamp: int, *, is_on: bool) -> None:
+        beat = heartbeat("other", 1, paused=is_on, pause_stamp=stamp, paused_by="eve")
+        assert stage.stands is not None
+        core.answered(Exchanged(0, False, False, stage.stands, None, (("other", beat),), WALL), stage.now)
+
+    told(WALL + ahead_ms, is_on=True)
+    assert not core.orders.pause.is_on
+    told(WALL + PAUSE_AHEAD_MS, is_on=True)
+    assert core.orders.pause.is_on
+    core.pause(core.orders.pause.followed_by(WALL, is_on=False, by="bob"), stage.now)
+    assert not core.orders.pause.is_on, "it can be resumed"
+    assert core.orders.pause.stamp <= WALL + PAUSE_AHEAD_MS + 1

@@ -65,3 +65,9 @@ def test_a_heartbeat_of_somebody_else_or_with_more_than_its_fields_is_none() -> 
     text = heartbeat_to_text(BEAT).encode()
     assert heartbeat_from_text(text, "node2") is None
     assert heartbeat_from_text(text[:-1] + b',"more":1}', "node1") is None
+
+
+def test_a_name_that_no_order_can_bear_is_no_heartbeat() -> None:
+    fields = json.loads(heartbeat_to_text(BEAT))
+    assert heartbeat_from_text(json.dumps({**fields, "paused_by": "x" * 64}).encode(), "node1") is not None
+    assert heartbeat_from_text(json.dumps({**fields, "paused_by": "x" * 65}).encode(), "node1") is None

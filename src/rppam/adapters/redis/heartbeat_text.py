@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from rppam.config.settings import NAME_FORM
 from rppam.domain.member import Heartbeat, Role
+from rppam.domain.orders import person
 
 LONGEST: Final = 4_096
 """Bytes; a longer text is not looked at."""
@@ -64,6 +65,8 @@ def heartbeat_from_text(text: bytes, node: str) -> Heartbeat | None:
         return None
     role, boot_id = fields["role"], fields["boot_id"]
     if not isinstance(role, str) or not isinstance(boot_id, str):
+        return None
+    if fields["paused_by"] != person(fields["paused_by"]):
         return None
     if fields["node"] != node or role not in _ROLES or _BOOT_ID.fullmatch(boot_id) is None:
         return None

@@ -40,8 +40,8 @@ class SqlLimits:
         def work(now_us: int, held: Counts) -> tuple[Decision, dict[str, str | None]]:
             names = [name_of(one.limit, one.subject) for one in charges]
             taken = take(charges, [held[name] for name in names], now_us)
-            after = dict(zip(names, taken.texts, strict=True)) if taken.decision.allowed else {}
-            return taken.decision, {**after}
+            changed = {name: text for name, text in zip(names, taken.texts, strict=True) if text != held[name]}
+            return taken.decision, {**changed}
 
         return await self._change(charges, work)
 

@@ -27,20 +27,22 @@ local function text_of(key)
   return text or ''
 end
 
--- events of each slot that counts, newest first, and their sum
+-- events of each slot that counts, newest first, their sum, and whether the clock was set back since
 local function counts_of(text, step)
   local slot, list = string.match(text, '^w(%d+):([%d,]+)$')
   local counts, used = {}, 0
   for at = 1, counted do counts[at] = 0 end
   if not slot or #slot > 15 or string.find(list, ',,', 1, true)
     or string.sub(list, 1, 1) == ',' or string.sub(list, -1) == ',' then
-    return counts, 0
+    return counts, 0, false
   end
-  local passed = math.max(0, math.floor(now / step) - tonumber(slot))
+  local passed = math.floor(now / step) - tonumber(slot)
+  local ahead = passed < 0
+  passed = math.max(0, passed)
   local found = {}
   for count in string.gmatch(list, '%d+') do
     found[#found + 1] = tonumber(count)
-    if #count > 7 or #found > counted then return counts, 0 end
+    if #count > 7 or #found > counted then return counts, 0, false end
   end
   for at = 1, #found do
     if at + passed <= counted then
@@ -48,7 +50,7 @@ local function counts_of(text, step)
       used = used + found[at]
     end
   end
-  return counts, used
+  return counts, used, ahead
 end
 
 local function window_text(counts, step)
@@ -72,21 +74,25 @@ end
 local function booked(text, events, step)
   local point = string.match(text, '^s(%d+)$')
   point = point and #point <= 16 and tonumber(point) or now
-  return math.min(math.max(point, now), now + step * events)
+  local most = now + step * events
+  return math.min(math.max(point, now), most), point > most
 end
 
--- fits, remaining, retry after us, reset after us, text after the charge
+-- fits, remaining, retry after us, reset after us, text after the charge; or, where it does not fit and the clock was
+-- set back, the text as of now
 local function weigh(shape, text, events, step, cost)
   if shape == 's' then
     local full = step * events
-    local before = booked(text, events, step) - now
+    local point, ahead = booked(text, events, step)
+    local before = point - now
     local after = before + cost * step
     if after > full then
-      return false, math.floor((full - before) / step), after - full, before
+      return false, math.floor((full - before) / step), after - full, before,
+        ahead and string.format('s%.0f', point) or nil
     end
     return true, math.floor((full - after) / step), 0, after, string.format('s%.0f', now + after)
   end
-  local counts, used = counts_of(text, step)
+  local counts, used, ahead = counts_of(text, step)
   local excess = used + cost - events
   if excess > 0 then
     local at = counted + 1
@@ -94,20 +100,22 @@ local function weigh(shape, text, events, step, cost)
       at = at - 1
       excess = excess - counts[at]
     until excess <= 0
-    return false, math.max(0, events - used), forgotten(at, step), newest_forgotten(counts, step)
+    return false, math.max(0, events - used), forgotten(at, step), newest_forgotten(counts, step),
+      ahead and window_text(counts, step) or nil
   end
   counts[1] = counts[1] + cost
   return true, -excess, 0, forgotten(1, step), window_text(counts, step)
 end
 
 if ARGV[1] == 'take' then
-  local texts, resets, shown, allowed = {}, {}, nil, 1
+  local texts, anew, resets, shown, allowed = {}, {}, {}, nil, 1
   for at, key in ipairs(KEYS) do
     local first = at * 4 - 2
     local fits, remaining, retry, reset, text = weigh(
       ARGV[first], text_of(key), tonumber(ARGV[first + 1]), tonumber(ARGV[first + 2]),
       tonumber(ARGV[first + 3]))
-    texts[at], resets[at] = text, reset
+    if fits then texts[at] = text else anew[at] = text end
+    resets[at] = reset
     local better
     if fits then
       better = allowed == 1 and (not shown or remaining < shown[2])
@@ -117,10 +125,9 @@ if ARGV[1] == 'take' then
     end
     if better then shown = { at, remaining, retry, reset } end
   end
-  if allowed == 1 then
-    for at, key in ipairs(KEYS) do
-      redis.call('SET', key, texts[at], 'PX', string.format('%.0f', ms(resets[at])))
-    end
+  local written = allowed == 1 and texts or anew
+  for at, key in ipairs(KEYS) do
+    if written[at] then redis.call('SET', key, written[at], 'PX', string.format('%.0f', ms(resets[at]))) end
   end
   return { allowed, shown[1], shown[2], ms(shown[3]), ms(shown[4]) }
 end
