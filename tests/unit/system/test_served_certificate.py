@@ -102,7 +102,7 @@ async def test_a_renewed_certificate_that_could_not_be_read_once_is_read_as_soon
 
     asyncio.get_running_loop().set_default_executor(LateThreads())
     await shown.look()
-    assert "the one of before stays in use: expected to read them, found: RuntimeError" in shown.problem
+    assert "the one of before stays in use: expected to read what changed, found: RuntimeError" in shown.problem
 
     def no_memory_file(*_args: Any) -> None:
         raise OSError(errno.EMFILE, "Too many open files")

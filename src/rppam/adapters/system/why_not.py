@@ -8,6 +8,6 @@ def why_not(error: Exception) -> str:
     if isinstance(error, RppamError):
         return str(error)
     return (
-        f"expected to read them, found: {type(error).__name__}: {error}. It is tried again at the next look; where "
-        "threads or files run short, raise the service's limits (TasksMax, LimitNOFILE)"
+        f"expected to read what changed, found: {type(error).__name__}: {error}. It is tried again at the next look; "
+        "where threads or files run short, raise the service's limits (TasksMax, LimitNOFILE)"
     )
