@@ -64,6 +64,8 @@ class Witness:
             raise ConfigValueError.of(
                 "redis.enabled", "true", "false", "A witness shows itself in the cluster's Redis."
             )
+        # Held before anything in it is read: a witness that is about to stop may still write its promise file.
+        self._data_dir = DataDir(settings.node.data_dir)
         members = member_parts(settings, boot_id, timing, clock, entropy)
         if members is None:
             path = settings.auth.cluster_key_path
@@ -76,7 +78,6 @@ class Witness:
         self._stop = asyncio.Event()
         self._why = "asked to stop"
         self._foreign: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._data_dir = DataDir(settings.node.data_dir)
         core = NodeCore(
             Election(node, boot_id, timing, entropy, now=clock.now(), voter=members.voter),
             Detector(node, timing),

@@ -25,7 +25,7 @@ TELL_EVERY_S: Final = 10.0
 """Afterwards: a neighbour that was cut off when it came must hear of it, too."""
 LOOK_EVERY_S: Final = 1.0
 UNFORESEEN: Final = (
-    "the virtual address {address}: expected to renew it on this host, found: {error!r}. It is tried again: where no "
+    "the virtual address {address}: expected to {wish} on this host, found: {error!r}. It is tried again: where no "
     "thread can be started, raise the service's limit of tasks (TasksMax)"
 )
 
@@ -60,20 +60,30 @@ class AddressDuty:
         self._holding = asyncio.get_running_loop().create_task(self._hold(epoch), name="the virtual address")
 
     async def stop(self) -> None:
-        """Leadership ended: when this returns the address is not here. Raises :class:`AddressError` when it may be."""
+        """Leadership ended: when this returns the address is not here. Raises :class:`AddressError` when it may be.
+
+        Where nobody could look, it may be: a take that was under way when leadership ended may still put it here.
+        """
         self._leads = False
         if self._holding is not None:
             self._holding.cancel()
             self._holding = None
-        await asyncio.to_thread(self._drop)
+        try:
+            await asyncio.to_thread(self._drop)
+        except Exception as error:
+            self._tell_unforeseen("drop it", error)
+            raise AddressRefused(self.problem) from error
         if self._may_be_here:
             raise AddressRefused(self.problem or f"the virtual address {self._shown} may still be here")
 
     async def watch(self) -> None:
         """Never returns: what is here without right goes."""
         while True:
-            if not self._leads:
-                await asyncio.to_thread(self._drop)
+            try:
+                if not self._leads:
+                    await asyncio.to_thread(self._drop)
+            except Exception as error:  # noqa: BLE001 - told; this task must not end, or the node ends with it
+                self._tell_unforeseen("have it no more", error)
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def _hold(self, epoch: int) -> None:
@@ -92,7 +102,7 @@ class AddressDuty:
             except Exception as error:  # noqa: BLE001 - told; this task must not end, or nobody renews the address
                 # It goes by itself unless the next try renews it; until then nobody knows.
                 self.is_held, self._may_be_here = False, True
-                self._tell(UNFORESEEN.format(address=self._shown, error=error))
+                self._tell_unforeseen("renew it", error)
             await asyncio.sleep(self._every_s)
 
     # ---- on a thread: the system may take its time ------------------------------------------------------------------
@@ -134,6 +144,9 @@ class AddressDuty:
             self._holder.announce()
         except AddressError as error:
             self._tell(str(error))
+
+    def _tell_unforeseen(self, wish: str, error: Exception) -> None:
+        self._tell(UNFORESEEN.format(address=self._shown, wish=wish, error=error))
 
     def _tell(self, problem: str) -> None:
         if problem and problem != self.problem:

@@ -1,7 +1,8 @@
 """The desk: carries what members say to each other between the core, the link and the disk.
 
 It decides nothing. A promise is saved in the order it was decided, off the loop, because a disk may hang: the answers
-that wait for it wait in the core, and everything else goes on.
+that wait for it wait in the core, and everything else goes on. One that comes late, because the host had no thread for
+it, is not saved over a newer one.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from rppam.domain.ballot import Ballot, Freeing, Invitation, Vote
 from rppam.domain.errors import RppamError
 from rppam.ports.clock import Clock
 from rppam.ports.members import MemberListener, MemberWays
+from rppam.runtime.in_order import InOrder
 
 log: Final = logging.getLogger("rppam.node")
 
@@ -37,7 +39,9 @@ class Desk:
         ended: Callable[[asyncio.Task[None]], None],
     ) -> None:
         """``feed`` carries out what the core decides; ``ended`` is told when what must not end has ended."""
-        self.link, self._promises, self._book = ways
+        self.link, promises, self._book = ways
+        self._promises = InOrder(promises.save)
+        self._addresses = InOrder(self._book.save)
         self._core = core
         self._clock = clock
         self._feed = feed
@@ -116,7 +120,7 @@ class Desk:
                 continue
             why_not = ""
             try:
-                await asyncio.to_thread(self._promises.save, save.kept)
+                await self._promises.run(save.kept)
             except RppamError as error:
                 why_not = str(error)
             except Exception as error:
@@ -128,7 +132,7 @@ class Desk:
 
     async def _note(self, addresses: dict[str, str]) -> None:
         try:
-            await asyncio.to_thread(self._book.save, addresses)
+            await self._addresses.run(addresses)
         except Exception as error:  # noqa: BLE001 - promises are kept by the same task, which must go on
             log.warning("the addresses of the members are not kept for a start without Redis: %s", error)
 

@@ -1,7 +1,8 @@
 """What runs only while this node leads, and must have stopped before the record is released.
 
 Each attempt to stop is bounded by the time the lease leaves for it; a duty that has not stopped is named in the log.
-Nothing is released then before it has: see :meth:`Duties.stop`. Its writes are refused by the fence all the same.
+Nothing is released then before it has, whatever kept it from stopping: see :meth:`Duties.stop`. Its writes are refused
+by the fence all the same.
 """
 
 import logging
@@ -49,8 +50,8 @@ class Duties:
         for duty in reversed(self._duties):
             try:
                 await self._bounded(duty.stop())
-            except (TimeoutError, RppamError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, this one has not stopped
                 stopped = False
-                why = str(error) or "not in time"
+                why = (str(error) or "not in time") if isinstance(error, RppamError | TimeoutError) else repr(error)
                 log.error("%s has not stopped after epoch %d (%s); nothing is released yet", duty.name, epoch, why)  # noqa: TRY400
         return stopped

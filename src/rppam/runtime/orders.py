@@ -8,6 +8,7 @@ from rppam.domain.errors.administration import OrdersUnwritable
 from rppam.domain.errors.orders import OrdersFileBroken
 from rppam.domain.orders import NO_ORDERS, Orders
 from rppam.ports.orders import OrdersFile
+from rppam.runtime.in_order import InOrder
 
 RETRY_S: Final = 5.0
 """What the disk did not take is tried again so often: nobody has to give the order a second time."""
@@ -20,6 +21,7 @@ class OrdersKeeper:
 
     def __init__(self, file: OrdersFile) -> None:
         self._file = file
+        self._to_disk = InOrder(file.save)
         self._wanted: Orders | None = None
         self._task: asyncio.Task[None] | None = None
         self._failed: OrdersUnwritable | None = None
@@ -68,7 +70,7 @@ class OrdersKeeper:
         while (orders := self._wanted) is not None:
             self._wanted = None
             try:
-                await asyncio.to_thread(self._file.save, orders)
+                await self._to_disk.run(orders)
                 self._failed = None
             except OrdersUnwritable as error:
                 self._not_kept(orders, error)

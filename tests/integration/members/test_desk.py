@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import wait
 
 import pytest
 
@@ -11,15 +12,17 @@ from rppam.core.election import Election
 from rppam.core.node import NodeCore, NodeEffect
 from rppam.core.voter import Voter
 from rppam.domain.ballot import NO_CLAIM, Kept, Vote
-from rppam.domain.electorate import Version
+from rppam.domain.electorate import Electorate, Version
 from rppam.domain.timing import PROFILES
 from rppam.ports.members import MemberWays
 from rppam.runtime.desk import Desk
 from rppam.simulation.host import SeededEntropy
 from tests.integration.members.links import CLOCK, THREE, eventually, make_node
+from tests.unit.runtime.late_threads import LateThreads
 
 TIMING = PROFILES["default"]
 NEWER = THREE._replace(version=Version(1, 1))
+NEWEST = THREE._replace(version=Version(1, 2))
 NO_THREAD = RuntimeError("can't start new thread")
 
 
@@ -81,9 +84,9 @@ class House:
         if not task.cancelled():
             self.ended.append(task.exception())
 
-    def ask(self) -> None:
+    def ask(self, electorate: Electorate = NEWER) -> None:
         """A member tells of newer members, which have to be on disk before it is answered."""
-        ballot = make_node("node2").ballot(electorate=NEWER)
+        ballot = make_node("node2").ballot(electorate=electorate)
         self.feed(self.core.asked(ballot, self.votes.append, CLOCK.now()))
 
 
@@ -113,6 +116,29 @@ async def test_a_host_that_starts_no_thread_costs_votes_only_while_it_does(
     assert house.disk.kept[-1].electorate == NEWER
     assert house.ended == []
     assert caplog.text.count("for a reason that nobody foresaw") == 1, "told once, with its traceback"
+
+
+async def test_a_promise_that_a_thread_makes_late_is_not_kept_over_the_one_that_was_answered(house: House) -> None:
+    threads = LateThreads()
+    asyncio.get_running_loop().set_default_executor(threads)
+    house.ask()
+    await eventually(lambda: house.voter.problem)
+    assert house.votes == []
+    house.ask(NEWEST)
+    await eventually(lambda: house.votes)
+    wait(threads.make_late_ones(), 20)
+    assert [kept.electorate for kept in house.disk.kept] == [NEWEST]
+
+
+async def test_addresses_that_come_late_are_not_noted_over_newer_ones(house: House) -> None:
+    threads = LateThreads()
+    asyncio.get_running_loop().set_default_executor(threads)
+    for number in (1, 2):
+        house.node.link.know({"node2": f"127.0.0.1:{number}"})
+        house.desk.look()
+    await eventually(lambda: house.book.asked)
+    wait(threads.make_late_ones(), 20)
+    assert house.book.asked == 1
 
 
 async def test_addresses_that_cannot_be_kept_cost_no_promise(house: House) -> None:

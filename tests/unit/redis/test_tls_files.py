@@ -1,6 +1,7 @@
 """The TLS files: what they become, when they are read again, and how long they are good for."""
 
 import asyncio
+import errno
 import os
 import ssl
 from pathlib import Path
@@ -15,6 +16,7 @@ from rppam.domain.instant import Instant, WallMs
 from rppam.domain.secret import Secret
 from rppam.services.diagnosis import code_of
 from tests.contract.authority import DAY, NOW, Authority
+from tests.unit.runtime.late_threads import LateThreads
 
 DAY_MS = 24 * 3_600_000
 WALL = WallMs(int(NOW.timestamp() * 1000))
@@ -93,6 +95,46 @@ async def test_a_new_file_that_is_wrong_is_told_and_the_old_one_stays(authority:
     assert "No such file" in tls.warnings()[0]
     path.write_bytes(good)
     assert await tls.current() is not first
+    assert tls.problem == ""
+
+
+async def test_new_files_that_could_not_be_read_once_are_read_for_the_next_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "next").mkdir()
+    old = Authority(tmp_path)
+    tls = files(old.path)
+    first = tls.load()
+    replaced(old.path, Authority(tmp_path / "next", "next authority").own.pem())
+
+    asyncio.get_running_loop().set_default_executor(LateThreads())
+    assert await tls.current() is first
+    assert "RuntimeError: can't start new thread. It is tried again" in tls.warnings()[0]
+
+    def no_file_left(**_options: object) -> ssl.SSLContext:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ssl, "create_default_context", no_file_left)
+        assert await tls.current() is first
+        assert await tls.current() is first
+    assert caplog.text.count("Too many open files") == 1, "told once"
+
+    assert await tls.current() is not first
+    assert [one.subject for one in tls.authorities] == ["CN=next authority"]
+    assert tls.problem == ""
+
+
+async def test_files_that_are_back_as_they_were_are_no_problem_any_more(tmp_path: Path) -> None:
+    (tmp_path / "tls").mkdir()
+    authority = Authority(tmp_path / "tls")
+    tls = files(authority.path)
+    first = tls.load()
+    away = (tmp_path / "tls").rename(tmp_path / "away")
+    assert await tls.current() is first
+    assert "No such file" in tls.problem
+    away.rename(tmp_path / "tls")
+    assert await tls.current() is first
     assert tls.problem == ""
 
 

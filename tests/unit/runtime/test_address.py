@@ -8,7 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from rppam.domain.errors.address import AddressForbidden, AddressRefused
+from rppam.runtime import address as module
 from rppam.runtime.address import TELL_TIMES, AddressDuty
+from tests.unit.runtime.late_threads import LateThreads
 
 
 class Host:
@@ -162,3 +164,38 @@ async def test_a_renewal_that_fails_unforeseen_is_told_and_tried_again(caplog: p
     await until(lambda: one.is_held)
     assert one.problem == ""
     await one.stop()
+
+
+async def test_a_host_that_starts_no_thread_ends_no_watch_over_the_address(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "LOOK_EVERY_S", 0.005)
+    threads = LateThreads(refuses=10**6)
+    asyncio.get_running_loop().set_default_executor(threads)
+    host = Host()
+    host.here = True
+    one = duty(host)
+    watching = asyncio.create_task(one.watch())
+    await until(lambda: bool(one.problem) or watching.done())
+    await asyncio.sleep(0.05)
+    assert "10.0.1.50/24: expected to have it no more on this host, found: RuntimeError" in one.problem
+    assert caplog.text.count("can't start new thread") == 1, "told once"
+    threads.refuses = 0
+    await until(lambda: not host.here)
+    await until(lambda: one.problem == "")
+    watching.cancel()
+
+
+async def test_it_has_not_stopped_where_no_thread_can_look() -> None:
+    threads = LateThreads(refuses=0)
+    asyncio.get_running_loop().set_default_executor(threads)
+    host = Host()
+    one = duty(host)
+    one.start(7)
+    await until(lambda: one.is_held)
+    threads.refuses = 1
+    with pytest.raises(AddressRefused, match=r"expected to drop it on this host, found: RuntimeError.*TasksMax"):
+        await one.stop()
+    await one.stop()
+    assert not host.here
+    assert one.problem == ""

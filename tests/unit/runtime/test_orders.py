@@ -1,6 +1,7 @@
 """Orders on disk: tried again until they are, and whoever gave one hears the truth."""
 
 import asyncio
+from concurrent.futures import wait
 
 import pytest
 
@@ -8,6 +9,7 @@ from rppam.domain.errors.administration import OrdersUnwritable
 from rppam.domain.orders import NO_ORDERS, Orders
 from rppam.runtime import orders as module
 from rppam.runtime.orders import OrdersKeeper
+from tests.unit.runtime.late_threads import LateThreads
 
 ASIDE = NO_ORDERS._replace(maintenance=True, maintenance_by="eve")
 
@@ -70,3 +72,17 @@ async def test_nothing_is_tried_any_more_after_the_end() -> None:
     assert keeper._retry is not None
     await keeper.stop()
     assert keeper._retry is None
+
+
+async def test_an_order_that_a_thread_keeps_late_is_not_kept_over_a_newer_one() -> None:
+    threads = LateThreads()
+    asyncio.get_running_loop().set_default_executor(threads)
+    disk = Disk()
+    keeper = OrdersKeeper(disk)
+    keeper.keep(ASIDE)
+    with pytest.raises(OrdersUnwritable, match="new thread"):
+        await keeper.kept()
+    keeper.keep(NO_ORDERS)
+    await keeper.kept()
+    wait(threads.make_late_ones(), 20)
+    assert (disk.kept, disk.tries) == (NO_ORDERS, 1)

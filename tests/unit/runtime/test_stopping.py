@@ -1,7 +1,9 @@
 """Nothing is given back before what only a leader does has stopped: against a duty that is played."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+
+import pytest
 
 from rppam.adapters.memory.store import MemoryStore
 from rppam.adapters.system.clock import SystemClock
@@ -31,6 +33,7 @@ class Stubborn:
         self.stops = False
         self.hangs = False
         self.asked = 0
+        self.fault: Exception = AddressRefused("the address may still be here")
 
     def start(self, epoch: int) -> None:
         """Nothing to do."""
@@ -40,7 +43,7 @@ class Stubborn:
         if self.hangs:
             await asyncio.sleep(60)
         if not self.stops:
-            raise AddressRefused("the address may still be here")
+            raise self.fault
 
 
 class Register:
@@ -106,4 +109,36 @@ async def test_one_that_never_stops_costs_the_lease_and_no_more() -> None:
     driver.feed(driver.core.receive(HandOver("", "asked"), began))
     await until(lambda: driver.core.election.phase is not Phase.QUIESCING)
     assert driver._clock.now() - began >= BRIEF.lease_us
+    await driver.stop("over")
+
+
+async def test_an_error_that_nobody_foresaw_counts_as_not_stopped_and_keeps_no_other_from_stopping(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    odd, other = Stubborn(), Stubborn()
+    odd.fault, other.stops = RuntimeError("can't start new thread"), True
+
+    async def unbounded(work: Awaitable[None]) -> None:
+        await work
+
+    duties = Duties((other, odd), unbounded)
+    assert not await duties.stop(7)
+    assert other.asked == 1
+    assert 'the address has not stopped after epoch 7 (RuntimeError("can\'t start new thread"))' in caplog.text
+    odd.stops = True
+    assert await duties.stop(7)
+
+
+async def test_nothing_is_released_before_a_duty_that_failed_unforeseen_has_stopped() -> None:
+    duty = Stubborn()
+    duty.fault = RuntimeError("can't start new thread")
+    driver = driver_of(duty)
+    await driver.start()
+    await until(lambda: driver.core.election.phase is Phase.LEADER)
+    driver.feed(driver.core.receive(HandOver("", "asked"), driver._clock.now()))
+    await until(lambda: duty.asked >= 2 or driver.broken.done())
+    assert not driver.broken.done()
+    assert (driver.core.election.phase, holder_of(driver)) == (Phase.QUIESCING, "held")
+    duty.stops = True
+    await until(lambda: holder_of(driver) != "held")
     await driver.stop("over")

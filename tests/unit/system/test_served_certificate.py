@@ -1,16 +1,21 @@
 """The API's certificate files: each good form, and each way of being wrong told in one sentence."""
 
+import asyncio
+import errno
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 
+from rppam.adapters.system import served_certificate as module
 from rppam.adapters.system.clock import SystemClock
 from rppam.adapters.system.served_certificate import ServedCertificate
 from rppam.config.settings import ApiSettings
 from rppam.domain.errors.config import ConfigValueError
 from rppam.domain.secret import Secret
 from tests.contract.authority import Authority
+from tests.unit.runtime.late_threads import LateThreads
 
 PASSWORD = "pä,ss=w#rd 7"
 
@@ -84,3 +89,44 @@ def test_each_flaw_is_named_with_its_setting_and_fix(authority: Authority, tmp_p
         cert, put(tmp_path / "x.pem", issued.key_pem()[:90], issued.key_pem()[-30:])
     )
     assert f"Run: chmod o= {key}" in sentence(cert, put(key, issued.key_pem(), mode=0o644))
+
+
+async def test_a_renewed_certificate_that_could_not_be_read_once_is_read_as_soon_as_it_can_be(
+    authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = authority.certify("node1"), authority.certify("node1")
+    path = put(tmp_path / "both.pem", first.pem(), first.key_pem())
+    shown = served(path)
+    leaf = shown.leaf
+    put(path, second.pem(), second.key_pem())
+
+    asyncio.get_running_loop().set_default_executor(LateThreads())
+    await shown.look()
+    assert "the one of before stays in use: expected to read what changed, found: RuntimeError" in shown.problem
+
+    def no_memory_file(*_args: Any) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "load_pair", no_memory_file)
+        await shown.look()
+        await shown.look()
+    assert "OSError: [Errno 24] Too many open files" in shown.problem
+    assert caplog.text.count("Too many open files") == 1, "told once"
+    assert shown.leaf == leaf
+
+    await shown.look()
+    assert shown.problem == ""
+    assert shown.leaf != leaf
+
+
+async def test_a_file_that_is_back_as_it_was_is_no_problem_any_more(authority: Authority, tmp_path: Path) -> None:
+    issued = authority.certify("node1")
+    (tmp_path / "tls").mkdir()
+    shown = served(put(tmp_path / "tls" / "both.pem", issued.pem(), issued.key_pem()))
+    away = (tmp_path / "tls").rename(tmp_path / "away")
+    await shown.look()
+    assert "No such file" in shown.problem
+    away.rename(tmp_path / "tls")
+    await shown.look()
+    assert shown.problem == ""

@@ -19,6 +19,7 @@ from typing import Final
 
 from rppam.adapters.redis.connection import Connection
 from rppam.adapters.system.file_stamp import FileStamp, stamp_of
+from rppam.adapters.system.why_not import why_not
 from rppam.domain.errors.store import StoreError, StoreReplyError
 from rppam.domain.instant import WallMs
 from rppam.domain.secret import Secret
@@ -55,6 +56,9 @@ class PasswordFile:
         self._key: Secret | None = None
         self._newest_written: WallMs | None = None
         self._stamp: FileStamp | None = None
+        """Of the file as it was read last."""
+        self._unread = ""
+        """Why it could not be read, as it was told last."""
         self._try_at = 0
 
     @property
@@ -97,31 +101,44 @@ class PasswordFile:
         _log.info("Redis accepted the new password in %s; it is in use from now on", self._path)
 
     async def _look(self) -> None:
+        """Read the file if it changed. Never raises; what could not be read is read again with the next look."""
         try:
             status = self._path.stat()
         except OSError as error:
-            self._tell(f"redis.password: {self._path} cannot be read any more ({error.strerror}); what was read before "
-                       "stays in use")  # fmt: skip
+            self._tell_unread(f"cannot be read any more ({error.strerror})")
             return
         stamp = stamp_of(status)
         if stamp == self._stamp:
+            self._forget_unread()
             return
         try:
             text = (await asyncio.to_thread(_read, self._path)).decode("utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            why = type(error).__name__
-            self._tell(f"redis.password: {self._path} cannot be read ({why}); what was read before stays in use")
+            self._tell_unread(f"cannot be read ({type(error).__name__})")  # its text may tell of the password
             return
-        self._stamp = stamp
+        except Exception as error:  # noqa: BLE001 - told; what looks every second must go on
+            self._tell_unread(f"cannot be used now: {why_not(error)}")
+            return
         found = Secret(text.removesuffix("\n").removesuffix("\r"))
         if not found or len(text) > BYTES_MAX:
-            self._tell(f"redis.password: {self._path} is empty or too long; what was read before stays in use")
+            self._tell_unread("is empty or too long")
             return
+        self._stamp = stamp
+        self._forget_unread()
         self._newest_written = WallMs(status.st_mtime_ns // 1_000_000)
         if found != self._newest:
             self._newest, self._try_at = found, 0
         if found == self._proven and self.written_at is not None:
             self.problem, self.written_at = "", self._newest_written
+
+    def _tell_unread(self, why: str) -> None:
+        self._unread = f"redis.password: {self._path} {why}; what was read before stays in use"
+        self._tell(self._unread)
+
+    def _forget_unread(self) -> None:
+        """The file stands there and was read; what else is wrong with the password goes on being said."""
+        if self.problem == self._unread:
+            self.problem = ""
 
     def _tell(self, sentence: str) -> None:
         if sentence != self.problem:

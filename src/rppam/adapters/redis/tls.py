@@ -3,7 +3,8 @@
 Decides which SSLContext the next connection gets: TLS 1.2 or later, the authorities of ``redis.tlsCaPath`` (else the
 system's), server names checked, and the client certificate of ``redis.tlsCertPath``. The files are looked at before
 every connection and read again when they changed, so a renewed certificate is in use from the next reconnect on. New
-files that cannot be used are told, and the old context stays.
+files that cannot be used are told once and read again before each connection, since the reason may be gone while the
+files are the same; the old context stays in the meantime.
 
 What it does not promise: that a live connection is renewed, or that revoked certificates are found: revocation is not
 checked.
@@ -18,8 +19,9 @@ from typing import Any, Final
 
 from rppam.adapters.system.file_stamp import FileStamp, file_stamp
 from rppam.adapters.system.pfx import CertificateDates, Pfx, read_pfx
+from rppam.adapters.system.why_not import why_not
 from rppam.domain.certificate import expiry_warning, out_of_date, shown_date
-from rppam.domain.errors.config import ConfigError, ConfigValueError, Problem
+from rppam.domain.errors.config import ConfigValueError, Problem
 from rppam.domain.errors.store import StoreTlsFailed
 from rppam.domain.instant import WallMs
 from rppam.domain.secret import Secret
@@ -53,12 +55,14 @@ class TlsFiles:
         self._pfx: Pfx | None = None
         self._client_pem: tuple[Pfx, tuple[bytes, str]] | None = None
         self._stamps: tuple[FileStamp | None, ...] = ()
+        """Of the files as the context in use was read from them."""
         self._lock = asyncio.Lock()
 
     def load(self) -> ssl.SSLContext:
         """Read the files now. Raises :class:`ConfigValueError` when they cannot be used."""
-        self._stamps = self._look()
+        stamps = self._look()
         context, client = self._build()
+        self._stamps = stamps
         self._use(context, client)
         return context
 
@@ -72,6 +76,8 @@ class TlsFiles:
             stamps = self._look()
             if self._context is None or stamps != self._stamps:
                 await self._reload(stamps)
+            else:
+                self.problem = ""
         assert self._context is not None
         self._refuse_out_of_date()
         return self._context
@@ -132,12 +138,13 @@ class TlsFiles:
     async def _reload(self, stamps: tuple[FileStamp | None, ...]) -> None:
         try:
             built = await asyncio.to_thread(self._build)  # the key of a password may take a while to derive
-        except ConfigError as error:
+        except Exception as error:
             if self._context is None:
                 raise
-            self._stamps = stamps
-            self.problem = f"changed TLS files cannot be used, those read before stay in use: {error}"
-            _log.warning(self.problem)
+            before = self.problem
+            self.problem = f"changed TLS files cannot be used, those read before stay in use: {why_not(error)}"
+            if self.problem != before:
+                _log.warning("%s", self.problem)
             return
         if self._context is not None:
             _log.info("the TLS files for Redis changed and were read again")

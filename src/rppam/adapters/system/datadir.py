@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from rppam.adapters.system.durable import replace_durably
 from rppam.domain.errors.cluster import DataDirInUse, DataDirUnusable
 
 LOCK_NAME: Final = "node.lock"
@@ -53,13 +54,7 @@ class DataDir:
     def write_private(self, name: str, text: str) -> Path:
         """Write a small file that only this account can read, in place of an older one; returns its path."""
         target = self.path / name
-        part = self.path / f".{name}.part"
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(target)
+        replace_durably(target, text.encode())
         return target
 
     def close(self) -> None:

@@ -1,7 +1,8 @@
 """The folder of signing keys as a running node sees it: looked at every second, read again when something changed.
 
 So a key that is put there verifies within a second, on every node for itself, and one that is taken away refuses what
-it signed. What cannot be used is told once, and the keys of before stay. It does not copy keys to other nodes.
+it signed. What cannot be used is told once and read again with each look, since the reason may be gone while the files
+are the same; the keys of before stay in the meantime. It does not copy keys to other nodes.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ from typing import Final
 
 from rppam.adapters.system.file_stamp import FileStamp, stamp_of
 from rppam.adapters.system.keystore import load_signing_keys, signing_key_files
-from rppam.domain.errors import RppamError
+from rppam.adapters.system.why_not import why_not
 from rppam.services.tokens import KeySet, Tokens
 
 _log: Final = logging.getLogger("rppam.api")
@@ -22,19 +23,25 @@ class KeyFolder:
 
     def __init__(self, directory: Path, tokens: Tokens) -> None:
         self._directory, self._tokens = directory, tokens
-        self._stamps: tuple[tuple[str, FileStamp], ...] | None = None
+        self._stamps: tuple[tuple[str, FileStamp], ...] = ()
+        """Of the files as the keys in use were read from them."""
+        self._told = ""
 
     async def look(self) -> None:
         """Read the keys again if a file came, went or changed. Never raises."""
-        stamps = self._stamped()
-        if stamps == self._stamps:
-            return
-        self._stamps = stamps
         try:
+            stamps = self._stamped()
+            if stamps and stamps == self._stamps:
+                self._told = ""
+                return
             keys = await asyncio.to_thread(lambda: KeySet(load_signing_keys(self._directory)))
-        except RppamError as error:
-            _log.warning("the changed signing keys cannot be used, those of before stay in use: %s", error)
+        except Exception as error:  # noqa: BLE001 - told; what looks every second must go on
+            why = why_not(error)
+            if why != self._told:
+                _log.warning("the changed signing keys cannot be used, those of before stay in use: %s", why)
+            self._told = why
             return
+        self._stamps, self._told = stamps, ""
         before = self._tokens.keys.kids
         self._tokens.use(keys)
         for kid in sorted(keys.kids - before):

@@ -1,13 +1,15 @@
 """Maintenance and pause in one small JSON file of the data directory, always the old one or the new one.
 
+An order that was answered as kept is on disk, through a power cut, too.
+
 What it does not promise: protection against somebody who can write the directory.
 """
 
 import json
-import os
 from pathlib import Path
 from typing import Any, Final
 
+from rppam.adapters.system.durable import replace_durably
 from rppam.domain.errors.administration import OrdersUnwritable
 from rppam.domain.errors.orders import OrdersFileBroken
 from rppam.domain.orders import NO_ORDERS, Orders, Pause, person
@@ -49,15 +51,9 @@ class FileOrders:
 
     def save(self, orders: Orders) -> None:
         """Replace the file; returns when the disk has it. Raises :class:`OrdersUnwritable`."""
-        part = self.path.with_name(f".{self.path.name}.part")
         fields = {**orders._asdict(), "pause": orders.pause._asdict()}
         try:
-            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0), 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(json.dumps(fields).encode() + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(self.path)
+            replace_durably(self.path, json.dumps(fields).encode() + b"\n")
         except OSError as error:
             raise OrdersUnwritable(
                 f"{self.path}: expected to keep an order on disk, found: {error.strerror}. The order holds until this "

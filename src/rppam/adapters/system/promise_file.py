@@ -14,12 +14,11 @@ somebody who can write the directory and knows how to make a checksum, nor again
 """
 
 import hashlib
-import os
 import re
-import sys
 from pathlib import Path
 from typing import Final
 
+from rppam.adapters.system.durable import replace_durably
 from rppam.domain.ballot import NO_CLAIM, Claim, Kept
 from rppam.domain.electorate import parse_electorate
 from rppam.domain.errors.cluster import PromiseFileBroken, PromiseFileUnwritable
@@ -72,15 +71,8 @@ class FilePromises:
 
     def save(self, kept: Kept) -> None:
         """Replace the file; returns when the disk has it. Raises :class:`PromiseFileUnwritable`."""
-        part = self.path.with_name(f".{self.path.name}.part")
         try:
-            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0), 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(encode(kept))
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(self.path)
-            _sync_directory(self.path.parent)
+            replace_durably(self.path, encode(kept))
         except OSError as error:
             raise PromiseFileUnwritable(
                 f"{self.path}: expected to keep a promise on disk, found: {error.strerror}. Until this is put right "
@@ -119,14 +111,3 @@ def _parse(data: bytes) -> tuple[Kept | None, str]:
         return Kept(NO_CLAIM, electorate, int(match["highest"])), ""
     candidate, boot_id, epoch = match["claim"].split(" ")
     return Kept(Claim(candidate, boot_id, int(epoch)), electorate, int(match["highest"])), ""
-
-
-def _sync_directory(directory: Path) -> None:
-    """Have the disk know the new name; Windows has no such call and does it by itself."""
-    if sys.platform == "win32":
-        return
-    descriptor = os.open(directory, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

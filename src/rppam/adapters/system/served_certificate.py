@@ -2,7 +2,8 @@
 
 Decides what is wrong with files that cannot be used, and says it with the fix; and which certificate a new connection
 gets: always the newest that could be read. Connections that stand are left alone, so nobody is cut off by a renewal.
-Files that changed and cannot be used are told, and the certificate of before goes on being shown.
+Files that changed and cannot be used are told once and read again with each look, since the reason may be gone while
+the files are the same; the certificate of before goes on being shown.
 
 What it does not promise: that the certificate is valid now, or that callers believe it. An expired one is shown all the
 same, with a warning: a node that cannot be asked helps nobody.
@@ -24,9 +25,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from rppam.adapters.system.file_stamp import FileStamp, file_stamp
 from rppam.adapters.system.pfx import CertificateDates, dates_of, load_pair, read_pfx
+from rppam.adapters.system.why_not import why_not
 from rppam.config.settings import ApiSettings
 from rppam.domain.certificate import expiry_warning, out_of_date, shown_date
-from rppam.domain.errors.config import ConfigError, ConfigValueError, Problem
+from rppam.domain.errors.config import ConfigValueError, Problem
 from rppam.domain.instant import WallMs
 from rppam.domain.secret import Secret
 from rppam.ports.clock import Clock
@@ -59,6 +61,7 @@ class ServedCertificate:
         self._api, self._clock = api, clock
         self._path = api.tls_cert_path
         self._stamps: tuple[FileStamp | None, ...] = ()
+        """Of the files as the certificate in use was read from them."""
         self._held: Held | None = None
         self._newest: ssl.SSLContext | None = None
         self._outer: ssl.SSLContext | None = None
@@ -74,8 +77,8 @@ class ServedCertificate:
 
     def load(self) -> None:
         """Read the files now. Raises :class:`ConfigValueError` when they cannot be used."""
-        self._stamps = self._look()
-        self._use(self._build())
+        stamps = self._look()
+        self._use(self._build(), stamps)
 
     @property
     def context(self) -> ssl.SSLContext:
@@ -99,15 +102,17 @@ class ServedCertificate:
         """See whether the files changed, and read them again if so. Never raises."""
         stamps = self._look()
         if stamps == self._stamps:
+            self.problem = ""
             return
-        self._stamps = stamps
         try:
             built = await asyncio.to_thread(self._build)  # the key of a password may take a while to derive
-        except ConfigError as error:
-            self.problem = f"the changed certificate of the API cannot be used, the one of before stays in use: {error}"
-            _log.warning(self.problem)
+        except Exception as error:  # noqa: BLE001 - told; what looks every second must go on
+            before, why = self.problem, why_not(error)
+            self.problem = f"the changed certificate of the API cannot be used, the one of before stays in use: {why}"
+            if self.problem != before:
+                _log.warning("%s", self.problem)
             return
-        self._use(built)
+        self._use(built, stamps)
         _log.info("the certificate of the API changed and was read again; new connections get it")
 
     def warnings(self) -> tuple[str, ...]:
@@ -133,9 +138,9 @@ class ServedCertificate:
         fix = "Replace the file; the node shows the new one within seconds. Or set the clock right."
         return Problem(_CERT, expected, f"{found} in {self._path}", fix)
 
-    def _use(self, built: tuple[Held, ssl.SSLContext]) -> None:
+    def _use(self, built: tuple[Held, ssl.SSLContext], stamps: tuple[FileStamp | None, ...]) -> None:
         self._held, self._newest = built
-        self.problem = ""
+        self._stamps, self.problem = stamps, ""
         if self._outer is None:
             self._outer = self._newest
             # Called in every handshake, with or without a name: a context of its own for each reading, since OpenSSL
