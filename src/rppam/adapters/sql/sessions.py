@@ -16,7 +16,6 @@ from sqlalchemy import (
     bindparam,
     delete,
     func,
-    insert,
     literal,
     or_,
     select,
@@ -24,12 +23,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from rppam.adapters.sql.changes import record_change
+from rppam.adapters.sql.changes import record_change, record_changes
 from rppam.adapters.sql.database import Database
 from rppam.adapters.sql.engine import NowMs, rows_changed
-from rppam.adapters.sql.tables import changes, sessions, users
-from rppam.adapters.sql.user_facts import raise_user, user_copy
-from rppam.domain.cached import LIFE_MS_MAX, CacheKey, Kind
+from rppam.adapters.sql.tables import sessions, users
+from rppam.adapters.sql.user_facts import raise_everybody, raise_user, user_copy
+from rppam.domain.cached import LIFE_MS_MAX, CacheKey, Change, Kind
 from rppam.domain.errors.database import DatabaseUnknown
 from rppam.domain.facts import read_user
 from rppam.domain.instant import WallMs
@@ -154,12 +153,9 @@ class SqlSessions:
         def work(connection: Connection) -> Ended:
             ended = _end(connection, literal(value=True), why)
             hosts = tuple(one for one in ended if one.session.user_id is None)
-            for one in hosts:
-                record_change(connection, CacheKey(Kind.SESSION, one.token_hash), one.revision)
+            record_changes(connection, [Change(CacheKey(Kind.SESSION, one.token_hash), one.revision) for one in hosts])
             # An account without a session that is marked above may have one that begins this very moment.
-            raised = _raise_epochs(connection, users.c.deleted_at.is_(None))
-            facts = tuple(found for user_id in raised if (found := _facts(connection, user_id)) is not None)
-            return Ended(len(ended), hosts, facts)
+            return Ended(len(ended), hosts, raise_everybody(connection))
 
         return await self._database.write(work)
 
@@ -238,21 +234,6 @@ def _end(connection: Connection, which: ColumnElement[bool], why: str) -> list[S
         .returning(*sessions.c, NowMs().label("now"))
     )
     return [_stored(row) for row in connection.execute(change).all()]
-
-
-def _raise_epochs(connection: Connection, which: ColumnElement[bool]) -> list[str]:
-    """End all sessions of these accounts, and all that begin under what was read before; the accounts' ids."""
-    change = (
-        update(users)
-        .where(which)
-        .values(auth_epoch=users.c.auth_epoch + 1, revision=users.c.revision + 1)
-        .returning(users.c.id, users.c.revision)
-    )
-    raised = connection.execute(change).all()
-    if raised:
-        lines = [{"kind": Kind.USER.value, "ident": row.id, "revision": row.revision} for row in raised]
-        connection.execute(insert(changes).values(made_at=NowMs()), lines)
-    return [row.id for row in raised]
 
 
 def _lines() -> Select[Any]:
