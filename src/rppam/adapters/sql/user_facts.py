@@ -4,7 +4,7 @@ Whoever changes an account calls :func:`raise_user` in the same transaction, and
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row, select, update
 
@@ -17,6 +17,9 @@ from rppam.domain.facts import user_bytes
 from rppam.domain.session import StoredFacts, UserFacts
 
 _ROLES = frozenset(AccountRole)
+_RAISES: Final = {"revision": users.c.revision + 1}
+_ENDS_SESSIONS: Final = _RAISES | {"auth_epoch": users.c.auth_epoch + 1, "totp_pending": None}
+"""An enrolment that was begun ends with the sessions: whoever began it may be whom they are ended for."""
 
 
 def raise_user(connection: Connection, user_id: str, *, ends_sessions: bool = False) -> Copy:
@@ -24,9 +27,7 @@ def raise_user(connection: Connection, user_id: str, *, ends_sessions: bool = Fa
 
     ``ends_sessions`` raises ``auth_epoch`` as well. The account must exist.
     """
-    change = update(users).where(users.c.id == user_id).values(revision=users.c.revision + 1)
-    if ends_sessions:
-        change = change.values(auth_epoch=users.c.auth_epoch + 1)
+    change = update(users).where(users.c.id == user_id).values(_ENDS_SESSIONS if ends_sessions else _RAISES)
     revision: int = connection.execute(change.returning(users.c.revision)).scalar_one()
     record_change(connection, CacheKey(Kind.USER, user_id), revision)
     copy = user_copy(connection, user_id)
@@ -37,12 +38,7 @@ def raise_user(connection: Connection, user_id: str, *, ends_sessions: bool = Fa
 def raise_everybody(connection: Connection) -> tuple[StoredFacts, ...]:
     """End all sessions of every account that is not deleted, and all that begin under what was read before; the new
     facts. As :func:`raise_user` for each, in as many statements for ten thousand accounts as for one."""
-    change = (
-        update(users)
-        .where(users.c.deleted_at.is_(None))
-        .values(auth_epoch=users.c.auth_epoch + 1, revision=users.c.revision + 1)
-        .returning(users)
-    )
+    change = update(users).where(users.c.deleted_at.is_(None)).values(_ENDS_SESSIONS).returning(users)
     rows = connection.execute(change).all()
     record_changes(connection, [Change(CacheKey(Kind.USER, row.id), row.revision) for row in rows])
     held: dict[str, set[str]] = {row.id: set() for row in rows}
