@@ -15,6 +15,8 @@ from typing import Final, NamedTuple
 from rppam.domain.instant import WallMs
 
 TOUCH_MS_MAX: Final = 60_000
+OVER_HOLDS_MS: Final = 5_000
+"""A session that lay idle is believed to be over for so long: another node may still have to write that it was used."""
 IDLE_MS_NEVER: Final = 366 * 24 * 3600_000
 """Idle time of a session that does not end by lying idle."""
 
@@ -43,6 +45,9 @@ class Session(NamedTuple):
     expires_at: WallMs
     """Absolute end, by the database's clock."""
     ended: bool
+    """It does not count any more, whatever the reason."""
+    idle: bool = False
+    """It has ended only by lying idle, as far as is written down: true for :data:`OVER_HOLDS_MS`."""
 
 
 class UserFacts(NamedTuple):

@@ -12,14 +12,22 @@ from rppam.adapters.sql.accounts import SqlAccounts
 from rppam.adapters.sql.changes import SqlChangeLog
 from rppam.adapters.sql.database import Database
 from rppam.adapters.sql.engine import NowMs
-from rppam.adapters.sql.sessions import KEPT_MS, OVER_HOLDS_MS, SqlSessions
+from rppam.adapters.sql.sessions import KEPT_MS, SqlSessions
 from rppam.adapters.sql.tables import sessions as table
 from rppam.adapters.sql.tables import user_roles, users
 from rppam.domain.account import Account, AccountRole, StoredAccount
 from rppam.domain.cached import LIFE_MS_MAX, CacheKey, Change, Kind
 from rppam.domain.instant import WallMs
 from rppam.domain.secret import Secret
-from rppam.domain.session import IDLE_MS_NEVER, NewSession, SessionKind, StoredSession, Use, token_hash
+from rppam.domain.session import (
+    IDLE_MS_NEVER,
+    OVER_HOLDS_MS,
+    NewSession,
+    SessionKind,
+    StoredSession,
+    Use,
+    token_hash,
+)
 from rppam.ports.changes import Mark
 
 pytestmark = pytest.mark.server
@@ -101,7 +109,7 @@ async def test_idle_time_and_the_absolute_end_go_by_the_databases_clock(store: S
     assert not (await find(store, "one")).session.ended, "a use within the last minute may not be written yet"
     await age(database, "one", last_seen_at=MINUTE)
     over = await find(store, "one")
-    assert (over.session.ended, over.holds_ms) == (True, OVER_HOLDS_MS)
+    assert (over.session.ended, over.session.idle, over.holds_ms) == (True, True, OVER_HOLDS_MS)
     assert await store.lines(None, None, 10) == []
     await store.touch([Use(token_hash("one"), 0, 0)])
     assert (await find(store, "one")).session.ended, "a use after the end revives nothing"
@@ -109,7 +117,7 @@ async def test_idle_time_and_the_absolute_end_go_by_the_databases_clock(store: S
     assert not (await find(store, "one")).session.ended, "uses that began in time, written late, do count"
     await age(database, "one", expires_at=12 * 60 * MINUTE)
     over = await find(store, "one")
-    assert (over.session.ended, over.holds_ms) == (True, LIFE_MS_MAX)
+    assert (over.session.ended, over.session.idle, over.holds_ms) == (True, False, LIFE_MS_MAX)
     await store.touch([Use(token_hash("one"), 5 * MINUTE, 0)])
     assert (await find(store, "one")).session.ended, "nothing lengthens the absolute life"
 

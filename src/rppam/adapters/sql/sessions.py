@@ -33,6 +33,7 @@ from rppam.domain.errors.database import DatabaseUnknown
 from rppam.domain.facts import read_user
 from rppam.domain.instant import WallMs
 from rppam.domain.session import (
+    OVER_HOLDS_MS,
     Ended,
     NewSession,
     Session,
@@ -46,8 +47,6 @@ from rppam.domain.session import (
 
 KEPT_MS: Final = 24 * 3600_000
 """Rows stay for so long after their absolute end: a token of a host must not be forgotten while it could be shown."""
-OVER_HOLDS_MS: Final = 5_000
-"""A session that lay idle is believed to be over for so long: another node may still have to write that it was used."""
 
 
 class SqlSessions:
@@ -205,10 +204,11 @@ def _find(connection: Connection, which: ColumnElement[bool]) -> StoredSession |
 
 def _stored(row: Row[Any]) -> StoredSession:
     holds_ms = min(row.expires_at, row.last_seen_at + row.idle_ms) - row.now
-    is_over = row.ended_at is not None or holds_ms <= 0
-    if row.ended_at is not None or row.expires_at <= row.now:
+    is_over = row.ended_at is not None or row.expires_at <= row.now
+    lay_idle = not is_over and holds_ms <= 0
+    if is_over:
         holds_ms = LIFE_MS_MAX
-    elif is_over:
+    elif lay_idle:
         holds_ms = OVER_HOLDS_MS
     session = Session(
         id=row.id,
@@ -218,7 +218,8 @@ def _stored(row: Row[Any]) -> StoredSession:
         auth_epoch=row.auth_epoch,
         mfa=row.mfa,
         expires_at=WallMs(row.expires_at),
-        ended=is_over,
+        ended=is_over or lay_idle,
+        idle=lay_idle,
     )
     return StoredSession(session, row.token_hash, row.revision, holds_ms, WallMs(row.now))
 
