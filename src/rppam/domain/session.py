@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from rppam.domain.instant import WallMs
 
 TOUCH_MS_MAX: Final = 60_000
+"""Uses are written down at least so often, and idle time ends a session so much later than the last use that is."""
 OVER_HOLDS_MS: Final = 5_000
 """A session that lay idle is believed to be over for so long: another node may still have to write that it was used."""
 IDLE_MS_NEVER: Final = 366 * 24 * 3600_000
@@ -153,10 +154,8 @@ class Ended(NamedTuple):
 
 
 def touch_every_ms(idle_ms: int) -> int:
-    """How often a process writes down that a session is in use: the truth about its last use is so much older at most.
-
-    So idle time ends a session that much later than the last use that is written down.
-    """
+    """How often a process writes down that a session is in use, under a policy of that idle time: the truth about its
+    last use is so much older at most. Never more than :data:`TOUCH_MS_MAX`."""
     return max(1, min(TOUCH_MS_MAX, idle_ms // 4))
 
 

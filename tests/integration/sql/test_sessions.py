@@ -27,6 +27,7 @@ from rppam.domain.session import (
     StoredSession,
     Use,
     token_hash,
+    touch_every_ms,
 )
 from rppam.ports.changes import Mark
 
@@ -120,6 +121,17 @@ async def test_idle_time_and_the_absolute_end_go_by_the_databases_clock(store: S
     assert (over.session.ended, over.session.idle, over.holds_ms) == (True, False, LIFE_MS_MAX)
     await store.touch([Use(token_hash("one"), 5 * MINUTE, 0)])
     assert (await find(store, "one")).session.ended, "nothing lengthens the absolute life"
+
+
+async def test_a_session_of_a_short_idle_time_outlives_the_longest_time_between_two_writings(
+    store: SqlSessions, database: Database
+) -> None:
+    await store.open(new("short", idle_ms=2 * MINUTE))
+    longer = touch_every_ms(30 * MINUTE)  # as seldom are uses written down once the policy says 30 minutes
+    await age(database, "short", last_seen_at=2 * MINUTE + longer - 10_000)
+    assert not (await find(store, "short")).session.ended, "it may have been used since, and not be written down yet"
+    await age(database, "short", last_seen_at=10_000)
+    assert (await find(store, "short")).session.idle
 
 
 async def test_an_older_use_takes_no_newer_one_back(store: SqlSessions) -> None:

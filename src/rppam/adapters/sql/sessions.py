@@ -1,7 +1,8 @@
 """Sessions in SQL (:class:`rppam.ports.sessions.SessionStore`): the truth about who is signed in.
 
-All times are by the database's clock. A session's row says when it was used last, at most ``touch_every_ms`` behind;
-its ``idle_ms`` already has that much added, so that nobody is signed out for what was not written down yet.
+All times are by the database's clock. A session's row says when it was used last, at most ``TOUCH_MS_MAX`` behind;
+its ``idle_ms`` already has that much added, so that nobody is signed out for what was not written down yet. Uses may be
+written down more often, as often as the policy of that moment says, so what is added must be the most that any says.
 """
 
 from collections.abc import Sequence
@@ -34,6 +35,7 @@ from rppam.domain.facts import read_user
 from rppam.domain.instant import WallMs
 from rppam.domain.session import (
     OVER_HOLDS_MS,
+    TOUCH_MS_MAX,
     Ended,
     NewSession,
     Session,
@@ -42,7 +44,6 @@ from rppam.domain.session import (
     StoredFacts,
     StoredSession,
     Use,
-    touch_every_ms,
 )
 
 KEPT_MS: Final = 24 * 3600_000
@@ -68,7 +69,7 @@ class SqlSessions:
                 created_at=NowMs(),
                 last_seen_at=NowMs(),
                 expires_at=NowMs() + new.life_ms,
-                idle_ms=new.idle_ms + touch_every_ms(new.idle_ms),
+                idle_ms=new.idle_ms + TOUCH_MS_MAX,
             )
             connection.execute(made.on_conflict_do_nothing(index_elements=[sessions.c.token_hash]))
             stored = _find(connection, sessions.c.token_hash == new.token_hash)
