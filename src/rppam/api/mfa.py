@@ -129,9 +129,9 @@ async def _enrol_at_login(
 ) -> EnrolAnswer:
     if body.cookie:
         check_same_origin(request.scope)
-    if body.code is None:
-        return _begun(await parts.second_factors.propose_at_login(token))
     caller = caller_of(request)
+    if body.code is None:
+        return _begun(await parts.second_factors.propose_at_login(token, caller.client))
     account, codes = await parts.second_factors.confirm_at_login(token, body.code, caller.client)
     issued = await parts.sessions.open(account, caller, mfa=True)
     answer = token_answer(issued, request, response, by_cookie=body.cookie)

@@ -74,6 +74,12 @@ class CountingGuard:
             raise RateLimitedError("too many wrong codes", 1000)
         return self
 
+    def refuse_known(self, client: str) -> None:
+        pass
+
+    async def count_stranger(self, client: str) -> None:
+        self.ended.append("stranger")
+
     async def failed(self) -> None:
         self.ended.append("failed")
 
@@ -279,7 +285,7 @@ async def test_who_must_have_one_enrols_at_the_log_in(nodes: list[Node], policy:
         await one.factors.challenge(token, "123456", CLIENT)
     with pytest.raises(MfaNotEnrolled, match="not begun"):
         await two.factors.confirm_at_login(token, "123456", CLIENT)
-    await two.factors.propose_at_login(token)
+    await two.factors.propose_at_login(token, CLIENT)
     account, codes = await two.factors.confirm_at_login(token, await two.code(0, "root"), CLIENT)
     assert (account.name, len(codes)) == ("root", 10)
     with pytest.raises(MfaTokenInvalid):
@@ -288,7 +294,7 @@ async def test_who_must_have_one_enrols_at_the_log_in(nodes: list[Node], policy:
         await one.factors.disable("id-root", codes[0].reveal(), CLIENT)
     again = await one.begin("root")
     with pytest.raises(MfaEnrolled):
-        await one.factors.propose_at_login(again)
+        await one.factors.propose_at_login(again, CLIENT)
     policy.value = MfaPolicy(mfa_requirement="required_for_all")
     assert await one.factors.begin(anna, CLIENT) is not None
     policy.value = MfaPolicy(mfa_requirement="disabled")
