@@ -75,8 +75,9 @@ async def enrol(request: Request, response: Response, parts: Parts, body: EnrolR
 async def step_up(body: CodeRequest, request: Request, response: Response, caller: Caller, parts: Parts) -> LoginAnswer:
     """A new token for the same session, which counts as one with a second factor; the old token is worth nothing."""
     bearer: Bearer = request.state.bearer
-    await parts.second_factors.prove(own_id(caller), body.code, caller_of(request).client)
-    issued = await parts.sessions.renew(bearer, caller, mfa=True)
+    client = caller_of(request).client
+    await parts.second_factors.prove(own_id(caller), body.code, client)
+    issued = await parts.sessions.step_up(bearer, caller, client)
     return token_answer(issued, request, response, by_cookie=request.state.by_cookie)
 
 

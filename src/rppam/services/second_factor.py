@@ -47,6 +47,7 @@ from rppam.services.one_time_codes import (
 from rppam.services.users import publish_user
 
 log: Final = logging.getLogger("rppam.mfa")
+audit: Final = logging.getLogger("rppam.audit")
 
 TOKEN_BYTES: Final = 32
 CLIENT_CHARS_MAX: Final = 64
@@ -157,7 +158,10 @@ class SecondFactors:
         """New backup codes in the place of all others. Raises :class:`CodeNotTaken`, :class:`MfaNotEnrolled`."""
         codes = new_backup_codes((await self._policy()).backup_code_count)
         hashes = _hashes(user_id, codes)
-        await self._prove(user_id, code, client, lambda proof: self._store.replace_codes(user_id, proof, hashes))
+        account = await self._prove(
+            user_id, code, client, lambda proof: self._store.replace_codes(user_id, proof, hashes)
+        )
+        audit.info("%s made new backup codes from %s.", account.name, client)
         return codes
 
     async def disable(self, user_id: str, code: str, client: str) -> None:
@@ -238,7 +242,7 @@ class SecondFactors:
         log.warning("%s enrolled a second factor from %s.", factor.account.name, client)
         return codes
 
-    async def _prove(self, user_id: str, code: str, client: str, use: Callable[[Proof], Awaitable[bool]]) -> None:
+    async def _prove(self, user_id: str, code: str, client: str, use: Callable[[Proof], Awaitable[bool]]) -> Account:
         factor = await self._store.read(user_id)
         if factor.sealed is None:
             raise MfaNotEnrolled("the account has no second factor")
@@ -249,6 +253,7 @@ class SecondFactors:
 
         if not await self._guarded(factor, client, right):
             raise CodeNotTaken
+        return factor.account
 
     async def _guarded(self, factor: Factor, client: str, right: Callable[[], Awaitable[bool]]) -> bool:
         """Ask ``right`` behind the guard, and settle the try once."""

@@ -38,6 +38,7 @@ from rppam.services.tokens import IssuedToken, Tokens
 from rppam.services.touches import Touches
 
 log = logging.getLogger("rppam.sessions")
+audit: Final = logging.getLogger("rppam.audit")
 
 FRESH_MS: Final = 10 * 60_000
 """So long after a log-in its password counts as given just now."""
@@ -99,15 +100,19 @@ class Sessions:
         await self._begun(stored)
         return self._token(stored, sid, sorted(account.roles))
 
-    async def renew(self, bearer: Bearer, identity: Identity, *, mfa: bool) -> IssuedToken:
-        """Another secret for the same session, at a step up; the old one and its tokens are worth nothing from now on.
+    async def step_up(self, bearer: Bearer, identity: Identity, client: str) -> IssuedToken:
+        """The session counts as one with a second factor, which was given just now, and gets another secret; the old
+        one and its tokens are worth nothing from now on. ``client`` is the caller's address, for the log.
 
         Raises :class:`SessionEndedError`.
         """
         sid = self._tokens.new_sid()
-        stored = await self._store.renew(bearer.ident, token_hash(sid), mfa=mfa)
+        stored = await self._store.renew(bearer.ident, token_hash(sid), mfa=True)
         if stored is None:
             raise SessionEndedError("the session was ended meanwhile")
+        audit.info(
+            "%s raised the session %s by a second factor from %s.", identity.subject, identity.session_id, client
+        )
         await self._begun(stored)
         await self._tell_end(stored._replace(token_hash=bearer.ident))
         return self._token(stored, sid, sorted(identity.roles))
