@@ -3,7 +3,7 @@
     Forwarder  whose request it is, where proxies are trusted
     Envelope   request id, headers, every error as a problem document
     Probes     ping, live, ready, leader: answered at once
-    Bounds     how many requests at once, and for how long
+    Bounds     how many requests at once, and for how long; while a body is awaited it is none of them
     Rates      how often one address, and everybody together
     Gate       token, session and role, for every path that is not public
     Rates      how often one user, and one endpoint
@@ -32,6 +32,7 @@ from rppam.api.orders import orders
 from rppam.api.parts import ApiParts
 from rppam.api.probes import Probes
 from rppam.api.rates import AddressRates, UserRates
+from rppam.api.room import Room
 from rppam.api.route_index import include
 from rppam.api.routes import auth, cluster
 from rppam.api.sessions import sessions
@@ -58,12 +59,13 @@ def build_app(parts: ApiParts) -> FastAPI:
     app = bare_app()
     app.state.parts = parts
     app.state.notes = NoteReader(parts.note, parts.clock)
+    room = Room(parts.limits)
     # Added last is outermost.
-    app.add_middleware(Bodies, limits=parts.limits)
+    app.add_middleware(Bodies, limits=parts.limits, room=room)
     app.add_middleware(UserRates, limiter=parts.limiter, settings=parts.hot)
     app.add_middleware(Gate, tokens=KnownTokens(parts.tokens), check=parts.sessions.check)
     app.add_middleware(AddressRates, limiter=parts.limiter, settings=parts.hot)
-    app.add_middleware(Bounds, limits=parts.limits)
+    app.add_middleware(Bounds, limits=parts.limits, room=room)
     app.add_middleware(Probes, status=parts.status, clock=parts.clock, node=parts.node, has_footing=parts.has_footing)
     app.add_middleware(
         Envelope,

@@ -1,4 +1,7 @@
-"""Request bodies: read them whole, bounded in size and time, and let only one plain JSON value through.
+"""Request bodies: read them whole, bounded in size, time and number, and let only one plain JSON value through.
+
+While a body is awaited its request is worked on by nobody, and counts among those that wait (:mod:`rppam.api.room`);
+where too many do, one that does not follow its headers within a moment is given up.
 
 Decides whether a body is JSON at all: media type, UTF-8, nesting, repeated names (two parsers would read two different
 requests). What a field may hold is decided by the models in :mod:`rppam.api.shapes`.
@@ -14,7 +17,14 @@ from typing import Final, Never
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rppam.api.limits import ApiLimits
-from rppam.domain.errors.request import MediaTypeError, SlowRequestError, TooLargeError, UnreadableBodyError
+from rppam.api.room import Room
+from rppam.domain.errors.request import (
+    BusyError,
+    MediaTypeError,
+    SlowRequestError,
+    TooLargeError,
+    UnreadableBodyError,
+)
 
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _JSON: Final = re.compile(r'application/json(?:\s*;\s*charset="?utf-?8"?)?\s*', re.IGNORECASE)
@@ -27,8 +37,8 @@ _LINGER_S: Final = 1.0
 class Bodies:
     """Replaces the stream by the one checked body."""
 
-    def __init__(self, app: ASGIApp, *, limits: ApiLimits) -> None:
-        self._app, self._limits = app, limits
+    def __init__(self, app: ASGIApp, *, limits: ApiLimits, room: Room) -> None:
+        self._app, self._limits, self._room = app, limits, room
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer one request."""
@@ -37,17 +47,33 @@ class Bodies:
         return self._read_first(scope, receive, send)
 
     async def _read_first(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            async with asyncio.timeout(self._limits.body_timeout_ms / 1000):
-                body = await self._read(scope, receive)
-        except TimeoutError as error:
-            raise SlowRequestError(f"the body did not arrive within {self._limits.body_timeout_ms} ms") from error
+        body = await self._await(scope, receive)
         if body is None:
             return  # The caller has gone; there is nobody to answer.
         if body:
             _check_media_type(scope)
             check_json(body, self._limits.nesting)
         await self._app(scope, _Replay(body, receive), send)
+
+    async def _await(self, scope: Scope, receive: Receive) -> bytes | None:
+        """The body. Raises :class:`BusyError` when it does not come at once and too many are awaited, or when too many
+        requests are worked on by the time that it is there."""
+        room, limits = self._room, self._limits
+        address = room.address_of(scope.get("client"))
+        too_many = room.await_body(address)
+        patience_ms = limits.body_grace_ms if too_many else limits.body_timeout_ms
+        try:
+            async with asyncio.timeout(patience_ms / 1000):
+                body = await self._read(scope, receive)
+        except TimeoutError as error:
+            if too_many:
+                raise BusyError(too_many) from None
+            raise SlowRequestError(f"the body did not arrive within {limits.body_timeout_ms} ms") from error
+        finally:
+            room.go_on(address, too_many)
+        if room.in_flight > limits.in_flight:
+            raise BusyError(f"{limits.in_flight} requests are being answered, which is the limit")
+        return body
 
     async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
         limit = self._limits.public_body_bytes if "identity" not in scope["state"] else self._limits.body_bytes

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from rppam.api.access import ADMIN_PREFIX, allows, refusal
 from rppam.api.credentials import Credential, credential
 from rppam.api.limits import ApiLimits
+from rppam.api.room import Room
 from rppam.domain.claims import TokenFlaw
 from rppam.domain.errors.request import AnswerTimeoutError, BusyError, UnauthenticatedError
 from rppam.domain.errors.session import SessionEndedError, SessionUnknownError
@@ -110,12 +111,12 @@ def _admit(scope: Scope, identity: Identity, bearer: Bearer, carried: Credential
 
 
 class Bounds:
-    """At most so many requests at once, each for at most so long."""
+    """At most so many requests at once, each for at most so long. Those that wait for their body are not among them:
+    :class:`rppam.api.bodies.Bodies` leaves the place that was taken here, and takes one again."""
 
-    def __init__(self, app: ASGIApp, *, limits: ApiLimits) -> None:
-        self._app, self._limits = app, limits
+    def __init__(self, app: ASGIApp, *, limits: ApiLimits, room: Room) -> None:
+        self._app, self._limits, self._room = app, limits, room
         self._limit_ms = limits.body_timeout_ms + limits.answer_timeout_ms
-        self._in_flight = 0
         self._late: set[asyncio.Task[Any]] = set()
         """Whose time is over, and who has not heard of it yet."""
 
@@ -124,14 +125,15 @@ class Bounds:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if self._in_flight >= self._limits.in_flight:
-            raise BusyError(f"{self._in_flight} requests are being answered, which is the limit")
+        room = self._room
+        if room.in_flight >= self._limits.in_flight:
+            raise BusyError(f"{room.in_flight} requests are being answered, which is the limit")
         if scope["method"] == "HEAD":
             # RFC 9110, section 9.3.2: the same as GET without the body, which the server leaves out.
             scope = {**scope, "method": "GET"}
         task = asyncio.current_task()
         assert task is not None  # a coroutine that is awaited runs in one
-        self._in_flight += 1
+        room.in_flight += 1
         # As asyncio.timeout() does it, without its objects: this is on the way of every request.
         late = asyncio.get_running_loop().call_later(self._limit_ms / 1000, self._cancel, task)
         try:
@@ -143,7 +145,7 @@ class Bounds:
         finally:
             late.cancel()
             self._late.discard(task)
-            self._in_flight -= 1
+            room.in_flight -= 1
 
     def _cancel(self, task: "asyncio.Task[Any]") -> None:
         self._late.add(task)

@@ -15,7 +15,13 @@ class ApiLimits(NamedTuple):
     nesting: int = 16
     """How deep JSON may be nested."""
     in_flight: int = 128
-    """Requests worked on at once, probes not counted. Beyond: 503."""
+    """Requests worked on at once, probes and requests whose body is awaited not counted. Beyond: 503."""
+    awaited: int = 256
+    """Requests whose body is awaited for longer than :attr:`body_grace_ms`. Beyond: 503."""
+    awaited_of_address: int = 32
+    """The same from one address, IPv6 by the /64. Beyond: 503."""
+    body_grace_ms: int = 200
+    """So long a body may follow its headers however many are awaited: clients send it in a packet of its own."""
     connections: int = 1024
     """Open connections. Beyond: closed at once."""
     header_timeout_ms: int = 10_000

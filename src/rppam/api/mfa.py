@@ -75,8 +75,9 @@ async def enrol(request: Request, response: Response, parts: Parts, body: EnrolR
 async def step_up(body: CodeRequest, request: Request, response: Response, caller: Caller, parts: Parts) -> LoginAnswer:
     """A new token for the same session, which counts as one with a second factor; the old token is worth nothing."""
     bearer: Bearer = request.state.bearer
-    await parts.second_factors.prove(own_id(caller), body.code, caller_of(request).client)
-    issued = await parts.sessions.renew(bearer, caller, mfa=True)
+    client = caller_of(request).client
+    await parts.second_factors.prove(own_id(caller), body.code, client)
+    issued = await parts.sessions.step_up(bearer, caller, client)
     return token_answer(issued, request, response, by_cookie=request.state.by_cookie)
 
 
@@ -129,9 +130,9 @@ async def _enrol_at_login(
 ) -> EnrolAnswer:
     if body.cookie:
         check_same_origin(request.scope)
-    if body.code is None:
-        return _begun(await parts.second_factors.propose_at_login(token))
     caller = caller_of(request)
+    if body.code is None:
+        return _begun(await parts.second_factors.propose_at_login(token, caller.client))
     account, codes = await parts.second_factors.confirm_at_login(token, body.code, caller.client)
     issued = await parts.sessions.open(account, caller, mfa=True)
     answer = token_answer(issued, request, response, by_cookie=body.cookie)

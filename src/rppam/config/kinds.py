@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_interface, ip_network
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
 from rppam.config.endpoint import Endpoint, NotAnEndpointError, parse_endpoint, parse_host
@@ -17,6 +17,9 @@ from rppam.config.keywords import ENCRYPTED
 from rppam.config.reading import unprintable
 from rppam.config.wording import nearest, shown, type_of
 from rppam.domain.secret import Secret
+
+TEXT_MAX: Final = 4_096
+"""Characters of a text. No setting needs more, and each of them is looked at, on a worker's loop."""
 
 
 class WrongValueError(ValueError):
@@ -281,9 +284,11 @@ class Networks(Kind):
 
 
 def _text(value: object, fix: str) -> str:
-    """A text without control characters."""
+    """A text without control characters, of at most :data:`TEXT_MAX` characters."""
     if not isinstance(value, str):
         raise WrongValueError(shown(value), fix)
+    if len(value) > TEXT_MAX:
+        raise WrongValueError(type_of(value), fix)
     bad = unprintable(value)
     if not value.strip() or bad:
         raise WrongValueError(bad or "an empty text", fix)

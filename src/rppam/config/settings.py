@@ -266,7 +266,12 @@ class AuthSettings:
 class LoggingSettings:
     """What is logged, how, and where to."""
 
-    level: str = _key("level", Choice(f"one of {', '.join(LOG_LEVELS)}", LOG_LEVELS), "Information", "Least level.")
+    level: str = _key(
+        "level",
+        Choice(f"one of {', '.join(LOG_LEVELS)}", LOG_LEVELS),
+        "Information",
+        "Least level; lines of the audit are written at every one.",
+    )
     format: str = _key(
         "format", Choice("human or json", ("human", "json")), "human", "Sentences for people, or a JSON object a line."
     )

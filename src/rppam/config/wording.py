@@ -11,6 +11,8 @@ from typing import Final
 
 SHOWN_MAX: Final = 60
 """Characters of a value that a message shows."""
+WORD_MAX: Final = 100
+"""A longer word stands for no known one; comparing it would hold the loop of a worker."""
 
 
 def shown(value: object) -> str:
@@ -19,7 +21,8 @@ def shown(value: object) -> str:
         return "an object"
     if isinstance(value, list):
         return "a list"
-    text = json.dumps(value)
+    # No more is looked at than is shown: the value may be a megabyte.
+    text = json.dumps(value[: SHOWN_MAX + 1] if isinstance(value, str) else value)
     return text if len(text) <= SHOWN_MAX else text[:SHOWN_MAX] + "..."
 
 
@@ -37,7 +40,10 @@ def type_of(value: object) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that ``word`` most likely stands for, whatever its case, or ``None``."""
+    """The known word that ``word`` most likely stands for, whatever its case, or ``None``; also for a word of more than
+    :data:`WORD_MAX` characters."""
+    if len(word) > WORD_MAX:
+        return None
     by_lower = {name.lower(): name for name in known}
     close = get_close_matches(word.lower(), by_lower, n=1, cutoff=0.7)
     return by_lower[close[0]] if close else None

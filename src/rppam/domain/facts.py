@@ -25,6 +25,7 @@ def session_bytes(session: Session) -> bytes:
             "m": session.mfa,
             "x": session.expires_at,
             "e": session.ended,
+            "l": session.idle,
         }
     )
 
@@ -44,6 +45,8 @@ def read_session(data: bytes) -> Session:
         mfa=_of(found, "m", bool),
         expires_at=WallMs(_of(found, "x", int)),
         ended=_of(found, "e", bool),
+        # Releases before this one do not write it.
+        idle=_of(found, "l", bool) if "l" in found else False,
     )
 
 

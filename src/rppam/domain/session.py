@@ -15,6 +15,9 @@ from typing import Final, NamedTuple
 from rppam.domain.instant import WallMs
 
 TOUCH_MS_MAX: Final = 60_000
+"""Uses are written down at least so often, and idle time ends a session so much later than the last use that is."""
+OVER_HOLDS_MS: Final = 5_000
+"""A session that lay idle is believed to be over for so long: another node may still have to write that it was used."""
 IDLE_MS_NEVER: Final = 366 * 24 * 3600_000
 """Idle time of a session that does not end by lying idle."""
 
@@ -43,6 +46,9 @@ class Session(NamedTuple):
     expires_at: WallMs
     """Absolute end, by the database's clock."""
     ended: bool
+    """It does not count any more, whatever the reason."""
+    idle: bool = False
+    """It has ended only by lying idle, as far as is written down: true for :data:`OVER_HOLDS_MS`."""
 
 
 class UserFacts(NamedTuple):
@@ -148,10 +154,8 @@ class Ended(NamedTuple):
 
 
 def touch_every_ms(idle_ms: int) -> int:
-    """How often a process writes down that a session is in use: the truth about its last use is so much older at most.
-
-    So idle time ends a session that much later than the last use that is written down.
-    """
+    """How often a process writes down that a session is in use, under a policy of that idle time: the truth about its
+    last use is so much older at most. Never more than :data:`TOUCH_MS_MAX`."""
     return max(1, min(TOUCH_MS_MAX, idle_ms // 4))
 
 

@@ -50,7 +50,7 @@ class FactorStore(Protocol):
         ...
 
     async def propose(self, user_id: str, sealed: str) -> bool:
-        """Keep an enrolment that is not confirmed; false when one is in force."""
+        """Keep an enrolment until it is confirmed or the account's sessions are ended; false when one is in force."""
         ...
 
     async def confirm(
@@ -58,7 +58,7 @@ class FactorStore(Protocol):
     ) -> Written | None:
         """Put the proposed enrolment in force, its first code used, and end the log-in it was part of.
 
-        ``None``, and nothing changed, when another one is proposed or in force, or the log-in is over.
+        ``None``, and nothing changed, when this one is not proposed any more or one is in force, or the log-in is over.
         """
         ...
 

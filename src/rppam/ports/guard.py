@@ -29,3 +29,15 @@ class LoginGuard(Protocol):
         :class:`~rppam.domain.errors.request.RateLimitedError` when there were too many wrong ones.
         """
         ...
+
+    def refuse_known(self, client: str) -> None:
+        """Nothing, or a ``RateLimitedError`` when this process knows that the address is locked.
+
+        Asks nobody, so a flood from such an address costs nothing.
+        """
+        ...
+
+    async def count_stranger(self, client: str) -> None:
+        """Count a wrong try that names no user against its address alone. Raises a ``RateLimitedError`` as
+        :meth:`enter`."""
+        ...

@@ -69,6 +69,8 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u206
 _PLAIN_VALUE: Final = re.compile(r"[^\s\"=]+")
 _FILE_NAME: Final = re.compile(r"rppam-(\d{8})\.log")
 
+AUDIT: Final = "rppam.audit"
+"""The log of who changed what. It is written from Information on, however high the level."""
 CHATTY: Final = ("alembic", "uvicorn", "asyncio")
 """Libraries whose information is none to an administrator."""
 
@@ -321,6 +323,18 @@ class QueuedHandler(logging.Handler):
             self._sink.write(day, line)
 
 
+class _LevelFilter(logging.Filter):
+    """Lets through what is of this level or above, and the audit."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__()
+        self._level = level
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is written."""
+        return record.levelno >= self._level or record.name == AUDIT
+
+
 @contextmanager
 def logging_to(
     *,
@@ -332,9 +346,9 @@ def logging_to(
 ) -> Iterator[QueuedHandler]:
     """Set up the root logger for the time of a ``with`` block and flush it at the end.
 
-    ``level`` is one of :data:`LEVELS`, ``fmt`` one of :class:`LogFormat`; ``directory`` None means ``stream``, by
-    default stderr. ``also`` gets every record from Information on, whatever ``level`` is. Raises ``ValueError`` for
-    another level or format: the config check refuses them before.
+    ``level`` is one of :data:`LEVELS`, which the audit is not subject to; ``fmt`` one of :class:`LogFormat`;
+    ``directory`` None means ``stream``, by default stderr. ``also`` gets every record from Information on, whatever
+    ``level`` is. Raises ``ValueError`` for another level or format: the config check refuses them before.
     """
     if level not in LEVELS:
         raise ValueError(f"log level must be one of {', '.join(LEVELS)}, found {level!r}")
@@ -342,13 +356,14 @@ def logging_to(
     stream_sink = StreamSink(stream)
     handler = QueuedHandler(stream_sink if directory is None else DailyFileSink(directory, stream_sink))
     handler.setFormatter(formatter)
-    root = logging.getLogger()
-    before, before_level = root.handlers[:], root.level
+    root, audit = logging.getLogger(), logging.getLogger(AUDIT)
+    before, before_level, audit_level = root.handlers[:], root.level, audit.level
     logging.addLevelName(VERBOSE, "VERBOSE")
     logging.captureWarnings(capture=True)
-    handler.setLevel(LEVELS[level])
+    handler.addFilter(_LevelFilter(LEVELS[level]))
     root.handlers[:] = [handler] if also is None else [handler, also]
     root.setLevel(LEVELS[level] if also is None else min(LEVELS[level], logging.INFO))
+    audit.setLevel(min(LEVELS[level], logging.INFO))
     for chatty in CHATTY:
         logging.getLogger(chatty).setLevel(max(logging.WARNING, LEVELS[level]))
     try:
@@ -356,6 +371,7 @@ def logging_to(
     finally:
         root.handlers[:] = before
         root.setLevel(before_level)
+        audit.setLevel(audit_level)
         logging.captureWarnings(capture=False)
         for one in (handler, also):
             if one is not None:

@@ -98,7 +98,18 @@ class Guard:
 
     async def enter(self, username: str, client: str) -> "Try":
         """See the port. Also raises a ``DatabaseError`` when nobody can tell."""
-        suspects = (user_suspect(username), address_suspect(client))
+        return await self._let_in((user_suspect(username), address_suspect(client)))
+
+    def refuse_known(self, client: str) -> None:
+        """See the port."""
+        self._refuse_known((address_suspect(client),))
+
+    async def count_stranger(self, client: str) -> None:
+        """See the port. Also raises a ``DatabaseError`` when nobody can tell."""
+        attempt = await self._let_in((address_suspect(client),))
+        await attempt.failed()
+
+    async def _let_in(self, suspects: Sequence[Suspect]) -> "Try":
         give_up_at = after(self._clock.now(), WAIT_MS * US_PER_MS)
         while True:
             self._refuse_known(suspects)

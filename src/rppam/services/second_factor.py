@@ -1,9 +1,10 @@
 """The second factor: who is asked for one, and whether a code is worth something.
 
 A code counts once in the whole cluster, and on any node: a log-in between password and code lies in SQL. Every guess
-passes the guard of log-ins, so that guessing codes locks an account like guessing passwords. What a code is good for
-beside signing in: a step up of a session, new backup codes, and taking the second factor away. What it does not
-promise: that who lost both phone and backup codes gets in; an administrator resets it (:meth:`SecondFactors.reset`).
+passes the guard of log-ins, so that guessing codes locks an account like guessing passwords, and guessing tokens of
+log-ins locks an address. What a code is good for beside signing in: a step up of a session, new backup codes, and
+taking the second factor away. What it does not promise: that who lost both phone and backup codes gets in; an
+administrator resets it (:meth:`SecondFactors.reset`).
 """
 
 import logging
@@ -46,6 +47,7 @@ from rppam.services.one_time_codes import (
 from rppam.services.users import publish_user
 
 log: Final = logging.getLogger("rppam.mfa")
+audit: Final = logging.getLogger("rppam.audit")
 
 TOKEN_BYTES: Final = 32
 CLIENT_CHARS_MAX: Final = 64
@@ -70,7 +72,7 @@ class Standing(NamedTuple):
 
 class SecondFactors:
     """See the module. Every call raises a ``DatabaseError`` when the database does not answer; those that take a code
-    raise :class:`~rppam.domain.errors.request.RateLimitedError` after too many wrong ones."""
+    or the token of a log-in raise :class:`~rppam.domain.errors.request.RateLimitedError` after too many wrong ones."""
 
     def __init__(
         self, store: FactorStore, keys: DataKeys, settings: HotSettings, guard: LoginGuard, cache: SharedCache
@@ -93,7 +95,7 @@ class SecondFactors:
         Raises :class:`CodeWrong`, :class:`MfaTokenInvalid`, :class:`MfaNotEnrolled` when one has to be enrolled first.
         """
         hashed = token_hash(token.reveal())
-        factor = await self._login(hashed)
+        factor = await self._login(hashed, client)
         if factor.sealed is None:
             raise MfaNotEnrolled("this account has to enrol a second factor first")
 
@@ -134,15 +136,15 @@ class SecondFactors:
             raise CodeNotTaken
         return codes
 
-    async def propose_at_login(self, token: Secret) -> Proposal:
+    async def propose_at_login(self, token: Secret, client: str) -> Proposal:
         """As :meth:`propose`, for a log-in that may not go on without. Raises :class:`MfaTokenInvalid` as well."""
-        factor = await self._login(token_hash(token.reveal()))
+        factor = await self._login(token_hash(token.reveal()), client)
         return await self.propose(factor.account.id)
 
     async def confirm_at_login(self, token: Secret, code: str, client: str) -> tuple[Account, list[Secret]]:
         """As :meth:`confirm`; it completes the log-in. Raises :class:`MfaTokenInvalid`, :class:`CodeWrong`."""
         hashed = token_hash(token.reveal())
-        factor = await self._login(hashed)
+        factor = await self._login(hashed, client)
         codes = await self._confirm(factor, code, client, hashed)
         if codes is None:
             raise CodeWrong
@@ -156,7 +158,10 @@ class SecondFactors:
         """New backup codes in the place of all others. Raises :class:`CodeNotTaken`, :class:`MfaNotEnrolled`."""
         codes = new_backup_codes((await self._policy()).backup_code_count)
         hashes = _hashes(user_id, codes)
-        await self._prove(user_id, code, client, lambda proof: self._store.replace_codes(user_id, proof, hashes))
+        account = await self._prove(
+            user_id, code, client, lambda proof: self._store.replace_codes(user_id, proof, hashes)
+        )
+        audit.info("%s made new backup codes from %s.", account.name, client)
         return codes
 
     async def disable(self, user_id: str, code: str, client: str) -> None:
@@ -199,10 +204,13 @@ class SecondFactors:
         if policy.requirement is MfaRequirement.DISABLED:
             raise MfaDisabled("the setting security/mfa has mfaRequirement 'disabled'")
 
-    async def _login(self, hashed: str) -> Factor:
-        # Only read: tokens that somebody made up cost the database no write.
+    async def _login(self, hashed: str, client: str) -> Factor:
+        """What a log-in is about. Tokens that somebody made up count for the lockout of the address like wrong
+        passwords, so that many of them are refused before anything is read."""
+        self._guard.refuse_known(client)
         factor = await self._store.find(hashed)
         if factor is None:
+            await self._guard.count_stranger(client)
             raise MfaTokenInvalid
         return factor
 
@@ -234,7 +242,7 @@ class SecondFactors:
         log.warning("%s enrolled a second factor from %s.", factor.account.name, client)
         return codes
 
-    async def _prove(self, user_id: str, code: str, client: str, use: Callable[[Proof], Awaitable[bool]]) -> None:
+    async def _prove(self, user_id: str, code: str, client: str, use: Callable[[Proof], Awaitable[bool]]) -> Account:
         factor = await self._store.read(user_id)
         if factor.sealed is None:
             raise MfaNotEnrolled("the account has no second factor")
@@ -245,6 +253,7 @@ class SecondFactors:
 
         if not await self._guarded(factor, client, right):
             raise CodeNotTaken
+        return factor.account
 
     async def _guarded(self, factor: Factor, client: str, right: Callable[[], Awaitable[bool]]) -> bool:
         """Ask ``right`` behind the guard, and settle the try once."""

@@ -16,8 +16,10 @@ from rppam.domain.claims import session_id_of
 from rppam.domain.errors.database import DatabaseError
 from rppam.domain.errors.session import SessionEndedError, SessionUnknownError
 from rppam.domain.facts import read_session, read_user, session_bytes, user_bytes
+from rppam.domain.instant import US_PER_MS, Instant, after
 from rppam.domain.session import (
     IDLE_MS_NEVER,
+    OVER_HOLDS_MS,
     Identity,
     NewSession,
     Session,
@@ -31,7 +33,7 @@ from rppam.services.known_tokens import Bearer
 from rppam.services.touches import Touches
 
 ENDED_MAX: Final = 8_192
-"""Sessions remembered here as ended, for requests that are answered while nobody can be asked."""
+"""Sessions remembered here as over, for requests that are answered while nobody can be asked."""
 
 
 class SessionCheck:
@@ -41,7 +43,8 @@ class SessionCheck:
         self._store, self._clock, self._touches = store, clock, touches
         self._sessions: NearReader[Session] = cache.reader("session", _session_of, self._load_session)
         self._users: NearReader[UserFacts] = cache.reader("user", _user_of, self._load_user)
-        self._ended: dict[str, None] = {}
+        self._over_until: dict[str, Instant | None] = {}
+        """Until when each is believed to be over; ``None``: for good."""
 
     def near(self, bearer: Bearer) -> Identity | None:
         """Who calls, if that can be told from this process's memory; ``None``: ask :meth:`identify`.
@@ -91,10 +94,13 @@ class SessionCheck:
         return Identity(claims.subject, None, frozenset(claims.roles), claims.token_id, claims.kind, mfa=False)
 
     def _check_not_over(self, bearer: Bearer) -> None:
-        """What was once seen to be over stays so here, whatever an old copy in Redis says: SQL may have told before the
-        log of changes did."""
-        if bearer.ident in self._ended:
-            raise SessionEndedError("the session is over")
+        """What was once seen to have ended stays so here, whatever an old copy in Redis says: SQL may have told before
+        the log of changes did. What lay idle stays so for a while: another node may still write that it was used."""
+        if bearer.ident in self._over_until:
+            until = self._over_until[bearer.ident]
+            if until is None or self._clock.now() < until:
+                raise SessionEndedError("the session is over")
+            del self._over_until[bearer.ident]
 
     async def _account(self, session: Session) -> UserFacts | None:
         if session.user_id is None:
@@ -108,7 +114,8 @@ class SessionCheck:
 
     def _judge(self, bearer: Bearer, session: Session, user: UserFacts | None) -> Identity:
         if session.ended:
-            raise self._over(bearer, "the session was ended, or lay idle for too long")
+            until = after(self._clock.now(), OVER_HOLDS_MS * US_PER_MS) if session.idle else None
+            raise self._over(bearer, "the session was ended, or lay idle for too long", until)
         roles = frozenset(bearer.claims.roles)
         if session.user_id is not None:
             if user is None or user.disabled or user.auth_epoch != session.auth_epoch:
@@ -117,10 +124,10 @@ class SessionCheck:
         self._touches.note(bearer.ident)
         return Identity(session.subject, session.user_id, roles, session.id, session.kind, session.mfa)
 
-    def _over(self, bearer: Bearer, why: str) -> SessionEndedError:
-        if len(self._ended) >= ENDED_MAX:
-            del self._ended[next(iter(self._ended))]
-        self._ended[bearer.ident] = None
+    def _over(self, bearer: Bearer, why: str, until: Instant | None = None) -> SessionEndedError:
+        if len(self._over_until) >= ENDED_MAX:
+            del self._over_until[next(iter(self._over_until))]
+        self._over_until[bearer.ident] = until
         return SessionEndedError(why)
 
     def _unknown(self, bearer: Bearer, error: DatabaseError) -> SessionUnknownError:

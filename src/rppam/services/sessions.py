@@ -12,7 +12,7 @@ import uuid
 from typing import Final, NamedTuple
 
 from rppam.domain.account import Account
-from rppam.domain.cached import LIFE_MS_MAX, CacheKey, Copy, Kind
+from rppam.domain.cached import LIFE_MS_MAX, CacheKey, Change, Copy, Kind
 from rppam.domain.errors.request import ForbiddenError
 from rppam.domain.errors.session import SessionEndedError
 from rppam.domain.facts import session_bytes, user_bytes
@@ -38,12 +38,14 @@ from rppam.services.tokens import IssuedToken, Tokens
 from rppam.services.touches import Touches
 
 log = logging.getLogger("rppam.sessions")
+audit: Final = logging.getLogger("rppam.audit")
 
 FRESH_MS: Final = 10 * 60_000
 """So long after a log-in its password counts as given just now."""
 AGENT_CHARS_MAX: Final = 200
 CLIENT_CHARS_MAX: Final = 64
 _AT_ONCE: Final = 64
+"""So many facts are told to Redis at the same time."""
 
 
 class Caller(NamedTuple):
@@ -98,15 +100,19 @@ class Sessions:
         await self._begun(stored)
         return self._token(stored, sid, sorted(account.roles))
 
-    async def renew(self, bearer: Bearer, identity: Identity, *, mfa: bool) -> IssuedToken:
-        """Another secret for the same session, at a step up; the old one and its tokens are worth nothing from now on.
+    async def step_up(self, bearer: Bearer, identity: Identity, client: str) -> IssuedToken:
+        """The session counts as one with a second factor, which was given just now, and gets another secret; the old
+        one and its tokens are worth nothing from now on. ``client`` is the caller's address, for the log.
 
         Raises :class:`SessionEndedError`.
         """
         sid = self._tokens.new_sid()
-        stored = await self._store.renew(bearer.ident, token_hash(sid), mfa=mfa)
+        stored = await self._store.renew(bearer.ident, token_hash(sid), mfa=True)
         if stored is None:
             raise SessionEndedError("the session was ended meanwhile")
+        audit.info(
+            "%s raised the session %s by a second factor from %s.", identity.subject, identity.session_id, client
+        )
         await self._begun(stored)
         await self._tell_end(stored._replace(token_hash=bearer.ident))
         return self._token(stored, sid, sorted(identity.roles))
@@ -166,11 +172,6 @@ class Sessions:
         found = await self._store.lines(user_id, after, count + 1)
         return (found, None) if len(found) <= count else (found[:count], found[count - 1].id)
 
-    async def tell_account(self, stored: StoredFacts) -> None:
-        """An account has changed: every node is told, and its sessions go by what it is now."""
-        key = CacheKey(Kind.USER, stored.facts.id)
-        await self._cache.publish(key, Copy(stored.revision, user_bytes(stored.facts)), LIFE_MS_MAX, confirm=True)
-
     async def _begun(self, stored: StoredSession) -> None:
         self._clock.learn(stored.now)
         self._touches.fresh(stored.token_hash)
@@ -180,13 +181,22 @@ class Sessions:
         )
 
     async def _tell_end(self, stored: StoredSession) -> None:
-        copy = Copy(stored.revision, session_bytes(stored.session._replace(ended=True)))
-        await self._cache.publish(CacheKey(Kind.SESSION, stored.token_hash), copy, LIFE_MS_MAX, confirm=True)
+        await self._tell(Ended(1, sessions=(stored,)))
 
     async def _tell(self, ended: Ended) -> None:
-        told = [*map(self._tell_end, ended.sessions), *map(self.tell_account, ended.users)]
-        for start in range(0, len(told), _AT_ONCE):
-            await asyncio.gather(*told[start : start + _AT_ONCE])
+        """Tell every node. However many they are, a replica is waited for once, and a Redis that takes nothing as long
+        as for :data:`_AT_ONCE` of them; then the log of changes tells."""
+        told = [*map(_end_of, ended.sessions), *map(_facts_of, ended.users)]
+        self._cache.forget([Change(key, copy.revision) for key, copy in told])
+        before, last = told[:-1], told[-1:]
+        for start in range(0, len(before), _AT_ONCE):
+            some = before[start : start + _AT_ONCE]
+            taken = await asyncio.gather(*(self._cache.publish(key, copy, LIFE_MS_MAX) for key, copy in some))
+            if not any(taken):
+                return
+        for key, copy in last:
+            # A replica that has the last of them has all, as it is given them in their order.
+            await self._cache.publish(key, copy, LIFE_MS_MAX, confirm=True)
 
     def _token(self, stored: StoredSession, sid: str, roles: list[str]) -> IssuedToken:
         session = stored.session
@@ -199,6 +209,15 @@ def session_id(now: WallMs) -> str:
     """A fresh id that sorts by time (RFC 9562, UUID version 7)."""
     value = (now & (2**48 - 1)) << 80 | 7 << 76 | secrets.randbits(12) << 64 | 2 << 62 | secrets.randbits(62)
     return str(uuid.UUID(int=value))
+
+
+def _end_of(stored: StoredSession) -> tuple[CacheKey, Copy]:
+    copy = Copy(stored.revision, session_bytes(stored.session._replace(ended=True)))
+    return CacheKey(Kind.SESSION, stored.token_hash), copy
+
+
+def _facts_of(stored: StoredFacts) -> tuple[CacheKey, Copy]:
+    return CacheKey(Kind.USER, stored.facts.id), Copy(stored.revision, user_bytes(stored.facts))
 
 
 def _plain(text: str, chars_max: int) -> str:

@@ -90,7 +90,7 @@ def read_object(found: object, place: str) -> Mapping[str, object]:
 
 
 def _unknown(name: str, fields: Mapping[str, Kind], place: str) -> FieldFlaw:
-    near = nearest(name[:100], fields)
+    near = nearest(name, fields)
     fix = f"Did you mean {near!r}?" if near else f"The fields are {', '.join(fields)}."
     printable = shown(name)[1:-1]
     return FieldFlaw(place + printable, f"there is no such field. {fix}", UNKNOWN)

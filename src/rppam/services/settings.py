@@ -51,7 +51,7 @@ def find_setting(name: str) -> Setting[Any]:
     """The setting called ``name``. Raises :class:`~rppam.domain.errors.setting.SettingUnknown`."""
     found = SETTINGS.get(name)
     if found is None:
-        near = nearest(name[:100], SETTINGS)
+        near = nearest(name, SETTINGS)
         raise SettingUnknown(
             f"there is no such setting; did you mean {near}?" if near else f"there are {', '.join(SETTINGS)}"
         )

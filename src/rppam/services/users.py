@@ -23,6 +23,7 @@ from rppam.services.accounts import random_password
 from rppam.services.passwords import Passwords
 
 log: Final = logging.getLogger("rppam.accounts")
+audit: Final = logging.getLogger("rppam.audit")
 
 
 class NewUser(NamedTuple):
@@ -98,6 +99,8 @@ class UserAdministration:
         if made == UserChange():
             return account
         await publish_user(self._cache, user_id, written.copy)
+        if made.display_name is not None:
+            audit.info("%s changed the display name of the account %s.", by, account.name)
         if made.disabled is not None:
             log.warning("%s %s the account %s.", by, "disabled" if made.disabled else "enabled", account.name)
         if made.roles is not None:

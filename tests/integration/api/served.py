@@ -34,7 +34,9 @@ from rppam.adapters.system.keystore import ensure_signing_keys
 from rppam.adapters.system.relay import RestRelay
 from rppam.adapters.system.rest_trust import Trust
 from rppam.api.app import ApiParts, build_app
+from rppam.api.gate import Bounds
 from rppam.api.limits import ApiLimits
+from rppam.api.room import Room
 from rppam.api.server import ApiServer
 from rppam.domain.account import Account, AccountRole, StoredAccount
 from rppam.domain.errors.accounts import InvalidCredentials
@@ -313,6 +315,12 @@ class Served:
         await self.server.stop(drain_ms=500)
         await self.database.stop()
         self.passwords.close()
+
+    @property
+    def room(self) -> Room:
+        """The places of its requests."""
+        found: Room = next(layer.kwargs["room"] for layer in self.app.user_middleware if layer.cls is Bounds)
+        return found
 
     @property
     def url(self) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import httpx
 import pytest
@@ -16,6 +17,7 @@ from tests.integration.api.served import PASSWORD, Served
 LOGIN = "/api/v1/auth/login"
 NOTE = "/api/v1/admin/cluster/note"
 JSON = {"Content-Type": "application/json"}
+ANNOUNCED = b"Content-Type: application/json\r\nContent-Length: 40\r\n\r\n"
 
 
 @pytest.mark.parametrize(
@@ -272,6 +274,83 @@ class TestTight:
         assert (await served.http.get("/system/health/ping")).status_code == 200
         for _, writer in held:
             writer.close()
+
+
+class TestBodiesThatDoNotCome:
+    """Few places, all of them taken by callers who announce a body and do not send it."""
+
+    @pytest.fixture
+    def limits(self) -> ApiLimits:
+        return ApiLimits(in_flight=2, awaited=5, awaited_of_address=3, body_grace_ms=100)
+
+    @pytest.fixture
+    async def silent(self, served: Served) -> AsyncIterator[Callable[[str, int], Awaitable[None]]]:
+        """Leaves so many log-ins without their bodies, from an address."""
+        writers: list[asyncio.StreamWriter] = []
+
+        async def leave(address: str, count: int) -> None:
+            before = served.room.awaited
+            for _ in range(count):
+                _, writer = await asyncio.open_connection("127.0.0.1", served.server.port, local_addr=(address, 0))
+                writer.write(f"POST {LOGIN} HTTP/1.1\r\nHost: x\r\n".encode() + ANNOUNCED)
+                writers.append(writer)
+            async with asyncio.timeout(10):
+                while served.room.awaited < before + count:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+
+        yield leave
+        for writer in writers:
+            writer.close()
+
+    async def test_they_take_no_place_from_requests_that_are_there(
+        self, served: Served, silent: Callable[[str, int], Awaitable[None]]
+    ) -> None:
+        await silent("127.0.0.1", 3)
+        assert (await served.http.get(NOTE, headers=served.bearer())).status_code == 200
+        answer = await served.http.post(LOGIN, json={"username": "admin", "password": PASSWORD})
+        assert answer.status_code == 200, "its body follows at once"
+        assert (await served.http.put(NOTE, headers=served.bearer(), json={"text": "ok"})).status_code == 200
+
+    async def test_one_address_gets_only_some_of_the_places_and_hears_it(
+        self, served: Served, silent: Callable[[str, int], Awaitable[None]]
+    ) -> None:
+        await silent("127.0.0.1", 3)
+        refused = await served.raw(f"POST {LOGIN} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n".encode() + ANNOUNCED)
+        assert refused.startswith(b"HTTP/1.1 503 ")
+        assert b"RPPAM-6030" in refused
+        assert b"3 bodies from this address" in refused
+        await silent("127.0.0.2", 2)
+        assert served.room.awaited == 5, "another address has its own, and who is refused takes none"
+
+    async def test_so_do_all_addresses_together(
+        self, served: Served, silent: Callable[[str, int], Awaitable[None]]
+    ) -> None:
+        await silent("127.0.0.2", 3)
+        await silent("127.0.0.3", 2)
+        refused = await served.raw(f"POST {LOGIN} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n".encode() + ANNOUNCED)
+        assert refused.startswith(b"HTTP/1.1 503 ")
+        assert b"5 bodies are being awaited" in refused
+
+    async def test_who_has_waited_needs_a_place_like_everybody_else(self, served: Served) -> None:
+        body = json.dumps({"username": "admin", "password": PASSWORD}).encode()
+        head = f"POST {LOGIN} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.server.port)
+        writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode())
+        async with asyncio.timeout(10):
+            while not served.room.awaited:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        served.note.silent.clear()
+        slow = [asyncio.create_task(served.http.get(NOTE, headers=served.bearer())) for _ in range(2)]
+        async with asyncio.timeout(10):
+            while served.room.in_flight < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        writer.write(body)
+        answer = await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        served.note.silent.set()
+        assert {answer.status_code for answer in await asyncio.gather(*slow)} == {200}
+        assert served.room.in_flight == 0
 
 
 json_like = st.recursive(

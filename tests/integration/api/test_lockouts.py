@@ -4,7 +4,9 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import event
 
+from rppam.services import login_guard
 from tests.integration.api.served import PASSWORD, Served
 
 LOGIN, LOCKOUTS = "/api/v1/auth/login", "/api/v1/lockouts"
@@ -59,6 +61,32 @@ async def test_twenty_wrong_passwords_from_loopback_lock_it_for_all_names(open_s
     ended = await served.http.delete(f"{LOCKOUTS}/{shown['id']}", headers=served.bearer("security_admin"))
     assert ended.status_code == 204
     assert (await sign_in(served, "admin")).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["challenge", "enroll"])
+async def test_made_up_tokens_of_log_ins_lock_their_address_and_then_cost_no_look(
+    open_served: Served, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(login_guard, "KNOWN_MS", 60_000)  # the machine may be slow
+    served = open_served
+    looks: list[str] = []
+
+    @event.listens_for(served.database._engine, "before_cursor_execute")
+    def _looked(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        looks.extend([statement] if "pending_logins" in statement else [])
+
+    async def made_up() -> httpx.Response:
+        body = {"mfaToken": "made up", **({"code": "123456"} if path == "challenge" else {})}
+        return await served.http.post(f"/api/v1/auth/mfa/{path}", json=body)
+
+    answers = [await made_up() for _ in range(20)]
+    assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(401, "RPPAM-3123")}
+    assert len(looks) == 20
+    refused = [await made_up() for _ in range(5)]
+    assert {(answer.status_code, answer.json()["code"]) for answer in refused} == {(429, "RPPAM-6029")}
+    assert refused[0].headers["ratelimit-policy"] == '"login-address";q=20;w=900'
+    assert len(looks) == 20, "refused from memory"
+    assert (await sign_in(served, "ursula")).status_code == 429, "like any other log-in from there"
 
 
 async def test_unlocking_a_user_by_those_who_may(open_served: Served) -> None:

@@ -117,6 +117,24 @@ async def test_a_step_up_gives_another_token(served: Served, other: Served) -> N
     assert problem(none) == (409, "RPPAM-3126")
 
 
+async def test_new_backup_codes_and_a_step_up_stand_in_the_audit(
+    served: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    headers, secret, backup = await enrolled(served)
+    [session] = (await served.http.get("/api/v1/sessions", headers=headers)).json()["items"]
+    with caplog.at_level("INFO", "rppam.audit"):
+        for path, given in (("stepup", "000000"), ("backup-codes", "000000"), ("stepup", code(secret, 1))):
+            answer = await served.http.post(f"{AUTH}/mfa/{path}", headers=headers, json={"code": given})
+        made = await served.http.post(
+            f"{AUTH}/mfa/backup-codes", headers=bearer(answer.json()), json={"code": backup[0]}
+        )
+        assert made.status_code == 200, made.text
+    assert [record.getMessage() for record in caplog.records if record.name == "rppam.audit"] == [
+        f"admin raised the session {session['id']} by a second factor from 127.0.0.1.",
+        "admin made new backup codes from 127.0.0.1.",
+    ]
+
+
 async def test_who_must_have_one_enrols_on_the_way_in(served: Served, other: Served) -> None:
     await require(served, "required_for_admins")
     assert "accessToken" in await login(other, "ursula")

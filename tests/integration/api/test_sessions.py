@@ -1,14 +1,18 @@
 """Sessions over HTTP, on two nodes that share nothing but a database: begun on one, checked and ended on the other."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
 import pytest
+from sqlalchemy import insert
 
+from rppam.adapters.memory.no_cache import NoCache
+from rppam.adapters.sql.tables import users
 from rppam.api.limits import ApiLimits
+from rppam.domain.cached import CacheKey, Change, Copy, Kind
 from rppam.domain.session import token_hash
 from tests.integration.api.served import PASSWORD, Served
 
@@ -74,6 +78,50 @@ async def test_a_session_begun_on_one_node_is_known_and_ended_on_the_other(pair:
         assert await outcome(node, headers, HEALTH) == OVER
     again = await pair.a.http.post("/api/v1/auth/logout", headers=headers)
     assert again.status_code == 401
+
+
+class Told(NoCache):
+    """Notes what it is told, and takes it or not."""
+
+    def __init__(self, *, takes: bool) -> None:
+        super().__init__()
+        self.takes = takes
+        self.told: list[tuple[CacheKey, bool]] = []
+        self.known: set[CacheKey] = set()
+        self.at_once = self.at_once_most = 0
+
+    async def publish(self, key: CacheKey, copy: Copy, life_ms: int, *, confirm: bool = False) -> bool:
+        self.told.append((key, confirm))
+        self.at_once += 1
+        self.at_once_most = max(self.at_once_most, self.at_once)
+        await asyncio.sleep(0)
+        self.at_once -= 1
+        return self.takes
+
+    def forget(self, changes: Sequence[Change]) -> None:
+        self.known |= {one.key for one in changes}
+
+
+@pytest.mark.parametrize("takes", [True, False])
+async def test_the_end_of_everybody_waits_for_one_replica_once_and_for_an_absent_redis_hardly(
+    tmp_path: Path, takes: bool
+) -> None:
+    cache = Told(takes=takes)
+    node = Served(tmp_path / "keys", ApiLimits(), cache=cache)
+    await node.start()
+    columns = {"display_name": "", "password_hash": "-", "disabled": False, "created_at": 1, "password_changed_at": 1}
+    rows = [{"id": f"id-{at}", "name": f"u{at}", **columns} for at in range(500)]
+    await node.database.write(lambda connection: connection.execute(insert(users), rows).close())
+    cache.told.clear()
+    answer = await node.http.delete(SESSIONS, params={"all": "true"}, headers=node.bearer())
+    assert answer.status_code == 200, answer.text
+    everybody = {CacheKey(Kind.USER, str(row["id"])) for row in rows}
+    assert everybody <= cache.known, "nothing old is served here, whatever Redis does"
+    assert cache.at_once_most <= 64
+    assert [confirm for _, confirm in cache.told] == [False] * 500 + [True] if takes else [False] * 64
+    if takes:
+        assert everybody <= {key for key, _ in cache.told}
+    await node.stop()
 
 
 async def test_each_sign_in_has_a_session_of_its_own_and_refreshing_keeps_it(pair: Pair) -> None:

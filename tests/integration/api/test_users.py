@@ -82,6 +82,21 @@ async def test_what_get_answered_is_put_back_with_something_changed(open_served:
     assert (await served.http.get(path, headers=admin)).json() == part.json()
 
 
+async def test_a_changed_display_name_stands_in_the_audit(
+    open_served: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    served = open_served
+    anna = await made(served, "anna", displayName="Anna")
+    with caplog.at_level(logging.INFO, "rppam.audit"):
+        for name in ("Anna B.", "Anna B."):
+            answer = await served.http.patch(
+                f"{USERS}/{anna['id']}", headers=served.bearer(), json={"displayName": name}
+            )
+            assert answer.status_code == 200
+    told = [record.getMessage() for record in caplog.records if record.name == "rppam.audit"]
+    assert told == ["admin changed the display name of the account anna."]
+
+
 async def test_a_change_that_changes_nothing_raises_no_revision(
     open_served: Served, caplog: pytest.LogCaptureFixture
 ) -> None:

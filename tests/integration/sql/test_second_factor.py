@@ -10,9 +10,11 @@ from sqlalchemy import text
 
 from rppam.adapters.memory.default_settings import DefaultSettings
 from rppam.adapters.memory.no_cache import NoCache
+from rppam.adapters.sql.accounts import SqlAccounts
 from rppam.adapters.sql.data_keys import SqlDataKeys
 from rppam.adapters.sql.database import Database
 from rppam.adapters.sql.factors import SqlFactors
+from rppam.adapters.sql.sessions import SqlSessions
 from rppam.adapters.sql.user_facts import SqlUserFacts
 from rppam.adapters.sql.users import SqlUsers
 from rppam.domain.account import Account, AccountRole, StoredAccount
@@ -61,11 +63,22 @@ class CountingGuard:
     def __init__(self) -> None:
         self.ended: list[str] = []
         self.wrong_max = 10**6
+        self.meanwhile: Awaitable[object] | None = None
+        """What happens while the next try waits to be let in."""
 
     async def enter(self, username: str, client: str) -> "CountingGuard":
+        if self.meanwhile is not None:
+            await self.meanwhile
+            self.meanwhile = None
         if self.ended.count("failed") >= self.wrong_max:
             raise RateLimitedError("too many wrong codes", 1000)
         return self
+
+    def refuse_known(self, client: str) -> None:
+        pass
+
+    async def count_stranger(self, client: str) -> None:
+        self.ended.append("stranger")
 
     async def failed(self) -> None:
         self.ended.append("failed")
@@ -272,7 +285,7 @@ async def test_who_must_have_one_enrols_at_the_log_in(nodes: list[Node], policy:
         await one.factors.challenge(token, "123456", CLIENT)
     with pytest.raises(MfaNotEnrolled, match="not begun"):
         await two.factors.confirm_at_login(token, "123456", CLIENT)
-    await two.factors.propose_at_login(token)
+    await two.factors.propose_at_login(token, CLIENT)
     account, codes = await two.factors.confirm_at_login(token, await two.code(0, "root"), CLIENT)
     assert (account.name, len(codes)) == ("root", 10)
     with pytest.raises(MfaTokenInvalid):
@@ -281,13 +294,48 @@ async def test_who_must_have_one_enrols_at_the_log_in(nodes: list[Node], policy:
         await one.factors.disable("id-root", codes[0].reveal(), CLIENT)
     again = await one.begin("root")
     with pytest.raises(MfaEnrolled):
-        await one.factors.propose_at_login(again)
+        await one.factors.propose_at_login(again, CLIENT)
     policy.value = MfaPolicy(mfa_requirement="required_for_all")
     assert await one.factors.begin(anna, CLIENT) is not None
     policy.value = MfaPolicy(mfa_requirement="disabled")
     assert await one.factors.begin(await one.account("root"), CLIENT) is None
     with pytest.raises(MfaDisabled):
         await one.factors.propose("id-anna")
+
+
+@pytest.mark.parametrize("what", ["password", "on the host", "user", "everybody", "disabled"])
+async def test_an_enrolment_that_was_begun_ends_with_the_sessions_of_the_account(
+    nodes: list[Node], guard: CountingGuard, what: str
+) -> None:
+    one, two, _ = nodes
+    await one.make("root", AccountRole.ADMIN)
+    await one.make()
+
+    async def end() -> None:
+        sessions = SqlSessions(two.database)
+        if what == "password":
+            await two.users.set_password("id-anna", Secret("new"), WallMs(3))
+        elif what == "on the host":
+            assert await SqlAccounts(two.database).set_password("anna", Secret("new"), WallMs(3))
+        elif what == "user":
+            assert await sessions.end_user("id-anna", "test") is not None
+        elif what == "everybody":
+            await sessions.end_all("test")
+        else:
+            await two.users.change("id-anna", UserChange(disabled=True))
+            await two.users.change("id-anna", UserChange(disabled=False))
+
+    await one.factors.propose("id-anna")
+    code = await one.code(0)
+    await end()
+    with pytest.raises(MfaNotEnrolled, match="not begun"):
+        await one.factors.confirm("id-anna", code, CLIENT)
+    await one.factors.propose("id-anna")
+    code, guard.meanwhile = await one.code(0), end()
+    with pytest.raises(CodeNotTaken):
+        await one.factors.confirm("id-anna", code, CLIENT)
+    assert not (await one.account()).has_mfa
+    await one.enrol()
 
 
 async def test_two_enrolments_at_once_leave_one(nodes: list[Node]) -> None:

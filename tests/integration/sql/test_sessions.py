@@ -6,19 +6,29 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, event, func, insert, select, update
 
 from rppam.adapters.sql.accounts import SqlAccounts
 from rppam.adapters.sql.changes import SqlChangeLog
 from rppam.adapters.sql.database import Database
-from rppam.adapters.sql.sessions import KEPT_MS, OVER_HOLDS_MS, SqlSessions
+from rppam.adapters.sql.engine import NowMs
+from rppam.adapters.sql.sessions import KEPT_MS, SqlSessions
 from rppam.adapters.sql.tables import sessions as table
-from rppam.adapters.sql.tables import users
+from rppam.adapters.sql.tables import user_roles, users
 from rppam.domain.account import Account, AccountRole, StoredAccount
 from rppam.domain.cached import LIFE_MS_MAX, CacheKey, Change, Kind
 from rppam.domain.instant import WallMs
 from rppam.domain.secret import Secret
-from rppam.domain.session import IDLE_MS_NEVER, NewSession, SessionKind, StoredSession, Use, token_hash
+from rppam.domain.session import (
+    IDLE_MS_NEVER,
+    OVER_HOLDS_MS,
+    NewSession,
+    SessionKind,
+    StoredSession,
+    Use,
+    token_hash,
+    touch_every_ms,
+)
 from rppam.ports.changes import Mark
 
 pytestmark = pytest.mark.server
@@ -100,7 +110,7 @@ async def test_idle_time_and_the_absolute_end_go_by_the_databases_clock(store: S
     assert not (await find(store, "one")).session.ended, "a use within the last minute may not be written yet"
     await age(database, "one", last_seen_at=MINUTE)
     over = await find(store, "one")
-    assert (over.session.ended, over.holds_ms) == (True, OVER_HOLDS_MS)
+    assert (over.session.ended, over.session.idle, over.holds_ms) == (True, True, OVER_HOLDS_MS)
     assert await store.lines(None, None, 10) == []
     await store.touch([Use(token_hash("one"), 0, 0)])
     assert (await find(store, "one")).session.ended, "a use after the end revives nothing"
@@ -108,9 +118,20 @@ async def test_idle_time_and_the_absolute_end_go_by_the_databases_clock(store: S
     assert not (await find(store, "one")).session.ended, "uses that began in time, written late, do count"
     await age(database, "one", expires_at=12 * 60 * MINUTE)
     over = await find(store, "one")
-    assert (over.session.ended, over.holds_ms) == (True, LIFE_MS_MAX)
+    assert (over.session.ended, over.session.idle, over.holds_ms) == (True, False, LIFE_MS_MAX)
     await store.touch([Use(token_hash("one"), 5 * MINUTE, 0)])
     assert (await find(store, "one")).session.ended, "nothing lengthens the absolute life"
+
+
+async def test_a_session_of_a_short_idle_time_outlives_the_longest_time_between_two_writings(
+    store: SqlSessions, database: Database
+) -> None:
+    await store.open(new("short", idle_ms=2 * MINUTE))
+    longer = touch_every_ms(30 * MINUTE)  # as seldom are uses written down once the policy says 30 minutes
+    await age(database, "short", last_seen_at=2 * MINUTE + longer - 10_000)
+    assert not (await find(store, "short")).session.ended, "it may have been used since, and not be written down yet"
+    await age(database, "short", last_seen_at=10_000)
+    assert (await find(store, "short")).session.idle
 
 
 async def test_an_older_use_takes_no_newer_one_back(store: SqlSessions) -> None:
@@ -172,6 +193,37 @@ async def test_ending_all_reaches_every_account_and_every_token_of_a_host(
     }
     assert await store.lines(None, None, 10) == []
     assert (await store.end_all("again")).alive == 0
+
+
+async def test_ending_all_takes_as_many_statements_for_thousands_of_accounts_as_for_two(
+    store: SqlSessions, database: Database
+) -> None:
+    def people(connection: Connection) -> None:
+        columns = {"display_name": "", "password_hash": "-", "disabled": False, "created_at": 1}
+        rows = [{"id": f"id-{at}", "name": f"u{at}", "password_changed_at": 1, **columns} for at in range(3_000)]
+        connection.execute(insert(users), rows)
+        connection.execute(insert(user_roles), [{"user_id": row["id"], "role": "pam_user"} for row in rows])
+        hosts = [new(f"h{at}", None, kind=SessionKind.HOST)._asdict() for at in range(300)]
+        times = {"revision": 1, "created_at": NowMs(), "last_seen_at": NowMs(), "expires_at": NowMs() + MINUTE}
+        stored = [{name: value for name, value in host.items() if name != "life_ms"} for host in hosts]
+        connection.execute(insert(table).values(times), stored)
+
+    await store.open(new("first", None, kind=SessionKind.HOST))
+    statements: list[str] = []
+    asked = event.listens_for(database._engine, "before_cursor_execute")
+    asked(lambda _connection, _cursor, statement, *_rest: statements.append(statement))
+    assert len((await store.end_all("test")).users) == 2
+    few = len(statements)
+    await database.write(people)
+    statements.clear()
+    ended = await store.end_all("test")
+    assert len(statements) == few, statements
+    assert (len(ended.users), ended.alive, len(ended.sessions)) == (3_002, 300, 300)
+    facts = {one.facts.id: one.facts for one in ended.users}
+    assert (facts["id-7"].auth_epoch, facts["id-anna"].auth_epoch) == (2, 3)
+    assert (facts["id-7"].name, facts["id-7"].roles, facts["id-7"].disabled) == ("u7", {"pam_user"}, False)
+    assert await store.facts("id-7") in ended.users
+    assert len(await changed(database)) == 3 + 3_002 + 300
 
 
 async def test_a_step_up_replaces_the_secret_and_keeps_the_absolute_end(store: SqlSessions, database: Database) -> None:

@@ -69,6 +69,15 @@ def test_level_hides_what_is_below() -> None:
     assert "loud" in lines[0]
 
 
+@pytest.mark.parametrize("level", ["Fatal", "Warning", "Information", "Verbose"])
+def test_the_audit_is_written_at_every_level(level: str) -> None:
+    audit = logging.getLogger("rppam.audit")
+    before = audit.level
+    lines = lines_of("human", lambda: (audit.info("who did what"), log.info("quiet")), level=level)
+    assert ["who did what" in line for line in lines] == ([True] if level in {"Fatal", "Warning"} else [True, False])
+    assert audit.level == before
+
+
 @pytest.mark.parametrize("fmt", ["human", "json"])
 def test_secrets_never_print(fmt: str) -> None:
     def write() -> None:

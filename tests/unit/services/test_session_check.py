@@ -1,5 +1,6 @@
 """Who calls, told from copies that may be old: never let in by an old one, never signed out by one either."""
 
+import json
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar, cast
 
@@ -8,8 +9,17 @@ import pytest
 from rppam.domain.cached import CacheKey, Change, Copy
 from rppam.domain.errors.database import DatabaseUnreachable
 from rppam.domain.errors.session import SessionEndedError, SessionUnknownError
+from rppam.domain.facts import read_session, session_bytes
 from rppam.domain.instant import WallMs
-from rppam.domain.session import NewSession, Session, SessionKind, StoredFacts, StoredSession, UserFacts
+from rppam.domain.session import (
+    OVER_HOLDS_MS,
+    NewSession,
+    Session,
+    SessionKind,
+    StoredFacts,
+    StoredSession,
+    UserFacts,
+)
 from rppam.ports.sessions import SessionStore
 from rppam.services.database_clock import DatabaseClock
 from rppam.services.known_tokens import Bearer
@@ -98,7 +108,8 @@ class Truth:
 
 class Scene:
     def __init__(self) -> None:
-        self.truth, self.cache, clock = Truth(), Sticky(), DatabaseClock(SetClock())
+        self.time = SetClock()
+        self.truth, self.cache, clock = Truth(), Sticky(), DatabaseClock(self.time)
         store = cast("SessionStore", self.truth)
         self.check = SessionCheck(store, self.cache, clock, Touches(store, clock, lambda: 60_000))
         self.tokens = made(SetClock())
@@ -198,6 +209,41 @@ async def test_an_error_is_neither_yes_nor_no(scene: Scene) -> None:
         scene.check.blind(over)
     scene.truth.away = False
     assert (await scene.check.identify(bearer)).session_id == "one", "the same token works again"
+
+
+async def test_a_session_that_lay_idle_is_asked_for_again_as_another_node_may_write_that_it_was_used(
+    scene: Scene,
+) -> None:
+    bearer = scene.session("one")
+    alive = scene.truth.sessions["one"]
+    scene.truth.sessions["one"] = alive._replace(ended=True, idle=True)
+    with pytest.raises(SessionEndedError):
+        await scene.check.identify(bearer)
+    scene.truth.sessions["one"] = alive
+    scene.cache.kept.clear()
+    scene.time.now_s += OVER_HOLDS_MS // 1000 - 1
+    with pytest.raises(SessionEndedError):
+        await scene.check.identify(bearer)
+    scene.time.now_s += 1
+    assert scene.check.near(bearer) is None
+    assert (await scene.check.identify(bearer)).session_id == "one"
+    scene.truth.sessions["one"] = alive._replace(ended=True)
+    scene.cache.kept.clear()
+    with pytest.raises(SessionEndedError):
+        await scene.check.identify(bearer)
+    scene.truth.sessions["one"] = alive
+    scene.cache.kept.clear()
+    scene.time.now_s += 3600
+    with pytest.raises(SessionEndedError):
+        await scene.check.identify(bearer)  # what was ended stays so
+
+
+def test_a_copy_says_whether_the_session_only_lay_idle_and_one_of_an_older_release_can_be_read() -> None:
+    idle = Session("one", "anna", "anna", SessionKind.LOGIN, 1, False, LATER, True, idle=True)
+    assert read_session(session_bytes(idle)) == idle
+    older = json.loads(session_bytes(idle))
+    del older["l"]
+    assert read_session(json.dumps(older).encode()) == idle._replace(idle=False)
 
 
 async def test_what_was_once_seen_to_be_over_stays_so_whatever_an_old_copy_says(scene: Scene) -> None:

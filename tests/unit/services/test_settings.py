@@ -1,12 +1,15 @@
 """Settings are read strictly: everything wrong is named, with what was expected, what was found and the fix."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from rppam.config.wording import WORD_MAX, nearest, shown
 from rppam.domain.errors.setting import SettingInvalid, SettingUnknown
 from rppam.domain.setting import Setting
+from rppam.services.mfa_policy import MFA
 from rppam.services.session_policy import SESSIONS, SessionPolicy
 from rppam.services.setting_kinds import FLAWS_MAX, TOGETHER, UNKNOWN, WRONG, read_object
 from rppam.services.settings import SETTINGS, find_setting
@@ -52,6 +55,32 @@ def test_everything_wrong_is_named_at_once() -> None:
 def test_no_other_value_is_taken(value: object) -> None:
     with pytest.raises(SettingInvalid):
         SESSIONS.read({"idleMinutes": value})
+
+
+class Unread(str):
+    """A text whose characters nobody looks at one by one."""
+
+    __slots__ = ()
+
+    def __iter__(self) -> Iterator[str]:
+        raise AssertionError("each character was looked at, which holds the loop of a worker")
+
+
+@pytest.mark.parametrize("field", ["mfaRequirement", "totpIssuer"])
+def test_a_text_that_no_setting_can_be_is_refused_unread(field: str) -> None:
+    with pytest.raises(SettingInvalid) as caught:
+        MFA.read({field: Unread("optionaly" * 100_000)})
+    [flaw] = caught.value.flaws
+    assert f"expected {MFA.expected[field]}, found a text of 900000 characters. Write " in flaw.message
+    assert "optionaly" not in flaw.message
+    with pytest.raises(SettingInvalid, match="no such field"):
+        MFA.read({"mfaRequirement" * 100_000: "optional"})
+
+
+def test_only_a_word_is_taken_for_a_misspelt_one() -> None:
+    assert nearest("Optionaly", ["optional"]) == "optional"
+    assert nearest("x" * (WORD_MAX + 1), ["x" * WORD_MAX]) is None
+    assert shown("\n" * 100_000) == shown("\n" * 61) == '"' + "\\n" * 29 + "\\..."
 
 
 def test_fields_that_cannot_be_together() -> None:

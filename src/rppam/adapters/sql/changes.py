@@ -1,5 +1,6 @@
 """The log of changes in SQL (:class:`rppam.ports.changes.ChangeLog`)."""
 
+from collections.abc import Sequence
 from itertools import islice
 from typing import Final
 
@@ -17,6 +18,13 @@ SWEPT_EVERY: Final = 256
 HOLES_MAX: Final = 1_000
 """So many missing numbers are asked for again. A transaction that was undone leaves one for :data:`KEPT_MS`."""
 _KINDS = frozenset(Kind)
+
+
+def record_changes(connection: Connection, made: Sequence[Change]) -> None:
+    """Write many lines in one statement, in the transaction that makes the changes."""
+    lines = [{"kind": one.key.kind.value, "ident": one.key.ident, "revision": one.revision} for one in made]
+    if lines:
+        connection.execute(insert(changes).values(made_at=NowMs()), lines)
 
 
 def record_change(connection: Connection, key: CacheKey, revision: int) -> None:

@@ -1,7 +1,8 @@
 """Sessions in SQL (:class:`rppam.ports.sessions.SessionStore`): the truth about who is signed in.
 
-All times are by the database's clock. A session's row says when it was used last, at most ``touch_every_ms`` behind;
-its ``idle_ms`` already has that much added, so that nobody is signed out for what was not written down yet.
+All times are by the database's clock. A session's row says when it was used last, at most ``TOUCH_MS_MAX`` behind;
+its ``idle_ms`` already has that much added, so that nobody is signed out for what was not written down yet. Uses may be
+written down more often, as often as the policy of that moment says, so what is added must be the most that any says.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,6 @@ from sqlalchemy import (
     bindparam,
     delete,
     func,
-    insert,
     literal,
     or_,
     select,
@@ -24,16 +24,18 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from rppam.adapters.sql.changes import record_change
+from rppam.adapters.sql.changes import record_change, record_changes
 from rppam.adapters.sql.database import Database
 from rppam.adapters.sql.engine import NowMs, rows_changed
-from rppam.adapters.sql.tables import changes, sessions, users
-from rppam.adapters.sql.user_facts import raise_user, user_copy
-from rppam.domain.cached import LIFE_MS_MAX, CacheKey, Kind
+from rppam.adapters.sql.tables import sessions, users
+from rppam.adapters.sql.user_facts import raise_everybody, raise_user, user_copy
+from rppam.domain.cached import LIFE_MS_MAX, CacheKey, Change, Kind
 from rppam.domain.errors.database import DatabaseUnknown
 from rppam.domain.facts import read_user
 from rppam.domain.instant import WallMs
 from rppam.domain.session import (
+    OVER_HOLDS_MS,
+    TOUCH_MS_MAX,
     Ended,
     NewSession,
     Session,
@@ -42,13 +44,10 @@ from rppam.domain.session import (
     StoredFacts,
     StoredSession,
     Use,
-    touch_every_ms,
 )
 
 KEPT_MS: Final = 24 * 3600_000
 """Rows stay for so long after their absolute end: a token of a host must not be forgotten while it could be shown."""
-OVER_HOLDS_MS: Final = 5_000
-"""A session that lay idle is believed to be over for so long: another node may still have to write that it was used."""
 
 
 class SqlSessions:
@@ -70,7 +69,7 @@ class SqlSessions:
                 created_at=NowMs(),
                 last_seen_at=NowMs(),
                 expires_at=NowMs() + new.life_ms,
-                idle_ms=new.idle_ms + touch_every_ms(new.idle_ms),
+                idle_ms=new.idle_ms + TOUCH_MS_MAX,
             )
             connection.execute(made.on_conflict_do_nothing(index_elements=[sessions.c.token_hash]))
             stored = _find(connection, sessions.c.token_hash == new.token_hash)
@@ -154,12 +153,9 @@ class SqlSessions:
         def work(connection: Connection) -> Ended:
             ended = _end(connection, literal(value=True), why)
             hosts = tuple(one for one in ended if one.session.user_id is None)
-            for one in hosts:
-                record_change(connection, CacheKey(Kind.SESSION, one.token_hash), one.revision)
+            record_changes(connection, [Change(CacheKey(Kind.SESSION, one.token_hash), one.revision) for one in hosts])
             # An account without a session that is marked above may have one that begins this very moment.
-            raised = _raise_epochs(connection, users.c.deleted_at.is_(None))
-            facts = tuple(found for user_id in raised if (found := _facts(connection, user_id)) is not None)
-            return Ended(len(ended), hosts, facts)
+            return Ended(len(ended), hosts, raise_everybody(connection))
 
         return await self._database.write(work)
 
@@ -209,10 +205,11 @@ def _find(connection: Connection, which: ColumnElement[bool]) -> StoredSession |
 
 def _stored(row: Row[Any]) -> StoredSession:
     holds_ms = min(row.expires_at, row.last_seen_at + row.idle_ms) - row.now
-    is_over = row.ended_at is not None or holds_ms <= 0
-    if row.ended_at is not None or row.expires_at <= row.now:
+    is_over = row.ended_at is not None or row.expires_at <= row.now
+    lay_idle = not is_over and holds_ms <= 0
+    if is_over:
         holds_ms = LIFE_MS_MAX
-    elif is_over:
+    elif lay_idle:
         holds_ms = OVER_HOLDS_MS
     session = Session(
         id=row.id,
@@ -222,7 +219,8 @@ def _stored(row: Row[Any]) -> StoredSession:
         auth_epoch=row.auth_epoch,
         mfa=row.mfa,
         expires_at=WallMs(row.expires_at),
-        ended=is_over,
+        ended=is_over or lay_idle,
+        idle=lay_idle,
     )
     return StoredSession(session, row.token_hash, row.revision, holds_ms, WallMs(row.now))
 
@@ -238,21 +236,6 @@ def _end(connection: Connection, which: ColumnElement[bool], why: str) -> list[S
         .returning(*sessions.c, NowMs().label("now"))
     )
     return [_stored(row) for row in connection.execute(change).all()]
-
-
-def _raise_epochs(connection: Connection, which: ColumnElement[bool]) -> list[str]:
-    """End all sessions of these accounts, and all that begin under what was read before; the accounts' ids."""
-    change = (
-        update(users)
-        .where(which)
-        .values(auth_epoch=users.c.auth_epoch + 1, revision=users.c.revision + 1)
-        .returning(users.c.id, users.c.revision)
-    )
-    raised = connection.execute(change).all()
-    if raised:
-        lines = [{"kind": Kind.USER.value, "ident": row.id, "revision": row.revision} for row in raised]
-        connection.execute(insert(changes).values(made_at=NowMs()), lines)
-    return [row.id for row in raised]
 
 
 def _lines() -> Select[Any]:

@@ -54,7 +54,8 @@ users = Table(
 """Accounts. ``name`` is already in its one form (:func:`rppam.domain.account.normalise_name`) and stays taken after a
 deletion. ``revision`` grows with every change that a session check has to see; a session counts only while its
 ``auth_epoch`` is the account's, so raising that ends all sessions at once. TOTP secrets are sealed; ``totp_step`` is
-the last time step whose code was used, so that no code is used twice."""
+the last time step whose code was used, so that no code is used twice. ``totp_pending`` is one that was begun and not
+confirmed; whatever raises ``auth_epoch`` forgets it."""
 
 user_roles = Table(
     "user_roles",
