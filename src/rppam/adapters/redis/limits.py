@@ -4,8 +4,8 @@ The script (``scripts/limits.lua``) counts by the server's clock, so node clocks
 counters at once or none. Redis sees only keyed hashes of what is limited: ``<prefix>limit:<HMAC>``. Every key carries
 the time after which it says nothing any more.
 
-What it does not promise: that a count survives Redis. A call that ended in an error may have been charged: the caller
-decides elsewhere then, and does not ask again (a charge too many is on the safe side).
+What it does not promise: that a count survives Redis, or another key. A call that ended in an error may have been
+charged: the caller decides elsewhere then, and does not ask again (a charge too many is on the safe side).
 """
 
 import hmac
@@ -34,6 +34,10 @@ class RedisLimits:
         self._prefix = f"{prefix}limit:"
         self._key = key
         self._words: dict[Limit, tuple[Word, ...]] = {}
+
+    def use(self, key: bytes) -> None:
+        """The key has changed: count by names of this one. What was counted under the others is forgotten once."""
+        self._key = key
 
     async def take(self, charges: Sequence[Charge]) -> Decision:
         """See the port. Raises ``ValueError`` as :func:`rppam.core.limits.merged` does."""
