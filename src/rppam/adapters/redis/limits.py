@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from rppam.adapters.redis.connection import Word
 from rppam.adapters.redis.link import Link
+from rppam.adapters.redis.replies import whole
 from rppam.adapters.redis.scripts import Script
 from rppam.core.limits import decided, merged, step_us
 from rppam.domain.errors.store import StoreProtocol
@@ -44,7 +45,7 @@ class RedisLimits:
         charges = merged(charges)
         reply = await self._run("take", charges)
         try:
-            allowed, shown, remaining, retry_ms, reset_ms = reply
+            allowed, shown, remaining, retry_ms, reset_ms = (whole(one, "a part of a decision") for one in reply)
             return decided(charges[shown - 1], allowed == 1, remaining, retry_ms, reset_ms)
         except (TypeError, ValueError, IndexError) as error:
             raise StoreProtocol(f"the script of limits answered something that is not its answer: {error}") from error
