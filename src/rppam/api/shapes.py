@@ -158,6 +158,10 @@ class NodeShape(Shape):
     settings_revision: int | None
     """How many changes of settings, of all that there ever were, each of its processes obeys; the same number on all
     nodes means the same settings. null: not known, or a witness."""
+    address_proven: bool
+    """Whether the answering node has proven that this one is on the host of `url`: the member link, on which each
+    proves who it is, reaches it there; of itself it knows. An address that is not proven stands in Redis alone: send no
+    token there."""
 
 
 class AdminNodeShape(NodeShape):

@@ -103,6 +103,7 @@ def _node(member: MemberView, now: WallMs) -> dict[str, Any]:
         "url": member.api_url,
         "loop_lag_ms": member.loop_lag_ms,
         "settings_revision": member.settings_revision,
+        "address_proven": member.is_at_url,
     }
 
 

@@ -1,7 +1,9 @@
 """The conversation behind ``rppam cluster``: find the node that an order is for, give it, and watch what comes of it.
 
-It follows a 421 to where that points, asks no node twice for one order, and bounds every wait. It decides nothing about
-the cluster: whatever a node refuses is shown with the node's own words.
+Every order goes to the asked node, which hands it on by itself. Where the command itself has to go elsewhere (a 421
+that it follows, a node that has to be told too), the token goes along only to a proven address: see ``_proven``. It
+asks no node twice for one order, bounds every wait, and decides nothing about the cluster: whatever a node refuses is
+shown with the node's own words.
 """
 
 import asyncio
@@ -10,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from rppam.adapters.system.clock import SystemClock
 from rppam.adapters.system.rest_client import Answer, NoAnswerError, ask_json, get_json
+from rppam.cli._proven import why_no_token
 from rppam.cli._target import Target
 from rppam.cli._view import TEXT_CHARS_MAX, View, parse_view
 from rppam.domain.exits import Exit
@@ -73,9 +76,18 @@ class Orders:
             raise OrderError(f"{base}: {_refusal(answer)}", Exit.ERRORS)
         return view
 
-    async def give(self, method: str, path: str, body: Mapping[str, object], url: str | None = None) -> Taken:
-        """Have the order carried out by whoever takes it. Raises :class:`OrderError`."""
-        at, base, answer = await self._ask_whom_it_is_for(method, path, body, url or self.url)
+    def why_not_at(self, url: str, seen: View) -> str:
+        """Why no order is given at ``url``, by what the asked node sees, and what to do; empty when it may be."""
+        why = why_no_token(seen, self.url, url)
+        return why and f"{why}. If that is where the node is, give it the order there: --url {url}"
+
+    async def give(
+        self, method: str, path: str, body: Mapping[str, object], there: tuple[str, View] | None = None
+    ) -> Taken:
+        """Have the order carried out by whoever takes it; ``there``: at another address than that of the asked node,
+        with what that one sees. Raises :class:`OrderError`."""
+        base = self.url if there is None else self._allowed(*there)
+        at, base, answer = await self._ask_whom_it_is_for(method, path, body, base)
         told: Mapping[str, Any] = answer.body if isinstance(answer.body, Mapping) else {}
         if not isinstance(told.get("said"), str):
             raise _refused(base, answer)
@@ -120,8 +132,14 @@ class Orders:
             elsewhere = told.get("leaderUrl") or told.get("nodeUrl") if answer.status == 421 else None
             if not isinstance(elsewhere, str) or elsewhere.rstrip("/") == base:
                 raise _refused(base, answer)
-            base = elsewhere.rstrip("/")
+            base = self._allowed(elsewhere, await self.look(), code=_text(told.get("code")))
         raise OrderError("the nodes send one another the order; the leader is changing, try again", Exit.NO)
+
+    def _allowed(self, url: str, seen: View, *, code: str = "") -> str:
+        """``url``, where the token may go there. Raises :class:`OrderError`."""
+        if why := self.why_not_at(_text(url), seen):
+            raise OrderError(why, Exit.NO, code=code)
+        return url.rstrip("/")
 
     async def new_leader(
         self, view: View, before: str | None, taken: Taken, within_s: float, told: Callable[[str], None]
@@ -157,8 +175,12 @@ class Orders:
                 return name, self._clock.now()
             await asyncio.sleep(LOOK_S)
 
-    async def changed(self, url: str, gone: tuple[str, ...], within_s: float) -> View:
-        """Wait until ``gone`` have no vote and no change is pending. Raises :class:`OrderError`: what it waits for."""
+    async def changed(self, taken: Taken, seen: View, gone: tuple[str, ...], within_s: float) -> View:
+        """Wait until ``gone`` have no vote and no change is pending, as the node sees it that took the order where the
+        token may go there. Raises :class:`OrderError`: what it waits for."""
+        peer = seen.peer(taken.node)
+        is_there = peer is not None and peer.url and not self.why_not_at(peer.url, seen)
+        url = peer.url.rstrip("/") if peer is not None and is_there else taken.url
         until = self._clock.now() + within_s * US_PER_S
         while True:
             view = await self.look(url)

@@ -32,6 +32,8 @@ class PeerView(NamedTuple):
     epoch: int | None
     settings_revision: int | None = None
     """How many changes of settings it obeys, or ``None``."""
+    address_proven: bool = False
+    """Whether the answering node has proven that it is at ``url``; an older one does not tell."""
 
 
 class VoteLine(NamedTuple):
@@ -114,6 +116,7 @@ def _peer(entry: Mapping[str, object]) -> PeerView:
         url=_text(entry.get("url")),
         epoch=_number(entry.get("epoch")),
         settings_revision=_number(entry.get("settingsRevision")),
+        address_proven=entry.get("addressProven") is True,
     )
 
 

@@ -125,7 +125,8 @@ async def switchover(orders: "Orders", say: Say, to: str | None) -> Exit:
     from rppam.cli._orders import CLUSTER
 
     view = await orders.look()
-    taken = await orders.give("POST", f"{CLUSTER}/switchover", {"target": to}, _leader_url(view))
+    _check_led(view)
+    taken = await orders.give("POST", f"{CLUSTER}/switchover", {"target": to})
     say.line(taken.said, said=taken.said, before=taken.node)
     await _tell_leader(orders, say, view, taken)
     return Exit.DONE
@@ -142,11 +143,7 @@ async def maintenance(orders: "Orders", say: Say, node: str, state: str) -> Exit
     stays so over restarts until it is taken out.
     """
     view = await orders.look()
-    peer = view.peer(node)
-    path = f"/api/v1/admin/nodes/{node}/maintenance"
-    taken = await orders.give(
-        "PUT", path, {"maintenance": state == "on"}, (peer.url.rstrip("/") or None) if peer else None
-    )
+    taken = await orders.give("PUT", f"/api/v1/admin/nodes/{node}/maintenance", {"maintenance": state == "on"})
     say.line(taken.said, said=taken.said, node=node)
     if state == "on" and view.leader == node:
         await _tell_leader(orders, say, view, taken)
@@ -197,10 +194,11 @@ async def forget(orders: "Orders", say: Say, nodes: tuple[str, ...], *, off: boo
     elif len(nodes) > 1:
         raise click.UsageError("one NODE at a time, unless with --force")
     else:
-        taken = await orders.give("POST", f"{CLUSTER}/forget", body, _leader_url(view))
+        _check_led(view)
+        taken = await orders.give("POST", f"{CLUSTER}/forget", body)
     say.line(taken.said, said=taken.said, node=taken.node)
     say.step("waiting until the change is in force")
-    after = await orders.changed(taken.url, nodes, WAIT_S)
+    after = await orders.changed(taken, view, nodes, WAIT_S)
     left = [line.voter for line in after.votes if line.kind != "store"]
     say.line(f"done: the members are {', '.join(left)} (version {after.electorate_version})", members=left)
     return Exit.DONE
@@ -215,18 +213,22 @@ async def _pause(orders: "Orders", say: Say, *, is_on: bool) -> Exit:
     taken = await orders.give("PUT", path, body)
     say.line(taken.said, said=taken.said, paused=is_on)
     others = [peer for peer in view.peers if peer.url and peer.name != taken.node]
+    unproven = {peer.name: why for peer in others if (why := orders.why_not_at(peer.url, view))}
+    asked = [peer for peer in others if peer.name not in unproven]
     answers = await asyncio.gather(
-        *(orders.give("PUT", path, body, peer.url.rstrip("/")) for peer in others), return_exceptions=True
+        *(orders.give("PUT", path, body, (peer.url, view)) for peer in asked), return_exceptions=True
     )
-    missed = [peer.name for peer, answer in zip(others, answers, strict=True) if isinstance(answer, OrderError)]
+    silent = [peer.name for peer, answer in zip(asked, answers, strict=True) if isinstance(answer, OrderError)]
     for answer in answers:
         if isinstance(answer, BaseException) and not isinstance(answer, OrderError):
             raise answer
-    if missed:
-        say.warn(f"{', '.join(missed)} did not answer; told by Redis, or by the others when they are back")
-    say.line(
-        f"told: {', '.join([taken.node, *(peer.name for peer in others if peer.name not in missed)])}", missed=missed
-    )
+    for name, why in unproven.items():
+        say.warn(f"{name} was not told directly, but by Redis alone: {why}")
+    if silent:
+        say.warn(f"{', '.join(silent)} did not answer; told by Redis, or by the others when they are back")
+    missed = [peer.name for peer in others if peer.name in unproven or peer.name in silent]
+    told = [taken.node, *(peer.name for peer in others if peer.name not in missed)]
+    say.line(f"told: {', '.join(told)}", missed=missed)
     return Exit.DONE if view.redis_connected or not missed else Exit.NO
 
 
@@ -235,15 +237,13 @@ async def _tell_leader(orders: "Orders", say: Say, view: Any, taken: Any) -> Non
     say.line(f"{new.name} leads after {new.after_ms} ms", leader=new.name, leaderAfterMs=new.after_ms)
 
 
-def _leader_url(view: Any) -> str:
-    """Where the leader answers. Raises :class:`OrderError` when there is none to give orders to."""
+def _check_led(view: Any) -> None:
+    """Raises :class:`OrderError` when there is no leader for the asked node to hand the order on to."""
     from rppam.cli._orders import OrderError
 
-    peer = view.peer(view.leader) if view.leader else None
-    if peer is not None and peer.url:
-        return str(peer.url).rstrip("/")
-    why = view.no_leader_reason or "the asked node does not know where it answers"
-    raise OrderError(f"there is no leader to give this order to: {why}", Exit.NO)
+    if not view.leader:
+        why = view.no_leader_reason or "the asked node knows of none"
+        raise OrderError(f"there is no leader to give this order to: {why}", Exit.NO)
 
 
 def _confirm(say: Say, node: str, names: tuple[str, ...], *, yes: bool) -> None:

@@ -1,7 +1,8 @@
 """The control process's surface: the page that the API workers of this node read.
 
 Each turn of the driver puts up the permission first and then, once per turn of the loop, the picture of the cluster. A
-permission that ended is off the page before anything else follows from its end.
+permission that ended is off the page before anything else follows from its end. A picture that is too large for the
+page is shown with fewer members, and says so.
 """
 
 import asyncio
@@ -10,10 +11,10 @@ from typing import Final
 
 from rppam.adapters.system.clock import SystemClock
 from rppam.adapters.system.lines import Line
-from rppam.adapters.system.node_page import CONTROL, NodePage, Permission, Picture
+from rppam.adapters.system.node_page import CONTROL, PICTURE_TEXT_MAX, NodePage, Permission, Picture
 from rppam.compose.obedience import stop_with_supervisor
 from rppam.ports.status import Authority
-from rppam.runtime.picture_text import to_text
+from rppam.runtime.picture_text import text_within
 from rppam.runtime.view import NodeView
 
 log = logging.getLogger("rppam.node")
@@ -113,7 +114,7 @@ class Board:
         self._planned = False
         if self._view is None:
             return
-        text = to_text(self._view.snapshot())
+        text = text_within(self._view.snapshot(), PICTURE_TEXT_MAX)
         fits = self._page.show(Picture(self._generation, self._now_us(), text))
         if not fits and not self._too_large:
             log.error("what this node sees takes %d bytes, more than its workers can be shown", len(text))

@@ -1,4 +1,5 @@
-"""The shared cache of one process, and what runs in the background for it.
+"""The shared cache of one process, and what runs in the background for it: also the watch for another cluster key, by
+which the counters of limits are named, too.
 
 On Redis where there is one and a cluster key to seal with; none otherwise, and then every question goes to SQL. The log
 of changes is read in either case, since others change things here, too.
@@ -12,10 +13,12 @@ from typing import Final
 from rppam.adapters.members.key_files import ClusterKeyFiles, ClusterKeys, read_cluster_keys
 from rppam.adapters.memory.no_cache import NoCache
 from rppam.adapters.redis.cache import RedisCache
+from rppam.adapters.redis.limits import RedisLimits
 from rppam.adapters.redis.sealing import Sealer
 from rppam.adapters.sql.changes import SqlChangeLog
 from rppam.adapters.sql.database import Database
 from rppam.adapters.system.clock import boot_ns
+from rppam.compose.limits import limit_key
 from rppam.compose.redis import RedisParts
 from rppam.config.settings import Settings
 from rppam.domain.cached import Change
@@ -70,8 +73,10 @@ def cache_parts(
     database: Database,
     clock: Clock,
     learn: Callable[[WallMs], object],
+    limits: RedisLimits | None = None,
 ) -> CacheParts:
-    """The parts. ``learn`` gets the database's time with each look at the log of changes.
+    """The parts. ``learn`` gets the database's time with each look at the log of changes; ``limits`` get the key that
+    goes with the cluster key, now and whenever that changes.
 
     Raises :class:`~rppam.domain.errors.cluster.ClusterKeyUnusable`.
     """
@@ -80,19 +85,25 @@ def cache_parts(
     if redis is None or not path.exists():
         none = NoCache()
         return CacheParts(none, ChangeWatch(changes, none.forget, learn))
-    prefix = f"{settings.redis.key_prefix}cache:"
-    sealers = _sealers(read_cluster_keys(path), settings.cluster.cluster_id, prefix)
+    prefix, cluster_id = f"{settings.redis.key_prefix}cache:", settings.cluster.cluster_id
+    files = ClusterKeyFiles(path)  # before they are read: what changes after it is seen
+    now = read_cluster_keys(path)
+    sealers = _sealers(now, cluster_id, prefix)
     cache = RedisCache(redis.link, sealers, prefix, clock=clock, now_ns=boot_ns, replicas=redis.replicas)
 
     def told(found: Sequence[Change]) -> None:
         cache.forget(found)
         cache.informed()
 
-    files = ClusterKeyFiles(path)
+    def name_counters(keys: ClusterKeys) -> None:
+        if limits is not None:
+            limits.use(limit_key(keys.own, cluster_id))
 
     def renew(keys: ClusterKeys) -> None:
-        cache.use(_sealers(keys, settings.cluster.cluster_id, prefix))
+        cache.use(_sealers(keys, cluster_id, prefix))
+        name_counters(keys)
 
+    name_counters(now)
     work = (("cluster key of the cache", lambda: _watch_keys(files, renew)),)
     return CacheParts(cache, ChangeWatch(changes, told, learn), work, cache.stop)
 
@@ -114,7 +125,8 @@ async def _watch_keys(files: ClusterKeyFiles, renew: Callable[[ClusterKeys], Non
             found = files.changed()
         except RppamError as error:
             log.warning(
-                "the changed cluster key cannot be used, the cache goes on with what was read before: %s", error
+                "the changed cluster key cannot be used, the cache and limits go on with what was read before: %s",
+                error,
             )
             continue
         if found is not None:

@@ -15,6 +15,7 @@ from rppam.adapters.sql.lockouts import SqlLockouts
 from rppam.compose.redis import RedisParts
 from rppam.config.settings import Settings
 from rppam.domain.member import Role
+from rppam.domain.secret import Secret
 from rppam.ports.cache import SharedCache
 from rppam.ports.clock import Clock
 from rppam.ports.limits import LimitStore
@@ -28,18 +29,22 @@ _KEY_BYTES: Final = 32
 
 
 def limits_of(settings: Settings, redis: RedisParts | None) -> RedisLimits | None:
-    """Counting in Redis; ``None`` without Redis. Raises what the cluster key's file raises."""
+    """Counting in Redis; ``None`` without Redis. Raises what the cluster key's file raises.
+
+    Its key goes on with the cluster key where :func:`rppam.compose.cache.cache_parts` knows of it.
+    """
     if redis is None:
         return None
-    return RedisLimits(redis.link, settings.redis.key_prefix, limit_key(settings))
+    path, cluster_id = settings.auth.cluster_key_path, settings.cluster.cluster_id
+    key = limit_key(read_cluster_keys(path).own if path.exists() else None, cluster_id)
+    return RedisLimits(redis.link, settings.redis.key_prefix, key)
 
 
-def limit_key(settings: Settings) -> bytes:
-    """Names the counters in Redis. Without a cluster key it hides nothing, and is still the same on all nodes."""
-    path = settings.auth.cluster_key_path
-    own = bytes.fromhex(read_cluster_keys(path).own.reveal()) if path.exists() else b""
-    material = own or sha256(settings.cluster.cluster_id.encode()).digest()
-    return HKDF(hashes.SHA256(), _KEY_BYTES, settings.cluster.cluster_id.encode(), _INFO).derive(material)
+def limit_key(own: Secret | None, cluster_id: str) -> bytes:
+    """Names the counters in Redis; ``own`` is the cluster key that this node shows. Without one it hides nothing, and
+    is still the same on all nodes."""
+    material = sha256(cluster_id.encode()).digest() if own is None else bytes.fromhex(own.reveal())
+    return HKDF(hashes.SHA256(), _KEY_BYTES, cluster_id.encode(), _INFO).derive(material)
 
 
 def limiter_of(limits: LimitStore | None, status: NodeStatus, workers: int, clock: Clock) -> Limiter:

@@ -87,8 +87,8 @@ def shared_of(settings: Settings, database: Database, clock: Clock, entropy: Ent
     """The parts. Starts no thread and needs no event loop."""
     redis = cache_redis_parts(settings, clock, entropy)
     session_clock = DatabaseClock(clock)
-    cached = cache_parts(settings, redis, database, clock, session_clock.learn)
-    live = LiveSettings(SqlSettingsStore(database), cached.cache)
     limits = limits_of(settings, redis)
+    cached = cache_parts(settings, redis, database, clock, session_clock.learn, limits)
+    live = LiveSettings(SqlSettingsStore(database), cached.cache)
     guard = guard_of(database, limits, live, cached.cache, clock)
     return Shared(redis, cached.cache, limits, live, cached, guard, session_clock)

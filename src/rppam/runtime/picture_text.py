@@ -9,14 +9,40 @@ from collections.abc import Callable
 from enum import Enum
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, NewType, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, NewType, Union, get_args, get_origin, get_type_hints
 
-from rppam.domain.health import ClusterSnapshot
+from rppam.domain.health import FINE, ClusterSnapshot
+
+OTHERS_MAX: Final = 100
+"""So many nodes are shown beside those that vote, where not all can be."""
 
 
 def to_text(snapshot: ClusterSnapshot) -> bytes:
     """One line of JSON: each value as the list of its fields, in order."""
     return json.dumps(snapshot, separators=(",", ":")).encode()
+
+
+def text_within(snapshot: ClusterSnapshot, bytes_max: int) -> bytes:
+    """As :func:`to_text`; where that is too long, of fewer members, with a warning that says so.
+
+    This node, the leader and who votes go first, then who is not well, so that health does not look better than it is.
+    Longer than ``bytes_max`` only where no list of members would fit.
+    """
+    text = to_text(snapshot)
+    if len(text) <= bytes_max:
+        return text
+    known = {snapshot.node, snapshot.leader, *(line.voter for line in snapshot.votes)}
+    ranked = sorted(snapshot.members, key=lambda one: (one.node not in known, one.status in FINE, one.node))
+    count = min(len(ranked), sum(one.node in known for one in ranked) + OTHERS_MAX)
+    while len(text) > bytes_max and count:
+        shown = tuple(sorted(ranked[:count], key=lambda one: one.node))
+        told = (
+            f"{len(ranked)} nodes are seen, more than can be shown, so {count} are listed. Where some are none of your "
+            "nodes, look who writes under this cluster's keys in Redis"
+        )
+        text = to_text(snapshot._replace(members=shown, warnings=(*snapshot.warnings, told)))
+        count //= 2
+    return text
 
 
 def from_text(text: bytes) -> ClusterSnapshot:

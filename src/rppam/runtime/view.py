@@ -224,6 +224,7 @@ class NodeView:
             facts.boot_id,
             self._driver.loop_lag_ms,
             self._settings_revision(),
+            is_at_url=bool(facts.api_url),
         )
         others = other_members(self._core, self._peers(), now, self._clock.wall_ms())
         return tuple(sorted([own, *others], key=lambda member: member.node))

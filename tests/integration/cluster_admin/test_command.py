@@ -3,16 +3,21 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from rppam.api import views
 from rppam.api.limits import ApiLimits
+from rppam.cli._proven import why_no_token
+from rppam.cli._view import parse_view
 from rppam.cli.cluster import command
 from rppam.domain.errors.administration import CannotFollow, ChangePending, NotStatedOff
 from rppam.domain.errors.request import NotLeaderError
-from rppam.domain.health import VoterKind, VoteView
+from rppam.domain.health import MemberView, VoterKind, VoteView
+from rppam.domain.instant import WallMs
 from rppam.domain.member import Role
 from tests.contract.servers import free_port
 from tests.integration.api.served import Served, member
@@ -36,7 +41,10 @@ def know(one: Served, two: Served, *urls: str) -> None:
     views = [
         member("node1", Role.LEADER)._replace(api_url=one.url, is_at_url=True),
         member("node2", Role.STANDBY)._replace(api_url=two.url, is_at_url=True),
-        *(member(f"node{number}", Role.STANDBY)._replace(api_url=url) for number, url in enumerate(urls, 3)),
+        *(
+            member(f"node{number}", Role.STANDBY)._replace(api_url=url, is_at_url=True)
+            for number, url in enumerate(urls, 3)
+        ),
     ]
     for served in (one, two):
         served.node.set(members=tuple(views))
@@ -57,6 +65,7 @@ def said(result: Result) -> dict[str, object]:
 
 async def test_a_switchover_goes_to_the_leader_and_ends_when_another_node_acts(pair: tuple[Served, Served]) -> None:
     one, two = pair
+    two.orders.failure = NotLeaderError("node2", "node1", one.url)
 
     async def lead_soon() -> None:
         await one.orders.came.wait()
@@ -68,8 +77,7 @@ async def test_a_switchover_goes_to_the_leader_and_ends_when_another_node_acts(p
     told = said(done)
     assert (told["leader"], told["before"], done.return_value) == ("node2", "node1", 0)
     assert isinstance(told["leaderAfterMs"], int)
-    assert one.orders.asked == [("switch_over", "node2", "admin")]
-    assert two.orders.asked == []
+    assert one.orders.asked == two.orders.asked == [("switch_over", "node2", "admin")]
 
 
 async def test_a_421_is_followed_to_where_it_points(pair: tuple[Served, Served]) -> None:
@@ -82,6 +90,75 @@ async def test_a_421_is_followed_to_where_it_points(pair: tuple[Served, Served])
     done = await typed(two, "switchover", "--json")
     assert said(done)["leader"] == "node2"
     assert one.orders.asked == two.orders.asked == [("switch_over", None, "admin")]
+
+
+@asynccontextmanager
+async def thief() -> AsyncIterator[tuple[str, list[bytes]]]:
+    """Where somebody listens who can write Redis, and what he hears."""
+    heard: list[bytes] = []
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 32\r\n\r\n{"said": "done", "node": "node3"}')
+        writer.close()
+
+    async with await asyncio.start_server(listen, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", heard
+
+
+@pytest.mark.parametrize(
+    "words", [("switchover",), ("maintenance", "node3", "on"), ("forget", "node3", "--off"), ("pause",)], ids=str
+)
+async def test_no_token_goes_to_an_address_that_only_redis_names(
+    pair: tuple[Served, Served], words: tuple[str, ...]
+) -> None:
+    _, two = pair
+    async with thief() as (url, heard):
+        forged = member("node3", Role.LEADER)._replace(api_url=url)
+        two.node.set(leader="node3", members=(*two.node.seen.members, forged))
+        two.orders.failure = None if words == ("pause",) else NotLeaderError("node2", "node3", url)
+        done = await typed(two, *words)
+        assert f"no token is sent to {url}: node2 has not proven" in done.stderr
+        assert f"--url {url}" in done.stderr
+        assert done.return_value == (0 if words == ("pause",) else 1)
+        assert heard == []
+        if words == ("pause",):
+            assert done.stdout.splitlines() == ["pause is begun", "told: node2, node1"]
+            assert said(await typed(two, "resume", "--json"))["missed"] == ["node3"]
+            two.node.set(redis_connected=False)
+            assert (await typed(two, "pause")).return_value == 1, "nobody will tell node3"
+            assert heard == []
+
+
+async def test_an_older_node_that_proves_nothing_is_followed_nowhere(
+    pair: tuple[Served, Served], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = pair
+    told = views._node
+
+    def older(member: MemberView, now: WallMs) -> dict[str, object]:
+        return told(member, now) | {"address_proven": False}
+
+    monkeypatch.setattr(views, "_node", older)
+    know(one, two)
+    done = await typed(one, "pause", "--json")
+    assert said(done)["missed"] == ["node2"]
+    assert f"no token is sent to {two.url}" in done.stderr
+    assert two.orders.asked == []
+
+
+def test_a_token_that_came_over_https_goes_on_over_https_alone() -> None:
+    peer = {"nodeName": "node2", "url": "http://node2:7101", "addressProven": True}
+    body = {"clusterHealthy": True, "answeredBy": "node1", "nodes": [peer, peer | {"url": "https://node2:7101"}]}
+    view = parse_view(body)
+    assert view is not None
+    assert "reached without https" in why_no_token(view, "https://node1:7101", "http://node2:7101")
+    assert why_no_token(view, "https://node1:7101", "https://node2:7101/") == ""
+    assert why_no_token(view, "http://node1:7101", "http://node2:7101") == ""
+    assert why_no_token(view, "https://node1:7101/", "https://node1:7101") == ""
+    for strange in ("http://[", "", "https://node2:7102", "//node2:7101"):
+        assert f"no token is sent to {strange}: " in why_no_token(view, "http://node1:7101", strange)
+    assert why_no_token(parse_view(body | {"nodes": [peer | {"addressProven": "yes"}]}) or view, "http://a", "http://b")
 
 
 async def test_nodes_that_send_one_another_the_order_end_it(pair: tuple[Served, Served]) -> None:

@@ -33,8 +33,8 @@ class Pair:
             await served.database.start()
         self.standby.node.permission = None
         members = (
-            member("node1", Role.STANDBY)._replace(api_url=self.standby.url),
-            member("node2", Role.LEADER)._replace(api_url=self.leader.url),
+            member("node1", Role.STANDBY)._replace(api_url=self.standby.url, is_at_url=True),
+            member("node2", Role.LEADER)._replace(api_url=self.leader.url, is_at_url=True),
         )
         self.leader.node.set(node="node2", leader="node2", members=members)
         self.standby.node.set(role=Role.STANDBY, leader="node2", members=members)
@@ -99,6 +99,15 @@ async def test_what_the_file_leaves_out_has_its_default_and_what_it_does_not_nam
     assert [field["field"] for field in told["changes"][0]["fields"]] == ["idleMinutes", "absoluteHours"]
     assert (await pair.value())[1] == {"idleMinutes": 30, "absoluteHours": 8}
     assert (await pair.value("security/mfa"))[1]["totpIssuer"] == "Example"
+
+
+async def test_nothing_is_pushed_to_an_address_that_only_redis_names(pair: Pair) -> None:
+    members = [one._replace(is_at_url=one.node == "node1") for one in pair.standby.node.seen.members]
+    pair.standby.node.set(members=tuple(members))
+    result = await pair.typed("--yes")
+    assert result.return_value == 1, result.output
+    assert f"no token is sent to {pair.leader.url}: node1 has not proven" in result.stderr
+    assert (await pair.value())[0] == '"0"'
 
 
 async def test_a_change_by_somebody_else_meanwhile_is_not_overwritten(

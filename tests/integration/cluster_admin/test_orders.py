@@ -151,6 +151,7 @@ def test_a_pause_holds_a_failover_and_is_loud_until_it_is_resumed(lab: Lab) -> N
 def test_over_rest_any_node_takes_maintenance_of_another_and_a_switchover(lab: Lab) -> None:
     leader = lab.wait_for_leader()
     aside, asked = others(lab, leader)
+    assert [node["addressProven"] for node in lab.health(asked)["nodes"]] == [True] * 3
     path = f"/api/v1/admin/nodes/{aside.name}/maintenance"
     for state in (True, False):
         answer = asked.ask(path, method="PUT", token=lab.token, send={"maintenance": state})

@@ -3,6 +3,9 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import hiredis
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -50,6 +53,33 @@ async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     for words in GREETING:
         await reader.read(65536)
         writer.write(words)
+
+
+def answering(answers: Callable[[list[bytes]], bytes]) -> Handler:
+    """A Redis in all that a link asks by itself; what else it is asked is answered as ``answers`` says of the words."""
+
+    def answer_to(words: list[bytes]) -> bytes:
+        match words[0]:
+            case b"HELLO":
+                return HELLO
+            case b"PING":
+                return b"+PONG\r\n"
+            case b"INFO":
+                return INFO
+            case b"ROLE":
+                return ROLE
+            case b"SUBSCRIBE":
+                return b">3\r\n$9\r\nsubscribe\r\n$%d\r\n%b\r\n:1\r\n" % (len(words[1]), words[1])
+        return answers(words)
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        requests: Any = hiredis.Reader()
+        while data := await reader.read(65536):
+            requests.feed(data)
+            while words := requests.gets():
+                writer.write(answer_to(words))
+
+    return handler
 
 
 class Proxy:

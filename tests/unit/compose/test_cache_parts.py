@@ -7,6 +7,7 @@ import pytest
 
 from rppam.adapters.memory.no_cache import NoCache
 from rppam.adapters.redis.cache import RedisCache
+from rppam.adapters.redis.limits import RedisLimits
 from rppam.adapters.sql.database import Database
 from rppam.adapters.system.clock import SystemClock
 from rppam.adapters.system.entropy import SystemEntropy
@@ -14,16 +15,23 @@ from rppam.adapters.system.secrets import HostSecrets
 from rppam.compose import cache as compose_cache
 from rppam.compose.cache import CacheParts, cache_parts
 from rppam.compose.redis import cache_redis_parts
+from rppam.compose.shared import Shared, shared_of
 from rppam.config.load import parse_settings
+from rppam.config.settings import Settings
 from rppam.domain.cached import CacheKey, Kind
 from rppam.domain.errors.cluster import ClusterKeyUnusable
+from rppam.domain.limit import Limit, Shape
 
 KEY = CacheKey(Kind.SESSION, "s1")
 
 
-def parts(tmp_path: Path, redis: str = '{"enabled": true, "connectionString": "h:6379"}') -> CacheParts:
+def parse(tmp_path: Path, redis: str = '{"enabled": true, "connectionString": "h:6379"}') -> Settings:
     text = f'{{"redis": {redis}, "auth": {{"clusterKeyPath": "{tmp_path / "cluster.key"}"}}}}'
-    settings = parse_settings(text, outside=HostSecrets(), folder=tmp_path)
+    return parse_settings(text, outside=HostSecrets(), folder=tmp_path)
+
+
+def parts(tmp_path: Path, *redis: str) -> CacheParts:
+    settings = parse(tmp_path, *redis)
     clock = SystemClock()
     way = cache_redis_parts(settings, clock, SystemEntropy())
     return cache_parts(settings, way, Database(f"sqlite:///{tmp_path / 'db'}"), clock, lambda _: None)
@@ -75,3 +83,35 @@ async def test_changed_keys_are_used_and_broken_ones_are_not(tmp_path: Path, mon
                 await asyncio.sleep(0.01)
     finally:
         await made.stop()
+
+
+async def test_limits_are_counted_under_one_name_by_all_nodes_once_the_key_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compose_cache, "KEYS_EVERY_S", 0.01)
+    path = tmp_path / "cluster.key"
+    write_key(path, "ab")
+    settings, clock = parse(tmp_path), SystemClock()
+
+    def process() -> Shared:
+        return shared_of(settings, Database(f"sqlite:///{tmp_path / 'db'}"), clock, SystemEntropy())
+
+    def name(shared: Shared) -> str:
+        assert isinstance(shared.limits, RedisLimits)
+        return shared.limits.key_of(Limit("login-user", Shape.WINDOW, 5, 60_000), "ann")
+
+    running = process()
+    before = name(running)
+    running.cache_parts.start()
+    try:
+        write_key(tmp_path / "cluster.key.next", "cd")
+        await asyncio.sleep(0.1)
+        assert name(running) == before, "the next key is believed, not used"
+        write_key(path, "cd")
+        begun_since = process()
+        async with asyncio.timeout(30):
+            while name(running) == before:  # noqa: ASYNC110 - what is waited for has no event
+                await asyncio.sleep(0.01)
+        assert name(running) == name(begun_since)
+    finally:
+        await running.cache_parts.stop()

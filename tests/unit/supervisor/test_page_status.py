@@ -2,17 +2,22 @@
 
 import os
 from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from rppam.adapters.system.clock import SystemClock
+from rppam.adapters.system.lines import Line
 from rppam.adapters.system.node_page import CONTROL, NodePage, Permission, Picture
 from rppam.adapters.system.page_status import ALIVE_WITHIN_US, FRESH_US, RESTARTING, PageStatus
-from rppam.domain.health import ClusterSnapshot, MemberView, SafetyLevel
+from rppam.compose.board import Board
+from rppam.domain.health import ClusterSnapshot, MemberView, SafetyLevel, VoterKind, VoteView
 from rppam.domain.instant import Instant, WallMs
 from rppam.domain.member import MemberStatus, Role
 from rppam.ports.status import Authority
-from rppam.runtime.picture_text import from_text, to_text
+from rppam.runtime.picture_text import OTHERS_MAX, from_text, to_text
+from rppam.runtime.view import NodeView
 
 LEADS = Authority(42, "0123456789abcdef")
 NOW_US = 50_000_000
@@ -127,11 +132,54 @@ def test_the_next_control_process_is_believed_again(status: PageStatus, page: No
 def test_a_control_process_that_does_not_turn_is_told(status: PageStatus, clock: StillClock) -> None:
     clock.at += FRESH_US + 1
     seen = status.snapshot()
-    assert "has not been heard for 3000 ms" in seen.redis_reason
+    assert "has shown nothing for 3000 ms" in seen.redis_reason
     assert seen.leader is None
     assert status.is_alive()
     clock.at = NOW_US + ALIVE_WITHIN_US
     assert not status.is_alive()
+
+
+def test_a_control_process_that_turns_and_shows_nothing_vouches_for_nothing(
+    status: PageStatus, page: NodePage, clock: StillClock
+) -> None:
+    clock.at += FRESH_US + 1
+    page.stamp(CONTROL, clock.at)
+    seen = status.snapshot()
+    assert (seen.leader, seen.redis_connected, seen.healthy) == (None, False, False)
+    assert "has shown nothing for 3000 ms" in seen.no_leader_reason
+    assert status.is_alive()
+
+
+def test_nobody_vouches_for_the_virtual_address_of_a_past_picture(status: PageStatus, page: NodePage) -> None:
+    page.show(Picture(1, NOW_US, to_text(SEEN._replace(virtual_ip="10.0.0.9/24", virtual_ip_here=True))))
+    assert status.snapshot().virtual_ip_here
+    page.withdraw(1)
+    seen = status.snapshot()
+    assert (seen.virtual_ip, seen.virtual_ip_here) == ("10.0.0.9/24", False)
+
+
+async def test_a_picture_that_is_too_large_is_shown_with_fewer_members_and_says_so(
+    status: PageStatus, page: NodePage, clock: StillClock
+) -> None:
+    strangers = tuple(member(f"a-{number:05d}", Role.STANDBY) for number in range(8_000))
+    ill = member("z-ill", Role.STANDBY)._replace(status=MemberStatus.UNREACHABLE)
+    line = VoteView("node2", VoterKind.MEMBER, 1, None, None, True, True, "")
+    now = SEEN._replace(leader="node2", epoch=43, role=Role.STANDBY, members=(*strangers, *SEEN.members, ill))
+    clock.at += FRESH_US + 1
+    one, other = Line.pair()
+    board = Board(page, one, 1, clock)
+    board.shows(cast("NodeView", SimpleNamespace(snapshot=lambda: now._replace(votes=(line,)))))
+    await board.start()
+    for end in (one, other):
+        end.close()
+    seen = status.snapshot()
+    names = [one.node for one in seen.members]
+    assert (seen.leader, seen.epoch, names) == ("node2", 43, sorted(names))
+    assert {"node1", "node2", "z-ill"} < set(names)
+    assert len(names) == 2 + OTHERS_MAX
+    assert not seen.healthy, "who is not well is not left out"
+    assert seen.warnings[:-1] == SEEN.warnings
+    assert f"8003 nodes are seen, more than can be shown, so {len(names)} are listed" in seen.warnings[-1]
 
 
 def test_before_anything_was_shown_nothing_is_claimed(clock: StillClock) -> None:

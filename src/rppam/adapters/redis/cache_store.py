@@ -161,9 +161,11 @@ class CacheStore:
         if reply is None:
             counts.missing += 1
             return NOTHING
-        if not isinstance(reply, list) or len(reply) != 2:
+        if reply in (b"type", b"size"):
             return self._strange(place, "it is of another type" if reply == b"type" else "it is too long")
-        sealed, stands_ms = reply
+        sealed, stands_ms = reply if isinstance(reply, list) and len(reply) == 2 else (None, None)
+        if type(sealed) is not bytes or type(stands_ms) is not int:
+            return self._strange(place, "the script that reads it answered something that is not its answer")
         if stands_ms < 0:
             return self._strange(place, "it has no end", sealed)
         try:

@@ -20,6 +20,7 @@ from typing import Any, Final
 from rppam.adapters.redis.connection import Connection, Word
 from rppam.adapters.redis.heartbeat_text import heartbeat_from_text, heartbeat_to_text, is_name
 from rppam.adapters.redis.link import Link
+from rppam.adapters.redis.replies import whole
 from rppam.adapters.redis.scripts import Script
 from rppam.domain.errors.store import StoreError, StoreNotReplicated, StoreProtocol
 from rppam.domain.record import parse_record
@@ -230,9 +231,10 @@ class RedisLeadershipStore:
         cursor = b"0"
         for _ in range(SCAN_CALLS_MAX):
             pattern = f"{self._prefix}*:cluster-id"
-            cursor, keys = await self._link.command(
+            reply = await self._link.command(
                 "SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_COUNT, timeout_ms=timeout_ms
             )
+            cursor, keys = _page_of(reply)
             for key in keys:
                 return _text(key).removesuffix("cluster-id")
             if cursor == b"0":
@@ -263,22 +265,32 @@ def _text(value: Any) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
+def _page_of(reply: Any) -> tuple[bytes, list[bytes]]:
+    """The next cursor and the keys of a reply to SCAN. Raises StoreProtocol."""
+    if isinstance(reply, list) and len(reply) == 2 and isinstance(reply[0], bytes) and isinstance(reply[1], list):
+        return reply[0], reply[1]
+    raise StoreProtocol("Redis answered something that is no answer to SCAN; expected a cursor and a list of keys")
+
+
 def _answer(reply: Any, node: str, members_key: str) -> ExchangeAnswer:
+    """What the script said. Raises StoreProtocol for whatever else a server may say: nothing of it ends the process."""
     try:
         granted, was_absent, stands, moved_aside, own_before, members, store_wall_ms = reply
+        if not isinstance(members, list) or {*map(type, (stands, moved_aside, own_before, *members))} != {bytes}:
+            raise TypeError("expected texts, found something else")
         record = parse_record(stands.decode("ascii"))
         listed = [(_text(name), text) for name, text in zip(members[::2], members[1::2], strict=True)]
         names = [(name, text) for name, text in listed if is_name(name)]
         if record is None:
             raise ValueError("the record is not one")  # one place tells all malformed answers
         return ExchangeAnswer(
-            granted == 1,
-            was_absent == 1,
+            whole(granted, "whether it was written") == 1,
+            whole(was_absent, "whether there was none") == 1,
             record,
             _text(moved_aside) or _impossible(len(listed) - len(names), members_key),
             heartbeat_from_text(own_before, node),
             tuple((name, heartbeat_from_text(text, name)) for name, text in names),
-            int(store_wall_ms),
+            whole(store_wall_ms, "its time"),
         )
     except (TypeError, ValueError, AttributeError) as error:
         raise StoreProtocol(f"the exchange script answered something that is not its answer: {error}") from error

@@ -4,8 +4,8 @@ The script (``scripts/limits.lua``) counts by the server's clock, so node clocks
 counters at once or none. Redis sees only keyed hashes of what is limited: ``<prefix>limit:<HMAC>``. Every key carries
 the time after which it says nothing any more.
 
-What it does not promise: that a count survives Redis. A call that ended in an error may have been charged: the caller
-decides elsewhere then, and does not ask again (a charge too many is on the safe side).
+What it does not promise: that a count survives Redis, or another key. A call that ended in an error may have been
+charged: the caller decides elsewhere then, and does not ask again (a charge too many is on the safe side).
 """
 
 import hmac
@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from rppam.adapters.redis.connection import Word
 from rppam.adapters.redis.link import Link
+from rppam.adapters.redis.replies import whole
 from rppam.adapters.redis.scripts import Script
 from rppam.core.limits import decided, merged, step_us
 from rppam.domain.errors.store import StoreProtocol
@@ -35,12 +36,16 @@ class RedisLimits:
         self._key = key
         self._words: dict[Limit, tuple[Word, ...]] = {}
 
+    def use(self, key: bytes) -> None:
+        """The key has changed: count by names of this one. What was counted under the others is forgotten once."""
+        self._key = key
+
     async def take(self, charges: Sequence[Charge]) -> Decision:
         """See the port. Raises ``ValueError`` as :func:`rppam.core.limits.merged` does."""
         charges = merged(charges)
         reply = await self._run("take", charges)
         try:
-            allowed, shown, remaining, retry_ms, reset_ms = reply
+            allowed, shown, remaining, retry_ms, reset_ms = (whole(one, "a part of a decision") for one in reply)
             return decided(charges[shown - 1], allowed == 1, remaining, retry_ms, reset_ms)
         except (TypeError, ValueError, IndexError) as error:
             raise StoreProtocol(f"the script of limits answered something that is not its answer: {error}") from error

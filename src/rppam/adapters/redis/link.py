@@ -22,6 +22,7 @@ from rppam.adapters.redis.connection import Connection, Word
 from rppam.adapters.redis.listeners import tell
 from rppam.adapters.redis.options import LinkOptions, Target
 from rppam.adapters.redis.outage import Outage
+from rppam.adapters.redis.replies import whole
 from rppam.adapters.redis.scripts import Script, run_script
 from rppam.adapters.redis.shortage import Shortage
 from rppam.adapters.redis.source import DirectSource, TargetSource
@@ -177,7 +178,7 @@ class Link:
                 raise reply
             if isinstance(confirmed, BaseException):
                 raise confirmed
-            return reply, int(confirmed)
+            return reply, whole(confirmed, "the replicas that confirmed")
 
         answer: tuple[Any, int] = await self._run(send, script, (len(keys), *keys, *args), timeout_ms)
         return answer

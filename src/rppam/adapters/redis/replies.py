@@ -1,4 +1,4 @@
-"""Which error class an error reply of Redis becomes.
+"""Which error class an error reply of Redis becomes, or one that no Redis gives.
 
 The first word of the reply decides, by table. Two kinds of text need a closer look: "ERR ..." that means something
 definite, and errors that Redis before 7 wraps into "ERR Error running script". What a server quotes back from our own
@@ -57,6 +57,7 @@ _QUOTED: Final = re.compile(r",? with args beginning with:.*$", re.DOTALL)
 _LONGEST: Final = 500
 """Characters of a reply that are kept; the longest of Redis itself, MISCONF, has some 350."""
 _CUT: Final = " ..."
+_WHOLE_MAX: Final = 2**53
 # A script may raise these words itself, after it has written: then nothing is proven.
 _SCRIPT_TRACE: Final = re.compile(r"script: |@user_script")
 
@@ -93,6 +94,14 @@ def _by_sentence(said: str) -> type[StoreReplyError]:
     if said.startswith("ERR AUTH <password> called without any password"):
         return StoreWrongPassword
     return StoreReplyUnforeseen
+
+
+def whole(value: object, what: str) -> int:
+    """``value``, which is ``what`` in an answer. Raises StoreProtocol where it is no whole number: RESP3 has doubles,
+    infinity, truth values and numbers of any length, too."""
+    if type(value) is int and abs(value) <= _WHOLE_MAX:
+        return value
+    raise StoreProtocol(f"Redis answered a {type(value).__name__} for {what}; expected a whole number up to 2**53")
 
 
 def garbled(address: str, data: bytes, error: Exception) -> StoreProtocol:

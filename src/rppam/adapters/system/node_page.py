@@ -33,6 +33,8 @@ _PERMISSION_AT: Final = 2048
 _PICTURE_AT: Final = 4096
 _BYTES: Final = _PICTURE_AT + Cell.size(PICTURE_BYTES_MAX)
 _PICTURE_HEAD: Final = struct.Struct("@QQ")
+PICTURE_TEXT_MAX: Final = PICTURE_BYTES_MAX - _PICTURE_HEAD.size
+"""Bytes of the text of a picture that can be shown."""
 
 ALIVE_US: Final = 10_000_000
 """A process that has not turned for so long is dead, or about to be killed."""

@@ -1,8 +1,9 @@
 """The node as an API worker knows it: what stands on the node's page, and how old that is.
 
 Permission is read from the page at each act. The picture is what the control process showed last; once that process
-is dead, or has not turned for a while, the worker says so instead of showing as present what is past: no leader is
-named, and the reason stands where people look for it.
+is dead, or has shown nothing for a while, the worker says so instead of showing as present what is past: no leader is
+named, and the reason stands where people look for it. How old a picture is says the picture alone: a control process
+that turns and shows nothing vouches for nothing.
 """
 
 from typing import Final
@@ -18,7 +19,7 @@ from rppam.runtime.picture_text import from_text
 ALIVE_WITHIN_US: Final = 10 * US_PER_S
 """A control process that has not turned for this long is stuck."""
 FRESH_US: Final = 3 * US_PER_S
-"""The control process turns once a second at least; a picture older than this is no picture of now."""
+"""The control process shows a picture four times a second; one older than this is no picture of now."""
 RESTARTING: Final = "the control process of this node is restarting"
 
 
@@ -69,9 +70,9 @@ class PageStatus:
         picture = self._picture
         if picture is None or picture.generation <= self._page.withdrawn:
             return RESTARTING
-        silent_us = self._now_us() - max(picture.taken_us, self._page.stamped_us(CONTROL))
+        silent_us = self._now_us() - picture.taken_us
         if silent_us > FRESH_US:
-            return f"the control process of this node has not been heard for {silent_us // US_PER_MS} ms"
+            return f"the control process of this node has shown nothing for {silent_us // US_PER_MS} ms"
         return ""
 
     def _now_us(self) -> int:
@@ -94,6 +95,7 @@ def _past(seen: ClusterSnapshot, why: str) -> ClusterSnapshot:
         quorum_reason=why,
         votes=(),
         no_leader_reason=why,
+        virtual_ip_here=False,
         warnings=(*seen.warnings, why),
     )
 
