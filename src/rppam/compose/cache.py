@@ -22,7 +22,6 @@ from rppam.compose.limits import limit_key
 from rppam.compose.redis import RedisParts
 from rppam.config.settings import Settings
 from rppam.domain.cached import Change
-from rppam.domain.errors import RppamError
 from rppam.domain.instant import WallMs
 from rppam.ports.cache import SharedCache
 from rppam.ports.clock import Clock
@@ -119,15 +118,20 @@ def _sealers(keys: ClusterKeys, cluster_id: str, prefix: str) -> tuple[Sealer, .
 
 async def _watch_keys(files: ClusterKeyFiles, renew: Callable[[ClusterKeys], None]) -> None:
     """Go on with the keys that are there now, for ever."""
+    told = ""
     while True:
         await asyncio.sleep(KEYS_EVERY_S)
         try:
             found = files.changed()
-        except RppamError as error:
-            log.warning(
-                "the changed cluster key cannot be used, the cache and limits go on with what was read before: %s",
-                error,
-            )
+            if found is not None:
+                renew(found)
+        except Exception as error:  # noqa: BLE001 - told once; this task must not end, or no change is ever seen again
+            files.tell_again()
+            if str(error) != told:
+                told = str(error)
+                log.warning(
+                    "the changed cluster key cannot be used, the cache and limits go on with what was read before: %s",
+                    told,
+                )
             continue
-        if found is not None:
-            renew(found)
+        told = ""
