@@ -52,11 +52,11 @@ class Oaths:
                     host.oath = host.oath_told = None  # given back, and promised anew in the same step
                 self._promised(host, claim, now_us)
                 host.oath = claim, host.true_at(voter_end(host, self._lease_us, now_us), now_us)
-                if claim.candidate == host.name:
-                    host.oath_told = host.oath  # it counts its own vote at once
             elif before is not None and before[0] == host.life and host.oath is not None:
                 self._freed(host, event, now_us)
                 host.oath = host.oath_told = None
+        if _counts_its_own(host):
+            host.oath_told = host.oath
         if voter.electorate is not host.electorate:
             host.electorate = voter.electorate
             self._electorates(now_us)
@@ -120,6 +120,14 @@ class Oaths:
                         f"others another under version {newer.version}",
                     )
                 )
+
+
+def _counts_its_own(host: Host) -> bool:
+    """Whether a candidate or leader counts what it has promised itself; it does so once the disk has taken it."""
+    if host.oath is None or host.member is None:
+        return False
+    claim, election = host.oath[0], host.member.election
+    return claim == election.claim and host.name in election.ledger.promises
 
 
 def voter_end(host: Host, lease_us: int, now_us: int) -> Instant:
