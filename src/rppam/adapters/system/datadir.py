@@ -27,6 +27,17 @@ else:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def sync_directory(directory: Path) -> None:
+    """Have the disk know a new name in it; Windows has no such call and does it by itself. Raises OSError."""
+    if sys.platform == "win32":
+        return
+    descriptor = os.open(directory, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 class DataDir:
     """Holds the directory from construction to :meth:`close`."""
 
@@ -49,18 +60,6 @@ class DataDir:
                 f"another process on this host runs with node.dataDir {path}. "
                 "Stop it ('systemctl status rppam' shows it), or give this node its own node.dataDir"
             ) from None
-
-    def write_private(self, name: str, text: str) -> Path:
-        """Write a small file that only this account can read, in place of an older one; returns its path."""
-        target = self.path / name
-        part = self.path / f".{name}.part"
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(target)
-        return target
 
     def close(self) -> None:
         """Let another process have it."""

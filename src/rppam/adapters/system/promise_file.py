@@ -16,10 +16,10 @@ somebody who can write the directory and knows how to make a checksum, nor again
 import hashlib
 import os
 import re
-import sys
 from pathlib import Path
 from typing import Final
 
+from rppam.adapters.system.datadir import sync_directory
 from rppam.domain.ballot import NO_CLAIM, Claim, Kept
 from rppam.domain.electorate import parse_electorate
 from rppam.domain.errors.cluster import PromiseFileBroken, PromiseFileUnwritable
@@ -80,7 +80,7 @@ class FilePromises:
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(self.path)
-            _sync_directory(self.path.parent)
+            sync_directory(self.path.parent)
         except OSError as error:
             raise PromiseFileUnwritable(
                 f"{self.path}: expected to keep a promise on disk, found: {error.strerror}. Until this is put right "
@@ -119,14 +119,3 @@ def _parse(data: bytes) -> tuple[Kept | None, str]:
         return Kept(NO_CLAIM, electorate, int(match["highest"])), ""
     candidate, boot_id, epoch = match["claim"].split(" ")
     return Kept(Claim(candidate, boot_id, int(epoch)), electorate, int(match["highest"])), ""
-
-
-def _sync_directory(directory: Path) -> None:
-    """Have the disk know the new name; Windows has no such call and does it by itself."""
-    if sys.platform == "win32":
-        return
-    descriptor = os.open(directory, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
