@@ -1,7 +1,7 @@
 """``rppam cluster``: orders of an administrator, from any host that reaches one node of the cluster.
 
-Each sub-command finds the node that the order is for by itself and shows what came of it. How a cluster stands is shown
-by ``rppam status``.
+Each sub-command gives its order to the asked node, which hands it on to the one that it is for, and shows what came of
+it. How a cluster stands is shown by ``rppam status``.
 """
 
 import asyncio

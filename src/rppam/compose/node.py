@@ -17,12 +17,14 @@ from typing import Any, Final, Protocol
 
 from rppam.adapters.members.link import TlsMemberLink
 from rppam.adapters.sql.database import Database
-from rppam.adapters.system.datadir import FIRST_ADMIN_FILE, DataDir
+from rppam.adapters.system.datadir import DataDir
+from rppam.adapters.system.first_password import FirstPasswordFile
 from rppam.compose.checkup import Checkup
 from rppam.compose.members import tell_namesake
 from rppam.config.settings import Settings
 from rppam.core.admission import Standing
 from rppam.core.node import Turned
+from rppam.domain.account import FirstAdmin
 from rppam.domain.errors import RppamError
 from rppam.domain.errors.cluster import ForeignPrefix, LoopStuck, NameInUse
 from rppam.domain.errors.database import DatabaseError, SchemaNewer
@@ -39,6 +41,8 @@ from rppam.services.passwords import Passwords
 log = logging.getLogger("rppam.node")
 
 DATABASE_RETRY_S: Final = 1.0
+_NO_DATABASE: Final = "the database does not answer; nobody can log in until it does"
+_NO_ADMIN: Final = "the first administrator cannot be seen to yet"
 REDIS_FIRST_S: Final = 1.0
 """So long a node that starts waits for Redis before it serves without."""
 
@@ -168,16 +172,14 @@ class Node:
     # ---- what runs beside -------------------------------------------------------------------------------------------
 
     async def _make_first_admin(self) -> None:
-        made = await self._accounts.ensure_first_admin()
+        place = FirstPasswordFile(self._data_dir.path)
+        made = await self._accounts.ensure_first_admin(place)
         if made is None:
             return
-        if sys.stderr.isatty():
-            sys.stderr.write(
-                f"\n  First administrator: {made.name}\n  Password (shown once): {made.password.reveal()}\n\n"
-            )
+        if _told_on_the_terminal(made):
+            place.drop()
         else:
-            path = self._data_dir.write_private(FIRST_ADMIN_FILE, made.password.reveal() + "\n")
-            log.warning("the first administrator's password stands in %s; note it and delete the file", path)
+            log.warning("the first administrator's password stands in %s; note it and delete the file", place.show())
 
     async def _tell_service_manager(self) -> None:
         """READY once this node takes part, or serves without Redis; then the watchdog, while the loop turns."""
@@ -209,8 +211,11 @@ class Node:
 
 
 async def open_database(database: Database, then: Callable[[], Awaitable[None]]) -> None:
-    """Bring the database up and do ``then``, however long it takes; access by token works meanwhile."""
-    said = ""
+    """Bring the database up and do ``then``, however long it takes; access by token works meanwhile.
+
+    What fails is told once and tried again.
+    """
+    said, is_silent = "", False
     while True:
         try:
             await database.start()
@@ -219,13 +224,25 @@ async def open_database(database: Database, then: Callable[[], Awaitable[None]])
             raise
         except RppamError as error:
             if str(error) != said:
-                said = str(error)
-                log.warning("the database does not answer; nobody can log in until it does: %s", said)
+                said, is_silent = str(error), isinstance(error, DatabaseError)
+                log.warning("%s: %s", _NO_DATABASE if is_silent else _NO_ADMIN, said)
             await asyncio.sleep(DATABASE_RETRY_S)
         else:
             if said:
-                log.info("the database answers again")
+                log.info("the database answers again" if is_silent else "the first administrator has been seen to")
             return
+
+
+def _told_on_the_terminal(made: FirstAdmin) -> bool:
+    """Whether somebody sits at one, and it took the password."""
+    if not sys.stderr.isatty():
+        return False
+    try:
+        sys.stderr.write(f"\n  First administrator: {made.name}\n  Password (shown once): {made.password.reveal()}\n\n")
+        sys.stderr.flush()
+    except OSError:
+        return False  # it has gone meanwhile
+    return True
 
 
 def _refusal(turned: Turned) -> RppamError:

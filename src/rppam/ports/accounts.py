@@ -1,10 +1,27 @@
-"""Where accounts are kept. Names given here are already normalised."""
+"""Where accounts are kept, and where the first password waits. Names given here are already normalised."""
 
 from typing import Protocol
 
 from rppam.domain.account import Account, StoredAccount
 from rppam.domain.instant import WallMs
 from rppam.domain.secret import Secret
+
+
+class FirstPassword(Protocol):
+    """Where the password of the first administrator waits while the account is being made, so that a process that ends
+    meanwhile loses none. Every call raises an RppamError when the place cannot be used."""
+
+    def keep(self, password: Secret) -> None:
+        """Have it there, durably, in place of an earlier one."""
+        ...
+
+    def kept(self) -> Secret | None:
+        """What is there; ``None``: nothing."""
+        ...
+
+    def drop(self) -> None:
+        """Have nothing there."""
+        ...
 
 
 class AccountStore(Protocol):

@@ -16,7 +16,7 @@ from rppam.domain.account import FIRST_ADMIN, Account, AccountRole, FirstAdmin, 
 from rppam.domain.errors.accounts import AccountUnknown, InvalidCredentials, NameInvalid, Overloaded
 from rppam.domain.errors.database import DatabaseError
 from rppam.domain.secret import Secret
-from rppam.ports.accounts import AccountStore
+from rppam.ports.accounts import AccountStore, FirstPassword
 from rppam.ports.clock import Clock
 from rppam.services.passwords import Passwords
 
@@ -51,12 +51,20 @@ class Accounts:
         self._passwords = passwords
         self._clock = clock
         self._new_password = new_password
+        self._first: Secret | None = None
+        """The password of the first administrator while it is being made."""
 
-    async def ensure_first_admin(self) -> FirstAdmin | None:
-        """Make ``admin`` if no account exists at all; ``None`` when one does, or when another node was faster."""
+    async def ensure_first_admin(self, place: FirstPassword | None = None) -> FirstAdmin | None:
+        """Make ``admin`` if no account exists at all; ``None`` when one does, or when another node was faster.
+
+        The password stands at ``place`` before the account is made, and stays there: whoever has shown it drops it. One
+        that was made earlier and could not be shown is returned again. Raises what ``place`` raises, and has made
+        nothing then.
+        """
         if not await self._store.is_empty():
-            return None
-        password = self._new_password()
+            return await self._not_shown_yet(place)
+        # The same with the next try: this one may be made after all, where the database answered too late.
+        password = self._first = self._first or self._new_password()
         now = self._clock.wall_ms()
         account = Account(
             id=str(uuid.uuid4()),
@@ -67,11 +75,27 @@ class Accounts:
             created_at=now,
             password_changed_at=now,
         )
-        made = await self._store.create_first(StoredAccount(account, await self._passwords.hash(password)))
-        if not made:
-            return None
+        stored = StoredAccount(account, await self._passwords.hash(password))
+        if place is not None:
+            place.keep(password)
+        if not await self._store.create_first(stored):
+            return await self._not_shown_yet(place)
         log.warning("Made the first administrator %r; its password is shown once, now.", FIRST_ADMIN)
         return FirstAdmin(FIRST_ADMIN, password)
+
+    async def _not_shown_yet(self, place: FirstPassword | None) -> FirstAdmin | None:
+        """What waits at ``place``, when it is the administrator's password; else it is of another node's time, or has
+        been changed since, and goes."""
+        password = None if place is None else place.kept()
+        if place is None or password is None:
+            return None
+        stored = await self._store.find(FIRST_ADMIN)
+        verdict = await self._passwords.verify(password, stored.password_hash if stored else None)
+        if verdict.matches:
+            log.warning("The first administrator %r was made before its password was shown.", FIRST_ADMIN)
+            return FirstAdmin(FIRST_ADMIN, password)
+        place.drop()
+        return None
 
     async def login(self, username: str, password: Secret, client: str) -> Account:
         """The account that these belong to. ``client`` is the caller's address, for the log.

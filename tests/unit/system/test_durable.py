@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from rppam.adapters.system.datadir import DataDir
 from rppam.adapters.system.durable import replace_durably
 from rppam.adapters.system.orders_file import FileOrders
 from rppam.adapters.system.promise_file import FilePromises
@@ -18,19 +17,10 @@ from rppam.domain.errors.cluster import PromiseFileUnwritable
 from rppam.domain.orders import NO_ORDERS
 
 
-def private(folder: Path) -> None:
-    held = DataDir(folder)
-    try:
-        held.write_private("file", "päss\n")
-    finally:
-        held.close()
-
-
 WRITERS: dict[str, Callable[[Path], object]] = {
     "anything": lambda folder: replace_durably(folder / "file", b"new"),
     "promises": lambda folder: FilePromises(folder / "file").save(Kept(NO_CLAIM, None)),
     "orders": lambda folder: FileOrders(folder / "file").save(NO_ORDERS),
-    "private": private,
 }
 by_each = pytest.mark.parametrize("writer", WRITERS)
 
@@ -55,7 +45,7 @@ def test_the_content_is_synced_before_the_name_and_the_name_before_it_returns(
 
 @pytest.mark.parametrize(
     ("writer", "told"),
-    [("anything", OSError), ("promises", PromiseFileUnwritable), ("orders", OrdersUnwritable), ("private", OSError)],
+    [("anything", OSError), ("promises", PromiseFileUnwritable), ("orders", OrdersUnwritable)],
 )
 def test_a_name_that_is_not_on_disk_is_told(
     writer: str, told: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from rppam.adapters.system.durable import replace_durably
 from rppam.domain.errors.cluster import DataDirInUse, DataDirUnusable
 
 LOCK_NAME: Final = "node.lock"
@@ -50,12 +49,6 @@ class DataDir:
                 f"another process on this host runs with node.dataDir {path}. "
                 "Stop it ('systemctl status rppam' shows it), or give this node its own node.dataDir"
             ) from None
-
-    def write_private(self, name: str, text: str) -> Path:
-        """Write a small file that only this account can read, in place of an older one; returns its path."""
-        target = self.path / name
-        replace_durably(target, text.encode())
-        return target
 
     def close(self) -> None:
         """Let another process have it."""
