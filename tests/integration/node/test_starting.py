@@ -135,8 +135,9 @@ def test_another_cluster_under_the_same_prefix_is_refused(make_lab: MakeLab) -> 
 
 
 def test_a_second_node_without_a_licence_for_it_is_refused_and_the_first_goes_on(make_lab: MakeLab) -> None:
-    lab = make_lab(nodes=2, licensed=False, times=CALM)
-    first, second = lab.nodes
+    lab = make_lab(nodes=1, licensed=False, times=CALM)
+    [first] = lab.nodes
+    second = lab.make_node("node2")  # one that no leader has taken in
     started(first)
     leader = lab.wait_for_leader()
     epoch = leader.ask("/system/health/leader").body["epoch"]
@@ -147,6 +148,16 @@ def test_a_second_node_without_a_licence_for_it_is_refused_and_the_first_goes_on
     assert first.ask("/system/health/leader").body["epoch"] == epoch
     lab.wait_until_healthy()
     assert [seen["nodeName"] for seen in lab.health(first)["nodes"]] == ["node1"], "it left no seat taken"
+
+
+def test_a_member_by_the_list_on_its_disk_comes_in_without_a_licence_though_redis_knows_nothing_of_it(
+    make_lab: MakeLab,
+) -> None:
+    lab = make_lab(nodes=2, licensed=False, times=CALM)
+    for node in lab.nodes:
+        started(node)
+    lab.wait_until_healthy()
+    assert [seen["nodeName"] for seen in lab.health(lab.nodes[0])["nodes"]] == ["node1", "node2"]
 
 
 # ---- alone -----------------------------------------------------------------------------------------------------------
