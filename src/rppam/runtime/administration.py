@@ -11,6 +11,7 @@ from typing import Final
 
 from rppam.core.effects import ChangeElectorate, HandOver, ImposeElectorate
 from rppam.core.node import NodeCore, NodeEffect
+from rppam.domain.ballot import Refusal
 from rppam.domain.electorate import Body, Electorate
 from rppam.domain.errors.administration import (
     CannotFollow,
@@ -39,6 +40,10 @@ audit: Final = logging.getLogger("rppam.audit")
 KEPT_WITHIN_S: Final = 3.0
 _LOOK_S: Final = 0.02
 
+JUST_STARTED: Final = (
+    "has started, or become a member, less than a lease ago and may not vote yet, so it cannot follow at once; try "
+    "again in some seconds"
+)
 BEATS: Final = "does not answer this node, but its heartbeats in Redis go on"
 
 
@@ -232,7 +237,7 @@ class NodeAdministration:
     def _able(self, now: Instant) -> tuple[str, ...]:
         """Who could follow this node."""
         if self._core.voter is not None:
-            return self._core.election.successors(now)
+            return tuple(name for name in self._core.election.successors(now) if not self._waits(name))
         return tuple(
             name
             for name, seen in sorted(self._core.detector.members(now).items())
@@ -250,7 +255,14 @@ class NodeAdministration:
             return CannotFollow(f"{to} is in maintenance; end it first (rppam cluster maintenance {to} off)")
         if (electorate is not None and not electorate.may_stand(to)) or (seen and seen.heartbeat.role is Role.WITNESS):
             return CannotFollow(f"{to} is a witness, which votes and never leads")
+        if self._waits(to):
+            return CannotFollow(f"{to} {JUST_STARTED}")
         return CannotFollow(f"{to} does not answer {self._node}, so it cannot follow; is it running?")
+
+    def _waits(self, name: str) -> bool:
+        """Whether the member has no vote yet, as it said itself when it was asked last."""
+        answer = self._core.election.answers.get(name)
+        return answer is not None and answer.refusal is Refusal.BOOT_WAIT
 
     def _unknown(self, name: str, electorate: Electorate) -> MemberUnknown:
         return MemberUnknown(f"{name} is no member; the members are {', '.join(electorate.members)}")

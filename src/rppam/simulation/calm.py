@@ -1,6 +1,7 @@
 """The calm part at the end of each hour: all faults end, and liveness is demanded.
 
 L1: a leader within the lease, one heartbeat, one request timeout, the client's longest back-off and the candidates'.
+One lease more where a member has lost its file: it waits from when somebody tells it that it is a member.
 L5: it stays. And where a well-connected leader could re-assert itself after the store forgot its record, it does.
 """
 
@@ -37,11 +38,13 @@ class Calm:
         self._leader: tuple[Host, int] | None = None
         self._promotions = 0
         self._struck = ""
+        self._ended_at = 0
 
     def begin(self, end: int) -> None:
         """All faults end now; what is under way for long is lost."""
         world = self.world
         world.say("all faults end")
+        self._ended_at = world.now
         world.storm.end()
         world.member_storm.end()
         do = world.performer
@@ -89,7 +92,13 @@ class Calm:
         world = self.world
         leading = [host for host in world.hosts if host.has_permission(world.now)]
         if not leading or leading[0].election is None:
-            ms = self.leader_within_us // 1000
+            waited_us = world.now - self._ended_at
+            if waited_us == self.leader_within_us and any(
+                gentle.waits_after_start(one, world.now) for one in world.hosts
+            ):
+                world.push(world.now + world.timing.lease_us, self._expect_leader, end)
+                return
+            ms = waited_us // 1000
             raise Broken(Violation("L1", world.now, f"{ms} ms after all faults ended there is no leader"))
         self._leader = leading[0], leading[0].election.epoch
         self._promotions = world.judge.promotions

@@ -88,12 +88,21 @@ def _late(world: "World", leader: Host, others: list[Host]) -> None:
 
 
 def _switch_over(world: "World", leader: Host, others: list[Host]) -> None:
-    """L2, but for the time to stop: whoever was named leads at once."""
+    """L2, but for the time to stop: whoever was named leads at once. A member that waits after its start cannot yet."""
     assert leader.election is not None, "a leader runs"
     electorate = leader.election.electorate
-    to = next(host for host in others if electorate is not None and electorate.may_stand(host.name))
+    able = (host for host in others if electorate is not None and electorate.may_stand(host.name))
+    to = next((host for host in able if not waits_after_start(host, world.now)), None)
+    if to is None:
+        return
     hand_over(world, leader, to)
     world.push(world.now + 2 * world.judge.drop_us + 100_000, expect_successor, world, to)
+
+
+def waits_after_start(host: Host, now_us: int) -> bool:
+    """Whether a member that runs has no vote yet: it has started, or learned that it is one, less than a lease ago."""
+    voter = None if host.member is None else host.member.voter
+    return voter is not None and not voter.boot_wait_is_over(host.now(now_us))
 
 
 def hand_over(world: "World", leader: Host, to: Host) -> None:
