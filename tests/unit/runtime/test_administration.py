@@ -2,6 +2,7 @@
 
 import pytest
 
+from rppam.domain.ballot import NO_CLAIM, Kept
 from rppam.domain.electorate import QuorumPolicy
 from rppam.domain.errors.administration import (
     CannotFollow,
@@ -340,3 +341,20 @@ async def test_an_order_to_remove_a_member_that_cannot_begin_is_not_dropped_in_s
     await house.administration(leader).forget(aside, is_off=False, by="eve")
     house.run(12 * LEASE)
     assert any("did not become" in told and "give it again" in told for told in house.told)
+
+
+async def test_a_member_that_has_no_vote_yet_is_not_asked_to_follow() -> None:
+    """It has lost its file, and waits before it promises anybody anything."""
+    house, leader = seated("a", "b", "c", policy=MAJORITY)
+    (lost, _) = others(house, leader)
+    house.kill(lost)
+    house.seats[lost].disk = Kept(NO_CLAIM, None)
+    house.start(lost)
+    house.run(3 * TIMING.heartbeat_ms)
+    with pytest.raises(CannotFollow, match=f"{lost} has started, or become a member, less than a lease ago"):
+        await house.administration(leader).switch_over(lost, "eve")
+    assert house.leader == leader
+    house.run(3 * LEASE)
+    await house.administration(leader).switch_over(lost, "eve")
+    house.run(200)
+    assert house.leader == lost
