@@ -6,6 +6,9 @@ from rppam.domain.account import Account, StoredAccount
 from rppam.domain.errors.database import DatabaseUnknown
 from rppam.domain.instant import Instant, WallMs
 from rppam.domain.secret import Secret
+from rppam.services.passwords import HashParameters
+
+CHEAP = HashParameters(memory_kib=64, passes=1, lanes=1)
 
 
 class Shelf:

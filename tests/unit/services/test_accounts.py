@@ -4,7 +4,6 @@ import asyncio
 import itertools
 import logging
 import operator
-from collections.abc import AsyncIterator
 
 import argon2
 import pytest
@@ -13,32 +12,8 @@ from rppam.domain.account import AccountRole, check_display_name, name_skeletons
 from rppam.domain.errors.accounts import AccountUnknown, DisplayNameInvalid, InvalidCredentials, NameInvalid
 from rppam.domain.secret import Secret
 from rppam.services.accounts import PASSWORD_ALPHABET, Accounts, random_password
-from rppam.services.passwords import HashParameters, Passwords
-from tests.unit.services.shelf import Shelf, Still
-
-CHEAP = HashParameters(memory_kib=64, passes=1, lanes=1)
-
-
-@pytest.fixture
-async def passwords() -> AsyncIterator[Passwords]:
-    passwords = Passwords(CHEAP)
-    yield passwords
-    passwords.close()
-
-
-@pytest.fixture
-def shelf() -> Shelf:
-    return Shelf()
-
-
-@pytest.fixture
-def clock() -> Still:
-    return Still()
-
-
-@pytest.fixture
-def accounts(shelf: Shelf, passwords: Passwords, clock: Still) -> Accounts:
-    return Accounts(shelf, passwords, clock)
+from rppam.services.passwords import Passwords
+from tests.unit.services.shelf import CHEAP, Shelf, Still
 
 
 async def test_the_first_administrator_is_made_once_and_can_log_in(

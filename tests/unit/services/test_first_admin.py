@@ -5,7 +5,6 @@ import errno
 import logging
 import os
 import stat
-from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -23,32 +22,8 @@ from rppam.domain.errors.database import DatabaseUnknown
 from rppam.domain.instant import WallMs
 from rppam.domain.secret import Secret
 from rppam.services.accounts import Accounts
-from rppam.services.passwords import HashParameters, Passwords
+from rppam.services.passwords import Passwords
 from tests.unit.services.shelf import Shelf, Still
-
-CHEAP = HashParameters(memory_kib=64, passes=1, lanes=1)
-
-
-@pytest.fixture
-async def passwords() -> AsyncIterator[Passwords]:
-    passwords = Passwords(CHEAP)
-    yield passwords
-    passwords.close()
-
-
-@pytest.fixture
-def shelf() -> Shelf:
-    return Shelf()
-
-
-@pytest.fixture
-def clock() -> Still:
-    return Still()
-
-
-@pytest.fixture
-def accounts(shelf: Shelf, passwords: Passwords, clock: Still) -> Accounts:
-    return Accounts(shelf, passwords, clock)
 
 
 def files_in(folder: Path) -> dict[str, str]:
