@@ -30,7 +30,9 @@ def inside(node: LabNode, *, workers: int = 2) -> Inside:
     supervisor = node.process.pid
 
     def found() -> Inside | None:
-        names = children_of(supervisor)
+        # A killed child keeps its name until its parent has read its end; it is none of the node's any more.
+        named = children_of(supervisor)
+        names = {pid: named[pid] for pid in alive(named)}
         control, template = (
             [pid for pid, name in names.items() if name == kind] for kind in (CONTROL_NAME, TEMPLATE_NAME)
         )
