@@ -27,6 +27,7 @@ OTHER_KEY = Secret("00c0ffee" * 8)
 CLUSTER = "cluster-001"
 LINEAGE = "0123456789abcdef"
 CLOCK = SystemClock()
+CLAIM = Claim("node2", "41aa0b2c3d4e5f60", 9)
 
 
 def electorate_of(*names: str) -> Electorate:
@@ -262,3 +263,11 @@ class Impostor:
             for caller in self.callers:
                 caller.writer.transport.abort()
             await asyncio.sleep(0.01)
+
+
+async def is_unharmed(node: Node, friend: Node) -> None:
+    """Both still talk."""
+    await eventually(lambda: node.link.peers[friend.name].is_connected and friend.link.peers[node.name].is_connected)
+    so_far = len(friend.votes)
+    assert friend.ask(node.name) is not None
+    await eventually(lambda: len(friend.votes) == so_far + 1)

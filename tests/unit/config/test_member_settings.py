@@ -6,7 +6,7 @@ import pytest
 
 from rppam.config.advertised import member_address
 from rppam.domain.electorate import QuorumPolicy
-from tests.unit.config.test_settings import only, parse
+from tests.unit.config.parsing import only, parse
 
 SINGLE = {"enabled": True, "connectionString": "10.0.1.20:6379,abortConnect=false"}
 SENTINEL = {"enabled": True, "connectionString": "10.0.1.20:26379,10.0.1.21:26379,serviceName=rppam"}
