@@ -6,7 +6,7 @@ from typing import Final
 from rppam.adapters.system.host_address import address_of
 from rppam.config.settings import Settings
 from rppam.domain.address import VirtualAddress, virtual_address
-from rppam.domain.instant import US_PER_MS, Instant
+from rppam.domain.instant import Instant
 from rppam.ports.clock import Clock
 from rppam.runtime.address import AddressDuty
 
@@ -24,16 +24,12 @@ def configured_address(settings: Settings) -> VirtualAddress | None:
     return virtual_address(cluster.virtual_ip, cluster.virtual_ip_interface or "")
 
 
-def address_duty(settings: Settings, remaining_ms: Callable[[], int]) -> AddressDuty | None:
+def address_duty(settings: Settings, permitted_until: Callable[[], Instant | None], clock: Clock) -> AddressDuty | None:
     """For the process that leadership runs in."""
     address = configured_address(settings)
     if address is None:
         return None
     promise_ms = settings.cluster.timing.promise_ms
     every_s = promise_ms / RENEWALS / 1000
-    return AddressDuty(address_of(address), str(address), remaining_ms, every_s, rounds_up=promise_ms < COUNTABLE_MS)
-
-
-def left_ms(permitted_until: Instant | None, clock: Clock) -> int:
-    """For how long a node may still act as the leader."""
-    return 0 if permitted_until is None else max(0, (permitted_until - clock.now()) // US_PER_MS)
+    rounds_up = promise_ms < COUNTABLE_MS
+    return AddressDuty(address_of(address), str(address), permitted_until, clock, every_s, rounds_up=rounds_up)

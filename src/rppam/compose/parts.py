@@ -30,7 +30,7 @@ from rppam.adapters.system.rest_trust import Trust
 from rppam.adapters.system.served_certificate import ServedCertificate
 from rppam.api.app import ApiParts, build_app
 from rppam.api.server import ApiServer
-from rppam.compose.address import address_duty, configured_address, left_ms
+from rppam.compose.address import address_duty, configured_address
 from rppam.compose.checkup import Checkup, checkup_of
 from rppam.compose.factors import second_factors_of
 from rppam.compose.footing import Footing
@@ -143,7 +143,7 @@ def deciding_of(
     checkup = checkup_of(settings, redis, clock, lambda: core.election.electorate, lambda: driver.store_view[:2], count)
     core = _core(known, boot_id, timing, clock, entropy, members.voter if members else None, orders.load())
     foreign: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    address = address_duty(settings, lambda: left_ms(view.permitted_until(), clock))
+    address = address_duty(settings, lambda: view.permitted_until(), clock)  # noqa: PLW0108 - view is made below
     driver = Driver(
         core,
         through(_store(settings, redis, clock, foreign)),

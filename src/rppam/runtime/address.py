@@ -14,7 +14,9 @@ from typing import Final
 
 from rppam.domain.errors.address import AddressError, AddressRefused
 from rppam.domain.history import HistoryEvent
+from rppam.domain.instant import US_PER_S, Instant
 from rppam.ports.address import AddressHolder
+from rppam.ports.clock import Clock
 from rppam.runtime.history import noted
 
 log: Final = logging.getLogger("rppam.node")
@@ -36,14 +38,22 @@ class AddressDuty:
     name = "the virtual address"
 
     def __init__(
-        self, holder: AddressHolder, shown: str, left_ms: Callable[[], int], every_s: float, *, rounds_up: bool = False
+        self,
+        holder: AddressHolder,
+        shown: str,
+        permitted_until: Callable[[], Instant | None],
+        clock: Clock,
+        every_s: float,
+        *,
+        rounds_up: bool = False,
     ) -> None:
-        """``left_ms``: for how long this node may still act; ``every_s``: how often the address is renewed.
+        """``permitted_until``: until when this node may act; ``every_s``: how often the address is renewed.
 
         ``rounds_up``: leases are so short that less than a second, which is all the host can count, is one.
         """
         self._rounds_up = rounds_up
-        self._holder, self._shown, self._left_ms, self._every_s = holder, shown, left_ms, every_s
+        self._holder, self._shown, self._every_s = holder, shown, every_s
+        self._permitted_until, self._clock = permitted_until, clock
         self.is_held = False
         """Whether it was here when last looked at."""
         self.problem = ""
@@ -90,8 +100,8 @@ class AddressDuty:
         to_tell, told_at = TELL_TIMES, 0.0
         while True:
             try:
-                left_ms = self._left_ms()
-                if left_ms > 0 and await asyncio.to_thread(self._take, left_ms // 1000):
+                until = self._permitted_until()
+                if until is not None and await asyncio.to_thread(self._take, until):
                     to_tell = TELL_TIMES
                     told = noted(HistoryEvent.ADDRESS, epoch=epoch, here=True)
                     log.info("the virtual address %s is here", self._shown, extra=told)
@@ -107,9 +117,13 @@ class AddressDuty:
 
     # ---- on a thread: the system may take its time ------------------------------------------------------------------
 
-    def _take(self, life_s: int) -> bool:
+    def _take(self, until: Instant) -> bool:
         """Whether it is new here."""
         with self._one_at_a_time:
+            left_us = until - self._clock.now()  # read here: a host under load lets threads wait
+            if left_us <= 0:
+                return False
+            life_s = left_us // US_PER_S
             if not self._leads or (life_s < 1 and self.is_held and not self._rounds_up):
                 return False  # stopped meanwhile; or what is left is less than the host can count
             try:

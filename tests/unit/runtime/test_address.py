@@ -7,10 +7,14 @@ from collections.abc import Callable
 
 import pytest
 
+from rppam.adapters.system.clock import SystemClock
 from rppam.domain.errors.address import AddressForbidden, AddressRefused
+from rppam.domain.instant import US_PER_MS, Instant, after
 from rppam.runtime import address as module
 from rppam.runtime.address import TELL_TIMES, AddressDuty
 from tests.unit.runtime.late_threads import LateThreads
+
+CLOCK = SystemClock()
 
 
 class Host:
@@ -49,7 +53,10 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 def duty(host: Host, left_ms: int = 3_400, **more: bool) -> AddressDuty:
-    return AddressDuty(host, "10.0.1.50/24", lambda: left_ms, 0.005, **more)
+    def until() -> Instant:
+        return after(CLOCK.now(), left_ms * US_PER_MS)
+
+    return AddressDuty(host, "10.0.1.50/24", until, CLOCK, 0.005, **more)
 
 
 async def test_it_is_here_from_the_begin_of_leadership_to_its_end_and_told_several_times() -> None:
@@ -78,6 +85,17 @@ async def test_a_take_that_is_under_way_when_leadership_ends_leaves_nothing_behi
     host.may_go_on.set()
     await stopping
     assert not host.here
+
+
+async def test_what_waited_for_its_turn_gets_no_longer_a_life_than_is_left_then() -> None:
+    host = Host()
+    one = duty(host)
+    with one._one_at_a_time:  # as a drop that takes its time
+        one.start(7)
+        await asyncio.sleep(0.5)
+    await until(lambda: bool(host.lives))
+    assert host.lives[0] == 2
+    await one.stop()
 
 
 async def test_what_somebody_removed_is_put_back_and_told_anew(caplog: pytest.LogCaptureFixture) -> None:
