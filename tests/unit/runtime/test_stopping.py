@@ -17,7 +17,9 @@ from rppam.core.phase import Phase
 from rppam.domain.errors.address import AddressRefused
 from rppam.domain.fence import Fenced
 from rppam.domain.member import Heartbeat, Role
+from rppam.domain.record import EPOCH_MAX, Record, RecordState
 from rppam.domain.timing import Timing
+from rppam.ports.store import ExchangeAnswer, ExchangeOrder
 from rppam.runtime.driver import Driver
 from rppam.runtime.duties import Duties
 
@@ -62,7 +64,17 @@ async def until(holds: Callable[[], bool]) -> None:
             await asyncio.sleep(0.002)
 
 
-def driver_of(duty: Stubborn) -> Driver:
+class Forgetful(MemoryStore):
+    """Begins with a record, and loses every write to it on the way."""
+
+    async def exchange(self, order: ExchangeOrder, timeout_ms: int) -> ExchangeAnswer:
+        return await super().exchange(order._replace(expected=None, proposed=None), timeout_ms)
+
+    def begin_with(self, record: Record) -> None:
+        self._stands = record.encode()
+
+
+def driver_of(duty: Stubborn, store: MemoryStore | None = None) -> Driver:
     clock, entropy = SystemClock(), SystemEntropy()
     life = entropy.nonce()
     core = NodeCore(
@@ -78,7 +90,7 @@ def driver_of(duty: Stubborn) -> Driver:
     def beat(number: int, lag_ms: int, renewed_ms_ago: int) -> Heartbeat:
         return Heartbeat("one", life, number, Role.STANDBY, 0, "1", "h", "", clock.wall_ms(), lag_ms, renewed_ms_ago)
 
-    return Driver(core, MemoryStore(clock), Register(), clock, Duties((duty,), bounded), beat)
+    return Driver(core, store or MemoryStore(clock), Register(), clock, Duties((duty,), bounded), beat)
 
 
 def holder_of(driver: Driver) -> str:
@@ -142,3 +154,18 @@ async def test_nothing_is_released_before_a_duty_that_failed_unforeseen_has_stop
     duty.stops = True
     await until(lambda: holder_of(driver) != "held")
     await driver.stop("over")
+
+
+async def test_a_record_of_its_own_that_it_leaves_to_fall_silent_is_not_waited_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store = Forgetful(SystemClock())
+    driver = driver_of(Stubborn(), store)
+    election = driver.core.election
+    store.begin_with(Record(RecordState.HELD, "one", election.boot_id, 5, 1, "ab" * 8))
+    election.watch.learn(EPOCH_MAX)  # so high that it neither stands nor would be believed
+    await driver.start()
+    await until(lambda: election.watch.silent_us(driver._clock.now()) > 2 * BRIEF.heartbeat_us)
+    await driver.stop("over", timeout_ms=30_000)
+    assert holder_of(driver) == "held"
+    assert "goodbye" not in caplog.text
