@@ -28,7 +28,6 @@ from rppam.ports.clock import Clock
 from rppam.runtime.change_watch import ChangeWatch
 
 log: Final = logging.getLogger("rppam.cache")
-KEYS_EVERY_S: Final = 1.0
 
 Work = tuple[str, Callable[[], Coroutine[None, None, None]]]
 """A name, and what runs until it is cancelled."""
@@ -98,12 +97,13 @@ def cache_parts(
         if limits is not None:
             limits.use(limit_key(keys.own, cluster_id))
 
-    def renew(keys: ClusterKeys) -> None:
+    async def renew(keys: ClusterKeys) -> None:
         cache.use(_sealers(keys, cluster_id, prefix))
         name_counters(keys)
 
     name_counters(now)
-    work = (("cluster key of the cache", lambda: _watch_keys(files, renew)),)
+    what_stays = "the cache and limits go on with what was read before"
+    work = (("cluster key of the cache", lambda: files.follow(renew, log, what_stays)),)
     return CacheParts(cache, ChangeWatch(changes, told, learn), work, cache.stop)
 
 
@@ -114,24 +114,3 @@ def _tell_failure(task: "asyncio.Task[None]") -> None:
 
 def _sealers(keys: ClusterKeys, cluster_id: str, prefix: str) -> tuple[Sealer, ...]:
     return tuple(Sealer(key, cluster_id, prefix) for key in (keys.own, *keys.also))
-
-
-async def _watch_keys(files: ClusterKeyFiles, renew: Callable[[ClusterKeys], None]) -> None:
-    """Go on with the keys that are there now, for ever."""
-    told = ""
-    while True:
-        await asyncio.sleep(KEYS_EVERY_S)
-        try:
-            found = files.changed()
-            if found is not None:
-                renew(found)
-        except Exception as error:  # noqa: BLE001 - told once; this task must not end, or no change is ever seen again
-            files.tell_again()
-            if str(error) != told:
-                told = str(error)
-                log.warning(
-                    "the changed cluster key cannot be used, the cache and limits go on with what was read before: %s",
-                    told,
-                )
-            continue
-        told = ""

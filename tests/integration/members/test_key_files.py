@@ -1,12 +1,13 @@
 """The files of the cluster key are looked at for as long as the node runs, whatever one look meets."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from rppam.adapters.members import link as module
+from rppam.adapters.members import key_files as module
 from rppam.adapters.members.key_files import ClusterKeyFiles, ClusterKeys, next_of
 from rppam.domain.errors.cluster import ClusterKeyUnusable
 from rppam.domain.secret import Secret
@@ -45,14 +46,12 @@ def test_what_could_not_be_read_is_read_again_though_no_file_changed(
     monkeypatch.setattr(Path, "open", opened)
     assert files.changed() == BOTH
     assert files.changed() is None
-    files.tell_again()
-    assert files.changed() == BOTH
 
 
 async def test_a_look_that_nobody_foresaw_ends_no_watch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(module, "KEYS_EVERY_S", 0.01)
+    monkeypatch.setattr(module, "EVERY_S", 0.01)
     key = write(tmp_path / "cluster.key", KEY)
     files = ClusterKeyFiles(key)
     member = make_node("node1").link
@@ -65,11 +64,38 @@ async def test_a_look_that_nobody_foresaw_ends_no_watch(
         used.append(also)
 
     monkeypatch.setattr(member.credentials, "use", use)
-    watch = asyncio.create_task(member._watch_keys(files))
+    watch = asyncio.create_task(files.follow(member._use, logging.getLogger("rppam.members"), "it stays"))
     write(next_of(key), OTHER_KEY)
     await until(lambda: bool(used))
     assert used == [(OTHER_KEY,)]
     assert caplog.text.count("can't start new thread") == 1, "told once"
     next_of(key).unlink()
     await until(lambda: len(used) == 2)
+    watch.cancel()
+
+
+async def test_a_key_file_that_stays_broken_is_told_once_and_what_comes_after_it_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "EVERY_S", 0.005)
+    path = write(tmp_path / "cluster.key", KEY)
+    files, looks = ClusterKeyFiles(path), [0]
+    used: list[ClusterKeys] = []
+    changed = files.changed
+
+    async def use(keys: ClusterKeys) -> None:
+        used.append(keys)
+
+    def counted() -> ClusterKeys | None:
+        looks[0] += 1
+        return changed()
+
+    monkeypatch.setattr(files, "changed", counted)
+    watch = asyncio.create_task(files.follow(use, logging.getLogger("rppam.cache"), "it stays"))
+    path.write_text("no key")
+    await until(lambda: looks[0] >= 10)
+    assert caplog.text.count("the changed cluster key cannot be used") == 1
+    write(path, OTHER_KEY)
+    await until(lambda: bool(used))
+    assert used == [ClusterKeys(OTHER_KEY, ())]
     watch.cancel()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rppam.adapters.members.key_files import ClusterKeyFiles, ClusterKeys
+from rppam.adapters.members import key_files
 from rppam.adapters.memory.no_cache import NoCache
 from rppam.adapters.redis.cache import RedisCache
 from rppam.adapters.redis.limits import RedisLimits
@@ -13,7 +13,6 @@ from rppam.adapters.sql.database import Database
 from rppam.adapters.system.clock import SystemClock
 from rppam.adapters.system.entropy import SystemEntropy
 from rppam.adapters.system.secrets import HostSecrets
-from rppam.compose import cache as compose_cache
 from rppam.compose.cache import CacheParts, cache_parts
 from rppam.compose.redis import cache_redis_parts
 from rppam.compose.shared import Shared, shared_of
@@ -58,7 +57,7 @@ async def test_a_key_that_is_none_ends_the_start(tmp_path: Path) -> None:
 
 
 async def test_changed_keys_are_used_and_broken_ones_are_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compose_cache, "KEYS_EVERY_S", 0.01)
+    monkeypatch.setattr(key_files, "EVERY_S", 0.01)
     path = tmp_path / "cluster.key"
     write_key(path, "ab")
     made = parts(tmp_path)
@@ -89,7 +88,7 @@ async def test_changed_keys_are_used_and_broken_ones_are_not(tmp_path: Path, mon
 async def test_limits_are_counted_under_one_name_by_all_nodes_once_the_key_has_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compose_cache, "KEYS_EVERY_S", 0.01)
+    monkeypatch.setattr(key_files, "EVERY_S", 0.01)
     path = tmp_path / "cluster.key"
     write_key(path, "ab")
     settings, clock = parse(tmp_path), SystemClock()
@@ -116,32 +115,3 @@ async def test_limits_are_counted_under_one_name_by_all_nodes_once_the_key_has_c
         assert name(running) == name(begun_since)
     finally:
         await running.cache_parts.stop()
-
-
-async def test_a_key_file_that_stays_broken_is_told_once_and_what_comes_after_it_is_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(compose_cache, "KEYS_EVERY_S", 0.005)
-    path = tmp_path / "cluster.key"
-    path.write_text("5b1e90aa" * 8)
-    path.chmod(0o600)
-    files, looks = ClusterKeyFiles(path), [0]
-    used: list[ClusterKeys] = []
-    changed = files.changed
-
-    def counted() -> ClusterKeys | None:
-        looks[0] += 1
-        return changed()
-
-    monkeypatch.setattr(files, "changed", counted)
-    watch = asyncio.create_task(compose_cache._watch_keys(files, used.append))
-    path.write_text("no key")
-    async with asyncio.timeout(60):
-        while looks[0] < 10:  # noqa: ASYNC110 - what is waited for has no event
-            await asyncio.sleep(0.005)
-    assert caplog.text.count("the changed cluster key cannot be used") == 1
-    path.write_text("00c0ffee" * 8)
-    async with asyncio.timeout(60):
-        while not used:  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
-    watch.cancel()

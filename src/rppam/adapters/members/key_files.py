@@ -8,12 +8,17 @@ files are looked at every second. What cannot be used is told once, and the keys
 What it does not promise: that a connection which stands is cut when its key is forgotten; the next one is refused.
 """
 
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from rppam.adapters.members.credentials import read_cluster_key
 from rppam.adapters.system.file_stamp import FileStamp, file_stamp
 from rppam.domain.secret import Secret
+
+EVERY_S: Final = 1.0
 
 
 class ClusterKeys(NamedTuple):
@@ -61,9 +66,27 @@ class ClusterKeyFiles:
         self._stamps = stamps
         return found
 
-    def tell_again(self) -> None:
-        """What :meth:`changed` told last could not be used."""
-        self._stamps = ()
+    async def follow(
+        self, use: Callable[[ClusterKeys], Awaitable[object]], log: logging.Logger, what_stays: str
+    ) -> None:
+        """Look every second, and have what changed used; never returns.
+
+        What cannot be used is told to ``log`` once, with ``what_stays`` as it was, and tried again with each look.
+        """
+        told = ""
+        while True:
+            await asyncio.sleep(EVERY_S)
+            try:
+                found = self.changed()
+                if found is not None:
+                    await use(found)
+            except Exception as error:  # noqa: BLE001 - told; this must not end, or no change is ever seen again
+                self._stamps = ()
+                if str(error) != told:
+                    told = str(error)
+                    log.warning("the changed cluster key cannot be used, %s: %s", what_stays, told)
+            else:
+                told = ""
 
     def _look(self) -> tuple[FileStamp | None, ...]:
         return tuple(file_stamp(path) for path in (self._path, next_of(self._path), previous_of(self._path)))

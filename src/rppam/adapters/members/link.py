@@ -22,7 +22,7 @@ from rppam.adapters.members.credentials import Credentials
 from rppam.adapters.members.dial import NotReachedError, Pace, dial
 from rppam.adapters.members.door import Door
 from rppam.adapters.members.incoming import Guests
-from rppam.adapters.members.key_files import ClusterKeyFiles
+from rppam.adapters.members.key_files import ClusterKeyFiles, ClusterKeys
 from rppam.adapters.members.names import Names
 from rppam.adapters.members.party import MemberOptions, Party
 from rppam.adapters.members.peer import Peer
@@ -35,7 +35,6 @@ from rppam.ports.members import MemberListener, PeerState
 
 _log: Final = logging.getLogger("rppam.members")
 
-KEYS_EVERY_S: Final = 1.0
 NAMESAKE_S: Final = 1.0
 ADDRESSES_MAX: Final = 2 * MEMBERS_MAX
 PEERS_CALM: Final = 16
@@ -94,28 +93,15 @@ class TlsMemberLink:
         self._party, self._door = party, door
         self._looking = asyncio.get_running_loop().call_later(LOOK_S, self._look)
         if self._keys is not None:
-            self._key_watch = asyncio.create_task(self._watch_keys(self._keys), name="cluster key")
+            following = self._keys.follow(self._use, _log, "what was read before stays in use")
+            self._key_watch = asyncio.create_task(following, name="cluster key")
         self.expect(self._expected)
 
-    async def _watch_keys(self, keys: ClusterKeyFiles) -> None:
-        told = ""
-        while True:
-            await asyncio.sleep(KEYS_EVERY_S)
-            try:
-                found = keys.changed()
-                if found is not None:
-                    await asyncio.to_thread(self.credentials.use, found.own, found.also)
-            except Exception as error:  # noqa: BLE001 - told; this task must not end, or no change is ever seen again
-                keys.tell_again()
-                if str(error) != told:
-                    told = str(error)
-                    _log.warning("the changed cluster key cannot be used, what was read before stays in use: %s", told)
-                continue
-            told = ""
-            if found is not None:
-                believed = len(found.also) + 1
-                plural = "s are" if believed > 1 else " is"
-                _log.info("the files of the cluster key changed: %d key%s believed now", believed, plural)
+    async def _use(self, keys: ClusterKeys) -> None:
+        await asyncio.to_thread(self.credentials.use, keys.own, keys.also)
+        believed = len(keys.also) + 1
+        plural = "s are" if believed > 1 else " is"
+        _log.info("the files of the cluster key changed: %d key%s believed now", believed, plural)
 
     async def stop(self) -> None:
         """Close everything, after what was sent has left or 100 ms have passed. A second call does nothing."""
