@@ -23,7 +23,7 @@ class ApiLimits(NamedTuple):
     body_grace_ms: int = 200
     """So long a body may follow its headers however many are awaited: clients send it in a packet of its own."""
     connections: int = 1024
-    """Open connections. Beyond: closed at once."""
+    """Open connections. Beyond: an idle one of the address that has most is closed, the oldest first."""
     header_timeout_ms: int = 10_000
     """From the first byte (or the connection) to the end of the headers, so that trickling holds no connection."""
     body_timeout_ms: int = 10_000

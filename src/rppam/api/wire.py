@@ -1,9 +1,9 @@
 """HTTP/1.1 on one connection: uvicorn's h11 protocol, with the bounds and the manners it lacks.
 
 Refuses a request with two lengths, which two programs on its way could read as two different ones. Adds a deadline for
-the headers (without one, a connection that trickles bytes lives for ever), a bound on connections, and problem
-documents for what is not HTTP at all. It reaches into the server's class on purpose and in this one place;
-``tests/integration/api/test_server.py`` holds it to its behaviour.
+the headers (without one, a connection that trickles bytes lives for ever), a bound on connections (who goes beyond it,
+:mod:`rppam.api.crowd` decides), and problem documents for what is not HTTP at all. It reaches into the server's class
+on purpose and in this one place; ``tests/integration/api/test_server.py`` holds it to its behaviour.
 """
 
 import asyncio
@@ -15,8 +15,10 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from rppam.api.crowd import Crowd
 from rppam.api.limits import ApiLimits
 from rppam.api.problems import problem
+from rppam.api.room import Room
 from rppam.domain.errors.request import HeadersTooLargeError, RequestError, UnreadableRequestError
 
 
@@ -40,6 +42,7 @@ class Wire(H11Protocol):
     """One connection. Make a subclass with its own ``limits`` for each server: see :func:`wire_with`."""
 
     limits: ClassVar[ApiLimits] = ApiLimits()
+    crowd: ClassVar[Crowd] = Crowd(ApiLimits().connections)
 
     def __init__(
         self,
@@ -51,14 +54,14 @@ class Wire(H11Protocol):
         super().__init__(config, server_state, app_state, _loop)
         self.conn = _Strict(h11.SERVER, self.limits.header_bytes)
         self._header_deadline: asyncio.TimerHandle | None = None
+        self._address = ""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A caller has come."""
         super().connection_made(transport)
-        if len(self.connections) > self.limits.connections:
-            transport.abort()
-            return
         self._arm()
+        self._address = Room.address_of(self.client)
+        self.crowd.come(self, self._address)
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come."""
@@ -71,7 +74,16 @@ class Wire(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The caller has gone."""
         self._disarm()
+        self.crowd.go(self, self._address)
         super().connection_lost(exc)
+
+    def is_idle(self) -> bool:
+        """Whether no request of it is being answered."""
+        return self._answering() is None
+
+    def hang_up(self) -> None:
+        """Close it now."""
+        self.transport.abort()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the server's signature
         """Answer what is not HTTP/1.1; ``msg`` is the server's own text and is not sent."""
@@ -119,4 +131,4 @@ class Wire(H11Protocol):
 
 def wire_with(limits: ApiLimits) -> type[Wire]:
     """The protocol class with these limits: the server makes the objects itself and passes only its own settings."""
-    return type("Wire", (Wire,), {"limits": limits})
+    return type("Wire", (Wire,), {"limits": limits, "crowd": Crowd(limits.connections)})

@@ -267,14 +267,6 @@ class TestTight:
         assert {answer.status_code for answer in await asyncio.gather(*slow)} == {200}
         assert (await served.http.get(NOTE, headers=served.bearer())).status_code == 200
 
-    async def test_connections_beyond_the_bound_are_closed_and_the_rest_live(self, served: Served) -> None:
-        await served.http.get("/system/health/ping")
-        held = [await asyncio.open_connection("127.0.0.1", served.server.port) for _ in range(6)]
-        await asyncio.sleep(0.05)
-        assert (await served.http.get("/system/health/ping")).status_code == 200
-        for _, writer in held:
-            writer.close()
-
 
 class TestBodiesThatDoNotCome:
     """Few places, all of them taken by callers who announce a body and do not send it."""
