@@ -118,3 +118,11 @@ async def until(holds: Callable[[], bool], within_s: float = 30.0) -> None:
     async with asyncio.timeout(within_s):
         while not holds():  # noqa: ASYNC110 - what is waited for has no event
             await asyncio.sleep(0.002)
+
+
+Join = Callable[..., Awaitable[Process]]
+"""What the fixture ``join`` gives."""
+
+
+def key(ident: str) -> CacheKey:
+    return CacheKey(Kind.SESSION, ident)

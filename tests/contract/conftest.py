@@ -1,10 +1,11 @@
-"""A fresh real server of each kind for every contract test."""
+"""A fresh real server of each kind for every contract test, and processes that share a cache on it."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from tests.contract.cached import Join, Process, Table
 from tests.contract.servers import SERVERS, Server, ServerKind
 
 
@@ -17,3 +18,24 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
         complain(f"{kind.name} is not on this machine: {kind.remedy}")
     with Server(kind) as running:
         yield running
+
+
+@pytest.fixture
+def table() -> Table:
+    return Table()
+
+
+@pytest.fixture
+async def join(server: Server, table: Table) -> AsyncIterator[Join]:
+    """``await join()``: one more process."""
+    made: list[Process] = []
+
+    async def one_more(**words: object) -> Process:
+        proven = bool(words.pop("proven", True))
+        process = Process(server.port, table, **words)  # type: ignore[arg-type]
+        made.append(process)
+        return await process.start(proven=proven)
+
+    yield one_more
+    for process in made:
+        await process.stop()
