@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from tests.faults.lab.randomly import ATTEMPTS, judged, keys, main, run, same
+from tests.faults.lab.randomly import ATTEMPTS, judged, keys, main, page, run, same
 from tests.faults.lab.sequences import NODE_KINDS, SEQUENCE_MS, STORE_KINDS, plan
 
 
@@ -88,6 +88,23 @@ def test_a_sequence_without_a_verdict_is_tried_again_after_the_others(tmp_path: 
     assert [row["seed"] for row in rows[: len(wanted)]] == [0, 1, 2, 3], "each once before any is tried again"
     assert [row["seed"] for row in judged(results)] == [0, 1, 2]
     assert Stumbling.begun == {0: 1, 1: 2, 2: 3, 3: ATTEMPTS}, "not for ever"
+
+
+def test_the_page_counts_each_way_apart_and_what_was_violated() -> None:
+    fine = {
+        "outcome": "ok", "server": "redis-8", "leader_ms": 20.0, "answers": 1_000, "faults": 5, "leaderships": 2,
+        "writes_accepted": 70, "writes_unknown": 1, "reads": 300,
+    }  # fmt: skip
+    rows = [{**key, **fine} for key in keys(0, 5, ["aof", "single"], [None], 3)]
+    rows += [{**key, **fine} for key in keys(0, 1, ["aof"], ["majority"], 2, witness=True)]
+    rows[1] |= {"outcome": "violation", "violations": ["two led"]}
+    text = page({"system": "a machine"}, rows, 3)
+    assert "| aof | majority | 2 and a witness | 1 | 5 | 2 | 0 |" in text
+    assert "| aof | record | 3 | 3 | 15 | 6 | 0 |" in text
+    assert "| single | record | 3 | 2 | 10 | 4 | 1 |" in text
+    assert "6 sequences with a verdict, 1 with a violation." in text
+    assert "25 faults, 10 leaderships, 5,000 answers, 350 guarded writes accepted and 5 unknown, 1,500 reads." in text
+    assert "Servers: redis-8 in 6." in text
 
 
 def test_unknown_stores_and_policies_are_refused(capsys: pytest.CaptureFixture[str]) -> None:

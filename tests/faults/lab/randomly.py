@@ -2,8 +2,9 @@
 
 One line of JSON a sequence is appended to the results file; a seed that stands there with a verdict is not run again,
 so a run that was ended goes on where it was. Seeds that the lab itself failed on (no verdict) are tried again when all
-others are through, and once more at the next start. Stores and policies take turns by seed. Exit codes: 0 every
-sequence has a verdict and none is a violation; 1 a violation; 2 a sequence without a verdict, or usage.
+others are through, and once more at the next start. Stores and policies take turns by seed. ``--write`` puts the
+results into docs/reference/measurements.md. Exit codes: 0 every sequence has a verdict and none is a violation; 1 a
+violation; 2 a sequence without a verdict, or usage.
 """
 
 import argparse
@@ -12,12 +13,14 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from benchmarks.machine import facts, load, machine, write_section
 from tests.faults.lab.net import CAN, WHY_NOT, sweep
 from tests.faults.lab.sequences import GENERATOR
 from tests.faults.lab.stores import KINDS
@@ -182,10 +185,11 @@ def summary(rows: list[dict[str, Any]]) -> str:
     lines = [f"{len(rows)} sequences with a verdict, {len(rows) - len(fine)} with a violation."]
     if fine:
         waits = sorted(row["leader_ms"] for row in fine)
-        totals = {name: sum(row[name] for row in fine) for name in ("answers", "faults", "leaderships")}
-        totals["writes"] = sum(row["writes_accepted"] for row in fine)
+        counted = ("answers", "faults", "leaderships", "writes_accepted", "writes_unknown", "reads")
+        totals = {name: sum(row[name] for row in fine) for name in counted}
         lines.append(
-            "{faults} faults, {leaderships} leaderships, {answers} answers, {writes} guarded writes.".format(**totals)
+            "{faults:,} faults, {leaderships:,} leaderships, {answers:,} answers, {writes_accepted:,} guarded writes "
+            "accepted and {writes_unknown:,} unknown, {reads:,} reads.".format(**totals)
         )
         late = waits[min(len(waits) - 1, len(waits) * 99 // 100)]
         lines.append(
@@ -193,6 +197,34 @@ def summary(rows: list[dict[str, Any]]) -> str:
             f"max {waits[-1]:.0f} ms."
         )
     return "\n".join(lines)
+
+
+def page(found: dict[str, str], rows: list[dict[str, Any]], nets: int) -> str:
+    """The section of docs/reference/measurements.md."""
+    lines = [
+        "## Random faults",
+        "",
+        f"`make faults-random SEQUENCES={len(rows)} ARGS=--write`: sequences of 30 s, each on a cluster on hosts",
+        f"of its own (network namespaces), {nets} at once. Every answer of every node, and every write and read of a",
+        "note that the leader guards, is judged ([the fault lab](../operations/fault-lab.md)).",
+        "",
+        facts(found),
+        "",
+        "| Store | Policy | Nodes | Sequences | Faults | Leaderships | Violations |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for way in sorted({_way(row) for row in rows}):
+        mine = [row for row in rows if _way(row) == way]
+        faults, leaderships = (sum(row.get(name, 0) for row in mine) for name in ("faults", "leaderships"))
+        wrong = sum(row["outcome"] != "ok" for row in mine)
+        lines.append(f"| {' | '.join(way)} | {len(mine)} | {faults:,} | {leaderships:,} | {wrong} |")
+    servers = Counter(row["server"] for row in rows)
+    ran_on = ", ".join(f"{server} in {count}" for server, count in sorted(servers.items()))
+    return "\n".join([*lines, "", *summary(rows).splitlines(), f"Servers: {ran_on}."])
+
+
+def _way(row: dict[str, Any]) -> tuple[str, str, str]:
+    return row["store"], row["policy"] or RECORD, f"{row['nodes']}{' and a witness' if row['witness'] else ''}"
 
 
 def main(words: list[str] | None = None) -> int:
@@ -206,6 +238,7 @@ def main(words: list[str] | None = None) -> int:
     ask.add_argument("--witness", action="store_true", help="and a member that only votes; needs policies")
     ask.add_argument("--nets", type=int, default=2, help="how many at once")
     ask.add_argument("--results", type=Path, default=Path("build/faults/random.jsonl"))
+    ask.add_argument("--write", action="store_true", help="also write the section of docs/reference/measurements.md")
     given = ask.parse_args(words)
     stores, policies = given.stores.split(","), given.policies.split(",")
     if unknown := (set(stores) - set(KINDS)) | (set(policies) - {*POLICIES, RECORD}):
@@ -221,9 +254,12 @@ def main(words: list[str] | None = None) -> int:
     todo = [key for key in wanted if not any(same(key, row) for row in had)]
     if len(todo) < len(wanted):
         print(f"{len(wanted) - len(todo)} of {len(wanted)} stand in {given.results} already.")
+    found = machine()
     run(todo, given.results, given.nets)
     rows = [row for row in judged(given.results) if any(same(key, row) for key in wanted)]
     print(summary(rows))
+    if given.write and rows:
+        write_section("random faults", page(found | {"load after": load()}, rows, given.nets))
     if any(row["outcome"] == "violation" for row in rows):
         return 1
     return 0 if len(rows) >= len(wanted) else 2
