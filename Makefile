@@ -47,7 +47,7 @@ lint: dev types layers ## style, types and layers
 
 types: dev
 	$(BIN)/mypy
-	$(BIN)/mypy --platform win32
+	$(BIN)/mypy --platform win32 --package rppam
 
 layers: dev
 	$(BIN)/lint-imports

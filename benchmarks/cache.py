@@ -187,7 +187,8 @@ async def hits(server: Server, rounds: int, seconds: float) -> dict[str, float]:
 
 async def cold(server: Server, rounds: int, seconds: float) -> dict[str, float]:
     """A read that has to go to Redis: us."""
-    ident, found = token_hash("cold"), {}
+    ident = token_hash("cold")
+    found: dict[str, list[float]] = {}
     async with node(server.port) as ours:
         await ours.put(ident, session(1))
         await ours.link.command("SET", "k", session(1).value)

@@ -25,10 +25,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from peers import LIMIT, LIMITER, PEERS, Calls, Place  # noqa: E402 - the tree is not installed as a package
+from benchmarks.peers import LIMIT, LIMITER, PEERS, Calls, Place
 
 TASKS = 64
 VALUE = "x" * 32
@@ -192,8 +191,8 @@ def run_all(rounds: int, seconds: float) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         crt, key = certificate(Path(folder))
         tls_port = free_port()
-        tls = ("--tls-port", str(tls_port), "--tls-cert-file", crt, "--tls-key-file", key, "--tls-auth-clients", "no")
-        tls += ("--tls-ca-cert-file", crt)
+        tls = ["--tls-port", str(tls_port), "--tls-cert-file", crt, "--tls-key-file", key, "--tls-auth-clients", "no"]
+        tls += ["--tls-ca-cert-file", crt]
         with Server(kind, "--appendonly", "no", *tls, password="bench", cores=SERVER_CORE) as server:
             place = Place(server.port, "bench", tls_port, crt)
             sha = server.ask("SCRIPT", "LOAD", LIMITER).decode()

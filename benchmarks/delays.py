@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from benchmarks.wire import Wire
 from rppam.adapters.sql.database import Database
@@ -14,6 +14,7 @@ from rppam.adapters.sql.lockouts import SqlLockouts
 from rppam.domain.lockout import LockoutPolicy, user_suspect
 from tests.integration.node.lab import LabNode
 
+W = TypeVar("W")
 ASK: Final = "/api/v1/nothing"
 """Nothing is there: 404 for whoever is let in, and no work beside the check."""
 LOGIN: Final = "/api/v1/auth/login"
@@ -65,13 +66,13 @@ async def unlock(nodes: list[LabNode], admin: str, database_url: str, count: int
 
 
 async def delay(
-    wires: list[Wire], ask: Callable[[Wire], Awaitable[int]], old: int, change: Callable[[], Awaitable[None]]
+    wires: list[W], ask: Callable[[W], Awaitable[int]], old: int, change: Callable[[], Awaitable[None]]
 ) -> tuple[float, float]:
     """Until ``change`` answers, and for how long after that a question was still sent that got ``old``, in ms."""
     over = asyncio.Event()
     last_old = 0.0
 
-    async def watch(wire: Wire) -> None:
+    async def watch(wire: W) -> None:
         nonlocal last_old
         while True:
             sent = time.monotonic()

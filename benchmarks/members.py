@@ -108,7 +108,7 @@ class Seat:
             ),
             NoRegister(),
             clock,
-            Duties((Tell(self.node),), lambda work: asyncio.wait_for(work, 1.0)),  # type: ignore[arg-type]
+            Duties((Tell(self.node),), lambda work: asyncio.wait_for(work, 1.0)),
             self._heartbeat,
             members=members.ways,
         )

@@ -24,11 +24,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from limiters import AS_USED, LIMITERS, OURS, Place  # noqa: E402 - the tree is not installed as a package
-from machine import facts, machine  # noqa: E402
+from benchmarks.limiters import AS_USED, LIMITERS, OURS, Place
+from benchmarks.machine import facts, machine
 
 TASKS, KEYS = 64, 50
 NEVER = 1_000_000
@@ -119,7 +118,7 @@ def answer(process: "subprocess.Popen[str]") -> Any:
     """What it printed."""
     out, err = process.communicate(timeout=120)
     if process.returncode:
-        raise SystemExit(f"{process.args} failed:\n{err[-3000:]}")
+        raise SystemExit(f"{process.args!r} failed:\n{err[-3000:]}")
     return json.loads(out.splitlines()[-1])
 
 

@@ -235,7 +235,7 @@ def follow(lab: SentinelLab, secured: dict[str, Any]) -> Traffic:
         ca, pfx = Path(secured["tlsCaPath"]), Path(secured["tlsCertPath"])
         tls = TlsFiles(ca_path=ca, cert_path=pfx, cert_password=Secret(PFX_PASSWORD), clock=clock)
     context = tls.load() if tls else None
-    times = {"connect_timeout_ms": 2_000, "command_timeout_ms": 1_000}
+    times: dict[str, Any] = {"connect_timeout_ms": 2_000, "command_timeout_ms": 1_000}
     options = replace(LinkOptions.of(parsed, ssl=context), **times, reconnect_cap_ms=250)
     sentinels = replace(LinkOptions.of_sentinels(parsed, ssl=context), **times)
     source = SentinelSource(parsed.service_name, options, sentinels, clock=clock, entropy=entropy, tls=tls)
@@ -271,7 +271,7 @@ async def measure(faults: list[str], min_replicas: bool, tls: bool) -> tuple[lis
         for node in nodes.nodes:
             text = f"{lab.connection_string},abortConnect=false"
             node.config["redis"] |= {"connectionString": text, "password": PASSWORD, **secured}
-        await asyncio.to_thread(lambda: [node.write_config() for node in nodes.nodes])
+            await asyncio.to_thread(node.write_config)
         nodes.start()  # in this thread: processes die with the one that started them
         tokens = Tokens(nodes)
         tokens.start()

@@ -216,8 +216,13 @@ async def fire(lab: Lab, redis: SentinelLab, clients: Clients, round_s: float) -
         rows.append(clients.seen.row())
         print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
 
-    def all_of_redis(verb: Callable[[Any], None]) -> Callable[[], None]:
-        return lambda: [verb(server) for server in redis.servers] and None
+    def kill_redis() -> None:
+        for server in redis.servers:
+            server.kill()
+
+    def restart_redis() -> None:
+        for server in redis.servers:
+            server.restart(wait=False)
 
     leader = await asyncio.to_thread(lab.wait_for_leader)
     nothing = lambda: None  # noqa: E731
@@ -229,12 +234,7 @@ async def fire(lab: Lab, redis: SentinelLab, clients: Clients, round_s: float) -
     victim = redis.primary
     await phase("the primary killed, failed over by Sentinel", victim.kill, victim.restart, 6.0)
     await asyncio.to_thread(redis.settle)
-    await phase(
-        "all of Redis killed, and started again",
-        all_of_redis(lambda server: server.kill()),
-        all_of_redis(lambda server: server.restart(wait=False)),
-        3.0,
-    )
+    await phase("all of Redis killed, and started again", kill_redis, restart_redis, 3.0)
     # The servers came back in the roles that they were first started in; the sentinels take a minute to agree again.
     await asyncio.to_thread(lab.wait_until_healthy, 150)
     await phase("calm again", nothing, nothing, 0.0)

@@ -42,6 +42,7 @@ class Authority:
         until: datetime.datetime = NOW + 400 * DAY,
     ) -> None:
         self.folder = folder
+        self.own: Issued
         key = ec.generate_private_key(ec.SECP256R1())
         self.name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         certificate = (

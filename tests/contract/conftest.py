@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 
@@ -30,9 +31,8 @@ async def join(server: Server, table: Table) -> AsyncIterator[Join]:
     """``await join()``: one more process."""
     made: list[Process] = []
 
-    async def one_more(**words: object) -> Process:
-        proven = bool(words.pop("proven", True))
-        process = Process(server.port, table, **words)  # type: ignore[arg-type]
+    async def one_more(*, proven: bool = True, **words: Any) -> Process:
+        process = Process(server.port, table, **words)
         made.append(process)
         return await process.start(proven=proven)
 

@@ -8,9 +8,7 @@ import hiredis
 
 from rppam.adapters.redis.leadership_store import EXCHANGE, RECORD_TTL_MS
 from rppam.domain.timing import HEARTBEAT_TTL_MS
-from tests.contract.servers import Server
-
-Word = str | bytes | int
+from tests.contract.servers import Server, Word, packed
 
 
 class Raw:
@@ -31,7 +29,7 @@ class Raw:
 
     def __call__(self, *words: Word) -> Any:
         """The reply; an error reply is raised."""
-        self._socket.sendall(hiredis.pack_command(words))
+        self._socket.sendall(packed(*words))
         return self.read()
 
     def read(self, timeout_s: float = 10.0) -> Any:
@@ -75,5 +73,6 @@ def exchange(
     arguments: list[Word] = [expected, proposed, mark, heartbeat, HEARTBEAT_TTL_MS, node if heartbeat else ""]
     arguments += ["1" if leaving else "", f"{prefix}heartbeat:", f"{prefix}releases", RECORD_TTL_MS]
     answer = raw("EVAL", EXCHANGE.text, len(keys), *keys, *arguments)
-    members = answer[5]
-    return Reply(*answer[:5], dict(zip(members[::2], members[1::2], strict=True)), answer[6])
+    granted, was_absent, stands, moved_aside, own_before, members, wall_ms = answer
+    by_name = dict(zip(members[::2], members[1::2], strict=True))
+    return Reply(granted, was_absent, stands, moved_aside, own_before, by_name, wall_ms)

@@ -28,6 +28,7 @@ import hiredis
 
 PASSWORD: Final = "a=b@c#d:e/f%g h-ä-correct-horse"
 START_S: Final = 10.0
+Word = str | bytes | int
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +96,17 @@ def available() -> list[ServerKind]:
     return [kind for kind in SERVERS if kind.find() is not None]
 
 
-def ask_over(link: socket.socket, password: str | None, *words: str | bytes | int) -> Any:
+def packed(*words: Word) -> bytes:
+    """One command as it goes over the wire."""
+    command: bytes = hiredis.pack_command(words)  # type: ignore[arg-type]  # its stub means tuple[..., ...]
+    return command
+
+
+def ask_over(link: socket.socket, password: str | None, *words: Word) -> Any:
     """One command over a fresh connection, entering with ``password``; an error reply is raised."""
     reader = hiredis.Reader()
-    entering = hiredis.pack_command(("AUTH", password)) if password else b""
-    link.sendall(entering + hiredis.pack_command(words))
+    entering = packed("AUTH", password) if password else b""
+    link.sendall(entering + packed(*words))
     answers: list[Any] = []
     while len(answers) < (2 if password else 1):
         data = link.recv(65536)

@@ -18,8 +18,10 @@ from tests.contract.servers import Server, ServerKind
 pytestmark = pytest.mark.server
 
 KEY = "rppam:leader"
-HARDENED = ("--rename-command", "FLUSHALL", "", "--rename-command", "FLUSHDB", "", "--rename-command", "DEBUG", "")
-HARDENED += ("--rename-command", "CONFIG", "RPPAM_CONFIG_b7d3a1", "--rename-command", "KEYS", "")
+HARDENED = (
+    *("--rename-command", "FLUSHALL", "", "--rename-command", "FLUSHDB", "", "--rename-command", "DEBUG", ""),
+    *("--rename-command", "CONFIG", "RPPAM_CONFIG_b7d3a1", "--rename-command", "KEYS", ""),
+)
 """What the article has administrators do, and KEYS as well."""
 
 # ---- records, and what only looks like one ---------------------------------------------------------------------------
@@ -185,7 +187,9 @@ def test_a_swap_needs_the_very_record_that_stands(server: Server) -> None:
     with Raw(server) as raw:
         assert exchange(raw, "", mine.encode()).was_absent == 1
         mark = raw("GET", KEY)
-        assert parse_record(mark.decode()).state is RecordState.VACANT, "nothing but a mark is written where nothing is"
+        written = parse_record(mark.decode())
+        assert written is not None
+        assert written.state is RecordState.VACANT, "nothing but a mark is written where nothing is"
         for other in (
             mine.encode(),
             mark.decode().replace("ffff", "fffe", 1),

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -65,10 +66,14 @@ async def join(server: Server, tmp_path: Path) -> AsyncIterator[Join]:
 
 async def test_a_change_is_pushed_to_whoever_has_never_asked_for_it(join: Join) -> None:
     writer, others = await join(), [await join(), await join()]
+
+    def all_have(minutes: int) -> bool:
+        return all(other.minutes == minutes for other in others)
+
     for minutes in (5, 6, 7):
         await writer.put(minutes)
         assert writer.minutes == minutes
-        await until(lambda minutes=minutes: all(other.minutes == minutes for other in others))
+        await until(partial(all_have, minutes))
     assert [other.live.revision for other in others] == [3, 3]
 
 

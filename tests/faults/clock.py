@@ -19,7 +19,7 @@ class SteppedClock:
         if compiler is None:
             missing("no C compiler here: apt-get install gcc")
         self.shim = folder / "clock_shim.so"
-        words = [compiler, "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", SHIM, "-o", self.shim]
+        words = [compiler, "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", str(SHIM), "-o", str(self.shim)]
         subprocess.run(words, check=True, timeout=60)
         self.file = folder / "offset"
         self.file.write_bytes(struct.pack("=q", 0))

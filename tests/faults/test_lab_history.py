@@ -6,12 +6,14 @@ from collections.abc import Iterable
 
 import pytest
 
-from tests.faults.lab.history import NEVER, Deed, leadership_faults, register_faults, spans
+from tests.faults.lab.history import NEVER, Deed, Outcome, leadership_faults, register_faults, spans
 from tests.integration.node.watching import Sample
 
 
-def write(value: str, sent: int, received: float, epoch: int = 1, node: str = "a", outcome: str = "accepted") -> Deed:
-    return Deed(node, "write", sent, received, value, epoch, outcome)  # type: ignore[arg-type]
+def write(
+    value: str, sent: int, received: float, epoch: int = 1, node: str = "a", outcome: Outcome = "accepted"
+) -> Deed:
+    return Deed(node, "write", sent, received, value, epoch, outcome)
 
 
 def read(value: str, sent: int, received: float, node: str = "b") -> Deed:

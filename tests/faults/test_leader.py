@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from functools import partial
 from http.client import HTTPConnection
 
 import pytest
@@ -21,6 +22,10 @@ pytestmark = [pytest.mark.server, pytest.mark.alone]
 BOUND_MS = {"default": 5_000.0, "lan": 1_500.0}
 """What a killed leader may cost at p99: the product's promise, and "about 1 s"."""
 both_profiles = pytest.mark.parametrize("lab", ["default", "lan"], indirect=True)
+
+
+def says_no(node: LabNode) -> bool:
+    return not node.leads()
 
 
 @pytest.mark.slow
@@ -101,7 +106,7 @@ def test_a_leader_frozen_for_two_leases_wakes_up_without_power(lab: Lab, own_red
             leader.cont()
             for writer in writers:
                 writer.join(30)
-            eventually(lambda node=leader: not node.leads(), within_s=2, what="the woken node's no", say=lab.logs)
+            eventually(partial(says_no, leader), within_s=2, what="the woken node's no", say=lab.logs)
             lab.wait_until_healthy()
         eyes.check()
         assert 200 not in answers, answers

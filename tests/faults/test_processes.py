@@ -5,6 +5,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -74,11 +75,18 @@ def test_the_death_of_the_control_process_costs_less_than_half_a_second(lab: Lab
 
 def test_the_workers_of_the_dead_go_on_and_say_what_is_the_matter(lab: Lab) -> None:
     node = settled(lab)
+
+    def is_gone(control: int) -> bool:
+        return not alive([control])
+
+    def is_replaced(control: int) -> bool:
+        return inside(node).control != control
+
     for _ in range(4):  # into the storm, where the next control process is waited for
         control = inside(node).control
         kill(control)
-        eventually(lambda gone=control: not alive([gone]), within_s=5, what="its end")
-        eventually(lambda gone=control: inside(node).control != gone, within_s=5, what="the next one", say=node.log)
+        eventually(partial(is_gone, control), within_s=5, what="its end")
+        eventually(partial(is_replaced, control), within_s=5, what="the next one", say=node.log)
     kill(inside(node).control)
     eventually(lambda: "died 5 times in a row" in node.log(), within_s=5, what="the storm", say=node.log)
     health = lab.health(node)

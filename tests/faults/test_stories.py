@@ -13,7 +13,7 @@ import pytest
 
 from tests.faults.lab import disk
 from tests.faults.lab.cluster import FaultLab, FaultNode, server_kind
-from tests.faults.lab.net import CAN, WHY_NOT
+from tests.faults.lab.net import CAN, WHY_NOT, Host
 from tests.integration.node.lab import CALM
 
 pytestmark = [
@@ -215,9 +215,9 @@ def test_the_leaders_disk_freezes(lab: FaultLab) -> None:
 def test_wall_clocks_step(lab: FaultLab) -> None:
     with lab.watched("wall clocks step") as watch:
         leader = lab.wait_for_leader()
-        everybody: list[FaultNode] = list(lab.nodes)
+        everybody: tuple[FaultNode | Host, ...] = (leader, lab.store.hosts[0], *lab.nodes)
         for seconds in (86_400, -86_400, 45):
-            for who in (leader, lab.store.hosts[0], *everybody):
+            for who in everybody:
                 lab.step_clock(who, seconds)
                 time.sleep(0.7)
         watch.settle()

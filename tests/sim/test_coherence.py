@@ -16,7 +16,7 @@ def test_nothing_stale_is_served() -> None:
     judged = 0
     for seed in SEEDS:
         served, wrong, transcript = run_seed(seed)
-        assert wrong is None, "\n".join((f"seed {seed}, {wrong and wrong.law}", *transcript, str(wrong)))
+        assert wrong is None, "\n".join((f"seed {seed}, {wrong.law}", *transcript, str(wrong)))
         judged += served
     assert judged > 50_000
 

@@ -234,6 +234,12 @@ class FaultLab(Lab):
         """The nodes, and the witness if there is one."""
         return [*self.nodes, *([self.witness] if self.witness else [])]
 
+    def wait_for_leader(self, *, other_than: LabNode | None = None, within_s: float = START_S) -> FaultNode:
+        """See :class:`Lab`."""
+        found = super().wait_for_leader(other_than=other_than, within_s=within_s)
+        assert isinstance(found, FaultNode)
+        return found
+
     def wait_until_healthy(self, within_s: float = START_S) -> None:
         """Every running node reports the same leader, and a healthy cluster of all members that run."""
 

@@ -28,6 +28,9 @@ class Span(NamedTuple):
     to_ns: int
 
 
+Outcome = Literal["accepted", "refused", "unknown"]
+
+
 class Deed(NamedTuple):
     """One write or read of the register through one node."""
 
@@ -40,7 +43,7 @@ class Deed(NamedTuple):
     """Written, or read; empty: the register as it was at first."""
     epoch: int
     """Of the leadership that wrote; 0 where the answer did not tell."""
-    outcome: Literal["accepted", "refused", "unknown"]
+    outcome: Outcome
 
 
 def spans(samples: Iterable[Sample]) -> list[Span]:

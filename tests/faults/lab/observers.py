@@ -13,7 +13,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
-from tests.faults.lab.history import NEVER, Deed
+from tests.faults.lab.history import NEVER, Deed, Outcome
 from tests.faults.lab.net import Host
 from tests.integration.node.watching import Eyes, Sample
 
@@ -115,10 +115,10 @@ class Hands:
     def _write(self, link: http.client.HTTPConnection, name: str, value: str) -> bool:
         sent_ns = time.monotonic_ns()
         status, body = self._ask(link, "PUT", "/api/v1/admin/cluster/note", {"text": value})
-        outcome = "accepted" if status == 200 else "refused" if 400 <= status < 500 else "unknown"
+        outcome: Outcome = "accepted" if status == 200 else "refused" if 400 <= status < 500 else "unknown"
         received_ns = NEVER if outcome == "unknown" else time.monotonic_ns()
         epoch = body["epoch"] if status == 200 else 0
-        self._deeds[name].append(Deed(name, "write", sent_ns, received_ns, value, epoch, outcome))  # type: ignore[arg-type]
+        self._deeds[name].append(Deed(name, "write", sent_ns, received_ns, value, epoch, outcome))
         return status != 0
 
     def _read(self, link: http.client.HTTPConnection, name: str) -> bool:

@@ -17,6 +17,7 @@ import socket
 import struct
 import sys
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -101,13 +102,12 @@ class Link:
 async def main(listen: str, target: str, *ports: str) -> None:
     """Serve until stdin ends."""
     host, _, port = target.rpartition(":")
-    links = {}
+    place = (host, int(port))
+    links: dict[str, Link] = {}
     for entry in ports:
         name, _, number = entry.partition("=")
         link = links[name] = Link()
-        await asyncio.start_server(
-            lambda reader, writer, link=link: link.serve(reader, writer, (host, int(port))), listen, int(number)
-        )
+        await asyncio.start_server(partial(link.serve, target=place), listen, int(number))
     print("ready", flush=True)
     loop = asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):

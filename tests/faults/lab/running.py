@@ -11,6 +11,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,7 +48,8 @@ class Runner:
         order = iter(range(10_000))
         due: list[tuple[int, int, Callable[[], None]]] = []
         for fault in self._plan.faults:
-            heapq.heappush(due, (fault.at_ms, next(order), lambda fault=fault: self._begin(fault, due, order)))
+            begin: Callable[[], None] = partial(self._begin, fault, due, order)
+            heapq.heappush(due, (fault.at_ms, next(order), begin))
         while due:
             at_ms, _, act = heapq.heappop(due)
             time.sleep(max(0.0, began + at_ms / 1000 - time.monotonic()))
@@ -133,7 +135,12 @@ class Runner:
         needs |= self._claim(NET, *(host.name for pair in pairs for host in pair if host in _nodes(lab)))
         for one, two in pairs:
             lab.cut_one_way(one, two)
-        return needs, lambda: [lab.mend(one, two) for one, two in pairs]
+
+        def undo() -> None:
+            for one, two in pairs:
+                lab.mend(one, two)
+
+        return needs, undo
 
     def _act_on_proxy(self, fault: Fault) -> tuple[set[tuple[str, str]], Undo | None]:
         lab = self._lab
@@ -152,8 +159,12 @@ class Runner:
                 self._watch.note(name, "connections lost")
         # Half of what was held arrives late, the other half never does.
         ends = {"delay_ms": 0, "hold": "", "drop": fault.at_ms % 2 == 0}
-        undo = (lambda: [lab.tell_proxy(name, words="", **ends) for name in names]) if words else None
-        return needs, undo
+
+        def undo() -> None:
+            for name in names:
+                lab.tell_proxy(name, words="", **ends)
+
+        return needs, undo if words else None
 
     def _act_on_store(self, fault: Fault) -> tuple[set[tuple[str, str]], Undo | None]:
         lab, host = self._lab, self._lab.store.hosts[int(fault.target)]

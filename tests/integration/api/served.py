@@ -9,7 +9,7 @@ import sqlite3
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 from sqlalchemy import create_engine
@@ -319,7 +319,9 @@ class Served:
     @property
     def room(self) -> Room:
         """The places of its requests."""
-        found: Room = next(layer.kwargs["room"] for layer in self.app.user_middleware if layer.cls is Bounds)
+        layer = next(layer for layer in self.app.user_middleware if cast("object", layer.cls) is Bounds)
+        found = layer.kwargs["room"]
+        assert isinstance(found, Room)
         return found
 
     @property

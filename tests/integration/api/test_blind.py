@@ -57,10 +57,11 @@ async def pair(tmp_path: Path) -> AsyncIterator[Pair]:
         await link.start()
         cache = RedisCache(link, (Sealer(CLUSTER_KEY, "lab", PREFIX),), PREFIX, clock=SystemClock(), now_ns=boot_ns)
         cache.informed()
-        nodes = [Served(tmp_path / "keys", ApiLimits(), cache=one) for one in (None, cache)]
+        a, b = (Served(tmp_path / "keys", ApiLimits(), cache=one) for one in (None, cache))
+        nodes = (a, b)
         for node in nodes:
             await node.start()
-        yield Pair(*nodes, redis)
+        yield Pair(a, b, redis)
         redis.kill()
         for node in nodes:
             await node.stop()

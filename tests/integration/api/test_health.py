@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 
 import httpx
 import pytest
+from starlette.types import Message, Scope
 
 from rppam import __version__
 from rppam.domain.errors.database import DatabaseUnreachable
 from rppam.domain.health import SafetyLevel
+from rppam.domain.instant import WallMs
 from rppam.domain.member import MemberStatus, Role
 from tests.integration.api.served import NOON, Served, member
 
@@ -72,13 +74,13 @@ async def test_the_permission_is_the_last_thing_asked_before_the_answer_leaves(s
 
     served.node.may_lead = may_lead  # type: ignore[method-assign]
 
-    async def send(message: dict[str, object]) -> None:
+    async def send(message: Message) -> None:
         events.append(str(message["type"]))
 
-    async def receive() -> dict[str, object]:
+    async def receive() -> Message:
         return {"type": "http.request", "body": b"", "more_body": False}
 
-    scope = {
+    scope: Scope = {
         "type": "http",
         "method": "GET",
         "path": "/system/health/leader",
@@ -88,7 +90,7 @@ async def test_the_permission_is_the_last_thing_asked_before_the_answer_leaves(s
     }
     # One step of the coroutine does it all: between asking and sending nothing is awaited that could suspend.
     with pytest.raises(StopIteration):
-        served.app(scope, receive, send).__await__().send(None)  # type: ignore[arg-type]
+        served.app(scope, receive, send).send(None)
     assert events == ["asked", "http.response.start", "http.response.body"]
 
 
@@ -176,7 +178,7 @@ async def test_a_member_never_seen_and_a_clock_set_back_are_shown_without_nonsen
     served.node.set(
         members=(
             member("node1", Role.LEADER)._replace(last_heartbeat=None),
-            member("node2", Role.STANDBY)._replace(last_heartbeat=NOON + 60_000),
+            member("node2", Role.STANDBY)._replace(last_heartbeat=WallMs(NOON + 60_000)),
         )
     )
     nodes = (await served.http.get("/system/health/cluster", headers=served.bearer())).json()["nodes"]

@@ -123,10 +123,12 @@ async def test_new_backup_codes_and_a_step_up_stand_in_the_audit(
     headers, secret, backup = await enrolled(served)
     [session] = (await served.http.get("/api/v1/sessions", headers=headers)).json()["items"]
     with caplog.at_level("INFO", "rppam.audit"):
-        for path, given in (("stepup", "000000"), ("backup-codes", "000000"), ("stepup", code(secret, 1))):
-            answer = await served.http.post(f"{AUTH}/mfa/{path}", headers=headers, json={"code": given})
+        for path in ("stepup", "backup-codes"):
+            wrong = await served.http.post(f"{AUTH}/mfa/{path}", headers=headers, json={"code": "000000"})
+            assert problem(wrong) == (403, "RPPAM-3122")
+        raised = await served.http.post(f"{AUTH}/mfa/stepup", headers=headers, json={"code": code(secret, 1)})
         made = await served.http.post(
-            f"{AUTH}/mfa/backup-codes", headers=bearer(answer.json()), json={"code": backup[0]}
+            f"{AUTH}/mfa/backup-codes", headers=bearer(raised.json()), json={"code": backup[0]}
         )
         assert made.status_code == 200, made.text
     assert [record.getMessage() for record in caplog.records if record.name == "rppam.audit"] == [

@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from benchmarks import cache, members, rate_limits, saturation, settings
+from benchmarks.limiters import AS_USED, OURS
 from tests.contract.servers import Server, available
 
 pytestmark = [
@@ -58,7 +59,7 @@ def test_changes_of_a_setting_are_followed_into_every_process() -> None:
 
 
 def test_limiters_are_raced_and_none_lets_one_too_many_in() -> None:
-    names = (rate_limits.OURS, "rppam, smooth", rate_limits.AS_USED)
+    names = (OURS, "rppam, smooth", AS_USED)
     result = rate_limits.measure(1, 0.1, names)
     assert result["admitted"] == {name: [100] for name in names}
     assert all(taken["together_per_s"] > 10 for taken in result["medians"].values())

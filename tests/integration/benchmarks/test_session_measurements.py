@@ -55,7 +55,7 @@ def test_an_unlock_and_a_revocation_are_watched_in_every_process(tmp_path: Path)
 
 async def test_a_delay_lasts_until_the_last_one_that_still_hears_the_old() -> None:
     left = {"quick": 0, "slow": 5}
-    held = []
+    held: list[str] = []
 
     async def ask(wire: str) -> int:
         await asyncio.sleep(0.01)
@@ -68,7 +68,7 @@ async def test_a_delay_lasts_until_the_last_one_that_still_hears_the_old() -> No
         await asyncio.sleep(0.01)
         held.append("changed")
 
-    answer, after = await delays.delay(["quick", "slow"], ask, 1, change)  # type: ignore[arg-type]
+    answer, after = await delays.delay(["quick", "slow"], ask, 1, change)
     assert answer > 0
     assert left["slow"] == 0
     assert after > 20, "the slow one asked on for five times"

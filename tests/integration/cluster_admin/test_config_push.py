@@ -143,7 +143,8 @@ async def test_a_wrong_file_is_refused_before_anybody_is_asked(pair: Pair) -> No
     assert problems["settings.security/sessions.idleMinuts"].fix == "Did you mean 'idleMinutes'?"
     hours = problems["settings.security/sessions.absoluteHours"]
     assert (hours.expected, hours.found) == ("whole hours from 1 to 168", "0")
-    for settings in ([], {SESSIONS: 7}):
+    unlike: tuple[object, ...] = ([], {SESSIONS: 7})
+    for settings in unlike:
         result = await pair.typed(settings=settings)
         assert isinstance(result.exception, ConfigValueError)
     assert "has no section" in str((await pair.typed(settings={})).exception)

@@ -5,6 +5,7 @@ import re
 import statistics
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -88,8 +89,9 @@ def test_maintenance_moves_the_leadership_is_seen_by_all_and_survives_a_restart(
     rest = others(lab, aside)
     said = told(cluster(rest[0], "maintenance", aside.name, "on", "--json"))
     assert said["leader"] in {node.name for node in rest}
-    for node in lab.nodes:
-        eventually(lambda node=node: status_of(lab, node, aside.name) == "maintenance", within_s=5, what="seen")
+    eventually(
+        lambda: {status_of(lab, node, aside.name) for node in lab.nodes} == {"maintenance"}, within_s=5, what="seen"
+    )
     assert aside.status_of("/system/health/ready") == 503
     assert aside.ask("/system/health/cluster", token=lab.token).status == 200
     assert lab.health(rest[0])["clusterHealthy"]
@@ -153,11 +155,15 @@ def test_over_rest_any_node_takes_maintenance_of_another_and_a_switchover(lab: L
     aside, asked = others(lab, leader)
     assert [node["addressProven"] for node in lab.health(asked)["nodes"]] == [True] * 3
     path = f"/api/v1/admin/nodes/{aside.name}/maintenance"
+
+    def is_aside(wanted: bool) -> bool:
+        return (status_of(lab, asked, aside.name) == "maintenance") is wanted
+
     for state in (True, False):
         answer = asked.ask(path, method="PUT", token=lab.token, send={"maintenance": state})
         assert (answer.status, answer.body["node"]) == (200, aside.name), answer.body
         eventually(
-            lambda state=state: (status_of(lab, asked, aside.name) == "maintenance") is state,
+            partial(is_aside, state),
             within_s=10,
             what=f"maintenance {state}",
             say=lab.logs,

@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import stat
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -309,15 +310,15 @@ def test_a_docker_that_hangs_is_ended_with_its_children_and_without_a_word(tmp_p
     assert doctor.progress.splitlines()[-1] == "  container of Redis ... 1 note"
     for name in ("parent", "child"):
         pid = int((tmp_path / name).read_text())
-        eventually(lambda pid=pid: not lives(pid), within_s=5, what=f"the {name} is gone", say=lambda: doctor.progress)
+        eventually(partial(is_gone, pid), within_s=5, what=f"the {name} is gone", say=lambda: doctor.progress)
 
 
-def lives(pid: int) -> bool:
-    """Whether a process runs; one that is dead and not yet waited for does not."""
+def is_gone(pid: int) -> bool:
+    """Whether a process has ended; one that is dead and not yet waited for has."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:
-        return False
+        return True
 
 
 @pytest.mark.parametrize("said", ["Error: No such object: rppam-redis", "Error: no such container rppam-redis"])

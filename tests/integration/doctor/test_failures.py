@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from tests.contract.authority import DAY, NOW, Authority
 from tests.contract.servers import PASSWORD, SERVERS, Server, free_port, need
 from tests.integration.doctor.ailing import QUICK, Doctor, answering, black_hole, eventually
-from tests.integration.redis.test_tls import DAY, NOW, Authority
 
 REDIS_8 = next(kind for kind in SERVERS if kind.name == "redis-8")
 SECRET = "a-password-that-nobody-may-see-in-any-output"
@@ -242,19 +242,25 @@ def authority(tmp_path: Path) -> Authority:
     return Authority(tmp_path)
 
 
-def tls_server(authority: Authority, name: str, *more: str, **issue: Any) -> Server:
+class TlsServer(Server):
+    """Speaks TLS at ``tls_port`` beside its plain port."""
+
+    tls_port: int
+
+
+def tls_server(authority: Authority, name: str, *more: str, **issue: Any) -> TlsServer:
     certificate, key = authority.issue(name, **issue)
     port = free_port()
-    server = Server(
+    server = TlsServer(
         REDIS_8, "--tls-port", str(port), "--tls-cert-file", certificate, "--tls-key-file", key,
         "--tls-ca-cert-file", str(authority.path), "--tls-auth-clients", "no", *more,
     )  # fmt: skip
-    server.tls_port = port  # type: ignore[attr-defined]
+    server.tls_port = port
     return server
 
 
-def over_tls(folder: Path, server: Server, *, host: str = "127.0.0.1", options: str = "", **redis: Any) -> Doctor:
-    port = server.tls_port  # type: ignore[attr-defined]
+def over_tls(folder: Path, server: TlsServer, *, host: str = "127.0.0.1", options: str = "", **redis: Any) -> Doctor:
+    port = server.tls_port
     return Doctor(folder, f"{host}:{port},{QUICK},ssl=true{options}", password=PASSWORD, **redis)
 
 
@@ -286,7 +292,7 @@ def test_a_certificate_for_another_name(tmp_path: Path, authority: Authority) ->
 
 def test_plain_text_against_tls(tmp_path: Path, authority: Authority) -> None:
     with tls_server(authority, "127.0.0.1") as server:
-        port = server.tls_port  # type: ignore[attr-defined]
+        port = server.tls_port
         diagnosed(Doctor(tmp_path, f"127.0.0.1:{port},{QUICK}", password=PASSWORD), "RD-124", f"127.0.0.1:{port}")
 
 
@@ -315,7 +321,7 @@ def test_a_certificate_that_expires_soon(tmp_path: Path, authority: Authority) -
         ({"tlsCertPath": "rppam.config"}, "tlsCertPath"),
     ],
 )
-def test_files_of_tls_that_cannot_be_used(redis: dict[str, str], part: str, tmp_path: Path) -> None:
+def test_files_of_tls_that_cannot_be_used(redis: dict[str, Any], part: str, tmp_path: Path) -> None:
     found = Doctor(tmp_path, f"127.0.0.1:1,{QUICK},ssl=true", password=SECRET, **redis).findings()
     assert part in found["RD-612"]["evidence"]
 

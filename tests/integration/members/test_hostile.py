@@ -7,6 +7,7 @@ import pytest
 from rppam.adapters.members.codec import (
     PROTOCOL,
     Greeting,
+    Message,
     Ping,
     Pong,
     Purpose,
@@ -35,8 +36,7 @@ from tests.integration.members.links import (
 async def test_a_wrong_cluster_key_is_foreign_on_both_sides() -> None:
     one, two = make_node("node1"), make_node("node2", key=OTHER_KEY)
     async with running(one, two):
-        for node in (one, two):
-            await eventually(lambda node=node: node.link.refused.get("foreign", 0) >= 2)  # type: ignore[misc]
+        await eventually(lambda: all(node.link.refused.get("foreign", 0) >= 2 for node in (one, two)))
         reason = one.link.peers["node2"].reason
         assert "does not hold the key of this cluster" in reason
         assert "auth.clusterKeyPath" in reason
@@ -158,14 +158,14 @@ async def test_an_address_that_leads_back_or_to_somebody_else_is_told() -> None:
 async def test_who_speaks_in_anothers_name_is_refused(kind: str) -> None:
     one, three = make_node("node1"), make_node("node3")
     async with running(one, three):
-        forged = {
+        messages: dict[str, Message] = {
             "ballot": three.ballot(candidate="node3"),
             "freeing": Freeing(CLAIM._replace(candidate="node3")),
             "invitation": Invitation(CLAIM._replace(candidate="node3")),
-        }[kind]
+        }
         async with stranger(one, "node2") as guest:
             assert decode_greeting(await guest.hear() or "") is not None
-            guest.say(encode(forged))
+            guest.say(encode(messages[kind]))
             assert await guest.is_hung_up_on()
         assert one.link.refused == {"forged": 1}
         assert any("node2 at 127.0.0.1" in sentence for sentence in one.link.complaints)
@@ -202,6 +202,7 @@ async def test_a_forged_or_unasked_vote_is_not_counted() -> None:
         assert one.votes == [vote]
         assert one.votes[0].request == request
         again = one.ask("node2")
+        assert again is not None
         caller.say(encode(vote._replace(request=again, voter="node3")))
         await eventually(lambda: one.link.refused.get("forged") == 1)
         await eventually(lambda: one.no_votes == [("node2", again)])

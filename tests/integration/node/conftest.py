@@ -44,7 +44,7 @@ def make_lab(request: pytest.FixtureRequest, tmp_path: Path, redis: Server) -> I
 
     def make(**options: Any) -> Lab:
         place = f"lab{len(labs) + 1}"
-        settings = {"redis_port": redis.port, "prefix": f"{request.node.name[:40]}-{place}:"} | options
+        settings: dict[str, Any] = {"redis_port": redis.port, "prefix": f"{request.node.name[:40]}-{place}:", **options}
         settings["prefix"] = settings["prefix"].translate(str.maketrans("[]", "()"))
         lab = Lab(tmp_path / place, **settings)
         labs.append(lab)

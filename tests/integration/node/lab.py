@@ -50,7 +50,7 @@ class Answer(NamedTuple):
     body: Any
 
 
-def eventually(holds: Callable[[], T], *, within_s: float, what: str, say: Callable[[], str] = str) -> T:
+def eventually(holds: Callable[[], T | None], *, within_s: float, what: str, say: Callable[[], str] = str) -> T:
     """The first true value of ``holds()``; AssertionError with the last one when there is none in time."""
     until = time.monotonic() + within_s
     while True:

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,10 @@ def test_killed_and_started_again_at_once_is_not_a_double(lab: Lab, same_leader:
 @pytest.mark.parametrize("how", ["dead", "a black hole"])
 def test_everything_answers_without_redis(lab: Lab, own_redis: Server, how: str) -> None:
     leader, epoch = lab.wait_for_leader(), lab.health()["epoch"]
+
+    def misses_redis(node: LabNode) -> bool:
+        return not lab.health(node)["redisConnected"]
+
     with Eyes({node.name: node.port for node in lab.nodes}, every_ms=20) as eyes:
         if how == "dead":
             own_redis.kill()
@@ -188,12 +193,10 @@ def test_everything_answers_without_redis(lab: Lab, own_redis: Server, how: str)
             own_redis.stop()
         try:
             for node in lab.nodes:
-                eventually(
-                    lambda node=node: not lab.health(node)["redisConnected"], within_s=5, what="redisConnected false"
-                )
+                eventually(partial(misses_redis, node), within_s=5, what="redisConnected false")
             time.sleep(CALM["leaseMs"] / 1000 + 0.5)  # longer than any promise made with the store's vote
             for node in lab.nodes:
-                health, took_s = timed(lambda node=node: lab.health(node))
+                health, took_s = timed(partial(lab.health, node))
                 assert took_s < HEALTH_S
                 seen = (health["redisConnected"], health["leaderNode"], health["quorumMet"])
                 assert seen == (False, leader.name, True), "the members agree without Redis"
@@ -201,13 +204,11 @@ def test_everything_answers_without_redis(lab: Lab, own_redis: Server, how: str)
                 assert "Redis" in health["redisReason"], health["redisReason"]
                 assert health["clusterHealthy"] is False
                 for path in ("ready", "live", "ping"):
-                    status, took_s = timed(lambda node=node, path=path: node.status_of(f"/system/health/{path}"))
+                    status, took_s = timed(partial(node.status_of, f"/system/health/{path}"))
                     assert (status, took_s < HEALTH_S) == (200, True), (path, took_s)
                 assert node.status_of("/system/health/leader") == (200 if node is leader else 503)
                 login = {"username": "admin", "password": password(lab)}
-                answer, took_s = timed(
-                    lambda node=node, login=login: node.ask("/api/v1/auth/login", method="POST", send=login)
-                )
+                answer, took_s = timed(partial(node.ask, "/api/v1/auth/login", method="POST", send=login))
                 assert (answer.status, took_s < 3.0) == (200, True)
         finally:
             if how == "dead":

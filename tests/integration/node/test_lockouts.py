@@ -9,6 +9,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -94,11 +95,12 @@ def test_guesses_at_all_nodes_at_once_are_ten_and_an_unlock_lets_in_everywhere(c
     unlock = f"/api/v1/users/{users[0]['id']}/unlock"
     answer = second.ask(unlock, method="POST", token=cluster.lab.token)
     assert (answer.status, answer.body) == (200, {"wasLocked": True})
+
+    def is_let_in(node: LabNode) -> bool:
+        return cluster.sign_in(node, "admin", cluster.password) == 200
+
     for node in (first, second, third):
-        eventually(
-            lambda node=node: cluster.sign_in(node, "admin", cluster.password) == 200,
-            within_s=WITHIN_S, what=f"{node.name} lets in",
-        )  # fmt: skip
+        eventually(partial(is_let_in, node), within_s=WITHIN_S, what=f"{node.name} lets in")
 
 
 def test_an_address_is_locked_for_all_names_on_all_nodes(cluster: Cluster) -> None:

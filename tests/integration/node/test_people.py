@@ -2,7 +2,7 @@
 
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -30,16 +30,20 @@ def login(node: LabNode) -> dict[str, Any]:
 
 def everywhere(lab: Lab, path: str, token: str, status: int) -> None:
     """Within seconds each node that runs answers so."""
+
+    def is_answered(node: LabNode) -> bool:
+        return node.ask(path, token=token).status == status
+
     for node in lab.running():
         eventually(
-            lambda node=node: node.ask(path, token=token).status == status,
+            functools.partial(is_answered, node),
             within_s=30,
             what=f"{path} is {status} at {node.name}",
             say=lab.logs,
         )
 
 
-def at_once(tries: list[Callable[[], Answer]]) -> list[int]:
+def at_once(tries: Sequence[Callable[[], Answer]]) -> list[int]:
     found: list[int] = []
     threads = [threading.Thread(target=lambda one=one: found.append(one().status)) for one in tries]
     for thread in threads:

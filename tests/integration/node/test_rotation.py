@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -232,10 +233,12 @@ def test_the_cluster_key_is_changed_while_the_members_vote(make_lab: MakeLab) ->
     def step(node: LabNode, *words: str) -> subprocess.CompletedProcess[str]:
         return rppam("cluster", "key", *words, "--config", str(node.file))
 
+    def seen_at(node: LabNode, times: int) -> bool:
+        return node.log().count("the files of the cluster key changed") >= times
+
     def noticed(times: int) -> None:
         for node in lab.nodes:
-            eventually(lambda node=node: node.log().count("the files of the cluster key changed") >= times,
-                       within_s=20, what="the files are seen", say=lab.logs)  # fmt: skip
+            eventually(partial(seen_at, node, times), within_s=20, what="the files are seen", say=lab.logs)
 
     with Traffic(lab).running() as traffic:
         assert step(first, "begin").returncode == 0

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 from urllib.parse import quote
@@ -85,8 +86,11 @@ class Cluster(NamedTuple):
                 admin.execute("ALTER DATABASE rppam ALLOW_CONNECTIONS true")
 
     def wait_for_sql(self) -> None:
+        def lets_in(node: LabNode) -> bool:
+            return self._login(node).status == 200
+
         for node in self.lab.running():
-            eventually(lambda node=node: self._login(node).status == 200, within_s=WITHIN_S, what="SQL is back")
+            eventually(partial(lets_in, node), within_s=WITHIN_S, what="SQL is back")
 
 
 def code_of(answer: Answer) -> str:
@@ -222,6 +226,10 @@ def test_without_sql_what_is_cached_works_the_rest_is_503_and_nobody_is_signed_o
     assert first.ask("/api/v1/auth/logout", token=ended, method="POST").status == 204
     cluster.soon(ended, 401, OVER)
     strange = cluster.lab.new_token()
+
+    def knows_nothing(node: LabNode) -> bool:
+        return node.ask(PLAIN, token=token).status == 503
+
     with cluster.without_sql():
         cluster.expect(token, 200)
         cluster.expect(ended, 401, OVER)
@@ -229,13 +237,11 @@ def test_without_sql_what_is_cached_works_the_rest_is_503_and_nobody_is_signed_o
         cluster.expect(strange, 200, path=HEALTH)
         assert first.ask("/api/v1/auth/logout", token=token, method="POST").status == 503
         assert cluster._login(first).status == 503
-        assert cluster.lab.wait_for_leader()
+        cluster.lab.wait_for_leader()
         cluster.redis.kill()
         try:
             for node in cluster.lab.running():
-                eventually(
-                    lambda node=node: node.ask(PLAIN, token=token).status == 503, within_s=WITHIN_S, what="neither"
-                )
+                eventually(partial(knows_nothing, node), within_s=WITHIN_S, what="neither")
             assert {code for _, _, code in cluster.ask_all(token)} == {UNKNOWN}
             cluster.expect(token, 200, path=HEALTH)
             assert not [said for said in cluster.ask_all(ended) if said[1] == 200]

@@ -5,6 +5,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
@@ -59,9 +60,12 @@ class Cluster(NamedTuple):
         return revision
 
     def wait_until_all_obey(self, revision: int) -> None:
+        def all_obey(node: LabNode) -> bool:
+            return all(self.obeys(node) == revision for _ in range(WORKERS_SEEN))
+
         for node in self.lab.running():
             eventually(
-                lambda node=node: all(self.obeys(node) == revision for _ in range(WORKERS_SEEN)),
+                partial(all_obey, node),
                 within_s=WITHIN_S,
                 what=f"{node.name} obeys revision {revision}",
             )
@@ -77,9 +81,13 @@ class Cluster(NamedTuple):
 
     def wait_until_all_tell(self, changes: int) -> None:
         """Every node says of all that they obey so many changes."""
+
+        def tells(node: LabNode) -> bool:
+            return self.told(node) == {changes}
+
         for node in self.lab.running():
             eventually(
-                lambda node=node: self.told(node) == {changes},
+                partial(tells, node),
                 within_s=WITHIN_S,
                 what=f"{node.name} tells of {changes} changes everywhere",
             )

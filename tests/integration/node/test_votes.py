@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,10 @@ def test_a_member_that_restarts_while_redis_is_away_votes_again_at_once(make_lab
     lab.start()
     leader = lab.wait_for_leader()
     epoch = leader.ask("/system/health/leader").body["epoch"]
+
+    def is_connected_again(node: LabNode) -> bool:
+        return node.log().count("connected to member") >= 4
+
     with watched(lab) as eyes:
         own_redis.kill()
         time.sleep(1)
@@ -119,9 +124,7 @@ def test_a_member_that_restarts_while_redis_is_away_votes_again_at_once(make_lab
                 node.term()
                 node.wait()
                 node.start()
-                eventually(
-                    lambda node=node: node.log().count("connected to member") >= 4, within_s=10, what="it is back"
-                )  # type: ignore[misc]
+                eventually(partial(is_connected_again, node), within_s=10, what="it is back")
                 time.sleep(3)
         assert leader.leads()
     assert eyes.leaderships() == {epoch: leader.name}

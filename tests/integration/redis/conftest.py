@@ -55,8 +55,8 @@ async def open_(request: pytest.FixtureRequest) -> AsyncIterator[Open]:
     opened: list[Connection] = []
 
     async def open_to(port: int, *, on_push: Any = None, on_lost: Any = None, **settings: Any) -> Connection:
-        settings = {"password": Secret(PASSWORD), "connect_timeout_ms": 2_000} | settings
-        target = Target(host=settings.pop("host", "127.0.0.1"), port=port, **settings)
+        settings = {"host": "127.0.0.1", "password": Secret(PASSWORD), "connect_timeout_ms": 2_000, **settings}
+        target = Target(port=port, **settings)
         connection = await Connection.open(target, clock=SystemClock(), on_push=on_push, on_lost=on_lost)
         opened.append(connection)
         return connection
@@ -72,7 +72,7 @@ async def make_link() -> AsyncIterator[MakeLink]:
     made: list[Link] = []
 
     def make(*ports: int, **settings: Any) -> Link:
-        settings = {"password": Secret(PASSWORD), "connect_timeout_ms": 2_000, "command_timeout_ms": 2_000} | settings
+        settings = {"password": Secret(PASSWORD), "connect_timeout_ms": 2_000, "command_timeout_ms": 2_000, **settings}
         options = LinkOptions(endpoints=tuple(("127.0.0.1", port) for port in ports), **settings)
         link = Link(options, clock=SystemClock(), entropy=SystemEntropy())
         made.append(link)

@@ -10,8 +10,8 @@ from rppam.adapters.redis.options import LinkOptions, Target
 from rppam.adapters.redis.source import DirectSource, Follower
 from rppam.adapters.system.clock import SystemClock
 from rppam.adapters.system.entropy import SystemEntropy
-from rppam.domain.errors.store import StoreDown, StoreError, StoreUnknown, StoreUnreachable
-from rppam.domain.errors.store_replies import StoreNoReplicas, StoreReplyError
+from rppam.domain.errors.store import StoreDown, StoreError, StoreReplyError, StoreUnknown, StoreUnreachable
+from rppam.domain.errors.store_replies import StoreNoReplicas
 from rppam.domain.secret import Secret
 from tests.contract.servers import PASSWORD, Server
 from tests.integration.redis.conftest import eventually

@@ -94,7 +94,8 @@ async def test_certificates_that_are_not_trusted_are_told_apart(
     port = free_port()
     context = ssl.create_default_context(cafile=str(authority.path))
     with Server(kind, *words(authority, "redis.example", port)):
-        assert await open_(port, ssl=context, server_hostname="redis.example")
+        named = await open_(port, ssl=context, server_hostname="redis.example")
+        assert await named.command("PING", timeout_ms=5000) == b"PONG"
         with pytest.raises(StoreTlsFailed, match="sslHost"):
             await open_(port, ssl=context)
         with pytest.raises(StoreTlsFailed, match="signed by a trusted authority"):

@@ -90,6 +90,11 @@ async def follow() -> AsyncIterator[Follow]:
         await link.stop()
 
 
+def source_of(link: Link) -> SentinelSource:
+    assert isinstance(link._source, SentinelSource)
+    return link._source
+
+
 def port_of(link: Link) -> int | None:
     return link.target.port if link.target else None
 
@@ -106,7 +111,7 @@ async def test_it_finds_the_primary_and_hears_all_sentinels(lab: SentinelLab, fo
     await link.start()
     assert port_of(link) == lab.named_port()
     assert await link.command("SET", "a", "1") == b"OK"
-    await eventually(lambda: all(watcher.is_connected for watcher in link._source.watchers))
+    await eventually(lambda: all(watcher.is_connected for watcher in source_of(link).watchers))
     for sentinel in lab.sentinels:
         assert sentinel.ask("PUBSUB", "NUMSUB", "+switch-master")[1] >= 1 if _knows_pubsub(sentinel) else True
 
@@ -130,7 +135,7 @@ async def test_one_sentinel_is_enough_to_start_and_the_others_are_joined_later(
     assert await link.command("PING") == b"PONG"
     lab.sentinels[1].cont()
     lab.sentinels[0].start()
-    await eventually(lambda: all(watcher.is_connected for watcher in link._source.watchers))
+    await eventually(lambda: all(watcher.is_connected for watcher in source_of(link).watchers))
     assert await link.command("PING") == b"PONG"
 
 
@@ -187,9 +192,9 @@ async def test_a_switch_moves_it_within_fifty_milliseconds_and_fails_what_waits(
     ups: list[tuple[float, int | None]] = []
     link.on_down(downs.append)
     await link.start()
-    for watcher in link._source.watchers:
+    for watcher in source_of(link).watchers:
         await watcher.subscribe("+switch-master", lambda _: heard.append(time.monotonic()))
-    await eventually(lambda: all(watcher.is_connected for watcher in link._source.watchers))
+    await eventually(lambda: all(watcher.is_connected for watcher in source_of(link).watchers))
     link.on_up(lambda _: ups.append((time.monotonic(), port_of(link))))
     before = port_of(link)
     await off_loop(lab.failover)
@@ -208,7 +213,7 @@ async def test_the_elected_sentinel_moves_it_before_the_others_have_heard(
     monkeypatch.setattr(SentinelSource, "_switched", lambda *_: None)
     link = follow(lab.connection_string)
     await link.start()
-    await eventually(lambda: all(watcher.is_connected for watcher in link._source.watchers))
+    await eventually(lambda: all(watcher.is_connected for watcher in source_of(link).watchers))
     before = port_of(link)
     await off_loop(lab.failover)
     await eventually(lambda: port_of(link) == lab.named_port(), within_s=10)
@@ -222,14 +227,14 @@ async def test_a_primary_that_is_being_replaced_is_left_alone_but_not_for_ever(
     monkeypatch.setattr("rppam.adapters.redis.sentinel.HOLD_S", 0.6)
     link = follow(lab.connection_string)
     await link.start()
-    await eventually(lambda: all(watcher.is_connected for watcher in link._source.watchers))
+    await eventually(lambda: all(watcher.is_connected for watcher in source_of(link).watchers))
     port = port_of(link)
     loop, began = asyncio.get_running_loop(), asyncio.get_running_loop().time()
-    link._source._being_replaced(f"slave x 127.0.0.1 1 @ {NAME} 127.0.0.1 {port}".encode())
+    source_of(link)._being_replaced(f"slave x 127.0.0.1 1 @ {NAME} 127.0.0.1 {port}".encode())
     with pytest.raises(StoreDown, match="the sentinels are replacing"):
         await link.command("SET", "b", "3")
     # A sentinel that ends its part of the failover before tells of it late: that leads nobody back.
-    link._source._switched(f"{NAME} 127.0.0.1 1 127.0.0.1 {port}".encode())
+    source_of(link)._switched(f"{NAME} 127.0.0.1 1 127.0.0.1 {port}".encode())
     await eventually(lambda: link.is_connected)
     assert port_of(link) == port
     assert loop.time() - began >= 0.6
@@ -278,7 +283,7 @@ async def test_a_sentinel_that_was_away_brings_news_when_it_comes_back(lab: Sent
     link = follow(lab.connection_string)
     await link.start()
     before = port_of(link)
-    source = link._source
+    source = source_of(link)
     for watcher in source.watchers:  # deaf: as if all three connections were cut by a firewall
         await watcher.stop()
     await off_loop(lab.failover)

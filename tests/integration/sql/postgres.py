@@ -55,8 +55,9 @@ def running(programs: Path) -> Iterator[Server]:
     word.write_text(PASSWORD)
     word.chmod(0o644)
     cluster, port = home / "cluster", free_port()
-    initdb = [programs / "initdb", "-D", cluster, "-U", "postgres", "-A", "scram-sha-256", "--pwfile", word]
-    subprocess.run([*as_user, *initdb, "-E", "UTF8", "--no-sync"], check=True, capture_output=True, cwd="/")
+    initdb = [str(programs / "initdb"), "-D", str(cluster), "-U", "postgres", "-A", "scram-sha-256"]
+    initdb += ["--pwfile", str(word), "-E", "UTF8", "--no-sync"]
+    subprocess.run([*as_user, *initdb], check=True, capture_output=True, cwd="/")
     settings = {
         "listen_addresses": "127.0.0.1",
         "port": port,

@@ -52,7 +52,7 @@ async def two(database: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
     one, other = Process(database), Process(database)
     for process in (one, other):
         process.live.start()
-        await until(lambda process=process: process.live.revision is not None)
+    await until(lambda: all(process.live.revision is not None for process in (one, other)))
     yield one, other
     await one.live.stop()
     await other.live.stop()

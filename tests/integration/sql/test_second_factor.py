@@ -2,11 +2,12 @@
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, Row, text
 
 from rppam.adapters.memory.default_settings import DefaultSettings
 from rppam.adapters.memory.no_cache import NoCache
@@ -44,6 +45,10 @@ from rppam.services.second_factor import SecondFactors, _place
 
 KEY = Secret(secrets.token_hex(32))
 CLIENT = "10.0.0.7"
+
+
+def rows_of(table: str, connection: Connection) -> Sequence[Row[Any]]:
+    return connection.execute(text(f"SELECT * FROM {table}")).all()
 
 
 class Policy(DefaultSettings):
@@ -167,8 +172,7 @@ async def test_an_enrolment_is_confirmed_sealed_and_asked_for(nodes: list[Node])
     assert standing == (True, False, 10)
     dump = ""
     for table in ("users", "backup_codes", "data_keys", "pending_logins", "changes"):
-        rows = await one.database.read(lambda connection, t=table: connection.execute(text(f"SELECT * FROM {t}")).all())
-        dump += repr(rows)
+        dump += repr(await one.database.read(partial(rows_of, table)))
     told = [proposal.secret.reveal(), *(code.reveal() for code in codes), (await one.enrolment()).secret.hex()]
     assert not [secret for secret in told if secret in dump or secret.replace("-", "") in dump]
 

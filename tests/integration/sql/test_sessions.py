@@ -221,7 +221,7 @@ async def test_ending_all_takes_as_many_statements_for_thousands_of_accounts_as_
     assert (len(ended.users), ended.alive, len(ended.sessions)) == (3_002, 300, 300)
     facts = {one.facts.id: one.facts for one in ended.users}
     assert (facts["id-7"].auth_epoch, facts["id-anna"].auth_epoch) == (2, 3)
-    assert (facts["id-7"].name, facts["id-7"].roles, facts["id-7"].disabled) == ("u7", {"pam_user"}, False)
+    assert (facts["id-7"].name, facts["id-7"].roles, facts["id-7"].disabled) == ("u7", frozenset({"pam_user"}), False)
     assert await store.facts("id-7") in ended.users
     assert len(await changed(database)) == 3 + 3_002 + 300
 

@@ -8,7 +8,7 @@ from rppam.api.access import allows, refusal
 from rppam.domain.account import AccountRole
 
 SECURITY = AccountRole.SECURITY_ADMIN
-OTHERS = [role for role in AccountRole if role not in {AccountRole.ADMIN, AccountRole.AUDITOR}]
+OTHERS: list[AccountRole] = [role for role in AccountRole if role not in {AccountRole.ADMIN, AccountRole.AUDITOR}]
 
 
 def sets_of(roles: list[AccountRole]) -> list[frozenset[AccountRole]]:

@@ -28,7 +28,13 @@ def shown(body: dict[str, Any]) -> str:
 def test_no_text_of_a_node_steers_the_terminal(text: str) -> None:
     evil = f"before{text}after"
     peer = {"nodeName": evil, "role": evil, "status": evil, "url": evil, "heartbeatAgeMs": 1}
-    body = {"answeredBy": evil, "clusterId": evil, "leaderNode": evil, "redisReason": evil, "quorumReason": evil}
+    body: dict[str, Any] = {
+        "answeredBy": evil,
+        "clusterId": evil,
+        "leaderNode": evil,
+        "redisReason": evil,
+        "quorumReason": evil,
+    }
     body |= {"safetyLevel": evil, "warnings": [evil], "note": {"text": evil}, "nodes": [peer], "epoch": 10**400}
     screen = shown({"clusterHealthy": True, **body})
     assert screen.count("before") == screen.count("after") == 12

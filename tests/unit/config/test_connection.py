@@ -1,6 +1,7 @@
 """Connection strings: the grammar of StackExchange.Redis, stricter where silence hurts, and silent about secrets."""
 
 import re
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -13,7 +14,7 @@ from rppam.config.writing import as_json, format_connection
 from rppam.domain.errors.config import ConnectionStringError, Problem
 from rppam.domain.secret import Secret
 
-PLAIN = {
+PLAIN: dict[str, Any] = {
     "mode": "single",
     "endpoints": ["h:6379"],
     "serviceName": None,

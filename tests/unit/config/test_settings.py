@@ -191,7 +191,8 @@ def test_all_problems_come_together() -> None:
 
 
 def test_one_mistake_is_told_once() -> None:
-    for redis in ({"enabled": "yes"}, [], None):
+    wrong: tuple[object, ...] = ({"enabled": "yes"}, [], None)
+    for redis in wrong:
         told = problems({"redis": redis, "cluster": {"enabled": True}})
         assert [problem.path.split(".")[0] for problem in told] == ["redis"], told
 

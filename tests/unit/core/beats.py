@@ -1,5 +1,7 @@
 """Heartbeats for tests."""
 
+from typing import Any
+
 from rppam.domain.instant import Instant, WallMs
 from rppam.domain.member import Heartbeat, Role
 from rppam.domain.timing import PROFILES
@@ -14,7 +16,7 @@ def at(beats: float) -> Instant:
     return Instant(int(beats * BEAT_US))
 
 
-def heartbeat(node: str, beat: int, boot_id: str = "a" * 16, **changes: object) -> Heartbeat:
+def heartbeat(node: str, beat: int, boot_id: str = "a" * 16, **changes: Any) -> Heartbeat:
     """A heartbeat of ``node``."""
     plain = Heartbeat(node, boot_id, beat, Role.STANDBY, 7, "1.0.0", f"{node}.local", "", WALL, 0, 0)
     return plain._replace(**changes)

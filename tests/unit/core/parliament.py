@@ -1,6 +1,6 @@
 """Several members on one virtual clock, a network that obeys the test, a store that may be away, and their disks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from itertools import count
 from typing import Any
@@ -21,13 +21,15 @@ from rppam.core.effects import (
     Invited,
     LearnEpoch,
     NotVoted,
+    Promoted,
     Quiesced,
     SteppedDown,
     Told,
     Voted,
 )
 from rppam.core.election import Election
-from rppam.core.member import Member, MemberEffect
+from rppam.core.member import Member
+from rppam.core.node import NodeCore, NodeEffect
 from rppam.core.script import exchange
 from rppam.core.voter import SaveKept, SendVote, Voter
 from rppam.domain.ballot import NO_CLAIM, Kept
@@ -50,7 +52,7 @@ class Seat:
         self.name = name
         self.disk = kept
         self.life = 0
-        self.member: Member | None = None
+        self.member: Member | NodeCore | None = None
         self.wake = 0
 
     @property
@@ -175,12 +177,12 @@ class Parliament:
             seat.wake = 0
             self._perform(seat, seat.member.poll(self._at))
 
-    def _perform(self, seat: Seat, effects: list[MemberEffect]) -> None:
+    def _perform(self, seat: Seat, effects: Sequence[NodeEffect]) -> None:
         for effect in effects:
             self._one(seat, effect)
         self._poll_later(seat)
 
-    def _one(self, seat: Seat, effect: MemberEffect) -> None:
+    def _one(self, seat: Seat, effect: NodeEffect) -> None:
         life = seat.life
         match effect:
             case Exchange():
@@ -191,7 +193,7 @@ class Parliament:
                 elif to not in self.seats or self.seats[to].member is None:
                     self._later(1, self._event, seat, life, NotVoted(to, ballot.request))
             case SendVote(handle, vote):
-                to, asker_life = handle  # type: ignore[misc]
+                to, asker_life = handle
                 if self._reaches(seat.name, to):
                     self._later(HOP_US, self._event, self.seats[to], asker_life, Voted(vote))
             case Free(to, freeing):
@@ -210,8 +212,10 @@ class Parliament:
                 self._later(5_000, self._event, seat, life, Quiesced(epoch))
             case Told(sentence):
                 self.told.append(f"{seat.name}: {sentence}")
+            case Promoted(epoch):
+                self.leaders.append((self.now // US_PER_MS, seat.name, epoch))
             case _:
-                self.leaders.append((self.now // US_PER_MS, seat.name, effect.epoch))  # type: ignore[union-attr]
+                raise AssertionError(f"{seat.name} asks for {effect}")
 
     def _reaches(self, one: str, other: str) -> bool:
         there = self.seats.get(other)

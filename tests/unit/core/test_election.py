@@ -1,5 +1,7 @@
 """How a node waits for a record to be silent, how a leader goes, and what stalls and noise do to either."""
 
+from collections.abc import Callable
+
 import pytest
 
 from rppam.core.effects import (
@@ -151,8 +153,8 @@ def test_word_that_another_epoch_has_stopped_acting_is_not_enough() -> None:
 
 
 @pytest.mark.parametrize("make", [candidate, asking])
-def test_a_candidate_asked_to_stand_down_gives_up(make: object) -> None:
-    stage: Stage = make()  # type: ignore[operator]
+def test_a_candidate_asked_to_stand_down_gives_up(make: Callable[[], Stage]) -> None:
+    stage = make()
     stage.tell(StandDown("maintenance"), 1)
     assert stage.phase is Phase.STANDBY
     stage.stands = held()

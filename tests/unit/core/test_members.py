@@ -1,5 +1,7 @@
 """Members that vote, told as stories."""
 
+from typing import Any
+
 import pytest
 
 from rppam.core.effects import ChangeElectorate, HandOver, StandDown
@@ -12,9 +14,9 @@ both = pytest.mark.parametrize("policy", [LAST, MAJORITY])
 sizes = pytest.mark.parametrize("names", ["ab", "abc", "abcd", "abcde"])
 
 
-def seated(names: str, policy: QuorumPolicy, **more: object) -> Parliament:
+def seated(names: str, policy: QuorumPolicy, **more: Any) -> Parliament:
     """A parliament that has a leader."""
-    house = Parliament(*names, policy=policy, **more)  # type: ignore[arg-type]
+    house = Parliament(*names, policy=policy, **more)
     house.run(LEASE + 1_500)
     assert house.leader is not None
     return house

@@ -6,10 +6,11 @@ from hypothesis import strategies as st
 from rppam.core.effects import Purpose
 from rppam.core.rules import Rules
 from rppam.core.script import exchange
-from rppam.core.votes import SELF, STORE, STORE_AND_SELF, Ledger
+from rppam.core.votes import SELF, STORE_AND_SELF, Ledger
 from rppam.core.watch import Watch
+from rppam.domain.electorate import STORE
 from rppam.domain.instant import Instant
-from rppam.domain.record import RecordState, vacant
+from rppam.domain.record import Record, RecordState, vacant
 from rppam.domain.timing import PROFILES
 from tests.unit.core.stage import ME, MY_LIFE, OTHER, TIMING, held, released
 
@@ -21,11 +22,11 @@ def at(leases: float) -> Instant:
     return Instant(int(leases * LEASE_US))
 
 
-def watching(*readings: tuple[float, object], connected_at: float = 0) -> Watch:
+def watching(*readings: tuple[float, Record], connected_at: float = 0) -> Watch:
     watch = Watch()
     watch.connected(1, "run1", at(connected_at))
     for when, record in readings:
-        watch.see(record, was_absent=False, now=at(when))  # type: ignore[arg-type]
+        watch.see(record, was_absent=False, now=at(when))
     return watch
 
 

@@ -172,7 +172,8 @@ def test_what_is_no_licence_is_said_so(text: str) -> None:
 
 
 def test_claims_that_are_no_object() -> None:
-    for claims in ([], "text", 5, None):
+    wrong: tuple[object, ...] = ([], "text", 5, None)
+    for claims in wrong:
         with pytest.raises(LicenceMalformed):
             verify(signed(claims), [TRUSTED])
 

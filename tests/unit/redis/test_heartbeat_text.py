@@ -23,7 +23,7 @@ BEAT = Heartbeat(
     member_address="10.0.0.1:5201",
 )
 MARKED = BEAT._replace(password_mark="0a1b2c3d")
-ODD = (None, True, -1, 2**53, 1.5, "\n", [], {}, [[]], "0" * 17)
+ODD: tuple[object, ...] = (None, True, -1, 2**53, 1.5, "\n", [], {}, [[]], "0" * 17)
 
 
 def test_what_was_written_is_read_back() -> None:

@@ -1,6 +1,7 @@
 """Facts in, findings out: each requirement at its edge, and silence where all is well."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -218,9 +219,9 @@ def among(mode: SentinelMode, primary: RedisFacts | None = GOOD) -> list[tuple[s
     return [(finding.code, finding.severity.value) for finding in sentinel_findings(mode, primary)]
 
 
-def changed(number: int, **facts: object) -> SentinelMode:
+def changed(number: int, **facts: Any) -> SentinelMode:
     sentinels = list(KNOWING)
-    sentinels[number] = replace(sentinels[number], **facts)  # type: ignore[arg-type]
+    sentinels[number] = replace(sentinels[number], **facts)
     return replace(MODE, sentinels=tuple(sentinels))
 
 

@@ -76,7 +76,7 @@ class Government(Parliament):
             for effect in effects:
                 if isinstance(effect, KeepOrders):
                     keeper.keep(effect.orders)
-            house._perform(seat, effects)  # type: ignore[arg-type]
+            house._perform(seat, effects)
 
         async def sleep(seconds: float) -> None:
             house.run(max(1, int(1000 * seconds)))
@@ -108,7 +108,7 @@ class Government(Parliament):
         )
         core.admission.standing = Standing.ADMITTED
         election.electable = not orders.maintenance
-        seat.member = core  # type: ignore[assignment]
+        seat.member = core
         self._poll_later(seat)
 
     def store_away(self) -> None:
@@ -142,7 +142,7 @@ class Government(Parliament):
 
     def _answered(self, seat: Seat, life: int, answer: Exchanged) -> None:
         if seat.life == life and seat.member is not None:
-            self._perform(seat, self.core(seat.name).answered(answer, Instant(self.now)))  # type: ignore[arg-type]
+            self._perform(seat, self.core(seat.name).answered(answer, Instant(self.now)))
 
     def _beat(self, name: str) -> Heartbeat | None:
         if self.seats[name].member is None:

@@ -30,7 +30,8 @@ def change(number: int) -> Change:
 
 
 async def test_what_is_found_again_is_told_once() -> None:
-    log, told = Log(), []
+    log = Log()
+    told: list[Sequence[Change]] = []
     watch = ChangeWatch(log, told.append)
     log.lines = [change(1), change(2)]
     await watch.look()
@@ -42,7 +43,8 @@ async def test_what_is_found_again_is_told_once() -> None:
 
 
 async def test_a_look_that_failed_is_made_up_for() -> None:
-    log, told = Log(), []
+    log = Log()
+    told: list[Sequence[Change]] = []
     watch = ChangeWatch(log, told.append)
     log.is_down = True
     await watch.look()

@@ -6,6 +6,7 @@ import logging
 import os
 import stat
 import threading
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
@@ -17,10 +18,10 @@ from rppam.runtime.logging import DailyFileSink, QueuedHandler, StreamSink, fact
 log = logging.getLogger("rppam.test")
 
 
-def lines_of(fmt: str, write: object, level: str = "Verbose") -> list[str]:
+def lines_of(fmt: str, write: Callable[[], object], level: str = "Verbose") -> list[str]:
     stream = io.StringIO()
     with logging_to(level=level, fmt=fmt, stream=stream):
-        write()  # type: ignore[operator]
+        write()
     return stream.getvalue().splitlines()
 
 
@@ -64,7 +65,11 @@ def test_levels_have_the_products_names(number: int, name: str) -> None:
 
 
 def test_level_hides_what_is_below() -> None:
-    lines = lines_of("human", lambda: (log.info("quiet"), log.error("loud")), level="Warning")
+    def write() -> None:
+        log.info("quiet")
+        log.error("loud")
+
+    lines = lines_of("human", write, level="Warning")
     assert len(lines) == 1
     assert "loud" in lines[0]
 
@@ -73,7 +78,12 @@ def test_level_hides_what_is_below() -> None:
 def test_the_audit_is_written_at_every_level(level: str) -> None:
     audit = logging.getLogger("rppam.audit")
     before = audit.level
-    lines = lines_of("human", lambda: (audit.info("who did what"), log.info("quiet")), level=level)
+
+    def write() -> None:
+        audit.info("who did what")
+        log.info("quiet")
+
+    lines = lines_of("human", write, level=level)
     assert ["who did what" in line for line in lines] == ([True] if level in {"Fatal", "Warning"} else [True, False])
     assert audit.level == before
 

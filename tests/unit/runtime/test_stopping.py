@@ -84,8 +84,8 @@ def driver_of(duty: Stubborn, store: MemoryStore | None = None) -> Driver:
         now=clock.now(),
     )
 
-    async def bounded(work: object) -> None:
-        await asyncio.wait_for(work, 0.05)  # type: ignore[arg-type]
+    async def bounded(work: Awaitable[None]) -> None:
+        await asyncio.wait_for(work, 0.05)
 
     def beat(number: int, lag_ms: int, renewed_ms_ago: int) -> Heartbeat:
         return Heartbeat("one", life, number, Role.STANDBY, 0, "1", "h", "", clock.wall_ms(), lag_ms, renewed_ms_ago)

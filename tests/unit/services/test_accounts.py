@@ -24,7 +24,7 @@ async def test_the_first_administrator_is_made_once_and_can_log_in(
     assert first is not None
     assert await accounts.ensure_first_admin() is None
     account = await accounts.login("ADMIN", first.password, "127.0.0.1")
-    assert (account.name, account.roles, account.disabled) == ("admin", {AccountRole.ADMIN}, False)
+    assert (account.name, account.roles, account.disabled) == ("admin", frozenset({AccountRole.ADMIN}), False)
     assert first.password.reveal() not in caplog.text + repr(first) + str(first)
 
 

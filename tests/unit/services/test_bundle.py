@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Callable
 
 import pytest
 
@@ -77,9 +78,9 @@ def flipped(sealed: str) -> str:
         (lambda text: " " * 2_000_000, "at most"),
     ],
 )
-def test_a_changed_file_is_refused(sealed: str, change: object, found: str) -> None:
+def test_a_changed_file_is_refused(sealed: str, change: Callable[[str], str], found: str) -> None:
     with pytest.raises(BundleError, match=found):
-        unseal(change(sealed), PASSPHRASE, place="b")  # type: ignore[operator]
+        unseal(change(sealed), PASSPHRASE, place="b")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rppam.domain.claims import TokenFlaw
+from rppam.domain.claims import Claims, TokenFlaw
 from rppam.domain.errors.request import UnauthenticatedError
 from rppam.domain.instant import WallMs
 from rppam.domain.session import SessionKind, token_hash
@@ -31,9 +31,14 @@ def test_a_signature_is_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     tokens = made(SetClock())
     known, issued = KnownTokens(tokens), tokens.issue_admin("admin", 5)
     token = issued.token.reveal()
-    verified = []
+    verified: list[str] = []
     verify = tokens.verify
-    monkeypatch.setattr(tokens, "verify", lambda text: verified.append(text) or verify(text))
+
+    def counted(text: str) -> Claims:
+        verified.append(text)
+        return verify(text)
+
+    monkeypatch.setattr(tokens, "verify", counted)
     found = [known.check(token) for _ in range(5)]
     assert verified == [token]
     assert {(bearer.claims, bearer.ident) for bearer in found} == {(issued.claims, token_hash(issued.claims.session))}

@@ -26,6 +26,12 @@ class Guard:
         self.told.append(f"{username} from {client}")
         return self
 
+    def refuse_known(self, client: str) -> None:
+        raise AssertionError("the name is known")
+
+    async def count_stranger(self, client: str) -> None:
+        raise AssertionError("the name is known")
+
     async def failed(self) -> None:
         self.told.append("failed")
 

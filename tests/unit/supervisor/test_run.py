@@ -5,6 +5,7 @@ import os
 import re
 import socket
 import sys
+import threading
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -104,11 +105,11 @@ def test_whatever_fails_at_its_end_the_next_control_process_is_started(
 
 
 def test_a_word_that_gets_no_thread_keeps_no_other_from_being_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Refused(delivery.threading.Thread):
+    class Refused(threading.Thread):
         def start(self) -> None:
             raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(delivery.threading, "Thread", Refused)
+    monkeypatch.setattr(threading, "Thread", Refused)
     (outcome,) = delivery.deliver([WORD], 50)
     assert (outcome.heard, outcome.said) == (False, "can't start new thread")
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import socket
 from collections.abc import AsyncIterator
 from typing import Any
@@ -45,7 +46,7 @@ async def test_a_call_is_answered_and_many_at_once_each_get_their_own(plug: sock
 
 async def test_a_call_made_while_nobody_answers_waits_for_the_next_who_does(plug: socket.socket) -> None:
     answering = Answering()
-    waiting = asyncio.create_task(caller(plug)("pause", {"on": True}))
+    waiting = asyncio.ensure_future(caller(plug)("pause", {"on": True}))
     await asyncio.sleep(0)
     assert not waiting.done()
     async with await answer_calls(plug, answering):
@@ -82,7 +83,7 @@ async def test_a_call_that_is_none_gets_no_answer_and_the_next_one_does(plug: so
 
 async def test_a_process_of_another_account_is_not_heard(plug: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
     answering = Answering()
-    monkeypatch.setattr(calls.os, "getuid", lambda: 12_345)
+    monkeypatch.setattr(os, "getuid", lambda: 12_345)
     async with await answer_calls(plug, answering):
         with pytest.raises(ControlSilent):
             await caller(plug)("pause", {})

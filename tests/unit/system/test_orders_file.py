@@ -8,6 +8,7 @@ import pytest
 from rppam.adapters.system.orders_file import FileOrders
 from rppam.domain.errors.administration import OrdersUnwritable
 from rppam.domain.errors.orders import OrdersFileBroken
+from rppam.domain.instant import WallMs
 from rppam.domain.orders import NO_ORDERS, Orders, Pause, person
 
 ORDERS = Orders(Pause(1_795_000_000_000, True, "eve"), True, "böb")
@@ -57,6 +58,6 @@ def test_a_name_is_printable_and_short() -> None:
 
 
 def test_a_newer_order_is_above_every_known_one_whatever_the_clock_says() -> None:
-    first = Pause().followed_by(5, is_on=True, by="eve")  # type: ignore[arg-type]
+    first = Pause().followed_by(WallMs(5), is_on=True, by="eve")
     assert first == Pause(5, True, "eve")
-    assert first.followed_by(3, is_on=False, by="bob") > first  # type: ignore[arg-type]
+    assert first.followed_by(WallMs(3), is_on=False, by="bob") > first

@@ -13,7 +13,12 @@ def test_elsewhere_nobody_manages_this_process_in_that_way() -> None:
 
 def test_the_manager_hears_of_each_state_and_of_the_programs_own_exit_code() -> None:
     told: list[tuple[int, int, int]] = []
-    service = WindowsService(lambda *words: told.append(words) is None)
+
+    def report(state: int, code: int, within_ms: int) -> bool:
+        told.append((state, code, within_ms))
+        return True
+
+    service = WindowsService(report)
     assert service.ready("serving on port 7101")
     assert service.stopping("stopping")
     assert service.ended(78)
@@ -24,7 +29,12 @@ def test_the_manager_hears_of_each_state_and_of_the_programs_own_exit_code() -> 
 def test_stop_and_shutdown_stop_the_node_and_what_is_not_known_is_refused() -> None:
     told: list[int] = []
     why: list[str] = []
-    service = WindowsService(lambda state, *_: told.append(state) is None)
+
+    def report(state: int, code: int, within_ms: int) -> bool:
+        told.append(state)
+        return True
+
+    service = WindowsService(report)
     service.on_stop = why.append
     assert [service.asked(control) for control in (INTERROGATE, PAUSE, STOP, SHUTDOWN)] == [0, 120, 0, 0]
     assert why == ["the service manager asks to stop"] * 2
