@@ -262,20 +262,23 @@ async def test_a_frozen_primary_is_left_at_once_when_the_sentinels_move(lab: Sen
 
 
 async def test_a_killed_primary_that_comes_back_as_a_primary_is_not_followed(lab: SentinelLab, follow: Follow) -> None:
+    def epoch() -> int:
+        return int(lab.sentinels[0].master()["config-epoch"])
+
     link = follow(lab.connection_string)
     await link.start()
-    old = lab.primary
+    old, before = lab.primary, await off_loop(epoch)
     downs: list[StoreError] = []
     link.on_down(downs.append)
     await off_loop(old.kill)
     await eventually(lambda: link.is_connected and port_of(link) != lab.client_port(old), within_s=15)
-    assert len(downs) == 1
     # It has no file of its own, so it is a primary until the sentinels tell it. (In this thread: it dies with it.)
     old.restart()
     assert await link.command("GET", "none") is None
     assert port_of(link) != lab.client_port(old)
     await off_loop(lab.settle)
-    assert len(downs) == 1
+    # At times the sentinels move once more by themselves.
+    assert 1 <= len(downs) <= await off_loop(epoch) - before
 
 
 async def test_a_sentinel_that_was_away_brings_news_when_it_comes_back(lab: SentinelLab, follow: Follow) -> None:
