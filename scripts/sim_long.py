@@ -12,13 +12,17 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-
-from compile_sim import compiled
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.machine import facts, machine, write_section
+from scripts.compile_sim import compiled
+
+Row = dict[str, Any]
+"""What the simulation said of one batch."""
 
 SETTINGS = (
     "--policy last-man-standing --nodes 2",
@@ -58,15 +62,20 @@ FIRST_SEED = 1_000_000
 """Far from the seeds of the gate."""
 
 
-def batches(policy):
+def batches(policy: str) -> Iterator[tuple[str, str, int, int]]:
     """``(setting, profile, first seed, seeds)``, without end; of one policy alone unless it is empty."""
     first = FIRST_SEED
     for number in range(10**9):
         setting = SETTINGS[number % len(SETTINGS)]
         profile = PROFILES[number // len(SETTINGS) % len(PROFILES)]
-        if not policy or f"--policy {policy} " in setting:
+        if fits(setting, policy):
             yield setting, profile, first, SEEDS[profile]
         first += SEEDS[profile]
+
+
+def fits(setting: str, policy: str) -> bool:
+    """Whether the setting is of the policy; every one is, of an empty one."""
+    return not policy or f"--policy {policy} " in setting
 
 
 def main() -> int:
@@ -79,23 +88,23 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=0, help="processes at a time (0: one per core)")
     options = parser.parse_args()
     options.results.parent.mkdir(parents=True, exist_ok=True)
-    lines = options.results.read_text().splitlines() if options.results.exists() else []
     core = core_tree()
-    mine = [row for row in map(json.loads, lines) if row["core"] == core]
-    done = {(row["setting"], row["profile"], row["firstSeed"]): row for row in mine}
+    done = {(row["setting"], row["profile"], row["firstSeed"]): row for row in rows_of(options.results, core)}
+    mine = [row for row in done.values() if fits(row["setting"], options.policy)]
+    if any(told(row) for row in mine):
+        return 1
     if options.compiled:
         os.environ["PYTHONPATH"] = str(compiled())
-    hours = 0.0
+    hours = sum(row["clusterHours"] for row in mine)
     for setting, profile, first, seeds in batches(options.policy):
-        row = done.get((setting, profile, first)) or run(setting, profile, first, seeds, options, core)
-        hours += row["clusterHours"]
-        if row["violation"] is not None:
-            print("\n".join(row["violation"]["transcript"]))
-            print(f"violation of {row['violation']['property']}: {setting} --profile {profile}, first seed {first}")
-            return 1
         if hours >= options.hours:
             break
-    rows = [row for row in map(json.loads, options.results.read_text().splitlines()) if row["core"] == core]
+        if (setting, profile, first) not in done:
+            row = run(setting, profile, first, seeds, options, core)
+            if told(row):
+                return 1
+            hours += row["clusterHours"]
+    rows = rows_of(options.results, core)
     seconds = sum(row["seconds"] for row in rows)
     print(
         f"{hours:.0f} cluster-hours in {len(SETTINGS)} settings, no violation; {seconds / 3600:.2f} h of running in all"
@@ -105,9 +114,25 @@ def main() -> int:
     return 0
 
 
-def page(rows: list[dict]) -> str:
+def rows_of(results: Path, core: str) -> list[Row]:
+    """All batches of this core that stand in the file."""
+    lines = results.read_text().splitlines() if results.exists() else []
+    return [row for row in map(json.loads, lines) if row["core"] == core]
+
+
+def told(row: Row) -> bool:
+    """Whether there is a violation in the batch, which is printed then."""
+    if row["violation"] is None:
+        return False
+    print("\n".join(row["violation"]["transcript"]))
+    place = f"{row['setting']} --profile {row['profile']}, first seed {row['firstSeed']}"
+    print(f"violation of {row['violation']['property']}: {place}")
+    return True
+
+
+def page(rows: list[Row]) -> str:
     """The section: what was simulated, by policy, size and store."""
-    sums: dict[tuple, dict] = {}
+    sums: dict[tuple[str, int, int, str], Row] = {}
     for row in rows:
         key = row["policy"] or "record", row["nodes"], row["witnesses"], row["store"]
         one = sums.setdefault(key, {"clusterHours": 0.0, "faultsStruck": 0, "promotions": 0, "violations": 0})
@@ -149,7 +174,7 @@ def core_tree() -> str:
     return f"{tree}-changed" if changed else tree
 
 
-def run(setting: str, profile: str, first: int, seeds: int, options: argparse.Namespace, core: str) -> dict:
+def run(setting: str, profile: str, first: int, seeds: int, options: argparse.Namespace, core: str) -> Row:
     """One batch; its line is appended once it is complete."""
     command = [sys.executable, "-m", "rppam", "simulate", "--json", "--profile", profile, *setting.split()]
     command += ["--first-seed", str(first), "--seeds", str(seeds)]
@@ -159,7 +184,7 @@ def run(setting: str, profile: str, first: int, seeds: int, options: argparse.Na
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     if answer.returncode not in (0, 1):
         raise SystemExit(f"{' '.join(command)} ended with {answer.returncode}: {answer.stderr}")
-    row = json.loads(answer.stdout)
+    row: Row = json.loads(answer.stdout)
     row["setting"], row["core"] = setting, core
     row["seconds"] = round(time.monotonic() - started, 1)
     row.pop("faults")
