@@ -25,7 +25,7 @@ def session_bytes(session: Session) -> bytes:
             "m": session.mfa,
             "x": session.expires_at,
             "e": session.ended,
-            "l": session.idle,
+            "l": session.ran_out,
         }
     )
 
@@ -46,7 +46,7 @@ def read_session(data: bytes) -> Session:
         expires_at=WallMs(_of(found, "x", int)),
         ended=_of(found, "e", bool),
         # Releases before this one do not write it.
-        idle=_of(found, "l", bool) if "l" in found else False,
+        ran_out=_of(found, "l", bool) if "l" in found else False,
     )
 
 

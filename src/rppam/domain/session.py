@@ -17,7 +17,8 @@ from rppam.domain.instant import WallMs
 TOUCH_MS_MAX: Final = 60_000
 """Uses are written down at least so often, and idle time ends a session so much later than the last use that is."""
 OVER_HOLDS_MS: Final = 5_000
-"""A session that lay idle is believed to be over for so long: another node may still have to write that it was used."""
+"""A session whose time has run out is believed to be over for so long: another node may still have to write that it was
+used, and the database's clock may step back."""
 IDLE_MS_NEVER: Final = 366 * 24 * 3600_000
 """Idle time of a session that does not end by lying idle."""
 
@@ -47,8 +48,8 @@ class Session(NamedTuple):
     """Absolute end, by the database's clock."""
     ended: bool
     """It does not count any more, whatever the reason."""
-    idle: bool = False
-    """It has ended only by lying idle, as far as is written down: true for :data:`OVER_HOLDS_MS`."""
+    ran_out: bool = False
+    """Only time has ended it, by what is written down and the database's clock now: true for :data:`OVER_HOLDS_MS`."""
 
 
 class UserFacts(NamedTuple):

@@ -95,7 +95,8 @@ class SessionCheck:
 
     def _check_not_over(self, bearer: Bearer) -> None:
         """What was once seen to have ended stays so here, whatever an old copy in Redis says: SQL may have told before
-        the log of changes did. What lay idle stays so for a while: another node may still write that it was used."""
+        the log of changes did. What has only run out stays so for a while: another node may still write that it was
+        used, and a database whose clock was far ahead for a moment must sign nobody out for good."""
         if bearer.ident in self._over_until:
             until = self._over_until[bearer.ident]
             if until is None or self._clock.now() < until:
@@ -114,8 +115,8 @@ class SessionCheck:
 
     def _judge(self, bearer: Bearer, session: Session, user: UserFacts | None) -> Identity:
         if session.ended:
-            until = after(self._clock.now(), OVER_HOLDS_MS * US_PER_MS) if session.idle else None
-            raise self._over(bearer, "the session was ended, or lay idle for too long", until)
+            until = after(self._clock.now(), OVER_HOLDS_MS * US_PER_MS) if session.ran_out else None
+            raise self._over(bearer, "the session was ended, lay idle for too long, or its time was up", until)
         roles = frozenset(bearer.claims.roles)
         if session.user_id is not None:
             if user is None or user.disabled or user.auth_epoch != session.auth_epoch:

@@ -211,12 +211,12 @@ async def test_an_error_is_neither_yes_nor_no(scene: Scene) -> None:
     assert (await scene.check.identify(bearer)).session_id == "one", "the same token works again"
 
 
-async def test_a_session_that_lay_idle_is_asked_for_again_as_another_node_may_write_that_it_was_used(
+async def test_a_session_whose_time_ran_out_is_asked_for_again_as_another_node_or_the_clock_may_give_it_more(
     scene: Scene,
 ) -> None:
     bearer = scene.session("one")
     alive = scene.truth.sessions["one"]
-    scene.truth.sessions["one"] = alive._replace(ended=True, idle=True)
+    scene.truth.sessions["one"] = alive._replace(ended=True, ran_out=True)
     with pytest.raises(SessionEndedError):
         await scene.check.identify(bearer)
     scene.truth.sessions["one"] = alive
@@ -238,12 +238,12 @@ async def test_a_session_that_lay_idle_is_asked_for_again_as_another_node_may_wr
         await scene.check.identify(bearer)  # what was ended stays so
 
 
-def test_a_copy_says_whether_the_session_only_lay_idle_and_one_of_an_older_release_can_be_read() -> None:
-    idle = Session("one", "anna", "anna", SessionKind.LOGIN, 1, False, LATER, True, idle=True)
+def test_a_copy_says_whether_the_session_only_ran_out_and_one_of_an_older_release_can_be_read() -> None:
+    idle = Session("one", "anna", "anna", SessionKind.LOGIN, 1, False, LATER, True, ran_out=True)
     assert read_session(session_bytes(idle)) == idle
     older = json.loads(session_bytes(idle))
     del older["l"]
-    assert read_session(json.dumps(older).encode()) == idle._replace(idle=False)
+    assert read_session(json.dumps(older).encode()) == idle._replace(ran_out=False)
 
 
 async def test_what_was_once_seen_to_be_over_stays_so_whatever_an_old_copy_says(scene: Scene) -> None:

@@ -205,11 +205,11 @@ def _find(connection: Connection, which: ColumnElement[bool]) -> StoredSession |
 
 def _stored(row: Row[Any]) -> StoredSession:
     holds_ms = min(row.expires_at, row.last_seen_at + row.idle_ms) - row.now
-    is_over = row.ended_at is not None or row.expires_at <= row.now
-    lay_idle = not is_over and holds_ms <= 0
-    if is_over:
+    was_ended = row.ended_at is not None
+    ran_out = not was_ended and holds_ms <= 0
+    if was_ended:
         holds_ms = LIFE_MS_MAX
-    elif lay_idle:
+    elif ran_out:
         holds_ms = OVER_HOLDS_MS
     session = Session(
         id=row.id,
@@ -219,8 +219,8 @@ def _stored(row: Row[Any]) -> StoredSession:
         auth_epoch=row.auth_epoch,
         mfa=row.mfa,
         expires_at=WallMs(row.expires_at),
-        ended=is_over or lay_idle,
-        idle=lay_idle,
+        ended=was_ended or ran_out,
+        ran_out=ran_out,
     )
     return StoredSession(session, row.token_hash, row.revision, holds_ms, WallMs(row.now))
 
