@@ -224,6 +224,23 @@ def test_wall_clocks_step(lab: FaultLab) -> None:
     assert {span.node for span in watch.spans()} == {leader.name}
 
 
+@pytest.mark.parametrize("policy", ["majority"])
+def test_a_database_whose_clock_is_far_ahead_for_a_moment_signs_nobody_out_for_good(lab: FaultLab) -> None:
+    """SQLite goes by its host's clock. A token is only asked of SQL where no copy of its session is left in Redis."""
+    leader = lab.wait_for_leader()
+
+    def answers() -> set[int]:
+        """Of all its workers, very likely."""
+        return {leader.ask("/api/v1/admin/cluster/note", token=lab.token).status for _ in range(10)}
+
+    lab.wait_until(lambda: answers() == {200}, "answers", 5)
+    lab.step_clock(leader, 30 * 86_400)
+    lab.store.primary().ask("FLUSHALL")
+    lab.wait_until(lambda: answers() == {401}, "refusals", 5)
+    lab.step_clock(leader, 0)
+    lab.wait_until(lambda: answers() == {200}, "answers, once the refusals have been forgotten", 15)
+
+
 @pytest.mark.parametrize("lab", ["sentinel"], indirect=True)
 def test_the_primarys_host_dies_behind_sentinel(lab: FaultLab) -> None:
     with lab.watched("sentinel: primary dies") as watch:
