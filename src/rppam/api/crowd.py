@@ -3,9 +3,18 @@
 So one host that opens connections and says nothing, or never hangs up, loses its own, and an administrator from
 elsewhere gets in at once. What it does not promise: a place for everybody when as many hosts as there are places come
 together; then the oldest idle ones make room, which an honest caller feels as a connection closed between requests.
+
+The log says so when it begins, and once a minute while it goes on.
 """
 
-from typing import Protocol
+import logging
+from collections.abc import Callable
+from typing import Final, Protocol
+
+log: Final = logging.getLogger("rppam.api")
+
+TOLD_EVERY_S: Final = 60.0
+"""Whoever floods a node with connections shall not flood its log."""
 
 
 class Caller(Protocol):
@@ -23,8 +32,13 @@ class Caller(Protocol):
 class Crowd:
     """All connections of one server."""
 
-    def __init__(self, places: int) -> None:
+    def __init__(self, places: int, now_s: Callable[[], float]) -> None:
+        """``now_s``: a clock of seconds that never goes back."""
         self._places = places
+        self._now_s = now_s
+        self._told_s: float | None = None
+        self._closed = 0
+        """Since the log last said so."""
         self._count = 0
         self._of: dict[str, dict[Caller, None]] = {}
         """By address, the oldest first."""
@@ -34,6 +48,7 @@ class Crowd:
         self._of.setdefault(address, {})[caller] = None
         self._count += 1
         if self._count > self._places:
+            self._tell()
             chosen, of_address = self._chosen()
             self.go(chosen, of_address)
             chosen.hang_up()
@@ -47,6 +62,23 @@ class Crowd:
         self._count -= 1
         if not callers:
             del self._of[address]
+
+    def _tell(self) -> None:
+        self._closed += 1
+        now_s = self._now_s()
+        if self._told_s is not None and now_s - self._told_s < TOLD_EVERY_S:
+            return
+        most, callers = max(self._of.items(), key=lambda item: len(item[1]))
+        log.warning(
+            "more than %d connections to the REST API: the oldest idle ones of the address that has most are closed, "
+            "%d %s; most, %d, are from %s",
+            self._places,
+            self._closed,
+            "so far" if self._told_s is None else "since this was last said",
+            len(callers),
+            most,
+        )
+        self._told_s, self._closed = now_s, 0
 
     def _chosen(self) -> tuple[Caller, str]:
         # Who has just come is idle, so somebody is always found.

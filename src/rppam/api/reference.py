@@ -101,7 +101,8 @@ def _limits(limits: ApiLimits) -> list[str]:
         f"| requests at once (neither probes nor those whose body is awaited) | {limits.in_flight} | 503 |",
         f"| requests whose body is awaited for more than {limits.body_grace_ms} ms | {limits.awaited} | 503 |",
         f"| the same from one address, IPv6 by the /64 | {limits.awaited_of_address} | 503 |",
-        f"| open connections | {limits.connections} | the oldest idle one of the address that has most is closed |",
+        f"| open connections | {limits.connections} | the oldest idle one of the address that has most is closed, and "
+        "the log says so |",
         f"| time for the headers | {limits.header_timeout_ms} ms | closed |",
         f"| time for the body | {limits.body_timeout_ms} ms | 408 |",
         f"| time for the answer | {limits.answer_timeout_ms} ms after the body | 503 |",

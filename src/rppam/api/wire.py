@@ -38,11 +38,16 @@ class _Strict(h11.Connection):
 _WRITABLE: Final = (h11.IDLE, h11.SEND_RESPONSE)
 
 
+def _loop_s() -> float:
+    """Of the loop that runs when it is asked: the server's class is made before there is one."""
+    return asyncio.get_running_loop().time()
+
+
 class Wire(H11Protocol):
     """One connection. Make a subclass with its own ``limits`` for each server: see :func:`wire_with`."""
 
     limits: ClassVar[ApiLimits] = ApiLimits()
-    crowd: ClassVar[Crowd] = Crowd(ApiLimits().connections)
+    crowd: ClassVar[Crowd] = Crowd(ApiLimits().connections, _loop_s)
 
     def __init__(
         self,
@@ -131,4 +136,4 @@ class Wire(H11Protocol):
 
 def wire_with(limits: ApiLimits) -> type[Wire]:
     """The protocol class with these limits: the server makes the objects itself and passes only its own settings."""
-    return type("Wire", (Wire,), {"limits": limits, "crowd": Crowd(limits.connections)})
+    return type("Wire", (Wire,), {"limits": limits, "crowd": Crowd(limits.connections, _loop_s)})

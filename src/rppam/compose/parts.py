@@ -344,9 +344,7 @@ def _warnings(known: Known, database: Database, clock: Clock) -> tuple[str, ...]
             *member_warnings(known.settings),
             known.licence_problem,
             expiry.sentence if expiry else "",
-            f"the database does not answer: {database.reason or 'it is being opened'}"
-            if not database.is_ready or database.reason
-            else "",
+            database.warning,
         )
         if sentence
     )

@@ -9,6 +9,8 @@ from rppam.domain.finding import Finding
 from rppam.domain.instant import WallMs
 from rppam.domain.member import MemberStatus, Role
 
+CONTROL_PROCESS: Final = "the control process of this node"
+"""With this begins every reason that means: nobody can say how the cluster is, as that process is not there."""
 FINE: Final = frozenset((MemberStatus.HEALTHY, MemberStatus.MAINTENANCE))
 
 

@@ -2,14 +2,22 @@
 
 Each node tells what it sees of the others, so that one node's log alone tells the story. What lasts less than a second
 is not told as a loss: a hand-over has a gap, and a single answer may be late. Decides nothing.
+
+**How long nobody led.** A leader that dies with its host says no farewell, and this node goes on seeing it for a lease.
+So the time counts from the leader's last sign, where it had been silent when it was given up; from the farewell, where
+it said one; from this node's start, where this node knew none before. A node that was itself cut off, or stood still,
+cannot know better and counts that time as well.
 """
 
 import logging
 from collections.abc import Callable
 from typing import Final
 
+from rppam.core.detector import MISSED
+from rppam.core.election import Election
 from rppam.domain.history import HistoryEvent
 from rppam.domain.instant import US_PER_MS, US_PER_S, Instant
+from rppam.domain.timing import Timing
 from rppam.runtime.history import noted
 
 log: Final = logging.getLogger("rppam.node")
@@ -18,28 +26,53 @@ LASTS_US: Final = US_PER_S
 """So long nobody leads, or the store does not answer, before that is told."""
 
 
+def last_sign(election: Election, now: Instant) -> Instant:
+    """When whom this node sees leading was last heard of: it asked for this node's support, or the record changed."""
+    leader, voter, watch = election.leader(now), election.voter, election.watch
+    if leader is None or leader[0] == election.node:
+        return now
+    signs = []
+    if voter is not None and voter.promised_until is not None and (voter.claim.candidate, voter.claim.epoch) == leader:
+        signs.append(Instant(voter.promised_until - election.timing.lease_us))
+    if watch.record is not None and watch.since is not None and (watch.record.holder, watch.record.epoch) == leader:
+        signs.append(watch.since)
+    return max(signs, default=now)
+
+
 class Chronicle:
     """What one node has told so far."""
 
-    def __init__(self, node: str, why_no_leader: Callable[[], str], now: Instant) -> None:
+    def __init__(self, node: str, timing: Timing, why_no_leader: Callable[[], str], now: Instant) -> None:
         """``why_no_leader``: why nobody leads, as far as this node knows; may be empty."""
         self._node = node
+        self._silent_us = MISSED * timing.heartbeat_us
         self._why_no_leader = why_no_leader
         self._leader: tuple[str, int] | None = None
         """Who was last told to lead."""
+        self._sign = now
+        """When somebody was last known to lead."""
+        self._unled_since: Instant | None = now
+        """Since when nobody leads; earlier than this node saw that."""
         self._leaderless_since: Instant | None = now
+        """Since when this node sees nobody lead."""
         self._told_leaderless = False
         self._store_away_since: Instant | None = None
         self._told_store_away = False
 
     def without_leader_ms(self, now: Instant) -> int:
-        """For how long this node has seen no leader."""
-        return 0 if self._leaderless_since is None else (now - self._leaderless_since) // US_PER_MS
+        """For how long nobody has led, as far as this node knows: see the module."""
+        return (now - self._nobody_since(now)) // US_PER_MS
 
-    def look(self, leader: tuple[str, int] | None, now: Instant) -> None:
-        """``leader``: name and epoch of whom this node sees leading now."""
+    def _nobody_since(self, now: Instant) -> Instant:
+        if self._unled_since is not None:
+            return self._unled_since
+        return self._sign if now - self._sign > self._silent_us else now
+
+    def look(self, leader: tuple[str, int] | None, now: Instant, sign: Instant) -> None:
+        """``leader``: name and epoch of whom this node sees leading now; ``sign``: see :func:`last_sign`."""
         if leader is None:
             if self._leaderless_since is None:
+                self._unled_since = self._nobody_since(now)
                 self._leaderless_since = now
             if not self._told_leaderless and now - self._leaderless_since >= LASTS_US:
                 self._told_leaderless = True
@@ -49,7 +82,9 @@ class Chronicle:
                 )
             return
         without_ms = self.without_leader_ms(now)
-        self._leaderless_since, was_told = None, self._told_leaderless
+        self._sign = max(self._sign, sign)
+        self._unled_since = self._leaderless_since = None
+        was_told = self._told_leaderless
         self._told_leaderless = False
         if leader == self._leader and not was_told:
             return

@@ -38,7 +38,7 @@ from rppam.ports.clock import Clock
 from rppam.ports.members import MemberWays
 from rppam.ports.register import EpochRegister
 from rppam.ports.store import ExchangeAnswer, ExchangeOrder, LeadershipStore, StoreListener
-from rppam.runtime.chronicle import Chronicle
+from rppam.runtime.chronicle import Chronicle, last_sign
 from rppam.runtime.desk import Desk
 from rppam.runtime.duties import Duties
 from rppam.runtime.history import noted
@@ -108,7 +108,7 @@ class Driver:
         self.desk = None if members is None else Desk(core, members, clock, self._feed, self._ended)
         """The way to the other members; ``None`` where the record alone decides."""
         self._orders = orders
-        self._chronicle = Chronicle(core.election.node, why_no_leader, clock.now())
+        self._chronicle = Chronicle(core.election.node, core.election.timing, why_no_leader, clock.now())
         self._beat = 0
         self._lag_ms = 0
         self._leaving = False
@@ -296,7 +296,8 @@ class Driver:
 
     def _tell(self, now: Instant) -> None:
         """Let the log and the history know what changed."""
-        self._chronicle.look(self.core.election.leader(now), now)
+        election = self.core.election
+        self._chronicle.look(election.leader(now), now, last_sign(election, now))
         view = self.store_view
         self._chronicle.look_at_store(answers=view.connected and not view.reason, reason=view.reason, now=now)
 

@@ -140,9 +140,20 @@ class Votes:
         else:
             promised_to, promised_ms = self._promise(name)
             if self._leads and not why_not:
-                why_not = "it did not confirm in time"
+                why_not = (self._why_waited_for() if name == STORE else "") or "it did not confirm in time"
             line = VoteView(name, kind, votes, promised_to, promised_ms, reached, not why_not, why_not)
         return line._replace(voter=STORE_NAME, kind=VoterKind.STORE) if name == STORE else line
+
+    def _why_waited_for(self) -> str:
+        """Where the leader does not ask for the store's vote yet, as it does not believe the record: until when."""
+        watch, timing = self._election.watch, self._election.timing
+        take_at = self._election.rules.take_at(watch)
+        if take_at is None:
+            return "its record is read first, as the connection is new" if watch.connection is not None else ""
+        if self._now - take_at > timing.heartbeat_us + timing.request_timeout_us:
+            return ""  # it was asked
+        when = f"in {_ms(take_at - self._now)} ms" if take_at > self._now else "with the next heartbeat"
+        return f"its vote is asked for {when}: after a loss its record must first stand unchanged for a whole lease"
 
     def _promise(self, name: str) -> tuple[str | None, int | None]:
         """Whom it supports and for how long, as far as this node knows."""

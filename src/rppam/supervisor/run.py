@@ -278,14 +278,15 @@ class Supervisor:
 
     def _control_ended(self, pid: int, code: int, how: str) -> None:
         died_us = host_us()
-        permission = self._page.permission()
-        self._page.withdraw(self._control.generation)
+        permission, generation = self._page.permission(), self._control.generation
+        self._page.withdraw(generation)
         withdrawn_us = host_us()
         words = self._words.read()
         self._words.hand_over([])
         if code != Exit.DONE or not self._why_stop:
             log.error("the control process (process %d) ended %s", pid, how, extra=noted(HistoryEvent.CONTROL_ENDED))
-        if permission is not None:
+        # An earlier process's word stands on the page for good, and an ended one needs nobody to withdraw it.
+        if permission is not None and permission.generation == generation and died_us < permission.deadline_us:
             log.warning(
                 "withdrew this node's permission to lead at epoch %d from its API workers within %.1f ms",
                 permission.authority.epoch,
@@ -328,6 +329,8 @@ class Supervisor:
         answer = child.restarts.died(now_us)
         child.due_us = now_us + answer.wait_ms * 1000
         if answer.is_storm:
+            if child is self._control:
+                self._page.plan_start(answer.deaths, child.due_us)
             log.error(
                 "%s died %d times in a row, never after a minute; the next one is started in %g s",
                 child.name,

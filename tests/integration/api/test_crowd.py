@@ -1,6 +1,7 @@
 """More connections than there is room for, from one address and from several."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 
@@ -52,6 +53,20 @@ async def test_a_host_that_opens_too_many_connections_loses_its_own_oldest(open_
     held = [await open_("127.0.0.3") for _ in range(6)]
     assert [await is_hung_up_on(one) for one in held] == [True] * 3 + [False] * 3
     assert not await is_hung_up_on(friend)
+
+
+async def test_a_flood_of_connections_is_told_when_it_begins(open_: Open, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "rppam.api")
+    await open_("127.0.0.2")
+    for _ in range(3):
+        await open_("127.0.0.3")
+    await asyncio.sleep(0.05)
+    assert not caplog.records
+    held = [await open_("127.0.0.3") for _ in range(3)]
+    assert not await is_hung_up_on(held[-1])
+    (told,) = caplog.records
+    assert "more than 4 connections to the REST API" in told.getMessage()
+    assert told.getMessage().endswith("are closed, 1 so far; most, 4, are from 127.0.0.3")
 
 
 async def test_who_is_being_answered_is_not_hung_up_on(served: Served, open_: Open) -> None:

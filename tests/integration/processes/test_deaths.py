@@ -176,9 +176,13 @@ def test_nothing_is_left_when_the_supervisor_is_killed(lab: Lab) -> None:
         killed_ns = time.monotonic_ns()
         kill(there.supervisor)
         eventually(lambda: not alive(there.all()), within_s=3, what="the end of all")
-        eyes.wait_for_yes(killed_ns, other_than=leader.name, within_s=10)
+        after = eyes.wait_for_yes(killed_ns, other_than=leader.name, within_s=10)
     eyes.check()
     leader.wait()
+    successor = next(node for node in lab.nodes if node.name == after.node)
+    elected = [one["facts"] for one in history_of(successor) if one["event"] == "elected"][-1]
+    assert elected["epoch"] == after.epoch
+    assert elected["withoutLeaderMs"] >= CALM["leaseMs"], "the lease that had to be waited for counts"
 
 
 def test_sigterm_ends_all_in_order_with_0(lab: Lab) -> None:

@@ -75,6 +75,21 @@ async def test_a_black_hole_at_start(black_hole: str) -> None:
     await database.stop()
 
 
+async def test_a_database_that_was_not_asked_yet_is_no_failure(black_hole: str, sqlite_url: str) -> None:
+    database, silent = Database(sqlite_url), Database(black_hole, 300)
+    assert (database.warning, bool(database.reason)) == ("", True)
+    asking = asyncio.create_task(silent.start())
+    await asyncio.sleep(0.05)
+    assert silent.warning == "", "it has had no time to answer"
+    with pytest.raises(DatabaseUnknown):
+        await asking
+    assert silent.warning == f"the database does not answer: {silent.reason}"
+    await database.start()
+    assert (database.is_ready, database.warning) == (True, "")
+    for one in (database, silent):
+        await one.stop()
+
+
 async def test_calls_that_never_end_do_not_pile_up_threads(black_hole: str) -> None:
     before = sql_threads()
     database = Database(black_hole, 200)

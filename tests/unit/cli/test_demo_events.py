@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from rppam.cli._demo.events import CONFIRM_MS, SILENCE_MS, ClusterWatch, Event, ready_leader
 from rppam.cli._view import PeerView, View, parse_view
+from rppam.domain.health import CONTROL_PROCESS
 
 NAMES = ("node1", "node2", "node3")
 
@@ -107,11 +108,23 @@ def test_one_missed_answer_of_the_leader_at_the_start_is_no_loss() -> None:
     assert watch.observe(500, calm()) == []
 
 
-def test_a_leader_that_says_it_stepped_down_is_lost_at_once() -> None:
+def test_a_leader_that_says_it_does_not_lead_is_lost_at_once() -> None:
     watch = started()
     events = watch.observe(250, views(view("node1", None), view("node2"), view("node3")))
     assert kinds(events) == [("leader-lost", "node1")]
-    assert "stepped down" in events[0].text
+    assert events[0].text == "node1 no longer leads: it says that it does not lead."
+
+
+def test_a_node_whose_control_process_is_away_knows_nothing_of_redis() -> None:
+    watch = started()
+    blind = view("node1", None, redis=False)._replace(redis_reason=f"{CONTROL_PROCESS} is restarting")
+    events = watch.observe(250, views(blind))
+    assert [event.text for event in events] == ["node1 no longer leads: its control process is restarting."]
+    assert kinds(watch.observe(500, {**calm("node2", 6), "node1": blind})) == [("leader-elected", "node2")]
+    cut = view("node2", "node2", 6, redis=False)
+    assert kinds(watch.observe(750, views(blind, cut))) == [("redis-lost", "node2")]
+    assert watch.observe(1_000, views(blind)) == [], "nor that it is back"
+    assert kinds(watch.observe(1_250, {**calm("node2", 6), "node1": blind})) == [("redis-back", "node2")]
 
 
 def test_a_takeover_between_two_rounds_is_told_as_loss_and_election() -> None:

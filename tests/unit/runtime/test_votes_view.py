@@ -99,6 +99,35 @@ def test_the_leader_names_the_one_that_does_not_confirm() -> None:
     assert votes(house, leader).quorum_met, "two of three are enough"
 
 
+def test_the_wait_before_the_store_is_asked_again_is_no_failure_to_confirm() -> None:
+    house, leader = seated("a", "b", "c")
+    house.store_away()
+    house.run(LEASE)
+    house.store_back(empty=False)
+    seen: list[str] = []
+    for ms in (*[1] * 20, *[10] * (2 * LEASE // 10)):
+        house.run(ms)
+        line = votes(house, leader).ledger[-1]
+        assert line.voter == STORE_NAME
+        if not seen or seen[-1] != line.reason:
+            seen.append(line.reason)
+    assert seen[-1] == "", "it is counted again"
+    waits = seen[:-1]
+    assert waits[0] == "its record is read first, as the connection is new"
+    lasts = [int(one.split()[6]) for one in waits[1:-1]]
+    assert lasts == sorted(lasts, reverse=True)
+    assert LEASE - 100 <= lasts[0] <= LEASE + 1
+    assert all("its record must first stand unchanged for a whole lease" in one for one in waits[1:])
+    assert waits[-1].startswith("its vote is asked for with the next heartbeat")
+
+
+def test_a_store_that_was_asked_and_is_silent_did_not_confirm() -> None:
+    house, leader = seated("a", "b", "c")
+    house.store_up = False  # the connections stand, and nothing comes back
+    house.run(LEASE + TIMING.heartbeat_ms + TIMING.request_timeout_ms + 100)
+    assert votes(house, leader).ledger[-1].reason == "it did not confirm in time"
+
+
 def test_a_disk_and_a_clock_that_fail_are_reasons() -> None:
     house, leader = seated("a", "b", "c", policy=MAJORITY)
     me, other = others(house, leader)

@@ -5,7 +5,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from rppam.adapters.system.node_page import ALIVE_US, CONTROL, NodePage, Permission, Picture, worker_place
+from rppam.adapters.system.node_page import (
+    ALIVE_US,
+    CONTROL,
+    SUPERVISOR,
+    NodePage,
+    Permission,
+    Picture,
+    worker_place,
+)
 from rppam.ports.status import Authority
 
 LEADS = Authority(1_795_000_000_000, "0123456789abcdef")
@@ -44,6 +52,17 @@ def test_what_is_withdrawn_stays_withdrawn_whatever_the_dead_process_wrote(page:
     assert page.withdrawn == 3, "never taken back"
     page.permit(Permission(4, LEADS, 1_000_000))
     assert page.authority(0) == LEADS, "its successor starts anew"
+
+
+def test_the_next_start_is_told_in_one_number_beside_the_rest(page: NodePage) -> None:
+    assert page.planned_start() == (0, 0)
+    page.withdraw(3)
+    page.plan_start(8, 2**50)
+    assert page.planned_start() == (8, 2**50 // 1_000 * 1_000)
+    page.plan_start(70_000, 5_000)
+    assert page.planned_start() == (65_535, 5_000)
+    page.stamp(SUPERVISOR, 7)
+    assert (page.withdrawn, page.stamped_us(SUPERVISOR), page.planned_start()) == (3, 7, (65_535, 5_000))
 
 
 def test_another_mapping_of_the_same_page_sees_the_same(page: NodePage) -> None:

@@ -122,6 +122,19 @@ def test_a_withdrawn_permission_ends_at_once_and_is_told(status: PageStatus, pag
     assert {seen_member.status for seen_member in seen.members} == {MemberStatus.UNKNOWN}
 
 
+def test_while_the_next_start_is_waited_for_the_reason_says_how_long(
+    status: PageStatus, page: NodePage, clock: StillClock
+) -> None:
+    page.withdraw(1)
+    page.plan_start(8, NOW_US + 30_000_000)
+    clock.at += 2_500_000
+    told = f"{RESTARTING}: it died 8 times in a row; the next start in 28 s"
+    seen = status.snapshot()
+    assert seen.redis_reason == seen.quorum_reason == seen.no_leader_reason == seen.warnings[-1] == told
+    clock.at = NOW_US + 30_000_000
+    assert status.snapshot().redis_reason == RESTARTING
+
+
 def test_the_next_control_process_is_believed_again(status: PageStatus, page: NodePage) -> None:
     page.withdraw(1)
     standby = SEEN._replace(role=Role.STANDBY, leader="node2", epoch=43)

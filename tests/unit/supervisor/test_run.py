@@ -16,10 +16,12 @@ import pytest
 from rppam.adapters.system.clock import host_us
 from rppam.adapters.system.last_words import LastWord
 from rppam.adapters.system.lines import Line
+from rppam.adapters.system.node_page import Permission
 from rppam.domain import errors
 from rppam.domain.errors import Fault, RppamError, leaves
 from rppam.domain.errors.address import AddressError, AddressForbidden, AddressRefused
 from rppam.domain.exits import Exit
+from rppam.ports.status import Authority
 from rppam.supervisor import delivery
 from rppam.supervisor.delivery import Outcome
 from rppam.supervisor.options import Start
@@ -89,6 +91,36 @@ def test_nothing_is_released_while_the_address_may_still_be_here(
     assert len(said) == words
     assert ("nothing is released" in caplog.text) is (words == 0)
     assert not supervisor._words.read(), "they are said once"
+
+
+@pytest.mark.usefixtures("said")
+def test_only_a_permission_that_stood_is_told_as_withdrawn(
+    supervisor: Supervisor, caplog: pytest.LogCaptureFixture
+) -> None:
+    control, page = supervisor._control, supervisor._page
+
+    def killed(generation: int) -> bool:
+        control.pid, control.generation = PID, generation
+        caplog.clear()
+        supervisor._ended(control, KILLED)
+        return "withdrew this node's permission to lead at epoch 7" in caplog.text
+
+    page.permit(Permission(1, Authority(7, "boot"), host_us() + 60_000_000))
+    assert killed(1)
+    assert not killed(2), "that one never led"
+    page.permit(Permission(3, Authority(7, "boot"), host_us()))
+    assert not killed(3), "it had ended"
+
+
+@pytest.mark.usefixtures("said")
+def test_the_wait_in_a_storm_of_deaths_stands_where_workers_read_it(supervisor: Supervisor) -> None:
+    for death in range(1, 6):
+        assert supervisor._page.planned_start() == (0, 0)
+        supervisor._control.pid, supervisor._control.generation = PID, death
+        supervisor._ended(supervisor._control, KILLED)
+    deaths, due_us = supervisor._page.planned_start()
+    assert deaths == 5
+    assert due_us == supervisor._control.due_us // 1_000 * 1_000 > host_us() + 4_000_000
 
 
 def test_whatever_fails_at_its_end_the_next_control_process_is_started(

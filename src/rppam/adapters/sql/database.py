@@ -35,6 +35,7 @@ T = TypeVar("T")
 TIMEOUT_MS: Final = 2_000
 UPGRADE_TIMEOUT_MS: Final = 60_000
 STOP_TIMEOUT_MS: Final = 1_000
+NOT_ASKED: Final = "the database has not been asked yet"
 
 
 class Use(Enum):
@@ -60,7 +61,7 @@ class Database:
         self._engine = open_engine(self._url, timeout_ms, self._opened)
         self._is_open = False
         self._is_ready = False
-        self._reason = "the database has not been asked yet"
+        self._reason = NOT_ASKED
 
     @property
     def is_ready(self) -> bool:
@@ -71,6 +72,13 @@ class Database:
     def reason(self) -> str:
         """Empty while the database answers; else one sentence with the cause, for status."""
         return self._reason
+
+    @property
+    def warning(self) -> str:
+        """What an administrator should know now; empty while it answers, and while it has had no time to answer."""
+        if self._reason:
+            return "" if self._reason == NOT_ASKED else f"the database does not answer: {self._reason}"
+        return "" if self._is_ready else "the database is being opened"
 
     def __repr__(self) -> str:
         return f"Database({self._url.render_as_string(hide_password=True)})"

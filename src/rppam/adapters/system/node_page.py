@@ -26,6 +26,7 @@ PICTURE_BYTES_MAX: Final = 512 * 1024
 WORKERS_MAX: Final = 64
 _WORD_BYTES: Final = 256
 _WITHDRAWN_AT: Final = 0
+_NEXT_START_AT: Final = 1
 _STAMPS_AT: Final = 8
 _SETTINGS_AT: Final = 128
 """These are places of numbers; the next ones are of bytes."""
@@ -40,6 +41,8 @@ ALIVE_US: Final = 10_000_000
 """A process that has not turned for so long is dead, or about to be killed."""
 SUPERVISOR: Final = 0
 CONTROL: Final = 1
+_DEATHS_BITS: Final = 16
+"""Of the number that tells of the next start; the rest is its time in milliseconds. One number is read in one piece."""
 
 
 class Permission(NamedTuple):
@@ -100,6 +103,15 @@ class NodePage:
     def withdrawn(self) -> int:
         """The last generation whose permission is void."""
         return self._numbers[_WITHDRAWN_AT]
+
+    def plan_start(self, deaths: int, due_us: int) -> None:
+        """Say that the control process died ``deaths`` times in a row, and when the next one is started."""
+        self._numbers[_NEXT_START_AT] = due_us // 1_000 << _DEATHS_BITS | min(deaths, (1 << _DEATHS_BITS) - 1)
+
+    def planned_start(self) -> tuple[int, int]:
+        """The deaths in a row and the time of the next start as last said; zeros: no control process was waited for."""
+        number = self._numbers[_NEXT_START_AT]
+        return number & (1 << _DEATHS_BITS) - 1, (number >> _DEATHS_BITS) * 1_000
 
     def permission(self) -> Permission | None:
         """The word as it stands, whether it still holds or not; ``None`` when the control process claims nothing."""

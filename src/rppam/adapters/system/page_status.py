@@ -10,7 +10,7 @@ from typing import Final
 
 from rppam.adapters.system.clock import SystemClock
 from rppam.adapters.system.node_page import CONTROL, NodePage, Picture
-from rppam.domain.health import ClusterSnapshot
+from rppam.domain.health import CONTROL_PROCESS, ClusterSnapshot
 from rppam.domain.instant import US_PER_MS, US_PER_S
 from rppam.domain.member import MemberStatus, Role
 from rppam.ports.status import Authority
@@ -20,7 +20,7 @@ ALIVE_WITHIN_US: Final = 10 * US_PER_S
 """A control process that has not turned for this long is stuck."""
 FRESH_US: Final = 3 * US_PER_S
 """The control process shows a picture four times a second; one older than this is no picture of now."""
-RESTARTING: Final = "the control process of this node is restarting"
+RESTARTING: Final = f"{CONTROL_PROCESS} is restarting"
 
 
 class PageStatus:
@@ -69,11 +69,18 @@ class PageStatus:
         """Empty while the picture is one of now."""
         picture = self._picture
         if picture is None or picture.generation <= self._page.withdrawn:
-            return RESTARTING
+            return self._why_restarting()
         silent_us = self._now_us() - picture.taken_us
         if silent_us > FRESH_US:
-            return f"the control process of this node has shown nothing for {silent_us // US_PER_MS} ms"
+            return f"{CONTROL_PROCESS} has shown nothing for {silent_us // US_PER_MS} ms"
         return ""
+
+    def _why_restarting(self) -> str:
+        deaths, due_us = self._page.planned_start()
+        wait_us = due_us - self._now_us()
+        if wait_us <= 0:
+            return RESTARTING
+        return f"{RESTARTING}: it died {deaths} times in a row; the next start in {-(-wait_us // US_PER_S)} s"
 
     def _now_us(self) -> int:
         return self._clock.as_host_us(self._clock.now())

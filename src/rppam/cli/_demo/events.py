@@ -7,6 +7,7 @@ I/O; the tests are ``tests/unit/cli/test_demo_events.py``. The rules against dup
   all others agree on. An epoch that is lower than one already told is somebody who has not heard yet, not an event.
 * *A leader is lost* at once when its process ended or it says so itself, and otherwise when nobody names it for
   :data:`CONFIRM_MS`; when nobody answers at all, after :data:`SILENCE_MS`.
+* *Redis is lost* is what more than half of those say whose control process is there to know.
 * *How a member is* is what more than half of the other answering nodes say. A tie changes nothing, and ``unknown``
   (the observer cannot judge) is no opinion.
 
@@ -18,6 +19,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from rppam.cli._view import HEALTHY, LEADER, UNKNOWN, View
+from rppam.domain.health import CONTROL_PROCESS
 
 CONFIRM_MS: Final = 700
 SILENCE_MS: Final = 4_500
@@ -53,6 +55,12 @@ def ready_leader(views: Mapping[str, View], names: Iterable[str], witnesses: Ite
     return leaders.pop() if complete and len(leaders) == 1 else None
 
 
+def _why_blind(view: View) -> str:
+    """Why a node can say nothing of its cluster, as its control process is away; empty when it can."""
+    reason = view.redis_reason
+    return reason.replace(CONTROL_PROCESS, "its control process", 1) if reason.startswith(CONTROL_PROCESS) else ""
+
+
 class ClusterWatch:
     """Folds views into events. ``observe`` is called about four times a second with the views that are fresh."""
 
@@ -81,16 +89,17 @@ class ClusterWatch:
         return [*self._redis(views), *self._leadership(now_ms, views), *self._members(views)]
 
     def _redis(self, views: Mapping[str, View]) -> list[Event]:
-        down = [name for name, view in views.items() if not view.redis_connected]
-        if self.redis_connected and len(down) * 2 > len(views):
+        sighted = {name: view for name, view in views.items() if not _why_blind(view)}
+        down = [name for name, view in sighted.items() if not view.redis_connected]
+        if self.redis_connected and len(down) * 2 > len(sighted):
             self.redis_connected = False
             reason = views[down[0]].redis_reason
             text = "Redis is lost" + (f": {reason.rstrip('.')}." if reason else ".")
             return [Event("redis-lost", down[0], self.epoch, text, {"nodes": down})]
-        if not self.redis_connected and views and not down:
+        if not self.redis_connected and sighted and not down:
             self.redis_connected = True
-            first = next(iter(views))
-            return [Event("redis-back", first, self.epoch, "Redis is back.", {"nodes": list(views)})]
+            first = next(iter(sighted))
+            return [Event("redis-back", first, self.epoch, "Redis is back.", {"nodes": list(sighted)})]
         return []
 
     def _leadership(self, now_ms: int, views: Mapping[str, View]) -> list[Event]:
@@ -102,7 +111,7 @@ class ClusterWatch:
             return []
         own = views.get(self.leader)
         if own is not None and own.role != LEADER:
-            return [self._lose(now_ms, "it stepped down")]
+            return [self._lose(now_ms, _why_blind(own) or "it says that it does not lead")]
         if any(view.leader == self.leader for view in views.values()):
             self._doubt_since_ms = None
             return []
