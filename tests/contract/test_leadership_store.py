@@ -315,6 +315,39 @@ async def test_a_server_that_lost_its_data_is_claimed_again_by_who_notices(join:
     assert "lies within 'rppam:'" in inner.foreign[0]
 
 
+@pytest.mark.parametrize("after", ["GET", "SET"])
+async def test_a_claim_that_vanishes_while_it_is_looked_at_is_nobody_s_and_is_made_again(
+    join: Join, server: Server, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, after: str
+) -> None:
+    untouched, emptied = Link.command, 0
+
+    async def emptied_after(link: Link, *words: str, timeout_ms: int) -> object:
+        nonlocal emptied
+        reply = await untouched(link, *words, timeout_ms=timeout_ms)
+        if words[:2] == (after, "rppam:cluster-id"):
+            server.ask("FLUSHALL")
+            emptied += 1
+        return reply
+
+    server.ask("SET", "rppam:cluster-id", "lab")
+    monkeypatch.setattr(Link, "command", emptied_after)
+    if after == "SET":
+        server.ask("FLUSHALL")
+    one = await join("node1")
+    assert (len(one.ups), one.foreign) == (1, []), "a node that starts is not refused"
+    await one.store.exchange(READ, TIMEOUT_MS)
+    async with asyncio.timeout(10):
+        while emptied < 3:
+            await one.store.exchange(READ, TIMEOUT_MS)
+            await asyncio.sleep(0.01)
+    monkeypatch.setattr(Link, "command", untouched)
+    async with asyncio.timeout(10):
+        while server.ask("GET", "rppam:cluster-id") != b"lab":
+            await one.store.exchange(READ, TIMEOUT_MS)
+            await asyncio.sleep(0.01)
+    assert "is used by" not in caplog.text
+
+
 async def test_a_prefix_that_another_cluster_took_meanwhile_is_told_and_left_to_it(
     join: Join, server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -33,7 +33,7 @@ from rppam.core.phase import Phase
 from rppam.domain.errors import RppamError
 from rppam.domain.history import HistoryEvent
 from rppam.domain.instant import US_PER_MS, Instant
-from rppam.domain.member import Heartbeat, MemberStatus
+from rppam.domain.member import Heartbeat
 from rppam.ports.clock import Clock
 from rppam.ports.members import MemberWays
 from rppam.ports.register import EpochRegister
@@ -42,7 +42,9 @@ from rppam.runtime.chronicle import Chronicle, last_sign
 from rppam.runtime.desk import Desk
 from rppam.runtime.duties import Duties
 from rppam.runtime.history import noted
+from rppam.runtime.member_news import MemberNews
 from rppam.runtime.orders import OrdersKeeper
+from rppam.runtime.store_keys import StoreKeys
 
 log = logging.getLogger("rppam.node")
 
@@ -94,8 +96,8 @@ class Driver:
         self.admitted = asyncio.Event()
         self.polled_at: Instant = clock.now()
         self.loop_lag_ms = 0
-        self.warning = ""
-        """The last odd thing found under our keys in the store."""
+        self.store_keys = StoreKeys()
+        """What is wrong with our keys in the store."""
         self.namesake: Heartbeat | None = None
         """The last heartbeat under this node's name that was not this life's."""
         self._store = store
@@ -109,6 +111,7 @@ class Driver:
         """The way to the other members; ``None`` where the record alone decides."""
         self._orders = orders
         self._chronicle = Chronicle(core.election.node, core.election.timing, why_no_leader, clock.now())
+        self._news = MemberNews(core.detector, lambda: {} if self.desk is None else self.desk.link.peers)
         self._beat = 0
         self._lag_ms = 0
         self._leaving = False
@@ -230,10 +233,8 @@ class Driver:
                 self._spawn(self._quiesce(epoch), "quiesce")
             case Told(sentence, is_warning):
                 log.log(logging.WARNING if is_warning else logging.INFO, sentence, extra=noted(HistoryEvent.NOTICE))
-            case MemberChanged(name, status, epoch, sentence):
-                level = logging.WARNING if status in {MemberStatus.SUSPECT, MemberStatus.UNREACHABLE} else logging.INFO
-                told = noted(HistoryEvent.MEMBER, epoch=epoch, member=name, status=str(status or "left"))
-                log.log(level, sentence, extra=told)
+            case MemberChanged():
+                self._news.changed(effect)
             case KeepOrders(orders):
                 if self._orders is not None:
                     self._orders.keep(orders)
@@ -280,9 +281,7 @@ class Driver:
 
     def _answered(self, request: int, answer: ExchangeAnswer) -> None:
         now, wall_ms = self._clock.now(), self._clock.wall_ms()
-        if answer.moved_aside and answer.moved_aside != self.warning:
-            self.warning = answer.moved_aside
-            log.warning("foreign data under this cluster's keys in Redis: %s", answer.moved_aside)
+        self.store_keys.look(answer, now)
         if answer.own_before is not None and answer.own_before.boot_id != self.core.election.boot_id:
             self.namesake = answer.own_before
         self.store_view = StoreView(
@@ -298,6 +297,7 @@ class Driver:
         """Let the log and the history know what changed."""
         election = self.core.election
         self._chronicle.look(election.leader(now), now, last_sign(election, now))
+        self._news.look(now)
         view = self.store_view
         self._chronicle.look_at_store(answers=view.connected and not view.reason, reason=view.reason, now=now)
 

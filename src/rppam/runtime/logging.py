@@ -335,6 +335,19 @@ class _LevelFilter(logging.Filter):
         return record.levelno >= self._level or record.name == AUDIT
 
 
+class _NameWorker(logging.Filter):
+    """Names the API worker on each of its lines: every process of a node writes to the same place."""
+
+    def __init__(self, worker: int) -> None:
+        super().__init__()
+        self._worker = worker
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Marks the line, and lets it through."""
+        record.worker = self._worker
+        return True
+
+
 @contextmanager
 def logging_to(
     *,
@@ -343,12 +356,14 @@ def logging_to(
     directory: Path | None = None,
     stream: TextIO | None = None,
     also: QueuedHandler | None = None,
+    worker: int = 0,
 ) -> Iterator[QueuedHandler]:
     """Set up the root logger for the time of a ``with`` block and flush it at the end.
 
     ``level`` is one of :data:`LEVELS`, which the audit is not subject to; ``fmt`` one of :class:`LogFormat`;
     ``directory`` None means ``stream``, by default stderr. ``also`` gets every record from Information on, whatever
-    ``level`` is. Raises ``ValueError`` for another level or format: the config check refuses them before.
+    ``level`` is. ``worker``: which API worker this process is, from 1. Raises ``ValueError`` for another level or
+    format: the config check refuses them before.
     """
     if level not in LEVELS:
         raise ValueError(f"log level must be one of {', '.join(LEVELS)}, found {level!r}")
@@ -361,6 +376,8 @@ def logging_to(
     logging.addLevelName(VERBOSE, "VERBOSE")
     logging.captureWarnings(capture=True)
     handler.addFilter(_LevelFilter(LEVELS[level]))
+    if worker:
+        handler.addFilter(_NameWorker(worker))
     root.handlers[:] = [handler] if also is None else [handler, also]
     root.setLevel(LEVELS[level] if also is None else min(LEVELS[level], logging.INFO))
     audit.setLevel(min(LEVELS[level], logging.INFO))

@@ -21,11 +21,12 @@ _ALIVE: Final = frozenset((MemberStatus.HEALTHY, MemberStatus.SUSPECT))
 
 
 def other_members(
-    core: NodeCore, peers: Mapping[str, PeerState], now: Instant, wall_ms: WallMs
+    core: NodeCore, peers: Mapping[str, PeerState], now: Instant, wall_ms: WallMs, *, keys_vanish: bool = False
 ) -> tuple[MemberView, ...]:
     """Every node but this one: registered in the store, or a member that is on the link or may be registered there.
 
     A member that has left the store's list and the link was stopped on purpose: only its missing vote is shown.
+    ``keys_vanish``: heartbeats are lost in the store, so that one is missing says nothing of who wrote it.
     """
     seen = core.detector.members(now)
     electorate = core.election.electorate
@@ -33,7 +34,7 @@ def other_members(
     blind = core.detector.is_blind(now)
     present = (name for name in members if blind or (name in peers and peers[name].is_connected))
     names = sorted({*seen, *present} - {core.election.node})
-    return tuple(_view(name, seen.get(name), core, peers.get(name), now, wall_ms) for name in names)
+    return tuple(_view(name, seen.get(name), core, peers.get(name), now, wall_ms, keys_vanish) for name in names)
 
 
 def refused_by(link: MemberLink) -> tuple[RefusedCount, ...]:
@@ -47,15 +48,29 @@ def complaints_of(link: MemberLink) -> tuple[str, ...]:
     return tuple(dict.fromkeys(told))
 
 
+def is_heard(peer: PeerState) -> bool:
+    """Whether a member has said something on the link just now: it lives, whatever the store says."""
+    return peer.is_connected and peer.heard_ms_ago is not None and peer.heard_ms_ago <= HEARD_WITHIN_MS
+
+
 def _view(
-    name: str, seen: SeenMember | None, core: NodeCore, peer: PeerState | None, now: Instant, wall_ms: WallMs
+    name: str,
+    seen: SeenMember | None,
+    core: NodeCore,
+    peer: PeerState | None,
+    now: Instant,
+    wall_ms: WallMs,
+    keys_vanish: bool,
 ) -> MemberView:
     election = core.election
     beat = seen.heartbeat if seen is not None else _nothing_heard(name)
     status = seen.status if seen is not None else MemberStatus.UNKNOWN
     last = seen.last_heartbeat if seen is not None else None
-    reads_store = status in _ALIVE and beat.renewed_ms_ago < election.timing.lease_ms
-    if peer is not None and _is_alive(peer):
+    on_link = peer is not None and is_heard(peer)
+    # What a member said last stands, where it lives and its heartbeats are lost in the store.
+    is_lost = keys_vanish and on_link and status is MemberStatus.UNREACHABLE and last is not None
+    reads_store = (status in _ALIVE or is_lost) and beat.renewed_ms_ago < election.timing.lease_ms
+    if peer is not None and on_link:
         status = MemberStatus.HEALTHY
         heard = WallMs(wall_ms - (peer.heard_ms_ago or 0))
         last = heard if last is None else max(last, heard)
@@ -84,10 +99,6 @@ def _host(address: str) -> str:
         return urlsplit(address if "://" in address else f"//{address}").hostname or ""
     except ValueError:
         return ""  # what stands in Redis may be anything
-
-
-def _is_alive(peer: PeerState) -> bool:
-    return peer.is_connected and peer.heard_ms_ago is not None and peer.heard_ms_ago <= HEARD_WITHIN_MS
 
 
 def _role(name: str, beat: Heartbeat, core: NodeCore, now: Instant) -> Role:

@@ -173,8 +173,8 @@ class NodeView:
         return self.may_lead() is not None or (connected and self._core.election.watch.record is not None)
 
     def _all_warnings(self, votes: Votes | None) -> tuple[str, ...]:
-        pause, odd = self._core.orders.pause, self._driver.warning
-        told = [f"foreign data under this cluster's keys in Redis: {odd}"] if odd else []
+        pause = self._core.orders.pause
+        told = [*self._driver.store_keys.warnings(self._clock.now())]
         if pause.is_on:
             told.append(
                 f"automatic failover is paused by {pause.by}: nobody takes over by itself (rppam cluster resume)"
@@ -226,7 +226,8 @@ class NodeView:
             self._settings_revision(),
             is_at_url=bool(facts.api_url),
         )
-        others = other_members(self._core, self._peers(), now, self._clock.wall_ms())
+        vanishing = self._driver.store_keys.are_vanishing(now)
+        others = other_members(self._core, self._peers(), now, self._clock.wall_ms(), keys_vanish=vanishing)
         return tuple(sorted([own, *others], key=lambda member: member.node))
 
     @property

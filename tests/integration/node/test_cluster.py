@@ -136,6 +136,25 @@ def test_a_store_that_forgets_changes_no_leader(
     assert int(record[4]) == epoch
 
 
+def test_a_store_that_is_emptied_again_and_again_is_warned_of_and_accuses_nobody(
+    lab: Lab, own_redis: Server, same_leader: Callable[[], LabNode]
+) -> None:
+    lines = {node.name: len(node.log().splitlines()) for node in lab.nodes}
+    until = time.monotonic() + 5 * CALM["leaseMs"] / 1000
+    while time.monotonic() < until:
+        own_redis.ask("FLUSHALL")
+        time.sleep(0.01)
+    for node in lab.nodes:
+        health = lab.health(node)
+        assert [one for one in health["warnings"] if one.startswith("keys of this cluster vanish from Redis")], health
+        assert health["leaderNode"] == same_leader().name
+        assert {(seen["status"], seen["redisConnected"]) for seen in health["nodes"]} == {("healthy", True)}, health
+        told = "\n".join(node.log().splitlines()[lines[node.name] :])
+        assert told.count("keys of this cluster vanish from Redis") <= 1, "once; perhaps a test before this one did it"
+        for wrong in ("Heartbeat timeout", "missed 3 heartbeats", "is used by the cluster"):
+            assert wrong not in told
+
+
 def test_a_redis_that_crashes_and_comes_back_changes_no_leader(
     lab: Lab, own_redis: Server, same_leader: Callable[[], LabNode]
 ) -> None:

@@ -167,6 +167,8 @@ def test_a_killed_worker_is_replaced_and_leadership_does_not_notice(lab: Lab) ->
     assert (now.control, now.template) == (before.control, before.template)
     assert eyes.leaderships() == {epoch: leader.name}
     assert "API worker 1 (process" in leader.log()
+    lines = [line for line in leader.log().splitlines() if " connected to Redis " in line]
+    assert {line.partition(" worker=")[2] for line in lines} == {"", *map(str, range(1, len(now.workers) + 1))}
 
 
 def test_nothing_is_left_when_the_supervisor_is_killed(lab: Lab) -> None:

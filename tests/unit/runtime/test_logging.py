@@ -47,6 +47,16 @@ def test_json_line_is_clef() -> None:
     }
 
 
+@pytest.mark.parametrize(("fmt", "mark"), [("human", " worker=2"), ("json", '"worker": 2')])
+def test_a_line_of_a_worker_names_it(fmt: str, mark: str) -> None:
+    stream = io.StringIO()
+    with logging_to(fmt=fmt, stream=stream, worker=2):
+        log.info("no connection to Redis")
+        logging.getLogger("rppam.audit").warning("who did what", extra=facts(by="eve"))
+    assert [mark in line for line in stream.getvalue().splitlines()] == [True, True]
+    assert "worker" not in "".join(lines_of(fmt, lambda: log.info("no connection to Redis")))
+
+
 @pytest.mark.parametrize(
     ("number", "name"),
     [

@@ -238,6 +238,28 @@ def test_members_on_the_link_are_healthy_while_nobody_can_read_heartbeats() -> N
     assert all(not view.redis_connected for view in alive)
 
 
+def test_a_living_member_whose_heartbeats_are_lost_in_the_store_is_still_shown_with_redis() -> None:
+    house, leader = seated("a", "b", "c", policy=MAJORITY)
+    hidden = others(house, leader)[0]
+    core, now = house.core(leader), Instant(house.now)
+    for _ in range(20):  # the store answers, and shows nobody
+        now = Instant(now + TIMING.heartbeat_us)
+        core.detector.observed((), now, WallMs(1))
+
+    def shown(*, on_link: bool, keys_vanish: bool) -> tuple[MemberStatus, bool]:
+        states = peers(house, leader)
+        if not on_link:
+            states[hidden] = PeerState("", False, "refused", None, None)
+        views = other_members(core, states, now, WallMs(1), keys_vanish=keys_vanish)
+        return next((view.status, view.redis_connected) for view in views if view.node == hidden)
+
+    assert shown(on_link=True, keys_vanish=True) == (MemberStatus.HEALTHY, True)
+    assert shown(on_link=True, keys_vanish=False) == (MemberStatus.HEALTHY, False), "it alone does not reach the store"
+    assert shown(on_link=False, keys_vanish=True) == (MemberStatus.UNREACHABLE, False)
+    now = Instant(now + 10 * TIMING.heartbeat_us)  # nor does this node read the store now
+    assert shown(on_link=True, keys_vanish=True) == (MemberStatus.HEALTHY, False)
+
+
 async def test_a_member_in_maintenance_is_shown_as_such_and_a_dead_one_as_dead() -> None:
     house, leader = seated("a", "b", "c")
     aside = others(house, leader)[0]

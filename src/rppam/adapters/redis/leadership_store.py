@@ -178,14 +178,18 @@ class RedisLeadershipStore:
         """
         timeout_ms = self._check_timeout_ms
         key = f"{self._prefix}cluster-id"
-        if await self._link.command("GET", key, timeout_ms=timeout_ms) is not None:
-            return await self._not_ours(key) or await self._neighbour()
+        owner = await self._owner(key)
+        if owner is not None:
+            return self._not_ours(owner) or await self._neighbour()
         refusal = await self._neighbour()
         if refusal is not None:
             return refusal
         claimed = await self._link.command("SET", key, self._cluster_id, "NX", timeout_ms=timeout_ms)
         self._scanned = False  # somebody may have claimed another prefix in the same moment
-        refusal = await self._not_ours(key) or await self._neighbour()
+        owner = await self._owner(key)
+        if owner is None:
+            self._is_claimed = False  # somebody deletes keys; the next exchange claims again
+        refusal = self._not_ours(owner) or await self._neighbour()
         if refusal is not None and claimed is not None:
             await self._link.command("PEXPIRE", key, 0, timeout_ms=timeout_ms)  # gone, and no further right needed
         return refusal
@@ -193,20 +197,26 @@ class RedisLeadershipStore:
     async def _claim_again(self) -> None:
         """Make sure that the prefix is still claimed. Where that fails the next exchange tries again."""
         self._scanned = False
+        self._is_claimed = True  # said first: an exchange that finds the record gone meanwhile has the last word
         try:
             foreign = await self._foreign()
         except StoreError as error:
             log.debug("could not see whether the prefix %s is still claimed: %s", self._prefix, error)
+            self._is_claimed = False
             return
-        self._is_claimed = True
         if foreign is not None:
             log.error("%s. This node took part before and goes on", foreign)
 
-    async def _not_ours(self, key: str) -> str | None:
-        found = _text(await self._link.command("GET", key, timeout_ms=self._check_timeout_ms))
-        if found != self._cluster_id:
+    async def _owner(self, key: str) -> str | None:
+        """The cluster that has claimed the prefix; ``None`` where nobody has, or the claim is gone again."""
+        found = await self._link.command("GET", key, timeout_ms=self._check_timeout_ms)
+        return None if found is None else _text(found)
+
+    def _not_ours(self, owner: str | None) -> str | None:
+        """A sentence when the prefix is another cluster's. A claim that is gone is nobody's."""
+        if owner is not None and owner != self._cluster_id:
             return (
-                f"redis.keyPrefix '{self._prefix}' is used by the cluster '{found}' on this Redis, and this node "
+                f"redis.keyPrefix '{self._prefix}' is used by the cluster '{owner}' on this Redis, and this node "
                 f"belongs to '{self._cluster_id}'. Give this cluster a prefix of its own, such as "
                 f"'{self._prefix.rstrip(':')}-{self._cluster_id}:', on every node"
             )
