@@ -51,15 +51,21 @@ def check(file: Path | None, as_json: bool) -> None:
     """List every problem of FILE: exit 0 when there is none, else 78.
 
     The certificate files that it names are read, too. One that has expired is a problem here, though a node starts
-    with it. FILE is RPPAM_CONFIG, or the platform's default, where it is left out.
+    with it. FILE is RPPAM_CONFIG, or the platform's default, where it is left out. A witness's config is known by the
+    word in its file's name, or by the list of members on disk, and checked for what a witness needs, too.
     """
     from rppam.adapters.system.clock import SystemClock
+    from rppam.cli._doctor.members import is_witness
     from rppam.compose.certificates import CertificateFiles
+    from rppam.config.places import config_path
+    from rppam.config.witness import witness_problems
 
+    name = config_path(file, os.environ).name
     certificates = CertificateFiles(SystemClock())
 
     def problems_of(settings: "Settings") -> "Iterable[Problem]":
-        return (*certificates.problems_of(settings), *_database_problems(settings))
+        as_witness = witness_problems(settings) if is_witness(settings, name) else ()
+        return (*as_witness, *certificates.problems_of(settings), *_database_problems(settings))
 
     path, settings = _load(file, as_json=as_json, check_built=problems_of)
     settings = replace(settings, warnings=(*settings.warnings, *certificates.warnings))

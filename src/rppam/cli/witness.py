@@ -31,10 +31,12 @@ def command(config: Path | None) -> int:
     from rppam.compose.history import history_handler
     from rppam.config.load import load_settings
     from rppam.config.places import config_path
+    from rppam.config.witness import witness_problems
     from rppam.runtime.logging import logging_to
     from rppam.services.setting_files import problems_of
 
-    settings = load_settings(config_path(config, os.environ), outside=HostSecrets(), check_pushed=problems_of)
+    path = config_path(config, os.environ)
+    settings = load_settings(path, outside=HostSecrets(), check_pushed=problems_of, check_built=witness_problems)
     log = settings.logging
     history = history_handler(settings)
     with logging_to(level=log.level, fmt=log.format, directory=log.directory, stream=sys.stderr, also=history):
