@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +17,7 @@ from rppam.api.limits import ApiLimits
 from rppam.cli._proven import why_no_token
 from rppam.cli._view import parse_view
 from rppam.cli.cluster import command
+from rppam.cli.status import command as status
 from rppam.domain.errors.administration import CannotFollow, ChangePending, NotStatedOff
 from rppam.domain.errors.request import NotLeaderError
 from rppam.domain.health import MemberView, VoterKind, VoteView
@@ -203,6 +207,10 @@ async def test_no_answer_and_a_foreign_token_end_with_2(pair: tuple[Served, Serv
     assert (nobody.return_value, "Is the node running" in nobody.stderr) == (2, True)
     foreign = await asyncio.to_thread(runner.invoke, command, ["pause", "--url", one.url], standalone_mode=False)
     assert (foreign.return_value, "refused the token" in foreign.stderr) == (2, True)
+    for asks, word in ((command, ["pause"]), (command, ["history"]), (status, [])):
+        words = [*word, "--url", one.url, "--json"]
+        machine = await asyncio.to_thread(runner.invoke, asks, words, standalone_mode=False)
+        assert (machine.return_value, said(machine)["code"]) == (2, "RPPAM-6001")
 
 
 async def test_maintenance_goes_to_the_node_itself(pair: tuple[Served, Served]) -> None:
@@ -277,6 +285,22 @@ async def test_force_warns_and_needs_the_names_or_yes(pair: tuple[Served, Served
     assert "one NODE at a time" in str(several.exception)
 
 
+async def test_force_without_a_terminal_is_refused_as_json_too(
+    pair: tuple[Served, Served],
+) -> None:
+    one, _ = pair
+    token = one.bearer()["Authorization"].removeprefix("Bearer ")
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "rppam", "cluster", "forget", "node2", "--force", "--json"],
+        capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL,
+        env={**os.environ, "RPPAM_URL": one.url, "RPPAM_TOKEN": token, "RPPAM_CONFIG": "/nowhere"},
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "add --yes" in json.loads(done.stdout)["error"]
+    assert one.orders.asked == []
+
+
 async def test_the_history_is_shown_by_line_and_as_it_is(pair: tuple[Served, Served]) -> None:
     one, _ = pair
     empty = await typed(one, "history")
@@ -298,6 +322,8 @@ async def test_a_history_that_cannot_be_had_says_where_else_it_is(pair: tuple[Se
     assert broken.return_value == 1
     assert "history.jsonl" in broken.stderr
     assert "With --local" in broken.stderr
+    machine = await typed(one, "history", "--json")
+    assert (machine.return_value, said(machine)["code"]) == (1, "RPPAM-5213")
     nowhere = await typed(one, "history", "--url", f"http://127.0.0.1:{free_port()}")
     assert nowhere.return_value == 2
     assert "With --local" in nowhere.stderr
