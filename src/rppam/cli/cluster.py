@@ -182,7 +182,7 @@ async def forget(orders: "Orders", say: Say, nodes: tuple[str, ...], *, off: boo
     """Remove dead members, so that their votes are not missed any more.
 
     The leader does it in two steps that no fault can turn into two clusters. A NODE that is silent is waited for until
-    you state that it is off. A node that runs is removed once it is in maintenance.
+    you state that it is off. A node that runs is removed once it is in maintenance, a witness once it is stopped.
     """
     from rppam.cli._orders import CLUSTER
 
