@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import click
 
 from rppam.adapters.system.rest_trust import Trust
+from rppam.cli._paths import CONFIG_FILE
 from rppam.domain.secret import Secret
 
 DEFAULT_URL: Final = "http://127.0.0.1:7101"
@@ -57,7 +58,7 @@ ca_option: Final = click.option(
     help="Authorities (PEM) to trust over https. Default: api.tlsCaPath of the config, else the system's.",
 )
 _config_option: Final = click.option(
-    "--config", type=click.Path(path_type=Path), help="rppam.config of a node of the cluster. Default: RPPAM_CONFIG."
+    "--config", type=CONFIG_FILE, help="rppam.config of a node of the cluster. Default: RPPAM_CONFIG."
 )
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import click
 
 from rppam.cli._config.push import command as push
+from rppam.cli._paths import CONFIG_FILE
 from rppam.domain.errors.config import ConfigError, Problem
 from rppam.domain.errors.database import DatabaseUrlInvalid
 from rppam.domain.exits import Exit
@@ -37,7 +38,7 @@ command.add_command(push)
 
 
 def _file_argument(function: Any) -> Any:
-    return click.argument("file", required=False, type=click.Path(path_type=Path))(function)
+    return click.argument("file", required=False, type=CONFIG_FILE)(function)
 
 
 def _json_option(function: Any) -> Any:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from rppam.cli._paths import CONFIG_FILE
 from rppam.domain.errors.config import ConfigError, Problem
 from rppam.domain.exits import Exit
 from rppam.domain.finding import Finding, Severity, Verdict, verdict_of
@@ -31,7 +32,7 @@ _COLOURS: Final = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.N
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Example: rppam doctor --config /etc/rppam/rppam.config --json | jq .verdict",
 )
-@click.option("--config", type=click.Path(path_type=Path), help="The config file; else RPPAM_CONFIG.")
+@click.option("--config", type=CONFIG_FILE, help="The config file; else RPPAM_CONFIG.")
 @click.option(
     "--sentinel-conf",
     type=click.Path(path_type=Path),

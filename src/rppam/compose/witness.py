@@ -110,6 +110,8 @@ class Witness:
     async def run(self) -> None:
         """Vote until asked to stop."""
         manager = notifier()
+        for warning in self._settings.warnings:  # a node shows them in its health, which a witness has not
+            log.warning("%s", warning)
         try:
             await self._driver.start()
             address = member_address(self._settings)

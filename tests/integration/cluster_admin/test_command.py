@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -221,6 +222,15 @@ async def test_maintenance_goes_to_the_node_itself(pair: tuple[Served, Served]) 
     assert (on.return_value, on.stdout) == (0, "set_maintenance is begun\n")
     asked = [served.orders.asked for served in (one, two)]
     assert asked == [[("set_maintenance", False, "admin")], [("set_maintenance", True, "admin")]]
+
+
+@pytest.mark.parametrize("name", ["../../x", "x/../node2", "node2?", "Node2", "node2#", "n%6fde2", "node2\n", ""])
+async def test_maintenance_of_what_is_no_name_is_asked_of_nobody(pair: tuple[Served, Served], name: str) -> None:
+    one, two = pair
+    done = await typed(one, "maintenance", name, "on")
+    assert isinstance(done.exception, click.UsageError)
+    assert str(done.exception).startswith(f"NODE: expected a node's name (1 to 63 of a-z, 0-9 and '-'); found {name!r}")
+    assert one.orders.asked == two.orders.asked == []
 
 
 async def test_maintenance_of_a_witness_is_explained(pair: tuple[Served, Served]) -> None:

@@ -1,6 +1,8 @@
 """A witness's config: what a start, a check and the doctor refuse alike."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,14 +13,16 @@ import pytest
 from rppam.adapters.system.entropy import SystemEntropy
 from rppam.adapters.system.founding import found
 from rppam.adapters.system.promise_file import FILE_NAME
+from rppam.config.places import default_places, witness_places
 from rppam.domain.electorate import QuorumPolicy
 from tests.contract.servers import free_port
 
 
 def rppam(*words: str) -> "subprocess.CompletedProcess[str]":
+    clean = {name: value for name, value in os.environ.items() if name != "RPPAM_CONFIG"}
     return subprocess.run(
         [sys.executable, "-m", "rppam", *words],
-        capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL, env=clean,
     )  # fmt: skip
 
 
@@ -112,3 +116,40 @@ def test_a_witness_without_the_cluster_s_key_is_told_of_the_key_alone(tmp_path: 
     assert f"auth.clusterKeyPath: expected the cluster key; found no file {tmp_path / 'cluster.key'}" in started.stderr
     assert "rppam init --witness --join" in started.stderr
     assert "cluster.enabled" not in started.stderr
+
+
+def test_without_a_config_a_witness_names_its_own_file_and_how_it_is_made(tmp_path: Path) -> None:
+    usual = witness_places(default_places()).config_file
+    if Path(usual).exists():
+        pytest.skip(f"this host has {usual}")
+    for words, place in (((), usual), (("--config", str(tmp_path / "none")), str(tmp_path / "none"))):
+        started = rppam("witness", *words)
+        assert started.returncode == 78
+        assert f"{place}: expected a readable configuration file" in started.stderr
+        assert "`rppam init --witness --join BUNDLE`" in started.stderr
+
+
+def test_a_start_warns_of_a_config_that_others_can_read(tmp_path: Path, tree: dict[str, Any]) -> None:
+    (tmp_path / "data").mkdir()
+    file = written(tmp_path, tree)
+    assert "chmod 600" not in rppam("witness", "--config", str(file)).stderr
+    file.chmod(0o644)
+    assert f"run: chmod 600 {file}" in rppam("witness", "--config", str(file)).stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="modes")
+@pytest.mark.parametrize("words", ["witness --config", "node --config", "config check", "status --config"])
+def test_a_config_that_may_not_be_read_is_a_wrong_configuration_not_wrong_usage(tmp_path: Path, words: str) -> None:
+    file = tmp_path / "a.config"
+    file.touch(0o000)
+    # Root reads everything, unless it starts without the capabilities for that.
+    tamed = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    if tamed and not shutil.which("setpriv"):
+        pytest.skip("root reads everything here")
+    done = subprocess.run(
+        [*tamed, sys.executable, "-m", "rppam", *words.split(), str(file)],
+        capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert done.returncode == 78, done.stderr
+    assert f"{file}: expected a readable configuration file; found Permission denied" in done.stderr
+    assert "Let the account that runs rppam own it" in done.stderr
