@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
+from rppam.cli._paths import CONFIG_FILE
 from rppam.cli._target import Target, ca_option
 from rppam.domain.claims import LIFETIME_S_MAX
 from rppam.domain.exits import Exit
@@ -22,9 +23,7 @@ if TYPE_CHECKING:
     from rppam.config.settings import Settings
 
 _HELP: Final = {"help_option_names": ["-h", "--help"]}
-_CONFIG: Final = click.option(
-    "--config", type=click.Path(path_type=Path), help="The config file of a node; else RPPAM_CONFIG."
-)
+_CONFIG: Final = click.option("--config", type=CONFIG_FILE, help="The config file of a node; else RPPAM_CONFIG.")
 ANSWER_S: Final = 10.0
 HEALTH: Final = "/system/health/cluster"
 JWKS: Final = "/.well-known/jwks.json"

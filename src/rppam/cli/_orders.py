@@ -73,7 +73,7 @@ class Orders:
             raise OrderError(why, Exit.ERRORS) from error
         view = parse_view(answer.body) if answer.status == 200 else None
         if view is None:
-            raise OrderError(f"{base}: {_refusal(answer)}", Exit.ERRORS)
+            raise OrderError(f"{base}: {_refusal(answer)}", Exit.ERRORS, code=code_of(answer))
         return view
 
     def why_not_at(self, url: str, seen: View) -> str:
@@ -195,6 +195,11 @@ class Orders:
 
 def _text(value: object) -> str:
     return one_line(value[:TEXT_CHARS_MAX]) if isinstance(value, str) else ""
+
+
+def code_of(answer: Answer) -> str:
+    """The code of the error that a node answered with, or nothing."""
+    return _text(answer.body.get("code")) if isinstance(answer.body, Mapping) else ""
 
 
 def _refused(url: str, answer: Answer) -> OrderError:

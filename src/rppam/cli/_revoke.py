@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from rppam.adapters.system.rest_trust import Trust
+from rppam.cli._paths import CONFIG_FILE
 from rppam.cli._target import Target, ca_option, target_of, url_option
 from rppam.domain.exits import Exit
 
@@ -48,7 +49,7 @@ class _Hidden(click.Path):
 )
 @click.option("--id", "session_id", help="The id of a session (GET /api/v1/sessions) in place of a token.")
 @url_option
-@click.option("--config", type=click.Path(path_type=Path), help="The config file; else RPPAM_CONFIG.")
+@click.option("--config", type=CONFIG_FILE, help="The config file; else RPPAM_CONFIG.")
 @ca_option
 @click.pass_context
 def command(

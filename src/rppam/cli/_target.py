@@ -8,10 +8,12 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
+from urllib.parse import urlsplit
 
 import click
 
 from rppam.adapters.system.rest_trust import Trust
+from rppam.cli._paths import CONFIG_FILE
 from rppam.domain.secret import Secret
 
 DEFAULT_URL: Final = "http://127.0.0.1:7101"
@@ -27,8 +29,28 @@ class Target(NamedTuple):
     trust: Trust
 
 
+def _node_url(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    """The address as given; wrong usage where no node can be there."""
+    if not value:
+        return value
+    try:
+        parts = urlsplit(value)
+        is_whole = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        is_one = is_whole and not parts.query and not parts.fragment
+    except ValueError:
+        is_one = False
+    if not is_one:
+        raise click.UsageError(
+            f"--url (or RPPAM_URL): expected http://HOST:PORT or https://HOST:PORT of a node; found {value!r}"
+        )
+    return value
+
+
 url_option: Final = click.option(
-    "--url", envvar="RPPAM_URL", help=f"The node to ask. Default: RPPAM_URL, the config's own node, {DEFAULT_URL}."
+    "--url",
+    envvar="RPPAM_URL",
+    callback=_node_url,
+    help=f"The node to ask. Default: RPPAM_URL, the config's own node, {DEFAULT_URL}.",
 )
 ca_option: Final = click.option(
     "--ca",
@@ -36,7 +58,7 @@ ca_option: Final = click.option(
     help="Authorities (PEM) to trust over https. Default: api.tlsCaPath of the config, else the system's.",
 )
 _config_option: Final = click.option(
-    "--config", type=click.Path(path_type=Path), help="rppam.config of a node of the cluster. Default: RPPAM_CONFIG."
+    "--config", type=CONFIG_FILE, help="rppam.config of a node of the cluster. Default: RPPAM_CONFIG."
 )
 
 

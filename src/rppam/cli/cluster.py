@@ -7,6 +7,7 @@ it. How a cluster stands is shown by ``rppam status``.
 import asyncio
 import getpass
 import json
+import re
 import socket
 import sys
 from collections.abc import Callable, Coroutine
@@ -92,6 +93,17 @@ def _order(work: Work) -> Callable[..., int]:
     return run
 
 
+def _node_name(_context: click.Context, _argument: click.Parameter, value: str) -> str:
+    """``value``, which becomes a part of a path; wrong usage where it is no name that a node can have."""
+    from rppam.config.settings import NAME_FORM
+
+    if not re.fullmatch(NAME_FORM, value):
+        raise click.UsageError(
+            f"NODE: expected a node's name (1 to 63 of a-z, 0-9 and '-'); found {value!r}. 'rppam status' lists them"
+        )
+    return value
+
+
 def _operator() -> str:
     """Who orders, where the token is made on this host."""
     try:
@@ -133,7 +145,7 @@ async def switchover(orders: "Orders", say: Say, to: str | None) -> Exit:
 
 
 @command.command(context_settings=SETTINGS, epilog="Example: rppam cluster maintenance node3 on")
-@click.argument("node")
+@click.argument("node", callback=_node_name)
 @click.argument("state", type=click.Choice(["on", "off"]))
 @_order
 async def maintenance(orders: "Orders", say: Say, node: str, state: str) -> Exit:
@@ -182,7 +194,7 @@ async def forget(orders: "Orders", say: Say, nodes: tuple[str, ...], *, off: boo
     """Remove dead members, so that their votes are not missed any more.
 
     The leader does it in two steps that no fault can turn into two clusters. A NODE that is silent is waited for until
-    you state that it is off. A node that runs is removed once it is in maintenance.
+    you state that it is off. A node that runs is removed once it is in maintenance, a witness once it is stopped.
     """
     from rppam.cli._orders import CLUSTER
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import click
 
 from rppam.cli._config.push import command as push
+from rppam.cli._paths import CONFIG_FILE
 from rppam.domain.errors.config import ConfigError, Problem
 from rppam.domain.errors.database import DatabaseUrlInvalid
 from rppam.domain.exits import Exit
@@ -37,7 +38,7 @@ command.add_command(push)
 
 
 def _file_argument(function: Any) -> Any:
-    return click.argument("file", required=False, type=click.Path(path_type=Path))(function)
+    return click.argument("file", required=False, type=CONFIG_FILE)(function)
 
 
 def _json_option(function: Any) -> Any:
@@ -51,15 +52,21 @@ def check(file: Path | None, as_json: bool) -> None:
     """List every problem of FILE: exit 0 when there is none, else 78.
 
     The certificate files that it names are read, too. One that has expired is a problem here, though a node starts
-    with it. FILE is RPPAM_CONFIG, or the platform's default, where it is left out.
+    with it. FILE is RPPAM_CONFIG, or the platform's default, where it is left out. A witness's config is known by the
+    word in its file's name, or by the list of members on disk, and checked for what a witness needs, too.
     """
     from rppam.adapters.system.clock import SystemClock
+    from rppam.cli._doctor.members import is_witness
     from rppam.compose.certificates import CertificateFiles
+    from rppam.config.places import config_path
+    from rppam.config.witness import witness_problems
 
+    name = config_path(file, os.environ).name
     certificates = CertificateFiles(SystemClock())
 
     def problems_of(settings: "Settings") -> "Iterable[Problem]":
-        return (*certificates.problems_of(settings), *_database_problems(settings))
+        as_witness = witness_problems(settings) if is_witness(settings, name) else ()
+        return (*as_witness, *certificates.problems_of(settings), *_database_problems(settings))
 
     path, settings = _load(file, as_json=as_json, check_built=problems_of)
     settings = replace(settings, warnings=(*settings.warnings, *certificates.warnings))

@@ -8,13 +8,14 @@ Progress goes to stderr, so stdout can be read by machines.
 import asyncio
 import json
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from rppam.domain.errors.config import ConfigError
+from rppam.cli._paths import CONFIG_FILE
+from rppam.domain.errors.config import ConfigError, Problem
 from rppam.domain.exits import Exit
 from rppam.domain.finding import Finding, Severity, Verdict, verdict_of
 
@@ -31,7 +32,7 @@ _COLOURS: Final = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.N
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Example: rppam doctor --config /etc/rppam/rppam.config --json | jq .verdict",
 )
-@click.option("--config", type=click.Path(path_type=Path), help="The config file; else RPPAM_CONFIG.")
+@click.option("--config", type=CONFIG_FILE, help="The config file; else RPPAM_CONFIG.")
 @click.option(
     "--sentinel-conf",
     type=click.Path(path_type=Path),
@@ -51,16 +52,23 @@ def command(config: Path | None, sentinel_conf: Path | None, witness: bool | Non
     lists them. Exit code 0: fine; 1: warnings; 2: errors; 78: the configuration cannot be read.
     """
     from rppam.adapters.system.secrets import HostSecrets
+    from rppam.cli._doctor.members import is_witness
     from rppam.cli._doctor.report import Report
     from rppam.config.load import load_settings
     from rppam.config.places import config_path
+    from rppam.config.witness import witness_problems
     from rppam.services.codes import finding
     from rppam.services.setting_files import problems_of
 
     path = config_path(config, os.environ)
     report = Report()
+
+    def problems_as_witness(settings: "Settings") -> "Iterable[Problem]":
+        as_witness = is_witness(settings, path.name) if witness is None else witness
+        return witness_problems(settings) if as_witness else ()
+
     try:
-        settings = load_settings(path, outside=HostSecrets(), check_pushed=problems_of)
+        settings = load_settings(path, outside=HostSecrets(), check_pushed=problems_of, check_built=problems_as_witness)
     except ConfigError as error:
         report.add(*(finding("RD-600", problem.sentence(), fix=problem.fix) for problem in error.problems))
         _show(report.findings, as_json=as_json)

@@ -142,8 +142,8 @@ def _make_witness(
     from rppam.adapters.system.clock import SystemClock
     from rppam.cli._init.plan import Layout, layout_of
     from rppam.cli._init.read import text_of
-    from rppam.cli._init.witness import CONFIG_NAME, WitnessWishes, WitnessWriter, witness_places
-    from rppam.config.places import default_places
+    from rppam.cli._init.witness import WitnessWishes, WitnessWriter
+    from rppam.config.places import WITNESS_CONFIG, default_places, witness_places
     from rppam.services.bundle import unseal
 
     if asked.join is None:
@@ -158,7 +158,7 @@ def _make_witness(
     directory, config, data_dir = places
     layout = layout_of(directory, config, data_dir, witness_places(default_places()))
     if directory is not None and config is None:
-        layout = Layout(layout.config.with_name(CONFIG_NAME), layout.data)
+        layout = Layout(layout.config.with_name(WITNESS_CONFIG), layout.data)
     redis = _redis(options["redis"])
     wishes = WitnessWishes(node_name, options["host"], options["port"], Secret(redis) if redis else None)
     bundle = unseal(text_of(asked.join, errors="replace") or "", _passphrase(asked), place=str(asked.join))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from rppam.cli._paths import CONFIG_FILE
 from rppam.domain.errors.licence import LicenceError, LicenceMissing, LicenceUnreadable
 from rppam.domain.exits import Exit
 from rppam.domain.licence import LicenceState, Tier, days_left, state_of, warning_of
@@ -111,7 +112,7 @@ def issue(key: Path, tier: str, out: Path, as_json: bool, **terms: Any) -> None:
 @command.command("show", context_settings=_HELP, epilog="Example: rppam license show /etc/rppam/license.jwt")
 @click.argument("file", required=False, type=_PATH)
 @click.option("--trusted", multiple=True, help="A public key (PEM file, or base64) to check the signature with.")
-@click.option("--config", type=_PATH, help="Take the file and the trusted keys from this config.")
+@click.option("--config", type=CONFIG_FILE, help="Take the file and the trusted keys from this config.")
 @_json_option
 def show(file: Path | None, trusted: Sequence[str], config: Path | None, as_json: bool) -> int:
     """Show what a licence says. Without FILE: the one that this host's config names. Exit 1 when it has expired."""
@@ -133,7 +134,7 @@ def show(file: Path | None, trusted: Sequence[str], config: Path | None, as_json
 )
 @click.argument("file", type=_PATH)
 @click.option("--trusted", multiple=True, help="A public key (PEM file, or base64); may be repeated.")
-@click.option("--config", type=_PATH, help="Take the trusted keys from this config.")
+@click.option("--config", type=CONFIG_FILE, help="Take the trusted keys from this config.")
 @_json_option
 def verify(file: Path, trusted: Sequence[str], config: Path | None, as_json: bool) -> int:
     """Check a licence's signature, terms and expiry. Exit 0 when it is good now, else 77 with the reason."""

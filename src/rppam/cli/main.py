@@ -1,7 +1,7 @@
 """The ``rppam`` command: a table of sub-commands, each imported only when it is called.
 
 Answers: which module serves which word. Promises: the exit codes of :mod:`rppam.domain.exits`, and that an error of
-ours is printed as its sentence, without a traceback.
+ours is printed as its sentence, without a traceback; with ``--json`` it stands on stdout as JSON, too.
 """
 
 import sys
@@ -11,6 +11,7 @@ from typing import Final
 import click
 
 from rppam import __version__
+from rppam.cli._errors import error_json, wants_json
 from rppam.domain.errors import RppamError
 from rppam.domain.exits import Exit
 
@@ -65,12 +66,20 @@ def main() -> None:
         code = rppam.main(standalone_mode=False)
     except RppamError as error:
         click.echo(f"rppam: {error}", err=True)
+        _tell_machine(str(error), error.row.code)
         sys.exit(error.row.exit if error.row.exit is not None else Exit.ERRORS)
     except click.exceptions.Exit as exit_:
         sys.exit(exit_.exit_code)
     except click.Abort:
+        _tell_machine("ended before it was confirmed; nothing was done")
         sys.exit(130)
     except click.ClickException as error:
         error.show()
+        _tell_machine(error.format_message())
         sys.exit(Exit.ERRORS)
     sys.exit(code if isinstance(code, int) else Exit.DONE)
+
+
+def _tell_machine(error: str, code: str = "") -> None:
+    if wants_json(sys.argv[1:]):
+        click.echo(error_json(error, code))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rppam.cli._paths import CONFIG_FILE
 from rppam.domain.exits import Exit
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ LOG_LEVELS = ("Verbose", "Debug", "Information", "Warning", "Error", "Fatal")
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Example: rppam node --config /etc/rppam/rppam.config",
 )
-@click.option("--config", "config", type=click.Path(path_type=Path), help="The config file; else RPPAM_CONFIG.")
+@click.option("--config", "config", type=CONFIG_FILE, help="The config file; else RPPAM_CONFIG.")
 @click.option(
     "--log-format", type=click.Choice(["human", "json"], case_sensitive=False), help="Overrides logging.format."
 )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from rppam.cli._paths import CONFIG_FILE
 from rppam.cli._setup.rotate import command as rotate
 from rppam.domain.exits import Exit
 
@@ -108,7 +109,7 @@ def setup(folder: Path, *, dry_run: bool, force: bool, as_json: bool, **wished: 
 
 
 @command.command("info", context_settings=_HELP, epilog="Example: rppam redis info --config /etc/rppam/rppam.config")
-@click.option("--config", type=click.Path(path_type=Path), help="The config file; else RPPAM_CONFIG.")
+@click.option("--config", type=CONFIG_FILE, help="The config file; else RPPAM_CONFIG.")
 @click.option(
     "--scan-calls", default=CALLS_MAX, show_default=True, type=click.IntRange(1, 10_000),
     help="Walk at most so many steps of 1,000 keys each.",

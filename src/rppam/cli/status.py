@@ -68,6 +68,7 @@ async def _watch(target: Target, show: "_JsonOutput | _Screen", interval_s: floa
 
 async def _look(target: Target, show: "_JsonOutput | _Screen") -> Exit:
     from rppam.adapters.system.rest_client import NoAnswerError, get_json
+    from rppam.cli._orders import code_of
     from rppam.cli._view import parse_view
 
     base = target.url.rstrip("/")
@@ -78,7 +79,7 @@ async def _look(target: Target, show: "_JsonOutput | _Screen") -> Exit:
         return Exit.ERRORS
     view = parse_view(answer.body) if answer.status == 200 else None
     if view is None:
-        show.failed(base, _refusal(answer.status))
+        show.failed(base, _refusal(answer.status), code_of(answer))
         return Exit.ERRORS
     show.answered(base, answer.body, view)
     return Exit.DONE if view.healthy else Exit.NO
@@ -99,8 +100,8 @@ class _JsonOutput:
     def __exit__(self, *exc_info: object) -> None:
         pass
 
-    def failed(self, url: str, reason: str) -> None:
-        click.echo(json.dumps({"url": url, "error": reason}))
+    def failed(self, url: str, reason: str, code: str = "") -> None:
+        click.echo(json.dumps({"url": url, "error": reason, "code": code}))
 
     def answered(self, url: str, body: object, view: "View") -> None:  # noqa: ARG002 - the shape of _Screen
         click.echo(json.dumps(body))
@@ -125,7 +126,7 @@ class _Screen:
                 self._console.show_cursor(True)
                 self._console.set_alt_screen(False)
 
-    def failed(self, url: str, reason: str) -> None:
+    def failed(self, url: str, reason: str, code: str = "") -> None:  # noqa: ARG002 - the shape of _JsonOutput
         from rich.text import Text
 
         if self._watch:

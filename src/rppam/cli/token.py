@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from rppam.cli._keys import command as keys
+from rppam.cli._paths import CONFIG_FILE
 from rppam.cli._revoke import command as revoke
 
 
@@ -23,7 +24,7 @@ from rppam.cli._revoke import command as revoke
         " | jq .redisConnected"
     ),
 )
-@click.option("--config", "config", type=click.Path(path_type=Path), help="The config file; else RPPAM_CONFIG.")
+@click.option("--config", "config", type=CONFIG_FILE, help="The config file; else RPPAM_CONFIG.")
 @click.option("--user", default="admin", show_default=True, help="The name that the token carries, for the log.")
 @click.option(
     "--minutes", type=click.IntRange(1, 1440), help="How long it is valid.  [default: auth.tokenMinutes of the config]"

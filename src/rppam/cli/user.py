@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import click
 
+from rppam.cli._paths import CONFIG_FILE
 from rppam.domain.account import FIRST_ADMIN
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def command() -> None:
 
 
 def _options(function: Any) -> Any:
-    config = click.option("--config", type=click.Path(path_type=Path), help="The config file; else RPPAM_CONFIG.")
+    config = click.option("--config", type=CONFIG_FILE, help="The config file; else RPPAM_CONFIG.")
     return config(click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")(function))
 
 

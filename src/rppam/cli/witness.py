@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rppam.cli._paths import CONFIG_FILE
 from rppam.domain.exits import Exit
 
 if TYPE_CHECKING:
@@ -19,7 +20,11 @@ if TYPE_CHECKING:
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Example: rppam witness --config /etc/rppam/rppam-witness.config",
 )
-@click.option("--config", "config", type=click.Path(path_type=Path), help="The config file; else RPPAM_CONFIG.")
+@click.option(
+    "--config",
+    type=CONFIG_FILE,
+    help="The config file; else RPPAM_CONFIG, else rppam-witness.config beside the place of a node's config.",
+)
 def command(config: Path | None) -> int:
     """Run a witness in the foreground until it gets SIGTERM.
 
@@ -30,11 +35,19 @@ def command(config: Path | None) -> int:
     from rppam.adapters.system.secrets import HostSecrets
     from rppam.compose.history import history_handler
     from rppam.config.load import load_settings
-    from rppam.config.places import config_path
+    from rppam.config.places import config_path, default_places, witness_places
+    from rppam.config.witness import witness_problems
     from rppam.runtime.logging import logging_to
     from rppam.services.setting_files import problems_of
 
-    settings = load_settings(config_path(config, os.environ), outside=HostSecrets(), check_pushed=problems_of)
+    path = config_path(config, os.environ, witness_places(default_places()))
+    settings = load_settings(
+        path,
+        outside=HostSecrets(),
+        check_pushed=problems_of,
+        check_built=witness_problems,
+        made_by="rppam init --witness --join BUNDLE",
+    )
     log = settings.logging
     history = history_handler(settings)
     with logging_to(level=log.level, fmt=log.format, directory=log.directory, stream=sys.stderr, also=history):

@@ -20,13 +20,14 @@ from rppam.adapters.system.notify import notifier
 from rppam.compose.members import MemberParts, member_address, member_parts, tell_namesake
 from rppam.compose.redis import redis_parts
 from rppam.config.settings import Settings
+from rppam.config.witness import witness_problems
 from rppam.core.admission import Admission
 from rppam.core.detector import Detector
 from rppam.core.effects import StandDown
 from rppam.core.election import Election
 from rppam.core.node import NodeCore
 from rppam.domain.errors.cluster import ForeignPrefix, LoopStuck, NameInUse
-from rppam.domain.errors.config import ConfigValueError
+from rppam.domain.errors.config import ConfigValueError, Problem
 from rppam.domain.fence import Fenced
 from rppam.domain.history import HistoryEvent
 from rppam.domain.member import Heartbeat, Role
@@ -61,16 +62,12 @@ class Witness:
         redis = redis_parts(settings, clock, entropy)
         timing, node, boot_id = settings.cluster.timing, settings.node.node_name, entropy.nonce()
         if redis is None:
-            raise ConfigValueError.of(
-                "redis.enabled", "true", "false", "A witness shows itself in the cluster's Redis."
-            )
+            raise ConfigValueError(witness_problems(settings))
         # Held before anything in it is read: a witness that is about to stop may still write its promise file.
         self._data_dir = DataDir(settings.node.data_dir)
         members = member_parts(settings, boot_id, timing, clock, entropy)
         if members is None:
-            path = settings.auth.cluster_key_path
-            fix = "Set cluster.enabled, and copy the key from another node (rppam init --bundle), mode 0600."
-            raise ConfigValueError.of("auth.clusterKeyPath", "the cluster key", f"no file {path}", fix)
+            raise ConfigValueError(witness_problems(settings) or (_no_key(settings),))
         self._settings = settings
         self._members: MemberParts = members
         self._redis = redis
@@ -113,6 +110,8 @@ class Witness:
     async def run(self) -> None:
         """Vote until asked to stop."""
         manager = notifier()
+        for warning in self._settings.warnings:  # a node shows them in its health, which a witness has not
+            log.warning("%s", warning)
         try:
             await self._driver.start()
             address = member_address(self._settings)
@@ -169,6 +168,13 @@ class Witness:
             joins=election.electorate is None,
             password_mark=self._redis.password_mark or "",
         )
+
+
+def _no_key(settings: Settings) -> Problem:
+    fix = (
+        "Copy it from another member, mode 0600, or make this witness's files anew: rppam init --witness --join BUNDLE."
+    )
+    return Problem("auth.clusterKeyPath", "the cluster key", f"no file {settings.auth.cluster_key_path}", fix)
 
 
 async def _at_once(work: object) -> None:

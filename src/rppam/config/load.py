@@ -37,10 +37,12 @@ def load_settings(
     places: Places | None = None,
     check_pushed: CheckPushed = _nothing,
     check_built: CheckBuilt = _no_look,
+    made_by: str = "rppam init",
 ) -> Settings:
     """The settings in the file at ``path``. ``check_pushed`` tells what is wrong with the section ``settings``.
 
     ``check_built`` is shown the settings, also those of a file with other problems; what it finds is told with them.
+    ``made_by`` is the command that makes such a file, for the fix where there is none.
 
     Raises :class:`~rppam.domain.errors.config.ConfigError` (exit 78) with every problem found. A file that others than
     its owner can read gives a warning in the result.
@@ -49,7 +51,9 @@ def load_settings(
         content = outside.read(path, BYTES_MAX)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "not a path"
-        fix = "Make it with `rppam init`, or name another with --config or RPPAM_CONFIG."
+        fix = f"Make it with `{made_by}`, or name another with --config or RPPAM_CONFIG."
+        if isinstance(error, PermissionError):
+            fix = "Let the account that runs rppam own it, mode 0600, or run this as that account."
         raise ConfigFileError.of(str(path), "a readable configuration file", reason, fix) from None
     warnings: tuple[str, ...] = ()
     if content.open_to:

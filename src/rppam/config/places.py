@@ -11,6 +11,9 @@ from typing import Final, NamedTuple
 ENVIRONMENT: Final = "RPPAM_CONFIG"
 """Environment variable that names the config file where no option does."""
 
+WITNESS_CONFIG: Final = "rppam-witness.config"
+_WITNESS_DATA: Final = "rppam-witness"
+
 
 class Places(NamedTuple):
     """Where an installation keeps its files when nobody says otherwise."""
@@ -39,3 +42,11 @@ def default_places() -> Places:
 def config_path(option: str | Path | None, environment: Mapping[str, str], places: Places | None = None) -> Path:
     """The config file: ``--config``, else ``RPPAM_CONFIG``, else the platform's default."""
     return Path(option or environment.get(ENVIRONMENT) or (places or default_places()).config_file)
+
+
+def witness_places(places: Places) -> Places:
+    """Where a witness keeps its files when nobody says otherwise: beside a node's, never in them."""
+    return places._replace(
+        config_file=str(Path(places.config_file).with_name(WITNESS_CONFIG)),
+        data_dir=str(Path(places.data_dir).with_name(_WITNESS_DATA)),
+    )

@@ -288,7 +288,8 @@ class NodeAdministration:
         election = self._core.election
         is_heard = election.is_heard(member, now)
         if is_off or member not in election.unwilling:
-            why = "so it is not switched off" if is_off else "and is not in maintenance"
+            is_witness = any(member in body.witnesses for body in electorate.bodies)
+            why = "so it is not switched off" if is_off else "so it runs" if is_witness else "and is not in maintenance"
             if is_heard:
                 raise MemberRuns(f"{member} answers, {why}. {MemberRuns.row.remedy}")
             if self._beats(member, now):

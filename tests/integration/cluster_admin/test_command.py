@@ -2,10 +2,14 @@
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -14,6 +18,7 @@ from rppam.api.limits import ApiLimits
 from rppam.cli._proven import why_no_token
 from rppam.cli._view import parse_view
 from rppam.cli.cluster import command
+from rppam.cli.status import command as status
 from rppam.domain.errors.administration import CannotFollow, ChangePending, NotStatedOff
 from rppam.domain.errors.request import NotLeaderError
 from rppam.domain.health import MemberView, VoterKind, VoteView
@@ -203,6 +208,10 @@ async def test_no_answer_and_a_foreign_token_end_with_2(pair: tuple[Served, Serv
     assert (nobody.return_value, "Is the node running" in nobody.stderr) == (2, True)
     foreign = await asyncio.to_thread(runner.invoke, command, ["pause", "--url", one.url], standalone_mode=False)
     assert (foreign.return_value, "refused the token" in foreign.stderr) == (2, True)
+    for asks, word in ((command, ["pause"]), (command, ["history"]), (status, [])):
+        words = [*word, "--url", one.url, "--json"]
+        machine = await asyncio.to_thread(runner.invoke, asks, words, standalone_mode=False)
+        assert (machine.return_value, said(machine)["code"]) == (2, "RPPAM-6001")
 
 
 async def test_maintenance_goes_to_the_node_itself(pair: tuple[Served, Served]) -> None:
@@ -213,6 +222,15 @@ async def test_maintenance_goes_to_the_node_itself(pair: tuple[Served, Served]) 
     assert (on.return_value, on.stdout) == (0, "set_maintenance is begun\n")
     asked = [served.orders.asked for served in (one, two)]
     assert asked == [[("set_maintenance", False, "admin")], [("set_maintenance", True, "admin")]]
+
+
+@pytest.mark.parametrize("name", ["../../x", "x/../node2", "node2?", "Node2", "node2#", "n%6fde2", "node2\n", ""])
+async def test_maintenance_of_what_is_no_name_is_asked_of_nobody(pair: tuple[Served, Served], name: str) -> None:
+    one, two = pair
+    done = await typed(one, "maintenance", name, "on")
+    assert isinstance(done.exception, click.UsageError)
+    assert str(done.exception).startswith(f"NODE: expected a node's name (1 to 63 of a-z, 0-9 and '-'); found {name!r}")
+    assert one.orders.asked == two.orders.asked == []
 
 
 async def test_maintenance_of_a_witness_is_explained(pair: tuple[Served, Served]) -> None:
@@ -277,6 +295,22 @@ async def test_force_warns_and_needs_the_names_or_yes(pair: tuple[Served, Served
     assert "one NODE at a time" in str(several.exception)
 
 
+async def test_force_without_a_terminal_is_refused_as_json_too(
+    pair: tuple[Served, Served],
+) -> None:
+    one, _ = pair
+    token = one.bearer()["Authorization"].removeprefix("Bearer ")
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "rppam", "cluster", "forget", "node2", "--force", "--json"],
+        capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL,
+        env={**os.environ, "RPPAM_URL": one.url, "RPPAM_TOKEN": token, "RPPAM_CONFIG": "/nowhere"},
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "add --yes" in json.loads(done.stdout)["error"]
+    assert one.orders.asked == []
+
+
 async def test_the_history_is_shown_by_line_and_as_it_is(pair: tuple[Served, Served]) -> None:
     one, _ = pair
     empty = await typed(one, "history")
@@ -298,6 +332,8 @@ async def test_a_history_that_cannot_be_had_says_where_else_it_is(pair: tuple[Se
     assert broken.return_value == 1
     assert "history.jsonl" in broken.stderr
     assert "With --local" in broken.stderr
+    machine = await typed(one, "history", "--json")
+    assert (machine.return_value, said(machine)["code"]) == (1, "RPPAM-5213")
     nowhere = await typed(one, "history", "--url", f"http://127.0.0.1:{free_port()}")
     assert nowhere.return_value == 2
     assert "With --local" in nowhere.stderr

@@ -10,8 +10,7 @@ import pytest
 from rppam.adapters.members.credentials import read_cluster_key
 from rppam.adapters.system.datadir import DataDir
 from rppam.adapters.system.promise_file import FILE_NAME
-from rppam.cli._init.witness import witness_places
-from rppam.config.places import LINUX
+from rppam.config.places import LINUX, witness_places
 from tests.contract.servers import SERVERS, Server, free_port, need
 from tests.integration.init.test_init_command import files, rppam
 from tests.integration.node.lab import CALM, Lab

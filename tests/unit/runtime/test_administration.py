@@ -14,6 +14,7 @@ from rppam.domain.errors.administration import (
     NobodyToFollow,
     NotStatedOff,
     OrdersUnwritable,
+    WitnessTakesNoOrders,
 )
 from rppam.domain.errors.request import NotLeaderError
 from tests.unit.core.parliament import TIMING
@@ -255,6 +256,21 @@ async def test_who_leads_is_not_forgotten_and_only_the_leader_forgets() -> None:
         await house.administration(other).forget(leader, is_off=False, by="eve")
     with pytest.raises(MemberUnknown):
         await house.administration(leader).forget("x", is_off=True, by="eve")
+
+
+async def test_a_witness_that_runs_is_forgotten_once_it_is_stopped_as_the_refusals_say() -> None:
+    house, leader = seated("a", "b", "w", policy=MAJORITY, witnesses=("w",))
+    administration = house.administration(leader)
+    with pytest.raises(MemberRuns) as refused:
+        await administration.forget("w", is_off=False, by="eve")
+    assert str(refused.value).startswith("w answers, so it runs. Stop it, and forget it then")
+    assert "a node, not a witness, may stay up in maintenance" in str(refused.value)
+    assert "stop it, then: rppam cluster forget NODE" in WitnessTakesNoOrders.row.remedy
+    house.kill("w")
+    house.run(2 * LEASE)
+    await administration.forget("w", is_off=True, by="eve")
+    house.run(2 * LEASE)
+    assert "w" not in house.electorate(leader).members
 
 
 async def test_force_is_for_a_cluster_without_a_leader_and_for_members_that_do_not_answer() -> None:

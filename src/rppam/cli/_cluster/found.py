@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from rppam.cli._paths import CONFIG_FILE
 from rppam.domain.errors.cluster import FoundedAlready
 from rppam.domain.exits import Exit
 
@@ -34,7 +35,7 @@ _WHEN: Final = (
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Example: sudo -u rppam rppam cluster found --config /etc/rppam/rppam.config",
 )
-@click.option("--config", type=click.Path(path_type=Path), help="The config file; else RPPAM_CONFIG.")
+@click.option("--config", type=CONFIG_FILE, help="The config file; else RPPAM_CONFIG.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
 def command(config: Path | None, yes: bool, as_json: bool) -> int:

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import click
 
+from rppam.cli._errors import error_json
 from rppam.cli._target import target_of, target_options
 from rppam.domain.exits import Exit
 
@@ -73,9 +74,16 @@ def command(
 
     Exit code 0: shown; 1: the node cannot read its file; 2: no node answers, or wrong usage.
     """
-    answer = _here(config, limit) if local else _asked(url, token_file, config, ca, limit)
-    if isinstance(answer, int):
-        return answer
+    from rppam.cli._orders import OrderError
+
+    try:
+        answer = _here(config, limit) if local else _asked(url, token_file, config, ca, limit)
+    except OrderError as error:
+        if as_json:
+            click.echo(error_json(str(error), error.code))
+        else:
+            click.echo(f"rppam cluster: {error}", err=True)
+        return error.exit_code
     if as_json:
         click.echo(json.dumps(answer))
     else:
@@ -102,18 +110,18 @@ def _here(config: Path | None, limit: int) -> Mapping[str, Any]:
 
 def _asked(
     url: str | None, token_file: Path | None, config: Path | None, ca: Path | None, limit: int
-) -> Mapping[str, Any] | int:
+) -> Mapping[str, Any]:
+    """Raises :class:`~rppam.cli._orders.OrderError`."""
     from rppam.cli._orders import OrderError, Orders
 
     target = target_of(url, token_file, config, ca=ca)
     try:
         answer = asyncio.run(Orders(target).read(f"{PATH}?limit={limit}"))
     except OrderError as error:
-        click.echo(f"rppam cluster: {error}. With --local the file on the node's own host is read", err=True)
-        return error.exit_code
+        why = f"{error}. With --local the file on the node's own host is read"
+        raise OrderError(why, error.exit_code, code=error.code) from error
     if not isinstance(answer, dict) or not isinstance(answer.get("entries"), list):
-        click.echo(f"rppam cluster: {target.url}: expected a history, found something else", err=True)
-        return Exit.ERRORS
+        raise OrderError(f"{target.url}: expected a history, found something else", Exit.ERRORS)
     return answer
 
 

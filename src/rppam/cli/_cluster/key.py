@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from rppam.cli._paths import CONFIG_FILE
 from rppam.domain.errors import RppamError
 from rppam.domain.errors.cluster import PromiseFileBroken
 from rppam.domain.exits import Exit
@@ -25,9 +26,7 @@ if TYPE_CHECKING:
     from rppam.services.member_rules import Shown
 
 _HELP: Final = {"help_option_names": ["-h", "--help"]}
-_CONFIG: Final = click.option(
-    "--config", type=click.Path(path_type=Path), help="The config file of this member; else RPPAM_CONFIG."
-)
+_CONFIG: Final = click.option("--config", type=CONFIG_FILE, help="The config file of this member; else RPPAM_CONFIG.")
 _FORCE: Final = click.option("--force", is_flag=True, help="Also when another member is not ready or cannot be asked.")
 KNOCK_S: Final = 5.0
 _DOWN: Final = (

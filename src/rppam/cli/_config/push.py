@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
+from rppam.cli._paths import CONFIG_FILE
 from rppam.cli._target import target_of, target_options
 from rppam.domain.exits import Exit
 
@@ -36,7 +37,7 @@ class Found(NamedTuple):
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Example: rppam config push /etc/rppam/rppam.config --yes",
 )
-@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.argument("file", required=False, type=CONFIG_FILE)
 @click.option("--yes", is_flag=True, help="Make the changes. Else they are only shown.")
 @target_options("a token of pam_admin", config=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")

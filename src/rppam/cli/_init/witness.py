@@ -18,14 +18,11 @@ from rppam.cli._init.write import CLUSTER_KEY, CONFIG_KEY, NodeWriter, Outcome
 from rppam.config.connection import parse_connection
 from rppam.config.endpoint import Endpoint
 from rppam.config.keywords import ENCRYPTED
-from rppam.config.places import Places
 from rppam.domain.errors.config import ConnectionStringError, SecretError
 from rppam.domain.errors.demo import InitError
 from rppam.domain.secret import Secret
 from rppam.services.bundle import Bundle
 
-CONFIG_NAME: Final = "rppam-witness.config"
-DATA_NAME: Final = "rppam-witness"
 MEMBER_PORT: Final = 5201
 _SECRETS: Final = {
     "connectionString": "redis.connection",
@@ -47,14 +44,6 @@ class WitnessWishes(NamedTuple):
     port: int | None = None
     """Of the member link."""
     redis: Secret | None = None
-
-
-def witness_places(places: Places) -> Places:
-    """Where a witness keeps its files when nobody says otherwise: beside a node's, never in them."""
-    return places._replace(
-        config_file=str(Path(places.config_file).with_name(CONFIG_NAME)),
-        data_dir=str(Path(places.data_dir).with_name(DATA_NAME)),
-    )
 
 
 class WitnessWriter(NodeWriter):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from rppam.cli._paths import CONFIG_FILE
 from rppam.cli._target import ca_option
 from rppam.domain.exits import Exit
 
@@ -16,9 +17,7 @@ if TYPE_CHECKING:
     from rppam.config.settings import Settings
 
 _HELP: Final = {"help_option_names": ["-h", "--help"]}
-_CONFIG: Final = click.option(
-    "--config", type=click.Path(path_type=Path), help="The config file of a node; else RPPAM_CONFIG."
-)
+_CONFIG: Final = click.option("--config", type=CONFIG_FILE, help="The config file of a node; else RPPAM_CONFIG.")
 _ADMIN: Final = click.option(
     "--admin-password-file", required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="File with the password of a Redis user that may change users.",

@@ -120,8 +120,9 @@ class MemberRuns(AdministrationError):
         "RPPAM-5207",
         Fault.CALLER,
         Retry.CALLER_DECIDES,
-        "A member that runs is not forgotten unless it is in maintenance.",
-        "Stop the node, or put it into maintenance (rppam cluster maintenance NODE on), and forget it then.",
+        "A member that runs is not forgotten, unless it is a node in maintenance.",
+        "Stop it, and forget it then; a node, not a witness, may stay up in maintenance: rppam cluster maintenance "
+        "NODE on.",
         exit=Exit.NO,
         status=409,
         level="info",
@@ -256,7 +257,8 @@ class WitnessTakesNoOrders(AdministrationError):
         Fault.CALLER,
         Retry.NO,
         "A witness is never in maintenance: it only votes, never leads, and has no REST API.",
-        "Work on its host as you like, one voter at a time; remove it for good with 'rppam cluster forget NODE'.",
+        "Work on its host as you like, one voter at a time; to remove it for good, stop it, then: rppam cluster forget "
+        "NODE.",
         exit=Exit.NO,
         status=409,
         level="info",
