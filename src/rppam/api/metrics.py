@@ -70,6 +70,9 @@ def metrics_of(snapshot: ClusterSnapshot, epoch: int | None, now: WallMs) -> lis
             [((("certificate", kind),), _s(end - now)) for kind, end in sorted(_ends(snapshot).items())],
         ),
     ]
+    if (own := snapshot.worker_redis_connected) is not None:
+        meaning = "1 while the process that answers has its own connection to Redis, for the cache and limits."
+        found.append(_one("rppam_worker_redis_connected", meaning, own))
     if snapshot.store_clock_offset_ms is not None:
         offset_s = _s(snapshot.store_clock_offset_ms)
         found.append(_one("rppam_redis_clock_offset_seconds", "The clock of Redis minus this host's.", offset_s))

@@ -40,6 +40,7 @@ from rppam.compose.limits import limiter_of
 from rppam.compose.members import member_address, member_parts, votes
 from rppam.compose.members import warnings as member_warnings
 from rppam.compose.node import Node, Surface, bounded
+from rppam.compose.own_link import WithOwnLink
 from rppam.compose.redis import RedisParts, redis_parts
 from rppam.compose.shared import Shared, SharingSurface, shared_of
 from rppam.config.advertised import api_url
@@ -209,7 +210,7 @@ def api_server(
     app = build_app(
         ApiParts(
             node=settings.node.node_name,
-            status=status,
+            status=WithOwnLink(status, shared.redis.link, clock) if shared.redis else status,
             tokens=tokens,
             sign_in=SignIn(people.accounts, guard, second_factors, sessions),
             sessions=sessions,

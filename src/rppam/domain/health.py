@@ -139,6 +139,9 @@ class ClusterSnapshot(NamedTuple):
     """The address that follows leadership; empty where there is none."""
     virtual_ip_here: bool = False
     """Whether it is on this node's host."""
+    worker_redis_connected: bool | None = None
+    """Whether the process that answers has its own connection to Redis, which is not leadership's; ``None`` where it
+    needs none, and in what the control process shows."""
 
     @property
     def healthy(self) -> bool:

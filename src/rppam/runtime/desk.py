@@ -70,12 +70,8 @@ class Desk:
             await asyncio.gather(self._saver, return_exceptions=True)
 
     def look(self) -> None:
-        """Keep connections to the members, and to those who shall be; learn where they are from their heartbeats."""
-        electorate = self._core.election.electorate
-        if electorate is None:
-            return
-        own = self._core.election.node
-        expected = frozenset(self._core.election.changes.asked_too(electorate)) - {own}
+        """Keep connections to those who are to be reached; learn where they are from their heartbeats."""
+        expected = self._to_be_reached()
         known = {
             name: seen.heartbeat.member_address
             for name, seen in self._core.detector.members(self._clock.now()).items()
@@ -91,6 +87,15 @@ class Desk:
         if addresses and addresses != self._noted:
             self._noted = addresses
             self._to_save.put_nowait(addresses)
+
+    def _to_be_reached(self) -> frozenset[str]:
+        """The members, and those who shall be. Of a cluster that has not taken this node in yet, its leader: where
+        their keys differ, this node would hear of it from nobody else."""
+        election = self._core.election
+        if election.electorate is not None:
+            return frozenset(election.changes.asked_too(election.electorate)) - {election.node}
+        leader = election.leader(self._clock.now())
+        return self._expected if leader is None else frozenset((leader[0],)) - {election.node}
 
     def perform(self, effect: NodeEffect) -> bool:
         """Carry out what concerns the members; whether it was such an effect."""

@@ -23,6 +23,7 @@ from tests.integration.node.watching import Eyes
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
+NO_KEY = "does not hold the key of this cluster"
 Enter = Callable[..., AbstractAsyncContextManager[Stranger]]
 
 
@@ -124,13 +125,20 @@ def test_a_node_with_another_cluster_key_is_kept_out_told_and_holds_up_nobody(ma
         odd.start()
         try:
             eventually(
-                lambda: any("does not hold the key of this cluster" in one for one in lab.health(leader)["warnings"]),
+                lambda: any(NO_KEY in one for one in lab.health(leader)["warnings"]),
                 within_s=30,
                 what="health names it",
                 say=lab.logs,
             )
+            eventually(
+                lambda: any(NO_KEY in one and leader.name in one for one in lab.health(odd)["warnings"]),
+                within_s=30,
+                what="its own health says why it is not taken in",
+                say=odd.log,
+            )
+            assert NO_KEY in odd.log()
             assert lab.health(leader)["membersRefused"]["foreign"] >= 1
-            assert "does not hold the key of this cluster" in leader.log()
+            assert NO_KEY in leader.log()
             assert not odd.leads()
             lab.nodes.append(welcome := lab.make_node("node4"))
             welcome.start()

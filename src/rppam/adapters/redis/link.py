@@ -57,7 +57,7 @@ class Link:
         self._peer = peer
         self._clock = clock
         self._backoff = Backoff(entropy, cap_ms=options.reconnect_cap_ms)
-        self._outage = Outage(peer, clock)
+        self.outage = Outage(peer, clock)
         self._lost = asyncio.Event()
         self._up = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -110,7 +110,7 @@ class Link:
         if connection is not None:
             self._went_down(StoreDown("the connection to Redis was closed by this node"))
             await connection.close()
-        self._outage.reason = "stopped"
+        self.outage.reason = "stopped"
 
     @property
     def is_connected(self) -> bool:
@@ -120,12 +120,12 @@ class Link:
     @property
     def reason(self) -> str:
         """Why there is no connection, in a sentence with the fix; empty while there is one."""
-        return self._outage.reason
+        return self.outage.reason
 
     @property
     def failure(self) -> StoreError | None:
         """The error behind :attr:`reason`; ``None`` while connected."""
-        return self._outage.failure
+        return self.outage.failure
 
     @property
     def target(self) -> Target | None:
@@ -195,7 +195,7 @@ class Link:
 
     def _usable(self) -> Connection:
         if self.connection is None:
-            raise self._outage.as_error()
+            raise self.outage.as_error()
         return self.connection
 
     async def _over(self, connection: Connection, words: tuple[Word, ...], timeout_ms: int | None) -> Any:
@@ -376,7 +376,7 @@ class Link:
             raise connection.lost
         connection.watch_loss(lambda error: self._went_down_if(connection, error))
         self.connection = connection
-        self._outage.over()
+        self.outage.over()
         self._lost.clear()
         self._up.set()
         who = connection.identity
@@ -397,4 +397,4 @@ class Link:
             tell(listener, error)
 
     def _note(self, error: Exception) -> StoreError:
-        return self._outage.note(error, is_told=not self._stopping)
+        return self.outage.note(error, is_told=not self._stopping)

@@ -27,6 +27,8 @@ class Outage:
         """A sentence with the fix; empty while there is a connection."""
         self.failure: StoreError | None = None
         """The error behind :attr:`reason`; ``None`` while there is a connection."""
+        self.since: Instant | None = None
+        """When the connection was lost, or the first attempt failed; ``None`` while there is one, or nothing failed."""
         self._peer = peer
         self._clock = clock
         self._loads_since: Instant | None = None
@@ -49,6 +51,8 @@ class Outage:
                 exc_info=trace,
             )
         self.reason, self.failure = said, failure
+        if self.since is None:
+            self.since = self._clock.now()
         self._remind(failure)
         return failure
 
@@ -57,7 +61,7 @@ class Outage:
         if self._loads_since is not None:
             waited_s = (self._clock.now() - self._loads_since) / US_PER_S
             _log.info("%s has loaded its data; this node waited %.1f s for it", self._peer, waited_s)
-        self.reason, self.failure, self._loads_since = "", None, None
+        self.reason, self.failure, self.since, self._loads_since = "", None, None, None
 
     def as_error(self) -> StoreDown:
         """What a command gets that is asked for meanwhile."""
