@@ -57,6 +57,30 @@ async def test_a_wrong_cluster_id_is_told_from_a_wrong_key() -> None:
         assert not one.link.peers["node2"].is_connected
 
 
+async def test_health_names_what_is_wrong_with_a_member_now_and_not_what_was_before() -> None:
+    one, other_key = make_node("node1"), make_node("node2", key=OTHER_KEY)
+    async with running(one):
+        await start(other_key)
+        port = other_key.link.port
+        one.link.know({"node2": other_key.address})
+        one.link.expect(["node2"])
+        await eventually(lambda: any("does not hold the key" in sentence for sentence in one.link.complaints))
+        one.link.expect([])
+        door = other_key.link._door
+        assert door is not None
+        await eventually(lambda: not door._handshakes)
+        await other_key.link.stop()
+        other_id = make_node("node2", cluster_id="cluster-002", port=port)
+        async with running(other_id):
+            one.link.expect(["node2"])
+            await eventually(
+                lambda: any("its cluster.clusterId is another one" in sentence for sentence in one.link.complaints),
+                told=lambda: one.link.complaints,
+            )
+            assert len(one.link.complaints) == 1, one.link.complaints
+            assert set(one.link.refused) == {"foreign"}, "who refuses counts"
+
+
 @pytest.mark.parametrize(("version", "word"), [(0, "older"), (PROTOCOL + 1, "newer")])
 async def test_another_protocol_version_is_refused_and_named(version: int, word: str) -> None:
     one = make_node("node1")

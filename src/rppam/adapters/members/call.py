@@ -45,6 +45,8 @@ _OUR_REFUSAL: Final = {
     Refused.OWN_NAME: "it has this node's name as its own: give one of the two another node.nodeName, or stop it",
     Refused.TWIN: "another node with this node's name is connected to it: give one of the two another node.nodeName",
 }
+_STAYS: Final = {Refused.VERSION, Refused.CLUSTER_ID}
+"""Reasons of the other side that do not pass by themselves, as a name does that the old self of a node still has."""
 
 
 class Call:
@@ -182,6 +184,9 @@ class Call:
         self.fault = f"{self.who} does not let this node in: {why}"
         if reason in {Refused.TWIN, Refused.OWN_NAME}:
             self._party.saw_twin(self.fault)
+        if reason in _STAYS:
+            self.is_told = True
+            self._party.refusals.tell(self._name, Refused(reason), self.fault)
         self.channel.drop()
 
     def _check(self, greeting: Greeting) -> None:

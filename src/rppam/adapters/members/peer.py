@@ -122,6 +122,7 @@ class Peer:
                 self._pace,
                 timeout_s=CONNECT_S,
             )
+            self._party.refusals.is_over(self.name, Refused.FOREIGN)
             call.greet()
             async with asyncio.timeout(CONNECT_S):
                 await call.greeted

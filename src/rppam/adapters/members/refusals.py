@@ -75,6 +75,10 @@ class Refusals:
     def refuse(self, peer: str, reason: Refused, sentence: str) -> None:
         """Count one, and tell ``sentence`` unless it was told of this peer for this reason not long ago."""
         self._counts[str(reason)] += 1
+        self.tell(peer, reason, sentence)
+
+    def tell(self, peer: str, reason: Refused, sentence: str) -> None:
+        """As :meth:`refuse`, where it was not this node that refused: nothing is counted."""
         now = self._clock.now()
         before = self._last.pop((peer, reason), None)
         if before is None or now - before.told_at >= SILENCE_S * US_PER_S:
@@ -84,10 +88,17 @@ class Refusals:
             del self._last[next(iter(self._last))]
         self._last[peer, reason] = _Told(sentence, before.told_at, now)
 
+    def is_over(self, peer: str, reason: Refused) -> None:
+        """It is so no more: health shows it no longer, and the log hears of it again no earlier than otherwise."""
+        if (told := self._last.get((peer, reason))) is not None:
+            self._last[peer, reason] = told._replace(sentence="")
+
     def recent(self) -> tuple[str, ...]:
         """Sentences of what was refused within the last minute, the latest last."""
         now = self._clock.now()
-        return tuple(told.sentence for told in self._last.values() if now - told.seen_at < SHOWN_S * US_PER_S)
+        return tuple(
+            told.sentence for told in self._last.values() if told.sentence and now - told.seen_at < SHOWN_S * US_PER_S
+        )
 
 
 def ms_between(earlier: Instant, later: Instant) -> int:
