@@ -164,7 +164,8 @@ def test_a_taken_port_is_named_and_nothing_is_started(tmp_path: Path) -> None:
             env={**os.environ, "TMPDIR": str(tmp_path)},
         )
     assert done.returncode == 1
-    assert done.stdout == ""
+    told = json.loads(done.stdout)
+    assert (set(told), told["code"]) == ({"error", "code"}, "RPPAM-7101"), "no event, but the error alone"
     assert f"port {base + 10}" in done.stderr
     assert "--base-port" in done.stderr
     assert list(tmp_path.iterdir()) == []
