@@ -138,4 +138,5 @@ async def test_nothing_that_was_confirmed_is_lost_when_the_primary_is_killed(
             await asyncio.sleep(0.02)
     victim.restart()
     assert new, "writes work again on the new primary"
-    assert lab.primary is not victim
+    # The sentinel that led the failover is believed before the others have heard of it.
+    await asyncio.to_thread(lab.wait_for, lambda: lab.primary is not victim, "word of it at the first sentinel")
