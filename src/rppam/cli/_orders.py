@@ -204,7 +204,8 @@ def code_of(answer: Answer) -> str:
 
 def _refused(url: str, answer: Answer) -> OrderError:
     told: Mapping[str, Any] = answer.body if isinstance(answer.body, Mapping) else {}
-    code, detail, fix = (_text(told.get(name)) for name in ("code", "detail", "fix"))
+    code = code_of(answer)
+    detail, fix = (_text(told.get(name)) for name in ("detail", "fix"))
     if not code:
         return OrderError(f"{url}: {_refusal(answer)}", Exit.ERRORS)
     # Some sentences end with what to do already.

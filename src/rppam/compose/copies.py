@@ -19,7 +19,7 @@ from rppam.adapters.system.datadir import DataDir
 from rppam.adapters.system.entropy import SystemEntropy
 from rppam.adapters.system.last_words import LastWords
 from rppam.adapters.system.lines import Line, Message
-from rppam.adapters.system.node_page import NodePage, worker_place
+from rppam.adapters.system.node_page import NodePage, worker_number
 from rppam.adapters.system.processes import CONTROL_NAME, WORKER_NAME, call_this_process
 from rppam.compose.board import Board
 from rppam.compose.handing import HandingStore, Testament
@@ -72,7 +72,7 @@ def live(order: Message, inherited: Inherited) -> NoReturn:
                 directory=logging_settings.directory,
                 stream=sys.stderr,
                 also=history_handler(inherited.known.settings) if order.facts["role"] == "control" else None,
-                worker=0 if order.facts["role"] == "control" else order.facts["place"] - worker_place(0) + 1,
+                worker=0 if order.facts["role"] == "control" else worker_number(order.facts["place"]),
             ),
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):

@@ -11,7 +11,7 @@ from rppam.adapters.redis.link import Link
 from rppam.domain.health import ClusterSnapshot
 from rppam.domain.instant import US_PER_S
 from rppam.ports.clock import Clock
-from rppam.ports.status import Authority, NodeStatus
+from rppam.ports.status import NodeStatus
 
 BORNE_S: Final = 5
 """A connection that is made again within this time is nobody's business."""
@@ -27,6 +27,10 @@ class WithOwnLink:
     def __init__(self, status: NodeStatus, link: Link, clock: Clock) -> None:
         """``link``: this process's own to Redis."""
         self._status, self._link, self._clock = status, link, clock
+        # The other one's own: what is asked at every request has no detour.
+        self.may_lead = status.may_lead
+        self.authority = status.authority
+        self.is_alive = status.is_alive
 
     def snapshot(self) -> ClusterSnapshot:
         """See :meth:`rppam.ports.status.NodeStatus.snapshot`."""
@@ -34,18 +38,6 @@ class WithOwnLink:
         if not seen.redis_connected or not self._is_down_for_long:
             return seen
         return seen._replace(warnings=(*seen.warnings, _SAID.format(reason=self._link.reason)))
-
-    def may_lead(self) -> int | None:
-        """See :meth:`rppam.ports.status.NodeStatus.may_lead`."""
-        return self._status.may_lead()
-
-    def authority(self) -> Authority | None:
-        """See :meth:`rppam.ports.status.NodeStatus.authority`."""
-        return self._status.authority()
-
-    def is_alive(self) -> bool:
-        """See :meth:`rppam.ports.status.NodeStatus.is_alive`."""
-        return self._status.is_alive()
 
     @property
     def _is_down_for_long(self) -> bool:

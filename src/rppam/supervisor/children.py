@@ -6,6 +6,7 @@ from contextlib import suppress
 from enum import StrEnum
 
 from rppam.adapters.system.lines import Line
+from rppam.adapters.system.node_page import worker_number
 from rppam.supervisor.restarts import Restarts
 
 
@@ -43,7 +44,7 @@ class Child:
     @property
     def name(self) -> str:
         """For people."""
-        return "the control process" if self.role is Role.CONTROL else f"API worker {self.place - 1}"
+        return "the control process" if self.role is Role.CONTROL else f"API worker {worker_number(self.place)}"
 
     @property
     def is_there(self) -> bool:

@@ -26,6 +26,7 @@ from rppam.domain.record import Record, RecordState
 from rppam.domain.timing import PROFILES
 
 TIMING = PROFILES["default"]
+LEASE, PROMISE, BEAT = TIMING.lease_ms, TIMING.promise_ms, TIMING.heartbeat_ms
 ME, MY_LIFE = "node1", "1" * 16
 OTHER, OTHER_LIFE = "node2", "2" * 16
 WALL_MS = 1_000

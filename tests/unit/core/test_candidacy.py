@@ -20,16 +20,17 @@ from rppam.domain.fence import Fenced
 from rppam.domain.instant import US_PER_MS, Instant, WallMs
 from rppam.domain.record import EPOCH_MAX, Record, RecordState
 from tests.unit.core.stage import (
+    BEAT,
+    LEASE,
     ME,
     OTHER,
+    PROMISE,
     TIMING,
     Stage,
     asking,
     candidate,
     held,
 )
-
-LEASE, PROMISE, BEAT = TIMING.lease_ms, TIMING.promise_ms, TIMING.heartbeat_ms
 
 
 def test_a_first_node_waits_a_whole_lease_from_the_mark_it_left_where_no_record_was() -> None:

@@ -21,10 +21,12 @@ from rppam.core.phase import Phase
 from rppam.domain.instant import US_PER_MS, Instant
 from rppam.domain.record import RecordState
 from tests.unit.core.stage import (
+    BEAT,
+    LEASE,
     ME,
     OTHER,
     OTHER_LIFE,
-    TIMING,
+    PROMISE,
     Stage,
     asking,
     candidate,
@@ -32,8 +34,6 @@ from tests.unit.core.stage import (
     leader,
     released,
 )
-
-LEASE, PROMISE, BEAT = TIMING.lease_ms, TIMING.promise_ms, TIMING.heartbeat_ms
 
 # ---- waiting --------------------------------------------------------------------------------------------------------
 

@@ -12,16 +12,17 @@ from rppam.core.phase import Phase
 from rppam.domain.instant import US_PER_MS, Instant
 from rppam.domain.record import RecordState, vacant
 from tests.unit.core.stage import (
+    BEAT,
+    LEASE,
     ME,
     MY_LIFE,
+    PROMISE,
     TIMING,
     asking,
     held,
     leader,
     released,
 )
-
-LEASE, PROMISE, BEAT = TIMING.lease_ms, TIMING.promise_ms, TIMING.heartbeat_ms
 
 
 def test_the_promise_runs_from_before_the_request_and_ends_without_any_input() -> None:

@@ -168,6 +168,11 @@ def worker_place(number: int) -> int:
     return 2 + number
 
 
+def worker_number(place: int) -> int:
+    """What people call the API worker at ``place``; the first is 1."""
+    return place - worker_place(0) + 1
+
+
 def make_memory(name: str, size: int) -> int:
     """A descriptor of ``size`` bytes of memory that belong to no file. Linux only."""
     if sys.platform != "linux":
