@@ -1,7 +1,6 @@
 """Tells an Ed25519 public key written out in base64 from the path of a file. The key is checked where it is used."""
 
 import base64
-import binascii
 import re
 from typing import Final
 
@@ -15,7 +14,7 @@ def as_public_key(text: str) -> str | None:
     line = re.sub(r"-----(BEGIN|END) PUBLIC KEY-----|\s", "", text)
     try:
         raw = base64.b64decode(line, validate=True)
-    except binascii.Error:
+    except ValueError:  # also what is no ASCII
         return None
     if len(raw) == _RAW_BYTES:
         raw = _PREFIX + raw

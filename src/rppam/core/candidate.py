@@ -142,7 +142,7 @@ class Candidate(Holder):
 
     def _ask_store_last(self, now: Instant, effects: list[Effect]) -> None:
         record = self.watch.record
-        if record is not None and not self.rules.is_above(record, self.epoch):
+        if record is not None and self.store_has_vote and not self.rules.is_above(record, self.epoch):
             self._give_up(now, effects)
             return
         held = {name for name in self._members() if self.ledger.holds(name, now)}

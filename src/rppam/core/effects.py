@@ -113,6 +113,12 @@ class HandOver(NamedTuple):
     why: str
 
 
+class AskAgain(NamedTuple):
+    """Have the store's word anew, and if this node leads these members', too; now, and not with the next heartbeat."""
+
+    members: tuple[str, ...] = ()
+
+
 class PauseFailover(NamedTuple):
     """The administrator pauses automatic failover, or resumes it: while it is paused nobody stands unasked."""
 
@@ -169,6 +175,7 @@ Event = (
     | NotVoted
     | Invited
     | HandOver
+    | AskAgain
     | PauseFailover
     | ImposeElectorate
     | ChangeElectorate
@@ -252,6 +259,12 @@ class SteppedDown(NamedTuple):
     sentence: str
 
 
+class RecordRefuted(NamedTuple):
+    """The store has no vote, and its record names another leader than the members do."""
+
+    sentence: str
+
+
 class Told(NamedTuple):
     """A decision worth a line in the log."""
 
@@ -266,4 +279,16 @@ NO_EPOCH_LEFT: Final = Told(
     is_warning=True,
 )
 
-Effect = Exchange | Ask | Free | Invite | AdoptElectorate | LearnEpoch | ClaimEpoch | Promoted | SteppedDown | Told
+Effect = (
+    Exchange
+    | Ask
+    | Free
+    | Invite
+    | AdoptElectorate
+    | LearnEpoch
+    | ClaimEpoch
+    | Promoted
+    | SteppedDown
+    | RecordRefuted
+    | Told
+)

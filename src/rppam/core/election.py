@@ -29,6 +29,7 @@ from typing import Final
 from rppam.core.candidate import Candidate
 from rppam.core.effects import (
     AdoptElectorate,
+    AskAgain,
     ChangeElectorate,
     Connected,
     Disconnected,
@@ -86,6 +87,7 @@ class Election(Candidate):
         elif self.phase is Phase.LEADER:
             wake = wake if self.ledger.deadline is None else min(wake, self.ledger.deadline)
             wake = wake if self.voter is None else min(wake, self._next_renewal)
+            wake = wake if self.doubt.until is None else min(wake, self.doubt.until)
         elif self.phase is Phase.STANDBY and self._is_candidate(self._polled):
             stand_at = self._stand_at()
             wake = wake if stand_at is None else min(wake, max(stand_at, self._back_off_until))
@@ -104,6 +106,8 @@ class Election(Candidate):
         self._polled = now
         if self.phase is Phase.LEADER and not self.rules.has_permission(self.ledger.deadline, now):
             self._step_down(StepDownReason.PROMISE_ENDED, self._why_ended(now), effects)
+        if self.phase is Phase.LEADER:
+            self._settle_doubt(now, effects)
         sent = self.pen.sent
         if sent is not None and now - sent.at >= self.timing.request_timeout_us:
             self._lost(sent, now, effects)
@@ -175,8 +179,7 @@ class Election(Candidate):
                     self._invite(now, effects)
                     self._hurry(now)
             case ReleaseHeard():
-                if now >= self._invited_until:  # who was invited does not let itself pass
-                    self._back_off_until = max(self._back_off_until, after(now, self._let_the_invited_pass_us()))
+                self._let_the_invited_pass(now)
                 self._hurry(now)
             case Invited():
                 self._start_ahead(now)
@@ -202,6 +205,10 @@ class Election(Candidate):
                     self._step_down(StepDownReason.ASKED, why, effects)
             case StandAgain():
                 self.electable = True
+            case AskAgain(members):
+                if self.phase is Phase.LEADER:
+                    self._put(BallotKind.RENEW, members, now, effects)
+                self._hurry(now)
             case PauseFailover(is_on):
                 self.paused = is_on
                 if self.phase in _STEPS and not self._is_candidate(now):
@@ -257,6 +264,7 @@ class Election(Candidate):
             return
         self.heard[vote.voter] = now
         self.answers[vote.voter] = vote
+        self.asked_at[vote.voter] = asked.at
         self._caught_up(asked.at)
         if vote.highest != self._granted_me.get(vote.voter):  # else it is this node's own attempt, and nobody's news
             self.watch.learn(vote.highest)
@@ -264,6 +272,7 @@ class Election(Candidate):
         if vote.electorate is not None:
             effects.append(AdoptElectorate(vote.electorate))
         self._take_note(vote, asked.at, now, effects)
+        self.doubt.heard(vote, asked.at, counts=vote.voter not in self.rates.off)
         if not vote.is_granted or vote.voter in self.rates.off:
             return
         if vote.kind is BallotKind.PROBE:
@@ -277,9 +286,11 @@ class Election(Candidate):
         """Other votes count from now on."""
         self.electorate = electorate
         self.ledger.reweigh(*self._bodies())
+        self.watch.believes = self.store_has_vote
         self._next_renewal = now
         self.heard = {name: at for name, at in self.heard.items() if name in electorate.members}
         self.answers = {name: vote for name, vote in self.answers.items() if name in electorate.members}
+        self.asked_at = {name: at for name, at in self.asked_at.items() if name in electorate.members}
         self.ballots.keep(electorate.members)
         pending = " (pending: the old and the new votes are needed)" if electorate.old is not None else ""
         effects.append(

@@ -14,12 +14,14 @@ from typing import Final
 
 from rppam.core.ballots import Ballots
 from rppam.core.changes import Changes
+from rppam.core.doubt import Doubt
 from rppam.core.effects import (
     AdoptElectorate,
     Effect,
     Free,
     Invite,
     Purpose,
+    RecordRefuted,
     StepDownReason,
     SteppedDown,
     Swap,
@@ -32,7 +34,7 @@ from rppam.core.rules import Rules
 from rppam.core.voter import Voter
 from rppam.core.votes import SELF, STORE_AND_SELF, Ledger, Weights
 from rppam.core.watch import Watch
-from rppam.domain.ballot import BallotKind, Claim, Freeing, Invitation, Refusal, Vote
+from rppam.domain.ballot import BallotKind, Claim, Freeing, Invitation, Refusal, Stance, Vote
 from rppam.domain.electorate import STORE, Body, Electorate
 from rppam.domain.entropy import Entropy
 from rppam.domain.instant import Instant, after
@@ -46,9 +48,15 @@ STRANGER: Final = (
 )
 HEAD_START_US: Final = 20_000
 """So long nobody else stands after a leader released: the member that it invited comes first."""
+PASS_US: Final = 500_000
+"""For so long after the first word of a release, and then not again for as long, others hold back at each such word."""
 NOT_BEGUN: Final = (
     "the members did not become {names}: the votes for that could not be won in time, and the order is dropped. See "
     "'rppam status' for whose are missing, and give it again"
+)
+REFUTED: Final = (
+    "a leadership record that no leader wrote. Most members have confirmed {node} since and Redis has no vote here, so "
+    "leadership is kept; see who else may write these keys: ACL LIST. It names {holder} at epoch {epoch}"
 )
 NO_ELECTORATE: Final[Weights] = {"": 1}
 """Votes of nobody: a node that belongs to no cluster yet never has a majority."""
@@ -79,10 +87,12 @@ class Holder:
         self.pen = Pen(node, boot_id, entropy, self.rules)
         self.ballots = Ballots(timing)
         self.changes = Changes()
+        self.doubt = Doubt()
         self.rates = Rates(timing)
         self.strangers: set[str] = set()
         """Members by name that turned out to belong to another cluster."""
         self.ledger = Ledger(*self._bodies())
+        self.watch.believes = self.store_has_vote
         self.phase = Phase.STANDBY
         self.epoch = 0
         """The epoch this node leads at, stands for, or led at last."""
@@ -90,11 +100,13 @@ class Holder:
         self.paused = False
         """While automatic failover is paused nobody stands unless it is invited."""
         self.unwilling: frozenset[str] = frozenset()
-        """Members that would not lead now, being in maintenance; they are not invited."""
+        """Members in maintenance, as far as their heartbeats tell; whether one is invited its own last vote says."""
         self.heard: dict[str, Instant] = {}
         """When each member last answered a ballot."""
         self.answers: dict[str, Vote] = {}
         """What each member last answered."""
+        self.asked_at: dict[str, Instant] = {}
+        """When each was asked what it answered then."""
         self.succession: tuple[str, ...] = ()
         """Members in the order in which they are invited to follow this node; who is not named comes last."""
         self._granted_me: dict[str, int] = {}
@@ -104,7 +116,7 @@ class Holder:
         self._would: set[str] = set()
         self._invited_until = now
         self._invited_above = 0
-        self._ahead_until = now
+        self._ahead_until = self._passing_since = now
         self._entropy = entropy
         self._attempts = self._tried = 0
         self._next_exchange = self._next_renewal = now
@@ -132,6 +144,8 @@ class Holder:
         record = self.watch.record
         if record is None or record.state is not RecordState.HELD or record.boot_id == self.boot_id:
             return None
+        if self.electorate is not None and not self.electorate.may_stand(record.holder):
+            return None
         return (record.holder, record.epoch) if self.watch.silent_us(now) <= self.rules.lease_us else None
 
     @property
@@ -146,6 +160,11 @@ class Holder:
         if self.electorate is None:
             return (NO_ELECTORATE,)
         return tuple(body.weights for body in self.electorate.bodies)
+
+    @property
+    def store_has_vote(self) -> bool:
+        """Whether the store's vote counts for anything."""
+        return any(body.get(STORE, 0) for body in self._bodies())
 
     def _members(self) -> tuple[str, ...]:
         return () if self.electorate is None else self.electorate.members
@@ -195,12 +214,36 @@ class Holder:
             self.pen.own = found  # an earlier write of mine, of which I had no reply, or one that came back
         elif self.rules.may_rewrite(found, self.epoch):
             self.pen.own = None
+        elif self.store_has_vote or not self.rules.has_permission(self.ledger.deadline, now):
+            self._replaced(found, effects)
         else:
-            why = f"the record shows {found.holder} at epoch {found.epoch}; mine was {self.epoch}"
-            self._step_down(StepDownReason.REPLACED, why, effects)
+            self._put_to_the_members(found, now)
         may_write = self.voter is None or self.rules.store_still_promises(self.ledger, now)
         if may_write and (sent.swap is None or sent.swap.expected != found):
             self._hurry(now)  # there is something to write now; refused again, the next heartbeat is soon enough
+
+    def _replaced(self, by: Record, effects: list[Effect]) -> None:
+        why = f"the record shows {by.holder} at epoch {by.epoch}; mine was {self.epoch}"
+        self._step_down(StepDownReason.REPLACED, why, effects)
+
+    def _put_to_the_members(self, found: Record, now: Instant) -> None:
+        """See :mod:`rppam.core.doubt`. The record is written again like any candidate would: once it fell silent."""
+        self.pen.own = None
+        self.ledger.withdraw(STORE)
+        until = after(now, self.timing.heartbeat_us + self.timing.request_timeout_us)
+        if self.doubt.put(found, now, until):
+            self._next_renewal = now
+
+    def _settle_doubt(self, now: Instant, effects: list[Effect]) -> None:
+        record = self.doubt.record
+        if record is None:
+            return
+        if self.doubt.is_refuted(*self._bodies()):
+            self.doubt.settle()
+            sentence = REFUTED.format(holder=record.holder, epoch=record.epoch, node=self.node)
+            effects.append(RecordRefuted(sentence))
+        elif self.doubt.is_true(now, *self._bodies()):
+            self._replaced(record, effects)
 
     def _renewal(self, now: Instant) -> Swap | None:
         """What the leader writes now: within the store's promise its own record again, else as any candidate would."""
@@ -227,6 +270,7 @@ class Holder:
         self.ledger.clear()
         self.ballots.clear()
         self.changes.forget()
+        self.doubt.clear()
         self.phase = Phase.QUIESCING
         self.pen.own = None
         self._stopped_for = reason
@@ -270,7 +314,7 @@ class Holder:
         """
         if self.paused and self._stopped_for is not StepDownReason.ASKED:
             return
-        near = sorted(self.successors(now), key=lambda name: name != self._invitee)
+        near = (self._invitee,) if self._could_follow(self._invitee, now) else self.successors(now)
         if near:
             effects.append(Invite(near[0], Invitation(self.claim)))
         self._invitee = ""
@@ -280,29 +324,40 @@ class Holder:
         return "" if self.paused else "".join(self.successors(now)[:1])
 
     def successors(self, now: Instant) -> tuple[str, ...]:
-        """Members that answer and could follow this node as the leader, in the order of succession."""
-        electorate = self.electorate
-        if electorate is None:
-            return ()
-        able = (
-            name
-            for name in electorate.members
-            if name not in {self.node, *self.unwilling} and electorate.may_stand(name) and self.is_heard(name, now)
-        )
+        """Members that answer and could follow this node as the leader, in the order of succession.
+
+        Each says with its vote whether it would; a member that has just started waits, and would fail.
+        """
+        able = (name for name in self._members() if self._could_follow(name, now) and self._is_ready(name))
         order = {name: place for place, name in enumerate(self.succession)}
         return tuple(sorted(able, key=lambda name: (order.get(name, len(order)), name)))
+
+    def _could_follow(self, name: str, now: Instant) -> bool:
+        can_lead = self.electorate is not None and self.electorate.may_stand(name)
+        return can_lead and name != self.node and self.is_heard(name, now)
+
+    def _is_ready(self, name: str) -> bool:
+        answer = self.answers.get(name)
+        return answer is not None and answer.stance is Stance.READY
 
     def is_heard(self, name: str, now: Instant) -> bool:
         """Whether a member answered a ballot within the last lease."""
         heard = self.heard.get(name)
         return heard is not None and now - heard <= self.timing.lease_us
 
-    def _let_the_invited_pass_us(self) -> int:
-        """Who releases invites one member; the others hold back for a moment, so that they do not split the votes."""
+    def _let_the_invited_pass(self, now: Instant) -> None:
+        """Who releases invites one member; the others hold back for a moment, so that they do not split the votes.
+
+        Not for ever: whoever may write to the store could make up enough words of releases to stop every election.
+        """
+        if now - self._passing_since >= 2 * PASS_US:
+            self._passing_since = now
+        if now < self._invited_until or now - self._passing_since >= PASS_US:
+            return  # who was invited does not let itself pass
         electorate = self.electorate
         if electorate is None or sum(1 for name in electorate.members if electorate.may_stand(name)) <= 2:
-            return 0
-        return HEAD_START_US + self._entropy.below(40_000)
+            return
+        self._back_off_until = max(self._back_off_until, after(now, HEAD_START_US + self._entropy.below(40_000)))
 
     # ---- the round trip ---------------------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ from rppam.core.effects import (
 from rppam.core.election import Election
 from rppam.core.member import Member, MemberEffect
 from rppam.core.voter import Voter
-from rppam.domain.ballot import Ballot, Freeing
+from rppam.domain.ballot import Ballot, Freeing, Stance
 from rppam.domain.electorate import MEMBERS_MAX, Body, Electorate
 from rppam.domain.instant import Instant, WallMs
 from rppam.domain.member import Heartbeat, MemberStatus, Role
@@ -99,6 +99,8 @@ class NodeCore:
         self._started = now
         self._answered_at: Instant | None = None
         """When the store answered last."""
+        self.read_at: Instant | None = None
+        """When the store was asked for what it answered last."""
         self._is_let_in = False
         """Whether it takes part although the store did not answer for long enough to be admitted by it."""
         self._stood_down = ""
@@ -120,6 +122,9 @@ class NodeCore:
         """An exchange was answered."""
         effects: list[NodeEffect] = []
         self._answered_at = now
+        sent = self.election.pen.sent
+        if sent is not None and sent.request == answer.request:
+            self.read_at = sent.at
         before = self.admission.standing
         self.admission.observed(answer.own_before, answer.heartbeats, now, self._right(answer.record, now))
         if self.admission.standing is not before:
@@ -147,6 +152,8 @@ class NodeCore:
 
     def asked(self, ballot: Ballot, handle: object, now: Instant) -> list[NodeEffect]:
         """Another member asks for this one's vote."""
+        if self.voter is not None:
+            self.voter.stance = self._stance
         return list(self.member.asked(ballot, handle, now))
 
     def freed(self, freeing: Freeing, now: Instant) -> list[NodeEffect]:
@@ -202,7 +209,8 @@ class NodeCore:
         A pause that was ordered tomorrow is nobody's order: it would be newer than every order that can be given.
         """
         beats = [beat for _, beat in answer.heartbeats if beat is not None]
-        latest = max(answer.wall_ms, self.election.watch.highest) + PAUSE_AHEAD_MS  # epochs are times, too
+        known = 0 if self.voter is None else self.voter.highest
+        latest = max(answer.wall_ms, self.election.watch.highest, known) + PAUSE_AHEAD_MS  # epochs are times, too
         aside = {beat.node for beat in beats if beat.maintenance}
         back = {beat.node for beat in beats if not beat.maintenance}
         self.election.unwilling = (self.election.unwilling | aside) - back  # who is silent is what it last said
@@ -218,6 +226,12 @@ class NodeCore:
             return False
         standing = self.admission.standing
         return standing is Standing.ADMITTED or (self._is_let_in and standing in _NOT_ADMITTED_YET)
+
+    @property
+    def _stance(self) -> Stance:
+        if self._stood_down or self.orders.maintenance:
+            return Stance.ASIDE
+        return Stance.READY if self._may_stand else Stance.WAITS
 
     def _right(self, record: Record, now: Instant) -> Right:
         joins = self.voter is not None and self.election.electorate is None

@@ -20,7 +20,7 @@ It does not promise to be heard, nor that the disk keeps what it confirmed.
 from typing import Any, NamedTuple
 
 from rppam.core.effects import Told
-from rppam.domain.ballot import Ballot, BallotKind, Claim, Freeing, Kept, Refusal, Vote
+from rppam.domain.ballot import Ballot, BallotKind, Claim, Freeing, Kept, Refusal, Stance, Vote
 from rppam.domain.electorate import Electorate, Version
 from rppam.domain.instant import Instant, after
 from rppam.domain.timing import Timing
@@ -71,6 +71,8 @@ class Voter:
         """Why the disk does not take what has to be kept; empty while it does."""
         self.followed = 0
         """The highest epoch at which this life has supported somebody who led."""
+        self.stance = Stance.READY
+        """What this node would do if it were invited, its own wait after a start left aside."""
         self._leads = False
         self._on_disk = kept
         self._saving: list[SaveKept] = []
@@ -261,6 +263,7 @@ class Voter:
             mine if refusal is Refusal.OLD_ELECTORATE else None,
             self.holder(now),
             now,
+            self.stance if self.stance is not Stance.READY or self.boot_wait_is_over(now) else Stance.WAITS,
         )
         if self._saving:  # nothing is said before everything that was decided is on disk
             self._waiting.append(_Waiting(self._saving[-1].ticket, handle, vote))

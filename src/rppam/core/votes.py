@@ -50,6 +50,11 @@ class Ledger:
             self._until[voter] = until
             self._deadline = self.deadline_under(*self.bodies)
 
+    def withdraw(self, voter: str) -> None:
+        """What ``voter`` promised counts for nothing any more."""
+        if self._until.pop(voter, None) is not None:
+            self._deadline = self.deadline_under(*self.bodies)
+
     def clear(self) -> None:
         """Forget all promises: this node claims nothing any more."""
         self._until.clear()

@@ -17,6 +17,7 @@ class Watch:
     """What one candidate has seen of the record on its present connection."""
 
     __slots__ = (
+        "believes",
         "connection",
         "extra_wait_us",
         "highest",
@@ -28,6 +29,9 @@ class Watch:
     )
 
     def __init__(self) -> None:
+        self.believes = True
+        """Whether an epoch that the record shows counts as one that was used: where the store has no vote, whoever may
+        write there could make up any, and the members remember."""
         self.connection: int | None = None
         self.identity = ""
         self.identity_since: Instant | None = None
@@ -39,7 +43,7 @@ class Watch:
         self.trusted_since: Instant | None = None
         """Since when this connection has shown nothing that speaks of a store that forgot."""
         self.highest = 0
-        """The highest epoch that any record, or the database, ever showed this node."""
+        """The highest epoch that any record that is believed, or the database, ever showed this node."""
 
     def connected(self, connection: int, identity: str, now: Instant, extra_wait_us: int = 0) -> None:
         """A new connection: all waits begin anew, but the one for another identity where it is proven the same."""
@@ -67,7 +71,8 @@ class Watch:
                 self.trusted_since = now
             self.record = record
             self.since = now
-        self.highest = max(self.highest, record.epoch)
+        if self.believes:
+            self.highest = max(self.highest, record.epoch)
 
     def learn(self, epoch: int) -> None:
         """Another witness of history (the database) knows ``epoch``."""

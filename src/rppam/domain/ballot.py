@@ -71,6 +71,17 @@ class Refusal(StrEnum):
     NOT_A_CANDIDATE = "the asker is not a member that may lead"
 
 
+class Stance(StrEnum):
+    """What the voter's own node would do if it were invited to lead."""
+
+    READY = "ready"
+    """Stand at once."""
+    WAITS = "waits"
+    """Nothing yet: it has started, or become a member, just now."""
+    ASIDE = "aside"
+    """Nothing: it is in maintenance, or stops."""
+
+
 class Vote(NamedTuple):
     """The answer to a ballot."""
 
@@ -93,6 +104,7 @@ class Vote(NamedTuple):
     """Whom it has promised, for people; empty when nobody."""
     now: Instant
     """The voter's boot-time clock, for the judgement of its rate only."""
+    stance: Stance
 
 
 class Freeing(NamedTuple):

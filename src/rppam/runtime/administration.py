@@ -9,9 +9,9 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
-from rppam.core.effects import ChangeElectorate, HandOver, ImposeElectorate
+from rppam.core.effects import AskAgain, ChangeElectorate, HandOver, ImposeElectorate
 from rppam.core.node import NodeCore, NodeEffect
-from rppam.domain.ballot import Refusal
+from rppam.domain.ballot import Stance
 from rppam.domain.electorate import Body, Electorate
 from rppam.domain.errors.administration import (
     CannotFollow,
@@ -27,7 +27,7 @@ from rppam.domain.errors.administration import (
 )
 from rppam.domain.errors.request import NotLeaderError
 from rppam.domain.history import HistoryEvent
-from rppam.domain.instant import Instant
+from rppam.domain.instant import Instant, after
 from rppam.domain.member import MemberStatus, Role
 from rppam.domain.orders import person
 from rppam.ports.clock import Clock
@@ -39,6 +39,7 @@ audit: Final = logging.getLogger("rppam.audit")
 
 KEPT_WITHIN_S: Final = 3.0
 _LOOK_S: Final = 0.02
+_ANSWER_S: Final = 0.005
 
 JUST_STARTED: Final = (
     "has started, or become a member, less than a lease ago and may not vote yet, so it cannot follow at once; try "
@@ -81,11 +82,12 @@ class NodeAdministration:
 
     async def switch_over(self, to: str | None, by: str) -> str:
         """See the port."""
-        now = self._clock.now()
-        self._check_leads(now)
+        self._check_leads(self._clock.now())
         if to == self._node:
             raise LeadsAlready(f"{to} leads already")
-        able = self._able(now)
+        able = await self._able_anew()
+        now = self._clock.now()
+        self._check_leads(now)
         if to is not None and to not in able:
             raise self._why_not(to, now)
         if not able:
@@ -102,20 +104,22 @@ class NodeAdministration:
 
     async def set_maintenance(self, on: bool, by: str) -> str:
         """See the port."""
-        now, orders = self._clock.now(), self._core.orders
+        orders = self._core.orders
         if on == orders.maintenance:
             await self._orders.keep_again(orders)
             return f"{self._node} is in maintenance already, by {orders.maintenance_by}" if on else self._not_aside()
-        leads = self._core.election.permission(now) is not None
-        if on and leads and not self._able(now):
+        able = await self._able_anew() if on and self._leads else ()
+        if on and self._leads and not able:
             raise NobodyToFollow(
                 f"{self._node} leads and no other node could, so it does not go into maintenance. "
                 f"{NobodyToFollow.row.remedy}"
             )
-        by = person(by)
+        by, leads, now = person(by), self._leads, self._clock.now()
         _note("%s %s %s", by, "puts into maintenance:" if on else "takes out of maintenance:", self._node, by=by)
         self._feed(self._core.maintain(by, now, is_on=on))
         await self._orders.kept()
+        if not leads:
+            await self._published(now)
         if not on:
             return f"{self._node} is out of maintenance and may lead again"
         handed = " It releases its leadership and invites the next in succession." if leads else ""
@@ -234,10 +238,51 @@ class NodeAdministration:
         seen = self._core.detector.members(now).get(name) if name else None
         raise NotLeaderError(self._node, name, seen.heartbeat.api_url or None if seen else None)
 
+    @property
+    def _leads(self) -> bool:
+        return self._core.election.permission(self._clock.now()) is not None
+
+    async def _able_anew(self) -> tuple[str, ...]:
+        """Who could follow this node, by what each says now.
+
+        What it said with the last heartbeat may be over: an order to one of them may have been taken a moment ago.
+        """
+        election, since = self._core.election, self._clock.now()
+        until = after(since, election.timing.request_timeout_us)
+        while (now := self._clock.now()) < until:
+            unheard = tuple(name for name in self._members_that_answer(now) if not self._has_said(name, since))
+            if not unheard and (self._core.voter is not None or self._has_read(since)):
+                break
+            self._feed(self._core.receive(AskAgain(unheard), now))
+            await self._sleep(_ANSWER_S)
+        able = self._able(self._clock.now())
+        return able if self._core.voter is None else tuple(name for name in able if self._has_said(name, since))
+
+    async def _published(self, since: Instant) -> None:
+        """Until the store has this node's heartbeat of ``since`` or later, where it answers."""
+        until = after(since, self._core.election.timing.request_timeout_us)
+        while self._clock.now() < until and not self._has_read(since):
+            self._feed(self._core.receive(AskAgain(), self._clock.now()))
+            await self._sleep(_ANSWER_S)
+
+    def _has_read(self, since: Instant) -> bool:
+        if self._core.election.watch.connection is None:
+            return True  # nothing can be read
+        return self._core.read_at is not None and self._core.read_at >= since
+
+    def _has_said(self, name: str, since: Instant) -> bool:
+        asked_at = self._core.election.asked_at.get(name)
+        return asked_at is not None and asked_at >= since
+
+    def _members_that_answer(self, now: Instant) -> tuple[str, ...]:
+        election = self._core.election
+        names = () if election.electorate is None else election.electorate.members
+        return tuple(name for name in names if name != self._node and election.is_heard(name, now))
+
     def _able(self, now: Instant) -> tuple[str, ...]:
         """Who could follow this node."""
         if self._core.voter is not None:
-            return tuple(name for name in self._core.election.successors(now) if not self._waits(name))
+            return self._core.election.successors(now)
         return tuple(
             name
             for name, seen in sorted(self._core.detector.members(now).items())
@@ -251,18 +296,19 @@ class NodeAdministration:
             return self._unknown(to, electorate)
         if electorate is None and seen is None:
             return MemberUnknown(f"no node named {to} is known to {self._node}")
-        if to in self._core.election.unwilling or (seen is not None and seen.heartbeat.maintenance):
+        stance = self._stance(to)
+        if stance is Stance.ASIDE or (stance is None and seen is not None and seen.heartbeat.maintenance):
             return CannotFollow(f"{to} is in maintenance; end it first (rppam cluster maintenance {to} off)")
         if (electorate is not None and not electorate.may_stand(to)) or (seen and seen.heartbeat.role is Role.WITNESS):
             return CannotFollow(f"{to} is a witness, which votes and never leads")
-        if self._waits(to):
+        if stance is Stance.WAITS:
             return CannotFollow(f"{to} {JUST_STARTED}")
         return CannotFollow(f"{to} does not answer {self._node}, so it cannot follow; is it running?")
 
-    def _waits(self, name: str) -> bool:
-        """Whether the member has no vote yet, as it said itself when it was asked last."""
+    def _stance(self, name: str) -> Stance | None:
+        """What the member said itself when it was asked last."""
         answer = self._core.election.answers.get(name)
-        return answer is not None and answer.refusal is Refusal.BOOT_WAIT
+        return None if answer is None else answer.stance
 
     def _unknown(self, name: str, electorate: Electorate) -> MemberUnknown:
         return MemberUnknown(f"{name} is no member; the members are {', '.join(electorate.members)}")

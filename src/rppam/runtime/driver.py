@@ -22,6 +22,7 @@ from rppam.core.effects import (
     LearnEpoch,
     Promoted,
     Quiesced,
+    RecordRefuted,
     ReleaseHeard,
     StandDown,
     SteppedDown,
@@ -231,6 +232,8 @@ class Driver:
             case SteppedDown(epoch, reason, sentence):
                 log.warning(sentence, extra=noted(HistoryEvent.STEPPED_DOWN, epoch=epoch, reason=str(reason)))
                 self._spawn(self._quiesce(epoch), "quiesce")
+            case RecordRefuted(sentence):
+                self.store_keys.found_foreign(sentence, self._clock.now())
             case Told(sentence, is_warning):
                 log.log(logging.WARNING if is_warning else logging.INFO, sentence, extra=noted(HistoryEvent.NOTICE))
             case MemberChanged():

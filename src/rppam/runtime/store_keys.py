@@ -49,7 +49,7 @@ class StoreKeys:
     def look(self, answer: ExchangeAnswer, now: Instant) -> None:
         """The store answered."""
         if answer.moved_aside:
-            self._found_foreign(answer.moved_aside, now)
+            self.found_foreign(answer.moved_aside, now)
         elif answer.was_absent:  # where something foreign stood in its place, that was told
             self._gone_at.append(now)
         if self._vanishes and not self._vanished_lately(now):
@@ -59,16 +59,8 @@ class StoreKeys:
             self._vanishes = True
             log.warning(VANISHES)
 
-    def are_vanishing(self, now: Instant) -> bool:
-        """Whether keys vanish again and again: then a heartbeat that is not there says nothing of its node."""
-        return self._vanishes and self._vanished_lately(now)
-
-    def warnings(self, now: Instant) -> tuple[str, ...]:
-        """Sentences for an administrator; each goes by itself a while after the last time."""
-        told = [FOREIGN + self._foreign] if self._is_foreign(now) else []
-        return (*told, VANISHES) if self.are_vanishing(now) else tuple(told)
-
-    def _found_foreign(self, what: str, now: Instant) -> None:
+    def found_foreign(self, what: str, now: Instant) -> None:
+        """Something stands under this cluster's keys that none of its nodes wrote."""
         is_known = what == self._foreign and self._is_foreign(now)
         self._foreign, self._foreign_at = what, now
         if is_known:  # it still stands there
@@ -82,6 +74,15 @@ class StoreKeys:
             self._told.clear()
         log.warning("%s%s%s", FOREIGN, what, f" ({untold + 1} such since the last line)" if untold else "")
         self._told[kind] = now, 0
+
+    def are_vanishing(self, now: Instant) -> bool:
+        """Whether keys vanish again and again: then a heartbeat that is not there says nothing of its node."""
+        return self._vanishes and self._vanished_lately(now)
+
+    def warnings(self, now: Instant) -> tuple[str, ...]:
+        """Sentences for an administrator; each goes by itself a while after the last time."""
+        told = [FOREIGN + self._foreign] if self._is_foreign(now) else []
+        return (*told, VANISHES) if self.are_vanishing(now) else tuple(told)
 
     def _is_foreign(self, now: Instant) -> bool:
         return self._foreign_at is not None and now - self._foreign_at < FOREIGN_FOR_US

@@ -156,7 +156,7 @@ class Calm:
             return
         if self._struck == gentle.SWITCHOVER and world.judge.promotions == self._promotions + 1:
             return
-        law = "L5" if self._struck in {"", gentle.CUT, gentle.LATE} else "keeps-leading"
+        law = "L5" if self._struck in {"", gentle.CUT, gentle.LATE, gentle.FORGED} else "keeps-leading"
         law = "L4" if self._struck in {gentle.OUTAGE, gentle.ROLLING, gentle.FAILOVER} else law
         why = f"after '{self._struck}' alone" if self._struck else "although nothing was wrong"
         raise Broken(Violation(law, world.now, f"{host.name} did not keep leading at epoch {epoch}, {why}"))

@@ -1,13 +1,15 @@
 """What must not cost a leader its place while all members are up, or costs it exactly as asked: strikes in the calm.
 
 L4: an outage of the store of several leases, with members restarted one after another meanwhile, and a failover. L5:
-one member cut off from the leader alone; a question for votes that comes late. L2: a switchover.
+one member cut off from the leader alone; a question for votes that comes late; a record that somebody else has made
+up, where the store has no vote. L2: a switchover.
 """
 
 from typing import TYPE_CHECKING, Final
 
 from rppam.core.effects import HandOver
 from rppam.domain.ballot import Ballot, BallotKind, Claim
+from rppam.domain.record import EPOCH_MAX, Record, RecordState
 from rppam.simulation import troubles
 from rppam.simulation.host import Asked, Asker, Host
 from rppam.simulation.setting import SENTINEL
@@ -20,6 +22,7 @@ OUTAGE: Final = "store-outage"
 ROLLING: Final = "store-outage and members restarted"
 CUT: Final = "one member cut off from the leader"
 LATE: Final = "a late question for votes"
+FORGED: Final = "a forged record"
 FAILOVER: Final = "split-store"
 SWITCHOVER: Final = "switchover"
 RESTART_US: Final = 500_000
@@ -32,6 +35,8 @@ def possible(world: "World", leader: Host) -> list[str]:
         return []  # a change is under way, or was begun by a leader before
     others = [host for host in world.hosts if host is not leader and host.name in electorate.members]
     kinds = [LATE] if others else []
+    if not any(body.store_votes for body in electorate.bodies):
+        kinds.append(FORGED)
     if others and len(others) == len(electorate.members) - 1 and not any(host.is_gone for host in others):
         # With a member switched off for good, one more that is cut off may well be one too many.
         kinds += [CUT, OUTAGE, ROLLING]
@@ -61,6 +66,10 @@ def strike(world: "World", leader: Host, kind: str) -> None:
         world.say(f"fault: {other.name} is cut off from {leader.name}, and from nobody else")
         for one, two in ((leader, other), (other, leader)):
             world.links.cut(one, two, int(2.5 * timing.lease_us), holds=world.random() < 0.5)
+    elif kind == FORGED:
+        epoch = min(EPOCH_MAX, leader.election.epoch + int(10 ** (15 * world.random())))
+        record = Record(RecordState.HELD, "stranger", "5" * 16, epoch, 1, f"{int(world.random() * 16**16):016x}")
+        troubles.overwrite(world, record.encode(), f"somebody writes a record that says 'stranger' leads at {epoch}")
     elif kind == LATE:
         _late(world, leader, others)
     elif kind == FAILOVER:

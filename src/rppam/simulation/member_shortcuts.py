@@ -119,6 +119,12 @@ class InvitationPermits(Election):
         return super().receive(event, now)
 
 
+class BelievesAnyRecord(Election):
+    @property
+    def store_has_vote(self) -> bool:
+        return True
+
+
 class FreesFirst(Election):
     def _step_down(self, reason: StepDownReason, why: str, effects: list[Effect]) -> None:
         super()._step_down(reason, why, effects)

@@ -52,6 +52,7 @@ class Plant(NamedTuple):
         rules = self.rules(timing)
         election = self.election(host.name, boot_id, timing, entropy, now=now, rules=rules, voter=voter)
         election.watch = self.watch()
+        election.watch.believes = election.store_has_vote
         election.changes = self.changes()
         return election
 
@@ -210,6 +211,12 @@ _OF_MEMBERS: Final = (
         "A refused question binds a member by its epoch.",
         MOST,
         voter=members.SeenEpochBinds,
+    ),
+    Plant(
+        "forged-record-stops-leader",
+        "A record is believed also where the store has no vote.",
+        MOST,
+        election=members.BelievesAnyRecord,
     ),
     Plant("probe-binds", "A question without obligation binds a member.", MOST, voter=members.ProbeBinds),
     Plant("answer-before-disk", "A member answers before its disk has it.", _DISKS, voter=members.AnswersBeforeKept),

@@ -17,7 +17,7 @@ from rppam.adapters.members.link import TlsMemberLink
 from rppam.adapters.members.party import MemberOptions
 from rppam.adapters.system.clock import SystemClock
 from rppam.adapters.system.entropy import SystemEntropy, fresh_boot_id
-from rppam.domain.ballot import Ballot, BallotKind, Claim, Freeing, Invitation, Refusal, Vote
+from rppam.domain.ballot import Ballot, BallotKind, Claim, Freeing, Invitation, Refusal, Stance, Vote
 from rppam.domain.electorate import Body, Electorate, QuorumPolicy, founding
 from rppam.domain.secret import Secret
 from rppam.ports.members import MemberListener
@@ -86,7 +86,7 @@ class Node:
         """Granted."""
         return Vote(
             ballot.kind, voter or self.name, self.boot_id, ballot.request, ballot.claim.epoch, True, Refusal.NONE,
-            ballot.claim.epoch, ballot.electorate.version, None, ballot.claim.candidate, CLOCK.now(),
+            ballot.claim.epoch, ballot.electorate.version, None, ballot.claim.candidate, CLOCK.now(), Stance.READY,
         )  # fmt: skip
 
     def _ballot(self, ballot: Ballot, answer: Callable[[Vote], None]) -> None:

@@ -240,7 +240,7 @@ async def test_a_forged_or_unasked_vote_is_not_counted() -> None:
         ("", "malformed"),
         ("ballot vote 1 node2 41aa0b2c3d4e5f60 9 5 rppam-electorate1 x", "malformed"),
         ("freeing node2 41aa0b2c3d4e5f60 -1", "malformed"),
-        ("vote renew node2 41aa0b2c3d4e5f60 1 5 granted none 5 0.1 99 node1 -", "malformed"),
+        ("vote renew node2 41aa0b2c3d4e5f60 1 5 granted none 5 0.1 99 ready node1 -", "malformed"),
         ("freeing \xff", "malformed"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -13,8 +14,9 @@ import pytest
 from rppam.adapters.members.codec import PROTOCOL, encode
 from rppam.adapters.system.promise_file import FILE_NAME, FilePromises
 from rppam.domain.ballot import NO_CLAIM, Claim, Freeing, Kept
+from rppam.domain.record import Record, RecordState
 from rppam.domain.secret import Secret
-from tests.contract.servers import missing
+from tests.contract.servers import Server, missing
 from tests.faults.lab.wallclock import build
 from tests.integration.members.links import Stranger, stranger
 from tests.integration.node.conftest import MakeLab
@@ -104,6 +106,30 @@ def test_whoever_does_not_belong_is_named_and_counted_in_health_and_changes_no_l
         lab.wait_until_healthy()
     assert eyes.leaderships() == {claim.epoch: leader.name}
     eyes.check()
+
+
+def test_where_redis_has_no_vote_a_forged_record_or_release_changes_no_leader_and_is_named(
+    make_lab: MakeLab, redis: Server
+) -> None:
+    lab = make_lab(nodes=3, times="lan", policy="majority")
+    lab.start()
+    leader = lab.wait_for_leader()
+    lab.wait_until_healthy()
+    epoch = lab.health(leader)["epoch"]
+    with watched(lab) as eyes:
+        for ahead, state in enumerate(("held", "released", "held"), 1):
+            forged = Record(RecordState(state), "intruder", "5" * 16, epoch + ahead * 1_000_000, 1, f"{ahead:016x}")
+            redis.ask("SET", f"{lab.prefix}leader", forged.encode())
+            redis.ask("PUBLISH", f"{lab.prefix}releases", forged.encode())
+            time.sleep(3 * lab.lease_ms / 1000)
+            assert f" held {leader.name} " in (redis.ask("GET", f"{lab.prefix}leader") or b"").decode(), lab.logs()
+        told = lab.health(leader)
+    assert eyes.leaderships() == {epoch: leader.name}
+    eyes.check()
+    assert any("It names intruder at epoch" in warning for warning in told["warnings"]), told["warnings"]
+    assert "a leadership record that no leader wrote" in leader.log()
+    leader.kill()
+    eventually(lambda: any(node.leads() for node in lab.nodes if node is not leader), within_s=10, what="a successor")
 
 
 def members(node: LabNode) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from rppam.core.effects import (
     NotVoted,
     Promoted,
     Quiesced,
+    RecordRefuted,
     SteppedDown,
     Told,
     Voted,
@@ -32,7 +33,7 @@ from rppam.core.member import Member
 from rppam.core.node import NodeCore, NodeEffect
 from rppam.core.script import exchange
 from rppam.core.voter import SaveKept, SendVote, Voter
-from rppam.domain.ballot import NO_CLAIM, Kept
+from rppam.domain.ballot import NO_CLAIM, Kept, Stance
 from rppam.domain.electorate import Body, Electorate, QuorumPolicy, founding
 from rppam.domain.fence import Fenced
 from rppam.domain.instant import US_PER_MS, Instant, WallMs
@@ -129,6 +130,12 @@ class Parliament:
         assert seat.member is not None
         self._perform(seat, seat.member.receive(event, Instant(self.now)))
 
+    def stand(self, name: str, stance: Stance) -> None:
+        """What the seat's votes say it would do if it were invited."""
+        voter = self.seats[name].election.voter
+        assert voter is not None
+        voter.stance = stance
+
     def run(self, ms: int) -> None:
         until = self.now + ms * US_PER_MS
         while self._heap and self._heap[0][0] <= until:
@@ -210,7 +217,7 @@ class Parliament:
             case SteppedDown(epoch, _, sentence):
                 self.told.append(f"{seat.name}: {sentence}")
                 self._later(5_000, self._event, seat, life, Quiesced(epoch))
-            case Told(sentence):
+            case Told(sentence) | RecordRefuted(sentence):
                 self.told.append(f"{seat.name}: {sentence}")
             case Promoted(epoch):
                 self.leaders.append((self.now // US_PER_MS, seat.name, epoch))

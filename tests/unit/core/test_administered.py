@@ -3,6 +3,7 @@
 import pytest
 
 from rppam.core.effects import (
+    AskAgain,
     ChangeElectorate,
     HandOver,
     ImposeElectorate,
@@ -12,7 +13,7 @@ from rppam.core.effects import (
     StandDown,
 )
 from rppam.core.voter import VoterEffect
-from rppam.domain.ballot import Ballot, BallotKind
+from rppam.domain.ballot import Ballot, BallotKind, Stance
 from rppam.domain.electorate import Body, QuorumPolicy
 from rppam.domain.instant import Instant
 from tests.unit.core.parliament import TIMING, Parliament
@@ -170,12 +171,15 @@ def test_nobody_in_maintenance_is_invited_and_one_that_comes_back_is(policy: Quo
     leader = led_by(house)
     first, second = (name for name in "abc" if name != leader)
     house.tell(first, StandDown("maintenance"))
-    house.seats[leader].election.unwilling = frozenset({first})
+    house.stand(first, Stance.ASIDE)
+    house.tell(leader, AskAgain((first,)))
+    house.run(10)
     house.tell(leader, HandOver("", "switchover"))
     house.run(100)
     assert house.leader == second
     house.run(3 * LEASE)
     house.tell(first, StandAgain())
+    house.stand(first, Stance.READY)
     house.tell(second, HandOver(first, "switchover"))
     house.run(100)
     assert house.leader == first

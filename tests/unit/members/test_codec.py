@@ -98,7 +98,7 @@ def test_a_name_that_no_node_can_have_is_not_read(name: str) -> None:
 
 
 def test_a_granted_vote_with_a_reason_for_refusal_is_nonsense() -> None:
-    text = "vote renew node2 41aa0b2c3d4e5f60 17 5 granted none 5 0.1 99 node1 -"
+    text = "vote renew node2 41aa0b2c3d4e5f60 17 5 granted none 5 0.1 99 ready node1 -"
     assert decode(text) is not None
     assert decode(text.replace("none", "promised")) is None
 

@@ -120,6 +120,61 @@ async def test_a_node_in_maintenance_cannot_be_made_to_follow_and_the_last_one_d
     assert house.orders[leader].kept.maintenance is False
 
 
+@both
+async def test_an_order_of_a_moment_ago_counts_for_the_next(policy: QuorumPolicy) -> None:
+    """No heartbeat has told of it yet."""
+    house, leader = seated("a", "b", "c", policy=policy)
+    first, second = others(house, leader)
+    await house.administration(first).set_maintenance(True, "eve")
+    with pytest.raises(CannotFollow, match=f"{first} is in maintenance; end it first"):
+        await house.administration(leader).switch_over(first, "eve")
+    assert await house.administration(leader).switch_over(None, "eve") == (
+        f"{leader} releases its leadership and invites {second} to lead"
+    )
+    house.run(100)
+    assert house.leader == second
+    await house.administration(first).set_maintenance(False, "eve")
+    await house.administration(leader).set_maintenance(True, "eve")
+    await house.administration(second).set_maintenance(True, "eve")
+    house.run(100)
+    assert house.leader == first
+    with pytest.raises(NobodyToFollow):
+        await house.administration(first).set_maintenance(True, "eve")
+
+
+async def test_of_two_the_leader_stays_when_the_other_was_put_aside_a_moment_ago() -> None:
+    house, leader = seated("a", "b")
+    (other,) = others(house, leader)
+    await house.administration(other).set_maintenance(True, "eve")
+    with pytest.raises(NobodyToFollow):
+        await house.administration(leader).switch_over(None, "eve")
+    with pytest.raises(NobodyToFollow):
+        await house.administration(leader).set_maintenance(True, "eve")
+    await house.administration(other).set_maintenance(False, "eve")
+    await house.administration(leader).switch_over(other, "eve")
+    house.run(100)
+    assert house.leader == other
+
+
+async def test_who_died_a_moment_ago_is_not_invited() -> None:
+    house, leader = seated("a", "b", "c", policy=MAJORITY)
+    first, second = others(house, leader)
+    house.kill(first)
+    await house.administration(leader).switch_over(None, "eve")
+    house.run(100)
+    assert house.leader == second
+
+
+async def test_the_store_has_the_order_by_the_time_that_it_is_answered() -> None:
+    house, leader = seated("a", "b", "c")
+    first, _ = others(house, leader)
+    before = house.now
+    await house.administration(first).set_maintenance(True, "eve")
+    read_at = house.core(first).read_at
+    assert read_at is not None
+    assert read_at >= before
+
+
 async def test_an_order_that_the_disk_does_not_keep_says_so() -> None:
     house, leader = seated("a", "b")
     (other,) = others(house, leader)

@@ -2,10 +2,10 @@
 
 ::
 
-    rppam-member 1 link cluster-001 node1 9f0c1d2e3a4b5c6d 5b1e90aa5b1e90aa 10.0.0.1:5201      (greeting)
-    no version 1                                                                               (greeting refused)
+    rppam-member 2 link cluster-001 node1 9f0c1d2e3a4b5c6d 5b1e90aa5b1e90aa 10.0.0.1:5201      (greeting)
+    no version 2                                                                               (greeting refused)
     ballot renew 17 node1 9f0c1d2e3a4b5c6d 1795478400123 81650002 rppam-electorate1 ...
-    vote renew node2 41aa0b2c3d4e5f60 17 1795478400123 granted none 1795478400123 0.1 99120001 node1 -
+    vote renew node2 41aa0b2c3d4e5f60 17 1795478400123 granted none 1795478400123 0.1 99120001 ready node1 -
     freeing node1 9f0c1d2e3a4b5c6d 1795478400123
     invitation node1 9f0c1d2e3a4b5c6d 1795478400123
     ping 5  /  pong 5
@@ -19,12 +19,12 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from rppam.domain.ballot import Ballot, BallotKind, Claim, Freeing, Invitation, Refusal, Vote
+from rppam.domain.ballot import Ballot, BallotKind, Claim, Freeing, Invitation, Refusal, Stance, Vote
 from rppam.domain.electorate import Electorate, Version, parse_electorate
 from rppam.domain.instant import Instant
 from rppam.domain.record import EPOCH_MAX
 
-PROTOCOL: Final = 1
+PROTOCOL: Final = 2
 """Version of everything here. Nodes of different versions do not talk."""
 NUMBER_MAX: Final = EPOCH_MAX
 """Largest request number and epoch."""
@@ -36,6 +36,7 @@ _NUMBER: Final = r"0|[1-9][0-9]{0,14}"
 _INSTANT: Final = r"0|[1-9][0-9]{0,17}"
 _CLAIM: Final = rf"({_NAME}) ({_HEX16}) ({_NUMBER})"
 _KINDS: Final = "|".join(BallotKind)
+_STANCES: Final = "|".join(Stance)
 _REFUSALS: Final = {refusal: refusal.name.lower() for refusal in Refusal}
 _REFUSALS_BY_WORD: Final = {word: refusal for refusal, word in _REFUSALS.items()}
 _ADDRESS: Final = r"[A-Za-z0-9_.:%\[\]-]{3,300}"
@@ -44,7 +45,7 @@ _NOBODY: Final = "-"
 _BALLOT: Final = re.compile(rf"ballot ({_KINDS}) ({_NUMBER}) {_CLAIM} ({_INSTANT}) (rppam-electorate1 [^\n]+)")
 _VOTE: Final = re.compile(
     rf"vote ({_KINDS}) ({_NAME}) ({_HEX16}) ({_NUMBER}) ({_NUMBER}) (granted|refused) ({'|'.join(_REFUSALS_BY_WORD)}) "
-    rf"({_NUMBER}) ({_NUMBER})\.({_NUMBER}) ({_INSTANT}) ({_NAME}|-) (-|rppam-electorate1 [^\n]+)"
+    rf"({_NUMBER}) ({_NUMBER})\.({_NUMBER}) ({_INSTANT}) ({_STANCES}) ({_NAME}|-) (-|rppam-electorate1 [^\n]+)"
 )
 _WORD: Final = re.compile(rf"(freeing|invitation) {_CLAIM}")
 _BEAT: Final = re.compile(rf"(ping|pong) ({_NUMBER})")
@@ -180,7 +181,7 @@ def _encode_vote(vote: Vote) -> str:
     electorate = _NOBODY if vote.electorate is None else _electorate_text(vote.electorate)
     return (
         f"vote {vote.kind} {vote.voter} {vote.boot_id} {vote.request} {vote.epoch} {word} {_REFUSALS[vote.refusal]} "
-        f"{vote.highest} {vote.version} {vote.now} {vote.promised_to or _NOBODY} {electorate}"
+        f"{vote.highest} {vote.version} {vote.now} {vote.stance} {vote.promised_to or _NOBODY} {electorate}"
     )
 
 
@@ -200,7 +201,7 @@ def _vote(text: str) -> Vote | None:
     match = _VOTE.fullmatch(text)
     if match is None:
         return None
-    kind, voter, boot_id, request, epoch, word, why, highest, of, step, now, promised_to, rest = match.groups()
+    kind, voter, boot_id, request, epoch, word, why, highest, of, step, now, stance, promised_to, rest = match.groups()
     electorate = None if rest == _NOBODY else _electorate(rest)
     is_granted, refusal = word == "granted", _REFUSALS_BY_WORD[why]
     if (electorate is None and rest != _NOBODY) or (is_granted and refusal is not Refusal.NONE):
@@ -218,6 +219,7 @@ def _vote(text: str) -> Vote | None:
         electorate,
         "" if promised_to == _NOBODY else promised_to,
         Instant(int(now)),
+        Stance(stance),
     )
 
 
