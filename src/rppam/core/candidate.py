@@ -7,6 +7,8 @@ never used again.
 It does not decide what an answer is worth: that is :class:`rppam.core.election.Election`, which is built on this.
 """
 
+from typing import Final
+
 from rppam.core.effects import (
     NO_EPOCH_LEFT,
     ClaimEpoch,
@@ -16,7 +18,7 @@ from rppam.core.effects import (
     Purpose,
     Told,
 )
-from rppam.core.holder import HEAD_START_US, Holder
+from rppam.core.holder import Holder
 from rppam.core.phase import Phase
 from rppam.core.votes import is_majority
 from rppam.domain.ballot import BallotKind
@@ -24,6 +26,11 @@ from rppam.domain.electorate import STORE
 from rppam.domain.fence import Fenced
 from rppam.domain.instant import US_PER_S, Instant, after
 from rppam.domain.record import EPOCH_MAX
+
+HEAD_START_US: Final = 20_000
+"""So long nobody else stands after a leader released: the member that it invited comes first."""
+PASS_US: Final = 500_000
+"""For so long after the first word of a release, and then not again for as long, others hold back at each such word."""
 
 
 class Candidate(Holder):
@@ -65,6 +72,20 @@ class Candidate(Holder):
         """This node was invited, and the others hold back for a moment."""
         self._back_off_until = now
         self._ahead_until = after(now, HEAD_START_US)
+
+    def _let_the_invited_pass(self, now: Instant) -> None:
+        """Who releases invites one member; the others hold back for a moment, so that they do not split the votes.
+
+        Not for ever: whoever may write to the store could make up enough words of releases to stop every election.
+        """
+        if now - self._passing_since >= 2 * PASS_US:
+            self._passing_since = now
+        if now < self._invited_until or now - self._passing_since >= PASS_US:
+            return  # who was invited does not let itself pass
+        electorate = self.electorate
+        if electorate is None or sum(1 for name in electorate.members if electorate.may_stand(name)) <= 2:
+            return
+        self._back_off_until = max(self._back_off_until, after(now, HEAD_START_US + self._entropy.below(40_000)))
 
     def _back_off_us(self, now: Instant) -> int:
         """How long to hold back after an attempt that failed.

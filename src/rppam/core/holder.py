@@ -46,10 +46,6 @@ STRANGER: Final = (
     "{name} answers as a member of another cluster, founded on its own; neither counts the other's votes. On the one "
     "that is wrong: stop rppam, remove the file 'promise' in node.dataDir, start it; the leader then takes it in"
 )
-HEAD_START_US: Final = 20_000
-"""So long nobody else stands after a leader released: the member that it invited comes first."""
-PASS_US: Final = 500_000
-"""For so long after the first word of a release, and then not again for as long, others hold back at each such word."""
 NOT_BEGUN: Final = (
     "the members did not become {names}: the votes for that could not be won in time, and the order is dropped. See "
     "'rppam status' for whose are missing, and give it again"
@@ -119,7 +115,7 @@ class Holder:
         self._ahead_until = self._passing_since = now
         self._entropy = entropy
         self._attempts = self._tried = 0
-        self._next_exchange = self._next_renewal = now
+        self._next_exchange = self._next_renewal = self._exchanged_at = now
         self._hurried = False
         self._step_until = now
         self._back_off_until = now
@@ -185,6 +181,8 @@ class Holder:
         if electorate is None:
             return
         self._next_renewal = after(now, self.timing.heartbeat_us)
+        if self.doubt.until is None:  # in step with it, so that whoever is asked knows when there is something to read
+            self._next_exchange = min(self._next_exchange, now)
         wanted = self.changes.wanted
         step = self.changes.next(electorate, self.ledger, self.epoch, after(now, self.timing.heartbeat_us))
         if wanted is not None and self.changes.wanted is None and _is_an_order(wanted, electorate.body):
@@ -345,26 +343,21 @@ class Holder:
         heard = self.heard.get(name)
         return heard is not None and now - heard <= self.timing.lease_us
 
-    def _let_the_invited_pass(self, now: Instant) -> None:
-        """Who releases invites one member; the others hold back for a moment, so that they do not split the votes.
-
-        Not for ever: whoever may write to the store could make up enough words of releases to stop every election.
-        """
-        if now - self._passing_since >= 2 * PASS_US:
-            self._passing_since = now
-        if now < self._invited_until or now - self._passing_since >= PASS_US:
-            return  # who was invited does not let itself pass
-        electorate = self.electorate
-        if electorate is None or sum(1 for name in electorate.members if electorate.may_stand(name)) <= 2:
-            return
-        self._back_off_until = max(self._back_off_until, after(now, HEAD_START_US + self._entropy.below(40_000)))
-
     # ---- the round trip ---------------------------------------------------------------------------------------------
 
     def _hurry(self, now: Instant) -> None:
         """The next round trip is due now, or as soon as the one under way is over."""
         self._next_exchange = now
         self._hurried = self.pen.sent is not None
+
+    def keep_step(self, now: Instant) -> None:
+        """The leader has just asked for this member's promise again, and writes its record with it: read that soon.
+
+        The wait for the store's vote begins with the reading; out of step it may be a whole heartbeat late.
+        """
+        if self.phase is Phase.STANDBY and self.pen.sent is None and not self._hurried:
+            beat = self.timing.heartbeat_us
+            self._next_exchange = min(after(now, beat // 16), after(self._exchanged_at, beat + beat // 2))
 
     def _routine(self, now: Instant) -> Swap | None:
         """What the next round trip is for."""
@@ -385,6 +378,7 @@ class Holder:
         return record if self.rules.is_own(record, self.node, self.boot_id, record.epoch) else None
 
     def _exchange(self, swap: Swap | None, now: Instant, effects: list[Effect]) -> None:
+        self._exchanged_at = now
         effects.append(self.pen.send(swap, self.mark(), now))
 
     def mark(self) -> Record:

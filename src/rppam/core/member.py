@@ -7,7 +7,7 @@ What the election asks of the node itself is answered here; everything else goes
 from rppam.core.effects import AdoptElectorate, Ask, Effect, ElectorateAdopted, Event, Free, ReleaseHeard, Voted
 from rppam.core.election import Election
 from rppam.core.voter import SaveKept, SendVote, Voter, VoterEffect
-from rppam.domain.ballot import Ballot, Freeing
+from rppam.domain.ballot import Ballot, BallotKind, Freeing
 from rppam.domain.instant import Instant
 
 MemberEffect = Effect | SaveKept | SendVote
@@ -39,7 +39,10 @@ class Member:
         """Another member asks for this one's vote; the answer comes as :class:`SendVote` with the ``handle``."""
         if self.voter is None:
             return []
-        return self._voted(self.voter.ask(ballot, handle, now), now)
+        effects = self._voted(self.voter.ask(ballot, handle, now), now)
+        if self.voter.leader(now) == ballot.claim and ballot.kind is BallotKind.RENEW:
+            self.election.keep_step(now)
+        return effects
 
     def freed(self, freeing: Freeing, now: Instant) -> list[MemberEffect]:
         """Another member gives a promise back."""

@@ -70,9 +70,10 @@ class Rules:
         return watch.silent_us(now) > self.silence_us(watch) or self.release_is_believed(watch, record, now)
 
     def silence_us(self, watch: Watch) -> int:
-        """How long a record has to be silent: L; behind a failover also as long as a replica that was not told of it
-        may confirm what is written to the primary of before, while the holder has gone on to the next."""
-        return max(self.lease_us, watch.extra_wait_us)
+        """How long a record has to be silent: L; behind a failover longer, by as long as a replica that was not told of
+        it may confirm what is written to the primary of before. Within its promise, so almost until L after the write
+        that was seen, the holder may have gone on to the next."""
+        return self.lease_us + watch.extra_wait_us
 
     def release_is_believed(self, watch: Watch, record: Record, now: Instant) -> bool:
         """A release shortens the wait only on a connection watched for a lease, and if no higher epoch is known."""
@@ -88,14 +89,18 @@ class Rules:
         return record.epoch >= watch.highest or watch.silent_us(now) <= self.timing.heartbeat_us
 
     def identity_is_settled(self, watch: Watch, now: Instant) -> bool:
-        """Behind a failover the server of before may have confirmed the holder for a while longer: L after that."""
+        """Behind a failover the server of before may have confirmed the holder for a while longer: L after that.
+
+        And as long again: in another failover the holder may go on from there to the server after this one, which gave
+        way just then and is still confirmed, too.
+        """
         settled_at = self._settled_at(watch)
         return settled_at is None or now > settled_at
 
     def _settled_at(self, watch: Watch) -> Instant | None:
         if watch.extra_wait_us == 0 or watch.identity_since is None:
             return None
-        return after(watch.identity_since, self.lease_us + watch.extra_wait_us)
+        return after(watch.identity_since, self.lease_us + 2 * watch.extra_wait_us)
 
     def take_at(self, watch: Watch) -> Instant | None:
         """The earliest instant at which :meth:`may_take` can become true without further news; ``None``: not so."""

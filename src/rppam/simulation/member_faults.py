@@ -141,7 +141,7 @@ def _reboot(world: "World", chance: Random) -> None:
 
 
 def _fail_over(world: "World", chance: Random) -> None:
-    """A stale replica may be promoted: whoever waits for L + 2 s on another server does not care what was lost."""
+    """A stale replica may be promoted: whoever waits for L + 4 s on another server does not care what was lost."""
     lost_us = int(chance.random() ** 2 * (3_000_000 + 2 * world.timing.heartbeat_us))
     split_us = int(chance.random() ** 2 * 3 * world.timing.lease_us) if chance.random() < 0.7 else 0
     repointed_us = int(chance.random() * 2_000_000)

@@ -281,7 +281,7 @@ _OF_MEMBERS: Final = (
     ),
     Plant(
         "lease-of-silence-is-enough",
-        "Behind Sentinel a short lease of silence permits a takeover.",
+        "Behind Sentinel a lease of silence permits a takeover.",
         _REPLICATED._replace(profile="lan", nodes=3),
         rules=shortcuts.LeaseOfSilenceIsEnough,
     ),

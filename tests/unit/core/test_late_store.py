@@ -36,7 +36,7 @@ def test_the_store_s_vote_is_not_asked_for_at_an_epoch_that_somebody_has_led_mea
     late, quick = sorted({"a", "b", "c"} - {dead})
     house.kill(dead)
     house.cut |= {(late, quick), (quick, late)}
-    house.run(LEASE - 300)
+    house.run(LEASE - TIMING.heartbeat_ms - 50)
     house.slow.add(late)
     for _ in range(3_000):
         if house.seats[late].election.phase is Phase.ASKING and house.leader == quick:

@@ -225,3 +225,39 @@ def test_a_leader_that_is_stopped_and_gone_is_followed_at_once(
     house.kill(leader)
     house.run(1_300)
     assert house.leader not in {None, leader}, "its release is believed, also by who has stood since"
+
+
+@both
+@pytest.mark.parametrize("phase_ms", range(0, TIMING.heartbeat_ms, 45))
+def test_the_record_is_read_in_step_with_its_leader_so_its_death_costs_the_lease_and_no_heartbeat_more(
+    policy: QuorumPolicy, phase_ms: int
+) -> None:
+    house = seated("abc", policy)
+    leader = house.leader
+    assert leader is not None
+    for name in house.seats:  # a connection is new at any moment, and is read over at once
+        house.run(130)
+        house._connect(house.seats[name], house.seats[name].life)
+    house.run(5 * LEASE + phase_ms)
+    house.kill(leader)
+    died = house.now
+    while house.leader is None:
+        house.run(1)
+    assert (house.now - died) // 1_000 <= LEASE + TIMING.heartbeat_ms // 16 + 100
+
+
+@both
+def test_reading_in_step_costs_no_further_requests(policy: QuorumPolicy) -> None:
+    house = seated("abc", policy)
+    house.run(2 * LEASE)
+    asked: dict[str, int] = dict.fromkeys("abc", 0)
+    serve = house._serve
+
+    def counted(seat: Any, life: int, effect: Any) -> None:
+        asked[seat.name] += 1
+        serve(seat, life, effect)
+
+    house._serve = counted  # type: ignore[method-assign]
+    beats = 40
+    house.run(beats * TIMING.heartbeat_ms)
+    assert all(beats - 1 <= times <= beats + 1 for times in asked.values()), asked

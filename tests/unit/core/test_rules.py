@@ -239,3 +239,37 @@ def test_on_one_server_another_identity_changes_nothing() -> None:
     watch.see(held(), was_absent=False, now=at(5.1))
     assert RULES.take_at(watch) == at(6.1) + 1
     assert RULES.may_take(watch, Instant(at(6.1) + 1))
+
+
+EXTRA_US = 2_000_000
+
+
+def failed_over(at_us: int) -> Watch:
+    """Behind Sentinel, on a server that was promoted then and shows a record since."""
+    watch = Watch()
+    watch.connected(1, "run2", Instant(at_us), EXTRA_US)
+    watch.see(held(), was_absent=False, now=Instant(at_us))
+    return watch
+
+
+def test_behind_a_failover_the_server_must_be_the_same_for_a_lease_and_for_what_two_failovers_confirm() -> None:
+    """The holder was confirmed by the first server for 2 s after this one took over, and then went on to a third, while
+    this one was still confirmed, for 2 s more. Until then it must not give its vote."""
+    watch = failed_over(0)
+    last_confirmed = EXTRA_US
+    goes_on = last_confirmed + TIMING.promise_us - 1
+    this_one_is_confirmed_until = goes_on + EXTRA_US
+    assert not RULES.may_take(watch, Instant(this_one_is_confirmed_until))
+    assert RULES.take_at(watch) == LEASE_US + 2 * EXTRA_US + 1
+    assert RULES.may_take(watch, Instant(LEASE_US + 2 * EXTRA_US + 1))
+
+
+def test_behind_a_failover_a_record_must_be_silent_for_as_long_as_its_holder_may_go_on_elsewhere() -> None:
+    """It wrote here last, moved to the next server at the end of its promise, and this one is still confirmed."""
+    watch = failed_over(0)
+    written = 100 * LEASE_US
+    watch.see(held(seq=2), was_absent=False, now=Instant(written))
+    goes_on = written + TIMING.promise_us - 1
+    assert not RULES.may_take(watch, Instant(goes_on + EXTRA_US))
+    assert RULES.take_at(watch) == written + LEASE_US + EXTRA_US + 1
+    assert RULES.may_take(watch, Instant(written + LEASE_US + EXTRA_US + 1))
