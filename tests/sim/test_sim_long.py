@@ -40,7 +40,7 @@ def started(results: Path, monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
 def test_what_was_run_far_ahead_counts_and_what_another_core_ran_does_not(
     results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ahead = [batch(setting, profile, first) for setting, profile, first, _ in islice(batches("record"), 20, 25)]
+    ahead = [batch(setting, profile, first) for setting, profile, first, _ in islice(batches("record"), 25, 30)]
     others = [batch(setting, profile, first, core="of before") for setting, profile, first, _ in islice(batches(""), 9)]
     results.write_text("".join(json.dumps(row) + "\n" for row in (*ahead, *others)))
     assert started(results, monkeypatch, "--hours", "500") == 0
