@@ -30,7 +30,7 @@ from rppam.domain.record import EPOCH_MAX
 HEAD_START_US: Final = 20_000
 """So long nobody else stands after a leader released: the member that it invited comes first."""
 PASS_US: Final = 500_000
-"""For so long after the first word of a release, and then not again for as long, others hold back at each such word."""
+"""So long at most others hold back at words of releases, within twice that time."""
 
 
 class Candidate(Holder):
@@ -78,14 +78,18 @@ class Candidate(Holder):
 
         Not for ever: whoever may write to the store could make up enough words of releases to stop every election.
         """
-        if now - self._passing_since >= 2 * PASS_US:
-            self._passing_since = now
-        if now < self._invited_until or now - self._passing_since >= PASS_US:
-            return  # who was invited does not let itself pass
+        if now < self._invited_until:  # who was invited does not let itself pass
+            return
         electorate = self.electorate
         if electorate is None or sum(1 for name in electorate.members if electorate.may_stand(name)) <= 2:
             return
-        self._back_off_until = max(self._back_off_until, after(now, HEAD_START_US + self._entropy.below(40_000)))
+        if now - self._passing_since >= 2 * PASS_US:
+            self._passing_since, self._passed_us = now, 0
+        until = after(now, HEAD_START_US + self._entropy.below(40_000))
+        longer_us = until - max(now, self._back_off_until)
+        if longer_us > 0 and self._passed_us + longer_us <= PASS_US:
+            self._passed_us += longer_us
+            self._back_off_until = until
 
     def _back_off_us(self, now: Instant) -> int:
         """How long to hold back after an attempt that failed.

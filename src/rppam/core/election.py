@@ -48,6 +48,7 @@ from rppam.core.effects import (
     PauseFailover,
     Purpose,
     Quiesced,
+    RecordRefuted,
     ReleaseHeard,
     StandAgain,
     StandDown,
@@ -63,6 +64,10 @@ from rppam.domain.ballot import BallotKind, Freeing, Vote
 from rppam.domain.electorate import Body, Electorate, Version
 from rppam.domain.instant import US_PER_S, Instant, after
 
+REFUTED: Final = (
+    "a leadership record that no leader wrote. Most members have confirmed {node} since and Redis has no vote here, so "
+    "leadership is kept; see who else may write these keys: ACL LIST. It names {holder} at epoch {epoch}"
+)
 _STEPS: Final = frozenset((Phase.PROBING, Phase.LEARNING, Phase.ASKING, Phase.CLAIMING))
 """The steps of a candidate; each is bounded in time."""
 _HOLDS: Final = frozenset((Phase.ASKING, Phase.CLAIMING, Phase.LEADER, Phase.QUIESCING))
@@ -208,7 +213,8 @@ class Election(Candidate):
             case AskAgain(members):
                 if self.phase is Phase.LEADER:
                     self._put(BallotKind.RENEW, members, now, effects)
-                self._hurry(now)
+                if self.voter is None or not members:
+                    self._hurry(now)
             case PauseFailover(is_on):
                 self.paused = is_on
                 if self.phase in _STEPS and not self._is_candidate(now):
@@ -282,6 +288,17 @@ class Election(Candidate):
             if self.phase is Phase.ASKING and self.rules.has_permission(self.ledger.deadline, now):
                 self._won(now, effects)
 
+    def _settle_doubt(self, now: Instant, effects: list[Effect]) -> None:
+        record = self.doubt.record
+        if record is None:
+            return
+        if self.doubt.is_refuted(*self._bodies()):
+            self.doubt.settle()
+            sentence = REFUTED.format(holder=record.holder, epoch=record.epoch, node=self.node)
+            effects.append(RecordRefuted(sentence))
+        elif self.doubt.is_true(now, *self._bodies()):
+            self._replaced(record, effects)
+
     def _reweigh(self, electorate: Electorate, now: Instant, effects: list[Effect]) -> None:
         """Other votes count from now on."""
         self.electorate = electorate
@@ -305,7 +322,9 @@ class Election(Candidate):
         """A new list of members above every one that is known, by the administrator's word alone; never on a leader."""
         if self.voter is None or self.electorate is None or self.phase is Phase.LEADER:
             return
-        known = max(self.watch.highest, self._tried, self.voter.highest, self.electorate.version.epoch)
+        known = max(
+            self.watch.highest, self.watch.shown, self._tried, self.voter.highest, self.electorate.version.epoch
+        )
         imposed = Electorate(self.electorate.lineage, Version(known + 1, 1), body)
         effects.append(Told(f"the list of members {imposed.version} is imposed by an administrator", is_warning=True))
         effects.append(AdoptElectorate(imposed))

@@ -21,7 +21,6 @@ from rppam.core.effects import (
     Free,
     Invite,
     Purpose,
-    RecordRefuted,
     StepDownReason,
     SteppedDown,
     Swap,
@@ -49,10 +48,6 @@ STRANGER: Final = (
 NOT_BEGUN: Final = (
     "the members did not become {names}: the votes for that could not be won in time, and the order is dropped. See "
     "'rppam status' for whose are missing, and give it again"
-)
-REFUTED: Final = (
-    "a leadership record that no leader wrote. Most members have confirmed {node} since and Redis has no vote here, so "
-    "leadership is kept; see who else may write these keys: ACL LIST. It names {holder} at epoch {epoch}"
 )
 NO_ELECTORATE: Final[Weights] = {"": 1}
 """Votes of nobody: a node that belongs to no cluster yet never has a majority."""
@@ -114,7 +109,7 @@ class Holder:
         self._invited_above = 0
         self._ahead_until = self._passing_since = now
         self._entropy = entropy
-        self._attempts = self._tried = 0
+        self._attempts = self._tried = self._passed_us = 0
         self._next_exchange = self._next_renewal = self._exchanged_at = now
         self._hurried = False
         self._step_until = now
@@ -140,7 +135,7 @@ class Holder:
         record = self.watch.record
         if record is None or record.state is not RecordState.HELD or record.boot_id == self.boot_id:
             return None
-        if self.electorate is not None and not self.electorate.may_stand(record.holder):
+        if self.electorate is not None and not any(b.may_stand(record.holder) for b in self.electorate.bodies):
             return None
         return (record.holder, record.epoch) if self.watch.silent_us(now) <= self.rules.lease_us else None
 
@@ -184,7 +179,11 @@ class Holder:
         if self.doubt.until is None:  # in step with it, so that whoever is asked knows when there is something to read
             self._next_exchange = min(self._next_exchange, now)
         wanted = self.changes.wanted
-        step = self.changes.next(electorate, self.ledger, self.epoch, after(now, self.timing.heartbeat_us))
+        step = (
+            None
+            if self._is_contradicted()
+            else self.changes.next(electorate, self.ledger, self.epoch, after(now, self.timing.heartbeat_us))
+        )
         if wanted is not None and self.changes.wanted is None and _is_an_order(wanted, electorate.body):
             effects.append(Told(NOT_BEGUN.format(names=", ".join(wanted.members)), is_warning=True))
         if step is not None:  # once it is taken over, the members are asked with it
@@ -195,6 +194,8 @@ class Holder:
     def _granted(self, swap: Swap, sent_at: Instant, now: Instant, effects: list[Effect]) -> None:
         """A leader's write was made."""
         self.pen.own = swap.proposed
+        if self.doubt.until is None:
+            self.doubt.clear()
         if self.rules.write_counts(swap.purpose, self.ledger.deadline, now):
             self._count(sent_at, now)
             if swap.purpose is Purpose.RECREATE:
@@ -228,20 +229,16 @@ class Holder:
         """See :mod:`rppam.core.doubt`. The record is written again like any candidate would: once it fell silent."""
         self.pen.own = None
         self.ledger.withdraw(STORE)
-        until = after(now, self.timing.heartbeat_us + self.timing.request_timeout_us)
+        until = after(now, self.timing.heartbeat_us + 2 * self.timing.request_timeout_us)  # one may be under way
         if self.doubt.put(found, now, until):
             self._next_renewal = now
 
-    def _settle_doubt(self, now: Instant, effects: list[Effect]) -> None:
-        record = self.doubt.record
-        if record is None:
-            return
-        if self.doubt.is_refuted(*self._bodies()):
-            self.doubt.settle()
-            sentence = REFUTED.format(holder=record.holder, epoch=record.epoch, node=self.node)
-            effects.append(RecordRefuted(sentence))
-        elif self.doubt.is_true(now, *self._bodies()):
-            self._replaced(record, effects)
+    def _is_contradicted(self) -> bool:
+        """Whether a record that is not believed stands there: it would end this leadership if the store had a vote."""
+        record = self.watch.record
+        if self.store_has_vote or record is None or record.state is RecordState.VACANT or record.epoch < self.epoch:
+            return False
+        return not self.rules.is_own(record, self.node, self.boot_id, self.epoch)
 
     def _renewal(self, now: Instant) -> Swap | None:
         """What the leader writes now: within the store's promise its own record again, else as any candidate would."""

@@ -9,8 +9,13 @@ over, another server identity makes the wait longer: replicas may go on confirmi
 Promises nothing about the moment between two readings: that is what the compare-and-set is for.
 """
 
+from typing import Final
+
 from rppam.domain.instant import Instant
 from rppam.domain.record import Record, RecordState
+
+SHOWN_MAX: Final = 10**14
+"""Far above every wall clock in ms, and far below the last epoch: no made-up record uses the epochs up."""
 
 
 class Watch:
@@ -24,14 +29,15 @@ class Watch:
         "identity",
         "identity_since",
         "record",
+        "shown",
         "since",
         "trusted_since",
     )
 
     def __init__(self) -> None:
         self.believes = True
-        """Whether an epoch that the record shows counts as one that was used: where the store has no vote, whoever may
-        write there could make up any, and the members remember."""
+        """Whether an epoch that the record shows counts as one that was led: where the store has no vote, whoever may
+        write there could make up any."""
         self.connection: int | None = None
         self.identity = ""
         self.identity_since: Instant | None = None
@@ -44,6 +50,8 @@ class Watch:
         """Since when this connection has shown nothing that speaks of a store that forgot."""
         self.highest = 0
         """The highest epoch that any record that is believed, or the database, ever showed this node."""
+        self.shown = 0
+        """The highest epoch of records that are not believed, up to :data:`SHOWN_MAX`: one more reason to go above."""
 
     def connected(self, connection: int, identity: str, now: Instant, extra_wait_us: int = 0) -> None:
         """A new connection: all waits begin anew, but the one for another identity where it is proven the same."""
@@ -73,6 +81,8 @@ class Watch:
             self.since = now
         if self.believes:
             self.highest = max(self.highest, record.epoch)
+        else:
+            self.shown = max(self.shown, min(record.epoch, SHOWN_MAX))
 
     def learn(self, epoch: int) -> None:
         """Another witness of history (the database) knows ``epoch``."""
@@ -89,4 +99,6 @@ class Watch:
     def _went_back(self, record: Record, before: Record | None) -> bool:
         if record.state is RecordState.VACANT or record.epoch < self.highest:
             return True
-        return before is not None and record.epoch == before.epoch and record.seq <= before.seq
+        if before is None or record.epoch > before.epoch:
+            return False
+        return record.epoch < before.epoch or record.seq <= before.seq

@@ -85,7 +85,7 @@ class NodeAdministration:
         self._check_leads(self._clock.now())
         if to == self._node:
             raise LeadsAlready(f"{to} leads already")
-        able = await self._able_anew()
+        able = await self._able_anew(to)
         now = self._clock.now()
         self._check_leads(now)
         if to is not None and to not in able:
@@ -99,7 +99,8 @@ class NodeAdministration:
             )
         by = person(by)
         _note("%s orders a switchover from %s to %s", by, self._node, to or "the next in succession", by=by)
-        self._feed(self._core.receive(HandOver(to or "", f"{by} ordered a switchover"), now))
+        successor = to or ("" if self._core.voter is None else able[0])
+        self._feed(self._core.receive(HandOver(successor, f"{by} ordered a switchover"), now))
         return f"{self._node} releases its leadership and invites {to or able[0]} to lead"
 
     async def set_maintenance(self, on: bool, by: str) -> str:
@@ -242,16 +243,19 @@ class NodeAdministration:
     def _leads(self) -> bool:
         return self._core.election.permission(self._clock.now()) is not None
 
-    async def _able_anew(self) -> tuple[str, ...]:
-        """Who could follow this node, by what each says now.
+    async def _able_anew(self, to: str | None = None) -> tuple[str, ...]:
+        """Who could follow this node, by what each says now; of ``to`` alone, where one is named.
 
         What it said with the last heartbeat may be over: an order to one of them may have been taken a moment ago.
+        A member that does not answer holds nothing up for longer than half a request may take, if another could follow.
         """
         election, since = self._core.election, self._clock.now()
-        until = after(since, election.timing.request_timeout_us)
-        while (now := self._clock.now()) < until:
-            unheard = tuple(name for name in self._members_that_answer(now) if not self._has_said(name, since))
+        timeout_us = election.timing.request_timeout_us
+        while self._leads and (now := self._clock.now()) - since < 2 * timeout_us:  # one question may be under way
+            unheard = tuple(name for name in self._could_answer(to, now) if not self._has_said(name, since))
             if not unheard and (self._core.voter is not None or self._has_read(since)):
+                break
+            if now - since >= timeout_us // 2 and any(self._has_said(name, since) for name in self._able(now)):
                 break
             self._feed(self._core.receive(AskAgain(unheard), now))
             await self._sleep(_ANSWER_S)
@@ -274,10 +278,13 @@ class NodeAdministration:
         asked_at = self._core.election.asked_at.get(name)
         return asked_at is not None and asked_at >= since
 
-    def _members_that_answer(self, now: Instant) -> tuple[str, ...]:
+    def _could_answer(self, to: str | None, now: Instant) -> tuple[str, ...]:
+        """Members that answered lately and might lead."""
         election = self._core.election
-        names = () if election.electorate is None else election.electorate.members
-        return tuple(name for name in names if name != self._node and election.is_heard(name, now))
+        if election.electorate is None:
+            return ()
+        names = (to,) if to else tuple(name for name in election.electorate.members if name != self._node)
+        return tuple(name for name in names if election.electorate.may_stand(name) and election.is_heard(name, now))
 
     def _able(self, now: Instant) -> tuple[str, ...]:
         """Who could follow this node."""
@@ -298,11 +305,13 @@ class NodeAdministration:
             return MemberUnknown(f"no node named {to} is known to {self._node}")
         stance = self._stance(to)
         if stance is Stance.ASIDE or (stance is None and seen is not None and seen.heartbeat.maintenance):
-            return CannotFollow(f"{to} is in maintenance; end it first (rppam cluster maintenance {to} off)")
+            return CannotFollow(f"{to} is in maintenance, or stops; end it first (rppam cluster maintenance {to} off)")
         if (electorate is not None and not electorate.may_stand(to)) or (seen and seen.heartbeat.role is Role.WITNESS):
             return CannotFollow(f"{to} is a witness, which votes and never leads")
         if stance is Stance.WAITS:
             return CannotFollow(f"{to} {JUST_STARTED}")
+        if self._core.election.is_heard(to, now):
+            return CannotFollow(f"{to} did not answer {self._node} in time; try again, and look at the network between")
         return CannotFollow(f"{to} does not answer {self._node}, so it cannot follow; is it running?")
 
     def _stance(self, name: str) -> Stance | None:

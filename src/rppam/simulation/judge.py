@@ -81,7 +81,8 @@ class Judge:
             self.highest = epoch
             return
         database, wall_ms = host.learned
-        remembered = max(database or 0, wall_ms, host.took_over_epoch, voted)
+        shown = 0 if host.election is None else host.election.watch.shown
+        remembered = max(database or 0, wall_ms, host.took_over_epoch, shown, voted)
         if remembered >= self.highest or host.led == (host.life, epoch):
             raise Broken(
                 Violation(

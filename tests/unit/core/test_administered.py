@@ -238,3 +238,18 @@ def test_an_imposed_list_is_refused_by_a_leader_and_turns_away_who_was_left_out(
     house.run(5 * LEASE)
     assert house.leader == other
     assert house.electorate(third).members == (other,), "alone among those left out, it learns that it was"
+
+
+@both
+@pytest.mark.parametrize("gap_ms", [100, 600, 900])
+def test_a_second_hand_over_soon_after_goes_where_it_should_as_well(policy: QuorumPolicy, gap_ms: int) -> None:
+    house = seated("abcde", policy)
+    house.run(3 * LEASE)
+    leader = led_by(house)
+    first, second, *_ = [name for name in "abcde" if name != leader]
+    house.tell(leader, HandOver(first, "switchover"))
+    house.run(gap_ms)
+    assert house.leader == first
+    house.tell(first, HandOver(second, "switchover"))
+    house.run(100)
+    assert house.leader == second

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from rppam.core.effects import ReleaseHeard
-from rppam.domain.ballot import Ballot, Refusal
-from rppam.domain.electorate import QuorumPolicy
+from rppam.core.effects import ChangeElectorate, HandOver, ReleaseHeard
+from rppam.core.watch import SHOWN_MAX
+from rppam.domain.ballot import NO_CLAIM, Ballot, Kept, Refusal
+from rppam.domain.electorate import Body, QuorumPolicy
 from rppam.domain.instant import Instant
 from rppam.domain.record import EPOCH_MAX, Record, RecordState
 from tests.unit.core.parliament import TIMING, Parliament
@@ -55,15 +56,55 @@ def test_one_that_is_made_up_again_and_again_stops_nobody_either_and_is_told_eac
     assert len([line for line in house.told if "It names x at epoch" in line]) >= 10
 
 
-def test_the_next_leader_has_an_epoch_of_the_members_and_not_of_the_record() -> None:
+def test_no_record_uses_the_epochs_up() -> None:
     house, leader = led()
-    epoch = house.leaders[-1][2]
     forge(house, EPOCH_MAX)
     house.run(2 * BEAT)
     house.kill(leader)
     house.run(LEASE + 1_500)
     assert house.leader not in {None, leader}
-    assert epoch < house.leaders[-1][2] < epoch + 100
+    assert SHOWN_MAX < house.leaders[-1][2] < SHOWN_MAX + 100
+
+
+def test_what_the_record_shows_is_a_reason_to_go_above_where_nobody_else_remembers() -> None:
+    """Who led is dead, or has lost its promise, or was cut off; neither database nor wall clock knows."""
+    house, leader = led()
+    cut_off = next(name for name in "abc" if name != leader)
+    for name in "abc":
+        house.cut |= {(name, cut_off), (cut_off, name)}
+    for _ in range(3):
+        assert house.leader is not None
+        house.tell(house.leader, HandOver("", "asked"))
+        house.run(2 * LEASE)
+    last = house.leader
+    forgetful = next(name for name in "abc" if name not in {last, cut_off})
+    assert last is not None
+    for name in (last, forgetful):
+        house.kill(name)
+    seat = house.seats[forgetful]
+    seat.disk = Kept(NO_CLAIM, seat.disk.electorate)
+    house.cut.clear()
+    house.start(forgetful)
+    house.run(6 * LEASE)
+    epochs = [epoch for _, _, epoch in house.leaders]
+    assert len(epochs) == 5
+    assert epochs == sorted(set(epochs))
+
+
+@pytest.mark.parametrize("becomes", ["abcd", "ac"])
+def test_no_change_of_the_members_begins_that_would_have_the_record_believed(becomes: str) -> None:
+    house, leader = led()
+    house.add("d")
+    house.run(2 * LEASE)
+    forge(house, EPOCH_MAX)
+    house.run(2 * BEAT)
+    stays = "".join(sorted({*becomes, leader}))[-len(becomes) :] if leader not in becomes else becomes
+    house.tell(leader, ChangeElectorate(Body.of(tuple(stays), ODD)))
+    house.run(3 * BEAT)
+    assert house.electorate(leader).body.members == tuple("abc"), "it waits"
+    house.run(3 * LEASE)
+    assert house.electorate(leader).body.members == tuple(stays)
+    assert [name for _, name, _ in house.leaders] == [leader]
 
 
 def test_nobody_takes_a_stranger_for_the_leader() -> None:
@@ -116,7 +157,7 @@ def test_it_stops_as_well_when_the_members_do_not_say_in_time(monkeypatch: pytes
     forge(house)
     house.run(BEAT // 2)
     assert house.leader == leader
-    house.run(2 * BEAT + TIMING.request_timeout_ms)
+    house.run(BEAT + 2 * TIMING.request_timeout_ms)
     assert house.leader is None
     assert any("the record shows x at epoch" in line for line in house.told), "and not for want of promises"
 
