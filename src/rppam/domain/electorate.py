@@ -111,6 +111,11 @@ class Electorate(NamedTuple):
         """Everybody whose vote counts in one of the bodies."""
         return self.body.members if self.old is None else tuple(sorted({*self.old.members, *self.body.members}))
 
+    @property
+    def store_has_vote(self) -> bool:
+        """Whether the store's vote counts in one of the bodies."""
+        return any(body.store_votes for body in self.bodies)
+
     def may_stand(self, node: str) -> bool:
         """Whether ``node`` can lead: in every body."""
         return all(body.may_stand(node) for body in self.bodies)

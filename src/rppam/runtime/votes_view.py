@@ -89,7 +89,7 @@ class Votes:
 
     def safety_level(self, by_store: SafetyLevel) -> SafetyLevel:
         """``voted`` only where the store has no vote to give: it could lose one."""
-        has_vote = any(body.store_votes for body in self._electorate.bodies)
+        has_vote = self._electorate.store_has_vote
         return by_store if has_vote else SafetyLevel.VOTED
 
     def warning(self, by_store: SafetyLevel) -> str:
@@ -120,8 +120,7 @@ class Votes:
 
     def _voters(self) -> list[str]:
         names = list(self._electorate.members)
-        has_store = any(body.store_votes for body in self._electorate.bodies)
-        return [*names, STORE] if has_store else names
+        return [*names, STORE] if self._electorate.store_has_vote else names
 
     def _counted(self) -> set[str]:
         return {STORE if line.kind is VoterKind.STORE else line.voter for line in self.ledger if line.is_counted}

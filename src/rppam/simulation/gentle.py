@@ -35,7 +35,7 @@ def possible(world: "World", leader: Host) -> list[str]:
         return []  # a change is under way, or was begun by a leader before
     others = [host for host in world.hosts if host is not leader and host.name in electorate.members]
     kinds = [LATE] if others else []
-    if not any(body.store_votes for body in electorate.bodies):
+    if not electorate.store_has_vote:
         kinds.append(FORGED)
     if others and len(others) == len(electorate.members) - 1 and not any(host.is_gone for host in others):
         # With a member switched off for good, one more that is cut off may well be one too many.
