@@ -1,7 +1,9 @@
 """The calm part at the end of each hour: all faults end, and liveness is demanded.
 
 L1: a leader within the lease, one heartbeat, one request timeout, the client's longest back-off and the candidates'.
-One lease more where a member has lost its file: it waits from when somebody tells it that it is a member.
+Where the record alone decides, also what a candidate waits beyond the lease behind a failover: members' votes can do
+without the store, its own vote cannot. One lease more where a member has lost its file: it waits from when somebody
+tells it that it is a member.
 L5: it stays. And where a well-connected leader could re-assert itself after the store forgot its record, it does.
 """
 
@@ -32,6 +34,8 @@ class Calm:
         self.world = world
         timing = world.timing
         wait_us = timing.lease_us * MILLION // (MILLION - timing.rate_error_ppm)
+        if not world.setting.votes:
+            wait_us += 2 * world.network.identity_wait_us
         self.leader_within_us = wait_us + timing.heartbeat_us + timing.request_timeout_us + SLACK_US
         """L1, as true time from the end of all faults."""
         self.length_us = self.leader_within_us + (5 if world.setting.votes else 3) * timing.lease_us
