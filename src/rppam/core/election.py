@@ -244,7 +244,7 @@ class Election(Candidate):
                 self._found(sent, event.record, now, effects)
             elif self._asked_the_store(sent):
                 self._give_up(now, effects)
-            elif sent.swap is None and self._abandoned() is not None:
+            elif sent.swap is None and self._to_release(now) is not None:
                 self._hurry(now)  # the sooner it is released, the sooner somebody leads
         elif sent.swap is not None:
             self.watch.see(sent.swap.proposed, was_absent=False, now=now)
@@ -273,7 +273,7 @@ class Election(Candidate):
         self.asked_at[vote.voter] = asked.at
         self._caught_up(asked.at)
         if vote.highest != self._granted_me.get(vote.voter):  # else it is this node's own attempt, and nobody's news
-            self.watch.learn(vote.highest)
+            self.watch.learn_tried(vote.highest)
         self.changes.heard(vote.voter, vote.version)
         if vote.electorate is not None:
             effects.append(AdoptElectorate(vote.electorate))

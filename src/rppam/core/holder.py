@@ -360,19 +360,20 @@ class Holder:
         """What the next round trip is for."""
         if self.phase is Phase.LEADER:
             return self._renewal(now)
-        record = self._abandoned()
-        if record is None or not self.rules.is_release_worth_it(self.watch, record, now):
+        record = self._to_release(now)
+        if record is None:
             return None
         self.pen.seq = max(self.pen.seq, record.seq)
         return self.pen.swap(record, RecordState.RELEASED, Purpose.RELEASE, record.epoch)
 
-    def _abandoned(self) -> Record | None:
+    def _to_release(self, now: Instant) -> Record | None:
         """The record, if it is mine but I do not lead by it: an attempt given up, a write that arrived late, or a
         leadership that ended. Who probes holds nothing yet, so it stands in no release's way."""
         record = self.watch.record
         if record is None or record.state is not RecordState.HELD or self.phase not in {Phase.STANDBY, Phase.PROBING}:
             return None
-        return record if self.rules.is_own(record, self.node, self.boot_id, record.epoch) else None
+        is_mine = self.rules.is_own(record, self.node, self.boot_id, record.epoch)
+        return record if is_mine and self.rules.is_release_worth_it(self.watch, record, now) else None
 
     def _exchange(self, swap: Swap | None, now: Instant, effects: list[Effect]) -> None:
         self._exchanged_at = now

@@ -51,7 +51,8 @@ class Watch:
         self.highest = 0
         """The highest epoch that any record that is believed, or the database, ever showed this node."""
         self.shown = 0
-        """The highest epoch of records that are not believed, up to :data:`SHOWN_MAX`: one more reason to go above."""
+        """The highest epoch that members say was tried, or that records show which are not believed, those up to
+        :data:`SHOWN_MAX`: reasons to go above, and none to doubt a record that is lower."""
 
     def connected(self, connection: int, identity: str, now: Instant, extra_wait_us: int = 0) -> None:
         """A new connection: all waits begin anew, but the one for another identity where it is proven the same."""
@@ -87,6 +88,10 @@ class Watch:
     def learn(self, epoch: int) -> None:
         """Another witness of history (the database) knows ``epoch``."""
         self.highest = max(self.highest, epoch)
+
+    def learn_tried(self, epoch: int) -> None:
+        """A member has promised for ``epoch`` once; whether anybody came to lead by that is not known."""
+        self.shown = max(self.shown, epoch)
 
     def silent_us(self, now: Instant) -> int:
         """For how long the present record has stood unchanged; 0 when nothing was seen yet."""

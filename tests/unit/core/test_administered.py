@@ -130,6 +130,24 @@ def test_who_is_named_follows_at_once_though_another_has_tried_a_higher_epoch(
     assert house.leader == named
 
 
+def test_an_epoch_that_was_only_tried_takes_no_leader_its_release() -> None:
+    """With one member away the store's vote is needed, and that it gives by the release alone so soon."""
+    house = seated("abc", LAST)
+    house.run(3 * LEASE)
+    leader = led_by(house)
+    named, away = [name for name in "abc" if name != leader]
+    house.kill(away)
+    house.run(2 * LEASE)
+    for name in (leader, named):
+        voter = house.seats[name].election.voter
+        assert voter is not None
+        voter.highest = house.leaders[-1][2] + 7
+    house.run(LEASE)  # by the answers to its renewals the leader hears of it
+    house.tell(leader, HandOver(named, "switchover"))
+    house.run(100)
+    assert house.leader == named
+
+
 def test_a_hand_over_while_paused_that_nobody_follows_comes_back_to_the_one_that_led() -> None:
     house = seated("ab", LAST)
     house.run(3 * LEASE)
