@@ -6,6 +6,10 @@ import sys
 
 import pytest
 
+from rppam.core.effects import Effect, Found, Granted, Unknown
+from rppam.core.election import Election
+from rppam.core.phase import Phase
+from rppam.domain.instant import Instant
 from rppam.simulation.campaign import run_seed
 from rppam.simulation.faults import FAULTS
 from rppam.simulation.member_faults import ALL_FAULTS, MEMBER_FAULTS
@@ -110,6 +114,21 @@ def test_every_fault_of_members_strikes_and_alone_it_breaks_nothing(kind: str) -
     runs = [run_seed(setting, "", seed) for setting in settings for seed in range(0, 8, 2)]
     assert all(run.violation is None for run in runs)
     assert fault.strike is None or any(run.faults for run in runs)
+
+
+def test_a_node_that_reads_the_record_without_a_pause_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    as_it_is = Election._replied
+
+    def in_a_hurry(self: Election, event: Granted | Found | Unknown, now: Instant, effects: list[Effect]) -> None:
+        as_it_is(self, event, now, effects)
+        if isinstance(event, Found) and self.phase is Phase.STANDBY:
+            self._hurry(now)
+
+    monkeypatch.setattr(Election, "_replied", in_a_hurry)
+    violation = World(7, Setting(0.3)).run()
+    assert violation is not None
+    assert violation.law == "spin"
+    assert "times within a heartbeat" in violation.sentence
 
 
 def test_keeping_a_transcript_changes_nothing() -> None:

@@ -114,6 +114,8 @@ class Host:
         self.acts_until = 0
         """True time at which everything that acted for this node has stopped, if nothing else happens."""
         self.last_now = 0
+        self.reads_since = self.reads = 0
+        """How often the record was read for nothing but news, within a heartbeat from then on."""
         self.learning = 0
         """The attempt that last asked what it should know."""
         self.learned: tuple[int | None, int] = (0, 0)

@@ -24,9 +24,14 @@ from rppam.domain.ballot import BallotKind
 from rppam.domain.fence import Fenced
 from rppam.simulation.host import Asker, Host
 from rppam.simulation.places import GuardedWrite
+from rppam.simulation.plants import CORRECT
+from rppam.simulation.verdict import Broken, Violation
 
 if TYPE_CHECKING:
     from rppam.simulation.world import World
+
+READS_MOST = 60
+"""More readings than that within a heartbeat are a loop that spins; without one there were 11 at most."""
 
 
 class Performer:
@@ -41,9 +46,11 @@ class Performer:
         world = self.world
         if isinstance(effect, Exchange):
             world.exchanges += 1
-            if effect.swap is not None and effect.swap.purpose is Purpose.ACQUIRE:
+            if effect.swap is None:
+                self._read(host)
+            elif effect.swap.purpose is Purpose.ACQUIRE:
                 host.took_over_epoch = effect.swap.expected.epoch
-            elif effect.swap is not None and effect.swap.purpose is Purpose.RELEASE:
+            elif effect.swap.purpose is Purpose.RELEASE:
                 world.judge.given_back(host, effect.swap.expected.epoch, world.now)
             world.network.send(host, effect)
         elif isinstance(effect, Ask):
@@ -77,6 +84,16 @@ class Performer:
             world.push(world.now + took_us, self.stopped_acting, host, host.life, effect.epoch)
             if host.member is not None:
                 world.member_storm.turn(host)
+
+    def _read(self, host: Host) -> None:
+        """The record is read: once a heartbeat, and now and then in a hurry."""
+        world = self.world
+        if world.now - host.reads_since > world.timing.heartbeat_us:
+            host.reads_since, host.reads = world.now, 0
+        host.reads += 1
+        if host.reads > READS_MOST and world.plant is CORRECT:
+            sentence = f"{host.name} has read the record {host.reads} times within a heartbeat"
+            raise Broken(Violation("spin", world.now, sentence))
 
     def stopped_acting(self, host: Host, life: int, epoch: int) -> None:
         """Everything that acted under ``epoch`` has stopped."""
