@@ -273,7 +273,7 @@ class Election(Candidate):
         self.asked_at[vote.voter] = asked.at
         self._caught_up(asked.at)
         if vote.highest != self._granted_me.get(vote.voter):  # else it is this node's own attempt, and nobody's news
-            self.watch.learn_tried(vote.highest)
+            self.watch.hear(vote.highest)
         self.changes.heard(vote.voter, vote.version)
         if vote.electorate is not None:
             effects.append(AdoptElectorate(vote.electorate))
@@ -322,9 +322,8 @@ class Election(Candidate):
         """A new list of members above every one that is known, by the administrator's word alone; never on a leader."""
         if self.voter is None or self.electorate is None or self.phase is Phase.LEADER:
             return
-        known = max(
-            self.watch.highest, self.watch.shown, self._tried, self.voter.highest, self.electorate.version.epoch
-        )
+        watch, mine = self.watch, self.voter.highest
+        known = max(watch.highest, watch.shown, watch.heard, self._tried, mine, self.electorate.version.epoch)
         imposed = Electorate(self.electorate.lineage, Version(known + 1, 1), body)
         effects.append(Told(f"the list of members {imposed.version} is imposed by an administrator", is_warning=True))
         effects.append(AdoptElectorate(imposed))

@@ -25,6 +25,7 @@ class Watch:
         "believes",
         "connection",
         "extra_wait_us",
+        "heard",
         "highest",
         "identity",
         "identity_since",
@@ -51,8 +52,9 @@ class Watch:
         self.highest = 0
         """The highest epoch that any record that is believed, or the database, ever showed this node."""
         self.shown = 0
-        """The highest epoch that members say was tried, or that records show which are not believed, those up to
-        :data:`SHOWN_MAX`: reasons to go above, and none to doubt a record that is lower."""
+        """The highest epoch of records that are not believed, up to :data:`SHOWN_MAX`: one more reason to go above."""
+        self.heard = 0
+        """The highest epoch that members say was tried: a reason to go above, and none to doubt a lower record."""
 
     def connected(self, connection: int, identity: str, now: Instant, extra_wait_us: int = 0) -> None:
         """A new connection: all waits begin anew, but the one for another identity where it is proven the same."""
@@ -89,9 +91,9 @@ class Watch:
         """Another witness of history (the database) knows ``epoch``."""
         self.highest = max(self.highest, epoch)
 
-    def learn_tried(self, epoch: int) -> None:
+    def hear(self, epoch: int) -> None:
         """A member has promised for ``epoch`` once; whether anybody came to lead by that is not known."""
-        self.shown = max(self.shown, epoch)
+        self.heard = max(self.heard, epoch)
 
     def silent_us(self, now: Instant) -> int:
         """For how long the present record has stood unchanged; 0 when nothing was seen yet."""
