@@ -177,6 +177,7 @@ LAST, MOST = Setting(policy="last-man-standing"), Setting(policy="majority")
 _FOUR = Setting(
     nodes=4, policy="majority", faults=("crash", "member-added", "member-removed", "member-cut", "member-loss")
 )
+_SPLIT = _FOUR._replace(faults=(*_FOUR.faults, "partition", "pause"))
 _REPLICATED = Setting(nodes=2, policy="last-man-standing", store="sentinel", faults=("split-store", "clock-rate"))
 _LATE = MOST._replace(faults=("member-delay", "member-repeat", "clock-rate", "pause", "crash", "stop"))
 _ORDERS = MOST._replace(
@@ -255,7 +256,7 @@ _OF_MEMBERS: Final = (
     Plant(
         "pending-needs-only-new",
         "While a change is pending, only the new votes are needed.",
-        MOST,
+        _SPLIT,
         election=members.OnlyTheNew,
     ),
     Plant(
