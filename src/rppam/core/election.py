@@ -322,8 +322,7 @@ class Election(Candidate):
         """A new list of members above every one that is known, by the administrator's word alone; never on a leader."""
         if self.voter is None or self.electorate is None or self.phase is Phase.LEADER:
             return
-        watch, mine = self.watch, self.voter.highest
-        known = max(watch.highest, watch.shown, watch.heard, self._tried, mine, self.electorate.version.epoch)
+        known = max(self.watch.known, self._tried, self.voter.highest, self.electorate.version.epoch)
         imposed = Electorate(self.electorate.lineage, Version(known + 1, 1), body)
         effects.append(Told(f"the list of members {imposed.version} is imposed by an administrator", is_warning=True))
         effects.append(AdoptElectorate(imposed))

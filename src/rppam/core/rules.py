@@ -115,7 +115,7 @@ class Rules:
 
     def pick_epoch(self, watch: Watch, tried: int, database: int | None, wall_ms: int) -> int:
         """One more than the highest epoch anybody shows or this life tried, and not below the wall clock."""
-        return max(1 + max(watch.highest, watch.shown, watch.heard, tried, database or 0), wall_ms)
+        return max(1 + max(watch.known, tried, database or 0), wall_ms)
 
     def is_above(self, record: Record, epoch: int) -> bool:
         """The store's vote is asked for only at an epoch above its record's, as a member's is: since this epoch was

@@ -95,6 +95,11 @@ class Watch:
         """A member has promised for ``epoch`` once; whether anybody came to lead by that is not known."""
         self.heard = max(self.heard, epoch)
 
+    @property
+    def known(self) -> int:
+        """The highest epoch of which there is any word, believed or not: whoever fixes one goes above it."""
+        return max(self.highest, self.shown, self.heard)
+
     def silent_us(self, now: Instant) -> int:
         """For how long the present record has stood unchanged; 0 when nothing was seen yet."""
         return 0 if self.since is None else now - self.since
