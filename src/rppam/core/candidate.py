@@ -60,8 +60,11 @@ class Candidate(Holder):
 
     def _is_candidate(self, now: Instant) -> bool:
         """Whether it would stand if it could: while failover is paused, only if invited, until somebody has led."""
-        is_invited = now < self._invited_until and self._highest_led() <= self._invited_above
-        return self.electable and (not self.paused or is_invited)
+        return self.electable and (not self.paused or self._is_invited(now))
+
+    def _is_invited(self, now: Instant) -> bool:
+        """Whether an invitation stands: it is for once, and over as soon as somebody has led since."""
+        return now < self._invited_until and self._highest_led() <= self._invited_above
 
     def _invite_oneself(self, until: Instant) -> None:
         """Stand until then even while failover is paused, unless somebody comes to lead meanwhile."""
@@ -78,7 +81,7 @@ class Candidate(Holder):
 
         Not for ever: whoever may write to the store could make up enough words of releases to stop every election.
         """
-        if now < self._invited_until:  # who was invited does not let itself pass
+        if self._is_invited(now):  # who was invited does not let itself pass
             return
         electorate = self.electorate
         if electorate is None or sum(1 for name in electorate.members if electorate.may_stand(name)) <= 2:
@@ -113,7 +116,7 @@ class Candidate(Holder):
             ready = self.pen.sent is None and self._stalled_at is None
             return ready and self.rules.may_take(self.watch, now)
         stand_at = self._stand_at()
-        return stand_at is not None and now >= stand_at and self.voter.is_free_for(self.node, self.boot_id, now)
+        return stand_at is not None and now >= stand_at
 
     def _stand(self, now: Instant, effects: list[Effect]) -> None:
         self._attempts += 1

@@ -83,12 +83,8 @@ class Voter:
 
     # ---- questions --------------------------------------------------------------------------------------------------
 
-    def is_free_for(self, candidate: str, boot_id: str, now: Instant) -> bool:
-        """Whether nothing that was promised stands in the way of this candidate."""
-        return now > self._boot_until and not self._promised_to_another(candidate, boot_id, now)
-
     def free_at(self, candidate: str, boot_id: str) -> Instant:
-        """The earliest instant at which :meth:`is_free_for` can be true without further news."""
+        """From when on nothing that was promised stands in the way of this candidate, without further news."""
         until = self._boot_until
         if self.promised_until is not None and (self.claim.candidate, self.claim.boot_id) != (candidate, boot_id):
             until = max(until, self.promised_until)

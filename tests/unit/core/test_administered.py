@@ -259,9 +259,12 @@ def test_an_imposed_list_is_refused_by_a_leader_and_turns_away_who_was_left_out(
 
 
 @both
-@pytest.mark.parametrize("gap_ms", [100, 600, 900])
-def test_a_second_hand_over_soon_after_goes_where_it_should_as_well(policy: QuorumPolicy, gap_ms: int) -> None:
-    house = seated("abcde", policy)
+@pytest.mark.parametrize("gap_ms", [100, 600, 900, LEASE + 100, LEASE + 1_000, 2 * LEASE - 100])
+@pytest.mark.parametrize("names", ["abc", "abcde"])
+def test_a_second_hand_over_soon_after_goes_where_it_should_as_well(
+    names: str, policy: QuorumPolicy, gap_ms: int
+) -> None:
+    house = seated(names, policy)
     house.run(3 * LEASE)
     leader = led_by(house)
     first, second, *_ = [name for name in "abcde" if name != leader]
