@@ -5,6 +5,7 @@ Where the record alone decides, also what a candidate waits beyond the lease beh
 without the store, its own vote cannot. One lease more where a member has lost its file: it waits from when somebody
 tells it that it is a member.
 L5: it stays. And where a well-connected leader could re-assert itself after the store forgot its record, it does.
+Struck once the store can have its vote back, too: behind a failover without it, the members bear nothing more.
 """
 
 from heapq import heapify
@@ -34,11 +35,15 @@ class Calm:
         self.world = world
         timing = world.timing
         wait_us = timing.lease_us * MILLION // (MILLION - timing.rate_error_ppm)
+        failover_us = 2 * world.network.identity_wait_us
         if not world.setting.votes:
-            wait_us += 2 * world.network.identity_wait_us
+            wait_us += failover_us
         self.leader_within_us = wait_us + timing.heartbeat_us + timing.request_timeout_us + SLACK_US
         """L1, as true time from the end of all faults."""
-        self.length_us = self.leader_within_us + (5 if world.setting.votes else 3) * timing.lease_us
+        self.strikes_after_us = timing.lease_us // 2 + (failover_us if world.setting.votes else 0)
+        """From when the leader must be there."""
+        self.length_us = self.leader_within_us + self.strikes_after_us
+        self.length_us += (9 if world.setting.votes else 5) * timing.lease_us // 2
         self._leader: tuple[Host, int] | None = None
         self._promotions = 0
         self._struck = ""
@@ -107,7 +112,7 @@ class Calm:
         self._leader = leading[0], leading[0].election.epoch
         self._promotions = world.judge.promotions
         self._struck = ""
-        world.push(world.now + world.timing.lease_us // 2, self._strike, end)
+        world.push(world.now + self.strikes_after_us, self._strike, end)
         world.push(end - 1, self._expect_same)
 
     def _strike(self, end: int) -> None:
