@@ -57,7 +57,10 @@ class Changes:
         return tuple(sorted({*electorate.members, *self.wanted.members}))
 
     def next(self, electorate: Electorate, ledger: Ledger, epoch: int, least: Instant) -> Electorate | None:
-        """The next step if it can be taken now; the leadership must be carried beyond ``least`` after it."""
+        """The next step if it can be taken now; the leadership must be carried beyond ``least`` after it.
+
+        And for no shorter than before it: who wins by the new votes alone waits only for what those promised.
+        """
         version = Version(epoch, electorate.version.step + 1 if electorate.version.epoch == epoch else 1)
         if electorate.old is not None:
             is_own = self.is_own(electorate, epoch)
@@ -73,7 +76,10 @@ class Changes:
         if not ready:
             return None
         deadline = ledger.deadline_under(*(body.weights for body in step.bodies))
-        return step if deadline is not None and deadline > least else None
+        if deadline is None or deadline <= least:
+            return None
+        # Not shorter than before: whatever acts until then, as an address that was set for so long, is told nothing.
+        return step if ledger.longest is None or deadline >= ledger.longest else None
 
     def is_own(self, electorate: Electorate, epoch: int) -> bool:
         """Whether the leader of this epoch made it."""

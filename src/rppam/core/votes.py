@@ -31,34 +31,36 @@ def is_majority(voters: Collection[str], *bodies: Weights) -> bool:
 class Ledger:
     """The promises one node holds, and what they are worth together."""
 
-    __slots__ = ("_deadline", "_until", "bodies")
+    __slots__ = ("_deadline", "_until", "bodies", "longest")
 
     def __init__(self, *bodies: Weights) -> None:
         self.bodies = bodies
         self._until: dict[str, Instant] = {}
         self._deadline: Instant | None = None
+        self.longest: Instant | None = None
+        """The latest that :attr:`deadline` ever was, under whatever votes: something may still act by that."""
 
     def reweigh(self, *bodies: Weights) -> None:
         """Other votes from now on. Promises stay: what they are worth changes."""
         self.bodies = bodies
-        self._deadline = self.deadline_under(*bodies)
+        self._carry()
 
     def promise(self, voter: str, until: Instant) -> None:
         """Record a promise that ends at ``until``. A promise is never shortened; an earlier end is ignored."""
         before = self._until.get(voter)
         if before is None or until > before:
             self._until[voter] = until
-            self._deadline = self.deadline_under(*self.bodies)
+            self._carry()
 
     def withdraw(self, voter: str) -> None:
         """What ``voter`` promised counts for nothing any more."""
         if self._until.pop(voter, None) is not None:
-            self._deadline = self.deadline_under(*self.bodies)
+            self._carry()
 
     def clear(self) -> None:
         """Forget all promises: this node claims nothing any more."""
         self._until.clear()
-        self._deadline = None
+        self._deadline = self.longest = None
 
     @property
     def deadline(self) -> Instant | None:
@@ -84,6 +86,11 @@ class Ledger:
                 return None
             earliest = until if earliest is None else min(earliest, until)
         return earliest
+
+    def _carry(self) -> None:
+        self._deadline = self.deadline_under(*self.bodies)
+        if self._deadline is not None and (self.longest is None or self._deadline > self.longest):
+            self.longest = self._deadline
 
     def _carried_until(self, body: Weights) -> Instant | None:
         half = sum(body.values()) / 2

@@ -70,3 +70,33 @@ def test_why_two_changes_begun_from_one_list_could_each_gather_a_majority() -> N
     assert disjoint(other, without_leader, finished, everybody) is not None
     have_it_anew = frozenset(EIGHT[: OLD.blocking])
     assert disjoint(other, everybody - have_it_anew, finished, everybody) is None
+
+
+def test_a_change_waits_until_it_shortens_nothing_that_somebody_may_act_by() -> None:
+    """Under the new votes the store's late promise is missed, which the old ones can do without."""
+    last = Body.of(EIGHT, QuorumPolicy.LAST_MAN_STANDING)
+    changes, now = Changes(), Electorate(LINEAGE, Version(7, 1), OLD)
+    changes.want(last, (), Instant(2 * LATE))
+    held = Ledger(OLD.weights)
+    for voter in EIGHT:
+        held.promise(voter, Instant(LATE - 1_000) if voter == "node8" else LATE)
+    assert held.longest == LATE
+    assert changes.next(now, held, 7, SOON) is None, "all eight have to agree, and node8 has promised less"
+    held.promise("node8", LATE)
+    assert changes.next(now, held, 7, SOON) == Electorate(LINEAGE, Version(7, 2), last, OLD)
+
+
+def test_a_change_that_shortened_something_is_in_force_only_when_that_is_over() -> None:
+    """Promises for the old list may arrive while the disk writes the pending one."""
+    last = Body.of(EIGHT, QuorumPolicy.LAST_MAN_STANDING)
+    changes, pending = Changes(), Electorate(LINEAGE, Version(7, 2), last, OLD)
+    held = Ledger(OLD.weights)
+    for voter in EIGHT[:7]:
+        held.promise(voter, LATE)
+    held.promise("node8", Instant(LATE - 1_000))
+    held.reweigh(*(body.weights for body in pending.bodies))
+    assert held.deadline == LATE - 1_000
+    heard_by(changes, 8, pending.version)
+    assert changes.next(pending, held, 7, SOON) is None
+    held.promise("node8", LATE)
+    assert changes.next(pending, held, 7, SOON) == Electorate(LINEAGE, Version(7, 3), last)

@@ -195,6 +195,31 @@ def test_a_dead_member_is_waited_for_unless_it_is_stated_to_be_off(names: str) -
     assert house.leader == leader
 
 
+def test_a_change_of_the_votes_never_shortens_what_the_leader_was_given() -> None:
+    """Without the store all four have to agree under the new policy, and one has not answered for a while."""
+    house = seated("abcd", MAJORITY)
+    leader = house.leader
+    assert leader is not None
+    house.run(2 * LEASE)
+    house.store_away()
+    late = next(name for name in "dcb" if name != leader)
+    house.cut |= {(leader, late), (late, leader)}
+    house.run(2 * TIMING.heartbeat_ms)
+    house.tell(leader, ChangeElectorate(Body.of(tuple("abcd"), LAST)))
+    given = 0
+    for _ in range(3 * LEASE):
+        house.run(1)
+        deadline = house.seats[leader].election.ledger.deadline
+        assert deadline is not None
+        assert deadline >= given
+        given = deadline
+    assert house.electorate(leader).body.policy is MAJORITY
+    house.cut.clear()
+    house.run(2 * LEASE)
+    assert house.electorate(leader).body.policy is LAST, "the order still stood"
+    assert len(house.leaders) == 1
+
+
 def test_a_removed_member_that_comes_back_learns_it_and_never_stands() -> None:
     house = seated("abc", MAJORITY)
     leader = house.leader
