@@ -1,8 +1,13 @@
 """For all tests: what a test draws by chance is drawn anew in each run, in CI as elsewhere.
 
-Hypothesis would repeat the same examples for ever where the variable CI is set.
+Hypothesis would repeat the same examples for ever where the variable CI is set. And what a test starts shall end by
+Ctrl-C, also where a shell began the tests in the background: it ignores that signal then, and so would its children.
 """
+
+import signal
 
 from hypothesis import settings
 
 settings.load_profile("default")
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,19 +1,24 @@
 """What administrators do to members: they come and go, the policy changes, the leader hands over.
 
 A wish reaches whoever leads, and is said again until it is done or the leader is another: a real administrator sees in
-health that nothing happened. A host that is stated to be off stays off.
+health that nothing happened. A host that is stated to be off stays off. As often as not something is wrong already when
+the list or the policy is changed: the leader does not reach the store, or a member, and soon stands still.
 """
 
+from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, Final
 
 from rppam.core.effects import ChangeElectorate, HandOver
 from rppam.domain.electorate import Body, QuorumPolicy
+from rppam.simulation import troubles
 from rppam.simulation.host import Host
 
 if TYPE_CHECKING:
     from rppam.simulation.world import World
 
+Order = Callable[["World", Random], None]
+"""What an administrator asks for."""
 CHANGES: Final = ("member-added", "member-removed", "member-forgotten", "policy-change")
 MEMBERS_MOST: Final = 8
 AGAIN_US: Final = 20_000_000
@@ -43,6 +48,39 @@ def switch_over(world: "World", chance: Random) -> None:
     world.step(host, HandOver(to, "asked to hand over"))
 
 
+def amid_trouble(order: "Order") -> "Order":
+    """Given as it is, or while things go wrong: before it, and soon after it."""
+
+    def strike(world: "World", chance: Random) -> None:
+        leads = leader(world)
+        if leads is None or chance.random() < 0.5:
+            order(world, chance)
+            return
+        lease_us, beat_us = world.timing.lease_us, world.timing.heartbeat_us
+        at = world.now
+        if "cut" in world.kinds and chance.random() < 0.6:
+            span_us = int((1 + 2 * chance.random()) * lease_us)
+            troubles.cut(world, leads, span_us, holds=False, requests=True, replies=True)
+            at += int(chance.random() * 1.3 * lease_us)
+        if "member-cut" in world.kinds:
+            other = world.hosts[int(chance.random() * len(world.hosts))]
+            world.push(at, lose_sight, world, leads, other, int(chance.random() * 2 * lease_us))
+        at += int(chance.random() * 4 * beat_us)
+        world.push(at, order, world, chance)
+        if "pause" in world.kinds:
+            world.push(at + int(chance.random() * 4 * beat_us), world.pause, leads, int(chance.random() * 2 * lease_us))
+
+    return strike
+
+
+def lose_sight(world: "World", one: Host, other: Host, span_us: int) -> None:
+    """Two members do not reach each other for a while."""
+    world.say(f"fault: nothing passes from {one.name} to {other.name} nor back for {span_us // 1000} ms")
+    for sender, receiver in ((one, other), (other, one)):
+        world.links.cut(sender, receiver, span_us, holds=False)
+
+
+@amid_trouble
 def add(world: "World", chance: Random) -> None:
     """A new host joins, or one that was removed comes back."""
     host = leader(world)
@@ -62,6 +100,7 @@ def add(world: "World", chance: Random) -> None:
     want(world, joins, joins=True, times=TIMES, stated_off=False)
 
 
+@amid_trouble
 def remove(world: "World", chance: Random) -> None:
     """A member shall not be one any more; it may be dead, and then nobody promises that it stays so."""
     leads = leader(world)
@@ -121,6 +160,7 @@ def say_again(world: "World", host: Host, joins: bool, times: int, stated_off: b
     want(world, host, joins=joins, times=times, stated_off=stated_off)
 
 
+@amid_trouble
 def change_policy(world: "World", chance: Random) -> None:  # noqa: ARG001  # all strikes look the same
     """The other policy shall hold."""
     host = leader(world)

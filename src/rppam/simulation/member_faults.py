@@ -201,6 +201,8 @@ MEMBER_FAULTS: Final[dict[str, Fault]] = {
 ALL_FAULTS: Final = {**FAULTS, **MEMBER_FAULTS}
 KINDS: Final = tuple(ALL_FAULTS)
 OF_A_REPLICATED_STORE: Final = frozenset({"split-store", "replica-lag", "replica-loss"})
+BUSY: Final = 50
+"""So many times as often, at most, administrators change members and policy in a run in which they are busy."""
 AFTER_VOTES: Final = ("reboot", "disk-hang", "member-cut", "partition", "cable", "link-break", "split-store")
 """What hurts most right after something was promised, won or given up."""
 
@@ -219,6 +221,10 @@ class MemberStorm(Storm):
         if world.is_steady:  # also not at bad moments: a file is lost in such a run, and with it a newer list
             kinds = kinds.difference(administration.CHANGES)
         super().__init__(world, kinds & frozenset(MEMBER_FAULTS), chance)
+        if chance.random() < 0.25:  # a run of busy administrators: what goes wrong in a change needs many of them
+            for kind in administration.CHANGES:
+                if kind in self._rates:
+                    self._rates[kind] = BUSY * self.table[kind].per_lease * chance.random()
 
     def _weather(self) -> None:
         links, chance = self.world.links, self.chance

@@ -5,7 +5,7 @@ from rppam.core.effects import Effect, Event, Invited, StepDownReason
 from rppam.core.election import Election
 from rppam.core.phase import Phase
 from rppam.core.voter import SaveKept, SendVote, Voter, VoterEffect
-from rppam.core.votes import Weights
+from rppam.core.votes import Ledger, Weights
 from rppam.domain.ballot import NO_CLAIM, Ballot, BallotKind, Claim, Freeing, Kept, Refusal
 from rppam.domain.electorate import Body, Electorate
 from rppam.domain.instant import Instant, after
@@ -170,3 +170,11 @@ class ByMajority(TooFew):
     def is_in_force(self, electorate: Electorate) -> bool:
         old = electorate.old
         return old is None or 2 * self.have(electorate, old) > len(old.members)
+
+
+class Shortens(Changes):
+    """A step is taken although the leader was given more under the votes of before."""
+
+    def next(self, electorate: Electorate, ledger: Ledger, epoch: int, least: Instant) -> Electorate | None:
+        ledger.longest = None
+        return super().next(electorate, ledger, epoch, least)

@@ -178,6 +178,9 @@ _FOUR = Setting(
     nodes=4, policy="majority", faults=("crash", "member-added", "member-removed", "member-cut", "member-loss")
 )
 _SPLIT = _FOUR._replace(faults=(*_FOUR.faults, "partition", "pause"))
+_VOTES = _FOUR._replace(
+    faults=("policy-change", "member-cut", "member-loss", "cut", "pause", "record-deletion", "store-outage")
+)
 _REPLICATED = Setting(nodes=2, policy="last-man-standing", store="sentinel", faults=("split-store", "clock-rate"))
 _LATE = MOST._replace(faults=("member-delay", "member-repeat", "clock-rate", "pause", "crash", "stop"))
 _ORDERS = MOST._replace(
@@ -264,6 +267,12 @@ _OF_MEMBERS: Final = (
         "A change is in force with one member fewer than needed.",
         _FOUR,
         changes=members.TooFew,
+    ),
+    Plant(
+        "change-shortens-permission",
+        "A change of the votes may end what the leader was given sooner.",
+        _VOTES,
+        changes=members.Shortens,
     ),
     Plant(
         "dead-member-removed-by-majority", "A dead member is removed by a majority.", LAST, changes=members.ByMajority
