@@ -62,8 +62,9 @@ def amid_trouble(order: "Order") -> "Order":
             span_us = int((1 + 2 * chance.random()) * lease_us)
             troubles.cut(world, leads, span_us, holds=False, requests=True, replies=True)
             at += int(chance.random() * 1.3 * lease_us)
-        if "member-cut" in world.kinds:
-            other = world.hosts[int(chance.random() * len(world.hosts))]
+        others = [host for host in world.hosts if host is not leads]
+        if "member-cut" in world.kinds and others:
+            other = others[int(chance.random() * len(others))]
             world.push(at, lose_sight, world, leads, other, int(chance.random() * 2 * lease_us))
         at += int(chance.random() * 4 * beat_us)
         world.push(at, order, world, chance)

@@ -58,8 +58,10 @@ def strike(world: "World", leader: Host, kind: str) -> None:
         troubles.restart_store(world, int((1 + world.random()) * 1.2 * timing.lease_us), lost_us, "is away for long")
         if kind == ROLLING:
             at = world.now + timing.heartbeat_us
+            # Asked up to a heartbeat before, and again up to one after: all have to agree, so it must be back in time.
+            in_time_us = timing.promise_us - 2 * timing.heartbeat_us - timing.request_timeout_us
             for host in others:
-                world.push(at, world.crash, host, int(world.random() * RESTART_US))
+                world.push(at, world.crash, host, int(world.random() * min(RESTART_US, in_time_us)))
                 at += 2 * timing.heartbeat_us + timing.request_timeout_us
     elif kind == CUT:
         other = others[int(world.random() * len(others))]
