@@ -150,8 +150,12 @@ def want(world: "World", host: Host, *, joins: bool, times: int, stated_off: boo
         members = {*now.members, host.name} if joins else set(now.members) - {host.name}
         witnesses = {*now.witnesses, host.name} if joins and host.is_witness else set(now.witnesses) - {host.name}
         off = tuple(other.name for other in world.hosts if other.is_gone) if stated_off else ()
-        world.say(f"an administrator asks {leads.name} to {'add' if joins else 'remove'} {host.name}")
-        world.step(leads, ChangeElectorate(Body.of(members, now.policy, tuple(witnesses)), off))
+        if host is leads and not joins:  # a node refuses that: a leader that took itself out could tell nobody
+            world.say(f"{leads.name} is asked to hand over, as it shall be removed")
+            world.step(leads, HandOver("", "asked to hand over"))
+        else:
+            world.say(f"an administrator asks {leads.name} to {'add' if joins else 'remove'} {host.name}")
+            world.step(leads, ChangeElectorate(Body.of(members, now.policy, tuple(witnesses)), off))
     if times > 1:
         world.push(world.now + AGAIN_US, say_again, world, host, joins, times - 1, stated_off)
 
