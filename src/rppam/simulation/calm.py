@@ -3,7 +3,8 @@
 L1: a leader within the lease, one heartbeat, one request timeout, the client's longest back-off and the candidates'.
 Where the record alone decides, also what a candidate waits beyond the lease behind a failover: members' votes can do
 without the store, its own vote cannot. One lease more where a member has lost its file: it waits from when somebody
-tells it that it is a member.
+tells it that it is a member. And behind a failover, where a member is off for good and its vote is missing, what the
+store's vote may take then, and a lease more, as the mark in place of the record may have expired meanwhile.
 L5: it stays. And where a well-connected leader could re-assert itself after the store forgot its record, it does.
 Struck once the store can have its vote back, too: behind a failover without it, the members bear nothing more.
 """
@@ -102,10 +103,9 @@ class Calm:
         leading = [host for host in world.hosts if host.has_permission(world.now)]
         if not leading or leading[0].election is None:
             waited_us = world.now - self._ended_at
-            if waited_us == self.leader_within_us and any(
-                gentle.waits_after_start(one, world.now) for one in world.hosts
-            ):
-                world.push(world.now + world.timing.lease_us, self._expect_leader, end)
+            more_us = self._more_us() if waited_us == self.leader_within_us else 0
+            if more_us:
+                world.push(world.now + more_us, self._expect_leader, end)
                 return
             ms = waited_us // 1000
             raise Broken(Violation("L1", world.now, f"{ms} ms after all faults ended there is no leader"))
@@ -114,6 +114,13 @@ class Calm:
         self._struck = ""
         world.push(world.now + self.strikes_after_us, self._strike, end)
         world.push(end - 1, self._expect_same)
+
+    def _more_us(self) -> int:
+        """What is granted beyond the rule's time."""
+        world = self.world
+        if world.network.identity_wait_us and any(host.is_gone for host in world.hosts):
+            return 2 * world.network.identity_wait_us + world.timing.lease_us
+        return world.timing.lease_us if any(gentle.waits_after_start(one, world.now) for one in world.hosts) else 0
 
     def _strike(self, end: int) -> None:
         """One thing that a store may do, and that must not cost the leader its place."""
