@@ -44,11 +44,16 @@ def switch_over(world: "World", chance: Random) -> None:
         return
     able = [name for name in now.members if now.may_stand(name) and name != host.name]
     to = able[int(chance.random() * len(able))] if able and chance.random() < 0.5 else ""
-    world.say(f"{host.name} is asked to hand over{' to ' + to if to else ''}")
-    world.step(host, HandOver(to, "asked to hand over"))
+    hand_over(world, host, to)
 
 
-def amid_trouble(order: "Order") -> "Order":
+def hand_over(world: "World", leads: Host, to: str = "") -> None:
+    """An administrator asks for a switchover; ``to``: the member to follow, else whoever comes first."""
+    world.say(f"{leads.name} is asked to hand over{' to ' + to if to else ''}")
+    world.step(leads, HandOver(to, "asked to hand over"))
+
+
+def amid_trouble(order: Order) -> Order:
     """Given as it is, or while things go wrong: before it, and soon after it."""
 
     def strike(world: "World", chance: Random) -> None:
@@ -77,8 +82,7 @@ def amid_trouble(order: "Order") -> "Order":
 def lose_sight(world: "World", one: Host, other: Host, span_us: int) -> None:
     """Two members do not reach each other for a while."""
     world.say(f"fault: nothing passes from {one.name} to {other.name} nor back for {span_us // 1000} ms")
-    for sender, receiver in ((one, other), (other, one)):
-        world.links.cut(sender, receiver, span_us, holds=False)
+    world.links.cut_both(one, other, span_us, holds=False)
 
 
 @amid_trouble
@@ -151,8 +155,7 @@ def want(world: "World", host: Host, *, joins: bool, times: int, stated_off: boo
         witnesses = {*now.witnesses, host.name} if joins and host.is_witness else set(now.witnesses) - {host.name}
         off = tuple(other.name for other in world.hosts if other.is_gone) if stated_off else ()
         if host is leads and not joins:  # a node refuses that: a leader that took itself out could tell nobody
-            world.say(f"{leads.name} is asked to hand over, as it shall be removed")
-            world.step(leads, HandOver("", "asked to hand over"))
+            hand_over(world, leads)
         else:
             world.say(f"an administrator asks {leads.name} to {'add' if joins else 'remove'} {host.name}")
             world.step(leads, ChangeElectorate(Body.of(members, now.policy, tuple(witnesses)), off))

@@ -36,12 +36,13 @@ class Calm:
         self.world = world
         timing = world.timing
         wait_us = timing.lease_us * MILLION // (MILLION - timing.rate_error_ppm)
-        failover_us = 2 * world.network.identity_wait_us
+        self.failover_us = 2 * world.network.identity_wait_us
+        """What the store's vote takes beyond the lease behind a failover."""
         if not world.setting.votes:
-            wait_us += failover_us
+            wait_us += self.failover_us
         self.leader_within_us = wait_us + timing.heartbeat_us + timing.request_timeout_us + SLACK_US
         """L1, as true time from the end of all faults."""
-        self.strikes_after_us = timing.lease_us // 2 + (failover_us if world.setting.votes else 0)
+        self.strikes_after_us = timing.lease_us // 2 + (self.failover_us if world.setting.votes else 0)
         """From when the leader must be there."""
         self.length_us = self.leader_within_us + self.strikes_after_us
         self.length_us += (9 if world.setting.votes else 5) * timing.lease_us // 2
@@ -117,10 +118,12 @@ class Calm:
 
     def _more_us(self) -> int:
         """What is granted beyond the rule's time."""
-        world = self.world
-        if world.network.identity_wait_us and any(host.is_gone for host in world.hosts):
-            return 2 * world.network.identity_wait_us + world.timing.lease_us
-        return world.timing.lease_us if any(gentle.waits_after_start(one, world.now) for one in world.hosts) else 0
+        world, lease_us = self.world, self.world.timing.lease_us
+        lists = [host.election.electorate for host in world.hosts if host.election is not None]
+        members = {name for electorate in lists if electorate is not None for name in electorate.members}
+        if self.failover_us and any(host.is_gone and host.name in members for host in world.hosts):
+            return self.failover_us + lease_us
+        return lease_us if any(gentle.waits_after_start(one, world.now) for one in world.hosts) else 0
 
     def _strike(self, end: int) -> None:
         """One thing that a store may do, and that must not cost the leader its place."""

@@ -7,10 +7,10 @@ up, where the store has no vote. L2: a switchover.
 
 from typing import TYPE_CHECKING, Final
 
-from rppam.core.effects import HandOver
 from rppam.domain.ballot import Ballot, BallotKind, Claim
 from rppam.domain.record import EPOCH_MAX, Record, RecordState
 from rppam.simulation import troubles
+from rppam.simulation.administration import hand_over
 from rppam.simulation.host import Asked, Asker, Host
 from rppam.simulation.setting import SENTINEL
 from rppam.simulation.verdict import Broken, Violation
@@ -106,7 +106,7 @@ def _switch_over(world: "World", leader: Host, others: list[Host]) -> None:
     to = next((host for host in able if not waits_after_start(host, world.now)), None)
     if to is None:
         return
-    hand_over(world, leader, to)
+    hand_over(world, leader, to.name)
     world.push(world.now + 2 * world.judge.drop_us + 100_000, expect_successor, world, to)
 
 
@@ -114,12 +114,6 @@ def waits_after_start(host: Host, now_us: int) -> bool:
     """Whether a member that runs has no vote yet: it has started, or learned that it is one, less than a lease ago."""
     voter = None if host.member is None else host.member.voter
     return voter is not None and not voter.boot_wait_is_over(host.now(now_us))
-
-
-def hand_over(world: "World", leader: Host, to: Host) -> None:
-    """An administrator asks for a switchover."""
-    world.say(f"{leader.name} is asked to hand over to {to.name}")
-    world.step(leader, HandOver(to.name, "asked to hand over"))
 
 
 def expect_successor(world: "World", to: Host) -> None:

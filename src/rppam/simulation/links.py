@@ -151,6 +151,11 @@ class Links:
         until, held = self.cuts.get(way, (0, holds))
         self.cuts[way] = max(until, self.world.now + span_us), holds and held
 
+    def cut_both(self, one: Host, other: Host, span_us: int, *, holds: bool) -> None:
+        """Nothing passes either way for a while."""
+        self.cut(one, other, span_us, holds=holds)
+        self.cut(other, one, span_us, holds=holds)
+
     def break_link(self, one: Host, other: Host) -> None:
         """The connection between two members breaks: what is under way is lost, and both hear of it."""
         self._broken_at[frozenset((one.name, other.name))] = self.world.now

@@ -74,8 +74,7 @@ def isolate(world: "World", host: Host, span: int, *, holds: bool) -> None:
     troubles.cut(world, host, span, holds=holds, requests=True, replies=True)
     for other in world.hosts:
         if other is not host:
-            world.links.cut(host, other, span, holds=holds)
-            world.links.cut(other, host, span, holds=holds)
+            world.links.cut_both(host, other, span, holds=holds)
 
 
 def _members_apart(world: "World", chance: Random) -> None:

@@ -9,7 +9,7 @@ from textwrap import fill
 from typing import Final, NamedTuple
 
 from rppam.simulation import administration, troubles
-from rppam.simulation.gentle import hand_over
+from rppam.simulation.administration import hand_over
 from rppam.simulation.host import Host
 from rppam.simulation.member_faults import isolate
 from rppam.simulation.setting import Setting
@@ -95,8 +95,7 @@ def _apart(world: World) -> None:
         for other in world.hosts:
             if other is not host and not other.is_witness:
                 world.say(f"fault: {host.name} and {other.name} do not reach each other for 6000 ms")
-                world.links.cut(host, other, 6 * S, holds=False)
-                world.links.cut(other, host, 6 * S, holds=False)
+                world.links.cut_both(host, other, 6 * S, holds=False)
 
     _at(world, 10, part)
     _at(world, 18, lambda world, host: isolate(world, host, 10 * S, holds=False))
@@ -113,7 +112,7 @@ def _paused(world: World) -> None:
 def _switchover(world: World) -> None:
     def ask(world: World, host: Host) -> None:
         to = next(other for other in world.hosts if other is not host)
-        hand_over(world, host, to)
+        hand_over(world, host, to.name)
 
     _at(world, 10, ask)
 

@@ -267,7 +267,7 @@ def test_a_second_hand_over_soon_after_goes_where_it_should_as_well(
     house = seated(names, policy)
     house.run(3 * LEASE)
     leader = led_by(house)
-    first, second, *_ = [name for name in "abcde" if name != leader]
+    first, second, *_ = [name for name in names if name != leader]
     house.tell(leader, HandOver(first, "switchover"))
     house.run(gap_ms)
     assert house.leader == first

@@ -73,7 +73,7 @@ def test_why_two_changes_begun_from_one_list_could_each_gather_a_majority() -> N
 
 
 def test_a_change_waits_until_it_shortens_nothing_that_somebody_may_act_by() -> None:
-    """Under the new votes the store's late promise is missed, which the old ones can do without."""
+    """Without the store the new votes need node8's promise, which ends sooner; the old ones can do without it."""
     last = Body.of(EIGHT, QuorumPolicy.LAST_MAN_STANDING)
     changes, now = Changes(), Electorate(LINEAGE, Version(7, 1), OLD)
     changes.want(last, (), Instant(2 * LATE))
