@@ -14,6 +14,7 @@ from rppam.domain.errors.store import (
     StoreDown,
     StoreError,
     StoreNameUnknown,
+    StoreNoGreeting,
     StoreNoRoute,
     StoreNoSocket,
     StoreProtocol,
@@ -51,6 +52,7 @@ _BY_CLASS: Final[dict[type[StoreError], str]] = {
     StoreConnectTimeout: "RD-102",
     StoreNameUnknown: "RD-103",
     StoreNoRoute: "RD-104",
+    StoreNoGreeting: "RD-105",
     StoreClosed: "RD-106",
     StoreProtocol: "RD-108",
     StoreTooOld: "RD-109",
@@ -113,7 +115,7 @@ def code_of(error: StoreError, *, with_tls: bool, glimpse: Glimpse | None = None
         error = error.__cause__
     code = _BY_CLASS.get(type(error), "RD-214")
     text = f"{error.raw} {error}"
-    if code in ("RD-106", "RD-108", "RD-127") or (code == "RD-102" and seen.is_open):
+    if code in ("RD-105", "RD-106", "RD-108", "RD-127") or (code == "RD-102" and seen.is_open):
         code = _nearer(code, text, seen, with_tls=with_tls)
     return code
 
@@ -139,7 +141,7 @@ def _nearer(code: str, text: str, seen: Glimpse, *, with_tls: bool) -> str:
     for found, words in _TLS_WORDS if with_tls else ():
         if any(word in text for word in words):
             return found
-    if code == "RD-102":
+    if code in ("RD-102", "RD-105"):
         return "RD-108" if seen.said and not seen.said.startswith(_RESP) else "RD-105"
     return code
 

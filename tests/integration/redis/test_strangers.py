@@ -13,6 +13,7 @@ from rppam.domain.errors.store import (
     StoreConnectTimeout,
     StoreError,
     StoreNameUnknown,
+    StoreNoGreeting,
     StoreProtocol,
     StoreRefused,
     StoreTooOld,
@@ -133,7 +134,7 @@ async def test_a_greeting_that_stops_half_way_ends_within_connect_timeout(
 ) -> None:
     async with scripted(says(*words)) as port:
         began = time.perf_counter()
-        with pytest.raises(StoreConnectTimeout, match=told):
+        with pytest.raises(StoreNoGreeting, match=told):
             await open_(port, connect_timeout_ms=150)
         assert 0.14 < time.perf_counter() - began < 1.5, "bounded by its own 150 ms, not by the usual 5 s"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rppam.domain.errors.store import StoreClosed, StoreConnectTimeout, StoreError, StoreProtocol, StoreTlsFailed
+from rppam.domain.errors.store import StoreClosed, StoreError, StoreNoGreeting, StoreProtocol, StoreTlsFailed
 from tests.contract.authority import DAY, NOW, Authority
 from tests.contract.servers import SERVERS, Server, ServerKind, free_port, need
 from tests.integration.redis.conftest import MakeLink, Open, eventually
@@ -120,7 +120,7 @@ async def test_tls_and_plain_that_meet_are_named(kind: ServerKind, authority: Au
         )
         with pytest.raises(StoreError) as tls_to_plain:
             await open_(server.port, ssl=context, connect_timeout_ms=500)
-        assert isinstance(tls_to_plain.value, StoreProtocol | StoreClosed | StoreConnectTimeout)
+        assert isinstance(tls_to_plain.value, StoreProtocol | StoreClosed | StoreNoGreeting)
         assert "TLS" in str(tls_to_plain.value)
 
 

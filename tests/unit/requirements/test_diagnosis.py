@@ -9,6 +9,7 @@ from rppam.domain.errors.store import (
     StoreDown,
     StoreError,
     StoreNameUnknown,
+    StoreNoGreeting,
     StoreNoRoute,
     StoreNoSocket,
     StoreNotReplicated,
@@ -49,12 +50,14 @@ TLS = Glimpse(is_open=True, speaks_tls=True, certificate="for redis")
         (StoreRefused("x"), False, NOTHING, "RD-101"),
         (StoreConnectTimeout("x"), False, NOTHING, "RD-102"),
         (StoreNameUnknown("x"), False, NOTHING, "RD-103"),
+        (StoreNoGreeting("x"), False, NOTHING, "RD-105"),
         (StoreNoRoute("x"), False, NOTHING, "RD-104"),
         (StoreNoSocket("x"), True, NOTHING, "RD-112"),
         (StoreConnectTimeout("x"), False, OPEN, "RD-105"),
         (StoreConnectTimeout("x"), False, REDIS, "RD-105"),
         *(
-            (StoreConnectTimeout("x"), False, Glimpse(is_open=True, said=said), "RD-105")
+            (late("x"), False, Glimpse(is_open=True, said=said), "RD-105")
+            for late in (StoreConnectTimeout, StoreNoGreeting)
             for said in (
                 b"%7\r\n$6\r\nserv",
                 b"$9999\r\n",
@@ -71,10 +74,16 @@ TLS = Glimpse(is_open=True, speaks_tls=True, certificate="for redis")
                 b"!9\r\n",
             )
         ),
-        (StoreConnectTimeout("x"), False, HTTP, "RD-107"),
-        (StoreConnectTimeout("x"), False, OTHER, "RD-108"),
-        (StoreConnectTimeout("x"), False, TLS, "RD-124"),
-        (StoreConnectTimeout("x"), True, REDIS, "RD-125"),
+        *(
+            (late("x"), with_tls, seen, code)
+            for late in (StoreConnectTimeout, StoreNoGreeting)
+            for with_tls, seen, code in (
+                (False, HTTP, "RD-107"),
+                (False, OTHER, "RD-108"),
+                (False, TLS, "RD-124"),
+                (True, REDIS, "RD-125"),
+            )
+        ),
         (StoreClosed("x"), False, OPEN, "RD-106"),
         (StoreClosed("x"), False, TLS, "RD-124"),
         (StoreClosed("x"), True, REDIS, "RD-125"),

@@ -15,6 +15,7 @@ from rppam.domain.errors.store import (
     StoreConnectTimeout,
     StoreError,
     StoreNameUnknown,
+    StoreNoGreeting,
     StoreNoRoute,
     StoreNoSocket,
     StoreProtocol,
@@ -183,7 +184,7 @@ async def _dial_one(
             # The transport gets a duplicate: whatever happens, our own socket is closed by its with block.
             await loop.create_connection(protocol, sock=plug.dup(), ssl=target.ssl, server_hostname=name)
     except TimeoutError as error:
-        raise StoreConnectTimeout(
+        raise StoreNoGreeting(
             f"{target.address} took the connection but did not answer the TLS handshake within "
             f"{target.connect_timeout_ms} ms; check that this port speaks TLS, or set ssl=false"
         ) from error
@@ -262,16 +263,16 @@ def _explain_tls(at: str, error: ssl.SSLError) -> StoreError:
     return StoreTlsFailed(f"the TLS handshake with Redis at {at} failed ({reason}); {fix}", raw=str(error))
 
 
-def too_slow(target: Target, partial_bytes: int) -> StoreConnectTimeout:
+def too_slow(target: Target, partial_bytes: int) -> StoreNoGreeting:
     """The error for a server that is connected to and does not greet. ``partial_bytes``: what came of a greeting."""
     if partial_bytes:
-        return StoreConnectTimeout(
+        return StoreNoGreeting(
             f"{target.address} answered {partial_bytes} bytes, not a whole greeting, within "
             f"{target.connect_timeout_ms} ms; check that Redis is not frozen, and that nothing in between holds back "
             "what it says"
         )
     hint = "" if target.ssl else ", and whether the port demands TLS (ssl=true)"
-    return StoreConnectTimeout(
+    return StoreNoGreeting(
         f"{target.address} took the connection but said nothing within {target.connect_timeout_ms} ms; "
         f"check that Redis is not frozen, that it is a Redis that listens there{hint}"
     )

@@ -93,6 +93,19 @@ class StoreConnectTimeout(StoreUnreachable):
     )
 
 
+class StoreNoGreeting(StoreUnreachable):
+    """The connection was made; TLS, or the greeting, was not over within connectTimeout."""
+
+    row = store_row(
+        2116,
+        Fault.SURROUNDINGS,
+        Retry.YES,
+        "Redis took the connection and did not greet within connectTimeout.",
+        "Check that Redis is not frozen, and that it is a Redis that listens on that port (with ssl=true: over TLS).",
+        level="warning",
+    )
+
+
 class StoreNameUnknown(StoreUnreachable):
     """The host name does not resolve."""
 
