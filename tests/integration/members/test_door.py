@@ -1,7 +1,10 @@
 """The door stays open after a fault of its own, and shows a node that gives way for its name to whoever has it."""
 
 import asyncio
+import contextlib
+import gc
 import socket
+import warnings
 
 import pytest
 
@@ -36,6 +39,26 @@ async def test_who_knocks_as_the_door_closes_is_hung_up_on() -> None:
             await shut.close()  # before the handshake has begun
             caller.settimeout(5)
             assert caller.recv(1) == b""
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_no_socket_is_lost_of_who_is_let_in_at_the_moment_of_closing(turns: int) -> None:
+    one = make_node("node1")
+    async with running(one):
+        await asyncio.sleep(0.05)  # it waits for somebody
+        with socket.create_connection(("127.0.0.1", one.link.port)) as caller:
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            shut = one.link._door
+            assert shut is not None
+            with warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always", ResourceWarning)
+                await shut.close()
+                gc.collect()
+            caller.settimeout(5)
+            with contextlib.suppress(ConnectionResetError):
+                assert caller.recv(1) == b""
+    assert [str(one.message) for one in said] == []
 
 
 async def test_a_node_that_gives_way_for_its_name_is_told_of_by_the_one_that_has_it() -> None:

@@ -78,7 +78,15 @@ class Door:
 
     async def _accept_one(self, server: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        plug, place = await loop.sock_accept(server)
+        if sys.platform == "win32":  # the loop there has no add_reader
+            plug, place = await loop.sock_accept(server)
+        else:
+            await _somebody(server)
+            try:
+                plug, place = server.accept()
+            except BlockingIOError:
+                return  # gone again
+            plug.setblocking(False)
         try:
             if len(self._handshakes) >= HANDSHAKES_MAX:
                 self._make_room()
@@ -144,6 +152,17 @@ class Door:
 
     def _refuse(self, host: str, reason: Refused, sentence: str) -> None:
         self._party.refusals.refuse(host, reason, f"{host} knocked at the member port and {sentence}")
+
+
+async def _somebody(server: socket.socket) -> None:
+    """Wait until somebody knocks, and let nobody in: who is let in while this ends would be lost with its socket."""
+    loop = asyncio.get_running_loop()
+    knocked = asyncio.Event()
+    loop.add_reader(server.fileno(), knocked.set)
+    try:
+        await knocked.wait()
+    finally:
+        loop.remove_reader(server.fileno())
 
 
 def _is_stranger(error: OSError) -> bool:
