@@ -38,7 +38,7 @@ class MemberNews:
         name = change.node
         if change.status in _AWAY:
             self._away[name] = change
-            if not self._is_heard(name):
+            if not _is_heard(name, self._peers()):
                 self._told.add(name)
                 _tell(change)
             return
@@ -52,12 +52,12 @@ class MemberNews:
         """Tell of those whose heartbeats stay away what the link has changed."""
         if not self._away:
             return
-        seen = self._detector.members(now)
+        seen, peers = self._detector.members(now), self._peers()
         for name, change in list(self._away.items()):
             if name not in seen:  # neither listed nor a member any more
                 del self._away[name]
                 self._told.discard(name)
-            elif self._is_heard(name):
+            elif _is_heard(name, peers):
                 if name in self._told:
                     self._told.discard(name)
                     _tell(change._replace(status=MemberStatus.HEALTHY, sentence=f"node {name} is healthy again"))
@@ -65,9 +65,10 @@ class MemberNews:
                 self._told.add(name)
                 _tell(change)
 
-    def _is_heard(self, name: str) -> bool:
-        peer = self._peers().get(name)
-        return peer is not None and is_heard(peer)
+
+def _is_heard(name: str, peers: Mapping[str, PeerState]) -> bool:
+    peer = peers.get(name)
+    return peer is not None and is_heard(peer)
 
 
 def _tell(change: MemberChanged) -> None:

@@ -127,3 +127,25 @@ def test_a_line_carries_its_event_and_facts(caplog: pytest.LogCaptureFixture) ->
     node.reads(20, beats=False)
     facts = [vars(record)["rppam_facts"] for record in caplog.records][-1]
     assert facts == {EVENT: "member", "epoch": 7, "member": "node2", "status": "unreachable"}
+
+
+def test_one_look_asks_the_link_once_however_many_are_away(told: Any) -> None:
+    names, asked = [f"node{number}" for number in range(2, 40)], 0
+
+    def peers() -> dict[str, PeerState]:
+        nonlocal asked
+        asked += 1
+        return dict.fromkeys(names, GONE)
+
+    detector = Detector("node1", TIMING)
+    news = MemberNews(detector, peers)
+    last = tuple((name, Heartbeat(name, "a" * 16, 1, Role.STANDBY, 7, "1", "h", "", 0, 0, 0)) for name in names)
+    now = 0
+    for _ in range(20):
+        now += TIMING.heartbeat_us
+        for change in detector.observed(last, Instant(now), WallMs(1)):
+            news.changed(change)
+    assert told().count(("WARNING", "Heartbeat timeout for node node2")) == 1
+    asked = 0
+    news.look(Instant(now))
+    assert asked == 1
