@@ -94,7 +94,9 @@ async def dial(target: Target, protocol: Callable[[], asyncio.Protocol]) -> None
 
 def _says_more(error: StoreError, than: StoreError) -> bool:
     """Whether what one address says tells more about Redis than what another one says, or does not say."""
-    return isinstance(than, StoreConnectTimeout | StoreNoSocket) and not isinstance(error, StoreNoSocket)
+    return isinstance(than, StoreConnectTimeout | StoreNoGreeting | StoreNoSocket) and not isinstance(
+        error, StoreNoSocket
+    )
 
 
 def _plug(target: Target, family: int) -> socket.socket:
