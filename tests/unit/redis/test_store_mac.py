@@ -17,8 +17,13 @@ def test_a_holder_of_the_key_believes_it() -> None:
 
 @pytest.mark.parametrize(
     ("cluster", "key", "kind", "text"),
-    [("two", KEY, "record", TEXT), ("one", STRANGE, "record", TEXT), ("one", KEY, "heartbeat", TEXT)]
-    + [("one", KEY, "record", TEXT + " "), ("one", KEY, "record", "")],
+    [
+        ("two", KEY, "record", TEXT),
+        ("one", STRANGE, "record", TEXT),
+        ("one", KEY, "heartbeat", TEXT),
+        ("one", KEY, "record", TEXT + " "),
+        ("one", KEY, "record", ""),
+    ],
 )
 def test_nobody_believes_it_for_anything_else(cluster: str, key: Secret, kind: str, text: str) -> None:
     tag = StoreMac("one", KEY).tag("record", TEXT)

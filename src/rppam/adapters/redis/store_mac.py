@@ -1,7 +1,7 @@
 """A message authentication code on what members write into Redis in the clear: heartbeats and the leadership record.
 
-Decides whether a text was written by somebody who holds the cluster key: HMAC-SHA-256 (RFC 2104), cut to 128 bits, under
-a key that HKDF (RFC 5869) derives from the cluster key, bound to the cluster and to what kind of text it is. While the
+Decides whether a text was written by a holder of the cluster key: HMAC-SHA-256 (RFC 2104), cut to 128 bits, under a key
+that HKDF (RFC 5869) derives from the cluster key, bound to the cluster and to what kind of text it is. While the
 cluster key is changed, the next and the previous one are believed, too, as on the member link.
 
 What it does not promise: that a text is fresh. Whoever may write Redis can put back what stood there before, so each
@@ -46,7 +46,7 @@ class StoreMac:
         """Whether a holder of a believed key made ``tag`` for exactly this ``text`` of this ``kind``."""
         if not tag.isascii():
             return False
-        return any([hmac.compare_digest(self._tag(key, kind, text), tag) for key in self._keys])
+        return any(hmac.compare_digest(self._tag(key, kind, text), tag) for key in self._keys)
 
     def _tag(self, key: bytes, kind: str, text: str) -> str:
         words = (self._cluster, kind.encode(), text.encode("utf-8", "surrogatepass"))
