@@ -15,7 +15,7 @@ BIN := .venv/bin
 SETUP := scripts/setup
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo dev servers test check lint format types layers sim-gate sim sim-long faults faults-random faults-times sentinel fault-table hardened bench docs lock clean
+.PHONY: help env demo dev servers quick test check build lint format types layers sim-gate sim sim-long faults faults-random faults-times sentinel fault-table hardened bench docs lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -38,6 +38,13 @@ test: dev servers ## the tests, but not those of `make sentinel` and the long on
 
 sentinel: dev servers ## the tests that wait for elections among real Sentinels, one at a time; some minutes
 	$(BIN)/pytest tests -m sentinel $(ARGS)
+
+quick: lint ## the inner loop: style, types, layers, unit tests and 50 simulated clusters
+	@$(BIN)/python scripts/run_tests.py tests/unit tests/test_tidy.py --jobs $(JOBS)
+	@$(BIN)/python scripts/sim_gate.py --seeds 50 --hours $(SIM_HOURS)
+
+build: dev ## wheel and sdist in dist/, installed into an empty environment and run there
+	@$(BIN)/python scripts/build.py
 
 check: lint sim-gate test ## the gate: what has to pass before anything lands
 

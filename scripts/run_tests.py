@@ -41,7 +41,7 @@ def tried(*words: str) -> int:
 
 
 def pytest(*words: str) -> int:
-    return subprocess.run([sys.executable, "-m", "pytest", *words], check=False).returncode
+    return subprocess.run([sys.executable, "-m", "pytest", "--durations=20", *words], check=False).returncode
 
 
 if __name__ == "__main__":

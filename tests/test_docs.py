@@ -14,7 +14,8 @@ import pytest
 from tests.pages import Page, PageError, environment, on_port, parse, run, running_demo
 
 ROOT = Path(__file__).parents[1]
-FILES = sorted([ROOT / "README.md", ROOT / "ARCHITECTURE.md", *(ROOT / "docs").rglob("*.md")])
+AT_THE_TOP = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
+FILES = sorted([*(ROOT / name for name in AT_THE_TOP), *(ROOT / "docs").rglob("*.md")])
 PAGES = [parse(str(file.relative_to(ROOT)), file.read_text(encoding="utf-8")) for file in FILES if file.exists()]
 WITH_COMMANDS = [page for page in PAGES if page.commands]
 PLAIN = [page for page in WITH_COMMANDS if not page.needs]
