@@ -6,8 +6,9 @@ which also leaves the line in the log that says who ordered what.
 """
 
 import asyncio
+import logging
 from collections.abc import Mapping
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Query, Request
 
@@ -29,12 +30,13 @@ from rppam.api.shapes import (
     SwitchoverRequest,
 )
 from rppam.api.times import iso_utc_ms
-from rppam.domain.errors.administration import MemberUnknown, WitnessTakesNoOrders
+from rppam.domain.errors.administration import MemberUnknown, NotThisNode, WitnessTakesNoOrders
 from rppam.domain.errors.request import FieldFlaw, InvalidRequestError, NotLeaderError, RequestError
 from rppam.domain.health import MemberView
 from rppam.domain.member import Role
 from rppam.domain.report import NodeReport, report_of
 
+_LOG: Final = logging.getLogger("rppam.api")
 HISTORY_PAGE: Final = 100
 HISTORY_MAX: Final = 1_000
 _NEXT: Final = SwitchoverRequest()
@@ -49,9 +51,7 @@ async def switch_over(request: Request, caller: Caller, parts: Parts, body: Swit
     try:
         return _taken(await parts.administration.switch_over(body.target, caller.subject), parts)
     except NotLeaderError as error:
-        return await hand_on(
-            request, parts, _the_leader(error, parts), "switch_over", to=body.target, by=caller.subject
-        )
+        return await _at_the_leader(error, request, parts, "switch_over", to=body.target, by=caller.subject)
 
 
 @orders.put(
@@ -89,8 +89,8 @@ async def forget(body: ForgetRequest, request: Request, caller: Caller, parts: P
     try:
         return _taken(await parts.administration.forget(member, is_off=body.is_off, by=caller.subject), parts)
     except NotLeaderError as error:
-        leader = _the_leader(error, parts)
-        return await hand_on(request, parts, leader, "forget", member=member, is_off=body.is_off, by=caller.subject)
+        order = {"member": member, "is_off": body.is_off, "by": caller.subject}
+        return await _at_the_leader(error, request, parts, "forget", **order)
 
 
 @orders.get("/api/v1/admin/nodes", summary="What each node says of itself", response_model=NodeReports)
@@ -127,11 +127,17 @@ async def history(parts: Parts, limit: Annotated[int, Query(ge=1, le=HISTORY_MAX
     )
 
 
-def _the_leader(error: NotLeaderError, parts: ApiParts) -> str:
-    """Whom the order is for; raises ``error`` where nobody is known, or the asked node itself."""
+async def _at_the_leader(
+    error: NotLeaderError, request: Request, parts: ApiParts, name: str, **arguments: Any
+) -> OrderTaken:
+    """What the leader answers; raises ``error`` where nobody is known to be one, or there is no way to it."""
     if error.leader is None or error.leader == parts.node:
         raise error
-    return error.leader
+    try:
+        return await hand_on(request, parts, error.leader, name, **arguments)
+    except NotThisNode as why:
+        _LOG.info("%s goes nowhere: %s (request %s)", request.url.path, why, request.state.request_id)
+        raise error from why
 
 
 def _simple(facts: Mapping[str, object]) -> dict[str, str | int | bool | None]:
