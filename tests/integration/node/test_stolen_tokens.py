@@ -56,25 +56,34 @@ def proxy_to(port: int) -> Iterator[str]:
     """An address of the thief's that leads to the member port of a real node: whoever calls it reaches that node."""
 
     def pump(one: socket.socket, other: socket.socket) -> None:
-        with suppress(OSError):
-            while data := one.recv(65536):
-                other.sendall(data)
-        for plug in (one, other):
+        with one:
             with suppress(OSError):
-                plug.shutdown(socket.SHUT_RDWR)
+                while data := one.recv(65536):
+                    other.sendall(data)
+            with suppress(OSError):
+                other.shutdown(socket.SHUT_RDWR)
+
+    pumps: list[threading.Thread] = []
 
     def serve() -> None:
         with suppress(OSError):
             while True:
                 one, _ = listener.accept()
-                other = socket.create_connection((HOST, port))
+                try:
+                    other = socket.create_connection((HOST, port))
+                except OSError:  # that node is down
+                    one.close()
+                    continue
                 for ends in ((one, other), (other, one)):
-                    threading.Thread(target=pump, args=ends, daemon=True).start()
+                    pumps.append(threading.Thread(target=pump, args=ends))
+                    pumps[-1].start()
 
     with socket.create_server((THIEF, 0)) as listener:
-        threading.Thread(target=serve, daemon=True).start()
+        serving = threading.Thread(target=serve)
+        serving.start()
         yield f"{THIEF}:{listener.getsockname()[1]}"
         listener.shutdown(socket.SHUT_RDWR)
+        serving.join()
 
 
 @contextmanager
@@ -159,5 +168,6 @@ def test_a_writer_of_redis_gets_no_token_of_an_administrator(make_lab: MakeLab, 
                     eventually(lambda: asked.status_of("/system/health/live") == 200, within_s=20, what="up again")
                     time.sleep(2)
                 taken = order_all(lab, asked, others)
+            lab.close()  # and with it what goes through the proxies
         assert got == [], "he has it"
         assert taken == [200, 200], "and the orders arrive all the same"
