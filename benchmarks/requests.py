@@ -88,7 +88,7 @@ async def serve_whole(plugs: list[socket.socket], config: Path) -> None:
     shared = shared_of(settings, people.database, clock, entropy)
     # Made, and never started: it only says how the node stands.
     deciding = deciding_of(known, people.database, clock, entropy, None)
-    api = api_server(known, people, shared, deciding.view, clock, entropy, deciding.administration)
+    api = api_server(known, people, shared, deciding.view, clock, entropy, deciding.administration, deciding.relay)
     api.app.add_api_route(PATH, _empty, status_code=204)
     # First, as it is in the bare one: how many other routes there are is not the question.
     api.app.router.routes.insert(0, api.app.router.routes.pop())

@@ -95,6 +95,53 @@ class OrderTaken(Shape):
     """Which node took it."""
 
 
+class NodeTold(Shape):
+    """What became of an order at another node."""
+
+    node: str
+    told: bool
+    said: str
+    """What it has begun, or why it was not told."""
+    code: str | None
+    """Of the error, where it was not told."""
+
+
+class PauseTaken(OrderTaken):
+    """A pause that was taken, and who else took it."""
+
+    others: list[NodeTold]
+    """Every other node; who was not told hears of it through Redis."""
+
+
+class NodeReportShape(Shape):
+    """What one node says of itself; null where it gave no answer."""
+
+    node_name: str
+    answered: bool
+    reason: str
+    """Why there is no answer; empty where there is one."""
+    version: str | None = None
+    role: Role | None = None
+    leader_node: str | None = None
+    """Who leads, as this node sees it."""
+    epoch: int | None = None
+    cluster_healthy: bool | None = None
+    redis_connected: bool | None = None
+    redis_password_mark: str | None = None
+    """The same on two nodes that use the same Redis password. null: it stands in no file, or there is no cluster
+    key."""
+    paused: bool | None = None
+    url: str | None = None
+    """Where its REST API answers, as it says itself."""
+
+
+class NodeReports(Shape):
+    """What every node says of itself, asked over the member link."""
+
+    answered_by: str
+    nodes: list[NodeReportShape]
+
+
 class HistoryEntryShape(Shape):
     """One thing that happened."""
 
@@ -159,9 +206,8 @@ class NodeShape(Shape):
     """How many changes of settings, of all that there ever were, each of its processes obeys; the same number on all
     nodes means the same settings. null: not known, or a witness."""
     address_proven: bool
-    """Whether the answering node has proven that this one is on the host of `url`: the member link, on which each
-    proves who it is, reaches it there; of itself it knows. An address that is not proven stands in Redis alone: send no
-    token there."""
+    """Whether this node said `url` itself, on the member link that stands, on which each proves who it is; of itself
+    the answering node knows. An address that is not proven stands in Redis alone: send no token there."""
 
 
 class AdminNodeShape(NodeShape):

@@ -1,7 +1,7 @@
 """The conversation behind ``rppam cluster``: find the node that an order is for, give it, and watch what comes of it.
 
-Every order goes to the asked node, which hands it on by itself. Where the command itself has to go elsewhere (a 421
-that it follows, a node that has to be told too), the token goes along only to a proven address: see ``_proven``. It
+Every order goes to the asked node, which hands it on by itself, over the member link. The token goes to the nodes that
+the administrator named and nowhere else: an address that a node tells is shown, and asked only what needs no token. It
 asks no node twice for one order, bounds every wait, and decides nothing about the cluster: whatever a node refuses is
 shown with the node's own words.
 """
@@ -12,7 +12,6 @@ from typing import Any, Final, NamedTuple
 
 from rppam.adapters.system.clock import SystemClock
 from rppam.adapters.system.rest_client import Answer, NoAnswerError, ask_json, get_json
-from rppam.cli._proven import why_no_token
 from rppam.cli._target import Target
 from rppam.cli._view import TEXT_CHARS_MAX, View, parse_view
 from rppam.domain.exits import Exit
@@ -21,7 +20,6 @@ from rppam.runtime.logging import one_line
 
 ANSWER_S: Final = 10.0
 LOOK_S: Final = 0.005
-HOPS_MAX: Final = 3
 HEALTH: Final = "/system/health/cluster"
 LEADER: Final = "/system/health/leader"
 CLUSTER: Final = "/api/v1/admin/cluster"
@@ -36,14 +34,23 @@ class OrderError(Exception):
         self.code = code
 
 
+class Told(NamedTuple):
+    """What became of an order at a further node."""
+
+    node: str
+    told: bool
+    said: str
+
+
 class Taken(NamedTuple):
     """An order that a node took."""
 
     said: str
     node: str
-    url: str
     at: Instant
     """When it was sent."""
+    others: tuple[Told, ...] = ()
+    """Nodes that were to be told, too."""
 
 
 class NewLeader(NamedTuple):
@@ -61,9 +68,9 @@ class Orders:
         self._clock = SystemClock()
         self.url = target.url.rstrip("/")
 
-    async def look(self, url: str | None = None) -> View:
-        """The cluster as one node sees it. Raises :class:`OrderError`."""
-        base = url or self.url
+    async def look(self) -> View:
+        """The cluster as the asked node sees it. Raises :class:`OrderError`."""
+        base = self.url
         try:
             answer = await get_json(
                 base + HEALTH, token=self._target.token(), timeout_s=ANSWER_S, trust=self._target.trust
@@ -76,70 +83,63 @@ class Orders:
             raise OrderError(f"{base}: {_refusal(answer)}", Exit.ERRORS, code=code_of(answer))
         return view
 
-    def why_not_at(self, url: str, seen: View) -> str:
-        """Why no order is given at ``url``, by what the asked node sees, and what to do; empty when it may be."""
-        why = why_no_token(seen, self.url, url)
-        return why and f"{why}. If that is where the node is, give it the order there: --url {url}"
-
-    async def give(
-        self, method: str, path: str, body: Mapping[str, object], there: tuple[str, View] | None = None
-    ) -> Taken:
-        """Have the order carried out by whoever takes it; ``there``: at another address than that of the asked node,
-        with what that one sees. Raises :class:`OrderError`."""
-        base = self.url if there is None else self._allowed(*there)
-        at, base, answer = await self._ask_whom_it_is_for(method, path, body, base)
+    async def give(self, method: str, path: str, body: Mapping[str, object]) -> Taken:
+        """Have the order carried out by whoever it is for. Raises :class:`OrderError`."""
+        at = self._clock.now()
+        answer = await self._ask(self.url, method, path, body)
         told: Mapping[str, Any] = answer.body if isinstance(answer.body, Mapping) else {}
-        if not isinstance(told.get("said"), str):
-            raise _refused(base, answer)
-        return Taken(_text(told["said"]), _text(told.get("node")), base, at)
+        if answer.status != 200 or not isinstance(told.get("said"), str):
+            raise _refused(self.url, answer)
+        return Taken(_text(told["said"]), _text(told.get("node")), at, _others(told.get("others")))
 
     async def read(self, path: str) -> object:
-        """What any node answers there. Raises :class:`OrderError`."""
-        _, _, answer = await self._ask_whom_it_is_for("GET", path, None, self.url)
+        """What the asked node answers there. Raises :class:`OrderError`."""
+        answer = await self._ask(self.url, "GET", path, None)
+        if answer.status != 200:
+            raise _refused(self.url, answer)
         return answer.body
 
     async def write(self, path: str, body: Mapping[str, object], if_match: str) -> str:
         """Have the leader put ``body`` there, in the place of ``if_match``; the new entity tag. Raises
-        :class:`OrderError`."""
-        _, _, answer = await self._ask_whom_it_is_for("PUT", path, body, self.url, if_match)
-        return answer.etag
+        :class:`OrderError`.
 
-    async def _ask_whom_it_is_for(
-        self, method: str, path: str, body: Mapping[str, object] | None, base: str, if_match: str = ""
-    ) -> tuple[Instant, str, Answer]:
-        """When and where it was asked, and the answer, with status 200. Raises :class:`OrderError`."""
-        for _ in range(HOPS_MAX):
-            at = self._clock.now()
+        The leader has to be one of the nodes that were named: this is no order that a node hands on.
+        """
+        failure: OrderError | None = None
+        for base in (self.url, *(url.rstrip("/") for url in self._target.others)):
             try:
-                answer = await ask_json(
-                    method,
-                    base + path,
-                    body,
-                    token=self._target.token(),
-                    timeout_s=ANSWER_S,
-                    trust=self._target.trust,
-                    headers={"If-Match": if_match} if if_match else {},
-                )
-            except NoAnswerError as error:
-                fix = "Is the node running there? Try another one with --url"
-                if method != "GET":
-                    fix = "Look with 'rppam status' whether the order was taken"
-                why = f"{base}: {error}. {fix}"
-                raise OrderError(why, Exit.ERRORS) from error
-            told: Mapping[str, Any] = answer.body if isinstance(answer.body, Mapping) else {}
+                answer = await self._ask(base, "PUT", path, body, if_match)
+            except OrderError as error:
+                failure = error
+                continue
             if answer.status == 200:
-                return at, base, answer
-            elsewhere = told.get("leaderUrl") or told.get("nodeUrl") if answer.status == 421 else None
-            if not isinstance(elsewhere, str) or elsewhere.rstrip("/") == base:
-                raise _refused(base, answer)
-            base = self._allowed(elsewhere, await self.look(), code=_text(told.get("code")))
-        raise OrderError("the nodes send one another the order; the leader is changing, try again", Exit.NO)
+                return answer.etag
+            failure = _refused(base, answer)
+            if answer.status != 421:
+                break
+        assert failure is not None, "one node was asked"
+        raise failure
 
-    def _allowed(self, url: str, seen: View, *, code: str = "") -> str:
-        """``url``, where the token may go there. Raises :class:`OrderError`."""
-        if why := self.why_not_at(_text(url), seen):
-            raise OrderError(why, Exit.NO, code=code)
-        return url.rstrip("/")
+    async def _ask(
+        self, base: str, method: str, path: str, body: Mapping[str, object] | None, if_match: str = ""
+    ) -> Answer:
+        """Whatever a node answers. Raises :class:`OrderError`."""
+        try:
+            return await ask_json(
+                method,
+                base + path,
+                body,
+                token=self._target.token(),
+                timeout_s=ANSWER_S,
+                trust=self._target.trust,
+                headers={"If-Match": if_match} if if_match else {},
+            )
+        except NoAnswerError as error:
+            fix = "Is the node running there? Try another one with --url"
+            if method != "GET":
+                fix = "Look with 'rppam status' whether the order was taken"
+            why = f"{base}: {error}. {fix}"
+            raise OrderError(why, Exit.ERRORS) from error
 
     async def new_leader(
         self, view: View, before: str | None, taken: Taken, within_s: float, told: Callable[[str], None]
@@ -175,15 +175,12 @@ class Orders:
                 return name, self._clock.now()
             await asyncio.sleep(LOOK_S)
 
-    async def changed(self, taken: Taken, seen: View, gone: tuple[str, ...], within_s: float) -> View:
-        """Wait until ``gone`` have no vote and no change is pending, as the node sees it that took the order where the
-        token may go there. Raises :class:`OrderError`: what it waits for."""
-        peer = seen.peer(taken.node)
-        is_there = peer is not None and peer.url and not self.why_not_at(peer.url, seen)
-        url = peer.url.rstrip("/") if peer is not None and is_there else taken.url
+    async def changed(self, gone: tuple[str, ...], within_s: float) -> View:
+        """Wait until ``gone`` have no vote and no change is pending, as the asked node sees it. Raises
+        :class:`OrderError`: what it waits for."""
         until = self._clock.now() + within_s * US_PER_S
         while True:
-            view = await self.look(url)
+            view = await self.look()
             voters = {line.voter for line in view.votes}
             if not view.pending_change and not voters & set(gone):
                 return view
@@ -195,6 +192,15 @@ class Orders:
 
 def _text(value: object) -> str:
     return one_line(value[:TEXT_CHARS_MAX]) if isinstance(value, str) else ""
+
+
+def _others(body: object) -> tuple[Told, ...]:
+    lines = body if isinstance(body, list) else []
+    return tuple(
+        Told(_text(line.get("node")), line.get("told") is True, _text(line.get("said")))
+        for line in lines
+        if isinstance(line, Mapping)
+    )
 
 
 def code_of(answer: Answer) -> str:
@@ -210,6 +216,12 @@ def _refused(url: str, answer: Answer) -> OrderError:
         return OrderError(f"{url}: {_refusal(answer)}", Exit.ERRORS)
     # Some sentences end with what to do already.
     sentence = detail.rstrip(".") if fix.rstrip(".") in detail else f"{detail.rstrip('.')}. {fix.rstrip('.')}"
+    elsewhere = told.get("leaderUrl") or told.get("nodeUrl") if answer.status == 421 else None
+    if isinstance(elsewhere, str) and elsewhere.rstrip("/") != url:
+        sentence = (
+            f"{sentence}. No token is sent to an address that a node only tells of: if {_text(elsewhere)} is where "
+            "that node is, give it the order there with --url"
+        )
     exit_code = Exit.NO if answer.status in {409, 412, 421, 503} else Exit.ERRORS
     return OrderError(f"{sentence} ({code})", exit_code, code=code)
 

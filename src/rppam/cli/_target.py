@@ -27,12 +27,25 @@ class Target(NamedTuple):
     url: str
     token: Callable[[], Secret]
     trust: Trust
+    others: tuple[str, ...] = ()
+    """Further nodes that the administrator named, which are let have the token, too."""
 
 
 def _node_url(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
     """The address as given; wrong usage where no node can be there."""
-    if not value:
-        return value
+    if value:
+        _check_url(value, "--url (or RPPAM_URL)")
+    return value
+
+
+def _node_urls(_context: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """As :func:`_node_url`, for several."""
+    for value in values:
+        _check_url(value, "--node")
+    return values
+
+
+def _check_url(value: str, option: str) -> None:
     try:
         parts = urlsplit(value)
         is_whole = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
@@ -40,10 +53,7 @@ def _node_url(_context: click.Context, _option: click.Parameter, value: str | No
     except ValueError:
         is_one = False
     if not is_one:
-        raise click.UsageError(
-            f"--url (or RPPAM_URL): expected http://HOST:PORT or https://HOST:PORT of a node; found {value!r}"
-        )
-    return value
+        raise click.UsageError(f"{option}: expected http://HOST:PORT or https://HOST:PORT of a node; found {value!r}")
 
 
 url_option: Final = click.option(
@@ -51,6 +61,15 @@ url_option: Final = click.option(
     envvar="RPPAM_URL",
     callback=_node_url,
     help=f"The node to ask. Default: RPPAM_URL, the config's own node, {DEFAULT_URL}.",
+)
+nodes_option: Final = click.option(
+    "--node",
+    "others",
+    metavar="URL",
+    multiple=True,
+    callback=_node_urls,
+    help="A further node that may be asked, where only the leader can do it. Several times for several; the token goes "
+    "to no node that is not named.",
 )
 ca_option: Final = click.option(
     "--ca",

@@ -210,36 +210,25 @@ async def forget(orders: "Orders", say: Say, nodes: tuple[str, ...], *, off: boo
         taken = await orders.give("POST", f"{CLUSTER}/forget", body)
     say.line(taken.said, said=taken.said, node=taken.node)
     say.step("waiting until the change is in force")
-    after = await orders.changed(taken, view, nodes, WAIT_S)
+    after = await orders.changed(nodes, WAIT_S)
     left = [line.voter for line in after.votes if line.kind != "store"]
     say.line(f"done: the members are {', '.join(left)} (version {after.electorate_version})", members=left)
     return Exit.DONE
 
 
 async def _pause(orders: "Orders", say: Say, *, is_on: bool) -> Exit:
-    """Tell every node: the asked one tells the others by itself only while Redis is there."""
-    from rppam.cli._orders import CLUSTER, OrderError
+    """The asked node tells the others: over the member link, and through Redis while that is there."""
+    from rppam.cli._orders import CLUSTER
 
     view = await orders.look()
-    path, body = f"{CLUSTER}/pause", {"paused": is_on}
-    taken = await orders.give("PUT", path, body)
+    taken = await orders.give("PUT", f"{CLUSTER}/pause", {"paused": is_on})
     say.line(taken.said, said=taken.said, paused=is_on)
-    others = [peer for peer in view.peers if peer.url and peer.name != taken.node]
-    unproven = {peer.name: why for peer in others if (why := orders.why_not_at(peer.url, view))}
-    asked = [peer for peer in others if peer.name not in unproven]
-    answers = await asyncio.gather(
-        *(orders.give("PUT", path, body, (peer.url, view)) for peer in asked), return_exceptions=True
-    )
-    silent = [peer.name for peer, answer in zip(asked, answers, strict=True) if isinstance(answer, OrderError)]
-    for answer in answers:
-        if isinstance(answer, BaseException) and not isinstance(answer, OrderError):
-            raise answer
-    for name, why in unproven.items():
-        say.warn(f"{name} was not told directly, but by Redis alone: {why}")
-    if silent:
-        say.warn(f"{', '.join(silent)} did not answer; told by Redis, or by the others when they are back")
-    missed = [peer.name for peer in others if peer.name in unproven or peer.name in silent]
-    told = [taken.node, *(peer.name for peer in others if peer.name not in missed)]
+    others = taken.others
+    missed = [other.node for other in others if not other.told]
+    for other in others:
+        if not other.told:
+            say.warn(f"{other.node} was not told directly, but hears of it through Redis alone: {other.said}")
+    told = [taken.node, *(other.node for other in others if other.told)]
     say.line(f"told: {', '.join(told)}", missed=missed)
     return Exit.DONE if view.redis_connected or not missed else Exit.NO
 

@@ -36,7 +36,7 @@ from rppam.domain.errors import RppamError
 from rppam.domain.exits import Exit
 from rppam.ports.store import LeadershipStore
 from rppam.runtime.administration import NodeAdministration
-from rppam.runtime.calls import answer_call
+from rppam.runtime.handed_on import LinkRelay, answer_worker
 from rppam.runtime.logging import logging_to
 
 log = logging.getLogger("rppam.node")
@@ -108,20 +108,20 @@ def _work(order: Message, inherited: Inherited) -> Coroutine[Any, Any, None]:
 
 async def _control(inherited: Inherited, line: Line, words: LastWords, generation: int) -> None:
     known = inherited.known
-    node, administration = _build_control(known, line, inherited.page, words, generation)
+    node, administration, relay = _build_control(known, line, inherited.page, words, generation)
     orders = {
         "stop": lambda facts: node.stop(facts["why"]),
         "hangup": lambda _: explain_hangup(known.settings, inherited.config),
     }
     follow(line, orders)
-    async with await answer_calls(inherited.calls, partial(answer_call, administration)):
+    async with await answer_calls(inherited.calls, partial(answer_worker, administration, relay)):
         await node.run()
 
 
 def _build_control(
     known: Known, line: Line, page: NodePage, words: LastWords, generation: int
-) -> tuple[Node, NodeAdministration]:
-    """A node whose surface is the page, and who takes orders for it."""
+) -> tuple[Node, NodeAdministration, LinkRelay]:
+    """A node whose surface is the page, who takes orders for it, and who hands those for others on."""
     if generation > 1:
         known = known._replace(settings=_patient(known.settings))
     settings = known.settings
@@ -152,7 +152,7 @@ def _build_control(
     )
     deciding.view.serving = generation > 1  # the node serves already
     board.shows(deciding.view)
-    return whole(known, data_dir, people, deciding, board, board), deciding.administration
+    return whole(known, data_dir, people, deciding, board, board), deciding.administration, deciding.relay
 
 
 def _patient(settings: Settings) -> Settings:

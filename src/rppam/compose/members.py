@@ -58,9 +58,11 @@ def member_address(settings: Settings) -> str:
 
 
 def member_parts(
-    settings: Settings, boot_id: str, timing: Timing, clock: Clock, entropy: Entropy
+    settings: Settings, boot_id: str, timing: Timing, clock: Clock, entropy: Entropy, url: str = ""
 ) -> MemberParts | None:
-    """The parts, or ``None`` where the record alone decides. Raises what the files raise."""
+    """The parts, or ``None`` where the record alone decides. Raises what the files raise.
+
+    ``url``: where this node's REST API answers; empty of a witness, which has none."""
     if not votes(settings):
         return None
     promises = FilePromises(settings.node.data_dir / FILE_NAME)
@@ -81,6 +83,7 @@ def member_parts(
             host=settings.cluster.member_host,
             port=settings.cluster.member_port,
             advertised=member_address(settings),
+            url=url,
         ),
         clock=clock,
         entropy=entropy,

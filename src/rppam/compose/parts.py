@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from rppam import __version__
 from rppam.adapters.members.link import TlsMemberLink
+from rppam.adapters.members.orders import OrderOptions
 from rppam.adapters.memory.store import MemoryStore
 from rppam.adapters.redis.leadership_store import RedisLeadershipStore
 from rppam.adapters.sql.accounts import SqlAccounts
@@ -25,14 +26,12 @@ from rppam.adapters.system.key_folder import KeyFolder
 from rppam.adapters.system.notify import notifier
 from rppam.adapters.system.orders_file import FILE_NAME as ORDERS_FILE
 from rppam.adapters.system.orders_file import FileOrders
-from rppam.adapters.system.relay import RestRelay
-from rppam.adapters.system.rest_trust import Trust
 from rppam.adapters.system.served_certificate import ServedCertificate
 from rppam.api.app import ApiParts, build_app
 from rppam.api.server import ApiServer
 from rppam.compose.address import address_duty, configured_address
 from rppam.compose.checkup import Checkup, checkup_of
-from rppam.compose.factors import second_factors_of
+from rppam.compose.factors import sealing_secrets_of, second_factors_of
 from rppam.compose.footing import Footing
 from rppam.compose.history import history_path
 from rppam.compose.inheritance import Known, inherit
@@ -58,12 +57,14 @@ from rppam.ports.administration import Administration
 from rppam.ports.clock import Clock
 from rppam.ports.entropy import Entropy
 from rppam.ports.notifier import Notifier
+from rppam.ports.relay import Relay
 from rppam.ports.status import NodeStatus
 from rppam.ports.store import LeadershipStore
 from rppam.runtime.address import AddressDuty
 from rppam.runtime.administration import NodeAdministration, no_peers
 from rppam.runtime.driver import Driver
 from rppam.runtime.duties import Duties
+from rppam.runtime.handed_on import Carrier, LinkRelay
 from rppam.runtime.orders import OrdersKeeper
 from rppam.runtime.view import NodeFacts, NodeView
 from rppam.services.accounts import Accounts
@@ -97,6 +98,8 @@ class Deciding(NamedTuple):
     link: TlsMemberLink | None
     """``None`` where the record alone decides."""
     administration: NodeAdministration
+    relay: LinkRelay
+    """Hands orders on to other nodes."""
     checkup: Checkup
     address: AddressDuty | None
     """``None`` where there is no virtual address."""
@@ -113,7 +116,7 @@ def build_node(settings: Settings) -> Node:
     deciding = deciding_of(
         known, people.database, clock, entropy, redis, settings_revision=lambda: shared.settings.revision
     )
-    api = api_server(known, people, shared, deciding.view, clock, entropy, deciding.administration)
+    api = api_server(known, people, shared, deciding.view, clock, entropy, deciding.administration, deciding.relay)
     return whole(known, data_dir, people, deciding, SharingSurface(api, shared), notifier())
 
 
@@ -138,7 +141,8 @@ def deciding_of(
     """Leadership and all it needs. ``through`` may put something between it and the store."""
     settings = known.settings
     boot_id, timing = entropy.nonce(), settings.cluster.timing if settings.redis.enabled else ALONE
-    members = member_parts(settings, boot_id, timing, clock, entropy)
+    url = api_url(settings, hostname=socket.gethostname())
+    members = member_parts(settings, boot_id, timing, clock, entropy, url)
     orders = OrdersKeeper(FileOrders(settings.node.data_dir / ORDERS_FILE))
     count = SqlSessions(database).active
     checkup = checkup_of(settings, redis, clock, lambda: core.election.electorate, lambda: driver.store_view[:2], count)
@@ -180,7 +184,17 @@ def deciding_of(
     link = members.link if members else None
     peers = no_peers if link is None else lambda: link.peers
     administration = NodeAdministration(core, driver.feed, clock, orders, peers)
-    return Deciding(driver, view, foreign, link, administration, checkup, address)
+    if link is not None:
+        carrier = Carrier(administration, view.snapshot)
+        link.take_orders(OrderOptions(sealing_secrets_of(settings), carrier, lambda node: _may_order(core, node)))
+    relay = LinkRelay(settings.node.node_name, link)
+    return Deciding(driver, view, foreign, link, administration, relay, checkup, address)
+
+
+def _may_order(core: NodeCore, node: str) -> bool:
+    """Whether ``node`` is a member that has administrators: no witness, which has no REST API."""
+    electorate = core.election.electorate
+    return electorate is not None and any(body.may_stand(node) for body in electorate.bodies)
 
 
 def api_server(
@@ -191,8 +205,9 @@ def api_server(
     clock: Clock,
     entropy: Entropy,
     administration: Administration,
+    relay: Relay,
 ) -> ApiServer:
-    """The REST API on what ``status`` says and ``administration`` takes."""
+    """The REST API on what ``status`` says and ``administration`` takes; ``relay`` hands on what is for others."""
     settings = known.settings
     tokens = _tokens(known, clock, entropy, shared.session_clock)
     sessions = Sessions(
@@ -228,7 +243,7 @@ def api_server(
             entropy=entropy,
             has_footing=footing.holds,
             administration=administration,
-            relay=relay_of(settings),
+            relay=relay,
             history=FileHistory(history_path(settings)),
             trusted_proxies=settings.api.trusted_proxies,
             forwarded_header=settings.api.forwarded_header,
@@ -237,12 +252,6 @@ def api_server(
     tls = ServedCertificate.of(settings.api, clock)
     look = footing.before(KeyFolder(settings.auth.jwt_keys_dir, tokens).look)
     return ApiServer(app, settings.api.host, settings.api.port, tls=tls, look=look)
-
-
-def relay_of(settings: Settings) -> RestRelay:
-    """The way to the other nodes' REST APIs, which are believed as the commands believe them."""
-    api = settings.api
-    return RestRelay(settings.node.node_name, Trust(api.tls_ca_path), only_https=api.tls_cert_path is not None)
 
 
 def _tokens(known: Known, clock: Clock, entropy: Entropy, session_clock: DatabaseClock) -> Tokens:

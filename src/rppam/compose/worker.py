@@ -28,6 +28,7 @@ from rppam.domain.errors.database import DatabaseError
 from rppam.domain.health import ClusterSnapshot
 from rppam.domain.member import Role
 from rppam.runtime.calls import CalledAdministration
+from rppam.runtime.handed_on import CalledRelay
 
 log = logging.getLogger("rppam.api.worker")
 
@@ -128,7 +129,8 @@ def worker_parts(known: Known, page: NodePage, calls: socket.socket) -> WorkerPa
     people = people_of(known.settings, clock)
     shared = shared_of(known.settings, people.database, clock, entropy)
     status = PageStatus(page, clock, _nothing_seen(known, clock))
-    api = api_server(known, people, shared, status, clock, entropy, CalledAdministration(caller(calls)))
+    call = caller(calls)
+    api = api_server(known, people, shared, status, clock, entropy, CalledAdministration(call), CalledRelay(call))
     return WorkerParts(page, clock, people, shared, status, api)
 
 

@@ -43,8 +43,8 @@ class MemberView(NamedTuple):
     settings_revision: int | None = None
     """How many changes of hot configuration, of all that there ever were, it obeys; ``None``: not known."""
     is_at_url: bool = False
-    """Whether the member link, on which each proves who it is, reaches it on the host of ``api_url``; of itself a node
-    knows. What only Redis says of an address is not trusted with anybody's token."""
+    """Whether it said ``api_url`` itself on the member link that stands, on which each proves who it is; of itself a
+    node knows. What only Redis says of an address is shown, and trusted with nothing."""
 
 
 class VoterKind(StrEnum):

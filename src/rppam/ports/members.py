@@ -33,6 +33,8 @@ class PeerState(NamedTuple):
     """Empty while connected; else why not, and what to do."""
     heard_ms_ago: int | None
     round_trip_us: int | None
+    api_url: str = ""
+    """Where its REST API answers, as it said itself on the connection that stands; empty where none stands."""
 
 
 class MemberLink(Protocol):

@@ -1,45 +1,53 @@
-"""How a node hands an administrator's order on to the node that it is for."""
+"""How a node hands an administrator's order on to the node that it is for: the order itself, and nobody's token.
 
-from typing import Final, NamedTuple, Protocol
+Whether the caller may give it was decided by the node that was asked. The other one carries it out as it does its own,
+and never hands it on itself.
+"""
 
-from rppam.domain.secret import Secret
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
 
-FORWARDED: Final = "X-RPPAM-Forwarded"
-"""The header by which a request says that another node sent it on, which it names."""
+from rppam.domain.report import NodeReport
 
 
 class HandedOn(NamedTuple):
-    """A request as it goes on."""
+    """An order as it goes on."""
 
     node: str
     """Whom it is for."""
-    base: str
-    """Where that node's REST API answers, ``https://HOST:PORT``."""
-    method: str
-    path: str
-    """Begins with a slash."""
-    body: object
-    token: Secret
-    """The caller's own: the other node decides by it who asks."""
+    name: str
+    """What is ordered, as a method of :class:`rppam.ports.administration.Administration` is named."""
+    arguments: Mapping[str, Any]
+    """Of that method; ``by`` among them."""
     request_id: str
     """One id runs through the logs of both nodes."""
-
-
-class Passed(NamedTuple):
-    """The other node's answer."""
-
-    status: int
-    body: object
-    """``None`` when it is not JSON."""
+    url: str | None = None
+    """Where that node is said to answer: shown to people, never called."""
 
 
 class Relay(Protocol):
-    """The way to the REST API of another node."""
+    """The way to the other nodes.
 
-    async def hand_on(self, order: HandedOn) -> Passed:
-        """What the node answers. It never hands the order on itself.
+    Both raise :class:`~rppam.domain.errors.administration.NotThisNode` when nothing was sent,
+    :class:`~rppam.domain.errors.administration.NodeSilent` when it is not known what became of it, and other errors of
+    ``administration`` for what the other node, or the way to it, says.
+    """
 
-        Raises :class:`~rppam.domain.errors.administration.NodeSilent` when no answer comes in time, and
-        :class:`~rppam.domain.errors.administration.NotThisNode` when nothing may be sent there.
+    async def hand_on(self, order: HandedOn) -> str:
+        """What the node says that it has begun; its refusal is raised as the error that it is."""
+        ...
+
+    async def report(self, node: str, request_id: str) -> NodeReport:
+        """What the node says of itself now."""
+        ...
+
+
+class OrderWay(Protocol):
+    """What carries an order's text to another node, and back its answer's: signed, bounded, in one hop."""
+
+    async def order(self, to: str, body: str, url: str | None) -> str:
+        """The answer to ``body``, both JSON. ``url``: where that node is said to answer, for the errors.
+
+        Raises as :class:`Relay`.
         """
         ...

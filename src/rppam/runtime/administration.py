@@ -152,8 +152,8 @@ class NodeAdministration:
         if self._core.election.watch.connection is not None and not self._core.detector.is_blind(now):
             return ""
         return (
-            f" on {self._node} only: it does not reach Redis, by which the others hear of it. Send the order to each "
-            "of them, too; 'rppam cluster' does"
+            f" on {self._node} only: it does not reach Redis, by which the others hear of it where the member link "
+            "does not tell them. Send the order, too, to each node that is not named as told"
         )
 
     async def forget(self, member: str, *, is_off: bool, by: str) -> str:
@@ -236,8 +236,12 @@ class NodeAdministration:
             return
         leader = self._core.election.leader(now)
         name = None if leader is None or leader[0] == self._node else leader[0]
-        seen = self._core.detector.members(now).get(name) if name else None
-        raise NotLeaderError(self._node, name, seen.heartbeat.api_url or None if seen else None)
+        raise NotLeaderError(self._node, name, self._url_of(name, now) if name else None)
+
+    def _url_of(self, name: str, now: Instant) -> str | None:
+        """Where a node's API answers: what it said itself on the link goes before what stands in the store."""
+        peer, seen = self._peers().get(name), self._core.detector.members(now).get(name)
+        return (peer.api_url if peer else "") or (seen.heartbeat.api_url if seen else "") or None
 
     @property
     def _leads(self) -> bool:

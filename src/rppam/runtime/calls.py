@@ -19,6 +19,8 @@ Raises :class:`~rppam.domain.errors.administration.ControlSilent` when no answer
 """
 
 _ERRORS: Final = {error.row.code: error for error in leaves(AdministrationError)}
+KNOWN: Final = frozenset({*_ERRORS, NotLeaderError.row.code})
+"""Codes of the errors that arrive as themselves."""
 
 
 async def answer_call(administration: Administration, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -26,8 +28,13 @@ async def answer_call(administration: Administration, name: str, arguments: Mapp
     try:
         return {"said": await _carry_out(administration, name, arguments)}
     except RequestError as error:
-        told: dict[str, Any] = {"error": error.row.code, "text": str(error), **error.members()}
-        return told | {"node": error.node} if isinstance(error, NotLeaderError) else told
+        return error_of(error)
+
+
+def error_of(error: RequestError) -> dict[str, Any]:
+    """The answer that carries ``error``."""
+    told: dict[str, Any] = {"error": error.row.code, "text": str(error), **error.members()}
+    return told | {"node": error.node} if isinstance(error, NotLeaderError) else told
 
 
 async def _carry_out(administration: Administration, name: str, arguments: Mapping[str, Any]) -> str:
@@ -54,33 +61,37 @@ class CalledAdministration:
 
     async def switch_over(self, to: str | None, by: str) -> str:
         """See the port."""
-        return _said(await self._call("switch_over", {"to": to, "by": by}))
+        return said_of(await self._call("switch_over", {"to": to, "by": by}))
 
     async def set_maintenance(self, on: bool, by: str) -> str:
         """See the port."""
-        return _said(await self._call("set_maintenance", {"on": on, "by": by}))
+        return said_of(await self._call("set_maintenance", {"on": on, "by": by}))
 
     async def pause(self, on: bool, by: str) -> str:
         """See the port."""
-        return _said(await self._call("pause", {"on": on, "by": by}))
+        return said_of(await self._call("pause", {"on": on, "by": by}))
 
     async def forget(self, member: str, *, is_off: bool, by: str) -> str:
         """See the port."""
-        return _said(await self._call("forget", {"member": member, "is_off": is_off, "by": by}))
+        return said_of(await self._call("forget", {"member": member, "is_off": is_off, "by": by}))
 
     async def force_forget(self, members: Sequence[str], by: str) -> str:
         """See the port."""
-        return _said(await self._call("force_forget", {"members": list(members), "by": by}))
+        return said_of(await self._call("force_forget", {"members": list(members), "by": by}))
 
 
-def _said(answer: Mapping[str, Any]) -> str:
-    """What was said, or the error that came back."""
+def said_of(answer: Mapping[str, Any]) -> str:
+    """What was said. Raises the error that came back in its place."""
     if "error" not in answer:
         return str(answer["said"])
-    code, text = answer["error"], str(answer["text"])
+    code, text = answer["error"], str(answer.get("text"))
     if code == NotLeaderError.row.code:
-        raise NotLeaderError(answer["node"], answer["leader"], answer["leaderUrl"])
+        raise NotLeaderError(str(answer.get("node")), _text(answer.get("leader")), _text(answer.get("leaderUrl")))
     kind = _ERRORS.get(code, ControlSilent)
     if issubclass(kind, OtherNodeError):
-        raise kind(text, answer["node"], answer["nodeUrl"])
+        raise kind(text, str(answer.get("node")), _text(answer.get("nodeUrl")))
     raise kind(text)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

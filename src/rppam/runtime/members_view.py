@@ -6,7 +6,6 @@ Life on either way is life. So while the store is away, members that answer on t
 
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import urlsplit
 
 from rppam.core.detector import SeenMember
 from rppam.core.node import NodeCore
@@ -67,6 +66,7 @@ def _view(
     status = seen.status if seen is not None else MemberStatus.UNKNOWN
     last = seen.last_heartbeat if seen is not None else None
     on_link = peer is not None and is_heard(peer)
+    proven = peer.api_url if peer is not None and peer.is_connected else ""
     # What a member said last stands, where it lives and its heartbeats are lost in the store.
     is_lost = keys_vanish and on_link and status is MemberStatus.UNREACHABLE and last is not None
     reads_store = (status in _ALIVE or is_lost) and beat.renewed_ms_ago < election.timing.lease_ms
@@ -85,20 +85,12 @@ def _view(
         reads_store,
         beat.epoch,
         beat.version,
-        beat.api_url,
+        proven or beat.api_url,
         beat.boot_id,
         beat.loop_lag_ms,
         beat.settings_revision,
-        peer is not None and peer.is_connected and _host(peer.address) == _host(beat.api_url) != "",
+        bool(proven),
     )
-
-
-def _host(address: str) -> str:
-    """Of ``host:port`` or a URL; empty where there is none."""
-    try:
-        return urlsplit(address if "://" in address else f"//{address}").hostname or ""
-    except ValueError:
-        return ""  # what stands in Redis may be anything
 
 
 def _role(name: str, beat: Heartbeat, core: NodeCore, now: Instant) -> Role:

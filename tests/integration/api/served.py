@@ -31,8 +31,6 @@ from rppam.adapters.system.clock import SystemClock
 from rppam.adapters.system.entropy import SystemEntropy
 from rppam.adapters.system.history_file import FILE_NAME, FileHistory
 from rppam.adapters.system.keystore import ensure_signing_keys
-from rppam.adapters.system.relay import RestRelay
-from rppam.adapters.system.rest_trust import Trust
 from rppam.api.app import ApiParts, build_app
 from rppam.api.gate import Bounds
 from rppam.api.limits import ApiLimits
@@ -48,7 +46,9 @@ from rppam.domain.member import MemberStatus, Role
 from rppam.domain.note import Note, check_note
 from rppam.domain.secret import Secret
 from rppam.ports.cache import SharedCache
+from rppam.ports.relay import Relay
 from rppam.ports.status import Authority
+from rppam.runtime.handed_on import LinkRelay
 from rppam.services.data_keys import DataKeys
 from rppam.services.database_clock import DatabaseClock
 from rppam.services.hot_settings import LiveSettings
@@ -244,6 +244,7 @@ class Served:
         access_log: bool = False,
         cache: SharedCache | None = None,
         node: str = "node1",
+        relay: Relay | None = None,
     ) -> None:
         self.clock, self.entropy = SystemClock(), SystemEntropy()
         keys = KeySet(ensure_signing_keys(directory, now_ms=self.clock.wall_ms()))
@@ -294,7 +295,7 @@ class Served:
                 settings=SettingChanges(self.settings, self.cache, self.live, "node1"),
                 may_join=lambda others: may_join(self.licence, others, self.clock.wall_ms()),
                 administration=self.orders,
-                relay=RestRelay(node, Trust(), only_https=False),
+                relay=relay or LinkRelay(node, None),
                 history=FileHistory(self.history),
                 clock=self.clock,
                 entropy=self.entropy,

@@ -34,7 +34,7 @@ class Pair:
         self.standby.node.permission = None
         members = (
             member("node1", Role.STANDBY)._replace(api_url=self.standby.url, is_at_url=True),
-            member("node2", Role.LEADER)._replace(api_url=self.leader.url, is_at_url=True),
+            member("node2", Role.LEADER)._replace(api_url="http://leader:7101", is_at_url=True),
         )
         self.leader.node.set(node="node2", leader="node2", members=members)
         self.standby.node.set(role=Role.STANDBY, leader="node2", members=members)
@@ -43,12 +43,13 @@ class Pair:
         for served in (self.leader, self.standby):
             await served.stop()
 
-    async def typed(self, *words: str, settings: object = WANTED, role: str = "pam_admin", url: str = "") -> Result:
+    async def typed(self, *words: str, settings: object = WANTED, role: str = "pam_admin", url: str = "",
+                    named: bool = True) -> Result:  # fmt: skip
         self.file.write_text(json.dumps({"settings": settings}))
         self.file.chmod(0o600)
         token = self.leader.bearer(role)["Authorization"].removeprefix("Bearer ")
         runner = CliRunner(env={"RPPAM_URL": url or self.standby.url, "RPPAM_TOKEN": token, "RPPAM_CONFIG": None})
-        words = ("push", str(self.file), *words)
+        words = ("push", str(self.file), *(("--node", self.leader.url) if named else ()), *words)
         return await asyncio.to_thread(runner.invoke, command, words, standalone_mode=False)
 
     async def pushed(self, *words: str, **more: Any) -> dict[str, Any]:
@@ -101,13 +102,33 @@ async def test_what_the_file_leaves_out_has_its_default_and_what_it_does_not_nam
     assert (await pair.value("security/mfa"))[1]["totpIssuer"] == "Example"
 
 
-async def test_nothing_is_pushed_to_an_address_that_only_redis_names(pair: Pair) -> None:
-    members = [one._replace(is_at_url=one.node == "node1") for one in pair.standby.node.seen.members]
-    pair.standby.node.set(members=tuple(members))
-    result = await pair.typed("--yes")
+async def test_nothing_is_pushed_to_a_node_that_was_not_named(pair: Pair) -> None:
+    heard: list[bytes] = []
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.read(65536))
+        writer.close()
+
+    async with await asyncio.start_server(listen, "127.0.0.1", 0) as thief:
+        url = f"http://127.0.0.1:{thief.sockets[0].getsockname()[1]}"
+        members = [one._replace(api_url=url) for one in pair.standby.node.seen.members]
+        pair.standby.node.set(members=tuple(members))
+        result = await pair.typed("--yes", named=False)
     assert result.return_value == 1, result.output
-    assert f"no token is sent to {pair.leader.url}: node1 has not proven" in result.stderr
+    assert f"if {url} is where that node is, give it the order there with --url" in result.stderr
+    assert heard == []
     assert (await pair.value())[0] == '"0"'
+
+
+async def test_named_nodes_are_asked_in_turn_until_the_leader_takes_it(pair: Pair) -> None:
+    nobody = f"http://127.0.0.1:{free_port()}"
+    result = await pair.typed("--yes", "--node", nobody, named=False)
+    assert (result.return_value, "connection refused" in result.stderr) == (2, True)
+    result = await pair.typed("--node", nobody, "--node", f"{pair.leader.url}/", "--yes", named=False)
+    assert result.return_value == 0, result.output
+    assert (await pair.value())[0] == '"1"'
+    wrong = await pair.typed("--node", "leader:7101", named=False)
+    assert "--node: expected http://HOST:PORT" in str(wrong.exception)
 
 
 async def test_a_change_by_somebody_else_meanwhile_is_not_overwritten(

@@ -1,16 +1,26 @@
 """Every message survives the way there, and no other text is taken for one."""
 
+import json
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rppam.adapters.members.codec import (
+    ANSWER_CHARS_MAX,
     INSTANT_MAX,
     NUMBER_MAX,
+    ORDER_CHARS_MAX,
     PROTOCOL,
     Greeting,
     Message,
     No,
+    Order,
+    OrderAnswer,
+    OrderOpen,
+    OrderRefusal,
+    OrderRefused,
+    OrderTicket,
     OtherVersion,
     Ping,
     Pong,
@@ -20,6 +30,7 @@ from rppam.adapters.members.codec import (
     encode,
     encode_greeting,
     encode_no,
+    sayable_url,
 )
 from rppam.domain.ballot import Ballot, BallotKind, Claim, Freeing, Invitation, Refusal, Vote
 from rppam.domain.electorate import MEMBERS_MAX, Body, Electorate, QuorumPolicy, Version
@@ -47,13 +58,18 @@ votes = st.builds(
     Vote, st.sampled_from(BallotKind), names, hex16, numbers, numbers, st.booleans(), st.sampled_from(Refusal), numbers,
     versions, st.none() | electorates, st.just("") | names, instants,
 ).map(lambda vote: vote._replace(refusal=Refusal.NONE) if vote.is_granted else vote)  # fmt: skip
+tags = st.from_regex(r"[0-9a-f]{64}", fullmatch=True)
+jsons = st.dictionaries(st.text(max_size=8), st.none() | st.text(max_size=30), max_size=4).map(json.dumps)
 messages = st.one_of(
     ballots, votes, st.builds(Freeing, claims), st.builds(Invitation, claims), st.builds(Ping, numbers),
-    st.builds(Pong, numbers),
+    st.builds(Pong, numbers), st.builds(OrderOpen, hex16), st.builds(OrderTicket, hex16, hex16),
+    st.builds(Order, hex16, hex16, tags, jsons), st.builds(OrderAnswer, hex16, tags, jsons),
+    st.builds(OrderRefused, hex16, st.sampled_from(OrderRefusal)),
 )  # fmt: skip
 greetings = st.builds(
     Greeting, st.sampled_from(Purpose), names, names, hex16, hex16,
     st.sampled_from(["", "10.0.0.1:5201", "[fe80::1%eth0]:5201", "node1.example.com:1"]),
+    st.sampled_from(["", "http://10.0.0.1:7101", "https://[fe80::1]:7101", "https://node1.example.com:443/"]),
 )  # fmt: skip
 
 
@@ -124,3 +140,22 @@ def test_another_version_is_told_from_nonsense() -> None:
 def test_no_message_has_a_field_for_a_secret() -> None:
     for kind in (Ballot, Vote, Freeing, Invitation, Greeting):
         assert Secret not in kind.__annotations__.values()
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://a:1", "http://", "http://a b:1", "http://a:1/x", "javascript:1", "http://a@b:1"]
+)
+def test_an_address_that_a_greeting_cannot_carry_is_not_said(url: str) -> None:
+    assert sayable_url(url) == ""
+    assert decode_greeting(f"rppam-member {PROTOCOL} link c n {'0' * 16} {'0' * 16} - {url}") is None
+
+
+def test_an_order_and_its_answer_have_a_greatest_length() -> None:
+    number, tag = "0" * 16, "a" * 64
+    for most, made in (
+        (ORDER_CHARS_MAX, lambda body: Order(number, number, tag, body)),
+        (ANSWER_CHARS_MAX, lambda body: OrderAnswer(number, tag, body)),
+    ):
+        fits = made("{" + "x" * (most - 1))
+        assert decode(encode(fits)) == fits
+        assert decode(encode(made("{" + "x" * most))) is None

@@ -24,6 +24,7 @@ def party(clock: Hand) -> Party:
         clock=clock,  # type: ignore[arg-type]
         entropy=unused,
         listener=unused,
+        orders=unused,
     )
 
 

@@ -15,6 +15,9 @@ from rppam.adapters.members.codec import (
     PROTOCOL,
     Greeting,
     No,
+    OrderAnswer,
+    OrderRefused,
+    OrderTicket,
     OtherVersion,
     Ping,
     Pong,
@@ -24,6 +27,7 @@ from rppam.adapters.members.codec import (
 )
 from rppam.adapters.members.credentials import PeerName, peer_name
 from rppam.adapters.members.incoming import Guests, nothing
+from rppam.adapters.members.orders import GivenOrders
 from rppam.adapters.members.party import Party, other_version
 from rppam.adapters.members.refusals import Refused
 from rppam.domain.ballot import Ballot, Freeing, Invitation, Vote
@@ -59,12 +63,15 @@ class Call:
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.is_up = False
         """Greeted, and what is said now may arrive."""
+        self.greeting: Greeting | None = None
+        """What the other side said of itself, once it was believed."""
         self.fault = ""
         """Why it is over, in a sentence; empty when nobody knows."""
         self.is_told = False
         """Whether the fault was told already."""
         self.round_trip_us: int | None = None
         self.channel = Channel(clock=party.clock, on_text=self._on_text, on_end=self._on_end)
+        self.orders = GivenOrders(party.options, party.entropy, self.channel)
         self._name = name
         self._party = party
         self._guests = guests
@@ -135,6 +142,8 @@ class Call:
                 self.round_trip_us = self._party.clock.now() - self._pinged_at
             case Pong():
                 pass  # late
+            case OrderTicket() | OrderAnswer() | OrderRefused() as message:
+                self.orders.heard(message)
             case _:
                 channel.refuse(Refused.MALFORMED)
 
@@ -147,6 +156,7 @@ class Call:
                 future.set_result(None)
         for request in list(self._open_ballots):
             self._no_vote(request)
+        self.orders.end()
 
     # --- the rest -----------------------------------------------------------------------------------------------------
 
@@ -206,7 +216,7 @@ class Call:
             fix = "give one of them its own node.nodeName, or stop it"
             self._end(Refused.TWIN, f"two nodes are named {self._name!r}, {found}: {fix}")
         else:
-            self.is_up = True
+            self.is_up, self.greeting = True, greeting
             self.greeted.set_result(None)
 
     def _certified(self) -> PeerName | None:

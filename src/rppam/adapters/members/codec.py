@@ -2,13 +2,18 @@
 
 ::
 
-    rppam-member 2 link cluster-001 node1 9f0c1d2e3a4b5c6d 5b1e90aa5b1e90aa 10.0.0.1:5201      (greeting)
-    no version 2                                                                               (greeting refused)
+    rppam-member 3 link cluster-001 node1 9f0c1d2e3a4b5c6d 5b1e90aa5b1e90aa 10.0.0.1:5201 https://10.0.0.1:7101
+    no version 3                                                                        (a greeting is refused)
     ballot renew 17 node1 9f0c1d2e3a4b5c6d 1795478400123 81650002 rppam-electorate1 ...
     vote renew node2 41aa0b2c3d4e5f60 17 1795478400123 granted none 1795478400123 0.1 99120001 ready node1 -
     freeing node1 9f0c1d2e3a4b5c6d 1795478400123
     invitation node1 9f0c1d2e3a4b5c6d 1795478400123
     ping 5  /  pong 5
+    order-open 5b1e90aa5b1e90aa
+    order-ticket 5b1e90aa5b1e90aa 41aa0b2c3d4e5f60
+    order 5b1e90aa5b1e90aa 41aa0b2c3d4e5f60 0f3a... {"order": "switch_over", ...}
+    order-answer 5b1e90aa5b1e90aa 77c1... {"said": "..."}
+    order-refused 5b1e90aa5b1e90aa busy
 
 Decides what is a message and what is not: every field has its form and its range, so what comes out of :func:`decode`
 is in itself sound. It does not decide who may say it; see :mod:`rppam.adapters.members.incoming` and ``call``.
@@ -24,7 +29,7 @@ from rppam.domain.electorate import Electorate, Version, parse_electorate
 from rppam.domain.instant import Instant
 from rppam.domain.record import EPOCH_MAX
 
-PROTOCOL: Final = 2
+PROTOCOL: Final = 3
 """Version of everything here. Nodes of different versions do not talk."""
 NUMBER_MAX: Final = EPOCH_MAX
 """Largest request number and epoch."""
@@ -40,6 +45,10 @@ _STANCES: Final = "|".join(Stance)
 _REFUSALS: Final = {refusal: refusal.name.lower() for refusal in Refusal}
 _REFUSALS_BY_WORD: Final = {word: refusal for refusal, word in _REFUSALS.items()}
 _ADDRESS: Final = r"[A-Za-z0-9_.:%\[\]-]{3,300}"
+_URL: Final = r"https?://[A-Za-z0-9_.:%\[\]-]{1,300}/?"
+ORDER_CHARS_MAX: Final = 4 * 1024
+ANSWER_CHARS_MAX: Final = 16 * 1024
+"""Longest JSON of an order, and of the answer to one."""
 _NOBODY: Final = "-"
 
 _BALLOT: Final = re.compile(rf"ballot ({_KINDS}) ({_NUMBER}) {_CLAIM} ({_INSTANT}) (rppam-electorate1 [^\n]+)")
@@ -50,7 +59,7 @@ _VOTE: Final = re.compile(
 _WORD: Final = re.compile(rf"(freeing|invitation) {_CLAIM}")
 _BEAT: Final = re.compile(rf"(ping|pong) ({_NUMBER})")
 _GREETING: Final = re.compile(
-    rf"rppam-member {PROTOCOL} (link|errand) ({_NAME}) ({_NAME}) ({_HEX16}) ({_HEX16}) ({_ADDRESS}|-)"
+    rf"rppam-member {PROTOCOL} (link|errand) ({_NAME}) ({_NAME}) ({_HEX16}) ({_HEX16}) ({_ADDRESS}|-) ({_URL}|-)"
 )
 _ANY_VERSION: Final = re.compile(r"rppam-member ([0-9]{1,9})(?: .*)?")
 _NO: Final = re.compile(r"no ([a-z-]{1,30}) ([0-9]{1,9})")
@@ -76,6 +85,8 @@ class Greeting(NamedTuple):
     """Names the connection in the logs of both sides."""
     address: str
     """Where the speaker can be reached, ``host:port``; empty when it does not say."""
+    url: str = ""
+    """Where its REST API answers, as it says itself; empty of a witness, which has none."""
 
 
 class OtherVersion(NamedTuple):
@@ -104,7 +115,70 @@ class Pong(NamedTuple):
     number: int
 
 
-Message = Ballot | Vote | Freeing | Invitation | Ping | Pong
+class OrderRefusal(StrEnum):
+    """Why an order was not even looked at. Said unsigned, so it is told to people and decides nothing."""
+
+    BUSY = "busy"
+    """More orders are under way than there is room for."""
+    SIGNATURE = "signature"
+    """It is not signed by a key that nodes have."""
+    TICKET = "ticket"
+    """The leave to give it is over, was used, or is another's."""
+    NO_NODE = "no-node"
+    """Who gives it is no member that may lead: a witness, or no member at all."""
+    UNABLE = "unable"
+    """Nothing here takes orders: it is a witness, or has no key to check them with."""
+
+
+class OrderOpen(NamedTuple):
+    """May this node give an order? The answer is a ticket, or a refusal."""
+
+    number: str
+    """Chosen by who asks; tells orders on one connection apart."""
+
+
+class OrderTicket(NamedTuple):
+    """It may, once, with this ticket, and soon."""
+
+    number: str
+    ticket: str
+
+
+class Order(NamedTuple):
+    """An order, signed: see :mod:`rppam.adapters.members.order_keys`."""
+
+    number: str
+    ticket: str
+    tag: str
+    body: str
+    """JSON."""
+
+
+class OrderAnswer(NamedTuple):
+    """What became of it, signed."""
+
+    number: str
+    tag: str
+    body: str
+    """JSON."""
+
+
+class OrderRefused(NamedTuple):
+    """Nothing was done."""
+
+    number: str
+    why: OrderRefusal
+
+
+OrderMessage = OrderOpen | OrderTicket | Order | OrderAnswer | OrderRefused
+Message = Ballot | Vote | Freeing | Invitation | Ping | Pong | OrderMessage
+
+_TAG: Final = r"[0-9a-f]{64}"
+_OPEN: Final = re.compile(rf"order-open ({_HEX16})")
+_TICKET: Final = re.compile(rf"order-ticket ({_HEX16}) ({_HEX16})")
+_ORDER: Final = re.compile(rf"order ({_HEX16}) ({_HEX16}) ({_TAG}) (\{{[ -~]{{1,{ORDER_CHARS_MAX - 1}}})")
+_ORDER_ANSWER: Final = re.compile(rf"order-answer ({_HEX16}) ({_TAG}) (\{{[ -~]{{1,{ANSWER_CHARS_MAX - 1}}})")
+_ORDER_REFUSED: Final = re.compile(rf"order-refused ({_HEX16}) ({'|'.join(OrderRefusal)})")
 
 
 def encode(message: Message) -> str:
@@ -122,6 +196,8 @@ def encode(message: Message) -> str:
             return f"ping {number}"
         case Pong(number):
             return f"pong {number}"
+        case _:
+            return _encode_order(message)
 
 
 def decode(text: str) -> Message | None:
@@ -135,13 +211,21 @@ def decode(text: str) -> Message | None:
             return _word(text)
         case "ping" | "pong":
             return _beat(text)
+        case "order-open" | "order-ticket" | "order" | "order-answer" | "order-refused":
+            return _order(text)
     return None
 
 
 def encode_greeting(greeting: Greeting) -> str:
     """The first line of a connection."""
-    purpose, cluster_id, node, boot_id, nonce, address = greeting
-    return f"rppam-member {PROTOCOL} {purpose} {cluster_id} {node} {boot_id} {nonce} {address or _NOBODY}"
+    purpose, cluster_id, node, boot_id, nonce, address, url = greeting
+    places = f"{address or _NOBODY} {url or _NOBODY}"
+    return f"rppam-member {PROTOCOL} {purpose} {cluster_id} {node} {boot_id} {nonce} {places}"
+
+
+def sayable_url(url: str) -> str:
+    """``url`` where a greeting can carry it; else empty: what is odd is not said."""
+    return url if re.fullmatch(_URL, url) else ""
 
 
 def encode_no(no: No) -> str:
@@ -152,8 +236,9 @@ def encode_no(no: No) -> str:
 def decode_greeting(text: str) -> Greeting | OtherVersion | No | None:
     """What the other side begins with; ``None`` when it is nothing of the kind."""
     if (match := _GREETING.fullmatch(text)) is not None:
-        purpose, cluster_id, node, boot_id, nonce, address = match.groups()
-        return Greeting(Purpose(purpose), cluster_id, node, boot_id, nonce, "" if address == _NOBODY else address)
+        purpose, cluster_id, node, boot_id, nonce, *places = match.groups()
+        address, url = ("" if place == _NOBODY else place for place in places)
+        return Greeting(Purpose(purpose), cluster_id, node, boot_id, nonce, address, url)
     if (match := _NO.fullmatch(text)) is not None:
         return No(match[1], int(match[2]))
     match = _ANY_VERSION.fullmatch(text)
@@ -236,3 +321,31 @@ def _beat(text: str) -> Ping | Pong | None:
     if match is None:
         return None
     return Ping(int(match[2])) if match[1] == "ping" else Pong(int(match[2]))
+
+
+def _encode_order(message: OrderMessage) -> str:
+    match message:
+        case OrderOpen(number):
+            return f"order-open {number}"
+        case OrderTicket(number, ticket):
+            return f"order-ticket {number} {ticket}"
+        case Order(number, ticket, tag, body):
+            return f"order {number} {ticket} {tag} {body}"
+        case OrderAnswer(number, tag, body):
+            return f"order-answer {number} {tag} {body}"
+        case OrderRefused(number, why):
+            return f"order-refused {number} {why}"
+
+
+def _order(text: str) -> OrderMessage | None:
+    if (match := _OPEN.fullmatch(text)) is not None:
+        return OrderOpen(match[1])
+    if (match := _TICKET.fullmatch(text)) is not None:
+        return OrderTicket(match[1], match[2])
+    if (match := _ORDER.fullmatch(text)) is not None:
+        return Order(match[1], match[2], match[3], match[4])
+    if (match := _ORDER_ANSWER.fullmatch(text)) is not None:
+        return OrderAnswer(match[1], match[2], match[3])
+    if (match := _ORDER_REFUSED.fullmatch(text)) is not None:
+        return OrderRefused(match[1], OrderRefusal(match[2]))
+    return None

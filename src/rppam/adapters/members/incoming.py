@@ -16,6 +16,8 @@ from rppam.adapters.members.codec import (
     PROTOCOL,
     Greeting,
     No,
+    Order,
+    OrderOpen,
     OtherVersion,
     Ping,
     Pong,
@@ -66,6 +68,7 @@ class Guest:
 
     def _on_end(self, _channel: Channel, ended: Ended) -> None:
         self._settle()
+        self._party.orders.left(self.channel)
         if self.greeting is not None:
             self._guests.left(self)
             who = f"{self.greeting.node} at {self.host}"
@@ -143,6 +146,11 @@ class Guest:
                     self._party.tell(listener.on_invitation, word)
             case Ping(number):
                 channel.say(Pong(number), dropped=nothing)
+            case OrderOpen(number) if not is_errand:
+                channel.say(self._party.orders.open(channel, speaker, number), dropped=nothing)
+            case Order() as order if not is_errand:
+                if (refused := self._party.orders.take(channel, self.greeting, order)) is not None:
+                    channel.say(refused, dropped=nothing)
             case _:
                 return Refused.MALFORMED
         return None

@@ -24,11 +24,20 @@ from rppam.adapters.members.door import Door
 from rppam.adapters.members.incoming import Guests
 from rppam.adapters.members.key_files import ClusterKeyFiles, ClusterKeys
 from rppam.adapters.members.names import Names
+from rppam.adapters.members.orders import (
+    BadAnswerError,
+    NotGivenError,
+    OrderOptions,
+    TakenOrders,
+    UnansweredError,
+    refused_order,
+)
 from rppam.adapters.members.party import MemberOptions, Party
 from rppam.adapters.members.peer import Peer
 from rppam.adapters.members.refusals import Refusals
 from rppam.domain.ballot import Ballot, Freeing, Invitation
 from rppam.domain.electorate import MEMBERS_MAX
+from rppam.domain.errors.administration import NodeAnswersWrongly, NodeSilent, NotThisNode
 from rppam.ports.clock import Clock
 from rppam.ports.entropy import Entropy
 from rppam.ports.members import MemberListener, PeerState
@@ -72,6 +81,7 @@ class TlsMemberLink:
         self._party: Party | None = None
         self._guests = Guests(self._entered)
         self._door: Door | None = None
+        self._orders: OrderOptions | None = None
         self._looking: asyncio.TimerHandle | None = None
 
     async def start(self, listener: MemberListener) -> None:
@@ -87,6 +97,7 @@ class TlsMemberLink:
             clock=self._clock,
             entropy=self._entropy,
             listener=listener,
+            orders=TakenOrders(self.options, self._orders, self._refusals, self._clock, self._entropy),
         )
         door = Door(party, self._guests)
         door.open()
@@ -112,6 +123,8 @@ class TlsMemberLink:
             self._looking.cancel()
         if self._key_watch is not None:
             self._key_watch.cancel()
+        if self._party is not None:
+            self._party.orders.stop()
         await door.close()
         calls = [peer.call for peer in self._peers.values() if peer.call is not None]
         channels = [*(call.channel for call in calls), *(guest.channel for guest in self._guests.all)]
@@ -156,6 +169,30 @@ class TlsMemberLink:
         """Hand a message to the network at once; whether there was a connection to hand it to. Never blocks."""
         peer = self._peers.get(to)
         return peer is not None and peer.send(message)
+
+    def take_orders(self, orders: OrderOptions) -> None:
+        """Give and take orders from now on; before :meth:`start`. A witness never calls it."""
+        assert self._party is None, "what is taken is said at the start"
+        self._orders = orders
+
+    async def order(self, to: str, body: str, url: str | None) -> str:
+        """See :meth:`rppam.ports.relay.OrderWay.order`."""
+        peer = self._peers.get(to)
+        call = None if peer is None else peer.call
+        if self._orders is None or call is None or not call.is_up or call.greeting is None:
+            why = peer.state.reason if peer is not None else f"{to} is none of the members that this node reaches"
+            raise NotThisNode(_not_sent(self.options.node_name, to, why or "the connection is being made"), to, url)
+        who = f"{self.options.node_name} handed the order on to {call.who} over the member link"
+        try:
+            return await call.orders.give(call.greeting, self._orders.secrets, body)
+        except NotGivenError as error:
+            if error.refusal is None:
+                raise NotThisNode(_not_sent(self.options.node_name, to, str(error)), to, url) from None
+            raise refused_order(who, error.refusal, to, url) from None
+        except UnansweredError as error:
+            raise NodeSilent(f"{who}, and found: {error}; whether it was carried out is not known", to, url) from None
+        except BadAnswerError as error:
+            raise NodeAnswersWrongly(f"{who}; expected its answer, found {error}", to, url) from None
 
     @property
     def peers(self) -> Mapping[str, PeerState]:
@@ -249,6 +286,10 @@ def look_period_s(peers: int) -> float:
     many there are. A leader is missed by its ballots, not by pings, so elections take no longer.
     """
     return LOOK_S * max(1.0, peers / PEERS_CALM)
+
+
+def _not_sent(node: str, to: str, why: str) -> str:
+    return f"{node} did not send it on to {to}, so it was not carried out there: {why}"
 
 
 async def _gone(channels: list[Channel]) -> None:

@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, ParamSpec
+from typing import TYPE_CHECKING, Final, ParamSpec
 
-from rppam.adapters.members.codec import Greeting, Purpose
+from rppam.adapters.members.codec import Greeting, Purpose, sayable_url
 from rppam.adapters.members.credentials import Credentials
 from rppam.adapters.members.refusals import Refusals
 from rppam.domain.instant import US_PER_S, Instant
@@ -13,6 +13,9 @@ from rppam.domain.secret import Secret
 from rppam.ports.clock import Clock
 from rppam.ports.entropy import Entropy
 from rppam.ports.members import MemberListener
+
+if TYPE_CHECKING:
+    from rppam.adapters.members.orders import TakenOrders
 
 P = ParamSpec("P")
 
@@ -37,6 +40,8 @@ class MemberOptions:
     """0: any that is free, for tests."""
     advertised: str = ""
     """Where others reach this node, ``host:port``, as it tells them in its greeting; empty: it does not say."""
+    url: str = ""
+    """Where its REST API answers, which it tells them, too; empty of a witness."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,6 +54,8 @@ class Party:
     clock: Clock
     entropy: Entropy
     listener: MemberListener
+    orders: "TakenOrders"
+    """What others order of this node."""
     _twin: str = ""
     _twin_from: Instant = _NEVER
     _twin_at: Instant = _NEVER
@@ -80,7 +87,13 @@ class Party:
         """What this node says first, with a nonce of its own for each connection."""
         options = self.options
         return Greeting(
-            purpose, options.cluster_id, options.node_name, options.boot_id, self.entropy.nonce(), options.advertised
+            purpose,
+            options.cluster_id,
+            options.node_name,
+            options.boot_id,
+            self.entropy.nonce(),
+            options.advertised,
+            sayable_url(options.url),
         )
 
     def tell(self, listener: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:

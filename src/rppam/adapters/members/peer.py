@@ -65,6 +65,7 @@ class Peer:
             reason="" if call is not None else self._reason,
             heard_ms_ago=ms_between(max(heard), self._party.clock.now()) if heard else None,
             round_trip_us=None if call is None else call.round_trip_us,
+            api_url=call.greeting.url if call is not None and call.greeting is not None else "",
         )
 
     def move(self, address: str) -> None:

@@ -1,8 +1,9 @@
 """``rppam config push``: make the cluster's hot configuration what the section ``settings`` of a file says.
 
 A look first: without ``--yes`` it shows what would change and changes nothing. With it each setting that differs is
-sent to the leader, and only if nobody has changed it since it was compared. What it does not promise: all or nothing;
-each setting is a change of its own, and those that were made are listed when a later one is refused.
+sent to the leader, if that is a node that was named, and only if nobody has changed it since it was compared. What it
+does not promise: all or nothing; each setting is a change of its own, and those that were made are listed when a later
+one is refused.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import click
 
 from rppam.cli._paths import CONFIG_FILE
-from rppam.cli._target import target_of, target_options
+from rppam.cli._target import nodes_option, target_of, target_options
 from rppam.domain.exits import Exit
 
 if TYPE_CHECKING:
@@ -39,15 +40,26 @@ class Found(NamedTuple):
 )
 @click.argument("file", required=False, type=CONFIG_FILE)
 @click.option("--yes", is_flag=True, help="Make the changes. Else they are only shown.")
+@nodes_option
 @target_options("a token of pam_admin", config=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def command(
-    file: Path | None, *, yes: bool, url: str | None, token_file: Path | None, ca: Path | None, as_json: bool
+    file: Path | None,
+    *,
+    yes: bool,
+    others: tuple[str, ...],
+    url: str | None,
+    token_file: Path | None,
+    ca: Path | None,
+    as_json: bool,
 ) -> int:
     """Bring the cluster's settings to what the section "settings" of FILE says.
 
     FILE is RPPAM_CONFIG, or the platform's default, where it is left out. Without --yes nothing is changed. A field
     that the section leaves out has its default afterwards; a setting that it does not name stays as it is.
+
+    Only the leader changes settings, and the token goes to no node that you did not name: ask the leader, or name the
+    other nodes with --node, which are asked in turn.
 
     Exit code 0: the cluster has what the file says; 1: it differs (without --yes), or a change was refused; 2: no node
     answers, or wrong usage; 78: the file is wrong.
@@ -63,7 +75,7 @@ def command(
     if not wanted:
         raise click.UsageError(f'{path} has no section "settings", so there is nothing to push')
     has_token = token_file is not None or bool(os.environ.get("RPPAM_TOKEN", "").strip())
-    orders = Orders(target_of(url, token_file, None if has_token else path, ca=ca))
+    orders = Orders(target_of(url, token_file, None if has_token else path, ca=ca)._replace(others=others))
     outcome = _Outcome()
     try:
         asyncio.run(_push(orders, wanted, outcome, make=yes))

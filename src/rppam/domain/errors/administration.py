@@ -227,7 +227,7 @@ class NodeSilent(OtherNodeError):
         Fault.PEER,
         Retry.IF_IDEMPOTENT,
         "The node that the order is for did not answer the one that was asked; it may or may not have taken it.",
-        "Look with 'rppam status' whether it has; see that it runs, and that the asked node reaches it at 'nodeUrl'.",
+        "Look with 'rppam status' whether it has; see that it runs, and that the member link between the two works.",
         exit=Exit.ERRORS,
         status=504,
         level="warning",
@@ -235,14 +235,14 @@ class NodeSilent(OtherNodeError):
 
 
 class NodeAnswersWrongly(OtherNodeError):
-    """The order was handed on, and what answered there does not take it from this node."""
+    """The order was handed on, and what came back is no answer that this node can read or believe."""
 
     row = ErrorRow(
         "RPPAM-5215",
         Fault.PEER,
         Retry.CALLER_DECIDES,
         "The node that the order is for gave the node that was asked no answer that can be passed on.",
-        "'detail' says what it answered; compare node.advertiseUrl, auth.* and the signing keys of the two nodes.",
+        "'detail' says what it answered; let both nodes run one release of rppam and have the same key files (auth.*).",
         exit=Exit.ERRORS,
         status=502,
         level="warning",
@@ -262,4 +262,39 @@ class WitnessTakesNoOrders(AdministrationError):
         exit=Exit.NO,
         status=409,
         level="info",
+    )
+
+
+class TooManyOrders(AdministrationError):
+    """Orders between nodes are few at a time."""
+
+    row = ErrorRow(
+        "RPPAM-5321",
+        Fault.PEER,
+        Retry.SLOWLY,
+        "The node that the order is for takes no more orders at this moment; it was not carried out.",
+        "Give it again in a second; if it stays so, look into the log of the two nodes for who orders so much.",
+        exit=Exit.NO,
+        status=503,
+        level="warning",
+    )
+
+    def headers(self) -> Mapping[str, str]:
+        """When to come again."""
+        return {"Retry-After": "1"}
+
+
+class OrderNotBelieved(OtherNodeError):
+    """The other node says that this one may not order, or not by this key."""
+
+    row = ErrorRow(
+        "RPPAM-5322",
+        Fault.OPERATOR,
+        Retry.SLOWLY,
+        "The node that the order is for did not believe that it comes from a node of the cluster, and says that it did "
+        "not carry it out.",
+        "'detail' says why; let both nodes have the same key files (auth.*), and both be members: 'rppam status'.",
+        exit=Exit.ERRORS,
+        status=502,
+        level="warning",
     )
