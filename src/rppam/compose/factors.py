@@ -18,6 +18,11 @@ def second_factors_of(settings: Settings, database: Database, shared: Shared, gu
 
 def data_keys_of(settings: Settings, database: Database) -> DataKeys:
     """The keys that seal secrets in the cluster's database."""
+    return DataKeys(SqlDataKeys(database), sealing_secrets_of(settings))
+
+
+def sealing_secrets_of(settings: Settings) -> SealingSecrets:
+    """What this node seals with."""
     auth = settings.auth
-    secrets = SealingSecrets(auth.cluster_key_path, auth.jwt_keys_dir, alone=not settings.redis.enabled)
-    return DataKeys(SqlDataKeys(database), secrets)
+    alone = not settings.redis.enabled
+    return SealingSecrets(auth.cluster_key_path, auth.jwt_keys_dir, alone=alone, sealing_key=auth.sealing_key_path)

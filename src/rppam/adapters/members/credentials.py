@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from rppam.adapters.system.pfx import load_pair
-from rppam.domain.errors.cluster import ClusterKeyUnusable
+from rppam.domain.errors.cluster import ClusterKeyUnusable, SealingKeyUnusable
 from rppam.domain.secret import Secret
 
 _SALT: Final = b"rppam-member-link-1"
@@ -92,24 +92,34 @@ class Credentials:
 
 def read_cluster_key(path: Path) -> Secret:
     """The cluster key in ``path``. Raises :class:`ClusterKeyUnusable`."""
-    expected = f"auth.clusterKeyPath {path}: expected 64 hexadecimal digits, readable by this account alone, found"
+    return read_key_of("auth.clusterKeyPath", path, ClusterKeyUnusable, "can vote in this cluster")
+
+
+def read_sealing_key(path: Path) -> Secret:
+    """The sealing key in ``path``. Raises :class:`SealingKeyUnusable`."""
+    return read_key_of("auth.sealingKeyPath", path, SealingKeyUnusable, "can forge people's rights")
+
+
+def read_key_of(setting: str, path: Path, unusable: type[ClusterKeyUnusable], what_for: str) -> Secret:
+    """The key of 64 digits in ``path``. Raises what ``unusable`` names; ``what_for`` says what a thief could do."""
+    expected = f"{setting} {path}: expected 64 hexadecimal digits, readable by this account alone, found"
     fix = "Copy the file from another node of the cluster (rppam init --bundle); a first node gets it by 'rppam init'"
     try:
         with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             data = file.read(_KEY_BYTES_MAX + 1)
     except OSError as error:
-        raise ClusterKeyUnusable(f"{expected} no readable file ({error.strerror}). {fix}") from None
+        raise unusable(f"{expected} no readable file ({error.strerror}). {fix}") from None
     if os.name == "posix" and mode & 0o077:
-        raise ClusterKeyUnusable(
-            f"{expected} mode {mode:04o}: whoever reads it can vote in this cluster. Run: chmod 600 {path}"
+        raise unusable(
+            f"{expected} mode {mode:04o}: whoever reads it {what_for}. Run: chmod 600 {path}"
         )
     if _OLDER_KEY.fullmatch(data):
         return Secret(base64.b64decode(data.strip()).hex())
     if _KEY.fullmatch(data) is None:
         size = f"more than {_KEY_BYTES_MAX}" if len(data) > _KEY_BYTES_MAX else str(len(data))
         found = "an empty file" if not data else f"{size} bytes of something else, which are not shown"
-        raise ClusterKeyUnusable(f"{expected} {found}. {fix}")
+        raise unusable(f"{expected} {found}. {fix}")
     return Secret(data.decode("ascii").strip().lower())
 
 
