@@ -111,9 +111,7 @@ def read_key_of(setting: str, path: Path, unusable: type[ClusterKeyUnusable], wh
     except OSError as error:
         raise unusable(f"{expected} no readable file ({error.strerror}). {fix}") from None
     if os.name == "posix" and mode & 0o077:
-        raise unusable(
-            f"{expected} mode {mode:04o}: whoever reads it {what_for}. Run: chmod 600 {path}"
-        )
+        raise unusable(f"{expected} mode {mode:04o}: whoever reads it {what_for}. Run: chmod 600 {path}")
     if _OLDER_KEY.fullmatch(data):
         return Secret(base64.b64decode(data.strip()).hex())
     if _KEY.fullmatch(data) is None:
