@@ -65,8 +65,13 @@ class SealingKeys(NamedTuple):
     """Whether there is a sealing key: else the cluster key does its work, which every witness has, too."""
 
     @property
+    def all(self) -> tuple[Secret, ...]:
+        """Its own first: a node proves itself by them."""
+        return (self.own, *self.believed.also)
+
+    @property
     def believed(self) -> ClusterKeys:
-        """All of them."""
+        """All of them, as the cache and the counters use them."""
         return ClusterKeys(self.own, tuple(key for key in (*self.coming, *self.gone) if key != self.own))
 
 
