@@ -281,7 +281,8 @@ class Voter:
         if any(body.may_stand(sender) for body in mine.bodies):
             return True
         both = {sender, *(name for name, offer in self._offers.items() if offer == electorate)}
-        return any(name in mine.members for name in both) and any(electorate.may_stand(name) for name in both)
+        new = [name for name in both if name not in mine.members and electorate.may_stand(name)]
+        return bool(new) and any(name in mine.members for name in both)
 
     def is_plausible(self, epoch: int) -> bool:
         """Whether an epoch leaves the later ones room: not far above the wall clock and everything known here."""

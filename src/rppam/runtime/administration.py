@@ -183,7 +183,7 @@ class NodeAdministration:
         if back:
             body = _with(body, {*back} if self._node in body.members else {*back, self._node})
         leader = self._core.election.leader(now)
-        if leader is not None and (not back or leader[0] in body.members):
+        if leader is not None and (not back or (leader[0] in body.members and electorate.may_stand(leader[0]))):
             raise LeaderPresent(f"{leader[0]} leads; 'rppam cluster forget' without --force lets it remove members")
         peers = self._peers()
         for member in members if not back else ():  # a list that was made up may name who never was a member
