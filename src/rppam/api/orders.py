@@ -82,7 +82,8 @@ async def forget(body: ForgetRequest, request: Request, caller: Caller, parts: P
     """Any node takes it and hands it on to the leader, which removes one member in two safe steps; with `force` the
     asked node does it itself, for a majority lost for good."""
     if body.force:
-        return _taken(await parts.administration.force_forget(body.members, caller.subject), parts)
+        back = [*body.back, *(f"{name}*" for name in body.back_witnesses)]
+        return _taken(await parts.administration.force_forget(body.members, caller.subject, back), parts)
     if len(body.members) > 1:
         raise InvalidRequestError([FieldFlaw("body.members", "one member at a time, unless force is set", "too_long")])
     (member,) = body.members

@@ -84,6 +84,10 @@ class ForgetRequest(Shape):
     """You state that the member is switched off for good."""
     force: Flag = False
     """Remove them at the asked node by your word alone: a majority is lost for good."""
+    back: Annotated[list[NodeName], Field(max_length=MEMBERS_MAX)] = []  # the library copies it
+    """With `force`: nodes that are members again, where a list of members was taken over that nobody made."""
+    back_witnesses: Annotated[list[NodeName], Field(alias="backWitnesses", max_length=MEMBERS_MAX)] = []
+    """With `force`: witnesses that are members again."""
 
 
 class OrderTaken(Shape):

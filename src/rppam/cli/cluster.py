@@ -188,9 +188,27 @@ async def resume(orders: "Orders", say: Say) -> Exit:
     help="Remove all NODEs at the asked node by your word alone. Only when a majority is lost for good: they must "
     "never start again with their old data directory.",
 )
+@click.option(
+    "--back",
+    multiple=True,
+    metavar="NAME",
+    help="With --force: this node is a member again, where a list of members was taken over that nobody of you made. "
+    "Once for each.",
+)
+@click.option("--back-witness", multiple=True, metavar="NAME", help="The same of a witness.")
 @click.option("--yes", is_flag=True, help="With --force: do not ask for the names again.")
 @_order
-async def forget(orders: "Orders", say: Say, nodes: tuple[str, ...], *, off: bool, force: bool, yes: bool) -> Exit:
+async def forget(
+    orders: "Orders",
+    say: Say,
+    nodes: tuple[str, ...],
+    *,
+    off: bool,
+    force: bool,
+    back: tuple[str, ...],
+    back_witness: tuple[str, ...],
+    yes: bool,
+) -> Exit:
     """Remove dead members, so that their votes are not missed any more.
 
     The leader does it in two steps that no fault can turn into two clusters. A NODE that is silent is waited for until
@@ -199,7 +217,11 @@ async def forget(orders: "Orders", say: Say, nodes: tuple[str, ...], *, off: boo
     from rppam.cli._orders import CLUSTER
 
     view = await orders.look()
-    body = {"members": list(nodes), "off": off, "force": force}
+    body: dict[str, Any] = {"members": list(nodes), "off": off, "force": force}
+    if (back or back_witness) and not force:
+        raise click.UsageError("--back goes with --force; a node that joins asks the leader by itself")
+    if back or back_witness:
+        body |= {"back": list(back), "backWitnesses": list(back_witness)}
     if force:
         _confirm(say, view.node, nodes, yes=yes)
         taken = await orders.give("POST", f"{CLUSTER}/forget", body)

@@ -31,6 +31,7 @@ class _Asked(NamedTuple):
     force: bool
     as_json: bool
     witness: bool
+    redis_password_file: Path | None
 
 
 @click.command(
@@ -77,7 +78,17 @@ class _Asked(NamedTuple):
     type=_FILE,
     help=f"Write the bundle's passphrase there, or read it. Else shown, or asked for, or {PASSPHRASE_VARIABLE}.",
 )
-@click.option("--witness", is_flag=True, help="With --join: make this host a witness, without keys of the API or data.")
+@click.option(
+    "--witness",
+    is_flag=True,
+    help="With --join: make this host a witness, without keys of the API or data. With --bundle: seal no more than a "
+    "witness needs.",
+)
+@click.option(
+    "--redis-password-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="With --witness --join: the password of the witness's own user of Redis.",
+)
 @click.option("--force", is_flag=True, help="Write over files that differ; the old ones are kept as *.bak-TIME.")
 @click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
 def command(
@@ -112,9 +123,17 @@ def _make(node_name: str | None, places: tuple[Path | None, Path | None, Path | 
 
     directory, config, data_dir = places
     asked = _Asked(
-        *(options.pop(name) for name in ("join", "bundle", "passphrase_file", "licence", "force", "as_json", "witness"))
+        *(
+            options.pop(name)
+            for name in (
+                *("join", "bundle", "passphrase_file", "licence", "force", "as_json", "witness"),
+                "redis_password_file",
+            )
+        )
     )
-    if asked.witness:
+    if asked.redis_password_file is not None and not (asked.witness and asked.join):
+        raise click.UsageError("--redis-password-file goes with --witness --join; a node's password stands in --redis")
+    if asked.witness and not (node_name is None and asked.bundle is not None and asked.join is None):
         _make_witness(node_name, places, options, asked)
         return
     named = os.environ.get("RPPAM_CONFIG")
@@ -143,6 +162,7 @@ def _make_witness(
     from rppam.cli._init.plan import Layout, layout_of
     from rppam.cli._init.read import text_of
     from rppam.cli._init.witness import WitnessWishes, WitnessWriter
+    from rppam.cli._init.write import CLUSTER_KEY
     from rppam.config.places import WITNESS_CONFIG, default_places, witness_places
     from rppam.services.bundle import unseal
 
@@ -160,7 +180,14 @@ def _make_witness(
     if directory is not None and config is None:
         layout = Layout(layout.config.with_name(WITNESS_CONFIG), layout.data)
     redis = _redis(options["redis"])
-    wishes = WitnessWishes(node_name, options["host"], options["port"], Secret(redis) if redis else None)
+    password = None if asked.redis_password_file is None else text_of(asked.redis_password_file, errors="replace")
+    wishes = WitnessWishes(
+        node_name,
+        options["host"],
+        options["port"],
+        Secret(redis) if redis else None,
+        Secret(password.strip()) if password else None,
+    )
     bundle = unseal(text_of(asked.join, errors="replace") or "", _passphrase(asked), place=str(asked.join))
     outcome = WitnessWriter(layout, SystemClock(), force=asked.force).witness(bundle, wishes)
     answer = _answer(outcome)
@@ -170,7 +197,13 @@ def _make_witness(
         return
     _tell_written(outcome)
     click.echo("\nNext:")
-    click.echo(f"  remove {asked.join} from this host: it holds keys that a witness does not need")
+    if set(bundle.files) - {CLUSTER_KEY}:
+        click.echo(
+            f"  remove {asked.join} from this host: it holds keys that a witness must not have; one that holds none of "
+            "them is made on a node by: rppam init --witness --bundle FILE"
+        )
+    else:
+        click.echo(f"  remove {asked.join} from this host: it holds the cluster key")
     click.echo(f"  rppam doctor --witness --config {outcome.config}")
     click.echo(
         f"  rppam witness --config {outcome.config}        (or by systemd: systemctl enable --now rppam-witness)"
@@ -237,6 +270,7 @@ def _passphrase(asked: _Asked) -> Secret:
 
 def _export(layout: "Layout", asked: _Asked) -> dict[str, str]:
     from rppam.cli._files import write_private
+    from rppam.cli._init.witness import witness_bundle
     from rppam.cli._init.write import bundle_of
     from rppam.domain.errors.demo import InitError
     from rppam.services.accounts import random_password
@@ -247,14 +281,16 @@ def _export(layout: "Layout", asked: _Asked) -> dict[str, str]:
         if path is not None and path.exists() and not asked.force:
             raise InitError(f"{path} stands there already; choose another name, or replace it with --force")
     passphrase = random_password()
+    kind = {"witness": "yes"} if asked.witness else {}
     try:
-        write_private(asked.bundle, seal(bundle_of(layout.config), passphrase))
+        bundle = bundle_of(layout.config)
+        write_private(asked.bundle, seal(witness_bundle(bundle) if asked.witness else bundle, passphrase))
         if asked.passphrase_file is not None:
             write_private(asked.passphrase_file, passphrase.reveal() + "\n")
-            return {"bundle": str(asked.bundle), "passphraseFile": str(asked.passphrase_file)}
+            return {"bundle": str(asked.bundle), "passphraseFile": str(asked.passphrase_file), **kind}
     except OSError as error:
         raise InitError(f"{asked.bundle}: cannot be written: {error.strerror}") from None
-    return {"bundle": str(asked.bundle), "passphrase": passphrase.reveal()}
+    return {"bundle": str(asked.bundle), "passphrase": passphrase.reveal(), **kind}
 
 
 def _answer(outcome: "Outcome") -> dict[str, Any]:
@@ -310,4 +346,8 @@ def _show_bundle(answer: dict[str, Any], *, as_json: bool) -> None:
         click.echo(f"Passphrase:  {answer['passphrase']}        (shown once; send it another way than the bundle)")
     else:
         click.echo(f"Passphrase:  in {answer['passphraseFile']}")
-    click.echo(f"On the next host:  rppam init --join {Path(answer['bundle']).name} --node-name node2")
+    name = Path(answer["bundle"]).name
+    if "witness" in answer:
+        click.echo(f"On the witness's host:  rppam init --witness --join {name} --node-name witness1")
+    else:
+        click.echo(f"On the next host:  rppam init --join {name} --node-name node2")

@@ -1,7 +1,7 @@
-"""The shared cache of one process, and what runs in the background for it: also the watch for another cluster key, by
+"""The shared cache of one process, and what runs in the background for it: also the watch for another sealing key, by
 which the counters of limits are named, too.
 
-On Redis where there is one and a cluster key to seal with; none otherwise, and then every question goes to SQL. The log
+On Redis where there is one and a key to seal with; none otherwise, and then every question goes to SQL. The log
 of changes is read in either case, since others change things here, too.
 """
 
@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Final
 
-from rppam.adapters.members.key_files import ClusterKeyFiles, ClusterKeys, read_cluster_keys
+from rppam.adapters.members.key_files import ClusterKeys, SealingKeyFiles, read_sealing_keys
 from rppam.adapters.memory.no_cache import NoCache
 from rppam.adapters.redis.cache import RedisCache
 from rppam.adapters.redis.limits import RedisLimits
@@ -74,18 +74,18 @@ def cache_parts(
     limits: RedisLimits | None = None,
 ) -> CacheParts:
     """The parts. ``learn`` gets the database's time with each look at the log of changes; ``limits`` get the key that
-    goes with the cluster key, now and whenever that changes.
+    goes with the sealing key, now and whenever that changes.
 
     Raises :class:`~rppam.domain.errors.cluster.ClusterKeyUnusable`.
     """
     changes = SqlChangeLog(database)
-    path = settings.auth.cluster_key_path
-    if redis is None or not path.exists():
+    sealing, cluster = settings.auth.sealing_key_path, settings.auth.cluster_key_path
+    if redis is None or not (sealing.exists() or cluster.exists()):
         none = NoCache()
         return CacheParts(none, ChangeWatch(changes, none.forget, learn))
     prefix, cluster_id = f"{settings.redis.key_prefix}cache:", settings.cluster.cluster_id
-    files = ClusterKeyFiles(path)  # before they are read: what changes after it is seen
-    now = read_cluster_keys(path)
+    files = SealingKeyFiles(sealing, cluster)  # before they are read: what changes after it is seen
+    now = read_sealing_keys(sealing, cluster).believed
     sealers = _sealers(now, cluster_id, prefix)
     cache = RedisCache(redis.link, sealers, prefix, clock=clock, now_ns=boot_ns, replicas=redis.replicas)
 
@@ -103,7 +103,7 @@ def cache_parts(
 
     name_counters(now)
     what_stays = "the cache and limits go on with what was read before"
-    work = (("cluster key of the cache", lambda: files.follow(renew, log, what_stays)),)
+    work = (("sealing key of the cache", lambda: files.follow(renew, log, what_stays)),)
     return CacheParts(cache, ChangeWatch(changes, told, learn), work, cache.stop)
 
 

@@ -24,4 +24,5 @@ def data_keys_of(settings: Settings, database: Database) -> DataKeys:
 def sealing_secrets_of(settings: Settings) -> SealingSecrets:
     """What nodes have and witnesses have not: it wraps those keys, and signs orders between nodes."""
     auth = settings.auth
-    return SealingSecrets(auth.cluster_key_path, auth.jwt_keys_dir, alone=not settings.redis.enabled)
+    alone = not settings.redis.enabled
+    return SealingSecrets(auth.cluster_key_path, auth.jwt_keys_dir, alone=alone, sealing_key=auth.sealing_key_path)

@@ -6,7 +6,7 @@ from typing import Final
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from rppam.adapters.members.key_files import read_cluster_keys
+from rppam.adapters.members.key_files import read_sealing_keys
 from rppam.adapters.memory.limits import MemoryLimits
 from rppam.adapters.redis.limits import RedisLimits
 from rppam.adapters.sql.database import Database
@@ -29,20 +29,21 @@ _KEY_BYTES: Final = 32
 
 
 def limits_of(settings: Settings, redis: RedisParts | None) -> RedisLimits | None:
-    """Counting in Redis; ``None`` without Redis. Raises what the cluster key's file raises.
+    """Counting in Redis; ``None`` without Redis. Raises what the file of the sealing key raises.
 
-    Its key goes on with the cluster key where :func:`rppam.compose.cache.cache_parts` knows of it.
+    Its key goes on with the sealing key where :func:`rppam.compose.cache.cache_parts` knows of it.
     """
     if redis is None:
         return None
-    path, cluster_id = settings.auth.cluster_key_path, settings.cluster.cluster_id
-    key = limit_key(read_cluster_keys(path).own if path.exists() else None, cluster_id)
+    sealing, cluster = settings.auth.sealing_key_path, settings.auth.cluster_key_path
+    has_key = sealing.exists() or cluster.exists()
+    key = limit_key(read_sealing_keys(sealing, cluster).own if has_key else None, settings.cluster.cluster_id)
     return RedisLimits(redis.link, settings.redis.key_prefix, key)
 
 
 def limit_key(own: Secret | None, cluster_id: str) -> bytes:
-    """Names the counters in Redis; ``own`` is the cluster key that this node shows. Without one it hides nothing, and
-    is still the same on all nodes."""
+    """Names the counters in Redis; ``own`` is the key that this node seals with. Without one it hides nothing, and is
+    still the same on all nodes."""
     material = sha256(cluster_id.encode()).digest() if own is None else bytes.fromhex(own.reveal())
     return HKDF(hashes.SHA256(), _KEY_BYTES, cluster_id.encode(), _INFO).derive(material)
 

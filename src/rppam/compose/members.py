@@ -8,7 +8,13 @@ import logging
 import socket
 from typing import Final, NamedTuple
 
-from rppam.adapters.members.key_files import ClusterKeyFiles, read_cluster_keys
+from rppam.adapters.members.key_files import (
+    ClusterKeyFiles,
+    SealingKeyFiles,
+    read_cluster_keys,
+    read_sealing_keys,
+    sealing_key_traces,
+)
 from rppam.adapters.members.link import TlsMemberLink
 from rppam.adapters.members.party import MemberOptions
 from rppam.adapters.system.address_book import FILE_NAME as BOOK_NAME
@@ -30,6 +36,18 @@ log: Final = logging.getLogger("rppam.node")
 NO_KEY: Final = (
     "members do not vote here, the Redis record alone decides who leads: there is no cluster key at {path}. "
     "'rppam init' makes one, 'rppam init --bundle' takes it to the other nodes"
+)
+
+
+NO_SEALING_KEY: Final = (
+    "there is no sealing key at {path}: the cluster key, which every witness has, also seals what tells or changes "
+    "people's rights. Introduce one, a step at a time: rppam cluster key begin --sealing"
+)
+
+
+STRAY_SEALING_KEY: Final = (
+    "a sealing key lies on this host, {path}: a witness must not have it, as whoever takes this host can then forge "
+    "people's rights. Remove it, and change it on the nodes: rppam cluster key begin --sealing"
 )
 
 
@@ -72,7 +90,8 @@ def member_parts(
             "this node belongs to no cluster yet and asks the leader to be made a member. If it is the first node of a "
             "new cluster, found it with: rppam cluster found"
         )
-    keys = read_cluster_keys(settings.auth.cluster_key_path)
+    auth = settings.auth
+    keys = read_cluster_keys(auth.cluster_key_path)
     link = TlsMemberLink(
         MemberOptions(
             node_name=settings.node.node_name,
@@ -80,6 +99,7 @@ def member_parts(
             cluster_id=settings.cluster.cluster_id,
             cluster_key=keys.own,
             also_believed=keys.also,
+            sealing=read_sealing_keys(auth.sealing_key_path, auth.cluster_key_path).all,
             host=settings.cluster.member_host,
             port=settings.cluster.member_port,
             advertised=member_address(settings),
@@ -87,7 +107,8 @@ def member_parts(
         ),
         clock=clock,
         entropy=entropy,
-        keys=ClusterKeyFiles(settings.auth.cluster_key_path),
+        keys=ClusterKeyFiles(auth.cluster_key_path),
+        sealing_keys=SealingKeyFiles(auth.sealing_key_path, auth.cluster_key_path),
     )
     voter = Voter(settings.node.node_name, boot_id, timing, kept, now=clock.now())
     book = FileAddressBook(settings.node.data_dir / BOOK_NAME)
@@ -110,4 +131,11 @@ def warnings(settings: Settings) -> tuple[str, ...]:
     """What an administrator should know about the votes."""
     if settings.cluster.enabled and settings.redis.enabled and not votes(settings):
         return (NO_KEY.format(path=settings.auth.cluster_key_path),)
+    if votes(settings) and not settings.auth.sealing_key_path.exists():
+        return (NO_SEALING_KEY.format(path=settings.auth.sealing_key_path),)
     return ()
+
+
+def witness_warnings(settings: Settings) -> tuple[str, ...]:
+    """What should not be on the host of a witness."""
+    return tuple(STRAY_SEALING_KEY.format(path=path) for path in sealing_key_traces(settings.auth.sealing_key_path))

@@ -17,7 +17,7 @@ from rppam.adapters.system.clock import SystemClock
 from rppam.adapters.system.datadir import DataDir
 from rppam.adapters.system.entropy import SystemEntropy
 from rppam.adapters.system.notify import notifier
-from rppam.compose.members import MemberParts, member_address, member_parts, tell_namesake
+from rppam.compose.members import MemberParts, member_address, member_parts, tell_namesake, witness_warnings
 from rppam.compose.redis import redis_parts
 from rppam.config.settings import Settings
 from rppam.config.witness import witness_problems
@@ -110,7 +110,10 @@ class Witness:
     async def run(self) -> None:
         """Vote until asked to stop."""
         manager = notifier()
-        for warning in self._settings.warnings:  # a node shows them in its health, which a witness has not
+        for warning in (
+            *self._settings.warnings,
+            *witness_warnings(self._settings),
+        ):  # a node shows them in its health, which a witness has not
             log.warning("%s", warning)
         try:
             await self._driver.start()

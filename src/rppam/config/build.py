@@ -123,13 +123,15 @@ class _Builder:
 
     def _auth(self, data_dir: Path) -> AuthSettings:
         keys = data_dir / "keys"
+        cluster_key = self._sure_path("auth", "cluster_key_path", keys / "cluster.key")
         return AuthSettings(
             jwt_keys_dir=self._sure_path("auth", "jwt_keys_dir", keys),
             issuer=self._plain("auth", "issuer"),
             audience=self._plain("auth", "audience"),
             token_minutes=self._plain("auth", "token_minutes"),
             secret_key_path=self._sure_path("auth", "secret_key_path", keys / "config.key"),
-            cluster_key_path=self._sure_path("auth", "cluster_key_path", keys / "cluster.key"),
+            cluster_key_path=cluster_key,
+            sealing_key_path=self._sure_path("auth", "sealing_key_path", cluster_key.with_name("sealing.key")),
         )
 
     def _license(self) -> LicenseSettings:

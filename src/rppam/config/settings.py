@@ -258,7 +258,14 @@ class AuthSettings:
         "clusterKeyPath",
         _FILE,
         ByPlace(lambda places: places.below_data(f"keys{places.separator}cluster.key")),
-        "Key that the nodes of a cluster know each other by.",
+        "Key that the members of a cluster know each other by; the same file on every node and witness.",
+    )
+    sealing_key_path: Path = _key(
+        "sealingKeyPath",
+        _FILE,
+        ByPlace(lambda places: places.below_data(f"keys{places.separator}sealing.key")),
+        "Key of what tells or changes people's rights: the shared cache, counters and sealed secrets. The same file on "
+        "every node, and on no witness. Not set: sealing.key beside clusterKeyPath.",
     )
 
 

@@ -229,6 +229,8 @@ class AdoptElectorate(NamedTuple):
     """The own voter shall take over and keep this electorate."""
 
     electorate: Electorate
+    told_by: str = ""
+    """The member that has it; empty for one that this node has made."""
 
 
 class LearnEpoch(NamedTuple):

@@ -63,6 +63,7 @@ from rppam.core.phase import Phase
 from rppam.domain.ballot import BallotKind, Freeing, Vote
 from rppam.domain.electorate import Body, Electorate, Version
 from rppam.domain.instant import US_PER_S, Instant, after
+from rppam.domain.record import EPOCH_MAX
 
 REFUTED: Final = (
     "a leadership record that no leader wrote. Most members have confirmed {node} since and Redis has no vote here, so "
@@ -276,7 +277,7 @@ class Election(Candidate):
             self.watch.hear(vote.highest)
         self.changes.heard(vote.voter, vote.version)
         if vote.electorate is not None:
-            effects.append(AdoptElectorate(vote.electorate))
+            effects.append(AdoptElectorate(vote.electorate, vote.voter))
         self._take_note(vote, asked.at, now, effects)
         self.doubt.heard(vote, asked.at, counts=vote.voter not in self.rates.off)
         if not vote.is_granted or vote.voter in self.rates.off:
@@ -319,11 +320,15 @@ class Election(Candidate):
             self._step_down(StepDownReason.ASKED, "this node is no member that may lead any more", effects)
 
     def _impose(self, body: Body, effects: list[Effect]) -> None:
-        """A new list of members above every one that is known, by the administrator's word alone; never on a leader."""
+        """A new list of members above every one that is known, by the administrator's word alone; never on a leader.
+
+        Also above one that was forged: wherever that was taken over, and its maker is no member, the same is imposed.
+        """
         if self.voter is None or self.electorate is None or self.phase is Phase.LEADER:
             return
         known = max(self.watch.known, self._tried, self.voter.highest, self.electorate.version.epoch)
-        imposed = Electorate(self.electorate.lineage, Version(known + 1, 1), body)
+        step = self.electorate.version.step if known >= EPOCH_MAX else 0
+        imposed = Electorate(self.electorate.lineage, Version(min(known + 1, EPOCH_MAX), step + 1), body)
         effects.append(Told(f"the list of members {imposed.version} is imposed by an administrator", is_warning=True))
         effects.append(AdoptElectorate(imposed))
 

@@ -65,8 +65,8 @@ class Member:
                     out.extend(self._voted(self.voter.ask(ballot, _OWN, now), now))
                 case Free(to, freeing) if to == self.election.node and self.voter is not None:
                     self.voter.freed(freeing)
-                case AdoptElectorate(electorate) if self.voter is not None:
-                    out.extend(self._voted(self.voter.adopt(electorate, now), now))
+                case AdoptElectorate(electorate, told_by) if self.voter is not None:
+                    out.extend(self._voted(self.voter.adopt(electorate, now, told_by), now))
                 case _:
                     out.append(effect)
         return out

@@ -13,6 +13,9 @@ A promise is for one (candidate, boot id, epoch), for L from when it is given. W
   until that moment another may have been this member, on a host that is gone now.
 * A promise ends by time, or when exactly its claim is given back. What was given back is not granted again.
 * Only a *granted* ballot changes anything. A refused one, however high its epoch, binds nobody.
+* Another list of members is taken over only from a member of the present one that may lead. Whoever is not on the
+  present list may have joined since; so its list is taken over once a witness that is says the same. No version or
+  epoch is believed that leaves the later ones no room.
 
 It does not promise to be heard, nor that the disk keeps what it confirmed.
 """
@@ -20,14 +23,25 @@ It does not promise to be heard, nor that the disk keeps what it confirmed.
 from typing import Any, NamedTuple
 
 from rppam.core.effects import Told
+from rppam.core.watch import LEAP_MAX, SHOWN_MAX
 from rppam.domain.ballot import Ballot, BallotKind, Claim, Freeing, Kept, Refusal, Stance, Vote
 from rppam.domain.electorate import Electorate, Version
-from rppam.domain.instant import Instant, after
+from rppam.domain.instant import US_PER_S, Instant, after
 from rppam.domain.timing import Timing
 
 FREED_MAX = 256
 """So many claims that were given back are remembered."""
+OFFER_SHOWN_US = 60 * US_PER_S
+OFFERS_MAX = 16
+"""Of so many it is remembered that they have another electorate."""
+STEP_MAX = 10**9
+"""Far above every number of changes that one leader makes."""
 NO_VERSION = Version(0, 0)
+NOT_TAKEN = (
+    "the list of members {version} is not taken over from {sender}, which is no member of the present list that may "
+    "lead. If nobody has changed the members, find out what runs there: it holds this cluster's key. If all others "
+    "were replaced while this member was away, stop it, remove its promise file and start it: it waits and learns anew"
+)
 
 
 class SaveKept(NamedTuple):
@@ -79,6 +93,11 @@ class Voter:
         self._tickets = 0
         self._waiting: list[_Waiting] = []
         self._freed: dict[tuple[str, str], int] = {}
+        self._offers: dict[str, Electorate] = {}
+        """Newer electorates that were not taken over, by who has them."""
+        self.not_taken = ""
+        """The latest of them, in a sentence."""
+        self._offered_at = self._offered_until = now
         self._boot_until = after(now, timing.lease_us + 1)
 
     # ---- questions --------------------------------------------------------------------------------------------------
@@ -110,8 +129,7 @@ class Voter:
     def ask(self, ballot: Ballot, handle: object, now: Instant) -> list[VoterEffect]:
         """Somebody asks for the vote."""
         effects: list[VoterEffect] = []
-        if self._is_news(ballot.electorate):
-            self._adopt(ballot.electorate, now, effects)
+        self._hear_of(ballot.claim.candidate, ballot.electorate, now, effects)
         refusal = self._refusal(ballot, now)
         if refusal is Refusal.NONE and ballot.kind is not BallotKind.PROBE:
             self._grant(ballot, now, effects)
@@ -129,10 +147,15 @@ class Voter:
             self.promised_until = None
             self._leads = False
 
-    def adopt(self, electorate: Electorate, now: Instant) -> list[VoterEffect]:
-        """Take over a newer electorate; an older one, or another cluster's, changes nothing."""
+    def adopt(self, electorate: Electorate, now: Instant, told_by: str = "") -> list[VoterEffect]:
+        """Take over a newer electorate; an older one, or another cluster's, changes nothing.
+
+        ``told_by``: the member that has it; empty for one that this node itself has made.
+        """
         effects: list[VoterEffect] = []
-        if self._is_news(electorate):
+        if told_by:
+            self._hear_of(told_by, electorate, now, effects)
+        elif self._is_news(electorate):
             self._adopt(electorate, now, effects)
         return effects
 
@@ -166,7 +189,9 @@ class Voter:
             return Refusal.FOREIGN
         if self.is_outdated(ballot.electorate):
             return Refusal.OLD_ELECTORATE
-        if not ballot.electorate.may_stand(claim.candidate):
+        if not ballot.electorate.may_stand(claim.candidate) or not self.is_plausible(claim.epoch):
+            return Refusal.NOT_A_CANDIDATE
+        if mine is not None and self._is_news(ballot.electorate):  # it was not taken over: who is that?
             return Refusal.NOT_A_CANDIDATE
         if ballot.kind is not BallotKind.PROBE:
             if self.was_freed(claim):
@@ -216,7 +241,57 @@ class Voter:
             return self.node in electorate.members
         return electorate.lineage == mine.lineage and electorate.version > mine.version
 
+    def _hear_of(self, sender: str, electorate: Electorate, now: Instant, effects: list[VoterEffect]) -> None:
+        """Somebody else has this electorate; it is taken over where that is to be believed."""
+        if not self._is_news(electorate):
+            return
+        if not self.may_bring(sender, electorate):
+            self._offers.pop(sender, None)
+            self._offers[sender] = electorate
+            while len(self._offers) > OFFERS_MAX:
+                del self._offers[next(iter(self._offers))]
+            self._tell_offer(sender, electorate, now, effects)
+            return
+        self._adopt(electorate, now, effects)
+
+    def _tell_offer(self, sender: str, electorate: Electorate, now: Instant, effects: list[VoterEffect]) -> None:
+        """In the log once a lease at most, however many say so; for health the latest."""
+        is_news, self._offered_at = now >= self._offered_until, now
+        self.not_taken = NOT_TAKEN.format(version=electorate.version, sender=sender)
+        if is_news:
+            self._offered_until = after(now, self.timing.lease_us)
+            effects.append(Told(self.not_taken, is_warning=True))
+
+    def offered(self, now: Instant) -> str:
+        """Whose list of members was not taken over within the last minute, in a sentence; else empty."""
+        return self.not_taken if self.not_taken and now - self._offered_at <= OFFER_SHOWN_US else ""
+
+    def may_bring(self, sender: str, electorate: Electorate) -> bool:
+        """Whether a newer electorate is believed from ``sender``, whose name the link has proven.
+
+        A member that may lead is believed. A witness cannot make one, and whoever is not on the present list may be
+        anybody: their word is worth something only together, that of a witness which is on it, and that of somebody
+        who may lead by the new one.
+        """
+        mine = self.electorate
+        if mine is None:
+            return electorate.may_stand(sender)
+        if not self.is_plausible(electorate.version.epoch) or electorate.version.step > STEP_MAX:
+            return False
+        if any(body.may_stand(sender) for body in mine.bodies):
+            return True
+        both = {sender, *(name for name, offer in self._offers.items() if offer == electorate)}
+        new = [name for name in both if name not in mine.members and electorate.may_stand(name)]
+        return bool(new) and any(name in mine.members for name in both)
+
+    def is_plausible(self, epoch: int) -> bool:
+        """Whether an epoch leaves the later ones room: not far above the wall clock and everything known here."""
+        made_at = 0 if self.electorate is None else self.electorate.version.epoch
+        return self.electorate is None or epoch <= max(SHOWN_MAX, self.highest, made_at) + LEAP_MAX
+
     def _adopt(self, electorate: Electorate, now: Instant, effects: list[VoterEffect]) -> None:
+        self._offers.clear()
+        self.not_taken = ""
         if self.electorate is None:
             self._boot_until = max(self._boot_until, after(now, self.timing.lease_us + 1))
         self.electorate = electorate

@@ -16,6 +16,8 @@ from rppam.domain.record import Record, RecordState
 
 SHOWN_MAX: Final = 10**14
 """Far above every wall clock in ms, and far below the last epoch: no made-up record uses the epochs up."""
+LEAP_MAX: Final = 10**6
+"""So far above everything known, and above :data:`SHOWN_MAX`, another member's word of an epoch is followed."""
 
 
 class Watch:
@@ -93,7 +95,7 @@ class Watch:
 
     def hear(self, epoch: int) -> None:
         """A member has promised for ``epoch`` once; whether anybody came to lead by that is not known."""
-        self.heard = max(self.heard, epoch)
+        self.heard = max(self.heard, min(epoch, max(SHOWN_MAX, self.known) + LEAP_MAX))
 
     @property
     def known(self) -> int:

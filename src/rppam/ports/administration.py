@@ -28,6 +28,10 @@ class Administration(Protocol):
         """The leader removes ``member``. ``is_off``: the administrator states that it is switched off for good."""
         ...
 
-    async def force_forget(self, members: Sequence[str], by: str) -> str:
-        """This node removes ``members`` by the administrator's word alone: they are lost for good, with a majority."""
+    async def force_forget(self, members: Sequence[str], by: str, back: Sequence[str] = ()) -> str:
+        """This node removes ``members`` by the administrator's word alone: they are lost for good, with a majority.
+
+        ``back``: who is a member again, where a list was taken over that nobody of the cluster made; a witness's name
+        with a ``*``.
+        """
         ...

@@ -55,8 +55,8 @@ class MemberLink(Protocol):
         """Where members can be reached, ``host:port`` by name; later knowledge replaces earlier, for each name."""
         ...
 
-    def expect(self, members: Iterable[str]) -> None:
-        """Keep connections to exactly these; others are closed."""
+    def expect(self, members: Iterable[str], nodes: Iterable[str] = ()) -> None:
+        """Keep connections to exactly these; others are closed. ``nodes``: those that are no witnesses."""
         ...
 
     def send(self, to: str, message: Ballot | Freeing | Invitation) -> bool:

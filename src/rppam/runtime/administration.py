@@ -172,27 +172,31 @@ class NodeAdministration:
         self._feed(self._core.receive(ChangeElectorate(body, stated), now))
         return f"{member} is being removed; the members will be {', '.join(body.members)}"
 
-    async def force_forget(self, members: Sequence[str], by: str) -> str:
+    async def force_forget(self, members: Sequence[str], by: str, back: Sequence[str] = ()) -> str:
         """See the port."""
         now = self._clock.now()
         electorate = self._electorate()
         for member in members:
             if member not in electorate.members:
                 raise self._unknown(member, electorate)
+        body = _without(electorate.body, members)
+        if back:
+            body = _with(body, {*back} if self._node in body.members else {*back, self._node})
         leader = self._core.election.leader(now)
-        if leader is not None:
+        if leader is not None and (not back or (leader[0] in body.members and electorate.may_stand(leader[0]))):
             raise LeaderPresent(f"{leader[0]} leads; 'rppam cluster forget' without --force lets it remove members")
         peers = self._peers()
-        for member in members:
+        for member in members if not back else ():  # a list that was made up may name who never was a member
             if member == self._node or (member in peers and peers[member].is_connected):
                 raise MemberRuns(f"{member} answers, so it is not lost; stop it for good before it is removed by force")
             if self._beats(member, now):
                 raise MemberRuns(f"{member} {BEATS}, so it is not lost; stop it for good before it is removed by force")
-        body = _without(electorate.body, members)
         if all(name in body.witnesses for name in body.members):
             raise NobodyToFollow("without them no member would be left that may lead")
         by = person(by)
         _note("%s removes by force %s: they must never come back as they were", by, ", ".join(members), by=by)
+        if back:
+            _note("%s makes members again: %s", by, ", ".join(back), by=by)
         self._feed(self._core.receive(ImposeElectorate(body), now))
         await self._imposed()
         made = self._electorate()
@@ -373,3 +377,10 @@ class NodeAdministration:
 def _without(body: Body, members: Sequence[str]) -> Body:
     left = tuple(name for name in body.members if name not in members)
     return Body.of(left, body.policy, tuple(name for name in body.witnesses if name not in members))
+
+
+def _with(body: Body, back: set[str]) -> Body:
+    """``body`` and these members, each witness's name with a ``*``."""
+    names = {name.removesuffix("*") for name in back}
+    witnesses = {name.removesuffix("*") for name in back if name.endswith("*")}
+    return Body.of({*body.members, *names}, body.policy, tuple({*body.witnesses} - names | witnesses))

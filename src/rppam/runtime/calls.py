@@ -47,8 +47,10 @@ async def _carry_out(administration: Administration, name: str, arguments: Mappi
             return await administration.pause(on, by)
         case "forget", {"member": str(member), "is_off": bool(is_off), "by": str(by)}:
             return await administration.forget(member, is_off=is_off, by=by)
-        case "force_forget", {"members": [*members], "by": str(by)} if all(isinstance(one, str) for one in members):
-            return await administration.force_forget(members, by)
+        case "force_forget", {"members": [*members], "by": str(by), "back": [*back]} if all(
+            isinstance(one, str) for one in (*members, *back)
+        ):
+            return await administration.force_forget(members, by, back)
         case _:
             raise ValueError(f"no such call: {name}")
 
@@ -75,9 +77,9 @@ class CalledAdministration:
         """See the port."""
         return said_of(await self._call("forget", {"member": member, "is_off": is_off, "by": by}))
 
-    async def force_forget(self, members: Sequence[str], by: str) -> str:
+    async def force_forget(self, members: Sequence[str], by: str, back: Sequence[str] = ()) -> str:
         """See the port."""
-        return said_of(await self._call("force_forget", {"members": list(members), "by": by}))
+        return said_of(await self._call("force_forget", {"members": list(members), "by": by, "back": list(back)}))
 
 
 def said_of(answer: Mapping[str, Any]) -> str:

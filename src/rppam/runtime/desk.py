@@ -50,6 +50,7 @@ class Desk:
         self._saver: asyncio.Task[None] | None = None
         self._known: dict[str, str] = {}
         self._expected: frozenset[str] = frozenset()
+        self._told_nodes: frozenset[str] = frozenset()
         self._noted: dict[str, str] = {}
 
     async def start(self) -> None:
@@ -80,9 +81,10 @@ class Desk:
         if known != self._known:
             self._known = known
             self.link.know(known)
-        if expected != self._expected:
-            self._expected = expected
-            self.link.expect(expected)
+        nodes = self._nodes(expected)
+        if (expected, nodes) != (self._expected, self._told_nodes):
+            self._expected, self._told_nodes = expected, nodes
+            self.link.expect(expected, nodes)
         addresses = {name: address for name, address in self.link.addresses.items() if name in expected}
         if addresses and addresses != self._noted:
             self._noted = addresses
@@ -96,6 +98,15 @@ class Desk:
             return frozenset(election.changes.asked_too(election.electorate)) - {election.node}
         leader = election.leader(self._clock.now())
         return self._expected if leader is None else frozenset((leader[0],)) - {election.node}
+
+    def _nodes(self, expected: frozenset[str]) -> frozenset[str]:
+        """Who of these is no witness; a newcomer expects its leader alone."""
+        election = self._core.election
+        if election.electorate is None:
+            return expected
+        wanted = election.changes.wanted
+        bodies = (*election.electorate.bodies, *((wanted,) if wanted is not None else ()))
+        return frozenset(name for name in expected if any(body.may_stand(name) for body in bodies))
 
     def perform(self, effect: NodeEffect) -> bool:
         """Carry out what concerns the members; whether it was such an effect."""

@@ -182,6 +182,9 @@ class NodeView:
         if votes:
             weak = votes.warning(self._facts.safety_level)
             told += [*((weak,) if weak else ()), *votes.clock_warnings()]
+        voter = self._core.election.voter
+        offered = "" if voter is None else voter.offered(self._clock.now())
+        told += [offered] if offered else []
         return (*self._warnings(), *told, *(complaints_of(self._link) if self._link else ()))
 
     def sentence(self) -> str:

@@ -188,6 +188,35 @@ MEMBERS: Final[dict[str, Entry]] = {
         "after a reboot: this node belongs to no cluster yet",
         config("Put it on a disk, such as /var/lib/rppam.", "node.dataDir"),
     ),
+    "RD-951": (
+        "warning",
+        "There is no sealing key here: the cluster key, which every witness has, also seals copies and secrets.",
+        "in health: there is no sealing key",
+        Fix("Introduce one, a step at a time: rppam cluster key begin --sealing, copy what it makes to the other "
+            "nodes, then on each node switch --sealing, then on each finish --sealing.",
+            "sudo -u rppam rppam cluster key begin --sealing"),
+    ),
+    "RD-952": (
+        "error",
+        "A sealing key lies on a witness's host: whoever takes that host can forge people's rights.",
+        "in the witness's log: a sealing key lies on this host",
+        Fix("Remove it there, and change it on the nodes: rppam cluster key begin --sealing, switch, finish.",
+            "there: sudo rm -f /var/lib/rppam-witness/keys/sealing.key*"),
+    ),
+    "RD-953": (
+        "warning",
+        "A witness enters Redis as a user that may also read and write the cache and the counters of the nodes.",
+        "nothing, until the witness's host is taken",
+        Fix("Give it the user rppam-witness of 'rppam redis setup', and its password: rppam init --witness --join "
+            "BUNDLE --redis-password-file FILE --force."),
+    ),
+    "RD-954": (
+        "error",
+        "Another node has another sealing key, or none.",
+        "in the log: does not show that it holds the sealing key",
+        Fix("Copy auth.sealingKeyPath, and what stands beside it as .next or .previous, from one node to all other "
+            "nodes, mode 0600; never to a witness. Running nodes notice within seconds."),
+    ),
     "RD-937": (
         "note",
         "No witness runs on this host now.",

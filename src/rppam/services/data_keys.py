@@ -2,10 +2,10 @@
 
 Each secret is sealed by a **data key** (AES-256-GCM, NIST SP 800-38D, random nonce) bound to its place, so that a value
 copied to another account does not open. Data keys lie in the database, too, each wrapped by a key that HKDF (RFC 5869)
-stretches from the cluster key, which is on the nodes alone. When the cluster key is changed, only data keys are wrapped
+stretches from the sealing key, which is on the nodes alone. When the sealing key is changed, only data keys are wrapped
 anew, by the first node that meets one still wrapped by the key before.
 
-What it does not promise: protection against whoever holds both the database and the cluster key, or a node's memory.
+What it does not promise: protection against whoever holds both the database and the sealing key, or a node's memory.
 One data key seals far fewer than the 2**32 values that random nonces allow.
 """
 
@@ -46,7 +46,7 @@ class Wrapping(NamedTuple):
 
 
 def wrapping_of(secret: Secret) -> Wrapping:
-    """The wrapping key of a cluster key (64 hexadecimal digits)."""
+    """The wrapping key of a sealing key (64 hexadecimal digits)."""
     key = HKDF(hashes.SHA256(), KEY_BYTES, _SALT, _INFO).derive(bytes.fromhex(secret.reveal()))
     return Wrapping(hashlib.sha256(b"name of " + key).hexdigest()[:32], key)
 
@@ -93,7 +93,7 @@ class DataKeys:
         opened = await self._unwrap(before)
         for wrapped in before:
             if wrapped.kid not in opened:
-                raise SealBroken(f"the data key {wrapped.kid!r} opens with no cluster key of this host")
+                raise SealBroken(f"the data key {wrapped.kid!r} opens with no sealing key of this host")
         after = {key.kid: key for key in await self._store.all()}
         return sum(after[key.kid].wrapped_by != key.wrapped_by for key in before)
 
@@ -103,7 +103,7 @@ class DataKeys:
         if opened:
             return next(iter(opened))
         if there:
-            raise SealBroken("no data key in the database opens with a cluster key of this host")
+            raise SealBroken("no data key in the database opens with a sealing key of this host")
         return await self._make()
 
     async def _unwrap(self, there: tuple[WrappedKey, ...]) -> dict[str, bytes]:
@@ -114,12 +114,12 @@ class DataKeys:
             by = next((one for one in (own, *others, *gone) if one.name == wrapped.wrapped_by), None)
             key = None if by is None else _opened(by.key, wrapped.wrapped, _bound(_WRAPS, wrapped.kid, ""))
             if by is None or key is None:
-                log.error("The data key %s in the database opens with no cluster key of this host.", wrapped.kid)
+                log.error("The data key %s in the database opens with no sealing key of this host.", wrapped.kid)
                 continue
             found[wrapped.kid] = key
             if by in gone:
                 await self._store.replace(wrapped, _wrap(wrapped.kid, key, own))
-                log.warning("The data key %s was wrapped anew with the cluster key of today.", wrapped.kid)
+                log.warning("The data key %s was wrapped anew with the sealing key of today.", wrapped.kid)
         self._open.update(found)
         return found
 

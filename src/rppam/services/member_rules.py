@@ -38,6 +38,8 @@ class Knocked(StrEnum):
     OTHER_VERSION = "other version"
     OTHER_NODE = "other node"
     TURNED_AWAY = "turned away"
+    UNPROVEN = "unproven"
+    """Its sealing key is another one than this node's."""
 
 
 class Knock(NamedTuple):
@@ -62,6 +64,7 @@ _CODES: Final = {
     Knocked.OTHER_VERSION: "RD-919",
     Knocked.OTHER_NODE: "RD-920",
     Knocked.TURNED_AWAY: "RD-921",
+    Knocked.UNPROVEN: "RD-954",
 }
 
 

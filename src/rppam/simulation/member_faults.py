@@ -8,14 +8,23 @@ from collections.abc import Mapping
 from random import Random
 from typing import TYPE_CHECKING, Final
 
+from rppam.domain.ballot import Ballot, BallotKind, Claim
+from rppam.domain.electorate import Body, Electorate, Version
+from rppam.domain.instant import Instant
+from rppam.domain.record import EPOCH_MAX
 from rppam.simulation import administration, troubles
 from rppam.simulation.clocks import BootClock
 from rppam.simulation.disk import EMPTY
 from rppam.simulation.faults import FAULTS, Fault, Storm, any_host, span_us
-from rppam.simulation.host import Host
+from rppam.simulation.host import Asked, Asker, Host
 
 if TYPE_CHECKING:
     from rppam.simulation.world import World
+
+
+STRANGER: Final = "stranger"
+NOBODY: Final = -1
+"""No life of a process: an answer to it reaches nobody."""
 
 
 def _other(world: "World", host: Host, chance: Random) -> Host:
@@ -84,6 +93,23 @@ def _members_apart(world: "World", chance: Random) -> None:
         for other in world.hosts:
             if one is not other:
                 world.links.cut(one, other, span, holds=chance.random() < 0.3)
+
+
+def _forge(world: "World", chance: Random) -> None:
+    """Somebody who holds the key of the member link asks for a vote with a list of members of his own."""
+    host = any_host(world, chance)
+    electorate = None if host.election is None else host.election.electorate
+    if electorate is None or not electorate.may_stand(host.name):
+        return
+    witnesses = electorate.body.witnesses
+    name = witnesses[0] if witnesses and witnesses[0] != host.name and chance.random() < 0.5 else STRANGER
+    room = EPOCH_MAX - electorate.version.epoch
+    version = Version(electorate.version.epoch + int(room ** chance.random()), 1)
+    forged = Electorate(electorate.lineage, version, Body.of((host.name,), electorate.body.policy))
+    claim = Claim(name, "5" * 16, int(EPOCH_MAX ** chance.random()))
+    world.say(f"fault: {name} asks {host.name} with a list of members of its own, version {version}")
+    ballot = Ballot(BallotKind.RENEW if chance.random() < 0.5 else BallotKind.VOTE, 0, claim, forged, Instant(0))
+    world.hand(host, Asked(ballot, Asker(_other(world, host, chance), NOBODY)))
 
 
 def _slow_disk(world: "World", chance: Random) -> None:
@@ -180,6 +206,7 @@ MEMBER_FAULTS: Final[dict[str, Fault]] = {
     "partition": Fault("the network falls in two, with the store on one side or reached by all", 0.03, _partition),
     "cable": Fault("a host reaches neither the store nor any member", 0.03, _pull_cable),
     "members-apart": Fault("no member reaches another", 0.01, _members_apart),
+    "forged-electorate": Fault("a holder of the link key sends a list of members of its own", 0.02, _forge),
     "disk-slow": Fault("a member's disk is slow", 0.02, _slow_disk),
     "disk-hang": Fault("a member's disk stands still", 0.02, _hang_disk),
     "disk-full": Fault("a member's disk takes nothing", 0.02, _fill_disk),

@@ -84,6 +84,11 @@ class RenewsAnybody(Voter):
         return refusal
 
 
+class BelievesAnyElectorate(Voter):
+    def may_bring(self, sender: str, electorate: Electorate) -> bool:  # noqa: ARG002
+        return True
+
+
 class OldElectorateCounts(Voter):
     def is_outdated(self, theirs: Electorate) -> bool:  # noqa: ARG002
         return False

@@ -231,6 +231,12 @@ _OF_MEMBERS: Final = (
         voter=members.OldElectorateCounts,
     ),
     Plant(
+        "electorate-from-anybody",
+        "Another list of members is taken over from anybody.",
+        MOST,
+        voter=members.BelievesAnyElectorate,
+    ),
+    Plant(
         "vote-counts-from-reply",
         "A member's promise is counted from its reply.",
         _LATE,

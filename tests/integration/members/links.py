@@ -203,9 +203,10 @@ class Stranger:
 async def stranger(
     node: Node, name: str, *, key: Secret = KEY, cluster_id: str = CLUSTER, greeting: str | None = None,
     purpose: Purpose = Purpose.LINK, boot_id: str = "41aa0b2c3d4e5f60", small_buffer: bool = False,
+    sealing: tuple[Secret, ...] = (),
 ) -> AsyncIterator[Stranger]:  # fmt: skip
     """A client with a certificate for ``name``, greeted unless ``greeting`` is empty."""
-    credentials = Credentials(key, cluster_id=cluster_id, node_name=name)
+    credentials = Credentials(key, cluster_id=cluster_id, node_name=name, sealing=sealing)
     plug = socket.create_connection(("127.0.0.1", node.link.port), timeout=5)
     if small_buffer:
         plug.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

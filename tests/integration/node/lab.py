@@ -216,8 +216,9 @@ class Lab:
         )
         self.token: Final = self.new_token()
         if votes:
-            (folder / "cluster.key").write_text("ab" * 32 + "\n")
-            (folder / "cluster.key").chmod(0o600)
+            for name, digits in (("cluster.key", "ab"), ("sealing.key", "5e")):
+                (folder / name).write_text(digits * 32 + "\n")
+                (folder / name).chmod(0o600)
         self.database: Final = f"sqlite:///{folder / 'rppam.db'}"
         self.licence = self._make_licence(clock) if licensed else {"path": str(folder / "none.jwt")}
         self._redis_port = redis_port

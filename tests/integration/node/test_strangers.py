@@ -38,12 +38,13 @@ def kept_by(node: LabNode) -> Kept:
 
 
 def visitor_of(node: LabNode, lab: Lab) -> Enter:
-    """Makes visitors of a real node's member port; they hold the cluster's key unless told otherwise."""
+    """Makes visitors of a real node's member port; they hold the cluster's keys unless told otherwise."""
     door = SimpleNamespace(link=SimpleNamespace(port=node.config["cluster"]["memberPort"]))
-    key = Secret((lab.folder / "cluster.key").read_text().strip())
+    key, sealing = (Secret((lab.folder / name).read_text().strip()) for name in ("cluster.key", "sealing.key"))
 
     def enter(name: str, **more: Any) -> AbstractAsyncContextManager[Stranger]:
-        return stranger(door, name, **({"key": key, "cluster_id": lab.cluster} | more))  # type: ignore[arg-type]
+        given = {"key": key, "sealing": (sealing,), "cluster_id": lab.cluster} | more
+        return stranger(door, name, **given)  # type: ignore[arg-type]
 
     return enter
 

@@ -14,7 +14,7 @@ from rppam.core.effects import (
 )
 from rppam.core.voter import VoterEffect
 from rppam.domain.ballot import Ballot, BallotKind, Stance
-from rppam.domain.electorate import Body, QuorumPolicy
+from rppam.domain.electorate import Body, QuorumPolicy, Version
 from rppam.domain.instant import Instant
 from tests.unit.core.parliament import TIMING, Parliament
 from tests.unit.core.test_members import LAST, LEASE, MAJORITY, both, seated
@@ -236,6 +236,30 @@ def test_survivors_without_a_majority_lead_again_once_an_administrator_imposes_w
     house.tell(led_by(house), ChangeElectorate(Body.of((*left, "f"), policy)))
     house.run(3 * LEASE)
     assert house.electorate("f").members == (*left, "f"), "changes go on above the imposed version"
+
+
+def test_an_imposed_list_undoes_one_that_was_forged_wherever_it_was_taken_over() -> None:
+    house = seated("abc", MAJORITY, store=False)
+    led_by(house)
+    true = house.electorate("a")
+    forged = true._replace(version=Version(10**14, 1), body=Body.of(("x", "y"), MAJORITY))
+    for name in "ab":  # somebody who could call himself a member of theirs
+        seat = house.seats[name]
+        assert seat.member is not None
+        assert seat.member.voter is not None
+        house._perform(
+            seat, seat.member._voted(seat.member.voter.adopt(forged, Instant(house.now)), Instant(house.now))
+        )
+    house.run(3 * LEASE)
+    assert house.leader is None
+    assert house.electorate("c") != true or house.electorate("a") == forged
+    for name in "abc":
+        if house.electorate(name) == forged:
+            house.tell(name, ImposeElectorate(Body.of(("a", "b", "c"), MAJORITY)))
+    house.run(4 * LEASE)
+    assert house.leader in set("abc")
+    assert {house.electorate(name).body for name in "abc"} == {true.body}
+    assert all(house.electorate(name).version > forged.version for name in "abc")
 
 
 def test_an_imposed_list_is_refused_by_a_leader_and_turns_away_who_was_left_out() -> None:

@@ -1,9 +1,11 @@
 """A member's vote, ballot by ballot: orders of messages that a cluster rarely sees."""
 
 from rppam.core.voter import SaveKept, SendVote, Voter
+from rppam.core.watch import LEAP_MAX, SHOWN_MAX, Watch
 from rppam.domain.ballot import NO_CLAIM, Ballot, BallotKind, Claim, Freeing, Kept, Refusal, Vote
 from rppam.domain.electorate import Body, Electorate, QuorumPolicy, Version, founding
 from rppam.domain.instant import Instant
+from rppam.domain.record import EPOCH_MAX
 from rppam.domain.timing import PROFILES
 
 TIMING = PROFILES["default"]
@@ -102,3 +104,61 @@ def test_what_is_kept_is_what_the_disk_has_confirmed() -> None:
     assert not mind.is_kept
     assert asked(mind, BallotKind.VOTE, "a", 8).is_granted
     assert mind.is_kept
+
+
+# ---- whose list of members is believed ------------------------------------------------------------------------------
+
+SPREAD = ELECTORATE._replace(body=Body.of(("a", "b", "c", "w"), QuorumPolicy.MAJORITY, ("w",)))
+
+
+def member_c() -> Voter:
+    return Voter("c", "c" * 16, TIMING, Kept(NO_CLAIM, SPREAD), now=Instant(0))
+
+
+def list_of(*names: str, epoch: int = 9, step: int = 1) -> Electorate:
+    return SPREAD._replace(version=Version(epoch, step), body=Body.of(names, QuorumPolicy.MAJORITY))
+
+
+def test_a_list_of_members_is_taken_over_from_a_member_that_may_lead_and_from_nobody_else() -> None:
+    for sender in ("stranger", "w"):
+        mind = member_c()
+        answer = asked(mind, BallotKind.RENEW, sender, 9, members=list_of(sender))
+        assert (answer.is_granted, answer.refusal) == (False, Refusal.NOT_A_CANDIDATE)
+        assert mind.electorate == SPREAD
+        assert sender in mind.offered(LATER)
+        mind.adopt(list_of(sender), LATER, sender)
+        assert mind.electorate == SPREAD, "nor with a vote"
+    mind = member_c()
+    assert asked(mind, BallotKind.RENEW, "a", 9, members=list_of("a", "c")).is_granted
+    assert mind.electorate == list_of("a", "c")
+    assert mind.offered(LATER) == ""
+
+
+def test_who_joined_while_a_member_was_away_is_believed_once_a_witness_says_the_same() -> None:
+    wider = SPREAD._replace(version=Version(9, 2), body=Body.of(("b", "c", "d", "w"), QuorumPolicy.MAJORITY, ("w",)))
+    mind = member_c()
+    assert not asked(mind, BallotKind.RENEW, "d", 9, members=wider).is_granted
+    mind.adopt(wider._replace(version=Version(9, 3)), LATER, "w")
+    assert mind.electorate == SPREAD, "the witness says something else"
+    mind.adopt(wider, LATER, "w")
+    assert mind.electorate == wider
+    again = member_c()
+    again.adopt(wider, LATER, "w")
+    assert asked(again, BallotKind.RENEW, "d", 9, members=wider).is_granted, "in whatever order they come"
+
+
+def test_no_version_and_no_epoch_is_believed_that_leaves_later_ones_no_room() -> None:
+    mind = member_c()
+    for epoch, step in ((EPOCH_MAX, 1), (SHOWN_MAX + LEAP_MAX + 1, 1), (9, 10**14)):
+        asked(mind, BallotKind.RENEW, "a", 9, members=list_of("a", "c", epoch=epoch, step=step))
+        assert mind.electorate == SPREAD, (epoch, step)
+    for kind in (BallotKind.VOTE, BallotKind.RENEW):
+        assert not asked(mind, kind, "a", EPOCH_MAX, members=SPREAD).is_granted
+    assert mind.highest == 0
+    assert asked(mind, BallotKind.VOTE, "a", SHOWN_MAX + 1, members=SPREAD).is_granted
+
+
+def test_a_member_s_word_of_an_epoch_uses_none_up() -> None:
+    watch = Watch()
+    watch.hear(EPOCH_MAX)
+    assert watch.known == SHOWN_MAX + LEAP_MAX

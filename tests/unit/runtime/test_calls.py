@@ -37,8 +37,8 @@ class Recording:
     async def forget(self, member: str, *, is_off: bool, by: str) -> str:
         return self._note("forget", member, is_off, by)
 
-    async def force_forget(self, members: Sequence[str], by: str) -> str:
-        return self._note("force_forget", list(members), by)
+    async def force_forget(self, members: Sequence[str], by: str, back: Sequence[str] = ()) -> str:
+        return self._note("force_forget", list(members), by, list(back))
 
 
 def called(there: Recording) -> CalledAdministration:
@@ -57,14 +57,14 @@ async def test_every_order_arrives_as_it_was_given() -> None:
     await here.set_maintenance(True, "eve")
     await here.pause(False, "eve")
     await here.forget("c", is_off=True, by="eve")
-    await here.force_forget(("c", "d"), "eve")
+    await here.force_forget(("c", "d"), "eve", ("e", "w*"))
     assert there.asked == [
         ("switch_over", None, "eve"),
         ("switch_over", "b", "eve"),
         ("set_maintenance", True, "eve"),
         ("pause", False, "eve"),
         ("forget", "c", True, "eve"),
-        ("force_forget", ["c", "d"], "eve"),
+        ("force_forget", ["c", "d"], "eve", ["e", "w*"]),
     ]
 
 
@@ -96,7 +96,8 @@ async def test_errors_that_say_where_to_go_still_do() -> None:
         ("pause", {"on": 1, "by": "eve"}),
         ("pause", {"on": True}),
         ("forget", {"member": None, "is_off": True, "by": "eve"}),
-        ("force_forget", {"members": [1], "by": "eve"}),
+        ("force_forget", {"members": [1], "by": "eve", "back": []}),
+        ("force_forget", {"members": ["c"], "by": "eve", "back": [1]}),
         ("switch_over", {"to": 5, "by": "eve"}),
     ],
 )

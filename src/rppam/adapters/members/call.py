@@ -36,6 +36,8 @@ OPEN_BALLOTS_MAX: Final = 1_024
 
 _SAID: Final = {
     Refused.FORGED: "spoke in somebody else's name",
+    Refused.UNPROVEN: "is a node by the list of members and does not show that it holds the sealing key: copy "
+    "auth.sealingKeyPath to it from another node, or find out what runs there",
     Refused.REPLAYED: "sent a message twice or out of order",
     Refused.OVERSIZED: "sent a message that is longer than any member sends",
     Refused.MALFORMED: "sent something that is no message between members of this version",
@@ -44,12 +46,13 @@ _SAID: Final = {
 }
 _OUR_REFUSAL: Final = {
     Refused.VERSION: "it speaks version {version} of the member protocol, this node {own}: update the older one",
+    Refused.UNPROVEN: "this node does not show that it holds the sealing key: copy auth.sealingKeyPath from there",
     Refused.CLUSTER_ID: "its cluster.clusterId is another one: make them the same",
     Refused.ITSELF: "its address leads back to this node: check that member's cluster.memberAddress",
     Refused.OWN_NAME: "it has this node's name as its own: give one of the two another node.nodeName, or stop it",
     Refused.TWIN: "another node with this node's name is connected to it: give one of the two another node.nodeName",
 }
-_STAYS: Final = {Refused.VERSION, Refused.CLUSTER_ID}
+_STAYS: Final = {Refused.VERSION, Refused.CLUSTER_ID, Refused.UNPROVEN}
 """Reasons of the other side that do not pass by themselves, as a name does that the old self of a node still has."""
 
 
@@ -209,6 +212,10 @@ class Call:
             self._end(Refused.CLUSTER_ID, f"{self.who} has the key of this cluster, but {found}: {fix}")
         elif certified != PeerName(greeting.cluster_id, greeting.node):
             self._end(Refused.FORGED, f"{self.who} {_SAID[Refused.FORGED]} in its greeting")
+        elif self._name in self._guests.nodes and not self._party.credentials.is_node(
+            self.channel.transport, certified
+        ):
+            self._end(Refused.UNPROVEN, f"{self.who} {_SAID[Refused.UNPROVEN]}")
         elif greeting.node == options.node_name:
             self._own_name(greeting)
         elif live not in {"", greeting.boot_id}:

@@ -1,10 +1,11 @@
 """How members know each other: certificates that every node makes for itself out of the cluster key.
 
-The cluster key (one file, the same on all nodes) is stretched with HKDF (RFC 5869) into the private key of an
+The cluster key (one file, the same on all members) is stretched with HKDF (RFC 5869) into the private key of an
 authority that exists nowhere else. At its start a node signs a certificate for a key of its own with it: CN is the
 node's name, O the cluster id. A peer believes exactly what that authority signed, so it believes whoever holds the
-cluster key; then it looks at the names. The cluster id is not mixed into the authority's key on purpose: a node with
-the right key and a wrong ``cluster.clusterId`` is told that, and not that it is a stranger.
+cluster key; then it looks at the names, and at the proof of a node (``node_proof``). The cluster id is not mixed into
+the authority's key on purpose: a node with the right key and a wrong ``cluster.clusterId`` is told that, and not that
+it is a stranger.
 
 Nothing of it touches a disk, and both keys end with the process. The certificates are valid from 1950 to 9999 (RFC 5280
 says: no end), since the wall clock of a host decides nothing here, and a member whose clock is wrong has to be able to
@@ -12,6 +13,7 @@ vote. What it does not promise: that whoever took the cluster key is kept out. T
 ``key_files``.
 """
 
+import asyncio
 import base64
 import os
 import re
@@ -28,8 +30,9 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from rppam.adapters.members.node_proof import OID, proof_of, proves
 from rppam.adapters.system.pfx import load_pair
-from rppam.domain.errors.cluster import ClusterKeyUnusable
+from rppam.domain.errors.cluster import ClusterKeyUnusable, SealingKeyUnusable
 from rppam.domain.secret import Secret
 
 _SALT: Final = b"rppam-member-link-1"
@@ -64,22 +67,37 @@ class Credentials:
     """The authorities, for another process of this node."""
     own_pem: bytes
     """This node's certificate and key, for another process of this node: it stays in memory."""
+    demands_proof: bool
+    """Whether nodes are told from other holders of the cluster key: the sealing key is another one."""
 
-    def __init__(self, cluster_key: Secret, *, cluster_id: str, node_name: str, also: tuple[Secret, ...] = ()) -> None:
+    def __init__(
+        self,
+        cluster_key: Secret,
+        *,
+        cluster_id: str,
+        node_name: str,
+        also: tuple[Secret, ...] = (),
+        sealing: tuple[Secret, ...] = (),
+    ) -> None:
         """``cluster_key`` is 64 hexadecimal digits, as :func:`read_cluster_key` gives it; so are ``also``, whose
-        holders are believed as well."""
+        holders are believed as well, and ``sealing``: what this node seals with, then what it knows besides."""
         self._name = PeerName(cluster_id, node_name)
-        self.use(cluster_key, also)
+        self.use(cluster_key, also, sealing)
 
-    def use(self, cluster_key: Secret, also: tuple[Secret, ...] = ()) -> None:
+    def use(self, cluster_key: Secret, also: tuple[Secret, ...] = (), sealing: tuple[Secret, ...] = ()) -> None:
         """From now on show what is made with ``cluster_key``, and believe its holders and those of ``also``.
 
         Connections that stand are left alone. It takes some 10 ms and may be called in a thread.
         """
+        self._sealing = sealing
+        self.demands_proof = bool(sealing) and not {key.reveal() for key in sealing} & {
+            key.reveal() for key in (cluster_key, *also)
+        }
         authority = _authority_key(cluster_key)
         roots = (_root(authority), *(_root(_authority_key(key)) for key in also))
         key = ec.generate_private_key(ec.SECP256R1())
-        leaf = _leaf(authority, key.public_key(), self._name)
+        proof = proof_of(sealing, *self._name, key.public_key()) if sealing else None
+        leaf = _leaf(authority, key.public_key(), self._name, proof)
         self.server, self.client = (
             _context(ssl.PROTOCOL_TLS_SERVER, roots, leaf, key),
             _context(ssl.PROTOCOL_TLS_CLIENT, roots, leaf, key),
@@ -89,27 +107,46 @@ class Credentials:
             Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
         )
 
+    def is_node(self, transport: asyncio.BaseTransport | None, name: PeerName) -> bool:
+        """Whether the other side, whose certificate is for ``name``, has proven to be a node; so has everybody where
+        no proof is demanded."""
+        return not self.demands_proof or proves(certificate_of(transport), *name, self._sealing)
+
+
+def certificate_of(transport: asyncio.BaseTransport | None) -> bytes | None:
+    """The other side's certificate (DER), which TLS has verified."""
+    found = None if transport is None else transport.get_extra_info("ssl_object")
+    return None if found is None else found.getpeercert(True)
+
 
 def read_cluster_key(path: Path) -> Secret:
     """The cluster key in ``path``. Raises :class:`ClusterKeyUnusable`."""
-    expected = f"auth.clusterKeyPath {path}: expected 64 hexadecimal digits, readable by this account alone, found"
+    return read_key_of("auth.clusterKeyPath", path, ClusterKeyUnusable, "can vote in this cluster")
+
+
+def read_sealing_key(path: Path) -> Secret:
+    """The sealing key in ``path``. Raises :class:`SealingKeyUnusable`."""
+    return read_key_of("auth.sealingKeyPath", path, SealingKeyUnusable, "can forge people's rights")
+
+
+def read_key_of(setting: str, path: Path, unusable: type[ClusterKeyUnusable], what_for: str) -> Secret:
+    """The key of 64 digits in ``path``. Raises what ``unusable`` names; ``what_for`` says what a thief could do."""
+    expected = f"{setting} {path}: expected 64 hexadecimal digits, readable by this account alone, found"
     fix = "Copy the file from another node of the cluster (rppam init --bundle); a first node gets it by 'rppam init'"
     try:
         with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             data = file.read(_KEY_BYTES_MAX + 1)
     except OSError as error:
-        raise ClusterKeyUnusable(f"{expected} no readable file ({error.strerror}). {fix}") from None
+        raise unusable(f"{expected} no readable file ({error.strerror}). {fix}") from None
     if os.name == "posix" and mode & 0o077:
-        raise ClusterKeyUnusable(
-            f"{expected} mode {mode:04o}: whoever reads it can vote in this cluster. Run: chmod 600 {path}"
-        )
+        raise unusable(f"{expected} mode {mode:04o}: whoever reads it {what_for}. Run: chmod 600 {path}")
     if _OLDER_KEY.fullmatch(data):
         return Secret(base64.b64decode(data.strip()).hex())
     if _KEY.fullmatch(data) is None:
         size = f"more than {_KEY_BYTES_MAX}" if len(data) > _KEY_BYTES_MAX else str(len(data))
         found = "an empty file" if not data else f"{size} bytes of something else, which are not shown"
-        raise ClusterKeyUnusable(f"{expected} {found}. {fix}")
+        raise unusable(f"{expected} {found}. {fix}")
     return Secret(data.decode("ascii").strip().lower())
 
 
@@ -143,7 +180,9 @@ def _root(authority: ec.EllipticCurvePrivateKey) -> x509.Certificate:
     )
 
 
-def _leaf(authority: ec.EllipticCurvePrivateKey, public: ec.EllipticCurvePublicKey, name: PeerName) -> x509.Certificate:
+def _leaf(
+    authority: ec.EllipticCurvePrivateKey, public: ec.EllipticCurvePublicKey, name: PeerName, proof: bytes | None
+) -> x509.Certificate:
     subject = x509.Name(
         [
             x509.NameAttribute(NameOID.ORGANIZATION_NAME, name.cluster_id),
@@ -152,9 +191,11 @@ def _leaf(authority: ec.EllipticCurvePrivateKey, public: ec.EllipticCurvePublicK
     )
     issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.public_key())
     usages = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
+    builder = _builder(subject, public, serial=x509.random_serial_number())
+    if proof is not None:
+        builder = builder.add_extension(x509.UnrecognizedExtension(OID, proof), critical=False)
     return (
-        _builder(subject, public, serial=x509.random_serial_number())
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
         .add_extension(usages, critical=False)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name.node)]), critical=False)

@@ -54,6 +54,7 @@ class Guest:
         """Done when it was let in or refused, or is gone."""
         self._party = party
         self._guests = guests
+        self._is_proven = False
 
     def _on_text(self, channel: Channel, text: str) -> None:
         if self.greeting is None:
@@ -100,6 +101,8 @@ class Guest:
             )
         elif certified != PeerName(greeting.cluster_id, greeting.node):
             channel.refuse(Refused.FORGED)
+        elif greeting.node in self._guests.nodes and not self._is_node(certified):
+            channel.refuse(Refused.UNPROVEN, encode_no(No(Refused.UNPROVEN, PROTOCOL)))
         elif greeting.node == options.node_name:
             self._own_name(greeting)
         elif (refusal := self._guests.twin_of(self, greeting)) is not None:
@@ -107,9 +110,12 @@ class Guest:
         elif not self._guests.enter(self, greeting):
             channel.refuse(Refused.TOO_MANY)
         else:
-            self.greeting = greeting
+            self.greeting, self._is_proven = greeting, self._is_node(certified)
             channel.say_text(encode_greeting(self._party.greeting()))
             self._guests.on_entered(greeting)
+
+    def _is_node(self, certified: PeerName | None) -> bool:
+        return certified is not None and self._party.credentials.is_node(self.channel.transport, certified)
 
     def _own_name(self, greeting: Greeting) -> None:
         if greeting.boot_id == self._party.options.boot_id:
@@ -133,6 +139,8 @@ class Guest:
         listener, speaker = self._party.listener, self.greeting.node
         is_errand = self.greeting.purpose is Purpose.ERRAND
         match decode(text):
+            case Ballot() | Freeing() | Invitation() if not self._is_proven:
+                return Refused.UNPROVEN
             case Ballot() as ballot if not is_errand:
                 if ballot.claim.candidate != speaker:
                     return Refused.FORGED
@@ -165,6 +173,8 @@ class Guests:
 
     def __init__(self, on_entered: Callable[[Greeting], None]) -> None:
         self.on_entered = on_entered
+        self.nodes: frozenset[str] = frozenset()
+        """Members that are nodes: nobody is heard under such a name who does not prove to be one."""
         self._by_name: dict[str, Guest] = {}
         self._errands: list[Guest] = []
 
@@ -228,6 +238,9 @@ _TOLD_ALREADY: Final = {Refused.VERSION, Refused.CLUSTER_ID, Refused.ITSELF, Ref
 """Reasons whose sentence was told where they were found."""
 _SAID: Final = {
     Refused.FORGED: "it spoke in somebody else's name. Find out what runs there: it holds this cluster's key",
+    Refused.UNPROVEN: "it says that it is a node, or asks for votes, and does not show that it holds the sealing key. "
+    "If it is a node, copy auth.sealingKeyPath to it from another one; else find out what runs there: it holds this "
+    "cluster's key",
     Refused.REPLAYED: "a message came twice or out of order. Find out what runs there: it holds this cluster's key",
     Refused.OVERSIZED: "a message is longer than any member sends. Find out what runs there",
     Refused.MALFORMED: "it sent something that is no message between members. Find out what runs there",

@@ -1,20 +1,25 @@
-"""The cluster key while it is changed: up to three files, of which one signs and all are believed.
+"""The keys of a cluster while they are changed: up to three files each, of which one signs and all are believed.
 
 Beside ``auth.clusterKeyPath`` may stand ``<that>.next``, the key that is to come, and ``<that>.previous``, the one that
 was. A member shows a certificate made with the key itself and believes whoever holds any of them. So the members can be
 changed one after the other: first all learn the next key, then each switches, then all forget the previous one. The
 files are looked at every second. What cannot be used is told once, and the keys of before stay.
 
+The **link key** (``auth.clusterKeyPath``) is what members know each other by, witnesses too. The **sealing key**
+(``auth.sealingKeyPath``) seals what tells or changes people's rights, and is on the nodes alone. An installation of
+before has only the first: until it has gone through the three steps with a sealing key, the cluster key seals, too.
+
 What it does not promise: that a connection which stands is cut when its key is forgotten; the next one is refused.
 """
 
 import asyncio
 import logging
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from rppam.adapters.members.credentials import read_cluster_key
+from rppam.adapters.members.credentials import read_cluster_key, read_sealing_key
 from rppam.adapters.system.file_stamp import FileStamp, file_stamp
 from rppam.domain.secret import Secret
 
@@ -47,8 +52,55 @@ def read_cluster_keys(path: Path) -> ClusterKeys:
     return ClusterKeys(own, tuple(key for key in also if key != own))
 
 
+class SealingKeys(NamedTuple):
+    """What seals on a node."""
+
+    own: Secret
+    """Everything new is sealed with it."""
+    coming: tuple[Secret, ...]
+    """Others seal with these already."""
+    gone: tuple[Secret, ...]
+    """Others seal with these still."""
+    is_own: bool
+    """Whether there is a sealing key: else the cluster key does its work, which every witness has, too."""
+
+    @property
+    def all(self) -> tuple[Secret, ...]:
+        """Its own first: a node proves itself by them."""
+        return (self.own, *self.believed.also)
+
+    @property
+    def believed(self) -> ClusterKeys:
+        """All of them, as the cache and the counters use them."""
+        return ClusterKeys(self.own, tuple(key for key in (*self.coming, *self.gone) if key != self.own))
+
+
+def read_sealing_keys(sealing: Path, cluster: Path) -> SealingKeys:
+    """The keys that seal here. Raises :class:`~rppam.domain.errors.cluster.ClusterKeyUnusable` or a subclass."""
+    coming = _there(next_of(sealing), read_sealing_key)
+    if sealing.exists():
+        return SealingKeys(read_sealing_key(sealing), coming, _there(previous_of(sealing), read_sealing_key), True)
+    return SealingKeys(
+        read_cluster_key(cluster),
+        (*_there(next_of(cluster), read_cluster_key), *coming),
+        _there(previous_of(cluster), read_cluster_key),
+        False,
+    )
+
+
+def sealing_key_traces(sealing: Path) -> tuple[Path, ...]:
+    """Which files of a sealing key lie on this host: on a witness's there may be none."""
+    return tuple(path for path in (sealing, next_of(sealing), previous_of(sealing)) if os.path.lexists(path))
+
+
+def _there(path: Path, read: Callable[[Path], Secret]) -> tuple[Secret, ...]:
+    return (read(path),) if path.exists() else ()
+
+
 class ClusterKeyFiles:
     """The files of one member."""
+
+    _named = "cluster"
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -62,7 +114,7 @@ class ClusterKeyFiles:
         stamps = self._look()
         if stamps == self._stamps:
             return None
-        found = read_cluster_keys(self._path)
+        found = self._read()
         self._stamps = stamps
         return found
 
@@ -84,9 +136,32 @@ class ClusterKeyFiles:
                 self._stamps = ()
                 if str(error) != told:
                     told = str(error)
-                    log.warning("the changed cluster key cannot be used, %s: %s", what_stays, told)
+                    log.warning("the changed %s key cannot be used, %s: %s", self._named, what_stays, told)
             else:
                 told = ""
 
+    def _read(self) -> ClusterKeys:
+        return read_cluster_keys(self._path)
+
     def _look(self) -> tuple[FileStamp | None, ...]:
-        return tuple(file_stamp(path) for path in (self._path, next_of(self._path), previous_of(self._path)))
+        return _stamps_of(self._path)
+
+
+class SealingKeyFiles(ClusterKeyFiles):
+    """The files of what seals on one node: of the sealing key, and of the cluster key that may do its work."""
+
+    _named = "sealing"
+
+    def __init__(self, sealing: Path, cluster: Path) -> None:
+        self._sealing = sealing
+        super().__init__(cluster)
+
+    def _read(self) -> ClusterKeys:
+        return read_sealing_keys(self._sealing, self._path).believed
+
+    def _look(self) -> tuple[FileStamp | None, ...]:
+        return (*_stamps_of(self._sealing), *_stamps_of(self._path))
+
+
+def _stamps_of(path: Path) -> tuple[FileStamp | None, ...]:
+    return tuple(file_stamp(one) for one in (path, next_of(path), previous_of(path)))

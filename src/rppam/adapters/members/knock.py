@@ -10,6 +10,7 @@ import asyncio
 import errno
 import socket
 import ssl
+from collections.abc import Callable
 from typing import Final
 
 from rppam.adapters.members.codec import (
@@ -21,7 +22,7 @@ from rppam.adapters.members.codec import (
     decode_greeting,
     encode_greeting,
 )
-from rppam.adapters.members.credentials import Credentials, PeerName, peer_name
+from rppam.adapters.members.credentials import Credentials, PeerName, certificate_of, peer_name
 from rppam.adapters.members.frames import FrameError, FrameReader, FrameWriter
 from rppam.adapters.members.refusals import Refused
 from rppam.adapters.system.lookups import connected
@@ -39,11 +40,20 @@ class Knocker:
     """Knocks in the name of one node of one cluster."""
 
     def __init__(
-        self, node_name: str, cluster_id: str, cluster_key: Secret, entropy: Entropy, also: tuple[Secret, ...] = ()
+        self,
+        node_name: str,
+        cluster_id: str,
+        cluster_key: Secret,
+        entropy: Entropy,
+        also: tuple[Secret, ...] = (),
+        sealing: tuple[Secret, ...] = (),
+        must: Callable[[bytes | None, str], str] = lambda _certificate, _name: "",
     ) -> None:
-        """Makes a certificate, which takes some 10 ms. Holders of ``also`` are believed, too."""
-        self._name = PeerName(cluster_id, node_name)
-        self._context = Credentials(cluster_key, cluster_id=cluster_id, node_name=node_name, also=also).client
+        """Makes a certificate, which takes some 10 ms. Holders of ``also`` are believed, too. ``sealing``: by which
+        this node proves itself; ``must`` says what the certificate (DER) of a member lacks, if anything."""
+        self._name, self._must = PeerName(cluster_id, node_name), must
+        made = Credentials(cluster_key, cluster_id=cluster_id, node_name=node_name, also=also, sealing=sealing)
+        self._context = made.client
         self._entropy = entropy
 
     async def knock(self, name: str, address: str, *, timeout_s: float) -> Knock:
@@ -91,6 +101,9 @@ class Knocker:
             return Knock(name, address, Knocked.OTHER_NODE, f"the node {certified.node!r} answers there")
         if name == self._name.node:
             return Knock(name, address, Knocked.ANSWERED, "this node answers there")
+        lacks = self._must(certificate_of(writer.transport), name)
+        if lacks:
+            return Knock(name, address, Knocked.UNPROVEN, lacks)
         words = Greeting(
             Purpose.ERRAND, self._name.cluster_id, self._name.node, self._entropy.nonce(), self._entropy.nonce(), ""
         )
@@ -118,6 +131,8 @@ def _answered(text: str | None) -> tuple[Knocked, str]:
             return Knocked.ANSWERED, "it answers the greeting"
         case OtherVersion(version) | No(Refused.VERSION, version):
             return Knocked.OTHER_VERSION, f"version {version} of the member protocol there, {PROTOCOL} here"
+        case No(Refused.UNPROVEN, _):
+            return Knocked.UNPROVEN, "it does not take this node for one: their sealing keys differ"
         case No(reason, _):
             return Knocked.TURNED_AWAY, f"it refuses this node: {reason}"
         case None:

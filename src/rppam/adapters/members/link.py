@@ -22,7 +22,7 @@ from rppam.adapters.members.credentials import Credentials
 from rppam.adapters.members.dial import NotReachedError, Pace, dial
 from rppam.adapters.members.door import Door
 from rppam.adapters.members.incoming import Guests
-from rppam.adapters.members.key_files import ClusterKeyFiles, ClusterKeys
+from rppam.adapters.members.key_files import ClusterKeyFiles, ClusterKeys, SealingKeyFiles
 from rppam.adapters.members.names import Names
 from rppam.adapters.members.orders import (
     BadAnswerError,
@@ -54,11 +54,17 @@ class TlsMemberLink:
     """The real :class:`rppam.ports.members.MemberLink`."""
 
     def __init__(
-        self, options: MemberOptions, *, clock: Clock, entropy: Entropy, keys: ClusterKeyFiles | None = None
+        self,
+        options: MemberOptions,
+        *,
+        clock: Clock,
+        entropy: Entropy,
+        keys: ClusterKeyFiles | None = None,
+        sealing_keys: SealingKeyFiles | None = None,
     ) -> None:
         """Makes this node's certificate, which takes some 10 ms; needs no running loop.
 
-        ``keys``: where the cluster key stands, to be looked at every second.
+        ``keys`` and ``sealing_keys``: where the two keys stand, to be looked at every second.
         """
         self.options = options
         self._clock = clock
@@ -69,9 +75,14 @@ class TlsMemberLink:
             cluster_id=options.cluster_id,
             node_name=options.node_name,
             also=options.also_believed,
+            sealing=options.sealing,
         )
-        self._keys = keys
-        self._key_watch: asyncio.Task[None] | None = None
+        self._keys = ClusterKeys(options.cluster_key, options.also_believed)
+        self._sealing = options.sealing
+        self._key_files = [(keys, self._use, "cluster key")] if keys is not None else []
+        if sealing_keys is not None:
+            self._key_files.append((sealing_keys, self._use_sealing, "sealing key"))
+        self._key_watches: list[asyncio.Task[None]] = []
         self._names = Names()
         self._pace = Pace()
         self._addresses: dict[str, str] = {}
@@ -103,16 +114,21 @@ class TlsMemberLink:
         door.open()
         self._party, self._door = party, door
         self._looking = asyncio.get_running_loop().call_later(LOOK_S, self._look)
-        if self._keys is not None:
-            following = self._keys.follow(self._use, _log, "what was read before stays in use")
-            self._key_watch = asyncio.create_task(following, name="cluster key")
-        self.expect(self._expected)
+        for files, use, name in self._key_files:
+            following = files.follow(use, _log, "what was read before stays in use")
+            self._key_watches.append(asyncio.create_task(following, name=name))
+        self.expect(self._expected, self._guests.nodes)
 
     async def _use(self, keys: ClusterKeys) -> None:
-        await asyncio.to_thread(self.credentials.use, keys.own, keys.also)
+        self._keys = keys
+        await asyncio.to_thread(self.credentials.use, keys.own, keys.also, self._sealing)
         believed = len(keys.also) + 1
         plural = "s are" if believed > 1 else " is"
         _log.info("the files of the cluster key changed: %d key%s believed now", believed, plural)
+
+    async def _use_sealing(self, keys: ClusterKeys) -> None:
+        self._sealing = (keys.own, *keys.also)
+        await asyncio.to_thread(self.credentials.use, *self._keys, self._sealing)
 
     async def stop(self) -> None:
         """Close everything, after what was sent has left or 100 ms have passed. A second call does nothing."""
@@ -121,8 +137,8 @@ class TlsMemberLink:
             return
         if self._looking is not None:
             self._looking.cancel()
-        if self._key_watch is not None:
-            self._key_watch.cancel()
+        for watch in self._key_watches:
+            watch.cancel()
         if self._party is not None:
             self._party.orders.stop()
         await door.close()
@@ -149,8 +165,12 @@ class TlsMemberLink:
             if name in self._peers:
                 self._peers[name].move(address)
 
-    def expect(self, members: Iterable[str]) -> None:
-        """Keep connections to exactly these; others are closed. This node's own name counts for nothing."""
+    def expect(self, members: Iterable[str], nodes: Iterable[str] = ()) -> None:
+        """Keep connections to exactly these; others are closed. This node's own name counts for nothing.
+
+        ``nodes``: those that are no witnesses, and so have to prove it where that is demanded.
+        """
+        self._guests.nodes = frozenset(nodes) - {self.options.node_name}
         self._expected = tuple(sorted({*members} - {self.options.node_name}))
         party = self._party
         if party is None or self._door is None:

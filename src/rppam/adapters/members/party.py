@@ -34,6 +34,8 @@ class MemberOptions:
     """64 hexadecimal digits, see :func:`rppam.adapters.members.credentials.read_cluster_key`."""
     also_believed: tuple[Secret, ...] = ()
     """Further keys whose holders are members, while the cluster key is changed."""
+    sealing: tuple[Secret, ...] = ()
+    """What this node seals with, then what it knows besides while that is changed; none: nobody proves to be a node."""
     host: str | None = None
     """Address or name to listen on; ``None``: all addresses."""
     port: int = 5201

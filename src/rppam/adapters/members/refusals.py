@@ -42,6 +42,8 @@ class Refused(StrEnum):
     """Another node answers at a member's address."""
     FORGED = "forged"
     """It speaks in somebody else's name."""
+    UNPROVEN = "unproven"
+    """It says that it is a node, or does what only nodes do, and does not show that it holds the sealing key."""
     REPLAYED = "replayed"
     OVERSIZED = "oversized"
     MALFORMED = "malformed"

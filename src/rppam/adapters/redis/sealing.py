@@ -1,8 +1,9 @@
 """Facts as Redis holds them: under a name that tells nothing, sealed so that nothing can be read, changed or moved.
 
-From the cluster key a master key is stretched (HKDF-SHA-256, RFC 5869). HMAC-SHA-512 of cluster, kind and identifier
-under it gives each fact two halves: one is its name, the other its own AES-256-GCM key. So random nonces never come
-near their limit, and what was sealed for one fact, cluster or key opens as no other. What stands in Redis:
+From the sealing key, which is on the nodes alone, a master key is stretched (HKDF-SHA-256, RFC 5869). HMAC-SHA-512 of
+cluster, kind and identifier under it gives each fact two halves: one is its name, the other its own AES-256-GCM key. So
+random nonces never come near their limit, and what was sealed for one fact, cluster or key opens as no other. What
+stands in Redis:
 
     '1'  revision, 15 digits   nonce, 12 bytes   AES-256-GCM of (end by the wall clock in ms, 8 bytes; value)
 
@@ -67,11 +68,11 @@ class Place:
 
 
 class Sealer:
-    """Seals and opens with one cluster key."""
+    """Seals and opens with one sealing key."""
 
-    def __init__(self, cluster_key: Secret, cluster_id: str, prefix: str) -> None:
-        """``cluster_key``: 64 hexadecimal digits; ``prefix``: what all names begin with."""
-        raw = bytes.fromhex(cluster_key.reveal())
+    def __init__(self, sealing_key: Secret, cluster_id: str, prefix: str) -> None:
+        """``sealing_key``: 64 hexadecimal digits; ``prefix``: what all names begin with."""
+        raw = bytes.fromhex(sealing_key.reveal())
         self._master = HKDF(hashes.SHA256(), 32, _SALT, _INFO).derive(raw)
         self._cluster = cluster_id.encode()
         self._prefix = prefix.encode()

@@ -1,9 +1,13 @@
-"""``rppam cluster key``: another cluster key, without an outage and without a restart.
+"""``rppam cluster key``: another cluster key, or sealing key, without an outage and without a restart.
 
 Three steps, each done on every member before the next one begins: all learn the next key, all switch to it, all forget
 the previous one. A running member looks at its files every second. Before ``switch`` and ``finish`` the other members
 are knocked at, and one that is down is told, so that nobody is locked out. Decides nothing for other hosts: it works on
 this host's files.
+
+With ``--sealing`` the same is done on the nodes alone, and the key that they seal with is another one afterwards. In an
+installation of before, where the cluster key seals, that is how it gets one: the cluster key then is the previous one.
+One key is changed at a time.
 """
 
 import asyncio
@@ -22,12 +26,16 @@ from rppam.domain.exits import Exit
 
 if TYPE_CHECKING:
     from rppam.adapters.members.knock import Knocker
+    from rppam.cli._cluster.which_key import Changed
     from rppam.config.settings import Settings
     from rppam.services.member_rules import Shown
 
 _HELP: Final = {"help_option_names": ["-h", "--help"]}
 _CONFIG: Final = click.option("--config", type=CONFIG_FILE, help="The config file of this member; else RPPAM_CONFIG.")
 _FORCE: Final = click.option("--force", is_flag=True, help="Also when another member is not ready or cannot be asked.")
+_SEALING: Final = click.option(
+    "--sealing", is_flag=True, help="The sealing key of the nodes, and not the key that members know each other by."
+)
 KNOCK_S: Final = 5.0
 _DOWN: Final = (
     "{name}: it is a member and shows no heartbeat in Redis, so nobody knows which keys it has: start it, or let it be "
@@ -37,7 +45,8 @@ _DOWN: Final = (
 
 @click.group("key", context_settings=_HELP, epilog="Example: rppam cluster key begin --config /etc/rppam/rppam.config")
 def command() -> None:
-    """Change the key that the members know each other by: begin, copy, then switch on each, then finish on each.
+    """Change the key that the members know each other by, or that the nodes seal with (--sealing): begin, copy, then
+    switch on each, then finish on each.
 
     Exit code 1: another member is not ready, and nothing was changed.
     """
@@ -45,65 +54,67 @@ def command() -> None:
 
 @command.command(context_settings=_HELP, epilog="Example: rppam cluster key begin")
 @_CONFIG
-def begin(config: Path | None) -> None:
+@_SEALING
+def begin(config: Path | None, *, sealing: bool) -> None:
     """Make the next key on this host. Members that have its file believe both."""
-    from rppam.adapters.members.credentials import read_cluster_key
     from rppam.adapters.members.key_files import next_of
+    from rppam.cli._cluster.which_key import changed_key
     from rppam.cli._files import new_cluster_key
 
-    path = _settings(config).auth.cluster_key_path
-    read_cluster_key(path)
-    made = next_of(path)
+    change = changed_key(_settings(config).auth, sealing=sealing)
+    own, made = change.present(), next_of(change.path)
     if made.exists():
-        read_cluster_key(made)
+        change.read(made)
         click.echo(f"{made} is there already")
     else:
-        _put(made, new_cluster_key(), like=path)
+        _put(made, new_cluster_key(), like=own)
         click.echo(f"wrote {made}")
-    click.echo(f"next: copy it to the same place beside auth.clusterKeyPath of every other member, witnesses too (mode "
-               f"0600, same owner as {path.name}); then on each: rppam cluster key switch")  # fmt: skip
+    click.echo(f"next: copy it to the same place on every other {change.whom} (mode 0600, same owner as {own.name}); "
+               f"then on each: rppam cluster key switch{change.option}")  # fmt: skip
 
 
 @command.command(context_settings=_HELP, epilog="Example: rppam cluster key switch")
 @_CONFIG
+@_SEALING
 @_FORCE
-def switch(config: Path | None, *, force: bool) -> int:
+def switch(config: Path | None, *, sealing: bool, force: bool) -> int:
     """Show the next key from now on, and go on believing the previous one. Only once all members believe it."""
-    from rppam.adapters.members.credentials import read_cluster_key
     from rppam.adapters.members.key_files import next_of, previous_of
+    from rppam.cli._cluster.which_key import changed_key
 
     settings = _settings(config)
-    path = settings.auth.cluster_key_path
-    own = read_cluster_key(path)
-    new = read_cluster_key(next_of(path))
-    unready = _knock(settings, _knocker(settings, new, (own,)))
+    change = changed_key(settings.auth, sealing=sealing)
+    path, own = change.path, change.present()
+    before, new = change.read(own), change.read(next_of(path))
+    unready = _knock(settings, change, change.knocker_before_switch(settings, new, before))
     if unready and not force:
         return _refuse(unready, f"copy {next_of(path).name} to them first")
-    _put(previous_of(path), own.reveal(), like=path)
-    _put(path, new.reveal(), like=path)
+    _put(previous_of(path), before.reveal(), like=own)
+    _put(path, new.reveal(), like=own)
     next_of(path).unlink()
     click.echo(f"{path} is the new key, {previous_of(path).name} the one before")
-    click.echo("when all have switched, run on each: rppam cluster key finish")
+    click.echo(f"when all have switched, run on each: rppam cluster key finish{change.option}")
     return Exit.DONE
 
 
 @command.command(context_settings=_HELP, epilog="Example: rppam cluster key finish")
 @_CONFIG
+@_SEALING
 @_FORCE
-def finish(config: Path | None, *, force: bool) -> int:
+def finish(config: Path | None, *, sealing: bool, force: bool) -> int:
     """Believe the previous key no more. Only once all members show the new one.
 
     What the database holds sealed under the previous key is put under the new one first.
     """
-    from rppam.adapters.members.credentials import read_cluster_key
     from rppam.adapters.members.key_files import previous_of
+    from rppam.cli._cluster.which_key import changed_key
 
     settings = _settings(config)
-    path = settings.auth.cluster_key_path
-    before = previous_of(path)
+    change = changed_key(settings.auth, sealing=sealing)
+    before = previous_of(change.path)
     if not before.exists():
         raise click.ClickException(f"there is no {before}: nothing to finish on this host")
-    unready = _knock(settings, _knocker(settings, read_cluster_key(path), ()))
+    unready = _knock(settings, change, change.knocker_before_finish(settings, change.read(change.path)))
     if unready and not force:
         return _refuse(unready, "let them switch first")
     try:
@@ -115,7 +126,7 @@ def finish(config: Path | None, *, force: bool) -> int:
         if count:
             click.echo(f"{count} data key{'s' if count > 1 else ''} in the database wrapped anew with the key of today")
     before.unlink()
-    click.echo(f"removed {before}; whoever holds the previous key alone is kept out from the next connection on")
+    click.echo(f"removed {before}; {change.end}")
     return Exit.DONE
 
 
@@ -148,34 +159,26 @@ def _settings(config: Path | None) -> "Settings":
     return load_settings(config_path(config, os.environ), outside=HostSecrets())
 
 
-def _knocker(settings: "Settings", own: object, also: tuple[object, ...]) -> "Knocker":
-    from rppam.adapters.members.knock import Knocker
-    from rppam.adapters.system.entropy import SystemEntropy
-    from rppam.domain.secret import Secret
-
-    assert isinstance(own, Secret)
-    believed = tuple(key for key in also if isinstance(key, Secret))
-    return Knocker(settings.node.node_name, settings.cluster.cluster_id, own, SystemEntropy(), also=believed)
-
-
-def _knock(settings: "Settings", knocker: "Knocker") -> list[str]:
-    """Which other members did not answer as they should, each with what was seen."""
+def _knock(settings: "Settings", change: "Changed", knocker: "Knocker") -> list[str]:
+    """Which other members did not answer as they should, each with what was seen; of a sealing key no witness."""
     from rppam.cli._cluster.found import seen_in_redis
 
     async def ask() -> list[str]:
+        from rppam.domain.member import Role
         from rppam.services.member_rules import Knocked
 
         shown: Mapping[str, Shown] | None = await seen_in_redis(settings)
         if shown is None:
             return ["Redis cannot be asked where the other members are"]
         try:
-            listed = _listed(settings)
+            listed = _listed(settings, with_witnesses=change.concerns(Role.WITNESS))
         except PromiseFileBroken as error:
             return [str(error)]
         where = {
             name: one.heartbeat.member_address
             for name, one in shown.items()
             if name != settings.node.node_name and one.heartbeat.member_address and not one.heartbeat.leaving
+            if change.concerns(one.heartbeat.role)
         }
         knocks = await asyncio.gather(*(knocker.knock(name, at, timeout_s=KNOCK_S) for name, at in where.items()))
         return [
@@ -186,13 +189,15 @@ def _knock(settings: "Settings", knocker: "Knocker") -> list[str]:
     return asyncio.run(ask())
 
 
-def _listed(settings: "Settings") -> tuple[str, ...]:
+def _listed(settings: "Settings", *, with_witnesses: bool) -> tuple[str, ...]:
     """The other members, also those that are down, as this one keeps them on disk. Raises PromiseFileBroken."""
     from rppam.adapters.system.promise_file import FILE_NAME, FilePromises
 
     kept = FilePromises(settings.node.data_dir / FILE_NAME).load()
-    members = () if kept is None or kept.electorate is None else kept.electorate.members
-    return tuple(name for name in members if name != settings.node.node_name)
+    if kept is None or kept.electorate is None:
+        return ()
+    witnesses = () if with_witnesses else kept.electorate.body.witnesses
+    return tuple(name for name in kept.electorate.members if name not in {settings.node.node_name, *witnesses})
 
 
 def _refuse(unready: list[str], fix: str) -> int:

@@ -76,6 +76,7 @@ async def _prepare(wishes: Wishes, clock: Clock) -> DemoFiles:
     keys.mkdir(mode=0o700, exist_ok=True)
     signing = KeySet(ensure_signing_keys(keys / "jwt", now_ms=clock.wall_ms()))
     write_private(keys / "cluster.key", new_cluster_key())
+    write_private(keys / "sealing.key", new_cluster_key())
     trusted = _write_licence(place / "license.jwt", len(names), clock)
     database = f"sqlite:///{place / 'rppam.db'}"
     password = await _administrator(database, clock)
@@ -105,6 +106,16 @@ async def _prepare(wishes: Wishes, clock: Clock) -> DemoFiles:
     return DemoFiles(configs, witnesses, FIRST_ADMIN, password, place / "admin.header", source)
 
 
+def _cluster_key(wishes: Wishes, name: str) -> Path:
+    """The nodes' own, or a copy in the folder of the witness: beside the nodes' lies what it must not have."""
+    shared = wishes.place / "keys" / "cluster.key"
+    if name in wishes.names:
+        return shared
+    own = wishes.place / name / "cluster.key"
+    write_private(own, shared.read_text(encoding="ascii"))
+    return own
+
+
 def _member_config(
     wishes: Wishes, name: str, folder: Path, member_port: int, policy: QuorumPolicy
 ) -> dict[str, dict[str, object]]:
@@ -124,7 +135,7 @@ def _member_config(
             "memberHost": HOST,
             "memberPort": member_port,
         },
-        "auth": {"clusterKeyPath": str(wishes.place / "keys" / "cluster.key")},
+        "auth": {"clusterKeyPath": str(_cluster_key(wishes, name))},
     }
 
 

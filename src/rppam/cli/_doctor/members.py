@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from rppam.adapters.members.credentials import read_cluster_key
-from rppam.adapters.members.key_files import read_cluster_keys
+from rppam.adapters.members.key_files import read_cluster_keys, read_sealing_keys, sealing_key_traces
 from rppam.adapters.members.knock import Knocker
 from rppam.adapters.system.entropy import SystemEntropy
 from rppam.adapters.system.ground import look_at_ground
@@ -52,6 +52,7 @@ class MemberCheck:
     def own(self) -> None:
         """The cluster key, the promise file, the clock and the disk."""
         self._key = self._cluster_key()
+        self._sealing_key()
         self._electorate = self._kept()
         self._report.add(*ground_findings(look_at_ground(self._settings.node.data_dir)))
 
@@ -116,12 +117,25 @@ class MemberCheck:
 
     def _knocker(self, key: Secret) -> Knocker:
         settings = self._settings
+        also: tuple[Secret, ...] = ()
+        sealing: tuple[Secret, ...] = ()
         try:
             also = read_cluster_keys(settings.auth.cluster_key_path).also
+            sealing = read_sealing_keys(settings.auth.sealing_key_path, settings.auth.cluster_key_path).all
         except ClusterKeyUnusable as error:  # the key itself could be read, so it is one of those beside it
             self._report.add(finding("RD-604", str(error)))
-            also = ()
-        return Knocker(settings.node.node_name, settings.cluster.cluster_id, key, SystemEntropy(), also=also)
+        name, cluster = settings.node.node_name, settings.cluster.cluster_id
+        return Knocker(name, cluster, key, SystemEntropy(), also=also, sealing=sealing)
+
+    def _sealing_key(self) -> None:
+        """On a node there is one, on a witness none."""
+        path = self._settings.auth.sealing_key_path
+        traces = sealing_key_traces(path)
+        if self._is_witness and traces:
+            self._report.add(finding("RD-952", f"found {', '.join(map(str, traces))}"))
+        if not self._is_witness and self._key is not None and path not in traces:
+            given = "" if "auth.sealingKeyPath" in self._settings.given else ", its usual place"
+            self._report.add(finding("RD-951", f"there is no file {path} (auth.sealingKeyPath{given})"))
 
     def _cluster_key(self) -> Secret | None:
         """The key; without one a node runs without a vote, and a witness does not run."""

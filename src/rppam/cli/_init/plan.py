@@ -44,8 +44,13 @@ class Layout:
 
     @property
     def cluster_key(self) -> Path:
-        """Key that the nodes know each other by."""
+        """Key that the members know each other by."""
         return self.keys / "cluster.key"
+
+    @property
+    def sealing_key(self) -> Path:
+        """Key of what tells or changes people's rights; on nodes alone."""
+        return self.keys / "sealing.key"
 
     @property
     def licence(self) -> Path:

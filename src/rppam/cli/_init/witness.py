@@ -1,8 +1,9 @@
-"""A witness's files, made of a join bundle: the cluster key, how to reach Redis, and nothing else.
+"""A witness's files, made of a bundle: the cluster key, how to reach Redis, and nothing else.
 
-The bundle also holds the keys that sign access tokens, the key of ``encrypted:`` values and perhaps a password of the
-database. None of them is written here: a witness host is often a small one that nobody guards like a node. Secrets of
-Redis stand in files of their own, which the config names.
+A bundle for a witness holds no more than that. One for a node also holds the sealing key, the keys that sign access
+tokens, the key of ``encrypted:`` values and perhaps a password of the database. None of them is written here: a witness
+host is often a small one that nobody guards like a node. Secrets of Redis stand in files of their own, which the config
+names.
 """
 
 import base64
@@ -14,10 +15,14 @@ from typing import Any, Final, NamedTuple
 
 from rppam.adapters.system.secrets import decrypt, unpack
 from rppam.cli._init.plan import Config, Layout
+from rppam.cli._init.read import text_of
+from rppam.cli._init.witness_redis import NO_PASSWORD, SHARED, as_witness, options_of
 from rppam.cli._init.write import CLUSTER_KEY, CONFIG_KEY, NodeWriter, Outcome
+from rppam.cli._setup.acl import WITNESS_USER
 from rppam.config.connection import parse_connection
 from rppam.config.endpoint import Endpoint
 from rppam.config.keywords import ENCRYPTED
+from rppam.config.options import ConnectionOptions
 from rppam.domain.errors.config import ConnectionStringError, SecretError
 from rppam.domain.errors.demo import InitError
 from rppam.domain.secret import Secret
@@ -44,6 +49,8 @@ class WitnessWishes(NamedTuple):
     port: int | None = None
     """Of the member link."""
     redis: Secret | None = None
+    redis_password: Secret | None = None
+    """Of the witness's own user of Redis."""
 
 
 class WitnessWriter(NodeWriter):
@@ -84,6 +91,19 @@ class WitnessWriter(NodeWriter):
             )
 
 
+def witness_bundle(bundle: Bundle) -> Bundle:
+    """What a witness needs of a node's bundle: no key but the cluster's, and no password of the nodes' user."""
+    template = {section: dict(content) for section, content in bundle.config.items() if isinstance(content, Mapping)}
+    redis = {key: _text_of(value, bundle) or value for key, value in template.get("redis", {}).items()}
+    section = as_witness(redis, lambda value: value if isinstance(value, str) else None)
+    config = {
+        "node": {key: value for key, value in template.get("node", {}).items() if key == "nodeName"},
+        "redis": {key: value.reveal() if isinstance(value, Secret) else value for key, value in section.items()},
+        "cluster": {key: value for key, value in template.get("cluster", {}).items() if key not in _OWN},
+    }
+    return Bundle(config, {CLUSTER_KEY: bundle.files[CLUSTER_KEY]})
+
+
 def witness_plan(
     bundle: Bundle, wishes: WitnessWishes, layout: Layout
 ) -> tuple[Config, dict[Path, Secret], tuple[str, ...]]:
@@ -94,6 +114,12 @@ def witness_plan(
         redis |= {"connectionString": wishes.redis}
         redis.pop("password", None)
         redis.pop("sentinelPassword", None)
+        password = wishes.redis_password
+    else:
+        redis = as_witness(redis, lambda value: _text_of(value, bundle))
+        password = _password(redis, wishes.redis_password, layout, bundle)
+    if password is not None:
+        redis["password"] = password
     kept: dict[Path, Secret] = {}
     for name, file in _SECRETS.items():
         secret = _secret(name, redis.get(name), bundle)
@@ -111,7 +137,39 @@ def witness_plan(
         "cluster": {**shared, "enabled": True, **own},
         "auth": {"clusterKeyPath": str(layout.cluster_key)},
     }
-    return config, kept, tuple(_remarks(config, kept, endpoints, is_told=wishes.host is not None))
+    found = _remarks(config, kept, endpoints, is_told=wishes.host is not None)
+    return config, kept, (*found, *_shared(_options(config, kept, layout), is_told=wishes.redis is not None))
+
+
+def _password(redis: Mapping[str, Any], given: Secret | None, layout: Layout, bundle: Bundle) -> Secret | None:
+    """Of the witness's own user: as given, or as it lies there already. ``None``: the section has it, or needs none."""
+    options = options_of(_text_of(redis.get("connectionString"), bundle))
+    if given is not None or options is None or options.user != WITNESS_USER:
+        return given
+    if options.password is not None or "password" in redis:
+        return None
+    lies = text_of(layout.keys / _SECRETS["password"])
+    if lies is None:
+        raise InitError(NO_PASSWORD)
+    return Secret(lies)
+
+
+def _text_of(value: Any, bundle: Bundle) -> str | None:
+    if isinstance(value, Secret):
+        return value.reveal()
+    if not isinstance(value, str):
+        return None
+    return _opened(value, bundle).reveal() if value.startswith(ENCRYPTED) else value
+
+
+def _options(config: Config, kept: Mapping[Path, Secret], layout: Layout) -> ConnectionOptions | None:
+    secret = kept.get(layout.keys / _SECRETS["connectionString"])
+    text = secret.reveal() if secret is not None else config["redis"].get("connectionString")
+    return options_of(text if isinstance(text, str) else None)
+
+
+def _shared(options: ConnectionOptions | None, *, is_told: bool) -> tuple[str, ...]:
+    return (SHARED,) if options is not None and options.user != WITNESS_USER and not is_told else ()
 
 
 def _secret(name: str, value: Any, bundle: Bundle) -> Secret | None:

@@ -33,6 +33,7 @@ from rppam.services.licence import parse_public_key
 JWT: Final = "jwt/"
 CONFIG_KEY: Final = "config.key"
 CLUSTER_KEY: Final = "cluster.key"
+SEALING_KEY: Final = "sealing.key"
 LICENCE: Final = "license.jwt"
 _KEY_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\.(pem|key)")
 
@@ -70,6 +71,8 @@ class NodeWriter:
             create_key(layout.config_key)
             self._written.append(layout.config_key)
         if not layout.cluster_key.exists():
+            if not layout.sealing_key.exists():  # first: a cluster key alone is an installation of before
+                self._put(layout.sealing_key, new_cluster_key())
             self._put(layout.cluster_key, new_cluster_key())
         if licence is not None:
             self._put(layout.licence, licence)
@@ -98,7 +101,12 @@ class NodeWriter:
 
     def _places(self, files: Mapping[str, Secret]) -> dict[str, Path]:
         layout = self._layout
-        fixed = {CONFIG_KEY: layout.config_key, CLUSTER_KEY: layout.cluster_key, LICENCE: layout.licence}
+        fixed = {
+            CONFIG_KEY: layout.config_key,
+            CLUSTER_KEY: layout.cluster_key,
+            SEALING_KEY: layout.sealing_key,
+            LICENCE: layout.licence,
+        }
         places = {}
         for name in files:
             if name in fixed:
@@ -188,6 +196,9 @@ def bundle_of(config: Path) -> Bundle:
         if key is None:
             raise InitError(f"{path} is missing; a node that is to have company needs it. Run 'rppam init' as before")
         files[name] = Secret(key)
+    sealing = text_of(settings.auth.sealing_key_path)
+    if sealing is not None:  # without one the cluster key seals, on the next node as here
+        files[SEALING_KEY] = Secret(sealing)
     licence = text_of(settings.license.path)
     if licence is not None:
         files[LICENCE] = Secret(licence)

@@ -31,6 +31,8 @@ class Passwords:
     """Of the user ``default``: ``requirepass``, for administrators."""
     node: Secret
     """Of the user that nodes use."""
+    witness: Secret
+    """Of the user that witnesses use."""
     replica: Secret
     """Of the user that replicas copy with."""
     sentinel: Secret
@@ -53,10 +55,11 @@ class Passwords:
         """Those of the run before, or ``None``. Raises :class:`ValueError` when the file is not whole."""
         try:
             held = json.loads((folder / FILE).read_text(encoding="utf-8"))
+            held.setdefault("witness", new_password().reveal())  # a file of before has none
             return cls(**{entry.name: _secret(held[entry.name]) for entry in fields(cls)})
         except FileNotFoundError:
             return None
-        except (KeyError, TypeError, ValueError, UnicodeDecodeError):
+        except (AttributeError, KeyError, TypeError, ValueError, UnicodeDecodeError):
             raise ValueError(f"{folder / FILE} is not the file of passwords that this command wrote") from None
 
     def text(self) -> str:

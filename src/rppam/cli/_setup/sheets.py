@@ -7,7 +7,7 @@ Names and values of the container are those of the vendor article (``redis:7``, 
 import json
 from typing import Any, Final
 
-from rppam.cli._setup.acl import NODE_USER
+from rppam.cli._setup.acl import NODE_USER, WITNESS_USER
 from rppam.cli._setup.passwords import Passwords
 from rppam.cli._setup.wishes import Wishes
 
@@ -212,7 +212,10 @@ def install_sheet(wishes: Wishes) -> str:
    Put the section of rppam.config.redis.json into its rppam.config. Encrypt the secrets that stand there with
    'rppam config encrypt'. Then restart the node.
 
-4. Check it from every node: rppam doctor
+4. A witness has a Redis user of its own, {WITNESS_USER}, that can read neither the cache nor counters. Its password is
+   witness/redis.password; on the witness's host: rppam init --witness ... --redis-password-file redis.password
+
+5. Check it from every node: rppam doctor
 
 secrets.json and authority/ hold what everything here rests on. Keep them off the servers and away from others: with
 secrets.json a second run writes the same files again, without it new passwords are made. A password that was rotated

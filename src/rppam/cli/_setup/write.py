@@ -53,6 +53,7 @@ def plan_files(wishes: Wishes, folder: Path, now: WallMs) -> dict[str, bytes]:
         "INSTALL.txt": install_sheet(wishes),
         "node/rppam.config.redis.json": config_text(wishes, passwords),
         f"node/{NODE_FILE}": passwords.node.reveal() + "\n",
+        f"witness/{NODE_FILE}": passwords.witness.reveal() + "\n",
     }
     for number in range(len(wishes.hosts)):
         place = wishes.folder(number)

@@ -101,6 +101,19 @@ class ClusterKeyUnusable(ClusterError):
     )
 
 
+class SealingKeyUnusable(ClusterKeyUnusable):
+    """The key that seals copies, counters and secrets of people is open to others, or not a key."""
+
+    row: ClassVar[ErrorRow] = ErrorRow(
+        "RPPAM-5324",
+        Fault.OPERATOR,
+        Retry.NO,
+        "The sealing key cannot be used, so what is sealed for the nodes alone can neither be read nor written.",
+        "Copy auth.sealingKeyPath from another node (rppam init --bundle), mode 0600; never to a witness.",
+        exit=Exit.CONFIGURATION,
+    )
+
+
 class PromiseFileBroken(ClusterError):
     """What this member promised before it stopped cannot be read."""
 

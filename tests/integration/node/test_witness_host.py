@@ -1,0 +1,146 @@
+"""What a witness's host gives to whoever takes it: the link key and its Redis password, against real nodes."""
+
+import asyncio
+import json
+import time
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from rppam.adapters.members.codec import encode
+from rppam.adapters.redis.sealing import Sealer
+from rppam.adapters.system.promise_file import FILE_NAME, FilePromises
+from rppam.domain.ballot import Ballot, BallotKind, Claim
+from rppam.domain.cached import LIFE_MS_MAX, CacheKey, Copy, Kind
+from rppam.domain.electorate import Body, Electorate, QuorumPolicy, Version
+from rppam.domain.facts import user_bytes
+from rppam.domain.instant import Instant, WallMs
+from rppam.domain.secret import Secret
+from rppam.domain.session import UserFacts
+from tests.contract.raw import Raw
+from tests.contract.servers import Server
+from tests.integration.members.links import stranger
+from tests.integration.node.conftest import MakeLab
+from tests.integration.node.lab import CALM, Lab, LabNode, eventually
+from tests.integration.node.test_people import PASSWORD as ANNAS
+from tests.integration.node.test_people import USERS, login, post
+
+pytestmark = [pytest.mark.server, pytest.mark.slow]
+
+REVISION = 10**14
+STRANGER = "stranger"
+
+
+def key_in(lab: Lab, name: str) -> Secret:
+    return Secret((lab.folder / name).read_text().strip())
+
+
+def forge_role(lab: Lab, redis: Server, key: Secret, user: str) -> None:
+    """A sealed copy that says that ``user`` is an administrator, put where the nodes look for it."""
+    prefix = f"{lab.prefix}cache:"
+    sealer = Sealer(key, lab.cluster, prefix)
+    place = sealer.place(CacheKey(Kind.USER, user))
+    facts = UserFacts(user, "anna", frozenset({"pam_admin"}), disabled=False, auth_epoch=1, has_mfa=False)
+    sealed = sealer.seal(place, Copy(REVISION, user_bytes(facts)), LIFE_MS_MAX, WallMs(int(time.time() * 1000)))
+    with Raw(redis) as raw:
+        raw("SET", place.name, sealed, "PX", 86_400_000)
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [
+        pytest.param("cluster.key", 403, id="link-key"),
+        pytest.param("sealing.key", 200, id="sealing-key, which shows that the forgery is one"),
+    ],
+)
+def test_who_has_the_link_key_and_writes_to_redis_makes_nobody_an_administrator(
+    make_lab: MakeLab, redis: Server, name: str, status: int
+) -> None:
+    lab = make_lab(nodes=2, times=CALM)
+    lab.start()
+    first, second = lab.nodes
+    made = post(first, USERS, {"username": "Anna", "password": ANNAS, "roles": ["pam_user"]}, lab.token)
+    assert made.status == 201, made
+    token = login(second)["accessToken"]
+    assert {node.ask(USERS, token=token).status for node in lab.nodes} == {403}
+    deadline = time.monotonic() + 20
+    seen: set[int] = set()
+    while time.monotonic() < deadline and status not in seen - {403}:
+        forge_role(lab, redis, key_in(lab, name), made.body["id"])
+        seen |= {node.ask(USERS, token=token).status for node in lab.nodes}
+        if status == 403 and time.monotonic() > deadline - 15:
+            break
+    assert (200 in seen) is (status == 200), seen
+
+
+# ---- the list of members --------------------------------------------------------------------------------------------
+
+
+def kept_by(node: LabNode) -> Electorate:
+    kept = FilePromises(Path(node.config["node"]["dataDir"]) / FILE_NAME).load()
+    assert kept is not None
+    assert kept.electorate is not None
+    return kept.electorate
+
+
+async def forge_ballot(lab: Lab, node: LabNode, name: str, electorate: Electorate) -> str | None:
+    """One ballot of somebody who calls himself ``name`` and has the link key; what came back."""
+    door: Any = SimpleNamespace(link=SimpleNamespace(port=node.config["cluster"]["memberPort"]))
+    key = key_in(lab, "cluster.key")
+    async with stranger(door, name, key=key, cluster_id=lab.cluster) as guest:
+        await guest.hear()
+        claim = Claim(name, "41aa0b2c3d4e5f60", electorate.version.epoch)
+        guest.say(encode(Ballot(BallotKind.RENEW, 1, claim, electorate, Instant(1))))
+        return await guest.hear(within_s=3)
+
+
+@pytest.mark.parametrize("name", [STRANGER, "node1", "node3"])
+def test_one_forged_ballot_replaces_no_list_of_members(make_lab: MakeLab, name: str) -> None:
+    lab = make_lab(nodes=3, times=CALM, policy="majority")
+    lab.start()
+    lab.wait_until_healthy()
+    before = {node.name: kept_by(node) for node in lab.nodes}
+    epoch = lab.health()["epoch"]
+    true = before["node2"]
+    forged = Electorate(true.lineage, Version(10**14, 1), Body.of((STRANGER,), QuorumPolicy.MAJORITY))
+    assert asyncio.run(forge_ballot(lab, lab.nodes[1], name, forged)) is None, "it is hung up on"
+    assert asyncio.run(forge_ballot(lab, lab.nodes[1], "witness9", forged)) is None
+    time.sleep(1)
+    assert {node.name: kept_by(node) for node in lab.nodes} == before
+    assert lab.health()["epoch"] == epoch
+    assert "does not show that it holds the sealing key" in json.dumps(lab.health(lab.nodes[1]))
+
+
+def takes_over(lab: Lab, node: LabNode, forged: Electorate) -> bool:
+    """Whether ``node`` believed somebody who calls himself node3, or another node did and told it."""
+    asyncio.run(forge_ballot(lab, node, "node3", forged))
+    return kept_by(node) == forged
+
+
+def test_forget_by_force_undoes_a_list_that_was_forged(make_lab: MakeLab) -> None:
+    """In an installation of before, the key of a witness is all that a node shows: whoever has it can be node3."""
+    lab = make_lab(nodes=3, times=CALM, policy="majority")
+    (lab.folder / "sealing.key").unlink()
+    lab.start()
+    lab.wait_until_healthy()
+    third = lab.nodes[2]
+    third.kill()
+    true = kept_by(lab.nodes[0])
+    made_up = tuple(f"x{number}" for number in range(1, 6))
+    forged = Electorate(true.lineage, Version(10**14, 1), Body.of(made_up, QuorumPolicy.MAJORITY))
+    for node in lab.nodes[:2]:
+        taken = partial(takes_over, lab, node, forged)
+        eventually(taken, within_s=40, what="the forged list is taken over", say=lab.logs)
+    eventually(lambda: not lab.leaders(), within_s=40, what="nobody leads any more", say=lab.logs)
+    third.start()
+    body = {"members": list(made_up), "force": True, "back": ["node1", "node2", "node3"]}
+    for node in lab.nodes[:2]:
+        answer = node.ask("/api/v1/admin/cluster/forget", token=lab.token, method="POST", send=body)
+        assert answer.status == 200, (answer, lab.logs())
+    lab.wait_until_healthy(within_s=120)
+    for node in lab.nodes:
+        assert kept_by(node).body == true.body, lab.logs()
+        assert kept_by(node).version > forged.version
