@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from rppam.domain.exits import Exit
 from tests.contract.servers import Server
 from tests.integration.node.conftest import KIND, LABS, MakeLab
 from tests.integration.node.lab import CALM, Lab, LabNode, eventually
@@ -116,7 +117,7 @@ def test_foreign_data_under_our_keys_changes_nothing_and_is_said(
         # In one step: between two, a node would already have put the key right.
         own_redis.ask("EVAL", "redis.call('DEL', KEYS[1]) redis.call('ZADD', KEYS[1], 1, 'x')", 1, name)
     eventually(lambda: said() > before, within_s=5, what="a word about it", say=lab.logs)
-    aside = own_redis.ask("KEYS", f"{name}:moved-aside:*")
+    aside = own_redis.ask("KEYS", f"{name}:moved-aside")
     assert len(aside) == 1
     own_redis.ask("DEL", *aside)
     time.sleep(0.5)
@@ -184,7 +185,7 @@ def test_a_live_name_is_not_given_away(
     double = lab.make_node(same_leader().name, folder=f"double-{time.monotonic_ns()}")
     double.start()
     try:
-        assert double.wait(20) == 73, double.log()
+        assert double.wait(20) == Exit.TURNED_AWAY, double.log()
     finally:
         double.kill()
     assert f"another live node uses the name '{double.name}'" in double.log()

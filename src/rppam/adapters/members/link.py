@@ -12,7 +12,7 @@ connection), or that two nodes that both hold the key and share a name are told 
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from rppam.adapters.members.call import Call
@@ -21,7 +21,7 @@ from rppam.adapters.members.codec import Greeting
 from rppam.adapters.members.credentials import Credentials
 from rppam.adapters.members.dial import NotReachedError, Pace, dial
 from rppam.adapters.members.door import Door
-from rppam.adapters.members.incoming import Guests
+from rppam.adapters.members.incoming import LIVE_LOOKS, Guests
 from rppam.adapters.members.key_files import ClusterKeyFiles, ClusterKeys
 from rppam.adapters.members.names import Names
 from rppam.adapters.members.party import MemberOptions, Party
@@ -29,6 +29,7 @@ from rppam.adapters.members.peer import Peer
 from rppam.adapters.members.refusals import Refusals
 from rppam.domain.ballot import Ballot, Freeing, Invitation
 from rppam.domain.electorate import MEMBERS_MAX
+from rppam.domain.instant import US_PER_S
 from rppam.ports.clock import Clock
 from rppam.ports.entropy import Entropy
 from rppam.ports.members import MemberListener, PeerState
@@ -45,11 +46,17 @@ class TlsMemberLink:
     """The real :class:`rppam.ports.members.MemberLink`."""
 
     def __init__(
-        self, options: MemberOptions, *, clock: Clock, entropy: Entropy, keys: ClusterKeyFiles | None = None
+        self,
+        options: MemberOptions,
+        *,
+        clock: Clock,
+        entropy: Entropy,
+        keys: ClusterKeyFiles | None = None,
+        on_keys: Callable[[ClusterKeys], None] = lambda _: None,
     ) -> None:
         """Makes this node's certificate, which takes some 10 ms; needs no running loop.
 
-        ``keys``: where the cluster key stands, to be looked at every second.
+        ``keys``: where the cluster key stands, to be looked at every second; ``on_keys``: who else uses what is found.
         """
         self.options = options
         self._clock = clock
@@ -61,7 +68,7 @@ class TlsMemberLink:
             node_name=options.node_name,
             also=options.also_believed,
         )
-        self._keys = keys
+        self._keys, self._on_keys = keys, on_keys
         self._key_watch: asyncio.Task[None] | None = None
         self._names = Names()
         self._pace = Pace()
@@ -99,6 +106,7 @@ class TlsMemberLink:
 
     async def _use(self, keys: ClusterKeys) -> None:
         await asyncio.to_thread(self.credentials.use, keys.own, keys.also)
+        self._on_keys(keys)
         believed = len(keys.also) + 1
         plural = "s are" if believed > 1 else " is"
         _log.info("the files of the cluster key changed: %d key%s believed now", believed, plural)
@@ -204,6 +212,21 @@ class TlsMemberLink:
         It has been so for three seconds: an old self of this node, after the death of its host, is no twin.
         """
         return "" if self._party is None else self._party.twin
+
+    @property
+    def displaced(self) -> str:
+        """See :attr:`rppam.ports.members.MemberLink.displaced`.
+
+        So it is only after twice the time that members may go on taking an old self of this node for alive.
+        """
+        if self._party is None:
+            return ""
+        return self._party.displaced(int(2 * LIVE_LOOKS * look_period_s(len(self._peers)) * US_PER_S))
+
+    @property
+    def callers(self) -> tuple[str, ...]:
+        """See :attr:`rppam.ports.members.MemberLink.callers`."""
+        return self._guests.live
 
     @property
     def addresses(self) -> Mapping[str, str]:
