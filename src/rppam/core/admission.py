@@ -156,6 +156,11 @@ class Admission:
     def _leads(self, right: Right) -> bool:
         return right.leading_life == self._boot_id
 
+    def namesake(self, now: Instant) -> Heartbeat | None:
+        """Another life of this name whose heartbeats go on, while this one takes part all the same."""
+        is_met = self._met_at is not None and now - self._met_at <= self._patience_us
+        return self._other if is_met and self.standing.publishes and self._alternations >= ALTERNATIONS else None
+
     def _enter(self, now: Instant) -> None:
         self.standing = Standing.PROBATION
         self._since = now

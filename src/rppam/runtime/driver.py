@@ -42,6 +42,7 @@ from rppam.ports.store import ExchangeAnswer, ExchangeOrder, LeadershipStore, St
 from rppam.runtime.chronicle import Chronicle, last_sign
 from rppam.runtime.desk import Desk
 from rppam.runtime.duties import Duties
+from rppam.runtime.heartbeat_doubts import HeartbeatDoubts
 from rppam.runtime.history import noted
 from rppam.runtime.member_news import MemberNews
 from rppam.runtime.orders import OrdersKeeper
@@ -102,6 +103,8 @@ class Driver:
         self.loop_lag_ms = 0
         self.store_keys = StoreKeys()
         """What is wrong with our keys in the store."""
+        self.doubts = HeartbeatDoubts(core.election.node)
+        """What is odd about the heartbeats in the store."""
         self.namesake: Heartbeat | None = None
         """The last heartbeat under this node's name that was not this life's."""
         self._store = store
@@ -305,6 +308,8 @@ class Driver:
             "" if self.desk is None else self.desk.link.displaced,
         )
         self._feed(self.core.answered(exchanged, now))
+        namesake = self.core.admission.namesake(now)
+        self.doubts.look(answer.unauthenticated, self.core.roster.passed_over, namesake, now)
         self._tell(now)
 
     def _tell(self, now: Instant) -> None:
