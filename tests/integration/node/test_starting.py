@@ -118,7 +118,7 @@ def test_a_prefix_nested_in_another_clusters_is_refused(make_lab: MakeLab, first
     one.wait_for_leader()
     two = make_lab(nodes=1, prefix=second, cluster="two", times=CALM)
     code, log = ended(two.nodes[0])
-    assert code == 78, log
+    assert code == 75, log
     assert f"'{first}'" in log
     assert "Traceback" not in log
     assert one.nodes[0].leads()
