@@ -67,11 +67,12 @@ def exchange(
     node: str = "node1",
     heartbeat: Word = "",
     leaving: bool = False,
+    first: str = "",
 ) -> Reply:
     """One exchange, with the arguments that the adapter gives."""
     keys = [f"{prefix}leader", f"{prefix}heartbeat:{node}", f"{prefix}members", f"{prefix}leavers"]
     arguments: list[Word] = [expected, proposed, mark, heartbeat, HEARTBEAT_TTL_MS, node if heartbeat else ""]
-    arguments += ["1" if leaving else "", f"{prefix}heartbeat:", f"{prefix}releases", RECORD_TTL_MS]
+    arguments += ["1" if leaving else "", f"{prefix}heartbeat:", f"{prefix}releases", RECORD_TTL_MS, first]
     answer = raw("EVAL", EXCHANGE.text, len(keys), *keys, *arguments)
     granted, was_absent, stands, moved_aside, own_before, members, wall_ms = answer
     by_name = dict(zip(members[::2], members[1::2], strict=True))

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rppam.adapters.redis.leadership_store import EXCHANGE, RECORD_TTL_MS
+from rppam.cli._setup.acl import NODE_COMMANDS
 from rppam.core.script import Exchanged
 from rppam.core.script import exchange as oracle
 from rppam.domain.record import EPOCH_MAX, Record, RecordState, parse_record, vacant
@@ -100,7 +101,7 @@ def make(raw: Raw, key: str, kind: str) -> None:
 
 
 def aside(raw: Raw, key: str) -> list[bytes]:
-    found: list[bytes] = raw("KEYS", f"{key}:moved-aside:*")
+    found: list[bytes] = raw("KEYS", f"{key}:moved-aside*")
     return sorted(found)
 
 
@@ -278,12 +279,72 @@ def test_a_foreign_type_at_any_of_our_keys_is_moved_aside_whole(server: Server, 
             assert exchange(raw, heartbeat="{}").members == {b"node1": b"{}"}
 
 
-def test_what_was_moved_aside_before_stays(server: Server) -> None:
+def test_of_what_is_moved_aside_the_newest_is_kept_and_expires(server: Server) -> None:
     with Raw(server) as raw:
-        for text in ("first", "second"):
-            raw("SET", KEY, text)
+        for number in range(50):
+            raw("SET", KEY, f"text {number}")
             assert b"not a record" in exchange(raw).moved_aside
-        assert sorted(raw("GET", key) for key in aside(raw, KEY)) == [b"first", b"second"]
+        [kept] = aside(raw, KEY)
+        assert raw("GET", kept) == b"text 49"
+        assert 0 < raw("PTTL", kept) <= 86_400_000
+
+
+def test_a_long_list_of_names_is_emptied_and_who_is_known_or_lives_stays(server: Server) -> None:
+    with Raw(server) as raw:
+        for node in ("node1", "node2"):
+            exchange(raw, node=node, heartbeat="{}")
+        raw("EVAL", "for i = 1, 20000 do redis.call('SADD', 'rppam:members', 'g' .. i) end", 0)
+        reply = exchange(raw, node="node1", heartbeat="{}", first="node1 node2 node9")
+        assert reply.members == {b"node1": b"{}", b"node2": b"{}"}
+        assert b"rppam:members listed more names than any cluster has nodes" in reply.moved_aside
+        assert reply.moved_aside.endswith(b"20002")
+        assert sorted(raw("SMEMBERS", "rppam:members")) == [b"node1", b"node2"]
+        assert raw("KEYS", "rppam:members*") == [b"rppam:members"], "nothing of it is kept"
+        raw("EVAL", "for i = 1, 20000 do redis.call('SADD', 'rppam:leavers', 'g' .. i) end", 0)
+        exchange(raw)
+        assert raw("EXISTS", "rppam:leavers") == 0
+
+
+def test_who_is_known_from_elsewhere_is_read_although_the_list_lacks_it(server: Server) -> None:
+    with Raw(server) as raw:
+        exchange(raw, node="node2", heartbeat="{}")
+        raw("DEL", "rppam:members")
+        assert exchange(raw, first="node1 node2").members == {b"node2": b"{}"}
+        assert exchange(raw).members == {}
+
+
+def test_names_that_no_node_can_have_are_removed_however_long(server: Server) -> None:
+    with Raw(server) as raw:
+        exchange(raw, node="node1", heartbeat="{}")
+        raw("SADD", "rppam:members", *(f"{i}" + "x" * 60_000 for i in range(100)), "A", "a b", "")
+        reply = exchange(raw)
+        assert reply.members == {b"node1": b"{}"}
+        assert reply.moved_aside.endswith(b"names: 103".replace(b"names", b"Names"))
+        assert raw("SMEMBERS", "rppam:members") == [b"node1"]
+
+
+def test_a_user_of_an_earlier_release_gets_no_error_for_what_it_may_not_ask(server: Server) -> None:
+    later = {"scard", "unlink"}
+    before = [f"+{name}" for name in NODE_COMMANDS if name not in later and "|" not in name]
+    with Raw(server) as root, Raw(server) as raw:
+        root(
+            "ACL",
+            "SETUSER",
+            "before",
+            "on",
+            ">x",
+            "~rppam:*",
+            "resetchannels",
+            "&rppam:*",
+            *(f"+{name}" for name in before),
+        )
+        raw("AUTH", "before", "x")
+        root("SADD", "rppam:members", *(f"g{i}" for i in range(300)))
+        reply = exchange(raw, node="node1", heartbeat="{}")
+        assert len(reply.members) == 301
+        root("SET", KEY, "garbage")
+        assert b"not a record" in exchange(raw, node="node1", heartbeat="{}").moved_aside
+        root("ACL", "DELUSER", "before")
 
 
 @pytest.mark.parametrize("text", ["", "garbage", "[1]", "\0", "{" * 5_000, "x" * 200_000])

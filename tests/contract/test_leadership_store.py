@@ -8,9 +8,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from rppam.adapters.redis import leadership_store
+from rppam.adapters.redis.heartbeat_text import heartbeat_to_text
 from rppam.adapters.redis.leadership_store import RedisLeadershipStore
 from rppam.adapters.redis.link import Link
 from rppam.adapters.redis.options import LinkOptions
+from rppam.adapters.redis.store_mac import StoreMac
 from rppam.adapters.system.clock import SystemClock
 from rppam.adapters.system.entropy import SystemEntropy
 from rppam.domain.errors.store import StoreError
@@ -83,7 +85,7 @@ async def join(server: Server) -> AsyncIterator[Join]:
     """``await join("node1", prefix=..., cluster=...)``: a started store on the server."""
     clients: list[Client] = []
 
-    async def join_as(node: str, prefix: str = "rppam:", cluster: str = "lab") -> Client:
+    async def join_as(node: str, prefix: str = "rppam:", cluster: str = "lab", mac: StoreMac | None = None) -> Client:
         options = LinkOptions(
             endpoints=((server.host, server.port),),
             password=Secret(PASSWORD),
@@ -94,7 +96,7 @@ async def join(server: Server) -> AsyncIterator[Join]:
         link = Link(options, clock=SystemClock(), entropy=SystemEntropy())
         client: Client
         store = RedisLeadershipStore(
-            link, prefix, cluster, node, lambda sentence: client._note(lambda: client.foreign.append(sentence))
+            link, prefix, cluster, node, lambda sentence: client._note(lambda: client.foreign.append(sentence)), mac=mac
         )
         client = Client(store)
         clients.append(client)
@@ -130,8 +132,7 @@ async def test_a_dead_node_is_taken_off_the_list_and_a_living_one_lists_itself_a
     one, two = await join("node1"), await join("node2")
     for client, name in ((one, "node1"), (two, "node2")):
         await client.store.exchange(READ._replace(heartbeat=heartbeat(name)), TIMEOUT_MS)
-    await one.store.unregister("node2", TIMEOUT_MS)
-    await one.store.unregister("node9", TIMEOUT_MS)
+    await one.store.unregister(("node2", "node9"), TIMEOUT_MS)
     assert set(dict((await one.store.exchange(READ, TIMEOUT_MS)).heartbeats)) == {"node1"}
     again = await two.store.exchange(READ._replace(heartbeat=heartbeat("node2", 2)), TIMEOUT_MS)
     assert set(dict(again.heartbeats)) == {"node1", "node2"}
@@ -167,6 +168,8 @@ async def test_odd_neighbours_are_no_heartbeats_and_no_crash(join: Join, server:
     one = await join("node1")
     with Raw(server) as raw:
         raw("SADD", "rppam:members", "node2", b"\xff\xfe", "x" * 70, "")
+        answer = await one.store.exchange(READ, TIMEOUT_MS)
+        assert "rppam:members listed names that no node can have" in answer.moved_aside
         if key != "rppam:members":
             for text in ("garbage", '{"node": 1}', "[" * 4_000, '{"node":"node2"}', b"\xff"):
                 raw("SET", key, text)
@@ -178,8 +181,6 @@ async def test_odd_neighbours_are_no_heartbeats_and_no_crash(join: Join, server:
         beats = dict(answer.heartbeats)
         assert beats["node1"] == heartbeat("node1")
         assert beats == {"node1": heartbeat("node1"), "node2": None}, "what no node can be called is nobody"
-        if key != "rppam:members":
-            assert "rppam:members listed names that no node can have" in answer.moved_aside
 
 
 @pytest.mark.parametrize(
@@ -391,3 +392,50 @@ async def test_a_heartbeat_lives_as_long_as_the_times_of_the_cluster_ask(server:
         await store.stop()
         left_ms = server.ask("PTTL", "rppam:heartbeat:node1")
         assert expected_ms - 20_000 < left_ms <= expected_ms
+
+
+KEY = StoreMac("lab", Secret("1" * 64))
+
+
+async def test_with_a_key_only_its_holders_heartbeats_are_believed(join: Join, server: Server) -> None:
+    one, two = await join("node1", mac=KEY), await join("node2", mac=KEY)
+    for beat in (1, 2):  # the first answer tells a node what time the store has
+        for client, name in ((one, "node1"), (two, "node2")):
+            await client.store.exchange(READ._replace(heartbeat=heartbeat(name, beat)), TIMEOUT_MS)
+    answer = await one.store.exchange(READ, TIMEOUT_MS)
+    assert [(name, beat and beat.beat) for name, beat in answer.heartbeats] in (
+        [("node1", 2), ("node2", 2)],
+        [("node2", 2), ("node1", 2)],
+    )
+    assert answer.unauthenticated == ()
+    for name in ("node1", "node2", "made-up"):
+        forged = json.dumps(heartbeat(name, 9)._asdict() | {"boot_id": "0" * 16})
+        server.ask("SADD", "rppam:members", name)
+        server.ask("SET", f"rppam:heartbeat:{name}", forged)
+    answer = await one.store.exchange(READ, TIMEOUT_MS)
+    assert answer.own_before is None, "no second node of this name"
+    assert dict(answer.heartbeats) == {"node1": None, "node2": None, "made-up": None}
+    assert sorted(answer.unauthenticated) == ["made-up", "node1", "node2"]
+
+
+async def test_what_a_holder_wrote_long_ago_is_no_heartbeat_when_it_is_put_back(join: Join, server: Server) -> None:
+    one = await join("node1", mac=KEY)
+    now_ms = (await one.store.exchange(READ, TIMEOUT_MS)).store_wall_ms
+    for age_ms, is_believed in ((0, True), (29_000, True), (31_000, False), (-31_000, False), (now_ms, False)):
+        old = heartbeat("node2", 5)._replace(store_ms=max(0, now_ms - age_ms))
+        server.ask("SADD", "rppam:members", "node2")
+        server.ask("SET", "rppam:heartbeat:node2", heartbeat_to_text(old, KEY))
+        found = dict((await one.store.exchange(READ, TIMEOUT_MS)).heartbeats)["node2"]
+        assert (found == old) is is_believed, age_ms
+
+
+async def test_five_thousand_names_are_gone_with_the_next_exchange_and_members_stay(join: Join, server: Server) -> None:
+    one, two = await join("node1"), await join("node2")
+    for client, name in ((one, "node1"), (two, "node2")):
+        await client.store.exchange(READ._replace(heartbeat=heartbeat(name)), TIMEOUT_MS)
+    server.ask("EVAL", "for i = 1, 5000 do redis.call('SADD', 'rppam:members', 'g' .. i) end", 0)
+    order = READ._replace(heartbeat=heartbeat("node1", 2), first=("node1", "node2"))
+    answer = await one.store.exchange(order, TIMEOUT_MS)
+    assert dict(answer.heartbeats) == {"node1": heartbeat("node1", 2), "node2": heartbeat("node2")}
+    assert "listed more names than any cluster has nodes" in answer.moved_aside
+    assert server.ask("SCARD", "rppam:members") == 2

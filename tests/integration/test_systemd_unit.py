@@ -36,7 +36,7 @@ def test_the_node_reports_itself_and_is_brought_back() -> None:
 
 def test_what_a_restart_cannot_heal_is_not_restarted_and_a_lost_redis_is() -> None:
     given_up = {int(code) for code in service()["RestartPreventExitStatus"].split()}
-    assert given_up == {Exit.ERRORS, Exit.NAME_IN_USE, Exit.LICENCE, Exit.CONFIGURATION}
+    assert given_up == {Exit.ERRORS, Exit.IN_USE, Exit.LICENCE, Exit.CONFIGURATION}
 
 
 def test_the_witness_is_as_closed_as_the_node_and_ends_for_good_where_a_restart_cannot_heal() -> None:
@@ -51,7 +51,7 @@ def test_the_witness_is_as_closed_as_the_node_and_ends_for_good_where_a_restart_
     assert without_exits(closed(witness)) == without_exits(closed(node))
     assert witness["RestrictAddressFamilies"] == "AF_UNIX AF_INET AF_INET6"
     given_up = {int(code) for code in witness["RestartPreventExitStatus"].split()}
-    assert given_up == {Exit.ERRORS, Exit.NAME_IN_USE, Exit.CONFIGURATION}
+    assert given_up == {Exit.ERRORS, Exit.IN_USE, Exit.CONFIGURATION}
     assert witness["Type"] == "notify"
     assert witness["StateDirectory"] == "rppam-witness"
     assert witness["ExecStart"].endswith("rppam witness --config /etc/rppam/rppam-witness.config")

@@ -41,8 +41,9 @@ def command(config: Path | None, log_format: str | None, log_level: str | None, 
     """Run one node in the foreground until it gets SIGTERM.
 
     SIGTERM or Ctrl-C: step down and release leadership, let requests end, exit 0. SIGHUP: say which settings have
-    changed and need a restart. Ends with 69 when Redis cannot be reached and abortConnect=true, 73 when the name is in
-    use, 77 when the licence does not allow it, 78 when the configuration is wrong.
+    changed and need a restart. Ends with 69 when Redis cannot be reached and abortConnect=true, 73 when
+    another process has the data directory, 75 when Redis or other members show that the name, the key prefix or the
+    last licence seat is taken (start it again: that may pass), 78 when the configuration is wrong.
 
     The node is several processes: this one supervises, a control process holds leadership, and api.workers processes
     answer requests. When the control process dies, this one withdraws and releases what it held, and starts another.

@@ -87,6 +87,6 @@ class HandingStore:
             self._testament.release([])
         return answer
 
-    async def unregister(self, node: str, timeout_ms: int) -> None:
+    async def unregister(self, nodes: Sequence[str], timeout_ms: int) -> None:
         """See the port."""
-        await self._store.unregister(node, timeout_ms)
+        await self._store.unregister(nodes, timeout_ms)

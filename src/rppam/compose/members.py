@@ -17,6 +17,7 @@ from rppam.adapters.members.key_files import (
 )
 from rppam.adapters.members.link import TlsMemberLink
 from rppam.adapters.members.party import MemberOptions
+from rppam.adapters.redis.store_mac import StoreMac
 from rppam.adapters.system.address_book import FILE_NAME as BOOK_NAME
 from rppam.adapters.system.address_book import FileAddressBook
 from rppam.adapters.system.promise_file import FILE_NAME, FilePromises
@@ -58,6 +59,8 @@ class MemberParts(NamedTuple):
     link: TlsMemberLink
     promises: FilePromises
     book: FileAddressBook
+    mac: StoreMac
+    """By which the members know what each of them wrote in Redis."""
 
     @property
     def ways(self) -> MemberWays:
@@ -92,6 +95,7 @@ def member_parts(
         )
     auth = settings.auth
     keys = read_cluster_keys(auth.cluster_key_path)
+    mac = StoreMac(settings.cluster.cluster_id, keys.own, keys.also)
     link = TlsMemberLink(
         MemberOptions(
             node_name=settings.node.node_name,
@@ -109,10 +113,11 @@ def member_parts(
         entropy=entropy,
         keys=ClusterKeyFiles(auth.cluster_key_path),
         sealing_keys=SealingKeyFiles(auth.sealing_key_path, auth.cluster_key_path),
+        on_keys=lambda changed: mac.use(changed.own, changed.also),
     )
     voter = Voter(settings.node.node_name, boot_id, timing, kept, now=clock.now())
     book = FileAddressBook(settings.node.data_dir / BOOK_NAME)
-    return MemberParts(voter, link, promises, book)
+    return MemberParts(voter, link, promises, book, mac)
 
 
 async def tell_namesake(driver: Driver, link: TlsMemberLink | None) -> None:

@@ -26,9 +26,8 @@ from rppam.core.admission import Standing
 from rppam.core.node import Turned
 from rppam.domain.account import FirstAdmin
 from rppam.domain.errors import RppamError
-from rppam.domain.errors.cluster import ForeignPrefix, LoopStuck, NameInUse
+from rppam.domain.errors.cluster import ForeignPrefix, LoopStuck, NameInUse, NoSeat
 from rppam.domain.errors.database import DatabaseError, SchemaNewer
-from rppam.domain.errors.licence import LicenceDenied
 from rppam.domain.history import HistoryEvent
 from rppam.ports.notifier import Notifier
 from rppam.runtime.address import AddressDuty
@@ -248,7 +247,7 @@ def _told_on_the_terminal(made: FirstAdmin) -> bool:
 def _refusal(turned: Turned) -> RppamError:
     if turned.standing is Standing.NAME_TAKEN:
         return NameInUse(turned.sentence)
-    return LicenceDenied(turned.sentence)
+    return NoSeat(turned.sentence)
 
 
 def _first(group: BaseExceptionGroup[RppamError]) -> RppamError:

@@ -10,6 +10,7 @@ from rppam.adapters.members.link import TlsMemberLink
 from rppam.adapters.members.orders import OrderOptions
 from rppam.adapters.memory.store import MemoryStore
 from rppam.adapters.redis.leadership_store import RedisLeadershipStore
+from rppam.adapters.redis.store_mac import StoreMac
 from rppam.adapters.sql.accounts import SqlAccounts
 from rppam.adapters.sql.database import Database
 from rppam.adapters.sql.lockouts import SqlLockouts
@@ -23,6 +24,8 @@ from rppam.adapters.system.datadir import DataDir
 from rppam.adapters.system.entropy import SystemEntropy
 from rppam.adapters.system.history_file import FileHistory
 from rppam.adapters.system.key_folder import KeyFolder
+from rppam.adapters.system.lives import FILE_NAME as LIVES_FILE
+from rppam.adapters.system.lives import FormerLives
 from rppam.adapters.system.notify import notifier
 from rppam.adapters.system.orders_file import FILE_NAME as ORDERS_FILE
 from rppam.adapters.system.orders_file import FileOrders
@@ -146,12 +149,15 @@ def deciding_of(
     orders = OrdersKeeper(FileOrders(settings.node.data_dir / ORDERS_FILE))
     count = SqlSessions(database).active
     checkup = checkup_of(settings, redis, clock, lambda: core.election.electorate, lambda: driver.store_view[:2], count)
-    core = _core(known, boot_id, timing, clock, entropy, members.voter if members else None, orders.load())
+    lives = FormerLives(settings.node.data_dir / LIVES_FILE, socket.gethostname())
+    lives.begin(boot_id)
+    voter = members.voter if members else None
+    core = _core(known, boot_id, timing, clock, entropy, voter, orders.load(), lives)
     foreign: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     address = address_duty(settings, lambda: view.permitted_until(), clock)  # noqa: PLW0108 - view is made below
     driver = Driver(
         core,
-        through(_store(settings, redis, clock, foreign)),
+        through(_store(settings, redis, clock, foreign, members.mac if members else None)),
         SqlEpochRegister(database),
         clock,
         Duties((address,) if address else (), lambda work: bounded(work, timing.drop_ms or 1)),
@@ -307,7 +313,14 @@ def facts_of(settings: Settings, boot_id: str, redis: RedisParts | None) -> Node
 
 
 def _core(
-    known: Known, boot_id: str, timing: Timing, clock: Clock, entropy: Entropy, voter: Voter | None, orders: Orders
+    known: Known,
+    boot_id: str,
+    timing: Timing,
+    clock: Clock,
+    entropy: Entropy,
+    voter: Voter | None,
+    orders: Orders,
+    lives: FormerLives,
 ) -> NodeCore:
     node = known.settings.node.node_name
 
@@ -318,14 +331,14 @@ def _core(
     return NodeCore(
         Election(node, boot_id, timing, entropy, now=clock.now(), voter=voter),
         Detector(node, timing),
-        Admission(node, boot_id, timing, seat_check),
+        Admission(node, boot_id, timing, seat_check, lives.has),
         now=clock.now(),
         orders=orders,
     )
 
 
 def _store(
-    settings: Settings, redis: RedisParts | None, clock: Clock, foreign: "asyncio.Future[str]"
+    settings: Settings, redis: RedisParts | None, clock: Clock, foreign: "asyncio.Future[str]", mac: StoreMac | None
 ) -> LeadershipStore:
     if redis is None:
         return MemoryStore(clock)
@@ -342,6 +355,7 @@ def _store(
         refuse,
         replicas=redis.replicas,
         heartbeat_ttl_ms=settings.cluster.timing.heartbeat_ttl_ms,
+        mac=mac,
     )
 
 

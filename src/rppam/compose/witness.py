@@ -16,6 +16,8 @@ from rppam.adapters.redis.leadership_store import RedisLeadershipStore
 from rppam.adapters.system.clock import SystemClock
 from rppam.adapters.system.datadir import DataDir
 from rppam.adapters.system.entropy import SystemEntropy
+from rppam.adapters.system.lives import FILE_NAME as LIVES_FILE
+from rppam.adapters.system.lives import FormerLives
 from rppam.adapters.system.notify import notifier
 from rppam.compose.members import MemberParts, member_address, member_parts, tell_namesake, witness_warnings
 from rppam.compose.redis import redis_parts
@@ -75,10 +77,12 @@ class Witness:
         self._stop = asyncio.Event()
         self._why = "asked to stop"
         self._foreign: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        lives = FormerLives(settings.node.data_dir / LIVES_FILE, socket.gethostname())
+        lives.begin(boot_id)
         core = NodeCore(
             Election(node, boot_id, timing, entropy, now=clock.now(), voter=members.voter),
             Detector(node, timing),
-            Admission(node, boot_id, timing, lambda _others: None),
+            Admission(node, boot_id, timing, lambda _others: None, lives.has),
             now=clock.now(),
         )
         core.receive(StandDown("a witness never stands"), clock.now())
@@ -90,6 +94,7 @@ class Witness:
             self._refuse,
             replicas=redis.replicas,
             heartbeat_ttl_ms=timing.heartbeat_ttl_ms,
+            mac=members.mac,
         )
         self._driver = Driver(
             core,

@@ -5,6 +5,10 @@ A member is judged by *change*: a new ``(boot id, beat)`` is life, whatever the 
 or cut off from the store accuses nobody, it starts listening again. ``suspect`` after three missed heartbeats,
 ``unreachable`` after a whole lease.
 
+Only a beat that is higher than every one seen of the same process life is a change. What somebody writes back into the
+store, or the network brings late, is a beat that was there before: it neither brings a member back nor makes it leave,
+and nothing that it says is heeded.
+
 It does not decide leadership: a leader may be suspect here and hold its lease all the same.
 """
 
@@ -16,6 +20,10 @@ from rppam.domain.member import Heartbeat, MemberStatus, Role
 from rppam.domain.timing import Timing
 
 MISSED: Final = 3
+LIVES_MAX: Final = 16
+"""Of each name the beats of so many lives are remembered, the latest seen."""
+NAMES_MAX: Final = 512
+"""Of so many names."""
 
 
 class MemberChanged(NamedTuple):
@@ -58,6 +66,8 @@ class Detector:
         self._observed_us = 0
         self._last: Instant | None = None
         self._members: dict[str, _Seen] = {}
+        self._beats: dict[str, dict[str, int]] = {}
+        """The highest beat of each life of each name."""
 
     def observed(
         self, heartbeats: tuple[tuple[str, Heartbeat | None], ...], now: Instant, wall_ms: WallMs
@@ -79,6 +89,22 @@ class Detector:
             self._judge(name, seen, changes)
         return changes
 
+    def heeded(self, heartbeats: tuple[tuple[str, Heartbeat | None], ...]) -> tuple[tuple[str, Heartbeat | None], ...]:
+        """The same, with the last one that was news in the place of each that was not."""
+        return tuple(
+            (name, beat if beat is None or beat.leaving or name == self._node else self._last_of(name))
+            for name, beat in heartbeats
+        )
+
+    def _last_of(self, name: str) -> Heartbeat | None:
+        seen = self._members.get(name)
+        return None if seen is None or seen.wall_ms is None else seen.heartbeat
+
+    @property
+    def heard(self) -> tuple[str, ...]:
+        """Whose heartbeats this node has seen, those it has known for longest first."""
+        return tuple(name for name, seen in self._members.items() if seen.wall_ms is not None)
+
     def keep(self, names: Collection[str]) -> None:
         """Forget everybody else: who is neither listed nor a member concerns nobody."""
         for name in [name for name in self._members if name not in names]:
@@ -96,16 +122,30 @@ class Detector:
         """Whether this node cannot read heartbeats itself now."""
         return self._last is None or now - self._last > self._suspect_us
 
+    def is_news(self, name: str, heartbeat: Heartbeat) -> bool:
+        """Whether this process life of ``name`` has not got so far before, as far as this node saw."""
+        if name not in self._beats and len(self._beats) >= NAMES_MAX:
+            del self._beats[next(iter(self._beats))]
+        beats = self._beats.setdefault(name, {})
+        highest = beats.pop(heartbeat.boot_id, -1)
+        beats[heartbeat.boot_id] = max(highest, heartbeat.beat)
+        if len(beats) > LIVES_MAX:
+            del beats[next(iter(beats))]
+        return heartbeat.beat > highest
+
     def _heard(self, name: str, heartbeat: Heartbeat, wall_ms: WallMs, changes: list[MemberChanged]) -> None:
-        seen = self._members.get(name)
+        seen, is_known = self._members.get(name), heartbeat.boot_id in self._beats.get(name, {})
+        if not self.is_news(name, heartbeat):
+            return
         if heartbeat.leaving:
-            if seen is not None:
+            is_former = seen is not None and is_known and seen.heartbeat.boot_id != heartbeat.boot_id
+            if seen is not None and not is_former:  # a late goodbye of a life before the present one ends nothing
                 del self._members[name]
                 changes.append(MemberChanged(name, None, heartbeat.epoch, f"node {name} left the cluster"))
         elif seen is None:
             self._members[name] = _Seen(heartbeat, self._observed_us, wall_ms)
             changes.append(MemberChanged(name, MemberStatus.HEALTHY, heartbeat.epoch, f"node {name} is here"))
-        elif (heartbeat.boot_id, heartbeat.beat) != (seen.heartbeat.boot_id, seen.heartbeat.beat):
+        else:
             if heartbeat.boot_id != seen.heartbeat.boot_id and seen.status is MemberStatus.HEALTHY:
                 changes.append(
                     MemberChanged(name, MemberStatus.HEALTHY, heartbeat.epoch, f"node {name} was started anew")

@@ -22,6 +22,7 @@ from rppam.core.effects import (
 )
 from rppam.core.election import Election
 from rppam.core.member import Member, MemberEffect
+from rppam.core.roster import Listed, Roster
 from rppam.core.voter import Voter
 from rppam.domain.ballot import Ballot, Freeing, Stance
 from rppam.domain.electorate import MEMBERS_MAX, Body, Electorate
@@ -51,6 +52,8 @@ class Exchanged(NamedTuple):
     heartbeats: tuple[tuple[str, Heartbeat | None], ...]
     wall_ms: WallMs
     """This node's wall clock at the arrival, for people."""
+    displaced: str = ""
+    """What the member link has met meanwhile; see :attr:`rppam.core.admission.Right.displaced`."""
 
 
 class Admitted(NamedTuple):
@@ -71,9 +74,9 @@ class KeepOrders(NamedTuple):
 
 
 class Unregister(NamedTuple):
-    """Take a node that is no member any more, and shows no life, off the store's list."""
+    """Take nodes that are no members any more, and show no life, off the store's list: all of them at once."""
 
-    node: str
+    nodes: tuple[str, ...]
 
 
 NodeEffect = MemberEffect | MemberChanged | Admitted | Turned | KeepOrders | Unregister
@@ -95,6 +98,7 @@ class NodeCore:
         self.member = Member(election)
         self.detector = detector
         self.admission = admission
+        self.roster = Roster()
         self.orders = orders
         self._started = now
         self._answered_at: Instant | None = None
@@ -125,20 +129,33 @@ class NodeCore:
         sent = self.election.pen.sent
         if sent is not None and sent.request == answer.request:
             self.read_at = sent.at
+        electorate = self.election.electorate
+        listed = answer.heartbeats
+        counted = self.roster.read(listed, electorate.members if electorate else (), self.detector.heard)
+        answer = answer._replace(heartbeats=counted)
         before = self.admission.standing
-        self.admission.observed(answer.own_before, answer.heartbeats, now, self._right(answer.record, now))
+        self.admission.observed(answer.own_before, answer.heartbeats, now, self._right(answer, now))
         if self.admission.standing is not before:
             self._admission_changed(now, effects)
         effects.extend(self.detector.observed(answer.heartbeats, now, answer.wall_ms))
-        if self.election.electorate is not None:
-            self.detector.keep({*(name for name, _ in answer.heartbeats), *self.election.electorate.members})
+        if electorate is not None:
+            self.detector.keep({*(name for name, _ in answer.heartbeats), *electorate.members})
+        answer = answer._replace(heartbeats=self.detector.heeded(answer.heartbeats))
         self._heed(answer, now, effects)
         reply: Event = (
             Granted(answer.request) if answer.granted else Found(answer.request, answer.record, answer.was_absent)
         )
         effects.extend(self.member.receive(reply, now))
-        self._look_for_newcomers(answer, now, effects)
+        if self.election.electorate is not None and self.election.permission(now) is not None:
+            self._take_off_the_list(listed, self.election.electorate, now, effects)
+            self._look_for_newcomers(answer, self.election.electorate, effects, now)
         return effects
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """Whose heartbeats are to be read whatever the store lists: the members, or whom this node has heard."""
+        electorate = self.election.electorate
+        return self.detector.heard[:MEMBERS_MAX] if electorate is None else tuple(electorate.members)
 
     def receive(self, event: Event, now: Instant) -> list[NodeEffect]:
         """Anything that concerns the election alone."""
@@ -233,9 +250,9 @@ class NodeCore:
             return Stance.ASIDE
         return Stance.READY if self._may_stand else Stance.WAITS
 
-    def _right(self, record: Record, now: Instant) -> Right:
+    def _right(self, answer: Exchanged, now: Instant) -> Right:
         joins = self.voter is not None and self.election.electorate is None
-        return Right(self._leading_life(record, now), self._is_member, joins)
+        return Right(self._leading_life(answer.record, now), self._is_member, joins, answer.displaced)
 
     def _leading_life(self, record: Record, now: Instant) -> str:
         """Which process life leads under this node's name, or led last; empty when none did."""
@@ -274,21 +291,21 @@ class NodeCore:
                 effects.extend(self.member.receive(StandAgain(), now))
 
     def _take_off_the_list(
-        self, answer: Exchanged, electorate: Electorate, now: Instant, effects: list[NodeEffect]
+        self, listed: Listed, electorate: Electorate, now: Instant, effects: list[NodeEffect]
     ) -> None:
         """Who is no member and shows no life is not listed for ever; a living one lists itself again."""
         dead = {name for name, seen in self.detector.members(now).items() if seen.status is MemberStatus.UNREACHABLE}
-        listed = (name for name, beat in answer.heartbeats if beat is None or name in dead)
-        effects.extend(Unregister(name) for name in listed if name not in {*electorate.members, self.election.node})
+        members = {*electorate.members, self.election.node}
+        gone = tuple(name for name, beat in listed if (beat is None or name in dead) and name not in members)
+        if gone:
+            effects.append(Unregister(gone))
 
-    def _look_for_newcomers(self, answer: Exchanged, now: Instant, effects: list[NodeEffect]) -> None:
+    def _look_for_newcomers(
+        self, answer: Exchanged, electorate: Electorate, effects: list[NodeEffect], now: Instant
+    ) -> None:
         """The leader makes members of those who ask for it, one after another, and knows the order of succession."""
-        electorate = self.election.electorate
-        if electorate is None or self.election.permission(now) is None:
-            return
         present = {name: beat for name, beat in answer.heartbeats if beat is not None and not beat.leaving}
         self.election.succession = tuple(sorted(present, key=lambda name: (-present[name].priority, name)))
-        self._take_off_the_list(answer, electorate, now, effects)
         if electorate.old is not None or self.election.changes.wanted is not None:
             return
         asking = [

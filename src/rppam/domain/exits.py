@@ -14,8 +14,10 @@ class Exit(IntEnum):
     """Errors found, or wrong usage."""
     REDIS_UNREACHABLE = 69
     """Redis unreachable with ``abortConnect=true`` (EX_UNAVAILABLE)."""
-    NAME_IN_USE = 73
-    """Another live node has this name (EX_CANTCREAT)."""
+    IN_USE = 73
+    """Another process of this host runs on this data directory (EX_CANTCREAT)."""
+    TURNED_AWAY = 75
+    """What stands in Redis, or other members say, keeps this node from taking part; that may pass (EX_TEMPFAIL)."""
     LICENCE = 77
     """The licence does not allow it (EX_NOPERM)."""
     CONFIGURATION = 78

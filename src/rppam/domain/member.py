@@ -69,3 +69,6 @@ class Heartbeat(NamedTuple):
     password_mark: str = ""
     """Of a witness, which has no REST API to tell it: see ``redis_password_mark`` in domain/health.py. Empty: not told.
     It stands there for everybody who reads Redis, and tells nothing of the password without the cluster key."""
+    store_ms: int = 0
+    """The store's wall clock in its last answer to the sender: one that was put back tells an old time. Told only
+    where there is a cluster key, and filled in where the text is made."""

@@ -88,6 +88,19 @@ class MemberLink(Protocol):
         """A sentence while another node with this node's name is seen; else empty."""
         ...
 
+    @property
+    def displaced(self) -> str:
+        """A sentence while members refuse this node for another of its name, and none has ever let it in; else empty.
+
+        Then this process is the newcomer of the two.
+        """
+        ...
+
+    @property
+    def callers(self) -> tuple[str, ...]:
+        """Names of those who are connected to this node and were heard just now: members, and who asks to be one."""
+        ...
+
 
 class PromiseFile(Protocol):
     """What a member keeps over a restart. Both calls may block for as long as the disk does."""

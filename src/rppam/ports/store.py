@@ -4,7 +4,7 @@ An exchange has three outcomes: an answer, or :class:`rppam.domain.errors.RppamE
 leadership whatever its kind. Nothing is retried behind the caller's back.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from rppam.domain.member import Heartbeat
@@ -20,6 +20,8 @@ class ExchangeOrder(NamedTuple):
     mark: Record
     heartbeat: Heartbeat | None
     """This node's heartbeat; ``None`` publishes nothing and registers nobody."""
+    first: tuple[str, ...] = ()
+    """Whose heartbeats are read whatever names are listed there: who is known from elsewhere."""
 
 
 class ExchangeAnswer(NamedTuple):
@@ -32,8 +34,10 @@ class ExchangeAnswer(NamedTuple):
     """Empty, or what stood under one of our keys and was not ours; the store keeps it for a day under another name."""
     own_before: Heartbeat | None
     heartbeats: tuple[tuple[str, Heartbeat | None], ...]
-    """Every registered member's latest heartbeat; ``None`` where there is none that can be read."""
+    """Every registered member's latest heartbeat; ``None`` where there is none that can be read, or believed."""
     store_wall_ms: int
+    unauthenticated: tuple[str, ...] = ()
+    """Names under which heartbeats stand that no holder of the cluster key wrote; never any where there is no key."""
 
 
 class StoreListener(NamedTuple):
@@ -62,6 +66,6 @@ class LeadershipStore(Protocol):
         """One round trip, bounded by ``timeout_ms``."""
         ...
 
-    async def unregister(self, node: str, timeout_ms: int) -> None:
-        """Take ``node``, which shows no life, off the list of registered ones; a living one lists itself again."""
+    async def unregister(self, nodes: Sequence[str], timeout_ms: int) -> None:
+        """Take ``nodes``, which show no life, off the list of registered ones; a living one lists itself again."""
         ...

@@ -42,6 +42,7 @@ from rppam.ports.store import ExchangeAnswer, ExchangeOrder, LeadershipStore, St
 from rppam.runtime.chronicle import Chronicle, last_sign
 from rppam.runtime.desk import Desk
 from rppam.runtime.duties import Duties
+from rppam.runtime.heartbeat_doubts import HeartbeatDoubts
 from rppam.runtime.history import noted
 from rppam.runtime.member_news import MemberNews
 from rppam.runtime.orders import OrdersKeeper
@@ -50,6 +51,9 @@ from rppam.runtime.store_keys import StoreKeys
 log = logging.getLogger("rppam.node")
 
 MAX_SLEEP_S: Final = 1.0
+KNOWN_MAX: Final = 192
+"""So many names are read first at most; fewer than the store lists in all."""
+NAMES_TOLD: Final = 3
 STOP_AGAIN_S: Final = 0.05
 """Between two attempts to stop what only a leader does."""
 
@@ -99,6 +103,8 @@ class Driver:
         self.loop_lag_ms = 0
         self.store_keys = StoreKeys()
         """What is wrong with our keys in the store."""
+        self.doubts = HeartbeatDoubts(core.election.node)
+        """What is odd about the heartbeats in the store."""
         self.namesake: Heartbeat | None = None
         """The last heartbeat under this node's name that was not this life's."""
         self._store = store
@@ -241,8 +247,8 @@ class Driver:
             case KeepOrders(orders):
                 if self._orders is not None:
                     self._orders.keep(orders)
-            case Unregister(node):
-                self._spawn(self._unregister(node), "unregister")
+            case Unregister(nodes):
+                self._spawn(self._unregister(nodes), "unregister")
             case Admitted():
                 self.admitted.set()
                 log.info("this node takes part in the cluster", extra=noted(HistoryEvent.STARTED))
@@ -270,6 +276,7 @@ class Driver:
             effect.swap.proposed if effect.swap else None,
             effect.mark,
             self._next_heartbeat() if publish else None,
+            self._known(),
         )
         try:
             answer = await self._store.exchange(order, self.core.election.timing.request_timeout_ms)
@@ -291,9 +298,18 @@ class Driver:
             connected=True, reason="", answered_at=now, offset_ms=answer.store_wall_ms - wall_ms
         )
         exchanged = Exchanged(
-            request, answer.granted, answer.was_absent, answer.record, answer.own_before, answer.heartbeats, wall_ms
+            request,
+            answer.granted,
+            answer.was_absent,
+            answer.record,
+            answer.own_before,
+            answer.heartbeats,
+            wall_ms,
+            "" if self.desk is None else self.desk.link.displaced,
         )
         self._feed(self.core.answered(exchanged, now))
+        namesake = self.core.admission.namesake(now)
+        self.doubts.look(answer.unauthenticated, self.core.roster.passed_over, namesake, now)
         self._tell(now)
 
     def _tell(self, now: Instant) -> None:
@@ -320,13 +336,20 @@ class Driver:
         outcome = await self._register.claim(epoch, election.node, election.boot_id, self._database_timeout_ms)
         self._feed(self.core.receive(EpochClaimed(attempt, outcome), self._clock.now()))
 
-    async def _unregister(self, node: str) -> None:
+    def _known(self) -> tuple[str, ...]:
+        """Whose heartbeats are read whatever names the store lists: members, and who is connected to ask to be one."""
+        callers = () if self.desk is None else self.desk.link.callers
+        return tuple(dict.fromkeys((*self.core.known, *callers)))[:KNOWN_MAX]
+
+    async def _unregister(self, nodes: tuple[str, ...]) -> None:
+        more = f" and {len(nodes) - NAMES_TOLD} others" if len(nodes) > NAMES_TOLD else ""
+        who = ", ".join(nodes[:NAMES_TOLD]) + more
         try:
-            await self._store.unregister(node, self.core.election.timing.request_timeout_ms)
+            await self._store.unregister(nodes, self.core.election.timing.request_timeout_ms)
         except RppamError as error:
-            log.debug("%s stays listed in the store for now: %s", node, error)
+            log.debug("still listed in the store: %s: %s", who, error)
         else:
-            log.info("%s is no member and shows no life; it is taken off the store's list", node)
+            log.info("taken off the store's list, as they are no members and show no life: %s", who)
 
     async def _quiesce(self, epoch: int) -> None:
         """Stop what only a leader does, then let the core release. What cannot be stopped costs the lease: once that is

@@ -173,8 +173,8 @@ class NodeView:
         return self.may_lead() is not None or (connected and self._core.election.watch.record is not None)
 
     def _all_warnings(self, votes: Votes | None) -> tuple[str, ...]:
-        pause = self._core.orders.pause
-        told = [*self._driver.store_keys.warnings(self._clock.now())]
+        pause, now = self._core.orders.pause, self._clock.now()
+        told = [*self._driver.store_keys.warnings(now), *self._driver.doubts.warnings(now)]
         if pause.is_on:
             told.append(
                 f"automatic failover is paused by {pause.by}: nobody takes over by itself (rppam cluster resume)"

@@ -80,7 +80,7 @@ HOST: Final[dict[str, Entry]] = {
     "RD-609": (
         "error",
         "Another live node uses this node's name.",
-        "exit 73; one of the two nodes does not start",
+        "exit 75; one of the two nodes is started again and again",
         config("Give this node a name of its own.", "node.nodeName"),
     ),
     "RD-610": (

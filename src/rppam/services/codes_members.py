@@ -224,4 +224,20 @@ MEMBERS: Final[dict[str, Entry]] = {
         Fix("Start it once everything here is right.", "sudo systemctl start rppam-witness",
             "sudo systemctl start rppam-witness", "docker start rppam-witness", "Start-Service RpPamWitness"),
     ),
+    "RD-947": (
+        "warning",
+        "Heartbeats stand in Redis that no holder of this cluster's key wrote; nothing in them is believed.",
+        "in health and log: unauthenticated heartbeats stand in Redis under ...",
+        Fix("If a node of that name runs, copy the cluster key to it (rppam init --bundle) or update it; else somebody "
+            "else writes Redis: see ACL LIST and CLIENT LIST, and change the passwords that he may know.",
+            _KEY + "sudo systemctl restart rppam", _KEY + "sudo systemctl restart rppam"),
+    ),
+    "RD-948": (
+        "warning",
+        "The set of names in Redis lists more than any cluster has nodes.",
+        "in health and log: listed more names than any cluster has nodes and was emptied",
+        Fix("Delete the set; living nodes list themselves again. See who else may write Redis: ACL LIST, CLIENT LIST.",
+            "redis-cli UNLINK rppam:members", "redis-cli UNLINK rppam:members",
+            "docker exec rppam-redis redis-cli UNLINK rppam:members", "redis-cli UNLINK rppam:members"),
+    ),
 }  # fmt: skip

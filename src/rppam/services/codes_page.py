@@ -39,6 +39,7 @@ SEEN: Final = (
     ),
     ("`members do not vote here` in the log", ("RD-604", "RD-906")),
     ("No leader while Redis is away", ("RD-907", "RD-933", "RD-912", "RD-902")),
+    ("`unauthenticated heartbeats` in health or log", ("RD-947", "RD-948", "RD-906")),
     ("`safetyLevel` lower than expected", ("RD-932", "RD-931", "RD-934")),
 )
 """The lines of the vendor article's troubleshooting table, and those it lacks."""

@@ -54,7 +54,9 @@ STEP_DOWN_US: Final = 5_000_000
 """How long the control process may take to step down, release and end. Its own bounds are shorter."""
 BEYOND_DRAIN_US: Final = 3_500_000
 """How long a worker may take to end after its requests had their time."""
-FATAL: Final = frozenset({Exit.ERRORS, Exit.REDIS_UNREACHABLE, Exit.NAME_IN_USE, Exit.LICENCE, Exit.CONFIGURATION})
+FATAL: Final = frozenset(
+    {Exit.ERRORS, Exit.REDIS_UNREACHABLE, Exit.IN_USE, Exit.TURNED_AWAY, Exit.LICENCE, Exit.CONFIGURATION}
+)
 """Ends of the control process that another one would come to as well: they are the node's end."""
 
 

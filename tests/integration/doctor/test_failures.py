@@ -177,7 +177,7 @@ def test_a_disk_that_takes_nothing(tmp_path: Path, server: Server) -> None:
 
 NEEDED = (
     *("eval", "evalsha", "get", "set", "scan", "subscribe", "publish"),
-    *("time", "type", "strlen", "rename", "pexpire", "sadd", "srem", "smembers", "sismember"),
+    *("time", "type", "strlen", "rename", "pexpire", "sadd", "srem", "smembers", "sismember", "scard", "unlink"),
 )
 
 

@@ -132,6 +132,22 @@ async def test_of_two_nodes_with_one_name_the_second_is_refused_and_told() -> No
             await twin.link.stop()
 
 
+async def test_of_two_with_one_name_the_link_tells_which_is_the_newcomer() -> None:
+    one, two, twin = make_node("node1"), make_node("node2"), make_node("node2")
+    async with running(one, two):
+        await connected(one, two)
+        assert one.link.callers == ("node2",)
+        await start(twin)
+        try:
+            twin.link.know({"node1": one.address})
+            twin.link.expect(["node1"])
+            await eventually(lambda: twin.link.displaced)
+            assert "node1" in twin.link.displaced
+            assert two.link.displaced == ""
+        finally:
+            await twin.link.stop()
+
+
 async def test_a_node_that_starts_again_right_after_its_host_died_is_no_twin_of_its_old_self() -> None:
     one, again = make_node("node1"), make_node("node2")
     await start(one)

@@ -1,5 +1,6 @@
 """Three nodes as people run them, robbed of this and that. The leader stays whenever it could know that it leads."""
 
+import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from rppam.domain.exits import Exit
 from tests.contract.servers import Server
 from tests.integration.node.conftest import KIND, LABS, MakeLab
 from tests.integration.node.lab import CALM, Lab, LabNode, eventually
@@ -116,11 +118,38 @@ def test_foreign_data_under_our_keys_changes_nothing_and_is_said(
         # In one step: between two, a node would already have put the key right.
         own_redis.ask("EVAL", "redis.call('DEL', KEYS[1]) redis.call('ZADD', KEYS[1], 1, 'x')", 1, name)
     eventually(lambda: said() > before, within_s=5, what="a word about it", say=lab.logs)
-    aside = own_redis.ask("KEYS", f"{name}:moved-aside:*")
+    aside = own_redis.ask("KEYS", f"{name}:moved-aside")
     assert len(aside) == 1
     own_redis.ask("DEL", *aside)
     time.sleep(0.5)
     assert own_redis.ask("EXISTS", name) == (key != "leavers")
+
+
+def test_forged_heartbeats_end_no_node_and_are_named(
+    lab: Lab, own_redis: Server, same_leader: Callable[[], LabNode]
+) -> None:
+    names = [node.name for node in lab.nodes]
+    for number in range(40):
+        for name in names:
+            beat = json.loads(own_redis.ask("GET", f"rppam:heartbeat:{name}") or b"{}")
+            beat |= {"boot_id": "0" * 16, "beat": 10_000 + number, "admitted": True}
+            own_redis.ask("SET", f"rppam:heartbeat:{name}", json.dumps(beat), "PX", 30_000)
+        time.sleep(0.1)
+    assert all(node.is_running for node in lab.nodes)
+    told = " ".join(lab.health(same_leader())["warnings"])
+    assert "unauthenticated heartbeats stand in Redis under" in told
+
+
+@pytest.mark.parametrize("count", [200, 20_000])
+def test_made_up_names_cost_no_leader(
+    lab: Lab, own_redis: Server, same_leader: Callable[[], LabNode], count: int
+) -> None:
+    add = "for i = 1, tonumber(ARGV[1]) do redis.call('SADD', KEYS[1], 'g' .. i) end"
+    for _ in range(10):
+        own_redis.ask("EVAL", add, 1, "rppam:members", count)
+        time.sleep(0.2)
+    eventually(lambda: own_redis.ask("SCARD", "rppam:members") == len(lab.nodes), within_s=10, what="a clean list")
+    assert {seen["nodeName"] for seen in lab.health(same_leader())["nodes"]} == {node.name for node in lab.nodes}
 
 
 @pytest.mark.parametrize("what", ["FLUSHALL", "DEL", "SCRIPT FLUSH"])
@@ -184,7 +213,7 @@ def test_a_live_name_is_not_given_away(
     double = lab.make_node(same_leader().name, folder=f"double-{time.monotonic_ns()}")
     double.start()
     try:
-        assert double.wait(20) == 73, double.log()
+        assert double.wait(20) == Exit.TURNED_AWAY, double.log()
     finally:
         double.kill()
     assert f"another live node uses the name '{double.name}'" in double.log()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -41,7 +42,7 @@ async def started(make_link: MakeLink, port: int) -> Link:
     return link
 
 
-def store_on(link: Link, foreign: Callable[[str], None] = lambda _: None, **more: int) -> RedisLeadershipStore:
+def store_on(link: Link, foreign: Callable[[str], None] = lambda _: None, **more: Any) -> RedisLeadershipStore:
     return RedisLeadershipStore(link, "rppam:", "lab", "node1", foreign, **more)
 
 

@@ -1,6 +1,8 @@
 """Admission: names and licence seats, told as stories of two processes."""
 
-from rppam.core.admission import Admission, Right, Standing
+import pytest
+
+from rppam.core.admission import ALTERNATIONS, LINK_WORD_US, Admission, Right, Standing
 from tests.unit.core.beats import TIMING, at, heartbeat
 
 
@@ -27,9 +29,9 @@ def test_a_live_namesake_is_found_without_publishing_anything() -> None:
     admission.observed(heartbeat("node1", 5), (("node1", heartbeat("node1", 5)),), at(0))
     assert admission.standing is Standing.WATCHING
     assert not admission.standing.publishes
-    admission.observed(heartbeat("node1", 6), (("node1", heartbeat("node1", 6)),), at(1))
-    assert not admission.standing.publishes
-    admission.observed(heartbeat("node1", 7), (("node1", heartbeat("node1", 7)),), at(2))
+    for i in range(1, ALTERNATIONS + 1):
+        assert not admission.standing.publishes
+        admission.observed(heartbeat("node1", 5 + i), (("node1", heartbeat("node1", 5 + i)),), at(i))
     assert admission.standing is Standing.NAME_TAKEN
     assert "'node1'" in admission.reason
     assert "node1.local" in admission.reason
@@ -132,20 +134,13 @@ def _admitted(boot_id: str) -> Admission:
     return admission
 
 
-def test_the_leader_never_gives_way_to_a_namesake_that_was_let_in_while_it_was_cut_off() -> None:
+def test_who_takes_part_is_not_ended_by_what_the_store_shows() -> None:
+    """Also of two that were let in while the other was cut off: boot ids keep them apart, and health tells of it."""
     leader, namesake = _admitted(LEADER), _admitted(NAMESAKE)
-    for i in range(6, 12):
+    for i in range(6, 40):
         leader.observed(heartbeat("node1", i, NAMESAKE), (), at(i), right=Right(LEADER))
         namesake.observed(heartbeat("node1", i, LEADER), (), at(i), right=Right(LEADER))
-    assert (leader.standing, namesake.standing) == (Standing.ADMITTED, Standing.NAME_TAKEN)
-
-
-def test_of_two_of_one_name_of_which_none_leads_the_larger_boot_id_gives_way() -> None:
-    high, low = _admitted(LEADER), _admitted(NAMESAKE)
-    for i in range(6, 12):
-        high.observed(heartbeat("node1", i, NAMESAKE), (), at(i), right=Right("a" * 16))
-        low.observed(heartbeat("node1", i, LEADER), (), at(i), right=Right("a" * 16))
-    assert (high.standing, low.standing) == (Standing.NAME_TAKEN, Standing.ADMITTED)
+    assert (leader.standing, namesake.standing) == (Standing.ADMITTED, Standing.ADMITTED)
 
 
 def test_late_words_of_two_former_lives_far_apart_are_no_namesake() -> None:
@@ -188,3 +183,65 @@ def test_of_one_name_the_member_stays_and_the_one_that_belongs_to_no_cluster_goe
     for i in range(8):
         waiting.observed(heartbeat("node1", i, NAMESAKE, joins=True), (), at(i), Right(is_member=True))
     assert waiting.standing is Standing.ADMITTED
+
+
+MET = "members refuse this process: another of its name is connected to them"
+
+
+@pytest.mark.parametrize("right", [Right(is_member=True), Right("0" * 16, is_member=True)], ids=["bare", "record"])
+@pytest.mark.parametrize("admitted", [True, False])
+def test_a_member_never_gives_way_to_a_namesake_that_only_the_store_shows(right: Right, *, admitted: bool) -> None:
+    working, starting = _admitted("f" * 16), _admission("f" * 16)
+    for i in range(6, 60):
+        for member in (working, starting):
+            member.observed(heartbeat("node1", i, NAMESAKE, admitted=admitted), (), at(i), right)
+    assert (working.standing, starting.standing) == (Standing.ADMITTED, Standing.ADMITTED)
+
+
+def test_a_member_that_starts_waits_for_the_word_of_the_link_and_gives_way_to_that() -> None:
+    member = _admission("f" * 16)
+    for i in range(4):
+        member.observed(heartbeat("node1", i, NAMESAKE), (), at(i), Right(is_member=True))
+        assert member.standing is Standing.WATCHING, "it publishes nothing, and does not stand"
+    member.observed(heartbeat("node1", 4, NAMESAKE), (), at(4), Right(is_member=True, displaced=MET))
+    assert (member.standing, member.reason) == (Standing.NAME_TAKEN, MET)
+
+
+def test_a_leader_does_not_give_way_to_what_the_link_says() -> None:
+    leader = _admitted(LEADER)
+    leader.observed(None, (), at(6), Right(LEADER, is_member=True, displaced=MET))
+    assert leader.standing is Standing.ADMITTED
+
+
+def test_lives_that_the_own_data_directory_remembers_are_no_namesakes() -> None:
+    former = "a" * 16
+    admission = Admission("node1", "b" * 16, TIMING, lambda _: None, lambda beat: beat.boot_id == former)
+    for i in range(20):
+        admission.observed(heartbeat("node1", i, former), (), at(i))
+    assert admission.standing is Standing.ADMITTED
+
+
+def test_two_late_heartbeats_of_a_former_life_end_nothing() -> None:
+    admission = _admission()
+    shown = [5, 6, 7, *[7] * 20]
+    for i, beat in enumerate(shown):
+        own = heartbeat("node1", i, "b" * 16) if admission.standing.publishes else heartbeat("node1", beat)
+        admission.observed(own, (), at(i))
+    assert admission.standing is Standing.ADMITTED
+
+
+def test_beats_that_go_back_and_forth_are_no_life() -> None:
+    """Somebody puts back, again and again, what a node wrote before."""
+    admission = _admission()
+    for i in range(30):
+        own = heartbeat("node1", i, "b" * 16) if admission.standing.publishes else heartbeat("node1", 5 + i % 2)
+        admission.observed(own, (), at(i))
+    assert admission.standing is Standing.ADMITTED
+
+
+def test_forged_heartbeats_do_not_keep_a_member_from_taking_part() -> None:
+    member = _admission("f" * 16)
+    beats = LINK_WORD_US // TIMING.heartbeat_us + 10
+    for i in range(beats):
+        member.observed(heartbeat("node1", i, NAMESAKE), (), at(i), Right(is_member=True))
+    assert member.standing is Standing.ADMITTED

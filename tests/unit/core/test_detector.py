@@ -1,6 +1,6 @@
 """The failure detector, told as stories of heartbeats read."""
 
-from rppam.core.detector import Detector, MemberChanged
+from rppam.core.detector import LIVES_MAX, NAMES_MAX, Detector, MemberChanged
 from rppam.domain.member import MemberStatus
 from tests.unit.core.beats import TIMING, WALL, at, heartbeat
 
@@ -86,3 +86,30 @@ def test_a_member_that_died_before_this_node_came_is_shown_and_comes_back() -> N
     [change] = detector.observed((("node2", heartbeat("node2", 1)),), at(1), WALL)
     assert change.status is MemberStatus.HEALTHY
     assert detector.members(at(1))["node2"].last_heartbeat == WALL
+
+
+def test_beats_that_were_there_before_bring_nobody_back() -> None:
+    """Somebody puts back, again and again, what a dead member wrote: also in turns."""
+    detector = Detector("node1", TIMING)
+    _reads(detector, 0, 10, lambda i: i)
+    changes = _reads(detector, 10, 40, lambda i: i % 10)
+    assert [c.status for c in changes] == [MemberStatus.SUSPECT, MemberStatus.UNREACHABLE]
+
+
+def test_a_goodbye_of_before_ends_no_later_life_and_no_former_life_comes_back() -> None:
+    detector = Detector("node1", TIMING)
+    old, new = "a" * 16, "b" * 16
+    shown = [heartbeat("node2", 1, old), heartbeat("node2", 1, new), heartbeat("node2", 2, old, leaving=True)]
+    for i, beat in enumerate((*shown, heartbeat("node2", 2, new), shown[0])):
+        detector.observed((("node2", beat),), at(i), WALL)
+        assert detector.members(at(i))["node2"].heartbeat.boot_id == (old if i == 0 else new)
+    assert detector.heeded((("node2", shown[0]),)) == (("node2", heartbeat("node2", 2, new)),)
+
+
+def test_what_is_remembered_of_names_and_lives_is_bounded() -> None:
+    detector = Detector("node1", TIMING)
+    for i in range(3_000):
+        detector.is_news(f"g{i}", heartbeat(f"g{i}", 1))
+        detector.is_news("node2", heartbeat("node2", 1, f"{i:016x}"))
+    assert len(detector._beats) <= NAMES_MAX
+    assert max(map(len, detector._beats.values())) <= LIVES_MAX

@@ -132,8 +132,10 @@ def test_a_pause_ordered_in_the_far_future_is_nobody_s_order(ahead_ms: int) -> N
     stage = leader()
     core = _core(stage.election)
 
+    beats = iter(range(9))
+
     def told(stamp: int, *, is_on: bool) -> None:
-        beat = heartbeat("other", 1, paused=is_on, pause_stamp=stamp, paused_by="eve")
+        beat = heartbeat("other", next(beats), paused=is_on, pause_stamp=stamp, paused_by="eve")
         assert stage.stands is not None
         core.answered(Exchanged(0, False, False, stage.stands, None, (("other", beat),), WALL), stage.now)
 

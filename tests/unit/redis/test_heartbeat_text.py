@@ -4,8 +4,10 @@ import json
 
 import pytest
 
-from rppam.adapters.redis.heartbeat_text import LONGEST, heartbeat_from_text, heartbeat_to_text
+from rppam.adapters.redis.heartbeat_text import LONGEST, heartbeat_from_text, heartbeat_to_text, is_unauthenticated
+from rppam.adapters.redis.store_mac import StoreMac
 from rppam.domain.member import Heartbeat, Role
+from rppam.domain.secret import Secret
 
 BEAT = Heartbeat(
     "node1",
@@ -43,7 +45,7 @@ def test_an_older_release_does_not_tell_its_settings_revision() -> None:
 
 @pytest.mark.parametrize("name", Heartbeat._fields)
 def test_a_field_of_another_kind_is_no_heartbeat(name: str) -> None:
-    fields = json.loads(heartbeat_to_text(MARKED))
+    fields = json.loads(heartbeat_to_text(MARKED)) | {"store_ms": 0}
     for odd in ODD:
         if type(odd) is type(fields[name]) and odd not in (-1, 2**53, "\n", "0" * 17):
             continue
@@ -71,3 +73,52 @@ def test_a_name_that_no_order_can_bear_is_no_heartbeat() -> None:
     fields = json.loads(heartbeat_to_text(BEAT))
     assert heartbeat_from_text(json.dumps({**fields, "paused_by": "x" * 64}).encode(), "node1") is not None
     assert heartbeat_from_text(json.dumps({**fields, "paused_by": "x" * 65}).encode(), "node1") is None
+
+
+MAC = StoreMac("lab", Secret("1" * 64))
+OTHER = StoreMac("lab", Secret("2" * 64))
+
+
+def test_where_there_is_a_key_only_what_its_holders_wrote_is_a_heartbeat() -> None:
+    told = BEAT._replace(store_ms=1_795_000_000_000)
+    text = heartbeat_to_text(told, MAC).encode()
+    assert heartbeat_from_text(text, "node1", MAC) == told
+    assert not is_unauthenticated(text, MAC)
+    assert json.loads(text)["mac"], "it stays one JSON object"
+    forged = (
+        heartbeat_to_text(told).encode(),
+        heartbeat_to_text(told, OTHER).encode(),
+        text.replace(b'"beat":5', b'"beat":6'),
+        text.replace(b'"leaving":false', b'"leaving":true'),
+        text.replace(b"{", b'{"beat":9,', 1),
+        text[:-1] + b',"more":1}',
+        text + b" ",
+        text.replace(b'"mac":"', b'"mac":"\xff'),
+        b'{"\xff":1' + text[-43:],
+    )
+    for odd in forged:
+        assert heartbeat_from_text(odd, "node1", MAC) is None, odd
+        assert is_unauthenticated(odd, MAC), odd
+    assert not is_unauthenticated(b"", MAC), "nothing there is nobody's"
+
+
+def test_one_node_s_heartbeat_is_no_other_s() -> None:
+    assert heartbeat_from_text(heartbeat_to_text(BEAT, MAC).encode(), "node2", MAC) is None
+
+
+def test_a_node_without_the_key_reads_what_the_others_write() -> None:
+    text = heartbeat_to_text(BEAT, MAC).encode()
+    assert heartbeat_from_text(text, "node1") == BEAT
+    assert not is_unauthenticated(text, None)
+
+
+def test_while_the_key_is_changed_holders_of_the_next_one_are_believed() -> None:
+    text = heartbeat_to_text(BEAT, OTHER).encode()
+    changing = StoreMac("lab", Secret("1" * 64), [Secret("2" * 64)])
+    assert heartbeat_from_text(text, "node1", changing) == BEAT
+    changing.use(Secret("3" * 64))
+    assert heartbeat_from_text(text, "node1", changing) is None
+
+
+def test_without_a_key_the_text_is_that_of_the_release_before() -> None:
+    assert not json.loads(heartbeat_to_text(BEAT)).keys() & {"mac", "store_ms"}

@@ -122,8 +122,8 @@ class Government(Parliament):
             case KeepOrders(orders):
                 if not self.orders[seat.name].broken:
                     self.orders[seat.name].save(orders)
-            case Unregister(node):
-                self.registered.discard(node)
+            case Unregister(nodes):
+                self.registered.difference_update(nodes)
             case _ if type(effect).__name__ != "MemberChanged":
                 super()._one(seat, effect)
 

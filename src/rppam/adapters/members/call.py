@@ -197,6 +197,8 @@ class Call:
         self.fault = f"{self.who} does not let this node in: {why}"
         if reason in {Refused.TWIN, Refused.OWN_NAME}:
             self._party.saw_twin(self.fault)
+        if reason == Refused.TWIN:
+            self._party.refused_for_twin(self.fault)
         if reason in _STAYS:
             self.is_told = True
             self._party.refusals.tell(self._name, Refused(reason), self.fault)
@@ -223,7 +225,8 @@ class Call:
             fix = "give one of them its own node.nodeName, or stop it"
             self._end(Refused.TWIN, f"two nodes are named {self._name!r}, {found}: {fix}")
         else:
-            self.is_up, self.greeting = True, greeting
+            self.is_up = self._party.was_let_in = True
+            self.greeting = greeting
             self.greeted.set_result(None)
 
     def _certified(self) -> PeerName | None:

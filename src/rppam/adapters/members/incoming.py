@@ -183,6 +183,11 @@ class Guests:
         """A copy."""
         return [*self._by_name.values(), *self._errands]
 
+    @property
+    def live(self) -> tuple[str, ...]:
+        """Names of those who are connected and were heard of lately."""
+        return tuple(name for name in self._by_name if self.live_boot_id(name))
+
     def live_boot_id(self, name: str) -> str:
         """Which life of ``name`` is connected and was heard of lately; empty when none."""
         guest = self._by_name.get(name)

@@ -12,7 +12,7 @@ connection), or that two nodes that both hold the key and share a name are told 
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from rppam.adapters.members.call import Call
@@ -21,7 +21,7 @@ from rppam.adapters.members.codec import Greeting
 from rppam.adapters.members.credentials import Credentials
 from rppam.adapters.members.dial import NotReachedError, Pace, dial
 from rppam.adapters.members.door import Door
-from rppam.adapters.members.incoming import Guests
+from rppam.adapters.members.incoming import LIVE_LOOKS, Guests
 from rppam.adapters.members.key_files import ClusterKeyFiles, ClusterKeys, SealingKeyFiles
 from rppam.adapters.members.names import Names
 from rppam.adapters.members.orders import (
@@ -38,6 +38,7 @@ from rppam.adapters.members.refusals import Refusals
 from rppam.domain.ballot import Ballot, Freeing, Invitation
 from rppam.domain.electorate import MEMBERS_MAX
 from rppam.domain.errors.administration import NodeAnswersWrongly, NodeSilent, NotThisNode
+from rppam.domain.instant import US_PER_S
 from rppam.ports.clock import Clock
 from rppam.ports.entropy import Entropy
 from rppam.ports.members import MemberListener, PeerState
@@ -61,10 +62,12 @@ class TlsMemberLink:
         entropy: Entropy,
         keys: ClusterKeyFiles | None = None,
         sealing_keys: SealingKeyFiles | None = None,
+        on_keys: Callable[[ClusterKeys], None] = lambda _: None,
     ) -> None:
         """Makes this node's certificate, which takes some 10 ms; needs no running loop.
 
-        ``keys`` and ``sealing_keys``: where the two keys stand, to be looked at every second.
+        ``keys`` and ``sealing_keys``: where the two keys stand, to be looked at every second; ``on_keys``: who else
+        uses the cluster key.
         """
         self.options = options
         self._clock = clock
@@ -77,6 +80,7 @@ class TlsMemberLink:
             also=options.also_believed,
             sealing=options.sealing,
         )
+        self._on_keys = on_keys
         self._keys = ClusterKeys(options.cluster_key, options.also_believed)
         self._sealing = options.sealing
         self._key_files = [(keys, self._use, "cluster key")] if keys is not None else []
@@ -122,6 +126,7 @@ class TlsMemberLink:
     async def _use(self, keys: ClusterKeys) -> None:
         self._keys = keys
         await asyncio.to_thread(self.credentials.use, keys.own, keys.also, self._sealing)
+        self._on_keys(keys)
         believed = len(keys.also) + 1
         plural = "s are" if believed > 1 else " is"
         _log.info("the files of the cluster key changed: %d key%s believed now", believed, plural)
@@ -261,6 +266,21 @@ class TlsMemberLink:
         It has been so for three seconds: an old self of this node, after the death of its host, is no twin.
         """
         return "" if self._party is None else self._party.twin
+
+    @property
+    def displaced(self) -> str:
+        """See :attr:`rppam.ports.members.MemberLink.displaced`.
+
+        So it is only after twice the time that members may go on taking an old self of this node for alive.
+        """
+        if self._party is None:
+            return ""
+        return self._party.displaced(int(2 * LIVE_LOOKS * look_period_s(len(self._peers)) * US_PER_S))
+
+    @property
+    def callers(self) -> tuple[str, ...]:
+        """See :attr:`rppam.ports.members.MemberLink.callers`."""
+        return self._guests.live
 
     @property
     def addresses(self) -> Mapping[str, str]:

@@ -62,6 +62,11 @@ class Party:
     _twin_from: Instant = _NEVER
     _twin_at: Instant = _NEVER
     """When it was last seen."""
+    was_let_in: bool = False
+    """Whether any member has ever let this process in."""
+    _refused: str = ""
+    _refused_from: Instant = _NEVER
+    _refused_at: Instant = _NEVER
 
     def saw_twin(self, sentence: str) -> None:
         """Somebody else was seen with this node's name, or others refuse this node for it."""
@@ -84,6 +89,22 @@ class Party:
         """
         lasted = self._twin_at - self._twin_from >= TWIN_US
         return self._twin if self.twin_is_fresh and lasted else ""
+
+    def refused_for_twin(self, sentence: str) -> None:
+        """A member has another process of this name connected, and refuses this one."""
+        now = self.clock.now()
+        if not self._refused or now >= self._refused_at + TWIN_US:
+            self._refused_from = now
+        self._refused, self._refused_at = sentence, now
+
+    def displaced(self, old_self_us: int) -> str:
+        """What a member said, where this process is the newcomer of two with one name; else empty.
+
+        ``old_self_us``: so long members may take an old self of this node, whose host died, for a living one.
+        """
+        is_fresh = bool(self._refused) and self.clock.now() < self._refused_at + TWIN_US
+        lasted = self._refused_at - self._refused_from >= max(TWIN_US, old_self_us)
+        return self._refused if is_fresh and lasted and not self.was_let_in else ""
 
     def greeting(self, purpose: Purpose = Purpose.LINK) -> Greeting:
         """What this node says first, with a nonce of its own for each connection."""

@@ -4,6 +4,8 @@ It keeps the same word as Redis through the same function, so the election needs
 a second process has a store of its own, which is why the node also holds a lock on its data directory.
 """
 
+from collections.abc import Sequence
+
 from rppam.core.script import exchange
 from rppam.domain.member import Heartbeat
 from rppam.domain.record import parse_record
@@ -41,5 +43,5 @@ class MemoryStore:
         members = () if self._heartbeat is None else ((self._heartbeat.node, self._heartbeat),)
         return ExchangeAnswer(done.granted, done.was_absent, record, "", before, members, self._clock.wall_ms())
 
-    async def unregister(self, node: str, timeout_ms: int) -> None:
+    async def unregister(self, nodes: Sequence[str], timeout_ms: int) -> None:
         """Nobody but this node is listed here."""

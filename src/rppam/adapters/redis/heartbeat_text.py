@@ -2,12 +2,19 @@
 
 Reading is suspicious: whatever is not exactly a heartbeat of the node under whose name it stands is ``None``, never an
 exception and never half a value. Its texts end up in answers, logs and on screens, so they must be printable.
+
+Where there is a cluster key, the last field is ``mac``: the tag (see ``store_mac``) of the object without it, byte for
+byte. Then nothing in a heartbeat can be made up by who may only write Redis. What can still be done is to put back what
+a node wrote before: so the field before it, ``store_ms``, tells what time the store had when it answered the node last,
+and one that is older than a heartbeat lives in the store is none. What is put back sooner than that is found out by
+whoever remembers the beats: see ``rppam/core/detector.py``.
 """
 
 import json
 import re
 from typing import Any, Final
 
+from rppam.adapters.redis.store_mac import TAG_DIGITS, StoreMac
 from rppam.config.settings import NAME_FORM
 from rppam.domain.member import Heartbeat, Role
 from rppam.domain.orders import person
@@ -18,21 +25,57 @@ LONGEST: Final = 4_096
 _TEXTS: Final = ("node", "version", "hostname", "api_url", "member_address", "paused_by", "password_mark")
 _NAME: Final = re.compile(NAME_FORM)
 _BOOT_ID: Final = re.compile(r"[0-9a-f]{16}")
-_NUMBERS: Final = ("beat", "epoch", "wall_ms", "loop_lag_ms", "renewed_ms_ago", "seats", "priority", "pause_stamp")
+_NUMBERS: Final = (
+    "beat",
+    "epoch",
+    "wall_ms",
+    "loop_lag_ms",
+    "renewed_ms_ago",
+    "seats",
+    "priority",
+    "pause_stamp",
+    "store_ms",
+)
 _MARK: Final = "password_mark"
-_LATER: Final = frozenset({"settings_revision", _MARK})
-"""Not told by every release: missing is ``None``, or an empty text."""
+_STORE_MS: Final = "store_ms"
+_LATER: Final = frozenset({"settings_revision", _MARK, _STORE_MS})
+"""Not told by every release: missing is ``None``, 0, or an empty text."""
+KIND: Final = "heartbeat"
+"""What the tag is made for."""
+_TAGGED: Final = re.compile(rb'(\{.*),"mac":"([0-9a-f]{%d})"\}' % TAG_DIGITS, re.DOTALL)
 _FLAGS: Final = ("admitted", "leaving", "joins", "maintenance", "paused")
 _FIELDS: Final = frozenset(Heartbeat._fields)
 _ROLES: Final = {role.value: role for role in Role}
 
 
-def heartbeat_to_text(heartbeat: Heartbeat) -> str:
-    """The text of a heartbeat."""
+def heartbeat_to_text(heartbeat: Heartbeat, mac: StoreMac | None = None) -> str:
+    """The text of a heartbeat; with a tag, where the cluster has a key."""
     fields = heartbeat._asdict()
     if not heartbeat.password_mark:
         del fields[_MARK]  # a release that does not know it reads no heartbeat that has it
-    return json.dumps(fields, separators=(",", ":"))
+    if mac is None:
+        del fields[_STORE_MS]  # nor one that has this; without a tag it says nothing
+    text = json.dumps(fields, separators=(",", ":"))
+    return text if mac is None else f'{text[:-1]},"mac":"{mac.tag(KIND, text)}"}}'
+
+
+def is_unauthenticated(text: bytes, mac: StoreMac | None) -> bool:
+    """Whether there is a text, and no holder of the cluster key wrote it; never so where there is no key."""
+    return mac is not None and bool(text) and _genuine(text, mac) is None
+
+
+def _genuine(text: bytes, mac: StoreMac | None) -> bytes | None:
+    """The object without its tag; ``None`` when the tag is not right. Without a key nobody can tell."""
+    if len(text) > LONGEST:
+        return None
+    match = _TAGGED.fullmatch(text)
+    if match is None:
+        return text if mac is None else None
+    body = match[1] + b"}"
+    if mac is None:
+        return body
+    is_ours = body.isascii() and mac.is_genuine(KIND, body.decode("ascii"), match[2].decode("ascii"))
+    return body if is_ours else None
 
 
 def is_name(text: str) -> bool:
@@ -40,18 +83,20 @@ def is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
-def heartbeat_from_text(text: bytes, node: str) -> Heartbeat | None:
+def heartbeat_from_text(text: bytes, node: str, mac: StoreMac | None = None) -> Heartbeat | None:
     """The heartbeat in ``text``, or ``None`` when it is none of ``node``'s."""
-    if not text or len(text) > LONGEST:
+    body = _genuine(text, mac) if text else None
+    if body is None:
         return None
     try:
-        fields: Any = json.loads(text)
+        fields: Any = json.loads(body)
     except (ValueError, RecursionError):
         return None
     if not isinstance(fields, dict) or not _FIELDS - _LATER <= fields.keys() <= _FIELDS:
         return None
     # Loops, no generators: with many members this is what a member does most often.
     fields.setdefault(_MARK, "")
+    fields.setdefault(_STORE_MS, 0)
     for name in _TEXTS:
         if not isinstance(fields[name], str) or not fields[name].isprintable():
             return None

@@ -14,15 +14,22 @@ Keys, all under ``redis.keyPrefix``: ``leader`` (the record), ``heartbeat:NAME``
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from rppam.adapters.redis.connection import Connection, Word
-from rppam.adapters.redis.heartbeat_text import heartbeat_from_text, heartbeat_to_text, is_name
+from rppam.adapters.redis.heartbeat_text import (
+    heartbeat_from_text,
+    heartbeat_to_text,
+    is_name,
+    is_unauthenticated,
+)
 from rppam.adapters.redis.link import Link
 from rppam.adapters.redis.replies import whole
 from rppam.adapters.redis.scripts import Script
+from rppam.adapters.redis.store_mac import StoreMac
 from rppam.domain.errors.store import StoreError, StoreNotReplicated, StoreProtocol
+from rppam.domain.member import Heartbeat
 from rppam.domain.record import parse_record
 from rppam.domain.timing import HEARTBEAT_TTL_MS
 from rppam.ports.store import ExchangeAnswer, ExchangeOrder, StoreListener
@@ -51,8 +58,12 @@ class RedisLeadershipStore:
         check_timeout_ms: int = 2_000,
         replicas: int = 0,
         heartbeat_ttl_ms: int = HEARTBEAT_TTL_MS,
+        mac: StoreMac | None = None,
     ) -> None:
-        """``replicas``: how many must confirm a write of the record before it counts."""
+        """``replicas``: how many must confirm a write of the record before it counts.
+
+        ``mac`` signs heartbeats, and says which to believe; ``None`` where there is no cluster key.
+        """
         self._link = link
         self._prefix = prefix
         self._cluster_id = cluster_id
@@ -61,6 +72,9 @@ class RedisLeadershipStore:
         self._check_timeout_ms = check_timeout_ms
         self._replicas = replicas
         self._heartbeat_ttl_ms = heartbeat_ttl_ms
+        self._mac = mac
+        self._store_ms = 0
+        """The store's wall clock in its last answer."""
         self._listener: StoreListener | None = None
         self._greeting: asyncio.Task[None] | None = None
         self._claiming: asyncio.Task[None] | None = None
@@ -93,7 +107,8 @@ class RedisLeadershipStore:
             )
         else:
             reply = await self._link.run_script(EXCHANGE, keys, words, timeout_ms=timeout_ms)
-        answer = _answer(reply, self._node, f"{self._prefix}members")
+        answer = self._answer(reply)
+        self._store_ms = answer.store_wall_ms
         if answer.was_absent:
             self._is_claimed = False  # what is gone with the record may be the claim to the prefix
         if not self._is_claimed and (self._claiming is None or self._claiming.done()):
@@ -106,9 +121,13 @@ class RedisLeadershipStore:
             )
         return answer
 
-    async def unregister(self, node: str, timeout_ms: int) -> None:
+    async def unregister(self, nodes: Sequence[str], timeout_ms: int) -> None:
         """See the port. Raises :class:`StoreError`."""
-        await self._link.command("SREM", f"{self._prefix}members", node, timeout_ms=timeout_ms)
+        await self._link.command("SREM", f"{self._prefix}members", *nodes, timeout_ms=timeout_ms)
+
+    def _answer(self, reply: Any) -> ExchangeAnswer:
+        """What the script said, and which heartbeats of it are believed. Raises StoreProtocol."""
+        return _answer(reply, self._node, f"{self._prefix}members", self._mac, self._heartbeat_ttl_ms)
 
     def _script_words(self, order: ExchangeOrder) -> tuple[list[Word], list[Word]]:
         """Keys and arguments of the exchange script."""
@@ -123,13 +142,14 @@ class RedisLeadershipStore:
             order.expected.encode() if order.expected else "",
             order.proposed.encode() if order.proposed else "",
             order.mark.encode(),
-            heartbeat_to_text(heartbeat) if heartbeat else "",
+            heartbeat_to_text(heartbeat._replace(store_ms=self._store_ms), self._mac) if heartbeat else "",
             self._heartbeat_ttl_ms,
             heartbeat.node if heartbeat else "",
             "1" if heartbeat and heartbeat.leaving else "",
             f"{self._prefix}heartbeat:",
             f"{self._prefix}releases",
             RECORD_TTL_MS,
+            " ".join((self._node, *order.first)),  # the last argument, whatever comes before it
         ]
 
     # ---- word of the connection -------------------------------------------------------------------------------------
@@ -282,7 +302,7 @@ def _page_of(reply: Any) -> tuple[bytes, list[bytes]]:
     raise StoreProtocol("Redis answered something that is no answer to SCAN; expected a cursor and a list of keys")
 
 
-def _answer(reply: Any, node: str, members_key: str) -> ExchangeAnswer:
+def _answer(reply: Any, node: str, members_key: str, mac: StoreMac | None, ttl_ms: int) -> ExchangeAnswer:
     """What the script said. Raises StoreProtocol for whatever else a server may say: nothing of it ends the process."""
     try:
         granted, was_absent, stands, moved_aside, own_before, members, store_wall_ms = reply
@@ -293,14 +313,22 @@ def _answer(reply: Any, node: str, members_key: str) -> ExchangeAnswer:
         names = [(name, text) for name, text in listed if is_name(name)]
         if record is None:
             raise ValueError("the record is not one")  # one place tells all malformed answers
+        store_ms = whole(store_wall_ms, "its time")
+
+        def believed(name: str, text: bytes) -> Heartbeat | None:
+            beat = heartbeat_from_text(text, name, mac)
+            is_old = mac is not None and beat is not None and abs(store_ms - beat.store_ms) > ttl_ms
+            return None if is_old else beat  # it would have expired long ago: somebody put it back
+
         return ExchangeAnswer(
             whole(granted, "whether it was written") == 1,
             whole(was_absent, "whether there was none") == 1,
             record,
             _text(moved_aside) or _impossible(len(listed) - len(names), members_key),
-            heartbeat_from_text(own_before, node),
-            tuple((name, heartbeat_from_text(text, name)) for name, text in names),
-            whole(store_wall_ms, "its time"),
+            believed(node, own_before),
+            tuple((name, believed(name, text)) for name, text in names),
+            store_ms,
+            tuple(dict.fromkeys(name for name, text in ((node, own_before), *names) if is_unauthenticated(text, mac))),
         )
     except (TypeError, ValueError, AttributeError) as error:
         raise StoreProtocol(f"the exchange script answered something that is not its answer: {error}") from error

@@ -109,6 +109,11 @@ class Probe:
             return None
         return _text(text), left if isinstance(left, int) else 0
 
+    async def listed(self, prefix: str) -> int:
+        """How many names the set of registered nodes has; 0 when that cannot be asked."""
+        count = await self._ask("SCARD", f"{prefix}members")
+        return count if isinstance(count, int) else 0
+
     async def heartbeats(self, prefix: str) -> dict[str, tuple[str, int]] | None:
         """All registered nodes: text of the heartbeat and its time to live in milliseconds. ``None``: denied.
 

@@ -11,16 +11,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from rppam.adapters.members.key_files import read_cluster_keys
 from rppam.adapters.redis.connection import Connection
 from rppam.adapters.redis.glimpse import second_look
-from rppam.adapters.redis.heartbeat_text import heartbeat_from_text
+from rppam.adapters.redis.heartbeat_text import heartbeat_from_text, is_unauthenticated
 from rppam.adapters.redis.options import LinkOptions, Target
 from rppam.adapters.redis.probe import Probe, ask_sentinel, lets_strangers_in
+from rppam.adapters.redis.store_mac import StoreMac
 from rppam.adapters.redis.tls import TlsFiles
 from rppam.cli._doctor.report import Report
 from rppam.config.endpoint import parse_endpoint
 from rppam.config.options import ConnectionOptions
 from rppam.config.settings import Settings
+from rppam.domain.errors.cluster import ClusterKeyUnusable
 from rppam.domain.errors.config import ConfigError
 from rppam.domain.errors.store import StoreError, StoreTlsFailed
 from rppam.domain.errors.store_replies import StoreReadOnly
@@ -41,6 +44,9 @@ LIVE_HEARTBEAT_MS: Final = 5_000
 LIVE_BEATS: Final = 3
 SENTINEL_CONF: Final = (Path("/etc/redis/sentinel.conf"), Path("/etc/redis-sentinel.conf"))
 _DAY_S: Final = 86_400
+NAMES_MAX: Final = 256
+"""So many names the exchange script lets stand."""
+NAMES_TOLD: Final = 8
 
 
 class StoreCheck:
@@ -115,7 +121,8 @@ class StoreCheck:
             found = await probe.heartbeat_of(self._settings.redis.key_prefix, node)
         except StoreError:
             return None
-        heartbeat = heartbeat_from_text(found[0].encode(), node) if found else None
+        mac = store_mac_of(self._settings)
+        heartbeat = heartbeat_from_text(found[0].encode(), node, mac) if found else None
         if found is None or heartbeat is None or heartbeat.leaving or not is_fresh(found[1], self._timing):
             return None
         age_ms = self._timing.heartbeat_ttl_ms - found[1]
@@ -126,14 +133,32 @@ class StoreCheck:
         """What every node shows of itself in Redis; ``None`` when Redis cannot be asked."""
         if self._connection is None or not self.is_reached:
             return None
-        probe = Probe(self._connection, self._clock, timeout_ms=self._timeout_ms)
+        probe, prefix = (
+            Probe(self._connection, self._clock, timeout_ms=self._timeout_ms),
+            self._settings.redis.key_prefix,
+        )
         try:
-            found = await probe.heartbeats(self._settings.redis.key_prefix)
+            listed = await probe.listed(prefix)
+            if listed > NAMES_MAX:
+                self._report.add(finding("RD-948", f"{prefix}members lists {listed} names"))
+                return None
+            found = await probe.heartbeats(prefix)
         except StoreError:
             return None
         if found is None:
             return None
-        read = {name: (heartbeat_from_text(text.encode(), name), left_ms) for name, (text, left_ms) in found.items()}
+        mac = store_mac_of(self._settings)
+        odd = sorted(name for name, (text, _) in found.items() if is_unauthenticated(text.encode(), mac))
+        read = {
+            name: (heartbeat_from_text(text.encode(), name, mac), left_ms) for name, (text, left_ms) in found.items()
+        }
+        for name in odd:  # of a node without the key it is known that it is there, and nothing that it says counts
+            beat = heartbeat_from_text(found[name][0].encode(), name)
+            if beat is not None and not beat.member_address:
+                read[name] = beat, found[name][1]
+        if odd:
+            more = f" and {len(odd) - NAMES_TOLD} more" if len(odd) > NAMES_TOLD else ""
+            self._report.add(finding("RD-947", f"under {', '.join(odd[:NAMES_TOLD])}{more}"))
         return {
             name: Shown(beat, is_fresh(left_ms, self._timing))
             for name, (beat, left_ms) in read.items()
@@ -256,6 +281,16 @@ class StoreCheck:
     async def _prefix(self, probe: Probe) -> None:
         facts = await probe.prefix(self._settings.redis.key_prefix, self._settings.cluster.cluster_id)
         self._report.add(*prefix_findings(facts))
+
+
+def store_mac_of(settings: Settings) -> StoreMac | None:
+    """By which this cluster's nodes know each other's heartbeats; ``None`` without a usable key."""
+    path = settings.auth.cluster_key_path
+    try:
+        keys = read_cluster_keys(path) if path.exists() else None
+    except (ClusterKeyUnusable, OSError):  # the check of the member tells what is wrong with it
+        return None
+    return None if keys is None else StoreMac(settings.cluster.cluster_id, keys.own, keys.also)
 
 
 def told_in(named: Path | None, service: str) -> tuple[bool | None, str]:

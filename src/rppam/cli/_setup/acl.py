@@ -28,6 +28,7 @@ NODE_COMMANDS: Final = (
     "eval", "evalsha", "get", "set", "scan", "subscribe", "unsubscribe", "publish",
     # what its scripts call
     "time", "type", "strlen", "rename", "pexpire", "sadd", "srem", "smembers", "sismember",
+    "scard", "unlink",
     # the doctor and `rppam redis info`
     "pttl", "dbsize", "command|info", "acl|whoami", "acl|dryrun", "memory|usage",
 )  # fmt: skip

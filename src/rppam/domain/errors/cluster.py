@@ -16,10 +16,23 @@ class NameInUse(ClusterError):
     row: ClassVar[ErrorRow] = ErrorRow(
         "RPPAM-5101",
         Fault.OPERATOR,
-        Retry.NO,
+        Retry.YES,
         "Another live node of the cluster uses this node's name.",
         "Give this node its own node.nodeName, or stop the other one.",
-        exit=Exit.NAME_IN_USE,
+        exit=Exit.TURNED_AWAY,
+    )
+
+
+class NoSeat(ClusterError):
+    """As far as Redis shows, all licence seats are taken."""
+
+    row: ClassVar[ErrorRow] = ErrorRow(
+        "RPPAM-5318",
+        Fault.OPERATOR,
+        Retry.SLOWLY,
+        "The nodes that Redis shows take all seats of the licence, so this node does not join them.",
+        "Install a licence for more nodes, or stop a node; look for nodes nobody knows with rppam status.",
+        exit=Exit.TURNED_AWAY,
     )
 
 
@@ -32,7 +45,7 @@ class DataDirInUse(ClusterError):
         Retry.NO,
         "Another process on this host runs with this node's data directory.",
         "Stop it ('systemctl status rppam' shows it), or give this node its own node.dataDir.",
-        exit=Exit.NAME_IN_USE,
+        exit=Exit.IN_USE,
     )
 
 
@@ -55,10 +68,10 @@ class ForeignPrefix(ClusterError):
     row: ClassVar[ErrorRow] = ErrorRow(
         "RPPAM-5104",
         Fault.OPERATOR,
-        Retry.NO,
+        Retry.YES,
         "redis.keyPrefix belongs to another cluster on the same Redis, or is nested in another cluster's prefix.",
         "Give every cluster on one Redis a prefix of its own, of which none begins with another.",
-        exit=Exit.CONFIGURATION,
+        exit=Exit.TURNED_AWAY,
     )
 
 

@@ -24,6 +24,8 @@ try('SADD', KEYS[2], 'doctor')
 try('PEXPIRE', KEYS[2], '1000')
 try('SMEMBERS', KEYS[2])
 try('SISMEMBER', KEYS[2], 'doctor')
+try('SCARD', KEYS[2])
 try('SREM', KEYS[2], 'doctor')
+try('UNLINK', KEYS[2])
 try('PUBLISH', ARGV[1], 'doctor')
 return refused

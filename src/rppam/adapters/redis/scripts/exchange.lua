@@ -8,18 +8,29 @@
 --       6 own name, or '' to register nobody       7 '1' when leaving
 --       8 prefix of heartbeat keys                 9 channel for releases, or ''
 --       10 time to live of the record, ms (garbage collection, never a permission)
+--       last: names that are read first whatever is listed, separated by spaces
 -- Reply { granted 0|1, was absent 0|1, record, what was moved aside or '', own heartbeat before or '',
 --         {name, heartbeat or '', ...}, server time ms }
 -- A node that left is no member any more, and is shown with its last heartbeat until that expires, so that everybody
--- reads its goodbye.
--- What is not ours is renamed, to a name that holds the time, and expires there after a day.
--- Time source: TIME, for people, for those names, and to make each mark one of its kind.
+-- reads its goodbye. A name that no node can have is taken off the list. A list of more names than any cluster has nodes
+-- is emptied, but for those that the last argument names: whoever lives lists itself again with its next exchange. So
+-- the work is bounded, whatever somebody else writes there.
+-- What is not ours is renamed and expires there after a day; of each key the newest is kept.
+-- SCARD and UNLINK may be refused to a user that was made for an earlier release: then it is as it was there.
+-- Time source: TIME, for people, and to make each mark one of its kind.
 
 local time = redis.call('TIME')
 local longest_heartbeat = 4096
+local longest_name = 63
+local most_names = 256
+
+local function remove(key)
+  return type(redis.pcall('UNLINK', key)) == 'number'
+end
 
 local function move_aside(key, held)
-  local aside = key .. ':moved-aside:' .. time[1] .. '.' .. string.format('%06d', time[2])
+  local aside = key .. ':moved-aside'
+  remove(aside) -- RENAME would remove it as well, and the server would wait for it
   redis.call('RENAME', key, aside)
   redis.call('PEXPIRE', aside, 86400000)
   return key .. ' held ' .. held .. ', now ' .. aside
@@ -96,18 +107,68 @@ if ARGV[6] ~= '' then
   redis.call('SREM', quits, ARGV[6])
 end
 
-local members = {}
-for _, name in ipairs(redis.call('SMEMBERS', KEYS[3])) do
-  members[#members + 1] = name
-  members[#members + 1] = heartbeat_at(ARGV[8] .. name)
+local first = {}
+for name in string.gmatch(ARGV[#ARGV], '%S+') do
+  first[#first + 1] = name
 end
-for _, name in ipairs(redis.call('SMEMBERS', KEYS[4])) do
-  local last = heartbeat_at(ARGV[8] .. name)
-  if last ~= '' and redis.call('SISMEMBER', KEYS[3], name) == 0 then
+
+local function is_listed(key, name)
+  return redis.call('SISMEMBER', key, name) == 1
+end
+
+local function is_name(text)
+  return #text <= longest_name and string.match(text, '^[a-z0-9][a-z0-9%-]*$') ~= nil
+end
+
+-- The names in a set, of which there are never more than most_names.
+local function names_in(key)
+  local count = redis.pcall('SCARD', key)
+  if type(count) == 'number' and count > most_names then
+    local kept = {}
+    for _, name in ipairs(first) do
+      if is_listed(key, name) then kept[#kept + 1] = name end
+    end
+    moved = key .. ' listed more names than any cluster has nodes and was emptied; living nodes list themselves again. '
+      .. 'See who else may write it: ACL LIST. Names: ' .. count
+    if not remove(key) then move_aside(key, 'too many names') end
+    if #kept > 0 then redis.call('SADD', key, unpack(kept)) end
+    return kept
+  end
+  local names, odd_names = {}, {}
+  for _, name in ipairs(redis.call('SMEMBERS', key)) do
+    if is_name(name) then names[#names + 1] = name else odd_names[#odd_names + 1] = name end
+  end
+  for _, name in ipairs(odd_names) do redis.call('SREM', key, name) end
+  if #odd_names > 0 then
+    moved = key .. ' listed names that no node can have; they were removed. See who else may write it: ACL LIST. '
+      .. 'Names: ' .. #odd_names
+  end
+  return names
+end
+
+local members, is_shown = {}, {}
+local function show(name, beat)
+  if not is_shown[name] then
+    is_shown[name] = true
     members[#members + 1] = name
-    members[#members + 1] = last
-  else
+    members[#members + 1] = beat
+  end
+end
+
+local names = names_in(KEYS[3])
+for _, name in ipairs(first) do
+  local beat = heartbeat_at(ARGV[8] .. name)
+  if beat ~= '' or is_listed(KEYS[3], name) then show(name, beat) end
+end
+for _, name in ipairs(names) do
+  if not is_shown[name] then show(name, heartbeat_at(ARGV[8] .. name)) end
+end
+for _, name in ipairs(names_in(KEYS[4])) do
+  local last = heartbeat_at(ARGV[8] .. name)
+  if last == '' or is_listed(KEYS[3], name) then
     redis.call('SREM', KEYS[4], name)
+  else
+    show(name, last)
   end
 end
 

@@ -1,0 +1,44 @@
+"""Whom a node takes for members of its cluster, of the names that the store lists.
+
+Whoever may write the store lists any name. Members are known without it, from the list on every member's disk; a
+heartbeat that is believed makes a name a node's. What remains, names that show nothing and were never heard, are nodes
+that died before this one came, if they are few, and somebody's invention if they are many: then none of them counts,
+and one sentence tells of all. It decides nothing about leadership.
+"""
+
+from collections.abc import Collection
+from typing import Final
+
+from rppam.domain.member import Heartbeat
+
+SILENT_MAX: Final = 16
+"""So many names without a life are taken for nodes that died."""
+
+Listed = tuple[tuple[str, Heartbeat | None], ...]
+
+
+class Roster:
+    """What one node makes of the list."""
+
+    def __init__(self) -> None:
+        self.passed_over: tuple[str, ...] = ()
+        """Names of the last list that were taken for nobody's."""
+
+    def read(self, listed: Listed, members: Collection[str], heard: Collection[str]) -> Listed:
+        """Those that count; ``heard``: whose heartbeats this node has seen."""
+        silent = silent_strangers(listed, members, heard)
+        self.passed_over = silent if self.are_too_many(silent) else ()
+        if not self.passed_over:
+            return listed
+        gone = frozenset(silent)
+        return tuple((name, beat) for name, beat in listed if name not in gone)
+
+    def are_too_many(self, silent: tuple[str, ...]) -> bool:
+        """Whether no cluster loses so many nodes."""
+        return len(silent) > SILENT_MAX
+
+
+def silent_strangers(listed: Listed, members: Collection[str], heard: Collection[str]) -> tuple[str, ...]:
+    """Names without a heartbeat that are neither a member's nor were ever heard."""
+    known = {*members, *heard}
+    return tuple(name for name, beat in listed if beat is None and name not in known)
