@@ -11,6 +11,8 @@ from typing import Final, NamedTuple
 from rppam.adapters.members.key_files import ClusterKeyFiles, read_cluster_keys
 from rppam.adapters.members.link import TlsMemberLink
 from rppam.adapters.members.party import MemberOptions
+from rppam.adapters.redis.record_seal import RecordSeal
+from rppam.adapters.redis.store_mac import StoreMac
 from rppam.adapters.system.address_book import FILE_NAME as BOOK_NAME
 from rppam.adapters.system.address_book import FileAddressBook
 from rppam.adapters.system.promise_file import FILE_NAME, FilePromises
@@ -19,6 +21,7 @@ from rppam.config.settings import Settings
 from rppam.core.admission import Standing
 from rppam.core.voter import Voter
 from rppam.domain.ballot import NO_CLAIM, Kept
+from rppam.domain.record import Seal
 from rppam.domain.timing import Timing
 from rppam.ports.clock import Clock
 from rppam.ports.entropy import Entropy
@@ -40,6 +43,13 @@ class MemberParts(NamedTuple):
     link: TlsMemberLink
     promises: FilePromises
     book: FileAddressBook
+    mac: StoreMac
+    """Of what members write into Redis; it follows the files of the key."""
+
+    @property
+    def seal(self) -> Seal:
+        """What they sign leadership records with."""
+        return RecordSeal(self.mac)
 
     @property
     def ways(self) -> MemberWays:
@@ -70,7 +80,9 @@ def member_parts(
             "this node belongs to no cluster yet and asks the leader to be made a member. If it is the first node of a "
             "new cluster, found it with: rppam cluster found"
         )
+    files = ClusterKeyFiles(settings.auth.cluster_key_path)  # before they are read: what changes after it is seen
     keys = read_cluster_keys(settings.auth.cluster_key_path)
+    mac = StoreMac(settings.cluster.cluster_id, keys.own, keys.also)
     link = TlsMemberLink(
         MemberOptions(
             node_name=settings.node.node_name,
@@ -84,11 +96,12 @@ def member_parts(
         ),
         clock=clock,
         entropy=entropy,
-        keys=ClusterKeyFiles(settings.auth.cluster_key_path),
+        keys=files,
+        on_keys=lambda changed: mac.use(changed.own, changed.also),
     )
     voter = Voter(settings.node.node_name, boot_id, timing, kept, now=clock.now())
     book = FileAddressBook(settings.node.data_dir / BOOK_NAME)
-    return MemberParts(voter, link, promises, book)
+    return MemberParts(voter, link, promises, book, mac)
 
 
 async def tell_namesake(driver: Driver, link: TlsMemberLink | None) -> None:

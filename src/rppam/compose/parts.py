@@ -37,7 +37,7 @@ from rppam.compose.footing import Footing
 from rppam.compose.history import history_path
 from rppam.compose.inheritance import Known, inherit
 from rppam.compose.limits import limiter_of
-from rppam.compose.members import member_address, member_parts, votes
+from rppam.compose.members import MemberParts, member_address, member_parts, votes
 from rppam.compose.members import warnings as member_warnings
 from rppam.compose.node import Node, Surface, bounded
 from rppam.compose.own_link import WithOwnLink
@@ -49,7 +49,6 @@ from rppam.core.admission import Admission
 from rppam.core.detector import Detector
 from rppam.core.election import Election
 from rppam.core.node import NodeCore
-from rppam.core.voter import Voter
 from rppam.domain.health import SafetyLevel
 from rppam.domain.licence import Denied, may_join, warning_of
 from rppam.domain.orders import Orders
@@ -142,7 +141,7 @@ def deciding_of(
     orders = OrdersKeeper(FileOrders(settings.node.data_dir / ORDERS_FILE))
     count = SqlSessions(database).active
     checkup = checkup_of(settings, redis, clock, lambda: core.election.electorate, lambda: driver.store_view[:2], count)
-    core = _core(known, boot_id, timing, clock, entropy, members.voter if members else None, orders.load())
+    core = _core(known, boot_id, timing, clock, entropy, members, orders.load())
     foreign: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     address = address_duty(settings, lambda: view.permitted_until(), clock)  # noqa: PLW0108 - view is made below
     driver = Driver(
@@ -298,16 +297,23 @@ def facts_of(settings: Settings, boot_id: str, redis: RedisParts | None) -> Node
 
 
 def _core(
-    known: Known, boot_id: str, timing: Timing, clock: Clock, entropy: Entropy, voter: Voter | None, orders: Orders
+    known: Known,
+    boot_id: str,
+    timing: Timing,
+    clock: Clock,
+    entropy: Entropy,
+    members: MemberParts | None,
+    orders: Orders,
 ) -> NodeCore:
     node = known.settings.node.node_name
+    voter, seal = (members.voter, members.seal) if members else (None, None)
 
     def seat_check(others: int) -> str | None:
         decision = may_join(known.licence, others, clock.wall_ms())
         return f"{decision.reason}. {decision.fix}" if isinstance(decision, Denied) else None
 
     return NodeCore(
-        Election(node, boot_id, timing, entropy, now=clock.now(), voter=voter),
+        Election(node, boot_id, timing, entropy, now=clock.now(), voter=voter, seal=seal),
         Detector(node, timing),
         Admission(node, boot_id, timing, seat_check),
         now=clock.now(),

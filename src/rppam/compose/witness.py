@@ -76,7 +76,7 @@ class Witness:
         self._why = "asked to stop"
         self._foreign: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         core = NodeCore(
-            Election(node, boot_id, timing, entropy, now=clock.now(), voter=members.voter),
+            Election(node, boot_id, timing, entropy, now=clock.now(), voter=members.voter, seal=members.seal),
             Detector(node, timing),
             Admission(node, boot_id, timing, lambda _others: None),
             now=clock.now(),

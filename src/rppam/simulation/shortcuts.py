@@ -13,7 +13,7 @@ from rppam.core.voter import Voter
 from rppam.core.watch import Watch
 from rppam.domain.entropy import Entropy
 from rppam.domain.instant import US_PER_MS, Instant, after
-from rppam.domain.record import Record, RecordState, parse_record, vacant
+from rppam.domain.record import Record, RecordState, Seal, parse_record, vacant
 from rppam.domain.timing import Timing
 from rppam.simulation.clocks import MILLION
 from rppam.simulation.host import Host
@@ -132,8 +132,9 @@ class KnowsItsName(Election):
         now: Instant,
         rules: Rules | None = None,
         voter: Voter | None = None,
+        seal: Seal | None = None,
     ) -> None:
-        super().__init__(node, boot_id, timing, entropy, now=now, rules=rules, voter=voter)
+        super().__init__(node, boot_id, timing, entropy, now=now, rules=rules, voter=voter, seal=seal)
         if isinstance(rules, OwnNameNeedsNoWait):
             rules.node = node
 

@@ -12,7 +12,7 @@ connection), or that two nodes that both hold the key and share a name are told 
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from rppam.adapters.members.call import Call
@@ -45,11 +45,17 @@ class TlsMemberLink:
     """The real :class:`rppam.ports.members.MemberLink`."""
 
     def __init__(
-        self, options: MemberOptions, *, clock: Clock, entropy: Entropy, keys: ClusterKeyFiles | None = None
+        self,
+        options: MemberOptions,
+        *,
+        clock: Clock,
+        entropy: Entropy,
+        keys: ClusterKeyFiles | None = None,
+        on_keys: Callable[[ClusterKeys], object] = lambda _: None,
     ) -> None:
         """Makes this node's certificate, which takes some 10 ms; needs no running loop.
 
-        ``keys``: where the cluster key stands, to be looked at every second.
+        ``keys``: where the cluster key stands, to be looked at every second; ``on_keys`` is told of each change.
         """
         self.options = options
         self._clock = clock
@@ -62,6 +68,7 @@ class TlsMemberLink:
             also=options.also_believed,
         )
         self._keys = keys
+        self._on_keys = on_keys
         self._key_watch: asyncio.Task[None] | None = None
         self._names = Names()
         self._pace = Pace()
@@ -99,6 +106,7 @@ class TlsMemberLink:
 
     async def _use(self, keys: ClusterKeys) -> None:
         await asyncio.to_thread(self.credentials.use, keys.own, keys.also)
+        self._on_keys(keys)
         believed = len(keys.also) + 1
         plural = "s are" if believed > 1 else " is"
         _log.info("the files of the cluster key changed: %d key%s believed now", believed, plural)
