@@ -140,6 +140,16 @@ _ROWS: Final = (
         rules=shortcuts.NewIdentityBelieved,
     ),
     Plant(
+        "release-needs-no-proof",
+        "A release is believed whoever wrote it.",
+        rules=shortcuts.ReleaseNeedsNoProof,
+    ),
+    Plant(
+        "fresh-commitment-believed",
+        "A release is believed of a leadership that was only just seen.",
+        rules=shortcuts.FreshCommitmentBelieved,
+    ),
+    Plant(
         "wait-survives-reconnect",
         "The wait goes on over another connection.",
         watch=shortcuts.SurvivesReconnect,
@@ -222,6 +232,12 @@ _OF_MEMBERS: Final = (
         "A record is believed also where the store has no vote.",
         MOST,
         election=members.BelievesAnyRecord,
+    ),
+    Plant(
+        "unsigned-record-counts",
+        "A record that no member signed deposes a leader where the store has a vote.",
+        LAST,
+        rules=shortcuts.UnsignedCounts,
     ),
     Plant("probe-binds", "A question without obligation binds a member.", MOST, voter=members.ProbeBinds),
     Plant("answer-before-disk", "A member answers before its disk has it.", _DISKS, voter=members.AnswersBeforeKept),

@@ -112,6 +112,21 @@ class NewIdentityBelieved(Rules):
         return record.state is RecordState.RELEASED and record.epoch >= watch.highest
 
 
+class ReleaseNeedsNoProof(Rules):
+    def is_proven(self, watch: Watch, record: Record) -> bool:  # noqa: ARG002
+        return True
+
+
+class FreshCommitmentBelieved(Rules):
+    def proven_since(self, watch: Watch, record: Record) -> Instant | None:  # noqa: ARG002
+        return watch.trusted_since
+
+
+class UnsignedCounts(Rules):
+    def is_unsigned(self, watch: Watch) -> bool:  # noqa: ARG002
+        return False
+
+
 class OwnNameNeedsNoWait(Rules):
     node = ""
 
