@@ -28,6 +28,13 @@ OLD = Record(RecordState.HELD, "node1", "a" * 16, 7, 4, "f" * 16)
 NEW = OLD._replace(seq=5)
 OTHERS = OLD._replace(holder="node2", boot_id="b" * 16, epoch=8)
 
+SECRET = "5e" * 16
+
+
+def releasing(record: Record, seq: int) -> Record:
+    return record._replace(state=RecordState.RELEASED, seq=seq, nonce=SECRET)
+
+
 Say = Callable[..., Coroutine[Any, Any, LastWord]]
 
 
@@ -44,7 +51,7 @@ async def word(server: Server) -> AsyncIterator[Say]:
         link = Link(LinkOptions(**settings), clock=SystemClock(), entropy=SystemEntropy())
         await link.start()
         links.append(link)
-        made = release_word(link, None, PREFIX, records, SystemEntropy())
+        made = release_word(link, None, PREFIX, records, releasing)
         assert made is not None
         return made
 
@@ -73,7 +80,7 @@ async def test_whichever_of_its_records_stands_is_released(server: Server, word:
     assert released.state is RecordState.RELEASED
     assert released.is_of("node1", "a" * 16, 7)
     assert released.seq == 6, "above every seq that this life wrote"
-    assert released.nonce != held.nonce
+    assert released.nonce == SECRET
     assert 0 < server.ask("PTTL", KEY) <= 7 * 24 * 3_600_000
 
 
@@ -146,7 +153,7 @@ async def test_by_tls_with_a_client_certificate(kind: ServerKind, tmp_path: Path
         )
         link = Link(link_options, clock=clock, entropy=SystemEntropy(), source=DirectSource(link_options, files))
         await link.start()
-        made = release_word(link, files, PREFIX, [OLD], SystemEntropy())
+        made = release_word(link, files, PREFIX, [OLD], releasing)
         await link.stop()
         assert made is not None
         assert made.tls is not None

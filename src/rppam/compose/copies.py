@@ -34,6 +34,7 @@ from rppam.compose.worker import Worker, WorkerParts
 from rppam.config.settings import Settings
 from rppam.domain.errors import RppamError
 from rppam.domain.exits import Exit
+from rppam.domain.record import Record
 from rppam.ports.store import LeadershipStore
 from rppam.runtime.administration import NodeAdministration
 from rppam.runtime.handed_on import LinkRelay, answer_worker
@@ -130,7 +131,11 @@ def _build_control(
     people = people_of(settings, clock)
     redis = redis_parts(settings, clock, entropy)
     board = Board(page, line, generation, clock)
-    testament = Testament(settings, redis, words, entropy)
+
+    def released(record: Record, seq: int) -> Record:
+        return deciding.driver.core.election.pen.released(record, seq)
+
+    testament = Testament(settings, redis, words, entropy, released)
 
     def through(store: LeadershipStore) -> LeadershipStore:
         return HandingStore(store, testament) if redis is not None else store

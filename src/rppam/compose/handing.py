@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from rppam.adapters.members.last_word import freeing_words
 from rppam.adapters.members.link import TlsMemberLink
-from rppam.adapters.redis.last_word import release_word
+from rppam.adapters.redis.last_word import Releasing, release_word
 from rppam.adapters.system.last_words import LastWord, LastWords
 from rppam.compose.redis import RedisParts
 from rppam.config.settings import Settings
@@ -25,7 +25,10 @@ from rppam.ports.store import ExchangeAnswer, ExchangeOrder, LeadershipStore, St
 class Testament:
     """The words of this moment, kept up to date."""
 
-    def __init__(self, settings: Settings, redis: RedisParts | None, words: LastWords, entropy: Entropy) -> None:
+    def __init__(
+        self, settings: Settings, redis: RedisParts | None, words: LastWords, entropy: Entropy, released: Releasing
+    ) -> None:
+        self._released = released
         self._settings, self._redis, self._words, self._entropy = settings, redis, words, entropy
         self._for_store: tuple[LastWord, ...] = ()
         self._for_members: tuple[LastWord, ...] = ()
@@ -36,7 +39,7 @@ class Testament:
         word = None
         if self._redis is not None:
             prefix = self._settings.redis.key_prefix
-            word = release_word(self._redis.link, self._redis.tls, prefix, records, self._entropy)
+            word = release_word(self._redis.link, self._redis.tls, prefix, records, self._released)
         self._for_store = () if word is None else (word,)
         self._write()
 

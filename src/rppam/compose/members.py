@@ -17,6 +17,7 @@ from rppam.adapters.members.key_files import (
 )
 from rppam.adapters.members.link import TlsMemberLink
 from rppam.adapters.members.party import MemberOptions
+from rppam.adapters.redis.record_seal import RecordSeal
 from rppam.adapters.redis.store_mac import StoreMac
 from rppam.adapters.system.address_book import FILE_NAME as BOOK_NAME
 from rppam.adapters.system.address_book import FileAddressBook
@@ -26,6 +27,7 @@ from rppam.config.settings import Settings
 from rppam.core.admission import Standing
 from rppam.core.voter import Voter
 from rppam.domain.ballot import NO_CLAIM, Kept
+from rppam.domain.record import Seal
 from rppam.domain.timing import Timing
 from rppam.ports.clock import Clock
 from rppam.ports.entropy import Entropy
@@ -60,7 +62,12 @@ class MemberParts(NamedTuple):
     promises: FilePromises
     book: FileAddressBook
     mac: StoreMac
-    """By which the members know what each of them wrote in Redis."""
+    """Of what members write into Redis; it follows the files of the key."""
+
+    @property
+    def seal(self) -> Seal:
+        """What they sign leadership records with."""
+        return RecordSeal(self.mac)
 
     @property
     def ways(self) -> MemberWays:
@@ -94,6 +101,7 @@ def member_parts(
             "new cluster, found it with: rppam cluster found"
         )
     auth = settings.auth
+    files = ClusterKeyFiles(auth.cluster_key_path)  # before they are read: what changes after it is seen
     keys = read_cluster_keys(auth.cluster_key_path)
     mac = StoreMac(settings.cluster.cluster_id, keys.own, keys.also)
     link = TlsMemberLink(
@@ -111,7 +119,7 @@ def member_parts(
         ),
         clock=clock,
         entropy=entropy,
-        keys=ClusterKeyFiles(auth.cluster_key_path),
+        keys=files,
         sealing_keys=SealingKeyFiles(auth.sealing_key_path, auth.cluster_key_path),
         on_keys=lambda changed: mac.use(changed.own, changed.also),
     )

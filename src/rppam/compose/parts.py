@@ -39,7 +39,7 @@ from rppam.compose.footing import Footing
 from rppam.compose.history import history_path
 from rppam.compose.inheritance import Known, inherit
 from rppam.compose.limits import limiter_of
-from rppam.compose.members import member_address, member_parts, votes
+from rppam.compose.members import MemberParts, member_address, member_parts, votes
 from rppam.compose.members import warnings as member_warnings
 from rppam.compose.node import Node, Surface, bounded
 from rppam.compose.own_link import WithOwnLink
@@ -51,7 +51,6 @@ from rppam.core.admission import Admission
 from rppam.core.detector import Detector
 from rppam.core.election import Election
 from rppam.core.node import NodeCore
-from rppam.core.voter import Voter
 from rppam.domain.health import SafetyLevel
 from rppam.domain.licence import Denied, may_join, warning_of
 from rppam.domain.orders import Orders
@@ -151,8 +150,7 @@ def deciding_of(
     checkup = checkup_of(settings, redis, clock, lambda: core.election.electorate, lambda: driver.store_view[:2], count)
     lives = FormerLives(settings.node.data_dir / LIVES_FILE, socket.gethostname())
     lives.begin(boot_id)
-    voter = members.voter if members else None
-    core = _core(known, boot_id, timing, clock, entropy, voter, orders.load(), lives)
+    core = _core(known, boot_id, timing, clock, entropy, members, orders.load(), lives)
     foreign: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     address = address_duty(settings, lambda: view.permitted_until(), clock)  # noqa: PLW0108 - view is made below
     driver = Driver(
@@ -318,18 +316,19 @@ def _core(
     timing: Timing,
     clock: Clock,
     entropy: Entropy,
-    voter: Voter | None,
+    members: MemberParts | None,
     orders: Orders,
     lives: FormerLives,
 ) -> NodeCore:
     node = known.settings.node.node_name
+    voter, seal = (members.voter, members.seal) if members else (None, None)
 
     def seat_check(others: int) -> str | None:
         decision = may_join(known.licence, others, clock.wall_ms())
         return f"{decision.reason}. {decision.fix}" if isinstance(decision, Denied) else None
 
     return NodeCore(
-        Election(node, boot_id, timing, entropy, now=clock.now(), voter=voter),
+        Election(node, boot_id, timing, entropy, now=clock.now(), voter=voter, seal=seal),
         Detector(node, timing),
         Admission(node, boot_id, timing, seat_check, lives.has),
         now=clock.now(),

@@ -80,7 +80,7 @@ class Witness:
         lives = FormerLives(settings.node.data_dir / LIVES_FILE, socket.gethostname())
         lives.begin(boot_id)
         core = NodeCore(
-            Election(node, boot_id, timing, entropy, now=clock.now(), voter=members.voter),
+            Election(node, boot_id, timing, entropy, now=clock.now(), voter=members.voter, seal=members.seal),
             Detector(node, timing),
             Admission(node, boot_id, timing, lambda _others: None, lives.has),
             now=clock.now(),

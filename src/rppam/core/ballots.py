@@ -5,13 +5,18 @@ request timeout is unknown, which is never yes and never no. One ballot a member
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from rppam.core.effects import Ask
 from rppam.domain.ballot import Ballot, BallotKind, Claim, Vote
 from rppam.domain.electorate import Electorate
 from rppam.domain.instant import Instant, after
 from rppam.domain.timing import Timing
+
+STRANGER: Final = (
+    "{name} answers as a member of another cluster, founded on its own; neither counts the other's votes. On the one "
+    "that is wrong: stop rppam, remove the file 'promise' in node.dataDir, start it; the leader then takes it in"
+)
 
 
 class Open(NamedTuple):

@@ -151,7 +151,7 @@ class Candidate(Holder):
         self.phase = Phase.ASKING
         self._step_until = after(now, self.timing.request_timeout_us)
         self.epoch = self._tried = epoch
-        self.pen.begin()
+        self.pen.begin(epoch)
         self.ballots.clear()
         self._put(BallotKind.VOTE, self._members(), now, effects)
 
@@ -170,7 +170,8 @@ class Candidate(Holder):
 
     def _ask_store_last(self, now: Instant, effects: list[Effect]) -> None:
         record = self.watch.record
-        if record is not None and self.store_has_vote and not self.rules.is_above(record, self.epoch):
+        is_bound = record is not None and self.store_has_vote and not self.rules.is_unsigned(self.watch)
+        if record is not None and is_bound and not self.rules.is_above(record, self.epoch):
             self._give_up(now, effects)
             return
         held = {name for name in self._members() if self.ledger.holds(name, now)}

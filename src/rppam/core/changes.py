@@ -13,9 +13,16 @@ It does not decide whether a member *should* come or go. A member that is stated
 whoever states that of a running one breaks the rule by hand.
 """
 
+from typing import Final
+
 from rppam.core.votes import Ledger
 from rppam.domain.electorate import Body, Electorate, Version
 from rppam.domain.instant import Instant
+
+NOT_BEGUN: Final = (
+    "the members did not become {names}: the votes for that could not be won in time, and the order is dropped. See "
+    "'rppam status' for whose are missing, and give it again"
+)
 
 
 class Changes:
@@ -92,3 +99,8 @@ class Changes:
             return True
         have = sum(1 for member in old.members if self.has(member, electorate.version))
         return have >= old.blocking
+
+
+def is_an_order(wanted: Body, present: Body) -> bool:
+    """A newcomer asks again by itself; an administrator does not."""
+    return wanted != present and not set(wanted.members) > set(present.members)

@@ -8,10 +8,26 @@ or it has been replaced. Where the store has a vote, its record is not doubted: 
 It decides nothing about permission, which runs on as long as the promises do.
 """
 
+from typing import Final
+
 from rppam.core.votes import Weights, is_majority
 from rppam.domain.ballot import Refusal, Vote
 from rppam.domain.instant import Instant
 from rppam.domain.record import Record
+
+REFUTED: Final = (
+    "a leadership record that no leader wrote. Most members have confirmed {node} since and Redis has no vote here, so "
+    "leadership is kept; see who else may write these keys: ACL LIST. It names {holder} at epoch {epoch}"
+)
+UNSIGNED: Final = (
+    "a leadership record that no leader wrote: the cluster key did not sign it, so it is worth nothing; see who else "
+    "may write these keys: ACL LIST. (A node of an older release signs none.) It names {holder} at epoch {epoch}"
+)
+PUT_BACK: Final = (
+    "an old leadership record that somebody put back: this node had written over it on this very server. Others may "
+    "take it for silence, so what Redis confirms is no promise for now; see who else may write these keys: ACL LIST. "
+    "It names {holder} at epoch {epoch}, write {seq}"
+)
 
 
 class Doubt:

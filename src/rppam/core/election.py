@@ -27,6 +27,7 @@ The clauses: :class:`Rules`, :class:`Voter`. Counter-examples are sought by ``rp
 from typing import Final
 
 from rppam.core.candidate import Candidate
+from rppam.core.doubt import REFUTED, UNSIGNED
 from rppam.core.effects import (
     AdoptElectorate,
     AskAgain,
@@ -65,10 +66,6 @@ from rppam.domain.electorate import Body, Electorate, Version
 from rppam.domain.instant import US_PER_S, Instant, after
 from rppam.domain.record import EPOCH_MAX
 
-REFUTED: Final = (
-    "a leadership record that no leader wrote. Most members have confirmed {node} since and Redis has no vote here, so "
-    "leadership is kept; see who else may write these keys: ACL LIST. It names {holder} at epoch {epoch}"
-)
 _STEPS: Final = frozenset((Phase.PROBING, Phase.LEARNING, Phase.ASKING, Phase.CLAIMING))
 """The steps of a candidate; each is bounded in time."""
 _HOLDS: Final = frozenset((Phase.ASKING, Phase.CLAIMING, Phase.LEADER, Phase.QUIESCING))
@@ -241,6 +238,9 @@ class Election(Candidate):
         self._caught_up(sent.at)
         if isinstance(event, Found):
             self.watch.see(event.record, event.was_absent, now)
+            if self.rules.is_unsigned(self.watch):
+                sentence = UNSIGNED.format(holder=event.record.holder, epoch=event.record.epoch)
+                effects.append(RecordRefuted(sentence))
             if self.phase is Phase.LEADER:
                 self._found(sent, event.record, now, effects)
             elif self._asked_the_store(sent):
@@ -249,6 +249,7 @@ class Election(Candidate):
                 self._hurry(now)  # the sooner it is released, the sooner somebody leads
         elif sent.swap is not None:
             self.watch.see(sent.swap.proposed, was_absent=False, now=now)
+            self.pen.wrote(sent.swap, self.watch.server)
             self._written(sent.swap, sent.at, now, effects)
 
     def _written(self, swap: Swap, sent_at: Instant, now: Instant, effects: list[Effect]) -> None:

@@ -12,15 +12,16 @@ It does not decide when to stand: that is :class:`rppam.core.election.Election`,
 
 from typing import Final
 
-from rppam.core.ballots import Ballots
-from rppam.core.changes import Changes
-from rppam.core.doubt import Doubt
+from rppam.core.ballots import STRANGER, Ballots
+from rppam.core.changes import NOT_BEGUN, Changes, is_an_order
+from rppam.core.doubt import PUT_BACK, Doubt
 from rppam.core.effects import (
     AdoptElectorate,
     Effect,
     Free,
     Invite,
     Purpose,
+    RecordRefuted,
     StepDownReason,
     SteppedDown,
     Swap,
@@ -34,21 +35,13 @@ from rppam.core.voter import Voter
 from rppam.core.votes import SELF, STORE_AND_SELF, Ledger, Weights
 from rppam.core.watch import Watch
 from rppam.domain.ballot import BallotKind, Claim, Freeing, Invitation, Refusal, Stance, Vote
-from rppam.domain.electorate import STORE, Body, Electorate
+from rppam.domain.electorate import STORE, Electorate
 from rppam.domain.entropy import Entropy
 from rppam.domain.instant import Instant, after
-from rppam.domain.record import Record, RecordState, vacant
+from rppam.domain.record import Record, RecordState, Seal, vacant
 from rppam.domain.timing import Timing
 
 CLOCK_SOURCE: Final = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
-STRANGER: Final = (
-    "{name} answers as a member of another cluster, founded on its own; neither counts the other's votes. On the one "
-    "that is wrong: stop rppam, remove the file 'promise' in node.dataDir, start it; the leader then takes it in"
-)
-NOT_BEGUN: Final = (
-    "the members did not become {names}: the votes for that could not be won in time, and the order is dropped. See "
-    "'rppam status' for whose are missing, and give it again"
-)
 NO_ELECTORATE: Final[Weights] = {"": 1}
 """Votes of nobody: a node that belongs to no cluster yet never has a majority."""
 
@@ -66,8 +59,9 @@ class Holder:
         now: Instant,
         rules: Rules | None = None,
         voter: Voter | None = None,
+        seal: Seal | None = None,
     ) -> None:
-        """``voter``: this node's own vote, where members vote; without one the record alone decides."""
+        """``voter``: this node's vote, where members vote; else the record alone decides. ``seal``: they sign it so."""
         self.node = node
         self.boot_id = boot_id
         self.timing = timing
@@ -75,7 +69,8 @@ class Holder:
         self.voter = voter
         self.electorate: Electorate | None = None if voter is None else voter.electorate
         self.watch = Watch()
-        self.pen = Pen(node, boot_id, entropy, self.rules)
+        self.watch.seal, self.watch.life = seal, boot_id
+        self.pen = Pen(node, boot_id, entropy, self.rules, seal)
         self.ballots = Ballots(timing)
         self.changes = Changes()
         self.doubt = Doubt()
@@ -135,7 +130,8 @@ class Holder:
         record = self.watch.record
         if record is None or record.state is not RecordState.HELD or record.boot_id == self.boot_id:
             return None
-        if self.electorate is not None and not any(b.may_stand(record.holder) for b in self.electorate.bodies):
+        can_lead = self.electorate is None or any(b.may_stand(record.holder) for b in self.electorate.bodies)
+        if not can_lead or self.watch.is_unsigned:
             return None
         return (record.holder, record.epoch) if self.watch.silent_us(now) <= self.rules.lease_us else None
 
@@ -184,7 +180,7 @@ class Holder:
             if self._is_contradicted()
             else self.changes.next(electorate, self.ledger, self.epoch, after(now, self.timing.heartbeat_us))
         )
-        if wanted is not None and self.changes.wanted is None and _is_an_order(wanted, electorate.body):
+        if wanted is not None and self.changes.wanted is None and is_an_order(wanted, electorate.body):
             effects.append(Told(NOT_BEGUN.format(names=", ".join(wanted.members)), is_warning=True))
         if step is not None:  # once it is taken over, the members are asked with it
             effects.append(AdoptElectorate(step))
@@ -209,9 +205,12 @@ class Holder:
 
     def _found(self, sent: Sent, found: Record, now: Instant, effects: list[Effect]) -> None:
         """The store did not write for a leader, and showed what stands there."""
-        if self.rules.is_own(found, self.node, self.boot_id, self.epoch) and found.state is RecordState.HELD:
-            self.pen.own = found  # an earlier write of mine, of which I had no reply, or one that came back
-        elif self.rules.may_rewrite(found, self.epoch):
+        if self.rules.is_put_back(self.pen, found, self.watch.server):
+            self._distrust_the_store(found, now, effects)
+            return
+        if self._is_mine(found, self.epoch) and found.state is RecordState.HELD:
+            self.pen.read(found, self.watch.server)  # an earlier write of mine, without a reply, or one that came back
+        elif self.rules.is_unsigned(self.watch) or self.rules.may_rewrite(found, self.epoch):
             self.pen.own = None
         elif self.store_has_vote or not self.rules.has_permission(self.ledger.deadline, now):
             self._replaced(found, effects)
@@ -224,6 +223,15 @@ class Holder:
     def _replaced(self, by: Record, effects: list[Effect]) -> None:
         why = f"the record shows {by.holder} at epoch {by.epoch}; mine was {self.epoch}"
         self._step_down(StepDownReason.REPLACED, why, effects)
+
+    def _distrust_the_store(self, found: Record, now: Instant, effects: list[Effect]) -> None:
+        """What it confirmed is no promise any more; where leadership rests on that, it ends."""
+        self.pen.own = None
+        self.ledger.withdraw(STORE)
+        sentence = PUT_BACK.format(holder=found.holder, epoch=found.epoch, seq=found.seq)
+        effects.append(RecordRefuted(sentence))
+        if not self.rules.has_permission(self.ledger.deadline, now):
+            self._step_down(StepDownReason.REPLACED, sentence, effects)
 
     def _put_to_the_members(self, found: Record, now: Instant) -> None:
         """See :mod:`rppam.core.doubt`. The record is written again like any candidate would: once it fell silent."""
@@ -238,7 +246,12 @@ class Holder:
         record = self.watch.record
         if self.store_has_vote or record is None or record.state is RecordState.VACANT or record.epoch < self.epoch:
             return False
-        return not self.rules.is_own(record, self.node, self.boot_id, self.epoch)
+        return not self._is_mine(record, self.epoch) and not self.rules.is_unsigned(self.watch)
+
+    def _is_mine(self, found: Record, epoch: int) -> bool:
+        """Whether the record that was just read is this life's, of this epoch."""
+        is_own = self.rules.is_own(found, self.node, self.boot_id, epoch)
+        return is_own and not self.rules.is_unsigned(self.watch)
 
     def _renewal(self, now: Instant) -> Swap | None:
         """What the leader writes now: within the store's promise its own record again, else as any candidate would."""
@@ -372,7 +385,7 @@ class Holder:
         record = self.watch.record
         if record is None or record.state is not RecordState.HELD or self.phase not in {Phase.STANDBY, Phase.PROBING}:
             return None
-        is_mine = self.rules.is_own(record, self.node, self.boot_id, record.epoch)
+        is_mine = self._is_mine(record, record.epoch)
         return record if is_mine and self.rules.is_release_worth_it(self.watch, record, now) else None
 
     def _exchange(self, swap: Swap | None, now: Instant, effects: list[Effect]) -> None:
@@ -383,8 +396,3 @@ class Holder:
         """What to leave where no record is: the highest epoch known to have led, and a fresh nonce."""
         led = self.epoch if self.phase is Phase.LEADER else 0
         return vacant(max(self.watch.highest, led), self._entropy.nonce())
-
-
-def _is_an_order(wanted: Body, present: Body) -> bool:
-    """A newcomer asks again by itself; an administrator does not."""
-    return wanted != present and not set(wanted.members) > set(present.members)

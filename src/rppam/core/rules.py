@@ -4,6 +4,8 @@ They stand apart from the machine so that each can be read, cited and broken on 
 replacing exactly one of these methods, and must then find a violation. See docs/leadership.md for why each is there.
 """
 
+from typing import TYPE_CHECKING
+
 from rppam.core.effects import Purpose
 from rppam.core.votes import Ledger
 from rppam.core.watch import Watch
@@ -11,6 +13,9 @@ from rppam.domain.electorate import STORE
 from rppam.domain.instant import Instant, after
 from rppam.domain.record import Record, RecordState
 from rppam.domain.timing import Timing
+
+if TYPE_CHECKING:
+    from rppam.core.pen import Pen
 
 
 class Rules:
@@ -56,6 +61,15 @@ class Rules:
         """The counter goes on after a re-creation; else a reader could take the new record for the old one."""
         return own
 
+    def is_unsigned(self, watch: Watch) -> bool:
+        """Where members have a key, a record that none of them signed is worth what a vacant mark is."""
+        return watch.is_unsigned
+
+    def is_put_back(self, pen: "Pen", found: Record, server: str) -> bool:
+        """One server never forgets while it lives: what this node wrote over there comes back only if somebody puts it
+        back. Others may then see silence where there is none, so what the store confirms is no promise any more."""
+        return pen.wrote_over(found, server)
+
     def is_own(self, found: Record, holder: str, boot_id: str, epoch: int) -> bool:
         """A record is this holder's only if it names the node, this very life of it, and this epoch."""
         return found.is_of(holder, boot_id, epoch)
@@ -76,12 +90,32 @@ class Rules:
         return self.lease_us + watch.extra_wait_us
 
     def release_is_believed(self, watch: Watch, record: Record, now: Instant) -> bool:
-        """A release shortens the wait only on a connection watched for a lease, and if no higher epoch is known."""
-        return (
-            record.state is RecordState.RELEASED
-            and record.epoch >= watch.highest
-            and watch.trusted_us(now) > self.lease_us
-        )
+        """A release shortens the wait only on a connection watched for a lease, if no higher epoch is known, and if it
+        is proven to be its holder's."""
+        believed_at = self._believed_at(watch, record)
+        return believed_at is not None and now >= believed_at
+
+    def is_proven(self, watch: Watch, record: Record) -> bool:
+        """A release proves that the holder wrote it: it reveals the secret that the holder's ``held`` records commit it
+        to, and where there is a key, it is signed. Who signed it is known also where nobody saw it held."""
+        if watch.seal is None:
+            return watch.is_revealed(record)
+        return not self.is_unsigned(watch) and (watch.is_revealed(record) or not watch.has_seen_held(record))
+
+    def proven_since(self, watch: Watch, record: Record) -> Instant | None:
+        """From when on nobody but the present holder can have led beside it. Without a key whoever writes to the store
+        may put up a ``held`` record with a secret of his own: so the commitment has to be a lease old itself, as long
+        as the leader of before may not have noticed. What this process committed to is its own."""
+        needs_no_age = watch.seal is not None or watch.is_own(record)
+        return watch.trusted_since if needs_no_age else watch.committed_since
+
+    def _believed_at(self, watch: Watch, record: Record) -> Instant | None:
+        if record.state is not RecordState.RELEASED or record.epoch < watch.highest or watch.trusted_since is None:
+            return None
+        proven_since = self.proven_since(watch, record)
+        if proven_since is None or not self.is_proven(watch, record):
+            return None
+        return after(max(watch.trusted_since, proven_since), self.lease_us + 1)
 
     def is_release_worth_it(self, watch: Watch, record: Record, now: Instant) -> bool:
         """Whoever sees a release that it does not believe waits for L from then on, and no longer from the write of
@@ -108,8 +142,8 @@ class Rules:
         if record is None or watch.since is None or watch.trusted_since is None:
             return None
         take_at = after(watch.since, self.silence_us(watch) + 1)
-        if record.state is RecordState.RELEASED and record.epoch >= watch.highest:
-            take_at = min(take_at, after(watch.trusted_since, self.lease_us + 1))
+        believed_at = self._believed_at(watch, record)
+        take_at = take_at if believed_at is None else min(take_at, believed_at)
         settled_at = self._settled_at(watch)
         return take_at if settled_at is None else max(take_at, after(settled_at, 1))
 

@@ -12,7 +12,7 @@ Promises nothing about the moment between two readings: that is what the compare
 from typing import Final
 
 from rppam.domain.instant import Instant
-from rppam.domain.record import Record, RecordState
+from rppam.domain.record import SEAL_DIGITS, Record, RecordState, Seal, is_genuine, reveals
 
 SHOWN_MAX: Final = 10**14
 """Far above every wall clock in ms, and far below the last epoch: no made-up record uses the epochs up."""
@@ -25,19 +25,28 @@ class Watch:
 
     __slots__ = (
         "believes",
+        "committed",
+        "committed_since",
         "connection",
         "extra_wait_us",
         "heard",
         "highest",
         "identity",
         "identity_since",
+        "is_unsigned",
+        "life",
         "record",
+        "seal",
         "shown",
         "since",
         "trusted_since",
     )
 
     def __init__(self) -> None:
+        self.seal: Seal | None = None
+        """What members sign records with; ``None`` where they have no key."""
+        self.life = ""
+        """The boot id of the watching process: what that has released it knows by itself."""
         self.believes = True
         """Whether an epoch that the record shows counts as one that was led: where the store has no vote, whoever may
         write there could make up any."""
@@ -47,12 +56,19 @@ class Watch:
         """Since when every connection led to this very server with this very history."""
         self.extra_wait_us = 0
         self.record: Record | None = None
+        self.is_unsigned = False
+        """Whether the present record says something that no holder of the key signed."""
+        self.committed: Record | None = None
+        """The first ``held`` record of the leadership that was seen last: only its writer can reveal the secret."""
+        self.committed_since: Instant | None = None
+        """When it arrived here."""
         self.since: Instant | None = None
         """When the present record arrived here first."""
         self.trusted_since: Instant | None = None
         """Since when this connection has shown nothing that speaks of a store that forgot."""
         self.highest = 0
-        """The highest epoch that any record that is believed, or the database, ever showed this node."""
+        """The highest epoch that any record that is believed, or the database, ever showed this node. Where there is
+        a key, only what was signed with it is believed: a vacant mark is not."""
         self.shown = 0
         """The highest epoch of records that are not believed, up to :data:`SHOWN_MAX`: one more reason to go above."""
         self.heard = 0
@@ -65,26 +81,31 @@ class Watch:
         self.connection = connection
         self.identity = identity
         self.extra_wait_us = extra_wait_us
-        self.record = None
-        self.since = None
+        self._forget()
         self.trusted_since = now
 
     def disconnected(self) -> None:
         """The connection is gone, and with it everything that was watched over it."""
         self.connection = None
-        self.record = None
-        self.since = None
+        self._forget()
         self.trusted_since = None
+
+    def _forget(self) -> None:
+        self.record = self.since = self.committed = self.committed_since = None
+        self.is_unsigned = False
 
     def see(self, record: Record, was_absent: bool, now: Instant) -> None:
         """The store showed ``record``; ``was_absent`` when no record stood there before this very reading."""
         before = self.record
         if record != before:
+            says_something = record.state is not RecordState.VACANT
+            self.is_unsigned = says_something and self.seal is not None and not is_genuine(record, self.seal)
             if was_absent or self._went_back(record, before):
                 self.trusted_since = now
             self.record = record
             self.since = now
-        if self.believes:
+            self._look_for_commitment(record, now)
+        if self.believes and (self.seal is None or not (self.is_unsigned or record.state is RecordState.VACANT)):
             self.highest = max(self.highest, record.epoch)
         else:
             self.shown = max(self.shown, min(record.epoch, SHOWN_MAX))
@@ -102,6 +123,28 @@ class Watch:
         """The highest epoch of which there is any word, believed or not: whoever fixes one goes above it."""
         return max(self.highest, self.shown, self.heard)
 
+    @property
+    def server(self) -> str:
+        """The server process with this history of data that the connection leads to; without a name: the connection.
+        It never forgets while it lives."""
+        return self.identity or f"connection {self.connection}"
+
+    def is_revealed(self, record: Record) -> bool:
+        """Whether ``record`` reveals the secret to which the ``held`` record before it committed its writer."""
+        return self.committed is not None and reveals(record, self.committed, self.seal)
+
+    def is_own(self, record: Record) -> bool:
+        """Whether the watching process wrote it, if anybody did."""
+        return bool(self.life) and record.boot_id == self.life
+
+    def has_seen_held(self, record: Record) -> bool:
+        """Whether the leadership that was seen last is that of ``record``."""
+        return self.committed is not None and record.is_of_same(self.committed)
+
+    def committed_us(self, now: Instant) -> int:
+        """For how long the commitment of the present leadership has been known; 0 when it is not."""
+        return 0 if self.committed_since is None else now - self.committed_since
+
     def silent_us(self, now: Instant) -> int:
         """For how long the present record has stood unchanged; 0 when nothing was seen yet."""
         return 0 if self.since is None else now - self.since
@@ -111,8 +154,22 @@ class Watch:
         return 0 if self.trusted_since is None else now - self.trusted_since
 
     def _went_back(self, record: Record, before: Record | None) -> bool:
-        if record.state is RecordState.VACANT or record.epoch < self.highest:
+        if record.state is RecordState.VACANT or self.is_unsigned or record.epoch < self.highest:
             return True
         if before is None or record.epoch > before.epoch:
             return False
-        return record.epoch < before.epoch or record.seq <= before.seq
+        if record.epoch < before.epoch or record.seq <= before.seq:
+            return True
+        return before.state is not RecordState.VACANT and not record.is_of_same(before)  # two of one epoch
+
+    def _look_for_commitment(self, record: Record, now: Instant) -> None:
+        if record.state is not RecordState.HELD or self.is_unsigned:
+            return
+        before, digits = self.committed, 0 if self.seal is None else SEAL_DIGITS
+        is_same = before is not None and record.is_of_same(before)
+        if before is None or not is_same or _bare(record, digits) != _bare(before, digits):
+            self.committed, self.committed_since = record, now
+
+
+def _bare(record: Record, seal_digits: int) -> str:
+    return record.nonce[: len(record.nonce) - seal_digits]

@@ -7,12 +7,18 @@ It is text, so that an administrator can read it with ``GET rppam:leader``, and 
 
 (format, state, holder, boot id, epoch, seq, nonce). What it does not promise: anything. A record gives permission only
 through the rules in ``core/election.py``; it carries no secret.
+
+**The nonce.** That of a ``held`` record is a commitment: the SHA-256 of its writer's secret, cut to its length. The
+``released`` record of the same leadership reveals that secret, so nobody but the holder can have written it. Where
+members have a key, each of the two is 16 digits, and in the nonce 16 digits of a :class:`Seal` follow: a MAC on all the
+rest. So the text has the same form with and without a key, and every release of the software can read it.
 """
 
+import hashlib
 import re
 from enum import StrEnum
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 FORMAT: Final = "rppam1"
 EPOCH_MAX: Final = 10**15 - 1
@@ -22,6 +28,10 @@ _RECORD: Final = re.compile(
     r"rppam1 (held|released|vacant) ([a-z0-9-]{1,63}) ([0-9a-f]{16}) (0|[1-9][0-9]{0,14}) (0|[1-9][0-9]{0,14}) "
     r"([0-9a-f]{8,32})"
 )
+SEAL_DIGITS: Final = 16
+"""Of a seal: 64 bits. Whoever guesses needs a reader for each try, so that is more than anybody can try."""
+NONCE_DIGITS: Final = 32
+"""Of a nonce that is a commitment, or a revealed secret, with the seal on it where there is one."""
 NOBODY: Final = "-"
 NO_BOOT: Final = "0" * 16
 
@@ -54,6 +64,48 @@ class Record(NamedTuple):
     def is_of(self, holder: str, boot_id: str, epoch: int) -> bool:
         """Whether it names exactly this holder, in this life, at this epoch."""
         return self.epoch == epoch and self.boot_id == boot_id and self.holder == holder
+
+    def is_of_same(self, other: "Record") -> bool:
+        """Whether it is of the same leadership as ``other``."""
+        return self.is_of(other.holder, other.boot_id, other.epoch)
+
+
+class Seal(Protocol):
+    """What shows that a holder of the cluster key wrote a record."""
+
+    def of(self, text: str) -> str:
+        """:data:`SEAL_DIGITS` hexadecimal digits for ``text``."""
+        ...
+
+    def is_genuine(self, text: str, digits: str) -> bool:
+        """Whether a holder of a key that is believed made ``digits`` for exactly this ``text``."""
+        ...
+
+
+def commitment(secret: str) -> str:
+    """The nonce of records whose release reveals ``secret``: as many hexadecimal digits as it has."""
+    return hashlib.sha256(bytes.fromhex(secret)).hexdigest()[: len(secret)]
+
+
+def reveals(released: Record, held: Record, seal: Seal | None) -> bool:
+    """Whether ``released`` reveals what ``held`` committed its writer to. Seals are another question."""
+    if not released.is_of_same(held) or len(released.nonce) != NONCE_DIGITS or len(held.nonce) != NONCE_DIGITS:
+        return False
+    digits = NONCE_DIGITS if seal is None else NONCE_DIGITS - SEAL_DIGITS
+    return commitment(released.nonce[:digits]) == held.nonce[:digits]
+
+
+def sealed(record: Record, seal: Seal | None) -> Record:
+    """``record`` as it is written: with the seal on it, where there is one."""
+    return record if seal is None else record._replace(nonce=record.nonce + seal.of(record.encode()))
+
+
+def is_genuine(record: Record, seal: Seal) -> bool:
+    """Whether its seal is right. A vacant mark has none."""
+    if len(record.nonce) != NONCE_DIGITS:
+        return False
+    bare = record._replace(nonce=record.nonce[:-SEAL_DIGITS])
+    return seal.is_genuine(bare.encode(), record.nonce[-SEAL_DIGITS:])
 
 
 def vacant(epoch: int, nonce: str) -> Record:

@@ -166,7 +166,7 @@ class Votes:
             left_us = self._election.timing.lease_us - self._election.watch.silent_us(now)
             if record is None:
                 return None, None
-            held = record.state is RecordState.HELD and left_us > 0
+            held = record.state is RecordState.HELD and left_us > 0 and not self._election.watch.is_unsigned
             return (record.holder, _ms(left_us)) if held else ("", 0)
         answer = self._election.answers.get(name)
         if answer is None or not self._election.is_heard(name, now):

@@ -10,7 +10,7 @@ from random import Random
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rppam.core.effects import Exchange, Purpose
-from rppam.simulation import troubles
+from rppam.simulation import stranger, troubles
 from rppam.simulation.host import Host
 
 if TYPE_CHECKING:
@@ -183,6 +183,9 @@ FAULTS: Final[dict[str, Fault]] = {
     "record-deletion": Fault("the record is deleted by hand", 0.02, _remove("the record is deleted")),
     "eviction": Fault("the record is evicted for want of memory", 0.01, _remove("the record is evicted")),
     "garbage": Fault("something that is not a record is written over it", 0.01, _garbage),
+    "forged-record": Fault(
+        "somebody who may write there makes up records and releases, or puts back old ones", 0.02, stranger.strike
+    ),
     "store-wall-step": Fault("the store's wall clock is set; keys expire early or late", 0.01, _step_store_wall),
     "store-freeze": Fault("the store's process stands still", 0.01, _freeze_store),
     "database-outage": Fault("the database does not answer", 0.01, _database_away),
@@ -251,6 +254,11 @@ class Storm:
 
     def _clear(self) -> None:
         self.world.network.clear()
+
+    @property
+    def number(self) -> int:
+        """Which stretch of weather this is."""
+        return self._number
 
     @property
     def rages(self) -> bool:

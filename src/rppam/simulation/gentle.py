@@ -2,16 +2,16 @@
 
 L4: an outage of the store of several leases, with members restarted one after another meanwhile, and a failover. L5:
 one member cut off from the leader alone; a question for votes that comes late; a record that somebody else has made
-up, where the store has no vote. L2: a switchover.
+up; where the store has no vote, also one with a right seal. L2: a switchover.
 """
 
 from typing import TYPE_CHECKING, Final
 
 from rppam.domain.ballot import Ballot, BallotKind, Claim
-from rppam.domain.record import EPOCH_MAX, Record, RecordState
+from rppam.domain.record import EPOCH_MAX, Record, RecordState, sealed
 from rppam.simulation import troubles
 from rppam.simulation.administration import hand_over
-from rppam.simulation.host import Asked, Asker, Host
+from rppam.simulation.host import Asked, Asker, Host, SimSeal
 from rppam.simulation.setting import SENTINEL
 from rppam.simulation.verdict import Broken, Violation
 
@@ -34,9 +34,7 @@ def possible(world: "World", leader: Host) -> list[str]:
     if electorate is None or any(host.disk.kept.electorate != electorate for host in world.hosts if not host.is_gone):
         return []  # a change is under way, or was begun by a leader before
     others = [host for host in world.hosts if host is not leader and host.name in electorate.members]
-    kinds = [LATE] if others else []
-    if not electorate.store_has_vote:
-        kinds.append(FORGED)
+    kinds = [FORGED, LATE] if others else [FORGED]
     if others and len(others) == len(electorate.members) - 1 and not any(host.is_gone for host in others):
         # With a member switched off for good, one more that is cut off may well be one too many.
         kinds += [CUT, OUTAGE, ROLLING]
@@ -71,6 +69,9 @@ def strike(world: "World", leader: Host, kind: str) -> None:
     elif kind == FORGED:
         epoch = min(EPOCH_MAX, leader.election.epoch + int(10 ** (15 * world.random())))
         record = Record(RecordState.HELD, "stranger", "5" * 16, epoch, 1, f"{int(world.random() * 16**16):016x}")
+        electorate = leader.election.electorate
+        if electorate is not None and not electorate.store_has_vote and world.random() < 0.5:
+            record = sealed(record, SimSeal())  # somebody has the key, too
         troubles.overwrite(world, record.encode(), f"somebody writes a record that says 'stranger' leads at {epoch}")
     elif kind == LATE:
         _late(world, leader, others)

@@ -1,5 +1,6 @@
 """One simulated host: its clocks, its process, its connection. It decides nothing; the production core does."""
 
+import hashlib
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,6 +11,7 @@ from rppam.core.phase import Phase
 from rppam.domain.ballot import Ballot, Claim, Freeing
 from rppam.domain.electorate import Electorate
 from rppam.domain.instant import Instant
+from rppam.domain.record import SEAL_DIGITS
 from rppam.simulation.clocks import BootClock, WallClock
 
 if TYPE_CHECKING:
@@ -61,6 +63,18 @@ class SeededEntropy:
     def below(self, bound: int) -> int:
         """A whole number from 0 to ``bound - 1``."""
         return int(self._random.random() * bound)
+
+
+class SimSeal:
+    """The members' key: only they can seal. Whoever writes to the store as a stranger has none."""
+
+    def of(self, text: str) -> str:
+        """See :class:`rppam.domain.record.Seal`."""
+        return hashlib.sha256(f"the members' key {text}".encode()).hexdigest()[:SEAL_DIGITS]
+
+    def is_genuine(self, text: str, digits: str) -> bool:
+        """See :class:`rppam.domain.record.Seal`."""
+        return digits == self.of(text)
 
 
 class Connection:

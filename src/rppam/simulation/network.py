@@ -134,15 +134,13 @@ class Network:
         if purpose is Purpose.RELEASE:
             for other in world.hosts:
                 if other is not host and other.connection is not None and self.random() < 0.75:
-                    world.push(
-                        world.now + 300 + int(self.random() * 1500),
-                        self.deliver,
-                        other,
-                        other.life,
-                        other.connection,
-                        ReleaseHeard(),
-                    )
+                    self.say_released(other)
         world.storm.moment(host, effect)
+
+    def say_released(self, host: Host) -> None:
+        """The word that the record was released, on its way to a node."""
+        at = self.world.now + 300 + int(self.random() * 1500)
+        self.world.push(at, self.deliver, host, host.life, host.connection, ReleaseHeard())
 
     def carry_out_again(self, name: str, incarnation: int, effect: Exchange) -> None:
         """A request is carried out late, or a second time; nobody hears of it."""

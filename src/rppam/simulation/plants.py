@@ -19,7 +19,7 @@ from rppam.domain.instant import Instant
 from rppam.domain.timing import Timing
 from rppam.simulation import member_shortcuts as members
 from rppam.simulation import shortcuts
-from rppam.simulation.host import Host
+from rppam.simulation.host import Host, SimSeal
 from rppam.simulation.places import Admits
 from rppam.simulation.setting import Setting
 from rppam.simulation.store import SimStore
@@ -49,9 +49,10 @@ class Plant(NamedTuple):
     ) -> Election:
         """A node's election, with the bug in it; ``kept`` is what its disk has, where members vote."""
         voter = None if kept is None else self.voter(host.name, boot_id, timing, kept, now=now)
-        rules = self.rules(timing)
-        election = self.election(host.name, boot_id, timing, entropy, now=now, rules=rules, voter=voter)
+        rules, seal = self.rules(timing), None if kept is None else SimSeal()
+        election = self.election(host.name, boot_id, timing, entropy, now=now, rules=rules, voter=voter, seal=seal)
         election.watch = self.watch()
+        election.watch.seal, election.watch.life = seal, boot_id
         election.watch.believes = election.store_has_vote
         election.changes = self.changes()
         return election
@@ -139,6 +140,16 @@ _ROWS: Final = (
         rules=shortcuts.NewIdentityBelieved,
     ),
     Plant(
+        "release-needs-no-proof",
+        "A release is believed whoever wrote it.",
+        rules=shortcuts.ReleaseNeedsNoProof,
+    ),
+    Plant(
+        "fresh-commitment-believed",
+        "A release is believed of a leadership that was only just seen.",
+        rules=shortcuts.FreshCommitmentBelieved,
+    ),
+    Plant(
         "wait-survives-reconnect",
         "The wait goes on over another connection.",
         watch=shortcuts.SurvivesReconnect,
@@ -221,6 +232,12 @@ _OF_MEMBERS: Final = (
         "A record is believed also where the store has no vote.",
         MOST,
         election=members.BelievesAnyRecord,
+    ),
+    Plant(
+        "unsigned-record-counts",
+        "A record that no member signed deposes a leader where the store has a vote.",
+        LAST,
+        rules=shortcuts.UnsignedCounts,
     ),
     Plant("probe-binds", "A question without obligation binds a member.", MOST, voter=members.ProbeBinds),
     Plant("answer-before-disk", "A member answers before its disk has it.", _DISKS, voter=members.AnswersBeforeKept),

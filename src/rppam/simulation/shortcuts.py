@@ -13,7 +13,7 @@ from rppam.core.voter import Voter
 from rppam.core.watch import Watch
 from rppam.domain.entropy import Entropy
 from rppam.domain.instant import US_PER_MS, Instant, after
-from rppam.domain.record import Record, RecordState, parse_record, vacant
+from rppam.domain.record import Record, RecordState, Seal, parse_record, vacant
 from rppam.domain.timing import Timing
 from rppam.simulation.clocks import MILLION
 from rppam.simulation.host import Host
@@ -112,6 +112,21 @@ class NewIdentityBelieved(Rules):
         return record.state is RecordState.RELEASED and record.epoch >= watch.highest
 
 
+class ReleaseNeedsNoProof(Rules):
+    def is_proven(self, watch: Watch, record: Record) -> bool:  # noqa: ARG002
+        return True
+
+
+class FreshCommitmentBelieved(Rules):
+    def proven_since(self, watch: Watch, record: Record) -> Instant | None:  # noqa: ARG002
+        return watch.trusted_since
+
+
+class UnsignedCounts(Rules):
+    def is_unsigned(self, watch: Watch) -> bool:  # noqa: ARG002
+        return False
+
+
 class OwnNameNeedsNoWait(Rules):
     node = ""
 
@@ -132,8 +147,9 @@ class KnowsItsName(Election):
         now: Instant,
         rules: Rules | None = None,
         voter: Voter | None = None,
+        seal: Seal | None = None,
     ) -> None:
-        super().__init__(node, boot_id, timing, entropy, now=now, rules=rules, voter=voter)
+        super().__init__(node, boot_id, timing, entropy, now=now, rules=rules, voter=voter, seal=seal)
         if isinstance(rules, OwnNameNeedsNoWait):
             rules.node = node
 

@@ -72,6 +72,11 @@ class SimStore:
         self._history.append((now_us, text))
         self._expires_us = now_us + self.wall_offset_us + self.ttl_us
 
+    @property
+    def history(self) -> tuple[tuple[int, str | None], ...]:
+        """What stood here, and from when on."""
+        return tuple(self._history)
+
     def highest_remembered(self) -> int:
         """The highest epoch of any record that a failover could bring back."""
         records = (parse_record(text) for _, text in self._history if text is not None)

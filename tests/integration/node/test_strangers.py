@@ -14,13 +14,13 @@ import pytest
 from rppam.adapters.members.codec import PROTOCOL, encode
 from rppam.adapters.system.promise_file import FILE_NAME, FilePromises
 from rppam.domain.ballot import NO_CLAIM, Claim, Freeing, Kept
-from rppam.domain.record import Record, RecordState
+from rppam.domain.record import Record, RecordState, commitment, parse_record
 from rppam.domain.secret import Secret
 from tests.contract.servers import Server, missing
 from tests.faults.lab.wallclock import build
 from tests.integration.members.links import Stranger, stranger
 from tests.integration.node.conftest import MakeLab
-from tests.integration.node.lab import CALM, Lab, LabNode, eventually
+from tests.integration.node.lab import CALM, HOST, Lab, LabNode, eventually
 from tests.integration.node.watching import Eyes
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
@@ -207,4 +207,50 @@ def test_a_clock_that_runs_ten_percent_fast_is_found_within_a_minute_and_its_pro
         assert any(one.startswith(words) for one in lab.health(leader)["warnings"])
         assert words in leader.log()
     assert eyes.leaderships() == {epoch: leader.name}
+    eyes.check()
+
+
+def apart(lab: Lab) -> None:
+    """The members' link never comes up: each has its own vote, and Redis' makes the leader."""
+    for node in lab.nodes:
+        node.config["cluster"]["memberAddress"] = f"{HOST}:9"
+
+
+@pytest.mark.parametrize("where", ["record alone", "majority of two", "last-man-standing of two"])
+def test_no_forged_release_makes_a_second_leader_where_redis_has_a_vote(
+    make_lab: MakeLab, redis: Server, where: str
+) -> None:
+    if where == "record alone":
+        lab = make_lab(nodes=3, times=CALM, votes=False, prefix="forged-alone:")
+    else:
+        lab = make_lab(nodes=2, times="lan", policy=where.split(maxsplit=1)[0])
+        apart(lab)
+    for node in lab.nodes:
+        node.start()
+    lab.wait_for_leader()
+    key = f"{lab.prefix}leader"
+
+    def stands() -> Record | None:
+        return parse_record((redis.ask("GET", key) or b"").decode())
+
+    def write(record: Record) -> None:
+        redis.ask("SET", key, record.encode())
+
+    with Eyes({node.name: node.port for node in lab.nodes}, every_ms=1) as eyes:
+        for number in range(4):
+            eventually(lab.leaders, within_s=20, what="a leader", say=lab.logs)
+            time.sleep(2 * lab.lease_ms / 1000)  # long enough that whoever hears of a release may believe it
+            record = eventually(
+                lambda: found if (found := stands()) and found.state is RecordState.HELD else None,
+                within_s=10,
+                what="a held record",
+            )
+            write(record._replace(state=RecordState.RELEASED, seq=record.seq + 1, nonce=f"{number:032x}"))
+            time.sleep(2 * lab.lease_ms / 1000)
+            secret = f"{number + 1:032x}"
+            epoch = record.epoch + 600_000 * (number + 1)
+            held = Record(RecordState.HELD, "intruder", "5" * 16, epoch, 1, commitment(secret))
+            write(held)
+            time.sleep(0.05)
+            write(held._replace(state=RecordState.RELEASED, seq=2, nonce=secret))
     eyes.check()

@@ -39,7 +39,7 @@ def test_of_words_that_are_too_long_the_first_are_left_and_none_of_before(
     settings = parse_settings("{}", outside=HostSecrets(), folder=tmp_path)
     house, leader = seated("a", "b", "c")
     election, now = house.core(leader).election, Instant(house.now)
-    link, testament = make_node(leader).link, Testament(settings, None, words, SystemEntropy())
+    link, testament = make_node(leader).link, Testament(settings, None, words, SystemEntropy(), election.pen.released)
     monkeypatch.setattr(TlsMemberLink, "places", {"before": ("10.0.0.1", 1)})
     testament.look(election, link, now)
     assert told(words) == ["before"]

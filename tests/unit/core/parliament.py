@@ -39,7 +39,7 @@ from rppam.domain.fence import Fenced
 from rppam.domain.instant import US_PER_MS, Instant, WallMs
 from rppam.domain.record import parse_record
 from rppam.domain.timing import PROFILES
-from rppam.simulation.host import SeededEntropy
+from rppam.simulation.host import SeededEntropy, SimSeal
 
 TIMING = PROFILES["default"]
 LINEAGE = "ab" * 8
@@ -103,7 +103,8 @@ class Parliament:
         boot_id = f"{len(name):x}{sum(map(ord, name)):x}".rjust(12, "0") + f"{seat.life:04x}"
         now = Instant(self.now)
         voter = Voter(name, boot_id, TIMING, seat.disk, now=now)
-        seat.member = Member(Election(name, boot_id, TIMING, SeededEntropy(boot_id), now=now, voter=voter))
+        entropy = SeededEntropy(boot_id)
+        seat.member = Member(Election(name, boot_id, TIMING, entropy, now=now, voter=voter, seal=SimSeal()))
         if self.store_up:
             self._later(HOP_US, self._connect, seat, seat.life)
         self._poll_later(seat)

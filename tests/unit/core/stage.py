@@ -22,7 +22,7 @@ from rppam.core.election import Election
 from rppam.core.phase import Phase
 from rppam.domain.fence import Fenced
 from rppam.domain.instant import US_PER_MS, Instant, WallMs
-from rppam.domain.record import Record, RecordState
+from rppam.domain.record import Record, RecordState, commitment
 from rppam.domain.timing import PROFILES
 
 TIMING = PROFILES["default"]
@@ -30,6 +30,8 @@ LEASE, PROMISE, BEAT = TIMING.lease_ms, TIMING.promise_ms, TIMING.heartbeat_ms
 ME, MY_LIFE = "node1", "1" * 16
 OTHER, OTHER_LIFE = "node2", "2" * 16
 WALL_MS = 1_000
+SECRET = "5e" * 16
+"""What a release of another node reveals."""
 
 
 class CountingEntropy:
@@ -47,11 +49,11 @@ class CountingEntropy:
 
 
 def held(holder: str = OTHER, life: str = OTHER_LIFE, epoch: int = 7, seq: int = 3) -> Record:
-    return Record(RecordState.HELD, holder, life, epoch, seq, "ab" * 8)
+    return Record(RecordState.HELD, holder, life, epoch, seq, commitment(SECRET))
 
 
 def released(epoch: int = 7, seq: int = 4) -> Record:
-    return Record(RecordState.RELEASED, OTHER, OTHER_LIFE, epoch, seq, "cd" * 8)
+    return Record(RecordState.RELEASED, OTHER, OTHER_LIFE, epoch, seq, SECRET)
 
 
 class Stage:

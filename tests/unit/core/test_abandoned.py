@@ -6,7 +6,8 @@ from itertools import permutations
 from rppam.core.effects import Exchange, Found, Purpose
 from rppam.core.phase import Phase
 from rppam.domain.electorate import QuorumPolicy
-from rppam.domain.record import Record, RecordState
+from rppam.domain.record import Record, RecordState, sealed
+from rppam.simulation.host import SimSeal
 from tests.unit.core.parliament import TIMING, Parliament
 from tests.unit.core.stage import Stage, asking
 
@@ -60,7 +61,7 @@ def test_who_stands_again_and_again_releases_it_all_the_same() -> None:
     house.run(2 * LEASE)
     election = house.seats["a"].election
     for number in range(20):
-        late = Record(RecordState.HELD, "a", election.boot_id, 1_000_000 + number, 1, "ab" * 8)
+        late = sealed(Record(RecordState.HELD, "a", election.boot_id, 1_000_000 + number, 1, "ab" * 8), SimSeal())
         house.text = late.encode()
         house.run(2 * TIMING.heartbeat_ms)
         assert " released a " in house.text

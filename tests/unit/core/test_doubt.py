@@ -9,7 +9,8 @@ from rppam.core.watch import SHOWN_MAX
 from rppam.domain.ballot import NO_CLAIM, Ballot, Kept, Refusal
 from rppam.domain.electorate import Body, QuorumPolicy
 from rppam.domain.instant import Instant
-from rppam.domain.record import EPOCH_MAX, Record, RecordState
+from rppam.domain.record import EPOCH_MAX, Record, RecordState, sealed
+from rppam.simulation.host import SimSeal
 from tests.unit.core.parliament import TIMING, Parliament
 
 LEASE, BEAT = TIMING.lease_ms, TIMING.heartbeat_ms
@@ -24,8 +25,9 @@ def led(names: str = "abc", policy: QuorumPolicy = ODD) -> tuple[Parliament, str
 
 
 def forge(house: Parliament, ahead: int = 1, state: RecordState = RecordState.HELD, holder: str = "x") -> Record:
+    """Somebody who holds the cluster key makes one up."""
     epoch = min(EPOCH_MAX, house.leaders[-1][2] + ahead)
-    record = Record(state, holder, "5" * 16, epoch, 7, "ab" * 8)
+    record = sealed(Record(state, holder, "5" * 16, epoch, 7, "ab" * 8), SimSeal())
     house.text = record.encode()
     return record
 

@@ -91,9 +91,9 @@ def test_a_record_is_taken_after_more_than_a_lease_of_silence_counted_from_its_a
 
 
 def test_a_release_is_taken_at_once_after_a_lease_of_watching_if_no_higher_epoch_is_known() -> None:
-    watch = watching((0.5, held(epoch=7)), (1.4, released(epoch=7)))
+    watch = watching((0.1, held(epoch=7)), (1.4, released(epoch=7)))
     assert RULES.may_take(watch, at(1.4))
-    assert RULES.take_at(watch) == at(0) + LEASE_US + 1
+    assert RULES.take_at(watch) == at(0.1) + LEASE_US + 1
     watch.learn(8)
     assert not RULES.may_take(watch, at(1.4))
     assert RULES.take_at(watch) == at(1.4) + LEASE_US + 1

@@ -5,7 +5,7 @@ one of the given records as released. It asks in RESP2, which every Redis speaks
 the reply that means yes is known in advance.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import hiredis
@@ -18,19 +18,21 @@ from rppam.adapters.redis.tls import TlsFiles
 from rppam.adapters.redis.vocabulary import Vocabulary
 from rppam.adapters.system.last_words import LastWord, TlsWords
 from rppam.domain.errors.store import StoreCommandDisabled
-from rppam.domain.record import Record, RecordState
-from rppam.ports.entropy import Entropy
+from rppam.domain.record import Record
 
 RELEASE: Final = Script.load("release")
 STORE: Final = "store"
+Releasing = Callable[[Record, int], Record]
+"""Makes what releases an own record, at a ``seq``: see :meth:`rppam.core.pen.Pen.released`."""
 
 
 def release_word(
-    link: Link, tls: TlsFiles | None, prefix: str, records: Sequence[Record], entropy: Entropy
+    link: Link, tls: TlsFiles | None, prefix: str, records: Sequence[Record], released: Releasing
 ) -> LastWord | None:
     """What releases whichever of ``records`` stands; ``None`` while there is no connection to say it like.
 
-    ``records``: the record as it stands, and the one that the renewal under way writes.
+    ``records``: the record as it stands, and the one that the renewal under way writes. The word reveals their secrets,
+    so nobody but the supervisor may have it before it is said.
     """
     connection = link.connection
     if connection is None or len(connection.peer) < 2 or not records:
@@ -38,8 +40,7 @@ def release_word(
     seq = max(record.seq for record in records) + 1
     words: list[bytes | str | int] = [f"{prefix}releases", RECORD_TTL_MS]
     for record in records:
-        released = record._replace(state=RecordState.RELEASED, seq=seq, nonce=entropy.nonce())
-        words += [record.encode(), released.encode()]
+        words += [record.encode(), released(record, seq).encode()]
     try:
         lines = _entering(connection)
         spell = Vocabulary(connection.target.command_map).renamed
