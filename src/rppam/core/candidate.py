@@ -12,10 +12,13 @@ from typing import Final
 from rppam.core.effects import (
     NO_EPOCH_LEFT,
     ClaimEpoch,
+    ConfirmEpoch,
     Effect,
+    FenceRefused,
     LearnEpoch,
     Promoted,
     Purpose,
+    StepDownReason,
     Told,
 )
 from rppam.core.holder import Holder
@@ -29,6 +32,8 @@ from rppam.domain.record import EPOCH_MAX
 
 HEAD_START_US: Final = 20_000
 """So long nobody else stands after a leader released: the member that it invited comes first."""
+CONFIRM_EVERY: Final = 2
+"""In heartbeats: so often the leader has the database say that nobody stands above it there."""
 PASS_US: Final = 500_000
 """So long at most others hold back at words of releases, within twice that time."""
 
@@ -184,11 +189,15 @@ class Candidate(Holder):
 
     def _won(self, now: Instant, effects: list[Effect]) -> None:
         """The promises are a majority: write the epoch down before acting."""
+        if not self.rules.may_claim(self.ledger.deadline, now):
+            self._give_up(now, effects)
+            return
         self.phase = Phase.CLAIMING
         self._step_until = after(now, self.timing.request_timeout_us // 2)
         effects.append(ClaimEpoch(self._attempts, self.epoch))
 
-    def _claimed(self, outcome: Fenced, now: Instant, effects: list[Effect]) -> None:
+    def _claimed(self, outcome: Fenced, highest: int, now: Instant, effects: list[Effect]) -> None:
+        self.watch.learn(highest)
         if outcome is Fenced.REFUSED:
             effects.append(Told(f"the database knows a newer epoch than {self.epoch}; standing again above it"))
             self._give_up(now, effects)
@@ -201,7 +210,36 @@ class Candidate(Holder):
             return
         self.phase = Phase.LEADER
         self._next_renewal = now
+        self._next_confirmation = after(now, CONFIRM_EVERY * self.timing.heartbeat_us)
         effects.append(Promoted(self.epoch, f"{self.node} leads at epoch {self.epoch}"))
+
+    # ---- the fence --------------------------------------------------------------------------------------------------
+
+    def _confirm_epoch(self, now: Instant, effects: list[Effect]) -> None:
+        """A fence above the own epoch has to be noticed also while nobody makes a guarded write."""
+        if now >= self._next_confirmation:
+            self._next_confirmation = after(now, CONFIRM_EVERY * self.timing.heartbeat_us)
+            effects.append(ConfirmEpoch(self.epoch))
+
+    def _fenced(self, refused: FenceRefused, effects: list[Effect]) -> None:
+        """Whoever leads below the fence may write nothing any more: it stops at once, and stands again above it."""
+        self.watch.learn(refused.highest)
+        is_mine = refused.epoch == self.epoch or refused.highest > self.epoch
+        if self.phase is Phase.LEADER and is_mine:
+            of = f" of {refused.holder}" if refused.holder else ""
+            why = f"the database knows epoch {refused.highest}{of} and refuses what is written under this one"
+            self._step_down(StepDownReason.FENCED, f"{why}; standing again above it", effects)
+
+    def _follow_up(self, now: Instant, effects: list[Effect]) -> None:
+        """Everything has stopped: another one is invited to lead, or it stands again itself, if only the fence was
+        above it. Then also while failover is paused: nobody else would."""
+        if self._stopped_for is StepDownReason.FENCED and self.electable:
+            self._start_ahead(now)
+            self._invite_oneself(after(now, self.timing.lease_us))
+        else:
+            self._invite(now, effects)
+
+    # ---- the end of an attempt --------------------------------------------------------------------------------------
 
     def _give_up(self, now: Instant, effects: list[Effect]) -> None:
         """The attempt is over: its epoch is never used again, and its record, if it stands, is released when seen."""

@@ -38,6 +38,7 @@ from rppam.core.effects import (
     EpochClaimed,
     EpochLearned,
     Event,
+    FenceRefused,
     Found,
     Free,
     Granted,
@@ -112,6 +113,7 @@ class Election(Candidate):
         if self.phase is Phase.LEADER and not self.rules.has_permission(self.ledger.deadline, now):
             self._step_down(StepDownReason.PROMISE_ENDED, self._why_ended(now), effects)
         if self.phase is Phase.LEADER:
+            self._confirm_epoch(now, effects)
             self._settle_doubt(now, effects)
         sent = self.pen.sent
         if sent is not None and now - sent.at >= self.timing.request_timeout_us:
@@ -174,14 +176,16 @@ class Election(Candidate):
             case EpochLearned(attempt, highest, wall_ms):
                 if self.phase is Phase.LEARNING and attempt == self._attempts:
                     self._ask(highest, wall_ms, now, effects)
-            case EpochClaimed(attempt, outcome):
+            case EpochClaimed(attempt, outcome, highest):
                 if self.phase is Phase.CLAIMING and attempt == self._attempts:
-                    self._claimed(outcome, now, effects)
+                    self._claimed(outcome, highest, now, effects)
+            case FenceRefused():
+                self._fenced(event, effects)
             case Quiesced(epoch):
                 if self.phase is Phase.QUIESCING and epoch == self.epoch:
                     self.phase = Phase.STANDBY
                     self._free(effects)
-                    self._invite(now, effects)
+                    self._follow_up(now, effects)
                     self._hurry(now)
             case ReleaseHeard():
                 self._let_the_invited_pass(now)
@@ -248,15 +252,21 @@ class Election(Candidate):
                 self._hurry(now)  # the sooner it is released, the sooner somebody leads
         elif sent.swap is not None:
             self.watch.see(sent.swap.proposed, was_absent=False, now=now)
-            self._written(sent.swap, sent.at, now, effects)
+            self._written(sent, sent.swap, now, effects)
 
-    def _written(self, swap: Swap, sent_at: Instant, now: Instant, effects: list[Effect]) -> None:
-        if swap.purpose is Purpose.ACQUIRE and self.phase is Phase.ASKING:
+    def _written(self, sent: Sent, swap: Swap, now: Instant, effects: list[Effect]) -> None:
+        """A write was made. One of an attempt or a leadership that is over is merely what stands there now."""
+        if swap.purpose is Purpose.RELEASE:
+            return
+        is_present = self.rules.is_of_attempt(swap, self.epoch)
+        if swap.purpose is Purpose.ACQUIRE and self.phase is Phase.ASKING and is_present:
             self.pen.own = swap.proposed
-            self._count(sent_at, now)
+            self._count(sent.at, now)
             self._won(now, effects)
-        elif swap.purpose is not Purpose.RELEASE and self.phase is Phase.LEADER:
-            self._granted(swap, sent_at, now, effects)
+        elif self.phase is Phase.LEADER and is_present:
+            self._granted(swap, sent.at, now, effects)
+        elif self.phase is Phase.LEADER:
+            self._found(sent, swap.proposed, now, effects)
 
     def _voted(self, vote: Vote, now: Instant, effects: list[Effect]) -> None:
         """A member answered. What it grants for an epoch that is over is given back at once."""
@@ -337,4 +347,7 @@ class Election(Candidate):
 
     def _asked_the_store(self, sent: Sent) -> bool:
         """Whether this request was the present attempt's own, and no release that was still under way."""
-        return self.phase is Phase.ASKING and sent.swap is not None and sent.swap.purpose is Purpose.ACQUIRE
+        swap = sent.swap
+        if swap is None or swap.purpose is not Purpose.ACQUIRE or self.phase is not Phase.ASKING:
+            return False
+        return self.rules.is_of_attempt(swap, self.epoch)

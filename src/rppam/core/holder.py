@@ -110,7 +110,7 @@ class Holder:
         self._ahead_until = self._passing_since = now
         self._entropy = entropy
         self._attempts = self._tried = self._passed_us = 0
-        self._next_exchange = self._next_renewal = self._exchanged_at = now
+        self._next_exchange = self._next_renewal = self._exchanged_at = self._next_confirmation = now
         self._hurried = False
         self._step_until = now
         self._back_off_until = now
@@ -382,7 +382,7 @@ class Holder:
     def mark(self) -> Record:
         """What to leave where no record is: the highest epoch known to have led, and a fresh nonce."""
         led = self.epoch if self.phase is Phase.LEADER else 0
-        return vacant(max(self.watch.highest, led), self._entropy.nonce())
+        return vacant(max(self.watch.highest, self.watch.fenced, led), self._entropy.nonce())
 
 
 def _is_an_order(wanted: Body, present: Body) -> bool:

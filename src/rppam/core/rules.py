@@ -4,7 +4,7 @@ They stand apart from the machine so that each can be read, cited and broken on 
 replacing exactly one of these methods, and must then find a violation. See docs/leadership.md for why each is there.
 """
 
-from rppam.core.effects import Purpose
+from rppam.core.effects import Purpose, Swap
 from rppam.core.votes import Ledger
 from rppam.core.watch import Watch
 from rppam.domain.electorate import STORE
@@ -116,6 +116,14 @@ class Rules:
     def pick_epoch(self, watch: Watch, tried: int, database: int | None, wall_ms: int) -> int:
         """One more than the highest epoch anybody shows or this life tried, and not below the wall clock."""
         return max(1 + max(watch.known, tried, database or 0), wall_ms)
+
+    def is_of_attempt(self, swap: Swap, epoch: int) -> bool:
+        """What the store says to a write counts only for the attempt, or the leadership, that sent it."""
+        return swap.proposed.epoch == epoch
+
+    def may_claim(self, deadline: Instant | None, now: Instant) -> bool:
+        """Nobody writes an epoch to the database without a majority at that moment: it shuts out every lower one."""
+        return self.has_permission(deadline, now)
 
     def is_above(self, record: Record, epoch: int) -> bool:
         """The store's vote is asked for only at an epoch above its record's, as a member's is: since this epoch was

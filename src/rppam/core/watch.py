@@ -25,6 +25,7 @@ class Watch:
         "believes",
         "connection",
         "extra_wait_us",
+        "fenced",
         "heard",
         "highest",
         "identity",
@@ -50,7 +51,10 @@ class Watch:
         self.trusted_since: Instant | None = None
         """Since when this connection has shown nothing that speaks of a store that forgot."""
         self.highest = 0
-        """The highest epoch that any record that is believed, or the database, ever showed this node."""
+        """The highest epoch that any record that is believed ever showed this node."""
+        self.fenced = 0
+        """The highest epoch that the database ever showed this node: a reason to go above. It says nothing of who has
+        the store's vote, so it is none to doubt a lower record, and the release of whoever was shut out is believed."""
         self.shown = 0
         """The highest epoch of records that are not believed, up to :data:`SHOWN_MAX`: one more reason to go above."""
         self.heard = 0
@@ -89,7 +93,7 @@ class Watch:
 
     def learn(self, epoch: int) -> None:
         """Another witness of history (the database) knows ``epoch``."""
-        self.highest = max(self.highest, epoch)
+        self.fenced = max(self.fenced, epoch)
 
     def hear(self, epoch: int) -> None:
         """A member has promised for ``epoch`` once; whether anybody came to lead by that is not known."""
@@ -98,7 +102,7 @@ class Watch:
     @property
     def known(self) -> int:
         """The highest epoch of which there is any word, believed or not: whoever fixes one goes above it."""
-        return max(self.highest, self.shown, self.heard)
+        return max(self.highest, self.fenced, self.shown, self.heard)
 
     def silent_us(self, now: Instant) -> int:
         """For how long the present record has stood unchanged; 0 when nothing was seen yet."""

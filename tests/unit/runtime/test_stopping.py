@@ -163,7 +163,7 @@ async def test_a_record_of_its_own_that_it_leaves_to_fall_silent_is_not_waited_f
     driver = driver_of(Stubborn(), store)
     election = driver.core.election
     store.begin_with(Record(RecordState.HELD, "one", election.boot_id, 5, 1, "ab" * 8))
-    election.watch.learn(EPOCH_MAX)  # so high that it neither stands nor would be believed
+    election.watch.highest = EPOCH_MAX  # so high that it neither stands nor would be believed
     await driver.start()
     await until(lambda: election.watch.silent_us(driver._clock.now()) > 2 * BRIEF.heartbeat_us)
     await driver.stop("over", timeout_ms=30_000)
