@@ -7,7 +7,6 @@ import socket
 import sys
 from collections.abc import Coroutine
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn
 
@@ -34,9 +33,10 @@ from rppam.compose.worker import Worker, WorkerParts
 from rppam.config.settings import Settings
 from rppam.domain.errors import RppamError
 from rppam.domain.exits import Exit
+from rppam.domain.fence import OnOutranked
 from rppam.ports.store import LeadershipStore
 from rppam.runtime.administration import NodeAdministration
-from rppam.runtime.calls import answer_call
+from rppam.runtime.calls import answering
 from rppam.runtime.logging import logging_to
 
 log = logging.getLogger("rppam.node")
@@ -108,19 +108,19 @@ def _work(order: Message, inherited: Inherited) -> Coroutine[Any, Any, None]:
 
 async def _control(inherited: Inherited, line: Line, words: LastWords, generation: int) -> None:
     known = inherited.known
-    node, administration = _build_control(known, line, inherited.page, words, generation)
+    node, administration, outranked = _build_control(known, line, inherited.page, words, generation)
     orders = {
         "stop": lambda facts: node.stop(facts["why"]),
         "hangup": lambda _: explain_hangup(known.settings, inherited.config),
     }
     follow(line, orders)
-    async with await answer_calls(inherited.calls, partial(answer_call, administration)):
+    async with await answer_calls(inherited.calls, answering(administration, outranked)):
         await node.run()
 
 
 def _build_control(
     known: Known, line: Line, page: NodePage, words: LastWords, generation: int
-) -> tuple[Node, NodeAdministration]:
+) -> tuple[Node, NodeAdministration, OnOutranked]:
     """A node whose surface is the page, and who takes orders for it."""
     if generation > 1:
         known = known._replace(settings=_patient(known.settings))
@@ -152,7 +152,8 @@ def _build_control(
     )
     deciding.view.serving = generation > 1  # the node serves already
     board.shows(deciding.view)
-    return whole(known, data_dir, people, deciding, board, board), deciding.administration
+    node = whole(known, data_dir, people, deciding, board, board)
+    return node, deciding.administration, deciding.driver.outranked
 
 
 def _patient(settings: Settings) -> Settings:

@@ -50,6 +50,7 @@ from rppam.core.detector import Detector
 from rppam.core.election import Election
 from rppam.core.node import NodeCore
 from rppam.core.voter import Voter
+from rppam.domain.fence import OnOutranked, unheard
 from rppam.domain.health import SafetyLevel
 from rppam.domain.licence import Denied, may_join, warning_of
 from rppam.domain.orders import Orders
@@ -113,7 +114,8 @@ def build_node(settings: Settings) -> Node:
     deciding = deciding_of(
         known, people.database, clock, entropy, redis, settings_revision=lambda: shared.settings.revision
     )
-    api = api_server(known, people, shared, deciding.view, clock, entropy, deciding.administration)
+    outranked = deciding.driver.outranked
+    api = api_server(known, people, shared, deciding.view, clock, entropy, deciding.administration, outranked)
     return whole(known, data_dir, people, deciding, SharingSurface(api, shared), notifier())
 
 
@@ -191,8 +193,9 @@ def api_server(
     clock: Clock,
     entropy: Entropy,
     administration: Administration,
+    outranked: OnOutranked = unheard,
 ) -> ApiServer:
-    """The REST API on what ``status`` says and ``administration`` takes."""
+    """The REST API on what ``status`` says and ``administration`` takes; ``outranked`` hears what the fence refuses."""
     settings = known.settings
     tokens = _tokens(known, clock, entropy, shared.session_clock)
     sessions = Sessions(
@@ -219,9 +222,9 @@ def api_server(
             lockouts=Lockouts(SqlLockouts(people.database), SqlUsers(people.database), shared.guard, shared.cache),
             limiter=limiter_of(shared.limits, status, settings.api.workers, clock),
             hot=shared.settings,
-            note=SqlFencedNote(people.database),
+            note=SqlFencedNote(people.database, outranked),
             settings=SettingChanges(
-                SqlSettingsStore(people.database), shared.cache, shared.settings, settings.node.node_name
+                SqlSettingsStore(people.database, outranked), shared.cache, shared.settings, settings.node.node_name
             ),
             may_join=lambda others: may_join(known.licence, others, clock.wall_ms()),
             clock=clock,

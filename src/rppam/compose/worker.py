@@ -27,7 +27,7 @@ from rppam.domain.errors.cluster import LoopStuck
 from rppam.domain.errors.database import DatabaseError
 from rppam.domain.health import ClusterSnapshot
 from rppam.domain.member import Role
-from rppam.runtime.calls import CalledAdministration
+from rppam.runtime.calls import CalledAdministration, CalledOutranked
 
 log = logging.getLogger("rppam.api.worker")
 
@@ -128,7 +128,9 @@ def worker_parts(known: Known, page: NodePage, calls: socket.socket) -> WorkerPa
     people = people_of(known.settings, clock)
     shared = shared_of(known.settings, people.database, clock, entropy)
     status = PageStatus(page, clock, _nothing_seen(known, clock))
-    api = api_server(known, people, shared, status, clock, entropy, CalledAdministration(caller(calls)))
+    call = caller(calls)
+    administration, outranked = CalledAdministration(call), CalledOutranked(call)
+    api = api_server(known, people, shared, status, clock, entropy, administration, outranked)
     return WorkerParts(page, clock, people, shared, status, api)
 
 

@@ -196,8 +196,7 @@ class Candidate(Holder):
         self._step_until = after(now, self.timing.request_timeout_us // 2)
         effects.append(ClaimEpoch(self._attempts, self.epoch))
 
-    def _claimed(self, outcome: Fenced, highest: int, now: Instant, effects: list[Effect]) -> None:
-        self.watch.learn(highest)
+    def _claimed(self, outcome: Fenced, now: Instant, effects: list[Effect]) -> None:
         if outcome is Fenced.REFUSED:
             effects.append(Told(f"the database knows a newer epoch than {self.epoch}; standing again above it"))
             self._give_up(now, effects)
@@ -227,7 +226,10 @@ class Candidate(Holder):
         is_mine = refused.epoch == self.epoch or refused.highest > self.epoch
         if self.phase is Phase.LEADER and is_mine:
             of = f" of {refused.holder}" if refused.holder else ""
-            why = f"the database knows epoch {refused.highest}{of} and refuses what is written under this one"
+            known = (
+                f"epoch {refused.highest}{of}" if refused.highest > self.epoch else f"another epoch {self.epoch}{of}"
+            )
+            why = f"the database knows {known} and refuses what is written under this one"
             self._step_down(StepDownReason.FENCED, f"{why}; standing again above it", effects)
 
     def _follow_up(self, now: Instant, effects: list[Effect]) -> None:

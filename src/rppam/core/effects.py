@@ -81,8 +81,6 @@ class EpochClaimed(NamedTuple):
 
     attempt: int
     outcome: Fenced
-    highest: int = 0
-    """Where it was refused: the fence's epoch, as far as known."""
 
 
 class FenceRefused(NamedTuple):

@@ -63,6 +63,7 @@ from rppam.core.pen import Sent
 from rppam.core.phase import Phase
 from rppam.domain.ballot import BallotKind, Freeing, Vote
 from rppam.domain.electorate import Body, Electorate, Version
+from rppam.domain.fence import Fenced
 from rppam.domain.instant import US_PER_S, Instant, after
 
 REFUTED: Final = (
@@ -176,9 +177,11 @@ class Election(Candidate):
             case EpochLearned(attempt, highest, wall_ms):
                 if self.phase is Phase.LEARNING and attempt == self._attempts:
                     self._ask(highest, wall_ms, now, effects)
-            case EpochClaimed(attempt, outcome, highest):
+            case EpochClaimed(attempt, outcome):
                 if self.phase is Phase.CLAIMING and attempt == self._attempts:
-                    self._claimed(outcome, highest, now, effects)
+                    self._claimed(outcome, now, effects)
+                elif outcome is Fenced.REFUSED and attempt == self._attempts:  # it came to lead without an answer
+                    self._fenced(FenceRefused(self.epoch, self.epoch), effects)
             case FenceRefused():
                 self._fenced(event, effects)
             case Quiesced(epoch):

@@ -4,12 +4,15 @@
 them is whatever carries a name and a flat object there, and one back. An error arrives as the same error.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from rppam.domain.errors import leaves
 from rppam.domain.errors.administration import AdministrationError, ControlSilent, OtherNodeError
 from rppam.domain.errors.request import NotLeaderError, RequestError
+from rppam.domain.fence import Claimed, OnOutranked, Outranked
 from rppam.ports.administration import Administration
 
 Call = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
@@ -19,6 +22,48 @@ Raises :class:`~rppam.domain.errors.administration.ControlSilent` when no answer
 """
 
 _ERRORS: Final = {error.row.code: error for error in leaves(AdministrationError)}
+
+
+_OUTRANKED: Final = "outranked"
+
+
+def answering(administration: Administration, outranked: OnOutranked) -> Call:
+    """What the process that decides answers with: orders are carried out, and refusals of the fence are heard."""
+
+    async def answer(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        match name, arguments:
+            case "outranked", {
+                "epoch": int(epoch),
+                "newest": int(newest),
+                "node": str(node),
+                "boot_id": str(boot_id),
+            }:
+                outranked(Outranked(epoch, Claimed(newest, node, boot_id)))
+                return {"said": ""}
+            case _:
+                return await answer_call(administration, name, arguments)
+
+    return answer
+
+
+class CalledOutranked:
+    """Tells the process that decides of a refusal, and waits for nothing: that process looks by itself, too."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __call__(self, news: Outranked) -> None:
+        """See :data:`rppam.domain.fence.OnOutranked`. Call in the event loop."""
+        task = asyncio.get_running_loop().create_task(self._tell(news), name="tell of the fence")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _tell(self, news: Outranked) -> None:
+        by = news.by
+        told = {"epoch": news.epoch, "newest": by.epoch, "node": by.node, "boot_id": by.boot_id}
+        with suppress(ControlSilent):
+            await self._call(_OUTRANKED, told)
 
 
 async def answer_call(administration: Administration, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -174,7 +174,8 @@ class NodeView:
 
     def _all_warnings(self, votes: Votes | None) -> tuple[str, ...]:
         pause = self._core.orders.pause
-        told = [*self._driver.store_keys.warnings(self._clock.now())]
+        now = self._clock.now()
+        told = [*self._driver.store_keys.warnings(now), *self._driver.fence_news.warnings(now)]
         if pause.is_on:
             told.append(
                 f"automatic failover is paused by {pause.by}: nobody takes over by itself (rppam cluster resume)"

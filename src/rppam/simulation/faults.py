@@ -161,6 +161,13 @@ def _database_slow(world: "World", chance: Random) -> None:
     world.say("fault: the database is slow for a while")
 
 
+def raise_fence(world: "World", chance: Random) -> None:
+    """Somebody else claims a newer epoch in the database: next to the present one, or far above."""
+    by = 1 + int(10 ** (6 * chance.random() ** 2))
+    world.say(f"fault: somebody raises the fence in the database by {by}")
+    world.database.raise_fence(by)
+
+
 FAULTS: Final[dict[str, Fault]] = {
     "message-delay": Fault("messages take long, some longer than the lease", 0, None),
     "message-loss": Fault("requests and replies are lost while the connection stays", 0, None),
@@ -187,6 +194,7 @@ FAULTS: Final[dict[str, Fault]] = {
     "store-freeze": Fault("the store's process stands still", 0.01, _freeze_store),
     "database-outage": Fault("the database does not answer", 0.01, _database_away),
     "database-delay": Fault("the database answers late", 0.02, _database_slow),
+    "fence-raised": Fault("somebody else raises the fence in the database", 0.01, raise_fence),
 }
 GENTLE: Final = ("store-flush", "record-deletion", "eviction", "garbage", "store-restart", "store-failover")
 """Faults of the store that must not cost a well-connected leader its leadership."""

@@ -6,7 +6,12 @@ second permission can only begin at an event of the node that gets it, so it is 
 the address is on one node at most (S4) is part of it; the rest of S4 is that it is gone before a lease is given back.
 """
 
+from collections.abc import Sequence
+
+from rppam.core.effects import ClaimEpoch, ConfirmEpoch, Exchange, Purpose
+from rppam.core.member import MemberEffect
 from rppam.domain.ballot import Vote
+from rppam.domain.electorate import STORE
 from rppam.domain.timing import Timing
 from rppam.simulation.clocks import MILLION
 from rppam.simulation.host import Host, HostEvent
@@ -29,6 +34,8 @@ class Judge:
         self.accepted = (0, "")
         """Epoch and boot id of the newest guarded write that was accepted."""
         self.oaths = Oaths(hosts, timing)
+        self._written: dict[str, tuple[int, int]] = {}
+        """By host: life and epoch of the last record that it had written in its own name."""
 
     def stepped(self, host: Host, had: int | None, now_us: int) -> None:
         """A node in the leader's phase, or just out of it, handled something; ``had`` is its permission before."""
@@ -46,6 +53,23 @@ class Judge:
         self._alone(host, has, now_us)
         self._higher(host, has, now_us)
         host.led = (host.life, has)
+
+    def decided(self, host: Host, effects: Sequence[MemberEffect], now_us: int) -> None:
+        """S3: a claim shuts out every lower epoch, so it takes a majority at that moment, and promises for it alone."""
+        election = host.election
+        if election is None:
+            return
+        for effect in effects:
+            if isinstance(effect, Exchange) and effect.swap is not None and effect.swap.purpose is not Purpose.RELEASE:
+                self._written[host.name] = host.life, effect.swap.proposed.epoch
+            elif isinstance(effect, ClaimEpoch | ConfirmEpoch):
+                now, ledger = host.now(now_us), election.ledger
+                if ledger.deadline is None or now >= ledger.deadline:
+                    sentence = f"{host.name} claims epoch {effect.epoch} in the database without a majority"
+                    raise Broken(Violation("S3", now_us, sentence))
+                if ledger.holds(STORE, now) and self._written.get(host.name) != (host.life, effect.epoch):
+                    sentence = f"{host.name} claims epoch {effect.epoch} by a vote that the store gave another epoch"
+                    raise Broken(Violation("S3", now_us, sentence))
 
     def _alone(self, host: Host, epoch: int, now_us: int) -> None:
         for other in self._hosts:

@@ -59,6 +59,10 @@ class Plant(NamedTuple):
 
 CORRECT = Plant("", "")
 
+_LATE_ANSWERS = Setting(
+    policy="last-man-standing",
+    faults=("message-delay", "member-delay", "member-loss", "disk-slow", "switchover", "pause"),
+)
 _ROWS: Final = (
     Plant(
         "deadline-from-reply", "A promise runs from the reply, not from before the request.", rules=shortcuts.FromReply
@@ -166,6 +170,27 @@ _ROWS: Final = (
     ),
     Plant("renew-without-compare", "A renewal overwrites whatever stands.", store=shortcuts.BlindRenewal),
     Plant("takeover-without-compare", "A takeover overwrites whatever stands.", store=shortcuts.BlindTakeover),
+    Plant(
+        "late-takeover-counts",
+        "What the store says to an attempt that is over counts for the present one.",
+        _LATE_ANSWERS,
+        rules=shortcuts.LateTakeoverCounts,
+    ),
+    Plant(
+        "claims-without-majority",
+        "An epoch is written to the database although the promises for it have run out.",
+        rules=shortcuts.ClaimsWithoutMajority,
+    ),
+    Plant(
+        "refused-fence-goes-on",
+        "A leader whose guarded writes are refused goes on leading.",
+        election=shortcuts.HeedsNoFence,
+    ),
+    Plant(
+        "fence-not-looked-at",
+        "A leader hears of a fence above it only when somebody makes a guarded write.",
+        election=shortcuts.NeverLooksAtTheFence,
+    ),
     Plant("fence-accepts-older", "The place written to does not compare epochs.", admits=shortcuts.accepts_all),
     Plant(
         "fence-ignores-boot-id",

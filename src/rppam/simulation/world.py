@@ -80,6 +80,8 @@ class World:
         self.disks = Disks(self, Random(self._seed + "/disks"))  # noqa: S311
         self.is_steady = seed % 4 == 0
         """In such a run members neither come nor go, but files may be lost: never both."""
+        self.writes_guarded = seed % 2 == 0
+        """In such a run the leader makes guarded writes; in the others only it itself can notice the fence."""
         self.repoints_late = self.is_steady and setting.policy == "majority" and len(self.hosts) % 2 == 1
         """Replicas may go on confirming a primary that was replaced: only where the store has no vote."""
         self.storm = Storm(self, kinds, Random(self._seed + "/storm"))  # noqa: S311
@@ -173,6 +175,7 @@ class World:
             host.learned = (event.highest, event.wall_ms)
         effects = _turn(host, event, local)
         if effects:
+            self.judge.decided(host, effects, self.now)
             if self.storm.pause_between and self.storm.rages and self.random() < self.storm.pause_between:
                 host.held.extend(effects)
                 self.pause(host, int(self.random() * 2.2 * self.timing.lease_us))

@@ -15,7 +15,7 @@ from rppam.core.election import Election
 from rppam.core.node import NodeCore
 from rppam.core.phase import Phase
 from rppam.domain.errors.address import AddressRefused
-from rppam.domain.fence import Fenced
+from rppam.domain.fence import Claimed, Fenced
 from rppam.domain.member import Heartbeat, Role
 from rppam.domain.record import EPOCH_MAX, Record, RecordState
 from rppam.domain.timing import Timing
@@ -52,6 +52,9 @@ class Register:
     """Takes every epoch."""
 
     async def highest(self, timeout_ms: int) -> int | None:
+        return None
+
+    async def newest(self, timeout_ms: int) -> Claimed | None:
         return None
 
     async def claim(self, epoch: int, node: str, boot_id: str, timeout_ms: int) -> Fenced:
