@@ -21,15 +21,20 @@ from rppam.core.effects import (
     StepDownReason,
     Told,
 )
-from rppam.core.holder import Holder
+from rppam.core.holder import CLOCK_SOURCE, Holder
 from rppam.core.phase import Phase
+from rppam.core.rates import EVERY_US
 from rppam.core.votes import is_majority
-from rppam.domain.ballot import BallotKind
+from rppam.domain.ballot import BallotKind, Refusal, Vote
 from rppam.domain.electorate import STORE
 from rppam.domain.fence import Fenced
 from rppam.domain.instant import US_PER_S, Instant, after
 from rppam.domain.record import EPOCH_MAX
 
+STRANGER: Final = (
+    "{name} answers as a member of another cluster, founded on its own; neither counts the other's votes. On the one "
+    "that is wrong: stop rppam, remove the file 'promise' in node.dataDir, start it; the leader then takes it in"
+)
 HEAD_START_US: Final = 20_000
 """So long nobody else stands after a leader released: the member that it invited comes first."""
 CONFIRM_EVERY: Final = 2
@@ -163,11 +168,14 @@ class Candidate(Holder):
     def _ask_on(self, now: Instant, effects: list[Effect]) -> None:
         """What the present step still has to ask."""
         if self.phase is Phase.PROBING:
-            would = {*self._would, STORE} if self.rules.may_take(self.watch, now) else self._would
+            takes = self.store_counts and self.rules.may_take(self.watch, now)
+            would = {*self._would, STORE} if takes else self._would
             if self._stalled_at is None and is_majority(would, *self._bodies()):
                 self._learn(now, effects)
             elif not self.ballots.open:
                 self._give_up(now, effects)
+        elif self.phase is Phase.STANDBY:
+            self._look_at_clocks(now, effects)
         elif self.phase is Phase.ASKING and self.pen.sent is None:
             self._ask_store_last(now, effects)
         elif self.phase is Phase.LEADER and self.voter is not None and now >= self._next_renewal:
@@ -240,6 +248,56 @@ class Candidate(Holder):
             self._invite_oneself(after(now, self.timing.lease_us))
         else:
             self._invite(now, effects)
+
+    # ---- clocks -----------------------------------------------------------------------------------------------------
+
+    def _take_note(self, vote: Vote, sent_at: Instant, now: Instant, effects: list[Effect]) -> None:
+        """What a vote tells besides: a stranger's, and the rate of the voter's clock, which decides if it counts."""
+        name = vote.voter
+        if (vote.refusal is Refusal.FOREIGN) != (name in self.strangers):
+            self.strangers ^= {name}
+            if name in self.strangers:
+                effects.append(Told(STRANGER.format(name=name), is_warning=True))
+        if name == self.node:
+            return
+        has_changed = self.rates.observe(name, vote.boot_id, sent_at, now, vote.now)
+        self._heed_clocks()
+        if not has_changed:
+            return
+        percent = self.rates.off.get(name)
+        if percent is None:
+            effects.append(Told(f"the clock of {name} runs at this host's rate again; its promises count"))
+            return
+        how = f"{abs(percent)} % {'faster' if percent > 0 else 'slower'} than this host's"
+        fix = f"Check the clock source of both hosts (cat {CLOCK_SOURCE}) and restart the wrong one"
+        effects.append(Told(f"the clock of {name} runs {how}; its promises are not counted. {fix}", is_warning=True))
+
+    def _heed_clocks(self) -> None:
+        """Whatever is known of rates is obeyed at once: also what was promised before counts for nothing then."""
+        if not self.rates.off and not self.watch.longer_us:
+            return
+        self.watch.longer_us = self.rules.longer_us(self.rates, self._others())
+        for name in self.rates.off:
+            self.ledger.withdraw(name)
+        if not self.store_counts:
+            self.ledger.withdraw(STORE)
+
+    def _look_at_clocks(self, now: Instant, effects: list[Effect]) -> None:
+        """Whoever follows compares clocks as well, by asking without obligation: the leader, and another in turn.
+
+        It may want the store's vote at any time, and whether its own clock is off it must know by then.
+        """
+        electorate, others = self.electorate, self._others()
+        if electorate is None or self.voter is None or not others or now < self._next_look:
+            return
+        if not self.store_has_vote or not electorate.may_stand(self.node):
+            return
+        is_new = self._looks < 2 * len(others)
+        self._next_look = after(now, self.timing.heartbeat_us if is_new else max(EVERY_US, self.timing.heartbeat_us))
+        leader = self.voter.leader(now)
+        asked = {others[self._looks % len(others)], *((leader.candidate,) if leader else ())}
+        self._looks += 1
+        self._put(BallotKind.PROBE, tuple(name for name in others if name in asked), now, effects)
 
     # ---- the end of an attempt --------------------------------------------------------------------------------------
 

@@ -322,6 +322,7 @@ class Election(Candidate):
         self.answers = {name: vote for name, vote in self.answers.items() if name in electorate.members}
         self.asked_at = {name: at for name, at in self.asked_at.items() if name in electorate.members}
         self.ballots.keep(electorate.members)
+        self._heed_clocks()
         pending = " (pending: the old and the new votes are needed)" if electorate.old is not None else ""
         effects.append(
             Told(f"members are now {', '.join(electorate.body.members)}, version {electorate.version}{pending}")

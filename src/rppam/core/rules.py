@@ -4,13 +4,21 @@ They stand apart from the machine so that each can be read, cited and broken on 
 replacing exactly one of these methods, and must then find a violation. See docs/leadership.md for why each is there.
 """
 
+from collections.abc import Collection
+from typing import Final
+
 from rppam.core.effects import Purpose, Swap
+from rppam.core.rates import Rates
 from rppam.core.votes import Ledger
 from rppam.core.watch import Watch
 from rppam.domain.electorate import STORE
 from rppam.domain.instant import Instant, after
 from rppam.domain.record import Record, RecordState
 from rppam.domain.timing import Timing
+
+SLOWEST: Final = 0.1
+"""A clock that may run slower than this, to 1 of this host's, is waited for as if it stood still: for ever."""
+FOR_EVER_US: Final = 10**15
 
 
 class Rules:
@@ -40,6 +48,10 @@ class Rules:
     def store_still_promises(self, ledger: Ledger, now: Instant) -> bool:
         """Only while the store's promise runs may a leader write its record again without having watched it."""
         return ledger.holds(STORE, now)
+
+    def store_counts(self, rates: Rates, others: Collection[str], rivals: Collection[str]) -> bool:
+        """Whose clock is off neither counts the store's promise as a leader nor asks for it as a candidate."""
+        return not rates.is_own_off(others, rivals)
 
     def may_rewrite(self, found: Record, epoch: int) -> bool:
         """Within its promise a holder re-creates over a vacant record, and overwrites an older one that came back.
@@ -72,15 +84,20 @@ class Rules:
     def silence_us(self, watch: Watch) -> int:
         """How long a record has to be silent: L; behind a failover longer, by as long as a replica that was not told of
         it may confirm what is written to the primary of before. Within its promise, so almost until L after the write
-        that was seen, the holder may have gone on to the next."""
-        return self.lease_us + watch.extra_wait_us
+        that was seen, the holder may have gone on to the next. And longer, as its clock may run slower."""
+        return self.lease_us + watch.extra_wait_us + watch.longer_us
+
+    def longer_us(self, rates: Rates, others: Collection[str]) -> int:
+        """How much longer than L to wait, as the clock of another runs slower than this host's."""
+        slowest = rates.slowest(others)
+        return int(self.lease_us * (1 / slowest - 1)) if slowest >= SLOWEST else FOR_EVER_US
 
     def release_is_believed(self, watch: Watch, record: Record, now: Instant) -> bool:
         """A release shortens the wait only on a connection watched for a lease, and if no higher epoch is known."""
         return (
             record.state is RecordState.RELEASED
             and record.epoch >= watch.highest
-            and watch.trusted_us(now) > self.lease_us
+            and watch.trusted_us(now) > self.lease_us + watch.longer_us
         )
 
     def is_release_worth_it(self, watch: Watch, record: Record, now: Instant) -> bool:
@@ -100,7 +117,7 @@ class Rules:
     def _settled_at(self, watch: Watch) -> Instant | None:
         if watch.extra_wait_us == 0 or watch.identity_since is None:
             return None
-        return after(watch.identity_since, self.lease_us + 2 * watch.extra_wait_us)
+        return after(watch.identity_since, self.lease_us + watch.longer_us + 2 * watch.extra_wait_us)
 
     def take_at(self, watch: Watch) -> Instant | None:
         """The earliest instant at which :meth:`may_take` can become true without further news; ``None``: not so."""
@@ -109,7 +126,7 @@ class Rules:
             return None
         take_at = after(watch.since, self.silence_us(watch) + 1)
         if record.state is RecordState.RELEASED and record.epoch >= watch.highest:
-            take_at = min(take_at, after(watch.trusted_since, self.lease_us + 1))
+            take_at = min(take_at, after(watch.trusted_since, self.lease_us + watch.longer_us + 1))
         settled_at = self._settled_at(watch)
         return take_at if settled_at is None else max(take_at, after(settled_at, 1))
 

@@ -30,6 +30,7 @@ class Watch:
         "highest",
         "identity",
         "identity_since",
+        "longer_us",
         "record",
         "shown",
         "since",
@@ -45,6 +46,8 @@ class Watch:
         self.identity_since: Instant | None = None
         """Since when every connection led to this very server with this very history."""
         self.extra_wait_us = 0
+        self.longer_us = 0
+        """How much longer than a lease to wait, as another's clock runs slower than this host's."""
         self.record: Record | None = None
         self.since: Instant | None = None
         """When the present record arrived here first."""

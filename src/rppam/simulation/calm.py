@@ -153,6 +153,8 @@ class Calm:
         members = {name for electorate in lists if electorate is not None for name in electorate.members}
         if self.failover_us and any(host.is_gone and host.name in members for host in world.hosts):
             return self.failover_us + lease_us
+        if world.off is not None:  # whoever is faster than it waits longer
+            return lease_us
         return lease_us if any(gentle.waits_after_start(one, world.now) for one in world.hosts) else 0
 
     def _strike(self, end: int) -> None:
@@ -165,7 +167,8 @@ class Calm:
         highest = max(world.judge.highest, world.store.highest_remembered())
         if highest > epoch or end - world.now < world.timing.lease_us:
             return
-        if self._leader is not None and world.setting.votes and world.random() < 0.6:
+        with_members = world.off is None  # else one vote is missing already
+        if self._leader is not None and world.setting.votes and with_members and world.random() < 0.6:
             self._strike_members(self._leader[0], end)
             return
         if world.setting.faults == KINDS and world.random() < 0.2:

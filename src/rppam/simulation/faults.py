@@ -182,6 +182,7 @@ FAULTS: Final[dict[str, Fault]] = {
     "crash": Fault("a process is killed and started again", 0.02, _crash),
     "stop": Fault("a node is stopped or stands aside as an administrator asks, and comes again", 0.04, _stop),
     "clock-rate": Fault("boot-time clocks run too fast or too slow, up to the limit", 0, None),
+    "clock-off": Fault("the boot-time clock of one member runs 5 to 30 % too fast or too slow", 0, None),
     "wall-step": Fault("the wall clock of a host is set, back or forward, or to 1970", 0.02, _step_wall),
     "store-restart": Fault("the store restarts and has lost its last second of writes", 0.02, _restart_store),
     "store-wipe": Fault("the store restarts and has lost everything", 0.006, _wipe_store),

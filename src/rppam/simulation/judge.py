@@ -28,6 +28,7 @@ class Judge:
         self.drop_us = timing.drop_ms * 1000 * MILLION // (MILLION + timing.rate_error_ppm)
         """The time to stop acting, as true time: its bound holds on the fastest clock."""
         self._promise_us = timing.promise_us
+        self._rate_ppm = timing.rate_error_ppm
         self.highest = 0
         """The highest epoch of any promotion so far."""
         self.promotions = 0
@@ -73,7 +74,7 @@ class Judge:
 
     def _alone(self, host: Host, epoch: int, now_us: int) -> None:
         for other in self._hosts:
-            if other is host:
+            if other is host or self._could_not_know(host, other, now_us):
                 continue
             if other.has_permission(now_us):
                 permitted = other.election.epoch if other.election is not None else 0
@@ -94,6 +95,24 @@ class Judge:
                         f"another {left_ms} ms",
                     )
                 )
+
+    def _could_not_know(self, host: Host, other: Host, now_us: int) -> bool:
+        """Whether the clocks of two leaders differ by more than the rule allows, and neither has found out.
+
+        The one to come, by the store's vote: that the other's runs slower than its own. The one before: that its own is
+        off.
+        """
+        slow, fast = sorted((host.boot.rate_ppm, other.boot.rate_ppm))
+        if fast <= self._rate_ppm and slow >= -self._rate_ppm:
+            return False
+        comes, was = host.election, other.election
+        if comes is not None and comes.rates.off.get(other.name, 0) < 0 and comes.ledger.holds(STORE, host.now(now_us)):
+            return False
+        electorate = None if was is None else was.electorate
+        if was is None or electorate is None:
+            return True
+        others = [name for name in electorate.members if name != other.name]
+        return not was.rates.is_own_off(others, [name for name in others if electorate.may_stand(name)])
 
     def _higher(self, host: Host, epoch: int, now_us: int) -> None:
         """S2, unless nobody was there to remember: not the database, not the clock, not the record, not a voter."""

@@ -212,7 +212,20 @@ _ORDERS = MOST._replace(
     faults=("message-delay", "member-delay", "member-repeat", "member-cut", "pause", "stop", "crash", "switchover")
 )
 _DISKS = MOST._replace(faults=("crash", "member-added", "member-removed", "member-loss", "disk-slow", "disk-hang"))
+_CLOCKS = LAST._replace(nodes=2, faults=("clock-off", "cut", "pause", "cable", "member-cut"))
 _OF_MEMBERS: Final = (
+    Plant(
+        "wrong-clock-counts-store",
+        "A leader counts the store's promise although its clock is known to be off.",
+        _CLOCKS,
+        rules=shortcuts.WrongClockCountsStore,
+    ),
+    Plant(
+        "faster-clock-waits-no-longer",
+        "A candidate whose clock is known to run faster than another's waits for a lease all the same.",
+        _CLOCKS,
+        rules=shortcuts.FasterClockWaitsNoLonger,
+    ),
     Plant("no-boot-abstention", "A member votes at once after its start.", MOST, voter=members.NoAbstention),
     Plant("empty-file-is-new", "A member with an empty file votes at once.", MOST, voter=members.EmptyIsNew),
     Plant("member-forgets-its-epoch", "A member's epoch is not on its disk.", MOST, voter=members.ForgetsEpoch),

@@ -3,6 +3,8 @@
 The table of planted bugs is in :mod:`rppam.simulation.plants`; docs/leadership.md tells each beside its clause.
 """
 
+from collections.abc import Collection
+
 from rppam.core.effects import (
     Effect,
     Event,
@@ -18,6 +20,7 @@ from rppam.core.effects import (
 from rppam.core.election import Election
 from rppam.core.pen import Sent
 from rppam.core.phase import Phase
+from rppam.core.rates import Rates
 from rppam.core.rules import Rules
 from rppam.core.script import Exchanged
 from rppam.core.voter import Voter
@@ -57,6 +60,16 @@ class LateRenewal(Rules):
 class LateRecreation(Rules):
     def write_counts(self, purpose: Purpose, deadline: Instant | None, now: Instant) -> bool:
         return purpose is Purpose.RECREATE or super().write_counts(purpose, deadline, now)
+
+
+class WrongClockCountsStore(Rules):
+    def store_counts(self, rates: Rates, others: Collection[str], rivals: Collection[str]) -> bool:  # noqa: ARG002
+        return True
+
+
+class FasterClockWaitsNoLonger(Rules):
+    def longer_us(self, rates: Rates, others: Collection[str]) -> int:  # noqa: ARG002
+        return 0
 
 
 class SeqRestarts(Rules):

@@ -70,6 +70,8 @@ class World:
             self.add_host()
         for number in range(setting.witnesses):
             self.add_host(f"witness{number + 1}").is_witness = True
+        self.off = self._put_off(seed) if setting.votes and "clock-off" in kinds else None
+        """The member whose clock runs at a rate that no rule allows, and which members can find out."""
         self.founding = _founding(self.hosts, setting) if setting.votes else None
         for host in self.hosts:
             host.disk = Disk(Kept(NO_CLAIM, self.founding))
@@ -101,6 +103,16 @@ class World:
         host.disk = Disk(EMPTY)
         self.hosts.append(host)
         self.named[host.name] = host
+        return host
+
+    def _put_off(self, seed: int) -> Host | None:
+        """In some of the runs in which the members stay the same."""
+        if seed % 12 != 4:  # any that is a multiple of four
+            return None
+        chance = Random(self._seed + "/clocks")  # noqa: S311
+        host = self.hosts[int(chance.random() * self.setting.nodes)]
+        percent = (5 + 25 * chance.random()) * (1 if chance.random() < 0.5 else -1)
+        host.boot = BootClock(int(chance.random() * 10**12), int(percent * 10_000))
         return host
 
     def next_incarnation(self) -> int:
