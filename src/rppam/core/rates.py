@@ -81,8 +81,6 @@ class Rates:
                 del self.off[member]  # of a former life, and nobody has looked since
             self._lives[member] = boot_id
             self._readings[member] = deque(maxlen=KEPT)
-            if member not in self.off:
-                self._bounds.pop(member, None)
         readings = self._readings[member]
         found, low, high = 0, 0.0, float("inf")
         for earlier in readings:
@@ -94,8 +92,8 @@ class Rates:
                 found = max(1, round(100 * (elapsed / most - 1)))
             elif least > 0 and elapsed < self._low * least:
                 found = min(-1, round(100 * (elapsed / least - 1)))
-        if readings:
-            self._bounds[member] = low, high
+        if readings and (found or high <= NARROW * low or member not in self._bounds):
+            self._bounds[member] = low, high  # else what was known before says more, also of a life before
         if found:
             self.off[member] = found
         elif member in self.off and len(readings) == KEPT:

@@ -220,12 +220,6 @@ _OF_MEMBERS: Final = (
         _CLOCKS,
         rules=shortcuts.WrongClockCountsStore,
     ),
-    Plant(
-        "faster-clock-waits-no-longer",
-        "A candidate whose clock is known to run faster than another's waits for a lease all the same.",
-        _CLOCKS,
-        rules=shortcuts.FasterClockWaitsNoLonger,
-    ),
     Plant("no-boot-abstention", "A member votes at once after its start.", MOST, voter=members.NoAbstention),
     Plant("empty-file-is-new", "A member with an empty file votes at once.", MOST, voter=members.EmptyIsNew),
     Plant("member-forgets-its-epoch", "A member's epoch is not on its disk.", MOST, voter=members.ForgetsEpoch),

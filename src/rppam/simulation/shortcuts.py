@@ -67,11 +67,6 @@ class WrongClockCountsStore(Rules):
         return True
 
 
-class FasterClockWaitsNoLonger(Rules):
-    def longer_us(self, rates: Rates, others: Collection[str]) -> int:  # noqa: ARG002
-        return 0
-
-
 class SeqRestarts(Rules):
     def seq_after_loss(self, own: int) -> int:  # noqa: ARG002
         return 0
