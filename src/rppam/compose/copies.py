@@ -7,7 +7,6 @@ import socket
 import sys
 from collections.abc import Coroutine
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn
 
@@ -34,10 +33,11 @@ from rppam.compose.worker import Worker, WorkerParts
 from rppam.config.settings import Settings
 from rppam.domain.errors import RppamError
 from rppam.domain.exits import Exit
+from rppam.domain.fence import OnOutranked
 from rppam.domain.record import Record
 from rppam.ports.store import LeadershipStore
 from rppam.runtime.administration import NodeAdministration
-from rppam.runtime.handed_on import LinkRelay, answer_worker
+from rppam.runtime.handed_on import LinkRelay, answering
 from rppam.runtime.logging import logging_to
 
 log = logging.getLogger("rppam.node")
@@ -109,20 +109,21 @@ def _work(order: Message, inherited: Inherited) -> Coroutine[Any, Any, None]:
 
 async def _control(inherited: Inherited, line: Line, words: LastWords, generation: int) -> None:
     known = inherited.known
-    node, administration, relay = _build_control(known, line, inherited.page, words, generation)
+    node, administration, relay, outranked = _build_control(known, line, inherited.page, words, generation)
     orders = {
         "stop": lambda facts: node.stop(facts["why"]),
         "hangup": lambda _: explain_hangup(known.settings, inherited.config),
     }
     follow(line, orders)
-    async with await answer_calls(inherited.calls, partial(answer_worker, administration, relay)):
+    async with await answer_calls(inherited.calls, answering(administration, relay, outranked)):
         await node.run()
 
 
 def _build_control(
     known: Known, line: Line, page: NodePage, words: LastWords, generation: int
-) -> tuple[Node, NodeAdministration, LinkRelay]:
-    """A node whose surface is the page, who takes orders for it, and who hands those for others on."""
+) -> tuple[Node, NodeAdministration, LinkRelay, OnOutranked]:
+    """A node whose surface is the page, who takes orders for it, who hands on those for others, and who hears of the
+    fence."""
     if generation > 1:
         known = known._replace(settings=_patient(known.settings))
     settings = known.settings
@@ -157,7 +158,8 @@ def _build_control(
     )
     deciding.view.serving = generation > 1  # the node serves already
     board.shows(deciding.view)
-    return whole(known, data_dir, people, deciding, board, board), deciding.administration, deciding.relay
+    node = whole(known, data_dir, people, deciding, board, board)
+    return node, deciding.administration, deciding.relay, deciding.driver.outranked
 
 
 def _patient(settings: Settings) -> Settings:

@@ -51,6 +51,7 @@ from rppam.core.admission import Admission
 from rppam.core.detector import Detector
 from rppam.core.election import Election
 from rppam.core.node import NodeCore
+from rppam.domain.fence import OnOutranked, unheard
 from rppam.domain.health import SafetyLevel
 from rppam.domain.licence import Denied, may_join, warning_of
 from rppam.domain.orders import Orders
@@ -118,7 +119,17 @@ def build_node(settings: Settings) -> Node:
     deciding = deciding_of(
         known, people.database, clock, entropy, redis, settings_revision=lambda: shared.settings.revision
     )
-    api = api_server(known, people, shared, deciding.view, clock, entropy, deciding.administration, deciding.relay)
+    api = api_server(
+        known,
+        people,
+        shared,
+        deciding.view,
+        clock,
+        entropy,
+        deciding.administration,
+        deciding.relay,
+        deciding.driver.outranked,
+    )
     return whole(known, data_dir, people, deciding, SharingSurface(api, shared), notifier())
 
 
@@ -210,8 +221,12 @@ def api_server(
     entropy: Entropy,
     administration: Administration,
     relay: Relay,
+    outranked: OnOutranked = unheard,
 ) -> ApiServer:
-    """The REST API on what ``status`` says and ``administration`` takes; ``relay`` hands on what is for others."""
+    """The REST API on what ``status`` says and ``administration`` takes.
+
+    ``relay`` hands on what is for others; ``outranked`` hears what the fence refuses.
+    """
     settings = known.settings
     tokens = _tokens(known, clock, entropy, shared.session_clock)
     sessions = Sessions(
@@ -238,9 +253,9 @@ def api_server(
             lockouts=Lockouts(SqlLockouts(people.database), SqlUsers(people.database), shared.guard, shared.cache),
             limiter=limiter_of(shared.limits, status, settings.api.workers, clock),
             hot=shared.settings,
-            note=SqlFencedNote(people.database),
+            note=SqlFencedNote(people.database, outranked),
             settings=SettingChanges(
-                SqlSettingsStore(people.database), shared.cache, shared.settings, settings.node.node_name
+                SqlSettingsStore(people.database, outranked), shared.cache, shared.settings, settings.node.node_name
             ),
             may_join=lambda others: may_join(known.licence, others, clock.wall_ms()),
             clock=clock,

@@ -30,7 +30,7 @@ from rppam.core.election import Election
 from rppam.core.node import NodeCore
 from rppam.domain.errors.cluster import ForeignPrefix, LoopStuck, NameInUse
 from rppam.domain.errors.config import ConfigValueError, Problem
-from rppam.domain.fence import Fenced
+from rppam.domain.fence import Claimed, Fenced
 from rppam.domain.history import HistoryEvent
 from rppam.domain.member import Heartbeat, Role
 from rppam.runtime.driver import Driver
@@ -47,6 +47,10 @@ class NoRegister:
     """The epoch register of somebody who never stands: it is not asked."""
 
     async def highest(self, timeout_ms: int) -> int | None:  # noqa: ARG002  # the port's signature
+        """Nothing is known here."""
+        return None
+
+    async def newest(self, timeout_ms: int) -> Claimed | None:  # noqa: ARG002  # the port's signature
         """Nothing is known here."""
         return None
 

@@ -27,7 +27,7 @@ from rppam.domain.errors.cluster import LoopStuck
 from rppam.domain.errors.database import DatabaseError
 from rppam.domain.health import ClusterSnapshot
 from rppam.domain.member import Role
-from rppam.runtime.calls import CalledAdministration
+from rppam.runtime.calls import CalledAdministration, CalledOutranked
 from rppam.runtime.handed_on import CalledRelay
 
 log = logging.getLogger("rppam.api.worker")
@@ -130,7 +130,8 @@ def worker_parts(known: Known, page: NodePage, calls: socket.socket) -> WorkerPa
     shared = shared_of(known.settings, people.database, clock, entropy)
     status = PageStatus(page, clock, _nothing_seen(known, clock))
     call = caller(calls)
-    api = api_server(known, people, shared, status, clock, entropy, CalledAdministration(call), CalledRelay(call))
+    administration, relay, outranked = CalledAdministration(call), CalledRelay(call), CalledOutranked(call)
+    api = api_server(known, people, shared, status, clock, entropy, administration, relay, outranked)
     return WorkerParts(page, clock, people, shared, status, api)
 
 

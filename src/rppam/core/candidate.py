@@ -9,19 +9,24 @@ It does not decide what an answer is worth: that is :class:`rppam.core.election.
 
 from typing import Final
 
+from rppam.core.ballots import STRANGER
 from rppam.core.effects import (
     NO_EPOCH_LEFT,
     ClaimEpoch,
+    ConfirmEpoch,
     Effect,
+    FenceRefused,
     LearnEpoch,
     Promoted,
     Purpose,
+    StepDownReason,
     Told,
 )
-from rppam.core.holder import Holder
+from rppam.core.holder import CLOCK_SOURCE, Holder
 from rppam.core.phase import Phase
+from rppam.core.rates import EVERY_US
 from rppam.core.votes import is_majority
-from rppam.domain.ballot import BallotKind
+from rppam.domain.ballot import BallotKind, Refusal, Vote
 from rppam.domain.electorate import STORE
 from rppam.domain.fence import Fenced
 from rppam.domain.instant import US_PER_S, Instant, after
@@ -29,6 +34,8 @@ from rppam.domain.record import EPOCH_MAX
 
 HEAD_START_US: Final = 20_000
 """So long nobody else stands after a leader released: the member that it invited comes first."""
+CONFIRM_EVERY: Final = 2
+"""In heartbeats: so often the leader has the database say that nobody stands above it there."""
 PASS_US: Final = 500_000
 """So long at most others hold back at words of releases, within twice that time."""
 
@@ -158,11 +165,14 @@ class Candidate(Holder):
     def _ask_on(self, now: Instant, effects: list[Effect]) -> None:
         """What the present step still has to ask."""
         if self.phase is Phase.PROBING:
-            would = {*self._would, STORE} if self.rules.may_take(self.watch, now) else self._would
+            takes = self.store_counts and self.rules.may_take(self.watch, now)
+            would = {*self._would, STORE} if takes else self._would
             if self._stalled_at is None and is_majority(would, *self._bodies()):
                 self._learn(now, effects)
             elif not self.ballots.open:
                 self._give_up(now, effects)
+        elif self.phase is Phase.STANDBY:
+            self._look_at_clocks(now, effects)
         elif self.phase is Phase.ASKING and self.pen.sent is None:
             self._ask_store_last(now, effects)
         elif self.phase is Phase.LEADER and self.voter is not None and now >= self._next_renewal:
@@ -185,6 +195,9 @@ class Candidate(Holder):
 
     def _won(self, now: Instant, effects: list[Effect]) -> None:
         """The promises are a majority: write the epoch down before acting."""
+        if not self.rules.may_claim(self.ledger.deadline, now):
+            self._give_up(now, effects)
+            return
         self.phase = Phase.CLAIMING
         self._step_until = after(now, self.timing.request_timeout_us // 2)
         effects.append(ClaimEpoch(self._attempts, self.epoch))
@@ -202,7 +215,89 @@ class Candidate(Holder):
             return
         self.phase = Phase.LEADER
         self._next_renewal = now
+        self._next_confirmation = after(now, CONFIRM_EVERY * self.timing.heartbeat_us)
         effects.append(Promoted(self.epoch, f"{self.node} leads at epoch {self.epoch}"))
+
+    # ---- the fence --------------------------------------------------------------------------------------------------
+
+    def _confirm_epoch(self, now: Instant, effects: list[Effect]) -> None:
+        """A fence above the own epoch has to be noticed also while nobody makes a guarded write."""
+        if now >= self._next_confirmation:
+            self._next_confirmation = after(now, CONFIRM_EVERY * self.timing.heartbeat_us)
+            effects.append(ConfirmEpoch(self.epoch))
+
+    def _fenced(self, refused: FenceRefused, effects: list[Effect]) -> None:
+        """Whoever leads below the fence may write nothing any more: it stops at once, and stands again above it."""
+        self.watch.learn(refused.highest)
+        is_mine = refused.epoch == self.epoch or refused.highest > self.epoch
+        if self.phase is Phase.LEADER and is_mine:
+            of = f" of {refused.holder}" if refused.holder else ""
+            known = (
+                f"epoch {refused.highest}{of}" if refused.highest > self.epoch else f"another epoch {self.epoch}{of}"
+            )
+            why = f"the database knows {known} and refuses what is written under this one"
+            self._step_down(StepDownReason.FENCED, f"{why}; standing again above it", effects)
+
+    def _follow_up(self, now: Instant, effects: list[Effect]) -> None:
+        """Everything has stopped: another one is invited to lead, or it stands again itself, if only the fence was
+        above it. Then also while failover is paused: nobody else would."""
+        if self._stopped_for is StepDownReason.FENCED and self.electable:
+            self._start_ahead(now)
+            self._invite_oneself(after(now, self.timing.lease_us))
+        else:
+            self._invite(now, effects)
+
+    # ---- clocks -----------------------------------------------------------------------------------------------------
+
+    def _take_note(self, vote: Vote, sent_at: Instant, now: Instant, effects: list[Effect]) -> None:
+        """What a vote tells besides: a stranger's, and the rate of the voter's clock, which decides if it counts."""
+        name = vote.voter
+        if (vote.refusal is Refusal.FOREIGN) != (name in self.strangers):
+            self.strangers ^= {name}
+            if name in self.strangers:
+                effects.append(Told(STRANGER.format(name=name), is_warning=True))
+        if name == self.node:
+            return
+        has_changed = self.rates.observe(name, vote.boot_id, sent_at, now, vote.now)
+        self._heed_clocks()
+        if not has_changed:
+            return
+        percent = self.rates.off.get(name)
+        if percent is None:
+            effects.append(Told(f"the clock of {name} runs at this host's rate again; its promises count"))
+            return
+        how = f"{abs(percent)} % {'faster' if percent > 0 else 'slower'} than this host's"
+        fix = f"Check the clock source of both hosts (cat {CLOCK_SOURCE}) and restart the wrong one"
+        effects.append(Told(f"the clock of {name} runs {how}; its promises are not counted. {fix}", is_warning=True))
+
+    def _heed_clocks(self) -> None:
+        """Whatever is known of rates is obeyed at once: also what was promised before counts for nothing then."""
+        if not self.rates.off and not self.watch.longer_us:
+            return
+        self.watch.longer_us = self.rules.longer_us(self.rates, self._others())
+        for name in self.rates.off:
+            self.ledger.withdraw(name)
+        if not self.store_counts:
+            self.ledger.withdraw(STORE)
+
+    def _look_at_clocks(self, now: Instant, effects: list[Effect]) -> None:
+        """Whoever follows compares clocks as well, by asking without obligation: the leader, and another in turn.
+
+        It may want the store's vote at any time, and whether its own clock is off it must know by then.
+        """
+        electorate, others = self.electorate, self._others()
+        if electorate is None or self.voter is None or not others or now < self._next_look:
+            return
+        if not self.store_has_vote or not electorate.may_stand(self.node):
+            return
+        is_new = self._looks < 2 * len(others)
+        self._next_look = after(now, self.timing.heartbeat_us if is_new else max(EVERY_US, self.timing.heartbeat_us))
+        leader = self.voter.leader(now)
+        asked = {others[self._looks % len(others)], *((leader.candidate,) if leader else ())}
+        self._looks += 1
+        self._put(BallotKind.PROBE, tuple(name for name in others if name in asked), now, effects)
+
+    # ---- the end of an attempt --------------------------------------------------------------------------------------
 
     def _give_up(self, now: Instant, effects: list[Effect]) -> None:
         """The attempt is over: its epoch is never used again, and its record, if it stands, is released when seen."""

@@ -25,6 +25,7 @@ class StepDownReason(StrEnum):
     PROMISE_ENDED = "promise ended"
     REPLACED = "replaced"
     ASKED = "asked"
+    FENCED = "fenced"
 
 
 # ---- events ---------------------------------------------------------------------------------------------------------
@@ -80,6 +81,17 @@ class EpochClaimed(NamedTuple):
 
     attempt: int
     outcome: Fenced
+
+
+class FenceRefused(NamedTuple):
+    """The database has refused a guarded write, or this node's epoch itself, as a newer one was there before."""
+
+    epoch: int
+    """What was refused."""
+    highest: int
+    """What stands there."""
+    holder: str = ""
+    """Who claimed that, for people."""
 
 
 class Quiesced(NamedTuple):
@@ -170,6 +182,7 @@ Event = (
     | Unknown
     | EpochLearned
     | EpochClaimed
+    | FenceRefused
     | Quiesced
     | Voted
     | NotVoted
@@ -246,6 +259,15 @@ class ClaimEpoch(NamedTuple):
     epoch: int
 
 
+class ConfirmEpoch(NamedTuple):
+    """Have the database say that nobody stands above the epoch this node leads at; it learns that one if it has not.
+
+    Only a refusal is answered, with :class:`FenceRefused`. No answer changes nothing.
+    """
+
+    epoch: int
+
+
 class Promoted(NamedTuple):
     """This node leads now."""
 
@@ -276,8 +298,9 @@ class Told(NamedTuple):
 
 
 NO_EPOCH_LEFT: Final = Told(
-    "the leadership record shows the highest epoch that there is, which no node wrote: nobody can stand above it. "
-    "Stop rppam on all nodes, delete the key that ends in ':leader' in Redis, and start them again",
+    "the leadership record or the fence in the database shows the highest epoch that there is, which no node wrote: "
+    "nobody can stand above it. Stop rppam on all nodes, delete the key that ends in ':leader' in Redis, lower the "
+    "epoch in the table 'fence' to the highest below it in 'epochs', and start them again",
     is_warning=True,
 )
 
@@ -289,6 +312,7 @@ Effect = (
     | AdoptElectorate
     | LearnEpoch
     | ClaimEpoch
+    | ConfirmEpoch
     | Promoted
     | SteppedDown
     | RecordRefuted

@@ -39,6 +39,7 @@ from rppam.core.effects import (
     EpochClaimed,
     EpochLearned,
     Event,
+    FenceRefused,
     Found,
     Free,
     Granted,
@@ -63,6 +64,7 @@ from rppam.core.pen import Sent
 from rppam.core.phase import Phase
 from rppam.domain.ballot import BallotKind, Freeing, Vote
 from rppam.domain.electorate import Body, Electorate, Version
+from rppam.domain.fence import Fenced
 from rppam.domain.instant import US_PER_S, Instant, after
 from rppam.domain.record import EPOCH_MAX
 
@@ -110,6 +112,7 @@ class Election(Candidate):
         if self.phase is Phase.LEADER and not self.rules.has_permission(self.ledger.deadline, now):
             self._step_down(StepDownReason.PROMISE_ENDED, self._why_ended(now), effects)
         if self.phase is Phase.LEADER:
+            self._confirm_epoch(now, effects)
             self._settle_doubt(now, effects)
         sent = self.pen.sent
         if sent is not None and now - sent.at >= self.timing.request_timeout_us:
@@ -175,11 +178,15 @@ class Election(Candidate):
             case EpochClaimed(attempt, outcome):
                 if self.phase is Phase.CLAIMING and attempt == self._attempts:
                     self._claimed(outcome, now, effects)
+                elif outcome is Fenced.REFUSED and attempt == self._attempts:  # it came to lead without an answer
+                    self._fenced(FenceRefused(self.epoch, self.epoch), effects)
+            case FenceRefused():
+                self._fenced(event, effects)
             case Quiesced(epoch):
                 if self.phase is Phase.QUIESCING and epoch == self.epoch:
                     self.phase = Phase.STANDBY
                     self._free(effects)
-                    self._invite(now, effects)
+                    self._follow_up(now, effects)
                     self._hurry(now)
             case ReleaseHeard():
                 self._let_the_invited_pass(now)
@@ -250,15 +257,21 @@ class Election(Candidate):
         elif sent.swap is not None:
             self.watch.see(sent.swap.proposed, was_absent=False, now=now)
             self.pen.wrote(sent.swap, self.watch.server)
-            self._written(sent.swap, sent.at, now, effects)
+            self._written(sent, sent.swap, now, effects)
 
-    def _written(self, swap: Swap, sent_at: Instant, now: Instant, effects: list[Effect]) -> None:
-        if swap.purpose is Purpose.ACQUIRE and self.phase is Phase.ASKING:
+    def _written(self, sent: Sent, swap: Swap, now: Instant, effects: list[Effect]) -> None:
+        """A write was made. One of an attempt or a leadership that is over is merely what stands there now."""
+        if swap.purpose is Purpose.RELEASE:
+            return
+        is_present = self.rules.is_of_attempt(swap, self.epoch)
+        if swap.purpose is Purpose.ACQUIRE and self.phase is Phase.ASKING and is_present:
             self.pen.own = swap.proposed
-            self._count(sent_at, now)
+            self._count(sent.at, now)
             self._won(now, effects)
-        elif swap.purpose is not Purpose.RELEASE and self.phase is Phase.LEADER:
-            self._granted(swap, sent_at, now, effects)
+        elif self.phase is Phase.LEADER and is_present:
+            self._granted(swap, sent.at, now, effects)
+        elif self.phase is Phase.LEADER:
+            self._found(sent, swap.proposed, now, effects)
 
     def _voted(self, vote: Vote, now: Instant, effects: list[Effect]) -> None:
         """A member answered. What it grants for an epoch that is over is given back at once."""
@@ -311,6 +324,7 @@ class Election(Candidate):
         self.answers = {name: vote for name, vote in self.answers.items() if name in electorate.members}
         self.asked_at = {name: at for name, at in self.asked_at.items() if name in electorate.members}
         self.ballots.keep(electorate.members)
+        self._heed_clocks()
         pending = " (pending: the old and the new votes are needed)" if electorate.old is not None else ""
         effects.append(
             Told(f"members are now {', '.join(electorate.body.members)}, version {electorate.version}{pending}")
@@ -343,4 +357,7 @@ class Election(Candidate):
 
     def _asked_the_store(self, sent: Sent) -> bool:
         """Whether this request was the present attempt's own, and no release that was still under way."""
-        return self.phase is Phase.ASKING and sent.swap is not None and sent.swap.purpose is Purpose.ACQUIRE
+        swap = sent.swap
+        if swap is None or swap.purpose is not Purpose.ACQUIRE or self.phase is not Phase.ASKING:
+            return False
+        return self.rules.is_of_attempt(swap, self.epoch)

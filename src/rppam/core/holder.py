@@ -12,7 +12,7 @@ It does not decide when to stand: that is :class:`rppam.core.election.Election`,
 
 from typing import Final
 
-from rppam.core.ballots import STRANGER, Ballots
+from rppam.core.ballots import Ballots
 from rppam.core.changes import NOT_BEGUN, Changes, is_an_order
 from rppam.core.doubt import PUT_BACK, Doubt
 from rppam.core.effects import (
@@ -34,7 +34,7 @@ from rppam.core.rules import Rules
 from rppam.core.voter import Voter
 from rppam.core.votes import SELF, STORE_AND_SELF, Ledger, Weights
 from rppam.core.watch import Watch
-from rppam.domain.ballot import BallotKind, Claim, Freeing, Invitation, Refusal, Stance, Vote
+from rppam.domain.ballot import BallotKind, Claim, Freeing, Invitation, Stance, Vote
 from rppam.domain.electorate import STORE, Electorate
 from rppam.domain.entropy import Entropy
 from rppam.domain.instant import Instant, after
@@ -42,6 +42,10 @@ from rppam.domain.record import Record, RecordState, Seal, vacant
 from rppam.domain.timing import Timing
 
 CLOCK_SOURCE: Final = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
+OWN_CLOCK: Final = (
+    "this host's clock does not run at the rate of that of {names}, so neither their promises nor the vote of Redis "
+    f"count for it. Check the clock source of these hosts (cat {CLOCK_SOURCE}) and restart the wrong one"
+)
 NO_ELECTORATE: Final[Weights] = {"": 1}
 """Votes of nobody: a node that belongs to no cluster yet never has a majority."""
 
@@ -105,8 +109,9 @@ class Holder:
         self._ahead_until = self._passing_since = now
         self._entropy = entropy
         self._attempts = self._tried = self._passed_us = 0
-        self._next_exchange = self._next_renewal = self._exchanged_at = now
+        self._next_exchange = self._next_renewal = self._exchanged_at = self._next_confirmation = self._next_look = now
         self._hurried = False
+        self._looks = 0
         self._step_until = now
         self._back_off_until = now
         self._stalled_at: Instant | None = None
@@ -152,6 +157,15 @@ class Holder:
     def store_has_vote(self) -> bool:
         """Whether the store's vote counts for anything."""
         return any(body.get(STORE, 0) for body in self._bodies())
+
+    @property
+    def store_counts(self) -> bool:
+        """Whether the store's promise is worth anything to this node: not while its clock is off."""
+        rivals = [name for name in self._others() if self.electorate is not None and self.electorate.may_stand(name)]
+        return not self.rates.off or self.rules.store_counts(self.rates, self._others(), rivals)
+
+    def _others(self) -> tuple[str, ...]:
+        return tuple(name for name in self._members() if name != self.node)
 
     def _members(self) -> tuple[str, ...]:
         return () if self.electorate is None else self.electorate.members
@@ -199,7 +213,8 @@ class Holder:
 
     def _count(self, sent_at: Instant, now: Instant) -> None:
         until = self.rules.promised_until(sent_at, now)
-        self.ledger.promise(STORE, until)
+        if self.store_counts:
+            self.ledger.promise(STORE, until)
         if self.voter is None:
             self.ledger.promise(SELF, until)
 
@@ -269,7 +284,7 @@ class Holder:
     def _acquisition(self, now: Instant) -> Swap | None:
         """The store's vote is asked for, if the record has been silent for long enough."""
         record = self.watch.record
-        if record is None or not self.rules.may_take(self.watch, now):
+        if record is None or not self.store_counts or not self.rules.may_take(self.watch, now):
             return None
         return self.pen.swap(record, RecordState.HELD, Purpose.ACQUIRE, self.epoch)
 
@@ -288,28 +303,13 @@ class Holder:
         silent_ms = 0 if self.ledger.deadline is None else (now - self.ledger.deadline) // 1000 + self.timing.promise_ms
         if self.voter is None:
             return f"no write was confirmed by the store for {silent_ms} ms, and nobody may act longer than promised"
+        if self.store_has_vote and not self.store_counts:
+            return OWN_CLOCK.format(names=", ".join(name for name in self._others() if name in self.rates.off))
         missing = [name for name in self._voters() if not self.ledger.holds(name, now)]
         return (
             f"no majority confirmed it for {silent_ms} ms, and nobody may act longer than promised; "
             f"no promise of {', '.join(missing)}"
         )
-
-    def _take_note(self, vote: Vote, sent_at: Instant, now: Instant, effects: list[Effect]) -> None:
-        """What a vote tells besides: a stranger's, and the rate of the voter's clock, which decides if it counts."""
-        name = vote.voter
-        if (vote.refusal is Refusal.FOREIGN) != (name in self.strangers):
-            self.strangers ^= {name}
-            if name in self.strangers:
-                effects.append(Told(STRANGER.format(name=name), is_warning=True))
-        if name == self.node or not self.rates.observe(name, vote.boot_id, sent_at, now, vote.now):
-            return
-        percent = self.rates.off.get(name)
-        if percent is None:
-            effects.append(Told(f"the clock of {name} runs at this host's rate again; its promises count"))
-            return
-        how = f"{abs(percent)} % {'faster' if percent > 0 else 'slower'} than this host's"
-        fix = f"Check the clock source of both hosts (cat {CLOCK_SOURCE}) and restart the wrong one"
-        effects.append(Told(f"the clock of {name} runs {how}; its promises are not counted. {fix}", is_warning=True))
 
     def _free(self, effects: list[Effect]) -> None:
         """Give every promise for this epoch back, also those that have not arrived yet."""
@@ -395,4 +395,4 @@ class Holder:
     def mark(self) -> Record:
         """What to leave where no record is: the highest epoch known to have led, and a fresh nonce."""
         led = self.epoch if self.phase is Phase.LEADER else 0
-        return vacant(max(self.watch.highest, led), self._entropy.nonce())
+        return vacant(max(self.watch.highest, self.watch.fenced, led), self._entropy.nonce())

@@ -8,9 +8,16 @@ its promises are not counted. Slow or lost messages make the bounds wider, never
 
 Which of the two clocks is the wrong one cannot be told between two alone. A step of a clock, which CLOCK_BOOTTIME never
 makes, would look like a rate for a while.
+
+The store's promise is kept by those who wait for it, each by its own clock: so it is worth no more than a member's. A
+node does not count it while its own clock is off: by the evidence of most that it knows, in whichever direction; and
+where that is even, as between two, if a rival's runs faster, as that one may be done with waiting too soon. Whose clock
+runs faster than another's waits as much longer. So of two that disagree the faster leads, and each of both is safe
+without knowing whether the other has noticed.
 """
 
 from collections import deque
+from collections.abc import Collection
 from typing import Final, NamedTuple
 
 from rppam.domain.instant import US_PER_S, Instant
@@ -20,6 +27,8 @@ EVERY_US: Final = 5 * US_PER_S
 """A reading is kept this often."""
 KEPT: Final = 12
 """So many: a minute."""
+NARROW: Final = 1.05
+"""A rate that is known this closely, and is not off, counts as evidence for this host's own."""
 
 
 class _Reading(NamedTuple):
@@ -31,7 +40,7 @@ class _Reading(NamedTuple):
 class Rates:
     """What is known of each member's rate."""
 
-    __slots__ = ("_high", "_lives", "_low", "_readings", "off")
+    __slots__ = ("_bounds", "_high", "_lives", "_low", "_readings", "off")
 
     def __init__(self, timing: Timing) -> None:
         self.off: dict[str, int] = {}
@@ -41,6 +50,27 @@ class Rates:
         self._low = (1 - error) / (1 + error)
         self._readings: dict[str, deque[_Reading]] = {}
         self._lives: dict[str, str] = {}
+        self._bounds: dict[str, tuple[float, float]] = {}
+        """Between which the rate of each certainly is, this host's being 1."""
+
+    def is_own_off(self, others: Collection[str], rivals: Collection[str]) -> bool:
+        """Whether this host's clock has to be taken for the wrong one: see the module. ``rivals`` may lead as well."""
+        off = [name for name in others if name in self.off]
+        if not off:
+            return False
+        right = 1 + sum(1 for name in others if self.agrees(name))
+        faster = [name for name in off if self.off[name] > 0]
+        return len(off) > right or (len(faster) >= right and any(name in rivals for name in faster))
+
+    def agrees(self, member: str) -> bool:
+        """Whether a member's clock is known to run as this host's does."""
+        low, high = self._bounds.get(member, (0.0, 0.0))
+        return member not in self.off and low > 0 and high <= NARROW * low
+
+    def slowest(self, others: Collection[str]) -> float:
+        """How slow, at the worst, a clock that is too slow runs to 1 of this host's; 1 when none is known to."""
+        slow = [self._bounds.get(name, (0.0, 0.0))[0] for name in others if self.off.get(name, 0) < 0]
+        return min(slow, default=1.0)
 
     def observe(self, member: str, boot_id: str, sent: Instant, arrived: Instant, theirs: Instant) -> bool:
         """A vote arrived; whether the judgement of this member changed."""
@@ -52,14 +82,18 @@ class Rates:
             self._lives[member] = boot_id
             self._readings[member] = deque(maxlen=KEPT)
         readings = self._readings[member]
-        found = 0
+        found, low, high = 0, 0.0, float("inf")
         for earlier in readings:
             elapsed = theirs - earlier.theirs
             most, least = arrived - earlier.sent, sent - earlier.arrived
+            low = max(low, elapsed / most if most > 0 else 0.0)
+            high = min(high, elapsed / least if least > 0 else high)
             if elapsed > self._high * most:
                 found = max(1, round(100 * (elapsed / most - 1)))
             elif least > 0 and elapsed < self._low * least:
                 found = min(-1, round(100 * (elapsed / least - 1)))
+        if readings and (found or high <= NARROW * low or member not in self._bounds):
+            self._bounds[member] = low, high  # else what was known before says more, also of a life before
         if found:
             self.off[member] = found
         elif member in self.off and len(readings) == KEPT:

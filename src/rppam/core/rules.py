@@ -4,9 +4,11 @@ They stand apart from the machine so that each can be read, cited and broken on 
 replacing exactly one of these methods, and must then find a violation. See docs/leadership.md for why each is there.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Final
 
-from rppam.core.effects import Purpose
+from rppam.core.effects import Purpose, Swap
+from rppam.core.rates import Rates
 from rppam.core.votes import Ledger
 from rppam.core.watch import Watch
 from rppam.domain.electorate import STORE
@@ -16,6 +18,10 @@ from rppam.domain.timing import Timing
 
 if TYPE_CHECKING:
     from rppam.core.pen import Pen
+
+SLOWEST: Final = 0.1
+"""A clock that may run slower than this, to 1 of this host's, is waited for as if it stood still: for ever."""
+FOR_EVER_US: Final = 10**15
 
 
 class Rules:
@@ -45,6 +51,10 @@ class Rules:
     def store_still_promises(self, ledger: Ledger, now: Instant) -> bool:
         """Only while the store's promise runs may a leader write its record again without having watched it."""
         return ledger.holds(STORE, now)
+
+    def store_counts(self, rates: Rates, others: Collection[str], rivals: Collection[str]) -> bool:
+        """Whose clock is off neither counts the store's promise as a leader nor asks for it as a candidate."""
+        return not rates.is_own_off(others, rivals)
 
     def may_rewrite(self, found: Record, epoch: int) -> bool:
         """Within its promise a holder re-creates over a vacant record, and overwrites an older one that came back.
@@ -86,8 +96,13 @@ class Rules:
     def silence_us(self, watch: Watch) -> int:
         """How long a record has to be silent: L; behind a failover longer, by as long as a replica that was not told of
         it may confirm what is written to the primary of before. Within its promise, so almost until L after the write
-        that was seen, the holder may have gone on to the next."""
-        return self.lease_us + watch.extra_wait_us
+        that was seen, the holder may have gone on to the next. And longer, as its clock may run slower."""
+        return self.lease_us + watch.extra_wait_us + watch.longer_us
+
+    def longer_us(self, rates: Rates, others: Collection[str]) -> int:
+        """How much longer than L to wait, as the clock of another runs slower than this host's."""
+        slowest = rates.slowest(others)
+        return int(self.lease_us * (1 / slowest - 1)) if slowest >= SLOWEST else FOR_EVER_US
 
     def release_is_believed(self, watch: Watch, record: Record, now: Instant) -> bool:
         """A release shortens the wait only on a connection watched for a lease, if no higher epoch is known, and if it
@@ -115,7 +130,7 @@ class Rules:
         proven_since = self.proven_since(watch, record)
         if proven_since is None or not self.is_proven(watch, record):
             return None
-        return after(max(watch.trusted_since, proven_since), self.lease_us + 1)
+        return after(max(watch.trusted_since, proven_since), self.lease_us + watch.longer_us + 1)
 
     def is_release_worth_it(self, watch: Watch, record: Record, now: Instant) -> bool:
         """Whoever sees a release that it does not believe waits for L from then on, and no longer from the write of
@@ -134,7 +149,7 @@ class Rules:
     def _settled_at(self, watch: Watch) -> Instant | None:
         if watch.extra_wait_us == 0 or watch.identity_since is None:
             return None
-        return after(watch.identity_since, self.lease_us + 2 * watch.extra_wait_us)
+        return after(watch.identity_since, self.lease_us + watch.longer_us + 2 * watch.extra_wait_us)
 
     def take_at(self, watch: Watch) -> Instant | None:
         """The earliest instant at which :meth:`may_take` can become true without further news; ``None``: not so."""
@@ -150,6 +165,14 @@ class Rules:
     def pick_epoch(self, watch: Watch, tried: int, database: int | None, wall_ms: int) -> int:
         """One more than the highest epoch anybody shows or this life tried, and not below the wall clock."""
         return max(1 + max(watch.known, tried, database or 0), wall_ms)
+
+    def is_of_attempt(self, swap: Swap, epoch: int) -> bool:
+        """What the store says to a write counts only for the attempt, or the leadership, that sent it."""
+        return swap.proposed.epoch == epoch
+
+    def may_claim(self, deadline: Instant | None, now: Instant) -> bool:
+        """Nobody writes an epoch to the database without a majority at that moment: it shuts out every lower one."""
+        return self.has_permission(deadline, now)
 
     def is_above(self, record: Record, epoch: int) -> bool:
         """The store's vote is asked for only at an epoch above its record's, as a member's is: since this epoch was

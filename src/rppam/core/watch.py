@@ -29,12 +29,14 @@ class Watch:
         "committed_since",
         "connection",
         "extra_wait_us",
+        "fenced",
         "heard",
         "highest",
         "identity",
         "identity_since",
         "is_unsigned",
         "life",
+        "longer_us",
         "record",
         "seal",
         "shown",
@@ -55,6 +57,8 @@ class Watch:
         self.identity_since: Instant | None = None
         """Since when every connection led to this very server with this very history."""
         self.extra_wait_us = 0
+        self.longer_us = 0
+        """How much longer than a lease to wait, as another's clock runs slower than this host's."""
         self.record: Record | None = None
         self.is_unsigned = False
         """Whether the present record says something that no holder of the key signed."""
@@ -67,8 +71,11 @@ class Watch:
         self.trusted_since: Instant | None = None
         """Since when this connection has shown nothing that speaks of a store that forgot."""
         self.highest = 0
-        """The highest epoch that any record that is believed, or the database, ever showed this node. Where there is
-        a key, only what was signed with it is believed: a vacant mark is not."""
+        """The highest epoch that any record that is believed ever showed this node. Where there is a key, only what
+        was signed with it is believed: a vacant mark is not."""
+        self.fenced = 0
+        """The highest epoch that the database ever showed this node: a reason to go above. It says nothing of who has
+        the store's vote, so it is none to doubt a lower record, and the release of whoever was shut out is believed."""
         self.shown = 0
         """The highest epoch of records that are not believed, up to :data:`SHOWN_MAX`: one more reason to go above."""
         self.heard = 0
@@ -112,7 +119,7 @@ class Watch:
 
     def learn(self, epoch: int) -> None:
         """Another witness of history (the database) knows ``epoch``."""
-        self.highest = max(self.highest, epoch)
+        self.fenced = max(self.fenced, epoch)
 
     def hear(self, epoch: int) -> None:
         """A member has promised for ``epoch`` once; whether anybody came to lead by that is not known."""
@@ -121,7 +128,7 @@ class Watch:
     @property
     def known(self) -> int:
         """The highest epoch of which there is any word, believed or not: whoever fixes one goes above it."""
-        return max(self.highest, self.shown, self.heard)
+        return max(self.highest, self.fenced, self.shown, self.heard)
 
     @property
     def server(self) -> str:

@@ -1,6 +1,8 @@
 """The answer of a place that only a leader may write to."""
 
+from collections.abc import Callable
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Fenced(StrEnum):
@@ -11,6 +13,32 @@ class Fenced(StrEnum):
     """A newer epoch, or the same epoch from another life, was here before."""
     UNKNOWN = "unknown"
     """No answer in time; it may or may not have been written."""
+
+
+class Claimed(NamedTuple):
+    """What stands in a fence: the newest epoch, and who claimed it."""
+
+    epoch: int
+    """0: nobody has."""
+    node: str
+    boot_id: str
+
+
+class Outranked(NamedTuple):
+    """A guarded write was refused."""
+
+    epoch: int
+    """Under which it was made."""
+    by: Claimed
+    """What stood there."""
+
+
+OnOutranked = Callable[[Outranked], None]
+"""Hears of each refusal, and waits for nothing."""
+
+
+def unheard(outranked: Outranked) -> None:  # the signature of those that hear
+    """For whoever only reads."""
 
 
 def admits(fence_epoch: int, fence_boot_id: str, epoch: int, boot_id: str) -> bool:

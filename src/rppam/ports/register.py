@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from rppam.domain.fence import Fenced
+from rppam.domain.fence import Claimed, Fenced
 
 __all__ = ["EpochRegister", "Fenced"]
 
@@ -12,6 +12,10 @@ class EpochRegister(Protocol):
 
     async def highest(self, timeout_ms: int) -> int | None:
         """The highest epoch ever accepted here (0 when none), or ``None`` when the place does not answer in time."""
+        ...
+
+    async def newest(self, timeout_ms: int) -> Claimed | None:
+        """The same, and who claimed it; only reads."""
         ...
 
     async def claim(self, epoch: int, node: str, boot_id: str, timeout_ms: int) -> Fenced:

@@ -4,12 +4,15 @@
 them is whatever carries a name and a flat object there, and one back. An error arrives as the same error.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from rppam.domain.errors import leaves
 from rppam.domain.errors.administration import AdministrationError, ControlSilent, OtherNodeError
 from rppam.domain.errors.request import NotLeaderError, RequestError
+from rppam.domain.fence import Outranked
 from rppam.ports.administration import Administration
 
 Call = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
@@ -21,6 +24,29 @@ Raises :class:`~rppam.domain.errors.administration.ControlSilent` when no answer
 _ERRORS: Final = {error.row.code: error for error in leaves(AdministrationError)}
 KNOWN: Final = frozenset({*_ERRORS, NotLeaderError.row.code})
 """Codes of the errors that arrive as themselves."""
+
+
+OUTRANKED: Final = "outranked"
+
+
+class CalledOutranked:
+    """Tells the process that decides of a refusal, and waits for nothing: that process looks by itself, too."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __call__(self, news: Outranked) -> None:
+        """See :data:`rppam.domain.fence.OnOutranked`. Call in the event loop."""
+        task = asyncio.get_running_loop().create_task(self._tell(news), name="tell of the fence")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _tell(self, news: Outranked) -> None:
+        by = news.by
+        told = {"epoch": news.epoch, "newest": by.epoch, "node": by.node, "boot_id": by.boot_id}
+        with suppress(ControlSilent):
+            await self._call(OUTRANKED, told)
 
 
 async def answer_call(administration: Administration, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:

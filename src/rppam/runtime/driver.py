@@ -14,11 +14,13 @@ from rppam.core.admission import Standing
 from rppam.core.detector import MemberChanged
 from rppam.core.effects import (
     ClaimEpoch,
+    ConfirmEpoch,
     Connected,
     Disconnected,
     EpochClaimed,
     EpochLearned,
     Exchange,
+    FenceRefused,
     LearnEpoch,
     Promoted,
     Quiesced,
@@ -32,6 +34,7 @@ from rppam.core.effects import (
 from rppam.core.node import Admitted, Exchanged, KeepOrders, NodeCore, NodeEffect, Turned, Unregister
 from rppam.core.phase import Phase
 from rppam.domain.errors import RppamError
+from rppam.domain.fence import Fenced, Outranked
 from rppam.domain.history import HistoryEvent
 from rppam.domain.instant import US_PER_MS, Instant
 from rppam.domain.member import Heartbeat
@@ -42,6 +45,7 @@ from rppam.ports.store import ExchangeAnswer, ExchangeOrder, LeadershipStore, St
 from rppam.runtime.chronicle import Chronicle, last_sign
 from rppam.runtime.desk import Desk
 from rppam.runtime.duties import Duties
+from rppam.runtime.fence_news import FenceNews
 from rppam.runtime.heartbeat_doubts import HeartbeatDoubts
 from rppam.runtime.history import noted
 from rppam.runtime.member_news import MemberNews
@@ -105,6 +109,8 @@ class Driver:
         """What is wrong with our keys in the store."""
         self.doubts = HeartbeatDoubts(core.election.node)
         """What is odd about the heartbeats in the store."""
+        self.fence_news = FenceNews()
+        """Whether the database knows a newer epoch than this node led at."""
         self.namesake: Heartbeat | None = None
         """The last heartbeat under this node's name that was not this life's."""
         self._store = store
@@ -121,7 +127,7 @@ class Driver:
         self._news = MemberNews(core.detector, lambda: {} if self.desk is None else self.desk.link.peers)
         self._beat = 0
         self._lag_ms = 0
-        self._leaving = False
+        self._leaving = self._confirms = False
         self._released = asyncio.Event()
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -231,6 +237,10 @@ class Driver:
                 self._spawn(self._learn(attempt), "learn epoch")
             case ClaimEpoch(attempt, epoch):
                 self._spawn(self._claim(attempt, epoch), "claim epoch")
+            case ConfirmEpoch(epoch):
+                if not self._confirms:  # one at a time, however slow the database is
+                    self._confirms = True
+                    self._spawn(self._confirm(epoch), "confirm epoch")
             case Promoted(epoch, sentence):
                 without_ms = self._chronicle.without_leader_ms(self._clock.now())
                 log.info(sentence, extra=noted(HistoryEvent.ELECTED, epoch=epoch, withoutLeaderMs=without_ms))
@@ -340,6 +350,32 @@ class Driver:
         """Whose heartbeats are read whatever names the store lists: members, and who is connected to ask to be one."""
         callers = () if self.desk is None else self.desk.link.callers
         return tuple(dict.fromkeys((*self.core.known, *callers)))[:KNOWN_MAX]
+
+    async def _confirm(self, epoch: int) -> None:
+        """Look at the fence, off the way of everything that leadership waits for; no answer changes nothing."""
+        election, timing = self.core.election, self.core.election.timing
+        timeout_ms = max(self._database_timeout_ms, timing.heartbeat_ms)
+        try:
+            newest = await self._register.newest(timeout_ms)
+            if newest is None or (newest.epoch, newest.boot_id) == (epoch, election.boot_id):
+                return
+            refused = newest.epoch >= epoch
+            if not refused and election.permission(self._clock.now()) == epoch:  # it has not been heard there yet
+                refused = (
+                    await self._register.claim(epoch, election.node, election.boot_id, timeout_ms) is Fenced.REFUSED
+                )
+                newest = (refused and await self._register.newest(timeout_ms)) or newest
+            if refused:
+                self.outranked(Outranked(epoch, newest))
+        finally:
+            self._confirms = False
+
+    def outranked(self, news: Outranked) -> None:
+        """A guarded write was refused, in whichever process of this node: the fence is above what it led at."""
+        now = self._clock.now()
+        if news.epoch == self.core.election.epoch:
+            self.fence_news.outranked(news, now)
+        self._feed(self.core.receive(FenceRefused(news.epoch, news.by.epoch, news.by.node), now))
 
     async def _unregister(self, nodes: tuple[str, ...]) -> None:
         more = f" and {len(nodes) - NAMES_TOLD} others" if len(nodes) > NAMES_TOLD else ""

@@ -14,6 +14,7 @@ from typing import Any, Final, cast
 
 from rppam.domain.errors.administration import ControlSilent, NodeAnswersWrongly, NotThisNode
 from rppam.domain.errors.request import RequestError, UnexpectedError
+from rppam.domain.fence import Claimed, OnOutranked, Outranked
 from rppam.domain.health import ClusterSnapshot
 from rppam.domain.member import Role
 from rppam.domain.report import NodeReport, report_of
@@ -98,22 +99,34 @@ class CalledRelay:
         return _report(answer, node)
 
 
-async def answer_worker(
-    administration: Administration, relay: Relay, name: str, arguments: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Carry out what a worker of this node calls for. ValueError for what there is not."""
-    try:
+def answering(administration: Administration, relay: Relay, outranked: OnOutranked) -> Call:
+    """What the process that decides answers its node's workers with: orders for here are carried out, those for others
+    handed on, and refusals of the fence heard. ValueError for what there is not."""
+
+    async def answer(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
         match name, arguments:
             case "hand_on", {
                 "node": str(node), "name": str(order), "arguments": {**given}, "request_id": str(request),
                 "url": str() | None as url,
             } if order in _ORDERS:  # fmt: skip
-                return {"said": await relay.hand_on(HandedOn(node, order, cast("dict[str, Any]", given), request, url))}
+                handed = HandedOn(node, order, cast("dict[str, Any]", given), request, url)
+                return {"said": await relay.hand_on(handed)}
             case "report", {"node": str(node), "request_id": str(request)}:
                 return {REPORT: (await relay.report(node, request))._asdict()}
-    except RequestError as error:
-        return error_of(error)
-    return await answer_call(administration, name, arguments)
+            case "outranked", {
+                "epoch": int(epoch), "newest": int(newest), "node": str(node), "boot_id": str(boot_id),
+            }:  # fmt: skip
+                outranked(Outranked(epoch, Claimed(newest, node, boot_id)))
+                return {"said": ""}
+        return await answer_call(administration, name, arguments)
+
+    async def with_errors(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return await answer(name, arguments)
+        except RequestError as error:
+            return error_of(error)
+
+    return with_errors
 
 
 class Carrier:

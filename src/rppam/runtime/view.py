@@ -174,7 +174,11 @@ class NodeView:
 
     def _all_warnings(self, votes: Votes | None) -> tuple[str, ...]:
         pause, now = self._core.orders.pause, self._clock.now()
-        told = [*self._driver.store_keys.warnings(now), *self._driver.doubts.warnings(now)]
+        told = [
+            *self._driver.store_keys.warnings(now),
+            *self._driver.doubts.warnings(now),
+            *self._driver.fence_news.warnings(now),
+        ]
         if pause.is_on:
             told.append(
                 f"automatic failover is paused by {pause.by}: nobody takes over by itself (rppam cluster resume)"

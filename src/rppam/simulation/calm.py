@@ -4,7 +4,9 @@ L1: a leader within the lease, one heartbeat, one request timeout, the client's 
 Where the record alone decides, also what a candidate waits beyond the lease behind a failover: members' votes can do
 without the store, its own vote cannot. One lease more where a member has lost its file: it waits from when somebody
 tells it that it is a member. And behind a failover, where a member is off for good and its vote is missing, what the
-store's vote may take then, and a lease more, as the mark in place of the record may have expired meanwhile.
+store's vote may take then, and a lease more, as the mark in place of the record may have expired meanwhile. And what
+the leader writes under the database's fence is taken: a fence above it is noticed, and somebody leads above that, in
+so much more time as this takes.
 L5: it stays. And where a well-connected leader could re-assert itself after the store forgot its record, it does.
 Struck once the store can have its vote back, too: behind a failover without it, the members bear nothing more.
 """
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING
 from rppam.domain.record import vacant
 from rppam.simulation import gentle, troubles
 from rppam.simulation.clocks import MILLION
-from rppam.simulation.faults import FAULTS, GENTLE
+from rppam.simulation.faults import FAULTS, GENTLE, raise_fence
 from rppam.simulation.host import Host
 from rppam.simulation.member_faults import KINDS
 from rppam.simulation.verdict import Broken, Violation
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 SLACK_US = 3_000_000
 """The client's longest back-off of 2 s, and a candidate's of at most 1 s."""
+FENCE = "fence-raised"
 QUICK_LOSS_US = 1_000_000
 QUICK_RESTART_US = 300_000
 
@@ -46,6 +49,7 @@ class Calm:
         """From when the leader must be there."""
         self.length_us = self.leader_within_us + self.strikes_after_us
         self.length_us += (9 if world.setting.votes else 5) * timing.lease_us // 2
+        self._refused_at: int | None = None
         self._leader: tuple[Host, int] | None = None
         self._promotions = 0
         self._struck = ""
@@ -56,11 +60,21 @@ class Calm:
         world = self.world
         world.say("all faults end")
         self._ended_at = world.now
+        self._refused_at = None
         world.storm.end()
         world.member_storm.end()
         do = world.performer
         kept = (
-            *(world.wake, world.start, do.stopped_acting, do.learned, do.tell, do.claimed, do.guarded_write),
+            *(
+                world.wake,
+                world.start,
+                do.stopped_acting,
+                do.learned,
+                do.tell,
+                do.claimed,
+                do.guarded_write,
+                do.database_asked,
+            ),
             *(world.disks.done, world.storm.begin, world.member_storm.begin, self.begin),
         )
         world.heap[:] = [entry for entry in world.heap if entry[2] in kept or entry[0] < world.now + 10_000]
@@ -75,6 +89,16 @@ class Calm:
             self._heal(host)
         if world.now + self.leader_within_us < end - 1:
             world.push(world.now + self.leader_within_us, self._expect_leader, end)
+
+    def refused(self) -> None:
+        """The database has refused a node's epoch."""
+        if self._refused_at is None:
+            self._refused_at = self.world.now
+
+    def _takes(self, host: Host) -> bool:
+        """Whether the database would take what this node writes as the leader."""
+        election = host.election
+        return election is not None and self.world.database.takes(election.epoch, election.boot_id)
 
     def _heal(self, host: Host) -> None:
         world = self.world
@@ -102,14 +126,18 @@ class Calm:
     def _expect_leader(self, end: int) -> None:
         world = self.world
         leading = [host for host in world.hosts if host.has_permission(world.now)]
-        if not leading or leading[0].election is None:
+        if not leading or leading[0].election is None or not self._takes(leading[0]):
             waited_us = world.now - self._ended_at
             more_us = self._more_us() if waited_us == self.leader_within_us else 0
             if more_us:
-                world.push(world.now + more_us, self._expect_leader, end)
+                if world.now + more_us < end - 1:
+                    world.push(world.now + more_us, self._expect_leader, end)
                 return
             ms = waited_us // 1000
-            raise Broken(Violation("L1", world.now, f"{ms} ms after all faults ended there is no leader"))
+            what = (
+                f"the database refuses what {leading[0].name} writes as the leader" if leading else "there is no leader"
+            )
+            raise Broken(Violation("L1", world.now, f"{ms} ms after all faults ended {what}"))
         self._leader = leading[0], leading[0].election.epoch
         self._promotions = world.judge.promotions
         self._struck = ""
@@ -119,10 +147,14 @@ class Calm:
     def _more_us(self) -> int:
         """What is granted beyond the rule's time."""
         world, lease_us = self.world, self.world.timing.lease_us
+        if self._refused_at is not None and self._refused_at >= self._ended_at:
+            return self._refused_at - self._ended_at + world.judge.drop_us + lease_us // 2
         lists = [host.election.electorate for host in world.hosts if host.election is not None]
         members = {name for electorate in lists if electorate is not None for name in electorate.members}
         if self.failover_us and any(host.is_gone and host.name in members for host in world.hosts):
             return self.failover_us + lease_us
+        if world.off is not None:  # whoever is faster than it waits longer
+            return lease_us
         return lease_us if any(gentle.waits_after_start(one, world.now) for one in world.hosts) else 0
 
     def _strike(self, end: int) -> None:
@@ -135,8 +167,14 @@ class Calm:
         highest = max(world.judge.highest, world.store.highest_remembered())
         if highest > epoch or end - world.now < world.timing.lease_us:
             return
-        if self._leader is not None and world.setting.votes and world.random() < 0.6:
+        with_members = world.off is None  # else one vote is missing already
+        if self._leader is not None and world.setting.votes and with_members and world.random() < 0.6:
             self._strike_members(self._leader[0], end)
+            return
+        if world.setting.faults == KINDS and world.random() < 0.2:
+            self._struck = FENCE
+            raise_fence(world, world.chance)
+            world.push(end - 1, self._expect_taken)
             return
         if not kinds:
             return
@@ -165,9 +203,16 @@ class Calm:
         self._struck = kinds[int(world.random() * len(kinds))]
         gentle.strike(world, leader, self._struck)
 
+    def _expect_taken(self) -> None:
+        """Somebody leads above the fence that was raised."""
+        world = self.world
+        if not any(host.has_permission(world.now) and self._takes(host) for host in world.hosts):
+            sentence = "long after somebody raised the fence in the database, nobody leads above it"
+            raise Broken(Violation("L1", world.now, sentence))
+
     def _expect_same(self) -> None:
         world = self.world
-        if self._leader is None:
+        if self._leader is None or self._struck == FENCE:
             return
         host, epoch = self._leader
         stays = host.has_permission(world.now) and host.election is not None and host.election.epoch == epoch

@@ -161,6 +161,13 @@ def _database_slow(world: "World", chance: Random) -> None:
     world.say("fault: the database is slow for a while")
 
 
+def raise_fence(world: "World", chance: Random) -> None:
+    """Somebody else claims a newer epoch in the database: next to the present one, or far above."""
+    by = 1 + int(10 ** (6 * chance.random() ** 2))
+    world.say(f"fault: somebody raises the fence in the database by {by}")
+    world.database.raise_fence(by)
+
+
 FAULTS: Final[dict[str, Fault]] = {
     "message-delay": Fault("messages take long, some longer than the lease", 0, None),
     "message-loss": Fault("requests and replies are lost while the connection stays", 0, None),
@@ -175,6 +182,7 @@ FAULTS: Final[dict[str, Fault]] = {
     "crash": Fault("a process is killed and started again", 0.02, _crash),
     "stop": Fault("a node is stopped or stands aside as an administrator asks, and comes again", 0.04, _stop),
     "clock-rate": Fault("boot-time clocks run too fast or too slow, up to the limit", 0, None),
+    "clock-off": Fault("the boot-time clock of one member runs 5 to 30 % too fast or too slow", 0, None),
     "wall-step": Fault("the wall clock of a host is set, back or forward, or to 1970", 0.02, _step_wall),
     "store-restart": Fault("the store restarts and has lost its last second of writes", 0.02, _restart_store),
     "store-wipe": Fault("the store restarts and has lost everything", 0.006, _wipe_store),
@@ -190,6 +198,7 @@ FAULTS: Final[dict[str, Fault]] = {
     "store-freeze": Fault("the store's process stands still", 0.01, _freeze_store),
     "database-outage": Fault("the database does not answer", 0.01, _database_away),
     "database-delay": Fault("the database answers late", 0.02, _database_slow),
+    "fence-raised": Fault("somebody else raises the fence in the database", 0.01, raise_fence),
 }
 GENTLE: Final = ("store-flush", "record-deletion", "eviction", "garbage", "store-restart", "store-failover")
 """Faults of the store that must not cost a well-connected leader its leadership."""

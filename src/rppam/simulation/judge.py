@@ -6,7 +6,12 @@ second permission can only begin at an event of the node that gets it, so it is 
 the address is on one node at most (S4) is part of it; the rest of S4 is that it is gone before a lease is given back.
 """
 
+from collections.abc import Sequence
+
+from rppam.core.effects import ClaimEpoch, ConfirmEpoch, Exchange, Purpose
+from rppam.core.member import MemberEffect
 from rppam.domain.ballot import Vote
+from rppam.domain.electorate import STORE
 from rppam.domain.timing import Timing
 from rppam.simulation.clocks import MILLION
 from rppam.simulation.host import Host, HostEvent
@@ -23,12 +28,15 @@ class Judge:
         self.drop_us = timing.drop_ms * 1000 * MILLION // (MILLION + timing.rate_error_ppm)
         """The time to stop acting, as true time: its bound holds on the fastest clock."""
         self._promise_us = timing.promise_us
+        self._rate_ppm = timing.rate_error_ppm
         self.highest = 0
         """The highest epoch of any promotion so far."""
         self.promotions = 0
         self.accepted = (0, "")
         """Epoch and boot id of the newest guarded write that was accepted."""
         self.oaths = Oaths(hosts, timing)
+        self._written: dict[str, tuple[int, int]] = {}
+        """By host: life and epoch of the last record that it had written in its own name."""
 
     def stepped(self, host: Host, had: int | None, now_us: int) -> None:
         """A node in the leader's phase, or just out of it, handled something; ``had`` is its permission before."""
@@ -47,9 +55,26 @@ class Judge:
         self._higher(host, has, now_us)
         host.led = (host.life, has)
 
+    def decided(self, host: Host, effects: Sequence[MemberEffect], now_us: int) -> None:
+        """S3: a claim shuts out every lower epoch, so it takes a majority at that moment, and promises for it alone."""
+        election = host.election
+        if election is None:
+            return
+        for effect in effects:
+            if isinstance(effect, Exchange) and effect.swap is not None and effect.swap.purpose is not Purpose.RELEASE:
+                self._written[host.name] = host.life, effect.swap.proposed.epoch
+            elif isinstance(effect, ClaimEpoch | ConfirmEpoch):
+                now, ledger = host.now(now_us), election.ledger
+                if ledger.deadline is None or now >= ledger.deadline:
+                    sentence = f"{host.name} claims epoch {effect.epoch} in the database without a majority"
+                    raise Broken(Violation("S3", now_us, sentence))
+                if ledger.holds(STORE, now) and self._written.get(host.name) != (host.life, effect.epoch):
+                    sentence = f"{host.name} claims epoch {effect.epoch} by a vote that the store gave another epoch"
+                    raise Broken(Violation("S3", now_us, sentence))
+
     def _alone(self, host: Host, epoch: int, now_us: int) -> None:
         for other in self._hosts:
-            if other is host:
+            if other is host or self._could_not_know(host, other, now_us):
                 continue
             if other.has_permission(now_us):
                 permitted = other.election.epoch if other.election is not None else 0
@@ -70,6 +95,24 @@ class Judge:
                         f"another {left_ms} ms",
                     )
                 )
+
+    def _could_not_know(self, host: Host, other: Host, now_us: int) -> bool:
+        """Whether the clocks of two leaders differ by more than the rule allows, and neither has found out.
+
+        The one to come, by the store's vote: that the other's runs slower than its own. The one before: that its own is
+        off.
+        """
+        slow, fast = sorted((host.boot.rate_ppm, other.boot.rate_ppm))
+        if fast <= self._rate_ppm and slow >= -self._rate_ppm:
+            return False
+        comes, was = host.election, other.election
+        if comes is not None and comes.rates.off.get(other.name, 0) < 0 and comes.ledger.holds(STORE, host.now(now_us)):
+            return False
+        electorate = None if was is None else was.electorate
+        if was is None or electorate is None:
+            return True
+        others = [name for name in electorate.members if name != other.name]
+        return not was.rates.is_own_off(others, [name for name in others if electorate.may_stand(name)])
 
     def _higher(self, host: Host, epoch: int, now_us: int) -> None:
         """S2, unless nobody was there to remember: not the database, not the clock, not the record, not a voter."""

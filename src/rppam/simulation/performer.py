@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING
 from rppam.core.effects import (
     Ask,
     ClaimEpoch,
+    ConfirmEpoch,
     EpochClaimed,
     EpochLearned,
     Event,
     Exchange,
+    FenceRefused,
     Free,
     Invite,
     LearnEpoch,
@@ -72,6 +74,8 @@ class Performer:
             self._learn(host, effect.attempt)
         elif isinstance(effect, ClaimEpoch):
             self._claim(host, effect)
+        elif isinstance(effect, ConfirmEpoch):
+            self.write_database(host, effect.epoch)
         elif isinstance(effect, Promoted):
             world.say(f"{host.name}: {effect.sentence}")
             if host.member is not None:
@@ -147,6 +151,22 @@ class Performer:
         if known:
             self.world.push(self.world.now + 500, self.tell, host, life, EpochClaimed(effect.attempt, outcome))
 
+    def write_database(self, host: Host, epoch: int) -> None:
+        """A write that the database's fence guards, or only the question whether one would be taken."""
+        world = self.world
+        delay_us = self._database_delay_us()
+        if host.election is not None and world.now + delay_us >= world.database.away_until:
+            world.push(world.now + delay_us, self.database_asked, host, host.life, epoch, host.election.boot_id)
+
+    def database_asked(self, host: Host, life: int, epoch: int, boot_id: str) -> None:
+        """It reaches the database. Of a refusal the node hears; what is taken raises the fence as a claim does."""
+        database = self.world.database
+        if database.claim(epoch, boot_id) is not Fenced.REFUSED:
+            return
+        self.world.calm.refused()
+        refused = FenceRefused(epoch, database.highest)
+        self.world.push(self.world.now + 500, self.tell, host, life, refused)
+
     def tell(self, host: Host, life: int, event: Event) -> None:
         """An event for one life of a process."""
         if host.life == life:
@@ -166,6 +186,8 @@ class Performer:
         if world.network.rough and self.random() < 0.05:
             delay_us = int(self.random() * 3 * world.timing.lease_us)
         world.push(max(world.now, host.paused_until) + delay_us, self.guarded_write, write)
+        if world.writes_guarded and world.storm.rages and self.random() < 0.1:
+            self.write_database(host, epoch)
 
     def guarded_write(self, write: GuardedWrite) -> None:
         """A write reaches the guarded place."""

@@ -19,6 +19,14 @@ class Database:
         self.away_until = 0
         self.slow_until = 0
 
+    def raise_fence(self, by: int) -> None:
+        """Somebody else writes a newer epoch into the fence: by hand, from a backup, or from another cluster."""
+        self.highest, self.boot_id = self.highest + by, "f" * 16
+
+    def takes(self, epoch: int, boot_id: str) -> bool:
+        """Whether a guarded write would be made."""
+        return admits(self.highest, self.boot_id, epoch, boot_id)
+
     def claim(self, epoch: int, boot_id: str) -> Fenced:
         """Write the epoch down, unless a newer one stands there."""
         if not admits(self.highest, self.boot_id, epoch, boot_id):

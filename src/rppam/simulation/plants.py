@@ -60,6 +60,10 @@ class Plant(NamedTuple):
 
 CORRECT = Plant("", "")
 
+_LATE_ANSWERS = Setting(
+    policy="last-man-standing",
+    faults=("message-delay", "member-delay", "member-loss", "disk-slow", "switchover", "pause"),
+)
 _ROWS: Final = (
     Plant(
         "deadline-from-reply", "A promise runs from the reply, not from before the request.", rules=shortcuts.FromReply
@@ -177,6 +181,27 @@ _ROWS: Final = (
     ),
     Plant("renew-without-compare", "A renewal overwrites whatever stands.", store=shortcuts.BlindRenewal),
     Plant("takeover-without-compare", "A takeover overwrites whatever stands.", store=shortcuts.BlindTakeover),
+    Plant(
+        "late-takeover-counts",
+        "What the store says to an attempt that is over counts for the present one.",
+        _LATE_ANSWERS,
+        rules=shortcuts.LateTakeoverCounts,
+    ),
+    Plant(
+        "claims-without-majority",
+        "An epoch is written to the database although the promises for it have run out.",
+        rules=shortcuts.ClaimsWithoutMajority,
+    ),
+    Plant(
+        "refused-fence-goes-on",
+        "A leader whose guarded writes are refused goes on leading.",
+        election=shortcuts.HeedsNoFence,
+    ),
+    Plant(
+        "fence-not-looked-at",
+        "A leader hears of a fence above it only when somebody makes a guarded write.",
+        election=shortcuts.NeverLooksAtTheFence,
+    ),
     Plant("fence-accepts-older", "The place written to does not compare epochs.", admits=shortcuts.accepts_all),
     Plant(
         "fence-ignores-boot-id",
@@ -198,7 +223,14 @@ _ORDERS = MOST._replace(
     faults=("message-delay", "member-delay", "member-repeat", "member-cut", "pause", "stop", "crash", "switchover")
 )
 _DISKS = MOST._replace(faults=("crash", "member-added", "member-removed", "member-loss", "disk-slow", "disk-hang"))
+_CLOCKS = LAST._replace(nodes=2, faults=("clock-off", "cut", "pause", "cable", "member-cut"))
 _OF_MEMBERS: Final = (
+    Plant(
+        "wrong-clock-counts-store",
+        "A leader counts the store's promise although its clock is known to be off.",
+        _CLOCKS,
+        rules=shortcuts.WrongClockCountsStore,
+    ),
     Plant("no-boot-abstention", "A member votes at once after its start.", MOST, voter=members.NoAbstention),
     Plant("empty-file-is-new", "A member with an empty file votes at once.", MOST, voter=members.EmptyIsNew),
     Plant("member-forgets-its-epoch", "A member's epoch is not on its disk.", MOST, voter=members.ForgetsEpoch),

@@ -3,10 +3,24 @@
 The table of planted bugs is in :mod:`rppam.simulation.plants`; docs/leadership.md tells each beside its clause.
 """
 
-from rppam.core.effects import Effect, Event, Exchange, Found, Granted, Purpose, StepDownReason, Swap, Unknown
+from collections.abc import Collection
+
+from rppam.core.effects import (
+    Effect,
+    Event,
+    Exchange,
+    FenceRefused,
+    Found,
+    Granted,
+    Purpose,
+    StepDownReason,
+    Swap,
+    Unknown,
+)
 from rppam.core.election import Election
 from rppam.core.pen import Sent
 from rppam.core.phase import Phase
+from rppam.core.rates import Rates
 from rppam.core.rules import Rules
 from rppam.core.script import Exchanged
 from rppam.core.voter import Voter
@@ -46,6 +60,11 @@ class LateRenewal(Rules):
 class LateRecreation(Rules):
     def write_counts(self, purpose: Purpose, deadline: Instant | None, now: Instant) -> bool:
         return purpose is Purpose.RECREATE or super().write_counts(purpose, deadline, now)
+
+
+class WrongClockCountsStore(Rules):
+    def store_counts(self, rates: Rates, others: Collection[str], rivals: Collection[str]) -> bool:  # noqa: ARG002
+        return True
 
 
 class SeqRestarts(Rules):
@@ -212,6 +231,26 @@ class IgnoresSeq(Watch):
         super().see(record, was_absent, now)
         if before is not None and before._replace(seq=record.seq) == record:
             self.since = since
+
+
+class LateTakeoverCounts(Rules):
+    def is_of_attempt(self, swap: Swap, epoch: int) -> bool:  # noqa: ARG002
+        return True
+
+
+class ClaimsWithoutMajority(Rules):
+    def may_claim(self, deadline: Instant | None, now: Instant) -> bool:  # noqa: ARG002
+        return True
+
+
+class HeedsNoFence(Election):
+    def _fenced(self, refused: FenceRefused, effects: list[Effect]) -> None:
+        pass
+
+
+class NeverLooksAtTheFence(Election):
+    def _confirm_epoch(self, now: Instant, effects: list[Effect]) -> None:
+        pass
 
 
 class WaitsFromAsking(Election):

@@ -70,6 +70,8 @@ class World:
             self.add_host()
         for number in range(setting.witnesses):
             self.add_host(f"witness{number + 1}").is_witness = True
+        self.off = self._put_off(seed) if setting.votes and "clock-off" in kinds else None
+        """The member whose clock runs at a rate that no rule allows, and which members can find out."""
         self.founding = _founding(self.hosts, setting) if setting.votes else None
         for host in self.hosts:
             host.disk = Disk(Kept(NO_CLAIM, self.founding))
@@ -80,6 +82,8 @@ class World:
         self.disks = Disks(self, Random(self._seed + "/disks"))  # noqa: S311
         self.is_steady = seed % 4 == 0
         """In such a run members neither come nor go, but files may be lost: never both."""
+        self.writes_guarded = seed % 2 == 0
+        """In such a run the leader makes guarded writes; in the others only it itself can notice the fence."""
         self.repoints_late = self.is_steady and setting.policy == "majority" and len(self.hosts) % 2 == 1
         """Replicas may go on confirming a primary that was replaced: only where the store has no vote."""
         self.storm = Storm(self, kinds, Random(self._seed + "/storm"))  # noqa: S311
@@ -99,6 +103,16 @@ class World:
         host.disk = Disk(EMPTY)
         self.hosts.append(host)
         self.named[host.name] = host
+        return host
+
+    def _put_off(self, seed: int) -> Host | None:
+        """In some of the runs in which the members stay the same."""
+        if seed % 12 != 4:  # any that is a multiple of four
+            return None
+        chance = Random(self._seed + "/clocks")  # noqa: S311
+        host = self.hosts[int(chance.random() * self.setting.nodes)]
+        percent = (5 + 25 * chance.random()) * (1 if chance.random() < 0.5 else -1)
+        host.boot = BootClock(int(chance.random() * 10**12), int(percent * 10_000))
         return host
 
     def next_incarnation(self) -> int:
@@ -173,6 +187,7 @@ class World:
             host.learned = (event.highest, event.wall_ms)
         effects = _turn(host, event, local)
         if effects:
+            self.judge.decided(host, effects, self.now)
             if self.storm.pause_between and self.storm.rages and self.random() < self.storm.pause_between:
                 host.held.extend(effects)
                 self.pause(host, int(self.random() * 2.2 * self.timing.lease_us))

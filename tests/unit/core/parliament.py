@@ -8,12 +8,14 @@ from typing import Any
 from rppam.core.effects import (
     Ask,
     ClaimEpoch,
+    ConfirmEpoch,
     Connected,
     Disconnected,
     EpochClaimed,
     EpochLearned,
     Event,
     Exchange,
+    FenceRefused,
     Found,
     Free,
     Granted,
@@ -35,7 +37,7 @@ from rppam.core.script import exchange
 from rppam.core.voter import SaveKept, SendVote, Voter
 from rppam.domain.ballot import NO_CLAIM, Kept, Stance
 from rppam.domain.electorate import Body, Electorate, QuorumPolicy, founding
-from rppam.domain.fence import Fenced
+from rppam.domain.fence import Fenced, admits
 from rppam.domain.instant import US_PER_MS, Instant, WallMs
 from rppam.domain.record import parse_record
 from rppam.domain.timing import PROFILES
@@ -77,6 +79,11 @@ class Parliament:
         self._order = count()
         self.text: str | None = None
         self.store_up = store
+        self.fence = 0
+        """The highest epoch that the database knows."""
+        self._fence_of = (0, "")
+        """Who claimed which epoch last: its boot id."""
+        self.database_up = True
         self.cut: set[tuple[str, str]] = set()
         """Directed pairs of seats between which nothing passes."""
         self.full: set[str] = set()
@@ -212,9 +219,14 @@ class Parliament:
             case SaveKept(ticket, kept):
                 self._later(300, self._saved, seat, life, ticket, kept)
             case LearnEpoch(attempt):
-                self._later(100, self._event, seat, life, EpochLearned(attempt, 0, WallMs(1_000)))
-            case ClaimEpoch(attempt, _):
-                self._later(100, self._event, seat, life, EpochClaimed(attempt, Fenced.ACCEPTED))
+                known = self.fence if self.database_up else None
+                self._later(100, self._event, seat, life, EpochLearned(attempt, known, WallMs(1_000)))
+            case ClaimEpoch(attempt, epoch):
+                outcome = self._claimed(epoch, seat.election.boot_id)
+                self._later(100, self._event, seat, life, EpochClaimed(attempt, outcome))
+            case ConfirmEpoch(epoch):
+                if self._claimed(epoch, seat.election.boot_id) is Fenced.REFUSED:
+                    self._later(100, self._event, seat, life, FenceRefused(epoch, self.fence, "x"))
             case SteppedDown(epoch, _, sentence):
                 self.told.append(f"{seat.name}: {sentence}")
                 self._later(5_000, self._event, seat, life, Quiesced(epoch))
@@ -224,6 +236,15 @@ class Parliament:
                 self.leaders.append((self.now // US_PER_MS, seat.name, epoch))
             case _:
                 raise AssertionError(f"{seat.name} asks for {effect}")
+
+    def _claimed(self, epoch: int, boot_id: str) -> Fenced:
+        if not self.database_up:
+            return Fenced.UNKNOWN
+        life = self._fence_of[1] if self._fence_of[0] == self.fence else boot_id
+        if not admits(self.fence, life, epoch, boot_id):
+            return Fenced.REFUSED
+        self.fence, self._fence_of = epoch, (epoch, boot_id)
+        return Fenced.ACCEPTED
 
     def _reaches(self, one: str, other: str) -> bool:
         there = self.seats.get(other)

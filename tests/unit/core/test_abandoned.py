@@ -44,7 +44,7 @@ def test_a_release_that_nobody_would_believe_does_not_start_the_wait_anew() -> N
     assert stage.stands is not None
     stage.tell(Found(request, stage.stands, was_absent=False), 1)  # the release that follows is lost
     assert stage.asked.swap is not None
-    stage.election.watch.learn(stage.stands.epoch + 1)  # a higher epoch was led
+    stage.election.watch.highest = stage.stands.epoch + 1  # a higher epoch was led
     stage.wait(TIMING.request_timeout_ms + TIMING.heartbeat_ms)
     seen_at = stage.election.watch.since
     asked = len(stage.of(Exchange))

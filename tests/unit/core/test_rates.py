@@ -85,3 +85,45 @@ def test_a_clock_that_is_off_is_not_trusted_again_by_restarts_while_it_is_being_
         now = Instant(second * US_PER_S)
         rates.observe("b", f"{second // 5:016x}", now, now, Instant(int(theirs)))
         assert rates.off
+
+
+def _seen(**rates: float) -> Rates:
+    """Members asked for a minute over a quick network; each by its clock's rate to this host's."""
+    known = Rates(TIMING)
+    for beat in range(120):
+        at = beat * US_PER_S // 2
+        for name, rate in rates.items():
+            known.observe(name, "1" * 16, Instant(at), Instant(at + 2_000), Instant(int(rate * (at + 1_000))))
+    return known
+
+
+def test_one_wrong_clock_of_three_is_not_this_hosts() -> None:
+    for rate in (1.1, 0.9):
+        assert not _seen(b=1.0, c=rate).is_own_off("bc", "bc")
+
+
+def test_two_that_disagree_with_this_host_but_not_with_each_other_show_that_its_own_is_wrong() -> None:
+    for rate in (1.1, 0.9):
+        assert _seen(b=rate, c=rate).is_own_off("bc", "bc")
+        assert _seen(b=rate, c=rate).is_own_off("bc", "")
+
+
+def test_of_two_the_slower_does_not_count_the_store() -> None:
+    assert _seen(b=1.1).is_own_off("b", "b")
+    assert not _seen(b=0.9).is_own_off("b", "b")
+    assert not _seen(b=1.1).is_own_off("b", ""), "a witness takes nothing too soon"
+
+
+def test_whoever_was_not_compared_yet_is_no_evidence() -> None:
+    assert _seen(c=1.1).is_own_off("bc", "bc")
+    assert not _seen(b=1.0, c=1.1).is_own_off("bc", "bc")
+
+
+def test_who_is_no_member_any_more_counts_for_nothing() -> None:
+    assert not _seen(b=1.1, c=1.1).is_own_off("d", "d")
+    assert _seen(b=0.5).slowest("d") == 1
+
+
+def test_how_slow_another_clock_may_be_is_known_closely_and_never_too_low() -> None:
+    known = _seen(b=0.9, c=1.0)
+    assert 0.89 < known.slowest("bc") <= 0.9

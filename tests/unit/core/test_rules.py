@@ -95,6 +95,9 @@ def test_a_release_is_taken_at_once_after_a_lease_of_watching_if_no_higher_epoch
     assert RULES.may_take(watch, at(1.4))
     assert RULES.take_at(watch) == at(0.1) + LEASE_US + 1
     watch.learn(8)
+    assert RULES.may_take(watch, at(1.4)), "a fence above it says nothing of who has the store's vote"
+    assert watch.known == 8
+    watch.highest = 8
     assert not RULES.may_take(watch, at(1.4))
     assert RULES.take_at(watch) == at(1.4) + LEASE_US + 1
 

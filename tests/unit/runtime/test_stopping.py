@@ -15,7 +15,7 @@ from rppam.core.election import Election
 from rppam.core.node import NodeCore
 from rppam.core.phase import Phase
 from rppam.domain.errors.address import AddressRefused
-from rppam.domain.fence import Fenced
+from rppam.domain.fence import Claimed, Fenced
 from rppam.domain.member import Heartbeat, Role
 from rppam.domain.record import EPOCH_MAX, Record, RecordState
 from rppam.domain.timing import Timing
@@ -52,6 +52,9 @@ class Register:
     """Takes every epoch."""
 
     async def highest(self, timeout_ms: int) -> int | None:
+        return None
+
+    async def newest(self, timeout_ms: int) -> Claimed | None:
         return None
 
     async def claim(self, epoch: int, node: str, boot_id: str, timeout_ms: int) -> Fenced:
@@ -163,7 +166,7 @@ async def test_a_record_of_its_own_that_it_leaves_to_fall_silent_is_not_waited_f
     driver = driver_of(Stubborn(), store)
     election = driver.core.election
     store.begin_with(Record(RecordState.HELD, "one", election.boot_id, 5, 1, "ab" * 8))
-    election.watch.learn(EPOCH_MAX)  # so high that it neither stands nor would be believed
+    election.watch.highest = EPOCH_MAX  # so high that it neither stands nor would be believed
     await driver.start()
     await until(lambda: election.watch.silent_us(driver._clock.now()) > 2 * BRIEF.heartbeat_us)
     await driver.stop("over", timeout_ms=30_000)

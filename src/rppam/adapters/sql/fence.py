@@ -12,10 +12,17 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from rppam.adapters.sql.engine import NowMs, rows_changed
 from rppam.adapters.sql.tables import epochs, fence
+from rppam.domain.fence import Claimed
 from rppam.domain.record import EPOCH_MAX
 
 HISTORY_MAX: Final = 1_000
 """Leaderships remembered by name."""
+
+
+def stands(connection: Connection) -> Claimed:
+    """The newest epoch that was accepted, and whose it is."""
+    row = connection.execute(select(fence.c.epoch, fence.c.node, fence.c.boot_id)).one_or_none()
+    return Claimed(0, "", "") if row is None else Claimed(row.epoch, row.node, row.boot_id)
 
 
 def advance(connection: Connection, epoch: int, node: str, boot_id: str) -> bool:

@@ -7,9 +7,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from rppam.adapters.sql.database import Database, Use
 from rppam.adapters.sql.engine import NowMs
-from rppam.adapters.sql.fence import advance
+from rppam.adapters.sql.fence import advance, stands
 from rppam.adapters.sql.tables import cluster_note
 from rppam.domain.errors.database import DatabaseError
+from rppam.domain.fence import Claimed, OnOutranked, Outranked, unheard
 from rppam.domain.instant import WallMs
 from rppam.domain.note import Note, check_note
 from rppam.ports.register import Fenced
@@ -20,26 +21,31 @@ OPERATOR: Final = "operator"
 class SqlFencedNote:
     """Keeps the note in SQL, behind the same fence as the epochs."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, outranked: OnOutranked = unheard) -> None:
+        """``outranked`` hears of each write that the fence refuses."""
+        self._database, self._outranked = database, outranked
 
     async def write(self, epoch: int, node: str, boot_id: str, text: str, author: str) -> Fenced:
         """Check and advance the fence and replace the note, in one transaction."""
         check_note(text)
 
-        def work(connection: Connection) -> Fenced:
+        def work(connection: Connection) -> Claimed | None:
             if not advance(connection, epoch, node, boot_id):
-                return Fenced.REFUSED
+                return stands(connection)
             insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
             row = {"text": text, "author": author, "epoch": epoch, "node": node, "written_at": NowMs()}
             new = insert(cluster_note).values(name=OPERATOR, **row)
             connection.execute(new.on_conflict_do_update(index_elements=[cluster_note.c.name], set_=row))
-            return Fenced.ACCEPTED
+            return None
 
         try:
-            return await self._database.write(work, use=Use.FENCE)
+            refused_by = await self._database.write(work, use=Use.FENCE)
         except DatabaseError:
             return Fenced.UNKNOWN
+        if refused_by is None:
+            return Fenced.ACCEPTED
+        self._outranked(Outranked(epoch, refused_by))
+        return Fenced.REFUSED
 
     async def read(self) -> Note | None:
         """The note, or ``None`` when none was ever written. Raises a ``DatabaseError``."""

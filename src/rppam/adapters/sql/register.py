@@ -9,9 +9,10 @@ from typing import NamedTuple
 from sqlalchemy import Connection, select
 
 from rppam.adapters.sql.database import Database, Use
-from rppam.adapters.sql.fence import advance
-from rppam.adapters.sql.tables import epochs, fence
+from rppam.adapters.sql.fence import advance, stands
+from rppam.adapters.sql.tables import epochs
 from rppam.domain.errors.database import DatabaseError
+from rppam.domain.fence import Claimed
 from rppam.domain.instant import WallMs
 from rppam.ports.register import Fenced
 
@@ -33,13 +34,13 @@ class SqlEpochRegister:
 
     async def highest(self, timeout_ms: int) -> int | None:
         """The highest epoch ever accepted here (0 when none), or ``None`` when there is no answer in time."""
+        newest = await self.newest(timeout_ms)
+        return None if newest is None else newest.epoch
 
-        def work(connection: Connection) -> int:
-            found: int | None = connection.execute(select(fence.c.epoch)).scalar_one_or_none()
-            return found or 0
-
+    async def newest(self, timeout_ms: int) -> Claimed | None:
+        """See the port."""
         try:
-            return await self._database.read(work, use=Use.FENCE, timeout_ms=timeout_ms)
+            return await self._database.read(stands, use=Use.FENCE, timeout_ms=timeout_ms)
         except DatabaseError:
             return None
 

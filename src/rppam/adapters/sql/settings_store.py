@@ -13,11 +13,12 @@ from sqlalchemy.dialects import postgresql, sqlite
 from rppam.adapters.sql.changes import record_change
 from rppam.adapters.sql.database import Database, Use
 from rppam.adapters.sql.engine import NowMs
-from rppam.adapters.sql.fence import advance
+from rppam.adapters.sql.fence import advance, stands
 from rppam.adapters.sql.tables import settings, settings_history
 from rppam.domain.cached import CacheKey, Kind
 from rppam.domain.errors.request import FencedError
 from rppam.domain.errors.setting import SettingChanged
+from rppam.domain.fence import Claimed, OnOutranked, Outranked, unheard
 from rppam.domain.instant import WallMs
 from rppam.domain.setting import StoredSetting
 from rppam.ports.settings import Settled
@@ -27,8 +28,9 @@ from rppam.ports.status import Authority
 class SqlSettingsStore:
     """See the module."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, outranked: OnOutranked = unheard) -> None:
+        """``outranked`` hears of each write that the fence refuses."""
+        self._database, self._outranked = database, outranked
 
     async def read(self, name: str) -> StoredSetting | None:
         """See the port."""
@@ -70,9 +72,9 @@ class SqlSettingsStore:
     ) -> Settled:
         """See the port."""
 
-        def work(connection: Connection) -> Settled:
+        def work(connection: Connection) -> Settled | Claimed:
             if not advance(connection, authority.epoch, node, authority.boot_id):
-                raise FencedError(f"{node} led at epoch {authority.epoch}, but a newer leader has written since")
+                return stands(connection)
             before = _in_force(connection, name)
             revision = before.revision if before is not None else 0
             if expected is not None and revision not in expected:
@@ -83,7 +85,11 @@ class SqlSettingsStore:
             _write(connection, after)
             return Settled(after, is_new=True)
 
-        return await self._database.write(work, use=Use.FENCE)
+        outcome = await self._database.write(work, use=Use.FENCE)
+        if isinstance(outcome, Settled):
+            return outcome
+        self._outranked(Outranked(authority.epoch, outcome))
+        raise FencedError(f"{node} led at epoch {authority.epoch}, but a newer leader has written since")
 
 
 def _write(connection: Connection, new: StoredSetting) -> None:
