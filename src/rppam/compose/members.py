@@ -13,6 +13,7 @@ from rppam.adapters.members.link import TlsMemberLink
 from rppam.adapters.members.party import MemberOptions
 from rppam.adapters.system.address_book import FILE_NAME as BOOK_NAME
 from rppam.adapters.system.address_book import FileAddressBook
+from rppam.adapters.system.home import Home
 from rppam.adapters.system.promise_file import FILE_NAME, FilePromises
 from rppam.config.advertised import member_address as advertised_address
 from rppam.config.settings import Settings
@@ -58,13 +59,21 @@ def member_address(settings: Settings) -> str:
 
 
 def member_parts(
-    settings: Settings, boot_id: str, timing: Timing, clock: Clock, entropy: Entropy
+    settings: Settings, boot_id: str, timing: Timing, clock: Clock, entropy: Entropy, home: Home | None = None
 ) -> MemberParts | None:
-    """The parts, or ``None`` where the record alone decides. Raises what the files raise."""
+    """The parts, or ``None`` where the record alone decides. Raises what the files raise.
+
+    ``home``: the host to whose members the promise file has to belong; by default, this one.
+    """
     if not votes(settings):
         return None
-    promises = FilePromises(settings.node.data_dir / FILE_NAME)
-    kept = promises.load() or Kept(NO_CLAIM, None)
+    promises = FilePromises(settings.node.data_dir / FILE_NAME, home)
+    found, unwritable = promises.begin()
+    kept = found or Kept(NO_CLAIM, None)
+    if promises.strange:
+        log.error("%s", promises.strange)
+    elif promises.is_taken_over:
+        log.info("the promise file of an earlier release is taken over as this host's own")
     if kept.electorate is None:
         log.info(
             "this node belongs to no cluster yet and asks the leader to be made a member. If it is the first node of a "
@@ -87,6 +96,7 @@ def member_parts(
         keys=ClusterKeyFiles(settings.auth.cluster_key_path),
     )
     voter = Voter(settings.node.node_name, boot_id, timing, kept, now=clock.now())
+    voter.strange, voter.disk_problem = promises.strange, unwritable
     book = FileAddressBook(settings.node.data_dir / BOOK_NAME)
     return MemberParts(voter, link, promises, book)
 

@@ -41,6 +41,10 @@ class Disk:
             raise self.fault
         self.kept.append(kept)
 
+    def try_out(self, kept: Kept) -> None:
+        if self.fault is not None:
+            raise self.fault
+
 
 class Book:
     """Takes no address."""
