@@ -44,12 +44,15 @@ class Checkup:
         told: Callable[[], object],
         renew: Callable[[], Awaitable[None]],
         sessions: Callable[[int], Awaitable[int]],
+        look_at_disks: Callable[[], None] = lambda: None,
     ) -> None:
         """``certificate``: what the API shows; ``None`` for plain HTTP. ``votes``: how members vote, where they do.
 
         ``told``: what the node knows of its store; a check is made when it changes, and none while it is
         ``None``. ``renew``: done every second. ``sessions``: how many are active, counted up to a number.
+        ``look_at_disks``: called every second, and takes no time.
         """
+        self._look_at_disks = look_at_disks
         self._certificate, self._redis = certificate, redis
         self._votes, self._told, self._renew, self._sessions = votes, told, renew, sessions
         self._many_sessions = False
@@ -82,6 +85,7 @@ class Checkup:
                 checked, seen = loop.time(), now
                 await self._check()
             self._log_changes()
+            self._look_at_disks()
             await self._renew()
             await asyncio.sleep(LOOK_S)
 
@@ -116,12 +120,13 @@ def checkup_of(
     electorate: Callable[[], Electorate | None],
     told: Callable[[], object],
     sessions: Callable[[int], Awaitable[int]],
+    look_at_disks: Callable[[], None] = lambda: None,
 ) -> Checkup:
     """The checks that these settings ask for. Raises ConfigValueError for a certificate that cannot be used."""
     certificate = ServedCertificate.of(settings.api, clock)
     said = settings.redis.connection
     if redis is None or said is None:
-        return Checkup(certificate, None, lambda: None, told, _nothing, sessions)
+        return Checkup(certificate, None, lambda: None, told, _nothing, sessions, look_at_disks)
     checks = RedisCheckup(
         redis.link,
         redis.watchers,
@@ -152,7 +157,7 @@ def checkup_of(
             return None  # the first attempt is under way
         return told(), str(redis.link.failure) if connection is None else connection.number
 
-    return Checkup(certificate, checks, votes, seen, redis.renew_password, sessions)
+    return Checkup(certificate, checks, votes, seen, redis.renew_password, sessions, look_at_disks)
 
 
 async def _nothing() -> None:

@@ -17,6 +17,7 @@ from rppam.adapters.system.clock import SystemClock
 from rppam.adapters.system.datadir import DataDir
 from rppam.adapters.system.entropy import SystemEntropy
 from rppam.adapters.system.notify import notifier
+from rppam.compose.disks import room_watch_of
 from rppam.compose.members import MemberParts, member_address, member_parts, tell_namesake
 from rppam.compose.redis import redis_parts
 from rppam.config.settings import Settings
@@ -72,6 +73,7 @@ class Witness:
         self._members: MemberParts = members
         self._redis = redis
         self._clock = clock
+        self._rooms = room_watch_of(settings, clock, has_database=False)
         self._stop = asyncio.Event()
         self._why = "asked to stop"
         self._foreign: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -121,6 +123,7 @@ class Witness:
             while not self._stop.is_set() and not self._is_over():
                 manager.alive()
                 await self._redis.renew_password()
+                self._rooms.look()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(min(LOOK_S, every_s)):
                         await self._stop.wait()
