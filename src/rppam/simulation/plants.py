@@ -187,6 +187,7 @@ _ORDERS = MOST._replace(
     faults=("message-delay", "member-delay", "member-repeat", "member-cut", "pause", "stop", "crash", "switchover")
 )
 _DISKS = MOST._replace(faults=("crash", "member-added", "member-removed", "member-loss", "disk-slow", "disk-hang"))
+_FULL = Setting(nodes=2, policy="last-man-standing", faults=("disk-full", "switchover", "crash"))
 _OF_MEMBERS: Final = (
     Plant("no-boot-abstention", "A member votes at once after its start.", MOST, voter=members.NoAbstention),
     Plant("empty-file-is-new", "A member with an empty file votes at once.", MOST, voter=members.EmptyIsNew),
@@ -224,6 +225,13 @@ _OF_MEMBERS: Final = (
     ),
     Plant("probe-binds", "A question without obligation binds a member.", MOST, voter=members.ProbeBinds),
     Plant("answer-before-disk", "A member answers before its disk has it.", _DISKS, voter=members.AnswersBeforeKept),
+    Plant(
+        "hands-over-to-nobody",
+        "A leader goes although no disk of the others takes a promise.",
+        _FULL,
+        election=members.HandsOverToNobody,
+    ),
+    Plant("full-disk-untold", "A member does not say that its disk is full.", _FULL, voter=members.DiskUntold),
     Plant(
         "old-electorate-counts",
         "A member votes for who has an older list of members.",
