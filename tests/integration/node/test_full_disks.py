@@ -89,6 +89,10 @@ def findings(lab: Lab, node: LabNode) -> dict[str, str]:
     return {one["code"]: one["evidence"] for one in lab.health(node)["findings"]}
 
 
+def wait_for(lab: Lab, node: LabNode, code: str) -> None:
+    eventually(lambda: code in findings(lab, node), within_s=TOLD_S, what=f"{code} is told", say=lab.logs)
+
+
 def metric(node: LabNode, line: str) -> bool:
     link = http.client.HTTPConnection(HOST, node.port, timeout=5)
     try:
@@ -116,11 +120,9 @@ def test_full_disks_are_told_within_a_minute_and_a_switchover_that_nobody_could_
     for node in others:
         disks[node.name].fill() if short_of == "bytes" else disks[node.name].use_up_inodes()
     for node in others:
-        eventually(lambda node=node: "RD-619" in findings(lab, node), within_s=TOLD_S, what="told", say=lab.logs)
+        wait_for(lab, node, "RD-619")
         assert "No space left on device" in findings(lab, node)["RD-619"]
-        eventually(
-            lambda node=node: "RD-620" in findings(lab, node), within_s=TOLD_S, what="room is told", say=lab.logs
-        )
+        wait_for(lab, node, "RD-620")
         assert ("inodes are left" in findings(lab, node)["RD-620"]) is (short_of == "inodes")
         assert any("No space left" in line for line in lab.health(node)["warnings"])
         assert metric(node, "rppam_promises_kept 0")
@@ -167,10 +169,11 @@ def test_a_node_whose_every_disk_is_full_goes_on_and_names_each_thing_that_is_no
     assert (status, code) == (503, "RPPAM-5212"), detail
     assert "No space left" in detail
     user = {"username": "anna", "password": "a long enough pass phrase 1", "roles": ["pam_user"]}
-    status, code, detail = order(lab, node, "POST", "/api/v1/admin/users", user)
+    status, code, detail = order(lab, node, "POST", "/api/v1/users", user)
     assert status == 503, detail
     assert code.startswith("RPPAM-"), detail
-    eventually(lambda: "RD-619" in findings(lab, node), within_s=TOLD_S, what="promises are told", say=lab.logs)
+    wait_for(lab, node, "RD-619")
+    wait_for(lab, node, "RD-620")
     told = findings(lab, node)["RD-620"]
     assert all(f"{place} {disk.place}" in told for place in ("data", "logs", "database")), told
     eventually(lambda: "cannot write to" in node.log(), within_s=5, what="lines go to stderr", say=node.log)

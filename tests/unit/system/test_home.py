@@ -72,14 +72,13 @@ def test_a_copy_is_strange_and_stays_so_over_starts_until_it_is_adopted(place: P
         shutil.copy2(place / FILE_NAME, tmp_path / FILE_NAME)
         place = tmp_path
     before = (place / FILE_NAME).read_bytes()
-    for _ in range(2):
-        promises = begun(place)
+    for promises in (begun(place), begun(place)):
         assert "it is a copy" in promises.strange
         assert "rppam cluster adopt" in promises.strange
         with pytest.raises(PromiseFileStrange):
             promises.save(KEPT)
     assert (place / FILE_NAME).read_bytes() == before
-    promises.adopt(KEPT)
+    begun(place).adopt(KEPT)
     later = FilePromises(place / FILE_NAME, HERE)
     assert later.load() == KEPT
     assert later.strange == ""
