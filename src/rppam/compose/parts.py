@@ -32,7 +32,6 @@ from rppam.api.app import ApiParts, build_app
 from rppam.api.server import ApiServer
 from rppam.compose.address import address_duty, configured_address
 from rppam.compose.checkup import Checkup, checkup_of
-from rppam.compose.disks import room_watch_of
 from rppam.compose.factors import second_factors_of
 from rppam.compose.footing import Footing
 from rppam.compose.history import history_path
@@ -142,10 +141,7 @@ def deciding_of(
     members = member_parts(settings, boot_id, timing, clock, entropy)
     orders = OrdersKeeper(FileOrders(settings.node.data_dir / ORDERS_FILE))
     count = SqlSessions(database).active
-    rooms = room_watch_of(settings, clock)
-    checkup = checkup_of(
-        settings, redis, clock, lambda: core.election.electorate, lambda: driver.store_view[:2], count, rooms.look
-    )
+    checkup = checkup_of(settings, redis, clock, lambda: core.election.electorate, lambda: driver.store_view[:2], count)
     core = _core(known, boot_id, timing, clock, entropy, members.voter if members else None, orders.load())
     foreign: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     address = address_duty(settings, lambda: view.permitted_until(), clock)  # noqa: PLW0108 - view is made below
@@ -173,14 +169,14 @@ def deciding_of(
             *(redis.warnings() if redis else ()),
             *filter(None, (orders.problem, address.problem if address else "")),
         ),
-        lambda: (*checkup.findings(), *rooms.findings()),
+        checkup.findings,
         lambda: redis.password.written_at if redis is not None and redis.password is not None else None,
         redis.why_down if redis is not None else str,
         lambda: (*checkup.certificates(), *(redis.certificates() if redis else ())),
         settings_revision,
         lambda: address is not None and address.is_held,
         lambda: redis.password_mark if redis is not None else None,
-        lambda: rooms.rooms,
+        checkup.rooms,
     )
     link = members.link if members else None
     peers = no_peers if link is None else lambda: link.peers

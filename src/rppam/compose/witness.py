@@ -124,6 +124,7 @@ class Witness:
                 manager.alive()
                 await self._redis.renew_password()
                 self._rooms.look()
+                self._rooms.tell()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(min(LOOK_S, every_s)):
                         await self._stop.wait()

@@ -70,7 +70,7 @@ class RoomWatch:
         return tuple(room_findings(self.rooms))
 
     def look(self) -> None:
-        """Begin to look, if it is time. Call it every second; tells in the log what has changed."""
+        """Begin to look, if it is time. Call it every second."""
         now_s = self._clock_s()
         if self._looking is not None and self._looking.done():
             if not self._looking.cancelled() and self._looking.exception() is None:
@@ -79,9 +79,9 @@ class RoomWatch:
         if self._looking is None and (self._begun_s is None or now_s - self._begun_s >= EVERY_S):
             self._begun_s = now_s
             self._looking = asyncio.get_running_loop().create_task(asyncio.to_thread(look_at_room, self._places))
-        self._tell()
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
+        """Tell in the log what has changed, where nobody tells of :meth:`findings`."""
         found = next(iter(self.findings()), None)
         code = "" if found is None else found.code
         if found is not None and not self._told:
