@@ -70,6 +70,7 @@ def metrics_of(snapshot: ClusterSnapshot, epoch: int | None, now: WallMs) -> lis
             [((("certificate", kind),), _s(end - now)) for kind, end in sorted(_ends(snapshot).items())],
         ),
     ]
+    found += _disks(snapshot)
     if (own := snapshot.worker_redis_connected) is not None:
         meaning = "1 while the process that answers has its own connection to Redis, for the cache and limits."
         found.append(_one("rppam_worker_redis_connected", meaning, own))
@@ -92,6 +93,27 @@ def metrics_text(metrics: Iterable[Metric]) -> bytes:
 
 def _one(name: str, meaning: str, value: float, **labels: str) -> Metric:
     return Metric(name, meaning, [(tuple(labels.items()), float(value))])
+
+
+def _disks(snapshot: ClusterSnapshot) -> list[Metric]:
+    """What is left where this node writes, and whether its promises are kept."""
+    seen = [(((("place", room.place),)), room) for room in snapshot.rooms if not room.problem]
+    found = [
+        Metric(
+            "rppam_disk_free_bytes",
+            "What is left for the node on the disk of a place: data, logs, database.",
+            [(labels, room.free_bytes) for labels, room in seen],
+        ),
+        Metric(
+            "rppam_disk_free_inodes",
+            "How many files and folders can still be made there.",
+            [(labels, room.free_inodes) for labels, room in seen if room.size_inodes],
+        ),
+    ]
+    if snapshot.keeps_promises is not None:
+        meaning = "1 while the disk of this node takes its promises: else it cannot follow as the leader."
+        found.append(_one("rppam_promises_kept", meaning, snapshot.keeps_promises))
+    return found
 
 
 def _witnesses(snapshot: ClusterSnapshot) -> int:

@@ -309,7 +309,7 @@ class _ClusterCommon(Shape):
     members_refused: dict[str, int]
     """What the answering node refused on its member link since it started, by reason (`foreign`, `forged`, ...)."""
     findings: list[FindingShape]
-    """What the answering node found about the live Redis in the last minute."""
+    """What the answering node found about the live Redis and its own disks in the last minute."""
     certificates: list[CertificateShape]
     """For monitoring: when each certificate of the answering node ends, and of the Redis that it is connected to."""
     note: NoteShape | None

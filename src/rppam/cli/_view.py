@@ -56,6 +56,7 @@ class FindingLine(NamedTuple):
     what: str
     fix: str
     """Its first line."""
+    evidence: str = ""
 
 
 class View(NamedTuple):
@@ -140,6 +141,7 @@ def _finding(entry: Mapping[str, object]) -> FindingLine:
         severity=_text(entry.get("severity")),
         what=_text(entry.get("what")),
         fix=_text(fix.split("\n", 1)[0]) if isinstance(fix, str) else "",
+        evidence=_text(entry.get("evidence")),
     )
 
 

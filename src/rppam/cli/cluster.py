@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from rppam.cli._cluster.adopt import command as adopt
 from rppam.cli._cluster.found import command as found
 from rppam.cli._cluster.history import command as history
 from rppam.cli._cluster.key import command as key
@@ -120,6 +121,7 @@ def command() -> None:
     """
 
 
+command.add_command(adopt)
 command.add_command(found)
 command.add_command(key)
 command.add_command(history)

@@ -1,4 +1,4 @@
-"""What a running node checks by itself: every second its Redis password, every minute its certificate and Redis.
+"""What a running node checks by itself: every second its Redis password, every minute its certificate, disks and Redis.
 
 It looks over a connection of its own, one question after the other, in the background: nothing that it waits for is
 waited for by leadership, and a check that hangs is given up. Its findings are those of ``rppam doctor``, with the same
@@ -13,13 +13,16 @@ from contextlib import suppress
 from typing import Final
 
 from rppam.adapters.redis.checkup import RedisCheckup
+from rppam.adapters.system.disk_room import RoomWatch
 from rppam.adapters.system.served_certificate import ServedCertificate
+from rppam.compose.disks import room_watch_of
 from rppam.compose.redis import RedisParts
 from rppam.config.settings import Settings
 from rppam.domain.certificate import CertificateEnd
 from rppam.domain.electorate import Electorate
 from rppam.domain.errors.database import DatabaseError
 from rppam.domain.finding import Finding, Severity
+from rppam.domain.health import DiskRoom
 from rppam.ports.clock import Clock
 from rppam.services.member_rules import VoteFacts, policy_findings
 from rppam.services.requirements import MANY_SESSIONS, with_many_sessions
@@ -44,12 +47,15 @@ class Checkup:
         told: Callable[[], object],
         renew: Callable[[], Awaitable[None]],
         sessions: Callable[[int], Awaitable[int]],
+        disks: RoomWatch | None = None,
     ) -> None:
         """``certificate``: what the API shows; ``None`` for plain HTTP. ``votes``: how members vote, where they do.
 
         ``told``: what the node knows of its store; a check is made when it changes, and none while it is
         ``None``. ``renew``: done every second. ``sessions``: how many are active, counted up to a number.
+        ``disks``: what is left on them.
         """
+        self._disks = disks
         self._certificate, self._redis = certificate, redis
         self._votes, self._told, self._renew, self._sessions = votes, told, renew, sessions
         self._many_sessions = False
@@ -65,12 +71,17 @@ class Checkup:
 
     def findings(self) -> tuple[Finding, ...]:
         """What was found. Takes no time."""
+        rooms = () if self._disks is None else self._disks.findings()
         if self._redis is None:
-            return ()
+            return rooms
         votes, found = self._votes(), self._redis.findings()
         if self._many_sessions:
             found = tuple(with_many_sessions(one) for one in found)
-        return (*found, *(policy_findings(votes) if votes is not None else ()))
+        return (*found, *(policy_findings(votes) if votes is not None else ()), *rooms)
+
+    def rooms(self) -> tuple[DiskRoom, ...]:
+        """What is left on the disks that this node writes to."""
+        return () if self._disks is None else self._disks.rooms
 
     async def run(self) -> None:
         """Check for ever."""
@@ -81,6 +92,8 @@ class Checkup:
             if now is not None and (since_s >= EVERY_S or (now != seen and since_s >= SOONEST_S)):
                 checked, seen = loop.time(), now
                 await self._check()
+            if self._disks is not None:
+                self._disks.look()
             self._log_changes()
             await self._renew()
             await asyncio.sleep(LOOK_S)
@@ -119,9 +132,9 @@ def checkup_of(
 ) -> Checkup:
     """The checks that these settings ask for. Raises ConfigValueError for a certificate that cannot be used."""
     certificate = ServedCertificate.of(settings.api, clock)
-    said = settings.redis.connection
+    said, disks = settings.redis.connection, room_watch_of(settings, clock)
     if redis is None or said is None:
-        return Checkup(certificate, None, lambda: None, told, _nothing, sessions)
+        return Checkup(certificate, None, lambda: None, told, _nothing, sessions, disks)
     checks = RedisCheckup(
         redis.link,
         redis.watchers,
@@ -152,7 +165,7 @@ def checkup_of(
             return None  # the first attempt is under way
         return told(), str(redis.link.failure) if connection is None else connection.number
 
-    return Checkup(certificate, checks, votes, seen, redis.renew_password, sessions)
+    return Checkup(certificate, checks, votes, seen, redis.renew_password, sessions, disks)
 
 
 async def _nothing() -> None:

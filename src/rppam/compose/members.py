@@ -21,6 +21,7 @@ from rppam.adapters.redis.record_seal import RecordSeal
 from rppam.adapters.redis.store_mac import StoreMac
 from rppam.adapters.system.address_book import FILE_NAME as BOOK_NAME
 from rppam.adapters.system.address_book import FileAddressBook
+from rppam.adapters.system.home import Home
 from rppam.adapters.system.promise_file import FILE_NAME, FilePromises
 from rppam.config.advertised import member_address as advertised_address
 from rppam.config.settings import Settings
@@ -86,15 +87,28 @@ def member_address(settings: Settings) -> str:
 
 
 def member_parts(
-    settings: Settings, boot_id: str, timing: Timing, clock: Clock, entropy: Entropy, url: str = ""
+    settings: Settings,
+    boot_id: str,
+    timing: Timing,
+    clock: Clock,
+    entropy: Entropy,
+    url: str = "",
+    home: Home | None = None,
 ) -> MemberParts | None:
     """The parts, or ``None`` where the record alone decides. Raises what the files raise.
 
-    ``url``: where this node's REST API answers; empty of a witness, which has none."""
+    ``url``: where this node's REST API answers; empty of a witness, which has none. ``home``: the host to whose members
+    the promise file has to belong; by default, this one.
+    """
     if not votes(settings):
         return None
-    promises = FilePromises(settings.node.data_dir / FILE_NAME)
-    kept = promises.load() or Kept(NO_CLAIM, None)
+    promises = FilePromises(settings.node.data_dir / FILE_NAME, home)
+    found, unwritable = promises.begin()
+    kept = found or Kept(NO_CLAIM, None)
+    if promises.strange:
+        log.error("%s", promises.strange)
+    elif promises.is_taken_over:
+        log.info("the promise file of an earlier release is taken over as this host's own")
     if kept.electorate is None:
         log.info(
             "this node belongs to no cluster yet and asks the leader to be made a member. If it is the first node of a "
@@ -124,6 +138,7 @@ def member_parts(
         on_keys=lambda changed: mac.use(changed.own, changed.also),
     )
     voter = Voter(settings.node.node_name, boot_id, timing, kept, now=clock.now())
+    voter.strange, voter.disk_problem = promises.strange, unwritable
     book = FileAddressBook(settings.node.data_dir / BOOK_NAME)
     return MemberParts(voter, link, promises, book, mac)
 

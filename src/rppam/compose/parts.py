@@ -195,6 +195,7 @@ def deciding_of(
         settings_revision,
         lambda: address is not None and address.is_held,
         lambda: redis.password_mark if redis is not None else None,
+        checkup.rooms,
     )
     link = members.link if members else None
     peers = no_peers if link is None else lambda: link.peers

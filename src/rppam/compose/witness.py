@@ -19,6 +19,7 @@ from rppam.adapters.system.entropy import SystemEntropy
 from rppam.adapters.system.lives import FILE_NAME as LIVES_FILE
 from rppam.adapters.system.lives import FormerLives
 from rppam.adapters.system.notify import notifier
+from rppam.compose.disks import room_watch_of
 from rppam.compose.members import MemberParts, member_address, member_parts, tell_namesake, witness_warnings
 from rppam.compose.redis import redis_parts
 from rppam.config.settings import Settings
@@ -78,6 +79,7 @@ class Witness:
         self._members: MemberParts = members
         self._redis = redis
         self._clock = clock
+        self._rooms = room_watch_of(settings, clock, has_database=False)
         self._stop = asyncio.Event()
         self._why = "asked to stop"
         self._foreign: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -133,6 +135,8 @@ class Witness:
             while not self._stop.is_set() and not self._is_over():
                 manager.alive()
                 await self._redis.renew_password()
+                self._rooms.look()
+                self._rooms.tell()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(min(LOOK_S, every_s)):
                         await self._stop.wait()

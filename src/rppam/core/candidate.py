@@ -47,7 +47,7 @@ class Candidate(Holder):
         if self.voter is None:
             ready = self.pen.sent is None and self._stalled_at is None
             return self.rules.take_at(self.watch) if ready else None
-        if self.electorate is None or not self.electorate.may_stand(self.node):
+        if self.electorate is None or not self.electorate.may_stand(self.node) or not self.voter.has_vote():
             return None
         free_at = self.voter.free_at(self.node, self.boot_id)
         at_most = after(free_at, self.timing.heartbeat_us)

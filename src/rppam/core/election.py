@@ -62,6 +62,7 @@ from rppam.core.effects import (
 )
 from rppam.core.pen import Sent
 from rppam.core.phase import Phase
+from rppam.core.succession import NOBODY_FOLLOWS, is_left_in_hands
 from rppam.domain.ballot import BallotKind, Freeing, Vote
 from rppam.domain.electorate import Body, Electorate, Version
 from rppam.domain.fence import Fenced
@@ -98,6 +99,13 @@ class Election(Candidate):
             wake = wake if stand_at is None else min(wake, max(stand_at, self._back_off_until))
         expires_at = self.ballots.expires_at
         return wake if expires_at is None else min(wake, expires_at)
+
+    def is_left_in_hands(self) -> bool:
+        """Whether somebody else could lead if this node went, as far as disks tell."""
+        if self.voter is None or self.electorate is None:
+            return True
+        has_store = self.watch.connection is not None
+        return is_left_in_hands(self.voter, self.electorate, self.answers, *self._bodies(), has_store=has_store)
 
     # ---- time -------------------------------------------------------------------------------------------------------
 
@@ -208,7 +216,9 @@ class Election(Candidate):
                 elif self.phase is not Phase.QUIESCING:
                     self._give_up(now, effects)
             case HandOver(to, why):
-                if self.phase is Phase.LEADER:
+                if self.phase is Phase.LEADER and not self.is_left_in_hands():
+                    effects.append(Told(NOBODY_FOLLOWS.format(why=why), is_warning=True))
+                elif self.phase is Phase.LEADER:
                     self._invitee = to
                     self._back_off_until = after(now, self.rules.lease_us)
                     self._invite_oneself(after(now, 2 * self.rules.lease_us))  # should nobody follow

@@ -57,6 +57,10 @@ class Member:
             return []
         return self._voted(self.voter.saved(ticket, why_not), now)
 
+    def tried(self, why_not: str, now: Instant) -> list[MemberEffect]:
+        """The disk was tried without anything to keep, and would not for this reason; empty: it would."""
+        return [] if self.voter is None else self._voted(self.voter.tried(why_not), now)
+
     def _route(self, effects: list[Effect], now: Instant) -> list[MemberEffect]:
         out: list[MemberEffect] = []
         for effect in effects:

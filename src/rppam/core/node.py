@@ -181,6 +181,10 @@ class NodeCore:
         """The disk has kept what it should, or why not."""
         return list(self.member.saved(ticket, why_not, now))
 
+    def tried(self, why_not: str, now: Instant) -> list[NodeEffect]:
+        """The disk was tried: whether it would keep a promise, or why not."""
+        return list(self.member.tried(why_not, now))
+
     def poll(self, now: Instant) -> list[NodeEffect]:
         """Time passed."""
         effects: list[NodeEffect] = []
@@ -239,10 +243,15 @@ class NodeCore:
 
     @property
     def _may_stand(self) -> bool:
-        if self._stood_down or self.orders.maintenance:
+        if self._stood_down or self.orders.maintenance or not self._has_own_file:
             return False
         standing = self.admission.standing
         return standing is Standing.ADMITTED or (self._is_let_in and standing in _NOT_ADMITTED_YET)
+
+    @property
+    def _has_own_file(self) -> bool:
+        """Where members vote, a node with the file of another one takes part as somebody who is no member."""
+        return self.voter is None or self.voter.has_vote()
 
     @property
     def _stance(self) -> Stance:

@@ -16,6 +16,11 @@ A promise is for one (candidate, boot id, epoch), for L from when it is given. W
 * Another list of members is taken over only from a member of the present one that may lead. Whoever is not on the
   present list may have joined since; so its list is taken over once a witness that is says the same. No version or
   epoch is believed that leaves the later ones no room.
+* Whoever has the file of another host, or a copy, is not this member before an operator says so: it grants nothing and
+  keeps nothing, so that the member whose file it is stays the only one.
+
+Each answer also says whether its disk would keep a promise, as far as that was tried: who asks for a switchover shall
+know before it is too late.
 
 It does not promise to be heard, nor that the disk keeps what it confirmed.
 """
@@ -83,6 +88,10 @@ class Voter:
         """When the promise of this life ends; ``None`` when there is none, or it was given back."""
         self.problem = ""
         """Why the disk does not take what has to be kept; empty while it does."""
+        self.disk_problem = ""
+        """Why it would not, as tried without anything to keep; empty while it would."""
+        self.strange = ""
+        """Why the file that was read is not this member's own; empty when it is. Set once, before anything is asked."""
         self.followed = 0
         """The highest epoch at which this life has supported somebody who led."""
         self.stance = Stance.READY
@@ -108,6 +117,19 @@ class Voter:
         if self.promised_until is not None and (self.claim.candidate, self.claim.boot_id) != (candidate, boot_id):
             until = max(until, self.promised_until)
         return after(until, 1)
+
+    @property
+    def why_unable(self) -> str:
+        """Why no promise of this member could be relied on now; empty when it could."""
+        return self.strange or self.problem or self.disk_problem
+
+    def has_vote(self) -> bool:
+        """Whether this is the member whose file it has."""
+        return not self.strange
+
+    def tells_disk(self) -> bool:
+        """Whether an answer says that no promise could be kept."""
+        return bool(self.why_unable)
 
     @property
     def is_kept(self) -> bool:
@@ -181,10 +203,21 @@ class Voter:
         self.problem = why_not
         return effects
 
+    def tried(self, why_not: str) -> list[VoterEffect]:
+        """The disk was tried without anything to keep: it would take a promise, or would not, and why."""
+        before, self.disk_problem = self.disk_problem, why_not
+        if why_not == before or self.strange:
+            return []
+        if why_not:
+            return [Told(f"the disk takes no promise now: {why_not}", is_warning=True)]
+        return [Told("the disk takes promises again")]
+
     # ---- the clauses ------------------------------------------------------------------------------------------------
 
     def _refusal(self, ballot: Ballot, now: Instant) -> Refusal:
         mine, claim = self.electorate, ballot.claim
+        if not self.has_vote():
+            return Refusal.STRANGE
         if mine is not None and mine.lineage != ballot.electorate.lineage:
             return Refusal.FOREIGN
         if self.is_outdated(ballot.electorate):
@@ -237,6 +270,8 @@ class Voter:
     def _is_news(self, electorate: Electorate) -> bool:
         """Who is no member yet waits for a list with its own name: with another one it would ask nobody for a place."""
         mine = self.electorate
+        if not self.has_vote():
+            return False
         if mine is None:
             return self.node in electorate.members
         return electorate.lineage == mine.lineage and electorate.version > mine.version
@@ -334,9 +369,14 @@ class Voter:
             mine if refusal is Refusal.OLD_ELECTORATE else None,
             self.holder(now),
             now,
-            self.stance if self.stance is not Stance.READY or self.boot_wait_is_over(now) else Stance.WAITS,
+            self._stance(now),
         )
         if self._saving:  # nothing is said before everything that was decided is on disk
             self._waiting.append(_Waiting(self._saving[-1].ticket, handle, vote))
         else:
             effects.append(SendVote(handle, vote))
+
+    def _stance(self, now: Instant) -> Stance:
+        if self.tells_disk():
+            return Stance.UNABLE
+        return self.stance if self.stance is not Stance.READY or self.boot_wait_is_over(now) else Stance.WAITS

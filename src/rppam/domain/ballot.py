@@ -69,6 +69,7 @@ class Refusal(StrEnum):
     RELEASED = "this epoch was released"
     FOREIGN = "the asker belongs to another cluster"
     NOT_A_CANDIDATE = "the asker is not a member that may lead"
+    STRANGE = "its promise file is another host's or a copy; on that host, once the other is off: rppam cluster adopt"
 
 
 class Stance(StrEnum):
@@ -80,6 +81,8 @@ class Stance(StrEnum):
     """Nothing yet: it has started, or become a member, just now."""
     ASIDE = "aside"
     """Nothing: it is in maintenance, or stops."""
+    UNABLE = "unable"
+    """Nothing that holds: its disk keeps no promise, or its promise file is not its own."""
 
 
 class Vote(NamedTuple):

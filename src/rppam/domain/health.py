@@ -84,6 +84,21 @@ class RefusedCount(NamedTuple):
     """How many connections or messages."""
 
 
+class DiskRoom(NamedTuple):
+    """What is left for this account on the disk of one place."""
+
+    place: str
+    """``data``, ``logs`` or ``database``."""
+    path: str
+    free_bytes: int = 0
+    size_bytes: int = 0
+    free_inodes: int = 0
+    size_inodes: int = 0
+    """0 where the file system has no fixed number of them."""
+    problem: str = ""
+    """Why it could not be seen; empty when it could."""
+
+
 class ClusterSnapshot(NamedTuple):
     """The whole view. ``role`` is what the node held when the snapshot was taken; for acting ask ``may_lead()``."""
 
@@ -142,6 +157,11 @@ class ClusterSnapshot(NamedTuple):
     worker_redis_connected: bool | None = None
     """Whether the process that answers has its own connection to Redis, which is not leadership's; ``None`` where it
     needs none, and in what the control process shows."""
+
+    rooms: tuple[DiskRoom, ...] = ()
+    """What is left on the disks that this node writes to."""
+    keeps_promises: bool | None = None
+    """Whether its disk takes promises; ``None`` where members do not vote."""
 
     @property
     def healthy(self) -> bool:

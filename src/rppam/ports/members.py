@@ -103,7 +103,7 @@ class MemberLink(Protocol):
 
 
 class PromiseFile(Protocol):
-    """What a member keeps over a restart. Both calls may block for as long as the disk does."""
+    """What a member keeps over a restart. All calls may block for as long as the disk does."""
 
     def load(self) -> Kept | None:
         """What was kept; ``None`` when there is no file.
@@ -114,6 +114,13 @@ class PromiseFile(Protocol):
 
     def save(self, kept: Kept) -> None:
         """Replace the file; returns when the disk has it.
+
+        Raises :class:`~rppam.domain.errors.cluster.PromiseFileUnwritable`.
+        """
+        ...
+
+    def try_out(self, kept: Kept) -> None:
+        """Do beside the file all that ``save`` does, and leave nothing behind.
 
         Raises :class:`~rppam.domain.errors.cluster.PromiseFileUnwritable`.
         """

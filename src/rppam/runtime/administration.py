@@ -11,7 +11,6 @@ from typing import Final
 
 from rppam.core.effects import AskAgain, ChangeElectorate, HandOver, ImposeElectorate
 from rppam.core.node import NodeCore, NodeEffect
-from rppam.domain.ballot import Stance
 from rppam.domain.electorate import Body, Electorate
 from rppam.domain.errors.administration import (
     CannotFollow,
@@ -20,7 +19,6 @@ from rppam.domain.errors.administration import (
     LeadsAlready,
     MemberRuns,
     MembersDoNotVote,
-    MemberUnknown,
     NobodyToFollow,
     NotStatedOff,
     OrdersUnwritable,
@@ -28,10 +26,11 @@ from rppam.domain.errors.administration import (
 from rppam.domain.errors.request import NotLeaderError
 from rppam.domain.history import HistoryEvent
 from rppam.domain.instant import Instant, after
-from rppam.domain.member import MemberStatus, Role
+from rppam.domain.member import MemberStatus
 from rppam.domain.orders import person
 from rppam.ports.clock import Clock
 from rppam.ports.members import PeerState
+from rppam.runtime.followers import check_disks, unknown, why_nobody, why_not
 from rppam.runtime.history import noted
 from rppam.runtime.orders import OrdersKeeper
 
@@ -41,10 +40,6 @@ KEPT_WITHIN_S: Final = 3.0
 _LOOK_S: Final = 0.02
 _ANSWER_S: Final = 0.005
 
-JUST_STARTED: Final = (
-    "has started, or become a member, less than a lease ago and may not vote yet, so it cannot follow at once; try "
-    "again in some seconds"
-)
 BEATS: Final = "does not answer this node, but its heartbeats in Redis go on"
 
 
@@ -89,9 +84,13 @@ class NodeAdministration:
         now = self._clock.now()
         self._check_leads(now)
         if to is not None and to not in able:
-            raise self._why_not(to, now)
+            raise why_not(self._core, to, now)
         if not able:
-            raise NobodyToFollow(f"no other node could lead now, so {self._node} stays. {NobodyToFollow.row.remedy}")
+            raise NobodyToFollow(
+                f"no other node could lead now, so {self._node} stays{why_nobody(self._core, now)}. "
+                f"{NobodyToFollow.row.remedy}"
+            )
+        check_disks(self._core, now)
         if self._core.voter is None and to is not None and len(able) > 1:
             raise CannotFollow(
                 "members do not vote here, so none can be invited: of those that could follow, the first to read the "
@@ -112,10 +111,12 @@ class NodeAdministration:
         able = await self._able_anew() if on and self._leads else ()
         if on and self._leads and not able:
             raise NobodyToFollow(
-                f"{self._node} leads and no other node could, so it does not go into maintenance. "
-                f"{NobodyToFollow.row.remedy}"
+                f"{self._node} leads and no other node could, so it does not go into maintenance"
+                f"{why_nobody(self._core, self._clock.now())}. {NobodyToFollow.row.remedy}"
             )
         by, leads, now = person(by), self._leads, self._clock.now()
+        if able and leads:
+            check_disks(self._core, now)
         _note("%s %s %s", by, "puts into maintenance:" if on else "takes out of maintenance:", self._node, by=by)
         self._feed(self._core.maintain(by, now, is_on=on))
         await self._orders.kept()
@@ -162,7 +163,7 @@ class NodeAdministration:
         electorate = self._electorate()
         self._check_leads(now)
         if member not in electorate.members:
-            raise self._unknown(member, electorate)
+            raise unknown(member, electorate)
         if member == self._node:
             raise MemberRuns(f"{member} leads; hand its leadership over first (rppam cluster switchover)")
         body, stated = self._removal(member, electorate, is_off=is_off)
@@ -178,7 +179,7 @@ class NodeAdministration:
         electorate = self._electorate()
         for member in members:
             if member not in electorate.members:
-                raise self._unknown(member, electorate)
+                raise unknown(member, electorate)
         body = _without(electorate.body, members)
         if back:
             body = _with(body, {*back} if self._node in body.members else {*back, self._node})
@@ -303,32 +304,6 @@ class NodeAdministration:
             for name, seen in sorted(self._core.detector.members(now).items())
             if seen.status is MemberStatus.HEALTHY and seen.heartbeat.admitted and not seen.heartbeat.maintenance
         )
-
-    def _why_not(self, to: str, now: Instant) -> MemberUnknown | CannotFollow:
-        seen = self._core.detector.members(now).get(to)
-        electorate = self._core.election.electorate
-        if electorate is not None and to not in electorate.members:
-            return self._unknown(to, electorate)
-        if electorate is None and seen is None:
-            return MemberUnknown(f"no node named {to} is known to {self._node}")
-        stance = self._stance(to)
-        if stance is Stance.ASIDE or (stance is None and seen is not None and seen.heartbeat.maintenance):
-            return CannotFollow(f"{to} is in maintenance, or stops; end it first (rppam cluster maintenance {to} off)")
-        if (electorate is not None and not electorate.may_stand(to)) or (seen and seen.heartbeat.role is Role.WITNESS):
-            return CannotFollow(f"{to} is a witness, which votes and never leads")
-        if stance is Stance.WAITS:
-            return CannotFollow(f"{to} {JUST_STARTED}")
-        if self._core.election.is_heard(to, now):
-            return CannotFollow(f"{to} did not answer {self._node} in time; try again, and look at the network between")
-        return CannotFollow(f"{to} does not answer {self._node}, so it cannot follow; is it running?")
-
-    def _stance(self, name: str) -> Stance | None:
-        """What the member said itself when it was asked last."""
-        answer = self._core.election.answers.get(name)
-        return None if answer is None else answer.stance
-
-    def _unknown(self, name: str, electorate: Electorate) -> MemberUnknown:
-        return MemberUnknown(f"{name} is no member; the members are {', '.join(electorate.members)}")
 
     def _removal(self, member: str, electorate: Electorate, *, is_off: bool) -> tuple[Body, tuple[str, ...]]:
         """What the electorate shall become, and who is stated to be off."""

@@ -3,6 +3,9 @@
 It decides nothing. A promise is saved in the order it was decided, off the loop, because a disk may hang: the answers
 that wait for it wait in the core, and everything else goes on. One that comes late, because the host had no thread for
 it, is not saved over a newer one.
+
+Between promises the disk is tried, in the same place and way: a disk that has filled up is known within a minute, and
+not first when leadership depends on it. A trial that does not end is told, and no second one is begun.
 """
 
 import asyncio
@@ -13,7 +16,7 @@ from typing import Final
 from rppam.core.effects import Ask, Free, Invite, Invited, NotVoted, Voted
 from rppam.core.node import NodeCore, NodeEffect
 from rppam.core.voter import SaveKept, SendVote
-from rppam.domain.ballot import Ballot, Freeing, Invitation, Vote
+from rppam.domain.ballot import Ballot, Freeing, Invitation, Kept, Vote
 from rppam.domain.errors import RppamError
 from rppam.ports.clock import Clock
 from rppam.ports.members import MemberListener, MemberWays
@@ -21,6 +24,15 @@ from rppam.runtime.in_order import InOrder
 
 log: Final = logging.getLogger("rppam.node")
 
+TRY_EVERY_S: Final = 60.0
+TRY_AGAIN_S: Final = 5.0
+"""While the disk does not take promises."""
+HANGS_S: Final = 10.0
+"""A disk that has not answered for so long stands still."""
+HANGS: Final = (
+    f"the disk of node.dataDir has not answered for {HANGS_S:.0f} s. Until it does this member does not vote: look at "
+    "the disk (dmesg, and for a network file system its server)"
+)
 UNFORESEEN: Final = (
     "the promise file: expected to keep a promise on disk, found: {error!r}. Until this is put right this member does "
     "not vote: where no thread can be started, raise the service's limit of tasks (TasksMax); else the log tells more"
@@ -37,17 +49,23 @@ class Desk:
         clock: Clock,
         feed: Callable[[list[NodeEffect]], None],
         ended: Callable[[asyncio.Task[None]], None],
+        *,
+        try_every_s: float = TRY_EVERY_S,
+        hangs_s: float = HANGS_S,
     ) -> None:
         """``feed`` carries out what the core decides; ``ended`` is told when what must not end has ended."""
         self.link, promises, self._book = ways
         self._promises = InOrder(promises.save)
+        self._trials = InOrder(promises.try_out)
         self._addresses = InOrder(self._book.save)
         self._core = core
         self._clock = clock
         self._feed = feed
         self._ended = ended
-        self._to_save: asyncio.Queue[SaveKept | dict[str, str]] = asyncio.Queue()
-        self._saver: asyncio.Task[None] | None = None
+        self._to_save: asyncio.Queue[SaveKept | dict[str, str] | asyncio.Future[str]] = asyncio.Queue()
+        """Promises, addresses, and trials: those are given why the disk would keep no promise, or nothing."""
+        self._tasks: list[asyncio.Task[None]] = []
+        self._try_every_s, self._hangs_s = try_every_s, hangs_s
         self._known: dict[str, str] = {}
         self._expected: frozenset[str] = frozenset()
         self._told_nodes: frozenset[str] = frozenset()
@@ -57,8 +75,12 @@ class Desk:
         """Listen to the other members, and keep promises on disk from now on. Raises what the link raises."""
         self._noted = dict(await asyncio.to_thread(self._book.load))
         self.link.know(self._noted)
-        self._saver = asyncio.create_task(self._save(), name="promises")
-        self._saver.add_done_callback(self._ended)
+        self._tasks = [
+            asyncio.create_task(self._save(), name="promises"),
+            asyncio.create_task(self._try_often(), name="the disk of promises"),
+        ]
+        for task in self._tasks:
+            task.add_done_callback(self._ended)
         listener = MemberListener(self._on_ballot, self._on_vote, self._on_no_vote, self._on_freeing, self._on_invited)
         await self.link.start(listener)
         self.look()
@@ -66,9 +88,9 @@ class Desk:
     async def stop(self) -> None:
         """Let what was said leave, then close."""
         await self.link.stop()
-        if self._saver is not None:
-            self._saver.cancel()
-            await asyncio.gather(self._saver, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def look(self) -> None:
         """Keep connections to those who are to be reached; learn where they are from their heartbeats."""
@@ -133,18 +155,32 @@ class Desk:
             save = await self._to_save.get()
             if isinstance(save, dict):
                 await self._note(save)
-                continue
-            why_not = ""
-            try:
-                await self._promises.run(save.kept)
-            except RppamError as error:
-                why_not = str(error)
-            except Exception as error:
-                why_not = UNFORESEEN.format(error=error)
-                if why_not != told:
-                    log.exception("a promise was not kept, for a reason that nobody foresaw")
-            told = why_not
-            self._feed(self._core.saved(save.ticket, why_not, self._clock.now()))
+            elif isinstance(save, asyncio.Future):
+                if (kept := self._kept()) is not None:
+                    told = await _why_not(self._trials, kept, told)
+                save.set_result(told)
+            else:
+                told = await _why_not(self._promises, save.kept, told)
+                self._feed(self._core.saved(save.ticket, told, self._clock.now()))
+
+    def _kept(self) -> Kept | None:
+        voter = self._core.voter
+        return None if voter is None else Kept(voter.claim, voter.electorate, voter.highest)
+
+    async def _try_often(self) -> None:
+        """Know within a minute whether the disk would take a promise."""
+        while True:
+            trial: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+            self._to_save.put_nowait(trial)
+            await asyncio.wait({trial}, timeout=self._hangs_s)
+            if not trial.done():
+                self._tried(HANGS)
+            why_not = await trial
+            self._tried(why_not)
+            await asyncio.sleep(min(self._try_every_s, TRY_AGAIN_S) if why_not else self._try_every_s)
+
+    def _tried(self, why_not: str) -> None:
+        self._feed(self._core.tried(why_not, self._clock.now()))
 
     async def _note(self, addresses: dict[str, str]) -> None:
         try:
@@ -169,3 +205,17 @@ class Desk:
     def _on_invited(self, invitation: Invitation) -> None:
         log.info("%s has released and invites this node to lead", invitation.claim.candidate)
         self._feed(self._core.receive(Invited(), self._clock.now()))
+
+
+async def _why_not(calls: InOrder[Kept], kept: Kept, told: str) -> str:
+    """Make the call that writes this; why it was not made, or nothing. ``told``: what was said of the one before."""
+    try:
+        await calls.run(kept)
+    except RppamError as error:
+        return str(error)
+    except Exception as error:
+        why_not = UNFORESEEN.format(error=error)
+        if why_not != told:
+            log.exception("a promise was not kept, for a reason that nobody foresaw")
+        return why_not
+    return ""

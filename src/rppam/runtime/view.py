@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from rppam.core.node import NodeCore
 from rppam.domain.certificate import CertificateEnd
 from rppam.domain.finding import Finding
-from rppam.domain.health import ClusterSnapshot, MemberView, SafetyLevel
+from rppam.domain.health import ClusterSnapshot, DiskRoom, MemberView, SafetyLevel
 from rppam.domain.instant import US_PER_MS, Instant, WallMs
 from rppam.domain.member import Heartbeat, MemberStatus, Role
 from rppam.ports.clock import Clock
@@ -19,6 +19,7 @@ from rppam.ports.status import Authority
 from rppam.runtime.driver import Driver
 from rppam.runtime.members_view import complaints_of, other_members, refused_by
 from rppam.runtime.votes_view import StoreSeen, Votes, why_no_leader
+from rppam.services.room_rules import unable_findings
 
 ALIVE_WITHIN_US: Final = 10_000_000
 """A loop that has not turned for this long is stuck, whatever it waits for."""
@@ -61,6 +62,7 @@ class NodeView:
         settings_revision: Callable[[], int | None] = lambda: None,
         has_address: Callable[[], bool] = bool,
         password_mark: Callable[[], str | None] = lambda: None,
+        rooms: Callable[[], tuple[DiskRoom, ...]] = tuple,
     ) -> None:
         """``has_address``: whether the virtual address is on this host.
         ``store_reason``: why there is no connection to the store now; empty while there is one.
@@ -73,6 +75,7 @@ class NodeView:
         self._store_reason, self._certificates = store_reason, certificates
         self._settings_revision, self._has_address = settings_revision, has_address
         self._password_mark = password_mark
+        self._rooms = rooms
         self.draining = False
         self.serving = False
         """Set once the node has taken its place, or has waited long enough for a store that does not answer."""
@@ -151,7 +154,7 @@ class NodeView:
             taken_at=self._clock.wall_ms(),
             store_clock_offset_ms=self._driver.store_view.offset_ms,
             warnings=self._all_warnings(votes),
-            findings=self._findings(),
+            findings=(*self._findings(), *self._unable_findings()),
             certificates=self._certificates(),
             redis_password_since=self._password_since(),
             redis_password_mark=self._password_mark(),
@@ -166,7 +169,13 @@ class NodeView:
             refused=refused_by(self._link) if self._link else (),
             virtual_ip=facts.virtual_ip,
             virtual_ip_here=self._has_address(),
+            rooms=self._rooms(),
+            keeps_promises=None if self._core.voter is None else not self._core.voter.why_unable,
         )
+
+    def _unable_findings(self) -> list[Finding]:
+        voter = self._core.voter
+        return [] if voter is None else unable_findings(voter.strange, voter.problem or voter.disk_problem)
 
     def _record_is_enough(self, connected: bool) -> bool:
         """Where the record alone decides: it can be read, or this node holds it."""
@@ -179,6 +188,8 @@ class NodeView:
             *self._driver.doubts.warnings(now),
             *self._driver.fence_news.warnings(now),
         ]
+        if self._core.voter is not None and self._core.voter.why_unable:
+            told.append(self._core.voter.why_unable)
         if pause.is_on:
             told.append(
                 f"automatic failover is paused by {pause.by}: nobody takes over by itself (rppam cluster resume)"

@@ -11,7 +11,7 @@ from rppam.core.admission import Standing
 from rppam.core.election import Election
 from rppam.core.node import NodeCore
 from rppam.core.votes import is_majority
-from rppam.domain.ballot import Refusal
+from rppam.domain.ballot import Refusal, Stance
 from rppam.domain.electorate import STORE, Body, Electorate
 from rppam.domain.health import SafetyLevel, VoterKind, VoteView
 from rppam.domain.instant import US_PER_MS, Instant
@@ -22,6 +22,9 @@ STORE_NAME: Final = "redis"
 """The store's name where people read it; a node may have it too, and is then told apart by its kind."""
 _WAITS_TO_BE_LET_IN: Final = frozenset((Standing.WATCHING, Standing.PROBATION))
 MUTE: Final = "it is connected and answers no ballot: look in its log for 'this member cannot vote', and at its disk"
+UNABLE: Final = (
+    "its disk takes no promise: see the warnings in its own health or log, and make room in its node.dataDir"
+)
 UNCONNECTED: Final = PeerState(
     "", is_connected=False, reason="not connected yet", heard_ms_ago=None, round_trip_us=None
 )
@@ -181,13 +184,18 @@ class Votes:
             return self._store.is_connected, "" if self._store.is_connected else self._store.reason
         if name == self._election.node:
             waits = not voter.boot_wait_is_over(self._now)
-            return True, voter.problem or (f"{Refusal.BOOT_WAIT}" if waits else "")
+            return True, voter.why_unable or (f"{Refusal.BOOT_WAIT}" if waits else "")
         peer = self._peers.get(name, UNCONNECTED)
         percent = self._off.get(name)
         if percent is not None:
             return peer.is_connected, f"its clock runs {_how_wrong(percent)}; check the clock source of both hosts"
         if name in self._strangers:
             return peer.is_connected, f"{Refusal.FOREIGN.replace('the asker', 'it')}"
+        if peer.is_connected and (answer := self._election.answers.get(name)) is not None:
+            if answer.refusal is Refusal.STRANGE:
+                return True, f"{Refusal.STRANGE}"
+            if answer.stance is Stance.UNABLE and not self._leads:
+                return True, UNABLE
         if not self._leads and peer.is_connected and self._asked_in_vain(name):
             return True, MUTE
         return peer.is_connected, "" if peer.is_connected else peer.reason or UNCONNECTED.reason
@@ -218,6 +226,8 @@ def why_no_leader(core: NodeCore, votes: Votes | None, now: Instant, store: Stor
     if short:
         lost = " If members are lost for good: rppam cluster forget --force" if votes is not None else ""
         return f"{short}. Bring back what is missing.{lost}"
+    if core.voter is not None and core.voter.strange:
+        return core.voter.strange
     if pause.is_on:
         return f"automatic failover is paused by {pause.by}, so nobody takes over: rppam cluster resume"
     if not election.electable and not core.orders.maintenance and core.admission.standing in _WAITS_TO_BE_LET_IN:

@@ -9,6 +9,7 @@ from rppam.services.codes_reach import Entry
 from rppam.services.remedies import Fix, config, here, service
 
 _CHECK: Final = r"rppam config check C:\ProgramData\Ravenphyre\RP-PAM\rppam.config"
+_ADOPT: Final = "{stop}; sudo -u rppam rppam cluster adopt --config /etc/rppam/rppam.config; {start}"
 _CLOSE: Final = (
     r"icacls C:\ProgramData\Ravenphyre\RP-PAM{} /inheritance:r /grant SYSTEM:(OI)(CI)F Administrators:(OI)(CI)F"
 )
@@ -130,6 +131,41 @@ HOST: Final[dict[str, Entry]] = {
         "A check of the doctor itself broke off, so what it looks for is not known.",
         "nothing else",
         Fix("Look at what is named yourself, and report the line to the makers of this program."),
+    ),
+    "RD-618": (
+        "error",
+        "The promise file here was written on another host, or is a copy, so this member does not vote.",
+        "RPPAM-5327 in log and health; the member's vote is missing, and it does not lead",
+        Fix("A copy beside the original would make two leaders in a partition. Make sure that the host which had this "
+            "data directory is off for good (or that this is it, moved or restored), then adopt the file.",
+            _ADOPT.format(stop="sudo systemctl stop rppam", start="sudo systemctl start rppam"),
+            _ADOPT.format(stop="sudo systemctl stop rppam", start="sudo systemctl start rppam"),
+            "docker stop rppam; docker run --rm (mounts as before) rppam rppam cluster adopt --config "
+            "/app/config/rppam.config; docker start rppam",
+            r"Stop-Service RpPam; rppam cluster adopt --config C:\ProgramData\Ravenphyre\RP-PAM\rppam.config; "
+            "Start-Service RpPam"),
+    ),
+    "RD-619": (
+        "error",
+        "The disk of node.dataDir takes no promise, so this member could not vote for another leader, nor follow one.",
+        "RPPAM-5109 in log and health; a switchover is refused with 409",
+        here("Make room there, or let the node's account own the folder; the node tries again every few seconds.",
+             "df -h /var/lib/rppam; df -i /var/lib/rppam; sudo ls -ld /var/lib/rppam",
+             "Get-Volume; icacls C:\\ProgramData\\Ravenphyre\\RP-PAM"),
+    ),
+    "RD-620": (
+        "warning",
+        "There is little room left on a disk that the node writes to, or it cannot be seen.",
+        "a warning in health and log; once it is full: no votes, no log files, no log-ins (SQLite)",
+        here("Make room: old log files, backups, other programs' files; or give the folder a disk of its own.",
+             "df -h; df -i; sudo du -xh --max-depth=2 /var | sort -h | tail", "Get-Volume"),
+    ),
+    "RD-621": (
+        "note",
+        "This host has no machine id of its own, so a cloned data directory is told by its disk alone.",
+        "nothing else",
+        here("Make one, once for each host; in a container nothing is to be done: its image has none.",
+             "sudo systemd-machine-id-setup; cat /etc/machine-id"),
     ),
     "RD-701": (
         "note",

@@ -13,6 +13,7 @@ from rppam.core.effects import ChangeElectorate, HandOver
 from rppam.domain.electorate import Body, QuorumPolicy
 from rppam.simulation import troubles
 from rppam.simulation.host import Host
+from rppam.simulation.verdict import Broken, Violation
 
 if TYPE_CHECKING:
     from rppam.simulation.world import World
@@ -50,7 +51,11 @@ def switch_over(world: "World", chance: Random) -> None:
 def hand_over(world: "World", leads: Host, to: str = "") -> None:
     """An administrator asks for a switchover; ``to``: the member to follow, else whoever comes first."""
     world.say(f"{leads.name} is asked to hand over{' to ' + to if to else ''}")
+    leaves_nobody = leads.leads and world.disks.leaves_nobody(leads)
     world.step(leads, HandOver(to, "asked to hand over"))
+    if leaves_nobody and not leads.leads:
+        sentence = f"{leads.name} hands over although every disk of those that could follow is full, as each had told"
+        raise Broken(Violation("hand-over", world.now, sentence))
 
 
 def amid_trouble(order: Order) -> Order:

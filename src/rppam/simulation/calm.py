@@ -65,17 +65,9 @@ class Calm:
         world.member_storm.end()
         do = world.performer
         kept = (
-            *(
-                world.wake,
-                world.start,
-                do.stopped_acting,
-                do.learned,
-                do.tell,
-                do.claimed,
-                do.guarded_write,
-                do.database_asked,
-            ),
-            *(world.disks.done, world.storm.begin, world.member_storm.begin, self.begin),
+            *(world.wake, world.start, do.stopped_acting, do.learned, do.tell, do.claimed),
+            *(do.guarded_write, do.database_asked),
+            *(world.disks.done, world.disks.try_out, world.storm.begin, world.member_storm.begin, self.begin),
         )
         world.heap[:] = [entry for entry in world.heap if entry[2] in kept or entry[0] < world.now + 10_000]
         heapify(world.heap)

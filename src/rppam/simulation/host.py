@@ -45,7 +45,13 @@ class Saved(NamedTuple):
     why_not: str
 
 
-HostEvent = Event | Asked | Freed | Saved
+class Tried(NamedTuple):
+    """The disk would keep a promise, or would not, and why."""
+
+    why_not: str
+
+
+HostEvent = Event | Asked | Freed | Saved | Tried
 
 
 class SeededEntropy:

@@ -126,7 +126,7 @@ def _hang_disk(world: "World", chance: Random) -> None:
 
 def _fill_disk(world: "World", chance: Random) -> None:
     host = any_host(world, chance)
-    host.disk.full_until = world.now + span_us(world, chance)
+    world.disks.fill(host, span_us(world, chance))
     world.say(f"fault: the disk of {host.name} is full for a while")
 
 

@@ -76,6 +76,16 @@ class AnswersBeforeKept(Voter):
         return sorted(effects, key=lambda effect: isinstance(effect, SaveKept))
 
 
+class DiskUntold(Voter):
+    def tells_disk(self) -> bool:
+        return False
+
+
+class HandsOverToNobody(Election):
+    def is_left_in_hands(self) -> bool:
+        return True
+
+
 class RenewsAnybody(Voter):
     def _refusal(self, ballot: Ballot, now: Instant) -> Refusal:
         refusal = super()._refusal(ballot, now)

@@ -224,6 +224,7 @@ _ORDERS = MOST._replace(
 )
 _DISKS = MOST._replace(faults=("crash", "member-added", "member-removed", "member-loss", "disk-slow", "disk-hang"))
 _CLOCKS = LAST._replace(nodes=2, faults=("clock-off", "cut", "pause", "cable", "member-cut"))
+_FULL = Setting(nodes=2, policy="last-man-standing", faults=("disk-full", "switchover", "crash"))
 _OF_MEMBERS: Final = (
     Plant(
         "wrong-clock-counts-store",
@@ -273,6 +274,13 @@ _OF_MEMBERS: Final = (
     ),
     Plant("probe-binds", "A question without obligation binds a member.", MOST, voter=members.ProbeBinds),
     Plant("answer-before-disk", "A member answers before its disk has it.", _DISKS, voter=members.AnswersBeforeKept),
+    Plant(
+        "hands-over-to-nobody",
+        "A leader goes although no disk of the others takes a promise.",
+        _FULL,
+        election=members.HandsOverToNobody,
+    ),
+    Plant("full-disk-untold", "A member does not say that its disk is full.", _FULL, voter=members.DiskUntold),
     Plant(
         "old-electorate-counts",
         "A member votes for who has an older list of members.",

@@ -20,7 +20,7 @@ from rppam.simulation.calm import Calm
 from rppam.simulation.clocks import BootClock, WallClock
 from rppam.simulation.disk import EMPTY, Disk, Disks
 from rppam.simulation.faults import NO_BATTERY_MS, Storm
-from rppam.simulation.host import Asked, Freed, Host, HostEvent, Saved, SeededEntropy
+from rppam.simulation.host import Asked, Freed, Host, HostEvent, Saved, SeededEntropy, Tried
 from rppam.simulation.judge import Judge
 from rppam.simulation.links import Links
 from rppam.simulation.member_faults import MemberStorm
@@ -316,7 +316,7 @@ def _turn(host: Host, event: HostEvent | None, now: Instant) -> Sequence[MemberE
     member, election = host.member, host.election
     assert election is not None, "only a process that runs is asked"
     if member is None:
-        assert not isinstance(event, Asked | Freed | Saved), "where the record decides, nobody asks a member"
+        assert not isinstance(event, Asked | Freed | Saved | Tried), "where the record decides, nobody asks a member"
         return election.poll(now) if event is None else election.receive(event, now)
     if event is None:
         return member.poll(now)
@@ -324,6 +324,8 @@ def _turn(host: Host, event: HostEvent | None, now: Instant) -> Sequence[MemberE
         return member.asked(event.ballot, event.asker, now)
     if isinstance(event, Saved):
         return member.saved(event.ticket, event.why_not, now)
+    if isinstance(event, Tried):
+        return member.tried(event.why_not, now)
     if isinstance(event, Freed):
         return member.freed(event.freeing, now)
     return member.receive(event, now)

@@ -1,6 +1,7 @@
 """The desk goes on keeping promises whatever a thread meets, and says in the meantime why this member does not vote."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import wait
 
@@ -13,6 +14,7 @@ from rppam.core.node import NodeCore, NodeEffect
 from rppam.core.voter import Voter
 from rppam.domain.ballot import NO_CLAIM, Kept, Vote
 from rppam.domain.electorate import Electorate, Version
+from rppam.domain.errors.cluster import PromiseFileUnwritable
 from rppam.domain.timing import PROFILES
 from rppam.ports.members import MemberWays
 from rppam.runtime.desk import Desk
@@ -32,6 +34,9 @@ class Disk:
     def __init__(self) -> None:
         self.kept: list[Kept] = []
         self.fault: Exception | None = None
+        self.goes_on = threading.Event()
+        """While it is not set, whoever tries it waits."""
+        self.goes_on.set()
 
     def load(self) -> Kept | None:
         return None
@@ -40,6 +45,11 @@ class Disk:
         if self.fault is not None:
             raise self.fault
         self.kept.append(kept)
+
+    def try_out(self, kept: Kept) -> None:
+        self.goes_on.wait(10)
+        if self.fault is not None:
+            raise self.fault
 
 
 class Book:
@@ -72,7 +82,7 @@ class House:
         self.fault: Exception | None = None
         """What the carrying out of effects meets."""
         ways = MemberWays(self.node.link, self.disk, self.book)
-        self.desk = Desk(self.core, ways, CLOCK, self.feed, self.on_end)
+        self.desk = Desk(self.core, ways, CLOCK, self.feed, self.on_end, try_every_s=0.02, hangs_s=0.1)
 
     def feed(self, effects: list[NodeEffect]) -> None:
         if self.fault is not None:
@@ -154,4 +164,20 @@ async def test_the_end_of_the_one_who_keeps_promises_is_told(house: House) -> No
     house.ask()
     house.fault = ValueError("odd")
     await eventually(lambda: house.ended)
-    assert house.ended == [house.fault]
+    assert house.fault in house.ended
+
+
+async def test_a_disk_that_fills_up_is_told_before_anything_has_to_be_kept_and_so_is_room(house: House) -> None:
+    house.disk.fault = PromiseFileUnwritable("no space is left")
+    await eventually(lambda: house.voter.disk_problem == "no space is left")
+    house.disk.fault = None
+    await eventually(lambda: not house.voter.disk_problem, within_s=10)
+    assert house.disk.kept == [], "a trial keeps nothing"
+
+
+async def test_a_disk_that_stands_still_is_told_and_nobody_waits_for_it(house: House) -> None:
+    house.disk.goes_on.clear()
+    await eventually(lambda: "has not answered" in house.voter.disk_problem)
+    house.disk.goes_on.set()
+    await eventually(lambda: not house.voter.disk_problem)
+    assert house.ended == []

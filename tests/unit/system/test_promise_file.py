@@ -68,7 +68,7 @@ def test_a_flipped_bit_is_refused(tmp_path_factory: pytest.TempPathFactory, plac
         (b"", "an empty file"),
         (b"\0" * 300, "300 bytes that are not a whole file"),
         (b"x" * 100_000, "more than 65536 bytes"),
-        (encode(Kept(CLAIM, None)).replace(b"promise1", b"promise2"), "format 'rppam-promise2' of another version"),
+        (encode(Kept(CLAIM, None)).replace(b"promise2", b"promise3"), "format 'rppam-promise3' of another version"),
         (encode(Kept(CLAIM, None)).replace(b"400123", b"400124"), "a checksum that does not match"),
         (encode(Kept(CLAIM, None)) * 2, "bytes that are not a whole file"),
     ],

@@ -7,16 +7,19 @@ lies about syncing.
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 
-def replace_durably(path: Path, data: bytes) -> None:
+def replace_durably(path: Path, data: bytes | Callable[[int], bytes]) -> None:
     """Have ``path`` hold ``data``; returns when the disk has it. Raises :class:`OSError`: the old one or the new one
-    stands there then."""
+    stands there then.
+
+    ``data`` may be made from the descriptor of the new file, which is empty at that moment."""
     part = path.with_name(f".{path.name}.part")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0), 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
+        file.write(data if isinstance(data, bytes) else data(descriptor))
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)

@@ -32,5 +32,5 @@ def found(
     electorate = founding(entropy.nonce(), body)
     for name, file in files.items():
         before = kept[name]
-        file.save(Kept(NO_CLAIM, electorate, 0 if before is None else before.highest))
+        file.adopt(Kept(NO_CLAIM, electorate, 0 if before is None else before.highest))
     return electorate

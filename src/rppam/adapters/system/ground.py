@@ -19,7 +19,7 @@ _ESCAPED: Final = re.compile(r"\\([0-7]{3})")
 
 def look_at_ground(data_dir: Path, root: Path = Path("/")) -> GroundFacts:
     """The facts about this host and the file system of ``data_dir``. ``root`` is where /proc and /sys are."""
-    mount_point, file_system = _mounted(data_dir, _text(root / "proc/self/mountinfo"))
+    mount_point, file_system = mounted(data_dir, _text(root / "proc/self/mountinfo"))
     return GroundFacts(
         clock_source=_text(root / _CLOCKS / "current_clocksource").strip(),
         clock_sources=tuple(_text(root / _CLOCKS / "available_clocksource").split()),
@@ -44,7 +44,7 @@ def _is_steady(cpuinfo: str) -> bool | None:
     return None if flags is None else "constant_tsc" in flags and not _TRUSTED.isdisjoint(flags)
 
 
-def _mounted(path: Path, mountinfo: str) -> tuple[str, str]:
+def mounted(path: Path, mountinfo: str) -> tuple[str, str]:
     """Mount point and type of the file system that ``path`` stands on, or would (proc(5), mountinfo)."""
     path = path.absolute().resolve()
     best = ("", "")

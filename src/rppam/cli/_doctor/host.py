@@ -18,10 +18,12 @@ from typing import Final
 
 from rppam.adapters.system.clock import SystemClock
 from rppam.adapters.system.datadir import FIRST_ADMIN_FILE
+from rppam.adapters.system.disk_room import look_at_room
 from rppam.adapters.system.keystore import load_signing_keys
 from rppam.adapters.system.licence_file import read_licence
 from rppam.adapters.system.served_certificate import ServedCertificate
 from rppam.cli._doctor.report import Report
+from rppam.compose.disks import places_of
 from rppam.config.settings import Settings
 from rppam.domain.errors import RppamError
 from rppam.domain.errors.config import ConfigError
@@ -30,6 +32,7 @@ from rppam.domain.instant import WallMs
 from rppam.domain.licence import Tier, warning_of
 from rppam.domain.secret import Secret
 from rppam.services.codes import finding
+from rppam.services.room_rules import room_findings, unable_findings, why_low
 
 DATABASE_S: Final = 4.0
 _SQLITE_MAGIC: Final = b"SQLite format 3\0"
@@ -91,6 +94,16 @@ def check_data_dir(settings: Settings, report: Report) -> None:
             report.add(finding("RD-614", f"node.dataDir {data} has mode {mode:04o}: others may write there"))
     elif settings.cluster.enabled:
         report.add(finding("RD-614", f"node.dataDir {data} is not there"))
+
+
+def check_room(settings: Settings, report: Report, *, has_database: bool) -> None:
+    """What is left on the disks that the node writes to; a full one under the data directory keeps no promise."""
+    rooms = look_at_room(places_of(settings, has_database=has_database))
+    report.add(*room_findings(rooms))
+    data = next(room for room in rooms if room.place == "data")
+    is_full = data.free_bytes == 0 or (data.size_inodes > 0 and data.free_inodes == 0)
+    if not data.problem and is_full and settings.cluster.enabled:
+        report.add(*unable_findings("", f"{why_low(data)}"))
 
 
 def check_licence(settings: Settings, report: Report, now: WallMs) -> None:

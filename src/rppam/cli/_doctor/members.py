@@ -17,6 +17,7 @@ from rppam.adapters.members.key_files import read_cluster_keys, read_sealing_key
 from rppam.adapters.members.knock import Knocker
 from rppam.adapters.system.entropy import SystemEntropy
 from rppam.adapters.system.ground import look_at_ground
+from rppam.adapters.system.home import is_container
 from rppam.adapters.system.promise_file import FILE_NAME, FilePromises
 from rppam.cli._doctor.report import Report
 from rppam.config.endpoint import Endpoint
@@ -34,6 +35,7 @@ from rppam.services.member_rules import (
     knock_finding,
     vote_findings,
 )
+from rppam.services.room_rules import unable_findings
 
 KNOCK_S: Final = 3.0
 
@@ -158,12 +160,17 @@ class MemberCheck:
         return key
 
     def _kept(self) -> Electorate | None:
+        promises = FilePromises(self._settings.node.data_dir / FILE_NAME)
+        if not promises.home.machine:
+            why = "this is a container" if is_container() else "neither /etc/machine-id nor the one of D-Bus has one"
+            self._report.add(finding("RD-621", why))
         try:
-            kept = FilePromises(self._settings.node.data_dir / FILE_NAME).load()
+            kept = promises.load()
         except PromiseFileBroken as error:
             self._is_kept_readable = False
             self._report.add(finding("RD-901", str(error)))
             return None
+        self._report.add(*unable_findings(promises.strange, ""))
         return None if kept is None else kept.electorate
 
 

@@ -21,6 +21,8 @@ from rppam.domain.member import Role
 from rppam.services.codes import finding
 
 ANSWER_S: Final = 2.0
+_OF_THE_NODE: Final = frozenset({"RD-618", "RD-619", "RD-620"})
+"""What a node that runs knows better than who looks at its files: what its account may write."""
 PING: Final = "/system/health/ping"
 HEALTH: Final = "/system/health/cluster"
 
@@ -81,6 +83,10 @@ def _weigh(view: View, settings: Settings, report: Report) -> None:
     if not view.healthy:
         reasons = [view.quorum_reason, *view.warnings]
         report.add(finding("RD-703", "clusterHealthy: false; " + "; ".join(filter(None, reasons))))
+    known = {one.code for one in report.findings}
+    for one in view.findings:
+        if one.code in _OF_THE_NODE - known:
+            report.add(finding(one.code, f"the running node says: {one.evidence}"))
     if settings.redis.enabled:
         own = f"{view.node} (this node): redisConnected {_word(view.redis_connected)}"
         said = [

@@ -164,3 +164,16 @@ class FoundedAlready(ClusterError):
         "Start the node: it takes its place. Found anew only what is gone for good; see docs/operations/install.md.",
         exit=Exit.ERRORS,
     )
+
+
+class PromiseFileStrange(PromiseFileUnwritable):
+    """The promise file belongs to another host, or is a copy, and an operator has not said yet that it is the one."""
+
+    row: ClassVar[ErrorRow] = ErrorRow(
+        "RPPAM-5327",
+        Fault.OPERATOR,
+        Retry.NO,
+        "The promise file of this member was written on another host, or is a copy, so this member does not vote.",
+        "If the original is off for good, or this is it, moved or restored: stop the node, run rppam cluster adopt.",
+        exit=Exit.ERRORS,
+    )
