@@ -15,7 +15,7 @@ class LockoutStore(Protocol):
         ...
 
     async def latest(self, subjects: Sequence[str]) -> list[Lockout]:
-        """The last lockout or unlock of each of ``subjects``, also one that is over: its ``left_ms`` is not positive."""
+        """The last lockout or unlock of each of ``subjects``; ``left_ms`` is not positive where it is over."""
         ...
 
     async def lock(self, suspect: Suspect, policy: LockoutPolicy) -> Lockout:
