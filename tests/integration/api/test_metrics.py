@@ -151,7 +151,7 @@ async def test_with_a_token_of_metrics_nobody_else_reads_them(served: Served) ->
     [("127.0.0.1", True), ("::1", True), ("::ffff:127.0.0.9", True), ("192.0.2.7", False), ("x", False), (None, False)],
 )
 def test_metrics_for_the_own_host_alone(client: str | None, is_here: bool) -> None:
-    scope = {"type": "http", "headers": [], "client": None if client is None else (client, 1)}
+    scope: dict[str, object] = {"type": "http", "headers": [], "client": None if client is None else (client, 1)}
     access = MetricsAccess("local")
     if is_here:
         access.check(scope)
