@@ -66,7 +66,14 @@ def build_app(parts: ApiParts) -> FastAPI:
     app.add_middleware(Gate, tokens=KnownTokens(parts.tokens), check=parts.sessions.check)
     app.add_middleware(AddressRates, limiter=parts.limiter, settings=parts.hot)
     app.add_middleware(Bounds, limits=parts.limits, room=room)
-    app.add_middleware(Probes, status=parts.status, clock=parts.clock, node=parts.node, has_footing=parts.has_footing)
+    app.add_middleware(
+        Probes,
+        status=parts.status,
+        clock=parts.clock,
+        node=parts.node,
+        has_footing=parts.has_footing,
+        metrics_access=parts.metrics_access,
+    )
     app.add_middleware(
         Envelope,
         clock=parts.clock,

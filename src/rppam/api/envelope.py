@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from rppam.api.limits import ApiLimits
 from rppam.api.problems import Answer, problem
 from rppam.api.rates import rate_header_pairs
+from rppam.api.refusals import WORDS_CHARS, RefusalLog
 from rppam.domain.errors import RppamError
 from rppam.domain.errors.request import HeadersTooLargeError, LeavingError, UnauthenticatedError, UnexpectedError
 from rppam.domain.instant import US_PER_MS
@@ -44,6 +45,7 @@ class Envelope:
     ) -> None:
         self._app, self._clock, self._new_id = app, clock, new_id
         self._limits, self._access_log = limits, access_log
+        self._refusals = RefusalLog(_LOG)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -52,7 +54,7 @@ class Envelope:
             await self._app(scope, receive, send)
             return
         size, caller_id = _looked_through(scope)
-        request = _Request(scope, send, caller_id or self._new_id())
+        request = _Request(scope, send, caller_id or self._new_id(), self._refusals)
         started = self._clock.now() if self._access_log else None
         try:
             if size > self._limits.header_bytes:
@@ -78,10 +80,10 @@ class Envelope:
 class _Request:
     """One request on its way: its id, and whether an answer has begun."""
 
-    def __init__(self, scope: Scope, send: Send, request_id: str) -> None:
+    def __init__(self, scope: Scope, send: Send, request_id: str, refusals: RefusalLog) -> None:
         self.id: Final = request_id
         self.status: int | None = None
-        self._scope, self._send = scope, send
+        self._scope, self._send, self._refusals = scope, send, refusals
         scope.setdefault("state", {})["request_id"] = request_id
 
     async def send(self, message: Message) -> None:
@@ -114,14 +116,15 @@ class _Request:
     def _log(self, error: RppamError) -> None:
         client = self._scope.get("client")
         reason = error.flaw.value if isinstance(error, UnauthenticatedError) else str(error)
-        _LOG.log(
+        self._refusals.write(
             _LEVELS[error.row.level],
-            "%s: %s %.200r from %s: %s (request %s)",
+            error.row.code,
+            "%s: %.20s %.200r from %s: %s (request %s)",
             error.row.code,
             self._scope["method"],
-            self._scope["path"],
+            self._scope["path"][:200],
             client[0] if client else "an unknown address",
-            reason,
+            reason if len(reason) <= WORDS_CHARS else f"{reason[:WORDS_CHARS]}...",
             self.id,
         )
 

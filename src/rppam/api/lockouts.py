@@ -1,4 +1,4 @@
-"""Lockouts: who is locked out of signing in, and unlocking.
+"""Lockouts: who is locked out of signing in, what is under way, and unlocking.
 
 ``security_admin`` and ``pam_admin`` see and unlock, ``pam_auditor`` sees. Nobody unlocks the own account: whoever
 took a session could guess its password and codes for ever. What it does not decide: when somebody is locked
@@ -7,7 +7,7 @@ took a session could guess its password and codes for ever. What it does not dec
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
 from pydantic import Field
 
 from rppam.api.access import Caller, needs
@@ -16,12 +16,16 @@ from rppam.api.shapes import Shape
 from rppam.api.times import iso_utc
 from rppam.api.users import USERS, UserId
 from rppam.domain.account import AccountRole
-from rppam.domain.errors.request import ForbiddenError
-from rppam.domain.lockout import LockKind, Lockout, user_suspect
+from rppam.domain.errors.request import FieldFlaw, ForbiddenError, InvalidRequestError
+from rppam.domain.limit import Limit
+from rppam.domain.lockout import LockKind, Lockout, Suspect, user_suspect
+from rppam.domain.tries import Standing
 
 LOCKOUTS = "/api/v1/lockouts"
 lockouts = APIRouter(tags=["users"])
 LockoutId = Annotated[str, Path(alias="lockoutId", pattern="^[0-9a-f]{64}$")]
+Name = Annotated[str | None, Query(min_length=1, max_length=256, description="As it is typed at the log-in")]
+Address = Annotated[str | None, Query(min_length=1, max_length=64, description="As lockouts show it")]
 _MAY = [needs(AccountRole.SECURITY_ADMIN)]
 
 
@@ -43,6 +47,26 @@ class LockoutList(Shape):
     items: list[LockoutShape]
 
 
+class TriesShape(Shape):
+    """How it stands with a user name or an address that is not locked, or not yet."""
+
+    kind: LockKind
+    wrong: int = Field(description="Wrong passwords and codes within the window")
+    under_way: int = Field(
+        description="Tries that are being checked. They count as wrong ones do until they are over; what a node that "
+        "died leaves behind lapses within seconds"
+    )
+    lapse_in_ms: int = Field(description="When the last of those under way lapses, unless its node renews it")
+    allowed: int = Field(description="As many of both together are let in; one more waits, and wrong ones then lock")
+    window_seconds: int
+
+
+class TriesList(Shape):
+    """How it stands with whom was asked for."""
+
+    items: list[TriesShape]
+
+
 class Unlocked(Shape):
     """An unlock."""
 
@@ -53,6 +77,15 @@ class Unlocked(Shape):
 async def list_lockouts(parts: Parts) -> LockoutList:
     """Users and addresses with too many wrong passwords or codes, the newest first, at most a thousand."""
     return LockoutList(items=[_shape(one) for one in await parts.lockouts.all()])
+
+
+@lockouts.get(f"{LOCKOUTS}/tries", summary="Tries under way", response_model=TriesList, dependencies=_MAY)
+async def show_tries(parts: Parts, username: Name = None, address: Address = None) -> TriesList:
+    """Wrong tries and tries under way of a user name, an address, or both: why somebody who is not locked waits."""
+    if username is None and address is None:
+        flaw = FieldFlaw("query", "expected username, address or both, found neither", "missing")
+        raise InvalidRequestError([flaw])
+    return TriesList(items=[_tries(*one) for one in await parts.lockouts.tries(username, address)])
 
 
 @lockouts.delete(f"{LOCKOUTS}/{{lockoutId}}", summary="Unlock a user or an address", status_code=204, dependencies=_MAY)
@@ -69,6 +102,17 @@ async def unlock_user(user_id: UserId, caller: Caller, parts: Parts) -> Unlocked
     if user_id == caller.user_id:
         raise _own()
     return Unlocked(was_locked=await parts.lockouts.unlock_user(user_id, caller.subject) is not None)
+
+
+def _tries(suspect: Suspect, limit: Limit, now: Standing) -> TriesShape:
+    return TriesShape(
+        kind=suspect.kind,
+        wrong=now.wrong,
+        under_way=now.running,
+        lapse_in_ms=now.lapses_ms,
+        allowed=limit.events,
+        window_seconds=limit.period_ms // 1000,
+    )
 
 
 def _own() -> ForbiddenError:

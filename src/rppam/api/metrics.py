@@ -1,17 +1,26 @@
 """What a node measures of itself and its cluster, in the text format that Prometheus scrapes (version 0.0.4).
 
-Decides the names. Numbers only, and no name of a host, a person or another node: it is read without a token, as a
-scraper has none that lives long enough. What it does not promise: more than this node sees at this moment.
+Decides the names, and who may read them (``api.metricsAccess``). Numbers only, and no name of a host, a person or
+another node: it is read without a log-in, as a scraper has none that lives long enough. What it does not promise: more
+than this node sees at this moment.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from hmac import compare_digest
+from ipaddress import ip_address
 from typing import Final, NamedTuple
 
+from starlette.types import Scope
+
 from rppam import __version__
+from rppam.api.credentials import bearer_token
+from rppam.domain.errors.request import UnauthenticatedError
+from rppam.domain.errors.serving import MetricsElsewhereError, MetricsTokenError
 from rppam.domain.health import ClusterSnapshot
 from rppam.domain.instant import WallMs
 from rppam.domain.member import MemberStatus, Role
+from rppam.domain.secret import Secret
 
 METRICS_PATH: Final = "/system/metrics"
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -29,6 +38,37 @@ class Metric(NamedTuple):
     meaning: str
     samples: Sequence[Sample]
     kind: str = "gauge"
+
+
+class MetricsAccess(NamedTuple):
+    """Who may read metrics: everybody, whoever shows the token, or the own host alone."""
+
+    mode: str = "open"
+    token: Secret | None = None
+
+    def check(self, scope: Scope) -> None:
+        """Raises :class:`MetricsTokenError`, :class:`MetricsElsewhereError`."""
+        if self.mode == "local" and not _is_here(scope):
+            raise MetricsElsewhereError("metrics are shown to this host alone")
+        if self.mode == "token" and not self._is_shown(scope):
+            raise MetricsTokenError("the token of metrics is needed")
+
+    def _is_shown(self, scope: Scope) -> bool:
+        try:
+            shown = bearer_token(scope["headers"])
+        except UnauthenticatedError:
+            return False
+        return self.token is not None and compare_digest(shown.encode(), self.token.reveal().encode())
+
+
+def _is_here(scope: Scope) -> bool:
+    client = scope.get("client")
+    try:
+        address = ip_address(client[0]) if client else None
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return address is not None and (mapped or address).is_loopback
 
 
 def metrics_of(snapshot: ClusterSnapshot, epoch: int | None, now: WallMs) -> list[Metric]:

@@ -205,6 +205,7 @@ _ERRORS: Final[dict[tuple[str, str], dict[str, str]]] = {
     },
     ("/api/v1/users/{userId}/unlock", "post"): _USER,
     ("/api/v1/lockouts", "get"): {"503": _NO_DATABASE},
+    ("/api/v1/lockouts/tries", "get"): {"400": "Neither `username` nor `address`", "503": _NO_DATABASE},
     ("/api/v1/lockouts/{lockoutId}", "delete"): {"400": "The id is not one", "503": _NO_DATABASE},
     ("/api/v1/admin/cluster/note", "get"): {"503": "The database does not answer"},
     ("/api/v1/admin/cluster/note", "put"): {
@@ -266,6 +267,12 @@ def _complete_operation(path: str, method: str, operation: dict[str, Any], roles
         if done in responses:
             responses[done]["description"] = "Done"
     errors = dict(_ERRORS.get((path, method), {}))
+    if operation.get("parameters"):
+        errors.setdefault("400", "A part of the path, the query or a header is not valid")
+    if method != "get":
+        # Whatever body comes is looked at before the route is, also where the route asks for none.
+        for status, text in _BODY.items():
+            errors.setdefault(status, text)
     if path in EITHER:
         operation["security"] = [{"token": []}, {}]
     elif path not in PUBLIC:
@@ -288,13 +295,16 @@ def _metrics() -> dict[str, Any]:
     return {
         "tags": ["probes"],
         "summary": "What the node measures, for Prometheus",
-        "description": "No token; numbers only. HEAD and OPTIONS answer with the same status.",
+        "description": "Numbers only. No token, unless `api.metricsAccess` asks for that of `api.metricsToken`, which "
+        "is no access token. HEAD and OPTIONS answer with the same status.",
         "operationId": "metrics",
         "responses": {
             "200": {
                 "description": "Text format 0.0.4",
                 "content": {"text/plain": {"schema": {"type": "string"}}},
-            }
+            },
+            "401": _problem("`api.metricsAccess` is `token`, and it was not shown (RPPAM-3130)"),
+            "403": _problem("`api.metricsAccess` is `local`, and the caller is on another host (RPPAM-3131)"),
         },
     }
 

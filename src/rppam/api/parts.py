@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from rppam.api.forwarded import X_FORWARDED_FOR
 from rppam.api.limits import ApiLimits
+from rppam.api.metrics import MetricsAccess
 from rppam.domain.licence import Allowed, Denied
 from rppam.ports.administration import Administration
 from rppam.ports.clock import Clock
@@ -59,5 +60,7 @@ class ApiParts(NamedTuple):
     trusted_proxies: Sequence[str] = ()
     """Networks whose word about the caller's address is taken (``api.trustedProxies``)."""
     forwarded_header: str = X_FORWARDED_FOR
+    metrics_access: MetricsAccess = MetricsAccess()
+    """Who may read metrics (``api.metricsAccess``)."""
     access_log: bool = False
     """One line for each request on the logger ``rppam.api.access``."""

@@ -1,5 +1,7 @@
 """Probes for load balancers, service managers and people: no token, no secret, no I/O, and no waiting in any queue.
 
+Metrics stand beside them, and may ask for a token (``api.metricsAccess``), which costs no I/O either.
+
 ``/system/health/leader`` is the only place where an HTTP answer says "I lead", so its permission is computed as the
 very last thing before the answer leaves; nothing is awaited in between. GET, HEAD and OPTIONS get the same status:
 HAProxy's check sends OPTIONS unless told otherwise.
@@ -14,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rppam import __version__
 from rppam.api.envelope import send_answer
-from rppam.api.metrics import CONTENT_TYPE, METRICS_PATH, metrics_of, metrics_text
+from rppam.api.metrics import CONTENT_TYPE, METRICS_PATH, MetricsAccess, metrics_of, metrics_text
 from rppam.api.problems import Answer, json_answer, problem
 from rppam.api.times import iso_utc
 from rppam.domain.errors import RppamError
@@ -31,11 +33,18 @@ class Probes:
     """Answers the probes itself and passes everything else on."""
 
     def __init__(
-        self, app: ASGIApp, *, status: NodeStatus, clock: Clock, node: str, has_footing: Callable[[], bool]
+        self,
+        app: ASGIApp,
+        *,
+        status: NodeStatus,
+        clock: Clock,
+        node: str,
+        has_footing: Callable[[], bool],
+        metrics_access: MetricsAccess,
     ) -> None:
         """``has_footing``: whether Redis or the database can be asked whose session holds."""
         self._app, self._status, self._clock, self._node = app, status, clock, node
-        self._has_footing = has_footing
+        self._has_footing, self._metrics_access = has_footing, metrics_access
         self._answers = {
             "/system/health/ping": self._ping,
             "/system/health/live": self._live,
@@ -82,7 +91,8 @@ class Probes:
             return no
         return json_answer(200, {"status": "leader", "node": self._node, "epoch": epoch}, _HEADERS)
 
-    def _metrics(self, _scope: Scope) -> Answer:
+    def _metrics(self, scope: Scope) -> Answer:
+        self._metrics_access.check(scope)
         metrics = metrics_of(self._status.snapshot(), self._status.may_lead(), self._clock.wall_ms())
         body = metrics_text(metrics)
         headers = {**_HEADERS, "Content-Type": CONTENT_TYPE, "Content-Length": str(len(body))}

@@ -1,16 +1,19 @@
 """HTTP/1.1 on one connection: uvicorn's h11 protocol, with the bounds and the manners it lacks.
 
-Refuses a request with two lengths, which two programs on its way could read as two different ones. Adds a deadline for
+Refuses a request with two lengths, and one whose lines end in a bare LF, which two programs on its way could read as
+two different ones. Adds a deadline for
 the headers (without one, a connection that trickles bytes lives for ever), a bound on connections (who goes beyond it,
 :mod:`rppam.api.crowd` decides), and problem documents for what is not HTTP at all. It reaches into the server's class
 on purpose and in this one place; ``tests/integration/api/test_server.py`` holds it to its behaviour.
 """
 
 import asyncio
+import re
 import sys
 from typing import Any, ClassVar, Final
 
 import h11
+from h11._receivebuffer import ReceiveBuffer
 from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
@@ -21,9 +24,27 @@ from rppam.api.problems import problem
 from rppam.api.room import Room
 from rppam.domain.errors.request import HeadersTooLargeError, RequestError, UnreadableRequestError
 
+_BLANK_LINE: Final = re.compile(rb"\n\r?\n")
+
+
+class _Lines(ReceiveBuffer):
+    """Takes no request line, header or trailer that ends in LF alone (RFC 9112, section 2.2 lets a server choose)."""
+
+    def maybe_extract_lines(self) -> list[bytearray] | None:
+        """As the parser's own. Raises :class:`h11.RemoteProtocolError`."""
+        blank = _BLANK_LINE.search(self._data, self._multiple_lines_search)
+        head = self._data[: blank.end()] if blank else self._data[:1]
+        if head.count(b"\n") != head.count(b"\r\n"):
+            raise h11.RemoteProtocolError("a line ends in LF without CR")
+        return super().maybe_extract_lines()
+
 
 class _Strict(h11.Connection):
     """Takes no request whose body has a length and comes in chunks (RFC 9112, section 6.1)."""
+
+    def __init__(self, our_role: type[h11.CLIENT] | type[h11.SERVER], max_incomplete_event_size: int) -> None:
+        super().__init__(our_role, max_incomplete_event_size)
+        self._receive_buffer = _Lines()
 
     def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
         """As the parser's own. Raises :class:`h11.RemoteProtocolError`."""

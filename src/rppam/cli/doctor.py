@@ -89,7 +89,7 @@ async def _check(
     clock = SystemClock()
     redis, said = settings.redis, settings.redis.connection
     report.hide(redis.password, redis.sentinel_password, redis.tls_cert_password)
-    report.hide(settings.api.tls_cert_password, settings.database.url)
+    report.hide(settings.api.tls_cert_password, settings.api.metrics_token, settings.database.url)
     report.hide(*((said.password, said.sentinel_password) if said else ()))
     is_node = not (is_witness(settings, path.name) if witness is None else witness)
     steps = _Steps(report)

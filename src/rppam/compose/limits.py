@@ -9,8 +9,9 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from rppam.adapters.members.key_files import read_sealing_keys
 from rppam.adapters.memory.limits import MemoryLimits
 from rppam.adapters.redis.limits import RedisLimits
+from rppam.adapters.redis.tries import RedisTries
 from rppam.adapters.sql.database import Database
-from rppam.adapters.sql.limits import SqlLimits
+from rppam.adapters.sql.limits import SqlTries
 from rppam.adapters.sql.lockouts import SqlLockouts
 from rppam.compose.redis import RedisParts
 from rppam.config.settings import Settings
@@ -18,6 +19,7 @@ from rppam.domain.member import Role
 from rppam.domain.secret import Secret
 from rppam.ports.cache import SharedCache
 from rppam.ports.clock import Clock
+from rppam.ports.entropy import Entropy
 from rppam.ports.limits import LimitStore
 from rppam.ports.settings import HotSettings
 from rppam.ports.status import NodeStatus
@@ -59,7 +61,13 @@ def limiter_of(limits: LimitStore | None, status: NodeStatus, workers: int, cloc
 
 
 def guard_of(
-    database: Database, limits: LimitStore | None, settings: HotSettings, cache: SharedCache, clock: Clock
+    database: Database,
+    limits: RedisLimits | None,
+    settings: HotSettings,
+    cache: SharedCache,
+    clock: Clock,
+    entropy: Entropy,
 ) -> Guard:
     """The guard of one process."""
-    return Guard(limits, SqlLimits(database), SqlLockouts(database), settings, cache, clock)
+    shared = RedisTries(limits) if limits is not None else None
+    return Guard(shared, SqlTries(database), SqlLockouts(database), settings, cache, clock, entropy)

@@ -31,6 +31,7 @@ from rppam.adapters.system.orders_file import FILE_NAME as ORDERS_FILE
 from rppam.adapters.system.orders_file import FileOrders
 from rppam.adapters.system.served_certificate import ServedCertificate
 from rppam.api.app import ApiParts, build_app
+from rppam.api.metrics import MetricsAccess
 from rppam.api.server import ApiServer
 from rppam.compose.address import address_duty, configured_address
 from rppam.compose.checkup import Checkup, checkup_of
@@ -267,6 +268,7 @@ def api_server(
             history=FileHistory(history_path(settings)),
             trusted_proxies=settings.api.trusted_proxies,
             forwarded_header=settings.api.forwarded_header,
+            metrics_access=MetricsAccess(settings.api.metrics_access, settings.api.metrics_token),
         )
     )
     tls = ServedCertificate.of(settings.api, clock)

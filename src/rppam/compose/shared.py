@@ -90,5 +90,5 @@ def shared_of(settings: Settings, database: Database, clock: Clock, entropy: Ent
     limits = limits_of(settings, redis)
     cached = cache_parts(settings, redis, database, clock, session_clock.learn, limits)
     live = LiveSettings(SqlSettingsStore(database), cached.cache)
-    guard = guard_of(database, limits, live, cached.cache, clock)
+    guard = guard_of(database, limits, live, cached.cache, clock, entropy)
     return Shared(redis, cached.cache, limits, live, cached, guard, session_clock)

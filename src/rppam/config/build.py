@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rppam.config import patience
-from rppam.config.advertised import api_warnings
+from rppam.config.advertised import api_warnings, metrics_problem
 from rppam.config.connection import parse_connection
 from rppam.config.database import check_database_url
 from rppam.config.kinds import Reference, WrongValueError
@@ -155,7 +155,11 @@ class _Builder:
             tls_ca_path=self._path("api", "tls_ca_path"),
             trusted_proxies=self._plain("api", "trusted_proxies"),
             forwarded_header=self._plain("api", "forwarded_header"),
+            metrics_access=self._plain("api", "metrics_access"),
+            metrics_token=self._secret("api", "metrics_token", key_file),
         )
+        if problem := metrics_problem(api):
+            self.values.problem(*problem)
         self.values.warnings += api_warnings(api, advertised)
         return api
 

@@ -37,8 +37,8 @@ settings and their fields.
 _SECRETS: Final = """
 ## Secrets
 
-`redis.connectionString`, `redis.password`, `redis.sentinelPassword`, `redis.tlsCertPassword`, `api.tlsCertPassword` and
-`database.url` take four forms:
+`redis.connectionString`, `redis.password`, `redis.sentinelPassword`, `redis.tlsCertPassword`, `api.tlsCertPassword`,
+`api.metricsToken` and `database.url` take four forms:
 
 | Form | Meaning |
 | --- | --- |

@@ -351,6 +351,19 @@ class ApiSettings:
         "X-Forwarded-For",
         "The header in which the trusted proxies name the caller. They must set it themselves, or append to it.",
     )
+    metrics_access: str = _key(
+        "metricsAccess",
+        Choice("open, token or local", ("open", "token", "local")),
+        "open",
+        "Who may read /system/metrics: everybody, whoever shows metricsToken, or callers on the node's own host.",
+    )
+    metrics_token: Secret | None = _key(
+        "metricsToken",
+        _SECRET,
+        None,
+        "What a scraper sends as 'Authorization: Bearer ...' where metricsAccess is token: 16 to 512 characters of a "
+        "token (RFC 6750).",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

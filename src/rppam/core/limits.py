@@ -24,6 +24,8 @@ from rppam.domain.limit import EVENTS_MAX, PERIOD_MS_MAX, Charge, Decision, Limi
 SLOTS: Final = 10
 COUNTED: Final = SLOTS + 1
 """Slots that a period touches: it begins and ends inside one."""
+COUNT_MAX: Final = 9_999_999
+"""More events than that in one slot are not told apart."""
 _US_PER_MS: Final = 1_000
 _WINDOW: Final = re.compile(r"w([0-9]{1,15}):([0-9]{1,7}(?:,[0-9]{1,7}){0,10})")
 _SMOOTH: Final = re.compile(r"s([0-9]{1,16})")
@@ -111,6 +113,26 @@ def give_back(limit: Limit, text: str | None, now_us: int, cost: int) -> str | N
         counts[at] -= gone
         cost -= gone
     return _window_text(limit, now_us, counts) if any(counts) else None
+
+
+def counted_now(limit: Limit, text: str | None, now_us: int) -> tuple[int, str]:
+    """How many events a window holds now, and its text: as it is, or as of now when it was ahead of the clock."""
+    counts = _counts(limit, text, now_us)
+    used = sum(counts)
+    if used and _is_ahead(limit, text, now_us):
+        return used, _window_text(limit, now_us, counts)
+    return used, text or ""
+
+
+def booked_at(limit: Limit, text: str | None, now_us: int, ages_us: Sequence[int]) -> str:
+    """A window with events that have happened so long ago, whether they fit or not; what is over counts nowhere."""
+    counts = _counts(limit, text, now_us)
+    newest = now_us // step_us(limit)
+    for age in ages_us:
+        at = newest - (now_us - max(0, age)) // step_us(limit)
+        if at < COUNTED:
+            counts[at] = min(counts[at] + 1, COUNT_MAX)
+    return _window_text(limit, now_us, counts) if any(counts) else ""
 
 
 def reset_us(limit: Limit, text: str | None, now_us: int) -> int:

@@ -14,6 +14,10 @@ class LockoutStore(Protocol):
         """Those of ``subjects`` that are locked now."""
         ...
 
+    async def latest(self, subjects: Sequence[str]) -> list[Lockout]:
+        """The last lockout or unlock of each of ``subjects``; ``left_ms`` is not positive where it is over."""
+        ...
+
     async def lock(self, suspect: Suspect, policy: LockoutPolicy) -> Lockout:
         """Lock, for longer than the last time; who is locked already stays so, neither longer nor shorter."""
         ...

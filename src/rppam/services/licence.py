@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple, NoReturn
 
 import jwt
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -128,7 +128,7 @@ def parse_public_key(text: str, place: str) -> TrustedKey:
             raw = base64.b64decode(text.replace("-", "+").replace("_", "/") + "=" * (-len(text) % 4), validate=True)
             is_raw = len(raw) == _RAW_KEY_BYTES
             key = Ed25519PublicKey.from_public_bytes(raw) if is_raw else load_der_public_key(raw)
-    except (ValueError, UnsupportedAlgorithm, binascii.Error):
+    except (ValueError, UnsupportedAlgorithm, InternalError, binascii.Error):
         raise LicenceKeyUnusable(
             f"{place}: expected an Ed25519 public key in PEM or base64, found {len(text)} characters that are neither"
         ) from None
@@ -143,11 +143,24 @@ def parse_private_key(pem: Secret, place: str) -> Ed25519PrivateKey:
         key = load_pem_private_key(pem.reveal().encode(), password=None)
     except TypeError:
         raise LicenceKeyUnusable(f"{place}: the key is encrypted; decrypt it first (openssl pkey -in FILE)") from None
-    except (ValueError, UnsupportedAlgorithm):
-        raise LicenceKeyUnusable(f"{place}: expected an Ed25519 private key in PEM; make one with `new-key`") from None
+    except (ValueError, UnsupportedAlgorithm, InternalError):
+        raise LicenceKeyUnusable(
+            f"{place}: expected an Ed25519 private key in PEM, found {_found(pem)}; restore it from a backup, or make "
+            "one with `new-key`, whose public part then has to go into license.trustedKeys on every node"
+        ) from None
     if not isinstance(key, Ed25519PrivateKey):
         raise LicenceKeyUnusable(f"{place}: expected an Ed25519 private key, found another kind of key")
     return key
+
+
+def _found(pem: Secret) -> str:
+    """What a file is that holds no key that can be read; none of its content."""
+    text = pem.reveal()
+    if not text.strip():
+        return "an empty file"
+    if "-----BEGIN" not in text:
+        return f"{len(text)} characters that are no PEM"
+    return "PEM that is damaged" if "-----END" in text else "PEM that is cut off"
 
 
 def new_private_key() -> tuple[Secret, TrustedKey]:

@@ -8,7 +8,9 @@ import logging
 from typing import Final
 
 from rppam.domain.cached import Copy
-from rppam.domain.lockout import LockKind, Lockout, user_suspect
+from rppam.domain.limit import Limit
+from rppam.domain.lockout import LockKind, Lockout, Suspect, address_suspect, user_suspect
+from rppam.domain.tries import Standing
 from rppam.ports.cache import SharedCache
 from rppam.ports.lockouts import LockoutStore
 from rppam.ports.users import UserStore
@@ -28,6 +30,14 @@ class Lockouts:
     async def all(self) -> list[Lockout]:
         """Who is locked now, the newest first; at most :data:`SHOWN_MAX`."""
         return await self._store.all(SHOWN_MAX)
+
+    async def tries(self, username: str | None, client: str | None) -> list[tuple[Suspect, Limit, Standing]]:
+        """How it stands with a user name and an address: wrong tries, and those under way."""
+        named = (user_suspect(username),) if username is not None else ()
+        from_there = (address_suspect(client),) if client is not None else ()
+        suspects = (*named, *from_there)
+        found = await self._guard.look(suspects)
+        return [(suspect, *now) for suspect, now in zip(suspects, found, strict=True)]
 
     async def unlock_user(self, user_id: str, by: str) -> Lockout | None:
         """Let the user of this id try again; the lockout that stood, if one did.

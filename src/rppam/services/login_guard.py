@@ -1,16 +1,17 @@
 """The guard before every check of a password or a code (:class:`rppam.ports.guard.LoginGuard`).
 
-Decides who may try. A try is charged before it is checked, against the user name and the address, and given back when
-it was right: so guesses in parallel count, and right ones cost nothing. Wrong ones are counted beside that; the last
-one that the policy allows locks, in SQL, and SQL is asked before every try. So a lockout holds on every node, and no
-loss of Redis ends it. Tries that only wait for others to be checked wait here, a while.
+Decides who may try. A try is charged before it is checked, against the user name and the address, and costs nothing
+when it was right: so guesses in parallel count, and right ones do not. Wrong ones stay counted; the last one that the
+policy allows locks, in SQL, and SQL is asked before every try. So a lockout holds on every node, and no loss of Redis
+ends it. Tries that only wait for others to be checked wait here, a while.
 
-Counts are in Redis for all nodes. While Redis is away, and without Redis, they are in SQL: slower, and as exact. While
-SQL is away nobody can sign in anyway.
+What is under way is a lease of seconds that the checking process renews: one that dies locks nobody out. Wrong ones are
+counted in Redis for all nodes, in each process, and every few of a process in SQL: whoever deletes what Redis counted
+gains two guesses a process. While Redis is away, and without Redis, everything is counted in SQL: slower, and as exact.
+While SQL is away nobody can sign in anyway.
 
-What it does not promise: that what was counted in Redis, and locked nobody yet, outlives Redis; nor that, while some
-processes reach Redis and others do not, the two counts together let in no more than one would. A process that dies
-leaves its running tries charged for a window.
+What it does not promise: that, while some processes reach Redis and others do not, the two counts together let in no
+more than one would; nor that a process that was frozen for longer than a lease holds its tries' places meanwhile.
 """
 
 import asyncio
@@ -24,14 +25,18 @@ from rppam.domain.errors.database import DatabaseError
 from rppam.domain.errors.request import RateLimitedError
 from rppam.domain.errors.store import StoreError
 from rppam.domain.instant import US_PER_MS, Instant, after
-from rppam.domain.limit import Charge, Decision, Limit, Shape, rate_headers
+from rppam.domain.limit import Limit, Shape, rate_headers
 from rppam.domain.lockout import MINUTE_MS, LockKind, Lockout, LockoutPolicy, Suspect, address_suspect, user_suspect
+from rppam.domain.tries import Booked, Entry, Standing, Watched
 from rppam.ports.cache import SharedCache
 from rppam.ports.clock import Clock
-from rppam.ports.limits import LimitStore
+from rppam.ports.entropy import Entropy
 from rppam.ports.lockouts import LockoutStore
 from rppam.ports.settings import HotSettings
+from rppam.ports.tries import TryLedger, TryStore
 from rppam.services.lockout_policy import LOCKOUT
+from rppam.services.login_lease import Lease
+from rppam.services.login_tally import NO_MARK, Mark, Tally
 
 log = logging.getLogger("rppam.guard")
 
@@ -47,25 +52,22 @@ _SENTENCES: Final = {
     LockKind.ADDRESS: "there were too many wrong passwords or codes from this address",
 }
 _BUSY: Final = "others try to sign in with this user name or from this address right now"
+_UNDER_WAY: Final = {
+    LockKind.USER: "with this user name",
+    LockKind.ADDRESS: "from this address",
+}
 
 
-class Limits(NamedTuple):
-    """What one suspect is charged against."""
-
-    tries: Limit
-    """Tries that run or were wrong."""
-    failures: Limit
-    """Those that were wrong."""
-
-
-def limits_for(kind: LockKind, policy: LockoutPolicy) -> Limits:
-    """The limits of one kind of suspect."""
+def limit_for(kind: LockKind, policy: LockoutPolicy) -> Limit:
+    """How many wrong tries, and tries under way, one kind of suspect may have; as answers name it."""
     events = policy.user_failures if kind is LockKind.USER else policy.address_failures
-    period_ms = policy.window_minutes * MINUTE_MS
-    return Limits(
-        Limit(f"login-{kind.value}", Shape.WINDOW, events, period_ms),
-        Limit(f"login-{kind.value}-wrong", Shape.WINDOW, events, period_ms),
-    )
+    return Limit(f"login-{kind.value}", Shape.WINDOW, events, policy.window_minutes * MINUTE_MS)
+
+
+def watched_of(suspect: Suspect, policy: LockoutPolicy) -> Watched:
+    """What tries of one suspect are counted against."""
+    limit = limit_for(suspect.kind, policy)
+    return Watched(limit._replace(name=f"{limit.name}-wrong"), suspect.subject)
 
 
 class _Known(NamedTuple):
@@ -81,16 +83,18 @@ class Guard:
 
     def __init__(
         self,
-        shared: LimitStore | None,
-        counters: LimitStore,
+        shared: TryStore | None,
+        ledger: TryLedger,
         lockouts: LockoutStore,
         settings: HotSettings,
         cache: SharedCache,
         clock: Clock,
+        entropy: Entropy,
     ) -> None:
-        """``shared`` is Redis, ``counters`` is SQL."""
-        self._shared, self._counters, self._lockouts = shared, counters, lockouts
-        self._settings, self._clock = settings, clock
+        """``shared`` is Redis, ``ledger`` is SQL."""
+        self._shared, self._ledger, self._lockouts = shared, ledger, lockouts
+        self._settings, self._clock, self._entropy = settings, clock, entropy
+        self._tally = Tally(clock)
         self._known: dict[str, _Known] = {}
         self._unlocks = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -114,85 +118,163 @@ class Guard:
         while True:
             self._refuse_known(suspects)
             policy = self._settings.current(LOCKOUT)
-            charges = [Charge(limits_for(one.kind, policy).tries, one.subject) for one in suspects]
-            store, decision = await self._take(self._shared, charges)
+            watched = [watched_of(one, policy) for one in suspects]
+            lease, entry = await self._begin(watched)
             # Asked after the charge: counters are reset only after a lockout stands, so whoever gets in by a reset
             # counter finds the lockout.
+            full = None
             try:
-                await self._refuse_locked(suspects)
+                await self._refuse_locked(suspects, watched)
+                if entry.allowed:
+                    self._refuse_known(suspects)
+                    full = self._tally.enter(watched)
+                    if full is None and not lease.may_have_lapsed:
+                        return Try(self, suspects, policy, lease)
+                    if full is None:
+                        self._tally.leave(watched)
             except BaseException:
-                if decision.allowed:
-                    await self.give_back(store, charges)
+                await self._give_up(lease, entry)
                 raise
-            if decision.allowed:
-                return Try(self, suspects, policy, store, charges)
-            await self._wait(give_up_at, decision.limit)
+            await self._give_up(lease, entry)
+            used_up = self._used_up(watched, entry, full)
+            if used_up is not None:
+                # They are used up by wrong ones, and no lockout stands: the policy was made stricter, or the database
+                # was away when it was due. Nobody is refused for longer than a moment without being listed.
+                await self._lock(suspects[used_up], policy)
+                continue
+            await self._wait(give_up_at, suspects, watched, entry)
 
     def forget(self, subject: str) -> None:
         """It was unlocked."""
         self._unlocks += 1
         self._known.pop(subject, None)
+        self._tally.forget(subject)
 
     async def reset(self, kind: LockKind, subject: str) -> None:
         """Forget what was counted. Raises a ``DatabaseError``; what Redis could not forget is only logged."""
-        limits = limits_for(kind, self._settings.current(LOCKOUT))
+        watched = watched_of(Suspect(kind, subject, ""), self._settings.current(LOCKOUT))
         if self._shared is not None:
             try:
-                await self._shared.reset(limits, subject)
+                await self._shared.forget([watched])
             except StoreError as error:
                 log.warning("Redis did not forget the failed log-ins of an unlocked %s: %s", kind.value, error)
-        await self._counters.reset(limits, subject)
+        await self._ledger.forget([watched])
         self._wake()
+
+    async def look(self, suspects: Sequence[Suspect]) -> list[tuple[Limit, Standing]]:
+        """How it stands with each: wrong tries, and those under way. Raises a ``DatabaseError``."""
+        policy = self._settings.current(LOCKOUT)
+        watched = [watched_of(one, policy) for one in suspects]
+        found = await self._ledger.look(watched)
+        if self._shared is not None:
+            try:
+                shared = await self._shared.look(watched)
+                found = [_larger(*both) for both in zip(found, shared, strict=True)]
+            except StoreError as error:
+                log.debug("Tries are looked up in SQL alone: %s", error)
+        return [(limit_for(one.kind, policy), now) for one, now in zip(suspects, found, strict=True)]
 
     # ---- the end of a try --------------------------------------------------------------------------------------------
 
-    async def give_back(self, store: LimitStore, charges: Sequence[Charge]) -> None:
+    async def give_back(self, lease: Lease) -> None:
         """A try costs nothing after all."""
-        try:
-            await store.give_back(charges)
-        except (StoreError, DatabaseError) as error:
-            log.info("A log-in that was right stays charged for a while: %s", error)
+        self._tally.leave(lease.watched)
+        await self._leave(lease)
         self._wake()
 
-    async def count(self, store: LimitStore, suspects: Sequence[Suspect], policy: LockoutPolicy) -> None:
+    async def count(self, lease: Lease, suspects: Sequence[Suspect], policy: LockoutPolicy) -> None:
         """A try was wrong: count it, and lock whoever has used up all of them."""
+        store, watched = lease.store, lease.watched
+        is_shared = store is not self._ledger
+        shall = self._tally.fail(watched, told=not is_shared)
         try:
-            for suspect in suspects:
-                limits = limits_for(suspect.kind, policy)
-                used, decision = await self._take(
-                    store if store is self._shared else None, [Charge(limits.failures, suspect.subject)]
-                )
-                if not decision.allowed or decision.remaining == 0:
-                    await self._lock(used, suspect, policy)
+            await lease.end()
+            try:
+                found = await store.fail(watched, lease.name)
+            except StoreError as error:
+                log.debug("A failed log-in is counted in SQL: %s", error)
+                found = await self._ledger.fail(watched, lease.name)
+            wrong = {one.subject: now.wrong for one, now in zip(watched, found, strict=True)}
+            for subject, count in (await self._book(shall)).items():
+                wrong[subject] = max(wrong.get(subject, 0), count)
+            for suspect, one in zip(suspects, watched, strict=True):
+                if max(wrong[one.subject], self._tally.wrong(one)) >= one.limit.events:
+                    await self._lock(suspect, policy)
         except DatabaseError as error:
-            # The try stays charged, so it counts all the same; only the lockout comes later.
+            # It is counted in this process all the same; only the lockout comes later.
             log.warning("A failed log-in could not be counted: %s", error)
         finally:
             self._wake()
 
-    async def _lock(self, store: LimitStore, suspect: Suspect, policy: LockoutPolicy) -> None:
+    async def _book(self, shall: Sequence[Booked]) -> dict[str, int]:
+        if not shall:
+            return {}
+        try:
+            counts = await self._ledger.book(shall)
+        except DatabaseError:
+            self._tally.not_told(shall)
+            raise
+        return {one.watched.subject: count for one, count in zip(shall, counts, strict=True)}
+
+    async def _lock(self, suspect: Suspect, policy: LockoutPolicy) -> None:
         lockout = await self._lockouts.lock(suspect, policy)
+        watched = watched_of(suspect, policy)
         self._remember(lockout)
+        self._tally.heard(watched, _mark(lockout))
         shown = lockout.shown or "a user name that no account has"
         log.warning(
             "Locked %s for %d s after too many failed log-ins (lockout %d in a row).",
             shown, -(-lockout.left_ms // 1000), lockout.level,
         )  # fmt: skip
         # The lockout stands for them from now on; who waited for it to end begins anew.
-        try:
-            await store.reset(limits_for(suspect.kind, policy), suspect.subject)
-        except StoreError as error:
-            log.info("Redis did not forget what a lockout stands for: %s", error)
+        for store in (self._shared, self._ledger):
+            try:
+                if store is not None:
+                    await store.forget([watched])
+            except (StoreError, DatabaseError) as error:
+                log.info("What a lockout stands for was not forgotten: %s", error)
 
     # ---- counting ----------------------------------------------------------------------------------------------------
 
-    async def _take(self, shared: LimitStore | None, charges: Sequence[Charge]) -> tuple[LimitStore, Decision]:
-        if shared is not None:
+    async def _begin(self, watched: Sequence[Watched]) -> tuple[Lease, Entry]:
+        """Charge one try. The lease is asked for before the store is, so it never seems longer than it is."""
+        if self._shared is not None:
+            lease = Lease(self._shared, watched, self._entropy.nonce(), self._clock)
             try:
-                return shared, await shared.take(charges)
+                return lease, await self._shared.enter(watched, lease.name)
             except StoreError as error:
+                await lease.end()
                 log.debug("Log-ins are counted in SQL: %s", error)
-        return self._counters, await self._counters.take(charges)
+            except BaseException:
+                await lease.end()
+                raise
+        lease = Lease(self._ledger, watched, self._entropy.nonce(), self._clock)
+        try:
+            return lease, await self._ledger.enter(watched, lease.name)
+        except BaseException:
+            await lease.end()
+            raise
+
+    async def _give_up(self, lease: Lease, entry: Entry) -> None:
+        if entry.allowed:
+            await self._leave(lease)
+        else:
+            await lease.end()
+
+    async def _leave(self, lease: Lease) -> None:
+        await lease.end()
+        try:
+            await lease.store.leave(lease.watched, lease.name)
+        except (StoreError, DatabaseError) as error:
+            log.info("A log-in that is over counts as under way for some seconds more: %s", error)
+
+    def _used_up(self, watched: Sequence[Watched], entry: Entry, full: Watched | None) -> int | None:
+        """Which one wrong tries alone have used up."""
+        for at, (one, now) in enumerate(zip(watched, entry.standings, strict=True)):
+            in_store = not entry.allowed and now.is_used_up(one.limit)
+            if in_store or (full == one and self._tally.wrong(one) >= one.limit.events):
+                return at
+        return None
 
     # ---- lockouts ----------------------------------------------------------------------------------------------------
 
@@ -202,10 +284,14 @@ class Guard:
         known = [self._known[one.subject] for one in suspects if one.subject in self._known]
         self._refuse([one for one in known if now < one.believed_until], now)
 
-    async def _refuse_locked(self, suspects: Sequence[Suspect]) -> None:
+    async def _refuse_locked(self, suspects: Sequence[Suspect], watched: Sequence[Watched]) -> None:
         """Raises :class:`RateLimitedError` when one of them is locked."""
         unlocks = self._unlocks
-        held = await self._lockouts.held([one.subject for one in suspects])
+        latest = {one.subject: one for one in await self._lockouts.latest([one.subject for one in suspects])}
+        for one in watched:
+            # Counted anew after a lockout or an unlock, also one that this process has heard nothing of.
+            self._tally.heard(one, _mark(latest[one.subject]) if one.subject in latest else NO_MARK)
+        held = [one for one in latest.values() if one.left_ms > 0]
         # What was read before an unlock was heard of is not kept.
         known = [self._remember(lockout, keep=unlocks == self._unlocks) for lockout in held]
         self._refuse(known, self._clock.now())
@@ -214,7 +300,7 @@ class Guard:
         refusing = [one for one in known if now < one.until]
         if refusing:
             longest = max(refusing, key=lambda one: one.until)
-            limit = limits_for(longest.kind, self._settings.current(LOCKOUT)).tries
+            limit = limit_for(longest.kind, self._settings.current(LOCKOUT))
             raise _refusal(_SENTENCES[longest.kind], limit, (longest.until - now) // US_PER_MS)
 
     def _remember(self, lockout: Lockout, *, keep: bool = True) -> _Known:
@@ -237,14 +323,23 @@ class Guard:
 
     # ---- waiting -----------------------------------------------------------------------------------------------------
 
-    async def _wait(self, give_up_at: Instant, limit: Limit) -> None:
-        """Until another try has ended here, or a moment, for those elsewhere; they have used up ``limit``.
+    async def _wait(
+        self, give_up_at: Instant, suspects: Sequence[Suspect], watched: Sequence[Watched], entry: Entry
+    ) -> None:
+        """Until another try has ended here, or a moment, for those elsewhere.
 
         Raises :class:`RateLimitedError`.
         """
         left_ms = (give_up_at - self._clock.now()) // US_PER_MS
         if left_ms <= 0 or len(self._waiting) >= WAITERS_MAX:
-            raise _refusal(_BUSY, limit, WAIT_MS)
+            policy = self._settings.current(LOCKOUT)
+            full = next(
+                (at for at, now in enumerate(entry.standings) if not entry.allowed and now.is_full(watched[at].limit)),
+                0,
+            )
+            raise _refusal(
+                _busy(suspects[full], entry.standings[full]), limit_for(suspects[full].kind, policy), WAIT_MS
+            )
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(ended)
         try:
@@ -259,6 +354,24 @@ class Guard:
             self._waiting.popleft().set_result(None)
 
 
+def _busy(suspect: Suspect, now: Standing) -> str:
+    if not now.running:
+        return _BUSY
+    lapse = f"each counts until it is over, or for {-(-now.lapses_ms // 1000)} s more where its node has died"
+    return f"{_BUSY}: {now.running} tries {_UNDER_WAY[suspect.kind]} are under way, {lapse}"
+
+
+def _larger(one: Standing, other: Standing) -> Standing:
+    """What is counted in both is the same wrong ones; what is under way is under way in one of them."""
+    return Standing(
+        max(one.wrong, other.wrong), one.running + other.running, max(one.lapses_ms, other.lapses_ms)
+    )  # fmt: skip
+
+
+def _mark(lockout: Lockout) -> Mark:
+    return lockout.since, lockout.until, lockout.level
+
+
 def _refusal(what: str, limit: Limit, wait_ms: int) -> RateLimitedError:
     """With headers of its own: those of the requests' limits, which let it through, would say that all is well."""
     return RateLimitedError(what, wait_ms, rate_headers(limit, 0, wait_ms))
@@ -267,25 +380,17 @@ def _refusal(what: str, limit: Limit, wait_ms: int) -> RateLimitedError:
 class Try:
     """One try that was let in (:class:`rppam.ports.guard.Attempt`)."""
 
-    def __init__(
-        self,
-        guard: Guard,
-        suspects: Sequence[Suspect],
-        policy: LockoutPolicy,
-        store: LimitStore,
-        charges: Sequence[Charge],
-    ) -> None:
-        self._guard, self._suspects, self._policy = guard, suspects, policy
-        self._store, self._charges = store, charges
+    def __init__(self, guard: Guard, suspects: Sequence[Suspect], policy: LockoutPolicy, lease: Lease) -> None:
+        self._guard, self._suspects, self._policy, self._lease = guard, suspects, policy, lease
 
     async def failed(self) -> None:
         """See the port."""
-        await self._guard.count(self._store, self._suspects, self._policy)
+        await self._guard.count(self._lease, self._suspects, self._policy)
 
     async def succeeded(self) -> None:
         """See the port."""
-        await self._guard.give_back(self._store, self._charges)
+        await self._guard.give_back(self._lease)
 
     async def abandoned(self) -> None:
         """See the port."""
-        await self._guard.give_back(self._store, self._charges)
+        await self._guard.give_back(self._lease)

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 import jwt
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
@@ -234,7 +234,7 @@ def _header(token: str) -> dict[str, object] | None:
 def _read(stored: StoredKey) -> SigningKey:
     try:
         private = load_pem_private_key(stored.pem.reveal().encode(), password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm, InternalError) as error:
         # The library's own text can quote what it read; ours names the file only.
         raise SigningKeyError(
             f"{stored.name} is not a private key in PEM without a passphrase ({type(error).__name__}); "

@@ -21,7 +21,7 @@ from rppam.adapters.sql.accounts import SqlAccounts
 from rppam.adapters.sql.data_keys import SqlDataKeys
 from rppam.adapters.sql.database import Database
 from rppam.adapters.sql.factors import SqlFactors
-from rppam.adapters.sql.limits import SqlLimits
+from rppam.adapters.sql.limits import SqlTries
 from rppam.adapters.sql.lockouts import SqlLockouts
 from rppam.adapters.sql.schema import upgrade
 from rppam.adapters.sql.sessions import SqlSessions
@@ -267,7 +267,7 @@ class Served:
         self.settings, self.cache = SqlSettingsStore(self.database), cache or NoCache()
         self.live = LiveSettings(self.settings, self.cache)
         self.guard = Guard(
-            None, SqlLimits(self.database), SqlLockouts(self.database), self.live, self.cache, self.clock
+            None, SqlTries(self.database), SqlLockouts(self.database), self.live, self.cache, self.clock, self.entropy
         )  # fmt: skip
         self.sessions = Sessions(self.store, self.cache, self.tokens, session_clock, node="node1", settings=self.live)
         self.licence: Licence | None = None

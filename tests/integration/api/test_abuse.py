@@ -3,14 +3,17 @@
 import asyncio
 import gzip
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rppam.api.envelope import Envelope
 from rppam.api.limits import ApiLimits
+from rppam.api.refusals import EACH, RefusalLog
 from rppam.domain.health import ClusterSnapshot
 from tests.integration.api.served import PASSWORD, Served
 
@@ -386,3 +389,83 @@ async def test_no_request_whatever_makes_the_node_stumble(
         document = answer.json()
         assert document["status"] == answer.status_code
         assert document["code"].startswith("RPPAM-")
+
+
+PING = b"GET /system/health/ping HTTP/1.1\r\n"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /system/health/ping HTTP/1.1\nHost: x\r\n\r\n",
+        PING + b"Host: x\nX-A: b\r\n\r\n",
+        PING + b"Host: x\n\n",
+        PING + b"Host: x\r\n\n",
+        PING + b"Host: x\n\r\n",
+        PING + b"Host: x\r\nX-A: b\nTransfer-Encoding: chunked\r\n\r\n",
+        b"\nGET /system/health/ping HTTP/1.1\r\nHost: x\r\n\r\n",
+        PING + b"Host: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-A: b\n\r\n",
+        PING + b"Host: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-A: b\n\n",
+        PING + b"Host: x\r\nTransfer-Encoding: chunked\r\n\r\n1\nx\r\n0\r\n\r\n",
+        PING + b"Host: x\rX-A: b\r\n\r\n",
+    ],
+)
+@pytest.mark.parametrize("pieces", [1, 7])
+async def test_a_line_that_ends_in_lf_alone_is_400_and_the_connection_is_over(
+    served: Served, head: bytes, pieces: int
+) -> None:
+    step = -(-len(head) // pieces)
+    chunks = [head[at : at + step] for at in range(0, len(head), step)]
+    # What another program takes for the end of the first request stands behind it.
+    chunks[-1] += PING + b"Host: y\r\nConnection: close\r\n\r\n"
+    is_answered_first = b"chunked\r\n\r\n" in head
+    try:
+        answer = await served.raw(*chunks, pause_s=0.02)
+    except ConnectionError:
+        return  # it was hung up on before it had sent everything
+    if not is_answered_first:
+        assert answer.startswith(b"HTTP/1.1 400 "), answer
+    assert answer.count(b"HTTP/1.1 ") <= 1 + is_answered_first
+    assert answer.count(b"HTTP/1.1 200") <= is_answered_first
+
+
+async def test_lines_that_end_as_they_should_come_in_any_pieces(served: Served) -> None:
+    head = PING + b"Host: x\r\nX-A: b\r\nConnection: close\r\n\r\n"
+    for step in (1, 3, len(head)):
+        chunks = [head[at : at + step] for at in range(0, len(head), step)]
+        assert (await served.raw(*chunks)).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_a_flood_of_refused_requests_costs_a_bounded_number_of_short_lines(
+    served: Served, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await served.http.get("/system/health/ping")  # the layers are made with the first request
+    log = next(layer for layer in _layers(served.app) if isinstance(layer, Envelope))._refusals
+    monkeypatch.setattr(log, "_period_s", 2.0)
+    caplog.set_level("INFO", "rppam.api")
+    for number in range(150):
+        path = f"/api/v1/users/{number}" + "x" * 5_000
+        await served.http.get(path, headers={"User-Agent": "a" * 5_000})
+        await served.http.get("/api/v1/users", headers={"Authorization": f"Bearer {'t' * 3_000}"})
+    async with asyncio.timeout(20):
+        while "more requests were refused" not in caplog.text:  # noqa: ASYNC110 - the period ends
+            await asyncio.sleep(0.05)
+    lines = [record.getMessage() for record in caplog.records if record.name == "rppam.api"]
+    assert max(map(len, lines)) < 700
+    first = [line for line in lines if line.startswith("RPPAM-6001")]
+    told = [line for line in lines if "more requests were refused" in line]
+    more = sum(int(line.split()[0]) for line in told)
+    assert len(first) + more + _waiting(log) == 300, "each is a line or in a sum"
+    assert "/api/v1/users/0x" in first[0]
+    assert len(first) <= EACH * (len(told) + 1)
+
+
+def _waiting(log: RefusalLog) -> int:
+    return log._more.total()
+
+
+def _layers(app: FastAPI) -> Iterator[object]:
+    layer: object = app.middleware_stack
+    while layer is not None:
+        yield layer
+        layer = getattr(layer, "_app", None) or getattr(layer, "app", None)

@@ -49,7 +49,7 @@ class Tls:
         self.path = put(self.authority, folder / "api.pem", until=NOW + 40 * DAY)
         api = ApiSettings(host="127.0.0.1", port=1, workers=1, drain_s=1, tls_cert_path=self.path, tls_key_path=None,
                           tls_cert_password=None, tls_ca_path=None, trusted_proxies=(),
-                          forwarded_header="Forwarded")  # fmt: skip
+                          forwarded_header="Forwarded", metrics_access="open", metrics_token=None)  # fmt: skip
         found = ServedCertificate.of(api, SystemClock())
         assert found is not None
         self.certificate = found

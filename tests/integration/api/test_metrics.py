@@ -1,13 +1,20 @@
 """Metrics over real HTTP, read by the parser of Prometheus' own client."""
 
+from typing import cast
+
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from rppam import __version__
+from rppam.api.metrics import MetricsAccess
+from rppam.api.probes import Probes
 from rppam.domain.certificate import CertificateEnd
+from rppam.domain.errors.serving import MetricsElsewhereError
 from rppam.domain.finding import Finding, Severity
 from rppam.domain.health import RefusedCount
 from rppam.domain.instant import WallMs
 from rppam.domain.member import MemberStatus, Role
+from rppam.domain.secret import Secret
 from tests.integration.api.served import NOON, Served, member
 
 PATH = "/system/metrics"
@@ -108,3 +115,46 @@ async def test_the_first_end_of_each_kind_of_certificate_shows_and_no_address_or
     text = (await served.http.get(PATH)).text
     assert "10.0.0" not in text
     assert "node2" not in text
+
+
+TOKEN = "a-token-of-metrics.0123456789"
+
+
+def asking(served: Served, mode: str) -> None:
+    """As ``api.metricsAccess`` says."""
+    layer = next(layer for layer in served.app.user_middleware if cast("object", layer.cls) is Probes)
+    layer.kwargs["metrics_access"] = MetricsAccess(mode, Secret(TOKEN))
+
+
+async def test_with_a_token_of_metrics_nobody_else_reads_them(served: Served) -> None:
+    asking(served, "token")
+    for headers in (
+        {},
+        {"Authorization": "Bearer wrong"},
+        {"Authorization": f"Basic {TOKEN}"},
+        {"Authorization": f"Bearer {TOKEN}x"},
+        served.bearer(),
+    ):
+        for method in ("GET", "HEAD", "OPTIONS"):
+            answer = await served.http.request(method, PATH, headers=headers)
+            assert (answer.status_code, answer.headers["www-authenticate"]) == (401, 'Bearer realm="rppam"')
+            assert TOKEN not in answer.text
+    answer = await served.http.get(PATH, headers={"Authorization": f"Bearer {TOKEN}"})
+    assert answer.status_code == 200
+    assert "rppam_leader" in answer.text
+    assert (await served.http.get("/api/v1/users", headers={"Authorization": f"Bearer {TOKEN}"})).status_code == 401
+    assert (await served.http.get("/system/health/ping")).status_code == 200, "probes ask for nothing"
+
+
+@pytest.mark.parametrize(
+    ("client", "is_here"),
+    [("127.0.0.1", True), ("::1", True), ("::ffff:127.0.0.9", True), ("192.0.2.7", False), ("x", False), (None, False)],
+)
+def test_metrics_for_the_own_host_alone(client: str | None, is_here: bool) -> None:
+    scope: dict[str, object] = {"type": "http", "headers": [], "client": None if client is None else (client, 1)}
+    access = MetricsAccess("local")
+    if is_here:
+        access.check(scope)
+    else:
+        with pytest.raises(MetricsElsewhereError):
+            access.check(scope)

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from rppam.adapters.system.secrets import HostSecrets
+from rppam.config.load import load_settings
+
 REDIS = "10.0.1.20:6379,password=hunter2=x,abortConnect=false"
 
 
@@ -176,3 +179,50 @@ def test_a_bundle_or_passphrase_that_cannot_be_read_is_a_sentence(tmp_path: Path
             assert told in done.stderr
             assert "Traceback" not in done.stderr
     assert not (tmp_path / "b").exists()
+
+
+DATABASE = "postgresql://rppam@db.example.com/rppam"
+WITH_PASSWORD = "postgresql://rppam:hunter%2F2@db.example.com/rppam"
+
+
+@pytest.mark.parametrize("way", ["file", "stdin", "environment", "command line"])
+def test_the_databases_password_need_not_stand_on_the_command_line(tmp_path: Path, way: str) -> None:
+    where = ("init", "--dir", str(tmp_path / "a"), "--node-name", "node1")
+    if way == "file":
+        (tmp_path / "password").write_text("hunter/2\n")
+        done = rppam(*where, "--database", DATABASE, "--database-password-file", str(tmp_path / "password"))
+    elif way == "stdin":
+        done = rppam(*where, "--database", "-", stdin=WITH_PASSWORD + "\n")
+    elif way == "environment":
+        done = rppam(*where, RPPAM_DATABASE=WITH_PASSWORD)
+    else:
+        done = rppam(*where, "--database", WITH_PASSWORD)
+    assert done.returncode == 0, done.stderr
+    assert ("stood on the command line" in done.stderr) == (way == "command line")
+    assert "hunter" not in done.stdout + done.stderr
+    assert b"hunter" not in b"".join(files(tmp_path / "a").values()), "it is sealed"
+    config = tmp_path / "a" / "rppam.config"
+    url = load_settings(config, outside=HostSecrets()).database.url
+    assert url is not None
+    assert url.reveal().partition("://")[2] == WITH_PASSWORD.partition("://")[2]
+
+
+def test_a_password_file_of_the_database_that_cannot_be_it_is_told(tmp_path: Path) -> None:
+    where = ("init", "--dir", str(tmp_path / "a"), "--node-name", "node1", "--database")
+    (tmp_path / "empty").write_text("\n")
+    (tmp_path / "password").write_text("hunter/2\n")
+    for url, name, told in (
+        (DATABASE, "empty", "an empty password"),
+        (WITH_PASSWORD, "password", "one that has a password"),
+        ("postgresql://db.example.com/rppam", "password", "a user and without a password"),
+        (DATABASE, "nothing", "cannot be read"),
+        (DATABASE, ".", "directory"),
+    ):
+        done = rppam(*where, url, "--database-password-file", str(tmp_path / name))
+        assert done.returncode != 0
+        assert told in done.stderr, done.stderr
+        assert "hunter" not in done.stderr
+        assert "Traceback" not in done.stderr
+    assert not (tmp_path / "a").exists()
+    alone = rppam(*where[:-1], "--database-password-file", str(tmp_path / "password"))
+    assert "goes with --database" in alone.stderr

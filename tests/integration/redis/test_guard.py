@@ -1,6 +1,7 @@
 """The guard of sign-ins on several nodes: real Redis, a real database, and either of them lost."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -11,8 +12,9 @@ from rppam.adapters.memory.no_cache import NoCache
 from rppam.adapters.redis.limits import RedisLimits
 from rppam.adapters.redis.link import Link
 from rppam.adapters.redis.options import LinkOptions
+from rppam.adapters.redis.tries import RedisTries
 from rppam.adapters.sql.database import Database
-from rppam.adapters.sql.limits import SqlLimits
+from rppam.adapters.sql.limits import SqlTries
 from rppam.adapters.sql.lockouts import SqlLockouts
 from rppam.adapters.sql.users import SqlUsers
 from rppam.adapters.system.clock import SystemClock
@@ -22,11 +24,13 @@ from rppam.domain.cached import CacheKey, Kind
 from rppam.domain.errors.database import DatabaseError
 from rppam.domain.errors.request import RateLimitedError
 from rppam.domain.instant import WallMs
-from rppam.domain.lockout import LockKind, user_suspect
+from rppam.domain.lockout import LockKind, LockoutPolicy, address_suspect, user_suspect
 from rppam.domain.secret import Secret
+from rppam.domain.tries import LEASE_MS
 from rppam.services import login_guard
 from rppam.services.lockouts import Lockouts
 from rppam.services.login_guard import KNOWN_MAX, Guard
+from rppam.services.login_tally import TOLD_AT
 from tests.contract.servers import PASSWORD, Server, available
 
 pytestmark = pytest.mark.server
@@ -56,7 +60,10 @@ class Node:
         shared = RedisLimits(self.link, "rppam:", b"k" * 32) if self.link else None
         self.cache = NoCache()
         self.store = SqlLockouts(self.database)
-        self.guard = Guard(shared, SqlLimits(self.database), self.store, DefaultSettings(), self.cache, clock)
+        self.tries = RedisTries(shared) if shared else None
+        self.guard = Guard(
+            self.tries, SqlTries(self.database), self.store, DefaultSettings(), self.cache, clock, SystemEntropy()
+        )  # fmt: skip
         self.lockouts = Lockouts(self.store, SqlUsers(self.database), self.guard, self.cache)
 
     async def start(self) -> None:
@@ -282,3 +289,97 @@ async def test_with_sql_away_nobody_gets_in(server: Server, cluster: Cluster) ->
     await node.database.stop()
     with pytest.raises(DatabaseError):
         await node.guard.enter("anna", HERE)
+
+
+@pytest.mark.parametrize("with_redis", [True, False], ids=["redis", "no-redis"])
+async def test_a_node_that_dies_with_tries_under_way_locks_nobody_out(
+    server: Server, cluster: Cluster, with_redis: bool
+) -> None:
+    dying, living = await cluster(server if with_redis else None, 2)
+    for number in range(20):
+        await dying.guard.enter(f"user{number}" if number % 2 else "anna", HERE)
+    await dying.stop()  # nothing of it is ended or renewed any more
+    assert [standing[:2] for _, standing in await living.guard.look([address_suspect(HERE)])] == [(0, 20)]
+    started = time.monotonic()
+    assert await living.sign_in("anna", HERE), "it waits, and is not even refused"
+    assert time.monotonic() - started < login_guard.WAIT_MS / 1000
+    assert await living.lockouts.all() == []
+    async with asyncio.timeout(30):
+        while (await living.guard.look([address_suspect(HERE)]))[0][1] != (0, 0, 0):  # noqa: ASYNC110 - time passes
+            await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize("with_redis", [True, False], ids=["redis", "no-redis"])
+async def test_a_check_that_takes_longer_than_a_lease_keeps_its_place(
+    server: Server, cluster: Cluster, with_redis: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(login_guard, "WAIT_MS", 1)
+    one, other = await cluster(server if with_redis else None, 2)
+    running = [await one.guard.enter("anna", f"192.0.2.{number}") for number in range(10)]
+    until = time.monotonic() + 2 * LEASE_MS / 1000
+    while time.monotonic() < until:
+        with pytest.raises(RateLimitedError, match="10 tries with this user name are under way"):
+            await other.guard.enter("anna", "198.51.100.9")
+        await asyncio.sleep(0.2)
+    for attempt in running:
+        await attempt.succeeded()
+    assert await other.sign_in()
+
+
+async def test_whoever_deletes_the_counters_in_redis_gains_two_guesses_a_process(
+    server: Server, cluster: Cluster
+) -> None:
+    nodes = await cluster(server, 4)
+    guesses = 0
+    while await nodes[guesses % 4].guess(client=f"192.0.2.{guesses}"):
+        guesses += 1
+        server.ask("FLUSHALL")
+        assert guesses <= 10 + (TOLD_AT - 1) * 4, "SQL locks"
+    assert guesses >= 10
+    assert [await node.sign_in() for node in nodes] == [False] * 4
+    assert [(one.kind, one.level) for one in await nodes[0].lockouts.all()] == [(LockKind.USER, 1)]
+
+
+async def test_whoever_deletes_them_all_the_time_gains_one_limit_a_process_even_in_parallel(
+    server: Server, cluster: Cluster
+) -> None:
+    nodes = await cluster(server, 3)
+    gone = asyncio.Event()
+
+    async def delete() -> None:
+        while not gone.is_set():
+            await asyncio.to_thread(server.ask, "FLUSHALL")
+
+    deleting = asyncio.create_task(delete())
+    looked_at = await asyncio.gather(*(nodes[at % 3].guess(client=f"192.0.2.{at}") for at in range(120)))
+    gone.set()
+    await deleting
+    assert 10 <= sum(looked_at) <= 10 * 3
+    assert [await node.sign_in() for node in nodes] == [False] * 3
+
+
+async def test_what_a_process_has_counted_ends_with_a_lockout_that_it_has_not_heard_of(
+    server: Server, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(login_guard, "KNOWN_MS", 0)
+    one, other = await cluster(server, 2)
+    for _ in range(6):
+        assert await one.guess()
+    for _ in range(4):
+        assert await other.guess(client="192.0.2.2")
+    await ended(other)
+    for number in range(10):
+        assert await one.guess(client="192.0.2.3"), number
+    assert not await one.sign_in()
+
+
+async def test_too_many_wrong_ones_for_a_stricter_policy_are_a_lockout_that_is_listed(
+    server: Server, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (node,) = await cluster(server, 1)
+    for _ in range(5):
+        assert await node.guess()
+    stricter = LockoutPolicy(user_failures=5)
+    monkeypatch.setattr(node.guard._settings, "current", lambda _: stricter)
+    assert not await node.sign_in()
+    assert [one.kind for one in await node.lockouts.all()] == [LockKind.USER]

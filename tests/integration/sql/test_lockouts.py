@@ -10,16 +10,17 @@ from sqlalchemy import func, select, update
 from rppam.adapters.sql.accounts import SqlAccounts
 from rppam.adapters.sql.changes import SqlChangeLog
 from rppam.adapters.sql.database import Database
-from rppam.adapters.sql.limits import SqlLimits
+from rppam.adapters.sql.limits import SqlTries
 from rppam.adapters.sql.lockouts import SqlLockouts
-from rppam.adapters.sql.tables import limit_counters, lockouts
-from rppam.core.limits import merged, take
+from rppam.adapters.sql.tables import limit_counters, lockouts, login_tries
+from rppam.core.tries import Texts, enter, fail, leave
 from rppam.domain.account import Account, AccountRole, StoredAccount
 from rppam.domain.cached import CacheKey, Kind
 from rppam.domain.instant import WallMs
-from rppam.domain.limit import Charge, Limit, Shape
+from rppam.domain.limit import Limit, Shape
 from rppam.domain.lockout import FORGIVEN_MS, LockKind, LockoutPolicy, address_suspect, user_suspect
 from rppam.domain.secret import Secret
+from rppam.domain.tries import LEASE_MS, Booked, Watched
 from rppam.ports.changes import Mark
 
 POLICY = LockoutPolicy(lock_minutes=2, lock_minutes_max=5)
@@ -93,40 +94,74 @@ async def test_old_rows_are_swept(database: Database) -> None:
 
 # ---- counters --------------------------------------------------------------------------------------------------------
 
-USER = Limit("login-user", Shape.WINDOW, 10, 900_000)
-ADDRESS = Limit("login-address", Shape.WINDOW, 20, 900_000)
+USER = Limit("login-user-wrong", Shape.WINDOW, 10, 900_000)
+ADDRESS = Limit("login-address-wrong", Shape.WINDOW, 20, 900_000)
+BOTH = (Watched(USER, "anna"), Watched(ADDRESS, "host"))
+NAMES = [f"{number:016x}" for number in range(100)]
 
 
-async def test_counters_are_the_oracles(database: Database) -> None:
-    limits = SqlLimits(database)
-    charges = merged([Charge(USER, "anna"), Charge(ADDRESS, "host", 2)])
-    texts: tuple[str | None, ...] = (None, None)
-    for _ in range(12):
-        decision = await limits.take(charges)
-        taken = take(charges, texts, 1_795_000_000_000_000)
-        assert decision[:4] == taken.decision[:4]
-        texts = taken.texts
-    await limits.give_back([Charge(USER, "anna", 3), Charge(ADDRESS, "host", 4)])
-    assert (await limits.take([Charge(USER, "anna")])).remaining == 2
-    assert (await limits.take([Charge(ADDRESS, "host")])).remaining == 3
-    await limits.reset([USER, ADDRESS], "anna")
-    assert (await limits.take([Charge(USER, "anna")])).remaining == 9
-    assert (await limits.take([Charge(ADDRESS, "host")])).remaining == 2
+async def test_tries_stand_as_their_oracle_says(database: Database) -> None:
+    tries = SqlTries(database)
+    texts: tuple[Texts, ...] = (Texts(), Texts())
+    limits, now_us = [one.limit for one in BOTH], 1_795_000_000_000_000
+    for name in NAMES[:6]:
+        assert (await tries.enter(BOTH, name)).allowed
+        texts = enter(limits, texts, now_us, name).texts
+    await tries.leave(BOTH, NAMES[0])
+    texts = leave(limits, texts, now_us, NAMES[0]).texts
+    for name in NAMES[1:4]:
+        found = await tries.fail(BOTH, name)
+        after = fail(limits, texts, now_us, name)
+        assert [one[:2] for one in found] == [one[:2] for one in after.entry.standings]
+        texts = after.texts
+    for name in NAMES[10:16]:
+        entry, after = await tries.enter(BOTH, name), enter(limits, texts, now_us, name)
+        assert entry.allowed == after.entry.allowed
+        assert [one[:2] for one in entry.standings] == [one[:2] for one in after.entry.standings]
+        texts = after.texts
+    await tries.forget(BOTH[:1])
+    assert [one[:2] for one in await tries.look(BOTH)] == [(0, 7), (3, 7)], "what is under way stays so"
 
 
 async def test_no_one_too_many_from_several_nodes(url: str, open_database: Callable[..., Any]) -> None:
-    nodes = [SqlLimits(await open_database(url, 20_000)) for _ in range(3)]
-    charges = [[Charge(USER, "anna"), Charge(ADDRESS, "host")], [Charge(ADDRESS, "host"), Charge(USER, "anna")]]
-    decisions = await asyncio.gather(*(node.take(charges[at % 2]) for at, node in enumerate(nodes * 8)))
-    assert sum(decision.allowed for decision in decisions) == 10
+    nodes = [SqlTries(await open_database(url, 20_000)) for _ in range(3)]
+    entries = await asyncio.gather(
+        *(node.enter(BOTH if at % 2 else BOTH[::-1], NAMES[at]) for at, node in enumerate(nodes * 8))
+    )
+    assert sum(entry.allowed for entry in entries) == 10
+
+
+async def test_what_is_not_renewed_lapses_within_seconds(database: Database) -> None:
+    tries = SqlTries(database)
+    for name in NAMES[:10]:
+        await tries.enter(BOTH, name)
+    (standing, _) = await tries.look(BOTH)
+    assert standing[:2] == (0, 10)
+    assert 0 < standing.lapses_ms <= LEASE_MS
+    earlier = update(login_tries).values(expires_at=login_tries.c.expires_at - LEASE_MS)
+    await database.write(lambda connection: connection.execute(earlier).rowcount)
+    assert (await tries.look(BOTH))[0] == (0, 0, 0)
+    await tries.renew(BOTH, NAMES[3])
+    assert (await tries.look(BOTH))[0][:2] == (0, 1), "its process lives after all"
+    assert (await tries.enter(BOTH, NAMES[20])).allowed
+    rows = select(func.count()).select_from(login_tries)
+    assert await database.read(lambda connection: connection.execute(rows).scalar_one()) == 4, "the others are swept"
+
+
+async def test_what_others_have_seen_is_booked_by_its_age(database: Database) -> None:
+    tries = SqlTries(database)
+    counts = await tries.book(
+        [Booked(BOTH[0], (0, 60_000, 800_000)), Booked(BOTH[1], (0, 2_000_000)), Booked(BOTH[0], (0,) * 10)]
+    )
+    assert counts == [13, 1, 13]
+    assert not (await tries.enter(BOTH, NAMES[0])).allowed
 
 
 async def test_counters_that_say_nothing_are_swept(database: Database) -> None:
-    limits = SqlLimits(database)
-    short = Limit("short", Shape.WINDOW, 5, 1)
+    tries = SqlTries(database)
     for number in range(30):
-        await limits.take([Charge(short, f"{number}")])
+        await tries.fail([Watched(Limit("short", Shape.WINDOW, 5, 1), f"{number}")], NAMES[number])
     await asyncio.sleep(0.01)
-    await limits.take([Charge(USER, "anna")])
+    await tries.fail([Watched(USER, "anna")], NAMES[0])
     rows = select(func.count()).select_from(limit_counters)
     assert await database.read(lambda connection: connection.execute(rows).scalar_one()) == 1

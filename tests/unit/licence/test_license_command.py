@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 
 
 def rppam(*words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -122,3 +124,51 @@ def test_show_reads_file_and_keys_from_the_config(issuer: dict[str, Any], tmp_pa
     config.write_text(json.dumps(settings))
     nobody = rppam("verify", file, "--config", config)
     assert (nobody.returncode, nobody.stdout) == (77, ""), "a config that trusts nobody makes no licence good"
+
+
+OTHER_KIND = (
+    "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VxBCIEIN0PGW8w/MG7T8WVhB/mf1mECpPeG/cwOk/awyojG3gF\n"
+    "-----END PRIVATE KEY-----\n"
+)
+"""A key of Ed25519 whose algorithm was changed to Ed448 by one bit, which the library takes for an error of its own."""
+
+
+def damaged(whole: bytes) -> dict[str, bytes]:
+    return {
+        "an empty file": b"",
+        "PEM that is cut off": whole[:60],
+        "characters that are no PEM": bytes(range(256)) * 2,
+        "PEM that is damaged": OTHER_KIND.encode(),
+        "14 characters that are no PEM": b'{"json": true}',
+        "another kind of key": rsa.generate_private_key(65537, 2048).private_bytes(
+            Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+        ),
+        "the key is encrypted": rsa.generate_private_key(65537, 2048).private_bytes(
+            Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"x")
+        ),
+    }
+
+
+def test_a_damaged_key_is_a_sentence_with_file_found_and_fix(issuer: dict[str, Any], tmp_path: Path) -> None:
+    key = tmp_path / "damaged.pem"
+    for told, data in damaged(Path(issuer["privateKeyFile"]).read_bytes()).items():
+        key.write_bytes(data)
+        done = rppam("issue", "--key", key, "--tier", "standard", "--customer", "x", "--out", "-")
+        assert done.returncode not in {0, 1}, told
+        assert "Traceback" not in done.stderr, told
+        assert str(key) in done.stderr
+        assert told in done.stderr
+    for path in (tmp_path, tmp_path / "nothing"):
+        done = rppam("issue", "--key", path, "--tier", "standard", "--customer", "x", "--out", "-")
+        assert (done.returncode != 0, "Traceback" in done.stderr, str(path) in done.stderr) == (True, False, True)
+
+
+@pytest.mark.parametrize("command", ["show", "verify", "trusted"])
+def test_no_file_that_is_read_ends_in_a_traceback(issuer: dict[str, Any], tmp_path: Path, command: str) -> None:
+    file = tmp_path / "file"
+    for data in damaged(Path(issuer["privateKeyFile"]).read_bytes()).values():
+        file.write_bytes(data.replace(b"PRIVATE", b"PUBLIC") if command == "trusted" else data)
+        words = {"show": ("show", file), "verify": ("verify", file, "--trusted", issuer["publicKey"])}
+        done = rppam(*words.get(command, ("verify", file, "--trusted", file)))
+        assert done.returncode not in {0, 1}
+        assert "Traceback" not in done.stderr

@@ -29,7 +29,7 @@ def served(cert: Path, key: Path | None = None, password: str | None = None) -> 
     secret = None if password is None else Secret(password)
     api = ApiSettings(host="::", port=1, workers=1, drain_s=1, tls_cert_path=cert, tls_key_path=key,
                       tls_cert_password=secret, tls_ca_path=None, trusted_proxies=(),
-                      forwarded_header="X-Forwarded-For")  # fmt: skip
+                      forwarded_header="X-Forwarded-For", metrics_access="open", metrics_token=None)  # fmt: skip
     found = ServedCertificate.of(api, SystemClock())
     assert found is not None
     return found

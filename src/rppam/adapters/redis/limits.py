@@ -60,7 +60,10 @@ class RedisLimits:
 
     def key_of(self, limit: Limit, subject: str) -> str:
         """The key of one counter. How many events a limit allows may change without what was counted being lost."""
-        text = f"{limit.name}\0{limit.shape.value}\0{limit.period_ms}\0{subject}"
+        return self.name_of(f"{limit.name}\0{limit.shape.value}\0{limit.period_ms}\0{subject}")
+
+    def name_of(self, text: str) -> str:
+        """The key that ``text`` stands behind."""
         return self._prefix + hmac.digest(self._key, text.encode("utf-8", "surrogatepass"), "sha256")[:NAME_BYTES].hex()
 
     async def _run(self, verb: str, charges: Sequence[Charge]) -> Any:
@@ -68,7 +71,11 @@ class RedisLimits:
         for limit, _, cost in charges:
             words += self._words_of(limit)
             words.append(cost)
-        return await self._link.run_script(LIMITS, [self.key_of(one.limit, one.subject) for one in charges], words)
+        return await self.run([self.key_of(one.limit, one.subject) for one in charges], words)
+
+    async def run(self, keys: list[Word], words: list[Word]) -> Any:
+        """Run the script; what it answers. Raises what the link raises."""
+        return await self._link.run_script(LIMITS, keys, words)
 
     def _words_of(self, limit: Limit) -> tuple[Word, ...]:
         words = self._words.get(limit)

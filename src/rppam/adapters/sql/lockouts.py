@@ -32,6 +32,11 @@ class SqlLockouts:
         wanted = select(lockouts).where(lockouts.c.subject_hash.in_(subjects))
         return await self._database.read(lambda connection: _locked(connection, wanted))
 
+    async def latest(self, subjects: Sequence[str]) -> list[Lockout]:
+        """See the port."""
+        wanted = select(lockouts).where(lockouts.c.subject_hash.in_(subjects))
+        return await self._database.read(lambda connection: _rows(connection, wanted))
+
     async def lock(self, suspect: Suspect, policy: LockoutPolicy) -> Lockout:
         """See the port."""
 
@@ -73,7 +78,11 @@ class SqlLockouts:
 
 
 def _locked(connection: Connection, wanted: Any) -> list[Lockout]:
-    rows = connection.execute(wanted.add_columns(NowMs().label("now")).where(lockouts.c.until > NowMs())).all()
+    return _rows(connection, wanted.where(lockouts.c.until > NowMs()))
+
+
+def _rows(connection: Connection, wanted: Any) -> list[Lockout]:
+    rows = connection.execute(wanted.add_columns(NowMs().label("now"))).all()
     return [_lockout(row, row.now) for row in rows if row.kind in _KINDS]
 
 

@@ -20,7 +20,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_HEAD: Final = "0003"
+SCHEMA_HEAD: Final = "0004"
 """The newest revision in ``migrations/versions``; they are numbered, so that "newer" can be told."""
 VERSION_TABLE: Final = "rppam_schema"
 
@@ -135,8 +135,18 @@ limit_counters = Table(
     Column("expires_at", BigInteger, nullable=False),
     Index("ix_limit_counters_expires_at", "expires_at"),
 )
-"""Counters of wrong log-ins while Redis cannot count them: a hash of what is limited, and the same text as there
-(``rppam.core.limits``)."""
+"""Counters of wrong log-ins, all while Redis cannot count them and every few of a process while it can: a hash of what
+is limited, and the same text as there (``rppam.core.limits``)."""
+
+login_tries = Table(
+    "login_tries",
+    metadata,
+    Column("subject_hash", String(64), primary_key=True),
+    Column("name", String(16), primary_key=True),
+    Column("expires_at", BigInteger, nullable=False),
+    Index("ix_login_tries_expires_at", "expires_at"),
+)
+"""Tries to sign in that are under way while Redis cannot count them: leases of seconds (``rppam.core.tries``)."""
 
 settings = Table(
     "settings",

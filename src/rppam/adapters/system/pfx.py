@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from cryptography import x509
+from cryptography.exceptions import InternalError
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat, pkcs12
 
 from rppam.domain.errors.config import ConfigValueError
@@ -103,7 +104,7 @@ def read_pfx(path: Path, password: Secret | None, *, setting: str, password_sett
     _refuse_other_formats(data, path, setting)
     try:
         held = pkcs12.load_pkcs12(data, password.reveal().encode() if password else None)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, InternalError):
         found = f"a password that does not open {path}" if password else f"no password, and {path} needs one"
         raise _problem(
             password_setting,

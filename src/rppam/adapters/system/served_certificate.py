@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from rppam.adapters.system.file_stamp import FileStamp, file_stamp
@@ -178,7 +178,7 @@ def read_held(path: Path, key_path: Path | None, password: Secret | None) -> Hel
 def _from_pem(path: Path, data: bytes, key_path: Path | None, password: Secret | None) -> Held:
     try:
         certificates = tuple(x509.load_pem_x509_certificates(data))
-    except ValueError:
+    except (ValueError, InternalError):
         fix = "Name the file with the certificate, followed by those of the authorities between."
         raise ConfigValueError.of(_CERT, "a certificate in PEM", f"{path}: none that can be read", fix) from None
     place, text = (_CERT, data) if key_path is None else (_KEY, _read(key_path, _KEY, "a private key in PEM"))
@@ -213,7 +213,7 @@ def _key(path: Path, setting: str, text: bytes, password: Secret | None) -> Any:
     needed = password.reveal().encode() if password is not None and b"ENCRYPTED" in text else None
     try:
         return load_pem_private_key(block, needed)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+    except (ValueError, TypeError, UnsupportedAlgorithm, InternalError):
         if needed is None:
             fix = "Copy the key again, whole."
             raise ConfigValueError.of(setting, expected, f"{path}: a key that cannot be read", fix) from None

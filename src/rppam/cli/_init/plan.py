@@ -160,10 +160,16 @@ def _redis(string: Secret) -> dict[str, Any]:
     return {"connectionString": string}
 
 
+def has_password(url: str) -> bool:
+    """Whether a database's URL holds a password, in front of the host or as a parameter."""
+    authority, _, parameters = url.partition("://")[2].partition("?")
+    return ("@" in authority and ":" in authority.rpartition("@")[0]) or "password=" in parameters
+
+
 def _database(url: Secret) -> str | Secret:
     """A URL that holds a password is a secret."""
     text = url.reveal()
-    return url if "@" in text and ":" in text.partition("://")[2].rpartition("@")[0] else text
+    return url if has_password(text) else text
 
 
 def rendered(config: Config, protect: Callable[[Secret], str]) -> Config:

@@ -6,8 +6,11 @@ licence is decided by whoever understands it.
 
 import errno
 from pathlib import Path
+from urllib.parse import quote
 
+from rppam.cli._init.plan import has_password
 from rppam.domain.errors.demo import InitError
+from rppam.domain.secret import Secret
 
 
 def text_of(path: Path, *, errors: str = "strict") -> str | None:
@@ -26,3 +29,16 @@ def text_of(path: Path, *, errors: str = "strict") -> str | None:
         raise InitError(f"{path} cannot be read: {error.strerror}. Run this as root, or as who owns the file") from None
     except UnicodeDecodeError:
         raise InitError(f"{path}: expected ASCII text, found other bytes. Put the file back as it was made") from None
+
+
+def url_with_password(url: str, password: Secret) -> Secret:
+    """A database's URL with the password in its place. Raises :class:`InitError`."""
+    scheme, there, rest = url.partition("://")
+    user, at, host = rest.rpartition("@")
+    if has_password(url) or not (there and at and user) or not password:
+        found = "an empty password" if not password else "one that has a password" if has_password(url) else "another"
+        raise InitError(
+            "--database: expected a URL with a user and without a password, such as "
+            f"postgresql://rppam@db.example.com/rppam, found {found}. The password goes into the file"
+        )
+    return Secret(f"{scheme}://{user}:{quote(password.reveal(), safe='')}@{host}")

@@ -1,4 +1,5 @@
-"""What keeps the REST API from starting (RPPAM-61xx), and what its probes answer (RPPAM-62xx)."""
+"""What keeps the REST API from starting (RPPAM-61xx), what its probes answer (RPPAM-62xx), and who may
+read its metrics (RPPAM-3130, RPPAM-3131)."""
 
 from typing import ClassVar
 
@@ -29,6 +30,35 @@ class SigningKeyError(RppamError):
         "The keys that sign access tokens cannot be used.",
         "Restore the directory auth.jwtKeysDir from another node of the cluster, or let 'rppam init' write it.",
         exit=Exit.CONFIGURATION,
+    )
+
+
+class MetricsTokenError(RppamError):
+    """A scraper without the token of metrics."""
+
+    row: ClassVar[ErrorRow] = ErrorRow(
+        "RPPAM-3130",
+        Fault.CALLER,
+        Retry.NO,
+        "The request does not carry the token that this node asks for before it shows metrics.",
+        "Send 'Authorization: Bearer TOKEN' with the value of api.metricsToken; Prometheus: authorization with "
+        "credentials_file.",
+        status=401,
+        level="info",
+    )
+
+
+class MetricsElsewhereError(RppamError):
+    """A scraper on another host, where metrics are for the own host alone."""
+
+    row: ClassVar[ErrorRow] = ErrorRow(
+        "RPPAM-3131",
+        Fault.CALLER,
+        Retry.NO,
+        "This node shows metrics to callers on its own host alone.",
+        "Scrape from the host itself, or set api.metricsAccess to token.",
+        status=403,
+        level="info",
     )
 
 

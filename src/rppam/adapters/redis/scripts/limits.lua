@@ -1,10 +1,19 @@
--- Limits: charge several counters at once or none, give charges back, or forget. One round trip, the server's clock.
--- Oracle: rppam/core/limits.py, which also says what a counter's text means. Redis 6.2 commands only.
+-- Limits: charge several counters at once or none, give charges back, or forget; and tries to sign in: let one in, renew
+-- it, let it go, count it as wrong, or look. One round trip, the server's clock.
+-- Oracles: rppam/core/limits.py and rppam/core/tries.py, which also say what a text means. Redis 6.2 commands only.
 --
+-- Limits:
 -- KEYS  the counters (strings)
 -- ARGV  1 'take', 'give' or 'forget'; then for each key four words:
 --       'w' or 's'   events   microseconds of a slot (w) or between two events (s)   cost
 -- Reply take: { 1 or 0, which key is shown, remaining, retry after ms, reset after ms }; else how many keys stand.
+--
+-- Tries:
+-- KEYS  for each suspect two: the window of wrong tries, and the leases of those under way (strings)
+-- ARGV  1 'enter', 'renew', 'leave', 'fail' or 'look'   2 the try's name   3 milliseconds that a lease lasts;
+--       then for each suspect two words: events   microseconds of a slot
+-- Reply { 1 or 0, then for each suspect: wrong ones, tries under way, ms until the last of those lapses }
+--
 -- What is not a counter's text counts as none. A key of another type does so as well, and gives way: nobody else has any
 -- business below our prefix, and an error would take all limits away for what somebody has done to one.
 
@@ -105,6 +114,63 @@ local function weigh(shape, text, events, step, cost)
   end
   counts[1] = counts[1] + cost
   return true, -excess, 0, forgotten(1, step), window_text(counts, step)
+end
+
+-- the leases of others than `name` that hold now
+local function leases_of(text, name, now_ms, ttl)
+  local leases = {}
+  if #text > 400000 or string.sub(text, 1, 1) ~= 't' then return leases end
+  for one in string.gmatch(string.sub(text, 2), '[^,]+') do
+    local found, at = string.match(one, '^([0-9a-f]+):(%d+)$')
+    if found and #found == 16 and #at <= 15 and found ~= name then
+      at = tonumber(at)
+      if now_ms < at and at <= now_ms + ttl then leases[#leases + 1] = { found, at } end
+    end
+  end
+  return leases
+end
+
+local function tries(verb, name, ttl)
+  local now_ms = math.floor(now / 1000)
+  local found, allowed = {}, 1
+  for at = 1, #KEYS, 2 do
+    local events, step = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
+    local counts, used, ahead = counts_of(text_of(KEYS[at]), step)
+    local leases = leases_of(text_of(KEYS[at + 1]), name, now_ms, ttl)
+    if verb == 'enter' and used + #leases >= events then allowed = 0 end
+    if verb == 'fail' then
+      if counts[1] < 9999999 then counts[1], used = counts[1] + 1, used + 1 end
+      ahead = true
+    end
+    if used > 0 and ahead then
+      local left = string.format('%.0f', ms(newest_forgotten(counts, step)))
+      redis.call('SET', KEYS[at], window_text(counts, step), 'PX', left)
+    end
+    found[#found + 1] = { KEYS[at + 1], used, leases }
+  end
+  local reply = { allowed }
+  for _, one in ipairs(found) do
+    local key, used, leases = one[1], one[2], one[3]
+    if verb == 'renew' or verb == 'enter' and allowed == 1 then leases[#leases + 1] = { name, now_ms + ttl } end
+    local list, last = {}, now_ms
+    for at, lease in ipairs(leases) do
+      list[at] = string.format('%s:%.0f', lease[1], lease[2])
+      last = math.max(last, lease[2])
+    end
+    if verb ~= 'look' and allowed == 1 then
+      if #list > 0 then
+        redis.call('SET', key, 't' .. table.concat(list, ','), 'PX', string.format('%.0f', last - now_ms))
+      else
+        redis.call('PEXPIRE', key, 0)
+      end
+    end
+    for _, number in ipairs({ used, #leases, last - now_ms }) do reply[#reply + 1] = number end
+  end
+  return reply
+end
+
+if ARGV[1] ~= 'take' and ARGV[1] ~= 'give' and ARGV[1] ~= 'forget' then
+  return tries(ARGV[1], ARGV[2], tonumber(ARGV[3]))
 end
 
 if ARGV[1] == 'take' then
