@@ -76,11 +76,11 @@ def caused(error: StoreError, by: StoreError) -> StoreError:
 @pytest.mark.parametrize(
     "case",
     [
-        Refusing(StoreReplyTooLarge("x"), 500, 10_000),
-        Refusing(StorePushFlood("x"), 500, 10_000),
+        Refusing(StoreReplyTooLarge("x"), 500, 5_000),
+        Refusing(StorePushFlood("x"), 500, 5_000),
         Refusing(StoreFull("x"), 200, 2_000),
         Refusing(StoreProtocol("x"), 100, 2_000),
-        Refusing(caused(StoreUnknown("x"), StoreReplyTooLarge("x")), 500, 10_000),
+        Refusing(caused(StoreUnknown("x"), StoreReplyTooLarge("x")), 500, 5_000),
         Refusing(StoreDown("x"), 50, 100),
         Refusing(StoreRefused("x"), 50, 100),
     ],

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from rppam.adapters.redis.framing import LINE_BYTES_MAX, MORE, BeyondError, Framing, Inbox, Pushes
 from rppam.adapters.redis.options import LEASE, Limits
+from rppam.adapters.redis.replies import classify
 from rppam.domain.errors.store import StorePushFlood, StoreReplyTooLarge
 
 SMALL = Limits(reply_bytes=10_000, elements=1_000, pushed_words=100, pushed_bytes=10_000)
@@ -113,7 +114,7 @@ def test_honest_replies_come_through_whatever_they_hold_and_however_they_are_cut
     replies: list[bytes], cuts: random.Random
 ) -> None:
     stream = b"".join(replies)
-    plain = hiredis.Reader(notEnoughData=MORE, replyError=str)
+    plain = hiredis.Reader(notEnoughData=MORE, replyError=classify)
     plain.feed(stream)
     expected = []
     while (value := plain.gets()) is not MORE:

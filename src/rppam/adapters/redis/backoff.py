@@ -36,8 +36,8 @@ class Pace(NamedTuple):
 
 
 PACES: Final[dict[type[StoreError], Pace]] = {
-    StoreReplyTooLarge: Pace(500, 10_000),
-    StorePushFlood: Pace(500, 10_000),
+    StoreReplyTooLarge: Pace(500, 5_000),
+    StorePushFlood: Pace(500, 5_000),
     StoreProtocol: Pace(100, 2_000),
     StoreFull: Pace(200, 2_000),
 }

@@ -33,16 +33,15 @@ _SMALL: Final = 32 * 1024
 _KINDS: Final = bytes(48 if 48 <= one <= 57 else 42 if one in b"*~%>|" else 32 for one in range(256))
 """Any digit as ``0``, any kind of aggregate as ``*``: one pass over the bytes, a tenth of what an expression takes."""
 _MANY: Final = b"*000"
-_HEADER: Final = b"*0"
 _HEADERS_MAX: Final = 256
 """So many headers may stand in a chunk that is not followed; the parser itself nests up to 1,024."""
 _HEADER_BYTES: Final = 4
 _DIGITS_MAX: Final = 20
 _END: Final = b"\r\n"
 _BULKS: Final = frozenset(b"$!=")
-_SINGLES: Final = frozenset(b"*~>")
-_PAIRS: Final = frozenset(b"%|")
-_ATTRIBUTE: Final = ord("|")
+_ARRAY, _SET, _PUSH, _MAP, _ATTRIBUTE = b"*~>%|"
+_SINGLES: Final = frozenset((_ARRAY, _SET, _PUSH))
+_PAIRS: Final = frozenset((_MAP, _ATTRIBUTE))
 
 
 class BeyondError(Exception):
@@ -162,10 +161,12 @@ class Pushes:
 
 def _is_suspect(data: bytes) -> bool:
     """Whether a large header, many headers or an attribute may stand in a chunk. A false alarm costs little."""
+    if not (_ARRAY in data or _PUSH in data or _MAP in data or _SET in data or _ATTRIBUTE in data):
+        return False
     kinds = data.translate(_KINDS)
-    if _MANY in kinds or (len(data) > _HEADER_BYTES * _HEADERS_MAX and kinds.count(_HEADER) > _HEADERS_MAX):
+    if _MANY in kinds or (len(data) > _HEADER_BYTES * _HEADERS_MAX and kinds.count(b"*") > _HEADERS_MAX):
         return True
-    return b"|" in data and (data[0] == _ATTRIBUTE or b"\n|" in data)
+    return _ATTRIBUTE in data and (data[0] == _ATTRIBUTE or b"\n|" in data)
 
 
 class Inbox:
@@ -178,7 +179,8 @@ class Inbox:
         self._limits = limits
         self._framing = Framing(GREETING)
         self._pushes = Pushes(GREETING)
-        self._is_followed = False
+        self._is_followed = self._is_open = False
+        self._parse, self._is_cut = self._reader.feed, self._reader.has_data
         self.take: Final = self._reader.gets
         """The next whole reply, or ``MORE``."""
         self.is_greeted = False
@@ -188,19 +190,22 @@ class Inbox:
     def greeted(self) -> None:
         """The greeting is over."""
         self.is_greeted = True
+        self.partial_bytes = 0
         self._framing.limits = self._pushes.limits = self._limits
 
     def feed(self, data: bytes) -> None:
         """Hand a chunk to the parser. Raises StoreReplyTooLarge instead."""
-        self._is_followed = self._framing.is_open or len(data) > _SMALL or _is_suspect(data)
-        if self._is_followed:
+        if self._is_open or len(data) > _SMALL or _is_suspect(data):
             self._follow(data)
-        self._reader.feed(data)
+            self._is_followed = True
+        else:
+            self._is_followed = False
+        self._parse(data)
 
     def settle(self, data: bytes, replies: int) -> None:
         """All whole ``replies``, pushes among them, of the chunk are taken. Raises StoreReplyTooLarge."""
-        if replies and not self._reader.has_data():
-            self.partial_bytes = 0
+        if replies and not self._is_cut():
+            self.partial_bytes = 0 if self.is_greeted else self.partial_bytes + len(data)
             return
         if not self._is_followed:
             self._follow(data)
@@ -227,6 +232,7 @@ class Inbox:
             self._framing.follow(data)
         except BeyondError as error:
             raise self._too_large(str(error)) from None
+        self._is_open = self._framing.is_open
 
     def _too_large(self, what: str) -> StoreReplyTooLarge:
         return StoreReplyTooLarge(
