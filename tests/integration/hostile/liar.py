@@ -109,7 +109,7 @@ class Channel:
 
     def begin(self, lie: Lie) -> None:
         """The lie begins on this connection, if it is one that is told unasked."""
-        if lie.flood is not None and self._flood is None and self.liar.is_greeted(self):
+        if lie.flood and self._flood is None and self.liar.is_greeted(self):
             self._flood = asyncio.create_task(self._pour(lie.flood))
 
     async def _pour(self, flood: bytes) -> None:
