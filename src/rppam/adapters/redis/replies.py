@@ -147,7 +147,7 @@ def _is_text(word: object) -> bool:
 
 def silent(address: str, nothing_s: float, unfinished_s: float) -> StoreSilent:
     """Of a connection that was given up: nothing came for ``nothing_s``, and no whole reply for ``unfinished_s``."""
-    if unfinished_s >= 2 * nothing_s + 1:
+    if unfinished_s > 2 * nothing_s:
         return StoreSilent(
             f"Redis at {address} sends bytes, and has not finished a reply for {round(unfinished_s * 1000)} ms: "
             f"{StoreSilent.row.remedy}"
