@@ -1,4 +1,4 @@
-"""A server that announces too much, pushes without end or takes no more clients: each with its own error, and slowly."""
+"""A server that announces too much, pushes without end, or takes no more clients: each with its own error."""
 
 import asyncio
 import time
