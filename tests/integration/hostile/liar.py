@@ -21,6 +21,9 @@ from tests.integration.hostile.lies import LIES, Lie
 
 TRUE_AT_FIRST = frozenset((b"HELLO", b"PING", b"INFO", b"ROLE", b"SELECT"))
 
+WHILE_ENTERING = frozenset((b"HELLO", b"INFO", b"ROLE", b"SCAN"))
+"""What a connection asks when it is new: for a lie to these the present ones are hung up on first."""
+
 
 class Channel:
     """One connection through the proxy."""
@@ -159,8 +162,7 @@ class Liar:
         self.lies = {node: LIES[name] for node, name in lies.items()}
         for channel in tuple(self._channels):
             lie = channel.lie
-            if lie is not None and lie.at_once:
-                channel.told()
+            if lie is not None and (lie.at_once or lie.on & WHILE_ENTERING):
                 channel.writer.transport.abort()
             elif lie is not None:
                 channel.begin(lie)

@@ -142,7 +142,9 @@ def measured(lab: Lab) -> dict[tuple[str, int], int]:
 @contextmanager
 def cluster(folder: Path, hostile: Hostile) -> Iterator[tuple[Lab, Probe, Eyes, str]]:
     with Lab(folder / "lab", hostile.port, nodes=3, times=CALM, policy="majority") as lab:
-        lab.start()
+        for node in lab.nodes:
+            node.start()
+        lab.wait_until_healthy(within_s=60)
         leader = lab.wait_for_leader().name
         eventually(lambda: lab.health()["safetyLevel"] == "voted", within_s=20, what="level voted", say=lab.logs)
         probe = Probe(lab)
