@@ -10,12 +10,13 @@ SIM_HOURS ?= 1
 RUNS ?= 30
 SEQUENCES ?= 20
 MINUTES ?= 10
+SECONDS ?= 5
 ARGS ?=
 BIN := .venv/bin
 SETUP := scripts/setup
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo dev servers quick test check build lint format types layers sim-gate sim sim-long faults faults-random faults-times sentinel fault-table hardened bench docs lock clean
+.PHONY: help env demo dev servers quick test check build lint format types layers sim-gate sim sim-long faults faults-random faults-times sentinel fault-table hardened hostile bench docs lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -83,6 +84,9 @@ faults-times: dev servers ## each kind of failover RUNS times on hosts of their 
 
 fault-table: dev servers ## play every fault of Redis to a real node and write docs/reference/faults.md; some minutes
 	$(BIN)/python -m tests.integration.fault_table.table
+
+hostile: dev servers ## a Redis that lies to all nodes of a cluster, SECONDS for each of its lies; memory, /live, leader
+	HOSTILE_S=$(SECONDS) $(BIN)/pytest tests/integration/hostile $(ARGS)
 
 hardened: dev servers ## a cluster MINUTES minutes on a Redis hardened as the article asks: one leader, nothing denied
 	$(BIN)/python benchmarks/hardened_run.py --minutes $(MINUTES) $(ARGS)

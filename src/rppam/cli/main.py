@@ -4,15 +4,18 @@ Answers: which module serves which word. Promises: the exit codes of :mod:`rppam
 ours is printed as its sentence, without a traceback; with ``--json`` it stands on stdout as JSON, too.
 """
 
+import errno
 import sys
 from importlib import import_module
-from typing import Final
+from typing import Final, NoReturn
 
 import click
 
 from rppam import __version__
+from rppam.adapters.system.open_files import LEAST_FOR_A_COMMAND, ensure_files
 from rppam.cli._errors import error_json, wants_json
 from rppam.domain.errors import RppamError
+from rppam.domain.errors.platform import TooFewFilesError
 from rppam.domain.exits import Exit
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
@@ -42,6 +45,7 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         if cmd_name not in COMMANDS:
             return None
+        ensure_files(LEAST_FOR_A_COMMAND)
         command: click.Command = import_module(COMMANDS[cmd_name][0]).command
         return command
 
@@ -60,14 +64,22 @@ def rppam() -> None:
     """RP-PAM: privileged access that stays available."""
 
 
+def _end_with(error: RppamError) -> NoReturn:
+    click.echo(f"rppam: {error}", err=True)
+    _tell_machine(str(error), error.row.code)
+    sys.exit(error.row.exit if error.row.exit is not None else Exit.ERRORS)
+
+
 def main() -> None:
     """Entry point of the ``rppam`` command."""
     try:
         code = rppam.main(standalone_mode=False)
     except RppamError as error:
-        click.echo(f"rppam: {error}", err=True)
-        _tell_machine(str(error), error.row.code)
-        sys.exit(error.row.exit if error.row.exit is not None else Exit.ERRORS)
+        _end_with(error)
+    except OSError as error:
+        if error.errno != errno.EMFILE:
+            raise
+        _end_with(TooFewFilesError(0))
     except click.exceptions.Exit as exit_:
         sys.exit(exit_.exit_code)
     except click.Abort:

@@ -48,8 +48,10 @@ def command(config: Path | None, log_format: str | None, log_level: str | None, 
     The node is several processes: this one supervises, a control process holds leadership, and api.workers processes
     answer requests. When the control process dies, this one withdraws and releases what it held, and starts another.
     """
+    from rppam.adapters.system.open_files import ensure_files
     from rppam.config.places import config_path
 
+    ensure_files()
     path = config_path(config, os.environ)
     if sys.platform == "linux" and not single_process:
         from rppam.supervisor.options import Start

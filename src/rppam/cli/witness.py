@@ -32,6 +32,7 @@ def command(config: Path | None) -> int:
     API, no data but what it promised, and takes no licence seat. Its config needs node.nodeName, node.dataDir, redis,
     cluster.enabled, cluster.clusterId and auth.clusterKeyPath, with the cluster's values; the leader takes it in.
     """
+    from rppam.adapters.system.open_files import ensure_files
     from rppam.adapters.system.secrets import HostSecrets
     from rppam.compose.history import history_handler
     from rppam.config.load import load_settings
@@ -40,6 +41,7 @@ def command(config: Path | None) -> int:
     from rppam.runtime.logging import logging_to
     from rppam.services.setting_files import problems_of
 
+    ensure_files()
     path = config_path(config, os.environ, witness_places(default_places()))
     settings = load_settings(
         path,

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from rppam.adapters.members.credentials import read_cluster_key
 from rppam.adapters.redis.link import Link
-from rppam.adapters.redis.options import LinkOptions
+from rppam.adapters.redis.options import CACHE, LEASE, LinkOptions
 from rppam.adapters.redis.password_file import PasswordFile
 from rppam.adapters.redis.sentinel import REPOINTED_WITHIN_MS, SentinelSource
 from rppam.adapters.redis.source import DirectSource
@@ -200,6 +200,7 @@ def _patient(options: LinkOptions, settings: Settings, purpose: str) -> LinkOpti
         client_name=_name(options, settings, purpose),
         silence_ms=2 * timing.request_timeout_ms,
         reconnect_cap_ms=max(100, timing.lease_ms // 16),
+        limits=LEASE,
     )
 
 
@@ -211,6 +212,7 @@ def _brisk(options: LinkOptions, settings: Settings, purpose: str) -> LinkOption
         silence_ms=2 * patience.REQUEST_COMMAND_MS,
         reconnect_cap_ms=CACHE_RECONNECT_CAP_MS,
         abort_connect=False,
+        limits=CACHE,
     )
 
 

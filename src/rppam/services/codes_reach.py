@@ -113,6 +113,26 @@ REACH: Final[dict[str, Entry]] = {
             "read the log of the service; Restart-Service RpPam",
         ),
     ),
+    "RD-114": (
+        "error",
+        "What answers as Redis sends replies that are larger than any a node asks for.",
+        "sent a reply of 2147483647 elements, and takes 16384 at most; the connection was dropped",
+        service(
+            "Find out what answers at that address, and who else can write to that Redis or stands in between.",
+            "restart",
+            "CLIENT LIST shows who is connected",
+        ),
+    ),
+    "RD-115": (
+        "error",
+        "What answers as Redis pushes more messages or invalidations than a node takes.",
+        "pushed more than 10000 words within a second; the connection was dropped",
+        service(
+            "Find who publishes or writes so much under redis.keyPrefix, and stop it.",
+            "restart",
+            "CLIENT LIST shows who is connected",
+        ),
+    ),
     "RD-121": (
         "error",
         "The certificate of Redis is out of its dates.",

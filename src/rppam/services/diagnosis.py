@@ -18,7 +18,9 @@ from rppam.domain.errors.store import (
     StoreNoRoute,
     StoreNoSocket,
     StoreProtocol,
+    StorePushFlood,
     StoreRefused,
+    StoreReplyTooLarge,
     StoreSentinelsSilent,
     StoreServiceUnknown,
     StoreSilent,
@@ -59,6 +61,8 @@ _BY_CLASS: Final[dict[type[StoreError], str]] = {
     StoreSilent: "RD-111",
     StoreUnknown: "RD-111",
     StoreNoSocket: "RD-112",
+    StoreReplyTooLarge: "RD-114",
+    StorePushFlood: "RD-115",
     StoreTlsFailed: "RD-127",
     StoreNoAuth: "RD-201",
     StoreDown: "RD-411",  # the node itself drops a connection only where the sentinels move the primary
@@ -123,7 +127,7 @@ def code_of(error: StoreError, *, with_tls: bool, glimpse: Glimpse | None = None
 def needs_glimpse(error: StoreError, *, with_tls: bool) -> bool:
     """Whether a second look may tell more: not where the cause is clear, or where nothing can be reached anyhow."""
     code = code_of(error, with_tls=with_tls)
-    return code not in ("RD-101", "RD-103", "RD-104", "RD-112", "RD-113") and code < "RD-2"
+    return code not in ("RD-101", "RD-103", "RD-104", "RD-112", "RD-113", "RD-114", "RD-115") and code < "RD-2"
 
 
 def _nearer(code: str, text: str, seen: Glimpse, *, with_tls: bool) -> str:

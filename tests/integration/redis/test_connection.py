@@ -14,7 +14,7 @@ from rppam.domain.errors.store import (
     StoreDown,
     StoreError,
     StoreOverloaded,
-    StoreProtocol,
+    StoreReplyTooLarge,
     StoreUnknown,
 )
 from rppam.domain.errors.store_replies import (
@@ -173,9 +173,9 @@ async def test_a_reply_larger_than_the_limit_ends_the_connection(redis: Server, 
     lost: list[StoreError] = []
     connection = await open_(redis.port, on_lost=lost.append, limits=Limits(reply_bytes=1 << 20))
     redis.ask("SET", "big", b"x" * (8 << 20))
-    with pytest.raises(StoreUnknown, match="more than 1048576 bytes"):
+    with pytest.raises(StoreUnknown, match="a text of 8388608 bytes, and takes 1048576 at most"):
         await connection.command("GET", "big", timeout_ms=5000)
-    assert isinstance(lost[0], StoreProtocol)
+    assert isinstance(lost[0], StoreReplyTooLarge)
     with pytest.raises(StoreDown):
         await connection.command("GET", "a", timeout_ms=1000)
 

@@ -1,9 +1,22 @@
 """Waits between attempts: they double, they are spread, and they never pass the cap."""
 
+from typing import NamedTuple
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rppam.adapters.redis.backoff import CAP_MS, STEADY_MS, Backoff
+from rppam.adapters.redis.backoff import CAP_MS, HOSTILE_STEADY_MS, STEADY_MS, Backoff
+from rppam.domain.errors.store import (
+    StoreDown,
+    StoreError,
+    StoreProtocol,
+    StorePushFlood,
+    StoreRefused,
+    StoreReplyTooLarge,
+    StoreUnknown,
+)
+from rppam.domain.errors.store_replies import StoreFull
 
 
 class Dice:
@@ -45,3 +58,45 @@ def test_only_a_connection_that_held_starts_the_series_anew() -> None:
     assert backoff.next_ms() == 800
     backoff.succeeded(STEADY_MS)
     assert backoff.next_ms() == 25
+
+
+class Refusing(NamedTuple):
+    """A failure, and the first and the longest wait after it."""
+
+    failure: Exception
+    first: int
+    longest: int
+
+
+def caused(error: StoreError, by: StoreError) -> StoreError:
+    error.__cause__ = by
+    return error
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        Refusing(StoreReplyTooLarge("x"), 500, 5_000),
+        Refusing(StorePushFlood("x"), 500, 5_000),
+        Refusing(StoreFull("x"), 200, 2_000),
+        Refusing(StoreProtocol("x"), 100, 2_000),
+        Refusing(caused(StoreUnknown("x"), StoreReplyTooLarge("x")), 500, 5_000),
+        Refusing(StoreDown("x"), 50, 100),
+        Refusing(StoreRefused("x"), 50, 100),
+    ],
+)
+def test_after_what_a_hostile_or_full_server_did_a_quick_link_is_slow(case: Refusing) -> None:
+    backoff = Backoff(Dice(0.999999), cap_ms=100)
+    waited = [backoff.next_ms(case.failure) for _ in range(10)]
+    assert (waited[0], waited[-1]) == (case.first, case.longest)
+
+
+def test_a_server_that_lies_again_after_some_seconds_of_truth_does_not_start_the_series_anew() -> None:
+    backoff = Backoff(Dice(0.999999), cap_ms=100)
+    first = backoff.next_ms(StoreReplyTooLarge("x"))
+    backoff.succeeded(HOSTILE_STEADY_MS - 1)
+    assert backoff.next_ms(StoreReplyTooLarge("x")) == 2 * first
+    backoff.succeeded(HOSTILE_STEADY_MS)
+    assert backoff.next_ms(StoreRefused("x")) == 50
+    backoff.succeeded(STEADY_MS)
+    assert backoff.next_ms(StoreRefused("x")) == 50

@@ -15,7 +15,9 @@ from rppam.domain.errors.store import (
     StoreNotReplicated,
     StoreOverloaded,
     StoreProtocol,
+    StorePushFlood,
     StoreRefused,
+    StoreReplyTooLarge,
     StoreSilent,
     StoreTlsFailed,
     StoreTooOld,
@@ -53,6 +55,8 @@ TLS = Glimpse(is_open=True, speaks_tls=True, certificate="for redis")
         (StoreNoGreeting("x"), False, NOTHING, "RD-105"),
         (StoreNoRoute("x"), False, NOTHING, "RD-104"),
         (StoreNoSocket("x"), True, NOTHING, "RD-112"),
+        (StoreReplyTooLarge("x"), False, NOTHING, "RD-114"),
+        (StorePushFlood("x"), False, NOTHING, "RD-115"),
         (StoreConnectTimeout("x"), False, OPEN, "RD-105"),
         (StoreConnectTimeout("x"), False, REDIS, "RD-105"),
         *(

@@ -12,9 +12,11 @@ What it decides, and promises:
    a reply that comes late, or to a cancelled waiter, is dropped in order and nobody gets a stranger's reply.
 3. A connection on which a reply is due and nothing at all arrives for ``silence_ms`` (or the deadline of the oldest
    command, if longer) is given up, and everybody waiting on it is told at once. A single slow command does not cost
-   the connection as long as anything arrives: leadership counts a new connection as a fresh wait.
+   the connection as long as anything arrives: leadership counts a new connection as a fresh wait. Bytes that make no
+   whole reply within four times as long are no answer either.
 4. If our own loop was stalled, it first reads what has arrived meanwhile, then judges.
-5. Memory is bounded by :class:`~rppam.adapters.redis.options.Limits`.
+5. Memory is bounded by :class:`~rppam.adapters.redis.options.Limits`; what a server says is measured before it is
+   parsed (:mod:`~rppam.adapters.redis.framing`).
 
 What it does not promise: to reconnect (that is :mod:`~rppam.adapters.redis.link`), or that a command which ended with
 StoreUnknown does not still run later on a server that wakes up. Tests: ``tests/integration/redis``.
@@ -30,18 +32,19 @@ from typing import Any, ClassVar, Final, NamedTuple
 import hiredis
 
 from rppam.adapters.redis.dial import dial, explain, reason, too_slow
+from rppam.adapters.redis.framing import MORE, Inbox
 from rppam.adapters.redis.greeting import greet
 from rppam.adapters.redis.identity import ServerIdentity
 from rppam.adapters.redis.listeners import tell
 from rppam.adapters.redis.options import Target
-from rppam.adapters.redis.replies import classify, garbled
+from rppam.adapters.redis.replies import garbled, is_push, named, silent
 from rppam.adapters.redis.vocabulary import Vocabulary
 from rppam.domain.errors.store import (
     StoreClosed,
     StoreDown,
     StoreError,
     StoreOverloaded,
-    StoreProtocol,
+    StoreReplyError,
     StoreSilent,
     StoreUnknown,
 )
@@ -51,11 +54,12 @@ from rppam.ports.clock import Clock
 Word = bytes | str | int
 """One word of a command."""
 
-_MORE: Final = object()  # "no whole reply yet"; hiredis' own default, False, is also a RESP3 reply
 _WRITE_BYTES: Final = 256 * 1024
 _SWEEP_S: Final = 0.010  # deadlines are looked at no more often than this
 _STALL_S: Final = 0.100  # a timer this late means that our own loop stood still
 _CONFIRMATIONS: Final = frozenset((b"subscribe", b"unsubscribe"))
+_GARBLED: Final = (hiredis.HiredisError, ArithmeticError, LookupError, MemoryError, SystemError, TypeError, ValueError)
+_PATIENCE: Final = 4  # so many times longer for a reply of which parts come
 
 
 class _Due(NamedTuple):
@@ -95,7 +99,7 @@ class Connection(asyncio.Protocol):
         self._gone: asyncio.Future[None] = self._loop.create_future()
         self._vocabulary = Vocabulary(target.command_map)
         self._spellings = self._vocabulary.known
-        self._reader = hiredis.Reader(replyError=classify, notEnoughData=_MORE)
+        self._inbox = Inbox(target.address, target.limits)
         self._limits = target.limits
         self._unsent: deque[tuple[bytes, _Due]] = deque()
         self._unsent_bytes = 0
@@ -105,8 +109,7 @@ class Connection(asyncio.Protocol):
         # turn's end would only cost a round of the loop. uvloop does not show it; a round is cheap there.
         self._rest_of_turn = getattr(self._loop, "_ready", None)
         self._paused = False
-        self._received_at = self._loop.time()
-        self._partial_bytes = 0
+        self._received_at = self._whole_at = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
         self._sweep_at = math.inf
         self._swept_at = -math.inf
@@ -136,7 +139,7 @@ class Connection(asyncio.Protocol):
                 self.identity = await greet(self, target)
         except TimeoutError:
             self.abort("no greeting in time")
-            raise too_slow(target, self._partial_bytes) from None
+            raise too_slow(target, self._inbox.partial_bytes) from None
         except (StoreUnknown, StoreDown) as error:
             raise await reason(target, self.lost or error) from None
         except BaseException:
@@ -145,6 +148,7 @@ class Connection(asyncio.Protocol):
         if self.lost is not None:
             raise self.lost
         self._on_lost = on_lost
+        self._inbox.greeted()
         self.opened_at = clock.now()
         return self
 
@@ -264,16 +268,21 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Pair whole replies with those who wait."""
-        self._received_at = self._loop.time()
-        reader, due = self._reader, self._due
+        if self.lost is not None:
+            return
+        now = self._received_at = self._loop.time()
+        inbox, due, take = self._inbox, self._due, self._inbox.take
         replies = 0
         try:
-            reader.feed(data)
-            while (value := reader.gets()) is not _MORE:
+            inbox.feed(data)
+            while (value := take()) is not MORE:
                 replies += 1
                 if value.__class__ is hiredis.PushNotification:
+                    inbox.pushed(value, 0 if replies > 1 else len(data), now)
                     self._pushed(value)
                     continue
+                if isinstance(value, StoreReplyError) and not due and not inbox.is_greeted:
+                    raise named(self.target.address, value)  # it hangs up, and says why before it was asked anything
                 waiter = due.popleft().waiter
                 if waiter.done():
                     continue
@@ -281,24 +290,21 @@ class Connection(asyncio.Protocol):
                     waiter.set_exception(value)
                 else:
                     waiter.set_result(value)
-        except (hiredis.HiredisError, IndexError, TypeError, ValueError, MemoryError) as error:
+            inbox.settle(data, replies)
+        except StoreError as error:
+            error.__traceback__ = error.__context__ = None  # it is kept, and what it came of must not be
+            self._lose(error)
+        except _GARBLED as error:
             self._lose(garbled(self.target.address, data, error))
-            return
-        self._partial_bytes = self._partial_bytes + len(data) if replies == 0 else reader.len()
-        if self._partial_bytes > self._limits.reply_bytes:
-            self._lose(
-                StoreProtocol(
-                    f"Redis at {self.target.address} sent a reply of more than {self._limits.reply_bytes} bytes; "
-                    "the connection was dropped to save memory"
-                )
-            )
+        if replies:
+            self._whole_at = now
 
     def _pushed(self, push: list[Any]) -> None:
         if push[0] in _CONFIRMATIONS and self._due and self._due[0].is_subscription:
             waiter = self._due.popleft().waiter
             if not waiter.done():
                 waiter.set_result(push)
-        elif self._on_push is not None:
+        elif is_push(push) and self._on_push is not None:
             tell(self._on_push, push)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -331,12 +337,7 @@ class Connection(asyncio.Protocol):
         self._looks_again = False
         self._timer, self._sweep_at, self._swept_at = None, math.inf, now
         if self._due and now >= self._silent_at():
-            waited_ms = round((now - self._received_at) * 1000)
-            self._lose(
-                StoreSilent(
-                    f"Redis at {self.target.address} has not answered for {waited_ms} ms: {StoreSilent.row.remedy}"
-                )
-            )
+            self._lose(silent(self.target.address, now - self._received_at, now - self._whole_at))
             return
         next_at = self._silent_at() if self._due else math.inf
         for owed in self._due:
@@ -349,8 +350,8 @@ class Connection(asyncio.Protocol):
     def _silent_at(self) -> float:
         """When the oldest reply that is due makes this a silent connection."""
         oldest = self._due[0]
-        since = max(self._received_at, oldest.deadline - oldest.timeout_s)
-        return since + max(self.target.silence_ms / 1000, oldest.timeout_s)
+        asked, patience_s = oldest.deadline - oldest.timeout_s, max(self.target.silence_ms / 1000, oldest.timeout_s)
+        return min(max(self._received_at, asked) + patience_s, max(self._whole_at, asked) + _PATIENCE * patience_s)
 
     def _expire(self, owed: _Due, now: float, *, sent: bool) -> float:
         """Fail ``owed`` if its time is over; returns when to look again."""

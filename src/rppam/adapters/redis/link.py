@@ -1,7 +1,7 @@
 """A connection to Redis that comes back.
 
-What it decides: when to connect (at once, then by :mod:`~rppam.adapters.redis.backoff`, at most 2 s apart; without any
-wait when its :mod:`~rppam.adapters.redis.source` says that the primary has moved), which of the source's addresses to
+What it decides: when to connect (at once, then by :mod:`~rppam.adapters.redis.backoff`; without any wait when its
+:mod:`~rppam.adapters.redis.source` says that the primary has moved), which of the source's addresses to
 take (in order; replicas are passed over), when an idle connection is tested (keepAlive), and that channels
 are subscribed again before anybody is told that the connection is up. While it is down every command fails at once
 with StoreDown and the reason: nothing is queued for later, because a command that runs later than its caller believes
@@ -93,7 +93,7 @@ class Link:
                     await self._source.stop()
                     raise
                 if attempt < attempts:
-                    await asyncio.sleep(self._backoff.next_ms() / 1000)
+                    await asyncio.sleep(self._backoff.next_ms(self.outage.failure) / 1000)
             else:
                 break
         self._keeper = asyncio.create_task(self._keep(), name="redis-link")
@@ -279,7 +279,7 @@ class Link:
                 if self.connection is not None:
                     await self._watch(self.connection)
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._backoff.next_ms() / 1000):
+                    async with asyncio.timeout(self._backoff.next_ms(self.outage.failure) / 1000):
                         await self._hurry.wait()
                 await self._attempt()
             except Exception as error:  # noqa: BLE001 - whatever it is: were this task to end, Redis would be lost for good

@@ -20,14 +20,43 @@ MIB: Final = 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How much one connection may keep in memory. Beyond it a command fails at once with StoreOverloaded."""
+    """How much one connection may keep in memory, and of what a server says how much is believed.
+
+    Beyond the first two a command fails at once with StoreOverloaded; beyond the others the connection ends, with
+    StoreReplyTooLarge or StorePushFlood: what was announced cannot be skipped without reading it.
+    """
 
     pending_commands: int = 10_000
     """Commands that wait for their reply or to be sent."""
     unsent_bytes: int = 32 * MIB
     """Bytes of commands that wait to be sent because the network does not take them."""
-    reply_bytes: int = 64 * MIB
-    """Size of one reply. A larger one ends the connection: it cannot be skipped without reading it."""
+    reply_bytes: int = 32 * MIB
+    """Size of one reply."""
+    elements: int = 262_144
+    """Elements of one reply, those of its parts included."""
+    pushed_words: int = 100_000
+    """Words of pushes within a second: a name that has changed is one."""
+    pushed_bytes: int = 64 * MIB
+    """Bytes of pushes within a second."""
+
+
+GREETING: Final = Limits(reply_bytes=MIB // 4, elements=4_096, pushed_words=100, pushed_bytes=MIB // 4)
+"""Before anybody knows who is there: HELLO, INFO and ROLE are some kilobytes."""
+LEASE: Final = Limits(
+    pending_commands=1_000,
+    unsent_bytes=4 * MIB,
+    reply_bytes=4 * MIB,
+    elements=16_384,
+    pushed_words=10_000,
+    pushed_bytes=4 * MIB,
+)
+"""Leadership's link: one record, the heartbeats of all members (each some hundred bytes), a page of names."""
+CACHE: Final = Limits(unsent_bytes=16 * MIB, reply_bytes=8 * MIB, elements=65_536)
+"""The link of a process that answers requests: copies, counts, and the names that have changed."""
+SENTINEL: Final = Limits(
+    pending_commands=1_000, unsent_bytes=MIB, reply_bytes=MIB, elements=16_384, pushed_words=1_000, pushed_bytes=MIB
+)
+"""A link to a sentinel: what it says of one service, and of its failovers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

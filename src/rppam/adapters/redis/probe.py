@@ -20,7 +20,7 @@ from rppam.adapters.redis.scripts import Script
 from rppam.config.endpoint import NotAnEndpointError, parse_endpoint
 from rppam.domain.electorate import MEMBERS_MAX
 from rppam.domain.errors.store import StoreError, StoreProtocol, StoreReplyError
-from rppam.domain.errors.store_replies import StoreNoPermission, StoreReplyUnforeseen, StoreWrongType
+from rppam.domain.errors.store_replies import StoreFull, StoreNoPermission, StoreReplyUnforeseen, StoreWrongType
 from rppam.ports.clock import Clock
 from rppam.services.diagnosis import code_of
 from rppam.services.redis_facts import DANGEROUS, PrefixFacts, RedisFacts, SentinelFacts
@@ -36,6 +36,7 @@ _NEEDED_BEHIND_SENTINEL: Final[tuple[tuple[Word, ...], ...]] = (("WAIT", 0, 1),)
 _NOT_A_REFUSAL: Final = ("NOSCRIPT", "ERR no such key")
 """Answers to a question that was allowed: there is no such script, nor what a SET that was refused did not write."""
 _US_PER_MS: Final = 1_000
+_DIGITS_MAX: Final = 18
 
 
 class Probe:
@@ -276,6 +277,8 @@ async def lets_strangers_in(target: Target, clock: Clock) -> bool | None:
     stranger = replace(target, user=None, password=None, require_primary=False, client_name=None)
     try:
         connection = await Connection.open(stranger, clock=clock)
+    except StoreFull:
+        return None
     except StoreReplyError:
         return False
     except StoreError:
@@ -367,7 +370,7 @@ def _endpoint(named: Any) -> str | None:
 
 
 def _is_number(word: Any) -> bool:
-    return isinstance(word, bytes) and word.isdigit() and len(word) <= 18
+    return isinstance(word, bytes) and word.isdigit() and len(word) <= _DIGITS_MAX
 
 
 def _pairs(answer: Any) -> dict[str, str]:
@@ -379,7 +382,7 @@ def _pairs(answer: Any) -> dict[str, str]:
 
 
 def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isdecimal() else None
+    return int(text) if text is not None and text.isdecimal() and len(text) <= _DIGITS_MAX else None
 
 
 def _text(value: Any) -> str:

@@ -6,9 +6,9 @@ command (it may be a password or a token) is cut off before anything is kept.
 """
 
 import re
-from typing import Final
+from typing import Any, Final
 
-from rppam.domain.errors.store import StoreProtocol, StoreReplyError
+from rppam.domain.errors.store import StoreProtocol, StoreReplyError, StoreSilent
 from rppam.domain.errors.store_replies import (
     StoreBusy,
     StoreCluster,
@@ -114,4 +114,44 @@ def garbled(address: str, data: bytes, error: Exception) -> StoreProtocol:
         return StoreProtocol(f"Redis at {address} sent a reply that nobody asked for; the connection was dropped")
     return StoreProtocol(
         f"{address} does not speak the Redis protocol ({error}); the connection was dropped", raw=str(error)
+    )
+
+
+def named(address: str, error: StoreReplyError) -> StoreReplyError:
+    """``error``, with who said so before it was asked anything: that it takes no more clients, or not this one."""
+    return type(error)(f"Redis at {address} answered: {error.raw} ({error.row.remedy})", raw=error.raw)
+
+
+def is_push(push: list[Any]) -> bool:
+    """Whether somebody may be told of ``push``. Raises TypeError where it has not the shape that its name promises."""
+    match push:
+        case [b"message", bytes(), bytes()] | [b"invalidate", None]:
+            return True
+        case [b"message" | b"invalidate", *rest]:
+            if (
+                push[0] == b"invalidate"
+                and len(rest) == 1
+                and isinstance(rest[0], list)
+                and all(map(_is_text, rest[0]))
+            ):
+                return True
+            raise TypeError("a push of another shape than its name promises")
+        case [bytes(), *_]:
+            return True
+    raise TypeError("a push without a name")
+
+
+def _is_text(word: object) -> bool:
+    return type(word) is bytes
+
+
+def silent(address: str, nothing_s: float, unfinished_s: float) -> StoreSilent:
+    """Of a connection that was given up: nothing came for ``nothing_s``, and no whole reply for ``unfinished_s``."""
+    if unfinished_s > 2 * nothing_s:
+        return StoreSilent(
+            f"Redis at {address} sends bytes, and has not finished a reply for {round(unfinished_s * 1000)} ms: "
+            f"{StoreSilent.row.remedy}"
+        )
+    return StoreSilent(
+        f"Redis at {address} has not answered for {round(nothing_s * 1000)} ms: {StoreSilent.row.remedy}"
     )

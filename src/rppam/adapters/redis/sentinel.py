@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Final
 
 from rppam.adapters.redis.connection import Connection
 from rppam.adapters.redis.link import Link
-from rppam.adapters.redis.options import LinkOptions, Target, address
+from rppam.adapters.redis.options import SENTINEL, LinkOptions, Target, address
 from rppam.adapters.redis.password_file import PasswordFile
 from rppam.adapters.redis.sentinel_rules import (
     Address,
@@ -330,5 +330,5 @@ def _watcher(
     options: LinkOptions, clock: Clock, entropy: Entropy, tls: TlsFiles | None, password: PasswordFile | None
 ) -> Link:
     keep_alive_s = min(options.keep_alive_s or KEEP_ALIVE_S, KEEP_ALIVE_S)
-    known = replace(options, keep_alive_s=keep_alive_s, abort_connect=False, require_primary=False)
+    known = replace(options, keep_alive_s=keep_alive_s, abort_connect=False, require_primary=False, limits=SENTINEL)
     return Link(known, clock=clock, entropy=entropy, source=DirectSource(known, tls, password), peer="a sentinel")

@@ -44,3 +44,22 @@ class WatchdogPeriodError(PlatformError):
             f"WATCHDOG_USEC: expected a positive whole number of microseconds, found {text!r};"
             " set WatchdogSec= in the systemd unit, or unset WATCHDOG_USEC"
         )
+
+
+class TooFewFilesError(PlatformError):
+    """This process may have too few files open."""
+
+    row = ErrorRow(
+        "RPPAM-7018",
+        Fault.PLATFORM,
+        Retry.NO,
+        "This process may not have as many files and sockets open as it needs.",
+        "Raise LimitNOFILE in the systemd unit, the nofile ulimit of the container, or 'ulimit -n' of the shell.",
+        exit=Exit.CONFIGURATION,
+    )
+
+    def __init__(self, found: int, least: int = 0) -> None:
+        """``found``: the limit; 0 where it is not known, and was reached. ``least``: what is needed."""
+        expected = f"at least {least}, " if least else ""
+        what = f"found {found}" if found else "found all in use"
+        super().__init__(f"the limit of open files (RLIMIT_NOFILE): expected {expected}{what}. {self.row.remedy}")

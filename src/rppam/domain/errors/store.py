@@ -258,6 +258,30 @@ class StoreNoSocket(StoreUnreachable):
     )
 
 
+class StoreReplyTooLarge(StoreUnreachable):
+    """A reply is beyond what this node believes of it."""
+
+    row = store_row(
+        2118,
+        Fault.OPERATOR,
+        Retry.SLOWLY,
+        "Redis announced or sent a reply that is larger than any this node asks for; the connection was dropped.",
+        "Find out what answers there: a proxy, another program, or a Redis that somebody writes to under keyPrefix.",
+    )
+
+
+class StorePushFlood(StoreUnreachable):
+    """More is pushed than anybody publishes."""
+
+    row = store_row(
+        2119,
+        Fault.OPERATOR,
+        Retry.SLOWLY,
+        "Redis pushed more messages or invalidations within a second than this node takes; the connection was dropped.",
+        "Find who publishes or writes so much under keyPrefix (MONITOR for a moment, CLIENT LIST) and stop it.",
+    )
+
+
 # --- it may have run -------------------------------------------------------------------------------------------------
 
 
