@@ -223,11 +223,12 @@ def test_no_forged_release_makes_a_second_leader_where_redis_has_a_vote(
     if where == "record alone":
         lab = make_lab(nodes=3, times=CALM, votes=False, prefix="forged-alone:")
     else:
-        lab = make_lab(nodes=2, times="lan", policy=where.split(maxsplit=1)[0])
+        policy = where.split(maxsplit=1)[0]
+        lab = make_lab(nodes=2, times=CALM, policy=policy, prefix=f"forged-{policy}:")
         apart(lab)
     for node in lab.nodes:
         node.start()
-    lab.wait_for_leader()
+    lab.wait_for_leader(within_s=60)
     key = f"{lab.prefix}leader"
 
     def stands() -> Record | None:
