@@ -58,8 +58,8 @@ _PROBLEM: Final[dict[str, Any]] = {
                 "properties": {name: {"type": "string"} for name in ("field", "message", "kind")},
             },
         },
-        "node": {"type": ["string", "null"], "description": "Whom the order is for (RPPAM-5202, 5214, 5215)"},
-        "nodeUrl": {"type": ["string", "null"], "description": "Where it answers (RPPAM-5202, 5214, 5215)"},
+        "node": {"type": ["string", "null"], "description": "Whom the order is for (RPPAM-5202, 5214, 5215, 5322)"},
+        "nodeUrl": {"type": ["string", "null"], "description": "Where it answers (RPPAM-5202, 5214, 5215, 5322)"},
         "revision": {"type": "integer", "description": "What is in force (RPPAM-6503)"},
         "leader": {"type": ["string", "null"], "description": "Who leads (RPPAM-6020)"},
         "leaderUrl": {"type": ["string", "null"], "description": "Where it answers (RPPAM-6020)"},
@@ -76,12 +76,13 @@ _SETTING_WRITTEN: Final = {
     "404": "No such setting",
     "409": "A newer leader has written since; nothing was changed",
     "412": "If-Match names another revision than the one in force",
-    "421": "This node does not lead; `leader` and `leaderUrl` say who does",
+    "421": "It could not be handed on to the leader; `leader` and `leaderUrl` say who that is",
     "503": "The database does not answer; with RPPAM-2903 the change may or may not have been made",
 }
 _HANDED_ON: Final = {
-    "502": "It was handed on to the node that it is for, whose answer cannot be passed on (RPPAM-5215)",
-    "504": "It was handed on to the node that it is for, which did not answer (RPPAM-5214)",
+    "502": "It was handed on to the node that it is for, which did not believe it (RPPAM-5322), or whose answer cannot "
+    "be passed on (RPPAM-5215)",
+    "504": "It was handed on to the node that it is for, and whether that carried it out is not known (RPPAM-5214)",
 }
 _NO_DATABASE: Final = "The database does not answer"
 _NO_ACCOUNT: Final = "The token belongs to no account"
@@ -129,7 +130,7 @@ _ERRORS: Final[dict[tuple[str, str], dict[str, str]]] = {
         "404": "The target is no member",
         "409": "The target leads already or cannot lead, or no other node could",
         "421": "There is no leader to hand it on to, or it leads no more; `leader` and `leaderUrl` say who does",
-        "503": "The control process of the node did not answer",
+        "503": "The control process of the node did not answer, or too many orders are under way (RPPAM-5321)",
     },
     ("/api/v1/admin/nodes/{nodeName}/maintenance", "put"): {
         **_BODY,
@@ -145,10 +146,11 @@ _ERRORS: Final[dict[tuple[str, str], dict[str, str]]] = {
     },
     ("/api/v1/admin/cluster/forget", "post"): {
         **_BODY,
+        **_HANDED_ON,
         "404": "It is no member",
         "409": "It runs, or must be stated off, or another change is under way; with force: there is a leader",
-        "421": "This node does not lead; `leader` and `leaderUrl` say who does",
-        "503": "The control process of the node did not answer",
+        "421": "It could not be handed on to the leader; `leader` and `leaderUrl` say who that is",
+        "503": "The control process of the node did not answer, or too many orders are under way (RPPAM-5321)",
     },
     ("/api/v1/settings", "get"): {"503": "The database does not answer"},
     ("/api/v1/settings/{area}/{name}", "get"): _SETTING_READ,
@@ -213,7 +215,7 @@ _ERRORS: Final[dict[tuple[str, str], dict[str, str]]] = {
         "409": "A newer leader has written since; nothing was changed",
         "413": "The body is larger than 1 MiB",
         "415": "The body is not JSON",
-        "421": "This node does not lead; `leader` and `leaderUrl` say who does",
+        "421": "It could not be handed on to the leader; `leader` and `leaderUrl` say who that is",
         "503": "The database does not answer; the note may or may not have been replaced",
     },
 }

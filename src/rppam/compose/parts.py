@@ -155,8 +155,7 @@ def deciding_of(
     """Leadership and all it needs. ``through`` may put something between it and the store."""
     settings = known.settings
     boot_id, timing = entropy.nonce(), settings.cluster.timing if settings.redis.enabled else ALONE
-    url = api_url(settings, hostname=socket.gethostname())
-    members = member_parts(settings, boot_id, timing, clock, entropy, url)
+    members = member_parts(settings, boot_id, timing, clock, entropy, _own_url(settings))
     orders = OrdersKeeper(FileOrders(settings.node.data_dir / ORDERS_FILE))
     count = SqlSessions(database).active
     checkup = checkup_of(settings, redis, clock, lambda: core.election.electorate, lambda: driver.store_view[:2], count)
@@ -201,11 +200,20 @@ def deciding_of(
     link = members.link if members else None
     peers = no_peers if link is None else lambda: link.peers
     administration = NodeAdministration(core, driver.feed, clock, orders, peers)
-    if link is not None:
-        carrier = Carrier(administration, view.snapshot)
-        link.take_orders(OrderOptions(sealing_secrets_of(settings), carrier, lambda node: _may_order(core, node)))
-    relay = LinkRelay(settings.node.node_name, link)
+    relay = _relay(settings, link, core, Carrier(administration, view.snapshot))
     return Deciding(driver, view, foreign, link, administration, relay, checkup, address)
+
+
+def _relay(settings: Settings, link: TlsMemberLink | None, core: NodeCore, carrier: Carrier) -> LinkRelay:
+    """The way of orders to other nodes; ``carrier`` carries out what comes from them."""
+    if link is not None:
+        link.take_orders(OrderOptions(sealing_secrets_of(settings), carrier, lambda node: _may_order(core, node)))
+    return LinkRelay(settings.node.node_name, link)
+
+
+def _own_url(settings: Settings) -> str:
+    """Where others reach this node's API."""
+    return api_url(settings, hostname=socket.gethostname())
 
 
 def _may_order(core: NodeCore, node: str) -> bool:
@@ -312,13 +320,12 @@ def whole(
 
 def facts_of(settings: Settings, boot_id: str, redis: RedisParts | None) -> NodeFacts:
     """What does not change while the process lives."""
-    hostname = socket.gethostname()
     return NodeFacts(
         cluster_id=settings.cluster.cluster_id,
         node=settings.node.node_name,
         boot_id=boot_id,
-        hostname=hostname,
-        api_url=api_url(settings, hostname=hostname),
+        hostname=socket.gethostname(),
+        api_url=_own_url(settings),
         version=__version__,
         redis_enabled=settings.redis.enabled,
         safety_level=redis.safety_level if redis else SafetyLevel.SINGLE,
