@@ -7,7 +7,6 @@ from typing import Final, NamedTuple
 
 from rppam import __version__
 from rppam.adapters.members.link import TlsMemberLink
-from rppam.adapters.members.orders import OrderOptions
 from rppam.adapters.memory.store import MemoryStore
 from rppam.adapters.redis.leadership_store import RedisLeadershipStore
 from rppam.adapters.redis.store_mac import StoreMac
@@ -35,7 +34,7 @@ from rppam.api.metrics import MetricsAccess
 from rppam.api.server import ApiServer
 from rppam.compose.address import address_duty, configured_address
 from rppam.compose.checkup import Checkup, checkup_of
-from rppam.compose.factors import sealing_secrets_of, second_factors_of
+from rppam.compose.factors import second_factors_of
 from rppam.compose.footing import Footing
 from rppam.compose.history import history_path
 from rppam.compose.inheritance import Known, inherit
@@ -45,8 +44,8 @@ from rppam.compose.members import warnings as member_warnings
 from rppam.compose.node import Node, Surface, bounded
 from rppam.compose.own_link import WithOwnLink
 from rppam.compose.redis import RedisParts, redis_parts
+from rppam.compose.relay import own_url, relay_of
 from rppam.compose.shared import Shared, SharingSurface, shared_of
-from rppam.config.advertised import api_url
 from rppam.config.settings import Settings
 from rppam.core.admission import Admission
 from rppam.core.detector import Detector
@@ -155,7 +154,7 @@ def deciding_of(
     """Leadership and all it needs. ``through`` may put something between it and the store."""
     settings = known.settings
     boot_id, timing = entropy.nonce(), settings.cluster.timing if settings.redis.enabled else ALONE
-    members = member_parts(settings, boot_id, timing, clock, entropy, _own_url(settings))
+    members = member_parts(settings, boot_id, timing, clock, entropy, own_url(settings))
     orders = OrdersKeeper(FileOrders(settings.node.data_dir / ORDERS_FILE))
     count = SqlSessions(database).active
     checkup = checkup_of(settings, redis, clock, lambda: core.election.electorate, lambda: driver.store_view[:2], count)
@@ -200,26 +199,8 @@ def deciding_of(
     link = members.link if members else None
     peers = no_peers if link is None else lambda: link.peers
     administration = NodeAdministration(core, driver.feed, clock, orders, peers)
-    relay = _relay(settings, link, core, Carrier(administration, view.snapshot))
+    relay = relay_of(settings, link, core, Carrier(administration, view.snapshot))
     return Deciding(driver, view, foreign, link, administration, relay, checkup, address)
-
-
-def _relay(settings: Settings, link: TlsMemberLink | None, core: NodeCore, carrier: Carrier) -> LinkRelay:
-    """The way of orders to other nodes; ``carrier`` carries out what comes from them."""
-    if link is not None:
-        link.take_orders(OrderOptions(sealing_secrets_of(settings), carrier, lambda node: _may_order(core, node)))
-    return LinkRelay(settings.node.node_name, link)
-
-
-def _own_url(settings: Settings) -> str:
-    """Where others reach this node's API."""
-    return api_url(settings, hostname=socket.gethostname())
-
-
-def _may_order(core: NodeCore, node: str) -> bool:
-    """Whether ``node`` is a member that has administrators: no witness, which has no REST API."""
-    electorate = core.election.electorate
-    return electorate is not None and any(body.may_stand(node) for body in electorate.bodies)
 
 
 def api_server(
@@ -239,15 +220,7 @@ def api_server(
     """
     settings = known.settings
     tokens = _tokens(known, clock, entropy, shared.session_clock)
-    sessions = Sessions(
-        SqlSessions(people.database),
-        shared.cache,
-        tokens,
-        shared.session_clock,
-        node=settings.node.node_name,
-        settings=shared.settings,
-        token_minutes=settings.auth.token_minutes,
-    )
+    sessions = _sessions(settings, people, shared, tokens)
     guard = shared.guard
     footing = Footing(shared.redis.link if shared.redis else None, people.database, clock)
     second_factors = second_factors_of(settings, people.database, shared, guard)
@@ -282,6 +255,18 @@ def api_server(
     tls = ServedCertificate.of(settings.api, clock)
     look = footing.before(KeyFolder(settings.auth.jwt_keys_dir, tokens).look)
     return ApiServer(app, settings.api.host, settings.api.port, tls=tls, look=look)
+
+
+def _sessions(settings: Settings, people: People, shared: Shared, tokens: Tokens) -> Sessions:
+    return Sessions(
+        SqlSessions(people.database),
+        shared.cache,
+        tokens,
+        shared.session_clock,
+        node=settings.node.node_name,
+        settings=shared.settings,
+        token_minutes=settings.auth.token_minutes,
+    )
 
 
 def _tokens(known: Known, clock: Clock, entropy: Entropy, session_clock: DatabaseClock) -> Tokens:
@@ -325,7 +310,7 @@ def facts_of(settings: Settings, boot_id: str, redis: RedisParts | None) -> Node
         node=settings.node.node_name,
         boot_id=boot_id,
         hostname=socket.gethostname(),
-        api_url=_own_url(settings),
+        api_url=own_url(settings),
         version=__version__,
         redis_enabled=settings.redis.enabled,
         safety_level=redis.safety_level if redis else SafetyLevel.SINGLE,
