@@ -1,8 +1,7 @@
 """The settings of a node: every key of ``rppam.config`` with its kind, default and meaning, in one place.
 
-Each field below that is made with ``_key`` is one key of the file. The parser, ``rppam config show`` and the reference
-page are all driven by these fields, so they cannot disagree. Fields without ``_key`` are derived. Everything is frozen:
-a change of the file takes effect at the next start.
+Each field made with ``_key`` is one key of the file; others are derived. Parser, ``rppam config show`` and reference page
+are driven by them, so they cannot disagree. Everything is frozen: a change of the file counts from the next start.
 """
 # ruff: noqa: RUF009 - `_key` makes a field specifier, as dataclasses.field does
 
@@ -48,12 +47,10 @@ class ByPlace(NamedTuple):
 class Key(NamedTuple):
     """One key of the file, as its field describes it."""
 
-    name: str
-    """camelCase, as in the file."""
+    name: str  # camelCase, as in the file
     kind: Kind
     about: str
-    default: object
-    """A value or :class:`ByPlace`; ``None``: not set."""
+    default: object  # a value or :class:`ByPlace`; ``None``: not set
 
 
 def _key(name: str, kind: Kind, default: object, about: str) -> Any:
@@ -264,8 +261,8 @@ class AuthSettings:
         "sealingKeyPath",
         _FILE,
         ByPlace(lambda places: places.below_data(f"keys{places.separator}sealing.key")),
-        "Key of what tells or changes people's rights: the shared cache, counters and sealed secrets. The same file on "
-        "every node, and on no witness. Not set: sealing.key beside clusterKeyPath.",
+        "Key of what tells or changes people's rights; on every node, and on no witness. Not set: sealing.key beside "
+        "clusterKeyPath.",
     )
 
 
@@ -336,8 +333,7 @@ class ApiSettings:
         "tlsCaPath",
         _FILE,
         None,
-        "Certificates (PEM) of the authorities that rppam's own commands trust when they ask nodes over https. Not "
-        "set: the system's.",
+        "Certificates (PEM) of the authorities that rppam's commands trust over https. Not set: the system's.",
     )
     trusted_proxies: tuple[str, ...] = _key(
         "trustedProxies",
@@ -361,8 +357,7 @@ class ApiSettings:
         "metricsToken",
         _SECRET,
         None,
-        "What a scraper sends as 'Authorization: Bearer ...' where metricsAccess is token: 16 to 512 characters of a "
-        "token (RFC 6750).",
+        "What a scraper shows as its bearer token where metricsAccess is token: 16 to 512 characters (RFC 6750).",
     )
 
 
