@@ -197,8 +197,7 @@ def deciding_of(
         checkup.rooms,
     )
     link = members.link if members else None
-    peers = no_peers if link is None else lambda: link.peers
-    administration = NodeAdministration(core, driver.feed, clock, orders, peers)
+    administration = NodeAdministration(core, driver.feed, clock, orders, (lambda: link.peers) if link else no_peers)
     relay = relay_of(settings, link, core, Carrier(administration, view.snapshot))
     return Deciding(driver, view, foreign, link, administration, relay, checkup, address)
 

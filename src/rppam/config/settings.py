@@ -1,7 +1,7 @@
 """The settings of a node: every key of ``rppam.config`` with its kind, default and meaning, in one place.
 
-Each field made with ``_key`` is one key of the file; others are derived. Parser, ``rppam config show`` and reference page
-are driven by them, so they cannot disagree. Everything is frozen: a change of the file counts from the next start.
+Each field made with ``_key`` is one key of the file; others are derived. Parser, ``rppam config show`` and reference
+page are driven by them, so they cannot disagree. Everything is frozen: a change of the file counts from the next start.
 """
 # ruff: noqa: RUF009 - `_key` makes a field specifier, as dataclasses.field does
 

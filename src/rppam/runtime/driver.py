@@ -58,6 +58,8 @@ MAX_SLEEP_S: Final = 1.0
 KNOWN_MAX: Final = 192
 """So many names are read first at most; fewer than the store lists in all."""
 NAMES_TOLD: Final = 3
+CONFIRM_TIMEOUT_MS: Final = 2_000
+"""As long as any other question to the database: nobody waits for the answer."""
 STOP_AGAIN_S: Final = 0.05
 """Between two attempts to stop what only a leader does."""
 
@@ -354,7 +356,7 @@ class Driver:
     async def _confirm(self, epoch: int) -> None:
         """Look at the fence, off the way of everything that leadership waits for; no answer changes nothing."""
         election, timing = self.core.election, self.core.election.timing
-        timeout_ms = max(self._database_timeout_ms, timing.heartbeat_ms)
+        timeout_ms = max(CONFIRM_TIMEOUT_MS, timing.heartbeat_ms)
         try:
             newest = await self._register.newest(timeout_ms)
             if newest is None or (newest.epoch, newest.boot_id) == (epoch, election.boot_id):

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from rppam.core.admission import Standing
 from rppam.core.election import Election
+from rppam.core.holder import OWN_CLOCK
 from rppam.core.node import NodeCore
 from rppam.core.votes import is_majority
 from rppam.domain.ballot import Refusal, Stance
@@ -105,13 +106,20 @@ class Votes:
         )
 
     def clock_warnings(self) -> tuple[str, ...]:
-        """Unless this node follows another: whose clock runs at another rate than this host's."""
-        return tuple(
-            f"the clock of {name} runs {_how_wrong(self._off[name])}; its promises are not counted. "
+        """Whose clock runs at another rate than this host's, and what that costs this node.
+
+        Where the store has no vote nobody compares clocks while another leads: there only while it asks itself.
+        """
+        off = self._election.rates.off if self._electorate.store_has_vote else self._off
+        told = tuple(
+            f"the clock of {name} runs {_how_wrong(off[name])}; its promises are not counted. "
             "Check the clock source of both hosts"
             for name in self._electorate.members
-            if name in self._off
+            if name in off
         )
+        if not self._electorate.store_has_vote or self._election.store_counts:
+            return told
+        return (*told, OWN_CLOCK.format(names=", ".join(name for name in self._electorate.members if name in off)))
 
     def next_vote_ms(self) -> int:
         """After how long this node's own vote is free, at the earliest."""
@@ -181,6 +189,8 @@ class Votes:
         voter = self._core.voter
         assert voter is not None
         if name == STORE:
+            if self._store.is_connected and not self._election.store_counts:
+                return True, "its vote does not count for this node while its clock may be the wrong one"
             return self._store.is_connected, "" if self._store.is_connected else self._store.reason
         if name == self._election.node:
             waits = not voter.boot_wait_is_over(self._now)

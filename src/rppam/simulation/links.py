@@ -9,6 +9,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from rppam.core.effects import Ask, Free, Invite, Invited, NotVoted, Voted
+from rppam.core.phase import Phase
 from rppam.core.voter import SendVote
 from rppam.domain.ballot import Freeing
 from rppam.simulation.host import Asked, Asker, Freed, Host
@@ -26,6 +27,8 @@ class Links:
         self.chance = chance
         self.random = chance.random
         self.messages = 0
+        self._compared: set[tuple[str, str, int]] = set()
+        """Ballots by asker, voter and number that want nothing but the voter's clock; for the transcript."""
         self._broken_at: dict[frozenset[str], int] = {}
         self._free: dict[tuple[str, str], int] = {}
         self.cuts: dict[tuple[str, str], tuple[int, bool]] = {}
@@ -45,7 +48,11 @@ class Links:
         """A ballot leaves."""
         host.under_way[effect.to] = effect.ballot.request
         if self.world.tracing:
-            self.world.say(f"{host.name} asks {effect.to}: {ballot_words(effect.ballot)}")
+            if host.election is not None and host.election.phase is Phase.STANDBY:
+                self._compared.add((host.name, effect.to, effect.ballot.request))
+                self.world.say(f"{host.name} compares clocks with {effect.to}")
+            else:
+                self.world.say(f"{host.name} asks {effect.to}: {ballot_words(effect.ballot)}")
         self._send(host, effect.to, self._asked, effect)
 
     def free(self, host: Host, effect: Free) -> None:
@@ -64,7 +71,9 @@ class Links:
         asker = effect.handle
         assert isinstance(asker, Asker), "every ballot came with who asked"
         if self.world.tracing:
-            self.world.say(f"{host.name} answers {asker.host.name}: {vote_words(effect.vote)}")
+            compared = (asker.host.name, host.name, effect.vote.request) in self._compared
+            words = "what its clock shows" if compared else vote_words(effect.vote)
+            self.world.say(f"{host.name} answers {asker.host.name}: {words}")
         self._send(host, asker.host.name, self._voted, (asker.life, effect.vote))
 
     # ---- what arrives -----------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from rppam.simulation.transcript import Transcript
 from rppam.simulation.world import World
 
 S: Final = 1_000_000
-ROUTINE: Final = re.compile(r" reads; | may renew: |: still for | yes, still, ")
+ROUTINE: Final = re.compile(r" reads; | may renew: |: still for | yes, still, | compares clocks | what its clock shows")
 NOT_ROUTINE: Final = "(none stood there before)"
 EPOCH: Final = re.compile(r"\b17954\d{8}\b")
 FADED: Final = re.compile(r"(\d\d\.\d{3})\d{3}")

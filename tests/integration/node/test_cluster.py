@@ -2,8 +2,10 @@
 
 import json
 import os
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -96,6 +98,36 @@ def test_only_the_leader_writes_and_the_others_name_it(lab: Lab) -> None:
         assert answer.status == (200 if node is leader else 421), answer
         if node is not leader:
             assert leader.name in str(answer.body)
+
+
+@pytest.mark.parametrize("writes", [True, False])
+def test_a_fence_above_the_leader_is_noticed_within_seconds_whether_or_not_anybody_writes(
+    lab: Lab, writes: bool
+) -> None:
+    leader = lab.wait_for_leader()
+    before = leader.ask("/system/health/leader").body["epoch"]
+    with closing(sqlite3.connect(lab.database.removeprefix("sqlite:///"), timeout=10)) as database:
+        database.execute("UPDATE fence SET epoch = epoch + 2, node = 'x', boot_id = 'ffffffffffffffff'")
+        database.commit()
+    put = partial(leader.ask, "/api/v1/admin/cluster/note", method="PUT", token=lab.token, send={"text": "after"})
+    if writes:
+        assert put().status in {200, 409, 421}
+
+    def leads_above() -> int | None:
+        for node in lab.leaders():
+            epoch = int(node.ask("/system/health/leader").body.get("epoch", 0))  # it may have stepped down meanwhile
+            if epoch >= before + 3:
+                return epoch
+        return None
+
+    eventually(leads_above, within_s=15, what="a leader above the fence", say=lab.logs)
+    lab.wait_until_healthy()
+    now = lab.wait_for_leader()
+    wrote = now.ask("/api/v1/admin/cluster/note", method="PUT", token=lab.token, send={"text": "after"})
+    assert wrote.status == 200, wrote
+    told = [warning for warning in lab.health(leader)["warnings"] if "epoch" in warning and " of x " in warning]
+    assert "database.url" in told[0]
+    assert "refuses what is written under this one" in leader.log()
 
 
 # ---- things that must not change the leader --------------------------------------------------------------------------

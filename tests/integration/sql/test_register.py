@@ -14,6 +14,7 @@ from rppam.adapters.sql.fence import HISTORY_MAX
 from rppam.adapters.sql.note import SqlFencedNote
 from rppam.adapters.sql.register import SqlEpochRegister
 from rppam.domain.errors.note import NoteInvalid
+from rppam.domain.fence import Claimed, Outranked
 from rppam.domain.record import EPOCH_MAX
 from rppam.ports.register import Fenced
 
@@ -86,13 +87,18 @@ async def test_history_is_bounded(database: Database) -> None:
 
 
 async def test_the_note_is_written_only_behind_the_fence(database: Database) -> None:
-    note, register = SqlFencedNote(database), SqlEpochRegister(database)
+    heard: list[Outranked] = []
+    note, register = SqlFencedNote(database, heard.append), SqlEpochRegister(database)
     assert await note.read() is None
+    assert await register.newest(2_000) == Claimed(0, "", "")
     assert await note.write(3, "node1", "boot-a", "Patching tonight: 22:00\nAsk Jörg 🙂", "admin") is Fenced.ACCEPTED
     assert await register.highest(2_000) == 3, "a guarded write advances the fence itself"
     assert await register.claim(4, "node2", "boot-b", 2_000) is Fenced.ACCEPTED
     assert await note.write(3, "node1", "boot-a", "I am still the leader", "admin") is Fenced.REFUSED
     assert await note.write(4, "node1", "boot-a", "I am still the leader", "admin") is Fenced.REFUSED
+    newest = Claimed(4, "node2", "boot-b")
+    assert heard == [Outranked(3, newest), Outranked(4, newest)], "each refusal is told, with who stands there"
+    assert await register.newest(2_000) == newest
     written = await note.read()
     assert written is not None
     assert (written.text, written.author, written.epoch, written.node) == (

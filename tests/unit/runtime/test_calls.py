@@ -1,5 +1,6 @@
 """An order that travels to another process arrives as it was given, and its answer, good or bad, as it was made."""
 
+import asyncio
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -7,9 +8,10 @@ from typing import Any
 import pytest
 
 from rppam.domain.errors import leaves
-from rppam.domain.errors.administration import AdministrationError, NotThisNode, OtherNodeError
+from rppam.domain.errors.administration import AdministrationError, ControlSilent, NotThisNode, OtherNodeError
 from rppam.domain.errors.request import NotLeaderError, RequestError
-from rppam.runtime.calls import CalledAdministration, answer_call
+from rppam.domain.fence import Claimed, Outranked
+from rppam.runtime.calls import CalledAdministration, CalledOutranked, answer_call, answering
 
 
 class Recording:
@@ -47,6 +49,37 @@ def called(there: Recording) -> CalledAdministration:
         return json.loads(json.dumps(answer))
 
     return CalledAdministration(call)
+
+
+async def test_what_the_fence_refuses_is_heard_where_it_is_decided_and_orders_are_taken_beside() -> None:
+    there, heard = Recording(), list[Outranked]()
+    answer = answering(there, heard.append)
+    done = asyncio.Event()
+
+    async def call(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return await answer(name, json.loads(json.dumps(arguments)))
+        finally:
+            done.set()
+
+    news = Outranked(7, Claimed(9, "x", "f" * 16))
+    CalledOutranked(call)(news)
+    async with asyncio.timeout(10):
+        await done.wait()
+    assert heard == [news]
+    assert await CalledAdministration(call).pause(True, "eve") == "said pause"
+    with pytest.raises(ValueError, match="no such call"):
+        await answer("outranked", {"epoch": "7"})
+
+
+async def test_nobody_to_tell_of_the_fence_harms_nobody() -> None:
+    async def call(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        raise ControlSilent("gone")
+
+    tells = CalledOutranked(call)
+    tells(Outranked(7, Claimed(9, "x", "f" * 16)))
+    while tells._tasks:
+        await asyncio.gather(*tells._tasks)
 
 
 async def test_every_order_arrives_as_it_was_given() -> None:

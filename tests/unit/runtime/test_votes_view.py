@@ -160,6 +160,23 @@ def test_a_clock_found_wrong_by_a_former_leader_is_shown_only_while_it_asks_itse
     assert len(alone.clock_warnings()) == 2
 
 
+def test_a_clock_that_is_off_is_said_by_followers_too_and_what_it_costs_where_redis_has_a_vote() -> None:
+    house, leader = seated("a", "b", "c", policy=LAST)
+    me, other = others(house, leader)
+    rates = house.core(me).election.rates
+    rates.off[other] = -10
+    assert [told.split(";")[0] for told in votes(house, me).clock_warnings()] == [
+        f"the clock of {other} runs 10 % slower than this host's"
+    ]
+    rates.off[leader] = -10
+    assert not house.core(me).election.store_counts
+    own = votes(house, me).clock_warnings()[-1]
+    assert own.startswith("this host's clock does not run at the rate of that of ")
+    assert "Check the clock source" in own
+    redis = votes(house, me).ledger[-1]
+    assert (redis.is_counted, "its clock may be the wrong one" in redis.reason) == (False, True)
+
+
 def test_after_a_start_the_own_vote_does_not_count_until_the_wait_is_over() -> None:
     house = Government("a", "b", "c", policy=MAJORITY)
     house.run(100)
