@@ -58,8 +58,7 @@ MAX_SLEEP_S: Final = 1.0
 KNOWN_MAX: Final = 192
 """So many names are read first at most; fewer than the store lists in all."""
 NAMES_TOLD: Final = 3
-CONFIRM_TIMEOUT_MS: Final = 2_000
-"""As long as any other question to the database: nobody waits for the answer."""
+CONFIRM_TIMEOUT_MS: Final = 2_000  # nobody waits for the answer
 STOP_AGAIN_S: Final = 0.05
 """Between two attempts to stop what only a leader does."""
 
@@ -380,8 +379,7 @@ class Driver:
         self._feed(self.core.receive(FenceRefused(news.epoch, news.by.epoch, news.by.node), now))
 
     async def _unregister(self, nodes: tuple[str, ...]) -> None:
-        more = f" and {len(nodes) - NAMES_TOLD} others" if len(nodes) > NAMES_TOLD else ""
-        who = ", ".join(nodes[:NAMES_TOLD]) + more
+        who = ", ".join(nodes[:NAMES_TOLD]) + (f" and {len(nodes) - NAMES_TOLD} others" if nodes[NAMES_TOLD:] else "")
         try:
             await self._store.unregister(nodes, self.core.election.timing.request_timeout_ms)
         except RppamError as error:

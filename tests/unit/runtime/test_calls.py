@@ -11,7 +11,8 @@ from rppam.domain.errors import leaves
 from rppam.domain.errors.administration import AdministrationError, ControlSilent, NotThisNode, OtherNodeError
 from rppam.domain.errors.request import NotLeaderError, RequestError
 from rppam.domain.fence import Claimed, Outranked
-from rppam.runtime.calls import CalledAdministration, CalledOutranked, answer_call, answering
+from rppam.runtime.calls import CalledAdministration, CalledOutranked, answer_call
+from rppam.runtime.handed_on import LinkRelay, answering
 
 
 class Recording:
@@ -53,7 +54,7 @@ def called(there: Recording) -> CalledAdministration:
 
 async def test_what_the_fence_refuses_is_heard_where_it_is_decided_and_orders_are_taken_beside() -> None:
     there, heard = Recording(), list[Outranked]()
-    answer = answering(there, heard.append)
+    answer = answering(there, LinkRelay("node1", None), heard.append)
     done = asyncio.Event()
 
     async def call(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
