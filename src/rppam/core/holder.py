@@ -101,14 +101,12 @@ class Holder:
         self._stopped_for = StepDownReason.ASKED
         self._would: set[str] = set()
         self._invited_until = now
-        self._invited_above = 0
         self._ahead_until = self._passing_since = now
         self._entropy = entropy
-        self._attempts = self._tried = self._passed_us = 0
+        self._attempts = self._tried = self._passed_us = self._invited_above = 0
         self._next_exchange = self._next_renewal = self._exchanged_at = now
         self._hurried = False
-        self._step_until = now
-        self._back_off_until = now
+        self._step_until = self._back_off_until = now
         self._stalled_at: Instant | None = None
         self._polled = now
 
