@@ -216,7 +216,7 @@ _CLOCKS = LAST._replace(nodes=2, faults=("clock-off", "cut", "pause", "cable", "
 _OF_MEMBERS: Final = (
     Plant(
         "wrong-clock-counts-store",
-        "A leader counts the store's promise although its clock is known to be off.",
+        "A clock is known to be off, and the store's vote is counted and taken by it all the same.",
         _CLOCKS,
         rules=shortcuts.WrongClockCountsStore,
     ),
