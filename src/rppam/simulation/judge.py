@@ -97,10 +97,10 @@ class Judge:
                 )
 
     def _could_not_know(self, host: Host, other: Host, now_us: int) -> bool:
-        """Whether the clocks of two leaders differ by more than the rule allows, and neither has found out.
+        """Whether clocks of two leaders differ by more than the rule allows, and neither acts against what it knows.
 
-        The one to come, by the store's vote: that the other's runs slower than its own. The one before: that its own is
-        off.
+        The one to come knows that the other's runs slower than its own, and leads by the store's vote. The one before
+        counts the store although its own clock is off, or a member whose clock is.
         """
         slow, fast = sorted((host.boot.rate_ppm, other.boot.rate_ppm))
         if fast <= self._rate_ppm and slow >= -self._rate_ppm:
@@ -109,10 +109,14 @@ class Judge:
         if comes is not None and comes.rates.off.get(other.name, 0) < 0 and comes.ledger.holds(STORE, host.now(now_us)):
             return False
         electorate = None if was is None else was.electorate
-        if was is None or electorate is None:
+        if was is None or electorate is None or not other.has_permission(now_us):
             return True
         others = [name for name in electorate.members if name != other.name]
-        return not was.rates.is_own_off(others, [name for name in others if electorate.may_stand(name)])
+        rivals = [name for name in others if electorate.may_stand(name)]
+        counts_store = electorate.store_has_vote and STORE in was.ledger.promises
+        if counts_store and was.rates.is_own_off(others, rivals):
+            return False
+        return not any(name in was.rates.off for name in was.ledger.promises)
 
     def _higher(self, host: Host, epoch: int, now_us: int) -> None:
         """S2, unless nobody was there to remember: not the database, not the clock, not the record, not a voter."""

@@ -228,7 +228,7 @@ _FULL = Setting(nodes=2, policy="last-man-standing", faults=("disk-full", "switc
 _OF_MEMBERS: Final = (
     Plant(
         "wrong-clock-counts-store",
-        "A leader counts the store's promise although its clock is known to be off.",
+        "A clock is known to be off, and the store's vote is counted and taken by it all the same.",
         _CLOCKS,
         rules=shortcuts.WrongClockCountsStore,
     ),
