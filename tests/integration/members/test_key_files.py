@@ -58,7 +58,7 @@ async def test_a_look_that_nobody_foresaw_ends_no_watch(
     used: list[tuple[Secret, ...]] = []
     faults = [RuntimeError("can't start new thread")] * 3
 
-    def use(_own: Secret, also: tuple[Secret, ...] = ()) -> None:
+    def use(_own: Secret, also: tuple[Secret, ...] = (), _sealing: tuple[Secret, ...] = ()) -> None:
         if faults:
             raise faults.pop()
         used.append(also)
