@@ -107,6 +107,8 @@ async def _check(
         where = ", ".join(str(endpoint) for endpoint in said.endpoints) if said else ""
         await steps.do(f"reaching Redis at {where}", store.reach)
         await steps.do("requirements of Redis", store.look, unmade=lambda: _not_reached(store))
+        if not is_node:
+            await steps.do("user of the witness", store.look_as_witness, unmade=lambda: _not_reached(store))
     running = False
     if is_node:
         await steps.do("database", lambda: host.check_database(settings, report))

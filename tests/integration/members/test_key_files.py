@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,7 +59,7 @@ async def test_a_look_that_nobody_foresaw_ends_no_watch(
     used: list[tuple[Secret, ...]] = []
     faults = [RuntimeError("can't start new thread")] * 3
 
-    def use(_own: Secret, also: tuple[Secret, ...] = ()) -> None:
+    def use(_own: Secret, also: tuple[Secret, ...] = (), _sealing: tuple[Secret, ...] = ()) -> None:
         if faults:
             raise faults.pop()
         used.append(also)
@@ -99,3 +100,21 @@ async def test_a_key_file_that_stays_broken_is_told_once_and_what_comes_after_it
     await until(lambda: bool(used))
     assert used == [ClusterKeys(OTHER_KEY, ())]
     watch.cancel()
+
+
+async def test_both_keys_that_change_at_once_are_used_whichever_thread_is_slower(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    member = make_node("node1").link
+    shown: list[tuple[Secret, tuple[Secret, ...]]] = []
+
+    def use(own: Secret, _also: tuple[Secret, ...] = (), sealing: tuple[Secret, ...] = ()) -> None:
+        time.sleep(0.2 if own == KEY else 0.0)  # what was begun first ends last
+        shown.append((own, sealing))
+
+    monkeypatch.setattr(member.credentials, "use", use)
+    first = asyncio.create_task(member._use_sealing(ClusterKeys(OTHER_KEY, ())))
+    await asyncio.sleep(0.05)
+    await member._use(ClusterKeys(OTHER_KEY, ()))
+    await first
+    assert shown[-1] == (OTHER_KEY, (OTHER_KEY,))

@@ -11,6 +11,8 @@ from rppam.adapters.members.credentials import read_cluster_key
 from rppam.adapters.system.datadir import DataDir
 from rppam.adapters.system.promise_file import FILE_NAME
 from rppam.config.places import LINUX, witness_places
+from rppam.domain.secret import Secret
+from rppam.services.bundle import unseal
 from tests.contract.servers import SERVERS, Server, free_port, need
 from tests.integration.init.test_init_command import files, rppam
 from tests.integration.node.lab import CALM, Lab
@@ -68,6 +70,51 @@ def test_a_witness_host_gets_the_cluster_key_and_the_way_to_redis_and_no_other_s
     again = rppam(*words, "--json")
     assert json.loads(again.stdout)["written"] == []
     assert files(place) == written
+
+
+def test_a_bundle_for_a_witness_holds_the_cluster_key_alone_and_its_user_is_its_own(tmp_path: Path) -> None:
+    a, bundle, passphrase = tmp_path / "a", tmp_path / "w.bundle", tmp_path / "passphrase"
+    redis = "10.0.1.20:6379,user=rppam,password=of-the-nodes,abortConnect=false"
+    assert rppam("init", "--dir", str(a), "--node-name", "node1", "--redis", redis).returncode == 0
+    words = ("--bundle", str(bundle), "--passphrase-file", str(passphrase))
+    made = rppam("init", "--witness", "--dir", str(a), *words)
+    assert made.returncode == 0, made.stderr
+    sealed = unseal(bundle.read_text(), Secret(passphrase.read_text().strip()), place="bundle")
+    assert set(sealed.files) == {"cluster.key"}
+    assert "of-the-nodes" not in json.dumps(sealed.config)
+    join = ("init", "--witness", "--join", str(bundle), "--passphrase-file", str(passphrase), "--node-name", "w1")
+    where = ("--dir", str(tmp_path / "w"), "--host", "10.0.1.13")
+    without = rppam(*join, *where)
+    assert without.returncode == 2
+    assert "--redis-password-file" in without.stderr
+    own = tmp_path / "own.password"
+    own.write_text("of-the-witness\n")
+    done = rppam(*join, *where, "--redis-password-file", str(own))
+    assert done.returncode == 0, done.stderr
+    written = files(tmp_path / "w")
+    assert set(written) == {"rppam-witness.config", "keys/cluster.key", "keys/redis.password"}
+    assert written["keys/redis.password"] == b"of-the-witness"
+    config = json.loads(written["rppam-witness.config"])
+    assert "user=rppam-witness" in config["redis"]["connectionString"]
+    assert rppam("config", "check", str(tmp_path / "w" / "rppam-witness.config")).returncode == 0
+
+
+def test_a_node_gets_both_keys_and_an_installation_of_before_no_second_one_by_the_way(
+    tmp_path: Path, bundled: tuple[str, ...]
+) -> None:
+    joined = rppam("init", *bundled, "--dir", str(tmp_path / "b"), "--node-name", "node2")
+    assert joined.returncode == 0, joined.stderr
+    one, other = files(tmp_path / "a"), files(tmp_path / "b")
+    for name in ("keys/cluster.key", "keys/sealing.key"):
+        assert one[name] == other[name]
+    assert one["keys/cluster.key"] != one["keys/sealing.key"]
+    (tmp_path / "a" / "keys" / "sealing.key").unlink()
+    again = rppam(
+        *("init", "--dir", str(tmp_path / "a"), "--node-name", "node1", "--redis", REDIS, "--database", DATABASE),
+        *("--cluster-id", "lab", "--key-prefix", "lab:", "--timing-profile", "lan"),
+    )
+    assert again.returncode == 0, again.stderr
+    assert "keys/sealing.key" not in files(tmp_path / "a")
 
 
 def test_a_whole_connection_string_that_is_secret_is_kept_in_a_file(tmp_path: Path, bundled: tuple[str, ...]) -> None:

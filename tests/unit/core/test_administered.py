@@ -12,7 +12,7 @@ from rppam.core.effects import (
     StandAgain,
     StandDown,
 )
-from rppam.core.node import NodeCore
+from rppam.core.member import Member
 from rppam.core.voter import VoterEffect
 from rppam.domain.ballot import Ballot, BallotKind, Stance
 from rppam.domain.electorate import Body, QuorumPolicy, Version
@@ -246,11 +246,10 @@ def test_an_imposed_list_undoes_one_that_was_forged_wherever_it_was_taken_over()
     forged = true._replace(version=Version(10**14, 1), body=Body.of(("x", "y"), MAJORITY))
     for name in "ab":  # somebody who could call himself a member of theirs
         seat = house.seats[name]
-        assert seat.member is not None
+        assert isinstance(seat.member, Member)
         assert seat.member.voter is not None
-        member = seat.member.member if isinstance(seat.member, NodeCore) else seat.member
         adopted = seat.member.voter.adopt(forged, Instant(house.now))
-        house._perform(seat, member._voted(adopted, Instant(house.now)))
+        house._perform(seat, seat.member._voted(adopted, Instant(house.now)))
     house.run(3 * LEASE)
     assert house.leader is None
     assert house.electorate("c") != true or house.electorate("a") == forged

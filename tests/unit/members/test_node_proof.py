@@ -1,7 +1,7 @@
 """The proof of a node in its certificate: only a holder of the sealing key makes one, for one key and one name."""
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import load_der_x509_certificate, load_pem_x509_certificate
 
 from rppam.adapters.members.credentials import Credentials
@@ -14,7 +14,6 @@ CLUSTER, NODE = "cluster-001", "node1"
 
 def certificate(*sealing: Secret, node: str = NODE) -> bytes:
     made = Credentials(LINK, cluster_id=CLUSTER, node_name=node, sealing=sealing)
-    load_pem_private_key(made.own_pem, None)  # it holds its key
     return load_pem_x509_certificate(made.own_pem).public_bytes(Encoding.DER)
 
 

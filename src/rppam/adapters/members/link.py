@@ -86,6 +86,7 @@ class TlsMemberLink:
         self._key_files = [(keys, self._use, "cluster key")] if keys is not None else []
         if sealing_keys is not None:
             self._key_files.append((sealing_keys, self._use_sealing, "sealing key"))
+        self._renewing = asyncio.Lock()
         self._key_watches: list[asyncio.Task[None]] = []
         self._names = Names()
         self._pace = Pace()
@@ -125,7 +126,7 @@ class TlsMemberLink:
 
     async def _use(self, keys: ClusterKeys) -> None:
         self._keys = keys
-        await asyncio.to_thread(self.credentials.use, keys.own, keys.also, self._sealing)
+        await self._renew()
         self._on_keys(keys)
         believed = len(keys.also) + 1
         plural = "s are" if believed > 1 else " is"
@@ -133,7 +134,12 @@ class TlsMemberLink:
 
     async def _use_sealing(self, keys: ClusterKeys) -> None:
         self._sealing = (keys.own, *keys.also)
-        await asyncio.to_thread(self.credentials.use, *self._keys, self._sealing)
+        await self._renew()
+
+    async def _renew(self) -> None:
+        """One at a time, and by what was read last: the files of both keys may change at once."""
+        async with self._renewing:
+            await asyncio.to_thread(self.credentials.use, *self._keys, self._sealing)
 
     async def stop(self) -> None:
         """Close everything, after what was sent has left or 100 ms have passed. A second call does nothing."""

@@ -129,6 +129,17 @@ class StoreCheck:
         place = f" ({heartbeat.api_url})" if heartbeat.api_url else ""
         return f"a heartbeat of {node!r}, {age_ms} ms old, from host {heartbeat.hostname}{place}"
 
+    async def look_as_witness(self) -> None:
+        """A witness's user may read no cache."""
+        if self._connection is None or not self.is_reached:
+            return
+        key = f"{self._settings.redis.key_prefix}cache:doctor"
+        try:
+            await self._connection.command("GET", key, timeout_ms=self._timeout_ms)
+        except StoreError:
+            return
+        self._report.add(finding("RD-953", f"user {self._said.user or 'default'!r} may read {key}"))
+
     async def shown(self) -> dict[str, Shown] | None:
         """What every node shows of itself in Redis; ``None`` when Redis cannot be asked."""
         if self._connection is None or not self.is_reached:

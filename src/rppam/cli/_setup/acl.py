@@ -18,7 +18,7 @@ NODE_USER: Final = "rppam"
 WITNESS_USER: Final = "rppam-witness"
 WITNESS_KEYS: Final = ("leader", "leader:*", "heartbeat:*", "members", "leavers", "cluster-id", "doctor:*")
 """Below the prefix: what a voter reads and writes. No cache, no counters."""
-WITNESS_CHANNELS: Final = ("releases",)
+WITNESS_CHANNELS: Final = ("releases", "doctor:*")
 NODE_COMMANDS: Final = (
     # the connection
     "ping", "info", "role", "select", "wait",
