@@ -325,7 +325,7 @@ def test_names_that_no_node_can_have_are_removed_however_long(server: Server) ->
 
 def test_a_user_of_an_earlier_release_gets_no_error_for_what_it_may_not_ask(server: Server) -> None:
     later = {"scard", "unlink"}
-    before = [f"+{name}" for name in NODE_COMMANDS if name not in later and "|" not in name]
+    before = [name for name in NODE_COMMANDS if name not in later and "|" not in name]
     with Raw(server) as root, Raw(server) as raw:
         root(
             "ACL",

@@ -59,9 +59,9 @@ def test_progress_goes_to_stderr_in_order_and_findings_to_stdout(tmp_path: Path)
     doctor = Doctor(tmp_path, f"127.0.0.1:{free_port()},{QUICK}")
     doctor.findings()
     steps = [line.split(" ...")[0].strip() for line in doctor.progress.splitlines()]
-    assert steps[:4] == ["configuration", "keys", "licence", "data folder"]
-    assert steps[4].startswith("reaching Redis at 127.0.0.1:")
-    assert steps[5:] == ["requirements of Redis", "database", "node of this host", "name", "container of Redis"]
+    assert steps[:5] == ["configuration", "keys", "licence", "data folder", "room on disks"]
+    assert steps[5].startswith("reaching Redis at 127.0.0.1:")
+    assert steps[6:] == ["requirements of Redis", "database", "node of this host", "name", "container of Redis"]
     people = rppam("doctor", "--config", str(doctor.file), expect=2)
     assert people.stdout.splitlines()[0] == (
         "RD-101 error  Redis refuses the connection: nothing listens at that address and port."

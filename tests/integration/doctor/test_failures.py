@@ -78,7 +78,12 @@ def test_a_frozen_server(tmp_path: Path, server: Server) -> None:
         server.cont()
 
 
-@pytest.mark.parametrize("half", [b"%7\r\n$6\r\nserv", b"%7\r\n$6\r\nserver\r\n$5\r\nre", b"$99999999999\r\n", b"+PO"])
+def test_a_greeting_that_would_fill_the_memory(tmp_path: Path) -> None:
+    with answering(b"$99999999999\r\n") as port:
+        diagnosed(Doctor(tmp_path, f"127.0.0.1:{port},{QUICK}", password=SECRET), "RD-114", f"127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize("half", [b"%7\r\n$6\r\nserv", b"%7\r\n$6\r\nserver\r\n$5\r\nre", b"$999\r\n", b"+PO"])
 def test_half_an_answer(half: bytes, tmp_path: Path) -> None:
     with answering(half) as port:
         told = f"127.0.0.1:{port} answered {len(half)} bytes, not a whole greeting"
