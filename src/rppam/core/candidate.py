@@ -11,6 +11,7 @@ from typing import Final
 
 from rppam.core.ballots import STRANGER
 from rppam.core.effects import (
+    FENCE_TOO_HIGH,
     NO_EPOCH_LEFT,
     ClaimEpoch,
     ConfirmEpoch,
@@ -149,10 +150,10 @@ class Candidate(Holder):
         if self.voter is not None:
             made_at = 0 if self.electorate is None else self.electorate.version.epoch
             epoch = max(epoch, self.voter.highest + 1, made_at)
-        if epoch > EPOCH_MAX > self._tried:
-            self._tried = EPOCH_MAX  # told once in a life
-            effects.append(NO_EPOCH_LEFT)
-        if wall_ms is None or epoch > EPOCH_MAX or (self.voter is None and not self.rules.may_take(self.watch, now)):
+        before, self.no_epoch = self.no_epoch, self._why_too_high(epoch)
+        if self.no_epoch not in {"", before}:
+            effects.append(Told(self.no_epoch, is_warning=True))
+        if wall_ms is None or self.no_epoch or (self.voter is None and not self.rules.may_take(self.watch, now)):
             self._give_up(now, effects)
             return
         self.phase = Phase.ASKING
@@ -161,6 +162,18 @@ class Candidate(Holder):
         self.pen.begin(epoch)
         self.ballots.clear()
         self._put(BallotKind.VOTE, self._members(), now, effects)
+
+    def _why_too_high(self, epoch: int) -> str:
+        """Why nobody would grant this epoch, judged as this member's own vote judges it; empty when they may.
+
+        Wall clocks, marks and the word of others never bring it there: only what has to be exceeded does.
+        """
+        most = EPOCH_MAX if self.voter is None else self.voter.plausible_max
+        if epoch <= most:
+            return ""
+        if self.watch.highest < most <= self.watch.fenced:
+            return FENCE_TOO_HIGH.format(epoch=self.watch.fenced, most=most - 1)
+        return NO_EPOCH_LEFT.format(epoch=epoch - 1, most=most - 1)
 
     def _ask_on(self, now: Instant, effects: list[Effect]) -> None:
         """What the present step still has to ask."""
@@ -228,7 +241,7 @@ class Candidate(Holder):
 
     def _fenced(self, refused: FenceRefused, effects: list[Effect]) -> None:
         """Whoever leads below the fence may write nothing any more: it stops at once, and stands again above it."""
-        self.watch.learn(refused.highest)
+        self.watch.learn(max(self.watch.fenced, refused.highest))  # it may come late: the next attempt reads anew
         is_mine = refused.epoch == self.epoch or refused.highest > self.epoch
         if self.phase is Phase.LEADER and is_mine:
             of = f" of {refused.holder}" if refused.holder else ""
@@ -259,7 +272,7 @@ class Candidate(Holder):
         if name == self.node:
             return
         has_changed = self.rates.observe(name, vote.boot_id, sent_at, now, vote.now)
-        self._heed_clocks()
+        self._heed_clocks(now)
         if not has_changed:
             return
         percent = self.rates.off.get(name)
@@ -270,15 +283,25 @@ class Candidate(Holder):
         fix = f"Check the clock source of both hosts (cat {CLOCK_SOURCE}) and restart the wrong one"
         effects.append(Told(f"the clock of {name} runs {how}; its promises are not counted. {fix}", is_warning=True))
 
-    def _heed_clocks(self) -> None:
+    def _heed_clocks(self, now: Instant) -> None:
         """Whatever is known of rates is obeyed at once: also what was promised before counts for nothing then."""
         if not self.rates.off and not self.watch.longer_us:
             return
-        self.watch.longer_us = self.rules.longer_us(self.rates, self._others())
+        self.watch.longer_us = self.rules.longer_us(self.rates, self._holders(), now)
         for name in self.rates.off:
             self.ledger.withdraw(name)
         if not self.store_counts:
             self.ledger.withdraw(STORE)
+
+    def _holders(self) -> tuple[str, ...]:
+        """Everybody else who may hold the store's promise: who may lead by the present list, or the one before."""
+        bodies = () if self.electorate is None else self.electorate.bodies
+        return tuple(name for name in self._others() if any(body.may_stand(name) for body in bodies))
+
+    def awaited(self) -> tuple[str, ...]:
+        """Whose slow clocks make the wait for the store's vote longer; the slowest come first."""
+        slow = {name: self.rates.slowest((name,)) for name in self._holders()}
+        return tuple(sorted((name for name in slow if slow[name] < 1), key=lambda name: (slow[name], name)))
 
     def _look_at_clocks(self, now: Instant, effects: list[Effect]) -> None:
         """Whoever follows compares clocks as well, by asking without obligation: the leader, and another in turn.

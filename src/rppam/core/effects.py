@@ -297,11 +297,15 @@ class Told(NamedTuple):
     """Whether an administrator has to do something."""
 
 
-NO_EPOCH_LEFT: Final = Told(
-    "the leadership record or the fence in the database shows the highest epoch that there is, which no node wrote: "
-    "nobody can stand above it. Stop rppam on all nodes, delete the key that ends in ':leader' in Redis, lower the "
-    "epoch in the table 'fence' to the highest below it in 'epochs', and start them again",
-    is_warning=True,
+FENCE_TOO_HIGH: Final = (
+    "the table 'fence' in the database names epoch {epoch}, expected {most} at most: no node wrote that, and nobody "
+    "can stand above it. Lower it to the highest in the table 'epochs' that is at most {most}; it is read anew "
+    "whenever a node stands, so nothing has to be restarted"
+)
+NO_EPOCH_LEFT: Final = (
+    "the leadership record shows epoch {epoch}, expected {most} at most: no node led at that, and nobody can stand "
+    "above it. Stop rppam on all nodes, delete the key that ends in ':leader' in Redis, lower the epoch in the table "
+    "'fence' to the highest in 'epochs' that is at most {most} if it is above, and start them again"
 )
 
 Effect = (

@@ -117,6 +117,9 @@ class Election(Candidate):
 
     def _act(self, now: Instant, effects: list[Effect]) -> list[Effect]:
         self._polled = now
+        self._heed_clocks(now)
+        if self.no_epoch and self.leader(now) is not None:
+            self.no_epoch = ""  # somebody could
         if self.phase is Phase.LEADER and not self.rules.has_permission(self.ledger.deadline, now):
             self._step_down(StepDownReason.PROMISE_ENDED, self._why_ended(now), effects)
         if self.phase is Phase.LEADER:
@@ -298,7 +301,7 @@ class Election(Candidate):
         self.asked_at[vote.voter] = asked.at
         self._caught_up(asked.at)
         if vote.highest != self._granted_me.get(vote.voter):  # else it is this node's own attempt, and nobody's news
-            self.watch.hear(vote.highest)
+            self.watch.hear(vote.highest, 0 if self.voter is None else self.voter.known)
         self.changes.heard(vote.voter, vote.version)
         if vote.electorate is not None:
             effects.append(AdoptElectorate(vote.electorate, vote.voter))
@@ -334,7 +337,8 @@ class Election(Candidate):
         self.answers = {name: vote for name, vote in self.answers.items() if name in electorate.members}
         self.asked_at = {name: at for name, at in self.asked_at.items() if name in electorate.members}
         self.ballots.keep(electorate.members)
-        self._heed_clocks()
+        self.rates.keep(electorate.members)
+        self._heed_clocks(now)
         pending = " (pending: the old and the new votes are needed)" if electorate.old is not None else ""
         effects.append(
             Told(f"members are now {', '.join(electorate.body.members)}, version {electorate.version}{pending}")
@@ -348,10 +352,12 @@ class Election(Candidate):
         """A new list of members above every one that is known, by the administrator's word alone; never on a leader.
 
         Also above one that was forged: wherever that was taken over, and its maker is no member, the same is imposed.
+        Not above what the own vote finds plausible: so others do, too.
         """
         if self.voter is None or self.electorate is None or self.phase is Phase.LEADER:
             return
-        known = max(self.watch.known, self._tried, self.voter.highest, self.electorate.version.epoch)
+        known = min(max(self.watch.known, self._tried, self.voter.known), self.voter.plausible_max - 1)
+        known = max(known, self.electorate.version.epoch)
         step = self.electorate.version.step if known >= EPOCH_MAX else 0
         imposed = Electorate(self.electorate.lineage, Version(min(known + 1, EPOCH_MAX), step + 1), body)
         effects.append(Told(f"the list of members {imposed.version} is imposed by an administrator", is_warning=True))

@@ -33,7 +33,7 @@ from rppam.core.rates import Rates
 from rppam.core.rules import Rules
 from rppam.core.voter import Voter
 from rppam.core.votes import SELF, STORE_AND_SELF, Ledger, Weights
-from rppam.core.watch import Watch
+from rppam.core.watch import SHOWN_MAX, Watch
 from rppam.domain.ballot import BallotKind, Claim, Freeing, Invitation, Stance, Vote
 from rppam.domain.electorate import STORE, Electorate
 from rppam.domain.entropy import Entropy
@@ -89,6 +89,8 @@ class Holder:
         self.electable = True
         self.paused = False
         """While automatic failover is paused nobody stands unless it is invited."""
+        self.no_epoch = ""
+        """Why no epoch could be picked when this node stood last, in a sentence; empty when one could."""
         self.unwilling: frozenset[str] = frozenset()
         """Members in maintenance, as far as their heartbeats tell; whether one is invited its own last vote says."""
         self.heard: dict[str, Instant] = {}
@@ -390,6 +392,7 @@ class Holder:
         effects.append(self.pen.send(swap, self.mark(), now))
 
     def mark(self) -> Record:
-        """What to leave where no record is: the highest epoch known to have led, and a fresh nonce."""
-        led = self.epoch if self.phase is Phase.LEADER else 0
-        return vacant(max(self.watch.highest, self.watch.fenced, led), self._entropy.nonce())
+        """What to leave where no record is: the highest epoch known to have led, as far as anybody believes a mark, and
+        a fresh nonce."""
+        watch, led = self.watch, self.epoch if self.phase is Phase.LEADER else 0
+        return vacant(min(max(watch.highest, watch.fenced, watch.shown, led), SHOWN_MAX), self._entropy.nonce())

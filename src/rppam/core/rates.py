@@ -14,11 +14,13 @@ node does not count it while its own clock is off: by the evidence of most that 
 where that is even, as between two, if a rival's runs faster, as that one may be done with waiting too soon. Whose clock
 runs faster than another's waits as much longer. So of two that disagree the faster leads, and each of both is safe
 without knowing whether the other has noticed.
+
+What is known of a member outlasts its absence, as it may be away from here alone. It ends with its membership.
 """
 
 from collections import deque
 from collections.abc import Collection
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from rppam.domain.instant import US_PER_S, Instant
 from rppam.domain.timing import Timing
@@ -40,7 +42,7 @@ class _Reading(NamedTuple):
 class Rates:
     """What is known of each member's rate."""
 
-    __slots__ = ("_bounds", "_high", "_lives", "_low", "_readings", "off")
+    __slots__ = ("_answered", "_bounds", "_high", "_lives", "_low", "_readings", "off")
 
     def __init__(self, timing: Timing) -> None:
         self.off: dict[str, int] = {}
@@ -52,6 +54,7 @@ class Rates:
         self._lives: dict[str, str] = {}
         self._bounds: dict[str, tuple[float, float]] = {}
         """Between which the rate of each certainly is, this host's being 1."""
+        self._answered: dict[str, Instant] = {}
 
     def is_own_off(self, others: Collection[str], rivals: Collection[str]) -> bool:
         """Whether this host's clock has to be taken for the wrong one: see the module. ``rivals`` may lead as well."""
@@ -72,9 +75,21 @@ class Rates:
         slow = [self._bounds.get(name, (0.0, 0.0))[0] for name in others if self.off.get(name, 0) < 0]
         return min(slow, default=1.0)
 
+    def silent_us(self, member: str, now: Instant) -> int:
+        """For how long a member whose clock was read once has not answered."""
+        return now - self._answered.get(member, now)
+
+    def keep(self, members: Collection[str]) -> None:
+        """Of everybody else nothing is remembered."""
+        known: tuple[dict[str, Any], ...] = (self.off, self._readings, self._lives, self._bounds, self._answered)
+        for table in known:
+            for name in [name for name in table if name not in members]:
+                del table[name]
+
     def observe(self, member: str, boot_id: str, sent: Instant, arrived: Instant, theirs: Instant) -> bool:
         """A vote arrived; whether the judgement of this member changed."""
         was = member in self.off
+        self._answered[member] = arrived
         if self._lives.get(member) != boot_id:
             before = self._readings.get(member)
             if was and before and sent - before[-1].sent > KEPT * EVERY_US:
@@ -89,7 +104,7 @@ class Rates:
             low = max(low, elapsed / most if most > 0 else 0.0)
             high = min(high, elapsed / least if least > 0 else high)
             if elapsed > self._high * most:
-                found = max(1, round(100 * (elapsed / most - 1)))
+                found = max(1, round(100 * (elapsed / max(1, most) - 1)))  # 0 where this host's own stands still
             elif least > 0 and elapsed < self._low * least:
                 found = min(-1, round(100 * (elapsed / least - 1)))
         if readings and (found or high <= NARROW * low or member not in self._bounds):

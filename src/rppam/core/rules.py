@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from rppam.core.effects import Purpose, Swap
 from rppam.core.rates import Rates
 from rppam.core.votes import Ledger
-from rppam.core.watch import Watch
+from rppam.core.watch import SHOWN_MAX, Watch
 from rppam.domain.electorate import STORE
 from rppam.domain.instant import Instant, after
 from rppam.domain.record import Record, RecordState
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from rppam.core.pen import Pen
 
 SLOWEST: Final = 0.1
-"""A clock that may run slower than this, to 1 of this host's, is waited for as if it stood still: for ever."""
+"""A clock that may run slower than this, to 1 of this host's, is waited for as if it stood still: while it answers for
+ever, and once it has gone like one that runs at this rate."""
 FOR_EVER_US: Final = 10**15
 
 
@@ -99,10 +100,23 @@ class Rules:
         that was seen, the holder may have gone on to the next. And longer, as its clock may run slower."""
         return self.lease_us + watch.extra_wait_us + watch.longer_us
 
-    def longer_us(self, rates: Rates, others: Collection[str]) -> int:
-        """How much longer than L to wait, as the clock of another runs slower than this host's."""
-        slowest = rates.slowest(others)
+    def longer_us(self, rates: Rates, rivals: Collection[str], now: Instant) -> int:
+        """How much longer than L to wait, as the clock of a rival runs slower than this host's. Whoever may not lead
+        never holds the store's promise, so nobody waits for the clock of a witness."""
+        slowest = min((self.worst_rate(rates, name, now) for name in rivals), default=1.0)
         return int(self.lease_us * (1 / slowest - 1)) if slowest >= SLOWEST else FOR_EVER_US
+
+    def worst_rate(self, rates: Rates, rival: str, now: Instant) -> float:
+        """How slow a rival's clock is taken for, at the worst.
+
+        By one that stands still a promise never ends. Whoever has it and answers can be restarted, so it is waited for.
+        Of whoever has gone nobody may ever hear again. It is waited for no longer than a promise lasts by the slowest
+        clock that is waited out: for so long it must not have answered, and then the record be silent for as long. That
+        is a bound and no proof: a host that lives on, reaches nobody and is slower than that is the fence's business,
+        as any whose clock stands still without a word. What was measured above the bound is obeyed in full.
+        """
+        has_gone = rates.silent_us(rival, now) > self.lease_us / SLOWEST
+        return max(rates.slowest((rival,)), SLOWEST if has_gone else 0.0)
 
     def release_is_believed(self, watch: Watch, record: Record, now: Instant) -> bool:
         """A release shortens the wait only on a connection watched for a lease, if no higher epoch is known, and if it
@@ -163,8 +177,9 @@ class Rules:
         return take_at if settled_at is None else max(take_at, after(settled_at, 1))
 
     def pick_epoch(self, watch: Watch, tried: int, database: int | None, wall_ms: int) -> int:
-        """One more than the highest epoch anybody shows or this life tried, and not below the wall clock."""
-        return max(1 + max(watch.known, tried, database or 0), wall_ms)
+        """One more than the highest epoch anybody shows or this life tried, and not below the wall clock: as far as one
+        can be right."""
+        return max(1 + max(watch.known, tried, database or 0), min(wall_ms, SHOWN_MAX))
 
     def is_of_attempt(self, swap: Swap, epoch: int) -> bool:
         """What the store says to a write counts only for the attempt, or the leadership, that sent it."""
@@ -176,8 +191,9 @@ class Rules:
 
     def is_above(self, record: Record, epoch: int) -> bool:
         """The store's vote is asked for only at an epoch above its record's, as a member's is: since this epoch was
-        fixed, somebody may have led at a higher one."""
-        return record.epoch < epoch
+        fixed, somebody may have led at a higher one. A vacant mark is believed as far as it raised this epoch."""
+        believed = min(record.epoch, SHOWN_MAX) if record.state is RecordState.VACANT else record.epoch
+        return believed < epoch
 
     def unknown_is_granted(self) -> bool:
         """No reply is never yes."""

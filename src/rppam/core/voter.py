@@ -32,6 +32,7 @@ from rppam.core.watch import LEAP_MAX, SHOWN_MAX
 from rppam.domain.ballot import Ballot, BallotKind, Claim, Freeing, Kept, Refusal, Stance, Vote
 from rppam.domain.electorate import Electorate, Version
 from rppam.domain.instant import US_PER_S, Instant, after
+from rppam.domain.record import EPOCH_MAX
 from rppam.domain.timing import Timing
 
 FREED_MAX = 256
@@ -321,8 +322,17 @@ class Voter:
 
     def is_plausible(self, epoch: int) -> bool:
         """Whether an epoch leaves the later ones room: not far above the wall clock and everything known here."""
-        made_at = 0 if self.electorate is None else self.electorate.version.epoch
-        return self.electorate is None or epoch <= max(SHOWN_MAX, self.highest, made_at) + LEAP_MAX
+        return self.electorate is None or epoch <= self.plausible_max
+
+    @property
+    def plausible_max(self) -> int:
+        """The highest epoch that it finds plausible, as a member."""
+        return min(max(SHOWN_MAX, self.known) + LEAP_MAX, EPOCH_MAX)
+
+    @property
+    def known(self) -> int:
+        """The highest epoch that it promised for, or whose leader made its list of members."""
+        return max(self.highest, 0 if self.electorate is None else self.electorate.version.epoch)
 
     def _adopt(self, electorate: Electorate, now: Instant, effects: list[VoterEffect]) -> None:
         self._offers.clear()

@@ -17,7 +17,13 @@ from rppam.domain.record import SEAL_DIGITS, Record, RecordState, Seal, is_genui
 SHOWN_MAX: Final = 10**14
 """Far above every wall clock in ms, and far below the last epoch: no made-up record uses the epochs up."""
 LEAP_MAX: Final = 10**6
-"""So far above everything known, and above :data:`SHOWN_MAX`, another member's word of an epoch is followed."""
+"""So far above its own promises, and above :data:`SHOWN_MAX`, a member finds an epoch plausible."""
+HEARD_MAX: Final = LEAP_MAX // 1_000
+"""So far above what is known first-hand, and above :data:`SHOWN_MAX`, another member's word of an epoch is followed.
+
+Far less than what a member accepts: whoever makes numbers up uses a thousandth of that room with each leadership, so
+also a member that was away meanwhile goes on finding the epochs plausible. Where members that are honest are further
+ahead, the own failed attempts lead there."""
 
 
 class Watch:
@@ -72,14 +78,15 @@ class Watch:
         """Since when this connection has shown nothing that speaks of a store that forgot."""
         self.highest = 0
         """The highest epoch that any record that is believed ever showed this node. Where there is a key, only what
-        was signed with it is believed: a vacant mark is not."""
+        was signed with it is believed. A vacant mark never is: anybody who may write to the store can leave one."""
         self.fenced = 0
-        """The highest epoch that the database ever showed this node: a reason to go above. It says nothing of who has
-        the store's vote, so it is none to doubt a lower record, and the release of whoever was shut out is believed."""
+        """The epoch that the database showed this node last: a reason to go above. It says nothing of who has the
+        store's vote, so it is none to doubt a lower record, and the release of whoever was shut out is believed. Not
+        the highest ever: what an administrator puts right there is right, and whoever goes below is refused there."""
         self.shown = 0
         """The highest epoch of records that are not believed, up to :data:`SHOWN_MAX`: one more reason to go above."""
         self.heard = 0
-        """The highest epoch that members say was tried: a reason to go above, and none to doubt a lower record."""
+        """The highest epoch that members say was tried, as far as followed: one more reason to go above."""
 
     def connected(self, connection: int, identity: str, now: Instant, extra_wait_us: int = 0) -> None:
         """A new connection: all waits begin anew, but the one for another identity where it is proven the same."""
@@ -112,18 +119,21 @@ class Watch:
             self.record = record
             self.since = now
             self._look_for_commitment(record, now)
-        if self.believes and (self.seal is None or not (self.is_unsigned or record.state is RecordState.VACANT)):
+        if self.believes and not self.is_unsigned and record.state is not RecordState.VACANT:
             self.highest = max(self.highest, record.epoch)
         else:
             self.shown = max(self.shown, min(record.epoch, SHOWN_MAX))
 
     def learn(self, epoch: int) -> None:
-        """Another witness of history (the database) knows ``epoch``."""
-        self.fenced = max(self.fenced, epoch)
+        """Another witness of history, the database, was asked, and knows ``epoch``."""
+        self.fenced = epoch
 
-    def hear(self, epoch: int) -> None:
-        """A member has promised for ``epoch`` once; whether anybody came to lead by that is not known."""
-        self.heard = max(self.heard, min(epoch, max(SHOWN_MAX, self.known) + LEAP_MAX))
+    def hear(self, epoch: int, first_hand: int = 0) -> None:
+        """A member has promised for ``epoch`` once; whether anybody came to lead by that is not known.
+
+        ``first_hand``: what the own vote knows. What was heard before is not: else each word would add to the last.
+        """
+        self.heard = max(self.heard, min(epoch, max(SHOWN_MAX, self.highest, first_hand) + HEARD_MAX))
 
     @property
     def known(self) -> int:

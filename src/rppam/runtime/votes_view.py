@@ -11,6 +11,7 @@ from rppam.core.admission import Standing
 from rppam.core.election import Election
 from rppam.core.holder import OWN_CLOCK
 from rppam.core.node import NodeCore
+from rppam.core.rules import FOR_EVER_US
 from rppam.core.votes import is_majority
 from rppam.domain.ballot import Refusal, Stance
 from rppam.domain.electorate import STORE, Body, Electorate
@@ -25,6 +26,11 @@ _WAITS_TO_BE_LET_IN: Final = frozenset((Standing.WATCHING, Standing.PROBATION))
 MUTE: Final = "it is connected and answers no ballot: look in its log for 'this member cannot vote', and at its disk"
 UNABLE: Final = (
     "its disk takes no promise: see the warnings in its own health or log, and make room in its node.dataDir"
+)
+FORGET: Final = "one that is gone for good is forgotten: 'rppam cluster forget', without a leader with --force"
+CLOCK_WAIT: Final = (
+    "it waits for the clock of {names}, which runs too slow or stands still: what it holds of Redis may last longer. "
+    f"Restart that host; {FORGET}"
 )
 UNCONNECTED: Final = PeerState(
     "", is_connected=False, reason="not connected yet", heard_ms_ago=None, round_trip_us=None
@@ -53,6 +59,7 @@ class Votes:
         self._leads = core.election.permission(now) is not None
         # Whoever follows another asks nobody, so what it once found of clocks would never be put right.
         asks = self._leads or core.election.leader(now) is None
+        self._asks = asks
         self._off = core.election.rates.off if asks else {}
         self._strangers = core.election.strangers if asks else set()
         self.ledger = tuple(self._line(name) for name in self._voters())
@@ -120,6 +127,17 @@ class Votes:
         if not self._electorate.store_has_vote or self._election.store_counts:
             return told
         return (*told, OWN_CLOCK.format(names=", ".join(name for name in self._electorate.members if name in off)))
+
+    def clock_wait(self) -> str:
+        """Whose clock Redis's vote waits for, where none can be won without it; else empty."""
+        election = self._election
+        take_at = election.rules.take_at(election.watch)
+        if not election.watch.longer_us or take_at is None or take_at <= self._now:
+            return ""
+        if self._leads or is_majority(self._counted() - {STORE}, *(b.weights for b in self._electorate.bodies)):
+            return ""
+        names = ", ".join(election.awaited())
+        return f"the vote of Redis can be had in {_ms(take_at - self._now)} ms: {CLOCK_WAIT.format(names=names)}"
 
     def next_vote_ms(self) -> int:
         """After how long this node's own vote is free, at the earliest."""
@@ -189,9 +207,7 @@ class Votes:
         voter = self._core.voter
         assert voter is not None
         if name == STORE:
-            if self._store.is_connected and not self._election.store_counts:
-                return True, "its vote does not count for this node while its clock may be the wrong one"
-            return self._store.is_connected, "" if self._store.is_connected else self._store.reason
+            return self._store.is_connected, self._why_not_store() if self._store.is_connected else self._store.reason
         if name == self._election.node:
             waits = not voter.boot_wait_is_over(self._now)
             return True, voter.why_unable or (f"{Refusal.BOOT_WAIT}" if waits else "")
@@ -209,6 +225,18 @@ class Votes:
         if not self._leads and peer.is_connected and self._asked_in_vain(name):
             return True, MUTE
         return peer.is_connected, "" if peer.is_connected else peer.reason or UNCONNECTED.reason
+
+    def _why_not_store(self) -> str:
+        election = self._election
+        if not election.store_counts:
+            names = ", ".join(name for name in self._electorate.members if name in election.rates.off)
+            return (
+                f"its vote does not count for this node while its clock may be the wrong one. That of {names} runs "
+                f"otherwise: restart the host that is wrong; {FORGET}"
+            )
+        if self._asks and election.watch.longer_us >= FOR_EVER_US:
+            return CLOCK_WAIT.format(names=", ".join(election.awaited()))
+        return ""
 
     def _asked_in_vain(self, name: str) -> bool:
         """Longer than one ballot is waited for."""
@@ -245,12 +273,16 @@ def why_no_leader(core: NodeCore, votes: Votes | None, now: Instant, store: Stor
             "this node is not let in yet: it makes sure that nobody else has its name, by Redis or, as a member, after "
             f"{2 * election.timing.lease_ms // 1000} s without an answer of Redis"
         )
+    if election.no_epoch:
+        return election.no_epoch
     electorate = election.electorate
     if electorate is not None:
         aside = {*election.unwilling, *((election.node,) if core.orders.maintenance else ())}
         able = [name for name in electorate.members if electorate.may_stand(name)]
         if able and all(name in aside for name in able):
             return f"all that could lead are in maintenance: rppam cluster maintenance {able[0]} off"
+    if votes is not None and (awaited := votes.clock_wait()):
+        return awaited
     wait_ms = votes.next_vote_ms() if votes is not None else _silence_left_ms(election, now)
     return f"an election is due in {wait_ms} ms, when earlier promises have ended" if wait_ms else "an election is on"
 

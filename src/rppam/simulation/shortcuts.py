@@ -68,7 +68,7 @@ class WrongClockCountsStore(Rules):
     def store_counts(self, rates: Rates, others: Collection[str], rivals: Collection[str]) -> bool:  # noqa: ARG002
         return True
 
-    def longer_us(self, rates: Rates, others: Collection[str]) -> int:  # noqa: ARG002
+    def longer_us(self, rates: Rates, rivals: Collection[str], now: Instant) -> int:  # noqa: ARG002
         return 0
 
 

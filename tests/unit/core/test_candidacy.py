@@ -16,6 +16,7 @@ from rppam.core.effects import (
     Unknown,
 )
 from rppam.core.phase import Phase
+from rppam.core.watch import SHOWN_MAX
 from rppam.domain.fence import Fenced
 from rppam.domain.instant import US_PER_MS, Instant, WallMs
 from rppam.domain.record import EPOCH_MAX, Record, RecordState
@@ -130,6 +131,13 @@ def test_that_no_epoch_is_left_is_told_once_with_what_to_do() -> None:
     told = [effect for effect in stage.effects if isinstance(effect, Told) and effect.is_warning]
     assert len(told) == 1
     assert "delete the key" in told[0].sentence
+
+
+def test_a_wall_clock_that_shows_a_far_future_uses_no_epochs_up() -> None:
+    stage = candidate(held(epoch=7))
+    stage.learn(wall_ms=9 * 10**14)
+    assert stage.phase is Phase.ASKING
+    assert stage.election.epoch == SHOWN_MAX
 
 
 def test_a_candidate_that_finds_another_record_gives_up_and_backs_off() -> None:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from rppam.core.effects import StepDownReason, SteppedDown
+from rppam.core.effects import ImposeElectorate, StepDownReason, SteppedDown
 from rppam.core.node import NodeEffect
+from rppam.core.rates import Rates
 from rppam.core.voter import SendVote
-from rppam.domain.electorate import STORE, QuorumPolicy
+from rppam.domain.electorate import STORE, Body, QuorumPolicy
 from rppam.domain.instant import Instant
 from tests.unit.core.parliament import TIMING, Parliament, Seat
 
@@ -43,7 +44,7 @@ def relative(house: Clocks, of: str, by: str, seconds: int) -> None:
     for beat in range(2 * seconds):
         at = house.now + beat * 500_000 - seconds * 1_000_000
         election.rates.observe(of, "9" * 16, Instant(at), Instant(at + 1_000), Instant(int(rate * at)))
-    election._heed_clocks()
+    election._heed_clocks(Instant(house.now))
 
 
 def followers(house: Parliament) -> Sequence[str]:
@@ -124,6 +125,114 @@ def test_a_clock_that_may_stand_still_is_never_waited_out() -> None:
     house.rates = {leader: 0.01}
     relative(house, leader, followers(house)[0], 60)
     assert not election.rules.may_take(election.watch, Instant(house.now + 100 * LEASE * 1_000))
+
+
+class StandsStill(Parliament):
+    """One seat's votes show a clock that was set back once, and stands still since."""
+
+    stopped = ""
+
+    def _one(self, seat: Seat, effect: NodeEffect) -> None:
+        if isinstance(effect, SendVote) and seat.name == self.stopped:
+            effect = effect._replace(vote=effect.vote._replace(now=Instant(1)))
+        super()._one(seat, effect)
+
+
+def stopped(house: StandsStill, name: str) -> None:
+    """The clock of ``name`` stands still for 30 s, and all that may lead notice. It does not lead itself."""
+    house.stopped = name
+    house.seats[name].election.electable = False
+    house.run(30_000)
+    assert all(name in house.seats[other].election.rates.off for other in house.seats if other != name)
+
+
+def test_a_witness_whose_clock_stands_still_never_holds_the_stores_promise_and_is_not_waited_for() -> None:
+    for goes in (True, False):
+        house = StandsStill("a", "b", "w", policy=LAST, witnesses=("w",))
+        house.run(40_000)
+        stopped(house, "w")
+        leader = house.leader
+        assert leader in {"a", "b"}
+        if goes:
+            house.kill("w")
+        house.kill(leader)
+        house.run(3 * LEASE)
+        assert house.leader not in {leader, None}
+
+
+def test_a_clock_that_stood_still_is_waited_for_while_it_answers_and_for_a_while_after_it_has_gone() -> None:
+    house = StandsStill("a", "b", "c", policy=LAST)
+    house.run(40_000)
+    leader = house.leader
+    assert leader is not None
+    last, wrong = followers(house)
+    stopped(house, wrong)
+    house.kill(leader)
+    election = house.seats[last].election
+    house.run(30 * LEASE)
+    assert house.leader is None, "it may have the store's promise, and has to be restarted"
+    assert election.awaited() == (wrong,)
+    house.kill(wrong)
+    house.run(9 * LEASE)
+    assert house.leader is None
+    house.run(3 * LEASE)
+    assert house.leader == last
+
+
+def test_a_clock_that_stood_still_and_went_before_the_leader_died_is_waited_for_no_longer_than_a_tenth_runs() -> None:
+    house = StandsStill("a", "b", "c", policy=LAST)
+    house.run(40_000)
+    leader = house.leader
+    assert leader is not None
+    last, wrong = followers(house)
+    stopped(house, wrong)
+    house.kill(wrong)
+    house.run(12 * LEASE)
+    assert house.leader == leader, "its own evidence costs a leader nothing, with another's beside it"
+    house.kill(leader)
+    house.run(9 * LEASE)
+    assert house.leader is None, "from its last write"
+    house.run(3 * LEASE)
+    assert house.leader == last
+
+
+def test_what_was_measured_is_obeyed_also_of_whoever_has_gone() -> None:
+    house = Clocks("a", "b")
+    house.run(9_000)
+    leader = house.leader
+    assert leader is not None
+    other = followers(house)[0]
+    election = house.seats[other].election
+    house.rates = {leader: 0.5}
+    relative(house, leader, other, 60)
+    longer_us = election.watch.longer_us
+    assert longer_us > 0
+    election._heed_clocks(Instant(house.now + 1_000 * LEASE * 1_000))
+    assert election.watch.longer_us == longer_us
+
+
+def test_a_member_that_is_forgotten_is_waited_for_no_more() -> None:
+    house = StandsStill("a", "b", "c", policy=LAST)
+    house.run(40_000)
+    leader = house.leader
+    assert leader is not None
+    last, wrong = followers(house)
+    stopped(house, wrong)
+    house.kill(leader)
+    house.kill(wrong)
+    house.run(2 * LEASE)
+    assert house.leader is None
+    house.tell(last, ImposeElectorate(Body.of((leader, last), LAST)))
+    house.run(2 * LEASE)
+    assert house.leader == last
+    assert house.seats[last].election.rates.off == {}
+
+
+def test_an_own_clock_that_stands_still_is_a_finding_and_no_error() -> None:
+    rates = Rates(TIMING)
+    for beat in range(20):
+        rates.observe("b", "1" * 16, Instant(5), Instant(5), Instant(beat * 1_000_000))
+    assert rates.off["b"] > 0
 
 
 def test_followers_compare_clocks_by_themselves() -> None:

@@ -1,5 +1,7 @@
 """The fence in the database: nobody raises it without a majority, and no leader stays below it."""
 
+import pytest
+
 from rppam.core.effects import (
     ClaimEpoch,
     Disconnected,
@@ -16,9 +18,11 @@ from rppam.core.effects import (
 from rppam.core.node import NodeEffect
 from rppam.core.phase import Phase
 from rppam.core.voter import SaveKept
+from rppam.core.watch import LEAP_MAX, SHOWN_MAX
 from rppam.domain.electorate import QuorumPolicy
 from rppam.domain.fence import Fenced
 from rppam.domain.instant import WallMs
+from rppam.domain.record import EPOCH_MAX
 from tests.unit.core.parliament import HOP_US, TIMING, Parliament, Seat
 
 POLICIES = (QuorumPolicy.LAST_MAN_STANDING, QuorumPolicy.MAJORITY)
@@ -212,3 +216,51 @@ def test_a_refused_claim_that_is_answered_too_late_ends_the_leadership_all_the_s
     leads = house.leader
     assert leads is not None
     assert house.seats[leads].election.epoch == house.fence
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("shown", [SHOWN_MAX + LEAP_MAX, SHOWN_MAX + 2 * LEAP_MAX, EPOCH_MAX])
+def test_a_fence_that_no_member_would_follow_is_told_once_by_each_and_cured_in_the_database_alone(
+    policy: QuorumPolicy, shown: int
+) -> None:
+    house = Parliament("a", "b", "c", policy=policy)
+    house.run(9_000)
+    led = house.fence
+    house.fence = shown
+    house.run(60_000)
+    assert house.leader is None
+    told = [line for line in house.told if "the table 'fence'" in line]
+    assert sorted(line[0] for line in told) == ["a", "b", "c"]
+    assert all(f"names epoch {shown}, expected {SHOWN_MAX + LEAP_MAX - 1} at most" in line for line in told)
+    assert all("epoch" in seat.election.no_epoch for seat in house.seats.values())
+    house.fence = led
+    house.run(2 * TIMING.lease_ms)
+    leads = house.leader
+    assert leads is not None
+    assert house.seats[leads].election.epoch == house.fence
+    assert not any(seat.election.no_epoch for seat in house.seats.values())
+
+
+def test_a_fence_as_high_as_members_follow_stops_nobody() -> None:
+    house = Parliament("a", "b", "c")
+    house.run(9_000)
+    house.fence = SHOWN_MAX + LEAP_MAX - 1
+    house.run(9_000)
+    assert house.leader is not None
+    assert house.fence == SHOWN_MAX + LEAP_MAX
+
+
+def test_what_the_database_says_last_is_what_it_says() -> None:
+    """A restore brought an earlier epoch back; whoever led above it still leads above it."""
+    house = Parliament("a", "b", "c")
+    house.run(9_000)
+    leader = house.leader
+    assert leader is not None
+    epoch = house.seats[leader].election.epoch
+    house.fence, house._fence_of = 1, (0, "")
+    house.kill(leader)
+    house.run(2 * TIMING.lease_ms)
+    leads = house.leader
+    assert leads is not None
+    assert house.seats[leads].election.watch.fenced == 1
+    assert house.fence == house.seats[leads].election.epoch > epoch

@@ -13,7 +13,7 @@ from rppam.core.election import Election
 from rppam.core.watch import SHOWN_MAX
 from rppam.domain.electorate import QuorumPolicy
 from rppam.domain.instant import US_PER_MS, Instant
-from rppam.domain.record import EPOCH_MAX, Record, RecordState, commitment, parse_record
+from rppam.domain.record import EPOCH_MAX, Record, RecordState, commitment, parse_record, vacant
 from rppam.simulation.host import SeededEntropy
 from tests.unit.core.parliament import HOP_US, TIMING, Parliament, Seat
 
@@ -180,6 +180,41 @@ def test_with_a_key_who_stands_next_stands_above_it_all_the_same(epoch: int) -> 
     house.run(2 * LEASE)
     assert house.leader not in {None, leader}
     assert house.leaders[-1][2] <= SHOWN_MAX + 100
+
+
+@pytest.mark.parametrize("where", list(WHERE))
+def test_a_vacant_mark_at_the_highest_epoch_stops_nobody_with_a_key_or_without(where: str) -> None:
+    house, leader = led(where)
+    write(house, vacant(EPOCH_MAX, "5e" * 16))
+    house.run(2 * LEASE)
+    assert house.leader == leader, "it is written over"
+    house.kill(leader)
+    write(house, vacant(EPOCH_MAX, "6e" * 16))
+    house.run(4 * LEASE)
+    if where == "majority of two":  # cut off from each other, and the store's vote is one of three
+        house.cut.clear()
+        house.run(4 * LEASE)
+    assert house.leader not in {None, leader}
+    assert house.leaders[-1][2] <= SHOWN_MAX + 100
+    assert all(seat.election.watch.highest < EPOCH_MAX for seat in house.seats.values() if seat.member is not None)
+
+
+def test_without_a_key_a_forged_leadership_at_the_highest_epoch_is_told_with_what_to_do() -> None:
+    house, _ = led("record alone")
+    write(house, Record(RecordState.HELD, "x", "5" * 16, EPOCH_MAX, 7, "ab" * 16))
+    house.run(6 * LEASE)
+    assert house.leader is None
+    assert any("Stop rppam on all nodes" in line for line in house.told)
+    house.text = None  # deleted under running nodes: each still knows that epoch
+    house.run(4 * LEASE)
+    assert house.leader is None
+    for name in house.seats:
+        house.kill(name)
+    house.text = None
+    for name in house.seats:
+        house.start(name)
+    house.run(4 * LEASE)
+    assert house.leader is not None
 
 
 def released_after(house: Parliament, leader: str) -> int:

@@ -1,7 +1,7 @@
 """A member's vote, ballot by ballot: orders of messages that a cluster rarely sees."""
 
 from rppam.core.voter import SaveKept, SendVote, Voter
-from rppam.core.watch import LEAP_MAX, SHOWN_MAX, Watch
+from rppam.core.watch import HEARD_MAX, LEAP_MAX, SHOWN_MAX, Watch
 from rppam.domain.ballot import NO_CLAIM, Ballot, BallotKind, Claim, Freeing, Kept, Refusal, Vote
 from rppam.domain.electorate import Body, Electorate, QuorumPolicy, Version, founding
 from rppam.domain.instant import Instant
@@ -160,5 +160,9 @@ def test_no_version_and_no_epoch_is_believed_that_leaves_later_ones_no_room() ->
 
 def test_a_member_s_word_of_an_epoch_uses_none_up() -> None:
     watch = Watch()
-    watch.hear(EPOCH_MAX)
-    assert watch.known == SHOWN_MAX + LEAP_MAX
+    for _ in range(100):
+        watch.hear(EPOCH_MAX)
+    assert watch.known == SHOWN_MAX + HEARD_MAX, "and what was heard is no reason to believe more"
+    watch.hear(EPOCH_MAX, SHOWN_MAX + 5)
+    assert watch.known == SHOWN_MAX + 5 + HEARD_MAX, "whoever is above that itself follows on"
+    assert 100 * HEARD_MAX < LEAP_MAX, "so whoever was away finds it plausible all the same"

@@ -8,6 +8,7 @@ from rppam.domain.electorate import Body, QuorumPolicy
 from rppam.domain.health import SafetyLevel, VoterKind
 from rppam.domain.instant import Instant, WallMs
 from rppam.domain.member import MemberStatus, Role
+from rppam.domain.record import EPOCH_MAX
 from rppam.ports.members import PeerState
 from rppam.runtime.members_view import other_members
 from rppam.runtime.votes_view import STORE_NAME, StoreSeen, Votes, why_no_leader
@@ -175,6 +176,64 @@ def test_a_clock_that_is_off_is_said_by_followers_too_and_what_it_costs_where_re
     assert "Check the clock source" in own
     redis = votes(house, me).ledger[-1]
     assert (redis.is_counted, "its clock may be the wrong one" in redis.reason) == (False, True)
+
+
+def _watched(house: Government, me: str, other: str, rate: float, until: int) -> None:
+    """A minute of votes up to ``until`` that show the clock of ``other`` to run at ``rate``."""
+    for beat in range(120):
+        at = until - 60_000_000 + beat * 500_000
+        house.core(me).election.rates.observe(
+            other, "9" * 16, Instant(at), Instant(at + 1_000), Instant(int(rate * at))
+        )
+
+
+def test_a_clock_that_redis_s_vote_waits_for_is_named_with_what_to_do() -> None:
+    house, leader = seated("a", "b", "c", policy=LAST)
+    me, other = others(house, leader)
+    house.run(60_000)
+    house.kill(leader)
+    house.kill(other)
+    _watched(house, me, other, 0.0, house.now)
+    house.run(2 * LEASE)
+    assert house.leader is None
+    redis = votes(house, me).ledger[-1]
+    assert (redis.is_counted, redis.is_reached) == (False, True)
+    assert redis.reason.startswith(f"it waits for the clock of {other}, which runs too slow or stands still")
+    assert redis.reason in why(house, me), "as long as it may answer"
+    assert "rppam cluster forget" in redis.reason
+    house.run(7 * LEASE)
+    assert house.leader is None
+    house.run(3 * LEASE)
+    assert house.leader == me, "it has gone, so the wait has an end"
+
+
+def test_a_wait_for_a_slow_clock_says_how_long_it_is() -> None:
+    house, leader = seated("a", "b", "c", policy=LAST)
+    me, other = others(house, leader)
+    house.run(60_000)
+    house.kill(leader)
+    house.kill(other)
+    _watched(house, me, other, 0.25, house.now)
+    house.run(LEASE + 1_000)
+    assert house.leader is None
+    told = why(house, me)
+    assert told.startswith("the vote of Redis can be had in ")
+    assert f"the clock of {other}, which runs too slow" in told
+    house.run(4 * LEASE)
+    assert house.leader == me
+
+
+def test_an_epoch_that_nobody_would_follow_is_why_nobody_leads() -> None:
+    house, leader = seated("a", "b", "c", policy=MAJORITY)
+    me, _ = others(house, leader)
+    house.fence = EPOCH_MAX
+    house.run(4 * LEASE)
+    assert house.leader is None
+    assert why(house, me).startswith(f"the table 'fence' in the database names epoch {EPOCH_MAX}")
+    assert why(house, leader) == why(house, me)
+    house.fence = 1
+    house.run(2 * LEASE)
+    assert house.leader is not None
 
 
 def test_after_a_start_the_own_vote_does_not_count_until_the_wait_is_over() -> None:
