@@ -10,7 +10,8 @@ A witness that enters Redis as a user of its own has a password of its own, and 
 is read off Redis' list of clients: somebody is in there as that user, from the witness's address, or, where there is
 one witness only, from any.
 
-What it does not promise: that it knows of a node that is down where members have no votes, and so no list.
+What it does not promise: that it knows of a node that is down where members have no votes, and so no list. Nor that the
+only witness is told from another host that happens to be in Redis as the witnesses' user meanwhile.
 """
 
 import asyncio
