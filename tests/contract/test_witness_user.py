@@ -1,11 +1,14 @@
 """What the Redis user of witnesses may do: vote, and neither read nor write what nodes cache and count."""
 
+import re
 from pathlib import PurePosixPath
 
 import hiredis
 import pytest
 
-from rppam.cli._setup.acl import NODE_USER, WITNESS_USER, users_acl
+from rppam.adapters.redis.probe import DOCTOR
+from rppam.adapters.redis.scripts import Script
+from rppam.cli._setup.acl import NODE_USER, WITNESS_COMMANDS, WITNESS_USER, users_acl
 from rppam.cli._setup.passwords import Passwords
 from rppam.cli._setup.wishes import Wishes
 from rppam.config.endpoint import Endpoint
@@ -49,6 +52,7 @@ TAKEN = (
     ("SET", f"{PREFIX}heartbeat:w", "beat"), ("GET", f"{PREFIX}leader"), ("SADD", f"{PREFIX}members", "w"),
     ("SMEMBERS", f"{PREFIX}leavers"), ("SET", f"{PREFIX}cluster-id", "c"), ("PUBLISH", f"{PREFIX}releases", "x"),
     ("EVAL", "return redis.call('SET', KEYS[1], 'x')", "1", f"{PREFIX}leader:moved-aside:1"), ("PING",),
+    ("SCARD", f"{PREFIX}members"), ("UNLINK", f"{PREFIX}leavers"),
 )  # fmt: skip
 
 
@@ -60,5 +64,15 @@ def test_a_witness_s_user_votes_and_reads_no_cache(server: Server, passwords: Pa
                 raw(*words)
         for words in TAKEN:
             raw(*words)
+        mark = f"{PREFIX}doctor:1"
+        refused = raw("EVAL", DOCTOR.text, "3", f"{mark}:a", f"{mark}:b", f"{mark}:c", f"{mark}:d")
+        assert refused == [], "what the doctor tries in a script"
     with entered(server, NODE_USER, passwords.node) as raw:
         assert raw("GET", f"{PREFIX}cache:x") == b"sealed"
+
+
+@pytest.mark.parametrize("name", ["exchange", "release", "doctor"])
+def test_a_witness_s_user_may_run_all_that_its_scripts_call(name: str) -> None:
+    called = re.findall(r"(?:redis\.p?call|try)\('([A-Z]+)'", Script.load(name).text)
+    assert "GET" in called
+    assert {command.lower() for command in called} <= set(WITNESS_COMMANDS)

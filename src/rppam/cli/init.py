@@ -96,7 +96,8 @@ class _Asked(NamedTuple):
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="With --witness --join: the password of the witness's own user of Redis.",
 )
-@click.option("--force", is_flag=True, help="Write over files that differ; the old ones are kept as *.bak-TIME.")
+@click.option("--force", is_flag=True, help="Write over files that differ; the old ones are kept as *.bak-TIME, but "
+              "no secret on a witness's host.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
 def command(
     *,
@@ -179,7 +180,12 @@ def _make_witness(
         raise click.UsageError("--witness goes with --join BUNDLE: a witness is made from a node of its cluster")
     if node_name is None:
         raise click.UsageError("--node-name is missing: the name of the witness, such as witness1")
-    of_nodes = [name for name, value in options.items() if value and name not in {"redis", "host", "port"}]
+    source = click.get_current_context().get_parameter_source  # what the environment has for nodes is in nobody's way
+    of_nodes = [
+        name
+        for name in options
+        if name not in {"redis", "host", "port"} and source(name) is ParameterSource.COMMANDLINE
+    ]
     if asked.licence is not None or asked.bundle is not None or of_nodes:
         named = [*of_nodes, *(["license"] if asked.licence else []), *(["bundle"] if asked.bundle else [])]
         told = ", ".join(f"--{name.replace('_', '-')}" for name in named)

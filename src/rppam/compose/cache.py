@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Final
 
-from rppam.adapters.members.key_files import ClusterKeys, SealingKeyFiles, read_sealing_keys
+from rppam.adapters.members.key_files import ClusterKeys, SealingKeyFiles, read_sealing_keys, tell_left_out
 from rppam.adapters.memory.no_cache import NoCache
 from rppam.adapters.redis.cache import RedisCache
 from rppam.adapters.redis.limits import RedisLimits
@@ -85,7 +85,7 @@ def cache_parts(
         return CacheParts(none, ChangeWatch(changes, none.forget, learn))
     prefix, cluster_id = f"{settings.redis.key_prefix}cache:", settings.cluster.cluster_id
     files = SealingKeyFiles(sealing, cluster)  # before they are read: what changes after it is seen
-    now = read_sealing_keys(sealing, cluster).believed
+    now = read_sealing_keys(sealing, cluster, tell_left_out).believed
     sealers = _sealers(now, cluster_id, prefix)
     cache = RedisCache(redis.link, sealers, prefix, clock=clock, now_ns=boot_ns, replicas=redis.replicas)
 

@@ -6,7 +6,7 @@ from typing import Final
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from rppam.adapters.members.key_files import read_sealing_keys
+from rppam.adapters.members.key_files import read_sealing_keys, tell_left_out
 from rppam.adapters.memory.limits import MemoryLimits
 from rppam.adapters.redis.limits import RedisLimits
 from rppam.adapters.redis.tries import RedisTries
@@ -39,7 +39,9 @@ def limits_of(settings: Settings, redis: RedisParts | None) -> RedisLimits | Non
         return None
     sealing, cluster = settings.auth.sealing_key_path, settings.auth.cluster_key_path
     has_key = sealing.exists() or cluster.exists()
-    key = limit_key(read_sealing_keys(sealing, cluster).own if has_key else None, settings.cluster.cluster_id)
+    key = limit_key(
+        read_sealing_keys(sealing, cluster, tell_left_out).own if has_key else None, settings.cluster.cluster_id
+    )
     return RedisLimits(redis.link, settings.redis.key_prefix, key)
 
 

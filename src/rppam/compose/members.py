@@ -14,6 +14,7 @@ from rppam.adapters.members.key_files import (
     read_cluster_keys,
     read_sealing_keys,
     sealing_key_traces,
+    tell_left_out,
 )
 from rppam.adapters.members.link import TlsMemberLink
 from rppam.adapters.members.party import MemberOptions
@@ -116,6 +117,7 @@ def member_parts(
         )
     auth = settings.auth
     files = ClusterKeyFiles(auth.cluster_key_path)  # before they are read: what changes after it is seen
+    sealing_files = SealingKeyFiles(auth.sealing_key_path, auth.cluster_key_path)
     keys = read_cluster_keys(auth.cluster_key_path)
     mac = StoreMac(settings.cluster.cluster_id, keys.own, keys.also)
     link = TlsMemberLink(
@@ -125,7 +127,7 @@ def member_parts(
             cluster_id=settings.cluster.cluster_id,
             cluster_key=keys.own,
             also_believed=keys.also,
-            sealing=read_sealing_keys(auth.sealing_key_path, auth.cluster_key_path).all,
+            sealing=read_sealing_keys(auth.sealing_key_path, auth.cluster_key_path, tell_left_out).all,
             host=settings.cluster.member_host,
             port=settings.cluster.member_port,
             advertised=member_address(settings),
@@ -134,7 +136,7 @@ def member_parts(
         clock=clock,
         entropy=entropy,
         keys=files,
-        sealing_keys=SealingKeyFiles(auth.sealing_key_path, auth.cluster_key_path),
+        sealing_keys=sealing_files,
         on_keys=lambda changed: mac.use(changed.own, changed.also),
     )
     voter = Voter(settings.node.node_name, boot_id, timing, kept, now=clock.now())

@@ -208,7 +208,8 @@ MEMBERS: Final[dict[str, Entry]] = {
         "A witness enters Redis as a user that may also read and write the cache and the counters of the nodes.",
         "nothing, until the witness's host is taken",
         Fix("Give it the user rppam-witness of 'rppam redis setup', and its password: rppam init --witness --join "
-            "BUNDLE --redis-password-file FILE --force."),
+            "BUNDLE --redis-password-file FILE --force. Then change the nodes' password, which was on that host: rppam "
+            "redis rotate-password."),
     ),
     "RD-954": (
         "error",

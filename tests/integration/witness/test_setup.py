@@ -99,6 +99,40 @@ def test_a_bundle_for_a_witness_holds_the_cluster_key_alone_and_its_user_is_its_
     assert rppam("config", "check", str(tmp_path / "w" / "rppam-witness.config")).returncode == 0
 
 
+def test_a_witness_that_is_given_its_own_user_keeps_no_password_of_the_nodes(tmp_path: Path) -> None:
+    a, place, passphrase = tmp_path / "a", tmp_path / "w", tmp_path / "passphrase"
+    redis = "10.0.1.20:6379,user=rppam,password=of-the-nodes,abortConnect=false"
+    assert rppam("init", "--dir", str(a), "--node-name", "node1", "--redis", redis).returncode == 0
+    bundle = tmp_path / "w.bundle"
+    sealed = ("--bundle", str(bundle), "--passphrase-file", str(passphrase))
+    assert rppam("init", "--witness", "--dir", str(a), *sealed).returncode == 0
+    join = ("init", "--witness", "--join", str(bundle), "--passphrase-file", str(passphrase), "--node-name", "w1")
+    where = (*join, "--dir", str(place), "--host", "10.0.1.13")
+    assert rppam(*where, "--redis", "-", stdin=redis).returncode == 0
+    (place / "keys" / "redis.password").write_text("of-the-nodes")
+    (place / "keys" / "redis.password.bak-20260101T000000Z").write_text("of-the-nodes")
+    own = tmp_path / "own.password"
+    own.write_text("of-the-witness\n")
+    done = rppam(*where, "--redis-password-file", str(own), "--force")
+    assert done.returncode == 0, done.stderr
+    assert f"removed {place / 'keys' / 'redis.connection'}" in done.stdout
+    written = files(place)
+    assert b"of-the-nodes" not in b"".join(written.values())
+    assert written["keys/redis.password"] == b"of-the-witness"
+    assert {name for name in written if name.startswith("keys/")} == {"keys/cluster.key", "keys/redis.password"}
+    (place / "keys" / "redis.connection").write_text(redis)
+    told = rppam(*where, "--redis-password-file", str(own))
+    assert f"{place / 'keys' / 'redis.connection'} is a secret of Redis that nothing here names" in told.stdout
+    assert (place / "keys" / "redis.connection").exists(), "nothing is removed without being told to"
+
+
+def test_what_the_environment_says_of_nodes_is_in_no_witness_s_way(tmp_path: Path, bundled: tuple[str, ...]) -> None:
+    words = ("init", "--witness", *bundled, "--node-name", "w1", "--dir", str(tmp_path / "w"), "--host", "w1.lan")
+    done = rppam(*words, RPPAM_DATABASE=DATABASE)
+    assert done.returncode == 0, done.stderr
+    assert b"database-secret" not in b"".join(files(tmp_path / "w").values())
+
+
 def test_a_node_gets_both_keys_and_an_installation_of_before_no_second_one_by_the_way(
     tmp_path: Path, bundled: tuple[str, ...]
 ) -> None:

@@ -21,7 +21,10 @@ from typing import Final, NamedTuple
 
 from rppam.adapters.members.credentials import read_cluster_key, read_sealing_key
 from rppam.adapters.system.file_stamp import FileStamp, file_stamp
+from rppam.domain.errors.cluster import ClusterKeyUnusable
 from rppam.domain.secret import Secret
+
+log: Final = logging.getLogger("rppam.members")
 
 EVERY_S: Final = 1.0
 
@@ -75,17 +78,51 @@ class SealingKeys(NamedTuple):
         return ClusterKeys(self.own, tuple(key for key in (*self.coming, *self.gone) if key != self.own))
 
 
-def read_sealing_keys(sealing: Path, cluster: Path) -> SealingKeys:
-    """The keys that seal here. Raises :class:`~rppam.domain.errors.cluster.ClusterKeyUnusable` or a subclass."""
-    coming = _there(next_of(sealing), read_sealing_key)
+def read_sealing_keys(
+    sealing: Path, cluster: Path, left_out: Callable[[ClusterKeyUnusable], object] | None = None
+) -> SealingKeys:
+    """The keys that seal here. Raises :class:`~rppam.domain.errors.cluster.ClusterKeyUnusable` or a subclass.
+
+    ``left_out`` is told of a next key that cannot be used, and the others are used without it; unless given, that is
+    raised, too. A node has to go on working while its next key is a badly copied file.
+    """
+
+    def coming_of(path: Path, read: Callable[[Path], Secret]) -> tuple[Secret, ...]:
+        try:
+            return _there(path, read)
+        except ClusterKeyUnusable as error:
+            if left_out is None:
+                raise
+            left_out(error)
+            return ()
+
+    coming = coming_of(next_of(sealing), read_sealing_key)
     if sealing.exists():
         return SealingKeys(read_sealing_key(sealing), coming, _there(previous_of(sealing), read_sealing_key), True)
     return SealingKeys(
         read_cluster_key(cluster),
-        (*_there(next_of(cluster), read_cluster_key), *coming),
+        (*coming_of(next_of(cluster), read_cluster_key), *coming),
         _there(previous_of(cluster), read_cluster_key),
         False,
     )
+
+
+class TellOnce:
+    """Logs that a next key is left out, each reason once."""
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def __call__(self, error: ClusterKeyUnusable) -> None:
+        """Tell it."""
+        why = str(error)
+        if why not in self._told:
+            self._told.add(why)
+            log.warning("the next key is left out, the others go on: %s", why)
+
+
+tell_left_out: Final = TellOnce()
+"""Shared by all that read the keys of this process."""
 
 
 def sealing_key_traces(sealing: Path) -> tuple[Path, ...]:

@@ -3,13 +3,15 @@
 In a cluster that is the sealing key, with the next and the previous one while it is changed; in an installation of
 before, which has none yet, the cluster key. A node that is alone and never got either makes a key of its own beside the
 signing keys, once; should another key come later, what the own key wrapped is wrapped anew.
+
+A next key that cannot be read is left out and told once; any other key that cannot be read is fatal.
 """
 
 import contextlib
 from pathlib import Path
 from typing import Final
 
-from rppam.adapters.members.key_files import read_sealing_keys
+from rppam.adapters.members.key_files import read_sealing_keys, tell_left_out
 from rppam.adapters.system.secrets import create_key, read_key
 from rppam.domain.errors import RppamError
 from rppam.domain.errors.mfa import SealingKeyMissing
@@ -36,7 +38,7 @@ class SealingSecrets:
         try:
             if self._sealing_key.exists() or self._cluster_key.exists():
                 own_key = (self._lone(),) if self._own.exists() else ()
-                keys = read_sealing_keys(self._sealing_key, self._cluster_key)
+                keys = read_sealing_keys(self._sealing_key, self._cluster_key, tell_left_out)
                 return ClusterSecrets(keys.own, keys.coming, (*keys.gone, *own_key))
             if self._alone:
                 if not self._own.exists():

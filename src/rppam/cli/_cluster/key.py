@@ -7,7 +7,7 @@ this host's files.
 
 With ``--sealing`` the same is done on the nodes alone, and the key that they seal with is another one afterwards. In an
 installation of before, where the cluster key seals, that is how it gets one: the cluster key then is the previous one.
-One key is changed at a time.
+One key is changed at a time: ``begin`` refuses while the other one's change is under way.
 """
 
 import asyncio
@@ -61,7 +61,7 @@ def begin(config: Path | None, *, sealing: bool) -> None:
     from rppam.cli._cluster.which_key import changed_key
     from rppam.cli._files import new_cluster_key
 
-    change = changed_key(_settings(config).auth, sealing=sealing)
+    change = changed_key(_settings(config).auth, sealing=sealing, begins=True)
     own, made = change.present(), next_of(change.path)
     if made.exists():
         change.read(made)

@@ -4,6 +4,7 @@ Decides what the other members must have shown before this host goes on. The lin
 sealing key a node shows in its certificate which ones it knows, and which one it seals with.
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -94,16 +95,21 @@ class Changed(NamedTuple):
         )
 
 
-def changed_key(auth: AuthSettings, *, sealing: bool) -> Changed:
-    """The key that is changed. Raises :class:`click.ClickException` while the other one is being changed."""
+def changed_key(auth: AuthSettings, *, sealing: bool, begins: bool = False) -> Changed:
+    """The key that is changed; ``begins``: from now on.
+
+    Raises :class:`click.ClickException` for a change that would begin while the other key's is under way. What has
+    begun goes on whatever stands beside the other key: else neither of two changes could ever be ended.
+    """
     keys = {True: auth.sealing_key_path, False: auth.cluster_key_path}
     other = keys[not sealing]
-    under_way = [path.name for path in (next_of(other), previous_of(other)) if path.exists()]
-    if under_way and not (keys[sealing].exists() and other.exists()):
-        # Where the cluster key seals, too, changing both at a time would leave nobody with the right one.
+    under_way = [path for path in (next_of(other), previous_of(other)) if os.path.lexists(path)]
+    if begins and under_way:
+        due = "switch" if next_of(other) in under_way else "finish"
         raise click.ClickException(
-            f"there is {', '.join(under_way)}: the {'cluster' if sealing else 'sealing'} key is being changed. Finish "
-            f"that first: rppam cluster key finish{'' if sealing else ' --sealing'}"
+            f"there is {', '.join(path.name for path in under_way)}: the {'cluster' if sealing else 'sealing'} key is "
+            f"being changed. End that first, on every {'member' if sealing else 'node'}; due here is: rppam cluster "
+            f"key {due}{'' if sealing else ' --sealing'}"
         )
     return Changed(keys[sealing], auth.cluster_key_path, sealing)
 

@@ -3,11 +3,14 @@
 A bundle for a witness holds no more than that. One for a node also holds the sealing key, the keys that sign access
 tokens, the key of ``encrypted:`` values and perhaps a password of the database. None of them is written here: a witness
 host is often a small one that nobody guards like a node. Secrets of Redis stand in files of their own, which the config
-names.
+names; one that is replaced is not kept, and one that is needed no more is removed with ``--force``, or told.
+
+What it does not promise: that a secret which once was here is unknown to whoever had the host. It has to be changed.
 """
 
 import base64
 import binascii
+import os
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,6 +39,11 @@ _SECRETS: Final = {
     "tlsCertPassword": "redis.certificate-password",
 }
 """Secret of the section ``redis`` to its file in the folder of keys."""
+_REMOVED: Final = (
+    "removed {path}, a secret of Redis that nothing here names; where it was the nodes', change that now: rppam redis "
+    "rotate-password"
+)
+_USELESS: Final = "{path} is a secret of Redis that nothing here names; remove it, or run this with --force"
 _OWN: Final = ("memberHost", "memberAddress", "memberPort", "priority")
 """What each member has of its own in the section ``cluster``."""
 
@@ -71,7 +79,26 @@ class WitnessWriter(NodeWriter):
         planned = self._checked(plan)
         self._refuse_another(planned)
         outcome = self._config(plan, planned, joining=True)
-        return outcome._replace(warnings=(*outcome.settings.warnings, *remarks))
+        left = self._clear(plan["redis"], kept)
+        return outcome._replace(warnings=(*outcome.settings.warnings, *remarks, *left))
+
+    def _keeps(self, path: Path) -> bool:
+        """No secret: the one of before may be the nodes', which this host is to be rid of."""
+        return path.parent != self._layout.keys
+
+    def _clear(self, redis: Mapping[str, Any], kept: Mapping[Path, Secret]) -> list[str]:
+        """Remove secrets of Redis that nothing names, when told to; what was done, or should be."""
+        named = {Path(value["file"]) for value in redis.values() if isinstance(value, Mapping) and value.get("file")}
+        told = []
+        for file in _SECRETS.values():
+            found = [self._layout.keys / file, *sorted(self._layout.keys.glob(f"{file}.bak-*"))]
+            for path in found:
+                if path in kept or path in named or not os.path.lexists(path):
+                    continue
+                if self._force:
+                    path.unlink()
+                told.append(_REMOVED.format(path=path) if self._force else _USELESS.format(path=path))
+        return told
 
     def _with_texts(self, plan: Config, kept: Mapping[Path, Secret]) -> Config:
         """The plan as it can be checked before its files are there."""

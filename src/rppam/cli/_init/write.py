@@ -154,18 +154,25 @@ class NodeWriter:
                     f"the folder {folder} cannot be made: {error.strerror}. Run this as root, or use --dir"
                 ) from None
 
+    def _keeps(self, _path: Path) -> bool:
+        """Whether a backup is kept of what is written over."""
+        return True
+
     def _put(self, path: Path, text: str) -> None:
-        """Write ``text``, unless just that stands there; over something else only when told to, with a backup."""
+        """Write ``text``, unless just that stands there; over something else only when told to, with a backup where
+        one is kept."""
         try:
             if path.exists():
                 if path.read_text(encoding="utf-8", errors="replace") == text:
                     return
                 if not self._force:
-                    raise InitError(f"{path} stands there already and differs; --force replaces it and keeps a backup")
-                stamp = re.sub(r"[-:]", "", iso(self._clock.wall_ms()))
-                backup = path.with_name(f"{path.name}.bak-{stamp}")
-                os.link(path, backup)  # the old file keeps its owner and mode, and is never missing
-                self._backups.append(backup)
+                    kept = " and keeps a backup" if self._keeps(path) else ", and keeps no backup of a secret"
+                    raise InitError(f"{path} stands there already and differs; --force replaces it{kept}")
+                if self._keeps(path):
+                    stamp = re.sub(r"[-:]", "", iso(self._clock.wall_ms()))
+                    backup = path.with_name(f"{path.name}.bak-{stamp}")
+                    os.link(path, backup)  # the old file keeps its owner and mode, and is never missing
+                    self._backups.append(backup)
             write_private(path, text)
         except OSError as error:
             raise InitError(f"{path} cannot be written: {error.strerror}. Run this as root, or use --dir") from None

@@ -39,6 +39,7 @@ WITNESS_COMMANDS: Final = (
     "eval", "evalsha", "get", "set", "scan", "subscribe", "unsubscribe", "publish",
     # what its scripts call
     "time", "type", "strlen", "rename", "pexpire", "sadd", "srem", "smembers", "sismember",
+    "scard", "unlink",
     # the doctor
     "pttl", "command|info", "acl|whoami", "acl|dryrun",
 )  # fmt: skip

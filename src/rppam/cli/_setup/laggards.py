@@ -6,9 +6,16 @@ asks the others over the member link (``GET /api/v1/admin/nodes``), so the token
 Redis is not believed of a node; a witness, which has no REST API and takes no questions, shows its mark in its
 heartbeat. Whoever gives no answer counts as not ready.
 
-What it does not promise: that it knows of a node that is down where members have no votes, and so no list.
+A witness that enters Redis as a user of its own has a password of its own, and is not held against the nodes' one. That
+is read off Redis' list of clients: somebody is in there as that user, from the witness's address, or, where there is
+one witness only, from any.
+
+What it does not promise: that it knows of a node that is down where members have no votes, and so no list. Nor that the
+only witness is told from another host that happens to be in Redis as the witnesses' user meanwhile.
 """
 
+import asyncio
+import socket
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
@@ -16,7 +23,8 @@ from rppam.adapters.members.key_files import read_cluster_keys
 from rppam.adapters.redis.password_file import mark_of
 from rppam.adapters.system.rest_client import Answer, NoAnswerError, get_json
 from rppam.cli._cluster.found import seen_in_redis
-from rppam.cli._setup.rotation import RotationError
+from rppam.cli._setup.acl import WITNESS_USER
+from rppam.cli._setup.rotation import Admin, RotationError, hosts_of_witness_user
 from rppam.cli._target import Target
 from rppam.cli._view import parse_view
 from rppam.config.settings import Settings
@@ -30,6 +38,10 @@ from rppam.services.member_rules import Shown
 ANSWER_S: Final = 10.0
 HEALTH: Final = "/system/health/cluster"
 REPORTS: Final = "/api/v1/admin/nodes"
+_MAY_BE_APART: Final = (
+    f"Redis does not show that it enters as '{WITNESS_USER}', which has a password of its own; if it does, leave its "
+    "file alone and add --force"
+)
 
 
 class _Asking(NamedTuple):
@@ -42,10 +54,17 @@ class _Asking(NamedTuple):
     reports: Mapping[str, Mapping[str, Any]]
     """What each node says of itself."""
     witnesses: frozenset[str]
+    apart: frozenset[str]
+    """Witnesses that enter Redis as a user of their own."""
 
 
-async def laggards(settings: Settings, target: Target, new: Secret) -> list[str]:
-    """Which members do not show that Redis let them in by ``new``, each with why. Raises RotationError."""
+async def laggards(
+    settings: Settings, target: Target, new: Secret, admin: Admin, *, of_witnesses: bool = False
+) -> list[str]:
+    """Which members do not show that Redis let them in by ``new``, each with why. Raises RotationError.
+
+    ``of_witnesses``: the password of the witnesses' own user is changed, which no node has.
+    """
     base = target.url.rstrip("/")
     first = await _asked(target, HEALTH)
     body: dict[str, Any] = first.body if isinstance(first.body, dict) and first.status == 200 else {}
@@ -70,14 +89,37 @@ async def laggards(settings: Settings, target: Target, new: Secret) -> list[str]
     witnesses = {str(line.get("voter")) for line in votes if line.get("kind") == VoterKind.WITNESS}
     if not votes:
         witnesses = {str(node.get("nodeName")) for node in nodes if node.get("role") == Role.WITNESS}
-    asking = _Asking(marks, await seen_in_redis(settings) or {}, reports, frozenset(witnesses))
+    shown = await seen_in_redis(settings) or {}
+    apart: frozenset[str] = frozenset()
+    if witnesses and not of_witnesses:
+        apart = await _apart(witnesses, shown, await hosts_of_witness_user(settings, admin))
+    asking = _Asking(marks, shown, reports, frozenset(witnesses), apart)
     names = [str(node.get("nodeName")) for node in nodes if isinstance(node, dict)]
+    if of_witnesses:
+        names = [name for name in names if name in witnesses]
     found = {name: _why_late(asking, name) for name in names}
     for line in votes:
         name = str(line.get("voter"))
-        if line.get("kind") != VoterKind.STORE and name not in found:
+        is_asked = line.get("kind") != VoterKind.STORE and (name in witnesses or not of_witnesses)
+        if is_asked and name not in found:
             found[name] = f"it is down; start it, or let it be forgotten (rppam cluster forget {name} --off)"
     return [f"{name}: {why}" for name, why in found.items() if why]
+
+
+async def _apart(witnesses: set[str], shown: Mapping[str, Shown], hosts: frozenset[str]) -> frozenset[str]:
+    """Which witnesses enter Redis as a user of their own; ``hosts``: from where somebody is in there as that user."""
+    if not hosts or len(witnesses) == 1:
+        return frozenset(witnesses if hosts else ())
+    found = set()
+    for name in witnesses & shown.keys():
+        host = shown[name].heartbeat.member_address.rpartition(":")[0].strip("[]")
+        try:
+            places = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        except OSError:
+            continue
+        if hosts & {str(place[4][0]) for place in places}:
+            found.add(name)
+    return frozenset(found)
 
 
 async def _asked(target: Target, path: str) -> Answer:
@@ -99,7 +141,10 @@ def _why_late(asking: _Asking, name: str) -> str:
         seen = asking.shown.get(name)
         if seen is None or not seen.is_fresh:
             return "the witness shows no heartbeat in Redis; start it, and let it reach Redis"
-        return _judged(seen.heartbeat.password_mark, asking.marks)
+        if name in asking.apart:
+            return ""
+        why = _judged(seen.heartbeat.password_mark, asking.marks)
+        return f"{why}. {_MAY_BE_APART}" if why else ""
     report = asking.reports.get(name, {})
     if report.get("answered") is not True:
         reason = one_line(str(report.get("reason") or "it was not asked"))

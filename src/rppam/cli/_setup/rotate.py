@@ -23,6 +23,9 @@ _ADMIN: Final = click.option(
     help="File with the password of a Redis user that may change users.",
 )  # fmt: skip
 _ADMIN_USER: Final = click.option("--admin-user", default="default", show_default=True, help="That user's name.")
+_WITNESS: Final = click.option(
+    "--witness", is_flag=True, help="The password of the witnesses' own user, rppam-witness, and not that of the nodes."
+)
 _JSON: Final = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 
 
@@ -35,7 +38,9 @@ def command() -> None:
     """Change the Redis password of the nodes without an outage.
 
     begin adds a new password on every Redis server, beside the old one. Then copy it over the file that redis.password
-    names on each node and witness: it is noticed within seconds, without a restart. finish takes the old one away.
+    names on each node, and on each witness that enters Redis as the nodes do: it is noticed within seconds, without a
+    restart. finish takes the old one away. Witnesses of the user rppam-witness have a password of their own, which both
+    leave alone; with --witness both change that one, and the nodes' stays.
     """
 
 
@@ -49,11 +54,20 @@ def command() -> None:
 @click.option("--force", is_flag=True, help="Also while a replica that the sentinels know cannot be reached.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="File for the new password; taken as it is "
               "when it is there already.")  # fmt: skip
+@_WITNESS
 @_JSON
 def begin(
-    config: Path | None, admin_password_file: Path, admin_user: str, out: Path, *, force: bool, as_json: bool
+    config: Path | None,
+    admin_password_file: Path,
+    admin_user: str,
+    out: Path,
+    *,
+    force: bool,
+    witness: bool,
+    as_json: bool,
 ) -> int:
     """Add a new password for the nodes' user on the primary and every replica."""
+    from rppam.cli._setup.acl import WITNESS_USER
     from rppam.cli._setup.passwords import new_password
     from rppam.cli._setup.rotation import RotationError, add
 
@@ -62,18 +76,22 @@ def begin(
         descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             file.write(new_password().reveal() + "\n")
+    admin, user = _admin(admin_user, admin_password_file), WITNESS_USER if witness else None
     try:
-        told = asyncio.run(add(settings, _admin(admin_user, admin_password_file), _secret(out), force=force))
+        told = asyncio.run(add(settings, admin, _secret(out), force=force, user=user))
     except RotationError as error:
         raise click.ClickException(str(error)) from None
     file_here = settings.redis.password_file
-    if file_here is None:
+    if witness:
+        told.append(f"next: copy {out} over the file that redis.password names on every witness; then run finish with "
+                    "--witness")  # fmt: skip
+    elif file_here is None:
         told.append(
             'TO DO: redis.password names no file here; write {"file": PATH} on each node and restart them in turn'
         )
     else:
-        told.append(f"next: copy {out} over {file_here}, and over that file of every other node and of every witness; "
-                    "then run finish")  # fmt: skip
+        told.append(f"next: copy {out} over {file_here}, and over that file of every other node; on a witness only "
+                    f"where it enters Redis as the nodes do, and not as '{WITNESS_USER}'; then run finish")  # fmt: skip
     _show(told, as_json=as_json)
     return Exit.DONE
 
@@ -91,6 +109,7 @@ def begin(
 @ca_option
 @click.option("--force", is_flag=True, help="Also while a member does not show that it uses the new password, a "
               "replica cannot be reached, or one copies with the old password.")  # fmt: skip
+@_WITNESS
 @_JSON
 def finish(
     config: Path | None,
@@ -101,21 +120,23 @@ def finish(
     url: str | None,
     ca: Path | None,
     force: bool,
+    witness: bool,
     as_json: bool,
 ) -> int:
-    """Take every other password of the nodes' user away, once all nodes and witnesses use the new one.
+    """Take every other password of the nodes' user away, once all who enter as that user use the new one.
 
     Exit code 1 when a member still uses the old one, or a replica cannot be reached: nothing was changed then.
     """
+    from rppam.cli._setup.acl import WITNESS_USER
     from rppam.cli._setup.laggards import laggards
     from rppam.cli._setup.rotation import RotationError, keep_only
     from rppam.cli._target import target_of
 
     settings = _settings(config)
     target = target_of(url, None, config, "rotate@host", ca)
-    password = _secret(new)
+    password, admin = _secret(new), _admin(admin_user, admin_password_file)
     try:
-        late = asyncio.run(laggards(settings, target, password))
+        late = asyncio.run(laggards(settings, target, password, admin, of_witnesses=witness))
     except RotationError as error:
         if not force:
             raise click.ClickException(str(error)) from None
@@ -124,7 +145,8 @@ def finish(
         _show([*late, "nothing was changed: let every member use the new password first"], as_json=as_json)
         return Exit.NO
     try:
-        told = asyncio.run(keep_only(settings, _admin(admin_user, admin_password_file), password, force=force))
+        user = WITNESS_USER if witness else None
+        told = asyncio.run(keep_only(settings, admin, password, force=force, user=user))
     except RotationError as error:
         raise click.ClickException(str(error)) from None
     _show([*late, *told], as_json=as_json)

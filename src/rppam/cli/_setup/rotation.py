@@ -23,7 +23,7 @@ from rppam.adapters.redis.sentinel_rules import fields
 from rppam.adapters.system.clock import SystemClock
 from rppam.cli._doctor.report import Report
 from rppam.cli._doctor.store import StoreCheck
-from rppam.cli._setup.acl import NODE_USER
+from rppam.cli._setup.acl import NODE_USER, WITNESS_USER
 from rppam.cli._setup.passwords import FILE
 from rppam.config.options import ConnectionOptions
 from rppam.config.settings import Settings
@@ -66,12 +66,24 @@ def user_of(settings: Settings) -> str:
     return (said.user if said else None) or "default"
 
 
-async def add(settings: Settings, admin: Admin, password: Secret, *, force: bool) -> list[str]:
-    """Let the nodes' user in by ``password``, too, on every server; what was done and is left to do.
+async def hosts_of_witness_user(settings: Settings, admin: Admin) -> frozenset[str]:
+    """From which addresses somebody is in Redis as the user of witnesses. Raises RotationError."""
+    async with _servers(settings, admin, force=True) as (servers, _):
+        text = await servers[0].command("CLIENT", "LIST", timeout_ms=ASK_MS)
+    lines = text.decode(errors="replace").splitlines() if isinstance(text, bytes) else str(text).splitlines()
+    clients = [dict(part.partition("=")[::2] for part in line.split()) for line in lines]
+    return frozenset(
+        one.get("addr", "").rpartition(":")[0].strip("[]") for one in clients if one.get("user") == WITNESS_USER
+    )
+
+
+async def add(settings: Settings, admin: Admin, password: Secret, *, force: bool, user: str | None = None) -> list[str]:
+    """Let ``user``, by default the nodes' one, in by ``password``, too, on every server; what was done and is left
+    to do.
 
     Raises RotationError, also for a replica that cannot be entered, unless ``force``.
     """
-    user = user_of(settings)
+    user = user or user_of(settings)
     told: list[str] = []
     async with _servers(settings, admin, force=force) as (servers, missed):
         if user == "default" and (len(servers) > 1 or missed or _service(settings)):
@@ -83,14 +95,16 @@ async def add(settings: Settings, admin: Admin, password: Secret, *, force: bool
     return told + _left_out(missed, user)
 
 
-async def keep_only(settings: Settings, admin: Admin, password: Secret, *, force: bool) -> list[str]:
-    """Let the nodes' user in by nothing but ``password``. What was done and is left to do.
+async def keep_only(
+    settings: Settings, admin: Admin, password: Secret, *, force: bool, user: str | None = None
+) -> list[str]:
+    """Let ``user``, by default the nodes' one, in by nothing but ``password``. What was done and is left to do.
 
     Raises RotationError, unless ``force`` also for a replica that cannot be entered, and for a server that would enter
     another one with a password that is taken away.
     """
     kept = _hash(password.reveal())
-    user = user_of(settings)
+    user = user or user_of(settings)
     told: list[str] = []
     async with _servers(settings, admin, force=force) as (servers, missed):
         copies = servers if len(servers) > 1 else []  # one that is alone enters nobody
@@ -114,7 +128,7 @@ async def keep_only(settings: Settings, admin: Admin, password: Secret, *, force
             told.append(f"{server.target.address}: {len(old)} old password{'s' if len(old) != 1 else ''} taken away")
             told.append(await _persist(server, user))
     told += _left_out(missed, user)
-    kept_as = {NODE_USER: "node", "default": "default"}.get(user)
+    kept_as = {NODE_USER: "node", WITNESS_USER: "witness", "default": "default"}.get(user)
     if kept_as is not None:
         told.append(f"next: if 'rppam redis setup' made this Redis, write the new password into its {FILE} as "
                     f"'{kept_as}'; else its next run puts the old one into the files again")  # fmt: skip
