@@ -223,8 +223,8 @@ class Guard:
         if self._said_until is None or now >= self._said_until:
             self._said_until = after(now, SAID_MS * US_PER_MS)
             log.warning(
-                "Redis alone says that a %s has used up all tries to sign in: refused, not locked. Look who writes to "
-                "Redis; `rppam user unlock` forgets what was counted.", suspect.kind.value,
+                "Redis alone says that all tries of a %s to sign in are used up: refused, not locked. Does somebody "
+                "else write to Redis? See ACL LIST and CLIENT LIST.", suspect.kind.value,
             )  # fmt: skip
         return refusal(UNPROVEN[suspect.kind], limit_for(suspect.kind, self._settings.current(LOCKOUT)), WAIT_MS)
 
