@@ -3,7 +3,7 @@
 The command line only: what is planned and how it is written stands in :mod:`rppam.cli._init`. Neither a password nor a
 passphrase needs to stand on a command line: ``--redis -`` reads standard input, and the passphrase comes from a prompt,
 a file or ``RPPAM_BUNDLE_PASSPHRASE``. A password in ``--database`` may come by ``RPPAM_DATABASE``, standard input, a
-file or a prompt; one that stood on the command line is warned of.
+file or a prompt; one that stood on the command line is warned of, that of Redis, too.
 """
 
 import json
@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
-from click.core import ParameterSource
 
 from rppam.domain.secret import Secret
 
@@ -169,6 +168,7 @@ def _make_witness(
 ) -> None:
     """A witness's files, from a bundle."""
     from rppam.adapters.system.clock import SystemClock
+    from rppam.cli._init.given import redis_string
     from rppam.cli._init.plan import Layout, layout_of
     from rppam.cli._init.read import text_of
     from rppam.cli._init.witness import WitnessWishes, WitnessWriter
@@ -194,7 +194,7 @@ def _make_witness(
     layout = layout_of(directory, config, data_dir, witness_places(default_places()))
     if directory is not None and config is None:
         layout = Layout(layout.config.with_name(WITNESS_CONFIG), layout.data)
-    redis = _first_line("--redis", options["redis"])
+    redis = redis_string(options["redis"])
     password = None if asked.redis_password_file is None else text_of(asked.redis_password_file, errors="replace")
     wishes = WitnessWishes(
         node_name,
@@ -226,11 +226,12 @@ def _make_witness(
 
 
 def _wishes(node_name: str, options: dict[str, Any]) -> "Wishes":
+    from rppam.cli._init.given import database_url, redis_string
     from rppam.cli._init.plan import Wishes
     from rppam.cli._init.read import text_of
     from rppam.services.licence import parse_public_key
 
-    redis = _first_line("--redis", options.pop("redis"))
+    redis = redis_string(options.pop("redis"))
     database = database_url(options.pop("database"), options.pop("database_password_file"))
     given = ((text, text_of(Path(text), errors="replace")) for text in options.pop("trusted"))
     trusted = [parse_public_key(text if content is None else content, "--trusted-key") for text, content in given]
@@ -241,41 +242,6 @@ def _wishes(node_name: str, options: dict[str, Any]) -> "Wishes":
         trusted_keys=tuple(key.text() for key in trusted),
         **options,
     )
-
-
-def _first_line(option: str, given: str | None) -> str | None:
-    """What was given; for '-' the first line of standard input."""
-    if given != "-":
-        return given
-    try:
-        return sys.stdin.buffer.readline().decode("utf-8").rstrip("\r\n")
-    except UnicodeDecodeError:
-        raise click.UsageError(f"{option} -: expected UTF-8 text on standard input, found other bytes") from None
-
-
-def database_url(given: str | None, password_file: Path | None) -> Secret | None:
-    """The URL with its password, from wherever that comes. Says so where it could be read in the list of processes."""
-    from rppam.cli._init.plan import has_password
-    from rppam.cli._init.read import url_with_password
-
-    context = click.get_current_context(silent=True)
-    source = context.get_parameter_source("database") if context else None
-    url = _first_line("--database", given)
-    if password_file is not None:
-        if url is None:
-            raise click.UsageError("--database-password-file goes with --database URL, whose password it holds")
-        if str(password_file) == "-":
-            password = Secret(click.prompt("Password of the database", hide_input=True, err=True))
-        else:
-            password = _secret_of("--database-password-file", password_file)
-        return url_with_password(url, password)
-    if url and given != "-" and source is ParameterSource.COMMANDLINE and has_password(url):
-        click.echo(
-            "rppam: --database: its password stood on the command line, where all users of this host read it (ps) "
-            "and the shell keeps it. Change it and give it by --database-password-file, --database - or RPPAM_DATABASE",
-            err=True,
-        )
-    return Secret(url) if url else None
 
 
 def _write(layout: "Layout", wishes: "Wishes", asked: _Asked) -> "Outcome":
@@ -293,7 +259,9 @@ def _write(layout: "Layout", wishes: "Wishes", asked: _Asked) -> "Outcome":
 
 def _passphrase(asked: _Asked) -> Secret:
     if asked.passphrase_file is not None:
-        return _secret_of("--passphrase-file", asked.passphrase_file)
+        from rppam.cli._init.given import secret_of
+
+        return secret_of("--passphrase-file", asked.passphrase_file)
     from_environment = os.environ.get(PASSPHRASE_VARIABLE)
     if from_environment:
         if not from_environment.isascii():  # bytes that are no text come as half characters
@@ -304,13 +272,6 @@ def _passphrase(asked: _Asked) -> Secret:
             f"the bundle's passphrase is missing: give --passphrase-file or set {PASSPHRASE_VARIABLE}"
         )
     return Secret(click.prompt("Passphrase of the bundle", hide_input=True, err=True))
-
-
-def _secret_of(option: str, path: Path) -> Secret:
-    try:
-        return Secret(path.read_text(encoding="utf-8").strip())
-    except (OSError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"{option} {path}: cannot be read ({error})") from None
 
 
 def _export(layout: "Layout", asked: _Asked) -> dict[str, str]:

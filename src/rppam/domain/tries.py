@@ -41,6 +41,11 @@ class Standing(NamedTuple):
         """Whether wrong ones alone have used it up."""
         return self.wrong >= limit.events
 
+    def beside(self, other: "Standing") -> "Standing":
+        """With another store's: both count the same wrong ones; what is under way is under way in one of them."""
+        lapses_ms = max(self.lapses_ms, other.lapses_ms)
+        return Standing(max(self.wrong, other.wrong), self.running + other.running, lapses_ms)
+
 
 class Entry(NamedTuple):
     """Whether a try may begin."""

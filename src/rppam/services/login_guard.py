@@ -7,7 +7,9 @@ ends it. Tries that only wait for others to be checked wait here, a while.
 
 What is under way is a lease of seconds that the checking process renews: one that dies locks nobody out. Wrong ones are
 counted in Redis for all nodes, in each process, and every few of a process in SQL: whoever deletes what Redis counted
-gains two guesses a process. While Redis is away, and without Redis, everything is counted in SQL: slower, and as exact.
+gains two guesses a process. On the word of Redis alone tries are refused and nobody is locked: a lockout needs wrong
+ones that SQL or this process has seen, so whoever writes counters there stops log-ins for as long as it goes on, and
+leaves nothing behind. While Redis is away, and without Redis, everything is counted in SQL: slower, and as exact.
 While SQL is away nobody can sign in anyway.
 
 What it does not promise: that, while some processes reach Redis and others do not, the two counts together let in no
@@ -25,7 +27,7 @@ from rppam.domain.errors.database import DatabaseError
 from rppam.domain.errors.request import RateLimitedError
 from rppam.domain.errors.store import StoreError
 from rppam.domain.instant import US_PER_MS, Instant, after
-from rppam.domain.limit import Limit, Shape, rate_headers
+from rppam.domain.limit import Limit, Shape
 from rppam.domain.lockout import MINUTE_MS, LockKind, Lockout, LockoutPolicy, Suspect, address_suspect, user_suspect
 from rppam.domain.tries import Booked, Entry, Standing, Watched
 from rppam.ports.cache import SharedCache
@@ -36,7 +38,8 @@ from rppam.ports.settings import HotSettings
 from rppam.ports.tries import TryLedger, TryStore
 from rppam.services.lockout_policy import LOCKOUT
 from rppam.services.login_lease import Lease
-from rppam.services.login_tally import NO_MARK, Mark, Tally
+from rppam.services.login_refusals import LOCKED, UNPROVEN, busy, refusal
+from rppam.services.login_tally import NO_MARK, Mark, Tally, proof
 
 log = logging.getLogger("rppam.guard")
 
@@ -47,15 +50,8 @@ WAIT_MS: Final = 5_000
 """A try waits so long for others of the same user or address that are being checked."""
 POLL_MS: Final = 200
 WAITERS_MAX: Final = 64
-_SENTENCES: Final = {
-    LockKind.USER: "there were too many wrong passwords or codes for this user name",
-    LockKind.ADDRESS: "there were too many wrong passwords or codes from this address",
-}
-_BUSY: Final = "others try to sign in with this user name or from this address right now"
-_UNDER_WAY: Final = {
-    LockKind.USER: "with this user name",
-    LockKind.ADDRESS: "from this address",
-}
+SAID_MS: Final = MINUTE_MS
+"""That Redis alone says somebody used up all tries is logged so often at most."""
 
 
 def limit_for(kind: LockKind, policy: LockoutPolicy) -> Limit:
@@ -97,6 +93,7 @@ class Guard:
         self._tally = Tally(clock)
         self._known: dict[str, _Known] = {}
         self._unlocks = 0
+        self._said_until: Instant | None = None
         self._waiting: deque[asyncio.Future[None]] = deque()
         cache.on_change(self._changed)
 
@@ -139,7 +136,10 @@ class Guard:
             used_up = self._used_up(watched, entry, full)
             if used_up is not None:
                 # They are used up by wrong ones, and no lockout stands: the policy was made stricter, or the database
-                # was away when it was due. Nobody is refused for longer than a moment without being listed.
+                # was away when it was due, or others lock right now, or somebody has written the counter.
+                if await self._seen(watched[used_up]) < proof(watched[used_up].limit):
+                    await self._refuse_locked(suspects, watched)
+                    raise self._unproven(suspects[used_up])
                 await self._lock(suspects[used_up], policy)
                 continue
             await self._wait(give_up_at, suspects, watched, entry)
@@ -169,7 +169,7 @@ class Guard:
         if self._shared is not None:
             try:
                 shared = await self._shared.look(watched)
-                found = [_larger(*both) for both in zip(found, shared, strict=True)]
+                found = [one.beside(other) for one, other in zip(found, shared, strict=True)]
             except StoreError as error:
                 log.debug("Tries are looked up in SQL alone: %s", error)
         return [(limit_for(one.kind, policy), now) for one, now in zip(suspects, found, strict=True)]
@@ -193,18 +193,40 @@ class Guard:
                 found = await store.fail(watched, lease.name)
             except StoreError as error:
                 log.debug("A failed log-in is counted in SQL: %s", error)
-                found = await self._ledger.fail(watched, lease.name)
-            wrong = {one.subject: now.wrong for one, now in zip(watched, found, strict=True)}
-            for subject, count in (await self._book(shall)).items():
-                wrong[subject] = max(wrong.get(subject, 0), count)
-            for suspect, one in zip(suspects, watched, strict=True):
-                if max(wrong[one.subject], self._tally.wrong(one)) >= one.limit.events:
+                found, is_shared = await self._ledger.fail(watched, lease.name), False
+            if is_shared:  # SQL hears of each of the last ones, so that by the last it has seen enough of them
+                shall += self._tally.tell(
+                    [
+                        one
+                        for one, now in zip(watched, found, strict=True)
+                        if now.wrong > one.limit.events - proof(one.limit)
+                    ]
+                )
+            booked = await self._book(shall)
+            for suspect, one, now in zip(suspects, watched, found, strict=True):
+                seen = max(booked.get(one.subject, 0), self._tally.wrong(one), 0 if is_shared else now.wrong)
+                if seen >= (proof(one.limit) if now.is_used_up(one.limit) else one.limit.events):
                     await self._lock(suspect, policy)
         except DatabaseError as error:
             # It is counted in this process all the same; only the lockout comes later.
             log.warning("A failed log-in could not be counted: %s", error)
         finally:
             self._wake()
+
+    async def _seen(self, one: Watched) -> int:
+        """Wrong ones that SQL or this process has seen, whatever Redis says. Raises a ``DatabaseError``."""
+        await self._book(self._tally.tell([one]))
+        return max((await self._ledger.look([one]))[0].wrong, self._tally.wrong(one))
+
+    def _unproven(self, suspect: Suspect) -> RateLimitedError:
+        now = self._clock.now()
+        if self._said_until is None or now >= self._said_until:
+            self._said_until = after(now, SAID_MS * US_PER_MS)
+            log.warning(
+                "Redis alone says that all tries of a %s to sign in are used up: refused, not locked. Does somebody "
+                "else write to Redis? See ACL LIST and CLIENT LIST.", suspect.kind.value,
+            )  # fmt: skip
+        return refusal(UNPROVEN[suspect.kind], limit_for(suspect.kind, self._settings.current(LOCKOUT)), WAIT_MS)
 
     async def _book(self, shall: Sequence[Booked]) -> dict[str, int]:
         if not shall:
@@ -301,7 +323,7 @@ class Guard:
         if refusing:
             longest = max(refusing, key=lambda one: one.until)
             limit = limit_for(longest.kind, self._settings.current(LOCKOUT))
-            raise _refusal(_SENTENCES[longest.kind], limit, (longest.until - now) // US_PER_MS)
+            raise refusal(LOCKED[longest.kind], limit, (longest.until - now) // US_PER_MS)
 
     def _remember(self, lockout: Lockout, *, keep: bool = True) -> _Known:
         now = self._clock.now()
@@ -337,9 +359,7 @@ class Guard:
                 (at for at, now in enumerate(entry.standings) if not entry.allowed and now.is_full(watched[at].limit)),
                 0,
             )
-            raise _refusal(
-                _busy(suspects[full], entry.standings[full]), limit_for(suspects[full].kind, policy), WAIT_MS
-            )
+            raise refusal(busy(suspects[full], entry.standings[full]), limit_for(suspects[full].kind, policy), WAIT_MS)
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(ended)
         try:
@@ -354,27 +374,8 @@ class Guard:
             self._waiting.popleft().set_result(None)
 
 
-def _busy(suspect: Suspect, now: Standing) -> str:
-    if not now.running:
-        return _BUSY
-    lapse = f"each counts until it is over, or for {-(-now.lapses_ms // 1000)} s more where its node has died"
-    return f"{_BUSY}: {now.running} tries {_UNDER_WAY[suspect.kind]} are under way, {lapse}"
-
-
-def _larger(one: Standing, other: Standing) -> Standing:
-    """What is counted in both is the same wrong ones; what is under way is under way in one of them."""
-    return Standing(
-        max(one.wrong, other.wrong), one.running + other.running, max(one.lapses_ms, other.lapses_ms)
-    )  # fmt: skip
-
-
 def _mark(lockout: Lockout) -> Mark:
     return lockout.since, lockout.until, lockout.level
-
-
-def _refusal(what: str, limit: Limit, wait_ms: int) -> RateLimitedError:
-    """With headers of its own: those of the requests' limits, which let it through, would say that all is well."""
-    return RateLimitedError(what, wait_ms, rate_headers(limit, 0, wait_ms))
 
 
 class Try:

@@ -14,6 +14,7 @@ from typing import Final
 
 from rppam.core.limits import booked_at, counted_now
 from rppam.domain.instant import US_PER_MS
+from rppam.domain.limit import Limit
 from rppam.domain.tries import Booked, Watched
 from rppam.ports.clock import Clock
 
@@ -22,6 +23,11 @@ SUBJECTS_MAX: Final = 10_000
 Mark = tuple[int, int, int]
 """What tells one lockout or unlock of a suspect from the next; zeros: there is none."""
 NO_MARK: Final[Mark] = (0, 0, 0)
+
+
+def proof(limit: Limit) -> int:
+    """So many wrong ones SQL or a process must have seen, before the word of Redis that all are used up may lock."""
+    return (limit.events + 1) // 2
 
 
 class _Seen:
@@ -81,6 +87,14 @@ class Tally:
             if seen.untold and (told or len(seen.untold) >= TOLD_AT):
                 shall.append(self._booked(seen))
                 seen.untold = []
+        return shall
+
+    def tell(self, watched: Sequence[Watched]) -> list[Booked]:
+        """What the database has not heard of these yet: it shall hear it now."""
+        owing = [seen for seen in map(self._of, watched) if seen.untold]
+        shall = [self._booked(seen) for seen in owing]
+        for seen in owing:
+            seen.untold = []
         return shall
 
     def not_told(self, booked: Sequence[Booked]) -> None:

@@ -207,6 +207,33 @@ def test_the_databases_password_need_not_stand_on_the_command_line(tmp_path: Pat
     assert url.reveal().partition("://")[2] == WITH_PASSWORD.partition("://")[2]
 
 
+REDIS_WITH_PASSWORD = "10.0.1.20:6379,user=rppam,password=hunter2,abortConnect=false"
+
+
+@pytest.mark.parametrize("way", ["stdin", "environment", "command line"])
+def test_the_password_of_redis_on_the_command_line_is_warned_of(tmp_path: Path, way: str) -> None:
+    made = tmp_path / "a"
+    bundle = ("--bundle", str(tmp_path / "w.bundle"), "--passphrase-file", str(tmp_path / "w.pass"))
+    done = rppam("init", "--dir", str(made), "--node-name", "node1", "--redis", "10.0.1.20:6379,abortConnect=false")
+    assert (done.returncode, "command line" in done.stderr) == (0, False), done.stderr
+    done = rppam("init", "--dir", str(made), "--witness", *bundle)
+    assert done.returncode == 0, done.stderr
+    of_witness = (
+        *("--witness", "--join", str(tmp_path / "w.bundle"), "--passphrase-file", str(tmp_path / "w.pass")),
+        *("--node-name", "witness1", "--dir", str(tmp_path / "w")),
+    )
+    for where in (("--dir", str(tmp_path / "b"), "--node-name", "node1"), of_witness):
+        if way == "stdin":
+            done = rppam("init", *where, "--redis", "-", stdin=REDIS_WITH_PASSWORD + "\n")
+        elif way == "environment":
+            done = rppam("init", *where, RPPAM_REDIS=REDIS_WITH_PASSWORD)
+        else:
+            done = rppam("init", *where, "--redis", REDIS_WITH_PASSWORD)
+        assert done.returncode == 0, done.stderr
+        assert ("--redis: its password stood on the command line" in done.stderr) == (way == "command line")
+        assert "hunter" not in done.stdout + done.stderr
+
+
 def test_a_password_file_of_the_database_that_cannot_be_it_is_told(tmp_path: Path) -> None:
     where = ("init", "--dir", str(tmp_path / "a"), "--node-name", "node1", "--database")
     (tmp_path / "empty").write_text("\n")

@@ -29,7 +29,7 @@ from rppam.domain.secret import Secret
 from rppam.domain.tries import LEASE_MS
 from rppam.services import login_guard
 from rppam.services.lockouts import Lockouts
-from rppam.services.login_guard import KNOWN_MAX, Guard
+from rppam.services.login_guard import KNOWN_MAX, Guard, watched_of
 from rppam.services.login_tally import TOLD_AT
 from tests.contract.servers import PASSWORD, Server, available
 
@@ -383,3 +383,40 @@ async def test_too_many_wrong_ones_for_a_stricter_policy_are_a_lockout_that_is_l
     monkeypatch.setattr(node.guard._settings, "current", lambda _: stricter)
     assert not await node.sign_in()
     assert [one.kind for one in await node.lockouts.all()] == [LockKind.USER]
+
+
+async def test_whoever_writes_the_counters_in_redis_refuses_and_locks_nobody(server: Server, cluster: Cluster) -> None:
+    one, other = await cluster(server, 2)
+    suspects = [user_suspect("anna"), address_suspect(HERE)]
+    watched = [watched_of(suspect, LockoutPolicy()) for suspect in suspects]
+    assert one.tries is not None
+    assert await one.guess(), "a slip of the user's own"
+    for number in range(20):
+        await one.tries.fail(watched, f"forged-{number}")
+    assert [await node.sign_in() for node in (one, other)] == [False] * 2
+    assert not await one.guess()
+    assert all(now.is_used_up(limit) for limit, now in await other.guard.look(suspects)), "the tries show it"
+    assert await other.lockouts.all() == [], "no lockout, so no level that doubles"
+    await one.tries.forget(watched)
+    assert [await node.sign_in() for node in (one, other)] == [True] * 2, "nothing is left behind"
+
+
+async def test_a_slip_on_top_of_a_written_counter_locks_nobody(server: Server, cluster: Cluster) -> None:
+    one, other = await cluster(server, 2)
+    watched = [watched_of(user_suspect("anna"), LockoutPolicy())]
+    assert one.tries is not None
+    for slips in range(1, 5):
+        await one.tries.forget(watched)
+        for number in range(9):
+            await one.tries.fail(watched, f"forged-{slips}-{number}")
+        assert await (one, other)[slips % 2].guess(client=f"192.0.2.{slips}"), "nine leave one"
+        assert not await other.sign_in(client="198.51.100.9")
+    assert await one.lockouts.all() == []
+
+
+async def test_wrong_ones_over_more_processes_than_tries_lock_all_the_same(server: Server, cluster: Cluster) -> None:
+    nodes = await cluster(server, 10)
+    for number, node in enumerate(nodes):
+        assert await node.guess(client=f"192.0.2.{number}")
+    assert [await node.sign_in(client="198.51.100.9") for node in nodes] == [False] * 10
+    assert [(one.kind, one.level) for one in await nodes[0].lockouts.all()] == [(LockKind.USER, 1)]

@@ -4,7 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from rppam.cli._init.plan import Layout, Wishes, first_config, joined_config, layout_of, remarks, rendered
+from rppam.cli._init.plan import (
+    Layout,
+    Wishes,
+    first_config,
+    has_redis_password,
+    joined_config,
+    layout_of,
+    remarks,
+    rendered,
+)
+from rppam.cli._init.read import url_with_password
 from rppam.config.places import LINUX
 from rppam.domain.errors.demo import InitError
 from rppam.domain.secret import Secret
@@ -109,3 +119,28 @@ def test_the_policy_is_written_where_it_was_asked_for_and_shared_with_who_joins(
     plan["cluster"] |= {"memberHost": "10.0.1.11", "memberAddress": "10.0.1.11:5201"}
     joined = joined_config(plan, Wishes("node2"), LAYOUT)
     assert joined["cluster"] == {"enabled": True, "quorumPolicy": "majority"}, "an address is of one node"
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        ("10.0.1.20:6379,password=hunter2,abortConnect=false", True),
+        ("10.0.1.20:6379, PASSWORD = hunter2", True),
+        ("10.0.1.20:26379,serviceName=m,sentinelPassword=hunter2", True),
+        ("redis://rppam:hunter2@10.0.1.20:6379", True),
+        ("10.0.1.20:6379,nonsense=1,password=hunter2", True),
+        ("10.0.1.20:6379,abortConnect=false", False),
+        ("redis://10.0.1.20:6379", False),
+    ],
+)
+def test_a_connection_string_with_a_password_is_known(text: str, holds: bool) -> None:
+    assert has_redis_password(text) == holds
+
+
+def test_a_password_goes_before_the_host_whatever_the_parameters_hold() -> None:
+    url = "postgresql://rppam@db.example.com/rppam?application_name=pam@site&options=a:b@c"
+    assert url_with_password(url, Secret("hunter/2")).reveal() == (
+        "postgresql://rppam:hunter%2F2@db.example.com/rppam?application_name=pam@site&options=a:b@c"
+    )
+    with pytest.raises(InitError, match="expected a URL with a user"):
+        url_with_password("postgresql://db.example.com/rppam?user=rppam@site", Secret("hunter/2"))

@@ -166,6 +166,15 @@ def has_password(url: str) -> bool:
     return ("@" in authority and ":" in authority.rpartition("@")[0]) or "password=" in parameters
 
 
+def has_redis_password(text: str) -> bool:
+    """Whether a connection string or URL of Redis holds a password, of Redis or of its sentinels."""
+    try:
+        options = parse_connection(text)
+    except ConnectionStringError:
+        return "password" in text.casefold() or has_password(text)
+    return options.password is not None or options.sentinel_password is not None
+
+
 def _database(url: Secret) -> str | Secret:
     """A URL that holds a password is a secret."""
     text = url.reveal()

@@ -34,11 +34,12 @@ def text_of(path: Path, *, errors: str = "strict") -> str | None:
 def url_with_password(url: str, password: Secret) -> Secret:
     """A database's URL with the password in its place. Raises :class:`InitError`."""
     scheme, there, rest = url.partition("://")
-    user, at, host = rest.rpartition("@")
+    ends = min((rest.find(sign) for sign in "/?" if sign in rest), default=len(rest))  # an "@" behind is not the host's
+    user, at, host = rest[:ends].rpartition("@")
     if has_password(url) or not (there and at and user) or not password:
         found = "an empty password" if not password else "one that has a password" if has_password(url) else "another"
         raise InitError(
             "--database: expected a URL with a user and without a password, such as "
             f"postgresql://rppam@db.example.com/rppam, found {found}. The password goes into the file"
         )
-    return Secret(f"{scheme}://{user}:{quote(password.reveal(), safe='')}@{host}")
+    return Secret(f"{scheme}://{user}:{quote(password.reveal(), safe='')}@{host}{rest[ends:]}")

@@ -121,8 +121,8 @@ class SealingKeyMissing(AccountError):
         code="RPPAM-3128",
         fault=Fault.OPERATOR,
         retry=Retry.SLOWLY,
-        meaning="This host has no cluster key, so no secret can be sealed or opened.",
-        remedy="Copy auth.clusterKeyPath from another node of the cluster (rppam init --bundle); a first node gets it "
+        meaning="This host has no sealing key, and no cluster key in its place, so no secret can be sealed or opened.",
+        remedy="Copy auth.sealingKeyPath from another node of the cluster (rppam init --bundle); a first node gets it "
         "by 'rppam init'.",
         exit=Exit.CONFIGURATION,
         status=503,
@@ -137,8 +137,8 @@ class SealBroken(AccountError):
         fault=Fault.OPERATOR,
         retry=Retry.NO,
         meaning="A sealed secret in the database does not open with the keys of this host.",
-        remedy="Compare auth.clusterKeyPath with the other nodes'. If the key is lost or the value was changed, reset "
-        "the second factor of the accounts concerned (rppam user reset-mfa).",
+        remedy="Compare auth.sealingKeyPath (without one: auth.clusterKeyPath) with the other nodes'. If the key is "
+        "lost or the value was changed, reset the second factor of the accounts concerned (rppam user reset-mfa).",
         exit=Exit.ERRORS,
         status=503,
     )
