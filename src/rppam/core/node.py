@@ -131,15 +131,20 @@ class NodeCore:
             self.read_at = sent.at
         electorate = self.election.electorate
         listed = answer.heartbeats
-        counted = self.roster.read(listed, electorate.members if electorate else (), self.detector.heard)
+        members = electorate.members if electorate else ()
+        counted = self.roster.read(listed, members, self.detector.heard)
         answer = answer._replace(heartbeats=counted)
         before = self.admission.standing
         self.admission.observed(answer.own_before, answer.heartbeats, now, self._right(answer, now))
         if self.admission.standing is not before:
             self._admission_changed(now, effects)
-        effects.extend(self.detector.observed(answer.heartbeats, now, answer.wall_ms))
+        changes = self.detector.observed(answer.heartbeats, now, answer.wall_ms)
+        effects.extend(self.roster.to_tell(changes, members, self.detector.watched))
+        names = {*(name for name, _ in answer.heartbeats), *members}
         if electorate is not None:
-            self.detector.keep({*(name for name, _ in answer.heartbeats), *electorate.members})
+            self.detector.keep(names)
+        else:
+            self.detector.thin(names)
         answer = answer._replace(heartbeats=self.detector.heeded(answer.heartbeats))
         self._heed(answer, now, effects)
         reply: Event = (
@@ -227,14 +232,18 @@ class NodeCore:
     def _heed(self, answer: Exchanged, now: Instant, effects: list[NodeEffect]) -> None:
         """What others tell of orders: who is in maintenance, and the newest pause.
 
-        A pause that was ordered tomorrow is nobody's order: it would be newer than every order that can be given.
+        A pause that was ordered tomorrow is nobody's order: it would be newer than every order that can be given. Who
+        tells nothing of its maintenance, as nobody who may order it wrote that, is what it last said, as is who is
+        silent; and of whom nobody knows any more is nothing to remember.
         """
         beats = [beat for _, beat in answer.heartbeats if beat is not None]
         known = 0 if self.voter is None else self.voter.highest
         latest = max(answer.wall_ms, self.election.watch.highest, known) + PAUSE_AHEAD_MS  # epochs are times, too
         aside = {beat.node for beat in beats if beat.maintenance}
-        back = {beat.node for beat in beats if not beat.maintenance}
-        self.election.unwilling = (self.election.unwilling | aside) - back  # who is silent is what it last said
+        back = {beat.node for beat in beats if beat.maintenance is False}
+        members = self.election.electorate.members if self.election.electorate else ()
+        remembered = {*self.detector.watched, *members, self.election.node}
+        self.election.unwilling = ((self.election.unwilling | aside) - back) & remembered
         pauses = (Pause(beat.pause_stamp, beat.paused, beat.paused_by) for beat in beats if beat.pause_stamp <= latest)
         newest = max(pauses, default=Pause())
         effects.extend(self.pause(newest, now))
@@ -260,8 +269,12 @@ class NodeCore:
         return Stance.READY if self._may_stand else Stance.WAITS
 
     def _right(self, answer: Exchanged, now: Instant) -> Right:
-        joins = self.voter is not None and self.election.electorate is None
-        return Right(self._leading_life(answer.record, now), self._is_member, joins, answer.displaced)
+        electorate = self.election.electorate
+        joins = self.voter is not None and electorate is None
+        known = None
+        if self.voter is not None:
+            known = frozenset((*self.detector.heard, *(electorate.members if electorate else ())))
+        return Right(self._leading_life(answer.record, now), self._is_member, joins, answer.displaced, known)
 
     def _leading_life(self, record: Record, now: Instant) -> str:
         """Which process life leads under this node's name, or led last; empty when none did."""
