@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 
@@ -85,7 +86,7 @@ async def join(server: Server) -> AsyncIterator[Join]:
     """``await join("node1", prefix=..., cluster=...)``: a started store on the server."""
     clients: list[Client] = []
 
-    async def join_as(node: str, prefix: str = "rppam:", cluster: str = "lab", **macs: StoreMac) -> Client:
+    async def join_as(node: str, prefix: str = "rppam:", cluster: str = "lab", **macs: Any) -> Client:
         options = LinkOptions(
             endpoints=((server.host, server.port),),
             password=Secret(PASSWORD),
@@ -428,8 +429,8 @@ async def test_who_has_the_cluster_key_alone_orders_nothing_in_a_node_s_name(joi
     orders = heartbeat("node2", 2)._replace(maintenance=True, pause_stamp=9, paused=True, paused_by="anna")
     for beat in (heartbeat("node2"), orders):  # the first answer tells a node what time the store has
         await two.store.exchange(READ._replace(heartbeat=beat), TIMEOUT_MS)
-    for beat in (1, 2):
-        shown = heartbeat("witness", beat)._replace(role=Role.WITNESS)
+    for number in (1, 2):
+        shown = heartbeat("witness", number)._replace(role=Role.WITNESS)
         await witness.store.exchange(READ._replace(heartbeat=shown), TIMEOUT_MS)
     answer = await one.store.exchange(READ, TIMEOUT_MS)
     found = dict(answer.heartbeats)["node2"]

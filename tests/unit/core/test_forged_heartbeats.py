@@ -218,8 +218,8 @@ def test_names_without_a_heartbeat_that_can_be_believed_take_no_seat_from_a_newc
     core = _newcomer(seats=3)
     fakes = tuple((f"fake{n}", None) for n in range(3))
     for i in range(6):
-        standing = _read_by(core, i, ("two", heartbeat("two", i)), ("three", heartbeat("three", i)), *fakes)
-    assert standing is Standing.ADMITTED
+        _read_by(core, i, ("two", heartbeat("two", i)), ("three", heartbeat("three", i)), *fakes)
+    assert core.admission.standing is Standing.ADMITTED
 
 
 def test_a_node_that_was_heard_keeps_its_seat_while_it_is_silent() -> None:
