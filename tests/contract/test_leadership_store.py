@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 
@@ -85,7 +86,7 @@ async def join(server: Server) -> AsyncIterator[Join]:
     """``await join("node1", prefix=..., cluster=...)``: a started store on the server."""
     clients: list[Client] = []
 
-    async def join_as(node: str, prefix: str = "rppam:", cluster: str = "lab", mac: StoreMac | None = None) -> Client:
+    async def join_as(node: str, prefix: str = "rppam:", cluster: str = "lab", **macs: Any) -> Client:
         options = LinkOptions(
             endpoints=((server.host, server.port),),
             password=Secret(PASSWORD),
@@ -96,7 +97,7 @@ async def join(server: Server) -> AsyncIterator[Join]:
         link = Link(options, clock=SystemClock(), entropy=SystemEntropy())
         client: Client
         store = RedisLeadershipStore(
-            link, prefix, cluster, node, lambda sentence: client._note(lambda: client.foreign.append(sentence)), mac=mac
+            link, prefix, cluster, node, lambda sentence: client._note(lambda: client.foreign.append(sentence)), **macs
         )
         client = Client(store)
         clients.append(client)
@@ -416,6 +417,33 @@ async def test_with_a_key_only_its_holders_heartbeats_are_believed(join: Join, s
     assert answer.own_before is None, "no second node of this name"
     assert dict(answer.heartbeats) == {"node1": None, "node2": None, "made-up": None}
     assert sorted(answer.unauthenticated) == ["made-up", "node1", "node2"]
+
+
+SEALING = StoreMac("lab", Secret("5" * 64))
+
+
+async def test_who_has_the_cluster_key_alone_orders_nothing_in_a_node_s_name(join: Join, server: Server) -> None:
+    one = await join("node1", mac=KEY, orders_mac=SEALING)
+    two = await join("node2", mac=KEY, orders_mac=SEALING)
+    witness = await join("witness", mac=KEY)
+    orders = heartbeat("node2", 2)._replace(maintenance=True, pause_stamp=9, paused=True, paused_by="anna")
+    for beat in (heartbeat("node2"), orders):  # the first answer tells a node what time the store has
+        await two.store.exchange(READ._replace(heartbeat=beat), TIMEOUT_MS)
+    for number in (1, 2):
+        shown = heartbeat("witness", number)._replace(role=Role.WITNESS)
+        await witness.store.exchange(READ._replace(heartbeat=shown), TIMEOUT_MS)
+    answer = await one.store.exchange(READ, TIMEOUT_MS)
+    found = dict(answer.heartbeats)["node2"]
+    assert found is not None
+    assert (found.maintenance, found.paused, found.paused_by) == (True, True, "anna")
+    assert answer.unsealed == ()
+    forged = heartbeat_to_text(orders._replace(beat=3, store_ms=answer.store_wall_ms), KEY)
+    server.ask("SET", "rppam:heartbeat:node2", forged)
+    answer = await one.store.exchange(READ, TIMEOUT_MS)
+    found = dict(answer.heartbeats)["node2"]
+    assert found is not None, "it shows life, as whoever has the cluster key can"
+    assert (found.beat, found.maintenance, found.pause_stamp, found.paused, found.paused_by) == (3, None, 0, False, "")
+    assert (answer.unauthenticated, answer.unsealed) == ((), ("node2",)), "a witness seals nothing, and nobody minds"
 
 
 async def test_what_a_holder_wrote_long_ago_is_no_heartbeat_when_it_is_put_back(join: Join, server: Server) -> None:

@@ -116,7 +116,8 @@ async def _check(
     if member is not None:
         running = await steps.do("member port", lambda: member.port(runs=running)) or running
         shown = await store.shown() if store is not None else None
-        await steps.do("other members", lambda: member.others(shown, runs=running))
+        keyless = store.keyless if store is not None else ()
+        await steps.do("other members", lambda: member.others(shown, runs=running, keyless=keyless))
     if store is not None:
         if not running:
             await steps.do("name", lambda: _name_in_use(settings, store, report), unmade=lambda: _not_reached(store))

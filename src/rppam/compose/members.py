@@ -65,6 +65,8 @@ class MemberParts(NamedTuple):
     book: FileAddressBook
     mac: StoreMac
     """Of what members write into Redis; it follows the files of the key."""
+    orders_mac: StoreMac
+    """Of what nodes say there of orders, by the sealing key: a witness has no use for it. It follows the files, too."""
 
     @property
     def seal(self) -> Seal:
@@ -115,19 +117,21 @@ def member_parts(
             "this node belongs to no cluster yet and asks the leader to be made a member. If it is the first node of a "
             "new cluster, found it with: rppam cluster found"
         )
-    auth = settings.auth
+    auth, cluster_id = settings.auth, settings.cluster.cluster_id
     files = ClusterKeyFiles(auth.cluster_key_path)  # before they are read: what changes after it is seen
     sealing_files = SealingKeyFiles(auth.sealing_key_path, auth.cluster_key_path)
     keys = read_cluster_keys(auth.cluster_key_path)
-    mac = StoreMac(settings.cluster.cluster_id, keys.own, keys.also)
+    sealing = read_sealing_keys(auth.sealing_key_path, auth.cluster_key_path, tell_left_out)
+    mac = StoreMac(cluster_id, keys.own, keys.also)
+    orders_mac = StoreMac(cluster_id, *sealing.believed)
     link = TlsMemberLink(
         MemberOptions(
             node_name=settings.node.node_name,
             boot_id=boot_id,
-            cluster_id=settings.cluster.cluster_id,
+            cluster_id=cluster_id,
             cluster_key=keys.own,
             also_believed=keys.also,
-            sealing=read_sealing_keys(auth.sealing_key_path, auth.cluster_key_path, tell_left_out).all,
+            sealing=sealing.all,
             host=settings.cluster.member_host,
             port=settings.cluster.member_port,
             advertised=member_address(settings),
@@ -137,12 +141,13 @@ def member_parts(
         entropy=entropy,
         keys=files,
         sealing_keys=sealing_files,
-        on_keys=lambda changed: mac.use(changed.own, changed.also),
+        on_keys=lambda changed: mac.use(*changed),
+        on_sealing_keys=lambda changed: orders_mac.use(*changed),
     )
     voter = Voter(settings.node.node_name, boot_id, timing, kept, now=clock.now())
     voter.strange, voter.disk_problem = promises.strange, unwritable
     book = FileAddressBook(settings.node.data_dir / BOOK_NAME)
-    return MemberParts(voter, link, promises, book, mac)
+    return MemberParts(voter, link, promises, book, mac, orders_mac)
 
 
 async def tell_namesake(driver: Driver, link: TlsMemberLink | None) -> None:

@@ -9,7 +9,6 @@ from rppam import __version__
 from rppam.adapters.members.link import TlsMemberLink
 from rppam.adapters.memory.store import MemoryStore
 from rppam.adapters.redis.leadership_store import RedisLeadershipStore
-from rppam.adapters.redis.store_mac import StoreMac
 from rppam.adapters.sql.accounts import SqlAccounts
 from rppam.adapters.sql.database import Database
 from rppam.adapters.sql.lockouts import SqlLockouts
@@ -165,7 +164,7 @@ def deciding_of(
     address = address_duty(settings, lambda: view.permitted_until(), clock)  # noqa: PLW0108 - view is made below
     driver = Driver(
         core,
-        through(_store(settings, redis, clock, foreign, members.mac if members else None)),
+        through(_store(settings, redis, clock, foreign, members)),
         SqlEpochRegister(database),
         clock,
         Duties((address,) if address else (), lambda work: bounded(work, timing.drop_ms or 1)),
@@ -346,7 +345,11 @@ def _core(
 
 
 def _store(
-    settings: Settings, redis: RedisParts | None, clock: Clock, foreign: "asyncio.Future[str]", mac: StoreMac | None
+    settings: Settings,
+    redis: RedisParts | None,
+    clock: Clock,
+    foreign: "asyncio.Future[str]",
+    members: MemberParts | None,
 ) -> LeadershipStore:
     if redis is None:
         return MemoryStore(clock)
@@ -363,7 +366,8 @@ def _store(
         refuse,
         replicas=redis.replicas,
         heartbeat_ttl_ms=settings.cluster.timing.heartbeat_ttl_ms,
-        mac=mac,
+        mac=members.mac if members else None,
+        orders_mac=members.orders_mac if members else None,
     )
 
 

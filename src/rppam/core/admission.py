@@ -16,7 +16,8 @@ newcomer out for a while, and ends nobody who takes part already.
 
 *Is there a licence seat?* Asked with the seats of all others; of several newcomers the smaller boot id comes first. A
 name that is registered already has its seat, and so has a member by the list on its own disk: a licence that ran out
-never keeps a member from coming back, also when the store comes back empty.
+never keeps a member from coming back, also when the store comes back empty. Where members vote, a name
+that shows no heartbeat that can be believed takes a seat only if it is a member's or was heard: anybody may list names.
 
 Whoever is refused is started again, later and later: that Redis says so may pass. It does not protect leadership: boot
 ids do that, even under one name.
@@ -67,6 +68,8 @@ class Right(NamedTuple):
     """It belongs to no cluster yet."""
     displaced: str = ""
     """What the member link has met: members refuse this process for another of its name, and none has let it in."""
+    known: frozenset[str] | None = None
+    """Where members vote: who is a member, or was heard by this process. ``None``: the record alone decides."""
 
 
 NO_RIGHT: Final = Right()
@@ -202,6 +205,7 @@ class Admission:
             1 if heartbeat is None else heartbeat.seats
             for name, heartbeat in heartbeats
             if name != self._node
+            and (heartbeat is not None or right.known is None or name in right.known)
             and (heartbeat is None or heartbeat.admitted or heartbeat.boot_id < self._boot_id)
             and not (heartbeat is not None and heartbeat.leaving)
         )

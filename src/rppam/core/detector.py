@@ -23,7 +23,9 @@ MISSED: Final = 3
 LIVES_MAX: Final = 16
 """Of each name the beats of so many lives are remembered, the latest seen."""
 NAMES_MAX: Final = 512
-"""Of so many names."""
+"""Of so many names, and so many are watched: more than the store lists and a cluster has."""
+CROWD: Final = 128
+"""Where more than so many are watched, who is neither listed nor shows life is forgotten."""
 
 
 class MemberChanged(NamedTuple):
@@ -66,6 +68,7 @@ class Detector:
         self._observed_us = 0
         self._last: Instant | None = None
         self._members: dict[str, _Seen] = {}
+        self._is_crowded = False
         self._beats: dict[str, dict[str, int]] = {}
         """The highest beat of each life of each name."""
 
@@ -82,7 +85,7 @@ class Detector:
                 continue
             if heartbeat is not None:
                 self._heard(name, heartbeat, wall_ms, changes)
-            elif name not in self._members:
+            elif name not in self._members and self._has_room():
                 # Registered, and silent for so long that its last heartbeat has expired: dead before this node came.
                 self._members[name] = _Seen(_never_seen(name), self._observed_us - self._unreachable_us, None)
         for name, seen in self._members.items():
@@ -109,6 +112,31 @@ class Detector:
         """Forget everybody else: who is neither listed nor a member concerns nobody."""
         for name in [name for name in self._members if name not in names]:
             del self._members[name]
+
+    def thin(self, names: Collection[str]) -> None:
+        """Where nobody knows the members: forget who shows no life and is not listed, once there are too many.
+
+        That goes on until all who are left are listed.
+        """
+        self._is_crowded = self._is_crowded or len(self._members) > CROWD
+        if self._is_crowded:
+            for name in [one for one, seen in self._members.items() if one not in names and _is_lifeless(seen)]:
+                del self._members[name]
+            self._is_crowded = any(name not in names for name in self._members)
+
+    def _has_room(self) -> bool:
+        """Whether one more can be watched; who shows no life makes room for it, one that was never heard first."""
+        if len(self._members) < NAMES_MAX:
+            return True
+        lifeless = [(seen.wall_ms is not None, name) for name, seen in self._members.items() if _is_lifeless(seen)]
+        if lifeless:
+            del self._members[min(lifeless)[1]]
+        return bool(lifeless)
+
+    @property
+    def watched(self) -> Collection[str]:
+        """Everybody whom this node knows of, itself excepted."""
+        return self._members.keys()
 
     def members(self, now: Instant) -> dict[str, SeenMember]:
         """Everybody but this node. While this node cannot read heartbeats itself, all are ``unknown``."""
@@ -142,6 +170,8 @@ class Detector:
             if seen is not None and not is_former:  # a late goodbye of a life before the present one ends nothing
                 del self._members[name]
                 changes.append(MemberChanged(name, None, heartbeat.epoch, f"node {name} left the cluster"))
+        elif seen is None and not self._has_room():
+            return
         elif seen is None:
             self._members[name] = _Seen(heartbeat, self._observed_us, wall_ms)
             changes.append(MemberChanged(name, MemberStatus.HEALTHY, heartbeat.epoch, f"node {name} is here"))
@@ -165,6 +195,10 @@ class Detector:
         if status is not seen.status:
             seen.status = status
             changes.append(MemberChanged(name, status, seen.heartbeat.epoch, sentence))
+
+
+def _is_lifeless(seen: _Seen) -> bool:
+    return seen.wall_ms is None or seen.status is MemberStatus.UNREACHABLE
 
 
 def _never_seen(name: str) -> Heartbeat:

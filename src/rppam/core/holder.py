@@ -97,12 +97,10 @@ class Holder:
         """When each member last answered a ballot."""
         self.answers: dict[str, Vote] = {}
         """What each member last answered."""
-        self.asked_at: dict[str, Instant] = {}
-        """When each was asked what it answered then."""
+        self.asked_at: dict[str, Instant] = {}  # when each was asked what it answered then
         self.succession: tuple[str, ...] = ()
         """Members in the order in which they are invited to follow this node; who is not named comes last."""
-        self._granted_me: dict[str, int] = {}
-        """The highest epoch that each member granted this very life."""
+        self._granted_me: dict[str, int] = {}  # the highest epoch that each member granted this very life
         self._invitee = ""
         self._stopped_for = StepDownReason.ASKED
         self._would: set[str] = set()

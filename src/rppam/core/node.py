@@ -26,12 +26,13 @@ from rppam.core.roster import Listed, Roster
 from rppam.core.voter import Voter
 from rppam.domain.ballot import Ballot, Freeing, Stance
 from rppam.domain.electorate import MEMBERS_MAX, Body, Electorate
-from rppam.domain.instant import Instant, WallMs
+from rppam.domain.instant import US_PER_S, Instant, WallMs
 from rppam.domain.member import Heartbeat, MemberStatus, Role
 from rppam.domain.orders import NO_ORDERS, Orders, Pause
 from rppam.domain.record import Record, RecordState
 
 GREETED_MAX: Final = 256
+LET_BE_US: Final = 60 * US_PER_S
 PAUSE_AHEAD_MS: Final = 24 * 3_600_000
 """So far ahead of this node's wall clock may another's be that orders a pause."""
 _NOT_ADMITTED_YET: Final = frozenset((Standing.WATCHING, Standing.PROBATION))
@@ -108,6 +109,8 @@ class NodeCore:
         self._is_let_in = False
         """Whether it takes part although the store did not answer for long enough to be admitted by it."""
         self._stood_down = ""
+        self._taken_off: dict[str, Instant] = {}
+        """When names were taken off the store's list, for a while."""
         self._newcomer = ""
         """Whose vote was sought last."""
         self._greeted: set[tuple[str, str]] = set()
@@ -131,15 +134,20 @@ class NodeCore:
             self.read_at = sent.at
         electorate = self.election.electorate
         listed = answer.heartbeats
-        counted = self.roster.read(listed, electorate.members if electorate else (), self.detector.heard)
+        members = electorate.members if electorate else ()
+        counted = self.roster.read(listed, members, self.detector.heard)
         answer = answer._replace(heartbeats=counted)
         before = self.admission.standing
         self.admission.observed(answer.own_before, answer.heartbeats, now, self._right(answer, now))
         if self.admission.standing is not before:
             self._admission_changed(now, effects)
-        effects.extend(self.detector.observed(answer.heartbeats, now, answer.wall_ms))
+        changes = self.detector.observed(answer.heartbeats, now, answer.wall_ms)
+        effects.extend(self.roster.to_tell(changes, members, self.detector.watched))
+        names = {*(name for name, _ in answer.heartbeats), *members}
         if electorate is not None:
-            self.detector.keep({*(name for name, _ in answer.heartbeats), *electorate.members})
+            self.detector.keep(names)
+        else:
+            self.detector.thin(names)
         answer = answer._replace(heartbeats=self.detector.heeded(answer.heartbeats))
         self._heed(answer, now, effects)
         reply: Event = (
@@ -227,14 +235,18 @@ class NodeCore:
     def _heed(self, answer: Exchanged, now: Instant, effects: list[NodeEffect]) -> None:
         """What others tell of orders: who is in maintenance, and the newest pause.
 
-        A pause that was ordered tomorrow is nobody's order: it would be newer than every order that can be given.
+        A pause that was ordered tomorrow is nobody's order: it would be newer than every order that can be given. Who
+        tells nothing of its maintenance, as nobody who may order it wrote that, is what it last said, as is who is
+        silent; and of whom nobody knows any more is nothing to remember.
         """
         beats = [beat for _, beat in answer.heartbeats if beat is not None]
         known = 0 if self.voter is None else self.voter.highest
         latest = max(answer.wall_ms, self.election.watch.highest, known) + PAUSE_AHEAD_MS  # epochs are times, too
         aside = {beat.node for beat in beats if beat.maintenance}
-        back = {beat.node for beat in beats if not beat.maintenance}
-        self.election.unwilling = (self.election.unwilling | aside) - back  # who is silent is what it last said
+        back = {beat.node for beat in beats if beat.maintenance is False}
+        members = self.election.electorate.members if self.election.electorate else ()
+        remembered = {*self.detector.watched, *members, self.election.node}
+        self.election.unwilling = ((self.election.unwilling | aside) - back) & remembered
         pauses = (Pause(beat.pause_stamp, beat.paused, beat.paused_by) for beat in beats if beat.pause_stamp <= latest)
         newest = max(pauses, default=Pause())
         effects.extend(self.pause(newest, now))
@@ -260,8 +272,12 @@ class NodeCore:
         return Stance.READY if self._may_stand else Stance.WAITS
 
     def _right(self, answer: Exchanged, now: Instant) -> Right:
-        joins = self.voter is not None and self.election.electorate is None
-        return Right(self._leading_life(answer.record, now), self._is_member, joins, answer.displaced)
+        electorate = self.election.electorate
+        joins = self.voter is not None and electorate is None
+        known = None
+        if self.voter is not None:
+            known = frozenset((*self.detector.heard, *(electorate.members if electorate else ())))
+        return Right(self._leading_life(answer.record, now), self._is_member, joins, answer.displaced, known)
 
     def _leading_life(self, record: Record, now: Instant) -> str:
         """Which process life leads under this node's name, or led last; empty when none did."""
@@ -302,11 +318,16 @@ class NodeCore:
     def _take_off_the_list(
         self, listed: Listed, electorate: Electorate, now: Instant, effects: list[NodeEffect]
     ) -> None:
-        """Who is no member and shows no life is not listed for ever; a living one lists itself again."""
+        """Who is no member and shows no life is not listed for ever; a living one lists itself again.
+
+        So does one that nobody here believes, at each of its heartbeats: it is let be for a while then.
+        """
         dead = {name for name, seen in self.detector.members(now).items() if seen.status is MemberStatus.UNREACHABLE}
-        members = {*electorate.members, self.election.node}
-        gone = tuple(name for name, beat in listed if (beat is None or name in dead) and name not in members)
+        self._taken_off = {name: at for name, at in self._taken_off.items() if now - at < LET_BE_US}
+        stay = {*electorate.members, self.election.node, *self._taken_off}
+        gone = tuple(name for name, beat in listed if (beat is None or name in dead) and name not in stay)
         if gone:
+            self._taken_off.update(dict.fromkeys(gone, now))
             effects.append(Unregister(gone))
 
     def _look_for_newcomers(

@@ -57,8 +57,8 @@ class Heartbeat(NamedTuple):
     """Whom a leader that stops invites first: the highest."""
     joins: bool = False
     """It belongs to no cluster yet and asks the leader to be made a member."""
-    maintenance: bool = False
-    """It is in maintenance: it votes, and does not lead."""
+    maintenance: bool | None = False
+    """It is in maintenance: it votes, and does not lead. ``None``, never in the text: nobody who may order it says."""
     pause_stamp: int = 0
     """When automatic failover was last paused or resumed, as far as this node knows; see domain/orders.py."""
     paused: bool = False

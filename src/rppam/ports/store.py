@@ -38,6 +38,8 @@ class ExchangeAnswer(NamedTuple):
     store_wall_ms: int
     unauthenticated: tuple[str, ...] = ()
     """Names under which heartbeats stand that no holder of the cluster key wrote; never any where there is no key."""
+    unsealed: tuple[str, ...] = ()
+    """Names of nodes whose word on orders no holder of the sealing key wrote; never any where none is asked for."""
 
 
 class StoreListener(NamedTuple):

@@ -319,8 +319,7 @@ class Driver:
             "" if self.desk is None else self.desk.link.displaced,
         )
         self._feed(self.core.answered(exchanged, now))
-        namesake = self.core.admission.namesake(now)
-        self.doubts.look(answer.unauthenticated, self.core.roster.passed_over, namesake, now)
+        self.doubts.look_at(answer, self.core, now)
         self._tell(now)
 
     def _tell(self, now: Instant) -> None:

@@ -7,8 +7,10 @@ the log tells it when it comes, and once a minute while it goes on with other na
 import logging
 from typing import Final
 
+from rppam.core.node import NodeCore
 from rppam.domain.instant import US_PER_S, Instant
 from rppam.domain.member import Heartbeat
+from rppam.ports.store import ExchangeAnswer
 
 log: Final = logging.getLogger("rppam.node")
 
@@ -23,6 +25,17 @@ UNAUTHENTICATED: Final = (
 PASSED_OVER: Final = (
     "the set 'members' under redis.keyPrefix lists {count} names that show no life, such as {names}: they are taken "
     f"for nobody's. Delete it (DEL), living nodes list themselves again; and {WRITERS}"
+)
+UNSEALED: Final = (
+    "what heartbeats in Redis under {names} say of maintenance and of a pause of failover is not heeded: no holder of "
+    "this cluster's sealing key wrote it. A node of that name has another sealing key, or none, or an older release: "
+    "copy auth.sealingKeyPath to it, or update it. If there is no such node, somebody has the cluster key: change it "
+    "(rppam cluster key begin)"
+)
+CROWD: Final = (
+    "heartbeats come and go in Redis under {count} names that are no member's, such as {names}: no cluster has so "
+    "many nodes, so this one sentence tells of all. Delete the set 'members' under redis.keyPrefix (DEL), living nodes "
+    f"list themselves again; and {WRITERS}"
 )
 NAMESAKE: Final = (
     "heartbeats of another process under this node's name {node!r} go on in Redis: process life {life} on host {host}. "
@@ -40,19 +53,31 @@ class HeartbeatDoubts:
         """By kind: the sentence, and when it was seen last."""
         self._told: dict[str, tuple[str, Instant]] = {}
 
+    def look_at(self, answer: ExchangeAnswer, core: NodeCore, now: Instant) -> None:
+        """The store answered, and the node has made of it what it could."""
+        namesake, roster = core.admission.namesake(now), core.roster
+        self.look(answer.unauthenticated, roster.passed_over, namesake, now, answer.unsealed, roster.crowd)
+
     def look(
         self,
         unauthenticated: tuple[str, ...],
         passed_over: tuple[str, ...],
         namesake: Heartbeat | None,
         now: Instant,
+        unsealed: tuple[str, ...] = (),
+        crowd: tuple[str, ...] = (),
     ) -> None:
-        """The store answered: names with forged heartbeats, names of nobody, and who goes on under this node's name."""
+        """Names with forged heartbeats, names of nobody, who goes on under this node's name, names whose orders nobody
+        signed who may, and names that come and go in crowds."""
         if unauthenticated:
             self._note("unauthenticated", UNAUTHENTICATED.format(names=_some(unauthenticated)), now)
         if passed_over:
             told = PASSED_OVER.format(count=len(passed_over), names=_some(passed_over))
             self._note("passed over", told, now)
+        if unsealed:
+            self._note("unsealed", UNSEALED.format(names=_some(unsealed)), now)
+        if crowd:
+            self._note("crowd", CROWD.format(count=len(crowd), names=_some(crowd)), now)
         if namesake is not None:
             host = namesake.hostname or "(unnamed)"
             self._note("namesake", NAMESAKE.format(node=self._node, life=namesake.boot_id, host=host), now)

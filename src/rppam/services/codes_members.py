@@ -214,7 +214,7 @@ MEMBERS: Final[dict[str, Entry]] = {
     "RD-954": (
         "error",
         "Another node has another sealing key, or none.",
-        "in the log: does not show that it holds the sealing key",
+        "in the log: does not show that it holds the sealing key; in health: say of maintenance and of a pause",
         Fix("Copy auth.sealingKeyPath, and what stands beside it as .next or .previous, from one node to all other "
             "nodes, mode 0600; never to a witness. Running nodes notice within seconds."),
     ),

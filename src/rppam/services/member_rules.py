@@ -20,6 +20,8 @@ COARSE_CLOCKS: Final = frozenset({"jiffies", "refined-jiffies", "acpi_pm", "hpet
 FORGETFUL: Final = frozenset({"tmpfs", "ramfs", "devtmpfs"})
 """File systems that are empty after a reboot."""
 
+NAMES_TOLD: Final = 8
+
 
 class Knocked(StrEnum):
     """What happened at a member's port."""
@@ -92,6 +94,9 @@ class VoteFacts:
     is_witness: bool = False
     others: Mapping[str, Shown] | None = None
     """All other nodes in Redis; ``None``: Redis could not be asked."""
+    keyless: tuple[str, ...] = ()
+    """Names under which Redis has heartbeats as a node without the cluster key writes them: nothing else of them is
+    known, as anybody may have written that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +183,10 @@ def _company(facts: VoteFacts) -> Iterator[Finding]:
     for name, (beat, is_fresh) in sorted(facts.others.items()):
         if is_fresh and not beat.leaving and not beat.member_address:
             yield finding("RD-906", f"{name} on host {beat.hostname or '(unnamed)'} shows no member address")
+    if facts.keyless:
+        more = f" and {len(facts.keyless) - NAMES_TOLD} more" if len(facts.keyless) > NAMES_TOLD else ""
+        names = ", ".join(facts.keyless[:NAMES_TOLD]) + more
+        yield finding("RD-906", f"if it runs: {names}, of which Redis has heartbeats without the code of a member")
     members = facts.electorate.members if facts.electorate else ()
     unseen = [name for name in members if name != facts.node and name not in facts.others]
     if unseen:

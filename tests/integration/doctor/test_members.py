@@ -13,14 +13,16 @@ from rppam.adapters.members.codec import PROTOCOL
 from rppam.adapters.members.credentials import Credentials
 from rppam.adapters.members.frames import FrameWriter
 from rppam.adapters.members.knock import Knocker
+from rppam.adapters.redis.heartbeat_text import heartbeat_to_text
 from rppam.adapters.system.entropy import SystemEntropy
 from rppam.adapters.system.founding import found
 from rppam.adapters.system.ground import look_at_ground
 from rppam.adapters.system.promise_file import FILE_NAME
 from rppam.domain.electorate import QuorumPolicy
+from rppam.domain.member import Heartbeat, Role
 from rppam.domain.secret import Secret
 from rppam.services.member_rules import Knocked, ground_findings
-from tests.contract.servers import SERVERS, Server, free_port, need
+from tests.contract.servers import PASSWORD, SERVERS, Server, free_port, need
 from tests.integration.doctor.ailing import QUICK, Doctor, answering, black_hole
 from tests.integration.members.links import CLUSTER, KEY, OTHER_KEY, make_node
 from tests.integration.members.links import eventually as settled
@@ -321,6 +323,24 @@ def test_live_members_reach_each_other_until_they_do_not(tmp_path: Path, server:
         second.kill()
         down = nines(first.file)
         assert "connection refused" in down["RD-911"]["evidence"]
+
+
+@pytest.mark.server
+def test_of_a_heartbeat_that_nobody_with_the_key_wrote_the_name_is_told_and_nothing_that_it_says(
+    tmp_path: Path, server: Server
+) -> None:
+    doctor = doctor_of(tmp_path, redis=f"{HOST}:{server.port},password={PASSWORD},{QUICK}")
+    keyless = Heartbeat("node7", "0" * 16, 1, Role.STANDBY, 1, "9.9.9", "forged.host", "http://forged.api", 0, 0, 0)
+    prefix = "rppam:"
+    for name, text in (("node7", heartbeat_to_text(keyless)), ("no\x1b[31mname", "{}")):
+        server.ask("SADD", f"{prefix}members", name)
+        server.ask("SET", f"{prefix}heartbeat:{name}", text, "PX", 30_000)
+    told = doctor.findings()
+    assert told["RD-947"]["evidence"] == "under node7"
+    assert "if it runs: node7" in told["RD-906"]["evidence"]
+    assert "no member of a cluster is seen" in told["RD-902"]["evidence"], "it takes nobody in"
+    assert "forged" not in json.dumps(told)
+    assert "\\u001b" not in json.dumps(told)
 
 
 def nines(file: Path) -> dict[str, dict[str, str]]:

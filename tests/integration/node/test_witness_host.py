@@ -11,13 +11,16 @@ from typing import Any
 import pytest
 
 from rppam.adapters.members.codec import encode
+from rppam.adapters.redis.heartbeat_text import heartbeat_to_text
 from rppam.adapters.redis.sealing import Sealer
+from rppam.adapters.redis.store_mac import StoreMac
 from rppam.adapters.system.promise_file import FILE_NAME, FilePromises
 from rppam.domain.ballot import Ballot, BallotKind, Claim
 from rppam.domain.cached import LIFE_MS_MAX, CacheKey, Copy, Kind
 from rppam.domain.electorate import Body, Electorate, QuorumPolicy, Version
 from rppam.domain.facts import user_bytes
 from rppam.domain.instant import Instant, WallMs
+from rppam.domain.member import Heartbeat, Role
 from rppam.domain.secret import Secret
 from rppam.domain.session import UserFacts
 from tests.contract.raw import Raw
@@ -144,3 +147,61 @@ def test_forget_by_force_undoes_a_list_that_was_forged(make_lab: MakeLab) -> Non
     for node in lab.nodes:
         assert kept_by(node).body == true.body, lab.logs()
         assert kept_by(node).version > forged.version
+
+
+# ---- orders ---------------------------------------------------------------------------------------------------------
+
+
+def forge_pause(lab: Lab, redis: Server, seals: Secret, beat: int) -> None:
+    """A heartbeat of a node that says that failover is paused, with right codes as far as the keys go."""
+    cluster = key_in(lab, "cluster.key")
+    now_ms = int(time.time() * 1000)
+    forged = Heartbeat("node9", "41aa0b2c3d4e5f60", beat, Role.STANDBY, 1, "1", "host", "", now_ms, 0, 0)
+    forged = forged._replace(member_address="127.0.0.1:9", store_ms=now_ms)
+    forged = forged._replace(pause_stamp=now_ms, paused=True, paused_by="mallory")
+    text = heartbeat_to_text(forged, StoreMac(lab.cluster, cluster), StoreMac(lab.cluster, seals))
+    with Raw(redis) as raw:
+        raw("SADD", f"{lab.prefix}members", "node9")
+        raw("SET", f"{lab.prefix}heartbeat:node9", text, "PX", 30_000)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_paused"),
+    [
+        pytest.param("cluster.key", False, id="link-key"),
+        pytest.param("sealing.key", True, id="sealing-key, which shows that the forgery is one"),
+    ],
+)
+def test_who_has_the_link_key_and_writes_to_redis_pauses_no_failover(
+    make_lab: MakeLab, redis: Server, name: str, *, is_paused: bool
+) -> None:
+    lab = make_lab(nodes=2, times=CALM)
+    lab.start()
+    lab.wait_until_healthy()
+    beats = iter(range(1, 10_000))
+
+    def seen() -> bool:
+        forge_pause(lab, redis, key_in(lab, name), next(beats))
+        told = [json.dumps(lab.health(node)) for node in lab.nodes]
+        if is_paused:
+            return all("automatic failover is paused by mallory" in one for one in told)
+        return all("under node9 say of maintenance and of a pause of failover is not heeded" in one for one in told)
+
+    eventually(seen, within_s=30, what="the heartbeat is read", say=lab.logs)
+    assert ("mallory" in lab.logs()) is is_paused
+
+
+def test_an_order_that_one_node_was_given_reaches_the_others_by_heartbeats(make_lab: MakeLab) -> None:
+    lab = make_lab(nodes=3, times=CALM)
+    lab.start()
+    lab.wait_until_healthy()
+    for is_on in (True, False):
+        path = "/api/v1/admin/cluster/pause"
+        answer = lab.nodes[0].ask(path, token=lab.token, method="PUT", send={"paused": is_on})
+        assert answer.status == 200, answer
+        agree = partial(all_are_paused, lab, is_on=is_on)
+        eventually(agree, within_s=20, what="all know of it", say=lab.logs)
+
+
+def all_are_paused(lab: Lab, *, is_on: bool) -> bool:
+    return all((lab.health(node).get("paused") is True) is is_on for node in lab.nodes)

@@ -5,7 +5,7 @@ from random import Random
 import pytest
 
 from rppam.core.admission import Admission, Right, Standing
-from rppam.core.detector import Detector
+from rppam.core.detector import NAMES_MAX, Detector, MemberChanged
 from rppam.core.election import Election
 from rppam.core.node import Exchanged, NodeCore, NodeEffect, Turned, Unregister
 from rppam.core.phase import Phase
@@ -14,6 +14,7 @@ from rppam.core.voter import Voter
 from rppam.domain.ballot import NO_CLAIM, Kept
 from rppam.domain.electorate import Body, QuorumPolicy, founding
 from rppam.domain.member import Heartbeat, MemberStatus
+from rppam.domain.orders import Pause
 from rppam.domain.record import Record, RecordState
 from tests.unit.core.beats import TIMING, WALL, at, heartbeat
 from tests.unit.core.stage import ME, MY_LIFE, CountingEntropy
@@ -133,3 +134,110 @@ def test_orders_that_were_written_before_are_not_heeded_when_they_are_put_back()
     for i, beat in enumerate((aside, heartbeat("two", 2), aside, aside)):
         core.answered(Exchanged(i, False, False, record, None, (("two", beat),), WALL), at(i))
         assert ("two" in core.election.unwilling) == (i == 0)
+
+
+def test_of_whom_nobody_says_who_may_it_stays_known_whether_it_is_in_maintenance() -> None:
+    core = _core()
+    record = Record(RecordState.HELD, "three", "c" * 16, 7, 1, "ab" * 8)
+    for i, (said, is_aside) in enumerate(((None, False), (True, True), (None, True), (False, False), (None, False))):
+        beat = heartbeat("two", i, maintenance=said)
+        core.answered(Exchanged(i, False, False, record, None, (("two", beat),), WALL), at(i))
+        assert ("two" in core.election.unwilling) is is_aside, i
+    assert core.orders.pause == Pause()
+
+
+def _alone() -> NodeCore:
+    """Where the record alone decides."""
+    election = Election(ME, MY_LIFE, TIMING, CountingEntropy(), now=at(0))
+    return NodeCore(election, Detector(ME, TIMING), Admission(ME, MY_LIFE, TIMING, lambda _: None), now=at(0))
+
+
+def _flood(core: NodeCore, i: int, names: int, *, alive: bool = True) -> list[NodeEffect]:
+    """One beat of two real nodes and of many names that were never there before."""
+    fresh = tuple((f"g{i}x{n}", heartbeat(f"g{i}x{n}", 1, maintenance=True)) for n in range(names))
+    real = (("two", heartbeat("two", i)), ("three", heartbeat("three", i)))
+    record = Record(RecordState.HELD, "two", "c" * 16, 7, i + 1, "ab" * 8)
+    heard = (*real, *(fresh if alive else ()))
+    return core.answered(Exchanged(i, False, False, record, None, heard, WALL), at(i))
+
+
+def test_fresh_names_with_each_heartbeat_fill_no_memory_and_no_log_where_the_record_alone_decides() -> None:
+    core = _alone()
+    told = 0
+    for i in range(300):
+        effects = _flood(core, i, 250)
+        told += sum(isinstance(effect, MemberChanged) for effect in effects)
+        assert len(core.detector.members(at(i))) <= NAMES_MAX
+        assert len(core.election.unwilling) <= NAMES_MAX + 1
+        assert len(core.roster.crowd) >= 250
+    assert told == 0, "one sentence tells of all: see runtime/heartbeat_doubts.py"
+    seen = core.detector.members(at(299))
+    assert {seen[name].status for name in ("two", "three")} == {MemberStatus.HEALTHY}
+
+
+def test_when_the_flood_is_over_it_is_forgotten_and_real_nodes_are_told_of_again() -> None:
+    core = _alone()
+    for i in range(50):
+        _flood(core, i, 250)
+    for i in range(50, 200):
+        _flood(core, i, 250, alive=False)
+    assert set(core.detector.members(at(199))) == {"two", "three"}
+    assert core.election.unwilling == frozenset()
+    record = Record(RecordState.HELD, "two", "c" * 16, 7, 201, "ab" * 8)
+    new = (("new", heartbeat("new", 1)), ("two", heartbeat("two", 200)), ("three", heartbeat("three", 200)))
+    effects = core.answered(Exchanged(200, False, False, record, None, new, WALL), at(200))
+    assert [effect.node for effect in effects if isinstance(effect, MemberChanged)] == ["new"]
+
+
+def test_a_crowd_of_strangers_hides_no_member_s_news() -> None:
+    core = _core()
+    for i in range(3):
+        effects = _flood(core, i, 250)
+        told = [effect.node for effect in effects if isinstance(effect, MemberChanged)]
+        assert told == (["two", "three"] if i == 0 else [])
+
+
+def _newcomer(seats: int) -> NodeCore:
+    """Of a cluster in which members vote; under a licence of so many seats."""
+    voter = Voter("new", MY_LIFE, TIMING, Kept(NO_CLAIM, None), now=at(0))
+    election = Election("new", MY_LIFE, TIMING, CountingEntropy(), now=at(0), voter=voter)
+
+    def check(others: int) -> str | None:
+        return None if others < seats else f"{others} seats are taken"
+
+    return NodeCore(election, Detector("new", TIMING), Admission("new", MY_LIFE, TIMING, check), now=at(0))
+
+
+def _read_by(core: NodeCore, i: int, *listed: tuple[str, Heartbeat | None]) -> Standing:
+    record = Record(RecordState.HELD, "two", "c" * 16, 7, i + 1, "ab" * 8)
+    core.answered(Exchanged(i, False, False, record, None, listed, WALL), at(i))
+    return core.admission.standing
+
+
+def test_names_without_a_heartbeat_that_can_be_believed_take_no_seat_from_a_newcomer() -> None:
+    core = _newcomer(seats=3)
+    fakes = tuple((f"fake{n}", None) for n in range(3))
+    for i in range(6):
+        _read_by(core, i, ("two", heartbeat("two", i)), ("three", heartbeat("three", i)), *fakes)
+    assert core.admission.standing is Standing.ADMITTED
+
+
+def test_a_node_that_was_heard_keeps_its_seat_while_it_is_silent() -> None:
+    core = _newcomer(seats=2)
+    early = heartbeat("three", 1, "f" * 16, admitted=False)  # a later newcomer: it takes no seat from this one yet
+    assert _read_by(core, 0, ("two", heartbeat("two", 0)), ("three", early)) is Standing.PROBATION
+    assert _read_by(core, 1, ("two", heartbeat("two", 1)), ("three", None)) is Standing.NO_SEAT
+
+
+def test_where_the_record_alone_decides_every_listed_name_takes_a_seat() -> None:
+    admission = Admission(ME, MY_LIFE, TIMING, lambda others: None if others < 3 else "full")
+    core = NodeCore(
+        Election(ME, MY_LIFE, TIMING, CountingEntropy(), now=at(0)), Detector(ME, TIMING), admission, now=at(0)
+    )
+    assert _read_by(core, 0, *((f"fake{n}", None) for n in range(3))) is Standing.NO_SEAT
+
+
+def test_a_name_that_lists_itself_again_and_again_is_taken_off_once_in_a_while() -> None:
+    core = _core(leads=True)
+    effects = [effect for i in range(20) for effect in _read(core, i, ghosts=2)]
+    assert len([effect for effect in effects if isinstance(effect, Unregister)]) == 1

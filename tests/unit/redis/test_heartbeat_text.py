@@ -122,3 +122,36 @@ def test_while_the_key_is_changed_holders_of_the_next_one_are_believed() -> None
 
 def test_without_a_key_the_text_is_that_of_the_release_before() -> None:
     assert not json.loads(heartbeat_to_text(BEAT)).keys() & {"mac", "store_ms"}
+
+
+SEALING = StoreMac("lab", Secret("5" * 64))
+ORDERING = BEAT._replace(maintenance=True, pause_stamp=1_795_000_000_000, paused=True, paused_by="anna", store_ms=7)
+SAYS_NOTHING = ORDERING._replace(maintenance=None, pause_stamp=0, paused=False, paused_by="")
+
+
+def test_what_a_node_orders_is_heeded_by_nodes_and_read_by_who_has_no_sealing_key() -> None:
+    text = heartbeat_to_text(ORDERING, MAC, SEALING).encode()
+    assert heartbeat_from_text(text, "node1", MAC, SEALING) == ORDERING
+    assert heartbeat_from_text(text, "node1", MAC) == ORDERING, "a witness, and the doctor"
+    assert heartbeat_from_text(text, "node1") == ORDERING
+
+
+def test_a_holder_of_the_cluster_key_alone_orders_nothing_and_shows_its_life_all_the_same() -> None:
+    true = heartbeat_to_text(BEAT._replace(store_ms=7), MAC, SEALING)
+    tag = json.loads(true)["orders_mac"]
+    said = heartbeat_to_text(ORDERING)[:-1] + ',"store_ms":7'
+    forged = [heartbeat_to_text(ORDERING, MAC), heartbeat_to_text(ORDERING, MAC, MAC)]
+    for copied in (tag, MAC.tag("heartbeat", said + "}")):
+        body = f'{said},"orders_mac":"{copied}"}}'
+        forged += [f'{body[:-1]},"mac":"{MAC.tag("heartbeat", body)}"}}']
+    for text in forged:
+        assert not is_unauthenticated(text.encode(), MAC)
+        assert heartbeat_from_text(text.encode(), "node1", MAC, SEALING) == SAYS_NOTHING, text
+
+
+def test_while_the_sealing_key_is_changed_the_orders_of_both_are_heeded() -> None:
+    text = heartbeat_to_text(ORDERING, MAC, SEALING).encode()
+    changing = StoreMac("lab", Secret("6" * 64), [Secret("5" * 64)])
+    assert heartbeat_from_text(text, "node1", MAC, changing) == ORDERING
+    changing.use(Secret("6" * 64))
+    assert heartbeat_from_text(text, "node1", MAC, changing) == SAYS_NOTHING

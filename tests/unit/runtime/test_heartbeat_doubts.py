@@ -35,3 +35,14 @@ def test_each_kind_has_its_sentence_and_fix() -> None:
     assert "'node1'" in namesake
     assert "node1.local" in namesake
     assert "node.nodeName" in namesake
+
+
+def test_orders_that_no_node_signed_and_crowds_have_their_sentence_and_fix_too() -> None:
+    doubts = HeartbeatDoubts("node1")
+    doubts.look((), (), None, at(0), ("node2",), tuple(f"g{number}" for number in range(250)))
+    unsealed, crowd = doubts.warnings(at(1))
+    assert "under node2 say of maintenance" in unsealed
+    assert "auth.sealingKeyPath" in unsealed
+    assert "under 250 names" in crowd
+    assert "(DEL)" in crowd
+    assert len(crowd) < 400

@@ -63,11 +63,12 @@ class TlsMemberLink:
         keys: ClusterKeyFiles | None = None,
         sealing_keys: SealingKeyFiles | None = None,
         on_keys: Callable[[ClusterKeys], None] = lambda _: None,
+        on_sealing_keys: Callable[[ClusterKeys], None] = lambda _: None,
     ) -> None:
         """Makes this node's certificate, which takes some 10 ms; needs no running loop.
 
-        ``keys`` and ``sealing_keys``: where the two keys stand, to be looked at every second; ``on_keys``: who else
-        uses the cluster key.
+        ``keys`` and ``sealing_keys``: where the two keys stand, to be looked at every second; ``on_keys`` and
+        ``on_sealing_keys``: who else uses them.
         """
         self.options = options
         self._clock = clock
@@ -80,7 +81,7 @@ class TlsMemberLink:
             also=options.also_believed,
             sealing=options.sealing,
         )
-        self._on_keys = on_keys
+        self._on_keys, self._on_sealing_keys = on_keys, on_sealing_keys
         self._keys = ClusterKeys(options.cluster_key, options.also_believed)
         self._sealing = options.sealing
         self._key_files = [(keys, self._use, "cluster key")] if keys is not None else []
@@ -135,6 +136,7 @@ class TlsMemberLink:
     async def _use_sealing(self, keys: ClusterKeys) -> None:
         self._sealing = (keys.own, *keys.also)
         await self._renew()
+        self._on_sealing_keys(keys)
 
     async def _renew(self) -> None:
         """One at a time, and by what was read last: the files of both keys may change at once."""

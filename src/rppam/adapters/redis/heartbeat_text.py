@@ -8,6 +8,10 @@ byte. Then nothing in a heartbeat can be made up by who may only write Redis. Wh
 a node wrote before: so the field before it, ``store_ms``, tells what time the store had when it answered the node last,
 and one that is older than a heartbeat lives in the store is none. What is put back sooner than that is found out by
 whoever remembers the beats: see ``rppam/core/detector.py``.
+
+Witnesses have the cluster key, and order nothing. So a node writes before the ``mac`` an ``orders_mac``: the tag of all
+that comes before, by the sealing key, which no witness has. Where it is not right, what the heartbeat says of orders
+(maintenance, the pause) is taken as not said; the rest counts. It repeats the newest pause that its node knows.
 """
 
 import json
@@ -42,21 +46,28 @@ _LATER: Final = frozenset({"settings_revision", _MARK, _STORE_MS})
 """Not told by every release: missing is ``None``, 0, or an empty text."""
 KIND: Final = "heartbeat"
 """What the tag is made for."""
+ORDERS_KIND: Final = "orders"
+"""What the tag by the sealing key is made for."""
+_ORDERED: Final = re.compile(rb'(\{.*),"orders_mac":"([0-9a-f]{%d})"\}' % TAG_DIGITS, re.DOTALL)
 _TAGGED: Final = re.compile(rb'(\{.*),"mac":"([0-9a-f]{%d})"\}' % TAG_DIGITS, re.DOTALL)
 _FLAGS: Final = ("admitted", "leaving", "joins", "maintenance", "paused")
 _FIELDS: Final = frozenset(Heartbeat._fields)
 _ROLES: Final = {role.value: role for role in Role}
 
 
-def heartbeat_to_text(heartbeat: Heartbeat, mac: StoreMac | None = None) -> str:
-    """The text of a heartbeat; with a tag, where the cluster has a key."""
+def heartbeat_to_text(heartbeat: Heartbeat, mac: StoreMac | None = None, orders_mac: StoreMac | None = None) -> str:
+    """The text of a heartbeat; with a tag where the cluster has a key, and with one by the sealing key of a node."""
     fields = heartbeat._asdict()
     if not heartbeat.password_mark:
         del fields[_MARK]  # a release that does not know it reads no heartbeat that has it
     if mac is None:
         del fields[_STORE_MS]  # nor one that has this; without a tag it says nothing
     text = json.dumps(fields, separators=(",", ":"))
-    return text if mac is None else f'{text[:-1]},"mac":"{mac.tag(KIND, text)}"}}'
+    if mac is None:
+        return text
+    if orders_mac is not None:
+        text = f'{text[:-1]},"orders_mac":"{orders_mac.tag(ORDERS_KIND, text)}"}}'
+    return f'{text[:-1]},"mac":"{mac.tag(KIND, text)}"}}'
 
 
 def is_unauthenticated(text: bytes, mac: StoreMac | None) -> bool:
@@ -78,16 +89,43 @@ def _genuine(text: bytes, mac: StoreMac | None) -> bytes | None:
     return body if is_ours else None
 
 
+def _orders_apart(body: bytes, orders_mac: StoreMac | None) -> tuple[bytes, bool]:
+    """The object without the tag on its orders, and whether a holder of the sealing key made that; without the key
+    nobody can tell."""
+    match = _ORDERED.fullmatch(body)
+    if match is None:
+        return body, orders_mac is None
+    bare = match[1] + b"}"
+    if orders_mac is None:
+        return bare, True
+    is_ours = bare.isascii() and orders_mac.is_genuine(ORDERS_KIND, bare.decode("ascii"), match[2].decode("ascii"))
+    return bare, is_ours
+
+
 def is_name(text: str) -> bool:
     """Whether a node can have this name."""
     return _NAME.fullmatch(text) is not None
 
 
-def heartbeat_from_text(text: bytes, node: str, mac: StoreMac | None = None) -> Heartbeat | None:
-    """The heartbeat in ``text``, or ``None`` when it is none of ``node``'s."""
+def heartbeat_from_text(
+    text: bytes, node: str, mac: StoreMac | None = None, orders_mac: StoreMac | None = None
+) -> Heartbeat | None:
+    """The heartbeat in ``text``, or ``None`` when it is none of ``node``'s.
+
+    ``orders_mac``: by which orders are known as a node's. Those that are not are taken out: nothing is said of them.
+    """
     body = _genuine(text, mac) if text else None
     if body is None:
         return None
+    body, is_order = _orders_apart(body, orders_mac)
+    found = _read(body, node)
+    if found is None or is_order:
+        return found
+    return found._replace(maintenance=None, pause_stamp=0, paused=False, paused_by="")
+
+
+def _read(body: bytes, node: str) -> Heartbeat | None:
+    """The object without its tags, field by field."""
     try:
         fields: Any = json.loads(body)
     except (ValueError, RecursionError):

@@ -15,6 +15,7 @@ Keys, all under ``redis.keyPrefix``: ``leader`` (the record), ``heartbeat:NAME``
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 from rppam.adapters.redis.connection import Connection, Word
@@ -29,7 +30,7 @@ from rppam.adapters.redis.replies import whole
 from rppam.adapters.redis.scripts import Script
 from rppam.adapters.redis.store_mac import StoreMac
 from rppam.domain.errors.store import StoreError, StoreNotReplicated, StoreProtocol
-from rppam.domain.member import Heartbeat
+from rppam.domain.member import Heartbeat, Role
 from rppam.domain.record import parse_record
 from rppam.domain.timing import HEARTBEAT_TTL_MS
 from rppam.ports.store import ExchangeAnswer, ExchangeOrder, StoreListener
@@ -59,10 +60,12 @@ class RedisLeadershipStore:
         replicas: int = 0,
         heartbeat_ttl_ms: int = HEARTBEAT_TTL_MS,
         mac: StoreMac | None = None,
+        orders_mac: StoreMac | None = None,
     ) -> None:
         """``replicas``: how many must confirm a write of the record before it counts.
 
-        ``mac`` signs heartbeats, and says which to believe; ``None`` where there is no cluster key.
+        ``mac`` signs heartbeats, and says which to believe; ``None`` where there is no cluster key. ``orders_mac``, by
+        the sealing key, does so with what they say of orders; ``None`` of a witness, which heeds none.
         """
         self._link = link
         self._prefix = prefix
@@ -73,6 +76,7 @@ class RedisLeadershipStore:
         self._replicas = replicas
         self._heartbeat_ttl_ms = heartbeat_ttl_ms
         self._mac = mac
+        self._orders_mac = orders_mac
         self._store_ms = 0
         """The store's wall clock in its last answer."""
         self._listener: StoreListener | None = None
@@ -127,7 +131,14 @@ class RedisLeadershipStore:
 
     def _answer(self, reply: Any) -> ExchangeAnswer:
         """What the script said, and which heartbeats of it are believed. Raises StoreProtocol."""
-        return _answer(reply, self._node, f"{self._prefix}members", self._mac, self._heartbeat_ttl_ms)
+        read = partial(heartbeat_from_text, mac=self._mac, orders_mac=self._orders_mac)
+        return _answer(reply, self._node, f"{self._prefix}members", self._mac, self._heartbeat_ttl_ms, read)
+
+    def _text(self, heartbeat: Heartbeat | None) -> str:
+        """What this node publishes; empty: nothing."""
+        if heartbeat is None:
+            return ""
+        return heartbeat_to_text(heartbeat._replace(store_ms=self._store_ms), self._mac, self._orders_mac)
 
     def _script_words(self, order: ExchangeOrder) -> tuple[list[Word], list[Word]]:
         """Keys and arguments of the exchange script."""
@@ -142,7 +153,7 @@ class RedisLeadershipStore:
             order.expected.encode() if order.expected else "",
             order.proposed.encode() if order.proposed else "",
             order.mark.encode(),
-            heartbeat_to_text(heartbeat._replace(store_ms=self._store_ms), self._mac) if heartbeat else "",
+            self._text(heartbeat),
             self._heartbeat_ttl_ms,
             heartbeat.node if heartbeat else "",
             "1" if heartbeat and heartbeat.leaving else "",
@@ -302,7 +313,14 @@ def _page_of(reply: Any) -> tuple[bytes, list[bytes]]:
     raise StoreProtocol("Redis answered something that is no answer to SCAN; expected a cursor and a list of keys")
 
 
-def _answer(reply: Any, node: str, members_key: str, mac: StoreMac | None, ttl_ms: int) -> ExchangeAnswer:
+def _answer(
+    reply: Any,
+    node: str,
+    members_key: str,
+    mac: StoreMac | None,
+    ttl_ms: int,
+    read: Callable[[bytes, str], Heartbeat | None],
+) -> ExchangeAnswer:
     """What the script said. Raises StoreProtocol for whatever else a server may say: nothing of it ends the process."""
     try:
         granted, was_absent, stands, moved_aside, own_before, members, store_wall_ms = reply
@@ -316,19 +334,21 @@ def _answer(reply: Any, node: str, members_key: str, mac: StoreMac | None, ttl_m
         store_ms = whole(store_wall_ms, "its time")
 
         def believed(name: str, text: bytes) -> Heartbeat | None:
-            beat = heartbeat_from_text(text, name, mac)
+            beat = read(text, name)
             is_old = mac is not None and beat is not None and abs(store_ms - beat.store_ms) > ttl_ms
             return None if is_old else beat  # it would have expired long ago: somebody put it back
 
+        beats = tuple((name, believed(name, text)) for name, text in names)
         return ExchangeAnswer(
             whole(granted, "whether it was written") == 1,
             whole(was_absent, "whether there was none") == 1,
             record,
             _text(moved_aside) or _impossible(len(listed) - len(names), members_key),
             believed(node, own_before),
-            tuple((name, believed(name, text)) for name, text in names),
+            beats,
             store_ms,
             tuple(dict.fromkeys(name for name, text in ((node, own_before), *names) if is_unauthenticated(text, mac))),
+            tuple(name for name, beat in beats if beat and beat.maintenance is None and beat.role is not Role.WITNESS),
         )
     except (TypeError, ValueError, AttributeError) as error:
         raise StoreProtocol(f"the exchange script answered something that is not its answer: {error}") from error

@@ -15,6 +15,8 @@ from typing import Final
 from rppam.adapters.members.credentials import read_cluster_key
 from rppam.adapters.members.key_files import read_cluster_keys, read_sealing_keys, sealing_key_traces
 from rppam.adapters.members.knock import Knocker
+from rppam.adapters.system.address_book import FILE_NAME as BOOK_NAME
+from rppam.adapters.system.address_book import FileAddressBook
 from rppam.adapters.system.entropy import SystemEntropy
 from rppam.adapters.system.ground import look_at_ground
 from rppam.adapters.system.home import is_container
@@ -79,7 +81,7 @@ class MemberCheck:
             self._report.add(finding("RD-937", f"{address}: {knock.evidence}"))
         return False
 
-    async def others(self, shown: Mapping[str, Shown] | None, *, runs: bool) -> None:
+    async def others(self, shown: Mapping[str, Shown] | None, *, runs: bool, keyless: tuple[str, ...] = ()) -> None:
         """The list of members against what they show, the policy, and a knock at each."""
         settings = self._settings
         me = settings.node.node_name
@@ -96,12 +98,18 @@ class MemberCheck:
             is_behind_sentinel=connection is not None and connection.service_name is not None,
             is_witness=self._is_witness,
             others=others,
+            keyless=keyless,
         )
         self._report.add(*vote_findings(facts))
         await self._knock_at(self._key, others or {})
 
     async def _knock_at(self, key: Secret, others: Mapping[str, Shown]) -> None:
-        where = {
+        """At where they say that they are, or where this node found them last if they say nothing that counts."""
+        book = FileAddressBook(self._settings.node.data_dir / BOOK_NAME).load()
+        members = self._electorate.members if self._electorate else ()
+        me = self._settings.node.node_name
+        where = {name: book[name] for name in members if name in book and name != me and name not in others}
+        where |= {
             name: one.heartbeat.member_address
             for name, one in others.items()
             if one.heartbeat.member_address and not one.heartbeat.leaving
@@ -113,7 +121,7 @@ class MemberCheck:
             *(knocker.knock(name, address, timeout_s=KNOCK_S) for name, address in where.items())
         )
         for knock in knocks:
-            found = knock_finding(knock, is_fresh=others[knock.name].is_fresh)
+            found = knock_finding(knock, is_fresh=knock.name in others and others[knock.name].is_fresh)
             if found is not None:
                 self._report.add(found)
 

@@ -14,7 +14,7 @@ from typing import Final
 from rppam.adapters.members.key_files import read_cluster_keys
 from rppam.adapters.redis.connection import Connection
 from rppam.adapters.redis.glimpse import second_look
-from rppam.adapters.redis.heartbeat_text import heartbeat_from_text, is_unauthenticated
+from rppam.adapters.redis.heartbeat_text import heartbeat_from_text, is_name, is_unauthenticated
 from rppam.adapters.redis.options import LinkOptions, Target
 from rppam.adapters.redis.probe import Probe, ask_sentinel, lets_strangers_in
 from rppam.adapters.redis.store_mac import StoreMac
@@ -63,6 +63,8 @@ class StoreCheck:
         self._sentinels: tuple[SentinelFacts, ...] = ()
         self._ready: LinkOptions | None = None
         self._timing = settings.cluster.timing
+        self.keyless: tuple[str, ...] = ()
+        """Where :meth:`shown` found heartbeats as a node without a cluster key writes them, or a stranger."""
         self._timeout_ms = min(self._said.sync_timeout_ms, PATIENCE_MS_MAX)
 
     @property
@@ -141,7 +143,10 @@ class StoreCheck:
         self._report.add(finding("RD-953", f"user {self._said.user or 'default'!r} may read {key}"))
 
     async def shown(self) -> dict[str, Shown] | None:
-        """What every node shows of itself in Redis; ``None`` when Redis cannot be asked."""
+        """What every node shows of itself in Redis; ``None`` when Redis cannot be asked.
+
+        Of a heartbeat that nobody with the key wrote only the name is told, and nothing that it says.
+        """
         if self._connection is None or not self.is_reached:
             return None
         probe, prefix = (
@@ -158,15 +163,14 @@ class StoreCheck:
             return None
         if found is None:
             return None
+        found = {name: one for name, one in found.items() if is_name(name)}
         mac = store_mac_of(self._settings)
         odd = sorted(name for name, (text, _) in found.items() if is_unauthenticated(text.encode(), mac))
         read = {
             name: (heartbeat_from_text(text.encode(), name, mac), left_ms) for name, (text, left_ms) in found.items()
         }
-        for name in odd:  # of a node without the key it is known that it is there, and nothing that it says counts
-            beat = heartbeat_from_text(found[name][0].encode(), name)
-            if beat is not None and not beat.member_address:
-                read[name] = beat, found[name][1]
+        unsigned = {name: heartbeat_from_text(found[name][0].encode(), name) for name in odd}
+        self.keyless = tuple(name for name, beat in unsigned.items() if beat and not beat.member_address)
         if odd:
             more = f" and {len(odd) - NAMES_TOLD} more" if len(odd) > NAMES_TOLD else ""
             self._report.add(finding("RD-947", f"under {', '.join(odd[:NAMES_TOLD])}{more}"))
