@@ -20,6 +20,7 @@ from rppam.domain.timing import Timing
 from rppam.simulation import member_shortcuts as members
 from rppam.simulation import shortcuts
 from rppam.simulation.host import Host, SimSeal
+from rppam.simulation.member_faults import KINDS
 from rppam.simulation.places import Admits
 from rppam.simulation.setting import Setting
 from rppam.simulation.store import SimStore
@@ -66,7 +67,10 @@ _LATE_ANSWERS = Setting(
 )
 _ROWS: Final = (
     Plant(
-        "deadline-from-reply", "A promise runs from the reply, not from before the request.", rules=shortcuts.FromReply
+        "deadline-from-reply",
+        "A promise runs from the reply, not from before the request.",
+        Setting(faults=("message-delay", "stuck-request", "pause")),
+        rules=shortcuts.FromReply,
     ),
     Plant(
         "no-rate-margin",
@@ -151,6 +155,7 @@ _ROWS: Final = (
     Plant(
         "fresh-commitment-believed",
         "A release is believed of a leadership that was only just seen.",
+        Setting(faults=("forged-record", "message-delay", "pause")),
         rules=shortcuts.FreshCommitmentBelieved,
     ),
     Plant(
@@ -206,6 +211,7 @@ _ROWS: Final = (
     Plant(
         "fence-ignores-boot-id",
         "The place written to accepts an equal epoch from another life.",
+        Setting(faults=tuple(kind for kind in KINDS if kind not in {"fence-raised", "forged-record", "clock-off"})),
         admits=shortcuts.ignores_boot_id,
     ),
 )
@@ -223,6 +229,7 @@ _ORDERS = MOST._replace(
     faults=("message-delay", "member-delay", "member-repeat", "member-cut", "pause", "stop", "crash", "switchover")
 )
 _DISKS = MOST._replace(faults=("crash", "member-added", "member-removed", "member-loss", "disk-slow", "disk-hang"))
+_LOST = MOST._replace(faults=("disk-loss", "reboot", "member-cut", "cable"))
 _CLOCKS = LAST._replace(nodes=2, faults=("clock-off", "cut", "pause", "cable", "member-cut"))
 _FULL = Setting(nodes=2, policy="last-man-standing", faults=("disk-full", "switchover", "crash"))
 _OF_MEMBERS: Final = (
@@ -233,7 +240,7 @@ _OF_MEMBERS: Final = (
         rules=shortcuts.WrongClockCountsStore,
     ),
     Plant("no-boot-abstention", "A member votes at once after its start.", MOST, voter=members.NoAbstention),
-    Plant("empty-file-is-new", "A member with an empty file votes at once.", MOST, voter=members.EmptyIsNew),
+    Plant("empty-file-is-new", "A member with an empty file votes at once.", _LOST, voter=members.EmptyIsNew),
     Plant("member-forgets-its-epoch", "A member's epoch is not on its disk.", MOST, voter=members.ForgetsEpoch),
     Plant("votes-twice", "A member promises two at a time.", MOST, voter=members.VotesTwice),
     Plant(
@@ -262,8 +269,9 @@ _OF_MEMBERS: Final = (
     ),
     Plant(
         "forged-record-stops-leader",
-        "A record is believed also where the store has no vote.",
+        "A record is believed also where the store has no vote, whoever signed it.",
         MOST,
+        rules=shortcuts.UnsignedCounts,
         election=members.BelievesAnyRecord,
     ),
     Plant(
