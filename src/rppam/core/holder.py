@@ -104,11 +104,9 @@ class Holder:
         self._invitee = ""
         self._stopped_for = StepDownReason.ASKED
         self._would: set[str] = set()
-        self._invited_until = now
-        self._invited_above = 0
-        self._ahead_until = self._passing_since = now
+        self._invited_until = self._ahead_until = self._passing_since = now
         self._entropy = entropy
-        self._attempts = self._tried = self._passed_us = self._looks = 0
+        self._attempts = self._tried = self._passed_us = self._looks = self._invited_above = 0
         self._next_exchange = self._next_renewal = self._exchanged_at = self._next_confirmation = self._next_look = now
         self._step_until = self._back_off_until = self._polled = now
         self._hurried = False
