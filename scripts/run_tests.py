@@ -23,7 +23,7 @@ def main() -> int:
     parser.add_argument("paths", nargs="*", default=["tests"])
     parser.add_argument("--jobs", default="2", help="tests at a time")
     options = parser.parse_args()
-    code = tried(*options.paths, "-n", options.jobs, "-m", "not alone and not sentinel")
+    code = tried(*options.paths, "-n", options.jobs, "--dist", "worksteal", "-m", "not alone and not sentinel")
     return code or tried(*options.paths, "-m", "alone and not sentinel")
 
 
