@@ -32,7 +32,7 @@ from rppam.domain.orders import NO_ORDERS, Orders, Pause
 from rppam.domain.record import Record, RecordState
 
 GREETED_MAX: Final = 256
-LET_BE_US: Final = 60 * US_PER_S
+LET_BE_US: Final = 5 * US_PER_S
 PAUSE_AHEAD_MS: Final = 24 * 3_600_000
 """So far ahead of this node's wall clock may another's be that orders a pause."""
 _NOT_ADMITTED_YET: Final = frozenset((Standing.WATCHING, Standing.PROBATION))

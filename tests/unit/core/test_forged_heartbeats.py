@@ -239,5 +239,5 @@ def test_where_the_record_alone_decides_every_listed_name_takes_a_seat() -> None
 
 def test_a_name_that_lists_itself_again_and_again_is_taken_off_once_in_a_while() -> None:
     core = _core(leads=True)
-    effects = [effect for i in range(20) for effect in _read(core, i, ghosts=2)]
+    effects = [effect for i in range(4) for effect in _read(core, i, ghosts=2)]
     assert len([effect for effect in effects if isinstance(effect, Unregister)]) == 1
