@@ -51,6 +51,9 @@ class Candidate(Holder):
         if self.electorate is None or not self.electorate.may_stand(self.node) or not self.voter.has_vote():
             return None
         free_at = self.voter.free_at(self.node, self.boot_id)
+        if self.voter.why_unable and not self._is_invited(self._polled):
+            # Its own vote counts for nothing: whoever can keep a promise comes first, and nobody waits for long.
+            free_at = after(free_at, self.timing.heartbeat_us)
         at_most = after(free_at, self.timing.heartbeat_us)
         if not free_at <= self._polled < at_most:
             return free_at

@@ -105,6 +105,8 @@ def test_one_forged_ballot_replaces_no_list_of_members(make_lab: MakeLab, name: 
     lab = make_lab(nodes=3, times=CALM, policy="majority")
     lab.start()
     lab.wait_until_healthy()
+    eventually(lambda: len({kept_by(node) for node in lab.nodes}) == 1, within_s=20, what="all have heard of it",
+               say=lab.logs)  # fmt: skip
     before = {node.name: kept_by(node) for node in lab.nodes}
     epoch = lab.health()["epoch"]
     true = before["node2"]

@@ -124,3 +124,24 @@ def test_a_node_with_the_file_of_another_does_not_stand_however_many_would_vote_
     parliament.seats["node2"].election.electable = True
     parliament.run(4 * TIMING.lease_ms)
     assert parliament.leader == "node2"
+
+
+@pytest.mark.parametrize("how", ["it hands over", "it is killed"])
+@pytest.mark.parametrize("position", [0, 1])
+def test_a_member_that_keeps_no_promise_stands_last(position: int, how: str) -> None:
+    parliament = Parliament(*NAMES, policy=QuorumPolicy.MAJORITY)
+    parliament.run(4 * TIMING.lease_ms)
+    leader = parliament.leader
+    assert leader is not None
+    others = sorted(set(NAMES) - {leader})
+    unable = others.pop(position)
+    voter = parliament.seats[unable].election.voter
+    assert voter is not None
+    voter.tried(FULL)
+    parliament.run(2 * TIMING.heartbeat_ms)
+    if how == "it is killed":
+        parliament.kill(leader)
+    else:
+        parliament.tell(leader, HandOver("", "anna ordered a switchover"))
+    parliament.run(3 * TIMING.lease_ms)
+    assert [name for _, name, _ in parliament.leaders[1:]] == others
