@@ -34,14 +34,14 @@ dev: ## .venv with the tools of `make check`
 servers: ## the servers that the tests run against, by apt where root or sudo is there
 	@$(SETUP) servers
 
-test: dev servers ## the tests, but not those of `make sentinel` and the long ones of `make faults` (T=tests/unit JOBS=1)
+test: dev servers ## the tests, but not those of `make sentinel` and the long ones of `make faults` (T=tests/cluster JOBS=1)
 	@$(BIN)/python scripts/run_tests.py $(T) --jobs $(JOBS)
 
 sentinel: dev servers ## the tests that wait for elections among real Sentinels, one at a time; some minutes
 	$(BIN)/pytest tests -m sentinel $(ARGS)
 
 quick: lint ## the inner loop: style, types, layers, unit tests and 50 simulated clusters
-	@$(BIN)/python scripts/run_tests.py tests/unit tests/test_tidy.py --jobs $(JOBS)
+	@$(BIN)/python scripts/run_tests.py --unit --jobs $(JOBS)
 	@$(BIN)/python scripts/sim_gate.py --seeds 50 --hours $(SIM_HOURS)
 
 build: dev ## wheel and sdist in dist/, installed into an empty environment and run there
@@ -83,10 +83,10 @@ faults-times: dev servers ## each kind of failover RUNS times on hosts of their 
 	$(BIN)/python -m tests.faults.lab.series --runs $(RUNS) $(ARGS)
 
 fault-table: dev servers ## play every fault of Redis to a real node and write docs/reference/faults.md; some minutes
-	$(BIN)/python -m tests.integration.fault_table.table
+	$(BIN)/python -m tests.doctor.fault_table.table
 
 hostile: dev servers ## a Redis that lies to all nodes of a cluster, SECONDS for each of its lies; memory, /live, leader
-	HOSTILE_S=$(SECONDS) $(BIN)/pytest tests/integration/hostile $(ARGS)
+	HOSTILE_S=$(SECONDS) $(BIN)/pytest tests/redis/hostile $(ARGS)
 
 hardened: dev servers ## a cluster MINUTES minutes on a Redis hardened as the article asks: one leader, nothing denied
 	$(BIN)/python benchmarks/hardened_run.py --minutes $(MINUTES) $(ARGS)

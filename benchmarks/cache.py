@@ -30,19 +30,19 @@ import uvloop
 from benchmarks.c_client import benchmark_get_us
 from benchmarks.machine import facts, load, machine
 from benchmarks.token_check import token_check
-from rppam.adapters.redis.cache import RedisCache, RedisReader
-from rppam.adapters.redis.link import Link
-from rppam.adapters.redis.options import LinkOptions
-from rppam.adapters.redis.sealing import Sealer
-from rppam.adapters.system.clock import SystemClock, boot_ns
-from rppam.adapters.system.entropy import SystemEntropy
-from rppam.core.coherence import Coherence, Room
-from rppam.domain.cached import CacheKey, Copy, Kind
-from rppam.domain.facts import read_session, session_bytes
-from rppam.domain.instant import WallMs
-from rppam.domain.secret import Secret
-from rppam.domain.session import Session, SessionKind, token_hash
-from tests.contract.servers import SERVERS, Server
+from rppam.access.sessions.facts import read_session, session_bytes
+from rppam.access.sessions.model import Session, SessionKind, token_hash
+from rppam.cache.coherence import Coherence, Room
+from rppam.cache.model import CacheKey, Copy, Kind
+from rppam.cache.redis_cache import RedisCache, RedisReader
+from rppam.cache.sealing import Sealer
+from rppam.kernel.instant import WallMs
+from rppam.kernel.secret import Secret
+from rppam.kernel.system_clock import SystemClock, boot_ns
+from rppam.kernel.system_entropy import SystemEntropy
+from rppam.redis.link import Link
+from rppam.redis.options import LinkOptions
+from tests.support.redis_servers import SERVERS, Server
 
 PASSWORD: Final = "benchmark"
 PREFIX: Final = "rppam:cache:"
@@ -145,10 +145,11 @@ async def awaited_ns(call: Callable[[str], Awaitable[object]], ident: str, secon
 
 async def hits(server: Server, rounds: int, seconds: float) -> dict[str, float]:
     """A hit of one key: ns, for each candidate."""
-    import redis
     import redis.asyncio
     from cashews import Cache
     from redis.cache import CacheConfig
+
+    import redis
 
     ident = token_hash("one")
     async with AsyncExitStack() as stack:

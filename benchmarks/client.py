@@ -145,11 +145,11 @@ def redis_benchmark(place: Place, sha: str, seconds: float) -> dict[str, float]:
 
 async def frozen(place: Place, stop: Callable[[], None], cont: Callable[[], None]) -> float:
     """The latest that any of 64 calls with deadlines of 100 to 415 ms ended after its deadline, in ms."""
-    from rppam.adapters.redis.connection import Connection
-    from rppam.adapters.redis.options import Target
-    from rppam.adapters.system.clock import SystemClock
-    from rppam.domain.errors.store import StoreUnknown
-    from rppam.domain.secret import Secret
+    from rppam.kernel.secret import Secret
+    from rppam.kernel.system_clock import SystemClock
+    from rppam.redis.connection import Connection
+    from rppam.redis.errors import StoreUnknown
+    from rppam.redis.options import Target
 
     target = Target(host="127.0.0.1", port=place.port, password=Secret(place.password))
     connection = await Connection.open(target, clock=SystemClock())
@@ -184,7 +184,7 @@ def certificate(folder: Path) -> tuple[str, str]:
 
 def run_all(rounds: int, seconds: float) -> dict[str, Any]:
     """Start the server, run every client in every round, return the medians and what they were measured on."""
-    from tests.contract.servers import SERVERS, Server, free_port
+    from tests.support.redis_servers import SERVERS, Server, free_port
 
     kind = next(kind for kind in SERVERS if kind.name == "redis-8")
     samples: dict[str, list[dict[str, float]]] = {name: [] for name in (LIMIT_NAME, *PEERS)}

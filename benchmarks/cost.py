@@ -23,10 +23,10 @@ import psutil
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.machine import facts, load, machine, write_section
-from rppam.domain.timing import PROFILES
-from tests.contract.raw import Raw
-from tests.contract.servers import Server, available
-from tests.integration.node.lab import HOST, Lab, LabNode
+from rppam.cluster.consensus.timing import PROFILES
+from tests.support.lab import HOST, Lab, LabNode
+from tests.support.raw_redis import Raw
+from tests.support.redis_servers import Server, available
 
 TARGETS = {"start_s": 2.0, "pss_mb": 200.0, "cpu_percent": 3.0, "requests_per_s": 5.0}
 REQUEST = b"GET /system/health/ping HTTP/1.0\r\n\r\n"

@@ -9,10 +9,10 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from benchmarks.wire import Wire
-from rppam.adapters.sql.database import Database
-from rppam.adapters.sql.lockouts import SqlLockouts
-from rppam.domain.lockout import LockoutPolicy, user_suspect
-from tests.integration.node.lab import LabNode
+from rppam.access.lockouts.model import LockoutPolicy, user_suspect
+from rppam.access.lockouts.store import SqlLockouts
+from rppam.db.database import Database
+from tests.support.lab import LabNode
 
 W = TypeVar("W")
 ASK: Final = "/api/v1/nothing"

@@ -15,10 +15,10 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.machine import facts, load, machine, write_section
-from rppam.domain.timing import PROFILES
-from tests.contract.servers import Server, available
+from rppam.cluster.consensus.timing import PROFILES
 from tests.faults.runs import Timed, kill_leader, terminate_leader
-from tests.integration.node.lab import Lab
+from tests.support.lab import Lab
+from tests.support.redis_servers import Server, available
 
 KILL_BOUND_MS = {"default": 5_000, "lan": 1_500}
 TERM_BOUND_MS = 300

@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.machine import facts, load, machine, write_section
-from tests.integration.node.lab import Lab, LabNode
-from tests.integration.redis_setup.made import REDIS_8, Made, rppam
+from tests.setup.made import REDIS_8, Made, rppam
+from tests.support.lab import Lab, LabNode
 
 EVERY_S = 0.5
 OF_THIS_MACHINE = ("RD-302", "RD-933", "first administrator", "an election is due")

@@ -23,13 +23,13 @@ class Place(NamedTuple):
 @contextlib.asynccontextmanager
 async def _ours(place: Place, events: int, period_s: int, shape: str, count: int = 1) -> AsyncIterator[Hit]:
     """The whole layer: link, deadlines, hashed keys, script. ``count`` limits are charged at once."""
-    from rppam.adapters.redis.limits import RedisLimits
-    from rppam.adapters.redis.link import Link
-    from rppam.adapters.redis.options import LinkOptions
-    from rppam.adapters.system.clock import SystemClock
-    from rppam.adapters.system.entropy import SystemEntropy
-    from rppam.domain.limit import Charge, Limit, Shape
-    from rppam.domain.secret import Secret
+    from rppam.kernel.limit import Charge, Limit, Shape
+    from rppam.kernel.secret import Secret
+    from rppam.kernel.system_clock import SystemClock
+    from rppam.kernel.system_entropy import SystemEntropy
+    from rppam.limits.redis_store import RedisLimits
+    from rppam.redis.link import Link
+    from rppam.redis.options import LinkOptions
 
     options = LinkOptions(
         endpoints=((HOST, place.port),), password=Secret(place.password), command_timeout_ms=30_000
@@ -61,15 +61,15 @@ def ours_four(place: Place, events: int, period_s: int) -> contextlib.AbstractAs
 @contextlib.asynccontextmanager
 async def ours_batched(place: Place, events: int, period_s: int) -> AsyncIterator[Hit]:
     """As the API uses it: tokens are taken ahead, a thousandth of the limit at most, and spent from memory."""
-    from rppam.adapters.memory.limits import MemoryLimits
-    from rppam.adapters.redis.limits import RedisLimits
-    from rppam.adapters.redis.link import Link
-    from rppam.adapters.redis.options import LinkOptions
-    from rppam.adapters.system.clock import SystemClock
-    from rppam.adapters.system.entropy import SystemEntropy
-    from rppam.domain.limit import Charge, Limit, Shape
-    from rppam.domain.secret import Secret
-    from rppam.services.limiter import Limiter
+    from rppam.kernel.limit import Charge, Limit, Shape
+    from rppam.kernel.secret import Secret
+    from rppam.kernel.system_clock import SystemClock
+    from rppam.kernel.system_entropy import SystemEntropy
+    from rppam.limits.limiter import Limiter
+    from rppam.limits.memory_store import MemoryLimits
+    from rppam.limits.redis_store import RedisLimits
+    from rppam.redis.link import Link
+    from rppam.redis.options import LinkOptions
 
     options = LinkOptions(
         endpoints=((HOST, place.port),), password=Secret(place.password), command_timeout_ms=30_000
@@ -91,9 +91,10 @@ async def ours_batched(place: Place, events: int, period_s: int) -> AsyncIterato
 
 @contextlib.asynccontextmanager
 async def _limits(place: Place, events: int, period_s: int, strategy: str) -> AsyncIterator[Hit]:
-    from limits import RateLimitItemPerSecond
     from limits.aio import strategies
     from limits.aio.storage import RedisStorage
+
+    from limits import RateLimitItemPerSecond
 
     storage = RedisStorage(f"async+{place.url}", implementation="redispy")
     limiter = getattr(strategies, strategy)(storage)

@@ -33,25 +33,25 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.machine import facts, load, machine, write_section
 from rppam import __version__
-from rppam.adapters.redis.leadership_store import RedisLeadershipStore
-from rppam.adapters.system.clock import SystemClock
-from rppam.adapters.system.entropy import SystemEntropy
-from rppam.adapters.system.secrets import HostSecrets
-from rppam.compose.members import member_address, member_parts
-from rppam.compose.redis import redis_parts
-from rppam.compose.witness import NoRegister
+from rppam.app.members import member_address, member_parts
+from rppam.app.redis import redis_parts
+from rppam.app.witness import NoRegister
+from rppam.cluster.consensus.admission import Admission
+from rppam.cluster.consensus.election import Election
+from rppam.cluster.consensus.failure_detector import Detector
+from rppam.cluster.consensus.heartbeat import Heartbeat, Role
+from rppam.cluster.consensus.node import NodeCore
+from rppam.cluster.consensus.timing import PROFILES
+from rppam.cluster.driver.driver import Driver
+from rppam.cluster.driver.leader_tasks import Duties
+from rppam.cluster.store.redis_store import RedisLeadershipStore
+from rppam.config.host_secrets import HostSecrets
 from rppam.config.load import load_settings
 from rppam.config.settings import Settings
-from rppam.core.admission import Admission
-from rppam.core.detector import Detector
-from rppam.core.election import Election
-from rppam.core.node import NodeCore
-from rppam.domain.member import Heartbeat, Role
-from rppam.domain.timing import PROFILES
-from rppam.runtime.driver import Driver
-from rppam.runtime.duties import Duties
-from tests.contract.servers import Server, available
-from tests.integration.node.lab import HOST, Lab
+from rppam.kernel.system_clock import SystemClock
+from rppam.kernel.system_entropy import SystemEntropy
+from tests.support.lab import HOST, Lab
+from tests.support.redis_servers import Server, available
 
 FILES_MOST = 65_536
 LINKED_WITHIN_S = 900.0

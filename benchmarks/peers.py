@@ -32,12 +32,12 @@ class Place(NamedTuple):
 @contextlib.asynccontextmanager
 async def ours(place: Place, *, tls: bool = False) -> AsyncIterator[Calls]:
     """rppam's own client, the whole layer: link, deadlines, classification."""
-    from rppam.adapters.redis.link import Link
-    from rppam.adapters.redis.options import LinkOptions
-    from rppam.adapters.redis.scripts import Script
-    from rppam.adapters.system.clock import SystemClock
-    from rppam.adapters.system.entropy import SystemEntropy
-    from rppam.domain.secret import Secret
+    from rppam.kernel.secret import Secret
+    from rppam.kernel.system_clock import SystemClock
+    from rppam.kernel.system_entropy import SystemEntropy
+    from rppam.redis.link import Link
+    from rppam.redis.options import LinkOptions
+    from rppam.redis.scripts import Script
 
     options = LinkOptions(
         endpoints=((HOST, place.tls_port if tls else place.port),),

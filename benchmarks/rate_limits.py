@@ -145,9 +145,9 @@ def bare(place: Place, sha: str, seconds: float) -> dict[str, float]:
 
 def measure(rounds: int, seconds: float, names: tuple[str, ...] = tuple(LIMITERS)) -> dict[str, Any]:
     """Run every limiter in every round; medians, and how many each let in of 100."""
-    from rppam.adapters.redis.limits import LIMITS
-    from tests.contract.servers import SERVERS, Server
+    from rppam.limits.redis_store import LIMITS
     from tests.faults.clock import SteppedClock
+    from tests.support.redis_servers import SERVERS, Server
 
     kind = next(kind for kind in SERVERS if kind.name == "redis-8")
     order = [BARE, *names]

@@ -28,15 +28,15 @@ import psutil
 
 from benchmarks.machine import facts, load, machine, write_section
 from benchmarks.wire import Wire
-from rppam.adapters.sql.accounts import SqlAccounts
-from rppam.adapters.sql.database import Database
-from rppam.adapters.system.clock import SystemClock
-from rppam.api.server import ApiServer, listen
-from rppam.domain.secret import Secret
-from rppam.services.accounts import Accounts
-from rppam.services.passwords import DEFAULT_PARAMETERS, Passwords
-from tests.contract.servers import Server, available
-from tests.integration.node.lab import Lab
+from rppam.access.accounts.passwords import DEFAULT_PARAMETERS, Passwords
+from rppam.access.accounts.service import Accounts
+from rppam.access.accounts.store import SqlAccounts
+from rppam.db.database import Database
+from rppam.http.server import ApiServer, listen
+from rppam.kernel.secret import Secret
+from rppam.kernel.system_clock import SystemClock
+from tests.support.lab import Lab
+from tests.support.redis_servers import Server, available
 
 PATH: Final = "/api/v1/empty"
 LINES: Final = 16
@@ -75,12 +75,12 @@ async def serve_bare(plugs: list[socket.socket]) -> None:
 
 async def serve_whole(plugs: list[socket.socket], config: Path) -> None:
     """A node's API, on the real database and the real cache."""
-    from rppam.adapters.system.entropy import SystemEntropy
-    from rppam.adapters.system.secrets import HostSecrets
-    from rppam.compose.inheritance import inherit
-    from rppam.compose.parts import api_server, deciding_of, people_of
-    from rppam.compose.shared import shared_of
+    from rppam.app.boot_context import inherit
+    from rppam.app.shared import shared_of
+    from rppam.app.wiring import api_server, deciding_of, people_of
+    from rppam.config.host_secrets import HostSecrets
     from rppam.config.load import load_settings
+    from rppam.kernel.system_entropy import SystemEntropy
 
     settings = load_settings(config, outside=HostSecrets())
     known, clock, entropy = inherit(settings), SystemClock(), SystemEntropy()

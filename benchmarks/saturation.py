@@ -25,11 +25,11 @@ import psutil
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.machine import facts, load, machine, write_section
-from rppam.domain.timing import PROFILES
-from tests.contract.raw import Raw
-from tests.contract.servers import Server, available
-from tests.integration.node.lab import HOST, Lab, LabNode
-from tests.integration.processes.inside import Inside, inside, settled
+from rppam.cluster.consensus.timing import PROFILES
+from tests.support.inside import Inside, inside, settled
+from tests.support.lab import HOST, Lab, LabNode
+from tests.support.raw_redis import Raw
+from tests.support.redis_servers import Server, available
 
 CONNECTIONS = 32
 UNDER_WAY = 4

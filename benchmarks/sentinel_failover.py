@@ -29,22 +29,22 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.machine import facts, load, machine, write_section
-from rppam.adapters.redis.connection import Connection
-from rppam.adapters.redis.link import Link
-from rppam.adapters.redis.options import LinkOptions
-from rppam.adapters.redis.scripts import Script
-from rppam.adapters.redis.sentinel import SWITCHES, SentinelSource
-from rppam.adapters.redis.tls import TlsFiles
-from rppam.adapters.system.clock import SystemClock
-from rppam.adapters.system.entropy import SystemEntropy
 from rppam.config.connection import parse_connection
-from rppam.domain.errors.store import StoreError
-from rppam.domain.secret import Secret
-from tests.contract.authority import DAY, NOW, Authority
-from tests.contract.sentinels import PASSWORD, SENTINEL_PASSWORD, SentinelLab
-from tests.contract.servers import SERVERS, Server
-from tests.integration.node.lab import Lab
-from tests.integration.node.watching import Eyes, violations
+from rppam.kernel.secret import Secret
+from rppam.kernel.system_clock import SystemClock
+from rppam.kernel.system_entropy import SystemEntropy
+from rppam.redis.connection import Connection
+from rppam.redis.errors import StoreError
+from rppam.redis.link import Link
+from rppam.redis.options import LinkOptions
+from rppam.redis.scripts import Script
+from rppam.redis.sentinel import SWITCHES, SentinelSource
+from rppam.redis.tls import TlsFiles
+from tests.support.authority import DAY, NOW, Authority
+from tests.support.lab import Lab
+from tests.support.redis_servers import SERVERS, Server
+from tests.support.sentinels import PASSWORD, SENTINEL_PASSWORD, SentinelLab
+from tests.support.watching import Eyes, violations
 
 INSIDE = "RPPAM_BENCH_NETWORK"
 DIALS_FROM = "127.0.0.2"

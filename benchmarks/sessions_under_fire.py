@@ -29,19 +29,19 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.delays import ASK, ENDED, LET_IN, LINES, revoke, table, unlock
 from benchmarks.machine import facts, load, machine, write_section
 from benchmarks.wire import Wire
-from rppam.adapters.memory.default_settings import DefaultSettings
-from rppam.adapters.memory.no_cache import NoCache
-from rppam.adapters.sql.accounts import SqlAccounts
-from rppam.adapters.sql.database import Database
-from rppam.adapters.sql.sessions import SqlSessions
-from rppam.adapters.system.clock import SystemClock
-from rppam.domain.account import Account
-from rppam.services.database_clock import DatabaseClock
-from rppam.services.sessions import Caller, Sessions
-from tests.contract.sentinels import PASSWORD, SentinelLab
-from tests.contract.servers import SERVERS
-from tests.integration.node.lab import Lab, LabNode
-from tests.integration.sql import postgres
+from rppam.access.accounts.model import Account
+from rppam.access.accounts.store import SqlAccounts
+from rppam.access.sessions.service import Caller, Sessions
+from rppam.access.sessions.store import SqlSessions
+from rppam.cache.no_cache import NoCache
+from rppam.db.clock import DatabaseClock
+from rppam.db.database import Database
+from rppam.kernel.system_clock import SystemClock
+from rppam.settings.defaults import DefaultSettings
+from tests.support import postgres
+from tests.support.lab import Lab, LabNode
+from tests.support.redis_servers import SERVERS
+from tests.support.sentinels import PASSWORD, SentinelLab
 
 ENDED_SHARE: Final = 20
 """One session in so many was ended before."""

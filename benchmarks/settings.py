@@ -18,8 +18,8 @@ from typing import Any, Final
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.machine import facts, load, machine, write_section
-from tests.contract.servers import Server, available
-from tests.integration.node.lab import Lab, LabNode
+from tests.support.lab import Lab, LabNode
+from tests.support.redis_servers import Server, available
 
 TARGETS: Final = {"with Redis": 100.0, "without Redis": 5_000.0}
 """Milliseconds that 99 of 100 processes may take."""

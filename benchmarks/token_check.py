@@ -5,18 +5,18 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from rppam.adapters.system.clock import SystemClock
-from rppam.adapters.system.entropy import SystemEntropy
-from rppam.adapters.system.keystore import ensure_signing_keys
-from rppam.domain.cached import CacheKey, Copy, Kind
-from rppam.domain.facts import session_bytes, user_bytes
-from rppam.domain.session import Session, SessionKind, StoredFacts, StoredSession, Use, UserFacts
-from rppam.ports.cache import SharedCache
-from rppam.services.database_clock import DatabaseClock
-from rppam.services.known_tokens import KnownTokens
-from rppam.services.session_check import SessionCheck
-from rppam.services.tokens import KeySet, Tokens
-from rppam.services.touches import Touches
+from rppam.access.sessions.activity import Touches
+from rppam.access.sessions.check import SessionCheck
+from rppam.access.sessions.facts import session_bytes, user_bytes
+from rppam.access.sessions.model import Session, SessionKind, StoredFacts, StoredSession, Use, UserFacts
+from rppam.access.tokens.key_files import ensure_signing_keys
+from rppam.access.tokens.service import KeySet, Tokens
+from rppam.access.tokens.token_cache import KnownTokens
+from rppam.cache.model import CacheKey, Copy, Kind
+from rppam.cache.ports import SharedCache
+from rppam.db.clock import DatabaseClock
+from rppam.kernel.system_clock import SystemClock
+from rppam.kernel.system_entropy import SystemEntropy
 
 USER = "c0ffee" + "0" * 26
 LIFE_MS = 15 * 60_000

@@ -13,12 +13,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PLACE = ROOT / "build" / "compiled"
-LAYERS = ("domain", "core", "simulation")
+PURE = ("rppam/cluster/consensus", "rppam/cache", "rppam/limits", "rppam_sim")
+DECIDING = {"coherence.py", "minimum_revisions.py", "arithmetic.py"}
+"""Of the cache and the limits, which also hold what touches the world."""
 AS_THEY_ARE = (
     "__init__.py",
-    "ballot.py",
     "campaign.py",
-    "electorate.py",
+    "membership.py",
+    "messages.py",
     "plants.py",
     "record.py",
     "setting.py",
@@ -43,7 +45,8 @@ def compiled() -> Path:
     print("compiling the simulation, for about a minute and a half ...", file=sys.stderr, flush=True)
     shutil.rmtree(PLACE, ignore_errors=True)
     shutil.copytree(ROOT / "src", PLACE, ignore=shutil.ignore_patterns("__pycache__"))
-    files = [path for layer in LAYERS for path in sorted((PLACE / "rppam" / layer).rglob("*.py"))]
+    pure = [path for folder in PURE for path in sorted((PLACE / folder).rglob("*.py"))]
+    files = [path for path in pure if path.parent.name not in {"cache", "limits"} or path.name in DECIDING]
     words = [str(path.relative_to(PLACE)) for path in files if not path.name.endswith(AS_THEY_ARE)]
     (PLACE / "setup.py").write_text(SETUP.format(words=words))
     command = [sys.executable, "setup.py", "build_ext", "--inplace"]

@@ -15,6 +15,7 @@ FEW = 6
 """More failures than this are not tried again."""
 FAILED, NO_TESTS = 1, 5
 """Exit codes of pytest."""
+UNIT = "not integration and not server and not slow and not alone and not sentinel"
 LAST_FAILED = Path(".pytest_cache/v/cache/lastfailed")
 
 
@@ -22,7 +23,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("paths", nargs="*", default=["tests"])
     parser.add_argument("--jobs", default="2", help="tests at a time")
+    parser.add_argument("--unit", action="store_true", help="only what needs no server, socket or other process")
     options = parser.parse_args()
+    if options.unit:
+        return tried(*options.paths, "-n", options.jobs, "--dist", "worksteal", "-m", UNIT)
     code = tried(*options.paths, "-n", options.jobs, "--dist", "worksteal", "-m", "not alone and not sentinel")
     return code or tried(*options.paths, "-m", "alone and not sentinel")
 

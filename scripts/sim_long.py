@@ -1,9 +1,9 @@
 """Simulates many cluster-hours in batches: `make sim-long`.
 
 Each finished batch is one line of the results file; a batch that stands there already is not run again, so the run can
-be ended and resumed at will, also days later: each line names the core that it ran (the tree of ``src/rppam/core``),
-and only lines of the present one count. Policies, sizes, witnesses and stores take turns. Ends with exit code 1 at the
-first violation.
+be ended and resumed at will, also days later: each line names the core that it ran (the tree of
+``src/rppam/cluster/consensus``), and only lines of the present one count. Policies, sizes, witnesses and stores take
+turns. Ends with exit code 1 at the first violation.
 """
 
 import argparse
@@ -166,10 +166,10 @@ def page(rows: list[Row]) -> str:
 
 
 def core_tree() -> str:
-    """What stands in ``src/rppam/core``, as git names it; changes that are not committed are told apart."""
-    words = ["git", "rev-parse", "--short=12", "HEAD:src/rppam/core"]
+    """The tree of ``src/rppam/cluster/consensus`` as git names it; changes that are not committed are told apart."""
+    words = ["git", "rev-parse", "--short=12", "HEAD:src/rppam/cluster/consensus"]
     tree = subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
-    status = ["git", "status", "--porcelain", "--", "src/rppam/core"]
+    status = ["git", "status", "--porcelain", "--", "src/rppam/cluster/consensus"]
     changed = subprocess.run(status, capture_output=True, text=True, check=True).stdout.strip()
     return f"{tree}-changed" if changed else tree
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from rppam.simulation.stories import STORIES, tell
+from rppam_sim.stories import STORIES, tell
 
 FOLDER = Path(__file__).parents[1] / "docs" / "stories"
 

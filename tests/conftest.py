@@ -8,6 +8,15 @@ import signal
 
 from hypothesis import settings
 
+pytest_plugins = [
+    "tests.support.account_fixtures",
+    "tests.support.database_fixtures",
+    "tests.support.lab_fixtures",
+    "tests.support.redis_fixtures",
+    "tests.support.served_fixtures",
+]
+"""Fixtures that tests of more than one slice ask for; a folder's own stand in its conftest."""
+
 settings.load_profile("default")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,6 +1,6 @@
 """Every command in the documentation is run, every link leads somewhere, every generated page is current.
 
-The convention is told in docs/README.md and in tests/pages.py.
+The convention is told in docs/README.md and in tests/support/pages.py.
 """
 
 import re
@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.pages import Page, PageError, environment, on_port, parse, run, running_demo
+from tests.support.pages import Page, PageError, environment, on_port, parse, run, running_demo
+
+pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).parents[1]
 AT_THE_TOP = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")

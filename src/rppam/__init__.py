@@ -1,4 +1,4 @@
-"""RP-PAM: a privileged-access node that stays available. Start reading at ``rppam/core/election.py``."""
+"""RP-PAM: a privileged-access node that stays available. Start reading at ``rppam/cluster/consensus/election.py``."""
 
 from typing import Final
 

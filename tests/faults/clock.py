@@ -6,7 +6,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from tests.contract.servers import Server, ServerKind, missing
+from tests.support.redis_servers import Server, ServerKind, missing
 
 SHIM = Path(__file__).with_name("clock_shim.c")
 

@@ -10,12 +10,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.contract.servers import Server, need
-from tests.integration.node.conftest import KIND, LABS, make_lab, pytest_runtest_makereport, redis
-from tests.integration.node.lab import Lab, LabNode, eventually
-from tests.integration.node.watching import Eyes
-
-__all__ = ["make_lab", "pytest_runtest_makereport", "redis"]
+from tests.support.lab import Lab, LabNode, eventually
+from tests.support.lab_fixtures import KIND, LABS
+from tests.support.redis_servers import Server, need
+from tests.support.watching import Eyes
 
 RUNS = "FAULT_RUNS"
 

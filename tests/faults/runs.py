@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tests.integration.node.lab import Lab, LabNode
-from tests.integration.node.watching import Eyes, violations
+from tests.support.lab import Lab, LabNode
+from tests.support.watching import Eyes, violations
 
 
 class Timed(NamedTuple):

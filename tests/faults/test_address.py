@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from rppam.adapters.system.host_address import LinuxAddress
-from rppam.adapters.system.netlink import MARK, host_addresses
-from rppam.domain.address import virtual_address
-from rppam.domain.errors.address import AddressTaken, DeviceUnknown
+from rppam.cluster.vip.errors import AddressTaken, DeviceUnknown
+from rppam.cluster.vip.host_address import LinuxAddress
+from rppam.cluster.vip.model import virtual_address
+from rppam.cluster.vip.netlink import MARK, host_addresses
 from tests.faults.lab.cluster import FaultLab, FaultNode
 from tests.faults.lab.net import CAN, WHY_NOT, Host, Net, ip
-from tests.integration.node.lab import eventually
+from tests.support.lab import eventually
 
-pytestmark = [pytest.mark.skipif(not CAN and not os.environ.get("CI"), reason=WHY_NOT)]
+pytestmark = [pytest.mark.integration, pytest.mark.skipif(not CAN and not os.environ.get("CI"), reason=WHY_NOT)]
 
 SHARED = "10.78.0.200"
 SHARED_6 = "fd00:78::200"

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.integration.node.watching import Eyes, Sample, violations
+from tests.support.watching import Eyes, Sample, violations
+
+pytestmark = pytest.mark.integration
 
 
 class Fake:

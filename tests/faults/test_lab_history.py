@@ -7,7 +7,9 @@ from collections.abc import Iterable
 import pytest
 
 from tests.faults.lab.history import NEVER, Deed, Outcome, leadership_faults, register_faults, spans
-from tests.integration.node.watching import Sample
+from tests.support.watching import Sample
+
+pytestmark = pytest.mark.integration
 
 
 def write(

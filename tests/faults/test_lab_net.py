@@ -15,7 +15,7 @@ from tests.faults.lab import disk
 from tests.faults.lab.net import CAN, NAMESPACES, WHY_NOT, Host, Net, _state, ip, sweep
 from tests.faults.lab.proxy import Proxy
 
-pytestmark = pytest.mark.skipif(not CAN and not os.environ.get("CI"), reason=WHY_NOT)
+pytestmark = [pytest.mark.integration, pytest.mark.skipif(not CAN and not os.environ.get("CI"), reason=WHY_NOT)]
 
 ECHO = """
 import socket, threading

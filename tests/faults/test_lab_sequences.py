@@ -10,6 +10,8 @@ import pytest
 from tests.faults.lab.randomly import ATTEMPTS, judged, keys, main, page, run, same
 from tests.faults.lab.sequences import NODE_KINDS, SEQUENCE_MS, STORE_KINDS, plan
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.mark.parametrize("store", ["single", "aof", "sentinel"])
 def test_a_seed_is_a_plan(store: str) -> None:

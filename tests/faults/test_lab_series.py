@@ -11,6 +11,8 @@ from tests.faults.lab.net import CAN, WHY_NOT
 from tests.faults.lab.series import POLICY_OF, SERIES, USUAL, Key, main, measured, page, rows_of
 from tests.faults.lab.watch import FOLDER
 
+pytestmark = pytest.mark.integration
+
 HOST = Key("host-killed", "default", "last-man-standing", 3, "redis-8")
 REDIS = HOST._replace(series="redis-killed")
 

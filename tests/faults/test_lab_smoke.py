@@ -10,9 +10,10 @@ import pytest
 from tests.faults.lab.cluster import FaultLab, server_kind
 from tests.faults.lab.net import CAN, WHY_NOT
 from tests.faults.lab.watch import FOLDER
-from tests.integration.node.lab import eventually
+from tests.support.lab import eventually
 
 pytestmark = [
+    pytest.mark.integration,
     pytest.mark.server,
     pytest.mark.alone,
     pytest.mark.skipif(not (CAN and server_kind().find()) and not os.environ.get("CI"), reason=WHY_NOT),

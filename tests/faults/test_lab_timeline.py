@@ -2,9 +2,13 @@
 
 from xml.etree import ElementTree
 
+import pytest
+
 from tests.faults.lab.history import Span
 from tests.faults.lab.observers import View
 from tests.faults.lab.timeline import LEFT, Mark, Timeline
+
+pytestmark = pytest.mark.integration
 
 SECOND = 1_000_000_000
 SVG = "{http://www.w3.org/2000/svg}"

@@ -8,16 +8,16 @@ from http.client import HTTPConnection
 
 import pytest
 
-from rppam.adapters.sql.database import Database
-from rppam.adapters.sql.note import SqlFencedNote
-from rppam.domain.fence import Fenced
-from rppam.domain.timing import PROFILES
-from tests.contract.servers import Server
+from rppam.cluster.consensus.timing import PROFILES
+from rppam.db.database import Database
+from rppam.kernel.fence import Fenced
+from rppam.manager.note_store import SqlFencedNote
 from tests.faults.conftest import Record, leaders_record, watch
 from tests.faults.runs import kill_leader, terminate_leader
-from tests.integration.node.lab import HOST, Lab, LabNode, eventually
+from tests.support.lab import HOST, Lab, LabNode, eventually
+from tests.support.redis_servers import Server
 
-pytestmark = [pytest.mark.server, pytest.mark.alone]
+pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.alone]
 
 BOUND_MS = {"default": 5_000.0, "lan": 1_500.0}
 """What a killed leader may cost at p99: the product's promise, and "about 1 s"."""

@@ -9,15 +9,15 @@ from functools import partial
 
 import pytest
 
-from tests.contract.servers import Server
 from tests.faults.conftest import watch
 from tests.faults.runs import Timed
-from tests.integration.node.conftest import LABS
-from tests.integration.node.lab import CALM, Lab, eventually
-from tests.integration.node.watching import violations
-from tests.integration.processes.inside import alive, inside, kill, settled
+from tests.support.inside import alive, inside, kill, settled
+from tests.support.lab import CALM, Lab, eventually
+from tests.support.lab_fixtures import LABS
+from tests.support.redis_servers import Server
+from tests.support.watching import violations
 
-pytestmark = [pytest.mark.server, pytest.mark.alone, pytest.mark.slow]
+pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.alone, pytest.mark.slow]
 
 LOADER = [
     "python3",

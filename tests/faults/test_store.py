@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.servers import Server, free_port
 from tests.faults.conftest import record, watch
-from tests.integration.node.conftest import LABS
-from tests.integration.node.lab import Lab, LabNode
+from tests.support.lab import Lab, LabNode
+from tests.support.lab_fixtures import LABS
+from tests.support.redis_servers import Server, free_port
 
-pytestmark = [pytest.mark.server, pytest.mark.alone, pytest.mark.slow]
+pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.alone, pytest.mark.slow]
 
 both_profiles = pytest.mark.parametrize("lab", ["default", "lan"], indirect=True)
 record_decides = pytest.mark.parametrize("lab", ["default/record", "lan/record"], indirect=True)

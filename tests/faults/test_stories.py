@@ -14,9 +14,10 @@ import pytest
 from tests.faults.lab import disk
 from tests.faults.lab.cluster import FaultLab, FaultNode, server_kind
 from tests.faults.lab.net import CAN, WHY_NOT, Host
-from tests.integration.node.lab import CALM
+from tests.support.lab import CALM
 
 pytestmark = [
+    pytest.mark.integration,
     pytest.mark.server,
     pytest.mark.alone,
     pytest.mark.slow,

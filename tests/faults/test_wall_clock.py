@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.servers import Server
 from tests.faults.clock import SteppedClock, offset_s
 from tests.faults.conftest import leaders_record, watch
-from tests.integration.node.conftest import KIND
-from tests.integration.node.lab import Lab, LabNode
+from tests.support.lab import Lab, LabNode
+from tests.support.lab_fixtures import KIND
+from tests.support.redis_servers import Server
 
-pytestmark = [pytest.mark.server, pytest.mark.alone, pytest.mark.slow]
+pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.alone, pytest.mark.slow]
 
 both_profiles = pytest.mark.parametrize("lab", ["default", "lan"], indirect=True)
 Unchanged = Callable[[], LabNode]

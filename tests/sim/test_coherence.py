@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from rppam.simulation.coherence_plants import PLANTS
-from rppam.simulation.coherence_world import run_seed
+from rppam_sim.coherence_plants import PLANTS
+from rppam_sim.coherence_world import run_seed
+
+pytestmark = pytest.mark.integration
 
 PAGE = Path(__file__).parents[2] / "docs" / "cache.md"
 SEEDS = range(40)

@@ -1,7 +1,11 @@
 """When two lists of members can elect a leader each: the judge tries all groups."""
 
-from rppam.domain.electorate import STORE, Body, QuorumPolicy, founding
-from rppam.simulation.oaths import disjoint
+import pytest
+
+from rppam.cluster.consensus.membership import STORE, Body, QuorumPolicy, founding
+from rppam_sim.oaths import disjoint
+
+pytestmark = pytest.mark.integration
 
 LINEAGE = "ab" * 8
 LAST, MAJORITY = QuorumPolicy.LAST_MAN_STANDING, QuorumPolicy.MAJORITY

@@ -2,8 +2,10 @@
 
 import pytest
 
-from rppam.simulation.campaign import run_campaign, run_seed
-from rppam.simulation.plants import PLANTS
+from rppam_sim.campaign import run_campaign, run_seed
+from rppam_sim.plants import PLANTS
+
+pytestmark = pytest.mark.integration
 
 SEEDS = range(1_500)
 """Most plants fall in the first ten seeds; the subtlest takes some hundreds."""

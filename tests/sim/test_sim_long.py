@@ -10,6 +10,8 @@ import pytest
 from scripts import sim_long
 from scripts.sim_long import SEEDS, SETTINGS, Row, batches
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

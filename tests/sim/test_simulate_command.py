@@ -6,16 +6,18 @@ import sys
 
 import pytest
 
-from rppam.core.effects import Effect, Found, Granted, Unknown
-from rppam.core.election import Election
-from rppam.core.phase import Phase
-from rppam.domain.instant import Instant
-from rppam.simulation.campaign import run_seed
-from rppam.simulation.faults import FAULTS
-from rppam.simulation.member_faults import ALL_FAULTS, MEMBER_FAULTS
-from rppam.simulation.plants import PLANTS
-from rppam.simulation.setting import POLICIES, STORES, Setting
-from rppam.simulation.world import World
+from rppam.cluster.consensus.effects import Effect, Found, Granted, Unknown
+from rppam.cluster.consensus.election import Election
+from rppam.cluster.consensus.phase import Phase
+from rppam.kernel.instant import Instant
+from rppam_sim.campaign import run_seed
+from rppam_sim.faults import FAULTS
+from rppam_sim.member_faults import ALL_FAULTS, MEMBER_FAULTS
+from rppam_sim.plants import PLANTS
+from rppam_sim.setting import POLICIES, STORES, Setting
+from rppam_sim.world import World
+
+pytestmark = pytest.mark.integration
 
 
 def simulate(*words: str) -> subprocess.CompletedProcess[str]:

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from rppam.simulation.stories import STORIES, tell
+from rppam_sim.stories import STORIES, tell
+
+pytestmark = pytest.mark.integration
 
 FOLDER = Path(__file__).parents[2] / "docs" / "stories"
 LEADERSHIPS = {

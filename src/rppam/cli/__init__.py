@@ -1,1 +1,1 @@
-"""The command line: argv into a call, a result into text and an exit code. No decisions."""
+"""What all commands share: targets, output, errors, and the table of commands."""

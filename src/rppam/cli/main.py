@@ -1,6 +1,6 @@
 """The ``rppam`` command: a table of sub-commands, each imported only when it is called.
 
-Answers: which module serves which word. Promises: the exit codes of :mod:`rppam.domain.exits`, and that an error of
+Answers: which module serves which word. Promises: the exit codes of :mod:`rppam.kernel.exits`, and that an error of
 ours is printed as its sentence, without a traceback; with ``--json`` it stands on stdout as JSON, too.
 """
 
@@ -12,27 +12,27 @@ from typing import Final, NoReturn
 import click
 
 from rppam import __version__
-from rppam.adapters.system.open_files import LEAST_FOR_A_COMMAND, ensure_files
-from rppam.cli._errors import error_json, wants_json
-from rppam.domain.errors import RppamError
-from rppam.domain.errors.platform import TooFewFilesError
-from rppam.domain.exits import Exit
+from rppam.cli.errors import error_json, wants_json
+from rppam.kernel.errors import RppamError
+from rppam.kernel.exits import Exit
+from rppam.kernel.platform_errors import TooFewFilesError
+from rppam.process.open_files import LEAST_FOR_A_COMMAND, ensure_files
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     # word: (module that defines a click command named `command`, one line of help)
-    "cluster": ("rppam.cli.cluster", "Give a cluster orders: switchover, maintenance, pause, forget."),
-    "config": ("rppam.cli.config", "Check, show and encrypt rppam.config; parse connection strings."),
-    "demo": ("rppam.cli.demo", "Run a whole cluster on this machine and watch it."),
-    "doctor": ("rppam.cli.doctor", "Check everything a node needs, from this host, and say what to do."),
-    "init": ("rppam.cli.init", "Write a first node's config and keys, or join the next node."),
-    "license": ("rppam.cli.license", "Issue, show and verify licence files."),
-    "node": ("rppam.cli.node", "Run one node in the foreground, for a service manager."),
-    "redis": ("rppam.cli.redis", "Set up a Redis for this product, make passwords, look at its memory."),
-    "simulate": ("rppam.cli.simulate", "Run the election under seeded faults and check its properties."),
-    "status": ("rppam.cli.status", "Show the cluster on one screen, from any node."),
-    "token": ("rppam.cli.token", "Issue an admin token on this host, for scripts."),
-    "witness": ("rppam.cli.witness", "Run a member that votes and never leads."),
-    "user": ("rppam.cli.user", "Manage accounts from this host."),
+    "cluster": ("rppam.manager.cli", "Give a cluster orders: switchover, maintenance, pause, forget."),
+    "config": ("rppam.app.config_cli", "Check, show and encrypt rppam.config; parse connection strings."),
+    "demo": ("rppam.demo.cli", "Run a whole cluster on this machine and watch it."),
+    "doctor": ("rppam.doctor.cli", "Check everything a node needs, from this host, and say what to do."),
+    "init": ("rppam.setup.cli", "Write a first node's config and keys, or join the next node."),
+    "license": ("rppam.licence.cli", "Issue, show and verify licence files."),
+    "node": ("rppam.app.node_cli", "Run one node in the foreground, for a service manager."),
+    "redis": ("rppam.setup.redis_cli", "Set up a Redis for this product, make passwords, look at its memory."),
+    "simulate": ("rppam_sim.cli", "Run the election under seeded faults and check its properties."),
+    "status": ("rppam.manager.status_command", "Show the cluster on one screen, from any node."),
+    "token": ("rppam.access.tokens.cli", "Issue an admin token on this host, for scripts."),
+    "witness": ("rppam.app.witness_cli", "Run a member that votes and never leads."),
+    "user": ("rppam.access.accounts.cli", "Manage accounts from this host."),
 }
 
 

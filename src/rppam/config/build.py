@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from rppam.cluster.consensus.membership import QuorumPolicy
+from rppam.cluster.consensus.timing import PROFILES, Timing, UnsafeTimingError
 from rppam.config import patience
 from rppam.config.advertised import api_warnings, metrics_problem
 from rppam.config.connection import parse_connection
 from rppam.config.database import check_database_url
+from rppam.config.errors import ConfigValueError, ConnectionStringError, Problem, SecretError
 from rppam.config.kinds import Reference, WrongValueError
 from rppam.config.options import ConnectionOptions
 from rppam.config.outside import Outside
@@ -32,10 +35,7 @@ from rppam.config.settings import (
     keys_of,
 )
 from rppam.config.values import Values
-from rppam.domain.electorate import QuorumPolicy
-from rppam.domain.errors.config import ConfigValueError, ConnectionStringError, Problem, SecretError
-from rppam.domain.secret import Secret
-from rppam.domain.timing import PROFILES, Timing, UnsafeTimingError
+from rppam.kernel.secret import Secret
 
 SECRET_FILE_BYTES_MAX: Final = 64 * 1024
 

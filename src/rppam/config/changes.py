@@ -6,7 +6,7 @@ Names only, never values: what changed may be a password.
 from hashlib import sha256
 
 from rppam.config.settings import SECTIONS, Settings, keys_of
-from rppam.domain.secret import Secret
+from rppam.kernel.secret import Secret
 
 
 def changed_keys(before: Settings, after: Settings) -> tuple[str, ...]:

@@ -9,19 +9,20 @@ problems of a string come together. The grammar has no quoting, so a password wi
 would be taken for a host name or an option. Wherever the text behind a password could be such a rest, it is refused and
 never shown. What cannot be found: a rest that reads like a valid option or ``host:port``.
 
-Pure: no look-ups, no files. Tests: ``tests/unit/config/test_connection.py``.
+Pure: no look-ups, no files. Tests: ``tests/config/test_connection.py``.
 """
 
 import re
 from typing import Final
 
 from rppam.config.commands import is_command
-from rppam.config.endpoint import Endpoint, NotAnEndpointError, is_address, parse_endpoint
+from rppam.config.endpoint import Endpoint, NotAnEndpointError, parse_endpoint
+from rppam.config.errors import ConnectionStringError
 from rppam.config.keywords import BY_LOWER_NAME, KEYWORDS, Keyword
 from rppam.config.options import ConnectionOptions, Ignored
 from rppam.config.reading import Reading, suggestion, unprintable
 from rppam.config.url import looks_like_url, read_url
-from rppam.domain.errors.config import ConnectionStringError
+from rppam.kernel.addresses import is_address
 
 __all__ = ["ConnectionOptions", "Endpoint", "Ignored", "parse_connection"]
 

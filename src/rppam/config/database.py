@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 from rppam.config.kinds import WrongValueError
 from rppam.config.reading import unprintable
 from rppam.config.wording import nearest
-from rppam.domain.secret import REDACTED, Secret
+from rppam.kernel.secret import REDACTED, Secret
 
 _POSTGRES: Final = ("postgresql", "postgres", "postgresql+psycopg")
 _SQLITE: Final = ("sqlite", "sqlite+pysqlite")

@@ -5,7 +5,7 @@ endpoint with a bad port without a word and would ask DNS for ``10.0.0.256``.
 """
 
 import re
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Final, NamedTuple
 
 PORT_MAX: Final = 65_535
@@ -34,15 +34,6 @@ class NotAnEndpointError(ValueError):
         self.found = found
         self.fix = fix
         super().__init__(f"{found}. {fix}")
-
-
-def is_address(host: str) -> bool:
-    """Whether ``host`` is an IP address rather than a name."""
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def parse_endpoint(text: str) -> tuple[str, int | None]:

@@ -16,7 +16,7 @@ from rppam.config.endpoint import Endpoint, NotAnEndpointError, parse_endpoint, 
 from rppam.config.keywords import ENCRYPTED
 from rppam.config.reading import unprintable
 from rppam.config.wording import nearest, shown, type_of
-from rppam.domain.secret import Secret
+from rppam.kernel.secret import Secret
 
 TEXT_MAX: Final = 4_096
 """Characters of a text. No setting needs more, and each of them is looked at, on a worker's loop."""

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from rppam.config.build import build_settings
+from rppam.config.errors import ConfigFileError, Problem
 from rppam.config.outside import Outside
 from rppam.config.places import Places, default_places
 from rppam.config.settings import Settings
 from rppam.config.text import BYTES_MAX, UNICODE_TEXT, read_tree
 from rppam.config.values import read_values
-from rppam.domain.errors.config import ConfigFileError, Problem
 
 __all__ = ["load_settings", "parse_settings"]
 
@@ -44,7 +44,7 @@ def load_settings(
     ``check_built`` is shown the settings, also those of a file with other problems; what it finds is told with them.
     ``made_by`` is the command that makes such a file, for the fix where there is none.
 
-    Raises :class:`~rppam.domain.errors.config.ConfigError` (exit 78) with every problem found. A file that others than
+    Raises :class:`~rppam.config.errors.ConfigError` (exit 78) with every problem found. A file that others than
     its owner can read gives a warning in the result.
     """
     try:

@@ -1,6 +1,6 @@
 """How to reach Redis: what a connection string says, as a frozen value.
 
-It holds secrets only as :class:`~rppam.domain.secret.Secret`, so printing or logging it is harmless.
+It holds secrets only as :class:`~rppam.kernel.secret.Secret`, so printing or logging it is harmless.
 """
 
 from dataclasses import dataclass, field, replace
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from rppam.config.endpoint import Endpoint
 from rppam.config.keywords import CONNECT_RETRY, CONNECT_TIMEOUT_MS, KEEP_ALIVE_S, SYNC_TIMEOUT_MS
-from rppam.domain.secret import Secret
+from rppam.kernel.secret import Secret
 
 
 class Ignored(NamedTuple):

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from rppam.domain.secret import Secret
+from rppam.kernel.secret import Secret
 
 
 class FileContent(NamedTuple):
@@ -28,6 +28,6 @@ class Outside(Protocol):
     def decrypt(self, token: str, key_file: Path) -> Secret:
         """The text behind an ``encrypted:`` or ``ENC:`` value.
 
-        Raises :class:`~rppam.domain.errors.config.SecretError`, without a place: the caller knows it.
+        Raises :class:`~rppam.config.errors.SecretError`, without a place: the caller knows it.
         """
         ...

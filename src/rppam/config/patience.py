@@ -6,8 +6,8 @@ for a cache. So ``connectTimeout`` and ``syncTimeout`` have caps, and this is th
 
 from typing import Final, NamedTuple
 
+from rppam.cluster.consensus.timing import Timing
 from rppam.config.options import ConnectionOptions
-from rppam.domain.timing import Timing
 
 LEAST_CONNECT_MS: Final = 1_000
 """Leadership waits at least so long for a connection, however short the lease is."""

@@ -9,6 +9,7 @@ import unicodedata
 from typing import Final
 
 from rppam.config.endpoint import Endpoint, NotAnEndpointError, parse_endpoint
+from rppam.config.errors import ConnectionStringError, Problem
 from rppam.config.keywords import (
     ENCRYPTED,
     FALSE_WORDS,
@@ -21,8 +22,7 @@ from rppam.config.keywords import (
 )
 from rppam.config.options import ConnectionOptions, Ignored
 from rppam.config.wording import nearest
-from rppam.domain.errors.config import ConnectionStringError, Problem
-from rppam.domain.secret import Secret
+from rppam.kernel.secret import Secret
 
 PORT_PLAIN: Final = 6379
 PORT_TLS: Final = 6380

@@ -7,10 +7,10 @@ import json
 import sys
 from typing import Final
 
+from rppam.cluster.consensus.timing import PROFILES, Timing
 from rppam.config.keywords import KEYWORDS, Keyword
 from rppam.config.places import ENVIRONMENT, LINUX, WINDOWS
 from rppam.config.settings import PRODUCT_SECTIONS, SECTIONS, ByPlace, Key, keys_of
-from rppam.domain.timing import PROFILES, Timing
 
 _HEAD: Final = f"""# rppam.config
 

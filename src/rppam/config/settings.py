@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from rppam.cluster.consensus.membership import QuorumPolicy
+from rppam.cluster.consensus.timing import PROFILES, Timing
 from rppam.config.kinds import (
     AddressInNetwork,
     Choice,
@@ -28,9 +30,7 @@ from rppam.config.kinds import (
 )
 from rppam.config.options import ConnectionOptions
 from rppam.config.places import Places
-from rppam.domain.electorate import QuorumPolicy
-from rppam.domain.secret import Secret
-from rppam.domain.timing import PROFILES, Timing
+from rppam.kernel.secret import Secret
 
 NAME_FORM: Final = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 PREFIX_FORM: Final = r"(?=.{2,64}$)[A-Za-z0-9_.@/+=~#%&!:-]*[A-Za-z0-9_.@/+=~#%&!-]:"

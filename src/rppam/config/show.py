@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from rppam.config.database import show_database_url
 from rppam.config.settings import SECTIONS, Settings, keys_of
 from rppam.config.writing import format_connection
-from rppam.domain.secret import REDACTED, Secret
+from rppam.kernel.secret import REDACTED, Secret
 
 
 class Row(NamedTuple):

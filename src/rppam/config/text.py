@@ -9,9 +9,9 @@ import re
 from collections import Counter
 from typing import Any, Final, NoReturn
 
+from rppam.config.errors import ConfigFileError, ConfigValueError, Problem
 from rppam.config.reading import unprintable
 from rppam.config.wording import shown, type_of
-from rppam.domain.errors.config import ConfigFileError, ConfigValueError, Problem
 
 BYTES_MAX: Final = 1024 * 1024
 UNICODE_TEXT: Final = "Unicode text"

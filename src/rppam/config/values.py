@@ -6,10 +6,10 @@ What it does not look at: rules between keys (:mod:`rppam.config.build`), and wh
 from dataclasses import dataclass, field
 from typing import Any
 
+from rppam.config.errors import Problem
 from rppam.config.kinds import WrongValueError
 from rppam.config.settings import PRODUCT_SECTIONS, PUSHED_SECTION, SECTIONS, Key, keys_of
 from rppam.config.wording import nearest, shown, type_of
-from rppam.domain.errors.config import Problem
 
 
 @dataclass(slots=True)

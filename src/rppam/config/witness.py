@@ -1,7 +1,7 @@
 """What a witness needs beyond the form of its config: a name of its own, Redis, and the cluster."""
 
+from rppam.config.errors import Problem
 from rppam.config.settings import Settings
-from rppam.domain.errors.config import Problem
 
 
 def witness_problems(settings: Settings) -> tuple[Problem, ...]:

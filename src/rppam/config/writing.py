@@ -6,11 +6,11 @@ cannot hold (commas, outer blanks, control characters in a value), since there i
 
 from typing import Any, Final
 
+from rppam.config.errors import ConnectionStringError, Problem
 from rppam.config.keywords import ENCRYPTED, KEYWORDS
 from rppam.config.options import ConnectionOptions
 from rppam.config.reading import unprintable
-from rppam.domain.errors.config import ConnectionStringError, Problem
-from rppam.domain.secret import REDACTED, Secret
+from rppam.kernel.secret import REDACTED, Secret
 
 _WORDS: Final = {True: "true", False: "false"}
 

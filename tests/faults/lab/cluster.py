@@ -22,8 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from rppam.adapters.system.processes import CONTROL_NAME
-from tests.contract.servers import SERVERS, ServerKind
+from rppam.process.linux import CONTROL_NAME
 from tests.faults.lab import disk, wallclock
 from tests.faults.lab.disk import Disk
 from tests.faults.lab.history import Deed
@@ -33,7 +32,8 @@ from tests.faults.lab.proxy import Proxy
 from tests.faults.lab.stores import PASSWORD, Store
 from tests.faults.lab.wallclock import WallClock
 from tests.faults.lab.watch import Watch
-from tests.integration.node.lab import START_S, Lab, LabNode, eventually
+from tests.support.lab import START_S, Lab, LabNode, eventually
+from tests.support.redis_servers import SERVERS, ServerKind
 
 MEMBER_PORT: Final = 5201
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Final, Literal, NamedTuple
 
-from tests.integration.node.watching import Sample, violations
+from tests.support.watching import Sample, violations
 
 NEVER: Final = math.inf
 

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, Self
 
 from tests.faults.lab.history import NEVER, Deed, Outcome
 from tests.faults.lab.net import Host
-from tests.integration.node.watching import Eyes, Sample
+from tests.support.watching import Eyes, Sample
 
 API_PORT: Final = 7101
 

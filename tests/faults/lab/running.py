@@ -22,7 +22,7 @@ from tests.faults.lab.cluster import FaultLab, FaultNode, server_kind
 from tests.faults.lab.net import Host
 from tests.faults.lab.sequences import LIFE, NET, PROXY, SEQUENCE_MS, Fault, Plan, plan
 from tests.faults.lab.watch import Watch
-from tests.integration.node.lab import CALM
+from tests.support.lab import CALM
 
 TIMES: Final[dict[str, str | dict[str, int]]] = {"calm": CALM, "default": "default", "lan": "lan"}
 Undo = Callable[[], object]

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from benchmarks.machine import facts, load, machine, write_section
-from rppam.domain.timing import PROFILES
+from rppam.cluster.consensus.timing import PROFILES
 from tests.faults.lab.cluster import FaultLab, FaultNode, server_kind
 from tests.faults.lab.net import CAN, WHY_NOT, sweep
 from tests.faults.lab.watch import Watch

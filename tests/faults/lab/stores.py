@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import hiredis
 
-from tests.contract.servers import ServerKind, ask_over
 from tests.faults.lab.net import Host
 from tests.faults.lab.wallclock import WallClock
+from tests.support.redis_servers import ServerKind, ask_over
 
 PASSWORD: Final = "correct-horse-battery-staple"
 NAME: Final = "rppam-primary"

@@ -1,0 +1,198 @@
+"""Users: who has an account, what it may do, and a new password.
+
+``pam_admin`` changes accounts; ``security_admin`` and ``pam_auditor`` see them; everybody sees the own one and changes
+its password. What it does not decide: whether an account may go or a name is free
+(:class:`rppam.access.accounts.users.UserAdministration`).
+"""
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from pydantic import SecretStr
+
+from rppam.access.accounts.changes import PAGE_MAX, PAGE_SIZE, PAGE_SIZE_MAX, UserChange, UserQuery
+from rppam.access.accounts.errors import NoAccount
+from rppam.access.accounts.model import Account, AccountRole
+from rppam.access.accounts.schemas import (
+    NewUserRequest,
+    OwnPasswordRequest,
+    PasswordReset,
+    PasswordResetRequest,
+    RolesShape,
+    UserList,
+    UserMade,
+    UserPatch,
+    UserPut,
+    UserShape,
+)
+from rppam.access.accounts.users import NewUser
+from rppam.access.rbac.policy import Caller, needs
+from rppam.access.sessions.model import Identity
+from rppam.http.errors import FieldFlaw, InvalidRequestError
+from rppam.http.times import iso_utc
+from rppam.kernel.secret import Secret
+from rppam.manager.health_api import Parts
+from rppam.manager.parts import ApiParts
+
+USERS = "/api/v1/users"
+users = APIRouter(tags=["users"])
+UserId = Annotated[str, Path(alias="userId", pattern="^[0-9a-zA-Z-]{1,36}$")]
+PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
+"""A text with NUL is refused by PostgreSQL, which would look like a database in trouble."""
+_SEES = [needs(AccountRole.SECURITY_ADMIN)]
+_CHANGES = [needs()]
+_RANDOM: Final = PasswordResetRequest()
+
+
+@users.get(USERS, summary="Accounts, a page at a time", response_model=UserList, dependencies=_SEES)
+async def list_users(
+    parts: Parts,
+    page: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 1,
+    page_size: Annotated[int, Query(alias="pageSize", ge=1, le=PAGE_SIZE_MAX)] = PAGE_SIZE,
+    search: Annotated[str, Query(max_length=100, pattern=PRINTABLE)] = "",
+    role: Annotated[AccountRole | None, Query()] = None,
+    *,
+    deleted: Annotated[bool, Query()] = False,
+) -> UserList:
+    """By name. `search` is part of a name or display name; `deleted=true` shows deleted accounts as well."""
+    found = await parts.users.page(UserQuery(page, page_size, search, role, deleted))
+    items = [_shape(account) for account in found.users]
+    return UserList(items=items, page=page, page_size=page_size, total=found.total)
+
+
+@users.post(USERS, summary="Make an account", response_model=UserMade, status_code=201, dependencies=_CHANGES)
+async def make_user(body: NewUserRequest, caller: Caller, parts: Parts, response: Response) -> UserMade:
+    """Without a password in the request the answer shows a random one, once."""
+    new = NewUser(body.username, body.display_name, frozenset(body.roles), _secret(body.password))
+    account, password = await parts.users.create(new, caller.subject)
+    response.headers["Location"] = f"{USERS}/{account.id}"
+    return UserMade(**_shape(account).model_dump(), password=password.reveal() if password else None)
+
+
+@users.get(f"{USERS}/me", summary="The caller's own account", response_model=UserShape)
+async def own(caller: Caller, parts: Parts) -> UserShape:
+    """For everybody who has signed in."""
+    return _shape(await parts.users.get(own_id(caller)))
+
+
+@users.put(f"{USERS}/me/password", summary="Change the own password", status_code=204)
+async def change_own_password(body: OwnPasswordRequest, request: Request, caller: Caller, parts: Parts) -> None:
+    """Needs the current one. All sessions of the account end, this one as well."""
+    current, new = (Secret(one.get_secret_value()) for one in (body.current_password, body.new_password))
+    await parts.users.change_own_password(own_id(caller), current, new, address_of(request))
+
+
+@users.get(f"{USERS}/{{userId}}", summary="One account", response_model=UserShape, dependencies=_SEES)
+async def user(user_id: UserId, parts: Parts) -> UserShape:
+    """Deleted ones are shown, too."""
+    return _shape(await parts.users.get(user_id))
+
+
+@users.put(f"{USERS}/{{userId}}", summary="Change an account", response_model=UserShape, dependencies=_CHANGES)
+async def put_user(user_id: UserId, body: UserPut, caller: Caller, parts: Parts) -> UserShape:
+    """Takes what GET answered with some of it changed; what is left out stays. Else as PATCH."""
+    await _check_same(user_id, body, parts)
+    return _shape(await parts.users.change(user_id, _change_of(body), caller.subject))
+
+
+@users.patch(
+    f"{USERS}/{{userId}}", summary="Change some of an account", response_model=UserShape, dependencies=_CHANGES
+)
+async def patch_user(user_id: UserId, body: UserPatch, caller: Caller, parts: Parts) -> UserShape:
+    """Disabling ends all sessions of the account at once. The last enabled `pam_admin` stays."""
+    return _shape(await parts.users.change(user_id, _change_of(body), caller.subject))
+
+
+@users.delete(f"{USERS}/{{userId}}", summary="Delete an account", status_code=204, dependencies=_CHANGES)
+async def delete_user(user_id: UserId, caller: Caller, parts: Parts) -> None:
+    """For good; its sessions end at once. Its name is not given to anybody else. The last `pam_admin` stays."""
+    await parts.users.delete(user_id, caller.subject)
+
+
+@users.get(f"{USERS}/{{userId}}/roles", summary="Roles of an account", response_model=RolesShape, dependencies=_SEES)
+async def roles(user_id: UserId, parts: Parts) -> RolesShape:
+    """As they are now."""
+    return RolesShape(roles=sorted((await parts.users.get(user_id)).roles))
+
+
+@users.put(f"{USERS}/{{userId}}/roles", summary="Replace the roles", response_model=RolesShape, dependencies=_CHANGES)
+async def put_roles(user_id: UserId, body: RolesShape, caller: Caller, parts: Parts) -> RolesShape:
+    """Holds at once, for open sessions as well. The last enabled `pam_admin` keeps that role."""
+    change = UserChange(roles=frozenset(body.roles))
+    return RolesShape(roles=sorted((await parts.users.change(user_id, change, caller.subject)).roles))
+
+
+@users.post(
+    f"{USERS}/{{userId}}/password/reset",
+    summary="Reset a password",
+    response_model=PasswordReset,
+    dependencies=_CHANGES,
+)
+async def reset_password(
+    user_id: UserId, request: Request, caller: Caller, parts: Parts, body: PasswordResetRequest = _RANDOM
+) -> PasswordReset:
+    """All sessions of the account end. Without a password in the request the answer shows a random one, once.
+
+    The own one takes the current one: who took a session must not take the account with it.
+    """
+    if user_id == caller.user_id:
+        await parts.users.check_password(user_id, given(body.current_password), address_of(request))
+    shown = await parts.users.reset_password(user_id, _secret(body.password), caller.subject)
+    return PasswordReset(password=shown.reveal() if shown else None)
+
+
+def _change_of(body: UserPatch) -> UserChange:
+    roles = None if body.roles is None else frozenset(body.roles)
+    return UserChange(body.display_name, body.disabled, roles)
+
+
+async def _check_same(user_id: str, body: UserPut, parts: ApiParts) -> None:
+    """Raises :class:`InvalidRequestError` when the body is about another account than the path."""
+    flaws = []
+    if body.id is not None and body.id != user_id:
+        flaws.append(FieldFlaw("body.id", "an id never changes: expected the one in the path, or none", "other"))
+    if body.username is not None and body.username != (await parts.users.get(user_id)).name:
+        flaws.append(
+            FieldFlaw("body.username", "a name never changes: expected the one that GET answers, or none", "other")
+        )
+    if flaws:
+        raise InvalidRequestError(flaws)
+
+
+def own_id(caller: Identity) -> str:
+    """The caller's account. Raises :class:`NoAccount`."""
+    if caller.user_id is None:
+        raise NoAccount
+    return caller.user_id
+
+
+def given(current_password: SecretStr | None) -> Secret:
+    """The current password, where it is needed. Raises :class:`InvalidRequestError` when there is none."""
+    if current_password is None:
+        message = "the current password of the own account is needed here"
+        raise InvalidRequestError([FieldFlaw("body.currentPassword", message, "missing")])
+    return Secret(current_password.get_secret_value())
+
+
+def address_of(request: Request) -> str:
+    """Where a request comes from, for the guard."""
+    return request.client.host if request.client else "unknown"
+
+
+def _secret(value: object) -> Secret | None:
+    return Secret(value.get_secret_value()) if isinstance(value, SecretStr) else None
+
+
+def _shape(account: Account) -> UserShape:
+    return UserShape(
+        id=account.id,
+        username=account.name,
+        display_name=account.display_name,
+        roles=sorted(account.roles),
+        disabled=account.disabled,
+        mfa_enrolled=account.has_mfa,
+        created_at=iso_utc(account.created_at),
+        password_changed_at=iso_utc(account.password_changed_at),
+        deleted=account.deleted_at is not None,
+        revision=account.revision,
+    )

@@ -1,0 +1,121 @@
+"""Accounts: who may log in, and what a user name is.
+
+A name is compared in one form only: Unicode NFKC, case-folded, then restricted to ASCII. So ``Admin``, ``ADMIN`` and
+full-width ``ａｄｍｉｎ`` are one account, and a Cyrillic ``аdmin`` is no name at all: this is the whole policy against
+look-alikes, because an approver who reads a name must be able to trust it. People's real names, in any script, go
+into the display name, which identifies nobody.
+
+Within ASCII some names still look alike: ``0`` and ``o``, ``1`` and ``l`` or ``i``, ``rn`` and ``m``, ``vv`` and ``w``.
+Two accounts whose names differ in nothing else are not made (:func:`name_skeletons`). What it does not promise: that a
+reader sees every other difference, nor anything about display names.
+"""
+
+import functools
+import re
+import unicodedata
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from rppam.access.accounts.errors import DisplayNameInvalid, NameInvalid
+from rppam.kernel.instant import WallMs
+from rppam.kernel.secret import Secret
+
+NAME_CHARS_MAX: Final = 64
+NAME_INPUT_CHARS_MAX: Final = 256
+"""Longer input is refused before it is normalised: NFKC may grow a text eighteen-fold."""
+DISPLAY_NAME_CHARS_MAX: Final = 100
+FIRST_ADMIN: Final = "admin"
+
+_ALIKE: Final = (("0", "o"), ("rn", "m"), ("vv", "w"))
+READINGS: Final = ((*_ALIKE, ("1", "l")), (*_ALIKE, ("1", "i")))
+"""How a reader may take a name: what is replaced by what, in this order. The store does the same in SQL."""
+_MISLEADING: Final = frozenset({"Cc", "Cs", "Co", "Cn", "Zl", "Zp"})
+"""Unicode categories that no display name needs: controls, half pairs, private or unassigned characters, breaks."""
+_TURNING: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Controls that make a text read in another order than it is stored (Unicode TR 36, "Trojan source")."""
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}")
+
+
+class AccountRole(StrEnum):
+    """What an account may do. The product's names."""
+
+    USER = "pam_user"
+    APPROVER = "pam_approver"
+    ADMIN = "pam_admin"
+    SECURITY_ADMIN = "security_admin"
+    """Sees and changes security settings, sessions and lockouts; not the cluster."""
+    AUDITOR = "pam_auditor"
+    """Sees everything, changes nothing."""
+
+
+class Account(NamedTuple):
+    """One account, without anything secret."""
+
+    id: str
+    """Never changes and is never used again, unlike the name."""
+    name: str
+    display_name: str
+    roles: frozenset[AccountRole]
+    disabled: bool
+    created_at: WallMs
+    password_changed_at: WallMs
+    auth_epoch: int = 1
+    """Grows when all sessions have to end: with a new password, for one. A session begins under the one that was read
+    *before* the password was checked, so that a change in between ends it, too."""
+    revision: int = 1
+    """Grows with every change that a check of a session has to see."""
+    has_mfa: bool = False
+    """A second factor is enrolled."""
+    deleted_at: WallMs | None = None
+    """Deleted accounts stay, disabled for good, so that the log's names keep their meaning."""
+
+
+class StoredAccount(NamedTuple):
+    """An account together with its password hash, as the database keeps it."""
+
+    account: Account
+    password_hash: Secret
+
+
+class FirstAdmin(NamedTuple):
+    """The administrator made at first start. The password exists nowhere else and is shown once."""
+
+    name: str
+    password: Secret
+
+
+def normalise_name(text: str) -> str:
+    """The one form of a user name.
+
+    Raises :class:`~rppam.access.accounts.errors.NameInvalid` when ``text`` is no user name.
+    """
+    if len(text) <= NAME_INPUT_CHARS_MAX:
+        name = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+        if _NAME.fullmatch(name):
+            return name
+    raise NameInvalid(
+        f"a user name is 1 to {NAME_CHARS_MAX} of the characters a-z 0-9 . _ @ + - and starts with a letter or digit; "
+        f"found {len(text)} characters that are not one. Put a name in another script into the display name"
+    )
+
+
+def name_skeletons(name: str) -> tuple[str, ...]:
+    """What a reader may see in a normalised ``name``, one for each of :data:`READINGS` (after Unicode TS 39).
+
+    Two names look alike when one of theirs, at the same place, is equal.
+    """
+    return tuple(functools.reduce(lambda text, pair: text.replace(*pair), reading, name) for reading in READINGS)
+
+
+def check_display_name(text: str) -> str:
+    """``text`` in Unicode NFC, without spaces around it.
+
+    Raises :class:`~rppam.access.accounts.errors.DisplayNameInvalid`.
+    """
+    name = unicodedata.normalize("NFC", text[: 4 * DISPLAY_NAME_CHARS_MAX]).strip()
+    if len(name) > DISPLAY_NAME_CHARS_MAX or len(text) > 4 * DISPLAY_NAME_CHARS_MAX:
+        raise DisplayNameInvalid(f"displayName: at most {DISPLAY_NAME_CHARS_MAX} characters, found {len(text)}")
+    for place, char in enumerate(name, 1):
+        if unicodedata.category(char) in _MISLEADING or char in _TURNING:
+            raise DisplayNameInvalid(f"displayName: printable text, found U+{ord(char):04X} as character {place}")
+    return name

@@ -1,0 +1,154 @@
+"""Password hashing: Argon2id with parameters that are written down, away from the event loop, and bounded.
+
+One check costs some 20 ms of a core and 19 MiB, on purpose. So checks run on a few threads of their own, a bounded
+number may wait, and one more is refused at once with :class:`~rppam.access.accounts.errors.Overloaded`: a flood of
+logins then costs the attacker answers, not the node its heartbeats.
+
+Text is put into Unicode NFC first and every Unicode space counts as a plain one (RFC 8265, OpaqueString), so that a
+password typed on another keyboard still fits. What it does not promise: that a guessable password is safe; rate limits
+and lockout stand in front of this.
+"""
+
+import asyncio
+import threading
+import unicodedata
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Final, NamedTuple, TypeVar
+
+import argon2
+from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.low_level import Type
+
+from rppam.access.accounts.errors import Overloaded, PasswordUnfit
+from rppam.kernel.secret import Secret
+
+T = TypeVar("T")
+
+BYTES_MIN: Final = 8
+BYTES_MAX: Final = 1024
+
+
+class HashParameters(NamedTuple):
+    """Cost of one Argon2id hash (RFC 9106)."""
+
+    memory_kib: int
+    passes: int
+    lanes: int
+    hash_bytes: int = 32
+    salt_bytes: int = 16
+
+
+DEFAULT_PARAMETERS: Final = HashParameters(memory_kib=19_456, passes=2, lanes=1)
+"""The OWASP minimum for Argon2id (Password Storage Cheat Sheet): 19 MiB, two passes, one lane. Not more by default,
+because a node may have one core and must keep its heartbeats while people log in."""
+
+
+class Verdict(NamedTuple):
+    """What a check found."""
+
+    matches: bool
+    stale: bool
+    """It matches, but was hashed with other parameters than today's: hash again."""
+
+
+def password_bytes(password: Secret) -> bytes | None:
+    """The bytes that are hashed, or ``None`` when the text cannot be a password (half a surrogate pair, too long)."""
+    text = password.reveal()
+    if len(text) > BYTES_MAX:
+        return None
+    spaced = "".join(" " if unicodedata.category(char) == "Zs" else char for char in text)
+    try:
+        raw = unicodedata.normalize("NFC", spaced).encode()
+    except UnicodeEncodeError:
+        return None
+    return raw if len(raw) <= BYTES_MAX else None
+
+
+def check_new_password(password: Secret) -> bytes:
+    """The bytes of a password fit to be set, or :class:`PasswordUnfit` saying why not (never the password)."""
+    raw = password_bytes(password)
+    if raw is None:
+        raise PasswordUnfit(f"password: at most {BYTES_MAX} bytes of valid Unicode; this one is longer or broken")
+    if len(raw) < BYTES_MIN:
+        raise PasswordUnfit(f"password: at least {BYTES_MIN} bytes, found {len(raw)}; use a longer one")
+    if any(unicodedata.category(char) == "Cc" for char in raw.decode()):
+        raise PasswordUnfit("password: holds a control character (NUL, tab, line break); use printable characters")
+    return raw
+
+
+class Passwords:
+    """Hashes and checks passwords on threads of its own. Call :meth:`close` at the end."""
+
+    def __init__(
+        self, parameters: HashParameters = DEFAULT_PARAMETERS, *, threads: int = 2, waiting_max: int = 32
+    ) -> None:
+        """``threads`` check at the same time; ``waiting_max`` more may wait."""
+        self._hasher = argon2.PasswordHasher(
+            time_cost=parameters.passes,
+            memory_cost=parameters.memory_kib,
+            parallelism=parameters.lanes,
+            hash_len=parameters.hash_bytes,
+            salt_len=parameters.salt_bytes,
+            type=Type.ID,
+        )
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="argon2")
+        self._room = threads + waiting_max
+        self._in_hand = 0
+        self._guard = threading.Lock()
+        self._decoy: str | None = None
+
+    async def hash(self, password: Secret) -> Secret:
+        """The hash to store. Raises :class:`PasswordUnfit`, :class:`Overloaded`."""
+        raw = check_new_password(password)
+        return await self._run(self._hash, raw)
+
+    async def rehash(self, password: Secret) -> Secret | None:
+        """The hash of a password that has just matched, by today's parameters; today's bounds do not apply to it."""
+        raw = password_bytes(password)
+        return None if raw is None else await self._run(self._hash, raw)
+
+    async def verify(self, password: Secret, stored: Secret | None) -> Verdict:
+        """Check ``password`` against ``stored``; with ``None`` (no such account) take the same time and say no.
+
+        Raises :class:`Overloaded`.
+        """
+        return await self._run(self._verify, password_bytes(password), stored)
+
+    def close(self) -> None:
+        """Take no more work, drop what waits, and let what runs end."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _hash(self, raw: bytes) -> Secret:
+        return Secret(self._hasher.hash(raw))
+
+    def _verify(self, raw: bytes | None, stored: Secret | None) -> Verdict:
+        if self._decoy is None:
+            self._decoy = self._hasher.hash(b"nobody has this password")
+        hashed = self._decoy if stored is None else stored.reveal()
+        try:
+            # An impossible password is hashed like any other, so that its answer takes as long.
+            self._hasher.verify(hashed, raw if raw is not None else b"")
+        except (VerificationError, InvalidHashError):
+            return Verdict(matches=False, stale=False)
+        if stored is None or raw is None:
+            return Verdict(matches=False, stale=False)
+        return Verdict(matches=True, stale=self._hasher.check_needs_rehash(hashed))
+
+    async def _run(self, work: Callable[..., T], *args: object) -> T:
+        with self._guard:
+            if self._in_hand >= self._room:
+                raise Overloaded(f"{self._in_hand} password checks are in hand already; try again in a second")
+            self._in_hand += 1
+        try:
+            future = self._threads.submit(work, *args)
+        except RuntimeError:
+            self._leave()
+            raise Overloaded("this node is stopping; ask another one") from None
+        # Counted down when the *thread* is done, not when the caller loses patience: that is what bounds the work.
+        future.add_done_callback(self._leave)
+        return await asyncio.wrap_future(future)
+
+    def _leave(self, _done: Future[Any] | None = None) -> None:
+        with self._guard:
+            self._in_hand -= 1

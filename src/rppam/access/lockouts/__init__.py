@@ -1,0 +1,1 @@
+"""Lockouts: too many wrong passwords or codes."""

@@ -1,0 +1,133 @@
+"""Lockouts: who is locked out of signing in, what is under way, and unlocking.
+
+``security_admin`` and ``pam_admin`` see and unlock, ``pam_auditor`` sees. Nobody unlocks the own account: whoever
+took a session could guess its password and codes for ever. What it does not decide: when somebody is locked
+(:mod:`rppam.access.lockouts.guard`).
+"""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+from pydantic import Field
+
+from rppam.access.accounts.api import USERS, UserId
+from rppam.access.accounts.model import AccountRole
+from rppam.access.lockouts.model import LockKind, Lockout, Suspect, user_suspect
+from rppam.access.lockouts.tries import Standing
+from rppam.access.rbac.policy import Caller, needs
+from rppam.http.errors import FieldFlaw, ForbiddenError, InvalidRequestError
+from rppam.http.times import iso_utc
+from rppam.kernel.limit import Limit
+from rppam.manager.health_api import Parts
+from rppam.manager.schemas import Shape
+
+LOCKOUTS = "/api/v1/lockouts"
+lockouts = APIRouter(tags=["users"])
+LockoutId = Annotated[str, Path(alias="lockoutId", pattern="^[0-9a-f]{64}$")]
+Name = Annotated[str | None, Query(min_length=1, max_length=256, description="As it is typed at the log-in")]
+Address = Annotated[str | None, Query(min_length=1, max_length=64, description="As lockouts show it")]
+_MAY = [needs(AccountRole.SECURITY_ADMIN)]
+
+
+class LockoutShape(Shape):
+    """Somebody who may not try to sign in for a while."""
+
+    id: str
+    kind: LockKind
+    name: str | None = Field(description="The user name or the address. null: no account has the name that was tried")
+    level: int = Field(description="How often in a row; each lockout is twice as long as the one before")
+    since: str
+    until: str
+    seconds_left: int
+
+
+class LockoutList(Shape):
+    """Who is locked now, the newest first."""
+
+    items: list[LockoutShape]
+
+
+class TriesShape(Shape):
+    """How it stands with a user name or an address that is not locked, or not yet."""
+
+    kind: LockKind
+    wrong: int = Field(description="Wrong passwords and codes within the window")
+    under_way: int = Field(
+        description="Tries that are being checked. They count as wrong ones do until they are over; what a node that "
+        "died leaves behind lapses within seconds"
+    )
+    lapse_in_ms: int = Field(description="When the last of those under way lapses, unless its node renews it")
+    allowed: int = Field(description="As many of both together are let in; one more waits, and wrong ones then lock")
+    window_seconds: int
+
+
+class TriesList(Shape):
+    """How it stands with whom was asked for."""
+
+    items: list[TriesShape]
+
+
+class Unlocked(Shape):
+    """An unlock."""
+
+    was_locked: bool
+
+
+@lockouts.get(LOCKOUTS, summary="Who is locked out", response_model=LockoutList, dependencies=_MAY)
+async def list_lockouts(parts: Parts) -> LockoutList:
+    """Users and addresses with too many wrong passwords or codes, the newest first, at most a thousand."""
+    return LockoutList(items=[_shape(one) for one in await parts.lockouts.all()])
+
+
+@lockouts.get(f"{LOCKOUTS}/tries", summary="Tries under way", response_model=TriesList, dependencies=_MAY)
+async def show_tries(parts: Parts, username: Name = None, address: Address = None) -> TriesList:
+    """Wrong tries and tries under way of a user name, an address, or both: why somebody who is not locked waits."""
+    if username is None and address is None:
+        flaw = FieldFlaw("query", "expected username, address or both, found neither", "missing")
+        raise InvalidRequestError([flaw])
+    return TriesList(items=[_tries(*one) for one in await parts.lockouts.tries(username, address)])
+
+
+@lockouts.delete(f"{LOCKOUTS}/{{lockoutId}}", summary="Unlock a user or an address", status_code=204, dependencies=_MAY)
+async def end_lockout(lockout_id: LockoutId, caller: Caller, parts: Parts) -> None:
+    """At once on all nodes; the next lockout is a first one again. Nothing happens where nobody is locked."""
+    if caller.user_id is not None and lockout_id == user_suspect(caller.subject).subject:
+        raise _own()
+    await parts.lockouts.unlock(lockout_id, caller.subject)
+
+
+@lockouts.post(f"{USERS}/{{userId}}/unlock", summary="Unlock a user", response_model=Unlocked, dependencies=_MAY)
+async def unlock_user(user_id: UserId, caller: Caller, parts: Parts) -> Unlocked:
+    """At once on all nodes, and the wrong tries so far are forgotten; also for one who is not locked (yet)."""
+    if user_id == caller.user_id:
+        raise _own()
+    return Unlocked(was_locked=await parts.lockouts.unlock_user(user_id, caller.subject) is not None)
+
+
+def _tries(suspect: Suspect, limit: Limit, now: Standing) -> TriesShape:
+    return TriesShape(
+        kind=suspect.kind,
+        wrong=now.wrong,
+        under_way=now.running,
+        lapse_in_ms=now.lapses_ms,
+        allowed=limit.events,
+        window_seconds=limit.period_ms // 1000,
+    )
+
+
+def _own() -> ForbiddenError:
+    return ForbiddenError(
+        "nobody unlocks the own account: ask another administrator, or run 'rppam user unlock' on a node"
+    )
+
+
+def _shape(lockout: Lockout) -> LockoutShape:
+    return LockoutShape(
+        id=lockout.subject,
+        kind=lockout.kind,
+        name=lockout.shown or None,
+        level=lockout.level,
+        since=iso_utc(lockout.since),
+        until=iso_utc(lockout.until),
+        seconds_left=-(-lockout.left_ms // 1000),
+    )

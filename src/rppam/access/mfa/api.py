@@ -1,0 +1,153 @@
+"""The second factor: the second step of a log-in, a step up of a session, enrolling, and getting rid of it.
+
+Decides whose second factor a request is about: that of the token's account, or that of a log-in on its way. What a code
+is worth is decided by :class:`rppam.access.mfa.service.SecondFactors`.
+"""
+
+from typing import Final
+
+from fastapi import APIRouter, Request, Response
+
+from rppam.access.accounts.api import USERS, UserId, given, own_id
+from rppam.access.accounts.model import AccountRole
+from rppam.access.mfa.schemas import (
+    BackupCodes,
+    ChallengeRequest,
+    CodeRequest,
+    EnrolAnswer,
+    EnrolRequest,
+    MfaStanding,
+)
+from rppam.access.mfa.service import Proposal
+from rppam.access.rbac.auth_middleware import CHALLENGE_PATH, ENROL_PATH
+from rppam.access.rbac.policy import Caller, needs, refusal
+from rppam.access.sessions.api import caller_of, token_answer
+from rppam.access.sessions.model import Identity
+from rppam.access.sessions.schemas import LoginAnswer
+from rppam.access.tokens.credentials import check_same_origin
+from rppam.access.tokens.token_cache import Bearer
+from rppam.http.errors import ForbiddenError, UnauthenticatedError
+from rppam.http.token_flaws import TokenFlaw
+from rppam.kernel.secret import Secret
+from rppam.manager.health_api import Parts
+from rppam.manager.parts import ApiParts
+
+MFA: Final = "/api/v1/auth/mfa"
+_BEGIN: Final = EnrolRequest()
+mfa = APIRouter(tags=["mfa"])
+
+
+@mfa.post(CHALLENGE_PATH, summary="Complete a log-in with a code", response_model=LoginAnswer)
+async def challenge(body: ChallengeRequest, request: Request, response: Response, parts: Parts) -> LoginAnswer:
+    """On any node, within five minutes and five guesses of the password. A code is good once in the whole cluster."""
+    if body.cookie:
+        check_same_origin(request.scope)
+    caller = caller_of(request)
+    account = await parts.second_factors.challenge(Secret(body.mfa_token), body.code, caller.client)
+    issued = await parts.sessions.open(account, caller, mfa=True)
+    return token_answer(issued, request, response, by_cookie=body.cookie)
+
+
+@mfa.post(ENROL_PATH, summary="Enrol a second factor", response_model=EnrolAnswer)
+async def enrol(request: Request, response: Response, parts: Parts, body: EnrolRequest = _BEGIN) -> EnrolAnswer:
+    """Without a code: a new secret for an authenticator. With its first code: it is in force; here are backup codes.
+
+    With an access token. To begin it also takes the current password, unless the session began by a log-in within the
+    last ten minutes: who took a session must not enrol a phone of his own.
+    Or with the `mfaToken` of a log-in that asks for an enrolment first, whose password was given just now.
+    """
+    if body.mfa_token is not None:
+        # Beside it a cookie may still be another's, who sat at this browser before: the log-in says whose this is.
+        return await _enrol_at_login(Secret(body.mfa_token), body, request, response, parts)
+    identity: Identity | None = getattr(request.state, "identity", None)
+    if identity is None:
+        raise UnauthenticatedError(TokenFlaw.MISSING)
+    user_id, client = own_id(identity), caller_of(request).client
+    if body.code is None:
+        if body.current_password is not None or not await parts.sessions.is_fresh(request.state.bearer):
+            await parts.users.check_password(user_id, given(body.current_password), client)
+        return _begun(await parts.second_factors.propose(user_id))
+    codes = await parts.second_factors.confirm(user_id, body.code, client)
+    return EnrolAnswer(enrolled=True, backup_codes=_shown(codes))
+
+
+@mfa.post(f"{MFA}/stepup", summary="Raise the session by a code", response_model=LoginAnswer)
+async def step_up(body: CodeRequest, request: Request, response: Response, caller: Caller, parts: Parts) -> LoginAnswer:
+    """A new token for the same session, which counts as one with a second factor; the old token is worth nothing."""
+    bearer: Bearer = request.state.bearer
+    client = caller_of(request).client
+    await parts.second_factors.prove(own_id(caller), body.code, client)
+    issued = await parts.sessions.step_up(bearer, caller, client)
+    return token_answer(issued, request, response, by_cookie=request.state.by_cookie)
+
+
+@mfa.get(MFA, summary="The caller's second factor", response_model=MfaStanding)
+async def standing(caller: Caller, parts: Parts) -> MfaStanding:
+    """Whether there is one, whether there has to be, and how many backup codes are left."""
+    found = await parts.second_factors.standing(own_id(caller))
+    return MfaStanding(
+        enrolled=found.enrolled, required=found.required, backup_codes_left=found.codes_left, session=caller.mfa
+    )
+
+
+@mfa.post(f"{MFA}/backup-codes", summary="Make new backup codes", response_model=BackupCodes)
+async def new_codes(body: CodeRequest, request: Request, caller: Caller, parts: Parts) -> BackupCodes:
+    """All earlier ones are worth nothing from now on."""
+    codes = await parts.second_factors.new_codes(own_id(caller), body.code, caller_of(request).client)
+    return BackupCodes(backup_codes=_shown(codes))
+
+
+@mfa.post(f"{MFA}/disable", summary="Take the own second factor away", status_code=204)
+async def disable(body: CodeRequest, request: Request, caller: Caller, parts: Parts) -> Response:
+    """Unless the policy asks for one."""
+    await parts.second_factors.disable(own_id(caller), body.code, caller_of(request).client)
+    return Response(status_code=204)
+
+
+@mfa.delete(
+    f"{USERS}/{{userId}}/mfa",
+    summary="Reset a second factor",
+    status_code=204,
+    dependencies=[needs(AccountRole.SECURITY_ADMIN)],
+)
+async def reset(user_id: UserId, caller: Caller, parts: Parts) -> Response:
+    """For who has lost phone and backup codes. All sessions of the account end.
+
+    The next log-in asks for a new one where the policy wants it. Nobody resets the own one: that takes a code. Only
+    `pam_admin` resets another administrator's.
+    """
+    if user_id == caller.user_id:
+        raise ForbiddenError("the own second factor is taken away with a code, by POST /api/v1/auth/mfa/disable")
+    if AccountRole.ADMIN not in caller.roles and AccountRole.ADMIN in (await parts.users.get(user_id)).roles:
+        # Who may less must not open the way to an account that may more.
+        raise refusal("DELETE", ())
+    await parts.second_factors.reset(user_id, caller.subject)
+    return Response(status_code=204)
+
+
+async def _enrol_at_login(
+    token: Secret, body: EnrolRequest, request: Request, response: Response, parts: ApiParts
+) -> EnrolAnswer:
+    if body.cookie:
+        check_same_origin(request.scope)
+    caller = caller_of(request)
+    if body.code is None:
+        return _begun(await parts.second_factors.propose_at_login(token, caller.client))
+    account, codes = await parts.second_factors.confirm_at_login(token, body.code, caller.client)
+    issued = await parts.sessions.open(account, caller, mfa=True)
+    answer = token_answer(issued, request, response, by_cookie=body.cookie)
+    return EnrolAnswer(enrolled=True, backup_codes=_shown(codes), login=answer)
+
+
+def _begun(proposal: Proposal) -> EnrolAnswer:
+    return EnrolAnswer(
+        enrolled=False,
+        secret=proposal.secret.reveal(),
+        otpauth_uri=proposal.uri.reveal(),
+        digits=proposal.digits,
+        period_seconds=proposal.period_s,
+    )
+
+
+def _shown(codes: list[Secret]) -> list[str]:
+    return [code.reveal() for code in codes]

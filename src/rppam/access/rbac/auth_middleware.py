@@ -1,0 +1,152 @@
+"""The gate: who may pass, and how much at once. It stands before routing, so a path nobody thought of is closed too.
+
+Decides: everything needs a token whose session holds but :data:`PUBLIC` (and the probes, which are answered before),
+and what a log-in on its way may ask for without one (:data:`EITHER`);
+everything below ``/api/v1/admin/`` needs ``pam_admin``, or to read ``pam_auditor``. While nobody can tell whether a
+session holds the answer is 503, but for what helps to mend that (:data:`ANSWERED_BLIND`): there a genuine token is
+enough. Whether a path exists is not its affair.
+"""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any, Final
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from rppam.access.rbac.policy import ADMIN_PREFIX, allows, refusal
+from rppam.access.sessions.check import SessionCheck
+from rppam.access.sessions.errors import SessionEndedError, SessionUnknownError
+from rppam.access.sessions.model import Identity
+from rppam.access.tokens.credentials import Credential, credential
+from rppam.access.tokens.token_cache import Bearer, KnownTokens
+from rppam.http.bounds import ApiLimits
+from rppam.http.errors import AnswerTimeoutError, BusyError, UnauthenticatedError
+from rppam.http.request_slots import Room
+from rppam.http.token_flaws import TokenFlaw
+
+LOGIN_PATH: Final = "/api/v1/auth/login"
+JWKS_PATH: Final = "/.well-known/jwks.json"
+CHALLENGE_PATH: Final = "/api/v1/auth/mfa/challenge"
+ENROL_PATH: Final = "/api/v1/auth/mfa/enroll"
+PUBLIC: Final = frozenset({LOGIN_PATH, CHALLENGE_PATH, JWKS_PATH})
+EITHER: Final = frozenset({ENROL_PATH})
+"""Passes without a token as well, and with a cookie that is worth nothing; then the route asks for something else."""
+ANSWERED_BLIND: Final = frozenset(
+    {"/system/health/cluster", "/api/v1/admin/cluster/status", "/api/v1/admin/cluster/note"}
+)
+"""May be read with a genuine token of a right role while neither cache nor database answers."""
+BLIND_WAIT_S: Final = 0.25
+"""So long these wait for cache and database: who looks what is wrong must not hang with it."""
+SQL_WAIT_S: Final = 0.5
+"""So long they wait for the database alone afterwards: nobody is let in blind before it was asked past the cache."""
+
+
+class Gate:
+    """Checks token, session and role, before anything of the body is read."""
+
+    def __init__(self, app: ASGIApp, *, tokens: KnownTokens, check: SessionCheck) -> None:
+        self._app, self._tokens, self._check = app, tokens, check
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Answer one request. Whoever is known here costs no coroutine of its own."""
+        if scope["type"] != "http" or scope["path"] in PUBLIC:
+            return self._app(scope, receive, send)
+        try:
+            carried = credential(scope)
+        except UnauthenticatedError as error:
+            if scope["path"] in EITHER and error.flaw is TokenFlaw.MISSING:
+                return self._app(scope, receive, send)
+            raise
+        try:
+            bearer = self._tokens.check(carried.token)
+            identity = self._check.near(bearer)
+        except (UnauthenticatedError, SessionEndedError):
+            if _passes_all_the_same(scope, carried):
+                return self._app(scope, receive, send)
+            raise
+        if identity is None:
+            return self._ask_first(carried, bearer, scope, receive, send)
+        _admit(scope, identity, bearer, carried)
+        return self._app(scope, receive, send)
+
+    async def _ask_first(self, carried: Credential, bearer: Bearer, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            identity = await self._ask(scope, bearer)
+        except (UnauthenticatedError, SessionEndedError):
+            if not _passes_all_the_same(scope, carried):
+                raise
+        else:
+            _admit(scope, identity, bearer, carried)
+        await self._app(scope, receive, send)
+
+    async def _ask(self, scope: Scope, bearer: Bearer) -> Identity:
+        if scope["method"] != "GET" or scope["path"] not in ANSWERED_BLIND:
+            return await self._check.identify(bearer)
+        try:
+            async with asyncio.timeout(BLIND_WAIT_S):
+                return await self._check.identify(bearer)
+        except SessionUnknownError:
+            return self._check.blind(bearer)
+        except TimeoutError:
+            # It may be the cache alone that hangs, and the database may know that the session is over.
+            return await self._ask_sql(bearer)
+
+    async def _ask_sql(self, bearer: Bearer) -> Identity:
+        try:
+            async with asyncio.timeout(SQL_WAIT_S):
+                return await self._check.identify_by_sql(bearer)
+        except (TimeoutError, SessionUnknownError):
+            return self._check.blind(bearer)
+
+
+def _passes_all_the_same(scope: Scope, carried: Credential) -> bool:
+    """What is left of a session that is over: the page cannot take the cookie away, and signs in anew."""
+    return carried.by_cookie and scope["path"] in EITHER
+
+
+def _admit(scope: Scope, identity: Identity, bearer: Bearer, carried: Credential) -> None:
+    if scope["path"].startswith(ADMIN_PREFIX) and not allows(identity.roles, scope["method"], ()):
+        raise refusal(scope["method"], ())
+    scope["state"].update(identity=identity, bearer=bearer, by_cookie=carried.by_cookie)
+
+
+class Bounds:
+    """At most so many requests at once, each for at most so long. Those that wait for their body are not among them:
+    :class:`rppam.http.body_middleware.Bodies` leaves the place that was taken here, and takes one again."""
+
+    def __init__(self, app: ASGIApp, *, limits: ApiLimits, room: Room) -> None:
+        self._app, self._limits, self._room = app, limits, room
+        self._limit_ms = limits.body_timeout_ms + limits.answer_timeout_ms
+        self._late: set[asyncio.Task[Any]] = set()
+        """Whose time is over, and who has not heard of it yet."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        room = self._room
+        if room.in_flight >= self._limits.in_flight:
+            raise BusyError(f"{room.in_flight} requests are being answered, which is the limit")
+        if scope["method"] == "HEAD":
+            # RFC 9110, section 9.3.2: the same as GET without the body, which the server leaves out.
+            scope = {**scope, "method": "GET"}
+        task = asyncio.current_task()
+        assert task is not None  # a coroutine that is awaited runs in one
+        room.in_flight += 1
+        # As asyncio.timeout() does it, without its objects: this is on the way of every request.
+        late = asyncio.get_running_loop().call_later(self._limit_ms / 1000, self._cancel, task)
+        try:
+            await self._app(scope, receive, send)
+        except asyncio.CancelledError:
+            if task in self._late and not task.uncancel():
+                raise AnswerTimeoutError(f"no answer within {self._limit_ms} ms") from None
+            raise
+        finally:
+            late.cancel()
+            self._late.discard(task)
+            room.in_flight -= 1
+
+    def _cancel(self, task: "asyncio.Task[Any]") -> None:
+        self._late.add(task)
+        task.cancel()

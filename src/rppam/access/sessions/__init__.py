@@ -1,0 +1,1 @@
+"""Sessions: somebody signed in, from when until when, and what ends it."""

@@ -1,0 +1,196 @@
+"""Signing in and out, and the sessions that come of it.
+
+Decides who may see and end whose sessions: everybody their own; administrators and security administrators all;
+auditors see all. A session that somebody may not see does not exist for them.
+"""
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Path, Query, Request, Response
+
+from rppam.access.accounts.changes import PAGE_SIZE, PAGE_SIZE_MAX
+from rppam.access.accounts.model import AccountRole
+from rppam.access.mfa.ports import SecondStep
+from rppam.access.rbac.auth_middleware import LOGIN_PATH
+from rppam.access.rbac.policy import Caller, allows, refusal
+from rppam.access.sessions.model import Identity, SessionLine
+from rppam.access.sessions.schemas import (
+    LoginAnswer,
+    LoginRequest,
+    SecondStepAnswer,
+    SessionPage,
+    SessionsEnded,
+    SessionShape,
+)
+from rppam.access.sessions.service import Caller as From
+from rppam.access.tokens.credentials import check_same_origin, cookie_header
+from rppam.access.tokens.service import IssuedToken
+from rppam.access.tokens.token_cache import Bearer
+from rppam.http.errors import FieldFlaw, InvalidRequestError, NotFoundError
+from rppam.http.times import iso_utc
+from rppam.kernel.instant import WallMs
+from rppam.kernel.secret import Secret
+from rppam.manager.health_api import Parts
+from rppam.manager.parts import ApiParts
+
+SESSIONS: Final = "/api/v1/sessions"
+ID: Final = "^[0-9a-zA-Z-]{1,36}$"
+"""What an id can look like; PostgreSQL refuses a text with NUL, which would look like a database in trouble."""
+_MANAGERS: Final = (AccountRole.SECURITY_ADMIN,)
+
+sessions = APIRouter(tags=["sessions"])
+SessionId = Annotated[str, Path(alias="sessionId", pattern=ID)]
+UserId = Annotated[str | None, Query(alias="userId", pattern=ID)]
+
+
+@sessions.post(LOGIN_PATH, summary="Sign in", response_model=LoginAnswer | SecondStepAnswer)
+async def login(
+    body: LoginRequest, request: Request, response: Response, parts: Parts
+) -> LoginAnswer | SecondStepAnswer:
+    """Exchange a user name and password for an access token, which begins a session on all nodes.
+
+    Where a second factor is asked for, the answer holds what the second step needs instead.
+    """
+    if body.cookie:
+        check_same_origin(request.scope)
+    password = Secret(body.password.get_secret_value())
+    found = await parts.sign_in.login(body.username, password, caller_of(request))
+    if isinstance(found, SecondStep):
+        return SecondStepAnswer(mfa_required=True, mfa_token=found.token.reveal(), mfa_enrolled=found.enrolled)
+    return token_answer(found, request, response, by_cookie=body.cookie)
+
+
+@sessions.post("/api/v1/auth/refresh", summary="Get a newer token of the same session", response_model=LoginAnswer)
+async def refresh(request: Request, response: Response, caller: Caller, parts: Parts) -> LoginAnswer:
+    """No body. The token that was sent stays good until it expires; the session's absolute end stays where it is."""
+    bearer: Bearer = request.state.bearer
+    issued = await parts.sessions.refresh(bearer, caller)
+    return token_answer(issued, request, response, by_cookie=request.state.by_cookie)
+
+
+@sessions.post("/api/v1/auth/logout", summary="Sign out", status_code=204)
+async def logout(request: Request, caller: Caller, parts: Parts) -> Response:
+    """No body. Ends the session of the token that was sent, on all nodes, and so every token of it."""
+    await parts.sessions.end(caller.session_id, "signed out")
+    response = Response(status_code=204)
+    if request.state.by_cookie:
+        response.headers["Set-Cookie"] = cookie_header(request.scope, "", 0)
+    return response
+
+
+@sessions.get(SESSIONS, summary="Who is signed in", response_model=SessionPage)
+async def page(
+    caller: Caller,
+    parts: Parts,
+    user_id: UserId = None,
+    page_size: Annotated[int, Query(alias="pageSize", ge=1, le=PAGE_SIZE_MAX)] = PAGE_SIZE,
+    after: Annotated[str | None, Query(pattern=ID)] = None,
+) -> SessionPage:
+    """Live sessions, the newest first: all for administrators and auditors, else the caller's own.
+
+    `after` is the `next` of the page before.
+    """
+    if not _may_all(caller, "GET"):
+        if user_id not in (None, caller.user_id):
+            raise refusal("GET", _MANAGERS)
+        user_id = caller.user_id
+        if user_id is None:
+            # A token of a host without the role: it has no account, and sees itself alone.
+            line = await parts.sessions.find(caller.session_id)
+            return SessionPage(items=[_shape(line, caller)] if line else [], next=None)
+    lines, following = await parts.sessions.page(user_id, after, page_size)
+    return SessionPage(items=[_shape(line, caller) for line in lines], next=following)
+
+
+@sessions.get(SESSIONS + "/{sessionId}", summary="One session", response_model=SessionShape)
+async def one(session_id: SessionId, caller: Caller, parts: Parts) -> SessionShape:
+    """Own sessions; administrators and auditors see every one."""
+    return _shape(await _visible(session_id, caller, parts, "GET"), caller)
+
+
+@sessions.delete(SESSIONS + "/{sessionId}", summary="End one session", status_code=204)
+async def end(session_id: SessionId, caller: Caller, parts: Parts) -> Response:
+    """On all nodes at once. One's own, or as `pam_admin` or `security_admin` anybody's."""
+    await _visible(session_id, caller, parts, "DELETE")
+    if not await parts.sessions.end(session_id, f"ended by {caller.subject}"[:64]):
+        raise _unknown()
+    return Response(status_code=204)
+
+
+@sessions.delete(SESSIONS, summary="End all sessions of a user, or of everybody", response_model=SessionsEnded)
+async def end_many(
+    caller: Caller,
+    parts: Parts,
+    user_id: UserId = None,
+    everybody: Annotated[bool, Query(alias="all")] = False,
+) -> SessionsEnded:
+    """`userId=...` for a user's, the caller's own included; `all=true` for everybody's, tokens of hosts included."""
+    if everybody == (user_id is not None):
+        raise InvalidRequestError([FieldFlaw("query", "either userId or all=true is needed", "missing")])
+    if user_id is None or user_id != caller.user_id:
+        _check_all(caller, "DELETE")
+    why = f"ended by {caller.subject}"[:64]
+    if user_id is None:
+        return SessionsEnded(ended=await parts.sessions.end_all(why))
+    ended = await parts.sessions.end_user(user_id, why)
+    if ended is None:
+        raise NotFoundError("no account has this id; GET /api/v1/users lists them")
+    return SessionsEnded(ended=ended)
+
+
+def caller_of(request: Request) -> From:
+    """Where a request comes from. A forwarded address is believed from nobody."""
+    return From(request.client.host if request.client else "unknown", request.headers.get("user-agent", ""))
+
+
+def token_answer(issued: IssuedToken, request: Request, response: Response, *, by_cookie: bool) -> LoginAnswer:
+    """A token for its new holder: in the answer, or out of reach for scripts in a cookie."""
+    claims = issued.claims
+    expires_at = iso_utc(WallMs(claims.expires_at_s * 1000))
+    if not by_cookie:
+        return LoginAnswer(access_token=issued.token.reveal(), expires_at=expires_at)
+    life_s = max(1, claims.expires_at_s - claims.issued_at_s)
+    response.headers["Set-Cookie"] = cookie_header(request.scope, issued.token.reveal(), life_s)
+    return LoginAnswer(access_token=None, token_type="Cookie", expires_at=expires_at)  # noqa: S106  # no secret
+
+
+def _may_all(caller: Identity, method: str) -> bool:
+    return allows(caller.roles, method, _MANAGERS)
+
+
+def _check_all(caller: Identity, method: str) -> None:
+    if not _may_all(caller, method):
+        raise refusal(method, _MANAGERS)
+
+
+async def _visible(session_id: str, caller: Identity, parts: ApiParts, method: str) -> SessionLine:
+    line = await parts.sessions.find(session_id)
+    is_own = line is not None and (
+        line.id == caller.session_id or (line.user_id is not None and line.user_id == caller.user_id)
+    )
+    if line is None or not (is_own or _may_all(caller, method)):
+        if line is not None and _may_all(caller, "GET"):
+            raise refusal(method, _MANAGERS)
+        raise _unknown()
+    return line
+
+
+def _unknown() -> NotFoundError:
+    return NotFoundError("no live session has this id; GET /api/v1/sessions lists them")
+
+
+def _shape(line: SessionLine, caller: Identity) -> SessionShape:
+    return SessionShape(
+        id=line.id,
+        user_id=line.user_id,
+        user=line.subject,
+        kind=line.kind,
+        mfa=line.mfa,
+        created_at=iso_utc(line.created_at),
+        last_seen_at=iso_utc(line.last_seen_at),
+        expires_at=iso_utc(line.expires_at),
+        client=line.client,
+        agent=line.agent,
+        node=line.node,
+        current=line.id == caller.session_id,
+    )

@@ -1,0 +1,262 @@
+"""Sessions in SQL (:class:`rppam.access.sessions.ports.SessionStore`): the truth about who is signed in.
+
+All times are by the database's clock. A session's row says when it was used last, at most ``TOUCH_MS_MAX`` behind;
+its ``idle_ms`` already has that much added, so that nobody is signed out for what was not written down yet. Uses may be
+written down more often, as often as the policy of that moment says, so what is added must be the most that any says.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    bindparam,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from rppam.access.accounts.facts_store import raise_everybody, raise_user, user_copy
+from rppam.access.sessions.facts import read_user
+from rppam.access.sessions.model import (
+    OVER_HOLDS_MS,
+    TOUCH_MS_MAX,
+    Ended,
+    NewSession,
+    Session,
+    SessionKind,
+    SessionLine,
+    StoredFacts,
+    StoredSession,
+    Use,
+)
+from rppam.cache.change_log import record_change, record_changes
+from rppam.cache.model import LIFE_MS_MAX, CacheKey, Change, Kind
+from rppam.db.database import Database
+from rppam.db.engine import NowMs, rows_changed
+from rppam.db.errors import DatabaseUnknown
+from rppam.db.tables import sessions, users
+from rppam.kernel.instant import WallMs
+
+KEPT_MS: Final = 24 * 3600_000
+"""Rows stay for so long after their absolute end: a token of a host must not be forgotten while it could be shown."""
+
+
+class SqlSessions:
+    """The sessions of the cluster's database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def open(self, new: NewSession) -> StoredSession:
+        """See the port."""
+
+        def work(connection: Connection) -> StoredSession:
+            dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+            row = {name: value for name, value in new._asdict().items() if name not in {"life_ms", "idle_ms", "kind"}}
+            made = dialect.insert(sessions).values(
+                **row,
+                kind=new.kind.value,
+                revision=1,
+                created_at=NowMs(),
+                last_seen_at=NowMs(),
+                expires_at=NowMs() + new.life_ms,
+                idle_ms=new.idle_ms + TOUCH_MS_MAX,
+            )
+            connection.execute(made.on_conflict_do_nothing(index_elements=[sessions.c.token_hash]))
+            stored = _find(connection, sessions.c.token_hash == new.token_hash)
+            if stored is None:
+                raise DatabaseUnknown("a session that was just written cannot be read")
+            return stored
+
+        return await self._database.write(work)
+
+    async def find(self, token_hash: str) -> StoredSession | None:
+        """See the port."""
+        return await self._database.read(lambda connection: _find(connection, sessions.c.token_hash == token_hash))
+
+    async def facts(self, user_id: str) -> StoredFacts | None:
+        """See the port."""
+        return await self._database.read(lambda connection: _facts(connection, user_id))
+
+    async def touch(self, uses: Sequence[Use]) -> None:
+        """See the port."""
+        used_at = NowMs() - bindparam("ago", type_=BigInteger())
+        began_at = NowMs() - bindparam("since", type_=BigInteger())
+        change = (
+            update(sessions)
+            .where(
+                sessions.c.token_hash == bindparam("hash"),
+                sessions.c.ended_at.is_(None),
+                sessions.c.last_seen_at < used_at,
+                sessions.c.last_seen_at + sessions.c.idle_ms > began_at,
+            )
+            .values(last_seen_at=used_at)
+        )
+        # In one order everywhere, so that two processes that touch the same sessions never wait for each other.
+        rows = [{"hash": use.token_hash, "since": use.since_ms, "ago": use.ago_ms} for use in sorted(uses)]
+        if rows:
+            await self._database.write(lambda connection: connection.execute(change, rows).close())
+
+    async def renew(self, old_hash: str, new_hash: str, *, mfa: bool) -> StoredSession | None:
+        """See the port."""
+
+        def work(connection: Connection) -> StoredSession | None:
+            change = (
+                update(sessions)
+                .where(sessions.c.token_hash == old_hash, _alive())
+                .values(token_hash=new_hash, mfa=mfa, revision=sessions.c.revision + 1, last_seen_at=NowMs())
+                .returning(sessions.c.revision)
+            )
+            revision = connection.execute(change).scalar_one_or_none()
+            if revision is None:
+                return None
+            record_change(connection, CacheKey(Kind.SESSION, old_hash), revision)
+            return _find(connection, sessions.c.token_hash == new_hash)
+
+        return await self._database.write(work)
+
+    async def end(self, session_id: str, why: str) -> StoredSession | None:
+        """See the port."""
+
+        def work(connection: Connection) -> StoredSession | None:
+            ended = _end(connection, sessions.c.id == session_id, why)
+            for one in ended:
+                record_change(connection, CacheKey(Kind.SESSION, one.token_hash), one.revision)
+            return ended[0] if ended else None
+
+        return await self._database.write(work)
+
+    async def end_user(self, user_id: str, why: str) -> Ended | None:
+        """See the port. The account's ``auth_epoch`` is what ends them; the rows are marked for the lists."""
+
+        def work(connection: Connection) -> Ended | None:
+            if user_copy(connection, user_id) is None:
+                return None
+            alive = len(_end(connection, sessions.c.user_id == user_id, why))
+            copy = raise_user(connection, user_id, ends_sessions=True)
+            return Ended(alive, users=(StoredFacts(read_user(copy.value), copy.revision),))
+
+        return await self._database.write(work)
+
+    async def end_all(self, why: str) -> Ended:
+        """See the port."""
+
+        def work(connection: Connection) -> Ended:
+            ended = _end(connection, literal(value=True), why)
+            hosts = tuple(one for one in ended if one.session.user_id is None)
+            record_changes(connection, [Change(CacheKey(Kind.SESSION, one.token_hash), one.revision) for one in hosts])
+            # An account without a session that is marked above may have one that begins this very moment.
+            return Ended(len(ended), hosts, raise_everybody(connection))
+
+        return await self._database.write(work)
+
+    async def line(self, session_id: str) -> SessionLine | None:
+        """See the port."""
+        wanted = _lines().where(sessions.c.id == session_id)
+        found = await self._database.read(lambda connection: connection.execute(wanted).one_or_none())
+        return None if found is None else _line(found)
+
+    async def lines(self, user_id: str | None, after: str | None, count: int) -> list[SessionLine]:
+        """See the port."""
+        wanted = _lines().order_by(sessions.c.id.desc()).limit(count)
+        if user_id is not None:
+            wanted = wanted.where(sessions.c.user_id == user_id)
+        if after is not None:
+            wanted = wanted.where(sessions.c.id < after)
+        return await self._database.read(lambda connection: [_line(row) for row in connection.execute(wanted)])
+
+    async def active(self, most: int) -> int:
+        """How many sessions are alive, counted up to ``most``."""
+        some = select(literal(1)).select_from(sessions).where(_alive()).limit(most).subquery()
+        counted = select(func.count()).select_from(some)
+        return await self._database.read(lambda connection: int(connection.execute(counted).scalar_one()))
+
+    async def sweep(self, count: int) -> int:
+        """See the port."""
+        old = select(sessions.c.id).where(sessions.c.expires_at < NowMs() - KEPT_MS).limit(count)
+        gone = delete(sessions).where(sessions.c.id.in_(old.scalar_subquery()))
+        return await self._database.write(lambda connection: rows_changed(connection, gone))
+
+
+def _facts(connection: Connection, user_id: str) -> StoredFacts | None:
+    copy = user_copy(connection, user_id)
+    return None if copy is None else StoredFacts(read_user(copy.value), copy.revision)
+
+
+def _alive() -> ColumnElement[bool]:
+    """Of a row of ``sessions``, as far as it can tell without the account's."""
+    idle_end = sessions.c.last_seen_at + sessions.c.idle_ms
+    return sessions.c.ended_at.is_(None) & (sessions.c.expires_at > NowMs()) & (idle_end > NowMs())
+
+
+def _find(connection: Connection, which: ColumnElement[bool]) -> StoredSession | None:
+    row = connection.execute(select(sessions, NowMs().label("now")).where(which)).one_or_none()
+    return None if row is None else _stored(row)
+
+
+def _stored(row: Row[Any]) -> StoredSession:
+    holds_ms = min(row.expires_at, row.last_seen_at + row.idle_ms) - row.now
+    was_ended = row.ended_at is not None
+    ran_out = not was_ended and holds_ms <= 0
+    if was_ended:
+        holds_ms = LIFE_MS_MAX
+    elif ran_out:
+        holds_ms = OVER_HOLDS_MS
+    session = Session(
+        id=row.id,
+        user_id=row.user_id,
+        subject=row.subject,
+        kind=SessionKind(row.kind),
+        auth_epoch=row.auth_epoch,
+        mfa=row.mfa,
+        expires_at=WallMs(row.expires_at),
+        ended=was_ended or ran_out,
+        ran_out=ran_out,
+    )
+    return StoredSession(session, row.token_hash, row.revision, holds_ms, WallMs(row.now))
+
+
+def _end(connection: Connection, which: ColumnElement[bool], why: str) -> list[StoredSession]:
+    """Mark live sessions as ended; what became of them."""
+    # In the order in which uses are written down, so that neither waits for the other in a circle.
+    live = select(sessions.c.id).where(which, _alive()).order_by(sessions.c.token_hash).with_for_update()
+    change = (
+        update(sessions)
+        .where(sessions.c.id.in_(live), sessions.c.ended_at.is_(None))
+        .values(ended_at=NowMs(), ended_why=why, revision=sessions.c.revision + 1)
+        .returning(*sessions.c, NowMs().label("now"))
+    )
+    return [_stored(row) for row in connection.execute(change).all()]
+
+
+def _lines() -> Select[Any]:
+    """Live sessions, each with its account's agreement."""
+    of_host = sessions.c.user_id.is_(None)
+    holds = (users.c.auth_epoch == sessions.c.auth_epoch) & users.c.deleted_at.is_(None) & (func.not_(users.c.disabled))
+    joined = sessions.outerjoin(users, users.c.id == sessions.c.user_id)
+    return select(sessions).select_from(joined).where(_alive(), or_(of_host, holds))
+
+
+def _line(row: Row[Any]) -> SessionLine:
+    return SessionLine(
+        id=row.id,
+        user_id=row.user_id,
+        subject=row.subject,
+        kind=SessionKind(row.kind),
+        mfa=row.mfa,
+        created_at=WallMs(row.created_at),
+        last_seen_at=WallMs(row.last_seen_at),
+        expires_at=WallMs(row.expires_at),
+        client=row.client,
+        agent=row.agent,
+        node=row.node,
+    )

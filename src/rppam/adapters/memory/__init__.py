@@ -1,1 +1,0 @@
-"""In-process stand-ins that are real enough for a single node without Redis."""

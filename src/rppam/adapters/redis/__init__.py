@@ -1,1 +1,0 @@
-"""Redis: connection, scripts, leadership store."""

@@ -1,1 +1,0 @@
-"""SQL: users, sessions, the highest epoch."""

@@ -1,1 +1,0 @@
-"""Clock, files, keys, service manager of this host."""

@@ -1,0 +1,127 @@
+"""The REST application, put together. Layers from the outside in::
+
+    Forwarder  whose request it is, where proxies are trusted
+    Envelope   request id, headers, every error as a problem document
+    Probes     ping, live, ready, leader: answered at once
+    Bounds     how many requests at once, and for how long; while a body is awaited it is none of them
+    Rates      how often one address, and everybody together
+    Gate       token, session and role, for every path that is not public
+    Rates      how often one user, and one endpoint
+    Bodies     one plain JSON value, bounded
+    routes     FastAPI: fields, and the generated OpenAPI
+
+Whether a session holds is told by memory, the cache or the database, and health answers while all of them are away.
+"""
+
+from typing import Final, Never
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from rppam import __version__
+from rppam.access.accounts.api import users
+from rppam.access.lockouts.api import lockouts
+from rppam.access.mfa.api import mfa
+from rppam.access.rbac.auth_middleware import Bounds, Gate
+from rppam.access.rbac.rate_limit_middleware import AddressRates, UserRates
+from rppam.access.sessions.api import sessions
+from rppam.access.tokens.token_cache import KnownTokens
+from rppam.app.openapi import describe
+from rppam.http.body_middleware import Bodies
+from rppam.http.error_middleware import Envelope
+from rppam.http.errors import (
+    FieldFlaw,
+    InvalidRequestError,
+    MethodNotAllowedError,
+    NotFoundError,
+    UnreadableBodyError,
+)
+from rppam.http.forwarded import Forwarder
+from rppam.http.request_slots import Room
+from rppam.http.route_index import include
+from rppam.manager.api import orders
+from rppam.manager.health_api import auth, cluster
+from rppam.manager.notes import NoteReader
+from rppam.manager.parts import ApiParts
+from rppam.manager.probes import Probes
+from rppam.manager.settings_api import settings
+
+__all__ = ["ApiParts", "bare_app", "build_app"]
+
+ROUTERS: Final = (auth, sessions, mfa, cluster, orders, settings, users, lockouts)
+_FLAWS_MAX: Final = 20
+_FIELD_CHARS: Final = 100
+
+
+def build_app(parts: ApiParts) -> FastAPI:
+    """The application, ready to be served."""
+    app = bare_app()
+    app.state.parts = parts
+    app.state.notes = NoteReader(parts.note, parts.clock)
+    room = Room(parts.limits)
+    # Added last is outermost.
+    app.add_middleware(Bodies, limits=parts.limits, room=room)
+    app.add_middleware(UserRates, limiter=parts.limiter, settings=parts.hot)
+    app.add_middleware(Gate, tokens=KnownTokens(parts.tokens), check=parts.sessions.check)
+    app.add_middleware(AddressRates, limiter=parts.limiter, settings=parts.hot)
+    app.add_middleware(Bounds, limits=parts.limits, room=room)
+    app.add_middleware(
+        Probes,
+        status=parts.status,
+        clock=parts.clock,
+        node=parts.node,
+        has_footing=parts.has_footing,
+        metrics_access=parts.metrics_access,
+    )
+    app.add_middleware(
+        Envelope,
+        clock=parts.clock,
+        new_id=parts.entropy.nonce,
+        limits=parts.limits,
+        access_log=parts.access_log,
+    )
+    if parts.trusted_proxies:
+        app.add_middleware(Forwarder, trusted=parts.trusted_proxies, header=parts.forwarded_header)
+    return app
+
+
+def bare_app() -> FastAPI:
+    """The routes and their description, without a node behind them: enough to generate the reference."""
+    app = FastAPI(
+        title="RP-PAM",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        # A redirect would be built from the caller's Host header.
+        redirect_slashes=False,
+        exception_handlers={HTTPException: _translate_http, RequestValidationError: _translate_validation},
+    )
+    app.state.route_index = include(app, ROUTERS)
+    describe(app, ROUTERS)
+    return app
+
+
+async def _translate_http(request: Request, error: Exception) -> Never:
+    """The framework's own errors as ours; the envelope makes the answer."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    if status == 404:
+        raise NotFoundError("there is nothing at this path") from None
+    if status == 405:
+        # The framework names the methods of the first route alone, where several share a path.
+        allowed: set[str] = request.app.state.route_index.methods(request.scope["path"])
+        raise MethodNotAllowedError(request.method, sorted(allowed)) from None
+    if status == 400:
+        raise UnreadableBodyError("the body cannot be read") from None
+    raise error
+
+
+async def _translate_validation(_request: Request, error: Exception) -> Never:
+    """Every field with what was expected; never what was found, which may be a password."""
+    found = error.errors() if isinstance(error, RequestValidationError) else []
+    raise InvalidRequestError(
+        [
+            FieldFlaw(".".join(str(part) for part in flaw["loc"])[:_FIELD_CHARS], str(flaw["msg"]), str(flaw["type"]))
+            for flaw in found[:_FLAWS_MAX]
+        ]
+    ) from None

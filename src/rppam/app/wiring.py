@@ -1,0 +1,386 @@
+"""The parts of a node, chosen and plugged together. One parts list; nothing here decides."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from rppam import __version__
+from rppam.access.accounts.passwords import Passwords
+from rppam.access.accounts.service import Accounts
+from rppam.access.accounts.store import SqlAccounts
+from rppam.access.accounts.user_store import SqlUsers
+from rppam.access.accounts.users import UserAdministration
+from rppam.access.lockouts.service import Lockouts
+from rppam.access.lockouts.store import SqlLockouts
+from rppam.access.sessions.service import Sessions
+from rppam.access.sessions.sign_in import SignIn
+from rppam.access.sessions.store import SqlSessions
+from rppam.access.tokens.key_folder import KeyFolder
+from rppam.access.tokens.service import KeySet, Tokens
+from rppam.app.api import ApiParts, build_app
+from rppam.app.backend_availability import Footing
+from rppam.app.boot_context import Known, inherit
+from rppam.app.checkup import Checkup, checkup_of
+from rppam.app.forwarding import own_url, relay_of
+from rppam.app.limits import limiter_of
+from rppam.app.members import MemberParts, member_address, member_parts, votes
+from rppam.app.members import warnings as member_warnings
+from rppam.app.mfa import second_factors_of
+from rppam.app.node import Node, Surface, bounded
+from rppam.app.own_link import WithOwnLink
+from rppam.app.redis import RedisParts, redis_parts
+from rppam.app.shared import Shared, SharingSurface, shared_of
+from rppam.app.vip import address_duty, configured_address
+from rppam.cluster.admin.forwarding import Carrier, LinkRelay
+from rppam.cluster.admin.forwarding_port import Relay
+from rppam.cluster.admin.ports import Administration
+from rppam.cluster.admin.service import NodeAdministration, no_peers
+from rppam.cluster.consensus.admission import Admission
+from rppam.cluster.consensus.election import Election
+from rppam.cluster.consensus.failure_detector import Detector
+from rppam.cluster.consensus.node import NodeCore
+from rppam.cluster.consensus.operator_state import Orders
+from rppam.cluster.consensus.timing import Timing
+from rppam.cluster.driver.datadir import DataDir
+from rppam.cluster.driver.driver import Driver
+from rppam.cluster.driver.former_lives import FILE_NAME as LIVES_FILE
+from rppam.cluster.driver.former_lives import FormerLives
+from rppam.cluster.driver.leader_tasks import Duties
+from rppam.cluster.driver.operator_state import OrdersKeeper
+from rppam.cluster.driver.operator_state_file import FILE_NAME as ORDERS_FILE
+from rppam.cluster.driver.operator_state_file import FileOrders
+from rppam.cluster.health.model import SafetyLevel
+from rppam.cluster.health.ports import NodeStatus
+from rppam.cluster.health.view import NodeFacts, NodeView
+from rppam.cluster.history.file import FileHistory
+from rppam.cluster.history.place import history_path
+from rppam.cluster.link.link import TlsMemberLink
+from rppam.cluster.store.epoch_register import SqlEpochRegister
+from rppam.cluster.store.memory_store import MemoryStore
+from rppam.cluster.store.ports import LeadershipStore
+from rppam.cluster.store.redis_store import RedisLeadershipStore
+from rppam.cluster.vip.follower import AddressDuty
+from rppam.config.settings import Settings
+from rppam.db.clock import DatabaseClock
+from rppam.db.database import Database
+from rppam.http.served_certificate import ServedCertificate
+from rppam.http.server import ApiServer
+from rppam.kernel.clock import Clock
+from rppam.kernel.entropy import Entropy
+from rppam.kernel.fence import OnOutranked, unheard
+from rppam.kernel.system_clock import SystemClock
+from rppam.kernel.system_entropy import SystemEntropy
+from rppam.licence.model import Denied, may_join, warning_of
+from rppam.manager.metrics import MetricsAccess
+from rppam.manager.note_store import SqlFencedNote
+from rppam.process.notifier import Notifier
+from rppam.process.notify import notifier
+from rppam.settings.service import SettingChanges
+from rppam.settings.store import SqlSettingsStore
+
+ALONE: Final = Timing(lease_ms=1_000, heartbeat_ms=250, rate_error_ppm=10_000, drop_ms=0, request_timeout_ms=250)
+"""Times of a node without Redis: its store is itself, so nothing far away has to be waited for."""
+
+
+class People(NamedTuple):
+    """Who may sign in, and the database that knows them."""
+
+    database: Database
+    passwords: Passwords
+    accounts: Accounts
+
+
+class Deciding(NamedTuple):
+    """The part of a node that decides, before it is given a surface."""
+
+    driver: Driver
+    view: NodeView
+    foreign: "asyncio.Future[str]"
+    link: TlsMemberLink | None
+    """``None`` where the record alone decides."""
+    administration: NodeAdministration
+    relay: LinkRelay
+    """Hands orders on to other nodes."""
+    checkup: Checkup
+    address: AddressDuty | None
+    """``None`` where there is no virtual address."""
+
+
+def build_node(settings: Settings) -> Node:
+    """Everything a node in a single process is made of. Call inside the event loop that will run it."""
+    known = inherit(settings)
+    clock, entropy = SystemClock(), SystemEntropy()
+    data_dir = DataDir(settings.node.data_dir)
+    people = people_of(settings, clock)
+    redis = redis_parts(settings, clock, entropy)
+    shared = shared_of(settings, people.database, clock, entropy)
+    deciding = deciding_of(
+        known, people.database, clock, entropy, redis, settings_revision=lambda: shared.settings.revision
+    )
+    api = api_server(
+        known,
+        people,
+        shared,
+        deciding.view,
+        clock,
+        entropy,
+        deciding.administration,
+        deciding.relay,
+        deciding.driver.outranked,
+    )
+    return whole(known, data_dir, people, deciding, SharingSurface(api, shared), notifier())
+
+
+def people_of(settings: Settings, clock: Clock) -> People:
+    """The accounts, on a database that is not open yet."""
+    database = Database(settings.database.url, settings.database.timeout_ms)
+    passwords = Passwords()
+    return People(database, passwords, Accounts(SqlAccounts(database), passwords, clock))
+
+
+def deciding_of(
+    known: Known,
+    database: Database,
+    clock: Clock,
+    entropy: Entropy,
+    redis: RedisParts | None,
+    *,
+    on_turn: Callable[[], None] = lambda: None,
+    through: Callable[[LeadershipStore], LeadershipStore] = lambda store: store,
+    settings_revision: Callable[[], int | None] = lambda: None,
+) -> Deciding:
+    """Leadership and all it needs. ``through`` may put something between it and the store."""
+    settings = known.settings
+    boot_id, timing = entropy.nonce(), settings.cluster.timing if settings.redis.enabled else ALONE
+    members = member_parts(settings, boot_id, timing, clock, entropy, own_url(settings))
+    orders = OrdersKeeper(FileOrders(settings.node.data_dir / ORDERS_FILE))
+    count = SqlSessions(database).active
+    checkup = checkup_of(settings, redis, clock, lambda: core.election.electorate, lambda: driver.store_view[:2], count)
+    lives = FormerLives(settings.node.data_dir / LIVES_FILE, socket.gethostname())
+    lives.begin(boot_id)
+    core = _core(known, boot_id, timing, clock, entropy, members, orders.load(), lives)
+    foreign: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    address = address_duty(settings, lambda: view.permitted_until(), clock)  # noqa: PLW0108 - view is made below
+    driver = Driver(
+        core,
+        through(_store(settings, redis, clock, foreign, members)),
+        SqlEpochRegister(database),
+        clock,
+        Duties((address,) if address else (), lambda work: bounded(work, timing.drop_ms or 1)),
+        lambda *beat: view.heartbeat(*beat),  # noqa: PLW0108  # made below
+        identity_wait_us=redis.identity_wait_us if redis else 0,
+        on_turn=on_turn,
+        members=members.ways if members else None,
+        orders=orders,
+        why_no_leader=lambda: view.snapshot().no_leader_reason,
+    )
+    view = NodeView(
+        facts_of(settings, core.election.boot_id, redis),
+        core,
+        driver,
+        clock,
+        lambda: (
+            *_warnings(known, database, clock),
+            *checkup.warnings(),
+            *(redis.warnings() if redis else ()),
+            *filter(None, (orders.problem, address.problem if address else "")),
+        ),
+        checkup.findings,
+        lambda: redis.password.written_at if redis is not None and redis.password is not None else None,
+        redis.why_down if redis is not None else str,
+        lambda: (*checkup.certificates(), *(redis.certificates() if redis else ())),
+        settings_revision,
+        lambda: address is not None and address.is_held,
+        lambda: redis.password_mark if redis is not None else None,
+        checkup.rooms,
+    )
+    link = members.link if members else None
+    administration = NodeAdministration(core, driver.feed, clock, orders, (lambda: link.peers) if link else no_peers)
+    relay = relay_of(settings, link, core, Carrier(administration, view.snapshot))
+    return Deciding(driver, view, foreign, link, administration, relay, checkup, address)
+
+
+def api_server(
+    known: Known,
+    people: People,
+    shared: Shared,
+    status: NodeStatus,
+    clock: Clock,
+    entropy: Entropy,
+    administration: Administration,
+    relay: Relay,
+    outranked: OnOutranked = unheard,
+) -> ApiServer:
+    """The REST API on what ``status`` says and ``administration`` takes.
+
+    ``relay`` hands on what is for others; ``outranked`` hears what the fence refuses.
+    """
+    settings = known.settings
+    tokens = _tokens(known, clock, entropy, shared.session_clock)
+    sessions = _sessions(settings, people, shared, tokens)
+    guard = shared.guard
+    footing = Footing(shared.redis.link if shared.redis else None, people.database, clock)
+    second_factors = second_factors_of(settings, people.database, shared, guard)
+    app = build_app(
+        ApiParts(
+            node=settings.node.node_name,
+            status=WithOwnLink(status, shared.redis.link, clock) if shared.redis else status,
+            tokens=tokens,
+            sign_in=SignIn(people.accounts, guard, second_factors, sessions),
+            sessions=sessions,
+            second_factors=second_factors,
+            users=UserAdministration(SqlUsers(people.database), people.passwords, shared.cache, guard, clock),
+            lockouts=Lockouts(SqlLockouts(people.database), SqlUsers(people.database), shared.guard, shared.cache),
+            limiter=limiter_of(shared.limits, status, settings.api.workers, clock),
+            hot=shared.settings,
+            note=SqlFencedNote(people.database, outranked),
+            settings=SettingChanges(
+                SqlSettingsStore(people.database, outranked), shared.cache, shared.settings, settings.node.node_name
+            ),
+            may_join=lambda others: may_join(known.licence, others, clock.wall_ms()),
+            clock=clock,
+            entropy=entropy,
+            has_footing=footing.holds,
+            administration=administration,
+            relay=relay,
+            history=FileHistory(history_path(settings)),
+            trusted_proxies=settings.api.trusted_proxies,
+            forwarded_header=settings.api.forwarded_header,
+            metrics_access=MetricsAccess(settings.api.metrics_access, settings.api.metrics_token),
+        )
+    )
+    tls = ServedCertificate.of(settings.api, clock)
+    look = footing.before(KeyFolder(settings.auth.jwt_keys_dir, tokens).look)
+    return ApiServer(app, settings.api.host, settings.api.port, tls=tls, look=look)
+
+
+def _sessions(settings: Settings, people: People, shared: Shared, tokens: Tokens) -> Sessions:
+    return Sessions(
+        SqlSessions(people.database),
+        shared.cache,
+        tokens,
+        shared.session_clock,
+        node=settings.node.node_name,
+        settings=shared.settings,
+        token_minutes=settings.auth.token_minutes,
+    )
+
+
+def _tokens(known: Known, clock: Clock, entropy: Entropy, session_clock: DatabaseClock) -> Tokens:
+    auth = known.settings.auth
+    return Tokens(
+        KeySet(known.keys),
+        issuer=auth.issuer,
+        audience=auth.audience,
+        node=known.settings.node.node_name,
+        clock=clock,
+        entropy=entropy,
+        session_clock=session_clock,
+    )
+
+
+def whole(
+    known: Known, data_dir: DataDir, people: People, deciding: Deciding, surface: Surface, manager: Notifier
+) -> Node:
+    """A node of these parts."""
+    return Node(
+        known.settings,
+        data_dir,
+        people.database,
+        deciding.driver,
+        deciding.view,
+        surface,
+        people.accounts,
+        people.passwords,
+        manager,
+        deciding.foreign,
+        deciding.checkup,
+        deciding.address,
+        deciding.link,
+    )
+
+
+def facts_of(settings: Settings, boot_id: str, redis: RedisParts | None) -> NodeFacts:
+    """What does not change while the process lives."""
+    return NodeFacts(
+        cluster_id=settings.cluster.cluster_id,
+        node=settings.node.node_name,
+        boot_id=boot_id,
+        hostname=socket.gethostname(),
+        api_url=own_url(settings),
+        version=__version__,
+        redis_enabled=settings.redis.enabled,
+        safety_level=redis.safety_level if redis else SafetyLevel.SINGLE,
+        member_address=member_address(settings) if votes(settings) else "",
+        priority=settings.cluster.priority,
+        virtual_ip=address.text if (address := configured_address(settings)) else "",
+    )
+
+
+def _core(
+    known: Known,
+    boot_id: str,
+    timing: Timing,
+    clock: Clock,
+    entropy: Entropy,
+    members: MemberParts | None,
+    orders: Orders,
+    lives: FormerLives,
+) -> NodeCore:
+    node = known.settings.node.node_name
+    voter, seal = (members.voter, members.seal) if members else (None, None)
+
+    def seat_check(others: int) -> str | None:
+        decision = may_join(known.licence, others, clock.wall_ms())
+        return f"{decision.reason}. {decision.fix}" if isinstance(decision, Denied) else None
+
+    return NodeCore(
+        Election(node, boot_id, timing, entropy, now=clock.now(), voter=voter, seal=seal),
+        Detector(node, timing),
+        Admission(node, boot_id, timing, seat_check, lives.has),
+        now=clock.now(),
+        orders=orders,
+    )
+
+
+def _store(
+    settings: Settings,
+    redis: RedisParts | None,
+    clock: Clock,
+    foreign: "asyncio.Future[str]",
+    members: MemberParts | None,
+) -> LeadershipStore:
+    if redis is None:
+        return MemoryStore(clock)
+
+    def refuse(sentence: str) -> None:
+        if not foreign.done():
+            foreign.set_result(sentence)
+
+    return RedisLeadershipStore(
+        redis.link,
+        settings.redis.key_prefix,
+        settings.cluster.cluster_id,
+        settings.node.node_name,
+        refuse,
+        replicas=redis.replicas,
+        heartbeat_ttl_ms=settings.cluster.timing.heartbeat_ttl_ms,
+        mac=members.mac if members else None,
+        orders_mac=members.orders_mac if members else None,
+    )
+
+
+def _warnings(known: Known, database: Database, clock: Clock) -> tuple[str, ...]:
+    expiry = warning_of(known.licence, clock.wall_ms())
+    return tuple(
+        sentence
+        for sentence in (
+            *known.settings.warnings,
+            *member_warnings(known.settings),
+            known.licence_problem,
+            expiry.sentence if expiry else "",
+            database.warning,
+        )
+        if sentence
+    )

@@ -1,1 +1,0 @@
-"""Sub-commands of ``rppam cluster`` that work on this host alone."""

@@ -1,0 +1,90 @@
+"""What a command on a node's host knows by itself: the config, the node's address, and a token from its keys.
+
+Whoever can read the signing keys can make a token anyway, so making one here gives nothing away. It lives for minutes.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from rppam.access.tokens.key_files import load_signing_keys
+from rppam.access.tokens.service import IssuedToken, KeySet, Tokens
+from rppam.cli.trust import trust_of
+from rppam.config.advertised import scheme
+from rppam.config.endpoint import Endpoint
+from rppam.config.host_secrets import HostSecrets
+from rppam.config.load import load_settings
+from rppam.config.settings import Settings
+from rppam.http.trust import Trust
+from rppam.kernel.secret import Secret
+from rppam.kernel.system_clock import SystemClock
+from rppam.kernel.system_entropy import SystemEntropy
+
+TOKEN_MINUTES: Final = 5
+SUBJECT: Final = "status@host"
+_ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+
+
+class Host(NamedTuple):
+    """A node's own host."""
+
+    url: str
+    token: Callable[[], Secret]
+    trust: Trust
+
+
+def host_of(config: Path, subject: str = SUBJECT, ca: Path | None = None) -> Host:
+    """Address and tokens of the node configured in ``config``; ``subject`` is the name in the tokens.
+
+    ``ca``: authorities to trust instead of those of the config.
+
+    Raises :class:`~rppam.config.errors.ConfigError` and
+    :class:`~rppam.http.errors.SigningKeyError`.
+    """
+    settings = load_settings(config, outside=HostSecrets())
+    tokens = Tokens(
+        KeySet(load_signing_keys(settings.auth.jwt_keys_dir)),
+        issuer=settings.auth.issuer,
+        audience=settings.auth.audience,
+        node=settings.node.node_name,
+        clock=SystemClock(),
+        entropy=SystemEntropy(),
+    )
+    url = local_url(settings)
+    return Host(url, _Tokens(tokens, subject), trust_of(settings, url, ca))
+
+
+class _Tokens:
+    """One token for as long as it lasts: each is a session that the nodes write down."""
+
+    def __init__(self, tokens: Tokens, subject: str) -> None:
+        self._tokens, self._subject = tokens, subject
+        self._made: IssuedToken | None = None
+
+    def __call__(self) -> Secret:
+        now_s = SystemClock().wall_ms() // 1000
+        if self._made is None or self._made.claims.expires_at_s - now_s < TOKEN_MINUTES * 60 // 2:
+            self._made = self._tokens.issue_admin(self._subject, TOKEN_MINUTES)
+        return self._made.token
+
+
+def local_url(settings: Settings) -> str:
+    """Where this host reaches its own node."""
+    host = _ANY.get(settings.api.host, settings.api.host)
+    return f"{scheme(settings.api)}://{Endpoint(host, settings.api.port)}"
+
+
+def token_from_environment() -> Secret | None:
+    """``RPPAM_TOKEN``, or ``None``."""
+    text = os.environ.get("RPPAM_TOKEN", "").strip()
+    return Secret(text) if text else None
+
+
+def token_from_file(path: Path) -> Secret:
+    """The token in a file: alone, or behind ``Authorization: Bearer``. Raises :class:`OSError`, ``ValueError``."""
+    text = path.read_text(encoding="ascii").strip()
+    token = text.removeprefix("Authorization:").strip().removeprefix("Bearer").strip()
+    if not token or len(token.split()) != 1:
+        raise ValueError("expected one token")
+    return Secret(token)

@@ -1,0 +1,128 @@
+"""Which node a command talks to, and with whose token: shared by the commands that ask a cluster.
+
+The node is where ``--url`` says, else the config's own node; the token comes from a file, from ``RPPAM_TOKEN``, or is
+made from the config's keys. Over https it has to show a certificate that is believed: see ``_trust``.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, NamedTuple, TypeVar
+from urllib.parse import urlsplit
+
+import click
+
+from rppam.cli.paths import CONFIG_FILE
+from rppam.http.trust import Trust
+from rppam.kernel.secret import Secret
+
+DEFAULT_URL: Final = "http://127.0.0.1:7101"
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Target(NamedTuple):
+    """A node, and how to be let in."""
+
+    url: str
+    token: Callable[[], Secret]
+    trust: Trust
+    others: tuple[str, ...] = ()
+    """Further nodes that the administrator named, which are let have the token, too."""
+
+
+def _node_url(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    """The address as given; wrong usage where no node can be there."""
+    if value:
+        _check_url(value, "--url (or RPPAM_URL)")
+    return value
+
+
+def _node_urls(_context: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """As :func:`_node_url`, for several."""
+    for value in values:
+        _check_url(value, "--node")
+    return values
+
+
+def _check_url(value: str, option: str) -> None:
+    try:
+        parts = urlsplit(value)
+        is_whole = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        is_one = is_whole and not parts.query and not parts.fragment
+    except ValueError:
+        is_one = False
+    if not is_one:
+        raise click.UsageError(f"{option}: expected http://HOST:PORT or https://HOST:PORT of a node; found {value!r}")
+
+
+url_option: Final = click.option(
+    "--url",
+    envvar="RPPAM_URL",
+    callback=_node_url,
+    help=f"The node to ask. Default: RPPAM_URL, the config's own node, {DEFAULT_URL}.",
+)
+nodes_option: Final = click.option(
+    "--node",
+    "others",
+    metavar="URL",
+    multiple=True,
+    callback=_node_urls,
+    help="A further node that may be asked, where only the leader can do it. Several times for several; the token goes "
+    "to no node that is not named.",
+)
+ca_option: Final = click.option(
+    "--ca",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Authorities (PEM) to trust over https. Default: api.tlsCaPath of the config, else the system's.",
+)
+_config_option: Final = click.option(
+    "--config", type=CONFIG_FILE, help="rppam.config of a node of the cluster. Default: RPPAM_CONFIG."
+)
+
+
+def target_options(credential: str, *, config: bool = True) -> Callable[[Command], Command]:
+    """The options of :func:`target_of`: ``url``, ``token_file``, ``config`` and ``ca``.
+
+    ``credential``: what has to stand in the token file. Without ``config`` the command takes the config as an argument.
+    """
+    token_file_option = click.option(
+        "--token-file",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        help=f"A file with {credential}. Else RPPAM_TOKEN, else one is made from the config's keys.",
+    )
+
+    def add(command: Command) -> Command:
+        command = ca_option(command)
+        return url_option(token_file_option(_config_option(command) if config else command))
+
+    return add
+
+
+def target_of(
+    url: str | None, token_file: Path | None, config: Path | None, subject: str | None = None, ca: Path | None = None
+) -> Target:
+    """What the options say. ``subject`` is the name in a token that is made here.
+
+    Raises :class:`click.UsageError` where there is no token to be had.
+    """
+    from rppam.cli.host import SUBJECT, host_of, token_from_environment, token_from_file
+    from rppam.config.places import config_path
+
+    if token_file is not None:
+        try:
+            from_file = token_from_file(token_file)
+        except (OSError, ValueError) as error:
+            raise click.UsageError(f"--token-file {token_file}: expected one token in the file ({error})") from None
+        return Target(url or DEFAULT_URL, lambda: from_file, Trust(ca))
+    from_environment = token_from_environment()
+    if from_environment is not None and config is None:
+        return Target(url or DEFAULT_URL, lambda: from_environment, Trust(ca))
+    path = config_path(config, os.environ)
+    if config is None and not path.exists():
+        raise click.UsageError(
+            f"there is no token: give --token-file FILE, set RPPAM_TOKEN, or run this on a node's host "
+            f"with --config FILE (looked for {path})"
+        )
+    host = host_of(path, subject or SUBJECT, ca)
+    return Target(url or host.url, host.token, host.trust)

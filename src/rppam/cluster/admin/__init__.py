@@ -1,0 +1,1 @@
+"""What an administrator orders of the cluster, checked against what the node knows."""

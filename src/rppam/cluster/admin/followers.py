@@ -1,0 +1,82 @@
+"""Why a node could not follow the leader now, in sentences for whoever orders a switchover.
+
+It judges by what each member said with its last vote, and by its heartbeats; who does follow is decided by the core.
+"""
+
+from typing import Final
+
+from rppam.cluster.admin.errors import CannotFollow, MemberUnknown, NobodyToFollow
+from rppam.cluster.consensus.heartbeat import Role
+from rppam.cluster.consensus.membership import Electorate
+from rppam.cluster.consensus.messages import Stance
+from rppam.cluster.consensus.node import NodeCore
+from rppam.kernel.instant import Instant
+
+JUST_STARTED: Final = (
+    "has started, or become a member, less than a lease ago and may not vote yet, so it cannot follow at once; try "
+    "again in some seconds"
+)
+UNABLE: Final = (
+    "could not keep its promises: its disk takes none, or its promise file is not its own; see the warnings in its own "
+    "health, and make room in its node.dataDir"
+)
+
+
+def why_not(core: NodeCore, to: str, now: Instant) -> MemberUnknown | CannotFollow:
+    """Why ``to``, which could not follow, could not."""
+    me = core.election.node
+    seen = core.detector.members(now).get(to)
+    electorate = core.election.electorate
+    if electorate is not None and to not in electorate.members:
+        return unknown(to, electorate)
+    if electorate is None and seen is None:
+        return MemberUnknown(f"no node named {to} is known to {me}")
+    stance = stance_of(core, to)
+    if stance is Stance.ASIDE or (stance is None and seen is not None and seen.heartbeat.maintenance):
+        return CannotFollow(f"{to} is in maintenance, or stops; end it first (rppam cluster maintenance {to} off)")
+    if stance is Stance.UNABLE and core.election.is_heard(to, now):
+        return CannotFollow(f"{to} {UNABLE}")
+    if (electorate is not None and not electorate.may_stand(to)) or (seen and seen.heartbeat.role is Role.WITNESS):
+        return CannotFollow(f"{to} is a witness, which votes and never leads")
+    if stance is Stance.WAITS:
+        return CannotFollow(f"{to} {JUST_STARTED}")
+    if core.election.is_heard(to, now):
+        return CannotFollow(f"{to} did not answer {me} in time; try again, and look at the network between")
+    return CannotFollow(f"{to} does not answer {me}, so it cannot follow; is it running?")
+
+
+def check_disks(core: NodeCore, now: Instant) -> None:
+    """Who is left may be able and willing, and yet lack the votes of others whose disks take nothing.
+
+    Raises :class:`NobodyToFollow`.
+    """
+    if not core.election.is_left_in_hands():
+        raise NobodyToFollow(
+            f"no other node could win enough votes that are kept on disk, so {core.election.node} stays"
+            f"{why_nobody(core, now)}. {NobodyToFollow.row.remedy}"
+        )
+
+
+def why_nobody(core: NodeCore, now: Instant) -> str:
+    """What keeps each member from following, or from voting for who would; empty where members do not vote."""
+    election, voter = core.election, core.voter
+    if voter is None or election.electorate is None:
+        return ""
+    told = [f"{voter.node} itself keeps no promise: {voter.why_unable}"] if voter.why_unable else []
+    able = election.successors(now)
+    for name in election.electorate.members:
+        leaves_out = stance_of(core, name) is Stance.UNABLE or election.electorate.may_stand(name)
+        if name != voter.node and name not in able and leaves_out:
+            told.append(str(why_not(core, name, now)))
+    return f": {'; '.join(told)}" if told else ""
+
+
+def stance_of(core: NodeCore, name: str) -> Stance | None:
+    """What the member said itself when it was asked last."""
+    answer = core.election.answers.get(name)
+    return None if answer is None else answer.stance
+
+
+def unknown(name: str, electorate: Electorate) -> MemberUnknown:
+    """Nobody of this name is a member."""
+    return MemberUnknown(f"{name} is no member; the members are {', '.join(electorate.members)}")

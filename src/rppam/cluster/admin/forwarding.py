@@ -1,0 +1,192 @@
+"""Orders that are for another node: sent to it, and carried out there by the same code as its own.
+
+:class:`LinkRelay` stands in the process that decides and has the member link; :class:`CalledRelay` in an API worker;
+:class:`Carrier` on the other node, which answers. Decides what may come over the link, and which answers are one. Who
+gave an order, and through which node, is written to the log of the node that carries it out. It never hands on what
+came over the link, so two nodes that disagree about who leads cannot send an order to and fro.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Final, cast
+
+from rppam.cluster.admin.errors import ControlSilent, NodeAnswersWrongly, NotThisNode
+from rppam.cluster.admin.forwarding_port import HandedOn, OrderWay, Relay
+from rppam.cluster.admin.ports import Administration
+from rppam.cluster.admin.rpc import KNOWN, Call, answer_call, error_of, said_of
+from rppam.cluster.consensus.heartbeat import Role
+from rppam.cluster.health.model import ClusterSnapshot
+from rppam.cluster.health.report import NodeReport, report_of
+from rppam.http.errors import RequestError, UnexpectedError
+from rppam.kernel.fence import Claimed, OnOutranked, Outranked
+from rppam.kernel.logging import one_line
+
+audit: Final = logging.getLogger("rppam.audit")
+log: Final = logging.getLogger("rppam.node")
+
+CARRY_OUT_S: Final = 4.0
+"""So long an order of another node may take; who gave it waits a little longer."""
+TEXT_CHARS_MAX: Final = 1_500
+NAME_CHARS_MAX: Final = 300
+"""Of a sentence that goes back, and of names and addresses with it: in JSON each may be six times as long."""
+REPORT: Final = "report"
+HAND_ON: Final = "hand_on"
+_ORDERS: Final = frozenset({"switch_over", "set_maintenance", "pause", "forget"})
+"""Others are for the node that was asked, by their nature."""
+_WORD_CHARS: Final = 100
+
+
+class LinkRelay:
+    """Implements :class:`rppam.cluster.admin.forwarding_port.Relay` over the member link."""
+
+    def __init__(self, node: str, way: OrderWay | None) -> None:
+        """``way``: ``None`` where members do not vote, so that there is no link."""
+        self._node, self._way = node, way
+
+    async def hand_on(self, order: HandedOn) -> str:
+        """See the port."""
+        return said_of(await self._ask(order))
+
+    async def report(self, node: str, request_id: str) -> NodeReport:
+        """See the port."""
+        answer = await self._ask(HandedOn(node, REPORT, {}, request_id))
+        if "error" in answer:
+            said_of(answer)
+        return _report(answer, node)
+
+    async def _ask(self, order: HandedOn) -> Mapping[str, Any]:
+        if self._way is None:
+            raise NotThisNode(
+                f"the order is for {order.node}, and {self._node} hands none on: members do not vote here, so there is "
+                "no link between the nodes (it needs the cluster key). Send the order to that node itself",
+                order.node,
+                order.url,
+            )
+        body = json.dumps({"order": order.name, "arguments": dict(order.arguments), "request": order.request_id})
+        said = await self._way.order(order.node, body, order.url)
+        try:
+            answer = _object(said)
+        except ValueError:
+            answer = {"text": said}
+        is_read = isinstance(answer.get("said"), str) or isinstance(answer.get(REPORT), dict)
+        if not is_read and str(answer.get("error")) not in KNOWN:
+            found = one_line(str(answer.get("text") or said)[:TEXT_CHARS_MAX])
+            raise NodeAnswersWrongly(
+                f"{self._node} handed the order on to {order.node}; expected its answer, found: {found}",
+                order.node,
+                order.url,
+            )
+        return answer
+
+
+class CalledRelay:
+    """Implements ``Relay`` by calls to the process of this node that has the link."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    async def hand_on(self, order: HandedOn) -> str:
+        """See the port."""
+        return said_of(await self._call(HAND_ON, order._asdict()))
+
+    async def report(self, node: str, request_id: str) -> NodeReport:
+        """See the port."""
+        answer = await self._call(REPORT, {"node": node, "request_id": request_id})
+        if "error" in answer:
+            said_of(answer)
+        return _report(answer, node)
+
+
+def answering(administration: Administration, relay: Relay, outranked: OnOutranked) -> Call:
+    """What the process that decides answers its node's workers with: orders for here are carried out, those for others
+    handed on, and refusals of the fence heard. ValueError for what there is not."""
+
+    async def answer(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        match name, arguments:
+            case "hand_on", {
+                "node": str(node), "name": str(order), "arguments": {**given}, "request_id": str(request),
+                "url": str() | None as url,
+            } if order in _ORDERS:  # fmt: skip
+                handed = HandedOn(node, order, cast("dict[str, Any]", given), request, url)
+                return {"said": await relay.hand_on(handed)}
+            case "report", {"node": str(node), "request_id": str(request)}:
+                return {REPORT: (await relay.report(node, request))._asdict()}
+            case "outranked", {
+                "epoch": int(epoch), "newest": int(newest), "node": str(node), "boot_id": str(boot_id),
+            }:  # fmt: skip
+                outranked(Outranked(epoch, Claimed(newest, node, boot_id)))
+                return {"said": ""}
+        return await answer_call(administration, name, arguments)
+
+    async def with_errors(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return await answer(name, arguments)
+        except RequestError as error:
+            return error_of(error)
+
+    return with_errors
+
+
+class Carrier:
+    """Carries out what comes over the member link."""
+
+    def __init__(self, administration: Administration, snapshot: Callable[[], ClusterSnapshot]) -> None:
+        self._administration, self._snapshot = administration, snapshot
+
+    async def __call__(self, through: str, body: str) -> str:
+        """The answer to ``body``, which came through the node ``through``; both JSON. Raises nothing."""
+        try:
+            async with asyncio.timeout(CARRY_OUT_S):
+                answer = await self._carry_out(through, _object(body))
+        except TimeoutError:
+            answer = error_of(ControlSilent(ControlSilent.row.meaning))
+        except ValueError as error:
+            answer = {"error": "", "text": str(error)}
+        except Exception:
+            log.exception("an order that came through %s failed in a way that nobody foresaw", through)
+            answer = error_of(UnexpectedError(UnexpectedError.row.meaning))
+        return json.dumps({name: _cut(name, value) for name, value in answer.items()})
+
+    async def _carry_out(self, through: str, order: Mapping[str, Any]) -> dict[str, Any]:
+        match order:
+            case {"order": "report"}:
+                return {REPORT: report_of(self._snapshot())._asdict()}
+            case {"order": str(name), "arguments": {"by": str(by), **given}, "request": str(request)} if (
+                name in _ORDERS
+            ):
+                told = (one_line(word[:_WORD_CHARS]) for word in (by, name, through, request))
+                audit.info("%s orders %s through the node %s (request %s)", *told)
+                return await answer_call(self._administration, name, cast("dict[str, Any]", given) | {"by": by})
+            case _:
+                raise ValueError("no order that may come from another node; let both run one release of rppam")
+
+
+def _report(answer: Mapping[str, Any], node: str) -> NodeReport:
+    told = answer.get(REPORT)
+    match told:
+        case {
+            "node": str(name), "version": str(version), "role": str(role), "leader": str() | None as leader,
+            "epoch": int(epoch), "healthy": bool(healthy), "redis_connected": bool(connected),
+            "redis_password_mark": str() | None as mark, "paused": bool(paused), "url": str(url),
+        } if name == node and role in set(Role):  # fmt: skip
+            return NodeReport(name, version, Role(role), leader, epoch, healthy, connected, mark, paused, url)
+    raise NodeAnswersWrongly(f"{node} was asked how it is; expected its report, found something else", node, None)
+
+
+def _cut(name: str, value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return value[: TEXT_CHARS_MAX if name in {"said", "text"} else NAME_CHARS_MAX]
+
+
+def _object(body: str) -> Mapping[str, Any]:
+    """ValueError for what is none."""
+    try:
+        found = json.loads(body)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if not isinstance(found, dict):
+        raise ValueError("no object")  # noqa: TRY004  # as any other text that is none
+    return found

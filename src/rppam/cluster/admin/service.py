@@ -1,0 +1,361 @@
+"""What an administrator orders of the running node, checked against what the node knows, and handed to its core.
+
+It decides which orders make sense now and says why not where they do not; what an order leads to is decided by the
+core. Every order that is taken leaves one line in the log ``rppam.audit``: who, what.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
+
+from rppam.cluster.admin.errors import (
+    CannotFollow,
+    ChangePending,
+    LeaderPresent,
+    LeadsAlready,
+    MemberRuns,
+    MembersDoNotVote,
+    NobodyToFollow,
+    NotStatedOff,
+    OrdersUnwritable,
+)
+from rppam.cluster.admin.followers import check_disks, unknown, why_nobody, why_not
+from rppam.cluster.consensus.effects import AskAgain, ChangeElectorate, HandOver, ImposeElectorate
+from rppam.cluster.consensus.heartbeat import MemberStatus
+from rppam.cluster.consensus.membership import Body, Electorate
+from rppam.cluster.consensus.node import NodeCore, NodeEffect
+from rppam.cluster.consensus.operator_state import person
+from rppam.cluster.driver.operator_state import OrdersKeeper
+from rppam.cluster.history.model import HistoryEvent
+from rppam.cluster.history.recorder import noted
+from rppam.cluster.link.ports import PeerState
+from rppam.http.errors import NotLeaderError
+from rppam.kernel.clock import Clock
+from rppam.kernel.instant import Instant, after
+
+audit: Final = logging.getLogger("rppam.audit")
+
+KEPT_WITHIN_S: Final = 3.0
+_LOOK_S: Final = 0.02
+_ANSWER_S: Final = 0.005
+
+BEATS: Final = "does not answer this node, but its heartbeats in Redis go on"
+
+
+def _note(sentence: str, *words: str, by: str) -> None:
+    """An order was taken: into the log and the history."""
+    audit.warning(sentence, *words, extra=noted(HistoryEvent.ORDER, by=by))
+
+
+def no_peers() -> Mapping[str, PeerState]:
+    """Where there is no link to the other members."""
+    return {}
+
+
+class NodeAdministration:
+    """Implements :class:`rppam.cluster.admin.ports.Administration` in the process that decides."""
+
+    def __init__(
+        self,
+        core: NodeCore,
+        feed: Callable[[list[NodeEffect]], None],
+        clock: Clock,
+        orders: OrdersKeeper,
+        peers: Callable[[], Mapping[str, PeerState]] = no_peers,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """``feed`` carries out what the core decides; ``peers`` is what the member link sees."""
+        self._core = core
+        self._feed = feed
+        self._clock = clock
+        self._orders = orders
+        self._peers = peers
+        self._sleep = sleep
+
+    # ---- orders -----------------------------------------------------------------------------------------------------
+
+    async def switch_over(self, to: str | None, by: str) -> str:
+        """See the port."""
+        self._check_leads(self._clock.now())
+        if to == self._node:
+            raise LeadsAlready(f"{to} leads already")
+        able = await self._able_anew(to)
+        now = self._clock.now()
+        self._check_leads(now)
+        if to is not None and to not in able:
+            raise why_not(self._core, to, now)
+        if not able:
+            raise NobodyToFollow(
+                f"no other node could lead now, so {self._node} stays{why_nobody(self._core, now)}. "
+                f"{NobodyToFollow.row.remedy}"
+            )
+        check_disks(self._core, now)
+        if self._core.voter is None and to is not None and len(able) > 1:
+            raise CannotFollow(
+                "members do not vote here, so none can be invited: of those that could follow, the first to read the "
+                "release leads. Leave the target out"
+            )
+        by = person(by)
+        _note("%s orders a switchover from %s to %s", by, self._node, to or "the next in succession", by=by)
+        successor = to or ("" if self._core.voter is None else able[0])
+        self._feed(self._core.receive(HandOver(successor, f"{by} ordered a switchover"), now))
+        return f"{self._node} releases its leadership and invites {to or able[0]} to lead"
+
+    async def set_maintenance(self, on: bool, by: str) -> str:
+        """See the port."""
+        orders = self._core.orders
+        if on == orders.maintenance:
+            await self._orders.keep_again(orders)
+            return f"{self._node} is in maintenance already, by {orders.maintenance_by}" if on else self._not_aside()
+        able = await self._able_anew() if on and self._leads else ()
+        if on and self._leads and not able:
+            raise NobodyToFollow(
+                f"{self._node} leads and no other node could, so it does not go into maintenance"
+                f"{why_nobody(self._core, self._clock.now())}. {NobodyToFollow.row.remedy}"
+            )
+        by, leads, now = person(by), self._leads, self._clock.now()
+        if able and leads:
+            check_disks(self._core, now)
+        _note("%s %s %s", by, "puts into maintenance:" if on else "takes out of maintenance:", self._node, by=by)
+        self._feed(self._core.maintain(by, now, is_on=on))
+        await self._orders.kept()
+        if not leads:
+            await self._published(now)
+        if not on:
+            return f"{self._node} is out of maintenance and may lead again"
+        handed = " It releases its leadership and invites the next in succession." if leads else ""
+        return f"{self._node} is in maintenance: it votes, answers, and does not lead, over restarts too.{handed}"
+
+    async def pause(self, on: bool, by: str) -> str:
+        """See the port."""
+        known, now = self._core.orders.pause, self._clock.now()
+        if on == known.is_on:
+            await self._orders.keep_again(self._core.orders)
+            what = f"paused already, by {known.by}" if on else "not paused"
+            return f"automatic failover is {what}{self._as_far_as_told(now)}"
+        by = person(by)
+        _note("%s %s automatic failover of the cluster", by, "pauses" if on else "resumes", by=by)
+        pause = known.followed_by(self._clock.wall_ms(), is_on=on, by=by)
+        self._feed(self._core.pause(pause, now))
+        await self._orders.kept()
+        if far := self._as_far_as_told(now):
+            return f"automatic failover is {'paused' if on else 'resumed'}{far}"
+        if on:
+            return "automatic failover is paused: no node takes over by itself until 'rppam cluster resume'"
+        return "automatic failover is resumed"
+
+    def _as_far_as_told(self, now: Instant) -> str:
+        """Empty while this node's heartbeats take its orders to the others; else where an order holds, and what to do.
+
+        They travel through the store alone.
+        """
+        if self._core.election.watch.connection is not None and not self._core.detector.is_blind(now):
+            return ""
+        return (
+            f" on {self._node} only: it does not reach Redis, by which the others hear of it where the member link "
+            "does not tell them. Send the order, too, to each node that is not named as told"
+        )
+
+    async def forget(self, member: str, *, is_off: bool, by: str) -> str:
+        """See the port."""
+        now = self._clock.now()
+        electorate = self._electorate()
+        self._check_leads(now)
+        if member not in electorate.members:
+            raise unknown(member, electorate)
+        if member == self._node:
+            raise MemberRuns(f"{member} leads; hand its leadership over first (rppam cluster switchover)")
+        body, stated = self._removal(member, electorate, is_off=is_off)
+        self._check_silence(member, electorate, now, is_off=is_off)
+        by = person(by)
+        _note("%s has %s forgotten%s", by, member, ", and states that it is switched off" if is_off else "", by=by)
+        self._feed(self._core.receive(ChangeElectorate(body, stated), now))
+        return f"{member} is being removed; the members will be {', '.join(body.members)}"
+
+    async def force_forget(self, members: Sequence[str], by: str, back: Sequence[str] = ()) -> str:
+        """See the port."""
+        now = self._clock.now()
+        electorate = self._electorate()
+        for member in members:
+            if member not in electorate.members:
+                raise unknown(member, electorate)
+        body = _without(electorate.body, members)
+        if back:
+            body = _with(body, {*back} if self._node in body.members else {*back, self._node})
+        leader = self._core.election.leader(now)
+        if leader is not None and (not back or (leader[0] in body.members and electorate.may_stand(leader[0]))):
+            raise LeaderPresent(f"{leader[0]} leads; 'rppam cluster forget' without --force lets it remove members")
+        peers = self._peers()
+        for member in members if not back else ():  # a list that was made up may name who never was a member
+            if member == self._node or (member in peers and peers[member].is_connected):
+                raise MemberRuns(f"{member} answers, so it is not lost; stop it for good before it is removed by force")
+            if self._beats(member, now):
+                raise MemberRuns(f"{member} {BEATS}, so it is not lost; stop it for good before it is removed by force")
+        if all(name in body.witnesses for name in body.members):
+            raise NobodyToFollow("without them no member would be left that may lead")
+        by = person(by)
+        _note("%s removes by force %s: they must never come back as they were", by, ", ".join(members), by=by)
+        if back:
+            _note("%s makes members again: %s", by, ", ".join(back), by=by)
+        self._feed(self._core.receive(ImposeElectorate(body), now))
+        await self._imposed()
+        made = self._electorate()
+        return (
+            f"the members are now {', '.join(made.body.members)} (version {made.version}); what was removed must never "
+            "start again with its old data directory"
+        )
+
+    async def _imposed(self) -> None:
+        """Until the list is on disk. It holds already, but only for as long as this process lives."""
+        voter = self._core.voter
+        for _ in range(int(KEPT_WITHIN_S / _LOOK_S)):
+            if voter is None or voter.is_kept:
+                return
+            if voter.problem:
+                break
+            await self._sleep(_LOOK_S)
+        why = (voter and voter.problem) or f"the disk has not taken it for {KEPT_WITHIN_S:.0f} s"
+        raise OrdersUnwritable(
+            f"the new list of members is not on disk: {why}. Wipe none of the forgotten hosts yet; "
+            "mend this, and look at 'rppam status' before and after a restart of this node"
+        )
+
+    # ---- what is checked --------------------------------------------------------------------------------------------
+
+    @property
+    def _node(self) -> str:
+        return self._core.election.node
+
+    def _electorate(self) -> Electorate:
+        electorate = self._core.election.electorate
+        if electorate is None:
+            raise MembersDoNotVote(MembersDoNotVote.row.meaning)
+        return electorate
+
+    def _not_aside(self) -> str:
+        return f"{self._node} is not in maintenance"
+
+    def _check_leads(self, now: Instant) -> None:
+        if self._core.election.permission(now) is not None:
+            return
+        leader = self._core.election.leader(now)
+        name = None if leader is None or leader[0] == self._node else leader[0]
+        raise NotLeaderError(self._node, name, self._url_of(name, now) if name else None)
+
+    def _url_of(self, name: str, now: Instant) -> str | None:
+        """Where a node's API answers: what it said itself on the link goes before what stands in the store."""
+        peer, seen = self._peers().get(name), self._core.detector.members(now).get(name)
+        return (peer.api_url if peer else "") or (seen.heartbeat.api_url if seen else "") or None
+
+    @property
+    def _leads(self) -> bool:
+        return self._core.election.permission(self._clock.now()) is not None
+
+    async def _able_anew(self, to: str | None = None) -> tuple[str, ...]:
+        """Who could follow this node, by what each says now; of ``to`` alone, where one is named.
+
+        What it said with the last heartbeat may be over: an order to one of them may have been taken a moment ago.
+        A member that does not answer holds nothing up for longer than half a request may take, if another could follow.
+        """
+        election, since = self._core.election, self._clock.now()
+        timeout_us = election.timing.request_timeout_us
+        while self._leads and (now := self._clock.now()) - since < 2 * timeout_us:  # one question may be under way
+            unheard = tuple(name for name in self._could_answer(to, now) if not self._has_said(name, since))
+            if not unheard and (self._core.voter is not None or self._has_read(since)):
+                break
+            if now - since >= timeout_us // 2 and any(self._has_said(name, since) for name in self._able(now)):
+                break
+            self._feed(self._core.receive(AskAgain(unheard), now))
+            await self._sleep(_ANSWER_S)
+        able = self._able(self._clock.now())
+        return able if self._core.voter is None else tuple(name for name in able if self._has_said(name, since))
+
+    async def _published(self, since: Instant) -> None:
+        """Until the store has this node's heartbeat of ``since`` or later, where it answers."""
+        until = after(since, self._core.election.timing.request_timeout_us)
+        while self._clock.now() < until and not self._has_read(since):
+            self._feed(self._core.receive(AskAgain(), self._clock.now()))
+            await self._sleep(_ANSWER_S)
+
+    def _has_read(self, since: Instant) -> bool:
+        if self._core.election.watch.connection is None:
+            return True  # nothing can be read
+        return self._core.read_at is not None and self._core.read_at >= since
+
+    def _has_said(self, name: str, since: Instant) -> bool:
+        asked_at = self._core.election.asked_at.get(name)
+        return asked_at is not None and asked_at >= since
+
+    def _could_answer(self, to: str | None, now: Instant) -> tuple[str, ...]:
+        """Members that answered lately and might lead."""
+        election = self._core.election
+        if election.electorate is None:
+            return ()
+        names = (to,) if to else tuple(name for name in election.electorate.members if name != self._node)
+        return tuple(name for name in names if election.electorate.may_stand(name) and election.is_heard(name, now))
+
+    def _able(self, now: Instant) -> tuple[str, ...]:
+        """Who could follow this node."""
+        if self._core.voter is not None:
+            return self._core.election.successors(now)
+        return tuple(
+            name
+            for name, seen in sorted(self._core.detector.members(now).items())
+            if seen.status is MemberStatus.HEALTHY and seen.heartbeat.admitted and not seen.heartbeat.maintenance
+        )
+
+    def _removal(self, member: str, electorate: Electorate, *, is_off: bool) -> tuple[Body, tuple[str, ...]]:
+        """What the electorate shall become, and who is stated to be off."""
+        changes = self._core.election.changes
+        wanted = changes.wanted
+        if wanted is not None and set(electorate.members) < set(wanted.members):
+            wanted = None  # a newcomer whose vote is not won yet; it asks again
+        under_way = wanted or (electorate.body if electorate.old is not None else None)
+        stated = (member,) if is_off else ()
+        if under_way is None:
+            return _without(electorate.body, (member,)), stated
+        if member in under_way.members:
+            raise ChangePending(f"a change to {', '.join(under_way.members)} is under way; wait until it is done")
+        if not is_off or member in changes.stated_off:
+            raise ChangePending(f"{member} is being removed already; 'rppam status' shows what it waits for")
+        return under_way, tuple(sorted({*changes.stated_off, member}))
+
+    def _check_silence(self, member: str, electorate: Electorate, now: Instant, *, is_off: bool) -> None:
+        """A member that runs is not removed by mistake, nor a silent one without what the rule needs."""
+        election = self._core.election
+        is_heard = election.is_heard(member, now)
+        if is_off or member not in election.unwilling:
+            is_witness = any(member in body.witnesses for body in electorate.bodies)
+            why = "so it is not switched off" if is_off else "so it runs" if is_witness else "and is not in maintenance"
+            if is_heard:
+                raise MemberRuns(f"{member} answers, {why}. {MemberRuns.row.remedy}")
+            if self._beats(member, now):
+                raise MemberRuns(f"{member} {BEATS}, {why}. {MemberRuns.row.remedy}")
+        if is_heard:
+            return
+        voters = electorate.old or electorate.body
+        have = sum(1 for name in voters.members if name == self._node or election.is_heard(name, now))
+        if not is_off and have < voters.blocking:
+            raise NotStatedOff(
+                f"{member} does not answer. Under {voters.policy}, {voters.blocking} of {len(voters.members)} members "
+                f"must have the new list on disk before it is in force, and {have} answer. If {member} is switched off "
+                f"for good, state it: rppam cluster forget {member} --off"
+            )
+
+    def _beats(self, member: str, now: Instant) -> bool:
+        """Whether its heartbeats are being read, whatever has become of the direct way to it."""
+        seen = self._core.detector.members(now).get(member)
+        return seen is not None and seen.status in {MemberStatus.HEALTHY, MemberStatus.SUSPECT}
+
+
+def _without(body: Body, members: Sequence[str]) -> Body:
+    left = tuple(name for name in body.members if name not in members)
+    return Body.of(left, body.policy, tuple(name for name in body.witnesses if name not in members))
+
+
+def _with(body: Body, back: set[str]) -> Body:
+    """``body`` and these members, each witness's name with a ``*``."""
+    names = {name.removesuffix("*") for name in back}
+    witnesses = {name.removesuffix("*") for name in back if name.endswith("*")}
+    return Body.of({*body.members, *names}, body.policy, tuple({*body.witnesses} - names | witnesses))

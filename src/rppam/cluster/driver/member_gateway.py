@@ -1,0 +1,221 @@
+"""The desk: carries what members say to each other between the core, the link and the disk.
+
+It decides nothing. A promise is saved in the order it was decided, off the loop, because a disk may hang: the answers
+that wait for it wait in the core, and everything else goes on. One that comes late, because the host had no thread for
+it, is not saved over a newer one.
+
+Between promises the disk is tried, in the same place and way: a disk that has filled up is known within a minute, and
+not first when leadership depends on it. A trial that does not end is told, and no second one is begun.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from rppam.cluster.consensus.effects import Ask, Free, Invite, Invited, NotVoted, Voted
+from rppam.cluster.consensus.messages import Ballot, Freeing, Invitation, Kept, Vote
+from rppam.cluster.consensus.node import NodeCore, NodeEffect
+from rppam.cluster.consensus.voter import SaveKept, SendVote
+from rppam.cluster.link.ports import MemberListener, MemberWays
+from rppam.kernel.clock import Clock
+from rppam.kernel.errors import RppamError
+from rppam.kernel.serial_writer import InOrder
+
+log: Final = logging.getLogger("rppam.node")
+
+TRY_EVERY_S: Final = 60.0
+TRY_AGAIN_S: Final = 5.0
+"""While the disk does not take promises."""
+HANGS_S: Final = 10.0
+"""A disk that has not answered for so long stands still."""
+HANGS: Final = (
+    f"the disk of node.dataDir has not answered for {HANGS_S:.0f} s. Until it does this member does not vote: look at "
+    "the disk (dmesg, and for a network file system its server)"
+)
+UNFORESEEN: Final = (
+    "the promise file: expected to keep a promise on disk, found: {error!r}. Until this is put right this member does "
+    "not vote: where no thread can be started, raise the service's limit of tasks (TasksMax); else the log tells more"
+)
+
+
+class Desk:
+    """Between one node's core and the other members."""
+
+    def __init__(
+        self,
+        core: NodeCore,
+        ways: MemberWays,
+        clock: Clock,
+        feed: Callable[[list[NodeEffect]], None],
+        ended: Callable[[asyncio.Task[None]], None],
+        *,
+        try_every_s: float = TRY_EVERY_S,
+        hangs_s: float = HANGS_S,
+    ) -> None:
+        """``feed`` carries out what the core decides; ``ended`` is told when what must not end has ended."""
+        self.link, promises, self._book = ways
+        self._promises = InOrder(promises.save)
+        self._trials = InOrder(promises.try_out)
+        self._addresses = InOrder(self._book.save)
+        self._core = core
+        self._clock = clock
+        self._feed = feed
+        self._ended = ended
+        self._to_save: asyncio.Queue[SaveKept | dict[str, str] | asyncio.Future[str]] = asyncio.Queue()
+        """Promises, addresses, and trials: those are given why the disk would keep no promise, or nothing."""
+        self._tasks: list[asyncio.Task[None]] = []
+        self._try_every_s, self._hangs_s = try_every_s, hangs_s
+        self._known: dict[str, str] = {}
+        self._expected: frozenset[str] = frozenset()
+        self._told_nodes: frozenset[str] = frozenset()
+        self._noted: dict[str, str] = {}
+
+    async def start(self) -> None:
+        """Listen to the other members, and keep promises on disk from now on. Raises what the link raises."""
+        self._noted = dict(await asyncio.to_thread(self._book.load))
+        self.link.know(self._noted)
+        self._tasks = [
+            asyncio.create_task(self._save(), name="promises"),
+            asyncio.create_task(self._try_often(), name="the disk of promises"),
+        ]
+        for task in self._tasks:
+            task.add_done_callback(self._ended)
+        listener = MemberListener(self._on_ballot, self._on_vote, self._on_no_vote, self._on_freeing, self._on_invited)
+        await self.link.start(listener)
+        self.look()
+
+    async def stop(self) -> None:
+        """Let what was said leave, then close."""
+        await self.link.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def look(self) -> None:
+        """Keep connections to those who are to be reached; learn where they are from their heartbeats."""
+        expected = self._to_be_reached()
+        known = {
+            name: seen.heartbeat.member_address
+            for name, seen in self._core.detector.members(self._clock.now()).items()
+            if seen.heartbeat.member_address
+        }
+        if known != self._known:
+            self._known = known
+            self.link.know(known)
+        nodes = self._nodes(expected)
+        if (expected, nodes) != (self._expected, self._told_nodes):
+            self._expected, self._told_nodes = expected, nodes
+            self.link.expect(expected, nodes)
+        addresses = {name: address for name, address in self.link.addresses.items() if name in expected}
+        if addresses and addresses != self._noted:
+            self._noted = addresses
+            self._to_save.put_nowait(addresses)
+
+    def _to_be_reached(self) -> frozenset[str]:
+        """The members, and those who shall be. Of a cluster that has not taken this node in yet, its leader: where
+        their keys differ, this node would hear of it from nobody else."""
+        election = self._core.election
+        if election.electorate is not None:
+            return frozenset(election.changes.asked_too(election.electorate)) - {election.node}
+        leader = election.leader(self._clock.now())
+        return self._expected if leader is None else frozenset((leader[0],)) - {election.node}
+
+    def _nodes(self, expected: frozenset[str]) -> frozenset[str]:
+        """Who of these is no witness; a newcomer expects its leader alone."""
+        election = self._core.election
+        if election.electorate is None:
+            return expected
+        wanted = election.changes.wanted
+        bodies = (*election.electorate.bodies, *((wanted,) if wanted is not None else ()))
+        return frozenset(name for name in expected if any(body.may_stand(name) for body in bodies))
+
+    def perform(self, effect: NodeEffect) -> bool:
+        """Carry out what concerns the members; whether it was such an effect."""
+        match effect:
+            case Ask(to, ballot):
+                if not self.link.send(to, ballot):
+                    # Not at once: the core is being carried out, and must not be fed from within.
+                    asyncio.get_running_loop().call_soon(self._on_no_vote, to, ballot.request)
+            case Free(to, message) | Invite(to, message):
+                self.link.send(to, message)
+            case SaveKept():
+                self._to_save.put_nowait(effect)
+            case SendVote(handle, vote):
+                assert callable(handle)
+                handle(vote)
+            case _:
+                return False
+        return True
+
+    async def _save(self) -> None:
+        """Whatever the disk or the host refuses is said in health and tried again: nobody else would keep promises."""
+        told = ""
+        while True:
+            save = await self._to_save.get()
+            if isinstance(save, dict):
+                await self._note(save)
+            elif isinstance(save, asyncio.Future):
+                if (kept := self._kept()) is not None:
+                    told = await _why_not(self._trials, kept, told)
+                save.set_result(told)
+            else:
+                told = await _why_not(self._promises, save.kept, told)
+                self._feed(self._core.saved(save.ticket, told, self._clock.now()))
+
+    def _kept(self) -> Kept | None:
+        voter = self._core.voter
+        return None if voter is None else Kept(voter.claim, voter.electorate, voter.highest)
+
+    async def _try_often(self) -> None:
+        """Know within a minute whether the disk would take a promise."""
+        while True:
+            trial: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+            self._to_save.put_nowait(trial)
+            await asyncio.wait({trial}, timeout=self._hangs_s)
+            if not trial.done():
+                self._tried(HANGS)
+            why_not = await trial
+            self._tried(why_not)
+            await asyncio.sleep(min(self._try_every_s, TRY_AGAIN_S) if why_not else self._try_every_s)
+
+    def _tried(self, why_not: str) -> None:
+        self._feed(self._core.tried(why_not, self._clock.now()))
+
+    async def _note(self, addresses: dict[str, str]) -> None:
+        try:
+            await self._addresses.run(addresses)
+        except Exception as error:  # noqa: BLE001 - promises are kept by the same task, which must go on
+            log.warning("the addresses of the members are not kept for a start without Redis: %s", error)
+
+    # ---- what is heard ----------------------------------------------------------------------------------------------
+
+    def _on_ballot(self, ballot: Ballot, answer: Callable[[Vote], None]) -> None:
+        self._feed(self._core.asked(ballot, answer, self._clock.now()))
+
+    def _on_vote(self, vote: Vote) -> None:
+        self._feed(self._core.receive(Voted(vote), self._clock.now()))
+
+    def _on_no_vote(self, member: str, request: int) -> None:
+        self._feed(self._core.receive(NotVoted(member, request), self._clock.now()))
+
+    def _on_freeing(self, freeing: Freeing) -> None:
+        self._feed(self._core.freed(freeing, self._clock.now()))
+
+    def _on_invited(self, invitation: Invitation) -> None:
+        log.info("%s has released and invites this node to lead", invitation.claim.candidate)
+        self._feed(self._core.receive(Invited(), self._clock.now()))
+
+
+async def _why_not(calls: InOrder[Kept], kept: Kept, told: str) -> str:
+    """Make the call that writes this; why it was not made, or nothing. ``told``: what was said of the one before."""
+    try:
+        await calls.run(kept)
+    except RppamError as error:
+        return str(error)
+    except Exception as error:
+        why_not = UNFORESEEN.format(error=error)
+        if why_not != told:
+            log.exception("a promise was not kept, for a reason that nobody foresaw")
+        return why_not
+    return ""

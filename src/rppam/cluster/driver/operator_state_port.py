@@ -1,0 +1,20 @@
+"""The file that keeps an administrator's orders over a restart. Both calls may block for as long as the disk does."""
+
+from typing import Protocol
+
+from rppam.cluster.consensus.operator_state import Orders
+
+
+class OrdersFile(Protocol):
+    """What one node keeps."""
+
+    def load(self) -> Orders:
+        """What was ordered; no orders when there is no file.
+
+        Raises :class:`~rppam.cluster.driver.operator_state_errors.OrdersFileBroken`.
+        """
+        ...
+
+    def save(self, orders: Orders) -> None:
+        """Replace the file. Raises :class:`~rppam.cluster.admin.errors.OrdersUnwritable`."""
+        ...

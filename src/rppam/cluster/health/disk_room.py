@@ -1,0 +1,91 @@
+"""How much room is left where a node writes: data, logs, and a database that is a file.
+
+It looks and never judges. A file system that does not answer, as a network one whose server is gone, is told as such:
+the caller goes on, and no second look is begun before the first has ended.
+"""
+
+import asyncio
+import logging
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from rppam.cluster.health.model import DiskRoom
+from rppam.cluster.health.room_rules import room_findings
+from rppam.kernel.finding import Finding
+
+log: Final = logging.getLogger("rppam.node")
+
+EVERY_S: Final = 60.0
+SILENT_S: Final = 10.0
+SILENT: Final = f"it has not answered for {SILENT_S:.0f} s"
+
+
+def look_at_room(places: Mapping[str, Path]) -> tuple[DiskRoom, ...]:
+    """Each place that is there, by its name. May block for as long as the file system does."""
+    return tuple(_room(place, path) for place, path in places.items())
+
+
+def _room(place: str, path: Path) -> DiskRoom:
+    there = next((folder for folder in (path, *path.parents) if folder.exists()), path)
+    try:
+        total, _, free = shutil.disk_usage(there)
+        inodes = _inodes(there)
+    except OSError as error:
+        return DiskRoom(place, str(path), problem=error.strerror or type(error).__name__)
+    return DiskRoom(place, str(path), free, total, *inodes)
+
+
+def _inodes(path: Path) -> tuple[int, int]:
+    """Free ones and all; zeros where there is no such number."""
+    if not hasattr(os, "statvfs"):
+        return 0, 0
+    found = os.statvfs(path)
+    return (found.f_favail, found.f_files) if found.f_files else (0, 0)
+
+
+class RoomWatch:
+    """Looks every minute, in a thread. Ask it in the loop; nothing here waits."""
+
+    def __init__(self, places: Mapping[str, Path], clock_s: Callable[[], float]) -> None:
+        """``places``: folders by what people call them. ``clock_s``: seconds that never go back."""
+        self._places, self._clock_s = dict(places), clock_s
+        self._rooms: tuple[DiskRoom, ...] = ()
+        self._looking: asyncio.Task[tuple[DiskRoom, ...]] | None = None
+        self._begun_s: float | None = None
+        self._told = ""
+
+    @property
+    def rooms(self) -> tuple[DiskRoom, ...]:
+        """As last seen."""
+        is_silent = self._looking is not None and self._clock_s() - (self._begun_s or 0) > SILENT_S
+        if not is_silent:
+            return self._rooms
+        return tuple(DiskRoom(place, str(path), problem=SILENT) for place, path in self._places.items())
+
+    def findings(self) -> tuple[Finding, ...]:
+        """What should be put right."""
+        return tuple(room_findings(self.rooms))
+
+    def look(self) -> None:
+        """Begin to look, if it is time. Call it every second."""
+        now_s = self._clock_s()
+        if self._looking is not None and self._looking.done():
+            if not self._looking.cancelled() and self._looking.exception() is None:
+                self._rooms = self._looking.result()
+            self._looking = None
+        if self._looking is None and (self._begun_s is None or now_s - self._begun_s >= EVERY_S):
+            self._begun_s = now_s
+            self._looking = asyncio.get_running_loop().create_task(asyncio.to_thread(look_at_room, self._places))
+
+    def tell(self) -> None:
+        """Tell in the log what has changed, where nobody tells of :meth:`findings`."""
+        found = next(iter(self.findings()), None)
+        code = "" if found is None else found.code
+        if found is not None and not self._told:
+            log.warning("%s: %s Seen: %s. Fix: %s", found.code, found.what, found.evidence, found.advice)
+        elif found is None and self._told:
+            log.info("%s is no longer found", self._told)
+        self._told = code

@@ -1,0 +1,106 @@
+"""The other members as one node sees them: by their heartbeats in the store, and by the direct link where there is one.
+
+Life on either way is life. So while the store is away, members that answer on the link are healthy, and the others are
+``unknown``: whoever cannot read heartbeats accuses nobody.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from rppam.cluster.consensus.failure_detector import SeenMember
+from rppam.cluster.consensus.heartbeat import Heartbeat, MemberStatus, Role
+from rppam.cluster.consensus.node import NodeCore
+from rppam.cluster.health.model import MemberView, RefusedCount
+from rppam.cluster.link.ports import MemberLink, PeerState
+from rppam.kernel.instant import Instant, WallMs
+
+HEARD_WITHIN_MS: Final = 2_000
+"""Members say something to each other twice a second, and a leader each heartbeat."""
+_ALIVE: Final = frozenset((MemberStatus.HEALTHY, MemberStatus.SUSPECT))
+
+
+def other_members(
+    core: NodeCore, peers: Mapping[str, PeerState], now: Instant, wall_ms: WallMs, *, keys_vanish: bool = False
+) -> tuple[MemberView, ...]:
+    """Every node but this one: registered in the store, or a member that is on the link or may be registered there.
+
+    A member that has left the store's list and the link was stopped on purpose: only its missing vote is shown.
+    ``keys_vanish``: heartbeats are lost in the store, so that one is missing says nothing of who wrote it.
+    """
+    seen = core.detector.members(now)
+    electorate = core.election.electorate
+    members = () if electorate is None else electorate.members
+    blind = core.detector.is_blind(now)
+    present = (name for name in members if blind or (name in peers and peers[name].is_connected))
+    names = sorted({*seen, *present} - {core.election.node})
+    return tuple(_view(name, seen.get(name), core, peers.get(name), now, wall_ms, keys_vanish) for name in names)
+
+
+def refused_by(link: MemberLink) -> tuple[RefusedCount, ...]:
+    """What came over the link and was refused, by reason."""
+    return tuple(RefusedCount(reason, count) for reason, count in sorted(link.refused.items()))
+
+
+def complaints_of(link: MemberLink) -> tuple[str, ...]:
+    """Who was refused lately and why, each once."""
+    told = (*link.complaints, link.twin) if link.twin else link.complaints
+    return tuple(dict.fromkeys(told))
+
+
+def is_heard(peer: PeerState) -> bool:
+    """Whether a member has said something on the link just now: it lives, whatever the store says."""
+    return peer.is_connected and peer.heard_ms_ago is not None and peer.heard_ms_ago <= HEARD_WITHIN_MS
+
+
+def _view(
+    name: str,
+    seen: SeenMember | None,
+    core: NodeCore,
+    peer: PeerState | None,
+    now: Instant,
+    wall_ms: WallMs,
+    keys_vanish: bool,
+) -> MemberView:
+    election = core.election
+    beat = seen.heartbeat if seen is not None else _nothing_heard(name)
+    status = seen.status if seen is not None else MemberStatus.UNKNOWN
+    last = seen.last_heartbeat if seen is not None else None
+    on_link = peer is not None and is_heard(peer)
+    proven = peer.api_url if peer is not None and peer.is_connected else ""
+    # What a member said last stands, where it lives and its heartbeats are lost in the store.
+    is_lost = keys_vanish and on_link and status is MemberStatus.UNREACHABLE and last is not None
+    reads_store = (status in _ALIVE or is_lost) and beat.renewed_ms_ago < election.timing.lease_ms
+    if peer is not None and on_link:
+        status = MemberStatus.HEALTHY
+        heard = WallMs(wall_ms - (peer.heard_ms_ago or 0))
+        last = heard if last is None else max(last, heard)
+    if status in _ALIVE and name in election.unwilling:
+        status = MemberStatus.MAINTENANCE
+    return MemberView(
+        name,
+        beat.hostname,
+        _role(name, beat, core, now),
+        status,
+        last,
+        reads_store,
+        beat.epoch,
+        beat.version,
+        proven or beat.api_url,
+        beat.boot_id,
+        beat.loop_lag_ms,
+        beat.settings_revision,
+        bool(proven),
+    )
+
+
+def _role(name: str, beat: Heartbeat, core: NodeCore, now: Instant) -> Role:
+    leader, electorate = core.election.leader(now), core.election.electorate
+    if leader is not None and leader[0] == name:
+        return Role.LEADER
+    if beat.role is Role.WITNESS or (electorate is not None and name in electorate.body.witnesses):
+        return Role.WITNESS
+    return Role.STANDBY
+
+
+def _nothing_heard(name: str) -> Heartbeat:
+    return Heartbeat(name, "", 0, Role.STANDBY, 0, "", "", "", 0, 0, 0)

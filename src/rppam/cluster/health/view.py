@@ -1,0 +1,270 @@
+"""The node as others may see it: one snapshot, made from the machines at the moment of asking.
+
+Read-only and without I/O, so that health answers while Redis is a black hole. ``may_lead`` is not part of the snapshot:
+permission is computed at the moment of acting and grows stale at once.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
+
+from rppam.cluster.consensus.heartbeat import Heartbeat, MemberStatus, Role
+from rppam.cluster.consensus.node import NodeCore
+from rppam.cluster.driver.driver import Driver
+from rppam.cluster.health.members_view import complaints_of, other_members, refused_by
+from rppam.cluster.health.model import ClusterSnapshot, DiskRoom, MemberView, SafetyLevel
+from rppam.cluster.health.ports import Authority
+from rppam.cluster.health.room_rules import unable_findings
+from rppam.cluster.health.votes_view import StoreSeen, Votes, why_no_leader
+from rppam.cluster.link.ports import MemberLink, PeerState
+from rppam.crypto.certificate_expiry import CertificateEnd
+from rppam.kernel.clock import Clock
+from rppam.kernel.finding import Finding
+from rppam.kernel.instant import US_PER_MS, Instant, WallMs
+
+ALIVE_WITHIN_US: Final = 10_000_000
+"""A loop that has not turned for this long is stuck, whatever it waits for."""
+NO_QUORUM: Final = "Redis does not answer this node, so its vote is missing"
+ALONE: Final = "this node runs alone, without Redis: redis.enabled is false"
+
+
+class NodeFacts(NamedTuple):
+    """What does not change while the process lives."""
+
+    cluster_id: str
+    node: str
+    boot_id: str
+    hostname: str
+    api_url: str
+    version: str
+    redis_enabled: bool
+    safety_level: SafetyLevel = SafetyLevel.SINGLE
+    member_address: str = ""
+    """Where its member link listens, as others reach it; empty where members do not vote."""
+    priority: int = 100
+    virtual_ip: str = ""
+    """The address that follows leadership; empty where there is none."""
+
+
+class NodeView:
+    """Implements :class:`rppam.cluster.health.ports.NodeStatus`."""
+
+    def __init__(
+        self,
+        facts: NodeFacts,
+        core: NodeCore,
+        driver: Driver,
+        clock: Clock,
+        warnings: Callable[[], tuple[str, ...]],
+        findings: Callable[[], tuple[Finding, ...]] = tuple,
+        password_since: Callable[[], WallMs | None] = lambda: None,
+        store_reason: Callable[[], str] = str,
+        certificates: Callable[[], tuple[CertificateEnd, ...]] = tuple,
+        settings_revision: Callable[[], int | None] = lambda: None,
+        has_address: Callable[[], bool] = bool,
+        password_mark: Callable[[], str | None] = lambda: None,
+        rooms: Callable[[], tuple[DiskRoom, ...]] = tuple,
+    ) -> None:
+        """``has_address``: whether the virtual address is on this host.
+        ``store_reason``: why there is no connection to the store now; empty while there is one.
+        ``settings_revision``: how many changes of hot configuration this node obeys; ``None``: not known."""
+        self._facts = facts
+        self._core = core
+        self._driver = driver
+        self._clock = clock
+        self._warnings, self._findings, self._password_since = warnings, findings, password_since
+        self._store_reason, self._certificates = store_reason, certificates
+        self._settings_revision, self._has_address = settings_revision, has_address
+        self._password_mark = password_mark
+        self._rooms = rooms
+        self.draining = False
+        self.serving = False
+        """Set once the node has taken its place, or has waited long enough for a store that does not answer."""
+
+    def may_lead(self) -> int | None:
+        """See :meth:`rppam.cluster.health.ports.NodeStatus.may_lead`."""
+        return self._core.election.permission(self._clock.now())
+
+    def authority(self) -> Authority | None:
+        """See :meth:`rppam.cluster.health.ports.NodeStatus.authority`."""
+        epoch = self.may_lead()
+        return None if epoch is None else Authority(epoch, self._core.election.boot_id)
+
+    def permitted_until(self) -> Instant | None:
+        """When the permission of now ends; ``None`` without one."""
+        return None if self.may_lead() is None else self._core.election.ledger.deadline
+
+    def is_alive(self) -> bool:
+        """See :meth:`rppam.cluster.health.ports.NodeStatus.is_alive`."""
+        return self._clock.now() - self._driver.polled_at < ALIVE_WITHIN_US
+
+    def role(self) -> Role:
+        """Leader only while permission lasts."""
+        return Role.LEADER if self.may_lead() is not None else Role.STANDBY
+
+    def heartbeat(self, beat: int, loop_lag_ms: int, renewed_ms_ago: int) -> Heartbeat:
+        """What this node says of itself now."""
+        facts, election = self._facts, self._core.election
+        epoch = self.may_lead()
+        return Heartbeat(
+            facts.node,
+            facts.boot_id,
+            beat,
+            self.role(),
+            epoch if epoch is not None else election.watch.highest,
+            facts.version,
+            facts.hostname,
+            facts.api_url,
+            self._clock.wall_ms(),
+            loop_lag_ms,
+            renewed_ms_ago,
+            admitted=self._driver.admitted.is_set(),
+            member_address=facts.member_address,
+            priority=facts.priority,
+            joins=self._core.voter is not None and election.electorate is None,
+            maintenance=self._core.orders.maintenance,
+            pause_stamp=self._core.orders.pause.stamp,
+            paused=self._core.orders.pause.is_on,
+            paused_by=self._core.orders.pause.by,
+            settings_revision=self._settings_revision(),
+        )
+
+    def snapshot(self) -> ClusterSnapshot:
+        """See :meth:`rppam.cluster.health.ports.NodeStatus.snapshot`."""
+        facts, election, now = self._facts, self._core.election, self._clock.now()
+        connected, orders = self._connected(), self._core.orders
+        votes = self._votes(connected, now)
+        found = election.leader(now)
+        # Without votes only the record tells who leads, and a record that cannot be read tells nothing.
+        leader = found if self._core.voter is not None or connected or (found and found[0] == facts.node) else None
+        return ClusterSnapshot(
+            cluster_id=facts.cluster_id,
+            node=facts.node,
+            boot_id=facts.boot_id,
+            role=self.role(),
+            leader=leader[0] if leader else None,
+            epoch=found[1] if found else election.watch.highest,
+            members=self._members(connected),
+            redis_enabled=facts.redis_enabled,
+            redis_connected=connected and facts.redis_enabled,
+            redis_reason=self._why_not_connected(connected),
+            quorum_met=votes.quorum_met if votes else self._record_is_enough(connected),
+            quorum_reason=votes.quorum_reason if votes else "" if connected else NO_QUORUM,
+            safety_level=votes.safety_level(facts.safety_level) if votes else facts.safety_level,
+            ready=self.serving and not self.draining and not orders.maintenance,
+            taken_at=self._clock.wall_ms(),
+            store_clock_offset_ms=self._driver.store_view.offset_ms,
+            warnings=self._all_warnings(votes),
+            findings=(*self._findings(), *self._unable_findings()),
+            certificates=self._certificates(),
+            redis_password_since=self._password_since(),
+            redis_password_mark=self._password_mark(),
+            quorum_policy=election.electorate.body.policy if election.electorate else None,
+            votes=votes.ledger if votes else (),
+            electorate_version=str(election.electorate.version) if election.electorate else "",
+            pending_change=votes.pending_change if votes else "",
+            paused=orders.pause.is_on,
+            paused_by=orders.pause.by if orders.pause.is_on else "",
+            paused_since=WallMs(orders.pause.stamp) if orders.pause.is_on else None,
+            no_leader_reason="" if leader else why_no_leader(self._core, votes, now, self._store_seen(connected)),
+            refused=refused_by(self._link) if self._link else (),
+            virtual_ip=facts.virtual_ip,
+            virtual_ip_here=self._has_address(),
+            rooms=self._rooms(),
+            keeps_promises=None if self._core.voter is None else not self._core.voter.why_unable,
+        )
+
+    def _unable_findings(self) -> list[Finding]:
+        voter = self._core.voter
+        return [] if voter is None else unable_findings(voter.strange, voter.problem or voter.disk_problem)
+
+    def _record_is_enough(self, connected: bool) -> bool:
+        """Where the record alone decides: it can be read, or this node holds it."""
+        return self.may_lead() is not None or (connected and self._core.election.watch.record is not None)
+
+    def _all_warnings(self, votes: Votes | None) -> tuple[str, ...]:
+        pause, now = self._core.orders.pause, self._clock.now()
+        told = [
+            *self._driver.store_keys.warnings(now),
+            *self._driver.doubts.warnings(now),
+            *self._driver.fence_news.warnings(now),
+        ]
+        if self._core.voter is not None and self._core.voter.why_unable:
+            told.append(self._core.voter.why_unable)
+        if pause.is_on:
+            told.append(
+                f"automatic failover is paused by {pause.by}: nobody takes over by itself (rppam cluster resume)"
+            )
+        if votes:
+            weak = votes.warning(self._facts.safety_level)
+            told += [*((weak,) if weak else ()), *votes.clock_warnings()]
+        voter = self._core.election.voter
+        offered = "" if voter is None else voter.offered(self._clock.now())
+        told += [offered] if offered else []
+        return (*self._warnings(), *told, *(complaints_of(self._link) if self._link else ()))
+
+    def sentence(self) -> str:
+        """This node's place in one line, for the service manager."""
+        snapshot = self.snapshot()
+        if snapshot.role is Role.LEADER:
+            return f"leader at epoch {snapshot.epoch}"
+        if snapshot.leader is not None:
+            return f"{snapshot.role}; the leader is {snapshot.leader}"
+        return f"{snapshot.role}; no leader is known: {snapshot.no_leader_reason}"
+
+    def _connected(self) -> bool:
+        """Redis counts as connected while exchanges are answered, not while a socket is merely open."""
+        store = self._driver.store_view
+        if not store.connected or store.answered_at is None:
+            return False
+        timing = self._core.election.timing
+        silent_us = self._clock.now() - store.answered_at
+        return not store.reason and silent_us <= timing.heartbeat_us + 2 * timing.request_timeout_us
+
+    def _why_not_connected(self, connected: bool) -> str:
+        if not self._facts.redis_enabled:
+            return ALONE
+        if connected:
+            return ""
+        return self._store_reason() or self._driver.store_view.reason or "Redis did not answer the last exchange"
+
+    def _members(self, connected: bool) -> tuple[MemberView, ...]:
+        facts, now = self._facts, self._clock.now()
+        own = MemberView(
+            facts.node,
+            facts.hostname,
+            self.role(),
+            MemberStatus.MAINTENANCE if self._core.orders.maintenance else MemberStatus.HEALTHY,
+            self._clock.wall_ms(),
+            connected and facts.redis_enabled,
+            self._core.election.epoch if self.may_lead() is not None else self._core.election.watch.highest,
+            facts.version,
+            facts.api_url,
+            facts.boot_id,
+            self._driver.loop_lag_ms,
+            self._settings_revision(),
+            is_at_url=bool(facts.api_url),
+        )
+        vanishing = self._driver.store_keys.are_vanishing(now)
+        others = other_members(self._core, self._peers(), now, self._clock.wall_ms(), keys_vanish=vanishing)
+        return tuple(sorted([own, *others], key=lambda member: member.node))
+
+    @property
+    def _link(self) -> MemberLink | None:
+        return None if self._driver.desk is None else self._driver.desk.link
+
+    def _peers(self) -> Mapping[str, PeerState]:
+        return {} if self._link is None else self._link.peers
+
+    def _votes(self, connected: bool, now: Instant) -> Votes | None:
+        electorate = self._core.election.electorate
+        if self._core.voter is None or electorate is None:
+            return None
+        return Votes(self._core, electorate, self._peers(), self._store_seen(connected), now)
+
+    def _store_seen(self, connected: bool) -> StoreSeen:
+        return StoreSeen(connected, self._why_not_connected(connected))
+
+    def answered_ms_ago(self) -> int | None:
+        """Milliseconds since the store last answered, or ``None`` when it never did."""
+        answered = self._driver.store_view.answered_at
+        return None if answered is None else (self._clock.now() - answered) // US_PER_MS

@@ -1,0 +1,292 @@
+"""The votes as one node sees them: who counts, who has promised what to whom, and what is missing for a leader.
+
+It decides nothing and knows only what this node knows: the leader has the promises themselves, a standby its own one
+and who can be reached. Nothing here is a permission.
+"""
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from rppam.cluster.consensus.admission import Standing
+from rppam.cluster.consensus.election import Election
+from rppam.cluster.consensus.holder import OWN_CLOCK
+from rppam.cluster.consensus.ledger import is_majority
+from rppam.cluster.consensus.membership import STORE, Body, Electorate
+from rppam.cluster.consensus.messages import Refusal, Stance
+from rppam.cluster.consensus.node import NodeCore
+from rppam.cluster.consensus.record import RecordState
+from rppam.cluster.consensus.rules import FOR_EVER_US
+from rppam.cluster.health.model import SafetyLevel, VoterKind, VoteView
+from rppam.cluster.link.ports import PeerState
+from rppam.kernel.instant import US_PER_MS, Instant
+
+STORE_NAME: Final = "redis"
+"""The store's name where people read it; a node may have it too, and is then told apart by its kind."""
+_WAITS_TO_BE_LET_IN: Final = frozenset((Standing.WATCHING, Standing.PROBATION))
+MUTE: Final = "it is connected and answers no ballot: look in its log for 'this member cannot vote', and at its disk"
+UNABLE: Final = (
+    "its disk takes no promise: see the warnings in its own health or log, and make room in its node.dataDir"
+)
+FORGET: Final = "one that is gone for good is forgotten: 'rppam cluster forget', without a leader with --force"
+CLOCK_WAIT: Final = (
+    "it waits for the clock of {names}, which runs too slow or stands still: what it holds of Redis may last longer. "
+    f"Restart that host; {FORGET}"
+)
+UNCONNECTED: Final = PeerState(
+    "", is_connected=False, reason="not connected yet", heard_ms_ago=None, round_trip_us=None
+)
+
+
+class StoreSeen(NamedTuple):
+    """What this node sees of the store."""
+
+    is_connected: bool
+    reason: str
+
+
+class Votes:
+    """One look at the votes of a cluster whose members vote."""
+
+    def __init__(
+        self, core: NodeCore, electorate: Electorate, peers: Mapping[str, PeerState], store: StoreSeen, now: Instant
+    ) -> None:
+        self._core = core
+        self._election: Election = core.election
+        self._electorate = electorate
+        self._peers = peers
+        self._store = store
+        self._now = now
+        self._leads = core.election.permission(now) is not None
+        # Whoever follows another asks nobody, so what it once found of clocks would never be put right.
+        asks = self._leads or core.election.leader(now) is None
+        self._asks = asks
+        self._off = core.election.rates.off if asks else {}
+        self._strangers = core.election.strangers if asks else set()
+        self.ledger = tuple(self._line(name) for name in self._voters())
+
+    # ---- what it comes to -------------------------------------------------------------------------------------------
+
+    @property
+    def quorum_met(self) -> bool:
+        """Whether the promises held, or else the votes within reach, are a majority."""
+        return self._leads or is_majority(self._counted(), *(body.weights for body in self._electorate.bodies))
+
+    @property
+    def quorum_reason(self) -> str:
+        """Empty when met; else how many votes are missing, and whose."""
+        if self.quorum_met:
+            return ""
+        for body in self._electorate.bodies:
+            have = sum(body.weights.get(name, 0) for name in self._counted())
+            if have < body.needed:
+                total = sum(body.weights.values())
+                lack = [line for line in self.ledger if not line.is_counted and self._weight(line, body)]
+                whose = "; ".join(f"{_titled(line)}: {line.reason}" for line in lack)
+                return f"{have} of {total} votes can be won and {body.needed} are needed ({body.policy}). {whose}"
+        return ""
+
+    @property
+    def pending_change(self) -> str:
+        """Empty, or what is under way and what it waits for."""
+        old, body = self._electorate.old, self._electorate.body
+        if old is None:
+            wanted = self._election.changes.wanted
+            return "" if wanted is None else f"the members shall become {', '.join(wanted.members)}; it has not begun"
+        changes = self._election.changes
+        waits = [name for name in old.members if not changes.has(name, self._electorate.version)]
+        told = f"; {', '.join(waits)} must still write it down" if waits and self._leads else ""
+        need = f"{old.blocking} of the {len(old.members)} former members must have it on disk"
+        return f"the members become {', '.join(body.members)} instead of {', '.join(old.members)}: {need}{told}"
+
+    def safety_level(self, by_store: SafetyLevel) -> SafetyLevel:
+        """``voted`` only where the store has no vote to give: it could lose one."""
+        has_vote = self._electorate.store_has_vote
+        return by_store if has_vote else SafetyLevel.VOTED
+
+    def warning(self, by_store: SafetyLevel) -> str:
+        """Behind Sentinel, where the store has a vote: a failover may forget it. Else empty."""
+        if by_store is not SafetyLevel.REPLICATED or self.safety_level(by_store) is SafetyLevel.VOTED:
+            return ""
+        return (
+            f"Redis has a vote under {self._electorate.body.policy} with {len(self._electorate.body.members)} voters, "
+            "and behind Sentinel a failover may forget it: use majority with an odd number of voters (add a witness)"
+        )
+
+    def clock_warnings(self) -> tuple[str, ...]:
+        """Whose clock runs at another rate than this host's, and what that costs this node.
+
+        Where the store has no vote nobody compares clocks while another leads: there only while it asks itself.
+        """
+        off = self._election.rates.off if self._electorate.store_has_vote else self._off
+        told = tuple(
+            f"the clock of {name} runs {_how_wrong(off[name])}; its promises are not counted. "
+            "Check the clock source of both hosts"
+            for name in self._electorate.members
+            if name in off
+        )
+        if not self._electorate.store_has_vote or self._election.store_counts:
+            return told
+        return (*told, OWN_CLOCK.format(names=", ".join(name for name in self._electorate.members if name in off)))
+
+    def clock_wait(self) -> str:
+        """Whose clock Redis's vote waits for, where none can be won without it; else empty."""
+        election = self._election
+        take_at = election.rules.take_at(election.watch)
+        if not election.watch.longer_us or take_at is None or take_at <= self._now:
+            return ""
+        if self._leads or is_majority(self._counted() - {STORE}, *(b.weights for b in self._electorate.bodies)):
+            return ""
+        names = ", ".join(election.awaited())
+        return f"the vote of Redis can be had in {_ms(take_at - self._now)} ms: {CLOCK_WAIT.format(names=names)}"
+
+    def next_vote_ms(self) -> int:
+        """After how long this node's own vote is free, at the earliest."""
+        voter = self._core.voter
+        assert voter is not None
+        return max(0, voter.free_at(self._election.node, self._election.boot_id) - self._now) // US_PER_MS
+
+    # ---- one voter --------------------------------------------------------------------------------------------------
+
+    def _voters(self) -> list[str]:
+        names = list(self._electorate.members)
+        return [*names, STORE] if self._electorate.store_has_vote else names
+
+    def _counted(self) -> set[str]:
+        return {STORE if line.kind is VoterKind.STORE else line.voter for line in self.ledger if line.is_counted}
+
+    def _weight(self, line: VoteView, body: Body) -> int:
+        return body.weights.get(STORE if line.kind is VoterKind.STORE else line.voter, 0)
+
+    def _line(self, name: str) -> VoteView:
+        body = self._electorate.body
+        kind = VoterKind.WITNESS if name in body.witnesses else VoterKind.MEMBER
+        votes = body.weights.get(name, 0)
+        reached, why_not = self._reach(name)
+        if self._leads and self._election.ledger.holds(name, self._now):
+            until = self._election.ledger.promises[name]
+            line = VoteView(name, kind, votes, self._election.node, _ms(until - self._now), reached, True, "")
+        else:
+            promised_to, promised_ms = self._promise(name)
+            if self._leads and not why_not:
+                why_not = (self._why_waited_for() if name == STORE else "") or "it did not confirm in time"
+            line = VoteView(name, kind, votes, promised_to, promised_ms, reached, not why_not, why_not)
+        return line._replace(voter=STORE_NAME, kind=VoterKind.STORE) if name == STORE else line
+
+    def _why_waited_for(self) -> str:
+        """Where the leader does not ask for the store's vote yet, as it does not believe the record: until when."""
+        watch, timing = self._election.watch, self._election.timing
+        take_at = self._election.rules.take_at(watch)
+        if take_at is None:
+            return "its record is read first, as the connection is new" if watch.connection is not None else ""
+        if self._now - take_at > timing.heartbeat_us + timing.request_timeout_us:
+            return ""  # it was asked
+        when = f"in {_ms(take_at - self._now)} ms" if take_at > self._now else "with the next heartbeat"
+        return f"its vote is asked for {when}: after a loss its record must first stand unchanged for a whole lease"
+
+    def _promise(self, name: str) -> tuple[str | None, int | None]:
+        """Whom it supports and for how long, as far as this node knows."""
+        voter, now = self._core.voter, self._now
+        if name == self._election.node and voter is not None:
+            holder = voter.holder(now)
+            until = voter.promised_until
+            return holder, _ms(until - now) if holder and until is not None else 0
+        if name == STORE:
+            record = self._election.watch.record
+            left_us = self._election.timing.lease_us - self._election.watch.silent_us(now)
+            if record is None:
+                return None, None
+            held = record.state is RecordState.HELD and left_us > 0 and not self._election.watch.is_unsigned
+            return (record.holder, _ms(left_us)) if held else ("", 0)
+        answer = self._election.answers.get(name)
+        if answer is None or not self._election.is_heard(name, now):
+            return None, None
+        return answer.promised_to or None, None  # whoever was free when asked may have promised somebody since
+
+    def _reach(self, name: str) -> tuple[bool, str]:
+        """Whether this node reaches the voter, and why its vote does not count; empty when it does."""
+        voter = self._core.voter
+        assert voter is not None
+        if name == STORE:
+            return self._store.is_connected, self._why_not_store() if self._store.is_connected else self._store.reason
+        if name == self._election.node:
+            waits = not voter.boot_wait_is_over(self._now)
+            return True, voter.why_unable or (f"{Refusal.BOOT_WAIT}" if waits else "")
+        peer = self._peers.get(name, UNCONNECTED)
+        percent = self._off.get(name)
+        if percent is not None:
+            return peer.is_connected, f"its clock runs {_how_wrong(percent)}; check the clock source of both hosts"
+        if name in self._strangers:
+            return peer.is_connected, f"{Refusal.FOREIGN.replace('the asker', 'it')}"
+        if peer.is_connected and (answer := self._election.answers.get(name)) is not None:
+            if answer.refusal is Refusal.STRANGE:
+                return True, f"{Refusal.STRANGE}"
+            if answer.stance is Stance.UNABLE and not self._leads:
+                return True, UNABLE
+        if not self._leads and peer.is_connected and self._asked_in_vain(name):
+            return True, MUTE
+        return peer.is_connected, "" if peer.is_connected else peer.reason or UNCONNECTED.reason
+
+    def _why_not_store(self) -> str:
+        election = self._election
+        if not election.store_counts:
+            names = ", ".join(name for name in self._electorate.members if name in election.rates.off)
+            return (
+                f"its vote does not count for this node while its clock may be the wrong one. That of {names} runs "
+                f"otherwise: restart the host that is wrong; {FORGET}"
+            )
+        if self._asks and election.watch.longer_us >= FOR_EVER_US:
+            return CLOCK_WAIT.format(names=", ".join(election.awaited()))
+        return ""
+
+    def _asked_in_vain(self, name: str) -> bool:
+        """Longer than one ballot is waited for."""
+        return self._election.ballots.in_vain_us(name, self._now) > 2 * self._election.timing.request_timeout_us
+
+
+def _how_wrong(percent: int) -> str:
+    return f"{abs(percent)} % {'faster' if percent > 0 else 'slower'} than this host's"
+
+
+def _titled(line: VoteView) -> str:
+    return "Redis" if line.kind is VoterKind.STORE else line.voter
+
+
+def _ms(us: int) -> int:
+    return max(0, us) // US_PER_MS
+
+
+def why_no_leader(core: NodeCore, votes: Votes | None, now: Instant, store: StoreSeen) -> str:
+    """One sentence: why nobody leads, as far as this node knows, and what to do."""
+    election, pause = core.election, core.orders.pause
+    if votes is None and core.voter is not None:
+        return "this node belongs to no cluster yet and waits to be made a member by a leader"
+    short = votes.quorum_reason if votes is not None else ("" if store.is_connected else store.reason)
+    if short:
+        lost = " If members are lost for good: rppam cluster forget --force" if votes is not None else ""
+        return f"{short}. Bring back what is missing.{lost}"
+    if core.voter is not None and core.voter.strange:
+        return core.voter.strange
+    if pause.is_on:
+        return f"automatic failover is paused by {pause.by}, so nobody takes over: rppam cluster resume"
+    if not election.electable and not core.orders.maintenance and core.admission.standing in _WAITS_TO_BE_LET_IN:
+        return (
+            "this node is not let in yet: it makes sure that nobody else has its name, by Redis or, as a member, after "
+            f"{2 * election.timing.lease_ms // 1000} s without an answer of Redis"
+        )
+    if election.no_epoch:
+        return election.no_epoch
+    electorate = election.electorate
+    if electorate is not None:
+        aside = {*election.unwilling, *((election.node,) if core.orders.maintenance else ())}
+        able = [name for name in electorate.members if electorate.may_stand(name)]
+        if able and all(name in aside for name in able):
+            return f"all that could lead are in maintenance: rppam cluster maintenance {able[0]} off"
+    if votes is not None and (awaited := votes.clock_wait()):
+        return awaited
+    wait_ms = votes.next_vote_ms() if votes is not None else _silence_left_ms(election, now)
+    return f"an election is due in {wait_ms} ms, when earlier promises have ended" if wait_ms else "an election is on"
+
+
+def _silence_left_ms(election: Election, now: Instant) -> int:
+    take_at = election.rules.take_at(election.watch)
+    return 0 if take_at is None else _ms(take_at - now)

@@ -1,0 +1,111 @@
+"""Tells who leads and whether the store answers, each time that changes, in the log and in the history.
+
+Each node tells what it sees of the others, so that one node's log alone tells the story. What lasts less than a second
+is not told as a loss: a hand-over has a gap, and a single answer may be late. Decides nothing.
+
+**How long nobody led.** A leader that dies with its host says no farewell, and this node goes on seeing it for a lease.
+So the time counts from the leader's last sign, where it had been silent when it was given up; from the farewell, where
+it said one; from this node's start, where this node knew none before. A node that was itself cut off, or stood still,
+cannot know better and counts that time as well.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from rppam.cluster.consensus.election import Election
+from rppam.cluster.consensus.failure_detector import MISSED
+from rppam.cluster.consensus.timing import Timing
+from rppam.cluster.history.model import HistoryEvent
+from rppam.cluster.history.recorder import noted
+from rppam.kernel.instant import US_PER_MS, US_PER_S, Instant
+
+log: Final = logging.getLogger("rppam.node")
+
+LASTS_US: Final = US_PER_S
+"""So long nobody leads, or the store does not answer, before that is told."""
+
+
+def last_sign(election: Election, now: Instant) -> Instant:
+    """When whom this node sees leading was last heard of: it asked for this node's support, or the record changed."""
+    leader, voter, watch = election.leader(now), election.voter, election.watch
+    if leader is None or leader[0] == election.node:
+        return now
+    signs = []
+    if voter is not None and voter.promised_until is not None and (voter.claim.candidate, voter.claim.epoch) == leader:
+        signs.append(Instant(voter.promised_until - election.timing.lease_us))
+    if watch.record is not None and watch.since is not None and (watch.record.holder, watch.record.epoch) == leader:
+        signs.append(watch.since)
+    return max(signs, default=now)
+
+
+class Chronicle:
+    """What one node has told so far."""
+
+    def __init__(self, node: str, timing: Timing, why_no_leader: Callable[[], str], now: Instant) -> None:
+        """``why_no_leader``: why nobody leads, as far as this node knows; may be empty."""
+        self._node = node
+        self._silent_us = MISSED * timing.heartbeat_us
+        self._why_no_leader = why_no_leader
+        self._leader: tuple[str, int] | None = None
+        """Who was last told to lead."""
+        self._sign = now
+        """When somebody was last known to lead."""
+        self._unled_since: Instant | None = now
+        """Since when nobody leads; earlier than this node saw that."""
+        self._leaderless_since: Instant | None = now
+        """Since when this node sees nobody lead."""
+        self._told_leaderless = False
+        self._store_away_since: Instant | None = None
+        self._told_store_away = False
+
+    def without_leader_ms(self, now: Instant) -> int:
+        """For how long nobody has led, as far as this node knows: see the module."""
+        return (now - self._nobody_since(now)) // US_PER_MS
+
+    def _nobody_since(self, now: Instant) -> Instant:
+        if self._unled_since is not None:
+            return self._unled_since
+        return self._sign if now - self._sign > self._silent_us else now
+
+    def look(self, leader: tuple[str, int] | None, now: Instant, sign: Instant) -> None:
+        """``leader``: name and epoch of whom this node sees leading now; ``sign``: see :func:`last_sign`."""
+        if leader is None:
+            if self._leaderless_since is None:
+                self._unled_since = self._nobody_since(now)
+                self._leaderless_since = now
+            if not self._told_leaderless and now - self._leaderless_since >= LASTS_US:
+                self._told_leaderless = True
+                why = self._why_no_leader()
+                log.warning(
+                    "this node sees no leader%s", f": {why}" if why else "", extra=noted(HistoryEvent.NO_LEADER)
+                )
+            return
+        without_ms = self.without_leader_ms(now)
+        self._sign = max(self._sign, sign)
+        self._unled_since = self._leaderless_since = None
+        was_told = self._told_leaderless
+        self._told_leaderless = False
+        if leader == self._leader and not was_told:
+            return
+        self._leader = leader
+        if leader[0] != self._node:  # this node told it when it was elected
+            name, epoch = leader
+            told = noted(HistoryEvent.LEADER, leader=name, epoch=epoch, withoutLeaderMs=without_ms)
+            log.info("this node sees that %s leads at epoch %d", name, epoch, extra=told)
+
+    def look_at_store(self, *, answers: bool, reason: str, now: Instant) -> None:
+        """Whether the store answers this node; ``reason``: why not."""
+        if answers:
+            if self._told_store_away and self._store_away_since is not None:
+                away_ms = (now - self._store_away_since) // US_PER_MS
+                told = noted(HistoryEvent.STORE_BACK, awayMs=away_ms)
+                log.info("the store answers this node again, after %.1f s", away_ms / 1000, extra=told)
+            self._store_away_since, self._told_store_away = None, False
+            return
+        if self._store_away_since is None:
+            self._store_away_since = now
+        if not self._told_store_away and now - self._store_away_since >= LASTS_US:
+            self._told_store_away = True
+            why = f": {reason}" if reason else ""
+            log.warning("the store does not answer this node%s", why, extra=noted(HistoryEvent.STORE_LOST))

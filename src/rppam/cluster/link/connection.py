@@ -1,0 +1,229 @@
+"""One connection between two members: whole messages in and out, bounded in both directions.
+
+What it decides: when what the other side sent cannot be read, when it sends too much, when nothing was heard for too
+long, and what to drop when it does not read. Words that can be asked again (ballots, votes, pings) are dropped, the
+oldest first; the others wait, and too many of them end the connection. What the words mean, and who may say them,
+decide the sessions.
+
+Silence is counted in looks (:meth:`Channel.look`), not in time: a process that itself stood still looks once when it
+wakes, after it has read what came meanwhile, and so accuses nobody of its own absence. Only whole frames count as
+heard, so a peer that dribbles bytes is as silent as one that sends none.
+"""
+
+import asyncio
+import itertools
+import socket
+from collections import deque
+from collections.abc import Callable
+from typing import ClassVar, Final, NamedTuple, cast
+
+from rppam.cluster.link.codec import Message, encode
+from rppam.cluster.link.frames import FrameError, FrameReader, FrameWriter
+from rppam.cluster.link.rejections import Refused
+from rppam.kernel.clock import Clock
+from rppam.kernel.instant import Instant
+
+LOOK_S: Final = 0.25
+"""Period of the looks."""
+LOOKS_PER_PING: Final = 4
+LOOKS_SILENT_MAX: Final = 12
+"""After so many looks without a frame the other side is gone: 3 s."""
+MESSAGES_PER_LOOK_MAX: Final = 2_000
+"""A member says some 10 messages a second; this many in a quarter of one are a flood."""
+DROPPABLE_MAX: Final = 64
+"""Droppable messages that wait for a peer that does not read."""
+WAITING_MAX: Final = 1_024
+UNSENT_BYTES_MAX: Final = 1024 * 1024
+"""More messages or bytes than this end the connection."""
+LINGER_S: Final = 0.1
+"""What was said before the end may take so long to leave."""
+_HIGH_WATER: Final = 64 * 1024
+
+
+class Ended(NamedTuple):
+    """Why a connection is over."""
+
+    reason: Refused | None
+    """``None``: it broke, or somebody hung up."""
+    error: Exception | None = None
+
+
+class Waiting(NamedTuple):
+    """A message that the network does not take yet."""
+
+    text: str
+    dropped: Callable[[], None] | None
+    """Whom to tell when it is dropped; ``None``: it is never dropped."""
+
+
+class Channel(asyncio.Protocol):
+    """See the module."""
+
+    _numbers: ClassVar = itertools.count(1)
+
+    def __init__(
+        self, *, clock: Clock, on_text: "Callable[[Channel, str], None]", on_end: "Callable[[Channel, Ended], None]"
+    ) -> None:
+        """``on_text`` is told every text in order; ``on_end`` once, when nothing more can come or go."""
+        self.number = next(Channel._numbers)
+        self.heard_at: Instant | None = None
+        self.silent_looks = 0
+        self.ended: Ended | None = None
+        self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when the transport is closed."""
+        self._clock = clock
+        self._on_text = on_text
+        self._on_end = on_end
+        self._transport: asyncio.Transport | None = None
+        self._reader = FrameReader()
+        self._writer = FrameWriter()
+        self._waiting: deque[Waiting] = deque()
+        self._waiting_bytes = 0
+        self._droppable = 0
+        self._paused = False
+        self._messages = 0
+
+    # --- what asyncio calls -------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = made = cast("asyncio.Transport", transport)  # uvloop's is none by class, only by behaviour
+        made.set_write_buffer_limits(high=_HIGH_WATER)
+        if self.ended is not None:
+            made.abort()
+
+    def data_received(self, data: bytes) -> None:
+        if self.ended is not None:
+            return
+        try:
+            texts = self._reader.feed(data)
+        except FrameError as error:
+            self.refuse(error.reason)
+            return
+        if not texts:
+            return
+        self.heard_at = self._clock.now()
+        self.silent_looks = 0
+        self._messages += len(texts)
+        if self._messages > MESSAGES_PER_LOOK_MAX:
+            self.refuse(Refused.TOO_MANY)
+            return
+        for text in texts:
+            if self.ended is not None:
+                return  # what came before may have ended it
+            self._on_text(self, text)
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        while self._waiting and not self._paused:
+            text, dropped = self._waiting.popleft()
+            self._waiting_bytes -= len(text)
+            self._droppable -= dropped is not None
+            self._write(text)
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self.gone.done():
+            self.gone.set_result(None)
+        self._end(Ended(None, error))
+
+    # --- what the sessions call ---------------------------------------------------------------------------------------
+
+    @property
+    def transport(self) -> asyncio.Transport | None:
+        """The TLS transport, once there is one."""
+        return self._transport
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something said now may arrive."""
+        return self.ended is None and self._transport is not None
+
+    def say(self, message: Message, *, dropped: Callable[[], None] | None = None) -> bool:
+        """Hand ``message`` to the network, or put it in line; whether that was possible.
+
+        With ``dropped`` it may leave the line unsent, and that is told by calling it.
+        """
+        return self.say_text(encode(message), dropped=dropped)
+
+    def say_text(self, text: str, *, dropped: Callable[[], None] | None = None) -> bool:
+        """As :meth:`say`, for what is text already."""
+        if not self.is_open:
+            return False
+        if not self._paused:
+            self._write(text)
+            return True
+        self._waiting.append(Waiting(text, dropped))
+        self._waiting_bytes += len(text)
+        self._droppable += dropped is not None
+        if self._droppable > DROPPABLE_MAX:
+            self._drop_oldest()
+        if self._waiting_bytes > UNSENT_BYTES_MAX or len(self._waiting) > WAITING_MAX:
+            self.refuse(Refused.UNREAD)
+        return self.is_open
+
+    def look(self) -> bool:
+        """Called every :data:`LOOK_S`; whether the other side is still thought to be there."""
+        self._messages = 0
+        self.silent_looks += 1
+        return self.silent_looks < LOOKS_SILENT_MAX
+
+    def refuse(self, reason: Refused, last_text: str = "") -> None:
+        """End it because the other side is refused, with a last word if one is given."""
+        if self.is_open and last_text and not self._paused:
+            self._write(last_text)
+        self._end(Ended(reason))
+        self._close(gently=bool(last_text))
+
+    def drop(self) -> None:
+        """End it at once."""
+        self._end(Ended(None))
+        self._close(gently=False)
+
+    def finish(self) -> None:
+        """End it when what was said has left."""
+        self._end(Ended(None))
+        self._close(gently=True)
+
+    # --- the rest -----------------------------------------------------------------------------------------------------
+
+    def _write(self, text: str) -> None:
+        assert self._transport is not None
+        self._transport.write(self._writer.pack(text))
+
+    def _drop_oldest(self) -> None:
+        place, oldest = next((place, one) for place, one in enumerate(self._waiting) if one.dropped is not None)
+        del self._waiting[place]
+        self._waiting_bytes -= len(oldest.text)
+        self._droppable -= 1
+        assert oldest.dropped is not None
+        oldest.dropped()
+
+    def _end(self, ended: Ended) -> None:
+        if self.ended is not None:
+            return
+        self.ended = ended
+        self._waiting.clear()
+        self._waiting_bytes = 0
+        self._on_end(self, ended)
+
+    def _close(self, *, gently: bool) -> None:
+        if self._transport is None:
+            return
+        if not gently:
+            self._transport.abort()
+            return
+        self._transport.close()
+        loop = asyncio.get_running_loop()
+        loop.call_later(LINGER_S, self._transport.abort)
+
+
+def prepare(plug: socket.socket) -> None:
+    """Small messages leave at once, and the kernel looks after dead peers too."""
+    plug.setblocking(False)
+    plug.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    plug.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

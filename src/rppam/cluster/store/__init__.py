@@ -1,0 +1,1 @@
+"""Where the lease, the votes and the epochs are kept: Redis, the vote file, the database."""

@@ -1,0 +1,207 @@
+"""What a member promised, in one small file that is always the old one or the new one.
+
+::
+
+    rppam-promise2
+    claim node1 9f0c1d2e3a4b5c6d 1795478400123
+    highest 1795478400123
+    electorate rppam-electorate1 5b1e90aa5b1e90aa 0 1 majority:node1,node2,node3
+    home 41b2c3d4e5f60718 0a1b2c3d4e5f6071,9f0c1d2e3a4b5c6d
+    made 1795478400123456789 starts 17
+    sha256 51b2...
+
+A new file is written beside it, synced, renamed over it, and the directory is synced: whoever saw ``save`` return may
+answer. The checksum tells a torn or an edited file from a good one. The last lines say to whom it belongs, see
+:mod:`rppam.cluster.store.home`: with the file of another host, or a copy, nobody votes before an operator has said
+that the other one is off for good. A file of format 1 has no such lines and is taken over as this host's own.
+
+What it does not promise: protection against somebody who can write the directory and knows how to make a checksum, nor
+against a disk that lies about syncing.
+"""
+
+import hashlib
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from rppam.cluster.consensus.membership import parse_electorate
+from rppam.cluster.consensus.messages import NO_CLAIM, Claim, Kept
+from rppam.cluster.errors import PromiseFileBroken, PromiseFileStrange, PromiseFileUnwritable
+from rppam.cluster.store.home import NO_MARK, Home, Mark, born_ns, look_at_home, why_strange
+from rppam.kernel.durable import replace_durably
+
+FILE_NAME: Final = "promise"
+"""Its name in the data directory."""
+FORMAT: Final = "rppam-promise2"
+FORMAT_BEFORE: Final = "rppam-promise1"
+"""Of releases that did not write down whose it is."""
+BYTES_MAX: Final = 64 * 1024
+_NONE: Final = "-"
+_ANEW: Final = (
+    "While the other members run, stop this node, remove the file and start the node again: it waits for one lease and "
+    "takes the list of members from the others"
+)
+STRANGE: Final = (
+    "{path}: this member does not vote and does not lead, since its promise file is not its own: {why}. A clone beside "
+    "the original would make two leaders. If the original is off for good, or this is it, moved or restored: stop this "
+    "node, then 'rppam cluster adopt', and start it"
+)
+_CARDS: Final = r"-|[0-9a-f]{16}(?:,[0-9a-f]{16})*"
+_FILE: Final = re.compile(
+    rf"(?P<signed>(?:{FORMAT_BEFORE}|(?P<new>{FORMAT}))\n"
+    r"claim (?P<claim>-|[a-z0-9][a-z0-9-]{0,62} [0-9a-f]{16} (?:0|[1-9][0-9]{0,14}))\n"
+    r"highest (?P<highest>0|[1-9][0-9]{0,14})\n"
+    r"electorate (?P<electorate>[^\n]+)\n"
+    rf"(?(new)home (?P<machine>-|[0-9a-f]{{16}}) (?P<cards>{_CARDS})\n"
+    r"made (?P<made>0|[1-9][0-9]{0,19}) starts (?P<starts>0|[1-9][0-9]{0,14})\n|))"
+    r"sha256 (?P<sum>[0-9a-f]{64})\n"
+)
+
+
+class FilePromises:
+    """The real :class:`rppam.cluster.link.ports.PromiseFile`."""
+
+    def __init__(self, path: Path, home: Home | None = None) -> None:
+        """``path`` is the file; its directory exists and belongs to this process alone. ``home``: by default, this
+        host."""
+        self.path = path
+        self.strange = ""
+        """Why nobody may vote with what was loaded; empty when it is this host's own."""
+        self.starts = 0
+        """How often this host has begun to use the file."""
+        self.is_taken_over = False
+        """Whether it did not say whose it is: an earlier release wrote it."""
+        self._home = home
+        self._read: Mark = NO_MARK
+
+    @property
+    def home(self) -> Home:
+        """This host, looked at once."""
+        if self._home is None:
+            self._home = look_at_home()
+        return self._home
+
+    def load(self) -> Kept | None:
+        """What was kept; ``None`` when there is no file. Also notes to whom it belongs.
+
+        Raises :class:`PromiseFileBroken` for one that cannot be read or understood.
+        """
+        try:
+            with self.path.open("rb") as file:
+                data = file.read(BYTES_MAX + 1)
+                made = born_ns(file.fileno(), self.path)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            why = f"a file that cannot be read ({error.strerror}). Let the account that runs rppam own it"
+            raise self._broken(why) from None
+        (kept, mark), found = _parse(data)
+        if kept is None:
+            raise self._broken(f"{found}. Check the disk")
+        self._read, self.starts = mark or NO_MARK, (mark or NO_MARK).starts
+        self.is_taken_over = mark is None
+        why = "" if kept.electorate is None else why_strange(self._read, self.home, made)  # else it is nobody's vote
+        self.strange = STRANGE.format(path=self.path, why=why) if why else ""
+        return kept
+
+    def begin(self) -> tuple[Kept | None, str]:
+        """As :meth:`load`, for a process that will vote: where the file is this host's own, one more start is on disk.
+
+        Returns what was kept, and why the start could not be noted, which keeps nobody from starting.
+        """
+        kept = self.load()
+        if kept is None or self.strange:
+            return kept, ""
+        self.starts += 1
+        try:
+            self.save(kept)
+        except PromiseFileUnwritable as error:
+            return kept, str(error)
+        return kept, ""
+
+    def adopt(self, kept: Kept) -> None:
+        """Make the file this host's own, by an operator's word. Raises :class:`PromiseFileUnwritable`."""
+        self.strange, self._read = "", NO_MARK
+        self.save(kept)
+
+    def _broken(self, found: str) -> PromiseFileBroken:
+        return PromiseFileBroken(f"{self.path}: expected what this member promised, found {found}. {_ANEW}")
+
+    def save(self, kept: Kept) -> None:
+        """Replace the file; returns when the disk has it. Raises :class:`PromiseFileUnwritable`, and
+        :class:`PromiseFileStrange` for a file that is not this host's own."""
+        if self.strange:
+            raise PromiseFileStrange(self.strange)
+        self._replace(self.path, kept)
+
+    def try_out(self, kept: Kept) -> None:
+        """Whether ``save`` would be possible now: the same is written beside the file, in the same way, and removed.
+
+        Raises :class:`PromiseFileUnwritable`.
+        """
+        probe = self.path.with_name(f".{self.path.name}.probe")
+        try:
+            self._replace(probe, kept)
+        finally:
+            with suppress(OSError):
+                probe.unlink(missing_ok=True)
+
+    def _replace(self, path: Path, kept: Kept) -> None:
+        home = Home(self.home.machine or self._read.home.machine, self.home.cards or self._read.home.cards)
+        try:
+            replace_durably(path, lambda new: encode(kept, Mark(home, born_ns(new, path), self.starts)))
+        except OSError as error:
+            with suppress(OSError):  # a full disk keeps no half of it
+                path.with_name(f".{path.name}.part").unlink(missing_ok=True)
+            raise PromiseFileUnwritable(
+                f"{self.path}: expected to keep a promise on disk, found: {error.strerror}. Until this is put right "
+                "this member does not vote: make room there, or let the account that runs rppam own the directory"
+            ) from None
+
+
+def encode(kept: Kept, mark: Mark = NO_MARK) -> bytes:
+    """The content of the file."""
+    claim, electorate, highest = kept
+    (machine, cards), made, starts = mark
+    who = _NONE if claim == NO_CLAIM else f"{claim.candidate} {claim.boot_id} {claim.epoch}"
+    body = _NONE if electorate is None else electorate.encode()
+    signed = (
+        f"{FORMAT}\nclaim {who}\nhighest {highest}\nelectorate {body}\n"
+        f"home {machine or _NONE} {','.join(sorted(cards)) or _NONE}\nmade {made} starts {starts}\n"
+    )
+    return f"{signed}sha256 {hashlib.sha256(signed.encode()).hexdigest()}\n".encode()
+
+
+def _parse(data: bytes) -> tuple[tuple[Kept | None, Mark | None], str]:
+    """What is kept and whose it is; no mark where the format has none. Or nothing, and what was found instead."""
+    nothing = None, None
+    if len(data) > BYTES_MAX:
+        return nothing, f"more than {BYTES_MAX} bytes"
+    text = data.decode("ascii", "replace")
+    if not text:
+        return nothing, "an empty file"
+    first = text.partition("\n")[0]
+    if first not in {FORMAT, FORMAT_BEFORE} and re.fullmatch(r"rppam-promise[0-9]+", first):
+        return nothing, f"format {first!r} of another version of rppam, where this one knows {FORMAT!r}"
+    match = _FILE.fullmatch(text)
+    if match is None:
+        return nothing, f"{len(data)} bytes that are not a whole file of format {FORMAT!r}"
+    if hashlib.sha256(match["signed"].encode()).hexdigest() != match["sum"]:
+        return nothing, "a checksum that does not match what stands above it"
+    electorate = None if match["electorate"] == _NONE else parse_electorate(match["electorate"])
+    if electorate is None and match["electorate"] != _NONE:
+        return nothing, "a list of members that cannot be understood"
+    claim = NO_CLAIM
+    if match["claim"] != _NONE:
+        candidate, boot_id, epoch = match["claim"].split(" ")
+        claim = Claim(candidate, boot_id, int(epoch))
+    return (Kept(claim, electorate, int(match["highest"])), _mark(match)), ""
+
+
+def _mark(match: re.Match[str]) -> Mark | None:
+    if match["new"] is None:
+        return None
+    machine = "" if match["machine"] == _NONE else match["machine"]
+    cards = frozenset() if match["cards"] == _NONE else frozenset(match["cards"].split(","))
+    return Mark(Home(machine, cards), int(match["made"]), int(match["starts"]))

@@ -1,0 +1,1 @@
+"""The virtual address: on the leader's host, and nowhere else."""

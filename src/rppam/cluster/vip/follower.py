@@ -1,0 +1,168 @@
+"""Has the virtual address on this host while, and only while, this node leads.
+
+A duty of the leader: taken when leadership begins, told to the network, renewed for no longer than the permission
+lasts, and dropped before the record is released. What somebody took away is put back; what is here without right (a
+former life was killed) goes within a second. What it does not promise: leadership that waits for the address. A host
+that refuses it is told in health, and the node leads all the same.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from rppam.cluster.history.model import HistoryEvent
+from rppam.cluster.history.recorder import noted
+from rppam.cluster.vip.errors import AddressError, AddressRefused
+from rppam.cluster.vip.ports import AddressHolder
+from rppam.kernel.clock import Clock
+from rppam.kernel.instant import US_PER_S, Instant
+
+log: Final = logging.getLogger("rppam.node")
+
+TELL_TIMES: Final = 4
+"""A single announcement may be lost."""
+TELL_EVERY_S: Final = 10.0
+"""Afterwards: a neighbour that was cut off when it came must hear of it, too."""
+LOOK_EVERY_S: Final = 1.0
+UNFORESEEN: Final = (
+    "the virtual address {address}: expected to {wish} on this host, found: {error!r}. It is tried again: where no "
+    "thread can be started, raise the service's limit of tasks (TasksMax)"
+)
+
+
+class AddressDuty:
+    """Implements :class:`rppam.cluster.driver.leader_tasks.Duty`."""
+
+    name = "the virtual address"
+
+    def __init__(
+        self,
+        holder: AddressHolder,
+        shown: str,
+        permitted_until: Callable[[], Instant | None],
+        clock: Clock,
+        every_s: float,
+        *,
+        rounds_up: bool = False,
+    ) -> None:
+        """``permitted_until``: until when this node may act; ``every_s``: how often the address is renewed.
+
+        ``rounds_up``: leases are so short that less than a second, which is all the host can count, is one.
+        """
+        self._rounds_up = rounds_up
+        self._holder, self._shown, self._every_s = holder, shown, every_s
+        self._permitted_until, self._clock = permitted_until, clock
+        self.is_held = False
+        """Whether it was here when last looked at."""
+        self.problem = ""
+        """Why it is not here although it should be, or the other way round; empty when all is well."""
+        self._leads = False
+        self._may_be_here = False
+        """Whether a take since the last drop succeeded, or nobody knows whether it did."""
+        self._one_at_a_time = threading.Lock()
+        self._holding: asyncio.Task[None] | None = None
+
+    def start(self, epoch: int) -> None:
+        """Leadership began at ``epoch``."""
+        self._leads = True
+        self._holding = asyncio.get_running_loop().create_task(self._hold(epoch), name="the virtual address")
+
+    async def stop(self) -> None:
+        """Leadership ended: when this returns the address is not here. Raises :class:`AddressError` when it may be.
+
+        Where nobody could look, it may be: a take that was under way when leadership ended may still put it here.
+        """
+        self._leads = False
+        if self._holding is not None:
+            self._holding.cancel()
+            self._holding = None
+        try:
+            await asyncio.to_thread(self._drop)
+        except Exception as error:
+            self._tell_unforeseen("drop it", error)
+            raise AddressRefused(self.problem) from error
+        if self._may_be_here:
+            raise AddressRefused(self.problem or f"the virtual address {self._shown} may still be here")
+
+    async def watch(self) -> None:
+        """Never returns: what is here without right goes."""
+        while True:
+            try:
+                if not self._leads:
+                    await asyncio.to_thread(self._drop)
+            except Exception as error:  # noqa: BLE001 - told; this task must not end, or the node ends with it
+                self._tell_unforeseen("have it no more", error)
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _hold(self, epoch: int) -> None:
+        to_tell, told_at = TELL_TIMES, 0.0
+        while True:
+            try:
+                until = self._permitted_until()
+                if until is not None and await asyncio.to_thread(self._take, until):
+                    to_tell = TELL_TIMES
+                    told = noted(HistoryEvent.ADDRESS, epoch=epoch, here=True)
+                    log.info("the virtual address %s is here", self._shown, extra=told)
+                now = asyncio.get_running_loop().time()
+                if self.is_held and (to_tell or now - told_at >= TELL_EVERY_S):
+                    to_tell, told_at = max(0, to_tell - 1), now
+                    await asyncio.to_thread(self._announce)
+            except Exception as error:  # noqa: BLE001 - told; this task must not end, or nobody renews the address
+                # It goes by itself unless the next try renews it; until then nobody knows.
+                self.is_held, self._may_be_here = False, True
+                self._tell_unforeseen("renew it", error)
+            await asyncio.sleep(self._every_s)
+
+    # ---- on a thread: the system may take its time ------------------------------------------------------------------
+
+    def _take(self, until: Instant) -> bool:
+        """Whether it is new here."""
+        with self._one_at_a_time:
+            left_us = until - self._clock.now()  # read here: a host under load lets threads wait
+            if left_us <= 0:
+                return False
+            life_s = left_us // US_PER_S
+            if not self._leads or (life_s < 1 and self.is_held and not self._rounds_up):
+                return False  # stopped meanwhile; or what is left is less than the host can count
+            try:
+                is_new = self._holder.take(life_s)
+            except AddressError as error:
+                self._may_be_here |= isinstance(error, AddressRefused)
+                self._tell(str(error))
+                self.is_held = False
+                return False
+            self.is_held = self._may_be_here = True
+            self._tell("")
+            return is_new
+
+    def _drop(self) -> None:
+        with self._one_at_a_time:
+            if self._leads:
+                return
+            self.is_held = False
+            try:
+                was_here = self._holder.drop()
+            except AddressError as error:
+                self._tell(str(error))
+                return
+            self._may_be_here = False
+            self._tell("")
+            if was_here:
+                told = noted(HistoryEvent.ADDRESS, here=False)
+                log.info("the virtual address %s is not here any more", self._shown, extra=told)
+
+    def _announce(self) -> None:
+        try:
+            self._holder.announce()
+        except AddressError as error:
+            self._tell(str(error))
+
+    def _tell_unforeseen(self, wish: str, error: Exception) -> None:
+        self._tell(UNFORESEEN.format(address=self._shown, wish=wish, error=error))
+
+    def _tell(self, problem: str) -> None:
+        if problem and problem != self.problem:
+            log.error("%s", problem)
+        self.problem = problem

@@ -1,1 +1,0 @@
-"""The composition root: the only place that imports both the runtime and the adapters. Reads as a parts list."""

@@ -1,0 +1,93 @@
+"""Errors of the configuration: what the administrator wrote, where, and how to put it right.
+
+Each error carries *all* problems found, so that one run of ``rppam config check`` is enough. A problem never holds a
+secret: whoever makes one describes a secret value by its type or place, not by its text.
+"""
+
+from collections.abc import Iterable
+from typing import ClassVar, NamedTuple, Self
+
+from rppam.kernel.errors import ErrorRow, Fault, Retry, RppamError
+from rppam.kernel.exits import Exit
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong, in four parts."""
+
+    path: str
+    """Where: a key such as ``redis.keyPrefix``, an option, or a file."""
+    expected: str
+    found: str
+    """What stands there, never a secret."""
+    fix: str
+    """What to do, as an order."""
+
+    def sentence(self) -> str:
+        """One line for people."""
+        place = f"{self.path}: " if self.path else ""
+        return f"{place}expected {self.expected}; found {self.found}. {self.fix}"
+
+    def under(self, place: str) -> "Problem":
+        """The same problem seen from outside: ``place`` comes first in its path."""
+        return self._replace(path=f"{place} ({self.path})" if self.path else place)
+
+    def as_json(self) -> dict[str, str]:
+        """Its four parts, for machines."""
+        return self._asdict()
+
+
+class ConfigError(RppamError):
+    """Something the administrator wrote is wrong. ``problems`` has at least one entry."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems: tuple[Problem, ...] = tuple(problems)
+        super().__init__("\n".join(problem.sentence() for problem in self.problems))
+
+    @classmethod
+    def of(cls, path: str, expected: str, found: str, fix: str) -> Self:
+        """An error with one problem."""
+        return cls([Problem(path, expected, found, fix)])
+
+
+def _row(code: str, meaning: str, remedy: str) -> ErrorRow:
+    return ErrorRow(code, Fault.OPERATOR, Retry.NO, meaning, remedy, exit=Exit.CONFIGURATION)
+
+
+class ConfigFileError(ConfigError):
+    """The file itself: missing, unreadable, too large, not UTF-8, not JSON."""
+
+    row: ClassVar[ErrorRow] = _row(
+        "RPPAM-1101",
+        "The configuration file cannot be read as JSON text.",
+        "Put right what the message names, then run `rppam config check FILE`.",
+    )
+
+
+class ConfigValueError(ConfigError):
+    """One or more settings are unknown, of a wrong type, out of range, or contradict each other."""
+
+    row: ClassVar[ErrorRow] = _row(
+        "RPPAM-1201",
+        "One or more settings are wrong; the node does not start.",
+        "Each line names the key, what was expected, what was found and the fix; run `rppam config check FILE`.",
+    )
+
+
+class ConnectionStringError(ConfigError):
+    """A Redis connection string that cannot be understood without guessing."""
+
+    row: ClassVar[ErrorRow] = _row(
+        "RPPAM-1202",
+        "A Redis connection string is wrong.",
+        "Try it with `rppam config parse-connection 'STRING'` until it shows what you mean.",
+    )
+
+
+class SecretError(ConfigError):
+    """A secret that cannot be read: key file, encrypted value, secret file or environment variable."""
+
+    row: ClassVar[ErrorRow] = _row(
+        "RPPAM-1301",
+        "A secret of the configuration cannot be read or decrypted.",
+        "Check the key file named in the message, or make the value anew with `rppam config encrypt`.",
+    )

@@ -1,0 +1,1 @@
+"""The cluster's database from asyncio: engine, lanes, fence, tables and their migrations. Start at ``database.py``."""

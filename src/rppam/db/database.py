@@ -1,0 +1,180 @@
+"""The cluster's database, asked from asyncio: SQLite for one machine, PostgreSQL for several.
+
+Every call ends within its timeout, whatever the server does, and never blocks the event loop. Two lanes keep the fence
+apart from the rest: a flood of logins cannot delay a leader's claim. What it does not promise: a retry; a caller that
+wants one knows whether its call may be repeated.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from enum import Enum
+from typing import Final, TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.engine.interfaces import DBAPIConnection
+
+from rppam.db.engine import create_file, open_engine
+from rppam.db.errors import (
+    DatabaseBusy,
+    DatabaseError,
+    DatabaseUnknown,
+    DatabaseUnreachable,
+    DatabaseValueRefused,
+    SchemaNewer,
+)
+from rppam.db.lane import Job, Lane
+from rppam.db.schema import current_revision, is_current, upgrade
+from rppam.db.url import parse_database_url
+from rppam.kernel.secret import Secret
+
+log = logging.getLogger("rppam.database")
+
+T = TypeVar("T")
+
+TIMEOUT_MS: Final = 2_000
+UPGRADE_TIMEOUT_MS: Final = 60_000
+STOP_TIMEOUT_MS: Final = 1_000
+NOT_ASKED: Final = "the database has not been asked yet"
+
+
+class Use(Enum):
+    """What a call is for."""
+
+    FENCE = "fence"
+    """Leadership: epochs and guarded writes."""
+    REST = "account"
+    """Everything else."""
+
+
+class Database:
+    """Connections to one database. Call :meth:`start` before anything else and :meth:`stop` at the end."""
+
+    def __init__(self, url: Secret | str, timeout_ms: int = TIMEOUT_MS, *, password: Secret | None = None) -> None:
+        """``timeout_ms`` bounds each call. Raises :class:`~rppam.db.errors.DatabaseUrlInvalid`."""
+        self.timeout_ms: Final = timeout_ms
+        self._url = parse_database_url(url, password)
+        self._lanes = {
+            Use.FENCE: Lane(Use.FENCE.value, threads=2, waiting_max=16),
+            Use.REST: Lane(Use.REST.value, threads=3, waiting_max=64),
+        }
+        self._engine = open_engine(self._url, timeout_ms, self._opened)
+        self._is_open = False
+        self._is_ready = False
+        self._reason = NOT_ASKED
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether :meth:`start` has succeeded."""
+        return self._is_ready
+
+    @property
+    def reason(self) -> str:
+        """Empty while the database answers; else one sentence with the cause, for status."""
+        return self._reason
+
+    @property
+    def warning(self) -> str:
+        """What an administrator should know now; empty while it answers, and while it has had no time to answer."""
+        if self._reason:
+            return "" if self._reason == NOT_ASKED else f"the database does not answer: {self._reason}"
+        return "" if self._is_ready else "the database is being opened"
+
+    def __repr__(self) -> str:
+        return f"Database({self._url.render_as_string(hide_password=True)})"
+
+    async def start(self) -> None:
+        """Open the database and bring its tables to this release, while other nodes may do the same.
+
+        Raises a :class:`~rppam.db.errors.DatabaseError`. Unless that is ``SchemaNewer`` it may be called
+        again later; until it has succeeded every other call raises ``DatabaseUnreachable``.
+        """
+        if not self._is_open:
+            try:
+                create_file(self._url)
+            except OSError as error:
+                raise DatabaseUnreachable(
+                    f"cannot make the database file {self._url.database}: {error.strerror}; make its directory first "
+                    "and let the user that runs RP-PAM write there"
+                ) from None
+            for lane in self._lanes.values():
+                lane.open(self._engine)
+            self._is_open = True
+        revision = await self._ask(current_revision, Use.REST, writes=False, timeout_ms=self.timeout_ms)
+        if not is_current(revision):
+            await self._ask(upgrade, Use.REST, writes=True, timeout_ms=UPGRADE_TIMEOUT_MS)
+        self._is_ready = True
+
+    async def stop(self) -> None:
+        """Let running calls end within a second, then break them off. Needs no answer from the server."""
+        self._is_ready = False
+        for lane in self._lanes.values():
+            lane.close()
+        ended = [asyncio.wrap_future(future) for lane in self._lanes.values() for future in lane.ended]
+        if ended:
+            await asyncio.wait(ended, timeout=STOP_TIMEOUT_MS / 1000)
+            for lane in self._lanes.values():
+                lane.abandon()
+            await asyncio.wait(ended, timeout=STOP_TIMEOUT_MS / 1000)
+        self._engine.dispose()
+
+    async def read(self, work: Callable[[Connection], T], *, use: Use = Use.REST, timeout_ms: int | None = None) -> T:
+        """Run ``work`` in a transaction that only reads, on a thread. Raises a ``DatabaseError``."""
+        return await self._checked(work, use, writes=False, timeout_ms=timeout_ms)
+
+    async def write(self, work: Callable[[Connection], T], *, use: Use = Use.REST, timeout_ms: int | None = None) -> T:
+        """Run ``work`` in a transaction that writes; it is committed when ``work`` returns, undone when it raises."""
+        return await self._checked(work, use, writes=True, timeout_ms=timeout_ms)
+
+    async def _checked(self, work: Callable[[Connection], T], use: Use, *, writes: bool, timeout_ms: int | None) -> T:
+        if not self._is_ready:
+            raise DatabaseUnreachable(f"the database is not open: {self._reason}")
+        return await self._ask(work, use, writes=writes, timeout_ms=timeout_ms or self.timeout_ms)
+
+    async def _ask(self, work: Callable[[Connection], T], use: Use, *, writes: bool, timeout_ms: int) -> T:
+        job = Job(work, writes=writes)
+        try:
+            self._lanes[use].put(job)
+            result = await self._wait(job, timeout_ms)
+        except (DatabaseBusy, DatabaseValueRefused):
+            raise  # says nothing about the database itself
+        except DatabaseError as error:
+            self._remember(str(error), lost=not isinstance(error, SchemaNewer))
+            raise
+        self._remember("")
+        return result
+
+    async def _wait(self, job: Job[T], timeout_ms: int) -> T:
+        # `wait` leaves the future alone when the time is up, so that "had it begun?" is answered by the job itself.
+        answer = asyncio.wrap_future(job.outcome)
+        try:
+            done, _ = await asyncio.wait({answer}, timeout=timeout_ms / 1000)
+        except asyncio.CancelledError:
+            job.give_up()
+            answer.add_done_callback(_seen)
+            raise
+        if done:
+            if answer.cancelled():
+                raise DatabaseBusy("this node is stopping and asks its database nothing more")
+            return answer.result()
+        answer.add_done_callback(_seen)
+        if job.give_up():
+            raise DatabaseBusy(f"no database connection became free within {timeout_ms} ms; nothing was done")
+        raise DatabaseUnknown(f"the database did not answer within {timeout_ms} ms")
+
+    def _opened(self, line: DBAPIConnection) -> None:
+        for lane in self._lanes.values():
+            lane.opened(line)
+
+    def _remember(self, reason: str, *, lost: bool = False) -> None:
+        if lost and not self._reason:
+            log.error("Lost the database: %s.", reason)
+        elif not reason and self._reason and self._is_ready:
+            log.info("The database answers again.")
+        self._reason = reason
+
+
+def _seen(answer: "asyncio.Future[T]") -> None:
+    """Look at an answer nobody waits for any more, so that asyncio does not call it forgotten."""
+    if not answer.cancelled():
+        answer.exception()

@@ -1,0 +1,143 @@
+"""How a connection to either database is opened, so that no call on it can last for ever.
+
+PostgreSQL: every statement, lock wait and idle transaction has a limit *on the server*, so that a node that is paused
+in the middle of a transaction cannot hold the fence against the others; the TCP connection has one in the kernel.
+SQLite: WAL, synchronous=FULL (an epoch that was accepted survives a power cut), foreign keys, a bounded busy wait.
+"""
+
+import contextlib
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import BigInteger, ColumnElement, Connection, CursorResult, Engine, Executable, create_engine, event
+from sqlalchemy.engine import URL
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.pool import NullPool
+
+from rppam.db.url import SQLITE
+
+WRITES: Final = "rppam_writes"
+"""Execution option of a connection whose next transaction writes."""
+CONNECT_S_MIN: Final = 2
+"""libpq's shortest connect timeout."""
+
+
+class NowMs(ColumnElement[int]):
+    """The database's own wall clock in milliseconds since 1970: one clock for all nodes."""
+
+    inherit_cache = True
+    type = BigInteger()
+
+
+@compiles(NowMs, "postgresql")
+def _now_postgresql(_element: NowMs, _compiler: object, **_options: object) -> str:
+    return "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
+
+
+@compiles(NowMs, "sqlite")
+def _now_sqlite(_element: NowMs, _compiler: object, **_options: object) -> str:
+    return "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+
+
+def open_engine(url: URL, timeout_ms: int, opened: Callable[[DBAPIConnection], None]) -> Engine:
+    """An engine without a pool of its own: each thread of a lane holds one connection.
+
+    ``opened`` is called with each raw connection before anything is said on it.
+    """
+    engine = create_engine(
+        url,
+        poolclass=NullPool,
+        hide_parameters=True,  # parameters may be password hashes
+        connect_args=_connect_args(url, timeout_ms),
+        **({} if url.drivername == SQLITE else {"isolation_level": "READ COMMITTED"}),
+    )
+
+    @event.listens_for(engine, "do_connect")
+    def _connect(dialect: Any, _record: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> DBAPIConnection:
+        connection: DBAPIConnection = dialect.connect(*args, **kwargs)
+        opened(connection)
+        return connection
+
+    if url.drivername == SQLITE:
+        _prepare_sqlite(engine, timeout_ms)
+    else:
+        _prepare_postgresql(engine, timeout_ms)
+    return engine
+
+
+def rows_changed(connection: Connection, statement: Executable) -> int:
+    """Run ``statement`` and count the rows it changed. For an INSERT SQLAlchemy tells the count only when asked to."""
+    result = connection.execute(statement, execution_options={"preserve_rowcount": True})
+    assert isinstance(result, CursorResult)
+    return result.rowcount
+
+
+def create_file(url: URL) -> None:
+    """Make a new SQLite file readable by its owner only (it will hold password hashes). Raises :class:`OSError`."""
+    if url.drivername == SQLITE and url.database:
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(Path(url.database), os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+
+
+def break_off(connection: DBAPIConnection) -> None:
+    """Make a call that is stuck on ``connection`` in another thread return with an error."""
+    with contextlib.suppress(Exception):  # it may be closed by now: then there is nothing to break off
+        if hasattr(connection, "interrupt"):
+            connection.interrupt()
+            return
+        # Not `connection.close()`, which the stuck thread is using; on a duplicate, whose number nobody else can reuse.
+        duplicate = os.dup(connection.fileno())
+        with socket.socket(fileno=duplicate) as line:
+            line.shutdown(socket.SHUT_RDWR)
+
+
+def _connect_args(url: URL, timeout_ms: int) -> dict[str, Any]:
+    if url.drivername == SQLITE:
+        return {"timeout": timeout_ms / 1000, "isolation_level": None}
+    seconds = max(CONNECT_S_MIN, -(-timeout_ms // 1000))
+    args: dict[str, Any] = {
+        "connect_timeout": seconds,
+        "tcp_user_timeout": timeout_ms,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "application_name": "rppam",
+    }
+    # Prepared statements do not survive a connection pooler in front of the server, and gain nothing here.
+    return {"prepare_threshold": None} | {name: value for name, value in args.items() if name not in url.query}
+
+
+def _prepare_sqlite(engine: Engine, timeout_ms: int) -> None:
+    @event.listens_for(engine, "connect")
+    def _connected(connection: Any, _record: object) -> None:
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {timeout_ms:d}")
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.execute("PRAGMA synchronous = FULL")
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # A transaction that will write takes the write lock first: upgrading later fails at once instead of waiting.
+        writes = connection.get_execution_options().get(WRITES)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _prepare_postgresql(engine: Engine, timeout_ms: int) -> None:
+    @event.listens_for(engine, "connect")
+    def _connected(connection: Any, _record: object) -> None:
+        connection.execute(
+            "SELECT set_config('statement_timeout', %(limit)s, false), set_config('lock_timeout', %(limit)s, false),"
+            " set_config('idle_in_transaction_session_timeout', %(idle)s, false),"
+            # An accepted epoch must survive a crash of the server, whatever its default is.
+            " set_config('synchronous_commit',"
+            " CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'"
+            " ELSE current_setting('synchronous_commit') END, false)",
+            {"limit": str(timeout_ms), "idle": str(2 * timeout_ms)},
+        )
+        connection.commit()

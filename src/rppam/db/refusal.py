@@ -1,0 +1,52 @@
+"""What a database's error means to us: not reached, not done, perhaps done, or refused.
+
+Only the first line of the driver's text is kept. It names host and user, never the password or a parameter.
+"""
+
+import sqlite3
+from typing import Final
+
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+
+from rppam.db.errors import (
+    DatabaseBusy,
+    DatabaseRefused,
+    DatabaseUnknown,
+    DatabaseUnreachable,
+    DatabaseValueRefused,
+)
+
+REASON_CHARS_MAX: Final = 300
+_WAITED_TOO_LONG: Final = frozenset({"55P03", "57014", "40P01", "40001"})
+"""SQLSTATE: lock not available, statement cancelled by its timeout, deadlock, serialisation. All are rolled back."""
+_SQLITE_BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+
+
+def translate(error: BaseException, *, begun: bool, writes: bool) -> BaseException:
+    """The error to raise. ``begun``: the transaction had begun; ``writes``: it may have written something."""
+    if not isinstance(error, DBAPIError):
+        return error
+    driver = error.orig
+    reason = _first_line(driver if driver is not None else error)
+    if _code(driver) in _WAITED_TOO_LONG or getattr(driver, "sqlite_errorcode", None) in _SQLITE_BUSY:
+        return DatabaseBusy(f"the database was held by somebody else for too long; nothing was written ({reason})")
+    if not begun:
+        return DatabaseUnreachable(f"the database cannot be used: {reason}")
+    if error.connection_invalidated:
+        if writes:
+            return DatabaseUnknown(f"the database went away during a write, which may or may not stand ({reason})")
+        return DatabaseUnreachable(f"the database went away: {reason}")
+    if isinstance(error, DataError | IntegrityError):
+        return DatabaseValueRefused(f"the database cannot hold a value that it was given ({reason})")
+    return DatabaseRefused(f"the database refused: {reason}")
+
+
+def _code(driver: BaseException | None) -> str | None:
+    code: str | None = getattr(driver, "sqlstate", None)
+    return code
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[0] if lines else type(error).__name__
+    return text if len(text) <= REASON_CHARS_MAX else text[:REASON_CHARS_MAX] + "..."

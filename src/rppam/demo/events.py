@@ -1,0 +1,187 @@
+"""Many nodes' views in, one story out.
+
+Decides which event of a cluster is told, once, from what several nodes say at different moments. Pure: no clock, no
+I/O; the tests are ``tests/demo/test_events.py``. The rules against duplicates and flicker:
+
+* *Who leads* is what a node says of itself, at the highest epoch seen; when the leader's own answer is missing, what
+  all others agree on. An epoch that is lower than one already told is somebody who has not heard yet, not an event.
+* *A leader is lost* at once when its process ended or it says so itself, and otherwise when nobody names it for
+  :data:`CONFIRM_MS`; when nobody answers at all, after :data:`SILENCE_MS`.
+* *Redis is lost* is what more than half of those say whose control process is there to know.
+* *How a member is* is what more than half of the other answering nodes say. A tie changes nothing, and ``unknown``
+  (the observer cannot judge) is no opinion.
+
+It does not promise to tell what came and went between two rounds of questions.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
+
+from rppam.cli.view import HEALTHY, LEADER, UNKNOWN, View
+from rppam.cluster.health.model import CONTROL_PROCESS
+
+CONFIRM_MS: Final = 700
+SILENCE_MS: Final = 4_500
+LEFT: Final = "left"
+
+_STATUS_SENTENCES: Final[dict[str, tuple[str, str]]] = {
+    "suspect": ("node-suspect", "{node} is suspect: it missed heartbeats."),
+    "unreachable": ("node-unreachable", "{node} is unreachable: no heartbeat for a whole lease."),
+    "maintenance": ("node-maintenance", "{node} is in maintenance."),
+    LEFT: ("node-left", "{node} left the cluster."),
+}
+
+
+class Event(NamedTuple):
+    """One thing that happened, as a sentence and as values."""
+
+    kind: str
+    node: str | None
+    epoch: int
+    text: str
+    extra: Mapping[str, object] = {}
+
+
+def ready_leader(views: Mapping[str, View], names: Iterable[str], witnesses: Iterable[str] = ()) -> str | None:
+    """The leader that every one of ``names`` reports, with all of them and the ``witnesses`` listed and the cluster
+    healthy; else ``None``."""
+    wanted = list(names)
+    listed = [*wanted, *witnesses]
+    leaders = {views[name].leader if name in views else None for name in wanted}
+    complete = all(
+        name in views and views[name].healthy and all(views[name].peer(other) for other in listed) for name in wanted
+    )
+    return leaders.pop() if complete and len(leaders) == 1 else None
+
+
+def _why_blind(view: View) -> str:
+    """Why a node can say nothing of its cluster, as its control process is away; empty when it can."""
+    reason = view.redis_reason
+    return reason.replace(CONTROL_PROCESS, "its control process", 1) if reason.startswith(CONTROL_PROCESS) else ""
+
+
+class ClusterWatch:
+    """Folds views into events. ``observe`` is called about four times a second with the views that are fresh."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.leader: str | None = None
+        self.epoch = 0
+        """The highest epoch seen with a leader."""
+        self.status: dict[str, str] = dict.fromkeys(names, UNKNOWN)
+        self.redis_connected = True
+        self._last_leader: tuple[str, int] | None = None
+        self._lost_at_ms: int | None = None
+        self._doubt_since_ms: int | None = None
+        self._gone: set[str] = set()
+
+    def exited(self, now_ms: int, node: str, how: str) -> list[Event]:
+        """The process of ``node`` ended; ``how`` completes "ended ..." ("by SIGKILL", "with exit code 0")."""
+        self._gone.add(node)
+        events = [Event("node-exited", node, self.epoch, f"The process of {node} ended {how}.", {"how": how})]
+        if self.leader == node:
+            events.append(self._lose(now_ms, "its process ended"))
+        return events
+
+    def observe(self, now_ms: int, views: Mapping[str, View]) -> list[Event]:
+        """What changed, given the fresh views by name of the node that answered."""
+        self._gone -= views.keys()  # it answers again: somebody started it by hand
+        return [*self._redis(views), *self._leadership(now_ms, views), *self._members(views)]
+
+    def _redis(self, views: Mapping[str, View]) -> list[Event]:
+        sighted = {name: view for name, view in views.items() if not _why_blind(view)}
+        down = [name for name, view in sighted.items() if not view.redis_connected]
+        if self.redis_connected and len(down) * 2 > len(sighted):
+            self.redis_connected = False
+            reason = views[down[0]].redis_reason
+            text = "Redis is lost" + (f": {reason.rstrip('.')}." if reason else ".")
+            return [Event("redis-lost", down[0], self.epoch, text, {"nodes": down})]
+        if not self.redis_connected and sighted and not down:
+            self.redis_connected = True
+            first = next(iter(sighted))
+            return [Event("redis-back", first, self.epoch, "Redis is back.", {"nodes": list(sighted)})]
+        return []
+
+    def _leadership(self, now_ms: int, views: Mapping[str, View]) -> list[Event]:
+        found = self._claimed(views) or self._agreed(views)
+        if found is not None:
+            self._doubt_since_ms = None
+            return self._elect(now_ms, *found) if found != (self.leader, self.epoch) else []
+        if self.leader is None:
+            return []
+        own = views.get(self.leader)
+        if own is not None and own.role != LEADER:
+            return [self._lose(now_ms, _why_blind(own) or "it says that it does not lead")]
+        if any(view.leader == self.leader for view in views.values()):
+            self._doubt_since_ms = None
+            return []
+        if self._doubt_since_ms is None:
+            self._doubt_since_ms = now_ms
+        if now_ms - self._doubt_since_ms < (CONFIRM_MS if views else SILENCE_MS):
+            return []
+        return [self._lose(now_ms, "no node names it any more" if views else "no node answers")]
+
+    def _claimed(self, views: Mapping[str, View]) -> tuple[str, int] | None:
+        claims = [(view.epoch, name) for name, view in views.items() if view.role == LEADER]
+        if not claims:
+            return None
+        epoch, name = max(claims)
+        known = self._last_leader
+        return (name, epoch) if known is None or epoch > known[1] or (name, epoch) == known else None
+
+    def _agreed(self, views: Mapping[str, View]) -> tuple[str, int] | None:
+        named = {(view.leader, view.epoch) for view in views.values()}
+        if len(named) != 1:
+            return None
+        name, epoch = named.pop()
+        if name is None or name in views or name in self._gone or epoch <= self.epoch:
+            return None
+        return name, epoch
+
+    def _elect(self, now_ms: int, name: str, epoch: int) -> list[Event]:
+        events = []
+        text = f"{name} leads, epoch {epoch}."
+        extra: dict[str, object] = {}
+        if self.leader is not None:
+            events.append(self._lose(now_ms, "another node took over"))
+        elif self._lost_at_ms is not None:
+            gap_ms = now_ms - self._lost_at_ms
+            extra["withoutLeaderMs"] = gap_ms
+            text = f"{name} leads, epoch {epoch}, after {gap_ms / 1000:.1f} s without a leader."
+        self.leader, self.epoch, self._last_leader, self._lost_at_ms = name, epoch, (name, epoch), None
+        return [*events, Event("leader-elected", name, epoch, text, extra)]
+
+    def _lose(self, now_ms: int, why: str) -> Event:
+        name, self.leader = self.leader, None
+        self._lost_at_ms, self._doubt_since_ms = now_ms, None
+        return Event("leader-lost", name, self.epoch, f"{name} no longer leads: {why}.", {"why": why})
+
+    def _members(self, views: Mapping[str, View]) -> list[Event]:
+        listed = {peer.name for view in views.values() for peer in view.peers}
+        events = []
+        for name in [*self.status, *sorted(listed - self.status.keys())]:
+            before = self.status.get(name, LEFT)
+            after = self._judged(name, before, views)
+            self.status[name] = after
+            if after == before or (before == UNKNOWN and after == HEALTHY):
+                continue  # to be found healthy at first sight is no event
+            kind, sentence = _STATUS_SENTENCES.get(after, (f"node-{after}", "{node} is " + after + "."))
+            if after == HEALTHY and before == LEFT:
+                sentence = "{node} joined the cluster and is healthy."
+            elif after == HEALTHY:
+                sentence = "{node} is healthy again."
+            events.append(Event(kind, name, self.epoch, sentence.format(node=name), {"was": before}))
+        return events
+
+    def _judged(self, name: str, before: str, views: Mapping[str, View]) -> str:
+        judges = [view for observer, view in views.items() if observer != name] or list(views.values())
+        sure = [view for view in judges if view.redis_connected and view.peers]
+        if sure and not any(view.peer(name) for view in judges):
+            return LEFT if before != UNKNOWN else UNKNOWN
+        said = Counter(
+            peer.status for view in judges if (peer := view.peer(name)) is not None and peer.status != UNKNOWN
+        )
+        if not said:
+            return before
+        status, votes = said.most_common(1)[0]
+        return status if votes * 2 > said.total() else before

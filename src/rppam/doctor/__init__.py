@@ -1,0 +1,1 @@
+"""Findings: what is wrong, how it is known, and the fix."""

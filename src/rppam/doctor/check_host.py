@@ -1,0 +1,216 @@
+"""This host: the config file, the keys, the licence, the database, and whether the API can have its port.
+
+Only looks: it makes no key, no folder, no table, and takes no lock. What it does not promise: that the account which
+runs the node may read what this account may; run it as that account.
+"""
+
+import asyncio
+import contextlib
+import errno
+import os
+import socket
+import stat
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from rppam.access.tokens.key_files import load_signing_keys
+from rppam.catalogue.table import finding
+from rppam.cluster.driver.datadir import FIRST_ADMIN_FILE
+from rppam.cluster.health.disk_room import look_at_room
+from rppam.cluster.health.room_rules import room_findings, unable_findings, why_low
+from rppam.config.errors import ConfigError
+from rppam.config.settings import Settings
+from rppam.doctor.disks import places_of
+from rppam.doctor.report import Report
+from rppam.http.served_certificate import ServedCertificate
+from rppam.http.serving_errors import SigningKeyError
+from rppam.kernel.errors import RppamError
+from rppam.kernel.instant import WallMs
+from rppam.kernel.secret import Secret
+from rppam.kernel.system_clock import SystemClock
+from rppam.licence.file import read_licence
+from rppam.licence.model import Tier, warning_of
+
+DATABASE_S: Final = 4.0
+_SQLITE_MAGIC: Final = b"SQLite format 3\0"
+
+
+def check_config(settings: Settings, report: Report, sentinel_conf: Path | None = None) -> None:
+    """What the configuration itself has to say, and whether the sentinel.conf that was named can be read."""
+    for warning in settings.warnings:
+        code = "RD-615" if "without TLS" in warning else "RD-601" if " open to " in warning else "RD-602"
+        report.add(finding(code, warning))
+    check_served_certificate(settings, report)
+    check_sentinel_conf(sentinel_conf, report)
+    if not settings.redis.enabled:
+        report.add(finding("RD-611", "redis.enabled is false"))
+
+
+def check_sentinel_conf(path: Path | None, report: Report) -> None:
+    """Whether the sentinel.conf that was named can be read."""
+    if path is None:
+        return
+    try:
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        report.add(finding("RD-412", f"--sentinel-conf {path}: {error.strerror}"))
+
+
+def check_served_certificate(settings: Settings, report: Report) -> None:
+    """The certificate of the API: can it be used, and for how long?"""
+    try:
+        served = ServedCertificate.of(settings.api, SystemClock())
+    except ConfigError as error:
+        report.add(*(finding("RD-612", problem.sentence(), fix=problem.fix) for problem in error.problems))
+        return
+    for sentence in served.warnings() if served is not None else ():
+        report.add(finding("RD-613", sentence))
+
+
+def check_keys(settings: Settings, report: Report) -> None:
+    """Signing keys, and the first administrator's password."""
+    auth = settings.auth
+    is_made_at_start = not settings.cluster.enabled and not auth.jwt_keys_dir.exists()
+    if not is_made_at_start:
+        try:
+            load_signing_keys(auth.jwt_keys_dir)
+        except SigningKeyError as error:
+            report.add(finding("RD-603", str(error)))
+    first = settings.node.data_dir / FIRST_ADMIN_FILE
+    if first.exists():
+        report.add(finding("RD-610", f"{first} exists"))
+
+
+def check_data_dir(settings: Settings, report: Report) -> None:
+    """The data directory, which has to be this account's alone."""
+    data = settings.node.data_dir
+    if data.exists():
+        mode = stat.S_IMODE(data.stat().st_mode)
+        if sys.platform != "win32" and mode & 0o022:
+            report.add(finding("RD-614", f"node.dataDir {data} has mode {mode:04o}: others may write there"))
+    elif settings.cluster.enabled:
+        report.add(finding("RD-614", f"node.dataDir {data} is not there"))
+
+
+def check_room(settings: Settings, report: Report, *, has_database: bool) -> None:
+    """What is left on the disks that the node writes to; a full one under the data directory keeps no promise."""
+    rooms = look_at_room(places_of(settings, has_database=has_database))
+    report.add(*room_findings(rooms))
+    data = next(room for room in rooms if room.place == "data")
+    is_full = data.free_bytes == 0 or (data.size_inodes > 0 and data.free_inodes == 0)
+    if not data.problem and is_full and settings.cluster.enabled:
+        report.add(*unable_findings("", f"{why_low(data)}"))
+
+
+def check_licence(settings: Settings, report: Report, now: WallMs) -> None:
+    """Whether the licence allows what the config asks for."""
+    try:
+        licence, problem = read_licence(settings.license)
+    except RppamError as error:
+        report.add(finding("RD-606", str(error)))
+        return
+    if problem:
+        report.add(finding("RD-606", problem))
+    elif settings.cluster.enabled and (licence is None or licence.tier is Tier.STANDARD):
+        which = f"the licence {licence.id} is Standard" if licence else f"there is no file {settings.license.path}"
+        report.add(finding("RD-605", which))
+    warning = warning_of(licence, now)
+    if warning is not None:
+        report.add(finding("RD-606", warning.sentence))
+
+
+async def check_database(settings: Settings, report: Report) -> None:
+    """Whether the database answers; its tables are left as they are."""
+    from rppam.db.url import SQLITE, parse_database_url
+
+    try:
+        url = parse_database_url(settings.database.url)
+    except RppamError as error:
+        report.add(finding("RD-607", str(error)))
+        return
+    report.hide(Secret(url.password) if isinstance(url.password, str) else None)
+    if url.drivername == SQLITE:
+        problem = _sqlite_problem(Path(url.database or ""))
+    else:
+        problem = await _in_time(lambda: _server_problem(settings), DATABASE_S)
+    if problem:
+        report.add(finding("RD-607", problem))
+
+
+def _sqlite_problem(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            begin = file.read(len(_SQLITE_MAGIC))
+    except FileNotFoundError:
+        folder = path.parent
+        if folder.exists() and not os.access(folder, os.W_OK):
+            return f"{path} is not there yet, and this account may not write to {folder}"
+        return ""
+    except OSError as error:
+        return f"{path}: {error.strerror}"
+    if begin and begin != _SQLITE_MAGIC:
+        return f"{path} is not a SQLite database"
+    if not os.access(path, os.W_OK):
+        return f"{path} cannot be written by this account"
+    return ""
+
+
+def _server_problem(settings: Settings) -> str:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from rppam.db.engine import open_engine
+    from rppam.db.schema import current_revision, is_current
+    from rppam.db.url import parse_database_url
+
+    engine = open_engine(parse_database_url(settings.database.url), settings.database.timeout_ms, lambda _line: None)
+    try:
+        with engine.connect() as connection:
+            is_current(current_revision(connection))
+    except RppamError as error:
+        return str(error)
+    except SQLAlchemyError as error:
+        return str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+    finally:
+        engine.dispose()
+    return ""
+
+
+async def _in_time(work: Callable[[], str], seconds: float) -> str:
+    """The result of ``work`` on a thread that is left behind when it does not end in time."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[str] = loop.create_future()
+
+    def keep(result: str) -> None:
+        if not answer.done():
+            answer.set_result(result)
+
+    def run() -> None:
+        result = work()
+        with contextlib.suppress(RuntimeError):  # the loop has closed meanwhile: nobody waits any more
+            loop.call_soon_threadsafe(keep, result)
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        return await asyncio.wait_for(answer, seconds)
+    except TimeoutError:
+        return f"no answer within {seconds:g} s"
+
+
+def port_problem(host: str, port: int) -> str:
+    """Why the API could not listen there, or nothing."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        with socket.socket(family, socket.SOCK_STREAM) as plug:
+            plug.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            plug.bind((host, port))
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            return f"{host}:{port} is in use"
+        if error.errno == errno.EACCES:
+            return ""  # privileged ports are the service's business
+        return f"{host}:{port}: {error.strerror or error}"
+    return ""

@@ -1,0 +1,108 @@
+"""The node on this host, where one runs: what it says about Redis itself, about its peers and about the cluster.
+
+It is asked over its own REST API with a token that is made from the keys of this host and lives for minutes. A node
+that does not run is a note, not a fault: the doctor is there for that, too.
+"""
+
+from pathlib import Path
+from typing import Final
+
+from rppam.catalogue.table import finding
+from rppam.cli.host import host_of, local_url
+from rppam.cli.trust import trust_of
+from rppam.cli.view import PeerView, View, parse_view
+from rppam.cluster.consensus.heartbeat import Role
+from rppam.config.errors import ConfigError
+from rppam.config.settings import Settings
+from rppam.doctor.check_host import port_problem
+from rppam.doctor.report import Report
+from rppam.http.client import Answer, NoAnswerError, get_json
+from rppam.http.trust import Trust
+from rppam.kernel.errors import RppamError
+
+ANSWER_S: Final = 2.0
+_OF_THE_NODE: Final = frozenset({"RD-618", "RD-619", "RD-620"})
+"""What a node that runs knows better than who looks at its files: what its account may write."""
+PING: Final = "/system/health/ping"
+HEALTH: Final = "/system/health/cluster"
+
+
+async def check_node(settings: Settings, config: Path, report: Report) -> bool:
+    """Ask the node of this host. Returns whether it runs."""
+    url = local_url(settings)
+    try:
+        trust = trust_of(settings, url)
+    except ConfigError:  # told with the files of this host
+        trust = Trust()
+    try:
+        greeting = await get_json(url + PING, timeout_s=ANSWER_S, trust=trust)
+    except NoAnswerError as error:
+        problem = port_problem(settings.api.host, settings.api.port)
+        if problem:
+            report.add(finding("RD-608", f"{problem}, and {url}{PING} gives no answer of a node: {error}"))
+        else:
+            report.add(finding("RD-701", f"{url}{PING}: {error}"))
+        return False
+    name = _name(greeting)
+    if name is None:
+        report.add(finding("RD-608", f"{url}{PING} is answered with status {greeting.status}, not by a node"))
+        return False
+    if name != settings.node.node_name:
+        report.add(finding("RD-608", f"{url} is the node '{name}', and this config is for '{settings.node.node_name}'"))
+        return False
+    view = await _view(config, url, report)
+    if view is not None:
+        _weigh(view, settings, report)
+    return True
+
+
+def _name(answer: Answer) -> str | None:
+    body = answer.body
+    name = body.get("node") if isinstance(body, dict) and answer.status == 200 else None
+    return name if isinstance(name, str) else None
+
+
+async def _view(config: Path, url: str, report: Report) -> View | None:
+    try:
+        host = host_of(config)
+        token = host.token()
+        report.hide(token)
+        answer = await get_json(url + HEALTH, token=token, timeout_s=ANSWER_S, trust=host.trust)
+    except (RppamError, NoAnswerError) as error:
+        report.add(finding("RD-704", f"{url}{HEALTH}: {error}"))
+        return None
+    view = parse_view(answer.body) if answer.status == 200 else None
+    if view is None:
+        report.add(finding("RD-704", f"{url}{HEALTH} is answered with status {answer.status}"))
+    return view
+
+
+def _weigh(view: View, settings: Settings, report: Report) -> None:
+    if settings.redis.enabled and not view.redis_connected:
+        report.add(finding("RD-702", f"redisConnected: false; {view.redis_reason or 'no reason is given'}"))
+    if not view.healthy:
+        reasons = [view.quorum_reason, *view.warnings]
+        report.add(finding("RD-703", "clusterHealthy: false; " + "; ".join(filter(None, reasons))))
+    known = {one.code for one in report.findings}
+    for one in view.findings:
+        if one.code in _OF_THE_NODE - known:
+            report.add(finding(one.code, f"the running node says: {one.evidence}"))
+    if settings.redis.enabled:
+        own = f"{view.node} (this node): redisConnected {_word(view.redis_connected)}"
+        said = [
+            own,
+            *(_told(peer) for peer in view.peers if peer.name != view.node and peer.role != Role.WITNESS.value),
+        ]
+        report.add(finding("RD-706", "; ".join(said)))
+    others = [peer for peer in view.peers if peer.name != view.node and peer.redis_connected is False]
+    report.add(*(finding("RD-705", f"{peer.name} ({peer.status}): redisConnected false") for peer in others))
+
+
+def _told(peer: PeerView) -> str:
+    """What one other node says, as far as its last heartbeat tells."""
+    said = "not known" if peer.redis_connected is None else _word(peer.redis_connected)
+    return f"{peer.name} ({peer.status}): redisConnected {said}"
+
+
+def _word(value: bool) -> str:
+    return str(value).lower()

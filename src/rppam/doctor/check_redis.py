@@ -1,0 +1,336 @@
+"""Redis as this host sees it: reach it, look at it, weigh what was seen.
+
+One attempt for each address, all at once, so a set-up of many dead addresses takes no longer than one. Where nobody
+lets us in, each address is looked at a second time with a bare socket, to name the cause.
+"""
+
+import asyncio
+import re
+import ssl
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from rppam.catalogue.table import finding
+from rppam.cluster.consensus.timing import Timing
+from rppam.cluster.errors import ClusterKeyUnusable
+from rppam.cluster.link.key_files import read_cluster_keys
+from rppam.cluster.store.heartbeat_text import heartbeat_from_text, is_name, is_unauthenticated
+from rppam.config.endpoint import parse_endpoint
+from rppam.config.errors import ConfigError
+from rppam.config.options import ConnectionOptions
+from rppam.config.settings import Settings
+from rppam.crypto.store_mac import StoreMac
+from rppam.doctor.diagnosis import failure_finding
+from rppam.doctor.member_rules import Shown
+from rppam.doctor.port_probe import second_look
+from rppam.doctor.redis_facts import RedisFacts, SentinelFacts, SentinelMode
+from rppam.doctor.redis_probe import Probe, ask_sentinel, lets_strangers_in
+from rppam.doctor.redis_requirements import prefix_findings, sentinel_findings, server_findings
+from rppam.doctor.report import Report
+from rppam.kernel.clock import Clock
+from rppam.kernel.finding import Severity
+from rppam.redis.connection import Connection
+from rppam.redis.errors import StoreError, StoreTlsFailed
+from rppam.redis.options import LinkOptions, Target
+from rppam.redis.reply_errors import StoreReadOnly
+from rppam.redis.tls import TlsFiles
+
+PATIENCE_MS_MAX: Final = 5_000
+REPLICAS_MAX: Final = 8
+"""So many replicas are asked while there is no primary."""
+LIVE_HEARTBEAT_MS: Final = 5_000
+"""A heartbeat younger than this, or than :data:`LIVE_BEATS` of them, is that of a node that runs now."""
+LIVE_BEATS: Final = 3
+SENTINEL_CONF: Final = (Path("/etc/redis/sentinel.conf"), Path("/etc/redis-sentinel.conf"))
+_DAY_S: Final = 86_400
+NAMES_MAX: Final = 256
+"""So many names the exchange script lets stand."""
+NAMES_TOLD: Final = 8
+
+
+class StoreCheck:
+    """The checks of one Redis set-up, run by :meth:`reach`, then :meth:`look`."""
+
+    def __init__(self, settings: Settings, report: Report, clock: Clock, sentinel_conf: Path | None = None) -> None:
+        assert settings.redis.connection is not None
+        self._settings = settings
+        self._said: ConnectionOptions = settings.redis.connection
+        self._report = report
+        self._clock = clock
+        self._sentinel_conf = sentinel_conf
+        self._connection: Connection | None = None
+        self._sentinels: tuple[SentinelFacts, ...] = ()
+        self._ready: LinkOptions | None = None
+        self._timing = settings.cluster.timing
+        self.keyless: tuple[str, ...] = ()
+        """Where :meth:`shown` found heartbeats as a node without a cluster key writes them, or a stranger."""
+        self._timeout_ms = min(self._said.sync_timeout_ms, PATIENCE_MS_MAX)
+
+    @property
+    def connection(self) -> Connection | None:
+        """The open connection, once :meth:`reach` found a way in."""
+        return self._connection
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether there is a connection that can be asked."""
+        return self._connection is not None and self._connection.lost is None
+
+    async def reach(self) -> None:
+        """Connect to Redis, by the sentinels where there are some."""
+        options = self._ready = await self._options()
+        if options is None:
+            return
+        if self._said.service_name is None:
+            await self._enter(options.targets(), is_named=False)
+            return
+        await self._ask_sentinels(options, self._said.service_name)
+
+    async def look(self) -> None:
+        """Weigh the server, the prefix and the names on it. Nothing to do where nobody let us in."""
+        connection = self._connection
+        primary: RedisFacts | None = None
+        if connection is not None:
+            probe = Probe(connection, self._clock, timeout_ms=self._timeout_ms)
+            try:
+                primary = await self._server(connection, probe)
+                await self._prefix(probe)
+            except StoreError as error:
+                self._report.add(failure_finding(error, with_tls=self._said.ssl))
+        if self._said.service_name is not None and self._sentinels:
+            told, place = told_in(self._sentinel_conf, self._said.service_name)
+            mode = SentinelMode(
+                service_name=self._said.service_name,
+                sentinels=self._sentinels,
+                config_name_told=told,
+                sentinel_conf=place,
+            )
+            replicas = await self._replicas() if primary is None else []
+            self._report.add(*sentinel_findings(mode, primary, replicas))
+
+    async def close(self) -> None:
+        """Hang up."""
+        if self._connection is not None:
+            await self._connection.close()
+
+    async def name_in_use(self, node: str) -> str | None:
+        """Evidence that a node of this name runs now, by its heartbeat; ``None`` when there is none."""
+        if self._connection is None or not self.is_reached:
+            return None
+        probe = Probe(self._connection, self._clock, timeout_ms=self._timeout_ms)
+        try:
+            found = await probe.heartbeat_of(self._settings.redis.key_prefix, node)
+        except StoreError:
+            return None
+        mac = store_mac_of(self._settings)
+        heartbeat = heartbeat_from_text(found[0].encode(), node, mac) if found else None
+        if found is None or heartbeat is None or heartbeat.leaving or not is_fresh(found[1], self._timing):
+            return None
+        age_ms = self._timing.heartbeat_ttl_ms - found[1]
+        place = f" ({heartbeat.api_url})" if heartbeat.api_url else ""
+        return f"a heartbeat of {node!r}, {age_ms} ms old, from host {heartbeat.hostname}{place}"
+
+    async def look_as_witness(self) -> None:
+        """A witness's user may read no cache."""
+        if self._connection is None or not self.is_reached:
+            return
+        key = f"{self._settings.redis.key_prefix}cache:doctor"
+        try:
+            await self._connection.command("GET", key, timeout_ms=self._timeout_ms)
+        except StoreError:
+            return
+        self._report.add(finding("RD-953", f"user {self._said.user or 'default'!r} may read {key}"))
+
+    async def shown(self) -> dict[str, Shown] | None:
+        """What every node shows of itself in Redis; ``None`` when Redis cannot be asked.
+
+        Of a heartbeat that nobody with the key wrote only the name is told, and nothing that it says.
+        """
+        if self._connection is None or not self.is_reached:
+            return None
+        probe, prefix = (
+            Probe(self._connection, self._clock, timeout_ms=self._timeout_ms),
+            self._settings.redis.key_prefix,
+        )
+        try:
+            listed = await probe.listed(prefix)
+            if listed > NAMES_MAX:
+                self._report.add(finding("RD-948", f"{prefix}members lists {listed} names"))
+                return None
+            found = await probe.heartbeats(prefix)
+        except StoreError:
+            return None
+        if found is None:
+            return None
+        found = {name: one for name, one in found.items() if is_name(name)}
+        mac = store_mac_of(self._settings)
+        odd = sorted(name for name, (text, _) in found.items() if is_unauthenticated(text.encode(), mac))
+        read = {
+            name: (heartbeat_from_text(text.encode(), name, mac), left_ms) for name, (text, left_ms) in found.items()
+        }
+        unsigned = {name: heartbeat_from_text(found[name][0].encode(), name) for name in odd}
+        self.keyless = tuple(name for name, beat in unsigned.items() if beat and not beat.member_address)
+        if odd:
+            more = f" and {len(odd) - NAMES_TOLD} more" if len(odd) > NAMES_TOLD else ""
+            self._report.add(finding("RD-947", f"under {', '.join(odd[:NAMES_TOLD])}{more}"))
+        return {
+            name: Shown(beat, is_fresh(left_ms, self._timing))
+            for name, (beat, left_ms) in read.items()
+            if beat is not None
+        }
+
+    # ---- reaching ---------------------------------------------------------------------------------------------------
+
+    async def _options(self) -> LinkOptions | None:
+        """How to connect, with the files of TLS; a finding and ``None`` when they cannot be used."""
+        redis, context = self._settings.redis, None
+        if self._said.ssl:
+            files = TlsFiles(
+                ca_path=redis.tls_ca_path,
+                cert_path=redis.tls_cert_path,
+                cert_password=redis.tls_cert_password,
+                clock=self._clock,
+            )
+            try:
+                context = await files.current()
+            except (ConfigError, StoreTlsFailed) as error:  # also one that is out of date: a node does not show it
+                self._report.add(finding("RD-612", str(error)))
+                return None
+            self._report.add(*(finding("RD-613", sentence) for sentence in files.warnings()))
+        return replace(
+            LinkOptions.of(self._said, client_name="rppam:doctor", ssl=context),
+            connect_timeout_ms=min(self._said.connect_timeout_ms, PATIENCE_MS_MAX),
+            command_timeout_ms=self._timeout_ms,
+        )
+
+    async def _enter(self, targets: tuple[Target, ...], *, is_named: bool) -> None:
+        """Take the first address that lets us in, and name what is wrong with the others."""
+        opened = await asyncio.gather(*(self._open(target) for target in targets))
+        for answer in opened:
+            if isinstance(answer, Connection):
+                if self._connection is None:
+                    self._connection = answer
+                else:
+                    await answer.close()
+        failed = [
+            (target, answer) for target, answer in zip(targets, opened, strict=True) if isinstance(answer, StoreError)
+        ]
+        if self._connection is not None:
+            failed = [(target, error) for target, error in failed if not isinstance(error, StoreReadOnly)]
+        looks = await asyncio.gather(*(second_look(target, error) for target, error in failed))
+        for (target, error), seen in zip(failed, looks, strict=True):
+            told = failure_finding(error, with_tls=target.ssl is not None, glimpse=seen)
+            severity = Severity.WARNING if self._connection is not None else None
+            if is_named:
+                evidence = f"the sentinels name {target.address}; {told.code} follows"
+                self._report.add(finding("RD-405", evidence, severity=severity))
+            self._report.add(told._replace(severity=severity or told.severity))
+
+    async def _open(self, target: Target) -> Connection | StoreError:
+        try:
+            return await Connection.open(target, clock=self._clock)
+        except StoreError as error:
+            return error
+
+    async def _ask_sentinels(self, options: LinkOptions, service: str) -> None:
+        said = self._said
+        to_sentinels = replace(
+            options,
+            user=said.sentinel_user or said.user,
+            password=said.sentinel_password or said.password,
+            command_map={},
+        )
+        self._sentinels = tuple(
+            await asyncio.gather(
+                *(
+                    ask_sentinel(target, service, self._clock, timeout_ms=self._timeout_ms)
+                    for target in to_sentinels.targets()
+                )
+            )
+        )
+        # One that is stale may name a primary of before: whoever says itself that it is the primary counts.
+        named = dict.fromkeys(one.primary for one in self._sentinels if one.primary is not None)
+        places = tuple((host, port or 6379) for host, port in map(parse_endpoint, named))
+        if places:
+            await self._enter(replace(options, endpoints=places).targets(), is_named=True)
+
+    # ---- looking ----------------------------------------------------------------------------------------------------
+
+    async def _replicas(self) -> list[RedisFacts]:
+        """The replicas that the sentinels know, while there is no primary: Sentinel wants to make one of them."""
+        options = self._ready
+        known = dict.fromkeys(place for one in self._sentinels for place in one.replica_addresses)
+        places = tuple((host, port or 6379) for host, port in map(parse_endpoint, list(known)[:REPLICAS_MAX]))
+        if options is None or not places:
+            return []
+        targets = [replace(target, require_primary=False) for target in replace(options, endpoints=places).targets()]
+        asked = await asyncio.gather(*map(self._names_of, targets))
+        return [facts for facts in asked if facts is not None]
+
+    async def _names_of(self, target: Target) -> RedisFacts | None:
+        opened = await self._open(target)
+        if not isinstance(opened, Connection):
+            return None
+        try:
+            return await Probe(opened, self._clock, timeout_ms=self._timeout_ms).names()
+        except StoreError:
+            return None
+        finally:
+            await opened.close()
+
+    async def _server(self, connection: Connection, probe: Probe) -> RedisFacts:
+        facts = await probe.server(
+            prefix=self._settings.redis.key_prefix, is_behind_sentinel=self._said.service_name is not None
+        )
+        facts = replace(facts, anonymous=await lets_strangers_in(connection.target, self._clock))
+        until = connection.certificate.get("notAfter")
+        if isinstance(until, str):
+            left_s = ssl.cert_time_to_seconds(until) - self._clock.wall_ms() / 1000
+            shown = f"the certificate of {connection.target.address}, valid until {until}"
+            facts = replace(facts, certificate_days_left=left_s / _DAY_S, certificate_shown=shown)
+        patience_ms = self._settings.cluster.timing.request_timeout_ms
+        self._report.add(*server_findings(facts, patience_ms=patience_ms))
+        return facts
+
+    async def _prefix(self, probe: Probe) -> None:
+        facts = await probe.prefix(self._settings.redis.key_prefix, self._settings.cluster.cluster_id)
+        self._report.add(*prefix_findings(facts))
+
+
+def store_mac_of(settings: Settings) -> StoreMac | None:
+    """By which this cluster's nodes know each other's heartbeats; ``None`` without a usable key."""
+    path = settings.auth.cluster_key_path
+    try:
+        keys = read_cluster_keys(path) if path.exists() else None
+    except (ClusterKeyUnusable, OSError):  # the check of the member tells what is wrong with it
+        return None
+    return None if keys is None else StoreMac(settings.cluster.cluster_id, keys.own, keys.also)
+
+
+def told_in(named: Path | None, service: str) -> tuple[bool | None, str]:
+    """Whether a sentinel.conf of this host tells the new name of CONFIG, and which one was read.
+
+    ``named`` is looked at alone; without it the usual places are, and a file there counts only where it is about this
+    service. ``None``: none could be read.
+    """
+    of_service = rf"\s+\"?{re.escape(service)}\"?\s"
+    telling = re.compile(rf"^\s*sentinel\s+rename-command{of_service}+\"?CONFIG\"?\s+\S", re.IGNORECASE | re.MULTILINE)
+    watching = re.compile(rf"^\s*sentinel\s+monitor{of_service}", re.IGNORECASE | re.MULTILINE)
+    answer: tuple[bool | None, str] = None, ""
+    for path in (named,) if named is not None else SENTINEL_CONF:
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            continue
+        if telling.search(text):
+            return True, str(path)
+        if named is not None or watching.search(text):
+            answer = False, str(path)
+    return answer
+
+
+def is_fresh(left_ms: int, timing: Timing) -> bool:
+    """Whether a heartbeat with so much time to live is that of a node that runs now, in a cluster of these times."""
+    age_ms = timing.heartbeat_ttl_ms - left_ms
+    return left_ms > 0 and age_ms <= max(LIVE_HEARTBEAT_MS, LIVE_BEATS * timing.heartbeat_ms)

@@ -1,0 +1,211 @@
+"""``rppam doctor``: every check of a node or a witness from its host, in order, with a verdict and what to do.
+
+Decides the order and the exit code: 0 when nothing is wrong, 1 for warnings, 2 for errors, 78 when the configuration
+cannot be read. It changes nothing on this host, and on Redis writes three keys under our prefix that live for a second.
+Progress goes to stderr, so stdout can be read by machines.
+"""
+
+import asyncio
+import json
+import os
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from rppam.cli.paths import CONFIG_FILE
+from rppam.config.errors import ConfigError, Problem
+from rppam.kernel.exits import Exit
+from rppam.kernel.finding import Finding, Severity, Verdict, verdict_of
+
+if TYPE_CHECKING:
+    from rppam.config.settings import Settings
+    from rppam.doctor.check_redis import StoreCheck
+    from rppam.doctor.report import Report
+
+_COLOURS: Final = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "blue"}
+
+
+@click.command(
+    "doctor",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example: rppam doctor --config /etc/rppam/rppam.config --json | jq .verdict",
+)
+@click.option("--config", type=CONFIG_FILE, help="The config file; else RPPAM_CONFIG.")
+@click.option(
+    "--sentinel-conf",
+    type=click.Path(path_type=Path),
+    help="A sentinel.conf to look into for 'sentinel rename-command'. Default: /etc/redis/sentinel.conf, if readable.",
+)
+@click.option(
+    "--witness/--node",
+    "witness",
+    default=None,
+    help="What the config is for. Default: a witness if its file's name says so, or the list of members on disk.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout; progress stays on stderr.")
+def command(config: Path | None, sentinel_conf: Path | None, witness: bool | None, as_json: bool) -> int:
+    """Check everything a node needs, or a witness, from this host, and say what to do.
+
+    Works while it is stopped and while it runs. Every finding has a code that stays; docs/reference/doctor.md
+    lists them. Exit code 0: fine; 1: warnings; 2: errors; 78: the configuration cannot be read.
+    """
+    from rppam.catalogue.table import finding
+    from rppam.config.host_secrets import HostSecrets
+    from rppam.config.load import load_settings
+    from rppam.config.places import config_path
+    from rppam.config.witness import witness_problems
+    from rppam.doctor.check_members import is_witness
+    from rppam.doctor.report import Report
+    from rppam.settings.files import problems_of
+
+    path = config_path(config, os.environ)
+    report = Report()
+
+    def problems_as_witness(settings: "Settings") -> "Iterable[Problem]":
+        as_witness = is_witness(settings, path.name) if witness is None else witness
+        return witness_problems(settings) if as_witness else ()
+
+    try:
+        settings = load_settings(path, outside=HostSecrets(), check_pushed=problems_of, check_built=problems_as_witness)
+    except ConfigError as error:
+        report.add(*(finding("RD-600", problem.sentence(), fix=problem.fix) for problem in error.problems))
+        _show(report.findings, as_json=as_json)
+        return Exit.CONFIGURATION
+    asyncio.run(_check(settings, path, sentinel_conf, report, witness=witness))
+    _show(report.findings, as_json=as_json)
+    return verdict_of(report.findings).exit
+
+
+async def _check(
+    settings: "Settings", path: Path, sentinel_conf: Path | None, report: "Report", *, witness: bool | None
+) -> None:
+    from rppam.doctor import check_container as container
+    from rppam.doctor import check_host as host
+    from rppam.doctor import check_node as node
+    from rppam.doctor.check_members import MemberCheck, is_witness
+    from rppam.doctor.check_redis import StoreCheck
+    from rppam.kernel.system_clock import SystemClock
+
+    clock = SystemClock()
+    redis, said = settings.redis, settings.redis.connection
+    report.hide(redis.password, redis.sentinel_password, redis.tls_cert_password)
+    report.hide(settings.api.tls_cert_password, settings.api.metrics_token, settings.database.url)
+    report.hide(*((said.password, said.sentinel_password) if said else ()))
+    is_node = not (is_witness(settings, path.name) if witness is None else witness)
+    steps = _Steps(report)
+    await steps.do("configuration", lambda: host.check_config(settings, report, sentinel_conf))
+    if is_node:
+        await steps.do("keys", lambda: host.check_keys(settings, report))
+        await steps.do("licence", lambda: host.check_licence(settings, report, clock.wall_ms()))
+    await steps.do("data folder", lambda: host.check_data_dir(settings, report))
+    await steps.do("room on disks", lambda: host.check_room(settings, report, has_database=is_node))
+    member = MemberCheck(settings, report, is_witness=not is_node) if settings.cluster.enabled or not is_node else None
+    if member is not None:
+        await steps.do("vote", member.own)
+    store = StoreCheck(settings, report, clock, sentinel_conf) if said is not None and redis.enabled else None
+    if store is not None:
+        where = ", ".join(str(endpoint) for endpoint in said.endpoints) if said else ""
+        await steps.do(f"reaching Redis at {where}", store.reach)
+        await steps.do("requirements of Redis", store.look, unmade=lambda: _not_reached(store))
+        if not is_node:
+            await steps.do("user of the witness", store.look_as_witness, unmade=lambda: _not_reached(store))
+    running = False
+    if is_node:
+        await steps.do("database", lambda: host.check_database(settings, report))
+        running = await steps.do("node of this host", lambda: node.check_node(settings, path, report))
+    if member is not None:
+        running = await steps.do("member port", lambda: member.port(runs=running)) or running
+        shown = await store.shown() if store is not None else None
+        keyless = store.keyless if store is not None else ()
+        await steps.do("other members", lambda: member.others(shown, runs=running, keyless=keyless))
+    if store is not None:
+        if not running:
+            await steps.do("name", lambda: _name_in_use(settings, store, report), unmade=lambda: _not_reached(store))
+        await store.close()
+    await steps.do("container of Redis", lambda: container.check_container(report))
+
+
+async def _name_in_use(settings: "Settings", store: Any, report: "Report") -> None:
+    from rppam.catalogue.table import finding
+
+    evidence = await store.name_in_use(settings.node.node_name)
+    if evidence is not None:
+        report.add(finding("RD-609", evidence))
+
+
+def _not_reached(store: "StoreCheck") -> str:
+    return "" if store.is_reached else "Redis not reached"
+
+
+class _Steps:
+    """Runs the checks one after the other and tells on stderr how far it is."""
+
+    def __init__(self, report: "Report") -> None:
+        self._report = report
+
+    async def do(
+        self, name: str, check: Callable[[], Awaitable[Any] | Any], *, unmade: Callable[[], str] = lambda: ""
+    ) -> Any:
+        """One check; returns what it returns. One that breaks is a finding, and ``None``.
+
+        ``unmade`` is asked after one without findings: why it could not be made, or nothing.
+        """
+        from rppam.catalogue.table import finding
+
+        click.echo(f"  {name} ...", err=True, nl=False)
+        before, result = len(self._report.findings), None
+        try:
+            result = check()
+            if isinstance(result, Awaitable):
+                result = await result
+        except Exception as error:  # noqa: BLE001  # whatever it was: the other checks still tell something
+            self._report.add(finding("RD-616", f"{name}: {type(error).__name__}: {error}"))
+        new = self._report.findings[before:]
+        told = [
+            f"{count} {severity.value}{'s' if count > 1 else ''}"
+            for severity in Severity
+            if (count := _count(new, severity))
+        ]
+        reason = "" if told else unmade()
+        click.echo(f" {', '.join(told) or (f'skipped ({reason})' if reason else 'ok')}", err=True)
+        return result
+
+
+def _count(findings: list[Finding], severity: Severity) -> int:
+    return sum(finding.severity is severity for finding in findings)
+
+
+def _show(findings: list[Finding], *, as_json: bool) -> None:
+    verdict = verdict_of(findings)
+    if as_json:
+        body = {"verdict": verdict.value, "findings": [finding.as_json() for finding in findings]}
+        click.echo(json.dumps(body, ensure_ascii=False))
+        return
+    for severity in Severity:
+        for finding in findings:
+            if finding.severity is severity:
+                _show_one(finding)
+    counts = [
+        f"{count} {severity.value}{'s' if count != 1 else ''}"
+        for severity in Severity
+        if (count := _count(findings, severity))
+    ]
+    colour = {Verdict.OK: "green", Verdict.WARNINGS: "yellow", Verdict.ERRORS: "red"}[verdict]
+    click.secho(f"verdict: {verdict.value}" + (f" ({', '.join(counts)})" if counts else ""), fg=colour, bold=True)
+
+
+def _show_one(finding: Finding) -> None:
+    click.secho(f"{finding.code} {finding.severity.value}", fg=_COLOURS[finding.severity], bold=True, nl=False)
+    click.echo(f"  {finding.what}")
+    _indented("seen", finding.evidence)
+    _indented("fix", finding.fix)
+    click.echo()
+
+
+def _indented(label: str, text: str) -> None:
+    first, *rest = text.splitlines() or [""]
+    click.echo(f"  {label + ':':<6}{first}")
+    for line in rest:
+        click.echo(f"        {line}")

@@ -1,0 +1,234 @@
+"""What is to say about a member's vote, as pure decisions: facts in, findings out.
+
+Facts are the list of members on this node's disk, the heartbeats in Redis, what answered when each member was knocked
+at, and what the host's clock and disk are made of. Whatever could not be seen gives no finding. What it does not
+decide: how to get the facts, nor who leads.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from rppam.catalogue.table import finding
+from rppam.cluster.consensus.heartbeat import Heartbeat
+from rppam.cluster.consensus.membership import Electorate, QuorumPolicy
+from rppam.kernel.finding import Finding, Severity
+
+COARSE_CLOCKS: Final = frozenset({"jiffies", "refined-jiffies", "acpi_pm", "hpet", "pit", "dummy"})
+"""Clock sources that a kernel falls back to when it does not trust the better ones."""
+FORGETFUL: Final = frozenset({"tmpfs", "ramfs", "devtmpfs"})
+"""File systems that are empty after a reboot."""
+
+NAMES_TOLD: Final = 8
+
+
+class Knocked(StrEnum):
+    """What happened at a member's port."""
+
+    ANSWERED = "answered"
+    REFUSED = "refused"
+    SILENT = "silent"
+    NO_ROUTE = "no route"
+    NAME_UNKNOWN = "name unknown"
+    MUTE = "mute"
+    """The connection was taken, and then nothing came."""
+    STRANGER = "stranger"
+    """What answers is no member."""
+    OTHER_KEY = "other key"
+    OTHER_CLUSTER = "other cluster"
+    OTHER_VERSION = "other version"
+    OTHER_NODE = "other node"
+    TURNED_AWAY = "turned away"
+    UNPROVEN = "unproven"
+    """Its sealing key is another one than this node's."""
+
+
+class Knock(NamedTuple):
+    """One knock, and what came of it."""
+
+    name: str
+    """Of the member that should answer."""
+    address: str
+    outcome: Knocked
+    evidence: str
+
+
+_CODES: Final = {
+    Knocked.REFUSED: "RD-911",
+    Knocked.SILENT: "RD-912",
+    Knocked.NAME_UNKNOWN: "RD-913",
+    Knocked.NO_ROUTE: "RD-914",
+    Knocked.MUTE: "RD-915",
+    Knocked.STRANGER: "RD-916",
+    Knocked.OTHER_KEY: "RD-917",
+    Knocked.OTHER_CLUSTER: "RD-918",
+    Knocked.OTHER_VERSION: "RD-919",
+    Knocked.OTHER_NODE: "RD-920",
+    Knocked.TURNED_AWAY: "RD-921",
+    Knocked.UNPROVEN: "RD-954",
+}
+
+
+class Shown(NamedTuple):
+    """What a node shows of itself in Redis."""
+
+    heartbeat: Heartbeat
+    is_fresh: bool
+    """Its heartbeat is that of a node that runs now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoteFacts:
+    """One member's vote, as seen from its host."""
+
+    node: str
+    runs: bool
+    """Whether the node itself runs now."""
+    electorate: Electorate | None
+    """On its disk."""
+    policy: QuorumPolicy
+    """As the config says, or its default."""
+    is_policy_given: bool
+    is_behind_sentinel: bool
+    is_witness: bool = False
+    others: Mapping[str, Shown] | None = None
+    """All other nodes in Redis; ``None``: Redis could not be asked."""
+    keyless: tuple[str, ...] = ()
+    """Names under which Redis has heartbeats as a node without the cluster key writes them: nothing else of them is
+    known, as anybody may have written that."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroundFacts:
+    """What this host's clock and disk are made of; empty where it could not be seen."""
+
+    clock_source: str = ""
+    clock_sources: tuple[str, ...] = ()
+    """What the kernel could use instead."""
+    is_boot_time: bool = True
+    """Whether this platform has a clock that counts on during suspend."""
+    is_steady: bool | None = None
+    """Whether the processor says that its own counter (tsc) runs at one rate, also in its sleep."""
+    data_dir: str = ""
+    file_system: str = ""
+    """Type of that on which ``data_dir`` stands."""
+    mount_point: str = ""
+
+
+def vote_findings(facts: VoteFacts) -> list[Finding]:
+    """About the list of members on disk, and the policy."""
+    return [*_belonging(facts), *_agreement(facts), *policy_findings(facts), *_company(facts)]
+
+
+def knock_finding(knock: Knock, *, is_fresh: bool) -> Finding | None:
+    """About one knock. ``is_fresh``: the member's heartbeat says that it runs now."""
+    code = _CODES.get(knock.outcome)
+    if code is None:
+        return None
+    evidence = f"{knock.name} at {knock.address}: {knock.evidence}"
+    is_gone = knock.outcome in {Knocked.REFUSED, Knocked.SILENT, Knocked.NO_ROUTE} and not is_fresh
+    if is_gone:
+        evidence += "; its heartbeat is old, so it may be down"
+    return finding(code, evidence, severity=Severity.WARNING if is_gone else None)
+
+
+def ground_findings(facts: GroundFacts) -> list[Finding]:
+    """About the clock, and where promises are kept."""
+    return [*_clock(facts), *_disk(facts)]
+
+
+def _belonging(facts: VoteFacts) -> Iterator[Finding]:
+    electorate = facts.electorate
+    if electorate is None:
+        found = "no list of members on disk"
+    elif facts.node not in electorate.members:
+        found = f"the list on disk has {_names(electorate)}, version {electorate.version}, and not {facts.node!r}"
+    else:
+        return
+    members = sorted(
+        name for name, shown in (facts.others or {}).items() if shown.is_fresh and not shown.heartbeat.joins
+    )
+    what = "This witness is in no list of members, so it does not vote." if facts.is_witness else None
+    fix = "Start it while the cluster runs: the leader takes it in." if facts.is_witness or members else ""
+    if members:
+        evidence = f"{found}; {', '.join(members)} can take it in"
+        severity = Severity.WARNING if facts.runs else Severity.NOTE
+        yield finding("RD-902", evidence, severity=severity, what=what, fix=fix)
+    else:
+        yield finding("RD-902", f"{found}, and no member of a cluster is seen in Redis", what=what, fix=fix)
+
+
+def _agreement(facts: VoteFacts) -> Iterator[Finding]:
+    electorate = facts.electorate
+    if electorate is None or facts.others is None or facts.node not in electorate.members:
+        return
+    told = []
+    for name, (beat, is_fresh) in sorted(facts.others.items()):
+        if not is_fresh or beat.leaving or not beat.member_address:
+            continue
+        if name not in electorate.members and not beat.joins:
+            told.append(f"{name} belongs to a cluster and is not on it")
+        if name in electorate.members and beat.joins:
+            told.append(f"{name} is on it and says that it belongs to no cluster")
+    if told:
+        shown = f"on disk: {_names(electorate)}, version {electorate.version}; {'; '.join(told)}"
+        yield finding("RD-903", shown, severity=None if facts.runs else Severity.NOTE)
+
+
+def _company(facts: VoteFacts) -> Iterator[Finding]:
+    """Who does not take part, or is not seen."""
+    if facts.others is None:
+        return
+    for name, (beat, is_fresh) in sorted(facts.others.items()):
+        if is_fresh and not beat.leaving and not beat.member_address:
+            yield finding("RD-906", f"{name} on host {beat.hostname or '(unnamed)'} shows no member address")
+    if facts.keyless:
+        more = f" and {len(facts.keyless) - NAMES_TOLD} more" if len(facts.keyless) > NAMES_TOLD else ""
+        names = ", ".join(facts.keyless[:NAMES_TOLD]) + more
+        yield finding("RD-906", f"if it runs: {names}, of which Redis has heartbeats without the code of a member")
+    members = facts.electorate.members if facts.electorate else ()
+    unseen = [name for name in members if name != facts.node and name not in facts.others]
+    if unseen:
+        yield finding("RD-907", f"no heartbeat in Redis of {', '.join(unseen)}")
+
+
+def policy_findings(facts: VoteFacts) -> Iterator[Finding]:
+    """Whether the policy fits the number of voters and the kind of Redis."""
+    electorate = facts.electorate
+    body = electorate.body if electorate is not None else None
+    policy = body.policy if body is not None else facts.policy
+    if body is not None and policy is not facts.policy:
+        here = str(facts.policy) if facts.is_policy_given else f"not set, which means {facts.policy} here"
+        yield finding("RD-934", f"cluster.quorumPolicy is {here}; the members' list on disk says {policy}")
+    if facts.is_behind_sentinel and policy is QuorumPolicy.LAST_MAN_STANDING:
+        shown = f"{policy}, with serviceName in redis.connectionString"
+        yield finding("RD-931", shown + (f"; members: {_names(electorate)}" if electorate else ""))
+    if body is None or policy is not QuorumPolicy.MAJORITY or len(body.members) % 2:
+        return
+    count = f"{len(body.members)} voters: {', '.join(body.members)}"
+    if facts.is_behind_sentinel:
+        yield finding("RD-932", f"majority, with serviceName in redis.connectionString and {count}")
+    elif len(body.members) == 2:
+        yield finding("RD-933", count)
+
+
+def _clock(facts: GroundFacts) -> Iterator[Finding]:
+    if not facts.is_boot_time:
+        yield finding("RD-935", "this platform has no CLOCK_BOOTTIME: the clock may stop while the host is suspended")
+    if facts.clock_source in COARSE_CLOCKS:
+        others = ", ".join(name for name in facts.clock_sources if name != facts.clock_source) or "none"
+        yield finding("RD-935", f"the kernel uses {facts.clock_source}; it could use: {others}")
+    elif facts.clock_source == "tsc" and facts.is_steady is False:
+        yield finding("RD-935", "the kernel uses tsc, and the processor does not say that its counter keeps one rate")
+
+
+def _disk(facts: GroundFacts) -> Iterator[Finding]:
+    if facts.file_system in FORGETFUL:
+        where = f"node.dataDir {facts.data_dir} stands on {facts.file_system}, mounted at {facts.mount_point}"
+        yield finding("RD-936", where)
+
+
+def _names(electorate: Electorate) -> str:
+    pending = f" (becoming {', '.join(electorate.body.members)})" if electorate.old is not None else ""
+    return ", ".join((electorate.old or electorate.body).members) + pending

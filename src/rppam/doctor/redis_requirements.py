@@ -1,0 +1,362 @@
+"""What a Redis must be like for this product, as pure decisions: facts in, findings out.
+
+Sources: the vendor article on Redis for HA (version, password, AOF, memory, dangerous commands, Sentinel minimum) and
+our own measurements (evicting policies, min-replicas, renamed CONFIG behind Sentinel). Facts that could not be read
+give a note that says so, never a silent pass. What it does not decide: how to get the facts.
+"""
+
+from collections.abc import Iterator, Sequence
+from statistics import median
+from typing import Final
+
+from rppam.catalogue.fixes import Fix
+from rppam.catalogue.redis import AT_SENTINELS
+from rppam.catalogue.table import ROWS, finding
+from rppam.doctor.acl_rules import may_run
+from rppam.doctor.advisories import holes_of
+from rppam.doctor.redis_facts import DANGEROUS, PrefixFacts, RedisFacts, SentinelFacts, SentinelMode
+from rppam.kernel.finding import Finding, Severity
+
+MIB: Final = 1024 * 1024
+LEAST_BYTES: Final = 256 * MIB
+ADVISED_BYTES: Final = 1024 * MIB
+MANY_SESSIONS: Final = 50
+"""From so many active sessions on, :data:`ADVISED_BYTES` are advised."""
+PASSWORD_CHARS: Final = 32
+DEFAULT_USER: Final = "default"
+FULL_PERCENT: Final = 80
+CLOCK_WARN_MS: Final = 1_000
+CERTIFICATE_DAYS: Final = 30
+ARTICLE_COMMANDS: Final = DANGEROUS[:4]
+UNREACHED: Final = frozenset({"RD-101", "RD-102", "RD-104", "RD-105", "RD-106", "RD-111"})
+"""Failures at a sentinel that mean: it does not run, or the way there is not open."""
+
+
+def server_findings(facts: RedisFacts, *, patience_ms: int) -> list[Finding]:
+    """What is to say about one server. ``patience_ms``: how long a node waits for one exchange."""
+    return [
+        *_version(facts),
+        *_access(facts),
+        *_commands(facts),
+        *_persistence(facts),
+        *_memory(facts),
+        *_writes(facts),
+        *_certificate(facts),
+        *_times(facts, patience_ms),
+        *_unseen(facts),
+    ]
+
+
+def _version(facts: RedisFacts) -> Iterator[Finding]:
+    told = _numbers(facts.redis_version)
+    shown = f"{facts.server} {facts.version} at {facts.address}"
+    if facts.version != facts.redis_version:
+        shown += f", compatible with Redis {facts.redis_version}"
+    if told and told < (6, 2):
+        yield finding("RD-301", shown)
+        return
+    holes = holes_of(facts.server, _numbers(facts.version))
+    if holes:
+        yield finding("RD-302", f"{shown}: {'; '.join(holes)}")
+    if told and told < (7,):
+        yield finding("RD-315", shown)
+
+
+def _access(facts: RedisFacts) -> Iterator[Finding]:
+    if facts.anonymous:
+        yield finding("RD-310", f"{facts.address} answered HELLO and PING without a password")
+    if facts.password_chars is not None and facts.password_chars < PASSWORD_CHARS:
+        yield finding("RD-311", f"the password in the config has {facts.password_chars} characters")
+    if facts.user == DEFAULT_USER and not facts.anonymous:
+        yield finding("RD-317", f"{facts.address} knows this node as the user '{facts.user}'")
+
+
+def _commands(facts: RedisFacts) -> Iterator[Finding]:
+    reachable = reachable_commands(facts)
+    if reachable:
+        how = "ACL DRYRUN" if facts.runnable is not None else "the user's rules" if facts.rules else "COMMAND INFO"
+        severity = None if set(reachable) & set(ARTICLE_COMMANDS) else Severity.NOTE
+        evidence = f"user '{facts.user}' may run {', '.join(reachable)} (by {how}; none was run)"
+        yield finding("RD-312", evidence, severity=severity)
+    if facts.refused:
+        denied = [f"{name}: {words}" for name, words in facts.refused if _is_denial(words)]
+        other = [f"{name}: {words}" for name, words in facts.refused if not _is_denial(words)]
+        if denied:
+            yield finding("RD-203", f"user '{facts.user}': " + "; ".join(denied))
+        if other:
+            yield finding("RD-215", "; ".join(other))
+
+
+def _is_denial(words: str) -> bool:
+    """Inside scripts there is no NOPERM, only a sentence, which differs from version to version."""
+    told = ("NOPERM", "can't run this command", "can't access", "ACL failure", "o permissions")
+    return any(part in words for part in told)
+
+
+def reachable_commands(facts: RedisFacts) -> tuple[str, ...]:
+    """The dangerous commands that this user can run under their own names. Empty also when it cannot be told."""
+    if facts.commands is None:
+        return ()
+    known = [name for name in DANGEROUS if facts.commands.get(name)]
+    if facts.runnable is not None:
+        return tuple(name for name in known if facts.runnable.get(name))
+    if facts.rules is not None:
+        rules = facts.rules
+        return tuple(name for name in known if may_run(rules, name))
+    return ()
+
+
+def with_many_sessions(found: Finding) -> Finding:
+    """The same finding where there are :data:`MANY_SESSIONS` active sessions: too little memory is no note then."""
+    if found.code != "RD-306":
+        return found
+    what = f"Redis may use less than 1 GB of memory, and {MANY_SESSIONS} or more sessions are active."
+    return found._replace(severity=Severity.WARNING, what=what)
+
+
+def _persistence(facts: RedisFacts) -> Iterator[Finding]:
+    info = facts.info
+    if info.get("aof_enabled") == "0":
+        yield finding("RD-303", "INFO persistence: aof_enabled:0")
+    failing = [
+        f"{name}:{info[name]}"
+        for name in ("aof_last_write_status", "rdb_last_bgsave_status", "aof_last_bgrewrite_status")
+        if info.get(name, "ok") != "ok"
+    ]
+    if failing:
+        yield finding("RD-304", "INFO persistence: " + ", ".join(failing))
+
+
+def _memory(facts: RedisFacts) -> Iterator[Finding]:
+    limit = facts.number("maxmemory")
+    policy = facts.info.get("maxmemory_policy", "")
+    if limit is None:
+        return
+    seen = f"INFO memory: maxmemory:{limit} ({_mib(limit)}), maxmemory_policy:{policy}"
+    if limit == 0:
+        host = facts.number("total_system_memory")
+        yield finding("RD-309", seen + (f", total_system_memory:{host} ({_mib(host)})" if host else ""))
+        if host is not None and host < LEAST_BYTES:
+            yield finding("RD-305", f"total_system_memory:{host} ({_mib(host)})")
+    elif limit < LEAST_BYTES:
+        yield finding("RD-305", seen)
+    elif limit < ADVISED_BYTES:
+        yield finding("RD-306", seen)
+    if policy and policy != "noeviction":
+        without = " (no effect until maxmemory is set)" if limit == 0 else ""
+        severity = Severity.WARNING if limit == 0 else None
+        yield finding("RD-307", f"INFO memory: maxmemory_policy:{policy}{without}", severity=severity)
+    yield from _fill(facts, "maxmemory" if limit else "total_system_memory")
+
+
+def _fill(facts: RedisFacts, limit: str) -> Iterator[Finding]:
+    """Whether most of ``limit`` is used: its own limit, or the host's memory, which is the limit without one."""
+    used, most = facts.number("used_memory"), facts.number(limit)
+    if used is None or not most or used * 100 < most * FULL_PERCENT:
+        return
+    seen = f"INFO memory: used_memory:{used} of {limit}:{most} ({used * 100 // most} %)"
+    if limit == "maxmemory":
+        yield finding("RD-308", seen)
+    else:
+        more = "Nothing stops it before the host does: give the host more memory, or make room, then set a limit."
+        yield finding("RD-308", seen, what="Redis has nearly used up the memory of its host.", fix=more)
+
+
+def _writes(facts: RedisFacts) -> Iterator[Finding]:
+    if facts.write_refusal is not None:
+        yield finding(facts.write_code, f"a write under our prefix was answered: {facts.write_refusal}")
+
+
+def _certificate(facts: RedisFacts) -> Iterator[Finding]:
+    left = facts.certificate_days_left
+    if left is not None and left <= CERTIFICATE_DAYS:
+        yield finding("RD-128", f"{facts.certificate_shown}: {left:.0f} days are left")
+
+
+def _times(facts: RedisFacts, patience_ms: int) -> Iterator[Finding]:
+    difference = facts.clock_difference_ms
+    if difference is not None and abs(difference) - facts.clock_error_ms > CLOCK_WARN_MS:
+        side = "ahead of" if difference > 0 else "behind"
+        yield finding(
+            "RD-313", f"Redis is {abs(difference)} ms {side} this host (known to within {facts.clock_error_ms} ms)"
+        )
+    if facts.round_trips_us:
+        middle, worst = median(facts.round_trips_us) / 1000, max(facts.round_trips_us) / 1000
+        if worst > patience_ms / 2 or middle > patience_ms / 10:
+            yield finding(
+                "RD-314",
+                f"{len(facts.round_trips_us)} PINGs took {middle:.1f} ms in the middle and {worst:.1f} ms at worst; "
+                f"a node waits {patience_ms} ms",
+            )
+
+
+def _unseen(facts: RedisFacts) -> Iterator[Finding]:
+    missing = [
+        name
+        for name, there in (
+            ("INFO persistence", "aof_enabled" in facts.info),
+            ("INFO memory", "maxmemory" in facts.info),
+            ("COMMAND INFO", facts.commands is not None),
+            ("ACL DRYRUN or ACL GETUSER", facts.runnable is not None or facts.rules is not None),
+            ("TIME", facts.clock_difference_ms is not None),
+        )
+        if not there
+    ]
+    if missing:
+        yield finding("RD-316", f"user '{facts.user}' was not told: {', '.join(missing)}")
+
+
+def prefix_findings(facts: PrefixFacts) -> list[Finding]:
+    """Whether the prefix is this cluster's own."""
+    found: list[Finding] = []
+    if facts.foreign:
+        found.append(finding("RD-217", f"{facts.prefix}cluster-id: {facts.foreign}"))
+    if facts.found_id is not None and facts.found_id != facts.cluster_id:
+        found.append(
+            finding(
+                "RD-501",
+                f"{facts.prefix}cluster-id is '{facts.found_id}', and this node belongs to '{facts.cluster_id}'",
+            )
+        )
+    found += [
+        finding("RD-502", f"'{facts.prefix}' lies within '{prefix}' of the cluster '{owner}'")
+        for prefix, owner in facts.outer
+    ]
+    found += [finding("RD-502", f"'{facts.prefix}' contains '{prefix}' of another cluster") for prefix in facts.inner]
+    if facts.not_searched:
+        what = "Whether other clusters are within this keyPrefix was not searched: SCAN is refused here."
+        found.append(finding("RD-503", f"SCAN was answered: {facts.not_searched}", what=what))
+    elif not facts.searched_all:
+        found.append(finding("RD-503", "the search was ended after its share of SCAN calls"))
+    return found
+
+
+def sentinel_findings(
+    mode: SentinelMode, primary: RedisFacts | None, replicas: Sequence[RedisFacts] = ()
+) -> list[Finding]:
+    """The Sentinel set-up as a whole; ``primary`` is the server that the sentinels name, where it could be entered.
+
+    ``replicas``: those that were asked instead of a primary that could not be.
+    """
+    asked = [sentinel for sentinel in mode.sentinels if sentinel.failure is None]
+    lost = [sentinel for sentinel in mode.sentinels if sentinel.failure is not None]
+    if not asked:
+        by_cause = {_fix_of(one): [other for other in lost if _fix_of(other) == _fix_of(one)] for one in lost}
+        return [_unasked("RD-402", those) for those in by_cause.values()]
+    found = [_unasked("RD-403", [one]) for one in lost]
+    knowing = [sentinel for sentinel in asked if sentinel.primary is not None]
+    strangers = [sentinel for sentinel in asked if sentinel.primary is None]
+    if strangers:
+        others = sorted({name for sentinel in strangers for name in sentinel.known_services})
+        told = f"they know {', '.join(others)}" if others else "they monitor nothing"
+        where = ", ".join(sentinel.address for sentinel in strangers)
+        severity = Severity.WARNING if knowing else None
+        found.append(
+            finding("RD-401", f"serviceName '{mode.service_name}' is unknown to {where}; {told}", severity=severity)
+        )
+    if not knowing:
+        return found
+    named = {sentinel.primary for sentinel in knowing}
+    if len(named) > 1:
+        said = ", ".join(f"{sentinel.address} names {sentinel.primary}" for sentinel in knowing)
+        found.append(finding("RD-404", said))
+    found += _numbers_of(mode, primary)
+    found += _election(mode)
+    found += _config_name(mode, primary, replicas)
+    return found
+
+
+def _unasked(code: str, lost: Sequence[SentinelFacts]) -> Finding:
+    """Sentinels that could not be asked, all for one cause: the fix is that of the cause."""
+    told = finding(code, "; ".join(f"{one.address}: {one.failure}" for one in lost))
+    fix = _fix_of(lost[0])
+    return told if fix is None else told._replace(fix=fix.text())
+
+
+def _fix_of(lost: SentinelFacts) -> Fix | None:
+    """What to do about the cause; ``None`` where it does not run or cannot be reached, which is the common one."""
+    code = lost.failure_code
+    if not code or code in UNREACHED:
+        return None
+    return AT_SENTINELS.get(code) or ROWS[code].fix
+
+
+def _numbers_of(mode: SentinelMode, primary: RedisFacts | None) -> Iterator[Finding]:
+    knowing = [sentinel for sentinel in mode.sentinels if sentinel.primary is not None]
+    sentinels = max(
+        [len(mode.sentinels), *(one.other_sentinels + 1 for one in knowing if one.other_sentinels is not None)]
+    )
+    if sentinels < 3:
+        yield finding("RD-406", f"{sentinels} known, 3 needed")
+    elif len(mode.sentinels) < 3:
+        yield finding(
+            "RD-406",
+            f"the connection string names {len(mode.sentinels)} of {sentinels} sentinels",
+            what="The connection string names fewer than three sentinels.",
+        )
+    replicas = primary.number("connected_slaves") if primary else None
+    if replicas is None:
+        replicas = max((one.replicas for one in knowing if one.replicas is not None), default=None)
+    if replicas is not None and replicas < 2:
+        yield finding("RD-407", f"{replicas} connected, 2 needed")
+    if primary is not None and "connected_slaves" in primary.info and "min_slaves_good_slaves" not in primary.info:
+        yield finding("RD-408", f"INFO replication of {primary.address} has no min_slaves_good_slaves")
+
+
+def _election(mode: SentinelMode) -> Iterator[Finding]:
+    knowing = [sentinel for sentinel in mode.sentinels if sentinel.primary is not None]
+    refusals = [f"{one.address}: {one.quorum_check}" for one in knowing if one.quorum_check.startswith("NO")]
+    if refusals:
+        yield finding("RD-410", "; ".join(refusals))
+    busy = [one for one in knowing if one.is_busy]
+    if busy:
+        yield finding("RD-411", "; ".join(f"{one.address}: flags {one.flags}" for one in busy))
+
+
+def _config_name(mode: SentinelMode, primary: RedisFacts | None, replicas: Sequence[RedisFacts]) -> Iterator[Finding]:
+    """The trap of a CONFIG that is renamed on the servers and not for Sentinel, which then hangs while it promotes."""
+    asked = (primary,) if primary is not None else replicas
+    renamed = [one for one in asked if one.commands is not None and not one.commands.get("CONFIG", True)]
+    if not renamed:
+        return
+    evidence = f"{renamed[0].address} does not know CONFIG under that name"
+    flags = {flag for one in mode.sentinels if one.primary is not None for flag in one.flags.split(",")}
+    aborted = next((one for one in renamed if one.info.get("errorstat_EXECABORT")), None)
+    rewritten = any(map(_was_rewritten, renamed))
+    # Without a primary each failover looks like one that hangs; what is known of the name tells them apart.
+    likely = primary is not None or not (rewritten or mode.config_name_told)
+    if "failover_in_progress" in flags and likely:
+        yield finding("RD-409", f"{evidence}, and a failover is in progress", severity=Severity.ERROR)
+    elif aborted is not None:
+        seen = f"INFO errorstats of {aborted.address}: errorstat_EXECABORT:{aborted.info['errorstat_EXECABORT']}"
+        yield finding("RD-409", f"{evidence}, and {seen}", severity=Severity.ERROR)
+    elif mode.config_name_told is False:
+        yield finding("RD-409", f"{evidence}, and {mode.sentinel_conf} does not tell the name", severity=Severity.ERROR)
+    elif rewritten:
+        yield finding("RD-409", f"{evidence}; a failover has worked since this server started", severity=Severity.NOTE)
+    elif mode.config_name_told:
+        yield finding("RD-409", f"{evidence}; {mode.sentinel_conf} here tells the name", severity=Severity.NOTE)
+    elif primary is None and "o_down" in flags:
+        yield finding("RD-409", f"{evidence}, and the sentinels hold the primary for down", severity=Severity.ERROR)
+    else:
+        yield finding("RD-409", f"{evidence}; whether the sentinels know the new name cannot be asked")
+
+
+def _was_rewritten(primary: RedisFacts) -> bool:
+    """Whether Sentinel has changed this server's role and rewritten its configuration: only with the right name."""
+    stats = primary.info
+    rewritten = stats.get("cmdstat_config|rewrite") or stats.get("cmdstat_config", "")
+    return rewritten.startswith("calls=") and not rewritten.startswith("calls=0,") and "cmdstat_slaveof" in stats
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    parts: list[int] = []
+    for part in version.split("-", 1)[0].split("."):
+        if not part.isdecimal():
+            break
+        parts.append(int(part))
+    return tuple(parts)
+
+
+def _mib(count: int) -> str:
+    return f"{count / MIB:.0f} MB" if count < 10 * 1024 * MIB else f"{count / MIB / 1024:.0f} GB"

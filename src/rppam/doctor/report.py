@@ -1,0 +1,48 @@
+"""What the checks share: the list of findings, and a guard that keeps every secret out of it.
+
+The guard is the last line, not the first: findings are made without secrets. But evidence quotes servers, logs and
+libraries, and those may quote what they were sent.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from rppam.kernel.finding import Finding
+from rppam.kernel.secret import REDACTED, Secret
+
+_TELLING: Final = re.compile(
+    r"((?:requirepass|masterauth|primaryauth|auth-pass|sentinel-pass|password|key-file-pass|user\s+\S+\s+on)\W{1,3})\S[^\n]*",
+    re.IGNORECASE,
+)
+_SHORTEST: Final = 4
+"""Shorter secrets are not searched for: they would turn ordinary words into stars."""
+
+
+class Report:
+    """Findings in the order they were made."""
+
+    def __init__(self) -> None:
+        self.findings: list[Finding] = []
+        self._secrets: set[str] = set()
+
+    def hide(self, *secrets: Secret | None) -> None:
+        """Never show these, wherever they turn up."""
+        self._secrets |= {secret.reveal() for secret in secrets if secret is not None and len(secret) >= _SHORTEST}
+
+    def add(self, *findings: Finding) -> None:
+        """Keep findings, without secrets."""
+        self.findings += [
+            finding._replace(evidence=self.clean(finding.evidence), fix=self.clean(finding.fix)) for finding in findings
+        ]
+
+    def clean(self, text: str) -> str:
+        """The text without any secret that was announced."""
+        for secret in sorted(self._secrets, key=len, reverse=True):
+            text = text.replace(secret, REDACTED)
+        return text
+
+
+def without_passwords(lines: Iterable[str]) -> str:
+    """Log lines for people: what stands behind a word that announces a password is cut off."""
+    return "\n".join(_TELLING.sub(rf"\g<1>{REDACTED}", line.rstrip()) for line in lines)

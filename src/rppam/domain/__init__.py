@@ -1,1 +1,0 @@
-"""The words: frozen values and the error tree. Imports nothing of ours."""

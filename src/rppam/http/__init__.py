@@ -1,0 +1,1 @@
+"""HTTP: the server, its middleware, bounds, problems, and a client. It knows no feature."""

@@ -1,0 +1,161 @@
+"""One request to a node's REST API: for commands that look at a cluster or order it, and nodes that hand orders on.
+
+A node that does not answer is an ordinary finding here, so every failure is one :class:`NoAnswerError` with a sentence
+and the whole question has one deadline. HTTP/1.1 with ``Connection: close`` (RFC 9112) over asyncio streams: no pool
+that could hide a dead node behind an old connection. It follows no redirects and keeps no cookies.
+"""
+
+import asyncio
+import json
+import ssl
+from collections.abc import Mapping
+from contextlib import suppress
+from types import MappingProxyType
+from typing import Final, NamedTuple
+from urllib.parse import SplitResult, urlsplit
+
+from rppam.http.trust import Trust
+from rppam.kernel.lookups import connected
+from rppam.kernel.secret import Secret
+
+BODY_BYTES_MAX: Final = 4 * 1024 * 1024
+_HEAD_BYTES_MAX: Final = 64 * 1024
+_SYSTEMS: Final = Trust()
+_NONE: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+class NoAnswerError(Exception):
+    """No usable answer; ``str()`` is why, in a few words."""
+
+
+class Answer(NamedTuple):
+    """An HTTP answer with its JSON body (``None`` when the body is not JSON)."""
+
+    status: int
+    body: object
+    etag: str = ""
+
+
+async def get_json(url: str, *, token: Secret | None = None, timeout_s: float = 5.0, trust: Trust = _SYSTEMS) -> Answer:
+    """GET ``url``. Raises :class:`NoAnswerError` when there is no complete HTTP answer within ``timeout_s``."""
+    return await ask_json("GET", url, token=token, timeout_s=timeout_s, trust=trust)
+
+
+async def ask_json(
+    method: str,
+    url: str,
+    body: object = None,
+    *,
+    token: Secret | None = None,
+    timeout_s: float = 5.0,
+    trust: Trust = _SYSTEMS,
+    headers: Mapping[str, str] = _NONE,
+) -> Answer:
+    """One request, with ``body`` as JSON unless it is ``None``, and further ``headers``. Raises :class:`NoAnswerError`.
+
+    After that error an order may or may not have been taken.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await _ask(method, url, body, token, trust, headers)
+    except TimeoutError as error:
+        raise NoAnswerError(f"no answer within {timeout_s:g} s") from error
+    except ConnectionRefusedError as error:
+        raise NoAnswerError("connection refused: no node listens there") from error
+    except asyncio.IncompleteReadError as error:
+        raise NoAnswerError("the connection ended within the answer") from error
+    except ssl.SSLError as error:
+        raise NoAnswerError(_tls_failure(error)) from error
+    except (OSError, asyncio.LimitOverrunError, ValueError, UnicodeError) as error:
+        raise NoAnswerError(str(getattr(error, "strerror", None) or error)) from error
+
+
+async def _ask(
+    method: str, url: str, body: object, token: Secret | None, trust: Trust, headers: Mapping[str, str]
+) -> Answer:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"expected http://HOST:PORT or https://HOST:PORT, found {url!r}")
+    secure = parts.scheme == "https"
+    context = trust.context(url) if secure else None
+    with await connected(parts.hostname, parts.port or (443 if secure else 80)) as plug:
+        # The transport gets a duplicate: ours is closed here, whatever it does with its.
+        reader, writer = await asyncio.open_connection(
+            sock=plug.dup(),
+            ssl=context,
+            server_hostname=parts.hostname if secure else None,
+            limit=_HEAD_BYTES_MAX,
+        )
+        try:
+            if secure:
+                trust.check(url, writer.get_extra_info("ssl_object").getpeercert(binary_form=True))
+            writer.write(_request(method, parts, body, token, headers))
+            return await _read_answer(reader)
+        finally:
+            writer.close()
+            with suppress(OSError, ssl.SSLError):
+                await writer.wait_closed()
+
+
+def _request(method: str, parts: SplitResult, body: object, token: Secret | None, headers: Mapping[str, str]) -> bytes:
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    sent = b"" if body is None else json.dumps(body).encode("ascii")
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {parts.netloc.rpartition('@')[2]}", "Accept: application/json"]
+    lines += ["Connection: close", "User-Agent: rppam"]
+    if body is not None:
+        lines += ["Content-Type: application/json", f"Content-Length: {len(sent)}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    if token is not None:
+        lines.append(f"Authorization: Bearer {token.reveal()}")
+    if any("\r" in line or "\n" in line for line in lines):
+        raise ValueError("a line break in the address or the token")
+    if not all(line.isascii() for line in lines):
+        raise ValueError("a character outside ASCII in the address or the token")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("ascii") + sent
+
+
+def _tls_failure(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        why = error.verify_message.rstrip(".")
+        return (
+            f"TLS failed: its certificate is not believed ({why}); name its authority with --ca or api.tlsCaPath, and "
+            "the node as its certificate does"
+        )
+    if error.reason == "WRONG_VERSION_NUMBER":
+        return "TLS failed: it does not speak TLS there; ask it with http://"
+    return f"TLS failed: {error.reason or error}"
+
+
+async def _read_answer(reader: asyncio.StreamReader) -> Answer:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+    first, *lines = head.rstrip().split("\r\n")
+    version, _, rest = first.partition(" ")
+    if not version.startswith("HTTP/1."):
+        raise ValueError("what answers there does not speak HTTP")
+    status = int(rest[:3])
+    headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    if "chunked" in headers.get("transfer-encoding", "").lower():
+        raw = await _read_chunks(reader)
+    elif "content-length" in headers:
+        raw = await reader.readexactly(_bounded(int(headers["content-length"])))
+    else:
+        raw = await reader.read(BODY_BYTES_MAX)
+    try:
+        return Answer(status, json.loads(raw), headers.get("etag", ""))
+    except (ValueError, RecursionError):
+        return Answer(status, None)
+
+
+async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
+    body = b""
+    while size := int((await reader.readuntil(b"\r\n")).split(b";")[0], 16):
+        _bounded(len(body) + size)
+        body += await reader.readexactly(size)
+        await reader.readexactly(2)
+    return body
+
+
+def _bounded(size: int) -> int:
+    if not 0 <= size <= BODY_BYTES_MAX:
+        raise ValueError(f"an answer of {size} bytes; {BODY_BYTES_MAX} at most make sense")
+    return size

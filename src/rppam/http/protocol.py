@@ -1,0 +1,160 @@
+"""HTTP/1.1 on one connection: uvicorn's h11 protocol, with the bounds and the manners it lacks.
+
+Refuses a request with two lengths, and one whose lines end in a bare LF, which two programs on its way could read as
+two different ones. Adds a deadline for
+the headers (without one, a connection that trickles bytes lives for ever), a bound on connections (who goes beyond it,
+``connection_limiter`` decides), and problem documents for what is not HTTP at all. It reaches into the server's class
+on purpose and in this one place; ``tests/http/test_server.py`` holds it to its behaviour.
+"""
+
+import asyncio
+import re
+import sys
+from typing import Any, ClassVar, Final
+
+import h11
+from h11._receivebuffer import ReceiveBuffer
+from uvicorn.config import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from rppam.http.bounds import ApiLimits
+from rppam.http.connection_limiter import Crowd
+from rppam.http.errors import HeadersTooLargeError, RequestError, UnreadableRequestError
+from rppam.http.problems import problem
+from rppam.http.request_slots import Room
+
+_BLANK_LINE: Final = re.compile(rb"\n\r?\n")
+
+
+class _Lines(ReceiveBuffer):
+    """Takes no request line, header or trailer that ends in LF alone (RFC 9112, section 2.2 lets a server choose)."""
+
+    def maybe_extract_lines(self) -> list[bytearray] | None:
+        """As the parser's own. Raises :class:`h11.RemoteProtocolError`."""
+        blank = _BLANK_LINE.search(self._data, self._multiple_lines_search)
+        head = self._data[: blank.end()] if blank else self._data[:1]
+        if head.count(b"\n") != head.count(b"\r\n"):
+            raise h11.RemoteProtocolError("a line ends in LF without CR")
+        return super().maybe_extract_lines()
+
+
+class _Strict(h11.Connection):
+    """Takes no request whose body has a length and comes in chunks (RFC 9112, section 6.1)."""
+
+    def __init__(self, our_role: type[h11.CLIENT] | type[h11.SERVER], max_incomplete_event_size: int) -> None:
+        super().__init__(our_role, max_incomplete_event_size)
+        self._receive_buffer = _Lines()
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        """As the parser's own. Raises :class:`h11.RemoteProtocolError`."""
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            names = {name for name, _ in event.headers}
+            if b"transfer-encoding" in names and b"content-length" in names:
+                raise h11.RemoteProtocolError("both Content-Length and Transfer-Encoding")
+        return event
+
+
+_WRITABLE: Final = (h11.IDLE, h11.SEND_RESPONSE)
+
+
+def _loop_s() -> float:
+    """Of the loop that runs when it is asked: the server's class is made before there is one."""
+    return asyncio.get_running_loop().time()
+
+
+class Wire(H11Protocol):
+    """One connection. Make a subclass with its own ``limits`` for each server: see :func:`wire_with`."""
+
+    limits: ClassVar[ApiLimits] = ApiLimits()
+    crowd: ClassVar[Crowd] = Crowd(ApiLimits().connections, _loop_s)
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.conn = _Strict(h11.SERVER, self.limits.header_bytes)
+        self._header_deadline: asyncio.TimerHandle | None = None
+        self._address = ""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A caller has come."""
+        super().connection_made(transport)
+        self._arm()
+        self._address = Room.address_of(self.client)
+        self.crowd.come(self, self._address)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have come."""
+        super().data_received(data)
+        if self._answering() is not None:
+            self._disarm()
+        elif not self.transport.is_closing():
+            self._arm()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The caller has gone."""
+        self._disarm()
+        self.crowd.go(self, self._address)
+        super().connection_lost(exc)
+
+    def is_idle(self) -> bool:
+        """Whether no request of it is being answered."""
+        return self._answering() is None
+
+    def hang_up(self) -> None:
+        """Close it now."""
+        self.transport.abort()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the server's signature
+        """Answer what is not HTTP/1.1; ``msg`` is the server's own text and is not sent."""
+        broken = sys.exception()
+        error: RequestError
+        if isinstance(broken, h11.RemoteProtocolError) and broken.error_status_hint == 431:
+            error = HeadersTooLargeError(f"more than {self.limits.header_bytes} bytes of request line and headers")
+        else:
+            error = UnreadableRequestError("the request is not valid HTTP/1.1")
+        cycle = self._answering()
+        begun = cycle is not None and cycle.response_started
+        if cycle is not None:
+            # The application waits for a body that will not come.
+            cycle.disconnected = True
+            cycle.message_event.set()
+        if not begun and self.conn.our_state in _WRITABLE:
+            answer = problem(error, instance="", request_id="")
+            headers = [(b"server", b"rppam"), (b"connection", b"close"), (b"cache-control", b"no-store")]
+            response = h11.Response(status_code=answer.status, headers=[*answer.headers, *headers])
+            for event in (response, h11.Data(data=answer.body), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """An upgrade is ignored, as RFC 9110 section 7.8 allows; anybody could fill the log with it."""
+
+    def _answering(self) -> RequestResponseCycle | None:
+        cycle: RequestResponseCycle | None = self.cycle  # the server's own annotation leaves the None out
+        return cycle if cycle is not None and not cycle.response_complete else None
+
+    def _arm(self) -> None:
+        if self._header_deadline is None:
+            self._header_deadline = self.loop.call_later(self.limits.header_timeout_ms / 1000, self._headers_late)
+
+    def _disarm(self) -> None:
+        if self._header_deadline is not None:
+            self._header_deadline.cancel()
+            self._header_deadline = None
+
+    def _headers_late(self) -> None:
+        self._header_deadline = None
+        if self._answering() is None:
+            self.transport.abort()
+
+
+def wire_with(limits: ApiLimits) -> type[Wire]:
+    """The protocol class with these limits: the server makes the objects itself and passes only its own settings."""
+    return type("Wire", (Wire,), {"limits": limits, "crowd": Crowd(limits.connections, _loop_s)})

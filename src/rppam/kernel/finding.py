@@ -1,0 +1,72 @@
+"""A finding: one thing that an administrator should know, with a code that stays.
+
+Decides how findings add up to a verdict. What is wrong and how to put it right is decided where the finding is made;
+nobody may put a secret into one, since findings are printed, sent and kept.
+"""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import NamedTuple
+
+from rppam.kernel.exits import Exit
+
+
+class Severity(StrEnum):
+    """How much a finding matters."""
+
+    ERROR = "error"
+    """It does not work, or is not safe."""
+    WARNING = "warning"
+    """It works and should be put right."""
+    NOTE = "note"
+    """Good to know."""
+
+
+class Finding(NamedTuple):
+    """One finding. Texts are for people; ``code`` is for machines and never changes its meaning."""
+
+    code: str
+    """Such as ``RD-101``."""
+    severity: Severity
+    what: str
+    """One sentence."""
+    evidence: str
+    """What was seen, as it was seen."""
+    fix: str
+    """What to do: the first line for all platforms, then one line for each."""
+
+    @property
+    def advice(self) -> str:
+        """What to do, on all platforms, in one line."""
+        return self.fix.split("\n", 1)[0]
+
+    def as_json(self) -> dict[str, str]:
+        """Its five parts, for machines."""
+        return {
+            "code": self.code,
+            "severity": self.severity.value,
+            "what": self.what,
+            "evidence": self.evidence,
+            "fix": self.fix,
+        }
+
+
+class Verdict(StrEnum):
+    """What all findings together mean."""
+
+    OK = "ok"
+    WARNINGS = "warnings"
+    ERRORS = "errors"
+
+    @property
+    def exit(self) -> Exit:
+        """The exit code that says it."""
+        return {Verdict.OK: Exit.DONE, Verdict.WARNINGS: Exit.NO, Verdict.ERRORS: Exit.ERRORS}[self]
+
+
+def verdict_of(findings: Iterable[Finding]) -> Verdict:
+    """The worst of them; notes alone are fine."""
+    seen = {finding.severity for finding in findings}
+    if Severity.ERROR in seen:
+        return Verdict.ERRORS
+    return Verdict.WARNINGS if Severity.WARNING in seen else Verdict.OK

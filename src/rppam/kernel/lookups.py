@@ -1,0 +1,139 @@
+"""Host names to addresses, so that a name server that does not answer holds up nobody who asks for something else.
+
+The event loop's own look-ups run in the threads that everything else that blocks runs in, and nobody can end one: a
+name server that hangs takes them all, and the end of the loop waits for them. Here they have a few threads of their
+own that nobody waits for. Whoever asks for a name that is being looked up already gets the same answer.
+
+What it does not promise: an end. Whoever asks sets the limit, and may give up; the thread goes on by itself.
+"""
+
+import asyncio
+import errno
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+from rppam.kernel.addresses import is_address
+
+LOOKUPS_MAX: Final = 8
+"""Names looked up at one time; further ones wait."""
+THREAD: Final = "rppam-name"
+
+Place = tuple[socket.AddressFamily, Any]
+"""Family and socket address."""
+_Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[list[Place]]"]
+
+
+class Lookups:
+    """Looks names up, for any number of event loops."""
+
+    def __init__(self, ask: Callable[[str, int, int], list[Place]] | None = None) -> None:
+        """``ask`` (host, port, flags) is the host's own resolver unless given; it may hang, and raise OSError."""
+        self._ask = ask or ask_host
+        self._lock = threading.Lock()
+        self._waiting: dict[tuple[str, int], list[_Waiter]] = {}
+        """Who waits for each name that is looked up, or is to be."""
+        self._due: deque[tuple[str, int]] = deque()
+        self._threads = 0
+
+    async def places(self, host: str, port: int) -> list[Place]:
+        """The places of ``host``, maybe none; a number is one at once. Raises OSError (gaierror) and UnicodeError."""
+        if is_address(host):
+            return self._ask(host, port, socket.AI_NUMERICHOST)
+        loop = asyncio.get_running_loop()
+        waiter: _Waiter = loop, loop.create_future()
+        self._join((host, port), waiter)
+        try:
+            return await waiter[1]
+        finally:
+            with self._lock:
+                waiters = self._waiting.get((host, port), [])
+                if waiter in waiters:
+                    waiters.remove(waiter)
+
+    def _join(self, name: tuple[str, int], waiter: _Waiter) -> None:
+        with self._lock:
+            if name in self._waiting:
+                self._waiting[name].append(waiter)
+                return
+            if self._threads < LOOKUPS_MAX:
+                try:
+                    threading.Thread(target=self._work, name=THREAD, daemon=True).start()
+                except RuntimeError as error:
+                    raise OSError(errno.ENOMEM, str(error)) from None  # this account has as many as it may
+                self._threads += 1
+            self._waiting[name] = [waiter]
+            self._due.append(name)
+
+    def _work(self) -> None:
+        """Look up what is due, and end."""
+        while (name := self._next()) is not None:
+            found: list[Place] = []
+            failure: Exception | None = None
+            try:
+                found = self._ask(*name, 0)
+            except Exception as error:  # noqa: BLE001  # whatever it was: whoever waits is to know it
+                failure = error
+            with self._lock:
+                waiters = self._waiting.pop(name)
+            for loop, answer in waiters:
+                try:
+                    loop.call_soon_threadsafe(_settle, answer, found, failure)
+                except RuntimeError:
+                    continue  # that loop is closed, and nobody waits any more
+
+    def _next(self) -> tuple[str, int] | None:
+        """The next name that somebody still waits for; ``None``: this thread is not needed any more."""
+        with self._lock:
+            while self._due:
+                name = self._due.popleft()
+                if self._waiting[name]:
+                    return name
+                del self._waiting[name]
+            self._threads -= 1
+            return None
+
+
+def _settle(answer: "asyncio.Future[list[Place]]", found: list[Place], failure: Exception | None) -> None:
+    if answer.done():
+        return  # who asked has given up
+    if failure is None:
+        answer.set_result(found)
+    else:
+        answer.set_exception(failure)
+
+
+def ask_host(host: str, port: int, flags: int) -> list[Place]:
+    """The host's own resolver."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
+    return [(family, place) for family, _, _, _, place in found]
+
+
+LOOKUPS: Final = Lookups()
+"""For whoever has no reason for threads of its own."""
+
+
+async def connected(host: str, port: int) -> socket.socket:
+    """A connection to the first place of ``host`` that takes one. Raises OSError and UnicodeError; has no limit."""
+    loop = asyncio.get_running_loop()
+    last: OSError = OSError(errno.EADDRNOTAVAIL, "the name has no address")
+    for family, place in await LOOKUPS.places(host, port):
+        try:
+            plug = socket.socket(family, socket.SOCK_STREAM)
+        except OSError as error:
+            last = error  # this host does without that family; another address may do
+            continue
+        plug.setblocking(False)
+        try:
+            await loop.sock_connect(plug, place)
+        except OSError as error:
+            plug.close()
+            last = error
+        except BaseException:
+            plug.close()
+            raise
+        else:
+            return plug
+    raise last

@@ -1,0 +1,1 @@
+"""Licences: signed files, and what they allow."""

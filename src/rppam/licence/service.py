@@ -1,0 +1,329 @@
+"""Licence files: signed, read and checked. What a licence then allows is decided in :mod:`rppam.licence.model`.
+
+A licence is a JWT (RFC 7519) signed with Ed25519 (RFC 8037): type ``rppam-license+jwt``, algorithm ``EdDSA``, and the
+RFC 7638 thumbprint of the key as ``kid``. Type, algorithm and key are pinned before a claim is believed, so neither an
+access token nor a token that names its own algorithm can pass. Expiry is *not* checked here: it never makes a licence
+unreadable.
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple, NoReturn
+
+import jwt
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_der_public_key,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+
+from rppam.kernel.instant import WallMs
+from rppam.kernel.secret import Secret
+from rppam.licence.errors import (
+    LicenceDenied,
+    LicenceKeyUnknown,
+    LicenceKeyUnusable,
+    LicenceMalformed,
+    LicenceSignatureBad,
+    LicenceTermsInvalid,
+    LicenceWrongType,
+)
+from rppam.licence.model import (
+    STANDARD_NODES,
+    Allowed,
+    Denied,
+    Licence,
+    Tier,
+    may_join,
+    state_of,
+    warning_of,
+)
+
+__all__ = [
+    "Allowed",
+    "Denied",
+    "Terms",
+    "TrustedKey",
+    "demand",
+    "inspect",
+    "issue",
+    "may_join",
+    "new_private_key",
+    "parse_private_key",
+    "parse_public_key",
+    "state_of",
+    "trusted_key",
+    "verify",
+    "warning_of",
+]
+
+TYPE: Final = "rppam-license+jwt"
+ALGORITHM: Final = "EdDSA"
+TEXT_CHARS_MAX: Final = 65_536
+NODES_MAX: Final = 1_000
+COUNT_MAX: Final = 10_000_000
+TEXT_CLAIM_CHARS_MAX: Final = 200
+FEATURES_MAX: Final = 64
+EXPIRES_MAX: Final = 253_402_300_799
+"""The last second of the year 9999, the last one that can be written as a date."""
+
+_COMPACT: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
+_FEATURE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_RAW_KEY_BYTES: Final = 32
+
+
+class TrustedKey(NamedTuple):
+    """A public key that may sign licences."""
+
+    id: str
+    """Its RFC 7638 thumbprint, the ``kid`` of what it signs."""
+    public: Ed25519PublicKey
+
+    def text(self) -> str:
+        """The key in base64 (SubjectPublicKeyInfo, one line), as ``license.trustedKeys`` takes it."""
+        return base64.b64encode(self.public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).decode()
+
+
+class Terms(NamedTuple):
+    """What a new licence shall say. Days from ``issued_at``; ``None`` is no limit."""
+
+    customer: str
+    tier: Tier
+    max_nodes: int
+    days: int
+    max_users: int | None = None
+    max_resources: int | None = None
+    features: tuple[str, ...] = ()
+
+
+def trusted_key(public: Ed25519PublicKey) -> TrustedKey:
+    """``public`` with its thumbprint (RFC 8037 section 2, RFC 7638)."""
+    x = _base64url(public.public_bytes(Encoding.Raw, PublicFormat.Raw))
+    canonical = json.dumps({"crv": "Ed25519", "kty": "OKP", "x": x}, separators=(",", ":"))
+    return TrustedKey(_base64url(hashlib.sha256(canonical.encode()).digest()), public)
+
+
+def parse_public_key(text: str, place: str) -> TrustedKey:
+    """A public key from PEM, or from base64 of its DER form or of its 32 raw bytes. ``place`` names it in the error.
+
+    A private key in PEM is refused: it has no business on a node.
+    """
+    text = text.strip()
+    if "PRIVATE KEY" in text:
+        raise LicenceKeyUnusable(f"{place}: this is a private key; give the public one that `new-key` printed")
+    try:
+        if text.startswith("-----BEGIN"):
+            key: object = load_pem_public_key(text.encode())
+        else:
+            raw = base64.b64decode(text.replace("-", "+").replace("_", "/") + "=" * (-len(text) % 4), validate=True)
+            is_raw = len(raw) == _RAW_KEY_BYTES
+            key = Ed25519PublicKey.from_public_bytes(raw) if is_raw else load_der_public_key(raw)
+    except (ValueError, UnsupportedAlgorithm, InternalError, binascii.Error):
+        raise LicenceKeyUnusable(
+            f"{place}: expected an Ed25519 public key in PEM or base64, found {len(text)} characters that are neither"
+        ) from None
+    if not isinstance(key, Ed25519PublicKey):
+        raise LicenceKeyUnusable(f"{place}: expected an Ed25519 public key, found another kind of key")
+    return trusted_key(key)
+
+
+def parse_private_key(pem: Secret, place: str) -> Ed25519PrivateKey:
+    """The signing key from PEM (PKCS #8, not encrypted)."""
+    try:
+        key = load_pem_private_key(pem.reveal().encode(), password=None)
+    except TypeError:
+        raise LicenceKeyUnusable(f"{place}: the key is encrypted; decrypt it first (openssl pkey -in FILE)") from None
+    except (ValueError, UnsupportedAlgorithm, InternalError):
+        raise LicenceKeyUnusable(
+            f"{place}: expected an Ed25519 private key in PEM, found {_found(pem)}; restore it from a backup, or make "
+            "one with `new-key`, whose public part then has to go into license.trustedKeys on every node"
+        ) from None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise LicenceKeyUnusable(f"{place}: expected an Ed25519 private key, found another kind of key")
+    return key
+
+
+def _found(pem: Secret) -> str:
+    """What a file is that holds no key that can be read; none of its content."""
+    text = pem.reveal()
+    if not text.strip():
+        return "an empty file"
+    if "-----BEGIN" not in text:
+        return f"{len(text)} characters that are no PEM"
+    return "PEM that is damaged" if "-----END" in text else "PEM that is cut off"
+
+
+def new_private_key() -> tuple[Secret, TrustedKey]:
+    """A fresh signing key: its private PEM and its public part."""
+    key = Ed25519PrivateKey.generate()
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    return Secret(pem), trusted_key(key.public_key())
+
+
+def issue(terms: Terms, key: Ed25519PrivateKey, licence_id: str, now: WallMs) -> str:
+    """The signed text of a licence. Raises :class:`LicenceTermsInvalid` naming the term that cannot stand."""
+    if terms.tier is Tier.STANDARD and terms.max_nodes != STANDARD_NODES:
+        raise LicenceTermsInvalid(f"max-nodes: Standard runs 1 node, found {terms.max_nodes}; choose Enterprise")
+    issued = now // 1000
+    claims: dict[str, object] = {
+        "jti": licence_id,
+        "customer": terms.customer,
+        "tier": terms.tier.value,
+        "maxNodes": terms.max_nodes,
+        "maxUsers": terms.max_users,
+        "maxResources": terms.max_resources,
+        "features": list(terms.features),
+        "iat": issued,
+        "exp": issued + terms.days * 86_400,
+    }
+    kid = trusted_key(key.public_key()).id
+    try:
+        _licence(claims, kid)
+    except LicenceMalformed as error:
+        raise LicenceTermsInvalid(str(error)) from None
+    return jwt.encode(claims, key, algorithm=ALGORITHM, headers={"typ": TYPE, "kid": kid})
+
+
+def verify(text: str, trusted: Iterable[TrustedKey]) -> Licence:
+    """The licence in ``text``, its signature checked against one of the ``trusted`` keys.
+
+    Raises a leaf of :class:`~rppam.licence.errors.LicenceError`. Expiry is asked of the result.
+    """
+    token = _token(text)
+    kid = _checked_header(token)
+    keys = {key.id: key for key in trusted}
+    if kid not in keys:
+        known = ", ".join(keys) or "none; license.trustedKeys is empty"
+        raise LicenceKeyUnknown(f"the licence was signed by key {kid!r}, which is not trusted here (trusted: {known})")
+    try:
+        # PyJWT decides nothing but the signature: each of the claims is checked below, with a sentence of ours.
+        claims = jwt.decode(token, keys[kid].public, algorithms=[ALGORITHM], options=_SIGNATURE_ONLY)
+    except jwt.InvalidSignatureError:
+        raise LicenceSignatureBad("the licence was changed after it was signed, or the copy is damaged") from None
+    except jwt.InvalidTokenError:
+        raise LicenceMalformed("the licence's claims are not a JSON object") from None
+    return _licence(claims, kid)
+
+
+def inspect(text: str) -> Licence:
+    """What ``text`` *says*, its signature not checked: to show to people, never to decide by."""
+    token = _token(text)
+    kid = _checked_header(token)
+    try:
+        claims = jwt.decode(token, options={"verify_signature": False})
+    except jwt.InvalidTokenError:
+        raise LicenceMalformed("the licence's claims are not a JSON object") from None
+    return _licence(claims, kid)
+
+
+def demand(decision: Allowed | Denied) -> None:
+    """Raise :class:`LicenceDenied` if ``decision`` of :func:`rppam.licence.model.may_join` is a denial."""
+    if isinstance(decision, Denied):
+        raise LicenceDenied(f"this node may not join: {decision.reason}. {decision.fix}.")
+
+
+_SIGNATURE_ONLY: Final[jwt.types.Options] = {
+    "verify_exp": False,
+    "verify_nbf": False,
+    "verify_iat": False,
+    "verify_aud": False,
+    "verify_iss": False,
+    "verify_sub": False,
+    "verify_jti": False,
+}
+
+
+def _token(text: str) -> str:
+    token = text.strip()
+    if len(token) > TEXT_CHARS_MAX:
+        raise LicenceMalformed(f"expected a licence of at most {TEXT_CHARS_MAX} characters, found {len(token)}")
+    if not token:
+        raise LicenceMalformed("the licence file is empty")
+    if not _COMPACT.fullmatch(token):
+        raise LicenceMalformed("expected one line of three base64url parts joined by dots, found something else")
+    return token
+
+
+def _checked_header(token: str) -> str:
+    try:
+        header = jwt.get_unverified_header(token)
+    except jwt.InvalidTokenError:
+        raise LicenceMalformed("the first part of the licence is not a JOSE header") from None
+    for name, expected in (("typ", TYPE), ("alg", ALGORITHM)):
+        if header.get(name) != expected:
+            raise LicenceWrongType(f"header {name}: expected {expected!r}, found {_shown(header.get(name))}")
+    if set(header) - {"typ", "alg", "kid"}:
+        raise LicenceWrongType("the header holds more than typ, alg and kid; a licence does not")
+    return str(header.get("kid"))
+
+
+def _licence(claims: Mapping[str, object], kid: str) -> Licence:
+    tier_text = _text(claims, "tier")
+    if tier_text not in set(Tier):
+        _wrong("tier", "standard, enterprise or msp", tier_text)
+    tier = Tier(tier_text)
+    issued = _whole(claims, "iat", 0, EXPIRES_MAX)
+    return Licence(
+        id=_text(claims, "jti"),
+        customer=_text(claims, "customer"),
+        tier=tier,
+        max_nodes=_whole(claims, "maxNodes", 1, STANDARD_NODES if tier is Tier.STANDARD else NODES_MAX),
+        max_users=_whole_or_none(claims, "maxUsers"),
+        max_resources=_whole_or_none(claims, "maxResources"),
+        features=_features(claims),
+        issued_at=WallMs(issued * 1000),
+        expires_at=WallMs(_whole(claims, "exp", issued + 1, EXPIRES_MAX) * 1000),
+        key_id=kid,
+    )
+
+
+def _text(claims: Mapping[str, object], name: str) -> str:
+    value = claims.get(name)
+    if not isinstance(value, str) or not 1 <= len(value) <= TEXT_CLAIM_CHARS_MAX or not value.isprintable():
+        _wrong(name, f"1 to {TEXT_CLAIM_CHARS_MAX} printable characters", value)
+    return value
+
+
+def _whole(claims: Mapping[str, object], name: str, least: int, most: int) -> int:
+    value = claims.get(name)
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        _wrong(name, f"a whole number from {least} to {most}", value)
+    return value
+
+
+def _whole_or_none(claims: Mapping[str, object], name: str) -> int | None:
+    return None if claims.get(name) is None else _whole(claims, name, 1, COUNT_MAX)
+
+
+def _features(claims: Mapping[str, object]) -> tuple[str, ...]:
+    value = claims.get("features", [])
+    if not isinstance(value, list) or len(value) > FEATURES_MAX:
+        _wrong("features", f"a list of at most {FEATURES_MAX} names", value)
+    for name in value:
+        if not isinstance(name, str) or not _FEATURE.fullmatch(name):
+            _wrong("features", "names of 1 to 64 letters, digits and . _ -", name)
+    return tuple(value)
+
+
+def _wrong(name: str, expected: str, found: object) -> NoReturn:
+    raise LicenceMalformed(f"claim {name}: expected {expected}, found {_shown(found)}")
+
+
+def _shown(value: object) -> str:
+    """A value from outside as it may stand in a message: one line, and not long."""
+    text = "nothing" if value is None else ascii(value)
+    return text if len(text) <= 80 else f"{text[:80]}..."
+
+
+def _base64url(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

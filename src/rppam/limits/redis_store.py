@@ -1,0 +1,86 @@
+"""Limits counted in Redis for all nodes (:class:`rppam.limits.ports.LimitStore`): one script call a decision.
+
+The script (``scripts/limits.lua``) counts by the server's clock, so node clocks do not matter, and charges several
+counters at once or none. Redis sees only keyed hashes of what is limited: ``<prefix>limit:<HMAC>``. Every key carries
+the time after which it says nothing any more.
+
+What it does not promise: that a count survives Redis, or another key. A call that ended in an error may have been
+charged: the caller decides elsewhere then, and does not ask again (a charge too many is on the safe side).
+"""
+
+import hmac
+from collections.abc import Sequence
+from typing import Any, Final
+
+from rppam.kernel.limit import Charge, Decision, Limit, Shape
+from rppam.limits.arithmetic import decided, merged, step_us
+from rppam.redis.connection import Word
+from rppam.redis.errors import StoreProtocol
+from rppam.redis.link import Link
+from rppam.redis.replies import whole
+from rppam.redis.scripts import Script
+
+LIMITS: Final = Script.load("limits")
+NAME_BYTES: Final = 16
+_REMEMBERED_AT_MOST: Final = 1_000
+_LETTER: Final = {Shape.WINDOW: "w", Shape.SMOOTH: "s"}
+
+
+class RedisLimits:
+    """Implements :class:`rppam.limits.ports.LimitStore`."""
+
+    def __init__(self, link: Link, prefix: str, key: bytes) -> None:
+        """``key`` names the counters; the same on all nodes of the cluster, and known to nobody else."""
+        self._link = link
+        self._prefix = f"{prefix}limit:"
+        self._key = key
+        self._words: dict[Limit, tuple[Word, ...]] = {}
+
+    def use(self, key: bytes) -> None:
+        """The key has changed: count by names of this one. What was counted under the others is forgotten once."""
+        self._key = key
+
+    async def take(self, charges: Sequence[Charge]) -> Decision:
+        """See the port. Raises ``ValueError`` as :func:`rppam.limits.arithmetic.merged` does."""
+        charges = merged(charges)
+        reply = await self._run("take", charges)
+        try:
+            allowed, shown, remaining, retry_ms, reset_ms = (whole(one, "a part of a decision") for one in reply)
+            return decided(charges[shown - 1], allowed == 1, remaining, retry_ms, reset_ms)
+        except (TypeError, ValueError, IndexError) as error:
+            raise StoreProtocol(f"the script of limits answered something that is not its answer: {error}") from error
+
+    async def give_back(self, charges: Sequence[Charge]) -> None:
+        """See the port."""
+        await self._run("give", merged(charges))
+
+    async def reset(self, limits: Sequence[Limit], subject: str) -> None:
+        """See the port."""
+        await self._run("forget", [Charge(limit, subject) for limit in limits])
+
+    def key_of(self, limit: Limit, subject: str) -> str:
+        """The key of one counter. How many events a limit allows may change without what was counted being lost."""
+        return self.name_of(f"{limit.name}\0{limit.shape.value}\0{limit.period_ms}\0{subject}")
+
+    def name_of(self, text: str) -> str:
+        """The key that ``text`` stands behind."""
+        return self._prefix + hmac.digest(self._key, text.encode("utf-8", "surrogatepass"), "sha256")[:NAME_BYTES].hex()
+
+    async def _run(self, verb: str, charges: Sequence[Charge]) -> Any:
+        words: list[Word] = [verb]
+        for limit, _, cost in charges:
+            words += self._words_of(limit)
+            words.append(cost)
+        return await self.run([self.key_of(one.limit, one.subject) for one in charges], words)
+
+    async def run(self, keys: list[Word], words: list[Word]) -> Any:
+        """Run the script; what it answers. Raises what the link raises."""
+        return await self._link.run_script(LIMITS, keys, words)
+
+    def _words_of(self, limit: Limit) -> tuple[Word, ...]:
+        words = self._words.get(limit)
+        if words is None:
+            words = (_LETTER[limit.shape], limit.events, step_us(limit))
+            if len(self._words) < _REMEMBERED_AT_MOST:
+                self._words[limit] = words
+        return words

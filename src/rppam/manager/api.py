@@ -1,0 +1,181 @@
+"""An administrator's orders: switchover, maintenance, a pause of failover, forgetting members; and what happened.
+
+Decides only whom the order is for, and has it handed on to that node where it is another one: the order, never the
+token. Whether it makes sense is decided where the node decides (:class:`rppam.cluster.admin.ports.Administration`),
+which also leaves the line in the log that says who ordered what.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Path, Query, Request
+
+from rppam.access.rbac.policy import Caller
+from rppam.cluster.admin.errors import MemberUnknown, NotThisNode, WitnessTakesNoOrders
+from rppam.cluster.consensus.heartbeat import Role
+from rppam.cluster.health.model import MemberView
+from rppam.cluster.health.report import NodeReport, report_of
+from rppam.http.errors import FieldFlaw, InvalidRequestError, NotLeaderError, RequestError
+from rppam.http.times import iso_utc_ms
+from rppam.manager.forwarding import hand_on, hand_on_to_all, other_nodes
+from rppam.manager.health_api import Parts
+from rppam.manager.parts import ApiParts
+from rppam.manager.schemas import (
+    NODE_NAME,
+    ClusterHistory,
+    ForgetRequest,
+    HistoryEntryShape,
+    MaintenanceRequest,
+    NodeReports,
+    NodeReportShape,
+    OrderTaken,
+    PauseRequest,
+    PauseTaken,
+    SwitchoverRequest,
+)
+
+_LOG: Final = logging.getLogger("rppam.api")
+HISTORY_PAGE: Final = 100
+HISTORY_MAX: Final = 1_000
+_NEXT: Final = SwitchoverRequest()
+orders = APIRouter(tags=["orders"])
+NamedNode = Annotated[str, Path(alias="nodeName", pattern=NODE_NAME)]
+
+
+@orders.post("/api/v1/admin/cluster/switchover", summary="Let another node lead", response_model=OrderTaken)
+async def switch_over(request: Request, caller: Caller, parts: Parts, body: SwitchoverRequest = _NEXT) -> OrderTaken:
+    """Any node takes it and hands it on to the leader, which releases and invites its successor; that one leads within
+    some tens of milliseconds."""
+    try:
+        return _taken(await parts.administration.switch_over(body.target, caller.subject), parts)
+    except NotLeaderError as error:
+        return await _at_the_leader(error, request, parts, "switch_over", to=body.target, by=caller.subject)
+
+
+@orders.put(
+    "/api/v1/admin/nodes/{nodeName}/maintenance", summary="Maintenance of a node, on or off", response_model=OrderTaken
+)
+async def set_maintenance(
+    node: NamedNode, body: MaintenanceRequest, request: Request, caller: Caller, parts: Parts
+) -> OrderTaken:
+    """A node in maintenance votes and answers reads, gives up leadership and does not stand, over restarts too. Any
+    node takes the order and hands it on to the one it is for."""
+    if node == parts.node:
+        return _taken(await parts.administration.set_maintenance(body.maintenance, caller.subject), parts)
+    _check_takes_orders(node, parts)
+    return await hand_on(request, parts, node, "set_maintenance", on=body.maintenance, by=caller.subject)
+
+
+@orders.put("/api/v1/admin/cluster/pause", summary="Pause or resume automatic failover", response_model=PauseTaken)
+async def pause(body: PauseRequest, request: Request, caller: Caller, parts: Parts) -> PauseTaken:
+    """Any node takes it and tells the others over the member link, and through Redis whom that does not reach. `others`
+    says who was told directly; while Redis is away, send it to those who were not."""
+    said = await parts.administration.pause(body.paused, caller.subject)
+    others = await hand_on_to_all(request, parts, "pause", on=body.paused, by=caller.subject)
+    return PauseTaken(said=said, node=parts.node, others=others)
+
+
+@orders.post("/api/v1/admin/cluster/forget", summary="Remove members", response_model=OrderTaken)
+async def forget(body: ForgetRequest, request: Request, caller: Caller, parts: Parts) -> OrderTaken:
+    """Any node takes it and hands it on to the leader, which removes one member in two safe steps; with `force` the
+    asked node does it itself, for a majority lost for good."""
+    if body.force:
+        back = [*body.back, *(f"{name}*" for name in body.back_witnesses)]
+        return _taken(await parts.administration.force_forget(body.members, caller.subject, back), parts)
+    if len(body.members) > 1:
+        raise InvalidRequestError([FieldFlaw("body.members", "one member at a time, unless force is set", "too_long")])
+    (member,) = body.members
+    try:
+        return _taken(await parts.administration.forget(member, is_off=body.is_off, by=caller.subject), parts)
+    except NotLeaderError as error:
+        order = {"member": member, "is_off": body.is_off, "by": caller.subject}
+        return await _at_the_leader(error, request, parts, "forget", **order)
+
+
+@orders.get("/api/v1/admin/nodes", summary="What each node says of itself", response_model=NodeReports)
+async def nodes(request: Request, parts: Parts) -> NodeReports:
+    """The asked node asks every other one over the member link, so it is their own word and not what stands in Redis.
+    A node that gave no answer is listed with the reason."""
+    request_id: str = request.state.request_id
+
+    async def ask(member: MemberView) -> NodeReportShape:
+        try:
+            return _reported(await parts.relay.report(member.node, request_id))
+        except RequestError as error:
+            return NodeReportShape(node_name=member.node, answered=False, reason=str(error))
+
+    own = _reported(report_of(parts.status.snapshot()))
+    found = await asyncio.gather(*(ask(member) for member in other_nodes(parts)))
+    return NodeReports(answered_by=parts.node, nodes=[own, *found])
+
+
+@orders.get("/api/v1/admin/cluster/history", summary="What happened", response_model=ClusterHistory)
+async def history(parts: Parts, limit: Annotated[int, Query(ge=1, le=HISTORY_MAX)] = HISTORY_PAGE) -> ClusterHistory:
+    """The newest entries of the asked node's history: who led when, why not, and what was ordered. Needs no database
+    and no Redis."""
+    past = await parts.history.last(limit)
+    return ClusterHistory(
+        node=parts.node,
+        entries=[
+            HistoryEntryShape(
+                time=iso_utc_ms(entry.at), event=entry.event, sentence=entry.sentence, facts=_simple(entry.facts)
+            )
+            for entry in past.entries
+        ],
+        unreadable=past.unreadable,
+    )
+
+
+async def _at_the_leader(
+    error: NotLeaderError, request: Request, parts: ApiParts, name: str, **arguments: Any
+) -> OrderTaken:
+    """What the leader answers; raises ``error`` where nobody is known to be one, or there is no way to it."""
+    if error.leader is None or error.leader == parts.node:
+        raise error
+    try:
+        return await hand_on(request, parts, error.leader, name, **arguments)
+    except NotThisNode as why:
+        _LOG.info("%s goes nowhere: %s (request %s)", request.url.path, why, request.state.request_id)
+        raise error from why
+
+
+def _simple(facts: Mapping[str, object]) -> dict[str, str | int | bool | None]:
+    """As they were written; what another program put there is shown as text."""
+    return {
+        name: value if value is None or isinstance(value, str | bool | int) else str(value)
+        for name, value in facts.items()
+    }
+
+
+def _taken(said: str, parts: ApiParts) -> OrderTaken:
+    return OrderTaken(said=said, node=parts.node)
+
+
+def _check_takes_orders(node: str, parts: ApiParts) -> None:
+    """Raises :class:`MemberUnknown`, :class:`WitnessTakesNoOrders`."""
+    member = next((one for one in parts.status.snapshot().members if one.node == node), None)
+    if member is None:
+        raise MemberUnknown(f"no node named {node} is known to {parts.node}")
+    if member.role is Role.WITNESS:
+        raise WitnessTakesNoOrders(
+            f"{node} is a witness: it votes, never leads, and has no REST API, so maintenance means nothing to it"
+        )
+
+
+def _reported(report: NodeReport) -> NodeReportShape:
+    return NodeReportShape(
+        node_name=report.node,
+        answered=True,
+        reason="",
+        version=report.version,
+        role=report.role,
+        leader_node=report.leader,
+        epoch=report.epoch,
+        cluster_healthy=report.healthy,
+        redis_connected=report.redis_connected,
+        redis_password_mark=report.redis_password_mark,
+        paused=report.paused,
+        url=report.url,
+    )

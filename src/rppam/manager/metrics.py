@@ -1,0 +1,177 @@
+"""What a node measures of itself and its cluster, in the text format that Prometheus scrapes (version 0.0.4).
+
+Decides the names, and who may read them (``api.metricsAccess``). Numbers only, and no name of a host, a person or
+another node: it is read without a log-in, as a scraper has none that lives long enough. What it does not promise: more
+than this node sees at this moment.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from hmac import compare_digest
+from ipaddress import ip_address
+from typing import Final, NamedTuple
+
+from starlette.types import Scope
+
+from rppam import __version__
+from rppam.access.tokens.credentials import bearer_token
+from rppam.cluster.consensus.heartbeat import MemberStatus, Role
+from rppam.cluster.health.model import ClusterSnapshot
+from rppam.http.errors import UnauthenticatedError
+from rppam.http.serving_errors import MetricsElsewhereError, MetricsTokenError
+from rppam.kernel.instant import WallMs
+from rppam.kernel.secret import Secret
+
+METRICS_PATH: Final = "/system/metrics"
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+_KINDS: Final = ("api", "redis client", "redis authority", "redis server")
+
+Sample = tuple[Sequence[tuple[str, str]], float]
+"""Labels, and the value."""
+
+
+class Metric(NamedTuple):
+    """One metric with all its samples."""
+
+    name: str
+    meaning: str
+    samples: Sequence[Sample]
+    kind: str = "gauge"
+
+
+class MetricsAccess(NamedTuple):
+    """Who may read metrics: everybody, whoever shows the token, or the own host alone."""
+
+    mode: str = "open"
+    token: Secret | None = None
+
+    def check(self, scope: Scope) -> None:
+        """Raises :class:`MetricsTokenError`, :class:`MetricsElsewhereError`."""
+        if self.mode == "local" and not _is_here(scope):
+            raise MetricsElsewhereError("metrics are shown to this host alone")
+        if self.mode == "token" and not self._is_shown(scope):
+            raise MetricsTokenError("the token of metrics is needed")
+
+    def _is_shown(self, scope: Scope) -> bool:
+        try:
+            shown = bearer_token(scope["headers"])
+        except UnauthenticatedError:
+            return False
+        return self.token is not None and compare_digest(shown.encode(), self.token.reveal().encode())
+
+
+def _is_here(scope: Scope) -> bool:
+    client = scope.get("client")
+    try:
+        address = ip_address(client[0]) if client else None
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return address is not None and (mapped or address).is_loopback
+
+
+def metrics_of(snapshot: ClusterSnapshot, epoch: int | None, now: WallMs) -> list[Metric]:
+    """``epoch``: at which this node has permission to lead at this moment; ``None`` without."""
+    statuses = Counter(member.status for member in snapshot.members)
+    severities = Counter(finding.severity.value for finding in snapshot.findings)
+    found = [
+        _one("rppam_info", "The release that runs.", 1, version=__version__),
+        _one("rppam_leader", "1 while this node has permission to lead.", epoch is not None),
+        _one("rppam_leader_seen", "1 while this node sees a leader, itself or another.", snapshot.leader is not None),
+        _one("rppam_epoch", "The highest epoch of leadership that this node has seen.", snapshot.epoch),
+        _one("rppam_ready", "1 while this node takes requests.", snapshot.ready),
+        _one("rppam_healthy", "1 while the cluster is healthy as this node sees it.", snapshot.healthy),
+        _one("rppam_quorum_met", "1 while enough votes can be won to lead.", snapshot.quorum_met),
+        _one("rppam_redis_connected", "1 while Redis answers this node.", snapshot.redis_connected),
+        _one("rppam_failover_paused", "1 while an administrator has paused automatic failover.", snapshot.paused),
+        _one("rppam_virtual_ip", "1 while the virtual address is on this node's host.", snapshot.virtual_ip_here),
+        Metric(
+            "rppam_members",
+            "Members by status, as this node sees them.",
+            [((("status", status.value),), statuses[status]) for status in MemberStatus],
+        ),
+        _one("rppam_witnesses", "Members that vote and never lead.", _witnesses(snapshot)),
+        Metric(
+            "rppam_findings",
+            "Findings about Redis and the other members, by severity.",
+            [((("severity", name),), count) for name, count in sorted(severities.items())],
+        ),
+        _one("rppam_warnings", "Sentences in the warnings of health.", len(snapshot.warnings)),
+        Metric(
+            "rppam_member_messages_refused_total",
+            "Messages that the member link refused, by reason.",
+            [((("reason", one.reason),), one.times) for one in snapshot.refused],
+            "counter",
+        ),
+        Metric(
+            "rppam_certificate_expires_in_seconds",
+            "Seconds until a certificate ends that this node depends on; negative once it has.",
+            [((("certificate", kind),), _s(end - now)) for kind, end in sorted(_ends(snapshot).items())],
+        ),
+    ]
+    found += _disks(snapshot)
+    if (own := snapshot.worker_redis_connected) is not None:
+        meaning = "1 while the process that answers has its own connection to Redis, for the cache and limits."
+        found.append(_one("rppam_worker_redis_connected", meaning, own))
+    if snapshot.store_clock_offset_ms is not None:
+        offset_s = _s(snapshot.store_clock_offset_ms)
+        found.append(_one("rppam_redis_clock_offset_seconds", "The clock of Redis minus this host's.", offset_s))
+    return [metric for metric in found if metric.samples]
+
+
+def metrics_text(metrics: Iterable[Metric]) -> bytes:
+    """The metrics as a scraper reads them."""
+    lines = []
+    for metric in metrics:
+        lines += [f"# HELP {metric.name} {metric.meaning}", f"# TYPE {metric.name} {metric.kind}"]
+        for labels, value in metric.samples:
+            shown = ",".join(f'{name}="{_escaped(text)}"' for name, text in labels)
+            lines.append(f"{metric.name}{{{shown}}} {value:.16g}" if shown else f"{metric.name} {value:.16g}")
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _one(name: str, meaning: str, value: float, **labels: str) -> Metric:
+    return Metric(name, meaning, [(tuple(labels.items()), float(value))])
+
+
+def _disks(snapshot: ClusterSnapshot) -> list[Metric]:
+    """What is left where this node writes, and whether its promises are kept."""
+    seen = [(((("place", room.place),)), room) for room in snapshot.rooms if not room.problem]
+    found = [
+        Metric(
+            "rppam_disk_free_bytes",
+            "What is left for the node on the disk of a place: data, logs, database.",
+            [(labels, room.free_bytes) for labels, room in seen],
+        ),
+        Metric(
+            "rppam_disk_free_inodes",
+            "How many files and folders can still be made there.",
+            [(labels, room.free_inodes) for labels, room in seen if room.size_inodes],
+        ),
+    ]
+    if snapshot.keeps_promises is not None:
+        meaning = "1 while the disk of this node takes its promises: else it cannot follow as the leader."
+        found.append(_one("rppam_promises_kept", meaning, snapshot.keeps_promises))
+    return found
+
+
+def _witnesses(snapshot: ClusterSnapshot) -> int:
+    return sum(member.role is Role.WITNESS for member in snapshot.members)
+
+
+def _ends(snapshot: ClusterSnapshot) -> dict[str, WallMs]:
+    """The first end of each kind of certificate, without the addresses of the servers that show them."""
+    ends: dict[str, WallMs] = {}
+    for one in snapshot.certificates:
+        kind = next((kind for kind in _KINDS if one.certificate.startswith(kind)), "other")
+        ends[kind] = min(ends.get(kind, one.not_after), one.not_after)
+    return ends
+
+
+def _s(milliseconds: int) -> float:
+    return milliseconds / 1000
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -1,0 +1,59 @@
+"""The operator note, a guarded write (:class:`rppam.manager.note_port.FencedNote`)."""
+
+from typing import Final
+
+from sqlalchemy import Connection, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from rppam.cluster.store.register_port import Fenced
+from rppam.db.database import Database, Use
+from rppam.db.engine import NowMs
+from rppam.db.errors import DatabaseError
+from rppam.db.fence import advance, stands
+from rppam.db.tables import cluster_note
+from rppam.kernel.fence import Claimed, OnOutranked, Outranked, unheard
+from rppam.kernel.instant import WallMs
+from rppam.manager.note_model import Note, check_note
+
+OPERATOR: Final = "operator"
+
+
+class SqlFencedNote:
+    """Keeps the note in SQL, behind the same fence as the epochs."""
+
+    def __init__(self, database: Database, outranked: OnOutranked = unheard) -> None:
+        """``outranked`` hears of each write that the fence refuses."""
+        self._database, self._outranked = database, outranked
+
+    async def write(self, epoch: int, node: str, boot_id: str, text: str, author: str) -> Fenced:
+        """Check and advance the fence and replace the note, in one transaction."""
+        check_note(text)
+
+        def work(connection: Connection) -> Claimed | None:
+            if not advance(connection, epoch, node, boot_id):
+                return stands(connection)
+            insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+            row = {"text": text, "author": author, "epoch": epoch, "node": node, "written_at": NowMs()}
+            new = insert(cluster_note).values(name=OPERATOR, **row)
+            connection.execute(new.on_conflict_do_update(index_elements=[cluster_note.c.name], set_=row))
+            return None
+
+        try:
+            refused_by = await self._database.write(work, use=Use.FENCE)
+        except DatabaseError:
+            return Fenced.UNKNOWN
+        if refused_by is None:
+            return Fenced.ACCEPTED
+        self._outranked(Outranked(epoch, refused_by))
+        return Fenced.REFUSED
+
+    async def read(self) -> Note | None:
+        """The note, or ``None`` when none was ever written. Raises a ``DatabaseError``."""
+
+        def work(connection: Connection) -> Note | None:
+            row = connection.execute(select(cluster_note).where(cluster_note.c.name == OPERATOR)).one_or_none()
+            if row is None:
+                return None
+            return Note(row.text, row.author, row.epoch, row.node, WallMs(row.written_at))
+
+        return await self._database.read(work)

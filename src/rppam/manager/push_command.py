@@ -1,0 +1,158 @@
+"""``rppam config push``: make the cluster's hot configuration what the section ``settings`` of a file says.
+
+A look first: without ``--yes`` it shows what would change and changes nothing. With it each setting that differs is
+sent to the leader, if that is a node that was named, and only if nobody has changed it since it was compared. What it
+does not promise: all or nothing; each setting is a change of its own, and those that were made are listed when a later
+one is refused.
+"""
+
+import asyncio
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import click
+
+from rppam.cli.paths import CONFIG_FILE
+from rppam.cli.target import nodes_option, target_of, target_options
+from rppam.kernel.exits import Exit
+
+if TYPE_CHECKING:
+    from rppam.manager.orders_command import Orders
+    from rppam.settings.files import Difference, Wish
+
+PATH: Final = "/api/v1/settings"
+
+
+class Found(NamedTuple):
+    """A setting as the cluster has it."""
+
+    revision: int
+    value: Mapping[str, object]
+
+
+@click.command(
+    "push",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example: rppam config push /etc/rppam/rppam.config --yes",
+)
+@click.argument("file", required=False, type=CONFIG_FILE)
+@click.option("--yes", is_flag=True, help="Make the changes. Else they are only shown.")
+@nodes_option
+@target_options("a token of pam_admin", config=False)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def command(
+    file: Path | None,
+    *,
+    yes: bool,
+    others: tuple[str, ...],
+    url: str | None,
+    token_file: Path | None,
+    ca: Path | None,
+    as_json: bool,
+) -> int:
+    """Bring the cluster's settings to what the section "settings" of FILE says.
+
+    FILE is RPPAM_CONFIG, or the platform's default, where it is left out. Without --yes nothing is changed. A field
+    that the section leaves out has its default afterwards; a setting that it does not name stays as it is.
+
+    Only the leader changes settings, and the token goes to no node that you did not name: ask the leader, or name the
+    other nodes with --node, which are asked in turn.
+
+    Exit code 0: the cluster has what the file says; 1: it differs (without --yes), or a change was refused; 2: no node
+    answers, or wrong usage; 78: the file is wrong.
+    """
+    from rppam.config.host_secrets import HostSecrets
+    from rppam.config.load import load_settings
+    from rppam.config.places import config_path
+    from rppam.manager.orders_command import OrderError, Orders
+    from rppam.settings.files import wishes
+
+    path = config_path(file, os.environ)
+    wanted = wishes(load_settings(path, outside=HostSecrets()).hot)
+    if not wanted:
+        raise click.UsageError(f'{path} has no section "settings", so there is nothing to push')
+    has_token = token_file is not None or bool(os.environ.get("RPPAM_TOKEN", "").strip())
+    orders = Orders(target_of(url, token_file, None if has_token else path, ca=ca)._replace(others=others))
+    outcome = _Outcome()
+    try:
+        asyncio.run(_push(orders, wanted, outcome, make=yes))
+    except OrderError as error:
+        outcome.error, outcome.code = str(error), error.exit_code
+    outcome.show(as_json=as_json, made=yes)
+    return outcome.code
+
+
+class _Outcome:
+    """What was found and done so far."""
+
+    def __init__(self) -> None:
+        self.differing: dict[str, list[Difference]] = {}
+        self.revisions: dict[str, int] = {}
+        """Of the settings that were changed."""
+        self.same = 0
+        self.error = ""
+        self.code = Exit.DONE
+
+    def show(self, *, as_json: bool, made: bool) -> None:
+        if as_json:
+            changes = [
+                {"setting": name, "revision": self.revisions.get(name), "fields": [one._asdict() for one in fields]}
+                for name, fields in self.differing.items()
+            ]
+            click.echo(json.dumps({"changes": changes, "same": self.same, "applied": made, "error": self.error}))
+            return
+        for name, fields in self.differing.items():
+            done = f": revision {self.revisions[name]}" if name in self.revisions else ": not changed" if made else ""
+            click.echo(f"{name}{done}")
+            for one in fields:
+                click.echo(f"  {one.field}: {json.dumps(one.found)} -> {json.dumps(one.wanted)}")
+        if self.error:
+            click.echo(f"rppam config push: {self.error}", err=True)
+        elif not self.differing:
+            click.echo("the cluster has what the file says")
+        elif not made:
+            click.echo("nothing was changed; --yes makes these changes")
+
+
+async def _push(orders: "Orders", wanted: "list[Wish]", outcome: _Outcome, *, make: bool) -> None:
+    """Compare, and with ``make`` change. Raises :class:`~rppam.manager.orders_command.OrderError`."""
+    from rppam.manager.orders_command import OrderError
+    from rppam.settings.files import differences
+
+    found = _listed(await orders.read(PATH))
+    for wish in wanted:
+        name = wish.setting.name
+        if name not in found:
+            raise OrderError(f"{orders.url} knows no setting {name}; it is of an older release", Exit.ERRORS)
+        if fields := differences(wish, found[name].value):
+            outcome.differing[name] = fields
+    outcome.same = len(wanted) - len(outcome.differing)
+    if not make:
+        outcome.code = Exit.NO if outcome.differing else Exit.DONE
+        return
+    for wish in wanted:
+        name = wish.setting.name
+        if name in outcome.differing:
+            tag = f'"{found[name].revision}"'
+            outcome.revisions[name] = _revision(await orders.write(f"{PATH}/{name}", wish.value, tag))
+
+
+def _listed(body: object) -> dict[str, Found]:
+    """What ``GET /api/v1/settings`` answered; whatever is not as it should be is left out."""
+    lines: Any = body.get("settings") if isinstance(body, Mapping) else None
+    return {
+        line["name"]: Found(line["revision"], line["value"])
+        for line in (lines if isinstance(lines, list) else [])
+        if isinstance(line, Mapping)
+        and isinstance(line.get("name"), str)
+        and type(line.get("revision")) is int
+        and isinstance(line.get("value"), Mapping)
+    }
+
+
+def _revision(tag: str) -> int:
+    text = tag.strip('"')
+    return int(text) if text.isdecimal() else 0

@@ -1,0 +1,120 @@
+"""Which of a cluster's two keys is changed by ``rppam cluster key``, and what its steps are for each.
+
+Decides what the other members must have shown before this host goes on. The link key shows in TLS itself; of the
+sealing key a node shows in its certificate which ones it knows, and which one it seals with.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+
+from rppam.cluster.consensus.heartbeat import Role
+from rppam.cluster.link.credentials import read_cluster_key, read_sealing_key
+from rppam.cluster.link.key_files import next_of, previous_of, read_cluster_keys, read_sealing_keys
+from rppam.cluster.link.node_proof import proves, shows
+from rppam.config.settings import AuthSettings, Settings
+from rppam.doctor.member_probe import Knocker
+from rppam.kernel.secret import Secret
+from rppam.kernel.system_entropy import SystemEntropy
+
+
+class Changed(NamedTuple):
+    """The key that is changed."""
+
+    path: Path
+    cluster: Path
+    """Of the cluster key."""
+    is_sealing: bool
+
+    @property
+    def option(self) -> str:
+        """What the next command needs."""
+        return " --sealing" if self.is_sealing else ""
+
+    @property
+    def whom(self) -> str:
+        """Who has this key."""
+        return "node, and to no witness" if self.is_sealing else "member, witnesses too"
+
+    @property
+    def end(self) -> str:
+        """What has come of it once the previous key is gone."""
+        if self.is_sealing:
+            return "what was sealed by the previous key opens no more"
+        return "whoever holds the previous key alone is kept out from the next connection on"
+
+    def present(self) -> Path:
+        """Where the key of today stands. Raises ``ClusterKeyUnusable`` where there is none."""
+        path = self.path if self.path.exists() or not self.is_sealing else self.cluster
+        self.read(path)
+        return path
+
+    def read(self, path: Path) -> Secret:
+        """The key in one of its files. Raises ``ClusterKeyUnusable``."""
+        return read_sealing_key(path) if self.is_sealing and path != self.cluster else read_cluster_key(path)
+
+    def concerns(self, role: Role) -> bool:
+        """Whether a member of that role has this key."""
+        return not self.is_sealing or role is not Role.WITNESS
+
+    def knocker_before_switch(self, settings: Settings, new: Secret, before: Secret) -> Knocker:
+        """Finds whoever does not know the next key yet."""
+        if not self.is_sealing:
+            return _knocker(settings, new, (before,))
+
+        def lacks(certificate: bytes | None, name: str) -> str:
+            known = proves(certificate, settings.cluster.cluster_id, name, (new,))
+            return "" if known else f"it does not show that it knows {next_of(self.path).name}"
+
+        return self._knocker(settings, lacks)
+
+    def knocker_before_finish(self, settings: Settings, new: Secret) -> Knocker:
+        """Finds whoever goes on by the previous key."""
+        if not self.is_sealing:
+            return _knocker(settings, new, ())
+
+        def lacks(certificate: bytes | None, name: str) -> str:
+            is_so = shows(certificate, settings.cluster.cluster_id, name, new)
+            return "" if is_so else "it does not seal with the new key yet"
+
+        return self._knocker(settings, lacks)
+
+    def _knocker(self, settings: Settings, lacks: Callable[[bytes | None, str], str]) -> Knocker:
+        keys, name = read_cluster_keys(self.cluster), settings.node.node_name
+        return Knocker(
+            name,
+            settings.cluster.cluster_id,
+            keys.own,
+            SystemEntropy(),
+            also=keys.also,
+            sealing=read_sealing_keys(settings.auth.sealing_key_path, self.cluster).all,
+            must=lacks,
+        )
+
+
+def changed_key(auth: AuthSettings, *, sealing: bool, begins: bool = False) -> Changed:
+    """The key that is changed; ``begins``: from now on.
+
+    Raises :class:`click.ClickException` for a change that would begin while the other key's is under way. What has
+    begun goes on whatever stands beside the other key: else neither of two changes could ever be ended.
+    """
+    keys = {True: auth.sealing_key_path, False: auth.cluster_key_path}
+    other = keys[not sealing]
+    under_way = [path for path in (next_of(other), previous_of(other)) if os.path.lexists(path)]
+    if begins and under_way:
+        due = "switch" if next_of(other) in under_way else "finish"
+        raise click.ClickException(
+            f"there is {', '.join(path.name for path in under_way)}: the {'cluster' if sealing else 'sealing'} key is "
+            f"being changed. End that first, on every {'member' if sealing else 'node'}; due here is: rppam cluster "
+            f"key {due}{'' if sealing else ' --sealing'}"
+        )
+    return Changed(keys[sealing], auth.cluster_key_path, sealing)
+
+
+def _knocker(settings: Settings, own: Secret, also: tuple[Secret, ...]) -> Knocker:
+    name, cluster, auth = settings.node.node_name, settings.cluster.cluster_id, settings.auth
+    sealing = read_sealing_keys(auth.sealing_key_path, auth.cluster_key_path).all
+    return Knocker(name, cluster, own, SystemEntropy(), also=also, sealing=sealing)

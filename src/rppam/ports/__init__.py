@@ -1,1 +1,0 @@
-"""What the node needs from outside, as typed protocols."""

@@ -1,0 +1,115 @@
+"""Calls from the API workers of a node to its control process: one question and one answer over a local socket.
+
+The socket listens from before any of them is started, and outlives each: a call that is made while the control process
+is being replaced waits for the next one. A call carries until when it is wanted, and is not carried out later. Only
+processes of this node's account are heard. Linux only; what is asked is decided elsewhere.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import socket
+import struct
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from rppam.cluster.admin.errors import ControlSilent
+from rppam.kernel.instant import US_PER_S
+from rppam.kernel.system_clock import host_us
+
+log: Final = logging.getLogger("rppam.node")
+
+WAIT_S: Final = 5.0
+BYTES_MAX: Final = 64 * 1024
+BACKLOG: Final = 64
+_CREDENTIALS: Final = struct.Struct("@3i")
+Answering = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
+"""Makes the answer to a call of that name. ValueError for a call that there is not."""
+
+
+def listen_for_calls() -> socket.socket:
+    """A socket that calls come in on; it has no place in any directory."""
+    if sys.platform == "win32":
+        raise NotImplementedError("the processes of a node need Linux")
+    plug = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    plug.bind("")  # Linux then gives it an abstract address of its own
+    plug.listen(BACKLOG)
+    return plug
+
+
+def is_for_calls(plug: socket.socket) -> bool:
+    """Whether this is such a socket, and not one of the API's."""
+    return sys.platform != "win32" and plug.family == socket.AF_UNIX
+
+
+async def answer_calls(plug: socket.socket, answering: Answering) -> asyncio.Server:
+    """Answer from now on, until the server is closed."""
+    if sys.platform == "win32":
+        raise NotImplementedError
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(WAIT_S):
+                if _is_ours(writer.get_extra_info("socket")):
+                    await _answer(reader, writer, answering)
+        except (TimeoutError, OSError, ValueError, TypeError) as error:
+            log.warning(
+                "a call from another process of this node was not answered: %s", str(error) or "it took too long"
+            )
+        finally:
+            writer.close()
+
+    return await asyncio.start_unix_server(serve, sock=plug, limit=BYTES_MAX)
+
+
+def caller(plug: socket.socket) -> Answering:
+    """What makes calls to whoever answers on ``plug``. Its calls raise :class:`ControlSilent` without an answer."""
+    address = plug.getsockname()
+
+    async def call(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        try:
+            async with asyncio.timeout(WAIT_S):
+                return await _ask(address, [name, arguments, host_us() + int(WAIT_S * US_PER_S)])
+        except (TimeoutError, OSError, ValueError) as error:
+            raise ControlSilent(ControlSilent.row.meaning) from error
+
+    return call
+
+
+async def _ask(address: str | bytes, question: list[Any]) -> dict[str, Any]:
+    if sys.platform == "win32":
+        raise NotImplementedError
+    plug = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        plug.setblocking(False)
+        plug.connect(address)  # at once, or not at all
+        reader, writer = await asyncio.open_unix_connection(sock=plug, limit=BYTES_MAX)
+    except BaseException:
+        plug.close()
+        raise
+    try:
+        writer.write(json.dumps(question).encode() + b"\n")
+        answer = json.loads(await reader.readline())
+    finally:
+        writer.close()
+    if not isinstance(answer, dict):
+        raise ValueError("the answer is no object")  # noqa: TRY004  # as any other answer that is none
+    return answer
+
+
+async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answering: Answering) -> None:
+    name, arguments, until_us = json.loads(await reader.readline())
+    if host_us() > until_us:
+        return  # nobody waits for it any more
+    writer.write(json.dumps(await answering(name, arguments)).encode() + b"\n")
+    await writer.drain()
+
+
+def _is_ours(plug: socket.socket) -> bool:
+    if sys.platform == "win32":
+        return False
+    told = plug.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    _, user, _ = _CREDENTIALS.unpack(told)
+    return bool(user == os.getuid())

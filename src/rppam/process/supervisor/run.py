@@ -1,0 +1,400 @@
+"""The supervisor of a node: a loop that starts processes, waits for their ends, and tidies up after them.
+
+It holds no connection, opens no file and asks nobody a question that it would have to wait for, so there is nothing
+that it could hang on; log lines are written by a thread of their own. When the control process dies:
+
+1. the permission of the API workers is withdrawn, by one word in memory that they read at each act;
+2. the virtual address is dropped;
+3. the dead process's last words are said (see ``delivery``): they release the leadership record;
+4. another control process is started, later and later in a storm of deaths.
+
+What it does not promise: anything once it is itself killed with -9. Its children then die with it, and leadership ends
+with the lease.
+"""
+
+import logging
+import os
+import select
+import signal
+import sys
+from contextlib import ExitStack
+from importlib import import_module
+from typing import Final
+
+from rppam.cluster.history.file import HistoryFile
+from rppam.cluster.history.model import HistoryEvent
+from rppam.cluster.history.recorder import HistoryHandler, noted
+from rppam.cluster.vip.errors import AddressError, AddressForbidden
+from rppam.cluster.vip.host_address import address_of
+from rppam.cluster.vip.model import virtual_address
+from rppam.cluster.vip.ports import AddressHolder
+from rppam.kernel.exits import Exit
+from rppam.kernel.logging import logging_to
+from rppam.kernel.system_clock import host_us
+from rppam.process.control_channel import Line
+from rppam.process.crash_release import LastWords
+from rppam.process.linux import adopt_orphans
+from rppam.process.shared_state import CONTROL, SUPERVISOR, NodePage, worker_place
+from rppam.process.supervisor.children import Child, Role, how_it_ended
+from rppam.process.supervisor.fork_server import Template
+from rppam.process.supervisor.notices import Notices
+from rppam.process.supervisor.options import Hello, Start
+from rppam.process.supervisor.release_sender import deliver
+from rppam.process.supervisor.signals import Signals
+from rppam.process.supervisor.watchdog import Watchman
+
+assert sys.platform != "win32"  # a node is a single process there
+
+log = logging.getLogger("rppam.supervisor")
+
+TURN_US: Final = 250_000
+FAILURES_MAX: Final = 20
+"""So many turns in a row that fail are the supervisor's end."""
+STEP_DOWN_US: Final = 5_000_000
+"""How long the control process may take to step down, release and end. Its own bounds are shorter."""
+BEYOND_DRAIN_US: Final = 3_500_000
+"""How long a worker may take to end after its requests had their time."""
+FATAL: Final = frozenset(
+    {Exit.ERRORS, Exit.REDIS_UNREACHABLE, Exit.IN_USE, Exit.TURNED_AWAY, Exit.LICENCE, Exit.CONFIGURATION}
+)
+"""Ends of the control process that another one would come to as well: they are the node's end."""
+
+
+def supervise(start: Start) -> int:
+    """Run a node of several processes until it is asked to stop; its exit code. Linux only."""
+    return Supervisor(start).run()
+
+
+class Supervisor:
+    """See the module."""
+
+    def __init__(self, start: Start) -> None:
+        page, words = NodePage.make(), LastWords.make()
+        self._page, self._words = NodePage(page), LastWords(words)
+        self._watchman = Watchman(self._page)
+        self._notices = Notices()
+        self._template = Template(start, page, words)
+        self._hello: Hello | None = None
+        self._sockets: list[int] = []
+        self._control = Child(Role.CONTROL, CONTROL)
+        self._workers: list[Child] = []
+        self._workers_up = 0
+        self._adopted: dict[int, int] = {}
+        """Ends of processes that nobody has told us of yet."""
+        self._why_stop = ""
+        self._released = self._is_draining = False
+        self._kill_at_us = 0
+        self._code: int = Exit.DONE
+        self._logging = ExitStack()
+        self._address: AddressHolder | None = None
+
+    def run(self) -> int:
+        """Until all is over."""
+        signals = Signals()
+        adopt_orphans()
+        self._template.launch([], host_us())
+        failures = 0
+        with self._logging:
+            while not self._is_over:
+                self._wait(signals)
+                try:
+                    self._turn(signals.take())
+                    failures = 0
+                except Exception:
+                    # Whatever it is, the node is better off with a supervisor that goes on than without one.
+                    failures += 1
+                    log.exception("a turn of the supervisor failed")
+                    if failures >= FAILURES_MAX:
+                        raise
+        return self._code
+
+    def _turn(self, came: set[int]) -> None:
+        now_us = host_us()
+        self._watchman.turned(now_us)
+        self._page.stamp(SUPERVISOR, now_us)
+        self._heed(came, now_us)
+        self._hear()
+        self._reap()
+        if not any(child.is_wanted for child in self._children):
+            self._adopted.clear()
+        self._tend(host_us())
+
+    @property
+    def _is_over(self) -> bool:
+        return bool(self._why_stop) and not any(child.is_there for child in self._children) and not self._template.pid
+
+    @property
+    def _children(self) -> list[Child]:
+        return [self._control, *self._workers]
+
+    # ---- what happens -----------------------------------------------------------------------------------------------
+
+    def _wait(self, signals: Signals) -> None:
+        now_us = host_us()
+        dues = [now_us + TURN_US, self._notices.due_us()]
+        dues += [child.due_us for child in self._children if child.due_us > now_us and not child.is_there]
+        dues += [self._template.due_us] if self._template.due_us > now_us and not self._template.pid else []
+        dues += [self._kill_at_us] if self._kill_at_us > now_us else []
+        if self._control.pid:
+            dues.append(self._watchman.look_again_us(self._control.generation, now_us))
+        wait_us = min(due for due in dues if due is not None) - now_us
+        poll = select.poll()
+        poll.register(signals, select.POLLIN)
+        for line in (self._template.line, *(child.line for child in self._children)):
+            if line is not None:
+                poll.register(line, select.POLLIN)
+        poll.poll(max(0, -(-wait_us // 1000)))
+
+    def _heed(self, came: set[int], now_us: int) -> None:
+        if signal.SIGCONT in came:
+            self._watchman.woke(now_us)
+            for child in self._children:
+                if child.pid:
+                    os.kill(child.pid, signal.SIGCONT)
+        if signal.SIGHUP in came and not self._control.say("hangup"):
+            log.warning("got SIGHUP; there is no control process now that could answer it")
+        for number in (signal.SIGTERM, signal.SIGINT):
+            if number in came:
+                self._stop(f"got {signal.Signals(number).name}")
+
+    def _hear(self) -> None:
+        self._hear_line(None, self._template.line)
+        for child in self._children:
+            self._hear_line(child, child.line)
+
+    def _hear_line(self, child: Child | None, line: Line | None) -> None:
+        while line is not None:
+            try:
+                message = line.receive()
+            except EOFError:
+                return  # whoever spoke there is gone, which the kernel tells in another way
+            if message is None:
+                return
+            if message.word == "hello":
+                self._met_template(Hello.of(message.facts), message.descriptors)
+            elif message.word == "copied":
+                self._copied(message.facts["place"], message.facts["generation"], message.facts["pid"])
+            elif message.word == "up":
+                self._workers_up += 1
+            elif message.word == "released":
+                self._released = True
+            elif child is self._control:
+                self._notices.reported(message.word, message.facts)
+
+    def _met_template(self, hello: Hello, sockets: tuple[int, ...]) -> None:
+        if self._hello is None:
+            self._hello, self._sockets = hello, list(sockets)
+            if hello.uses_tls:
+                import_module("ssl")  # now, and not from a disk that may hang when it is needed
+            history = HistoryHandler(HistoryFile(hello.history, begins_anew=False))
+            self._logging.enter_context(
+                logging_to(level=hello.log_level, fmt=hello.log_format, directory=hello.log_directory, also=history)
+            )
+            if hello.address:
+                self._address = address_of(virtual_address(*hello.address))
+            self._workers = [Child(Role.WORKER, worker_place(number)) for number in range(hello.workers)]
+        elif hello.fingerprint != self._hello.fingerprint:
+            self._code = Exit.NO  # the settings are good, and a service manager shall start the node with them
+            self._stop("the settings have changed since the node was started, and its template had to be started again")
+            return
+        self._template.is_ready = True
+
+    def _copied(self, place: int, generation: int, pid: int) -> None:
+        for child in self._children:
+            if child.place == place and child.generation == generation and child.is_wanted:
+                child.pid, child.is_wanted = pid, False
+                self._page.stamp(place, host_us())
+                if pid == 0:
+                    log.error("%s could not be started: this host gives no further process", child.name)
+                    child.empty()
+                    self._plan_next(child)
+                elif pid in self._adopted:
+                    self._ended(child, self._adopted.pop(pid))
+
+    # ---- ends -------------------------------------------------------------------------------------------------------
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if pid == self._template.pid:
+                self._template_ended(status)
+                continue
+            child = next((child for child in self._children if child.pid == pid), None)
+            if child is None:
+                self._adopted[pid] = status
+            else:
+                self._ended(child, status)
+
+    def _template_ended(self, status: int) -> None:
+        code, how = how_it_ended(status)
+        self._template.reaped()
+        for child in self._children:
+            if child.is_wanted:
+                child.empty()
+        if self._why_stop:
+            return
+        if -code in {signal.SIGTERM, signal.SIGINT}:  # sent to the whole group, and not yet ignored there
+            self._stop("asked to stop")
+        elif self._hello is None:  # it said itself what keeps the node from starting
+            self._code = code if code > 0 else Exit.ERRORS
+            self._stop("the settings could not be used")
+        else:
+            self._plan_template(f"ended {how}")
+
+    def _plan_template(self, why: str) -> None:
+        """A template is gone: the next one is started, later and later where it will not stay."""
+        now_us = host_us()
+        wait_ms = self._template.restarts.died(now_us).wait_ms
+        self._template.due_us = now_us + wait_ms * 1_000
+        told = noted(HistoryEvent.PROCESS_ENDED, process="template")
+        when = f"in {wait_ms / 1000:g} s" if wait_ms else "now"
+        log.warning("the template of this node's processes %s; another one is started %s", why, when, extra=told)
+
+    def _launch_template(self, now_us: int) -> None:
+        try:
+            self._template.launch(self._sockets, now_us)
+        except OSError as error:
+            self._template.reaped()
+            self._plan_template(f"could not be started ({error.strerror or error})")
+
+    def _ended(self, child: Child, status: int) -> None:
+        code, how = how_it_ended(status)
+        if child.is_killed:
+            how += f", as {child.is_killed}"
+        pid = child.pid
+        child.empty()  # first: whatever fails below, the place is free and is filled again
+        try:
+            if child is self._control:
+                self._control_ended(pid, code, how)
+            elif not self._why_stop:
+                told = noted(HistoryEvent.PROCESS_ENDED, process="worker")
+                log.warning("%s (process %d) ended %s", child.name, pid, how, extra=told)
+        finally:
+            if not self._why_stop:
+                self._plan_next(child)
+
+    def _control_ended(self, pid: int, code: int, how: str) -> None:
+        died_us = host_us()
+        permission, generation = self._page.permission(), self._control.generation
+        self._page.withdraw(generation)
+        withdrawn_us = host_us()
+        words = self._words.read()
+        self._words.hand_over([])
+        if code != Exit.DONE or not self._why_stop:
+            log.error("the control process (process %d) ended %s", pid, how, extra=noted(HistoryEvent.CONTROL_ENDED))
+        # An earlier process's word stands on the page for good, and an ended one needs nobody to withdraw it.
+        if permission is not None and permission.generation == generation and died_us < permission.deadline_us:
+            log.warning(
+                "withdrew this node's permission to lead at epoch %d from its API workers within %.1f ms",
+                permission.authority.epoch,
+                (withdrawn_us - died_us) / 1000,
+                extra=noted(HistoryEvent.WITHDRAWN, epoch=permission.authority.epoch, node_process=pid),
+            )
+        if not self._drop_address():
+            words = ()  # whoever leads next would take the address while it is still here
+        for outcome in deliver(words) if words else ():
+            place = f"{outcome.word.kind} at {outcome.word.host} port {outcome.word.port}"
+            level = logging.WARNING if outcome.heard else logging.INFO
+            told = noted(HistoryEvent.LAST_WORD, heard=outcome.heard)
+            log.log(level, "last word to the %s: %s, after %.1f ms", place, outcome.said, outcome.took_ms, extra=told)
+        if code in FATAL and not self._why_stop:
+            self._code = code
+            self._stop(f"the control process ended {how}")
+
+    def _drop_address(self) -> bool:
+        """Before anything is released: whoever leads next may have it at once. Whether it is surely not here."""
+        if self._address is None:
+            return True
+        began_us = host_us()
+        try:
+            was_here = self._address.drop()
+        except AddressForbidden as error:  # then it was never taken either
+            log.error("%s", error)  # noqa: TRY400  # a sentence for the administrator
+            return True
+        except AddressError as error:
+            why = "nothing is released, as the virtual address may still be here; another node leads after the lease"
+            log.error("%s; %s", error, why)  # noqa: TRY400
+            return False
+        if was_here:
+            took_ms = (host_us() - began_us) / 1000
+            told = noted(HistoryEvent.ADDRESS, here=False)
+            log.warning("dropped the virtual address within %.1f ms", took_ms, extra=told)
+        return True
+
+    def _plan_next(self, child: Child) -> None:
+        now_us = host_us()
+        answer = child.restarts.died(now_us)
+        child.due_us = now_us + answer.wait_ms * 1000
+        if answer.is_storm:
+            if child is self._control:
+                self._page.plan_start(answer.deaths, child.due_us)
+            log.error(
+                "%s died %d times in a row, never after a minute; the next one is started in %g s",
+                child.name,
+                answer.deaths,
+                answer.wait_ms / 1000,
+                extra=noted(HistoryEvent.RESTARTS, waitMs=answer.wait_ms),
+            )
+
+    # ---- what is due ------------------------------------------------------------------------------------------------
+
+    def _tend(self, now_us: int) -> None:
+        if self._why_stop:
+            self._go_on_stopping(now_us)
+            return
+        self._kill_the_hung(now_us)
+        if not self._template.pid and now_us >= self._template.due_us:
+            self._launch_template(now_us)
+        if self._template.is_overdue(now_us, waited_for=any(child.is_wanted for child in self._children)):
+            log.error("the template of this node's processes does not answer; it is killed, and another one started")
+            self._template.end()
+        if self._template.is_ready:
+            for child in self._children:
+                if not child.is_there and now_us >= child.due_us and (why := self._template.copy(child, now_us)):
+                    log.error("%s cannot be started: %s", child.name, why)
+                    self._plan_next(child)
+        self._notices.turned(has_worker=self._workers_up > 0)
+        if not self._control.pid or not self._watchman.why_hung(CONTROL, now_us):
+            self._notices.ping(now_us)
+
+    def _kill_the_hung(self, now_us: int) -> None:
+        control = self._control
+        if control.pid and not control.is_killed and (why := self._watchman.why_frozen(control.generation, now_us)):
+            self._page.withdraw(control.generation)
+            control.kill(why)
+        for worker in self._workers:
+            if worker.pid and not worker.is_killed and (why := self._watchman.why_hung(worker.place, now_us)):
+                worker.kill(why)
+
+    def _stop(self, why: str) -> None:
+        """Leadership goes first: the workers drain once it is released."""
+        if self._why_stop:
+            return
+        self._why_stop = why
+        self._kill_at_us = host_us() + STEP_DOWN_US
+        self._template.end()
+        for descriptor in self._sockets:
+            os.close(descriptor)
+        self._sockets = []
+        self._notices.stopping(f"stopping: {why}")
+        self._control.say("stop", why=why)
+
+    def _go_on_stopping(self, now_us: int) -> None:
+        control = self._control
+        if control.is_there and not self._released:
+            if now_us >= self._kill_at_us:
+                control.kill("it did not step down in time")
+            return
+        if self._hello is not None and self._workers and not self._is_draining:
+            self._is_draining = True
+            self._kill_at_us = now_us + self._hello.drain_s * 1_000_000 + BEYOND_DRAIN_US
+            for worker in self._workers:
+                worker.say("stop", drain_s=self._hello.drain_s)
+        elif now_us >= self._kill_at_us:
+            for child in self._children:
+                child.kill("it did not end in time")

@@ -1,0 +1,1 @@
+"""Our Redis client: connection, link, Sentinel, TLS, scripts. It knows nothing of the product. Start at ``link.py``."""

@@ -1,0 +1,82 @@
+"""Where a link connects to: fixed addresses, or whatever the sentinels name (:mod:`~rppam.redis.sentinel`).
+
+A source is asked before every attempt, so that addresses, and the TLS files and the password that may have been
+renewed, are those of that moment. It may also say, unasked, that the primary is elsewhere now.
+"""
+
+from dataclasses import replace
+from typing import ClassVar, Protocol
+
+from rppam.redis.errors import StoreReplyError
+from rppam.redis.options import LinkOptions, Target
+from rppam.redis.password_file import PasswordFile
+from rppam.redis.reply_errors import StoreMasterDown, StoreReadOnly
+from rppam.redis.tls import TlsFiles
+
+
+class Follower(Protocol):
+    """Who connects to where a source says: as much of a Link as a source needs."""
+
+    @property
+    def target(self) -> Target | None:
+        """Where it is connected now."""
+        ...
+
+    def moved(self, why: str) -> None:
+        """Drop the connection, if there is one, and ask the source again at once."""
+        ...
+
+
+class TargetSource(Protocol):
+    """Knows where to connect."""
+
+    moved_words: ClassVar[tuple[type[StoreReplyError], ...]]
+    """Replies that mean: this is not, or no longer, the server to talk to."""
+
+    async def start(self, follower: Follower) -> None:
+        """Begin to watch for moves."""
+        ...
+
+    async def stop(self) -> None:
+        """Watch no more."""
+        ...
+
+    async def targets(self) -> tuple[Target, ...]:
+        """What to try now, best first; never empty. Raises :class:`~rppam.redis.errors.StoreError`."""
+        ...
+
+
+class DirectSource:
+    """The addresses of the connection string."""
+
+    moved_words: ClassVar[tuple[type[StoreReplyError], ...]] = (StoreReadOnly, StoreMasterDown)
+
+    def __init__(self, options: LinkOptions, tls: TlsFiles | None = None, password: PasswordFile | None = None) -> None:
+        self._options = options
+        self._tls, self._password = tls, password
+
+    async def start(self, follower: Follower) -> None:
+        """Fixed addresses do not move."""
+
+    async def stop(self) -> None:
+        """Nothing runs."""
+
+    async def targets(self) -> tuple[Target, ...]:
+        """See :class:`TargetSource`."""
+        return await as_of_now(self._options.targets(), self._tls, self._password)
+
+
+async def as_of_now(
+    targets: tuple[Target, ...], tls: TlsFiles | None, password: PasswordFile | None
+) -> tuple[Target, ...]:
+    """The targets with the TLS context and password of this moment; each twice while there are two passwords.
+
+    Raises StoreTlsFailed when the files allow no context.
+    """
+    if tls is not None:
+        context = await tls.current()
+        targets = tuple(replace(target, ssl=context) for target in targets)
+    if password is not None:
+        secrets = await password.candidates()
+        targets = tuple(replace(target, password=secret) for target in targets for secret in secrets)
+    return targets

@@ -1,1 +1,0 @@
-"""Runs the machines in real time and carries out their effects."""

@@ -1,1 +1,0 @@
-"""Application services: accounts, tokens, licence. They use ports and never the network themselves."""

@@ -1,0 +1,1 @@
+"""Settings of the whole cluster that change while it runs."""

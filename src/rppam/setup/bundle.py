@@ -1,0 +1,123 @@
+"""The join bundle: what the next node needs to be one of this cluster, sealed under a passphrase shown once.
+
+It carries the first node's config as a template and the files all nodes share (signing keys, the ``encrypted:`` key,
+the cluster key, the licence). Whoever opens it can make admin tokens, so it is sealed: scrypt (RFC 7914) makes a key of
+the passphrase, AES-256-GCM (NIST SP 800-38D) seals the content, and the header with format and scrypt parameters is
+authenticated with it. The parameters in a file are bounded before they are used, so a forged bundle cannot eat the
+memory. A wrong passphrase and a damaged file cannot be told apart, and the error says so.
+
+It does not promise anything once bundle and passphrase travel together.
+"""
+
+import base64
+import binascii
+import json
+import secrets
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+
+from rppam.kernel.secret import Secret
+from rppam.setup.errors import BundleError
+
+FORMAT: Final = "rppam-join-bundle-1"
+SCRYPT_N: Final = 2**16
+"""64 MiB and about 0.2 s: the passphrase is 139 random bits, so the cost is a second line only."""
+SCRYPT_R: Final = 8
+SCRYPT_P: Final = 1
+_N_BOUNDS: Final = (2**14, 2**18)
+_SALT_BYTES: Final = 16
+_NONCE_BYTES: Final = 12
+_KEY_BYTES: Final = 32
+TEXT_CHARS_MAX: Final = 1_000_000
+
+
+class Bundle(NamedTuple):
+    """What is inside. Holds secrets: it does not print."""
+
+    config: Mapping[str, object]
+    """The first node's ``rppam.config`` as parsed JSON, to be changed by the joining node."""
+    files: Mapping[str, Secret]
+    """Shared files by their name relative to the node's key folder."""
+
+    def __repr__(self) -> str:
+        return f"Bundle(files={sorted(self.files)})"
+
+
+def seal(bundle: Bundle, passphrase: Secret) -> str:
+    """The bundle as text, to be written with mode 0600."""
+    salt, nonce = secrets.token_bytes(_SALT_BYTES), secrets.token_bytes(_NONCE_BYTES)
+    header = {
+        "format": FORMAT,
+        "kdf": {"name": "scrypt", "n": SCRYPT_N, "r": SCRYPT_R, "p": SCRYPT_P, "salt": _text(salt)},
+        "nonce": _text(nonce),
+    }
+    content = {"config": bundle.config, "files": {name: secret.reveal() for name, secret in bundle.files.items()}}
+    key = _key(passphrase, salt, SCRYPT_N)
+    sealed = AESGCM(key).encrypt(nonce, json.dumps(content).encode(), _authenticated(header))
+    return json.dumps({**header, "sealed": _text(sealed)}, indent=2) + "\n"
+
+
+def unseal(text: str, passphrase: Secret, *, place: str) -> Bundle:
+    """The bundle in ``text``; ``place`` names the file in errors. Raises :class:`BundleError`."""
+    if len(text) > TEXT_CHARS_MAX:
+        raise BundleError(f"{place}: expected at most {TEXT_CHARS_MAX} characters, found {len(text)}")
+    try:
+        outer = json.loads(text)
+    except (ValueError, RecursionError):
+        raise BundleError(f"{place}: expected a join bundle (JSON), found something else") from None
+    if not isinstance(outer, dict) or outer.get("format") != FORMAT:
+        found = outer.get("format") if isinstance(outer, dict) else type(outer).__name__
+        raise BundleError(f"{place}: expected format {FORMAT!r}, found {found!r}")
+    header = {key: value for key, value in outer.items() if key != "sealed"}
+    try:
+        kdf = header["kdf"]
+        salt, nonce, sealed = _bytes(kdf["salt"]), _bytes(header["nonce"]), _bytes(outer["sealed"])
+        rounds = kdf["n"]
+        known = (kdf["name"], kdf["r"], kdf["p"]) == ("scrypt", SCRYPT_R, SCRYPT_P)
+    except (KeyError, TypeError, ValueError, binascii.Error):
+        raise BundleError(f"{place}: the bundle is incomplete or damaged; copy it again") from None
+    if not known or not isinstance(rounds, int) or not _N_BOUNDS[0] <= rounds <= _N_BOUNDS[1] or rounds & (rounds - 1):
+        raise BundleError(f"{place}: the bundle asks for key derivation that this version does not do")
+    if len(nonce) != _NONCE_BYTES or len(salt) != _SALT_BYTES:
+        raise BundleError(f"{place}: the bundle is incomplete or damaged; copy it again")
+    try:
+        content = AESGCM(_key(passphrase, salt, rounds)).decrypt(nonce, sealed, _authenticated(header))
+    except InvalidTag:
+        raise BundleError(
+            f"{place}: the passphrase does not open it, or the file was changed. Type the passphrase exactly as it was "
+            "shown, with its dashes"
+        ) from None
+    return _opened(content, place)
+
+
+def _opened(content: bytes, place: str) -> Bundle:
+    """What was sealed. Whoever knows the passphrase may have sealed anything, so its form is looked at too."""
+    try:
+        tree = json.loads(content)
+        config, files = tree["config"], tree["files"]
+        if not isinstance(config, dict) or not all(isinstance(text, str) for text in files.values()):
+            raise TypeError
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError):
+        raise BundleError(f"{place}: what it holds is not what 'rppam init --bundle' writes; make it anew") from None
+    return Bundle(config, {name: Secret(text) for name, text in files.items()})
+
+
+def _key(passphrase: Secret, salt: bytes, rounds: int) -> bytes:
+    kdf = Scrypt(salt=salt, length=_KEY_BYTES, n=rounds, r=SCRYPT_R, p=SCRYPT_P)
+    return kdf.derive(passphrase.reveal().strip().encode())
+
+
+def _authenticated(header: Mapping[str, object]) -> bytes:
+    return json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _text(raw: bytes) -> str:
+    return base64.b64encode(raw).decode("ascii")
+
+
+def _bytes(text: str) -> bytes:
+    return base64.b64decode(text, validate=True)

@@ -1,0 +1,360 @@
+"""``rppam init``: a node's config and keys, on a first host and, by a sealed bundle, on the next, or on a witness's.
+
+The command line only: what is planned and how it is written stands in :mod:`rppam.cli._init`. Neither a password nor a
+passphrase needs to stand on a command line: ``--redis -`` reads standard input, and the passphrase comes from a prompt,
+a file or ``RPPAM_BUNDLE_PASSPHRASE``. A password in ``--database`` may come by ``RPPAM_DATABASE``, standard input, a
+file or a prompt; one that stood on the command line is warned of, that of Redis, too.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+from click.core import ParameterSource
+
+from rppam.kernel.secret import Secret
+
+if TYPE_CHECKING:
+    from rppam.setup.plan import Layout, Wishes
+    from rppam.setup.write import Outcome
+
+PASSPHRASE_VARIABLE = "RPPAM_BUNDLE_PASSPHRASE"  # noqa: S105 - a variable's name
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+class _Asked(NamedTuple):
+    join: Path | None
+    bundle: Path | None
+    passphrase_file: Path | None
+    licence: Path | None
+    force: bool
+    as_json: bool
+    witness: bool
+    redis_password_file: Path | None
+
+
+@click.command(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example: rppam init --node-name node1 --redis - < redis.connection",
+)
+@click.option("--node-name", help="Name of this node: lower-case letters, digits, hyphens.")
+@click.option("--redis", envvar="RPPAM_REDIS", help="Connection string of Redis; '-' reads it from standard input.")
+@click.option("--key-prefix", help="Prefix of this cluster's keys in Redis.  [default: rppam:]")
+@click.option("--cluster-id", help="Name of the cluster.")
+@click.option(
+    "--timing-profile",
+    type=click.Choice(["default", "lan", "classic"], case_sensitive=False),
+    help="How fast a failure is healed.",
+)
+@click.option(
+    "--quorum-policy",
+    type=click.Choice(["last-man-standing", "majority"], case_sensitive=False),
+    help="How much Redis' vote weighs; fixed when the cluster is founded.  [default: majority behind Sentinel, else "
+    "last-man-standing]",
+)
+@click.option(
+    "--database",
+    envvar="RPPAM_DATABASE",
+    help="SQL database URL; '-' reads it from standard input.  [default: SQLite in the data folder]",
+)
+@click.option("--database-password-file", type=_FILE, help="The password of --database stands there; '-' asks for it.")
+@click.option(
+    "--host",
+    help="Address the REST API listens on [default: 127.0.0.1]; of a witness: where the other members reach it.",
+)
+@click.option(
+    "--port", type=click.IntRange(1, 65_535), help="Its port [default: 7101]; of a witness: its member port [5201]."
+)
+@click.option("--advertise-url", help="How others reach the API, such as http://node1.example.com:7101.")
+@click.option(
+    "--license", "licence", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Licence file."
+)
+@click.option("--trusted-key", "trusted", multiple=True, help="Public key (PEM file or base64) that signs licences.")
+@click.option("--dir", "directory", type=click.Path(path_type=Path, file_okay=False), help="Put everything into DIR.")
+@click.option("--config", type=_FILE, help="The config file, else RPPAM_CONFIG, else the platform's path.")
+@click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Folder of keys and state.")
+@click.option("--bundle", type=_FILE, help="Write a join bundle to FILE; without --node-name, of a node that is there.")
+@click.option(
+    "--join", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Make the next node from a bundle."
+)
+@click.option(
+    "--passphrase-file",
+    type=_FILE,
+    help=f"Write the bundle's passphrase there, or read it. Else shown, or asked for, or {PASSPHRASE_VARIABLE}.",
+)
+@click.option(
+    "--witness",
+    is_flag=True,
+    help="With --join: make this host a witness, without keys of the API or data. With --bundle: seal no more than a "
+    "witness needs.",
+)
+@click.option(
+    "--redis-password-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="With --witness --join: the password of the witness's own user of Redis.",
+)
+@click.option("--force", is_flag=True, help="Write over files that differ; the old ones are kept as *.bak-TIME, but "
+              "no secret on a witness's host.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
+def command(
+    *,
+    node_name: str | None,
+    directory: Path | None,
+    config: Path | None,
+    data_dir: Path | None,
+    **options: Any,
+) -> None:
+    """Write a node's config, keys, licence path and database URL, and say what to do next.
+
+    The first node makes the cluster's keys. --bundle FILE seals them for the next node under a passphrase that is shown
+    once; there, rppam init --join FILE --node-name node2 does the rest, and on a witness's host rppam init --witness
+    --join FILE --node-name witness1. Nothing that exists is written over without
+    --force, and a second run with the same options changes nothing.
+
+    Exit code 0: done; 2: something is in the way, or wrong usage; 78: the configuration would be wrong.
+    """
+    from rppam.setup.errors import InitError
+
+    try:
+        _make(node_name, (directory, config, data_dir), options)
+    except OSError as error:
+        if error.filename is None:  # nobody reads what is printed
+            raise
+        raise InitError(f"{error.filename}: {error.strerror}. Run this as root, or use --dir") from None
+
+
+def _make(node_name: str | None, places: tuple[Path | None, Path | None, Path | None], options: dict[str, Any]) -> None:
+    from rppam.setup.plan import layout_of
+
+    directory, config, data_dir = places
+    asked = _Asked(
+        *(
+            options.pop(name)
+            for name in (
+                *("join", "bundle", "passphrase_file", "licence", "force", "as_json", "witness"),
+                "redis_password_file",
+            )
+        )
+    )
+    if asked.redis_password_file is not None and not (asked.witness and asked.join):
+        raise click.UsageError("--redis-password-file goes with --witness --join; a node's password stands in --redis")
+    if asked.witness and not (node_name is None and asked.bundle is not None and asked.join is None):
+        _make_witness(node_name, places, options, asked)
+        return
+    named = os.environ.get("RPPAM_CONFIG")
+    if options["redis"] == options["database"] == "-":
+        raise click.UsageError("--redis - and --database -: standard input can be only one of them")
+    layout = layout_of(directory, config or (Path(named) if named and directory is None else None), data_dir)
+    if node_name is None:
+        if asked.bundle is None or asked.join is not None:
+            raise click.UsageError("--node-name is missing: the name of this node, such as node1")
+        answer = {"config": str(layout.config), **_export(layout, asked)}
+        _show_bundle(answer, as_json=asked.as_json)
+        return
+    outcome = _write(layout, _wishes(node_name, options), asked)
+    answer = _answer(outcome)
+    if asked.bundle is not None:
+        answer |= _export(layout, asked)
+    if asked.as_json:
+        click.echo(json.dumps(answer))
+    else:
+        _tell(outcome, answer, joined=asked.join is not None)
+
+
+def _make_witness(
+    node_name: str | None, places: tuple[Path | None, Path | None, Path | None], options: dict[str, Any], asked: _Asked
+) -> None:
+    """A witness's files, from a bundle."""
+    from rppam.config.places import WITNESS_CONFIG, default_places, witness_places
+    from rppam.kernel.system_clock import SystemClock
+    from rppam.setup.bundle import unseal
+    from rppam.setup.given import redis_string
+    from rppam.setup.plan import Layout, layout_of
+    from rppam.setup.read import text_of
+    from rppam.setup.witness import WitnessWishes, WitnessWriter
+    from rppam.setup.write import CLUSTER_KEY
+
+    if asked.join is None:
+        raise click.UsageError("--witness goes with --join BUNDLE: a witness is made from a node of its cluster")
+    if node_name is None:
+        raise click.UsageError("--node-name is missing: the name of the witness, such as witness1")
+    source = click.get_current_context().get_parameter_source  # what the environment has for nodes is in nobody's way
+    of_nodes = [
+        name
+        for name in options
+        if name not in {"redis", "host", "port"} and source(name) is ParameterSource.COMMANDLINE
+    ]
+    if asked.licence is not None or asked.bundle is not None or of_nodes:
+        named = [*of_nodes, *(["license"] if asked.licence else []), *(["bundle"] if asked.bundle else [])]
+        told = ", ".join(f"--{name.replace('_', '-')}" for name in named)
+        raise click.UsageError(f"{told}: not for a witness, which has no API, no database and no licence seat")
+    directory, config, data_dir = places
+    layout = layout_of(directory, config, data_dir, witness_places(default_places()))
+    if directory is not None and config is None:
+        layout = Layout(layout.config.with_name(WITNESS_CONFIG), layout.data)
+    redis = redis_string(options["redis"])
+    password = None if asked.redis_password_file is None else text_of(asked.redis_password_file, errors="replace")
+    wishes = WitnessWishes(
+        node_name,
+        options["host"],
+        options["port"],
+        Secret(redis) if redis else None,
+        Secret(password.strip()) if password else None,
+    )
+    bundle = unseal(text_of(asked.join, errors="replace") or "", _passphrase(asked), place=str(asked.join))
+    outcome = WitnessWriter(layout, SystemClock(), force=asked.force).witness(bundle, wishes)
+    answer = _answer(outcome)
+    del answer["licensePath"]
+    if asked.as_json:
+        click.echo(json.dumps(answer))
+        return
+    _tell_written(outcome)
+    click.echo("\nNext:")
+    if set(bundle.files) - {CLUSTER_KEY}:
+        click.echo(
+            f"  remove {asked.join} from this host: it holds keys that a witness must not have; one that holds none of "
+            "them is made on a node by: rppam init --witness --bundle FILE"
+        )
+    else:
+        click.echo(f"  remove {asked.join} from this host: it holds the cluster key")
+    click.echo(f"  rppam doctor --witness --config {outcome.config}")
+    click.echo(
+        f"  rppam witness --config {outcome.config}        (or by systemd: systemctl enable --now rppam-witness)"
+    )
+
+
+def _wishes(node_name: str, options: dict[str, Any]) -> "Wishes":
+    from rppam.licence.service import parse_public_key
+    from rppam.setup.given import database_url, redis_string
+    from rppam.setup.plan import Wishes
+    from rppam.setup.read import text_of
+
+    redis = redis_string(options.pop("redis"))
+    database = database_url(options.pop("database"), options.pop("database_password_file"))
+    given = ((text, text_of(Path(text), errors="replace")) for text in options.pop("trusted"))
+    trusted = [parse_public_key(text if content is None else content, "--trusted-key") for text, content in given]
+    return Wishes(
+        node_name=node_name,
+        redis=Secret(redis) if redis else None,
+        database=database,
+        trusted_keys=tuple(key.text() for key in trusted),
+        **options,
+    )
+
+
+def _write(layout: "Layout", wishes: "Wishes", asked: _Asked) -> "Outcome":
+    from rppam.kernel.system_clock import SystemClock
+    from rppam.setup.bundle import unseal
+    from rppam.setup.read import text_of
+    from rppam.setup.write import NodeWriter
+
+    writer = NodeWriter(layout, SystemClock(), force=asked.force)
+    if asked.join is None:
+        return writer.first(wishes, text_of(asked.licence, errors="replace") if asked.licence is not None else None)
+    sealed = text_of(asked.join, errors="replace") or ""
+    return writer.joined(unseal(sealed, _passphrase(asked), place=str(asked.join)), wishes)
+
+
+def _passphrase(asked: _Asked) -> Secret:
+    if asked.passphrase_file is not None:
+        from rppam.setup.given import secret_of
+
+        return secret_of("--passphrase-file", asked.passphrase_file)
+    from_environment = os.environ.get(PASSPHRASE_VARIABLE)
+    if from_environment:
+        if not from_environment.isascii():  # bytes that are no text come as half characters
+            raise click.UsageError(f"{PASSPHRASE_VARIABLE}: expected the passphrase as it was shown, found other bytes")
+        return Secret(from_environment)
+    if not sys.stdin.isatty():
+        raise click.UsageError(
+            f"the bundle's passphrase is missing: give --passphrase-file or set {PASSPHRASE_VARIABLE}"
+        )
+    return Secret(click.prompt("Passphrase of the bundle", hide_input=True, err=True))
+
+
+def _export(layout: "Layout", asked: _Asked) -> dict[str, str]:
+    from rppam.access.accounts.service import random_password
+    from rppam.cli.files import write_private
+    from rppam.setup.bundle import seal
+    from rppam.setup.errors import InitError
+    from rppam.setup.witness import witness_bundle
+    from rppam.setup.write import bundle_of
+
+    assert asked.bundle is not None
+    for path in (asked.bundle, asked.passphrase_file):
+        if path is not None and path.exists() and not asked.force:
+            raise InitError(f"{path} stands there already; choose another name, or replace it with --force")
+    passphrase = random_password()
+    kind = {"witness": "yes"} if asked.witness else {}
+    try:
+        bundle = bundle_of(layout.config)
+        write_private(asked.bundle, seal(witness_bundle(bundle) if asked.witness else bundle, passphrase))
+        if asked.passphrase_file is not None:
+            write_private(asked.passphrase_file, passphrase.reveal() + "\n")
+            return {"bundle": str(asked.bundle), "passphraseFile": str(asked.passphrase_file), **kind}
+    except OSError as error:
+        raise InitError(f"{asked.bundle}: cannot be written: {error.strerror}") from None
+    return {"bundle": str(asked.bundle), "passphrase": passphrase.reveal(), **kind}
+
+
+def _answer(outcome: "Outcome") -> dict[str, Any]:
+    settings = outcome.settings
+    return {
+        "config": str(outcome.config),
+        "nodeName": settings.node.node_name,
+        "written": [str(path) for path in outcome.written],
+        "backups": [str(path) for path in outcome.backups],
+        "licensePath": str(settings.license.path),
+        "warnings": list(outcome.warnings),
+    }
+
+
+def _tell(outcome: "Outcome", answer: dict[str, Any], *, joined: bool) -> None:
+    _tell_written(outcome)
+    if "bundle" in answer:
+        _show_bundle(answer, as_json=False)
+    _tell_next(outcome, joined=joined, bundled="bundle" in answer)
+
+
+def _tell_written(outcome: "Outcome") -> None:
+    name = outcome.settings.node.node_name
+    if outcome.written:
+        click.echo(f"{name} is set up. Written:")
+        for path in outcome.written:
+            click.echo(f"  {path}")
+        for path in outcome.backups:
+            click.echo(f"  {path}  (what was there before)")
+    else:
+        click.echo(f"{name} was set up like this already; nothing was changed.")
+    for warning in outcome.warnings:
+        click.echo(f"Note: {warning}.")
+
+
+def _tell_next(outcome: "Outcome", *, joined: bool, bundled: bool) -> None:
+    settings, config = outcome.settings, outcome.config
+    click.echo("\nNext:")
+    if settings.cluster.enabled and not settings.license.path.exists():
+        click.echo(f"  put the licence at {settings.license.path}, and its signer's key into license.trustedKeys")
+    click.echo(f"  rppam node --config {config}        (or let systemd run it: systemctl enable --now rppam)")
+    click.echo(f"  rppam status --config {config}")
+    if settings.cluster.enabled and not joined and not bundled:
+        click.echo(f"  rppam init --config {config} --bundle join.bundle        for the next node")
+
+
+def _show_bundle(answer: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(answer))
+        return
+    click.echo(f"\nJoin bundle: {answer['bundle']}")
+    if "passphrase" in answer:
+        click.echo(f"Passphrase:  {answer['passphrase']}        (shown once; send it another way than the bundle)")
+    else:
+        click.echo(f"Passphrase:  in {answer['passphraseFile']}")
+    name = Path(answer["bundle"]).name
+    if "witness" in answer:
+        click.echo(f"On the witness's host:  rppam init --witness --join {name} --node-name witness1")
+    else:
+        click.echo(f"On the next host:  rppam init --join {name} --node-name node2")

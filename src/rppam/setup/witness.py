@@ -1,0 +1,276 @@
+"""A witness's files, made of a bundle: the cluster key, how to reach Redis, and nothing else.
+
+A bundle for a witness holds no more than that. One for a node also holds the sealing key, the keys that sign access
+tokens, the key of ``encrypted:`` values and perhaps a password of the database. None of them is written here: a witness
+host is often a small one that nobody guards like a node. Secrets of Redis stand in files of their own, which the config
+names; one that is replaced is not kept, and one that is needed no more is removed with ``--force``, or told.
+
+What it does not promise: that a secret which once was here is unknown to whoever had the host. It has to be changed.
+"""
+
+import base64
+import binascii
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from rppam.config.connection import parse_connection
+from rppam.config.endpoint import Endpoint
+from rppam.config.errors import ConnectionStringError, SecretError
+from rppam.config.host_secrets import decrypt, unpack
+from rppam.config.keywords import ENCRYPTED
+from rppam.config.options import ConnectionOptions
+from rppam.kernel.secret import Secret
+from rppam.setup.bundle import Bundle
+from rppam.setup.errors import InitError
+from rppam.setup.plan import Config, Layout
+from rppam.setup.read import text_of
+from rppam.setup.redis_acl import WITNESS_USER
+from rppam.setup.witness_redis import NO_PASSWORD, SHARED, as_witness, options_of
+from rppam.setup.write import CLUSTER_KEY, CONFIG_KEY, NodeWriter, Outcome
+
+MEMBER_PORT: Final = 5201
+_SECRETS: Final = {
+    "connectionString": "redis.connection",
+    "password": "redis.password",
+    "sentinelPassword": "redis.sentinel-password",
+    "tlsCertPassword": "redis.certificate-password",
+}
+"""Secret of the section ``redis`` to its file in the folder of keys."""
+_REMOVED: Final = (
+    "removed {path}, a secret of Redis that nothing here names; where it was the nodes', change that now: rppam redis "
+    "rotate-password"
+)
+_USELESS: Final = "{path} is a secret of Redis that nothing here names; remove it, or run this with --force"
+_OWN: Final = ("memberHost", "memberAddress", "memberPort", "priority")
+"""What each member has of its own in the section ``cluster``."""
+
+
+class WitnessWishes(NamedTuple):
+    """What the command line asks for; ``None`` leaves a value as it is."""
+
+    node_name: str
+    host: str | None = None
+    """How the other members reach this host."""
+    port: int | None = None
+    """Of the member link."""
+    redis: Secret | None = None
+    redis_password: Secret | None = None
+    """Of the witness's own user of Redis."""
+
+
+class WitnessWriter(NodeWriter):
+    """Writes one witness's files. Raises :class:`InitError` and leaves of ``ConfigError``."""
+
+    def witness(self, bundle: Bundle, wishes: WitnessWishes) -> Outcome:
+        """The minimal config, the cluster key, and the secrets of Redis."""
+        key = bundle.files.get(CLUSTER_KEY)
+        if key is None:
+            raise InitError("the bundle holds no cluster key, so its cluster has no members that vote; make it anew")
+        plan, kept, remarks = witness_plan(bundle, wishes, self._layout)
+        self._refuse_another_name(bundle, wishes.node_name)
+        self._checked(self._with_texts(plan, kept))
+        self._folders()
+        self._put(self._layout.cluster_key, key.reveal())
+        for path, secret in kept.items():
+            self._put(path, secret.reveal())
+        planned = self._checked(plan)
+        self._refuse_another(planned)
+        outcome = self._config(plan, planned, joining=True)
+        left = self._clear(plan["redis"], kept)
+        return outcome._replace(warnings=(*outcome.settings.warnings, *remarks, *left))
+
+    def _keeps(self, path: Path) -> bool:
+        """No secret: the one of before may be the nodes', which this host is to be rid of."""
+        return path.parent != self._layout.keys
+
+    def _clear(self, redis: Mapping[str, Any], kept: Mapping[Path, Secret]) -> list[str]:
+        """Remove secrets of Redis that nothing names, when told to; what was done, or should be."""
+        named = {Path(value["file"]) for value in redis.values() if isinstance(value, Mapping) and value.get("file")}
+        told = []
+        for file in _SECRETS.values():
+            found = [self._layout.keys / file, *sorted(self._layout.keys.glob(f"{file}.bak-*"))]
+            for path in found:
+                if path in kept or path in named or not os.path.lexists(path):
+                    continue
+                if self._force:
+                    path.unlink()
+                told.append(_REMOVED.format(path=path) if self._force else _USELESS.format(path=path))
+        return told
+
+    def _with_texts(self, plan: Config, kept: Mapping[Path, Secret]) -> Config:
+        """The plan as it can be checked before its files are there."""
+        by_path = {str(path): secret for path, secret in kept.items()}
+        redis = {
+            key: by_path.get(value["file"], value) if isinstance(value, Mapping) and "file" in value else value
+            for key, value in plan["redis"].items()
+        }
+        return {**plan, "redis": redis}
+
+    def _refuse_another_name(self, bundle: Bundle, name: str) -> None:
+        node = bundle.config.get("node")
+        first = node.get("nodeName", "default") if isinstance(node, Mapping) else "default"
+        if first == name:
+            raise InitError(
+                f"--node-name: {name!r} is the node that the bundle comes from; a witness has a name of its own"
+            )
+
+
+def witness_bundle(bundle: Bundle) -> Bundle:
+    """What a witness needs of a node's bundle: no key but the cluster's, and no password of the nodes' user."""
+    template = {section: dict(content) for section, content in bundle.config.items() if isinstance(content, Mapping)}
+    redis = {key: _text_of(value, bundle) or value for key, value in template.get("redis", {}).items()}
+    section = as_witness(redis, lambda value: value if isinstance(value, str) else None)
+    config = {
+        "node": {key: value for key, value in template.get("node", {}).items() if key == "nodeName"},
+        "redis": {key: value.reveal() if isinstance(value, Secret) else value for key, value in section.items()},
+        "cluster": {key: value for key, value in template.get("cluster", {}).items() if key not in _OWN},
+    }
+    return Bundle(config, {CLUSTER_KEY: bundle.files[CLUSTER_KEY]})
+
+
+def witness_plan(
+    bundle: Bundle, wishes: WitnessWishes, layout: Layout
+) -> tuple[Config, dict[Path, Secret], tuple[str, ...]]:
+    """The config, the secrets by the file that shall hold each, and what the operator should know."""
+    template = {section: dict(content) for section, content in bundle.config.items() if isinstance(content, Mapping)}
+    redis = template.get("redis", {})
+    if wishes.redis is not None:
+        redis |= {"connectionString": wishes.redis}
+        redis.pop("password", None)
+        redis.pop("sentinelPassword", None)
+        password = wishes.redis_password
+    else:
+        redis = as_witness(redis, lambda value: _text_of(value, bundle))
+        password = _password(redis, wishes.redis_password, layout, bundle)
+    if password is not None:
+        redis["password"] = password
+    kept: dict[Path, Secret] = {}
+    for name, file in _SECRETS.items():
+        secret = _secret(name, redis.get(name), bundle)
+        if secret is not None:
+            kept[layout.keys / file] = secret
+            redis[name] = {"file": str(layout.keys / file)}
+    endpoints = _endpoints(redis.get("connectionString"), kept, layout)
+    shared = {key: value for key, value in template.get("cluster", {}).items() if key not in _OWN}
+    host = wishes.host or _address_towards(endpoints) or socket.gethostname()
+    port = wishes.port or template.get("cluster", {}).get("memberPort", MEMBER_PORT)
+    own = {"memberAddress": str(Endpoint(host, port))} | ({"memberPort": port} if port != MEMBER_PORT else {})
+    config: Config = {
+        "node": {"nodeName": wishes.node_name, "dataDir": str(layout.data)},
+        "redis": {**redis, "enabled": True},
+        "cluster": {**shared, "enabled": True, **own},
+        "auth": {"clusterKeyPath": str(layout.cluster_key)},
+    }
+    found = _remarks(config, kept, endpoints, is_told=wishes.host is not None)
+    return config, kept, (*found, *_shared(_options(config, kept, layout), is_told=wishes.redis is not None))
+
+
+def _password(redis: Mapping[str, Any], given: Secret | None, layout: Layout, bundle: Bundle) -> Secret | None:
+    """Of the witness's own user: as given, or as it lies there already. ``None``: the section has it, or needs none."""
+    options = options_of(_text_of(redis.get("connectionString"), bundle))
+    if given is not None or options is None or options.user != WITNESS_USER:
+        return given
+    if options.password is not None or "password" in redis:
+        return None
+    lies = text_of(layout.keys / _SECRETS["password"])
+    if lies is None:
+        raise InitError(NO_PASSWORD)
+    return Secret(lies)
+
+
+def _text_of(value: Any, bundle: Bundle) -> str | None:
+    if isinstance(value, Secret):
+        return value.reveal()
+    if not isinstance(value, str):
+        return None
+    return _opened(value, bundle).reveal() if value.startswith(ENCRYPTED) else value
+
+
+def _options(config: Config, kept: Mapping[Path, Secret], layout: Layout) -> ConnectionOptions | None:
+    secret = kept.get(layout.keys / _SECRETS["connectionString"])
+    text = secret.reveal() if secret is not None else config["redis"].get("connectionString")
+    return options_of(text if isinstance(text, str) else None)
+
+
+def _shared(options: ConnectionOptions | None, *, is_told: bool) -> tuple[str, ...]:
+    return (SHARED,) if options is not None and options.user != WITNESS_USER and not is_told else ()
+
+
+def _secret(name: str, value: Any, bundle: Bundle) -> Secret | None:
+    """What must not stand in the config; ``None`` for what may, and for what is kept elsewhere already."""
+    if isinstance(value, Secret):
+        return value
+    if not isinstance(value, str):
+        return None
+    if value.startswith(ENCRYPTED):
+        return _opened(value, bundle)
+    return None if name == "connectionString" and not _holds_password(value) else Secret(value)
+
+
+def _opened(token: str, bundle: Bundle) -> Secret:
+    """A value that is encrypted with the cluster's key, which is in the bundle and stays there."""
+    place = Path("config.key of the bundle")
+    try:
+        key = base64.b64decode(bundle.files[CONFIG_KEY].reveal().strip(), validate=True)
+        return decrypt(unpack(token), key, place)
+    except (KeyError, binascii.Error, ValueError, SecretError) as error:
+        raise InitError(f"a value of the section redis in the bundle cannot be decrypted: {error}") from None
+
+
+def _holds_password(string: str) -> bool:
+    try:
+        options = parse_connection(string)
+    except ConnectionStringError:
+        return True  # the check of the plan tells what is wrong with it; until then it is a secret
+    return options.password is not None or options.sentinel_password is not None
+
+
+def _endpoints(value: Any, kept: Mapping[Path, Secret], layout: Layout) -> tuple[Endpoint, ...]:
+    secret = kept.get(layout.keys / _SECRETS["connectionString"])
+    text = secret.reveal() if secret is not None else value
+    if not isinstance(text, str):
+        return ()
+    try:
+        return tuple(parse_connection(text).endpoints)
+    except ConnectionStringError:
+        return ()
+
+
+def _address_towards(endpoints: tuple[Endpoint, ...]) -> str | None:
+    """This host's own address on the way to Redis: where Redis is reached from, members most likely reach it.
+
+    Nothing is sent: connecting a UDP socket only asks the host for the route.
+    """
+    for host, port in endpoints:
+        try:
+            places = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+            for family, kind, number, _, place in places:
+                with socket.socket(family, kind, number) as probe:
+                    probe.connect(place)
+                    return str(probe.getsockname()[0])
+        except OSError:
+            continue
+    return None
+
+
+def _remarks(
+    config: Config, kept: Mapping[Path, Secret], endpoints: tuple[Endpoint, ...], *, is_told: bool
+) -> list[str]:
+    address = config["cluster"]["memberAddress"]
+    found = [] if is_told else [f"the other members will reach this witness at {address}; if not, give --host"]
+    if any(endpoint.host.startswith("127.") or endpoint.host in ("localhost", "::1") for endpoint in endpoints):
+        found.append("redis.connectionString names this host itself; give --redis with Redis's real address")
+    redis = config["redis"]
+    ours = {str(path) for path in kept}
+    named = [key for key in ("tlsCaPath", "tlsCertPath") if isinstance(redis.get(key), str)]
+    named += [
+        key
+        for key, value in redis.items()
+        if isinstance(value, Mapping) and (value.get("env") or value.get("file") not in ours)
+    ]
+    if named:
+        found.append(f"redis.{', redis.'.join(named)}: a file or variable that must be made on this host too")
+    return found

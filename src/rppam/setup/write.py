@@ -1,0 +1,223 @@
+"""Writing a node's files: checked before, private, and never over something else without being told to.
+
+The config comes last: a run that fails half-way leaves keys that the next run uses, and no node that looks ready. Run
+twice with the same wishes it changes nothing.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from rppam.access.tokens.key_files import ensure_signing_keys, load_signing_keys
+from rppam.cli.files import config_text, new_cluster_key, write_private
+from rppam.cluster.admin.founding import found
+from rppam.cluster.store.vote_file import FILE_NAME
+from rppam.config.errors import ConfigError
+from rppam.config.host_secrets import HostSecrets, create_key, encrypt, read_key
+from rppam.config.load import load_settings, parse_settings
+from rppam.config.settings import Settings
+from rppam.config.text import BYTES_MAX, read_tree
+from rppam.demo.screen import iso
+from rppam.kernel.clock import Clock
+from rppam.kernel.secret import Secret
+from rppam.kernel.system_entropy import SystemEntropy
+from rppam.licence.service import parse_public_key
+from rppam.setup.bundle import Bundle
+from rppam.setup.errors import InitError
+from rppam.setup.plan import Config, Layout, Wishes, first_config, joined_config, remarks, rendered
+from rppam.setup.read import text_of
+
+JWT: Final = "jwt/"
+CONFIG_KEY: Final = "config.key"
+CLUSTER_KEY: Final = "cluster.key"
+SEALING_KEY: Final = "sealing.key"
+LICENCE: Final = "license.jwt"
+_KEY_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\.(pem|key)")
+
+
+class Outcome(NamedTuple):
+    """What was done."""
+
+    config: Path
+    written: tuple[Path, ...]
+    """Files that are new or changed; empty when everything stood there already."""
+    backups: tuple[Path, ...]
+    settings: Settings
+    warnings: tuple[str, ...]
+
+
+class NodeWriter:
+    """Writes one node's files. Raises :class:`InitError` and leaves of ``ConfigError``."""
+
+    def __init__(self, layout: Layout, clock: Clock, *, force: bool = False) -> None:
+        self._layout, self._clock, self._force = layout, clock, force
+        self._written: list[Path] = []
+        self._backups: list[Path] = []
+
+    def first(self, wishes: Wishes, licence: str | None) -> Outcome:
+        """A first node: new keys where there are none. ``licence`` is the text of a licence file to install."""
+        plan = first_config(wishes, self._layout)
+        planned = self._checked(plan)
+        self._refuse_another(planned)
+        layout = self._layout
+        self._folders()
+        if not layout.jwt_keys.exists() or not any(layout.jwt_keys.iterdir()):
+            ensure_signing_keys(layout.jwt_keys, now_ms=self._clock.wall_ms())
+            self._written += layout.jwt_keys.iterdir()
+        if not layout.config_key.exists():
+            create_key(layout.config_key)
+            self._written.append(layout.config_key)
+        if not layout.cluster_key.exists():
+            if not layout.sealing_key.exists():  # first: a cluster key alone is an installation of before
+                self._put(layout.sealing_key, new_cluster_key())
+            self._put(layout.cluster_key, new_cluster_key())
+        if licence is not None:
+            self._put(layout.licence, licence)
+        outcome = self._config(plan, planned, joining=False)
+        self._found(outcome.settings)
+        return outcome._replace(written=tuple(self._written))
+
+    def _found(self, settings: Settings) -> None:
+        """A first node's cluster is founded here, once; later members are taken in by the leader."""
+        promise = settings.node.data_dir / FILE_NAME
+        if not settings.cluster.enabled or promise.exists():
+            return
+        found({settings.node.node_name: settings.node.data_dir}, settings.cluster.quorum_policy, SystemEntropy())
+        self._written.append(promise)
+
+    def joined(self, bundle: Bundle, wishes: Wishes) -> Outcome:
+        """The next node: the cluster's keys and the first node's config, changed where nodes differ."""
+        places = self._places(bundle.files)
+        plan = joined_config(bundle.config, wishes, self._layout)
+        self._folders()
+        for name, path in places.items():
+            self._put(path, bundle.files[name].reveal())
+        planned = self._checked(plan)
+        self._refuse_another(planned)
+        return self._config(plan, planned, joining=True)
+
+    def _places(self, files: Mapping[str, Secret]) -> dict[str, Path]:
+        layout = self._layout
+        fixed = {
+            CONFIG_KEY: layout.config_key,
+            CLUSTER_KEY: layout.cluster_key,
+            SEALING_KEY: layout.sealing_key,
+            LICENCE: layout.licence,
+        }
+        places = {}
+        for name in files:
+            if name in fixed:
+                places[name] = fixed[name]
+            elif name.startswith(JWT) and _KEY_NAME.fullmatch(name.removeprefix(JWT)):
+                places[name] = layout.jwt_keys / name.removeprefix(JWT)
+            else:
+                raise InitError(
+                    f"the bundle holds {name!r}, which this version does not know; update rppam on this host"
+                )
+        return places
+
+    def _checked(self, plan: Config) -> Settings:
+        """The settings that the plan makes. Raises with every problem, before anything is written."""
+        return self._parsed(config_text(rendered(plan, Secret.reveal)))
+
+    def _parsed(self, text: str) -> Settings:
+        config = self._layout.config
+        return parse_settings(text, outside=HostSecrets(), folder=config.parent, place=str(config))
+
+    def _refuse_another(self, planned: Settings) -> None:
+        config = self._layout.config
+        if self._force or not config.exists() or self._stands(planned):
+            return
+        raise InitError(
+            f"{config} stands there already and says something else. Look at it with 'rppam config show {config}'; "
+            "choose another place, or write it anew with --force (the present one is kept beside it)"
+        )
+
+    def _stands(self, planned: Settings) -> bool:
+        """Whether the config that is there means the same."""
+        try:
+            present = load_settings(self._layout.config, outside=HostSecrets())
+        except ConfigError:
+            return False
+        return replace(present, warnings=(), notes=()) == replace(planned, warnings=(), notes=())
+
+    def _folders(self) -> None:
+        layout = self._layout
+        for folder in (layout.config.parent, layout.data, layout.keys, layout.jwt_keys):
+            try:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as error:
+                raise InitError(
+                    f"the folder {folder} cannot be made: {error.strerror}. Run this as root, or use --dir"
+                ) from None
+
+    def _keeps(self, _path: Path) -> bool:
+        """Whether a backup is kept of what is written over."""
+        return True
+
+    def _put(self, path: Path, text: str) -> None:
+        """Write ``text``, unless just that stands there; over something else only when told to, with a backup where
+        one is kept."""
+        try:
+            if path.exists():
+                if path.read_text(encoding="utf-8", errors="replace") == text:
+                    return
+                if not self._force:
+                    kept = " and keeps a backup" if self._keeps(path) else ", and keeps no backup of a secret"
+                    raise InitError(f"{path} stands there already and differs; --force replaces it{kept}")
+                if self._keeps(path):
+                    stamp = re.sub(r"[-:]", "", iso(self._clock.wall_ms()))
+                    backup = path.with_name(f"{path.name}.bak-{stamp}")
+                    os.link(path, backup)  # the old file keeps its owner and mode, and is never missing
+                    self._backups.append(backup)
+            write_private(path, text)
+        except OSError as error:
+            raise InitError(f"{path} cannot be written: {error.strerror}. Run this as root, or use --dir") from None
+        self._written.append(path)
+
+    def _encrypted(self, secret: Secret) -> str:
+        return encrypt(secret, read_key(self._layout.config_key))
+
+    def _config(self, plan: Config, planned: Settings, *, joining: bool) -> Outcome:
+        config = self._layout.config
+        if not (config.exists() and self._stands(planned)):
+            self._put(config, config_text(rendered(plan, self._encrypted)))
+        settings = load_settings(config, outside=HostSecrets())
+        warnings = (*settings.warnings, *remarks(plan, joining=joining))
+        return Outcome(config, tuple(self._written), tuple(self._backups), settings, warnings)
+
+
+def bundle_of(config: Path) -> Bundle:
+    """What the next node needs of the node configured in ``config``.
+
+    Raises leaves of ``ConfigError`` and ``SigningKeyError``, and :class:`InitError` when a file cannot be taken over.
+    """
+    settings = load_settings(config, outside=HostSecrets())
+    tree: dict[str, Any] = read_tree(HostSecrets().read(config, BYTES_MAX).data, str(config))
+    files = {JWT + signing.name: signing.pem for signing in load_signing_keys(settings.auth.jwt_keys_dir)}
+    for name, path in ((CONFIG_KEY, settings.auth.secret_key_path), (CLUSTER_KEY, settings.auth.cluster_key_path)):
+        key = text_of(path)
+        if key is None:
+            raise InitError(f"{path} is missing; a node that is to have company needs it. Run 'rppam init' as before")
+        files[name] = Secret(key)
+    sealing = text_of(settings.auth.sealing_key_path)
+    if sealing is not None:  # without one the cluster key seals, on the next node as here
+        files[SEALING_KEY] = Secret(sealing)
+    licence = text_of(settings.license.path)
+    if licence is not None:
+        files[LICENCE] = Secret(licence)
+    trusted = [_public_text(key) if isinstance(key, Path) else key for key in settings.license.trusted_keys]
+    if trusted:
+        tree["license"] = {**tree.get("license", {}), "trustedKeys": trusted}
+    return Bundle(tree, files)
+
+
+def _public_text(path: Path) -> str:
+    """The key in the file that ``license.trustedKeys`` names, as text: the next host may not have that file."""
+    text = text_of(path, errors="replace")
+    if text is None:
+        raise InitError(f"{path} is missing, and license.trustedKeys names it. Put it back, or take the entry out")
+    return parse_public_key(text, str(path)).text()

@@ -1,0 +1,157 @@
+"""S5: no promise is ever shortened, and no two electorates can each gather a majority without a common voter.
+
+A promise binds its voter, over all lives of its process, for a lease on its own clock, or until exactly that promise
+was given back. One that died with its process before it was told to anybody binds nobody. An electorate is usable while
+voters that have no newer one on disk could carry it.
+"""
+
+from functools import lru_cache
+from itertools import chain, combinations
+
+from rppam.cluster.consensus.ledger import is_majority
+from rppam.cluster.consensus.membership import STORE, Electorate, Version
+from rppam.cluster.consensus.messages import BallotKind, Claim, Vote
+from rppam.cluster.consensus.timing import Timing
+from rppam.kernel.instant import Instant, after
+from rppam_sim.host import Freed, Host, HostEvent
+from rppam_sim.verdict import Broken, Violation
+
+NEVER = Version(0, 0)
+
+
+class Oaths:
+    """What all voters of one world have promised."""
+
+    def __init__(self, hosts: list[Host], timing: Timing) -> None:
+        self._hosts = hosts
+        self._lease_us = timing.lease_us
+        self._checked: set[tuple[object, ...]] = set()
+
+    def told(self, host: Host, to: tuple[str, int], vote: Vote) -> None:
+        """A promise is told to its candidate, which is known by its name and life."""
+        if vote.is_granted and vote.kind is not BallotKind.PROBE:
+            self.supported(host, (*to, vote.epoch))
+            if host.oath is not None and (host.oath[0].candidate, host.oath[0].epoch) == (to[0], vote.epoch):
+                host.oath_told = host.oath
+
+    def supported(self, host: Host, claim: tuple[str, int, int]) -> None:
+        """A host has supported a claim: name, life, epoch."""
+        if claim != host.supported and claim[2] >= host.supported[2]:
+            host.supported_before, host.supported = host.supported[2], claim
+
+    def seen(self, host: Host, event: HostEvent | None, now_us: int) -> None:
+        """A member handled something."""
+        voter = None if host.member is None else host.member.voter
+        if voter is None:
+            return
+        claim, until = voter.claim, voter.promised_until
+        if host.noted != (host.life, claim, until):
+            before, host.noted = host.noted, (host.life, claim, until)
+            if until is not None:
+                if host.oath is not None and isinstance(event, Freed) and event.freeing.claim == host.oath[0]:
+                    host.oath = host.oath_told = None  # given back, and promised anew in the same step
+                self._promised(host, claim, now_us)
+                host.oath = claim, host.true_at(voter_end(host, self._lease_us, now_us), now_us)
+            elif before is not None and before[0] == host.life and host.oath is not None:
+                self._freed(host, event, now_us)
+                host.oath = host.oath_told = None
+        if _counts_its_own(host):
+            host.oath_told = host.oath
+        if voter.electorate is not host.electorate:
+            host.electorate = voter.electorate
+            self._electorates(now_us)
+
+    def died(self, host: Host) -> None:
+        """The process of a host ends: it remains bound by what it has told."""
+        host.oath = host.oath_told
+
+    def _promised(self, host: Host, claim: Claim, now_us: int) -> None:
+        if host.oath is None or host.oath[1] <= now_us:
+            return
+        to = host.oath[0]
+        if (to.candidate, to.boot_id) != (claim.candidate, claim.boot_id):
+            left_ms = (host.oath[1] - now_us) // 1000
+            raise Broken(
+                Violation(
+                    "S5",
+                    now_us,
+                    f"{host.name} promises {claim.candidate} epoch {claim.epoch}, but for {left_ms} ms more is bound "
+                    f"to {to.candidate} (life {to.boot_id[-4:]}) at epoch {to.epoch}",
+                )
+            )
+
+    def _freed(self, host: Host, event: HostEvent | None, now_us: int) -> None:
+        assert host.oath is not None, "asked only about a promise"
+        claim, until = host.oath
+        own = claim.candidate == host.name
+        if own or until <= now_us or (isinstance(event, Freed) and event.freeing.claim == claim):
+            return
+        raise Broken(
+            Violation(
+                "S5",
+                now_us,
+                f"{host.name} forgets its promise to {claim.candidate} at epoch {claim.epoch}, not given back",
+            )
+        )
+
+    # ---- electorates ------------------------------------------------------------------------------------------------
+
+    def _electorates(self, now_us: int) -> None:
+        """Somebody took over another electorate: any two that can be used must share a voter."""
+        there = [host for host in self._hosts if not host.is_gone]
+        on_disk = {
+            host.name: NEVER if host.disk.kept.electorate is None else host.disk.kept.electorate.version
+            for host in there
+        }
+        known = {host.disk.kept.electorate for host in there} | {host.electorate for host in there}
+        used = sorted((one for one in known if one is not None), key=lambda one: one.version)
+        state = (tuple(used), tuple(sorted(on_disk.items())))
+        if state in self._checked:
+            return
+        self._checked.add(state)
+        for older, newer in combinations(used, 2):
+            apart = disjoint(older, _able(older, on_disk), newer, _able(newer, on_disk))
+            if apart is not None:
+                raise Broken(
+                    Violation(
+                        "S5",
+                        now_us,
+                        f"{', '.join(apart)} can elect a leader under version {older.version} of the members, and the "
+                        f"others another under version {newer.version}",
+                    )
+                )
+
+
+def _counts_its_own(host: Host) -> bool:
+    """Whether a candidate or leader counts what it has promised itself; it does so once the disk has taken it."""
+    if host.oath is None or host.member is None:
+        return False
+    claim, election = host.oath[0], host.member.election
+    return claim == election.claim and host.name in election.ledger.promises
+
+
+def voter_end(host: Host, lease_us: int, now_us: int) -> Instant:
+    """When a promise given now ends, on the voter's own clock."""
+    return after(host.now(now_us), lease_us)
+
+
+def _able(electorate: Electorate, on_disk: dict[str, Version]) -> frozenset[str]:
+    """Who could still vote under this electorate."""
+    able = {name for name in electorate.members if name in on_disk and on_disk[name] <= electorate.version}
+    return frozenset({*able, STORE})
+
+
+@lru_cache(maxsize=4096)
+def disjoint(
+    one: Electorate, ones: frozenset[str], other: Electorate, others: frozenset[str]
+) -> tuple[str, ...] | None:
+    """A majority of ``one`` that leaves a majority of ``other`` to the rest; ``None`` if there is none."""
+    weights = tuple(body.weights for body in one.bodies)
+    other_weights = tuple(body.weights for body in other.bodies)
+    if not is_majority(ones, *weights) or not is_majority(others, *other_weights):
+        return None
+    names = sorted(ones)
+    for group in chain.from_iterable(combinations(names, size) for size in range(1, len(names) + 1)):
+        if is_majority(group, *weights) and is_majority(others.difference(group), *other_weights):
+            return group
+    return None

@@ -1,0 +1,149 @@
+"""``rppam user`` against a real database, with no node and no Redis running."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rppam.access.accounts.errors import InvalidCredentials
+from rppam.access.accounts.model import Account, AccountRole, StoredAccount
+from rppam.access.accounts.passwords import Passwords
+from rppam.access.accounts.service import Accounts
+from rppam.access.accounts.store import SqlAccounts
+from rppam.access.accounts.user_store import SqlUsers
+from rppam.access.lockouts.model import LockoutPolicy, address_suspect, user_suspect
+from rppam.access.lockouts.store import SqlLockouts
+from rppam.access.mfa.store import SqlFactors
+from rppam.kernel.instant import WallMs
+from rppam.kernel.secret import Secret
+from rppam.kernel.system_clock import SystemClock
+
+pytestmark = pytest.mark.integration
+
+
+def rppam(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "rppam", "user", *map(str, words)], capture_output=True, text=True, check=False
+    )
+
+
+def config_for(url: str, home: Path) -> Path:
+    config = home / "rppam.config"
+    config.write_text(json.dumps({"node": {"dataDir": str(home)}, "database": {"url": url}}))
+    config.chmod(0o600)
+    return config
+
+
+async def test_a_lost_password_is_replaced_on_the_host(
+    url: str, tmp_path: Path, open_database: Callable[..., Any]
+) -> None:
+    config = config_for(url, tmp_path)
+    passwords = Passwords()
+    accounts = Accounts(SqlAccounts(await open_database(url)), passwords, SystemClock())
+    first = await accounts.ensure_first_admin()
+    assert first is not None
+    left_behind = tmp_path / "first-admin-password"
+    left_behind.write_text("what the first start left")
+    reset = rppam("reset-password", "--config", config)
+    assert reset.returncode == 0, reset.stderr
+    assert not left_behind.exists(), "it is not the password any more"
+    password = Secret(reset.stdout.strip())
+    assert len(password) >= 20
+    assert (await accounts.login("admin", password, "test")).name == "admin"
+    with pytest.raises(InvalidCredentials):
+        await accounts.login("admin", first.password, "test")
+    again = rppam("reset-password", "ADMIN", "--config", config, "--json")
+    assert again.returncode == 0, again.stderr
+    said = json.loads(again.stdout)
+    assert said["name"] == "admin"
+    assert (await accounts.login("admin", Secret(said["password"]), "test")).name == "admin"
+    passwords.close()
+    listed = json.loads(rppam("list", "--config", config, "--json").stdout)["users"]
+    assert [(user["name"], user["roles"], user["disabled"]) for user in listed] == [("admin", ["pam_admin"], False)]
+    assert "admin" in rppam("list", "--config", config).stdout
+
+
+def test_mistakes_are_named(sqlite_url: str, tmp_path: Path) -> None:
+    config = config_for(sqlite_url, tmp_path)
+    unknown = rppam("reset-password", "nobody", "--config", config)
+    assert unknown.returncode == 2
+    assert unknown.stdout == ""
+    assert "no account is named 'nobody'" in unknown.stderr
+    assert "Traceback" not in unknown.stderr
+    impossible = rppam("reset-password", "no name", "--config", config, "--json")
+    assert impossible.returncode == 2
+    assert "a user name is" in impossible.stderr
+    assert rppam("list", "--config", tmp_path / "nowhere").returncode == 78
+    assert rppam("list", "--config", config).returncode == 0
+
+
+def test_a_database_that_is_away_is_said_in_a_sentence(tmp_path: Path) -> None:
+    from tests.support.postgres import free_port
+
+    config = config_for(f"postgresql://rppam:hush-hush@127.0.0.1:{free_port()}/rppam", tmp_path)
+    away = rppam("list", "--config", config, "--json")
+    assert away.returncode == 1
+    assert "the database cannot be used" in away.stderr
+    assert "Traceback" not in away.stderr
+    assert "hush" not in away.stderr
+
+
+async def test_an_account_is_shut_out_let_in_and_freed_of_a_lost_phone(
+    url: str, tmp_path: Path, open_database: Callable[..., Any]
+) -> None:
+    config, database = config_for(url, tmp_path), await open_database(url)
+    users = SqlUsers(database)
+    for name, role in (("root", AccountRole.ADMIN), ("anna", AccountRole.USER)):
+        account = Account(f"id-{name}", name, name, frozenset({role}), False, WallMs(1), WallMs(2))
+        await users.create(StoredAccount(account, Secret("-")))
+    factors = SqlFactors(database)
+    assert await factors.propose("id-anna", "sealed")
+    assert await factors.confirm("id-anna", "sealed", 7, ["a-hash"], None) is not None
+    listed = json.loads(rppam("list", "--config", config, "--json").stdout)["users"]
+    assert [(user["name"], user["mfaEnrolled"]) for user in listed] == [("anna", True), ("root", False)]
+    last = rppam("disable", "root", "--config", config)
+    assert (last.returncode, last.stdout) == (2, "")
+    assert "root is the last enabled account with the role pam_admin" in last.stderr
+    off = rppam("disable", "ANNA", "--config", config, "--json")
+    assert json.loads(off.stdout) == {"name": "anna", "disabled": True, "mfaEnrolled": True}
+    assert (await users.get("id-anna")).account.auth_epoch == 2, "its sessions have ended"
+    on = rppam("enable", "anna", "--config", config)
+    assert (on.returncode, on.stdout) == (0, "anna may sign in\n")
+    reset = rppam("reset-mfa", "anna", "--config", config)
+    assert (reset.returncode, reset.stdout) == (0, "anna has no second factor any more; its sessions end\n")
+    account = (await users.get("id-anna")).account
+    assert (account.disabled, account.has_mfa, account.auth_epoch) == (False, False, 3)
+    assert await factors.codes_left("id-anna") == 0
+    await users.delete("id-anna")
+    assert "deleted" in rppam("list", "--config", config).stdout
+    for words in (("enable", "anna"), ("disable", "nobody"), ("reset-mfa", "nobody")):
+        gone = rppam(*words, "--config", config)
+        assert gone.returncode == 2
+        assert f"no account is named {words[1]!r}" in gone.stderr
+
+
+async def test_who_is_locked_is_shown_and_unlocked_on_the_host(
+    url: str, tmp_path: Path, open_database: Callable[..., Any]
+) -> None:
+    config = config_for(url, tmp_path)
+    database = await open_database(url)
+    lockouts = SqlLockouts(database)
+    anna = Account("1", "anna", "", frozenset({AccountRole.ADMIN}), False, WallMs(1), WallMs(1))
+    await SqlAccounts(database).create(StoredAccount(anna, Secret("x")))
+    assert rppam("locked", "--config", config).stderr == "Nobody is locked.\n"
+    for suspect in (user_suspect("anna"), user_suspect("who is this"), address_suspect("2001:db8::7")):
+        await lockouts.lock(suspect, LockoutPolicy())
+    shown = rppam("locked", "--config", config).stdout
+    assert all(text in shown for text in ("anna", "(a name that no account has)", "2001:db8::/64"))
+    listed = json.loads(rppam("locked", "--config", config, "--json").stdout)["locked"]
+    assert {(one["kind"], one["name"]) for one in listed} == {
+        ("user", "anna"), ("user", None), ("address", "2001:db8::/64"),
+    }  # fmt: skip
+    for name in ("ANNA", "2001:db8::/64"):
+        assert rppam("unlock", name, "--config", config).stderr == f"{name} is unlocked.\n"
+    assert json.loads(rppam("unlock", "anna", "--config", config, "--json").stdout)["wasLocked"] is False
+    assert [one.shown for one in await lockouts.all(10)] == [""]

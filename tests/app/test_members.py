@@ -1,0 +1,60 @@
+"""The keys by which a member knows what stands in Redis follow their files."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from rppam.app.members import member_parts
+from rppam.cluster.consensus.timing import PROFILES
+from rppam.cluster.link import key_files
+from rppam.config.host_secrets import HostSecrets
+from rppam.config.load import parse_settings
+from rppam.crypto.store_mac import StoreMac
+from rppam.kernel.secret import Secret
+from rppam.kernel.system_clock import SystemClock
+from rppam.kernel.system_entropy import SystemEntropy
+from tests.cluster.link.links import make_node
+from tests.support.redis_servers import free_port
+
+LINK, SEALING, NEXT = "1a" * 32, "5e" * 32, "6f" * 32
+
+
+def _write(path: Path, key: str) -> None:
+    path.write_text(key + "\n")
+    path.chmod(0o600)
+
+
+async def test_orders_are_known_by_the_sealing_key_and_by_the_one_that_is_to_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(key_files, "EVERY_S", 0.01)
+    link, sealing = tmp_path / "cluster.key", tmp_path / "sealing.key"
+    _write(link, LINK)
+    _write(sealing, SEALING)
+    config = {
+        "node": {"nodeName": "node1", "dataDir": str(tmp_path)},
+        "auth": {"clusterKeyPath": str(link), "sealingKeyPath": str(sealing)},
+        "redis": {"enabled": True, "connectionString": "127.0.0.1:1,abortConnect=false"},
+        "cluster": {"enabled": True, "clusterId": "c1", "memberHost": "127.0.0.1", "memberPort": free_port()},
+    }
+    settings = parse_settings(json.dumps(config), outside=HostSecrets(), folder=tmp_path)
+    parts = member_parts(settings, "a" * 16, PROFILES["default"], SystemClock(), SystemEntropy())
+    assert parts is not None
+
+    def believes(key: str) -> bool:
+        tag = StoreMac("c1", Secret(key)).tag("orders", "{}")
+        return parts.orders_mac.is_genuine("orders", "{}", tag)
+
+    assert (believes(SEALING), believes(LINK), believes(NEXT)) == (True, False, False)
+    await parts.link.start(make_node("node1").listener)
+    try:
+        _write(sealing.with_name("sealing.key.next"), NEXT)
+        async with asyncio.timeout(20):
+            while not believes(NEXT):  # noqa: ASYNC110 - what is waited for has no event
+                await asyncio.sleep(0.01)
+        assert believes(SEALING)
+        assert not believes(LINK)
+    finally:
+        await parts.link.stop()

@@ -1,0 +1,78 @@
+"""What the routes answer, and what the OpenAPI document says that they answer: every status that happens is there."""
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+import pytest
+
+from rppam.app.api import bare_app
+from tests.support.served import PASSWORD, Served
+
+pytestmark = pytest.mark.integration
+
+DOCUMENT: Final = bare_app().openapi()
+OPERATIONS: Final = [(path, method) for path, methods in DOCUMENT["paths"].items() for method in methods]
+EVERYWHERE: Final = {405, 408, 431}
+"""What has nothing to do with a path: the page of the API tells of these."""
+ENDS: Final = {"/api/v1/auth/logout"}
+"""Would end the session that the others need."""
+IDS: Final = ("nobody", "00000000-0000-0000-0000-000000000000", "%00", "a" * 300, "0" * 64, "me", "%2e%2e", "ü", " ")
+QUERIES: Final = (
+    "",
+    "?limit=x&before=0",
+    "?page=0&pageSize=x&role=none&search=" + "x" * 500,
+    "?after=!&userId=!&all=maybe",
+    "?all=true&userId=x",
+    "?username=%00&address=x",
+)
+BODIES: Final[tuple[tuple[bytes, str], ...]] = (
+    (b"", "application/json"),
+    (b"{}", "application/json"),
+    (b"[]", "application/json"),
+    (b"{", "application/json"),
+    (b'{"a":1}', "application/json"),
+    (b'{"name":"\\ud800","revision":-1,"text":5}', "application/json"),
+    (b"x", "text/plain"),
+    (b"[" * 40 + b"]" * 40, "application/json"),
+)
+
+
+def paths(template: str) -> list[str]:
+    """The path with odd things in its places."""
+    if "{" not in template:
+        return [template]
+    return [re.sub(r"\{[^}]+\}", one, template) for one in IDS]
+
+
+async def test_every_status_that_happens_is_documented(served: Served) -> None:
+    surprises: dict[tuple[str, str, int], Any] = {}
+    for template, method in OPERATIONS:
+        if template in ENDS:
+            continue
+        # Anew for each: some of these end sessions.
+        account = await served.http.post("/api/v1/auth/login", json={"username": "admin", "password": PASSWORD})
+        own = {"Authorization": f"Bearer {account.json()['accessToken']}"}
+        known = {int(status) for status in DOCUMENT["paths"][template][method]["responses"]} | EVERYWHERE
+        for path, sent, body, kind in requests(template, method, own, served.bearer(), served.bearer("pam_user")):
+            typed = {**sent, "Content-Type": kind} if body else sent
+            answer = await served.http.request(method, path, content=body, headers=typed)
+            if answer.status_code not in known:
+                surprises.setdefault((method, template, answer.status_code), (path, body, answer.text[:300]))
+    assert surprises == {}, "\n".join(f"{place}: {found}" for place, found in surprises.items())
+
+
+def requests(
+    template: str, method: str, own: dict[str, str], *others: dict[str, str]
+) -> Iterator[tuple[str, dict[str, str], bytes, str]]:
+    """Callers with and without a right, and everything else wrong one after the other."""
+    path, *odd = paths(template)
+    for sent in ({}, {"Authorization": "Bearer x"}, own, *others):
+        yield path, sent, *BODIES[0]
+    for query in QUERIES:
+        yield path + query, own, *BODIES[0]
+    if method != "get":
+        for body in BODIES[1:]:
+            yield path, own, *body
+    for one in odd:
+        yield one, own, *BODIES[0 if method == "get" else 1]

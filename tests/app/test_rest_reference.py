@@ -1,0 +1,94 @@
+"""The description of the API and the API are the same thing."""
+
+import pytest
+
+from rppam.app.api import bare_app
+from rppam.kernel.instant import WallMs
+from rppam.licence.model import Licence, Tier
+from tests.support.served import PASSWORD, Served
+
+pytestmark = pytest.mark.integration
+
+USERS = "/api/v1/users"
+
+
+async def test_the_served_document_is_the_generated_one(served: Served) -> None:
+    assert (await served.http.get("/openapi.json")).status_code == 401
+    document = (await served.http.get("/openapi.json", headers=served.bearer())).json()
+    assert document == bare_app().openapi()
+    assert document["openapi"].startswith("3.1")
+
+
+async def test_every_documented_operation_answers_as_documented(served: Served) -> None:
+    await served.database.start()
+    made = await served.http.post(USERS, headers=served.bearer(), json={"username": "anna"})
+    bodies: dict[str, dict[str, object]] = {
+        "/api/v1/settings/{area}/{name}": {"idleMinutes": 15},
+        "/api/v1/settings/{area}/{name}/rollback": {"revision": 0},
+        USERS: {"username": "bert"},
+        f"{USERS}/{{userId}}": {"displayName": "Anna", "disabled": False},
+        f"{USERS}/{{userId}}/roles": {"roles": ["pam_user"]},
+        f"{USERS}/{{userId}}/password/reset": {},
+        "/api/v1/auth/login": {"username": "admin", "password": PASSWORD},
+        "/api/v1/admin/cluster/note": {"text": "x"},
+        "/api/v1/admin/cluster/nodes": {"nodeName": "node9"},
+        "/api/v1/admin/cluster/switchover": {"target": "node2"},
+        "/api/v1/admin/cluster/pause": {"paused": True},
+        "/api/v1/admin/cluster/forget": {"members": ["node3"], "off": True},
+        "/api/v1/admin/nodes/{nodeName}/maintenance": {"maintenance": True},
+    }
+    now = served.clock.wall_ms()
+    served.licence = Licence("L1", "Example", Tier.MSP, 9, None, None, (), now, WallMs(now + 90 * 86_400_000), "key")
+    seen = 0
+    operations = [
+        (method, path, operation)
+        for path, methods in bare_app().openapi()["paths"].items()
+        for method, operation in methods.items()
+        if not path.startswith((f"{USERS}/me", "/api/v1/auth/mfa"))  # a token made here belongs to no account
+    ]
+    for method, path, operation in sorted(operations, key=lambda one: (one[0] == "delete", -len(one[1]))):
+        body = bodies.get(path) if method not in {"get", "delete"} else None
+        where = path.replace("{nodeName}", "node1").replace("{userId}", made.json()["id"])
+        where, headers = where.replace("{area}/{name}", "security/sessions"), served.bearer()
+        where = where.replace("{lockoutId}", "0" * 64)
+        if method == "delete" and path.endswith("/sessions"):
+            where += f"?userId={made.json()['id']}"
+        elif path.endswith("/tries"):
+            where += "?username=anna"
+        elif path.endswith(("{sessionId}", "/refresh", "/logout")):
+            login = {"username": "admin", "password": PASSWORD}
+            token = (await served.http.post("/api/v1/auth/login", json=login)).json()["accessToken"]
+            headers = {"Authorization": f"Bearer {token}"}
+            [session] = (await served.sessions.page("id-admin", None, 1))[0]
+            where = where.replace("{sessionId}", session.id)
+        answer = await served.http.request(method, where, headers=headers, json=body)
+        done = str(answer.status_code)
+        assert done in {"200", "201", "204"} & set(operation["responses"]), (method, path, answer.text)
+        if done != "204" and "application/json" in answer.headers["content-type"]:
+            [schema] = [content["schema"] for content in operation["responses"][done]["content"].values()]
+            assert set(_required(schema)) <= set(answer.json()), path
+        bare = await served.http.request(method, where, json=body)
+        assert (bare.status_code == 401) is ("security" in operation), path
+        assert "422" not in operation["responses"]
+        seen += 1
+    assert seen >= 10
+
+
+def _required(schema: dict[str, object]) -> list[str]:
+    reference = schema.get("$ref")
+    if isinstance(reference, str):
+        schema = bare_app().openapi()["components"]["schemas"][reference.rsplit("/", 1)[1]]
+    choices = schema.get("anyOf")
+    if isinstance(choices, list):
+        return _required(choices[0])
+    required = schema.get("required", [])
+    assert isinstance(required, list)
+    return required
+
+
+def test_every_error_answer_is_a_problem_document() -> None:
+    for methods in bare_app().openapi()["paths"].values():
+        for operation in methods.values():
+            for status, answer in operation["responses"].items():
+                if int(status) >= 400:
+                    assert list(answer["content"]) == ["application/problem+json"]

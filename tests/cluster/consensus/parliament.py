@@ -1,0 +1,283 @@
+"""Several members on one virtual clock, a network that obeys the test, a store that may be away, and their disks."""
+
+from collections.abc import Callable, Sequence
+from heapq import heappop, heappush
+from itertools import count
+from typing import Any
+
+from rppam.cluster.consensus.effects import (
+    Ask,
+    ClaimEpoch,
+    ConfirmEpoch,
+    Connected,
+    Disconnected,
+    EpochClaimed,
+    EpochLearned,
+    Event,
+    Exchange,
+    FenceRefused,
+    Found,
+    Free,
+    Granted,
+    Invite,
+    Invited,
+    LearnEpoch,
+    NotVoted,
+    Promoted,
+    Quiesced,
+    RecordRefuted,
+    SteppedDown,
+    Told,
+    Voted,
+)
+from rppam.cluster.consensus.election import Election
+from rppam.cluster.consensus.exchange import exchange
+from rppam.cluster.consensus.member import Member
+from rppam.cluster.consensus.membership import Body, Electorate, QuorumPolicy, founding
+from rppam.cluster.consensus.messages import NO_CLAIM, Kept, Stance
+from rppam.cluster.consensus.node import NodeCore, NodeEffect
+from rppam.cluster.consensus.record import parse_record
+from rppam.cluster.consensus.timing import PROFILES
+from rppam.cluster.consensus.voter import SaveKept, SendVote, Voter
+from rppam.kernel.fence import Fenced, admits
+from rppam.kernel.instant import US_PER_MS, Instant, WallMs
+from rppam_sim.host import SeededEntropy, SimSeal
+
+TIMING = PROFILES["default"]
+LINEAGE = "ab" * 8
+HOP_US = 500
+
+
+class Seat:
+    """One host: a disk, and a member while its process runs."""
+
+    def __init__(self, name: str, kept: Kept) -> None:
+        self.name = name
+        self.disk = kept
+        self.life = 0
+        self.member: Member | NodeCore | None = None
+        self.wake = 0
+
+    @property
+    def election(self) -> Election:
+        assert self.member is not None, f"{self.name} does not run"
+        return self.member.election
+
+
+class Parliament:
+    """All seats."""
+
+    def __init__(
+        self,
+        *names: str,
+        policy: QuorumPolicy = QuorumPolicy.LAST_MAN_STANDING,
+        witnesses: tuple[str, ...] = (),
+        store: bool = True,
+    ) -> None:
+        self.now = 0
+        self._heap: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
+        self._order = count()
+        self.text: str | None = None
+        self.store_up = store
+        self.fence = 0
+        """The highest epoch that the database knows."""
+        self._fence_of = (0, "")
+        """Who claimed which epoch last: its boot id."""
+        self.database_up = True
+        self.cut: set[tuple[str, str]] = set()
+        """Directed pairs of seats between which nothing passes."""
+        self.full: set[str] = set()
+        """Seats whose disk takes nothing."""
+        self.leaders: list[tuple[int, str, int]] = []
+        """(ms, name, epoch) of each promotion."""
+        self.told: list[str] = []
+        self._connections = count(1)
+        electorate = founding(LINEAGE, Body.of(names, policy, witnesses))
+        self.seats = {name: Seat(name, Kept(NO_CLAIM, electorate)) for name in names}
+        for name in names:
+            self.start(name)
+
+    # ---- verbs ------------------------------------------------------------------------------------------------------
+
+    def add(self, name: str) -> None:
+        """A host that belongs to no cluster yet."""
+        self.seats[name] = Seat(name, Kept(NO_CLAIM, None))
+        self.start(name)
+
+    def start(self, name: str) -> None:
+        seat = self.seats[name]
+        seat.life += 1
+        boot_id = f"{len(name):x}{sum(map(ord, name)):x}".rjust(12, "0") + f"{seat.life:04x}"
+        now = Instant(self.now)
+        voter = Voter(name, boot_id, TIMING, seat.disk, now=now)
+        entropy = SeededEntropy(boot_id)
+        seat.member = Member(Election(name, boot_id, TIMING, entropy, now=now, voter=voter, seal=SimSeal()))
+        if self.store_up:
+            self._later(HOP_US, self._connect, seat, seat.life)
+        self._poll_later(seat)
+
+    def kill(self, name: str) -> None:
+        self.seats[name].member = None
+        self.seats[name].life += 1
+
+    def store_away(self) -> None:
+        self.store_up = False
+        for seat in self.seats.values():
+            if seat.member is not None and seat.election.watch.connection is not None:
+                self.tell(seat.name, Disconnected(seat.election.watch.connection))
+
+    def store_back(self, *, empty: bool) -> None:
+        self.store_up = True
+        if empty:
+            self.text = None
+        for seat in self.seats.values():
+            self._later(HOP_US, self._connect, seat, seat.life)
+
+    def tell(self, name: str, event: Event) -> None:
+        seat = self.seats[name]
+        assert seat.member is not None
+        self._perform(seat, seat.member.receive(event, Instant(self.now)))
+
+    def stand(self, name: str, stance: Stance) -> None:
+        """What the seat's votes say it would do if it were invited."""
+        voter = self.seats[name].election.voter
+        assert voter is not None
+        voter.stance = stance
+
+    def run(self, ms: int) -> None:
+        until = self.now + ms * US_PER_MS
+        while self._heap and self._heap[0][0] <= until:
+            self.now, _, what, words = heappop(self._heap)
+            what(*words)
+            may = [seat.name for seat in self.seats.values() if seat.member and seat.election.permission(self._at)]
+            assert len(may) <= 1, f"two leaders: {may}"
+        self.now = until
+
+    # ---- what is seen -----------------------------------------------------------------------------------------------
+
+    @property
+    def _at(self) -> Instant:
+        return Instant(self.now)
+
+    @property
+    def leader(self) -> str | None:
+        for seat in self.seats.values():
+            if seat.member is not None and seat.election.permission(self._at) is not None:
+                return seat.name
+        return None
+
+    def electorate(self, name: str) -> Electorate:
+        found = self.seats[name].election.electorate
+        assert found is not None
+        return found
+
+    # ---- the world --------------------------------------------------------------------------------------------------
+
+    def _later(self, us: int, what: Callable[..., None], *words: Any) -> None:
+        heappush(self._heap, (self.now + us, next(self._order), what, words))
+
+    def _connect(self, seat: Seat, life: int) -> None:
+        if seat.life == life and seat.member is not None and self.store_up:
+            self.tell(seat.name, Connected(next(self._connections), "run1"))
+
+    def _poll_later(self, seat: Seat) -> None:
+        if seat.member is not None:
+            due = max(self.now, seat.member.deadline())
+            if not self.now < seat.wake <= due:
+                seat.wake = due
+                self._later(due - self.now, self._poll, seat, seat.life, due)
+
+    def _poll(self, seat: Seat, life: int, due: int) -> None:
+        if seat.life == life and seat.member is not None and seat.wake == due:
+            seat.wake = 0
+            self._perform(seat, seat.member.poll(self._at))
+
+    def _perform(self, seat: Seat, effects: Sequence[NodeEffect]) -> None:
+        for effect in effects:
+            self._one(seat, effect)
+        self._poll_later(seat)
+
+    def _one(self, seat: Seat, effect: NodeEffect) -> None:
+        life = seat.life
+        match effect:
+            case Exchange():
+                self._later(HOP_US, self._serve, seat, life, effect)
+            case Ask(to, ballot):
+                if self._reaches(seat.name, to):
+                    self._later(HOP_US, self._asked, to, ballot, (seat.name, life))
+                elif to not in self.seats or self.seats[to].member is None:
+                    self._later(1, self._event, seat, life, NotVoted(to, ballot.request))
+            case SendVote(handle, vote):
+                to, asker_life = handle
+                if self._reaches(seat.name, to):
+                    self._later(HOP_US, self._event, self.seats[to], asker_life, Voted(vote))
+            case Free(to, freeing):
+                if self._reaches(seat.name, to):
+                    self._later(HOP_US, self._freed, to, freeing)
+            case Invite(to, _):
+                self._later(HOP_US, self._event, self.seats[to], self.seats[to].life, Invited())
+            case SaveKept(ticket, kept):
+                self._later(300, self._saved, seat, life, ticket, kept)
+            case LearnEpoch(attempt):
+                known = self.fence if self.database_up else None
+                self._later(100, self._event, seat, life, EpochLearned(attempt, known, WallMs(1_000)))
+            case ClaimEpoch(attempt, epoch):
+                outcome = self._claimed(epoch, seat.election.boot_id)
+                self._later(100, self._event, seat, life, EpochClaimed(attempt, outcome))
+            case ConfirmEpoch(epoch):
+                if self._claimed(epoch, seat.election.boot_id) is Fenced.REFUSED:
+                    self._later(100, self._event, seat, life, FenceRefused(epoch, self.fence, "x"))
+            case SteppedDown(epoch, _, sentence):
+                self.told.append(f"{seat.name}: {sentence}")
+                self._later(5_000, self._event, seat, life, Quiesced(epoch))
+            case Told(sentence) | RecordRefuted(sentence):
+                self.told.append(f"{seat.name}: {sentence}")
+            case Promoted(epoch):
+                self.leaders.append((self.now // US_PER_MS, seat.name, epoch))
+            case _:
+                raise AssertionError(f"{seat.name} asks for {effect}")
+
+    def _claimed(self, epoch: int, boot_id: str) -> Fenced:
+        if not self.database_up:
+            return Fenced.UNKNOWN
+        life = self._fence_of[1] if self._fence_of[0] == self.fence else boot_id
+        if not admits(self.fence, life, epoch, boot_id):
+            return Fenced.REFUSED
+        self.fence, self._fence_of = epoch, (epoch, boot_id)
+        return Fenced.ACCEPTED
+
+    def _reaches(self, one: str, other: str) -> bool:
+        there = self.seats.get(other)
+        return (one, other) not in self.cut and there is not None and there.member is not None
+
+    def _serve(self, seat: Seat, life: int, effect: Exchange) -> None:
+        if not self.store_up:
+            return
+        swap = effect.swap
+        expected = swap.expected.encode() if swap else None
+        done = exchange(self.text, expected, swap.proposed.encode() if swap else None, effect.mark.encode(), "0" * 13)
+        self.text = done.stands
+        record = parse_record(done.stands)
+        assert record is not None
+        answer = Granted(effect.request) if done.granted else Found(effect.request, record, done.was_absent)
+        self._later(HOP_US, self._event, seat, life, answer)
+
+    def _event(self, seat: Seat, life: int, event: Event) -> None:
+        if seat.life == life and seat.member is not None:
+            self.tell(seat.name, event)
+
+    def _asked(self, to: str, ballot: Any, handle: object) -> None:
+        seat = self.seats[to]
+        if seat.member is not None:
+            self._perform(seat, seat.member.asked(ballot, handle, self._at))
+
+    def _freed(self, to: str, freeing: Any) -> None:
+        seat = self.seats[to]
+        if seat.member is not None:
+            self._perform(seat, seat.member.freed(freeing, self._at))
+
+    def _saved(self, seat: Seat, life: int, ticket: int, kept: Kept) -> None:
+        if seat.life == life and seat.member is not None:
+            is_full = seat.name in self.full
+            seat.disk = seat.disk if is_full else kept
+            self._perform(seat, seat.member.saved(ticket, "No space left" if is_full else "", self._at))

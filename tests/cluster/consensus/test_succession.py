@@ -1,0 +1,147 @@
+"""A member that could keep no promise is no successor, and leadership is not handed to nobody."""
+
+import pytest
+
+from rppam.cluster.consensus.effects import HandOver, Told
+from rppam.cluster.consensus.membership import Body, QuorumPolicy, founding
+from rppam.cluster.consensus.messages import NO_CLAIM, Ballot, BallotKind, Claim, Kept, Refusal, Stance, Vote
+from rppam.cluster.consensus.succession import is_left_in_hands
+from rppam.cluster.consensus.voter import SendVote, Voter
+from rppam.kernel.instant import Instant
+from tests.cluster.consensus.parliament import TIMING, Parliament
+
+FULL = "no space is left on the disk"
+NAMES = ("node1", "node2", "node3")
+LATER = Instant(10 * TIMING.lease_us)
+
+
+def vote_of(voter: Voter, now: Instant, kind: BallotKind = BallotKind.PROBE) -> Vote:
+    assert voter.electorate is not None
+    ballot = Ballot(kind, 1, Claim("node2", "b" * 16, 7), voter.electorate, now)
+    sent = [effect for effect in voter.ask(ballot, None, now) if isinstance(effect, SendVote)]
+    assert len(sent) == 1
+    return sent[0].vote
+
+
+def a_voter(policy: QuorumPolicy = QuorumPolicy.MAJORITY, witnesses: tuple[str, ...] = ()) -> Voter:
+    kept = Kept(NO_CLAIM, founding("0123456789abcdef", Body.of(NAMES, policy, witnesses)))
+    return Voter("node1", "a" * 16, TIMING, kept, now=Instant(0))
+
+
+def test_a_vote_says_whether_its_disk_takes_promises() -> None:
+    voter = a_voter()
+    assert vote_of(voter, LATER).stance is Stance.READY
+    (told,) = voter.tried(FULL)
+    assert isinstance(told, Told)
+    assert told.is_warning
+    assert FULL in told.sentence
+    assert vote_of(voter, LATER).stance is Stance.UNABLE
+    assert voter.tried(FULL) == [], "it is told once"
+    (told,) = voter.tried("")
+    assert isinstance(told, Told)
+    assert not told.is_warning
+    assert vote_of(voter, LATER).stance is Stance.READY
+
+
+@pytest.mark.parametrize("kind", BallotKind)
+def test_a_member_with_the_file_of_another_grants_nothing_keeps_nothing_and_says_so(kind: BallotKind) -> None:
+    voter = a_voter()
+    voter.strange = "it is a copy"
+    before = Kept(voter.claim, voter.electorate, voter.highest)
+    vote = vote_of(voter, LATER, kind)
+    assert (vote.is_granted, vote.refusal, vote.stance) == (False, Refusal.STRANGE, Stance.UNABLE)
+    newer = founding("0123456789abcdef", Body.of(("node1", "node2"), QuorumPolicy.MAJORITY))
+    newer = newer._replace(version=newer.version._replace(step=9))
+    assert voter.adopt(newer, LATER) == []
+    assert Kept(voter.claim, voter.electorate, voter.highest) == before
+
+
+def test_a_member_with_the_file_of_another_renews_not_even_what_the_file_names() -> None:
+    kept = Kept(Claim("node2", "b" * 16, 7), a_voter().electorate, 7)
+    voter = Voter("node1", "a" * 16, TIMING, kept, now=Instant(0))
+    voter.strange = "it is a copy"
+    assert vote_of(voter, Instant(1), BallotKind.RENEW).refusal is Refusal.STRANGE
+
+
+def _answers(voter: Voter, stances: dict[str, Stance]) -> dict[str, Vote]:
+    said = vote_of(voter, LATER)
+    return {name: said._replace(voter=name, stance=stance) for name, stance in stances.items()}
+
+
+@pytest.mark.parametrize(
+    ("policy", "witnesses", "unable", "own", "has_store", "left"),
+    [
+        ("majority", (), (), "", True, True),
+        ("majority", (), ("node2",), "", True, True),
+        ("majority", (), ("node2", "node3"), "", True, False),
+        ("majority", (), ("node2",), FULL, True, False),  # node3 could stand, and has its own vote alone
+        ("majority", ("node3",), ("node2",), "", True, False),  # who is left is a witness
+        ("last-man-standing", (), ("node2",), FULL, True, True),  # the store's votes and its own
+        ("last-man-standing", (), ("node2",), "", False, False),  # without the store all are needed
+        ("last-man-standing", (), ("node2", "node3"), "", True, False),
+    ],
+)
+def test_who_is_left_needs_votes_that_are_kept(
+    policy: str, witnesses: tuple[str, ...], unable: tuple[str, ...], own: str, has_store: bool, left: bool
+) -> None:
+    voter = a_voter(QuorumPolicy(policy), witnesses)
+    stances = {name: Stance.UNABLE if name in unable else Stance.READY for name in ("node2", "node3")}
+    answers = _answers(voter, stances)
+    voter.disk_problem = own
+    assert voter.electorate is not None
+    weights = voter.electorate.body.weights
+    assert is_left_in_hands(voter, voter.electorate, answers, weights, has_store=has_store) is left
+
+
+def test_a_leader_stays_when_it_is_told_to_hand_over_to_nobody() -> None:
+    parliament = Parliament(*NAMES, policy=QuorumPolicy.MAJORITY)
+    parliament.run(4 * TIMING.lease_ms)
+    leader = parliament.leader
+    assert leader is not None
+    for name in NAMES:
+        voter = parliament.seats[name].election.voter
+        assert voter is not None
+        if name != leader:
+            voter.tried(FULL)
+            parliament.full.add(name)
+    parliament.run(2 * TIMING.heartbeat_ms)
+    parliament.tell(leader, HandOver("", "anna ordered a switchover"))
+    parliament.run(4 * TIMING.lease_ms)
+    assert parliament.leader == leader
+    assert len(parliament.leaders) == 1, "leadership was never given up"
+    assert any("anna ordered a switchover, and leadership is kept" in told for told in parliament.told)
+
+
+def test_a_node_with_the_file_of_another_does_not_stand_however_many_would_vote_for_it() -> None:
+    parliament = Parliament(*NAMES, policy=QuorumPolicy.MAJORITY)
+    for name in ("node2", "node3"):
+        parliament.seats[name].election.electable = False
+    voter = parliament.seats["node1"].election.voter
+    assert voter is not None
+    voter.strange = "it is a copy"
+    parliament.run(6 * TIMING.lease_ms)
+    assert parliament.leaders == []
+    parliament.seats["node2"].election.electable = True
+    parliament.run(4 * TIMING.lease_ms)
+    assert parliament.leader == "node2"
+
+
+@pytest.mark.parametrize("how", ["it hands over", "it is killed"])
+@pytest.mark.parametrize("position", [0, 1])
+def test_a_member_that_keeps_no_promise_stands_last(position: int, how: str) -> None:
+    parliament = Parliament(*NAMES, policy=QuorumPolicy.MAJORITY)
+    parliament.run(4 * TIMING.lease_ms)
+    leader = parliament.leader
+    assert leader is not None
+    others = sorted(set(NAMES) - {leader})
+    unable = others.pop(position)
+    voter = parliament.seats[unable].election.voter
+    assert voter is not None
+    voter.tried(FULL)
+    parliament.run(2 * TIMING.heartbeat_ms)
+    if how == "it is killed":
+        parliament.kill(leader)
+    else:
+        parliament.tell(leader, HandOver("", "anna ordered a switchover"))
+    parliament.run(3 * TIMING.lease_ms)
+    assert [name for _, name, _ in parliament.leaders[1:]] == others

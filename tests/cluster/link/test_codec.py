@@ -1,0 +1,161 @@
+"""Every message survives the way there, and no other text is taken for one."""
+
+import json
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from rppam.cluster.consensus.membership import MEMBERS_MAX, Body, Electorate, QuorumPolicy, Version
+from rppam.cluster.consensus.messages import Ballot, BallotKind, Claim, Freeing, Invitation, Refusal, Vote
+from rppam.cluster.link.codec import (
+    ANSWER_CHARS_MAX,
+    INSTANT_MAX,
+    NUMBER_MAX,
+    ORDER_CHARS_MAX,
+    PROTOCOL,
+    Greeting,
+    Message,
+    No,
+    Order,
+    OrderAnswer,
+    OrderOpen,
+    OrderRefusal,
+    OrderRefused,
+    OrderTicket,
+    OtherVersion,
+    Ping,
+    Pong,
+    Purpose,
+    decode,
+    decode_greeting,
+    encode,
+    encode_greeting,
+    encode_no,
+    sayable_url,
+)
+from rppam.kernel.instant import Instant
+from rppam.kernel.secret import Secret
+
+names = st.from_regex(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", fullmatch=True)
+hex16 = st.from_regex(r"[0-9a-f]{16}", fullmatch=True)
+numbers = st.integers(0, NUMBER_MAX)
+instants = st.integers(0, INSTANT_MAX).map(Instant)
+claims = st.builds(Claim, names, hex16, numbers)
+versions = st.builds(Version, numbers, numbers)
+
+
+@st.composite
+def bodies(draw: st.DrawFn) -> Body:
+    members = draw(st.sets(names, min_size=1, max_size=8))
+    witnesses = draw(st.sets(st.sampled_from(sorted(members)), max_size=len(members) - 1))
+    return Body.of(members, draw(st.sampled_from(QuorumPolicy)), tuple(witnesses))
+
+
+electorates = st.builds(Electorate, hex16, versions, bodies(), st.none() | bodies())
+ballots = st.builds(Ballot, st.sampled_from(BallotKind), numbers, claims, electorates, instants)
+votes = st.builds(
+    Vote, st.sampled_from(BallotKind), names, hex16, numbers, numbers, st.booleans(), st.sampled_from(Refusal), numbers,
+    versions, st.none() | electorates, st.just("") | names, instants,
+).map(lambda vote: vote._replace(refusal=Refusal.NONE) if vote.is_granted else vote)  # fmt: skip
+tags = st.from_regex(r"[0-9a-f]{64}", fullmatch=True)
+jsons = st.dictionaries(st.text(max_size=8), st.none() | st.text(max_size=30), max_size=4).map(json.dumps)
+messages = st.one_of(
+    ballots, votes, st.builds(Freeing, claims), st.builds(Invitation, claims), st.builds(Ping, numbers),
+    st.builds(Pong, numbers), st.builds(OrderOpen, hex16), st.builds(OrderTicket, hex16, hex16),
+    st.builds(Order, hex16, hex16, tags, jsons), st.builds(OrderAnswer, hex16, tags, jsons),
+    st.builds(OrderRefused, hex16, st.sampled_from(OrderRefusal)),
+)  # fmt: skip
+greetings = st.builds(
+    Greeting, st.sampled_from(Purpose), names, names, hex16, hex16,
+    st.sampled_from(["", "10.0.0.1:5201", "[fe80::1%eth0]:5201", "node1.example.com:1"]),
+    st.sampled_from(["", "http://10.0.0.1:7101", "https://[fe80::1]:7101", "https://node1.example.com:443/"]),
+)  # fmt: skip
+
+
+@given(messages)
+def test_a_message_comes_out_as_it_went_in(message: Message) -> None:
+    assert decode(encode(message)) == message
+
+
+@given(greetings)
+def test_a_greeting_comes_out_as_it_went_in(greeting: Greeting) -> None:
+    assert decode_greeting(encode_greeting(greeting)) == greeting
+
+
+@given(messages, st.data())
+def test_a_message_with_one_character_changed_is_another_message_or_none(message: Message, data: st.DataObject) -> None:
+    text = encode(message)
+    place = data.draw(st.integers(0, len(text)))
+    put = data.draw(st.text(st.characters(max_codepoint=0x2FF), max_size=2))
+    changed = text[:place] + put + text[place + 1 :]
+    read = decode(changed)
+    # There is one way to write each message: what is read is written back exactly, or was not a message.
+    assert read is None or encode(read) == changed
+    assert (read == message) is (changed == text)
+
+
+@given(st.text())
+@example("ballot")
+@example("vote  ")
+@example("ping 01")
+@example("ping ٣")
+@example("pong 1\n")
+@example("freeing node1 9f0c1d2e3a4b5c6d 1000000000000000")
+def test_any_other_text_is_none_and_never_an_error(text: str) -> None:
+    read = decode(text)
+    assert read is None or encode(read) == text
+    _ = decode_greeting(text)
+
+
+@pytest.mark.parametrize("name", ["", "-a", "a-", "A", "ä", "a" * 64, "a b", "(store)", "a\n"])
+def test_a_name_that_no_node_can_have_is_not_read(name: str) -> None:
+    assert decode(f"freeing {name} 9f0c1d2e3a4b5c6d 5") is None
+
+
+def test_a_granted_vote_with_a_reason_for_refusal_is_nonsense() -> None:
+    text = "vote renew node2 41aa0b2c3d4e5f60 17 5 granted none 5 0.1 99 ready node1 -"
+    assert decode(text) is not None
+    assert decode(text.replace("none", "promised")) is None
+
+
+def test_the_largest_electorate_in_change_fits_into_a_frame() -> None:
+    every = tuple(f"{number:03d}" + "x" * 60 for number in range(MEMBERS_MAX))
+    body = Body.of(every, QuorumPolicy.LAST_MAN_STANDING, every[1:])
+    largest = Electorate("f" * 16, Version(NUMBER_MAX, NUMBER_MAX), body, body)
+    claim = Claim(every[0], "f" * 16, NUMBER_MAX)
+    text = encode(Ballot(BallotKind.PROBE, NUMBER_MAX, claim, largest, Instant(INSTANT_MAX)))
+    assert len(text) < 20_000
+    assert decode(text) is not None
+
+
+def test_another_version_is_told_from_nonsense() -> None:
+    assert decode_greeting(f"rppam-member {PROTOCOL + 1} something quite new") == OtherVersion(PROTOCOL + 1)
+    assert decode_greeting("rppam-member 0") == OtherVersion(0)
+    assert decode_greeting(f"rppam-member {PROTOCOL} something quite new") is None
+    assert decode_greeting("GET / HTTP/1.1\r\n") is None
+    assert decode_greeting(encode_no(No("version", 7))) == No("version", 7)
+
+
+def test_no_message_has_a_field_for_a_secret() -> None:
+    for kind in (Ballot, Vote, Freeing, Invitation, Greeting):
+        assert Secret not in kind.__annotations__.values()
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://a:1", "http://", "http://a b:1", "http://a:1/x", "javascript:1", "http://a@b:1"]
+)
+def test_an_address_that_a_greeting_cannot_carry_is_not_said(url: str) -> None:
+    assert sayable_url(url) == ""
+    assert decode_greeting(f"rppam-member {PROTOCOL} link c n {'0' * 16} {'0' * 16} - {url}") is None
+
+
+def test_an_order_and_its_answer_have_a_greatest_length() -> None:
+    number, tag = "0" * 16, "a" * 64
+    for most, made in (
+        (ORDER_CHARS_MAX, lambda body: Order(number, number, tag, body)),
+        (ANSWER_CHARS_MAX, lambda body: OrderAnswer(number, tag, body)),
+    ):
+        fits = made("{" + "x" * (most - 1))
+        assert decode(encode(fits)) == fits
+        assert decode(encode(made("{" + "x" * most))) is None

@@ -1,0 +1,185 @@
+"""The desk goes on keeping promises whatever a thread meets, and says in the meantime why this member does not vote."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import wait
+
+import pytest
+
+from rppam.cluster.consensus.admission import Admission
+from rppam.cluster.consensus.election import Election
+from rppam.cluster.consensus.failure_detector import Detector
+from rppam.cluster.consensus.membership import Electorate, Version
+from rppam.cluster.consensus.messages import NO_CLAIM, Kept, Vote
+from rppam.cluster.consensus.node import NodeCore, NodeEffect
+from rppam.cluster.consensus.timing import PROFILES
+from rppam.cluster.consensus.voter import Voter
+from rppam.cluster.driver.member_gateway import Desk
+from rppam.cluster.errors import PromiseFileUnwritable
+from rppam.cluster.link.ports import MemberWays
+from rppam_sim.host import SeededEntropy
+from tests.cluster.link.links import CLOCK, THREE, eventually, make_node
+from tests.support.late_threads import LateThreads
+
+pytestmark = pytest.mark.integration
+
+TIMING = PROFILES["default"]
+NEWER = THREE._replace(version=Version(1, 1))
+NEWEST = THREE._replace(version=Version(1, 2))
+NO_THREAD = RuntimeError("can't start new thread")
+
+
+class Disk:
+    """Promises in memory; ``fault`` is what a thread that shall write them meets."""
+
+    def __init__(self) -> None:
+        self.kept: list[Kept] = []
+        self.fault: Exception | None = None
+        self.goes_on = threading.Event()
+        """While it is not set, whoever tries it waits."""
+        self.goes_on.set()
+
+    def load(self) -> Kept | None:
+        return None
+
+    def save(self, kept: Kept) -> None:
+        if self.fault is not None:
+            raise self.fault
+        self.kept.append(kept)
+
+    def try_out(self, kept: Kept) -> None:
+        self.goes_on.wait(10)
+        if self.fault is not None:
+            raise self.fault
+
+
+class Book:
+    """Takes no address."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def load(self) -> Mapping[str, str]:
+        return {}
+
+    def save(self, addresses: Mapping[str, str]) -> None:
+        self.asked += 1
+        raise NO_THREAD
+
+
+class House:
+    """One member: its core, its desk on a real link, and what became of them."""
+
+    def __init__(self) -> None:
+        self.node = make_node("node1")
+        now, boot_id = CLOCK.now(), self.node.boot_id
+        self.voter = Voter("node1", boot_id, TIMING, Kept(NO_CLAIM, THREE), now=now)
+        election = Election("node1", boot_id, TIMING, SeededEntropy(boot_id), now=now, voter=self.voter)
+        admission = Admission("node1", boot_id, TIMING, lambda _others: None)
+        self.core = NodeCore(election, Detector("node1", TIMING), admission, now=now)
+        self.disk, self.book = Disk(), Book()
+        self.votes: list[Vote] = []
+        self.ended: list[BaseException | None] = []
+        self.fault: Exception | None = None
+        """What the carrying out of effects meets."""
+        ways = MemberWays(self.node.link, self.disk, self.book)
+        self.desk = Desk(self.core, ways, CLOCK, self.feed, self.on_end, try_every_s=0.02, hangs_s=0.1)
+
+    def feed(self, effects: list[NodeEffect]) -> None:
+        if self.fault is not None:
+            raise self.fault
+        for effect in effects:
+            self.desk.perform(effect)
+
+    def on_end(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled():
+            self.ended.append(task.exception())
+
+    def ask(self, electorate: Electorate = NEWER) -> None:
+        """A member tells of newer members, which have to be on disk before it is answered."""
+        ballot = make_node("node2").ballot(electorate=electorate)
+        self.feed(self.core.asked(ballot, self.votes.append, CLOCK.now()))
+
+
+@pytest.fixture
+async def house() -> AsyncIterator[House]:
+    made = House()
+    await made.desk.start()
+    yield made
+    await made.desk.stop()
+
+
+async def test_a_host_that_starts_no_thread_costs_votes_only_while_it_does(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.disk.fault = NO_THREAD
+    house.ask()
+    await eventually(lambda: house.voter.problem)
+    house.ask()
+    await eventually(lambda: not house.voter._saving)
+    assert 'found: RuntimeError("can\'t start new thread")' in house.voter.problem
+    assert "TasksMax" in house.voter.problem
+    assert house.votes == [], "nothing is answered before it is on disk"
+    house.disk.fault = None
+    house.ask()
+    await eventually(lambda: house.votes)
+    assert house.voter.problem == ""
+    assert house.disk.kept[-1].electorate == NEWER
+    assert house.ended == []
+    assert caplog.text.count("for a reason that nobody foresaw") == 1, "told once, with its traceback"
+
+
+async def test_a_promise_that_a_thread_makes_late_is_not_kept_over_the_one_that_was_answered(house: House) -> None:
+    threads = LateThreads()
+    asyncio.get_running_loop().set_default_executor(threads)
+    house.ask()
+    await eventually(lambda: house.voter.problem)
+    assert house.votes == []
+    house.ask(NEWEST)
+    await eventually(lambda: house.votes)
+    wait(threads.make_late_ones(), 20)
+    assert [kept.electorate for kept in house.disk.kept] == [NEWEST]
+
+
+async def test_addresses_that_come_late_are_not_noted_over_newer_ones(house: House) -> None:
+    threads = LateThreads()
+    asyncio.get_running_loop().set_default_executor(threads)
+    for number in (1, 2):
+        house.node.link.know({"node2": f"127.0.0.1:{number}"})
+        house.desk.look()
+    await eventually(lambda: house.book.asked)
+    wait(threads.make_late_ones(), 20)
+    assert house.book.asked == 1
+
+
+async def test_addresses_that_cannot_be_kept_cost_no_promise(house: House) -> None:
+    house.node.link.know({"node2": "127.0.0.1:1"})
+    house.desk.look()
+    await eventually(lambda: house.book.asked)
+    house.ask()
+    await eventually(lambda: house.votes)
+    assert house.ended == []
+
+
+async def test_the_end_of_the_one_who_keeps_promises_is_told(house: House) -> None:
+    house.ask()
+    house.fault = ValueError("odd")
+    await eventually(lambda: house.ended)
+    assert house.fault in house.ended
+
+
+async def test_a_disk_that_fills_up_is_told_before_anything_has_to_be_kept_and_so_is_room(house: House) -> None:
+    house.disk.fault = PromiseFileUnwritable("no space is left")
+    await eventually(lambda: house.voter.disk_problem == "no space is left")
+    house.disk.fault = None
+    await eventually(lambda: not house.voter.disk_problem, within_s=10)
+    assert house.disk.kept == [], "a trial keeps nothing"
+
+
+async def test_a_disk_that_stands_still_is_told_and_nobody_waits_for_it(house: House) -> None:
+    house.disk.goes_on.clear()
+    await eventually(lambda: "has not answered" in house.voter.disk_problem)
+    house.disk.goes_on.set()
+    await eventually(lambda: not house.voter.disk_problem)
+    assert house.ended == []

@@ -1,0 +1,219 @@
+"""The duty that has the address here while its node leads: against a host that is played."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from rppam.cluster.vip import follower as module
+from rppam.cluster.vip.errors import AddressForbidden, AddressRefused
+from rppam.cluster.vip.follower import TELL_TIMES, AddressDuty
+from rppam.kernel.instant import US_PER_MS, Instant, after
+from rppam.kernel.system_clock import SystemClock
+from tests.support.late_threads import LateThreads
+
+CLOCK = SystemClock()
+
+
+class Host:
+    """Has the address or not, and remembers what was asked."""
+
+    def __init__(self) -> None:
+        self.here = False
+        self.lives: list[int] = []
+        self.told = 0
+        self.refusal: Exception | None = None
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
+
+    def take(self, life_s: int) -> bool:
+        self.may_go_on.wait(10)
+        if self.refusal:
+            raise self.refusal
+        was, self.here = self.here, True
+        self.lives.append(life_s)
+        return not was
+
+    def drop(self) -> bool:
+        if self.refusal:
+            raise self.refusal
+        was, self.here = self.here, False
+        return was
+
+    def announce(self) -> None:
+        self.told += 1
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not holds():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.002)
+
+
+def duty(host: Host, left_ms: int = 3_400, **more: bool) -> AddressDuty:
+    def until() -> Instant:
+        return after(CLOCK.now(), left_ms * US_PER_MS)
+
+    return AddressDuty(host, "10.0.1.50/24", until, CLOCK, 0.005, **more)
+
+
+async def test_it_is_here_from_the_begin_of_leadership_to_its_end_and_told_several_times() -> None:
+    host = Host()
+    one = duty(host)
+    one.start(7)
+    await until(lambda: host.told >= TELL_TIMES and len(host.lives) > TELL_TIMES)
+    assert one.is_held
+    assert set(host.lives) == {3}, "whole seconds that are surely left"
+    await one.stop()
+    assert not host.here
+    assert not one.is_held
+    asked = len(host.lives)
+    await asyncio.sleep(0.05)
+    assert len(host.lives) == asked, "nobody takes it afterwards"
+
+
+async def test_a_take_that_is_under_way_when_leadership_ends_leaves_nothing_behind() -> None:
+    host = Host()
+    one = duty(host)
+    host.may_go_on.clear()
+    one.start(7)
+    await asyncio.sleep(0.05)
+    stopping = asyncio.create_task(one.stop())
+    await asyncio.sleep(0.05)
+    host.may_go_on.set()
+    await stopping
+    assert not host.here
+
+
+async def test_what_waited_for_its_turn_gets_no_longer_a_life_than_is_left_then() -> None:
+    host = Host()
+    one = duty(host)
+    with one._one_at_a_time:  # as a drop that takes its time
+        one.start(7)
+        await asyncio.sleep(0.5)
+    await until(lambda: bool(host.lives))
+    assert host.lives[0] == 2
+    await one.stop()
+
+
+async def test_what_somebody_removed_is_put_back_and_told_anew(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    host = Host()
+    one = duty(host)
+    one.start(7)
+    await until(lambda: host.told >= TELL_TIMES)
+    host.here = False
+    await until(lambda: host.here and host.told >= 2 * TELL_TIMES)
+    assert caplog.text.count("the virtual address 10.0.1.50/24 is here") == 2
+    await one.stop()
+
+
+async def test_what_is_here_without_right_goes() -> None:
+    host = Host()
+    host.here = True
+    watching = asyncio.create_task(duty(host).watch())
+    await until(lambda: not host.here)
+    watching.cancel()
+
+
+@pytest.mark.parametrize(("rounds_up", "renewed"), [(False, False), (True, True)])
+async def test_less_than_a_second_is_counted_as_one_only_where_leases_are_that_short(
+    rounds_up: bool, renewed: bool
+) -> None:
+    host = Host()
+    one = duty(host, 700, rounds_up=rounds_up)
+    one.start(7)
+    await until(lambda: host.told >= 2)
+    assert (len(host.lives) > 1) is renewed
+    await one.stop()
+
+
+async def test_a_host_that_refuses_is_told_once_and_the_node_leads_on(caplog: pytest.LogCaptureFixture) -> None:
+    host = Host()
+    host.refusal = AddressForbidden("10.0.1.50/24: not allowed here")
+    one = duty(host)
+    one.start(7)
+    await until(lambda: bool(one.problem))
+    await asyncio.sleep(0.05)
+    assert one.problem == "10.0.1.50/24: not allowed here"
+    assert caplog.text.count("not allowed here") == 1
+    assert not one.is_held
+    host.refusal = None
+    await until(lambda: one.is_held)
+    assert one.problem == ""
+    await one.stop()
+
+
+async def test_it_has_not_stopped_while_the_address_may_still_be_here() -> None:
+    host = Host()
+    one = duty(host)
+    one.start(7)
+    await until(lambda: one.is_held)
+    host.refusal = AddressRefused("10.0.1.50/24: the system refused (no answer in time)")
+    with pytest.raises(AddressRefused, match="no answer in time"):
+        await one.stop()
+    host.refusal = None
+    await one.stop()
+    assert not host.here
+
+
+async def test_who_never_had_the_address_has_stopped_whatever_the_host_says() -> None:
+    host = Host()
+    host.refusal = AddressForbidden("10.0.1.50/24: not allowed here")
+    one = duty(host)
+    one.start(7)
+    await until(lambda: bool(one.problem))
+    await one.stop()
+
+
+async def test_a_renewal_that_fails_unforeseen_is_told_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    host = Host()
+    one = duty(host)
+    one.start(7)
+    await until(lambda: one.is_held)
+    host.refusal = RuntimeError("can't start new thread")
+    await until(lambda: not one.is_held)
+    await asyncio.sleep(0.05)
+    assert "10.0.1.50/24: expected to renew it on this host, found: RuntimeError" in one.problem
+    assert caplog.text.count("can't start new thread") == 1
+    host.refusal = None
+    await until(lambda: one.is_held)
+    assert one.problem == ""
+    await one.stop()
+
+
+async def test_a_host_that_starts_no_thread_ends_no_watch_over_the_address(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "LOOK_EVERY_S", 0.005)
+    threads = LateThreads(refuses=10**6)
+    asyncio.get_running_loop().set_default_executor(threads)
+    host = Host()
+    host.here = True
+    one = duty(host)
+    watching = asyncio.create_task(one.watch())
+    await until(lambda: bool(one.problem) or watching.done())
+    await asyncio.sleep(0.05)
+    assert "10.0.1.50/24: expected to have it no more on this host, found: RuntimeError" in one.problem
+    assert caplog.text.count("can't start new thread") == 1, "told once"
+    threads.refuses = 0
+    await until(lambda: not host.here)
+    await until(lambda: one.problem == "")
+    watching.cancel()
+
+
+async def test_it_has_not_stopped_where_no_thread_can_look() -> None:
+    threads = LateThreads(refuses=0)
+    asyncio.get_running_loop().set_default_executor(threads)
+    host = Host()
+    one = duty(host)
+    one.start(7)
+    await until(lambda: one.is_held)
+    threads.refuses = 1
+    with pytest.raises(AddressRefused, match=r"expected to drop it on this host, found: RuntimeError.*TasksMax"):
+        await one.stop()
+    await one.stop()
+    assert not host.here
+    assert one.problem == ""

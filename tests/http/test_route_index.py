@@ -1,0 +1,47 @@
+"""A route is found by its path, and it is the one that the framework itself would have found."""
+
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute, Match
+
+from rppam.app.api import ROUTERS, bare_app
+from rppam.http.route_index import RouteIndex
+
+ROUTES = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
+
+
+def scope_of(path: str, method: str) -> dict[str, Any]:
+    return {"type": "http", "path": path, "method": method, "headers": [], "root_path": "", "path_params": {}}
+
+
+def filled(path: str) -> str:
+    return path.replace("{area}", "security").replace("{", "").replace("}", "")
+
+
+def index_of(app: FastAPI) -> RouteIndex:
+    [index] = [route for route in app.router.routes if isinstance(route, RouteIndex)]
+    assert app.router.routes[0] is index
+    return index
+
+
+def found_the_long_way(app: FastAPI, scope: dict[str, Any]) -> BaseRoute | None:
+    return next((one for one in app.router.routes[1:] if one.matches(scope)[0] is Match.FULL), None)
+
+
+@pytest.mark.parametrize("path", sorted({filled(route.path) for route in ROUTES} | {"/api/v1/users/me/roles"}))
+def test_every_path_is_found_like_the_framework_finds_it(path: str) -> None:
+    app = bare_app()
+    for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+        scope = scope_of(path, method)
+        expected = found_the_long_way(app, dict(scope))
+        match, _ = index_of(app).matches(scope)
+        assert scope.get("rppam.route") is expected, (method, path)
+        assert (match is Match.FULL) is (expected is not None)
+
+
+@pytest.mark.parametrize("path", ["/", "", "/api", "/api/v1/users/", "//", "/api/v1/nothing", "/api/v1/users/a/b/c/d"])
+def test_what_is_nothing_of_ours_is_left_to_the_framework(path: str) -> None:
+    assert index_of(bare_app()).matches(scope_of(path, "GET"))[0] is Match.NONE

@@ -1,5 +1,0 @@
-"""Labs as for the tests of whole nodes."""
-
-from tests.integration.node.conftest import make_lab, pytest_runtest_makereport, redis
-
-__all__ = ["make_lab", "pytest_runtest_makereport", "redis"]

@@ -1,0 +1,129 @@
+"""What a node says ends up on a terminal: nothing of it may steer the terminal, fill the screen, or end the command."""
+
+import io
+import json
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from rppam.cli.view import TEXT_CHARS_MAX, parse_view
+from rppam.manager.status_screen import status_picture
+
+STEERING = "\x1b[2J", "\x1b]0;title\x07", "\r\nnode9 healthy", "\x9b31m", "\x7f", "\u202ereversed", "\ud800"
+
+
+def shown(body: dict[str, Any]) -> str:
+    view = parse_view(json.loads(json.dumps(body)))
+    assert view is not None
+    console = Console(file=io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), width=200)
+    with console.capture() as capture:
+        console.print(status_picture(view, "http://node1:7101"))
+    text = capture.get()
+    text.encode("utf-8")
+    return text
+
+
+@pytest.mark.parametrize("text", STEERING)
+def test_no_text_of_a_node_steers_the_terminal(text: str) -> None:
+    evil = f"before{text}after"
+    peer = {"nodeName": evil, "role": evil, "status": evil, "url": evil, "heartbeatAgeMs": 1}
+    body: dict[str, Any] = {
+        "answeredBy": evil,
+        "clusterId": evil,
+        "leaderNode": evil,
+        "redisReason": evil,
+        "quorumReason": evil,
+    }
+    body |= {"safetyLevel": evil, "warnings": [evil], "note": {"text": evil}, "nodes": [peer], "epoch": 10**400}
+    screen = shown({"clusterHealthy": True, **body})
+    assert screen.count("before") == screen.count("after") == 12
+    assert not set(text) & set(screen) & set("\x1b\x07\r\x9b\x7f\u202e\ud800")
+    assert not any(line.startswith("node9") for line in screen.splitlines())
+
+
+def test_marks_of_the_screen_s_own_language_are_plain_text() -> None:
+    peer = {"nodeName": "[red]n", "url": "http://[::1]:7101/[bold]x[/bold]"}
+    screen = shown({"clusterHealthy": False, "safetyLevel": "[blink]x", "answeredBy": "[b]y", "nodes": [peer]})
+    for text in ("[red]n", "http://[::1]:7101/[bold]x[/bold]", "[blink]x", "[b]y at http://node1:7101"):
+        assert text in screen
+
+
+def test_endless_texts_and_numbers_are_cut() -> None:
+    body = {"clusterHealthy": False, "redisReason": "x" * 1_000_000, "nodes": [{"heartbeatAgeMs": 10**300}]}
+    assert shown(body).count("x") <= TEXT_CHARS_MAX
+
+
+@pytest.mark.parametrize(
+    ("body", "title"),
+    [
+        ({"leaderNode": "node1", "redisConnected": True, "quorumMet": True}, "cluster  needs attention"),
+        (
+            {
+                "leaderNode": "node1",
+                "redisConnected": True,
+                "quorumMet": True,
+                "nodes": [{"nodeName": "node1", "status": "healthy"}, {"nodeName": "node2", "status": "suspect"}],
+            },
+            "cluster  needs attention: node2 is suspect",
+        ),
+        (
+            {"leaderNode": None, "nodes": [{"nodeName": "node2", "status": "unknown"}]},
+            "cluster  no leader: Redis is not connected, node2 is unknown",
+        ),
+        ({"redisConnected": True}, "cluster  no leader: quorum is not met"),
+    ],
+)
+def test_the_first_line_says_what_is_wrong(body: dict[str, Any], title: str) -> None:
+    assert shown({"clusterHealthy": False, **body}).splitlines()[0].rstrip() == title
+
+
+def test_the_votes_are_shown_with_what_is_missing() -> None:
+    votes = [
+        {"voter": "node1", "kind": "member", "votes": 1, "promisedTo": "node1", "promisedMs": 2_540, "counted": True},
+        {"voter": "node2", "kind": "member", "votes": 1, "promisedTo": None, "counted": False, "reason": "refused"},
+        {"voter": "redis", "kind": "store", "votes": 1, "promisedTo": None, "promisedMs": 0, "counted": True},
+    ]
+    lines = shown({"clusterHealthy": False, "votes": votes, "quorumPolicy": "majority"}).splitlines()
+    rows = {line.split()[0]: line.split() for line in lines if line.strip()}
+    assert rows["node1"] == ["node1", "1", "node1", "2.5", "s"]
+    assert rows["node2"] == ["node2", "1", "?", "-", "refused"]
+    assert rows["redis"] == ["redis", "1", "-", "-"]
+    assert rows["Quorum"] == ["Quorum", "not", "met", "(majority)"]
+
+
+def test_a_pause_a_pending_change_and_a_missing_leader_are_loud() -> None:
+    peer = {"nodeName": "node1", "status": "maintenance"}
+    body = {"leaderNode": "node1", "redisConnected": True, "quorumMet": True, "paused": True, "pausedBy": "eve"}
+    screen = shown({"clusterHealthy": True, "nodes": [peer], **body})
+    assert screen.startswith("cluster  failover is paused")
+    assert "paused by eve; rppam cluster resume" in screen
+    assert "maintenance" in screen
+    alone = shown({"clusterHealthy": False, "noLeaderReason": "2 of 5 votes", "pendingChange": "it waits for node3"})
+    assert "none: 2 of 5 votes" in alone
+    assert "it waits for node3" in alone
+
+
+@pytest.mark.parametrize("text", STEERING)
+def test_nothing_in_the_votes_steers_the_terminal(text: str) -> None:
+    evil = f"before{text}after"
+    line = {"voter": evil, "kind": evil, "votes": 1, "promisedTo": evil, "promisedMs": 10**400, "reason": evil}
+    told = {"noLeaderReason": evil, "pendingChange": evil, "pausedBy": evil, "paused": True, "quorumPolicy": evil}
+    screen = shown({"clusterHealthy": False, "votes": [line, "x", None], **told})
+    assert screen.count("before") == screen.count("after") == 7
+    assert not set(text) & set(screen) & set("\x1b\x07\r\x9b\x7f\u202e\ud800")
+
+
+@pytest.mark.parametrize(
+    ("obeyed", "line"),
+    [
+        ([0, 0, None], "Settings  defaults, everywhere"),
+        ([1, 1, 1], "Settings  1 change, everywhere"),
+        ([5, 4, None], "Settings  5 changes, not yet obeyed by node2 (4)"),
+        ([None, "7", -1], ""),
+    ],
+)
+def test_who_obeys_which_settings(obeyed: list[object], line: str) -> None:
+    nodes = [{"nodeName": f"node{number}", "settingsRevision": told} for number, told in enumerate(obeyed, 1)]
+    lines = [text.rstrip() for text in shown({"clusterHealthy": True, "nodes": nodes}).splitlines()]
+    assert [text for text in lines if text.startswith("Settings")] == ([line] if line else [])

@@ -1,0 +1,346 @@
+"""The real application on a real port: real keys, real HTTP, and a node whose state the test sets."""
+
+import asyncio
+import contextlib
+import datetime
+import functools
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import httpx
+from sqlalchemy import create_engine
+
+from rppam.access.accounts.errors import InvalidCredentials
+from rppam.access.accounts.model import Account, AccountRole, StoredAccount
+from rppam.access.accounts.passwords import HashParameters, Passwords
+from rppam.access.accounts.store import SqlAccounts
+from rppam.access.accounts.user_store import SqlUsers
+from rppam.access.accounts.users import UserAdministration
+from rppam.access.lockouts.guard import Guard
+from rppam.access.lockouts.service import Lockouts
+from rppam.access.lockouts.sql_tries import SqlTries
+from rppam.access.lockouts.store import SqlLockouts
+from rppam.access.mfa.service import SecondFactors
+from rppam.access.mfa.store import SqlFactors
+from rppam.access.rbac.auth_middleware import Bounds
+from rppam.access.sessions.service import Caller, Sessions
+from rppam.access.sessions.sign_in import SignIn
+from rppam.access.sessions.store import SqlSessions
+from rppam.access.tokens.key_files import ensure_signing_keys
+from rppam.access.tokens.service import KeySet, Tokens
+from rppam.app.api import ApiParts, build_app
+from rppam.cache.no_cache import NoCache
+from rppam.cache.ports import SharedCache
+from rppam.cluster.admin.forwarding import LinkRelay
+from rppam.cluster.admin.forwarding_port import Relay
+from rppam.cluster.consensus.heartbeat import MemberStatus, Role
+from rppam.cluster.health.model import ClusterSnapshot, MemberView, SafetyLevel
+from rppam.cluster.health.ports import Authority
+from rppam.cluster.history.file import FILE_NAME, FileHistory
+from rppam.cluster.link.sealing_secrets import SealingSecrets
+from rppam.crypto.data_keys import DataKeys
+from rppam.db.clock import DatabaseClock
+from rppam.db.data_keys import SqlDataKeys
+from rppam.db.database import Database
+from rppam.db.schema import upgrade
+from rppam.http.bounds import ApiLimits
+from rppam.http.request_slots import Room
+from rppam.http.server import ApiServer
+from rppam.kernel.fence import Fenced, admits
+from rppam.kernel.instant import WallMs
+from rppam.kernel.secret import Secret
+from rppam.kernel.system_clock import SystemClock
+from rppam.kernel.system_entropy import SystemEntropy
+from rppam.licence.model import Licence, may_join
+from rppam.limits.limiter import Limiter
+from rppam.limits.memory_store import MemoryLimits
+from rppam.manager.note_model import Note, check_note
+from rppam.settings.hot import LiveSettings
+from rppam.settings.service import SettingChanges
+from rppam.settings.store import SqlSettingsStore
+
+ISSUER, AUDIENCE = "rppam", "rppam-api"
+NOON = WallMs(int(datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC).timestamp() * 1000))
+PASSWORD = "correct horse battery"
+CHEAP = HashParameters(memory_kib=64, passes=1, lanes=1)
+
+
+def member(node: str, role: Role, status: MemberStatus = MemberStatus.HEALTHY) -> MemberView:
+    return MemberView(
+        node,
+        f"{node}.corp.local",
+        role,
+        status,
+        WallMs(NOON - 300),
+        True,
+        7,
+        "1.0.0",
+        f"http://{node}:7101",
+        "b" * 16,
+        1,
+    )
+
+
+class ScriptedNode:
+    """A node that stands still: it shows and permits what the test has set."""
+
+    def __init__(self) -> None:
+        self.seen = ClusterSnapshot(
+            cluster_id="cluster-001",
+            node="node1",
+            boot_id="0123456789abcdef",
+            role=Role.LEADER,
+            leader="node1",
+            epoch=7,
+            members=(member("node1", Role.LEADER), member("node2", Role.STANDBY), member("node3", Role.STANDBY)),
+            redis_enabled=True,
+            redis_connected=True,
+            redis_reason="",
+            quorum_met=True,
+            quorum_reason="",
+            safety_level=SafetyLevel.SINGLE,
+            ready=True,
+            taken_at=NOON,
+        )
+        self.permission: int | None = 7
+        self.alive = True
+
+    def set(self, **changes: Any) -> None:
+        self.seen = self.seen._replace(**changes)
+
+    def snapshot(self) -> ClusterSnapshot:
+        return self.seen
+
+    def may_lead(self) -> int | None:
+        return self.permission
+
+    def authority(self) -> Authority | None:
+        epoch = self.may_lead()
+        return None if epoch is None else Authority(epoch, self.seen.boot_id)
+
+    def is_alive(self) -> bool:
+        return self.alive
+
+
+class MemoryNote:
+    """The guarded place in memory, with the same fence as every other one."""
+
+    def __init__(self) -> None:
+        self.fence = (0, "")
+        self.note: Note | None = None
+        self.silent = asyncio.Event()
+        self.silent.set()
+        self.outcome: Fenced | None = None
+        self.failure: Exception | None = None
+
+    async def write(self, epoch: int, node: str, boot_id: str, text: str, author: str) -> Fenced:
+        check_note(text)
+        if self.failure is not None:
+            raise self.failure
+        if self.outcome is not None:
+            return self.outcome
+        if not admits(*self.fence, epoch, boot_id):
+            return Fenced.REFUSED
+        self.fence = (epoch, boot_id)
+        self.note = Note(text, author, epoch, node, NOON)
+        return Fenced.ACCEPTED
+
+    async def read(self) -> Note | None:
+        await self.silent.wait()
+        if self.failure is not None:
+            raise self.failure
+        return self.note
+
+
+class Obedient:
+    """An administration that takes every order, unless the test gives it an error to raise."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+        self.came = asyncio.Event()
+        self.failure: Exception | None = None
+
+    def _note(self, *asked: Any) -> str:
+        self.asked.append(asked)
+        self.came.set()
+        if self.failure is not None:
+            raise self.failure
+        return f"{asked[0]} is begun"
+
+    async def switch_over(self, to: str | None, by: str) -> str:
+        return self._note("switch_over", to, by)
+
+    async def set_maintenance(self, on: bool, by: str) -> str:
+        return self._note("set_maintenance", on, by)
+
+    async def pause(self, on: bool, by: str) -> str:
+        return self._note("pause", on, by)
+
+    async def forget(self, member: str, *, is_off: bool, by: str) -> str:
+        return self._note("forget", member, is_off, by)
+
+    async def force_forget(self, members: Sequence[str], by: str, back: Sequence[str] = ()) -> str:
+        return self._note("force_forget", list(members), by, *([list(back)] if back else []))
+
+
+ROLES = {
+    "admin": AccountRole.ADMIN,
+    "ursula": AccountRole.USER,
+    "audrey": AccountRole.AUDITOR,
+    "simon": AccountRole.SECURITY_ADMIN,
+}
+
+
+@functools.cache
+def _template() -> Path:
+    """An empty database of this release, made once."""
+    path = Path(tempfile.mkdtemp(prefix="rppam-tests-")) / "rppam.db"
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        upgrade(connection)
+    engine.dispose()
+    with contextlib.closing(sqlite3.connect(path)) as raw:
+        raw.execute("PRAGMA journal_mode = WAL")
+    return path
+
+
+class SomeAccounts:
+    """An account of each role, made when it first signs in; a log-in's password is checked without Argon2id."""
+
+    def __init__(self, accounts: SqlAccounts, passwords: Passwords) -> None:
+        self._accounts, self._passwords = accounts, passwords
+        self.failure: Exception | None = None
+        self.clients: list[str] = []
+
+    async def login(self, username: str, password: Secret, client: str) -> Account:
+        self.clients.append(client)
+        if self.failure is not None:
+            raise self.failure
+        if username not in ROLES or password != Secret(PASSWORD):
+            raise InvalidCredentials
+        if await self._accounts.find(username) is None:
+            roles = frozenset({ROLES[username]})
+            new = Account(f"id-{username}", username, username, roles, False, NOON, NOON)
+            await self._accounts.create(StoredAccount(new, await self._passwords.hash(password)))
+        found = await self._accounts.find(username)
+        assert found is not None
+        if found.account.disabled:
+            raise InvalidCredentials
+        return found.account
+
+
+class Served:
+    """The application under its server, and a client for it. Two in one place are two nodes on one database."""
+
+    def __init__(
+        self,
+        directory: Path,
+        limits: ApiLimits,
+        *,
+        access_log: bool = False,
+        cache: SharedCache | None = None,
+        node: str = "node1",
+        relay: Relay | None = None,
+    ) -> None:
+        self.clock, self.entropy = SystemClock(), SystemEntropy()
+        keys = KeySet(ensure_signing_keys(directory, now_ms=self.clock.wall_ms()))
+        self.place, self.password, self.somewhere = directory.parent, Secret(PASSWORD), Caller("127.0.0.1", "test")
+        file = self.place / "rppam.db"
+        if not file.exists():
+            shutil.copy(_template(), file)
+        self.database = Database(f"sqlite:///{file}", 20_000)  # patient: the machine may be busy
+        session_clock = DatabaseClock(self.clock)
+        self.tokens = Tokens(
+            keys,
+            issuer=ISSUER,
+            audience=AUDIENCE,
+            node="node1",
+            clock=self.clock,
+            entropy=self.entropy,
+            session_clock=session_clock,
+        )
+        self.store = SqlSessions(self.database)
+        self.settings, self.cache = SqlSettingsStore(self.database), cache or NoCache()
+        self.live = LiveSettings(self.settings, self.cache)
+        self.guard = Guard(
+            None, SqlTries(self.database), SqlLockouts(self.database), self.live, self.cache, self.clock, self.entropy
+        )  # fmt: skip
+        self.sessions = Sessions(self.store, self.cache, self.tokens, session_clock, node="node1", settings=self.live)
+        self.licence: Licence | None = None
+        self.passwords, self.users = Passwords(CHEAP), SqlUsers(self.database)
+        self.node, self.note = ScriptedNode(), MemoryNote()
+        self.login = SomeAccounts(SqlAccounts(self.database), self.passwords)
+        self.orders, self.history = Obedient(), directory / FILE_NAME
+        data_keys = DataKeys(
+            SqlDataKeys(self.database), SealingSecrets(directory / "cluster.key", directory, alone=True)
+        )
+        self.factors = SecondFactors(SqlFactors(self.database), data_keys, self.live, self.guard, self.cache)
+        self.app = build_app(
+            ApiParts(
+                node=node,
+                status=self.node,
+                tokens=self.tokens,
+                sign_in=SignIn(self.login, self.guard, self.factors, self.sessions),
+                sessions=self.sessions,
+                second_factors=self.factors,
+                users=UserAdministration(self.users, self.passwords, self.cache, self.guard, self.clock),
+                lockouts=Lockouts(SqlLockouts(self.database), self.users, self.guard, self.cache),
+                limiter=Limiter(None, MemoryLimits(self.clock), self.clock, lambda: 1),
+                hot=self.live,
+                note=self.note,
+                settings=SettingChanges(self.settings, self.cache, self.live, "node1"),
+                may_join=lambda others: may_join(self.licence, others, self.clock.wall_ms()),
+                administration=self.orders,
+                relay=relay or LinkRelay(node, None),
+                history=FileHistory(self.history),
+                clock=self.clock,
+                entropy=self.entropy,
+                limits=limits,
+                access_log=access_log,
+            )
+        )
+        self.server = ApiServer(self.app, "127.0.0.1", 0, limits)
+        self.http: httpx.AsyncClient
+
+    async def start(self) -> None:
+        await self.database.start()
+        await self.server.start()
+        self.http = httpx.AsyncClient(base_url=self.url, timeout=10, trust_env=False)
+
+    async def stop(self) -> None:
+        await self.http.aclose()
+        await self.server.stop(drain_ms=500)
+        await self.database.stop()
+        self.passwords.close()
+
+    @property
+    def room(self) -> Room:
+        """The places of its requests."""
+        layer = next(layer for layer in self.app.user_middleware if cast("object", layer.cls) is Bounds)
+        found = layer.kwargs["room"]
+        assert isinstance(found, Room)
+        return found
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.port}"
+
+    def bearer(self, *roles: str) -> dict[str, str]:
+        token = self.tokens.issue("admin", roles or ("pam_admin",), 5).token.reveal()
+        return {"Authorization": f"Bearer {token}"}
+
+    async def raw(self, *chunks: bytes, pause_s: float = 0.0) -> bytes:
+        """What the server says to these bytes, until it closes."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.server.port)
+        try:
+            for chunk in chunks:
+                writer.write(chunk)
+                await writer.drain()
+                await asyncio.sleep(pause_s)
+            return await asyncio.wait_for(reader.read(), 10)
+        finally:
+            writer.close()

@@ -1,0 +1,68 @@
+"""Accounts in memory and a clock that stands, for the tests of what is done with accounts."""
+
+import asyncio
+
+from rppam.access.accounts.model import Account, StoredAccount
+from rppam.access.accounts.passwords import HashParameters
+from rppam.db.errors import DatabaseUnknown
+from rppam.kernel.instant import Instant, WallMs
+from rppam.kernel.secret import Secret
+
+CHEAP = HashParameters(memory_kib=64, passes=1, lanes=1)
+
+
+class Shelf:
+    """Accounts in memory, as the port wants them."""
+
+    def __init__(self) -> None:
+        self.by_name: dict[str, StoredAccount] = {}
+        self.fails_on_rehash = False
+
+    async def find(self, name: str) -> StoredAccount | None:
+        return self.by_name.get(name)
+
+    async def is_empty(self) -> bool:
+        return not self.by_name
+
+    async def create_first(self, stored: StoredAccount) -> bool:
+        await asyncio.sleep(0)
+        if self.by_name:
+            return False
+        self.by_name[stored.account.name] = stored
+        return True
+
+    async def create(self, stored: StoredAccount) -> None:
+        self.by_name[stored.account.name] = stored
+
+    async def replace_hash(self, account_id: str, old: Secret, new: Secret) -> bool:
+        if self.fails_on_rehash:
+            raise DatabaseUnknown("no answer")
+        for name, stored in self.by_name.items():
+            if stored.account.id == account_id and stored.password_hash == old:
+                self.by_name[name] = stored._replace(password_hash=new)
+                return True
+        return False
+
+    async def set_password(self, name: str, new: Secret, changed_at: WallMs) -> bool:
+        stored = self.by_name.get(name)
+        if stored is None:
+            return False
+        account = stored.account._replace(password_changed_at=changed_at)
+        self.by_name[name] = StoredAccount(account, new)
+        return True
+
+    async def all(self) -> tuple[Account, ...]:
+        return tuple(stored.account for stored in self.by_name.values())
+
+
+class Still:
+    """A clock."""
+
+    def __init__(self) -> None:
+        self.wall = 1_000
+
+    def now(self) -> Instant:
+        return Instant(0)
+
+    def wall_ms(self) -> WallMs:
+        return WallMs(self.wall)
