@@ -13,9 +13,9 @@ from pkgutil import walk_packages
 import click
 
 import rppam
+from rppam.app.main import COMMANDS
 from rppam.app.rest_reference import openapi_file, rest_page
 from rppam.catalogue.page import doctor_page, troubleshooting_page
-from rppam.cli.main import COMMANDS
 from rppam.config.reference import render as config_page
 from rppam.kernel.errors import RppamError, leaves
 from rppam.settings.registry import settings_page

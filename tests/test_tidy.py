@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 import pytest
 
-from rppam.cli.main import COMMANDS
+from rppam.app.main import COMMANDS
 from rppam.kernel.errors import ErrorRow, RppamError, leaves
 from scripts.references import all_leaves, commands, help_text
 

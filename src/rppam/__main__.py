@@ -1,6 +1,6 @@
 """Starts the command line."""
 
-from rppam.cli.main import main
+from rppam.app.main import main
 
 __all__ = ["main"]
 

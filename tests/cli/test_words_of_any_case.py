@@ -5,7 +5,7 @@ from importlib import import_module
 import click
 import pytest
 
-from rppam.cli.main import COMMANDS
+from rppam.app.main import COMMANDS
 from rppam.licence.cli import issue
 
 

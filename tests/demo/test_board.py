@@ -4,10 +4,11 @@ import io
 
 from rich.console import Console
 
+from rppam.cli.screen import age
 from rppam.cli.view import PeerView, View
 from rppam.demo.board import Board, RunningNode, board_of
 from rppam.demo.events import ClusterWatch, Event
-from rppam.demo.screen import age, picture
+from rppam.demo.screen import picture
 
 NODES = [RunningNode(f"node{n}", f"http://127.0.0.1:{7091 + 10 * n}", 100 + n) for n in (1, 2, 3)]
 

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 import click
 
+from rppam.cli.screen import iso
 from rppam.demo.board import Ready, RunningNode
 from rppam.demo.children import Child, end_all, processes_of, start
 from rppam.demo.events import ready_leader
@@ -22,7 +23,7 @@ from rppam.demo.files import DemoFiles, Wishes, prepare
 from rppam.demo.follow import PERIOD_S, Follower
 from rppam.demo.place import workplace
 from rppam.demo.redis_server import HOST, RedisServer, free_port, start_redis
-from rppam.demo.screen import Reporter, iso
+from rppam.demo.screen import Reporter
 from rppam.kernel.clock import Clock
 from rppam.kernel.exits import Exit
 from rppam.setup.errors import DemoError

@@ -13,7 +13,7 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, Protocol, TextIO
 
 from rich.console import Console, Group
@@ -21,13 +21,13 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from rppam.cli.screen import STYLES, age
 from rppam.demo.board import Board, Ready, RunningNode
 from rppam.demo.events import Event
 
 EVENTS_SHOWN: Final = 10
 WIDE: Final = 104
 """Columns from which on a row with its address fits."""
-STYLES: Final = {"healthy": "green", "suspect": "yellow", "unreachable": "red", "left": "dim", "maintenance": "blue"}
 EVENT_STYLES: Final = {
     "leader-elected": "green",
     "node-healthy": "green",
@@ -66,11 +66,6 @@ class Reporter(Protocol):
     def close(self) -> None:
         """The demo is about to end its processes."""
         ...
-
-
-def iso(wall_ms: int) -> str:
-    """Wall time as ISO 8601 in UTC with milliseconds."""
-    return datetime.fromtimestamp(wall_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def clock_time(time: str) -> str:
@@ -304,13 +299,6 @@ def picture(board: Board, events: list[tuple[str, Event]], width: int = WIDE) ->
         for time, event in events
     ]
     return Group(line, Text(), table, Text(), *(said or [Text("Nothing has happened yet.", style="dim")]))
-
-
-def age(milliseconds: int | None) -> str:
-    """``0.4 s``, ``3 min``, or a dash."""
-    if milliseconds is None:
-        return "-"
-    return f"{milliseconds / 1000:.1f} s" if milliseconds < 120_000 else f"{milliseconds // 60_000} min"
 
 
 def reporter_for(*, as_json: bool) -> Reporter:

@@ -7,8 +7,8 @@ that does not run is a note, not a fault: the doctor is there for that, too.
 from pathlib import Path
 from typing import Final
 
+from rppam.access.tokens.host import host_of, local_url
 from rppam.catalogue.table import finding
-from rppam.cli.host import host_of, local_url
 from rppam.cli.trust import trust_of
 from rppam.cli.view import PeerView, View, parse_view
 from rppam.cluster.consensus.heartbeat import Role

@@ -13,8 +13,8 @@ from typing import Any, Final, NamedTuple
 
 import click
 
+from rppam.access.tokens.target import target_of, target_options
 from rppam.cli.errors import error_json
-from rppam.cli.target import target_of, target_options
 from rppam.kernel.exits import Exit
 
 LIMIT: Final = 30

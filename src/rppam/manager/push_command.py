@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
+from rppam.access.tokens.target import nodes_option, target_of, target_options
 from rppam.cli.paths import CONFIG_FILE
-from rppam.cli.target import nodes_option, target_of, target_options
 from rppam.kernel.exits import Exit
 
 if TYPE_CHECKING:

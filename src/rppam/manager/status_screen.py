@@ -7,8 +7,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from rppam.cli.screen import STYLES, age
 from rppam.cli.view import FINE, FindingLine, PeerView, View
-from rppam.demo.screen import STYLES, age
 
 SAFETY: Final = {
     "single": "the record in one Redis decides",

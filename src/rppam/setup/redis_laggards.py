@@ -19,7 +19,7 @@ import socket
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from rppam.cli.target import Target
+from rppam.access.tokens.target import Target
 from rppam.cli.view import parse_view
 from rppam.cluster.consensus.heartbeat import Role
 from rppam.cluster.errors import ClusterKeyUnusable

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from rppam.access.tokens.key_files import ensure_signing_keys, load_signing_keys
 from rppam.cli.files import config_text, new_cluster_key, write_private
+from rppam.cli.screen import iso
 from rppam.cluster.admin.founding import found
 from rppam.cluster.store.vote_file import FILE_NAME
 from rppam.config.errors import ConfigError
@@ -20,7 +21,6 @@ from rppam.config.host_secrets import HostSecrets, create_key, encrypt, read_key
 from rppam.config.load import load_settings, parse_settings
 from rppam.config.settings import Settings
 from rppam.config.text import BYTES_MAX, read_tree
-from rppam.demo.screen import iso
 from rppam.kernel.clock import Clock
 from rppam.kernel.secret import Secret
 from rppam.kernel.system_entropy import SystemEntropy

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from rppam.access.tokens.target import Target, ca_option, target_of, url_option
 from rppam.cli.paths import CONFIG_FILE
-from rppam.cli.target import Target, ca_option, target_of, url_option
 from rppam.http.trust import Trust
 from rppam.kernel.exits import Exit
 

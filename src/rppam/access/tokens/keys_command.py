@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import click
 
 from rppam.access.tokens.claims import LIFETIME_S_MAX
+from rppam.access.tokens.target import Target, ca_option
 from rppam.cli.paths import CONFIG_FILE
-from rppam.cli.target import Target, ca_option
 from rppam.kernel.exits import Exit
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def listing(config: Path | None, *, nodes: bool, url: str | None, ca: Path | Non
 
     With --nodes the exit code is 1 when a node misses a key.
     """
-    from rppam.cli.target import target_of
+    from rppam.access.tokens.target import target_of
 
     found = _keys(_settings(config))
     missing = asyncio.run(_missing(target_of(url, None, config, "keys@host", ca), found)) if nodes else {}

@@ -106,7 +106,7 @@ def target_of(
 
     Raises :class:`click.UsageError` where there is no token to be had.
     """
-    from rppam.cli.host import SUBJECT, host_of, token_from_environment, token_from_file
+    from rppam.access.tokens.host import SUBJECT, host_of, token_from_environment, token_from_file
     from rppam.config.places import config_path
 
     if token_file is not None:
