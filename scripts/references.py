@@ -88,7 +88,7 @@ def commands(words: Iterable[str] = tuple(sorted(COMMANDS))) -> list[tuple[str, 
                 visit(f"{name} {word}", command.commands[word])
 
     for word in words:
-        visit(f"rppam {word}", import_module(COMMANDS[word][0]).command)
+        visit(f"rppam {word}", import_module(COMMANDS[word].module).command)
     return found
 
 

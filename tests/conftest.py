@@ -8,6 +8,8 @@ import signal
 
 from hypothesis import settings
 
+import rppam.app.slices  # noqa: F401 - declares what settings there are
+
 pytest_plugins = [
     "tests.support.account_fixtures",
     "tests.support.database_fixtures",

@@ -21,7 +21,7 @@ from rppam.licence.cli import issue
 def test_words_are_taken_in_any_case_and_passed_on_as_they_are_spelt(
     command: str, words: list[str], taken: dict[str, str | None]
 ) -> None:
-    found: click.Command = import_module(COMMANDS[command][0]).command
+    found: click.Command = import_module(COMMANDS[command].module).command
     assert taken.items() <= found.make_context(command, words).params.items()
 
 

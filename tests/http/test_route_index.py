@@ -7,10 +7,11 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute, Match
 
-from rppam.app.api import ROUTERS, bare_app
+from rppam.app.api import bare_app
+from rppam.app.slices import routers
 from rppam.http.route_index import RouteIndex
 
-ROUTES = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
+ROUTES = [route for router in routers() for route in router.routes if isinstance(route, APIRoute)]
 
 
 def scope_of(path: str, method: str) -> dict[str, Any]:

@@ -7,12 +7,12 @@ import pytest
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from rppam.app.api import ROUTERS
+from rppam.app.slices import routers
 
 BODIES = sorted(
     {
         param.field_info.annotation
-        for router in ROUTERS
+        for router in routers()
         for route in router.routes
         if isinstance(route, APIRoute)
         for param in route.dependant.body_params

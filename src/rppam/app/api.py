@@ -20,14 +20,11 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from rppam import __version__
-from rppam.access.accounts.api import users
-from rppam.access.lockouts.api import lockouts
-from rppam.access.mfa.api import mfa
 from rppam.access.rbac.auth_middleware import Bounds, Gate
 from rppam.access.rbac.rate_limit_middleware import AddressRates, UserRates
-from rppam.access.sessions.api import sessions
 from rppam.access.tokens.token_cache import KnownTokens
 from rppam.app.openapi import describe
+from rppam.app.slices import routers
 from rppam.http.body_middleware import Bodies
 from rppam.http.error_middleware import Envelope
 from rppam.http.errors import (
@@ -40,16 +37,12 @@ from rppam.http.errors import (
 from rppam.http.forwarded import Forwarder
 from rppam.http.request_slots import Room
 from rppam.http.route_index import include
-from rppam.manager.api import orders
-from rppam.manager.health_api import auth, cluster
 from rppam.manager.notes import NoteReader
 from rppam.manager.parts import ApiParts
 from rppam.manager.probes import Probes
-from rppam.manager.settings_api import settings
 
 __all__ = ["ApiParts", "bare_app", "build_app"]
 
-ROUTERS: Final = (auth, sessions, mfa, cluster, orders, settings, users, lockouts)
 _FLAWS_MAX: Final = 20
 _FIELD_CHARS: Final = 100
 
@@ -97,8 +90,9 @@ def bare_app() -> FastAPI:
         redirect_slashes=False,
         exception_handlers={HTTPException: _translate_http, RequestValidationError: _translate_validation},
     )
-    app.state.route_index = include(app, ROUTERS)
-    describe(app, ROUTERS)
+    found = routers()
+    app.state.route_index = include(app, found)
+    describe(app, found)
     return app
 
 

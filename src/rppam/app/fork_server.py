@@ -53,6 +53,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _serve(arguments: argparse.Namespace, line: Line, page: int, words: int, sockets: list[socket.socket]) -> NoReturn:
+    import rppam.app.slices  # noqa: F401 - declares the settings that the config may name
     from rppam.config.changes import fingerprint
     from rppam.config.host_secrets import HostSecrets
     from rppam.config.load import load_settings

@@ -12,28 +12,14 @@ from typing import Final, NoReturn
 import click
 
 from rppam import __version__
+from rppam.app.slices import commands
 from rppam.cli.errors import error_json, wants_json
 from rppam.kernel.errors import RppamError
 from rppam.kernel.exits import Exit
 from rppam.kernel.platform_errors import TooFewFilesError
 from rppam.process.open_files import LEAST_FOR_A_COMMAND, ensure_files
 
-COMMANDS: Final[dict[str, tuple[str, str]]] = {
-    # word: (module that defines a click command named `command`, one line of help)
-    "cluster": ("rppam.manager.cli", "Give a cluster orders: switchover, maintenance, pause, forget."),
-    "config": ("rppam.app.config_cli", "Check, show and encrypt rppam.config; parse connection strings."),
-    "demo": ("rppam.demo.cli", "Run a whole cluster on this machine and watch it."),
-    "doctor": ("rppam.doctor.cli", "Check everything a node needs, from this host, and say what to do."),
-    "init": ("rppam.setup.cli", "Write a first node's config and keys, or join the next node."),
-    "license": ("rppam.licence.cli", "Issue, show and verify licence files."),
-    "node": ("rppam.app.node_cli", "Run one node in the foreground, for a service manager."),
-    "redis": ("rppam.setup.redis_cli", "Set up a Redis for this product, make passwords, look at its memory."),
-    "simulate": ("rppam_sim.cli", "Run the election under seeded faults and check its properties."),
-    "status": ("rppam.manager.status_command", "Show the cluster on one screen, from any node."),
-    "token": ("rppam.access.tokens.cli", "Issue an admin token on this host, for scripts."),
-    "witness": ("rppam.app.witness_cli", "Run a member that votes and never leads."),
-    "user": ("rppam.access.accounts.cli", "Manage accounts from this host."),
-}
+COMMANDS: Final = commands()
 
 
 class _Lazy(click.Group):
@@ -46,12 +32,12 @@ class _Lazy(click.Group):
         if cmd_name not in COMMANDS:
             return None
         ensure_files(LEAST_FOR_A_COMMAND)
-        command: click.Command = import_module(COMMANDS[cmd_name][0]).command
+        command: click.Command = import_module(COMMANDS[cmd_name].module).command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         with formatter.section("Commands"):
-            formatter.write_dl([(word, text) for word, (_, text) in COMMANDS.items()])
+            formatter.write_dl([(word, one.help) for word, one in COMMANDS.items()])
 
 
 @click.command(

@@ -11,6 +11,7 @@ from rppam.app.cache import CacheParts, cache_parts
 from rppam.app.limits import guard_of, limits_of
 from rppam.app.node import Surface
 from rppam.app.redis import RedisParts, cache_redis_parts
+from rppam.app.slices import SETTINGS
 from rppam.cache.ports import SharedCache
 from rppam.config.settings import Settings
 from rppam.db.clock import DatabaseClock
@@ -89,6 +90,6 @@ def shared_of(settings: Settings, database: Database, clock: Clock, entropy: Ent
     session_clock = DatabaseClock(clock)
     limits = limits_of(settings, redis)
     cached = cache_parts(settings, redis, database, clock, session_clock.learn, limits)
-    live = LiveSettings(SqlSettingsStore(database), cached.cache)
+    live = LiveSettings(SqlSettingsStore(database), cached.cache, SETTINGS)
     guard = guard_of(database, limits, live, cached.cache, clock, entropy)
     return Shared(redis, cached.cache, limits, live, cached, guard, session_clock)

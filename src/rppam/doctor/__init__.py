@@ -1,1 +1,9 @@
 """Findings: what is wrong, how it is known, and the fix."""
+
+from rppam.kernel.slice import Command, Slice
+
+SLICE = Slice(
+    name="doctor",
+    package=__name__,
+    commands={"doctor": Command("cli", "Check everything a node needs, from this host, and say what to do.")},
+)

@@ -1,1 +1,9 @@
 """Licences: signed files, and what they allow."""
+
+from rppam.kernel.slice import Command, Slice
+
+SLICE = Slice(
+    name="licence",
+    package=__name__,
+    commands={"license": Command("cli", "Issue, show and verify licence files.")},
+)

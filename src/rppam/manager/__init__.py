@@ -1,1 +1,13 @@
 """Orders to the cluster, and its state for people and programs: REST and commands."""
+
+from rppam.kernel.slice import Command, Slice
+
+SLICE = Slice(
+    name="manager",
+    package=__name__,
+    routes=("health_api:auth", "health_api:cluster", "api:orders", "settings_api:settings"),
+    commands={
+        "cluster": Command("cli", "Give a cluster orders: switchover, maintenance, pause, forget."),
+        "status": Command("status_command", "Show the cluster on one screen, from any node."),
+    },
+)

@@ -1,35 +1,54 @@
-"""All settings of hot configuration, one line each: what is not listed here does not exist.
+"""All settings of hot configuration, as the slices declare them: what is not declared does not exist.
 
 A setting's name has two parts, ``area/name``. Those of the area ``security`` are in the hands of ``security_admin`` as
 well as of ``pam_admin``; what others there may be are ``pam_admin``'s alone.
 """
 
 import json
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from rppam.access.lockouts.policy import LOCKOUT
-from rppam.access.mfa.policy import MFA
-from rppam.access.sessions.policy import SESSIONS
 from rppam.config.wording import nearest
-from rppam.limits.policy import LIMITS
+from rppam.kernel.slice import load
 from rppam.settings.errors import SettingUnknown
 from rppam.settings.model import Setting
 
 SECURITY: Final = "security/"
 
-SETTINGS: Final[Mapping[str, Setting[Any]]] = MappingProxyType(
-    {
-        one.name: one
-        for one in (
-            MFA,
-            LIMITS,
-            LOCKOUT,
-            SESSIONS,
-        )
-    }
-)  # fmt: skip
+
+class Registry(Mapping[str, Setting[Any]]):
+    """Settings by name. They are imported at the first look, so that a command that needs none loads none."""
+
+    def __init__(self) -> None:
+        self._places: list[str] = []
+        self._known: dict[str, Setting[Any]] = {}
+
+    def declare(self, places: Iterable[str]) -> None:
+        """Add the settings at these places (``module:attribute``)."""
+        self._places += places
+
+    def _all(self) -> dict[str, Setting[Any]]:
+        if self._places:
+            places, self._places = self._places, []
+            found = [*self._known.values(), *map(load, places)]
+            self._known = {one.name: one for one in sorted(found, key=lambda one: str(one.name))}
+            if len(self._known) < len(found):
+                raise ValueError(f"two settings of one name at {', '.join(places)}")
+        if not self._known:
+            raise LookupError("no settings are declared; import rppam.app.slices first")
+        return self._known
+
+    def __getitem__(self, name: str) -> Setting[Any]:
+        return self._all()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+
+SETTINGS: Final = Registry()
 
 
 def settings_page(generated: str) -> str:

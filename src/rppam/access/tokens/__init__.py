@@ -1,1 +1,9 @@
 """Access tokens: the keys that sign them, what they say, and whether it still holds."""
+
+from rppam.kernel.slice import Command, Slice
+
+SLICE = Slice(
+    name="tokens",
+    package=__name__,
+    commands={"token": Command("cli", "Issue an admin token on this host, for scripts.")},
+)

@@ -1,0 +1,66 @@
+"""The features of this product, one line each: what is not listed here does not exist.
+
+Each is a folder whose ``__init__`` declares its parts. A feature is added by its folder and one line here.
+"""
+
+from importlib.util import find_spec
+from typing import Any, Final
+
+import rppam.access.accounts
+import rppam.access.lockouts
+import rppam.access.mfa
+import rppam.access.rbac
+import rppam.access.sessions
+import rppam.access.tokens
+import rppam.app
+import rppam.demo
+import rppam.doctor
+import rppam.licence
+import rppam.limits
+import rppam.manager
+import rppam.setup
+from rppam.kernel.slice import Command, Slice, load
+from rppam.settings.registry import SETTINGS
+
+__all__ = ["SETTINGS", "SLICES", "commands", "routers"]
+
+SLICES: Final[tuple[Slice, ...]] = (
+    rppam.access.tokens.SLICE,
+    rppam.access.rbac.SLICE,
+    rppam.access.sessions.SLICE,
+    rppam.access.mfa.SLICE,
+    rppam.manager.SLICE,
+    rppam.limits.SLICE,
+    rppam.access.accounts.SLICE,
+    rppam.access.lockouts.SLICE,
+    rppam.licence.SLICE,
+    rppam.doctor.SLICE,
+    rppam.setup.SLICE,
+    rppam.demo.SLICE,
+    rppam.app.SLICE,
+)
+
+_SIMULATOR: Final = "rppam_sim"
+"""A package beside this one. It does not stand on a production host."""
+
+
+def commands() -> dict[str, Command]:
+    """Every word of the ``rppam`` command, with its whole module."""
+    found = {
+        word: Command(slice_.place(command.module), command.help)
+        for slice_ in SLICES
+        for word, command in slice_.commands.items()
+    }
+    if find_spec(_SIMULATOR):
+        found["simulate"] = Command(
+            f"{_SIMULATOR}.cli", "Run the election under seeded faults and check its properties."
+        )
+    return dict(sorted(found.items()))
+
+
+def routers() -> list[Any]:
+    """The routers of the REST API, in the order of the reference."""
+    return [load(slice_.place(route)) for slice_ in SLICES for route in slice_.routes]
+
+
+SETTINGS.declare(slice_.place(setting) for slice_ in SLICES for setting in slice_.settings)

@@ -1,0 +1,66 @@
+"""What a feature says of itself, so that the application finds its parts.
+
+A slice is a folder that reads as one feature. Its ``__init__`` holds one :class:`Slice` and the names that other slices
+may use (:func:`exports`). Parts are named as ``module:attribute`` below the slice's package and imported when they are
+needed: a command does not load the REST API, nor a worker the commands.
+
+It decides nothing about a feature, and knows none.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, NamedTuple
+
+
+class Command(NamedTuple):
+    """A word of the ``rppam`` command."""
+
+    module: str
+    """Below the slice's package. It has a click command named ``command``."""
+    help: str
+    """One line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slice:
+    """The parts of one feature."""
+
+    name: str
+    package: str
+    routes: tuple[str, ...] = ()
+    """Routers of the REST API."""
+    settings: tuple[str, ...] = ()
+    """Settings of hot configuration."""
+    commands: Mapping[str, Command] = field(default_factory=dict)
+
+    def place(self, part: str) -> str:
+        """The full place of a part: ``rppam.access.lockouts.policy:LOCKOUT``."""
+        return f"{self.package}.{part}"
+
+
+def load(place: str) -> Any:
+    """What stands at ``module:attribute``. Raises ImportError and AttributeError."""
+    module, _, attribute = place.partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def exports(package: str, **modules: str) -> Callable[[str], Any]:
+    """The ``__getattr__`` of a slice's ``__init__``: each module with the names that others may use of it.
+
+    The module is imported at the first use of a name. For type checkers the same names stand under ``TYPE_CHECKING``.
+    """
+    where = dict(_places(modules))
+
+    def find(name: str) -> Any:
+        if name not in where:
+            raise AttributeError(f"{package} exports no {name!r}; it exports {', '.join(sorted(where))}")
+        return getattr(import_module(f"{package}.{where[name]}"), name)
+
+    return find
+
+
+def _places(modules: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for module, names in modules.items():
+        for name in names.split():
+            yield name, module.replace("__", ".")
