@@ -1,5 +1,6 @@
 """One server for a file's tests, and labs that end with their test and show all logs when it fails."""
 
+import itertools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -34,6 +35,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     return report
 
 
+_NUMBERS = itertools.count(1)
 LABS = pytest.StashKey[list[Lab]]()
 
 
@@ -44,8 +46,9 @@ def make_lab(request: pytest.FixtureRequest, tmp_path: Path, redis: Server) -> I
 
     def make(**options: Any) -> Lab:
         place = f"lab{len(labs) + 1}"
-        settings: dict[str, Any] = {"redis_port": redis.port, "prefix": f"{request.node.name[:40]}-{place}:", **options}
-        settings["prefix"] = settings["prefix"].translate(str.maketrans("[]", "()"))
+        # Of its own, or the record of an earlier test's cluster would be this one's past.
+        prefix = f"{next(_NUMBERS)}-{request.node.originalname[:40]}-{place}:"
+        settings: dict[str, Any] = {"redis_port": redis.port, "prefix": prefix, **options}
         lab = Lab(tmp_path / place, **settings)
         labs.append(lab)
         return lab

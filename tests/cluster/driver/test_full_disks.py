@@ -5,6 +5,7 @@ import itertools
 import subprocess
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,11 @@ def wait_for(lab: Lab, node: LabNode, code: str) -> None:
     eventually(lambda: code in findings(lab, node), within_s=TOLD_S, what=f"{code} is told", say=lab.logs)
 
 
+def votes_for(lab: Lab, leader: LabNode, name: str) -> bool:
+    """Whether the leader holds the member's promise."""
+    return any(line["voter"] == name and line["counted"] for line in lab.health(leader)["votes"])
+
+
 def metric(node: LabNode, line: str) -> bool:
     link = http.client.HTTPConnection(HOST, node.port, timeout=5)
     try:
@@ -116,7 +122,10 @@ def test_full_disks_are_told_within_a_minute_and_a_switchover_that_nobody_could_
     on_small_disks(lab, disks)
     lab.start()
     leader = lab.wait_for_leader()
+    lab.wait_until_healthy()
     others = [node for node in lab.nodes if node is not leader]
+    for node in others:  # a promise that is not on disk yet would silence it
+        eventually(partial(votes_for, lab, leader, node.name), within_s=20, what="a kept promise", say=lab.logs)
     for node in others:
         disks[node.name].fill() if short_of == "bytes" else disks[node.name].use_up_inodes()
     for node in others:

@@ -6,7 +6,7 @@ It judges by what each member said with its last vote, and by its heartbeats; wh
 from typing import Final
 
 from rppam.cluster.admin.errors import CannotFollow, MemberUnknown, NobodyToFollow
-from rppam.cluster.consensus.heartbeat import Role
+from rppam.cluster.consensus.heartbeat import MemberStatus, Role
 from rppam.cluster.consensus.membership import Electorate
 from rppam.cluster.consensus.messages import Stance
 from rppam.cluster.consensus.node import NodeCore
@@ -19,6 +19,11 @@ JUST_STARTED: Final = (
 UNABLE: Final = (
     "could not keep its promises: its disk takes none, or its promise file is not its own; see the warnings in its own "
     "health, and make room in its node.dataDir"
+)
+
+SILENT: Final = (
+    "shows heartbeats and gives no votes; see the warnings in its own health: a full disk, or a network between the "
+    "two that lets Redis through and not cluster.memberPort"
 )
 
 
@@ -38,9 +43,12 @@ def why_not(core: NodeCore, to: str, now: Instant) -> MemberUnknown | CannotFoll
         return CannotFollow(f"{to} {UNABLE}")
     if (electorate is not None and not electorate.may_stand(to)) or (seen and seen.heartbeat.role is Role.WITNESS):
         return CannotFollow(f"{to} is a witness, which votes and never leads")
-    if stance is Stance.WAITS:
+    is_heard = core.election.is_heard(to, now)
+    if stance is Stance.WAITS and is_heard:
         return CannotFollow(f"{to} {JUST_STARTED}")
-    if core.election.is_heard(to, now):
+    if not is_heard and seen is not None and seen.status is MemberStatus.HEALTHY:
+        return CannotFollow(f"{to} {SILENT}")
+    if is_heard:
         return CannotFollow(f"{to} did not answer {me} in time; try again, and look at the network between")
     return CannotFollow(f"{to} does not answer {me}, so it cannot follow; is it running?")
 
