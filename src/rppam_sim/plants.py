@@ -17,8 +17,7 @@ from rppam.cluster.consensus.voter import Voter
 from rppam.kernel.entropy import Entropy
 from rppam.kernel.fence import admits
 from rppam.kernel.instant import Instant
-from rppam_sim import member_shortcuts as members
-from rppam_sim import shortcuts
+from rppam_sim import member_shortcuts as members, shortcuts
 from rppam_sim.host import Host, SimSeal
 from rppam_sim.member_faults import KINDS
 from rppam_sim.places import Admits

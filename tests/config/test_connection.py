@@ -5,8 +5,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from rppam.config.connection import ConnectionOptions, Endpoint, parse_connection
 from rppam.config.errors import ConnectionStringError, Problem

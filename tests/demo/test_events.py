@@ -1,7 +1,6 @@
 """The demo's story: each happening told once, in order, from several nodes' views at different moments."""
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from rppam.cli.view import PeerView, View, parse_view
 from rppam.cluster.health.model import CONTROL_PROCESS

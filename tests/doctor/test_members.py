@@ -22,8 +22,7 @@ from rppam.doctor.member_probe import Knocker
 from rppam.doctor.member_rules import Knocked, ground_findings
 from rppam.kernel.secret import Secret
 from rppam.kernel.system_entropy import SystemEntropy
-from tests.cluster.link.links import CLUSTER, KEY, OTHER_KEY, make_node
-from tests.cluster.link.links import eventually as settled
+from tests.cluster.link.links import CLUSTER, KEY, OTHER_KEY, eventually as settled, make_node
 from tests.doctor.ailing import QUICK, Doctor, answering, black_hole
 from tests.setup.made import rppam
 from tests.support.lab import CALM, HOST, Lab

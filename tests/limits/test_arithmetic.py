@@ -3,8 +3,7 @@
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from rppam.kernel.limit import EVENTS_MAX, PERIOD_MS_MAX, Charge, Limit, Shape
 from rppam.limits.arithmetic import SLOTS, give_back, merged, reset_us, step_us, take, to_ms, weigh

@@ -7,8 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from rppam.kernel.limit import EVENTS_MAX, PERIOD_MS_MAX, Charge, Limit, Shape
 from rppam.kernel.secret import Secret

@@ -11,8 +11,7 @@ import pytest
 from tests.support.inside import alive, inside, kill, settled
 from tests.support.lab import CALM, Lab, LabNode, eventually
 from tests.support.lab_fixtures import KIND, LABS
-from tests.support.ordering import cluster as cluster_command
-from tests.support.ordering import told
+from tests.support.ordering import cluster as cluster_command, told
 from tests.support.redis_servers import PASSWORD, Server
 from tests.support.watching import Eyes
 

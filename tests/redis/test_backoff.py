@@ -3,8 +3,7 @@
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from rppam.redis.backoff import CAP_MS, HOSTILE_STEADY_MS, STEADY_MS, Backoff
 from rppam.redis.errors import (

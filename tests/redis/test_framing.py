@@ -7,8 +7,7 @@ from typing import Any
 
 import hiredis
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from rppam.redis.errors import StorePushFlood, StoreReplyTooLarge
 from rppam.redis.framing import LINE_BYTES_MAX, MORE, BeyondError, Framing, Inbox, Pushes

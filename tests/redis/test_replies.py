@@ -1,8 +1,7 @@
 """Every word that an error reply may begin with means one class, and nothing of ours is kept that a server quotes."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from rppam.redis.errors import StoreProtocol, StoreReplyError
 from rppam.redis.replies import BY_WORD, classify, garbled

@@ -14,8 +14,7 @@ from rppam.cluster.consensus.record import Seal
 from rppam.cluster.consensus.timing import Timing
 from rppam.cluster.consensus.voter import Voter
 from rppam.cluster.driver.driver import Driver
-from rppam.cluster.link.address_book import FILE_NAME as BOOK_NAME
-from rppam.cluster.link.address_book import FileAddressBook
+from rppam.cluster.link.address_book import FILE_NAME as BOOK_NAME, FileAddressBook
 from rppam.cluster.link.key_files import (
     ClusterKeyFiles,
     SealingKeyFiles,

@@ -24,8 +24,7 @@ from rppam.app.boot_context import Known, inherit
 from rppam.app.checkup import Checkup, checkup_of
 from rppam.app.forwarding import own_url, relay_of
 from rppam.app.limits import limiter_of
-from rppam.app.members import MemberParts, member_address, member_parts, votes
-from rppam.app.members import warnings as member_warnings
+from rppam.app.members import MemberParts, member_address, member_parts, votes, warnings as member_warnings
 from rppam.app.mfa import second_factors_of
 from rppam.app.node import Node, Surface, bounded
 from rppam.app.own_link import WithOwnLink
@@ -44,12 +43,10 @@ from rppam.cluster.consensus.operator_state import Orders
 from rppam.cluster.consensus.timing import Timing
 from rppam.cluster.driver.datadir import DataDir
 from rppam.cluster.driver.driver import Driver
-from rppam.cluster.driver.former_lives import FILE_NAME as LIVES_FILE
-from rppam.cluster.driver.former_lives import FormerLives
+from rppam.cluster.driver.former_lives import FILE_NAME as LIVES_FILE, FormerLives
 from rppam.cluster.driver.leader_tasks import Duties
 from rppam.cluster.driver.operator_state import OrdersKeeper
-from rppam.cluster.driver.operator_state_file import FILE_NAME as ORDERS_FILE
-from rppam.cluster.driver.operator_state_file import FileOrders
+from rppam.cluster.driver.operator_state_file import FILE_NAME as ORDERS_FILE, FileOrders
 from rppam.cluster.health.model import SafetyLevel
 from rppam.cluster.health.ports import NodeStatus
 from rppam.cluster.health.view import NodeFacts, NodeView

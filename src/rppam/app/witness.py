@@ -22,8 +22,7 @@ from rppam.cluster.consensus.heartbeat import Heartbeat, Role
 from rppam.cluster.consensus.node import NodeCore
 from rppam.cluster.driver.datadir import DataDir
 from rppam.cluster.driver.driver import Driver
-from rppam.cluster.driver.former_lives import FILE_NAME as LIVES_FILE
-from rppam.cluster.driver.former_lives import FormerLives
+from rppam.cluster.driver.former_lives import FILE_NAME as LIVES_FILE, FormerLives
 from rppam.cluster.driver.leader_tasks import Duties
 from rppam.cluster.errors import ForeignPrefix, LoopStuck, NameInUse
 from rppam.cluster.history.model import HistoryEvent

@@ -20,7 +20,7 @@ from typing import Final
 
 from rppam.demo.board import Processes
 from rppam.process.linux import CONTROL_NAME, WORKER_NAME, children_of
-from rppam.setup.errors import DemoError
+from rppam.setup import DemoError
 
 PR_SET_PDEATHSIG: Final = 1
 

@@ -10,12 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from rppam.access.accounts.model import FIRST_ADMIN
-from rppam.access.accounts.passwords import Passwords
-from rppam.access.accounts.service import Accounts
-from rppam.access.accounts.store import SqlAccounts
-from rppam.access.tokens.key_files import ensure_signing_keys
-from rppam.access.tokens.service import MINUTES_MAX, KeySet, Tokens
+from rppam.access.accounts import FIRST_ADMIN, Accounts, Passwords, SqlAccounts
+from rppam.access.tokens import MINUTES_MAX, KeySet, Tokens, ensure_signing_keys
 from rppam.cli.files import config_text, new_cluster_key, write_private
 from rppam.cluster.admin.founding import found
 from rppam.cluster.consensus.membership import QuorumPolicy
@@ -24,9 +20,8 @@ from rppam.demo.redis_server import HOST, free_port
 from rppam.kernel.clock import Clock
 from rppam.kernel.secret import Secret
 from rppam.kernel.system_entropy import SystemEntropy
-from rppam.licence import service as licence
-from rppam.licence.model import Tier
-from rppam.setup.errors import DemoError
+from rppam.licence import Terms, Tier, issue, new_private_key, parse_private_key
+from rppam.setup import DemoError
 
 CLUSTER: Final = "demo"
 WITNESS: Final = "witness1"
@@ -158,16 +153,16 @@ class _TokenSource:
 
 def _write_licence(path: Path, nodes: int, clock: Clock) -> str:
     """Write a licence for that many nodes, signed with a key of its own; return the public key as config text."""
-    private, trusted = licence.new_private_key()
+    private, trusted = new_private_key()
     alone = nodes == 1
-    terms = licence.Terms(
+    terms = Terms(
         customer="rppam demo",
         tier=Tier.STANDARD if alone else Tier.ENTERPRISE,
         max_nodes=1 if alone else max(nodes, LICENSED_NODES),
         days=LICENSED_DAYS,
     )
-    key = licence.parse_private_key(private, "the demo's own key")
-    write_private(path, licence.issue(terms, key, f"demo-{SystemEntropy().nonce()}", clock.wall_ms()) + "\n")
+    key = parse_private_key(private, "the demo's own key")
+    write_private(path, issue(terms, key, f"demo-{SystemEntropy().nonce()}", clock.wall_ms()) + "\n")
     return trusted.text()
 
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from rppam.setup.errors import DemoError
+from rppam.setup import DemoError
 
 PREFIX: Final = "rppam-demo-"
 BELOW: Final = "rppam-demo"

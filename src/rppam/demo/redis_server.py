@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from rppam.demo.children import Child, end_all, start
 from rppam.kernel.secret import Secret
-from rppam.setup.errors import DemoError
+from rppam.setup import DemoError
 
 HOST: Final = "127.0.0.1"
 START_S: Final = 8.0

@@ -26,7 +26,7 @@ from rppam.demo.redis_server import HOST, RedisServer, free_port, start_redis
 from rppam.demo.screen import Reporter
 from rppam.kernel.clock import Clock
 from rppam.kernel.exits import Exit
-from rppam.setup.errors import DemoError
+from rppam.setup import DemoError
 
 READY_S: Final = 19.0
 """A cluster that is not ready by then, counted from the start of the command, never will be."""

@@ -1,9 +1,27 @@
 """Findings: what is wrong, how it is known, and the fix."""
 
-from rppam.kernel.slice import Command, Slice
+from typing import TYPE_CHECKING
+
+from rppam.kernel.slice import Command, Slice, exports
+
+if TYPE_CHECKING:
+    from rppam.doctor.check_members import is_witness as is_witness
+    from rppam.doctor.check_redis import StoreCheck as StoreCheck
+    from rppam.doctor.member_probe import Knocker as Knocker
+    from rppam.doctor.member_rules import Knocked as Knocked, Shown as Shown
+    from rppam.doctor.report import Report as Report
 
 SLICE = Slice(
     name="doctor",
     package=__name__,
     commands={"doctor": Command("cli", "Check everything a node needs, from this host, and say what to do.")},
+)
+
+__getattr__ = exports(
+    __name__,
+    check_members="is_witness",
+    check_redis="StoreCheck",
+    member_probe="Knocker",
+    member_rules="Knocked Shown",
+    report="Report",
 )

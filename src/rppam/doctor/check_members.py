@@ -16,8 +16,7 @@ from rppam.catalogue.table import finding
 from rppam.cluster.consensus.membership import Electorate
 from rppam.cluster.errors import ClusterKeyUnusable, PromiseFileBroken
 from rppam.cluster.health.room_rules import unable_findings
-from rppam.cluster.link.address_book import FILE_NAME as BOOK_NAME
-from rppam.cluster.link.address_book import FileAddressBook
+from rppam.cluster.link.address_book import FILE_NAME as BOOK_NAME, FileAddressBook
 from rppam.cluster.link.credentials import read_cluster_key
 from rppam.cluster.link.key_files import read_cluster_keys, read_sealing_keys, sealing_key_traces
 from rppam.cluster.store.home import is_container

@@ -7,7 +7,7 @@ that does not run is a note, not a fault: the doctor is there for that, too.
 from pathlib import Path
 from typing import Final
 
-from rppam.access.tokens.host import host_of, local_url
+from rppam.access.tokens import host_of, local_url
 from rppam.catalogue.table import finding
 from rppam.cli.trust import trust_of
 from rppam.cli.view import PeerView, View, parse_view

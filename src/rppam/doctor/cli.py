@@ -81,9 +81,7 @@ def command(config: Path | None, sentinel_conf: Path | None, witness: bool | Non
 async def _check(
     settings: "Settings", path: Path, sentinel_conf: Path | None, report: "Report", *, witness: bool | None
 ) -> None:
-    from rppam.doctor import check_container as container
-    from rppam.doctor import check_host as host
-    from rppam.doctor import check_node as node
+    from rppam.doctor import check_container as container, check_host as host, check_node as node
     from rppam.doctor.check_members import MemberCheck, is_witness
     from rppam.doctor.check_redis import StoreCheck
     from rppam.kernel.system_clock import SystemClock

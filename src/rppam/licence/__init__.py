@@ -1,9 +1,29 @@
 """Licences: signed files, and what they allow."""
 
-from rppam.kernel.slice import Command, Slice
+from typing import TYPE_CHECKING
+
+from rppam.kernel.slice import Command, Slice, exports
+
+if TYPE_CHECKING:
+    from rppam.licence.file import read_licence as read_licence
+    from rppam.licence.model import Allowed as Allowed, Denied as Denied, Tier as Tier, warning_of as warning_of
+    from rppam.licence.service import (
+        Terms as Terms,
+        issue as issue,
+        new_private_key as new_private_key,
+        parse_private_key as parse_private_key,
+        parse_public_key as parse_public_key,
+    )
 
 SLICE = Slice(
     name="licence",
     package=__name__,
     commands={"license": Command("cli", "Issue, show and verify licence files.")},
+)
+
+__getattr__ = exports(
+    __name__,
+    file="read_licence",
+    model="Allowed Denied Tier warning_of",
+    service="Terms issue new_private_key parse_private_key parse_public_key",
 )

@@ -1,6 +1,14 @@
 """Orders to the cluster, and its state for people and programs: REST and commands."""
 
-from rppam.kernel.slice import Command, Slice
+from typing import TYPE_CHECKING
+
+from rppam.kernel.slice import Command, Slice, exports
+
+if TYPE_CHECKING:
+    from rppam.manager.found_command import seen_in_redis as seen_in_redis
+    from rppam.manager.health_api import Parts as Parts
+    from rppam.manager.parts import ApiParts as ApiParts
+    from rppam.manager.schemas import PASSWORD_CHARS_MAX as PASSWORD_CHARS_MAX, Flag as Flag, Shape as Shape
 
 SLICE = Slice(
     name="manager",
@@ -10,4 +18,12 @@ SLICE = Slice(
         "cluster": Command("cli", "Give a cluster orders: switchover, maintenance, pause, forget."),
         "status": Command("status_command", "Show the cluster on one screen, from any node."),
     },
+)
+
+__getattr__ = exports(
+    __name__,
+    found_command="seen_in_redis",
+    health_api="Parts",
+    parts="ApiParts",
+    schemas="Flag PASSWORD_CHARS_MAX Shape",
 )

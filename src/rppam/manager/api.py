@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Query, Request
 
-from rppam.access.rbac.policy import Caller
+from rppam.access.rbac import Caller
 from rppam.cluster.admin.errors import MemberUnknown, NotThisNode, WitnessTakesNoOrders
 from rppam.cluster.consensus.heartbeat import Role
 from rppam.cluster.health.model import MemberView

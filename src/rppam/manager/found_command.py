@@ -22,7 +22,7 @@ from rppam.kernel.exits import Exit
 if TYPE_CHECKING:
     from rppam.cluster.consensus.membership import Electorate
     from rppam.config.settings import Settings
-    from rppam.doctor.member_rules import Shown
+    from rppam.doctor import Shown
 
 _WHEN: Final = (
     "Founding anew is right only when this cluster is gone for good or its policy shall change: stop every node and "
@@ -84,7 +84,7 @@ def _check(settings: "Settings", path: Path) -> None:
     from rppam.cluster.link.credentials import read_cluster_key
     from rppam.cluster.store.vote_file import FilePromises
     from rppam.config.errors import ConfigValueError
-    from rppam.doctor.check_members import is_witness
+    from rppam.doctor import is_witness
 
     if not settings.cluster.enabled:
         fix = "Set it, with redis.enabled; a node without Redis is alone and needs no cluster."
@@ -121,8 +121,7 @@ def _me(settings: "Settings") -> str:
 
 async def seen_in_redis(settings: "Settings") -> "dict[str, Shown] | None":
     """Who is seen in Redis; ``None`` when it cannot be asked, which stops nobody: Redis may come later."""
-    from rppam.doctor.check_redis import StoreCheck
-    from rppam.doctor.report import Report
+    from rppam.doctor import Report, StoreCheck
     from rppam.kernel.system_clock import SystemClock
 
     store = StoreCheck(settings, Report(), SystemClock())

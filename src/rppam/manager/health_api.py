@@ -5,8 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse
 
-from rppam.access.rbac.auth_middleware import JWKS_PATH
-from rppam.access.rbac.policy import Caller
+from rppam.access.rbac import JWKS_PATH, Caller
 from rppam.cluster.consensus.heartbeat import Role
 from rppam.http.errors import (
     FencedError,
@@ -15,7 +14,7 @@ from rppam.http.errors import (
     OutcomeUnknownError,
 )
 from rppam.kernel.fence import Fenced
-from rppam.licence.model import Denied
+from rppam.licence import Denied
 from rppam.manager.leader_only import authority_of
 from rppam.manager.notes import NoteReader
 from rppam.manager.parts import ApiParts

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import click
 
-from rppam.access.tokens.target import target_of, target_options
+from rppam.access.tokens import target_of, target_options
 from rppam.cli.errors import error_json
 from rppam.kernel.exits import Exit
 

@@ -26,8 +26,7 @@ from rppam.kernel.exits import Exit
 
 if TYPE_CHECKING:
     from rppam.config.settings import Settings
-    from rppam.doctor.member_probe import Knocker
-    from rppam.doctor.member_rules import Shown
+    from rppam.doctor import Knocker, Shown
     from rppam.manager.which_key import Changed
 
 _HELP: Final = {"help_option_names": ["-h", "--help"]}
@@ -132,7 +131,7 @@ def finish(config: Path | None, *, sealing: bool, force: bool) -> int:
 
 def _wrap_data_keys(settings: "Settings") -> int:
     """Let nothing in the database depend on the previous key, and say how much did. A witness has no database."""
-    from rppam.access.mfa.keys import data_keys_of
+    from rppam.access.mfa import data_keys_of
     from rppam.db.database import Database
     from rppam.db.url import parse_database_url
 
@@ -165,7 +164,7 @@ def _knock(settings: "Settings", change: "Changed", knocker: "Knocker") -> list[
 
     async def ask() -> list[str]:
         from rppam.cluster.consensus.heartbeat import Role
-        from rppam.doctor.member_rules import Knocked
+        from rppam.doctor import Knocked
 
         shown: Mapping[str, Shown] | None = await seen_in_redis(settings)
         if shown is None:

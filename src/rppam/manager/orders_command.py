@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
-from rppam.access.tokens.target import Target
+from rppam.access.tokens import Target
 from rppam.cli.view import TEXT_CHARS_MAX, View, parse_view
 from rppam.http.client import Answer, NoAnswerError, ask_json, get_json
 from rppam.kernel.exits import Exit

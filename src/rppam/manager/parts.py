@@ -3,12 +3,11 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from rppam.access.accounts.users import UserAdministration
-from rppam.access.lockouts.service import Lockouts
-from rppam.access.mfa.service import SecondFactors
-from rppam.access.sessions.service import Sessions
-from rppam.access.sessions.sign_in import SignIn
-from rppam.access.tokens.service import Tokens
+from rppam.access.accounts import UserAdministration
+from rppam.access.lockouts import Lockouts
+from rppam.access.mfa import SecondFactors
+from rppam.access.sessions import Sessions, SignIn
+from rppam.access.tokens import Tokens
 from rppam.cluster.admin.forwarding_port import Relay
 from rppam.cluster.admin.ports import Administration
 from rppam.cluster.health.ports import NodeStatus
@@ -17,7 +16,7 @@ from rppam.http.bounds import ApiLimits
 from rppam.http.forwarded import X_FORWARDED_FOR
 from rppam.kernel.clock import Clock
 from rppam.kernel.entropy import Entropy
-from rppam.licence.model import Allowed, Denied
+from rppam.licence import Allowed, Denied
 from rppam.limits.limiter import Limiter
 from rppam.manager.metrics import MetricsAccess
 from rppam.manager.note_port import FencedNote

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
-from rppam.access.tokens.target import nodes_option, target_of, target_options
+from rppam.access.tokens import nodes_option, target_of, target_options
 from rppam.cli.paths import CONFIG_FILE
 from rppam.kernel.exits import Exit
 

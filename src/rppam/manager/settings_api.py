@@ -10,8 +10,8 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Body, Depends, Path, Query, Request, Response
 
-from rppam.access.accounts.model import AccountRole
-from rppam.access.rbac.policy import Caller, allows, needs, refusal
+from rppam.access.accounts import AccountRole
+from rppam.access.rbac import Caller, allows, needs, refusal
 from rppam.http.errors import FieldFlaw, InvalidRequestError
 from rppam.manager.health_api import Parts
 from rppam.manager.leader_only import authority_of

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from rppam.access.tokens.target import Target, target_of, target_options
+from rppam.access.tokens import Target, target_of, target_options
 from rppam.kernel.exits import Exit
 
 if TYPE_CHECKING:

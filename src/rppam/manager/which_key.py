@@ -16,7 +16,7 @@ from rppam.cluster.link.credentials import read_cluster_key, read_sealing_key
 from rppam.cluster.link.key_files import next_of, previous_of, read_cluster_keys, read_sealing_keys
 from rppam.cluster.link.node_proof import proves, shows
 from rppam.config.settings import AuthSettings, Settings
-from rppam.doctor.member_probe import Knocker
+from rppam.doctor import Knocker
 from rppam.kernel.secret import Secret
 from rppam.kernel.system_entropy import SystemEntropy
 

@@ -137,8 +137,7 @@ def info(config: Path | None, scan_calls: int, as_json: bool) -> int:
 
 
 async def _survey(settings: Any, calls_max: int) -> "Survey | None":
-    from rppam.doctor.check_redis import StoreCheck
-    from rppam.doctor.report import Report
+    from rppam.doctor import Report, StoreCheck
     from rppam.kernel.system_clock import SystemClock
     from rppam.redis.key_usage import survey
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from rppam.access.tokens.target import ca_option
+from rppam.access.tokens import ca_option
 from rppam.cli.paths import CONFIG_FILE
 from rppam.kernel.exits import Exit
 
@@ -127,7 +127,7 @@ def finish(
 
     Exit code 1 when a member still uses the old one, or a replica cannot be reached: nothing was changed then.
     """
-    from rppam.access.tokens.target import target_of
+    from rppam.access.tokens import target_of
     from rppam.setup.redis_acl import WITNESS_USER
     from rppam.setup.redis_laggards import laggards
     from rppam.setup.redis_rotation import RotationError, keep_only

@@ -4,8 +4,7 @@ import asyncio
 from typing import Any, Final
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from rppam.access.lockouts.arithmetic import Texts, enter, fail, leave, renew
 from rppam.access.lockouts.redis_tries import RedisTries

@@ -18,8 +18,7 @@ from rppam.kernel.system_entropy import SystemEntropy
 from rppam.redis.link import Link
 from rppam.redis.options import LinkOptions
 from tests.support.cached import CLUSTER_KEY, PREFIX
-from tests.support.redis_servers import PASSWORD as REDIS_PASSWORD
-from tests.support.redis_servers import Server, available
+from tests.support.redis_servers import PASSWORD as REDIS_PASSWORD, Server, available
 from tests.support.served import PASSWORD, Served
 
 pytestmark = [pytest.mark.integration, pytest.mark.server]

@@ -26,8 +26,7 @@ from rppam.cache.change_log_port import Mark
 from rppam.cache.model import LIFE_MS_MAX, CacheKey, Change, Kind
 from rppam.db.database import Database
 from rppam.db.engine import NowMs
-from rppam.db.tables import sessions as table
-from rppam.db.tables import user_roles, users
+from rppam.db.tables import sessions as table, user_roles, users
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
 

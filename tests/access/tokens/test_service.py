@@ -10,8 +10,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from rppam.access.tokens.claims import LEEWAY_S, LIFETIME_S_MAX, Claims, check_claims
 from rppam.access.tokens.ports import StoredKey

@@ -23,8 +23,7 @@ from rppam.cluster.store.vote_file import FILE_NAME, FilePromises
 from rppam.crypto.store_mac import StoreMac
 from rppam.kernel.instant import Instant, WallMs
 from rppam.kernel.secret import Secret
-from tests.access.accounts.test_on_nodes import PASSWORD as ANNAS
-from tests.access.accounts.test_on_nodes import USERS, login, post
+from tests.access.accounts.test_on_nodes import PASSWORD as ANNAS, USERS, login, post
 from tests.cluster.link.links import stranger
 from tests.support.lab import CALM, Lab, LabNode, eventually
 from tests.support.lab_fixtures import MakeLab

@@ -1,7 +1,6 @@
 """Random lives of one election: whatever happens, in whatever order, its invariants hold."""
 
-from hypothesis import settings
-from hypothesis import strategies as st
+from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from rppam.cluster.consensus.effects import (

@@ -1,7 +1,6 @@
 """The clauses of the rule, one by one, and the pieces that the election is made of."""
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from rppam.cluster.consensus.effects import Purpose
 from rppam.cluster.consensus.exchange import exchange

@@ -3,8 +3,7 @@
 import json
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 
 from rppam.cluster.consensus.membership import MEMBERS_MAX, Body, Electorate, QuorumPolicy, Version
 from rppam.cluster.consensus.messages import Ballot, BallotKind, Claim, Freeing, Invitation, Refusal, Vote

@@ -1,8 +1,7 @@
 """Frames: whole whatever the chunks, bounded, in sequence."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from rppam.cluster.link.frames import FRAME_BYTES_MAX, FrameError, FrameReader, FrameWriter
 from rppam.cluster.link.rejections import Refused

@@ -4,11 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
-from rppam.cluster.consensus.exchange import Exchanged
-from rppam.cluster.consensus.exchange import exchange as oracle
+from rppam.cluster.consensus.exchange import Exchanged, exchange as oracle
 from rppam.cluster.consensus.record import EPOCH_MAX, Record, RecordState, parse_record, vacant
 from rppam.cluster.consensus.timing import HEARTBEAT_TTL_MS
 from rppam.cluster.store.redis_store import EXCHANGE, RECORD_TTL_MS

@@ -8,8 +8,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from rppam.cluster.consensus.membership import Body, Electorate, QuorumPolicy, Version, founding
 from rppam.cluster.consensus.messages import NO_CLAIM, Claim, Kept

@@ -26,13 +26,12 @@ from rppam.access.accounts.schemas import (
     UserShape,
 )
 from rppam.access.accounts.users import NewUser
-from rppam.access.rbac.policy import Caller, needs
-from rppam.access.sessions.model import Identity
+from rppam.access.rbac import Caller, needs
+from rppam.access.sessions import Identity
 from rppam.http.errors import FieldFlaw, InvalidRequestError
 from rppam.http.times import iso_utc
 from rppam.kernel.secret import Secret
-from rppam.manager.health_api import Parts
-from rppam.manager.parts import ApiParts
+from rppam.manager import ApiParts, Parts
 
 USERS = "/api/v1/users"
 users = APIRouter(tags=["users"])

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from rppam.access.accounts.model import Account
     from rppam.access.accounts.service import Accounts
     from rppam.access.accounts.user_ports import UserStore
-    from rppam.access.lockouts.ports import LockoutStore
-    from rppam.access.mfa.store_port import FactorStore
+    from rppam.access.lockouts import LockoutStore
+    from rppam.access.mfa import FactorStore
 
 T = TypeVar("T")
 
@@ -162,7 +162,7 @@ def locked(config: Path | None, as_json: bool) -> None:
 @_options
 def unlock(name: str, config: Path | None, as_json: bool) -> None:
     """Let the user or the address NAME try to sign in again. All nodes know within two seconds."""
-    from rppam.access.lockouts.model import address_suspect, user_suspect
+    from rppam.access.lockouts import address_suspect, user_suspect
     from rppam.kernel.addresses import UNKNOWN_ADDRESS, address_group
 
     suspect = user_suspect(name) if address_group(name) == UNKNOWN_ADDRESS else address_suspect(name)
@@ -224,8 +224,8 @@ def _ask(config: Path | None, question: "Callable[[_Parts], Awaitable[T]]") -> T
     from rppam.access.accounts.service import Accounts
     from rppam.access.accounts.store import SqlAccounts
     from rppam.access.accounts.user_store import SqlUsers
-    from rppam.access.lockouts.store import SqlLockouts
-    from rppam.access.mfa.store import SqlFactors
+    from rppam.access.lockouts import SqlLockouts
+    from rppam.access.mfa import SqlFactors
     from rppam.config.host_secrets import HostSecrets
     from rppam.config.load import load_settings
     from rppam.config.places import config_path

@@ -9,8 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, select, update
 
 from rppam.access.accounts.model import AccountRole
-from rppam.access.sessions.facts import user_bytes
-from rppam.access.sessions.model import StoredFacts, UserFacts
+from rppam.access.sessions import StoredFacts, UserFacts, user_bytes
 from rppam.cache.change_log import record_change, record_changes
 from rppam.cache.model import LIFE_MS_MAX, CacheKey, Change, Copy, Kind
 from rppam.db.database import Database

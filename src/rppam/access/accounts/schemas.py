@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, SecretStr
 
 from rppam.access.accounts.model import DISPLAY_NAME_CHARS_MAX, NAME_INPUT_CHARS_MAX, AccountRole
-from rppam.manager.schemas import PASSWORD_CHARS_MAX, Flag, Shape
+from rppam.manager import PASSWORD_CHARS_MAX, Flag, Shape
 
 Roles = Annotated[list[AccountRole], Field(max_length=len(AccountRole))]
 DisplayName = Annotated[str, Field(max_length=DISPLAY_NAME_CHARS_MAX)]

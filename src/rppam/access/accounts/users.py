@@ -16,7 +16,7 @@ from rppam.access.accounts.model import Account, AccountRole, StoredAccount, che
 from rppam.access.accounts.passwords import Passwords
 from rppam.access.accounts.service import random_password
 from rppam.access.accounts.user_ports import UserStore
-from rppam.access.lockouts.guard_port import LoginGuard
+from rppam.access.lockouts import LoginGuard
 from rppam.cache.model import LIFE_MS_MAX, CacheKey, Copy, Kind
 from rppam.cache.ports import SharedCache
 from rppam.kernel.clock import Clock

@@ -10,16 +10,14 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 from pydantic import Field
 
-from rppam.access.accounts.api import USERS, UserId
-from rppam.access.accounts.model import AccountRole
+from rppam.access.accounts import USERS, AccountRole, UserId
 from rppam.access.lockouts.model import LockKind, Lockout, Suspect, user_suspect
 from rppam.access.lockouts.tries import Standing
-from rppam.access.rbac.policy import Caller, needs
+from rppam.access.rbac import Caller, needs
 from rppam.http.errors import FieldFlaw, ForbiddenError, InvalidRequestError
 from rppam.http.times import iso_utc
 from rppam.kernel.limit import Limit
-from rppam.manager.health_api import Parts
-from rppam.manager.schemas import Shape
+from rppam.manager import Parts, Shape
 
 LOCKOUTS = "/api/v1/lockouts"
 lockouts = APIRouter(tags=["users"])

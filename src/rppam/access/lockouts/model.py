@@ -9,8 +9,7 @@ import unicodedata
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from rppam.access.accounts.errors import NameInvalid
-from rppam.access.accounts.model import NAME_INPUT_CHARS_MAX, normalise_name
+from rppam.access.accounts import NAME_INPUT_CHARS_MAX, NameInvalid, normalise_name
 from rppam.kernel.addresses import address_group
 from rppam.kernel.instant import WallMs
 from rppam.kernel.limit import subject_hash

@@ -7,7 +7,7 @@ A node that hears nothing asks SQL within two seconds anyway (:data:`rppam.acces
 import logging
 from typing import Final
 
-from rppam.access.accounts.user_ports import UserStore
+from rppam.access.accounts import UserStore
 from rppam.access.lockouts.guard import KNOWN_MS, Guard
 from rppam.access.lockouts.model import LockKind, Lockout, Suspect, address_suspect, user_suspect
 from rppam.access.lockouts.ports import LockoutStore

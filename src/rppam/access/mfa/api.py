@@ -8,8 +8,7 @@ from typing import Final
 
 from fastapi import APIRouter, Request, Response
 
-from rppam.access.accounts.api import USERS, UserId, given, own_id
-from rppam.access.accounts.model import AccountRole
+from rppam.access.accounts import USERS, AccountRole, UserId, given, own_id
 from rppam.access.mfa.schemas import (
     BackupCodes,
     ChallengeRequest,
@@ -19,18 +18,13 @@ from rppam.access.mfa.schemas import (
     MfaStanding,
 )
 from rppam.access.mfa.service import Proposal
-from rppam.access.rbac.auth_middleware import CHALLENGE_PATH, ENROL_PATH
-from rppam.access.rbac.policy import Caller, needs, refusal
-from rppam.access.sessions.api import caller_of, token_answer
-from rppam.access.sessions.model import Identity
-from rppam.access.sessions.schemas import LoginAnswer
-from rppam.access.tokens.credentials import check_same_origin
-from rppam.access.tokens.token_cache import Bearer
+from rppam.access.rbac import CHALLENGE_PATH, ENROL_PATH, Caller, needs, refusal
+from rppam.access.sessions import Identity, LoginAnswer, caller_of, token_answer
+from rppam.access.tokens import Bearer, check_same_origin
 from rppam.http.errors import ForbiddenError, UnauthenticatedError
 from rppam.http.token_flaws import TokenFlaw
 from rppam.kernel.secret import Secret
-from rppam.manager.health_api import Parts
-from rppam.manager.parts import ApiParts
+from rppam.manager import ApiParts, Parts
 
 MFA: Final = "/api/v1/auth/mfa"
 _BEGIN: Final = EnrolRequest()

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from rppam.access.accounts.errors import AccountError
+from rppam.access.accounts import AccountError
 from rppam.kernel.errors import ErrorRow, Fault, Retry
 
 

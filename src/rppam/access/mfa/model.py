@@ -7,7 +7,7 @@ A code is worth something once in the whole cluster. For the authenticator (TOTP
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from rppam.access.accounts.model import Account, AccountRole
+from rppam.access.accounts import Account, AccountRole
 from rppam.kernel.instant import WallMs
 
 ATTEMPTS_MAX: Final = 5

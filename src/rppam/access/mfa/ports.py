@@ -2,7 +2,7 @@
 
 from typing import NamedTuple, Protocol
 
-from rppam.access.accounts.model import Account
+from rppam.access.accounts import Account
 from rppam.kernel.secret import Secret
 
 

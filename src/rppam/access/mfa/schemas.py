@@ -4,10 +4,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from rppam.access.accounts.schemas import CurrentPassword
+from rppam.access.accounts import CurrentPassword
 from rppam.access.mfa.one_time_codes import TYPED_CHARS_MAX
-from rppam.access.sessions.schemas import LoginAnswer
-from rppam.manager.schemas import Flag, Shape
+from rppam.access.sessions import LoginAnswer
+from rppam.manager import Flag, Shape
 
 MFA_TOKEN_CHARS_MAX = 64
 Code = Annotated[str, Field(min_length=1, max_length=TYPED_CHARS_MAX)]

@@ -12,9 +12,8 @@ import secrets
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
-from rppam.access.accounts.model import Account
-from rppam.access.accounts.users import publish_user
-from rppam.access.lockouts.guard_port import LoginGuard
+from rppam.access.accounts import Account, publish_user
+from rppam.access.lockouts import LoginGuard
 from rppam.access.mfa.errors import (
     CodeNotTaken,
     CodeWrong,
@@ -39,7 +38,7 @@ from rppam.access.mfa.one_time_codes import (
 from rppam.access.mfa.policy import MFA, MfaPolicy
 from rppam.access.mfa.ports import SecondStep
 from rppam.access.mfa.store_port import FactorStore, Pending
-from rppam.access.sessions.model import token_hash
+from rppam.access.sessions import token_hash
 from rppam.cache.ports import SharedCache
 from rppam.crypto.data_keys import DataKeys
 from rppam.crypto.errors import SealBroken

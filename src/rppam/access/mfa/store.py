@@ -10,8 +10,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, update
 
-from rppam.access.accounts.changes import Written
-from rppam.access.accounts.user_store import account_in, locked_row, present_row, written
+from rppam.access.accounts import Written, account_in, locked_row, present_row, written
 from rppam.access.mfa.model import ATTEMPTS_MAX, PENDING_MS, BackupProof, Factor, Proof, TotpProof
 from rppam.access.mfa.store_port import Pending
 from rppam.db.database import Database

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from rppam.access.accounts.changes import Written
+from rppam.access.accounts import Written
 from rppam.access.mfa.model import Factor, Proof
 
 

@@ -14,11 +14,8 @@ from typing import Any, Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rppam.access.rbac.policy import ADMIN_PREFIX, allows, refusal
-from rppam.access.sessions.check import SessionCheck
-from rppam.access.sessions.errors import SessionEndedError, SessionUnknownError
-from rppam.access.sessions.model import Identity
-from rppam.access.tokens.credentials import Credential, credential
-from rppam.access.tokens.token_cache import Bearer, KnownTokens
+from rppam.access.sessions import Identity, SessionCheck, SessionEndedError, SessionUnknownError
+from rppam.access.tokens import Bearer, Credential, KnownTokens, credential
 from rppam.http.bounds import ApiLimits
 from rppam.http.errors import AnswerTimeoutError, BusyError, UnauthenticatedError
 from rppam.http.request_slots import Room

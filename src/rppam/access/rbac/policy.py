@@ -13,8 +13,8 @@ from typing import Annotated, Any, Final
 
 from fastapi import Depends, Request
 
-from rppam.access.accounts.model import AccountRole
-from rppam.access.sessions.model import Identity
+from rppam.access.accounts import AccountRole
+from rppam.access.sessions import Identity
 from rppam.http.errors import ForbiddenError
 
 ADMIN_PREFIX: Final = "/api/v1/admin/"

@@ -16,7 +16,7 @@ from typing import Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rppam.access.rbac.auth_middleware import ANSWERED_BLIND
-from rppam.access.sessions.model import Identity
+from rppam.access.sessions import Identity
 from rppam.http.errors import RateLimitedError
 from rppam.kernel.addresses import address_group
 from rppam.kernel.limit import Charge, Decision, rate_headers, subject_hash

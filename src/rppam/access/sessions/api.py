@@ -8,11 +8,9 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from rppam.access.accounts.changes import PAGE_SIZE, PAGE_SIZE_MAX
-from rppam.access.accounts.model import AccountRole
-from rppam.access.mfa.ports import SecondStep
-from rppam.access.rbac.auth_middleware import LOGIN_PATH
-from rppam.access.rbac.policy import Caller, allows, refusal
+from rppam.access.accounts import PAGE_SIZE, PAGE_SIZE_MAX, AccountRole
+from rppam.access.mfa import SecondStep
+from rppam.access.rbac import LOGIN_PATH, Caller, allows, refusal
 from rppam.access.sessions.model import Identity, SessionLine
 from rppam.access.sessions.schemas import (
     LoginAnswer,
@@ -23,15 +21,12 @@ from rppam.access.sessions.schemas import (
     SessionShape,
 )
 from rppam.access.sessions.service import Caller as From
-from rppam.access.tokens.credentials import check_same_origin, cookie_header
-from rppam.access.tokens.service import IssuedToken
-from rppam.access.tokens.token_cache import Bearer
+from rppam.access.tokens import Bearer, IssuedToken, check_same_origin, cookie_header
 from rppam.http.errors import FieldFlaw, InvalidRequestError, NotFoundError
 from rppam.http.times import iso_utc
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
-from rppam.manager.health_api import Parts
-from rppam.manager.parts import ApiParts
+from rppam.manager import ApiParts, Parts
 
 SESSIONS: Final = "/api/v1/sessions"
 ID: Final = "^[0-9a-zA-Z-]{1,36}$"

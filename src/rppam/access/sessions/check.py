@@ -24,8 +24,7 @@ from rppam.access.sessions.model import (
     UserFacts,
 )
 from rppam.access.sessions.ports import SessionStore
-from rppam.access.tokens.claims import session_id_of
-from rppam.access.tokens.token_cache import Bearer
+from rppam.access.tokens import Bearer, session_id_of
 from rppam.cache.model import LIFE_MS_MAX, Copy
 from rppam.cache.ports import NearReader, SharedCache
 from rppam.db.clock import DatabaseClock

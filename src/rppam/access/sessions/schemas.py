@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr
 
 from rppam.access.sessions.model import SessionKind
-from rppam.access.tokens.claims import TEXT_MAX
-from rppam.manager.schemas import PASSWORD_CHARS_MAX, Flag, Shape
+from rppam.access.tokens import TEXT_MAX
+from rppam.manager import PASSWORD_CHARS_MAX, Flag, Shape
 
 
 class LoginRequest(Shape):

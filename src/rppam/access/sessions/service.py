@@ -11,7 +11,7 @@ import secrets
 import uuid
 from typing import Final, NamedTuple
 
-from rppam.access.accounts.model import Account
+from rppam.access.accounts import Account
 from rppam.access.sessions.activity import Touches
 from rppam.access.sessions.check import SessionCheck
 from rppam.access.sessions.errors import SessionEndedError
@@ -28,8 +28,7 @@ from rppam.access.sessions.model import (
 )
 from rppam.access.sessions.policy import SESSIONS
 from rppam.access.sessions.ports import SessionStore
-from rppam.access.tokens.service import IssuedToken, Tokens
-from rppam.access.tokens.token_cache import Bearer
+from rppam.access.tokens import Bearer, IssuedToken, Tokens
 from rppam.cache.model import LIFE_MS_MAX, CacheKey, Change, Copy, Kind
 from rppam.cache.ports import SharedCache
 from rppam.db.clock import DatabaseClock

@@ -4,12 +4,11 @@ Decides the order. Each try is let in and settled by the guard exactly once: it 
 costs nothing when it was right or when nobody could tell. What the password is worth is decided by the accounts.
 """
 
-from rppam.access.accounts.errors import InvalidCredentials
-from rppam.access.accounts.login_port import Login
-from rppam.access.lockouts.guard_port import LoginGuard
-from rppam.access.mfa.ports import SecondFactor, SecondStep
+from rppam.access.accounts import InvalidCredentials, Login
+from rppam.access.lockouts import LoginGuard
+from rppam.access.mfa import SecondFactor, SecondStep
 from rppam.access.sessions.service import Caller, Sessions
-from rppam.access.tokens.service import IssuedToken
+from rppam.access.tokens import IssuedToken
 from rppam.kernel.secret import Secret
 
 

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from rppam.access.accounts.facts_store import raise_everybody, raise_user, user_copy
+from rppam.access.accounts import raise_everybody, raise_user, user_copy
 from rppam.access.sessions.facts import read_user
 from rppam.access.sessions.model import (
     OVER_HOLDS_MS,

@@ -8,7 +8,7 @@ token is genuine (the signature is checked in ``service``, first), nor that its 
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from rppam.access.sessions.model import SessionKind
+from rppam.access.sessions import SessionKind
 from rppam.http.token_flaws import TokenFlaw
 
 LEEWAY_S: Final = 900

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import click
 
-from rppam.access.sessions.revoke_command import command as revoke
 from rppam.access.tokens.keys_command import command as keys
+from rppam.access.tokens.revoke_command import command as revoke
 from rppam.cli.paths import CONFIG_FILE
 
 
@@ -39,7 +39,7 @@ def command(context: click.Context, config: Path | None, user: str, minutes: int
     """
     if context.invoked_subcommand is not None:
         return
-    from rppam.access.accounts.model import normalise_name
+    from rppam.access.accounts import normalise_name
     from rppam.access.tokens.claims import session_id_of
     from rppam.access.tokens.key_files import load_signing_keys
     from rppam.access.tokens.service import KeySet, Tokens

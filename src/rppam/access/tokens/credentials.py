@@ -12,8 +12,8 @@ from typing import Final, NamedTuple
 
 from starlette.types import Scope
 
-from rppam.access.rbac.policy import READS
-from rppam.access.sessions.errors import CrossSiteError
+from rppam.access.rbac import READS
+from rppam.access.sessions import CrossSiteError
 from rppam.access.tokens.service import TOKEN_LENGTH_MAX
 from rppam.http.errors import UnauthenticatedError
 from rppam.http.token_flaws import TokenFlaw

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
-from rppam.access.sessions.model import SessionKind
+from rppam.access.sessions import SessionKind
 from rppam.access.tokens.claims import ADMIN, LIFETIME_S_MAX, TEXT_MAX, Claims, check_claims
 from rppam.access.tokens.ports import StoredKey
 from rppam.http.errors import UnauthenticatedError

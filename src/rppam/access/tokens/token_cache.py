@@ -7,7 +7,7 @@ seen for longest gives way. What it does not promise: that the session of a genu
 
 from typing import Final, NamedTuple
 
-from rppam.access.sessions.model import token_hash
+from rppam.access.sessions import token_hash
 from rppam.access.tokens.claims import Claims
 from rppam.access.tokens.service import Tokens
 from rppam.http.errors import UnauthenticatedError

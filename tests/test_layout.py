@@ -1,0 +1,101 @@
+"""The rules of the layout that import-linter has no words for: doors of slices, and the order inside one."""
+
+import ast
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from rppam.app.slices import SLICES
+from rppam.kernel.slice import Slice, load
+
+SOURCE = Path(__file__).parents[1] / "src"
+ROWS = (
+    ("model", "errors"),
+    ("policy",),
+    ("store",),
+    ("service",),
+    ("schemas", "api", "cli", "command"),
+)
+"""From the bottom: a module may import those of its own row and of rows below, as far as it has such a name."""
+FEATURES = [one for one in SLICES if one.package not in {"rppam.app", "rppam.limits"}]
+"""The application sees every part, the base declares only settings."""
+
+
+def modules_of(package: str) -> list[Path]:
+    return sorted((SOURCE / package.replace(".", "/")).rglob("*.py"))
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module that a file imports from, also inside functions."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def row_of(module: str) -> int | None:
+    """In which row a module stands by the last word of its name; ``None`` where the name has no row."""
+    word = module.rpartition(".")[2].rpartition("_")[2]
+    return next((number for number, names in enumerate(ROWS) if word in names), None)
+
+
+@pytest.mark.parametrize("slice_", FEATURES, ids=lambda one: one.name)
+def test_slices_see_each_other_only_through_their_init(slice_: Slice) -> None:
+    others = [one.package for one in FEATURES if one.package != slice_.package]
+    past = [
+        f"{path.relative_to(SOURCE)} imports {name}"
+        for path in modules_of(slice_.package)
+        for name in imports(path)
+        if any(name.startswith(f"{other}.") for other in others)
+    ]
+    assert past == [], "import from the slice itself, and let its __init__ export the name"
+
+
+@pytest.mark.parametrize("slice_", FEATURES, ids=lambda one: one.name)
+def test_inside_a_slice_imports_go_down(slice_: Slice) -> None:
+    upwards = []
+    for path in modules_of(slice_.package):
+        own = row_of(path.stem)
+        for name in imports(path):
+            other = row_of(name) if name.startswith(f"{slice_.package}.") else None
+            if own is not None and other is not None and other > own:
+                upwards.append(f"{path.relative_to(SOURCE)} imports {name}")
+    assert upwards == [], "api and commands, service, store, policy, model: each imports what stands after it"
+
+
+def _promised(module: ModuleType) -> set[str]:
+    """What the ``TYPE_CHECKING`` block of a slice's ``__init__`` names."""
+    assert module.__file__ is not None
+    tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
+    blocks = [node for node in tree.body if isinstance(node, ast.If)]
+    return {
+        alias.name
+        for block in blocks
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+
+
+@pytest.mark.parametrize("slice_", SLICES, ids=lambda one: one.name)
+def test_what_a_slice_declares_and_exports_is_there(slice_: Slice) -> None:
+    for part in (*slice_.routes, *slice_.settings):
+        assert load(slice_.place(part)) is not None
+    for command in slice_.commands.values():
+        assert import_module(slice_.place(command.module)).command is not None
+    module = import_module(slice_.package)
+    for name in _promised(module):
+        assert getattr(module, name) is not None
+    with pytest.raises(AttributeError):
+        _ = module.no_such_name
+
+
+def test_names_and_words_of_slices_are_their_own() -> None:
+    words = [word for one in SLICES for word in one.commands]
+    assert len(words) == len(set(words))
+    names = [one.name for one in SLICES]
+    assert len(names) == len(set(names))
