@@ -24,6 +24,7 @@ from rppam.access.accounts.api import users
 from rppam.access.lockouts.api import lockouts
 from rppam.access.mfa.api import mfa
 from rppam.access.rbac.auth_middleware import Bounds, Gate
+from rppam.access.rbac.policy import check_declared
 from rppam.access.rbac.rate_limit_middleware import AddressRates, UserRates
 from rppam.access.sessions.api import sessions
 from rppam.access.tokens.token_cache import KnownTokens
@@ -59,12 +60,12 @@ def build_app(parts: ApiParts) -> FastAPI:
     app = bare_app()
     app.state.parts = parts
     app.state.notes = NoteReader(parts.note, parts.clock)
-    room = Room(parts.limits)
+    routes, room = app.state.route_index, Room(parts.limits)
     # Added last is outermost.
     app.add_middleware(Bodies, limits=parts.limits, room=room)
-    app.add_middleware(UserRates, limiter=parts.limiter, settings=parts.hot)
-    app.add_middleware(Gate, tokens=KnownTokens(parts.tokens), check=parts.sessions.check)
-    app.add_middleware(AddressRates, limiter=parts.limiter, settings=parts.hot)
+    app.add_middleware(UserRates, limiter=parts.limiter, settings=parts.hot, routes=routes)
+    app.add_middleware(Gate, tokens=KnownTokens(parts.tokens), check=parts.sessions.check, routes=routes)
+    app.add_middleware(AddressRates, limiter=parts.limiter, settings=parts.hot, routes=routes)
     app.add_middleware(Bounds, limits=parts.limits, room=room)
     app.add_middleware(
         Probes,
@@ -97,8 +98,8 @@ def bare_app() -> FastAPI:
         redirect_slashes=False,
         exception_handlers={HTTPException: _translate_http, RequestValidationError: _translate_validation},
     )
-    app.state.route_index = include(app, ROUTERS)
-    describe(app, ROUTERS)
+    index = app.state.route_index = include(app, ROUTERS, check_declared)
+    describe(app, index)
     return app
 
 

@@ -11,8 +11,11 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Body, Depends, Path, Query, Request, Response
 
 from rppam.access.accounts.model import AccountRole
-from rppam.access.rbac.policy import Caller, allows, needs, refusal
+from rppam.access.rbac.policy import Caller, allows, refusal
+from rppam.http.answers import BODY, NO_DATABASE, NOT_AT_THE_LEADER
 from rppam.http.errors import FieldFlaw, InvalidRequestError
+from rppam.http.routes import declare, for_roles
+from rppam.limits.policy import LIMITS
 from rppam.manager.health_api import Parts
 from rppam.manager.leader_only import authority_of
 from rppam.manager.settings_schemas import (
@@ -31,7 +34,18 @@ SETTINGS_PATH: Final = "/api/v1/settings"
 ONE: Final = SETTINGS_PATH + "/{area}/{name}"
 PAGE: Final = 20
 PAGE_MAX: Final = 100
-settings = APIRouter(tags=["settings"], dependencies=[needs(AccountRole.SECURITY_ADMIN)])
+settings = APIRouter(tags=["settings"])
+_MAY: Final = for_roles(AccountRole.SECURITY_ADMIN)
+_READ: Final = {404: "No such setting", 503: NO_DATABASE}
+_WRITTEN: Final = {
+    **BODY,
+    404: "No such setting",
+    409: "A newer leader has written since; nothing was changed",
+    412: "If-Match names another revision than the one in force",
+    421: NOT_AT_THE_LEADER,
+    503: "The database does not answer; with RPPAM-2903 the change may or may not have been made",
+}
+LIMITS_PATH: Final = f"{SETTINGS_PATH}/{LIMITS.name}"
 _TAG: Final = r'(W/)?"([!#-~]*)"'
 _TAGS: Final = re.compile(rf"{_TAG}(?:[ \t]*,[ \t]*{_TAG})*")
 _REVISION: Final = re.compile(r"0|[1-9][0-9]{0,15}")
@@ -57,18 +71,22 @@ _WRITES: Final = [Depends(_writable)]
 
 
 @settings.get(SETTINGS_PATH, summary="All settings", response_model=SettingList)
+@declare(_MAY, {503: NO_DATABASE})
 async def list_settings(parts: Parts) -> SettingList:
     """Each with its value, its default, who made it so, and the revision in force in the answering process."""
     return SettingList(settings=[setting_shape(shown) for shown in await parts.settings.show_all()])
 
 
 @settings.get(ONE, summary="The value of a setting", response_model=dict[str, Any])
+@declare(_MAY, _READ)
 async def read_setting(setting: Named, parts: Parts, response: Response) -> dict[str, Any]:
     """As it stands in the database, each field named. The ETag is the revision: `"0"` for the default."""
     return _answer(await parts.settings.show(setting), response)
 
 
 @settings.put(ONE, summary="Change a setting", response_model=dict[str, Any], dependencies=_WRITES)
+# Limits so low that nobody gets in can be raised again.
+@declare(_MAY, _WRITTEN, uncounted_paths=frozenset({LIMITS_PATH}))
 async def put_setting(
     setting: Named,
     body: Annotated[dict[str, Any], Body()],
@@ -84,6 +102,7 @@ async def put_setting(
 
 
 @settings.get(ONE + "/history", summary="What a setting was", response_model=SettingHistory)
+@declare(_MAY, _READ)
 async def read_history(
     setting: Named,
     parts: Parts,
@@ -103,6 +122,7 @@ async def read_history(
 @settings.post(
     ONE + "/rollback", summary="Go back to an earlier revision", response_model=dict[str, Any], dependencies=_WRITES
 )
+@declare(_MAY, {**_WRITTEN, 404: "No such setting, or it has no such revision"})
 async def roll_back(
     setting: Named, body: RollbackRequest, caller: Caller, expected: Expected, parts: Parts, response: Response
 ) -> dict[str, Any]:

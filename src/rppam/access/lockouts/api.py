@@ -14,8 +14,10 @@ from rppam.access.accounts.api import USERS, UserId
 from rppam.access.accounts.model import AccountRole
 from rppam.access.lockouts.model import LockKind, Lockout, Suspect, user_suspect
 from rppam.access.lockouts.tries import Standing
-from rppam.access.rbac.policy import Caller, needs
+from rppam.access.rbac.policy import Caller
+from rppam.http.answers import NO_DATABASE, NO_USER
 from rppam.http.errors import FieldFlaw, ForbiddenError, InvalidRequestError
+from rppam.http.routes import declare, for_roles
 from rppam.http.times import iso_utc
 from rppam.kernel.limit import Limit
 from rppam.manager.health_api import Parts
@@ -26,7 +28,7 @@ lockouts = APIRouter(tags=["users"])
 LockoutId = Annotated[str, Path(alias="lockoutId", pattern="^[0-9a-f]{64}$")]
 Name = Annotated[str | None, Query(min_length=1, max_length=256, description="As it is typed at the log-in")]
 Address = Annotated[str | None, Query(min_length=1, max_length=64, description="As lockouts show it")]
-_MAY = [needs(AccountRole.SECURITY_ADMIN)]
+_MAY = for_roles(AccountRole.SECURITY_ADMIN)
 
 
 class LockoutShape(Shape):
@@ -73,13 +75,15 @@ class Unlocked(Shape):
     was_locked: bool
 
 
-@lockouts.get(LOCKOUTS, summary="Who is locked out", response_model=LockoutList, dependencies=_MAY)
+@lockouts.get(LOCKOUTS, summary="Who is locked out", response_model=LockoutList)
+@declare(_MAY, {503: NO_DATABASE})
 async def list_lockouts(parts: Parts) -> LockoutList:
     """Users and addresses with too many wrong passwords or codes, the newest first, at most a thousand."""
     return LockoutList(items=[_shape(one) for one in await parts.lockouts.all()])
 
 
-@lockouts.get(f"{LOCKOUTS}/tries", summary="Tries under way", response_model=TriesList, dependencies=_MAY)
+@lockouts.get(f"{LOCKOUTS}/tries", summary="Tries under way", response_model=TriesList)
+@declare(_MAY, {400: "Neither `username` nor `address`", 503: NO_DATABASE})
 async def show_tries(parts: Parts, username: Name = None, address: Address = None) -> TriesList:
     """Wrong tries and tries under way of a user name, an address, or both: why somebody who is not locked waits."""
     if username is None and address is None:
@@ -88,7 +92,8 @@ async def show_tries(parts: Parts, username: Name = None, address: Address = Non
     return TriesList(items=[_tries(*one) for one in await parts.lockouts.tries(username, address)])
 
 
-@lockouts.delete(f"{LOCKOUTS}/{{lockoutId}}", summary="Unlock a user or an address", status_code=204, dependencies=_MAY)
+@lockouts.delete(f"{LOCKOUTS}/{{lockoutId}}", summary="Unlock a user or an address", status_code=204)
+@declare(_MAY, {400: "The id is not one", 503: NO_DATABASE})
 async def end_lockout(lockout_id: LockoutId, caller: Caller, parts: Parts) -> None:
     """At once on all nodes; the next lockout is a first one again. Nothing happens where nobody is locked."""
     if caller.user_id is not None and lockout_id == user_suspect(caller.subject).subject:
@@ -96,7 +101,8 @@ async def end_lockout(lockout_id: LockoutId, caller: Caller, parts: Parts) -> No
     await parts.lockouts.unlock(lockout_id, caller.subject)
 
 
-@lockouts.post(f"{USERS}/{{userId}}/unlock", summary="Unlock a user", response_model=Unlocked, dependencies=_MAY)
+@lockouts.post(f"{USERS}/{{userId}}/unlock", summary="Unlock a user", response_model=Unlocked)
+@declare(_MAY, NO_USER)
 async def unlock_user(user_id: UserId, caller: Caller, parts: Parts) -> Unlocked:
     """At once on all nodes, and the wrong tries so far are forgotten; also for one who is not locked (yet)."""
     if user_id == caller.user_id:

@@ -1,23 +1,24 @@
 """Who may do what: the rules about roles, in one place.
 
 ``pam_admin`` may everything; ``pam_auditor`` may read everything and change nothing; whatever else a role may do stands
-beside the route that asks for it (:func:`needs`), and a route without that is for everybody who is signed in. Below
-``/api/v1/admin/`` the gate itself asks, before it is known whether the path exists.
+beside the route (:func:`rppam.http.routes.declare`). Below ``/api/v1/admin/`` the gate itself asks, before it is known
+whether the path exists.
 
 It decides by the roles as they are now (``Identity``), not as a token states them. What it
 does not decide: whether the caller is who they say, nor whose sessions or accounts a route shows.
 """
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import Depends, Request
+from starlette.types import Scope
 
 from rppam.access.accounts.model import AccountRole
 from rppam.access.sessions.model import Identity
 from rppam.http.errors import ForbiddenError
+from rppam.http.routes import Declaration, Who
 
-ADMIN_PREFIX: Final = "/api/v1/admin/"
 READS: Final = frozenset({"GET", "HEAD"})
 
 
@@ -42,22 +43,12 @@ def refusal(method: str, wanted: Iterable[str]) -> ForbiddenError:
     return ForbiddenError(f"this needs the role {' or '.join(enough(method, wanted))}")
 
 
-class Needs:
-    """A dependency that lets through whoever has one of these roles; the reference reads :attr:`roles`."""
-
-    def __init__(self, roles: Iterable[AccountRole]) -> None:
-        self.roles: Final = frozenset(roles)
-
-    async def __call__(self, request: Request) -> None:
-        """Raises :class:`~rppam.http.errors.ForbiddenError`."""
-        identity: Identity = request.state.identity
-        if not allows(identity.roles, request.method, self.roles):
-            raise refusal(request.method, self.roles)
-
-
-def needs(*roles: AccountRole) -> Any:
-    """For a route's ``dependencies``: one of ``roles``, or ``pam_admin``, or to read ``pam_auditor``."""
-    return Depends(Needs(roles))
+def check_declared(scope: Scope, declared: Declaration) -> None:
+    """Raises :class:`ForbiddenError` where a route is for roles of which the caller has none."""
+    if declared.access.who is Who.ROLES:
+        identity: Identity = scope["state"]["identity"]
+        if not allows(identity.roles, scope["method"], declared.access.roles):
+            raise refusal(scope["method"], declared.access.roles)
 
 
 async def _identity(request: Request) -> Identity:

@@ -11,7 +11,6 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from rppam.access.accounts.changes import PAGE_SIZE, PAGE_SIZE_MAX
 from rppam.access.accounts.model import AccountRole
 from rppam.access.mfa.ports import SecondStep
-from rppam.access.rbac.auth_middleware import LOGIN_PATH
 from rppam.access.rbac.policy import Caller, allows, refusal
 from rppam.access.sessions.model import Identity, SessionLine
 from rppam.access.sessions.schemas import (
@@ -26,7 +25,9 @@ from rppam.access.sessions.service import Caller as From
 from rppam.access.tokens.credentials import check_same_origin, cookie_header
 from rppam.access.tokens.service import IssuedToken
 from rppam.access.tokens.token_cache import Bearer
+from rppam.http.answers import NO_USER
 from rppam.http.errors import FieldFlaw, InvalidRequestError, NotFoundError
+from rppam.http.routes import ANYBODY, SIGNED_IN, declare
 from rppam.http.times import iso_utc
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
@@ -40,10 +41,24 @@ _MANAGERS: Final = (AccountRole.SECURITY_ADMIN,)
 
 sessions = APIRouter(tags=["sessions"])
 SessionId = Annotated[str, Path(alias="sessionId", pattern=ID)]
+_OTHERS: Final = "Somebody else's sessions"
+_HIDDEN: Final = "No live session of this id, or somebody else's"
 UserId = Annotated[str | None, Query(alias="userId", pattern=ID)]
 
 
-@sessions.post(LOGIN_PATH, summary="Sign in", response_model=LoginAnswer | SecondStepAnswer)
+@sessions.post("/api/v1/auth/login", summary="Sign in", response_model=LoginAnswer | SecondStepAnswer)
+@declare(
+    ANYBODY,
+    {
+        400: "The body is not valid",
+        401: "User name or password is wrong",
+        403: "With `cookie`: it was not a page of the console that asked",
+        413: "The body is larger than 16 KiB",
+        415: "The body is not JSON",
+        429: "Too many wrong tries for this user or from this address; `Retry-After` says how long to wait",
+        503: "Busy, or the database does not answer",
+    },
+)
 async def login(
     body: LoginRequest, request: Request, response: Response, parts: Parts
 ) -> LoginAnswer | SecondStepAnswer:
@@ -61,6 +76,7 @@ async def login(
 
 
 @sessions.post("/api/v1/auth/refresh", summary="Get a newer token of the same session", response_model=LoginAnswer)
+@declare(SIGNED_IN, {403: "The token was made on a host"})
 async def refresh(request: Request, response: Response, caller: Caller, parts: Parts) -> LoginAnswer:
     """No body. The token that was sent stays good until it expires; the session's absolute end stays where it is."""
     bearer: Bearer = request.state.bearer
@@ -69,6 +85,7 @@ async def refresh(request: Request, response: Response, caller: Caller, parts: P
 
 
 @sessions.post("/api/v1/auth/logout", summary="Sign out", status_code=204)
+@declare(SIGNED_IN)
 async def logout(request: Request, caller: Caller, parts: Parts) -> Response:
     """No body. Ends the session of the token that was sent, on all nodes, and so every token of it."""
     await parts.sessions.end(caller.session_id, "signed out")
@@ -79,6 +96,7 @@ async def logout(request: Request, caller: Caller, parts: Parts) -> Response:
 
 
 @sessions.get(SESSIONS, summary="Who is signed in", response_model=SessionPage)
+@declare(SIGNED_IN, {400: "A parameter is not valid", 403: _OTHERS})
 async def page(
     caller: Caller,
     parts: Parts,
@@ -103,12 +121,14 @@ async def page(
 
 
 @sessions.get(SESSIONS + "/{sessionId}", summary="One session", response_model=SessionShape)
+@declare(SIGNED_IN, {404: _HIDDEN})
 async def one(session_id: SessionId, caller: Caller, parts: Parts) -> SessionShape:
     """Own sessions; administrators and auditors see every one."""
     return _shape(await _visible(session_id, caller, parts, "GET"), caller)
 
 
 @sessions.delete(SESSIONS + "/{sessionId}", summary="End one session", status_code=204)
+@declare(SIGNED_IN, {403: "The role may see this session and not end it", 404: _HIDDEN})
 async def end(session_id: SessionId, caller: Caller, parts: Parts) -> Response:
     """On all nodes at once. One's own, or as `pam_admin` or `security_admin` anybody's."""
     await _visible(session_id, caller, parts, "DELETE")
@@ -118,6 +138,7 @@ async def end(session_id: SessionId, caller: Caller, parts: Parts) -> Response:
 
 
 @sessions.delete(SESSIONS, summary="End all sessions of a user, or of everybody", response_model=SessionsEnded)
+@declare(SIGNED_IN, {400: "Neither `userId` nor `all=true`, or both", 403: _OTHERS, 404: NO_USER[404]})
 async def end_many(
     caller: Caller,
     parts: Parts,
