@@ -80,7 +80,8 @@ async def test_the_check_stands_before_the_handler_of_every_route() -> None:
     for number, one in enumerate(index.routes):
         path = one.route.path.replace("{", "").replace("}", "")
         method = next(iter(one.methods))
-        scope: Scope = {"type": "http", "path": path, "method": method, "headers": [], "root_path": "", "path_params": {}}
+        scope: Scope = {"type": "http", "path": path, "method": method, "headers": [], "root_path": ""}
+        scope["path_params"] = {}
         assert index.matches(scope)[0] is Match.FULL
         with pytest.raises(ForbiddenError):
             await index.handle(scope, None, None)  # type: ignore[arg-type]

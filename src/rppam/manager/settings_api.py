@@ -11,7 +11,9 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Body, Depends, Path, Query, Request, Response
 
 from rppam.access.accounts.model import AccountRole
-from rppam.access.rbac.policy import Caller, allows, refusal
+from rppam.access.rbac.objects import Action, check, lacking_role, rule_for
+from rppam.access.rbac.policy import Caller
+from rppam.access.sessions.model import Identity
 from rppam.http.answers import BODY, NO_DATABASE, NOT_AT_THE_LEADER
 from rppam.http.errors import FieldFlaw, InvalidRequestError
 from rppam.http.routes import declare, for_roles
@@ -56,9 +58,14 @@ async def _setting(area: Word, name: Word) -> Setting[Any]:
     return find_setting(f"{area}/{name}")
 
 
-async def _writable(request: Request, caller: Caller, setting: Annotated[Setting[Any], Depends(_setting)]) -> None:
-    if not setting.name.startswith(SECURITY) and not allows(caller.roles, request.method, ()):
-        raise refusal(request.method, ())
+@rule_for(Setting)
+def _may(identity: Identity, action: Action, setting: Setting[Any]) -> str:
+    is_for_all = action is Action.READ or setting.name.startswith(SECURITY)
+    return lacking_role(identity, action, (AccountRole.SECURITY_ADMIN,) if is_for_all else ())
+
+
+async def _writable(caller: Caller, setting: Annotated[Setting[Any], Depends(_setting)]) -> None:
+    check(caller, Action.CHANGE, setting)
 
 
 async def _expected(request: Request) -> list[int] | None:

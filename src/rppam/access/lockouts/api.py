@@ -1,8 +1,7 @@
 """Lockouts: who is locked out of signing in, what is under way, and unlocking.
 
-``security_admin`` and ``pam_admin`` see and unlock, ``pam_auditor`` sees. Nobody unlocks the own account: whoever
-took a session could guess its password and codes for ever. What it does not decide: when somebody is locked
-(:mod:`rppam.access.lockouts.guard`).
+``security_admin`` and ``pam_admin`` see and unlock, ``pam_auditor`` sees. What it does not decide: when somebody is
+locked (:mod:`rppam.access.lockouts.guard`).
 """
 
 from typing import Annotated
@@ -12,11 +11,13 @@ from pydantic import Field
 
 from rppam.access.accounts.api import USERS, UserId
 from rppam.access.accounts.model import AccountRole
-from rppam.access.lockouts.model import LockKind, Lockout, Suspect, user_suspect
+from rppam.access.lockouts.model import LockKind, Lockout, Suspect
+from rppam.access.lockouts.permissions import LockOf
 from rppam.access.lockouts.tries import Standing
+from rppam.access.rbac.objects import Action, check
 from rppam.access.rbac.policy import Caller
 from rppam.http.answers import NO_DATABASE, NO_USER
-from rppam.http.errors import FieldFlaw, ForbiddenError, InvalidRequestError
+from rppam.http.errors import FieldFlaw, InvalidRequestError
 from rppam.http.routes import declare, for_roles
 from rppam.http.times import iso_utc
 from rppam.kernel.limit import Limit
@@ -96,8 +97,7 @@ async def show_tries(parts: Parts, username: Name = None, address: Address = Non
 @declare(_MAY, {400: "The id is not one", 503: NO_DATABASE})
 async def end_lockout(lockout_id: LockoutId, caller: Caller, parts: Parts) -> None:
     """At once on all nodes; the next lockout is a first one again. Nothing happens where nobody is locked."""
-    if caller.user_id is not None and lockout_id == user_suspect(caller.subject).subject:
-        raise _own()
+    check(caller, Action.END, LockOf(lockout_id=lockout_id))
     await parts.lockouts.unlock(lockout_id, caller.subject)
 
 
@@ -105,8 +105,7 @@ async def end_lockout(lockout_id: LockoutId, caller: Caller, parts: Parts) -> No
 @declare(_MAY, NO_USER)
 async def unlock_user(user_id: UserId, caller: Caller, parts: Parts) -> Unlocked:
     """At once on all nodes, and the wrong tries so far are forgotten; also for one who is not locked (yet)."""
-    if user_id == caller.user_id:
-        raise _own()
+    check(caller, Action.END, LockOf(user_id))
     return Unlocked(was_locked=await parts.lockouts.unlock_user(user_id, caller.subject) is not None)
 
 
@@ -118,12 +117,6 @@ def _tries(suspect: Suspect, limit: Limit, now: Standing) -> TriesShape:
         lapse_in_ms=now.lapses_ms,
         allowed=limit.events,
         window_seconds=limit.period_ms // 1000,
-    )
-
-
-def _own() -> ForbiddenError:
-    return ForbiddenError(
-        "nobody unlocks the own account: ask another administrator, or run 'rppam user unlock' on a node"
     )
 
 

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 
 from rppam.access.accounts.api import USERS, UserId, given, own_id
 from rppam.access.accounts.model import AccountRole
+from rppam.access.mfa.permissions import FactorOf
 from rppam.access.mfa.schemas import (
     BackupCodes,
     ChallengeRequest,
@@ -19,14 +20,15 @@ from rppam.access.mfa.schemas import (
     MfaStanding,
 )
 from rppam.access.mfa.service import Proposal
-from rppam.access.rbac.policy import Caller, refusal
+from rppam.access.rbac.objects import Action, check
+from rppam.access.rbac.policy import Caller
 from rppam.access.sessions.api import caller_of, token_answer
 from rppam.access.sessions.model import Identity
 from rppam.access.sessions.schemas import LoginAnswer
 from rppam.access.tokens.credentials import check_same_origin
 from rppam.access.tokens.token_cache import Bearer
 from rppam.http.answers import BODY, GUESSES, NO_ACCOUNT, NO_DATABASE, NO_USER
-from rppam.http.errors import ForbiddenError, UnauthenticatedError
+from rppam.http.errors import UnauthenticatedError
 from rppam.http.routes import ANYBODY, OPTIONAL, SIGNED_IN, declare, for_roles
 from rppam.http.token_flaws import TokenFlaw
 from rppam.kernel.secret import Secret
@@ -147,11 +149,10 @@ async def reset(user_id: UserId, caller: Caller, parts: Parts) -> Response:
     The next log-in asks for a new one where the policy wants it. Nobody resets the own one: that takes a code. Only
     `pam_admin` resets another administrator's.
     """
-    if user_id == caller.user_id:
-        raise ForbiddenError("the own second factor is taken away with a code, by POST /api/v1/auth/mfa/disable")
-    if AccountRole.ADMIN not in caller.roles and AccountRole.ADMIN in (await parts.users.get(user_id)).roles:
-        # Who may less must not open the way to an account that may more.
-        raise refusal("DELETE", ())
+    roles: frozenset[str] = frozenset()
+    if user_id != caller.user_id and AccountRole.ADMIN not in caller.roles:
+        roles = frozenset((await parts.users.get(user_id)).roles)
+    check(caller, Action.END, FactorOf(user_id, roles))
     await parts.second_factors.reset(user_id, caller.subject)
     return Response(status_code=204)
 

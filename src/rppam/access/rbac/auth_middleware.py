@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from rppam.access.rbac.policy import allows, refusal
+from rppam.access.rbac.policy import refusal, role_allows
 from rppam.access.sessions.check import SessionCheck
 from rppam.access.sessions.errors import SessionEndedError, SessionUnknownError
 from rppam.access.sessions.model import Identity
@@ -95,7 +95,7 @@ class Gate:
 
 
 def _admit(scope: Scope, identity: Identity, bearer: Bearer, carried: Credential) -> None:
-    if scope["path"].startswith(ADMIN_PREFIX) and not allows(identity.roles, scope["method"], ()):
+    if scope["path"].startswith(ADMIN_PREFIX) and not role_allows(identity.roles, scope["method"], ()):
         raise refusal(scope["method"], ())
     scope["state"].update(identity=identity, bearer=bearer, by_cookie=carried.by_cookie)
 

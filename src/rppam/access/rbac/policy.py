@@ -5,7 +5,7 @@ beside the route (:func:`rppam.http.routes.declare`). Below ``/api/v1/admin/`` t
 whether the path exists.
 
 It decides by the roles as they are now (``Identity``), not as a token states them. What it
-does not decide: whether the caller is who they say, nor whose sessions or accounts a route shows.
+does not decide: whether the caller is who they say, nor anything about single objects (:mod:`.objects`).
 """
 
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ from rppam.http.routes import Declaration, Who
 READS: Final = frozenset({"GET", "HEAD"})
 
 
-def allows(held: frozenset[str], method: str, wanted: Iterable[str]) -> bool:
+def role_allows(held: frozenset[str], method: str, wanted: Iterable[str]) -> bool:
     """Whether one of ``held`` is enough for ``method`` on something that is for ``wanted``."""
     return (
         AccountRole.ADMIN in held
@@ -38,16 +38,21 @@ def enough(method: str, wanted: Iterable[str]) -> list[str]:
     )
 
 
+def lacking(method: str, wanted: Iterable[str]) -> str:
+    """The sentence that names the roles that would do."""
+    return f"this needs the role {' or '.join(enough(method, wanted))}"
+
+
 def refusal(method: str, wanted: Iterable[str]) -> ForbiddenError:
     """The error that names the roles that would do."""
-    return ForbiddenError(f"this needs the role {' or '.join(enough(method, wanted))}")
+    return ForbiddenError(lacking(method, wanted))
 
 
 def check_declared(scope: Scope, declared: Declaration) -> None:
     """Raises :class:`ForbiddenError` where a route is for roles of which the caller has none."""
     if declared.access.who is Who.ROLES:
         identity: Identity = scope["state"]["identity"]
-        if not allows(identity.roles, scope["method"], declared.access.roles):
+        if not role_allows(identity.roles, scope["method"], declared.access.roles):
             raise refusal(scope["method"], declared.access.roles)
 
 

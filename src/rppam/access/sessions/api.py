@@ -1,7 +1,6 @@
 """Signing in and out, and the sessions that come of it.
 
-Decides who may see and end whose sessions: everybody their own; administrators and security administrators all;
-auditors see all. A session that somebody may not see does not exist for them.
+Who may see and end whose sessions stands in :mod:`rppam.access.sessions.permissions`.
 """
 
 from typing import Annotated, Final
@@ -9,10 +8,11 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from rppam.access.accounts.changes import PAGE_SIZE, PAGE_SIZE_MAX
-from rppam.access.accounts.model import AccountRole
 from rppam.access.mfa.ports import SecondStep
-from rppam.access.rbac.policy import Caller, allows, refusal
+from rppam.access.rbac.objects import Action, allows, check
+from rppam.access.rbac.policy import Caller
 from rppam.access.sessions.model import Identity, SessionLine
+from rppam.access.sessions.permissions import SessionsOf
 from rppam.access.sessions.schemas import (
     LoginAnswer,
     LoginRequest,
@@ -32,12 +32,10 @@ from rppam.http.times import iso_utc
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
 from rppam.manager.health_api import Parts
-from rppam.manager.parts import ApiParts
 
 SESSIONS: Final = "/api/v1/sessions"
 ID: Final = "^[0-9a-zA-Z-]{1,36}$"
 """What an id can look like; PostgreSQL refuses a text with NUL, which would look like a database in trouble."""
-_MANAGERS: Final = (AccountRole.SECURITY_ADMIN,)
 
 sessions = APIRouter(tags=["sessions"])
 SessionId = Annotated[str, Path(alias="sessionId", pattern=ID)]
@@ -108,9 +106,9 @@ async def page(
 
     `after` is the `next` of the page before.
     """
-    if not _may_all(caller, "GET"):
-        if user_id not in (None, caller.user_id):
-            raise refusal("GET", _MANAGERS)
+    if not allows(caller, Action.READ, SessionsOf(None)):
+        if user_id is not None:
+            check(caller, Action.READ, SessionsOf(user_id))
         user_id = caller.user_id
         if user_id is None:
             # A token of a host without the role: it has no account, and sees itself alone.
@@ -124,14 +122,17 @@ async def page(
 @declare(SIGNED_IN, {404: _HIDDEN})
 async def one(session_id: SessionId, caller: Caller, parts: Parts) -> SessionShape:
     """Own sessions; administrators and auditors see every one."""
-    return _shape(await _visible(session_id, caller, parts, "GET"), caller)
+    line = await parts.sessions.find(session_id)
+    check(caller, Action.READ, line, _unknown())
+    assert line is not None  # as it may be read
+    return _shape(line, caller)
 
 
 @sessions.delete(SESSIONS + "/{sessionId}", summary="End one session", status_code=204)
 @declare(SIGNED_IN, {403: "The role may see this session and not end it", 404: _HIDDEN})
 async def end(session_id: SessionId, caller: Caller, parts: Parts) -> Response:
     """On all nodes at once. One's own, or as `pam_admin` or `security_admin` anybody's."""
-    await _visible(session_id, caller, parts, "DELETE")
+    check(caller, Action.END, await parts.sessions.find(session_id), _unknown())
     if not await parts.sessions.end(session_id, f"ended by {caller.subject}"[:64]):
         raise _unknown()
     return Response(status_code=204)
@@ -148,8 +149,7 @@ async def end_many(
     """`userId=...` for a user's, the caller's own included; `all=true` for everybody's, tokens of hosts included."""
     if everybody == (user_id is not None):
         raise InvalidRequestError([FieldFlaw("query", "either userId or all=true is needed", "missing")])
-    if user_id is None or user_id != caller.user_id:
-        _check_all(caller, "DELETE")
+    check(caller, Action.END, SessionsOf(user_id))
     why = f"ended by {caller.subject}"[:64]
     if user_id is None:
         return SessionsEnded(ended=await parts.sessions.end_all(why))
@@ -173,27 +173,6 @@ def token_answer(issued: IssuedToken, request: Request, response: Response, *, b
     life_s = max(1, claims.expires_at_s - claims.issued_at_s)
     response.headers["Set-Cookie"] = cookie_header(request.scope, issued.token.reveal(), life_s)
     return LoginAnswer(access_token=None, token_type="Cookie", expires_at=expires_at)  # noqa: S106  # no secret
-
-
-def _may_all(caller: Identity, method: str) -> bool:
-    return allows(caller.roles, method, _MANAGERS)
-
-
-def _check_all(caller: Identity, method: str) -> None:
-    if not _may_all(caller, method):
-        raise refusal(method, _MANAGERS)
-
-
-async def _visible(session_id: str, caller: Identity, parts: ApiParts, method: str) -> SessionLine:
-    line = await parts.sessions.find(session_id)
-    is_own = line is not None and (
-        line.id == caller.session_id or (line.user_id is not None and line.user_id == caller.user_id)
-    )
-    if line is None or not (is_own or _may_all(caller, method)):
-        if line is not None and _may_all(caller, "GET"):
-            raise refusal(method, _MANAGERS)
-        raise _unknown()
-    return line
 
 
 def _unknown() -> NotFoundError:
