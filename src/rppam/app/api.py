@@ -21,6 +21,7 @@ from starlette.exceptions import HTTPException
 
 from rppam import __version__
 from rppam.access.rbac.auth_middleware import Bounds, Gate
+from rppam.access.rbac.policy import check_declared
 from rppam.access.rbac.rate_limit_middleware import AddressRates, UserRates
 from rppam.access.tokens.token_cache import KnownTokens
 from rppam.app.openapi import describe
@@ -52,12 +53,12 @@ def build_app(parts: ApiParts) -> FastAPI:
     app = bare_app()
     app.state.parts = parts
     app.state.notes = NoteReader(parts.note, parts.clock)
-    room = Room(parts.limits)
+    routes, room = app.state.route_index, Room(parts.limits)
     # Added last is outermost.
     app.add_middleware(Bodies, limits=parts.limits, room=room)
-    app.add_middleware(UserRates, limiter=parts.limiter, settings=parts.hot)
-    app.add_middleware(Gate, tokens=KnownTokens(parts.tokens), check=parts.sessions.check)
-    app.add_middleware(AddressRates, limiter=parts.limiter, settings=parts.hot)
+    app.add_middleware(UserRates, limiter=parts.limiter, settings=parts.hot, routes=routes)
+    app.add_middleware(Gate, tokens=KnownTokens(parts.tokens), check=parts.sessions.check, routes=routes)
+    app.add_middleware(AddressRates, limiter=parts.limiter, settings=parts.hot, routes=routes)
     app.add_middleware(Bounds, limits=parts.limits, room=room)
     app.add_middleware(
         Probes,
@@ -90,9 +91,8 @@ def bare_app() -> FastAPI:
         redirect_slashes=False,
         exception_handlers={HTTPException: _translate_http, RequestValidationError: _translate_validation},
     )
-    found = routers()
-    app.state.route_index = include(app, found)
-    describe(app, found)
+    index = app.state.route_index = include(app, routers(), check_declared)
+    describe(app, index)
     return app
 
 

@@ -1,19 +1,21 @@
 """The OpenAPI document: generated from the routes, completed with what stands outside them.
 
-Adds the probes (answered before routing), the bearer scheme with who may call what, and problem documents as the one
-form of every error. ``docs/reference/openapi.json`` and ``rest.md`` are made from it (:mod:`rppam.app.rest_reference`).
+Adds the probes (answered before routing), who may call what and which problem documents it answers with, as each route
+declares (:mod:`rppam.http.routes`). ``docs/reference/openapi.json`` and ``rest.md`` are made from it
+(:mod:`rppam.app.rest_reference`).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute
 
-from rppam.access.rbac.auth_middleware import ANSWERED_BLIND, EITHER, PUBLIC
-from rppam.access.rbac.policy import ADMIN_PREFIX, Needs, enough
+from rppam.access.rbac.policy import enough
+from rppam.http.answers import BODY
 from rppam.http.problems import MEDIA_TYPE
+from rppam.http.route_index import RouteIndex
+from rppam.http.routes import Declaration, Who
 from rppam.manager.metrics import METRICS_PATH
 
 _DESCRIPTION: Final = (
@@ -65,186 +67,23 @@ _PROBLEM: Final[dict[str, Any]] = {
         "leaderUrl": {"type": ["string", "null"], "description": "Where it answers (RPPAM-6020)"},
     },
 }
-_BODY: Final = {
-    "400": "The body is not valid",
-    "413": "The body is larger than 1 MiB",
-    "415": "The body is not JSON",
-}
-_SETTING_READ: Final = {"404": "No such setting", "503": "The database does not answer"}
-_SETTING_WRITTEN: Final = {
-    **_BODY,
-    "404": "No such setting",
-    "409": "A newer leader has written since; nothing was changed",
-    "412": "If-Match names another revision than the one in force",
-    "421": "It could not be handed on to the leader; `leader` and `leaderUrl` say who that is",
-    "503": "The database does not answer; with RPPAM-2903 the change may or may not have been made",
-}
-_HANDED_ON: Final = {
-    "502": "It was handed on to the node that it is for, which did not believe it (RPPAM-5322), or whose answer cannot "
-    "be passed on (RPPAM-5215)",
-    "504": "It was handed on to the node that it is for, and whether that carried it out is not known (RPPAM-5214)",
-}
-_NO_DATABASE: Final = "The database does not answer"
-_NO_ACCOUNT: Final = "The token belongs to no account"
-_GUESSES: Final = "Too many wrong guesses; `Retry-After` says how long to wait"
-_WITH_CODE: Final = {
-    **_BODY,
-    "403": "The code is not valid, or the token belongs to no account",
-    "409": "There is no second factor",
-    "429": _GUESSES,
-}
-_USER: Final = {"404": "No account has this id", "503": _NO_DATABASE}
-_LAST: Final = "It is the last enabled `pam_admin`"
-_ERRORS: Final[dict[tuple[str, str], dict[str, str]]] = {
-    ("/api/v1/auth/login", "post"): {
-        "400": "The body is not valid",
-        "401": "User name or password is wrong",
-        "403": "With `cookie`: it was not a page of the console that asked",
-        "413": "The body is larger than 16 KiB",
-        "415": "The body is not JSON",
-        "429": "Too many wrong tries for this user or from this address; `Retry-After` says how long to wait",
-        "503": "Busy, or the database does not answer",
-    },
-    ("/api/v1/auth/refresh", "post"): {"403": "The token was made on a host"},
-    ("/api/v1/sessions", "get"): {"400": "A parameter is not valid", "403": "Somebody else's sessions"},
-    ("/api/v1/sessions", "delete"): {
-        "400": "Neither `userId` nor `all=true`, or both",
-        "403": "Somebody else's sessions",
-        "404": "No account has this id",
-    },
-    ("/api/v1/sessions/{sessionId}", "get"): {"404": "No live session of this id, or somebody else's"},
-    ("/api/v1/sessions/{sessionId}", "delete"): {
-        "403": "The role may see this session and not end it",
-        "404": "No live session of this id, or somebody else's",
-    },
-    ("/api/v1/admin/cluster/nodes", "post"): {
-        "400": "The name cannot be a node's",
-        "403": "The account is not `pam_admin`, or the licence has no seat (RPPAM-4101)",
-        "409": "The name is in use",
-        "413": "The body is larger than 1 MiB",
-        "415": "The body is not JSON",
-    },
-    ("/api/v1/admin/cluster/switchover", "post"): {
-        **_BODY,
-        **_HANDED_ON,
-        "404": "The target is no member",
-        "409": "The target leads already or cannot lead, or no other node could",
-        "421": "There is no leader to hand it on to, or it leads no more; `leader` and `leaderUrl` say who does",
-        "503": "The control process of the node did not answer, or too many orders are under way (RPPAM-5321)",
-    },
-    ("/api/v1/admin/nodes/{nodeName}/maintenance", "put"): {
-        **_BODY,
-        **_HANDED_ON,
-        "404": "No node has this name",
-        "409": "The node leads, and no other node could; or it is a witness (RPPAM-5216)",
-        "421": "It could not be handed on to the named node; `detail` says why, `nodeUrl` where that one answers",
-        "503": "The control process did not answer, or the order could not be kept on disk",
-    },
-    ("/api/v1/admin/cluster/pause", "put"): {
-        **_BODY,
-        "503": "The control process did not answer, or the order could not be kept on disk",
-    },
-    ("/api/v1/admin/cluster/forget", "post"): {
-        **_BODY,
-        **_HANDED_ON,
-        "404": "It is no member",
-        "409": "It runs, or must be stated off, or another change is under way; with force: there is a leader",
-        "421": "It could not be handed on to the leader; `leader` and `leaderUrl` say who that is",
-        "503": "The control process of the node did not answer, or too many orders are under way (RPPAM-5321)",
-    },
-    ("/api/v1/settings", "get"): {"503": "The database does not answer"},
-    ("/api/v1/settings/{area}/{name}", "get"): _SETTING_READ,
-    ("/api/v1/settings/{area}/{name}", "put"): _SETTING_WRITTEN,
-    ("/api/v1/settings/{area}/{name}/history", "get"): _SETTING_READ,
-    ("/api/v1/settings/{area}/{name}/rollback", "post"): {
-        **_SETTING_WRITTEN,
-        "404": "No such setting, or it has no such revision",
-    },
-    ("/api/v1/auth/mfa", "get"): {"403": _NO_ACCOUNT},
-    ("/api/v1/auth/mfa/challenge", "post"): {
-        **_BODY,
-        "401": "The code is not valid (RPPAM-3121), or the log-in is over (RPPAM-3123)",
-        "403": "With `cookie`: it was not a page of the console that asked",
-        "409": "The account has to enrol a second factor first",
-        "413": "The body is larger than 16 KiB",
-        "429": _GUESSES,
-        "503": _NO_DATABASE,
-    },
-    ("/api/v1/auth/mfa/enroll", "post"): {
-        **_BODY,
-        "400": "The body is not valid, or the current password is missing and the log-in was over ten minutes ago",
-        "401": "No valid access token; or with `mfaToken`: the code is not valid, or the log-in is over",
-        "403": "The code or the current password is not valid, or the token belongs to no account",
-        "409": "There is a second factor already, or none may be enrolled, or none was begun",
-        "429": _GUESSES,
-        "503": "The database does not answer, or this host has no cluster key (RPPAM-3128)",
-    },
-    ("/api/v1/auth/mfa/stepup", "post"): _WITH_CODE,
-    ("/api/v1/auth/mfa/backup-codes", "post"): _WITH_CODE,
-    ("/api/v1/auth/mfa/disable", "post"): {**_WITH_CODE, "409": "There is no second factor, or it is required"},
-    ("/api/v1/users/{userId}/mfa", "delete"): _USER,
-    ("/api/v1/users", "get"): {"400": "The query is not valid", "503": _NO_DATABASE},
-    ("/api/v1/users", "post"): {**_BODY, "409": "The name is taken, or looks like another's", "503": _NO_DATABASE},
-    ("/api/v1/users/me", "get"): {"403": "The token belongs to no account", "503": _NO_DATABASE},
-    ("/api/v1/users/me/password", "put"): {
-        **_BODY,
-        "403": "The current password is wrong, or the token belongs to no account",
-        "429": "Too many wrong guesses",
-        "503": _NO_DATABASE,
-    },
-    ("/api/v1/users/{userId}", "get"): _USER,
-    ("/api/v1/users/{userId}", "put"): {**_BODY, **_USER, "409": _LAST},
-    ("/api/v1/users/{userId}", "patch"): {**_BODY, **_USER, "409": _LAST},
-    ("/api/v1/users/{userId}", "delete"): {**_USER, "409": _LAST},
-    ("/api/v1/users/{userId}/roles", "get"): _USER,
-    ("/api/v1/users/{userId}/roles", "put"): {**_BODY, **_USER, "409": _LAST},
-    ("/api/v1/users/{userId}/password/reset", "post"): {
-        **_BODY,
-        **_USER,
-        "400": "The body is not valid, or it is the own account and the current password is missing",
-        "403": "The account lacks the role, or it is the own account and the current password is wrong",
-        "429": _GUESSES,
-    },
-    ("/api/v1/users/{userId}/unlock", "post"): _USER,
-    ("/api/v1/lockouts", "get"): {"503": _NO_DATABASE},
-    ("/api/v1/lockouts/tries", "get"): {"400": "Neither `username` nor `address`", "503": _NO_DATABASE},
-    ("/api/v1/lockouts/{lockoutId}", "delete"): {"400": "The id is not one", "503": _NO_DATABASE},
-    ("/api/v1/admin/cluster/note", "get"): {"503": "The database does not answer"},
-    ("/api/v1/admin/cluster/note", "put"): {
-        "400": "The text cannot be a note",
-        "409": "A newer leader has written since; nothing was changed",
-        "413": "The body is larger than 1 MiB",
-        "415": "The body is not JSON",
-        "421": "It could not be handed on to the leader; `leader` and `leaderUrl` say who that is",
-        "503": "The database does not answer; the note may or may not have been replaced",
-    },
-}
 
 
-def describe(app: FastAPI, routers: Sequence[APIRouter]) -> None:
-    """Make ``app.openapi()`` (and ``GET /openapi.json``) tell the whole API, which is made of ``routers``."""
+def describe(app: FastAPI, routes: RouteIndex) -> None:
+    """Make ``app.openapi()`` (and ``GET /openapi.json``) tell the whole API."""
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
             app.openapi_schema = _complete(
                 get_openapi(title=app.title, version=app.version, routes=app.routes, description=_DESCRIPTION),
-                {(route.path, method.lower()): roles for route, method, roles in _asked_for(routers)},
+                {(one.route.path, method.lower()): one.declared for one in routes.routes for method in one.methods},
             )
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]  # FastAPI's own way of extending the document
 
 
-def _asked_for(routers: Sequence[APIRouter]) -> Iterator[tuple[APIRoute, str, Sequence[str]]]:
-    # Asked of the routers themselves: what an application makes of an included one differs between releases of FastAPI.
-    for route in (route for router in routers for route in router.routes):
-        if isinstance(route, APIRoute):
-            for asked in (one.dependency for one in route.dependencies):
-                if isinstance(asked, Needs):
-                    yield from ((route, method, sorted(asked.roles)) for method in route.methods or ())
-
-
-def _complete(document: dict[str, Any], roles: Mapping[tuple[str, str], Sequence[str]]) -> dict[str, Any]:
+def _complete(document: dict[str, Any], declared: Mapping[tuple[str, str], Declaration]) -> dict[str, Any]:
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
     for unused in ("HTTPValidationError", "ValidationError"):
@@ -253,7 +92,7 @@ def _complete(document: dict[str, Any], roles: Mapping[tuple[str, str], Sequence
     components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
-            _complete_operation(path, method, operation, roles.get((path, method)))
+            _complete_operation(method, operation, declared[path, method])
     for path, (summary, members, may_refuse) in _PROBES.items():
         document["paths"][path] = {"get": _probe(path, summary, members, may_refuse=may_refuse)}
     document["paths"][METRICS_PATH] = {"get": _metrics()}
@@ -261,36 +100,35 @@ def _complete(document: dict[str, Any], roles: Mapping[tuple[str, str], Sequence
     return document
 
 
-def _complete_operation(path: str, method: str, operation: dict[str, Any], roles: Sequence[str] | None) -> None:
+def _complete_operation(method: str, operation: dict[str, Any], declared: Declaration) -> None:
     responses = operation["responses"]
     # The framework's default; ours is 400 with another body.
     responses.pop("422", None)
     for done in ("200", "201", "204"):
         if done in responses:
             responses[done]["description"] = "Done"
-    errors = dict(_ERRORS.get((path, method), {}))
+    errors = dict(declared.answers)
     if operation.get("parameters"):
-        errors.setdefault("400", "A part of the path, the query or a header is not valid")
+        errors.setdefault(400, "A part of the path, the query or a header is not valid")
     if method != "get":
         # Whatever body comes is looked at before the route is, also where the route asks for none.
-        for status, text in _BODY.items():
+        for status, text in BODY.items():
             errors.setdefault(status, text)
-    if path in EITHER:
+    who = declared.access.who
+    if who is Who.OPTIONAL:
         operation["security"] = [{"token": []}, {}]
-    elif path not in PUBLIC:
+    elif who is not Who.ANYBODY:
         operation["security"] = [{"token": []}]
-        errors["401"] = "No valid access token, or its session is over (RPPAM-6005)"
-        if path not in ANSWERED_BLIND or method != "get":
-            errors.setdefault("503", "Nobody can tell now whether the session holds (RPPAM-6033)")
-    if path not in ANSWERED_BLIND:
-        errors.setdefault("429", "Too many requests; `Retry-After` says how long to wait")
-    if path.startswith(ADMIN_PREFIX):
-        roles = ()
-    if roles is not None:
-        operation["x-roles"] = enough(method.upper(), roles)
-        errors.setdefault("403", "The account has none of the roles that this needs")
+        errors[401] = "No valid access token, or its session is over (RPPAM-6005)"
+        if not declared.in_outage:
+            errors.setdefault(503, "Nobody can tell now whether the session holds (RPPAM-6033)")
+    if declared.counted:
+        errors.setdefault(429, "Too many requests; `Retry-After` says how long to wait")
+    if who in {Who.ROLES, Who.ADMIN}:
+        operation["x-roles"] = enough(method.upper(), declared.access.roles)
+        errors.setdefault(403, "The account has none of the roles that this needs")
     for status, text in sorted(errors.items()):
-        responses[status] = _problem(text)
+        responses[str(status)] = _problem(text)
 
 
 def _metrics() -> dict[str, Any]:

@@ -1,12 +1,14 @@
-"""Which of our routes a path is for, without trying them all.
+"""All routes with what they declare, and which of them a path is for, without trying them all.
 
 The framework tries route after route; with some forty of them that costs a request more than everything else that
 stands before its handler. So each route is found by its path: those without parameters by the whole of it, the others
 by their length and first words. What is found is then asked by the framework's own rules, in the order in which the
-routes were made; whatever is not found here goes the framework's long way, and a wrong method with it.
+routes were made; what is none of ours, and a wrong method, goes the framework's long way.
+
+What a route declares is checked here once more, after its body was read and before the framework looks at a field.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from fastapi import APIRouter, FastAPI
@@ -14,65 +16,103 @@ from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
+from rppam.http.routes import Declaration, Who, declaration_of
+
 _OWNER: Final = "rppam.route"
 _WORDS: Final = 3
 """So many words at the beginning of a path hold no parameter, as in ``/api/v1/users/{userId}``."""
+Check = Callable[[Scope, Declaration], None]
 
 
-class _Indexed(NamedTuple):
+class Indexed(NamedTuple):
+    """A route, and what it declares."""
+
     route: APIRoute
     included: BaseRoute
     """What the framework made of it."""
+    declared: Declaration
+
+    @property
+    def methods(self) -> set[str]:
+        """All that it takes but HEAD."""
+        return self.route.methods or set()
 
 
 class RouteIndex(BaseRoute):
     """See the module. It stands before all other routes."""
 
-    def __init__(self, indexed: Iterable[_Indexed]) -> None:
-        self._whole: dict[str, list[BaseRoute]] = {}
-        self._begun: dict[tuple[int, str], list[BaseRoute]] = {}
-        known = list(indexed)
-        self._routes = [one.route for one in known]
-        for path in {one.route.path for one in known if "{" not in one.route.path}:
+    def __init__(self, indexed: Iterable[Indexed], check: Check) -> None:
+        """``check`` raises where the caller of a request may not do what the route is for."""
+        self.routes: Final = tuple(indexed)
+        self._check = check
+        self._whole: dict[str, list[Indexed]] = {}
+        self._begun: dict[tuple[int, str], list[Indexed]] = {}
+        for path in {one.route.path for one in self.routes if "{" not in one.route.path}:
             # With those whose parameter could be this very word: they come in their order, too.
-            self._whole[path] = [one.included for one in known if one.route.path_regex.match(path)]
-        for one in known:
+            self._whole[path] = [one for one in self.routes if one.route.path_regex.match(path)]
+        for one in self.routes:
             if "{" in one.route.path:
                 assert "{" not in _beginning(one.route.path), f"{one.route.path}: a parameter among the first words"
                 assert ":path" not in one.route.path, f"{one.route.path}: a parameter of any length"
-                self._begun.setdefault(_key(one.route.path), []).append(one.included)
+                self._begun.setdefault(_key(one.route.path), []).append(one)
+        self.anybody: Final = self._paths(lambda declared: declared.access.who is Who.ANYBODY)
+        self.optional: Final = self._paths(lambda declared: declared.access.who is Who.OPTIONAL)
+        self.in_outage: Final = self._paths(lambda declared: declared.in_outage)
+        self.uncounted: Final = frozenset(
+            (method, path)
+            for one in self.routes
+            for path in (one.declared.uncounted_paths if one.declared.counted else {one.route.path})
+            for method in one.methods
+        )
+        self._streams = [one for one in self.routes if one.declared.streams]
+
+    def _paths(self, wanted: Callable[[Declaration], bool]) -> frozenset[str]:
+        return frozenset(one.route.path for one in self.routes if wanted(one.declared))
+
+    def stream(self, scope: Scope) -> Declaration | None:
+        """What a stream declares whose path this is; ``None`` where a request is no stream's."""
+        for one in self._streams:
+            if one.route.path_regex.match(scope["path"]):
+                return one.declared
+        return None
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """The framework asks whether this is the route."""
         path = scope["path"]
-        for owner in self._whole.get(path) or self._begun.get(_key(path)) or ():
-            if owner.matches(scope)[0] is Match.FULL:
-                scope[_OWNER] = owner
+        # All of them where none is found: what the framework would find must not be found past the check.
+        for one in self._whole.get(path) or self._begun.get(_key(path)) or self.routes:
+            if one.included.matches(scope)[0] is Match.FULL:
+                scope[_OWNER] = one
                 return Match.FULL, {}
         return Match.NONE, {}
 
     def methods(self, path: str) -> set[str]:
         """All methods that ``path`` takes, of all routes that it could be for."""
-        found = {method for route in self._routes if route.path_regex.match(path) for method in route.methods or ()}
+        found = {method for one in self.routes if one.route.path_regex.match(path) for method in one.methods}
         return found | ({"HEAD"} if "GET" in found else set())
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Have it answered by the route that was found."""
-        owner: BaseRoute = scope[_OWNER]
-        await owner.handle(scope, receive, send)
+        owner: Indexed = scope[_OWNER]
+        self._check(scope, owner.declared)
+        await owner.included.handle(scope, receive, send)
 
 
-def include(app: FastAPI, routers: Iterable[APIRouter]) -> RouteIndex:
-    """Give ``app`` the routes of ``routers``, each by itself, and the index before them, which is returned."""
+def include(app: FastAPI, routers: Iterable[APIRouter], check: Check) -> RouteIndex:
+    """Give ``app`` the routes of ``routers``, each by itself, and the index before them, which is returned.
+
+    Raises :class:`rppam.http.routes.UndeclaredRouteError`.
+    """
     indexed = []
     for router in routers:
         for route in router.routes:
             assert isinstance(route, APIRoute)
+            declared = declaration_of(route.path, route.endpoint)
             alone = APIRouter()
             alone.routes.append(route)
             app.include_router(alone)
-            indexed.append(_Indexed(route, app.router.routes[-1]))
-    index = RouteIndex(indexed)
+            indexed.append(Indexed(route, app.router.routes[-1], declared))
+    index = RouteIndex(indexed, check)
     app.router.routes.insert(0, index)
     return index
 

@@ -17,7 +17,9 @@ from rppam.cluster.admin.errors import MemberUnknown, NotThisNode, WitnessTakesN
 from rppam.cluster.consensus.heartbeat import Role
 from rppam.cluster.health.model import MemberView
 from rppam.cluster.health.report import NodeReport, report_of
+from rppam.http.answers import BODY, HANDED_ON, NOT_AT_THE_LEADER
 from rppam.http.errors import FieldFlaw, InvalidRequestError, NotLeaderError, RequestError
+from rppam.http.routes import ADMIN, declare
 from rppam.http.times import iso_utc_ms
 from rppam.manager.forwarding import hand_on, hand_on_to_all, other_nodes
 from rppam.manager.health_api import Parts
@@ -39,12 +41,25 @@ from rppam.manager.schemas import (
 _LOG: Final = logging.getLogger("rppam.api")
 HISTORY_PAGE: Final = 100
 HISTORY_MAX: Final = 1_000
+_NO_CONTROL: Final = "The control process of the node did not answer, or too many orders are under way (RPPAM-5321)"
+_NOT_KEPT: Final = "The control process did not answer, or the order could not be kept on disk"
 _NEXT: Final = SwitchoverRequest()
 orders = APIRouter(tags=["orders"])
 NamedNode = Annotated[str, Path(alias="nodeName", pattern=NODE_NAME)]
 
 
 @orders.post("/api/v1/admin/cluster/switchover", summary="Let another node lead", response_model=OrderTaken)
+@declare(
+    ADMIN,
+    {
+        **BODY,
+        **HANDED_ON,
+        404: "The target is no member",
+        409: "The target leads already or cannot lead, or no other node could",
+        421: "There is no leader to hand it on to, or it leads no more; `leader` and `leaderUrl` say who does",
+        503: _NO_CONTROL,
+    },
+)
 async def switch_over(request: Request, caller: Caller, parts: Parts, body: SwitchoverRequest = _NEXT) -> OrderTaken:
     """Any node takes it and hands it on to the leader, which releases and invites its successor; that one leads within
     some tens of milliseconds."""
@@ -56,6 +71,17 @@ async def switch_over(request: Request, caller: Caller, parts: Parts, body: Swit
 
 @orders.put(
     "/api/v1/admin/nodes/{nodeName}/maintenance", summary="Maintenance of a node, on or off", response_model=OrderTaken
+)
+@declare(
+    ADMIN,
+    {
+        **BODY,
+        **HANDED_ON,
+        404: "No node has this name",
+        409: "The node leads, and no other node could; or it is a witness (RPPAM-5216)",
+        421: "It could not be handed on to the named node; `detail` says why, `nodeUrl` where that one answers",
+        503: _NOT_KEPT,
+    },
 )
 async def set_maintenance(
     node: NamedNode, body: MaintenanceRequest, request: Request, caller: Caller, parts: Parts
@@ -69,6 +95,7 @@ async def set_maintenance(
 
 
 @orders.put("/api/v1/admin/cluster/pause", summary="Pause or resume automatic failover", response_model=PauseTaken)
+@declare(ADMIN, {**BODY, 503: _NOT_KEPT})
 async def pause(body: PauseRequest, request: Request, caller: Caller, parts: Parts) -> PauseTaken:
     """Any node takes it and tells the others over the member link, and through Redis whom that does not reach. `others`
     says who was told directly; while Redis is away, send it to those who were not."""
@@ -78,6 +105,17 @@ async def pause(body: PauseRequest, request: Request, caller: Caller, parts: Par
 
 
 @orders.post("/api/v1/admin/cluster/forget", summary="Remove members", response_model=OrderTaken)
+@declare(
+    ADMIN,
+    {
+        **BODY,
+        **HANDED_ON,
+        404: "It is no member",
+        409: "It runs, or must be stated off, or another change is under way; with force: there is a leader",
+        421: NOT_AT_THE_LEADER,
+        503: _NO_CONTROL,
+    },
+)
 async def forget(body: ForgetRequest, request: Request, caller: Caller, parts: Parts) -> OrderTaken:
     """Any node takes it and hands it on to the leader, which removes one member in two safe steps; with `force` the
     asked node does it itself, for a majority lost for good."""
@@ -95,6 +133,7 @@ async def forget(body: ForgetRequest, request: Request, caller: Caller, parts: P
 
 
 @orders.get("/api/v1/admin/nodes", summary="What each node says of itself", response_model=NodeReports)
+@declare(ADMIN)
 async def nodes(request: Request, parts: Parts) -> NodeReports:
     """The asked node asks every other one over the member link, so it is their own word and not what stands in Redis.
     A node that gave no answer is listed with the reason."""
@@ -112,6 +151,7 @@ async def nodes(request: Request, parts: Parts) -> NodeReports:
 
 
 @orders.get("/api/v1/admin/cluster/history", summary="What happened", response_model=ClusterHistory)
+@declare(ADMIN)
 async def history(parts: Parts, limit: Annotated[int, Query(ge=1, le=HISTORY_MAX)] = HISTORY_PAGE) -> ClusterHistory:
     """The newest entries of the asked node's history: who led when, why not, and what was ordered. Needs no database
     and no Redis."""

@@ -5,14 +5,16 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse
 
-from rppam.access.rbac import JWKS_PATH, Caller
+from rppam.access.rbac import Caller
 from rppam.cluster.consensus.heartbeat import Role
+from rppam.http.answers import NO_DATABASE, NOT_AT_THE_LEADER
 from rppam.http.errors import (
     FencedError,
     NodeNameTakenError,
     NoSeatError,
     OutcomeUnknownError,
 )
+from rppam.http.routes import ADMIN, ANYBODY, SIGNED_IN, declare
 from rppam.kernel.fence import Fenced
 from rppam.licence import Denied
 from rppam.manager.leader_only import authority_of
@@ -50,7 +52,8 @@ Parts = Annotated[ApiParts, Depends(_parts)]
 Notes = Annotated[NoteReader, Depends(_notes)]
 
 
-@auth.get(JWKS_PATH, summary="Public keys that verify access tokens", response_model=JsonWebKeySet)
+@auth.get("/.well-known/jwks.json", summary="Public keys that verify access tokens", response_model=JsonWebKeySet)
+@declare(ANYBODY)
 async def jwks(parts: Parts) -> JSONResponse:
     """The JSON Web Key Set (RFC 7517). The same on every node of a cluster."""
     headers = {"Cache-Control": f"public, max-age={JWKS_MAX_AGE_S}"}
@@ -58,6 +61,7 @@ async def jwks(parts: Parts) -> JSONResponse:
 
 
 @cluster.get("/system/health/cluster", summary="Health of the cluster", response_model=ClusterHealth)
+@declare(SIGNED_IN, counted=False, in_outage=True)
 async def health(parts: Parts, notes: Notes) -> ClusterHealth:
     """The cluster as this node sees it now. Answers while Redis and the database are away."""
     known = await notes.current()
@@ -65,6 +69,7 @@ async def health(parts: Parts, notes: Notes) -> ClusterHealth:
 
 
 @cluster.get("/api/v1/admin/cluster/status", summary="Status for administrators", response_model=ClusterStatus)
+@declare(ADMIN, counted=False, in_outage=True)
 async def status(parts: Parts, notes: Notes) -> ClusterStatus:
     """As the health of the cluster, in the product's shape for administrators."""
     known = await notes.current()
@@ -72,12 +77,23 @@ async def status(parts: Parts, notes: Notes) -> ClusterStatus:
 
 
 @cluster.get("/api/v1/admin/cluster/note", summary="The operator note", response_model=NoteShape)
+@declare(ADMIN, {503: NO_DATABASE}, counted=False, in_outage=True)
 async def read_note(parts: Parts) -> NoteShape:
     """The note as it stands in the database; every node answers."""
     return note_shape(await parts.note.read())
 
 
 @cluster.put("/api/v1/admin/cluster/note", summary="Replace the operator note", response_model=NoteWritten)
+@declare(
+    ADMIN,
+    {
+        400: "The text cannot be a note",
+        409: "A newer leader has written since; nothing was changed",
+        421: NOT_AT_THE_LEADER,
+        503: "The database does not answer; the note may or may not have been replaced",
+    },
+    counted=False,
+)
 async def write_note(body: NoteRequest, caller: Caller, parts: Parts, notes: Notes) -> NoteWritten:
     """Only the leader writes, under its fence: a leader that was overtaken is refused and changes nothing."""
     authority = authority_of(parts)
@@ -92,6 +108,14 @@ async def write_note(body: NoteRequest, caller: Caller, parts: Parts, notes: Not
 
 
 @cluster.post("/api/v1/admin/cluster/nodes", summary="Ask whether a node may join", response_model=NewNodeAnswer)
+@declare(
+    ADMIN,
+    {
+        400: "The name cannot be a node's",
+        403: "The account is not `pam_admin`, or the licence has no seat (RPPAM-4101)",
+        409: "The name is in use",
+    },
+)
 async def ask_for_node(body: NewNodeRequest, parts: Parts) -> NewNodeAnswer:
     """Whether a new node would be let in: its name must be free, and the licence must have a seat for it.
 

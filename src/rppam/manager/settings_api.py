@@ -11,8 +11,12 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Body, Depends, Path, Query, Request, Response
 
 from rppam.access.accounts import AccountRole
-from rppam.access.rbac import Caller, allows, needs, refusal
+from rppam.access.rbac import Action, Caller, check, lacking_role, rule_for
+from rppam.access.sessions import Identity
+from rppam.http.answers import BODY, NO_DATABASE, NOT_AT_THE_LEADER
 from rppam.http.errors import FieldFlaw, InvalidRequestError
+from rppam.http.routes import declare, for_roles
+from rppam.limits.policy import LIMITS
 from rppam.manager.health_api import Parts
 from rppam.manager.leader_only import authority_of
 from rppam.manager.settings_schemas import (
@@ -31,7 +35,18 @@ SETTINGS_PATH: Final = "/api/v1/settings"
 ONE: Final = SETTINGS_PATH + "/{area}/{name}"
 PAGE: Final = 20
 PAGE_MAX: Final = 100
-settings = APIRouter(tags=["settings"], dependencies=[needs(AccountRole.SECURITY_ADMIN)])
+settings = APIRouter(tags=["settings"])
+_MAY: Final = for_roles(AccountRole.SECURITY_ADMIN)
+_READ: Final = {404: "No such setting", 503: NO_DATABASE}
+_WRITTEN: Final = {
+    **BODY,
+    404: "No such setting",
+    409: "A newer leader has written since; nothing was changed",
+    412: "If-Match names another revision than the one in force",
+    421: NOT_AT_THE_LEADER,
+    503: "The database does not answer; with RPPAM-2903 the change may or may not have been made",
+}
+LIMITS_PATH: Final = f"{SETTINGS_PATH}/{LIMITS.name}"
 _TAG: Final = r'(W/)?"([!#-~]*)"'
 _TAGS: Final = re.compile(rf"{_TAG}(?:[ \t]*,[ \t]*{_TAG})*")
 _REVISION: Final = re.compile(r"0|[1-9][0-9]{0,15}")
@@ -42,9 +57,14 @@ async def _setting(area: Word, name: Word) -> Setting[Any]:
     return find_setting(f"{area}/{name}")
 
 
-async def _writable(request: Request, caller: Caller, setting: Annotated[Setting[Any], Depends(_setting)]) -> None:
-    if not setting.name.startswith(SECURITY) and not allows(caller.roles, request.method, ()):
-        raise refusal(request.method, ())
+@rule_for(Setting)
+def _may(identity: Identity, action: Action, setting: Setting[Any]) -> str:
+    is_for_all = action is Action.READ or setting.name.startswith(SECURITY)
+    return lacking_role(identity, action, (AccountRole.SECURITY_ADMIN,) if is_for_all else ())
+
+
+async def _writable(caller: Caller, setting: Annotated[Setting[Any], Depends(_setting)]) -> None:
+    check(caller, Action.CHANGE, setting)
 
 
 async def _expected(request: Request) -> list[int] | None:
@@ -57,18 +77,22 @@ _WRITES: Final = [Depends(_writable)]
 
 
 @settings.get(SETTINGS_PATH, summary="All settings", response_model=SettingList)
+@declare(_MAY, {503: NO_DATABASE})
 async def list_settings(parts: Parts) -> SettingList:
     """Each with its value, its default, who made it so, and the revision in force in the answering process."""
     return SettingList(settings=[setting_shape(shown) for shown in await parts.settings.show_all()])
 
 
 @settings.get(ONE, summary="The value of a setting", response_model=dict[str, Any])
+@declare(_MAY, _READ)
 async def read_setting(setting: Named, parts: Parts, response: Response) -> dict[str, Any]:
     """As it stands in the database, each field named. The ETag is the revision: `"0"` for the default."""
     return _answer(await parts.settings.show(setting), response)
 
 
 @settings.put(ONE, summary="Change a setting", response_model=dict[str, Any], dependencies=_WRITES)
+# Limits so low that nobody gets in can be raised again.
+@declare(_MAY, _WRITTEN, uncounted_paths=frozenset({LIMITS_PATH}))
 async def put_setting(
     setting: Named,
     body: Annotated[dict[str, Any], Body()],
@@ -84,6 +108,7 @@ async def put_setting(
 
 
 @settings.get(ONE + "/history", summary="What a setting was", response_model=SettingHistory)
+@declare(_MAY, _READ)
 async def read_history(
     setting: Named,
     parts: Parts,
@@ -103,6 +128,7 @@ async def read_history(
 @settings.post(
     ONE + "/rollback", summary="Go back to an earlier revision", response_model=dict[str, Any], dependencies=_WRITES
 )
+@declare(_MAY, {**_WRITTEN, 404: "No such setting, or it has no such revision"})
 async def roll_back(
     setting: Named, body: RollbackRequest, caller: Caller, expected: Expected, parts: Parts, response: Response
 ) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from rppam.access.rbac.auth_middleware import ANSWERED_BLIND
+from rppam.app.api import bare_app
 from rppam.cache.redis_cache import RedisCache
 from rppam.cache.sealing import Sealer
 from rppam.http.bounds import ApiLimits
@@ -23,6 +23,7 @@ from tests.support.served import PASSWORD, Served
 
 pytestmark = [pytest.mark.integration, pytest.mark.server]
 
+ANSWERED_BLIND = bare_app().state.route_index.in_outage
 PATIENT_MS = 120_000
 """The link never finds out that its server is frozen, so each read of the cache hangs for the whole test."""
 STATUS = "/api/v1/admin/cluster/status"

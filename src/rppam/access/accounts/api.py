@@ -26,9 +26,11 @@ from rppam.access.accounts.schemas import (
     UserShape,
 )
 from rppam.access.accounts.users import NewUser
-from rppam.access.rbac import Caller, needs
+from rppam.access.rbac import Caller
 from rppam.access.sessions import Identity
+from rppam.http.answers import BODY, GUESSES, NO_ACCOUNT, NO_DATABASE, NO_USER
 from rppam.http.errors import FieldFlaw, InvalidRequestError
+from rppam.http.routes import SIGNED_IN, declare, for_roles
 from rppam.http.times import iso_utc
 from rppam.kernel.secret import Secret
 from rppam.manager import ApiParts, Parts
@@ -38,12 +40,14 @@ users = APIRouter(tags=["users"])
 UserId = Annotated[str, Path(alias="userId", pattern="^[0-9a-zA-Z-]{1,36}$")]
 PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
 """A text with NUL is refused by PostgreSQL, which would look like a database in trouble."""
-_SEES = [needs(AccountRole.SECURITY_ADMIN)]
-_CHANGES = [needs()]
+SEES: Final = for_roles(AccountRole.SECURITY_ADMIN)
+_CHANGES: Final = for_roles()
+_LAST: Final = {**BODY, **NO_USER, 409: "It is the last enabled `pam_admin`"}
 _RANDOM: Final = PasswordResetRequest()
 
 
-@users.get(USERS, summary="Accounts, a page at a time", response_model=UserList, dependencies=_SEES)
+@users.get(USERS, summary="Accounts, a page at a time", response_model=UserList)
+@declare(SEES, {400: "The query is not valid", 503: NO_DATABASE})
 async def list_users(
     parts: Parts,
     page: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 1,
@@ -59,7 +63,8 @@ async def list_users(
     return UserList(items=items, page=page, page_size=page_size, total=found.total)
 
 
-@users.post(USERS, summary="Make an account", response_model=UserMade, status_code=201, dependencies=_CHANGES)
+@users.post(USERS, summary="Make an account", response_model=UserMade, status_code=201)
+@declare(_CHANGES, {**BODY, 409: "The name is taken, or looks like another's", 503: NO_DATABASE})
 async def make_user(body: NewUserRequest, caller: Caller, parts: Parts, response: Response) -> UserMade:
     """Without a password in the request the answer shows a random one, once."""
     new = NewUser(body.username, body.display_name, frozenset(body.roles), _secret(body.password))
@@ -69,52 +74,66 @@ async def make_user(body: NewUserRequest, caller: Caller, parts: Parts, response
 
 
 @users.get(f"{USERS}/me", summary="The caller's own account", response_model=UserShape)
+@declare(SIGNED_IN, {403: NO_ACCOUNT, 503: NO_DATABASE})
 async def own(caller: Caller, parts: Parts) -> UserShape:
     """For everybody who has signed in."""
     return _shape(await parts.users.get(own_id(caller)))
 
 
 @users.put(f"{USERS}/me/password", summary="Change the own password", status_code=204)
+@declare(
+    SIGNED_IN,
+    {
+        **BODY,
+        403: "The current password is wrong, or the token belongs to no account",
+        429: "Too many wrong guesses",
+        503: NO_DATABASE,
+    },
+)
 async def change_own_password(body: OwnPasswordRequest, request: Request, caller: Caller, parts: Parts) -> None:
     """Needs the current one. All sessions of the account end, this one as well."""
     current, new = (Secret(one.get_secret_value()) for one in (body.current_password, body.new_password))
     await parts.users.change_own_password(own_id(caller), current, new, address_of(request))
 
 
-@users.get(f"{USERS}/{{userId}}", summary="One account", response_model=UserShape, dependencies=_SEES)
+@users.get(f"{USERS}/{{userId}}", summary="One account", response_model=UserShape)
+@declare(SEES, NO_USER)
 async def user(user_id: UserId, parts: Parts) -> UserShape:
     """Deleted ones are shown, too."""
     return _shape(await parts.users.get(user_id))
 
 
-@users.put(f"{USERS}/{{userId}}", summary="Change an account", response_model=UserShape, dependencies=_CHANGES)
+@users.put(f"{USERS}/{{userId}}", summary="Change an account", response_model=UserShape)
+@declare(_CHANGES, _LAST)
 async def put_user(user_id: UserId, body: UserPut, caller: Caller, parts: Parts) -> UserShape:
     """Takes what GET answered with some of it changed; what is left out stays. Else as PATCH."""
     await _check_same(user_id, body, parts)
     return _shape(await parts.users.change(user_id, _change_of(body), caller.subject))
 
 
-@users.patch(
-    f"{USERS}/{{userId}}", summary="Change some of an account", response_model=UserShape, dependencies=_CHANGES
-)
+@users.patch(f"{USERS}/{{userId}}", summary="Change some of an account", response_model=UserShape)
+@declare(_CHANGES, _LAST)
 async def patch_user(user_id: UserId, body: UserPatch, caller: Caller, parts: Parts) -> UserShape:
     """Disabling ends all sessions of the account at once. The last enabled `pam_admin` stays."""
     return _shape(await parts.users.change(user_id, _change_of(body), caller.subject))
 
 
-@users.delete(f"{USERS}/{{userId}}", summary="Delete an account", status_code=204, dependencies=_CHANGES)
+@users.delete(f"{USERS}/{{userId}}", summary="Delete an account", status_code=204)
+@declare(_CHANGES, {**NO_USER, 409: _LAST[409]})
 async def delete_user(user_id: UserId, caller: Caller, parts: Parts) -> None:
     """For good; its sessions end at once. Its name is not given to anybody else. The last `pam_admin` stays."""
     await parts.users.delete(user_id, caller.subject)
 
 
-@users.get(f"{USERS}/{{userId}}/roles", summary="Roles of an account", response_model=RolesShape, dependencies=_SEES)
+@users.get(f"{USERS}/{{userId}}/roles", summary="Roles of an account", response_model=RolesShape)
+@declare(SEES, NO_USER)
 async def roles(user_id: UserId, parts: Parts) -> RolesShape:
     """As they are now."""
     return RolesShape(roles=sorted((await parts.users.get(user_id)).roles))
 
 
-@users.put(f"{USERS}/{{userId}}/roles", summary="Replace the roles", response_model=RolesShape, dependencies=_CHANGES)
+@users.put(f"{USERS}/{{userId}}/roles", summary="Replace the roles", response_model=RolesShape)
+@declare(_CHANGES, _LAST)
 async def put_roles(user_id: UserId, body: RolesShape, caller: Caller, parts: Parts) -> RolesShape:
     """Holds at once, for open sessions as well. The last enabled `pam_admin` keeps that role."""
     change = UserChange(roles=frozenset(body.roles))
@@ -125,7 +144,16 @@ async def put_roles(user_id: UserId, body: RolesShape, caller: Caller, parts: Pa
     f"{USERS}/{{userId}}/password/reset",
     summary="Reset a password",
     response_model=PasswordReset,
-    dependencies=_CHANGES,
+)
+@declare(
+    _CHANGES,
+    {
+        **BODY,
+        **NO_USER,
+        400: "The body is not valid, or it is the own account and the current password is missing",
+        403: "The account lacks the role, or it is the own account and the current password is wrong",
+        429: GUESSES,
+    },
 )
 async def reset_password(
     user_id: UserId, request: Request, caller: Caller, parts: Parts, body: PasswordResetRequest = _RANDOM

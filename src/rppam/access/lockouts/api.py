@@ -1,8 +1,7 @@
 """Lockouts: who is locked out of signing in, what is under way, and unlocking.
 
-``security_admin`` and ``pam_admin`` see and unlock, ``pam_auditor`` sees. Nobody unlocks the own account: whoever
-took a session could guess its password and codes for ever. What it does not decide: when somebody is locked
-(:mod:`rppam.access.lockouts.guard`).
+``security_admin`` and ``pam_admin`` see and unlock, ``pam_auditor`` sees. What it does not decide: when somebody is
+locked (:mod:`rppam.access.lockouts.guard`).
 """
 
 from typing import Annotated
@@ -11,10 +10,13 @@ from fastapi import APIRouter, Path, Query
 from pydantic import Field
 
 from rppam.access.accounts import USERS, AccountRole, UserId
-from rppam.access.lockouts.model import LockKind, Lockout, Suspect, user_suspect
+from rppam.access.lockouts.model import LockKind, Lockout, Suspect
+from rppam.access.lockouts.permissions import LockOf
 from rppam.access.lockouts.tries import Standing
-from rppam.access.rbac import Caller, needs
-from rppam.http.errors import FieldFlaw, ForbiddenError, InvalidRequestError
+from rppam.access.rbac import Action, Caller, check
+from rppam.http.answers import NO_DATABASE, NO_USER
+from rppam.http.errors import FieldFlaw, InvalidRequestError
+from rppam.http.routes import declare, for_roles
 from rppam.http.times import iso_utc
 from rppam.kernel.limit import Limit
 from rppam.manager import Parts, Shape
@@ -24,7 +26,7 @@ lockouts = APIRouter(tags=["users"])
 LockoutId = Annotated[str, Path(alias="lockoutId", pattern="^[0-9a-f]{64}$")]
 Name = Annotated[str | None, Query(min_length=1, max_length=256, description="As it is typed at the log-in")]
 Address = Annotated[str | None, Query(min_length=1, max_length=64, description="As lockouts show it")]
-_MAY = [needs(AccountRole.SECURITY_ADMIN)]
+_MAY = for_roles(AccountRole.SECURITY_ADMIN)
 
 
 class LockoutShape(Shape):
@@ -71,13 +73,15 @@ class Unlocked(Shape):
     was_locked: bool
 
 
-@lockouts.get(LOCKOUTS, summary="Who is locked out", response_model=LockoutList, dependencies=_MAY)
+@lockouts.get(LOCKOUTS, summary="Who is locked out", response_model=LockoutList)
+@declare(_MAY, {503: NO_DATABASE})
 async def list_lockouts(parts: Parts) -> LockoutList:
     """Users and addresses with too many wrong passwords or codes, the newest first, at most a thousand."""
     return LockoutList(items=[_shape(one) for one in await parts.lockouts.all()])
 
 
-@lockouts.get(f"{LOCKOUTS}/tries", summary="Tries under way", response_model=TriesList, dependencies=_MAY)
+@lockouts.get(f"{LOCKOUTS}/tries", summary="Tries under way", response_model=TriesList)
+@declare(_MAY, {400: "Neither `username` nor `address`", 503: NO_DATABASE})
 async def show_tries(parts: Parts, username: Name = None, address: Address = None) -> TriesList:
     """Wrong tries and tries under way of a user name, an address, or both: why somebody who is not locked waits."""
     if username is None and address is None:
@@ -86,19 +90,19 @@ async def show_tries(parts: Parts, username: Name = None, address: Address = Non
     return TriesList(items=[_tries(*one) for one in await parts.lockouts.tries(username, address)])
 
 
-@lockouts.delete(f"{LOCKOUTS}/{{lockoutId}}", summary="Unlock a user or an address", status_code=204, dependencies=_MAY)
+@lockouts.delete(f"{LOCKOUTS}/{{lockoutId}}", summary="Unlock a user or an address", status_code=204)
+@declare(_MAY, {400: "The id is not one", 503: NO_DATABASE})
 async def end_lockout(lockout_id: LockoutId, caller: Caller, parts: Parts) -> None:
     """At once on all nodes; the next lockout is a first one again. Nothing happens where nobody is locked."""
-    if caller.user_id is not None and lockout_id == user_suspect(caller.subject).subject:
-        raise _own()
+    check(caller, Action.END, LockOf(lockout_id=lockout_id))
     await parts.lockouts.unlock(lockout_id, caller.subject)
 
 
-@lockouts.post(f"{USERS}/{{userId}}/unlock", summary="Unlock a user", response_model=Unlocked, dependencies=_MAY)
+@lockouts.post(f"{USERS}/{{userId}}/unlock", summary="Unlock a user", response_model=Unlocked)
+@declare(_MAY, NO_USER)
 async def unlock_user(user_id: UserId, caller: Caller, parts: Parts) -> Unlocked:
     """At once on all nodes, and the wrong tries so far are forgotten; also for one who is not locked (yet)."""
-    if user_id == caller.user_id:
-        raise _own()
+    check(caller, Action.END, LockOf(user_id))
     return Unlocked(was_locked=await parts.lockouts.unlock_user(user_id, caller.subject) is not None)
 
 
@@ -110,12 +114,6 @@ def _tries(suspect: Suspect, limit: Limit, now: Standing) -> TriesShape:
         lapse_in_ms=now.lapses_ms,
         allowed=limit.events,
         window_seconds=limit.period_ms // 1000,
-    )
-
-
-def _own() -> ForbiddenError:
-    return ForbiddenError(
-        "nobody unlocks the own account: ask another administrator, or run 'rppam user unlock' on a node"
     )
 
 

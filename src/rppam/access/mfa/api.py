@@ -9,6 +9,7 @@ from typing import Final
 from fastapi import APIRouter, Request, Response
 
 from rppam.access.accounts import USERS, AccountRole, UserId, given, own_id
+from rppam.access.mfa.permissions import FactorOf
 from rppam.access.mfa.schemas import (
     BackupCodes,
     ChallengeRequest,
@@ -18,20 +19,40 @@ from rppam.access.mfa.schemas import (
     MfaStanding,
 )
 from rppam.access.mfa.service import Proposal
-from rppam.access.rbac import CHALLENGE_PATH, ENROL_PATH, Caller, needs, refusal
+from rppam.access.rbac import Action, Caller, check
 from rppam.access.sessions import Identity, LoginAnswer, caller_of, token_answer
 from rppam.access.tokens import Bearer, check_same_origin
-from rppam.http.errors import ForbiddenError, UnauthenticatedError
+from rppam.http.answers import BODY, GUESSES, NO_ACCOUNT, NO_DATABASE, NO_USER
+from rppam.http.errors import UnauthenticatedError
+from rppam.http.routes import ANYBODY, OPTIONAL, SIGNED_IN, declare, for_roles
 from rppam.http.token_flaws import TokenFlaw
 from rppam.kernel.secret import Secret
 from rppam.manager import ApiParts, Parts
 
 MFA: Final = "/api/v1/auth/mfa"
 _BEGIN: Final = EnrolRequest()
+_WITH_CODE: Final = {
+    **BODY,
+    403: "The code is not valid, or the token belongs to no account",
+    409: "There is no second factor",
+    429: GUESSES,
+}
 mfa = APIRouter(tags=["mfa"])
 
 
-@mfa.post(CHALLENGE_PATH, summary="Complete a log-in with a code", response_model=LoginAnswer)
+@mfa.post(f"{MFA}/challenge", summary="Complete a log-in with a code", response_model=LoginAnswer)
+@declare(
+    ANYBODY,
+    {
+        **BODY,
+        401: "The code is not valid (RPPAM-3121), or the log-in is over (RPPAM-3123)",
+        403: "With `cookie`: it was not a page of the console that asked",
+        409: "The account has to enrol a second factor first",
+        413: "The body is larger than 16 KiB",
+        429: GUESSES,
+        503: NO_DATABASE,
+    },
+)
 async def challenge(body: ChallengeRequest, request: Request, response: Response, parts: Parts) -> LoginAnswer:
     """On any node, within five minutes and five guesses of the password. A code is good once in the whole cluster."""
     if body.cookie:
@@ -42,7 +63,19 @@ async def challenge(body: ChallengeRequest, request: Request, response: Response
     return token_answer(issued, request, response, by_cookie=body.cookie)
 
 
-@mfa.post(ENROL_PATH, summary="Enrol a second factor", response_model=EnrolAnswer)
+@mfa.post(f"{MFA}/enroll", summary="Enrol a second factor", response_model=EnrolAnswer)
+@declare(
+    OPTIONAL,
+    {
+        **BODY,
+        400: "The body is not valid, or the current password is missing and the log-in was over ten minutes ago",
+        401: "No valid access token; or with `mfaToken`: the code is not valid, or the log-in is over",
+        403: "The code or the current password is not valid, or the token belongs to no account",
+        409: "There is a second factor already, or none may be enrolled, or none was begun",
+        429: GUESSES,
+        503: "The database does not answer, or this host has no cluster key (RPPAM-3128)",
+    },
+)
 async def enrol(request: Request, response: Response, parts: Parts, body: EnrolRequest = _BEGIN) -> EnrolAnswer:
     """Without a code: a new secret for an authenticator. With its first code: it is in force; here are backup codes.
 
@@ -66,6 +99,7 @@ async def enrol(request: Request, response: Response, parts: Parts, body: EnrolR
 
 
 @mfa.post(f"{MFA}/stepup", summary="Raise the session by a code", response_model=LoginAnswer)
+@declare(SIGNED_IN, _WITH_CODE)
 async def step_up(body: CodeRequest, request: Request, response: Response, caller: Caller, parts: Parts) -> LoginAnswer:
     """A new token for the same session, which counts as one with a second factor; the old token is worth nothing."""
     bearer: Bearer = request.state.bearer
@@ -76,6 +110,7 @@ async def step_up(body: CodeRequest, request: Request, response: Response, calle
 
 
 @mfa.get(MFA, summary="The caller's second factor", response_model=MfaStanding)
+@declare(SIGNED_IN, {403: NO_ACCOUNT})
 async def standing(caller: Caller, parts: Parts) -> MfaStanding:
     """Whether there is one, whether there has to be, and how many backup codes are left."""
     found = await parts.second_factors.standing(own_id(caller))
@@ -85,6 +120,7 @@ async def standing(caller: Caller, parts: Parts) -> MfaStanding:
 
 
 @mfa.post(f"{MFA}/backup-codes", summary="Make new backup codes", response_model=BackupCodes)
+@declare(SIGNED_IN, _WITH_CODE)
 async def new_codes(body: CodeRequest, request: Request, caller: Caller, parts: Parts) -> BackupCodes:
     """All earlier ones are worth nothing from now on."""
     codes = await parts.second_factors.new_codes(own_id(caller), body.code, caller_of(request).client)
@@ -92,29 +128,25 @@ async def new_codes(body: CodeRequest, request: Request, caller: Caller, parts: 
 
 
 @mfa.post(f"{MFA}/disable", summary="Take the own second factor away", status_code=204)
+@declare(SIGNED_IN, {**_WITH_CODE, 409: "There is no second factor, or it is required"})
 async def disable(body: CodeRequest, request: Request, caller: Caller, parts: Parts) -> Response:
     """Unless the policy asks for one."""
     await parts.second_factors.disable(own_id(caller), body.code, caller_of(request).client)
     return Response(status_code=204)
 
 
-@mfa.delete(
-    f"{USERS}/{{userId}}/mfa",
-    summary="Reset a second factor",
-    status_code=204,
-    dependencies=[needs(AccountRole.SECURITY_ADMIN)],
-)
+@mfa.delete(f"{USERS}/{{userId}}/mfa", summary="Reset a second factor", status_code=204)
+@declare(for_roles(AccountRole.SECURITY_ADMIN), NO_USER)
 async def reset(user_id: UserId, caller: Caller, parts: Parts) -> Response:
     """For who has lost phone and backup codes. All sessions of the account end.
 
     The next log-in asks for a new one where the policy wants it. Nobody resets the own one: that takes a code. Only
     `pam_admin` resets another administrator's.
     """
-    if user_id == caller.user_id:
-        raise ForbiddenError("the own second factor is taken away with a code, by POST /api/v1/auth/mfa/disable")
-    if AccountRole.ADMIN not in caller.roles and AccountRole.ADMIN in (await parts.users.get(user_id)).roles:
-        # Who may less must not open the way to an account that may more.
-        raise refusal("DELETE", ())
+    roles: frozenset[str] = frozenset()
+    if user_id != caller.user_id and AccountRole.ADMIN not in caller.roles:
+        roles = frozenset((await parts.users.get(user_id)).roles)
+    check(caller, Action.END, FactorOf(user_id, roles))
     await parts.second_factors.reset(user_id, caller.subject)
     return Response(status_code=204)
 

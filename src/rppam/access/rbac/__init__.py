@@ -5,19 +5,14 @@ from typing import TYPE_CHECKING
 from rppam.kernel.slice import Slice, exports
 
 if TYPE_CHECKING:
-    from rppam.access.rbac.auth_middleware import (
-        CHALLENGE_PATH as CHALLENGE_PATH,
-        ENROL_PATH as ENROL_PATH,
-        JWKS_PATH as JWKS_PATH,
-        LOGIN_PATH as LOGIN_PATH,
-    )
-    from rppam.access.rbac.policy import (
-        READS as READS,
-        Caller as Caller,
+    from rppam.access.rbac.objects import (
+        Action as Action,
         allows as allows,
-        needs as needs,
-        refusal as refusal,
+        check as check,
+        lacking_role as lacking_role,
+        rule_for as rule_for,
     )
+    from rppam.access.rbac.policy import READS as READS, Caller as Caller
 
 SLICE = Slice(
     name="rbac",
@@ -26,6 +21,6 @@ SLICE = Slice(
 
 __getattr__ = exports(
     __name__,
-    auth_middleware="CHALLENGE_PATH ENROL_PATH JWKS_PATH LOGIN_PATH",
-    policy="Caller READS allows needs refusal",
+    objects="Action allows check lacking_role rule_for",
+    policy="Caller READS",
 )

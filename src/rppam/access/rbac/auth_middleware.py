@@ -1,10 +1,9 @@
 """The gate: who may pass, and how much at once. It stands before routing, so a path nobody thought of is closed too.
 
-Decides: everything needs a token whose session holds but :data:`PUBLIC` (and the probes, which are answered before),
-and what a log-in on its way may ask for without one (:data:`EITHER`);
-everything below ``/api/v1/admin/`` needs ``pam_admin``, or to read ``pam_auditor``. While nobody can tell whether a
-session holds the answer is 503, but for what helps to mend that (:data:`ANSWERED_BLIND`): there a genuine token is
-enough. Whether a path exists is not its affair.
+Decides: everything needs a token whose session holds but what a route declares to be for anybody (and the probes, which
+are answered before), and what a log-in on its way may ask for without one; everything below ``/api/v1/admin/`` needs
+``pam_admin``, or to read ``pam_auditor``. While nobody can tell whether a session holds the answer is 503, but for
+routes that help to mend that (``in_outage``): there a genuine token is enough. Whether a path exists is not its affair.
 """
 
 import asyncio
@@ -13,25 +12,16 @@ from typing import Any, Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from rppam.access.rbac.policy import ADMIN_PREFIX, allows, refusal
+from rppam.access.rbac.policy import refusal, role_allows
 from rppam.access.sessions import Identity, SessionCheck, SessionEndedError, SessionUnknownError
 from rppam.access.tokens import Bearer, Credential, KnownTokens, credential
 from rppam.http.bounds import ApiLimits
 from rppam.http.errors import AnswerTimeoutError, BusyError, UnauthenticatedError
 from rppam.http.request_slots import Room
+from rppam.http.route_index import RouteIndex
+from rppam.http.routes import ADMIN_PREFIX
 from rppam.http.token_flaws import TokenFlaw
 
-LOGIN_PATH: Final = "/api/v1/auth/login"
-JWKS_PATH: Final = "/.well-known/jwks.json"
-CHALLENGE_PATH: Final = "/api/v1/auth/mfa/challenge"
-ENROL_PATH: Final = "/api/v1/auth/mfa/enroll"
-PUBLIC: Final = frozenset({LOGIN_PATH, CHALLENGE_PATH, JWKS_PATH})
-EITHER: Final = frozenset({ENROL_PATH})
-"""Passes without a token as well, and with a cookie that is worth nothing; then the route asks for something else."""
-ANSWERED_BLIND: Final = frozenset(
-    {"/system/health/cluster", "/api/v1/admin/cluster/status", "/api/v1/admin/cluster/note"}
-)
-"""May be read with a genuine token of a right role while neither cache nor database answers."""
 BLIND_WAIT_S: Final = 0.25
 """So long these wait for cache and database: who looks what is wrong must not hang with it."""
 SQL_WAIT_S: Final = 0.5
@@ -41,24 +31,25 @@ SQL_WAIT_S: Final = 0.5
 class Gate:
     """Checks token, session and role, before anything of the body is read."""
 
-    def __init__(self, app: ASGIApp, *, tokens: KnownTokens, check: SessionCheck) -> None:
+    def __init__(self, app: ASGIApp, *, tokens: KnownTokens, check: SessionCheck, routes: RouteIndex) -> None:
         self._app, self._tokens, self._check = app, tokens, check
+        self._anybody, self._optional, self._in_outage = routes.anybody, routes.optional, routes.in_outage
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer one request. Whoever is known here costs no coroutine of its own."""
-        if scope["type"] != "http" or scope["path"] in PUBLIC:
+        if scope["type"] != "http" or scope["path"] in self._anybody:
             return self._app(scope, receive, send)
         try:
             carried = credential(scope)
         except UnauthenticatedError as error:
-            if scope["path"] in EITHER and error.flaw is TokenFlaw.MISSING:
+            if scope["path"] in self._optional and error.flaw is TokenFlaw.MISSING:
                 return self._app(scope, receive, send)
             raise
         try:
             bearer = self._tokens.check(carried.token)
             identity = self._check.near(bearer)
         except (UnauthenticatedError, SessionEndedError):
-            if _passes_all_the_same(scope, carried):
+            if self._passes_all_the_same(scope, carried):
                 return self._app(scope, receive, send)
             raise
         if identity is None:
@@ -70,14 +61,14 @@ class Gate:
         try:
             identity = await self._ask(scope, bearer)
         except (UnauthenticatedError, SessionEndedError):
-            if not _passes_all_the_same(scope, carried):
+            if not self._passes_all_the_same(scope, carried):
                 raise
         else:
             _admit(scope, identity, bearer, carried)
         await self._app(scope, receive, send)
 
     async def _ask(self, scope: Scope, bearer: Bearer) -> Identity:
-        if scope["method"] != "GET" or scope["path"] not in ANSWERED_BLIND:
+        if scope["method"] != "GET" or scope["path"] not in self._in_outage:
             return await self._check.identify(bearer)
         try:
             async with asyncio.timeout(BLIND_WAIT_S):
@@ -95,14 +86,13 @@ class Gate:
         except (TimeoutError, SessionUnknownError):
             return self._check.blind(bearer)
 
-
-def _passes_all_the_same(scope: Scope, carried: Credential) -> bool:
-    """What is left of a session that is over: the page cannot take the cookie away, and signs in anew."""
-    return carried.by_cookie and scope["path"] in EITHER
+    def _passes_all_the_same(self, scope: Scope, carried: Credential) -> bool:
+        """What is left of a session that is over: the page cannot take the cookie away, and signs in anew."""
+        return carried.by_cookie and scope["path"] in self._optional
 
 
 def _admit(scope: Scope, identity: Identity, bearer: Bearer, carried: Credential) -> None:
-    if scope["path"].startswith(ADMIN_PREFIX) and not allows(identity.roles, scope["method"], ()):
+    if scope["path"].startswith(ADMIN_PREFIX) and not role_allows(identity.roles, scope["method"], ()):
         raise refusal(scope["method"], ())
     scope["state"].update(identity=identity, bearer=bearer, by_cookie=carried.by_cookie)
 

@@ -1,7 +1,7 @@
 """How often somebody may ask: smooth limits before the gate (address, all) and behind it (user, endpoint).
 
 Decides which requests count against what. What helps to see and mend a cluster in trouble is not counted: the probes,
-which are answered before, ``ANSWERED_BLIND``, and changing the limits: whoever has set them so low
+which are answered before, and the routes that declare so, among them changing the limits: whoever has set them so low
 that nobody gets in can raise them again. How the counting is done is the affair of
 :class:`rppam.limits.limiter.Limiter`; how much is allowed is the setting ``security/limits``.
 
@@ -15,9 +15,9 @@ from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from rppam.access.rbac.auth_middleware import ANSWERED_BLIND
 from rppam.access.sessions import Identity
 from rppam.http.errors import RateLimitedError
+from rppam.http.route_index import RouteIndex
 from rppam.kernel.addresses import address_group
 from rppam.kernel.limit import Charge, Decision, rate_headers, subject_hash
 from rppam.limits.limiter import Limiter
@@ -25,7 +25,6 @@ from rppam.limits.policy import LIMITS, RequestLimits, RequestPolicy, limits_of
 from rppam.settings.ports import HotSettings
 
 PARTS: Final = 5
-LIMITS_PATH: Final = f"/api/v1/settings/{LIMITS.name}"
 _ALL: Final = "all"
 _WHAT: Final = {
     "api-address": "too many requests from this address",
@@ -35,16 +34,12 @@ _WHAT: Final = {
 }
 
 
-def _is_counted(scope: Scope) -> bool:
-    path = scope["path"]
-    return path not in ANSWERED_BLIND and not (path == LIMITS_PATH and scope["method"] == "PUT")
-
-
 class _Rates:
     """What both have in common."""
 
-    def __init__(self, app: ASGIApp, *, limiter: Limiter, settings: HotSettings) -> None:
+    def __init__(self, app: ASGIApp, *, limiter: Limiter, settings: HotSettings, routes: RouteIndex) -> None:
         self._app, self._limiter, self._settings = app, limiter, settings
+        self._uncounted = routes.uncounted
         self._policy: RequestPolicy | None = None
         self._limits = RequestLimits(None, None, None, None)
 
@@ -53,7 +48,7 @@ class _Rates:
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer one request. What can be decided at once costs no coroutine of its own."""
-        if scope["type"] == "http" and _is_counted(scope):
+        if scope["type"] == "http" and (scope["method"], scope["path"]) not in self._uncounted:
             policy = self._settings.current(LIMITS)
             if policy is not self._policy:
                 self._policy, self._limits = policy, limits_of(policy)

@@ -1,17 +1,17 @@
 """Signing in and out, and the sessions that come of it.
 
-Decides who may see and end whose sessions: everybody their own; administrators and security administrators all;
-auditors see all. A session that somebody may not see does not exist for them.
+Who may see and end whose sessions stands in :mod:`rppam.access.sessions.permissions`.
 """
 
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from rppam.access.accounts import PAGE_SIZE, PAGE_SIZE_MAX, AccountRole
+from rppam.access.accounts import PAGE_SIZE, PAGE_SIZE_MAX
 from rppam.access.mfa import SecondStep
-from rppam.access.rbac import LOGIN_PATH, Caller, allows, refusal
+from rppam.access.rbac import Action, Caller, allows, check
 from rppam.access.sessions.model import Identity, SessionLine
+from rppam.access.sessions.permissions import SessionsOf
 from rppam.access.sessions.schemas import (
     LoginAnswer,
     LoginRequest,
@@ -22,23 +22,38 @@ from rppam.access.sessions.schemas import (
 )
 from rppam.access.sessions.service import Caller as From
 from rppam.access.tokens import Bearer, IssuedToken, check_same_origin, cookie_header
+from rppam.http.answers import NO_USER
 from rppam.http.errors import FieldFlaw, InvalidRequestError, NotFoundError
+from rppam.http.routes import ANYBODY, SIGNED_IN, declare
 from rppam.http.times import iso_utc
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
-from rppam.manager import ApiParts, Parts
+from rppam.manager import Parts
 
 SESSIONS: Final = "/api/v1/sessions"
 ID: Final = "^[0-9a-zA-Z-]{1,36}$"
 """What an id can look like; PostgreSQL refuses a text with NUL, which would look like a database in trouble."""
-_MANAGERS: Final = (AccountRole.SECURITY_ADMIN,)
 
 sessions = APIRouter(tags=["sessions"])
 SessionId = Annotated[str, Path(alias="sessionId", pattern=ID)]
+_OTHERS: Final = "Somebody else's sessions"
+_HIDDEN: Final = "No live session of this id, or somebody else's"
 UserId = Annotated[str | None, Query(alias="userId", pattern=ID)]
 
 
-@sessions.post(LOGIN_PATH, summary="Sign in", response_model=LoginAnswer | SecondStepAnswer)
+@sessions.post("/api/v1/auth/login", summary="Sign in", response_model=LoginAnswer | SecondStepAnswer)
+@declare(
+    ANYBODY,
+    {
+        400: "The body is not valid",
+        401: "User name or password is wrong",
+        403: "With `cookie`: it was not a page of the console that asked",
+        413: "The body is larger than 16 KiB",
+        415: "The body is not JSON",
+        429: "Too many wrong tries for this user or from this address; `Retry-After` says how long to wait",
+        503: "Busy, or the database does not answer",
+    },
+)
 async def login(
     body: LoginRequest, request: Request, response: Response, parts: Parts
 ) -> LoginAnswer | SecondStepAnswer:
@@ -56,6 +71,7 @@ async def login(
 
 
 @sessions.post("/api/v1/auth/refresh", summary="Get a newer token of the same session", response_model=LoginAnswer)
+@declare(SIGNED_IN, {403: "The token was made on a host"})
 async def refresh(request: Request, response: Response, caller: Caller, parts: Parts) -> LoginAnswer:
     """No body. The token that was sent stays good until it expires; the session's absolute end stays where it is."""
     bearer: Bearer = request.state.bearer
@@ -64,6 +80,7 @@ async def refresh(request: Request, response: Response, caller: Caller, parts: P
 
 
 @sessions.post("/api/v1/auth/logout", summary="Sign out", status_code=204)
+@declare(SIGNED_IN)
 async def logout(request: Request, caller: Caller, parts: Parts) -> Response:
     """No body. Ends the session of the token that was sent, on all nodes, and so every token of it."""
     await parts.sessions.end(caller.session_id, "signed out")
@@ -74,6 +91,7 @@ async def logout(request: Request, caller: Caller, parts: Parts) -> Response:
 
 
 @sessions.get(SESSIONS, summary="Who is signed in", response_model=SessionPage)
+@declare(SIGNED_IN, {400: "A parameter is not valid", 403: _OTHERS})
 async def page(
     caller: Caller,
     parts: Parts,
@@ -85,9 +103,9 @@ async def page(
 
     `after` is the `next` of the page before.
     """
-    if not _may_all(caller, "GET"):
-        if user_id not in (None, caller.user_id):
-            raise refusal("GET", _MANAGERS)
+    if not allows(caller, Action.READ, SessionsOf(None)):
+        if user_id is not None:
+            check(caller, Action.READ, SessionsOf(user_id))
         user_id = caller.user_id
         if user_id is None:
             # A token of a host without the role: it has no account, and sees itself alone.
@@ -98,21 +116,27 @@ async def page(
 
 
 @sessions.get(SESSIONS + "/{sessionId}", summary="One session", response_model=SessionShape)
+@declare(SIGNED_IN, {404: _HIDDEN})
 async def one(session_id: SessionId, caller: Caller, parts: Parts) -> SessionShape:
     """Own sessions; administrators and auditors see every one."""
-    return _shape(await _visible(session_id, caller, parts, "GET"), caller)
+    line = await parts.sessions.find(session_id)
+    check(caller, Action.READ, line, _unknown())
+    assert line is not None  # as it may be read
+    return _shape(line, caller)
 
 
 @sessions.delete(SESSIONS + "/{sessionId}", summary="End one session", status_code=204)
+@declare(SIGNED_IN, {403: "The role may see this session and not end it", 404: _HIDDEN})
 async def end(session_id: SessionId, caller: Caller, parts: Parts) -> Response:
     """On all nodes at once. One's own, or as `pam_admin` or `security_admin` anybody's."""
-    await _visible(session_id, caller, parts, "DELETE")
+    check(caller, Action.END, await parts.sessions.find(session_id), _unknown())
     if not await parts.sessions.end(session_id, f"ended by {caller.subject}"[:64]):
         raise _unknown()
     return Response(status_code=204)
 
 
 @sessions.delete(SESSIONS, summary="End all sessions of a user, or of everybody", response_model=SessionsEnded)
+@declare(SIGNED_IN, {400: "Neither `userId` nor `all=true`, or both", 403: _OTHERS, 404: NO_USER[404]})
 async def end_many(
     caller: Caller,
     parts: Parts,
@@ -122,8 +146,7 @@ async def end_many(
     """`userId=...` for a user's, the caller's own included; `all=true` for everybody's, tokens of hosts included."""
     if everybody == (user_id is not None):
         raise InvalidRequestError([FieldFlaw("query", "either userId or all=true is needed", "missing")])
-    if user_id is None or user_id != caller.user_id:
-        _check_all(caller, "DELETE")
+    check(caller, Action.END, SessionsOf(user_id))
     why = f"ended by {caller.subject}"[:64]
     if user_id is None:
         return SessionsEnded(ended=await parts.sessions.end_all(why))
@@ -147,27 +170,6 @@ def token_answer(issued: IssuedToken, request: Request, response: Response, *, b
     life_s = max(1, claims.expires_at_s - claims.issued_at_s)
     response.headers["Set-Cookie"] = cookie_header(request.scope, issued.token.reveal(), life_s)
     return LoginAnswer(access_token=None, token_type="Cookie", expires_at=expires_at)  # noqa: S106  # no secret
-
-
-def _may_all(caller: Identity, method: str) -> bool:
-    return allows(caller.roles, method, _MANAGERS)
-
-
-def _check_all(caller: Identity, method: str) -> None:
-    if not _may_all(caller, method):
-        raise refusal(method, _MANAGERS)
-
-
-async def _visible(session_id: str, caller: Identity, parts: ApiParts, method: str) -> SessionLine:
-    line = await parts.sessions.find(session_id)
-    is_own = line is not None and (
-        line.id == caller.session_id or (line.user_id is not None and line.user_id == caller.user_id)
-    )
-    if line is None or not (is_own or _may_all(caller, method)):
-        if line is not None and _may_all(caller, "GET"):
-            raise refusal(method, _MANAGERS)
-        raise _unknown()
-    return line
 
 
 def _unknown() -> NotFoundError:
