@@ -15,53 +15,52 @@ import httpx
 from sqlalchemy import create_engine
 
 from rppam.access.accounts.errors import InvalidCredentials
+from rppam.access.accounts.login_port import Login
 from rppam.access.accounts.model import Account, AccountRole, StoredAccount
 from rppam.access.accounts.passwords import HashParameters, Passwords
 from rppam.access.accounts.store import SqlAccounts
-from rppam.access.accounts.user_store import SqlUsers
-from rppam.access.accounts.users import UserAdministration
+from rppam.access.accounts.user_ports import UserStore
 from rppam.access.lockouts.guard import Guard
-from rppam.access.lockouts.service import Lockouts
 from rppam.access.lockouts.sql_tries import SqlTries
 from rppam.access.lockouts.store import SqlLockouts
-from rppam.access.mfa.service import SecondFactors
-from rppam.access.mfa.store import SqlFactors
 from rppam.access.rbac.auth_middleware import Bounds
 from rppam.access.sessions.service import Caller, Sessions
-from rppam.access.sessions.sign_in import SignIn
 from rppam.access.sessions.store import SqlSessions
 from rppam.access.tokens.key_files import ensure_signing_keys
 from rppam.access.tokens.service import KeySet, Tokens
 from rppam.app.api import ApiParts, build_app
+from rppam.app.slices import offered
 from rppam.cache.no_cache import NoCache
 from rppam.cache.ports import SharedCache
 from rppam.cluster.admin.forwarding import LinkRelay
 from rppam.cluster.admin.forwarding_port import Relay
+from rppam.cluster.admin.ports import Administration
 from rppam.cluster.consensus.heartbeat import MemberStatus, Role
 from rppam.cluster.health.model import ClusterSnapshot, MemberView, SafetyLevel
-from rppam.cluster.health.ports import Authority
-from rppam.cluster.history.file import FILE_NAME, FileHistory
-from rppam.cluster.link.sealing_secrets import SealingSecrets
-from rppam.crypto.data_keys import DataKeys
+from rppam.cluster.health.ports import Authority, NodeStatus
+from rppam.cluster.history.file import FILE_NAME
+from rppam.config.settings import Settings
 from rppam.db.clock import DatabaseClock
-from rppam.db.data_keys import SqlDataKeys
 from rppam.db.database import Database
 from rppam.db.schema import upgrade
+from rppam.foundation import Foundation
 from rppam.http.bounds import ApiLimits
 from rppam.http.request_slots import Room
 from rppam.http.server import ApiServer
-from rppam.kernel.fence import Fenced, admits
+from rppam.kernel.fence import Fenced, admits, unheard
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
 from rppam.kernel.system_clock import SystemClock
 from rppam.kernel.system_entropy import SystemEntropy
-from rppam.licence.model import Licence, may_join
+from rppam.licence.model import Allowed, Denied, Licence, may_join
+from rppam.licence.seats import Seats
 from rppam.limits.limiter import Limiter
 from rppam.limits.memory_store import MemoryLimits
 from rppam.manager.note_model import Note, check_note
+from rppam.manager.note_port import FencedNote
 from rppam.settings.hot import LiveSettings
-from rppam.settings.service import SettingChanges
 from rppam.settings.store import SqlSettingsStore
+from tests.support.parsing import parse
 
 ISSUER, AUDIENCE = "rppam", "rppam-api"
 NOON = WallMs(int(datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC).timestamp() * 1000))
@@ -233,6 +232,15 @@ class SomeAccounts:
         return found.account
 
 
+def configured(directory: Path, node: str) -> Settings:
+    """The config of a node without Redis that has its files in ``directory``."""
+    tree = {
+        "node": {"nodeName": node, "dataDir": str(directory)},
+        "auth": {"jwtKeysDir": str(directory), "clusterKeyPath": str(directory / "cluster.key")},
+    }
+    return parse(tree, directory)
+
+
 class Served:
     """The application under its server, and a client for it. Two in one place are two nodes on one database."""
 
@@ -263,40 +271,40 @@ class Served:
             entropy=self.entropy,
             session_clock=session_clock,
         )
-        self.store = SqlSessions(self.database)
         self.settings, self.cache = SqlSettingsStore(self.database), cache or NoCache()
         self.live = LiveSettings(self.settings, self.cache)
-        self.guard = Guard(
+        guard = Guard(
             None, SqlTries(self.database), SqlLockouts(self.database), self.live, self.cache, self.clock, self.entropy
         )  # fmt: skip
-        self.sessions = Sessions(self.store, self.cache, self.tokens, session_clock, node="node1", settings=self.live)
         self.licence: Licence | None = None
-        self.passwords, self.users = Passwords(CHEAP), SqlUsers(self.database)
+        self.passwords = Passwords(CHEAP)
         self.node, self.note = ScriptedNode(), MemoryNote()
         self.login = SomeAccounts(SqlAccounts(self.database), self.passwords)
         self.orders, self.history = Obedient(), directory / FILE_NAME
-        data_keys = DataKeys(
-            SqlDataKeys(self.database), SealingSecrets(directory / "cluster.key", directory, alone=True)
+        given: list[tuple[type, Any]] = [
+            (Tokens, self.tokens), (Passwords, self.passwords), (Login, self.login), (Guard, guard),
+            (Administration, self.orders), (Relay, relay or LinkRelay(node, None)), (NodeStatus, self.node),
+            (Seats, self),
+        ]  # fmt: skip
+        base = Foundation(
+            configured(directory, node),
+            self.database,
+            self.cache,
+            self.live,
+            self.clock,
+            session_clock,
+            self.entropy,
+            unheard,
         )
-        self.factors = SecondFactors(SqlFactors(self.database), data_keys, self.live, self.guard, self.cache)
+        services = offered(base, given, {FencedNote: self.note})
+        self.store = SqlSessions(self.database)
+        self.sessions, self.users = services.get(Sessions), services.get(UserStore)
         self.app = build_app(
             ApiParts(
                 node=node,
-                status=self.node,
-                tokens=self.tokens,
-                sign_in=SignIn(self.login, self.guard, self.factors, self.sessions),
-                sessions=self.sessions,
-                second_factors=self.factors,
-                users=UserAdministration(self.users, self.passwords, self.cache, self.guard, self.clock),
-                lockouts=Lockouts(SqlLockouts(self.database), self.users, self.guard, self.cache),
+                services=services,
                 limiter=Limiter(None, MemoryLimits(self.clock), self.clock, lambda: 1),
                 hot=self.live,
-                note=self.note,
-                settings=SettingChanges(self.settings, self.cache, self.live, "node1"),
-                may_join=lambda others: may_join(self.licence, others, self.clock.wall_ms()),
-                administration=self.orders,
-                relay=relay or LinkRelay(node, None),
-                history=FileHistory(self.history),
                 clock=self.clock,
                 entropy=self.entropy,
                 limits=limits,
@@ -305,6 +313,10 @@ class Served:
         )
         self.server = ApiServer(self.app, "127.0.0.1", 0, limits)
         self.http: httpx.AsyncClient
+
+    def ask(self, others: int) -> Allowed | Denied:
+        """As the licence of this node."""
+        return may_join(self.licence, others, self.clock.wall_ms())
 
     async def start(self) -> None:
         await self.database.start()

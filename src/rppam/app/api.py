@@ -23,9 +23,13 @@ from rppam import __version__
 from rppam.access.rbac.auth_middleware import Bounds, Gate
 from rppam.access.rbac.policy import check_declared
 from rppam.access.rbac.rate_limit_middleware import AddressRates, UserRates
+from rppam.access.sessions.service import Sessions
+from rppam.access.tokens.service import Tokens
 from rppam.access.tokens.token_cache import KnownTokens
+from rppam.app.api_parts import ApiParts
 from rppam.app.openapi import describe
 from rppam.app.slices import routers
+from rppam.cluster.health.ports import NodeStatus
 from rppam.http.body_middleware import Bodies
 from rppam.http.error_middleware import Envelope
 from rppam.http.errors import (
@@ -38,8 +42,6 @@ from rppam.http.errors import (
 from rppam.http.forwarded import Forwarder
 from rppam.http.request_slots import Room
 from rppam.http.route_index import include
-from rppam.manager.notes import NoteReader
-from rppam.manager.parts import ApiParts
 from rppam.manager.probes import Probes
 
 __all__ = ["ApiParts", "bare_app", "build_app"]
@@ -51,18 +53,19 @@ _FIELD_CHARS: Final = 100
 def build_app(parts: ApiParts) -> FastAPI:
     """The application, ready to be served."""
     app = bare_app()
-    app.state.parts = parts
-    app.state.notes = NoteReader(parts.note, parts.clock)
+    services = app.state.services = parts.services
     routes, room = app.state.route_index, Room(parts.limits)
     # Added last is outermost.
     app.add_middleware(Bodies, limits=parts.limits, room=room)
     app.add_middleware(UserRates, limiter=parts.limiter, settings=parts.hot, routes=routes)
-    app.add_middleware(Gate, tokens=KnownTokens(parts.tokens), check=parts.sessions.check, routes=routes)
+    app.add_middleware(
+        Gate, tokens=KnownTokens(services.get(Tokens)), check=services.get(Sessions).check, routes=routes
+    )
     app.add_middleware(AddressRates, limiter=parts.limiter, settings=parts.hot, routes=routes)
     app.add_middleware(Bounds, limits=parts.limits, room=room)
     app.add_middleware(
         Probes,
-        status=parts.status,
+        status=services.get(NodeStatus),
         clock=parts.clock,
         node=parts.node,
         has_footing=parts.has_footing,

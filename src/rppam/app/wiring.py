@@ -3,18 +3,14 @@
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from rppam import __version__
+from rppam.access.accounts.login_port import Login
 from rppam.access.accounts.passwords import Passwords
 from rppam.access.accounts.service import Accounts
 from rppam.access.accounts.store import SqlAccounts
-from rppam.access.accounts.user_store import SqlUsers
-from rppam.access.accounts.users import UserAdministration
-from rppam.access.lockouts.service import Lockouts
-from rppam.access.lockouts.store import SqlLockouts
-from rppam.access.sessions.service import Sessions
-from rppam.access.sessions.sign_in import SignIn
+from rppam.access.lockouts.guard import Guard
 from rppam.access.sessions.store import SqlSessions
 from rppam.access.tokens.key_folder import KeyFolder
 from rppam.access.tokens.service import KeySet, Tokens
@@ -25,11 +21,11 @@ from rppam.app.checkup import Checkup, checkup_of
 from rppam.app.forwarding import own_url, relay_of
 from rppam.app.limits import limiter_of
 from rppam.app.members import MemberParts, member_address, member_parts, votes, warnings as member_warnings
-from rppam.app.mfa import second_factors_of
 from rppam.app.node import Node, Surface, bounded
 from rppam.app.own_link import WithOwnLink
 from rppam.app.redis import RedisParts, redis_parts
 from rppam.app.shared import Shared, SharingSurface, shared_of
+from rppam.app.slices import offered
 from rppam.app.vip import address_duty, configured_address
 from rppam.cluster.admin.forwarding import Carrier, LinkRelay
 from rppam.cluster.admin.forwarding_port import Relay
@@ -50,8 +46,6 @@ from rppam.cluster.driver.operator_state_file import FILE_NAME as ORDERS_FILE, F
 from rppam.cluster.health.model import SafetyLevel
 from rppam.cluster.health.ports import NodeStatus
 from rppam.cluster.health.view import NodeFacts, NodeView
-from rppam.cluster.history.file import FileHistory
-from rppam.cluster.history.place import history_path
 from rppam.cluster.link.link import TlsMemberLink
 from rppam.cluster.store.epoch_register import SqlEpochRegister
 from rppam.cluster.store.memory_store import MemoryStore
@@ -61,6 +55,7 @@ from rppam.cluster.vip.follower import AddressDuty
 from rppam.config.settings import Settings
 from rppam.db.clock import DatabaseClock
 from rppam.db.database import Database
+from rppam.foundation import Foundation
 from rppam.http.served_certificate import ServedCertificate
 from rppam.http.server import ApiServer
 from rppam.kernel.clock import Clock
@@ -69,12 +64,10 @@ from rppam.kernel.fence import OnOutranked, unheard
 from rppam.kernel.system_clock import SystemClock
 from rppam.kernel.system_entropy import SystemEntropy
 from rppam.licence.model import Denied, may_join, warning_of
+from rppam.licence.seats import Seats
 from rppam.manager.metrics import MetricsAccess
-from rppam.manager.note_store import SqlFencedNote
 from rppam.process.notifier import Notifier
 from rppam.process.notify import notifier
-from rppam.settings.service import SettingChanges
-from rppam.settings.store import SqlSettingsStore
 
 ALONE: Final = Timing(lease_ms=1_000, heartbeat_ms=250, rate_error_ppm=10_000, drop_ms=0, request_timeout_ms=250)
 """Times of a node without Redis: its store is itself, so nothing far away has to be waited for."""
@@ -215,33 +208,30 @@ def api_server(
     """
     settings = known.settings
     tokens = _tokens(known, clock, entropy, shared.session_clock)
-    sessions = _sessions(settings, people, shared, tokens)
-    guard = shared.guard
+    base = Foundation(
+        settings, people.database, shared.cache, shared.settings, clock, shared.session_clock, entropy, outranked
+    )
+    given: tuple[tuple[type, Any], ...] = (
+        (Tokens, tokens),
+        (Passwords, people.passwords),
+        (Login, people.accounts),
+        (Guard, shared.guard),
+        (Administration, administration),
+        (Relay, relay),
+        (NodeStatus, WithOwnLink(status, shared.redis.link, clock) if shared.redis else status),
+        (Seats, Seats(known.licence, clock)),
+    )
+    services = offered(base, given)
     footing = Footing(shared.redis.link if shared.redis else None, people.database, clock)
-    second_factors = second_factors_of(settings, people.database, shared, guard)
     app = build_app(
         ApiParts(
             node=settings.node.node_name,
-            status=WithOwnLink(status, shared.redis.link, clock) if shared.redis else status,
-            tokens=tokens,
-            sign_in=SignIn(people.accounts, guard, second_factors, sessions),
-            sessions=sessions,
-            second_factors=second_factors,
-            users=UserAdministration(SqlUsers(people.database), people.passwords, shared.cache, guard, clock),
-            lockouts=Lockouts(SqlLockouts(people.database), SqlUsers(people.database), shared.guard, shared.cache),
+            services=services,
             limiter=limiter_of(shared.limits, status, settings.api.workers, clock),
             hot=shared.settings,
-            note=SqlFencedNote(people.database, outranked),
-            settings=SettingChanges(
-                SqlSettingsStore(people.database, outranked), shared.cache, shared.settings, settings.node.node_name
-            ),
-            may_join=lambda others: may_join(known.licence, others, clock.wall_ms()),
             clock=clock,
             entropy=entropy,
             has_footing=footing.holds,
-            administration=administration,
-            relay=relay,
-            history=FileHistory(history_path(settings)),
             trusted_proxies=settings.api.trusted_proxies,
             forwarded_header=settings.api.forwarded_header,
             metrics_access=MetricsAccess(settings.api.metrics_access, settings.api.metrics_token),
@@ -250,18 +240,6 @@ def api_server(
     tls = ServedCertificate.of(settings.api, clock)
     look = footing.before(KeyFolder(settings.auth.jwt_keys_dir, tokens).look)
     return ApiServer(app, settings.api.host, settings.api.port, tls=tls, look=look)
-
-
-def _sessions(settings: Settings, people: People, shared: Shared, tokens: Tokens) -> Sessions:
-    return Sessions(
-        SqlSessions(people.database),
-        shared.cache,
-        tokens,
-        shared.session_clock,
-        node=settings.node.node_name,
-        settings=shared.settings,
-        token_minutes=settings.auth.token_minutes,
-    )
 
 
 def _tokens(known: Known, clock: Clock, entropy: Entropy, session_clock: DatabaseClock) -> Tokens:

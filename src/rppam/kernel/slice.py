@@ -32,6 +32,8 @@ class Slice:
     """Routers of the REST API."""
     settings: tuple[str, ...] = ()
     """Settings of hot configuration."""
+    wire: str = ""
+    """``wire(base, services)``: offers the slice's services in a process that serves requests."""
     commands: Mapping[str, Command] = field(default_factory=dict)
 
     def place(self, part: str) -> str:

@@ -6,7 +6,8 @@ from rppam.kernel.slice import Command, Slice, exports
 
 if TYPE_CHECKING:
     from rppam.licence.file import read_licence as read_licence
-    from rppam.licence.model import Allowed as Allowed, Denied as Denied, Tier as Tier, warning_of as warning_of
+    from rppam.licence.model import Denied as Denied, Tier as Tier, warning_of as warning_of
+    from rppam.licence.seats import Seats as Seats
     from rppam.licence.service import (
         Terms as Terms,
         issue as issue,
@@ -24,6 +25,7 @@ SLICE = Slice(
 __getattr__ = exports(
     __name__,
     file="read_licence",
-    model="Allowed Denied Tier warning_of",
+    model="Denied Tier warning_of",
+    seats="Seats",
     service="Terms issue new_private_key parse_private_key parse_public_key",
 )

@@ -6,13 +6,12 @@ from rppam.kernel.slice import Command, Slice, exports
 
 if TYPE_CHECKING:
     from rppam.manager.found_command import seen_in_redis as seen_in_redis
-    from rppam.manager.health_api import Parts as Parts
-    from rppam.manager.parts import ApiParts as ApiParts
     from rppam.manager.schemas import PASSWORD_CHARS_MAX as PASSWORD_CHARS_MAX, Flag as Flag, Shape as Shape
 
 SLICE = Slice(
     name="manager",
     package=__name__,
+    wire="wiring:wire",
     routes=("health_api:auth", "health_api:cluster", "api:orders", "settings_api:settings"),
     commands={
         "cluster": Command("cli", "Give a cluster orders: switchover, maintenance, pause, forget."),
@@ -23,7 +22,5 @@ SLICE = Slice(
 __getattr__ = exports(
     __name__,
     found_command="seen_in_redis",
-    health_api="Parts",
-    parts="ApiParts",
     schemas="Flag PASSWORD_CHARS_MAX Shape",
 )

@@ -14,16 +14,21 @@ from fastapi import APIRouter, Path, Query, Request
 
 from rppam.access.rbac import Caller
 from rppam.cluster.admin.errors import MemberUnknown, NotThisNode, WitnessTakesNoOrders
+from rppam.cluster.admin.forwarding_port import Relay
+from rppam.cluster.admin.ports import Administration
 from rppam.cluster.consensus.heartbeat import Role
 from rppam.cluster.health.model import MemberView
+from rppam.cluster.health.ports import NodeStatus
 from rppam.cluster.health.report import NodeReport, report_of
+from rppam.cluster.history.ports import History
+from rppam.foundation import Foundation
 from rppam.http.answers import BODY, HANDED_ON, NOT_AT_THE_LEADER
 from rppam.http.errors import FieldFlaw, InvalidRequestError, NotLeaderError, RequestError
 from rppam.http.routes import ADMIN, declare
+from rppam.http.services import Here
 from rppam.http.times import iso_utc_ms
+from rppam.kernel.services import Services
 from rppam.manager.forwarding import hand_on, hand_on_to_all, other_nodes
-from rppam.manager.health_api import Parts
-from rppam.manager.parts import ApiParts
 from rppam.manager.schemas import (
     NODE_NAME,
     ClusterHistory,
@@ -60,13 +65,13 @@ NamedNode = Annotated[str, Path(alias="nodeName", pattern=NODE_NAME)]
         503: _NO_CONTROL,
     },
 )
-async def switch_over(request: Request, caller: Caller, parts: Parts, body: SwitchoverRequest = _NEXT) -> OrderTaken:
+async def switch_over(request: Request, caller: Caller, services: Here, body: SwitchoverRequest = _NEXT) -> OrderTaken:
     """Any node takes it and hands it on to the leader, which releases and invites its successor; that one leads within
     some tens of milliseconds."""
     try:
-        return _taken(await parts.administration.switch_over(body.target, caller.subject), parts)
+        return _taken(await services.get(Administration).switch_over(body.target, caller.subject), services)
     except NotLeaderError as error:
-        return await _at_the_leader(error, request, parts, "switch_over", to=body.target, by=caller.subject)
+        return await _at_the_leader(error, request, services, "switch_over", to=body.target, by=caller.subject)
 
 
 @orders.put(
@@ -84,24 +89,24 @@ async def switch_over(request: Request, caller: Caller, parts: Parts, body: Swit
     },
 )
 async def set_maintenance(
-    node: NamedNode, body: MaintenanceRequest, request: Request, caller: Caller, parts: Parts
+    node: NamedNode, body: MaintenanceRequest, request: Request, caller: Caller, services: Here
 ) -> OrderTaken:
     """A node in maintenance votes and answers reads, gives up leadership and does not stand, over restarts too. Any
     node takes the order and hands it on to the one it is for."""
-    if node == parts.node:
-        return _taken(await parts.administration.set_maintenance(body.maintenance, caller.subject), parts)
-    _check_takes_orders(node, parts)
-    return await hand_on(request, parts, node, "set_maintenance", on=body.maintenance, by=caller.subject)
+    if node == services.get(Foundation).node:
+        return _taken(await services.get(Administration).set_maintenance(body.maintenance, caller.subject), services)
+    _check_takes_orders(node, services)
+    return await hand_on(request, services, node, "set_maintenance", on=body.maintenance, by=caller.subject)
 
 
 @orders.put("/api/v1/admin/cluster/pause", summary="Pause or resume automatic failover", response_model=PauseTaken)
 @declare(ADMIN, {**BODY, 503: _NOT_KEPT})
-async def pause(body: PauseRequest, request: Request, caller: Caller, parts: Parts) -> PauseTaken:
+async def pause(body: PauseRequest, request: Request, caller: Caller, services: Here) -> PauseTaken:
     """Any node takes it and tells the others over the member link, and through Redis whom that does not reach. `others`
     says who was told directly; while Redis is away, send it to those who were not."""
-    said = await parts.administration.pause(body.paused, caller.subject)
-    others = await hand_on_to_all(request, parts, "pause", on=body.paused, by=caller.subject)
-    return PauseTaken(said=said, node=parts.node, others=others)
+    said = await services.get(Administration).pause(body.paused, caller.subject)
+    others = await hand_on_to_all(request, services, "pause", on=body.paused, by=caller.subject)
+    return PauseTaken(said=said, node=services.get(Foundation).node, others=others)
 
 
 @orders.post("/api/v1/admin/cluster/forget", summary="Remove members", response_model=OrderTaken)
@@ -116,48 +121,50 @@ async def pause(body: PauseRequest, request: Request, caller: Caller, parts: Par
         503: _NO_CONTROL,
     },
 )
-async def forget(body: ForgetRequest, request: Request, caller: Caller, parts: Parts) -> OrderTaken:
+async def forget(body: ForgetRequest, request: Request, caller: Caller, services: Here) -> OrderTaken:
     """Any node takes it and hands it on to the leader, which removes one member in two safe steps; with `force` the
     asked node does it itself, for a majority lost for good."""
     if body.force:
         back = [*body.back, *(f"{name}*" for name in body.back_witnesses)]
-        return _taken(await parts.administration.force_forget(body.members, caller.subject, back), parts)
+        return _taken(await services.get(Administration).force_forget(body.members, caller.subject, back), services)
     if len(body.members) > 1:
         raise InvalidRequestError([FieldFlaw("body.members", "one member at a time, unless force is set", "too_long")])
     (member,) = body.members
     try:
-        return _taken(await parts.administration.forget(member, is_off=body.is_off, by=caller.subject), parts)
+        return _taken(
+            await services.get(Administration).forget(member, is_off=body.is_off, by=caller.subject), services
+        )
     except NotLeaderError as error:
         order = {"member": member, "is_off": body.is_off, "by": caller.subject}
-        return await _at_the_leader(error, request, parts, "forget", **order)
+        return await _at_the_leader(error, request, services, "forget", **order)
 
 
 @orders.get("/api/v1/admin/nodes", summary="What each node says of itself", response_model=NodeReports)
 @declare(ADMIN)
-async def nodes(request: Request, parts: Parts) -> NodeReports:
+async def nodes(request: Request, services: Here) -> NodeReports:
     """The asked node asks every other one over the member link, so it is their own word and not what stands in Redis.
     A node that gave no answer is listed with the reason."""
     request_id: str = request.state.request_id
 
     async def ask(member: MemberView) -> NodeReportShape:
         try:
-            return _reported(await parts.relay.report(member.node, request_id))
+            return _reported(await services.get(Relay).report(member.node, request_id))
         except RequestError as error:
             return NodeReportShape(node_name=member.node, answered=False, reason=str(error))
 
-    own = _reported(report_of(parts.status.snapshot()))
-    found = await asyncio.gather(*(ask(member) for member in other_nodes(parts)))
-    return NodeReports(answered_by=parts.node, nodes=[own, *found])
+    own = _reported(report_of(services.get(NodeStatus).snapshot()))
+    found = await asyncio.gather(*(ask(member) for member in other_nodes(services)))
+    return NodeReports(answered_by=services.get(Foundation).node, nodes=[own, *found])
 
 
 @orders.get("/api/v1/admin/cluster/history", summary="What happened", response_model=ClusterHistory)
 @declare(ADMIN)
-async def history(parts: Parts, limit: Annotated[int, Query(ge=1, le=HISTORY_MAX)] = HISTORY_PAGE) -> ClusterHistory:
+async def history(services: Here, limit: Annotated[int, Query(ge=1, le=HISTORY_MAX)] = HISTORY_PAGE) -> ClusterHistory:
     """The newest entries of the asked node's history: who led when, why not, and what was ordered. Needs no database
     and no Redis."""
-    past = await parts.history.last(limit)
+    past = await services.get(History).last(limit)
     return ClusterHistory(
-        node=parts.node,
+        node=services.get(Foundation).node,
         entries=[
             HistoryEntryShape(
                 time=iso_utc_ms(entry.at), event=entry.event, sentence=entry.sentence, facts=_simple(entry.facts)
@@ -169,13 +176,13 @@ async def history(parts: Parts, limit: Annotated[int, Query(ge=1, le=HISTORY_MAX
 
 
 async def _at_the_leader(
-    error: NotLeaderError, request: Request, parts: ApiParts, name: str, **arguments: Any
+    error: NotLeaderError, request: Request, services: Services, name: str, **arguments: Any
 ) -> OrderTaken:
     """What the leader answers; raises ``error`` where nobody is known to be one, or there is no way to it."""
-    if error.leader is None or error.leader == parts.node:
+    if error.leader is None or error.leader == services.get(Foundation).node:
         raise error
     try:
-        return await hand_on(request, parts, error.leader, name, **arguments)
+        return await hand_on(request, services, error.leader, name, **arguments)
     except NotThisNode as why:
         _LOG.info("%s goes nowhere: %s (request %s)", request.url.path, why, request.state.request_id)
         raise error from why
@@ -189,15 +196,15 @@ def _simple(facts: Mapping[str, object]) -> dict[str, str | int | bool | None]:
     }
 
 
-def _taken(said: str, parts: ApiParts) -> OrderTaken:
-    return OrderTaken(said=said, node=parts.node)
+def _taken(said: str, services: Services) -> OrderTaken:
+    return OrderTaken(said=said, node=services.get(Foundation).node)
 
 
-def _check_takes_orders(node: str, parts: ApiParts) -> None:
+def _check_takes_orders(node: str, services: Services) -> None:
     """Raises :class:`MemberUnknown`, :class:`WitnessTakesNoOrders`."""
-    member = next((one for one in parts.status.snapshot().members if one.node == node), None)
+    member = next((one for one in services.get(NodeStatus).snapshot().members if one.node == node), None)
     if member is None:
-        raise MemberUnknown(f"no node named {node} is known to {parts.node}")
+        raise MemberUnknown(f"no node named {node} is known to {services.get(Foundation).node}")
     if member.role is Role.WITNESS:
         raise WitnessTakesNoOrders(
             f"{node} is a witness: it votes, never leads, and has no REST API, so maintenance means nothing to it"

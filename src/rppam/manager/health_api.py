@@ -1,12 +1,13 @@
 """The cluster's health and status, the operator note, and the public keys."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
 from rppam.access.rbac import Caller
+from rppam.access.tokens import Tokens
 from rppam.cluster.consensus.heartbeat import Role
+from rppam.cluster.health.ports import NodeStatus
+from rppam.foundation import Foundation
 from rppam.http.answers import NO_DATABASE, NOT_AT_THE_LEADER
 from rppam.http.errors import (
     FencedError,
@@ -15,11 +16,12 @@ from rppam.http.errors import (
     OutcomeUnknownError,
 )
 from rppam.http.routes import ADMIN, ANYBODY, SIGNED_IN, declare
+from rppam.http.services import Here
 from rppam.kernel.fence import Fenced
-from rppam.licence import Denied
+from rppam.licence import Denied, Seats
 from rppam.manager.leader_only import authority_of
+from rppam.manager.note_port import FencedNote
 from rppam.manager.notes import NoteReader
-from rppam.manager.parts import ApiParts
 from rppam.manager.presenters import cluster_health, cluster_status, note_shape
 from rppam.manager.schemas import (
     ClusterHealth,
@@ -37,50 +39,35 @@ auth = APIRouter(tags=["auth"])
 cluster = APIRouter(tags=["cluster"])
 
 
-# Asynchronous although they wait for nothing: the framework sends plain functions to a thread.
-async def _parts(request: Request) -> ApiParts:
-    parts: ApiParts = request.app.state.parts
-    return parts
-
-
-async def _notes(request: Request) -> NoteReader:
-    notes: NoteReader = request.app.state.notes
-    return notes
-
-
-Parts = Annotated[ApiParts, Depends(_parts)]
-Notes = Annotated[NoteReader, Depends(_notes)]
-
-
 @auth.get("/.well-known/jwks.json", summary="Public keys that verify access tokens", response_model=JsonWebKeySet)
 @declare(ANYBODY)
-async def jwks(parts: Parts) -> JSONResponse:
+async def jwks(services: Here) -> JSONResponse:
     """The JSON Web Key Set (RFC 7517). The same on every node of a cluster."""
     headers = {"Cache-Control": f"public, max-age={JWKS_MAX_AGE_S}"}
-    return JSONResponse(parts.tokens.keys.public(), headers=headers)
+    return JSONResponse(services.get(Tokens).keys.public(), headers=headers)
 
 
 @cluster.get("/system/health/cluster", summary="Health of the cluster", response_model=ClusterHealth)
 @declare(SIGNED_IN, counted=False, in_outage=True)
-async def health(parts: Parts, notes: Notes) -> ClusterHealth:
+async def health(services: Here) -> ClusterHealth:
     """The cluster as this node sees it now. Answers while Redis and the database are away."""
-    known = await notes.current()
-    return cluster_health(parts.status.snapshot(), known.note, known.reason)
+    known = await services.get(NoteReader).current()
+    return cluster_health(services.get(NodeStatus).snapshot(), known.note, known.reason)
 
 
 @cluster.get("/api/v1/admin/cluster/status", summary="Status for administrators", response_model=ClusterStatus)
 @declare(ADMIN, counted=False, in_outage=True)
-async def status(parts: Parts, notes: Notes) -> ClusterStatus:
+async def status(services: Here) -> ClusterStatus:
     """As the health of the cluster, in the product's shape for administrators."""
-    known = await notes.current()
-    return cluster_status(parts.status.snapshot(), known.note, known.reason)
+    known = await services.get(NoteReader).current()
+    return cluster_status(services.get(NodeStatus).snapshot(), known.note, known.reason)
 
 
 @cluster.get("/api/v1/admin/cluster/note", summary="The operator note", response_model=NoteShape)
 @declare(ADMIN, {503: NO_DATABASE}, counted=False, in_outage=True)
-async def read_note(parts: Parts) -> NoteShape:
+async def read_note(services: Here) -> NoteShape:
     """The note as it stands in the database; every node answers."""
-    return note_shape(await parts.note.read())
+    return note_shape(await services.get(FencedNote).read())
 
 
 @cluster.put("/api/v1/admin/cluster/note", summary="Replace the operator note", response_model=NoteWritten)
@@ -94,17 +81,19 @@ async def read_note(parts: Parts) -> NoteShape:
     },
     counted=False,
 )
-async def write_note(body: NoteRequest, caller: Caller, parts: Parts, notes: Notes) -> NoteWritten:
+async def write_note(body: NoteRequest, caller: Caller, services: Here) -> NoteWritten:
     """Only the leader writes, under its fence: a leader that was overtaken is refused and changes nothing."""
-    authority = authority_of(parts)
+    authority = authority_of(services)
     epoch = authority.epoch
-    outcome = await parts.note.write(epoch, parts.node, authority.boot_id, body.text, caller.subject)
+    outcome = await services.get(FencedNote).write(
+        epoch, services.get(Foundation).node, authority.boot_id, body.text, caller.subject
+    )
     if outcome is Fenced.REFUSED:
-        raise FencedError(f"{parts.node} led at epoch {epoch}, but a newer leader has written since")
+        raise FencedError(f"{services.get(Foundation).node} led at epoch {epoch}, but a newer leader has written since")
     if outcome is Fenced.UNKNOWN:
         raise OutcomeUnknownError("the database did not answer in time; the note may or may not have been replaced")
-    notes.forget()
-    return NoteWritten(text=body.text, author=caller.subject, epoch=epoch, node=parts.node)
+    services.get(NoteReader).forget()
+    return NoteWritten(text=body.text, author=caller.subject, epoch=epoch, node=services.get(Foundation).node)
 
 
 @cluster.post("/api/v1/admin/cluster/nodes", summary="Ask whether a node may join", response_model=NewNodeAnswer)
@@ -116,16 +105,16 @@ async def write_note(body: NoteRequest, caller: Caller, parts: Parts, notes: Not
         409: "The name is in use",
     },
 )
-async def ask_for_node(body: NewNodeRequest, parts: Parts) -> NewNodeAnswer:
+async def ask_for_node(body: NewNodeRequest, services: Here) -> NewNodeAnswer:
     """Whether a new node would be let in: its name must be free, and the licence must have a seat for it.
 
     Keys never leave a host by this way: the answer says what to run, on the hosts themselves.
     """
-    snapshot = parts.status.snapshot()
+    snapshot = services.get(NodeStatus).snapshot()
     if any(member.node == body.node_name for member in snapshot.members):
         raise NodeNameTakenError(f"a node named {body.node_name} belongs to cluster {snapshot.cluster_id} already")
     seats = sum(1 for member in snapshot.members if member.role is not Role.WITNESS)
-    decision = parts.may_join(seats)
+    decision = services.get(Seats).ask(seats)
     if isinstance(decision, Denied):
         raise NoSeatError(f"{decision.reason}. {decision.fix}.")
     steps = [

@@ -3,19 +3,20 @@
 Should it lapse on the way to the database, the fence there refuses.
 """
 
-from rppam.cluster.health.ports import Authority
+from rppam.cluster.health.ports import Authority, NodeStatus
+from rppam.foundation import Foundation
 from rppam.http.errors import NotLeaderError
-from rppam.manager.parts import ApiParts
+from rppam.kernel.services import Services
 
 
-def authority_of(parts: ApiParts) -> Authority:
+def authority_of(services: Services) -> Authority:
     """Under which leadership this node acts now. Raises :class:`NotLeaderError` that says where to go instead."""
-    authority = parts.status.authority()
+    authority = services.get(NodeStatus).authority()
     if authority is not None:
         return authority
-    snapshot = parts.status.snapshot()
+    snapshot = services.get(NodeStatus).snapshot()
     # A snapshot may still name this node for a moment after its permission lapsed; sending the caller here again
     # would be wrong.
-    leader = snapshot.leader if snapshot.leader != parts.node else None
+    leader = snapshot.leader if snapshot.leader != services.get(Foundation).node else None
     url = next((member.api_url for member in snapshot.members if member.node == leader), None)
-    raise NotLeaderError(parts.node, leader, url)
+    raise NotLeaderError(services.get(Foundation).node, leader, url)

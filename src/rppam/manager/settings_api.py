@@ -16,8 +16,8 @@ from rppam.access.sessions import Identity
 from rppam.http.answers import BODY, NO_DATABASE, NOT_AT_THE_LEADER
 from rppam.http.errors import FieldFlaw, InvalidRequestError
 from rppam.http.routes import declare, for_roles
+from rppam.http.services import Here
 from rppam.limits.policy import LIMITS
-from rppam.manager.health_api import Parts
 from rppam.manager.leader_only import authority_of
 from rppam.manager.settings_schemas import (
     REVISION_MAX,
@@ -29,7 +29,7 @@ from rppam.manager.settings_schemas import (
 )
 from rppam.settings.model import Setting
 from rppam.settings.registry import SECURITY, find_setting
-from rppam.settings.service import Shown
+from rppam.settings.service import SettingChanges, Shown
 
 SETTINGS_PATH: Final = "/api/v1/settings"
 ONE: Final = SETTINGS_PATH + "/{area}/{name}"
@@ -78,16 +78,16 @@ _WRITES: Final = [Depends(_writable)]
 
 @settings.get(SETTINGS_PATH, summary="All settings", response_model=SettingList)
 @declare(_MAY, {503: NO_DATABASE})
-async def list_settings(parts: Parts) -> SettingList:
+async def list_settings(services: Here) -> SettingList:
     """Each with its value, its default, who made it so, and the revision in force in the answering process."""
-    return SettingList(settings=[setting_shape(shown) for shown in await parts.settings.show_all()])
+    return SettingList(settings=[setting_shape(shown) for shown in await services.get(SettingChanges).show_all()])
 
 
 @settings.get(ONE, summary="The value of a setting", response_model=dict[str, Any])
 @declare(_MAY, _READ)
-async def read_setting(setting: Named, parts: Parts, response: Response) -> dict[str, Any]:
+async def read_setting(setting: Named, services: Here, response: Response) -> dict[str, Any]:
     """As it stands in the database, each field named. The ETag is the revision: `"0"` for the default."""
-    return _answer(await parts.settings.show(setting), response)
+    return _answer(await services.get(SettingChanges).show(setting), response)
 
 
 @settings.put(ONE, summary="Change a setting", response_model=dict[str, Any], dependencies=_WRITES)
@@ -98,25 +98,25 @@ async def put_setting(
     body: Annotated[dict[str, Any], Body()],
     caller: Caller,
     expected: Expected,
-    parts: Parts,
+    services: Here,
     response: Response,
 ) -> dict[str, Any]:
     """The body is the whole value: a field that is left out has its default afterwards. Only the leader writes."""
     setting.read(body)  # a wrong value is wrong on every node
-    authority = authority_of(parts)
-    return _answer(await parts.settings.put(authority, setting, body, caller.subject, expected), response)
+    authority = authority_of(services)
+    return _answer(await services.get(SettingChanges).put(authority, setting, body, caller.subject, expected), response)
 
 
 @settings.get(ONE + "/history", summary="What a setting was", response_model=SettingHistory)
 @declare(_MAY, _READ)
 async def read_history(
     setting: Named,
-    parts: Parts,
+    services: Here,
     before: Annotated[int | None, Query(ge=1, le=REVISION_MAX)] = None,
     limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = PAGE,
 ) -> SettingHistory:
     """Revisions, the newest first: who, when, and each field from what to what."""
-    found = await parts.settings.history(setting, before, limit)
+    found = await services.get(SettingChanges).history(setting, before, limit)
     oldest = found[-1].stored.revision if found else 1
     return SettingHistory(
         name=setting.name,
@@ -130,11 +130,11 @@ async def read_history(
 )
 @declare(_MAY, {**_WRITTEN, 404: "No such setting, or it has no such revision"})
 async def roll_back(
-    setting: Named, body: RollbackRequest, caller: Caller, expected: Expected, parts: Parts, response: Response
+    setting: Named, body: RollbackRequest, caller: Caller, expected: Expected, services: Here, response: Response
 ) -> dict[str, Any]:
     """The value of that revision becomes a new one; nothing of the past is lost. Only the leader writes."""
-    authority = authority_of(parts)
-    shown = await parts.settings.roll_back(authority, setting, body.revision, caller.subject, expected)
+    authority = authority_of(services)
+    shown = await services.get(SettingChanges).roll_back(authority, setting, body.revision, caller.subject, expected)
     return _answer(shown, response)
 
 

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 SLICE = Slice(
     name="accounts",
     package=__name__,
+    wire="wiring:wire",
     routes=("api:users",),
     commands={"user": Command("cli", "Manage accounts from this host.")},
 )

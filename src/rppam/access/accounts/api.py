@@ -25,15 +25,16 @@ from rppam.access.accounts.schemas import (
     UserPut,
     UserShape,
 )
-from rppam.access.accounts.users import NewUser
+from rppam.access.accounts.users import NewUser, UserAdministration
 from rppam.access.rbac import Caller
 from rppam.access.sessions import Identity
 from rppam.http.answers import BODY, GUESSES, NO_ACCOUNT, NO_DATABASE, NO_USER
 from rppam.http.errors import FieldFlaw, InvalidRequestError
 from rppam.http.routes import SIGNED_IN, declare, for_roles
+from rppam.http.services import Here
 from rppam.http.times import iso_utc
 from rppam.kernel.secret import Secret
-from rppam.manager import ApiParts, Parts
+from rppam.kernel.services import Services
 
 USERS = "/api/v1/users"
 users = APIRouter(tags=["users"])
@@ -49,7 +50,7 @@ _RANDOM: Final = PasswordResetRequest()
 @users.get(USERS, summary="Accounts, a page at a time", response_model=UserList)
 @declare(SEES, {400: "The query is not valid", 503: NO_DATABASE})
 async def list_users(
-    parts: Parts,
+    services: Here,
     page: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 1,
     page_size: Annotated[int, Query(alias="pageSize", ge=1, le=PAGE_SIZE_MAX)] = PAGE_SIZE,
     search: Annotated[str, Query(max_length=100, pattern=PRINTABLE)] = "",
@@ -58,26 +59,26 @@ async def list_users(
     deleted: Annotated[bool, Query()] = False,
 ) -> UserList:
     """By name. `search` is part of a name or display name; `deleted=true` shows deleted accounts as well."""
-    found = await parts.users.page(UserQuery(page, page_size, search, role, deleted))
+    found = await services.get(UserAdministration).page(UserQuery(page, page_size, search, role, deleted))
     items = [_shape(account) for account in found.users]
     return UserList(items=items, page=page, page_size=page_size, total=found.total)
 
 
 @users.post(USERS, summary="Make an account", response_model=UserMade, status_code=201)
 @declare(_CHANGES, {**BODY, 409: "The name is taken, or looks like another's", 503: NO_DATABASE})
-async def make_user(body: NewUserRequest, caller: Caller, parts: Parts, response: Response) -> UserMade:
+async def make_user(body: NewUserRequest, caller: Caller, services: Here, response: Response) -> UserMade:
     """Without a password in the request the answer shows a random one, once."""
     new = NewUser(body.username, body.display_name, frozenset(body.roles), _secret(body.password))
-    account, password = await parts.users.create(new, caller.subject)
+    account, password = await services.get(UserAdministration).create(new, caller.subject)
     response.headers["Location"] = f"{USERS}/{account.id}"
     return UserMade(**_shape(account).model_dump(), password=password.reveal() if password else None)
 
 
 @users.get(f"{USERS}/me", summary="The caller's own account", response_model=UserShape)
 @declare(SIGNED_IN, {403: NO_ACCOUNT, 503: NO_DATABASE})
-async def own(caller: Caller, parts: Parts) -> UserShape:
+async def own(caller: Caller, services: Here) -> UserShape:
     """For everybody who has signed in."""
-    return _shape(await parts.users.get(own_id(caller)))
+    return _shape(await services.get(UserAdministration).get(own_id(caller)))
 
 
 @users.put(f"{USERS}/me/password", summary="Change the own password", status_code=204)
@@ -90,54 +91,56 @@ async def own(caller: Caller, parts: Parts) -> UserShape:
         503: NO_DATABASE,
     },
 )
-async def change_own_password(body: OwnPasswordRequest, request: Request, caller: Caller, parts: Parts) -> None:
+async def change_own_password(body: OwnPasswordRequest, request: Request, caller: Caller, services: Here) -> None:
     """Needs the current one. All sessions of the account end, this one as well."""
     current, new = (Secret(one.get_secret_value()) for one in (body.current_password, body.new_password))
-    await parts.users.change_own_password(own_id(caller), current, new, address_of(request))
+    await services.get(UserAdministration).change_own_password(own_id(caller), current, new, address_of(request))
 
 
 @users.get(f"{USERS}/{{userId}}", summary="One account", response_model=UserShape)
 @declare(SEES, NO_USER)
-async def user(user_id: UserId, parts: Parts) -> UserShape:
+async def user(user_id: UserId, services: Here) -> UserShape:
     """Deleted ones are shown, too."""
-    return _shape(await parts.users.get(user_id))
+    return _shape(await services.get(UserAdministration).get(user_id))
 
 
 @users.put(f"{USERS}/{{userId}}", summary="Change an account", response_model=UserShape)
 @declare(_CHANGES, _LAST)
-async def put_user(user_id: UserId, body: UserPut, caller: Caller, parts: Parts) -> UserShape:
+async def put_user(user_id: UserId, body: UserPut, caller: Caller, services: Here) -> UserShape:
     """Takes what GET answered with some of it changed; what is left out stays. Else as PATCH."""
-    await _check_same(user_id, body, parts)
-    return _shape(await parts.users.change(user_id, _change_of(body), caller.subject))
+    await _check_same(user_id, body, services)
+    return _shape(await services.get(UserAdministration).change(user_id, _change_of(body), caller.subject))
 
 
 @users.patch(f"{USERS}/{{userId}}", summary="Change some of an account", response_model=UserShape)
 @declare(_CHANGES, _LAST)
-async def patch_user(user_id: UserId, body: UserPatch, caller: Caller, parts: Parts) -> UserShape:
+async def patch_user(user_id: UserId, body: UserPatch, caller: Caller, services: Here) -> UserShape:
     """Disabling ends all sessions of the account at once. The last enabled `pam_admin` stays."""
-    return _shape(await parts.users.change(user_id, _change_of(body), caller.subject))
+    return _shape(await services.get(UserAdministration).change(user_id, _change_of(body), caller.subject))
 
 
 @users.delete(f"{USERS}/{{userId}}", summary="Delete an account", status_code=204)
 @declare(_CHANGES, {**NO_USER, 409: _LAST[409]})
-async def delete_user(user_id: UserId, caller: Caller, parts: Parts) -> None:
+async def delete_user(user_id: UserId, caller: Caller, services: Here) -> None:
     """For good; its sessions end at once. Its name is not given to anybody else. The last `pam_admin` stays."""
-    await parts.users.delete(user_id, caller.subject)
+    await services.get(UserAdministration).delete(user_id, caller.subject)
 
 
 @users.get(f"{USERS}/{{userId}}/roles", summary="Roles of an account", response_model=RolesShape)
 @declare(SEES, NO_USER)
-async def roles(user_id: UserId, parts: Parts) -> RolesShape:
+async def roles(user_id: UserId, services: Here) -> RolesShape:
     """As they are now."""
-    return RolesShape(roles=sorted((await parts.users.get(user_id)).roles))
+    return RolesShape(roles=sorted((await services.get(UserAdministration).get(user_id)).roles))
 
 
 @users.put(f"{USERS}/{{userId}}/roles", summary="Replace the roles", response_model=RolesShape)
 @declare(_CHANGES, _LAST)
-async def put_roles(user_id: UserId, body: RolesShape, caller: Caller, parts: Parts) -> RolesShape:
+async def put_roles(user_id: UserId, body: RolesShape, caller: Caller, services: Here) -> RolesShape:
     """Holds at once, for open sessions as well. The last enabled `pam_admin` keeps that role."""
     change = UserChange(roles=frozenset(body.roles))
-    return RolesShape(roles=sorted((await parts.users.change(user_id, change, caller.subject)).roles))
+    return RolesShape(
+        roles=sorted((await services.get(UserAdministration).change(user_id, change, caller.subject)).roles)
+    )
 
 
 @users.post(
@@ -156,15 +159,17 @@ async def put_roles(user_id: UserId, body: RolesShape, caller: Caller, parts: Pa
     },
 )
 async def reset_password(
-    user_id: UserId, request: Request, caller: Caller, parts: Parts, body: PasswordResetRequest = _RANDOM
+    user_id: UserId, request: Request, caller: Caller, services: Here, body: PasswordResetRequest = _RANDOM
 ) -> PasswordReset:
     """All sessions of the account end. Without a password in the request the answer shows a random one, once.
 
     The own one takes the current one: who took a session must not take the account with it.
     """
     if user_id == caller.user_id:
-        await parts.users.check_password(user_id, given(body.current_password), address_of(request))
-    shown = await parts.users.reset_password(user_id, _secret(body.password), caller.subject)
+        await services.get(UserAdministration).check_password(
+            user_id, given(body.current_password), address_of(request)
+        )
+    shown = await services.get(UserAdministration).reset_password(user_id, _secret(body.password), caller.subject)
     return PasswordReset(password=shown.reveal() if shown else None)
 
 
@@ -173,12 +178,12 @@ def _change_of(body: UserPatch) -> UserChange:
     return UserChange(body.display_name, body.disabled, roles)
 
 
-async def _check_same(user_id: str, body: UserPut, parts: ApiParts) -> None:
+async def _check_same(user_id: str, body: UserPut, services: Services) -> None:
     """Raises :class:`InvalidRequestError` when the body is about another account than the path."""
     flaws = []
     if body.id is not None and body.id != user_id:
         flaws.append(FieldFlaw("body.id", "an id never changes: expected the one in the path, or none", "other"))
-    if body.username is not None and body.username != (await parts.users.get(user_id)).name:
+    if body.username is not None and body.username != (await services.get(UserAdministration).get(user_id)).name:
         flaws.append(
             FieldFlaw("body.username", "a name never changes: expected the one that GET answers, or none", "other")
         )

@@ -12,14 +12,16 @@ from pydantic import Field
 from rppam.access.accounts import USERS, AccountRole, UserId
 from rppam.access.lockouts.model import LockKind, Lockout, Suspect
 from rppam.access.lockouts.permissions import LockOf
+from rppam.access.lockouts.service import Lockouts
 from rppam.access.lockouts.tries import Standing
 from rppam.access.rbac import Action, Caller, check
 from rppam.http.answers import NO_DATABASE, NO_USER
 from rppam.http.errors import FieldFlaw, InvalidRequestError
 from rppam.http.routes import declare, for_roles
+from rppam.http.services import Here
 from rppam.http.times import iso_utc
 from rppam.kernel.limit import Limit
-from rppam.manager import Parts, Shape
+from rppam.manager import Shape
 
 LOCKOUTS = "/api/v1/lockouts"
 lockouts = APIRouter(tags=["users"])
@@ -75,35 +77,35 @@ class Unlocked(Shape):
 
 @lockouts.get(LOCKOUTS, summary="Who is locked out", response_model=LockoutList)
 @declare(_MAY, {503: NO_DATABASE})
-async def list_lockouts(parts: Parts) -> LockoutList:
+async def list_lockouts(services: Here) -> LockoutList:
     """Users and addresses with too many wrong passwords or codes, the newest first, at most a thousand."""
-    return LockoutList(items=[_shape(one) for one in await parts.lockouts.all()])
+    return LockoutList(items=[_shape(one) for one in await services.get(Lockouts).all()])
 
 
 @lockouts.get(f"{LOCKOUTS}/tries", summary="Tries under way", response_model=TriesList)
 @declare(_MAY, {400: "Neither `username` nor `address`", 503: NO_DATABASE})
-async def show_tries(parts: Parts, username: Name = None, address: Address = None) -> TriesList:
+async def show_tries(services: Here, username: Name = None, address: Address = None) -> TriesList:
     """Wrong tries and tries under way of a user name, an address, or both: why somebody who is not locked waits."""
     if username is None and address is None:
         flaw = FieldFlaw("query", "expected username, address or both, found neither", "missing")
         raise InvalidRequestError([flaw])
-    return TriesList(items=[_tries(*one) for one in await parts.lockouts.tries(username, address)])
+    return TriesList(items=[_tries(*one) for one in await services.get(Lockouts).tries(username, address)])
 
 
 @lockouts.delete(f"{LOCKOUTS}/{{lockoutId}}", summary="Unlock a user or an address", status_code=204)
 @declare(_MAY, {400: "The id is not one", 503: NO_DATABASE})
-async def end_lockout(lockout_id: LockoutId, caller: Caller, parts: Parts) -> None:
+async def end_lockout(lockout_id: LockoutId, caller: Caller, services: Here) -> None:
     """At once on all nodes; the next lockout is a first one again. Nothing happens where nobody is locked."""
     check(caller, Action.END, LockOf(lockout_id=lockout_id))
-    await parts.lockouts.unlock(lockout_id, caller.subject)
+    await services.get(Lockouts).unlock(lockout_id, caller.subject)
 
 
 @lockouts.post(f"{USERS}/{{userId}}/unlock", summary="Unlock a user", response_model=Unlocked)
 @declare(_MAY, NO_USER)
-async def unlock_user(user_id: UserId, caller: Caller, parts: Parts) -> Unlocked:
+async def unlock_user(user_id: UserId, caller: Caller, services: Here) -> Unlocked:
     """At once on all nodes, and the wrong tries so far are forgotten; also for one who is not locked (yet)."""
     check(caller, Action.END, LockOf(user_id))
-    return Unlocked(was_locked=await parts.lockouts.unlock_user(user_id, caller.subject) is not None)
+    return Unlocked(was_locked=await services.get(Lockouts).unlock_user(user_id, caller.subject) is not None)
 
 
 def _tries(suspect: Suspect, limit: Limit, now: Standing) -> TriesShape:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 SLICE = Slice(
     name="mfa",
     package=__name__,
+    wire="wiring:wire",
     routes=("api:mfa",),
     settings=("policy:MFA",),
 )

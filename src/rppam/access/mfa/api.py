@@ -8,7 +8,7 @@ from typing import Final
 
 from fastapi import APIRouter, Request, Response
 
-from rppam.access.accounts import USERS, AccountRole, UserId, given, own_id
+from rppam.access.accounts import USERS, AccountRole, UserAdministration, UserId, given, own_id
 from rppam.access.mfa.permissions import FactorOf
 from rppam.access.mfa.schemas import (
     BackupCodes,
@@ -18,16 +18,17 @@ from rppam.access.mfa.schemas import (
     EnrolRequest,
     MfaStanding,
 )
-from rppam.access.mfa.service import Proposal
+from rppam.access.mfa.service import Proposal, SecondFactors
 from rppam.access.rbac import Action, Caller, check
-from rppam.access.sessions import Identity, LoginAnswer, caller_of, token_answer
+from rppam.access.sessions import Identity, LoginAnswer, Sessions, caller_of, token_answer
 from rppam.access.tokens import Bearer, check_same_origin
 from rppam.http.answers import BODY, GUESSES, NO_ACCOUNT, NO_DATABASE, NO_USER
 from rppam.http.errors import UnauthenticatedError
 from rppam.http.routes import ANYBODY, OPTIONAL, SIGNED_IN, declare, for_roles
+from rppam.http.services import Here
 from rppam.http.token_flaws import TokenFlaw
 from rppam.kernel.secret import Secret
-from rppam.manager import ApiParts, Parts
+from rppam.kernel.services import Services
 
 MFA: Final = "/api/v1/auth/mfa"
 _BEGIN: Final = EnrolRequest()
@@ -53,13 +54,13 @@ mfa = APIRouter(tags=["mfa"])
         503: NO_DATABASE,
     },
 )
-async def challenge(body: ChallengeRequest, request: Request, response: Response, parts: Parts) -> LoginAnswer:
+async def challenge(body: ChallengeRequest, request: Request, response: Response, services: Here) -> LoginAnswer:
     """On any node, within five minutes and five guesses of the password. A code is good once in the whole cluster."""
     if body.cookie:
         check_same_origin(request.scope)
     caller = caller_of(request)
-    account = await parts.second_factors.challenge(Secret(body.mfa_token), body.code, caller.client)
-    issued = await parts.sessions.open(account, caller, mfa=True)
+    account = await services.get(SecondFactors).challenge(Secret(body.mfa_token), body.code, caller.client)
+    issued = await services.get(Sessions).open(account, caller, mfa=True)
     return token_answer(issued, request, response, by_cookie=body.cookie)
 
 
@@ -76,7 +77,7 @@ async def challenge(body: ChallengeRequest, request: Request, response: Response
         503: "The database does not answer, or this host has no cluster key (RPPAM-3128)",
     },
 )
-async def enrol(request: Request, response: Response, parts: Parts, body: EnrolRequest = _BEGIN) -> EnrolAnswer:
+async def enrol(request: Request, response: Response, services: Here, body: EnrolRequest = _BEGIN) -> EnrolAnswer:
     """Without a code: a new secret for an authenticator. With its first code: it is in force; here are backup codes.
 
     With an access token. To begin it also takes the current password, unless the session began by a log-in within the
@@ -85,35 +86,37 @@ async def enrol(request: Request, response: Response, parts: Parts, body: EnrolR
     """
     if body.mfa_token is not None:
         # Beside it a cookie may still be another's, who sat at this browser before: the log-in says whose this is.
-        return await _enrol_at_login(Secret(body.mfa_token), body, request, response, parts)
+        return await _enrol_at_login(Secret(body.mfa_token), body, request, response, services)
     identity: Identity | None = getattr(request.state, "identity", None)
     if identity is None:
         raise UnauthenticatedError(TokenFlaw.MISSING)
     user_id, client = own_id(identity), caller_of(request).client
     if body.code is None:
-        if body.current_password is not None or not await parts.sessions.is_fresh(request.state.bearer):
-            await parts.users.check_password(user_id, given(body.current_password), client)
-        return _begun(await parts.second_factors.propose(user_id))
-    codes = await parts.second_factors.confirm(user_id, body.code, client)
+        if body.current_password is not None or not await services.get(Sessions).is_fresh(request.state.bearer):
+            await services.get(UserAdministration).check_password(user_id, given(body.current_password), client)
+        return _begun(await services.get(SecondFactors).propose(user_id))
+    codes = await services.get(SecondFactors).confirm(user_id, body.code, client)
     return EnrolAnswer(enrolled=True, backup_codes=_shown(codes))
 
 
 @mfa.post(f"{MFA}/stepup", summary="Raise the session by a code", response_model=LoginAnswer)
 @declare(SIGNED_IN, _WITH_CODE)
-async def step_up(body: CodeRequest, request: Request, response: Response, caller: Caller, parts: Parts) -> LoginAnswer:
+async def step_up(
+    body: CodeRequest, request: Request, response: Response, caller: Caller, services: Here
+) -> LoginAnswer:
     """A new token for the same session, which counts as one with a second factor; the old token is worth nothing."""
     bearer: Bearer = request.state.bearer
     client = caller_of(request).client
-    await parts.second_factors.prove(own_id(caller), body.code, client)
-    issued = await parts.sessions.step_up(bearer, caller, client)
+    await services.get(SecondFactors).prove(own_id(caller), body.code, client)
+    issued = await services.get(Sessions).step_up(bearer, caller, client)
     return token_answer(issued, request, response, by_cookie=request.state.by_cookie)
 
 
 @mfa.get(MFA, summary="The caller's second factor", response_model=MfaStanding)
 @declare(SIGNED_IN, {403: NO_ACCOUNT})
-async def standing(caller: Caller, parts: Parts) -> MfaStanding:
+async def standing(caller: Caller, services: Here) -> MfaStanding:
     """Whether there is one, whether there has to be, and how many backup codes are left."""
-    found = await parts.second_factors.standing(own_id(caller))
+    found = await services.get(SecondFactors).standing(own_id(caller))
     return MfaStanding(
         enrolled=found.enrolled, required=found.required, backup_codes_left=found.codes_left, session=caller.mfa
     )
@@ -121,23 +124,23 @@ async def standing(caller: Caller, parts: Parts) -> MfaStanding:
 
 @mfa.post(f"{MFA}/backup-codes", summary="Make new backup codes", response_model=BackupCodes)
 @declare(SIGNED_IN, _WITH_CODE)
-async def new_codes(body: CodeRequest, request: Request, caller: Caller, parts: Parts) -> BackupCodes:
+async def new_codes(body: CodeRequest, request: Request, caller: Caller, services: Here) -> BackupCodes:
     """All earlier ones are worth nothing from now on."""
-    codes = await parts.second_factors.new_codes(own_id(caller), body.code, caller_of(request).client)
+    codes = await services.get(SecondFactors).new_codes(own_id(caller), body.code, caller_of(request).client)
     return BackupCodes(backup_codes=_shown(codes))
 
 
 @mfa.post(f"{MFA}/disable", summary="Take the own second factor away", status_code=204)
 @declare(SIGNED_IN, {**_WITH_CODE, 409: "There is no second factor, or it is required"})
-async def disable(body: CodeRequest, request: Request, caller: Caller, parts: Parts) -> Response:
+async def disable(body: CodeRequest, request: Request, caller: Caller, services: Here) -> Response:
     """Unless the policy asks for one."""
-    await parts.second_factors.disable(own_id(caller), body.code, caller_of(request).client)
+    await services.get(SecondFactors).disable(own_id(caller), body.code, caller_of(request).client)
     return Response(status_code=204)
 
 
 @mfa.delete(f"{USERS}/{{userId}}/mfa", summary="Reset a second factor", status_code=204)
 @declare(for_roles(AccountRole.SECURITY_ADMIN), NO_USER)
-async def reset(user_id: UserId, caller: Caller, parts: Parts) -> Response:
+async def reset(user_id: UserId, caller: Caller, services: Here) -> Response:
     """For who has lost phone and backup codes. All sessions of the account end.
 
     The next log-in asks for a new one where the policy wants it. Nobody resets the own one: that takes a code. Only
@@ -145,22 +148,22 @@ async def reset(user_id: UserId, caller: Caller, parts: Parts) -> Response:
     """
     roles: frozenset[str] = frozenset()
     if user_id != caller.user_id and AccountRole.ADMIN not in caller.roles:
-        roles = frozenset((await parts.users.get(user_id)).roles)
+        roles = frozenset((await services.get(UserAdministration).get(user_id)).roles)
     check(caller, Action.END, FactorOf(user_id, roles))
-    await parts.second_factors.reset(user_id, caller.subject)
+    await services.get(SecondFactors).reset(user_id, caller.subject)
     return Response(status_code=204)
 
 
 async def _enrol_at_login(
-    token: Secret, body: EnrolRequest, request: Request, response: Response, parts: ApiParts
+    token: Secret, body: EnrolRequest, request: Request, response: Response, services: Services
 ) -> EnrolAnswer:
     if body.cookie:
         check_same_origin(request.scope)
     caller = caller_of(request)
     if body.code is None:
-        return _begun(await parts.second_factors.propose_at_login(token, caller.client))
-    account, codes = await parts.second_factors.confirm_at_login(token, body.code, caller.client)
-    issued = await parts.sessions.open(account, caller, mfa=True)
+        return _begun(await services.get(SecondFactors).propose_at_login(token, caller.client))
+    account, codes = await services.get(SecondFactors).confirm_at_login(token, body.code, caller.client)
+    issued = await services.get(Sessions).open(account, caller, mfa=True)
     answer = token_answer(issued, request, response, by_cookie=body.cookie)
     return EnrolAnswer(enrolled=True, backup_codes=_shown(codes), login=answer)
 

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     )
     from rppam.access.sessions.schemas import LoginAnswer as LoginAnswer
     from rppam.access.sessions.service import Sessions as Sessions
-    from rppam.access.sessions.sign_in import SignIn as SignIn
 
 SLICE = Slice(
     name="sessions",
     package=__name__,
+    wire="wiring:wire",
     routes=("api:sessions",),
     settings=("policy:SESSIONS",),
 )
@@ -40,5 +40,4 @@ __getattr__ = exports(
     model="Identity SessionKind StoredFacts UserFacts token_hash",
     schemas="LoginAnswer",
     service="Sessions",
-    sign_in="SignIn",
 )

@@ -20,15 +20,16 @@ from rppam.access.sessions.schemas import (
     SessionsEnded,
     SessionShape,
 )
-from rppam.access.sessions.service import Caller as From
+from rppam.access.sessions.service import Caller as From, Sessions
+from rppam.access.sessions.sign_in import SignIn
 from rppam.access.tokens import Bearer, IssuedToken, check_same_origin, cookie_header
 from rppam.http.answers import NO_USER
 from rppam.http.errors import FieldFlaw, InvalidRequestError, NotFoundError
 from rppam.http.routes import ANYBODY, SIGNED_IN, declare
+from rppam.http.services import Here
 from rppam.http.times import iso_utc
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
-from rppam.manager import Parts
 
 SESSIONS: Final = "/api/v1/sessions"
 ID: Final = "^[0-9a-zA-Z-]{1,36}$"
@@ -55,7 +56,7 @@ UserId = Annotated[str | None, Query(alias="userId", pattern=ID)]
     },
 )
 async def login(
-    body: LoginRequest, request: Request, response: Response, parts: Parts
+    body: LoginRequest, request: Request, response: Response, services: Here
 ) -> LoginAnswer | SecondStepAnswer:
     """Exchange a user name and password for an access token, which begins a session on all nodes.
 
@@ -64,7 +65,7 @@ async def login(
     if body.cookie:
         check_same_origin(request.scope)
     password = Secret(body.password.get_secret_value())
-    found = await parts.sign_in.login(body.username, password, caller_of(request))
+    found = await services.get(SignIn).login(body.username, password, caller_of(request))
     if isinstance(found, SecondStep):
         return SecondStepAnswer(mfa_required=True, mfa_token=found.token.reveal(), mfa_enrolled=found.enrolled)
     return token_answer(found, request, response, by_cookie=body.cookie)
@@ -72,18 +73,18 @@ async def login(
 
 @sessions.post("/api/v1/auth/refresh", summary="Get a newer token of the same session", response_model=LoginAnswer)
 @declare(SIGNED_IN, {403: "The token was made on a host"})
-async def refresh(request: Request, response: Response, caller: Caller, parts: Parts) -> LoginAnswer:
+async def refresh(request: Request, response: Response, caller: Caller, services: Here) -> LoginAnswer:
     """No body. The token that was sent stays good until it expires; the session's absolute end stays where it is."""
     bearer: Bearer = request.state.bearer
-    issued = await parts.sessions.refresh(bearer, caller)
+    issued = await services.get(Sessions).refresh(bearer, caller)
     return token_answer(issued, request, response, by_cookie=request.state.by_cookie)
 
 
 @sessions.post("/api/v1/auth/logout", summary="Sign out", status_code=204)
 @declare(SIGNED_IN)
-async def logout(request: Request, caller: Caller, parts: Parts) -> Response:
+async def logout(request: Request, caller: Caller, services: Here) -> Response:
     """No body. Ends the session of the token that was sent, on all nodes, and so every token of it."""
-    await parts.sessions.end(caller.session_id, "signed out")
+    await services.get(Sessions).end(caller.session_id, "signed out")
     response = Response(status_code=204)
     if request.state.by_cookie:
         response.headers["Set-Cookie"] = cookie_header(request.scope, "", 0)
@@ -94,7 +95,7 @@ async def logout(request: Request, caller: Caller, parts: Parts) -> Response:
 @declare(SIGNED_IN, {400: "A parameter is not valid", 403: _OTHERS})
 async def page(
     caller: Caller,
-    parts: Parts,
+    services: Here,
     user_id: UserId = None,
     page_size: Annotated[int, Query(alias="pageSize", ge=1, le=PAGE_SIZE_MAX)] = PAGE_SIZE,
     after: Annotated[str | None, Query(pattern=ID)] = None,
@@ -109,17 +110,17 @@ async def page(
         user_id = caller.user_id
         if user_id is None:
             # A token of a host without the role: it has no account, and sees itself alone.
-            line = await parts.sessions.find(caller.session_id)
+            line = await services.get(Sessions).find(caller.session_id)
             return SessionPage(items=[_shape(line, caller)] if line else [], next=None)
-    lines, following = await parts.sessions.page(user_id, after, page_size)
+    lines, following = await services.get(Sessions).page(user_id, after, page_size)
     return SessionPage(items=[_shape(line, caller) for line in lines], next=following)
 
 
 @sessions.get(SESSIONS + "/{sessionId}", summary="One session", response_model=SessionShape)
 @declare(SIGNED_IN, {404: _HIDDEN})
-async def one(session_id: SessionId, caller: Caller, parts: Parts) -> SessionShape:
+async def one(session_id: SessionId, caller: Caller, services: Here) -> SessionShape:
     """Own sessions; administrators and auditors see every one."""
-    line = await parts.sessions.find(session_id)
+    line = await services.get(Sessions).find(session_id)
     check(caller, Action.READ, line, _unknown())
     assert line is not None  # as it may be read
     return _shape(line, caller)
@@ -127,10 +128,10 @@ async def one(session_id: SessionId, caller: Caller, parts: Parts) -> SessionSha
 
 @sessions.delete(SESSIONS + "/{sessionId}", summary="End one session", status_code=204)
 @declare(SIGNED_IN, {403: "The role may see this session and not end it", 404: _HIDDEN})
-async def end(session_id: SessionId, caller: Caller, parts: Parts) -> Response:
+async def end(session_id: SessionId, caller: Caller, services: Here) -> Response:
     """On all nodes at once. One's own, or as `pam_admin` or `security_admin` anybody's."""
-    check(caller, Action.END, await parts.sessions.find(session_id), _unknown())
-    if not await parts.sessions.end(session_id, f"ended by {caller.subject}"[:64]):
+    check(caller, Action.END, await services.get(Sessions).find(session_id), _unknown())
+    if not await services.get(Sessions).end(session_id, f"ended by {caller.subject}"[:64]):
         raise _unknown()
     return Response(status_code=204)
 
@@ -139,7 +140,7 @@ async def end(session_id: SessionId, caller: Caller, parts: Parts) -> Response:
 @declare(SIGNED_IN, {400: "Neither `userId` nor `all=true`, or both", 403: _OTHERS, 404: NO_USER[404]})
 async def end_many(
     caller: Caller,
-    parts: Parts,
+    services: Here,
     user_id: UserId = None,
     everybody: Annotated[bool, Query(alias="all")] = False,
 ) -> SessionsEnded:
@@ -149,8 +150,8 @@ async def end_many(
     check(caller, Action.END, SessionsOf(user_id))
     why = f"ended by {caller.subject}"[:64]
     if user_id is None:
-        return SessionsEnded(ended=await parts.sessions.end_all(why))
-    ended = await parts.sessions.end_user(user_id, why)
+        return SessionsEnded(ended=await services.get(Sessions).end_all(why))
+    ended = await services.get(Sessions).end_user(user_id, why)
     if ended is None:
         raise NotFoundError("no account has this id; GET /api/v1/users lists them")
     return SessionsEnded(ended=ended)

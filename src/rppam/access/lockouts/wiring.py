@@ -1,0 +1,14 @@
+"""The parts of the lockouts in one process."""
+
+from rppam.access.accounts import UserStore
+from rppam.access.lockouts.guard import Guard
+from rppam.access.lockouts.service import Lockouts
+from rppam.access.lockouts.store import SqlLockouts
+from rppam.foundation import Foundation
+from rppam.kernel.services import Services
+
+
+def wire(base: Foundation, services: Services) -> None:
+    """Offer the list of lockouts, and how to end one."""
+    users, guard = services.get(UserStore), services.get(Guard)
+    services.add(Lockouts, Lockouts(SqlLockouts(base.database), users, guard, base.cache))

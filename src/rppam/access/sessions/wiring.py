@@ -1,0 +1,27 @@
+"""The parts of sessions in one process."""
+
+from rppam.access.accounts import Login
+from rppam.access.lockouts import Guard
+from rppam.access.mfa import SecondFactors
+from rppam.access.sessions.service import Sessions
+from rppam.access.sessions.sign_in import SignIn
+from rppam.access.sessions.store import SqlSessions
+from rppam.access.tokens import Tokens
+from rppam.foundation import Foundation
+from rppam.kernel.services import Services
+
+
+def wire(base: Foundation, services: Services) -> None:
+    """Offer sessions, and the way to begin one."""
+    sessions = Sessions(
+        SqlSessions(base.database),
+        base.cache,
+        services.get(Tokens),
+        base.session_clock,
+        node=base.node,
+        settings=base.hot,
+        token_minutes=base.config.auth.token_minutes,
+    )
+    services.add(Sessions, sessions)
+    login, factors = services.get(Login), services.get(SecondFactors)
+    services.add(SignIn, SignIn(login, services.get(Guard), factors, sessions))

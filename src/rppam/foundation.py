@@ -1,0 +1,38 @@
+"""What every slice of one process stands on: the database, the cache, the settings in force, the clock.
+
+The application makes it; a slice's ``wire`` gets it, and offers its services with it.
+"""
+
+from typing import NamedTuple
+
+from rppam.cache.ports import SharedCache
+from rppam.config.settings import Settings
+from rppam.db.clock import DatabaseClock
+from rppam.db.database import Database
+from rppam.kernel.clock import Clock
+from rppam.kernel.entropy import Entropy
+from rppam.kernel.fence import OnOutranked
+from rppam.settings.hot import LiveSettings
+
+
+class Foundation(NamedTuple):
+    """See the module."""
+
+    config: Settings
+    """``rppam.config`` of this node."""
+    database: Database
+    cache: SharedCache
+    """Shared by all nodes."""
+    hot: LiveSettings
+    """The settings in force."""
+    clock: Clock
+    session_clock: DatabaseClock
+    """The one clock of all nodes."""
+    entropy: Entropy
+    outranked: OnOutranked
+    """Hears that the fence refused a write of this leader."""
+
+    @property
+    def node(self) -> str:
+        """This node's name."""
+        return self.config.node.node_name

@@ -1,0 +1,21 @@
+"""The parts of the manager in one process: the operator note, the settings of the cluster, its past."""
+
+from rppam.cluster.history.file import FileHistory
+from rppam.cluster.history.place import history_path
+from rppam.cluster.history.ports import History
+from rppam.foundation import Foundation
+from rppam.kernel.services import Services
+from rppam.manager.note_port import FencedNote
+from rppam.manager.note_store import SqlFencedNote
+from rppam.manager.notes import NoteReader
+from rppam.settings.service import SettingChanges
+from rppam.settings.store import SqlSettingsStore
+
+
+def wire(base: Foundation, services: Services) -> None:
+    """Offer the note, the changes of settings and the history."""
+    note = services.add(FencedNote, SqlFencedNote(base.database, base.outranked))
+    services.add(NoteReader, NoteReader(note, base.clock))
+    store = SqlSettingsStore(base.database, base.outranked)
+    services.add(SettingChanges, SettingChanges(store, base.cache, base.hot, base.node))
+    services.add(History, FileHistory(history_path(base.config)))
