@@ -25,6 +25,12 @@ class Format(NamedTuple):
         """Whether a text of that version is understood."""
         return self.oldest <= version <= self.version
 
+    def refusal(self, what: str, version: int) -> str:
+        """A sentence for a text that is not understood: ``what`` begins it, as in "node2 writes heartbeats of"."""
+        where = "on this node" if version > self.version else "there"
+        known = str(self.version) if self.oldest == self.version else f"{self.oldest} to {self.version}"
+        return f"{what} format {version}; this release understands {known}: update rppam {where}"
+
 
 MEMBER_LINK: Final = Format(4, 4)
 """3 was lines of words, of the releases that refused every other version."""

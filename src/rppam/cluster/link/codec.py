@@ -287,16 +287,21 @@ def _wire(message: Message) -> _Wire:
         case Ballot(kind, request, claim, electorate, now):
             return _Ballot(*claim, kind, request, now, _electorate_text(electorate))
         case Vote():
-            said = message._asdict()
-            said["granted"], said["refusal"] = said.pop("is_granted"), _REFUSALS[message.refusal]
-            said["electorate"] = None if message.electorate is None else _electorate_text(message.electorate)
-            return _Vote(**said)
+            return _wire_vote(message)
         case Freeing(claim):
             return _Freeing(*claim)
         case Invitation(claim):
             return _Invitation(*claim)
         case _:
             return message
+
+
+def _wire_vote(vote: Vote) -> _Vote:
+    electorate = None if vote.electorate is None else _electorate_text(vote.electorate)
+    return _Vote(
+        vote.kind, vote.voter, vote.boot_id, vote.request, vote.epoch, vote.is_granted, _REFUSALS[vote.refusal],
+        vote.highest, (vote.version.epoch, vote.version.step), electorate, vote.promised_to, vote.now, vote.stance,
+    )  # fmt: skip
 
 
 def _message(word: _Wire) -> Message:
