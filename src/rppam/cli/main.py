@@ -22,6 +22,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     # word: (module that defines a click command named `command`, one line of help)
     "cluster": ("rppam.manager.cli", "Give a cluster orders: switchover, maintenance, pause, forget."),
     "config": ("rppam.app.config_cli", "Check, show and encrypt rppam.config; parse connection strings."),
+    "database": ("rppam.app.database_cli", "Finish an update of the database."),
     "demo": ("rppam.demo.cli", "Run a whole cluster on this machine and watch it."),
     "doctor": ("rppam.doctor.cli", "Check everything a node needs, from this host, and say what to do."),
     "init": ("rppam.setup.cli", "Write a first node's config and keys, or join the next node."),
