@@ -99,10 +99,10 @@ async def test_another_member_at_the_address() -> None:
     assert (knock.outcome, knock.evidence) == (Knocked.OTHER_NODE, "the node 'node3' answers there")
 
 
-@pytest.mark.parametrize("answer", [f"rppam-member {PROTOCOL + 1} something new", f"no version {PROTOCOL + 1}"])
-async def test_another_version_of_the_protocol(answer: str) -> None:
+@pytest.mark.parametrize("answer", [b"rppam-member %d something new", b"no version %d"])
+async def test_another_version_of_the_protocol(answer: bytes) -> None:
     server = Credentials(KEY, cluster_id=CLUSTER, node_name="node2").server
-    with answering(FrameWriter().pack(answer), tls=server) as port:
+    with answering(FrameWriter().pack(answer % (PROTOCOL + 1)), tls=server) as port:
         knock = await knocker().knock("node2", f"127.0.0.1:{port}", timeout_s=3)
     assert knock.outcome is Knocked.OTHER_VERSION
     assert knock.evidence == f"version {PROTOCOL + 1} of the member protocol there, {PROTOCOL} here"
@@ -111,8 +111,8 @@ async def test_another_version_of_the_protocol(answer: str) -> None:
 @pytest.mark.parametrize(
     ("answer", "outcome"),
     [
-        (FrameWriter().pack("no twin 1"), Knocked.TURNED_AWAY),
-        (FrameWriter().pack("good morning"), Knocked.STRANGER),
+        (FrameWriter().pack(b"no twin 1"), Knocked.TURNED_AWAY),
+        (FrameWriter().pack(b"good morning"), Knocked.STRANGER),
         (b"\xff" * 64, Knocked.STRANGER),
     ],
 )

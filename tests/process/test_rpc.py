@@ -59,9 +59,10 @@ async def test_without_an_answer_in_time_it_says_so_and_the_order_is_not_carried
     monkeypatch.setattr(calls, "WAIT_S", 0.05)
     with pytest.raises(ControlSilent):
         await caller(plug)("pause", {"on": True})
+    asked = {"format": 1, "name": "pause", "arguments": {"on": True}}
     late = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     late.connect(plug.getsockname())
-    late.sendall(json.dumps(["pause", {"on": True}, host_us() - 1]).encode() + b"\n")
+    late.sendall(json.dumps(asked | {"until_us": host_us() - 1}).encode() + b"\n")
     answering = Answering()
     async with await answer_calls(plug, answering):
         assert await caller(plug)("first", {}) == {"said": {}}
@@ -74,11 +75,23 @@ async def test_a_call_that_is_none_gets_no_answer_and_the_next_one_does(plug: so
     async with await answer_calls(plug, answering):
         with pytest.raises(ControlSilent):
             await caller(plug)("unknown", {})
-        for data in (b"{\n", b"[1]\n", b"7\n", b"x" * (calls.BYTES_MAX + 2) + b"\n", b""):
+        asked = {"format": 2, "name": "pause", "arguments": {}, "until_us": host_us() + 10**7}
+        newer = json.dumps(asked).encode() + b"\n"
+        for data in (b"{\n", b"[1]\n", b"7\n", b"[" * 60_000 + b"\n", newer, b"x" * (calls.BYTES_MAX + 2) + b"\n", b""):
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as odd:
                 odd.connect(plug.getsockname())
                 odd.sendall(data)
         assert await caller(plug)("pause", {}) == {"said": {}}
+
+
+async def test_what_a_later_release_says_besides_is_passed_over(plug: socket.socket) -> None:
+    asked = {"format": 1, "trace": [1], "name": "pause", "arguments": {"on": True}, "until_us": host_us() + 10**7}
+    answering = Answering()
+    async with await answer_calls(plug, answering):
+        reader, writer = await asyncio.open_unix_connection(plug.getsockname())
+        writer.write(json.dumps(asked).encode() + b"\n")
+        assert json.loads(await reader.readline()) == {"said": {"on": True}}
+        writer.close()
 
 
 async def test_a_process_of_another_account_is_not_heard(plug: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,6 +59,7 @@ from rppam.limits.memory_store import MemoryLimits
 from rppam.manager.note_model import Note, check_note
 from rppam.manager.note_port import FencedNote
 from rppam.settings.hot import LiveSettings
+from rppam.settings.ports import SettingsStore
 from rppam.settings.store import SqlSettingsStore
 from tests.support.parsing import parse
 
@@ -271,8 +272,8 @@ class Served:
             entropy=self.entropy,
             session_clock=session_clock,
         )
-        self.settings, self.cache = SqlSettingsStore(self.database), cache or NoCache()
-        self.live = LiveSettings(self.settings, self.cache)
+        self.cache = cache or NoCache()
+        self.live = LiveSettings(SqlSettingsStore(self.database), self.cache)
         guard = Guard(
             None, SqlTries(self.database), SqlLockouts(self.database), self.live, self.cache, self.clock, self.entropy
         )  # fmt: skip
@@ -298,6 +299,7 @@ class Served:
         )
         services = offered(base, given, {FencedNote: self.note})
         self.store = SqlSessions(self.database)
+        self.settings = services.get(SettingsStore)
         self.sessions, self.users = services.get(Sessions), services.get(UserStore)
         self.app = build_app(
             ApiParts(

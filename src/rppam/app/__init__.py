@@ -7,6 +7,7 @@ SLICE = Slice(
     package=__name__,
     commands={
         "config": Command("config_cli", "Check, show and encrypt rppam.config; parse connection strings."),
+        "database": Command("database_cli", "Finish an update of the database."),
         "node": Command("node_cli", "Run one node in the foreground, for a service manager."),
         "witness": Command("witness_cli", "Run a member that votes and never leads."),
     },

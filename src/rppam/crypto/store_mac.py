@@ -38,19 +38,23 @@ class StoreMac:
         """Sign with ``own`` from now on, and believe ``also`` as well."""
         self._keys = tuple(_stretched(key) for key in (own, *also))
 
-    def tag(self, kind: str, text: str) -> str:
+    def tag(self, kind: str, text: str | bytes) -> str:
         """The tag of ``text``; ``kind`` says what it is (``heartbeat``, ``record``)."""
         return self._tag(self._keys[0], kind, text)
 
-    def is_genuine(self, kind: str, text: str, tag: str, digits: int = TAG_DIGITS) -> bool:
+    def is_genuine(self, kind: str, text: str | bytes, tag: str, digits: int = TAG_DIGITS) -> bool:
         """Whether a holder of a believed key made ``tag`` for exactly this ``text`` of this ``kind``: the first
         ``digits`` of the tag, where there is no room for more."""
         if not tag.isascii():
             return False
         return any(hmac.compare_digest(self._tag(key, kind, text)[:digits], tag) for key in self._keys)
 
-    def _tag(self, key: bytes, kind: str, text: str) -> str:
-        words = (self._cluster, kind.encode(), text.encode("utf-8", "surrogatepass"))
+    def _tag(self, key: bytes, kind: str, text: str | bytes) -> str:
+        words = (
+            self._cluster,
+            kind.encode(),
+            text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"),
+        )
         # Lengths first, so that no two sequences of words are the same bytes.
         message = b"".join(len(word).to_bytes(4, "big") + word for word in words)
         return hmac.digest(key, message, "sha256").hex()[:TAG_DIGITS]

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from enum import Enum
+from functools import partial
 from typing import Final, TypeVar
 
 from sqlalchemy import Connection
@@ -24,7 +25,8 @@ from rppam.db.errors import (
     SchemaNewer,
 )
 from rppam.db.lane import Job, Lane
-from rppam.db.schema import current_revision, is_current, upgrade
+from rppam.db.schema import is_current, read_schema, upgrade
+from rppam.db.tables import SCHEMA_HEAD
 from rppam.db.url import parse_database_url
 from rppam.kernel.secret import Secret
 
@@ -62,6 +64,8 @@ class Database:
         self._is_open = False
         self._is_ready = False
         self._reason = NOT_ASKED
+        self._newer = ""
+        """The revision of the tables, where a later release has made them."""
 
     @property
     def is_ready(self) -> bool:
@@ -78,7 +82,14 @@ class Database:
         """What an administrator should know now; empty while it answers, and while it has had no time to answer."""
         if self._reason:
             return "" if self._reason == NOT_ASKED else f"the database does not answer: {self._reason}"
-        return "" if self._is_ready else "the database is being opened"
+        if not self._is_ready:
+            return "the database is being opened"
+        if not self._newer:
+            return ""
+        return (
+            f"the database's tables are at revision {self._newer}, made by a newer release. This one knows "
+            f"{SCHEMA_HEAD} and works with them until the update is finished: update RP-PAM on this node"
+        )
 
     def __repr__(self) -> str:
         return f"Database({self._url.render_as_string(hide_password=True)})"
@@ -100,10 +111,21 @@ class Database:
             for lane in self._lanes.values():
                 lane.open(self._engine)
             self._is_open = True
-        revision = await self._ask(current_revision, Use.REST, writes=False, timeout_ms=self.timeout_ms)
-        if not is_current(revision):
+        schema = await self._ask(read_schema, Use.REST, writes=False, timeout_ms=self.timeout_ms)
+        if not is_current(schema):
             await self._ask(upgrade, Use.REST, writes=True, timeout_ms=UPGRADE_TIMEOUT_MS)
         self._is_ready = True
+        self._newer = (schema.revision or "") if schema.is_newer else ""
+        if self._newer:
+            log.warning("%s", self.warning)
+
+    async def contract(self) -> str:
+        """Run the steps that nodes of the release before may not survive; the revision of the tables then.
+
+        Raises a :class:`~rppam.db.errors.DatabaseError`.
+        """
+        work = partial(upgrade, contract=True)
+        return await self._ask(work, Use.REST, writes=True, timeout_ms=UPGRADE_TIMEOUT_MS)
 
     async def stop(self) -> None:
         """Let running calls end within a second, then break them off. Needs no answer from the server."""

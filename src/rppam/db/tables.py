@@ -21,6 +21,8 @@ from sqlalchemy import (
 )
 
 SCHEMA_HEAD: Final = "0004"
+SCHEMA_NEEDED: Final = "0004"
+"""The last step that this release cannot do without; contract steps after it wait: see ``schema``."""
 """The newest revision in ``migrations/versions``; they are numbered, so that "newer" can be told."""
 VERSION_TABLE: Final = "rppam_schema"
 

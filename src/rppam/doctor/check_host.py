@@ -162,13 +162,13 @@ def _server_problem(settings: Settings) -> str:
     from sqlalchemy.exc import SQLAlchemyError
 
     from rppam.db.engine import open_engine
-    from rppam.db.schema import current_revision, is_current
+    from rppam.db.schema import is_current, read_schema
     from rppam.db.url import parse_database_url
 
     engine = open_engine(parse_database_url(settings.database.url), settings.database.timeout_ms, lambda _line: None)
     try:
         with engine.connect() as connection:
-            is_current(current_revision(connection))
+            is_current(read_schema(connection))
     except RppamError as error:
         return str(error)
     except SQLAlchemyError as error:

@@ -108,24 +108,24 @@ class Knocker:
             Purpose.ERRAND, self._name.cluster_id, self._name.node, self._entropy.nonce(), self._entropy.nonce(), ""
         )
         writer.write(FrameWriter().pack(encode_greeting(words)))
-        return Knock(name, address, *_answered(await _one_text(reader)))
+        return Knock(name, address, *_answered(await _first_message(reader)))
 
 
-async def _one_text(reader: asyncio.StreamReader) -> str | None:
+async def _first_message(reader: asyncio.StreamReader) -> bytes | None:
     """The first whole message; ``None`` when the other side hangs up before."""
     frames = FrameReader()
     while data := await reader.read(_READ_BYTES):
-        texts = frames.feed(data)
-        if texts:
-            return texts[0]
+        messages = frames.feed(data)
+        if messages:
+            return messages[0]
     return None
 
 
-def _answered(text: str | None) -> tuple[Knocked, str]:
+def _answered(data: bytes | None) -> tuple[Knocked, str]:
     """What the answer to the greeting means."""
-    if text is None:
+    if data is None:
         return Knocked.MUTE, "it hung up after the handshake"
-    answer = decode_greeting(text)
+    answer = decode_greeting(data)
     match answer:
         case Greeting():
             return Knocked.ANSWERED, "it answers the greeting"

@@ -8,6 +8,7 @@ from rppam.kernel.services import Services
 from rppam.manager.note_port import FencedNote
 from rppam.manager.note_store import SqlFencedNote
 from rppam.manager.notes import NoteReader
+from rppam.settings.ports import SettingsStore
 from rppam.settings.service import SettingChanges
 from rppam.settings.store import SqlSettingsStore
 
@@ -16,6 +17,6 @@ def wire(base: Foundation, services: Services) -> None:
     """Offer the note, the changes of settings and the history."""
     note = services.add(FencedNote, SqlFencedNote(base.database, base.outranked))
     services.add(NoteReader, NoteReader(note, base.clock))
-    store = SqlSettingsStore(base.database, base.outranked)
+    store = services.add(SettingsStore, SqlSettingsStore(base.database, base.outranked))
     services.add(SettingChanges, SettingChanges(store, base.cache, base.hot, base.node))
     services.add(History, FileHistory(history_path(base.config)))

@@ -77,9 +77,11 @@ class Line:
         for descriptor in descriptors:
             os.set_inheritable(descriptor, False)
         try:
-            word, facts = json.loads(data)
-        except ValueError:
-            return Message("", {}, tuple(descriptors))
+            word, facts = json.loads(data)[:2]  # what a later release says after these is passed over
+        except (ValueError, TypeError, KeyError, RecursionError):
+            word, facts = "", {}
+        if not isinstance(word, str) or not isinstance(facts, dict):
+            word, facts = "", {}
         return Message(word, facts, tuple(descriptors))
 
     def wait(self) -> None:

@@ -6,7 +6,6 @@ processes of this node's account are heard. Linux only; what is asked is decided
 """
 
 import asyncio
-import json
 import logging
 import os
 import socket
@@ -15,8 +14,12 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+import msgspec
+from msgspec import Struct
+
 from rppam.cluster.admin.errors import ControlSilent
 from rppam.kernel.instant import US_PER_S
+from rppam.kernel.protocol import NODE_CALLS
 from rppam.kernel.system_clock import host_us
 
 log: Final = logging.getLogger("rppam.node")
@@ -27,6 +30,18 @@ BACKLOG: Final = 64
 _CREDENTIALS: Final = struct.Struct("@3i")
 Answering = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
 """Makes the answer to a call of that name. ValueError for a call that there is not."""
+
+
+class _Question(Struct):
+    format: int
+    name: str
+    arguments: dict[str, Any]
+    until_us: int
+
+
+_encoder: Final = msgspec.json.Encoder()
+_questions: Final = msgspec.json.Decoder(_Question)
+_answers: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 def listen_for_calls() -> socket.socket:
@@ -54,7 +69,7 @@ async def answer_calls(plug: socket.socket, answering: Answering) -> asyncio.Ser
             async with asyncio.timeout(WAIT_S):
                 if _is_ours(writer.get_extra_info("socket")):
                     await _answer(reader, writer, answering)
-        except (TimeoutError, OSError, ValueError, TypeError) as error:
+        except (TimeoutError, OSError, ValueError, TypeError, RecursionError) as error:
             log.warning(
                 "a call from another process of this node was not answered: %s", str(error) or "it took too long"
             )
@@ -71,14 +86,16 @@ def caller(plug: socket.socket) -> Answering:
     async def call(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
         try:
             async with asyncio.timeout(WAIT_S):
-                return await _ask(address, [name, arguments, host_us() + int(WAIT_S * US_PER_S)])
-        except (TimeoutError, OSError, ValueError) as error:
+                return await _ask(
+                    address, _Question(NODE_CALLS.version, name, arguments, host_us() + int(WAIT_S * US_PER_S))
+                )
+        except (TimeoutError, OSError, ValueError, RecursionError) as error:
             raise ControlSilent(ControlSilent.row.meaning) from error
 
     return call
 
 
-async def _ask(address: str | bytes, question: list[Any]) -> dict[str, Any]:
+async def _ask(address: str | bytes, question: _Question) -> dict[str, Any]:
     if sys.platform == "win32":
         raise NotImplementedError
     plug = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -90,20 +107,19 @@ async def _ask(address: str | bytes, question: list[Any]) -> dict[str, Any]:
         plug.close()
         raise
     try:
-        writer.write(json.dumps(question).encode() + b"\n")
-        answer = json.loads(await reader.readline())
+        writer.write(_encoder.encode(question) + b"\n")
+        return _answers.decode(await reader.readline())
     finally:
         writer.close()
-    if not isinstance(answer, dict):
-        raise ValueError("the answer is no object")  # noqa: TRY004  # as any other answer that is none
-    return answer
 
 
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answering: Answering) -> None:
-    name, arguments, until_us = json.loads(await reader.readline())
-    if host_us() > until_us:
+    question = _questions.decode(await reader.readline())
+    if not NODE_CALLS.reads(question.format):
+        raise ValueError(NODE_CALLS.refusal("it has", question.format))
+    if host_us() > question.until_us:
         return  # nobody waits for it any more
-    writer.write(json.dumps(await answering(name, arguments)).encode() + b"\n")
+    writer.write(_encoder.encode(await answering(question.name, question.arguments)) + b"\n")
     await writer.drain()
 
 

@@ -88,7 +88,7 @@ def kept_by(node: LabNode) -> Electorate:
     return kept.electorate
 
 
-async def forge_ballot(lab: Lab, node: LabNode, name: str, electorate: Electorate) -> str | None:
+async def forge_ballot(lab: Lab, node: LabNode, name: str, electorate: Electorate) -> bytes | None:
     """One ballot of somebody who calls himself ``name`` and has the link key; what came back."""
     door: Any = SimpleNamespace(link=SimpleNamespace(port=node.config["cluster"]["memberPort"]))
     key = key_in(lab, "cluster.key")

@@ -169,28 +169,28 @@ class Stranger:
     writer: asyncio.StreamWriter
     frames: FrameWriter = field(default_factory=FrameWriter)
     read: FrameReader = field(default_factory=FrameReader)
-    texts: list[str] = field(default_factory=list)
+    heard: list[bytes] = field(default_factory=list)
 
-    def say(self, text: str) -> None:
+    def say(self, data: bytes) -> None:
         """One right frame."""
-        self.writer.write(self.frames.pack(text))
+        self.writer.write(self.frames.pack(data))
 
     def raw(self, data: bytes) -> None:
         """Any bytes."""
         self.writer.write(data)
 
-    async def hear(self, *, within_s: float = 5) -> str | None:
-        """The next text, or ``None`` when the other side hung up."""
+    async def hear(self, *, within_s: float = 5) -> bytes | None:
+        """The next message, or ``None`` when the other side hung up."""
         try:
             async with asyncio.timeout(within_s):
-                while not self.texts:
+                while not self.heard:
                     data = await self.reader.read(65536)
                     if not data:
                         return None
-                    self.texts += self.read.feed(data)
+                    self.heard += self.read.feed(data)
         except (ConnectionError, ssl.SSLError):
             return None
-        return self.texts.pop(0)
+        return self.heard.pop(0)
 
     async def is_hung_up_on(self, *, within_s: float = 5) -> bool:
         """Whether the other side ends the connection; everything before that is thrown away."""
@@ -201,7 +201,7 @@ class Stranger:
 
 @asynccontextmanager
 async def stranger(
-    node: Node, name: str, *, key: Secret = KEY, cluster_id: str = CLUSTER, greeting: str | None = None,
+    node: Node, name: str, *, key: Secret = KEY, cluster_id: str = CLUSTER, greeting: bytes | None = None,
     purpose: Purpose = Purpose.LINK, boot_id: str = "41aa0b2c3d4e5f60", small_buffer: bool = False,
     sealing: tuple[Secret, ...] = (),
 ) -> AsyncIterator[Stranger]:  # fmt: skip
@@ -241,12 +241,12 @@ class Impostor:
         return f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     @property
-    def greeting(self) -> str:
+    def greeting(self) -> bytes:
         """A right one."""
         return encode_greeting(Greeting(Purpose.LINK, self.cluster_id, self.name, self.boot_id, "0" * 16, ""))
 
     @asynccontextmanager
-    async def open(self, *, greets: str | None = None) -> AsyncIterator["Impostor"]:
+    async def open(self, *, greets: bytes | None = None) -> AsyncIterator["Impostor"]:
         """Listen; ``greets`` is said in answer to every greeting, the right one unless given, nothing when empty."""
 
         async def called(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -32,7 +32,7 @@ def at(*families: socket.AddressFamily) -> Names:
 
 async def reach(port: int, names: Names) -> Channel:
     """Dial ``node2``."""
-    channel = Channel(clock=CLOCK, on_text=lambda *_: None, on_end=lambda *_: None)
+    channel = Channel(clock=CLOCK, on_data=lambda *_: None, on_end=lambda *_: None)
     credentials = Credentials(KEY, cluster_id=CLUSTER, node_name="node1")
     await dial("node2", f"node2.example:{port}", channel, credentials.client, names, Pace(), timeout_s=5)
     return channel

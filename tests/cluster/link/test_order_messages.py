@@ -101,14 +101,14 @@ def tag_of(taker: Node, ticket: str, *, body: str = BODY, key: Secret = NODE_KEY
 
 async def ticket_for(guest: Stranger, number: str = "1" * 16) -> str:
     guest.say(encode(OrderOpen(number)))
-    reply = decode(await guest.hear() or "")
+    reply = decode(await guest.hear() or b"")
     assert isinstance(reply, OrderTicket), reply
     return reply.ticket
 
 
 async def reply_to(guest: Stranger, order: Order) -> OrderAnswer | OrderRefused:
     guest.say(encode(order))
-    reply = decode(await guest.hear() or "")
+    reply = decode(await guest.hear() or b"")
     assert isinstance(reply, OrderAnswer | OrderRefused), reply
     return reply
 
@@ -117,7 +117,7 @@ async def reply_to(guest: Stranger, order: Order) -> OrderAnswer | OrderRefused:
 async def guest_of(node: Node, name: str = "node3") -> AsyncIterator[Stranger]:
     """Somebody who holds the link's key, let in by that name."""
     async with stranger(node, name) as guest:
-        assert isinstance(decode_greeting(await guest.hear() or ""), Greeting)
+        assert isinstance(decode_greeting(await guest.hear() or b""), Greeting)
         yield guest
 
 
@@ -150,7 +150,7 @@ async def test_a_holder_of_the_link_s_key_alone_orders_nothing_in_any_name(key: 
         reply = await reply_to(guest, Order("1" * 16, ticket, tag_of(node, ticket, key=key), BODY))
         assert reply == OrderRefused("1" * 16, OrderRefusal.SIGNATURE)
         guest.say(encode(OrderOpen("2" * 16)))
-        assert decode(await guest.hear() or "") == OrderRefused("2" * 16, OrderRefusal.BUSY), "it waits a second"
+        assert decode(await guest.hear() or b"") == OrderRefused("2" * 16, OrderRefusal.BUSY), "it waits a second"
         assert node.link.refused["forged"] == 1
         assert any("is not signed by a key that nodes of this cluster have" in told for told in node.link.complaints)
         await connected(node, friend)
@@ -249,7 +249,7 @@ async def test_an_errand_of_another_process_brings_no_order() -> None:
     taking = Taking()
     node = taking_node("node1", taking)
     async with running(node), stranger(node, "node3", purpose=Purpose.ERRAND) as guest:
-        assert isinstance(decode_greeting(await guest.hear() or ""), Greeting)
+        assert isinstance(decode_greeting(await guest.hear() or b""), Greeting)
         guest.say(encode(OrderOpen("1" * 16)))
         assert await guest.is_hung_up_on()
     assert taking.taken == []
@@ -293,7 +293,7 @@ async def test_a_flood_of_orders_is_bounded_and_costs_the_others_nothing() -> No
         replies = []
         for number in range(1_000):
             guest.say(encode(OrderOpen(f"{number:016x}")))
-            replies.append(decode(await guest.hear() or ""))
+            replies.append(decode(await guest.hear() or b""))
         tickets = [reply for reply in replies if isinstance(reply, OrderTicket)]
         assert len(tickets) == orders.TICKETS_MAX
         assert all(reply.why is OrderRefusal.BUSY for reply in replies if isinstance(reply, OrderRefused))
@@ -354,7 +354,7 @@ async def test_an_answer_is_believed_of_a_node_alone(how: str, monkeypatch: pyte
 
     async def answer(caller: Stranger) -> None:
         while True:
-            match decode(await caller.hear() or ""):
+            match decode(await caller.hear() or b""):
                 case OrderOpen(number):
                     at_once = OrderAnswer(number, "0" * 64, '{"said": "done"}')
                     caller.say(encode(at_once if how == "at once" else OrderTicket(number, "1" * 16)))

@@ -10,9 +10,7 @@ import pytest
 
 from rppam.cluster.consensus.messages import Freeing
 from rppam.cluster.link.acceptor import HANDSHAKES_MAX
-from rppam.cluster.link.codec import (
-    encode,
-)
+from rppam.cluster.link.codec import Ping, encode
 from rppam.cluster.link.frames import FrameWriter
 from tests.cluster.link.links import (
     CLAIM,
@@ -37,7 +35,7 @@ async def test_a_flood_of_messages_ends_the_connection() -> None:
         async with stranger(one, "node2") as guest:
             await guest.hear()
             for number in range(20_000):
-                guest.say(f"ping {number}")
+                guest.say(encode(Ping(number)))
             assert await guest.is_hung_up_on()
         assert one.link.refused == {"too-many": 1}
         await is_unharmed(one, three)
@@ -54,7 +52,7 @@ async def test_who_asks_and_never_reads_costs_little_and_delays_nobody() -> None
             ballot = encode(make_node("node2").ballot())
             guest.writer.transport.pause_reading()  # type: ignore[attr-defined]
             for number in range(1, 4_000):
-                guest.say(ballot.replace("renew 1 ", f"renew {number} "))
+                guest.say(ballot.replace(b'"request":1,', b'"request":%d,' % number))
                 await asyncio.sleep(0.001)
                 (inside,) = [
                     guest for guest in one.link._guests.all if guest.greeting and guest.greeting.node == "node2"
@@ -64,7 +62,7 @@ async def test_who_asks_and_never_reads_costs_little_and_delays_nobody() -> None
             else:
                 pytest.fail("the votes never piled up")
             for number in range(5_000, 5_500):
-                guest.say(ballot.replace("renew 1 ", f"renew {number} "))
+                guest.say(ballot.replace(b'"request":1,', b'"request":%d,' % number))
             before_s = time.monotonic()
             await is_unharmed(one, three)
             assert time.monotonic() - before_s < 2
@@ -110,7 +108,7 @@ async def test_the_silent_and_the_slow_are_sent_away_within_seconds_and_others_c
         for index, plug in enumerate(plugs):
             if index % 2:
                 plug.send(b"\x16\x03\x01")  # the beginning of a handshake
-        async with stranger(one, "node2", greeting="") as guest, running(three):
+        async with stranger(one, "node2", greeting=b"") as guest, running(three):
             guest.raw(b"\x00\x00")  # the beginning of a greeting
             three.link.know({"node1": one.address})
             one.link.know({"node3": three.address})
@@ -144,7 +142,7 @@ async def test_a_guest_that_dribbles_bytes_is_as_silent_as_one_that_says_nothing
     one = make_node("node1")
     async with running(one), stranger(one, "node2") as guest:
         await guest.hear()
-        frame = FrameWriter().pack("ping 1" + " " * 1_000)
+        frame = FrameWriter().pack(encode(Ping(1)) + b" " * 1_000)
         loop = asyncio.get_running_loop()
         started_s = loop.time()
 
@@ -236,7 +234,7 @@ async def test_no_descriptor_is_left_behind_by_whoever_was_refused() -> None:
             for _ in range(20):
                 with socket.create_connection(("127.0.0.1", one.link.port)) as plug:
                     plug.send(b"GET / HTTP/1.1\r\n\r\n")
-                async with stranger(one, "node3", greeting="nonsense") as guest:
+                async with stranger(one, "node3", greeting=b"nonsense") as guest:
                     assert await guest.is_hung_up_on()
             await eventually(lambda: one.link.refused.get("foreign", 0) >= 2)
         await eventually(lambda: _open_files() <= before)

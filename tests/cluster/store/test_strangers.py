@@ -53,7 +53,7 @@ async def misbehave(enter: Enter, claim: Claim) -> None:
     """Everything that nobody may do at a member's port. ``claim`` is the leader's."""
     async with enter("node3", cluster_id="another") as guest:
         await guest.is_hung_up_on()
-    async with enter("node3", greeting=f"rppam-member {PROTOCOL - 1} link of an older kind") as guest:
+    async with enter("node3", greeting=b"rppam-member %d link of an older kind" % (PROTOCOL - 1)) as guest:
         await guest.is_hung_up_on()
     async with enter("node3") as guest:
         await guest.hear()
@@ -70,7 +70,7 @@ async def misbehave(enter: Enter, claim: Claim) -> None:
         await guest.is_hung_up_on()
     async with enter("node3") as guest:
         await guest.hear()
-        guest.say("nonsense")
+        guest.say(b"nonsense")
         await guest.is_hung_up_on()
     async with enter(claim.candidate) as guest:
         await guest.is_hung_up_on()

@@ -1,68 +1,57 @@
-"""What members say, as text: one line of ASCII for each message, and exactly one way to write it.
+"""What members say, as JSON: one tagged object for each message.
 
 ::
 
-    rppam-member 3 link cluster-001 node1 9f0c1d2e3a4b5c6d 5b1e90aa5b1e90aa 10.0.0.1:5201 https://10.0.0.1:7101
-    no version 3                                                                        (a greeting is refused)
-    ballot renew 17 node1 9f0c1d2e3a4b5c6d 1795478400123 81650002 rppam-electorate1 ...
-    vote renew node2 41aa0b2c3d4e5f60 17 1795478400123 granted none 1795478400123 0.1 99120001 ready node1 -
-    freeing node1 9f0c1d2e3a4b5c6d 1795478400123
-    invitation node1 9f0c1d2e3a4b5c6d 1795478400123
-    ping 5  /  pong 5
-    order-open 5b1e90aa5b1e90aa
-    order-ticket 5b1e90aa5b1e90aa 41aa0b2c3d4e5f60
-    order 5b1e90aa5b1e90aa 41aa0b2c3d4e5f60 0f3a... {"order": "switch_over", ...}
-    order-answer 5b1e90aa5b1e90aa 77c1... {"said": "..."}
-    order-refused 5b1e90aa5b1e90aa busy
+    rppam-member 4 {"version":4,"oldest":4,"purpose":"link","cluster_id":"cluster-001","node":"node1", ...}
+    no version 4                                                                        (a greeting is refused)
+    {"type":"ballot","candidate":"node1","boot_id":"9f0c1d2e3a4b5c6d","epoch":1795478400123,"kind":"renew", ...}
+    {"type":"ping","number":5}
 
-Decides what is a message and what is not: every field has its form and its range, so what comes out of :func:`decode`
-is in itself sound. It does not decide who may say it; see :mod:`rppam.cluster.link.inbound` and ``call``.
+Decides what is a message and what is not. Every known field has its form and its range, so what comes out of
+:func:`decode` is in itself sound; fields and types that a newer release added are passed over. The beginning of a
+greeting and the whole of ``no`` are the same in all versions, past and future, as are ``ping`` and ``pong``, which the
+supervisor compares byte for byte (:mod:`rppam.cluster.link.crash_release`). Nothing outside of the signed body of an
+order may ever be believed as an order. Who may say what decide :mod:`rppam.cluster.link.inbound` and ``outbound``.
 """
 
 import re
 from enum import StrEnum
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple, get_args
 
-from rppam.cluster.consensus.membership import Electorate, Version, parse_electorate
+import msgspec
+from msgspec import Meta, Struct
+
+from rppam.cluster.consensus.membership import TEXT_MAX, Electorate, Version, parse_electorate
 from rppam.cluster.consensus.messages import Ballot, BallotKind, Claim, Freeing, Invitation, Refusal, Stance, Vote
 from rppam.cluster.consensus.record import EPOCH_MAX
 from rppam.kernel.instant import Instant
+from rppam.kernel.protocol import MEMBER_LINK
 
-PROTOCOL: Final = 3
-"""Version of everything here. Nodes of different versions do not talk."""
+PROTOCOL: Final = MEMBER_LINK.version
 NUMBER_MAX: Final = EPOCH_MAX
 """Largest request number and epoch."""
 INSTANT_MAX: Final = 10**18 - 1
-
-_NAME: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_HEX16: Final = r"[0-9a-f]{16}"
-_NUMBER: Final = r"0|[1-9][0-9]{0,14}"
-_INSTANT: Final = r"0|[1-9][0-9]{0,17}"
-_CLAIM: Final = rf"({_NAME}) ({_HEX16}) ({_NUMBER})"
-_KINDS: Final = "|".join(BallotKind)
-_STANCES: Final = "|".join(Stance)
-_REFUSALS: Final = {refusal: refusal.name.lower() for refusal in Refusal}
-_REFUSALS_BY_WORD: Final = {word: refusal for refusal, word in _REFUSALS.items()}
-_ADDRESS: Final = r"[A-Za-z0-9_.:%\[\]-]{3,300}"
-_URL: Final = r"https?://[A-Za-z0-9_.:%\[\]-]{1,300}/?"
 ORDER_CHARS_MAX: Final = 4 * 1024
 ANSWER_CHARS_MAX: Final = 16 * 1024
 """Longest JSON of an order, and of the answer to one."""
-_NOBODY: Final = "-"
 
-_BALLOT: Final = re.compile(rf"ballot ({_KINDS}) ({_NUMBER}) {_CLAIM} ({_INSTANT}) (rppam-electorate1 [^\n]+)")
-_VOTE: Final = re.compile(
-    rf"vote ({_KINDS}) ({_NAME}) ({_HEX16}) ({_NUMBER}) ({_NUMBER}) (granted|refused) ({'|'.join(_REFUSALS_BY_WORD)}) "
-    rf"({_NUMBER}) ({_NUMBER})\.({_NUMBER}) ({_INSTANT}) ({_STANCES}) ({_NAME}|-) (-|rppam-electorate1 [^\n]+)"
-)
-_WORD: Final = re.compile(rf"(freeing|invitation) {_CLAIM}")
-_BEAT: Final = re.compile(rf"(ping|pong) ({_NUMBER})")
-_GREETING: Final = re.compile(
-    rf"rppam-member {PROTOCOL} (link|errand) ({_NAME}) ({_NAME}) ({_HEX16}) ({_HEX16}) ({_ADDRESS}|-) ({_URL}|-)"
-)
-_ANY_VERSION: Final = re.compile(r"rppam-member ([0-9]{1,9})(?: .*)?")
-_NO: Final = re.compile(r"no ([a-z-]{1,30}) ([0-9]{1,9})")
+_NAME: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_URL: Final = r"https?://[A-Za-z0-9_.:%\[\]-]{1,300}/?"
+_REFUSALS: Final = {refusal: refusal.name.lower() for refusal in Refusal}
+_REFUSALS_BY_WORD: Final = {word: refusal for refusal, word in _REFUSALS.items()}
+
+Name = Annotated[str, Meta(pattern=rf"\A{_NAME}\Z")]
+NameOrNobody = Annotated[str, Meta(pattern=rf"\A(?:{_NAME})?\Z")]
+Hex16 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{16}\Z")]
+Tag = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+Number = Annotated[int, Meta(ge=0, le=NUMBER_MAX)]
+InstantNumber = Annotated[int, Meta(ge=0, le=INSTANT_MAX)]
+ElectorateText = Annotated[str, Meta(max_length=TEXT_MAX)]
+Address = Annotated[str, Meta(pattern=r"\A(?:[A-Za-z0-9_.:%\[\]-]{3,300})?\Z")]
+Url = Annotated[str, Meta(pattern=rf"\A(?:{_URL})?\Z")]
+OrderBody = Annotated[str, Meta(pattern=r"\A\{[ -~]+\Z", max_length=ORDER_CHARS_MAX)]
+AnswerBody = Annotated[str, Meta(pattern=r"\A\{[ -~]+\Z", max_length=ANSWER_CHARS_MAX)]
 
 
 class Purpose(StrEnum):
@@ -74,23 +63,25 @@ class Purpose(StrEnum):
     """A few words, then the end: by another process of the same node, in its name."""
 
 
-class Greeting(NamedTuple):
+class Greeting(Struct, frozen=True):
     """The first message each way."""
 
     purpose: Purpose
-    cluster_id: str
-    node: str
-    boot_id: str
-    nonce: str
+    cluster_id: Name
+    node: Name
+    boot_id: Hex16
+    nonce: Hex16
     """Names the connection in the logs of both sides."""
-    address: str
+    address: Address
     """Where the speaker can be reached, ``host:port``; empty when it does not say."""
-    url: str = ""
+    url: Url = ""
     """Where its REST API answers, as it says itself; empty of a witness, which has none."""
+    version: int = MEMBER_LINK.version
+    oldest: int = MEMBER_LINK.oldest
 
 
 class OtherVersion(NamedTuple):
-    """A greeting in another version of this protocol."""
+    """A greeting in a version of this protocol with which there is none in common."""
 
     version: int
 
@@ -103,16 +94,26 @@ class No(NamedTuple):
     """Of the protocol, of who refuses."""
 
 
-class Ping(NamedTuple):
+class Unknown(NamedTuple):
+    """A message of a type that a newer release added."""
+
+    type: str
+
+
+class _Word(Struct, frozen=True, tag_field="type"):
+    """A message."""
+
+
+class Ping(_Word, frozen=True, tag="ping"):
     """Are you there?"""
 
-    number: int
+    number: Number
 
 
-class Pong(NamedTuple):
+class Pong(_Word, frozen=True, tag="pong"):
     """Yes."""
 
-    number: int
+    number: Number
 
 
 class OrderRefusal(StrEnum):
@@ -130,97 +131,145 @@ class OrderRefusal(StrEnum):
     """Nothing here takes orders: it is a witness, or has no key to check them with."""
 
 
-class OrderOpen(NamedTuple):
+class OrderOpen(_Word, frozen=True, tag="order-open"):
     """May this node give an order? The answer is a ticket, or a refusal."""
 
-    number: str
+    number: Hex16
     """Chosen by who asks; tells orders on one connection apart."""
 
 
-class OrderTicket(NamedTuple):
+class OrderTicket(_Word, frozen=True, tag="order-ticket"):
     """It may, once, with this ticket, and soon."""
 
-    number: str
-    ticket: str
+    number: Hex16
+    ticket: Hex16
 
 
-class Order(NamedTuple):
+class Order(_Word, frozen=True, tag="order"):
     """An order, signed: see :mod:`rppam.cluster.link.order_keys`."""
 
-    number: str
-    ticket: str
-    tag: str
-    body: str
+    number: Hex16
+    ticket: Hex16
+    tag: Tag
+    body: OrderBody
     """JSON."""
 
 
-class OrderAnswer(NamedTuple):
+class OrderAnswer(_Word, frozen=True, tag="order-answer"):
     """What became of it, signed."""
 
-    number: str
-    tag: str
-    body: str
+    number: Hex16
+    tag: Tag
+    body: AnswerBody
     """JSON."""
 
 
-class OrderRefused(NamedTuple):
+class OrderRefused(_Word, frozen=True, tag="order-refused"):
     """Nothing was done."""
 
-    number: str
+    number: Hex16
     why: OrderRefusal
+
+
+class _Claimed(_Word, frozen=True):
+    candidate: Name
+    boot_id: Hex16
+    epoch: Number
+
+    @property
+    def claim(self) -> Claim:
+        return Claim(self.candidate, self.boot_id, self.epoch)
+
+
+class _Ballot(_Claimed, frozen=True, tag="ballot"):
+    kind: BallotKind
+    request: Number
+    now: InstantNumber
+    electorate: ElectorateText
+
+
+class _Freeing(_Claimed, frozen=True, tag="freeing"):
+    pass
+
+
+class _Invitation(_Claimed, frozen=True, tag="invitation"):
+    pass
+
+
+class _Vote(_Word, frozen=True, tag="vote"):
+    kind: BallotKind
+    voter: Name
+    boot_id: Hex16
+    request: Number
+    epoch: Number
+    granted: bool
+    refusal: str
+    highest: Number
+    version: tuple[Number, Number]
+    electorate: ElectorateText | None
+    promised_to: NameOrNobody
+    now: InstantNumber
+    stance: Stance
+
+
+class _Head(Struct):
+    type: Annotated[str, Meta(pattern=r"\A[a-z-]{1,40}\Z")]
+
+
+class _Range(Struct):
+    version: int
+    oldest: int
 
 
 OrderMessage = OrderOpen | OrderTicket | Order | OrderAnswer | OrderRefused
 Message = Ballot | Vote | Freeing | Invitation | Ping | Pong | OrderMessage
+_Wire = _Ballot | _Vote | _Freeing | _Invitation | Ping | Pong | OrderMessage
+_TYPES: Final = frozenset(str(word.__struct_config__.tag) for word in get_args(_Wire))
 
-_TAG: Final = r"[0-9a-f]{64}"
-_OPEN: Final = re.compile(rf"order-open ({_HEX16})")
-_TICKET: Final = re.compile(rf"order-ticket ({_HEX16}) ({_HEX16})")
-_ORDER: Final = re.compile(rf"order ({_HEX16}) ({_HEX16}) ({_TAG}) (\{{[ -~]{{1,{ORDER_CHARS_MAX - 1}}})")
-_ORDER_ANSWER: Final = re.compile(rf"order-answer ({_HEX16}) ({_TAG}) (\{{[ -~]{{1,{ANSWER_CHARS_MAX - 1}}})")
-_ORDER_REFUSED: Final = re.compile(rf"order-refused ({_HEX16}) ({'|'.join(OrderRefusal)})")
-
-
-def encode(message: Message) -> str:
-    """The one line for ``message``."""
-    match message:
-        case Ballot(kind, request, claim, electorate, now):
-            return f"ballot {kind} {request} {_claim(claim)} {now} {_electorate_text(electorate)}"
-        case Vote():
-            return _encode_vote(message)
-        case Freeing(claim):
-            return f"freeing {_claim(claim)}"
-        case Invitation(claim):
-            return f"invitation {_claim(claim)}"
-        case Ping(number):
-            return f"ping {number}"
-        case Pong(number):
-            return f"pong {number}"
-        case _:
-            return _encode_order(message)
+_GREETING: Final = re.compile(rb"rppam-member ([0-9]{1,9})(?: (.*))?", re.DOTALL)
+_NO: Final = re.compile(rb"no ([a-z-]{1,30}) ([0-9]{1,9})(?: .*)?", re.DOTALL)
+_encoder: Final = msgspec.json.Encoder()
+_words: Final = msgspec.json.Decoder(_Wire)
+_heads: Final = msgspec.json.Decoder(_Head)
+_ranges: Final = msgspec.json.Decoder(_Range)
+_greetings: Final = msgspec.json.Decoder(Greeting)
 
 
-def decode(text: str) -> Message | None:
-    """The message in ``text``, or ``None`` when it is not one."""
-    match text.partition(" ")[0]:
-        case "ballot":
-            return _ballot(text)
-        case "vote":
-            return _vote(text)
-        case "freeing" | "invitation":
-            return _word(text)
-        case "ping" | "pong":
-            return _beat(text)
-        case "order-open" | "order-ticket" | "order" | "order-answer" | "order-refused":
-            return _order(text)
-    return None
+def encode(message: Message) -> bytes:
+    """The one object for ``message``."""
+    return _encoder.encode(_wire(message))
 
 
-def encode_greeting(greeting: Greeting) -> str:
-    """The first line of a connection."""
-    purpose, cluster_id, node, boot_id, nonce, address, url = greeting
-    places = f"{address or _NOBODY} {url or _NOBODY}"
-    return f"rppam-member {PROTOCOL} {purpose} {cluster_id} {node} {boot_id} {nonce} {places}"
+def decode(data: bytes) -> Message | Unknown | None:
+    """The message in ``data``, or ``None`` when it is not one."""
+    try:
+        return _message(_words.decode(data))
+    except (ValueError, RecursionError):
+        return _unknown(data)
+
+
+def encode_greeting(greeting: Greeting) -> bytes:
+    """The first words of a connection."""
+    return b"rppam-member %d %b" % (greeting.version, _encoder.encode(greeting))
+
+
+def decode_greeting(data: bytes) -> Greeting | OtherVersion | No | None:
+    """What the other side begins with; ``None`` when it is nothing of the kind."""
+    if (match := _NO.fullmatch(data)) is not None:
+        return No(match[1].decode(), int(match[2]))
+    match = _GREETING.fullmatch(data)
+    if match is None:
+        return None
+    version, body = int(match[1]), match[2] or b""
+    try:
+        said = _ranges.decode(body)
+        if version == said.version and MEMBER_LINK.common(version, said.oldest) is not None:
+            return _greetings.decode(body)
+    except (ValueError, RecursionError):
+        pass
+    else:
+        return OtherVersion(version) if version == said.version else None
+    return None if version == PROTOCOL else OtherVersion(version)
 
 
 def sayable_url(url: str) -> str:
@@ -228,25 +277,66 @@ def sayable_url(url: str) -> str:
     return url if re.fullmatch(_URL, url) else ""
 
 
-def encode_no(no: No) -> str:
-    """The only line after a greeting that is refused."""
-    return f"no {no.reason} {no.version}"
+def encode_no(no: No) -> bytes:
+    """The only words after a greeting that is refused."""
+    return f"no {no.reason} {no.version}".encode()
 
 
-def decode_greeting(text: str) -> Greeting | OtherVersion | No | None:
-    """What the other side begins with; ``None`` when it is nothing of the kind."""
-    if (match := _GREETING.fullmatch(text)) is not None:
-        purpose, cluster_id, node, boot_id, nonce, *places = match.groups()
-        address, url = ("" if place == _NOBODY else place for place in places)
-        return Greeting(Purpose(purpose), cluster_id, node, boot_id, nonce, address, url)
-    if (match := _NO.fullmatch(text)) is not None:
-        return No(match[1], int(match[2]))
-    match = _ANY_VERSION.fullmatch(text)
-    return None if match is None or int(match[1]) == PROTOCOL else OtherVersion(int(match[1]))
+def _wire(message: Message) -> _Wire:
+    match message:
+        case Ballot(kind, request, claim, electorate, now):
+            return _Ballot(*claim, kind, request, now, _electorate_text(electorate))
+        case Vote():
+            return _wire_vote(message)
+        case Freeing(claim):
+            return _Freeing(*claim)
+        case Invitation(claim):
+            return _Invitation(*claim)
+        case _:
+            return message
 
 
-def _claim(claim: Claim) -> str:
-    return f"{claim.candidate} {claim.boot_id} {claim.epoch}"
+def _wire_vote(vote: Vote) -> _Vote:
+    electorate = None if vote.electorate is None else _electorate_text(vote.electorate)
+    return _Vote(
+        vote.kind, vote.voter, vote.boot_id, vote.request, vote.epoch, vote.is_granted, _REFUSALS[vote.refusal],
+        vote.highest, (vote.version.epoch, vote.version.step), electorate, vote.promised_to, vote.now, vote.stance,
+    )  # fmt: skip
+
+
+def _message(word: _Wire) -> Message:
+    """What ``word`` says. Raises ValueError where its fields do not go together."""
+    match word:
+        case _Ballot():
+            return Ballot(word.kind, word.request, word.claim, _electorate(word.electorate), Instant(word.now))
+        case _Vote():
+            return _vote(word)
+        case _Freeing():
+            return Freeing(word.claim)
+        case _Invitation():
+            return Invitation(word.claim)
+        case _:
+            return word
+
+
+def _vote(word: _Vote) -> Vote:
+    refusal = _REFUSALS_BY_WORD.get(word.refusal)
+    if refusal is None or (word.granted and refusal is not Refusal.NONE):
+        raise ValueError(word.refusal)
+    electorate = None if word.electorate is None else _electorate(word.electorate)
+    return Vote(
+        word.kind, word.voter, word.boot_id, word.request, word.epoch, word.granted, refusal, word.highest,
+        Version(*word.version), electorate, word.promised_to, Instant(word.now), word.stance,
+    )  # fmt: skip
+
+
+def _unknown(data: bytes) -> Unknown | None:
+    """A message of a later release; ``None`` when it is none, or one of a known type with something wrong."""
+    try:
+        head = _heads.decode(data)
+    except (ValueError, RecursionError):
+        return None
+    return None if head.type in _TYPES else Unknown(head.type)
 
 
 @lru_cache(maxsize=16)
@@ -256,96 +346,9 @@ def _electorate_text(electorate: Electorate) -> str:
 
 
 @lru_cache(maxsize=16)
-def _electorate(text: str) -> Electorate | None:
-    """And read once."""
-    return parse_electorate(text)
-
-
-def _encode_vote(vote: Vote) -> str:
-    word = "granted" if vote.is_granted else "refused"
-    electorate = _NOBODY if vote.electorate is None else _electorate_text(vote.electorate)
-    return (
-        f"vote {vote.kind} {vote.voter} {vote.boot_id} {vote.request} {vote.epoch} {word} {_REFUSALS[vote.refusal]} "
-        f"{vote.highest} {vote.version} {vote.now} {vote.stance} {vote.promised_to or _NOBODY} {electorate}"
-    )
-
-
-def _ballot(text: str) -> Ballot | None:
-    match = _BALLOT.fullmatch(text)
-    if match is None:
-        return None
-    kind, request, candidate, boot_id, epoch, now, rest = match.groups()
-    electorate = _electorate(rest)
+def _electorate(text: str) -> Electorate:
+    """And read once. Raises ValueError."""
+    electorate = parse_electorate(text)
     if electorate is None:
-        return None
-    claim = Claim(candidate, boot_id, int(epoch))
-    return Ballot(BallotKind(kind), int(request), claim, electorate, Instant(int(now)))
-
-
-def _vote(text: str) -> Vote | None:
-    match = _VOTE.fullmatch(text)
-    if match is None:
-        return None
-    kind, voter, boot_id, request, epoch, word, why, highest, of, step, now, stance, promised_to, rest = match.groups()
-    electorate = None if rest == _NOBODY else _electorate(rest)
-    is_granted, refusal = word == "granted", _REFUSALS_BY_WORD[why]
-    if (electorate is None and rest != _NOBODY) or (is_granted and refusal is not Refusal.NONE):
-        return None
-    return Vote(
-        BallotKind(kind),
-        voter,
-        boot_id,
-        int(request),
-        int(epoch),
-        is_granted,
-        refusal,
-        int(highest),
-        Version(int(of), int(step)),
-        electorate,
-        "" if promised_to == _NOBODY else promised_to,
-        Instant(int(now)),
-        Stance(stance),
-    )
-
-
-def _word(text: str) -> Freeing | Invitation | None:
-    match = _WORD.fullmatch(text)
-    if match is None:
-        return None
-    claim = Claim(match[2], match[3], int(match[4]))
-    return Freeing(claim) if match[1] == "freeing" else Invitation(claim)
-
-
-def _beat(text: str) -> Ping | Pong | None:
-    match = _BEAT.fullmatch(text)
-    if match is None:
-        return None
-    return Ping(int(match[2])) if match[1] == "ping" else Pong(int(match[2]))
-
-
-def _encode_order(message: OrderMessage) -> str:
-    match message:
-        case OrderOpen(number):
-            return f"order-open {number}"
-        case OrderTicket(number, ticket):
-            return f"order-ticket {number} {ticket}"
-        case Order(number, ticket, tag, body):
-            return f"order {number} {ticket} {tag} {body}"
-        case OrderAnswer(number, tag, body):
-            return f"order-answer {number} {tag} {body}"
-        case OrderRefused(number, why):
-            return f"order-refused {number} {why}"
-
-
-def _order(text: str) -> OrderMessage | None:
-    if (match := _OPEN.fullmatch(text)) is not None:
-        return OrderOpen(match[1])
-    if (match := _TICKET.fullmatch(text)) is not None:
-        return OrderTicket(match[1], match[2])
-    if (match := _ORDER.fullmatch(text)) is not None:
-        return Order(match[1], match[2], match[3], match[4])
-    if (match := _ORDER_ANSWER.fullmatch(text)) is not None:
-        return OrderAnswer(match[1], match[2], match[3])
-    if (match := _ORDER_REFUSED.fullmatch(text)) is not None:
-        return OrderRefused(match[1], OrderRefusal(match[2]))
-    return None
+        raise ValueError(text)
+    return electorate

@@ -51,7 +51,7 @@ class Ended(NamedTuple):
 class Waiting(NamedTuple):
     """A message that the network does not take yet."""
 
-    text: str
+    data: bytes
     dropped: Callable[[], None] | None
     """Whom to tell when it is dropped; ``None``: it is never dropped."""
 
@@ -62,9 +62,9 @@ class Channel(asyncio.Protocol):
     _numbers: ClassVar = itertools.count(1)
 
     def __init__(
-        self, *, clock: Clock, on_text: "Callable[[Channel, str], None]", on_end: "Callable[[Channel, Ended], None]"
+        self, *, clock: Clock, on_data: "Callable[[Channel, bytes], None]", on_end: "Callable[[Channel, Ended], None]"
     ) -> None:
-        """``on_text`` is told every text in order; ``on_end`` once, when nothing more can come or go."""
+        """``on_data`` is told every message in order; ``on_end`` once, when nothing more can come or go."""
         self.number = next(Channel._numbers)
         self.heard_at: Instant | None = None
         self.silent_looks = 0
@@ -72,7 +72,7 @@ class Channel(asyncio.Protocol):
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the transport is closed."""
         self._clock = clock
-        self._on_text = on_text
+        self._on_data = on_data
         self._on_end = on_end
         self._transport: asyncio.Transport | None = None
         self._reader = FrameReader()
@@ -95,22 +95,22 @@ class Channel(asyncio.Protocol):
         if self.ended is not None:
             return
         try:
-            texts = self._reader.feed(data)
+            messages = self._reader.feed(data)
         except FrameError as error:
             self.refuse(error.reason)
             return
-        if not texts:
+        if not messages:
             return
         self.heard_at = self._clock.now()
         self.silent_looks = 0
-        self._messages += len(texts)
+        self._messages += len(messages)
         if self._messages > MESSAGES_PER_LOOK_MAX:
             self.refuse(Refused.TOO_MANY)
             return
-        for text in texts:
+        for message in messages:
             if self.ended is not None:
                 return  # what came before may have ended it
-            self._on_text(self, text)
+            self._on_data(self, message)
 
     def pause_writing(self) -> None:
         self._paused = True
@@ -118,10 +118,10 @@ class Channel(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._paused = False
         while self._waiting and not self._paused:
-            text, dropped = self._waiting.popleft()
-            self._waiting_bytes -= len(text)
+            data, dropped = self._waiting.popleft()
+            self._waiting_bytes -= len(data)
             self._droppable -= dropped is not None
-            self._write(text)
+            self._write(data)
 
     def eof_received(self) -> bool:
         return False
@@ -148,17 +148,17 @@ class Channel(asyncio.Protocol):
 
         With ``dropped`` it may leave the line unsent, and that is told by calling it.
         """
-        return self.say_text(encode(message), dropped=dropped)
+        return self.say_data(encode(message), dropped=dropped)
 
-    def say_text(self, text: str, *, dropped: Callable[[], None] | None = None) -> bool:
-        """As :meth:`say`, for what is text already."""
+    def say_data(self, data: bytes, *, dropped: Callable[[], None] | None = None) -> bool:
+        """As :meth:`say`, for what is encoded already."""
         if not self.is_open:
             return False
         if not self._paused:
-            self._write(text)
+            self._write(data)
             return True
-        self._waiting.append(Waiting(text, dropped))
-        self._waiting_bytes += len(text)
+        self._waiting.append(Waiting(data, dropped))
+        self._waiting_bytes += len(data)
         self._droppable += dropped is not None
         if self._droppable > DROPPABLE_MAX:
             self._drop_oldest()
@@ -172,12 +172,12 @@ class Channel(asyncio.Protocol):
         self.silent_looks += 1
         return self.silent_looks < LOOKS_SILENT_MAX
 
-    def refuse(self, reason: Refused, last_text: str = "") -> None:
+    def refuse(self, reason: Refused, last: bytes = b"") -> None:
         """End it because the other side is refused, with a last word if one is given."""
-        if self.is_open and last_text and not self._paused:
-            self._write(last_text)
+        if self.is_open and last and not self._paused:
+            self._write(last)
         self._end(Ended(reason))
-        self._close(gently=bool(last_text))
+        self._close(gently=bool(last))
 
     def drop(self) -> None:
         """End it at once."""
@@ -191,14 +191,14 @@ class Channel(asyncio.Protocol):
 
     # --- the rest -----------------------------------------------------------------------------------------------------
 
-    def _write(self, text: str) -> None:
+    def _write(self, data: bytes) -> None:
         assert self._transport is not None
-        self._transport.write(self._writer.pack(text))
+        self._transport.write(self._writer.pack(data))
 
     def _drop_oldest(self) -> None:
         place, oldest = next((place, one) for place, one in enumerate(self._waiting) if one.dropped is not None)
         del self._waiting[place]
-        self._waiting_bytes -= len(oldest.text)
+        self._waiting_bytes -= len(oldest.data)
         self._droppable -= 1
         assert oldest.dropped is not None
         oldest.dropped()

@@ -40,7 +40,7 @@ def freeing_words(
         if name == invited:
             said.append(encode(Invitation(claim)))
         writer = FrameWriter()
-        send = b"".join(writer.pack(text) for text in (*said, encode(Ping(1))))
+        send = b"".join(writer.pack(data) for data in (*said, encode(Ping(1))))
         tls = TlsWords(name, None, credentials.own_pem, "", credentials.root_pem)
         words.append(LastWord(MEMBER, host, port, send, b"", ending=_pong(), tls=tls))
     return tuple(words)
@@ -49,5 +49,5 @@ def freeing_words(
 def _pong() -> bytes:
     """The second frame of the other side; the first one is its greeting."""
     writer = FrameWriter()
-    writer.pack("")
+    writer.pack(b"")
     return writer.pack(encode(Pong(1)))

@@ -1,8 +1,8 @@
-"""Messages in a stream of bytes: 4 bytes of length, 8 bytes of sequence number, then the text.
+"""Messages in a stream of bytes: 4 bytes of length, 8 bytes of sequence number, then the message.
 
-Decides where a message ends, that it is neither too long nor out of sequence, and that it is ASCII. Sequence numbers
-start at 0 for each direction of each connection: inside TLS a wrong one is a fault of the other side or an attack. The
-text is read by :mod:`rppam.cluster.link.codec`.
+Decides where a message ends, and that it is neither too long nor out of sequence. Sequence numbers start at 0 for each
+direction of each connection: inside TLS a wrong one is a fault of the other side or an attack. The message is read by
+:mod:`rppam.cluster.link.codec`.
 """
 
 import struct
@@ -31,9 +31,8 @@ class FrameWriter:
     def __init__(self) -> None:
         self._seq = 0
 
-    def pack(self, text: str) -> bytes:
+    def pack(self, data: bytes) -> bytes:
         """The next frame."""
-        data = text.encode("ascii")
         assert len(data) + _SEQ_BYTES <= FRAME_BYTES_MAX
         frame = _HEAD.pack(len(data) + _SEQ_BYTES, self._seq) + data
         self._seq += 1
@@ -47,14 +46,14 @@ class FrameReader:
         self._seq = 0
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> list[str]:
-        """The texts that are whole now. Raises :class:`FrameError`, after which nothing more can be read.
+    def feed(self, data: bytes) -> list[bytes]:
+        """The messages that are whole now. Raises :class:`FrameError`, after which nothing more can be read.
 
         What came whole before the error is lost with it: a stream that is wrong anywhere is not believed.
         """
         buffer = self._buffer
         buffer += data
-        texts: list[str] = []
+        whole: list[bytes] = []
         start = 0
         while len(buffer) - start >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(buffer, start)
@@ -65,17 +64,14 @@ class FrameReader:
             end = start + _LENGTH.size + length
             if len(buffer) < end:
                 break
-            texts.append(self._text(bytes(buffer[start:end])))
+            whole.append(self._message(bytes(buffer[start:end])))
             start = end
         del buffer[:start]
-        return texts
+        return whole
 
-    def _text(self, frame: bytes) -> str:
+    def _message(self, frame: bytes) -> bytes:
         _, seq = _HEAD.unpack_from(frame)
         if seq != self._seq:
             raise FrameError(Refused.REPLAYED)
         self._seq += 1
-        try:
-            return frame[_HEAD.size :].decode("ascii")
-        except UnicodeDecodeError:
-            raise FrameError(Refused.MALFORMED) from None
+        return frame[_HEAD.size :]

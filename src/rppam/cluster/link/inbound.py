@@ -22,6 +22,7 @@ from rppam.cluster.link.codec import (
     Ping,
     Pong,
     Purpose,
+    Unknown,
     decode,
     decode_greeting,
     encode_greeting,
@@ -49,18 +50,18 @@ class Guest:
     def __init__(self, party: Party, guests: "Guests", host: str) -> None:
         self.host = host
         self.greeting: Greeting | None = None
-        self.channel = Channel(clock=party.clock, on_text=self._on_text, on_end=self._on_end)
+        self.channel = Channel(clock=party.clock, on_data=self._on_data, on_end=self._on_end)
         self.greeted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when it was let in or refused, or is gone."""
         self._party = party
         self._guests = guests
         self._is_proven = False
 
-    def _on_text(self, channel: Channel, text: str) -> None:
+    def _on_data(self, channel: Channel, data: bytes) -> None:
         if self.greeting is None:
-            self._greet(channel, text)
+            self._greet(channel, data)
             self._settle()
-        elif (fault := self._receive(channel, text)) is not None:
+        elif (fault := self._receive(channel, data)) is not None:
             channel.refuse(fault)
 
     def _settle(self) -> None:
@@ -78,8 +79,8 @@ class Guest:
         if ended.reason is not None and ended.reason not in _TOLD_ALREADY:
             self._party.refusals.refuse(who, ended.reason, f"{who} was refused: {_SAID[ended.reason]}")
 
-    def _greet(self, channel: Channel, text: str) -> None:
-        match decode_greeting(text):
+    def _greet(self, channel: Channel, data: bytes) -> None:
+        match decode_greeting(data):
             case None | No():
                 channel.refuse(Refused.MALFORMED)
             case OtherVersion(version):
@@ -111,7 +112,7 @@ class Guest:
             channel.refuse(Refused.TOO_MANY)
         else:
             self.greeting, self._is_proven = greeting, self._is_node(certified)
-            channel.say_text(encode_greeting(self._party.greeting()))
+            channel.say_data(encode_greeting(self._party.greeting()))
             self._guests.on_entered(greeting)
 
     def _is_node(self, certified: PeerName | None) -> bool:
@@ -133,12 +134,12 @@ class Guest:
         self._party.refusals.refuse(who, reason, sentence)
         self.channel.refuse(reason, encode_no(No(reason, PROTOCOL)))
 
-    def _receive(self, channel: Channel, text: str) -> Refused | None:
-        """Do what ``text`` says, or say what is wrong with it."""
+    def _receive(self, channel: Channel, data: bytes) -> Refused | None:
+        """Do what ``data`` says, or say what is wrong with it."""
         assert self.greeting is not None
         listener, speaker = self._party.listener, self.greeting.node
         is_errand = self.greeting.purpose is Purpose.ERRAND
-        match decode(text):
+        match decode(data):
             case Ballot() | Freeing() | Invitation() if not self._is_proven:
                 return Refused.UNPROVEN
             case Ballot() as ballot if not is_errand:
@@ -159,6 +160,8 @@ class Guest:
             case Order() as order if not is_errand:
                 if (refused := self._party.orders.take(channel, self.greeting, order)) is not None:
                     channel.say(refused, dropped=nothing)
+            case Unknown():
+                pass  # of a newer release, which does without an answer
             case _:
                 return Refused.MALFORMED
         return None

@@ -21,6 +21,7 @@ from rppam.cluster.link.codec import (
     OtherVersion,
     Ping,
     Pong,
+    Unknown,
     decode,
     decode_greeting,
     encode_greeting,
@@ -73,7 +74,7 @@ class Call:
         self.is_told = False
         """Whether the fault was told already."""
         self.round_trip_us: int | None = None
-        self.channel = Channel(clock=party.clock, on_text=self._on_text, on_end=self._on_end)
+        self.channel = Channel(clock=party.clock, on_data=self._on_data, on_end=self._on_end)
         self.orders = GivenOrders(party.options, party.entropy, self.channel)
         self._name = name
         self._party = party
@@ -101,7 +102,7 @@ class Call:
             fix = f"check cluster.memberAddress of {self._name}"
             self._end(Refused.WRONG_NAME, f"at {self.who} a node named {certified.node!r} answers: {fix}")
             return
-        self.channel.say_text(encode_greeting(self._party.greeting()))
+        self.channel.say_data(encode_greeting(self._party.greeting()))
 
     def send(self, message: Ballot | Freeing | Invitation) -> bool:
         """Hand ``message`` to the network, or put it in line; whether that was possible."""
@@ -134,17 +135,17 @@ class Call:
 
     # --- what the channel calls ---------------------------------------------------------------------------------------
 
-    def _on_text(self, channel: Channel, text: str) -> None:
+    def _on_data(self, channel: Channel, data: bytes) -> None:
         if not self.is_up:
-            self._greeting(text)
+            self._greeting(data)
             return
-        match decode(text):
+        match decode(data):
             case Vote() as vote:
                 self._vote(channel, vote)
             case Pong(number) if number == self._pings:
                 self.round_trip_us = self._party.clock.now() - self._pinged_at
-            case Pong():
-                pass  # late
+            case Pong() | Unknown():
+                pass  # late, or of a newer release
             case OrderTicket() | OrderAnswer() | OrderRefused() as message:
                 self.orders.heard(message)
             case _:
@@ -179,8 +180,8 @@ class Call:
             loop = asyncio.get_running_loop()
             loop.call_soon(self._party.tell, self._party.listener.on_no_vote, self._name, request)
 
-    def _greeting(self, text: str) -> None:
-        match decode_greeting(text):
+    def _greeting(self, data: bytes) -> None:
+        match decode_greeting(data):
             case None:
                 self._end(Refused.MALFORMED, f"{self.who} answers with something that is no greeting of a member")
             case OtherVersion(version):

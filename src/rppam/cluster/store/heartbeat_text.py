@@ -1,73 +1,76 @@
 """Heartbeats as text in the store: one JSON object, so that an administrator can read it with GET.
 
-Reading is suspicious: whatever is not exactly a heartbeat of the node under whose name it stands is ``None``, never an
-exception and never half a value. Its texts end up in answers, logs and on screens, so they must be printable.
+Reading is suspicious: what is not a heartbeat of the node under whose name it stands is ``None``, never an exception
+and never half a value. Its texts end up in answers, logs and on screens, so they must be printable. Fields that a later
+release added are passed over; ``format`` says what a reader must understand (missing: 1).
 
 Where there is a cluster key, the last field is ``mac``: the tag (see ``store_mac``) of the object without it, byte for
-byte. Then nothing in a heartbeat can be made up by who may only write Redis. What can still be done is to put back what
-a node wrote before: so the field before it, ``store_ms``, tells what time the store had when it answered the node last,
-and one that is older than a heartbeat lives in the store is none. What is put back sooner than that is found out by
-whoever remembers the beats: see ``rppam/cluster/consensus/failure_detector.py``.
+byte as it was received, unknown fields among them. Then nothing in a heartbeat can be made up by who may only write
+Redis. What can still be done is to put back what a node wrote before: so ``store_ms`` tells what time the store had
+when it answered the node last, and one that is older than a heartbeat lives in the store is none. What is put back
+sooner than that is found out by whoever remembers the beats: see ``rppam/cluster/consensus/failure_detector.py``.
 
 Witnesses have the cluster key, and order nothing. So a node writes before the ``mac`` an ``orders_mac``: the tag of all
 that comes before, by the sealing key, which no witness has. Where it is not right, what the heartbeat says of orders
 (maintenance, the pause) is taken as not said; the rest counts. It repeats the newest pause that its node knows.
 """
 
-import json
 import re
-from typing import Any, Final
+from typing import Annotated, Any, Final, get_type_hints
 
-from rppam.cluster.consensus.heartbeat import Heartbeat, Role
+import msgspec
+from msgspec import Meta
+
+from rppam.cluster.consensus.heartbeat import Heartbeat
 from rppam.cluster.consensus.operator_state import person
 from rppam.config.settings import NAME_FORM
 from rppam.crypto.store_mac import TAG_DIGITS, StoreMac
+from rppam.kernel.protocol import HEARTBEAT
 
 LONGEST: Final = 4_096
 """Bytes; a longer text is not looked at."""
-
-_TEXTS: Final = ("node", "version", "hostname", "api_url", "member_address", "paused_by", "password_mark")
-_NAME: Final = re.compile(NAME_FORM)
-_BOOT_ID: Final = re.compile(r"[0-9a-f]{16}")
-_NUMBERS: Final = (
-    "beat",
-    "epoch",
-    "wall_ms",
-    "loop_lag_ms",
-    "renewed_ms_ago",
-    "seats",
-    "priority",
-    "pause_stamp",
-    "store_ms",
-)
-_MARK: Final = "password_mark"
-_STORE_MS: Final = "store_ms"
-_LATER: Final = frozenset({"settings_revision", _MARK, _STORE_MS})
-"""Not told by every release: missing is ``None``, 0, or an empty text."""
 KIND: Final = "heartbeat"
 """What the tag is made for."""
 ORDERS_KIND: Final = "orders"
 """What the tag by the sealing key is made for."""
+
+_NAME: Final = re.compile(NAME_FORM)
 _ORDERED: Final = re.compile(rb'(\{.*),"orders_mac":"([0-9a-f]{%d})"\}' % TAG_DIGITS, re.DOTALL)
 _TAGGED: Final = re.compile(rb'(\{.*),"mac":"([0-9a-f]{%d})"\}' % TAG_DIGITS, re.DOTALL)
-_FLAGS: Final = ("admitted", "leaving", "joins", "maintenance", "paused")
-_FIELDS: Final = frozenset(Heartbeat._fields)
-_ROLES: Final = {role.value: role for role in Role}
+
+_Count = Annotated[int, Meta(ge=0, lt=2**53)]
+_FORMS: Final[dict[str, Any]] = {
+    "boot_id": Annotated[str, Meta(pattern=r"\A[0-9a-f]{16}\Z")],
+    "maintenance": bool,
+    "settings_revision": _Count | None,
+}
+"""Where the type alone does not say it."""
+_LATER: Final = frozenset({"settings_revision", "password_mark", "store_ms"})
+"""Not told by every release that is understood: missing is ``None``, 0, or an empty text."""
+_HINTS: Final = get_type_hints(Heartbeat)
+_TEXTS: Final = tuple(place for place, name in enumerate(Heartbeat._fields) if _HINTS[name] is str)
+
+
+def _field(name: str) -> tuple[Any, ...]:
+    form = _FORMS.get(name, _Count if _HINTS[name] is int else _HINTS[name])
+    return (name, form, Heartbeat._field_defaults[name]) if name in _LATER else (name, form)
+
+
+_Format: Final[Any] = msgspec.defstruct("_Format", [("format", _Count, 1)])
+_Text: Final[Any] = msgspec.defstruct("_Text", [("format", _Count, 1), *map(_field, Heartbeat._fields)], kw_only=True)
+_encoder: Final = msgspec.json.Encoder()
+_formats: Final = msgspec.json.Decoder(_Format)
+_texts: Final = msgspec.json.Decoder(_Text)
 
 
 def heartbeat_to_text(heartbeat: Heartbeat, mac: StoreMac | None = None, orders_mac: StoreMac | None = None) -> str:
     """The text of a heartbeat; with a tag where the cluster has a key, and with one by the sealing key of a node."""
-    fields = heartbeat._asdict()
-    if not heartbeat.password_mark:
-        del fields[_MARK]  # a release that does not know it reads no heartbeat that has it
+    text = _encoder.encode(_Text(format=HEARTBEAT.version, **heartbeat._asdict()))
     if mac is None:
-        del fields[_STORE_MS]  # nor one that has this; without a tag it says nothing
-    text = json.dumps(fields, separators=(",", ":"))
-    if mac is None:
-        return text
+        return text.decode()
     if orders_mac is not None:
-        text = f'{text[:-1]},"orders_mac":"{orders_mac.tag(ORDERS_KIND, text)}"}}'
-    return f'{text[:-1]},"mac":"{mac.tag(KIND, text)}"}}'
+        text = b'%b,"orders_mac":"%b"}' % (text[:-1], orders_mac.tag(ORDERS_KIND, text).encode())
+    return f'{text[:-1].decode()},"mac":"{mac.tag(KIND, text)}"}}'
 
 
 def is_unauthenticated(text: bytes, mac: StoreMac | None) -> bool:
@@ -85,8 +88,7 @@ def _genuine(text: bytes, mac: StoreMac | None) -> bytes | None:
     body = match[1] + b"}"
     if mac is None:
         return body
-    is_ours = body.isascii() and mac.is_genuine(KIND, body.decode("ascii"), match[2].decode("ascii"))
-    return body if is_ours else None
+    return body if mac.is_genuine(KIND, body, match[2].decode()) else None
 
 
 def _orders_apart(body: bytes, orders_mac: StoreMac | None) -> tuple[bytes, bool]:
@@ -98,8 +100,7 @@ def _orders_apart(body: bytes, orders_mac: StoreMac | None) -> tuple[bytes, bool
     bare = match[1] + b"}"
     if orders_mac is None:
         return bare, True
-    is_ours = bare.isascii() and orders_mac.is_genuine(ORDERS_KIND, bare.decode("ascii"), match[2].decode("ascii"))
-    return bare, is_ours
+    return bare, orders_mac.is_genuine(ORDERS_KIND, bare, match[2].decode())
 
 
 def is_name(text: str) -> bool:
@@ -124,38 +125,26 @@ def heartbeat_from_text(
     return found._replace(maintenance=None, pause_stamp=0, paused=False, paused_by="")
 
 
-def _read(body: bytes, node: str) -> Heartbeat | None:
-    """The object without its tags, field by field."""
+def foreign_format(text: bytes, mac: StoreMac | None) -> int | None:
+    """The format of a member's heartbeat that this release does not understand; else ``None``."""
+    body = _genuine(text, mac) if text else None
     try:
-        fields: Any = json.loads(body)
+        found = None if body is None else _formats.decode(body).format
     except (ValueError, RecursionError):
         return None
-    if not isinstance(fields, dict) or not _FIELDS - _LATER <= fields.keys() <= _FIELDS:
-        return None
-    # Loops, no generators: with many members this is what a member does most often.
-    fields.setdefault(_MARK, "")
-    fields.setdefault(_STORE_MS, 0)
-    for name in _TEXTS:
-        if not isinstance(fields[name], str) or not fields[name].isprintable():
-            return None
-    for name in _NUMBERS:
-        if not _is_number(fields[name]):
-            return None
-    for name in _FLAGS:
-        if not isinstance(fields[name], bool):
-            return None
-    if fields.get("settings_revision") is not None and not _is_number(fields["settings_revision"]):
-        return None
-    role, boot_id = fields["role"], fields["boot_id"]
-    if not isinstance(role, str) or not isinstance(boot_id, str):
-        return None
-    if fields["paused_by"] != person(fields["paused_by"]):
-        return None
-    if fields["node"] != node or role not in _ROLES or _BOOT_ID.fullmatch(boot_id) is None:
-        return None
-    fields["role"] = _ROLES[role]
-    return Heartbeat(**fields)
+    return None if found is None or HEARTBEAT.reads(found) else int(found)
 
 
-def _is_number(value: object) -> bool:
-    return type(value) is int and 0 <= value < 2**53
+def _read(body: bytes, node: str) -> Heartbeat | None:
+    """The object without its tags."""
+    try:
+        found = _texts.decode(body)
+    except (ValueError, RecursionError):
+        return None
+    if not HEARTBEAT.reads(found.format) or found.node != node or found.paused_by != person(found.paused_by):
+        return None
+    said = msgspec.structs.astuple(found)[1:]
+    for place in _TEXTS:  # no generator: with many members this is what a member does most often
+        if not said[place].isprintable():
+            return None
+    return Heartbeat(*said)

@@ -15,7 +15,6 @@ Keys, all under ``redis.keyPrefix``: ``leader`` (the record), ``heartbeat:NAME``
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, Final
 
 from rppam.catalogue.table import ROWS
@@ -23,6 +22,7 @@ from rppam.cluster.consensus.heartbeat import Heartbeat, Role
 from rppam.cluster.consensus.record import parse_record
 from rppam.cluster.consensus.timing import HEARTBEAT_TTL_MS
 from rppam.cluster.store.heartbeat_text import (
+    foreign_format,
     heartbeat_from_text,
     heartbeat_to_text,
     is_name,
@@ -30,6 +30,7 @@ from rppam.cluster.store.heartbeat_text import (
 )
 from rppam.cluster.store.ports import ExchangeAnswer, ExchangeOrder, StoreListener
 from rppam.crypto.store_mac import StoreMac
+from rppam.kernel.protocol import HEARTBEAT
 from rppam.redis.connection import Connection, Word
 from rppam.redis.errors import StoreError, StoreNotReplicated, StoreProtocol
 from rppam.redis.link import Link
@@ -43,6 +44,8 @@ RECORD_TTL_MS: Final = 7 * 24 * 3_600_000
 """Garbage collection of the record of a cluster that is gone. Never a permission."""
 SCAN_CALLS_MAX: Final = 50
 SCAN_COUNT: Final = 1_000
+FOREIGN_MAX: Final = 256
+"""Names whose heartbeats are of a format that is not understood: each is told once."""
 
 
 class RedisLeadershipStore:
@@ -79,6 +82,8 @@ class RedisLeadershipStore:
         self._orders_mac = orders_mac
         self._store_ms = 0
         """The store's wall clock in its last answer."""
+        self._told: dict[str, int] = {}
+        """Formats that are not understood, by whose heartbeat has them."""
         self._listener: StoreListener | None = None
         self._greeting: asyncio.Task[None] | None = None
         self._claiming: asyncio.Task[None] | None = None
@@ -131,8 +136,15 @@ class RedisLeadershipStore:
 
     def _answer(self, reply: Any) -> ExchangeAnswer:
         """What the script said, and which heartbeats of it are believed. Raises StoreProtocol."""
-        read = partial(heartbeat_from_text, mac=self._mac, orders_mac=self._orders_mac)
-        return _answer(reply, self._node, f"{self._prefix}members", self._mac, self._heartbeat_ttl_ms, read)
+        return _answer(reply, self._node, f"{self._prefix}members", self._mac, self._heartbeat_ttl_ms, self._read)
+
+    def _read(self, text: bytes, node: str) -> Heartbeat | None:
+        beat = heartbeat_from_text(text, node, self._mac, self._orders_mac)
+        found = foreign_format(text, self._mac) if beat is None else None
+        if found is not None and self._told.get(node) != found and len(self._told) < FOREIGN_MAX:
+            self._told[node] = found
+            log.warning("%s", HEARTBEAT.refusal(f"{node} writes heartbeats of", found))
+        return beat
 
     def _text(self, heartbeat: Heartbeat | None) -> str:
         """What this node publishes; empty: nothing."""

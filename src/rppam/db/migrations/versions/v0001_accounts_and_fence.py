@@ -7,6 +7,8 @@ revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
+step = "contract"  # releases of then work on no other revision than their own
+compatible_from = "0001"
 
 
 def upgrade() -> None:

@@ -7,6 +7,8 @@ revision = "0003"
 down_revision = "0002"
 branch_labels = None
 depends_on = None
+step = "contract"  # releases of then work on no other revision than their own
+compatible_from = "0003"
 
 
 def upgrade() -> None:

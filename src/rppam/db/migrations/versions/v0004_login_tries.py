@@ -7,6 +7,8 @@ revision = "0004"
 down_revision = "0003"
 branch_labels = None
 depends_on = None
+step = "contract"  # releases of then work on no other revision than their own
+compatible_from = "0004"
 
 
 def upgrade() -> None:

@@ -1,0 +1,41 @@
+"""``rppam database``: finish an update of the database, once no node of the release before runs any more."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import click
+
+from rppam.cli.paths import CONFIG_FILE
+
+
+@click.group("database", context_settings={"help_option_names": ["-h", "--help"]})
+def command() -> None:
+    """Finish an update of the database."""
+
+
+@command.command("contract", epilog="Example: rppam database contract --yes")
+@click.option("--config", type=CONFIG_FILE, help="The config file; else RPPAM_CONFIG.")
+@click.option("--yes", is_flag=True, help="Every node of this cluster runs this release, and none will go back.")
+def contract(config: Path | None, *, yes: bool) -> None:
+    """Run the steps that nodes of the release before do not survive."""
+    from rppam.config.host_secrets import HostSecrets  # `rppam --help` needs none of it
+    from rppam.config.load import load_settings
+    from rppam.config.places import config_path
+    from rppam.db.database import Database
+
+    settings = load_settings(config_path(config, os.environ), outside=HostSecrets())
+    if not yes:
+        raise click.UsageError(
+            "nodes of the release before stop working by it; expected --yes, once 'rppam status' shows one version"
+        )
+
+    async def run() -> str:
+        database = Database(settings.database.url, settings.database.timeout_ms)
+        try:
+            await database.start()
+            return await database.contract()
+        finally:
+            await database.stop()
+
+    click.echo(f"The database's tables are at revision {asyncio.run(run())}; nothing waits any more.")
