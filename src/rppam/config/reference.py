@@ -9,8 +9,9 @@ from typing import Final
 
 from rppam.cluster.consensus.timing import PROFILES, Timing
 from rppam.config.keywords import KEYWORDS, Keyword
+from rppam.config.kinds import ByPlace
 from rppam.config.places import ENVIRONMENT, LINUX, WINDOWS
-from rppam.config.settings import PRODUCT_SECTIONS, SECTIONS, ByPlace, Key, keys_of
+from rppam.config.settings import PRODUCT_SECTIONS, SECTIONS, Key, Section, keys_of
 
 _HEAD: Final = f"""# rppam.config
 
@@ -80,7 +81,7 @@ def render() -> str:
     return "".join(parts)
 
 
-def _section(name: str, made: type) -> str:
+def _section(name: str, made: type[Section]) -> str:
     about = (made.__doc__ or "").strip()
     head = f"\n## {name}\n\n{about}\n\n| Key | Value | Default | Meaning |\n| --- | --- | --- | --- |\n"
     rows = (
@@ -92,10 +93,8 @@ def _section(name: str, made: type) -> str:
 
 def _default(key: Key, field: str) -> str:
     if isinstance(key.default, ByPlace):
-        linux, windows = key.default.text(LINUX), key.default.text(WINDOWS)
-        # The separator below <dataDir> needs no second spelling.
-        same = windows.replace("\\", "/") == linux
-        return f"`{linux}`" if same else f"`{linux}`; Windows `{windows}`"
+        linux, windows = (key.default.text.format(**places._asdict()) for places in (LINUX, WINDOWS))
+        return f"`{linux}`" if linux == windows else f"`{linux}`; Windows `{windows}`"
     if key.default is None:
         return "from `timingProfile`" if field in Timing._fields else "not set"
     value = list(key.default) if isinstance(key.default, tuple) else key.default

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from rppam.cluster.consensus.heartbeat import Heartbeat, Role
 from rppam.cluster.consensus.operator_state import person
-from rppam.config.settings import NAME_FORM
+from rppam.config.kinds import NAME_FORM
 from rppam.crypto.store_mac import TAG_DIGITS, StoreMac
 
 LONGEST: Final = 4_096
