@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_interface, ip_network
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from rppam.config.endpoint import Endpoint, NotAnEndpointError, parse_endpoint, parse_host
@@ -67,16 +67,17 @@ class Kind(ABC):
         """The value as it is used, or :class:`WrongValueError`."""
 
     def within(self, value: object, context: Context, name: str) -> Any:  # noqa: ARG002 - for kinds that need them
-        """The value of the field ``name``, read with what ``context`` has."""
+        """The value of the key ``name``, read with what ``context`` has."""
         return self.read(value)
 
     def __get_pydantic_core_schema__(self, _source: object, _handler: object) -> "CoreSchema":
-        from pydantic_core.core_schema import with_info_plain_validator_function  # noqa: PLC0415 - hot settings do without
+        from pydantic.alias_generators import to_camel  # noqa: PLC0415 - the hot settings do without
+        from pydantic_core.core_schema import with_info_plain_validator_function  # noqa: PLC0415
 
         def validated(value: object, info: "ValidationInfo") -> object:
             if value is None or info.context is None:
                 return value
-            return self.within(value, info.context, info.field_name or "")
+            return self.within(value, info.context, to_camel(info.field_name or ""))
 
         return with_info_plain_validator_function(validated)
 
@@ -282,8 +283,6 @@ class FileSecret(Secret):
 @dataclass(frozen=True, slots=True)
 class SecretText(Kind):
     """A secret: plain, ``encrypted:``/``ENC:``, or an object that names a file or an environment variable."""
-
-    secret: ClassVar[bool] = True
 
     def read(self, value: object) -> tuple[str, str]:
         """``plain``, ``encrypted``, ``file`` or ``env``, and its text."""

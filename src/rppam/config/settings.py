@@ -102,14 +102,17 @@ def _one_of(*words: str) -> Choice:
     return Choice(f"one of {', '.join(words)}", words)
 
 
-_FLAG: Final = Flag()
-_PORT: Final = _whole("a port", 1, 65_535)
-_FILE: Final = FilePath("a path")
-_FOLDER: Final = FilePath("the path of a folder")
-_HOST: Final = HostName("an IP address or a host name")
-_CLAIM: Final = Text("1 to 200 characters")
-_SECRET: Final = SecretText('a text, "encrypted:...", {"file": PATH} or {"env": NAME}')
-_DERIVED: Final = _Derived()
+_Bool = Annotated[bool, Flag()]
+_Port = Annotated[int, _whole("a port", 1, 65_535)]
+_Ms = Annotated[int, _ms()]
+_OptionalMs = Annotated[int | None, _ms()]
+_File = Annotated[Path, FilePath("a path")]
+_OptionalFile = Annotated[Path | None, FilePath("a path")]
+_Folder = Annotated[Path, FilePath("the path of a folder")]
+_Host = Annotated[str, HostName("an IP address or a host name")]
+_OptionalHost = Annotated[str | None, HostName("an IP address or a host name")]
+_Claim = Annotated[str, Text("1 to 200 characters")]
+_Password = Annotated[Secret | None, SecretText('a text, "encrypted:...", {"file": PATH} or {"env": NAME}')]
 
 
 class NodeSettings(Section):
@@ -119,7 +122,7 @@ class NodeSettings(Section):
     grpc_port_base: Annotated[int, _whole("a port", 1, 65_524)] = _key(
         7001, "First of twelve consecutive internal ports. Reserved; nothing listens there yet."
     )
-    data_dir: Annotated[Path, _FOLDER] = _key(ByPlace("{data_dir}"), "What the node must keep over a restart.")
+    data_dir: _Folder = _key(ByPlace("{data_dir}"), "What the node must keep over a restart.")
     advertise_url: Annotated[str | None, HttpUrl("an http:// or https:// URL with a host and nothing behind it")] = (
         _key(None, "How the other nodes and clients reach this node's API. Not set: made of api.host and api.port.")
     )
@@ -128,10 +131,8 @@ class NodeSettings(Section):
 class RedisSettings(Section):
     """The store: how to reach it and what belongs to this cluster in it. The same on every node."""
 
-    enabled: Annotated[bool, _FLAG] = _key(False, "Use Redis. Required for more than one node.")
-    connection_string: Annotated[Secret | None, _SECRET] = _key(
-        None, "Endpoints and options, see below. Required when Redis is enabled."
-    )
+    enabled: _Bool = _key(False, "Use Redis. Required for more than one node.")
+    connection_string: _Password = _key(None, "Endpoints and options, see below. Required when Redis is enabled.")
     key_prefix: Annotated[
         str,
         Text(
@@ -140,23 +141,21 @@ class RedisSettings(Section):
             'Use a name with a colon at its end, such as "rppam-prod:".',
         ),
     ] = _key("rppam:", "Stands before every key and channel. Clusters that share a Redis need different ones.")
-    tls_enabled: Annotated[bool, _FLAG] = _key(False, "TLS to Redis. Not set: what ssl= in the connection string says.")
-    tls_cert_path: Annotated[Path | None, _FILE] = _key(None, "Client certificate and key (PKCS#12, .pfx).")
-    tls_cert_password: Annotated[Secret | None, _SECRET] = _key(None, "Password of tlsCertPath.")
-    tls_ca_path: Annotated[Path | None, _FILE] = _key(
-        None, "Certificates (PEM) of the authorities to trust. Not set: the system's."
-    )
-    password: Annotated[Secret | None, _SECRET] = _key(
+    tls_enabled: _Bool = _key(False, "TLS to Redis. Not set: what ssl= in the connection string says.")
+    tls_cert_path: _OptionalFile = _key(None, "Client certificate and key (PKCS#12, .pfx).")
+    tls_cert_password: _Password = _key(None, "Password of tlsCertPath.")
+    tls_ca_path: _OptionalFile = _key(None, "Certificates (PEM) of the authorities to trust. Not set: the system's.")
+    password: _Password = _key(
         None,
         "The Redis password, outside the connection string: for one with a comma, or to keep it in a file. A file is "
         "read again when it changes, without a restart.",
     )
-    sentinel_password: Annotated[Secret | None, _SECRET] = _key(
+    sentinel_password: _Password = _key(
         None,
         "The password at the sentinels, outside the connection string. Not set: what the string says, else the Redis "
         "password.",
     )
-    connection: Annotated[ConnectionOptions | None, _DERIVED] = None
+    connection: Annotated[ConnectionOptions | None, _Derived()] = None
     """What the connection string says, with the passwords and ``tls_enabled`` merged in; ``None``: there is none."""
 
     @property
@@ -169,23 +168,21 @@ class ClusterSettings(Section):
     """The cluster, its members and times. The same on every node, but for memberHost, memberAddress, priority and
     virtualIpInterface."""
 
-    enabled: Annotated[bool, _FLAG] = _key(False, "Work with other nodes. Needs Redis and a licence for it.")
+    enabled: _Bool = _key(False, "Work with other nodes. Needs Redis and a licence for it.")
     cluster_id: Annotated[str, _name("a cluster name")] = _key("cluster-001", "Name of the cluster.")
     timing_profile: Annotated[str, _one_of(*PROFILES)] = _key(
         "default",
         "default: a dead host is replaced within 5 s; lan: about 1 s, for one quiet network; classic: a 30 s lease.",
     )
-    lease_ms: Annotated[int | None, _ms()] = _key(None, "How long a silent leader is waited for.")
-    heartbeat_ms: Annotated[int | None, _ms()] = _key(None, "Period of each node's exchange with Redis.")
+    lease_ms: _OptionalMs = _key(None, "How long a silent leader is waited for.")
+    heartbeat_ms: _OptionalMs = _key(None, "Period of each node's exchange with Redis.")
     rate_error_ppm: Annotated[int | None, Percent("a number of percent from 0 to 10")] = _key(
         None, "Largest rate error of one host's clock that is tolerated.", "clockRateErrorPercent"
     )
     drop_ms: Annotated[int | None, _ms(0)] = _key(
         None, "Time a node may take to stop acting once it may no longer lead.", "stepDownMs"
     )
-    request_timeout_ms: Annotated[int | None, _ms()] = _key(
-        None, "After this long without a reply an exchange with Redis is unknown."
-    )
+    request_timeout_ms: _OptionalMs = _key(None, "After this long without a reply an exchange with Redis is unknown.")
     quorum_policy: Annotated[QuorumPolicy, _one_of(*(policy.value for policy in QuorumPolicy))] = _key(
         None,
         "How much Redis' vote weighs. last-man-standing: whoever reaches Redis leads, even alone; majority: most "
@@ -195,10 +192,10 @@ class ClusterSettings(Section):
         100,
         "Order of succession: of the nodes that could follow a leader, the one with the highest number is asked first.",
     )
-    member_port: Annotated[int, _PORT] = _key(
+    member_port: _Port = _key(
         5201, "Port on which the members reach each other directly, encrypted by the cluster key."
     )
-    member_host: Annotated[str | None, _HOST] = _key(
+    member_host: _OptionalHost = _key(
         None, "Address to listen on for the other members. Not set: all addresses of this host."
     )
     member_address: Annotated[str | None, HostPort("host:port")] = _key(
@@ -212,7 +209,7 @@ class ClusterSettings(Section):
     virtual_ip_interface: Annotated[str | None, Text("the name of a network interface", r"[!-.0-~]{1,15}")] = _key(
         None, "Network interface that cluster.virtualIp comes to. Not set: the one with an address in its network."
     )
-    timing: Annotated[Timing, _DERIVED] = PROFILES["default"]
+    timing: Annotated[Timing, _Derived()] = PROFILES["default"]
     """The profile with the overrides above, checked for safety."""
 
 
@@ -223,27 +220,27 @@ class DatabaseSettings(Section):
         ByPlace("sqlite:///<dataDir>/rppam.db"),
         "SQLite for one machine, PostgreSQL for a cluster. May be encrypted, or come from a file or variable.",
     )
-    timeout_ms: Annotated[int, _ms()] = _key(2_000, "Time for one question to the database.")
+    timeout_ms: _Ms = _key(2_000, "Time for one question to the database.")
 
 
 class AuthSettings(Section):
     """Access tokens and the keys of this cluster."""
 
-    jwt_keys_dir: Annotated[Path, _FOLDER] = _key(
+    jwt_keys_dir: _Folder = _key(
         ByPlace("<dataDir>/keys"), "Keys that sign access tokens; the same files on every node."
     )
-    issuer: Annotated[str, _CLAIM] = _key("rppam", "Claim `iss` of access tokens.")
-    audience: Annotated[str, _CLAIM] = _key("rppam-api", "Claim `aud` of access tokens.")
+    issuer: _Claim = _key("rppam", "Claim `iss` of access tokens.")
+    audience: _Claim = _key("rppam-api", "Claim `aud` of access tokens.")
     token_minutes: Annotated[int, _whole("a whole number of minutes", 1, 1_440)] = _key(60, "Life of an access token.")
-    secret_key_path: Annotated[Path, _FILE] = _key(
+    secret_key_path: _File = _key(
         ByPlace("<dataDir>/keys/config.key"),
         "Key of the `encrypted:` values in this file. Never kept beside them.",
     )
-    cluster_key_path: Annotated[Path, _FILE] = _key(
+    cluster_key_path: _File = _key(
         ByPlace("<dataDir>/keys/cluster.key"),
         "Key that the members of a cluster know each other by; the same file on every node and witness.",
     )
-    sealing_key_path: Annotated[Path, _FILE] = _key(
+    sealing_key_path: _File = _key(
         ByPlace("<dataDir>/keys/sealing.key"),
         "Key of what tells or changes people's rights; on every node, and on no witness. Not set: sealing.key beside "
         "clusterKeyPath.",
@@ -259,7 +256,7 @@ class LoggingSettings(Section):
     format: Annotated[str, Choice("human or json", ("human", "json"))] = _key(
         "human", "Sentences for people, or a JSON object a line."
     )
-    directory: Annotated[Path | None, _FOLDER] = _key(
+    directory: Annotated[Path | None, FilePath("the path of a folder")] = _key(
         None, "Folder of log files. Not set: standard error, for the service manager."
     )
 
@@ -267,7 +264,7 @@ class LoggingSettings(Section):
 class LicenseSettings(Section):
     """The licence. Without one a node runs alone."""
 
-    path: Annotated[Path, _FILE] = _key(ByPlace("{licence_file}"), "The signed licence.")
+    path: _File = _key(ByPlace("{licence_file}"), "The signed licence.")
     trusted_keys: Annotated[tuple[Path | str, ...], Keys("a list of PEM paths or base64 Ed25519 public keys")] = _key(
         (), "Who may sign licences: PEM files, or the keys themselves."
     )
@@ -277,22 +274,22 @@ class LicenseSettings(Section):
 class ApiSettings(Section):
     """The REST API."""
 
-    host: Annotated[str, _HOST] = _key("127.0.0.1", "Address to listen on.")
-    port: Annotated[int, _PORT] = _key(7101, "Port to listen on.")
+    host: _Host = _key("127.0.0.1", "Address to listen on.")
+    port: _Port = _key(7101, "Port to listen on.")
     workers: Annotated[int, _whole("a whole number of processes", 1, 64)] = _key(
         2, "Processes that answer requests. Not used where a node is a single process."
     )
     drain_s: Annotated[int, _whole("a whole number of seconds", 0, 10)] = _key(
         10, "How long running requests may take to end when the node stops.", "drainSeconds"
     )
-    tls_cert_path: Annotated[Path | None, _FILE] = _key(
+    tls_cert_path: _OptionalFile = _key(
         None,
         "Certificate to serve HTTPS with: PEM with its key and the authorities between, or PKCS#12 (.pfx). Read again "
         "when it changes. Not set: plain HTTP.",
     )
-    tls_key_path: Annotated[Path | None, _FILE] = _key(None, "Private key (PEM), where tlsCertPath is PEM without it.")
-    tls_cert_password: Annotated[Secret | None, _SECRET] = _key(None, "Password of the .pfx, or of the private key.")
-    tls_ca_path: Annotated[Path | None, _FILE] = _key(
+    tls_key_path: _OptionalFile = _key(None, "Private key (PEM), where tlsCertPath is PEM without it.")
+    tls_cert_password: _Password = _key(None, "Password of the .pfx, or of the private key.")
+    tls_ca_path: _OptionalFile = _key(
         None, "Certificates (PEM) of the authorities that rppam's commands trust over https. Not set: the system's."
     )
     trusted_proxies: Annotated[tuple[str, ...], Networks("a list of IP addresses and networks")] = _key(
@@ -306,7 +303,7 @@ class ApiSettings(Section):
         "open",
         "Who may read /system/metrics: everybody, whoever shows metricsToken, or callers on the node's own host.",
     )
-    metrics_token: Annotated[Secret | None, _SECRET] = _key(
+    metrics_token: _Password = _key(
         None,
         "What a scraper shows as its bearer token where metricsAccess is token: 16 to 512 characters (RFC 6750).",
     )
