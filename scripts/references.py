@@ -234,10 +234,6 @@ def _form(keyword: Keyword) -> str:
     return forms[keyword.form]
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
-
-
 PAGES: dict[str, Callable[[], str]] = {
     "openapi.json": openapi_file,
     "commands.md": commands_page,

@@ -89,8 +89,8 @@ def test_one_wrong_key_is_told_of_whatever_else_is_wrong(tree: dict[str, Any], d
     assert f"{section}.{key.name}" in {problem.path for problem in outcome(tree)[1]}
 
 
-SHAPES = [
-    MARK, MARK + "\n", MARK + "\x00", f"encrypted:{MARK}", f"ENC:{MARK}", [MARK], [[MARK]], {"vault": MARK},
+SHAPES = [  # none of them reads as a host, which a connection string may show
+    f"!{MARK}", MARK + "\n\n!", MARK + "\x00", f"encrypted:{MARK}", f"ENC:{MARK}", [MARK], [[MARK]], {"vault": MARK},
     {"file": [MARK]}, {"env": {"a": MARK}}, {"file": "/none", "env": MARK}, f"h:0,password={MARK}",
     f"h,password=ab,{MARK}", f"redis://:{MARK}@", f"redis://u:{MARK}@h:1/1", f"postgresql://u:{MARK}@h/d",
     f"postgresql://u:{MARK}@", f"mysql://u:{MARK}@h", f"sqlite:///a.db?{MARK}", f"h,password={MARK}", MARK * 1000,
@@ -115,7 +115,7 @@ def test_a_secret_is_never_in_what_is_printed(tree: dict[str, Any], secrets: lis
         assert MARK not in json.dumps(show.as_json(settings))
 
 
-HIDDEN = [[MARK], {"password": MARK}, {MARK: MARK}, [{"a": [MARK]}], f"https://u:{MARK}@h", f"u:{MARK}@h:1"]
+HIDDEN = [[[MARK]], {"password": MARK}, {MARK: MARK}, [{"a": [MARK]}], f"https://u:{MARK}@h", f"u:{MARK}@h:1"]
 
 
 @pytest.mark.parametrize("value", HIDDEN, ids=str)
