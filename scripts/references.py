@@ -4,11 +4,13 @@
 test runs the check.
 """
 
+import json
 import sys
 from collections.abc import Callable, Iterable
 from importlib import import_module
 from pathlib import Path
 from pkgutil import walk_packages
+from typing import Final
 
 import click
 
@@ -16,7 +18,11 @@ import rppam
 from rppam.app.main import COMMANDS
 from rppam.app.rest_reference import openapi_file, rest_page
 from rppam.catalogue.page import doctor_page, troubleshooting_page
-from rppam.config.reference import render as config_page
+from rppam.cluster.consensus.timing import PROFILES, Timing
+from rppam.config.keywords import KEYWORDS, Keyword
+from rppam.config.kinds import ByPlace
+from rppam.config.places import ENVIRONMENT, LINUX, WINDOWS
+from rppam.config.settings import PRODUCT_SECTIONS, SECTIONS, Key, Section, keys_of
 from rppam.kernel.errors import RppamError, leaves
 from rppam.settings.registry import settings_page
 
@@ -105,6 +111,127 @@ def commands_page() -> str:
     for name, command in commands():
         lines += ["", f"## {name}", "", "```text", help_text(name, command), "```"]
     return "\n".join(lines) + "\n"
+
+
+_CONFIG_HEAD: Final = f"""# rppam.config
+
+{GENERATED}
+
+One JSON file in UTF-8. Linux: `{LINUX.config_file}`; Windows: `{WINDOWS.config_file}`. The option `--config` or the
+environment variable `{ENVIRONMENT}` names another. Whatever is left out has its default. A change takes effect at the
+next start. Relative paths count from the folder of the file. `rppam config check FILE` lists every problem (exit 0 or
+78): whatever a node would not start with, and certificates that have expired, with which it does start. `rppam config
+show FILE` prints what is in effect.
+
+The file holds secrets: only the account of the service should read it (`chmod 600`).
+"""
+
+_PUSHED: Final = """
+## settings
+
+What the settings of the whole cluster shall be, by name, such as
+`"settings": {"security/sessions": {"idleMinutes": 15}}`. A node obeys nothing of it, and does not start where it is
+wrong: `rppam config push` shows what differs and, with `--yes`, changes it. docs/operations/settings.md lists the
+settings and their fields.
+"""
+
+_SECRETS: Final = """
+## Secrets
+
+`redis.connectionString`, `redis.password`, `redis.sentinelPassword`, `redis.tlsCertPassword`, `api.tlsCertPassword`,
+`api.metricsToken` and `database.url` take four forms:
+
+| Form | Meaning |
+| --- | --- |
+| `"text"` | the secret itself |
+| `"encrypted:..."` or `"ENC:..."` | AES-256-GCM, made by `rppam config encrypt`; key: `auth.secretKeyPath` |
+| `{"file": "PATH"}` | the content of a file, without one line break at its end |
+| `{"env": "NAME"}` | an environment variable |
+"""
+
+_CONNECTION: Final = """
+## redis.connectionString
+
+`10.0.1.20:6379,password=...,ssl=false,abortConnect=false`: StackExchange.Redis's grammar. Parts between commas are
+trimmed; a part with `=` is an option (any case; the last repeat wins), any other is an endpoint: `host`, `host:port`,
+`[IPv6]`, `[IPv6]:port` or a bare IPv6 address, whose last group is never a port. Without a port it is 26379 with
+`serviceName`, else 6380 with `ssl`, else 6379. Flags are true/false, 1/0, yes/no or on/off. `$COMMAND=name` says that
+the server knows a command by another name, `$COMMAND=` that it is disabled.
+
+There is no quoting. A password with a comma goes into `redis.password`, that of the sentinels into
+`redis.sentinelPassword`, and so does an encrypted one; what follows a password and is no option, no `host:port` and no
+`$COMMAND` that Redis has by itself is refused, since it may be the password's rest.
+
+URLs are taken too, with everything but hosts percent-encoded and the same options behind `?`:
+`redis://user:password@host:port/database`, `rediss://` for TLS, and
+`redis+sentinel://user:password@host:port,host:port/serviceName/database`.
+
+`ssl=` and `redis.tlsEnabled` must agree where both are written; so must `password=` and `redis.password`,
+and `sentinelPassword=` and `redis.sentinelPassword`.
+"""
+
+
+def config_page() -> str:
+    """Keys of rppam.config, times, secrets and connection options."""
+    parts = [_CONFIG_HEAD]
+    parts += [_section(name, made) for name, made in SECTIONS.items()]
+    listed = ", ".join(f"`{name}`" for name in PRODUCT_SECTIONS)
+    parts.append(f"\nThese sections of the product are accepted and have no effect, which `check` notes: {listed}.\n")
+    parts += [_PUSHED, _timing(), _SECRETS, _CONNECTION, _keywords()]
+    return "".join(parts)
+
+
+def _section(name: str, made: type[Section]) -> str:
+    about = (made.__doc__ or "").strip()
+    head = f"\n## {name}\n\n{about}\n\n| Key | Value | Default | Meaning |\n| --- | --- | --- | --- |\n"
+    rows = (
+        f"| `{key.name}` | {_cell(key.kind.expected)} | {_default(key, field)} | {_cell(key.about)} |\n"
+        for field, key in keys_of(made).items()
+    )
+    return head + "".join(rows)
+
+
+def _default(key: Key, field: str) -> str:
+    if isinstance(key.default, ByPlace):
+        linux, windows = (key.default.text.format(**places._asdict()) for places in (LINUX, WINDOWS))
+        return f"`{linux}`" if linux == windows else f"`{linux}`; Windows `{windows}`"
+    if key.default is None:
+        return "from `timingProfile`" if field in Timing._fields else "not set"
+    value = list(key.default) if isinstance(key.default, tuple) else key.default
+    return f"`{json.dumps(value)}`"
+
+
+def _timing() -> str:
+    head = (
+        "\n## Timing profiles\n\nTimes that could let two nodes lead, or that would end leadership at the first lost "
+        "packet, are refused.\n\n| Profile | leaseMs | heartbeatMs | clockRateErrorPercent | stepDownMs | "
+        "requestTimeoutMs |\n| --- | --- | --- | --- | --- | --- |\n"
+    )
+    rows = (
+        f"| `{name}` | {timing.lease_ms} | {timing.heartbeat_ms} | {timing.rate_error_ppm / 10_000:g} | "
+        f"{timing.drop_ms} | {timing.request_timeout_ms} |\n"
+        for name, timing in PROFILES.items()
+    )
+    return head + "".join(rows)
+
+
+def _keywords() -> str:
+    honoured = [keyword for keyword in KEYWORDS.values() if keyword.honoured]
+    ignored = [keyword for keyword in KEYWORDS.values() if not keyword.honoured]
+    head = "\n### Options that are honoured\n\n| Option | Value | Default | Meaning |\n| --- | --- | --- | --- |\n"
+    rows = "".join(
+        f"| `{keyword.name}` | {_form(keyword)} | {f'`{keyword.default}`' if keyword.default else 'none'} | "
+        f"{_cell(keyword.meaning)} |\n"
+        for keyword in honoured
+    )
+    head_ignored = "\n### Options that are understood and ignored\n\n| Option | Reason |\n| --- | --- |\n"
+    return head + rows + head_ignored + "".join(f"| `{keyword.name}` | {keyword.meaning} |\n" for keyword in ignored)
+
+
+def _form(keyword: Keyword) -> str:
+    unit = f" ({keyword.unit})" if keyword.unit else ""
+    forms = {"text": "text", "flag": "true or false", "whole": f"whole number from {keyword.least}{unit}", "any": "any"}
+    return forms[keyword.form]
 
 
 PAGES: dict[str, Callable[[], str]] = {

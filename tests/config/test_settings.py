@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
 
 from rppam.cluster.consensus.timing import PROFILES
-from rppam.config import reference, show
-from rppam.config.errors import ConfigValueError
+from rppam.config import show
 from rppam.config.settings import PRODUCT_SECTIONS, SECTIONS, keys_of
 from rppam.db.url import parse_database_url
 from rppam.kernel.secret import Secret
-from tests.support.parsing import REDIS, ROOT, only, parse, problems
+from tests.support.parsing import REDIS, only, parse, problems
 
 
 def test_an_empty_object_gives_the_documented_defaults() -> None:
@@ -318,11 +316,6 @@ def test_show_marks_what_is_set_and_hides_secrets() -> None:
     }
 
 
-def test_the_reference_page_is_current() -> None:
-    page = (ROOT / "docs" / "reference" / "config.md").read_text(encoding="utf-8")
-    assert page == reference.render(), "run: python -m rppam.config.reference > docs/reference/config.md"
-
-
 def test_every_documented_default_is_the_real_one() -> None:
     tree = show.as_json(parse({}))
     for section, made in SECTIONS.items():
@@ -330,29 +323,3 @@ def test_every_documented_default_is_the_real_one() -> None:
             if isinstance(key.default, str | int | bool):
                 assert tree[section][key.name]["value"] == key.default
                 assert parse({section: {key.name: key.default}}).given == {f"{section}.{key.name}"}
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=10),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=5,
-)
-FILES = st.fixed_dictionaries(
-    {},
-    optional={
-        section: st.fixed_dictionaries({}, optional={key.name: JSON for key in keys_of(made).values()})
-        for section, made in SECTIONS.items()
-    },
-)
-
-
-@given(FILES)
-def test_no_json_ends_in_anything_but_settings_or_problems(tree: dict[str, Any]) -> None:
-    try:
-        settings = parse(tree)
-    except ConfigValueError as error:
-        found = error.problems
-    else:
-        found = ()
-        assert settings.cluster.timing.check()
-    assert all(problem.path and problem.expected and problem.found and problem.fix for problem in found)

@@ -65,7 +65,11 @@ MAC, ORDERS = StoreMac("cluster-001", Secret("1" * 64)), StoreMac("cluster-001",
 
 
 def test_the_member_link_says_what_it_said() -> None:
-    said = [*map(encode_greeting, GREETINGS), encode_no(No("version", MEMBER_LINK.version)), *map(encode, MESSAGES)]
+    said = [
+        *map(encode_greeting, GREETINGS),
+        encode_no(No("version", MEMBER_LINK.version)),
+        *(encode(one) for one in MESSAGES),
+    ]
     assert said == LINK.read_bytes().splitlines()
 
 

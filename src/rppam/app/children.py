@@ -167,7 +167,9 @@ def _patient(settings: Settings) -> Settings:
     connection = settings.redis.connection
     if connection is None:
         return settings
-    return replace(settings, redis=replace(settings.redis, connection=replace(connection, abort_connect=False)))
+    return replace(
+        settings, redis=settings.redis.model_copy(update={"connection": replace(connection, abort_connect=False)})
+    )
 
 
 async def _worker(inherited: Inherited, line: Line, place: int) -> None:

@@ -5,11 +5,13 @@ is not known here: a node finds that out when it opens the database, and ``rppam
 """
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
-from rppam.config.kinds import WrongValueError
+from rppam.config.kinds import SecretText, WrongValueError
+from rppam.config.outside import Context
 from rppam.config.reading import unprintable
 from rppam.config.wording import nearest
 from rppam.kernel.secret import REDACTED, Secret
@@ -21,12 +23,15 @@ _PLACES: Final = frozenset({"host", "service"})
 """Options of libpq that can say where the server is, when the URL names no host."""
 
 
-def check_database_url(url: Secret, folder: Path) -> Secret:
-    """The URL with the driver written out; a relative SQLite path counts from ``folder``.
+@dataclass(frozen=True, slots=True)
+class DatabaseUrl(SecretText):
+    """The URL of a database, read with the driver written out; a relative SQLite path counts from the config file."""
 
-    Raises :class:`WrongValueError`.
-    """
-    text = url.reveal().strip()
+    def within(self, value: object, context: Context, name: str) -> Secret:
+        return _checked(SecretText.within(self, value, context, name).reveal().strip(), context.folder)
+
+
+def _checked(text: str, folder: Path) -> Secret:
     scheme, colon, rest = text.partition("://")
     scheme = scheme.lower()
     if unprintable(text) or not colon or not re.fullmatch(r"[a-z0-9+]+", scheme):

@@ -50,73 +50,36 @@ def _ignored(name: str, form: Form, reason: str, *, least: int = 0, unit: str = 
     return Keyword(name, form, reason, honoured=False, least=least, unit=unit, secret=secret)
 
 
+# fmt: off
 _TABLE: Final = (
-    Keyword(
-        "password",
-        Form.TEXT,
-        "The server's requirepass, or the password of `user`.",
-        secret=True,
-        setting="redis.password",
-    ),
+    Keyword("password", Form.TEXT, "The server's requirepass, or the password of `user`.",
+             secret=True, setting="redis.password"),
     Keyword("ssl", Form.FLAG, "TLS to the server, and to the sentinels.", default="false"),
-    Keyword(
-        "abortConnect",
-        Form.FLAG,
-        "true: the start fails when Redis cannot be reached; false (advised for HA): keep trying in the background. A "
-        "Redis that loads its data was reached, and is waited for as long as it takes.",
-        default="true",
-    ),
-    Keyword(
-        "connectTimeout",
-        Form.WHOLE,
-        "Time for one connection attempt. It does not follow syncTimeout. A node waits at most half of `leaseMs` (but "
-        "1000 ms in any case) for leadership, and 2000 ms where it answers requests; the smaller value counts.",
-        default=str(CONNECT_TIMEOUT_MS),
-        least=1,
-        unit="ms",
-    ),
-    Keyword(
-        "syncTimeout",
-        Form.WHOLE,
-        "Time for one command. A node waits at most `requestTimeoutMs` for leadership, and 500 ms where it answers "
-        "requests; the smaller value counts.",
-        default=str(SYNC_TIMEOUT_MS),
-        least=1,
-        unit="ms",
-    ),
-    Keyword(
-        "connectRetry",
-        Form.WHOLE,
-        "Attempts of the first connect in all, so at least 1. Later reconnects go on for ever.",
-        default=str(CONNECT_RETRY),
-        least=1,
-        unit="attempts",
-    ),
+    Keyword("abortConnect", Form.FLAG, "true: the start fails when Redis cannot be reached; false (advised for HA): "
+             "keep trying in the background. A Redis that loads its data was reached, and is waited for as long as it "
+             "takes.", default="true"),
+    Keyword("connectTimeout", Form.WHOLE, "Time for one connection attempt. It does not follow syncTimeout. A node "
+             "waits at most half of `leaseMs` (but 1000 ms in any case) for leadership, and 2000 ms where it answers "
+             "requests; the smaller value counts.", default=str(CONNECT_TIMEOUT_MS), least=1, unit="ms"),
+    Keyword("syncTimeout", Form.WHOLE, "Time for one command. A node waits at most `requestTimeoutMs` for leadership, "
+             "and 500 ms where it answers requests; the smaller value counts.",
+             default=str(SYNC_TIMEOUT_MS), least=1, unit="ms"),
+    Keyword("connectRetry", Form.WHOLE, "Attempts of the first connect in all, so at least 1. Later reconnects go on "
+             "for ever.", default=str(CONNECT_RETRY), least=1, unit="attempts"),
     Keyword("serviceName", Form.TEXT, "Name of the primary at the sentinels; with it the endpoints are sentinels."),
     Keyword("user", Form.TEXT, "ACL user."),
     Keyword("sentinelUser", Form.TEXT, "ACL user at the sentinels; without it, `user`."),
-    Keyword(
-        "sentinelPassword",
-        Form.TEXT,
-        "Password at the sentinels; without it, `password`.",
-        secret=True,
-        setting="redis.sentinelPassword",
-    ),
+    Keyword("sentinelPassword", Form.TEXT, "Password at the sentinels; without it, `password`.",
+             secret=True, setting="redis.sentinelPassword"),
     Keyword("sslHost", Form.TEXT, "Name expected in the server's certificate; without it, the endpoint's host."),
-    Keyword(
-        "keepAlive", Form.WHOLE, "A PING after this long without traffic.", default=str(KEEP_ALIVE_S), least=1, unit="s"
-    ),
+    Keyword("keepAlive", Form.WHOLE, "A PING after this long without traffic.",
+             default=str(KEEP_ALIVE_S), least=1, unit="s"),
     Keyword("defaultDatabase", Form.WHOLE, "Database number; without it, 0."),
-    Keyword(
-        "name",
-        Form.TEXT,
-        "Connection name shown by CLIENT LIST, with a colon and what the connection is for behind it; without it, one "
-        "with the node's name.",
-    ),
+    Keyword("name", Form.TEXT, "Connection name shown by CLIENT LIST, with a colon and what the connection is for "
+             "behind it; without it, one with the node's name."),
     _ignored("allowAdmin", Form.FLAG, "no administrative command is ever sent, so there is nothing to allow"),
-    _ignored(
-        "asyncTimeout", Form.WHOLE, "every command is asynchronous and bounded by syncTimeout", least=1, unit="ms"
-    ),
+    _ignored("asyncTimeout", Form.WHOLE, "every command is asynchronous and bounded by syncTimeout",
+             least=1, unit="ms"),
     _ignored("channelPrefix", Form.ANY, "channels stand under redis.keyPrefix, like every key"),
     _ignored("checkCertificateRevocation", Form.FLAG, "certificate revocation is not checked by the TLS library used"),
     _ignored("configChannel", Form.ANY, "changes of the primary are learned from the sentinels, not from a channel"),
@@ -136,30 +99,25 @@ _TABLE: Final = (
     _ignored("version", Form.ANY, "the server's version is read from the server"),
     _ignored("writeBuffer", Form.ANY, "it has no effect in StackExchange.Redis either"),
 )
+# fmt: on
 
 KEYWORDS: Final[dict[str, Keyword]] = {keyword.name: keyword for keyword in _TABLE}
 BY_LOWER_NAME: Final[dict[str, Keyword]] = {keyword.name.lower(): keyword for keyword in _TABLE}
 
 SYNONYMS: Final[dict[str, str]] = {
-    "auth": "password",
-    "pass": "password",
-    "passwd": "password",
-    "pwd": "password",
-    "requirepass": "password",
-    "secret": "password",
-    "username": "user",
-    "login": "user",
-    "db": "defaultDatabase",
-    "database": "defaultDatabase",
-    "tls": "ssl",
-    "usessl": "ssl",
-    "usetls": "ssl",
-    "timeout": "syncTimeout",
-    "retry": "connectRetry",
-    "master": "serviceName",
-    "mastername": "serviceName",
-    "clientname": "name",
-    "abortonconnectfail": "abortConnect",
+    word: name
+    for name, words in {
+        "password": "auth pass passwd pwd requirepass secret",
+        "user": "username login",
+        "defaultDatabase": "db database",
+        "ssl": "tls usessl usetls",
+        "syncTimeout": "timeout",
+        "connectRetry": "retry",
+        "serviceName": "master mastername",
+        "name": "clientname",
+        "abortConnect": "abortonconnectfail",
+    }.items()
+    for word in words.split()
 }
 """Names from other clients, for "did you mean" only: they are errors all the same."""
 

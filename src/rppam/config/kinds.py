@@ -1,34 +1,59 @@
 """What the value of a setting may be: one class per kind, each with the sentence that says what it expects.
 
-A kind looks at one value alone. Rules between settings stand in :mod:`rppam.config.build`. ``read`` raises
-:class:`WrongValueError`; no kind that holds secrets ever shows its value.
+``read`` looks at one value alone and raises :class:`WrongValueError`; rules between settings stand in
+:mod:`rppam.config.rules`. A kind is the metadata of a pydantic field (``Annotated[int, Whole(...)]``) and does its
+whole validation with the :class:`~rppam.config.outside.Context` given to it. Without a context a value is taken as it
+is: it was made by code, not read. No kind of secrets ever shows its value.
 """
 
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_interface, ip_network
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from rppam.config.endpoint import Endpoint, NotAnEndpointError, parse_endpoint, parse_host
+from rppam.config.errors import SecretError
 from rppam.config.keywords import ENCRYPTED
+from rppam.config.outside import Context
+from rppam.config.places import LINUX
+from rppam.config.publickey import as_public_key
 from rppam.config.reading import unprintable
 from rppam.config.wording import nearest, shown, type_of
 from rppam.kernel.secret import Secret
 
+if TYPE_CHECKING:  # the hot settings use kinds without pydantic
+    from pathlib import Path
+
+    from pydantic_core import CoreSchema
+    from pydantic_core.core_schema import ValidationInfo
+
+NAME_FORM: Final = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+PREFIX_FORM: Final = r"(?=.{2,64}$)[A-Za-z0-9_.@/+=~#%&!:-]*[A-Za-z0-9_.@/+=~#%&!-]:"
 TEXT_MAX: Final = 4_096
 """Characters of a text. No setting needs more, and each of them is looked at, on a worker's loop."""
+SECRET_FILE_BYTES_MAX: Final = 64 * 1024
 
 
 class WrongValueError(ValueError):
-    """A value that its kind does not take: what was found, and the fix."""
+    """A value that its kind does not take: what was found, the fix, and what was expected unless the kind says it."""
 
-    def __init__(self, found: str, fix: str) -> None:
-        self.found = found
-        self.fix = fix
+    def __init__(self, found: str, fix: str, expected: str = "") -> None:
+        self.found, self.fix, self.expected = found, fix, expected
         super().__init__(f"{found}. {fix}")
+
+
+class ByPlace(NamedTuple):
+    """A default that depends on the platform (``{data_dir}``, ``{licence_file}``) or on the setting ``<dataDir>``."""
+
+    text: str
+
+    def within(self, context: Context) -> str:
+        """The text for this platform and data directory."""
+        return self.text.format(**context.places._asdict()).replace("<dataDir>", str(context.data_dir))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +61,25 @@ class Kind(ABC):
     """Base of all kinds."""
 
     expected: str
-    secret: ClassVar[bool] = False
 
     @abstractmethod
     def read(self, value: object) -> Any:
         """The value as it is used, or :class:`WrongValueError`."""
+
+    def within(self, value: object, context: Context, name: str) -> Any:  # noqa: ARG002 - for kinds that need them
+        """The value of the key ``name``, read with what ``context`` has."""
+        return self.read(value)
+
+    def __get_pydantic_core_schema__(self, _source: object, _handler: object) -> "CoreSchema":
+        from pydantic.alias_generators import to_camel  # noqa: PLC0415 - the hot settings do without
+        from pydantic_core.core_schema import with_info_plain_validator_function  # noqa: PLC0415
+
+        def validated(value: object, info: "ValidationInfo") -> object:
+            if value is None or info.context is None:
+                return value
+            return self.within(value, info.context, to_camel(info.field_name or ""))
+
+        return with_info_plain_validator_function(validated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +89,6 @@ class Flag(Kind):
     expected: str = "true or false"
 
     def read(self, value: object) -> bool:
-        """Itself."""
         if isinstance(value, bool):
             return value
         quoted = isinstance(value, str) and value.lower() in {"true", "false"}
@@ -65,7 +103,6 @@ class Whole(Kind):
     most: int = 2**31 - 1
 
     def read(self, value: object) -> int:
-        """Itself."""
         if isinstance(value, bool) or not isinstance(value, int):
             quoted = isinstance(value, str) and re.fullmatch(r"[0-9]+", value)
             raise WrongValueError(shown(value), "Take the quotes away." if quoted else "Write digits only.")
@@ -81,7 +118,6 @@ class Percent(Kind):
     most: int = 10
 
     def read(self, value: object) -> int:
-        """Parts per million."""
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise WrongValueError(shown(value), "Write a number such as 1 or 0.5.")
         if not 0 <= value <= self.most:
@@ -97,7 +133,6 @@ class Text(Kind):
     fix: str = "Write a text in quotes."
 
     def read(self, value: object) -> str:
-        """Itself."""
         text = _text(value, self.fix)
         if not re.fullmatch(self.pattern, text):
             raise WrongValueError(shown(text), self.fix)
@@ -106,12 +141,11 @@ class Text(Kind):
 
 @dataclass(frozen=True, slots=True)
 class Choice(Kind):
-    """One of some words, in any case."""
+    """One of some words, in any case; read as it is spelt in the list."""
 
     words: Sequence[str] = ()
 
     def read(self, value: object) -> str:
-        """The word as it is spelt in the list."""
         fix = f"Write one of {', '.join(self.words)}."
         text = _text(value, fix)
         for word in self.words:
@@ -126,30 +160,25 @@ class HostName(Kind):
     """An address to listen on."""
 
     def read(self, value: object) -> str:
-        """Itself."""
         text = _text(value, "Write an IP address or a host name.")
-        try:
+        with suppress(ValueError):
             return str(ip_address(text))
-        except ValueError:
-            pass
-        try:
+        with suppress(NotAnEndpointError):
             return parse_host(text)
-        except NotAnEndpointError as error:
-            raise WrongValueError(shown(text), "Write an IP address or a host name, without a port.") from error
+        raise WrongValueError(shown(text), "Write an IP address or a host name, without a port.")
 
 
 @dataclass(frozen=True, slots=True)
 class AddressInNetwork(Kind):
-    """An address that a host can have, with its prefix length."""
+    """``address/length``: an address that a host can have."""
 
     def read(self, value: object) -> str:
-        """``address/length``."""
         fix = "Write an address that no host has, with the prefix length of its network, such as 10.0.1.50/24."
         text = _text(value, fix)
         try:
             found = ip_interface(text)
-        except ValueError as error:
-            raise WrongValueError(shown(text), fix) from error
+        except ValueError:
+            raise WrongValueError(shown(text), fix) from None
         if "/" not in text:
             raise WrongValueError(f"{shown(text)}, which has no prefix length", fix)
         ip, network = found.ip, found.network
@@ -163,16 +192,15 @@ class AddressInNetwork(Kind):
 
 @dataclass(frozen=True, slots=True)
 class HostPort(Kind):
-    """Where somebody can be reached."""
+    """``host:port``, an IPv6 address in brackets."""
 
     def read(self, value: object) -> str:
-        """``host:port``, an IPv6 address in brackets."""
         fix = "Write it such as node1.example.com:5201, 10.0.1.1:5201 or [fd00::1]:5201."
         text = _text(value, fix)
         try:
             host, port = parse_endpoint(text)
         except NotAnEndpointError as error:
-            raise WrongValueError(error.found, fix) from error
+            raise WrongValueError(error.found, fix) from None
         if port is None:
             raise WrongValueError(f"{shown(text)}, which has no port", fix)
         return str(Endpoint(host, port))
@@ -180,10 +208,9 @@ class HostPort(Kind):
 
 @dataclass(frozen=True, slots=True)
 class HttpUrl(Kind):
-    """An http or https URL that names a host and no more."""
+    """An http or https URL that names a host and no more; read without a slash at its end."""
 
     def read(self, value: object) -> str:
-        """The URL without a slash at its end."""
         fix = "Write it such as https://node1.example.com:7101."
         text = _text(value, fix)
         try:
@@ -203,51 +230,14 @@ class HttpUrl(Kind):
 
 @dataclass(frozen=True, slots=True)
 class FilePath(Kind):
-    """A path; a relative one counts from the folder of the config file."""
+    """A path, not looked up; a relative one counts from the folder of the config file."""
 
     def read(self, value: object) -> str:
-        """Itself, not looked up."""
         return _text(value, "Write a path in quotes.")
 
-
-class Reference(Secret):
-    """A secret that is not there yet: its encrypted text, or the name of the file or variable that holds it."""
-
-    __slots__ = ("source",)
-
-    def __init__(self, source: str, text: str) -> None:
-        super().__init__(text)
-        self.source = source
-        """``encrypted``, ``file`` or ``env``."""
-
-
-@dataclass(frozen=True, slots=True)
-class SecretText(Kind):
-    """A secret: plain, ``encrypted:``/``ENC:``, or an object that names a file or an environment variable."""
-
-    secret: ClassVar[bool] = True
-
-    def read(self, value: object) -> Secret:
-        """The plain secret, or a :class:`Reference` to be resolved."""
-        if isinstance(value, dict):
-            return self._reference(value)
-        if not isinstance(value, str):
-            raise WrongValueError(type_of(value), 'Write a text, {"file": PATH} or {"env": NAME}.')
-        if not value:
-            raise WrongValueError("an empty text", "Write the secret, or take the key out.")
-        if value.startswith(ENCRYPTED):
-            return Reference("encrypted", value)
-        return Secret(value)
-
-    @staticmethod
-    def _reference(value: dict[str, object]) -> Reference:
-        fix = 'Write {"file": PATH} or {"env": NAME}.'
-        if len(value) != 1 or not value.keys() <= {"file", "env"}:
-            raise WrongValueError("an object with other keys", fix)
-        ((source, name),) = value.items()
-        if not isinstance(name, str) or not name.strip() or unprintable(name) or (source == "env" and "=" in name):
-            raise WrongValueError(f"{type_of(name)} for {source!r}", fix)
-        return Reference(source, name)
+    def within(self, value: object, context: Context, name: str) -> "Path":  # noqa: ARG002
+        text = value.within(context) if isinstance(value, ByPlace) else self.read(value)
+        return _path(text, context)
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,23 +245,20 @@ class Keys(Kind):
     """Public keys: paths of PEM files, or the keys themselves on one line of base64."""
 
     def read(self, value: object) -> tuple[str, ...]:
-        """The texts as they stand there."""
         fix = 'Write a list of texts, such as ["/etc/rppam/license-key.pem"].'
-        if not isinstance(value, list):
-            raise WrongValueError(shown(value), fix)
-        return tuple(_text(entry, fix) for entry in value)
+        return tuple(_text(entry, fix) for entry in _list(value, fix))
+
+    def within(self, value: object, context: Context, name: str) -> "tuple[Path | str, ...]":  # noqa: ARG002
+        return tuple(as_public_key(text) or _path(text, context) for text in self.read(value))
 
 
 @dataclass(frozen=True, slots=True)
 class Networks(Kind):
-    """Addresses and networks."""
+    """Addresses and networks, each read as a network."""
 
     def read(self, value: object) -> tuple[str, ...]:
-        """Each as a network, an address as one of its own."""
         fix = 'Write a list such as ["10.0.1.5", "10.2.0.0/16", "fd00::/8"].'
-        if not isinstance(value, list):
-            raise WrongValueError(shown(value), fix)
-        return tuple(self._network(_text(entry, fix), fix) for entry in value)
+        return tuple(self._network(_text(entry, fix), fix) for entry in _list(value, fix))
 
     @staticmethod
     def _network(text: str, fix: str) -> str:
@@ -280,7 +267,103 @@ class Networks(Kind):
         except ValueError as error:
             host_bits = "host bits" in str(error)
             hint = "Set the part of the address behind the prefix to 0." if host_bits else fix
-            raise WrongValueError(shown(text), hint) from error
+            raise WrongValueError(shown(text), hint) from None
+
+
+class FileSecret(Secret):
+    """A secret that was read from a file, which is read again when it changes."""
+
+    __slots__ = ("file",)
+
+    def __init__(self, text: str, file: "Path") -> None:
+        super().__init__(text)
+        self.file = file
+
+
+@dataclass(frozen=True, slots=True)
+class SecretText(Kind):
+    """A secret: plain, ``encrypted:``/``ENC:``, or an object that names a file or an environment variable."""
+
+    def read(self, value: object) -> tuple[str, str]:
+        """``plain``, ``encrypted``, ``file`` or ``env``, and its text."""
+        if isinstance(value, dict):
+            fix = 'Write {"file": PATH} or {"env": NAME}.'
+            if len(value) != 1 or not value.keys() <= {"file", "env"}:
+                raise WrongValueError("an object with other keys", fix)
+            ((source, name),) = value.items()
+            if not isinstance(name, str) or not name.strip() or unprintable(name) or (source == "env" and "=" in name):
+                raise WrongValueError(f"{type_of(name)} for {source!r}", fix)
+            return source, name
+        if not isinstance(value, str):
+            raise WrongValueError(type_of(value), 'Write a text, {"file": PATH} or {"env": NAME}.')
+        if not value:
+            raise WrongValueError("an empty text", "Write the secret, or take the key out.")
+        return "encrypted" if value.startswith(ENCRYPTED) else "plain", value
+
+    def within(self, value: object, context: Context, name: str) -> Secret:
+        """The secret itself: decrypted, or read from where the file says."""
+        if isinstance(value, ByPlace):
+            return Secret(value.within(context))
+        source, text = self.read(value)
+        if source == "plain":
+            return Secret(text)
+        if source == "file":
+            secret: Secret = _in_file(context.folder / text, context, name)
+        elif source == "env":
+            secret = _in_environment(text, context)
+        else:
+            try:
+                secret = context.outside.decrypt(text, context.key_file)
+            except SecretError as error:
+                (problem,) = error.problems
+                raise WrongValueError(problem.found, problem.fix, problem.expected) from None
+        if not secret:
+            raise WrongValueError(f"an empty one ({source})", "Put the secret there.", "a secret")
+        return secret
+
+
+def _in_file(file: "Path", context: Context, name: str) -> FileSecret:
+    expected = f"a secret in the file {file}"
+    try:
+        content = context.outside.read(file, SECRET_FILE_BYTES_MAX)
+        if len(content.data) > SECRET_FILE_BYTES_MAX:
+            found = f"more than {SECRET_FILE_BYTES_MAX} bytes"
+            raise WrongValueError(found, "Name the file that holds the secret alone.", expected)
+        text = content.data.decode("utf-8")
+    except OSError as error:
+        found = f"no readable file ({error.strerror})"
+        raise WrongValueError(found, "Make it, readable by the account of the node.", expected) from None
+    except UnicodeDecodeError:
+        raise WrongValueError("bytes that are not UTF-8", "Save the file as UTF-8.", expected) from None
+    if content.open_to == "everyone":
+        context.warn(name, f"{file} is open to {content.open_to}; run: chmod 600 {file}")
+    return FileSecret(text.removesuffix("\n").removesuffix("\r"), file)
+
+
+def _in_environment(name: str, context: Context) -> Secret:
+    text = context.outside.environment(name)
+    expected = f"a secret in the environment variable {name}"
+    if text is None:
+        raise WrongValueError("no such variable", "Set it for the service.", expected)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:  # bytes of the environment that are no text come as half characters
+        raise WrongValueError("bytes that are not UTF-8", "Set it to text in UTF-8.", expected) from None
+    return Secret(text)
+
+
+def _path(text: str, context: Context) -> "Path":
+    if context.places is LINUX and (text[1:3] in {":\\", ":/"} or text.startswith("\\\\")):
+        raise WrongValueError("a Windows path", "Write it such as /var/lib/rppam.", "a path of this system")
+    if text.startswith("~"):
+        raise WrongValueError("a path with '~'", "Write the folder out; '~' means nobody here.", "a full path")
+    return context.folder / text
+
+
+def _list(value: object, fix: str) -> Sequence[object]:
+    if not isinstance(value, list | tuple):  # a tuple is the default
+        raise WrongValueError(shown(value), fix)
+    return value
 
 
 def _text(value: object, fix: str) -> str:

@@ -4,7 +4,7 @@ It holds secrets only as :class:`~rppam.kernel.secret.Secret`, so printing or lo
 """
 
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from rppam.config.endpoint import Endpoint
 from rppam.config.keywords import CONNECT_RETRY, CONNECT_TIMEOUT_MS, KEEP_ALIVE_S, SYNC_TIMEOUT_MS
@@ -31,18 +31,16 @@ class ConnectionOptions:
     user: str | None = None
     password: Secret | None = None
     sentinel_user: str | None = None
-    """User at the sentinels; ``None``: the same as ``user``."""
+    """``None``: the same as ``user``."""
     sentinel_password: Secret | None = None
-    """Password at the sentinels; ``None``: the same as ``password``."""
+    """``None``: the same as ``password``."""
     ssl: bool = False
     ssl_host: str | None = None
     """Name expected in the certificate; ``None``: the endpoint's own host."""
     abort_connect: bool = True
     """Whether a start fails (exit 69) when Redis cannot be reached."""
     connect_timeout_ms: int = CONNECT_TIMEOUT_MS
-    """Per attempt."""
     sync_timeout_ms: int = SYNC_TIMEOUT_MS
-    """Per command."""
     connect_retry: int = CONNECT_RETRY
     """Attempts of the first connect in all, at least 1."""
     keep_alive_s: int = KEEP_ALIVE_S
@@ -65,6 +63,11 @@ class ConnectionOptions:
         """The same with another password."""
         return replace(self, password=password)
 
-    def with_sentinel_password(self, password: Secret | None) -> "ConnectionOptions":
-        """The same with another password at the sentinels."""
-        return replace(self, sentinel_password=password)
+
+ATTRIBUTES: Final[dict[str, str]] = {
+    "serviceName": "service_name", "user": "user", "password": "password", "sentinelUser": "sentinel_user",
+    "sentinelPassword": "sentinel_password", "ssl": "ssl", "sslHost": "ssl_host", "abortConnect": "abort_connect",
+    "connectTimeout": "connect_timeout_ms", "syncTimeout": "sync_timeout_ms", "connectRetry": "connect_retry",
+    "keepAlive": "keep_alive_s", "defaultDatabase": "default_database", "name": "name",
+}  # fmt: skip
+"""Option that is honoured to attribute, in the order of writing."""

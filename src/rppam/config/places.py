@@ -21,17 +21,12 @@ class Places(NamedTuple):
     config_file: str
     data_dir: str
     licence_file: str
-    separator: str
-
-    def below_data(self, name: str) -> str:
-        """A path below the data directory, as text for the reference page."""
-        return f"<dataDir>{self.separator}{name}"
 
 
 _WINDOWS_BASE: Final = r"C:\ProgramData\Ravenphyre\RP-PAM"
 
-LINUX: Final = Places("/etc/rppam/rppam.config", "/var/lib/rppam", "/etc/rppam/license.jwt", "/")
-WINDOWS: Final = Places(rf"{_WINDOWS_BASE}\rppam.config", _WINDOWS_BASE, rf"{_WINDOWS_BASE}\license.jwt", "\\")
+LINUX: Final = Places("/etc/rppam/rppam.config", "/var/lib/rppam", "/etc/rppam/license.jwt")
+WINDOWS: Final = Places(rf"{_WINDOWS_BASE}\rppam.config", _WINDOWS_BASE, rf"{_WINDOWS_BASE}\license.jwt")
 
 
 def default_places() -> Places:

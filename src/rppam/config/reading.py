@@ -6,7 +6,7 @@ plain, since whoever writes ``abortConnect=false password=...`` has put a passwo
 
 import re
 import unicodedata
-from typing import Final
+from typing import Any, Final
 
 from rppam.config.endpoint import Endpoint, NotAnEndpointError, parse_endpoint
 from rppam.config.errors import ConnectionStringError, Problem
@@ -20,7 +20,7 @@ from rppam.config.keywords import (
     Form,
     Keyword,
 )
-from rppam.config.options import ConnectionOptions, Ignored
+from rppam.config.options import ATTRIBUTES, ConnectionOptions, Ignored
 from rppam.config.wording import nearest
 from rppam.kernel.secret import Secret
 
@@ -64,9 +64,7 @@ class Reading:
         self.endpoint_expected = True
         """False once a problem was noted in what may have been meant as an endpoint."""
         self._hosts: list[tuple[str, int | None]] = []
-        self._texts: dict[str, str] = {}
-        self._flags: dict[str, bool] = {}
-        self._wholes: dict[str, int] = {}
+        self._values: dict[str, str | bool | int] = {}
         self._commands: dict[str, str] = {}
         self._ignored: dict[str, Ignored] = {}
 
@@ -81,7 +79,7 @@ class Reading:
 
     def has(self, name: str) -> bool:
         """Whether the option was given with a value."""
-        return bool(self._texts.get(name)) or name in self._flags or name in self._wholes
+        return self._values.get(name, "") != ""
 
     def endpoint(self, text: str, place: str) -> None:
         """Take one endpoint."""
@@ -113,7 +111,7 @@ class Reading:
         elif keyword.form is Form.WHOLE:
             self._whole(keyword, value)
         elif keyword.honoured:
-            self._texts[keyword.name] = value
+            self._values[keyword.name] = value
         if not keyword.honoured:
             self._ignored.pop(keyword.name, None)
             self._ignored[keyword.name] = Ignored(keyword.name, keyword.meaning, Secret(value))
@@ -157,7 +155,7 @@ class Reading:
         ``tls`` is the setting beside the string, if there is one: it decides where the string says nothing, and it must
         not contradict what the string says.
         """
-        ssl = self._flags.get("ssl", bool(tls))
+        ssl = bool(self._values.get("ssl", tls))
         if tls is not None and ssl is not tls:
             words = {True: "true", False: "false"}
             fix = f"Set both to true or both to false; redis.tlsEnabled is {words[tls]}."
@@ -165,7 +163,7 @@ class Reading:
         if not self._hosts and self.endpoint_expected:
             self.problem("", "at least one endpoint", "none", "Begin with host:port, such as 10.0.1.20:6379.")
         for name in ("password", "sentinelPassword"):
-            if self._texts.get(name, "").startswith(ENCRYPTED):
+            if str(self._values.get(name, "")).startswith(ENCRYPTED):
                 fix = f"Take it out and set {KEYWORDS[name].setting} to it, where it is decrypted."
                 self.problem(name, "the password itself", "an encrypted value, which only a setting can hold", fix)
         if self.problems:
@@ -173,44 +171,28 @@ class Reading:
         return self._built(ssl)
 
     def _built(self, ssl: bool) -> ConnectionOptions:
-        service = self._texts.get("serviceName") or None
-        port = PORT_SENTINEL if service else PORT_TLS if ssl else PORT_PLAIN
+        # An empty text is none, as with ``password=`` in StackExchange.Redis.
+        said = {name: value for name, value in self._values.items() if value != ""}
+        port = PORT_SENTINEL if "serviceName" in said else PORT_TLS if ssl else PORT_PLAIN
         endpoints: dict[tuple[str, int], Endpoint] = {}
         for host, given in self._hosts:
-            endpoint = Endpoint(host, given or port)
-            endpoints.setdefault((host.lower(), endpoint.port), endpoint)
-        known = ConnectionOptions(endpoints=tuple(endpoints.values()))
+            endpoints.setdefault((host.lower(), given or port), Endpoint(host, given or port))
+        values: dict[str, Any] = {
+            ATTRIBUTES[name]: Secret(str(value)) if KEYWORDS[name].secret else value for name, value in said.items()
+        }
         return ConnectionOptions(
-            endpoints=known.endpoints,
-            service_name=service,
-            user=self._texts.get("user") or None,
-            password=self._secret("password"),
-            sentinel_user=self._texts.get("sentinelUser") or None,
-            sentinel_password=self._secret("sentinelPassword"),
-            ssl=ssl,
-            ssl_host=self._texts.get("sslHost") or None,
-            abort_connect=self._flags.get("abortConnect", known.abort_connect),
-            connect_timeout_ms=self._wholes.get("connectTimeout", known.connect_timeout_ms),
-            sync_timeout_ms=self._wholes.get("syncTimeout", known.sync_timeout_ms),
-            connect_retry=self._wholes.get("connectRetry", known.connect_retry),
-            keep_alive_s=self._wholes.get("keepAlive", known.keep_alive_s),
-            default_database=self._wholes.get("defaultDatabase"),
-            name=self._texts.get("name") or None,
+            **values | {"ssl": ssl},
+            endpoints=tuple(endpoints.values()),
             command_map=tuple(sorted(self._commands.items())),
             ignored=tuple(self._ignored.values()),
-            given=frozenset(self._wholes),
+            given=frozenset(name for name in said if KEYWORDS[name].form is Form.WHOLE),
         )
-
-    def _secret(self, name: str) -> Secret | None:
-        """An empty password is no password, as with ``password=`` in StackExchange.Redis."""
-        text = self._texts.get(name)
-        return Secret(text) if text else None
 
     def _flag(self, keyword: Keyword, value: str) -> None:
         word = value.lower()
         if word in TRUE_WORDS or word in FALSE_WORDS:
             if keyword.honoured:
-                self._flags[keyword.name] = word in TRUE_WORDS
+                self._values[keyword.name] = word in TRUE_WORDS
             return
         expected = "true or false (also 1/0, yes/no, on/off)"
         self.problem(keyword.name, expected, _picture(value), _separator(value) or "Write true or false.")
@@ -226,7 +208,7 @@ class Reading:
             fix = f"Write a number from {keyword.least} to {INT_MAX}, or leave the option out."
             self.problem(keyword.name, expected, _picture(value), fix)
         elif keyword.honoured:
-            self._wholes[keyword.name] = number
+            self._values[keyword.name] = number
 
 
 def _picture(value: str) -> str:

@@ -22,22 +22,17 @@ class Row(NamedTuple):
     is_set: bool
     """Whether it stands in the file; else it is the default."""
 
-    @property
-    def path(self) -> str:
-        """Such as ``redis.keyPrefix``."""
-        return f"{self.section}.{self.name}"
-
 
 def effective(settings: Settings) -> list[Row]:
     """Every setting, in the order of the reference."""
-    rows: list[Row] = []
-    for section, made in SECTIONS.items():
-        values = getattr(settings, section)
-        for field_name, key in keys_of(made).items():
-            path = f"{section}.{key.name}"
-            value = _shown(path, getattr(values, field_name), settings)
-            rows.append(Row(section, key.name, value, path in settings.given))
-    return rows
+    return [
+        Row(
+            section, key.name, _shown(path, getattr(getattr(settings, section), name), settings), path in settings.given
+        )
+        for section, model in SECTIONS.items()
+        for name, key in keys_of(model).items()
+        for path in (f"{section}.{key.name}",)
+    ]
 
 
 def as_json(settings: Settings) -> dict[str, dict[str, dict[str, Any]]]:

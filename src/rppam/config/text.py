@@ -10,8 +10,7 @@ from collections import Counter
 from typing import Any, Final, NoReturn
 
 from rppam.config.errors import ConfigFileError, ConfigValueError, Problem
-from rppam.config.reading import unprintable
-from rppam.config.wording import shown, type_of
+from rppam.config.wording import key_name, type_of
 
 BYTES_MAX: Final = 1024 * 1024
 UNICODE_TEXT: Final = "Unicode text"
@@ -123,5 +122,4 @@ def _looked_through(value: Any, path: str, problems: list[Problem]) -> Any:
 
 
 def _join(path: str, key: str) -> str:
-    name = key if key.isascii() and not unprintable(key) and len(key) <= 60 and key else shown(key)
-    return f"{path}.{name}" if path else name
+    return f"{path}.{key_name(key)}" if path else key_name(key)

@@ -47,3 +47,8 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     by_lower = {name.lower(): name for name in known}
     close = get_close_matches(word.lower(), by_lower, n=1, cutoff=0.7)
     return by_lower[close[0]] if close else None
+
+
+def key_name(name: str) -> str:
+    """A key of the file in a message: as it stands there where that is short and plain."""
+    return name if name.isascii() and name.isprintable() and 0 < len(name) <= SHOWN_MAX else shown(name)

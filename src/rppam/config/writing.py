@@ -4,15 +4,13 @@
 cannot hold (commas, outer blanks, control characters in a value), since there is no way to quote them.
 """
 
-from typing import Any, Final
+from typing import Any
 
 from rppam.config.errors import ConnectionStringError, Problem
 from rppam.config.keywords import ENCRYPTED, KEYWORDS
-from rppam.config.options import ConnectionOptions
+from rppam.config.options import ATTRIBUTES, ConnectionOptions
 from rppam.config.reading import unprintable
 from rppam.kernel.secret import REDACTED, Secret
-
-_WORDS: Final = {True: "true", False: "false"}
 
 
 def format_connection(options: ConnectionOptions, *, show_secrets: bool = False) -> str:
@@ -32,58 +30,34 @@ def format_connection(options: ConnectionOptions, *, show_secrets: bool = False)
 
 def as_json(options: ConnectionOptions, *, show_secrets: bool = False) -> dict[str, Any]:
     """What was understood, with the keys of the string; absent values are ``None``."""
+    said = {
+        name: _plain(getattr(options, attribute), show_secrets=show_secrets)
+        for name, attribute in ATTRIBUTES.items()
+        if not name.startswith("sentinel")
+    }
     return {
         "mode": options.mode,
         "endpoints": [str(endpoint) for endpoint in options.endpoints],
-        "serviceName": options.service_name,
-        "user": options.user,
-        "password": _secret(options.password, show_secrets=show_secrets),
-        "ssl": options.ssl,
-        "sslHost": options.ssl_host,
-        "abortConnect": options.abort_connect,
-        "connectTimeout": options.connect_timeout_ms,
-        "syncTimeout": options.sync_timeout_ms,
-        "connectRetry": options.connect_retry,
-        "keepAlive": options.keep_alive_s,
-        "defaultDatabase": options.default_database,
-        "name": options.name,
+        **said,
         "commandMap": dict(options.command_map),
         "ignored": [{"option": ignored.option, "reason": ignored.reason} for ignored in options.ignored],
     }
 
 
-def _secret(secret: Secret | None, *, show_secrets: bool) -> str | None:
-    if secret is None:
-        return None
-    return secret.reveal() if show_secrets else REDACTED
+def _plain(value: object, *, show_secrets: bool) -> object:
+    return (value.reveal() if show_secrets else REDACTED) if isinstance(value, Secret) else value
 
 
 def _pairs(options: ConnectionOptions, *, show_secrets: bool) -> list[tuple[str, str]]:
     """Each option that differs from its default, in the order it is written."""
     default = ConnectionOptions(endpoints=options.endpoints)
-    candidates: list[tuple[str, object, object]] = [
-        ("serviceName", options.service_name, None),
-        ("user", options.user, None),
-        ("password", _secret(options.password, show_secrets=show_secrets), None),
-        ("sentinelUser", options.sentinel_user, None),
-        ("sentinelPassword", _secret(options.sentinel_password, show_secrets=show_secrets), None),
-        ("ssl", options.ssl, default.ssl),
-        ("sslHost", options.ssl_host, None),
-        ("abortConnect", options.abort_connect, default.abort_connect),
-        ("connectTimeout", options.connect_timeout_ms, default.connect_timeout_ms),
-        ("syncTimeout", options.sync_timeout_ms, default.sync_timeout_ms),
-        ("connectRetry", options.connect_retry, default.connect_retry),
-        ("keepAlive", options.keep_alive_s, default.keep_alive_s),
-        ("defaultDatabase", options.default_database, None),
-        ("name", options.name, None),
-    ]
     # Before the passwords: what stands right behind one may have to be taken for its rest.
     pairs = [(f"${command}", name) for command, name in options.command_map]
-    pairs += [
-        (name, _WORDS[value] if isinstance(value, bool) else str(value))
-        for name, value, usual in candidates
-        if value != usual
-    ]
+    for name, attribute in ATTRIBUTES.items():
+        value = getattr(options, attribute)
+        if value != getattr(default, attribute):
+            text = str(_plain(value, show_secrets=show_secrets))
+            pairs.append((name, text.lower() if isinstance(value, bool) else text))
     for ignored in options.ignored:
         hidden = KEYWORDS[ignored.option].secret and not show_secrets
         pairs.append((ignored.option, REDACTED if hidden else ignored.value.reveal()))

@@ -96,7 +96,7 @@ def _order(work: Work) -> Callable[..., int]:
 
 def _node_name(_context: click.Context, _argument: click.Parameter, value: str) -> str:
     """``value``, which becomes a part of a path; wrong usage where it is no name that a node can have."""
-    from rppam.config.settings import NAME_FORM
+    from rppam.config.kinds import NAME_FORM
 
     if not re.fullmatch(NAME_FORM, value):
         raise click.UsageError(

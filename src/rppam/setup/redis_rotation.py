@@ -164,7 +164,9 @@ async def _servers(settings: Settings, admin: Admin, *, force: bool) -> AsyncIte
                        sentinel_password=said.sentinel_password or said.password)  # fmt: skip
     report = Report()
     report.hide(said.password, said.sentinel_password, admin.password, settings.redis.tls_cert_password)
-    check = StoreCheck(replace(settings, redis=replace(settings.redis, connection=entering)), report, SystemClock())
+    check = StoreCheck(
+        replace(settings, redis=settings.redis.model_copy(update={"connection": entering})), report, SystemClock()
+    )
     await check.reach()
     if check.connection is None:
         raise RotationError("; ".join(f"{one.code}: {one.what} {one.evidence}" for one in report.findings))

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from rppam.config.endpoint import Endpoint, NotAnEndpointError, parse_endpoint
-from rppam.config.settings import PREFIX_FORM
+from rppam.config.kinds import PREFIX_FORM
 
 SERVICE_FORM: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 MEMORY_FORM: Final = re.compile(r"([1-9][0-9]{0,6})(mb|gb)")

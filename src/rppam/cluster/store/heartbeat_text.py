@@ -23,7 +23,7 @@ from msgspec import Meta
 
 from rppam.cluster.consensus.heartbeat import Heartbeat
 from rppam.cluster.consensus.operator_state import person
-from rppam.config.settings import NAME_FORM
+from rppam.config.kinds import NAME_FORM
 from rppam.crypto.store_mac import TAG_DIGITS, StoreMac
 from rppam.kernel.protocol import HEARTBEAT
 
