@@ -145,13 +145,15 @@ SENTINEL: Final[dict[str, Entry]] = {
         "error",
         "The sentinels do not know this serviceName.",
         "no primary is found",
-        config("Use the name of 'sentinel monitor NAME ...' in sentinel.conf.", "serviceName"),
+        config("Use the name after 'sentinel monitor' in sentinel.conf as serviceName in "
+               "redis.connectionString.", "serviceName"),
     ),
     "RD-402": (
         "error",
-        "No sentinel can be asked.",
+        "No sentinel can be asked where the primary is.",
         "no primary is found",
-        service("Start the sentinels, and open their port (26379) for every node.", "restart",
+        service("Start the sentinels, open their port (26379) for every node, and check sentinelUser and "
+                "sentinelPassword.", "restart",
                 "the same for redis-sentinel"),
     ),
     "RD-403": (
