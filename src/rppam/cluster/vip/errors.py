@@ -15,7 +15,7 @@ class AddressForbidden(AddressError, code="RPPAM-5301"):
 
 
 class AddressTaken(AddressError, code="RPPAM-5302", retry=Retry.NO):
-    """cluster.virtualIp is an address that this host has anyway, so it cannot follow leadership."""
+    """cluster.virtualIp is an address that this host has of its own, so it cannot follow leadership."""
 
     fix = "Choose an address that no host has, or take it out of this host's network configuration."
 
