@@ -100,6 +100,15 @@ class RppamError(Exception):
             meaning, remedy, finding = problem.what, problem.advice, problem.code
         cls.row = ErrorRow(code=code, meaning=meaning, remedy=remedy, finding=finding, **cls._traits)
 
+    @property
+    def exit_code(self) -> Exit:
+        """What a process of ours ends with when this error ends it."""
+        return Exit.ERRORS if self.row.exit is None else self.row.exit
+
+    def line(self) -> str:
+        """What a process of ours writes to stderr when this error ends it."""
+        return f"rppam: {self.row.code}: {self}"
+
 
 def coded(base: type[RppamError] = RppamError) -> list[type[RppamError]]:
     """All classes below ``base`` that have a code of their own, in definition order."""
