@@ -237,7 +237,8 @@ ANSWERS: Final[dict[str, Entry]] = {
         "Redis has restarted and is still loading its data.",
         "LOADING Redis is loading the dataset in memory",
         Fix(
-            "Wait: it takes seconds to minutes, depending on the size of the data. Nodes wait by themselves.",
+            "Wait for loading to complete; it takes seconds to minutes, depending on the data size. "
+            "Nodes wait by themselves.",
             f"{CLI} INFO persistence | grep loading",
             f"{CLI} INFO persistence | grep loading",
             "docker logs --tail 20 rppam-redis",
