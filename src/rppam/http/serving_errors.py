@@ -32,29 +32,29 @@ class MetricsElsewhereError(
     fix = "Scrape from the host itself, or set api.metricsAccess to token."
 
 
-class NotAliveError(RppamError, code="RPPAM-6201", fault=Fault.PLATFORM, retry=Retry.YES, status=503, level="warning"):
+class ProbeError(RppamError, fault=Fault.SURROUNDINGS, retry=Retry.YES, status=503, level="debug"):
+    """A probe's answer when it is no."""
+
+
+class NotAliveError(ProbeError, code="RPPAM-6201", fault=Fault.PLATFORM, level="warning"):
     """The node's own loop does not turn."""
 
     fix = "Restart the node; look at its log and at the load of the host."
 
 
-class NotReadyError(RppamError, code="RPPAM-6202", fault=Fault.OPERATOR, retry=Retry.YES, status=503, level="debug"):
+class NotReadyError(ProbeError, code="RPPAM-6202", fault=Fault.OPERATOR):
     """The node takes no new requests: it is starting, shutting down or in maintenance."""
 
     fix = "Send requests to another node."
 
 
-class NoFootingError(
-    RppamError, code="RPPAM-6204", fault=Fault.SURROUNDINGS, retry=Retry.YES, status=503, level="debug"
-):
+class NoFootingError(ProbeError, code="RPPAM-6204"):
     """Neither Redis nor the database has answered for some seconds; nearly all requests would fail."""
 
     fix = "Send requests to another node; GET /system/health/cluster tells why Redis and the database are away."
 
 
-class NotLeadingError(
-    RppamError, code="RPPAM-6203", fault=Fault.SURROUNDINGS, retry=Retry.YES, status=503, level="debug"
-):
+class NotLeadingError(ProbeError, code="RPPAM-6203"):
     """The node does not lead now."""
 
     fix = "Ask the other nodes; GET /system/health/cluster names the leader."

@@ -5,7 +5,7 @@ The first question after a failed command is always "did it happen?". So the tre
 * :class:`StoreUnreachable` and its leaves, :class:`StoreOverloaded`, :class:`StoreCommandDisabled`: nothing was sent;
 * :class:`StoreUnknown`: bytes may have left and no reply counts; the command may or may not have run, and the client
   never sends it twice;
-* :class:`StoreReplyError` and its leaves (in ``store_replies``): the server answered with an error. A plain command
+* :class:`StoreReplyError` and its leaves (in ``reply_errors``): the server answered with an error. A plain command
   did nothing then; a *script* that fails half-way keeps what it had written before, so only
   :attr:`StoreError.surely_not_run` is proof.
 
@@ -150,7 +150,7 @@ class StoreNotReplicated(
     fix = "Bring the replicas back ('INFO replication' on the primary); it counts again once a replica confirms."
 
 
-# --- the server answered with an error: the leaves are in store_replies ---------------------------------------------
+# --- the server answered with an error: the leaves are in reply_errors ----------------------------------------------
 
 
 class StoreReplyError(StoreError):

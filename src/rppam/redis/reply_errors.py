@@ -48,30 +48,18 @@ class StoreNoDatabase(StoreDenied, code="RPPAM-2306", problem=ROWS["RD-216"]):
     surely_not_run = True
 
 
-class StoreLoading(
-    StoreReplyError,
-    code="RPPAM-2311",
-    problem=ROWS["RD-204"],
-    fault=Fault.SURROUNDINGS,
-    retry=Retry.YES,
-    level="warning",
-):
+class StoreOccupied(StoreReplyError, fault=Fault.SURROUNDINGS, retry=Retry.YES, level="warning"):
+    """The server answers nothing else for a while."""
+
+    surely_not_run = True
+
+
+class StoreLoading(StoreOccupied, code="RPPAM-2311", problem=ROWS["RD-204"]):
     """LOADING."""
 
-    surely_not_run = True
 
-
-class StoreBusy(
-    StoreReplyError,
-    code="RPPAM-2312",
-    problem=ROWS["RD-213"],
-    fault=Fault.SURROUNDINGS,
-    retry=Retry.YES,
-    level="warning",
-):
+class StoreBusy(StoreOccupied, code="RPPAM-2312", problem=ROWS["RD-213"]):
     """BUSY: a script runs for too long."""
-
-    surely_not_run = True
 
 
 class StoreMoved(StoreReplyError, fault=Fault.SURROUNDINGS, retry=Retry.YES, level="warning"):
