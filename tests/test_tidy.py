@@ -15,8 +15,9 @@ import click
 import pytest
 
 from rppam.app.main import COMMANDS
-from rppam.kernel.errors import ErrorRow, RppamError, leaves
-from scripts.references import all_leaves, commands, help_text
+from rppam.catalogue.retired import RETIRED
+from rppam.kernel.errors import ErrorRow, RppamError, coded
+from scripts.references import AREAS, all_errors, commands, help_text
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "rppam"
@@ -93,10 +94,11 @@ def test_the_package_is_typed() -> None:
 
 def test_every_error_has_a_row_of_its_own() -> None:
     rows: dict[str, ErrorRow] = {}
-    for leaf in all_leaves():
-        row = leaf.__dict__.get("row")
-        assert isinstance(row, ErrorRow), f"{leaf.__module__}.{leaf.__name__} has no row"
-        assert re.fullmatch(r"RPPAM-[1-7]\d{3}", row.code), f"{leaf.__name__}: {row.code}"
+    for error in all_errors():
+        row = error.row
+        assert re.fullmatch(r"RPPAM-[1-9]\d{3,}", row.code), f"{error.__name__}: {row.code}"
+        assert int(row.code.removeprefix("RPPAM-")) // 1000 in AREAS, f"{row.code}: an area without a title"
+        assert row.code not in RETIRED, f"{row.code} was given up and means something else to somebody"
         assert row.code not in rows, f"{row.code} is used twice"
         assert row.remedy not in {other.remedy for other in rows.values()}, f"{row.code}: a remedy of its own"
         assert row.meaning.endswith("."), f"{row.code}: the meaning is a sentence"
@@ -109,12 +111,21 @@ def test_every_error_has_a_row_of_its_own() -> None:
     assert rows
 
 
+def test_every_error_that_can_be_raised_has_a_code() -> None:
+    bare = [one.__name__ for one in below(RppamError) if not one.__subclasses__() and "row" not in one.__dict__]
+    assert bare == []
+
+
+def below(base: type[RppamError]) -> list[type[RppamError]]:
+    return [one for child in base.__subclasses__() for one in (child, *below(child)) if "rppam." in one.__module__]
+
+
 def test_errors_are_found_wherever_they_are_defined() -> None:
-    by_area = set(all_leaves())
+    by_area = set(all_errors())
     for path in MODULES:
         if path.stem not in {"__main__", "__init__"}:
             import_module(".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts))
-    elsewhere = [leaf for leaf in leaves(RppamError) if leaf not in by_area and leaf.__module__.startswith("rppam.")]
+    elsewhere = [error for error in coded() if error not in by_area and error.__module__.startswith("rppam.")]
     assert elsewhere == [], "errors of ours live in modules that are called so"
 
 

@@ -53,7 +53,7 @@ def test_workers_that_redis_refuses_warn_while_leadership_goes_on(tmp_path: Path
         assert health["epoch"] == epoch
         (told,) = warned(lab)[0]
         assert "WRONGPASS" in told
-        assert "Ensure user and password in the connection string match" in told
+        assert "Use the password of requirepass, or of the ACL user" in told
         assert PASSWORD not in told
         server.ask("CONFIG", "SET", "requirepass", PASSWORD)
         server.password = PASSWORD

@@ -3,8 +3,8 @@
 import pytest
 
 from rppam.catalogue.table import ROWS
-from rppam.doctor.diagnosis import _BY_CLASS, Glimpse, code_of, failure_finding
-from rppam.kernel.errors import leaves
+from rppam.doctor.diagnosis import _ALIKE, Glimpse, code_of, failure_finding
+from rppam.kernel.errors import coded
 from rppam.redis.errors import (
     StoreClosed,
     StoreConnectTimeout,
@@ -125,10 +125,12 @@ def test_each_failure_has_a_name(error: StoreError, with_tls: bool, seen: Glimps
 
 
 def test_every_error_of_the_store_is_sorted() -> None:
-    ours = [leaf for leaf in leaves(StoreError) if leaf.__module__.startswith("rppam.")]
+    ours = [leaf for leaf in coded(StoreError) if leaf.__module__.startswith("rppam.")]
     never_of_a_connection = {StoreOverloaded, StoreNoScript, StoreReplyUnforeseen, StoreNotReplicated}
-    assert {leaf.__name__ for leaf in ours if leaf not in _BY_CLASS and leaf not in never_of_a_connection} == set()
-    assert set(_BY_CLASS.values()) <= set(ROWS)
+    sorted_here = never_of_a_connection | set(_ALIKE)
+    assert {leaf.__name__ for leaf in ours if not leaf.row.finding and leaf not in sorted_here} == set()
+    assert {leaf.__name__ for leaf in _ALIKE if leaf.row.finding} == set(), "its row says which finding it is"
+    assert set(_ALIKE.values()) <= set(ROWS)
 
 
 def down(cause: BaseException | None) -> StoreDown:

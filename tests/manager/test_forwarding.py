@@ -15,7 +15,7 @@ from rppam.cluster.consensus.heartbeat import Role
 from rppam.cluster.link import orders
 from rppam.http.bounds import ApiLimits
 from rppam.http.errors import NotLeaderError
-from rppam.kernel.errors import leaves
+from rppam.kernel.errors import coded
 from tests.support.linked import LinkedNode, eventually, linked
 from tests.support.served import Served, member
 
@@ -133,7 +133,7 @@ async def test_a_refusal_comes_back_in_the_other_node_s_words_and_under_one_id(p
 
 async def test_every_refusal_of_the_other_node_is_the_answer(pair: Pair) -> None:
     one, two = (node.served for node in pair)
-    kinds = [kind for kind in leaves(AdministrationError) if not issubclass(kind, OtherNodeError)]
+    kinds = [kind for kind in coded(AdministrationError) if not issubclass(kind, OtherNodeError)]
     for kind in kinds:
         two.orders.failure = kind("why not")
         there = await two.http.put(f"{NODES}/node2/maintenance", json=AWAY, headers=two.bearer())

@@ -22,6 +22,7 @@ from rppam.db.errors import DatabaseError
 from rppam.doctor.disks import room_watch_of
 from rppam.doctor.member_rules import VoteFacts, policy_findings
 from rppam.doctor.redis_checkup import RedisCheckup
+from rppam.doctor.redis_pipeline import RedisPipeline
 from rppam.doctor.redis_requirements import MANY_SESSIONS, with_many_sessions
 from rppam.http.served_certificate import ServedCertificate
 from rppam.kernel.clock import Clock
@@ -135,16 +136,9 @@ def checkup_of(
     said, disks = settings.redis.connection, room_watch_of(settings, clock)
     if redis is None or said is None:
         return Checkup(certificate, None, lambda: None, told, _nothing, sessions, disks)
-    checks = RedisCheckup(
-        redis.link,
-        redis.watchers,
-        service_name=said.service_name,
-        prefix=settings.redis.key_prefix,
-        cluster_id=settings.cluster.cluster_id,
-        patience_ms=settings.cluster.timing.request_timeout_ms,
-        secrets=(said.password, said.sentinel_password, settings.redis.tls_cert_password),
-        clock=clock,
-    )
+    pipeline = RedisPipeline.of(settings, clock, timeout_ms=redis.link.options.command_timeout_ms)
+    secrets = (said.password, said.sentinel_password, settings.redis.tls_cert_password)
+    checks = RedisCheckup(redis.link, redis.watchers, pipeline, secrets)
 
     def votes() -> VoteFacts | None:
         found = electorate()

@@ -80,8 +80,8 @@ def live(order: Message, inherited: Inherited) -> NoReturn:
             runner.run(_work(order, inherited))
         code = Exit.DONE
     except RppamError as error:
-        sys.stderr.write(f"rppam: {error}\n")
-        code = error.row.exit if error.row.exit is not None else Exit.ERRORS
+        sys.stderr.write(f"{error.line()}\n")
+        code = error.exit_code
     except BaseException:  # noqa: BLE001  # nothing above this frame is ours: it is the template's
         sys.excepthook(*sys.exc_info())
         code = Exit.NO

@@ -38,8 +38,8 @@ def main() -> NoReturn:
     try:
         _serve(arguments, Line.of(line), page, words, [socket.socket(fileno=number) for number in sockets])
     except RppamError as error:
-        sys.stderr.write(f"rppam: {error}\n")
-        sys.exit(error.row.exit if error.row.exit is not None else Exit.ERRORS)
+        sys.stderr.write(f"{error.line()}\n")
+        sys.exit(error.exit_code)
 
 
 def _arguments() -> argparse.Namespace:

@@ -51,9 +51,9 @@ def rppam() -> None:
 
 
 def _end_with(error: RppamError) -> NoReturn:
-    click.echo(f"rppam: {error}", err=True)
+    click.echo(error.line(), err=True)
     _tell_machine(str(error), error.row.code)
-    sys.exit(error.row.exit if error.row.exit is not None else Exit.ERRORS)
+    sys.exit(error.exit_code)
 
 
 def main() -> None:

@@ -19,7 +19,8 @@ HOST: Final[dict[str, Entry]] = {
         "error",
         "The configuration is wrong, so the node does not start.",
         "exit 78; rppam config check lists the same",
-        here("Correct what is named.", "rppam config check /etc/rppam/rppam.config", _CHECK),
+        here("Correct each line as it says; `rppam config check FILE` lists them all.",
+             "rppam config check /etc/rppam/rppam.config", _CHECK),
     ),
     "RD-601": (
         "warning",
@@ -45,7 +46,7 @@ HOST: Final[dict[str, Entry]] = {
     ),
     "RD-604": (
         "error",
-        "The key that the members of the cluster know each other by is missing, open to others, or no key.",
+        "The cluster key, by which the members know each other, is missing, open to others, or not a key.",
         "RPPAM-5107; the node does not start, or it has no vote",
         here("Copy auth.clusterKeyPath from another node (rppam init --bundle), mode 0600; on a first node run "
              "rppam init.", "sudo chmod 600 /var/lib/rppam/keys/cluster.key", _CLOSE.format(r"\keys")),
@@ -67,22 +68,23 @@ HOST: Final[dict[str, Entry]] = {
     ),
     "RD-607": (
         "error",
-        "The database does not answer, so nobody can log in.",
+        "The database cannot be reached, or refuses the connection.",
         "503 for logins; a warning in health",
-        config("Check database.url, that the database runs, and that this host may connect.", "database.url"),
+        config("Check that the database runs, that this host may connect, and database.url with its "
+               "user and password.", "database.url"),
     ),
     "RD-608": (
         "error",
-        "The port of the API is taken by another program.",
+        "The API cannot listen on its address; another program may have its port.",
         "the node does not start: address already in use",
-        here("End that program, or set api.port.", "sudo ss -ltnp 'sport = :7101'",
+        here("End that program ('ss -ltnp' shows it), or set api.port.", "sudo ss -ltnp 'sport = :7101'",
              "Get-NetTCPConnection -LocalPort 7101 | Select-Object OwningProcess"),
     ),
     "RD-609": (
         "error",
         "Another live node uses this node's name.",
         "exit 75; one of the two nodes is started again and again",
-        config("Give this node a name of its own.", "node.nodeName"),
+        config("Give this node a name of its own (node.nodeName), or stop the other one.", "node.nodeName"),
     ),
     "RD-610": (
         "warning",
@@ -134,10 +136,10 @@ HOST: Final[dict[str, Entry]] = {
     ),
     "RD-618": (
         "error",
-        "The promise file here was written on another host, or is a copy, so this member does not vote.",
+        "The promise file was written on another host, or is a copy, so this member does not vote.",
         "RPPAM-5327 in log and health; the member's vote is missing, and it does not lead",
-        Fix("A copy beside the original would make two leaders in a partition. Make sure that the host which had this "
-            "data directory is off for good (or that this is it, moved or restored), then adopt the file.",
+        Fix("If the host that had this data directory is off for good, or this is it (moved, restored): stop the "
+            "node, run rppam cluster adopt. A copy beside the original would make two leaders in a partition.",
             _ADOPT.format(stop="sudo systemctl stop rppam", start="sudo systemctl start rppam"),
             _ADOPT.format(stop="sudo systemctl stop rppam", start="sudo systemctl start rppam"),
             "docker stop rppam; docker run --rm (mounts as before) rppam rppam cluster adopt --config "
@@ -147,7 +149,7 @@ HOST: Final[dict[str, Entry]] = {
     ),
     "RD-619": (
         "error",
-        "The disk of node.dataDir takes no promise, so this member could not vote for another leader, nor follow one.",
+        "Promises cannot be written to node.dataDir, so this member gives none: it cannot vote or take over.",
         "RPPAM-5109 in log and health; a switchover is refused with 409",
         here("Make room there, or let the node's account own the folder; the node tries again every few seconds.",
              "df -h /var/lib/rppam; df -i /var/lib/rppam; sudo ls -ld /var/lib/rppam",

@@ -14,10 +14,10 @@ _KEY: Final = "sudo install -m 600 -o rppam -g rppam cluster.key /var/lib/rppam/
 MEMBERS: Final[dict[str, Entry]] = {
     "RD-901": (
         "error",
-        "What this member promised before it stopped cannot be read.",
+        "The file that keeps this member's promises over a restart cannot be read.",
         "RPPAM-5108; the node does not start",
-        here("While the other members run, stop this node, remove the file and start the node again: it waits for one "
-             "lease and learns the members from the others; let the node's account own the folder.",
+        here("While the other members run, stop this node, remove the file, let the node's account own the folder, "
+             "and start the node: it waits for one lease and learns the members from the others.",
              "sudo systemctl stop rppam; sudo rm /var/lib/rppam/promise; sudo systemctl start rppam"),
     ),
     "RD-902": (
@@ -43,7 +43,7 @@ MEMBERS: Final[dict[str, Entry]] = {
         "error",
         "The port for the other members is taken by another program, or its address is not of this host.",
         "RPPAM-5106; the node does not start",
-        here("End that program, or set cluster.memberPort and cluster.memberHost.",
+        here("End that program ('ss -ltnp' shows it), or set cluster.memberPort and cluster.memberHost.",
              f"sudo ss -ltnp 'sport = :{PORT}'", f"Get-NetTCPConnection -LocalPort {PORT}"),
     ),
     "RD-905": (

@@ -3,21 +3,11 @@
 Pure text, used by ``make docs`` and by the test that a page is current.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
-from rppam.catalogue.table import ROWS, Row
+from rppam.catalogue.table import AREAS, ROWS, Row, area_of
 
-_AREAS: Final = {
-    "1": "Reaching Redis, and TLS",
-    "2": "What Redis answers",
-    "3": "What a Redis must be like",
-    "4": "Sentinel",
-    "5": "The key prefix",
-    "6": "This host",
-    "7": "The node",
-    "8": "The container of Redis",
-    "9": "Members that vote",
-}
 _PLATFORMS: Final = ("Debian/Ubuntu", "RHEL family", "Docker", "Windows")
 
 
@@ -45,8 +35,8 @@ SEEN: Final = (
 """The lines of the vendor article's troubleshooting table, and those it lacks."""
 
 
-def doctor_page(generated: str) -> str:
-    """``docs/reference/doctor.md``: every code."""
+def doctor_page(generated: str, errors: Mapping[str, str]) -> str:
+    """``docs/reference/doctor.md``: every code. ``errors``: the error about the same situation, by code."""
     lines = [
         "# Codes of the doctor",
         "",
@@ -56,6 +46,7 @@ def doctor_page(generated: str) -> str:
         "Progress goes to stderr, findings to stdout, with `--json` as one object:",
         '`{"verdict","findings":[{"code","severity","what","evidence","fix"}]}`. A code never changes its meaning. The',
         "severity is the usual one; some findings are milder or graver by what was seen. No finding holds a secret.",
+        "Below a code stands that of the [error](errors.md) about the same situation, where there is one.",
         "",
         "A running node looks at Redis by itself, at every new connection and once a minute, over a connection of its",
         "own. What it finds of the codes about Redis, Sentinel and the key prefix stands in `findings` of",
@@ -69,15 +60,16 @@ def doctor_page(generated: str) -> str:
         "| 2 | `errors` | it does not work, or is not safe |",
         "| 78 | `errors` | the configuration cannot be read |",
     ]
-    for digit, title in _AREAS.items():
+    for area, title in AREAS.items():
         lines += ["", f"## {title}", "", "| code | severity | finding | what to do |", "|---|---|---|---|"]
         lines += [
-            f"| `{row.code}` | {row.severity} | {_cell(row.what)} | {_cell(row.fix.common)} |" for row in _rows(digit)
+            f"| `{row.code}`{_also(errors.get(row.code))} | {row.severity} | {_cell(row.what)} | {_cell(row.advice)} |"
+            for row in _rows(area)
         ]
     return "\n".join(lines) + "\n"
 
 
-def troubleshooting_page(generated: str) -> str:
+def troubleshooting_page(generated: str, errors: Mapping[str, str]) -> str:
     """``docs/operations/troubleshooting.md``: from what people see to the fix on each platform."""
     lines = [
         "# Troubleshooting",
@@ -94,15 +86,19 @@ def troubleshooting_page(generated: str) -> str:
     lines += [
         f"| {_plain(seen)} | {', '.join(f'[{code}](#{_anchor(code)})' for code in codes)} |" for seen, codes in SEEN
     ]
-    for digit, title in _AREAS.items():
+    for area, title in AREAS.items():
         lines += ["", f"## {title}"]
-        for row in _rows(digit):
-            lines += _section(row)
+        for row in _rows(area):
+            lines += _section(row, errors.get(row.code))
     return "\n".join(lines) + "\n"
 
 
-def _rows(digit: str) -> list[Row]:
-    return [row for code, row in sorted(ROWS.items()) if code.startswith(f"RD-{digit}")]
+def _rows(area: int) -> list[Row]:
+    return [row for code, row in sorted(ROWS.items()) if area_of(code) == area]
+
+
+def _also(error: str | None) -> str:
+    return f"<br>`{error}`" if error else ""
 
 
 def _anchor(code: str) -> str:
@@ -111,8 +107,9 @@ def _anchor(code: str) -> str:
     return "".join(letter for letter in heading.replace(" ", "-") if letter.isalnum() or letter in "-_")
 
 
-def _section(row: Row) -> list[str]:
-    lines = ["", f"### {row.code}: {row.what.rstrip('.')}", "", f"*Seen as:* {_plain(row.symptom)}", ""]
+def _section(row: Row, error: str | None) -> list[str]:
+    seen = f"{error}; {row.symptom}" if error and error not in row.symptom else row.symptom
+    lines = ["", f"### {row.code}: {row.what.rstrip('.')}", "", f"*Seen as:* {_plain(seen)}", ""]
     lines.append(f"*Fix:* {_plain(row.fix.common)}")
     platforms = [(name, line) for name, line in zip(_PLATFORMS, row.fix[1:], strict=True) if line]
     if platforms:

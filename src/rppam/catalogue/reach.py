@@ -21,38 +21,40 @@ REACH: Final[dict[str, Entry]] = {
         "error",
         "Redis refuses the connection: nothing listens at that address and port.",
         "Connection refused; Could not connect to Redis",
-        conf("Start Redis, and let it listen where the nodes come from (bind).", "bind 0.0.0.0"),
+        conf("Start Redis, and let it listen where the nodes come from ('bind' in redis.conf).", "bind 0.0.0.0"),
     ),
     "RD-102": (
         "error",
-        "Nothing answers at that address: packets vanish, as behind a firewall that drops them or on a host that is "
-        "switched off.",
+        "Nothing answers at that address: a firewall drops the packets, or the host is off.",
         "redisConnected: false in cluster health; connect timeouts",
-        firewall("Switch the host on, and open the Redis port for every node."),
+        firewall("Switch the host on, and open the Redis port for every node in the firewalls."),
     ),
     "RD-103": (
         "error",
         "The host name of Redis cannot be resolved on this host.",
         "Name or service not known; No such host is known",
-        config("Correct the name, or this host's DNS (getent hosts NAME; Resolve-DnsName NAME).", "connectionString"),
+        config("Correct the name in redis.connectionString, or this host's DNS (getent hosts NAME; Resolve-DnsName "
+               "NAME).", "connectionString"),
     ),
     "RD-104": (
         "error",
-        "There is no network path to Redis from this host.",
+        "There is no network path to Redis from this host, or a firewall rejects it.",
         "No route to host; Network is unreachable",
-        firewall("Check the address, ip route get ADDRESS, and firewalls that reject."),
+        firewall("Check the address, the route (ip route get ADDRESS), and firewalls that reject."),
     ),
     "RD-105": (
         "error",
         "Redis takes the connection and then says nothing, or half a sentence.",
         "timeouts although the port is open",
-        service("Redis is frozen, swaps, or runs a slow command; or a proxy answers for it.", "restart"),
+        service("Check that Redis is not frozen, swapping or running a slow command, and that it is Redis that "
+                "listens there.", "restart"),
     ),
     "RD-106": (
         "error",
         "The connection is closed before Redis has said anything.",
         "Connection reset; the server closed the connection",
-        service("Redis restarts, crashes, or something in between hangs up.", "restart"),
+        service("Check whether Redis restarts or crashes, whether it demands TLS (ssl=true), and what stands in "
+                "between.", "restart"),
     ),
     "RD-107": (
         "error",
@@ -64,19 +66,16 @@ REACH: Final[dict[str, Entry]] = {
         "error",
         "What answers there does not speak the Redis protocol.",
         "protocol errors right after connecting",
-        config("Name the host and port of Redis itself.", "redis.connectionString"),
+        config("Name the host and port of Redis itself in redis.connectionString, and let ssl match what the port "
+               "speaks.", "redis.connectionString"),
     ),
     "RD-109": (
         "error",
         "The server does not know HELLO 3: older than Redis 6, or a protocol proxy stands in between.",
         "unknown command HELLO; NOPROTO",
-        Fix(
-            "Use Redis 6.2 or later (7.x recommended), directly.",
-            "sudo apt install redis-server",
-            "sudo dnf module reset redis; sudo dnf module install redis:7",
-            "use the image redis:7",
-            "Docker Desktop: as Docker. Memurai: install version 4 or later",
-        ),
+        Fix("Use Redis 6.2 or later (7.x recommended), directly.", "sudo apt install redis-server",
+            "sudo dnf module reset redis; sudo dnf module install redis:7", "use the image redis:7",
+            "Docker Desktop: as Docker. Memurai: install version 4 or later"),
     ),
     "RD-110": (
         "error",
@@ -86,52 +85,44 @@ REACH: Final[dict[str, Entry]] = {
     ),
     "RD-111": (
         "error",
-        "Redis stopped answering in the middle of the checks.",
+        "Redis stopped answering on an open connection.",
         "timeouts under load",
-        service("Look for a slow command (SLOWLOG GET), swapping, or a network that loses packets.", "restart"),
+        service("Check whether Redis is frozen, swaps or runs a slow command (SLOWLOG GET), and whether the network "
+                "loses packets.", "restart"),
     ),
     "RD-112": (
         "error",
         "The system of this host gives the node no socket to reach Redis by.",
         "Too many open files; Address family not supported by protocol",
-        here(
-            "Allow the node more open files, or name Redis by an address of a kind that this host has.",
-            "sudo ls /proc/$(pgrep -of 'rppam node')/fd | wc -l; raise LimitNOFILE in rppam.service; sudo systemctl "
-            "daemon-reload; sudo systemctl restart rppam",
-            "Get-Process rppam* | Select-Object Handles; Restart-Service RpPam",
-        ),
+        here("Raise LimitNOFILE (ls /proc/PID/fd shows what is open), or name Redis by a kind of address that this "
+             "host has.",
+             "sudo ls /proc/$(pgrep -of 'rppam node')/fd | wc -l; raise LimitNOFILE in rppam.service; sudo systemctl "
+             "daemon-reload; sudo systemctl restart rppam",
+             "Get-Process rppam* | Select-Object Handles; Restart-Service RpPam"),
     ),
     "RD-113": (
         "error",
         "A fault of this program keeps the node from Redis.",
         "a traceback in the log of the node",
-        Fix(
-            "Read the node's log, restart the node, and report the traceback to the makers of this program.",
+        Fix("Read the node's log, restart the node, and report the traceback to the makers of this program.",
             "sudo journalctl -u rppam -n 100; sudo systemctl restart rppam",
             "sudo journalctl -u rppam -n 100; sudo systemctl restart rppam",
             "docker logs --tail 100 rppam; docker restart rppam",
-            "read the log of the service; Restart-Service RpPam",
-        ),
+            "read the log of the service; Restart-Service RpPam"),
     ),
     "RD-114": (
         "error",
-        "What answers as Redis sends replies that are larger than any a node asks for.",
+        "Redis, or what answers as it, sends a reply that is larger than any a node asks for.",
         "sent a reply of 2147483647 elements, and takes 16384 at most; the connection was dropped",
-        service(
-            "Find out what answers at that address, and who else can write to that Redis or stands in between.",
-            "restart",
-            "CLIENT LIST shows who is connected",
-        ),
+        service("Find out what answers at that address: a proxy, another program, or a Redis that somebody else "
+                "writes to.", "restart", "CLIENT LIST shows who is connected"),
     ),
     "RD-115": (
         "error",
-        "What answers as Redis pushes more messages or invalidations than a node takes.",
+        "Redis, or what answers as it, pushes more messages or invalidations than a node takes.",
         "pushed more than 10000 words within a second; the connection was dropped",
-        service(
-            "Find who publishes or writes so much under redis.keyPrefix, and stop it.",
-            "restart",
-            "CLIENT LIST shows who is connected",
-        ),
+        service("Find who publishes or writes so much under redis.keyPrefix (CLIENT LIST), and stop it.", "restart",
+                "CLIENT LIST shows who is connected"),
     ),
     "RD-121": (
         "error",
@@ -173,7 +164,8 @@ REACH: Final[dict[str, Entry]] = {
         "error",
         "The TLS handshake with Redis fails.",
         "TLS handshake failure",
-        conf("Allow TLS 1.2 and 1.3 on both sides, and check the certificates.", 'tls-protocols "TLSv1.2 TLSv1.3"'),
+        conf("Check that the certificates are valid, trusted and made for this name; allow TLS 1.2 and 1.3 on both "
+             "sides.", 'tls-protocols "TLSv1.2 TLSv1.3"'),
     ),
     "RD-128": (
         "warning",
@@ -181,116 +173,116 @@ REACH: Final[dict[str, Entry]] = {
         "nothing yet",
         Fix("Issue a new server certificate in time.", *_CERTIFICATE),
     ),
-}
+}  # fmt: skip
 
 ANSWERS: Final[dict[str, Entry]] = {
     "RD-201": (
         "error",
         "Redis demands a password, and this node sends none.",
         "NOAUTH Authentication required",
-        config("Put the password of redis.conf (requirepass) into the config.", "redis.password"),
+        config("Put the password of redis.conf (requirepass) into redis.password or the connection string.",
+               "redis.password"),
     ),
     "RD-202": (
         "error",
-        "Redis does not accept this user and password.",
+        "Redis does not accept this user and password, or the user is disabled.",
         "WRONGPASS invalid username-password pair; NOAUTH on older clients",
         config("Use the password of requirepass, or of the ACL user named by user=.", "redis.password"),
     ),
     "RD-203": (
         "error",
-        "The Redis user may not do something that a node needs.",
+        "The Redis user may not run a command, or use a key or channel, that a node needs.",
         "NOPERM this user has no permissions",
-        Fix(
-            "Give the user what 'rppam redis setup' writes into users.acl, then ACL LOAD.",
-            f"edit /etc/redis/users.acl; {CLI} ACL LOAD",
-            f"edit /etc/redis/users.acl; {CLI} ACL LOAD",
+        Fix("Give the user what 'rppam redis setup' writes into users.acl, then ACL LOAD.",
+            f"edit /etc/redis/users.acl; {CLI} ACL LOAD", f"edit /etc/redis/users.acl; {CLI} ACL LOAD",
             "edit the mounted users.acl; docker restart rppam-redis",
-            "Docker Desktop: as Docker. Memurai: edit the aclfile; Restart-Service Memurai",
-        ),
+            "Docker Desktop: as Docker. Memurai: edit the aclfile; Restart-Service Memurai"),
     ),
     "RD-204": (
         "error",
         "Redis has restarted and is still loading its data.",
         "LOADING Redis is loading the dataset in memory",
-        Fix(
-            "Wait: it takes seconds to minutes, by the size of the data. Nodes wait by themselves.",
-            f"{CLI} INFO persistence | grep loading",
-            f"{CLI} INFO persistence | grep loading",
-            "docker logs --tail 20 rppam-redis",
-            "Docker Desktop: as Docker. Memurai: read its log file",
-        ),
+        Fix("Wait for loading to complete; it takes seconds to minutes, depending on the data size. Nodes wait by "
+            "themselves.", f"{CLI} INFO persistence | grep loading", f"{CLI} INFO persistence | grep loading",
+            "docker logs --tail 20 rppam-redis", "Docker Desktop: as Docker. Memurai: read its log file"),
     ),
     "RD-205": (
         "error",
-        "The Redis there is a read-only replica.",
+        "The server is a read-only replica, not the primary.",
         "READONLY You can't write against a read only replica",
-        config("Name the primary, or the sentinels with serviceName.", "redis.connectionString"),
+        config("Name the primary in redis.connectionString, or the sentinels with serviceName.",
+               "redis.connectionString"),
     ),
     "RD-206": (
         "error",
         "Redis cannot save its data and refuses writes.",
         "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk",
-        service("Free the disk of Redis, or give it its folder back.", "restart", "df -h; ls -ld on its 'dir'"),
+        service("Free the disk of Redis, or give it its folder back; its log names the cause.", "restart",
+                "df -h; ls -ld on its 'dir'"),
     ),
     "RD-207": (
         "error",
-        "Redis has used up its memory and refuses writes.",
+        "Redis has used up maxmemory and refuses writes.",
         "OOM command not allowed when used memory > 'maxmemory'",
-        conf("Raise maxmemory, or find what fills it: rppam redis info.", "maxmemory 1gb"),
+        conf("Raise maxmemory, or find what fills it (rppam redis info) and whether keyPrefix is unique.",
+             "maxmemory 1gb"),
     ),
     "RD-208": (
         "error",
-        "The Redis there is a replica that has lost its primary.",
+        "The server is a replica that has lost its primary.",
         "MASTERDOWN Link with MASTER is down",
-        config("Bring the primary back, or name the sentinels with serviceName.", "redis.connectionString"),
+        config("Bring the primary back and name it in redis.connectionString, or name the sentinels with "
+               "serviceName.", "redis.connectionString"),
     ),
     "RD-209": (
         "error",
-        "The primary has too few good replicas and refuses writes.",
+        "The primary has fewer good replicas than min-replicas-to-write demands, and refuses writes.",
         "NOREPLICAS Not enough good replicas to write",
-        service("Bring the replicas back.", "restart", "INFO replication shows them"),
+        service("Bring the replicas back, or lower min-replicas-to-write.", "restart", "INFO replication shows them"),
     ),
     "RD-210": (
         "error",
-        "Redis is in protected mode and takes only local clients.",
+        "Redis is in protected mode and accepts only local clients.",
         "DENIED Redis is running in protected mode",
         conf("Set a password and a bind address; protected mode then lets nodes in.", "requirepass PASSWORD"),
     ),
     "RD-211": (
         "error",
-        "Redis has as many clients as it takes.",
+        "Redis has reached its maximum number of clients.",
         "ERR max number of clients reached",
-        conf("Find who keeps connections open (CLIENT LIST), or raise the limit.", "maxclients 10000"),
+        conf("Find who keeps connections open (CLIENT LIST), or raise maxclients.", "maxclients 10000"),
     ),
     "RD-212": (
         "error",
         "The server runs in Redis Cluster mode, which is not supported.",
         "MOVED; CLUSTERDOWN; CROSSSLOT",
-        conf("Use a single Redis or Sentinel.", "cluster-enabled no"),
+        conf("Use a single Redis, or Redis with Sentinel (cluster-enabled no).", "cluster-enabled no"),
     ),
     "RD-213": (
         "error",
-        "Redis is busy with somebody's script.",
+        "Redis is busy with somebody's long-running script.",
         "BUSY Redis is busy running a script",
-        service("Find its owner; SCRIPT KILL ends one that has not written.", "restart"),
+        service("Find the script's owner; SCRIPT KILL ends a script that has not written.", "restart"),
     ),
     "RD-214": (
         "error",
-        "Redis answers with an error that is not known here.",
+        "Redis answers with an error that this version does not know.",
         "ERR ...",
-        service("Read the server's words and its log.", "restart"),
+        service("Read the server's words and its log; treat the outcome as unknown.", "restart"),
     ),
     "RD-215": (
         "error",
-        "A command that a node needs is renamed or disabled on the server.",
+        "A command that a node needs is renamed or disabled on the server, or the server is too old.",
         "ERR unknown command",
-        config("Undo that rename-command, or tell the name: '$COMMAND=newname'.", "redis.connectionString"),
+        config("Undo that rename-command, or give the new name in the connection string: '$COMMAND=newname'.",
+               "redis.connectionString"),
     ),
     "RD-216": (
         "error",
-        "Redis has no database of that number.",
+        "Redis has no database of the number in defaultDatabase.",
         "ERR DB index is out of range",
-        config("Leave defaultDatabase out: keyPrefix keeps clusters apart.", "redis.connectionString"),
+        config("Leave defaultDatabase out (keyPrefix keeps clusters apart), or raise 'databases' in redis.conf.",
+               "redis.connectionString"),
     ),
     "RD-217": (
         "error",
@@ -298,4 +290,4 @@ ANSWERS: Final[dict[str, Entry]] = {
         "WRONGTYPE Operation against a key holding the wrong kind of value",
         config("Give this cluster a keyPrefix of its own, or remove the foreign key.", "redis.keyPrefix"),
     ),
-}
+}  # fmt: skip

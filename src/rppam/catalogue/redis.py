@@ -13,26 +13,19 @@ MUST: Final[dict[str, Entry]] = {
         "error",
         "Redis is older than 6.2.",
         "scripts and ACL rules fail",
-        Fix(
-            "Install Redis 6.2 or later; 7.x is recommended.",
-            "sudo apt install redis-server",
-            "sudo dnf module reset redis; sudo dnf module install redis:7",
-            "use the image redis:7",
-            "Docker Desktop: as Docker. Memurai: install version 4 or later",
-        ),
+        Fix("Install Redis 6.2 or later; 7.x is recommended.", "sudo apt install redis-server",
+            "sudo dnf module reset redis; sudo dnf module install redis:7", "use the image redis:7",
+            "Docker Desktop: as Docker. Memurai: install version 4 or later"),
     ),
     "RD-302": (
         "warning",
         "This version of Redis has known security holes, unless the distribution has mended it without a new number.",
         "nothing",
-        Fix(
-            "Update Redis.",
-            "sudo apt update && sudo apt install --only-upgrade redis-server; "
-            "apt changelog redis-server | grep CVE shows what is mended",
-            "sudo dnf update redis; rpm -q --changelog redis | grep CVE shows what is mended",
+        Fix("Update Redis.",
+            "sudo apt update && sudo apt install --only-upgrade redis-server; apt changelog redis-server | grep CVE "
+            "shows what is mended", "sudo dnf update redis; rpm -q --changelog redis | grep CVE shows what is mended",
             "docker pull redis:7; docker compose up -d --force-recreate",
-            "Docker Desktop: as Docker. Memurai: install the newest version",
-        ),
+            "Docker Desktop: as Docker. Memurai: install the newest version"),
     ),
     "RD-303": (
         "error",
@@ -103,13 +96,9 @@ MUST: Final[dict[str, Entry]] = {
         "warning",
         "The clocks of Redis and of this host differ.",
         "times in logs and health do not fit; tokens expire early",
-        Fix(
-            "Let a time service set the clocks of all hosts.",
-            "sudo apt install chrony; chronyc tracking",
+        Fix("Let a time service set the clocks of all hosts.", "sudo apt install chrony; chronyc tracking",
             "sudo dnf install chrony; sudo systemctl enable --now chronyd; chronyc tracking",
-            "set the clock of the Docker host",
-            "w32tm /resync; w32tm /query /status",
-        ),
+            "set the clock of the Docker host", "w32tm /resync; w32tm /query /status"),
     ),
     "RD-314": (
         "warning",
@@ -145,14 +134,15 @@ SENTINEL: Final[dict[str, Entry]] = {
         "error",
         "The sentinels do not know this serviceName.",
         "no primary is found",
-        config("Use the name of 'sentinel monitor NAME ...' in sentinel.conf.", "serviceName"),
+        config("Use the name after 'sentinel monitor' in sentinel.conf as serviceName in "
+               "redis.connectionString.", "serviceName"),
     ),
     "RD-402": (
         "error",
-        "No sentinel can be asked.",
+        "No sentinel can be asked where the primary is.",
         "no primary is found",
-        service("Start the sentinels, and open their port (26379) for every node.", "restart",
-                "the same for redis-sentinel"),
+        service("Start the sentinels, open their port (26379) for every node, and check sentinelUser and "
+                "sentinelPassword.", "restart", "the same for redis-sentinel"),
     ),
     "RD-403": (
         "warning",
@@ -198,15 +188,12 @@ SENTINEL: Final[dict[str, Entry]] = {
         "warning",
         "CONFIG is renamed on the Redis servers: Sentinel elects and then hangs, unless each sentinel knows the name.",
         "+failover-state-wait-promotion in the log of Sentinel, and no failover",
-        Fix(
-            "Tell every sentinel the name: 'sentinel rename-command SERVICENAME CONFIG THE-NAME', or use a Redis user "
-            "without CONFIG instead of renaming it.",
+        Fix("Tell every sentinel the name: 'sentinel rename-command SERVICENAME CONFIG THE-NAME', or use a Redis "
+            "user without CONFIG instead of renaming it.",
             "add the line to /etc/redis/sentinel.conf; sudo systemctl restart redis-sentinel",
             "add the line to /etc/redis/sentinel.conf; sudo systemctl restart redis-sentinel",
             "add the line to each sentinel.conf (with our Compose file /data/sentinel.conf in the container); docker "
-            "restart each sentinel",
-            "Docker Desktop: as Docker",
-        ),
+            "restart each sentinel", "Docker Desktop: as Docker"),
     ),
     "RD-410": (
         "error",
@@ -224,13 +211,10 @@ SENTINEL: Final[dict[str, Entry]] = {
         "warning",
         "The sentinel.conf that was named cannot be read.",
         "nothing",
-        Fix(
-            "Name the file that the sentinel on this host runs with, and run this as an account that may read it.",
+        Fix("Name the file that the sentinel on this host runs with, and run this as an account that may read it.",
             "sudo rppam doctor --sentinel-conf /etc/redis/sentinel.conf",
             "sudo rppam doctor --sentinel-conf /etc/redis/sentinel.conf",
-            "name the sentinel.conf on the host that is mounted into the container",
-            "Docker Desktop: as Docker",
-        ),
+            "name the sentinel.conf on the host that is mounted into the container", "Docker Desktop: as Docker"),
     ),
 }  # fmt: skip
 
@@ -260,7 +244,7 @@ AT_SENTINELS: Final[dict[str, Fix]] = {
         "add +sentinel +subscribe to its line in each sentinel.conf; docker restart each sentinel",
         "Docker Desktop: as Docker",
     ),
-}
+}  # fmt: skip
 """What to do when the way to a sentinel fails for one of these reasons; for others the reason's own fix holds."""
 
 PREFIX: Final[dict[str, Entry]] = {
@@ -282,6 +266,6 @@ PREFIX: Final[dict[str, Entry]] = {
         "nothing",
         config("Make sure that no other cluster uses a prefix that begins with this one.", "redis.keyPrefix"),
     ),
-}
+}  # fmt: skip
 
 REDIS: Final = {**REACH, **ANSWERS, **MUST, **SENTINEL, **PREFIX}

@@ -1,7 +1,7 @@
-"""Every code that the doctor and health may show, with its meaning and its fix: the one table of them.
+"""The one table of problems: every code that the doctor and health may show, with its meaning and its fix.
 
-Numbers never change their meaning. Hundreds sort them: 1 reaching Redis and TLS, 2 what Redis answers, 3 what a Redis
-must be like, 4 Sentinel, 5 the key prefix, 6 this host, 7 the node, 8 the container, 9 the members that vote.
+An error about the same situation takes its two sentences from here (``problem=ROWS["RD-101"]``). Numbers never change
+their meaning; those given up are in :mod:`rppam.catalogue.retired`. Hundreds sort them, see ``AREAS``.
 ``docs/reference/doctor.md`` is made from this table. What it does not decide: whether a finding applies.
 """
 
@@ -16,6 +16,25 @@ from rppam.kernel.finding import Finding, Severity
 ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 
 
+AREAS: Final = {
+    1: "Reaching Redis, and TLS",
+    2: "What Redis answers",
+    3: "What a Redis must be like",
+    4: "Sentinel",
+    5: "The key prefix",
+    6: "This host",
+    7: "The node",
+    8: "The container of Redis",
+    9: "Members that vote",
+}
+"""An area is a code without its last two digits: a tenth begins at RD-1001."""
+
+
+def area_of(code: str) -> int:
+    """The area that a code of the doctor belongs to."""
+    return int(code.removeprefix("RD-")) // 100
+
+
 class Row(NamedTuple):
     """One code."""
 
@@ -25,6 +44,11 @@ class Row(NamedTuple):
     symptom: str
     """What people see elsewhere when it is so: in a log, at the command line, in health."""
     fix: Fix
+
+    @property
+    def advice(self) -> str:
+        """What to do on all platforms, in one line."""
+        return self.fix.common
 
 
 ROWS: Final[dict[str, Row]] = {

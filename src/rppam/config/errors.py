@@ -5,9 +5,10 @@ secret: whoever makes one describes a secret value by its type or place, not by 
 """
 
 from collections.abc import Iterable
-from typing import ClassVar, NamedTuple, Self
+from typing import NamedTuple, Self
 
-from rppam.kernel.errors import ErrorRow, Fault, Retry, RppamError
+from rppam.catalogue.table import ROWS
+from rppam.kernel.errors import Fault, Retry, RppamError
 from rppam.kernel.exits import Exit
 
 
@@ -36,7 +37,7 @@ class Problem(NamedTuple):
         return self._asdict()
 
 
-class ConfigError(RppamError):
+class ConfigError(RppamError, fault=Fault.OPERATOR, retry=Retry.NO, exit=Exit.CONFIGURATION):
     """Something the administrator wrote is wrong. ``problems`` has at least one entry."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
@@ -49,45 +50,23 @@ class ConfigError(RppamError):
         return cls([Problem(path, expected, found, fix)])
 
 
-def _row(code: str, meaning: str, remedy: str) -> ErrorRow:
-    return ErrorRow(code, Fault.OPERATOR, Retry.NO, meaning, remedy, exit=Exit.CONFIGURATION)
+class ConfigFileError(ConfigError, code="RPPAM-1101"):
+    """The configuration file cannot be read as JSON text."""
+
+    fix = "Put right what the message names, then run `rppam config check FILE`."
 
 
-class ConfigFileError(ConfigError):
-    """The file itself: missing, unreadable, too large, not UTF-8, not JSON."""
-
-    row: ClassVar[ErrorRow] = _row(
-        "RPPAM-1101",
-        "The configuration file cannot be read as JSON text.",
-        "Put right what the message names, then run `rppam config check FILE`.",
-    )
-
-
-class ConfigValueError(ConfigError):
+class ConfigValueError(ConfigError, code="RPPAM-1201", problem=ROWS["RD-600"]):
     """One or more settings are unknown, of a wrong type, out of range, or contradict each other."""
 
-    row: ClassVar[ErrorRow] = _row(
-        "RPPAM-1201",
-        "One or more settings are wrong; the node does not start.",
-        "Each line names the key, what was expected, what was found and the fix; run `rppam config check FILE`.",
-    )
+
+class ConnectionStringError(ConfigError, code="RPPAM-1202"):
+    """A Redis connection string is wrong."""
+
+    fix = "Try it with `rppam config parse-connection 'STRING'` until it shows what you mean."
 
 
-class ConnectionStringError(ConfigError):
-    """A Redis connection string that cannot be understood without guessing."""
+class SecretError(ConfigError, code="RPPAM-1301"):
+    """A secret of the configuration cannot be read or decrypted."""
 
-    row: ClassVar[ErrorRow] = _row(
-        "RPPAM-1202",
-        "A Redis connection string is wrong.",
-        "Try it with `rppam config parse-connection 'STRING'` until it shows what you mean.",
-    )
-
-
-class SecretError(ConfigError):
-    """A secret that cannot be read: key file, encrypted value, secret file or environment variable."""
-
-    row: ClassVar[ErrorRow] = _row(
-        "RPPAM-1301",
-        "A secret of the configuration cannot be read or decrypted.",
-        "Check the key file named in the message, or make the value anew with `rppam config encrypt`.",
-    )
+    fix = "Check the key file named in the message, or make the value anew with `rppam config encrypt`."

@@ -1,108 +1,55 @@
 """Errors of the cluster's database (RPPAM-29xx)."""
 
-from typing import ClassVar
-
-from rppam.kernel.errors import ErrorRow, Fault, Retry, RppamError
+from rppam.catalogue.table import ROWS
+from rppam.kernel.errors import Fault, Retry, RppamError
 from rppam.kernel.exits import Exit
 
 
-class DatabaseError(RppamError):
+class DatabaseError(RppamError, fault=Fault.OPERATOR, retry=Retry.NO, status=503):
     """Base of the database errors."""
 
 
-class DatabaseUrlInvalid(DatabaseError):
-    """``database.url`` is not one we can use."""
+class DatabaseUrlInvalid(DatabaseError, code="RPPAM-2901", exit=Exit.CONFIGURATION, status=None):
+    """The database URL cannot be used."""
 
-    row: ClassVar[ErrorRow] = ErrorRow(
-        code="RPPAM-2901",
-        fault=Fault.OPERATOR,
-        retry=Retry.NO,
-        meaning="The database URL cannot be used.",
-        remedy="Write sqlite:////absolute/path/rppam.db or postgresql://user:password@host:5432/name.",
-        exit=Exit.CONFIGURATION,
-    )
+    fix = "Write sqlite:////absolute/path/rppam.db or postgresql://user:password@host:5432/name."
 
 
-class DatabaseUnreachable(DatabaseError):
+class DatabaseUnreachable(
+    DatabaseError, code="RPPAM-2902", problem=ROWS["RD-607"], fault=Fault.SURROUNDINGS, retry=Retry.YES, exit=Exit.NO
+):
     """The database cannot be reached or refused; what was asked has not been done."""
 
-    row: ClassVar[ErrorRow] = ErrorRow(
-        code="RPPAM-2902",
-        fault=Fault.SURROUNDINGS,
-        retry=Retry.YES,
-        meaning="The database cannot be reached, or it refused the connection.",
-        remedy="Check that it runs and that database.url names it with the right user and password.",
-        exit=Exit.NO,
-        status=503,
-    )
+
+class DatabaseUnknown(
+    DatabaseError, code="RPPAM-2903", fault=Fault.SURROUNDINGS, retry=Retry.IF_IDEMPOTENT, exit=Exit.NO
+):
+    """The database did not answer in time; a write may or may not have been made."""
+
+    fix = "Look before you repeat a write; check the database host and the network, or raise database.timeoutMs."
 
 
-class DatabaseUnknown(DatabaseError):
-    """No answer in time: what was asked may or may not have been done."""
+class DatabaseBusy(DatabaseError, code="RPPAM-2904", fault=Fault.SURROUNDINGS, retry=Retry.SLOWLY, exit=Exit.NO):
+    """Every database connection of this node is waiting for an answer."""
 
-    row: ClassVar[ErrorRow] = ErrorRow(
-        code="RPPAM-2903",
-        fault=Fault.SURROUNDINGS,
-        retry=Retry.IF_IDEMPOTENT,
-        meaning="The database did not answer in time; a write may or may not have been made.",
-        remedy="Look before you repeat a write; check the database host and the network, or raise database.timeoutMs.",
-        exit=Exit.NO,
-        status=503,
-    )
+    fix = "Usually the database is slow or unreachable: check it first."
 
 
-class DatabaseBusy(DatabaseError):
-    """All of this node's database threads are occupied; nothing was done."""
+class DatabaseRefused(DatabaseError, code="RPPAM-2905", retry=Retry.SLOWLY, exit=Exit.ERRORS):
+    """The database refused the statement (permissions, disk full, damaged, read-only)."""
 
-    row: ClassVar[ErrorRow] = ErrorRow(
-        code="RPPAM-2904",
-        fault=Fault.SURROUNDINGS,
-        retry=Retry.SLOWLY,
-        meaning="Every database connection of this node is waiting for an answer.",
-        remedy="Usually the database is slow or unreachable: check it first.",
-        exit=Exit.NO,
-        status=503,
-    )
+    fix = "Read the reason in the message and the database's own log."
 
 
-class DatabaseRefused(DatabaseError):
-    """The database answered with an error of its own."""
+class SchemaNewer(DatabaseError, code="RPPAM-2906", exit=Exit.CONFIGURATION):
+    """The database belongs to a newer release of RP-PAM than this one."""
 
-    row: ClassVar[ErrorRow] = ErrorRow(
-        code="RPPAM-2905",
-        fault=Fault.OPERATOR,
-        retry=Retry.SLOWLY,
-        meaning="The database answered, but refused the statement (permissions, disk full, damaged, read-only).",
-        remedy="Read the reason in the message and the database's own log.",
-        exit=Exit.ERRORS,
-        status=503,
-    )
+    fix = "Upgrade this node, or restore the backup taken before the upgrade."
 
 
-class SchemaNewer(DatabaseError):
-    """The database was already migrated by a newer release."""
+class DatabaseValueRefused(
+    DatabaseError, code="RPPAM-2907", fault=Fault.CALLER, exit=Exit.ERRORS, status=400, level="warning"
+):
+    """The database cannot hold a value of the request; nothing was written."""
 
-    row: ClassVar[ErrorRow] = ErrorRow(
-        code="RPPAM-2906",
-        fault=Fault.OPERATOR,
-        retry=Retry.NO,
-        meaning="The database belongs to a newer release of RP-PAM than this one.",
-        remedy="Upgrade this node, or restore the backup taken before the upgrade.",
-        exit=Exit.CONFIGURATION,
-        status=503,
-    )
-
-
-class DatabaseValueRefused(DatabaseError):
-    """The database works, and cannot hold a value that it was given; nothing was written."""
-
-    row: ClassVar[ErrorRow] = ErrorRow(
-        code="RPPAM-2907",
-        fault=Fault.CALLER,
-        retry=Retry.NO,
-        meaning="The database cannot hold a value of the request; nothing was written.",
-        remedy="Look for odd characters or sizes in what was sent, and report it: it should have been told before.",
-        exit=Exit.ERRORS,
-        status=400,
-        level="warning",
-    )
+    fix = "Look for odd characters or sizes in what was sent, and report it: it should have been told before."

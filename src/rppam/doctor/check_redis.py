@@ -6,7 +6,6 @@ lets us in, each address is looked at a second time with a bare socket, to name 
 
 import asyncio
 import re
-import ssl
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -24,9 +23,8 @@ from rppam.crypto.store_mac import StoreMac
 from rppam.doctor.diagnosis import failure_finding
 from rppam.doctor.member_rules import Shown
 from rppam.doctor.port_probe import second_look
-from rppam.doctor.redis_facts import RedisFacts, SentinelFacts, SentinelMode
-from rppam.doctor.redis_probe import Probe, ask_sentinel, lets_strangers_in
-from rppam.doctor.redis_requirements import prefix_findings, sentinel_findings, server_findings
+from rppam.doctor.redis_facts import RedisFacts, SentinelFacts
+from rppam.doctor.redis_pipeline import RedisPipeline
 from rppam.doctor.report import Report
 from rppam.kernel.clock import Clock
 from rppam.kernel.finding import Severity
@@ -43,7 +41,6 @@ LIVE_HEARTBEAT_MS: Final = 5_000
 """A heartbeat younger than this, or than :data:`LIVE_BEATS` of them, is that of a node that runs now."""
 LIVE_BEATS: Final = 3
 SENTINEL_CONF: Final = (Path("/etc/redis/sentinel.conf"), Path("/etc/redis-sentinel.conf"))
-_DAY_S: Final = 86_400
 NAMES_MAX: Final = 256
 """So many names the exchange script lets stand."""
 NAMES_TOLD: Final = 8
@@ -66,6 +63,7 @@ class StoreCheck:
         self.keyless: tuple[str, ...] = ()
         """Where :meth:`shown` found heartbeats as a node without a cluster key writes them, or a stranger."""
         self._timeout_ms = min(self._said.sync_timeout_ms, PATIENCE_MS_MAX)
+        self._pipeline = RedisPipeline.of(settings, clock, timeout_ms=self._timeout_ms)
 
     @property
     def connection(self) -> Connection | None:
@@ -85,29 +83,19 @@ class StoreCheck:
         if self._said.service_name is None:
             await self._enter(options.targets(), is_named=False)
             return
-        await self._ask_sentinels(options, self._said.service_name)
+        await self._ask_sentinels(options)
 
     async def look(self) -> None:
         """Weigh the server, the prefix and the names on it. Nothing to do where nobody let us in."""
-        connection = self._connection
         primary: RedisFacts | None = None
-        if connection is not None:
-            probe = Probe(connection, self._clock, timeout_ms=self._timeout_ms)
-            try:
-                primary = await self._server(connection, probe)
-                await self._prefix(probe)
-            except StoreError as error:
-                self._report.add(failure_finding(error, with_tls=self._said.ssl))
-        if self._said.service_name is not None and self._sentinels:
-            told, place = told_in(self._sentinel_conf, self._said.service_name)
-            mode = SentinelMode(
-                service_name=self._said.service_name,
-                sentinels=self._sentinels,
-                config_name_told=told,
-                sentinel_conf=place,
-            )
+        if self._connection is not None:
+            primary, found = await self._pipeline.server(self._connection)
+            self._report.add(*found)
+        service = self._said.service_name
+        if service is not None and self._sentinels:
             replicas = await self._replicas() if primary is None else []
-            self._report.add(*sentinel_findings(mode, primary, replicas))
+            told = told_in(self._sentinel_conf, service)
+            self._report.add(*self._pipeline.sentinels(self._sentinels, primary, replicas, told))
 
     async def close(self) -> None:
         """Hang up."""
@@ -118,7 +106,7 @@ class StoreCheck:
         """Evidence that a node of this name runs now, by its heartbeat; ``None`` when there is none."""
         if self._connection is None or not self.is_reached:
             return None
-        probe = Probe(self._connection, self._clock, timeout_ms=self._timeout_ms)
+        probe = self._pipeline.probe(self._connection)
         try:
             found = await probe.heartbeat_of(self._settings.redis.key_prefix, node)
         except StoreError:
@@ -149,10 +137,7 @@ class StoreCheck:
         """
         if self._connection is None or not self.is_reached:
             return None
-        probe, prefix = (
-            Probe(self._connection, self._clock, timeout_ms=self._timeout_ms),
-            self._settings.redis.key_prefix,
-        )
+        probe, prefix = self._pipeline.probe(self._connection), self._settings.redis.key_prefix
         try:
             listed = await probe.listed(prefix)
             if listed > NAMES_MAX:
@@ -233,7 +218,7 @@ class StoreCheck:
         except StoreError as error:
             return error
 
-    async def _ask_sentinels(self, options: LinkOptions, service: str) -> None:
+    async def _ask_sentinels(self, options: LinkOptions) -> None:
         said = self._said
         to_sentinels = replace(
             options,
@@ -241,21 +226,12 @@ class StoreCheck:
             password=said.sentinel_password or said.password,
             command_map={},
         )
-        self._sentinels = tuple(
-            await asyncio.gather(
-                *(
-                    ask_sentinel(target, service, self._clock, timeout_ms=self._timeout_ms)
-                    for target in to_sentinels.targets()
-                )
-            )
-        )
+        self._sentinels = await self._pipeline.ask_sentinels(to_sentinels.targets())
         # One that is stale may name a primary of before: whoever says itself that it is the primary counts.
         named = dict.fromkeys(one.primary for one in self._sentinels if one.primary is not None)
         places = tuple((host, port or 6379) for host, port in map(parse_endpoint, named))
         if places:
             await self._enter(replace(options, endpoints=places).targets(), is_named=True)
-
-    # ---- looking ----------------------------------------------------------------------------------------------------
 
     async def _replicas(self) -> list[RedisFacts]:
         """The replicas that the sentinels know, while there is no primary: Sentinel wants to make one of them."""
@@ -273,29 +249,11 @@ class StoreCheck:
         if not isinstance(opened, Connection):
             return None
         try:
-            return await Probe(opened, self._clock, timeout_ms=self._timeout_ms).names()
+            return await self._pipeline.probe(opened).names()
         except StoreError:
             return None
         finally:
             await opened.close()
-
-    async def _server(self, connection: Connection, probe: Probe) -> RedisFacts:
-        facts = await probe.server(
-            prefix=self._settings.redis.key_prefix, is_behind_sentinel=self._said.service_name is not None
-        )
-        facts = replace(facts, anonymous=await lets_strangers_in(connection.target, self._clock))
-        until = connection.certificate.get("notAfter")
-        if isinstance(until, str):
-            left_s = ssl.cert_time_to_seconds(until) - self._clock.wall_ms() / 1000
-            shown = f"the certificate of {connection.target.address}, valid until {until}"
-            facts = replace(facts, certificate_days_left=left_s / _DAY_S, certificate_shown=shown)
-        patience_ms = self._settings.cluster.timing.request_timeout_ms
-        self._report.add(*server_findings(facts, patience_ms=patience_ms))
-        return facts
-
-    async def _prefix(self, probe: Probe) -> None:
-        facts = await probe.prefix(self._settings.redis.key_prefix, self._settings.cluster.cluster_id)
-        self._report.add(*prefix_findings(facts))
 
 
 def store_mac_of(settings: Settings) -> StoreMac | None:

@@ -9,82 +9,14 @@ from typing import Final
 
 from rppam.catalogue.table import finding
 from rppam.kernel.finding import Finding
-from rppam.redis.errors import (
-    StoreClosed,
-    StoreCommandDisabled,
-    StoreConnectTimeout,
-    StoreDown,
-    StoreError,
-    StoreNameUnknown,
-    StoreNoGreeting,
-    StoreNoRoute,
-    StoreNoSocket,
-    StoreProtocol,
-    StorePushFlood,
-    StoreRefused,
-    StoreReplyTooLarge,
-    StoreSentinelsSilent,
-    StoreServiceUnknown,
-    StoreSilent,
-    StoreTlsFailed,
-    StoreTooOld,
-    StoreUnknown,
-)
-from rppam.redis.reply_errors import (
-    StoreBusy,
-    StoreCluster,
-    StoreCommandUnknown,
-    StoreFull,
-    StoreLoading,
-    StoreMasterDown,
-    StoreMisconfigured,
-    StoreNoAuth,
-    StoreNoDatabase,
-    StoreNoPermission,
-    StoreNoReplicas,
-    StoreOutOfMemory,
-    StoreProtected,
-    StoreReadOnly,
-    StoreWrongPassword,
-    StoreWrongType,
-)
+from rppam.redis.errors import StoreCommandDisabled, StoreDown, StoreError, StoreUnknown
 
-_BY_CLASS: Final[dict[type[StoreError], str]] = {
-    StoreRefused: "RD-101",
-    StoreConnectTimeout: "RD-102",
-    StoreNameUnknown: "RD-103",
-    StoreNoRoute: "RD-104",
-    StoreNoGreeting: "RD-105",
-    StoreClosed: "RD-106",
-    StoreProtocol: "RD-108",
-    StoreTooOld: "RD-109",
-    StoreSilent: "RD-111",
+_ALIKE: Final[dict[type[StoreError], str]] = {
     StoreUnknown: "RD-111",
-    StoreNoSocket: "RD-112",
-    StoreReplyTooLarge: "RD-114",
-    StorePushFlood: "RD-115",
-    StoreTlsFailed: "RD-127",
-    StoreNoAuth: "RD-201",
     StoreDown: "RD-411",  # the node itself drops a connection only where the sentinels move the primary
-    StoreServiceUnknown: "RD-401",
-    StoreSentinelsSilent: "RD-402",
-    StoreWrongPassword: "RD-202",
-    StoreNoPermission: "RD-203",
-    StoreLoading: "RD-204",
-    StoreReadOnly: "RD-205",
-    StoreMisconfigured: "RD-206",
-    StoreOutOfMemory: "RD-207",
-    StoreMasterDown: "RD-208",
-    StoreNoReplicas: "RD-209",
-    StoreProtected: "RD-210",
-    StoreFull: "RD-211",
-    StoreCluster: "RD-212",
-    StoreBusy: "RD-213",
-    StoreCommandUnknown: "RD-215",
-    StoreNoDatabase: "RD-216",
-    StoreWrongType: "RD-217",
     StoreCommandDisabled: "RD-215",
 }
+"""Errors with sentences of their own; the others say by their row which finding they are."""
 _RESP: Final = tuple(bytes([kind]) for kind in b"+-:$*%~_#,(=>!|")
 """How each kind of reply begins in the Redis protocol."""
 _TLS_WORDS: Final = (
@@ -117,7 +49,7 @@ def code_of(error: StoreError, *, with_tls: bool, glimpse: Glimpse | None = None
         if not isinstance(error.__cause__, StoreError):
             return "RD-113"
         error = error.__cause__
-    code = _BY_CLASS.get(type(error), "RD-214")
+    code = error.row.finding or _ALIKE.get(type(error), "RD-214")
     text = f"{error.raw} {error}"
     if code in ("RD-105", "RD-106", "RD-108", "RD-127") or (code == "RD-102" and seen.is_open):
         code = _nearer(code, text, seen, with_tls=with_tls)

@@ -8,12 +8,12 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from rppam.http.token_flaws import TokenFlaw
-from rppam.kernel.errors import ErrorRow, Fault, Retry, RppamError
+from rppam.kernel.errors import Fault, Retry, RppamError
 
 _NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
 
 
-class RequestError(RppamError):
+class RequestError(RppamError, fault=Fault.CALLER, retry=Retry.NO, level="info"):
     """Base of all errors that answer a request."""
 
     def members(self) -> Mapping[str, object]:
@@ -25,18 +25,13 @@ class RequestError(RppamError):
         return MappingProxyType({})
 
 
-class UnauthenticatedError(RequestError):
-    """No valid access token. The caller hears one message; ``flaw`` is for our log."""
+class UnauthenticatedError(RequestError, code="RPPAM-6001", retry=Retry.CALLER_DECIDES, status=401):
+    """The request carries no valid access token.
 
-    row = ErrorRow(
-        "RPPAM-6001",
-        Fault.CALLER,
-        Retry.CALLER_DECIDES,
-        "The request carries no valid access token.",
-        "Sign in at POST /api/v1/auth/login or run 'rppam token' on the node, and send 'Authorization: Bearer TOKEN'.",
-        status=401,
-        level="info",
-    )
+    The caller hears one message; ``flaw`` is for our log.
+    """
+
+    fix = "Sign in at POST /api/v1/auth/login, or run 'rppam token' on the node; send 'Authorization: Bearer TOKEN'."
 
     def __init__(self, flaw: TokenFlaw) -> None:
         super().__init__("a valid access token is needed")
@@ -48,46 +43,22 @@ class UnauthenticatedError(RequestError):
         return {"WWW-Authenticate": f'Bearer realm="rppam"{hint}'}
 
 
-class ForbiddenError(RequestError):
-    """The token is good, its roles do not suffice."""
+class ForbiddenError(RequestError, code="RPPAM-6002", status=403):
+    """The account lacks the role that this needs."""
 
-    row = ErrorRow(
-        "RPPAM-6002",
-        Fault.CALLER,
-        Retry.NO,
-        "The account lacks the role that this needs.",
-        "Ask an administrator for the role, or sign in with an account that has it.",
-        status=403,
-        level="info",
-    )
+    fix = "Ask an administrator for the role, or sign in with an account that has it."
 
 
-class NotFoundError(RequestError):
-    """No such resource."""
+class NotFoundError(RequestError, code="RPPAM-6003", status=404, level="debug"):
+    """Nothing is found at this address."""
 
-    row = ErrorRow(
-        "RPPAM-6003",
-        Fault.CALLER,
-        Retry.NO,
-        "Nothing is found at this address.",
-        "Compare the path with GET /openapi.json; it is case-sensitive and ends without a slash.",
-        status=404,
-        level="debug",
-    )
+    fix = "Compare the path with GET /openapi.json; it is case-sensitive and ends without a slash."
 
 
-class MethodNotAllowedError(RequestError):
-    """The resource exists, the method does not."""
+class MethodNotAllowedError(RequestError, code="RPPAM-6004", status=405, level="debug"):
+    """This address does not take this method."""
 
-    row = ErrorRow(
-        "RPPAM-6004",
-        Fault.CALLER,
-        Retry.NO,
-        "This address does not take this method.",
-        "Use one of the methods in the Allow header.",
-        status=405,
-        level="debug",
-    )
+    fix = "Use one of the methods in the Allow header."
 
     def __init__(self, method: str, allowed: Sequence[str]) -> None:
         super().__init__(f"{method} is not offered here, only {', '.join(allowed)}" if allowed else f"no {method} here")
@@ -109,18 +80,10 @@ class FieldFlaw(NamedTuple):
     """A stable word for machines."""
 
 
-class InvalidRequestError(RequestError):
-    """The request can be read, and is wrong."""
+class InvalidRequestError(RequestError, code="RPPAM-6010", status=400, level="debug"):
+    """The request is not valid."""
 
-    row = ErrorRow(
-        "RPPAM-6010",
-        Fault.CALLER,
-        Retry.NO,
-        "The request is not valid.",
-        "Correct the fields named in 'errors'; GET /openapi.json describes each of them.",
-        status=400,
-        level="debug",
-    )
+    fix = "Correct the fields named in 'errors'; GET /openapi.json describes each of them."
 
     def __init__(self, flaws: Sequence[FieldFlaw]) -> None:
         super().__init__("; ".join(f"{flaw.field}: {flaw.message}" for flaw in flaws))
@@ -131,110 +94,54 @@ class InvalidRequestError(RequestError):
         return {"errors": [flaw._asdict() for flaw in self.flaws]}
 
 
-class UnreadableBodyError(RequestError):
-    """The body is not the JSON that it should be."""
+class UnreadableBodyError(RequestError, code="RPPAM-6011", status=400, level="debug"):
+    """The body is not readable as JSON."""
 
-    row = ErrorRow(
-        "RPPAM-6011",
-        Fault.CALLER,
-        Retry.NO,
-        "The body is not readable as JSON.",
-        "Send one JSON object in UTF-8, without repeated names and nested at most 16 deep.",
-        status=400,
-        level="debug",
-    )
+    fix = "Send one JSON object in UTF-8, without repeated names and nested at most 16 deep."
 
 
-class UnreadableRequestError(RequestError):
-    """Not HTTP/1.1."""
+class UnreadableRequestError(RequestError, code="RPPAM-6012", status=400):
+    """The request is not valid HTTP/1.1."""
 
-    row = ErrorRow(
-        "RPPAM-6012",
-        Fault.CALLER,
-        Retry.NO,
-        "The request is not valid HTTP/1.1.",
-        "Check the client, and what stands between it and the node.",
-        status=400,
-        level="info",
-    )
+    fix = "Check the client, and what stands between it and the node."
 
 
-class MediaTypeError(RequestError):
-    """A body of another kind than JSON."""
+class MediaTypeError(RequestError, code="RPPAM-6013", status=415, level="debug"):
+    """The body is of a kind that is not taken here."""
 
-    row = ErrorRow(
-        "RPPAM-6013",
-        Fault.CALLER,
-        Retry.NO,
-        "The body is of a kind that is not taken here.",
-        "Send JSON with 'Content-Type: application/json' and no Content-Encoding.",
-        status=415,
-        level="debug",
-    )
+    fix = "Send JSON with 'Content-Type: application/json' and no Content-Encoding."
 
 
-class TooLargeError(RequestError):
-    """A body over the limit."""
+class TooLargeError(RequestError, code="RPPAM-6014", status=413):
+    """The body is too large."""
 
-    row = ErrorRow(
-        "RPPAM-6014",
-        Fault.CALLER,
-        Retry.NO,
-        "The body is too large.",
-        "Send less; 'detail' names the limit, which is lower without a token.",
-        status=413,
-        level="info",
-    )
+    fix = "Send less; 'detail' names the limit, which is lower without a token."
 
     def headers(self) -> Mapping[str, str]:
         """The rest of the body will not be read."""
         return {"Connection": "close"}
 
 
-class HeadersTooLargeError(RequestError):
-    """A request line or headers over the limit."""
+class HeadersTooLargeError(RequestError, code="RPPAM-6015", status=431):
+    """The request line and headers are too large."""
 
-    row = ErrorRow(
-        "RPPAM-6015",
-        Fault.CALLER,
-        Retry.NO,
-        "The request line and headers are too large.",
-        "Send at most 16 KiB of them.",
-        status=431,
-        level="info",
-    )
+    fix = "Send at most 16 KiB of them."
 
 
-class SlowRequestError(RequestError):
-    """The body did not arrive in time."""
+class SlowRequestError(RequestError, code="RPPAM-6016", retry=Retry.YES, status=408):
+    """The request did not arrive in time."""
 
-    row = ErrorRow(
-        "RPPAM-6016",
-        Fault.CALLER,
-        Retry.YES,
-        "The request did not arrive in time.",
-        "Send the whole body at once; check the network if you did.",
-        status=408,
-        level="info",
-    )
+    fix = "Send the whole body at once; check the network if you did."
 
     def headers(self) -> Mapping[str, str]:
         """The rest of the body will not be read."""
         return {"Connection": "close"}
 
 
-class NotLeaderError(RequestError):
-    """Only the leader may do this, and this node is not it."""
+class NotLeaderError(RequestError, code="RPPAM-6020", retry=Retry.CALLER_DECIDES, status=421):
+    """Only the leader may do this, and this node does not lead."""
 
-    row = ErrorRow(
-        "RPPAM-6020",
-        Fault.CALLER,
-        Retry.CALLER_DECIDES,
-        "Only the leader may do this, and this node does not lead.",
-        "Send the request to the leader named in 'leader' and 'leaderUrl', or through the load balancer.",
-        status=421,
-        level="info",
-    )
+    fix = "Send the request to the leader named in 'leader' and 'leaderUrl', or through the load balancer."
 
     def __init__(self, node: str, leader: str | None, leader_url: str | None) -> None:
         whom = f"the leader is {leader}" if leader else "no leader is known now; try again in a few seconds"
@@ -251,133 +158,72 @@ class NotLeaderError(RequestError):
         return {} if self.leader else {"Retry-After": "2"}
 
 
-class FencedError(RequestError):
-    """A newer leader has written before: this node's permission was stale."""
+class FencedError(
+    RequestError, code="RPPAM-6021", fault=Fault.SURROUNDINGS, retry=Retry.CALLER_DECIDES, status=409, level="warning"
+):
+    """The write was refused because a newer leader has taken over. Nothing was changed."""
 
-    row = ErrorRow(
-        "RPPAM-6021",
-        Fault.SURROUNDINGS,
-        Retry.CALLER_DECIDES,
-        "The write was refused because a newer leader has taken over. Nothing was changed.",
-        "Ask GET /system/health/cluster who leads now and send the request there.",
-        status=409,
-        level="warning",
-    )
+    fix = "Ask GET /system/health/cluster who leads now and send the request there."
 
 
-class NodeNameTakenError(RequestError):
+class NodeNameTakenError(RequestError, code="RPPAM-6023", status=409):
     """A node of this name belongs to the cluster already."""
 
-    row = ErrorRow(
-        "RPPAM-6023",
-        Fault.CALLER,
-        Retry.NO,
-        "A node of this name belongs to the cluster already.",
-        "Choose another name; GET /system/health/cluster lists the names in use.",
-        status=409,
-        level="info",
-    )
+    fix = "Choose another name; GET /system/health/cluster lists the names in use."
 
 
-class NoSeatError(RequestError):
-    """The licence has no seat for one more node."""
+class NoSeatError(RequestError, code="RPPAM-4101", fault=Fault.OPERATOR, status=403):
+    """The licence does not let one more node join."""
 
-    row = ErrorRow(
-        "RPPAM-4101",
-        Fault.OPERATOR,
-        Retry.NO,
-        "The licence does not let one more node join.",
-        "Install an Enterprise or MSP licence with a free seat (license.path) on every node.",
-        status=403,
-        level="info",
-    )
+    fix = "Install an Enterprise or MSP licence with a free seat (license.path) on every node."
 
 
-class OutcomeUnknownError(RequestError):
-    """No answer in time: it may or may not have happened."""
+class OutcomeUnknownError(
+    RequestError, code="RPPAM-6022", fault=Fault.SURROUNDINGS, retry=Retry.IF_IDEMPOTENT, status=503, level="warning"
+):
+    """The database did not answer in time; the change may or may not have been made."""
 
-    row = ErrorRow(
-        "RPPAM-6022",
-        Fault.SURROUNDINGS,
-        Retry.IF_IDEMPOTENT,
-        "The database did not answer in time; the change may or may not have been made.",
-        "Read the value again before repeating the request; check the database if this goes on.",
-        status=503,
-        level="warning",
-    )
+    fix = "Read the value again before repeating the request; check the database if this goes on."
 
 
-class BusyError(RequestError):
-    """More requests at once than this node takes."""
+class BusyError(
+    RequestError, code="RPPAM-6030", fault=Fault.SURROUNDINGS, retry=Retry.YES, status=503, level="warning"
+):
+    """The node is answering as many requests as it can."""
 
-    row = ErrorRow(
-        "RPPAM-6030",
-        Fault.SURROUNDINGS,
-        Retry.YES,
-        "The node is answering as many requests as it can.",
-        "Try again in a second, or another node.",
-        status=503,
-        level="warning",
-    )
+    fix = "Try again in a second, or another node."
 
     def headers(self) -> Mapping[str, str]:
         """When to come again."""
         return {"Retry-After": "1"}
 
 
-class AnswerTimeoutError(RequestError):
-    """The answer took longer than allowed and was given up."""
+class AnswerTimeoutError(
+    RequestError, code="RPPAM-6031", fault=Fault.SURROUNDINGS, retry=Retry.IF_IDEMPOTENT, status=503, level="warning"
+):
+    """The answer took too long and was given up; a change may or may not have been made."""
 
-    row = ErrorRow(
-        "RPPAM-6031",
-        Fault.SURROUNDINGS,
-        Retry.IF_IDEMPOTENT,
-        "The answer took too long and was given up; a change may or may not have been made.",
-        "Read the value again before repeating the request; look at the node's log for what was slow.",
-        status=503,
-        level="warning",
-    )
+    fix = "Read the value again before repeating the request; look at the node's log for what was slow."
 
 
-class LeavingError(RequestError):
-    """The node is going down."""
+class LeavingError(RequestError, code="RPPAM-6032", fault=Fault.SURROUNDINGS, retry=Retry.YES, status=503):
+    """The node is shutting down and gave the request up."""
 
-    row = ErrorRow(
-        "RPPAM-6032",
-        Fault.SURROUNDINGS,
-        Retry.YES,
-        "The node is shutting down and gave the request up.",
-        "Send it to another node; read the value again before repeating a change.",
-        status=503,
-        level="info",
-    )
+    fix = "Send it to another node; read the value again before repeating a change."
 
 
-class UnexpectedError(RequestError):
-    """Our own mistake."""
+class UnexpectedError(
+    RequestError, code="RPPAM-6500", fault=Fault.US, retry=Retry.CALLER_DECIDES, status=500, level="error"
+):
+    """The node met an error of its own."""
 
-    row = ErrorRow(
-        "RPPAM-6500",
-        Fault.US,
-        Retry.CALLER_DECIDES,
-        "The node met an error of its own.",
-        "Report it with the request id; the node's log holds the details under that id.",
-        status=500,
-    )
+    fix = "Report it with the request id; the node's log holds the details under that id."
 
 
-class RateLimitedError(RequestError):
-    """Too many of these."""
+class RateLimitedError(RequestError, code="RPPAM-6029", retry=Retry.SLOWLY, status=429):
+    """There were too many requests of this kind, or too many wrong guesses."""
 
-    row = ErrorRow(
-        "RPPAM-6029",
-        Fault.CALLER,
-        Retry.SLOWLY,
-        "There were too many requests of this kind, or too many wrong guesses.",
-        "Wait as long as the Retry-After header says; an administrator can unlock the user at once.",
-        status=429,
-        level="info",
-    )
+    fix = "Wait as long as the Retry-After header says; an administrator can unlock the user at once."
 
     def __init__(self, what: str, retry_after_ms: int, further: Mapping[str, str] = MappingProxyType({})) -> None:
         """``what`` was too much, in a sentence without a secret; ``retry_after_ms`` until it can work again.

@@ -1,11 +1,20 @@
-"""The error tree: one row per leaf says whose fault it is, whether to retry, and what to do.
+"""The error tree: each class says whose fault it is, whether to retry, and what to do.
 
-Every leaf class has a ``row``. A test walks all subclasses, so a leaf without a row, or with a code used twice, fails
-the gate; ``docs/reference/errors.md`` is generated from the rows. Leaves live in one module per area beside this one.
+A class with a code of its own is declared in one line of class keywords; its docstring is the sentence that people
+read, and ``fix`` what they do next::
+
+    class StoreRefused(StoreUnreachable, code="RPPAM-2102", fault=Fault.OPERATOR):
+        \"""Nothing listens there.\"""
+
+        fix = "Start it."
+
+Keywords that are left out are those of the class above. Where the doctor has a finding for the same situation, the
+class takes both sentences from it: ``problem=ROWS["RD-101"]``. ``docs/reference/errors.md`` is generated from the rows.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol, TypedDict, Unpack
 
 from rppam.kernel.exits import Exit
 
@@ -41,24 +50,70 @@ class ErrorRow(NamedTuple):
     meaning: str
     """One sentence for the administrator: what this class of error means."""
     remedy: str
-    """One sentence: what to do next."""
+    """What to do next."""
     exit: Exit | None = None
     """Exit code when it ends a command, else ``None``."""
     status: int | None = None
     """HTTP status when it answers a request, else ``None``."""
     level: str = "error"
     """Log level: debug, info, warning, error."""
+    finding: str = ""
+    """The doctor's code for the same situation, such as ``RD-101``."""
+
+
+class Problem(Protocol):
+    """What an error and a finding about one situation share: a row of :mod:`rppam.catalogue.table`."""
+
+    @property
+    def code(self) -> str: ...
+    @property
+    def what(self) -> str: ...
+    @property
+    def advice(self) -> str: ...
+
+
+class Traits(TypedDict, total=False):
+    """What a class says of itself by class keywords, and hands down to the classes below it."""
+
+    fault: Fault
+    retry: Retry
+    exit: Exit | None
+    status: int | None
+    level: str
 
 
 class RppamError(Exception):
     """Base of all errors of ours. ``str(error)`` is one or more sentences that name the place and the fix."""
 
     row: ClassVar[ErrorRow]
+    fix: ClassVar[str] = ""
+    _traits: ClassVar[Mapping[str, Any]] = {}
+
+    def __init_subclass__(cls, code: str = "", problem: Problem | None = None, **traits: Unpack[Traits]) -> None:
+        super().__init_subclass__()
+        cls._traits = {**cls._traits, **traits}
+        if not code:
+            return
+        sentence = " ".join((cls.__doc__ or "").partition("\n\n")[0].split())
+        meaning, remedy, finding = sentence, cls.__dict__.get("fix", ""), ""
+        if problem is not None:
+            meaning, remedy, finding = problem.what, problem.advice, problem.code
+        cls.row = ErrorRow(code=code, meaning=meaning, remedy=remedy, finding=finding, **cls._traits)
+
+    @property
+    def exit_code(self) -> Exit:
+        """What a process of ours ends with when this error ends it."""
+        return Exit.ERRORS if self.row.exit is None else self.row.exit
+
+    def line(self) -> str:
+        """What a process of ours writes to stderr when this error ends it."""
+        return f"rppam: {self.row.code}: {self}"
 
 
-def leaves(base: type[RppamError] = RppamError) -> list[type[RppamError]]:
-    """All classes of the tree below ``base`` that have no subclasses, in definition order."""
+def coded(base: type[RppamError] = RppamError) -> list[type[RppamError]]:
+    """All classes below ``base`` that have a code of their own, in definition order."""
     found: list[type[RppamError]] = []
     for child in base.__subclasses__():
-        found.extend(leaves(child) or [child])
+        found += [child] if "row" in child.__dict__ else []
+        found += coded(child)
     return found

@@ -1,24 +1,17 @@
 """What can be wrong with the system a node runs on (RPPAM-7xxx)."""
 
-from rppam.kernel.errors import ErrorRow, Fault, Retry, RppamError
+from rppam.kernel.errors import Fault, Retry, RppamError
 from rppam.kernel.exits import Exit
 
 
-class PlatformError(RppamError):
+class PlatformError(RppamError, fault=Fault.PLATFORM, retry=Retry.NO, exit=Exit.CONFIGURATION):
     """Base of all errors of the surrounding system."""
 
 
-class NotifyAddressError(PlatformError):
-    """The service manager's address is of a kind that we do not speak to."""
+class NotifyAddressError(PlatformError, code="RPPAM-7001"):
+    """NOTIFY_SOCKET names no address that a node can report to."""
 
-    row = ErrorRow(
-        "RPPAM-7001",
-        Fault.PLATFORM,
-        Retry.NO,
-        "NOTIFY_SOCKET names no address that a node can report to.",
-        "Start the node by systemd with Type=notify, or unset NOTIFY_SOCKET.",
-        exit=Exit.CONFIGURATION,
-    )
+    fix = "Start the node by systemd with Type=notify, or unset NOTIFY_SOCKET."
 
     def __init__(self, address: str) -> None:
         super().__init__(
@@ -27,17 +20,10 @@ class NotifyAddressError(PlatformError):
         )
 
 
-class WatchdogPeriodError(PlatformError):
-    """The service manager's watchdog interval is no number."""
+class WatchdogPeriodError(PlatformError, code="RPPAM-7002"):
+    """WATCHDOG_USEC is not a number of microseconds."""
 
-    row = ErrorRow(
-        "RPPAM-7002",
-        Fault.PLATFORM,
-        Retry.NO,
-        "WATCHDOG_USEC is not a number of microseconds.",
-        "Set WatchdogSec= in the systemd unit, which sets it, or unset WATCHDOG_USEC.",
-        exit=Exit.CONFIGURATION,
-    )
+    fix = "Set WatchdogSec= in the systemd unit, which sets it, or unset WATCHDOG_USEC."
 
     def __init__(self, text: str) -> None:
         super().__init__(
@@ -46,17 +32,10 @@ class WatchdogPeriodError(PlatformError):
         )
 
 
-class TooFewFilesError(PlatformError):
-    """This process may have too few files open."""
+class TooFewFilesError(PlatformError, code="RPPAM-7018"):
+    """This process may not have as many files and sockets open as it needs."""
 
-    row = ErrorRow(
-        "RPPAM-7018",
-        Fault.PLATFORM,
-        Retry.NO,
-        "This process may not have as many files and sockets open as it needs.",
-        "Raise LimitNOFILE in the systemd unit, the nofile ulimit of the container, or 'ulimit -n' of the shell.",
-        exit=Exit.CONFIGURATION,
-    )
+    fix = "Raise LimitNOFILE in the systemd unit, the nofile ulimit of the container, or 'ulimit -n' of the shell."
 
     def __init__(self, found: int, least: int = 0) -> None:
         """``found``: the limit; 0 where it is not known, and was reached. ``least``: what is needed."""

@@ -5,246 +5,111 @@ has spoken. It does not always prove that nothing was written: a script that fai
 only ``surely_not_run`` is proof.
 """
 
+from rppam.catalogue.table import ROWS
 from rppam.kernel.errors import Fault, Retry
-from rppam.redis.errors import StoreReplyError, store_row
+from rppam.redis.errors import StoreReplyError
 
 
 class StoreDenied(StoreReplyError):
     """The server does not let us; nothing was changed by that command."""
 
 
-class StoreNoAuth(StoreDenied):
+class StoreNoAuth(StoreDenied, code="RPPAM-2301", problem=ROWS["RD-201"]):
     """NOAUTH."""
 
     surely_not_run = True
-    row = store_row(
-        2301,
-        Fault.OPERATOR,
-        Retry.SLOWLY,
-        "Redis demands a password and got none.",
-        "Ensure the password in the connection string matches requirepass in Redis.",
-    )
 
 
-class StoreWrongPassword(StoreDenied):
+class StoreWrongPassword(StoreDenied, code="RPPAM-2302", problem=ROWS["RD-202"]):
     """WRONGPASS."""
 
     surely_not_run = True
-    row = store_row(
-        2302,
-        Fault.OPERATOR,
-        Retry.SLOWLY,
-        "Redis knows no such user with that password, or the user is disabled.",
-        "Ensure user and password in the connection string match requirepass or the ACL in Redis.",
-    )
 
 
-class StoreNoPermission(StoreDenied):
+class StoreNoPermission(StoreDenied, code="RPPAM-2303", problem=ROWS["RD-203"]):
     """NOPERM."""
 
-    row = store_row(
-        2303,
-        Fault.OPERATOR,
-        Retry.SLOWLY,
-        "The Redis user may not run this command, or not on this key or channel.",
-        "Grant the user the commands, the keys and the channels under keyPrefix (ACL SETUSER).",
-    )
 
-
-class StoreProtected(StoreDenied):
+class StoreProtected(StoreDenied, code="RPPAM-2304", problem=ROWS["RD-210"]):
     """DENIED: protected mode."""
 
     surely_not_run = True
-    row = store_row(
-        2304,
-        Fault.OPERATOR,
-        Retry.SLOWLY,
-        "Redis runs in protected mode and accepts only local clients.",
-        "Set requirepass and bind in redis.conf, then restart Redis.",
-    )
 
 
-class StoreFull(StoreDenied):
+class StoreFull(StoreDenied, code="RPPAM-2305", problem=ROWS["RD-211"]):
     """Too many clients."""
 
     surely_not_run = True
-    row = store_row(
-        2305,
-        Fault.OPERATOR,
-        Retry.SLOWLY,
-        "Redis has reached its maximum number of clients.",
-        "Raise maxclients in redis.conf or find out who keeps connections open (CLIENT LIST).",
-    )
 
 
-class StoreNoDatabase(StoreDenied):
+class StoreNoDatabase(StoreDenied, code="RPPAM-2306", problem=ROWS["RD-216"]):
     """The server has fewer databases."""
 
     surely_not_run = True
-    row = store_row(
-        2306,
-        Fault.OPERATOR,
-        Retry.SLOWLY,
-        "Redis has no database of the number in defaultDatabase.",
-        "Leave defaultDatabase out of redis.connectionString (keyPrefix keeps clusters apart), or raise 'databases' in "
-        "redis.conf.",
-    )
 
 
-class StoreLoading(StoreReplyError):
+class StoreOccupied(StoreReplyError, fault=Fault.SURROUNDINGS, retry=Retry.YES, level="warning"):
+    """The server answers nothing else for a while."""
+
+    surely_not_run = True
+
+
+class StoreLoading(StoreOccupied, code="RPPAM-2311", problem=ROWS["RD-204"]):
     """LOADING."""
 
-    surely_not_run = True
-    row = store_row(
-        2311,
-        Fault.SURROUNDINGS,
-        Retry.YES,
-        "Redis has restarted and is loading its data.",
-        "Wait for loading to complete; it takes seconds to minutes depending on the data size.",
-        level="warning",
-    )
 
-
-class StoreBusy(StoreReplyError):
+class StoreBusy(StoreOccupied, code="RPPAM-2312", problem=ROWS["RD-213"]):
     """BUSY: a script runs for too long."""
 
-    surely_not_run = True
-    row = store_row(
-        2312,
-        Fault.SURROUNDINGS,
-        Retry.YES,
-        "Redis is busy with somebody's long-running script.",
-        "Find the script's owner; SCRIPT KILL ends a script that has not written.",
-        level="warning",
-    )
 
-
-class StoreMoved(StoreReplyError):
+class StoreMoved(StoreReplyError, fault=Fault.SURROUNDINGS, retry=Retry.YES, level="warning"):
     """This server is not, or no longer, the primary that takes our writes."""
 
 
-class StoreReadOnly(StoreMoved):
+class StoreReadOnly(StoreMoved, code="RPPAM-2321", problem=ROWS["RD-205"]):
     """READONLY."""
 
-    row = store_row(
-        2321,
-        Fault.SURROUNDINGS,
-        Retry.YES,
-        "This server is a read-only replica, not the primary.",
-        "Point redis.connectionString at the primary, or use Sentinel with serviceName.",
-        level="warning",
-    )
 
-
-class StoreMasterDown(StoreMoved):
+class StoreMasterDown(StoreMoved, code="RPPAM-2322", problem=ROWS["RD-208"]):
     """MASTERDOWN."""
 
     surely_not_run = True
-    row = store_row(
-        2322,
-        Fault.SURROUNDINGS,
-        Retry.YES,
-        "This server is a replica that has lost its primary.",
-        "Bring the primary back or let Sentinel promote a replica; point the connection string at the primary.",
-        level="warning",
-    )
 
 
-class StoreNoReplicas(StoreMoved):
+class StoreNoReplicas(StoreMoved, code="RPPAM-2323", problem=ROWS["RD-209"]):
     """NOREPLICAS."""
 
-    row = store_row(
-        2323,
-        Fault.SURROUNDINGS,
-        Retry.YES,
-        "The primary has fewer good replicas than min-replicas-to-write demands, so it refuses writes.",
-        "Bring the replicas back, or lower min-replicas-to-write.",
-        level="warning",
-    )
 
-
-class StoreCluster(StoreReplyError):
+class StoreCluster(StoreReplyError, code="RPPAM-2324", problem=ROWS["RD-212"], retry=Retry.NO):
     """MOVED, ASK, CLUSTERDOWN, CROSSSLOT, TRYAGAIN."""
 
     surely_not_run = True
-    row = store_row(
-        2324,
-        Fault.OPERATOR,
-        Retry.NO,
-        "The server runs in Redis Cluster mode, which is not supported.",
-        "Use a single Redis or Redis with Sentinel (cluster-enabled no).",
-    )
 
 
-class StoreMisconfigured(StoreReplyError):
+class StoreMisconfigured(StoreReplyError, code="RPPAM-2331", problem=ROWS["RD-206"]):
     """MISCONF."""
 
-    row = store_row(
-        2331,
-        Fault.OPERATOR,
-        Retry.SLOWLY,
-        "Redis cannot persist its data and therefore refuses writes.",
-        "Look into the log of Redis: most often its disk is full or its directory is not writable.",
-    )
 
-
-class StoreOutOfMemory(StoreReplyError):
+class StoreOutOfMemory(StoreReplyError, code="RPPAM-2332", problem=ROWS["RD-207"]):
     """OOM."""
 
-    row = store_row(
-        2332,
-        Fault.OPERATOR,
-        Retry.SLOWLY,
-        "Redis has used up maxmemory and refuses writes.",
-        "Check 'redis-cli info memory'; raise maxmemory or find what fills it; review that keyPrefix is unique.",
-    )
 
+class StoreNoScript(StoreReplyError, code="RPPAM-2341", fault=Fault.SURROUNDINGS, retry=Retry.YES, level="info"):
+    """Redis does not have the script in its cache (it restarted, or SCRIPT FLUSH was used)."""
 
-class StoreNoScript(StoreReplyError):
-    """NOSCRIPT."""
-
+    fix = "Nothing to do: the client sends the script's text again by itself."
     surely_not_run = True
-    row = store_row(
-        2341,
-        Fault.SURROUNDINGS,
-        Retry.YES,
-        "Redis does not have the script in its cache (it restarted, or SCRIPT FLUSH was used).",
-        "Nothing to do: the client sends the script's text again by itself.",
-        level="info",
-    )
 
 
-class StoreWrongType(StoreReplyError):
+class StoreWrongType(StoreReplyError, code="RPPAM-2342", problem=ROWS["RD-217"], retry=Retry.NO):
     """WRONGTYPE."""
 
-    row = store_row(
-        2342,
-        Fault.OPERATOR,
-        Retry.NO,
-        "A key of ours holds a value of another type: somebody else writes under our keyPrefix.",
-        "Give this cluster a keyPrefix of its own and remove the foreign key.",
-    )
 
-
-class StoreCommandUnknown(StoreReplyError):
+class StoreCommandUnknown(StoreReplyError, code="RPPAM-2343", problem=ROWS["RD-215"], retry=Retry.NO):
     """ERR unknown command."""
 
-    row = store_row(
-        2343,
-        Fault.OPERATOR,
-        Retry.NO,
-        "Redis does not know this command: it was renamed or disabled there, or the server is too old.",
-        "Undo rename-command in redis.conf, or tell us the new name with '$COMMAND=newname' in the connection string.",
-    )
 
-
-class StoreReplyUnforeseen(StoreReplyError):
+class StoreReplyUnforeseen(
+    StoreReplyError, code="RPPAM-2399", problem=ROWS["RD-214"], fault=Fault.US, retry=Retry.CALLER_DECIDES
+):
     """Any other error text."""
-
-    row = store_row(
-        2399,
-        Fault.US,
-        Retry.CALLER_DECIDES,
-        "Redis answered with an error that this version does not know.",
-        "Read the server's words in the message; treat the outcome as unknown.",
-    )

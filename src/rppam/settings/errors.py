@@ -4,21 +4,13 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from rppam.http.errors import FieldFlaw, RequestError
-from rppam.kernel.errors import ErrorRow, Fault, Retry
+from rppam.kernel.errors import Retry
 
 
-class SettingInvalid(RequestError):
-    """A value of a setting cannot be used; nothing was changed."""
+class SettingInvalid(RequestError, code="RPPAM-6501", status=400):
+    """The new value of the setting is not valid; the old one stays in force."""
 
-    row = ErrorRow(
-        "RPPAM-6501",
-        Fault.CALLER,
-        Retry.NO,
-        "The new value of the setting is not valid; the old one stays in force.",
-        "Correct the fields named in 'errors'; GET the setting to see a whole value.",
-        status=400,
-        level="info",
-    )
+    fix = "Correct the fields named in 'errors'; GET the setting to see a whole value."
 
     def __init__(self, flaws: Sequence[FieldFlaw]) -> None:
         super().__init__("; ".join(f"{flaw.field}: {flaw.message}" for flaw in flaws))
@@ -29,32 +21,16 @@ class SettingInvalid(RequestError):
         return {"errors": [flaw._asdict() for flaw in self.flaws]}
 
 
-class SettingUnknown(RequestError):
-    """No setting has this name."""
+class SettingUnknown(RequestError, code="RPPAM-6502", status=404):
+    """There is no setting of this name."""
 
-    row = ErrorRow(
-        "RPPAM-6502",
-        Fault.CALLER,
-        Retry.NO,
-        "There is no setting of this name.",
-        "Use one of the names that GET /api/v1/settings lists; they are case-sensitive.",
-        status=404,
-        level="info",
-    )
+    fix = "Use one of the names that GET /api/v1/settings lists; they are case-sensitive."
 
 
-class SettingChanged(RequestError):
-    """Somebody else has changed the setting since the caller has read it."""
+class SettingChanged(RequestError, code="RPPAM-6503", retry=Retry.CALLER_DECIDES, status=412):
+    """The setting has been changed since you read it; nothing was written."""
 
-    row = ErrorRow(
-        "RPPAM-6503",
-        Fault.CALLER,
-        Retry.CALLER_DECIDES,
-        "The setting has been changed since you read it; nothing was written.",
-        "GET the setting again, look at what is new, and send your change with the new ETag in If-Match.",
-        status=412,
-        level="info",
-    )
+    fix = "GET the setting again, look at what is new, and send your change with the new ETag in If-Match."
 
     def __init__(self, revision: int) -> None:
         super().__init__(f"If-Match names another revision than {revision}, which is in force")
@@ -69,15 +45,7 @@ class SettingChanged(RequestError):
         return MappingProxyType({"ETag": f'"{self.revision}"'})
 
 
-class RevisionUnknown(RequestError):
-    """The setting has no such revision to go back to."""
+class RevisionUnknown(RequestError, code="RPPAM-6504", status=404):
+    """The setting has no such revision."""
 
-    row = ErrorRow(
-        "RPPAM-6504",
-        Fault.CALLER,
-        Retry.NO,
-        "The setting has no such revision.",
-        "Use a revision that GET .../history lists, or 0 for the default.",
-        status=404,
-        level="info",
-    )
+    fix = "Use a revision that GET .../history lists, or 0 for the default."

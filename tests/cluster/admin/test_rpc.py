@@ -11,7 +11,7 @@ from rppam.cluster.admin.errors import AdministrationError, ControlSilent, NotTh
 from rppam.cluster.admin.forwarding import LinkRelay, answering
 from rppam.cluster.admin.rpc import CalledAdministration, CalledOutranked, answer_call
 from rppam.http.errors import NotLeaderError, RequestError
-from rppam.kernel.errors import leaves
+from rppam.kernel.errors import coded
 from rppam.kernel.fence import Claimed, Outranked
 
 
@@ -102,7 +102,7 @@ async def test_every_order_arrives_as_it_was_given() -> None:
     ]
 
 
-@pytest.mark.parametrize("kind", [kind for kind in leaves(AdministrationError) if not issubclass(kind, OtherNodeError)])
+@pytest.mark.parametrize("kind", [kind for kind in coded(AdministrationError) if not issubclass(kind, OtherNodeError)])
 async def test_an_error_comes_back_as_itself(kind: type[AdministrationError]) -> None:
     there = Recording()
     there.failure = kind("why not")

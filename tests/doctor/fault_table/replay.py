@@ -7,6 +7,7 @@ is played by real nodes when the page is written.
 import asyncio
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 from rppam.app.checkup import Checkup
@@ -21,6 +22,7 @@ from rppam.config.settings import Settings
 from rppam.doctor.check_container import check_container
 from rppam.doctor.check_redis import StoreCheck
 from rppam.doctor.redis_checkup import RedisCheckup
+from rppam.doctor.redis_pipeline import RedisPipeline
 from rppam.doctor.report import Report
 from rppam.kernel.finding import Finding
 from rppam.kernel.system_clock import SystemClock
@@ -52,7 +54,7 @@ async def _listen(settings: Settings, scene: Scene) -> Said:
     try:
         redis = redis_parts(settings, CLOCK, SystemEntropy())
     except ConfigValueError as error:
-        return Said(f"rppam: {error}", NOT_STARTED, (), doctor)
+        return Said(error.line(), NOT_STARTED, (), doctor)
     assert redis is not None
     heard = _Heard()
     logging.getLogger("rppam").addHandler(heard)
@@ -89,16 +91,8 @@ async def _reason(
 def _checks(redis: RedisParts, settings: Settings) -> RedisCheckup:
     said = settings.redis.connection
     assert said is not None
-    return RedisCheckup(
-        redis.link,
-        redis.watchers,
-        service_name=said.service_name,
-        prefix=settings.redis.key_prefix,
-        cluster_id="lab",
-        patience_ms=settings.cluster.timing.request_timeout_ms,
-        secrets=(said.password,),
-        clock=CLOCK,
-    )
+    pipeline = RedisPipeline.of(settings, CLOCK, timeout_ms=redis.link.options.command_timeout_ms)
+    return RedisCheckup(redis.link, redis.watchers, replace(pipeline, cluster_id="lab"), (said.password,))
 
 
 async def _logged(checks: RedisCheckup, codes: tuple[str, ...], heard: "_Heard") -> str:

@@ -22,7 +22,7 @@ from rppam.process.shared_state import Permission
 from rppam.process.supervisor import release_sender as delivery
 from rppam.process.supervisor.options import Start
 from rppam.process.supervisor.release_sender import Outcome
-from scripts.references import all_leaves
+from scripts.references import all_errors
 
 if sys.platform == "win32":
     pytest.skip("a node is a single process there", allow_module_level=True)
@@ -186,7 +186,7 @@ def test_a_process_for_which_the_host_has_no_socket_is_started_later(
 
 def test_a_fault_of_our_own_never_ends_a_node_for_good() -> None:
     """What the sample units take for final is what an administrator has to mend."""
-    ours: list[type[RppamError]] = [error for error in all_leaves() if error.row.fault is Fault.US]
+    ours: list[type[RppamError]] = [error for error in all_errors() if error.row.fault is Fault.US]
     assert ours
     for unit in (Path(__file__).parents[3] / "packaging").glob("*.service"):
         final = {

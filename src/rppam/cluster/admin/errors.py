@@ -3,27 +3,18 @@
 from collections.abc import Mapping
 
 from rppam.http.errors import RequestError
-from rppam.kernel.errors import ErrorRow, Fault, Retry
+from rppam.kernel.errors import Fault, Retry
 from rppam.kernel.exits import Exit
 
 
-class AdministrationError(RequestError):
+class AdministrationError(RequestError, exit=Exit.NO, status=409):
     """Base of all of them. ``str(error)`` is for the administrator."""
 
 
-class MemberUnknown(AdministrationError):
-    """Nobody of this name is known here."""
+class MemberUnknown(AdministrationError, code="RPPAM-5201", exit=Exit.ERRORS, status=404):
+    """No node of this name belongs to the cluster, as far as the asked node knows."""
 
-    row = ErrorRow(
-        "RPPAM-5201",
-        Fault.CALLER,
-        Retry.NO,
-        "No node of this name belongs to the cluster, as far as the asked node knows.",
-        "Compare the name with 'rppam status'; if it is right, ask again once the node has shown itself.",
-        exit=Exit.ERRORS,
-        status=404,
-        level="info",
-    )
+    fix = "Compare the name with 'rppam status'; if it is right, ask again once the node has shown itself."
 
 
 class OtherNodeError(AdministrationError):
@@ -38,263 +29,156 @@ class OtherNodeError(AdministrationError):
         return {"node": self.node, "nodeUrl": self.url}
 
 
-class NotThisNode(OtherNodeError):
-    """An order for another node, which is not handed on."""
+class NotThisNode(OtherNodeError, code="RPPAM-5202", retry=Retry.CALLER_DECIDES, exit=Exit.ERRORS, status=421):
+    """The order is for another node, and the asked one could not hand it on."""
 
-    row = ErrorRow(
-        "RPPAM-5202",
-        Fault.CALLER,
-        Retry.CALLER_DECIDES,
-        "The order is for another node, and the asked one could not hand it on.",
-        "Send the request to the node itself, at 'nodeUrl'; 'detail' says why it was not handed on.",
-        exit=Exit.ERRORS,
-        status=421,
-        level="info",
-    )
+    fix = "Send the request to the node itself, at 'nodeUrl'; 'detail' says why it was not handed on."
 
 
-class ChangePending(AdministrationError):
-    """One change of the members at a time."""
+class ChangePending(
+    AdministrationError, code="RPPAM-5203", fault=Fault.SURROUNDINGS, retry=Retry.YES, exit=Exit.ERRORS
+):
+    """Another change of the members is under way, and there is one at a time."""
 
-    row = ErrorRow(
-        "RPPAM-5203",
-        Fault.SURROUNDINGS,
-        Retry.YES,
-        "Another change of the members is under way, and there is one at a time.",
-        "Wait until 'rppam status' shows no pending change; a member that died meanwhile may have to be forgotten.",
-        exit=Exit.ERRORS,
-        status=409,
-        level="info",
-    )
+    fix = "Wait until 'rppam status' shows no pending change; a member that died meanwhile may have to be forgotten."
 
 
-class NobodyToFollow(AdministrationError):
-    """The leader would leave the cluster without one."""
+class NobodyToFollow(AdministrationError, code="RPPAM-5204", fault=Fault.SURROUNDINGS, retry=Retry.YES):
+    """No other node could lead now, so the leader stays."""
 
-    row = ErrorRow(
-        "RPPAM-5204",
-        Fault.SURROUNDINGS,
-        Retry.YES,
-        "No other node could lead now, so the leader stays.",
-        "Bring another node up, or out of maintenance; to end the service anyway, stop the node.",
-        exit=Exit.NO,
-        status=409,
-        level="info",
-    )
+    fix = "Bring another node up, or out of maintenance; to end the service anyway, stop the node."
 
 
-class CannotFollow(AdministrationError):
-    """The node that was named could not lead."""
+class CannotFollow(AdministrationError, code="RPPAM-5205"):
+    """The node that was named to follow could not lead now, so the leader stays."""
 
-    row = ErrorRow(
-        "RPPAM-5205",
-        Fault.CALLER,
-        Retry.NO,
-        "The node that was named to follow could not lead now, so the leader stays.",
-        "Name one that could, or none: then the first in the order of succession is invited.",
-        exit=Exit.NO,
-        status=409,
-        level="info",
-    )
+    fix = "Name one that could, or none: then the first in the order of succession is invited."
 
 
-class LeadsAlready(AdministrationError):
-    """There is nothing to hand over."""
+class LeadsAlready(AdministrationError, code="RPPAM-5206"):
+    """The node that was named leads already."""
 
-    row = ErrorRow(
-        "RPPAM-5206",
-        Fault.CALLER,
-        Retry.NO,
-        "The node that was named leads already.",
-        "Nothing is to be done.",
-        exit=Exit.NO,
-        status=409,
-        level="info",
-    )
+    fix = "Nothing is to be done."
 
 
-class MemberRuns(AdministrationError):
-    """A member that runs is not removed by mistake."""
+class MemberRuns(AdministrationError, code="RPPAM-5207", retry=Retry.CALLER_DECIDES):
+    """A member that runs is not forgotten, unless it is a node in maintenance."""
 
-    row = ErrorRow(
-        "RPPAM-5207",
-        Fault.CALLER,
-        Retry.CALLER_DECIDES,
-        "A member that runs is not forgotten, unless it is a node in maintenance.",
+    fix = (
         "Stop it, and forget it then; a node, not a witness, may stay up in maintenance: rppam cluster maintenance "
-        "NODE on.",
-        exit=Exit.NO,
-        status=409,
-        level="info",
+        "NODE on."
     )
 
 
-class NotStatedOff(AdministrationError):
-    """The rule needs the operator's word that a silent member is switched off."""
+class NotStatedOff(AdministrationError, code="RPPAM-5208", fault=Fault.OPERATOR):
+    """A member that does not answer can be removed only on the word that it is switched off."""
 
-    row = ErrorRow(
-        "RPPAM-5208",
-        Fault.OPERATOR,
-        Retry.NO,
-        "A member that does not answer can be removed only on the word that it is switched off.",
-        "Make sure that the host is off or its rppam disabled for good, then: rppam cluster forget NODE --off.",
-        exit=Exit.NO,
-        status=409,
-        level="info",
-    )
+    fix = "Make sure that the host is off or its rppam disabled for good, then: rppam cluster forget NODE --off."
 
 
-class LeaderPresent(AdministrationError):
-    """Force is for a cluster that has lost its majority."""
+class LeaderPresent(AdministrationError, code="RPPAM-5209"):
+    """The cluster has a leader, so members are not removed by force."""
 
-    row = ErrorRow(
-        "RPPAM-5209",
-        Fault.CALLER,
-        Retry.NO,
-        "The cluster has a leader, so members are not removed by force.",
-        "Use 'rppam cluster forget NODE' without --force: the leader then changes the members safely.",
-        exit=Exit.NO,
-        status=409,
-        level="info",
-    )
+    fix = "Use 'rppam cluster forget NODE' without --force: the leader then changes the members safely."
 
 
-class MembersDoNotVote(AdministrationError):
-    """There is no list of members to change."""
+class MembersDoNotVote(AdministrationError, code="RPPAM-5210"):
+    """Members do not vote here, so there is no list of members to change."""
 
-    row = ErrorRow(
-        "RPPAM-5210",
-        Fault.CALLER,
-        Retry.NO,
-        "Members do not vote here, so there is no list of members to change.",
-        "A node without a cluster key is led by the Redis record alone; a stopped node leaves the view by itself.",
-        exit=Exit.NO,
-        status=409,
-        level="info",
-    )
+    fix = "A node without a cluster key is led by the Redis record alone; a stopped node leaves the view by itself."
 
 
-class ControlSilent(AdministrationError):
-    """The part of the node that decides did not answer."""
+class ControlSilent(
+    AdministrationError,
+    code="RPPAM-5211",
+    fault=Fault.SURROUNDINGS,
+    retry=Retry.YES,
+    exit=Exit.ERRORS,
+    status=503,
+    level="warning",
+):
+    """The node's control process did not answer; the order may or may not have been carried out."""
 
-    row = ErrorRow(
-        "RPPAM-5211",
-        Fault.SURROUNDINGS,
-        Retry.YES,
-        "The control process of the node did not answer; the order may or may not have been carried out.",
-        "Look with 'rppam status' whether it was, and give it again in a second if not.",
-        exit=Exit.ERRORS,
-        status=503,
-        level="warning",
-    )
-
-
-class OrdersUnwritable(AdministrationError):
-    """An order holds, and cannot be kept over a restart."""
-
-    row = ErrorRow(
-        "RPPAM-5212",
-        Fault.SURROUNDINGS,
-        Retry.YES,
-        "The order holds while this node runs, but could not be kept on disk and would be forgotten at a restart.",
-        "Free some space in node.dataDir, or let the account that runs rppam own it; the node tries again every 5 s.",
-        exit=Exit.ERRORS,
-        status=503,
-        level="warning",
-    )
+    fix = "Look with 'rppam status' whether it was, and give it again in a second if not."
 
 
-class HistoryUnreadable(AdministrationError):
-    """The node cannot read what it noted."""
+class OrdersUnwritable(
+    AdministrationError,
+    code="RPPAM-5212",
+    fault=Fault.SURROUNDINGS,
+    retry=Retry.YES,
+    exit=Exit.ERRORS,
+    status=503,
+    level="warning",
+):
+    """The order holds while this node runs, but was not saved to disk and is lost at a restart."""
 
-    row = ErrorRow(
-        "RPPAM-5213",
-        Fault.SURROUNDINGS,
-        Retry.NO,
-        "The file with this node's history cannot be read; leadership does not depend on it.",
-        "Let the account that runs rppam own history.jsonl in node.dataDir; the log tells the same story.",
-        exit=Exit.ERRORS,
-        status=503,
-        level="warning",
-    )
-
-
-class NodeSilent(OtherNodeError):
-    """The order was handed on, and no answer came."""
-
-    row = ErrorRow(
-        "RPPAM-5214",
-        Fault.PEER,
-        Retry.IF_IDEMPOTENT,
-        "The node that the order is for did not answer the one that was asked; it may or may not have taken it.",
-        "Look with 'rppam status' whether it has; see that it runs, and that the member link between the two works.",
-        exit=Exit.ERRORS,
-        status=504,
-        level="warning",
-    )
+    fix = "Free some space in node.dataDir, or let the account that runs rppam own it; the node tries again every 5 s."
 
 
-class NodeAnswersWrongly(OtherNodeError):
-    """The order was handed on, and what came back is no answer that this node can read or believe."""
+class HistoryUnreadable(
+    AdministrationError, code="RPPAM-5213", fault=Fault.SURROUNDINGS, exit=Exit.ERRORS, status=503, level="warning"
+):
+    """The file with this node's history cannot be read; leadership does not depend on it."""
 
-    row = ErrorRow(
-        "RPPAM-5215",
-        Fault.PEER,
-        Retry.CALLER_DECIDES,
-        "The node that the order is for gave the node that was asked no answer that can be passed on.",
-        "'detail' says what it answered; let both nodes run one release of rppam and have the same key files (auth.*).",
-        exit=Exit.ERRORS,
-        status=502,
-        level="warning",
-    )
+    fix = "Let the account that runs rppam own history.jsonl in node.dataDir; the log tells the same story."
 
 
-class WitnessTakesNoOrders(AdministrationError):
-    """There is nothing that a witness could be kept from."""
+class NodeSilent(
+    OtherNodeError,
+    code="RPPAM-5214",
+    fault=Fault.PEER,
+    retry=Retry.IF_IDEMPOTENT,
+    exit=Exit.ERRORS,
+    status=504,
+    level="warning",
+):
+    """The node that the order is for did not answer; it may or may not have taken the order."""
 
-    row = ErrorRow(
-        "RPPAM-5216",
-        Fault.CALLER,
-        Retry.NO,
-        "A witness is never in maintenance: it only votes, never leads, and has no REST API.",
-        "Work on its host as you like, one voter at a time; to remove it for good, stop it, then: rppam cluster forget "
-        "NODE.",
-        exit=Exit.NO,
-        status=409,
-        level="info",
-    )
+    fix = "Look with 'rppam status' whether it has; see that it runs, and that the member link between the two works."
 
 
-class TooManyOrders(AdministrationError):
-    """Orders between nodes are few at a time."""
+class NodeAnswersWrongly(
+    OtherNodeError,
+    code="RPPAM-5215",
+    fault=Fault.PEER,
+    retry=Retry.CALLER_DECIDES,
+    exit=Exit.ERRORS,
+    status=502,
+    level="warning",
+):
+    """The node that the order is for gave no answer that can be passed on."""
 
-    row = ErrorRow(
-        "RPPAM-5321",
-        Fault.PEER,
-        Retry.SLOWLY,
-        "The node that the order is for takes no more orders at this moment; it was not carried out.",
-        "Give it again in a second; if it stays so, look into the log of the two nodes for who orders so much.",
-        exit=Exit.NO,
-        status=503,
-        level="warning",
-    )
+    fix = "'detail' says what it answered; both nodes need one release of rppam and the same key files (auth.*)."
+
+
+class WitnessTakesNoOrders(AdministrationError, code="RPPAM-5216"):
+    """A witness is never in maintenance: it only votes, never leads, and has no REST API."""
+
+    fix = "Work on its host, one voter at a time; to remove it for good, stop it, then: rppam cluster forget NODE."
+
+
+class TooManyOrders(
+    AdministrationError, code="RPPAM-5321", fault=Fault.PEER, retry=Retry.SLOWLY, status=503, level="warning"
+):
+    """The node that the order is for takes no more orders now; it was not carried out."""
+
+    fix = "Give it again in a second; if it stays so, look into the log of the two nodes for who orders so much."
 
     def headers(self) -> Mapping[str, str]:
         """When to come again."""
         return {"Retry-After": "1"}
 
 
-class OrderNotBelieved(OtherNodeError):
-    """The other node says that this one may not order, or not by this key."""
+class OrderNotBelieved(
+    OtherNodeError,
+    code="RPPAM-5322",
+    fault=Fault.OPERATOR,
+    retry=Retry.SLOWLY,
+    exit=Exit.ERRORS,
+    status=502,
+    level="warning",
+):
+    """The node that the order is for did not accept it as coming from its cluster; it was not carried out."""
 
-    row = ErrorRow(
-        "RPPAM-5322",
-        Fault.OPERATOR,
-        Retry.SLOWLY,
-        "The node that the order is for did not believe that it comes from a node of the cluster, and says that it did "
-        "not carry it out.",
-        "'detail' says why; let both nodes have the same key files (auth.*), and both be members: 'rppam status'.",
-        exit=Exit.ERRORS,
-        status=502,
-        level="warning",
-    )
+    fix = "'detail' says why; let both nodes have the same key files (auth.*), and both be members: 'rppam status'."

@@ -12,7 +12,7 @@ from typing import Any, Final
 from rppam.cluster.admin.errors import AdministrationError, ControlSilent, OtherNodeError
 from rppam.cluster.admin.ports import Administration
 from rppam.http.errors import NotLeaderError, RequestError
-from rppam.kernel.errors import leaves
+from rppam.kernel.errors import coded
 from rppam.kernel.fence import Outranked
 
 Call = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
@@ -21,7 +21,7 @@ Call = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
 Raises :class:`~rppam.cluster.admin.errors.ControlSilent` when no answer comes.
 """
 
-_ERRORS: Final = {error.row.code: error for error in leaves(AdministrationError)}
+_ERRORS: Final = {error.row.code: error for error in coded(AdministrationError)}
 KNOWN: Final = frozenset({*_ERRORS, NotLeaderError.row.code})
 """Codes of the errors that arrive as themselves."""
 
