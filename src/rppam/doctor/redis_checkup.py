@@ -152,4 +152,4 @@ class RedisCheckup:
         used = [target.password.reveal()] if target is not None and target.password is not None else []
         for secret in (*self._secrets, *used):
             evidence = evidence.replace(secret, REDACTED)
-        return finding if evidence == finding.evidence else finding._replace(evidence=evidence)
+        return finding if evidence == finding.evidence else replace(finding, evidence=evidence)

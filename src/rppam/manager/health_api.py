@@ -2,32 +2,32 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 
 from rppam.access.rbac.auth_middleware import JWKS_PATH
 from rppam.access.rbac.policy import Caller
 from rppam.cluster.consensus.heartbeat import Role
+from rppam.cluster.health.model import ClusterHealth, ClusterStatus, NoteView, Value
+from rppam.cluster.health.snapshot_text import to_text
 from rppam.http.errors import (
     FencedError,
     NodeNameTakenError,
     NoSeatError,
     OutcomeUnknownError,
 )
+from rppam.http.published import published
 from rppam.kernel.fence import Fenced
 from rppam.licence.model import Denied
 from rppam.manager.leader_only import authority_of
 from rppam.manager.notes import NoteReader
 from rppam.manager.parts import ApiParts
-from rppam.manager.presenters import cluster_health, cluster_status, note_shape
+from rppam.manager.presenters import cluster_health, cluster_status, note_view
 from rppam.manager.schemas import (
-    ClusterHealth,
-    ClusterStatus,
     JsonWebKeySet,
     NewNodeAnswer,
     NewNodeRequest,
     NoteRequest,
-    NoteShape,
     NoteWritten,
 )
 
@@ -58,24 +58,26 @@ async def jwks(parts: Parts) -> JSONResponse:
     return JSONResponse(parts.tokens.keys.public(), headers=headers)
 
 
-@cluster.get("/system/health/cluster", summary="Health of the cluster", response_model=ClusterHealth)
-async def health(parts: Parts, notes: Notes) -> ClusterHealth:
+@cluster.get("/system/health/cluster", summary="Health of the cluster", response_model=published(ClusterHealth))
+async def health(parts: Parts, notes: Notes) -> Response:
     """The cluster as this node sees it now. Answers while Redis and the database are away."""
     known = await notes.current()
-    return cluster_health(parts.status.snapshot(), known.note, known.reason)
+    return _json(cluster_health(parts.status.snapshot(), known.note, known.reason))
 
 
-@cluster.get("/api/v1/admin/cluster/status", summary="Status for administrators", response_model=ClusterStatus)
-async def status(parts: Parts, notes: Notes) -> ClusterStatus:
+@cluster.get(
+    "/api/v1/admin/cluster/status", summary="Status for administrators", response_model=published(ClusterStatus)
+)
+async def status(parts: Parts, notes: Notes) -> Response:
     """As the health of the cluster, in the product's shape for administrators."""
     known = await notes.current()
-    return cluster_status(parts.status.snapshot(), known.note, known.reason)
+    return _json(cluster_status(parts.status.snapshot(), known.note, known.reason))
 
 
-@cluster.get("/api/v1/admin/cluster/note", summary="The operator note", response_model=NoteShape)
-async def read_note(parts: Parts) -> NoteShape:
+@cluster.get("/api/v1/admin/cluster/note", summary="The operator note", response_model=published(NoteView))
+async def read_note(parts: Parts) -> Response:
     """The note as it stands in the database; every node answers."""
-    return note_shape(await parts.note.read())
+    return _json(note_view(await parts.note.read()))
 
 
 @cluster.put("/api/v1/admin/cluster/note", summary="Replace the operator note", response_model=NoteWritten)
@@ -111,3 +113,7 @@ async def ask_for_node(body: NewNodeRequest, parts: Parts) -> NewNodeAnswer:
         "systemctl enable --now rppam",
     ]
     return NewNodeAnswer(node_name=body.node_name, seats_free=decision.seats_free, next=steps)
+
+
+def _json(value: Value) -> Response:
+    return Response(to_text(value), media_type="application/json")
