@@ -37,8 +37,8 @@ from rppam.cache.no_cache import NoCache
 from rppam.db.clock import DatabaseClock
 from rppam.db.database import Database
 from rppam.kernel.system_clock import SystemClock
-from rppam.settings.defaults import DefaultSettings
 from tests.support import postgres
+from tests.support.hot import DefaultSettings
 from tests.support.lab import Lab, LabNode
 from tests.support.redis_servers import SERVERS
 from tests.support.sentinels import PASSWORD, SentinelLab

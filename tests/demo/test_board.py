@@ -5,26 +5,27 @@ import io
 from rich.console import Console
 
 from rppam.cli.screen import age
-from rppam.cli.view import PeerView, View
+from rppam.cluster.consensus.heartbeat import Role
+from rppam.cluster.health.model import ClusterHealth
 from rppam.demo.board import Board, RunningNode, board_of
 from rppam.demo.events import ClusterWatch, Event
 from rppam.demo.screen import picture
+from tests.support.health import seen_health, seen_member
 
 NODES = [RunningNode(f"node{n}", f"http://127.0.0.1:{7091 + 10 * n}", 100 + n) for n in (1, 2, 3)]
 
 
-def view(node: str, leader: str | None, epoch: int, ages: dict[str, int]) -> View:
-    peers = tuple(
-        PeerView(name, "leader" if name == leader else "standby", "healthy", old, True, "", epoch)
-        for name, old in ages.items()
+def view(node: str, leader: str | None, epoch: int, ages: dict[str, int]) -> ClusterHealth:
+    members = tuple(
+        seen_member(name, Role.LEADER if name == leader else Role.STANDBY, age_ms=old) for name, old in ages.items()
     )
-    return View(node, leader, epoch, True, True, True, "", peers)
+    return seen_health(node, leader, epoch, members)
 
 
 AGES = {"node1": 200, "node2": 300, "node3": 0}
 
 
-def board(views: dict[str, View], processes: dict[str, str] | None = None) -> Board:
+def board(views: dict[str, ClusterHealth], processes: dict[str, str] | None = None) -> Board:
     watch = ClusterWatch(node.name for node in NODES)
     watch.observe(0, views)
     return board_of(NODES, watch, views, processes=processes or {}, redis_process="running")

@@ -1,10 +1,14 @@
 """The demo's story: each happening told once, in order, from several nodes' views at different moments."""
 
 from hypothesis import given, strategies as st
+from msgspec import UNSET
+from msgspec.structs import replace
 
-from rppam.cli.view import PeerView, View, parse_view
-from rppam.cluster.health.model import CONTROL_PROCESS
+from rppam.cli.view import parse_view
+from rppam.cluster.consensus.heartbeat import MemberStatus, Role
+from rppam.cluster.health.model import CONTROL_PROCESS, ClusterHealth
 from rppam.demo.events import CONFIRM_MS, SILENCE_MS, ClusterWatch, Event, ready_leader
+from tests.support.health import seen_health, seen_member
 
 NAMES = ("node1", "node2", "node3")
 
@@ -18,30 +22,26 @@ def view(
     listed: tuple[str, ...] = NAMES,
     claims: bool | None = None,
     **statuses: str,
-) -> View:
+) -> ClusterHealth:
     """What ``node`` says; ``node2="suspect"`` changes one member's status."""
     leads = leader == node if claims is None else claims
-    peers = tuple(
-        PeerView(
+    members = tuple(
+        seen_member(
             name,
-            "leader" if (leads if name == node else name == leader) else "standby",
-            statuses.get(name, "healthy"),
-            None,
-            redis,
-            "",
-            epoch,
+            Role.LEADER if (leads if name == node else name == leader) else Role.STANDBY,
+            MemberStatus(statuses.get(name, "healthy")),
         )
         for name in listed
     )
     healthy = leader is not None and redis and not statuses
-    return View(node, leader, epoch, healthy, redis, redis, "" if redis else "connection refused", peers)
+    return seen_health(node, leader, epoch, members, healthy=healthy, redis=redis)
 
 
-def views(*given_views: View) -> dict[str, View]:
+def views(*given_views: ClusterHealth) -> dict[str, ClusterHealth]:
     return {one.node: one for one in given_views}
 
 
-def calm(leader: str = "node1", epoch: int = 5) -> dict[str, View]:
+def calm(leader: str = "node1", epoch: int = 5) -> dict[str, ClusterHealth]:
     return views(*(view(name, leader, epoch) for name in NAMES))
 
 
@@ -116,7 +116,7 @@ def test_a_leader_that_says_it_does_not_lead_is_lost_at_once() -> None:
 
 def test_a_node_whose_control_process_is_away_knows_nothing_of_redis() -> None:
     watch = started()
-    blind = view("node1", None, redis=False)._replace(redis_reason=f"{CONTROL_PROCESS} is restarting")
+    blind = replace(view("node1", None, redis=False), redis_reason=f"{CONTROL_PROCESS} is restarting")
     events = watch.observe(250, views(blind))
     assert [event.text for event in events] == ["node1 no longer leads: its control process is restarting."]
     assert kinds(watch.observe(500, {**calm("node2", 6), "node1": blind})) == [("leader-elected", "node2")]
@@ -201,7 +201,7 @@ def test_ready_needs_every_node_to_agree() -> None:
     assert ready_leader(views(view("node1"), view("node2")), NAMES) is None
     short = ("node1", "node2")
     assert ready_leader({**calm(), "node1": view("node1", listed=short)}, NAMES) is None
-    nobody = View("node1", None, 0, True, True, True, "", ())
+    nobody = seen_health("node1", None, 0, ())
     assert ready_leader(dict.fromkeys(NAMES, nobody), NAMES) is None
 
 
@@ -250,6 +250,7 @@ def test_a_view_is_read_from_the_health_body() -> None:
     body: dict[str, object] = {
         "clusterHealthy": True,
         "leaderNode": "node1",
+        "role": "leader",
         "epoch": 7,
         "quorumMet": True,
         "redisConnected": True,
@@ -264,8 +265,8 @@ def test_a_view_is_read_from_the_health_body() -> None:
     seen = parse_view(body, "node1")
     assert seen is not None
     assert (seen.role, seen.leader, seen.epoch, seen.warnings) == ("leader", "node1", 7, ("Licence ends soon.",))
-    assert [(peer.name, peer.status, peer.heartbeat_age_ms, peer.redis_connected) for peer in seen.peers] == [
-        ("node1", "healthy", 420, None),
+    assert [(one.node, one.status, one.heartbeat_age_ms, one.redis_connected) for one in seen.members] == [
+        ("node1", "healthy", 420, UNSET),
         ("node2", "unknown", None, False),
     ]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner, Result
+from msgspec.structs import replace
 
 from rppam.cluster.admin.errors import CannotFollow, ChangePending, NotStatedOff
 from rppam.cluster.consensus.heartbeat import Role
@@ -35,12 +36,9 @@ async def pair(tmp_path: Path) -> AsyncIterator[tuple[Served, Served]]:
 
 def know(one: Served, two: Served, *urls: str) -> None:
     views = [
-        member("node1", Role.LEADER)._replace(api_url=one.url, is_at_url=True),
-        member("node2", Role.STANDBY)._replace(api_url=two.url, is_at_url=True),
-        *(
-            member(f"node{number}", Role.STANDBY)._replace(api_url=url, is_at_url=True)
-            for number, url in enumerate(urls, 3)
-        ),
+        member("node1", Role.LEADER, api_url=one.url, is_at_url=True),
+        member("node2", Role.STANDBY, api_url=two.url, is_at_url=True),
+        *(member(f"node{number}", Role.STANDBY, api_url=url, is_at_url=True) for number, url in enumerate(urls, 3)),
     ]
     for served in (one, two):
         served.node.set(members=tuple(views))
@@ -82,7 +80,7 @@ async def test_the_asked_node_hands_a_switchover_on_by_itself_whatever_addresses
     one, two = pair
     async with thief() as (url, heard):
         know(one, two)
-        forged = (member("node1", Role.LEADER)._replace(api_url=url, is_at_url=True), two.node.seen.members[1])
+        forged = (member("node1", Role.LEADER, api_url=url, is_at_url=True), two.node.seen.members[1])
         two.node.set(leader="node2", members=forged)
         two.orders.failure = NotLeaderError("node2", "node1", url)
         two.node.permission = 9
@@ -115,7 +113,7 @@ async def test_no_token_goes_to_an_address_that_a_node_only_tells_of(
     _, two = pair
     async with thief() as (url, heard):
         # Proven or not, as a node of another release may say: it is not the administrator who named it.
-        forged = member("node3", Role.LEADER)._replace(api_url=url, is_at_url=True)
+        forged = member("node3", Role.LEADER, api_url=url, is_at_url=True)
         two.node.set(leader="node3", members=(*two.node.seen.members, forged))
         two.orders.failure = None if words == ("pause",) else NotLeaderError("node2", "node3", url)
         done = await typed(two, *words)
@@ -203,7 +201,7 @@ async def test_maintenance_of_what_is_no_name_is_asked_of_nobody(pair: tuple[Ser
 
 async def test_maintenance_of_a_witness_is_explained(pair: tuple[Served, Served]) -> None:
     one, _ = pair
-    one.node.set(members=(*one.node.seen.members, member("witness", Role.WITNESS)._replace(api_url="")))
+    one.node.set(members=(*one.node.seen.members, member("witness", Role.WITNESS, api_url="")))
     done = await typed(one, "maintenance", "witness", "on")
     assert (done.return_value, "never leads" in done.stderr) == (1, True)
     assert "itself" not in done.stderr
@@ -225,11 +223,11 @@ async def test_a_pause_is_told_to_every_node_and_those_missed_are_named(pair: tu
 async def test_forgetting_waits_until_the_change_is_in_force(pair: tuple[Served, Served]) -> None:
     one, _ = pair
     line = VoteView("node1", VoterKind.MEMBER, 1, "node1", 100, True, True, "")
-    one.node.set(votes=(line, line._replace(voter="node2")), pending_change="it has not begun")
+    one.node.set(votes=(line, replace(line, voter="node2")), pending_change="it has not begun")
 
     async def change_soon() -> None:
         await one.orders.came.wait()
-        store = line._replace(voter="redis", kind=VoterKind.STORE)
+        store = replace(line, voter="redis", kind=VoterKind.STORE)
         one.node.set(votes=(line, store), pending_change="", electorate_version="7.2")
 
     soon = asyncio.create_task(change_soon())

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from msgspec.structs import replace
 
 from rppam.app.config_cli import command
 from rppam.cluster.consensus.heartbeat import Role
@@ -35,8 +36,8 @@ class Pair:
             await served.database.start()
         self.standby.node.permission = None
         members = (
-            member("node1", Role.STANDBY)._replace(api_url=self.standby.url, is_at_url=True),
-            member("node2", Role.LEADER)._replace(api_url="http://leader:7101", is_at_url=True),
+            member("node1", Role.STANDBY, api_url=self.standby.url, is_at_url=True),
+            member("node2", Role.LEADER, api_url="http://leader:7101", is_at_url=True),
         )
         self.leader.node.set(node="node2", leader="node2", members=members)
         self.standby.node.set(role=Role.STANDBY, leader="node2", members=members)
@@ -113,7 +114,7 @@ async def test_nothing_is_pushed_to_a_node_that_was_not_named(pair: Pair) -> Non
 
     async with await asyncio.start_server(listen, "127.0.0.1", 0) as thief:
         url = f"http://127.0.0.1:{thief.sockets[0].getsockname()[1]}"
-        members = [one._replace(api_url=url) for one in pair.standby.node.seen.members]
+        members = [replace(one, api_url=url) for one in pair.standby.node.seen.members]
         pair.standby.node.set(members=tuple(members))
         result = await pair.typed("--yes", named=False)
     assert result.return_value == 1, result.output

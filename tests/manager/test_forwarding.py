@@ -65,8 +65,8 @@ async def test_a_token_goes_nowhere_whatever_redis_says_of_addresses(pair: Pair)
         url = f"http://127.0.0.1:{thief.sockets[0].getsockname()[1]}"
         one, two = (node.served for node in pair)
         views = (
-            member("node1", Role.LEADER)._replace(api_url=url, is_at_url=True),
-            member("node2", Role.STANDBY)._replace(api_url=url, is_at_url=True),
+            member("node1", Role.LEADER, api_url=url, is_at_url=True),
+            member("node2", Role.STANDBY, api_url=url, is_at_url=True),
         )
         for served in (one, two):
             served.node.set(members=views)
@@ -254,7 +254,7 @@ async def test_an_order_that_is_none_is_not_carried_out(pair: Pair) -> None:
 
 async def test_a_pause_is_told_to_every_node_over_the_link_and_who_missed_it_is_named(pair: Pair) -> None:
     one, two = pair
-    views = (*one.served.node.seen.members, member("node3", Role.STANDBY)._replace(api_url="http://node3:7101"))
+    views = (*one.served.node.seen.members, member("node3", Role.STANDBY, api_url="http://node3:7101"))
     one.served.node.set(members=views)
     answer = await one.served.http.put(PAUSE, json={"paused": True}, headers=one.served.bearer())
     told = json_of(answer)

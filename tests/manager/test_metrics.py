@@ -7,9 +7,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from rppam import __version__
 from rppam.cluster.consensus.heartbeat import MemberStatus, Role
-from rppam.cluster.health.model import RefusedCount
-from rppam.crypto.certificate_expiry import CertificateEnd
+from rppam.cluster.health.model import CertificateView
 from rppam.http.serving_errors import MetricsElsewhereError
+from rppam.http.times import iso_utc
 from rppam.kernel.finding import Finding, Severity
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
@@ -66,11 +66,11 @@ async def test_what_is_wrong_shows(served: Served) -> None:
         store_clock_offset_ms=-1_500,
         members=(
             member("node1", Role.STANDBY),
-            member("node2", Role.STANDBY)._replace(status=MemberStatus.UNREACHABLE),
+            member("node2", Role.STANDBY, status=MemberStatus.UNREACHABLE),
             member("node3", Role.WITNESS),
         ),
         findings=(Finding("RD-101", Severity.ERROR, "what", "evidence", "fix"),),
-        refused=(RefusedCount("forged", 4),),
+        refused={"forged": 4},
     )
     found = await scraped(served)
     unlabelled = {name: value for (name, labels), value in found.items() if not labels}
@@ -97,10 +97,10 @@ async def test_the_first_end_of_each_kind_of_certificate_shows_and_no_address_or
     day_ms = 86_400_000
     served.node.set(
         certificates=(
-            CertificateEnd("api", WallMs(NOON + 30 * day_ms)),
-            CertificateEnd("redis authority", WallMs(NOON + 20 * day_ms)),
-            CertificateEnd("redis server 10.0.0.7:6379", WallMs(NOON + 9 * day_ms)),
-            CertificateEnd("redis server 10.0.0.8:6379", WallMs(NOON - day_ms)),
+            CertificateView("api", iso_utc(WallMs(NOON + 30 * day_ms)), 0),
+            CertificateView("redis authority", iso_utc(WallMs(NOON + 20 * day_ms)), 0),
+            CertificateView("redis server 10.0.0.7:6379", iso_utc(WallMs(NOON + 9 * day_ms)), 0),
+            CertificateView("redis server 10.0.0.8:6379", iso_utc(WallMs(NOON - day_ms)), 0),
         ),
         warnings=("the certificate of 10.0.0.8 has ended",),
     )

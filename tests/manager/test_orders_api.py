@@ -4,6 +4,7 @@ import json
 import logging
 
 import pytest
+from msgspec.structs import replace
 
 from rppam.cluster.admin.errors import (
     CannotFollow,
@@ -20,7 +21,7 @@ from rppam.cluster.consensus.heartbeat import MemberStatus
 from rppam.cluster.consensus.membership import QuorumPolicy
 from rppam.cluster.health.model import VoterKind, VoteView
 from rppam.http.errors import NotLeaderError
-from rppam.kernel.instant import WallMs
+from rppam.http.times import iso_utc
 from tests.support.served import NOON, Served
 
 pytestmark = pytest.mark.integration
@@ -139,13 +140,13 @@ async def test_health_tells_the_ledger_the_pause_and_why_there_is_no_leader(serv
         votes=(
             VoteView("node1", VoterKind.MEMBER, 1, "node1", 2_500, True, True, ""),
             VoteView("redis", VoterKind.STORE, 1, None, None, False, False, "refused"),
-            VoteView("node2", VoterKind.MEMBER, 1, "", 0, True, True, ""),
+            VoteView("node2", VoterKind.MEMBER, 1, None, 0, True, True, ""),
         ),
         electorate_version="7.2",
         pending_change="the members become node1",
         paused=True,
         paused_by="eve",
-        paused_since=WallMs(NOON),
+        paused_since=iso_utc(NOON),
         no_leader_reason="paused by eve",
     )
     for path in ("/system/health/cluster", f"{CLUSTER}/status"):
@@ -191,7 +192,7 @@ async def test_health_tells_the_ledger_the_pause_and_why_there_is_no_leader(serv
 
 async def test_a_node_in_maintenance_keeps_the_cluster_healthy_and_is_drained(served: Served) -> None:
     first, *rest = served.node.seen.members
-    served.node.set(members=(first._replace(status=MemberStatus.MAINTENANCE), *rest), ready=False)
+    served.node.set(members=(replace(first, status=MemberStatus.MAINTENANCE), *rest), ready=False)
     told = (await served.http.get("/system/health/cluster", headers=served.bearer())).json()
     assert (told["clusterHealthy"], told["nodes"][0]["status"]) == (True, "maintenance")
     assert (await served.http.get("/system/health/ready")).status_code == 503

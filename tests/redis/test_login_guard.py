@@ -30,7 +30,7 @@ from rppam.kernel.system_entropy import SystemEntropy
 from rppam.limits.redis_store import RedisLimits
 from rppam.redis.link import Link
 from rppam.redis.options import LinkOptions
-from rppam.settings.defaults import DefaultSettings
+from tests.support.hot import DefaultSettings
 from tests.support.redis_servers import PASSWORD, Server, available
 
 pytestmark = [pytest.mark.integration, pytest.mark.server]

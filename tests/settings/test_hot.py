@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -187,3 +188,23 @@ async def test_a_mistake_of_ours_is_said_and_does_not_end_the_following(
     await database.write(lambda connection: connection.execute(text("UPDATE settings SET revision = 1")))
     await until(lambda: process.minutes == 15)
     await process.live.stop()
+
+
+async def test_a_change_is_read_once_however_many_ask(database: Database) -> None:
+    read: list[object] = []
+
+    def reading(found: Mapping[str, object]) -> SessionPolicy:
+        read.append(found)
+        return SESSIONS.read(found)
+
+    counted = replace(SESSIONS, read=reading)
+    live = LiveSettings(SqlSettingsStore(database), NoCache(), {SESSIONS.name: counted})
+    writer = Process(database)
+    for minutes in (15, 20):
+        await writer.put(minutes)
+        for _ in range(5):
+            await live.refresh()
+            held = (await live.get(counted)).value
+            assert live.current(counted) is held, "each use has the same value"
+            assert held.idle_minutes == minutes
+    assert len(read) == 2

@@ -75,9 +75,9 @@ async def linked(folder: Path) -> AsyncIterator[tuple[LinkedNode, LinkedNode]]:
 def know(one: LinkedNode, two: LinkedNode) -> None:
     """Both see each other, and a witness."""
     views = (
-        member("node1", Role.LEADER)._replace(api_url=one.served.url, is_at_url=True),
-        member("node2", Role.STANDBY)._replace(api_url=two.served.url, is_at_url=True),
-        member("witness", Role.WITNESS)._replace(api_url=""),
+        member("node1", Role.LEADER, api_url=one.served.url, is_at_url=True),
+        member("node2", Role.STANDBY, api_url=two.served.url, is_at_url=True),
+        member("witness", Role.WITNESS, api_url=""),
     )
     for node in (one, two):
         node.served.node.set(members=views)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import httpx
+from msgspec.structs import replace
 from sqlalchemy import create_engine
 
 from rppam.access.accounts.errors import InvalidCredentials
@@ -47,6 +48,7 @@ from rppam.foundation import Foundation
 from rppam.http.bounds import ApiLimits
 from rppam.http.request_slots import Room
 from rppam.http.server import ApiServer
+from rppam.http.times import iso_utc
 from rppam.kernel.fence import Fenced, admits, unheard
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
@@ -69,20 +71,13 @@ PASSWORD = "correct horse battery"
 CHEAP = HashParameters(memory_kib=64, passes=1, lanes=1)
 
 
-def member(node: str, role: Role, status: MemberStatus = MemberStatus.HEALTHY) -> MemberView:
-    return MemberView(
-        node,
-        f"{node}.corp.local",
-        role,
-        status,
-        WallMs(NOON - 300),
-        True,
-        7,
-        "1.0.0",
-        f"http://{node}:7101",
-        "b" * 16,
-        1,
-    )
+BOOT_ID = "0123456789abcdef"
+
+
+def member(node: str, role: Role, status: MemberStatus = MemberStatus.HEALTHY, **changes: Any) -> MemberView:
+    url, heard = f"http://{node}:7101", iso_utc(WallMs(NOON - 300))
+    seen = MemberView(node, f"{node}.corp.local", role, status, heard, 300, True, 7, "1.0.0", url, 1)
+    return replace(seen, **changes)
 
 
 class ScriptedNode:
@@ -92,7 +87,6 @@ class ScriptedNode:
         self.seen = ClusterSnapshot(
             cluster_id="cluster-001",
             node="node1",
-            boot_id="0123456789abcdef",
             role=Role.LEADER,
             leader="node1",
             epoch=7,
@@ -104,13 +98,13 @@ class ScriptedNode:
             quorum_reason="",
             safety_level=SafetyLevel.SINGLE,
             ready=True,
-            taken_at=NOON,
+            time=iso_utc(NOON),
         )
         self.permission: int | None = 7
         self.alive = True
 
     def set(self, **changes: Any) -> None:
-        self.seen = self.seen._replace(**changes)
+        self.seen = replace(self.seen, **changes)
 
     def snapshot(self) -> ClusterSnapshot:
         return self.seen
@@ -120,7 +114,7 @@ class ScriptedNode:
 
     def authority(self) -> Authority | None:
         epoch = self.may_lead()
-        return None if epoch is None else Authority(epoch, self.seen.boot_id)
+        return None if epoch is None else Authority(epoch, BOOT_ID)
 
     def is_alive(self) -> bool:
         return self.alive

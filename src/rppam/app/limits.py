@@ -3,9 +3,6 @@
 from hashlib import sha256
 from typing import Final
 
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
 from rppam.access.lockouts.guard import Guard
 from rppam.access.lockouts.redis_tries import RedisTries
 from rppam.access.lockouts.sql_tries import SqlTries
@@ -16,6 +13,7 @@ from rppam.cluster.consensus.heartbeat import Role
 from rppam.cluster.health.ports import NodeStatus
 from rppam.cluster.link.key_files import read_sealing_keys, tell_left_out
 from rppam.config.settings import Settings
+from rppam.crypto.sealed import Label, derived
 from rppam.db.database import Database
 from rppam.kernel.clock import Clock
 from rppam.kernel.entropy import Entropy
@@ -27,7 +25,6 @@ from rppam.limits.redis_store import RedisLimits
 from rppam.settings.ports import HotSettings
 
 _INFO: Final = b"rppam limits 1"
-_KEY_BYTES: Final = 32
 
 
 def limits_of(settings: Settings, redis: RedisParts | None) -> RedisLimits | None:
@@ -48,8 +45,8 @@ def limits_of(settings: Settings, redis: RedisParts | None) -> RedisLimits | Non
 def limit_key(own: Secret | None, cluster_id: str) -> bytes:
     """Names the counters in Redis; ``own`` is the key that this node seals with. Without one it hides nothing, and is
     still the same on all nodes."""
-    material = sha256(cluster_id.encode()).digest() if own is None else bytes.fromhex(own.reveal())
-    return HKDF(hashes.SHA256(), _KEY_BYTES, cluster_id.encode(), _INFO).derive(material)
+    material = Secret(sha256(cluster_id.encode()).hexdigest()) if own is None else own
+    return derived(material, Label(cluster_id.encode(), _INFO))
 
 
 def limiter_of(limits: LimitStore | None, status: NodeStatus, workers: int, clock: Clock) -> Limiter:

@@ -7,6 +7,8 @@ nothing, and says nothing where leadership has no connection either: that is tol
 
 from typing import Final
 
+from msgspec.structs import replace
+
 from rppam.cluster.health.model import ClusterSnapshot
 from rppam.cluster.health.ports import NodeStatus
 from rppam.kernel.clock import Clock
@@ -34,10 +36,10 @@ class WithOwnLink:
 
     def snapshot(self) -> ClusterSnapshot:
         """See :meth:`rppam.cluster.health.ports.NodeStatus.snapshot`."""
-        seen = self._status.snapshot()._replace(worker_redis_connected=self._link.is_connected)
+        seen = replace(self._status.snapshot(), worker_redis_connected=self._link.is_connected)
         if not seen.redis_connected or not self._is_down_for_long:
             return seen
-        return seen._replace(warnings=(*seen.warnings, _SAID.format(reason=self._link.reason)))
+        return replace(seen, warnings=(*seen.warnings, _SAID.format(reason=self._link.reason)))
 
     @property
     def _is_down_for_long(self) -> bool:

@@ -24,6 +24,7 @@ from rppam.cluster.health.model import ClusterSnapshot
 from rppam.cluster.health.shared_status import RESTARTING, PageStatus
 from rppam.db.errors import DatabaseError
 from rppam.http.server import ApiServer
+from rppam.http.times import iso_utc
 from rppam.kernel.system_clock import SystemClock
 from rppam.kernel.system_entropy import SystemEntropy
 from rppam.process.control_channel import Line
@@ -141,11 +142,9 @@ def _nothing_seen(known: Known, clock: SystemClock) -> ClusterSnapshot:
     return ClusterSnapshot(
         cluster_id=facts.cluster_id,
         node=facts.node,
-        boot_id="",
         role=Role.STANDBY,
         leader=None,
         epoch=0,
-        members=(),
         redis_enabled=facts.redis_enabled,
         redis_connected=False,
         redis_reason=RESTARTING,
@@ -153,5 +152,5 @@ def _nothing_seen(known: Known, clock: SystemClock) -> ClusterSnapshot:
         quorum_reason=RESTARTING,
         safety_level=facts.safety_level,
         ready=False,
-        taken_at=clock.wall_ms(),
+        time=iso_utc(clock.wall_ms()),
     )

@@ -1,11 +1,10 @@
 """Facts as Redis holds them: under a name that tells nothing, sealed so that nothing can be read, changed or moved.
 
-From the sealing key, which is on the nodes alone, a master key is stretched (HKDF-SHA-256, RFC 5869). HMAC-SHA-512 of
-cluster, kind and identifier under it gives each fact two halves: one is its name, the other its own AES-256-GCM key. So
-random nonces never come near their limit, and what was sealed for one fact, cluster or key opens as no other. What
-stands in Redis:
-
-    '1'  revision, 15 digits   nonce, 12 bytes   AES-256-GCM of (end by the wall clock in ms, 8 bytes; value)
+From the sealing key, which is on the nodes alone, a master key is derived. HMAC-SHA-512 of cluster, kind and identifier
+under it gives each fact two halves: one is its name, the other its own key. So random nonces never come near their
+limit, and what was sealed for one fact, cluster or key opens as no other. What stands in Redis, as
+:mod:`rppam.crypto.sealed` makes it, has the head ``1`` and the revision in 15 digits; sealed are the end by the wall
+clock in ms (8 bytes) and the value.
 
 Version, revision, cluster and name are authenticated with it. Redis' script compares the revision without a key. The
 end bounds how old a replayed copy can be; clocks of nodes may differ by :data:`CLOCKS_APART_MS`. Nothing is ever
@@ -18,15 +17,10 @@ What it does not promise: to hide how long a value is, or how often it changes.
 """
 
 import hmac
-import os
 from typing import Final
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
 from rppam.cache.model import LIFE_MS_MAX, VALUE_BYTES_MAX, CacheKey, Copy, Kind
+from rppam.crypto.sealed import NONCE_BYTES, TAG_BYTES, Label, derived, framed, seal, unseal
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
 
@@ -38,33 +32,27 @@ TOLD: Final = frozenset((Kind.SETTING, Kind.UNLOCK))
 _TOLD_GROUP: Final = b"told:"
 _VERSION: Final = b"1"
 _DIGITS: Final = 15
-_NONCE: Final = 12
-_TAG: Final = 16
 _NAME: Final = 16
 _END: Final = 8
 _HEADER: Final = len(_VERSION) + _DIGITS
 _KEY_TEXT_MAX: Final = 1_024
-SEALED_BYTES_MAX: Final = _HEADER + _NONCE + _END + _KEY_TEXT_MAX + VALUE_BYTES_MAX + _TAG
+SEALED_BYTES_MAX: Final = _HEADER + NONCE_BYTES + _END + _KEY_TEXT_MAX + VALUE_BYTES_MAX + TAG_BYTES
 """Longer values in Redis are none of ours."""
-_SALT: Final = b"rppam-cache-1"
-_INFO: Final = b"names and keys of the shared cache"
+_LABEL: Final = Label(b"rppam-cache-1", b"names and keys of the shared cache")
 
 
 class Place:
     """Where one fact stands, and the key that opens it there."""
 
-    __slots__ = ("_key", "is_told", "name")
+    __slots__ = ("is_told", "key", "name")
 
     def __init__(self, name: bytes, key: bytes, *, is_told: bool = False) -> None:
         self.name = name
         """Its key in Redis."""
         self.is_told = is_told
         """Its kind is one of :data:`TOLD`."""
-        self._key = key
-
-    def cipher(self) -> AESGCM:
+        self.key = key
         """The fact's own."""
-        return AESGCM(self._key)
 
 
 class Sealer:
@@ -72,16 +60,13 @@ class Sealer:
 
     def __init__(self, sealing_key: Secret, cluster_id: str, prefix: str) -> None:
         """``sealing_key``: 64 hexadecimal digits; ``prefix``: what all names begin with."""
-        raw = bytes.fromhex(sealing_key.reveal())
-        self._master = HKDF(hashes.SHA256(), 32, _SALT, _INFO).derive(raw)
+        self._master = derived(sealing_key, _LABEL)
         self._cluster = cluster_id.encode()
         self._prefix = prefix.encode()
 
     def place(self, key: CacheKey) -> Place:
         """Where ``key`` stands."""
-        words = (self._cluster, key.kind.value.encode(), key.ident.encode("utf-8", "surrogatepass"))
-        # Lengths first, so that no two keys are the same text.
-        text = b"".join(len(word).to_bytes(4, "big") + word for word in words)
+        text = framed(self._cluster, key.kind.value.encode(), key.ident.encode("utf-8", "surrogatepass"))
         halves = hmac.digest(self._master, text, "sha512")
         name = halves[:_NAME].hex().encode()
         if key.kind in TOLD:
@@ -102,21 +87,17 @@ class Sealer:
         if not (0 < copy.revision <= REVISION_MAX and 0 < len(copy.value) <= VALUE_BYTES_MAX + _KEY_TEXT_MAX):
             raise ValueError(f"revision {copy.revision} with {len(copy.value)} bytes is no copy")
         header = b"%s%0*d" % (_VERSION, _DIGITS, copy.revision)
-        nonce = os.urandom(_NONCE)
         text = (wall_ms + life_ms).to_bytes(_END, "big") + copy.value
-        return header + nonce + place.cipher().encrypt(nonce, text, self._bound_to(place, header))
+        return seal(place.key, text, self._bound_to(place, header), head=header)
 
     def open(self, place: Place, sealed: bytes, wall_ms: WallMs) -> Copy:
         """The reverse. ValueError, with the reason, for whatever this cluster did not put there, or not for so long."""
-        if not _HEADER + _NONCE + _END + _TAG < len(sealed) <= SEALED_BYTES_MAX:
+        if not _HEADER + NONCE_BYTES + _END + TAG_BYTES < len(sealed) <= SEALED_BYTES_MAX:
             raise ValueError("its length is wrong")
-        header, nonce = sealed[:_HEADER], sealed[_HEADER : _HEADER + _NONCE]
+        header = sealed[:_HEADER]
         if header[:1] != _VERSION or not header[1:].isdigit():
             raise ValueError("it is of another format")
-        try:
-            text = place.cipher().decrypt(nonce, sealed[_HEADER + _NONCE :], self._bound_to(place, header))
-        except InvalidTag:
-            raise ValueError("it was not sealed for this place by this cluster, or was changed") from None
+        text = unseal(place.key, sealed, self._bound_to(place, header), head=header)
         left_ms = int.from_bytes(text[:_END], "big") - wall_ms
         if not -CLOCKS_APART_MS <= left_ms <= LIFE_MS_MAX + CLOCKS_APART_MS:
             raise ValueError(f"its time ended {-left_ms} ms ago by this node's clock")

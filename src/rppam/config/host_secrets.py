@@ -1,13 +1,10 @@
 """Secrets on this host: files, environment, and the AES-256-GCM key behind ``encrypted:`` values.
 
-An encrypted value is ``encrypted:`` (or ``ENC:``) and the base64 of: one version byte, a random 12-byte nonce, and
-ciphertext with its 16-byte tag (NIST SP 800-38D). A fixed label and the version are authenticated with it, so a value
-made for another purpose with the same key does not decrypt. The key is 32 bytes, base64 in a file of its own that
-nobody but its owner may read.
+An encrypted value is ``encrypted:`` (or ``ENC:``) and the base64 of what :mod:`rppam.crypto.sealed` makes. The key is
+32 bytes, base64 in a file of its own that nobody but its owner may read.
 
-What it does not promise: protection against whoever can read both files, or the memory of the process. One key should
-encrypt far fewer than 2**32 values, which random nonces allow. On Windows access rights are not checked: there is no
-mode to read.
+What it does not promise: protection against whoever can read both files, or the memory of the process. On Windows
+access rights are not checked: there is no mode to read.
 """
 
 import base64
@@ -17,21 +14,15 @@ import secrets
 import stat
 import sys
 from pathlib import Path
-from typing import Final, NamedTuple
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from typing import Final
 
 from rppam.config.errors import SecretError
 from rppam.config.keywords import ENCRYPTED
 from rppam.config.outside import FileContent
+from rppam.crypto.sealed import KEY_BYTES, NONCE_BYTES, TAG_BYTES, VERSION, seal, unseal
 from rppam.kernel.secret import Secret
 
-KEY_BYTES: Final = 32
-NONCE_BYTES: Final = 12
-TAG_BYTES: Final = 16
-VERSION: Final = 1
-_LABEL: Final = b"rppam.config value v"
+_BOUND: Final = b"rppam.config value v" + VERSION
 _KEY_FILE_BYTES_MAX: Final = 1024
 _REMAKE: Final = "Make it anew with `rppam config encrypt`."
 
@@ -94,21 +85,11 @@ def read_key(path: Path) -> bytes:
 
 def encrypt(secret: Secret, key: bytes) -> str:
     """The ``encrypted:`` value of a secret. ``key`` is 32 bytes."""
-    nonce = secrets.token_bytes(NONCE_BYTES)
-    sealed = AESGCM(key).encrypt(nonce, secret.reveal().encode("utf-8"), _LABEL + bytes([VERSION]))
-    return ENCRYPTED[0] + base64.b64encode(bytes([VERSION]) + nonce + sealed).decode("ascii")
+    return ENCRYPTED[0] + base64.b64encode(seal(key, secret.reveal().encode(), _BOUND)).decode("ascii")
 
 
-class Sealed(NamedTuple):
-    """An encrypted value, taken apart."""
-
-    nonce: bytes
-    text: bytes
-    """Ciphertext and tag."""
-
-
-def unpack(token: str) -> Sealed:
-    """The parts of an ``encrypted:`` or ``ENC:`` value. Raises :class:`SecretError`."""
+def unpack(token: str) -> bytes:
+    """What is sealed in an ``encrypted:`` or ``ENC:`` value. Raises :class:`SecretError`."""
     expected = "an encrypted value"
     prefix = next((prefix for prefix in ENCRYPTED if token.startswith(prefix)), None)
     if prefix is None:
@@ -120,16 +101,16 @@ def unpack(token: str) -> Sealed:
     if len(raw) < 1 + NONCE_BYTES + TAG_BYTES:
         found = f"{len(raw)} bytes, too few: it is cut off"
         raise SecretError.of("", expected, found, "Copy the whole value, or " + _REMAKE[0].lower() + _REMAKE[1:])
-    if raw[0] != VERSION:
-        raise SecretError.of("", f"{expected} of version {VERSION}", f"version {raw[0]}", _REMAKE)
-    return Sealed(raw[1 : 1 + NONCE_BYTES], raw[1 + NONCE_BYTES :])
+    if raw[:1] != VERSION:
+        raise SecretError.of("", f"{expected} of version {VERSION[0]}", f"version {raw[0]}", _REMAKE)
+    return raw
 
 
-def decrypt(sealed: Sealed, key: bytes, key_file: Path) -> Secret:
+def decrypt(sealed: bytes, key: bytes, key_file: Path) -> Secret:
     """The secret in it. Raises :class:`SecretError`, which names ``key_file``."""
     try:
-        return Secret(AESGCM(key).decrypt(sealed.nonce, sealed.text, _LABEL + bytes([VERSION])).decode("utf-8"))
-    except (InvalidTag, UnicodeDecodeError):
+        return Secret(unseal(key, sealed, _BOUND).decode())
+    except ValueError:
         found = "one that this key does not open: it was made with another key, or it was changed"
         raise SecretError.of("", f"a value encrypted with the key file {key_file}", found, _REMAKE) from None
 

@@ -1,38 +1,27 @@
 """Secrets in the database are sealed, so that a dump of it, a backup or a replica gives none away.
 
-Each secret is sealed by a **data key** (AES-256-GCM, NIST SP 800-38D, random nonce) bound to its place, so that a value
-copied to another account does not open. Data keys lie in the database, too, each wrapped by a key that HKDF (RFC 5869)
-stretches from the sealing key, which is on the nodes alone. When the sealing key is changed, only data keys are wrapped
-anew, by the first node that meets one still wrapped by the key before.
+Each secret is sealed by a **data key** and bound to its place. Data keys lie in the database, too, each wrapped by a
+key that is derived from the sealing key, which is on the nodes alone. When the sealing key is changed, only data keys
+are wrapped anew, by the first node that meets one still wrapped by the key before.
 
 What it does not promise: protection against whoever holds both the database and the sealing key, or a node's memory.
-One data key seals far fewer than the 2**32 values that random nonces allow.
 """
 
 import base64
-import binascii
 import hashlib
 import logging
 import secrets
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
 from rppam.crypto.data_key_ports import ClusterSecrets, DataKeyStore, WrappedKey
 from rppam.crypto.errors import SealBroken
+from rppam.crypto.sealed import KEY_BYTES, VERSION, Label, derived, seal, unseal
 from rppam.kernel.secret import Secret
 
 log: Final = logging.getLogger("rppam.data_keys")
 
-KEY_BYTES: Final = 32
-NONCE_BYTES: Final = 12
-VERSION: Final = b"\x01"
-_SALT: Final = b"rppam-data-keys-1"
-_INFO: Final = b"wraps data keys, AES-256-GCM"
+_LABEL: Final = Label(b"rppam-data-keys-1", b"wraps data keys, AES-256-GCM")
 _WRAPS: Final = b"rppam data key "
 _SEALS: Final = b"rppam data "
 
@@ -47,7 +36,7 @@ class Wrapping(NamedTuple):
 
 def wrapping_of(secret: Secret) -> Wrapping:
     """The wrapping key of a sealing key (64 hexadecimal digits)."""
-    key = HKDF(hashes.SHA256(), KEY_BYTES, _SALT, _INFO).derive(bytes.fromhex(secret.reveal()))
+    key = derived(secret, _LABEL)
     return Wrapping(hashlib.sha256(b"name of " + key).hexdigest()[:32], key)
 
 
@@ -67,9 +56,7 @@ class DataKeys:
         Raises :class:`~rppam.crypto.errors.SealingKeyMissing`, a ``DatabaseError``.
         """
         kid = await self._newest()
-        nonce = secrets.token_bytes(NONCE_BYTES)
-        sealed = AESGCM(self._open[kid]).encrypt(nonce, text.reveal().encode(), _bound(_SEALS, kid, place))
-        return f"{kid}.{_encoded(VERSION + nonce + sealed)}"
+        return f"{kid}.{_sealed(self._open[kid], text.reveal().encode(), _bound(_SEALS, kid, place))}"
 
     async def unseal(self, sealed: str, place: str) -> Secret:
         """What :meth:`seal` was given. Raises :class:`SealBroken`, ``SealingKeyMissing``, a ``DatabaseError``."""
@@ -137,25 +124,20 @@ class DataKeys:
 
 
 def _wrap(kid: str, key: bytes, by: Wrapping) -> WrappedKey:
-    nonce = secrets.token_bytes(NONCE_BYTES)
-    sealed = AESGCM(by.key).encrypt(nonce, key, _bound(_WRAPS, kid, ""))
-    return WrappedKey(kid, _encoded(VERSION + nonce + sealed), by.name)
+    return WrappedKey(kid, _sealed(by.key, key, _bound(_WRAPS, kid, "")), by.name)
+
+
+def _sealed(key: bytes, text: bytes, bound: bytes) -> str:
+    return base64.b64encode(seal(key, text, bound)).decode("ascii")
 
 
 def _opened(key: bytes, text: str, bound: bytes) -> bytes | None:
     try:
-        raw = base64.b64decode(text, validate=True)
-        if raw[:1] != VERSION:
-            return None
-        return AESGCM(key).decrypt(raw[1 : 1 + NONCE_BYTES], raw[1 + NONCE_BYTES :], bound)
-    except (InvalidTag, ValueError, binascii.Error):
+        return unseal(key, base64.b64decode(text, validate=True), bound)
+    except ValueError:
         return None
 
 
 def _bound(label: bytes, kid: str, place: str) -> bytes:
     """What is authenticated with a sealed value: what it is, by which key, and where it belongs."""
     return label + VERSION + b"\0" + kid.encode() + b"\0" + place.encode()
-
-
-def _encoded(raw: bytes) -> str:
-    return base64.b64encode(raw).decode("ascii")

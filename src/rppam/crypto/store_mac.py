@@ -12,15 +12,12 @@ import hmac
 from collections.abc import Sequence
 from typing import Final
 
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
+from rppam.crypto.sealed import Label, derived, framed
 from rppam.kernel.secret import Secret
 
 TAG_DIGITS: Final = 32
 """Hexadecimal digits of a tag: 128 bits."""
-_SALT: Final = b"rppam-store-1"
-_INFO: Final = b"authentication of heartbeats and the leadership record"
+_LABEL: Final = Label(b"rppam-store-1", b"authentication of heartbeats and the leadership record")
 
 
 class StoreMac:
@@ -36,7 +33,7 @@ class StoreMac:
 
     def use(self, own: Secret, also: Sequence[Secret] = ()) -> None:
         """Sign with ``own`` from now on, and believe ``also`` as well."""
-        self._keys = tuple(_stretched(key) for key in (own, *also))
+        self._keys = tuple(derived(key, _LABEL) for key in (own, *also))
 
     def tag(self, kind: str, text: str | bytes) -> str:
         """The tag of ``text``; ``kind`` says what it is (``heartbeat``, ``record``)."""
@@ -50,15 +47,6 @@ class StoreMac:
         return any(hmac.compare_digest(self._tag(key, kind, text)[:digits], tag) for key in self._keys)
 
     def _tag(self, key: bytes, kind: str, text: str | bytes) -> str:
-        words = (
-            self._cluster,
-            kind.encode(),
-            text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"),
-        )
-        # Lengths first, so that no two sequences of words are the same bytes.
-        message = b"".join(len(word).to_bytes(4, "big") + word for word in words)
+        said = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
+        message = framed(self._cluster, kind.encode(), said)
         return hmac.digest(key, message, "sha256").hex()[:TAG_DIGITS]
-
-
-def _stretched(key: Secret) -> bytes:
-    return HKDF(hashes.SHA256(), 32, _SALT, _INFO).derive(bytes.fromhex(key.reveal()))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from rppam.cli.view import View
+from rppam.cluster.health.model import ClusterHealth
 from rppam.demo.events import ClusterWatch
 from rppam.kernel.secret import Secret
 
@@ -75,7 +75,7 @@ class Board(NamedTuple):
 def board_of(
     nodes: Sequence[RunningNode],
     watch: ClusterWatch,
-    views: Mapping[str, View],
+    views: Mapping[str, ClusterHealth],
     *,
     processes: Mapping[str, str],
     redis_process: str,
@@ -84,8 +84,8 @@ def board_of(
     rows = []
     for node in nodes:
         process = processes.get(node.name, "running")
-        seen = [peer for name, view in views.items() if name != node.name and (peer := view.peer(node.name))]
-        own = views[node.name].peer(node.name) if node.name in views else None
+        seen = [peer for name, view in views.items() if name != node.name and (peer := view.member(node.name))]
+        own = views[node.name].member(node.name) if node.name in views else None
         said = seen or ([own] if own else [])  # a node's word on itself says nothing of its heartbeats
         ages = [peer.heartbeat_age_ms for peer in said if peer.heartbeat_age_ms is not None]
         if watch.leader == node.name:

@@ -18,8 +18,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
-from rppam.cli.view import HEALTHY, LEADER, UNKNOWN, View
-from rppam.cluster.health.model import CONTROL_PROCESS
+from rppam.cluster.consensus.heartbeat import MemberStatus, Role
+from rppam.cluster.health.model import CONTROL_PROCESS, ClusterHealth
 
 CONFIRM_MS: Final = 700
 SILENCE_MS: Final = 4_500
@@ -43,19 +43,19 @@ class Event(NamedTuple):
     extra: Mapping[str, object] = {}
 
 
-def ready_leader(views: Mapping[str, View], names: Iterable[str], witnesses: Iterable[str] = ()) -> str | None:
+def ready_leader(views: Mapping[str, ClusterHealth], names: Iterable[str], witnesses: Iterable[str] = ()) -> str | None:
     """The leader that every one of ``names`` reports, with all of them and the ``witnesses`` listed and the cluster
     healthy; else ``None``."""
     wanted = list(names)
     listed = [*wanted, *witnesses]
     leaders = {views[name].leader if name in views else None for name in wanted}
     complete = all(
-        name in views and views[name].healthy and all(views[name].peer(other) for other in listed) for name in wanted
+        name in views and views[name].healthy and all(views[name].member(other) for other in listed) for name in wanted
     )
     return leaders.pop() if complete and len(leaders) == 1 else None
 
 
-def _why_blind(view: View) -> str:
+def _why_blind(view: ClusterHealth) -> str:
     """Why a node can say nothing of its cluster, as its control process is away; empty when it can."""
     reason = view.redis_reason
     return reason.replace(CONTROL_PROCESS, "its control process", 1) if reason.startswith(CONTROL_PROCESS) else ""
@@ -68,7 +68,7 @@ class ClusterWatch:
         self.leader: str | None = None
         self.epoch = 0
         """The highest epoch seen with a leader."""
-        self.status: dict[str, str] = dict.fromkeys(names, UNKNOWN)
+        self.status: dict[str, str] = dict.fromkeys(names, MemberStatus.UNKNOWN)
         self.redis_connected = True
         self._last_leader: tuple[str, int] | None = None
         self._lost_at_ms: int | None = None
@@ -83,12 +83,12 @@ class ClusterWatch:
             events.append(self._lose(now_ms, "its process ended"))
         return events
 
-    def observe(self, now_ms: int, views: Mapping[str, View]) -> list[Event]:
+    def observe(self, now_ms: int, views: Mapping[str, ClusterHealth]) -> list[Event]:
         """What changed, given the fresh views by name of the node that answered."""
         self._gone -= views.keys()  # it answers again: somebody started it by hand
         return [*self._redis(views), *self._leadership(now_ms, views), *self._members(views)]
 
-    def _redis(self, views: Mapping[str, View]) -> list[Event]:
+    def _redis(self, views: Mapping[str, ClusterHealth]) -> list[Event]:
         sighted = {name: view for name, view in views.items() if not _why_blind(view)}
         down = [name for name, view in sighted.items() if not view.redis_connected]
         if self.redis_connected and len(down) * 2 > len(sighted):
@@ -102,7 +102,7 @@ class ClusterWatch:
             return [Event("redis-back", first, self.epoch, "Redis is back.", {"nodes": list(sighted)})]
         return []
 
-    def _leadership(self, now_ms: int, views: Mapping[str, View]) -> list[Event]:
+    def _leadership(self, now_ms: int, views: Mapping[str, ClusterHealth]) -> list[Event]:
         found = self._claimed(views) or self._agreed(views)
         if found is not None:
             self._doubt_since_ms = None
@@ -110,7 +110,7 @@ class ClusterWatch:
         if self.leader is None:
             return []
         own = views.get(self.leader)
-        if own is not None and own.role != LEADER:
+        if own is not None and own.role != Role.LEADER:
             return [self._lose(now_ms, _why_blind(own) or "it says that it does not lead")]
         if any(view.leader == self.leader for view in views.values()):
             self._doubt_since_ms = None
@@ -121,15 +121,15 @@ class ClusterWatch:
             return []
         return [self._lose(now_ms, "no node names it any more" if views else "no node answers")]
 
-    def _claimed(self, views: Mapping[str, View]) -> tuple[str, int] | None:
-        claims = [(view.epoch, name) for name, view in views.items() if view.role == LEADER]
+    def _claimed(self, views: Mapping[str, ClusterHealth]) -> tuple[str, int] | None:
+        claims = [(view.epoch, name) for name, view in views.items() if view.role == Role.LEADER]
         if not claims:
             return None
         epoch, name = max(claims)
         known = self._last_leader
         return (name, epoch) if known is None or epoch > known[1] or (name, epoch) == known else None
 
-    def _agreed(self, views: Mapping[str, View]) -> tuple[str, int] | None:
+    def _agreed(self, views: Mapping[str, ClusterHealth]) -> tuple[str, int] | None:
         named = {(view.leader, view.epoch) for view in views.values()}
         if len(named) != 1:
             return None
@@ -156,30 +156,32 @@ class ClusterWatch:
         self._lost_at_ms, self._doubt_since_ms = now_ms, None
         return Event("leader-lost", name, self.epoch, f"{name} no longer leads: {why}.", {"why": why})
 
-    def _members(self, views: Mapping[str, View]) -> list[Event]:
-        listed = {peer.name for view in views.values() for peer in view.peers}
+    def _members(self, views: Mapping[str, ClusterHealth]) -> list[Event]:
+        listed = {one.node for view in views.values() for one in view.members}
         events = []
         for name in [*self.status, *sorted(listed - self.status.keys())]:
             before = self.status.get(name, LEFT)
             after = self._judged(name, before, views)
             self.status[name] = after
-            if after == before or (before == UNKNOWN and after == HEALTHY):
+            if after == before or (before == MemberStatus.UNKNOWN and after == MemberStatus.HEALTHY):
                 continue  # to be found healthy at first sight is no event
             kind, sentence = _STATUS_SENTENCES.get(after, (f"node-{after}", "{node} is " + after + "."))
-            if after == HEALTHY and before == LEFT:
+            if after == MemberStatus.HEALTHY and before == LEFT:
                 sentence = "{node} joined the cluster and is healthy."
-            elif after == HEALTHY:
+            elif after == MemberStatus.HEALTHY:
                 sentence = "{node} is healthy again."
             events.append(Event(kind, name, self.epoch, sentence.format(node=name), {"was": before}))
         return events
 
-    def _judged(self, name: str, before: str, views: Mapping[str, View]) -> str:
+    def _judged(self, name: str, before: str, views: Mapping[str, ClusterHealth]) -> str:
         judges = [view for observer, view in views.items() if observer != name] or list(views.values())
-        sure = [view for view in judges if view.redis_connected and view.peers]
-        if sure and not any(view.peer(name) for view in judges):
-            return LEFT if before != UNKNOWN else UNKNOWN
+        sure = [view for view in judges if view.redis_connected and view.members]
+        if sure and not any(view.member(name) for view in judges):
+            return LEFT if before != MemberStatus.UNKNOWN else MemberStatus.UNKNOWN
         said = Counter(
-            peer.status for view in judges if (peer := view.peer(name)) is not None and peer.status != UNKNOWN
+            peer.status
+            for view in judges
+            if (peer := view.member(name)) is not None and peer.status != MemberStatus.UNKNOWN
         )
         if not said:
             return before

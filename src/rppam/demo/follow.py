@@ -9,7 +9,8 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-from rppam.cli.view import View, parse_view
+from rppam.cli.view import parse_view
+from rppam.cluster.health.model import ClusterHealth
 from rppam.demo.board import Board, RunningNode, board_of
 from rppam.demo.children import Child, how_it_ended
 from rppam.demo.events import ClusterWatch, Event
@@ -38,13 +39,13 @@ class Follower:
         self._children = children
         self._redis = redis
         self._token = token
-        self._answers: dict[str, tuple[float, View]] = {}
+        self._answers: dict[str, tuple[float, ClusterHealth]] = {}
         self._ended_at: dict[str, float] = {}
         self._redis_ended = False
         self.problems: dict[str, str] = {}
         """By node, why its last answer was of no use."""
 
-    def views(self) -> dict[str, View]:
+    def views(self) -> dict[str, ClusterHealth]:
         """The fresh answers."""
         now = self._now()
         return {name: view for name, (at, view) in self._answers.items() if now - at <= FRESH_S}

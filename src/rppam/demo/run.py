@@ -192,7 +192,7 @@ class _Demo:
             else:
                 said = (
                     f"reports leader {view.leader or 'none'}, clusterHealthy {str(view.healthy).lower()}, "
-                    f"{len(view.peers)} nodes"
+                    f"{len(view.members)} nodes"
                 )
             lines.append(f"  {name}: {said}. The end of its log ({child.log}):\n{child.tail(6)}")
         return "\n".join(lines)

@@ -7,11 +7,14 @@ that does not run is a note, not a fault: the doctor is there for that, too.
 from pathlib import Path
 from typing import Final
 
+from msgspec import UNSET
+
 from rppam.access.tokens import host_of, local_url
 from rppam.catalogue.table import finding
 from rppam.cli.trust import trust_of
-from rppam.cli.view import PeerView, View, parse_view
+from rppam.cli.view import parse_view
 from rppam.cluster.consensus.heartbeat import Role
+from rppam.cluster.health.model import ClusterHealth, MemberView
 from rppam.config.errors import ConfigError
 from rppam.config.settings import Settings
 from rppam.doctor.check_host import port_problem
@@ -62,7 +65,7 @@ def _name(answer: Answer) -> str | None:
     return name if isinstance(name, str) else None
 
 
-async def _view(config: Path, url: str, report: Report) -> View | None:
+async def _view(config: Path, url: str, report: Report) -> ClusterHealth | None:
     try:
         host = host_of(config)
         token = host.token()
@@ -77,7 +80,7 @@ async def _view(config: Path, url: str, report: Report) -> View | None:
     return view
 
 
-def _weigh(view: View, settings: Settings, report: Report) -> None:
+def _weigh(view: ClusterHealth, settings: Settings, report: Report) -> None:
     if settings.redis.enabled and not view.redis_connected:
         report.add(finding("RD-702", f"redisConnected: false; {view.redis_reason or 'no reason is given'}"))
     if not view.healthy:
@@ -91,17 +94,17 @@ def _weigh(view: View, settings: Settings, report: Report) -> None:
         own = f"{view.node} (this node): redisConnected {_word(view.redis_connected)}"
         said = [
             own,
-            *(_told(peer) for peer in view.peers if peer.name != view.node and peer.role != Role.WITNESS.value),
+            *(_told(one) for one in view.members if one.node != view.node and one.role != Role.WITNESS),
         ]
         report.add(finding("RD-706", "; ".join(said)))
-    others = [peer for peer in view.peers if peer.name != view.node and peer.redis_connected is False]
-    report.add(*(finding("RD-705", f"{peer.name} ({peer.status}): redisConnected false") for peer in others))
+    others = [one for one in view.members if one.node != view.node and one.redis_connected is False]
+    report.add(*(finding("RD-705", f"{one.node} ({one.status}): redisConnected false") for one in others))
 
 
-def _told(peer: PeerView) -> str:
+def _told(one: MemberView) -> str:
     """What one other node says, as far as its last heartbeat tells."""
-    said = "not known" if peer.redis_connected is None else _word(peer.redis_connected)
-    return f"{peer.name} ({peer.status}): redisConnected {said}"
+    said = "not known" if one.redis_connected is UNSET else _word(one.redis_connected)
+    return f"{one.node} ({one.status}): redisConnected {said}"
 
 
 def _word(value: bool) -> str:

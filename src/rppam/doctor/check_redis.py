@@ -210,7 +210,7 @@ class StoreCheck:
             if is_named:
                 evidence = f"the sentinels name {target.address}; {told.code} follows"
                 self._report.add(finding("RD-405", evidence, severity=severity))
-            self._report.add(told._replace(severity=severity or told.severity))
+            self._report.add(replace(told, severity=severity or told.severity))
 
     async def _open(self, target: Target) -> Connection | StoreError:
         try:

@@ -6,6 +6,7 @@ give a note that says so, never a silent pass. What it does not decide: how to g
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from statistics import median
 from typing import Final
 
@@ -111,7 +112,7 @@ def with_many_sessions(found: Finding) -> Finding:
     if found.code != "RD-306":
         return found
     what = f"Redis may use less than 1 GB of memory, and {MANY_SESSIONS} or more sessions are active."
-    return found._replace(severity=Severity.WARNING, what=what)
+    return replace(found, severity=Severity.WARNING, what=what)
 
 
 def _persistence(facts: RedisFacts) -> Iterator[Finding]:
@@ -270,7 +271,7 @@ def _unasked(code: str, lost: Sequence[SentinelFacts]) -> Finding:
     """Sentinels that could not be asked, all for one cause: the fix is that of the cause."""
     told = finding(code, "; ".join(f"{one.address}: {one.failure}" for one in lost))
     fix = _fix_of(lost[0])
-    return told if fix is None else told._replace(fix=fix.text())
+    return told if fix is None else replace(told, fix=fix.text())
 
 
 def _fix_of(lost: SentinelFacts) -> Fix | None:

@@ -6,6 +6,7 @@ libraries, and those may quote what they were sent.
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 from rppam.kernel.finding import Finding
@@ -33,7 +34,7 @@ class Report:
     def add(self, *findings: Finding) -> None:
         """Keep findings, without secrets."""
         self.findings += [
-            finding._replace(evidence=self.clean(finding.evidence), fix=self.clean(finding.fix)) for finding in findings
+            replace(finding, evidence=self.clean(finding.evidence), fix=self.clean(finding.fix)) for finding in findings
         ]
 
     def clean(self, text: str) -> str:

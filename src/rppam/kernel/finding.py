@@ -5,8 +5,9 @@ nobody may put a secret into one, since findings are printed, sent and kept.
 """
 
 from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import ClassVar
 
 from rppam.kernel.exits import Exit
 
@@ -22,14 +23,15 @@ class Severity(StrEnum):
     """Good to know."""
 
 
-class Finding(NamedTuple):
-    """One finding. Texts are for people; ``code`` is for machines and never changes its meaning."""
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong with Redis, or worth knowing: see docs/reference/doctor.md."""
 
+    schema_name: ClassVar[str] = "FindingShape"
     code: str
-    """Such as ``RD-101``."""
+    """Such as `RD-303`; never changes its meaning."""
     severity: Severity
     what: str
-    """One sentence."""
     evidence: str
     """What was seen, as it was seen."""
     fix: str
@@ -42,13 +44,7 @@ class Finding(NamedTuple):
 
     def as_json(self) -> dict[str, str]:
         """Its five parts, for machines."""
-        return {
-            "code": self.code,
-            "severity": self.severity.value,
-            "what": self.what,
-            "evidence": self.evidence,
-            "fix": self.fix,
-        }
+        return asdict(self)
 
 
 class Verdict(StrEnum):

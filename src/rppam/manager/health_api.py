@@ -1,12 +1,14 @@
 """The cluster's health and status, the operator note, and the public keys."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
 from rppam.access.rbac import Caller
 from rppam.access.tokens import Tokens
 from rppam.cluster.consensus.heartbeat import Role
+from rppam.cluster.health.model import ClusterHealth, ClusterStatus, NoteView, Value
 from rppam.cluster.health.ports import NodeStatus
+from rppam.cluster.health.snapshot_text import to_text
 from rppam.foundation import Foundation
 from rppam.http.answers import NO_DATABASE, NOT_AT_THE_LEADER
 from rppam.http.errors import (
@@ -15,6 +17,7 @@ from rppam.http.errors import (
     NoSeatError,
     OutcomeUnknownError,
 )
+from rppam.http.published import published
 from rppam.http.routes import ADMIN, ANYBODY, SIGNED_IN, declare
 from rppam.http.services import Here
 from rppam.kernel.fence import Fenced
@@ -22,15 +25,12 @@ from rppam.licence import Denied, Seats
 from rppam.manager.leader_only import authority_of
 from rppam.manager.note_port import FencedNote
 from rppam.manager.notes import NoteReader
-from rppam.manager.presenters import cluster_health, cluster_status, note_shape
+from rppam.manager.presenters import cluster_health, cluster_status, note_view
 from rppam.manager.schemas import (
-    ClusterHealth,
-    ClusterStatus,
     JsonWebKeySet,
     NewNodeAnswer,
     NewNodeRequest,
     NoteRequest,
-    NoteShape,
     NoteWritten,
 )
 
@@ -47,27 +47,29 @@ async def jwks(services: Here) -> JSONResponse:
     return JSONResponse(services.get(Tokens).keys.public(), headers=headers)
 
 
-@cluster.get("/system/health/cluster", summary="Health of the cluster", response_model=ClusterHealth)
+@cluster.get("/system/health/cluster", summary="Health of the cluster", response_model=published(ClusterHealth))
 @declare(SIGNED_IN, counted=False, in_outage=True)
-async def health(services: Here) -> ClusterHealth:
+async def health(services: Here) -> Response:
     """The cluster as this node sees it now. Answers while Redis and the database are away."""
     known = await services.get(NoteReader).current()
-    return cluster_health(services.get(NodeStatus).snapshot(), known.note, known.reason)
+    return _json(cluster_health(services.get(NodeStatus).snapshot(), known.note, known.reason))
 
 
-@cluster.get("/api/v1/admin/cluster/status", summary="Status for administrators", response_model=ClusterStatus)
+@cluster.get(
+    "/api/v1/admin/cluster/status", summary="Status for administrators", response_model=published(ClusterStatus)
+)
 @declare(ADMIN, counted=False, in_outage=True)
-async def status(services: Here) -> ClusterStatus:
+async def status(services: Here) -> Response:
     """As the health of the cluster, in the product's shape for administrators."""
     known = await services.get(NoteReader).current()
-    return cluster_status(services.get(NodeStatus).snapshot(), known.note, known.reason)
+    return _json(cluster_status(services.get(NodeStatus).snapshot(), known.note, known.reason))
 
 
-@cluster.get("/api/v1/admin/cluster/note", summary="The operator note", response_model=NoteShape)
+@cluster.get("/api/v1/admin/cluster/note", summary="The operator note", response_model=published(NoteView))
 @declare(ADMIN, {503: NO_DATABASE}, counted=False, in_outage=True)
-async def read_note(services: Here) -> NoteShape:
+async def read_note(services: Here) -> Response:
     """The note as it stands in the database; every node answers."""
-    return note_shape(await services.get(FencedNote).read())
+    return _json(note_view(await services.get(FencedNote).read()))
 
 
 @cluster.put("/api/v1/admin/cluster/note", summary="Replace the operator note", response_model=NoteWritten)
@@ -123,3 +125,7 @@ async def ask_for_node(body: NewNodeRequest, services: Here) -> NewNodeAnswer:
         "systemctl enable --now rppam",
     ]
     return NewNodeAnswer(node_name=body.node_name, seats_free=decision.seats_free, next=steps)
+
+
+def _json(value: Value) -> Response:
+    return Response(to_text(value), media_type="application/json")

@@ -7,6 +7,7 @@ than this node sees at this moment.
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from hmac import compare_digest
 from ipaddress import ip_address
 from typing import Final, NamedTuple
@@ -101,13 +102,13 @@ def metrics_of(snapshot: ClusterSnapshot, epoch: int | None, now: WallMs) -> lis
         Metric(
             "rppam_member_messages_refused_total",
             "Messages that the member link refused, by reason.",
-            [((("reason", one.reason),), one.times) for one in snapshot.refused],
+            [((("reason", reason),), times) for reason, times in snapshot.refused.items()],
             "counter",
         ),
         Metric(
             "rppam_certificate_expires_in_seconds",
             "Seconds until a certificate ends that this node depends on; negative once it has.",
-            [((("certificate", kind),), _s(end - now)) for kind, end in sorted(_ends(snapshot).items())],
+            [((("certificate", kind),), end - _s(now)) for kind, end in sorted(_ends(snapshot).items())],
         ),
     ]
     found += _disks(snapshot)
@@ -160,12 +161,13 @@ def _witnesses(snapshot: ClusterSnapshot) -> int:
     return sum(member.role is Role.WITNESS for member in snapshot.members)
 
 
-def _ends(snapshot: ClusterSnapshot) -> dict[str, WallMs]:
+def _ends(snapshot: ClusterSnapshot) -> dict[str, float]:
     """The first end of each kind of certificate, without the addresses of the servers that show them."""
-    ends: dict[str, WallMs] = {}
+    ends: dict[str, float] = {}
     for one in snapshot.certificates:
         kind = next((kind for kind in _KINDS if one.certificate.startswith(kind)), "other")
-        ends[kind] = min(ends.get(kind, one.not_after), one.not_after)
+        end_s = datetime.fromisoformat(one.expires_at).timestamp()
+        ends[kind] = min(ends.get(kind, end_s), end_s)
     return ends
 
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from rppam.access.tokens import Target
-from rppam.cli.view import TEXT_CHARS_MAX, View, parse_view
+from rppam.cli.view import TEXT_CHARS_MAX, parse_view
+from rppam.cluster.health.model import ClusterHealth
 from rppam.http.client import Answer, NoAnswerError, ask_json, get_json
 from rppam.kernel.exits import Exit
 from rppam.kernel.instant import US_PER_MS, US_PER_S, Instant
@@ -68,7 +69,7 @@ class Orders:
         self._clock = SystemClock()
         self.url = target.url.rstrip("/")
 
-    async def look(self) -> View:
+    async def look(self) -> ClusterHealth:
         """The cluster as the asked node sees it. Raises :class:`OrderError`."""
         base = self.url
         try:
@@ -142,13 +143,13 @@ class Orders:
             raise OrderError(why, Exit.ERRORS) from error
 
     async def new_leader(
-        self, view: View, before: str | None, taken: Taken, within_s: float, told: Callable[[str], None]
+        self, view: ClusterHealth, before: str | None, taken: Taken, within_s: float, told: Callable[[str], None]
     ) -> NewLeader:
         """Wait until another node than ``before`` acts as the leader. Raises :class:`OrderError`."""
         watchers = [
-            asyncio.create_task(self._leads(peer.name, peer.url.rstrip("/")))
-            for peer in view.peers
-            if peer.url and peer.name != before
+            asyncio.create_task(self._leads(one.node, one.api_url.rstrip("/")))
+            for one in view.members
+            if one.api_url and one.node != before
         ]
         told("waiting for the next leader")
         try:
@@ -175,7 +176,7 @@ class Orders:
                 return name, self._clock.now()
             await asyncio.sleep(LOOK_S)
 
-    async def changed(self, gone: tuple[str, ...], within_s: float) -> View:
+    async def changed(self, gone: tuple[str, ...], within_s: float) -> ClusterHealth:
         """Wait until ``gone`` have no vote and no change is pending, as the asked node sees it. Raises
         :class:`OrderError`: what it waits for."""
         until = self._clock.now() + within_s * US_PER_S

@@ -16,7 +16,7 @@ from rppam.access.tokens import Target, target_of, target_options
 from rppam.kernel.exits import Exit
 
 if TYPE_CHECKING:
-    from rppam.cli.view import View
+    from rppam.cluster.health.model import ClusterHealth
 
 ANSWER_S: Final = 10.0
 HEALTH: Final = "/system/health/cluster"
@@ -103,7 +103,7 @@ class _JsonOutput:
     def failed(self, url: str, reason: str, code: str = "") -> None:
         click.echo(json.dumps({"url": url, "error": reason, "code": code}))
 
-    def answered(self, url: str, body: object, view: "View") -> None:  # noqa: ARG002 - the shape of _Screen
+    def answered(self, url: str, body: object, view: "ClusterHealth") -> None:  # noqa: ARG002 - the shape of _Screen
         click.echo(json.dumps(body))
 
 
@@ -135,7 +135,7 @@ class _Screen:
         else:
             click.echo(f"rppam status: {url}: {reason}", err=True)
 
-    def answered(self, url: str, body: object, view: "View") -> None:  # noqa: ARG002 - the shape of _JsonOutput
+    def answered(self, url: str, body: object, view: "ClusterHealth") -> None:  # noqa: ARG002 - the shape of _JsonOutput
         from rppam.manager.status_screen import status_picture
 
         if self._watch:

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from typing import Final
 
+from msgspec import UNSET
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from rppam.cli.screen import STYLES, age
-from rppam.cli.view import FINE, FindingLine, PeerView, View
+from rppam.cluster.health.model import FINE, ClusterHealth, MemberView
+from rppam.kernel.finding import Finding
 
 SAFETY: Final = {
     "single": "the record in one Redis decides",
@@ -21,7 +23,7 @@ STYLE_OF: Final = {"error": "red", "warning": "yellow"}
 """Severities of findings that are shown; notes are for the doctor."""
 
 
-def status_picture(view: View, url: str) -> Group:
+def status_picture(view: ClusterHealth, url: str) -> Group:
     """Head, nodes, warnings and note."""
     parts: list[RenderableType] = [_title(view), Text(), _head(view, url), Text(), node_table(view)]
     if view.votes:
@@ -30,13 +32,13 @@ def status_picture(view: View, url: str) -> Group:
         parts += [Text(), *_warnings(view.warnings)]
     if grave := [one for one in view.findings if one.severity in STYLE_OF]:
         parts += [Text(), *(_finding(one) for one in grave)]
-    if view.note:
-        parts += [Text(), Text.assemble(("Note  ", "dim"), view.note)]
+    if view.note and view.note.text:
+        parts += [Text(), Text.assemble(("Note  ", "dim"), view.note.text)]
     return Group(*parts)
 
 
-def _title(view: View) -> Text:
-    if view.healthy and view.paused_by is not None:
+def _title(view: ClusterHealth) -> Text:
+    if view.healthy and view.paused:
         verdict = ("failover is paused", "bold yellow")
     elif view.healthy:
         verdict = ("healthy", "bold green")
@@ -48,15 +50,15 @@ def _title(view: View) -> Text:
     return Text.assemble((view.cluster_id or "cluster", "bold"), "  ", verdict, f": {why}" if why else "")
 
 
-def why_not_healthy(view: View) -> str:
+def why_not_healthy(view: ClusterHealth) -> str:
     """What keeps the cluster from being healthy, in a few words, the gravest first; empty when it does not show."""
-    ill = [f"{peer.name} is {peer.status}" for peer in view.peers if peer.status not in FINE]
+    ill = [f"{one.node} is {one.status}" for one in view.members if one.status not in FINE]
     redis = [] if view.redis_connected else ["Redis is not connected"]
     quorum = [] if view.quorum_met or redis else ["quorum is not met"]
     return ", ".join([*redis, *quorum, *ill])
 
 
-def _head(view: View, url: str) -> Table:
+def _head(view: ClusterHealth, url: str) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
@@ -65,7 +67,7 @@ def _head(view: View, url: str) -> Table:
     table.add_row("Leader", Text(view.leader + epoch if view.leader else nobody, "" if view.leader else "red"))
     if view.virtual_ip:
         table.add_row("Address", _address(view))
-    if view.paused_by is not None:
+    if view.paused:
         table.add_row("Failover", Text(f"paused by {view.paused_by}; rppam cluster resume", style="yellow"))
     quorum = ("met" if view.quorum_met else "not met") + (f" ({view.quorum_policy})" if view.quorum_policy else "")
     table.add_row(
@@ -84,7 +86,7 @@ def _head(view: View, url: str) -> Table:
     return table
 
 
-def _address(view: View) -> Text:
+def _address(view: ClusterHealth) -> Text:
     """Only whoever leads knows where it is; the others know where it should be."""
     if view.virtual_ip_here:
         return Text(f"{view.virtual_ip}, here")
@@ -93,9 +95,9 @@ def _address(view: View) -> Text:
     return Text(f"{view.virtual_ip}, with the leader" if view.leader else f"{view.virtual_ip}, nowhere")
 
 
-def _settings(view: View) -> Text | None:
+def _settings(view: ClusterHealth) -> Text | None:
     """Whether all nodes obey the same; nothing where none tells."""
-    told = {peer.name: peer.settings_revision for peer in view.peers if peer.settings_revision is not None}
+    told = {one.node: one.settings_revision for one in view.members if one.settings_revision is not None}
     if not told:
         return None
     most = max(told.values())
@@ -108,7 +110,7 @@ def _good_or(good: bool, text: str) -> Text:
     return Text(text, style="" if good else "red")
 
 
-def node_table(view: View) -> Table:
+def node_table(view: ClusterHealth) -> Table:
     """One row a node."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("  NODE", no_wrap=True)
@@ -117,25 +119,25 @@ def node_table(view: View) -> Table:
     table.add_column("HEARTBEAT", justify="right", no_wrap=True)
     table.add_column("REDIS", no_wrap=True)
     table.add_column("ADDRESS", overflow="fold")
-    for peer in view.peers:
-        table.add_row(*_row(peer))
+    for one in view.members:
+        table.add_row(*_row(one))
     return table
 
 
-def _row(peer: PeerView) -> tuple[RenderableType, ...]:
-    leads = peer.role == "leader"
-    redis = {True: Text("yes"), False: Text("no", style="red"), None: Text("-")}[peer.redis_connected]
+def _row(one: MemberView) -> tuple[RenderableType, ...]:
+    leads = one.role == "leader"
+    redis = {True: Text("yes"), False: Text("no", style="red"), UNSET: Text("-")}[one.redis_connected]
     return (
-        Text(("● " if leads else "  ") + peer.name, style="bold" if leads else ""),
-        Text(peer.role or "-", style="bold cyan" if leads else ""),
-        Text(peer.status, style=STYLES.get(peer.status, "")),
-        age(peer.heartbeat_age_ms),
+        Text(("● " if leads else "  ") + one.node, style="bold" if leads else ""),
+        Text(one.role or "-", style="bold cyan" if leads else ""),
+        Text(one.status, style=STYLES.get(one.status, "")),
+        age(one.heartbeat_age_ms),
         redis,
-        Text(peer.url or "-"),
+        Text(one.api_url or "-"),
     )
 
 
-def _vote_table(view: View) -> Table:
+def _vote_table(view: ClusterHealth) -> Table:
     """One row a voter: what it is worth, whom it supports, and why it does not count."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for title in ("  VOTER", "VOTES", "PROMISED TO", "FOR"):
@@ -144,13 +146,13 @@ def _vote_table(view: View) -> Table:
     for line in view.votes:
         to = line.promised_to or ("?" if line.promised_ms is None else "-")
         left = "-" if line.promised_ms is None or not line.promised_to else f"{line.promised_ms / 1000:.1f} s"
-        style = "" if line.counted else "red"
+        style = "" if line.is_counted else "red"
         table.add_row(Text(f"  {line.voter}", style=style), str(line.votes), Text(to), left, Text(line.reason, style))
     return table
 
 
-def _finding(one: FindingLine) -> Text:
-    return Text.assemble((f"{one.code}  ", STYLE_OF[one.severity]), f"{one.what} {one.fix}")
+def _finding(one: Finding) -> Text:
+    return Text.assemble((f"{one.code}  ", STYLE_OF[one.severity]), f"{one.what} {one.advice}")
 
 
 def _warnings(sentences: Sequence[str]) -> list[Text]:

@@ -2,9 +2,9 @@
 
 It carries the first node's config as a template and the files all nodes share (signing keys, the ``encrypted:`` key,
 the cluster key, the licence). Whoever opens it can make admin tokens, so it is sealed: scrypt (RFC 7914) makes a key of
-the passphrase, AES-256-GCM (NIST SP 800-38D) seals the content, and the header with format and scrypt parameters is
-authenticated with it. The parameters in a file are bounded before they are used, so a forged bundle cannot eat the
-memory. A wrong passphrase and a damaged file cannot be told apart, and the error says so.
+the passphrase, and the header with format and scrypt parameters is authenticated with the content. The parameters in a
+file are bounded before they are used, so a forged bundle cannot eat the memory. A wrong passphrase and a damaged file
+cannot be told apart, and the error says so.
 
 It does not promise anything once bundle and passphrase travel together.
 """
@@ -16,10 +16,9 @@ import secrets
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
+from rppam.crypto.sealed import KEY_BYTES, NONCE_BYTES, SealRefused, seal as sealed_by, unseal as unsealed_by
 from rppam.kernel.secret import Secret
 from rppam.setup.errors import BundleError
 
@@ -30,8 +29,6 @@ SCRYPT_R: Final = 8
 SCRYPT_P: Final = 1
 _N_BOUNDS: Final = (2**14, 2**18)
 _SALT_BYTES: Final = 16
-_NONCE_BYTES: Final = 12
-_KEY_BYTES: Final = 32
 TEXT_CHARS_MAX: Final = 1_000_000
 
 
@@ -49,7 +46,7 @@ class Bundle(NamedTuple):
 
 def seal(bundle: Bundle, passphrase: Secret) -> str:
     """The bundle as text, to be written with mode 0600."""
-    salt, nonce = secrets.token_bytes(_SALT_BYTES), secrets.token_bytes(_NONCE_BYTES)
+    salt, nonce = secrets.token_bytes(_SALT_BYTES), secrets.token_bytes(NONCE_BYTES)
     header = {
         "format": FORMAT,
         "kdf": {"name": "scrypt", "n": SCRYPT_N, "r": SCRYPT_R, "p": SCRYPT_P, "salt": _text(salt)},
@@ -57,8 +54,8 @@ def seal(bundle: Bundle, passphrase: Secret) -> str:
     }
     content = {"config": bundle.config, "files": {name: secret.reveal() for name, secret in bundle.files.items()}}
     key = _key(passphrase, salt, SCRYPT_N)
-    sealed = AESGCM(key).encrypt(nonce, json.dumps(content).encode(), _authenticated(header))
-    return json.dumps({**header, "sealed": _text(sealed)}, indent=2) + "\n"
+    sealed = sealed_by(key, json.dumps(content).encode(), _authenticated(header), head=b"", nonce=nonce)
+    return json.dumps({**header, "sealed": _text(sealed[NONCE_BYTES:])}, indent=2) + "\n"
 
 
 def unseal(text: str, passphrase: Secret, *, place: str) -> Bundle:
@@ -82,11 +79,11 @@ def unseal(text: str, passphrase: Secret, *, place: str) -> Bundle:
         raise BundleError(f"{place}: the bundle is incomplete or damaged; copy it again") from None
     if not known or not isinstance(rounds, int) or not _N_BOUNDS[0] <= rounds <= _N_BOUNDS[1] or rounds & (rounds - 1):
         raise BundleError(f"{place}: the bundle asks for key derivation that this version does not do")
-    if len(nonce) != _NONCE_BYTES or len(salt) != _SALT_BYTES:
+    if len(nonce) != NONCE_BYTES or len(salt) != _SALT_BYTES:
         raise BundleError(f"{place}: the bundle is incomplete or damaged; copy it again")
     try:
-        content = AESGCM(_key(passphrase, salt, rounds)).decrypt(nonce, sealed, _authenticated(header))
-    except InvalidTag:
+        content = unsealed_by(_key(passphrase, salt, rounds), nonce + sealed, _authenticated(header), head=b"")
+    except SealRefused:
         raise BundleError(
             f"{place}: the passphrase does not open it, or the file was changed. Type the passphrase exactly as it was "
             "shown, with its dashes"
@@ -107,7 +104,7 @@ def _opened(content: bytes, place: str) -> Bundle:
 
 
 def _key(passphrase: Secret, salt: bytes, rounds: int) -> bytes:
-    kdf = Scrypt(salt=salt, length=_KEY_BYTES, n=rounds, r=SCRYPT_R, p=SCRYPT_P)
+    kdf = Scrypt(salt=salt, length=KEY_BYTES, n=rounds, r=SCRYPT_R, p=SCRYPT_P)
     return kdf.derive(passphrase.reveal().strip().encode())
 
 

@@ -67,9 +67,8 @@ async def laggards(
     """
     base = target.url.rstrip("/")
     first = await _asked(target, HEALTH)
-    body: dict[str, Any] = first.body if isinstance(first.body, dict) and first.status == 200 else {}
-    nodes = body.get("nodes")
-    if parse_view(body) is None or not isinstance(nodes, list) or not nodes:
+    view = parse_view(first.body) if first.status == 200 else None
+    if view is None or not view.members:
         raise RotationError(f"{base}: answered with HTTP status {first.status}, which is no view of a cluster")
     second = await _asked(target, REPORTS)
     told = second.body.get("nodes") if isinstance(second.body, dict) and second.status == 200 else None
@@ -84,23 +83,20 @@ async def laggards(
         return [f"without the cluster key nobody can tell which password a node uses: {error}. Or look for 'Redis "
                 "accepted the new password' in the log of every node, then add --force"]  # fmt: skip
     reports = {str(one.get("nodeName")): one for one in told if isinstance(one, dict)}
-    votes = [line for line in body.get("votes") or [] if isinstance(line, dict)]
     # Where members vote, the votes say who is a witness; a heartbeat says it of whom its writer likes.
-    witnesses = {str(line.get("voter")) for line in votes if line.get("kind") == VoterKind.WITNESS}
-    if not votes:
-        witnesses = {str(node.get("nodeName")) for node in nodes if node.get("role") == Role.WITNESS}
+    witnesses = {line.voter for line in view.votes if line.kind == VoterKind.WITNESS}
+    if not view.votes:
+        witnesses = {one.node for one in view.members if one.role == Role.WITNESS}
     shown = await seen_in_redis(settings) or {}
     apart: frozenset[str] = frozenset()
     if witnesses and not of_witnesses:
         apart = await _apart(witnesses, shown, await hosts_of_witness_user(settings, admin))
     asking = _Asking(marks, shown, reports, frozenset(witnesses), apart)
-    names = [str(node.get("nodeName")) for node in nodes if isinstance(node, dict)]
-    if of_witnesses:
-        names = [name for name in names if name in witnesses]
+    names = [one.node for one in view.members if one.node in witnesses or not of_witnesses]
     found = {name: _why_late(asking, name) for name in names}
-    for line in votes:
-        name = str(line.get("voter"))
-        is_asked = line.get("kind") != VoterKind.STORE and (name in witnesses or not of_witnesses)
+    for line in view.votes:
+        name = line.voter
+        is_asked = line.kind != VoterKind.STORE and (name in witnesses or not of_witnesses)
         if is_asked and name not in found:
             found[name] = f"it is down; start it, or let it be forgotten (rppam cluster forget {name} --off)"
     return [f"{name}: {why}" for name, why in found.items() if why]

@@ -40,8 +40,8 @@ from rppam.db.database import Database
 from rppam.http.errors import RateLimitedError
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
-from rppam.settings.defaults import DefaultSettings
 from rppam.settings.model import InForce, Setting
+from tests.support.hot import DefaultSettings
 
 pytestmark = pytest.mark.integration
 

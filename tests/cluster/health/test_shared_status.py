@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
+from msgspec.structs import replace
 
 from rppam.app.board import Board
 from rppam.cluster.consensus.heartbeat import MemberStatus, Role
@@ -14,14 +15,14 @@ from rppam.cluster.health.ports import Authority
 from rppam.cluster.health.shared_status import ALIVE_WITHIN_US, FRESH_US, RESTARTING, PageStatus
 from rppam.cluster.health.snapshot_text import OTHERS_MAX, from_text, to_text
 from rppam.cluster.health.view import NodeView
-from rppam.kernel.instant import Instant, WallMs
+from rppam.kernel.instant import Instant
 from rppam.kernel.system_clock import SystemClock
 from rppam.process.control_channel import Line
 from rppam.process.shared_state import CONTROL, NodePage, Permission, Picture
 
 LEADS = Authority(42, "0123456789abcdef")
 NOW_US = 50_000_000
-HEARD = WallMs(1_795_000_000_000)
+HEARD = "2026-11-18T11:06:40Z"
 
 
 class StillClock(SystemClock):
@@ -35,16 +36,14 @@ class StillClock(SystemClock):
         return Instant(self.at)
 
 
-def member(name: str, role: Role, heard: WallMs | None = HEARD) -> MemberView:
-    return MemberView(
-        name, "host", role, MemberStatus.HEALTHY, heard, True, 42, "1.0.0", "http://h:1", LEADS.boot_id, 3
-    )
+def member(name: str, role: Role, heard: str | None = HEARD) -> MemberView:
+    age_ms = None if heard is None else 7
+    return MemberView(name, "host", role, MemberStatus.HEALTHY, heard, age_ms, True, 42, "1.0.0", "http://h:1", 3)
 
 
 SEEN = ClusterSnapshot(
     cluster_id="c",
     node="node1",
-    boot_id=LEADS.boot_id,
     role=Role.LEADER,
     leader="node1",
     epoch=42,
@@ -56,11 +55,11 @@ SEEN = ClusterSnapshot(
     quorum_reason="",
     safety_level=SafetyLevel.REPLICATED,
     ready=True,
-    taken_at=WallMs(1_795_000_000_500),
+    time="2026-11-18T11:06:41Z",
     store_clock_offset_ms=None,
     warnings=("a sentence with \u2028 and \U0001f600",),
 )
-NOTHING = SEEN._replace(role=Role.STANDBY, leader=None, members=(), redis_connected=False, ready=False, warnings=())
+NOTHING = replace(SEEN, role=Role.STANDBY, leader=None, members=(), redis_connected=False, ready=False, warnings=())
 
 
 @pytest.fixture
@@ -86,7 +85,7 @@ def status(page: NodePage, clock: StillClock) -> PageStatus:
 
 def test_a_snapshot_travels_whole() -> None:
     assert from_text(to_text(SEEN)) == SEEN
-    assert from_text(to_text(SEEN._replace(store_clock_offset_ms=-7, leader=None))).store_clock_offset_ms == -7
+    assert from_text(to_text(replace(SEEN, store_clock_offset_ms=-7, leader=None))).store_clock_offset_ms == -7
     assert isinstance(from_text(to_text(SEEN)).members[0].status, MemberStatus)
 
 
@@ -137,7 +136,7 @@ def test_while_the_next_start_is_waited_for_the_reason_says_how_long(
 
 def test_the_next_control_process_is_believed_again(status: PageStatus, page: NodePage) -> None:
     page.withdraw(1)
-    standby = SEEN._replace(role=Role.STANDBY, leader="node2", epoch=43)
+    standby = replace(SEEN, role=Role.STANDBY, leader="node2", epoch=43)
     page.show(Picture(2, NOW_US, to_text(standby)))
     assert status.snapshot() == standby
 
@@ -164,7 +163,7 @@ def test_a_control_process_that_turns_and_shows_nothing_vouches_for_nothing(
 
 
 def test_nobody_vouches_for_the_virtual_address_of_a_past_picture(status: PageStatus, page: NodePage) -> None:
-    page.show(Picture(1, NOW_US, to_text(SEEN._replace(virtual_ip="10.0.0.9/24", virtual_ip_here=True))))
+    page.show(Picture(1, NOW_US, to_text(replace(SEEN, virtual_ip="10.0.0.9/24", virtual_ip_here=True))))
     assert status.snapshot().virtual_ip_here
     page.withdraw(1)
     seen = status.snapshot()
@@ -175,13 +174,13 @@ async def test_a_picture_that_is_too_large_is_shown_with_fewer_members_and_says_
     status: PageStatus, page: NodePage, clock: StillClock
 ) -> None:
     strangers = tuple(member(f"a-{number:05d}", Role.STANDBY) for number in range(8_000))
-    ill = member("z-ill", Role.STANDBY)._replace(status=MemberStatus.UNREACHABLE)
+    ill = replace(member("z-ill", Role.STANDBY), status=MemberStatus.UNREACHABLE)
     line = VoteView("node2", VoterKind.MEMBER, 1, None, None, True, True, "")
-    now = SEEN._replace(leader="node2", epoch=43, role=Role.STANDBY, members=(*strangers, *SEEN.members, ill))
+    now = replace(SEEN, leader="node2", epoch=43, role=Role.STANDBY, members=(*strangers, *SEEN.members, ill))
     clock.at += FRESH_US + 1
     one, other = Line.pair()
     board = Board(page, one, 1, clock)
-    board.shows(cast("NodeView", SimpleNamespace(snapshot=lambda: now._replace(votes=(line,)))))
+    board.shows(cast("NodeView", SimpleNamespace(snapshot=lambda: replace(now, votes=(line,)))))
     await board.start()
     for end in (one, other):
         end.close()

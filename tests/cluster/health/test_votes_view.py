@@ -1,6 +1,7 @@
 """What a node shows of the votes: nothing that it does not know, and everything that is missing, by name."""
 
 import pytest
+from msgspec import UnsetType
 
 from rppam.cluster.consensus.admission import Standing
 from rppam.cluster.consensus.effects import ChangeElectorate
@@ -72,7 +73,7 @@ def test_a_standby_that_has_just_stood_itself_does_not_take_an_old_answer_for_ne
         for name in house.seats:
             for line in votes(house, name).ledger:
                 if house.leader not in {None, name} and line.kind is VoterKind.MEMBER and line.voter != name:
-                    assert line.promised_to != "", (house.now, name, line)
+                    assert (line.promised_to, line.promised_ms) != (None, 0), (house.now, name, line)
 
 
 def test_what_is_missing_is_named_with_the_reason_and_the_arithmetic() -> None:
@@ -309,7 +310,7 @@ def test_members_on_the_link_are_healthy_while_nobody_can_read_heartbeats() -> N
     assert seen[dead].status is MemberStatus.UNKNOWN
     alive = [view for name, view in seen.items() if name != dead]
     assert {view.status for view in alive} == {MemberStatus.HEALTHY}
-    assert all(view.last_heartbeat == wall - 100 for view in alive)
+    assert all(view.heartbeat_age_ms == 100 for view in alive)
     assert seen["w"].role is Role.WITNESS
     assert all(not view.redis_connected for view in alive)
 
@@ -322,7 +323,7 @@ def test_a_living_member_whose_heartbeats_are_lost_in_the_store_is_still_shown_w
         now = Instant(now + TIMING.heartbeat_us)
         core.detector.observed((), now, WallMs(1))
 
-    def shown(*, on_link: bool, keys_vanish: bool) -> tuple[MemberStatus, bool]:
+    def shown(*, on_link: bool, keys_vanish: bool) -> tuple[MemberStatus, bool | UnsetType]:
         states = peers(house, leader)
         if not on_link:
             states[hidden] = PeerState("", False, "refused", None, None)

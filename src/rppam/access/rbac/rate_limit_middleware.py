@@ -21,7 +21,7 @@ from rppam.http.route_index import RouteIndex
 from rppam.kernel.addresses import address_group
 from rppam.kernel.limit import Charge, Decision, rate_headers, subject_hash
 from rppam.limits.limiter import Limiter
-from rppam.limits.policy import LIMITS, RequestLimits, RequestPolicy, limits_of
+from rppam.limits.policy import LIMITS, RequestLimits, limits_of
 from rppam.settings.ports import HotSettings
 
 PARTS: Final = 5
@@ -40,8 +40,6 @@ class _Rates:
     def __init__(self, app: ASGIApp, *, limiter: Limiter, settings: HotSettings, routes: RouteIndex) -> None:
         self._app, self._limiter, self._settings = app, limiter, settings
         self._uncounted = routes.uncounted
-        self._policy: RequestPolicy | None = None
-        self._limits = RequestLimits(None, None, None, None)
 
     def _charges(self, scope: Scope, limits: RequestLimits) -> list[Charge]:
         raise NotImplementedError
@@ -49,10 +47,7 @@ class _Rates:
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer one request. What can be decided at once costs no coroutine of its own."""
         if scope["type"] == "http" and (scope["method"], scope["path"]) not in self._uncounted:
-            policy = self._settings.current(LIMITS)
-            if policy is not self._policy:
-                self._policy, self._limits = policy, limits_of(policy)
-            charges = self._charges(scope, self._limits)
+            charges = self._charges(scope, limits_of(self._settings.current(LIMITS)))
             if charges:
                 decision = self._limiter.near(charges)
                 if decision is None:

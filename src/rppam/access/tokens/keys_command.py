@@ -158,6 +158,7 @@ def _keys(settings: "Settings") -> list[KeyLine]:
 
 async def _missing(target: Target, keys: list[KeyLine]) -> dict[str, list[str]]:
     """Node to what it misses: kids, or why it cannot be asked."""
+    from rppam.cli.view import parse_view
     from rppam.http.client import NoAnswerError, get_json
 
     async def body_of(url: str, **how: Any) -> dict[str, Any]:
@@ -166,21 +167,21 @@ async def _missing(target: Target, keys: list[KeyLine]) -> dict[str, list[str]]:
 
     base = target.url.rstrip("/")
     try:
-        health = await body_of(base + HEALTH, token=target.token())
+        view = parse_view(await body_of(base + HEALTH, token=target.token()))
     except NoAnswerError as error:
         raise click.ClickException(f"{base}: {error}. Start the node, or name another one with --url") from None
     missing: dict[str, list[str]] = {}
-    for node in health.get("nodes", []):
-        url = str(node.get("url") or "").rstrip("/")
+    for node in view.members if view is not None else ():
+        url = node.api_url.rstrip("/")
         if not url:
             continue  # a witness signs nothing
         try:
             told = {str(one.get("kid")) for one in (await body_of(url + JWKS)).get("keys", [])}
         except NoAnswerError as error:
-            missing[str(node.get("nodeName"))] = [f"everything: {url}: {error}"]
+            missing[node.node] = [f"everything: {url}: {error}"]
             continue
         if lacks := [key.file for key in keys if key.kid not in told]:
-            missing[str(node.get("nodeName"))] = lacks
+            missing[node.node] = lacks
     return missing
 
 

@@ -10,8 +10,9 @@ from typing import Final
 from rppam.cluster.consensus.failure_detector import SeenMember
 from rppam.cluster.consensus.heartbeat import Heartbeat, MemberStatus, Role
 from rppam.cluster.consensus.node import NodeCore
-from rppam.cluster.health.model import MemberView, RefusedCount
+from rppam.cluster.health.model import MemberView
 from rppam.cluster.link.ports import MemberLink, PeerState
+from rppam.http.times import iso_utc
 from rppam.kernel.instant import Instant, WallMs
 
 HEARD_WITHIN_MS: Final = 2_000
@@ -34,11 +35,6 @@ def other_members(
     present = (name for name in members if blind or (name in peers and peers[name].is_connected))
     names = sorted({*seen, *present} - {core.election.node})
     return tuple(_view(name, seen.get(name), core, peers.get(name), now, wall_ms, keys_vanish) for name in names)
-
-
-def refused_by(link: MemberLink) -> tuple[RefusedCount, ...]:
-    """What came over the link and was refused, by reason."""
-    return tuple(RefusedCount(reason, count) for reason, count in sorted(link.refused.items()))
 
 
 def complaints_of(link: MemberLink) -> tuple[str, ...]:
@@ -81,16 +77,20 @@ def _view(
         beat.hostname,
         _role(name, beat, core, now),
         status,
-        last,
+        *heard_at(last, wall_ms),
         reads_store,
         beat.epoch,
         beat.version,
         proven or beat.api_url,
-        beat.boot_id,
         beat.loop_lag_ms,
         beat.settings_revision,
         bool(proven),
     )
+
+
+def heard_at(last: WallMs | None, now: WallMs) -> tuple[str | None, int | None]:
+    """When a member was heard last, and how long ago: not in the future, where this host's clock was set back."""
+    return (None, None) if last is None else (iso_utc(last), max(0, now - last))
 
 
 def _role(name: str, beat: Heartbeat, core: NodeCore, now: Instant) -> Role:

@@ -1,13 +1,17 @@
-"""The cluster as one node sees it at one moment: the single source of every health answer."""
+"""The health of a cluster as one node sees it: the one schema of the shared page, the REST API and the commands.
+
+Each type is its own JSON, in the product's camelCase names. A reader ignores fields that it does not know, and a field
+that comes later has a default, so two releases understand each other.
+"""
 
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import ClassVar, Final
+
+import msgspec
+from msgspec import UnsetType, field
 
 from rppam.cluster.consensus.heartbeat import MemberStatus, Role
-from rppam.cluster.consensus.membership import QuorumPolicy
-from rppam.crypto.certificate_expiry import CertificateEnd
 from rppam.kernel.finding import Finding
-from rppam.kernel.instant import WallMs
 
 CONTROL_PROCESS: Final = "the control process of this node"
 """With this begins every reason that means: nobody can say how the cluster is, as that process is not there."""
@@ -25,28 +29,6 @@ class SafetyLevel(StrEnum):
     """A majority of members decides; no store can elect anybody."""
 
 
-class MemberView(NamedTuple):
-    """One member, as this node sees it."""
-
-    node: str
-    hostname: str
-    role: Role
-    status: MemberStatus
-    last_heartbeat: WallMs | None
-    """When this node last saw a new heartbeat of it, by this node's wall clock."""
-    redis_connected: bool
-    epoch: int
-    version: str
-    api_url: str
-    boot_id: str
-    loop_lag_ms: int
-    settings_revision: int | None = None
-    """How many changes of hot configuration, of all that there ever were, it obeys; ``None``: not known."""
-    is_at_url: bool = False
-    """Whether it said ``api_url`` itself on the member link that stands, on which each proves who it is; of itself a
-    node knows. What only Redis says of an address is shown, and trusted with nothing."""
-
-
 class VoterKind(StrEnum):
     """Who has a vote."""
 
@@ -55,36 +37,87 @@ class VoterKind(StrEnum):
     STORE = "store"
 
 
-class VoteView(NamedTuple):
-    """One line of the vote ledger, as far as this node knows: the leader knows most."""
+class Value(msgspec.Struct, frozen=True, rename="camel"):
+    """Base of all. ``schema_name`` is the name in the OpenAPI document, where it is not that of the class."""
 
+    schema_name: ClassVar[str] = ""
+
+
+class MemberView(Value, frozen=True):
+    """One node as the answering node sees it."""
+
+    schema_name: ClassVar[str] = "NodeShape"
+    node: str = field(name="nodeName")
+    hostname: str
+    role: Role
+    status: MemberStatus
+    last_heartbeat: str | None
+    """When the answering node last saw a new heartbeat of it; ISO 8601, UTC."""
+    heartbeat_age_ms: int | None
+    redis_connected: bool | UnsetType
+    epoch: int
+    version: str
+    api_url: str = field(name="url")
+    loop_lag_ms: int
+    settings_revision: int | None = None
+    """How many changes of settings, of all that there ever were, each of its processes obeys; the same number on all
+    nodes means the same settings. null: not known, or a witness."""
+    is_at_url: bool = field(name="addressProven", default=False)
+    """Whether this node said `url` itself, on the member link that stands, on which each proves who it is; of itself
+    the answering node knows. An address that is not proven stands in Redis alone: send no token there."""
+
+
+class AdminMemberView(MemberView, frozen=True, kw_only=True):
+    """As `NodeShape`, with the product's name for the node's id."""
+
+    schema_name: ClassVar[str] = "AdminNodeShape"
+    node_id: str
+
+
+class VoteView(Value, frozen=True):
+    """One line of the vote ledger, as the answering node knows it; ask the leader for the most."""
+
+    schema_name: ClassVar[str] = "VoteShape"
     voter: str
-    """A node's name; ``redis`` for the store."""
+    """A node's name; `redis` for the leadership record in Redis."""
     kind: VoterKind
     votes: int
-    """What it is worth; 0 for somebody who is leaving or belongs to the body before a change only."""
     promised_to: str | None
-    """Whom it supports now; empty when nobody, ``None`` when this node does not know."""
+    """Whom it supports now; null when nobody, or not known."""
     promised_ms: int | None
-    """For how long still, at least; ``None`` when this node does not know."""
-    is_reached: bool
-    """Whether this node reaches it now."""
-    is_counted: bool
-    """On the leader: whether its promise carries the leadership. Elsewhere: whether its vote could be won."""
+    """For how long still, 0 when it supports nobody; null when not known."""
+    is_reached: bool = field(name="reached")
+    is_counted: bool = field(name="counted")
+    """On the leader: its promise carries the leadership. Elsewhere: its vote could be won."""
     reason: str
-    """Empty when it is counted; else why not, and what to do."""
+    """Empty when counted; else why not."""
 
 
-class RefusedCount(NamedTuple):
-    """What the member link refused for one reason since the node's start."""
+class CertificateView(Value, frozen=True):
+    """A certificate that the answering node depends on."""
 
-    reason: str
-    """``foreign``, ``forged``, ``replayed``, ...: see :class:`rppam.cluster.link.rejections.Refused`."""
-    times: int
-    """How many connections or messages."""
+    schema_name: ClassVar[str] = "CertificateShape"
+    certificate: str
+    """`api`, `redis client`, `redis authority`, or `redis server` with its address (sentinels as well)."""
+    expires_at: str
+    days_left: int
+    """Whole days; negative once it is over. From 30 on there is a warning."""
 
 
-class DiskRoom(NamedTuple):
+class NoteView(Value, frozen=True):
+    """The operator note."""
+
+    schema_name: ClassVar[str] = "NoteShape"
+    text: str = ""
+    author: str | None = None
+    epoch: int | None = None
+    """The leadership under which it was written."""
+    node: str | None = None
+    written_at: str | None = None
+    """By the database's clock."""
+
+
+class DiskRoom(Value, frozen=True):
     """What is left for this account on the disk of one place."""
 
     place: str
@@ -99,76 +132,108 @@ class DiskRoom(NamedTuple):
     """Why it could not be seen; empty when it could."""
 
 
-class ClusterSnapshot(NamedTuple):
-    """The whole view. ``role`` is what the node held when the snapshot was taken; for acting ask ``may_lead()``."""
+class ClusterCommon(Value, frozen=True, kw_only=True):
+    """What every answer about the cluster holds."""
 
     cluster_id: str
-    node: str
-    boot_id: str
-    role: Role
-    leader: str | None
-    """Name of the leader, or ``None`` when there is provably none or it is not known."""
+    leader: str | None = field(name="leaderNode")
+    """Name of the leader; null when there is none or it is not known."""
     epoch: int
-    """The leader's epoch, or the highest epoch seen when there is no leader."""
-    members: tuple[MemberView, ...]
-    redis_enabled: bool
+    healthy: bool = field(name="clusterHealthy", default=False)
+    """A leader, quorum, Redis, and every registered node healthy or in maintenance."""
+    no_leader_reason: str = ""
+    """Empty while there is a leader; else why there is none and what to do."""
+    quorum_met: bool
+    """The answering node sees promises, or reaches voters, worth more than half of all votes."""
+    quorum_reason: str
+    """Empty when met; else how many votes are missing and whose."""
+    quorum_policy: str | None = None
+    """`last-man-standing` or `majority`; null where members do not vote and the Redis record alone decides."""
+    votes: tuple[VoteView, ...] = ()
+    """The vote ledger; empty where members do not vote."""
+    electorate_version: str = ""
+    """Orders the lists of members: the leader's epoch and a step."""
+    pending_change: str = ""
+    """Empty, or which change of the members is under way and what it waits for."""
+    paused: bool = False
+    """Automatic failover is paused."""
+    paused_by: str = ""
+    paused_since: str | None = None
     redis_connected: bool
     redis_reason: str
-    """Empty while connected; else one sentence: what is wrong and what to do."""
-    quorum_met: bool
-    quorum_reason: str
-    safety_level: SafetyLevel
+    """Empty while connected; else what is wrong and what to do."""
+    redis_password_since: str | None = None
+    """When the file was written whose password Redis accepted from the answering node; null where it stands in none."""
+    redis_password_mark: str | None = None
+    """The same on two nodes that use the same Redis password, so that a change can be followed; it tells nothing of it
+    without the cluster key. null where the password stands in no file, or without a cluster key."""
+    safety_level: str
+    """`single`, `replicated` or `voted`: see docs/safety-levels.md."""
+    node: str = field(name="answeredBy")
+    role: Role
+    """The answering node's own."""
+    time: str
+    store_clock_offset_ms: int | None = None
+    warnings: tuple[str, ...] = ()
+    virtual_ip: str | None = None
+    """The address that follows leadership (`cluster.virtualIp`); null where there is none."""
+    virtual_ip_here: bool = False
+    """Whether it is on the answering node's host."""
+    refused: dict[str, int] = field(name="membersRefused", default_factory=dict)
+    """What the answering node refused on its member link since it started, by reason (`foreign`, `forged`, ...)."""
+    findings: tuple[Finding, ...] = ()
+    """What the answering node found about the live Redis and its own disks in the last minute."""
+    certificates: tuple[CertificateView, ...] = ()
+    """For monitoring: when each certificate of the answering node ends, and of the Redis that it is connected to."""
+    note: NoteView | None = None
+    note_reason: str = ""
+    """Empty while the note could be read; else why not."""
+
+
+class ClusterHealth(ClusterCommon, frozen=True, kw_only=True):
+    """`GET /system/health/cluster`."""
+
+    members: tuple[MemberView, ...] = field(name="nodes", default=())
+
+    def member(self, name: str) -> MemberView | None:
+        """The member of that name, if it is listed."""
+        return next((one for one in self.members if one.node == name), None)
+
+
+class ClusterStatus(ClusterCommon, frozen=True, kw_only=True):
+    """`GET /api/v1/admin/cluster/status`: the product's shape, and all that `/system/health/cluster` tells."""
+
+    status: str
+    """`healthy`; `degraded`: led, but something is wrong; `unavailable`: no leader."""
+    leader_node_id: str | None
+    members: tuple[AdminMemberView, ...] = field(name="nodes")
+    quorum: bool
+    redis_status: str
+    """`connected`, `disconnected` or `disabled`."""
+
+
+class ClusterSnapshot(ClusterHealth, frozen=True, kw_only=True):
+    """The health as the processes of one node share it, with what only they need.
+
+    ``role`` is what the node held when the snapshot was taken; for acting ask ``may_lead()``.
+    """
+
+    redis_enabled: bool
     ready: bool
     """Can serve authenticated requests: not draining, not in maintenance."""
-    taken_at: WallMs
-    store_clock_offset_ms: int | None = None
-    """Store's wall clock minus this node's, for people; ``None`` when unknown."""
-    warnings: tuple[str, ...] = ()
-    """Sentences an administrator should read (licence, foreign data in Redis, ...)."""
-    quorum_policy: QuorumPolicy | None = None
-    """``None`` where members do not vote and the record alone decides."""
-    votes: tuple[VoteView, ...] = ()
-    """Everybody who has a vote; empty where members do not vote."""
-    electorate_version: str = ""
-    """Orders the lists of members: the epoch of the leader that made it, and a step; empty where none is known."""
-    pending_change: str = ""
-    """Empty, or one sentence: which change of the members is under way, and what it waits for."""
-    paused: bool = False
-    """Automatic failover is paused: nobody takes over by himself."""
-    paused_by: str = ""
-    paused_since: WallMs | None = None
-    findings: tuple[Finding, ...] = ()
-    """What this node found about the live Redis, as ``rppam doctor`` would tell it."""
-    redis_password_since: WallMs | None = None
-    """When the file was written whose password Redis accepted from this node; ``None`` where it stands in no file."""
-    redis_password_mark: str | None = None
-    """The same on two members that use the same password; ``None`` where it stands in no file, or without a cluster
-    key, without which it tells nothing of the password."""
-    certificates: tuple[CertificateEnd, ...] = ()
-    """The certificates of this node and of the Redis that it is connected to, for monitoring."""
-    no_leader_reason: str = ""
-    """Empty while there is a leader; else one sentence: why there is none, and what to do."""
-    refused: tuple[RefusedCount, ...] = ()
-    """What this node refused on its member link; empty where members do not vote."""
-    virtual_ip: str = ""
-    """The address that follows leadership; empty where there is none."""
-    virtual_ip_here: bool = False
-    """Whether it is on this node's host."""
     worker_redis_connected: bool | None = None
     """Whether the process that answers has its own connection to Redis, which is not leadership's; ``None`` where it
     needs none, and in what the control process shows."""
-
     rooms: tuple[DiskRoom, ...] = ()
     """What is left on the disks that this node writes to."""
     keeps_promises: bool | None = None
     """Whether its disk takes promises; ``None`` where members do not vote."""
 
-    @property
-    def healthy(self) -> bool:
-        """A leader, quorum, Redis, and every registered node healthy, or in maintenance on purpose."""
-        return (
+    def __post_init__(self) -> None:
+        healthy = (
             self.leader is not None
             and self.quorum_met
             and (self.redis_connected or not self.redis_enabled)
             and all(member.status in FINE for member in self.members)
         )
+        msgspec.structs.force_setattr(self, "healthy", healthy)

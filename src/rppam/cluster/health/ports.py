@@ -1,8 +1,9 @@
 """What the outside may ask of the running node. The REST API knows the node only through this."""
 
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from rppam.cluster.health.model import ClusterSnapshot
+if TYPE_CHECKING:  # the supervisor needs the authority alone, and stays small
+    from rppam.cluster.health.model import ClusterSnapshot
 
 
 class Authority(NamedTuple):
@@ -16,7 +17,7 @@ class Authority(NamedTuple):
 class NodeStatus(Protocol):
     """The running node, read-only."""
 
-    def snapshot(self) -> ClusterSnapshot:
+    def snapshot(self) -> "ClusterSnapshot":
         """The cluster as this node sees it now. Never blocks and does no I/O."""
         ...
 

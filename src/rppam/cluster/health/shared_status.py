@@ -8,6 +8,8 @@ that turns and shows nothing vouches for nothing.
 
 from typing import Final
 
+from msgspec.structs import replace
+
 from rppam.cluster.consensus.heartbeat import MemberStatus, Role
 from rppam.cluster.health.model import CONTROL_PROCESS, ClusterSnapshot
 from rppam.cluster.health.ports import Authority
@@ -57,7 +59,7 @@ class PageStatus:
         leads = authority is not None and seen.role is Role.LEADER and authority.epoch == seen.epoch
         if seen.role is Role.LEADER and not leads:
             seen = _not_leading(seen)
-        return seen._replace(ready=seen.ready and not self.draining)
+        return replace(seen, ready=seen.ready and not self.draining)
 
     def _look(self) -> None:
         number, picture = self._page.picture_newer(self._number)
@@ -89,10 +91,11 @@ class PageStatus:
 def _past(seen: ClusterSnapshot, why: str) -> ClusterSnapshot:
     """The same without anything that only a live control process could vouch for."""
     members = tuple(
-        member._replace(role=_no_leader(member.role), status=MemberStatus.UNKNOWN, redis_connected=False)
+        replace(member, role=_no_leader(member.role), status=MemberStatus.UNKNOWN, redis_connected=False)
         for member in seen.members
     )
-    return seen._replace(
+    return replace(
+        seen,
         role=_no_leader(seen.role),
         leader=None,
         members=members,
@@ -110,9 +113,9 @@ def _past(seen: ClusterSnapshot, why: str) -> ClusterSnapshot:
 def _not_leading(seen: ClusterSnapshot) -> ClusterSnapshot:
     """A leader whose permission ended since the picture was taken."""
     members = tuple(
-        member._replace(role=Role.STANDBY) if member.node == seen.node else member for member in seen.members
+        replace(member, role=Role.STANDBY) if member.node == seen.node else member for member in seen.members
     )
-    return seen._replace(role=Role.STANDBY, leader=None, members=members)
+    return replace(seen, role=Role.STANDBY, leader=None, members=members)
 
 
 def _no_leader(role: Role) -> Role:

@@ -10,13 +10,14 @@ from typing import Final, NamedTuple
 from rppam.cluster.consensus.heartbeat import Heartbeat, MemberStatus, Role
 from rppam.cluster.consensus.node import NodeCore
 from rppam.cluster.driver.driver import Driver
-from rppam.cluster.health.members_view import complaints_of, other_members, refused_by
-from rppam.cluster.health.model import ClusterSnapshot, DiskRoom, MemberView, SafetyLevel
+from rppam.cluster.health.members_view import complaints_of, heard_at, other_members
+from rppam.cluster.health.model import CertificateView, ClusterSnapshot, DiskRoom, MemberView, SafetyLevel
 from rppam.cluster.health.ports import Authority
 from rppam.cluster.health.room_rules import unable_findings
 from rppam.cluster.health.votes_view import StoreSeen, Votes, why_no_leader
 from rppam.cluster.link.ports import MemberLink, PeerState
-from rppam.crypto.certificate_expiry import CertificateEnd
+from rppam.crypto.certificate_expiry import CertificateEnd, days_left
+from rppam.http.times import iso_utc
 from rppam.kernel.clock import Clock
 from rppam.kernel.finding import Finding
 from rppam.kernel.instant import US_PER_MS, Instant, WallMs
@@ -136,10 +137,10 @@ class NodeView:
         found = election.leader(now)
         # Without votes only the record tells who leads, and a record that cannot be read tells nothing.
         leader = found if self._core.voter is not None or connected or (found and found[0] == facts.node) else None
+        wall_ms, password_since = self._clock.wall_ms(), self._password_since()
         return ClusterSnapshot(
             cluster_id=facts.cluster_id,
             node=facts.node,
-            boot_id=facts.boot_id,
             role=self.role(),
             leader=leader[0] if leader else None,
             epoch=found[1] if found else election.watch.highest,
@@ -151,12 +152,12 @@ class NodeView:
             quorum_reason=votes.quorum_reason if votes else "" if connected else NO_QUORUM,
             safety_level=votes.safety_level(facts.safety_level) if votes else facts.safety_level,
             ready=self.serving and not self.draining and not orders.maintenance,
-            taken_at=self._clock.wall_ms(),
+            time=iso_utc(wall_ms),
             store_clock_offset_ms=self._driver.store_view.offset_ms,
             warnings=self._all_warnings(votes),
             findings=(*self._findings(), *self._unable_findings()),
-            certificates=self._certificates(),
-            redis_password_since=self._password_since(),
+            certificates=tuple(_certificate(one, wall_ms) for one in self._certificates()),
+            redis_password_since=None if password_since is None else iso_utc(password_since),
             redis_password_mark=self._password_mark(),
             quorum_policy=election.electorate.body.policy if election.electorate else None,
             votes=votes.ledger if votes else (),
@@ -164,10 +165,10 @@ class NodeView:
             pending_change=votes.pending_change if votes else "",
             paused=orders.pause.is_on,
             paused_by=orders.pause.by if orders.pause.is_on else "",
-            paused_since=WallMs(orders.pause.stamp) if orders.pause.is_on else None,
+            paused_since=iso_utc(WallMs(orders.pause.stamp)) if orders.pause.is_on else None,
             no_leader_reason="" if leader else why_no_leader(self._core, votes, now, self._store_seen(connected)),
-            refused=refused_by(self._link) if self._link else (),
-            virtual_ip=facts.virtual_ip,
+            refused=dict(sorted(self._link.refused.items())) if self._link else {},
+            virtual_ip=facts.virtual_ip or None,
             virtual_ip_here=self._has_address(),
             rooms=self._rooms(),
             keeps_promises=None if self._core.voter is None else not self._core.voter.why_unable,
@@ -228,24 +229,23 @@ class NodeView:
         return self._store_reason() or self._driver.store_view.reason or "Redis did not answer the last exchange"
 
     def _members(self, connected: bool) -> tuple[MemberView, ...]:
-        facts, now = self._facts, self._clock.now()
+        facts, now, wall_ms = self._facts, self._clock.now(), self._clock.wall_ms()
         own = MemberView(
             facts.node,
             facts.hostname,
             self.role(),
             MemberStatus.MAINTENANCE if self._core.orders.maintenance else MemberStatus.HEALTHY,
-            self._clock.wall_ms(),
+            *heard_at(wall_ms, wall_ms),
             connected and facts.redis_enabled,
             self._core.election.epoch if self.may_lead() is not None else self._core.election.watch.highest,
             facts.version,
             facts.api_url,
-            facts.boot_id,
             self._driver.loop_lag_ms,
             self._settings_revision(),
             is_at_url=bool(facts.api_url),
         )
         vanishing = self._driver.store_keys.are_vanishing(now)
-        others = other_members(self._core, self._peers(), now, self._clock.wall_ms(), keys_vanish=vanishing)
+        others = other_members(self._core, self._peers(), now, wall_ms, keys_vanish=vanishing)
         return tuple(sorted([own, *others], key=lambda member: member.node))
 
     @property
@@ -268,3 +268,7 @@ class NodeView:
         """Milliseconds since the store last answered, or ``None`` when it never did."""
         answered = self._driver.store_view.answered_at
         return None if answered is None else (self._clock.now() - answered) // US_PER_MS
+
+
+def _certificate(end: CertificateEnd, now: WallMs) -> CertificateView:
+    return CertificateView(end.certificate, iso_utc(end.not_after), days_left(end.not_after, now))

@@ -7,6 +7,8 @@ and who can be reached. Nothing here is a permission.
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+from msgspec.structs import replace
+
 from rppam.cluster.consensus.admission import Standing
 from rppam.cluster.consensus.election import Election
 from rppam.cluster.consensus.holder import OWN_CLOCK
@@ -170,7 +172,7 @@ class Votes:
             if self._leads and not why_not:
                 why_not = (self._why_waited_for() if name == STORE else "") or "it did not confirm in time"
             line = VoteView(name, kind, votes, promised_to, promised_ms, reached, not why_not, why_not)
-        return line._replace(voter=STORE_NAME, kind=VoterKind.STORE) if name == STORE else line
+        return replace(line, voter=STORE_NAME, kind=VoterKind.STORE) if name == STORE else line
 
     def _why_waited_for(self) -> str:
         """Where the leader does not ask for the store's vote yet, as it does not believe the record: until when."""
@@ -189,14 +191,14 @@ class Votes:
         if name == self._election.node and voter is not None:
             holder = voter.holder(now)
             until = voter.promised_until
-            return holder, _ms(until - now) if holder and until is not None else 0
+            return holder or None, _ms(until - now) if holder and until is not None else 0
         if name == STORE:
             record = self._election.watch.record
             left_us = self._election.timing.lease_us - self._election.watch.silent_us(now)
             if record is None:
                 return None, None
             held = record.state is RecordState.HELD and left_us > 0 and not self._election.watch.is_unsigned
-            return (record.holder, _ms(left_us)) if held else ("", 0)
+            return (record.holder, _ms(left_us)) if held else (None, 0)
         answer = self._election.answers.get(name)
         if answer is None or not self._election.is_heard(name, now):
             return None, None

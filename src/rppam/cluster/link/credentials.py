@@ -26,17 +26,16 @@ from typing import Any, Final, NamedTuple
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from rppam.cluster.errors import ClusterKeyUnusable, SealingKeyUnusable
 from rppam.cluster.link.node_proof import OID, proof_of, proves
 from rppam.crypto.pfx import load_pair
+from rppam.crypto.sealed import Label, derived
 from rppam.kernel.secret import Secret
 
-_SALT: Final = b"rppam-member-link-1"
-_INFO: Final = b"authority of the member link, EC P-256"
+_LABEL: Final = Label(b"rppam-member-link-1", b"authority of the member link, EC P-256")
 _P256_ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _STRETCHED_BYTES: Final = 48
 """128 bits more than the order has, so that the remainder is even (FIPS 186-5, A.2.1)."""
@@ -164,8 +163,8 @@ def peer_name(certificate: dict[str, Any] | None) -> PeerName | None:
 
 def _authority_key(cluster_key: Secret) -> ec.EllipticCurvePrivateKey:
     """The same on every node that has the same cluster key."""
-    stretched = HKDF(hashes.SHA256(), _STRETCHED_BYTES, _SALT, _INFO).derive(bytes.fromhex(cluster_key.reveal()))
-    return ec.derive_private_key(int.from_bytes(stretched, "big") % (_P256_ORDER - 1) + 1, ec.SECP256R1())
+    raw = derived(cluster_key, _LABEL, _STRETCHED_BYTES)
+    return ec.derive_private_key(int.from_bytes(raw, "big") % (_P256_ORDER - 1) + 1, ec.SECP256R1())
 
 
 def _root(authority: ec.EllipticCurvePrivateKey) -> x509.Certificate:

@@ -17,11 +17,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from rppam.crypto.sealed import Label, derived, framed
 from rppam.kernel.secret import Secret
 
 OID: Final = x509.ObjectIdentifier("2.25.302771931457290471862150873354198706243")
@@ -29,8 +28,7 @@ OID: Final = x509.ObjectIdentifier("2.25.302771931457290471862150873354198706243
 KEYS_MAX: Final = 3
 _TAG: Final = 32
 _OCTET_STRING: Final = b"\x04"
-_SALT: Final = b"rppam-node-1"
-_INFO: Final = b"proof of a node in its certificate"
+_LABEL: Final = Label(b"rppam-node-1", b"proof of a node in its certificate")
 
 
 def proof_of(sealing: Sequence[Secret], cluster_id: str, node: str, public: ec.EllipticCurvePublicKey) -> bytes:
@@ -75,7 +73,5 @@ def _tags(certificate: bytes | None) -> tuple[list[bytes], ec.EllipticCurvePubli
 
 
 def _tag(key: Secret, cluster_id: str, node: str, public: ec.EllipticCurvePublicKey) -> bytes:
-    stretched = HKDF(hashes.SHA256(), 32, _SALT, _INFO).derive(bytes.fromhex(key.reveal()))
-    words = (cluster_id.encode(), node.encode(), public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
-    # Lengths first, so that no two sequences of words are the same bytes.
-    return hmac.digest(stretched, b"".join(len(word).to_bytes(4, "big") + word for word in words), "sha256")
+    shown = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return hmac.digest(derived(key, _LABEL), framed(cluster_id.encode(), node.encode(), shown), "sha256")

@@ -14,15 +14,11 @@ import hmac
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
 from rppam.crypto.data_key_ports import ClusterSecrets
 from rppam.crypto.errors import SealingKeyMissing
-from rppam.kernel.secret import Secret
+from rppam.crypto.sealed import Label, derived, framed
 
-_SALT: Final = b"rppam-orders-1"
-_INFO: Final = b"authentication of orders between nodes"
+_LABEL: Final = Label(b"rppam-orders-1", b"authentication of orders between nodes")
 ORDER: Final = "order"
 ANSWER: Final = "answer"
 
@@ -48,7 +44,7 @@ class OrderKeys:
     __slots__ = ("_keys",)
 
     def __init__(self, secrets: ClusterSecrets) -> None:
-        self._keys = tuple(_stretched(key) for key in (secrets.own, *secrets.coming, *secrets.gone))
+        self._keys = tuple(derived(key, _LABEL) for key in (secrets.own, *secrets.coming, *secrets.gone))
 
     def tag(self, signed: Signed) -> str:
         """The signature, 64 hexadecimal digits."""
@@ -68,10 +64,4 @@ async def read_keys(secrets: Callable[[], ClusterSecrets]) -> OrderKeys | None:
 
 
 def _tag(key: bytes, signed: Signed) -> str:
-    # Lengths first, so that no two sequences of words are the same bytes.
-    words = [word.encode() for word in signed]
-    return hmac.digest(key, b"".join(len(word).to_bytes(4, "big") + word for word in words), "sha256").hex()
-
-
-def _stretched(key: Secret) -> bytes:
-    return HKDF(hashes.SHA256(), 32, _SALT, _INFO).derive(bytes.fromhex(key.reveal()))
+    return hmac.digest(key, framed(*(word.encode() for word in signed)), "sha256").hex()
