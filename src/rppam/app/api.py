@@ -41,7 +41,9 @@ from rppam.http.errors import (
 from rppam.http.forwarded import Forwarder
 from rppam.http.request_slots import Room
 from rppam.http.route_index import include
+from rppam.http.streams import Streams
 from rppam.manager.api import orders
+from rppam.manager.cluster_events import ClusterWatch, events
 from rppam.manager.health_api import auth, cluster
 from rppam.manager.notes import NoteReader
 from rppam.manager.parts import ApiParts
@@ -50,7 +52,7 @@ from rppam.manager.settings_api import settings
 
 __all__ = ["ApiParts", "bare_app", "build_app"]
 
-ROUTERS: Final = (auth, sessions, mfa, cluster, orders, settings, users, lockouts)
+ROUTERS: Final = (auth, sessions, mfa, cluster, orders, events, settings, users, lockouts)
 _FLAWS_MAX: Final = 20
 _FIELD_CHARS: Final = 100
 
@@ -60,13 +62,15 @@ def build_app(parts: ApiParts) -> FastAPI:
     app = bare_app()
     app.state.parts = parts
     app.state.notes = NoteReader(parts.note, parts.clock)
+    app.state.streams = Streams(parts.limits)
+    app.state.cluster_watch = ClusterWatch(parts.status, parts.clock)
     routes, room = app.state.route_index, Room(parts.limits)
     # Added last is outermost.
     app.add_middleware(Bodies, limits=parts.limits, room=room)
     app.add_middleware(UserRates, limiter=parts.limiter, settings=parts.hot, routes=routes)
     app.add_middleware(Gate, tokens=KnownTokens(parts.tokens), check=parts.sessions.check, routes=routes)
     app.add_middleware(AddressRates, limiter=parts.limiter, settings=parts.hot, routes=routes)
-    app.add_middleware(Bounds, limits=parts.limits, room=room)
+    app.add_middleware(Bounds, limits=parts.limits, room=room, routes=routes)
     app.add_middleware(
         Probes,
         status=parts.status,

@@ -79,6 +79,8 @@ class Wire(H11Protocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.conn = _Strict(h11.SERVER, self.limits.header_bytes)
+        # For streams: whoever takes nothing of what is sent is cut off, whatever lies in the buffer.
+        self.app_state = {**self.app_state, "hang_up": self.hang_up}
         self._header_deadline: asyncio.TimerHandle | None = None
         self._address = ""
 

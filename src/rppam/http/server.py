@@ -17,6 +17,7 @@ from uvicorn import Config, Server
 from rppam.http.bounds import ApiLimits
 from rppam.http.protocol import wire_with
 from rppam.http.serving_errors import ListenError
+from rppam.http.streams import Streams
 
 BACKLOG: Final = 512
 PORT_MAX: Final = 65_535
@@ -108,6 +109,9 @@ class ApiServer:
         if self._task is None:
             return
         task, self._task = self._task, None
+        streams: Streams | None = getattr(self.app.state, "streams", None)
+        if streams is not None:
+            await streams.leave()
         self._config.timeout_graceful_shutdown = max(0, drain_ms) / 1000  # type: ignore[assignment]  # wait_for takes it
         self._server.leave()
         await asyncio.wait({task}, timeout=drain_ms / 1000 + _ABORT_S)

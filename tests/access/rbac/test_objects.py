@@ -18,7 +18,8 @@ from rppam.manager import settings_api
 ROLES = ("pam_user", "pam_approver", "security_admin", "pam_auditor", "pam_admin", "a_role_of_tomorrow")
 READS = {"security_admin", "pam_auditor", "pam_admin"}
 ACTS = {"security_admin", "pam_admin"}
-assert settings_api, "adds the rule for settings"
+RULES = settings_api.SETTINGS_PATH
+"""Importing it adds the rule for settings."""
 
 
 def caller(*roles: str, user_id: str | None = "u1", session_id: str = "s1") -> Identity:
