@@ -85,11 +85,25 @@ async def served(tmp_path: Path, limits: ApiLimits, monkeypatch: pytest.MonkeyPa
     await one.stop()
 
 
+@pytest.fixture(autouse=True)
+async def hang_up() -> AsyncIterator[None]:
+    """Closes what a test has opened."""
+    yield
+    for writer in _open:
+        writer.close()
+    _open.clear()
+    await asyncio.sleep(0.01)
+
+
+_open: list[asyncio.StreamWriter] = []
+
+
 class Reader:
     """One open stream on a connection of its own."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
+        _open.append(writer)
         self.status = 0
         self.headers: dict[str, str] = {}
         self.comments = 0

@@ -41,6 +41,7 @@ from rppam.http.errors import (
 from rppam.http.forwarded import Forwarder
 from rppam.http.request_slots import Room
 from rppam.http.route_index import include
+from rppam.http.sockets import Handshakes
 from rppam.http.streams import Streams
 from rppam.manager.api import orders
 from rppam.manager.cluster_events import ClusterWatch, events
@@ -88,6 +89,8 @@ def build_app(parts: ApiParts) -> FastAPI:
     )
     if parts.trusted_proxies:
         app.add_middleware(Forwarder, trusted=parts.trusted_proxies, header=parts.forwarded_header)
+    if routes.has_sockets:
+        app.add_middleware(Handshakes)
     return app
 
 

@@ -16,6 +16,7 @@ from uvicorn import Config, Server
 
 from rppam.http.bounds import ApiLimits
 from rppam.http.protocol import wire_with
+from rppam.http.route_index import RouteIndex
 from rppam.http.serving_errors import ListenError
 from rppam.http.streams import Streams
 
@@ -59,10 +60,15 @@ class ApiServer:
         self.app: Final = app
         self._host, self._port = host, port
         self._limits = limits
+        routes: RouteIndex | None = getattr(app.state, "route_index", None)
+        has_sockets = routes is not None and routes.has_sockets
         self._config = Config(
             app,
-            http=wire_with(limits),
-            ws="none",
+            http=wire_with(limits, routes.is_socket) if routes is not None else wire_with(limits),
+            ws=_socket_protocol() if has_sockets else "none",
+            ws_max_size=limits.socket_message_bytes,
+            # What is small on the wire must not become large in memory.
+            ws_per_message_deflate=False,
             lifespan="off",
             loop="none",
             log_config=None,
@@ -123,6 +129,12 @@ class ApiServer:
         if not task.done():
             task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+def _socket_protocol() -> type[asyncio.Protocol]:
+    from rppam.http.socket_protocol import SocketWire  # noqa: PLC0415 - paid for only where there are WebSockets
+
+    return SocketWire
 
 
 class _Embedded(Server):

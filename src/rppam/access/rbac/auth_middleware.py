@@ -17,13 +17,14 @@ from rppam.access.rbac.policy import check_declared, refusal, role_allows
 from rppam.access.sessions.check import SessionCheck
 from rppam.access.sessions.errors import SessionEndedError, SessionUnknownError
 from rppam.access.sessions.model import Identity
-from rppam.access.tokens.credentials import Credential, credential
+from rppam.access.tokens.credentials import Credential, check_handshake, credential
 from rppam.access.tokens.token_cache import Bearer, KnownTokens
 from rppam.http.bounds import ApiLimits
 from rppam.http.errors import AnswerTimeoutError, BusyError, UnauthenticatedError
 from rppam.http.request_slots import Place, Room
 from rppam.http.route_index import RouteIndex
 from rppam.http.routes import ADMIN_PREFIX
+from rppam.http.sockets import HANDSHAKE
 from rppam.http.token_flaws import TokenFlaw
 
 BLIND_WAIT_S: Final = 0.25
@@ -41,6 +42,8 @@ class Gate:
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer one request. Whoever is known here costs no coroutine of its own."""
+        if HANDSHAKE in scope:
+            check_handshake(scope)
         if scope["type"] != "http" or scope["path"] in self._anybody:
             return self._app(scope, receive, send)
         try:
