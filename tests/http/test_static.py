@@ -118,9 +118,9 @@ async def test_only_reading_and_nothing_but_the_files(served: Served) -> None:
         style.replace(".css", ".0000.css"),
     ):
         asked = f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
-        answer = await served.raw(asked)
-        assert answer.startswith(b"HTTP/1.1 401 "), f"{path}: what is no file is closed like everything else"
-        assert b"not for the world" not in answer
+        said = await served.raw(asked)
+        assert said.startswith(b"HTTP/1.1 401 "), f"{path}: what is no file is closed like everything else"
+        assert b"not for the world" not in said
 
 
 @pytest.mark.parametrize(
