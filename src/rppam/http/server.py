@@ -25,6 +25,7 @@ PORT_MAX: Final = 65_535
 HANDSHAKE_S: Final = 5.0
 _TICK_S: Final = 1.0
 _ABORT_S: Final = 1.0
+_GOODBYE_S: Final = 2.0
 
 
 class ServerTls(Protocol):
@@ -117,7 +118,7 @@ class ApiServer:
         task, self._task = self._task, None
         streams: Streams | None = getattr(self.app.state, "streams", None)
         if streams is not None:
-            await streams.leave()
+            await streams.leave(min(_GOODBYE_S, drain_ms / 1000))
         self._config.timeout_graceful_shutdown = max(0, drain_ms) / 1000  # type: ignore[assignment]  # wait_for takes it
         self._server.leave()
         await asyncio.wait({task}, timeout=drain_ms / 1000 + _ABORT_S)

@@ -92,13 +92,13 @@ class Streams:
             if not self.count:
                 self._empty.set()
 
-    async def leave(self) -> None:
-        """Refuse new streams and end those that are open, each with a word; waits for a moment until they have."""
+    async def leave(self, within_s: float = 2 * _GOODBYE_S) -> None:
+        """Refuse new streams and end those that are open, each with a word; wait for that, but not longer."""
         self._leaving.set()
         self._empty.clear()
         if self.count:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._empty.wait(), 2 * _GOODBYE_S)
+                await asyncio.wait_for(self._empty.wait(), within_s)
 
 
 class Stream:
