@@ -42,6 +42,8 @@ from rppam.http.errors import (
 from rppam.http.forwarded import Forwarder
 from rppam.http.request_slots import Room
 from rppam.http.route_index import include
+from rppam.http.sockets import Handshakes
+from rppam.http.streams import Streams
 from rppam.manager.probes import Probes
 
 __all__ = ["ApiParts", "bare_app", "build_app"]
@@ -54,6 +56,7 @@ def build_app(parts: ApiParts) -> FastAPI:
     """The application, ready to be served."""
     app = bare_app()
     services = app.state.services = parts.services
+    app.state.streams = Streams(parts.limits)
     routes, room = app.state.route_index, Room(parts.limits)
     # Added last is outermost.
     app.add_middleware(Bodies, limits=parts.limits, room=room)
@@ -62,7 +65,7 @@ def build_app(parts: ApiParts) -> FastAPI:
         Gate, tokens=KnownTokens(services.get(Tokens)), check=services.get(Sessions).check, routes=routes
     )
     app.add_middleware(AddressRates, limiter=parts.limiter, settings=parts.hot, routes=routes)
-    app.add_middleware(Bounds, limits=parts.limits, room=room)
+    app.add_middleware(Bounds, limits=parts.limits, room=room, routes=routes)
     app.add_middleware(
         Probes,
         status=services.get(NodeStatus),
@@ -80,6 +83,8 @@ def build_app(parts: ApiParts) -> FastAPI:
     )
     if parts.trusted_proxies:
         app.add_middleware(Forwarder, trusted=parts.trusted_proxies, header=parts.forwarded_header)
+    if routes.has_sockets:
+        app.add_middleware(Handshakes)
     return app
 
 

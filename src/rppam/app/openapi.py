@@ -15,7 +15,7 @@ from rppam.access.rbac.policy import enough
 from rppam.http.answers import BODY
 from rppam.http.problems import MEDIA_TYPE
 from rppam.http.route_index import RouteIndex
-from rppam.http.routes import Declaration, Who
+from rppam.http.routes import Declaration, Kind, Who
 from rppam.manager.metrics import METRICS_PATH
 
 _DESCRIPTION: Final = (
@@ -101,13 +101,16 @@ def _complete(document: dict[str, Any], declared: Mapping[tuple[str, str], Decla
 
 
 def _complete_operation(method: str, operation: dict[str, Any], declared: Declaration) -> None:
-    responses = operation["responses"]
+    responses, errors = operation["responses"], {}
     # The framework's default; ours is 400 with another body.
     responses.pop("422", None)
+    if declared.kind is Kind.EVENTS:
+        responses["200"]["content"] = {"text/event-stream": {"schema": {"type": "string"}}}
+        errors = {429: "Too many streams of this user, or requests", 503: "Too many streams in all"}
     for done in ("200", "201", "204"):
         if done in responses:
             responses[done]["description"] = "Done"
-    errors = dict(declared.answers)
+    errors |= declared.answers
     if operation.get("parameters"):
         errors.setdefault(400, "A part of the path, the query or a header is not valid")
     if method != "get":

@@ -28,6 +28,23 @@ _PROBES: Final = """
 The probes (`ping`, `live`, `ready`, `leader`) and `/system/metrics` answer GET, HEAD and OPTIONS with the same status,
 and also while the node is too busy for anything else. No answer may be cached but the public keys. HEAD works
 wherever GET does.
+
+## Streams
+
+`GET /api/v1/admin/cluster/events` goes on until the caller hangs up or the node ends it (`curl -N`). It takes no place
+from requests, and a session that only listens lies idle. The last event, `end`, holds the `reason`: `shutdown` (open it
+at another node), `time` (open it again), `access` (the token expired, the session ended, or a role was taken away) or
+`slow`. While nobody can tell whether a session holds, a stream goes on for ten seconds. `Last-Event-ID` is ignored: a
+new stream begins with the whole view.
+
+A WebSocket can be opened only where this page says so, which is nowhere yet. Its handshake needs what a request needs;
+a browser's has to come from a page of the same origin.
+
+## What hides behind 403 and 404
+
+Whoever may not see a thing hears 404, as if there were none; whoever may see it and not change it hears 403 with the
+role that is missing. Where the request names nothing that could be missing it is 403. Below `/api/v1/admin/` it is 403
+before it is known whether the path exists.
 """
 
 
@@ -106,5 +123,12 @@ def _limits(limits: ApiLimits) -> list[str]:
         f"| time for the headers | {limits.header_timeout_ms} ms | closed |",
         f"| time for the body | {limits.body_timeout_ms} ms | 408 |",
         f"| time for the answer | {limits.answer_timeout_ms} ms after the body | 503 |",
+        f"| streams at once | {limits.streams} in one API worker | 503 |",
+        f"| streams of one user | {limits.streams_of_user} in one API worker | 429 |",
+        f"| a stream | {limits.stream_total_ms} ms, and not beyond its token or session (seen within "
+        f"{limits.stream_recheck_ms} ms) | ended with `time` or `access` |",
+        f"| a stream of which nothing is taken | {limits.stream_stall_ms} ms | closed, and the log says so |",
+        f"| a WebSocket on which the caller says nothing | {limits.socket_idle_ms} ms | closed with 1000 |",
+        f"| a message on a WebSocket | {limits.socket_message_bytes} bytes | closed with 1009 |",
         f"| idle connection | {limits.keep_alive_ms} ms | closed |",
     ]

@@ -32,3 +32,22 @@ class ApiLimits(NamedTuple):
     """From the body to the answer. Beyond: 503."""
     keep_alive_ms: int = 15_000
     """An idle connection is closed after this long."""
+
+    streams: int = 256
+    """Streams at once, in one process. Beyond: 503."""
+    streams_of_user: int = 16
+    """The same of one user. Beyond: 429."""
+    stream_total_ms: int = 3_600_000
+    """The longest that one stream lasts; the caller opens another."""
+    stream_heartbeat_ms: int = 15_000
+    """After so long without an event a comment is sent, so that nobody on the way takes the connection for dead."""
+    stream_stall_ms: int = 10_000
+    """Who takes nothing of what is sent for this long is cut off."""
+    stream_recheck_ms: int = 2_000
+    """How often a stream asks whether its caller still may."""
+    stream_unknown_ms: int = 10_000
+    """For how long a stream goes on while nobody can tell whether its caller's session holds."""
+    socket_idle_ms: int = 300_000
+    """A WebSocket on which the caller says nothing is closed after this long; pings count for nothing."""
+    socket_message_bytes: int = 64 * 1024
+    """One message of a caller. Beyond: closed with 1009."""

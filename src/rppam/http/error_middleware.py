@@ -50,7 +50,7 @@ class Envelope:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
-            # Never a websocket: the server is built without. What is left is the server's own lifespan.
+            # Never a WebSocket: its handshake comes as a request (rppam.http.sockets). What is left is the lifespan.
             await self._app(scope, receive, send)
             return
         size, caller_id = _looked_through(scope)

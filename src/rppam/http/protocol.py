@@ -10,6 +10,7 @@ on purpose and in this one place; ``tests/http/test_server.py`` holds it to its 
 import asyncio
 import re
 import sys
+from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
 import h11
@@ -68,6 +69,8 @@ class Wire(H11Protocol):
     """One connection. Make a subclass with its own ``limits`` for each server: see :func:`wire_with`."""
 
     limits: ClassVar[ApiLimits] = ApiLimits()
+    has_socket: Callable[[str], bool] = staticmethod(lambda _path: False)
+    """Whether a WebSocket may be opened at a path."""
     crowd: ClassVar[Crowd] = Crowd(ApiLimits().connections, _loop_s)
 
     def __init__(
@@ -79,8 +82,11 @@ class Wire(H11Protocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.conn = _Strict(h11.SERVER, self.limits.header_bytes)
+        # For streams: whoever takes nothing of what is sent is cut off, whatever lies in the buffer.
+        self.app_state = {**self.app_state, "hang_up": self.hang_up}
         self._header_deadline: asyncio.TimerHandle | None = None
         self._address = ""
+        self._is_upgraded = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A caller has come."""
@@ -94,7 +100,7 @@ class Wire(H11Protocol):
         super().data_received(data)
         if self._answering() is not None:
             self._disarm()
-        elif not self.transport.is_closing():
+        elif not self.transport.is_closing() and not self._is_upgraded:
             self._arm()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -133,6 +139,18 @@ class Wire(H11Protocol):
                 self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
 
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """A handshake at a path that has a WebSocket: another protocol has the connection from now on."""
+        self._is_upgraded = True
+        self._disarm()
+        self.crowd.go(self, self._address)
+        super().handle_websocket_upgrade(event)
+        protocol: Any = self.transport.get_protocol()
+        protocol.join(self.crowd, self._address)
+
+    def _should_upgrade_to_ws(self) -> bool:
+        return self.scope["method"] == "GET" and self.has_socket(self.scope["path"])
+
     def _unsupported_upgrade_warning(self) -> None:
         """An upgrade is ignored, as RFC 9110 section 7.8 allows; anybody could fill the log with it."""
 
@@ -155,6 +173,10 @@ class Wire(H11Protocol):
             self.transport.abort()
 
 
-def wire_with(limits: ApiLimits) -> type[Wire]:
+def wire_with(limits: ApiLimits, has_socket: Callable[[str], bool] = lambda _path: False) -> type[Wire]:
     """The protocol class with these limits: the server makes the objects itself and passes only its own settings."""
-    return type("Wire", (Wire,), {"limits": limits, "crowd": Crowd(limits.connections, _loop_s)})
+    return type(
+        "Wire",
+        (Wire,),
+        {"limits": limits, "crowd": Crowd(limits.connections, _loop_s), "has_socket": staticmethod(has_socket)},
+    )

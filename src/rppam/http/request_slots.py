@@ -6,6 +6,8 @@ never come shuts out nobody whose request is there, and no other address either.
 request beyond its bound may go on hoping, and what it is answered.
 """
 
+import asyncio
+
 from rppam.http.bounds import ApiLimits
 from rppam.kernel.addresses import address_group
 
@@ -54,3 +56,18 @@ class Room:
     def address_of(client: tuple[str, int] | None) -> str:
         """What a caller is counted by: the address, IPv6 by the /64."""
         return address_group(client[0] if client else "unknown")
+
+
+class Place:
+    """The place of one request that is worked on. A stream leaves it once it has begun, and its time with it."""
+
+    def __init__(self, room: Room, late: asyncio.TimerHandle) -> None:
+        self._room, self._late = room, late
+        self._is_left = False
+
+    def leave(self) -> None:
+        """The request is done, or bounded as a stream from now on."""
+        if not self._is_left:
+            self._is_left = True
+            self._late.cancel()
+            self._room.in_flight -= 1

@@ -16,7 +16,7 @@ from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
-from rppam.http.routes import Declaration, Who, declaration_of
+from rppam.http.routes import Declaration, Kind, Who, declaration_of
 
 _OWNER: Final = "rppam.route"
 _WORDS: Final = 3
@@ -69,12 +69,22 @@ class RouteIndex(BaseRoute):
     def _paths(self, wanted: Callable[[Declaration], bool]) -> frozenset[str]:
         return frozenset(one.route.path for one in self.routes if wanted(one.declared))
 
-    def stream(self, scope: Scope) -> Declaration | None:
-        """What a stream declares whose path this is; ``None`` where a request is no stream's."""
+    def stream(self, path: str) -> Declaration | None:
+        """What the stream at ``path`` declares; ``None`` where there is none."""
         for one in self._streams:
-            if one.route.path_regex.match(scope["path"]):
+            if one.route.path_regex.match(path):
                 return one.declared
         return None
+
+    def is_socket(self, path: str) -> bool:
+        """Whether a WebSocket may be opened at ``path``."""
+        declared = self.stream(path)
+        return declared is not None and declared.kind is Kind.SOCKET
+
+    @property
+    def has_sockets(self) -> bool:
+        """Whether there is any path to open a WebSocket at."""
+        return any(one.declared.kind is Kind.SOCKET for one in self._streams)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """The framework asks whether this is the route."""

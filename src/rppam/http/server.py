@@ -16,13 +16,16 @@ from uvicorn import Config, Server
 
 from rppam.http.bounds import ApiLimits
 from rppam.http.protocol import wire_with
+from rppam.http.route_index import RouteIndex
 from rppam.http.serving_errors import ListenError
+from rppam.http.streams import Streams
 
 BACKLOG: Final = 512
 PORT_MAX: Final = 65_535
 HANDSHAKE_S: Final = 5.0
 _TICK_S: Final = 1.0
 _ABORT_S: Final = 1.0
+_GOODBYE_S: Final = 2.0
 
 
 class ServerTls(Protocol):
@@ -58,10 +61,15 @@ class ApiServer:
         self.app: Final = app
         self._host, self._port = host, port
         self._limits = limits
+        routes: RouteIndex | None = getattr(app.state, "route_index", None)
+        has_sockets = routes is not None and routes.has_sockets
         self._config = Config(
             app,
-            http=wire_with(limits),
-            ws="none",
+            http=wire_with(limits, routes.is_socket) if routes is not None else wire_with(limits),
+            ws=_socket_protocol() if has_sockets else "none",
+            ws_max_size=limits.socket_message_bytes,
+            # What is small on the wire must not become large in memory.
+            ws_per_message_deflate=False,
             lifespan="off",
             loop="none",
             log_config=None,
@@ -108,6 +116,9 @@ class ApiServer:
         if self._task is None:
             return
         task, self._task = self._task, None
+        streams: Streams | None = getattr(self.app.state, "streams", None)
+        if streams is not None:
+            await streams.leave(min(_GOODBYE_S, drain_ms / 1000))
         self._config.timeout_graceful_shutdown = max(0, drain_ms) / 1000  # type: ignore[assignment]  # wait_for takes it
         self._server.leave()
         await asyncio.wait({task}, timeout=drain_ms / 1000 + _ABORT_S)
@@ -119,6 +130,12 @@ class ApiServer:
         if not task.done():
             task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+def _socket_protocol() -> type[asyncio.Protocol]:
+    from rppam.http.socket_protocol import SocketWire  # noqa: PLC0415 - paid for only where there are WebSockets
+
+    return SocketWire
 
 
 class _Embedded(Server):

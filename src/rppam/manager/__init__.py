@@ -12,7 +12,7 @@ SLICE = Slice(
     name="manager",
     package=__name__,
     wire="wiring:wire",
-    routes=("health_api:auth", "health_api:cluster", "api:orders", "settings_api:settings"),
+    routes=("health_api:auth", "health_api:cluster", "api:orders", "cluster_events:events", "settings_api:settings"),
     commands={
         "cluster": Command("cli", "Give a cluster orders: switchover, maintenance, pause, forget."),
         "status": Command("status_command", "Show the cluster on one screen, from any node."),

@@ -1,10 +1,12 @@
 """The parts of the manager in one process: the operator note, the settings of the cluster, its past."""
 
+from rppam.cluster.health.ports import NodeStatus
 from rppam.cluster.history.file import FileHistory
 from rppam.cluster.history.place import history_path
 from rppam.cluster.history.ports import History
 from rppam.foundation import Foundation
 from rppam.kernel.services import Services
+from rppam.manager.cluster_events import ClusterWatch
 from rppam.manager.note_port import FencedNote
 from rppam.manager.note_store import SqlFencedNote
 from rppam.manager.notes import NoteReader
@@ -19,4 +21,5 @@ def wire(base: Foundation, services: Services) -> None:
     services.add(NoteReader, NoteReader(note, base.clock))
     store = services.add(SettingsStore, SqlSettingsStore(base.database, base.outranked))
     services.add(SettingChanges, SettingChanges(store, base.cache, base.hot, base.node))
+    services.add(ClusterWatch, ClusterWatch(services.get(NodeStatus), base.clock))
     services.add(History, FileHistory(history_path(base.config)))

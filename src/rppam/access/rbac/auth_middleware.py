@@ -8,18 +8,20 @@ routes that help to mend that (``in_outage``): there a genuine token is enough. 
 
 import asyncio
 from collections.abc import Awaitable
+from functools import partial
 from typing import Any, Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from rppam.access.rbac.policy import refusal, role_allows
+from rppam.access.rbac.policy import check_declared, refusal, role_allows
 from rppam.access.sessions import Identity, SessionCheck, SessionEndedError, SessionUnknownError
-from rppam.access.tokens import Bearer, Credential, KnownTokens, credential
+from rppam.access.tokens import Bearer, Credential, KnownTokens, check_handshake, credential
 from rppam.http.bounds import ApiLimits
 from rppam.http.errors import AnswerTimeoutError, BusyError, UnauthenticatedError
-from rppam.http.request_slots import Room
+from rppam.http.request_slots import Place, Room
 from rppam.http.route_index import RouteIndex
 from rppam.http.routes import ADMIN_PREFIX
+from rppam.http.sockets import HANDSHAKE
 from rppam.http.token_flaws import TokenFlaw
 
 BLIND_WAIT_S: Final = 0.25
@@ -32,11 +34,13 @@ class Gate:
     """Checks token, session and role, before anything of the body is read."""
 
     def __init__(self, app: ASGIApp, *, tokens: KnownTokens, check: SessionCheck, routes: RouteIndex) -> None:
-        self._app, self._tokens, self._check = app, tokens, check
+        self._app, self._tokens, self._check, self._routes = app, tokens, check, routes
         self._anybody, self._optional, self._in_outage = routes.anybody, routes.optional, routes.in_outage
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer one request. Whoever is known here costs no coroutine of its own."""
+        if HANDSHAKE in scope:
+            check_handshake(scope)
         if scope["type"] != "http" or scope["path"] in self._anybody:
             return self._app(scope, receive, send)
         try:
@@ -54,7 +58,7 @@ class Gate:
             raise
         if identity is None:
             return self._ask_first(carried, bearer, scope, receive, send)
-        _admit(scope, identity, bearer, carried)
+        self._admit(scope, identity, bearer, carried)
         return self._app(scope, receive, send)
 
     async def _ask_first(self, carried: Credential, bearer: Bearer, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,25 +68,39 @@ class Gate:
             if not self._passes_all_the_same(scope, carried):
                 raise
         else:
-            _admit(scope, identity, bearer, carried)
+            self._admit(scope, identity, bearer, carried)
         await self._app(scope, receive, send)
 
-    async def _ask(self, scope: Scope, bearer: Bearer) -> Identity:
+    async def _still_admits(self, scope: Scope, token: str) -> Identity:
+        """Who a stream's caller is now, asked while it lasts; that counts as no use of the session.
+
+        Raises what would refuse the same request now.
+        """
+        identity = await self._ask(scope, self._tokens.check(token), is_use=False)
+        if scope["path"].startswith(ADMIN_PREFIX) and not role_allows(identity.roles, scope["method"], ()):
+            raise refusal(scope["method"], ())
+        declared = self._routes.stream(scope["path"])
+        assert declared is not None  # nothing else asks
+        scope["state"]["identity"] = identity
+        check_declared(scope, declared)
+        return identity
+
+    async def _ask(self, scope: Scope, bearer: Bearer, *, is_use: bool = True) -> Identity:
         if scope["method"] != "GET" or scope["path"] not in self._in_outage:
-            return await self._check.identify(bearer)
+            return await self._check.identify(bearer, is_use=is_use)
         try:
             async with asyncio.timeout(BLIND_WAIT_S):
-                return await self._check.identify(bearer)
+                return await self._check.identify(bearer, is_use=is_use)
         except SessionUnknownError:
             return self._check.blind(bearer)
         except TimeoutError:
             # It may be the cache alone that hangs, and the database may know that the session is over.
-            return await self._ask_sql(bearer)
+            return await self._ask_sql(bearer, is_use=is_use)
 
-    async def _ask_sql(self, bearer: Bearer) -> Identity:
+    async def _ask_sql(self, bearer: Bearer, *, is_use: bool) -> Identity:
         try:
             async with asyncio.timeout(SQL_WAIT_S):
-                return await self._check.identify_by_sql(bearer)
+                return await self._check.identify_by_sql(bearer, is_use=is_use)
         except (TimeoutError, SessionUnknownError):
             return self._check.blind(bearer)
 
@@ -90,19 +108,21 @@ class Gate:
         """What is left of a session that is over: the page cannot take the cookie away, and signs in anew."""
         return carried.by_cookie and scope["path"] in self._optional
 
-
-def _admit(scope: Scope, identity: Identity, bearer: Bearer, carried: Credential) -> None:
-    if scope["path"].startswith(ADMIN_PREFIX) and not role_allows(identity.roles, scope["method"], ()):
-        raise refusal(scope["method"], ())
-    scope["state"].update(identity=identity, bearer=bearer, by_cookie=carried.by_cookie)
+    def _admit(self, scope: Scope, identity: Identity, bearer: Bearer, carried: Credential) -> None:
+        if scope["path"].startswith(ADMIN_PREFIX) and not role_allows(identity.roles, scope["method"], ()):
+            raise refusal(scope["method"], ())
+        scope["state"].update(identity=identity, bearer=bearer, by_cookie=carried.by_cookie)
+        if "place" in scope["state"]:
+            scope["state"]["recheck"] = partial(self._still_admits, scope, carried.token)
 
 
 class Bounds:
     """At most so many requests at once, each for at most so long. Those that wait for their body are not among them:
-    :class:`rppam.http.body_middleware.Bodies` leaves the place that was taken here, and takes one again."""
+    :class:`rppam.http.body_middleware.Bodies` leaves the place that was taken here, and takes one again. A stream
+    leaves it for good once it has begun (:mod:`rppam.http.streams`), which only a route can that declares to be one."""
 
-    def __init__(self, app: ASGIApp, *, limits: ApiLimits, room: Room) -> None:
-        self._app, self._limits, self._room = app, limits, room
+    def __init__(self, app: ASGIApp, *, limits: ApiLimits, room: Room, routes: RouteIndex) -> None:
+        self._app, self._limits, self._room, self._routes = app, limits, room, routes
         self._limit_ms = limits.body_timeout_ms + limits.answer_timeout_ms
         self._late: set[asyncio.Task[Any]] = set()
         """Whose time is over, and who has not heard of it yet."""
@@ -123,6 +143,9 @@ class Bounds:
         room.in_flight += 1
         # As asyncio.timeout() does it, without its objects: this is on the way of every request.
         late = asyncio.get_running_loop().call_later(self._limit_ms / 1000, self._cancel, task)
+        place = Place(room, late)
+        if self._routes.stream(scope["path"]):
+            scope["state"]["place"] = place
         try:
             await self._app(scope, receive, send)
         except asyncio.CancelledError:
@@ -130,9 +153,8 @@ class Bounds:
                 raise AnswerTimeoutError(f"no answer within {self._limit_ms} ms") from None
             raise
         finally:
-            late.cancel()
             self._late.discard(task)
-            room.in_flight -= 1
+            place.leave()
 
     def _cancel(self, task: "asyncio.Task[Any]") -> None:
         self._late.add(task)

@@ -61,8 +61,11 @@ class SessionCheck:
             return None
         return self._judge(bearer, session, user)
 
-    async def identify(self, bearer: Bearer) -> Identity:
-        """Who calls. Raises :class:`SessionEndedError`, :class:`SessionUnknownError`."""
+    async def identify(self, bearer: Bearer, *, is_use: bool = True) -> Identity:
+        """Who calls; without ``is_use`` the session goes on lying idle.
+
+        Raises :class:`SessionEndedError`, :class:`SessionUnknownError`.
+        """
         self._check_not_over(bearer)
         try:
             session = await self._sessions.get(bearer.ident)
@@ -70,18 +73,18 @@ class SessionCheck:
                 session = await self._seen(bearer)
             user = await self._account(session)
         except DatabaseError as error:
-            raise self._unknown(bearer, error) from error
-        return self._judge(bearer, session, user)
+            raise self._unknown(bearer, error, is_use=is_use) from error
+        return self._judge(bearer, session, user, is_use=is_use)
 
-    async def identify_by_sql(self, bearer: Bearer) -> Identity:
+    async def identify_by_sql(self, bearer: Bearer, *, is_use: bool = True) -> Identity:
         """As :meth:`identify`, past every copy: for when the cache does not answer in time."""
         try:
             found = await self._load_session(bearer.ident)
             session = _session_of(found[0]) if found is not None else await self._seen(bearer)
             stored = await self._store.facts(session.user_id) if session.user_id is not None else None
         except DatabaseError as error:
-            raise self._unknown(bearer, error) from error
-        return self._judge(bearer, session, stored.facts if stored is not None else None)
+            raise self._unknown(bearer, error, is_use=is_use) from error
+        return self._judge(bearer, session, stored.facts if stored is not None else None, is_use=is_use)
 
     def blind(self, bearer: Bearer) -> Identity:
         """Who calls, as far as a genuine token alone tells; for what may be read while nobody can be asked.
@@ -112,7 +115,7 @@ class SessionCheck:
             user = stored.facts if stored is not None else None
         return user
 
-    def _judge(self, bearer: Bearer, session: Session, user: UserFacts | None) -> Identity:
+    def _judge(self, bearer: Bearer, session: Session, user: UserFacts | None, *, is_use: bool = True) -> Identity:
         if session.ended:
             until = after(self._clock.now(), OVER_HOLDS_MS * US_PER_MS) if session.ran_out else None
             raise self._over(bearer, "the session was ended, lay idle for too long, or its time was up", until)
@@ -121,7 +124,8 @@ class SessionCheck:
             if user is None or user.disabled or user.auth_epoch != session.auth_epoch:
                 raise self._over(bearer, "the account was disabled, or its sessions were ended by a new password")
             roles = user.roles
-        self._touches.note(bearer.ident)
+        if is_use:
+            self._touches.note(bearer.ident)
         return Identity(session.subject, session.user_id, roles, session.id, session.kind, session.mfa)
 
     def _over(self, bearer: Bearer, why: str, until: Instant | None = None) -> SessionEndedError:
@@ -130,9 +134,9 @@ class SessionCheck:
         self._over_until[bearer.ident] = until
         return SessionEndedError(why)
 
-    def _unknown(self, bearer: Bearer, error: DatabaseError) -> SessionUnknownError:
-        # Whoever works on must not lie idle meanwhile.
-        self._touches.note(bearer.ident)
+    def _unknown(self, bearer: Bearer, error: DatabaseError, *, is_use: bool) -> SessionUnknownError:
+        if is_use:  # Whoever works on must not lie idle meanwhile.
+            self._touches.note(bearer.ident)
         return SessionUnknownError(f"neither the cache nor the database answers ({error.row.code})")
 
     async def _seen(self, bearer: Bearer) -> Session:

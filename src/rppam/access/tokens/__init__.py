@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from rppam.access.tokens.credentials import (
         Credential as Credential,
         bearer_token as bearer_token,
+        check_handshake as check_handshake,
         check_same_origin as check_same_origin,
         cookie_header as cookie_header,
         credential as credential,
@@ -42,7 +43,7 @@ SLICE = Slice(
 __getattr__ = exports(
     __name__,
     claims="TEXT_MAX session_id_of",
-    credentials="Credential bearer_token check_same_origin cookie_header credential",
+    credentials="Credential bearer_token check_handshake check_same_origin cookie_header credential",
     host="host_of local_url",
     key_files="ensure_signing_keys load_signing_keys",
     service="IssuedToken KeySet MINUTES_MAX Tokens",

@@ -16,6 +16,7 @@ from rppam.access.rbac import READS
 from rppam.access.sessions import CrossSiteError
 from rppam.access.tokens.service import TOKEN_LENGTH_MAX
 from rppam.http.errors import UnauthenticatedError
+from rppam.http.sockets import HANDSHAKE
 from rppam.http.token_flaws import TokenFlaw
 
 PLAIN_NAME: Final = "rppam"
@@ -39,7 +40,7 @@ def credential(scope: Scope) -> Credential:
         if error.flaw is not TokenFlaw.MISSING:
             raise
     token = cookie_token(scope)
-    if scope["method"] not in READS:
+    if scope["method"] not in READS or HANDSHAKE in scope:
         check_same_origin(scope)
     return Credential(token, by_cookie=True)
 
@@ -93,6 +94,13 @@ def check_same_origin(scope: Scope) -> None:
     hosts = [value for name, value in headers if name == b"host"]
     if len(origins) != 1 or len(hosts) != 1 or origins[0] != scope["scheme"].encode("ascii") + b"://" + hosts[0]:
         raise CrossSiteError("neither Sec-Fetch-Site nor Origin says that a page of the console asks for this change")
+
+
+def check_handshake(scope: Scope) -> None:
+    """Raises :class:`CrossSiteError` for a WebSocket that a page of another origin opens: a browser sends Origin with
+    every handshake, and no rule of its own keeps it from opening one anywhere."""
+    if any(name == b"origin" for name, _ in scope["headers"]):
+        check_same_origin(scope)
 
 
 def cookie_name(scope: Scope) -> str:

@@ -1,0 +1,127 @@
+"""Static files of a slice: read once from its package, served from memory, under names that hold their content's hash.
+
+A page is served at its own path and asked for again each time, with an ETag. What it refers to as ``asset:NAME`` is
+served at ``/static/SLICE/NAME.HASH.SUFFIX``, which never changes and may be kept for ever. Each file is a route of its
+own, so nothing but these files can be reached, whatever the path says. Public: a page holds nothing but what is in the
+package, and fetches everything else with the caller's own rights.
+"""
+
+import gzip
+import hashlib
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from importlib.resources import files
+from pathlib import PurePosixPath
+from typing import Final
+
+from fastapi import APIRouter, Request, Response
+
+from rppam.http.routes import ANYBODY, declare
+
+SIZE_MAX: Final = 4 * 1024 * 1024
+_TYPES: Final = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".ico": "image/x-icon",
+    ".js": "text/javascript; charset=utf-8",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".woff2": "font/woff2",
+}
+_PACKED: Final = frozenset({".css", ".html", ".js", ".svg"})
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]*\.[a-z0-9]+")
+_ASSET: Final = re.compile(rb"asset:([a-z0-9_-]+\.[a-z0-9]+)")
+_INLINE: Final = re.compile(rb"<style|<script(?![^>]*\ssrc=)|\sstyle\s*=|\son[a-z]+\s*=|javascript:", re.IGNORECASE)
+_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "Referrer-Policy": "no-referrer",
+    "Vary": "Accept-Encoding",
+}
+"""Beside those that every answer carries."""
+
+
+class StaticFileError(ValueError):
+    """A file that cannot be served. A mistake in the package: it does not start."""
+
+
+def static_router(package: str, folder: str, slice_name: str, pages: Mapping[str, str]) -> APIRouter:
+    """Routes for the files in ``folder`` of ``package``. ``pages``: the path of each page, and its file.
+
+    Raises :class:`StaticFileError` naming the file.
+    """
+    found = {one.name: one.read_bytes() for one in files(package).joinpath(folder).iterdir() if one.is_file()}
+    for name, content in found.items():
+        _check(name, content)
+    router = APIRouter(include_in_schema=False)
+    assets = {name: content for name, content in found.items() if name not in pages.values()}
+    # What is referred to first: a style sheet names its fonts, and its hash has to change with theirs.
+    paths: dict[str, str] = {}
+    for name in sorted(assets, key=lambda one: (one.endswith((".css", ".js")), one.endswith(".js"), one)):
+        content = _referring(name, assets[name], paths)
+        one = PurePosixPath(name)
+        paths[name] = f"/static/{slice_name}/{one.stem}.{hashlib.sha256(content).hexdigest()[:16]}{one.suffix}"
+        _add(router, paths[name], one.suffix, content, "public, max-age=31536000, immutable")
+    for path, name in pages.items():
+        if name not in found:
+            raise StaticFileError(f"the page {path} is to be {name}, which {package}/{folder} does not hold")
+        _add(router, path, PurePosixPath(name).suffix, _referring(name, found[name], paths), "no-cache")
+    return router
+
+
+def _check(name: str, content: bytes) -> None:
+    suffix = PurePosixPath(name).suffix
+    if _NAME.fullmatch(name) is None or suffix not in _TYPES:
+        raise StaticFileError(f"{name!r}: expected a name such as page.css, with one of {', '.join(_TYPES)}")
+    if len(content) > SIZE_MAX:
+        raise StaticFileError(f"{name}: {len(content)} bytes, at most {SIZE_MAX}")
+    if suffix in {".html", ".svg"} and (inline := _INLINE.search(content)):
+        raise StaticFileError(
+            f"{name}: {inline[0].decode('latin-1').strip()!r} at byte {inline.start()} is inline script or style, "
+            "which the Content-Security-Policy forbids; put it into a file"
+        )
+
+
+def _referring(name: str, content: bytes, paths: Mapping[str, str]) -> bytes:
+    """``content`` with the path of each asset in the place of its name."""
+
+    def path_of(match: re.Match[bytes]) -> bytes:
+        found = paths.get(match[1].decode("ascii"))
+        if found is None:
+            raise StaticFileError(f"{name} refers to {match[0].decode('ascii')}, and there is no such file before it")
+        return found.encode("ascii")
+
+    return _ASSET.sub(path_of, content)
+
+
+def _add(router: APIRouter, path: str, suffix: str, content: bytes, kept: str) -> None:
+    router.get(path, response_model=None)(declare(ANYBODY)(_served(content, suffix, kept)))
+
+
+def _served(content: bytes, suffix: str, kept: str) -> Callable[[Request], Awaitable[Response]]:
+    packed = gzip.compress(content, 9, mtime=0) if suffix in _PACKED else content
+    etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+    plain_headers = {**_HEADERS, "Content-Type": _TYPES[suffix], "Cache-Control": kept, "ETag": etag}
+    packed_headers = {**plain_headers, "Content-Encoding": "gzip", "ETag": f'{etag[:-1]}-gzip"'}
+
+    async def static_file(request: Request) -> Response:
+        takes_packed = len(packed) < len(content) and _takes_gzip(request.headers.get("accept-encoding", ""))
+        headers = packed_headers if takes_packed else plain_headers
+        known = {one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")}
+        if "*" in known or headers["ETag"] in known:
+            unneeded = {"Content-Type", "Content-Encoding"}
+            return Response(status_code=304, headers={k: v for k, v in headers.items() if k not in unneeded})
+        return Response(packed if takes_packed else content, headers=headers)
+
+    return static_file
+
+
+def _takes_gzip(accepted: str) -> bool:
+    for one in accepted.split(","):
+        coding, _, quality = one.partition(";")
+        if coding.strip().lower() in {"gzip", "*"}:
+            return re.fullmatch(r"\s*q=0(\.0*)?\s*", quality) is None
+    return False
