@@ -78,7 +78,7 @@ class Old:
     def start(self, config: Path, word: str = "node") -> str:
         """Start it; the URL of its API."""
         with (config.parent / "log").open("ab") as log:
-            command = [self.program, word, "--config", str(config)]
+            command = [str(self.program), word, "--config", str(config)]
             self.running[config.parent.name] = subprocess.Popen(command, stdout=log, stderr=log)
         return f"http://127.0.0.1:{json.loads(config.read_text()).get('api', {}).get('port')}"
 
@@ -122,9 +122,9 @@ def lived_with(http: httpx.Client) -> dict[str, Any]:
         return ask("POST", "auth/login", {"username": name, "password": password}, (expected,))
 
     session = login("anna", WORDS["anna"])
-    mine = {"headers": {"Authorization": f"Bearer {session['accessToken']}"}}
-    secret = ask("POST", "auth/mfa/enroll", {"currentPassword": WORDS["anna"]}, **mine)["secret"]
-    backup = ask("POST", "auth/mfa/enroll", {"code": code(secret, digits=8)}, **mine)["backupCodes"]
+    mine = {"Authorization": f"Bearer {session['accessToken']}"}
+    secret = ask("POST", "auth/mfa/enroll", {"currentPassword": WORDS["anna"]}, headers=mine)["secret"]
+    backup = ask("POST", "auth/mfa/enroll", {"code": code(secret, digits=8)}, headers=mine)["backupCodes"]
     token = login("ben", WORDS["ben"])["accessToken"]
     for _ in range(30):  # caches and limits of Redis
         ask("GET", "users/me", headers={"Authorization": f"Bearer {token}"})
@@ -217,7 +217,7 @@ def make_postgresql(old: Old, _redis: Server, out: Path) -> None:
         with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=20) as http:
             known = lived_with(http)
         old.stop()
-        dump = [programs / "pg_dump", "--inserts", "--no-owner", "--no-privileges", database]
+        dump = [str(programs / "pg_dump"), "--inserts", "--no-owner", "--no-privileges", database]
         text = subprocess.run(dump, check=True, capture_output=True, text=True).stdout
     (out / "known.json").write_text(json.dumps(known, indent=1) + "\n")
     lines = [line for line in text.splitlines() if line and not line.startswith(("--", "\\", "SET "))]

@@ -43,6 +43,11 @@ def redis() -> Iterator[Server]:
         yield running
 
 
+def end(node: LabNode) -> None:
+    if node.is_running:
+        node.kill()
+
+
 @pytest.fixture
 def start() -> Iterator[Started]:
     """Start a node that ends with the test."""
@@ -50,7 +55,7 @@ def start() -> Iterator[Started]:
 
         def started(node: LabNode) -> LabNode:
             node.start()
-            ends.callback(lambda: node.is_running and node.kill())
+            ends.callback(end, node)
             return node
 
         yield started
