@@ -76,12 +76,16 @@ def token(node: LabNode) -> str:
     return made.stdout.strip()
 
 
+def ask(node: LabNode, path: str, *, token: str | None = None, method: str = "GET", send: Any = None) -> Answer:
+    return node.ask(path, token=token, timeout_s=30, method=method, send=send)
+
+
 def login(node: LabNode, name: str, password: str) -> Answer:
-    return node.ask(f"{AUTH}/login", method="POST", send={"username": name, "password": password})
+    return ask(node, f"{AUTH}/login", method="POST", send={"username": name, "password": password})
 
 
 def challenge(node: LabNode, first: Answer, word: str) -> Answer:
-    return node.ask(f"{AUTH}/mfa/challenge", method="POST", send={"mfaToken": first.body["mfaToken"], "code": word})
+    return ask(node, f"{AUTH}/mfa/challenge", method="POST", send={"mfaToken": first.body["mfaToken"], "code": word})
 
 
 def judge_people(node: LabNode, of: Path) -> None:
@@ -101,25 +105,25 @@ def judge_people(node: LabNode, of: Path) -> None:
     assert challenge(node, login(node, "anna", words["anna"]), then["backupCodes"][3]).status == 401, "used"
     dora = login(node, "dora", words["dora"])
     assert (dora.status, dora.body["code"]) == (429, "RPPAM-6029")
-    mine = node.ask("/api/v1/users/me", token=token_of_then(of))
+    mine = ask(node, "/api/v1/users/me", token=token_of_then(of))
     assert (mine.status, mine.body["id"]) == (200, then["ids"]["ben"]), "a session of then goes on"
 
 
 def judge_rest(node: LabNode, of: Path) -> None:
     """Settings, the note and the lockout are what they were, and can be changed."""
     then, admin = known(of), token(node)
-    listed = node.ask("/api/v1/settings", token=admin)
+    listed = ask(node, "/api/v1/settings", token=admin)
     found = {one["name"]: one for one in listed.body["settings"]}
     for name, value in then["settings"].items():
         assert (found[name]["value"] | value, found[name]["revision"]) == (found[name]["value"], 1), name
-    assert node.ask("/api/v1/admin/cluster/note", token=admin).body["text"] == then["note"]
-    locked = node.ask("/api/v1/lockouts", token=admin).body
+    assert ask(node, "/api/v1/admin/cluster/note", token=admin).body["text"] == then["note"]
+    locked = ask(node, "/api/v1/lockouts", token=admin).body
     assert "dora" in str(locked)
     dora = f"/api/v1/users/{then['ids']['dora']}/unlock"
-    assert node.ask(dora, token=admin, method="POST").status == 204
+    assert ask(node, dora, token=admin, method="POST").status == 204
     assert login(node, "dora", then["passwords"]["dora"]).status == 200
     path, fewer = "/api/v1/settings/security/mfa", then["settings"]["security/mfa"] | {"totpDigits": 6}
-    changed = node.ask(path, token=admin, method="PUT", send=fewer)
+    changed = ask(node, path, token=admin, method="PUT", send=fewer)
     assert (changed.status, changed.body["totpDigits"]) == (200, 6), changed
 
 
@@ -151,7 +155,7 @@ def test_a_cluster_that_was_stopped_is_updated_as_the_page_says(tmp_path: Path, 
         admin = token(first)
 
         def members() -> dict[str, str]:
-            found = first.ask("/system/health/cluster", token=admin).body["nodes"]
+            found = ask(first, "/system/health/cluster", token=admin).body["nodes"]
             return {node["nodeName"]: node["status"] for node in found}
 
         whole = {"node1": "healthy", "node2": "maintenance", "witness1": "healthy"}
