@@ -16,7 +16,7 @@ BIN := .venv/bin
 SETUP := scripts/setup
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo dev servers quick test check build lint format types layers sim-gate sim sim-long faults faults-random faults-times sentinel fault-table hardened hostile bench docs lock clean
+.PHONY: help env demo dev servers quick test check build coverage lint style format types types-windows layers sim-gate sim sim-long plants faults faults-random faults-times sentinel fault-table hardened hostile bench docs lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -35,7 +35,7 @@ servers: ## the servers that the tests run against, by apt where root or sudo is
 	@$(SETUP) servers
 
 test: dev servers ## the tests, but not those of `make sentinel` and the long ones of `make faults` (T=tests/cluster JOBS=1)
-	@$(BIN)/python scripts/run_tests.py $(T) --jobs $(JOBS)
+	@$(BIN)/python scripts/run_tests.py $(T) --jobs $(JOBS) $(ARGS)
 
 sentinel: dev servers ## the tests that wait for elections among real Sentinels, one at a time; some minutes
 	$(BIN)/pytest tests -m sentinel $(ARGS)
@@ -44,18 +44,27 @@ quick: lint ## the inner loop: style, types, layers, unit tests and 50 simulated
 	@$(BIN)/python scripts/run_tests.py --unit --jobs $(JOBS)
 	@$(BIN)/python scripts/sim_gate.py --seeds 50 --hours $(SIM_HOURS)
 
+coverage: dev ## the unit tests, and how much of the code they reach
+	$(BIN)/coverage run scripts/run_tests.py --here --unit
+	@$(BIN)/coverage report --skip-covered --sort=cover | tail -n 40
+
 build: dev ## wheel and sdist in dist/, installed into an empty environment and run there
 	@$(BIN)/python scripts/build.py
 
 check: lint sim-gate test ## the gate: what has to pass before anything lands
 
-lint: dev types layers ## style, types and layers
+lint: dev ## style, types and layers, side by side
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target types types-windows style layers
+
+style: dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 
 types: dev
 	$(BIN)/mypy
-	$(BIN)/mypy --platform win32 --package rppam
+
+types-windows: dev # with a cache of its own: mypy forgets all that it knows when the platform changes
+	$(BIN)/mypy --platform win32 --package rppam --cache-dir .mypy_cache/win32
 
 layers: dev
 	$(BIN)/lint-imports
@@ -66,6 +75,9 @@ format: dev ## rewrite what the formatter and the linter can
 
 sim-gate: env ## SIM_SEEDS simulated clusters of every policy, size and store for SIM_HOURS each: no violation
 	@$(BIN)/python scripts/sim_gate.py --seeds $(SIM_SEEDS) --hours $(SIM_HOURS)
+
+plants: dev ## search a seed for each planted bug and record it for the tests; some minutes
+	@$(BIN)/python scripts/plant_seeds.py $(ARGS)
 
 sim-long: dev ## 50,000 cluster-hours in batches; ended and started again, it goes on (ARGS="--hours 1000 --compiled")
 	$(BIN)/python scripts/sim_long.py $(ARGS)

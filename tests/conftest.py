@@ -6,6 +6,7 @@ Ctrl-C, also where a shell began the tests in the background: it ignores that si
 
 import signal
 
+import pytest
 from hypothesis import settings
 
 import rppam.app.slices  # noqa: F401 - declares what settings there are
@@ -22,3 +23,13 @@ pytest_plugins = [
 settings.load_profile("default")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What passing tests ask somebody to do: their property ``to do``, from every worker."""
+    passed = terminalreporter.getreports("passed")
+    wishes = [str(wish) for report in passed for name, wish in report.user_properties if name == "to do"]
+    if wishes:
+        terminalreporter.section("to do")
+        for wish in sorted(set(wishes)):
+            terminalreporter.line(wish)
