@@ -1,6 +1,7 @@
 """``rppam license`` as administrators call it."""
 
 import json
+import re
 import stat
 import subprocess
 import sys
@@ -81,7 +82,7 @@ def test_verify_answers_77_with_the_reason(issuer: dict[str, Any], tmp_path: Pat
         assert (json.loads(told.stdout)["valid"], json.loads(told.stdout)["code"]) == (False, code)
         people = rppam("verify", *words)
         assert people.returncode == 77
-        assert people.stderr.startswith(f"rppam: {words[0]}: ")
+        assert re.match(rf"rppam: RPPAM-\d+: {re.escape(words[0])}: ", people.stderr)
         assert json.loads(told.stdout)["reason"] in people.stderr
         assert people.stdout == ""
     assert rppam("verify", file).returncode == 2, "nobody is trusted by default"

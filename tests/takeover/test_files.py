@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from rppam.cli.main import rppam as program
+from rppam.app.main import rppam as program
 from rppam.cluster.consensus.messages import Kept
 from rppam.cluster.driver.operator_state_file import FileOrders
 from rppam.cluster.history.file import FileHistory

@@ -9,7 +9,11 @@ import click
 from rppam.cli.paths import CONFIG_FILE
 
 
-@click.group("database", context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    "database",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example: rppam database contract --yes",
+)
 def command() -> None:
     """Finish an update of the database."""
 
@@ -23,8 +27,9 @@ def contract(config: Path | None, *, yes: bool) -> None:
     from rppam.config.load import load_settings
     from rppam.config.places import config_path
     from rppam.db.database import Database
+    from rppam.settings.files import problems_of
 
-    settings = load_settings(config_path(config, os.environ), outside=HostSecrets())
+    settings = load_settings(config_path(config, os.environ), outside=HostSecrets(), check_pushed=problems_of)
     if not yes:
         raise click.UsageError(
             "nodes of the release before stop working by it; expected --yes, once 'rppam status' shows one version"
