@@ -1,6 +1,7 @@
 """``rppam database``: finish an update of the database, once no node of the release before runs any more."""
 
 import asyncio
+import json
 import os
 from pathlib import Path
 
@@ -21,7 +22,8 @@ def command() -> None:
 @command.command("contract", epilog="Example: rppam database contract --yes")
 @click.option("--config", type=CONFIG_FILE, help="The config file; else RPPAM_CONFIG.")
 @click.option("--yes", is_flag=True, help="Every node of this cluster runs this release, and none will go back.")
-def contract(config: Path | None, *, yes: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="The revision as JSON.")
+def contract(config: Path | None, *, yes: bool, as_json: bool) -> None:
     """Run the steps that nodes of the release before do not survive."""
     from rppam.config.host_secrets import HostSecrets  # `rppam --help` needs none of it
     from rppam.config.load import load_settings
@@ -43,4 +45,8 @@ def contract(config: Path | None, *, yes: bool) -> None:
         finally:
             await database.stop()
 
-    click.echo(f"The database's tables are at revision {asyncio.run(run())}; nothing waits any more.")
+    revision = asyncio.run(run())
+    if as_json:
+        click.echo(json.dumps({"revision": revision}))
+    else:
+        click.echo(f"The database's tables are at revision {revision}; nothing waits any more.")
