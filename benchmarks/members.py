@@ -38,12 +38,12 @@ from rppam.app.redis import redis_parts
 from rppam.app.witness import NoRegister
 from rppam.cluster.consensus.admission import Admission
 from rppam.cluster.consensus.election import Election
-from rppam.cluster.consensus.failure_detector import Detector
+from rppam.cluster.consensus.failure_detector import FailureDetector
 from rppam.cluster.consensus.heartbeat import Heartbeat, Role
 from rppam.cluster.consensus.node import NodeCore
 from rppam.cluster.consensus.timing import PROFILES
 from rppam.cluster.driver.driver import Driver
-from rppam.cluster.driver.leader_tasks import Duties
+from rppam.cluster.driver.leader_tasks import LeaderTasks
 from rppam.cluster.store.redis_store import RedisLeadershipStore
 from rppam.config.host_secrets import HostSecrets
 from rppam.config.load import load_settings
@@ -97,7 +97,7 @@ class Seat:
         self.link = members.link
         self.core = NodeCore(
             Election(self.node, self._boot_id, timing, entropy, now=clock.now(), voter=members.voter),
-            Detector(self.node, timing),
+            FailureDetector(self.node, timing),
             Admission(self.node, self._boot_id, timing, lambda _others: None),
             now=clock.now(),
         )
@@ -108,7 +108,7 @@ class Seat:
             ),
             NoRegister(),
             clock,
-            Duties((Tell(self.node),), lambda work: asyncio.wait_for(work, 1.0)),
+            LeaderTasks((Tell(self.node),), lambda work: asyncio.wait_for(work, 1.0)),
             self._heartbeat,
             members=members.ways,
         )

@@ -38,7 +38,7 @@ from rppam.redis.errors import StoreError
 from rppam.redis.link import Link
 from rppam.redis.options import LinkOptions
 from rppam.redis.scripts import Script
-from rppam.redis.sentinel import SWITCHES, SentinelSource
+from rppam.redis.sentinel import SWITCHES, SentinelEndpoints
 from rppam.redis.tls import TlsFiles
 from tests.support.authority import DAY, NOW, Authority
 from tests.support.lab import Lab
@@ -60,7 +60,7 @@ class Traffic:
     """Writers on a link, and what they were told."""
 
     link: Link
-    source: SentinelSource
+    source: SentinelEndpoints
     plain: dict[str, float] = field(default_factory=dict)
     confirmed: dict[str, float] = field(default_factory=dict)
     switched: list[float] = field(default_factory=list)
@@ -238,7 +238,7 @@ def follow(lab: SentinelLab, secured: dict[str, Any]) -> Traffic:
     times: dict[str, Any] = {"connect_timeout_ms": 2_000, "command_timeout_ms": 1_000}
     options = replace(LinkOptions.of(parsed, ssl=context), **times, reconnect_cap_ms=250)
     sentinels = replace(LinkOptions.of_sentinels(parsed, ssl=context), **times)
-    source = SentinelSource(parsed.service_name, options, sentinels, clock=clock, entropy=entropy, tls=tls)
+    source = SentinelEndpoints(parsed.service_name, options, sentinels, clock=clock, entropy=entropy, tls=tls)
     return Traffic(Link(options, clock=clock, entropy=entropy, source=source), source)
 
 

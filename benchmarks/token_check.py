@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from rppam.access.sessions.activity import Touches
+from rppam.access.sessions.activity import SessionActivity
 from rppam.access.sessions.check import SessionCheck
 from rppam.access.sessions.facts import session_bytes, user_bytes
 from rppam.access.sessions.model import Session, SessionKind, StoredFacts, StoredSession, Use, UserFacts
 from rppam.access.tokens.key_files import ensure_signing_keys
 from rppam.access.tokens.service import KeySet, Tokens
-from rppam.access.tokens.token_cache import KnownTokens
+from rppam.access.tokens.token_cache import TokenCache
 from rppam.cache.model import CacheKey, Copy, Kind
 from rppam.cache.ports import SharedCache
 from rppam.db.clock import DatabaseClock
@@ -51,7 +51,7 @@ async def token_check(cache: SharedCache) -> AsyncIterator[Callable[[str], objec
     )  # fmt: skip
     ends_at = type(now)(now + LIFE_MS)
     issued = tokens.issue_for_session("person", ("pam_user",), tokens.new_sid(), now, 10, ends_at)
-    known = KnownTokens(tokens)
+    known = TokenCache(tokens)
     token = issued.token.reveal()
     bearer = known.check(token)
     session = Session(
@@ -60,7 +60,7 @@ async def token_check(cache: SharedCache) -> AsyncIterator[Callable[[str], objec
     )  # fmt: skip
     user = UserFacts(USER, "person", frozenset(("pam_user",)), disabled=False, auth_epoch=1, has_mfa=True)
     store = _NoTruth()
-    touches = Touches(store, clock, lambda: IDLE_MS)  # type: ignore[arg-type]
+    touches = SessionActivity(store, clock, lambda: IDLE_MS)  # type: ignore[arg-type]
     check = SessionCheck(store, cache, DatabaseClock(clock), touches)  # type: ignore[arg-type]
     await cache.publish(CacheKey(Kind.SESSION, bearer.ident), Copy(1, session_bytes(session)), LIFE_MS)
     await cache.publish(CacheKey(Kind.USER, USER), Copy(1, user_bytes(user)), LIFE_MS)

@@ -169,3 +169,20 @@ def test_the_dev_lock_holds_what_runs_at_the_same_versions() -> None:
         return set(re.findall(r"^[a-z0-9][a-z0-9._-]*==\S+", (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE))
 
     assert pins("requirements.lock") <= pins("requirements-dev.lock")
+
+
+def words_of(name: str) -> set[str]:
+    """The words of a name, in small letters: of ``LeaseWriter`` and ``lease_writer`` alike."""
+    return {word.lower() for word in re.findall(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])", name)}
+
+
+def test_words_that_were_given_up_do_not_come_back() -> None:
+    page = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8").partition("## Words that do not come back")[2]
+    rows = re.findall(r"^\| ([a-z, ]+) \| [a-z ]+ \|$", page, re.MULTILINE)
+    given_up = {word for row in rows for word in row.split(", ")} - {"was"}
+    assert len(given_up) > 15, "the table on the page"
+    found = []
+    for path in MODULES:
+        names = [path.stem, *(node.name for node in ast.walk(parsed(path)) if isinstance(node, ast.ClassDef))]
+        found += [f"{relative(path)}: {name}" for name in names if words_of(name) & given_up]
+    assert found == []

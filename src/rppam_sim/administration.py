@@ -9,8 +9,8 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, Final
 
-from rppam.cluster.consensus.effects import ChangeElectorate, HandOver
-from rppam.cluster.consensus.membership import Body, QuorumPolicy
+from rppam.cluster.consensus.effects import ChangeMembership, HandOver
+from rppam.cluster.consensus.membership import QuorumPolicy, VoterSet
 from rppam_sim import troubles
 from rppam_sim.host import Host
 from rppam_sim.verdict import Broken, Violation
@@ -31,7 +31,7 @@ def leader(world: "World") -> Host | None:
     return next((host for host in world.hosts if host.leads and not host.paused_until), None)
 
 
-def body(host: Host) -> Body | None:
+def body(host: Host) -> VoterSet | None:
     """Who votes, as a node knows it."""
     electorate = None if host.election is None else host.election.electorate
     return None if electorate is None else electorate.body
@@ -141,7 +141,7 @@ def forget(world: "World", chance: Random) -> None:
     want(world, host, joins=False, times=10_000, stated_off=True)
 
 
-def can_go(now: Body, host: Host) -> bool:
+def can_go(now: VoterSet, host: Host) -> bool:
     """Whether at least two members that can stand are left without it."""
     return sum(1 for name in now.members if now.may_stand(name) and name != host.name) >= 2
 
@@ -163,7 +163,7 @@ def want(world: "World", host: Host, *, joins: bool, times: int, stated_off: boo
             hand_over(world, leads)
         else:
             world.say(f"an administrator asks {leads.name} to {'add' if joins else 'remove'} {host.name}")
-            world.step(leads, ChangeElectorate(Body.of(members, now.policy, tuple(witnesses)), off))
+            world.step(leads, ChangeMembership(VoterSet.of(members, now.policy, tuple(witnesses)), off))
     if times > 1:
         world.push(world.now + AGAIN_US, say_again, world, host, joins, times - 1, stated_off)
 
@@ -182,4 +182,4 @@ def change_policy(world: "World", chance: Random) -> None:  # noqa: ARG001  # al
         return
     other = next(policy for policy in QuorumPolicy if policy is not now.policy)
     world.say(f"an administrator asks {host.name} for the policy {other}")
-    world.step(host, ChangeElectorate(Body.of(now.members, other, now.witnesses)))
+    world.step(host, ChangeMembership(VoterSet.of(now.members, other, now.witnesses)))

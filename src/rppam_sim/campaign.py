@@ -12,7 +12,7 @@ from multiprocessing import get_context
 from typing import Final, NamedTuple
 
 from rppam_sim.plants import CORRECT, PLANTS
-from rppam_sim.setting import Setting
+from rppam_sim.setting import Scenario
 from rppam_sim.transcript import clock_time
 from rppam_sim.verdict import Violation
 from rppam_sim.world import World
@@ -52,7 +52,7 @@ class Outcome(NamedTuple):
     failure: Failure | None
 
 
-def run_seed(setting: Setting, plant_name: str, seed: int) -> Run:
+def run_seed(setting: Scenario, plant_name: str, seed: int) -> Run:
     """One run; ``plant_name`` is empty for the production core."""
     world = World(seed, setting, PLANTS[plant_name] if plant_name else CORRECT)
     violation = world.run()
@@ -66,7 +66,7 @@ def run_seed(setting: Setting, plant_name: str, seed: int) -> Run:
     )
 
 
-def retrace(setting: Setting, plant_name: str, seed: int) -> Failure:
+def retrace(setting: Scenario, plant_name: str, seed: int) -> Failure:
     """Run a violating seed once more, keeping the transcript. The same seed does the same."""
     world = World(seed, setting, PLANTS[plant_name] if plant_name else CORRECT, tracing=True)
     violation = world.run()
@@ -77,7 +77,7 @@ def retrace(setting: Setting, plant_name: str, seed: int) -> Failure:
 
 
 def run_campaign(
-    setting: Setting,
+    setting: Scenario,
     plant_name: str,
     seeds: range,
     jobs: int,

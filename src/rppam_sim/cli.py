@@ -20,7 +20,7 @@ from rppam.kernel.exits import Exit
 
 if TYPE_CHECKING:
     from rppam_sim.campaign import Outcome
-    from rppam_sim.setting import Setting
+    from rppam_sim.setting import Scenario
 
 EPILOG = """\b
 Examples:
@@ -125,14 +125,14 @@ def _setting(
     policy: str | None,
     witnesses: int | None,
     store: str | None,
-) -> "Setting":
+) -> "Scenario":
     """What was asked for; the rest as it is by default, or as a planted bug shows."""
     from rppam_sim.member_faults import ALL_FAULTS
     from rppam_sim.plants import PLANTS
-    from rppam_sim.setting import Setting
+    from rppam_sim.setting import Scenario
 
-    shows = Setting() if plant is None else PLANTS[plant].where
-    setting = Setting(
+    shows = Scenario() if plant is None else PLANTS[plant].where
+    setting = Scenario(
         hours,
         shows.nodes if nodes is None else nodes,
         profile or shows.profile,
@@ -192,7 +192,7 @@ def _progress(seeds: int) -> Iterator[Callable[[int], None]]:
         yield lambda _done: bar.update(1)
 
 
-def _report(outcome: "Outcome", setting: "Setting", first_seed: int, plant: str | None) -> dict[str, Any]:
+def _report(outcome: "Outcome", setting: "Scenario", first_seed: int, plant: str | None) -> dict[str, Any]:
     failure = outcome.failure
     return {
         "seeds": outcome.seeds,
@@ -221,7 +221,7 @@ def _report(outcome: "Outcome", setting: "Setting", first_seed: int, plant: str 
     }
 
 
-def _tell(outcome: "Outcome", setting: "Setting", first_seed: int, plant: str | None) -> None:
+def _tell(outcome: "Outcome", setting: "Scenario", first_seed: int, plant: str | None) -> None:
     what = f"planted bug '{plant}': " if plant else ""
     last = first_seed + outcome.seeds - 1
     click.echo(

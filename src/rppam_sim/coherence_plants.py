@@ -6,7 +6,7 @@ They show that the simulation has teeth, and that each clause is needed. A plant
 from typing import Any, Final, NamedTuple
 
 from rppam.cache.coherence import Coherence, Load, Shelf
-from rppam.cache.minimum_revisions import FLOOR_NS, Floors
+from rppam.cache.minimum_revisions import FLOOR_NS, MinimumRevisions
 from rppam.cache.model import LIFE_MS_MAX, CacheKey, Kind
 from rppam_sim.coherence_process import Process, Running
 from rppam_sim.coherence_store import SimRedis, Stored
@@ -54,7 +54,7 @@ class _BelievesUninformed(Coherence):
         return self._floors.allows(key, revision, self.now())
 
 
-class _ForgetsFloors(Floors):
+class _ForgetsFloors(MinimumRevisions):
     def allows(self, key: CacheKey, revision: int, now: int) -> bool:
         self._blind_until.clear()
         return super().allows(key, revision, now)
@@ -117,7 +117,7 @@ class Plant(NamedTuple):
     coherence: type[Coherence] = Coherence
     process: type[Process] = Process
     redis: type[SimRedis] = SimRedis
-    floors: type[Floors] = Floors
+    floors: type[MinimumRevisions] = MinimumRevisions
 
     def world(self) -> type[World]:
         """The world with the bug in it."""

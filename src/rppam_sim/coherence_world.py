@@ -11,7 +11,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Final
 
-from rppam.cache.minimum_revisions import Floors
+from rppam.cache.minimum_revisions import MinimumRevisions
 from rppam_sim.coherence_judge import Asked, Judge, Row, ServedWrongly
 from rppam_sim.coherence_process import Process
 from rppam_sim.coherence_store import MS, Channel, SimRedis
@@ -26,7 +26,7 @@ class World:
 
     process_type: type[Process] = Process
     redis_type: type[SimRedis] = SimRedis
-    floors_type: type[Floors] = Floors
+    floors_type: type[MinimumRevisions] = MinimumRevisions
     reads_ms: tuple[int, ...] = (15, 15, 500)
     """How long a process waits from one question to the next; one of them for all of a run."""
     sqls_ms: tuple[int, ...] = (10, 10, 900)
@@ -79,7 +79,7 @@ class World:
         """Do ``work`` in so many nanoseconds."""
         heapq.heappush(self._events, (self.now + ns, next(self._numbers), work))
 
-    def floors(self) -> Floors:
+    def floors(self) -> MinimumRevisions:
         """Room for all floors, or in some worlds for too few."""
         return self.floors_type(most=2) if self._few_floors else self.floors_type()
 

@@ -10,14 +10,14 @@ from collections import deque
 from random import Random
 from typing import TYPE_CHECKING, Final
 
-from rppam.cluster.consensus.messages import NO_CLAIM, Kept
+from rppam.cluster.consensus.messages import NO_CLAIM, PersistedVote
 from rppam.cluster.consensus.voter import SaveKept
 from rppam_sim.host import Host, Saved, Tried
 
 if TYPE_CHECKING:
     from rppam_sim.world import World
 
-EMPTY: Final = Kept(NO_CLAIM, None)
+EMPTY: Final = PersistedVote(NO_CLAIM, None)
 """A member's disk before it belongs to any cluster."""
 FULL: Final = "no space is left on the disk"
 TRIED_US: Final = 1_000_000
@@ -29,7 +29,7 @@ class Disk:
 
     __slots__ = ("full_until", "hung_until", "kept", "queue", "slow_until", "told")
 
-    def __init__(self, kept: Kept) -> None:
+    def __init__(self, kept: PersistedVote) -> None:
         self.kept = kept
         self.queue: deque[SaveKept] = deque()
         """What is being saved, the oldest first."""

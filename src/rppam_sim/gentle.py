@@ -7,7 +7,7 @@ up; where the store has no vote, also one with a right seal. L2: a switchover.
 
 from typing import TYPE_CHECKING, Final
 
-from rppam.cluster.consensus.messages import Ballot, BallotKind, Claim
+from rppam.cluster.consensus.messages import Candidacy, VoteRequest, VoteRequestKind
 from rppam.cluster.consensus.record import EPOCH_MAX, Record, RecordState, sealed
 from rppam_sim import troubles
 from rppam_sim.administration import hand_over
@@ -91,11 +91,11 @@ def _late(world: "World", leader: Host, others: list[Host]) -> None:
     if not asking or electorate is None or asking[0].election is None:
         return
     candidate, mind = asking[0], asking[0].election
-    claim = Claim(candidate.name, mind.boot_id, leader.election.epoch + 1)
+    claim = Candidacy(candidate.name, mind.boot_id, leader.election.epoch + 1)
     world.say(f"fault: a question of {candidate.name} for votes at epoch {claim.epoch}, long given up, arrives")
     mind._tried = max(mind._tried, claim.epoch)  # noqa: SLF001  # it has asked for that epoch
     for host in (leader, *others):
-        ballot = Ballot(BallotKind.VOTE, 0, claim, electorate, candidate.now(world.now))
+        ballot = VoteRequest(VoteRequestKind.VOTE, 0, claim, electorate, candidate.now(world.now))
         world.hand(host, Asked(ballot, Asker(candidate, candidate.life)))
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from rppam.cluster.consensus.effects import Event
 from rppam.cluster.consensus.election import Election
 from rppam.cluster.consensus.member import Member, MemberEffect
-from rppam.cluster.consensus.membership import Electorate
-from rppam.cluster.consensus.messages import Ballot, Claim, Freeing
+from rppam.cluster.consensus.membership import Membership
+from rppam.cluster.consensus.messages import Candidacy, Freeing, VoteRequest
 from rppam.cluster.consensus.phase import Phase
 from rppam.cluster.consensus.record import SEAL_DIGITS
 from rppam.kernel.instant import Instant
@@ -28,7 +28,7 @@ class Asker(NamedTuple):
 class Asked(NamedTuple):
     """A ballot arrived."""
 
-    ballot: Ballot
+    ballot: VoteRequest
     asker: Asker
 
 
@@ -152,13 +152,13 @@ class Host:
         """Whom a promise of this host was told to, in any life, at the highest epoch: name, life, epoch."""
         self.supported_before = 0
         """The highest epoch before that."""
-        self.oath: tuple[Claim, int] | None = None
+        self.oath: tuple[Candidacy, int] | None = None
         """What this host has promised, and the true time until which it must hold."""
-        self.oath_told: tuple[Claim, int] | None = None
+        self.oath_told: tuple[Candidacy, int] | None = None
         """The last of them that it has told."""
-        self.noted: tuple[int, Claim, Instant | None] | None = None
+        self.noted: tuple[int, Candidacy, Instant | None] | None = None
         """What the judge last saw of its voter: life, promise, until when."""
-        self.electorate: Electorate | None = None
+        self.electorate: Membership | None = None
         """What the judge last saw it take for the electorate."""
 
     def now(self, true_us: int) -> Instant:

@@ -15,12 +15,12 @@ from rppam.cluster.consensus.messages import Vote
 from rppam.cluster.consensus.timing import Timing
 from rppam_sim.clocks import MILLION
 from rppam_sim.host import Host, HostEvent
-from rppam_sim.oaths import Oaths
 from rppam_sim.places import GuardedWrite
 from rppam_sim.verdict import Broken, Violation
+from rppam_sim.vote_checker import VoteChecker
 
 
-class Judge:
+class Checker:
     """Holds the whole cluster to its laws."""
 
     def __init__(self, hosts: list[Host], timing: Timing) -> None:
@@ -34,7 +34,7 @@ class Judge:
         self.promotions = 0
         self.accepted = (0, "")
         """Epoch and boot id of the newest guarded write that was accepted."""
-        self.oaths = Oaths(hosts, timing)
+        self.vote_checker = VoteChecker(hosts, timing)
         self._written: dict[str, tuple[int, int]] = {}
         """By host: life and epoch of the last record that it had written in its own name."""
 
@@ -123,7 +123,7 @@ class Judge:
         self.promotions += 1
         claim = host.name, host.life, epoch
         voted = self._remembered(host, claim)
-        self.oaths.supported(host, claim)
+        self.vote_checker.supported(host, claim)
         if epoch > self.highest:
             self.highest = epoch
             return
@@ -164,11 +164,11 @@ class Judge:
 
     def told(self, host: Host, to: tuple[str, int], vote: Vote) -> None:
         """A member answers a ballot."""
-        self.oaths.told(host, to, vote)
+        self.vote_checker.told(host, to, vote)
 
     def voted(self, host: Host, event: HostEvent | None, now_us: int) -> None:
         """A member handled something."""
-        self.oaths.seen(host, event, now_us)
+        self.vote_checker.seen(host, event, now_us)
 
     def accepted_write(self, write: GuardedWrite, now_us: int) -> None:
         """S3: a guarded write was made."""

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from random import Random
 from typing import TYPE_CHECKING, Final
 
-from rppam.cluster.consensus.membership import Body, Electorate, Version
-from rppam.cluster.consensus.messages import Ballot, BallotKind, Claim
+from rppam.cluster.consensus.membership import Membership, Version, VoterSet
+from rppam.cluster.consensus.messages import Candidacy, VoteRequest, VoteRequestKind
 from rppam.cluster.consensus.record import EPOCH_MAX
 from rppam.kernel.instant import Instant
 from rppam_sim import administration, troubles
@@ -105,10 +105,12 @@ def _forge(world: "World", chance: Random) -> None:
     name = witnesses[0] if witnesses and witnesses[0] != host.name and chance.random() < 0.5 else STRANGER
     room = EPOCH_MAX - electorate.version.epoch
     version = Version(electorate.version.epoch + int(room ** chance.random()), 1)
-    forged = Electorate(electorate.lineage, version, Body.of((host.name,), electorate.body.policy))
-    claim = Claim(name, "5" * 16, int(EPOCH_MAX ** chance.random()))
+    forged = Membership(electorate.lineage, version, VoterSet.of((host.name,), electorate.body.policy))
+    claim = Candidacy(name, "5" * 16, int(EPOCH_MAX ** chance.random()))
     world.say(f"fault: {name} asks {host.name} with a list of members of its own, version {version}")
-    ballot = Ballot(BallotKind.RENEW if chance.random() < 0.5 else BallotKind.VOTE, 0, claim, forged, Instant(0))
+    ballot = VoteRequest(
+        VoteRequestKind.RENEW if chance.random() < 0.5 else VoteRequestKind.VOTE, 0, claim, forged, Instant(0)
+    )
     world.hand(host, Asked(ballot, Asker(_other(world, host, chance), NOBODY)))
 
 

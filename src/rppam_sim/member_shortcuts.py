@@ -3,9 +3,17 @@
 from rppam.cluster.consensus.effects import Effect, Event, Invited, StepDownReason
 from rppam.cluster.consensus.election import Election
 from rppam.cluster.consensus.ledger import Ledger, Weights
-from rppam.cluster.consensus.membership import Body, Electorate
-from rppam.cluster.consensus.membership_change import Changes
-from rppam.cluster.consensus.messages import NO_CLAIM, Ballot, BallotKind, Claim, Freeing, Kept, Refusal
+from rppam.cluster.consensus.membership import Membership, VoterSet
+from rppam.cluster.consensus.membership_change import MembershipChange
+from rppam.cluster.consensus.messages import (
+    NO_CLAIM,
+    Candidacy,
+    Freeing,
+    PersistedVote,
+    Refusal,
+    VoteRequest,
+    VoteRequestKind,
+)
 from rppam.cluster.consensus.phase import Phase
 from rppam.cluster.consensus.timing import Timing
 from rppam.cluster.consensus.voter import SaveKept, SendVote, Voter, VoterEffect
@@ -15,21 +23,21 @@ from rppam.kernel.instant import Instant, after
 
 
 class NoAbstention(Voter):
-    def __init__(self, node: str, boot_id: str, timing: Timing, kept: Kept, *, now: Instant) -> None:
+    def __init__(self, node: str, boot_id: str, timing: Timing, kept: PersistedVote, *, now: Instant) -> None:
         super().__init__(node, boot_id, timing, kept, now=now)
         self._boot_until = now
 
 
 class EmptyIsNew(Voter):
-    def __init__(self, node: str, boot_id: str, timing: Timing, kept: Kept, *, now: Instant) -> None:
+    def __init__(self, node: str, boot_id: str, timing: Timing, kept: PersistedVote, *, now: Instant) -> None:
         super().__init__(node, boot_id, timing, kept, now=now)
         if kept.claim == NO_CLAIM:
             self._boot_until = now
 
 
 class ForgetsEpoch(Voter):
-    def __init__(self, node: str, boot_id: str, timing: Timing, kept: Kept, *, now: Instant) -> None:
-        forgetful = Kept(NO_CLAIM, kept.electorate)
+    def __init__(self, node: str, boot_id: str, timing: Timing, kept: PersistedVote, *, now: Instant) -> None:
+        forgetful = PersistedVote(NO_CLAIM, kept.electorate)
         super().__init__(node, boot_id, timing, forgetful, now=now)
 
 
@@ -46,12 +54,12 @@ class FreesByName(Voter):
 
 
 class LateQuestionCounts(Voter):
-    def is_stale(self, claim: Claim) -> bool:  # noqa: ARG002
+    def is_stale(self, claim: Candidacy) -> bool:  # noqa: ARG002
         return False
 
 
 class SeenEpochBinds(Voter):
-    def _refusal(self, ballot: Ballot, now: Instant) -> Refusal:
+    def _refusal(self, ballot: VoteRequest, now: Instant) -> Refusal:
         refusal = super()._refusal(ballot, now)
         if refusal is not Refusal.NONE and ballot.claim.epoch > self.highest:
             self.highest = ballot.claim.epoch
@@ -60,16 +68,16 @@ class SeenEpochBinds(Voter):
 
 
 class ProbeBinds(Voter):
-    def ask(self, ballot: Ballot, handle: object, now: Instant) -> list[VoterEffect]:
+    def ask(self, ballot: VoteRequest, handle: object, now: Instant) -> list[VoterEffect]:
         effects = super().ask(ballot, handle, now)
-        if ballot.kind is BallotKind.PROBE and self._refusal(ballot, now) is Refusal.NONE:
+        if ballot.kind is VoteRequestKind.PROBE and self._refusal(ballot, now) is Refusal.NONE:
             self.claim = ballot.claim
             self.promised_until = after(now, self.timing.lease_us)
         return effects
 
 
 class AnswersBeforeKept(Voter):
-    def ask(self, ballot: Ballot, handle: object, now: Instant) -> list[VoterEffect]:
+    def ask(self, ballot: VoteRequest, handle: object, now: Instant) -> list[VoterEffect]:
         effects = super().ask(ballot, handle, now)
         effects.extend(SendVote(waiting.handle, waiting.vote) for waiting in self._waiting)
         self._waiting.clear()
@@ -87,20 +95,20 @@ class HandsOverToNobody(Election):
 
 
 class RenewsAnybody(Voter):
-    def _refusal(self, ballot: Ballot, now: Instant) -> Refusal:
+    def _refusal(self, ballot: VoteRequest, now: Instant) -> Refusal:
         refusal = super()._refusal(ballot, now)
-        if refusal is Refusal.BOOT_WAIT and ballot.kind is BallotKind.RENEW:
+        if refusal is Refusal.BOOT_WAIT and ballot.kind is VoteRequestKind.RENEW:
             return Refusal.NONE
         return refusal
 
 
-class BelievesAnyElectorate(Voter):
-    def may_bring(self, sender: str, electorate: Electorate) -> bool:  # noqa: ARG002
+class BelievesAnyMembership(Voter):
+    def may_bring(self, sender: str, electorate: Membership) -> bool:  # noqa: ARG002
         return True
 
 
-class OldElectorateCounts(Voter):
-    def is_outdated(self, theirs: Electorate) -> bool:  # noqa: ARG002
+class OldMembershipCounts(Voter):
+    def is_outdated(self, theirs: Membership) -> bool:  # noqa: ARG002
         return False
 
 
@@ -168,28 +176,28 @@ class OnlyTheNew(Election):
         return (self.electorate.body.weights,)
 
 
-class TooFew(Changes):
+class TooFew(MembershipChange):
     """In force with one fewer than needed."""
 
-    def is_in_force(self, electorate: Electorate) -> bool:
+    def is_in_force(self, electorate: Membership) -> bool:
         old = electorate.old
         return old is None or self.have(electorate, old) >= old.blocking - 1
 
-    def have(self, electorate: Electorate, old: Body) -> int:
+    def have(self, electorate: Membership, old: VoterSet) -> int:
         return sum(1 for member in old.members if self.has(member, electorate.version))
 
 
 class ByMajority(TooFew):
     """In force once more than half of the old members have it, whatever the policy."""
 
-    def is_in_force(self, electorate: Electorate) -> bool:
+    def is_in_force(self, electorate: Membership) -> bool:
         old = electorate.old
         return old is None or 2 * self.have(electorate, old) > len(old.members)
 
 
-class Shortens(Changes):
+class Shortens(MembershipChange):
     """A step is taken although the leader was given more under the votes of before."""
 
-    def next(self, electorate: Electorate, ledger: Ledger, epoch: int, least: Instant) -> Electorate | None:
+    def next(self, electorate: Membership, ledger: Ledger, epoch: int, least: Instant) -> Membership | None:
         ledger.longest = None
         return super().next(electorate, ledger, epoch, least)

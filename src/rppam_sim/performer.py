@@ -21,7 +21,7 @@ from rppam.cluster.consensus.effects import (
     Told,
 )
 from rppam.cluster.consensus.member import MemberEffect
-from rppam.cluster.consensus.messages import BallotKind
+from rppam.cluster.consensus.messages import VoteRequestKind
 from rppam.cluster.consensus.voter import SaveKept, SendVote
 from rppam.kernel.fence import Fenced
 from rppam_sim.host import Asker, Host
@@ -36,7 +36,7 @@ READS_MOST = 60
 """More readings than that within a heartbeat are a loop that spins; without one there were 11 at most."""
 
 
-class Performer:
+class EffectRunner:
     """The hands of all hosts of one world."""
 
     def __init__(self, world: "World") -> None:
@@ -61,7 +61,7 @@ class Performer:
             assert isinstance(effect.handle, Asker), "every ballot came with who asked"
             world.judge.told(host, (effect.handle.host.name, effect.handle.life), effect.vote)
             world.links.vote(host, effect)
-            if effect.vote.is_granted and effect.vote.kind is BallotKind.VOTE:
+            if effect.vote.is_granted and effect.vote.kind is VoteRequestKind.VOTE:
                 world.member_storm.turn(host)
         elif isinstance(effect, SaveKept):
             world.disks.save(host, effect)

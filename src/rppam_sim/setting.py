@@ -14,7 +14,7 @@ STORES: Final = (SINGLE, SENTINEL)
 """One server; or one with replicas, which confirm each write, and a failover among them."""
 
 
-class Setting(NamedTuple):
+class Scenario(NamedTuple):
     """What a run is, besides its seed."""
 
     hours: float = 1.0

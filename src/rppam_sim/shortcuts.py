@@ -20,7 +20,7 @@ from rppam.cluster.consensus.effects import (
 )
 from rppam.cluster.consensus.election import Election
 from rppam.cluster.consensus.exchange import Exchanged
-from rppam.cluster.consensus.lease_observer import Watch
+from rppam.cluster.consensus.lease_observer import LeaseObserver
 from rppam.cluster.consensus.lease_writer import Sent
 from rppam.cluster.consensus.phase import Phase
 from rppam.cluster.consensus.record import Record, RecordState, Seal, parse_record, vacant
@@ -121,40 +121,40 @@ class OldReplyCounts(Election):
 
 
 class AbsencePermits(Rules):
-    def may_take(self, watch: Watch, now: Instant) -> bool:
+    def may_take(self, watch: LeaseObserver, now: Instant) -> bool:
         vacant_now = watch.record is not None and watch.record.state is RecordState.VACANT
         return vacant_now or super().may_take(watch, now)
 
 
 class LeaseOfSilenceIsEnough(Rules):
-    def silence_us(self, watch: Watch) -> int:  # noqa: ARG002
+    def silence_us(self, watch: LeaseObserver) -> int:  # noqa: ARG002
         return self.lease_us
 
 
 class NewIdentityBelieved(Rules):
-    def release_is_believed(self, watch: Watch, record: Record, now: Instant) -> bool:  # noqa: ARG002
+    def release_is_believed(self, watch: LeaseObserver, record: Record, now: Instant) -> bool:  # noqa: ARG002
         return record.state is RecordState.RELEASED and record.epoch >= watch.highest
 
 
 class ReleaseNeedsNoProof(Rules):
-    def is_proven(self, watch: Watch, record: Record) -> bool:  # noqa: ARG002
+    def is_proven(self, watch: LeaseObserver, record: Record) -> bool:  # noqa: ARG002
         return True
 
 
 class FreshCommitmentBelieved(Rules):
-    def proven_since(self, watch: Watch, record: Record) -> Instant | None:  # noqa: ARG002
+    def proven_since(self, watch: LeaseObserver, record: Record) -> Instant | None:  # noqa: ARG002
         return watch.trusted_since
 
 
 class UnsignedCounts(Rules):
-    def is_unsigned(self, watch: Watch) -> bool:  # noqa: ARG002
+    def is_unsigned(self, watch: LeaseObserver) -> bool:  # noqa: ARG002
         return False
 
 
 class OwnNameNeedsNoWait(Rules):
     node = ""
 
-    def may_take(self, watch: Watch, now: Instant) -> bool:
+    def may_take(self, watch: LeaseObserver, now: Instant) -> bool:
         record = watch.record
         own = record is not None and record.state is RecordState.HELD and record.holder == self.node
         return own or super().may_take(watch, now)
@@ -179,12 +179,12 @@ class KnowsItsName(Election):
 
 
 class EpochFromStore(Rules):
-    def pick_epoch(self, watch: Watch, tried: int, database: int | None, wall_ms: int) -> int:  # noqa: ARG002
+    def pick_epoch(self, watch: LeaseObserver, tried: int, database: int | None, wall_ms: int) -> int:  # noqa: ARG002
         return (watch.record.epoch if watch.record is not None else 0) + 1
 
 
 class ReusesEpoch(Rules):
-    def pick_epoch(self, watch: Watch, tried: int, database: int | None, wall_ms: int) -> int:
+    def pick_epoch(self, watch: LeaseObserver, tried: int, database: int | None, wall_ms: int) -> int:
         record = watch.record
         if record is not None and record.state is RecordState.RELEASED and record.epoch >= watch.highest:
             return record.epoch
@@ -194,7 +194,7 @@ class ReusesEpoch(Rules):
         return record.epoch <= epoch
 
 
-class NoBootWait(Watch):
+class NoBootWait(LeaseObserver):
     def see(self, record: Record, was_absent: bool, now: Instant) -> None:
         first = self.highest == 0 and self.record is None
         super().see(record, was_absent, now)
@@ -202,7 +202,7 @@ class NoBootWait(Watch):
             self.since = self.trusted_since = Instant(now - 10**12)
 
 
-class SurvivesReconnect(Watch):
+class SurvivesReconnect(LeaseObserver):
     def connected(self, connection: int, identity: str, now: Instant, extra_wait_us: int = 0) -> None:
         self.connection, self.identity, self.extra_wait_us = connection, identity, extra_wait_us
         if self.trusted_since is None:
@@ -212,7 +212,7 @@ class SurvivesReconnect(Watch):
         self.connection = None
 
 
-class LowerEpochWaitsOn(Watch):
+class LowerEpochWaitsOn(LeaseObserver):
     def see(self, record: Record, was_absent: bool, now: Instant) -> None:
         since, trusted = self.since, self.trusted_since
         lower = record.epoch < self.highest and since is not None
@@ -221,7 +221,7 @@ class LowerEpochWaitsOn(Watch):
             self.since, self.trusted_since = since, trusted
 
 
-class AbsenceWaitsOn(Watch):
+class AbsenceWaitsOn(LeaseObserver):
     def see(self, record: Record, was_absent: bool, now: Instant) -> None:
         since, trusted = self.since, self.trusted_since
         gone = record.state is RecordState.VACANT and since is not None
@@ -230,7 +230,7 @@ class AbsenceWaitsOn(Watch):
             self.since, self.trusted_since = since, trusted
 
 
-class IgnoresSeq(Watch):
+class IgnoresSeq(LeaseObserver):
     def see(self, record: Record, was_absent: bool, now: Instant) -> None:
         since, before = self.since, self.record
         super().see(record, was_absent, now)

@@ -12,7 +12,7 @@ from rppam_sim import administration, troubles
 from rppam_sim.administration import hand_over
 from rppam_sim.host import Host
 from rppam_sim.member_faults import isolate
-from rppam_sim.setting import Setting
+from rppam_sim.setting import Scenario
 from rppam_sim.transcript import Transcript
 from rppam_sim.world import World
 
@@ -41,7 +41,7 @@ class Story(NamedTuple):
 
     title: str
     told: str
-    setting: Setting
+    setting: Scenario
     seconds: int
     script: Callable[[World], None]
     """Makes the trouble happen, at times of its own."""
@@ -132,7 +132,7 @@ STORIES: Final[dict[str, Story]] = {
     "host-dies": Story(
         "The leader's host dies",
         "Nobody hears of it. Each voter's promise runs for a lease; then another node asks, and leads.",
-        Setting(policy=_MOST),
+        Scenario(policy=_MOST),
         17,
         _host_dies,
     ),
@@ -140,7 +140,7 @@ STORIES: Final[dict[str, Story]] = {
         "Redis dies, and comes back empty",
         "All members are up, so their promises alone carry the leader. When Redis is back, the record is "
         "written again once it was silent for a lease. Nobody else ever leads.",
-        Setting(nodes=2, policy=_LAST),
+        Scenario(nodes=2, policy=_LAST),
         34,
         _redis_dies,
     ),
@@ -148,7 +148,7 @@ STORIES: Final[dict[str, Story]] = {
         "Two nodes apart, without a witness",
         "While both reach Redis, nothing changes. When the leader reaches nothing at all, it stops by itself, "
         "and the other leads once its promise and the record's silence have lasted a lease.",
-        Setting(nodes=2, policy=_LAST),
+        Scenario(nodes=2, policy=_LAST),
         32,
         _apart,
     ),
@@ -156,7 +156,7 @@ STORIES: Final[dict[str, Story]] = {
         "Two nodes apart, with a witness",
         "While the witness hears the leader, nothing changes. When the leader reaches nothing, the other and "
         "the witness are a majority; Redis is not needed for it.",
-        Setting(nodes=2, policy=_MOST, witnesses=1),
+        Scenario(nodes=2, policy=_MOST, witnesses=1),
         32,
         _apart,
     ),
@@ -164,7 +164,7 @@ STORIES: Final[dict[str, Story]] = {
         "A Sentinel failover loses the last writes of the record",
         "The replica that is promoted shows an older record. Within its promise the leader writes its own "
         "over it; the others wait for a lease and 2 s more on the new server.",
-        Setting(nodes=3, policy=_LAST, store="sentinel"),
+        Scenario(nodes=3, policy=_LAST, store="sentinel"),
         22,
         _lost_write,
     ),
@@ -173,7 +173,7 @@ STORIES: Final[dict[str, Story]] = {
         "Its permission ends by the clock, not by anything it would have to do. Another leads. When it goes "
         "on, its first look at the clock tells it that it does not lead, and a write that it had begun is "
         "refused.",
-        Setting(policy=_MOST),
+        Scenario(policy=_MOST),
         78,
         _paused,
     ),
@@ -181,7 +181,7 @@ STORIES: Final[dict[str, Story]] = {
         "A switchover",
         "The leader stops, releases everywhere and invites one member, which then stands like anybody, without "
         "back-off.",
-        Setting(policy=_LAST),
+        Scenario(policy=_LAST),
         14,
         _switchover,
     ),
@@ -189,7 +189,7 @@ STORIES: Final[dict[str, Story]] = {
         "A member is added",
         "First a pending list of members, which needs the old and the new votes; it is in force when nobody "
         "with the old list can win any more. The new member itself promises nothing for its first lease.",
-        Setting(policy=_MOST),
+        Scenario(policy=_MOST),
         18,
         _added,
     ),

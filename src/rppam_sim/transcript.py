@@ -3,8 +3,8 @@
 from collections import deque
 
 from rppam.cluster.consensus.effects import Event, Exchange, Found, Granted
-from rppam.cluster.consensus.membership import Body, Electorate
-from rppam.cluster.consensus.messages import Ballot, BallotKind, Claim, Vote
+from rppam.cluster.consensus.membership import Membership, VoterSet
+from rppam.cluster.consensus.messages import Candidacy, Vote, VoteRequest, VoteRequestKind
 from rppam.cluster.consensus.record import NOBODY, Record, parse_record
 
 LINES_KEPT = 60
@@ -25,17 +25,17 @@ def record_words(record: Record | None) -> str:
     return f"'{record.state} by {record.holder} (life {record.boot_id[-4:]}), epoch {record.epoch}, seq {record.seq}'"
 
 
-def claim_words(claim: Claim) -> str:
+def claim_words(claim: Candidacy) -> str:
     """Whom a promise is for."""
     return f"{claim.candidate} (life {claim.boot_id[-4:]}) at epoch {claim.epoch}"
 
 
-def ballot_words(ballot: Ballot) -> str:
+def ballot_words(ballot: VoteRequest) -> str:
     """A ballot for people."""
     version = f"members as of version {ballot.electorate.version}"
-    if ballot.kind is BallotKind.PROBE:
+    if ballot.kind is VoteRequestKind.PROBE:
         return f"would you vote for me? ({version})"
-    if ballot.kind is BallotKind.VOTE:
+    if ballot.kind is VoteRequestKind.VOTE:
         return f"your vote for {claim_words(ballot.claim)}? ({version})"
     return f"still for {claim_words(ballot.claim)}? ({version})"
 
@@ -43,20 +43,20 @@ def ballot_words(ballot: Ballot) -> str:
 def vote_words(vote: Vote) -> str:
     """A vote for people."""
     if vote.is_granted:
-        if vote.kind is BallotKind.PROBE:
+        if vote.kind is VoteRequestKind.PROBE:
             return "I would"
-        return f"yes, {'still, ' if vote.kind is BallotKind.RENEW else ''}for a lease, at epoch {vote.epoch}"
+        return f"yes, {'still, ' if vote.kind is VoteRequestKind.RENEW else ''}for a lease, at epoch {vote.epoch}"
     to = f" ({vote.promised_to})" if vote.promised_to else ""
     return f"no: {vote.refusal}{to}"
 
 
-def body_words(body: Body) -> str:
+def body_words(body: VoterSet) -> str:
     """Who votes together."""
     names = ", ".join(name + (" (witness)" if name in body.witnesses else "") for name in body.members)
     return f"{names}; policy {body.policy}"
 
 
-def electorate_words(electorate: Electorate) -> str:
+def electorate_words(electorate: Membership) -> str:
     """An electorate for people."""
     pending = "" if electorate.old is None else f", pending after {body_words(electorate.old)}"
     return f"version {electorate.version}: {body_words(electorate.body)}{pending}"

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from rppam.cluster.consensus.effects import EpochLearned
 from rppam.cluster.consensus.member import MemberEffect
-from rppam.cluster.consensus.membership import Body, Electorate, QuorumPolicy, founding
-from rppam.cluster.consensus.messages import NO_CLAIM, Kept
+from rppam.cluster.consensus.membership import Membership, QuorumPolicy, VoterSet, founding
+from rppam.cluster.consensus.messages import NO_CLAIM, PersistedVote
 from rppam.cluster.consensus.phase import Phase
 from rppam.cluster.consensus.timing import PROFILES
 from rppam.kernel.instant import Instant
@@ -21,14 +21,14 @@ from rppam_sim.clocks import BootClock, WallClock
 from rppam_sim.disk import EMPTY, Disk, Disks
 from rppam_sim.faults import NO_BATTERY_MS, Storm
 from rppam_sim.host import Asked, Freed, Host, HostEvent, Saved, SeededEntropy, Tried
-from rppam_sim.judge import Judge
+from rppam_sim.judge import Checker
 from rppam_sim.links import Links
 from rppam_sim.member_faults import MemberStorm
 from rppam_sim.network import Network
-from rppam_sim.performer import Performer
+from rppam_sim.performer import EffectRunner
 from rppam_sim.places import Database, GuardedPlace
-from rppam_sim.plants import CORRECT, Plant
-from rppam_sim.setting import SENTINEL, Setting
+from rppam_sim.plants import CORRECT, Mutant
+from rppam_sim.setting import SENTINEL, Scenario
 from rppam_sim.store import SimStore
 from rppam_sim.transcript import Transcript
 from rppam_sim.verdict import Broken, Violation
@@ -43,7 +43,7 @@ LINEAGE: Final = "5eed5eed5eed5eed"
 class World:
     """One run."""
 
-    def __init__(self, seed: int, setting: Setting, plant: Plant = CORRECT, *, tracing: bool = False) -> None:
+    def __init__(self, seed: int, setting: Scenario, plant: Mutant = CORRECT, *, tracing: bool = False) -> None:
         self.setting = setting
         self.plant = plant
         self.tracing = tracing
@@ -74,9 +74,9 @@ class World:
         """The member whose clock runs at a rate that no rule allows, and which members can find out."""
         self.founding = _founding(self.hosts, setting) if setting.votes else None
         for host in self.hosts:
-            host.disk = Disk(Kept(NO_CLAIM, self.founding))
-        self.performer = Performer(self)
-        self.judge = Judge(self.hosts, self.timing)
+            host.disk = Disk(PersistedVote(NO_CLAIM, self.founding))
+        self.performer = EffectRunner(self)
+        self.judge = Checker(self.hosts, self.timing)
         self.network = Network(self, Random(self._seed + "/network"))  # noqa: S311
         self.links = Links(self, Random(self._seed + "/links"))  # noqa: S311
         self.disks = Disks(self, Random(self._seed + "/disks"))  # noqa: S311
@@ -258,7 +258,7 @@ class World:
         host.life += 1
         host.connection = None
         host.election = host.member = None
-        self.judge.oaths.died(host)
+        self.judge.vote_checker.died(host)
         host.acts_until = min(host.acts_until, self.now)
         host.paused_until = 0
         host.inbox.clear()
@@ -297,7 +297,7 @@ class World:
             self.step(host, None)
 
 
-def _words_of(seed: int, setting: Setting) -> str:
+def _words_of(seed: int, setting: Scenario) -> str:
     """What the chances of a run come from."""
     words = f"{seed}/{setting.nodes}/{setting.profile}"
     if setting.votes or setting.store == SENTINEL:
@@ -305,10 +305,10 @@ def _words_of(seed: int, setting: Setting) -> str:
     return words
 
 
-def _founding(hosts: list[Host], setting: Setting) -> Electorate:
+def _founding(hosts: list[Host], setting: Scenario) -> Membership:
     names = tuple(host.name for host in hosts)
     witnesses = tuple(host.name for host in hosts if host.is_witness)
-    return founding(LINEAGE, Body.of(names, QuorumPolicy(setting.policy), witnesses))
+    return founding(LINEAGE, VoterSet.of(names, QuorumPolicy(setting.policy), witnesses))
 
 
 def _turn(host: Host, event: HostEvent | None, now: Instant) -> Sequence[MemberEffect]:

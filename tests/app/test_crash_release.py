@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rppam.app.crash_release import Testament
+from rppam.app.crash_release import CrashRelease
 from rppam.cluster.link.link import TlsMemberLink
 from rppam.config.host_secrets import HostSecrets
 from rppam.config.load import parse_settings
@@ -17,7 +17,7 @@ from rppam.process.crash_release import LastWords
 from tests.cluster.admin.test_service import seated
 from tests.cluster.link.links import make_node
 
-Testament.__test__ = False  # type: ignore[attr-defined]  # pytest takes its name for that of a test
+CrashRelease.__test__ = False  # type: ignore[attr-defined]  # pytest takes its name for that of a test
 
 
 @pytest.fixture
@@ -39,7 +39,10 @@ def test_of_words_that_are_too_long_the_first_are_left_and_none_of_before(
     settings = parse_settings("{}", outside=HostSecrets(), folder=tmp_path)
     house, leader = seated("a", "b", "c")
     election, now = house.core(leader).election, Instant(house.now)
-    link, testament = make_node(leader).link, Testament(settings, None, words, SystemEntropy(), election.pen.released)
+    link, testament = (
+        make_node(leader).link,
+        CrashRelease(settings, None, words, SystemEntropy(), election.pen.released),
+    )
     monkeypatch.setattr(TlsMemberLink, "places", {"before": ("10.0.0.1", 1)})
     testament.look(election, link, now)
     assert told(words) == ["before"]

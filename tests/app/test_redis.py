@@ -13,8 +13,8 @@ from rppam.kernel.exits import Exit
 from rppam.kernel.secret import Secret
 from rppam.kernel.system_clock import SystemClock
 from rppam.kernel.system_entropy import SystemEntropy
-from rppam.redis.endpoint_provider import DirectSource
-from rppam.redis.sentinel import SentinelSource
+from rppam.redis.endpoint_provider import DirectEndpoints
+from rppam.redis.sentinel import SentinelEndpoints
 from tests.support.authority import DAY, NOW, Authority
 
 
@@ -31,7 +31,7 @@ async def test_without_redis_there_is_no_way_to_it(tmp_path: Path) -> None:
 async def test_one_redis_is_reached_directly_and_decides_alone(tmp_path: Path) -> None:
     made = parts(tmp_path, '"connectionString": "h:6379,abortConnect=false"')
     assert made is not None
-    assert isinstance(made.link._source, DirectSource)
+    assert isinstance(made.link._source, DirectEndpoints)
     assert (made.replicas, made.identity_wait_us, made.safety_level) == (0, 0, SafetyLevel.SINGLE)
     assert made.tls is None
     assert made.link.options.ssl is None
@@ -45,7 +45,7 @@ async def test_behind_sentinel_writes_wait_for_a_replica_and_candidates_two_seco
         '$EVALSHA=x,defaultDatabase=3"',
     )
     assert made is not None
-    assert isinstance(made.link._source, SentinelSource)
+    assert isinstance(made.link._source, SentinelEndpoints)
     assert (made.replicas, made.identity_wait_us, made.safety_level) == (1, 2_000_000, SafetyLevel.REPLICATED)
     assert [watcher.options.endpoints for watcher in made.watchers] == [
         (("s1", 26379),),

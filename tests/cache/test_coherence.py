@@ -1,7 +1,7 @@
 """What may be kept near, for how long, and what takes it away."""
 
 from rppam.cache.coherence import PROVEN_NS, Coherence, Room
-from rppam.cache.minimum_revisions import FLOOR_NS, Floors
+from rppam.cache.minimum_revisions import FLOOR_NS, MinimumRevisions
 from rppam.cache.model import LIFE_MS_MAX, CacheKey, Change, Kind
 
 MS = 1_000_000
@@ -23,7 +23,7 @@ class Clock:
 class Stage:
     """A near cache of sessions with its link up."""
 
-    def __init__(self, room: Room | None = None, floors: Floors | None = None) -> None:
+    def __init__(self, room: Room | None = None, floors: MinimumRevisions | None = None) -> None:
         self.clock = Clock()
         self.cache = Coherence(self.clock, room, floors)
         self.shelf = self.cache.shelf(Kind.SESSION)
@@ -236,7 +236,7 @@ def test_shelves_of_one_kind_hear_of_the_same_changes() -> None:
 
 
 def test_a_floor_outlives_every_copy_and_then_goes() -> None:
-    floors = Floors()
+    floors = MinimumRevisions()
     floors.raise_to(key("a"), 5, 0)
     assert not floors.allows(key("a"), 4, FLOOR_NS - 1)
     floors.raise_to(key("b"), 2, FLOOR_NS)
@@ -245,20 +245,20 @@ def test_a_floor_outlives_every_copy_and_then_goes() -> None:
 
 
 def test_floors_only_rise() -> None:
-    floors = Floors()
+    floors = MinimumRevisions()
     assert floors.raise_to(key("a"), 5, 0)
     assert not floors.raise_to(key("a"), 4, 1)
     assert not floors.allows(key("a"), 4, 2)
 
 
 def test_a_first_revision_needs_no_floor() -> None:
-    floors = Floors()
+    floors = MinimumRevisions()
     assert floors.raise_to(key("a"), 1, 0)
     assert len(floors) == 0
 
 
 def test_floors_that_had_to_be_forgotten_do_no_harm() -> None:
-    floors = Floors(most=100)
+    floors = MinimumRevisions(most=100)
     for number in range(101):
         floors.raise_to(key(f"s{number}"), 2, number)
     assert len(floors) == 100

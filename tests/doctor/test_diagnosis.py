@@ -3,7 +3,7 @@
 import pytest
 
 from rppam.catalogue.table import ROWS
-from rppam.doctor.diagnosis import _ALIKE, Glimpse, code_of, failure_finding
+from rppam.doctor.diagnosis import _ALIKE, PortProbe, code_of, failure_finding
 from rppam.kernel.errors import coded
 from rppam.redis.errors import (
     StoreClosed,
@@ -38,12 +38,12 @@ from rppam.redis.reply_errors import (
     StoreWrongType,
 )
 
-NOTHING = Glimpse()
-OPEN = Glimpse(is_open=True)
-REDIS = Glimpse(is_open=True, said=b"-NOAUTH Authentication required.\r\n")
-HTTP = Glimpse(is_open=True, said=b"HTTP/1.1 400 Bad Request\r\n")
-OTHER = Glimpse(is_open=True, said=b"SSH-2.0-OpenSSH_9\r\n")
-TLS = Glimpse(is_open=True, speaks_tls=True, certificate="for redis")
+NOTHING = PortProbe()
+OPEN = PortProbe(is_open=True)
+REDIS = PortProbe(is_open=True, said=b"-NOAUTH Authentication required.\r\n")
+HTTP = PortProbe(is_open=True, said=b"HTTP/1.1 400 Bad Request\r\n")
+OTHER = PortProbe(is_open=True, said=b"SSH-2.0-OpenSSH_9\r\n")
+TLS = PortProbe(is_open=True, speaks_tls=True, certificate="for redis")
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ TLS = Glimpse(is_open=True, speaks_tls=True, certificate="for redis")
         (StoreConnectTimeout("x"), False, OPEN, "RD-105"),
         (StoreConnectTimeout("x"), False, REDIS, "RD-105"),
         *(
-            (late("x"), False, Glimpse(is_open=True, said=said), "RD-105")
+            (late("x"), False, PortProbe(is_open=True, said=said), "RD-105")
             for late in (StoreConnectTimeout, StoreNoGreeting)
             for said in (
                 b"%7\r\n$6\r\nserv",
@@ -119,7 +119,7 @@ TLS = Glimpse(is_open=True, speaks_tls=True, certificate="for redis")
         (StoreDown("the sentinels moved 'x' from a to b"), False, NOTHING, "RD-411"),
     ],
 )
-def test_each_failure_has_a_name(error: StoreError, with_tls: bool, seen: Glimpse, code: str) -> None:
+def test_each_failure_has_a_name(error: StoreError, with_tls: bool, seen: PortProbe, code: str) -> None:
     assert code_of(error, with_tls=with_tls, glimpse=seen) == code
     assert code in ROWS
 

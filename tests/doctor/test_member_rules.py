@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 
 from rppam.cluster.consensus.heartbeat import Heartbeat, Role
-from rppam.cluster.consensus.membership import Body, Electorate, QuorumPolicy, Version, founding
+from rppam.cluster.consensus.membership import Membership, QuorumPolicy, Version, VoterSet, founding
 from rppam.doctor.member_rules import (
     GroundFacts,
-    Knock,
-    Knocked,
+    MemberProbe,
+    ProbeOutcome,
     Shown,
     VoteFacts,
     ground_findings,
@@ -19,7 +19,7 @@ from rppam.doctor.member_rules import (
 from rppam.kernel.finding import Finding, Severity
 
 LAST, MAJORITY = QuorumPolicy.LAST_MAN_STANDING, QuorumPolicy.MAJORITY
-THREE = founding("0123456789abcdef", Body.of(("node1", "node2", "node3"), MAJORITY))
+THREE = founding("0123456789abcdef", VoterSet.of(("node1", "node2", "node3"), MAJORITY))
 
 
 def shown(
@@ -63,7 +63,7 @@ def test_a_newcomer_is_told_who_can_take_it_in_and_a_founder_how_to_found() -> N
 
 
 def test_who_was_taken_off_the_list_is_told_so() -> None:
-    body = Body.of(("node2", "node3"), MAJORITY)
+    body = VoterSet.of(("node2", "node3"), MAJORITY)
     gone = by_code(replace(GOOD, electorate=THREE._replace(version=Version(7, 2), body=body)))["RD-902"]
     assert "node2, node3, version 7.2, and not 'node1'" in gone.evidence
 
@@ -98,7 +98,7 @@ def test_who_does_not_vote_and_who_is_not_seen() -> None:
 
 
 def test_a_pending_change_is_shown_as_one() -> None:
-    pending = Electorate(THREE.lineage, Version(5, 1), Body.of(("node1", "node2"), MAJORITY), THREE.body)
+    pending = Membership(THREE.lineage, Version(5, 1), VoterSet.of(("node1", "node2"), MAJORITY), THREE.body)
     told = by_code(replace(GOOD, electorate=pending, others=others(shown("node2"), shown("node3"), shown("node4"))))
     assert "node1, node2, node3 (becoming node1, node2)" in told["RD-903"].evidence
 
@@ -110,22 +110,22 @@ def test_a_default_policy_that_differs_is_told_as_a_default() -> None:
 
 def test_each_outcome_of_a_knock_but_an_answer_has_a_code_of_its_own() -> None:
     codes = []
-    for outcome in Knocked:
-        found = knock_finding(Knock("node2", "h:1", outcome, "words"), is_fresh=True)
-        if outcome is Knocked.ANSWERED:
+    for outcome in ProbeOutcome:
+        found = knock_finding(MemberProbe("node2", "h:1", outcome, "words"), is_fresh=True)
+        if outcome is ProbeOutcome.ANSWERED:
             assert found is None
             continue
         assert found is not None
         assert (found.severity, found.evidence) == (Severity.ERROR, "node2 at h:1: words")
         codes.append(found.code)
-    assert len(set(codes)) == len(Knocked) - 1
+    assert len(set(codes)) == len(ProbeOutcome) - 1
 
 
 def test_a_silent_member_with_an_old_heartbeat_is_a_warning_and_a_wrong_key_is_an_error_all_the_same() -> None:
-    down = knock_finding(Knock("node2", "h:1", Knocked.SILENT, "no answer"), is_fresh=False)
+    down = knock_finding(MemberProbe("node2", "h:1", ProbeOutcome.SILENT, "no answer"), is_fresh=False)
     assert down is not None
     assert (down.severity, "may be down" in down.evidence) == (Severity.WARNING, True)
-    wrong = knock_finding(Knock("node2", "h:1", Knocked.OTHER_KEY, "x"), is_fresh=False)
+    wrong = knock_finding(MemberProbe("node2", "h:1", ProbeOutcome.OTHER_KEY, "x"), is_fresh=False)
     assert wrong is not None
     assert wrong.severity is Severity.ERROR
 

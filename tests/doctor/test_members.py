@@ -18,8 +18,8 @@ from rppam.cluster.link.frames import FrameWriter
 from rppam.cluster.store.heartbeat_text import heartbeat_to_text
 from rppam.cluster.store.vote_file import FILE_NAME
 from rppam.doctor.host_facts import look_at_ground
-from rppam.doctor.member_probe import Knocker
-from rppam.doctor.member_rules import Knocked, ground_findings
+from rppam.doctor.member_probe import MemberProber
+from rppam.doctor.member_rules import ProbeOutcome, ground_findings
 from rppam.kernel.secret import Secret
 from rppam.kernel.system_entropy import SystemEntropy
 from tests.cluster.link.links import CLUSTER, KEY, OTHER_KEY, eventually as settled, make_node
@@ -36,8 +36,8 @@ REDIS_8: Final = next(kind for kind in SERVERS if kind.name == "redis-8")
 # --- knocking ----------------------------------------------------------------------------------------------------
 
 
-def knocker(key: Secret = KEY, cluster: str = CLUSTER, name: str = "node1") -> Knocker:
-    return Knocker(name, cluster, key, SystemEntropy())
+def knocker(key: Secret = KEY, cluster: str = CLUSTER, name: str = "node1") -> MemberProber:
+    return MemberProber(name, cluster, key, SystemEntropy())
 
 
 @asynccontextmanager
@@ -53,7 +53,7 @@ async def member(name: str, **options: Any) -> Any:
 async def test_a_member_answers_and_neither_is_harmed_nor_complains() -> None:
     async with member("node2") as node:
         knock = await knocker().knock("node2", node.address, timeout_s=3)
-        assert (knock.outcome, knock.name) == (Knocked.ANSWERED, "node2")
+        assert (knock.outcome, knock.name) == (ProbeOutcome.ANSWERED, "node2")
         assert node.link.refused == {}
         assert node.link.complaints == ()
 
@@ -61,7 +61,7 @@ async def test_a_member_answers_and_neither_is_harmed_nor_complains() -> None:
 async def test_its_own_port_is_known_without_being_taken_for_a_twin() -> None:
     async with member("node1") as node:
         knock = await knocker().knock("node1", node.address, timeout_s=3)
-        assert knock.outcome is Knocked.ANSWERED
+        assert knock.outcome is ProbeOutcome.ANSWERED
         assert node.link.twin == ""
         assert node.link.refused == {}
 
@@ -71,7 +71,7 @@ async def test_a_standing_connection_is_not_replaced_by_a_knock() -> None:
         one.link.know({"node2": two.address})
         one.link.expect(["node2"])
         await settled(lambda: one.link.peers["node2"].is_connected)
-        assert (await knocker().knock("node2", two.address, timeout_s=3)).outcome is Knocked.ANSWERED
+        assert (await knocker().knock("node2", two.address, timeout_s=3)).outcome is ProbeOutcome.ANSWERED
         assert one.ask("node2") is not None
         await settled(lambda: two.ballots)
         assert one.link.peers["node2"].is_connected
@@ -80,12 +80,12 @@ async def test_a_standing_connection_is_not_replaced_by_a_knock() -> None:
 @pytest.mark.parametrize(
     ("options", "outcome", "words"),
     [
-        ({"key": OTHER_KEY}, Knocked.OTHER_KEY, "not made with this node's cluster key"),
-        ({"cluster": "cluster-002"}, Knocked.OTHER_CLUSTER, "'cluster-001' there, 'cluster-002' here"),
+        ({"key": OTHER_KEY}, ProbeOutcome.OTHER_KEY, "not made with this node's cluster key"),
+        ({"cluster": "cluster-002"}, ProbeOutcome.OTHER_CLUSTER, "'cluster-001' there, 'cluster-002' here"),
     ],
 )
 async def test_a_wrong_key_is_told_from_a_wrong_cluster_id(
-    options: dict[str, Any], outcome: Knocked, words: str
+    options: dict[str, Any], outcome: ProbeOutcome, words: str
 ) -> None:
     async with member("node2") as node:
         knock = await knocker(**options).knock("node2", node.address, timeout_s=3)
@@ -96,7 +96,7 @@ async def test_a_wrong_key_is_told_from_a_wrong_cluster_id(
 async def test_another_member_at_the_address() -> None:
     async with member("node3") as node:
         knock = await knocker().knock("node2", node.address, timeout_s=3)
-    assert (knock.outcome, knock.evidence) == (Knocked.OTHER_NODE, "the node 'node3' answers there")
+    assert (knock.outcome, knock.evidence) == (ProbeOutcome.OTHER_NODE, "the node 'node3' answers there")
 
 
 @pytest.mark.parametrize("answer", [b"rppam-member %d something new", b"no version %d"])
@@ -104,34 +104,34 @@ async def test_another_version_of_the_protocol(answer: bytes) -> None:
     server = Credentials(KEY, cluster_id=CLUSTER, node_name="node2").server
     with answering(FrameWriter().pack(answer % (PROTOCOL + 1)), tls=server) as port:
         knock = await knocker().knock("node2", f"127.0.0.1:{port}", timeout_s=3)
-    assert knock.outcome is Knocked.OTHER_VERSION
+    assert knock.outcome is ProbeOutcome.OTHER_VERSION
     assert knock.evidence == f"version {PROTOCOL + 1} of the member protocol there, {PROTOCOL} here"
 
 
 @pytest.mark.parametrize(
     ("answer", "outcome"),
     [
-        (FrameWriter().pack(b"no twin 1"), Knocked.TURNED_AWAY),
-        (FrameWriter().pack(b"good morning"), Knocked.STRANGER),
-        (b"\xff" * 64, Knocked.STRANGER),
+        (FrameWriter().pack(b"no twin 1"), ProbeOutcome.TURNED_AWAY),
+        (FrameWriter().pack(b"good morning"), ProbeOutcome.STRANGER),
+        (b"\xff" * 64, ProbeOutcome.STRANGER),
     ],
 )
-async def test_strange_answers_to_the_greeting(answer: bytes, outcome: Knocked) -> None:
+async def test_strange_answers_to_the_greeting(answer: bytes, outcome: ProbeOutcome) -> None:
     server = Credentials(KEY, cluster_id=CLUSTER, node_name="node2").server
     with answering(answer, tls=server) as port:
         assert (await knocker().knock("node2", f"127.0.0.1:{port}", timeout_s=3)).outcome is outcome
 
 
 async def test_nobody_a_firewall_a_mute_and_a_web_server() -> None:
-    assert (await knocker().knock("node2", f"127.0.0.1:{free_port()}", timeout_s=2)).outcome is Knocked.REFUSED
+    assert (await knocker().knock("node2", f"127.0.0.1:{free_port()}", timeout_s=2)).outcome is ProbeOutcome.REFUSED
     with black_hole() as port:
-        assert (await knocker().knock("node2", f"127.0.0.1:{port}", timeout_s=0.5)).outcome is Knocked.SILENT
+        assert (await knocker().knock("node2", f"127.0.0.1:{port}", timeout_s=0.5)).outcome is ProbeOutcome.SILENT
     with answering() as port:
-        assert (await knocker().knock("node2", f"127.0.0.1:{port}", timeout_s=0.5)).outcome is Knocked.MUTE
+        assert (await knocker().knock("node2", f"127.0.0.1:{port}", timeout_s=0.5)).outcome is ProbeOutcome.MUTE
     with answering(b"HTTP/1.1 400 Bad Request\r\n\r\n", hang=False) as port:
-        assert (await knocker().knock("node2", f"127.0.0.1:{port}", timeout_s=2)).outcome is Knocked.STRANGER
-    assert (await knocker().knock("node2", "no-such-host.invalid:1", timeout_s=5)).outcome is Knocked.NAME_UNKNOWN
-    assert (await knocker().knock("node2", "a b", timeout_s=1)).outcome is Knocked.NAME_UNKNOWN
+        assert (await knocker().knock("node2", f"127.0.0.1:{port}", timeout_s=2)).outcome is ProbeOutcome.STRANGER
+    assert (await knocker().knock("node2", "no-such-host.invalid:1", timeout_s=5)).outcome is ProbeOutcome.NAME_UNKNOWN
+    assert (await knocker().knock("node2", "a b", timeout_s=1)).outcome is ProbeOutcome.NAME_UNKNOWN
 
 
 # --- the clock and the disk --------------------------------------------------------------------------------------

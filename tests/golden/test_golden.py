@@ -8,8 +8,17 @@ from pathlib import Path
 import pytest
 
 from rppam.cluster.consensus.heartbeat import Heartbeat, Role
-from rppam.cluster.consensus.membership import Body, QuorumPolicy, Version, founding
-from rppam.cluster.consensus.messages import Ballot, BallotKind, Claim, Freeing, Invitation, Refusal, Stance, Vote
+from rppam.cluster.consensus.membership import QuorumPolicy, Version, VoterSet, founding
+from rppam.cluster.consensus.messages import (
+    Candidacy,
+    Freeing,
+    Invitation,
+    Readiness,
+    Refusal,
+    Vote,
+    VoteRequest,
+    VoteRequestKind,
+)
 from rppam.cluster.link.codec import (
     Greeting,
     No,
@@ -39,13 +48,13 @@ LINK = HERE / f"member-link-{MEMBER_LINK.version}.txt"
 BEATS = HERE / f"heartbeat-{HEARTBEAT.version}.txt"
 
 ONE, TWO = "9f0c1d2e3a4b5c6d", "41aa0b2c3d4e5f60"
-CLAIM = Claim("node1", ONE, 1_795_478_400_123)
-BODY = Body.of(("node1", "node2", "witness1"), QuorumPolicy.MAJORITY, ("witness1",))
+CLAIM = Candidacy("node1", ONE, 1_795_478_400_123)
+BODY = VoterSet.of(("node1", "node2", "witness1"), QuorumPolicy.MAJORITY, ("witness1",))
 LIST = founding("0123456789abcdef", BODY)
-BALLOT = Ballot(BallotKind.RENEW, 17, CLAIM, LIST, Instant(81_650_002))
+BALLOT = VoteRequest(VoteRequestKind.RENEW, 17, CLAIM, LIST, Instant(81_650_002))
 VOTE = Vote(
-    BallotKind.RENEW, "node2", TWO, 17, CLAIM.epoch, True, Refusal.NONE, CLAIM.epoch, Version(0, 1), None, "node1",
-    Instant(99_120_001), Stance.READY,
+    VoteRequestKind.RENEW, "node2", TWO, 17, CLAIM.epoch, True, Refusal.NONE, CLAIM.epoch, Version(0, 1), None, "node1",
+    Instant(99_120_001), Readiness.READY,
 )  # fmt: skip
 REFUSAL = VOTE._replace(is_granted=False, refusal=Refusal.OLD_ELECTORATE, electorate=LIST, promised_to="")
 MESSAGES = (

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from rppam.cluster.health.model import ClusterSnapshot
 from rppam.http.bounds import ApiLimits
-from rppam.http.error_middleware import Envelope
+from rppam.http.error_middleware import ErrorMiddleware
 from rppam.http.refusal_log import EACH, RefusalLog
 from tests.support.served import PASSWORD, Served
 
@@ -441,7 +441,7 @@ async def test_a_flood_of_refused_requests_costs_a_bounded_number_of_short_lines
     served: Served, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await served.http.get("/system/health/ping")  # the layers are made with the first request
-    log = next(layer for layer in _layers(served.app) if isinstance(layer, Envelope))._refusals
+    log = next(layer for layer in _layers(served.app) if isinstance(layer, ErrorMiddleware))._refusals
     monkeypatch.setattr(log, "_period_s", 2.0)
     caplog.set_level("INFO", "rppam.api")
     for number in range(150):

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from rppam.http.connection_limiter import Crowd
+from rppam.http.connection_limiter import ConnectionLimiter
 
 
 class Idle:
@@ -20,7 +20,7 @@ class Idle:
 def test_a_flood_is_told_when_it_begins_and_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     now_s = 1_000.0
-    crowd = Crowd(3, lambda: now_s)
+    crowd = ConnectionLimiter(3, lambda: now_s)
 
     def told() -> list[str]:
         found = [record.getMessage().split("are closed, ")[1] for record in caplog.records]

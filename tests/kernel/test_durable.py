@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 
 from rppam.cluster.admin.errors import OrdersUnwritable
-from rppam.cluster.consensus.messages import NO_CLAIM, Kept
+from rppam.cluster.consensus.messages import NO_CLAIM, PersistedVote
 from rppam.cluster.consensus.operator_state import NO_ORDERS
-from rppam.cluster.driver.operator_state_file import FileOrders
+from rppam.cluster.driver.operator_state_file import OperatorStateFile
 from rppam.cluster.errors import PromiseFileUnwritable
 from rppam.cluster.store.vote_file import FilePromises
 from rppam.kernel.durable import replace_durably
 
 WRITERS: dict[str, Callable[[Path], object]] = {
     "anything": lambda folder: replace_durably(folder / "file", b"new"),
-    "promises": lambda folder: FilePromises(folder / "file").save(Kept(NO_CLAIM, None)),
-    "orders": lambda folder: FileOrders(folder / "file").save(NO_ORDERS),
+    "promises": lambda folder: FilePromises(folder / "file").save(PersistedVote(NO_CLAIM, None)),
+    "orders": lambda folder: OperatorStateFile(folder / "file").save(NO_ORDERS),
 }
 by_each = pytest.mark.parametrize("writer", WRITERS)
 

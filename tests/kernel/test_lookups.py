@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from rppam.doctor.member_probe import Knocker
-from rppam.doctor.member_rules import Knocked
+from rppam.doctor.member_probe import MemberProber
+from rppam.doctor.member_rules import ProbeOutcome
 from rppam.doctor.port_probe import glimpse
 from rppam.http.client import NoAnswerError, get_json
 from rppam.kernel.lookups import LOOKUPS_MAX, THREAD, Lookups, Place
@@ -66,9 +66,9 @@ async def by_link() -> None:
 
 
 async def by_knock() -> None:
-    knocker = Knocker("node1", "prod", Secret("ab" * 32), SystemEntropy())
+    knocker = MemberProber("node1", "prod", Secret("ab" * 32), SystemEntropy())
     knock = await knocker.knock("node2", "node2.example:5201", timeout_s=0.05)
-    assert knock.outcome is Knocked.SILENT
+    assert knock.outcome is ProbeOutcome.SILENT
 
 
 async def by_glimpse() -> None:

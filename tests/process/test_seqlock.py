@@ -7,12 +7,12 @@ import threading
 import pytest
 from hypothesis import given, strategies as st
 
-from rppam.process.seqlock import Cell, numbers
+from rppam.process.seqlock import SeqlockCell, numbers
 
 
-def cell(capacity: int = 64) -> tuple[bytearray, Cell]:
-    memory = bytearray(Cell.size(capacity))
-    return memory, Cell(memoryview(memory), 0, capacity)
+def cell(capacity: int = 64) -> tuple[bytearray, SeqlockCell]:
+    memory = bytearray(SeqlockCell.size(capacity))
+    return memory, SeqlockCell(memoryview(memory), 0, capacity)
 
 
 def test_no_value_until_one_is_written() -> None:
@@ -88,8 +88,8 @@ def test_a_writer_killed_in_the_middle_harms_no_reader() -> None:
     import mmap
 
     for _ in range(20):
-        memory = mmap.mmap(-1, Cell.size(100_000))
-        made = Cell(memoryview(memory), 0, 100_000)
+        memory = mmap.mmap(-1, SeqlockCell.size(100_000))
+        made = SeqlockCell(memoryview(memory), 0, 100_000)
         made.write(b"a" * 100_000)
         child = os.fork()
         if child == 0:

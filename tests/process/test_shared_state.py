@@ -10,9 +10,9 @@ from rppam.process.shared_state import (
     ALIVE_US,
     CONTROL,
     SUPERVISOR,
-    NodePage,
     Permission,
     Picture,
+    SharedState,
     worker_place,
 )
 
@@ -20,19 +20,19 @@ LEADS = Authority(1_795_000_000_000, "0123456789abcdef")
 
 
 @pytest.fixture
-def page() -> Iterator[NodePage]:
-    descriptor = NodePage.make()
-    yield NodePage(descriptor)
+def page() -> Iterator[SharedState]:
+    descriptor = SharedState.make()
+    yield SharedState(descriptor)
     os.close(descriptor)
 
 
-def test_nobody_may_act_before_anybody_said_so(page: NodePage) -> None:
+def test_nobody_may_act_before_anybody_said_so(page: SharedState) -> None:
     assert page.authority(0) is None
     assert page.permission() is None
     assert page.picture_newer(0) == (0, None)
 
 
-def test_permission_ends_by_itself_at_its_deadline(page: NodePage) -> None:
+def test_permission_ends_by_itself_at_its_deadline(page: SharedState) -> None:
     page.permit(Permission(1, LEADS, 1_000))
     assert page.authority(999) == LEADS
     assert page.authority(1_000) is None
@@ -42,7 +42,7 @@ def test_permission_ends_by_itself_at_its_deadline(page: NodePage) -> None:
     assert page.authority(1_000) is None
 
 
-def test_what_is_withdrawn_stays_withdrawn_whatever_the_dead_process_wrote(page: NodePage) -> None:
+def test_what_is_withdrawn_stays_withdrawn_whatever_the_dead_process_wrote(page: SharedState) -> None:
     page.permit(Permission(3, LEADS, 1_000_000))
     page.withdraw(3)
     assert page.authority(0) is None
@@ -54,7 +54,7 @@ def test_what_is_withdrawn_stays_withdrawn_whatever_the_dead_process_wrote(page:
     assert page.authority(0) == LEADS, "its successor starts anew"
 
 
-def test_the_next_start_is_told_in_one_number_beside_the_rest(page: NodePage) -> None:
+def test_the_next_start_is_told_in_one_number_beside_the_rest(page: SharedState) -> None:
     assert page.planned_start() == (0, 0)
     page.withdraw(3)
     page.plan_start(8, 2**50)
@@ -65,9 +65,9 @@ def test_the_next_start_is_told_in_one_number_beside_the_rest(page: NodePage) ->
     assert (page.withdrawn, page.stamped_us(SUPERVISOR), page.planned_start()) == (3, 7, (65_535, 5_000))
 
 
-def test_another_mapping_of_the_same_page_sees_the_same(page: NodePage) -> None:
-    descriptor = NodePage.make()
-    one, other = NodePage(descriptor), NodePage(descriptor)
+def test_another_mapping_of_the_same_page_sees_the_same(page: SharedState) -> None:
+    descriptor = SharedState.make()
+    one, other = SharedState(descriptor), SharedState(descriptor)
     os.close(descriptor)
     one.permit(Permission(1, LEADS, 10))
     one.show(Picture(1, 5, b"{}"))
@@ -80,7 +80,7 @@ def test_another_mapping_of_the_same_page_sees_the_same(page: NodePage) -> None:
     assert one.authority(9) is None
 
 
-def test_signs_of_life_do_not_touch_the_rest(page: NodePage) -> None:
+def test_signs_of_life_do_not_touch_the_rest(page: SharedState) -> None:
     page.permit(Permission(1, LEADS, 10))
     page.show(Picture(1, 5, b"text"))
     for place in range(66):
@@ -91,7 +91,7 @@ def test_signs_of_life_do_not_touch_the_rest(page: NodePage) -> None:
     assert page.withdrawn == 0
 
 
-def test_a_node_obeys_the_settings_that_its_last_living_worker_obeys(page: NodePage) -> None:
+def test_a_node_obeys_the_settings_that_its_last_living_worker_obeys(page: SharedState) -> None:
     first, second = worker_place(0), worker_place(1)
     assert page.settings_revision(1) is None, "no worker lives"
     page.stamp(first, 1)

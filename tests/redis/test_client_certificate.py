@@ -8,7 +8,7 @@ import pytest
 from rppam.kernel.secret import Secret
 from rppam.kernel.system_clock import SystemClock
 from rppam.kernel.system_entropy import SystemEntropy
-from rppam.redis.endpoint_provider import DirectSource
+from rppam.redis.endpoint_provider import DirectEndpoints
 from rppam.redis.errors import StoreError, StoreTlsFailed
 from rppam.redis.link import Link
 from rppam.redis.options import LinkOptions
@@ -33,7 +33,7 @@ def link_to(port: int, tls: TlsFiles, host: str = "127.0.0.1", *, retries: int =
         ssl=tls.load(),
         server_hostname=name,
     )
-    return Link(options, clock=SystemClock(), entropy=SystemEntropy(), source=DirectSource(options, tls))
+    return Link(options, clock=SystemClock(), entropy=SystemEntropy(), source=DirectEndpoints(options, tls))
 
 
 def files(ca: Path, pfx: Path | None, password: str = "päss") -> TlsFiles:

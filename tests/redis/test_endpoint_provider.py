@@ -8,7 +8,7 @@ import pytest
 from rppam.kernel.secret import Secret
 from rppam.kernel.system_clock import SystemClock
 from rppam.kernel.system_entropy import SystemEntropy
-from rppam.redis.endpoint_provider import DirectSource, Follower
+from rppam.redis.endpoint_provider import DirectEndpoints, Follower
 from rppam.redis.errors import StoreDown, StoreError, StoreReplyError, StoreUnknown, StoreUnreachable
 from rppam.redis.link import Link
 from rppam.redis.options import LinkOptions, Target
@@ -107,7 +107,7 @@ async def test_a_start_that_fails_leaves_no_source_running() -> None:
 
 async def test_a_direct_source_gives_all_addresses_and_never_moves(redis: Server) -> None:
     options = LinkOptions(endpoints=(("a", 1), ("b", 2)))
-    source = DirectSource(options)
+    source = DirectEndpoints(options)
     assert [(target.host, target.port) for target in await source.targets()] == [("a", 1), ("b", 2)]
     redis.ask("CONFIG", "SET", "min-replicas-to-write", 1)
     single = Link(

@@ -6,7 +6,7 @@ import pytest
 
 from rppam.kernel.instant import US_PER_MS, Instant, WallMs
 from rppam.kernel.system_clock import SystemClock
-from rppam.redis.replica_wait import ATTACH_MS, FRESH_MS, Shortage
+from rppam.redis.replica_wait import ATTACH_MS, FRESH_MS, ReplicaWait
 from tests.redis.conftest import Open
 from tests.support.redis_servers import PASSWORD, Server
 
@@ -30,7 +30,7 @@ class Hand:
 
 def test_only_a_primary_that_was_made_a_moment_ago_is_come_back_to_at_once() -> None:
     clock = Hand()
-    shortage = Shortage(clock)
+    shortage = ReplicaWait(clock)
     assert not shortage.refused(), "nobody has moved"
     shortage.moved()
     assert shortage.refused()
@@ -40,7 +40,7 @@ def test_only_a_primary_that_was_made_a_moment_ago_is_come_back_to_at_once() -> 
 
 async def test_after_a_refusal_a_replica_is_waited_for_and_no_longer(redis: Server, open_: Open) -> None:
     connection = await open_(redis.port)
-    shortage = Shortage(SystemClock())
+    shortage = ReplicaWait(SystemClock())
     await shortage.end(connection, TIMEOUT_MS)  # nothing was refused: no question is asked
     shortage.moved()
     assert shortage.refused()

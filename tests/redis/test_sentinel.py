@@ -27,7 +27,7 @@ from rppam.redis.link import Link
 from rppam.redis.options import LinkOptions
 from rppam.redis.reply_errors import StoreNoReplicas, StoreReadOnly
 from rppam.redis.scripts import Script
-from rppam.redis.sentinel import SentinelSource
+from rppam.redis.sentinel import SentinelEndpoints
 from rppam.redis.tls import TlsFiles
 from tests.redis.conftest import KIND, eventually
 from tests.support.authority import DAY, NOW, Authority
@@ -80,7 +80,7 @@ async def follow() -> AsyncIterator[Follow]:
             LinkOptions.of_sentinels(parsed, ssl=context), connect_timeout_ms=2_000, command_timeout_ms=1_000
         )
         clock, entropy = SystemClock(), SystemEntropy()
-        source = SentinelSource(parsed.service_name, options, sentinels, clock=clock, entropy=entropy, tls=tls)
+        source = SentinelEndpoints(parsed.service_name, options, sentinels, clock=clock, entropy=entropy, tls=tls)
         link = Link(options, clock=clock, entropy=entropy, source=source)
         made.append(link)
         return link
@@ -90,8 +90,8 @@ async def follow() -> AsyncIterator[Follow]:
         await link.stop()
 
 
-def source_of(link: Link) -> SentinelSource:
-    assert isinstance(link._source, SentinelSource)
+def source_of(link: Link) -> SentinelEndpoints:
+    assert isinstance(link._source, SentinelEndpoints)
     return link._source
 
 
@@ -210,7 +210,7 @@ async def test_the_elected_sentinel_moves_it_before_the_others_have_heard(
     lab: SentinelLab, follow: Follow, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Deaf to ``+switch-master``: what the elected sentinel says of the promoted replica is enough."""
-    monkeypatch.setattr(SentinelSource, "_switched", lambda *_: None)
+    monkeypatch.setattr(SentinelEndpoints, "_switched", lambda *_: None)
     link = follow(lab.connection_string)
     await link.start()
     await eventually(lambda: all(watcher.is_connected for watcher in source_of(link).watchers))

@@ -15,7 +15,7 @@ from rppam.kernel.secret import Secret
 from rppam.kernel.system_clock import SystemClock
 from rppam.kernel.system_entropy import SystemEntropy
 from rppam.redis.connection import Connection
-from rppam.redis.endpoint_provider import DirectSource, Follower
+from rppam.redis.endpoint_provider import DirectEndpoints, Follower
 from rppam.redis.errors import StoreDown, StoreNoSocket, StoreRefused, StoreReplyError
 from rppam.redis.link import Link
 from rppam.redis.options import LinkOptions, Target
@@ -91,10 +91,10 @@ async def test_the_reason_is_that_of_the_address_which_could_be_tried() -> None:
         await Connection.open(target(free_port()), clock=SystemClock())
 
 
-class Moody(DirectSource):
+class Moody(DirectEndpoints):
     """Fails in a way that nobody foresaw, until it is told to work."""
 
-    moved_words: ClassVar[tuple[type[StoreReplyError], ...]] = DirectSource.moved_words
+    moved_words: ClassVar[tuple[type[StoreReplyError], ...]] = DirectEndpoints.moved_words
     works = False
 
     async def start(self, follower: Follower) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from rppam.cluster.consensus.membership import Body, QuorumPolicy
+from rppam.cluster.consensus.membership import QuorumPolicy, VoterSet
 from rppam.cluster.store.vote_file import FILE_NAME, FilePromises
 from rppam.demo.redis_server import server_binary
 from rppam.kernel.system_clock import SystemClock
@@ -178,6 +178,6 @@ def votes_with_the_witness(folder: Path) -> bool:
     kept = FilePromises(folder / FILE_NAME).load()
     electorate = None if kept is None else kept.electorate
     return electorate is not None and electorate[2:] == (
-        Body.of(("node1", "node2", "witness1"), QuorumPolicy.MAJORITY, ("witness1",)),
+        VoterSet.of(("node1", "node2", "witness1"), QuorumPolicy.MAJORITY, ("witness1",)),
         None,
     )

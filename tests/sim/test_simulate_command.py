@@ -14,7 +14,7 @@ from rppam_sim.campaign import run_seed
 from rppam_sim.faults import FAULTS
 from rppam_sim.member_faults import ALL_FAULTS, MEMBER_FAULTS
 from rppam_sim.plants import PLANTS
-from rppam_sim.setting import POLICIES, STORES, Setting
+from rppam_sim.setting import POLICIES, STORES, Scenario
 from rppam_sim.world import World
 
 pytestmark = pytest.mark.integration
@@ -88,20 +88,20 @@ def test_wrong_usage_is_told_with_the_way_out(words: tuple[str, ...], said: str)
 def test_without_faults_one_leader_is_made_and_stays(policy: str) -> None:
     for nodes in range(1, 6):
         for profile, hours in (("classic", 0.2), ("default", 0.03), ("lan", 0.01)):
-            run = run_seed(Setting(hours, nodes, profile, (), policy), "", 1)
+            run = run_seed(Scenario(hours, nodes, profile, (), policy), "", 1)
             assert (run.violation, run.promotions, run.faults) == (None, 1, 0)
 
 
 @pytest.mark.parametrize("nodes", [1, 2, 4])
 @pytest.mark.parametrize("store", STORES)
 def test_a_witness_makes_no_difference_while_nothing_is_wrong(nodes: int, store: str) -> None:
-    run = run_seed(Setting(0.05, nodes, "default", (), "majority", 1, store), "", 1)
+    run = run_seed(Scenario(0.05, nodes, "default", (), "majority", 1, store), "", 1)
     assert (run.violation, run.promotions, run.faults) == (None, 1, 0)
 
 
 @pytest.mark.parametrize("kind", FAULTS)
 def test_every_kind_of_fault_strikes_and_alone_it_breaks_nothing(kind: str) -> None:
-    runs = [run_seed(Setting(0.5, 3, "classic", (kind,)), "", seed) for seed in range(4)]
+    runs = [run_seed(Scenario(0.5, 3, "classic", (kind,)), "", seed) for seed in range(4)]
     assert all(run.violation is None for run in runs)
     assert FAULTS[kind].strike is None or any(run.faults for run in runs)
 
@@ -111,7 +111,7 @@ def test_every_fault_of_members_strikes_and_alone_it_breaks_nothing(kind: str) -
     fault = MEMBER_FAULTS[kind]
     kinds = (kind, "crash") if kind == "disk-loss" else (kind,)
     settings = [
-        Setting(0.5, 3, "classic", kinds, policy, 0, "sentinel") for policy in ("last-man-standing", "majority")
+        Scenario(0.5, 3, "classic", kinds, policy, 0, "sentinel") for policy in ("last-man-standing", "majority")
     ]
     runs = [run_seed(setting, "", seed) for setting in settings for seed in range(0, 8, 2)]
     assert all(run.violation is None for run in runs)
@@ -127,14 +127,14 @@ def test_a_node_that_reads_the_record_without_a_pause_is_found(monkeypatch: pyte
             self._hurry(now)
 
     monkeypatch.setattr(Election, "_replied", in_a_hurry)
-    violation = World(7, Setting(0.3)).run()
+    violation = World(7, Scenario(0.3)).run()
     assert violation is not None
     assert violation.law == "spin"
     assert "times within a heartbeat" in violation.sentence
 
 
 def test_keeping_a_transcript_changes_nothing() -> None:
-    worlds = [World(7, Setting(0.3), tracing=tracing) for tracing in (False, True)]
+    worlds = [World(7, Scenario(0.3), tracing=tracing) for tracing in (False, True)]
     assert [world.run() for world in worlds] == [None, None]
     plain, traced = worlds
     assert (plain.exchanges, plain.judge.promotions) == (traced.exchanges, traced.judge.promotions)

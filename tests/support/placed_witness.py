@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 
 import psutil
 
-from rppam.cluster.consensus.membership import Electorate
+from rppam.cluster.consensus.membership import Membership
 from rppam.cluster.store.vote_file import FILE_NAME, FilePromises
 from tests.support.lab import HOST, Lab
 from tests.support.redis_servers import PASSWORD, free_port
@@ -85,7 +85,7 @@ class RunningWitness:
         return sum(process.memory_info().rss for process in (whole, *whole.children(recursive=True)))
 
 
-def electorate_in(folder: Path) -> Electorate | None:
+def electorate_in(folder: Path) -> Membership | None:
     """What a member's file says."""
     kept = FilePromises(folder / FILE_NAME).load()
     return None if kept is None else kept.electorate

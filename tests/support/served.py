@@ -24,7 +24,7 @@ from rppam.access.accounts.user_ports import UserStore
 from rppam.access.lockouts.guard import Guard
 from rppam.access.lockouts.sql_tries import SqlTries
 from rppam.access.lockouts.store import SqlLockouts
-from rppam.access.rbac.auth_middleware import Bounds
+from rppam.access.rbac.auth_middleware import ConcurrencyMiddleware
 from rppam.access.sessions.service import Caller, Sessions
 from rppam.access.sessions.store import SqlSessions
 from rppam.access.tokens.key_files import ensure_signing_keys
@@ -46,7 +46,7 @@ from rppam.db.database import Database
 from rppam.db.schema import upgrade
 from rppam.foundation import Foundation
 from rppam.http.bounds import ApiLimits
-from rppam.http.request_slots import Room
+from rppam.http.request_slots import RequestSlots
 from rppam.http.server import ApiServer
 from rppam.http.times import iso_utc
 from rppam.kernel.fence import Fenced, admits, unheard
@@ -326,11 +326,11 @@ class Served:
         self.passwords.close()
 
     @property
-    def room(self) -> Room:
+    def room(self) -> RequestSlots:
         """The places of its requests."""
-        layer = next(layer for layer in self.app.user_middleware if cast("object", layer.cls) is Bounds)
+        layer = next(layer for layer in self.app.user_middleware if cast("object", layer.cls) is ConcurrencyMiddleware)
         found = layer.kwargs["room"]
-        assert isinstance(found, Room)
+        assert isinstance(found, RequestSlots)
         return found
 
     @property

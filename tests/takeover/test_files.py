@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from rppam.app.main import rppam as program
-from rppam.cluster.consensus.messages import Kept
-from rppam.cluster.driver.operator_state_file import FileOrders
+from rppam.cluster.consensus.messages import PersistedVote
+from rppam.cluster.driver.operator_state_file import OperatorStateFile
 from rppam.cluster.history.file import FileHistory
 from rppam.cluster.store.home import Home
 from rppam.cluster.store.vote_file import FilePromises
@@ -72,7 +72,7 @@ def test_the_promise_file_becomes_this_hosts_own(member: Path, tmp_path: Path) -
     refuses_elsewhere(path, kept)
 
 
-def refuses_elsewhere(path: Path, kept: Kept) -> None:
+def refuses_elsewhere(path: Path, kept: PersistedVote) -> None:
     """From then on another host needs an operator's word: ``rppam cluster adopt``."""
     moved = FilePromises(path, ELSEWHERE)
     assert moved.load() == kept
@@ -83,9 +83,9 @@ def refuses_elsewhere(path: Path, kept: Kept) -> None:
 
 
 def test_orders_hold(tmp_path: Path) -> None:
-    orders = FileOrders(CLUSTER / "node2" / "orders").load()
+    orders = OperatorStateFile(CLUSTER / "node2" / "orders").load()
     assert (orders.maintenance, orders.maintenance_by, orders.pause.is_on) == (True, "admin", False)
-    assert FileOrders(tmp_path / "orders").load().maintenance is False
+    assert OperatorStateFile(tmp_path / "orders").load().maintenance is False
 
 
 @pytest.mark.parametrize("member", MEMBERS, ids=called)

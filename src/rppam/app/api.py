@@ -20,18 +20,18 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from rppam import __version__
-from rppam.access.rbac.auth_middleware import Bounds, Gate
+from rppam.access.rbac.auth_middleware import AuthMiddleware, ConcurrencyMiddleware
 from rppam.access.rbac.policy import check_declared
-from rppam.access.rbac.rate_limit_middleware import AddressRates, UserRates
+from rppam.access.rbac.rate_limit_middleware import AddressRateLimit, UserRateLimit
 from rppam.access.sessions.service import Sessions
 from rppam.access.tokens.service import Tokens
-from rppam.access.tokens.token_cache import KnownTokens
+from rppam.access.tokens.token_cache import TokenCache
 from rppam.app.api_parts import ApiParts
 from rppam.app.openapi import describe
 from rppam.app.slices import routers
 from rppam.cluster.health.ports import NodeStatus
-from rppam.http.body_middleware import Bodies
-from rppam.http.error_middleware import Envelope
+from rppam.http.body_middleware import BodyMiddleware
+from rppam.http.error_middleware import ErrorMiddleware
 from rppam.http.errors import (
     FieldFlaw,
     InvalidRequestError,
@@ -40,7 +40,7 @@ from rppam.http.errors import (
     UnreadableBodyError,
 )
 from rppam.http.forwarded import Forwarder
-from rppam.http.request_slots import Room
+from rppam.http.request_slots import RequestSlots
 from rppam.http.route_index import include
 from rppam.http.sockets import Handshakes
 from rppam.http.streams import Streams
@@ -57,15 +57,15 @@ def build_app(parts: ApiParts) -> FastAPI:
     app = bare_app()
     services = app.state.services = parts.services
     app.state.streams = Streams(parts.limits)
-    routes, room = app.state.route_index, Room(parts.limits)
+    routes, room = app.state.route_index, RequestSlots(parts.limits)
     # Added last is outermost.
-    app.add_middleware(Bodies, limits=parts.limits, room=room)
-    app.add_middleware(UserRates, limiter=parts.limiter, settings=parts.hot, routes=routes)
+    app.add_middleware(BodyMiddleware, limits=parts.limits, room=room)
+    app.add_middleware(UserRateLimit, limiter=parts.limiter, settings=parts.hot, routes=routes)
     app.add_middleware(
-        Gate, tokens=KnownTokens(services.get(Tokens)), check=services.get(Sessions).check, routes=routes
+        AuthMiddleware, tokens=TokenCache(services.get(Tokens)), check=services.get(Sessions).check, routes=routes
     )
-    app.add_middleware(AddressRates, limiter=parts.limiter, settings=parts.hot, routes=routes)
-    app.add_middleware(Bounds, limits=parts.limits, room=room, routes=routes)
+    app.add_middleware(AddressRateLimit, limiter=parts.limiter, settings=parts.hot, routes=routes)
+    app.add_middleware(ConcurrencyMiddleware, limits=parts.limits, room=room, routes=routes)
     app.add_middleware(
         Probes,
         status=services.get(NodeStatus),
@@ -75,7 +75,7 @@ def build_app(parts: ApiParts) -> FastAPI:
         metrics_access=parts.metrics_access,
     )
     app.add_middleware(
-        Envelope,
+        ErrorMiddleware,
         clock=parts.clock,
         new_id=parts.entropy.nonce,
         limits=parts.limits,

@@ -17,7 +17,7 @@ BORNE_S: Final = 5
 """So long both may be away before requests are asked to go elsewhere."""
 
 
-class Footing:
+class BackendAvailability:
     """See the module."""
 
     def __init__(self, link: Link | None, database: Database, clock: Clock) -> None:

@@ -14,8 +14,8 @@ from rppam.cluster.health.ports import Authority
 from rppam.cluster.health.snapshot_text import text_within
 from rppam.cluster.health.view import NodeView
 from rppam.kernel.system_clock import SystemClock
-from rppam.process.control_channel import Line
-from rppam.process.shared_state import CONTROL, PICTURE_TEXT_MAX, NodePage, Permission, Picture
+from rppam.process.control_channel import ControlChannel
+from rppam.process.shared_state import CONTROL, PICTURE_TEXT_MAX, Permission, Picture, SharedState
 
 log = logging.getLogger("rppam.node")
 
@@ -25,7 +25,7 @@ SHOW_EVERY_S: Final = 0.25
 class Board:
     """Implements :class:`rppam.app.node.Surface`, and the service manager's line through the supervisor."""
 
-    def __init__(self, page: NodePage, line: Line, generation: int, clock: SystemClock) -> None:
+    def __init__(self, page: SharedState, line: ControlChannel, generation: int, clock: SystemClock) -> None:
         """``generation`` says which control process of the node this is."""
         self.alive_every_ms: int | None = None  # the supervisor pings for all
         self._page, self._line, self._generation, self._clock = page, line, generation, clock

@@ -10,7 +10,7 @@ from rppam.licence.file import read_licence
 from rppam.licence.model import Licence
 
 
-class Known(NamedTuple):
+class BootContext(NamedTuple):
     """The settings, and the files that they name."""
 
     settings: Settings
@@ -21,7 +21,7 @@ class Known(NamedTuple):
     """Empty, or why there is none."""
 
 
-def inherit(settings: Settings) -> Known:
+def inherit(settings: Settings) -> BootContext:
     """Read what the settings name. Raises the error that keeps a node from starting."""
     directory = settings.auth.jwt_keys_dir
     # A single node makes its key at the first start; nodes of a cluster share theirs, so none is made up.
@@ -30,4 +30,4 @@ def inherit(settings: Settings) -> Known:
     else:
         keys = ensure_signing_keys(directory, now_ms=SystemClock().wall_ms())
     licence, problem = read_licence(settings.license)
-    return Known(settings, keys, licence, problem)
+    return BootContext(settings, keys, licence, problem)

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Final
 
 from rppam.app.redis import RedisParts
-from rppam.cluster.consensus.membership import Electorate
+from rppam.cluster.consensus.membership import Membership
 from rppam.cluster.health.disk_room import RoomWatch
 from rppam.cluster.health.model import DiskRoom
 from rppam.config.settings import Settings
@@ -127,7 +127,7 @@ def checkup_of(
     settings: Settings,
     redis: RedisParts | None,
     clock: Clock,
-    electorate: Callable[[], Electorate | None],
+    electorate: Callable[[], Membership | None],
     told: Callable[[], object],
     sessions: Callable[[int], Awaitable[int]],
 ) -> Checkup:

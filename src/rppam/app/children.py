@@ -13,8 +13,8 @@ from typing import Any, Final, NamedTuple, NoReturn
 import uvloop
 
 from rppam.app.board import Board
-from rppam.app.boot_context import Known
-from rppam.app.crash_release import HandingStore, Testament
+from rppam.app.boot_context import BootContext
+from rppam.app.crash_release import CrashRelease, HandingStore
 from rppam.app.hangup import explain_hangup
 from rppam.app.node import Node
 from rppam.app.redis import redis_parts
@@ -34,11 +34,11 @@ from rppam.kernel.fence import OnOutranked
 from rppam.kernel.logging import logging_to
 from rppam.kernel.system_clock import SystemClock
 from rppam.kernel.system_entropy import SystemEntropy
-from rppam.process.control_channel import Line, Message
+from rppam.process.control_channel import ControlChannel, Message
 from rppam.process.crash_release import LastWords
 from rppam.process.linux import CONTROL_NAME, WORKER_NAME, call_this_process
 from rppam.process.rpc import answer_calls
-from rppam.process.shared_state import NodePage, worker_number
+from rppam.process.shared_state import SharedState, worker_number
 
 log = logging.getLogger("rppam.node")
 
@@ -49,11 +49,11 @@ NICE: Final = 5
 class Inherited(NamedTuple):
     """What a copy has from the template."""
 
-    known: Known
+    known: BootContext
     config: Path
     log_level: str
     log_format: str
-    page: NodePage
+    page: SharedState
     words: int
     worker: WorkerParts
     sockets: list[socket.socket]
@@ -92,7 +92,7 @@ def live(order: Message, inherited: Inherited) -> NoReturn:
 
 def _work(order: Message, inherited: Inherited) -> Coroutine[Any, Any, None]:
     (descriptor,) = order.descriptors
-    line = Line.of(descriptor)
+    line = ControlChannel.of(descriptor)
     words = LastWords(inherited.words) if order.facts["role"] == "control" else None
     os.close(inherited.words)
     if words is not None:
@@ -107,7 +107,7 @@ def _work(order: Message, inherited: Inherited) -> Coroutine[Any, Any, None]:
     return _worker(inherited, line, order.facts["place"])
 
 
-async def _control(inherited: Inherited, line: Line, words: LastWords, generation: int) -> None:
+async def _control(inherited: Inherited, line: ControlChannel, words: LastWords, generation: int) -> None:
     known = inherited.known
     node, administration, relay, outranked = _build_control(known, line, inherited.page, words, generation)
     orders = {
@@ -120,7 +120,7 @@ async def _control(inherited: Inherited, line: Line, words: LastWords, generatio
 
 
 def _build_control(
-    known: Known, line: Line, page: NodePage, words: LastWords, generation: int
+    known: BootContext, line: ControlChannel, page: SharedState, words: LastWords, generation: int
 ) -> tuple[Node, NodeAdministration, LinkRelay, OnOutranked]:
     """A node whose surface is the page, who takes orders for it, who hands on those for others, and who hears of the
     fence."""
@@ -136,7 +136,7 @@ def _build_control(
     def released(record: Record, seq: int) -> Record:
         return deciding.driver.core.election.pen.released(record, seq)
 
-    testament = Testament(settings, redis, words, entropy, released)
+    testament = CrashRelease(settings, redis, words, entropy, released)
 
     def through(store: LeadershipStore) -> LeadershipStore:
         return HandingStore(store, testament) if redis is not None else store
@@ -172,7 +172,7 @@ def _patient(settings: Settings) -> Settings:
     )
 
 
-async def _worker(inherited: Inherited, line: Line, place: int) -> None:
+async def _worker(inherited: Inherited, line: ControlChannel, place: int) -> None:
     worker = Worker(inherited.worker, line, place, inherited.sockets)
     follow(line, {"stop": lambda facts: worker.stop(facts["drain_s"])})
     await worker.run()

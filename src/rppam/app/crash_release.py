@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from rppam.app.redis import RedisParts
 from rppam.cluster.consensus.election import Election
-from rppam.cluster.consensus.messages import Claim
+from rppam.cluster.consensus.messages import Candidacy
 from rppam.cluster.consensus.phase import Phase
 from rppam.cluster.consensus.record import Record, RecordState
 from rppam.cluster.link.crash_release import freeing_words
@@ -22,7 +22,7 @@ from rppam.kernel.instant import Instant
 from rppam.process.crash_release import LastWord, LastWords
 
 
-class Testament:
+class CrashRelease:
     """The words of this moment, kept up to date."""
 
     def __init__(
@@ -32,7 +32,7 @@ class Testament:
         self._settings, self._redis, self._words, self._entropy = settings, redis, words, entropy
         self._for_store: tuple[LastWord, ...] = ()
         self._for_members: tuple[LastWord, ...] = ()
-        self._members_as_of: tuple[Claim, dict[str, tuple[str, int]], str, bytes] | None = None
+        self._members_as_of: tuple[Candidacy, dict[str, tuple[str, int]], str, bytes] | None = None
 
     def release(self, records: Sequence[Record]) -> None:
         """These records shall be released; none: the node holds no record."""
@@ -66,7 +66,7 @@ class Testament:
 class HandingStore:
     """Implements ``LeadershipStore`` on another one; hands over before a renewal leaves."""
 
-    def __init__(self, store: LeadershipStore, testament: Testament) -> None:
+    def __init__(self, store: LeadershipStore, testament: CrashRelease) -> None:
         self._store = store
         self._testament = testament
 

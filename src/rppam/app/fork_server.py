@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 from rppam.kernel.errors import RppamError
 from rppam.kernel.exits import Exit
-from rppam.process.control_channel import Line, Message
+from rppam.process.control_channel import ControlChannel, Message
 from rppam.process.linux import TEMPLATE_NAME, call_this_process, die_with_parent
-from rppam.process.shared_state import NodePage
+from rppam.process.shared_state import SharedState
 
 if TYPE_CHECKING:
     from rppam.app.children import Inherited
@@ -36,7 +36,7 @@ def main() -> NoReturn:
     call_this_process(TEMPLATE_NAME)
     line, page, words, *sockets = (int(number) for number in arguments.descriptors.split(","))
     try:
-        _serve(arguments, Line.of(line), page, words, [socket.socket(fileno=number) for number in sockets])
+        _serve(arguments, ControlChannel.of(line), page, words, [socket.socket(fileno=number) for number in sockets])
     except RppamError as error:
         sys.stderr.write(f"{error.line()}\n")
         sys.exit(error.exit_code)
@@ -52,7 +52,9 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _serve(arguments: argparse.Namespace, line: Line, page: int, words: int, sockets: list[socket.socket]) -> NoReturn:
+def _serve(
+    arguments: argparse.Namespace, line: ControlChannel, page: int, words: int, sockets: list[socket.socket]
+) -> NoReturn:
     import rppam.app.slices  # noqa: F401 - declares the settings that the config may name
     from rppam.config.changes import fingerprint
     from rppam.config.host_secrets import HostSecrets
@@ -77,7 +79,7 @@ def _serve(arguments: argparse.Namespace, line: Line, page: int, words: int, soc
     (calls,) = (plug for plug in sockets or opened if is_for_calls(plug))
     ports = [plug for plug in sockets or opened if plug is not calls]
     level, fmt = arguments.log_level or settings.logging.level, arguments.log_format or settings.logging.format
-    node_page = NodePage(page)
+    node_page = SharedState(page)
     parts = worker_parts(known, node_page, calls)
     inherited = Inherited(known, arguments.config, level, fmt, node_page, words, parts, ports, calls)
     gc.collect()
@@ -106,7 +108,7 @@ def _serve(arguments: argparse.Namespace, line: Line, page: int, words: int, soc
             line.send("copied", place=order.facts["place"], generation=order.facts["generation"], pid=pid)
 
 
-def _copy(supervisor: int, line: Line, order: Message, inherited: "Inherited") -> int:
+def _copy(supervisor: int, line: ControlChannel, order: Message, inherited: "Inherited") -> int:
     """Fork twice; the process id of the copy, which the supervisor adopts."""
     if sys.platform == "win32":
         raise NotImplementedError

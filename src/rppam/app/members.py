@@ -8,8 +8,8 @@ import logging
 import socket
 from typing import Final, NamedTuple
 
-from rppam.cluster.consensus.admission import Standing
-from rppam.cluster.consensus.messages import NO_CLAIM, Kept
+from rppam.cluster.consensus.admission import AdmissionState
+from rppam.cluster.consensus.messages import NO_CLAIM, PersistedVote
 from rppam.cluster.consensus.record import Seal
 from rppam.cluster.consensus.timing import Timing
 from rppam.cluster.consensus.voter import Voter
@@ -106,7 +106,7 @@ def member_parts(
         return None
     promises = FilePromises(settings.node.data_dir / FILE_NAME, home)
     found, unwritable = promises.begin()
-    kept = found or Kept(NO_CLAIM, None)
+    kept = found or PersistedVote(NO_CLAIM, None)
     if promises.strange:
         log.error("%s", promises.strange)
     elif promises.is_taken_over:
@@ -157,7 +157,7 @@ async def tell_namesake(driver: Driver, link: TlsMemberLink | None) -> None:
     namesake = driver.namesake
     if link is None or namesake is None or not namesake.member_address or not driver.turned.done():
         return
-    if driver.turned.result().standing is Standing.NAME_TAKEN:
+    if driver.turned.result().standing is AdmissionState.NAME_TAKEN:
         await link.greet_namesake(namesake.member_address)
 
 

@@ -21,7 +21,7 @@ from rppam.access.accounts.passwords import Passwords
 from rppam.access.accounts.service import Accounts
 from rppam.app.checkup import Checkup
 from rppam.app.members import tell_namesake
-from rppam.cluster.consensus.admission import Standing
+from rppam.cluster.consensus.admission import AdmissionState
 from rppam.cluster.consensus.node import Turned
 from rppam.cluster.driver.datadir import DataDir
 from rppam.cluster.driver.driver import Driver
@@ -30,7 +30,7 @@ from rppam.cluster.health.view import NodeView
 from rppam.cluster.history.model import HistoryEvent
 from rppam.cluster.history.recorder import noted
 from rppam.cluster.link.link import TlsMemberLink
-from rppam.cluster.vip.follower import AddressDuty
+from rppam.cluster.vip.follower import AddressTask
 from rppam.config.settings import Settings
 from rppam.db.database import Database
 from rppam.db.errors import DatabaseError, SchemaNewer
@@ -78,7 +78,7 @@ class Node:
         notifier: Notifier,
         foreign: asyncio.Future[str],
         checkup: Checkup,
-        address: AddressDuty | None = None,
+        address: AddressTask | None = None,
         link: TlsMemberLink | None = None,
     ) -> None:
         """``link`` is the way to the other members; ``None`` where the record alone decides."""
@@ -245,7 +245,7 @@ def _told_on_the_terminal(made: FirstAdmin) -> bool:
 
 
 def _refusal(turned: Turned) -> RppamError:
-    if turned.standing is Standing.NAME_TAKEN:
+    if turned.standing is AdmissionState.NAME_TAKEN:
         return NameInUse(turned.sentence)
     return NoSeat(turned.sentence)
 

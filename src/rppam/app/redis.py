@@ -18,11 +18,11 @@ from rppam.kernel.entropy import Entropy
 from rppam.kernel.file_stamp import FileStamp, file_stamp
 from rppam.kernel.instant import US_PER_MS
 from rppam.kernel.secret import Secret
-from rppam.redis.endpoint_provider import DirectSource
+from rppam.redis.endpoint_provider import DirectEndpoints
 from rppam.redis.link import Link
 from rppam.redis.options import CACHE, LEASE, LinkOptions
 from rppam.redis.password_file import PasswordFile
-from rppam.redis.sentinel import REPOINTED_WITHIN_MS, SentinelSource
+from rppam.redis.sentinel import REPOINTED_WITHIN_MS, SentinelEndpoints
 from rppam.redis.tls import TlsFiles, server_certificate_end, server_certificate_warning
 
 CACHE_RECONNECT_CAP_MS: Final = 500
@@ -132,9 +132,9 @@ def _parts_for(
     options = bounded(LinkOptions.of(connection, ssl=context), settings, purpose)
     password = _password(settings, clock)
     if connection.service_name is None:
-        direct = DirectSource(options, tls, password)
+        direct = DirectEndpoints(options, tls, password)
         return _parts(Link(options, clock=clock, entropy=entropy, source=direct), tls, (), clock, password)
-    source = SentinelSource(
+    source = SentinelEndpoints(
         connection.service_name,
         options,
         bounded(LinkOptions.of_sentinels(connection, ssl=context), settings, "sentinel"),

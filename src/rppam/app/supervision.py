@@ -8,15 +8,15 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from rppam.kernel.exits import Exit
-from rppam.process.control_channel import Line
+from rppam.process.control_channel import ControlChannel
 from rppam.process.linux import is_stopped
-from rppam.process.shared_state import SUPERVISOR, NodePage
+from rppam.process.shared_state import SUPERVISOR, SharedState
 
 QUIET_US: Final = 1_000_000
 """The supervisor turns four times a second."""
 
 
-def stop_with_supervisor(page: NodePage, now_us: int) -> None:
+def stop_with_supervisor(page: SharedState, now_us: int) -> None:
     """Whoever stops the supervisor (SIGSTOP, Ctrl-Z) stops the node: nobody could tidy up after a death meanwhile.
 
     The supervisor continues its children when it is continued itself.
@@ -27,7 +27,7 @@ def stop_with_supervisor(page: NodePage, now_us: int) -> None:
         os.kill(os.getpid(), signal.SIGSTOP)
 
 
-def follow(line: Line, orders: dict[str, Callable[[dict[str, Any]], None]]) -> None:
+def follow(line: ControlChannel, orders: dict[str, Callable[[dict[str, Any]], None]]) -> None:
     """Carry out orders as they come. Ends this process when the supervisor is gone."""
     loop = asyncio.get_running_loop()
 

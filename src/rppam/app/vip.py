@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from rppam.cluster.vip.follower import AddressDuty
+from rppam.cluster.vip.follower import AddressTask
 from rppam.cluster.vip.host_address import address_of
 from rppam.cluster.vip.model import VirtualAddress, virtual_address
 from rppam.config.settings import Settings
@@ -24,7 +24,7 @@ def configured_address(settings: Settings) -> VirtualAddress | None:
     return virtual_address(cluster.virtual_ip, cluster.virtual_ip_interface or "")
 
 
-def address_duty(settings: Settings, permitted_until: Callable[[], Instant | None], clock: Clock) -> AddressDuty | None:
+def address_duty(settings: Settings, permitted_until: Callable[[], Instant | None], clock: Clock) -> AddressTask | None:
     """For the process that leadership runs in."""
     address = configured_address(settings)
     if address is None:
@@ -32,4 +32,4 @@ def address_duty(settings: Settings, permitted_until: Callable[[], Instant | Non
     promise_ms = settings.cluster.timing.promise_ms
     every_s = promise_ms / RENEWALS / 1000
     rounds_up = promise_ms < COUNTABLE_MS
-    return AddressDuty(address_of(address), str(address), permitted_until, clock, every_s, rounds_up=rounds_up)
+    return AddressTask(address_of(address), str(address), permitted_until, clock, every_s, rounds_up=rounds_up)

@@ -15,8 +15,8 @@ from rppam.access.sessions.store import SqlSessions
 from rppam.access.tokens.key_folder import KeyFolder
 from rppam.access.tokens.service import KeySet, Tokens
 from rppam.app.api import ApiParts, build_app
-from rppam.app.backend_availability import Footing
-from rppam.app.boot_context import Known, inherit
+from rppam.app.backend_availability import BackendAvailability
+from rppam.app.boot_context import BootContext, inherit
 from rppam.app.checkup import Checkup, checkup_of
 from rppam.app.forwarding import own_url, relay_of
 from rppam.app.limits import limiter_of
@@ -33,16 +33,16 @@ from rppam.cluster.admin.ports import Administration
 from rppam.cluster.admin.service import NodeAdministration, no_peers
 from rppam.cluster.consensus.admission import Admission
 from rppam.cluster.consensus.election import Election
-from rppam.cluster.consensus.failure_detector import Detector
+from rppam.cluster.consensus.failure_detector import FailureDetector
 from rppam.cluster.consensus.node import NodeCore
-from rppam.cluster.consensus.operator_state import Orders
+from rppam.cluster.consensus.operator_state import OperatorState
 from rppam.cluster.consensus.timing import Timing
 from rppam.cluster.driver.datadir import DataDir
 from rppam.cluster.driver.driver import Driver
 from rppam.cluster.driver.former_lives import FILE_NAME as LIVES_FILE, FormerLives
-from rppam.cluster.driver.leader_tasks import Duties
-from rppam.cluster.driver.operator_state import OrdersKeeper
-from rppam.cluster.driver.operator_state_file import FILE_NAME as ORDERS_FILE, FileOrders
+from rppam.cluster.driver.leader_tasks import LeaderTasks
+from rppam.cluster.driver.operator_state import OperatorStateKeeper
+from rppam.cluster.driver.operator_state_file import FILE_NAME as ORDERS_FILE, OperatorStateFile
 from rppam.cluster.health.model import SafetyLevel
 from rppam.cluster.health.ports import NodeStatus
 from rppam.cluster.health.view import NodeFacts, NodeView
@@ -51,7 +51,7 @@ from rppam.cluster.store.epoch_register import SqlEpochRegister
 from rppam.cluster.store.memory_store import MemoryStore
 from rppam.cluster.store.ports import LeadershipStore
 from rppam.cluster.store.redis_store import RedisLeadershipStore
-from rppam.cluster.vip.follower import AddressDuty
+from rppam.cluster.vip.follower import AddressTask
 from rppam.config.settings import Settings
 from rppam.db.clock import DatabaseClock
 from rppam.db.database import Database
@@ -93,7 +93,7 @@ class Deciding(NamedTuple):
     relay: LinkRelay
     """Hands orders on to other nodes."""
     checkup: Checkup
-    address: AddressDuty | None
+    address: AddressTask | None
     """``None`` where there is no virtual address."""
 
 
@@ -130,7 +130,7 @@ def people_of(settings: Settings, clock: Clock) -> People:
 
 
 def deciding_of(
-    known: Known,
+    known: BootContext,
     database: Database,
     clock: Clock,
     entropy: Entropy,
@@ -144,7 +144,7 @@ def deciding_of(
     settings = known.settings
     boot_id, timing = entropy.nonce(), settings.cluster.timing if settings.redis.enabled else ALONE
     members = member_parts(settings, boot_id, timing, clock, entropy, own_url(settings))
-    orders = OrdersKeeper(FileOrders(settings.node.data_dir / ORDERS_FILE))
+    orders = OperatorStateKeeper(OperatorStateFile(settings.node.data_dir / ORDERS_FILE))
     count = SqlSessions(database).active
     checkup = checkup_of(settings, redis, clock, lambda: core.election.electorate, lambda: driver.store_view[:2], count)
     lives = FormerLives(settings.node.data_dir / LIVES_FILE, socket.gethostname())
@@ -157,7 +157,7 @@ def deciding_of(
         through(_store(settings, redis, clock, foreign, members)),
         SqlEpochRegister(database),
         clock,
-        Duties((address,) if address else (), lambda work: bounded(work, timing.drop_ms or 1)),
+        LeaderTasks((address,) if address else (), lambda work: bounded(work, timing.drop_ms or 1)),
         lambda *beat: view.heartbeat(*beat),  # noqa: PLW0108  # made below
         identity_wait_us=redis.identity_wait_us if redis else 0,
         on_turn=on_turn,
@@ -192,7 +192,7 @@ def deciding_of(
 
 
 def api_server(
-    known: Known,
+    known: BootContext,
     people: People,
     shared: Shared,
     status: NodeStatus,
@@ -222,7 +222,7 @@ def api_server(
         (Seats, Seats(known.licence, clock)),
     )
     services = offered(base, given)
-    footing = Footing(shared.redis.link if shared.redis else None, people.database, clock)
+    footing = BackendAvailability(shared.redis.link if shared.redis else None, people.database, clock)
     app = build_app(
         ApiParts(
             node=settings.node.node_name,
@@ -242,7 +242,7 @@ def api_server(
     return ApiServer(app, settings.api.host, settings.api.port, tls=tls, look=look)
 
 
-def _tokens(known: Known, clock: Clock, entropy: Entropy, session_clock: DatabaseClock) -> Tokens:
+def _tokens(known: BootContext, clock: Clock, entropy: Entropy, session_clock: DatabaseClock) -> Tokens:
     auth = known.settings.auth
     return Tokens(
         KeySet(known.keys),
@@ -256,7 +256,7 @@ def _tokens(known: Known, clock: Clock, entropy: Entropy, session_clock: Databas
 
 
 def whole(
-    known: Known, data_dir: DataDir, people: People, deciding: Deciding, surface: Surface, manager: Notifier
+    known: BootContext, data_dir: DataDir, people: People, deciding: Deciding, surface: Surface, manager: Notifier
 ) -> Node:
     """A node of these parts."""
     return Node(
@@ -294,13 +294,13 @@ def facts_of(settings: Settings, boot_id: str, redis: RedisParts | None) -> Node
 
 
 def _core(
-    known: Known,
+    known: BootContext,
     boot_id: str,
     timing: Timing,
     clock: Clock,
     entropy: Entropy,
     members: MemberParts | None,
-    orders: Orders,
+    orders: OperatorState,
     lives: FormerLives,
 ) -> NodeCore:
     node = known.settings.node.node_name
@@ -312,7 +312,7 @@ def _core(
 
     return NodeCore(
         Election(node, boot_id, timing, entropy, now=clock.now(), voter=voter, seal=seal),
-        Detector(node, timing),
+        FailureDetector(node, timing),
         Admission(node, boot_id, timing, seat_check, lives.has),
         now=clock.now(),
         orders=orders,
@@ -346,7 +346,7 @@ def _store(
     )
 
 
-def _warnings(known: Known, database: Database, clock: Clock) -> tuple[str, ...]:
+def _warnings(known: BootContext, database: Database, clock: Clock) -> tuple[str, ...]:
     expiry = warning_of(known.licence, clock.wall_ms())
     return tuple(
         sentence

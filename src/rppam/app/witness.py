@@ -17,13 +17,13 @@ from rppam.app.redis import redis_parts
 from rppam.cluster.consensus.admission import Admission
 from rppam.cluster.consensus.effects import StandDown
 from rppam.cluster.consensus.election import Election
-from rppam.cluster.consensus.failure_detector import Detector
+from rppam.cluster.consensus.failure_detector import FailureDetector
 from rppam.cluster.consensus.heartbeat import Heartbeat, Role
 from rppam.cluster.consensus.node import NodeCore
 from rppam.cluster.driver.datadir import DataDir
 from rppam.cluster.driver.driver import Driver
 from rppam.cluster.driver.former_lives import FILE_NAME as LIVES_FILE, FormerLives
-from rppam.cluster.driver.leader_tasks import Duties
+from rppam.cluster.driver.leader_tasks import LeaderTasks
 from rppam.cluster.errors import ForeignPrefix, LoopStuck, NameInUse
 from rppam.cluster.history.model import HistoryEvent
 from rppam.cluster.history.recorder import noted
@@ -86,7 +86,7 @@ class Witness:
         lives.begin(boot_id)
         core = NodeCore(
             Election(node, boot_id, timing, entropy, now=clock.now(), voter=members.voter, seal=members.seal),
-            Detector(node, timing),
+            FailureDetector(node, timing),
             Admission(node, boot_id, timing, lambda _others: None, lives.has),
             now=clock.now(),
         )
@@ -106,7 +106,7 @@ class Witness:
             store,
             NoRegister(),
             clock,
-            Duties((), _at_once),
+            LeaderTasks((), _at_once),
             self._heartbeat,
             identity_wait_us=redis.identity_wait_us,
             members=members.ways,

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from rppam.app.boot_context import Known
+from rppam.app.boot_context import BootContext
 from rppam.app.node import open_database
 from rppam.app.shared import Shared, shared_of
 from rppam.app.supervision import stop_with_supervisor
@@ -27,9 +27,9 @@ from rppam.http.server import ApiServer
 from rppam.http.times import iso_utc
 from rppam.kernel.system_clock import SystemClock
 from rppam.kernel.system_entropy import SystemEntropy
-from rppam.process.control_channel import Line
+from rppam.process.control_channel import ControlChannel
 from rppam.process.rpc import caller
-from rppam.process.shared_state import NodePage
+from rppam.process.shared_state import SharedState
 
 log = logging.getLogger("rppam.api.worker")
 
@@ -42,7 +42,7 @@ database that is away everything else is answered all the same."""
 class WorkerParts(NamedTuple):
     """What all workers of a node are alike in: made once, before they are copied. Nothing of it runs yet."""
 
-    page: NodePage
+    page: SharedState
     clock: SystemClock
     people: People
     shared: Shared
@@ -56,7 +56,7 @@ class Worker:
     def __init__(
         self,
         parts: WorkerParts,
-        line: Line,
+        line: ControlChannel,
         place: int,
         sockets: Sequence[socket.socket],
     ) -> None:
@@ -124,7 +124,7 @@ async def _then_stay(opening: "asyncio.Task[None]") -> None:
     await asyncio.Event().wait()
 
 
-def worker_parts(known: Known, page: NodePage, calls: socket.socket) -> WorkerParts:
+def worker_parts(known: BootContext, page: SharedState, calls: socket.socket) -> WorkerParts:
     """Everything a worker is made of; orders go to whoever answers on ``calls``. Starts no thread and no event loop."""
     clock, entropy = SystemClock(), SystemEntropy()
     people = people_of(known.settings, clock)
@@ -136,7 +136,7 @@ def worker_parts(known: Known, page: NodePage, calls: socket.socket) -> WorkerPa
     return WorkerParts(page, clock, people, shared, status, api)
 
 
-def _nothing_seen(known: Known, clock: SystemClock) -> ClusterSnapshot:
+def _nothing_seen(known: BootContext, clock: SystemClock) -> ClusterSnapshot:
     """What is known before the control process has shown anything."""
     facts = facts_of(known.settings, "", None)
     return ClusterSnapshot(

@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, not_, or_, select
 
-from rppam.cache.change_log_port import KEPT_MS, OVERLAP_MS, Hole, Look, Mark
+from rppam.cache.change_log_port import KEPT_MS, OVERLAP_MS, Gap, Look, Mark
 from rppam.cache.model import CacheKey, Change, Kind
 from rppam.db.database import Database
 from rppam.db.engine import NowMs
@@ -71,9 +71,9 @@ def _unseen(mark: Mark) -> ColumnElement[bool]:
     )
 
 
-def _holes(mark: Mark, seen: set[int], base: int, now_ms: int) -> tuple[Hole, ...]:
+def _holes(mark: Mark, seen: set[int], base: int, now_ms: int) -> tuple[Gap, ...]:
     """Which numbers are missing now, the newest first: those missed before, and those above ``base``."""
     missing = (number for number in range(max(seen), base, -1) if number not in seen)
-    new = [Hole(number, now_ms) for number in islice(missing, HOLES_MAX)]
+    new = [Gap(number, now_ms) for number in islice(missing, HOLES_MAX)]
     old = [hole for hole in mark.holes if hole.number not in seen and now_ms - hole.since_ms < KEPT_MS]
     return tuple([*new, *old][:HOLES_MAX])

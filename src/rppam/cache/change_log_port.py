@@ -12,13 +12,13 @@ from rppam.kernel.instant import WallMs
 POLL_MS: Final = 2_000
 OVERLAP_MS: Final = 10_000
 """How far back each look goes behind the newest line seen, for transactions that become visible in another order than
-their numbers. A transaction that stays open for longer leaves a :class:`Hole`."""
+their numbers. A transaction that stays open for longer leaves a :class:`Gap`."""
 KEPT_MS: Final = 60 * 60_000
 """Older lines are deleted. More than any cached copy lives, with room for clocks that differ; and more than any
 transaction stays open, whatever ``database.timeoutMs`` a node has."""
 
 
-class Hole(NamedTuple):
+class Gap(NamedTuple):
     """A number that no line has, below one that is there: its transaction may still be open, or was undone."""
 
     number: int
@@ -33,7 +33,7 @@ class Mark(NamedTuple):
     """Of the newest line seen, by the database's clock."""
     number: int = 0
     """The highest number of a line."""
-    holes: tuple[Hole, ...] = ()
+    holes: tuple[Gap, ...] = ()
 
 
 class Look(NamedTuple):

@@ -24,7 +24,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
-from rppam.cache.minimum_revisions import Floors
+from rppam.cache.minimum_revisions import MinimumRevisions
 from rppam.cache.model import LIFE_MS_MAX, CacheKey, Change, Kind
 
 NS_PER_MS: Final = 1_000_000
@@ -213,13 +213,15 @@ class Shelf(Generic[T]):
 class Coherence:
     """The near cache of one process."""
 
-    def __init__(self, now: Callable[[], int], room: Room | None = None, floors: Floors | None = None) -> None:
+    def __init__(
+        self, now: Callable[[], int], room: Room | None = None, floors: MinimumRevisions | None = None
+    ) -> None:
         """``now`` reads a clock that never goes back and counts through suspend, in nanoseconds."""
         self.now = now
         """The clock."""
         self._room = room or Room()
         self._trust = Trust()
-        self._floors = Floors() if floors is None else floors
+        self._floors = MinimumRevisions() if floors is None else floors
         self._shelves: list[Shelf[Any]] = []
         self._informed = False
 

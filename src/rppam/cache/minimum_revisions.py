@@ -19,7 +19,7 @@ FLOORS_MAX: Final = 65_536
 """Some 20 MB when full."""
 
 
-class Floors:
+class MinimumRevisions:
     """See the module. All times are nanoseconds on the caller's clock."""
 
     def __init__(self, most: int = FLOORS_MAX) -> None:

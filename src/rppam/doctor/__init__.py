@@ -7,8 +7,8 @@ from rppam.kernel.slice import Command, Slice, exports
 if TYPE_CHECKING:
     from rppam.doctor.check_members import is_witness as is_witness
     from rppam.doctor.check_redis import StoreCheck as StoreCheck
-    from rppam.doctor.member_probe import Knocker as Knocker
-    from rppam.doctor.member_rules import Knocked as Knocked, Shown as Shown
+    from rppam.doctor.member_probe import MemberProber as MemberProber
+    from rppam.doctor.member_rules import ProbeOutcome as ProbeOutcome, Shown as Shown
     from rppam.doctor.report import Report as Report
 
 SLICE = Slice(
@@ -21,7 +21,7 @@ __getattr__ = exports(
     __name__,
     check_members="is_witness",
     check_redis="StoreCheck",
-    member_probe="Knocker",
-    member_rules="Knocked Shown",
+    member_probe="MemberProber",
+    member_rules="ProbeOutcome Shown",
     report="Report",
 )

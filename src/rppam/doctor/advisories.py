@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 Version = tuple[int, ...]
 
 
-class _Hole(NamedTuple):
+class _Advisory(NamedTuple):
     name: str
     about: str
     mended: dict[str, tuple[Version, ...]]
@@ -20,7 +20,7 @@ class _Hole(NamedTuple):
 
 
 _HOLES: Final = (
-    _Hole(
+    _Advisory(
         "CVE-2025-49844",
         "a Lua script can run code on the server",
         {
@@ -28,7 +28,7 @@ _HOLES: Final = (
             "valkey": ((7, 2, 11), (8, 0, 6), (8, 1, 4)),
         },
     ),
-    _Hole(
+    _Advisory(
         "CVE-2025-21605",
         "clients without a password can fill the memory",
         {
@@ -36,7 +36,7 @@ _HOLES: Final = (
             "valkey": ((7, 2, 9), (8, 0, 3), (8, 1, 1)),
         },
     ),
-    _Hole(
+    _Advisory(
         "CVE-2026-23479",
         "a client that waits can corrupt memory",
         {"redis": ((8, 6, 3),), "valkey": ((8, 1, 7),)},
@@ -56,7 +56,7 @@ def holes_of(server: str, version: Version) -> list[str]:
     ]
 
 
-def _fix_for(hole: _Hole, server: str, version: Version) -> Version | None:
+def _fix_for(hole: _Advisory, server: str, version: Version) -> Version | None:
     """The release that mends ``version``'s branch; for an older branch without one the next that has it."""
     mended = hole.mended.get(server, ())
     same = [fix for fix in mended if fix[:2] == version[:2]]

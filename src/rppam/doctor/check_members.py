@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from rppam.catalogue.table import finding
-from rppam.cluster.consensus.membership import Electorate
+from rppam.cluster.consensus.membership import Membership
 from rppam.cluster.errors import ClusterKeyUnusable, PromiseFileBroken
 from rppam.cluster.health.room_rules import unable_findings
 from rppam.cluster.link.address_book import FILE_NAME as BOOK_NAME, FileAddressBook
@@ -24,9 +24,9 @@ from rppam.cluster.store.vote_file import FILE_NAME, FilePromises
 from rppam.config.endpoint import Endpoint
 from rppam.config.settings import Settings
 from rppam.doctor.host_facts import look_at_ground
-from rppam.doctor.member_probe import Knocker
+from rppam.doctor.member_probe import MemberProber
 from rppam.doctor.member_rules import (
-    Knocked,
+    ProbeOutcome,
     Shown,
     VoteFacts,
     ground_findings,
@@ -49,7 +49,7 @@ class MemberCheck:
         self._report = report
         self._is_witness = is_witness
         self._key: Secret | None = None
-        self._electorate: Electorate | None = None
+        self._electorate: Membership | None = None
         self._is_kept_readable = True
 
     def own(self) -> None:
@@ -70,7 +70,7 @@ class MemberCheck:
         host, port = settings.cluster.member_host, settings.cluster.member_port
         address = str(Endpoint(_local(host), port))
         knock = await self._knocker(self._key).knock(settings.node.node_name, address, timeout_s=KNOCK_S)
-        if knock.outcome is Knocked.ANSWERED:
+        if knock.outcome is ProbeOutcome.ANSWERED:
             return True
         if runs:
             self._report.add(finding("RD-905", f"{address}: {knock.evidence}"))
@@ -124,7 +124,7 @@ class MemberCheck:
             if found is not None:
                 self._report.add(found)
 
-    def _knocker(self, key: Secret) -> Knocker:
+    def _knocker(self, key: Secret) -> MemberProber:
         settings = self._settings
         also: tuple[Secret, ...] = ()
         sealing: tuple[Secret, ...] = ()
@@ -134,7 +134,7 @@ class MemberCheck:
         except ClusterKeyUnusable as error:  # the key itself could be read, so it is one of those beside it
             self._report.add(finding("RD-604", str(error)))
         name, cluster = settings.node.node_name, settings.cluster.cluster_id
-        return Knocker(name, cluster, key, SystemEntropy(), also=also, sealing=sealing)
+        return MemberProber(name, cluster, key, SystemEntropy(), also=also, sealing=sealing)
 
     def _sealing_key(self) -> None:
         """On a node there is one, on a witness none."""
@@ -166,7 +166,7 @@ class MemberCheck:
         self._report.hide(key)
         return key
 
-    def _kept(self) -> Electorate | None:
+    def _kept(self) -> Membership | None:
         promises = FilePromises(self._settings.node.data_dir / FILE_NAME)
         if not promises.home.machine:
             why = "this is a container" if is_container() else "neither /etc/machine-id nor the one of D-Bus has one"

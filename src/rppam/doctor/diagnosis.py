@@ -1,7 +1,7 @@
 """Which finding a failed connection is: the class of the error, and what a second look at the port showed.
 
 An error alone often has several causes (a server that hangs up may want TLS, or be no Redis at all), so the caller
-looks a second time with a bare socket and hands over what it saw as a :class:`Glimpse`. It decides by table.
+looks a second time with a bare socket and hands over what it saw as a :class:`PortProbe`. It decides by table.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ _TLS_WORDS: Final = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Glimpse:
+class PortProbe:
     """What a bare socket saw at the port."""
 
     is_open: bool = False
@@ -42,9 +42,9 @@ class Glimpse:
     """For whom its certificate is and until when."""
 
 
-def code_of(error: StoreError, *, with_tls: bool, glimpse: Glimpse | None = None) -> str:
+def code_of(error: StoreError, *, with_tls: bool, glimpse: PortProbe | None = None) -> str:
     """The code of the finding. ``with_tls``: this side spoke TLS."""
-    seen = glimpse or Glimpse()
+    seen = glimpse or PortProbe()
     while isinstance(error, StoreDown) and error.__cause__ is not None:
         if not isinstance(error.__cause__, StoreError):
             return "RD-113"
@@ -62,7 +62,7 @@ def needs_glimpse(error: StoreError, *, with_tls: bool) -> bool:
     return code not in ("RD-101", "RD-103", "RD-104", "RD-112", "RD-113", "RD-114", "RD-115") and code < "RD-2"
 
 
-def _nearer(code: str, text: str, seen: Glimpse, *, with_tls: bool) -> str:
+def _nearer(code: str, text: str, seen: PortProbe, *, with_tls: bool) -> str:
     """The cause behind an error that has several."""
     if "redis.tlsCertPath: expected" in text or "redis.tlsCaPath: expected" in text:
         return "RD-612"
@@ -82,7 +82,7 @@ def _nearer(code: str, text: str, seen: Glimpse, *, with_tls: bool) -> str:
     return code
 
 
-def failure_finding(error: StoreError, *, with_tls: bool, glimpse: Glimpse | None = None) -> Finding:
+def failure_finding(error: StoreError, *, with_tls: bool, glimpse: PortProbe | None = None) -> Finding:
     """The finding for a connection, or a command, that failed. Evidence: the words seen, never a secret."""
     code = code_of(error, with_tls=with_tls, glimpse=glimpse)
     evidence = str(error)

@@ -26,7 +26,7 @@ from rppam.cluster.link.credentials import Credentials, PeerName, certificate_of
 from rppam.cluster.link.frames import FrameError, FrameReader, FrameWriter
 from rppam.cluster.link.rejections import Refused
 from rppam.config.endpoint import NotAnEndpointError, parse_endpoint
-from rppam.doctor.member_rules import Knock, Knocked
+from rppam.doctor.member_rules import MemberProbe, ProbeOutcome
 from rppam.kernel.entropy import Entropy
 from rppam.kernel.lookups import connected
 from rppam.kernel.secret import Secret
@@ -36,7 +36,7 @@ _READ_BYTES: Final = 65_536
 _OTHER_KEY: Final = "CERTIFICATE_VERIFY_FAILED"
 
 
-class Knocker:
+class MemberProber:
     """Knocks in the name of one node of one cluster."""
 
     def __init__(
@@ -56,16 +56,16 @@ class Knocker:
         self._context = made.client
         self._entropy = entropy
 
-    async def knock(self, name: str, address: str, *, timeout_s: float) -> Knock:
+    async def knock(self, name: str, address: str, *, timeout_s: float) -> MemberProbe:
         """What answers at ``host:port`` where the member ``name`` should. Raises nothing."""
 
-        def found(outcome: Knocked, evidence: str) -> Knock:
-            return Knock(name, address, outcome, evidence)
+        def found(outcome: ProbeOutcome, evidence: str) -> MemberProbe:
+            return MemberProbe(name, address, outcome, evidence)
 
         try:
             host, port = parse_endpoint(address)
         except NotAnEndpointError as error:
-            return found(Knocked.NAME_UNKNOWN, f"{address!r} is no host:port: {error}")
+            return found(ProbeOutcome.NAME_UNKNOWN, f"{address!r} is no host:port: {error}")
         is_open = False
         try:
             async with asyncio.timeout(timeout_s):
@@ -81,34 +81,36 @@ class Knocker:
                         writer.transport.abort()
         except TimeoutError:
             if is_open:
-                return found(Knocked.MUTE, f"the connection was taken, and nothing came within {timeout_s:g} s")
-            return found(Knocked.SILENT, f"no answer within {timeout_s:g} s")
+                return found(ProbeOutcome.MUTE, f"the connection was taken, and nothing came within {timeout_s:g} s")
+            return found(ProbeOutcome.SILENT, f"no answer within {timeout_s:g} s")
         except ConnectionRefusedError:
-            return found(Knocked.REFUSED, "connection refused")
+            return found(ProbeOutcome.REFUSED, "connection refused")
         except socket.gaierror as error:
-            return found(Knocked.NAME_UNKNOWN, f"the host name {host!r} cannot be resolved ({error.strerror})")
+            return found(ProbeOutcome.NAME_UNKNOWN, f"the host name {host!r} cannot be resolved ({error.strerror})")
         except (ssl.SSLError, OSError, FrameError) as error:
             return found(*_failed(error, is_open=is_open))
 
-    async def _talk(self, name: str, address: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Knock:
+    async def _talk(
+        self, name: str, address: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> MemberProbe:
         certified = peer_name(writer.get_extra_info("peercert"))
         if certified is None:
-            return Knock(name, address, Knocked.STRANGER, "its certificate names no member")
+            return MemberProbe(name, address, ProbeOutcome.STRANGER, "its certificate names no member")
         if certified.cluster_id != self._name.cluster_id:
             found = f"cluster.clusterId {certified.cluster_id!r} there, {self._name.cluster_id!r} here"
-            return Knock(name, address, Knocked.OTHER_CLUSTER, found)
+            return MemberProbe(name, address, ProbeOutcome.OTHER_CLUSTER, found)
         if certified.node != name:
-            return Knock(name, address, Knocked.OTHER_NODE, f"the node {certified.node!r} answers there")
+            return MemberProbe(name, address, ProbeOutcome.OTHER_NODE, f"the node {certified.node!r} answers there")
         if name == self._name.node:
-            return Knock(name, address, Knocked.ANSWERED, "this node answers there")
+            return MemberProbe(name, address, ProbeOutcome.ANSWERED, "this node answers there")
         lacks = self._must(certificate_of(writer.transport), name)
         if lacks:
-            return Knock(name, address, Knocked.UNPROVEN, lacks)
+            return MemberProbe(name, address, ProbeOutcome.UNPROVEN, lacks)
         words = Greeting(
             Purpose.ERRAND, self._name.cluster_id, self._name.node, self._entropy.nonce(), self._entropy.nonce(), ""
         )
         writer.write(FrameWriter().pack(encode_greeting(words)))
-        return Knock(name, address, *_answered(await _first_message(reader)))
+        return MemberProbe(name, address, *_answered(await _first_message(reader)))
 
 
 async def _first_message(reader: asyncio.StreamReader) -> bytes | None:
@@ -121,34 +123,34 @@ async def _first_message(reader: asyncio.StreamReader) -> bytes | None:
     return None
 
 
-def _answered(data: bytes | None) -> tuple[Knocked, str]:
+def _answered(data: bytes | None) -> tuple[ProbeOutcome, str]:
     """What the answer to the greeting means."""
     if data is None:
-        return Knocked.MUTE, "it hung up after the handshake"
+        return ProbeOutcome.MUTE, "it hung up after the handshake"
     answer = decode_greeting(data)
     match answer:
         case Greeting():
-            return Knocked.ANSWERED, "it answers the greeting"
+            return ProbeOutcome.ANSWERED, "it answers the greeting"
         case OtherVersion(version) | No(Refused.VERSION, version):
-            return Knocked.OTHER_VERSION, f"version {version} of the member protocol there, {PROTOCOL} here"
+            return ProbeOutcome.OTHER_VERSION, f"version {version} of the member protocol there, {PROTOCOL} here"
         case No(Refused.UNPROVEN, _):
-            return Knocked.UNPROVEN, "it does not take this node for one: their sealing keys differ"
+            return ProbeOutcome.UNPROVEN, "it does not take this node for one: their sealing keys differ"
         case No(reason, _):
-            return Knocked.TURNED_AWAY, f"it refuses this node: {reason}"
+            return ProbeOutcome.TURNED_AWAY, f"it refuses this node: {reason}"
         case None:
-            return Knocked.STRANGER, "its answer is no greeting of a member"
+            return ProbeOutcome.STRANGER, "its answer is no greeting of a member"
 
 
-def _failed(error: Exception, *, is_open: bool) -> tuple[Knocked, str]:
+def _failed(error: Exception, *, is_open: bool) -> tuple[ProbeOutcome, str]:
     if isinstance(error, FrameError):
-        return Knocked.STRANGER, f"what it says is no message of a member ({error.reason})"
+        return ProbeOutcome.STRANGER, f"what it says is no message of a member ({error.reason})"
     if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
         reason = error.reason or type(error).__name__
         if reason == _OTHER_KEY or "CERTIFICATE" in reason or "UNKNOWN_CA" in reason:
-            return Knocked.OTHER_KEY, f"its certificate is not made with this node's cluster key ({reason})"
-        return Knocked.STRANGER, f"what answers there speaks no TLS 1.3 ({reason})"
+            return ProbeOutcome.OTHER_KEY, f"its certificate is not made with this node's cluster key ({reason})"
+        return ProbeOutcome.STRANGER, f"what answers there speaks no TLS 1.3 ({reason})"
     if is_open:
-        return Knocked.MUTE, f"it hung up during the handshake ({str(error) or type(error).__name__})"
+        return ProbeOutcome.MUTE, f"it hung up during the handshake ({str(error) or type(error).__name__})"
     if isinstance(error, OSError) and error.errno in _NO_ROUTE:
-        return Knocked.NO_ROUTE, f"no network path ({error.strerror})"
-    return Knocked.NO_ROUTE, str(error) or type(error).__name__
+        return ProbeOutcome.NO_ROUTE, f"no network path ({error.strerror})"
+    return ProbeOutcome.NO_ROUTE, str(error) or type(error).__name__

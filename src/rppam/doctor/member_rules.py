@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from rppam.catalogue.table import finding
 from rppam.cluster.consensus.heartbeat import Heartbeat
-from rppam.cluster.consensus.membership import Electorate, QuorumPolicy
+from rppam.cluster.consensus.membership import Membership, QuorumPolicy
 from rppam.kernel.finding import Finding, Severity
 
 COARSE_CLOCKS: Final = frozenset({"jiffies", "refined-jiffies", "acpi_pm", "hpet", "pit", "dummy"})
@@ -23,7 +23,7 @@ FORGETFUL: Final = frozenset({"tmpfs", "ramfs", "devtmpfs"})
 NAMES_TOLD: Final = 8
 
 
-class Knocked(StrEnum):
+class ProbeOutcome(StrEnum):
     """What happened at a member's port."""
 
     ANSWERED = "answered"
@@ -44,29 +44,29 @@ class Knocked(StrEnum):
     """Its sealing key is another one than this node's."""
 
 
-class Knock(NamedTuple):
+class MemberProbe(NamedTuple):
     """One knock, and what came of it."""
 
     name: str
     """Of the member that should answer."""
     address: str
-    outcome: Knocked
+    outcome: ProbeOutcome
     evidence: str
 
 
 _CODES: Final = {
-    Knocked.REFUSED: "RD-911",
-    Knocked.SILENT: "RD-912",
-    Knocked.NAME_UNKNOWN: "RD-913",
-    Knocked.NO_ROUTE: "RD-914",
-    Knocked.MUTE: "RD-915",
-    Knocked.STRANGER: "RD-916",
-    Knocked.OTHER_KEY: "RD-917",
-    Knocked.OTHER_CLUSTER: "RD-918",
-    Knocked.OTHER_VERSION: "RD-919",
-    Knocked.OTHER_NODE: "RD-920",
-    Knocked.TURNED_AWAY: "RD-921",
-    Knocked.UNPROVEN: "RD-954",
+    ProbeOutcome.REFUSED: "RD-911",
+    ProbeOutcome.SILENT: "RD-912",
+    ProbeOutcome.NAME_UNKNOWN: "RD-913",
+    ProbeOutcome.NO_ROUTE: "RD-914",
+    ProbeOutcome.MUTE: "RD-915",
+    ProbeOutcome.STRANGER: "RD-916",
+    ProbeOutcome.OTHER_KEY: "RD-917",
+    ProbeOutcome.OTHER_CLUSTER: "RD-918",
+    ProbeOutcome.OTHER_VERSION: "RD-919",
+    ProbeOutcome.OTHER_NODE: "RD-920",
+    ProbeOutcome.TURNED_AWAY: "RD-921",
+    ProbeOutcome.UNPROVEN: "RD-954",
 }
 
 
@@ -85,7 +85,7 @@ class VoteFacts:
     node: str
     runs: bool
     """Whether the node itself runs now."""
-    electorate: Electorate | None
+    electorate: Membership | None
     """On its disk."""
     policy: QuorumPolicy
     """As the config says, or its default."""
@@ -121,13 +121,13 @@ def vote_findings(facts: VoteFacts) -> list[Finding]:
     return [*_belonging(facts), *_agreement(facts), *policy_findings(facts), *_company(facts)]
 
 
-def knock_finding(knock: Knock, *, is_fresh: bool) -> Finding | None:
+def knock_finding(knock: MemberProbe, *, is_fresh: bool) -> Finding | None:
     """About one knock. ``is_fresh``: the member's heartbeat says that it runs now."""
     code = _CODES.get(knock.outcome)
     if code is None:
         return None
     evidence = f"{knock.name} at {knock.address}: {knock.evidence}"
-    is_gone = knock.outcome in {Knocked.REFUSED, Knocked.SILENT, Knocked.NO_ROUTE} and not is_fresh
+    is_gone = knock.outcome in {ProbeOutcome.REFUSED, ProbeOutcome.SILENT, ProbeOutcome.NO_ROUTE} and not is_fresh
     if is_gone:
         evidence += "; its heartbeat is old, so it may be down"
     return finding(code, evidence, severity=Severity.WARNING if is_gone else None)
@@ -229,6 +229,6 @@ def _disk(facts: GroundFacts) -> Iterator[Finding]:
         yield finding("RD-936", where)
 
 
-def _names(electorate: Electorate) -> str:
+def _names(electorate: Membership) -> str:
     pending = f" (becoming {', '.join(electorate.body.members)})" if electorate.old is not None else ""
     return ", ".join((electorate.old or electorate.body).members) + pending

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from cryptography import x509
 
-from rppam.doctor.diagnosis import Glimpse, needs_glimpse
+from rppam.doctor.diagnosis import PortProbe, needs_glimpse
 from rppam.kernel.lookups import connected
 from rppam.redis.errors import StoreError
 from rppam.redis.options import Target
@@ -20,19 +20,19 @@ SAID_BYTES_MAX: Final = 200
 GLIMPSE_S_MAX: Final = 3.0
 
 
-async def second_look(target: Target, error: StoreError) -> Glimpse | None:
+async def second_look(target: Target, error: StoreError) -> PortProbe | None:
     """What is at the port, where ``error`` alone leaves several causes open; else ``None``."""
     if not needs_glimpse(error, with_tls=target.ssl is not None):
         return None
     return await glimpse(target, timeout_s=min(target.connect_timeout_ms / 1000, GLIMPSE_S_MAX))
 
 
-async def glimpse(target: Target, *, timeout_s: float) -> Glimpse:
+async def glimpse(target: Target, *, timeout_s: float) -> PortProbe:
     """What is there. Never raises for what the other side does."""
     plain, secured = await asyncio.gather(_plain(target, timeout_s), _secured(target, timeout_s))
     is_open, said = plain
     speaks_tls, certificate = secured
-    return Glimpse(is_open=is_open, said=said, speaks_tls=speaks_tls, certificate=certificate)
+    return PortProbe(is_open=is_open, said=said, speaks_tls=speaks_tls, certificate=certificate)
 
 
 async def _plain(target: Target, timeout_s: float) -> tuple[bool, bytes]:

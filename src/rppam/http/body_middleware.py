@@ -24,7 +24,7 @@ from rppam.http.errors import (
     TooLargeError,
     UnreadableBodyError,
 )
-from rppam.http.request_slots import Room
+from rppam.http.request_slots import RequestSlots
 
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _JSON: Final = re.compile(r'application/json(?:\s*;\s*charset="?utf-?8"?)?\s*', re.IGNORECASE)
@@ -34,10 +34,10 @@ _LINGER: Final = 4
 _LINGER_S: Final = 1.0
 
 
-class Bodies:
+class BodyMiddleware:
     """Replaces the stream by the one checked body."""
 
-    def __init__(self, app: ASGIApp, *, limits: ApiLimits, room: Room) -> None:
+    def __init__(self, app: ASGIApp, *, limits: ApiLimits, room: RequestSlots) -> None:
         self._app, self._limits, self._room = app, limits, room
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:

@@ -29,7 +29,7 @@ class Caller(Protocol):
         ...
 
 
-class Crowd:
+class ConnectionLimiter:
     """All connections of one server."""
 
     def __init__(self, places: int, now_s: Callable[[], float]) -> None:

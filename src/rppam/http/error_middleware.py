@@ -37,7 +37,7 @@ _NO_STORE: Final = (b"cache-control", b"no-store")
 _OWN: Final = frozenset({name for name, _ in _ALWAYS} | {_NO_STORE[0], b"ratelimit"})
 
 
-class Envelope:
+class ErrorMiddleware:
     """Wraps the whole application."""
 
     def __init__(

@@ -20,10 +20,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from rppam.http.bounds import ApiLimits
-from rppam.http.connection_limiter import Crowd
+from rppam.http.connection_limiter import ConnectionLimiter
 from rppam.http.errors import HeadersTooLargeError, RequestError, UnreadableRequestError
 from rppam.http.problems import problem
-from rppam.http.request_slots import Room
+from rppam.http.request_slots import RequestSlots
 
 _BLANK_LINE: Final = re.compile(rb"\n\r?\n")
 
@@ -71,7 +71,7 @@ class Wire(H11Protocol):
     limits: ClassVar[ApiLimits] = ApiLimits()
     has_socket: Callable[[str], bool] = staticmethod(lambda _path: False)
     """Whether a WebSocket may be opened at a path."""
-    crowd: ClassVar[Crowd] = Crowd(ApiLimits().connections, _loop_s)
+    crowd: ClassVar[ConnectionLimiter] = ConnectionLimiter(ApiLimits().connections, _loop_s)
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class Wire(H11Protocol):
         """A caller has come."""
         super().connection_made(transport)
         self._arm()
-        self._address = Room.address_of(self.client)
+        self._address = RequestSlots.address_of(self.client)
         self.crowd.come(self, self._address)
 
     def data_received(self, data: bytes) -> None:
@@ -178,5 +178,9 @@ def wire_with(limits: ApiLimits, has_socket: Callable[[str], bool] = lambda _pat
     return type(
         "Wire",
         (Wire,),
-        {"limits": limits, "crowd": Crowd(limits.connections, _loop_s), "has_socket": staticmethod(has_socket)},
+        {
+            "limits": limits,
+            "crowd": ConnectionLimiter(limits.connections, _loop_s),
+            "has_socket": staticmethod(has_socket),
+        },
     )

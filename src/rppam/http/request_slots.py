@@ -12,7 +12,7 @@ from rppam.http.bounds import ApiLimits
 from rppam.kernel.addresses import address_group
 
 
-class Room:
+class RequestSlots:
     """The places of one process, shared by the layers that fill them."""
 
     def __init__(self, limits: ApiLimits) -> None:
@@ -61,7 +61,7 @@ class Room:
 class Place:
     """The place of one request that is worked on. A stream leaves it once it has begun, and its time with it."""
 
-    def __init__(self, room: Room, late: asyncio.TimerHandle) -> None:
+    def __init__(self, room: RequestSlots, late: asyncio.TimerHandle) -> None:
         self._room, self._late = room, late
         self._is_left = False
 

@@ -48,7 +48,7 @@ class NotReadyError(ProbeError, code="RPPAM-6202", fault=Fault.OPERATOR):
     fix = "Send requests to another node."
 
 
-class NoFootingError(ProbeError, code="RPPAM-6204"):
+class NoBackendError(ProbeError, code="RPPAM-6204"):
     """Neither Redis nor the database has answered for some seconds; nearly all requests would fail."""
 
     fix = "Send requests to another node; GET /system/health/cluster tells why Redis and the database are away."

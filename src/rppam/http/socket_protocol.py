@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 if TYPE_CHECKING:
-    from rppam.http.connection_limiter import Crowd
+    from rppam.http.connection_limiter import ConnectionLimiter
 
 
 class SocketWire(WebSocketsSansIOProtocol):
     """Takes the place of the connection that the handshake came on (:class:`rppam.http.protocol.Wire`)."""
 
-    _crowd: "Crowd | None" = None
+    _crowd: "ConnectionLimiter | None" = None
     _address = ""
 
-    def join(self, crowd: "Crowd", address: str) -> None:
+    def join(self, crowd: "ConnectionLimiter", address: str) -> None:
         """Be counted from now on."""
         self._crowd, self._address = crowd, address
         crowd.come(self, address)

@@ -20,7 +20,7 @@ from rppam.cluster.errors import FoundedAlready
 from rppam.kernel.exits import Exit
 
 if TYPE_CHECKING:
-    from rppam.cluster.consensus.membership import Electorate
+    from rppam.cluster.consensus.membership import Membership
     from rppam.config.settings import Settings
     from rppam.doctor import Shown
 
@@ -132,7 +132,7 @@ async def seen_in_redis(settings: "Settings") -> "dict[str, Shown] | None":
         await store.close()
 
 
-def _found(settings: "Settings") -> "Electorate":
+def _found(settings: "Settings") -> "Membership":
     """Write the list, while nobody else can run on the data directory. The owner of the folder owns the file."""
     from rppam.cluster.admin.founding import found
     from rppam.cluster.driver.datadir import LOCK_NAME, DataDir

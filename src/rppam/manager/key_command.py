@@ -26,7 +26,7 @@ from rppam.kernel.exits import Exit
 
 if TYPE_CHECKING:
     from rppam.config.settings import Settings
-    from rppam.doctor import Knocker, Shown
+    from rppam.doctor import MemberProber, Shown
     from rppam.manager.which_key import Changed
 
 _HELP: Final = {"help_option_names": ["-h", "--help"]}
@@ -158,13 +158,13 @@ def _settings(config: Path | None) -> "Settings":
     return load_settings(config_path(config, os.environ), outside=HostSecrets())
 
 
-def _knock(settings: "Settings", change: "Changed", knocker: "Knocker") -> list[str]:
+def _knock(settings: "Settings", change: "Changed", knocker: "MemberProber") -> list[str]:
     """Which other members did not answer as they should, each with what was seen; of a sealing key no witness."""
     from rppam.manager.found_command import seen_in_redis
 
     async def ask() -> list[str]:
         from rppam.cluster.consensus.heartbeat import Role
-        from rppam.doctor import Knocked
+        from rppam.doctor import ProbeOutcome
 
         shown: Mapping[str, Shown] | None = await seen_in_redis(settings)
         if shown is None:
@@ -181,7 +181,11 @@ def _knock(settings: "Settings", change: "Changed", knocker: "Knocker") -> list[
         }
         knocks = await asyncio.gather(*(knocker.knock(name, at, timeout_s=KNOCK_S) for name, at in where.items()))
         return [
-            *(f"{one.name} at {one.address}: {one.evidence}" for one in knocks if one.outcome is not Knocked.ANSWERED),
+            *(
+                f"{one.name} at {one.address}: {one.evidence}"
+                for one in knocks
+                if one.outcome is not ProbeOutcome.ANSWERED
+            ),
             *(_DOWN.format(name=name) for name in listed if name not in where),
         ]
 

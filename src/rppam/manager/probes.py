@@ -19,7 +19,7 @@ from rppam.cluster.health.ports import NodeStatus
 from rppam.http.error_middleware import send_answer
 from rppam.http.errors import MethodNotAllowedError
 from rppam.http.problems import Answer, json_answer, problem
-from rppam.http.serving_errors import NoFootingError, NotAliveError, NotLeadingError, NotReadyError
+from rppam.http.serving_errors import NoBackendError, NotAliveError, NotLeadingError, NotReadyError
 from rppam.http.times import iso_utc
 from rppam.kernel.clock import Clock
 from rppam.kernel.errors import RppamError
@@ -81,7 +81,7 @@ class Probes:
         if not self._status.snapshot().ready:
             return self._no(NotReadyError(), scope)
         if not self._has_footing():
-            return self._no(NoFootingError(), scope)
+            return self._no(NoBackendError(), scope)
         return json_answer(200, {"status": "ready", "node": self._node}, _HEADERS)
 
     def _leader(self, scope: Scope) -> Answer:

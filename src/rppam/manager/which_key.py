@@ -16,7 +16,7 @@ from rppam.cluster.link.credentials import read_cluster_key, read_sealing_key
 from rppam.cluster.link.key_files import next_of, previous_of, read_cluster_keys, read_sealing_keys
 from rppam.cluster.link.node_proof import proves, shows
 from rppam.config.settings import AuthSettings, Settings
-from rppam.doctor import Knocker
+from rppam.doctor import MemberProber
 from rppam.kernel.secret import Secret
 from rppam.kernel.system_entropy import SystemEntropy
 
@@ -60,7 +60,7 @@ class Changed(NamedTuple):
         """Whether a member of that role has this key."""
         return not self.is_sealing or role is not Role.WITNESS
 
-    def knocker_before_switch(self, settings: Settings, new: Secret, before: Secret) -> Knocker:
+    def knocker_before_switch(self, settings: Settings, new: Secret, before: Secret) -> MemberProber:
         """Finds whoever does not know the next key yet."""
         if not self.is_sealing:
             return _knocker(settings, new, (before,))
@@ -71,7 +71,7 @@ class Changed(NamedTuple):
 
         return self._knocker(settings, lacks)
 
-    def knocker_before_finish(self, settings: Settings, new: Secret) -> Knocker:
+    def knocker_before_finish(self, settings: Settings, new: Secret) -> MemberProber:
         """Finds whoever goes on by the previous key."""
         if not self.is_sealing:
             return _knocker(settings, new, ())
@@ -82,9 +82,9 @@ class Changed(NamedTuple):
 
         return self._knocker(settings, lacks)
 
-    def _knocker(self, settings: Settings, lacks: Callable[[bytes | None, str], str]) -> Knocker:
+    def _knocker(self, settings: Settings, lacks: Callable[[bytes | None, str], str]) -> MemberProber:
         keys, name = read_cluster_keys(self.cluster), settings.node.node_name
-        return Knocker(
+        return MemberProber(
             name,
             settings.cluster.cluster_id,
             keys.own,
@@ -114,7 +114,7 @@ def changed_key(auth: AuthSettings, *, sealing: bool, begins: bool = False) -> C
     return Changed(keys[sealing], auth.cluster_key_path, sealing)
 
 
-def _knocker(settings: Settings, own: Secret, also: tuple[Secret, ...]) -> Knocker:
+def _knocker(settings: Settings, own: Secret, also: tuple[Secret, ...]) -> MemberProber:
     name, cluster, auth = settings.node.node_name, settings.cluster.cluster_id, settings.auth
     sealing = read_sealing_keys(auth.sealing_key_path, auth.cluster_key_path).all
-    return Knocker(name, cluster, own, SystemEntropy(), also=also, sealing=sealing)
+    return MemberProber(name, cluster, own, SystemEntropy(), also=also, sealing=sealing)

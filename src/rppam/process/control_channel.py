@@ -26,7 +26,7 @@ class Message(NamedTuple):
     """They belong to the receiver."""
 
 
-class Line:
+class ControlChannel:
     """One end of a line."""
 
     def __init__(self, plug: socket.socket) -> None:

@@ -12,7 +12,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from rppam.process.seqlock import Cell
+from rppam.process.seqlock import SeqlockCell
 from rppam.process.shared_state import make_memory
 
 WORDS_BYTES_MAX: Final = 256 * 1024
@@ -60,12 +60,14 @@ class LastWords:
 
     def __init__(self, descriptor: int) -> None:
         """Map the memory that ``descriptor`` names; the descriptor stays the caller's."""
-        self._cell = Cell(memoryview(mmap.mmap(descriptor, Cell.size(WORDS_BYTES_MAX))), 0, WORDS_BYTES_MAX)
+        self._cell = SeqlockCell(
+            memoryview(mmap.mmap(descriptor, SeqlockCell.size(WORDS_BYTES_MAX))), 0, WORDS_BYTES_MAX
+        )
 
     @staticmethod
     def make() -> int:
         """A descriptor of new memory for them."""
-        return make_memory("rppam-last-words", Cell.size(WORDS_BYTES_MAX))
+        return make_memory("rppam-last-words", SeqlockCell.size(WORDS_BYTES_MAX))
 
     def hand_over(self, words: Sequence[LastWord]) -> bool:
         """Replace the words; false when they are too long."""

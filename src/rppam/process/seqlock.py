@@ -30,7 +30,7 @@ def _aligned(size: int) -> int:
     return -(-size // 16) * 16
 
 
-class Cell:
+class SeqlockCell:
     """A value of at most ``capacity`` bytes at ``offset`` of ``memory``, all zero at first, which means: no value."""
 
     __slots__ = ("_capacity", "_memory", "_number", "_offset", "_slot_bytes")

@@ -19,7 +19,7 @@ import sys
 from typing import Final, NamedTuple
 
 from rppam.cluster.health.ports import Authority
-from rppam.process.seqlock import Cell, numbers
+from rppam.process.seqlock import SeqlockCell, numbers
 
 PICTURE_BYTES_MAX: Final = 512 * 1024
 """Room for a cluster of several hundred members; pages that were never written take no memory."""
@@ -32,7 +32,7 @@ _SETTINGS_AT: Final = 128
 """These are places of numbers; the next ones are of bytes."""
 _PERMISSION_AT: Final = 2048
 _PICTURE_AT: Final = 4096
-_BYTES: Final = _PICTURE_AT + Cell.size(PICTURE_BYTES_MAX)
+_BYTES: Final = _PICTURE_AT + SeqlockCell.size(PICTURE_BYTES_MAX)
 _PICTURE_HEAD: Final = struct.Struct("@QQ")
 PICTURE_TEXT_MAX: Final = PICTURE_BYTES_MAX - _PICTURE_HEAD.size
 """Bytes of the text of a picture that can be shown."""
@@ -64,15 +64,15 @@ class Picture(NamedTuple):
     text: bytes
 
 
-class NodePage:
+class SharedState:
     """One such page, mapped into this process."""
 
     def __init__(self, descriptor: int) -> None:
         """Map the page that ``descriptor`` names; the descriptor stays the caller's."""
         self._memory = memoryview(mmap.mmap(descriptor, _BYTES))
         self._numbers = numbers(self._memory[:_PERMISSION_AT])
-        self._permission = Cell(self._memory, _PERMISSION_AT, _WORD_BYTES)
-        self._picture = Cell(self._memory, _PICTURE_AT, PICTURE_BYTES_MAX)
+        self._permission = SeqlockCell(self._memory, _PERMISSION_AT, _WORD_BYTES)
+        self._picture = SeqlockCell(self._memory, _PICTURE_AT, PICTURE_BYTES_MAX)
 
     @staticmethod
     def make() -> int:

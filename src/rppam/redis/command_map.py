@@ -22,7 +22,7 @@ _NOT_SHARED: Final = {
 _REMEMBERED_AT_MOST: Final = 1_000
 
 
-class Vocabulary:
+class CommandMap:
     """Spelling of commands under one command map. Remembers what it has looked up."""
 
     def __init__(self, command_map: Mapping[str, str]) -> None:

@@ -34,7 +34,7 @@ import hiredis
 from rppam.kernel.clock import Clock
 from rppam.kernel.instant import Instant
 from rppam.kernel.listeners import tell
-from rppam.redis.command_map import Vocabulary
+from rppam.redis.command_map import CommandMap
 from rppam.redis.connect import dial, explain, reason, too_slow
 from rppam.redis.errors import (
     StoreClosed,
@@ -97,7 +97,7 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._gone: asyncio.Future[None] = self._loop.create_future()
-        self._vocabulary = Vocabulary(target.command_map)
+        self._vocabulary = CommandMap(target.command_map)
         self._spellings = self._vocabulary.known
         self._inbox = Inbox(target.address, target.limits)
         self._limits = target.limits

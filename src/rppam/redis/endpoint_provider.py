@@ -27,7 +27,7 @@ class Follower(Protocol):
         ...
 
 
-class TargetSource(Protocol):
+class EndpointProvider(Protocol):
     """Knows where to connect."""
 
     moved_words: ClassVar[tuple[type[StoreReplyError], ...]]
@@ -46,7 +46,7 @@ class TargetSource(Protocol):
         ...
 
 
-class DirectSource:
+class DirectEndpoints:
     """The addresses of the connection string."""
 
     moved_words: ClassVar[tuple[type[StoreReplyError], ...]] = (StoreReadOnly, StoreMasterDown)
@@ -62,7 +62,7 @@ class DirectSource:
         """Nothing runs."""
 
     async def targets(self) -> tuple[Target, ...]:
-        """See :class:`TargetSource`."""
+        """See :class:`EndpointProvider`."""
         return await as_of_now(self._options.targets(), self._tls, self._password)
 
 

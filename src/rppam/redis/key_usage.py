@@ -21,7 +21,7 @@ OTHER: Final = "(other)"
 
 
 @dataclass(slots=True)
-class Family:
+class KeyUsage:
     """Keys of one kind."""
 
     name: str
@@ -41,7 +41,7 @@ class Family:
 class Survey:
     """What was found."""
 
-    families: dict[str, Family]
+    families: dict[str, KeyUsage]
     walked_all: bool
     keys_in_all: int | None
     """DBSIZE: keys of the whole database, also those of others; ``None`` when it was denied."""
@@ -56,7 +56,7 @@ async def survey(
     sample_max: int = SAMPLE_MAX,
 ) -> Survey:
     """Walk and measure. Raises :class:`~rppam.redis.errors.StoreError` when SCAN itself fails."""
-    families: dict[str, Family] = {}
+    families: dict[str, KeyUsage] = {}
     seen: set[bytes] = set()
     cursor: Any = b"0"
     walked_all = False
@@ -80,13 +80,13 @@ async def survey(
 
 
 async def _count(
-    connection: Connection, families: dict[str, Family], key: bytes, prefix: str, timeout_ms: int, sample_max: int
+    connection: Connection, families: dict[str, KeyUsage], key: bytes, prefix: str, timeout_ms: int, sample_max: int
 ) -> None:
     name = key.decode("utf-8", "replace")
     kind = family_of(name, prefix)
     if kind not in families and len(families) >= FAMILIES_MAX:
         kind = OTHER
-    family = families.setdefault(kind, Family(kind))
+    family = families.setdefault(kind, KeyUsage(kind))
     family.keys += 1
     if family.measured >= sample_max:
         return

@@ -23,11 +23,11 @@ from rppam.kernel.errors import Retry
 from rppam.kernel.listeners import tell
 from rppam.redis.backoff import Backoff
 from rppam.redis.connection import Connection, Word
-from rppam.redis.endpoint_provider import DirectSource, TargetSource
+from rppam.redis.endpoint_provider import DirectEndpoints, EndpointProvider
 from rppam.redis.errors import StoreDown, StoreError, StoreReplyError
-from rppam.redis.link_status import Outage
+from rppam.redis.link_status import LinkStatus
 from rppam.redis.options import LinkOptions, Target
-from rppam.redis.replica_wait import Shortage
+from rppam.redis.replica_wait import ReplicaWait
 from rppam.redis.replies import whole
 from rppam.redis.reply_errors import StoreLoading, StoreNoReplicas
 from rppam.redis.scripts import Script, run_script
@@ -46,22 +46,22 @@ class Link:
         *,
         clock: Clock,
         entropy: Entropy,
-        source: TargetSource | None = None,
+        source: EndpointProvider | None = None,
         peer: str = "Redis",
     ) -> None:
         """``source`` says where to connect, by default the options' endpoints; ``peer`` names it in the log."""
         self.options = options
         self.connection: Connection | None = None
         """The live connection, or ``None`` while there is none."""
-        self._source = source or DirectSource(options)
+        self._source = source or DirectEndpoints(options)
         self._peer = peer
         self._clock = clock
         self._backoff = Backoff(entropy, cap_ms=options.reconnect_cap_ms)
-        self.outage = Outage(peer, clock)
+        self.outage = LinkStatus(peer, clock)
         self._lost = asyncio.Event()
         self._up = asyncio.Event()
         self._hurry = asyncio.Event()
-        self._shortage = Shortage(clock)
+        self._shortage = ReplicaWait(clock)
         self._keeper: asyncio.Task[None] | None = None
         self._stopping = False
         self._subscriptions: dict[bytes, list[Subscription]] = {}

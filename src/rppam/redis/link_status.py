@@ -18,7 +18,7 @@ REMIND_S: Final = 60
 """So often it is said that a server still loads."""
 
 
-class Outage:
+class LinkStatus:
     """One link's time without a connection, and what it is told of it."""
 
     def __init__(self, peer: str, clock: Clock) -> None:

@@ -21,7 +21,7 @@ ATTACH_MS: Final = 300
 LOOK_MS: Final = 4
 
 
-class Shortage:
+class ReplicaWait:
     """What one link knows of it."""
 
     def __init__(self, clock: Clock) -> None:

@@ -1,6 +1,6 @@
 """The primary as the sentinels name it: found through any of them, followed through all of them.
 
-A :class:`SentinelSource` keeps one link to *every* sentinel, subscribed to ``+switch-master``. So the first sentinel
+A :class:`SentinelEndpoints` keeps one link to *every* sentinel, subscribed to ``+switch-master``. So the first sentinel
 that knows of a failover moves us: what waits on the old primary fails at once, and the new one is dialled without a
 pause. The elected sentinel is heard earlier still. From the moment it says which replica it is about to promote, the
 old primary is left alone: what it still accepts, even confirmed by another replica, would be lost. Once that replica
@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Final
 from rppam.kernel.clock import Clock
 from rppam.kernel.entropy import Entropy
 from rppam.redis.connection import Connection
-from rppam.redis.endpoint_provider import DirectSource, Follower, as_of_now
+from rppam.redis.endpoint_provider import DirectEndpoints, Follower, as_of_now
 from rppam.redis.errors import (
     StoreDown,
     StoreError,
@@ -69,7 +69,7 @@ REPOINTED_WITHIN_MS: Final = 2_000
 """After a promotion a replica may go on confirming writes of the old primary for so long (leadership, section 3)."""
 
 
-class SentinelSource:
+class SentinelEndpoints:
     """A :class:`~rppam.redis.endpoint_provider.TargetSource`. One serves one link."""
 
     moved_words: ClassVar[tuple[type[StoreReplyError], ...]] = (StoreMoved,)
@@ -331,4 +331,4 @@ def _watcher(
 ) -> Link:
     keep_alive_s = min(options.keep_alive_s or KEEP_ALIVE_S, KEEP_ALIVE_S)
     known = replace(options, keep_alive_s=keep_alive_s, abort_connect=False, require_primary=False, limits=SENTINEL)
-    return Link(known, clock=clock, entropy=entropy, source=DirectSource(known, tls, password), peer="a sentinel")
+    return Link(known, clock=clock, entropy=entropy, source=DirectEndpoints(known, tls, password), peer="a sentinel")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from rppam.access.sessions import activity as touches
-from rppam.access.sessions.activity import Touches
+from rppam.access.sessions.activity import SessionActivity
 from rppam.access.sessions.model import TOUCH_MS_MAX, Use, touch_every_ms
 from rppam.db.clock import DatabaseClock
 from rppam.db.errors import DatabaseUnreachable
@@ -59,8 +59,8 @@ def written(monkeypatch: pytest.MonkeyPatch) -> Written:
 
 
 @pytest.fixture
-def noted(written: Written, clock: Clock) -> Touches:
-    return Touches(written, clock, lambda: IDLE_MS)  # type: ignore[arg-type]  # as far as it is asked
+def noted(written: Written, clock: Clock) -> SessionActivity:
+    return SessionActivity(written, clock, lambda: IDLE_MS)  # type: ignore[arg-type]  # as far as it is asked
 
 
 async def until(written: Written, batches: int) -> None:
@@ -69,7 +69,9 @@ async def until(written: Written, batches: int) -> None:
             await asyncio.sleep(0.001)
 
 
-async def test_a_busy_session_is_written_down_once_a_minute(noted: Touches, written: Written, clock: Clock) -> None:
+async def test_a_busy_session_is_written_down_once_a_minute(
+    noted: SessionActivity, written: Written, clock: Clock
+) -> None:
     for _ in range(100):
         noted.note("a")
         noted.note("b")
@@ -83,7 +85,7 @@ async def test_a_busy_session_is_written_down_once_a_minute(noted: Touches, writ
     assert [use.token_hash for use in written.batches[1]] == ["a"]
 
 
-async def test_what_was_just_written_is_not_written_again(noted: Touches, written: Written) -> None:
+async def test_what_was_just_written_is_not_written_again(noted: SessionActivity, written: Written) -> None:
     noted.fresh("a")
     noted.note("a")
     noted.note("b")
@@ -92,7 +94,7 @@ async def test_what_was_just_written_is_not_written_again(noted: Touches, writte
 
 
 async def test_uses_wait_while_the_database_is_away_with_the_time_at_which_they_were_made(
-    noted: Touches, written: Written, clock: Clock
+    noted: SessionActivity, written: Written, clock: Clock
 ) -> None:
     written.away = True
     for _ in range(40):
@@ -110,7 +112,7 @@ async def test_uses_wait_while_the_database_is_away_with_the_time_at_which_they_
     assert written.batches[1:] == [[Use("b", 0, 0)]]
 
 
-async def test_a_gap_of_idle_time_begins_anew(noted: Touches, written: Written, clock: Clock) -> None:
+async def test_a_gap_of_idle_time_begins_anew(noted: SessionActivity, written: Written, clock: Clock) -> None:
     written.away = True
     noted.note("a")
     clock.us += 31 * MINUTE_US
@@ -121,7 +123,7 @@ async def test_a_gap_of_idle_time_begins_anew(noted: Touches, written: Written, 
 
 
 async def test_many_go_in_batches_and_the_number_noted_is_bounded(
-    noted: Touches, written: Written, monkeypatch: pytest.MonkeyPatch
+    noted: SessionActivity, written: Written, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(touches, "NOTED_MAX", 500)
     for number in range(2_000):
@@ -131,7 +133,7 @@ async def test_many_go_in_batches_and_the_number_noted_is_bounded(
     assert [len(batch) for batch in written.batches] == [200, 200, 100]
 
 
-async def test_old_rows_are_swept_now_and_then(noted: Touches, written: Written, clock: Clock) -> None:
+async def test_old_rows_are_swept_now_and_then(noted: SessionActivity, written: Written, clock: Clock) -> None:
     noted.note("a")
     await until(written, 1)
     assert written.swept == 0

@@ -6,7 +6,7 @@ from typing import Any, TypeVar, cast
 
 import pytest
 
-from rppam.access.sessions.activity import Touches
+from rppam.access.sessions.activity import SessionActivity
 from rppam.access.sessions.check import SessionCheck
 from rppam.access.sessions.errors import SessionEndedError, SessionUnknownError
 from rppam.access.sessions.facts import read_session, session_bytes
@@ -111,7 +111,7 @@ class Scene:
         self.time = SetClock()
         self.truth, self.cache, clock = Truth(), Sticky(), DatabaseClock(self.time)
         store = cast("SessionStore", self.truth)
-        self.check = SessionCheck(store, self.cache, clock, Touches(store, clock, lambda: 60_000))
+        self.check = SessionCheck(store, self.cache, clock, SessionActivity(store, clock, lambda: 60_000))
         self.tokens = made(SetClock())
         self.truth.users["anna"] = UserFacts("anna", "anna", frozenset({"pam_user"}), False, 1, False)
 

@@ -5,7 +5,7 @@ import pytest
 from rppam.access.sessions.model import SessionKind, token_hash
 from rppam.access.tokens.claims import Claims
 from rppam.access.tokens.service import KeySet, Tokens
-from rppam.access.tokens.token_cache import KnownTokens
+from rppam.access.tokens.token_cache import TokenCache
 from rppam.http.errors import UnauthenticatedError
 from rppam.http.token_flaws import TokenFlaw
 from rppam.kernel.instant import WallMs
@@ -20,7 +20,7 @@ def made(clock: SetClock, session_clock: SetClock | None = None) -> Tokens:
     )
 
 
-def flaw(known: KnownTokens, token: str) -> TokenFlaw | None:
+def flaw(known: TokenCache, token: str) -> TokenFlaw | None:
     try:
         known.check(token)
     except UnauthenticatedError as error:
@@ -30,7 +30,7 @@ def flaw(known: KnownTokens, token: str) -> TokenFlaw | None:
 
 def test_a_signature_is_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     tokens = made(SetClock())
-    known, issued = KnownTokens(tokens), tokens.issue_admin("admin", 5)
+    known, issued = TokenCache(tokens), tokens.issue_admin("admin", 5)
     token = issued.token.reveal()
     verified: list[str] = []
     verify = tokens.verify
@@ -52,7 +52,7 @@ def test_a_signature_is_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_remembered_ends_with_the_token() -> None:
     clock = SetClock()
     tokens = made(clock)
-    known, token = KnownTokens(tokens), tokens.issue_admin("admin", 1).token.reveal()
+    known, token = TokenCache(tokens), tokens.issue_admin("admin", 1).token.reveal()
     assert flaw(known, token) is None
     clock.now_s += 60
     assert flaw(known, token) is TokenFlaw.EXPIRED
@@ -62,7 +62,7 @@ def test_what_is_remembered_ends_with_the_token() -> None:
 
 def test_what_is_remembered_goes_with_the_keys() -> None:
     tokens = made(SetClock())
-    known, token = KnownTokens(tokens), tokens.issue_admin("admin", 5).token.reveal()
+    known, token = TokenCache(tokens), tokens.issue_admin("admin", 5).token.reveal()
     assert flaw(known, token) is None
     tokens.use(KeySet([stored(p256())]))
     assert flaw(known, token) is TokenFlaw.KEY
@@ -70,7 +70,7 @@ def test_what_is_remembered_goes_with_the_keys() -> None:
 
 def test_the_one_not_seen_for_longest_gives_way() -> None:
     tokens = made(SetClock())
-    known = KnownTokens(tokens, remembered_max=3)
+    known = TokenCache(tokens, remembered_max=3)
     texts = [tokens.issue_admin("admin", 5).token.reveal() for _ in range(4)]
     for text in (*texts[:3], texts[0], texts[3]):
         known.check(text)
@@ -81,7 +81,7 @@ def test_the_one_not_seen_for_longest_gives_way() -> None:
 def test_sessions_go_by_the_databases_clock_and_hosts_by_either() -> None:
     host, database = SetClock(), SetClock(NOW_S + 3600)
     tokens = made(host, database)
-    known = KnownTokens(tokens)
+    known = TokenCache(tokens)
     now = WallMs(database.now_s * 1000)
     session = tokens.issue_for_session("anna", ["pam_user"], tokens.new_sid(), now, 5, WallMs(now + 3_600_000))
     assert session.claims.kind is SessionKind.LOGIN

@@ -15,7 +15,7 @@ from rppam.cluster.admin.errors import (
     WitnessTakesNoOrders,
 )
 from rppam.cluster.consensus.membership import QuorumPolicy
-from rppam.cluster.consensus.messages import NO_CLAIM, Kept
+from rppam.cluster.consensus.messages import NO_CLAIM, PersistedVote
 from rppam.http.errors import NotLeaderError
 from tests.cluster.consensus.parliament import TIMING
 from tests.cluster.driver.government import Government
@@ -419,7 +419,7 @@ async def test_a_member_that_has_no_vote_yet_is_not_asked_to_follow() -> None:
     house, leader = seated("a", "b", "c", policy=MAJORITY)
     (lost, _) = others(house, leader)
     house.kill(lost)
-    house.seats[lost].disk = Kept(NO_CLAIM, None)
+    house.seats[lost].disk = PersistedVote(NO_CLAIM, None)
     house.start(lost)
     house.run(3 * TIMING.heartbeat_ms)
     with pytest.raises(CannotFollow, match=f"{lost} has started, or become a member, less than a lease ago"):

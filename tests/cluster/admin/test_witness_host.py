@@ -15,8 +15,8 @@ from rppam.access.sessions.model import UserFacts
 from rppam.cache.model import LIFE_MS_MAX, CacheKey, Copy, Kind
 from rppam.cache.sealing import Sealer
 from rppam.cluster.consensus.heartbeat import Heartbeat, Role
-from rppam.cluster.consensus.membership import Body, Electorate, QuorumPolicy, Version
-from rppam.cluster.consensus.messages import Ballot, BallotKind, Claim
+from rppam.cluster.consensus.membership import Membership, QuorumPolicy, Version, VoterSet
+from rppam.cluster.consensus.messages import Candidacy, VoteRequest, VoteRequestKind
 from rppam.cluster.link.codec import encode
 from rppam.cluster.store.heartbeat_text import heartbeat_to_text
 from rppam.cluster.store.vote_file import FILE_NAME, FilePromises
@@ -81,21 +81,21 @@ def test_who_has_the_link_key_and_writes_to_redis_makes_nobody_an_administrator(
 # ---- the list of members --------------------------------------------------------------------------------------------
 
 
-def kept_by(node: LabNode) -> Electorate:
+def kept_by(node: LabNode) -> Membership:
     kept = FilePromises(Path(node.config["node"]["dataDir"]) / FILE_NAME).load()
     assert kept is not None
     assert kept.electorate is not None
     return kept.electorate
 
 
-async def forge_ballot(lab: Lab, node: LabNode, name: str, electorate: Electorate) -> bytes | None:
+async def forge_ballot(lab: Lab, node: LabNode, name: str, electorate: Membership) -> bytes | None:
     """One ballot of somebody who calls himself ``name`` and has the link key; what came back."""
     door: Any = SimpleNamespace(link=SimpleNamespace(port=node.config["cluster"]["memberPort"]))
     key = key_in(lab, "cluster.key")
     async with stranger(door, name, key=key, cluster_id=lab.cluster) as guest:
         await guest.hear()
-        claim = Claim(name, "41aa0b2c3d4e5f60", electorate.version.epoch)
-        guest.say(encode(Ballot(BallotKind.RENEW, 1, claim, electorate, Instant(1))))
+        claim = Candidacy(name, "41aa0b2c3d4e5f60", electorate.version.epoch)
+        guest.say(encode(VoteRequest(VoteRequestKind.RENEW, 1, claim, electorate, Instant(1))))
         return await guest.hear(within_s=3)
 
 
@@ -109,7 +109,7 @@ def test_one_forged_ballot_replaces_no_list_of_members(make_lab: MakeLab, name: 
     before = {node.name: kept_by(node) for node in lab.nodes}
     epoch = lab.health()["epoch"]
     true = before["node2"]
-    forged = Electorate(true.lineage, Version(10**14, 1), Body.of((STRANGER,), QuorumPolicy.MAJORITY))
+    forged = Membership(true.lineage, Version(10**14, 1), VoterSet.of((STRANGER,), QuorumPolicy.MAJORITY))
     assert asyncio.run(forge_ballot(lab, lab.nodes[1], name, forged)) is None, "it is hung up on"
     assert asyncio.run(forge_ballot(lab, lab.nodes[1], "witness9", forged)) is None
     time.sleep(1)
@@ -118,7 +118,7 @@ def test_one_forged_ballot_replaces_no_list_of_members(make_lab: MakeLab, name: 
     assert "does not show that it holds the sealing key" in json.dumps(lab.health(lab.nodes[1]))
 
 
-def takes_over(lab: Lab, node: LabNode, forged: Electorate) -> bool:
+def takes_over(lab: Lab, node: LabNode, forged: Membership) -> bool:
     """Whether ``node`` believed somebody who calls himself node3, or another node did and told it."""
     asyncio.run(forge_ballot(lab, node, "node3", forged))
     return kept_by(node) == forged
@@ -134,7 +134,7 @@ def test_forget_by_force_undoes_a_list_that_was_forged(make_lab: MakeLab) -> Non
     third.kill()
     true = kept_by(lab.nodes[0])
     made_up = tuple(f"x{number}" for number in range(1, 6))
-    forged = Electorate(true.lineage, Version(10**14, 1), Body.of(made_up, QuorumPolicy.MAJORITY))
+    forged = Membership(true.lineage, Version(10**14, 1), VoterSet.of(made_up, QuorumPolicy.MAJORITY))
     for node in lab.nodes[:2]:
         taken = partial(takes_over, lab, node, forged)
         eventually(taken, within_s=40, what="the forged list is taken over", say=lab.logs)

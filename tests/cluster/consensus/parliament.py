@@ -33,8 +33,8 @@ from rppam.cluster.consensus.effects import (
 from rppam.cluster.consensus.election import Election
 from rppam.cluster.consensus.exchange import exchange
 from rppam.cluster.consensus.member import Member
-from rppam.cluster.consensus.membership import Body, Electorate, QuorumPolicy, founding
-from rppam.cluster.consensus.messages import NO_CLAIM, Kept, Stance
+from rppam.cluster.consensus.membership import Membership, QuorumPolicy, VoterSet, founding
+from rppam.cluster.consensus.messages import NO_CLAIM, PersistedVote, Readiness
 from rppam.cluster.consensus.node import NodeCore, NodeEffect
 from rppam.cluster.consensus.record import parse_record
 from rppam.cluster.consensus.timing import PROFILES
@@ -51,7 +51,7 @@ HOP_US = 500
 class Seat:
     """One host: a disk, and a member while its process runs."""
 
-    def __init__(self, name: str, kept: Kept) -> None:
+    def __init__(self, name: str, kept: PersistedVote) -> None:
         self.name = name
         self.disk = kept
         self.life = 0
@@ -92,8 +92,8 @@ class Parliament:
         """(ms, name, epoch) of each promotion."""
         self.told: list[str] = []
         self._connections = count(1)
-        electorate = founding(LINEAGE, Body.of(names, policy, witnesses))
-        self.seats = {name: Seat(name, Kept(NO_CLAIM, electorate)) for name in names}
+        electorate = founding(LINEAGE, VoterSet.of(names, policy, witnesses))
+        self.seats = {name: Seat(name, PersistedVote(NO_CLAIM, electorate)) for name in names}
         for name in names:
             self.start(name)
 
@@ -101,7 +101,7 @@ class Parliament:
 
     def add(self, name: str) -> None:
         """A host that belongs to no cluster yet."""
-        self.seats[name] = Seat(name, Kept(NO_CLAIM, None))
+        self.seats[name] = Seat(name, PersistedVote(NO_CLAIM, None))
         self.start(name)
 
     def start(self, name: str) -> None:
@@ -138,7 +138,7 @@ class Parliament:
         assert seat.member is not None
         self._perform(seat, seat.member.receive(event, Instant(self.now)))
 
-    def stand(self, name: str, stance: Stance) -> None:
+    def stand(self, name: str, stance: Readiness) -> None:
         """What the seat's votes say it would do if it were invited."""
         voter = self.seats[name].election.voter
         assert voter is not None
@@ -166,7 +166,7 @@ class Parliament:
                 return seat.name
         return None
 
-    def electorate(self, name: str) -> Electorate:
+    def electorate(self, name: str) -> Membership:
         found = self.seats[name].election.electorate
         assert found is not None
         return found
@@ -276,7 +276,7 @@ class Parliament:
         if seat.member is not None:
             self._perform(seat, seat.member.freed(freeing, self._at))
 
-    def _saved(self, seat: Seat, life: int, ticket: int, kept: Kept) -> None:
+    def _saved(self, seat: Seat, life: int, ticket: int, kept: PersistedVote) -> None:
         if seat.life == life and seat.member is not None:
             is_full = seat.name in self.full
             seat.disk = seat.disk if is_full else kept

@@ -4,17 +4,17 @@ import pytest
 
 from rppam.cluster.consensus.effects import (
     AskAgain,
-    ChangeElectorate,
+    ChangeMembership,
     HandOver,
-    ImposeElectorate,
+    ImposeMembership,
     Invited,
     PauseFailover,
     StandAgain,
     StandDown,
 )
 from rppam.cluster.consensus.member import Member
-from rppam.cluster.consensus.membership import Body, QuorumPolicy, Version
-from rppam.cluster.consensus.messages import Ballot, BallotKind, Stance
+from rppam.cluster.consensus.membership import QuorumPolicy, Version, VoterSet
+from rppam.cluster.consensus.messages import Readiness, VoteRequest, VoteRequestKind
 from rppam.cluster.consensus.voter import VoterEffect
 from rppam.kernel.instant import Instant
 from tests.cluster.consensus.parliament import TIMING, Parliament
@@ -120,8 +120,8 @@ def test_who_is_named_follows_at_once_though_another_has_tried_a_higher_epoch(
     assert voter is not None
     answer = voter.ask
 
-    def ask(ballot: Ballot, handle: object, now: Instant) -> list[VoterEffect]:
-        if ballot.kind is BallotKind.VOTE and ballot.claim.candidate == named:
+    def ask(ballot: VoteRequest, handle: object, now: Instant) -> list[VoterEffect]:
+        if ballot.kind is VoteRequestKind.VOTE and ballot.claim.candidate == named:
             voter.highest = max(voter.highest, house.leaders[-1][2] + 1)
         return answer(ballot, handle, now)
 
@@ -190,7 +190,7 @@ def test_nobody_in_maintenance_is_invited_and_one_that_comes_back_is(policy: Quo
     leader = led_by(house)
     first, second = (name for name in "abc" if name != leader)
     house.tell(first, StandDown("maintenance"))
-    house.stand(first, Stance.ASIDE)
+    house.stand(first, Readiness.ASIDE)
     house.tell(leader, AskAgain((first,)))
     house.run(10)
     house.tell(leader, HandOver("", "switchover"))
@@ -198,7 +198,7 @@ def test_nobody_in_maintenance_is_invited_and_one_that_comes_back_is(policy: Quo
     assert house.leader == second
     house.run(3 * LEASE)
     house.tell(first, StandAgain())
-    house.stand(first, Stance.READY)
+    house.stand(first, Readiness.READY)
     house.tell(second, HandOver(first, "switchover"))
     house.run(100)
     assert house.leader == first
@@ -228,13 +228,13 @@ def test_survivors_without_a_majority_lead_again_once_an_administrator_imposes_w
         house.kill(name)
     house.run(5 * LEASE)
     assert house.leader is None
-    house.tell(left[0], ImposeElectorate(Body.of(left, policy)))
+    house.tell(left[0], ImposeMembership(VoterSet.of(left, policy)))
     house.run(3 * LEASE)
     assert house.leader in left
     for name in left:
         assert house.electorate(name).members == left, "the other survivor takes it over"
     house.add("f")
-    house.tell(led_by(house), ChangeElectorate(Body.of((*left, "f"), policy)))
+    house.tell(led_by(house), ChangeMembership(VoterSet.of((*left, "f"), policy)))
     house.run(3 * LEASE)
     assert house.electorate("f").members == (*left, "f"), "changes go on above the imposed version"
 
@@ -243,7 +243,7 @@ def test_an_imposed_list_undoes_one_that_was_forged_wherever_it_was_taken_over()
     house = seated("abc", MAJORITY, store=False)
     led_by(house)
     true = house.electorate("a")
-    forged = true._replace(version=Version(10**14, 1), body=Body.of(("x", "y"), MAJORITY))
+    forged = true._replace(version=Version(10**14, 1), body=VoterSet.of(("x", "y"), MAJORITY))
     for name in "ab":  # somebody who could call himself a member of theirs
         seat = house.seats[name]
         assert isinstance(seat.member, Member)
@@ -255,7 +255,7 @@ def test_an_imposed_list_undoes_one_that_was_forged_wherever_it_was_taken_over()
     assert house.electorate("c") != true or house.electorate("a") == forged
     for name in "abc":
         if house.electorate(name) == forged:
-            house.tell(name, ImposeElectorate(Body.of(("a", "b", "c"), MAJORITY)))
+            house.tell(name, ImposeMembership(VoterSet.of(("a", "b", "c"), MAJORITY)))
     house.run(4 * LEASE)
     assert house.leader in set("abc")
     assert {house.electorate(name).body for name in "abc"} == {true.body}
@@ -266,14 +266,14 @@ def test_an_imposed_list_is_refused_by_a_leader_and_turns_away_who_was_left_out(
     house = seated("abc", MAJORITY, store=False)
     leader = led_by(house)
     before = house.electorate(leader)
-    house.tell(leader, ImposeElectorate(Body.of((leader,), MAJORITY)))
+    house.tell(leader, ImposeMembership(VoterSet.of((leader,), MAJORITY)))
     house.run(LEASE)
     assert house.electorate(leader) == before
     other, third = (name for name in "abc" if name != leader)
     house.kill(leader)
     house.kill(third)
     house.run(3 * LEASE)
-    house.tell(other, ImposeElectorate(Body.of((other,), MAJORITY)))
+    house.tell(other, ImposeMembership(VoterSet.of((other,), MAJORITY)))
     house.run(3 * LEASE)
     assert house.leader == other
     house.start(third)

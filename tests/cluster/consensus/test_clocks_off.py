@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import pytest
 
 from rppam.cluster.consensus.clock_rates import Rates
-from rppam.cluster.consensus.effects import ImposeElectorate, StepDownReason, SteppedDown
-from rppam.cluster.consensus.membership import STORE, Body, QuorumPolicy
+from rppam.cluster.consensus.effects import ImposeMembership, StepDownReason, SteppedDown
+from rppam.cluster.consensus.membership import STORE, QuorumPolicy, VoterSet
 from rppam.cluster.consensus.node import NodeEffect
 from rppam.cluster.consensus.voter import SendVote
 from rppam.kernel.instant import Instant
@@ -222,7 +222,7 @@ def test_a_member_that_is_forgotten_is_waited_for_no_more() -> None:
     house.kill(wrong)
     house.run(2 * LEASE)
     assert house.leader is None
-    house.tell(last, ImposeElectorate(Body.of((leader, last), LAST)))
+    house.tell(last, ImposeMembership(VoterSet.of((leader, last), LAST)))
     house.run(2 * LEASE)
     assert house.leader == last
     assert house.seats[last].election.rates.off == {}

@@ -4,12 +4,12 @@ from random import Random
 
 import pytest
 
-from rppam.cluster.consensus.admission import Admission, Right, Standing
+from rppam.cluster.consensus.admission import Admission, AdmissionState, Right
 from rppam.cluster.consensus.election import Election
-from rppam.cluster.consensus.failure_detector import NAMES_MAX, Detector, MemberChanged
+from rppam.cluster.consensus.failure_detector import NAMES_MAX, FailureDetector, MemberChanged
 from rppam.cluster.consensus.heartbeat import Heartbeat, MemberStatus
-from rppam.cluster.consensus.membership import Body, QuorumPolicy, founding
-from rppam.cluster.consensus.messages import NO_CLAIM, Kept
+from rppam.cluster.consensus.membership import QuorumPolicy, VoterSet, founding
+from rppam.cluster.consensus.messages import NO_CLAIM, PersistedVote
 from rppam.cluster.consensus.node import Exchanged, NodeCore, NodeEffect, Turned, Unregister
 from rppam.cluster.consensus.operator_state import Pause
 from rppam.cluster.consensus.phase import Phase
@@ -31,10 +31,10 @@ class GivesWayToRedis(Admission):
 
 
 def _core(admission: type[Admission] = Admission, *, leads: bool = False) -> NodeCore:
-    electorate = founding("ab" * 8, Body.of(NAMES, QuorumPolicy.MAJORITY, ()))
-    voter = Voter(ME, MY_LIFE, TIMING, Kept(NO_CLAIM, electorate), now=at(0))
+    electorate = founding("ab" * 8, VoterSet.of(NAMES, QuorumPolicy.MAJORITY, ()))
+    voter = Voter(ME, MY_LIFE, TIMING, PersistedVote(NO_CLAIM, electorate), now=at(0))
     election = Election(ME, MY_LIFE, TIMING, CountingEntropy(), now=at(0), voter=voter)
-    core = NodeCore(election, Detector(ME, TIMING), admission(ME, MY_LIFE, TIMING, lambda _: None), now=at(0))
+    core = NodeCore(election, FailureDetector(ME, TIMING), admission(ME, MY_LIFE, TIMING, lambda _: None), now=at(0))
     if leads:
         election.phase, election.epoch = Phase.LEADER, 7
         for name in NAMES:
@@ -76,7 +76,7 @@ def test_no_heartbeats_under_its_name_end_a_member(*, leads: bool) -> None:
     for seed in range(RUNS):
         core = _core(leads=leads)
         assert _ended(core, seed) == [], seed
-        assert core.admission.standing is Standing.ADMITTED, seed
+        assert core.admission.standing is AdmissionState.ADMITTED, seed
 
 
 def test_the_bug_that_believes_the_store_alone_is_found() -> None:
@@ -88,7 +88,7 @@ def test_what_the_link_has_met_ends_the_newcomer() -> None:
     record = Record(RecordState.HELD, "two", "c" * 16, 7, 1, "ab" * 8)
     effects = core.answered(Exchanged(0, False, False, record, None, (), WALL, "two refuses it"), at(0))
     [turned] = [effect for effect in effects if isinstance(effect, Turned)]
-    assert (turned.standing, turned.sentence) == (Standing.NAME_TAKEN, "two refuses it")
+    assert (turned.standing, turned.sentence) == (AdmissionState.NAME_TAKEN, "two refuses it")
 
 
 def _read(
@@ -149,7 +149,7 @@ def test_of_whom_nobody_says_who_may_it_stays_known_whether_it_is_in_maintenance
 def _alone() -> NodeCore:
     """Where the record alone decides."""
     election = Election(ME, MY_LIFE, TIMING, CountingEntropy(), now=at(0))
-    return NodeCore(election, Detector(ME, TIMING), Admission(ME, MY_LIFE, TIMING, lambda _: None), now=at(0))
+    return NodeCore(election, FailureDetector(ME, TIMING), Admission(ME, MY_LIFE, TIMING, lambda _: None), now=at(0))
 
 
 def _flood(core: NodeCore, i: int, names: int, *, alive: bool = True) -> list[NodeEffect]:
@@ -199,16 +199,16 @@ def test_a_crowd_of_strangers_hides_no_member_s_news() -> None:
 
 def _newcomer(seats: int) -> NodeCore:
     """Of a cluster in which members vote; under a licence of so many seats."""
-    voter = Voter("new", MY_LIFE, TIMING, Kept(NO_CLAIM, None), now=at(0))
+    voter = Voter("new", MY_LIFE, TIMING, PersistedVote(NO_CLAIM, None), now=at(0))
     election = Election("new", MY_LIFE, TIMING, CountingEntropy(), now=at(0), voter=voter)
 
     def check(others: int) -> str | None:
         return None if others < seats else f"{others} seats are taken"
 
-    return NodeCore(election, Detector("new", TIMING), Admission("new", MY_LIFE, TIMING, check), now=at(0))
+    return NodeCore(election, FailureDetector("new", TIMING), Admission("new", MY_LIFE, TIMING, check), now=at(0))
 
 
-def _read_by(core: NodeCore, i: int, *listed: tuple[str, Heartbeat | None]) -> Standing:
+def _read_by(core: NodeCore, i: int, *listed: tuple[str, Heartbeat | None]) -> AdmissionState:
     record = Record(RecordState.HELD, "two", "c" * 16, 7, i + 1, "ab" * 8)
     core.answered(Exchanged(i, False, False, record, None, listed, WALL), at(i))
     return core.admission.standing
@@ -219,22 +219,22 @@ def test_names_without_a_heartbeat_that_can_be_believed_take_no_seat_from_a_newc
     fakes = tuple((f"fake{n}", None) for n in range(3))
     for i in range(6):
         _read_by(core, i, ("two", heartbeat("two", i)), ("three", heartbeat("three", i)), *fakes)
-    assert core.admission.standing is Standing.ADMITTED
+    assert core.admission.standing is AdmissionState.ADMITTED
 
 
 def test_a_node_that_was_heard_keeps_its_seat_while_it_is_silent() -> None:
     core = _newcomer(seats=2)
     early = heartbeat("three", 1, "f" * 16, admitted=False)  # a later newcomer: it takes no seat from this one yet
-    assert _read_by(core, 0, ("two", heartbeat("two", 0)), ("three", early)) is Standing.PROBATION
-    assert _read_by(core, 1, ("two", heartbeat("two", 1)), ("three", None)) is Standing.NO_SEAT
+    assert _read_by(core, 0, ("two", heartbeat("two", 0)), ("three", early)) is AdmissionState.PROBATION
+    assert _read_by(core, 1, ("two", heartbeat("two", 1)), ("three", None)) is AdmissionState.NO_SEAT
 
 
 def test_where_the_record_alone_decides_every_listed_name_takes_a_seat() -> None:
     admission = Admission(ME, MY_LIFE, TIMING, lambda others: None if others < 3 else "full")
     core = NodeCore(
-        Election(ME, MY_LIFE, TIMING, CountingEntropy(), now=at(0)), Detector(ME, TIMING), admission, now=at(0)
+        Election(ME, MY_LIFE, TIMING, CountingEntropy(), now=at(0)), FailureDetector(ME, TIMING), admission, now=at(0)
     )
-    assert _read_by(core, 0, *((f"fake{n}", None) for n in range(3))) is Standing.NO_SEAT
+    assert _read_by(core, 0, *((f"fake{n}", None) for n in range(3))) is AdmissionState.NO_SEAT
 
 
 def test_a_name_that_lists_itself_again_and_again_is_taken_off_once_in_a_while() -> None:

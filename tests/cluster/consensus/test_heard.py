@@ -2,9 +2,9 @@
 
 import pytest
 
-from rppam.cluster.consensus.effects import ImposeElectorate
+from rppam.cluster.consensus.effects import ImposeMembership
 from rppam.cluster.consensus.lease_observer import LEAP_MAX, SHOWN_MAX
-from rppam.cluster.consensus.membership import Body, QuorumPolicy
+from rppam.cluster.consensus.membership import QuorumPolicy, VoterSet
 from rppam.cluster.consensus.node import NodeEffect
 from rppam.cluster.consensus.record import EPOCH_MAX
 from rppam.cluster.consensus.voter import SendVote
@@ -89,7 +89,7 @@ def test_a_list_that_is_imposed_after_a_lie_is_one_that_others_take_over(policy:
     house.kill(leader)
     house.run(6 * LEASE)
     assert house.leader is None
-    house.tell(other, ImposeElectorate(Body.of((other, "w"), policy, ("w",))))
+    house.tell(other, ImposeMembership(VoterSet.of((other, "w"), policy, ("w",))))
     house.run(2 * LEASE)
     imposed = house.electorate(other)
     assert imposed.members == (other, "w")

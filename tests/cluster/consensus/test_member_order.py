@@ -1,7 +1,7 @@
 """Orders in which things come to one member: what it keeps, and what it is told."""
 
 from rppam.cluster.consensus.effects import (
-    ChangeElectorate,
+    ChangeMembership,
     ClaimEpoch,
     EpochClaimed,
     EpochLearned,
@@ -10,8 +10,8 @@ from rppam.cluster.consensus.effects import (
 )
 from rppam.cluster.consensus.election import Election
 from rppam.cluster.consensus.member import Member, MemberEffect
-from rppam.cluster.consensus.membership import Body, QuorumPolicy, founding
-from rppam.cluster.consensus.messages import NO_CLAIM, Ballot, BallotKind, Claim, Freeing, Kept
+from rppam.cluster.consensus.membership import QuorumPolicy, VoterSet, founding
+from rppam.cluster.consensus.messages import NO_CLAIM, Candidacy, Freeing, PersistedVote, VoteRequest, VoteRequestKind
 from rppam.cluster.consensus.phase import Phase
 from rppam.cluster.consensus.timing import PROFILES
 from rppam.cluster.consensus.voter import SaveKept, Voter
@@ -26,8 +26,8 @@ class Alone:
     """A cluster of one, whose disk confirms at once."""
 
     def __init__(self) -> None:
-        body = Body.of(("a",), QuorumPolicy.MAJORITY)
-        kept = Kept(NO_CLAIM, founding("ab" * 8, body))
+        body = VoterSet.of(("a",), QuorumPolicy.MAJORITY)
+        kept = PersistedVote(NO_CLAIM, founding("ab" * 8, body))
         voter = Voter("a", "a" * 16, TIMING, kept, now=Instant(0))
         self.member = Member(Election("a", "a" * 16, TIMING, SeededEntropy("a"), now=Instant(0), voter=voter))
         self.now = Instant(0)
@@ -59,7 +59,7 @@ def test_two_changes_in_one_turn_are_kept_in_their_order() -> None:
     one.run(TIMING.lease_ms + 1_500)
     assert one.member.election.permission(one.now) is not None
     for policy in (QuorumPolicy.LAST_MAN_STANDING, QuorumPolicy.MAJORITY):
-        one.perform(one.member.receive(ChangeElectorate(Body.of(("a",), policy)), one.now))
+        one.perform(one.member.receive(ChangeMembership(VoterSet.of(("a",), policy)), one.now))
         one.run(TIMING.heartbeat_ms)
     one.run(4 * TIMING.heartbeat_ms)
     assert any(len(tickets) > 1 for tickets in one.turns), "one change ended and the next began in one turn"
@@ -70,14 +70,14 @@ def test_two_changes_in_one_turn_are_kept_in_their_order() -> None:
 
 
 def test_an_invitation_that_comes_before_the_release_is_not_forgotten_at_the_release() -> None:
-    kept = Kept(NO_CLAIM, founding("ab" * 8, Body.of(("a", "b", "c"), QuorumPolicy.MAJORITY)))
+    kept = PersistedVote(NO_CLAIM, founding("ab" * 8, VoterSet.of(("a", "b", "c"), QuorumPolicy.MAJORITY)))
     now = Instant(TIMING.lease_us + 2)
     voter = Voter("a", "a" * 16, TIMING, kept, now=Instant(0))
     election = Election("a", "a" * 16, TIMING, SeededEntropy("a"), now=Instant(0), voter=voter)
     member = Member(election)
-    claim = Claim("b", "b" * 16, 7)
+    claim = Candidacy("b", "b" * 16, 7)
     assert kept.electorate is not None
-    member.asked(Ballot(BallotKind.VOTE, 1, claim, kept.electorate, now), None, now)
+    member.asked(VoteRequest(VoteRequestKind.VOTE, 1, claim, kept.electorate, now), None, now)
     member.receive(Invited(), now)
     assert election.phase is Phase.STANDBY, "it has promised b"
     member.freed(Freeing(claim), now)

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from rppam.cluster.consensus.effects import ChangeElectorate, HandOver, StandDown
-from rppam.cluster.consensus.membership import Body, QuorumPolicy
+from rppam.cluster.consensus.effects import ChangeMembership, HandOver, StandDown
+from rppam.cluster.consensus.membership import QuorumPolicy, VoterSet
 from tests.cluster.consensus.parliament import TIMING, Parliament
 
 LEASE = TIMING.lease_ms
@@ -166,12 +166,12 @@ def test_a_member_is_added_and_removed_in_two_steps_without_losing_the_leader(po
     house.add("d")
     house.run(2 * LEASE)
     assert house.seats["d"].election.electorate is None
-    house.tell(leader, ChangeElectorate(Body.of(tuple("abcd"), policy)))
+    house.tell(leader, ChangeMembership(VoterSet.of(tuple("abcd"), policy)))
     house.run(2 * LEASE)
     for name in "abcd":
         assert house.electorate(name).body.members == tuple("abcd")
         assert house.electorate(name).old is None
-    house.tell(leader, ChangeElectorate(Body.of(("a", "b", "c"), policy)))
+    house.tell(leader, ChangeMembership(VoterSet.of(("a", "b", "c"), policy)))
     house.run(2 * LEASE)
     assert house.electorate(leader).body.members == tuple("abc")
     assert len(house.leaders) == 1
@@ -184,11 +184,11 @@ def test_a_dead_member_is_waited_for_unless_it_is_stated_to_be_off(names: str) -
     assert leader is not None
     dead = next(name for name in names if name != leader)
     house.kill(dead)
-    body = Body.of(tuple(name for name in names if name != dead), LAST)
-    house.tell(leader, ChangeElectorate(body))
+    body = VoterSet.of(tuple(name for name in names if name != dead), LAST)
+    house.tell(leader, ChangeMembership(body))
     house.run(4 * LEASE)
     assert house.electorate(leader).old is not None, "pending: the dead one may come back with the old list"
-    house.tell(leader, ChangeElectorate(body, (dead,)))
+    house.tell(leader, ChangeMembership(body, (dead,)))
     house.run(LEASE)
     assert house.electorate(leader).body == body
     assert house.electorate(leader).old is None
@@ -205,7 +205,7 @@ def test_a_change_of_the_votes_never_shortens_what_the_leader_was_given() -> Non
     late = next(name for name in "dcb" if name != leader)
     house.cut |= {(leader, late), (late, leader)}
     house.run(2 * TIMING.heartbeat_ms)
-    house.tell(leader, ChangeElectorate(Body.of(tuple("abcd"), LAST)))
+    house.tell(leader, ChangeMembership(VoterSet.of(tuple("abcd"), LAST)))
     given = 0
     for _ in range(3 * LEASE):
         house.run(1)
@@ -226,7 +226,7 @@ def test_a_removed_member_that_comes_back_learns_it_and_never_stands() -> None:
     assert leader is not None
     gone = next(name for name in "abc" if name != leader)
     house.kill(gone)
-    house.tell(leader, ChangeElectorate(Body.of(tuple(name for name in "abc" if name != gone), MAJORITY)))
+    house.tell(leader, ChangeMembership(VoterSet.of(tuple(name for name in "abc" if name != gone), MAJORITY)))
     house.run(2 * LEASE)
     assert house.electorate(leader).old is None
     house.start(gone)

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from rppam.cluster.consensus.admission import Admission, Standing
+from rppam.cluster.consensus.admission import Admission, AdmissionState
 from rppam.cluster.consensus.effects import Told
 from rppam.cluster.consensus.election import Election
-from rppam.cluster.consensus.failure_detector import Detector
+from rppam.cluster.consensus.failure_detector import FailureDetector
 from rppam.cluster.consensus.heartbeat import Heartbeat
-from rppam.cluster.consensus.membership import MEMBERS_MAX, Body, QuorumPolicy, founding
-from rppam.cluster.consensus.messages import NO_CLAIM, Kept
+from rppam.cluster.consensus.membership import MEMBERS_MAX, QuorumPolicy, VoterSet, founding
+from rppam.cluster.consensus.messages import NO_CLAIM, PersistedVote
 from rppam.cluster.consensus.node import PAUSE_AHEAD_MS, Exchanged, NodeCore, NodeEffect, Turned
 from rppam.cluster.consensus.phase import Phase
 from rppam.cluster.consensus.record import Record, RecordState
@@ -23,7 +23,7 @@ NAMESAKE = "0" * 16
 
 def _core(election: Election) -> NodeCore:
     admission = Admission(ME, MY_LIFE, TIMING, lambda _others: None)
-    return NodeCore(election, Detector(ME, TIMING), admission, now=at(0))
+    return NodeCore(election, FailureDetector(ME, TIMING), admission, now=at(0))
 
 
 def _beat(core: NodeCore, stage: Stage, own_before: Heartbeat | None) -> list[NodeEffect]:
@@ -42,7 +42,7 @@ def test_a_leader_stays_when_a_namesake_with_the_older_right_turns_up() -> None:
     stage.election.electable = True
     for _ in range(5):
         _beat(core, stage, None)
-    assert core.admission.standing is Standing.ADMITTED
+    assert core.admission.standing is AdmissionState.ADMITTED
     turned: list[Any] = []
     for number in range(6):
         turned += [e for e in _beat(core, stage, heartbeat(ME, number, NAMESAKE)) if isinstance(e, Turned)]
@@ -55,8 +55,8 @@ class Full:
 
     def __init__(self, members: int) -> None:
         names = (ME, *(f"other{number:03d}" for number in range(members - 1)))
-        electorate = founding("ab" * 8, Body.of(names, QuorumPolicy.MAJORITY, ()))
-        voter = Voter(ME, MY_LIFE, TIMING, Kept(NO_CLAIM, electorate), now=at(0))
+        electorate = founding("ab" * 8, VoterSet.of(names, QuorumPolicy.MAJORITY, ()))
+        voter = Voter(ME, MY_LIFE, TIMING, PersistedVote(NO_CLAIM, electorate), now=at(0))
         self.election = Election(ME, MY_LIFE, TIMING, CountingEntropy(), now=at(0), voter=voter)
         self.core = _core(self.election)
         self.election.phase, self.election.epoch = Phase.LEADER, 7
@@ -90,8 +90,8 @@ class Alone:
     """A member that starts, and a store that answers it so many times and then no more."""
 
     def __init__(self, answers: int) -> None:
-        electorate = founding("ab" * 8, Body.of((ME, "other"), QuorumPolicy.MAJORITY, ()))
-        voter = Voter(ME, MY_LIFE, TIMING, Kept(NO_CLAIM, electorate), now=at(0))
+        electorate = founding("ab" * 8, VoterSet.of((ME, "other"), QuorumPolicy.MAJORITY, ()))
+        voter = Voter(ME, MY_LIFE, TIMING, PersistedVote(NO_CLAIM, electorate), now=at(0))
         self.core = _core(Election(ME, MY_LIFE, TIMING, CountingEntropy(), now=at(0), voter=voter))
         self.beats = 0
         for _ in range(answers):
@@ -112,7 +112,7 @@ class Alone:
 def test_a_member_takes_part_without_a_store_that_left_before_it_was_admitted(answers: int) -> None:
     two_leases = 2 * TIMING.lease_us // TIMING.heartbeat_us
     alone = Alone(answers)
-    assert alone.core.admission.standing is not Standing.ADMITTED
+    assert alone.core.admission.standing is not AdmissionState.ADMITTED
     assert alone.stands_after(3 * two_leases) == two_leases + 1
 
 
@@ -124,7 +124,7 @@ def test_one_that_belongs_to_no_cluster_does_not() -> None:
 
 
 def _nobody() -> Voter:
-    return Voter(ME, MY_LIFE, TIMING, Kept(NO_CLAIM, None), now=at(0))
+    return Voter(ME, MY_LIFE, TIMING, PersistedVote(NO_CLAIM, None), now=at(0))
 
 
 @pytest.mark.parametrize("ahead_ms", [2**53 - 1 - WALL, PAUSE_AHEAD_MS + 1])

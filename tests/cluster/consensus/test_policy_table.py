@@ -3,12 +3,12 @@
 from itertools import combinations
 from pathlib import Path
 
-from rppam.cluster.consensus.membership import STORE, Body, QuorumPolicy
+from rppam.cluster.consensus.membership import STORE, QuorumPolicy, VoterSet
 
 PAGE = Path(__file__).parents[3] / "docs" / "safety-levels.md"
 
 
-def losable(body: Body, *, with_store: bool) -> int:
+def losable(body: VoterSet, *, with_store: bool) -> int:
     """The most members that may be lost, whichever they are, while the rest can still elect."""
     lost = -1
     for count in range(len(body.members)):
@@ -21,7 +21,7 @@ def losable(body: Body, *, with_store: bool) -> int:
 
 
 def row(policy: QuorumPolicy, count: int) -> str:
-    body = Body.of(tuple(f"node{number}" for number in range(count)), policy)
+    body = VoterSet.of(tuple(f"node{number}" for number in range(count)), policy)
     total = sum(body.weights.values())
     cells = (
         f"`{policy}`", count, body.store_votes, f"{body.needed} of {total}", losable(body, with_store=True),

@@ -4,7 +4,7 @@ from hypothesis import given, strategies as st
 
 from rppam.cluster.consensus.effects import Purpose
 from rppam.cluster.consensus.exchange import exchange
-from rppam.cluster.consensus.lease_observer import Watch
+from rppam.cluster.consensus.lease_observer import LeaseObserver
 from rppam.cluster.consensus.ledger import SELF, STORE_AND_SELF, Ledger
 from rppam.cluster.consensus.membership import STORE
 from rppam.cluster.consensus.record import Record, RecordState, vacant
@@ -21,8 +21,8 @@ def at(leases: float) -> Instant:
     return Instant(int(leases * LEASE_US))
 
 
-def watching(*readings: tuple[float, Record], connected_at: float = 0) -> Watch:
-    watch = Watch()
+def watching(*readings: tuple[float, Record], connected_at: float = 0) -> LeaseObserver:
+    watch = LeaseObserver()
     watch.connected(1, "run1", at(connected_at))
     for when, record in readings:
         watch.see(record, was_absent=False, now=at(when))
@@ -76,7 +76,7 @@ def test_unknown_is_never_yes() -> None:
 
 
 def test_nothing_is_taken_before_anything_was_read() -> None:
-    watch = Watch()
+    watch = LeaseObserver()
     assert not RULES.may_take(watch, at(9))
     assert RULES.take_at(watch) is None
     assert watch.silent_us(at(9)) == watch.trusted_us(at(9)) == 0
@@ -182,9 +182,11 @@ def test_the_script_swaps_exactly_and_marks_what_is_absent_or_no_record() -> Non
 EXTRA_US = LEASE_US // 2
 
 
-def behind_failover(*connections: tuple[float, str], record_at: float, released_at: float | None = None) -> Watch:
+def behind_failover(
+    *connections: tuple[float, str], record_at: float, released_at: float | None = None
+) -> LeaseObserver:
     """A watch that made these connections, and saw one record soon after the last."""
-    watch = Watch()
+    watch = LeaseObserver()
     for number, (when, identity) in enumerate(connections, 1):
         watch.connected(number, identity, at(when), EXTRA_US)
     watch.see(held(), was_absent=False, now=at(record_at))
@@ -235,7 +237,7 @@ def test_a_release_does_not_shorten_the_longer_wait() -> None:
 
 
 def test_on_one_server_another_identity_changes_nothing() -> None:
-    watch = Watch()
+    watch = LeaseObserver()
     watch.connected(1, "a", at(0))
     watch.connected(2, "b", at(5))
     watch.see(held(), was_absent=False, now=at(5.1))
@@ -243,9 +245,9 @@ def test_on_one_server_another_identity_changes_nothing() -> None:
     assert RULES.may_take(watch, Instant(at(6.1) + 1))
 
 
-def failed_over(at_us: int) -> Watch:
+def failed_over(at_us: int) -> LeaseObserver:
     """Behind Sentinel, on a server that was promoted then and shows a record since."""
-    watch = Watch()
+    watch = LeaseObserver()
     watch.connected(1, "run2", Instant(at_us), EXTRA_US)
     watch.see(held(), was_absent=False, now=Instant(at_us))
     return watch

@@ -3,8 +3,17 @@
 import pytest
 
 from rppam.cluster.consensus.effects import HandOver, Told
-from rppam.cluster.consensus.membership import Body, QuorumPolicy, founding
-from rppam.cluster.consensus.messages import NO_CLAIM, Ballot, BallotKind, Claim, Kept, Refusal, Stance, Vote
+from rppam.cluster.consensus.membership import QuorumPolicy, VoterSet, founding
+from rppam.cluster.consensus.messages import (
+    NO_CLAIM,
+    Candidacy,
+    PersistedVote,
+    Readiness,
+    Refusal,
+    Vote,
+    VoteRequest,
+    VoteRequestKind,
+)
 from rppam.cluster.consensus.succession import is_left_in_hands
 from rppam.cluster.consensus.voter import SendVote, Voter
 from rppam.kernel.instant import Instant
@@ -15,55 +24,55 @@ NAMES = ("node1", "node2", "node3")
 LATER = Instant(10 * TIMING.lease_us)
 
 
-def vote_of(voter: Voter, now: Instant, kind: BallotKind = BallotKind.PROBE) -> Vote:
+def vote_of(voter: Voter, now: Instant, kind: VoteRequestKind = VoteRequestKind.PROBE) -> Vote:
     assert voter.electorate is not None
-    ballot = Ballot(kind, 1, Claim("node2", "b" * 16, 7), voter.electorate, now)
+    ballot = VoteRequest(kind, 1, Candidacy("node2", "b" * 16, 7), voter.electorate, now)
     sent = [effect for effect in voter.ask(ballot, None, now) if isinstance(effect, SendVote)]
     assert len(sent) == 1
     return sent[0].vote
 
 
 def a_voter(policy: QuorumPolicy = QuorumPolicy.MAJORITY, witnesses: tuple[str, ...] = ()) -> Voter:
-    kept = Kept(NO_CLAIM, founding("0123456789abcdef", Body.of(NAMES, policy, witnesses)))
+    kept = PersistedVote(NO_CLAIM, founding("0123456789abcdef", VoterSet.of(NAMES, policy, witnesses)))
     return Voter("node1", "a" * 16, TIMING, kept, now=Instant(0))
 
 
 def test_a_vote_says_whether_its_disk_takes_promises() -> None:
     voter = a_voter()
-    assert vote_of(voter, LATER).stance is Stance.READY
+    assert vote_of(voter, LATER).stance is Readiness.READY
     (told,) = voter.tried(FULL)
     assert isinstance(told, Told)
     assert told.is_warning
     assert FULL in told.sentence
-    assert vote_of(voter, LATER).stance is Stance.UNABLE
+    assert vote_of(voter, LATER).stance is Readiness.UNABLE
     assert voter.tried(FULL) == [], "it is told once"
     (told,) = voter.tried("")
     assert isinstance(told, Told)
     assert not told.is_warning
-    assert vote_of(voter, LATER).stance is Stance.READY
+    assert vote_of(voter, LATER).stance is Readiness.READY
 
 
-@pytest.mark.parametrize("kind", BallotKind)
-def test_a_member_with_the_file_of_another_grants_nothing_keeps_nothing_and_says_so(kind: BallotKind) -> None:
+@pytest.mark.parametrize("kind", VoteRequestKind)
+def test_a_member_with_the_file_of_another_grants_nothing_keeps_nothing_and_says_so(kind: VoteRequestKind) -> None:
     voter = a_voter()
     voter.strange = "it is a copy"
-    before = Kept(voter.claim, voter.electorate, voter.highest)
+    before = PersistedVote(voter.claim, voter.electorate, voter.highest)
     vote = vote_of(voter, LATER, kind)
-    assert (vote.is_granted, vote.refusal, vote.stance) == (False, Refusal.STRANGE, Stance.UNABLE)
-    newer = founding("0123456789abcdef", Body.of(("node1", "node2"), QuorumPolicy.MAJORITY))
+    assert (vote.is_granted, vote.refusal, vote.stance) == (False, Refusal.STRANGE, Readiness.UNABLE)
+    newer = founding("0123456789abcdef", VoterSet.of(("node1", "node2"), QuorumPolicy.MAJORITY))
     newer = newer._replace(version=newer.version._replace(step=9))
     assert voter.adopt(newer, LATER) == []
-    assert Kept(voter.claim, voter.electorate, voter.highest) == before
+    assert PersistedVote(voter.claim, voter.electorate, voter.highest) == before
 
 
 def test_a_member_with_the_file_of_another_renews_not_even_what_the_file_names() -> None:
-    kept = Kept(Claim("node2", "b" * 16, 7), a_voter().electorate, 7)
+    kept = PersistedVote(Candidacy("node2", "b" * 16, 7), a_voter().electorate, 7)
     voter = Voter("node1", "a" * 16, TIMING, kept, now=Instant(0))
     voter.strange = "it is a copy"
-    assert vote_of(voter, Instant(1), BallotKind.RENEW).refusal is Refusal.STRANGE
+    assert vote_of(voter, Instant(1), VoteRequestKind.RENEW).refusal is Refusal.STRANGE
 
 
-def _answers(voter: Voter, stances: dict[str, Stance]) -> dict[str, Vote]:
+def _answers(voter: Voter, stances: dict[str, Readiness]) -> dict[str, Vote]:
     said = vote_of(voter, LATER)
     return {name: said._replace(voter=name, stance=stance) for name, stance in stances.items()}
 
@@ -85,7 +94,7 @@ def test_who_is_left_needs_votes_that_are_kept(
     policy: str, witnesses: tuple[str, ...], unable: tuple[str, ...], own: str, has_store: bool, left: bool
 ) -> None:
     voter = a_voter(QuorumPolicy(policy), witnesses)
-    stances = {name: Stance.UNABLE if name in unable else Stance.READY for name in ("node2", "node3")}
+    stances = {name: Readiness.UNABLE if name in unable else Readiness.READY for name in ("node2", "node3")}
     answers = _answers(voter, stances)
     voter.disk_problem = own
     assert voter.electorate is not None

@@ -1,29 +1,43 @@
 """A member's vote, ballot by ballot: orders of messages that a cluster rarely sees."""
 
-from rppam.cluster.consensus.lease_observer import HEARD_MAX, LEAP_MAX, SHOWN_MAX, Watch
-from rppam.cluster.consensus.membership import Body, Electorate, QuorumPolicy, Version, founding
-from rppam.cluster.consensus.messages import NO_CLAIM, Ballot, BallotKind, Claim, Freeing, Kept, Refusal, Vote
+from rppam.cluster.consensus.lease_observer import HEARD_MAX, LEAP_MAX, SHOWN_MAX, LeaseObserver
+from rppam.cluster.consensus.membership import Membership, QuorumPolicy, Version, VoterSet, founding
+from rppam.cluster.consensus.messages import (
+    NO_CLAIM,
+    Candidacy,
+    Freeing,
+    PersistedVote,
+    Refusal,
+    Vote,
+    VoteRequest,
+    VoteRequestKind,
+)
 from rppam.cluster.consensus.record import EPOCH_MAX
 from rppam.cluster.consensus.timing import PROFILES
 from rppam.cluster.consensus.voter import SaveKept, SendVote, Voter
 from rppam.kernel.instant import Instant
 
 TIMING = PROFILES["default"]
-ELECTORATE = founding("5eed5eed5eed5eed", Body.of(("a", "b", "c"), QuorumPolicy.MAJORITY))
+ELECTORATE = founding("5eed5eed5eed5eed", VoterSet.of(("a", "b", "c"), QuorumPolicy.MAJORITY))
 LATER = Instant(TIMING.lease_us + 2)
 
 
 def voter() -> Voter:
     """One whose wait after the start is over at ``LATER``."""
-    return Voter("c", "c" * 16, TIMING, Kept(NO_CLAIM, ELECTORATE), now=Instant(0))
+    return Voter("c", "c" * 16, TIMING, PersistedVote(NO_CLAIM, ELECTORATE), now=Instant(0))
 
 
 def asked(
-    mind: Voter, kind: BallotKind, candidate: str, epoch: int, now: Instant = LATER, members: Electorate = ELECTORATE
+    mind: Voter,
+    kind: VoteRequestKind,
+    candidate: str,
+    epoch: int,
+    now: Instant = LATER,
+    members: Membership = ELECTORATE,
 ) -> Vote:
     """The answer to a ballot; the disk is quick."""
-    claim = Claim(candidate, candidate * 16, epoch)
-    effects = mind.ask(Ballot(kind, 1, claim, members, now), None, now)
+    claim = Candidacy(candidate, candidate * 16, epoch)
+    effects = mind.ask(VoteRequest(kind, 1, claim, members, now), None, now)
     for save in [effect for effect in effects if isinstance(effect, SaveKept)]:
         effects += mind.saved(save.ticket)
     return next(effect.vote for effect in effects if isinstance(effect, SendVote))
@@ -31,21 +45,21 @@ def asked(
 
 def test_a_late_question_of_the_leadership_before_does_not_make_this_one_s_promise_free() -> None:
     mind = voter()
-    assert asked(mind, BallotKind.VOTE, "a", 8).is_granted
-    late = asked(mind, BallotKind.RENEW, "a", 7)
+    assert asked(mind, VoteRequestKind.VOTE, "a", 8).is_granted
+    late = asked(mind, VoteRequestKind.RENEW, "a", 7)
     assert (late.is_granted, late.refusal) == (False, Refusal.OLD_EPOCH)
-    mind.freed(Freeing(Claim("a", "a" * 16, 7)))
-    other = asked(mind, BallotKind.VOTE, "b", 9)
+    mind.freed(Freeing(Candidacy("a", "a" * 16, 7)))
+    other = asked(mind, VoteRequestKind.VOTE, "b", 9)
     assert (other.is_granted, other.refusal) == (False, Refusal.PROMISED)
 
 
 def test_a_leader_is_granted_its_own_epoch_after_another_candidate_tried_a_higher_one() -> None:
     mind = voter()
-    assert asked(mind, BallotKind.VOTE, "b", 9).is_granted
-    mind.freed(Freeing(Claim("b", "b" * 16, 9)))
-    assert asked(mind, BallotKind.RENEW, "a", 7).is_granted
-    assert asked(mind, BallotKind.VOTE, "b", 9).refusal is Refusal.RELEASED
-    again = asked(mind, BallotKind.VOTE, "a", 9)
+    assert asked(mind, VoteRequestKind.VOTE, "b", 9).is_granted
+    mind.freed(Freeing(Candidacy("b", "b" * 16, 9)))
+    assert asked(mind, VoteRequestKind.RENEW, "a", 7).is_granted
+    assert asked(mind, VoteRequestKind.VOTE, "b", 9).refusal is Refusal.RELEASED
+    again = asked(mind, VoteRequestKind.VOTE, "a", 9)
     assert (again.is_granted, again.refusal) == (False, Refusal.OLD_EPOCH)
 
 
@@ -53,7 +67,7 @@ def test_a_list_of_members_that_the_disk_refused_is_not_told_as_kept_even_with_a
     mind = voter()
     newer = ELECTORATE._replace(version=Version(5, 1))
     early = Instant(1)
-    ballot = Ballot(BallotKind.RENEW, 1, Claim("a", "a" * 16, 5), newer, early)
+    ballot = VoteRequest(VoteRequestKind.RENEW, 1, Candidacy("a", "a" * 16, 5), newer, early)
     (save,) = [effect for effect in mind.ask(ballot, None, early) if isinstance(effect, SaveKept)]
     assert not [effect for effect in mind.saved(save.ticket, "no space") if isinstance(effect, SendVote)]
     effects = mind.ask(ballot, None, early)
@@ -64,11 +78,11 @@ def test_a_list_of_members_that_the_disk_refused_is_not_told_as_kept_even_with_a
 
 
 def test_who_is_no_member_yet_takes_over_no_list_without_its_own_name() -> None:
-    newcomer = Voter("d", "d" * 16, TIMING, Kept(NO_CLAIM, None), now=Instant(0))
-    answer = asked(newcomer, BallotKind.RENEW, "a", 5)
+    newcomer = Voter("d", "d" * 16, TIMING, PersistedVote(NO_CLAIM, None), now=Instant(0))
+    answer = asked(newcomer, VoteRequestKind.RENEW, "a", 5)
     assert answer.is_granted, "it shows that it can vote"
     assert newcomer.electorate is None
-    wider = founding(ELECTORATE.lineage, Body.of(("a", "b", "c", "d"), QuorumPolicy.MAJORITY))
+    wider = founding(ELECTORATE.lineage, VoterSet.of(("a", "b", "c", "d"), QuorumPolicy.MAJORITY))
     newcomer.adopt(wider, Instant(0))
     assert newcomer.electorate == wider
     newcomer.adopt(ELECTORATE._replace(version=Version(6, 1)), Instant(0))
@@ -77,89 +91,91 @@ def test_who_is_no_member_yet_takes_over_no_list_without_its_own_name() -> None:
 
 def test_who_learns_that_it_is_a_member_has_no_vote_for_a_lease_from_then_on() -> None:
     """Another may have been that member until then: a second host of the same name, with a data folder of its own."""
-    second = Voter("c", "d" * 16, TIMING, Kept(NO_CLAIM, None), now=Instant(0))
-    assert asked(second, BallotKind.PROBE, "b", 9).refusal is Refusal.BOOT_WAIT
+    second = Voter("c", "d" * 16, TIMING, PersistedVote(NO_CLAIM, None), now=Instant(0))
+    assert asked(second, VoteRequestKind.PROBE, "b", 9).refusal is Refusal.BOOT_WAIT
     assert second.electorate == ELECTORATE
-    for kind in (BallotKind.PROBE, BallotKind.VOTE, BallotKind.RENEW):
+    for kind in (VoteRequestKind.PROBE, VoteRequestKind.VOTE, VoteRequestKind.RENEW):
         assert asked(second, kind, "b", 9, Instant(LATER + TIMING.lease_us)).refusal is Refusal.BOOT_WAIT
-    assert asked(second, BallotKind.VOTE, "b", 9, Instant(LATER + TIMING.lease_us + 2)).is_granted
+    assert asked(second, VoteRequestKind.VOTE, "b", 9, Instant(LATER + TIMING.lease_us + 2)).is_granted
 
 
 def test_a_newcomer_goes_on_promising_the_leader_that_takes_it_in() -> None:
-    newcomer = Voter("d", "d" * 16, TIMING, Kept(NO_CLAIM, None), now=Instant(0))
-    assert asked(newcomer, BallotKind.RENEW, "a", 5).is_granted
-    wider = founding(ELECTORATE.lineage, Body.of(("a", "b", "c", "d"), QuorumPolicy.MAJORITY))
-    assert asked(newcomer, BallotKind.RENEW, "a", 5, members=wider).is_granted
+    newcomer = Voter("d", "d" * 16, TIMING, PersistedVote(NO_CLAIM, None), now=Instant(0))
+    assert asked(newcomer, VoteRequestKind.RENEW, "a", 5).is_granted
+    wider = founding(ELECTORATE.lineage, VoterSet.of(("a", "b", "c", "d"), QuorumPolicy.MAJORITY))
+    assert asked(newcomer, VoteRequestKind.RENEW, "a", 5, members=wider).is_granted
     assert newcomer.electorate == wider
-    assert asked(newcomer, BallotKind.VOTE, "b", 6, members=wider).refusal is Refusal.BOOT_WAIT
+    assert asked(newcomer, VoteRequestKind.VOTE, "b", 6, members=wider).refusal is Refusal.BOOT_WAIT
 
 
 def test_what_is_kept_is_what_the_disk_has_confirmed() -> None:
     mind = voter()
     assert mind.is_kept
-    ballot = Ballot(BallotKind.VOTE, 1, Claim("a", "a" * 16, 8), ELECTORATE, LATER)
+    ballot = VoteRequest(VoteRequestKind.VOTE, 1, Candidacy("a", "a" * 16, 8), ELECTORATE, LATER)
     (save,) = [effect for effect in mind.ask(ballot, None, LATER) if isinstance(effect, SaveKept)]
     assert not mind.is_kept
     mind.saved(save.ticket, "no space")
     assert not mind.is_kept
-    assert asked(mind, BallotKind.VOTE, "a", 8).is_granted
+    assert asked(mind, VoteRequestKind.VOTE, "a", 8).is_granted
     assert mind.is_kept
 
 
 # ---- whose list of members is believed ------------------------------------------------------------------------------
 
-SPREAD = ELECTORATE._replace(body=Body.of(("a", "b", "c", "w"), QuorumPolicy.MAJORITY, ("w",)))
+SPREAD = ELECTORATE._replace(body=VoterSet.of(("a", "b", "c", "w"), QuorumPolicy.MAJORITY, ("w",)))
 
 
 def member_c() -> Voter:
-    return Voter("c", "c" * 16, TIMING, Kept(NO_CLAIM, SPREAD), now=Instant(0))
+    return Voter("c", "c" * 16, TIMING, PersistedVote(NO_CLAIM, SPREAD), now=Instant(0))
 
 
-def list_of(*names: str, epoch: int = 9, step: int = 1) -> Electorate:
-    return SPREAD._replace(version=Version(epoch, step), body=Body.of(names, QuorumPolicy.MAJORITY))
+def list_of(*names: str, epoch: int = 9, step: int = 1) -> Membership:
+    return SPREAD._replace(version=Version(epoch, step), body=VoterSet.of(names, QuorumPolicy.MAJORITY))
 
 
 def test_a_list_of_members_is_taken_over_from_a_member_that_may_lead_and_from_nobody_else() -> None:
     for sender in ("stranger", "w"):
         mind = member_c()
-        answer = asked(mind, BallotKind.RENEW, sender, 9, members=list_of(sender))
+        answer = asked(mind, VoteRequestKind.RENEW, sender, 9, members=list_of(sender))
         assert (answer.is_granted, answer.refusal) == (False, Refusal.NOT_A_CANDIDATE)
         assert mind.electorate == SPREAD
         assert sender in mind.offered(LATER)
         mind.adopt(list_of(sender), LATER, sender)
         assert mind.electorate == SPREAD, "nor with a vote"
     mind = member_c()
-    assert asked(mind, BallotKind.RENEW, "a", 9, members=list_of("a", "c")).is_granted
+    assert asked(mind, VoteRequestKind.RENEW, "a", 9, members=list_of("a", "c")).is_granted
     assert mind.electorate == list_of("a", "c")
     assert mind.offered(LATER) == ""
 
 
 def test_who_joined_while_a_member_was_away_is_believed_once_a_witness_says_the_same() -> None:
-    wider = SPREAD._replace(version=Version(9, 2), body=Body.of(("b", "c", "d", "w"), QuorumPolicy.MAJORITY, ("w",)))
+    wider = SPREAD._replace(
+        version=Version(9, 2), body=VoterSet.of(("b", "c", "d", "w"), QuorumPolicy.MAJORITY, ("w",))
+    )
     mind = member_c()
-    assert not asked(mind, BallotKind.RENEW, "d", 9, members=wider).is_granted
+    assert not asked(mind, VoteRequestKind.RENEW, "d", 9, members=wider).is_granted
     mind.adopt(wider._replace(version=Version(9, 3)), LATER, "w")
     assert mind.electorate == SPREAD, "the witness says something else"
     mind.adopt(wider, LATER, "w")
     assert mind.electorate == wider
     again = member_c()
     again.adopt(wider, LATER, "w")
-    assert asked(again, BallotKind.RENEW, "d", 9, members=wider).is_granted, "in whatever order they come"
+    assert asked(again, VoteRequestKind.RENEW, "d", 9, members=wider).is_granted, "in whatever order they come"
 
 
 def test_no_version_and_no_epoch_is_believed_that_leaves_later_ones_no_room() -> None:
     mind = member_c()
     for epoch, step in ((EPOCH_MAX, 1), (SHOWN_MAX + LEAP_MAX + 1, 1), (9, 10**14)):
-        asked(mind, BallotKind.RENEW, "a", 9, members=list_of("a", "c", epoch=epoch, step=step))
+        asked(mind, VoteRequestKind.RENEW, "a", 9, members=list_of("a", "c", epoch=epoch, step=step))
         assert mind.electorate == SPREAD, (epoch, step)
-    for kind in (BallotKind.VOTE, BallotKind.RENEW):
+    for kind in (VoteRequestKind.VOTE, VoteRequestKind.RENEW):
         assert not asked(mind, kind, "a", EPOCH_MAX, members=SPREAD).is_granted
     assert mind.highest == 0
-    assert asked(mind, BallotKind.VOTE, "a", SHOWN_MAX + 1, members=SPREAD).is_granted
+    assert asked(mind, VoteRequestKind.VOTE, "a", SHOWN_MAX + 1, members=SPREAD).is_granted
 
 
 def test_a_member_s_word_of_an_epoch_uses_none_up() -> None:
-    watch = Watch()
+    watch = LeaseObserver()
     for _ in range(100):
         watch.hear(EPOCH_MAX)
     assert watch.known == SHOWN_MAX + HEARD_MAX, "and what was heard is no reason to believe more"

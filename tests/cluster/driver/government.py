@@ -4,17 +4,17 @@ from typing import Any
 
 from rppam.cluster.admin.errors import OrdersUnwritable
 from rppam.cluster.admin.service import NodeAdministration
-from rppam.cluster.consensus.admission import Admission, Standing
+from rppam.cluster.consensus.admission import Admission, AdmissionState
 from rppam.cluster.consensus.effects import Disconnected, Exchange
 from rppam.cluster.consensus.election import Election
 from rppam.cluster.consensus.exchange import exchange
-from rppam.cluster.consensus.failure_detector import Detector
+from rppam.cluster.consensus.failure_detector import FailureDetector
 from rppam.cluster.consensus.heartbeat import Heartbeat, Role
 from rppam.cluster.consensus.node import Exchanged, KeepOrders, NodeCore, NodeEffect, Unregister
-from rppam.cluster.consensus.operator_state import NO_ORDERS, Orders
+from rppam.cluster.consensus.operator_state import NO_ORDERS, OperatorState
 from rppam.cluster.consensus.record import parse_record
 from rppam.cluster.consensus.voter import Voter
-from rppam.cluster.driver.operator_state import OrdersKeeper
+from rppam.cluster.driver.operator_state import OperatorStateKeeper
 from rppam.cluster.link.ports import PeerState
 from rppam.kernel.instant import US_PER_MS, Instant, WallMs
 from rppam_sim.host import SeededEntropy
@@ -30,10 +30,10 @@ class MemoryOrders:
         self.kept = NO_ORDERS
         self.broken = ""
 
-    def load(self) -> Orders:
+    def load(self) -> OperatorState:
         return self.kept
 
-    def save(self, orders: Orders) -> None:
+    def save(self, orders: OperatorState) -> None:
         if self.broken:
             raise OrdersUnwritable(self.broken)
         self.kept = orders
@@ -70,7 +70,7 @@ class Government(Parliament):
             def wall_ms(self) -> WallMs:
                 return house.wall_ms()
 
-        keeper = OrdersKeeper(self.orders[name])
+        keeper = OperatorStateKeeper(self.orders[name])
 
         def feed(effects: list[NodeEffect]) -> None:
             for effect in effects:
@@ -101,12 +101,12 @@ class Government(Parliament):
         orders = self.orders.setdefault(name, MemoryOrders()).load()
         core = NodeCore(
             election,
-            Detector(name, TIMING),
+            FailureDetector(name, TIMING),
             Admission(name, boot_id, TIMING, lambda _others: None),
             now=now,
             orders=orders,
         )
-        core.admission.standing = Standing.ADMITTED
+        core.admission.standing = AdmissionState.ADMITTED
         election.electable = not orders.maintenance
         seat.member = core
         self._poll_later(seat)

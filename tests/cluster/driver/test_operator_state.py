@@ -6,9 +6,9 @@ from concurrent.futures import wait
 import pytest
 
 from rppam.cluster.admin.errors import OrdersUnwritable
-from rppam.cluster.consensus.operator_state import NO_ORDERS, Orders
+from rppam.cluster.consensus.operator_state import NO_ORDERS, OperatorState
 from rppam.cluster.driver import operator_state as module
-from rppam.cluster.driver.operator_state import OrdersKeeper
+from rppam.cluster.driver.operator_state import OperatorStateKeeper
 from tests.support.late_threads import LateThreads
 
 ASIDE = NO_ORDERS._replace(maintenance=True, maintenance_by="eve")
@@ -20,10 +20,10 @@ class Disk:
     def __init__(self, fault: Exception | None = None) -> None:
         self.kept, self.fault, self.tries = NO_ORDERS, fault, 0
 
-    def load(self) -> Orders:
+    def load(self) -> OperatorState:
         return self.kept
 
-    def save(self, orders: Orders) -> None:
+    def save(self, orders: OperatorState) -> None:
         self.tries += 1
         if self.fault is not None:
             raise self.fault
@@ -36,7 +36,7 @@ async def test_whatever_keeps_an_order_from_the_disk_is_told_and_tried_again(
 ) -> None:
     monkeypatch.setattr(module, "RETRY_S", 0.01)
     disk = Disk(fault)
-    keeper = OrdersKeeper(disk)
+    keeper = OperatorStateKeeper(disk)
     keeper.keep(ASIDE)
     with pytest.raises(OrdersUnwritable, match=str(fault)):
         await keeper.kept()
@@ -51,7 +51,7 @@ async def test_whatever_keeps_an_order_from_the_disk_is_told_and_tried_again(
 
 async def test_an_older_order_is_never_kept_over_a_newer_one() -> None:
     disk = Disk(OrdersUnwritable("No space left"))
-    keeper = OrdersKeeper(disk)
+    keeper = OperatorStateKeeper(disk)
     keeper.keep(ASIDE)
     with pytest.raises(OrdersUnwritable):
         await keeper.kept()
@@ -65,7 +65,7 @@ async def test_an_older_order_is_never_kept_over_a_newer_one() -> None:
 
 
 async def test_nothing_is_tried_any_more_after_the_end() -> None:
-    keeper = OrdersKeeper(Disk(OrdersUnwritable("No space left")))
+    keeper = OperatorStateKeeper(Disk(OrdersUnwritable("No space left")))
     keeper.keep(ASIDE)
     with pytest.raises(OrdersUnwritable):
         await keeper.kept()
@@ -78,7 +78,7 @@ async def test_an_order_that_a_thread_keeps_late_is_not_kept_over_a_newer_one() 
     threads = LateThreads()
     asyncio.get_running_loop().set_default_executor(threads)
     disk = Disk()
-    keeper = OrdersKeeper(disk)
+    keeper = OperatorStateKeeper(disk)
     keeper.keep(ASIDE)
     with pytest.raises(OrdersUnwritable, match="new thread"):
         await keeper.kept()

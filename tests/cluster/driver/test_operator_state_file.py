@@ -6,17 +6,17 @@ from pathlib import Path
 import pytest
 
 from rppam.cluster.admin.errors import OrdersUnwritable
-from rppam.cluster.consensus.operator_state import NO_ORDERS, Orders, Pause, person
+from rppam.cluster.consensus.operator_state import NO_ORDERS, OperatorState, Pause, person
 from rppam.cluster.driver.operator_state_errors import OrdersFileBroken
-from rppam.cluster.driver.operator_state_file import FileOrders
+from rppam.cluster.driver.operator_state_file import OperatorStateFile
 from rppam.kernel.instant import WallMs
 
-ORDERS = Orders(Pause(1_795_000_000_000, True, "eve"), True, "böb")
+ORDERS = OperatorState(Pause(1_795_000_000_000, True, "eve"), True, "böb")
 GOOD = {"pause": {"stamp": 5, "is_on": True, "by": "eve"}, "maintenance": False, "maintenance_by": ""}
 
 
 def test_what_was_written_is_read_and_only_the_account_can_read_it(tmp_path: Path) -> None:
-    file = FileOrders(tmp_path / "orders")
+    file = OperatorStateFile(tmp_path / "orders")
     assert file.load() == NO_ORDERS
     file.save(ORDERS)
     assert file.load() == ORDERS
@@ -45,12 +45,12 @@ def test_what_was_written_is_read_and_only_the_account_can_read_it(tmp_path: Pat
 def test_anything_else_is_refused_with_the_place_and_what_to_do(tmp_path: Path, text: str) -> None:
     (tmp_path / "orders").write_text(text)
     with pytest.raises(OrdersFileBroken, match=r"orders: expected maintenance and pause .* again"):
-        FileOrders(tmp_path / "orders").load()
+        OperatorStateFile(tmp_path / "orders").load()
 
 
 def test_a_disk_that_refuses_is_told_with_the_place(tmp_path: Path) -> None:
     with pytest.raises(OrdersUnwritable, match=r"absent/orders.*No such file"):
-        FileOrders(tmp_path / "absent" / "orders").save(ORDERS)
+        OperatorStateFile(tmp_path / "absent" / "orders").save(ORDERS)
 
 
 def test_a_name_is_printable_and_short() -> None:

@@ -8,14 +8,14 @@ import pytest
 from rppam.cluster.consensus.admission import Admission
 from rppam.cluster.consensus.effects import HandOver
 from rppam.cluster.consensus.election import Election
-from rppam.cluster.consensus.failure_detector import Detector
+from rppam.cluster.consensus.failure_detector import FailureDetector
 from rppam.cluster.consensus.heartbeat import Heartbeat, Role
 from rppam.cluster.consensus.node import NodeCore
 from rppam.cluster.consensus.phase import Phase
 from rppam.cluster.consensus.record import EPOCH_MAX, Record, RecordState
 from rppam.cluster.consensus.timing import Timing
 from rppam.cluster.driver.driver import Driver
-from rppam.cluster.driver.leader_tasks import Duties
+from rppam.cluster.driver.leader_tasks import LeaderTasks
 from rppam.cluster.store.memory_store import MemoryStore
 from rppam.cluster.store.ports import ExchangeAnswer, ExchangeOrder
 from rppam.cluster.vip.errors import AddressRefused
@@ -82,7 +82,7 @@ def driver_of(duty: Stubborn, store: MemoryStore | None = None) -> Driver:
     life = entropy.nonce()
     core = NodeCore(
         Election("one", life, BRIEF, entropy, now=clock.now()),
-        Detector("one", BRIEF),
+        FailureDetector("one", BRIEF),
         Admission("one", life, BRIEF, lambda _others: None),
         now=clock.now(),
     )
@@ -93,7 +93,7 @@ def driver_of(duty: Stubborn, store: MemoryStore | None = None) -> Driver:
     def beat(number: int, lag_ms: int, renewed_ms_ago: int) -> Heartbeat:
         return Heartbeat("one", life, number, Role.STANDBY, 0, "1", "h", "", clock.wall_ms(), lag_ms, renewed_ms_ago)
 
-    return Driver(core, store or MemoryStore(clock), Register(), clock, Duties((duty,), bounded), beat)
+    return Driver(core, store or MemoryStore(clock), Register(), clock, LeaderTasks((duty,), bounded), beat)
 
 
 def holder_of(driver: Driver) -> str:
@@ -136,7 +136,7 @@ async def test_an_error_that_nobody_foresaw_counts_as_not_stopped_and_keeps_no_o
     async def unbounded(work: Awaitable[None]) -> None:
         await work
 
-    duties = Duties((other, odd), unbounded)
+    duties = LeaderTasks((other, odd), unbounded)
     assert not await duties.stop(7)
     assert other.asked == 1
     assert 'the address has not stopped after epoch 7 (RuntimeError("can\'t start new thread"))' in caplog.text

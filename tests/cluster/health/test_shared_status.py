@@ -17,8 +17,8 @@ from rppam.cluster.health.snapshot_text import OTHERS_MAX, from_text, to_text
 from rppam.cluster.health.view import NodeView
 from rppam.kernel.instant import Instant
 from rppam.kernel.system_clock import SystemClock
-from rppam.process.control_channel import Line
-from rppam.process.shared_state import CONTROL, NodePage, Permission, Picture
+from rppam.process.control_channel import ControlChannel
+from rppam.process.shared_state import CONTROL, Permission, Picture, SharedState
 
 LEADS = Authority(42, "0123456789abcdef")
 NOW_US = 50_000_000
@@ -63,9 +63,9 @@ NOTHING = replace(SEEN, role=Role.STANDBY, leader=None, members=(), redis_connec
 
 
 @pytest.fixture
-def page() -> Iterator[NodePage]:
-    descriptor = NodePage.make()
-    made = NodePage(descriptor)
+def page() -> Iterator[SharedState]:
+    descriptor = SharedState.make()
+    made = SharedState(descriptor)
     made.stamp(CONTROL, NOW_US)
     made.show(Picture(1, NOW_US, to_text(SEEN)))
     made.permit(Permission(1, LEADS, NOW_US + 700_000))
@@ -79,7 +79,7 @@ def clock() -> StillClock:
 
 
 @pytest.fixture
-def status(page: NodePage, clock: StillClock) -> PageStatus:
+def status(page: SharedState, clock: StillClock) -> PageStatus:
     return PageStatus(page, clock, NOTHING)
 
 
@@ -107,7 +107,7 @@ def test_permission_that_ended_since_the_picture_takes_the_leader_out_of_it(
     assert seen.redis_connected, "nothing else is taken back"
 
 
-def test_a_withdrawn_permission_ends_at_once_and_is_told(status: PageStatus, page: NodePage) -> None:
+def test_a_withdrawn_permission_ends_at_once_and_is_told(status: PageStatus, page: SharedState) -> None:
     assert status.snapshot().leader == "node1"
     page.withdraw(1)
     assert status.may_lead() is None
@@ -122,7 +122,7 @@ def test_a_withdrawn_permission_ends_at_once_and_is_told(status: PageStatus, pag
 
 
 def test_while_the_next_start_is_waited_for_the_reason_says_how_long(
-    status: PageStatus, page: NodePage, clock: StillClock
+    status: PageStatus, page: SharedState, clock: StillClock
 ) -> None:
     page.withdraw(1)
     page.plan_start(8, NOW_US + 30_000_000)
@@ -134,7 +134,7 @@ def test_while_the_next_start_is_waited_for_the_reason_says_how_long(
     assert status.snapshot().redis_reason == RESTARTING
 
 
-def test_the_next_control_process_is_believed_again(status: PageStatus, page: NodePage) -> None:
+def test_the_next_control_process_is_believed_again(status: PageStatus, page: SharedState) -> None:
     page.withdraw(1)
     standby = replace(SEEN, role=Role.STANDBY, leader="node2", epoch=43)
     page.show(Picture(2, NOW_US, to_text(standby)))
@@ -152,7 +152,7 @@ def test_a_control_process_that_does_not_turn_is_told(status: PageStatus, clock:
 
 
 def test_a_control_process_that_turns_and_shows_nothing_vouches_for_nothing(
-    status: PageStatus, page: NodePage, clock: StillClock
+    status: PageStatus, page: SharedState, clock: StillClock
 ) -> None:
     clock.at += FRESH_US + 1
     page.stamp(CONTROL, clock.at)
@@ -162,7 +162,7 @@ def test_a_control_process_that_turns_and_shows_nothing_vouches_for_nothing(
     assert status.is_alive()
 
 
-def test_nobody_vouches_for_the_virtual_address_of_a_past_picture(status: PageStatus, page: NodePage) -> None:
+def test_nobody_vouches_for_the_virtual_address_of_a_past_picture(status: PageStatus, page: SharedState) -> None:
     page.show(Picture(1, NOW_US, to_text(replace(SEEN, virtual_ip="10.0.0.9/24", virtual_ip_here=True))))
     assert status.snapshot().virtual_ip_here
     page.withdraw(1)
@@ -171,14 +171,14 @@ def test_nobody_vouches_for_the_virtual_address_of_a_past_picture(status: PageSt
 
 
 async def test_a_picture_that_is_too_large_is_shown_with_fewer_members_and_says_so(
-    status: PageStatus, page: NodePage, clock: StillClock
+    status: PageStatus, page: SharedState, clock: StillClock
 ) -> None:
     strangers = tuple(member(f"a-{number:05d}", Role.STANDBY) for number in range(8_000))
     ill = replace(member("z-ill", Role.STANDBY), status=MemberStatus.UNREACHABLE)
     line = VoteView("node2", VoterKind.MEMBER, 1, None, None, True, True, "")
     now = replace(SEEN, leader="node2", epoch=43, role=Role.STANDBY, members=(*strangers, *SEEN.members, ill))
     clock.at += FRESH_US + 1
-    one, other = Line.pair()
+    one, other = ControlChannel.pair()
     board = Board(page, one, 1, clock)
     board.shows(cast("NodeView", SimpleNamespace(snapshot=lambda: replace(now, votes=(line,)))))
     await board.start()
@@ -195,8 +195,8 @@ async def test_a_picture_that_is_too_large_is_shown_with_fewer_members_and_says_
 
 
 def test_before_anything_was_shown_nothing_is_claimed(clock: StillClock) -> None:
-    descriptor = NodePage.make()
-    status = PageStatus(NodePage(descriptor), clock, NOTHING)
+    descriptor = SharedState.make()
+    status = PageStatus(SharedState(descriptor), clock, NOTHING)
     os.close(descriptor)
     seen = status.snapshot()
     assert (seen.leader, seen.ready, seen.redis_reason) == (None, False, RESTARTING)

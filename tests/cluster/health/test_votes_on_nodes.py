@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rppam.cluster.consensus.membership import Electorate
+from rppam.cluster.consensus.membership import Membership
 from rppam.cluster.store.vote_file import FILE_NAME, FilePromises
 from tests.support.lab import CALM, Lab, LabNode, eventually
 from tests.support.lab_fixtures import KIND, MakeLab
@@ -26,7 +26,7 @@ def own_redis() -> Iterator[Server]:
         yield running
 
 
-def electorate(node: LabNode) -> Electorate:
+def electorate(node: LabNode) -> Membership:
     kept = FilePromises(Path(node.config["node"]["dataDir"]) / FILE_NAME).load()
     assert kept is not None
     assert kept.electorate is not None

@@ -3,10 +3,10 @@
 import pytest
 from msgspec import UnsetType
 
-from rppam.cluster.consensus.admission import Standing
-from rppam.cluster.consensus.effects import ChangeElectorate
+from rppam.cluster.consensus.admission import AdmissionState
+from rppam.cluster.consensus.effects import ChangeMembership
 from rppam.cluster.consensus.heartbeat import MemberStatus, Role
-from rppam.cluster.consensus.membership import Body, QuorumPolicy
+from rppam.cluster.consensus.membership import QuorumPolicy, VoterSet
 from rppam.cluster.consensus.record import EPOCH_MAX
 from rppam.cluster.health.members_view import other_members
 from rppam.cluster.health.model import SafetyLevel, VoterKind
@@ -271,8 +271,8 @@ async def test_a_pending_change_says_whom_it_waits_for() -> None:
     house, leader = seated("a", "b", "c")
     dead, other = others(house, leader)
     house.kill(dead)
-    body = Body.of(tuple(sorted((leader, other))), LAST)
-    house.tell(leader, ChangeElectorate(body))
+    body = VoterSet.of(tuple(sorted((leader, other))), LAST)
+    house.tell(leader, ChangeMembership(body))
     house.run(3 * LEASE)
     told = votes(house, leader).pending_change
     assert (
@@ -403,6 +403,6 @@ def test_a_node_that_is_not_let_in_says_so_instead_of_an_election_that_it_takes_
     house.kill(leader)
     house.run(LEASE)
     core = house.core(me)
-    core.admission.standing = Standing.PROBATION
+    core.admission.standing = AdmissionState.PROBATION
     core.election.electable = False
     assert "this node is not let in yet" in why(house, me)

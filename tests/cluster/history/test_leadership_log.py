@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rppam.cluster.consensus.effects import StandDown
-from rppam.cluster.history.leadership_log import Chronicle, last_sign
+from rppam.cluster.history.leadership_log import LeadershipLog, last_sign
 from rppam.cluster.history.recorder import HistoryFormatter
 from rppam.kernel.instant import Instant
 from tests.cluster.admin.test_service import LEASE, others, seated
@@ -26,19 +26,19 @@ def at(seconds: float) -> Instant:
     return Instant(round(seconds * 1e6))
 
 
-def look(chronicle: Chronicle, leader: tuple[str, int] | None, now: Instant) -> None:
+def look(chronicle: LeadershipLog, leader: tuple[str, int] | None, now: Instant) -> None:
     """At a leader of whom there is a sign right now."""
     chronicle.look(leader, now, now)
 
 
 @pytest.fixture
-def chronicle(caplog: pytest.LogCaptureFixture) -> Chronicle:
+def chronicle(caplog: pytest.LogCaptureFixture) -> LeadershipLog:
     caplog.set_level(logging.INFO)
-    return Chronicle("node1", TIMING, lambda: "node2 does not answer", at(100))
+    return LeadershipLog("node1", TIMING, lambda: "node2 does not answer", at(100))
 
 
 def test_another_leader_is_told_once_with_the_time_without_one(
-    chronicle: Chronicle, caplog: pytest.LogCaptureFixture
+    chronicle: LeadershipLog, caplog: pytest.LogCaptureFixture
 ) -> None:
     look(chronicle, ("node2", 7), at(100.25))
     look(chronicle, ("node2", 7), at(101))
@@ -53,7 +53,7 @@ def test_another_leader_is_told_once_with_the_time_without_one(
 
 
 def test_a_gap_is_told_when_it_lasts_with_the_reason_and_its_end(
-    chronicle: Chronicle, caplog: pytest.LogCaptureFixture
+    chronicle: LeadershipLog, caplog: pytest.LogCaptureFixture
 ) -> None:
     look(chronicle, ("node2", 7), at(100))
     told(caplog)
@@ -69,7 +69,7 @@ def test_a_gap_is_told_when_it_lasts_with_the_reason_and_its_end(
     assert [entry["facts"]["withoutLeaderMs"] for entry in told(caplog)] == [10_000], "the same leader is back"
 
 
-def test_a_short_gap_of_the_same_leader_is_not_told(chronicle: Chronicle, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_short_gap_of_the_same_leader_is_not_told(chronicle: LeadershipLog, caplog: pytest.LogCaptureFixture) -> None:
     look(chronicle, ("node2", 7), at(100))
     told(caplog)
     look(chronicle, None, at(101))
@@ -80,7 +80,7 @@ def test_a_short_gap_of_the_same_leader_is_not_told(chronicle: Chronicle, caplog
     assert told(caplog) == []
 
 
-def test_own_leadership_is_told_elsewhere(chronicle: Chronicle, caplog: pytest.LogCaptureFixture) -> None:
+def test_own_leadership_is_told_elsewhere(chronicle: LeadershipLog, caplog: pytest.LogCaptureFixture) -> None:
     look(chronicle, ("node1", 7), at(100))
     assert told(caplog) == []
     look(chronicle, ("node2", 8), at(101))
@@ -88,7 +88,7 @@ def test_own_leadership_is_told_elsewhere(chronicle: Chronicle, caplog: pytest.L
 
 
 def test_a_leader_that_fell_silent_is_missed_from_its_last_sign(
-    chronicle: Chronicle, caplog: pytest.LogCaptureFixture
+    chronicle: LeadershipLog, caplog: pytest.LogCaptureFixture
 ) -> None:
     chronicle.look(("node2", 7), at(101), at(100.9))
     chronicle.look(("node2", 7), at(104.9), at(100.9))
@@ -100,14 +100,14 @@ def test_a_leader_that_fell_silent_is_missed_from_its_last_sign(
     assert [entry["facts"]["withoutLeaderMs"] for entry in told(caplog)] == [4_200]
 
 
-def test_who_stood_still_while_it_led_counts_from_when_it_last_did(chronicle: Chronicle) -> None:
+def test_who_stood_still_while_it_led_counts_from_when_it_last_did(chronicle: LeadershipLog) -> None:
     look(chronicle, ("node1", 7), at(100))
     assert chronicle.without_leader_ms(at(112.6)) == 12_600, "elected again before anybody looked"
     look(chronicle, None, at(112.6))
     assert chronicle.without_leader_ms(at(112.7)) == 12_700
 
 
-def until_another_leads(house: Government, gone: str, chronicles: dict[str, Chronicle]) -> int:
+def until_another_leads(house: Government, gone: str, chronicles: dict[str, LeadershipLog]) -> int:
     """Milliseconds that the new leader counts without one."""
     for _ in range(3 * LEASE):
         house.run(1)
@@ -125,7 +125,7 @@ def until_another_leads(house: Government, gone: str, chronicles: dict[str, Chro
 def test_the_successor_counts_the_lease_that_it_waited_for_and_no_more(is_killed: bool) -> None:
     house, leader = seated("a", "b", "c")
     names = others(house, leader)
-    chronicles = {name: Chronicle(name, TIMING, str, Instant(house.now)) for name in names}
+    chronicles = {name: LeadershipLog(name, TIMING, str, Instant(house.now)) for name in names}
     for name, chronicle in chronicles.items():
         election, now = house.core(name).election, Instant(house.now)
         chronicle.look(election.leader(now), now, last_sign(election, now))
@@ -141,7 +141,7 @@ def test_the_successor_counts_the_lease_that_it_waited_for_and_no_more(is_killed
 
 
 def test_the_store_is_told_lost_when_that_lasts_and_back_with_the_time(
-    chronicle: Chronicle, caplog: pytest.LogCaptureFixture
+    chronicle: LeadershipLog, caplog: pytest.LogCaptureFixture
 ) -> None:
     chronicle.look_at_store(answers=False, reason="slow", now=at(100))
     chronicle.look_at_store(answers=True, reason="", now=at(100.9))

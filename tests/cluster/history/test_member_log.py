@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from rppam.cluster.consensus.failure_detector import Detector
+from rppam.cluster.consensus.failure_detector import FailureDetector
 from rppam.cluster.consensus.heartbeat import Heartbeat, Role
 from rppam.cluster.consensus.timing import PROFILES
-from rppam.cluster.history.member_log import MemberNews
+from rppam.cluster.history.member_log import MemberLog
 from rppam.cluster.history.recorder import EVENT
 from rppam.cluster.link.ports import PeerState
 from rppam.kernel.instant import Instant, WallMs
@@ -23,8 +23,8 @@ class Node:
 
     def __init__(self, link: PeerState | None) -> None:
         self.peers = {} if link is None else {"node2": link}
-        self._detector = Detector("node1", TIMING)
-        self._news = MemberNews(self._detector, lambda: self.peers)
+        self._detector = FailureDetector("node1", TIMING)
+        self._news = MemberLog(self._detector, lambda: self.peers)
         self._now = self._beat = 0
 
     def reads(self, times: int, *, beats: bool, leaves: bool = False) -> None:
@@ -137,8 +137,8 @@ def test_one_look_asks_the_link_once_however_many_are_away(told: Any) -> None:
         asked += 1
         return dict.fromkeys(names, GONE)
 
-    detector = Detector("node1", TIMING)
-    news = MemberNews(detector, peers)
+    detector = FailureDetector("node1", TIMING)
+    news = MemberLog(detector, peers)
     last = tuple((name, Heartbeat(name, "a" * 16, 1, Role.STANDBY, 7, "1", "h", "", 0, 0, 0)) for name in names)
     now = 0
     for _ in range(20):

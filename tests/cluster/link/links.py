@@ -10,8 +10,17 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from rppam.cluster.consensus.membership import Body, Electorate, QuorumPolicy, founding
-from rppam.cluster.consensus.messages import Ballot, BallotKind, Claim, Freeing, Invitation, Refusal, Stance, Vote
+from rppam.cluster.consensus.membership import Membership, QuorumPolicy, VoterSet, founding
+from rppam.cluster.consensus.messages import (
+    Candidacy,
+    Freeing,
+    Invitation,
+    Readiness,
+    Refusal,
+    Vote,
+    VoteRequest,
+    VoteRequestKind,
+)
 from rppam.cluster.link.codec import Greeting, Purpose, encode_greeting
 from rppam.cluster.link.credentials import Credentials
 from rppam.cluster.link.frames import FrameReader, FrameWriter
@@ -27,12 +36,12 @@ OTHER_KEY = Secret("00c0ffee" * 8)
 CLUSTER = "cluster-001"
 LINEAGE = "0123456789abcdef"
 CLOCK = SystemClock()
-CLAIM = Claim("node2", "41aa0b2c3d4e5f60", 9)
+CLAIM = Candidacy("node2", "41aa0b2c3d4e5f60", 9)
 
 
-def electorate_of(*names: str) -> Electorate:
+def electorate_of(*names: str) -> Membership:
     """A founding electorate."""
-    return founding(LINEAGE, Body.of(names, QuorumPolicy.MAJORITY))
+    return founding(LINEAGE, VoterSet.of(names, QuorumPolicy.MAJORITY))
 
 
 THREE = electorate_of("node1", "node2", "node3")
@@ -45,12 +54,12 @@ class Node:
     link: TlsMemberLink
     name: str
     boot_id: str
-    ballots: list[Ballot] = field(default_factory=list)
+    ballots: list[VoteRequest] = field(default_factory=list)
     votes: list[Vote] = field(default_factory=list)
     no_votes: list[tuple[str, int]] = field(default_factory=list)
     freeings: list[Freeing] = field(default_factory=list)
     invitations: list[Invitation] = field(default_factory=list)
-    on_ballot: Callable[[Ballot, Callable[[Vote], None]], None] | None = None
+    on_ballot: Callable[[VoteRequest, Callable[[Vote], None]], None] | None = None
     """In place of granting at once."""
     on_vote: Callable[[Vote], None] | None = None
     requests: int = 0
@@ -71,25 +80,25 @@ class Node:
         """Where it listens."""
         return f"127.0.0.1:{self.link.port}"
 
-    def ballot(self, *, candidate: str | None = None, electorate: Electorate = THREE) -> Ballot:
+    def ballot(self, *, candidate: str | None = None, electorate: Membership = THREE) -> VoteRequest:
         """The next one of this node."""
         self.requests += 1
-        claim = Claim(candidate or self.name, self.boot_id, 5)
-        return Ballot(BallotKind.RENEW, self.requests, claim, electorate, CLOCK.now())
+        claim = Candidacy(candidate or self.name, self.boot_id, 5)
+        return VoteRequest(VoteRequestKind.RENEW, self.requests, claim, electorate, CLOCK.now())
 
     def ask(self, to: str) -> int | None:
         """Send a ballot; its number, or ``None`` when there is no connection."""
         ballot = self.ballot()
         return ballot.request if self.link.send(to, ballot) else None
 
-    def vote_for(self, ballot: Ballot, *, voter: str | None = None) -> Vote:
+    def vote_for(self, ballot: VoteRequest, *, voter: str | None = None) -> Vote:
         """Granted."""
         return Vote(
             ballot.kind, voter or self.name, self.boot_id, ballot.request, ballot.claim.epoch, True, Refusal.NONE,
-            ballot.claim.epoch, ballot.electorate.version, None, ballot.claim.candidate, CLOCK.now(), Stance.READY,
+            ballot.claim.epoch, ballot.electorate.version, None, ballot.claim.candidate, CLOCK.now(), Readiness.READY,
         )  # fmt: skip
 
-    def _ballot(self, ballot: Ballot, answer: Callable[[Vote], None]) -> None:
+    def _ballot(self, ballot: VoteRequest, answer: Callable[[Vote], None]) -> None:
         self.ballots.append(ballot)
         if self.on_ballot is not None:
             self.on_ballot(ballot, answer)

@@ -5,8 +5,17 @@ import json
 import pytest
 from hypothesis import example, given, strategies as st
 
-from rppam.cluster.consensus.membership import MEMBERS_MAX, Body, Electorate, QuorumPolicy, Version
-from rppam.cluster.consensus.messages import Ballot, BallotKind, Claim, Freeing, Invitation, Refusal, Stance, Vote
+from rppam.cluster.consensus.membership import MEMBERS_MAX, Membership, QuorumPolicy, Version, VoterSet
+from rppam.cluster.consensus.messages import (
+    Candidacy,
+    Freeing,
+    Invitation,
+    Readiness,
+    Refusal,
+    Vote,
+    VoteRequest,
+    VoteRequestKind,
+)
 from rppam.cluster.link.codec import (
     ANSWER_CHARS_MAX,
     INSTANT_MAX,
@@ -41,22 +50,22 @@ names = st.from_regex(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", fullmatch=True)
 hex16 = st.from_regex(r"[0-9a-f]{16}", fullmatch=True)
 numbers = st.integers(0, NUMBER_MAX)
 instants = st.integers(0, INSTANT_MAX).map(Instant)
-claims = st.builds(Claim, names, hex16, numbers)
+claims = st.builds(Candidacy, names, hex16, numbers)
 versions = st.builds(Version, numbers, numbers)
 
 
 @st.composite
-def bodies(draw: st.DrawFn) -> Body:
+def bodies(draw: st.DrawFn) -> VoterSet:
     members = draw(st.sets(names, min_size=1, max_size=8))
     witnesses = draw(st.sets(st.sampled_from(sorted(members)), max_size=len(members) - 1))
-    return Body.of(members, draw(st.sampled_from(QuorumPolicy)), tuple(witnesses))
+    return VoterSet.of(members, draw(st.sampled_from(QuorumPolicy)), tuple(witnesses))
 
 
-electorates = st.builds(Electorate, hex16, versions, bodies(), st.none() | bodies())
-ballots = st.builds(Ballot, st.sampled_from(BallotKind), numbers, claims, electorates, instants)
+electorates = st.builds(Membership, hex16, versions, bodies(), st.none() | bodies())
+ballots = st.builds(VoteRequest, st.sampled_from(VoteRequestKind), numbers, claims, electorates, instants)
 votes = st.builds(
-    Vote, st.sampled_from(BallotKind), names, hex16, numbers, numbers, st.booleans(), st.sampled_from(Refusal), numbers,
-    versions, st.none() | electorates, st.just("") | names, instants, st.sampled_from(Stance),
+    Vote, st.sampled_from(VoteRequestKind), names, hex16, numbers, numbers, st.booleans(), st.sampled_from(Refusal),
+    numbers, versions, st.none() | electorates, st.just("") | names, instants, st.sampled_from(Readiness),
 ).map(lambda vote: vote._replace(refusal=Refusal.NONE) if vote.is_granted else vote)  # fmt: skip
 tags = st.from_regex(r"[0-9a-f]{64}", fullmatch=True)
 jsons = st.dictionaries(st.text(max_size=8), st.none() | st.text(max_size=30), max_size=4).map(json.dumps)
@@ -109,13 +118,13 @@ def test_any_other_bytes_are_none_and_never_an_error(data: bytes) -> None:
 
 @pytest.mark.parametrize("name", ["", "-a", "a-", "A", "ä", "a" * 64, "a b", "(store)", "a\n"])
 def test_a_name_that_no_node_can_have_is_not_read(name: str) -> None:
-    assert decode(encode(Freeing(Claim(name, "9f0c1d2e3a4b5c6d", 5)))) is None
+    assert decode(encode(Freeing(Candidacy(name, "9f0c1d2e3a4b5c6d", 5)))) is None
 
 
 def test_a_granted_vote_with_a_reason_for_refusal_is_nonsense() -> None:
     vote = Vote(
-        BallotKind.RENEW, "node2", "41aa0b2c3d4e5f60", 17, 5, True, Refusal.NONE, 5, Version(0, 1), None, "node1",
-        Instant(99), Stance.READY,
+        VoteRequestKind.RENEW, "node2", "41aa0b2c3d4e5f60", 17, 5, True, Refusal.NONE, 5, Version(0, 1), None, "node1",
+        Instant(99), Readiness.READY,
     )  # fmt: skip
     assert decode(encode(vote)) == vote
     assert decode(encode(vote._replace(refusal=Refusal.PROMISED))) is None
@@ -124,10 +133,10 @@ def test_a_granted_vote_with_a_reason_for_refusal_is_nonsense() -> None:
 
 def test_the_largest_electorate_in_change_fits_into_a_frame() -> None:
     every = tuple(f"{number:03d}" + "x" * 60 for number in range(MEMBERS_MAX))
-    body = Body.of(every, QuorumPolicy.LAST_MAN_STANDING, every[1:])
-    largest = Electorate("f" * 16, Version(NUMBER_MAX, NUMBER_MAX), body, body)
-    claim = Claim(every[0], "f" * 16, NUMBER_MAX)
-    ballot = Ballot(BallotKind.PROBE, NUMBER_MAX, claim, largest, Instant(INSTANT_MAX))
+    body = VoterSet.of(every, QuorumPolicy.LAST_MAN_STANDING, every[1:])
+    largest = Membership("f" * 16, Version(NUMBER_MAX, NUMBER_MAX), body, body)
+    claim = Candidacy(every[0], "f" * 16, NUMBER_MAX)
+    ballot = VoteRequest(VoteRequestKind.PROBE, NUMBER_MAX, claim, largest, Instant(INSTANT_MAX))
     assert len(encode(ballot)) < 20_500
     assert decode(encode(ballot)) == ballot
 
@@ -143,7 +152,7 @@ def test_another_version_is_told_from_nonsense() -> None:
 
 
 def test_no_message_has_a_field_for_a_secret() -> None:
-    for kind in (Ballot, Vote, Freeing, Invitation, Greeting):
+    for kind in (VoteRequest, Vote, Freeing, Invitation, Greeting):
         assert Secret not in kind.__annotations__.values()
 
 

@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from rppam.cluster.link.connect import NotReachedError, Pace, dial
-from rppam.cluster.link.connection import Channel
+from rppam.cluster.link.connection import MemberConnection
 from rppam.cluster.link.credentials import Credentials
 from rppam.cluster.link.names import Names
 from rppam.kernel.lookups import Place
@@ -30,9 +30,9 @@ def at(*families: socket.AddressFamily) -> Names:
     return Names(ask)
 
 
-async def reach(port: int, names: Names) -> Channel:
+async def reach(port: int, names: Names) -> MemberConnection:
     """Dial ``node2``."""
-    channel = Channel(clock=CLOCK, on_data=lambda *_: None, on_end=lambda *_: None)
+    channel = MemberConnection(clock=CLOCK, on_data=lambda *_: None, on_end=lambda *_: None)
     credentials = Credentials(KEY, cluster_id=CLUSTER, node_name="node1")
     await dial("node2", f"node2.example:{port}", channel, credentials.client, names, Pace(), timeout_s=5)
     return channel

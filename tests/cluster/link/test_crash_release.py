@@ -5,7 +5,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from rppam.cluster.consensus.messages import Claim, Freeing, Invitation
+from rppam.cluster.consensus.messages import Candidacy, Freeing, Invitation
 from rppam.cluster.link.crash_release import WORDS_MAX, freeing_words
 from rppam.kernel.system_entropy import SystemEntropy
 from rppam.process.supervisor.release_sender import deliver
@@ -20,7 +20,7 @@ async def test_a_member_known_by_name_is_told_without_looking_the_name_up() -> N
         one.link.know({"node2": f"localhost:{two.link.port}", "node3": "localhost:1"})
         one.link.expect(["node2", "node3"])
         await eventually(lambda: one.link.peers["node2"].is_connected)
-        claim = Claim("node1", one.boot_id, 7)
+        claim = Candidacy("node1", one.boot_id, 7)
         (word,) = freeing_words(
             one.link.options, one.link.credentials, one.link.places, claim, "node2", SystemEntropy()
         )
@@ -49,6 +49,8 @@ def test_of_too_many_members_the_heir_is_the_first_to_be_told() -> None:
     link = make_node("node1").link
     places = {f"node{number:03}": ("10.0.0.1", number) for number in range(1, WORDS_MAX + 10)}
     heir = max(places)
-    words = freeing_words(link.options, link.credentials, places, Claim("node1", "a" * 16, 7), heir, SystemEntropy())
+    words = freeing_words(
+        link.options, link.credentials, places, Candidacy("node1", "a" * 16, 7), heir, SystemEntropy()
+    )
     told = [word.tls.server_name for word in words if word.tls is not None]
     assert told == [heir, *sorted(places)[: WORDS_MAX - 1]]

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from rppam.cluster.consensus.messages import Ballot, Freeing, Invitation, Vote
+from rppam.cluster.consensus.messages import Freeing, Invitation, Vote, VoteRequest
 from rppam.cluster.errors import MemberPortInUse
 from rppam.cluster.link.codec import (
     PROTOCOL,
@@ -234,7 +234,7 @@ async def test_a_forged_or_unasked_vote_is_not_counted() -> None:
         request = one.ask("node2")
         caller = impostor.callers[-1]
         ballot = decode(await caller.hear() or b"")
-        assert isinstance(ballot, Ballot)
+        assert isinstance(ballot, VoteRequest)
         vote = voter.vote_for(ballot)
         caller.say(encode(vote._replace(request=77)))
         await eventually(lambda: one.link.refused.get("unasked") == 1)

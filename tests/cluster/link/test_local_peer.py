@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rppam.cluster.link.local_peer import TWIN_US, Party
+from rppam.cluster.link.local_peer import TWIN_US, LocalPeer
 from rppam.kernel.instant import Instant
 
 
@@ -15,9 +15,9 @@ class Hand:
         return Instant(self.at_us)
 
 
-def party(clock: Hand) -> Party:
+def party(clock: Hand) -> LocalPeer:
     unused: Any = None
-    return Party(
+    return LocalPeer(
         options=unused,
         credentials=unused,
         refusals=unused,

@@ -9,13 +9,13 @@ import pytest
 
 from rppam.cluster.consensus.admission import Admission
 from rppam.cluster.consensus.election import Election
-from rppam.cluster.consensus.failure_detector import Detector
-from rppam.cluster.consensus.membership import Electorate, Version
-from rppam.cluster.consensus.messages import NO_CLAIM, Kept, Vote
+from rppam.cluster.consensus.failure_detector import FailureDetector
+from rppam.cluster.consensus.membership import Membership, Version
+from rppam.cluster.consensus.messages import NO_CLAIM, PersistedVote, Vote
 from rppam.cluster.consensus.node import NodeCore, NodeEffect
 from rppam.cluster.consensus.timing import PROFILES
 from rppam.cluster.consensus.voter import Voter
-from rppam.cluster.driver.member_gateway import Desk
+from rppam.cluster.driver.member_gateway import MemberGateway
 from rppam.cluster.errors import PromiseFileUnwritable
 from rppam.cluster.link.ports import MemberWays
 from rppam_sim.host import SeededEntropy
@@ -34,21 +34,21 @@ class Disk:
     """Promises in memory; ``fault`` is what a thread that shall write them meets."""
 
     def __init__(self) -> None:
-        self.kept: list[Kept] = []
+        self.kept: list[PersistedVote] = []
         self.fault: Exception | None = None
         self.goes_on = threading.Event()
         """While it is not set, whoever tries it waits."""
         self.goes_on.set()
 
-    def load(self) -> Kept | None:
+    def load(self) -> PersistedVote | None:
         return None
 
-    def save(self, kept: Kept) -> None:
+    def save(self, kept: PersistedVote) -> None:
         if self.fault is not None:
             raise self.fault
         self.kept.append(kept)
 
-    def try_out(self, kept: Kept) -> None:
+    def try_out(self, kept: PersistedVote) -> None:
         self.goes_on.wait(10)
         if self.fault is not None:
             raise self.fault
@@ -74,17 +74,17 @@ class House:
     def __init__(self) -> None:
         self.node = make_node("node1")
         now, boot_id = CLOCK.now(), self.node.boot_id
-        self.voter = Voter("node1", boot_id, TIMING, Kept(NO_CLAIM, THREE), now=now)
+        self.voter = Voter("node1", boot_id, TIMING, PersistedVote(NO_CLAIM, THREE), now=now)
         election = Election("node1", boot_id, TIMING, SeededEntropy(boot_id), now=now, voter=self.voter)
         admission = Admission("node1", boot_id, TIMING, lambda _others: None)
-        self.core = NodeCore(election, Detector("node1", TIMING), admission, now=now)
+        self.core = NodeCore(election, FailureDetector("node1", TIMING), admission, now=now)
         self.disk, self.book = Disk(), Book()
         self.votes: list[Vote] = []
         self.ended: list[BaseException | None] = []
         self.fault: Exception | None = None
         """What the carrying out of effects meets."""
         ways = MemberWays(self.node.link, self.disk, self.book)
-        self.desk = Desk(self.core, ways, CLOCK, self.feed, self.on_end, try_every_s=0.02, hangs_s=0.1)
+        self.desk = MemberGateway(self.core, ways, CLOCK, self.feed, self.on_end, try_every_s=0.02, hangs_s=0.1)
 
     def feed(self, effects: list[NodeEffect]) -> None:
         if self.fault is not None:
@@ -96,7 +96,7 @@ class House:
         if not task.cancelled():
             self.ended.append(task.exception())
 
-    def ask(self, electorate: Electorate = NEWER) -> None:
+    def ask(self, electorate: Membership = NEWER) -> None:
         """A member tells of newer members, which have to be on disk before it is answered."""
         ballot = make_node("node2").ballot(electorate=electorate)
         self.feed(self.core.asked(ballot, self.votes.append, CLOCK.now()))

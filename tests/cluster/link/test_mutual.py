@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from rppam.cluster.consensus.messages import Ballot, Claim, Freeing, Invitation, Vote
+from rppam.cluster.consensus.messages import Candidacy, Freeing, Invitation, Vote, VoteRequest
 from rppam.kernel.system_entropy import fresh_boot_id
 from tests.cluster.link.links import (
     CLOCK,
@@ -49,7 +49,7 @@ async def test_releases_and_invitations_arrive() -> None:
     one, two = make_node("node1"), make_node("node2")
     async with running(one, two):
         await connected(one, two)
-        claim = Claim("node1", one.boot_id, 7)
+        claim = Candidacy("node1", one.boot_id, 7)
         assert one.link.send("node2", Freeing(claim))
         assert one.link.send("node2", Invitation(claim))
         await eventually(lambda: two.invitations)
@@ -79,7 +79,7 @@ async def test_what_was_sent_before_the_stop_arrives() -> None:
     one, two = make_node("node1"), make_node("node2")
     async with running(one, two):
         await connected(one, two)
-        claim = Claim("node1", one.boot_id, 7)
+        claim = Candidacy("node1", one.boot_id, 7)
         for _ in range(20):
             assert one.link.send("node2", Freeing(claim))
         await one.link.stop()
@@ -92,7 +92,7 @@ async def test_an_answer_may_be_given_later_or_never() -> None:
     one, two = make_node("node1"), make_node("node2")
     later: list[asyncio.TimerHandle] = []
 
-    def answer_odd_ones_later(ballot: Ballot, answer: Callable[[Vote], None]) -> None:
+    def answer_odd_ones_later(ballot: VoteRequest, answer: Callable[[Vote], None]) -> None:
         if ballot.request % 2:
             vote = two.vote_for(ballot)
             later.append(asyncio.get_running_loop().call_later(0.05, answer, vote))
@@ -191,7 +191,7 @@ async def test_a_listener_that_fails_costs_neither_the_link_nor_the_next_message
     reported: list[str] = []
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: reported.append(context["message"]))
 
-    def fail_first(ballot: Ballot, answer: Callable[[Vote], None]) -> None:
+    def fail_first(ballot: VoteRequest, answer: Callable[[Vote], None]) -> None:
         if ballot.request == 1:
             raise ZeroDivisionError
         answer(two.vote_for(ballot))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rppam.cluster.consensus.messages import Ballot, Freeing, Invitation
+from rppam.cluster.consensus.messages import Freeing, Invitation, VoteRequest
 from rppam.cluster.link.codec import (
     PROTOCOL,
     Greeting,
@@ -79,7 +79,7 @@ async def test_a_member_of_the_next_release_votes() -> None:
         request = one.ask("node2")
         caller = impostor.callers[-1]
         ballot = decode(await caller.hear() or b"")
-        assert isinstance(ballot, Ballot)
+        assert isinstance(ballot, VoteRequest)
         caller.say(NEWS)
         caller.say(later(encode(two.vote_for(ballot))))
         await eventually(lambda: [vote.request for vote in one.votes] == [request])

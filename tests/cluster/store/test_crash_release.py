@@ -13,7 +13,7 @@ from rppam.kernel.system_clock import SystemClock
 from rppam.kernel.system_entropy import SystemEntropy
 from rppam.process.crash_release import LastWord
 from rppam.process.supervisor.release_sender import Outcome, deliver
-from rppam.redis.endpoint_provider import DirectSource
+from rppam.redis.endpoint_provider import DirectEndpoints
 from rppam.redis.link import Link
 from rppam.redis.options import LinkOptions
 from rppam.redis.tls import TlsFiles
@@ -151,7 +151,7 @@ async def test_by_tls_with_a_client_certificate(kind: ServerKind, tmp_path: Path
         link_options = LinkOptions(
             endpoints=((server.host, port),), password=Secret(PASSWORD), ssl=files.load(), abort_connect=True
         )
-        link = Link(link_options, clock=clock, entropy=SystemEntropy(), source=DirectSource(link_options, files))
+        link = Link(link_options, clock=clock, entropy=SystemEntropy(), source=DirectEndpoints(link_options, files))
         await link.start()
         made = release_word(link, files, PREFIX, [OLD], releasing)
         await link.stop()

@@ -16,7 +16,7 @@ from rppam.kernel.system_entropy import SystemEntropy
 from rppam.redis.errors import StoreError, StoreNotReplicated
 from rppam.redis.link import Link
 from rppam.redis.options import LinkOptions
-from rppam.redis.sentinel import SentinelSource
+from rppam.redis.sentinel import SentinelEndpoints
 from tests.redis.conftest import KIND, eventually
 from tests.support.sentinel_fixtures import require
 from tests.support.sentinels import SentinelLab
@@ -39,7 +39,7 @@ class Node:
         assert parsed.service_name is not None
         clock, entropy = SystemClock(), SystemEntropy()
         options = replace(LinkOptions.of(parsed), connect_timeout_ms=2_000, command_timeout_ms=1_000)
-        source = SentinelSource(
+        source = SentinelEndpoints(
             parsed.service_name, options, LinkOptions.of_sentinels(parsed), clock=clock, entropy=entropy
         )
         self.link = Link(options, clock=clock, entropy=entropy, source=source)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from rppam.cluster.consensus.messages import NO_CLAIM, Claim, Freeing, Kept
+from rppam.cluster.consensus.messages import NO_CLAIM, Candidacy, Freeing, PersistedVote
 from rppam.cluster.consensus.record import Record, RecordState, commitment, parse_record
 from rppam.cluster.link.codec import PROTOCOL, encode
 from rppam.cluster.store.vote_file import FILE_NAME, FilePromises
@@ -33,8 +33,8 @@ def watched(lab: Lab) -> Eyes:
     return Eyes({node.name: node.port for node in lab.nodes}, every_ms=20)
 
 
-def kept_by(node: LabNode) -> Kept:
-    return FilePromises(Path(node.config["node"]["dataDir"]) / FILE_NAME).load() or Kept(NO_CLAIM, None)
+def kept_by(node: LabNode) -> PersistedVote:
+    return FilePromises(Path(node.config["node"]["dataDir"]) / FILE_NAME).load() or PersistedVote(NO_CLAIM, None)
 
 
 def visitor_of(node: LabNode, lab: Lab) -> Enter:
@@ -49,7 +49,7 @@ def visitor_of(node: LabNode, lab: Lab) -> Enter:
     return enter
 
 
-async def misbehave(enter: Enter, claim: Claim) -> None:
+async def misbehave(enter: Enter, claim: Candidacy) -> None:
     """Everything that nobody may do at a member's port. ``claim`` is the leader's."""
     async with enter("node3", cluster_id="another") as guest:
         await guest.is_hung_up_on()

@@ -10,16 +10,22 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies as st
 
-from rppam.cluster.consensus.membership import Body, Electorate, QuorumPolicy, Version, founding
-from rppam.cluster.consensus.messages import NO_CLAIM, Claim, Kept
+from rppam.cluster.consensus.membership import Membership, QuorumPolicy, Version, VoterSet, founding
+from rppam.cluster.consensus.messages import NO_CLAIM, Candidacy, PersistedVote
 from rppam.cluster.errors import PromiseFileBroken, PromiseFileUnwritable
 from rppam.cluster.store.vote_file import FILE_NAME, FilePromises, encode
 
-THREE = Body.of(("node1", "node2", "node3"), QuorumPolicy.MAJORITY, ("node3",))
+THREE = VoterSet.of(("node1", "node2", "node3"), QuorumPolicy.MAJORITY, ("node3",))
 FOUNDED = founding("0123456789abcdef", THREE)
-PENDING = Electorate("0123456789abcdef", Version(17, 2), Body.of(("node1", "node2"), QuorumPolicy.MAJORITY), THREE)
-CLAIM = Claim("node1", "9f0c1d2e3a4b5c6d", 1_795_478_400_123)
-SOME = [Kept(NO_CLAIM, None), Kept(NO_CLAIM, FOUNDED), Kept(CLAIM, None), Kept(CLAIM, FOUNDED), Kept(CLAIM, PENDING)]
+PENDING = Membership("0123456789abcdef", Version(17, 2), VoterSet.of(("node1", "node2"), QuorumPolicy.MAJORITY), THREE)
+CLAIM = Candidacy("node1", "9f0c1d2e3a4b5c6d", 1_795_478_400_123)
+SOME = [
+    PersistedVote(NO_CLAIM, None),
+    PersistedVote(NO_CLAIM, FOUNDED),
+    PersistedVote(CLAIM, None),
+    PersistedVote(CLAIM, FOUNDED),
+    PersistedVote(CLAIM, PENDING),
+]
 
 
 @pytest.fixture
@@ -32,8 +38,8 @@ def test_nothing_was_kept_where_no_file_is(promises: FilePromises) -> None:
 
 
 @pytest.mark.parametrize("kept", SOME)
-def test_what_was_kept_is_read_again_by_the_next_life(promises: FilePromises, kept: Kept) -> None:
-    promises.save(Kept(CLAIM, PENDING))
+def test_what_was_kept_is_read_again_by_the_next_life(promises: FilePromises, kept: PersistedVote) -> None:
+    promises.save(PersistedVote(CLAIM, PENDING))
     promises.save(kept)
     assert FilePromises(promises.path).load() == kept
     assert promises.path.stat().st_mode & 0o777 == 0o600
@@ -41,7 +47,7 @@ def test_what_was_kept_is_read_again_by_the_next_life(promises: FilePromises, ke
 
 
 @pytest.mark.parametrize("kept", SOME)
-def test_a_file_torn_at_any_byte_is_refused(promises: FilePromises, kept: Kept) -> None:
+def test_a_file_torn_at_any_byte_is_refused(promises: FilePromises, kept: PersistedVote) -> None:
     whole = encode(kept)
     for length in range(len(whole)):
         promises.path.write_bytes(whole[:length])
@@ -54,7 +60,7 @@ def test_a_file_torn_at_any_byte_is_refused(promises: FilePromises, kept: Kept) 
 @given(place=st.integers(0), bit=st.integers(0, 7))
 def test_a_flipped_bit_is_refused(tmp_path_factory: pytest.TempPathFactory, place: int, bit: int) -> None:
     path = tmp_path_factory.getbasetemp() / "flipped"
-    content = bytearray(encode(Kept(CLAIM, PENDING)))
+    content = bytearray(encode(PersistedVote(CLAIM, PENDING)))
     content[place % len(content)] ^= 1 << bit
     path.write_bytes(content)
     with pytest.raises(PromiseFileBroken):
@@ -67,9 +73,12 @@ def test_a_flipped_bit_is_refused(tmp_path_factory: pytest.TempPathFactory, plac
         (b"", "an empty file"),
         (b"\0" * 300, "300 bytes that are not a whole file"),
         (b"x" * 100_000, "more than 65536 bytes"),
-        (encode(Kept(CLAIM, None)).replace(b"promise2", b"promise3"), "format 'rppam-promise3' of another version"),
-        (encode(Kept(CLAIM, None)).replace(b"400123", b"400124"), "a checksum that does not match"),
-        (encode(Kept(CLAIM, None)) * 2, "bytes that are not a whole file"),
+        (
+            encode(PersistedVote(CLAIM, None)).replace(b"promise2", b"promise3"),
+            "format 'rppam-promise3' of another version",
+        ),
+        (encode(PersistedVote(CLAIM, None)).replace(b"400123", b"400124"), "a checksum that does not match"),
+        (encode(PersistedVote(CLAIM, None)) * 2, "bytes that are not a whole file"),
     ],
 )
 def test_a_file_that_is_something_else_is_told_with_what_it_is(
@@ -84,7 +93,7 @@ def test_a_file_that_is_something_else_is_told_with_what_it_is(
 
 def test_a_list_of_members_that_cannot_be_understood_is_refused_though_its_sum_is_right(promises: FilePromises) -> None:
     odd = FOUNDED._replace(lineage="not a lineage")
-    promises.path.write_bytes(encode(Kept(CLAIM, odd)))
+    promises.path.write_bytes(encode(PersistedVote(CLAIM, odd)))
     with pytest.raises(PromiseFileBroken, match="list of members that cannot be understood"):
         promises.load()
 
@@ -97,7 +106,7 @@ def test_a_path_that_is_no_file_is_broken(promises: FilePromises) -> None:
 
 def test_a_directory_that_is_gone_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(PromiseFileUnwritable, match="does not vote"):
-        FilePromises(tmp_path / "absent" / FILE_NAME).save(Kept(CLAIM, FOUNDED))
+        FilePromises(tmp_path / "absent" / FILE_NAME).save(PersistedVote(CLAIM, FOUNDED))
 
 
 def test_a_directory_of_somebody_else_cannot_be_written(tmp_path: Path) -> None:
@@ -127,21 +136,21 @@ def test_a_directory_of_somebody_else_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_leaves_the_old_file(promises: FilePromises) -> None:
-    promises.save(Kept(CLAIM, FOUNDED))
+    promises.save(PersistedVote(CLAIM, FOUNDED))
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
-        for limit in (0, 1, 50, len(encode(Kept(CLAIM, PENDING))) - 1):
+        for limit in (0, 1, 50, len(encode(PersistedVote(CLAIM, PENDING))) - 1):
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
             with pytest.raises(PromiseFileUnwritable, match="File too large"):
-                promises.save(Kept(CLAIM, PENDING))
+                promises.save(PersistedVote(CLAIM, PENDING))
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
-            assert promises.load() == Kept(CLAIM, FOUNDED)
+            assert promises.load() == PersistedVote(CLAIM, FOUNDED)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, ignored)
-    promises.save(Kept(CLAIM, PENDING))
-    assert promises.load() == Kept(CLAIM, PENDING)
+    promises.save(PersistedVote(CLAIM, PENDING))
+    assert promises.load() == PersistedVote(CLAIM, PENDING)
 
 
 def test_a_process_killed_while_it_saves_leaves_a_whole_file(promises: FilePromises) -> None:

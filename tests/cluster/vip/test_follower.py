@@ -9,7 +9,7 @@ import pytest
 
 from rppam.cluster.vip import follower as module
 from rppam.cluster.vip.errors import AddressForbidden, AddressRefused
-from rppam.cluster.vip.follower import TELL_TIMES, AddressDuty
+from rppam.cluster.vip.follower import TELL_TIMES, AddressTask
 from rppam.kernel.instant import US_PER_MS, Instant, after
 from rppam.kernel.system_clock import SystemClock
 from tests.support.late_threads import LateThreads
@@ -52,11 +52,11 @@ async def until(holds: Callable[[], bool]) -> None:
             await asyncio.sleep(0.002)
 
 
-def duty(host: Host, left_ms: int = 3_400, **more: bool) -> AddressDuty:
+def duty(host: Host, left_ms: int = 3_400, **more: bool) -> AddressTask:
     def until() -> Instant:
         return after(CLOCK.now(), left_ms * US_PER_MS)
 
-    return AddressDuty(host, "10.0.1.50/24", until, CLOCK, 0.005, **more)
+    return AddressTask(host, "10.0.1.50/24", until, CLOCK, 0.005, **more)
 
 
 async def test_it_is_here_from_the_begin_of_leadership_to_its_end_and_told_several_times() -> None:

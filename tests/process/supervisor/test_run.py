@@ -16,7 +16,7 @@ from rppam.cluster.vip.errors import AddressError, AddressForbidden, AddressRefu
 from rppam.kernel.errors import Fault, RppamError
 from rppam.kernel.exits import Exit
 from rppam.kernel.system_clock import host_us
-from rppam.process.control_channel import Line
+from rppam.process.control_channel import ControlChannel
 from rppam.process.crash_release import LastWord
 from rppam.process.shared_state import Permission
 from rppam.process.supervisor import release_sender as delivery
@@ -171,7 +171,7 @@ def test_a_process_for_which_the_host_has_no_socket_is_started_later(
 
     child, template = supervisor._control, supervisor._template
     child.empty()
-    ours, theirs = Line.pair()
+    ours, theirs = ControlChannel.pair()
     template.pid, template.is_ready, template.line = PID, True, ours
     monkeypatch.setattr(socket, "socketpair", pair)
     for _ in range(5):

@@ -15,10 +15,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rppam.access.rbac.policy import check_declared, refusal, role_allows
 from rppam.access.sessions import Identity, SessionCheck, SessionEndedError, SessionUnknownError
-from rppam.access.tokens import Bearer, Credential, KnownTokens, check_handshake, credential
+from rppam.access.tokens import Bearer, Credential, TokenCache, check_handshake, credential
 from rppam.http.bounds import ApiLimits
 from rppam.http.errors import AnswerTimeoutError, BusyError, UnauthenticatedError
-from rppam.http.request_slots import Place, Room
+from rppam.http.request_slots import Place, RequestSlots
 from rppam.http.route_index import RouteIndex
 from rppam.http.routes import ADMIN_PREFIX
 from rppam.http.sockets import HANDSHAKE
@@ -30,10 +30,10 @@ SQL_WAIT_S: Final = 0.5
 """So long they wait for the database alone afterwards: nobody is let in blind before it was asked past the cache."""
 
 
-class Gate:
+class AuthMiddleware:
     """Checks token, session and role, before anything of the body is read."""
 
-    def __init__(self, app: ASGIApp, *, tokens: KnownTokens, check: SessionCheck, routes: RouteIndex) -> None:
+    def __init__(self, app: ASGIApp, *, tokens: TokenCache, check: SessionCheck, routes: RouteIndex) -> None:
         self._app, self._tokens, self._check, self._routes = app, tokens, check, routes
         self._anybody, self._optional, self._in_outage = routes.anybody, routes.optional, routes.in_outage
 
@@ -116,12 +116,12 @@ class Gate:
             scope["state"]["recheck"] = partial(self._still_admits, scope, carried.token)
 
 
-class Bounds:
+class ConcurrencyMiddleware:
     """At most so many requests at once, each for at most so long. Those that wait for their body are not among them:
     :class:`rppam.http.body_middleware.Bodies` leaves the place that was taken here, and takes one again. A stream
     leaves it for good once it has begun (:mod:`rppam.http.streams`), which only a route can that declares to be one."""
 
-    def __init__(self, app: ASGIApp, *, limits: ApiLimits, room: Room, routes: RouteIndex) -> None:
+    def __init__(self, app: ASGIApp, *, limits: ApiLimits, room: RequestSlots, routes: RouteIndex) -> None:
         self._app, self._limits, self._room, self._routes = app, limits, room, routes
         self._limit_ms = limits.body_timeout_ms + limits.answer_timeout_ms
         self._late: set[asyncio.Task[Any]] = set()

@@ -68,7 +68,7 @@ class _Rates:
             scope["state"]["rate"] = decision
 
 
-class AddressRates(_Rates):
+class AddressRateLimit(_Rates):
     """Before the gate: whoever floods us with tokens that are none is counted, too."""
 
     def _charges(self, scope: Scope, limits: RequestLimits) -> list[Charge]:
@@ -81,7 +81,7 @@ class AddressRates(_Rates):
         return charges
 
 
-class UserRates(_Rates):
+class UserRateLimit(_Rates):
     """Behind the gate, where it is known who is calling."""
 
     def _charges(self, scope: Scope, limits: RequestLimits) -> list[Charge]:

@@ -35,7 +35,7 @@ class _Uses(NamedTuple):
     last: Instant
 
 
-class Touches:
+class SessionActivity:
     """See the module."""
 
     def __init__(self, store: SessionStore, clock: Clock, idle_ms: Callable[[], int]) -> None:

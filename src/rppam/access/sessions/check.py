@@ -11,7 +11,7 @@ that it can be listed and revoked like any other.
 
 from typing import Final
 
-from rppam.access.sessions.activity import Touches
+from rppam.access.sessions.activity import SessionActivity
 from rppam.access.sessions.errors import SessionEndedError, SessionUnknownError
 from rppam.access.sessions.facts import read_session, read_user, session_bytes, user_bytes
 from rppam.access.sessions.model import (
@@ -38,7 +38,7 @@ ENDED_MAX: Final = 8_192
 class SessionCheck:
     """See the module."""
 
-    def __init__(self, store: SessionStore, cache: SharedCache, clock: DatabaseClock, touches: Touches) -> None:
+    def __init__(self, store: SessionStore, cache: SharedCache, clock: DatabaseClock, touches: SessionActivity) -> None:
         self._store, self._clock, self._touches = store, clock, touches
         self._sessions: NearReader[Session] = cache.reader("session", _session_of, self._load_session)
         self._users: NearReader[UserFacts] = cache.reader("user", _user_of, self._load_user)

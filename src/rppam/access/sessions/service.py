@@ -12,7 +12,7 @@ import uuid
 from typing import Final, NamedTuple
 
 from rppam.access.accounts import Account
-from rppam.access.sessions.activity import Touches
+from rppam.access.sessions.activity import SessionActivity
 from rppam.access.sessions.check import SessionCheck
 from rppam.access.sessions.errors import SessionEndedError
 from rppam.access.sessions.facts import session_bytes, user_bytes
@@ -71,7 +71,7 @@ class Sessions:
         """``token_minutes``: life of one token; a session gets as many as it asks for."""
         self._store, self._cache, self._tokens, self._clock = store, cache, tokens, clock
         self._node, self._settings, self._token_minutes = node, settings, token_minutes
-        self._touches = Touches(store, clock, lambda: settings.current(SESSIONS).idle_ms)
+        self._touches = SessionActivity(store, clock, lambda: settings.current(SESSIONS).idle_ms)
         self.check: Final = SessionCheck(store, cache, clock, self._touches)
 
     async def open(self, account: Account, caller: Caller, *, mfa: bool) -> IssuedToken:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         target_of as target_of,
         target_options as target_options,
     )
-    from rppam.access.tokens.token_cache import Bearer as Bearer, KnownTokens as KnownTokens
+    from rppam.access.tokens.token_cache import Bearer as Bearer, TokenCache as TokenCache
 
 SLICE = Slice(
     name="tokens",
@@ -48,5 +48,5 @@ __getattr__ = exports(
     key_files="ensure_signing_keys load_signing_keys",
     service="IssuedToken KeySet MINUTES_MAX Tokens",
     target="Target ca_option nodes_option target_of target_options",
-    token_cache="Bearer KnownTokens",
+    token_cache="Bearer TokenCache",
 )

@@ -25,7 +25,7 @@ class Bearer(NamedTuple):
     """Names its session: the hash of the session's secret."""
 
 
-class KnownTokens:
+class TokenCache:
     """See the module."""
 
     def __init__(self, tokens: Tokens, remembered_max: int = REMEMBERED_MAX) -> None:

@@ -7,8 +7,8 @@ from typing import Final
 
 from rppam.cluster.admin.errors import CannotFollow, MemberUnknown, NobodyToFollow
 from rppam.cluster.consensus.heartbeat import MemberStatus, Role
-from rppam.cluster.consensus.membership import Electorate
-from rppam.cluster.consensus.messages import Stance
+from rppam.cluster.consensus.membership import Membership
+from rppam.cluster.consensus.messages import Readiness
 from rppam.cluster.consensus.node import NodeCore
 from rppam.kernel.instant import Instant
 
@@ -37,14 +37,14 @@ def why_not(core: NodeCore, to: str, now: Instant) -> MemberUnknown | CannotFoll
     if electorate is None and seen is None:
         return MemberUnknown(f"no node named {to} is known to {me}")
     stance = stance_of(core, to)
-    if stance is Stance.ASIDE or (stance is None and seen is not None and seen.heartbeat.maintenance):
+    if stance is Readiness.ASIDE or (stance is None and seen is not None and seen.heartbeat.maintenance):
         return CannotFollow(f"{to} is in maintenance, or stops; end it first (rppam cluster maintenance {to} off)")
-    if stance is Stance.UNABLE and core.election.is_heard(to, now):
+    if stance is Readiness.UNABLE and core.election.is_heard(to, now):
         return CannotFollow(f"{to} {UNABLE}")
     if (electorate is not None and not electorate.may_stand(to)) or (seen and seen.heartbeat.role is Role.WITNESS):
         return CannotFollow(f"{to} is a witness, which votes and never leads")
     is_heard = core.election.is_heard(to, now)
-    if stance is Stance.WAITS and is_heard:
+    if stance is Readiness.WAITS and is_heard:
         return CannotFollow(f"{to} {JUST_STARTED}")
     if not is_heard and seen is not None and seen.status is MemberStatus.HEALTHY:
         return CannotFollow(f"{to} {SILENT}")
@@ -73,18 +73,18 @@ def why_nobody(core: NodeCore, now: Instant) -> str:
     told = [f"{voter.node} itself keeps no promise: {voter.why_unable}"] if voter.why_unable else []
     able = election.successors(now)
     for name in election.electorate.members:
-        leaves_out = stance_of(core, name) is Stance.UNABLE or election.electorate.may_stand(name)
+        leaves_out = stance_of(core, name) is Readiness.UNABLE or election.electorate.may_stand(name)
         if name != voter.node and name not in able and leaves_out:
             told.append(str(why_not(core, name, now)))
     return f": {'; '.join(told)}" if told else ""
 
 
-def stance_of(core: NodeCore, name: str) -> Stance | None:
+def stance_of(core: NodeCore, name: str) -> Readiness | None:
     """What the member said itself when it was asked last."""
     answer = core.election.answers.get(name)
     return None if answer is None else answer.stance
 
 
-def unknown(name: str, electorate: Electorate) -> MemberUnknown:
+def unknown(name: str, electorate: Membership) -> MemberUnknown:
     """Nobody of this name is a member."""
     return MemberUnknown(f"{name} is no member; the members are {', '.join(electorate.members)}")

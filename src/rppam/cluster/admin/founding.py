@@ -7,21 +7,21 @@ leader. Who founds twice makes two clusters that know nothing of each other; the
 from collections.abc import Mapping
 from pathlib import Path
 
-from rppam.cluster.consensus.membership import Body, Electorate, QuorumPolicy, founding
-from rppam.cluster.consensus.messages import NO_CLAIM, Kept
+from rppam.cluster.consensus.membership import Membership, QuorumPolicy, VoterSet, founding
+from rppam.cluster.consensus.messages import NO_CLAIM, PersistedVote
 from rppam.cluster.store.vote_file import FILE_NAME, FilePromises
 from rppam.kernel.entropy import Entropy
 
 
 def found(
     homes: Mapping[str, Path], policy: QuorumPolicy, entropy: Entropy, witnesses: tuple[str, ...] = ()
-) -> Electorate:
+) -> Membership:
     """Make the members named in ``homes`` one cluster; each path is that member's data directory.
 
     Where all of them are members of just this cluster already, nothing changes. Raises
     :class:`~rppam.cluster.errors.PromiseFileBroken` and ``PromiseFileUnwritable``.
     """
-    body = Body.of(tuple(homes), policy, witnesses)
+    body = VoterSet.of(tuple(homes), policy, witnesses)
     files = {name: FilePromises(home / FILE_NAME) for name, home in homes.items()}
     kept = {name: file.load() for name, file in files.items()}
     present = {entry.electorate for entry in kept.values() if entry is not None}
@@ -32,5 +32,5 @@ def found(
     electorate = founding(entropy.nonce(), body)
     for name, file in files.items():
         before = kept[name]
-        file.adopt(Kept(NO_CLAIM, electorate, 0 if before is None else before.highest))
+        file.adopt(PersistedVote(NO_CLAIM, electorate, 0 if before is None else before.highest))
     return electorate

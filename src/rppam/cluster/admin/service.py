@@ -21,12 +21,12 @@ from rppam.cluster.admin.errors import (
     OrdersUnwritable,
 )
 from rppam.cluster.admin.followers import check_disks, unknown, why_nobody, why_not
-from rppam.cluster.consensus.effects import AskAgain, ChangeElectorate, HandOver, ImposeElectorate
+from rppam.cluster.consensus.effects import AskAgain, ChangeMembership, HandOver, ImposeMembership
 from rppam.cluster.consensus.heartbeat import MemberStatus
-from rppam.cluster.consensus.membership import Body, Electorate
+from rppam.cluster.consensus.membership import Membership, VoterSet
 from rppam.cluster.consensus.node import NodeCore, NodeEffect
 from rppam.cluster.consensus.operator_state import person
-from rppam.cluster.driver.operator_state import OrdersKeeper
+from rppam.cluster.driver.operator_state import OperatorStateKeeper
 from rppam.cluster.history.model import HistoryEvent
 from rppam.cluster.history.recorder import noted
 from rppam.cluster.link.ports import PeerState
@@ -61,7 +61,7 @@ class NodeAdministration:
         core: NodeCore,
         feed: Callable[[list[NodeEffect]], None],
         clock: Clock,
-        orders: OrdersKeeper,
+        orders: OperatorStateKeeper,
         peers: Callable[[], Mapping[str, PeerState]] = no_peers,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -170,7 +170,7 @@ class NodeAdministration:
         self._check_silence(member, electorate, now, is_off=is_off)
         by = person(by)
         _note("%s has %s forgotten%s", by, member, ", and states that it is switched off" if is_off else "", by=by)
-        self._feed(self._core.receive(ChangeElectorate(body, stated), now))
+        self._feed(self._core.receive(ChangeMembership(body, stated), now))
         return f"{member} is being removed; the members will be {', '.join(body.members)}"
 
     async def force_forget(self, members: Sequence[str], by: str, back: Sequence[str] = ()) -> str:
@@ -198,7 +198,7 @@ class NodeAdministration:
         _note("%s removes by force %s: they must never come back as they were", by, ", ".join(members), by=by)
         if back:
             _note("%s makes members again: %s", by, ", ".join(back), by=by)
-        self._feed(self._core.receive(ImposeElectorate(body), now))
+        self._feed(self._core.receive(ImposeMembership(body), now))
         await self._imposed()
         made = self._electorate()
         return (
@@ -227,7 +227,7 @@ class NodeAdministration:
     def _node(self) -> str:
         return self._core.election.node
 
-    def _electorate(self) -> Electorate:
+    def _electorate(self) -> Membership:
         electorate = self._core.election.electorate
         if electorate is None:
             raise MembersDoNotVote(MembersDoNotVote.row.meaning)
@@ -305,7 +305,7 @@ class NodeAdministration:
             if seen.status is MemberStatus.HEALTHY and seen.heartbeat.admitted and not seen.heartbeat.maintenance
         )
 
-    def _removal(self, member: str, electorate: Electorate, *, is_off: bool) -> tuple[Body, tuple[str, ...]]:
+    def _removal(self, member: str, electorate: Membership, *, is_off: bool) -> tuple[VoterSet, tuple[str, ...]]:
         """What the electorate shall become, and who is stated to be off."""
         changes = self._core.election.changes
         wanted = changes.wanted
@@ -321,7 +321,7 @@ class NodeAdministration:
             raise ChangePending(f"{member} is being removed already; 'rppam status' shows what it waits for")
         return under_way, tuple(sorted({*changes.stated_off, member}))
 
-    def _check_silence(self, member: str, electorate: Electorate, now: Instant, *, is_off: bool) -> None:
+    def _check_silence(self, member: str, electorate: Membership, now: Instant, *, is_off: bool) -> None:
         """A member that runs is not removed by mistake, nor a silent one without what the rule needs."""
         election = self._core.election
         is_heard = election.is_heard(member, now)
@@ -349,13 +349,13 @@ class NodeAdministration:
         return seen is not None and seen.status in {MemberStatus.HEALTHY, MemberStatus.SUSPECT}
 
 
-def _without(body: Body, members: Sequence[str]) -> Body:
+def _without(body: VoterSet, members: Sequence[str]) -> VoterSet:
     left = tuple(name for name in body.members if name not in members)
-    return Body.of(left, body.policy, tuple(name for name in body.witnesses if name not in members))
+    return VoterSet.of(left, body.policy, tuple(name for name in body.witnesses if name not in members))
 
 
-def _with(body: Body, back: set[str]) -> Body:
+def _with(body: VoterSet, back: set[str]) -> VoterSet:
     """``body`` and these members, each witness's name with a ``*``."""
     names = {name.removesuffix("*") for name in back}
     witnesses = {name.removesuffix("*") for name in back if name.endswith("*")}
-    return Body.of({*body.members, *names}, body.policy, tuple({*body.witnesses} - names | witnesses))
+    return VoterSet.of({*body.members, *names}, body.policy, tuple({*body.witnesses} - names | witnesses))

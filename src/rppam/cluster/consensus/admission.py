@@ -40,7 +40,7 @@ LINK_WORD_US: Final = 6_000_000
 """So long a member that starts and sees a live namesake in Redis waits for what the member link says of it."""
 
 
-class Standing(StrEnum):
+class AdmissionState(StrEnum):
     """How far the admission has come."""
 
     WATCHING = "watching"
@@ -54,7 +54,7 @@ class Standing(StrEnum):
     @property
     def publishes(self) -> bool:
         """Whether this node shows itself to the others."""
-        return self in {Standing.PROBATION, Standing.ADMITTED}
+        return self in {AdmissionState.PROBATION, AdmissionState.ADMITTED}
 
 
 class Right(NamedTuple):
@@ -73,7 +73,7 @@ class Right(NamedTuple):
 
 
 NO_RIGHT: Final = Right()
-_REFUSED: Final = frozenset((Standing.NAME_TAKEN, Standing.NO_SEAT))
+_REFUSED: Final = frozenset((AdmissionState.NAME_TAKEN, AdmissionState.NO_SEAT))
 
 
 class Admission:
@@ -88,7 +88,7 @@ class Admission:
         is_former: Callable[[Heartbeat], bool] = lambda _: False,
     ) -> None:
         """``is_former``: whether a heartbeat is of a life that this node's own data directory remembers."""
-        self.standing = Standing.WATCHING
+        self.standing = AdmissionState.WATCHING
         self.reason = ""
         """Why this process was refused; empty unless it was."""
         self._node = node
@@ -119,12 +119,12 @@ class Admission:
         if other is not None and self._is_former(other):
             other = None
         if right.displaced and not self._leads(right) and self.standing not in _REFUSED:
-            self._refuse(Standing.NAME_TAKEN, right.displaced)
-        elif self.standing is Standing.WATCHING:
+            self._refuse(AdmissionState.NAME_TAKEN, right.displaced)
+        elif self.standing is AdmissionState.WATCHING:
             self._watch(other, right, now)
-        elif self.standing in {Standing.PROBATION, Standing.ADMITTED} and other is not None:
+        elif self.standing in {AdmissionState.PROBATION, AdmissionState.ADMITTED} and other is not None:
             self._meet(other, right, now)
-        if self.standing is Standing.PROBATION and not self._no_seat(heartbeats, right):
+        if self.standing is AdmissionState.PROBATION and not self._no_seat(heartbeats, right):
             self._finish(now)
 
     def _finish(self, now: Instant) -> None:
@@ -132,7 +132,7 @@ class Admission:
             return
         met = self._yields and self._met_at is not None and now - self._met_at <= self._patience_us
         if not met or now - self._since > LINK_WORD_US:
-            self.standing = Standing.ADMITTED
+            self.standing = AdmissionState.ADMITTED
 
     def _watch(self, other: Heartbeat | None, right: Right, now: Instant) -> None:
         self._watched_from = now if self._watched_from is None else self._watched_from
@@ -146,7 +146,7 @@ class Admission:
             self._other, self._since = other, now
             self._alternations += 1
             if self._alternations >= ALTERNATIONS and self.believes_store_alone(right):
-                self._refuse(Standing.NAME_TAKEN, self._taken_by(other))
+                self._refuse(AdmissionState.NAME_TAKEN, self._taken_by(other))
         elif self._since is not None and now - self._since > self._patience_us:
             self._enter(now)
 
@@ -154,7 +154,7 @@ class Admission:
         """Whether a namesake that only the store shows can make this process give way."""
         if right.is_member or self._leads(right):
             return False
-        return self.standing is not Standing.ADMITTED or right.joins
+        return self.standing is not AdmissionState.ADMITTED or right.joins
 
     def _leads(self, right: Right) -> bool:
         return right.leading_life == self._boot_id
@@ -165,7 +165,7 @@ class Admission:
         return self._other if is_met and self.standing.publishes and self._alternations >= ALTERNATIONS else None
 
     def _enter(self, now: Instant) -> None:
-        self.standing = Standing.PROBATION
+        self.standing = AdmissionState.PROBATION
         self._since = now
         self._other = None
         self._alternations = 0
@@ -190,13 +190,13 @@ class Admission:
             self._other = other
             self._met_at = now
             self._alternations += 1
-        admitted = self.standing is Standing.ADMITTED
+        admitted = self.standing is AdmissionState.ADMITTED
         gives_way = other.admitted if admitted != other.admitted else self._boot_id > other.boot_id
         if self._comes_first(other, right) or self._comes_last(other, right):
             gives_way = self._comes_last(other, right)
         self._yields = gives_way and self.believes_store_alone(right)
         if self._alternations >= ALTERNATIONS and self._yields:
-            self._refuse(Standing.NAME_TAKEN, self._taken_by(other))
+            self._refuse(AdmissionState.NAME_TAKEN, self._taken_by(other))
 
     def _no_seat(self, heartbeats: tuple[tuple[str, Heartbeat | None], ...], right: Right) -> bool:
         if self._registered or right.is_member:
@@ -211,10 +211,10 @@ class Admission:
         )
         refusal = self._seat_check(seats)
         if refusal is not None:
-            self._refuse(Standing.NO_SEAT, refusal)
+            self._refuse(AdmissionState.NO_SEAT, refusal)
         return refusal is not None
 
-    def _refuse(self, standing: Standing, reason: str) -> None:
+    def _refuse(self, standing: AdmissionState, reason: str) -> None:
         self.standing = standing
         self.reason = reason
 

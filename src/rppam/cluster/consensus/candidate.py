@@ -26,7 +26,7 @@ from rppam.cluster.consensus.effects import (
 from rppam.cluster.consensus.holder import CLOCK_SOURCE, Holder
 from rppam.cluster.consensus.ledger import is_majority
 from rppam.cluster.consensus.membership import STORE
-from rppam.cluster.consensus.messages import BallotKind, Refusal, Vote
+from rppam.cluster.consensus.messages import Refusal, Vote, VoteRequestKind
 from rppam.cluster.consensus.phase import Phase
 from rppam.cluster.consensus.record import EPOCH_MAX
 from rppam.cluster.consensus.vote_requests import STRANGER
@@ -138,7 +138,7 @@ class Candidate(Holder):
         self._step_until = after(now, self.timing.request_timeout_us // 2)
         self._would = set()
         self.ballots.clear()
-        self._put(BallotKind.PROBE, self._members(), now, effects)
+        self._put(VoteRequestKind.PROBE, self._members(), now, effects)
 
     def _learn(self, now: Instant, effects: list[Effect]) -> None:
         self.phase = Phase.LEARNING
@@ -164,7 +164,7 @@ class Candidate(Holder):
         self.epoch = self._tried = epoch
         self.pen.begin(epoch)
         self.ballots.clear()
-        self._put(BallotKind.VOTE, self._members(), now, effects)
+        self._put(VoteRequestKind.VOTE, self._members(), now, effects)
 
     def _why_too_high(self, epoch: int) -> str:
         """Why nobody would grant this epoch, judged as this member's own vote judges it; empty when they may.
@@ -321,7 +321,7 @@ class Candidate(Holder):
         leader = self.voter.leader(now)
         asked = {others[self._looks % len(others)], *((leader.candidate,) if leader else ())}
         self._looks += 1
-        self._put(BallotKind.PROBE, tuple(name for name in others if name in asked), now, effects)
+        self._put(VoteRequestKind.PROBE, tuple(name for name in others if name in asked), now, effects)
 
     # ---- the end of an attempt --------------------------------------------------------------------------------------
 

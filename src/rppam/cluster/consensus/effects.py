@@ -3,8 +3,8 @@
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from rppam.cluster.consensus.membership import Body, Electorate
-from rppam.cluster.consensus.messages import Ballot, Freeing, Invitation, Vote
+from rppam.cluster.consensus.membership import Membership, VoterSet
+from rppam.cluster.consensus.messages import Freeing, Invitation, Vote, VoteRequest
 from rppam.cluster.consensus.record import Record
 from rppam.kernel.fence import Fenced
 from rppam.kernel.instant import WallMs
@@ -137,27 +137,27 @@ class PauseFailover(NamedTuple):
     is_on: bool
 
 
-class ImposeElectorate(NamedTuple):
+class ImposeMembership(NamedTuple):
     """An administrator who states that a majority is lost for good makes ``body`` the electorate, here and at once.
 
     It is the one way that skips the two steps of a change: safe only if those left out never come back as they were.
     """
 
-    body: Body
+    body: VoterSet
 
 
-class ChangeElectorate(NamedTuple):
+class ChangeMembership(NamedTuple):
     """The leader shall make ``body`` the electorate."""
 
-    body: Body
+    body: VoterSet
     stated_off: tuple[str, ...] = ()
     """Members that an operator states to be switched off, for good: they are not waited for."""
 
 
-class ElectorateAdopted(NamedTuple):
+class MembershipAdopted(NamedTuple):
     """The own voter has taken over another electorate."""
 
-    electorate: Electorate
+    electorate: Membership
 
 
 class ReleaseHeard(NamedTuple):
@@ -190,9 +190,9 @@ Event = (
     | HandOver
     | AskAgain
     | PauseFailover
-    | ImposeElectorate
-    | ChangeElectorate
-    | ElectorateAdopted
+    | ImposeMembership
+    | ChangeMembership
+    | MembershipAdopted
     | ReleaseHeard
     | StandDown
     | StandAgain
@@ -221,7 +221,7 @@ class Ask(NamedTuple):
     """Put a ballot to a member; ``to`` may be this node itself."""
 
     to: str
-    ballot: Ballot
+    ballot: VoteRequest
 
 
 class Free(NamedTuple):
@@ -238,10 +238,10 @@ class Invite(NamedTuple):
     invitation: Invitation
 
 
-class AdoptElectorate(NamedTuple):
+class AdoptMembership(NamedTuple):
     """The own voter shall take over and keep this electorate."""
 
-    electorate: Electorate
+    electorate: Membership
     told_by: str = ""
     """The member that has it; empty for one that this node has made."""
 
@@ -313,7 +313,7 @@ Effect = (
     | Ask
     | Free
     | Invite
-    | AdoptElectorate
+    | AdoptMembership
     | LearnEpoch
     | ClaimEpoch
     | ConfirmEpoch

@@ -28,13 +28,12 @@ from typing import Final
 
 from rppam.cluster.consensus.candidate import Candidate
 from rppam.cluster.consensus.effects import (
-    AdoptElectorate,
+    AdoptMembership,
     AskAgain,
-    ChangeElectorate,
+    ChangeMembership,
     Connected,
     Disconnected,
     Effect,
-    ElectorateAdopted,
     EpochClaimed,
     EpochLearned,
     Event,
@@ -43,8 +42,9 @@ from rppam.cluster.consensus.effects import (
     Free,
     Granted,
     HandOver,
-    ImposeElectorate,
+    ImposeMembership,
     Invited,
+    MembershipAdopted,
     NotVoted,
     PauseFailover,
     Purpose,
@@ -60,8 +60,8 @@ from rppam.cluster.consensus.effects import (
     Voted,
 )
 from rppam.cluster.consensus.lease_writer import Sent
-from rppam.cluster.consensus.membership import Body, Electorate, Version
-from rppam.cluster.consensus.messages import BallotKind, Freeing, Vote
+from rppam.cluster.consensus.membership import Membership, Version, VoterSet
+from rppam.cluster.consensus.messages import Freeing, Vote, VoteRequestKind
 from rppam.cluster.consensus.phase import Phase
 from rppam.cluster.consensus.record import EPOCH_MAX
 from rppam.cluster.consensus.record_challenge import REFUTED, UNSIGNED
@@ -230,19 +230,19 @@ class Election(Candidate):
                 self.electable = True
             case AskAgain(members):
                 if self.phase is Phase.LEADER:
-                    self._put(BallotKind.RENEW, members, now, effects)
+                    self._put(VoteRequestKind.RENEW, members, now, effects)
                 if self.voter is None or not members:
                     self._hurry(now)
             case PauseFailover(is_on):
                 self.paused = is_on
                 if self.phase in _STEPS and not self._is_candidate(now):
                     self._give_up(now, effects)
-            case ImposeElectorate(body):
+            case ImposeMembership(body):
                 self._impose(body, effects)
-            case ChangeElectorate(body, stated_off):
+            case ChangeMembership(body, stated_off):
                 if self.phase is Phase.LEADER:
                     self.changes.want(body, stated_off, after(now, 10 * self.timing.lease_us))
-            case ElectorateAdopted(electorate):
+            case MembershipAdopted(electorate):
                 self._reweigh(electorate, now, effects)
 
     def _replied(self, event: Granted | Found | Unknown, now: Instant, effects: list[Effect]) -> None:
@@ -289,11 +289,11 @@ class Election(Candidate):
     def _voted(self, vote: Vote, now: Instant, effects: list[Effect]) -> None:
         """A member answered. What it grants for an epoch that is over is given back at once."""
         asked = self.ballots.take(vote)
-        if vote.is_granted and vote.kind is not BallotKind.PROBE:
+        if vote.is_granted and vote.kind is not VoteRequestKind.PROBE:
             self._granted_me[vote.voter] = max(vote.epoch, self._granted_me.get(vote.voter, 0))
         wanted = vote.epoch == self.epoch and self.phase in _HOLDS
-        if asked is None or (vote.kind is not BallotKind.PROBE and not wanted):
-            if vote.is_granted and vote.kind is not BallotKind.PROBE and not wanted:
+        if asked is None or (vote.kind is not VoteRequestKind.PROBE and not wanted):
+            if vote.is_granted and vote.kind is not VoteRequestKind.PROBE and not wanted:
                 effects.append(Free(vote.voter, Freeing(self.claim._replace(epoch=vote.epoch))))
             return
         self.heard[vote.voter] = now
@@ -304,12 +304,12 @@ class Election(Candidate):
             self.watch.hear(vote.highest, 0 if self.voter is None else self.voter.known)
         self.changes.heard(vote.voter, vote.version)
         if vote.electorate is not None:
-            effects.append(AdoptElectorate(vote.electorate, vote.voter))
+            effects.append(AdoptMembership(vote.electorate, vote.voter))
         self._take_note(vote, asked.at, now, effects)
         self.doubt.heard(vote, asked.at, counts=vote.voter not in self.rates.off)
         if not vote.is_granted or vote.voter in self.rates.off:
             return
-        if vote.kind is BallotKind.PROBE:
+        if vote.kind is VoteRequestKind.PROBE:
             self._would.add(vote.voter)
         elif self.phase is not Phase.LEADER or self.rules.write_counts(Purpose.RENEW, self.ledger.deadline, now):
             self.ledger.promise(vote.voter, self.rules.promised_until(asked.at, now))
@@ -327,7 +327,7 @@ class Election(Candidate):
         elif self.doubt.is_true(now, *self._bodies()):
             self._replaced(record, effects)
 
-    def _reweigh(self, electorate: Electorate, now: Instant, effects: list[Effect]) -> None:
+    def _reweigh(self, electorate: Membership, now: Instant, effects: list[Effect]) -> None:
         """Other votes count from now on."""
         self.electorate = electorate
         self.ledger.reweigh(*self._bodies())
@@ -348,7 +348,7 @@ class Election(Candidate):
         elif self.phase is Phase.LEADER and not electorate.may_stand(self.node):
             self._step_down(StepDownReason.ASKED, "this node is no member that may lead any more", effects)
 
-    def _impose(self, body: Body, effects: list[Effect]) -> None:
+    def _impose(self, body: VoterSet, effects: list[Effect]) -> None:
         """A new list of members above every one that is known, by the administrator's word alone; never on a leader.
 
         Also above one that was forged: wherever that was taken over, and its maker is no member, the same is imposed.
@@ -359,9 +359,9 @@ class Election(Candidate):
         known = min(max(self.watch.known, self._tried, self.voter.known), self.voter.plausible_max - 1)
         known = max(known, self.electorate.version.epoch)
         step = self.electorate.version.step if known >= EPOCH_MAX else 0
-        imposed = Electorate(self.electorate.lineage, Version(min(known + 1, EPOCH_MAX), step + 1), body)
+        imposed = Membership(self.electorate.lineage, Version(min(known + 1, EPOCH_MAX), step + 1), body)
         effects.append(Told(f"the list of members {imposed.version} is imposed by an administrator", is_warning=True))
-        effects.append(AdoptElectorate(imposed))
+        effects.append(AdoptMembership(imposed))
 
     def _lost(self, sent: Sent, now: Instant, effects: list[Effect]) -> None:
         """A request is given up as unknown. Its write may still be made: reading will show."""

@@ -57,7 +57,7 @@ class SeenMember(NamedTuple):
     """``None``: this node has never seen one."""
 
 
-class Detector:
+class FailureDetector:
     """Watches the heartbeats of every member but this one."""
 
     def __init__(self, node: str, timing: Timing) -> None:

@@ -14,7 +14,7 @@ from typing import Final
 
 from rppam.cluster.consensus.clock_rates import Rates
 from rppam.cluster.consensus.effects import (
-    AdoptElectorate,
+    AdoptMembership,
     Effect,
     Free,
     Invite,
@@ -25,18 +25,18 @@ from rppam.cluster.consensus.effects import (
     Swap,
     Told,
 )
-from rppam.cluster.consensus.lease_observer import SHOWN_MAX, Watch
-from rppam.cluster.consensus.lease_writer import Pen, Sent
+from rppam.cluster.consensus.lease_observer import SHOWN_MAX, LeaseObserver
+from rppam.cluster.consensus.lease_writer import LeaseWriter, Sent
 from rppam.cluster.consensus.ledger import SELF, STORE_AND_SELF, Ledger, Weights
-from rppam.cluster.consensus.membership import STORE, Electorate
-from rppam.cluster.consensus.membership_change import NOT_BEGUN, Changes, is_an_order
-from rppam.cluster.consensus.messages import BallotKind, Claim, Freeing, Invitation, Stance, Vote
+from rppam.cluster.consensus.membership import STORE, Membership
+from rppam.cluster.consensus.membership_change import NOT_BEGUN, MembershipChange, is_an_order
+from rppam.cluster.consensus.messages import Candidacy, Freeing, Invitation, Readiness, Vote, VoteRequestKind
 from rppam.cluster.consensus.phase import Phase
 from rppam.cluster.consensus.record import Record, RecordState, Seal, vacant
-from rppam.cluster.consensus.record_challenge import PUT_BACK, Doubt
+from rppam.cluster.consensus.record_challenge import PUT_BACK, RecordChallenge
 from rppam.cluster.consensus.rules import Rules
 from rppam.cluster.consensus.timing import Timing
-from rppam.cluster.consensus.vote_requests import Ballots
+from rppam.cluster.consensus.vote_requests import VoteRequests
 from rppam.cluster.consensus.voter import Voter
 from rppam.kernel.entropy import Entropy
 from rppam.kernel.instant import Instant, after
@@ -71,13 +71,13 @@ class Holder:
         self.timing = timing
         self.rules = rules or Rules(timing)
         self.voter = voter
-        self.electorate: Electorate | None = None if voter is None else voter.electorate
-        self.watch = Watch()
+        self.electorate: Membership | None = None if voter is None else voter.electorate
+        self.watch = LeaseObserver()
         self.watch.seal, self.watch.life = seal, boot_id
-        self.pen = Pen(node, boot_id, entropy, self.rules, seal)
-        self.ballots = Ballots(timing)
-        self.changes = Changes()
-        self.doubt = Doubt()
+        self.pen = LeaseWriter(node, boot_id, entropy, self.rules, seal)
+        self.ballots = VoteRequests(timing)
+        self.changes = MembershipChange()
+        self.doubt = RecordChallenge()
         self.rates = Rates(timing)
         self.strangers: set[str] = set()
         """Members by name that turned out to belong to another cluster."""
@@ -136,9 +136,9 @@ class Holder:
         return (record.holder, record.epoch) if self.watch.silent_us(now) <= self.rules.lease_us else None
 
     @property
-    def claim(self) -> Claim:
+    def claim(self) -> Candidacy:
         """What this node asks promises for."""
-        return Claim(self.node, self.boot_id, self.epoch)
+        return Candidacy(self.node, self.boot_id, self.epoch)
 
     def _bodies(self) -> tuple[Weights, ...]:
         """The votes of everybody whose majority is needed."""
@@ -171,7 +171,7 @@ class Holder:
 
     # ---- staying ----------------------------------------------------------------------------------------------------
 
-    def _put(self, kind: BallotKind, to: tuple[str, ...], now: Instant, effects: list[Effect]) -> None:
+    def _put(self, kind: VoteRequestKind, to: tuple[str, ...], now: Instant, effects: list[Effect]) -> None:
         if self.electorate is not None:
             effects.extend(self.ballots.put(kind, self.claim, self.electorate, to, now))
 
@@ -192,9 +192,9 @@ class Holder:
         if wanted is not None and self.changes.wanted is None and is_an_order(wanted, electorate.body):
             effects.append(Told(NOT_BEGUN.format(names=", ".join(wanted.members)), is_warning=True))
         if step is not None:  # once it is taken over, the members are asked with it
-            effects.append(AdoptElectorate(step))
+            effects.append(AdoptMembership(step))
             return
-        self._put(BallotKind.RENEW, self.changes.asked_too(electorate), now, effects)
+        self._put(VoteRequestKind.RENEW, self.changes.asked_too(electorate), now, effects)
 
     def _granted(self, swap: Swap, sent_at: Instant, now: Instant, effects: list[Effect]) -> None:
         """A leader's write was made."""
@@ -341,7 +341,7 @@ class Holder:
 
     def _is_ready(self, name: str) -> bool:
         answer = self.answers.get(name)
-        return answer is not None and answer.stance is Stance.READY
+        return answer is not None and answer.stance is Readiness.READY
 
     def is_heard(self, name: str, now: Instant) -> bool:
         """Whether a member answered a ballot within the last lease."""

@@ -26,7 +26,7 @@ also a member that was away meanwhile goes on finding the epochs plausible. Wher
 ahead, the own failed attempts lead there."""
 
 
-class Watch:
+class LeaseObserver:
     """What one candidate has seen of the record on its present connection."""
 
     __slots__ = (

@@ -28,7 +28,7 @@ class Sent(NamedTuple):
     at: Instant
 
 
-class Pen:
+class LeaseWriter:
     """One node's writing."""
 
     __slots__ = (

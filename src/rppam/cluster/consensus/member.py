@@ -5,17 +5,17 @@ What the election asks of the node itself is answered here; everything else goes
 """
 
 from rppam.cluster.consensus.effects import (
-    AdoptElectorate,
+    AdoptMembership,
     Ask,
     Effect,
-    ElectorateAdopted,
     Event,
     Free,
+    MembershipAdopted,
     ReleaseHeard,
     Voted,
 )
 from rppam.cluster.consensus.election import Election
-from rppam.cluster.consensus.messages import Ballot, BallotKind, Freeing
+from rppam.cluster.consensus.messages import Freeing, VoteRequest, VoteRequestKind
 from rppam.cluster.consensus.voter import SaveKept, SendVote, Voter, VoterEffect
 from rppam.kernel.instant import Instant
 
@@ -44,12 +44,12 @@ class Member:
         """When to be polled next, at the latest."""
         return self.election.deadline()
 
-    def asked(self, ballot: Ballot, handle: object, now: Instant) -> list[MemberEffect]:
+    def asked(self, ballot: VoteRequest, handle: object, now: Instant) -> list[MemberEffect]:
         """Another member asks for this one's vote; the answer comes as :class:`SendVote` with the ``handle``."""
         if self.voter is None:
             return []
         effects = self._voted(self.voter.ask(ballot, handle, now), now)
-        if self.voter.leader(now) == ballot.claim and ballot.kind is BallotKind.RENEW:
+        if self.voter.leader(now) == ballot.claim and ballot.kind is VoteRequestKind.RENEW:
             self.election.keep_step(now)
         return effects
 
@@ -78,7 +78,7 @@ class Member:
                     out.extend(self._voted(self.voter.ask(ballot, _OWN, now), now))
                 case Free(to, freeing) if to == self.election.node and self.voter is not None:
                     self.voter.freed(freeing)
-                case AdoptElectorate(electorate, told_by) if self.voter is not None:
+                case AdoptMembership(electorate, told_by) if self.voter is not None:
                     out.extend(self._voted(self.voter.adopt(electorate, now, told_by), now))
                 case _:
                     out.append(effect)
@@ -94,7 +94,7 @@ class Member:
         out: list[MemberEffect] = [effect for effect in effects if not _is_own(effect)]
         electorate = self.voter.electorate
         if electorate is not None and electorate is not self.election.electorate:
-            out.extend(self._route(self.election.receive(ElectorateAdopted(electorate), now), now))
+            out.extend(self._route(self.election.receive(MembershipAdopted(electorate), now), now))
         for effect in effects:
             if isinstance(effect, SendVote) and _is_own(effect):
                 out.extend(self._route(self.election.receive(Voted(effect.vote), now), now))

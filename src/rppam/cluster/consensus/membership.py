@@ -35,7 +35,7 @@ class QuorumPolicy(StrEnum):
     """One vote when the members are even in number, else none: most members decide."""
 
 
-class Body(NamedTuple):
+class VoterSet(NamedTuple):
     """Those who vote together."""
 
     members: tuple[str, ...]
@@ -45,7 +45,9 @@ class Body(NamedTuple):
     policy: QuorumPolicy
 
     @classmethod
-    def of(cls, members: "set[str] | tuple[str, ...]", policy: QuorumPolicy, witnesses: tuple[str, ...] = ()) -> "Body":
+    def of(
+        cls, members: "set[str] | tuple[str, ...]", policy: QuorumPolicy, witnesses: tuple[str, ...] = ()
+    ) -> "VoterSet":
         """A body with its names in order."""
         return cls(tuple(sorted(members)), tuple(sorted(witnesses)), policy)
 
@@ -91,18 +93,18 @@ class Version(NamedTuple):
         return f"{self.epoch}.{self.step}"
 
 
-class Electorate(NamedTuple):
+class Membership(NamedTuple):
     """Who votes now."""
 
     lineage: str
     """Drawn once, when the cluster is founded: electorates of different lineages have nothing to do with each other."""
     version: Version
-    body: Body
-    old: Body | None = None
+    body: VoterSet
+    old: VoterSet | None = None
     """While a change is pending: the body before it."""
 
     @property
-    def bodies(self) -> tuple[Body, ...]:
+    def bodies(self) -> tuple[VoterSet, ...]:
         """Each needs a majority."""
         return (self.body,) if self.old is None else (self.old, self.body)
 
@@ -128,17 +130,17 @@ class Electorate(NamedTuple):
         return " ".join(parts)
 
 
-def founding(lineage: str, body: Body) -> Electorate:
+def founding(lineage: str, body: VoterSet) -> Membership:
     """The first electorate of a cluster."""
-    return Electorate(lineage, Version(0, 1), body)
+    return Membership(lineage, Version(0, 1), body)
 
 
-def _encode_body(body: Body) -> str:
+def _encode_body(body: VoterSet) -> str:
     names = ",".join(name + ("*" if name in body.witnesses else "") for name in body.members)
     return f"{body.policy}:{names}"
 
 
-def parse_electorate(text: str) -> Electorate | None:
+def parse_electorate(text: str) -> Membership | None:
     """The electorate in ``text``, or ``None`` when it is not one."""
     parts = text.split(" ")
     if len(text) > TEXT_MAX or len(parts) not in {5, 6} or parts[0] != _FORMAT:
@@ -150,10 +152,10 @@ def parse_electorate(text: str) -> Electorate | None:
     body, old = read[0], read[1] if len(read) > 1 else None
     if body is None or (len(read) > 1 and old is None) or int(epoch) > EPOCH_MAX:
         return None
-    return Electorate(lineage, Version(int(epoch), int(step)), body, old)
+    return Membership(lineage, Version(int(epoch), int(step)), body, old)
 
 
-def _parse_body(text: str) -> Body | None:
+def _parse_body(text: str) -> VoterSet | None:
     policy, _, names = text.partition(":")
     if policy not in {entry.value for entry in QuorumPolicy}:
         return None
@@ -164,4 +166,4 @@ def _parse_body(text: str) -> Body | None:
     if len(members) > MEMBERS_MAX:
         return None
     witnesses = tuple(name.removesuffix("*") for name in listed if name.endswith("*"))
-    return None if len(witnesses) == len(members) else Body(members, witnesses, QuorumPolicy(policy))
+    return None if len(witnesses) == len(members) else VoterSet(members, witnesses, QuorumPolicy(policy))

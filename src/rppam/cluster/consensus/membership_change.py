@@ -16,7 +16,7 @@ whoever states that of a running one breaks the rule by hand.
 from typing import Final
 
 from rppam.cluster.consensus.ledger import Ledger
-from rppam.cluster.consensus.membership import Body, Electorate, Version
+from rppam.cluster.consensus.membership import Membership, Version, VoterSet
 from rppam.kernel.instant import Instant
 
 NOT_BEGUN: Final = (
@@ -25,19 +25,19 @@ NOT_BEGUN: Final = (
 )
 
 
-class Changes:
+class MembershipChange:
     """What a leader knows of a change."""
 
     __slots__ = ("_has", "_until", "stated_off", "wanted")
 
     def __init__(self) -> None:
-        self.wanted: Body | None = None
+        self.wanted: VoterSet | None = None
         """What the electorate shall become."""
         self.stated_off: frozenset[str] = frozenset()
         self._until = Instant(0)
         self._has: dict[str, Version] = {}
 
-    def want(self, body: Body, stated_off: tuple[str, ...], until: Instant) -> None:
+    def want(self, body: VoterSet, stated_off: tuple[str, ...], until: Instant) -> None:
         """Have ``body`` as the electorate; dropped if it cannot begin before ``until``, or for a later wish."""
         self.wanted = body
         self._until = until
@@ -57,13 +57,13 @@ class Changes:
         self.stated_off = frozenset()
         self._has.clear()
 
-    def asked_too(self, electorate: Electorate) -> tuple[str, ...]:
+    def asked_too(self, electorate: Membership) -> tuple[str, ...]:
         """Everybody whose promise is sought: the members, and those who shall be."""
         if self.wanted is None:
             return electorate.members
         return tuple(sorted({*electorate.members, *self.wanted.members}))
 
-    def next(self, electorate: Electorate, ledger: Ledger, epoch: int, least: Instant) -> Electorate | None:
+    def next(self, electorate: Membership, ledger: Ledger, epoch: int, least: Instant) -> Membership | None:
         """The next step if it can be taken now; the leadership must be carried beyond ``least`` after it.
 
         And for no shorter than before it: who wins by the new votes alone waits only for what those promised.
@@ -71,13 +71,13 @@ class Changes:
         version = Version(epoch, electorate.version.step + 1 if electorate.version.epoch == epoch else 1)
         if electorate.old is not None:
             is_own = self.is_own(electorate, epoch)
-            step = Electorate(electorate.lineage, version, electorate.body, None if is_own else electorate.old)
+            step = Membership(electorate.lineage, version, electorate.body, None if is_own else electorate.old)
             ready = not is_own or self.is_in_force(electorate)
         elif self.wanted is None or self.wanted == electorate.body or least > self._until:
             self.wanted = None  # nothing to do, done, or nobody came
             return None
         else:
-            step = Electorate(electorate.lineage, version, self.wanted, electorate.body)
+            step = Membership(electorate.lineage, version, self.wanted, electorate.body)
             newcomers = set(self.wanted.members) - set(electorate.members)
             ready = all(ledger.holds(name, least) for name in newcomers)
         if not ready:
@@ -88,11 +88,11 @@ class Changes:
         # Not shorter than before: whatever acts until then, as an address that was set for so long, is told nothing.
         return step if ledger.longest is None or deadline >= ledger.longest else None
 
-    def is_own(self, electorate: Electorate, epoch: int) -> bool:
+    def is_own(self, electorate: Membership, epoch: int) -> bool:
         """Whether the leader of this epoch made it."""
         return electorate.version.epoch == epoch
 
-    def is_in_force(self, electorate: Electorate) -> bool:
+    def is_in_force(self, electorate: Membership) -> bool:
         """Whether enough of the old members have the pending electorate on disk."""
         old = electorate.old
         if old is None:
@@ -101,6 +101,6 @@ class Changes:
         return have >= old.blocking
 
 
-def is_an_order(wanted: Body, present: Body) -> bool:
+def is_an_order(wanted: VoterSet, present: VoterSet) -> bool:
     """A newcomer asks again by itself; an administrator does not."""
     return wanted != present and not set(wanted.members) > set(present.members)

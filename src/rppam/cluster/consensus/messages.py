@@ -7,11 +7,11 @@ promises is ``cluster/consensus/voter.py``; how the words travel is ``cluster/li
 from enum import StrEnum
 from typing import NamedTuple
 
-from rppam.cluster.consensus.membership import Electorate, Version
+from rppam.cluster.consensus.membership import Membership, Version
 from rppam.kernel.instant import Instant
 
 
-class Claim(NamedTuple):
+class Candidacy(NamedTuple):
     """Whom a promise is for: one candidate, in one life, at one epoch."""
 
     candidate: str
@@ -19,22 +19,22 @@ class Claim(NamedTuple):
     epoch: int
 
 
-NO_CLAIM = Claim("", "", 0)
+NO_CLAIM = Candidacy("", "", 0)
 """What the file of a member that never promised anything names."""
 
 
-class Kept(NamedTuple):
+class PersistedVote(NamedTuple):
     """What a member keeps on disk, written before it answers."""
 
-    claim: Claim
+    claim: Candidacy
     """The last promise given."""
-    electorate: Electorate | None
+    electorate: Membership | None
     """``None``: it belongs to no cluster yet."""
     highest: int = 0
     """The highest epoch ever promised; the last promise may be for a lower one, to somebody who led already."""
 
 
-class BallotKind(StrEnum):
+class VoteRequestKind(StrEnum):
     """What a ballot asks for."""
 
     PROBE = "probe"
@@ -45,14 +45,14 @@ class BallotKind(StrEnum):
     """A leader asks for the same promise again."""
 
 
-class Ballot(NamedTuple):
+class VoteRequest(NamedTuple):
     """A request for a promise."""
 
-    kind: BallotKind
+    kind: VoteRequestKind
     request: int
     """The asker's number for it; never used twice in one life."""
-    claim: Claim
-    electorate: Electorate
+    claim: Candidacy
+    electorate: Membership
     """As the asker knows it."""
     now: Instant
     """The asker's boot-time clock when it was sent, for the judgement of its rate only."""
@@ -72,7 +72,7 @@ class Refusal(StrEnum):
     STRANGE = "its promise file is another host's or a copy; on that host, once the other is off: rppam cluster adopt"
 
 
-class Stance(StrEnum):
+class Readiness(StrEnum):
     """What the voter's own node would do if it were invited to lead."""
 
     READY = "ready"
@@ -88,7 +88,7 @@ class Stance(StrEnum):
 class Vote(NamedTuple):
     """The answer to a ballot."""
 
-    kind: BallotKind
+    kind: VoteRequestKind
     voter: str
     boot_id: str
     """The voter's life."""
@@ -101,26 +101,26 @@ class Vote(NamedTuple):
     """The highest epoch in the voter's file."""
     version: Version
     """Of the electorate on the voter's disk."""
-    electorate: Electorate | None
+    electorate: Membership | None
     """The voter's, when it is newer than the asker's."""
     promised_to: str
     """Whom it has promised, for people; empty when nobody."""
     now: Instant
     """The voter's boot-time clock, for the judgement of its rate only."""
-    stance: Stance
+    stance: Readiness
 
 
 class Freeing(NamedTuple):
     """The holder of a promise gives it back: this claim, and nothing else."""
 
-    claim: Claim
+    claim: Candidacy
 
 
 class Invitation(NamedTuple):
     """A leader that has released asks somebody to stand, like anybody else but without back-off."""
 
-    claim: Claim
+    claim: Candidacy
     """What was released."""
 
 
-MemberMessage = Ballot | Vote | Freeing | Invitation
+MemberMessage = VoteRequest | Vote | Freeing | Invitation

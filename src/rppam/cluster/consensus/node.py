@@ -8,9 +8,9 @@ a node in maintenance does not stand. What an administrator has ordered is kept 
 
 from typing import Final, NamedTuple
 
-from rppam.cluster.consensus.admission import Admission, Right, Standing
+from rppam.cluster.consensus.admission import Admission, AdmissionState, Right
 from rppam.cluster.consensus.effects import (
-    ChangeElectorate,
+    ChangeMembership,
     Event,
     Found,
     Granted,
@@ -20,12 +20,12 @@ from rppam.cluster.consensus.effects import (
     Told,
 )
 from rppam.cluster.consensus.election import Election
-from rppam.cluster.consensus.failure_detector import Detector, MemberChanged
+from rppam.cluster.consensus.failure_detector import FailureDetector, MemberChanged
 from rppam.cluster.consensus.heartbeat import Heartbeat, MemberStatus, Role
 from rppam.cluster.consensus.member import Member, MemberEffect
-from rppam.cluster.consensus.membership import MEMBERS_MAX, Body, Electorate
-from rppam.cluster.consensus.messages import Ballot, Freeing, Stance
-from rppam.cluster.consensus.operator_state import NO_ORDERS, Orders, Pause
+from rppam.cluster.consensus.membership import MEMBERS_MAX, Membership, VoterSet
+from rppam.cluster.consensus.messages import Freeing, Readiness, VoteRequest
+from rppam.cluster.consensus.operator_state import NO_ORDERS, OperatorState, Pause
 from rppam.cluster.consensus.record import Record, RecordState
 from rppam.cluster.consensus.roster import Listed, Roster
 from rppam.cluster.consensus.voter import Voter
@@ -35,7 +35,7 @@ GREETED_MAX: Final = 256
 LET_BE_US: Final = 5 * US_PER_S
 PAUSE_AHEAD_MS: Final = 24 * 3_600_000
 """So far ahead of this node's wall clock may another's be that orders a pause."""
-_NOT_ADMITTED_YET: Final = frozenset((Standing.WATCHING, Standing.PROBATION))
+_NOT_ADMITTED_YET: Final = frozenset((AdmissionState.WATCHING, AdmissionState.PROBATION))
 FULL: Final = (
     f"{{name}} asks to become a member, but there are {MEMBERS_MAX} already, and no more can be. "
     "Forget one that is off: rppam cluster forget NODE"
@@ -64,14 +64,14 @@ class Admitted(NamedTuple):
 class Turned(NamedTuple):
     """The node may not take part and must end."""
 
-    standing: Standing
+    standing: AdmissionState
     sentence: str
 
 
 class KeepOrders(NamedTuple):
     """Keep what the administrator has ordered over a restart."""
 
-    orders: Orders
+    orders: OperatorState
 
 
 class Unregister(NamedTuple):
@@ -89,11 +89,11 @@ class NodeCore:
     def __init__(
         self,
         election: Election,
-        detector: Detector,
+        detector: FailureDetector,
         admission: Admission,
         *,
         now: Instant,
-        orders: Orders = NO_ORDERS,
+        orders: OperatorState = NO_ORDERS,
     ) -> None:
         self.election = election
         self.member = Member(election)
@@ -175,7 +175,7 @@ class NodeCore:
                 return []
         return list(self.member.receive(event, now))
 
-    def asked(self, ballot: Ballot, handle: object, now: Instant) -> list[NodeEffect]:
+    def asked(self, ballot: VoteRequest, handle: object, now: Instant) -> list[NodeEffect]:
         """Another member asks for this one's vote."""
         if self.voter is not None:
             self.voter.stance = self._stance
@@ -258,7 +258,7 @@ class NodeCore:
         if self._stood_down or self.orders.maintenance or not self._has_own_file:
             return False
         standing = self.admission.standing
-        return standing is Standing.ADMITTED or (self._is_let_in and standing in _NOT_ADMITTED_YET)
+        return standing is AdmissionState.ADMITTED or (self._is_let_in and standing in _NOT_ADMITTED_YET)
 
     @property
     def _has_own_file(self) -> bool:
@@ -266,10 +266,10 @@ class NodeCore:
         return self.voter is None or self.voter.has_vote()
 
     @property
-    def _stance(self) -> Stance:
+    def _stance(self) -> Readiness:
         if self._stood_down or self.orders.maintenance:
-            return Stance.ASIDE
-        return Stance.READY if self._may_stand else Stance.WAITS
+            return Readiness.ASIDE
+        return Readiness.READY if self._may_stand else Readiness.WAITS
 
     def _right(self, answer: Exchanged, now: Instant) -> Right:
         electorate = self.election.electorate
@@ -293,11 +293,11 @@ class NodeCore:
 
     def _admission_changed(self, now: Instant, effects: list[NodeEffect]) -> None:
         standing = self.admission.standing
-        if standing is Standing.ADMITTED:
+        if standing is AdmissionState.ADMITTED:
             effects.append(Admitted())
             if self._may_stand:
                 effects.extend(self.member.receive(StandAgain(), now))
-        elif standing in {Standing.NAME_TAKEN, Standing.NO_SEAT}:
+        elif standing in {AdmissionState.NAME_TAKEN, AdmissionState.NO_SEAT}:
             effects.append(Turned(standing, self.admission.reason))
             effects.extend(self.member.receive(StandDown(self.admission.reason), now))
 
@@ -316,7 +316,7 @@ class NodeCore:
                 effects.extend(self.member.receive(StandAgain(), now))
 
     def _take_off_the_list(
-        self, listed: Listed, electorate: Electorate, now: Instant, effects: list[NodeEffect]
+        self, listed: Listed, electorate: Membership, now: Instant, effects: list[NodeEffect]
     ) -> None:
         """Who is no member and shows no life is not listed for ever; a living one lists itself again.
 
@@ -331,7 +331,7 @@ class NodeCore:
             effects.append(Unregister(gone))
 
     def _look_for_newcomers(
-        self, answer: Exchanged, electorate: Electorate, effects: list[NodeEffect], now: Instant
+        self, answer: Exchanged, electorate: Membership, effects: list[NodeEffect], now: Instant
     ) -> None:
         """The leader makes members of those who ask for it, one after another, and knows the order of succession."""
         present = {name: beat for name, beat in answer.heartbeats if beat is not None and not beat.leaving}
@@ -349,7 +349,7 @@ class NodeCore:
         _, name, beat = min(asking)  # one whose vote cannot be won holds up nobody: the next has its turn
         body = electorate.body
         witnesses = (*body.witnesses, name) if beat.role is Role.WITNESS else body.witnesses
-        wanted = Body.of((*body.members, name), body.policy, witnesses)
+        wanted = VoterSet.of((*body.members, name), body.policy, witnesses)
         self._newcomer = name
         if (name, beat.boot_id) not in self._greeted:
             if len(self._greeted) >= GREETED_MAX:
@@ -358,4 +358,4 @@ class NodeCore:
             told = FULL.format(name=name) if is_full else f"{name} asks to become a member; its vote is being won"
             effects.append(Told(told, is_warning=is_full))
         if not is_full:
-            effects.extend(self.member.receive(ChangeElectorate(wanted), now))
+            effects.extend(self.member.receive(ChangeMembership(wanted), now))

@@ -25,7 +25,7 @@ class Pause(NamedTuple):
         return Pause(max(wall_ms, self.stamp + 1), is_on, by)
 
 
-class Orders(NamedTuple):
+class OperatorState(NamedTuple):
     """What one node keeps."""
 
     pause: Pause = Pause()
@@ -33,7 +33,7 @@ class Orders(NamedTuple):
     maintenance_by: str = ""
 
 
-NO_ORDERS: Final = Orders()
+NO_ORDERS: Final = OperatorState()
 
 
 def person(name: str) -> str:

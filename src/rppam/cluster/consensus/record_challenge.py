@@ -30,7 +30,7 @@ PUT_BACK: Final = (
 )
 
 
-class Doubt:
+class RecordChallenge:
     """What one leader has put to the members, and what they said."""
 
     __slots__ = ("_confirmed", "_denied", "_since", "record", "until")

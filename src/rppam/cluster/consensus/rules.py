@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from rppam.cluster.consensus.clock_rates import Rates
 from rppam.cluster.consensus.effects import Purpose, Swap
-from rppam.cluster.consensus.lease_observer import SHOWN_MAX, Watch
+from rppam.cluster.consensus.lease_observer import SHOWN_MAX, LeaseObserver
 from rppam.cluster.consensus.ledger import Ledger
 from rppam.cluster.consensus.membership import STORE
 from rppam.cluster.consensus.record import Record, RecordState
@@ -17,7 +17,7 @@ from rppam.cluster.consensus.timing import Timing
 from rppam.kernel.instant import Instant, after
 
 if TYPE_CHECKING:
-    from rppam.cluster.consensus.lease_writer import Pen
+    from rppam.cluster.consensus.lease_writer import LeaseWriter
 
 SLOWEST: Final = 0.1
 """A clock that may run slower than this, to 1 of this host's, is waited for as if it stood still: while it answers for
@@ -72,11 +72,11 @@ class Rules:
         """The counter goes on after a re-creation; else a reader could take the new record for the old one."""
         return own
 
-    def is_unsigned(self, watch: Watch) -> bool:
+    def is_unsigned(self, watch: LeaseObserver) -> bool:
         """Where members have a key, a record that none of them signed is worth what a vacant mark is."""
         return watch.is_unsigned
 
-    def is_put_back(self, pen: "Pen", found: Record, server: str) -> bool:
+    def is_put_back(self, pen: "LeaseWriter", found: Record, server: str) -> bool:
         """One server never forgets while it lives: what this node wrote over there comes back only if somebody puts it
         back. Others may then see silence where there is none, so what the store confirms is no promise any more."""
         return pen.wrote_over(found, server)
@@ -87,14 +87,14 @@ class Rules:
 
     # ---- the candidate ----------------------------------------------------------------------------------------------
 
-    def may_take(self, watch: Watch, now: Instant) -> bool:
+    def may_take(self, watch: LeaseObserver, now: Instant) -> bool:
         """The store's vote may be asked for: the record was silent for a whole lease, or was released on purpose."""
         record = watch.record
         if record is None or not self.identity_is_settled(watch, now):
             return False
         return watch.silent_us(now) > self.silence_us(watch) or self.release_is_believed(watch, record, now)
 
-    def silence_us(self, watch: Watch) -> int:
+    def silence_us(self, watch: LeaseObserver) -> int:
         """How long a record has to be silent: L; behind a failover longer, by as long as a replica that was not told of
         it may confirm what is written to the primary of before. Within its promise, so almost until L after the write
         that was seen, the holder may have gone on to the next. And longer, as its clock may run slower."""
@@ -118,27 +118,27 @@ class Rules:
         has_gone = rates.silent_us(rival, now) > self.lease_us / SLOWEST
         return max(rates.slowest((rival,)), SLOWEST if has_gone else 0.0)
 
-    def release_is_believed(self, watch: Watch, record: Record, now: Instant) -> bool:
+    def release_is_believed(self, watch: LeaseObserver, record: Record, now: Instant) -> bool:
         """A release shortens the wait only on a connection watched for a lease, if no higher epoch is known, and if it
         is proven to be its holder's."""
         believed_at = self._believed_at(watch, record)
         return believed_at is not None and now >= believed_at
 
-    def is_proven(self, watch: Watch, record: Record) -> bool:
+    def is_proven(self, watch: LeaseObserver, record: Record) -> bool:
         """A release proves that the holder wrote it: it reveals the secret that the holder's ``held`` records commit it
         to, and where there is a key, it is signed. Who signed it is known also where nobody saw it held."""
         if watch.seal is None:
             return watch.is_revealed(record)
         return not self.is_unsigned(watch) and (watch.is_revealed(record) or not watch.has_seen_held(record))
 
-    def proven_since(self, watch: Watch, record: Record) -> Instant | None:
+    def proven_since(self, watch: LeaseObserver, record: Record) -> Instant | None:
         """From when on nobody but the present holder can have led beside it. Without a key whoever writes to the store
         may put up a ``held`` record with a secret of his own: so the commitment has to be a lease old itself, as long
         as the leader of before may not have noticed. What this process committed to is its own."""
         needs_no_age = watch.seal is not None or watch.is_own(record)
         return watch.trusted_since if needs_no_age else watch.committed_since
 
-    def _believed_at(self, watch: Watch, record: Record) -> Instant | None:
+    def _believed_at(self, watch: LeaseObserver, record: Record) -> Instant | None:
         if record.state is not RecordState.RELEASED or record.epoch < watch.highest or watch.trusted_since is None:
             return None
         proven_since = self.proven_since(watch, record)
@@ -146,12 +146,12 @@ class Rules:
             return None
         return after(max(watch.trusted_since, proven_since), self.lease_us + watch.longer_us + 1)
 
-    def is_release_worth_it(self, watch: Watch, record: Record, now: Instant) -> bool:
+    def is_release_worth_it(self, watch: LeaseObserver, record: Record, now: Instant) -> bool:
         """Whoever sees a release that it does not believe waits for L from then on, and no longer from the write of
         before. So one that nobody would believe is written only where it costs no more than a heartbeat."""
         return record.epoch >= watch.highest or watch.silent_us(now) <= self.timing.heartbeat_us
 
-    def identity_is_settled(self, watch: Watch, now: Instant) -> bool:
+    def identity_is_settled(self, watch: LeaseObserver, now: Instant) -> bool:
         """Behind a failover the server of before may have confirmed the holder for a while longer: L after that.
 
         And as long again: in another failover the holder may go on from there to the server after this one, which gave
@@ -160,12 +160,12 @@ class Rules:
         settled_at = self._settled_at(watch)
         return settled_at is None or now > settled_at
 
-    def _settled_at(self, watch: Watch) -> Instant | None:
+    def _settled_at(self, watch: LeaseObserver) -> Instant | None:
         if watch.extra_wait_us == 0 or watch.identity_since is None:
             return None
         return after(watch.identity_since, self.lease_us + watch.longer_us + 2 * watch.extra_wait_us)
 
-    def take_at(self, watch: Watch) -> Instant | None:
+    def take_at(self, watch: LeaseObserver) -> Instant | None:
         """The earliest instant at which :meth:`may_take` can become true without further news; ``None``: not so."""
         record = watch.record
         if record is None or watch.since is None or watch.trusted_since is None:
@@ -176,7 +176,7 @@ class Rules:
         settled_at = self._settled_at(watch)
         return take_at if settled_at is None else max(take_at, after(settled_at, 1))
 
-    def pick_epoch(self, watch: Watch, tried: int, database: int | None, wall_ms: int) -> int:
+    def pick_epoch(self, watch: LeaseObserver, tried: int, database: int | None, wall_ms: int) -> int:
         """One more than the highest epoch anybody shows or this life tried, and not below the wall clock: as far as one
         can be right."""
         return max(1 + max(watch.known, tried, database or 0), min(wall_ms, SHOWN_MAX))

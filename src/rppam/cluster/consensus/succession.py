@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from rppam.cluster.consensus.ledger import Weights, is_majority
-from rppam.cluster.consensus.membership import STORE, Electorate
-from rppam.cluster.consensus.messages import Stance, Vote
+from rppam.cluster.consensus.membership import STORE, Membership
+from rppam.cluster.consensus.messages import Readiness, Vote
 from rppam.cluster.consensus.voter import Voter
 
 NOBODY_FOLLOWS: Final = (
@@ -22,13 +22,13 @@ NOBODY_FOLLOWS: Final = (
 
 
 def is_left_in_hands(
-    voter: Voter, electorate: Electorate, answers: Mapping[str, Vote], *bodies: Weights, has_store: bool
+    voter: Voter, electorate: Membership, answers: Mapping[str, Vote], *bodies: Weights, has_store: bool
 ) -> bool:
     """Whether a member besides ``voter``'s own node could lead by votes that are kept.
 
     ``answers``: what each last said. ``has_store``: whether the store's vote can be asked for.
     """
-    unable = {name for name, vote in answers.items() if vote.stance is Stance.UNABLE}
+    unable = {name for name, vote in answers.items() if vote.stance is Readiness.UNABLE}
     if voter.why_unable:
         unable.add(voter.node)
     able = set(electorate.members) - unable

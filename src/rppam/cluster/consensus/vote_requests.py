@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from rppam.cluster.consensus.effects import Ask
-from rppam.cluster.consensus.membership import Electorate
-from rppam.cluster.consensus.messages import Ballot, BallotKind, Claim, Vote
+from rppam.cluster.consensus.membership import Membership
+from rppam.cluster.consensus.messages import Candidacy, Vote, VoteRequest, VoteRequestKind
 from rppam.cluster.consensus.timing import Timing
 from rppam.kernel.instant import Instant, after
 
@@ -23,13 +23,13 @@ class Open(NamedTuple):
     """A ballot that waits for its answer."""
 
     request: int
-    kind: BallotKind
+    kind: VoteRequestKind
     epoch: int
     at: Instant
     """When it was sent."""
 
 
-class Ballots:
+class VoteRequests:
     """What one candidate or leader has asked the members."""
 
     __slots__ = ("_in_vain", "_lease_us", "_requests", "_timeout_us", "open")
@@ -42,7 +42,9 @@ class Ballots:
         self._in_vain: dict[str, tuple[Instant, Instant]] = {}
         """Who has been asked without an answer: the first time and the last."""
 
-    def put(self, kind: BallotKind, claim: Claim, electorate: Electorate, to: Iterable[str], now: Instant) -> list[Ask]:
+    def put(
+        self, kind: VoteRequestKind, claim: Candidacy, electorate: Membership, to: Iterable[str], now: Instant
+    ) -> list[Ask]:
         """Ask those who are not being asked already."""
         asks = []
         for member in to:
@@ -51,7 +53,7 @@ class Ballots:
                 self.open[member] = Open(self._requests, kind, claim.epoch, now)
                 first, last = self._in_vain.get(member, (now, now))
                 self._in_vain[member] = (now if now - last > self._lease_us else first, now)
-                asks.append(Ask(member, Ballot(kind, self._requests, claim, electorate, now)))
+                asks.append(Ask(member, VoteRequest(kind, self._requests, claim, electorate, now)))
         return asks
 
     def take(self, vote: Vote) -> Open | None:

@@ -29,8 +29,17 @@ from typing import Any, NamedTuple
 
 from rppam.cluster.consensus.effects import Told
 from rppam.cluster.consensus.lease_observer import LEAP_MAX, SHOWN_MAX
-from rppam.cluster.consensus.membership import Electorate, Version
-from rppam.cluster.consensus.messages import Ballot, BallotKind, Claim, Freeing, Kept, Refusal, Stance, Vote
+from rppam.cluster.consensus.membership import Membership, Version
+from rppam.cluster.consensus.messages import (
+    Candidacy,
+    Freeing,
+    PersistedVote,
+    Readiness,
+    Refusal,
+    Vote,
+    VoteRequest,
+    VoteRequestKind,
+)
 from rppam.cluster.consensus.record import EPOCH_MAX
 from rppam.cluster.consensus.timing import Timing
 from rppam.kernel.instant import US_PER_S, Instant, after
@@ -54,7 +63,7 @@ class SaveKept(NamedTuple):
     """Put ``kept`` on disk, in the order of the tickets, then say :meth:`Voter.saved`."""
 
     ticket: int
-    kept: Kept
+    kept: PersistedVote
 
 
 class SendVote(NamedTuple):
@@ -76,7 +85,7 @@ class _Waiting(NamedTuple):
 class Voter:
     """One member's vote. Drive it from one place; ``now`` never goes back."""
 
-    def __init__(self, node: str, boot_id: str, timing: Timing, kept: Kept, *, now: Instant) -> None:
+    def __init__(self, node: str, boot_id: str, timing: Timing, kept: PersistedVote, *, now: Instant) -> None:
         self.node = node
         self.boot_id = boot_id
         self.timing = timing
@@ -95,7 +104,7 @@ class Voter:
         """Why the file that was read is not this member's own; empty when it is. Set once, before anything is asked."""
         self.followed = 0
         """The highest epoch at which this life has supported somebody who led."""
-        self.stance = Stance.READY
+        self.stance = Readiness.READY
         """What this node would do if it were invited, its own wait after a start left aside."""
         self._leads = False
         self._on_disk = kept
@@ -103,7 +112,7 @@ class Voter:
         self._tickets = 0
         self._waiting: list[_Waiting] = []
         self._freed: dict[tuple[str, str], int] = {}
-        self._offers: dict[str, Electorate] = {}
+        self._offers: dict[str, Membership] = {}
         """Newer electorates that were not taken over, by who has them."""
         self.not_taken = ""
         """The latest of them, in a sentence."""
@@ -135,9 +144,9 @@ class Voter:
     @property
     def is_kept(self) -> bool:
         """Whether everything that was decided so far is on disk."""
-        return Kept(self.claim, self.electorate, self.highest) == self._on_disk
+        return PersistedVote(self.claim, self.electorate, self.highest) == self._on_disk
 
-    def leader(self, now: Instant) -> Claim | None:
+    def leader(self, now: Instant) -> Candidacy | None:
         """Who leads, as far as this member's own promise shows: somebody renewed it as a leader, and it runs."""
         if self._leads and self.promised_until is not None and now <= self.promised_until:
             return self.claim
@@ -149,12 +158,12 @@ class Voter:
 
     # ---- what is heard ----------------------------------------------------------------------------------------------
 
-    def ask(self, ballot: Ballot, handle: object, now: Instant) -> list[VoterEffect]:
+    def ask(self, ballot: VoteRequest, handle: object, now: Instant) -> list[VoterEffect]:
         """Somebody asks for the vote."""
         effects: list[VoterEffect] = []
         self._hear_of(ballot.claim.candidate, ballot.electorate, now, effects)
         refusal = self._refusal(ballot, now)
-        if refusal is Refusal.NONE and ballot.kind is not BallotKind.PROBE:
+        if refusal is Refusal.NONE and ballot.kind is not VoteRequestKind.PROBE:
             self._grant(ballot, now, effects)
         self._answer(ballot, refusal, handle, now, effects)
         return effects
@@ -170,11 +179,8 @@ class Voter:
             self.promised_until = None
             self._leads = False
 
-    def adopt(self, electorate: Electorate, now: Instant, told_by: str = "") -> list[VoterEffect]:
-        """Take over a newer electorate; an older one, or another cluster's, changes nothing.
-
-        ``told_by``: the member that has it; empty for one that this node itself has made.
-        """
+    def adopt(self, electorate: Membership, now: Instant, told_by: str = "") -> list[VoterEffect]:
+        """Take over a newer membership, told by a member or, with ``told_by`` empty, made here; pass over any other."""
         effects: list[VoterEffect] = []
         if told_by:
             self._hear_of(told_by, electorate, now, effects)
@@ -215,7 +221,7 @@ class Voter:
 
     # ---- the clauses ------------------------------------------------------------------------------------------------
 
-    def _refusal(self, ballot: Ballot, now: Instant) -> Refusal:
+    def _refusal(self, ballot: VoteRequest, now: Instant) -> Refusal:
         mine, claim = self.electorate, ballot.claim
         if not self.has_vote():
             return Refusal.STRANGE
@@ -227,12 +233,12 @@ class Voter:
             return Refusal.NOT_A_CANDIDATE
         if mine is not None and self._is_news(ballot.electorate):  # it was not taken over: who is that?
             return Refusal.NOT_A_CANDIDATE
-        if ballot.kind is not BallotKind.PROBE:
+        if ballot.kind is not VoteRequestKind.PROBE:
             if self.was_freed(claim):
                 return Refusal.RELEASED
             if claim == self.claim:
                 return Refusal.NONE
-            if self.is_stale(claim) or (ballot.kind is BallotKind.VOTE and not self.is_higher(claim)):
+            if self.is_stale(claim) or (ballot.kind is VoteRequestKind.VOTE and not self.is_higher(claim)):
                 return Refusal.OLD_EPOCH
         if not self.boot_wait_is_over(now):
             return Refusal.BOOT_WAIT
@@ -240,20 +246,20 @@ class Voter:
             return Refusal.PROMISED
         return Refusal.NONE
 
-    def is_outdated(self, theirs: Electorate) -> bool:
+    def is_outdated(self, theirs: Membership) -> bool:
         """Whoever has an older list of members than this voter gets no vote."""
         return self.electorate is not None and theirs.version < self.electorate.version
 
-    def was_freed(self, claim: Claim) -> bool:
+    def was_freed(self, claim: Candidacy) -> bool:
         """An epoch that its candidate gave up is never granted again, in whatever order the messages come."""
         return claim.epoch <= self._freed.get((claim.candidate, claim.boot_id), 0)
 
-    def is_stale(self, claim: Claim) -> bool:
+    def is_stale(self, claim: Candidacy) -> bool:
         """A question of an earlier leadership of the same life comes late: freeing that one must not free this one."""
         same_life = (claim.candidate, claim.boot_id) == (self.claim.candidate, self.claim.boot_id)
         return same_life and claim.epoch < self.claim.epoch
 
-    def is_higher(self, claim: Claim) -> bool:
+    def is_higher(self, claim: Candidacy) -> bool:
         """A candidate needs an epoch above every one on disk."""
         return claim.epoch > self.highest
 
@@ -268,7 +274,7 @@ class Voter:
 
     # ---- what is kept -----------------------------------------------------------------------------------------------
 
-    def _is_news(self, electorate: Electorate) -> bool:
+    def _is_news(self, electorate: Membership) -> bool:
         """Who is no member yet waits for a list with its own name: with another one it would ask nobody for a place."""
         mine = self.electorate
         if not self.has_vote():
@@ -277,7 +283,7 @@ class Voter:
             return self.node in electorate.members
         return electorate.lineage == mine.lineage and electorate.version > mine.version
 
-    def _hear_of(self, sender: str, electorate: Electorate, now: Instant, effects: list[VoterEffect]) -> None:
+    def _hear_of(self, sender: str, electorate: Membership, now: Instant, effects: list[VoterEffect]) -> None:
         """Somebody else has this electorate; it is taken over where that is to be believed."""
         if not self._is_news(electorate):
             return
@@ -290,7 +296,7 @@ class Voter:
             return
         self._adopt(electorate, now, effects)
 
-    def _tell_offer(self, sender: str, electorate: Electorate, now: Instant, effects: list[VoterEffect]) -> None:
+    def _tell_offer(self, sender: str, electorate: Membership, now: Instant, effects: list[VoterEffect]) -> None:
         """In the log once a lease at most, however many say so; for health the latest."""
         is_news, self._offered_at = now >= self._offered_until, now
         self.not_taken = NOT_TAKEN.format(version=electorate.version, sender=sender)
@@ -302,7 +308,7 @@ class Voter:
         """Whose list of members was not taken over within the last minute, in a sentence; else empty."""
         return self.not_taken if self.not_taken and now - self._offered_at <= OFFER_SHOWN_US else ""
 
-    def may_bring(self, sender: str, electorate: Electorate) -> bool:
+    def may_bring(self, sender: str, electorate: Membership) -> bool:
         """Whether a newer electorate is believed from ``sender``, whose name the link has proven.
 
         A member that may lead is believed. A witness cannot make one, and whoever is not on the present list may be
@@ -334,7 +340,7 @@ class Voter:
         """The highest epoch that it promised for, or whose leader made its list of members."""
         return max(self.highest, 0 if self.electorate is None else self.electorate.version.epoch)
 
-    def _adopt(self, electorate: Electorate, now: Instant, effects: list[VoterEffect]) -> None:
+    def _adopt(self, electorate: Membership, now: Instant, effects: list[VoterEffect]) -> None:
         self._offers.clear()
         self.not_taken = ""
         if self.electorate is None:
@@ -342,18 +348,18 @@ class Voter:
         self.electorate = electorate
         self._save(effects)
 
-    def _grant(self, ballot: Ballot, now: Instant, effects: list[VoterEffect]) -> None:
+    def _grant(self, ballot: VoteRequest, now: Instant, effects: list[VoterEffect]) -> None:
         self.claim = ballot.claim
         self.highest = max(self.highest, ballot.claim.epoch)
         self.promised_until = after(now, self.timing.lease_us)
-        self._leads = ballot.kind is BallotKind.RENEW
+        self._leads = ballot.kind is VoteRequestKind.RENEW
         if self._leads:
             self.followed = max(self.followed, ballot.claim.epoch)
         self._save(effects)
 
     def _save(self, effects: list[VoterEffect]) -> None:
         """Have the disk keep what is decided, unless it has it or is about to."""
-        kept = Kept(self.claim, self.electorate, self.highest)
+        kept = PersistedVote(self.claim, self.electorate, self.highest)
         if kept == (self._saving[-1].kept if self._saving else self._on_disk):
             return
         self._tickets += 1
@@ -362,7 +368,7 @@ class Voter:
         effects.append(save)
 
     def _answer(
-        self, ballot: Ballot, refusal: Refusal, handle: object, now: Instant, effects: list[VoterEffect]
+        self, ballot: VoteRequest, refusal: Refusal, handle: object, now: Instant, effects: list[VoterEffect]
     ) -> None:
         self._save(effects)  # again, if the disk has refused it: a vote tells what is on disk, also one that refuses
         mine = self.electorate
@@ -386,7 +392,7 @@ class Voter:
         else:
             effects.append(SendVote(handle, vote))
 
-    def _stance(self, now: Instant) -> Stance:
+    def _stance(self, now: Instant) -> Readiness:
         if self.tells_disk():
-            return Stance.UNABLE
-        return self.stance if self.stance is not Stance.READY or self.boot_wait_is_over(now) else Stance.WAITS
+            return Readiness.UNABLE
+        return self.stance if self.stance is not Readiness.READY or self.boot_wait_is_over(now) else Readiness.WAITS

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, NamedTuple
 
-from rppam.cluster.consensus.admission import Standing
+from rppam.cluster.consensus.admission import AdmissionState
 from rppam.cluster.consensus.effects import (
     ClaimEpoch,
     ConfirmEpoch,
@@ -35,12 +35,12 @@ from rppam.cluster.consensus.heartbeat import Heartbeat
 from rppam.cluster.consensus.node import Admitted, Exchanged, KeepOrders, NodeCore, NodeEffect, Turned, Unregister
 from rppam.cluster.consensus.phase import Phase
 from rppam.cluster.driver.fence_news import FenceNews
-from rppam.cluster.driver.leader_tasks import Duties
-from rppam.cluster.driver.member_gateway import Desk
-from rppam.cluster.driver.operator_state import OrdersKeeper
+from rppam.cluster.driver.leader_tasks import LeaderTasks
+from rppam.cluster.driver.member_gateway import MemberGateway
+from rppam.cluster.driver.operator_state import OperatorStateKeeper
 from rppam.cluster.health.heartbeat_doubts import HeartbeatDoubts
-from rppam.cluster.history.leadership_log import Chronicle, last_sign
-from rppam.cluster.history.member_log import MemberNews
+from rppam.cluster.history.leadership_log import LeadershipLog, last_sign
+from rppam.cluster.history.member_log import MemberLog
 from rppam.cluster.history.model import HistoryEvent
 from rppam.cluster.history.recorder import noted
 from rppam.cluster.link.ports import MemberWays
@@ -83,13 +83,13 @@ class Driver:
         store: LeadershipStore,
         register: EpochRegister,
         clock: Clock,
-        duties: Duties,
+        duties: LeaderTasks,
         heartbeat: Callable[[int, int, int], Heartbeat],
         *,
         identity_wait_us: int = 0,
         on_turn: Callable[[], None] = lambda: None,
         members: MemberWays | None = None,
-        orders: OrdersKeeper | None = None,
+        orders: OperatorStateKeeper | None = None,
         why_no_leader: Callable[[], str] = str,
     ) -> None:
         """``identity_wait_us``: see :attr:`rppam.cluster.consensus.effects.Connected.extra_wait_us`.
@@ -121,11 +121,11 @@ class Driver:
         self._heartbeat = heartbeat
         self._identity_wait_us = identity_wait_us
         self._on_turn = on_turn
-        self.desk = None if members is None else Desk(core, members, clock, self._feed, self._ended)
+        self.desk = None if members is None else MemberGateway(core, members, clock, self._feed, self._ended)
         """The way to the other members; ``None`` where the record alone decides."""
         self._orders = orders
-        self._chronicle = Chronicle(core.election.node, core.election.timing, why_no_leader, clock.now())
-        self._news = MemberNews(core.detector, lambda: {} if self.desk is None else self.desk.link.peers)
+        self._chronicle = LeadershipLog(core.election.node, core.election.timing, why_no_leader, clock.now())
+        self._news = MemberLog(core.detector, lambda: {} if self.desk is None else self.desk.link.peers)
         self._beat = 0
         self._lag_ms = 0
         self._leaving = self._confirms = False
@@ -179,7 +179,7 @@ class Driver:
     async def _say_goodbye(self) -> None:
         """The last heartbeat says that this node leaves, and takes it off the list of members."""
         standing = self.core.admission.standing
-        if not self.store_view.connected or standing in {Standing.WATCHING, Standing.NAME_TAKEN}:
+        if not self.store_view.connected or standing in {AdmissionState.WATCHING, AdmissionState.NAME_TAKEN}:
             return  # nothing of this life was published, or what stands there is another's
         self._leaving = True
         order = ExchangeOrder(None, None, self.core.election.mark(), self._next_heartbeat())

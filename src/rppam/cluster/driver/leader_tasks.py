@@ -1,8 +1,8 @@
 """What runs only while this node leads, and must have stopped before the record is released.
 
-Each attempt to stop is bounded by the time the lease leaves for it; a duty that has not stopped is named in the log.
-Nothing is released then before it has, whatever kept it from stopping: see :meth:`Duties.stop`. Its writes are refused
-by the fence all the same.
+Each attempt to stop is bounded by the time the lease leaves for it; a task that has not stopped is named in the log.
+Nothing is released before it has, whatever kept it from stopping: see :meth:`LeaderTasks.stop`. The fence refuses its
+writes all the same.
 """
 
 import logging
@@ -14,7 +14,7 @@ from rppam.kernel.errors import RppamError
 log = logging.getLogger("rppam.duties")
 
 
-class Duty(Protocol):
+class LeaderTask(Protocol):
     """One thing only a leader does."""
 
     name: str
@@ -31,10 +31,10 @@ class Duty(Protocol):
         ...
 
 
-class Duties:
+class LeaderTasks:
     """All duties of this node, in order; they stop in the opposite order."""
 
-    def __init__(self, duties: tuple[Duty, ...], bounded: Callable[[Awaitable[None]], Awaitable[None]]) -> None:
+    def __init__(self, duties: tuple[LeaderTask, ...], bounded: Callable[[Awaitable[None]], Awaitable[None]]) -> None:
         self._duties = duties
         self._bounded = bounded
 

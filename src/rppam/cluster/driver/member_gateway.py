@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Final
 
 from rppam.cluster.consensus.effects import Ask, Free, Invite, Invited, NotVoted, Voted
-from rppam.cluster.consensus.messages import Ballot, Freeing, Invitation, Kept, Vote
+from rppam.cluster.consensus.messages import Freeing, Invitation, PersistedVote, Vote, VoteRequest
 from rppam.cluster.consensus.node import NodeCore, NodeEffect
 from rppam.cluster.consensus.voter import SaveKept, SendVote
 from rppam.cluster.link.ports import MemberListener, MemberWays
@@ -39,7 +39,7 @@ UNFORESEEN: Final = (
 )
 
 
-class Desk:
+class MemberGateway:
     """Between one node's core and the other members."""
 
     def __init__(
@@ -163,9 +163,9 @@ class Desk:
                 told = await _why_not(self._promises, save.kept, told)
                 self._feed(self._core.saved(save.ticket, told, self._clock.now()))
 
-    def _kept(self) -> Kept | None:
+    def _kept(self) -> PersistedVote | None:
         voter = self._core.voter
-        return None if voter is None else Kept(voter.claim, voter.electorate, voter.highest)
+        return None if voter is None else PersistedVote(voter.claim, voter.electorate, voter.highest)
 
     async def _try_often(self) -> None:
         """Know within a minute whether the disk would take a promise."""
@@ -190,7 +190,7 @@ class Desk:
 
     # ---- what is heard ----------------------------------------------------------------------------------------------
 
-    def _on_ballot(self, ballot: Ballot, answer: Callable[[Vote], None]) -> None:
+    def _on_ballot(self, ballot: VoteRequest, answer: Callable[[Vote], None]) -> None:
         self._feed(self._core.asked(ballot, answer, self._clock.now()))
 
     def _on_vote(self, vote: Vote) -> None:
@@ -207,7 +207,7 @@ class Desk:
         self._feed(self._core.receive(Invited(), self._clock.now()))
 
 
-async def _why_not(calls: InOrder[Kept], kept: Kept, told: str) -> str:
+async def _why_not(calls: InOrder[PersistedVote], kept: PersistedVote, told: str) -> str:
     """Make the call that writes this; why it was not made, or nothing. ``told``: what was said of the one before."""
     try:
         await calls.run(kept)

@@ -5,7 +5,7 @@ import logging
 from typing import Final
 
 from rppam.cluster.admin.errors import OrdersUnwritable
-from rppam.cluster.consensus.operator_state import NO_ORDERS, Orders
+from rppam.cluster.consensus.operator_state import NO_ORDERS, OperatorState
 from rppam.cluster.driver.operator_state_errors import OrdersFileBroken
 from rppam.cluster.driver.operator_state_port import OrdersFile
 from rppam.kernel.serial_writer import InOrder
@@ -16,13 +16,13 @@ RETRY_S: Final = 5.0
 log: Final = logging.getLogger("rppam.node")
 
 
-class OrdersKeeper:
+class OperatorStateKeeper:
     """One node's file of orders."""
 
     def __init__(self, file: OrdersFile) -> None:
         self._file = file
         self._to_disk = InOrder(file.save)
-        self._wanted: Orders | None = None
+        self._wanted: OperatorState | None = None
         self._task: asyncio.Task[None] | None = None
         self._failed: OrdersUnwritable | None = None
         self._retry: asyncio.TimerHandle | None = None
@@ -32,7 +32,7 @@ class OrdersKeeper:
         """Why the newest order is not kept; empty when it is."""
         return "" if self._failed is None else str(self._failed)
 
-    def load(self) -> Orders:
+    def load(self) -> OperatorState:
         """What was kept. A damaged file is told and counts as none: it must not keep a node from serving."""
         try:
             return self._file.load()
@@ -40,7 +40,7 @@ class OrdersKeeper:
             log.error("%s", error)  # noqa: TRY400  # a sentence for the administrator
             return NO_ORDERS
 
-    def keep(self, orders: Orders) -> None:
+    def keep(self, orders: OperatorState) -> None:
         """Have these on disk soon."""
         self._wanted = orders
         self._forget_retry()
@@ -54,7 +54,7 @@ class OrdersKeeper:
         if self._failed is not None:
             raise OrdersUnwritable(str(self._failed))
 
-    async def keep_again(self, orders: Orders) -> None:
+    async def keep_again(self, orders: OperatorState) -> None:
         """Have these on disk if they are not. Raises :class:`OrdersUnwritable`."""
         if self._failed is not None:
             self.keep(orders)
@@ -77,7 +77,7 @@ class OrdersKeeper:
             except Exception as error:  # noqa: BLE001 - told as any other; nobody else keeps orders
                 self._not_kept(orders, OrdersUnwritable(f"an order is not on disk: {type(error).__name__}: {error}"))
 
-    def _not_kept(self, orders: Orders, why: OrdersUnwritable) -> None:
+    def _not_kept(self, orders: OperatorState, why: OrdersUnwritable) -> None:
         if self._failed is None:
             log.warning("%s", why)
         self._failed = why

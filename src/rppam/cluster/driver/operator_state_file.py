@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rppam.cluster.admin.errors import OrdersUnwritable
-from rppam.cluster.consensus.operator_state import NO_ORDERS, Orders, Pause, person
+from rppam.cluster.consensus.operator_state import NO_ORDERS, OperatorState, Pause, person
 from rppam.cluster.driver.operator_state_errors import OrdersFileBroken
 from rppam.kernel.durable import replace_durably
 
@@ -20,14 +20,14 @@ BYTES_MAX: Final = 4 * 1024
 STAMP_MAX: Final = 2**53
 
 
-class FileOrders:
+class OperatorStateFile:
     """The real :class:`rppam.cluster.driver.operator_state_port.OrdersFile`."""
 
     def __init__(self, path: Path) -> None:
         """``path`` is the file; its directory exists and belongs to this process alone."""
         self.path = path
 
-    def load(self) -> Orders:
+    def load(self) -> OperatorState:
         """What was ordered; no orders when there is no file.
 
         Raises :class:`OrdersFileBroken` for one that cannot be read or understood.
@@ -49,7 +49,7 @@ class FileOrders:
             f"{OrdersFileBroken.row.remedy}"
         )
 
-    def save(self, orders: Orders) -> None:
+    def save(self, orders: OperatorState) -> None:
         """Replace the file; returns when the disk has it. Raises :class:`OrdersUnwritable`."""
         fields = {**orders._asdict(), "pause": orders.pause._asdict()}
         try:
@@ -61,12 +61,12 @@ class FileOrders:
             ) from None
 
 
-def _parse(data: bytes) -> Orders | None:
+def _parse(data: bytes) -> OperatorState | None:
     try:
         fields: Any = json.loads(data) if len(data) <= BYTES_MAX else None
     except (ValueError, RecursionError):
         return None
-    if not isinstance(fields, dict) or set(fields) != set(Orders._fields):
+    if not isinstance(fields, dict) or set(fields) != set(OperatorState._fields):
         return None
     pause = fields["pause"]
     if not isinstance(pause, dict) or set(pause) != set(Pause._fields):
@@ -78,4 +78,4 @@ def _parse(data: bytes) -> Orders | None:
         and isinstance(fields["maintenance"], bool)
         and all(isinstance(name, str) and name == person(name) for name in (pause["by"], fields["maintenance_by"]))
     )
-    return Orders(Pause(**pause), fields["maintenance"], fields["maintenance_by"]) if fine else None
+    return OperatorState(Pause(**pause), fields["maintenance"], fields["maintenance_by"]) if fine else None

@@ -16,7 +16,7 @@ from rppam.cluster.health.ports import Authority
 from rppam.cluster.health.snapshot_text import from_text
 from rppam.kernel.instant import US_PER_MS, US_PER_S
 from rppam.kernel.system_clock import SystemClock
-from rppam.process.shared_state import CONTROL, NodePage, Picture
+from rppam.process.shared_state import CONTROL, Picture, SharedState
 
 ALIVE_WITHIN_US: Final = 10 * US_PER_S
 """A control process that has not turned for this long is stuck."""
@@ -28,7 +28,7 @@ RESTARTING: Final = f"{CONTROL_PROCESS} is restarting"
 class PageStatus:
     """Implements :class:`rppam.cluster.health.ports.NodeStatus` in an API worker."""
 
-    def __init__(self, page: NodePage, clock: SystemClock, unknown: ClusterSnapshot) -> None:
+    def __init__(self, page: SharedState, clock: SystemClock, unknown: ClusterSnapshot) -> None:
         """``unknown`` is what to show before the control process has shown anything."""
         self.draining = False
         self._page = page

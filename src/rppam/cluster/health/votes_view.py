@@ -9,12 +9,12 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
-from rppam.cluster.consensus.admission import Standing
+from rppam.cluster.consensus.admission import AdmissionState
 from rppam.cluster.consensus.election import Election
 from rppam.cluster.consensus.holder import OWN_CLOCK
 from rppam.cluster.consensus.ledger import is_majority
-from rppam.cluster.consensus.membership import STORE, Body, Electorate
-from rppam.cluster.consensus.messages import Refusal, Stance
+from rppam.cluster.consensus.membership import STORE, Membership, VoterSet
+from rppam.cluster.consensus.messages import Readiness, Refusal
 from rppam.cluster.consensus.node import NodeCore
 from rppam.cluster.consensus.record import RecordState
 from rppam.cluster.consensus.rules import FOR_EVER_US
@@ -24,7 +24,7 @@ from rppam.kernel.instant import US_PER_MS, Instant
 
 STORE_NAME: Final = "redis"
 """The store's name where people read it; a node may have it too, and is then told apart by its kind."""
-_WAITS_TO_BE_LET_IN: Final = frozenset((Standing.WATCHING, Standing.PROBATION))
+_WAITS_TO_BE_LET_IN: Final = frozenset((AdmissionState.WATCHING, AdmissionState.PROBATION))
 MUTE: Final = "it is connected and answers no ballot: look in its log for 'this member cannot vote', and at its disk"
 UNABLE: Final = (
     "its disk takes no promise: see the warnings in its own health or log, and make room in its node.dataDir"
@@ -50,7 +50,7 @@ class Votes:
     """One look at the votes of a cluster whose members vote."""
 
     def __init__(
-        self, core: NodeCore, electorate: Electorate, peers: Mapping[str, PeerState], store: StoreSeen, now: Instant
+        self, core: NodeCore, electorate: Membership, peers: Mapping[str, PeerState], store: StoreSeen, now: Instant
     ) -> None:
         self._core = core
         self._election: Election = core.election
@@ -156,7 +156,7 @@ class Votes:
     def _counted(self) -> set[str]:
         return {STORE if line.kind is VoterKind.STORE else line.voter for line in self.ledger if line.is_counted}
 
-    def _weight(self, line: VoteView, body: Body) -> int:
+    def _weight(self, line: VoteView, body: VoterSet) -> int:
         return body.weights.get(STORE if line.kind is VoterKind.STORE else line.voter, 0)
 
     def _line(self, name: str) -> VoteView:
@@ -222,7 +222,7 @@ class Votes:
         if peer.is_connected and (answer := self._election.answers.get(name)) is not None:
             if answer.refusal is Refusal.STRANGE:
                 return True, f"{Refusal.STRANGE}"
-            if answer.stance is Stance.UNABLE and not self._leads:
+            if answer.stance is Readiness.UNABLE and not self._leads:
                 return True, UNABLE
         if not self._leads and peer.is_connected and self._asked_in_vain(name):
             return True, MUTE

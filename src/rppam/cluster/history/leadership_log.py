@@ -39,7 +39,7 @@ def last_sign(election: Election, now: Instant) -> Instant:
     return max(signs, default=now)
 
 
-class Chronicle:
+class LeadershipLog:
     """What one node has told so far."""
 
     def __init__(self, node: str, timing: Timing, why_no_leader: Callable[[], str], now: Instant) -> None:

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from rppam.cluster.consensus.failure_detector import Detector, MemberChanged
+from rppam.cluster.consensus.failure_detector import FailureDetector, MemberChanged
 from rppam.cluster.consensus.heartbeat import MemberStatus
 from rppam.cluster.health.members_view import is_heard
 from rppam.cluster.history.model import HistoryEvent
@@ -21,10 +21,10 @@ log: Final = logging.getLogger("rppam.node")
 _AWAY: Final = frozenset((MemberStatus.SUSPECT, MemberStatus.UNREACHABLE))
 
 
-class MemberNews:
+class MemberLog:
     """What one node has told of the others so far."""
 
-    def __init__(self, detector: Detector, peers: Callable[[], Mapping[str, PeerState]]) -> None:
+    def __init__(self, detector: FailureDetector, peers: Callable[[], Mapping[str, PeerState]]) -> None:
         """``peers``: every expected member as the link sees it; empty where there is no link."""
         self._detector = detector
         self._peers = peers

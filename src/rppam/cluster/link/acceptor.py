@@ -16,8 +16,8 @@ from typing import Any, Final
 
 from rppam.cluster.errors import MemberPortInUse
 from rppam.cluster.link.connection import prepare
-from rppam.cluster.link.inbound import Guest, Guests
-from rppam.cluster.link.local_peer import Party
+from rppam.cluster.link.inbound import InboundPeer, InboundPeers
+from rppam.cluster.link.local_peer import LocalPeer
 from rppam.cluster.link.rejections import Refused
 
 _log: Final = logging.getLogger("rppam.members")
@@ -31,10 +31,10 @@ _REST_S: Final = 1.0
 """After what nobody foresaw: a fault that stays fills no log."""
 
 
-class Door:
+class Acceptor:
     """The listening side of a link."""
 
-    def __init__(self, party: Party, guests: Guests) -> None:
+    def __init__(self, party: LocalPeer, guests: InboundPeers) -> None:
         self._party = party
         self._guests = guests
         self._servers: list[socket.socket] = []
@@ -113,7 +113,7 @@ class Door:
 
     async def _admit(self, plug: socket.socket, host: str) -> None:
         """Handshake and greeting, or the end of the connection."""
-        guest = Guest(self._party, self._guests, host)
+        guest = InboundPeer(self._party, self._guests, host)
         loop = asyncio.get_running_loop()
         with plug:
             try:
@@ -136,7 +136,7 @@ class Door:
                 if _is_stranger(error):
                     self._foreign(host, error)
 
-    def _give_up(self, guest: Guest, plug: socket.socket) -> None:
+    def _give_up(self, guest: InboundPeer, plug: socket.socket) -> None:
         guest.channel.drop()
         with contextlib.suppress(OSError):  # it is gone already
             plug.shutdown(socket.SHUT_RDWR)

@@ -22,8 +22,17 @@ from typing import Annotated, Final, NamedTuple, get_args
 import msgspec
 from msgspec import Meta, Struct
 
-from rppam.cluster.consensus.membership import TEXT_MAX, Electorate, Version, parse_electorate
-from rppam.cluster.consensus.messages import Ballot, BallotKind, Claim, Freeing, Invitation, Refusal, Stance, Vote
+from rppam.cluster.consensus.membership import TEXT_MAX, Membership, Version, parse_electorate
+from rppam.cluster.consensus.messages import (
+    Candidacy,
+    Freeing,
+    Invitation,
+    Readiness,
+    Refusal,
+    Vote,
+    VoteRequest,
+    VoteRequestKind,
+)
 from rppam.cluster.consensus.record import EPOCH_MAX
 from rppam.kernel.instant import Instant
 from rppam.kernel.protocol import MEMBER_LINK
@@ -177,12 +186,12 @@ class _Claimed(_Word, frozen=True):
     epoch: Number
 
     @property
-    def claim(self) -> Claim:
-        return Claim(self.candidate, self.boot_id, self.epoch)
+    def claim(self) -> Candidacy:
+        return Candidacy(self.candidate, self.boot_id, self.epoch)
 
 
-class _Ballot(_Claimed, frozen=True, tag="ballot"):
-    kind: BallotKind
+class _VoteRequest(_Claimed, frozen=True, tag="ballot"):
+    kind: VoteRequestKind
     request: Number
     now: InstantNumber
     electorate: ElectorateText
@@ -197,7 +206,7 @@ class _Invitation(_Claimed, frozen=True, tag="invitation"):
 
 
 class _Vote(_Word, frozen=True, tag="vote"):
-    kind: BallotKind
+    kind: VoteRequestKind
     voter: Name
     boot_id: Hex16
     request: Number
@@ -209,7 +218,7 @@ class _Vote(_Word, frozen=True, tag="vote"):
     electorate: ElectorateText | None
     promised_to: NameOrNobody
     now: InstantNumber
-    stance: Stance
+    stance: Readiness
 
 
 class _Head(Struct):
@@ -222,8 +231,8 @@ class _Range(Struct):
 
 
 OrderMessage = OrderOpen | OrderTicket | Order | OrderAnswer | OrderRefused
-Message = Ballot | Vote | Freeing | Invitation | Ping | Pong | OrderMessage
-_Wire = _Ballot | _Vote | _Freeing | _Invitation | Ping | Pong | OrderMessage
+Message = VoteRequest | Vote | Freeing | Invitation | Ping | Pong | OrderMessage
+_Wire = _VoteRequest | _Vote | _Freeing | _Invitation | Ping | Pong | OrderMessage
 _TYPES: Final = frozenset(str(word.__struct_config__.tag) for word in get_args(_Wire))
 
 _GREETING: Final = re.compile(rb"rppam-member ([0-9]{1,9})(?: (.*))?", re.DOTALL)
@@ -284,8 +293,8 @@ def encode_no(no: No) -> bytes:
 
 def _wire(message: Message) -> _Wire:
     match message:
-        case Ballot(kind, request, claim, electorate, now):
-            return _Ballot(*claim, kind, request, now, _electorate_text(electorate))
+        case VoteRequest(kind, request, claim, electorate, now):
+            return _VoteRequest(*claim, kind, request, now, _electorate_text(electorate))
         case Vote():
             return _wire_vote(message)
         case Freeing(claim):
@@ -307,8 +316,8 @@ def _wire_vote(vote: Vote) -> _Vote:
 def _message(word: _Wire) -> Message:
     """What ``word`` says. Raises ValueError where its fields do not go together."""
     match word:
-        case _Ballot():
-            return Ballot(word.kind, word.request, word.claim, _electorate(word.electorate), Instant(word.now))
+        case _VoteRequest():
+            return VoteRequest(word.kind, word.request, word.claim, _electorate(word.electorate), Instant(word.now))
         case _Vote():
             return _vote(word)
         case _Freeing():
@@ -340,13 +349,13 @@ def _unknown(data: bytes) -> Unknown | None:
 
 
 @lru_cache(maxsize=16)
-def _electorate_text(electorate: Electorate) -> str:
+def _electorate_text(electorate: Membership) -> str:
     """Every ballot carries the same one, so it is written once."""
     return electorate.encode()
 
 
 @lru_cache(maxsize=16)
-def _electorate(text: str) -> Electorate:
+def _electorate(text: str) -> Membership:
     """And read once. Raises ValueError."""
     electorate = parse_electorate(text)
     if electorate is None:

@@ -7,7 +7,7 @@ import socket
 import ssl
 from typing import Final
 
-from rppam.cluster.link.connection import Channel, prepare
+from rppam.cluster.link.connection import MemberConnection, prepare
 from rppam.cluster.link.names import Names, UnknownPlaceError
 from rppam.kernel.socket_errors import NO_FAMILY, USED_UP
 
@@ -51,7 +51,14 @@ class NotReachedError(Exception):
 
 
 async def dial(
-    name: str, address: str, channel: Channel, context: ssl.SSLContext, names: Names, pace: Pace, *, timeout_s: float
+    name: str,
+    address: str,
+    channel: MemberConnection,
+    context: ssl.SSLContext,
+    names: Names,
+    pace: Pace,
+    *,
+    timeout_s: float,
 ) -> None:
     """Give ``channel`` a TLS connection to ``address`` within ``timeout_s``. Raises :class:`NotReachedError`.
 
@@ -89,7 +96,7 @@ async def dial(
 
 
 async def _encrypt(
-    name: str, address: str, channel: Channel, plug: socket.socket, context: ssl.SSLContext, until: float
+    name: str, address: str, channel: MemberConnection, plug: socket.socket, context: ssl.SSLContext, until: float
 ) -> None:
     loop = asyncio.get_running_loop()
     try:

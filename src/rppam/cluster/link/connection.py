@@ -5,9 +5,9 @@ long, and what to drop when it does not read. Words that can be asked again (bal
 oldest first; the others wait, and too many of them end the connection. What the words mean, and who may say them,
 decide the sessions.
 
-Silence is counted in looks (:meth:`Channel.look`), not in time: a process that itself stood still looks once when it
-wakes, after it has read what came meanwhile, and so accuses nobody of its own absence. Only whole frames count as
-heard, so a peer that dribbles bytes is as silent as one that sends none.
+Silence is counted in looks (:meth:`MemberConnection.look`), not in time: a process that itself stood still looks once
+when it wakes, after it has read what came meanwhile, and so accuses nobody of its own absence. Only whole frames count
+as heard, so a peer that dribbles bytes is as silent as one that sends none.
 """
 
 import asyncio
@@ -56,16 +56,20 @@ class Waiting(NamedTuple):
     """Whom to tell when it is dropped; ``None``: it is never dropped."""
 
 
-class Channel(asyncio.Protocol):
+class MemberConnection(asyncio.Protocol):
     """See the module."""
 
     _numbers: ClassVar = itertools.count(1)
 
     def __init__(
-        self, *, clock: Clock, on_data: "Callable[[Channel, bytes], None]", on_end: "Callable[[Channel, Ended], None]"
+        self,
+        *,
+        clock: Clock,
+        on_data: "Callable[[MemberConnection, bytes], None]",
+        on_end: "Callable[[MemberConnection, Ended], None]",
     ) -> None:
         """``on_data`` is told every message in order; ``on_end`` once, when nothing more can come or go."""
-        self.number = next(Channel._numbers)
+        self.number = next(MemberConnection._numbers)
         self.heard_at: Instant | None = None
         self.silent_looks = 0
         self.ended: Ended | None = None

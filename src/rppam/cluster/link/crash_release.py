@@ -7,7 +7,7 @@ whom we invite, and a ping. The answer that matters is the pong, whose frame is 
 from collections.abc import Mapping
 from typing import Final
 
-from rppam.cluster.consensus.messages import Claim, Freeing, Invitation
+from rppam.cluster.consensus.messages import Candidacy, Freeing, Invitation
 from rppam.cluster.link.codec import Greeting, Ping, Pong, Purpose, encode, encode_greeting
 from rppam.cluster.link.credentials import Credentials
 from rppam.cluster.link.frames import FrameWriter
@@ -24,7 +24,7 @@ def freeing_words(
     options: MemberOptions,
     credentials: Credentials,
     places: Mapping[str, tuple[str, int]],
-    claim: Claim,
+    claim: Candidacy,
     invited: str,
     entropy: Entropy,
 ) -> tuple[LastWord, ...]:

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from rppam.cluster.consensus.messages import Ballot, Freeing, Invitation, Vote
+from rppam.cluster.consensus.messages import Freeing, Invitation, Vote, VoteRequest
 from rppam.cluster.link.codec import (
     PROTOCOL,
     Greeting,
@@ -28,9 +28,9 @@ from rppam.cluster.link.codec import (
     encode_greeting,
     encode_no,
 )
-from rppam.cluster.link.connection import Channel, Ended
+from rppam.cluster.link.connection import Ended, MemberConnection
 from rppam.cluster.link.credentials import PeerName, peer_name
-from rppam.cluster.link.local_peer import Party, other_version
+from rppam.cluster.link.local_peer import LocalPeer, other_version
 from rppam.cluster.link.rejections import Refused
 from rppam.kernel.instant import Instant
 
@@ -44,20 +44,20 @@ def nothing() -> None:
     """For a vote that leaves the line: it is lost, like one that the network lost."""
 
 
-class Guest:
+class InboundPeer:
     """One connection that another member made."""
 
-    def __init__(self, party: Party, guests: "Guests", host: str) -> None:
+    def __init__(self, party: LocalPeer, guests: "InboundPeers", host: str) -> None:
         self.host = host
         self.greeting: Greeting | None = None
-        self.channel = Channel(clock=party.clock, on_data=self._on_data, on_end=self._on_end)
+        self.channel = MemberConnection(clock=party.clock, on_data=self._on_data, on_end=self._on_end)
         self.greeted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when it was let in or refused, or is gone."""
         self._party = party
         self._guests = guests
         self._is_proven = False
 
-    def _on_data(self, channel: Channel, data: bytes) -> None:
+    def _on_data(self, channel: MemberConnection, data: bytes) -> None:
         if self.greeting is None:
             self._greet(channel, data)
             self._settle()
@@ -68,7 +68,7 @@ class Guest:
         if not self.greeted.done():
             self.greeted.set_result(None)
 
-    def _on_end(self, _channel: Channel, ended: Ended) -> None:
+    def _on_end(self, _channel: MemberConnection, ended: Ended) -> None:
         self._settle()
         self._party.orders.left(self.channel)
         if self.greeting is not None:
@@ -79,7 +79,7 @@ class Guest:
         if ended.reason is not None and ended.reason not in _TOLD_ALREADY:
             self._party.refusals.refuse(who, ended.reason, f"{who} was refused: {_SAID[ended.reason]}")
 
-    def _greet(self, channel: Channel, data: bytes) -> None:
+    def _greet(self, channel: MemberConnection, data: bytes) -> None:
         match decode_greeting(data):
             case None | No():
                 channel.refuse(Refused.MALFORMED)
@@ -88,7 +88,7 @@ class Guest:
             case Greeting() as greeting:
                 self._check(channel, greeting)
 
-    def _check(self, channel: Channel, greeting: Greeting) -> None:
+    def _check(self, channel: MemberConnection, greeting: Greeting) -> None:
         assert channel.transport is not None
         certified = peer_name(channel.transport.get_extra_info("peercert"))
         options = self._party.options
@@ -134,15 +134,15 @@ class Guest:
         self._party.refusals.refuse(who, reason, sentence)
         self.channel.refuse(reason, encode_no(No(reason, PROTOCOL)))
 
-    def _receive(self, channel: Channel, data: bytes) -> Refused | None:
+    def _receive(self, channel: MemberConnection, data: bytes) -> Refused | None:
         """Do what ``data`` says, or say what is wrong with it."""
         assert self.greeting is not None
         listener, speaker = self._party.listener, self.greeting.node
         is_errand = self.greeting.purpose is Purpose.ERRAND
         match decode(data):
-            case Ballot() | Freeing() | Invitation() if not self._is_proven:
+            case VoteRequest() | Freeing() | Invitation() if not self._is_proven:
                 return Refused.UNPROVEN
-            case Ballot() as ballot if not is_errand:
+            case VoteRequest() as ballot if not is_errand:
                 if ballot.claim.candidate != speaker:
                     return Refused.FORGED
                 self._party.tell(listener.on_ballot, ballot, self._answer)
@@ -171,18 +171,18 @@ class Guest:
         self.channel.say(vote, dropped=nothing)
 
 
-class Guests:
+class InboundPeers:
     """All who are let in."""
 
     def __init__(self, on_entered: Callable[[Greeting], None]) -> None:
         self.on_entered = on_entered
         self.nodes: frozenset[str] = frozenset()
         """Members that are nodes: nobody is heard under such a name who does not prove to be one."""
-        self._by_name: dict[str, Guest] = {}
-        self._errands: list[Guest] = []
+        self._by_name: dict[str, InboundPeer] = {}
+        self._errands: list[InboundPeer] = []
 
     @property
-    def all(self) -> list[Guest]:
+    def all(self) -> list[InboundPeer]:
         """A copy."""
         return [*self._by_name.values(), *self._errands]
 
@@ -203,7 +203,7 @@ class Guests:
         guest = self._by_name.get(name)
         return None if guest is None else guest.channel.heard_at
 
-    def twin_of(self, guest: Guest, greeting: Greeting) -> str | None:
+    def twin_of(self, guest: InboundPeer, greeting: Greeting) -> str | None:
         """Why ``guest`` is refused, when another life of its name is here."""
         live = self.live_boot_id(greeting.node)
         if greeting.purpose is Purpose.ERRAND or live in {"", greeting.boot_id}:
@@ -213,7 +213,7 @@ class Guests:
             f"{guest.host}; the second is refused: give it its own node.nodeName, or stop it"
         )
 
-    def enter(self, guest: Guest, greeting: Greeting) -> bool:
+    def enter(self, guest: InboundPeer, greeting: Greeting) -> bool:
         """Let ``guest`` in, in place of one of its name; whether there was room."""
         if greeting.purpose is Purpose.ERRAND:
             if len(self._errands) >= ERRANDS_MAX:
@@ -228,7 +228,7 @@ class Guests:
         self._by_name[greeting.node] = guest
         return True
 
-    def left(self, guest: Guest) -> None:
+    def left(self, guest: InboundPeer) -> None:
         """``guest`` is no more."""
         if guest in self._errands:
             self._errands.remove(guest)

@@ -17,15 +17,15 @@ from typing import Final
 
 from rppam.cluster.admin.errors import NodeAnswersWrongly, NodeSilent, NotThisNode
 from rppam.cluster.consensus.membership import MEMBERS_MAX
-from rppam.cluster.consensus.messages import Ballot, Freeing, Invitation
-from rppam.cluster.link.acceptor import Door
+from rppam.cluster.consensus.messages import Freeing, Invitation, VoteRequest
+from rppam.cluster.link.acceptor import Acceptor
 from rppam.cluster.link.codec import Greeting
 from rppam.cluster.link.connect import NotReachedError, Pace, dial
-from rppam.cluster.link.connection import LINGER_S, LOOK_S, Channel
+from rppam.cluster.link.connection import LINGER_S, LOOK_S, MemberConnection
 from rppam.cluster.link.credentials import Credentials
-from rppam.cluster.link.inbound import LIVE_LOOKS, Guests
+from rppam.cluster.link.inbound import LIVE_LOOKS, InboundPeers
 from rppam.cluster.link.key_files import ClusterKeyFiles, ClusterKeys, SealingKeyFiles
-from rppam.cluster.link.local_peer import MemberOptions, Party
+from rppam.cluster.link.local_peer import LocalPeer, MemberOptions
 from rppam.cluster.link.names import Names
 from rppam.cluster.link.orders import (
     BadAnswerError,
@@ -35,10 +35,10 @@ from rppam.cluster.link.orders import (
     UnansweredError,
     refused_order,
 )
-from rppam.cluster.link.outbound import Call
+from rppam.cluster.link.outbound import OutboundPeer
 from rppam.cluster.link.peer import Peer
 from rppam.cluster.link.ports import MemberListener, PeerState
-from rppam.cluster.link.rejections import Refusals
+from rppam.cluster.link.rejections import Rejections
 from rppam.kernel.clock import Clock
 from rppam.kernel.entropy import Entropy
 from rppam.kernel.instant import US_PER_S
@@ -73,7 +73,7 @@ class TlsMemberLink:
         self.options = options
         self._clock = clock
         self._entropy = entropy
-        self._refusals = Refusals(clock)
+        self._refusals = Rejections(clock)
         self.credentials = Credentials(
             options.cluster_key,
             cluster_id=options.cluster_id,
@@ -95,9 +95,9 @@ class TlsMemberLink:
         self._expected: tuple[str, ...] = ()
         self._peers: dict[str, Peer] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._party: Party | None = None
-        self._guests = Guests(self._entered)
-        self._door: Door | None = None
+        self._party: LocalPeer | None = None
+        self._guests = InboundPeers(self._entered)
+        self._door: Acceptor | None = None
         self._orders: OrderOptions | None = None
         self._looking: asyncio.TimerHandle | None = None
 
@@ -107,7 +107,7 @@ class TlsMemberLink:
         Raises :class:`~rppam.cluster.errors.MemberPortInUse` when the port cannot be had.
         """
         assert self._party is None, "a link is started once"
-        party = Party(
+        party = LocalPeer(
             options=self.options,
             credentials=self.credentials,
             refusals=self._refusals,
@@ -116,7 +116,7 @@ class TlsMemberLink:
             listener=listener,
             orders=TakenOrders(self.options, self._orders, self._refusals, self._clock, self._entropy),
         )
-        door = Door(party, self._guests)
+        door = Acceptor(party, self._guests)
         door.open()
         self._party, self._door = party, door
         self._looking = asyncio.get_running_loop().call_later(LOOK_S, self._look)
@@ -198,7 +198,7 @@ class TlsMemberLink:
                 self._peers[name] = peer
                 self._tasks[name] = loop.create_task(peer.run(), name=f"member {name}")
 
-    def send(self, to: str, message: Ballot | Freeing | Invitation) -> bool:
+    def send(self, to: str, message: VoteRequest | Freeing | Invitation) -> bool:
         """Hand a message to the network at once; whether there was a connection to hand it to. Never blocks."""
         peer = self._peers.get(to)
         return peer is not None and peer.send(message)
@@ -245,7 +245,7 @@ class TlsMemberLink:
         if self._party is None:
             return
         name = self.options.node_name
-        call = Call(name, address, self._party, self._guests)
+        call = OutboundPeer(name, address, self._party, self._guests)
         try:
             async with asyncio.timeout(NAMESAKE_S):
                 client = self.credentials.client
@@ -340,7 +340,7 @@ def _not_sent(node: str, to: str, why: str) -> str:
     return f"{node} did not send it on to {to}, so it was not carried out there: {why}"
 
 
-async def _gone(channels: list[Channel]) -> None:
+async def _gone(channels: list[MemberConnection]) -> None:
     """Wait until they are closed, at most for so long as what was said may linger."""
     waiting = [channel.gone for channel in channels if channel.transport is not None and not channel.gone.done()]
     if waiting:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, ParamSpec
 from rppam.cluster.link.codec import Greeting, Purpose, sayable_url
 from rppam.cluster.link.credentials import Credentials
 from rppam.cluster.link.ports import MemberListener
-from rppam.cluster.link.rejections import Refusals
+from rppam.cluster.link.rejections import Rejections
 from rppam.kernel.clock import Clock
 from rppam.kernel.entropy import Entropy
 from rppam.kernel.instant import US_PER_S, Instant
@@ -47,12 +47,12 @@ class MemberOptions:
 
 
 @dataclass(slots=True, kw_only=True)
-class Party:
+class LocalPeer:
     """Shared by all connections of one link."""
 
     options: MemberOptions
     credentials: Credentials
-    refusals: Refusals
+    refusals: Rejections
     clock: Clock
     entropy: Entropy
     listener: MemberListener

@@ -30,10 +30,10 @@ from rppam.cluster.link.codec import (
     OrderRefused,
     OrderTicket,
 )
-from rppam.cluster.link.connection import Channel
+from rppam.cluster.link.connection import MemberConnection
 from rppam.cluster.link.local_peer import MemberOptions
 from rppam.cluster.link.order_keys import ANSWER, ORDER, OrderKeys, Signed, read_keys
-from rppam.cluster.link.rejections import Refusals, Refused
+from rppam.cluster.link.rejections import Refused, Rejections
 from rppam.crypto.data_key_ports import ClusterSecrets
 from rppam.kernel.clock import Clock
 from rppam.kernel.entropy import Entropy
@@ -84,7 +84,7 @@ class BadAnswerError(Exception):
 class GivenOrders:
     """What this node orders on one connection that it made."""
 
-    def __init__(self, options: MemberOptions, entropy: Entropy, channel: Channel) -> None:
+    def __init__(self, options: MemberOptions, entropy: Entropy, channel: MemberConnection) -> None:
         self._options, self._entropy, self._channel = options, entropy, channel
         self._waiting: dict[str, asyncio.Future[OrderMessage]] = {}
 
@@ -165,17 +165,17 @@ class TakenOrders:
     """What others order of this node, on all connections that they made."""
 
     def __init__(
-        self, options: MemberOptions, orders: OrderOptions | None, refusals: Refusals, clock: Clock, entropy: Entropy
+        self, options: MemberOptions, orders: OrderOptions | None, refusals: Rejections, clock: Clock, entropy: Entropy
     ) -> None:
         """``orders``: ``None`` where none are taken, as on a witness."""
         self._options, self._orders, self._refusals = options, orders, refusals
         self._clock, self._entropy = clock, entropy
-        self._tickets: dict[Channel, dict[str, _Ticket]] = {}
-        self._under_way: dict[asyncio.Task[None], Channel] = {}
+        self._tickets: dict[MemberConnection, dict[str, _Ticket]] = {}
+        self._under_way: dict[asyncio.Task[None], MemberConnection] = {}
         self._shunned: dict[str, Instant] = {}
         """Speakers, and until when nothing is taken from them."""
 
-    def open(self, channel: Channel, speaker: str, number: str) -> OrderTicket | OrderRefused:
+    def open(self, channel: MemberConnection, speaker: str, number: str) -> OrderTicket | OrderRefused:
         """The answer to who asks whether it may give an order."""
         if self._orders is None:
             return OrderRefused(number, OrderRefusal.UNABLE)
@@ -191,7 +191,7 @@ class TakenOrders:
         self._tickets[channel] = held | {number: made}
         return OrderTicket(number, made.ticket)
 
-    def take(self, channel: Channel, there: Greeting, order: Order) -> OrderRefused | None:
+    def take(self, channel: MemberConnection, there: Greeting, order: Order) -> OrderRefused | None:
         """Have the order carried out, which is answered on ``channel`` later; or why not."""
         held = self._tickets.get(channel, {})
         ticket = held.pop(order.number, None)  # good once, right or wrong
@@ -202,7 +202,7 @@ class TakenOrders:
         task.add_done_callback(self._done)
         return None
 
-    def left(self, channel: Channel) -> None:
+    def left(self, channel: MemberConnection) -> None:
         """The connection is over: its tickets are. What was begun goes on."""
         self._tickets.pop(channel, None)
 
@@ -216,7 +216,7 @@ class TakenOrders:
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("an order of another node failed in a way that nobody foresaw", exc_info=error)
 
-    async def _carry_out(self, channel: Channel, there: Greeting, order: Order) -> None:
+    async def _carry_out(self, channel: MemberConnection, there: Greeting, order: Order) -> None:
         assert self._orders is not None, "there was a ticket"
         keys = await read_keys(self._orders.secrets)
         if keys is None:

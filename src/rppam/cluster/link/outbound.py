@@ -9,7 +9,7 @@ import asyncio
 from functools import partial
 from typing import Final
 
-from rppam.cluster.consensus.messages import Ballot, Freeing, Invitation, Vote
+from rppam.cluster.consensus.messages import Freeing, Invitation, Vote, VoteRequest
 from rppam.cluster.link.codec import (
     NUMBER_MAX,
     PROTOCOL,
@@ -26,10 +26,10 @@ from rppam.cluster.link.codec import (
     decode_greeting,
     encode_greeting,
 )
-from rppam.cluster.link.connection import LOOKS_PER_PING, Channel, Ended
+from rppam.cluster.link.connection import LOOKS_PER_PING, Ended, MemberConnection
 from rppam.cluster.link.credentials import PeerName, peer_name
-from rppam.cluster.link.inbound import Guests, nothing
-from rppam.cluster.link.local_peer import Party, other_version
+from rppam.cluster.link.inbound import InboundPeers, nothing
+from rppam.cluster.link.local_peer import LocalPeer, other_version
 from rppam.cluster.link.orders import GivenOrders
 from rppam.cluster.link.rejections import Refused
 
@@ -57,10 +57,10 @@ _STAYS: Final = {Refused.VERSION, Refused.CLUSTER_ID, Refused.UNPROVEN}
 """Reasons of the other side that do not pass by themselves, as a name does that the old self of a node still has."""
 
 
-class Call:
+class OutboundPeer:
     """See the module."""
 
-    def __init__(self, name: str, address: str, party: Party, guests: Guests) -> None:
+    def __init__(self, name: str, address: str, party: LocalPeer, guests: InboundPeers) -> None:
         self.who = f"{name} at {address}"
         self.greeted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the other side answered the greeting, or it is over."""
@@ -74,7 +74,7 @@ class Call:
         self.is_told = False
         """Whether the fault was told already."""
         self.round_trip_us: int | None = None
-        self.channel = Channel(clock=party.clock, on_data=self._on_data, on_end=self._on_end)
+        self.channel = MemberConnection(clock=party.clock, on_data=self._on_data, on_end=self._on_end)
         self.orders = GivenOrders(party.options, party.entropy, self.channel)
         self._name = name
         self._party = party
@@ -104,11 +104,11 @@ class Call:
             return
         self.channel.say_data(encode_greeting(self._party.greeting()))
 
-    def send(self, message: Ballot | Freeing | Invitation) -> bool:
+    def send(self, message: VoteRequest | Freeing | Invitation) -> bool:
         """Hand ``message`` to the network, or put it in line; whether that was possible."""
         if not self.is_up:
             return False
-        if not isinstance(message, Ballot):
+        if not isinstance(message, VoteRequest):
             return self.channel.say(message)
         request = message.request
         if len(self._open_ballots) >= OPEN_BALLOTS_MAX:
@@ -135,7 +135,7 @@ class Call:
 
     # --- what the channel calls ---------------------------------------------------------------------------------------
 
-    def _on_data(self, channel: Channel, data: bytes) -> None:
+    def _on_data(self, channel: MemberConnection, data: bytes) -> None:
         if not self.is_up:
             self._greeting(data)
             return
@@ -151,7 +151,7 @@ class Call:
             case _:
                 channel.refuse(Refused.MALFORMED)
 
-    def _on_end(self, _channel: Channel, ended: Ended) -> None:
+    def _on_end(self, _channel: MemberConnection, ended: Ended) -> None:
         self.is_up = False
         if ended.reason in _SAID:
             self._refuse(ended.reason, f"{self.who} {_SAID[ended.reason]}, so the connection was closed")
@@ -164,7 +164,7 @@ class Call:
 
     # --- the rest -----------------------------------------------------------------------------------------------------
 
-    def _vote(self, channel: Channel, vote: Vote) -> None:
+    def _vote(self, channel: MemberConnection, vote: Vote) -> None:
         if vote.voter != self._name:
             channel.refuse(Refused.FORGED)
         elif vote.request in self._open_ballots:

@@ -8,12 +8,12 @@ import asyncio
 import logging
 from typing import Final
 
-from rppam.cluster.consensus.messages import Ballot, Freeing, Invitation
+from rppam.cluster.consensus.messages import Freeing, Invitation, VoteRequest
 from rppam.cluster.link.connect import NotReachedError, Pace, dial
-from rppam.cluster.link.inbound import Guests
-from rppam.cluster.link.local_peer import Party
+from rppam.cluster.link.inbound import InboundPeers
+from rppam.cluster.link.local_peer import LocalPeer
 from rppam.cluster.link.names import Names
-from rppam.cluster.link.outbound import Call
+from rppam.cluster.link.outbound import OutboundPeer
 from rppam.cluster.link.ports import PeerState
 from rppam.cluster.link.rejections import Refused, ms_between
 from rppam.kernel.instant import US_PER_S, Instant
@@ -32,7 +32,7 @@ _TOLD_MAX: Final = 16
 class Peer:
     """See the module. Runs as one task, :meth:`run`."""
 
-    def __init__(self, name: str, party: Party, guests: Guests, names: Names, pace: Pace) -> None:
+    def __init__(self, name: str, party: LocalPeer, guests: InboundPeers, names: Names, pace: Pace) -> None:
         self.name = name
         self.address = ""
         self.place: tuple[str, int] | None = None
@@ -41,14 +41,14 @@ class Peer:
         self._guests = guests
         self._names = names
         self._pace = pace
-        self._call: Call | None = None
+        self._call: OutboundPeer | None = None
         self._reason = "not tried yet"
         self._wake = asyncio.Event()
         self._told: dict[str, Instant] = {}
         self._heard_at: Instant | None = None
 
     @property
-    def call(self) -> Call | None:
+    def call(self) -> OutboundPeer | None:
         """The connection that stands, or is being made."""
         return self._call
 
@@ -78,7 +78,7 @@ class Peer:
         """It made a connection to this node: a good time to try."""
         self._wake.set()
 
-    def send(self, message: Ballot | Freeing | Invitation) -> bool:
+    def send(self, message: VoteRequest | Freeing | Invitation) -> bool:
         """Hand ``message`` to the network; whether there was a connection."""
         return self._call is not None and self._call.send(message)
 
@@ -111,7 +111,7 @@ class Peer:
 
     async def _live(self, backoff: Backoff) -> None:
         """One connection, from the first try to its end."""
-        self._call = call = Call(self.name, self.address, self._party, self._guests)
+        self._call = call = OutboundPeer(self.name, self.address, self._party, self._guests)
         started_at = self._party.clock.now()
         try:
             await dial(

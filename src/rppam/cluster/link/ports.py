@@ -8,13 +8,13 @@ decided by the core alone.
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, Protocol
 
-from rppam.cluster.consensus.messages import Ballot, Freeing, Invitation, Kept, Vote
+from rppam.cluster.consensus.messages import Freeing, Invitation, PersistedVote, Vote, VoteRequest
 
 
 class MemberListener(NamedTuple):
     """Whom to tell. Called in the node's loop, never from another thread."""
 
-    on_ballot: Callable[[Ballot, Callable[[Vote], None]], None]
+    on_ballot: Callable[[VoteRequest, Callable[[Vote], None]], None]
     """(ballot, how to answer it). The answer may be given later, or never; it goes over the same connection."""
     on_vote: Callable[[Vote], None]
     on_no_vote: Callable[[str, int], None]
@@ -59,7 +59,7 @@ class MemberLink(Protocol):
         """Keep connections to exactly these; others are closed. ``nodes``: those that are no witnesses."""
         ...
 
-    def send(self, to: str, message: Ballot | Freeing | Invitation) -> bool:
+    def send(self, to: str, message: VoteRequest | Freeing | Invitation) -> bool:
         """Hand a message to the network at once; whether there was a connection to hand it to. Never blocks."""
         ...
 
@@ -105,21 +105,21 @@ class MemberLink(Protocol):
 class PromiseFile(Protocol):
     """What a member keeps over a restart. All calls may block for as long as the disk does."""
 
-    def load(self) -> Kept | None:
+    def load(self) -> PersistedVote | None:
         """What was kept; ``None`` when there is no file.
 
         Raises :class:`~rppam.cluster.errors.PromiseFileBroken` for one that cannot be understood.
         """
         ...
 
-    def save(self, kept: Kept) -> None:
+    def save(self, kept: PersistedVote) -> None:
         """Replace the file; returns when the disk has it.
 
         Raises :class:`~rppam.cluster.errors.PromiseFileUnwritable`.
         """
         ...
 
-    def try_out(self, kept: Kept) -> None:
+    def try_out(self, kept: PersistedVote) -> None:
         """Do beside the file all that ``save`` does, and leave nothing behind.
 
         Raises :class:`~rppam.cluster.errors.PromiseFileUnwritable`.

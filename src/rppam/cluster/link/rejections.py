@@ -61,7 +61,7 @@ class _Told(NamedTuple):
     seen_at: Instant
 
 
-class Refusals:
+class Rejections:
     """Counts, tells and remembers."""
 
     def __init__(self, clock: Clock) -> None:

@@ -13,7 +13,7 @@ import hiredis
 from rppam.cluster.consensus.record import Record
 from rppam.cluster.store.redis_store import RECORD_TTL_MS
 from rppam.process.crash_release import LastWord, TlsWords
-from rppam.redis.command_map import Vocabulary
+from rppam.redis.command_map import CommandMap
 from rppam.redis.connection import Connection
 from rppam.redis.errors import StoreCommandDisabled
 from rppam.redis.link import Link
@@ -43,7 +43,7 @@ def release_word(
         words += [record.encode(), released(record, seq).encode()]
     try:
         lines = _entering(connection)
-        spell = Vocabulary(connection.target.command_map).renamed
+        spell = CommandMap(connection.target.command_map).renamed
         lines.append((spell("EVAL"), RELEASE.text, 1, f"{prefix}leader", *words))
     except StoreCommandDisabled:
         return None
@@ -55,7 +55,7 @@ def release_word(
 
 def _entering(connection: Connection) -> list[tuple[bytes | str | int, ...]]:
     target = connection.target
-    spell = Vocabulary(target.command_map).renamed
+    spell = CommandMap(target.command_map).renamed
     lines: list[tuple[bytes | str | int, ...]] = []
     if target.password is not None:
         user = (target.user,) if target.user else ()

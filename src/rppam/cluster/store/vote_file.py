@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Final
 
 from rppam.cluster.consensus.membership import parse_electorate
-from rppam.cluster.consensus.messages import NO_CLAIM, Claim, Kept
+from rppam.cluster.consensus.messages import NO_CLAIM, Candidacy, PersistedVote
 from rppam.cluster.errors import PromiseFileBroken, PromiseFileStrange, PromiseFileUnwritable
 from rppam.cluster.store.home import NO_MARK, Home, Mark, born_ns, look_at_home, why_strange
 from rppam.kernel.durable import replace_durably
@@ -82,7 +82,7 @@ class FilePromises:
             self._home = look_at_home()
         return self._home
 
-    def load(self) -> Kept | None:
+    def load(self) -> PersistedVote | None:
         """What was kept; ``None`` when there is no file. Also notes to whom it belongs.
 
         Raises :class:`PromiseFileBroken` for one that cannot be read or understood.
@@ -105,7 +105,7 @@ class FilePromises:
         self.strange = STRANGE.format(path=self.path, why=why) if why else ""
         return kept
 
-    def begin(self) -> tuple[Kept | None, str]:
+    def begin(self) -> tuple[PersistedVote | None, str]:
         """As :meth:`load`, for a process that will vote: where the file is this host's own, one more start is on disk.
 
         Returns what was kept, and why the start could not be noted, which keeps nobody from starting.
@@ -120,7 +120,7 @@ class FilePromises:
             return kept, str(error)
         return kept, ""
 
-    def adopt(self, kept: Kept) -> None:
+    def adopt(self, kept: PersistedVote) -> None:
         """Make the file this host's own, by an operator's word. Raises :class:`PromiseFileUnwritable`."""
         self.strange, self._read = "", NO_MARK
         self.save(kept)
@@ -128,14 +128,14 @@ class FilePromises:
     def _broken(self, found: str) -> PromiseFileBroken:
         return PromiseFileBroken(f"{self.path}: expected what this member promised, found {found}. {_ANEW}")
 
-    def save(self, kept: Kept) -> None:
+    def save(self, kept: PersistedVote) -> None:
         """Replace the file; returns when the disk has it. Raises :class:`PromiseFileUnwritable`, and
         :class:`PromiseFileStrange` for a file that is not this host's own."""
         if self.strange:
             raise PromiseFileStrange(self.strange)
         self._replace(self.path, kept)
 
-    def try_out(self, kept: Kept) -> None:
+    def try_out(self, kept: PersistedVote) -> None:
         """Whether ``save`` would be possible now: the same is written beside the file, in the same way, and removed.
 
         Raises :class:`PromiseFileUnwritable`.
@@ -147,7 +147,7 @@ class FilePromises:
             with suppress(OSError):
                 probe.unlink(missing_ok=True)
 
-    def _replace(self, path: Path, kept: Kept) -> None:
+    def _replace(self, path: Path, kept: PersistedVote) -> None:
         home = Home(self.home.machine or self._read.home.machine, self.home.cards or self._read.home.cards)
         try:
             replace_durably(path, lambda new: encode(kept, Mark(home, born_ns(new, path), self.starts)))
@@ -160,7 +160,7 @@ class FilePromises:
             ) from None
 
 
-def encode(kept: Kept, mark: Mark = NO_MARK) -> bytes:
+def encode(kept: PersistedVote, mark: Mark = NO_MARK) -> bytes:
     """The content of the file."""
     claim, electorate, highest = kept
     (machine, cards), made, starts = mark
@@ -173,7 +173,7 @@ def encode(kept: Kept, mark: Mark = NO_MARK) -> bytes:
     return f"{signed}sha256 {hashlib.sha256(signed.encode()).hexdigest()}\n".encode()
 
 
-def _parse(data: bytes) -> tuple[tuple[Kept | None, Mark | None], str]:
+def _parse(data: bytes) -> tuple[tuple[PersistedVote | None, Mark | None], str]:
     """What is kept and whose it is; no mark where the format has none. Or nothing, and what was found instead."""
     nothing = None, None
     if len(data) > BYTES_MAX:
@@ -195,8 +195,8 @@ def _parse(data: bytes) -> tuple[tuple[Kept | None, Mark | None], str]:
     claim = NO_CLAIM
     if match["claim"] != _NONE:
         candidate, boot_id, epoch = match["claim"].split(" ")
-        claim = Claim(candidate, boot_id, int(epoch))
-    return (Kept(claim, electorate, int(match["highest"])), _mark(match)), ""
+        claim = Candidacy(candidate, boot_id, int(epoch))
+    return (PersistedVote(claim, electorate, int(match["highest"])), _mark(match)), ""
 
 
 def _mark(match: re.Match[str]) -> Mark | None:

@@ -32,7 +32,7 @@ UNFORESEEN: Final = (
 )
 
 
-class AddressDuty:
+class AddressTask:
     """Implements :class:`rppam.cluster.driver.leader_tasks.Duty`."""
 
     name = "the virtual address"

@@ -5,7 +5,7 @@ import signal
 from contextlib import suppress
 from enum import StrEnum
 
-from rppam.process.control_channel import Line
+from rppam.process.control_channel import ControlChannel
 from rppam.process.shared_state import worker_number
 from rppam.process.supervisor.restarts import Restarts
 
@@ -30,7 +30,7 @@ class Child:
         """Where its sign of life stands on the node's page."""
         self.pid = 0
         """0: nobody, or not known yet."""
-        self.line: Line | None = None
+        self.line: ControlChannel | None = None
         self.generation = 0
         """Counts the processes that filled this place; the first is 1."""
         self.is_wanted = False

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from rppam.process.control_channel import Line
+from rppam.process.control_channel import ControlChannel
 from rppam.process.supervisor.children import Child
 from rppam.process.supervisor.options import Start
 from rppam.process.supervisor.restarts import Restarts
@@ -23,12 +23,12 @@ READY_US: Final = 120_000_000
 COPY_US: Final = 10_000_000
 
 
-class Template:
+class ForkServer:
     """Starts the template, and asks it for copies."""
 
     def __init__(self, start: Start, page: int, words: int) -> None:
         """``page`` and ``words`` are the descriptors of the shared memory."""
-        self.line: Line | None = None
+        self.line: ControlChannel | None = None
         self.pid = 0
         """0: none."""
         self.is_ready = False
@@ -43,7 +43,7 @@ class Template:
         """Start one. ``sockets`` listen already; without any it opens them itself. Raises :class:`OSError`."""
         if sys.platform == "win32":
             raise NotImplementedError
-        ours, theirs = Line.pair()
+        ours, theirs = ControlChannel.pair()
         self.line, self.is_ready = ours, False
         self._asked_us = now_us
         shared = [theirs.fileno(), self._page, self._words, *sockets]
@@ -64,7 +64,7 @@ class Template:
         """Ask for a process that fills the place of ``child``. Why that was not possible; empty when it was."""
         assert self.line is not None
         try:
-            ours, theirs = Line.pair()
+            ours, theirs = ControlChannel.pair()
         except OSError as error:  # the host gives nothing more, for now
             return error.strerror or str(error)
         self._asked_us = now_us

@@ -31,17 +31,17 @@ from rppam.cluster.vip.ports import AddressHolder
 from rppam.kernel.exits import Exit
 from rppam.kernel.logging import logging_to
 from rppam.kernel.system_clock import host_us
-from rppam.process.control_channel import Line
+from rppam.process.control_channel import ControlChannel
 from rppam.process.crash_release import LastWords
 from rppam.process.linux import adopt_orphans
-from rppam.process.shared_state import CONTROL, SUPERVISOR, NodePage, worker_place
+from rppam.process.shared_state import CONTROL, SUPERVISOR, SharedState, worker_place
 from rppam.process.supervisor.children import Child, Role, how_it_ended
-from rppam.process.supervisor.fork_server import Template
+from rppam.process.supervisor.fork_server import ForkServer
 from rppam.process.supervisor.notices import Notices
 from rppam.process.supervisor.options import Hello, Start
 from rppam.process.supervisor.release_sender import deliver
 from rppam.process.supervisor.signals import Signals
-from rppam.process.supervisor.watchdog import Watchman
+from rppam.process.supervisor.watchdog import Watchdog
 
 assert sys.platform != "win32"  # a node is a single process there
 
@@ -69,11 +69,11 @@ class Supervisor:
     """See the module."""
 
     def __init__(self, start: Start) -> None:
-        page, words = NodePage.make(), LastWords.make()
-        self._page, self._words = NodePage(page), LastWords(words)
-        self._watchman = Watchman(self._page)
+        page, words = SharedState.make(), LastWords.make()
+        self._page, self._words = SharedState(page), LastWords(words)
+        self._watchman = Watchdog(self._page)
         self._notices = Notices()
-        self._template = Template(start, page, words)
+        self._template = ForkServer(start, page, words)
         self._hello: Hello | None = None
         self._sockets: list[int] = []
         self._control = Child(Role.CONTROL, CONTROL)
@@ -162,7 +162,7 @@ class Supervisor:
         for child in self._children:
             self._hear_line(child, child.line)
 
-    def _hear_line(self, child: Child | None, line: Line | None) -> None:
+    def _hear_line(self, child: Child | None, line: ControlChannel | None) -> None:
         while line is not None:
             try:
                 message = line.receive()

@@ -9,7 +9,7 @@ Whoever was itself asleep accuses nobody: after a pause of its own the superviso
 
 from typing import Final
 
-from rppam.process.shared_state import CONTROL, NodePage
+from rppam.process.shared_state import CONTROL, SharedState
 
 HUNG_US: Final = 10_000_000
 WAKE_GRACE_US: Final = 20_000
@@ -18,10 +18,10 @@ OWN_PAUSE_US: Final = 1_000_000
 """A turn of the supervisor that came later than this was a pause."""
 
 
-class Watchman:
+class Watchdog:
     """Judges. It kills nobody itself."""
 
-    def __init__(self, page: NodePage) -> None:
+    def __init__(self, page: SharedState) -> None:
         self._page = page
         self._turned_us = 0
         self._judge_from_us = 0

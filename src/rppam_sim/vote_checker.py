@@ -9,8 +9,8 @@ from functools import lru_cache
 from itertools import chain, combinations
 
 from rppam.cluster.consensus.ledger import is_majority
-from rppam.cluster.consensus.membership import STORE, Electorate, Version
-from rppam.cluster.consensus.messages import BallotKind, Claim, Vote
+from rppam.cluster.consensus.membership import STORE, Membership, Version
+from rppam.cluster.consensus.messages import Candidacy, Vote, VoteRequestKind
 from rppam.cluster.consensus.timing import Timing
 from rppam.kernel.instant import Instant, after
 from rppam_sim.host import Freed, Host, HostEvent
@@ -19,7 +19,7 @@ from rppam_sim.verdict import Broken, Violation
 NEVER = Version(0, 0)
 
 
-class Oaths:
+class VoteChecker:
     """What all voters of one world have promised."""
 
     def __init__(self, hosts: list[Host], timing: Timing) -> None:
@@ -29,7 +29,7 @@ class Oaths:
 
     def told(self, host: Host, to: tuple[str, int], vote: Vote) -> None:
         """A promise is told to its candidate, which is known by its name and life."""
-        if vote.is_granted and vote.kind is not BallotKind.PROBE:
+        if vote.is_granted and vote.kind is not VoteRequestKind.PROBE:
             self.supported(host, (*to, vote.epoch))
             if host.oath is not None and (host.oath[0].candidate, host.oath[0].epoch) == (to[0], vote.epoch):
                 host.oath_told = host.oath
@@ -65,7 +65,7 @@ class Oaths:
         """The process of a host ends: it remains bound by what it has told."""
         host.oath = host.oath_told
 
-    def _promised(self, host: Host, claim: Claim, now_us: int) -> None:
+    def _promised(self, host: Host, claim: Candidacy, now_us: int) -> None:
         if host.oath is None or host.oath[1] <= now_us:
             return
         to = host.oath[0]
@@ -135,7 +135,7 @@ def voter_end(host: Host, lease_us: int, now_us: int) -> Instant:
     return after(host.now(now_us), lease_us)
 
 
-def _able(electorate: Electorate, on_disk: dict[str, Version]) -> frozenset[str]:
+def _able(electorate: Membership, on_disk: dict[str, Version]) -> frozenset[str]:
     """Who could still vote under this electorate."""
     able = {name for name in electorate.members if name in on_disk and on_disk[name] <= electorate.version}
     return frozenset({*able, STORE})
@@ -143,7 +143,7 @@ def _able(electorate: Electorate, on_disk: dict[str, Version]) -> frozenset[str]
 
 @lru_cache(maxsize=4096)
 def disjoint(
-    one: Electorate, ones: frozenset[str], other: Electorate, others: frozenset[str]
+    one: Membership, ones: frozenset[str], other: Membership, others: frozenset[str]
 ) -> tuple[str, ...] | None:
     """A majority of ``one`` that leaves a majority of ``other`` to the rest; ``None`` if there is none."""
     weights = tuple(body.weights for body in one.bodies)

@@ -2,21 +2,21 @@
 
 import pytest
 
-from rppam.cluster.consensus.membership import STORE, Body, QuorumPolicy, founding
-from rppam_sim.oaths import disjoint
+from rppam.cluster.consensus.membership import STORE, QuorumPolicy, VoterSet, founding
+from rppam_sim.vote_checker import disjoint
 
 pytestmark = pytest.mark.integration
 
 LINEAGE = "ab" * 8
 LAST, MAJORITY = QuorumPolicy.LAST_MAN_STANDING, QuorumPolicy.MAJORITY
-THREE = founding(LINEAGE, Body.of(("a", "b", "c"), MAJORITY))
-FOUR = founding(LINEAGE, Body.of(("a", "b", "c", "d"), MAJORITY))
+THREE = founding(LINEAGE, VoterSet.of(("a", "b", "c"), MAJORITY))
+FOUR = founding(LINEAGE, VoterSet.of(("a", "b", "c", "d"), MAJORITY))
 
 
 def test_one_list_never_elects_two() -> None:
     for policy in (LAST, MAJORITY):
         for names in ("ab", "abc", "abcd", "abcde"):
-            electorate = founding(LINEAGE, Body.of(tuple(names), policy))
+            electorate = founding(LINEAGE, VoterSet.of(tuple(names), policy))
             everybody = frozenset({*names, STORE})
             assert disjoint(electorate, everybody, electorate, everybody) is None
 
@@ -28,13 +28,13 @@ def test_a_list_that_grew_shares_a_voter_only_while_the_old_votes_are_needed_too
 
 
 def test_voters_that_have_the_newer_list_do_not_help_the_older() -> None:
-    five = founding(LINEAGE, Body.of(("a", "b", "c", "d", "e"), MAJORITY))
+    five = founding(LINEAGE, VoterSet.of(("a", "b", "c", "d", "e"), MAJORITY))
     assert disjoint(THREE, frozenset({"c", STORE}), five, frozenset("abcde")) is None
 
 
 def test_a_dead_member_and_the_store_are_a_majority_for_the_last_man_standing() -> None:
-    three = founding(LINEAGE, Body.of(("a", "b", "c"), LAST))
-    two = founding(LINEAGE, Body.of(("a", "b"), LAST))
+    three = founding(LINEAGE, VoterSet.of(("a", "b", "c"), LAST))
+    two = founding(LINEAGE, VoterSet.of(("a", "b"), LAST))
     apart = disjoint(three, frozenset({"c", STORE}), two, frozenset({"a", "b", STORE}))
     assert apart is not None
     assert set(apart) == {"c", STORE}
