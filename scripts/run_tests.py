@@ -22,7 +22,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FEW = 6
 """More failures than this are not tried again."""
-UNLISTED_MAX = 2
+UNLISTED_MAX = 4
 """So many tests that are not known to be flaky may need their second try: any test may meet a bad moment."""
 SLOW_S = 10.0
 """From here on a test has a budget."""
