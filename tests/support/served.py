@@ -292,7 +292,7 @@ class Served:
             unheard,
         )
         services = offered(base, given, {FencedNote: self.note})
-        self.store = SqlSessions(self.database)
+        self.store = services.get(SqlSessions)
         self.settings = services.get(SettingsStore)
         self.sessions, self.users = services.get(Sessions), services.get(UserStore)
         self.app = build_app(

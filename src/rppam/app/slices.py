@@ -25,7 +25,7 @@ from rppam.kernel.services import Services
 from rppam.kernel.slice import Command, Slice, load
 from rppam.settings.registry import SETTINGS
 
-__all__ = ["SETTINGS", "SLICES", "commands", "offered", "routers"]
+__all__ = ["SETTINGS", "SLICES", "add", "commands", "offered", "routers"]
 
 SLICES: Final[list[Slice]] = [
     rppam.access.tokens.SLICE,
@@ -80,6 +80,15 @@ def offered(base: Foundation, given: Iterable[tuple[type, Any]], instead: Mappin
 def routers() -> list[Any]:
     """The routers of the REST API, in the order of the reference."""
     return [load(slice_.place(route)) for slice_ in SLICES for route in slice_.routes]
+
+
+def add(slice_: Slice) -> None:
+    """Make one more feature part of the product. ValueError where its name or one of its words is taken."""
+    taken = {one.name for one in SLICES} | {word for one in SLICES for word in one.commands}
+    if clash := {slice_.name, *slice_.commands} & taken:
+        raise ValueError(f"the slice {slice_.name} uses what another has: {', '.join(sorted(clash))}")
+    SLICES.append(slice_)
+    SETTINGS.declare(map(slice_.place, slice_.settings))
 
 
 SETTINGS.declare(slice_.place(setting) for slice_ in SLICES for setting in slice_.settings)

@@ -13,8 +13,9 @@ from rppam.kernel.services import Services
 
 def wire(base: Foundation, services: Services) -> None:
     """Offer sessions, and the way to begin one."""
+    store = services.add(SqlSessions, SqlSessions(base.database))
     sessions = Sessions(
-        SqlSessions(base.database),
+        store,
         base.cache,
         services.get(Tokens),
         base.session_clock,
