@@ -150,7 +150,10 @@ class RedisLeadershipStore:
         """What this node publishes; empty: nothing."""
         if heartbeat is None:
             return ""
-        return heartbeat_to_text(heartbeat._replace(store_ms=self._store_ms), self._mac, self._orders_mac)
+        stamped = (
+            heartbeat if self._mac is None else heartbeat._replace(store_ms=self._store_ms)
+        )  # untagged it says nothing
+        return heartbeat_to_text(stamped, self._mac, self._orders_mac)
 
     def _script_words(self, order: ExchangeOrder) -> tuple[list[Word], list[Word]]:
         """Keys and arguments of the exchange script."""
