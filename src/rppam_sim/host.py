@@ -145,7 +145,7 @@ class Host:
         self.led = (0, 0)
         """Life and epoch of the last leadership."""
         self.under_way: dict[str, int] = {}
-        """Ballots that wait for an answer: their numbers by voter."""
+        """Vote requests that wait for an answer: their numbers by voter."""
         self.sees_deposed = False
         """It reaches the primary that was replaced, not its successor."""
         self.supported = ("", 0, 0)

@@ -28,7 +28,7 @@ class Links:
         self.random = chance.random
         self.messages = 0
         self._compared: set[tuple[str, str, int]] = set()
-        """Ballots by asker, voter and number that want nothing but the voter's clock; for the transcript."""
+        """Vote requests by asker, voter and number that want nothing but the voter's clock; for the transcript."""
         self._broken_at: dict[frozenset[str], int] = {}
         self._free: dict[tuple[str, str], int] = {}
         self.cuts: dict[tuple[str, str], tuple[int, bool]] = {}

@@ -1,13 +1,13 @@
 """The REST application, put together. Layers from the outside in::
 
     Forwarder  whose request it is, where proxies are trusted
-    Envelope   request id, headers, every error as a problem document
+    errors     request id, headers, every error as a problem document
     Probes     ping, live, ready, leader: answered at once
-    Bounds     how many requests at once, and for how long; while a body is awaited it is none of them
-    Rates      how often one address, and everybody together
-    Gate       token, session and role, for every path that is not public
-    Rates      how often one user, and one endpoint
-    Bodies     one plain JSON value, bounded
+    bounds     how many requests at once, and for how long; while a body is awaited it is none of them
+    limits     how often one address, and everybody together
+    access     token, session and role, for every path that is not public
+    limits     how often one user, and one endpoint
+    bodies     one plain JSON value, bounded
     routes     FastAPI: fields, and the generated OpenAPI
 
 Whether a session holds is told by memory, the cache or the database, and health answers while all of them are away.

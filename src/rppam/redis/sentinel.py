@@ -70,7 +70,7 @@ REPOINTED_WITHIN_MS: Final = 2_000
 
 
 class SentinelEndpoints:
-    """A :class:`~rppam.redis.endpoint_provider.TargetSource`. One serves one link."""
+    """A :class:`~rppam.redis.endpoint_provider.EndpointProvider`. One serves one link."""
 
     moved_words: ClassVar[tuple[type[StoreReplyError], ...]] = (StoreMoved,)
 
@@ -114,7 +114,7 @@ class SentinelEndpoints:
         )
         """One link to each sentinel, in the order of the connection string."""
 
-    # --- a TargetSource -----------------------------------------------------------------------------------------------
+    # --- an EndpointProvider -----------------------------------------------------------------------------------------------
 
     async def start(self, follower: Follower) -> None:
         """Begin to connect to every sentinel at once, in the background."""
@@ -136,7 +136,7 @@ class SentinelEndpoints:
         await asyncio.gather(*(watcher.stop() for watcher in self.watchers))
 
     async def targets(self) -> tuple[Target, ...]:
-        """See :class:`TargetSource`. Raises StoreSentinelsSilent or StoreServiceUnknown with each sentinel's words."""
+        """See :class:`EndpointProvider`. Raises StoreSentinelsSilent or StoreServiceUnknown with each sentinel's words."""
         hint, self._hint = self._hint, None
         self._heading = hint
         places = (hint,) if hint is not None else await self._discover()

@@ -118,7 +118,7 @@ def test_a_directory_of_somebody_else_cannot_be_written(tmp_path: Path) -> None:
         import os
         from pathlib import Path
         from rppam.cluster.store.vote_file import FilePromises
-        from rppam.cluster.consensus.messages import Kept, NO_CLAIM
+        from rppam.cluster.consensus.messages import PersistedVote, NO_CLAIM
         from rppam.cluster.errors import PromiseFileUnwritable
         os.chdir({str(folder)!r})
         if os.getuid() == 0:
@@ -127,7 +127,7 @@ def test_a_directory_of_somebody_else_cannot_be_written(tmp_path: Path) -> None:
         else:
             os.chmod(".", 0o500)
         try:
-            FilePromises(Path("promise")).save(Kept(NO_CLAIM, None))
+            FilePromises(Path("promise")).save(PersistedVote(NO_CLAIM, None))
         except PromiseFileUnwritable as error:
             print(error)
     """
@@ -157,15 +157,15 @@ def test_a_process_killed_while_it_saves_leaves_a_whole_file(promises: FilePromi
     script = f"""
         from pathlib import Path
         from rppam.cluster.store.vote_file import FilePromises
-        from rppam.cluster.consensus.messages import Claim, Kept
-        from rppam.cluster.consensus.membership import Body, QuorumPolicy, founding
+        from rppam.cluster.consensus.messages import Candidacy, PersistedVote
+        from rppam.cluster.consensus.membership import VoterSet, QuorumPolicy, founding
         promises = FilePromises(Path({str(promises.path)!r}))
         kept = promises.load()
         epoch = kept.claim.epoch if kept else 0
-        body = Body.of(tuple("n%02d" % number for number in range(60)), QuorumPolicy.MAJORITY)
+        body = VoterSet.of(tuple("n%02d" % number for number in range(60)), QuorumPolicy.MAJORITY)
         while True:
             epoch += 1
-            promises.save(Kept(Claim("node1", "9f0c1d2e3a4b5c6d", epoch), founding("0123456789abcdef", body)))
+            promises.save(PersistedVote(Candidacy("node1", "9f0c1d2e3a4b5c6d", epoch), founding("0123456789abcdef", body)))
             print(epoch, flush=True)
     """
     told = 0

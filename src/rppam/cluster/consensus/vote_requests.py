@@ -1,4 +1,4 @@
-"""Ballots under way: which member was asked what, when, and whose answer still counts.
+"""Vote requests under way: which member was asked what, when, and whose answer still counts.
 
 An answer counts for the one ballot it answers and from when that ballot was *sent*; a ballot that is older than the
 request timeout is unknown, which is never yes and never no. One ballot a member is under way at most.

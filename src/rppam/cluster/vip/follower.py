@@ -33,7 +33,7 @@ UNFORESEEN: Final = (
 
 
 class AddressTask:
-    """Implements :class:`rppam.cluster.driver.leader_tasks.Duty`."""
+    """Implements :class:`rppam.cluster.driver.leader_tasks.LeaderTask`."""
 
     name = "the virtual address"
 
