@@ -114,7 +114,7 @@ class SentinelEndpoints:
         )
         """One link to each sentinel, in the order of the connection string."""
 
-    # --- an EndpointProvider -----------------------------------------------------------------------------------------------
+    # --- an EndpointProvider ------------------------------------------------------------------------------------------
 
     async def start(self, follower: Follower) -> None:
         """Begin to connect to every sentinel at once, in the background."""
@@ -136,7 +136,7 @@ class SentinelEndpoints:
         await asyncio.gather(*(watcher.stop() for watcher in self.watchers))
 
     async def targets(self) -> tuple[Target, ...]:
-        """See :class:`EndpointProvider`. Raises StoreSentinelsSilent or StoreServiceUnknown with each sentinel's words."""
+        """See the protocol. Raises StoreSentinelsSilent or StoreServiceUnknown with each sentinel's words."""
         hint, self._hint = self._hint, None
         self._heading = hint
         places = (hint,) if hint is not None else await self._discover()

@@ -165,7 +165,8 @@ def test_a_process_killed_while_it_saves_leaves_a_whole_file(promises: FilePromi
         body = VoterSet.of(tuple("n%02d" % number for number in range(60)), QuorumPolicy.MAJORITY)
         while True:
             epoch += 1
-            promises.save(PersistedVote(Candidacy("node1", "9f0c1d2e3a4b5c6d", epoch), founding("0123456789abcdef", body)))
+            candidacy = Candidacy("node1", "9f0c1d2e3a4b5c6d", epoch)
+            promises.save(PersistedVote(candidacy, founding("0123456789abcdef", body)))
             print(epoch, flush=True)
     """
     told = 0

@@ -23,7 +23,7 @@ from rppam.redis.tls import TlsFiles
 RELEASE: Final = Script.load("release")
 STORE: Final = "store"
 Releasing = Callable[[Record, int], Record]
-"""Makes what releases an own record, at a ``seq``: see :meth:`rppam.cluster.consensus.lease_writer.LeaseWriter.released`."""
+"""Makes what releases an own record, at a ``seq``: see ``LeaseWriter.released``."""
 
 
 def release_word(
