@@ -7,7 +7,7 @@ Ctrl-C, also where a shell began the tests in the background: it ignores that si
 import signal
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 import rppam.app.slices  # noqa: F401 - declares what settings there are
 
@@ -20,7 +20,9 @@ pytest_plugins = [
 ]
 """Fixtures that tests of more than one slice ask for; a folder's own stand in its conftest."""
 
-settings.load_profile("default")
+# Of its own, as the machine decides how long an example takes: time is measured in benchmarks.
+settings.register_profile("rppam", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("rppam")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

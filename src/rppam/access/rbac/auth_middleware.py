@@ -119,7 +119,7 @@ class AuthMiddleware:
 class ConcurrencyMiddleware:
     """At most so many requests at once, each for at most so long. Those that wait for their body are not among them:
     :class:`rppam.http.body_middleware.BodyMiddleware` leaves the place that was taken here, and takes one again. A
-    stream leaves it for good once it has begun (:mod:`rppam.http.streams`): only a route that declares to be one can."""
+    stream leaves it for good once it has begun (:mod:`rppam.http.streams`): only a route that declares it can."""
 
     def __init__(self, app: ASGIApp, *, limits: ApiLimits, room: RequestSlots, routes: RouteIndex) -> None:
         self._app, self._limits, self._room, self._routes = app, limits, room, routes
