@@ -244,7 +244,7 @@ ANSWERS: Final[dict[str, Entry]] = {
         "error",
         "Redis is in protected mode and accepts only local clients.",
         "DENIED Redis is running in protected mode",
-        conf("Set a password and a bind address; protected mode then lets nodes in.", "requirepass PASSWORD"),
+        conf("Set a password (requirepass) and a bind address; protected mode then lets in.", "requirepass PASSWORD"),
     ),
     "RD-211": (
         "error",
