@@ -243,12 +243,15 @@ def test_the_nodes_user_may_do_all_that_our_scripts_do() -> None:
 
 
 def test_the_nodes_user_may_do_all_that_a_node_asks_for_itself() -> None:
-    adapters = files("rppam.redis")
+    places = (
+        "cluster/store/redis_store.py", "redis/key_usage.py", "redis/link.py", "doctor/redis_probe.py",
+        "redis/handshake.py", "cache/tracking.py",
+    )  # fmt: skip
     asked = {
         name.lower()
-        for module in ("leadership_store.py", "families.py", "link.py", "probe.py", "greeting.py", "tracking.py")
+        for place in places
         for name in re.findall(
-            r"(?:command|_ask)\(\s*\"([A-Z]+)\"", adapters.joinpath(module).read_text(encoding="utf-8")
+            r"(?:command|_ask)\(\s*\"([A-Z]+)\"", files("rppam").joinpath(place).read_text(encoding="utf-8")
         )
     }
     assert {"srem", "pexpire", "scan"} <= asked
