@@ -30,7 +30,7 @@ from rppam.access.sessions.store import SqlSessions
 from rppam.access.tokens.key_files import ensure_signing_keys
 from rppam.access.tokens.service import KeySet, Tokens
 from rppam.app.api import ApiParts, build_app
-from rppam.app.slices import offered
+from rppam.app.offers import offered
 from rppam.cache.no_cache import NoCache
 from rppam.cache.ports import SharedCache
 from rppam.cluster.admin.forwarding import LinkRelay

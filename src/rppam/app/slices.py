@@ -3,7 +3,6 @@
 Each is a folder whose ``__init__`` declares its parts. A feature is added by its folder and one line here.
 """
 
-from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from typing import Any, Final
 
@@ -20,12 +19,10 @@ import rppam.licence
 import rppam.limits
 import rppam.manager
 import rppam.setup
-from rppam.foundation import Foundation
-from rppam.kernel.services import Services
 from rppam.kernel.slice import Command, Slice, load
 from rppam.settings.registry import SETTINGS
 
-__all__ = ["SETTINGS", "SLICES", "add", "commands", "offered", "routers"]
+__all__ = ["SETTINGS", "SLICES", "add", "commands", "routers"]
 
 SLICES: Final[list[Slice]] = [
     rppam.access.tokens.SLICE,
@@ -60,21 +57,6 @@ def commands() -> dict[str, Command]:
             f"{_SIMULATOR}.cli", "Run the election under seeded faults and check its properties."
         )
     return dict(sorted(found.items()))
-
-
-def offered(base: Foundation, given: Iterable[tuple[type, Any]], instead: Mapping[type, Any] | None = None) -> Services:
-    """The services of one process: what it was ``given``, and what every slice makes of that.
-
-    ``instead``: services to use in place of those of the slices.
-    """
-    services = Services(instead)
-    services.add(Foundation, base)
-    for kind, service in given:
-        services.add(kind, service)
-    for slice_ in SLICES:
-        if slice_.wire:
-            load(slice_.place(slice_.wire))(base, services)
-    return services
 
 
 def routers() -> list[Any]:

@@ -22,10 +22,10 @@ from rppam.app.forwarding import own_url, relay_of
 from rppam.app.limits import limiter_of
 from rppam.app.members import MemberParts, member_address, member_parts, votes, warnings as member_warnings
 from rppam.app.node import Node, Surface, bounded
+from rppam.app.offers import offered
 from rppam.app.own_link import WithOwnLink
 from rppam.app.redis import RedisParts, redis_parts
 from rppam.app.shared import Shared, SharingSurface, shared_of
-from rppam.app.slices import offered
 from rppam.app.vip import address_duty, configured_address
 from rppam.cluster.admin.forwarding import Carrier, LinkRelay
 from rppam.cluster.admin.forwarding_port import Relay

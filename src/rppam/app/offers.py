@@ -1,0 +1,24 @@
+"""The services of one process: what the application gives, and what every slice makes of it."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rppam.app.slices import SLICES
+from rppam.foundation import Foundation
+from rppam.kernel.services import Services
+from rppam.kernel.slice import load
+
+
+def offered(base: Foundation, given: Iterable[tuple[type, Any]], instead: Mapping[type, Any] | None = None) -> Services:
+    """The services of one process: those ``given``, and those that slices offer.
+
+    ``instead``: services to use in place of those of the slices.
+    """
+    services = Services(instead)
+    services.add(Foundation, base)
+    for kind, service in given:
+        services.add(kind, service)
+    for slice_ in SLICES:
+        if slice_.wire:
+            load(slice_.place(slice_.wire))(base, services)
+    return services
