@@ -297,12 +297,8 @@ class Served:
         self.sessions, self.users = services.get(Sessions), services.get(UserStore)
         self.app = build_app(
             ApiParts(
-                node=node,
                 services=services,
                 limiter=Limiter(None, MemoryLimits(self.clock), self.clock, lambda: 1),
-                hot=self.live,
-                clock=self.clock,
-                entropy=self.entropy,
                 limits=limits,
                 access_log=access_log,
             )

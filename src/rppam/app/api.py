@@ -30,6 +30,7 @@ from rppam.app.api_parts import ApiParts
 from rppam.app.openapi import describe
 from rppam.app.slices import routers
 from rppam.cluster.health.ports import NodeStatus
+from rppam.foundation import Foundation
 from rppam.http.body_middleware import BodyMiddleware
 from rppam.http.error_middleware import ErrorMiddleware
 from rppam.http.errors import (
@@ -56,28 +57,29 @@ def build_app(parts: ApiParts) -> FastAPI:
     """The application, ready to be served."""
     app = bare_app()
     services = app.state.services = parts.services
+    base = services.get(Foundation)
     app.state.streams = Streams(parts.limits)
     routes, room = app.state.route_index, RequestSlots(parts.limits)
     # Added last is outermost.
     app.add_middleware(BodyMiddleware, limits=parts.limits, room=room)
-    app.add_middleware(UserRateLimit, limiter=parts.limiter, settings=parts.hot, routes=routes)
+    app.add_middleware(UserRateLimit, limiter=parts.limiter, settings=base.hot, routes=routes)
     app.add_middleware(
         AuthMiddleware, tokens=TokenCache(services.get(Tokens)), check=services.get(Sessions).check, routes=routes
     )
-    app.add_middleware(AddressRateLimit, limiter=parts.limiter, settings=parts.hot, routes=routes)
+    app.add_middleware(AddressRateLimit, limiter=parts.limiter, settings=base.hot, routes=routes)
     app.add_middleware(ConcurrencyMiddleware, limits=parts.limits, room=room, routes=routes)
     app.add_middleware(
         Probes,
         status=services.get(NodeStatus),
-        clock=parts.clock,
-        node=parts.node,
+        clock=base.clock,
+        node=base.node,
         has_footing=parts.has_footing,
         metrics_access=parts.metrics_access,
     )
     app.add_middleware(
         ErrorMiddleware,
-        clock=parts.clock,
-        new_id=parts.entropy.nonce,
+        clock=base.clock,
+        new_id=base.entropy.nonce,
         limits=parts.limits,
         access_log=parts.access_log,
     )

@@ -5,28 +5,18 @@ from typing import NamedTuple
 
 from rppam.http.bounds import ApiLimits
 from rppam.http.forwarded import X_FORWARDED_FOR
-from rppam.kernel.clock import Clock
-from rppam.kernel.entropy import Entropy
 from rppam.kernel.services import Services
 from rppam.limits.limiter import Limiter
 from rppam.manager.metrics import MetricsAccess
-from rppam.settings.ports import HotSettings
 
 
 class ApiParts(NamedTuple):
     """Everything :func:`rppam.app.api.build_app` needs."""
 
-    node: str
-    """This node's name."""
     services: Services
-    """Of all slices; :class:`~rppam.cluster.health.ports.NodeStatus` among them."""
+    """Of all slices, with :class:`~rppam.foundation.Foundation` and ``NodeStatus`` among them."""
     limiter: Limiter
     """Limits requests."""
-    hot: HotSettings
-    """The settings in force in this process."""
-    clock: Clock
-    entropy: Entropy
-    """For request ids."""
     has_footing: Callable[[], bool] = lambda: True
     """Whether Redis or the database can be asked whose session holds, or could a moment ago."""
     limits: ApiLimits = ApiLimits()

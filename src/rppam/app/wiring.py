@@ -225,12 +225,8 @@ def api_server(
     footing = BackendAvailability(shared.redis.link if shared.redis else None, people.database, clock)
     app = build_app(
         ApiParts(
-            node=settings.node.node_name,
             services=services,
             limiter=limiter_of(shared.limits, status, settings.api.workers, clock),
-            hot=shared.settings,
-            clock=clock,
-            entropy=entropy,
             has_footing=footing.holds,
             trusted_proxies=settings.api.trusted_proxies,
             forwarded_header=settings.api.forwarded_header,
