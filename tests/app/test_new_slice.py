@@ -129,10 +129,10 @@ def folder(tmp_path: Path) -> Path:
 def added(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The one line."""
     monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setattr(slices.SETTINGS, "_known", dict(slices.SETTINGS))
     slices.add(load("greetings:SLICE"))
     yield
     slices.SLICES.pop()
-    slices.SETTINGS.forget("security/greeting")
     for name in [name for name in sys.modules if name.partition(".")[0] == "greetings"]:
         del sys.modules[name]
 

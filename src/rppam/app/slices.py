@@ -42,7 +42,7 @@ SLICES: Final[list[Slice]] = [
 """In the order in which they are wired: a slice finds the services of those above it."""
 
 _SIMULATOR: Final = "rppam_sim"
-"""A package beside this one. It does not stand on a production host."""
+"""A package beside this one, which an installation may lack."""
 
 
 def commands() -> dict[str, Command]:

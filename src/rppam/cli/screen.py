@@ -1,14 +1,8 @@
 """What screens of several commands have in common: colours of states, ages, times."""
 
-from datetime import UTC, datetime
 from typing import Final
 
 STYLES: Final = {"healthy": "green", "suspect": "yellow", "unreachable": "red", "left": "dim", "maintenance": "blue"}
-
-
-def iso(wall_ms: int) -> str:
-    """Wall time as ISO 8601 in UTC with milliseconds."""
-    return datetime.fromtimestamp(wall_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def age(milliseconds: int | None) -> str:

@@ -15,7 +15,6 @@ from typing import Any, Final, NamedTuple
 
 import click
 
-from rppam.cli.screen import iso
 from rppam.demo.board import Ready, RunningNode
 from rppam.demo.children import Child, end_all, processes_of, start
 from rppam.demo.events import ready_leader
@@ -24,6 +23,7 @@ from rppam.demo.follow import PERIOD_S, Follower
 from rppam.demo.place import workplace
 from rppam.demo.redis_server import HOST, RedisServer, free_port, start_redis
 from rppam.demo.screen import Reporter
+from rppam.http.times import iso_utc_ms
 from rppam.kernel.clock import Clock
 from rppam.kernel.exits import Exit
 from rppam.setup import DemoError
@@ -204,7 +204,7 @@ class _Demo:
                 if question.done():
                     question.result()  # a questioner never ends by itself: this raises what ended it
             for event in follower.events():
-                self._reporter.event(event, iso(self._clock.wall_ms()))
+                self._reporter.event(event, iso_utc_ms(self._clock.wall_ms()))
             if looks % round(PERIOD_S / _LOOK_S) == 0:
                 self._reporter.tick(follower.board())
             looks += 1

@@ -27,10 +27,6 @@ class Registry(Mapping[str, Setting[Any]]):
         """Add the settings at these places (``module:attribute``)."""
         self._places += places
 
-    def forget(self, name: str) -> None:
-        """Take one setting out again."""
-        self._all().pop(name, None)
-
     def _all(self) -> dict[str, Setting[Any]]:
         if self._places:
             places, self._places = self._places, []

@@ -13,7 +13,6 @@ from typing import Any, Final, NamedTuple
 
 from rppam.access.tokens import ensure_signing_keys, load_signing_keys
 from rppam.cli.files import config_text, new_cluster_key, write_private
-from rppam.cli.screen import iso
 from rppam.cluster.admin.founding import found
 from rppam.cluster.store.vote_file import FILE_NAME
 from rppam.config.errors import ConfigError
@@ -21,6 +20,7 @@ from rppam.config.host_secrets import HostSecrets, create_key, encrypt, read_key
 from rppam.config.load import load_settings, parse_settings
 from rppam.config.settings import Settings
 from rppam.config.text import BYTES_MAX, read_tree
+from rppam.http.times import iso_utc_ms
 from rppam.kernel.clock import Clock
 from rppam.kernel.secret import Secret
 from rppam.kernel.system_entropy import SystemEntropy
@@ -169,7 +169,7 @@ class NodeWriter:
                     kept = " and keeps a backup" if self._keeps(path) else ", and keeps no backup of a secret"
                     raise InitError(f"{path} stands there already and differs; --force replaces it{kept}")
                 if self._keeps(path):
-                    stamp = re.sub(r"[-:]", "", iso(self._clock.wall_ms()))
+                    stamp = re.sub(r"[-:]", "", iso_utc_ms(self._clock.wall_ms()))
                     backup = path.with_name(f"{path.name}.bak-{stamp}")
                     os.link(path, backup)  # the old file keeps its owner and mode, and is never missing
                     self._backups.append(backup)
