@@ -130,6 +130,7 @@ def added(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The one line."""
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setattr(slices.SETTINGS, "_known", dict(slices.SETTINGS))
+    monkeypatch.setattr(slices.SETTINGS, "_places", [])
     slices.add(load("greetings:SLICE"))
     yield
     slices.SLICES.pop()
