@@ -1,7 +1,6 @@
 """Three nodes as people run them, robbed of this and that. The leader stays whenever it could know that it leads."""
 
 import json
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ import pytest
 from rppam.kernel.exits import Exit
 from tests.support.lab import CALM, Lab, LabNode, eventually
 from tests.support.lab_fixtures import KIND, LABS, MakeLab
-from tests.support.redis_servers import Server
+from tests.support.redis_servers import Server, need
 from tests.support.watching import Eyes
 
 pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow]
@@ -27,9 +26,7 @@ HEALTH_S = 1.0
 @pytest.fixture(scope="module")
 def own_redis() -> Iterator[Server]:
     """A server that these tests may kill and freeze."""
-    if KIND.find() is None:
-        complain = pytest.fail if os.environ.get("CI") else pytest.skip
-        complain(f"{KIND.name} is not on this machine: {KIND.remedy}")
+    need(KIND)
     with Server(KIND) as running:
         yield running
 

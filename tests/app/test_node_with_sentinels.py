@@ -6,12 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.redis.conftest import KIND
 from tests.support.authority import DAY, NOW, Authority
 from tests.support.lab import CALM, Lab, eventually
-from tests.support.lab_fixtures import LABS
-from tests.support.redis_servers import free_port
-from tests.support.sentinel_fixtures import require
+from tests.support.lab_fixtures import KIND, LABS
+from tests.support.redis_servers import free_port, need
 from tests.support.sentinels import NAME, PASSWORD, SENTINEL_PASSWORD, SentinelLab
 from tests.support.watching import Eyes
 
@@ -21,7 +19,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow, pyt
 @pytest.fixture
 def sentinels(tmp_path: Path) -> Iterator[SentinelLab]:
     """TLS with client certificates everywhere, and a password of the sentinels' own."""
-    require(KIND)
+    need(KIND)
     with SentinelLab(KIND, authority=Authority(tmp_path), sentinel_password=SENTINEL_PASSWORD) as lab:
         yield lab
 

@@ -12,7 +12,7 @@ from tests.support.inside import alive, inside, kill, settled
 from tests.support.lab import CALM, Lab, LabNode, eventually
 from tests.support.lab_fixtures import KIND, LABS
 from tests.support.ordering import cluster as cluster_command, told
-from tests.support.redis_servers import PASSWORD, Server
+from tests.support.redis_servers import PASSWORD, Server, need
 from tests.support.watching import Eyes
 
 pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.alone]
@@ -20,9 +20,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.alone]
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    if KIND.find() is None:
-        complain = pytest.fail if os.environ.get("CI") else pytest.skip
-        complain(f"{KIND.name} is not on this machine: {KIND.remedy}")
+    need(KIND)
     # Where the record alone decides, nothing but the release can end the wait of the others.
     with (
         Server(KIND) as server,

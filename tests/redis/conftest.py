@@ -14,12 +14,11 @@ from rppam.kernel.system_entropy import SystemEntropy
 from rppam.redis.connection import Connection
 from rppam.redis.link import Link
 from rppam.redis.options import LinkOptions, Target
-from tests.support.redis_servers import PASSWORD, SERVERS, Server, need
+from tests.support.lab_fixtures import KIND
+from tests.support.redis_servers import PASSWORD, Server, need
 
 Open = Callable[..., Awaitable[Connection]]
 MakeLink = Callable[..., Link]
-
-KIND = next(kind for kind in SERVERS if kind.name == "redis-8")
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:

@@ -268,7 +268,7 @@ async def test_replies_that_are_errors_are_sorted(server: Server, open_: Open) -
 
 
 async def test_renamed_and_disabled_commands_are_honoured(open_: Open) -> None:
-    from tests.redis.conftest import KIND
+    from tests.support.lab_fixtures import KIND
 
     with Server(KIND, "--rename-command", "ECHO", "say", "--rename-command", "FLUSHALL", "") as renamed:
         connection = await open_(renamed.port, command_map={"ECHO": "say", "FLUSHALL": ""})

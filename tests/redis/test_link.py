@@ -119,7 +119,7 @@ def is_loading(server: Server) -> bool:
 
 
 async def test_without_abort_connect_it_starts_disconnected_and_connects_later(make_link: MakeLink) -> None:
-    from tests.redis.conftest import KIND
+    from tests.support.lab_fixtures import KIND
 
     port = free_port()
     link = make_link(port, abort_connect=False)
@@ -166,7 +166,7 @@ async def test_reconnects_are_spaced_and_at_most_two_seconds_apart(make_link: Ma
 
 
 async def test_replicas_are_passed_over_and_a_demoted_primary_is_left(make_link: MakeLink) -> None:
-    from tests.redis.conftest import KIND
+    from tests.support.lab_fixtures import KIND
 
     with Server(KIND) as one, Server(KIND) as two:
         one.ask("REPLICAOF", "127.0.0.1", two.port)

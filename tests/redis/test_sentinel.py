@@ -29,10 +29,10 @@ from rppam.redis.reply_errors import StoreNoReplicas, StoreReadOnly
 from rppam.redis.scripts import Script
 from rppam.redis.sentinel import SentinelEndpoints
 from rppam.redis.tls import TlsFiles
-from tests.redis.conftest import KIND, eventually
+from tests.redis.conftest import eventually
 from tests.support.authority import DAY, NOW, Authority
-from tests.support.redis_servers import SERVERS, ServerKind, free_port
-from tests.support.sentinel_fixtures import require
+from tests.support.lab_fixtures import KIND
+from tests.support.redis_servers import SERVERS, ServerKind, free_port, need
 from tests.support.sentinels import NAME, SENTINEL_PASSWORD, SentinelLab
 from tests.support.strange_redis import HELLO, INFO, ROLE, scripted
 
@@ -44,7 +44,7 @@ PUT = Script.of("put", "return redis.call('SET', KEYS[1], ARGV[1])")
 
 @pytest.fixture(scope="module")
 def installation() -> Iterator[SentinelLab]:
-    require(KIND)
+    need(KIND)
     with SentinelLab(KIND) as lab:
         yield lab
 
@@ -384,7 +384,7 @@ async def test_over_tls_with_certificates_and_a_password_of_the_sentinels(tmp_pa
         cert_password=Secret("päss"),
         clock=SystemClock(),
     )
-    require(KIND)
+    need(KIND)
     with SentinelLab(KIND, authority=authority, sentinel_password=SENTINEL_PASSWORD) as lab:
         link = follow(lab.connection_string, tls=tls)
         await link.start()
@@ -401,7 +401,7 @@ async def test_over_tls_with_certificates_and_a_password_of_the_sentinels(tmp_pa
 
 @pytest.mark.parametrize("kind", [kind for kind in SERVERS if kind.name != KIND.name], ids=str)
 async def test_other_servers_and_host_names_that_are_announced(kind: ServerKind, follow: Follow) -> None:
-    require(kind)
+    need(kind)
     quick = kind.name != "redis-6.2"  # it has no SENTINEL DEBUG
     with SentinelLab(kind, by_name=True, quick=quick) as lab:
         link = follow(lab.connection_string)
@@ -416,7 +416,7 @@ async def test_other_servers_and_host_names_that_are_announced(kind: ServerKind,
 
 
 def test_a_lab_ends_what_it_started(tmp_path: Path) -> None:
-    require(KIND)
+    need(KIND)
     with SentinelLab(KIND) as lab:
         ports = [server.port for server in lab.servers] + [sentinel.port for sentinel in lab.sentinels]
     for port in ports:

@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import os
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -14,7 +13,7 @@ import pytest
 from tests.support import postgres
 from tests.support.lab import CALM, HOST, Lab, LabNode, eventually
 from tests.support.lab_fixtures import KIND, LABS
-from tests.support.redis_servers import Server
+from tests.support.redis_servers import Server, missing
 
 pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow]
 
@@ -97,8 +96,7 @@ class Cluster(NamedTuple):
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     programs = postgres.binaries()
     if KIND.find() is None or programs is None:
-        complain = pytest.fail if os.environ.get("CI") else pytest.skip
-        complain("no Redis or no PostgreSQL on this machine: make servers")
+        missing("no Redis or no PostgreSQL on this machine: make servers")
     with (
         Server(KIND) as redis,
         postgres.running(programs) as sql,

@@ -11,8 +11,7 @@ from rppam.config.load import load_settings
 from rppam.config.settings import Settings
 from rppam.kernel.secret import Secret
 from rppam.setup.redis_rotation import Admin, RotationError, add, keep_only
-from tests.support.redis_servers import SERVERS, Server
-from tests.support.sentinel_fixtures import require
+from tests.support.redis_servers import SERVERS, Server, need
 from tests.support.sentinels import NAME, PASSWORD, SentinelLab
 
 pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow, pytest.mark.sentinel]
@@ -24,7 +23,7 @@ ADMIN = Admin(None, Secret(PASSWORD))
 
 @pytest.fixture
 def sentinels() -> Iterator[SentinelLab]:
-    require(KIND)
+    need(KIND)
     with SentinelLab(KIND) as lab:
         yield lab
 

@@ -1,6 +1,5 @@
 """Both databases, empty, for each test that asks for one."""
 
-import os
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 
 from rppam.db.database import Database
 from tests.support.postgres import PASSWORD, Server, binaries, running
+from tests.support.redis_servers import missing
 
 TIMEOUT_MS = 3_000
 
@@ -19,9 +19,7 @@ TIMEOUT_MS = 3_000
 def postgresql() -> Iterator[Server]:
     programs = binaries()
     if programs is None:
-        if os.environ.get("CI"):
-            pytest.fail("no PostgreSQL server programs here: apt-get install postgresql")
-        pytest.skip("no PostgreSQL server programs here: apt-get install postgresql")
+        missing("no PostgreSQL server programs here: apt-get install postgresql")
     with running(programs) as server:
         yield server
 

@@ -1,7 +1,6 @@
 """One server for a file's tests, and labs that end with their test and show all logs when it fails."""
 
 import itertools
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.lab import Lab
-from tests.support.redis_servers import SERVERS, Server
+from tests.support.redis_servers import SERVERS, Server, need
 
 KIND = next(kind for kind in SERVERS if kind.name == "redis-8")
 MakeLab = Callable[..., Lab]
@@ -18,9 +17,7 @@ MakeLab = Callable[..., Lab]
 @pytest.fixture(scope="module")
 def redis() -> Iterator[Server]:
     """A running Redis for this file. Labs choose prefixes of their own."""
-    if KIND.find() is None:
-        complain = pytest.fail if os.environ.get("CI") else pytest.skip
-        complain(f"{KIND.name} is not on this machine: {KIND.remedy}")
+    need(KIND)
     with Server(KIND) as running:
         yield running
 

@@ -1,22 +1,19 @@
 """A fresh real server of each kind for every contract test, and processes that share a cache on it."""
 
-import os
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 
 from tests.support.cached import Join, Process, Table
-from tests.support.redis_servers import SERVERS, Server, ServerKind
+from tests.support.redis_servers import SERVERS, Server, ServerKind, need
 
 
 @pytest.fixture(params=SERVERS, ids=str)
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """A running server. One that is missing here skips the test, except in CI, where it fails."""
     kind: ServerKind = request.param
-    if kind.find() is None:
-        complain = pytest.fail if os.environ.get("CI") else pytest.skip
-        complain(f"{kind.name} is not on this machine: {kind.remedy}")
+    need(kind)
     with Server(kind) as running:
         yield running
 

@@ -17,8 +17,9 @@ from rppam.redis.errors import StoreError, StoreNotReplicated
 from rppam.redis.link import Link
 from rppam.redis.options import LinkOptions
 from rppam.redis.sentinel import SentinelEndpoints
-from tests.redis.conftest import KIND, eventually
-from tests.support.sentinel_fixtures import require
+from tests.redis.conftest import eventually
+from tests.support.lab_fixtures import KIND
+from tests.support.redis_servers import need
 from tests.support.sentinels import SentinelLab
 
 pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow, pytest.mark.sentinel]
@@ -26,7 +27,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow, pyt
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[SentinelLab]:
-    require(KIND)
+    need(KIND)
     with SentinelLab(KIND) as lab:
         yield lab
 
