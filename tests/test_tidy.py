@@ -22,7 +22,7 @@ from scripts.references import AREAS, all_errors, commands, help_text
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "rppam"
 MODULES = sorted([*PACKAGE.rglob("*.py"), *(ROOT / "src" / "rppam_sim").rglob("*.py")])
-FILE_LINES_MAX = 400
+FILE_LINES_MAX = 500
 FUNCTION_LINES_MAX = 60
 FORBIDDEN_NAMES = {"util", "utils", "helper", "helpers", "common", "misc"}
 

@@ -1,6 +1,7 @@
 """What every slice of one process stands on: the database, the cache, the settings in force, the clock.
 
-The application makes it; a slice's ``wire`` gets it, and offers its services with it.
+The application makes it; a slice's ``wire`` gets it, and offers its services with it. The control process has less: see
+:class:`ControlFoundation`.
 """
 
 from typing import NamedTuple
@@ -31,6 +32,25 @@ class Foundation(NamedTuple):
     entropy: Entropy
     outranked: OnOutranked
     """Hears that the fence refused a write of this leader."""
+
+    @property
+    def node(self) -> str:
+        """This node's name."""
+        return self.config.node.node_name
+
+
+class ControlFoundation(NamedTuple):
+    """What the leader's tasks of every slice stand on, in the process that leadership runs in.
+
+    It has no cache and no settings in force: a write there reaches the other processes by the change log.
+    """
+
+    config: Settings
+    database: Database
+    clock: Clock
+    entropy: Entropy
+    boot_id: str
+    """Of this process: with the epoch it makes the authority of a fenced write."""
 
     @property
     def node(self) -> str:

@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from rppam.app import slices
+from rppam.app.slices import STEPS
 from rppam.http.bounds import ApiLimits
 from rppam.kernel.slice import load
 from tests.support.served import Served
 
 pytestmark = pytest.mark.integration
 
+STEP = f"{int(STEPS.head) + 1:04}"
 FILES = {
     "__init__.py": '''"""Greetings: a word of the day for everybody."""
 
@@ -22,7 +24,10 @@ from rppam.kernel.slice import Command, Slice
 SLICE = Slice(
     name="greetings",
     package=__name__,
+    tables="tables",
+    migrations="migrations",
     wire="wiring:wire",
+    leader_tasks="wiring:leader_tasks",
     routes=("api:greetings",),
     settings=("policy:GREETING",),
     commands={"greet": Command("cli", "Say the word of the day.")},
@@ -45,34 +50,105 @@ class Greeting(NamedTuple):
 WORD = Text("1 to 40 characters", r".{1,40}")
 GREETING = setting("security/greeting", "The word of the day", Greeting(), {"word": WORD})
 ''',
+    "tables.py": '''"""The table of greetings."""
+
+from sqlalchemy import BigInteger, Column, String, Table
+
+from rppam.db.tables import metadata
+
+greeted = Table(
+    "greeted",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("times", BigInteger, nullable=False),
+)
+''',
+    "migrations/__init__.py": "",
+    f"migrations/v{STEP}_greetings.py": f'''"""The table of greetings."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision, down_revision, branch_labels, depends_on = "{STEP}", "{STEPS.head}", None, None
+step = "expand"
+
+
+def upgrade() -> None:
+    """Make it."""
+    op.create_table(
+        "greeted",
+        sa.Column("name", sa.String(64), primary_key=True),
+        sa.Column("times", sa.BigInteger, nullable=False),
+    )
+''',
+    "store.py": '''"""Who was greeted how often, in SQL."""
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from rppam.db.database import Database
+from rppam.db.engine import rows_changed
+
+from greetings.tables import greeted
+
+
+class SqlGreetings:
+    """See the module."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def count(self, name: str) -> int:
+        """One more for ``name``; how many that makes."""
+
+        def work(connection: Connection) -> int:
+            mine = greeted.c.name == name
+            if not rows_changed(connection, update(greeted).where(mine).values(times=greeted.c.times + 1)):
+                connection.execute(insert(greeted).values(name=name, times=1))
+            return int(connection.execute(select(greeted.c.times).where(mine)).scalar_one())
+
+        return await self._database.write(work)
+
+    async def forget(self) -> None:
+        """Nobody was greeted."""
+        await self._database.write(lambda connection: connection.execute(delete(greeted)).close())
+''',
     "service.py": '''"""What greets."""
 
 from rppam.settings.ports import HotSettings
 
 from greetings.policy import GREETING
+from greetings.store import SqlGreetings
 
 
 class Greeter:
     """Greets with the word in force."""
 
-    def __init__(self, hot: HotSettings) -> None:
-        self._hot = hot
+    def __init__(self, hot: HotSettings, store: SqlGreetings) -> None:
+        self._hot, self._store = hot, store
 
-    def greet(self, name: str) -> str:
+    async def greet(self, name: str) -> str:
         """The greeting of ``name``."""
-        return f"{self._hot.current(GREETING).word}, {name}"
+        times = await self._store.count(name)
+        return f"{self._hot.current(GREETING).word}, {name}, {times}"
 ''',
     "wiring.py": '''"""The parts of greetings in one process."""
 
-from rppam.foundation import Foundation
+from rppam.cluster.driver.leader_tasks import RepeatedTask
+from rppam.foundation import ControlFoundation, Foundation
 from rppam.kernel.services import Services
 
 from greetings.service import Greeter
+from greetings.store import SqlGreetings
 
 
 def wire(base: Foundation, services: Services) -> None:
     """Offer the greeter."""
-    services.add(Greeter, Greeter(base.hot))
+    services.add(Greeter, Greeter(base.hot, SqlGreetings(base.database)))
+
+
+def leader_tasks(base: ControlFoundation) -> list[RepeatedTask]:
+    """Forget once a day who was greeted."""
+    return [RepeatedTask("the end of the day", 86_400, lambda epoch: SqlGreetings(base.database).forget())]
 ''',
     "api.py": '''"""Greetings over REST."""
 
@@ -91,7 +167,7 @@ greetings = APIRouter(tags=["greetings"])
 @declare(SIGNED_IN)
 async def greeting(caller: Caller, services: Here) -> dict[str, str]:
     """For whoever is signed in."""
-    return {"text": services.get(Greeter).greet(caller.subject)}
+    return {"text": await services.get(Greeter).greet(caller.subject)}
 ''',
     "cli.py": '''"""``rppam greet``."""
 
@@ -119,7 +195,7 @@ main()
 def folder(tmp_path: Path) -> Path:
     """Where the slice's folder stands."""
     place = tmp_path / "more"
-    (place / "greetings").mkdir(parents=True)
+    (place / "greetings" / "migrations").mkdir(parents=True)
     for name, text in FILES.items():
         (place / "greetings" / name).write_text(text)
     return place
@@ -131,9 +207,13 @@ def added(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setattr(slices.SETTINGS, "_known", dict(slices.SETTINGS))
     monkeypatch.setattr(slices.SETTINGS, "_places", [])
+    for name in ("_packages", "_folders"):
+        monkeypatch.setattr(STEPS, name, getattr(STEPS, name))
     slices.add(load("greetings:SLICE"))
     yield
     slices.SLICES.pop()
+    if "greeted" in slices.tables().tables:
+        slices.tables().remove(slices.tables().tables["greeted"])
     for name in [name for name in sys.modules if name.partition(".")[0] == "greetings"]:
         del sys.modules[name]
 
@@ -144,7 +224,7 @@ async def test_a_slice_brings_its_route_its_service_and_its_setting(added: None,
     try:
         assert (await one.http.get("/api/v1/greeting")).status_code == 401
         heard = await one.http.get("/api/v1/greeting", headers=one.bearer("pam_user"))
-        assert heard.json() == {"text": "hello, admin"}
+        assert heard.json() == {"text": "hello, admin, 1"}
         shown = await one.http.get("/api/v1/settings/security/greeting", headers=one.bearer())
         assert shown.status_code == 200, shown.text
         assert shown.json()["word"] == "hello"

@@ -10,9 +10,9 @@ from sqlalchemy import Connection, delete, insert, select
 from rppam.cache.change_log import HOLES_MAX, SqlChangeLog, record_change
 from rppam.cache.change_log_port import KEPT_MS, Mark
 from rppam.cache.model import CacheKey, Change, Kind
+from rppam.cache.tables import changes
 from rppam.db.database import Database
 from rppam.db.engine import NowMs, open_engine
-from rppam.db.tables import changes
 from rppam.db.url import parse_database_url
 
 pytestmark = pytest.mark.integration

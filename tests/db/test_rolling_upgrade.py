@@ -1,13 +1,11 @@
 """A node one release older works on the tables of the next one, until a contract step shuts it out."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
@@ -18,23 +16,25 @@ from rppam.access.accounts.store import SqlAccounts
 from rppam.access.sessions.model import NewSession, SessionKind, token_hash
 from rppam.access.sessions.store import SqlSessions
 from rppam.cluster.health.ports import Authority
-from rppam.db import schema
+from rppam.db import database as database_module, schema
 from rppam.db.database import Database
 from rppam.db.errors import SchemaNewer
-from rppam.db.tables import SCHEMA_HEAD, SCHEMA_NEEDED
+from rppam.db.steps import STEPS, Steps
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
 from rppam.kernel.system_clock import SystemClock
 from rppam.settings.store import SqlSettingsStore
+from tests.support.migrations import alembic_config
 from tests.support.shelf import CHEAP
 
 pytestmark = pytest.mark.integration
 
-EXPAND = """
+EXPAND_STEP, CONTRACT_STEP = (f"{int(STEPS.head) + number:04}" for number in (1, 2))
+EXPAND = f"""
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision, branch_labels, depends_on = "0005", "0004", None, None
+revision, down_revision, branch_labels, depends_on = "{EXPAND_STEP}", "{STEPS.head}", None, None
 step = "expand"
 
 
@@ -42,13 +42,13 @@ def upgrade():
     op.add_column("users", sa.Column("phone", sa.String(40)))
     op.create_table("vaults", sa.Column("id", sa.String(36), primary_key=True))
 """
-CONTRACT = """
+CONTRACT = f"""
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision, branch_labels, depends_on = "0006", "0005", None, None
+revision, down_revision, branch_labels, depends_on = "{CONTRACT_STEP}", "{EXPAND_STEP}", None, None
 step = "contract"
-compatible_from = "0005"
+compatible_from = "{EXPAND_STEP}"
 
 
 def upgrade():
@@ -60,16 +60,20 @@ NextRelease = Callable[[], Any]
 @pytest.fixture
 def next_release(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[NextRelease]:
     """Within it this process's code has the next release's migrations."""
-    folder = tmp_path / "migrations"
-    shutil.copytree(schema.MIGRATIONS, folder)
-    (folder / "versions" / "v0005_next.py").write_text(EXPAND)
-    (folder / "versions" / "v0006_next.py").write_text(CONTRACT)
+    folder = tmp_path / "next_release_steps"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    (folder / f"v{EXPAND_STEP}_phones.py").write_text(EXPAND)
+    (folder / f"v{CONTRACT_STEP}_contract_note.py").write_text(CONTRACT)
 
     @contextmanager
     def within() -> Iterator[None]:
         with monkeypatch.context() as patch:
-            for name, value in {"MIGRATIONS": folder, "SCHEMA_HEAD": "0006", "SCHEMA_NEEDED": "0005"}.items():
-                patch.setattr(schema, name, value)
+            patch.syspath_prepend(str(tmp_path))
+            steps = Steps()
+            steps.declare([*STEPS._packages, "next_release_steps"])
+            for module in (schema, database_module):
+                patch.setattr(module, "STEPS", steps)
             yield
 
     return within  # type: ignore[return-value]
@@ -117,11 +121,11 @@ async def test_an_older_node_works_on_the_tables_of_the_next_release_and_says_so
         assert newer.warning == ""
     tables = await newer.read(lambda connection: inspect(connection).get_table_names())
     assert {"vaults", "cluster_note"} <= set(tables), "the contract step waits"
-    assert await newer.read(schema.read_schema) == ("0005", SCHEMA_HEAD)
+    assert await newer.read(schema.read_schema) == (EXPAND_STEP, STEPS.head)
     await everyday_work(running, "anna")
     restarted = await open_database(url)
     assert restarted.is_ready
-    assert "revision 0005, made by a newer release" in restarted.warning
+    assert f"revision {EXPAND_STEP}, made by a newer release" in restarted.warning
     await everyday_work(restarted, "bert")
 
 
@@ -132,7 +136,9 @@ async def test_a_contract_step_runs_by_command_alone_and_shuts_the_older_release
         newer = await open_database(url)
         tables = await newer.read(lambda connection: inspect(connection).get_table_names())
         assert "cluster_note" not in tables, "a new database has no older nodes"
-    with pytest.raises(SchemaNewer, match=f"revision 0006, made by a newer release; this one knows {SCHEMA_HEAD}"):
+    with pytest.raises(
+        SchemaNewer, match=f"revision {CONTRACT_STEP}, made by a newer release; this one knows {STEPS.head}"
+    ):
         await open_database(url)
 
 
@@ -142,10 +148,12 @@ async def test_after_an_update_the_command_runs_what_waited_once(
     await open_database(url)
     with next_release():
         newer = await open_database(url)
-        assert await newer.contract() == "0006"
-        assert await newer.contract() == "0006"
-        assert await newer.read(schema.read_schema) == ("0006", None), "of its own revision nothing has to be told"
-    assert await newer.read(schema.read_schema) == ("0006", "0005")
+        assert await newer.contract() == CONTRACT_STEP
+        assert await newer.contract() == CONTRACT_STEP
+        assert await newer.read(schema.read_schema) == (CONTRACT_STEP, None), (
+            "of its own revision nothing has to be told"
+        )
+    assert await newer.read(schema.read_schema) == (CONTRACT_STEP, EXPAND_STEP)
     older = Database(url, 3_000)
     with pytest.raises(SchemaNewer):
         await older.start()
@@ -157,7 +165,7 @@ async def test_a_row_of_another_revision_makes_no_tables_compatible(
 ) -> None:
     with next_release():
         database = await open_database(url)
-    row = {"value": f"0005 {SCHEMA_HEAD}", "name": schema.COMPATIBLE_FROM}
+    row = {"value": f"{EXPAND_STEP} {STEPS.head}", "name": schema.COMPATIBLE_FROM}
     change = text("UPDATE cluster_settings SET value = :value WHERE name = :name")
     await database.write(lambda connection: connection.execute(change, row))
     with pytest.raises(SchemaNewer):
@@ -165,12 +173,10 @@ async def test_a_row_of_another_revision_makes_no_tables_compatible(
 
 
 def test_each_step_says_what_it_does_to_the_release_before() -> None:
-    config = Config()
-    config.set_main_option("script_location", str(schema.MIGRATIONS))
-    config.set_main_option("path_separator", "newline")
-    steps = [revision.module for revision in ScriptDirectory.from_config(config).walk_revisions()]
+    steps = [revision.module for revision in ScriptDirectory.from_config(alembic_config()).walk_revisions()]
     assert {step.step for step in steps} <= {"expand", "contract"}
     for step in steps:
         assert (step.step == "contract") == hasattr(step, "compatible_from"), step.revision
-    waiting = [step.revision for step in steps if step.revision > SCHEMA_NEEDED]
-    assert all(step.step == "contract" for step in steps if step.revision in waiting), "the rest is needed"
+    named = [step.revision for step in steps if "_contract_" in str(step.__file__)]
+    assert all(step.step == "contract" for step in steps if step.revision in named)
+    assert STEPS.needed == max(step.revision for step in steps if step.revision not in named)

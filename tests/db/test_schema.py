@@ -8,14 +8,13 @@ from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
+from rppam.app.slices import tables
 from rppam.cluster.store.epoch_register import SqlEpochRegister
 from rppam.cluster.store.register_port import Fenced
-from rppam.db import schema
 from rppam.db.cluster_id import SqlClusterSettings
 from rppam.db.database import Database
 from rppam.db.errors import (
@@ -25,9 +24,11 @@ from rppam.db.errors import (
     DatabaseUrlInvalid,
     SchemaNewer,
 )
-from rppam.db.tables import SCHEMA_HEAD, VERSION_TABLE, metadata
+from rppam.db.steps import STEPS, Steps
+from rppam.db.tables import VERSION_TABLE
 from rppam.db.url import parse_database_url
 from rppam.kernel.secret import Secret
+from tests.support.migrations import alembic_config
 
 pytestmark = pytest.mark.integration
 
@@ -35,7 +36,7 @@ pytestmark = pytest.mark.integration
 async def test_the_steps_lead_to_exactly_the_tables_of_this_release(database: Database) -> None:
     def differences(connection: Connection) -> list[Any]:
         options = {"version_table": VERSION_TABLE, "compare_type": True}
-        return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
+        return list(compare_metadata(MigrationContext.configure(connection, opts=options), tables()))
 
     assert await database.read(differences) == []
 
@@ -45,22 +46,34 @@ async def test_the_steps_lead_to_exactly_the_tables_of_this_release(database: Da
     assert await database.read(checks) == {"ck_fence_single_row"}
 
 
-def test_the_head_is_the_last_step_and_steps_are_numbered() -> None:
-    config = Config()
-    config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
-    config.set_main_option("path_separator", "newline")
-    script = ScriptDirectory.from_config(config)
-    assert script.get_heads() == [SCHEMA_HEAD]
+def test_steps_are_one_chain_and_the_head_is_the_last() -> None:
+    script = ScriptDirectory.from_config(alembic_config())
+    assert script.get_heads() == [STEPS.head]
     numbers = [revision.revision for revision in script.walk_revisions()]
     assert sorted(numbers, reverse=True) == numbers
-    assert all(len(number) == 4 and number.isdigit() for number in numbers)
+
+
+@pytest.mark.parametrize("name", ["v0006_gap.py", "v0004_twice.py", "v5_short.py"])
+def test_a_step_with_a_gap_or_with_a_number_that_is_taken_is_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "more_steps").mkdir()
+    (tmp_path / "more_steps" / "__init__.py").touch()
+    (tmp_path / "more_steps" / name).touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    steps = Steps()
+    with pytest.raises(LookupError, match=r"import rppam\.app\.slices first"):
+        _ = steps.head
+    steps.declare(["more_steps"])
+    with pytest.raises(ValueError, match=name):
+        _ = steps.head
 
 
 async def test_six_nodes_start_at_once_on_an_empty_database(url: str) -> None:
     nodes = [Database(url, 5_000) for _ in range(6)]
     await asyncio.gather(*(node.start() for node in nodes))
     rows = await nodes[0].read(lambda connection: connection.execute(text(f"SELECT * FROM {VERSION_TABLE}")).all())
-    assert [tuple(row) for row in rows] == [(SCHEMA_HEAD,)]
+    assert [tuple(row) for row in rows] == [(STEPS.head,)]
     ids = await asyncio.gather(
         *(SqlClusterSettings(node).cluster_id(f"id-{number}") for number, node in enumerate(nodes))
     )
@@ -78,9 +91,7 @@ async def test_tables_of_a_newer_release_are_refused_and_left_alone(
     change = text(f"UPDATE {VERSION_TABLE} SET version_num = :revision")
     await database.write(lambda connection: connection.execute(change, {"revision": revision}))
     older = Database(url, 2_000)
-    with pytest.raises(
-        SchemaNewer, match=f"revision {revision}, made by a newer release; this one knows {SCHEMA_HEAD}"
-    ):
+    with pytest.raises(SchemaNewer, match=f"revision {revision}, made by a newer release; this one knows {STEPS.head}"):
         await older.start()
     assert not older.is_ready
     assert await SqlEpochRegister(older).claim(6, "node1", "boot", 2_000) is Fenced.UNKNOWN

@@ -1,10 +1,11 @@
 """The services of one process: what the application gives, and what every slice makes of it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rppam.app.slices import SLICES
-from rppam.foundation import Foundation
+from rppam.cluster.driver.leader_tasks import LeaderTask
+from rppam.foundation import ControlFoundation, Foundation
 from rppam.kernel.services import Services
 from rppam.kernel.slice import load
 
@@ -22,3 +23,10 @@ def offered(base: Foundation, given: Iterable[tuple[type, Any]], instead: Mappin
         if slice_.wire:
             load(slice_.place(slice_.wire))(base, services)
     return services
+
+
+def leader_tasks(base: ControlFoundation) -> Iterator[LeaderTask]:
+    """What the slices want done while this node leads, in their order."""
+    for slice_ in SLICES:
+        if slice_.leader_tasks:
+            yield from load(slice_.place(slice_.leader_tasks))(base)

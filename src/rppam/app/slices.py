@@ -3,8 +3,9 @@
 Each is a folder whose ``__init__`` declares its parts. A feature is added by its folder and one line here.
 """
 
+from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import rppam.access.accounts
 import rppam.access.lockouts
@@ -19,10 +20,14 @@ import rppam.licence
 import rppam.limits
 import rppam.manager
 import rppam.setup
+from rppam.db.steps import STEPS
 from rppam.kernel.slice import Command, Slice, load
 from rppam.settings.registry import SETTINGS
 
-__all__ = ["SETTINGS", "SLICES", "add", "commands", "routers"]
+if TYPE_CHECKING:
+    from sqlalchemy import MetaData
+
+__all__ = ["SETTINGS", "SLICES", "STEPS", "add", "commands", "routers", "tables"]
 
 SLICES: Final[list[Slice]] = [
     rppam.access.tokens.SLICE,
@@ -40,6 +45,8 @@ SLICES: Final[list[Slice]] = [
     rppam.app.SLICE,
 ]
 """In the order in which they are wired: a slice finds the services of those above it."""
+
+_BASE_TABLES: Final = ("rppam.cache.tables", "rppam.settings.tables")
 
 _SIMULATOR: Final = "rppam_sim"
 """A package beside this one, which an installation may lack."""
@@ -64,6 +71,15 @@ def routers() -> list[Any]:
     return [load(slice_.place(route)) for slice_ in SLICES for route in slice_.routes]
 
 
+def tables() -> "MetaData":
+    """All tables of this release, of slices and of what they stand on."""
+    from rppam.db.tables import metadata
+
+    for module in (*_BASE_TABLES, *(slice_.place(slice_.tables) for slice_ in SLICES if slice_.tables)):
+        import_module(module)
+    return metadata
+
+
 def add(slice_: Slice) -> None:
     """Make one more feature part of the product. ValueError where its name or one of its words is taken."""
     taken = {one.name for one in SLICES} | {word for one in SLICES for word in one.commands}
@@ -71,6 +87,8 @@ def add(slice_: Slice) -> None:
         raise ValueError(f"the slice {slice_.name} uses what another has: {', '.join(sorted(clash))}")
     SLICES.append(slice_)
     SETTINGS.declare(map(slice_.place, slice_.settings))
+    STEPS.declare([slice_.place(slice_.migrations)] if slice_.migrations else [])
 
 
 SETTINGS.declare(slice_.place(setting) for slice_ in SLICES for setting in slice_.settings)
+STEPS.declare(slice_.place(slice_.migrations) for slice_ in SLICES if slice_.migrations)

@@ -22,7 +22,7 @@ from rppam.app.forwarding import own_url, relay_of
 from rppam.app.limits import limiter_of
 from rppam.app.members import MemberParts, member_address, member_parts, votes, warnings as member_warnings
 from rppam.app.node import Node, Surface, bounded
-from rppam.app.offers import offered
+from rppam.app.offers import leader_tasks, offered
 from rppam.app.own_link import WithOwnLink
 from rppam.app.redis import RedisParts, redis_parts
 from rppam.app.shared import Shared, SharingSurface, shared_of
@@ -55,7 +55,7 @@ from rppam.cluster.vip.follower import AddressTask
 from rppam.config.settings import Settings
 from rppam.db.clock import DatabaseClock
 from rppam.db.database import Database
-from rppam.foundation import Foundation
+from rppam.foundation import ControlFoundation, Foundation
 from rppam.http.served_certificate import ServedCertificate
 from rppam.http.server import ApiServer
 from rppam.kernel.clock import Clock
@@ -157,7 +157,7 @@ def deciding_of(
         through(_store(settings, redis, clock, foreign, members)),
         SqlEpochRegister(database),
         clock,
-        LeaderTasks((address,) if address else (), lambda work: bounded(work, timing.drop_ms or 1)),
+        _tasks(address, ControlFoundation(settings, database, clock, entropy, boot_id), timing.drop_ms),
         lambda *beat: view.heartbeat(*beat),  # noqa: PLW0108  # made below
         identity_wait_us=redis.identity_wait_us if redis else 0,
         on_turn=on_turn,
@@ -313,6 +313,10 @@ def _core(
         now=clock.now(),
         orders=orders,
     )
+
+
+def _tasks(address: AddressTask | None, base: ControlFoundation, drop_ms: int) -> LeaderTasks:
+    return LeaderTasks([*filter(None, [address]), *leader_tasks(base)], lambda work: bounded(work, drop_ms or 1))
 
 
 def _store(

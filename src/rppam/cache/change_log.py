@@ -8,9 +8,9 @@ from sqlalchemy import ColumnElement, Connection, delete, func, insert, not_, or
 
 from rppam.cache.change_log_port import KEPT_MS, OVERLAP_MS, Gap, Look, Mark
 from rppam.cache.model import CacheKey, Change, Kind
+from rppam.cache.tables import changes
 from rppam.db.database import Database
 from rppam.db.engine import NowMs
-from rppam.db.tables import changes
 from rppam.kernel.instant import WallMs
 
 SWEPT_EVERY: Final = 256

@@ -26,7 +26,7 @@ from rppam.db.errors import (
 )
 from rppam.db.lane import Job, Lane
 from rppam.db.schema import is_current, read_schema, upgrade
-from rppam.db.tables import SCHEMA_HEAD
+from rppam.db.steps import STEPS
 from rppam.db.url import parse_database_url
 from rppam.kernel.secret import Secret
 
@@ -88,7 +88,7 @@ class Database:
             return ""
         return (
             f"the database's tables are at revision {self._newer}, made by a newer release. This one knows "
-            f"{SCHEMA_HEAD} and works with them until the update is finished: update RP-PAM on this node"
+            f"{STEPS.head} and works with them until the update is finished: update RP-PAM on this node"
         )
 
     def __repr__(self) -> str:

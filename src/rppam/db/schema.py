@@ -12,13 +12,13 @@ works on the newer tables and says so.
 """
 
 import logging
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, delete, insert, inspect, select, text
 
 from rppam.db.errors import SchemaNewer
-from rppam.db.tables import SCHEMA_HEAD, SCHEMA_NEEDED, VERSION_TABLE, cluster_settings
+from rppam.db.steps import STEPS
+from rppam.db.tables import VERSION_TABLE, cluster_settings
 
 log = logging.getLogger("rppam.database")
 
@@ -29,7 +29,6 @@ UPGRADE_STATEMENT_MS: Final = 55_000
 
 COMPATIBLE_FROM: Final = "schema_compatible_from"
 """Name of the row: the revision that it was written for, and the oldest head that may work on that."""
-MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 
 class Schema(NamedTuple):
@@ -43,7 +42,7 @@ class Schema(NamedTuple):
     @property
     def is_newer(self) -> bool:
         """Whether a later release has made them."""
-        return self.revision is not None and _order(self.revision) > _order(SCHEMA_HEAD)
+        return self.revision is not None and _order(self.revision) > _order(STEPS.head)
 
 
 def read_schema(connection: Connection) -> Schema:
@@ -63,12 +62,12 @@ def is_current(schema: Schema) -> bool:
     """Whether nothing is left to do. Raises :class:`~rppam.db.errors.SchemaNewer`."""
     if schema.revision is None:
         return False
-    if schema.is_newer and _order(schema.compatible_from or schema.revision) > _order(SCHEMA_HEAD):
+    if schema.is_newer and _order(schema.compatible_from or schema.revision) > _order(STEPS.head):
         raise SchemaNewer(
             f"the database's tables are at revision {schema.revision}, made by a newer release; this one knows "
-            f"{SCHEMA_HEAD}. Upgrade RP-PAM on this node, or restore the backup that was taken before the upgrade"
+            f"{STEPS.head}. Upgrade RP-PAM on this node, or restore the backup that was taken before the upgrade"
         )
-    return _order(schema.revision) >= _order(SCHEMA_NEEDED)
+    return _order(schema.revision) >= _order(STEPS.needed)
 
 
 def upgrade(connection: Connection, *, contract: bool = False) -> str:
@@ -84,7 +83,7 @@ def upgrade(connection: Connection, *, contract: bool = False) -> str:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
     found = read_schema(connection)
     is_done = is_current(found)
-    target = SCHEMA_HEAD if contract or found.revision is None else SCHEMA_NEEDED
+    target = STEPS.head if contract or found.revision is None else STEPS.needed
     if found.revision is not None and is_done and _order(found.revision) >= _order(target):
         return found.revision
     # Imported only where there is work: a node that restarts needs neither the time nor the memory.
@@ -94,8 +93,10 @@ def upgrade(connection: Connection, *, contract: bool = False) -> str:
 
     logging.getLogger("alembic").setLevel(logging.WARNING)
     config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    folders = [str(folder).replace("%", "%%") for folder in STEPS.folders]
+    config.set_main_option("script_location", folders[0])
     config.set_main_option("path_separator", "newline")
+    config.set_main_option("version_locations", "\n".join(folders))
     script = ScriptDirectory.from_config(config)
 
     def steps(revision: Any, _context: object) -> Any:

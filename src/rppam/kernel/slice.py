@@ -32,8 +32,14 @@ class Slice:
     """Routers of the REST API."""
     settings: tuple[str, ...] = ()
     """Settings of hot configuration."""
+    tables: str = ""
+    """The module with the slice's tables."""
+    migrations: str = ""
+    """The package with its steps of the schema."""
     wire: str = ""
     """``wire(base, services)``: offers the slice's services in a process that serves requests."""
+    leader_tasks: str = ""
+    """``leader_tasks(base)``: what runs in the control process, and only while its node leads."""
     commands: Mapping[str, Command] = field(default_factory=dict)
 
     def place(self, part: str) -> str:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 SLICE = Slice(
     name="manager",
     package=__name__,
+    tables="tables",
     wire="wiring:wire",
     routes=("health_api:auth", "health_api:cluster", "api:orders", "cluster_events:events", "settings_api:settings"),
     commands={

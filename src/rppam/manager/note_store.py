@@ -10,10 +10,10 @@ from rppam.db.database import Database, Use
 from rppam.db.engine import NowMs
 from rppam.db.errors import DatabaseError
 from rppam.db.fence import advance, stands
-from rppam.db.tables import cluster_note
 from rppam.kernel.fence import Claimed, OnOutranked, Outranked, unheard
 from rppam.kernel.instant import WallMs
 from rppam.manager.note_model import Note, check_note
+from rppam.manager.tables import cluster_note
 
 OPERATOR: Final = "operator"
 

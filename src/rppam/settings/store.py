@@ -16,13 +16,13 @@ from rppam.cluster.health.ports import Authority
 from rppam.db.database import Database, Use
 from rppam.db.engine import NowMs
 from rppam.db.fence import advance, stands
-from rppam.db.tables import settings, settings_history
 from rppam.http.errors import FencedError
 from rppam.kernel.fence import Claimed, OnOutranked, Outranked, unheard
 from rppam.kernel.instant import WallMs
 from rppam.settings.errors import SettingChanged
 from rppam.settings.model import StoredSetting
 from rppam.settings.ports import Settled
+from rppam.settings.tables import settings, settings_history
 
 
 class SqlSettingsStore:

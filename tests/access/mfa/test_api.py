@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import update
 
 from rppam.access.sessions.service import Caller
+from rppam.access.sessions.tables import sessions
 from rppam.db.engine import NowMs
-from rppam.db.tables import sessions
 from rppam.http.bounds import ApiLimits
 from tests.support.authenticator import code
 from tests.support.served import PASSWORD, Served

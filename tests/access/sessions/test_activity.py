@@ -34,16 +34,11 @@ class Written:
     def __init__(self) -> None:
         self.batches: list[list[Use]] = []
         self.away = False
-        self.swept = 0
 
     async def touch(self, uses: Sequence[Use]) -> None:
         if self.away:
             raise DatabaseUnreachable("away")
         self.batches.append(list(uses))
-
-    async def sweep(self, count: int) -> int:
-        self.swept += 1
-        return 0 * count
 
 
 @pytest.fixture
@@ -131,17 +126,6 @@ async def test_many_go_in_batches_and_the_number_noted_is_bounded(
     assert len(noted._due) == len(noted._pending) == 500
     await until(written, 3)
     assert [len(batch) for batch in written.batches] == [200, 200, 100]
-
-
-async def test_old_rows_are_swept_now_and_then(noted: SessionActivity, written: Written, clock: Clock) -> None:
-    noted.note("a")
-    await until(written, 1)
-    assert written.swept == 0
-    clock.us += 2 * MINUTE_US
-    noted.note("a")
-    async with asyncio.timeout(30):
-        while not written.swept:  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
 
 
 def test_short_idle_times_are_written_more_often() -> None:

@@ -9,10 +9,10 @@ import httpx
 import pytest
 from sqlalchemy import insert
 
+from rppam.access.accounts.tables import users
 from rppam.access.sessions.model import token_hash
 from rppam.cache.model import CacheKey, Change, Copy, Kind
 from rppam.cache.no_cache import NoCache
-from rppam.db.tables import users
 from rppam.http.bounds import ApiLimits
 from tests.support.served import PASSWORD, Served
 

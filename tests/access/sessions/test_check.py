@@ -102,9 +102,6 @@ class Truth:
     async def touch(self, uses: object) -> None:
         self._answer()
 
-    async def sweep(self, count: int) -> int:
-        return 0 * count
-
 
 class Scene:
     def __init__(self) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, event, func, insert, select, update
 
 from rppam.access.accounts.model import Account, AccountRole, StoredAccount
 from rppam.access.accounts.store import SqlAccounts
+from rppam.access.accounts.tables import user_roles, users
 from rppam.access.sessions.model import (
     IDLE_MS_NEVER,
     OVER_HOLDS_MS,
@@ -21,12 +22,12 @@ from rppam.access.sessions.model import (
     touch_every_ms,
 )
 from rppam.access.sessions.store import KEPT_MS, SqlSessions
+from rppam.access.sessions.tables import sessions as table
 from rppam.cache.change_log import SqlChangeLog
 from rppam.cache.change_log_port import Mark
 from rppam.cache.model import LIFE_MS_MAX, CacheKey, Change, Kind
 from rppam.db.database import Database
 from rppam.db.engine import NowMs
-from rppam.db.tables import sessions as table, user_roles, users
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
 

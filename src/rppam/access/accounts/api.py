@@ -2,7 +2,7 @@
 
 ``pam_admin`` changes accounts; ``security_admin`` and ``pam_auditor`` see them; everybody sees the own one and changes
 its password. What it does not decide: whether an account may go or a name is free
-(:class:`rppam.access.accounts.users.UserAdministration`).
+(:class:`rppam.access.accounts.administration.UserAdministration`).
 """
 
 from typing import Annotated, Final
@@ -10,6 +10,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import SecretStr
 
+from rppam.access.accounts.administration import NewUser, UserAdministration
 from rppam.access.accounts.changes import PAGE_MAX, PAGE_SIZE, PAGE_SIZE_MAX, UserChange, UserQuery
 from rppam.access.accounts.errors import NoAccount
 from rppam.access.accounts.model import Account, AccountRole
@@ -25,7 +26,6 @@ from rppam.access.accounts.schemas import (
     UserPut,
     UserShape,
 )
-from rppam.access.accounts.users import NewUser, UserAdministration
 from rppam.access.rbac import Caller
 from rppam.access.sessions import Identity
 from rppam.http.answers import BODY, GUESSES, NO_ACCOUNT, NO_DATABASE, NO_USER

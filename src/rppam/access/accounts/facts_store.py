@@ -9,11 +9,11 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, select, update
 
 from rppam.access.accounts.model import AccountRole
+from rppam.access.accounts.tables import user_roles, users
 from rppam.access.sessions import StoredFacts, UserFacts, user_bytes
 from rppam.cache.change_log import record_change, record_changes
 from rppam.cache.model import LIFE_MS_MAX, CacheKey, Change, Copy, Kind
 from rppam.db.database import Database
-from rppam.db.tables import user_roles, users
 
 _ROLES = frozenset(AccountRole)
 _RAISES: Final = {"revision": users.c.revision + 1}

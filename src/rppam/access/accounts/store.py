@@ -7,9 +7,9 @@ from sqlalchemy.exc import IntegrityError
 from rppam.access.accounts.errors import NameTaken
 from rppam.access.accounts.facts_store import raise_user
 from rppam.access.accounts.model import Account, AccountRole, StoredAccount
+from rppam.access.accounts.tables import user_roles, users
 from rppam.db.database import Database
 from rppam.db.engine import rows_changed
-from rppam.db.tables import user_roles, users
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
 

@@ -14,9 +14,9 @@ from rppam.access.accounts.errors import LastAdmin, NameLooksTaken, NameTaken, U
 from rppam.access.accounts.facts_store import raise_user, user_copy
 from rppam.access.accounts.model import READINGS, Account, AccountRole, StoredAccount, name_skeletons
 from rppam.access.accounts.store import account_of, give_roles, row_of
+from rppam.access.accounts.tables import backup_codes, pending_logins, user_roles, users
 from rppam.db.database import Database
 from rppam.db.engine import NowMs
-from rppam.db.tables import backup_codes, pending_logins, user_roles, users
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
 

@@ -1,9 +1,9 @@
 """The parts of the accounts in one process."""
 
+from rppam.access.accounts.administration import UserAdministration
 from rppam.access.accounts.passwords import Passwords
 from rppam.access.accounts.user_ports import UserStore
 from rppam.access.accounts.user_store import SqlUsers
-from rppam.access.accounts.users import UserAdministration
 from rppam.access.lockouts import Guard
 from rppam.foundation import Foundation
 from rppam.kernel.services import Services

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 SLICE = Slice(
     name="lockouts",
     package=__name__,
+    tables="tables",
     wire="wiring:wire",
     routes=("api:lockouts",),
     settings=("policy:LOCKOUT",),

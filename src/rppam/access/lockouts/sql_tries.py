@@ -13,11 +13,11 @@ from typing import Final, NamedTuple, TypeVar
 from sqlalchemy import Connection, bindparam, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from rppam.access.lockouts.tables import limit_counters, login_tries
 from rppam.access.lockouts.tries import LEASE_MS, Booked, Entry, Standing, Watched
 from rppam.db.database import Database
 from rppam.db.engine import NowMs, rows_changed
 from rppam.db.errors import DatabaseBusy
-from rppam.db.tables import limit_counters, login_tries
 from rppam.kernel.instant import US_PER_MS
 from rppam.kernel.limit import Limit
 from rppam.limits.arithmetic import booked_at, counted_now, reset_us, to_ms

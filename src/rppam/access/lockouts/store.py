@@ -6,13 +6,14 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from rppam.access.accounts import users
 from rppam.access.lockouts.model import FORGIVEN_MS, LEVEL_MAX, LockKind, Lockout, LockoutPolicy, Suspect
+from rppam.access.lockouts.tables import lockouts
 from rppam.cache.change_log import record_change
 from rppam.cache.model import CacheKey, Change, Kind
 from rppam.db.database import Database
 from rppam.db.engine import NowMs
 from rppam.db.errors import DatabaseBusy
-from rppam.db.tables import lockouts, users
 from rppam.kernel.instant import WallMs
 
 TRIES: Final = 5

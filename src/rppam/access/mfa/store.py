@@ -10,12 +10,20 @@ from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, update
 
-from rppam.access.accounts import Written, account_in, locked_row, present_row, written
+from rppam.access.accounts import (
+    Written,
+    account_in,
+    backup_codes,
+    locked_row,
+    pending_logins,
+    present_row,
+    users,
+    written,
+)
 from rppam.access.mfa.model import ATTEMPTS_MAX, PENDING_MS, BackupProof, Factor, Proof, TotpProof
 from rppam.access.mfa.store_port import Pending
 from rppam.db.database import Database
 from rppam.db.engine import NowMs, rows_changed
-from rppam.db.tables import backup_codes, pending_logins, users
 from rppam.kernel.instant import WallMs
 
 T = TypeVar("T")

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 SLICE = Slice(
     name="sessions",
     package=__name__,
+    tables="tables",
     wire="wiring:wire",
+    leader_tasks="wiring:leader_tasks",
     routes=("api:sessions",),
     settings=("policy:SESSIONS",),
 )

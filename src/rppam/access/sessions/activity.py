@@ -15,7 +15,7 @@ from rppam.access.sessions.model import Use, touch_every_ms
 from rppam.access.sessions.ports import SessionStore
 from rppam.db.errors import DatabaseError
 from rppam.kernel.clock import Clock
-from rppam.kernel.instant import US_PER_MS, US_PER_S, Instant, after
+from rppam.kernel.instant import US_PER_MS, Instant, after
 
 log = logging.getLogger("rppam.sessions")
 
@@ -24,8 +24,6 @@ RETRY_S: Final = 1.0
 BATCH: Final = 200
 NOTED_MAX: Final = 100_000
 """Sessions of which is known when they were written down; the oldest gives way, and is then written down once more."""
-SWEEP_US: Final = 60 * US_PER_S
-SWEEP_ROWS: Final = 500
 
 
 class _Uses(NamedTuple):
@@ -43,7 +41,6 @@ class SessionActivity:
         self._due: dict[str, Instant] = {}
         self._pending: dict[str, _Uses] = {}
         self._writing: asyncio.Task[None] | None = None
-        self._sweep_at = after(clock.now(), SWEEP_US)
 
     def fresh(self, ident: str) -> None:
         """The session has just been written, its last use included."""
@@ -84,7 +81,6 @@ class SessionActivity:
             except DatabaseError as error:
                 log.debug("uses of %d sessions wait to be written: %s", len(self._pending), error)
                 await asyncio.sleep(RETRY_S)
-        await self._sweep()
 
     async def _write_down(self, pending: dict[str, "_Uses"]) -> None:
         now = self._clock.now()
@@ -97,13 +93,3 @@ class SessionActivity:
         for ident, uses in pending.items():
             if self._pending.get(ident) == uses:
                 del self._pending[ident]
-
-    async def _sweep(self) -> None:
-        now = self._clock.now()
-        if now < self._sweep_at:
-            return
-        self._sweep_at = after(now, SWEEP_US)
-        try:
-            await self._store.sweep(SWEEP_ROWS)
-        except DatabaseError as error:
-            log.debug("old sessions are deleted another time: %s", error)

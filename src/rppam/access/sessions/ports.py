@@ -52,7 +52,3 @@ class SessionStore(Protocol):
     async def lines(self, user_id: str | None, after: str | None, count: int) -> list[SessionLine]:
         """Live sessions, the newest first, of one account or of all; ``after`` the last id of the page before."""
         ...
-
-    async def sweep(self, count: int) -> int:
-        """Delete at most ``count`` rows of sessions that ended long ago; how many there were."""
-        ...

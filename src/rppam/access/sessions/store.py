@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from rppam.access.accounts import raise_everybody, raise_user, user_copy
+from rppam.access.accounts import raise_everybody, raise_user, user_copy, users
 from rppam.access.sessions.facts import read_user
 from rppam.access.sessions.model import (
     OVER_HOLDS_MS,
@@ -38,12 +38,12 @@ from rppam.access.sessions.model import (
     StoredSession,
     Use,
 )
+from rppam.access.sessions.tables import sessions
 from rppam.cache.change_log import record_change, record_changes
 from rppam.cache.model import LIFE_MS_MAX, CacheKey, Change, Kind
 from rppam.db.database import Database
 from rppam.db.engine import NowMs, rows_changed
 from rppam.db.errors import DatabaseUnknown
-from rppam.db.tables import sessions, users
 from rppam.kernel.instant import WallMs
 
 KEPT_MS: Final = 24 * 3600_000
@@ -181,7 +181,7 @@ class SqlSessions:
         return await self._database.read(lambda connection: int(connection.execute(counted).scalar_one()))
 
     async def sweep(self, count: int) -> int:
-        """See the port."""
+        """Delete at most ``count`` rows of sessions that ended long ago; how many there were."""
         old = select(sessions.c.id).where(sessions.c.expires_at < NowMs() - KEPT_MS).limit(count)
         gone = delete(sessions).where(sessions.c.id.in_(old.scalar_subquery()))
         return await self._database.write(lambda connection: rows_changed(connection, gone))

@@ -1,5 +1,7 @@
 """The parts of sessions in one process."""
 
+from typing import Final
+
 from rppam.access.accounts import Login
 from rppam.access.lockouts import Guard
 from rppam.access.mfa import SecondFactors
@@ -7,8 +9,12 @@ from rppam.access.sessions.service import Sessions
 from rppam.access.sessions.sign_in import SignIn
 from rppam.access.sessions.store import SqlSessions
 from rppam.access.tokens import Tokens
-from rppam.foundation import Foundation
+from rppam.cluster.driver.leader_tasks import RepeatedTask
+from rppam.foundation import ControlFoundation, Foundation
 from rppam.kernel.services import Services
+
+SWEEP_EVERY_S: Final = 60.0
+SWEEP_ROWS: Final = 1_000
 
 
 def wire(base: Foundation, services: Services) -> None:
@@ -26,3 +32,9 @@ def wire(base: Foundation, services: Services) -> None:
     services.add(Sessions, sessions)
     login, factors = services.get(Login), services.get(SecondFactors)
     services.add(SignIn, SignIn(login, services.get(Guard), factors, sessions))
+
+
+def leader_tasks(base: ControlFoundation) -> list[RepeatedTask]:
+    """Delete sessions that ended long ago."""
+    store = SqlSessions(base.database)
+    return [RepeatedTask("the sweep of old sessions", SWEEP_EVERY_S, lambda _: store.sweep(SWEEP_ROWS))]

@@ -5,8 +5,9 @@ Nothing is released before it has, whatever kept it from stopping: see :meth:`Le
 writes all the same.
 """
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from rppam.kernel.errors import RppamError
@@ -34,7 +35,7 @@ class LeaderTask(Protocol):
 class LeaderTasks:
     """All duties of this node, in order; they stop in the opposite order."""
 
-    def __init__(self, duties: tuple[LeaderTask, ...], bounded: Callable[[Awaitable[None]], Awaitable[None]]) -> None:
+    def __init__(self, duties: Sequence[LeaderTask], bounded: Callable[[Awaitable[None]], Awaitable[None]]) -> None:
         self._duties = duties
         self._bounded = bounded
 
@@ -55,3 +56,43 @@ class LeaderTasks:
                 why = (str(error) or "not in time") if isinstance(error, RppamError | TimeoutError) else repr(error)
                 log.error("%s has not stopped after epoch %d (%s); nothing is released yet", duty.name, epoch, why)  # noqa: TRY400
         return stopped
+
+
+class RepeatedTask:
+    """Work that a leader does again and again. Implements :class:`LeaderTask`.
+
+    A failure is logged once, until there is another or none, and the work is tried again. Work that a thread of the
+    database still does after :meth:`stop` is refused by the fence, if it writes with the epoch that it was given.
+    """
+
+    def __init__(self, name: str, every_s: float, work: Callable[[int], Awaitable[object]]) -> None:
+        """``work(epoch)`` runs when leadership begins, and ``every_s`` after it has ended."""
+        self.name = name
+        self._every_s, self._work = every_s, work
+        self._running: asyncio.Task[None] | None = None
+
+    def start(self, epoch: int) -> None:
+        """Leadership began at ``epoch``."""
+        self._running = asyncio.get_running_loop().create_task(self._repeat(epoch), name=self.name)
+
+    async def stop(self) -> None:
+        """Leadership ended."""
+        running, self._running = self._running, None
+        if running is not None:
+            running.cancel()
+            await asyncio.wait([running])
+
+    async def _repeat(self, epoch: int) -> None:
+        logged = ""
+        while True:
+            problem = ""
+            try:
+                await self._work(epoch)
+            except Exception as error:  # noqa: BLE001 - logged; the task goes on as long as this node leads
+                problem = str(error) if isinstance(error, RppamError) else repr(error)
+            if problem and problem != logged:
+                log.warning("%s failed and is tried again every %g s: %s", self.name, self._every_s, problem)
+            elif logged and not problem:
+                log.info("%s succeeds again", self.name)
+            logged = problem
+            await asyncio.sleep(self._every_s)

@@ -1,0 +1,70 @@
+"""Work that is repeated while a node leads, and at no other time."""
+
+import asyncio
+import logging
+
+import pytest
+
+from rppam.cluster.driver.leader_tasks import RepeatedTask
+from rppam.db.errors import DatabaseUnreachable
+
+
+async def test_it_works_from_the_beginning_of_leadership_to_its_end_and_knows_the_epoch() -> None:
+    epochs: list[int] = []
+
+    async def work(epoch: int) -> None:
+        epochs.append(epoch)
+
+    task = RepeatedTask("the count", 0.001, work)
+    task.start(7)
+    while len(epochs) < 3:  # noqa: ASYNC110 - the work itself is what is counted
+        await asyncio.sleep(0.001)
+    await task.stop()
+    done = len(epochs)
+    await asyncio.sleep(0.02)
+    assert epochs == [7] * done
+    await task.stop()
+    task.start(8)
+    await asyncio.sleep(0.01)
+    await task.stop()
+    assert epochs[done] == 8
+
+
+async def test_what_is_under_way_has_ended_when_stop_returns() -> None:
+    ended = asyncio.Event()
+
+    async def work(_: int) -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.01)
+            ended.set()
+
+    task = RepeatedTask("slow work", 1, work)
+    task.start(1)
+    await asyncio.sleep(0.01)
+    await task.stop()
+    assert ended.is_set()
+
+
+async def test_a_failure_is_logged_once_and_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "rppam.duties")
+    failures = iter([DatabaseUnreachable("no route"), DatabaseUnreachable("no route"), ValueError("odd")])
+    worked = asyncio.Event()
+
+    async def work(_: int) -> None:
+        for failure in failures:
+            raise failure
+        worked.set()
+
+    task = RepeatedTask("the work", 0.001, work)
+    task.start(1)
+    await worked.wait()
+    await asyncio.sleep(0.01)
+    await task.stop()
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines == [
+        f"the work failed and is tried again every 0.001 s: {DatabaseUnreachable('no route')}",
+        "the work failed and is tried again every 0.001 s: ValueError('odd')",
+        "the work succeeds again",
+    ]
