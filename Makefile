@@ -108,7 +108,7 @@ bench: servers ## the measurements behind docs/decisions
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
 docs: dev ## write the generated references anew
-	$(BIN)/python scripts/references.py
+	$(BIN)/python -m scripts.references
 	$(BIN)/python scripts/stories.py
 
 lock: dev ## write the lock files anew (LOCK_ARGS=--upgrade moves versions)

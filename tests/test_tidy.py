@@ -15,7 +15,7 @@ import click
 import pytest
 
 from rppam.app.main import COMMANDS
-from rppam.catalogue.retired import RETIRED
+from rppam.catalogue.table import RETIRED
 from rppam.kernel.errors import ErrorRow, RppamError, coded
 from scripts.references import AREAS, all_errors, commands, help_text
 

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rppam.catalogue.retired import RETIRED
-from rppam.catalogue.table import AREAS, ROWS, area_of
+from rppam.catalogue.table import AREAS, RETIRED, ROWS, area_of
 from rppam.kernel.errors import ErrorRow, Fault, Retry, RppamError
 from rppam.kernel.exits import Exit
 from scripts.references import all_errors, errors_by_finding, errors_page, number_of

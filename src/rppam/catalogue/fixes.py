@@ -1,11 +1,14 @@
-"""How a fix is told: one line for everybody, then one for each platform that Redis is run on.
+"""One row of the table of codes, and how its fix is told: a line for everybody, then one for each platform.
 
 Platforms and their places follow the vendor article on Redis for HA: Debian/Ubuntu packages, the RHEL family, Docker
 (container ``rppam-redis``, volume ``rppam-redis-data``), and Windows with Docker Desktop or Memurai. Passwords are
 never part of a command line: ``REDISCLI_AUTH`` carries them, since arguments can be read by every account of a host.
 """
 
+from functools import partial
 from typing import Final, NamedTuple
+
+from rppam.kernel.finding import Severity
 
 CLI: Final = "REDISCLI_AUTH=$(sudo cat FILE-WITH-THE-PASSWORD) redis-cli"
 
@@ -25,6 +28,47 @@ class Fix(NamedTuple):
         return "\n".join([self.common, *(f"{name}: {line}" for name, line in named if line)])
 
 
+class Row(NamedTuple):
+    """One code."""
+
+    severity: Severity
+    code: str
+    what: str
+    symptom: str
+    """What people see elsewhere when it is so: in a log, at the command line, in health."""
+    fix: Fix
+
+    @property
+    def advice(self) -> str:
+        """What to do on all platforms, in one line."""
+        return self.fix.common
+
+
+error = partial(Row, Severity.ERROR)
+warning = partial(Row, Severity.WARNING)
+note = partial(Row, Severity.NOTE)
+
+
+def linux(common: str, both: str, docker: str = "", windows: str = "") -> Fix:
+    """The same on Debian and on the RHEL family."""
+    return Fix(common, both, both, docker, windows)
+
+
+def here(common: str, both: str, windows: str = "") -> Fix:
+    """Something on the node's own host."""
+    return linux(common, both, "the same on the mounted folders of the container rppam", windows)
+
+
+def config(common: str, key: str) -> Fix:
+    """Change rppam.config and restart the node."""
+    return linux(
+        common,
+        f"edit {key} in /etc/rppam/rppam.config on every node; rppam config check; sudo systemctl restart rppam",
+        f"edit {key} in the mounted /app/config/rppam.config; docker restart rppam",
+        rf"edit {key} in C:\ProgramData\Ravenphyre\RP-PAM\rppam.config; Restart-Service RpPam",
+    )
+
+
 def conf(common: str, *lines: str) -> Fix:
     """Set ``lines`` in redis.conf and restart."""
     said = " and ".join(f"'{line}'" for line in lines)
@@ -41,26 +85,15 @@ def conf(common: str, *lines: str) -> Fix:
     )
 
 
-def service(common: str, verb: str, look: str = "") -> Fix:
-    """Look at the service, or start it again. ``verb`` is start or restart."""
+def service(common: str, look: str = "") -> Fix:
+    """Restart Redis and read its log; ``look``: what else to look at."""
     also = f"; {look}" if look else ""
     return Fix(
         common,
-        f"sudo systemctl {verb} redis-server; sudo journalctl -u redis-server -n 50{also}",
-        f"sudo systemctl {verb} redis; sudo journalctl -u redis -n 50{also}",
-        f"docker {verb} rppam-redis; docker logs --tail 50 rppam-redis{also}",
-        f"Docker Desktop: as Docker. Memurai: {verb.capitalize()}-Service Memurai; read its log file{also}",
-    )
-
-
-def config(common: str, key: str) -> Fix:
-    """Change rppam.config and restart the node."""
-    return Fix(
-        common,
-        f"edit {key} in /etc/rppam/rppam.config on every node; rppam config check; sudo systemctl restart rppam",
-        f"edit {key} in /etc/rppam/rppam.config on every node; rppam config check; sudo systemctl restart rppam",
-        f"edit {key} in the mounted /app/config/rppam.config; docker restart rppam",
-        rf"edit {key} in C:\ProgramData\Ravenphyre\RP-PAM\rppam.config; Restart-Service RpPam",
+        f"sudo systemctl restart redis-server; sudo journalctl -u redis-server -n 50{also}",
+        f"sudo systemctl restart redis; sudo journalctl -u redis -n 50{also}",
+        f"docker restart rppam-redis; docker logs --tail 50 rppam-redis{also}",
+        f"Docker Desktop: as Docker. Memurai: Restart-Service Memurai; read its log file{also}",
     )
 
 
@@ -75,8 +108,3 @@ def firewall(common: str, port: str = "6379") -> Fix:
         f"New-NetFirewallRule -DisplayName RP-PAM-Redis -Direction Inbound -Protocol TCP -LocalPort {port} "
         "-RemoteAddress NODE-ADDRESS -Action Allow",
     )
-
-
-def here(common: str, linux: str, windows: str = "") -> Fix:
-    """Something on the node's own host."""
-    return Fix(common, linux, linux, "the same on the mounted folders of the container rppam", windows)

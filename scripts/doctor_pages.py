@@ -6,7 +6,8 @@ Pure text, used by ``make docs`` and by the test that a page is current.
 from collections.abc import Mapping
 from typing import Final
 
-from rppam.catalogue.table import AREAS, ROWS, Row, area_of
+from rppam.catalogue.fixes import Row
+from rppam.catalogue.table import AREAS, ROWS, area_of
 
 _PLATFORMS: Final = ("Debian/Ubuntu", "RHEL family", "Docker", "Windows")
 
