@@ -45,7 +45,6 @@ from rppam.cluster.consensus.timing import PROFILES
 from rppam.cluster.driver.driver import Driver
 from rppam.cluster.driver.leader_tasks import LeaderTasks
 from rppam.cluster.store.redis_store import RedisLeadershipStore
-from rppam.config.host_secrets import HostSecrets
 from rppam.config.load import load_settings
 from rppam.config.settings import Settings
 from rppam.kernel.system_clock import SystemClock
@@ -158,7 +157,7 @@ async def drive(folder: Path, names: list[str]) -> None:
     seats: list[Seat] = []
     for name in names:
         # One after another, as hosts do: a hundred at once would all wait for each other's handshakes.
-        seats.append(Seat(load_settings(folder / name / "rppam.config", outside=HostSecrets())))
+        seats.append(Seat(load_settings(folder / name / "rppam.config")))
         await seats[-1].driver.start()
         await settled(seats[-1], len(seats) - 1)
     while True:

@@ -78,11 +78,10 @@ async def serve_whole(plugs: list[socket.socket], config: Path) -> None:
     from rppam.app.boot_context import inherit
     from rppam.app.shared import shared_of
     from rppam.app.wiring import api_server, deciding_of, people_of
-    from rppam.config.host_secrets import HostSecrets
     from rppam.config.load import load_settings
     from rppam.kernel.system_entropy import SystemEntropy
 
-    settings = load_settings(config, outside=HostSecrets())
+    settings = load_settings(config)
     known, clock, entropy = inherit(settings), SystemClock(), SystemEntropy()
     people = people_of(settings, clock)
     shared = shared_of(settings, people.database, clock, entropy)

@@ -13,7 +13,6 @@ from rppam.cache.no_cache import NoCache
 from rppam.cache.redis_cache import RedisCache
 from rppam.cluster.errors import ClusterKeyUnusable
 from rppam.cluster.link import key_files
-from rppam.config.host_secrets import HostSecrets
 from rppam.config.load import parse_settings
 from rppam.config.settings import Settings
 from rppam.db.database import Database
@@ -27,7 +26,7 @@ KEY = CacheKey(Kind.SESSION, "s1")
 
 def parse(tmp_path: Path, redis: str = '{"enabled": true, "connectionString": "h:6379"}') -> Settings:
     text = f'{{"redis": {redis}, "auth": {{"clusterKeyPath": "{tmp_path / "cluster.key"}"}}}}'
-    return parse_settings(text, outside=HostSecrets(), folder=tmp_path)
+    return parse_settings(text, folder=tmp_path)
 
 
 def parts(tmp_path: Path, *redis: str) -> CacheParts:

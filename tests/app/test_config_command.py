@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from rppam.app.config_cli import command
-from rppam.config.host_secrets import HostSecrets
+from rppam.config.host_secrets import decrypt
 
 GOOD = {"redis": {"enabled": True, "connectionString": "10.0.1.20:6379,password=HUSH,abortConnect=false"}}
 
@@ -127,13 +127,13 @@ def test_encrypt_reads_stdin_and_what_it_prints_is_read_back(tmp_path: Path) -> 
     value = result.stdout.strip()
     assert value.startswith("encrypted:")
     assert "HUSH" not in result.output
-    assert HostSecrets().decrypt(value, key).reveal() == "pä,HUSH"
+    assert decrypt(value, key).reveal() == "pä,HUSH"
     if sys.platform != "win32":
         assert key.stat().st_mode & 0o777 == 0o600
     assert len(base64.b64decode(key.read_bytes())) == 32
     again = json.loads(run("encrypt", "--key-file", key, "--json", stdin="pä,HUSH").stdout)["value"]
     assert again != value
-    assert HostSecrets().decrypt(again, key).reveal() == "pä,HUSH"
+    assert decrypt(again, key).reveal() == "pä,HUSH"
 
 
 def test_encrypt_refuses_to_replace_a_key(tmp_path: Path) -> None:

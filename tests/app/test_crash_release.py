@@ -8,7 +8,6 @@ import pytest
 
 from rppam.app.crash_release import CrashRelease
 from rppam.cluster.link.link import TlsMemberLink
-from rppam.config.host_secrets import HostSecrets
 from rppam.config.load import parse_settings
 from rppam.kernel.instant import Instant
 from rppam.kernel.system_entropy import SystemEntropy
@@ -36,7 +35,7 @@ def told(words: LastWords) -> list[str]:
 def test_of_words_that_are_too_long_the_first_are_left_and_none_of_before(
     words: LastWords, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    settings = parse_settings("{}", outside=HostSecrets(), folder=tmp_path)
+    settings = parse_settings("{}", folder=tmp_path)
     house, leader = seated("a", "b", "c")
     election, now = house.core(leader).election, Instant(house.now)
     link, testament = (

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from rppam.app.hangup import explain_hangup
-from rppam.config.host_secrets import HostSecrets
 from rppam.config.load import load_settings
 
 
@@ -18,5 +17,5 @@ def test_a_file_with_which_the_node_would_not_start_again_is_told_before_a_resta
     file = tmp_path / "rppam.config"
     file.write_text(json.dumps({"settings": {"security/sessions": {"idleMinutes": idle}}}))
     with caplog.at_level(logging.INFO, "rppam.node"):
-        explain_hangup(load_settings(file, outside=HostSecrets()), file)
+        explain_hangup(load_settings(file), file)
     assert [told in record.getMessage() for record in caplog.records] == [True]

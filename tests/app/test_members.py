@@ -9,7 +9,6 @@ import pytest
 from rppam.app.members import member_parts
 from rppam.cluster.consensus.timing import PROFILES
 from rppam.cluster.link import key_files
-from rppam.config.host_secrets import HostSecrets
 from rppam.config.load import parse_settings
 from rppam.crypto.store_mac import StoreMac
 from rppam.kernel.secret import Secret
@@ -39,7 +38,7 @@ async def test_orders_are_known_by_the_sealing_key_and_by_the_one_that_is_to_com
         "redis": {"enabled": True, "connectionString": "127.0.0.1:1,abortConnect=false"},
         "cluster": {"enabled": True, "clusterId": "c1", "memberHost": "127.0.0.1", "memberPort": free_port()},
     }
-    settings = parse_settings(json.dumps(config), outside=HostSecrets(), folder=tmp_path)
+    settings = parse_settings(json.dumps(config), folder=tmp_path)
     parts = member_parts(settings, "a" * 16, PROFILES["default"], SystemClock(), SystemEntropy())
     assert parts is not None
 

@@ -7,7 +7,6 @@ import pytest
 from rppam.app.redis import cache_redis_parts, redis_parts
 from rppam.cluster.health.model import SafetyLevel
 from rppam.config.errors import ConfigValueError
-from rppam.config.host_secrets import HostSecrets
 from rppam.config.load import parse_settings
 from rppam.kernel.exits import Exit
 from rppam.kernel.secret import Secret
@@ -20,11 +19,11 @@ from tests.support.authority import DAY, NOW, Authority
 
 def parts(tmp_path: Path, redis: str):
     text = '{"node": {"nodeName": "n1"}, "redis": {"enabled": true, ' + redis + "}}"
-    return redis_parts(parse_settings(text, outside=HostSecrets(), folder=tmp_path), SystemClock(), SystemEntropy())
+    return redis_parts(parse_settings(text, folder=tmp_path), SystemClock(), SystemEntropy())
 
 
 async def test_without_redis_there_is_no_way_to_it(tmp_path: Path) -> None:
-    settings = parse_settings("{}", outside=HostSecrets(), folder=tmp_path)
+    settings = parse_settings("{}", folder=tmp_path)
     assert redis_parts(settings, SystemClock(), SystemEntropy()) is None
 
 
@@ -101,7 +100,7 @@ async def test_no_wait_for_redis_is_longer_than_the_lease_or_a_request_can_affor
     tmp_path: Path, string: str, profile: str, leadership: tuple[int, int], requests: tuple[int, int]
 ) -> None:
     text = '{"redis": {"enabled": true, "connectionString": "%s"}, "cluster": {"timingProfile": "%s"}}'
-    settings = parse_settings(text % (string, profile), outside=HostSecrets(), folder=tmp_path)
+    settings = parse_settings(text % (string, profile), folder=tmp_path)
     for make, expected in ((redis_parts, leadership), (cache_redis_parts, requests)):
         made = make(settings, SystemClock(), SystemEntropy())
         assert made is not None
@@ -113,7 +112,7 @@ async def test_connections_have_the_name_that_the_string_gives_and_what_they_are
     tmp_path: Path, option: str, name: str
 ) -> None:
     text = '{"node": {"nodeName": "n1"}, "redis": {"enabled": true, "connectionString": "s1,serviceName=m%s"}}'
-    settings = parse_settings(text % option, outside=HostSecrets(), folder=tmp_path)
+    settings = parse_settings(text % option, folder=tmp_path)
     for make, purpose in ((redis_parts, "lease"), (cache_redis_parts, "cache")):
         made = make(settings, SystemClock(), SystemEntropy())
         assert made is not None

@@ -9,7 +9,6 @@ from rppam.app.witness import Witness
 from rppam.cluster.driver.datadir import DataDir
 from rppam.cluster.errors import DataDirInUse, PromiseFileBroken
 from rppam.cluster.store.vote_file import FILE_NAME
-from rppam.config.host_secrets import HostSecrets
 from rppam.config.load import parse_settings
 from rppam.config.settings import Settings
 
@@ -26,7 +25,7 @@ def settings(tmp_path: Path) -> Settings:
         "redis": {"enabled": True, "connectionString": "127.0.0.1:1,abortConnect=false"},
         "cluster": {"enabled": True, "clusterId": "c1"},
     }
-    return parse_settings(json.dumps(config), outside=HostSecrets(), folder=tmp_path)
+    return parse_settings(json.dumps(config), folder=tmp_path)
 
 
 async def test_its_promises_are_read_while_it_holds_the_directory(settings: Settings) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given, settings as running, strategies as st
 from rppam.app.config_cli import command
 from rppam.config import show
 from rppam.config.errors import ConfigError
-from rppam.config.kinds import SecretText
+from rppam.config.host_secrets import SecretText
 from rppam.config.settings import PRODUCT_SECTIONS, SECTIONS, Settings, keys_of
 from tests.support.parsing import parse
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rppam.config.errors import ConfigFileError
-from rppam.config.host_secrets import HostSecrets, create_key, encrypt, read_key
+from rppam.config.host_secrets import create_key, encrypt, read_key
 from rppam.config.load import load_settings
 from rppam.config.places import LINUX, WINDOWS, config_path
 from rppam.kernel.secret import Secret
@@ -129,9 +129,9 @@ def test_a_config_file_open_to_others_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "rppam.config"
     path.write_text("{}", encoding="utf-8")
     path.chmod(0o600)
-    assert load_settings(path, outside=HostSecrets()).warnings == ()
+    assert load_settings(path).warnings == ()
     path.chmod(0o644)
-    (warning,) = load_settings(path, outside=HostSecrets()).warnings
+    (warning,) = load_settings(path).warnings
     assert "open to everyone" in warning
     assert f"chmod 600 {path}" in warning
 
@@ -139,12 +139,14 @@ def test_a_config_file_open_to_others_is_reported(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_is_a_clear_error(tmp_path: Path) -> None:
     for path in (tmp_path / "none", tmp_path, tmp_path / "x" / "y", Path("a\0b")):
         with pytest.raises(ConfigFileError) as caught:
-            load_settings(path, outside=HostSecrets())
+            load_settings(path)
         assert "rppam init" in str(caught.value)
 
 
-def test_option_then_environment_then_platform_choose_the_file() -> None:
-    assert config_path("a", {"RPPAM_CONFIG": "b"}) == Path("a")
-    assert config_path(None, {"RPPAM_CONFIG": "b"}) == Path("b")
-    assert config_path(None, {"RPPAM_CONFIG": ""}, LINUX) == Path("/etc/rppam/rppam.config")
-    assert str(config_path(None, {}, WINDOWS)) == r"C:\ProgramData\Ravenphyre\RP-PAM\rppam.config"
+def test_option_then_environment_then_platform_choose_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RPPAM_CONFIG", "b")
+    assert (config_path("a"), config_path(None)) == (Path("a"), Path("b"))
+    monkeypatch.setenv("RPPAM_CONFIG", "")
+    assert config_path(None, LINUX) == Path("/etc/rppam/rppam.config")
+    monkeypatch.delenv("RPPAM_CONFIG")
+    assert str(config_path(None, WINDOWS)) == r"C:\ProgramData\Ravenphyre\RP-PAM\rppam.config"

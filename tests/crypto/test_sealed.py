@@ -16,7 +16,7 @@ from rppam.cache.model import CacheKey, Copy, Kind
 from rppam.cache.sealing import Sealer
 from rppam.cluster.link import credentials
 from rppam.cluster.link.node_proof import proof_of
-from rppam.config.host_secrets import decrypt, encrypt, unpack
+from rppam.config.host_secrets import decrypt, encrypt
 from rppam.crypto.data_key_ports import ClusterSecrets, WrappedKey
 from rppam.crypto.data_keys import DataKeys, wrapping_of
 from rppam.crypto.errors import SealBroken
@@ -48,8 +48,8 @@ class KeptKeys:
 
 
 def test_an_encrypted_value_of_a_config_opens() -> None:
-    assert decrypt(unpack(BEFORE["hostValue"]), KEY, Path("k")).reveal() == "pässword"
-    assert decrypt(unpack(encrypt(Secret("x"), KEY)), KEY, Path("k")).reveal() == "x"
+    assert decrypt(BEFORE["hostValue"], Path("k"), KEY).reveal() == "pässword"
+    assert decrypt(encrypt(Secret("x"), KEY), Path("k"), KEY).reveal() == "x"
 
 
 def test_a_join_bundle_opens() -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from rppam.config.host_secrets import HostSecrets
 from rppam.config.load import load_settings
 
 pytestmark = pytest.mark.integration
@@ -204,7 +203,7 @@ def test_the_databases_password_need_not_stand_on_the_command_line(tmp_path: Pat
     assert "hunter" not in done.stdout + done.stderr
     assert b"hunter" not in b"".join(files(tmp_path / "a").values()), "it is sealed"
     config = tmp_path / "a" / "rppam.config"
-    url = load_settings(config, outside=HostSecrets()).database.url
+    url = load_settings(config).database.url
     assert url is not None
     assert url.reveal().partition("://")[2] == WITH_PASSWORD.partition("://")[2]
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from rppam.config.host_secrets import HostSecrets
 from rppam.config.load import load_settings
 from rppam.config.settings import Settings
 from rppam.kernel.secret import Secret
@@ -33,7 +32,7 @@ def settings_for(lab: SentinelLab, folder: Path) -> Settings:
     redis = {"enabled": True, "connectionString": lab.connection_string}
     file.write_text(json.dumps({"node": {"nodeName": "node1", "dataDir": str(folder)}, "redis": redis}))
     file.chmod(0o600)
-    return load_settings(file, outside=HostSecrets())
+    return load_settings(file)
 
 
 def passwords(server: Server) -> int:

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from rppam.config.errors import ConfigError, Problem
-from rppam.config.host_secrets import HostSecrets
 from rppam.config.load import parse_settings
 from rppam.config.places import LINUX
 from rppam.config.settings import Settings
@@ -18,7 +17,7 @@ REDIS = {"enabled": True, "connectionString": "10.0.1.20:6379,abortConnect=false
 
 def parse(tree: Any, folder: Path = Path("/etc/rppam")) -> Settings:
     text = tree if isinstance(tree, str | bytes) else json.dumps(tree)
-    return parse_settings(text, outside=HostSecrets(), folder=folder, places=LINUX)
+    return parse_settings(text, folder=folder, places=LINUX)
 
 
 def problems(tree: Any, folder: Path = Path("/etc/rppam")) -> tuple[Problem, ...]:

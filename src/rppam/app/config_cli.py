@@ -5,7 +5,6 @@ configuration exits with 78. Nothing prints a secret, except ``parse-connection 
 """
 
 import json
-import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -57,11 +56,11 @@ def check(file: Path | None, as_json: bool) -> None:
     """
     from rppam.app.certificates import CertificateFiles
     from rppam.config.places import config_path
-    from rppam.config.witness import witness_problems
+    from rppam.config.rules import witness_problems
     from rppam.doctor.check_members import is_witness
     from rppam.kernel.system_clock import SystemClock
 
-    name = config_path(file, os.environ).name
+    name = config_path(file).name
     certificates = CertificateFiles(SystemClock())
 
     def problems_of(settings: "Settings") -> "Iterable[Problem]":
@@ -169,14 +168,13 @@ def parse_connection(string: str, as_json: bool, show_secrets: bool) -> None:
 def _load(
     file: Path | None, *, as_json: bool, check_built: "Callable[[Settings], Iterable[Problem]]" = lambda _settings: ()
 ) -> "tuple[Path, Settings]":
-    from rppam.config.host_secrets import HostSecrets
     from rppam.config.load import load_settings
     from rppam.config.places import config_path
     from rppam.settings.files import problems_of
 
-    path = config_path(file, os.environ)
+    path = config_path(file)
     try:
-        settings = load_settings(path, outside=HostSecrets(), check_pushed=problems_of, check_built=check_built)
+        settings = load_settings(path, check_pushed=problems_of, check_built=check_built)
     except ConfigError as error:
         _fail(error, as_json=as_json, file=str(path))
     return path, settings

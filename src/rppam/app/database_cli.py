@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 from pathlib import Path
 
 import click
@@ -25,13 +24,11 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="The revision as JSON.")
 def contract(config: Path | None, *, yes: bool, as_json: bool) -> None:
     """Run the steps that nodes of the release before do not survive."""
-    from rppam.config.host_secrets import HostSecrets  # `rppam --help` needs none of it
     from rppam.config.load import load_settings
-    from rppam.config.places import config_path
     from rppam.db.database import Database
     from rppam.settings.files import problems_of
 
-    settings = load_settings(config_path(config, os.environ), outside=HostSecrets(), check_pushed=problems_of)
+    settings = load_settings(config, check_pushed=problems_of)
     if not yes:
         raise click.UsageError(
             "nodes of the release before stop working by it; expected --yes, once 'rppam status' shows one version"

@@ -56,12 +56,11 @@ def _serve(
     arguments: argparse.Namespace, line: ControlChannel, page: int, words: int, sockets: list[socket.socket]
 ) -> NoReturn:
     import rppam.app.slices  # noqa: F401 - declares the settings that the config may name
-    from rppam.config.changes import fingerprint
-    from rppam.config.host_secrets import HostSecrets
     from rppam.config.load import load_settings
+    from rppam.config.show import fingerprint
     from rppam.settings.files import problems_of
 
-    settings = load_settings(arguments.config, outside=HostSecrets(), check_pushed=problems_of)
+    settings = load_settings(arguments.config, check_pushed=problems_of)
     # What takes long comes now: a wrong config is told at once.
     import cryptography.hazmat.backends.openssl  # noqa: F401  # what is imported here is shared by all copies
     import uvicorn.lifespan.off  # noqa: F401

@@ -3,10 +3,9 @@
 import logging
 from pathlib import Path
 
-from rppam.config.changes import changed_keys
-from rppam.config.host_secrets import HostSecrets
 from rppam.config.load import load_settings
 from rppam.config.settings import Settings
+from rppam.config.show import changed_keys
 from rppam.kernel.errors import RppamError
 from rppam.settings.files import problems_of
 
@@ -16,7 +15,7 @@ log = logging.getLogger("rppam.node")
 def explain_hangup(settings: Settings, path: Path) -> None:
     """Compare ``settings`` with what stands in the file ``path`` now, and say it."""
     try:
-        changed = changed_keys(settings, load_settings(path, outside=HostSecrets(), check_pushed=problems_of))
+        changed = changed_keys(settings, load_settings(path, check_pushed=problems_of))
     except RppamError as error:
         log.error("got SIGHUP; %s would not start a node any more: %s", path, error)  # noqa: TRY400  # a sentence
         return

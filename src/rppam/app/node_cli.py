@@ -5,7 +5,6 @@ On Linux this process becomes the node's supervisor, so it imports as little as 
 it holds should it be killed, and leadership ends with the lease.
 """
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,7 +51,7 @@ def command(config: Path | None, log_format: str | None, log_level: str | None, 
     from rppam.process.open_files import ensure_files
 
     ensure_files()
-    path = config_path(config, os.environ)
+    path = config_path(config)
     if sys.platform == "linux" and not single_process:
         from rppam.process.supervisor.options import Start
         from rppam.process.supervisor.run import supervise
@@ -74,12 +73,11 @@ def _run_alone(
     import asyncio
 
     from rppam.cluster.history.place import history_handler
-    from rppam.config.host_secrets import HostSecrets
     from rppam.config.load import load_settings
     from rppam.kernel.logging import logging_to
     from rppam.settings.files import problems_of
 
-    settings = load_settings(path, outside=HostSecrets(), check_pushed=problems_of)
+    settings = load_settings(path, check_pushed=problems_of)
     log = settings.logging
     with logging_to(
         level=log_level or log.level,

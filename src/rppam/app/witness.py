@@ -29,8 +29,8 @@ from rppam.cluster.history.model import HistoryEvent
 from rppam.cluster.history.recorder import noted
 from rppam.cluster.store.redis_store import RedisLeadershipStore
 from rppam.config.errors import ConfigValueError, Problem
+from rppam.config.rules import witness_problems
 from rppam.config.settings import Settings
-from rppam.config.witness import witness_problems
 from rppam.doctor.disks import room_watch_of
 from rppam.kernel.fence import Claimed, Fenced
 from rppam.kernel.system_clock import SystemClock

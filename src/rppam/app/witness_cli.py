@@ -1,7 +1,6 @@
 """``rppam witness``: a member that votes and never leads, in the foreground, for a service manager."""
 
 import asyncio
-import os
 import signal
 import sys
 from pathlib import Path
@@ -33,19 +32,17 @@ def command(config: Path | None) -> int:
     cluster.enabled, cluster.clusterId and auth.clusterKeyPath, with the cluster's values; the leader takes it in.
     """
     from rppam.cluster.history.place import history_handler
-    from rppam.config.host_secrets import HostSecrets
     from rppam.config.load import load_settings
     from rppam.config.places import config_path, default_places, witness_places
-    from rppam.config.witness import witness_problems
+    from rppam.config.rules import witness_problems
     from rppam.kernel.logging import logging_to
     from rppam.process.open_files import ensure_files
     from rppam.settings.files import problems_of
 
     ensure_files()
-    path = config_path(config, os.environ, witness_places(default_places()))
+    path = config_path(config, witness_places(default_places()))
     settings = load_settings(
         path,
-        outside=HostSecrets(),
         check_pushed=problems_of,
         check_built=witness_problems,
         made_by="rppam init --witness --join BUNDLE",

@@ -15,13 +15,13 @@ Pure: no look-ups, no files. Tests: ``tests/config/test_connection.py``.
 import re
 from typing import Final
 
-from rppam.config.commands import is_command
 from rppam.config.endpoint import Endpoint, NotAnEndpointError, parse_endpoint
 from rppam.config.errors import ConnectionStringError
-from rppam.config.keywords import BY_LOWER_NAME, KEYWORDS, Keyword
+from rppam.config.keywords import BY_LOWER_NAME, KEYWORDS, Keyword, is_command
 from rppam.config.options import ConnectionOptions, Ignored
-from rppam.config.reading import Reading, suggestion, unprintable
+from rppam.config.reading import Reading, suggestion
 from rppam.config.url import looks_like_url, read_url
+from rppam.config.wording import unprintable
 from rppam.kernel.addresses import is_address
 
 __all__ = ["ConnectionOptions", "Endpoint", "Ignored", "parse_connection"]

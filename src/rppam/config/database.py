@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
-from rppam.config.kinds import SecretText, WrongValueError
-from rppam.config.outside import Context
-from rppam.config.reading import unprintable
-from rppam.config.wording import nearest
+from rppam.config.host_secrets import SecretText
+from rppam.config.kinds import Context, WrongValueError
+from rppam.config.wording import nearest, unprintable
 from rppam.kernel.secret import REDACTED, Secret
 
 _POSTGRES: Final = ("postgresql", "postgres", "postgresql+psycopg")

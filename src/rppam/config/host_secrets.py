@@ -1,10 +1,10 @@
-"""Secrets on this host: files, environment, and the AES-256-GCM key behind ``encrypted:`` values.
+"""Secrets of a config: plain, in a file, in the environment, or sealed by the AES-256-GCM key of this host.
 
 An encrypted value is ``encrypted:`` (or ``ENC:``) and the base64 of what :mod:`rppam.crypto.sealed` makes. The key is
-32 bytes, base64 in a file of its own that nobody but its owner may read.
+32 bytes, base64 in a file of its own that only its owner may read. No message shows a secret.
 
-What it does not promise: protection against whoever can read both files, or the memory of the process. On Windows
-access rights are not checked: there is no mode to read.
+What it does not promise: protection against an attacker who can read both files, or the memory of the process. On
+Windows access rights are not checked: there is no mode to read.
 """
 
 import base64
@@ -13,37 +13,37 @@ import os
 import secrets
 import stat
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from rppam.config.errors import SecretError
 from rppam.config.keywords import ENCRYPTED
-from rppam.config.outside import FileContent
+from rppam.config.kinds import ByPlace, Context, Kind, WrongValueError
+from rppam.config.wording import type_of, unprintable
 from rppam.crypto.sealed import KEY_BYTES, NONCE_BYTES, TAG_BYTES, VERSION, seal, unseal
 from rppam.kernel.secret import Secret
 
+SECRET_FILE_BYTES_MAX: Final = 64 * 1024
 _BOUND: Final = b"rppam.config value v" + VERSION
 _KEY_FILE_BYTES_MAX: Final = 1024
 _REMAKE: Final = "Make it anew with `rppam config encrypt`."
 
 
-class HostSecrets:
-    """The :class:`~rppam.config.outside.Outside` of this host."""
+class FileContent(NamedTuple):
+    """A file as it was read."""
 
-    def read(self, path: Path, limit: int) -> FileContent:
-        """At most ``limit`` + 1 bytes. Raises :class:`OSError`."""
-        with path.open("rb") as file:
-            status = os.fstat(file.fileno())
-            return FileContent(file.read(limit + 1), _open_to(status))
+    data: bytes
+    open_to: str = ""
+    """Who else may read or change it: ``everyone``, ``its group``; empty when only its owner may."""
 
-    def environment(self, name: str) -> str | None:
-        """An environment variable."""
-        return os.environ.get(name)
 
-    def decrypt(self, token: str, key_file: Path) -> Secret:
-        """The text behind an encrypted value. Raises :class:`SecretError`."""
-        sealed = unpack(token)  # first: what is wrong with the value itself is wrong whatever the key
-        return decrypt(sealed, read_key(key_file), key_file)
+def read_file(path: Path, limit: int) -> FileContent:
+    """At most ``limit`` + 1 bytes of a file. Raises :class:`OSError`."""
+    with path.open("rb") as file:
+        mode = 0 if sys.platform == "win32" else os.fstat(file.fileno()).st_mode
+        group = "its group" if mode & (stat.S_IRGRP | stat.S_IWGRP) else ""
+        return FileContent(file.read(limit + 1), "everyone" if mode & (stat.S_IROTH | stat.S_IWOTH) else group)
 
 
 def create_key(path: Path) -> None:
@@ -66,7 +66,7 @@ def create_key(path: Path) -> None:
 def read_key(path: Path) -> bytes:
     """The 32 bytes of a key file. Raises :class:`SecretError` when it is missing, wrong, or open to others."""
     try:
-        content = HostSecrets().read(path, _KEY_FILE_BYTES_MAX)
+        content = read_file(path, _KEY_FILE_BYTES_MAX)
     except OSError as error:
         fix = "Copy it from where the value was encrypted, or make one: rppam config encrypt --new-key --key-file FILE."
         raise SecretError.of("", f"the key file {path}", f"none that is readable ({error.strerror})", fix) from None
@@ -88,15 +88,27 @@ def encrypt(secret: Secret, key: bytes) -> str:
     return ENCRYPTED[0] + base64.b64encode(seal(key, secret.reveal().encode(), _BOUND)).decode("ascii")
 
 
-def unpack(token: str) -> bytes:
-    """What is sealed in an ``encrypted:`` or ``ENC:`` value. Raises :class:`SecretError`."""
+def decrypt(token: str, key_file: Path, key: bytes | None = None) -> Secret:
+    """The secret in an ``encrypted:`` or ``ENC:`` value. ``key``: else it is read from ``key_file``.
+
+    Raises :class:`SecretError` with one problem, without a place: the caller knows it.
+    """
+    sealed = _unpacked(token)  # first: what is wrong with the value itself is wrong whatever the key
+    try:
+        return Secret(unseal(read_key(key_file) if key is None else key, sealed, _BOUND).decode())
+    except ValueError:
+        found = "one that this key does not open: it was made with another key, or it was changed"
+        raise SecretError.of("", f"a value encrypted with the key file {key_file}", found, _REMAKE) from None
+
+
+def _unpacked(token: str) -> bytes:
     expected = "an encrypted value"
     prefix = next((prefix for prefix in ENCRYPTED if token.startswith(prefix)), None)
     if prefix is None:
         raise SecretError.of("", expected, "a text without encrypted: or ENC: before it", _REMAKE)
     try:
         raw = base64.b64decode(token.removeprefix(prefix).strip(), validate=True)
-    except (binascii.Error, ValueError):
+    except ValueError:
         raise SecretError.of("", expected, "text that is not base64", _REMAKE) from None
     if len(raw) < 1 + NONCE_BYTES + TAG_BYTES:
         found = f"{len(raw)} bytes, too few: it is cut off"
@@ -106,19 +118,83 @@ def unpack(token: str) -> bytes:
     return raw
 
 
-def decrypt(sealed: bytes, key: bytes, key_file: Path) -> Secret:
-    """The secret in it. Raises :class:`SecretError`, which names ``key_file``."""
+class FileSecret(Secret):
+    """A secret that was read from a file, which is read again when it changes."""
+
+    __slots__ = ("file",)
+
+    def __init__(self, text: str, file: Path) -> None:
+        super().__init__(text)
+        self.file = file
+
+
+@dataclass(frozen=True, slots=True)
+class SecretText(Kind):
+    """A secret: plain, ``encrypted:``/``ENC:``, or an object that names a file or an environment variable."""
+
+    def read(self, value: object) -> tuple[str, str]:
+        """``plain``, ``encrypted``, ``file`` or ``env``, and its text."""
+        if isinstance(value, dict):
+            fix = 'Write {"file": PATH} or {"env": NAME}.'
+            if len(value) != 1 or not value.keys() <= {"file", "env"}:
+                raise WrongValueError("an object with other keys", fix)
+            ((source, name),) = value.items()
+            if not isinstance(name, str) or not name.strip() or unprintable(name) or (source == "env" and "=" in name):
+                raise WrongValueError(f"{type_of(name)} for {source!r}", fix)
+            return source, name
+        if not isinstance(value, str):
+            raise WrongValueError(type_of(value), 'Write a text, {"file": PATH} or {"env": NAME}.')
+        if not value:
+            raise WrongValueError("an empty text", "Write the secret, or take the key out.")
+        return "encrypted" if value.startswith(ENCRYPTED) else "plain", value
+
+    def within(self, value: object, context: Context, name: str) -> Secret:
+        """The secret itself: decrypted, or read from where the file says."""
+        if isinstance(value, ByPlace):
+            return Secret(value.within(context))
+        source, text = self.read(value)
+        if source == "plain":
+            return Secret(text)
+        if source == "file":
+            secret: Secret = _in_file(context.folder / text, context, name)
+        elif source == "env":
+            secret = _in_environment(text)
+        else:
+            try:
+                secret = decrypt(text, context.key_file)
+            except SecretError as error:
+                (problem,) = error.problems
+                raise WrongValueError(problem.found, problem.fix, problem.expected) from None
+        if not secret:
+            raise WrongValueError(f"an empty one ({source})", "Put the secret there.", "a secret")
+        return secret
+
+
+def _in_file(file: Path, context: Context, name: str) -> FileSecret:
+    expected = f"a secret in the file {file}"
     try:
-        return Secret(unseal(key, sealed, _BOUND).decode())
-    except ValueError:
-        found = "one that this key does not open: it was made with another key, or it was changed"
-        raise SecretError.of("", f"a value encrypted with the key file {key_file}", found, _REMAKE) from None
+        content = read_file(file, SECRET_FILE_BYTES_MAX)
+        if len(content.data) > SECRET_FILE_BYTES_MAX:
+            found = f"more than {SECRET_FILE_BYTES_MAX} bytes"
+            raise WrongValueError(found, "Name the file that holds the secret alone.", expected)
+        text = content.data.decode("utf-8")
+    except OSError as error:
+        found = f"no readable file ({error.strerror})"
+        raise WrongValueError(found, "Make it, readable by the account of the node.", expected) from None
+    except UnicodeDecodeError:
+        raise WrongValueError("bytes that are not UTF-8", "Save the file as UTF-8.", expected) from None
+    if content.open_to == "everyone":
+        context.warn(name, f"{file} is open to {content.open_to}; run: chmod 600 {file}")
+    return FileSecret(text.removesuffix("\n").removesuffix("\r"), file)
 
 
-def _open_to(status: os.stat_result) -> str:
-    """Who else may read or write the file."""
-    if sys.platform == "win32":
-        return ""
-    if status.st_mode & (stat.S_IROTH | stat.S_IWOTH):
-        return "everyone"
-    return "its group" if status.st_mode & (stat.S_IRGRP | stat.S_IWGRP) else ""
+def _in_environment(name: str) -> Secret:
+    text = os.environ.get(name)
+    expected = f"a secret in the environment variable {name}"
+    if text is None:
+        raise WrongValueError("no such variable", "Set it for the service.", expected)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:  # bytes of the environment that are no text come as half characters
+        raise WrongValueError("bytes that are not UTF-8", "Set it to text in UTF-8.", expected) from None
+    return Secret(text)

@@ -2,28 +2,23 @@
 
 ``read`` looks at one value alone and raises :class:`WrongValueError`; rules between settings stand in
 :mod:`rppam.config.rules`. A kind is the metadata of a pydantic field (``Annotated[int, Whole(...)]``) and does its
-whole validation with the :class:`~rppam.config.outside.Context` given to it. Without a context a value is taken as it
-is: it was made by code, not read. No kind of secrets ever shows its value.
+whole validation with the :class:`Context` given to it. Without a context a value is taken as it is: it was made by
+code, not read. Kinds of secrets stand in :mod:`rppam.config.host_secrets`.
 """
 
+import base64
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_interface, ip_network
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from rppam.config.endpoint import Endpoint, NotAnEndpointError, parse_endpoint, parse_host
-from rppam.config.errors import SecretError
-from rppam.config.keywords import ENCRYPTED
-from rppam.config.outside import Context
-from rppam.config.places import LINUX
-from rppam.config.publickey import as_public_key
-from rppam.config.reading import unprintable
-from rppam.config.wording import nearest, shown, type_of
-from rppam.kernel.secret import Secret
+from rppam.config.places import LINUX, Places
+from rppam.config.wording import nearest, shown, type_of, unprintable
 
 if TYPE_CHECKING:  # the hot settings use kinds without pydantic
     from pathlib import Path
@@ -35,7 +30,8 @@ NAME_FORM: Final = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 PREFIX_FORM: Final = r"(?=.{2,64}$)[A-Za-z0-9_.@/+=~#%&!:-]*[A-Za-z0-9_.@/+=~#%&!-]:"
 TEXT_MAX: Final = 4_096
 """Characters of a text. No setting needs more, and each of them is looked at, on a worker's loop."""
-SECRET_FILE_BYTES_MAX: Final = 64 * 1024
+_ED25519: Final = bytes.fromhex("302a300506032b6570032100")
+"""What stands before the 32 bytes of an Ed25519 key in SubjectPublicKeyInfo (RFC 8410)."""
 
 
 class WrongValueError(ValueError):
@@ -44,6 +40,27 @@ class WrongValueError(ValueError):
     def __init__(self, found: str, fix: str, expected: str = "") -> None:
         self.found, self.fix, self.expected = found, fix, expected
         super().__init__(f"{found}. {fix}")
+
+
+@dataclass(slots=True)
+class Context:
+    """What the values of a file are read with."""
+
+    folder: "Path"
+    """Folder of the config file, which relative paths count from."""
+    places: Places
+    data_dir: "Path"
+    """``node.dataDir``, once it was read."""
+    key_file: "Path"
+    """``auth.secretKeyPath``, once it was read."""
+    section: str = ""
+    """Section being read."""
+    warnings: dict[str, None] = field(default_factory=dict)
+    """In order, each once."""
+
+    def warn(self, name: str, text: str) -> None:
+        """Note what should be put right about a key of the section."""
+        self.warnings[f"{self.section}.{name}: {text}"] = None
 
 
 class ByPlace(NamedTuple):
@@ -249,7 +266,7 @@ class Keys(Kind):
         return tuple(_text(entry, fix) for entry in _list(value, fix))
 
     def within(self, value: object, context: Context, name: str) -> "tuple[Path | str, ...]":  # noqa: ARG002
-        return tuple(as_public_key(text) or _path(text, context) for text in self.read(value))
+        return tuple(_public_key(text) or _path(text, context) for text in self.read(value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,86 +287,19 @@ class Networks(Kind):
             raise WrongValueError(shown(text), hint) from None
 
 
-class FileSecret(Secret):
-    """A secret that was read from a file, which is read again when it changes."""
+def _public_key(text: str) -> str | None:
+    """The key as one line of base64 SubjectPublicKeyInfo, or ``None`` when ``text`` is none and so names a file.
 
-    __slots__ = ("file",)
-
-    def __init__(self, text: str, file: "Path") -> None:
-        super().__init__(text)
-        self.file = file
-
-
-@dataclass(frozen=True, slots=True)
-class SecretText(Kind):
-    """A secret: plain, ``encrypted:``/``ENC:``, or an object that names a file or an environment variable."""
-
-    def read(self, value: object) -> tuple[str, str]:
-        """``plain``, ``encrypted``, ``file`` or ``env``, and its text."""
-        if isinstance(value, dict):
-            fix = 'Write {"file": PATH} or {"env": NAME}.'
-            if len(value) != 1 or not value.keys() <= {"file", "env"}:
-                raise WrongValueError("an object with other keys", fix)
-            ((source, name),) = value.items()
-            if not isinstance(name, str) or not name.strip() or unprintable(name) or (source == "env" and "=" in name):
-                raise WrongValueError(f"{type_of(name)} for {source!r}", fix)
-            return source, name
-        if not isinstance(value, str):
-            raise WrongValueError(type_of(value), 'Write a text, {"file": PATH} or {"env": NAME}.')
-        if not value:
-            raise WrongValueError("an empty text", "Write the secret, or take the key out.")
-        return "encrypted" if value.startswith(ENCRYPTED) else "plain", value
-
-    def within(self, value: object, context: Context, name: str) -> Secret:
-        """The secret itself: decrypted, or read from where the file says."""
-        if isinstance(value, ByPlace):
-            return Secret(value.within(context))
-        source, text = self.read(value)
-        if source == "plain":
-            return Secret(text)
-        if source == "file":
-            secret: Secret = _in_file(context.folder / text, context, name)
-        elif source == "env":
-            secret = _in_environment(text, context)
-        else:
-            try:
-                secret = context.outside.decrypt(text, context.key_file)
-            except SecretError as error:
-                (problem,) = error.problems
-                raise WrongValueError(problem.found, problem.fix, problem.expected) from None
-        if not secret:
-            raise WrongValueError(f"an empty one ({source})", "Put the secret there.", "a secret")
-        return secret
-
-
-def _in_file(file: "Path", context: Context, name: str) -> FileSecret:
-    expected = f"a secret in the file {file}"
+    Only its form is looked at: the key is checked where it is used.
+    """
+    line = re.sub(r"-----(BEGIN|END) PUBLIC KEY-----|\s", "", text)
     try:
-        content = context.outside.read(file, SECRET_FILE_BYTES_MAX)
-        if len(content.data) > SECRET_FILE_BYTES_MAX:
-            found = f"more than {SECRET_FILE_BYTES_MAX} bytes"
-            raise WrongValueError(found, "Name the file that holds the secret alone.", expected)
-        text = content.data.decode("utf-8")
-    except OSError as error:
-        found = f"no readable file ({error.strerror})"
-        raise WrongValueError(found, "Make it, readable by the account of the node.", expected) from None
-    except UnicodeDecodeError:
-        raise WrongValueError("bytes that are not UTF-8", "Save the file as UTF-8.", expected) from None
-    if content.open_to == "everyone":
-        context.warn(name, f"{file} is open to {content.open_to}; run: chmod 600 {file}")
-    return FileSecret(text.removesuffix("\n").removesuffix("\r"), file)
-
-
-def _in_environment(name: str, context: Context) -> Secret:
-    text = context.outside.environment(name)
-    expected = f"a secret in the environment variable {name}"
-    if text is None:
-        raise WrongValueError("no such variable", "Set it for the service.", expected)
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:  # bytes of the environment that are no text come as half characters
-        raise WrongValueError("bytes that are not UTF-8", "Set it to text in UTF-8.", expected) from None
-    return Secret(text)
+        raw = base64.b64decode(line, validate=True)
+    except ValueError:  # also what is no ASCII
+        return None
+    if len(raw) == 32:
+        raw = _ED25519 + raw
+    return base64.b64encode(raw).decode("ascii") if raw.startswith(_ED25519) and len(raw) == 44 else None
 
 
 def _path(text: str, context: Context) -> "Path":

@@ -14,9 +14,9 @@ from pydantic import ValidationError
 
 from rppam.config import rules
 from rppam.config.errors import ConfigFileError, ConfigValueError, Problem
-from rppam.config.kinds import WrongValueError
-from rppam.config.outside import Context, Outside
-from rppam.config.places import Places, default_places
+from rppam.config.host_secrets import read_file
+from rppam.config.kinds import Context, WrongValueError
+from rppam.config.places import Places, config_path, default_places
 from rppam.config.settings import PRODUCT_SECTIONS, PUSHED_SECTION, SECTIONS, Settings, keys_of
 from rppam.config.text import BYTES_MAX, UNICODE_TEXT, read_tree
 from rppam.config.wording import key_name, nearest, type_of
@@ -35,22 +35,22 @@ def _nothing(_read: object) -> tuple[Problem, ...]:
 
 
 def load_settings(
-    path: Path,
+    path: Path | None,
     *,
-    outside: Outside,
     places: Places | None = None,
     check_pushed: CheckPushed = _nothing,
     check_built: CheckBuilt = _nothing,
     made_by: str = "rppam init",
 ) -> Settings:
-    """The settings in the file at ``path``.
+    """The settings in the file at ``path``; ``None``: the one that RPPAM_CONFIG names, else the platform's.
 
     ``check_built`` is shown the settings, also those of a file with other problems. ``made_by`` is the command that
     makes such a file, for the fix where there is none. Raises :class:`~rppam.config.errors.ConfigError` (exit 78) with
     every problem found. A file that others than its owner can read gives a warning in the result.
     """
+    path = config_path(path)
     try:
-        content = outside.read(path, BYTES_MAX)
+        content = read_file(path, BYTES_MAX)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "not a path"
         fix = f"Make it with `{made_by}`, or name another with --config or RPPAM_CONFIG."
@@ -63,7 +63,6 @@ def load_settings(
     folder = Path(os.path.abspath(path)).parent  # noqa: PTH100 - resolve() would follow links
     return parse_settings(
         content.data,
-        outside=outside,
         folder=folder,
         place=str(path),
         places=places,
@@ -76,7 +75,6 @@ def load_settings(
 def parse_settings(
     data: bytes | str,
     *,
-    outside: Outside,
     folder: Path,
     place: str = "rppam.config",
     places: Places | None = None,
@@ -90,7 +88,7 @@ def parse_settings(
     # What else is wrong with half a character follows from it.
     halves = {problem.path.partition("[")[0] for problem in problems if problem.expected == UNICODE_TEXT}
     places = places or default_places()
-    context = Context(outside, folder, places, Path(places.data_dir), Path(), warnings=dict.fromkeys(warnings))
+    context = Context(folder, places, Path(places.data_dir), Path(), warnings=dict.fromkeys(warnings))
     reader = _Reader(tree, context)
     settings = reader.settings()
     problems += [one for one in (*reader.problems, *check_pushed(settings.hot)) if one.path not in halves]

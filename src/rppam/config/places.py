@@ -3,8 +3,8 @@
 Values only; nothing here touches the disk. The Windows table is type-checked and has not been run on Windows.
 """
 
+import os
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -34,9 +34,9 @@ def default_places() -> Places:
     return WINDOWS if sys.platform == "win32" else LINUX
 
 
-def config_path(option: str | Path | None, environment: Mapping[str, str], places: Places | None = None) -> Path:
+def config_path(option: str | Path | None, places: Places | None = None) -> Path:
     """The config file: ``--config``, else ``RPPAM_CONFIG``, else the platform's default."""
-    return Path(option or environment.get(ENVIRONMENT) or (places or default_places()).config_file)
+    return Path(option or os.environ.get(ENVIRONMENT) or (places or default_places()).config_file)
 
 
 def witness_places(places: Places) -> Places:

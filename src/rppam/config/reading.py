@@ -5,7 +5,6 @@ plain, since whoever writes ``abortConnect=false password=...`` has put a passwo
 """
 
 import re
-import unicodedata
 from typing import Any, Final
 
 from rppam.config.endpoint import Endpoint, NotAnEndpointError, parse_endpoint
@@ -21,7 +20,7 @@ from rppam.config.keywords import (
     Keyword,
 )
 from rppam.config.options import ATTRIBUTES, ConnectionOptions, Ignored
-from rppam.config.wording import nearest
+from rppam.config.wording import nearest, unprintable
 from rppam.kernel.secret import Secret
 
 PORT_PLAIN: Final = 6379
@@ -37,14 +36,6 @@ _WITH_UNIT: Final = re.compile(r"([0-9]{1,7})(?:\.0+)? ?(ms|s|sec|m|min)", re.IG
 _UNIT_MS: Final = {"ms": 1, "s": 1_000, "sec": 1_000, "m": 60_000, "min": 60_000}
 _COMMAND: Final = re.compile(r"[A-Za-z][A-Za-z0-9._|-]{0,63}")
 _RENAMED: Final = re.compile(r"[!-~]{1,128}")
-
-
-def unprintable(text: str) -> str | None:
-    """What is wrong with a text that holds control characters or half characters, or ``None``."""
-    for position, char in enumerate(text, 1):
-        if unicodedata.category(char) in {"Cc", "Cs"}:
-            return f"the character U+{ord(char):04X} at its position {position}"
-    return None
 
 
 def suggestion(key: str) -> Keyword | None:

@@ -18,6 +18,7 @@ from pydantic_core import CoreSchema, core_schema
 from rppam.cluster.consensus.membership import QuorumPolicy
 from rppam.cluster.consensus.timing import PROFILES, Timing
 from rppam.config.database import DatabaseUrl
+from rppam.config.host_secrets import FileSecret, SecretText
 from rppam.config.kinds import (
     NAME_FORM,
     PREFIX_FORM,
@@ -25,7 +26,6 @@ from rppam.config.kinds import (
     ByPlace,
     Choice,
     FilePath,
-    FileSecret,
     Flag,
     HostName,
     HostPort,
@@ -34,7 +34,6 @@ from rppam.config.kinds import (
     Kind,
     Networks,
     Percent,
-    SecretText,
     Text,
     Whole,
 )

@@ -1,8 +1,10 @@
-"""Effective settings for people and machines, redacted: what ``rppam config show`` prints.
+"""Effective settings, redacted, and the keys in which two readings differ.
 
-Secrets show as ``********``; the connection string and the database URL show all but their passwords.
+Secrets show as ``********``; the connection string and the database URL show all but their passwords. Of a difference
+only the key is named: what changed may be a password.
 """
 
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,3 +58,32 @@ def _shown(path: str, value: object, settings: Settings) -> Any:
     if isinstance(value, Path):
         return str(value)
     return [str(entry) for entry in value] if isinstance(value, tuple) else value
+
+
+def changed_keys(before: Settings, after: Settings) -> tuple[str, ...]:
+    """Paths such as ``redis.keyPrefix``, in the order of the reference."""
+    return tuple(
+        f"{section}.{key.name}"
+        for section, kind in SECTIONS.items()
+        for field, key in keys_of(kind).items()
+        if _value(before, section, field) != _value(after, section, field)
+    )
+
+
+def fingerprint(settings: Settings) -> str:
+    """The same for two readings of the same settings, secrets included, and for no others. Not to be shown."""
+    digest = sha256()
+    for section, made in SECTIONS.items():
+        for name in keys_of(made):
+            value = _value(settings, section, name)
+            text = value.reveal() if isinstance(value, Secret) else repr(value)
+            digest.update(f"{section}.{name}={text}\n".encode())
+    digest.update(repr(settings.cluster.timing).encode())
+    return digest.hexdigest()
+
+
+def _value(settings: Settings, section: str, name: str) -> object:
+    """What must not change while a node runs: of the password in a file that is the file, which is read again."""
+    if (section, name) == ("redis", "password") and settings.redis.password_file is not None:
+        return settings.redis.password_file
+    return getattr(getattr(settings, section), name)

@@ -14,8 +14,8 @@ import re
 from typing import Final
 
 from rppam.config.keywords import BY_LOWER_NAME, KEYWORDS
-from rppam.config.reading import Reading, unprintable
-from rppam.config.wording import nearest
+from rppam.config.reading import Reading
+from rppam.config.wording import nearest, unprintable
 
 _SCHEME: Final = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*)://")
 _ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")

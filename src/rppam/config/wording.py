@@ -5,6 +5,7 @@ a secret does not call :func:`shown`.
 """
 
 import json
+import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Final
@@ -52,3 +53,11 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 def key_name(name: str) -> str:
     """A key of the file in a message: as it stands there where that is short and plain."""
     return name if name.isascii() and name.isprintable() and 0 < len(name) <= SHOWN_MAX else shown(name)
+
+
+def unprintable(text: str) -> str | None:
+    """What is wrong with a text that holds control characters or half characters, or ``None``."""
+    for position, char in enumerate(text, 1):
+        if unicodedata.category(char) in {"Cc", "Cs"}:
+            return f"the character U+{ord(char):04X} at its position {position}"
+    return None

@@ -9,7 +9,7 @@ from typing import Any
 from rppam.config.errors import ConnectionStringError, Problem
 from rppam.config.keywords import ENCRYPTED, KEYWORDS
 from rppam.config.options import ATTRIBUTES, ConnectionOptions
-from rppam.config.reading import unprintable
+from rppam.config.wording import unprintable
 from rppam.kernel.secret import REDACTED, Secret
 
 

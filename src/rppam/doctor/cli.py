@@ -7,7 +7,6 @@ Progress goes to stderr, so stdout can be read by machines.
 
 import asyncio
 import json
-import os
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -52,15 +51,14 @@ def command(config: Path | None, sentinel_conf: Path | None, witness: bool | Non
     lists them. Exit code 0: fine; 1: warnings; 2: errors; 78: the configuration cannot be read.
     """
     from rppam.catalogue.table import finding
-    from rppam.config.host_secrets import HostSecrets
     from rppam.config.load import load_settings
     from rppam.config.places import config_path
-    from rppam.config.witness import witness_problems
+    from rppam.config.rules import witness_problems
     from rppam.doctor.check_members import is_witness
     from rppam.doctor.report import Report
     from rppam.settings.files import problems_of
 
-    path = config_path(config, os.environ)
+    path = config_path(config)
     report = Report()
 
     def problems_as_witness(settings: "Settings") -> "Iterable[Problem]":
@@ -68,7 +66,7 @@ def command(config: Path | None, sentinel_conf: Path | None, witness: bool | Non
         return witness_problems(settings) if as_witness else ()
 
     try:
-        settings = load_settings(path, outside=HostSecrets(), check_pushed=problems_of, check_built=problems_as_witness)
+        settings = load_settings(path, check_pushed=problems_of, check_built=problems_as_witness)
     except ConfigError as error:
         report.add(*(finding("RD-600", problem.sentence(), fix=problem.fix) for problem in error.problems))
         _show(report.findings, as_json=as_json)

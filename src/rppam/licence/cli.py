@@ -5,7 +5,6 @@ The private key is written with mode 0600 and never printed; only whoever issues
 """
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -170,11 +169,9 @@ def _licence(file: Path, keys: "tuple[TrustedKey, ...] | None") -> "Licence":
 
 
 def _license_settings(config: Path | None) -> "LicenseSettings":
-    from rppam.config.host_secrets import HostSecrets
     from rppam.config.load import load_settings
-    from rppam.config.places import config_path
 
-    return load_settings(config_path(config, os.environ), outside=HostSecrets()).license
+    return load_settings(config).license
 
 
 def _configured_keys(settings: "LicenseSettings") -> "tuple[TrustedKey, ...]":

@@ -45,11 +45,9 @@ def command(config: Path | None, yes: bool, as_json: bool) -> int:
     """
     from rppam.cluster.driver.datadir import DataDir
     from rppam.cluster.store.vote_file import FILE_NAME, FilePromises
-    from rppam.config.host_secrets import HostSecrets
     from rppam.config.load import load_settings
-    from rppam.config.places import config_path
 
-    settings = load_settings(config_path(config, os.environ), outside=HostSecrets())
+    settings = load_settings(config)
     file = settings.node.data_dir / FILE_NAME
     if not file.exists():
         click.echo(f"rppam cluster adopt: there is no {file}: this member has promised nothing yet", err=True)

@@ -47,12 +47,11 @@ def command(config: Path | None, yes: bool, as_json: bool) -> int:
     Exit code 0: done; 1: not confirmed; 2: this node is a member already, or another cluster is there; 73: the node
     runs; 78: the configuration is wrong.
     """
-    from rppam.config.host_secrets import HostSecrets
     from rppam.config.load import load_settings
     from rppam.config.places import config_path
 
-    path = config_path(config, os.environ)
-    settings = load_settings(path, outside=HostSecrets())
+    path = config_path(config)
+    settings = load_settings(path)
     _check(settings, path)
     policy = settings.cluster.quorum_policy
     name = settings.node.node_name

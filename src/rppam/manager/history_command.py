@@ -6,7 +6,6 @@ noted and does not merge several: their clocks may differ.
 
 import asyncio
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -94,12 +93,10 @@ def command(
 def _here(config: Path | None, limit: int) -> Mapping[str, Any]:
     from rppam.cluster.history.file import read_last
     from rppam.cluster.history.place import history_path
-    from rppam.config.host_secrets import HostSecrets
     from rppam.config.load import load_settings
-    from rppam.config.places import config_path
     from rppam.http.times import iso_utc_ms
 
-    settings = load_settings(config_path(config, os.environ), outside=HostSecrets())
+    settings = load_settings(config)
     past = read_last(history_path(settings), limit)
     entries = [
         {"time": iso_utc_ms(one.at), "event": one.event, "sentence": one.sentence, "facts": dict(one.facts)}

@@ -151,11 +151,9 @@ def _wrap_data_keys(settings: "Settings") -> int:
 
 
 def _settings(config: Path | None) -> "Settings":
-    from rppam.config.host_secrets import HostSecrets
     from rppam.config.load import load_settings
-    from rppam.config.places import config_path
 
-    return load_settings(config_path(config, os.environ), outside=HostSecrets())
+    return load_settings(config)
 
 
 def _knock(settings: "Settings", change: "Changed", knocker: "MemberProber") -> list[str]:

@@ -64,14 +64,13 @@ def command(
     Exit code 0: the cluster has what the file says; 1: it differs (without --yes), or a change was refused; 2: no node
     answers, or wrong usage; 78: the file is wrong.
     """
-    from rppam.config.host_secrets import HostSecrets
     from rppam.config.load import load_settings
     from rppam.config.places import config_path
     from rppam.manager.orders_command import OrderError, Orders
     from rppam.settings.files import wishes
 
-    path = config_path(file, os.environ)
-    wanted = wishes(load_settings(path, outside=HostSecrets()).hot)
+    path = config_path(file)
+    wanted = wishes(load_settings(path).hot)
     if not wanted:
         raise click.UsageError(f'{path} has no section "settings", so there is nothing to push')
     has_token = token_file is not None or bool(os.environ.get("RPPAM_TOKEN", "").strip())

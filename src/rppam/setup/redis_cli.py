@@ -5,7 +5,6 @@
 
 import asyncio
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -121,12 +120,11 @@ def info(config: Path | None, scan_calls: int, as_json: bool) -> int:
     Walks with SCAN within bounds and measures samples, so that a busy Redis does not notice. Exit code 69 when Redis
     cannot be reached; rppam doctor tells why.
     """
-    from rppam.config.host_secrets import HostSecrets
     from rppam.config.load import load_settings
     from rppam.config.places import config_path
 
-    path = config_path(config, os.environ)
-    settings = load_settings(path, outside=HostSecrets())
+    path = config_path(config)
+    settings = load_settings(path)
     if settings.redis.connection is None:
         raise click.UsageError(f"{path}: expected redis.connectionString, found none")
     survey = asyncio.run(_survey(settings, scan_calls))

@@ -154,12 +154,11 @@ def finish(
 
 
 def _settings(config: Path | None) -> "Settings":
-    from rppam.config.host_secrets import HostSecrets
     from rppam.config.load import load_settings
     from rppam.config.places import config_path
 
-    path = config_path(config, os.environ)
-    settings = load_settings(path, outside=HostSecrets())
+    path = config_path(config)
+    settings = load_settings(path)
     if settings.redis.connection is None:
         raise click.UsageError(f"{path}: expected redis.connectionString, found none")
     return settings

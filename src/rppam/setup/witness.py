@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 from rppam.config.connection import parse_connection
 from rppam.config.endpoint import Endpoint
 from rppam.config.errors import ConnectionStringError, SecretError
-from rppam.config.host_secrets import decrypt, unpack
+from rppam.config.host_secrets import decrypt
 from rppam.config.keywords import ENCRYPTED
 from rppam.config.options import ConnectionOptions
 from rppam.kernel.secret import Secret
@@ -215,7 +215,7 @@ def _opened(token: str, bundle: Bundle) -> Secret:
     place = Path("config.key of the bundle")
     try:
         key = base64.b64decode(bundle.files[CONFIG_KEY].reveal().strip(), validate=True)
-        return decrypt(unpack(token), key, place)
+        return decrypt(token, place, key)
     except (KeyError, binascii.Error, ValueError, SecretError) as error:
         raise InitError(f"a value of the section redis in the bundle cannot be decrypted: {error}") from None
 

@@ -16,10 +16,10 @@ from rppam.cli.files import config_text, new_cluster_key, write_private
 from rppam.cluster.admin.founding import found
 from rppam.cluster.store.vote_file import FILE_NAME
 from rppam.config.errors import ConfigError
-from rppam.config.host_secrets import HostSecrets, create_key, encrypt, read_key
+from rppam.config.host_secrets import create_key, encrypt, read_key
 from rppam.config.load import load_settings, parse_settings
 from rppam.config.settings import Settings
-from rppam.config.text import BYTES_MAX, read_tree
+from rppam.config.text import read_tree
 from rppam.http.times import iso_utc_ms
 from rppam.kernel.clock import Clock
 from rppam.kernel.secret import Secret
@@ -125,7 +125,7 @@ class NodeWriter:
 
     def _parsed(self, text: str) -> Settings:
         config = self._layout.config
-        return parse_settings(text, outside=HostSecrets(), folder=config.parent, place=str(config))
+        return parse_settings(text, folder=config.parent, place=str(config))
 
     def _refuse_another(self, planned: Settings) -> None:
         config = self._layout.config
@@ -139,7 +139,7 @@ class NodeWriter:
     def _stands(self, planned: Settings) -> bool:
         """Whether the config that is there means the same."""
         try:
-            present = load_settings(self._layout.config, outside=HostSecrets())
+            present = load_settings(self._layout.config)
         except ConfigError:
             return False
         return replace(present, warnings=(), notes=()) == replace(planned, warnings=(), notes=())
@@ -185,7 +185,7 @@ class NodeWriter:
         config = self._layout.config
         if not (config.exists() and self._stands(planned)):
             self._put(config, config_text(rendered(plan, self._encrypted)))
-        settings = load_settings(config, outside=HostSecrets())
+        settings = load_settings(config)
         warnings = (*settings.warnings, *remarks(plan, joining=joining))
         return Outcome(config, tuple(self._written), tuple(self._backups), settings, warnings)
 
@@ -195,8 +195,8 @@ def bundle_of(config: Path) -> Bundle:
 
     Raises leaves of ``ConfigError`` and ``SigningKeyError``, and :class:`InitError` when a file cannot be taken over.
     """
-    settings = load_settings(config, outside=HostSecrets())
-    tree: dict[str, Any] = read_tree(HostSecrets().read(config, BYTES_MAX).data, str(config))
+    settings = load_settings(config)
+    tree: dict[str, Any] = read_tree(config.read_bytes(), str(config))
     files = {JWT + signing.name: signing.pem for signing in load_signing_keys(settings.auth.jwt_keys_dir)}
     for name, path in ((CONFIG_KEY, settings.auth.secret_key_path), (CLUSTER_KEY, settings.auth.cluster_key_path)):
         key = text_of(path)

@@ -17,7 +17,6 @@ from typing import Any, TypeVar
 import pytest
 
 from rppam.access.mfa.keys import data_keys_of
-from rppam.config.host_secrets import HostSecrets
 from rppam.config.load import load_settings
 from rppam.crypto.data_keys import DataKeys
 from rppam.db.database import Database
@@ -298,7 +297,7 @@ def test_the_cluster_key_waits_for_a_member_that_is_down(make_lab: MakeLab) -> N
 
 async def with_data_keys(node: LabNode, ask: Callable[[DataKeys], Awaitable[T]]) -> T:
     """What a node's data keys answer."""
-    settings = load_settings(node.file, outside=HostSecrets())
+    settings = load_settings(node.file)
     database = Database(settings.database.url)
     await database.start()
     try:

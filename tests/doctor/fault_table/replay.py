@@ -16,7 +16,6 @@ from rppam.cluster.consensus.record import vacant
 from rppam.cluster.store.ports import ExchangeOrder, StoreListener
 from rppam.cluster.store.redis_store import RedisLeadershipStore
 from rppam.config.errors import ConfigValueError
-from rppam.config.host_secrets import HostSecrets
 from rppam.config.load import parse_settings
 from rppam.config.settings import Settings
 from rppam.doctor.check_container import check_container
@@ -43,7 +42,7 @@ def replay(scene: Scene, folder: Path) -> Said:
     with scene.play(folder) as section:
         redis = {name: value for name, value in section.items() if value != ""}
         config = {"node": {"nodeName": "node1"}, "redis": {"enabled": True, **redis}, "cluster": CALM}
-        settings = parse_settings(json.dumps(config), outside=HostSecrets(), folder=folder)
+        settings = parse_settings(json.dumps(config), folder=folder)
         said = asyncio.run(_listen(settings, scene))
         assert PASSWORD not in "".join(said[:2])
         return said._replace(log=plain(said.log, folder), health=plain(said.health, folder))

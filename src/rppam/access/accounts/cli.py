@@ -6,7 +6,6 @@ within seconds. Whoever may read the config with the database's password could c
 
 import asyncio
 import json
-import os
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -211,11 +210,9 @@ def _time(wall_ms: int) -> str:
 def _forget_first_password(config: Path | None) -> None:
     """What the first start left in the data directory is not the password any more."""
     from rppam.cluster.driver.datadir import FIRST_ADMIN_FILE
-    from rppam.config.host_secrets import HostSecrets
     from rppam.config.load import load_settings
-    from rppam.config.places import config_path
 
-    settings = load_settings(config_path(config, os.environ), outside=HostSecrets())
+    settings = load_settings(config)
     (settings.node.data_dir / FIRST_ADMIN_FILE).unlink(missing_ok=True)
 
 
@@ -226,13 +223,11 @@ def _ask(config: Path | None, question: "Callable[[_Parts], Awaitable[T]]") -> T
     from rppam.access.accounts.user_store import SqlUsers
     from rppam.access.lockouts import SqlLockouts
     from rppam.access.mfa import SqlFactors
-    from rppam.config.host_secrets import HostSecrets
     from rppam.config.load import load_settings
-    from rppam.config.places import config_path
     from rppam.db.database import Database
     from rppam.kernel.system_clock import SystemClock
 
-    settings = load_settings(config_path(config, os.environ), outside=HostSecrets())
+    settings = load_settings(config)
 
     async def run() -> T:
         database = Database(settings.database.url, settings.database.timeout_ms)

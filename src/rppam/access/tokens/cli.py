@@ -5,7 +5,6 @@ asks neither the node nor Redis nor the database, so it works while all are away
 """
 
 import json
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -43,14 +42,12 @@ def command(context: click.Context, config: Path | None, user: str, minutes: int
     from rppam.access.tokens.claims import session_id_of
     from rppam.access.tokens.key_files import load_signing_keys
     from rppam.access.tokens.service import KeySet, Tokens
-    from rppam.config.host_secrets import HostSecrets
     from rppam.config.load import load_settings
-    from rppam.config.places import config_path
     from rppam.kernel.system_clock import SystemClock
     from rppam.kernel.system_entropy import SystemEntropy
 
     name = normalise_name(user)
-    settings = load_settings(config_path(config, os.environ), outside=HostSecrets())
+    settings = load_settings(config)
     auth = settings.auth
     tokens = Tokens(
         KeySet(load_signing_keys(auth.jwt_keys_dir)),

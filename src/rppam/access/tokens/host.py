@@ -13,7 +13,6 @@ from rppam.access.tokens.service import IssuedToken, KeySet, Tokens
 from rppam.cli.trust import trust_of
 from rppam.config.advertised import scheme
 from rppam.config.endpoint import Endpoint
-from rppam.config.host_secrets import HostSecrets
 from rppam.config.load import load_settings
 from rppam.config.settings import Settings
 from rppam.http.trust import Trust
@@ -42,7 +41,7 @@ def host_of(config: Path, subject: str = SUBJECT, ca: Path | None = None) -> Hos
     Raises :class:`~rppam.config.errors.ConfigError` and
     :class:`~rppam.http.errors.SigningKeyError`.
     """
-    settings = load_settings(config, outside=HostSecrets())
+    settings = load_settings(config)
     tokens = Tokens(
         KeySet(load_signing_keys(settings.auth.jwt_keys_dir)),
         issuer=settings.auth.issuer,

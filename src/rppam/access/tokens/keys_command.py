@@ -7,7 +7,6 @@ for a key that was stolen.
 
 import asyncio
 import json
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -186,11 +185,9 @@ async def _missing(target: Target, keys: list[KeyLine]) -> dict[str, list[str]]:
 
 
 def _settings(config: Path | None) -> "Settings":
-    from rppam.config.host_secrets import HostSecrets
     from rppam.config.load import load_settings
-    from rppam.config.places import config_path
 
-    return load_settings(config_path(config, os.environ), outside=HostSecrets())
+    return load_settings(config)
 
 
 def _shown(moment_s: int) -> str:

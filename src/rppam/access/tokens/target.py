@@ -4,7 +4,6 @@ The node is where ``--url`` says, else the config's own node; the token comes fr
 made from the config's keys. Over https it has to show a certificate that is believed: see ``_trust``.
 """
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
@@ -118,7 +117,7 @@ def target_of(
     from_environment = token_from_environment()
     if from_environment is not None and config is None:
         return Target(url or DEFAULT_URL, lambda: from_environment, Trust(ca))
-    path = config_path(config, os.environ)
+    path = config_path(config)
     if config is None and not path.exists():
         raise click.UsageError(
             f"there is no token: give --token-file FILE, set RPPAM_TOKEN, or run this on a node's host "
