@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from rppam.cluster.link.sealing_secrets import SealingSecrets
+from rppam.cluster.link.key_files import SealingSecrets
 from rppam.crypto.data_key_ports import ClusterSecrets
 from rppam.crypto.data_keys import DataKeys, wrapping_of
 from rppam.crypto.errors import SealBroken, SealingKeyMissing

@@ -15,7 +15,7 @@ from rppam.app.limits import limit_key
 from rppam.cache.model import CacheKey, Copy, Kind
 from rppam.cache.sealing import Sealer
 from rppam.cluster.link import credentials
-from rppam.cluster.link.node_proof import proof_of
+from rppam.cluster.link.credentials import proof_of
 from rppam.config.host_secrets import decrypt, encrypt
 from rppam.crypto.data_key_ports import ClusterSecrets, WrappedKey
 from rppam.crypto.data_keys import DataKeys, wrapping_of

@@ -13,8 +13,8 @@ from rppam.cluster.admin.founding import found
 from rppam.cluster.consensus.heartbeat import Heartbeat, Role
 from rppam.cluster.consensus.membership import QuorumPolicy
 from rppam.cluster.link.codec import PROTOCOL
+from rppam.cluster.link.connection import FrameWriter
 from rppam.cluster.link.credentials import Credentials
-from rppam.cluster.link.frames import FrameWriter
 from rppam.cluster.store.heartbeat_text import heartbeat_to_text
 from rppam.cluster.store.vote_file import FILE_NAME
 from rppam.doctor.host_facts import look_at_ground
@@ -62,7 +62,7 @@ async def test_its_own_port_is_known_without_being_taken_for_a_twin() -> None:
     async with member("node1") as node:
         knock = await knocker().knock("node1", node.address, timeout_s=3)
         assert knock.outcome is ProbeOutcome.ANSWERED
-        assert node.link.twin == ""
+        assert node.link.duplicate == ""
         assert node.link.refused == {}
 
 

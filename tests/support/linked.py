@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 from rppam.cluster.admin.forwarding import Carrier, LinkRelay
 from rppam.cluster.consensus.heartbeat import Role
 from rppam.cluster.link.link import TlsMemberLink
-from rppam.cluster.link.local_peer import MemberOptions
+from rppam.cluster.link.local_peer import MemberListener, MemberOptions
 from rppam.cluster.link.orders import OrderOptions
-from rppam.cluster.link.ports import MemberListener
 from rppam.crypto.data_key_ports import ClusterSecrets
 from rppam.http.bounds import ApiLimits
 from rppam.kernel.secret import Secret

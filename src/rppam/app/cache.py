@@ -19,7 +19,7 @@ from rppam.cache.no_cache import NoCache
 from rppam.cache.ports import SharedCache
 from rppam.cache.redis_cache import RedisCache
 from rppam.cache.sealing import Sealer
-from rppam.cluster.link.key_files import ClusterKeys, SealingKeyFiles, read_sealing_keys, tell_left_out
+from rppam.cluster.link.key_files import ClusterKeys, read_sealing_keys, sealing_key_files, tell_left_out
 from rppam.config.settings import Settings
 from rppam.db.database import Database
 from rppam.kernel.clock import Clock
@@ -84,7 +84,7 @@ def cache_parts(
         none = NoCache()
         return CacheParts(none, ChangeWatch(changes, none.forget, learn))
     prefix, cluster_id = f"{settings.redis.key_prefix}cache:", settings.cluster.cluster_id
-    files = SealingKeyFiles(sealing, cluster)  # before they are read: what changes after it is seen
+    files = sealing_key_files(sealing, cluster)  # before they are read: what changes after it is seen
     now = read_sealing_keys(sealing, cluster, tell_left_out).believed
     sealers = _sealers(now, cluster_id, prefix)
     cache = RedisCache(redis.link, sealers, prefix, clock=clock, now_ns=boot_ns, replicas=redis.replicas)

@@ -14,18 +14,18 @@ from rppam.cluster.consensus.record import Seal
 from rppam.cluster.consensus.timing import Timing
 from rppam.cluster.consensus.voter import Voter
 from rppam.cluster.driver.driver import Driver
-from rppam.cluster.link.address_book import FILE_NAME as BOOK_NAME, FileAddressBook
+from rppam.cluster.driver.member_gateway import MemberWays
 from rppam.cluster.link.key_files import (
-    ClusterKeyFiles,
-    SealingKeyFiles,
+    cluster_key_files,
     read_cluster_keys,
     read_sealing_keys,
+    sealing_key_files,
     sealing_key_traces,
     tell_left_out,
 )
 from rppam.cluster.link.link import TlsMemberLink
 from rppam.cluster.link.local_peer import MemberOptions
-from rppam.cluster.link.ports import MemberWays
+from rppam.cluster.store.hint_files import ADDRESSES_FILE, AddressBook
 from rppam.cluster.store.home import Home
 from rppam.cluster.store.record_seal import RecordSeal
 from rppam.cluster.store.vote_file import FILE_NAME, FilePromises
@@ -61,7 +61,7 @@ class MemberParts(NamedTuple):
     voter: Voter
     link: TlsMemberLink
     promises: FilePromises
-    book: FileAddressBook
+    book: AddressBook
     mac: StoreMac
     """Of what members write into Redis; it follows the files of the key."""
     orders_mac: StoreMac
@@ -117,8 +117,8 @@ def member_parts(
             "new cluster, found it with: rppam cluster found"
         )
     auth, cluster_id = settings.auth, settings.cluster.cluster_id
-    files = ClusterKeyFiles(auth.cluster_key_path)  # before they are read: what changes after it is seen
-    sealing_files = SealingKeyFiles(auth.sealing_key_path, auth.cluster_key_path)
+    files = cluster_key_files(auth.cluster_key_path)  # before they are read: what changes after it is seen
+    sealing_files = sealing_key_files(auth.sealing_key_path, auth.cluster_key_path)
     keys = read_cluster_keys(auth.cluster_key_path)
     sealing = read_sealing_keys(auth.sealing_key_path, auth.cluster_key_path, tell_left_out)
     mac = StoreMac(cluster_id, keys.own, keys.also)
@@ -138,14 +138,12 @@ def member_parts(
         ),
         clock=clock,
         entropy=entropy,
-        keys=files,
-        sealing_keys=sealing_files,
-        on_keys=lambda changed: mac.use(*changed),
-        on_sealing_keys=lambda changed: orders_mac.use(*changed),
     )
+    link.keys.follow(files, lambda changed: mac.use(*changed))
+    link.keys.follow_sealing(sealing_files, lambda changed: orders_mac.use(*changed))
     voter = Voter(settings.node.node_name, boot_id, timing, kept, now=clock.now())
     voter.strange, voter.disk_problem = promises.strange, unwritable
-    book = FileAddressBook(settings.node.data_dir / BOOK_NAME)
+    book = AddressBook(settings.node.data_dir / ADDRESSES_FILE)
     return MemberParts(voter, link, promises, book, mac, orders_mac)
 
 

@@ -39,7 +39,6 @@ from rppam.cluster.consensus.operator_state import OperatorState
 from rppam.cluster.consensus.timing import Timing
 from rppam.cluster.driver.datadir import DataDir
 from rppam.cluster.driver.driver import Driver
-from rppam.cluster.driver.former_lives import FILE_NAME as LIVES_FILE, FormerLives
 from rppam.cluster.driver.leader_tasks import LeaderTasks
 from rppam.cluster.driver.operator_state import OperatorStateKeeper
 from rppam.cluster.driver.operator_state_file import FILE_NAME as ORDERS_FILE, OperatorStateFile
@@ -48,6 +47,7 @@ from rppam.cluster.health.ports import NodeStatus
 from rppam.cluster.health.view import NodeFacts, NodeView
 from rppam.cluster.link.link import TlsMemberLink
 from rppam.cluster.store.epoch_register import SqlEpochRegister
+from rppam.cluster.store.hint_files import LIVES_FILE, FormerLives
 from rppam.cluster.store.memory_store import MemoryStore
 from rppam.cluster.store.ports import LeadershipStore
 from rppam.cluster.store.redis_store import RedisLeadershipStore

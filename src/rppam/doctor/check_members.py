@@ -16,9 +16,9 @@ from rppam.catalogue.table import finding
 from rppam.cluster.consensus.membership import Membership
 from rppam.cluster.errors import ClusterKeyUnusable, PromiseFileBroken
 from rppam.cluster.health.room_rules import unable_findings
-from rppam.cluster.link.address_book import FILE_NAME as BOOK_NAME, FileAddressBook
 from rppam.cluster.link.credentials import read_cluster_key
 from rppam.cluster.link.key_files import read_cluster_keys, read_sealing_keys, sealing_key_traces
+from rppam.cluster.store.hint_files import ADDRESSES_FILE, AddressBook
 from rppam.cluster.store.home import is_container
 from rppam.cluster.store.vote_file import FILE_NAME, FilePromises
 from rppam.config.endpoint import Endpoint
@@ -104,7 +104,7 @@ class MemberCheck:
 
     async def _knock_at(self, key: Secret, others: Mapping[str, Shown]) -> None:
         """At where they say that they are, or where this node found them last if they say nothing that counts."""
-        book = FileAddressBook(self._settings.node.data_dir / BOOK_NAME).load()
+        book = AddressBook(self._settings.node.data_dir / ADDRESSES_FILE).load()
         members = self._electorate.members if self._electorate else ()
         me = self._settings.node.node_name
         where = {name: book[name] for name in members if name in book and name != me and name not in others}

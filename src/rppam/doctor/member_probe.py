@@ -22,8 +22,8 @@ from rppam.cluster.link.codec import (
     decode_greeting,
     encode_greeting,
 )
+from rppam.cluster.link.connection import FrameError, FrameReader, FrameWriter
 from rppam.cluster.link.credentials import Credentials, PeerName, certificate_of, peer_name
-from rppam.cluster.link.frames import FrameError, FrameReader, FrameWriter
 from rppam.cluster.link.rejections import Refused
 from rppam.config.endpoint import NotAnEndpointError, parse_endpoint
 from rppam.doctor.member_rules import MemberProbe, ProbeOutcome

@@ -15,7 +15,7 @@ from rppam.cluster.consensus.operator_state import NO_ORDERS, OperatorState
 from rppam.cluster.consensus.record import parse_record
 from rppam.cluster.consensus.voter import Voter
 from rppam.cluster.driver.operator_state import OperatorStateKeeper
-from rppam.cluster.link.ports import PeerState
+from rppam.cluster.link.local_peer import PeerState
 from rppam.kernel.instant import US_PER_MS, Instant, WallMs
 from rppam_sim.host import SeededEntropy
 from tests.cluster.consensus.parliament import HOP_US, TIMING, Parliament, Seat

@@ -11,7 +11,7 @@ from rppam.cluster.consensus.record import EPOCH_MAX
 from rppam.cluster.health.members_view import other_members
 from rppam.cluster.health.model import SafetyLevel, VoterKind
 from rppam.cluster.health.votes_view import STORE_NAME, StoreSeen, Votes, why_no_leader
-from rppam.cluster.link.ports import PeerState
+from rppam.cluster.link.local_peer import PeerState
 from rppam.kernel.instant import Instant, WallMs
 from tests.cluster.admin.test_service import LEASE, others, seated
 from tests.cluster.consensus.parliament import TIMING

@@ -22,11 +22,10 @@ from rppam.cluster.consensus.messages import (
     VoteRequestKind,
 )
 from rppam.cluster.link.codec import Greeting, Purpose, encode_greeting
+from rppam.cluster.link.connection import FrameReader, FrameWriter
 from rppam.cluster.link.credentials import Credentials
-from rppam.cluster.link.frames import FrameReader, FrameWriter
 from rppam.cluster.link.link import TlsMemberLink
-from rppam.cluster.link.local_peer import MemberOptions
-from rppam.cluster.link.ports import MemberListener
+from rppam.cluster.link.local_peer import MemberListener, MemberOptions
 from rppam.kernel.secret import Secret
 from rppam.kernel.system_clock import SystemClock
 from rppam.kernel.system_entropy import SystemEntropy, fresh_boot_id

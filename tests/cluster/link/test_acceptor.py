@@ -31,7 +31,7 @@ async def test_a_fault_that_nobody_foresaw_shuts_nobody_out(
 async def test_who_knocks_as_the_door_closes_is_hung_up_on() -> None:
     one = make_node("node1")
     async with running(one):
-        shut = one.link._door
+        shut = one.link._acceptor
         assert shut is not None
         for task in shut._accepting:
             task.cancel()
@@ -51,7 +51,7 @@ async def test_no_socket_is_lost_of_who_is_let_in_at_the_moment_of_closing(turns
         with socket.create_connection(("127.0.0.1", one.link.port)) as caller:
             for _ in range(turns):
                 await asyncio.sleep(0)
-            shut = one.link._door
+            shut = one.link._acceptor
             assert shut is not None
             with warnings.catch_warnings(record=True) as said:
                 warnings.simplefilter("always", ResourceWarning)

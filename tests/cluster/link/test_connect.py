@@ -7,10 +7,9 @@ from typing import cast
 
 import pytest
 
-from rppam.cluster.link.connect import NotReachedError, Pace, dial
+from rppam.cluster.link.connect import Dialer, Names, NotReachedError, Pace
 from rppam.cluster.link.connection import MemberConnection
 from rppam.cluster.link.credentials import Credentials
-from rppam.cluster.link.names import Names
 from rppam.kernel.lookups import Place
 from tests.cluster.link.links import CLOCK, CLUSTER, KEY, Impostor
 from tests.support.redis_servers import free_port
@@ -34,7 +33,7 @@ async def reach(port: int, names: Names) -> MemberConnection:
     """Dial ``node2``."""
     channel = MemberConnection(clock=CLOCK, on_data=lambda *_: None, on_end=lambda *_: None)
     credentials = Credentials(KEY, cluster_id=CLUSTER, node_name="node1")
-    await dial("node2", f"node2.example:{port}", channel, credentials.client, names, Pace(), timeout_s=5)
+    await Dialer(credentials, names).dial("node2", f"node2.example:{port}", channel, timeout_s=5)
     return channel
 
 

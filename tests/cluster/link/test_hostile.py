@@ -68,7 +68,7 @@ async def test_health_names_what_is_wrong_with_a_member_now_and_not_what_was_bef
         one.link.expect(["node2"])
         await eventually(lambda: any("does not hold the key" in sentence for sentence in one.link.complaints))
         one.link.expect([])
-        door = other_key.link._door
+        door = other_key.link._acceptor
         assert door is not None
         await eventually(lambda: not door._handshakes)
         await other_key.link.stop()
@@ -120,7 +120,7 @@ async def test_of_two_nodes_with_one_name_the_second_is_refused_and_told() -> No
             twin.link.expect(["node1"])
             await eventually(lambda: one.link.refused.get("twin", 0) >= 2)
             # The twin sees that node1 lives with another of its name, or is told so.
-            await eventually(lambda: twin.link.twin)
+            await eventually(lambda: twin.link.duplicate)
             assert any("two nodes are named 'node2'" in sentence for sentence in one.link.complaints)
             # Even when the twin's address is what the store shows, node1 stays with the first.
             one.link.know({"node2": twin.address})
@@ -128,7 +128,7 @@ async def test_of_two_nodes_with_one_name_the_second_is_refused_and_told() -> No
             await eventually(lambda: one.votes)
             assert {vote.boot_id for vote in one.votes} == {two.boot_id}
             assert twin.ballots == []
-            assert two.link.twin == ""
+            assert two.link.duplicate == ""
             await is_unharmed(one, two)
         finally:
             await twin.link.stop()
@@ -162,9 +162,9 @@ async def test_a_node_that_starts_again_right_after_its_host_died_is_no_twin_of_
                 node.link.expect(["node1", "node2"])
             await eventually(lambda: "twin" in one.link.refused)
             await is_unharmed(one, again)
-            assert again.link.twin == ""
+            assert again.link.duplicate == ""
             await asyncio.sleep(0.5)
-            assert again.link.twin == ""
+            assert again.link.duplicate == ""
     finally:
         await one.link.stop()
 
@@ -175,8 +175,8 @@ async def test_a_node_that_is_called_by_its_own_name_knows_its_twin() -> None:
     try:
         twin.link.know({"node2": one.address})
         twin.link.expect(["node2"])
-        await eventually(lambda: one.link.twin and twin.link.twin)
-        assert "this node's name 'node1'" in one.link.twin
+        await eventually(lambda: one.link.duplicate and twin.link.duplicate)
+        assert "this node's name 'node1'" in one.link.duplicate
         assert one.link.refused["own-name"] >= 1
     finally:
         await asyncio.gather(one.link.stop(), twin.link.stop())
@@ -191,7 +191,7 @@ async def test_an_address_that_leads_back_or_to_somebody_else_is_told() -> None:
         await eventually(lambda: "a node named 'node2' answers" in one.link.peers["node4"].reason)
         await is_unharmed(one, two)
         await asyncio.sleep(0.3)
-        assert one.link.twin == ""
+        assert one.link.duplicate == ""
         assert one.link.refused.keys() == {"itself", "wrong-name"}
         assert two.link.refused == {}
 

@@ -10,7 +10,7 @@ import pytest
 
 from rppam.cluster.errors import ClusterKeyUnusable
 from rppam.cluster.link import key_files as module
-from rppam.cluster.link.key_files import ClusterKeyFiles, ClusterKeys, next_of
+from rppam.cluster.link.key_files import ClusterKeys, cluster_key_files, next_of
 from rppam.kernel.secret import Secret
 from tests.cluster.link.links import KEY, OTHER_KEY, make_node
 
@@ -35,7 +35,7 @@ def test_what_could_not_be_read_is_read_again_though_no_file_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = write(tmp_path / "cluster.key", KEY)
-    files = ClusterKeyFiles(key)
+    files = cluster_key_files(key)
     assert files.changed() is None
     write(next_of(key), OTHER_KEY)
     opened = Path.open
@@ -56,7 +56,7 @@ async def test_a_look_that_nobody_foresaw_ends_no_watch(
 ) -> None:
     monkeypatch.setattr(module, "EVERY_S", 0.01)
     key = write(tmp_path / "cluster.key", KEY)
-    files = ClusterKeyFiles(key)
+    files = cluster_key_files(key)
     member = make_node("node1").link
     used: list[tuple[Secret, ...]] = []
     faults = [RuntimeError("can't start new thread")] * 3
@@ -67,7 +67,7 @@ async def test_a_look_that_nobody_foresaw_ends_no_watch(
         used.append(also)
 
     monkeypatch.setattr(member.credentials, "use", use)
-    watch = asyncio.create_task(files.follow(member._use, logging.getLogger("rppam.members"), "it stays"))
+    watch = asyncio.create_task(files.follow(member.keys.use, logging.getLogger("rppam.members"), "it stays"))
     write(next_of(key), OTHER_KEY)
     await until(lambda: bool(used))
     assert used == [(OTHER_KEY,)]
@@ -82,7 +82,7 @@ async def test_a_key_file_that_stays_broken_is_told_once_and_what_comes_after_it
 ) -> None:
     monkeypatch.setattr(module, "EVERY_S", 0.005)
     path = write(tmp_path / "cluster.key", KEY)
-    files, looks = ClusterKeyFiles(path), [0]
+    files, looks = cluster_key_files(path), [0]
     used: list[ClusterKeys] = []
     changed = files.changed
 
@@ -115,8 +115,8 @@ async def test_both_keys_that_change_at_once_are_used_whichever_thread_is_slower
         shown.append((own, sealing))
 
     monkeypatch.setattr(member.credentials, "use", use)
-    first = asyncio.create_task(member._use_sealing(ClusterKeys(OTHER_KEY, ())))
+    first = asyncio.create_task(member.keys.use_sealing(ClusterKeys(OTHER_KEY, ())))
     await asyncio.sleep(0.05)
-    await member._use(ClusterKeys(OTHER_KEY, ()))
+    await member.keys.use(ClusterKeys(OTHER_KEY, ()))
     await first
     assert shown[-1] == (OTHER_KEY, (OTHER_KEY,))

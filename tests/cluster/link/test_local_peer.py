@@ -1,8 +1,6 @@
 """When a twin is one: seen for three seconds, and not merely three seconds ago."""
 
-from typing import Any
-
-from rppam.cluster.link.local_peer import TWIN_US, LocalPeer
+from rppam.cluster.link.local_peer import DUPLICATE_US, Sighting
 from rppam.kernel.instant import Instant
 
 
@@ -15,39 +13,30 @@ class Hand:
         return Instant(self.at_us)
 
 
-def party(clock: Hand) -> LocalPeer:
-    unused: Any = None
-    return LocalPeer(
-        options=unused,
-        credentials=unused,
-        refusals=unused,
-        clock=clock,  # type: ignore[arg-type]
-        entropy=unused,
-        listener=unused,
-        orders=unused,
-    )
+def sighting(clock: Hand) -> Sighting:
+    return Sighting(clock)  # type: ignore[arg-type]
 
 
 def test_an_old_self_that_is_seen_for_two_seconds_is_never_a_twin() -> None:
     clock = Hand()
-    node = party(clock)
+    seen = sighting(clock)
     for _ in range(4):  # at 0, 0.6, 1.2 and 1.8 s
-        node.saw_twin("another node2")
+        seen.see("another node2")
         clock.at_us += 600_000
     for _ in range(60):
-        assert node.twin == ""
+        assert seen.lasting() == ""
         clock.at_us += 100_000
-    assert not node.twin_is_fresh
+    assert not seen.is_fresh
 
 
 def test_whoever_is_seen_for_three_seconds_is_one_until_it_is_not_seen_any_more() -> None:
     clock = Hand()
-    node = party(clock)
+    seen = sighting(clock)
     for _ in range(6):
-        node.saw_twin("another node2")
-        clock.at_us += TWIN_US // 5
-    assert node.twin == "another node2"
-    clock.at_us += TWIN_US
-    assert node.twin == ""
-    node.saw_twin("another node2")
-    assert node.twin == "", "that is another beginning"
+        seen.see("another node2")
+        clock.at_us += DUPLICATE_US // 5
+    assert seen.lasting() == "another node2"
+    clock.at_us += DUPLICATE_US
+    assert seen.lasting() == ""
+    seen.see("another node2")
+    assert seen.lasting() == "", "that is another beginning"

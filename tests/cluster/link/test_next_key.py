@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from rppam.cluster.errors import ClusterKeyUnusable
-from rppam.cluster.link.key_files import TellOnce, next_of, previous_of, read_sealing_keys
-from rppam.cluster.link.sealing_secrets import SealingSecrets
+from rppam.cluster.link.key_files import SealingSecrets, TellOnce, next_of, previous_of, read_sealing_keys
 from rppam.crypto.errors import SealingKeyMissing
 
 KEY, NEXT = "1" * 64, "2" * 64

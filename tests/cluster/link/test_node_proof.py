@@ -4,8 +4,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import load_der_x509_certificate, load_pem_x509_certificate
 
-from rppam.cluster.link.credentials import Credentials
-from rppam.cluster.link.node_proof import OID, proves, shows
+from rppam.cluster.link.credentials import OID, Credentials, proves, shows
 from rppam.kernel.secret import Secret
 
 LINK, SEALING, NEXT, OTHER = (Secret(digits * 32) for digits in ("ab", "5e", "6f", "77"))

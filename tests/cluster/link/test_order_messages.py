@@ -33,8 +33,7 @@ from rppam.cluster.link.codec import (
     decode_greeting,
     encode,
 )
-from rppam.cluster.link.order_keys import ANSWER, ORDER, OrderKeys
-from rppam.cluster.link.orders import OrderOptions, signed
+from rppam.cluster.link.orders import ANSWER, ORDER, OrderKeys, OrderOptions, signed
 from rppam.crypto.data_key_ports import ClusterSecrets
 from rppam.crypto.errors import SealingKeyMissing
 from rppam.kernel.secret import Secret
@@ -322,7 +321,7 @@ async def test_orders_under_way_are_few_and_one_too_many_is_told() -> None:
 
 async def test_a_node_that_dies_in_the_middle_leaves_it_unknown_and_that_is_said() -> None:
     async def die() -> None:
-        for guest in second.link._guests.all:
+        for guest in second.link._inbound.all:
             guest.channel.drop()
         await asyncio.sleep(60)
 

@@ -11,7 +11,7 @@ import pytest
 from rppam.cluster.consensus.messages import Freeing
 from rppam.cluster.link.acceptor import HANDSHAKES_MAX
 from rppam.cluster.link.codec import Ping, encode
-from rppam.cluster.link.frames import FrameWriter
+from rppam.cluster.link.connection import FrameWriter
 from tests.cluster.link.links import (
     CLAIM,
     OTHER_KEY,
@@ -55,7 +55,7 @@ async def test_who_asks_and_never_reads_costs_little_and_delays_nobody() -> None
                 guest.say(ballot.replace(b'"request":1,', b'"request":%d,' % number))
                 await asyncio.sleep(0.001)
                 (inside,) = [
-                    guest for guest in one.link._guests.all if guest.greeting and guest.greeting.node == "node2"
+                    guest for guest in one.link._inbound.all if guest.greeting and guest.greeting.node == "node2"
                 ]
                 if inside.channel._waiting:
                     break

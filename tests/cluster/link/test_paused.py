@@ -41,7 +41,7 @@ async def test_a_short_pause_costs_nothing_and_a_long_one_is_noticed_and_mended(
         with member("node2", one) as (process, address):
             one.link.know({"node2": address})
             one.link.expect(["node2"])
-            await eventually(lambda: one.link.peers["node2"].is_connected and one.link._guests.all)
+            await eventually(lambda: one.link.peers["node2"].is_connected and one.link._inbound.all)
 
             os.kill(process.pid, signal.SIGSTOP)
             asked = one.ask("node2")
@@ -58,7 +58,7 @@ async def test_a_short_pause_costs_nothing_and_a_long_one_is_noticed_and_mended(
             assert not one.link.peers["node2"].is_connected
             await asyncio.sleep(0.5)
             os.kill(process.pid, signal.SIGCONT)
-            await eventually(lambda: one.link.peers["node2"].is_connected and one.link._guests.all)
+            await eventually(lambda: one.link.peers["node2"].is_connected and one.link._inbound.all)
             so_far = len(one.votes)
             assert one.ask("node2") is not None
             await eventually(lambda: len(one.votes) > so_far)

@@ -1,6 +1,6 @@
 """The keys that seal second factors on this node, put together."""
 
-from rppam.cluster.link.sealing_secrets import SealingSecrets
+from rppam.cluster.link.key_files import SealingSecrets
 from rppam.config.settings import Settings
 from rppam.crypto.data_keys import DataKeys
 from rppam.db.data_keys import SqlDataKeys

@@ -29,7 +29,7 @@ from rppam.cluster.consensus.operator_state import person
 from rppam.cluster.driver.operator_state import OperatorStateKeeper
 from rppam.cluster.history.model import HistoryEvent
 from rppam.cluster.history.recorder import noted
-from rppam.cluster.link.ports import PeerState
+from rppam.cluster.link.local_peer import PeerState
 from rppam.http.errors import NotLeaderError
 from rppam.kernel.clock import Clock
 from rppam.kernel.instant import Instant, after

@@ -36,14 +36,13 @@ from rppam.cluster.consensus.node import Admitted, Exchanged, KeepOrders, NodeCo
 from rppam.cluster.consensus.phase import Phase
 from rppam.cluster.driver.fence_news import FenceNews
 from rppam.cluster.driver.leader_tasks import LeaderTasks
-from rppam.cluster.driver.member_gateway import MemberGateway
+from rppam.cluster.driver.member_gateway import MemberGateway, MemberWays
 from rppam.cluster.driver.operator_state import OperatorStateKeeper
 from rppam.cluster.health.heartbeat_doubts import HeartbeatDoubts
 from rppam.cluster.history.leadership_log import LeadershipLog, last_sign
 from rppam.cluster.history.member_log import MemberLog
 from rppam.cluster.history.model import HistoryEvent
 from rppam.cluster.history.recorder import noted
-from rppam.cluster.link.ports import MemberWays
 from rppam.cluster.store.keyspace_monitor import StoreKeys
 from rppam.cluster.store.ports import ExchangeAnswer, ExchangeOrder, LeadershipStore, StoreListener
 from rppam.cluster.store.register_port import EpochRegister

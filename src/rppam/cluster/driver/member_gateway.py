@@ -1,23 +1,26 @@
-"""The desk: carries what members say to each other between the core, the link and the disk.
+"""The member gateway: carries what members say to each other between the core, the link and the disk.
 
-It decides nothing. A promise is saved in the order it was decided, off the loop, because a disk may hang: the answers
-that wait for it wait in the core, and everything else goes on. One that comes late, because the host had no thread for
-it, is not saved over a newer one.
+It decides nothing. Promises are saved in the order in which they were decided, off the loop, because a disk may hang:
+the answers that wait for one wait in the core, and everything else goes on. One that comes late, because the host had
+no thread for it, is not saved over a newer one.
 
 Between promises the disk is tried, in the same place and way: a disk that has filled up is known within a minute, and
-not first when leadership depends on it. A trial that does not end is told, and no second one is begun.
+not first when leadership depends on it. A trial that does not end is reported, and no second one is begun.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from rppam.cluster.consensus.effects import Ask, Free, Invite, Invited, NotVoted, Voted
 from rppam.cluster.consensus.messages import Freeing, Invitation, PersistedVote, Vote, VoteRequest
 from rppam.cluster.consensus.node import NodeCore, NodeEffect
 from rppam.cluster.consensus.voter import SaveKept, SendVote
-from rppam.cluster.link.ports import MemberListener, MemberWays
+from rppam.cluster.link.link import TlsMemberLink
+from rppam.cluster.link.local_peer import MemberListener
+from rppam.cluster.store.hint_files import AddressBook
+from rppam.cluster.store.vote_file import FilePromises
 from rppam.kernel.clock import Clock
 from rppam.kernel.errors import RppamError
 from rppam.kernel.serial_writer import InOrder
@@ -39,6 +42,14 @@ UNFORESEEN: Final = (
 )
 
 
+class MemberWays(NamedTuple):
+    """All that a node needs to be a member that votes."""
+
+    link: TlsMemberLink
+    promises: FilePromises
+    book: AddressBook
+
+
 class MemberGateway:
     """Between one node's core and the other members."""
 
@@ -49,11 +60,8 @@ class MemberGateway:
         clock: Clock,
         feed: Callable[[list[NodeEffect]], None],
         ended: Callable[[asyncio.Task[None]], None],
-        *,
-        try_every_s: float = TRY_EVERY_S,
-        hangs_s: float = HANGS_S,
     ) -> None:
-        """``feed`` carries out what the core decides; ``ended`` is told when what must not end has ended."""
+        """``feed`` carries out what the core decides; ``ended`` hears when what must not end has ended."""
         self.link, promises, self._book = ways
         self._promises = InOrder(promises.save)
         self._trials = InOrder(promises.try_out)
@@ -65,10 +73,9 @@ class MemberGateway:
         self._to_save: asyncio.Queue[SaveKept | dict[str, str] | asyncio.Future[str]] = asyncio.Queue()
         """Promises, addresses, and trials: those are given why the disk would keep no promise, or nothing."""
         self._tasks: list[asyncio.Task[None]] = []
-        self._try_every_s, self._hangs_s = try_every_s, hangs_s
         self._known: dict[str, str] = {}
-        self._expected: frozenset[str] = frozenset()
-        self._told_nodes: frozenset[str] = frozenset()
+        self._expected: tuple[frozenset[str], frozenset[str]] = frozenset(), frozenset()
+        """All of them, and those that are no witnesses, as the link has them."""
         self._noted: dict[str, str] = {}
 
     async def start(self) -> None:
@@ -93,7 +100,7 @@ class MemberGateway:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def look(self) -> None:
-        """Keep connections to those who are to be reached; learn where they are from their heartbeats."""
+        """Keep connections to those that are to be reached; learn where they are from their heartbeats."""
         expected = self._to_be_reached()
         known = {
             name: seen.heartbeat.member_address
@@ -104,8 +111,8 @@ class MemberGateway:
             self._known = known
             self.link.know(known)
         nodes = self._nodes(expected)
-        if (expected, nodes) != (self._expected, self._told_nodes):
-            self._expected, self._told_nodes = expected, nodes
+        if (expected, nodes) != self._expected:
+            self._expected = expected, nodes
             self.link.expect(expected, nodes)
         addresses = {name: address for name, address in self.link.addresses.items() if name in expected}
         if addresses and addresses != self._noted:
@@ -113,16 +120,16 @@ class MemberGateway:
             self._to_save.put_nowait(addresses)
 
     def _to_be_reached(self) -> frozenset[str]:
-        """The members, and those who shall be. Of a cluster that has not taken this node in yet, its leader: where
-        their keys differ, this node would hear of it from nobody else."""
+        """Return the members, and those that shall be. Of a cluster that has not taken this node in yet, its leader:
+        where their keys differ, this node would hear of it from nobody else."""
         election = self._core.election
         if election.electorate is not None:
             return frozenset(election.changes.asked_too(election.electorate)) - {election.node}
         leader = election.leader(self._clock.now())
-        return self._expected if leader is None else frozenset((leader[0],)) - {election.node}
+        return self._expected[0] if leader is None else frozenset((leader[0],)) - {election.node}
 
     def _nodes(self, expected: frozenset[str]) -> frozenset[str]:
-        """Who of these is no witness; a newcomer expects its leader alone."""
+        """Return which of these are no witnesses; a newcomer expects its leader alone."""
         election = self._core.election
         if election.electorate is None:
             return expected
@@ -131,7 +138,7 @@ class MemberGateway:
         return frozenset(name for name in expected if any(body.may_stand(name) for body in bodies))
 
     def perform(self, effect: NodeEffect) -> bool:
-        """Carry out what concerns the members; whether it was such an effect."""
+        """Carry out what concerns the members; return whether it was such an effect."""
         match effect:
             case Ask(to, ballot):
                 if not self.link.send(to, ballot):
@@ -149,7 +156,7 @@ class MemberGateway:
         return True
 
     async def _save(self) -> None:
-        """Whatever the disk or the host refuses is said in health and tried again: nobody else would keep promises."""
+        """Never ends: what the disk or the host refuses shows in health and is tried again."""
         told = ""
         while True:
             save = await self._to_save.get()
@@ -172,12 +179,12 @@ class MemberGateway:
         while True:
             trial: asyncio.Future[str] = asyncio.get_running_loop().create_future()
             self._to_save.put_nowait(trial)
-            await asyncio.wait({trial}, timeout=self._hangs_s)
+            await asyncio.wait({trial}, timeout=HANGS_S)
             if not trial.done():
                 self._tried(HANGS)
             why_not = await trial
             self._tried(why_not)
-            await asyncio.sleep(min(self._try_every_s, TRY_AGAIN_S) if why_not else self._try_every_s)
+            await asyncio.sleep(min(TRY_EVERY_S, TRY_AGAIN_S) if why_not else TRY_EVERY_S)
 
     def _tried(self, why_not: str) -> None:
         self._feed(self._core.tried(why_not, self._clock.now()))
@@ -208,7 +215,7 @@ class MemberGateway:
 
 
 async def _why_not(calls: InOrder[PersistedVote], kept: PersistedVote, told: str) -> str:
-    """Make the call that writes this; why it was not made, or nothing. ``told``: what was said of the one before."""
+    """Make the call that writes this; return why it was not made, or an empty text. ``told``: that of the last call."""
     try:
         await calls.run(kept)
     except RppamError as error:

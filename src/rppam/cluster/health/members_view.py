@@ -11,7 +11,7 @@ from rppam.cluster.consensus.failure_detector import SeenMember
 from rppam.cluster.consensus.heartbeat import Heartbeat, MemberStatus, Role
 from rppam.cluster.consensus.node import NodeCore
 from rppam.cluster.health.model import MemberView
-from rppam.cluster.link.ports import MemberLink, PeerState
+from rppam.cluster.link.local_peer import PeerState
 from rppam.http.times import iso_utc
 from rppam.kernel.instant import Instant, WallMs
 
@@ -35,12 +35,6 @@ def other_members(
     present = (name for name in members if blind or (name in peers and peers[name].is_connected))
     names = sorted({*seen, *present} - {core.election.node})
     return tuple(_view(name, seen.get(name), core, peers.get(name), now, wall_ms, keys_vanish) for name in names)
-
-
-def complaints_of(link: MemberLink) -> tuple[str, ...]:
-    """Who was refused lately and why, each once."""
-    told = (*link.complaints, link.twin) if link.twin else link.complaints
-    return tuple(dict.fromkeys(told))
 
 
 def is_heard(peer: PeerState) -> bool:

@@ -10,12 +10,13 @@ from typing import Final, NamedTuple
 from rppam.cluster.consensus.heartbeat import Heartbeat, MemberStatus, Role
 from rppam.cluster.consensus.node import NodeCore
 from rppam.cluster.driver.driver import Driver
-from rppam.cluster.health.members_view import complaints_of, heard_at, other_members
+from rppam.cluster.health.members_view import heard_at, other_members
 from rppam.cluster.health.model import CertificateView, ClusterSnapshot, DiskRoom, MemberView, SafetyLevel
 from rppam.cluster.health.ports import Authority
 from rppam.cluster.health.room_rules import unable_findings
 from rppam.cluster.health.votes_view import StoreSeen, Votes, why_no_leader
-from rppam.cluster.link.ports import MemberLink, PeerState
+from rppam.cluster.link.link import TlsMemberLink
+from rppam.cluster.link.local_peer import PeerState
 from rppam.crypto.certificate_expiry import CertificateEnd, days_left
 from rppam.http.times import iso_utc
 from rppam.kernel.clock import Clock
@@ -201,7 +202,7 @@ class NodeView:
         voter = self._core.election.voter
         offered = "" if voter is None else voter.offered(self._clock.now())
         told += [offered] if offered else []
-        return (*self._warnings(), *told, *(complaints_of(self._link) if self._link else ()))
+        return (*self._warnings(), *told, *(self._link.complaints if self._link else ()))
 
     def sentence(self) -> str:
         """This node's place in one line, for the service manager."""
@@ -249,7 +250,7 @@ class NodeView:
         return tuple(sorted([own, *others], key=lambda member: member.node))
 
     @property
-    def _link(self) -> MemberLink | None:
+    def _link(self) -> TlsMemberLink | None:
         return None if self._driver.desk is None else self._driver.desk.link
 
     def _peers(self) -> Mapping[str, PeerState]:

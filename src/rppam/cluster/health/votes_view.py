@@ -19,7 +19,7 @@ from rppam.cluster.consensus.node import NodeCore
 from rppam.cluster.consensus.record import RecordState
 from rppam.cluster.consensus.rules import FOR_EVER_US
 from rppam.cluster.health.model import SafetyLevel, VoterKind, VoteView
-from rppam.cluster.link.ports import PeerState
+from rppam.cluster.link.local_peer import PeerState
 from rppam.kernel.instant import US_PER_MS, Instant
 
 STORE_NAME: Final = "redis"

@@ -13,7 +13,7 @@ from rppam.cluster.consensus.heartbeat import MemberStatus
 from rppam.cluster.health.members_view import is_heard
 from rppam.cluster.history.model import HistoryEvent
 from rppam.cluster.history.recorder import noted
-from rppam.cluster.link.ports import PeerState
+from rppam.cluster.link.local_peer import PeerState
 from rppam.kernel.instant import Instant
 
 log: Final = logging.getLogger("rppam.node")

@@ -1,7 +1,7 @@
-"""Where other members knock: listens, and does the handshakes, each within three seconds.
+"""Where other members connect: listens, and does the handshakes, each within three seconds.
 
-Decides which connection gets as far as its greeting. Handshakes are few at a time, and a newcomer costs the host that
-has the most of them the oldest of its: whoever knocks without end and says nothing keeps nobody out. What it does not
+Decides which connection gets as far as its greeting. Handshakes are bounded in number, and a newcomer costs the host
+that has the most of them its oldest: one that connects without end and says nothing keeps nobody out. What it does not
 promise: to stand a flood from many hosts; the firewall keeps strangers from this port.
 """
 
@@ -9,12 +9,12 @@ import asyncio
 import contextlib
 import logging
 import socket
-import ssl
 import sys
 from collections import Counter
-from typing import Any, Final
+from typing import Final
 
 from rppam.cluster.errors import MemberPortInUse
+from rppam.cluster.link.connect import is_stranger, tls_reason
 from rppam.cluster.link.connection import prepare
 from rppam.cluster.link.inbound import InboundPeer, InboundPeers
 from rppam.cluster.link.local_peer import LocalPeer
@@ -26,37 +26,36 @@ HANDSHAKE_S: Final = 3.0
 HANDSHAKES_MAX: Final = 160
 """More than a cluster has members, which may all come at once."""
 _BACKLOG: Final = 256
-_BREATH_S: Final = 0.1
-_REST_S: Final = 1.0
-"""After what nobody foresaw: a fault that stays fills no log."""
+_AGAIN_S: Final = 0.1
+_AGAIN_UNFORESEEN_S: Final = 1.0
+"""Longer, so that a fault that stays fills no log."""
 
 
 class Acceptor:
     """The listening side of a link."""
 
-    def __init__(self, party: LocalPeer, guests: InboundPeers) -> None:
-        self._party = party
-        self._guests = guests
+    def __init__(self, local: LocalPeer, inbound: InboundPeers) -> None:
+        self._local = local
+        self._inbound = inbound
         self._servers: list[socket.socket] = []
         self._accepting: list[asyncio.Task[None]] = []
         self._handshakes: dict[asyncio.Task[None], str] = {}
-        """Whose they are; the oldest first."""
+        """By which host; the oldest first."""
 
     @property
     def port(self) -> int:
-        """Where it listens."""
         port: int = self._servers[0].getsockname()[1]
         return port
 
     def open(self) -> None:
-        """Listen. Raises :class:`MemberPortInUse`."""
-        options = self._party.options
+        """Listen. Raises MemberPortInUse."""
+        options = self._local.options
         self._servers = listen(options.host, options.port)
         loop = asyncio.get_running_loop()
         self._accepting = [loop.create_task(self._accept(server)) for server in self._servers]
 
     async def close(self) -> None:
-        """Let nobody in any more. Those who are in stay."""
+        """Let nobody in any more. Those that are in stay."""
         tasks = [*self._accepting, *self._handshakes]
         for task in tasks:
             task.cancel()
@@ -70,112 +69,96 @@ class Acceptor:
                 await self._accept_one(server)
             except OSError as error:  # out of descriptors, or the peer is gone already
                 self._refuse("somebody", Refused.TOO_MANY, f"could not be let in: {error.strerror}")
-                await asyncio.sleep(_BREATH_S)
+                await asyncio.sleep(_AGAIN_S)
             except Exception:  # noqa: BLE001 - logged whole; this task must not end, or nobody is let in any more
-                _log.exception("Somebody who knocked at the member port was not let in, for a fault of this node.")
-                await asyncio.sleep(_REST_S)
+                _log.exception("A connection to the member port was not accepted, for a fault of this node.")
+                await asyncio.sleep(_AGAIN_UNFORESEEN_S)
             await asyncio.sleep(0)  # one at a time: what is urgent goes in between
 
     async def _accept_one(self, server: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         if sys.platform == "win32":  # the loop there has no add_reader
-            plug, place = await loop.sock_accept(server)
+            sock, place = await loop.sock_accept(server)
         else:
-            await _somebody(server)
+            await _wait_for_client(server)
             try:
-                plug, place = server.accept()
+                sock, place = server.accept()
             except BlockingIOError:
                 return  # gone again
-            plug.setblocking(False)
+            sock.setblocking(False)
         try:
             if len(self._handshakes) >= HANDSHAKES_MAX:
                 self._make_room()
-            host = _host(place)
-            task = loop.create_task(self._admit(plug, host))
+            host = str(place[0]).removeprefix("::ffff:")
+            task = loop.create_task(self._admit(sock, host))
         except Exception:
-            plug.close()
+            sock.close()
             raise
         self._handshakes[task] = host
-        task.add_done_callback(lambda done: self._admitted(done, plug))
+        task.add_done_callback(lambda done: self._admitted(done, sock))
 
     def _make_room(self) -> None:
-        """The host that has the most of them loses its oldest: one host alone keeps no other out."""
+        """Take the oldest handshake of the host that has the most: one host alone keeps no other out."""
         (greediest, _), *_ = Counter(self._handshakes.values()).most_common(1)
         oldest = next(task for task, host in self._handshakes.items() if host == greediest)
         del self._handshakes[oldest]
         oldest.cancel()
 
-    def _admitted(self, task: asyncio.Task[None], plug: socket.socket) -> None:
-        plug.close()  # one that was cancelled before it began has not
+    def _admitted(self, task: asyncio.Task[None], sock: socket.socket) -> None:
+        sock.close()  # one that was cancelled before it began has not
         self._handshakes.pop(task, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("a member's handshake failed in a way that nobody foresaw", exc_info=error)
 
-    async def _admit(self, plug: socket.socket, host: str) -> None:
+    async def _admit(self, sock: socket.socket, host: str) -> None:
         """Handshake and greeting, or the end of the connection."""
-        guest = InboundPeer(self._party, self._guests, host)
+        peer = InboundPeer(self._local, self._inbound, host)
         loop = asyncio.get_running_loop()
-        with plug:
+        with sock:
             try:
-                prepare(plug)
+                prepare(sock)
                 async with asyncio.timeout(HANDSHAKE_S):
                     # The transport gets a duplicate: ours stays a handle on the connection, whatever it does with its.
                     await loop.connect_accepted_socket(
-                        lambda: guest.channel, plug.dup(), ssl=self._party.credentials.server
+                        lambda: peer.channel, sock.dup(), ssl=self._local.credentials.server
                     )
-                    await guest.greeted
+                    await peer.greeted
             except TimeoutError:
-                self._give_up(guest, plug)
+                self._give_up(peer, sock)
                 self._refuse(host, Refused.SLOW, "did not finish its handshake and greeting in time")
             except asyncio.CancelledError:
-                self._give_up(guest, plug)
+                self._give_up(peer, sock)
                 self._refuse(host, Refused.TOO_MANY, "lost its place among the unfinished handshakes to a newcomer")
                 raise
             except OSError as error:
-                self._give_up(guest, plug)
-                if _is_stranger(error):
-                    self._foreign(host, error)
+                self._give_up(peer, sock)
+                if is_stranger(error):
+                    found = f"does not hold the key of this cluster ({tls_reason(error)})"
+                    fix = "If it is a member, copy auth.clusterKeyPath to it from another node"
+                    self._refuse(host, Refused.FOREIGN, f"{found}. {fix}")
 
-    def _give_up(self, guest: InboundPeer, plug: socket.socket) -> None:
-        guest.channel.drop()
+    def _give_up(self, peer: InboundPeer, sock: socket.socket) -> None:
+        peer.channel.drop()
         with contextlib.suppress(OSError):  # it is gone already
-            plug.shutdown(socket.SHUT_RDWR)
-
-    def _foreign(self, host: str, error: OSError) -> None:
-        why = getattr(error, "reason", None) or type(error).__name__
-        self._refuse(
-            host,
-            Refused.FOREIGN,
-            f"does not hold the key of this cluster ({why}). If it is a member, copy auth.clusterKeyPath to it from "
-            "another node",
-        )
+            sock.shutdown(socket.SHUT_RDWR)
 
     def _refuse(self, host: str, reason: Refused, sentence: str) -> None:
-        self._party.refusals.refuse(host, reason, f"{host} knocked at the member port and {sentence}")
+        self._local.refusals.refuse(host, reason, f"{host} connected to the member port and {sentence}")
 
 
-async def _somebody(server: socket.socket) -> None:
-    """Wait until somebody knocks, and let nobody in: who is let in while this ends would be lost with its socket."""
+async def _wait_for_client(server: socket.socket) -> None:
+    """Wait without accepting: a connection accepted while this ends would be lost with its socket."""
     loop = asyncio.get_running_loop()
-    knocked = asyncio.Event()
-    loop.add_reader(server.fileno(), knocked.set)
+    came = asyncio.Event()
+    loop.add_reader(server.fileno(), came.set)
     try:
-        await knocked.wait()
+        await came.wait()
     finally:
         loop.remove_reader(server.fileno())
 
 
-def _is_stranger(error: OSError) -> bool:
-    """Whether TLS failed, other than by a broken connection (as a port scan or a restart leaves)."""
-    return isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError)
-
-
-def _host(place: Any) -> str:
-    return str(place[0]).removeprefix("::ffff:")
-
-
 def listen(host: str | None, port: int) -> list[socket.socket]:
-    """Listening sockets for every address of ``host``. Raises :class:`MemberPortInUse`."""
+    """Open a listening socket for every address of ``host``. Raises MemberPortInUse."""
     shown = f"{host or '*'}:{port}"
     servers: list[socket.socket] = []
     try:
@@ -193,7 +176,7 @@ def listen(host: str | None, port: int) -> list[socket.socket]:
             server.close()
         raise MemberPortInUse(
             f"cluster.memberHost and cluster.memberPort: expected an address of this host and a free port, found "
-            f"{shown}: {error.strerror or error}. Stop whoever has it ('ss -ltnp' shows it), or change them"
+            f"{shown}: {error.strerror or error}. Stop the process that has it ('ss -ltnp' shows it), or change them"
         ) from None
     if not servers:
         raise MemberPortInUse(f"cluster.memberHost: expected an address of this host, found {shown}, which has none")

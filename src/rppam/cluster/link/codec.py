@@ -7,11 +7,11 @@
     {"type":"ballot","candidate":"node1","boot_id":"9f0c1d2e3a4b5c6d","epoch":1795478400123,"kind":"renew", ...}
     {"type":"ping","number":5}
 
-Decides what is a message and what is not. Every known field has its form and its range, so what comes out of
-:func:`decode` is in itself sound; fields and types that a newer release added are passed over. The beginning of a
-greeting and the whole of ``no`` are the same in all versions, past and future, as are ``ping`` and ``pong``, which the
-supervisor compares byte for byte (:mod:`rppam.cluster.link.crash_release`). Nothing outside of the signed body of an
-order may ever be believed as an order. Who may say what decide :mod:`rppam.cluster.link.inbound` and ``outbound``.
+Decides what is a message and what is not. Every known field has its form and its range, so what ``decode`` returns is
+in itself sound; fields and types that a newer release added are passed over. The beginning of a greeting and the whole
+of ``no`` are the same in all versions, past and future, as are ``ping`` and ``pong``, which the supervisor compares
+byte for byte (``crash_release``). Nothing outside of the signed body of an order may ever be believed as an order.
+``inbound`` and ``outbound`` decide who may say what.
 """
 
 import re
@@ -67,9 +67,9 @@ class Purpose(StrEnum):
     """What a connection is for."""
 
     LINK = "link"
-    """The one standing connection of an asker."""
+    """The one standing connection of a member that asks."""
     ERRAND = "errand"
-    """A few words, then the end: by another process of the same node, in its name."""
+    """A few messages, then the end: by another process of the same node, in its name."""
 
 
 class Greeting(Struct, frozen=True):
@@ -96,11 +96,11 @@ class OtherVersion(NamedTuple):
 
 
 class No(NamedTuple):
-    """A greeting is refused, and why."""
+    """A greeting is refused."""
 
     reason: str
     version: int
-    """Of the protocol, of who refuses."""
+    """The protocol's, on the side that refuses."""
 
 
 class Unknown(NamedTuple):
@@ -110,23 +110,19 @@ class Unknown(NamedTuple):
 
 
 class _Word(Struct, frozen=True, tag_field="type"):
-    """A message."""
+    pass
 
 
 class Ping(_Word, frozen=True, tag="ping"):
-    """Are you there?"""
-
     number: Number
 
 
 class Pong(_Word, frozen=True, tag="pong"):
-    """Yes."""
-
     number: Number
 
 
 class OrderRefusal(StrEnum):
-    """Why an order was not even looked at. Said unsigned, so it is told to people and decides nothing."""
+    """Why an order was not even looked at. It comes unsigned, so people see it and it decides nothing."""
 
     BUSY = "busy"
     """More orders are under way than there is room for."""
@@ -135,7 +131,7 @@ class OrderRefusal(StrEnum):
     TICKET = "ticket"
     """The leave to give it is over, was used, or is another's."""
     NO_NODE = "no-node"
-    """Who gives it is no member that may lead: a witness, or no member at all."""
+    """Its sender is no member that may lead: a witness, or no member at all."""
     UNABLE = "unable"
     """Nothing here takes orders: it is a witness, or has no key to check them with."""
 
@@ -144,7 +140,7 @@ class OrderOpen(_Word, frozen=True, tag="order-open"):
     """May this node give an order? The answer is a ticket, or a refusal."""
 
     number: Hex16
-    """Chosen by who asks; tells orders on one connection apart."""
+    """Chosen by the node that asks; tells orders on one connection apart."""
 
 
 class OrderTicket(_Word, frozen=True, tag="order-ticket"):
@@ -155,7 +151,7 @@ class OrderTicket(_Word, frozen=True, tag="order-ticket"):
 
 
 class Order(_Word, frozen=True, tag="order"):
-    """An order, signed: see :mod:`rppam.cluster.link.order_keys`."""
+    """An order, signed: see ``orders``."""
 
     number: Hex16
     ticket: Hex16
@@ -245,12 +241,11 @@ _greetings: Final = msgspec.json.Decoder(Greeting)
 
 
 def encode(message: Message) -> bytes:
-    """The one object for ``message``."""
     return _encoder.encode(_wire(message))
 
 
 def decode(data: bytes) -> Message | Unknown | None:
-    """The message in ``data``, or ``None`` when it is not one."""
+    """Return the message in ``data``, or ``None`` when it is not one."""
     try:
         return _message(_words.decode(data))
     except (ValueError, RecursionError):
@@ -258,12 +253,11 @@ def decode(data: bytes) -> Message | Unknown | None:
 
 
 def encode_greeting(greeting: Greeting) -> bytes:
-    """The first words of a connection."""
     return b"rppam-member %d %b" % (greeting.version, _encoder.encode(greeting))
 
 
 def decode_greeting(data: bytes) -> Greeting | OtherVersion | No | None:
-    """What the other side begins with; ``None`` when it is nothing of the kind."""
+    """Return what the other side begins with; ``None`` when it is nothing of the kind."""
     if (match := _NO.fullmatch(data)) is not None:
         return No(match[1].decode(), int(match[2]))
     match = _GREETING.fullmatch(data)
@@ -282,12 +276,12 @@ def decode_greeting(data: bytes) -> Greeting | OtherVersion | No | None:
 
 
 def sayable_url(url: str) -> str:
-    """``url`` where a greeting can carry it; else empty: what is odd is not said."""
+    """Return ``url`` where a greeting can carry it; else an empty text."""
     return url if re.fullmatch(_URL, url) else ""
 
 
 def encode_no(no: No) -> bytes:
-    """The only words after a greeting that is refused."""
+    """The only message after a greeting that is refused."""
     return f"no {no.reason} {no.version}".encode()
 
 
@@ -314,7 +308,7 @@ def _wire_vote(vote: Vote) -> _Vote:
 
 
 def _message(word: _Wire) -> Message:
-    """What ``word`` says. Raises ValueError where its fields do not go together."""
+    """Raises ValueError where the fields do not go together."""
     match word:
         case _VoteRequest():
             return VoteRequest(word.kind, word.request, word.claim, _electorate(word.electorate), Instant(word.now))
@@ -340,7 +334,7 @@ def _vote(word: _Vote) -> Vote:
 
 
 def _unknown(data: bytes) -> Unknown | None:
-    """A message of a later release; ``None`` when it is none, or one of a known type with something wrong."""
+    """Return a message of a later release; ``None`` when it is none, or a wrong one of a known type."""
     try:
         head = _heads.decode(data)
     except (ValueError, RecursionError):
@@ -356,7 +350,7 @@ def _electorate_text(electorate: Membership) -> str:
 
 @lru_cache(maxsize=16)
 def _electorate(text: str) -> Membership:
-    """And read once. Raises ValueError."""
+    """Raises ValueError."""
     electorate = parse_electorate(text)
     if electorate is None:
         raise ValueError(text)

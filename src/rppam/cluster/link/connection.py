@@ -1,27 +1,34 @@
 """One connection between two members: whole messages in and out, bounded in both directions.
 
-What it decides: when what the other side sent cannot be read, when it sends too much, when nothing was heard for too
-long, and what to drop when it does not read. Words that can be asked again (ballots, votes, pings) are dropped, the
-oldest first; the others wait, and too many of them end the connection. What the words mean, and who may say them,
-decide the sessions.
+A message is 4 bytes of length, 8 bytes of sequence number, then what ``codec`` reads. Sequence numbers start at 0 for
+each direction of each connection: inside TLS a wrong one is a fault of the other side or an attack.
 
-Silence is counted in looks (:meth:`MemberConnection.look`), not in time: a process that itself stood still looks once
-when it wakes, after it has read what came meanwhile, and so accuses nobody of its own absence. Only whole frames count
-as heard, so a peer that dribbles bytes is as silent as one that sends none.
+Decides when what the other side sent cannot be read, when it sends too much, when nothing was heard for too long, and
+what to drop when it does not read. Messages that can be asked again (ballots, votes, pings) are dropped, the oldest
+first; the others wait, and too many of them end the connection. ``inbound`` and ``outbound`` decide who may say what.
+
+Silence is counted in looks, not in time: a process that itself stood still looks once when it wakes, after it has read
+what came meanwhile, and so accuses nobody of its own absence. Only whole frames count as heard, so a peer that dribbles
+bytes is as silent as one that sends none.
 """
 
 import asyncio
-import itertools
 import socket
+import struct
 from collections import deque
 from collections.abc import Callable
-from typing import ClassVar, Final, NamedTuple, cast
+from typing import Final, NamedTuple, cast
 
 from rppam.cluster.link.codec import Message, encode
-from rppam.cluster.link.frames import FrameError, FrameReader, FrameWriter
 from rppam.cluster.link.rejections import Refused
 from rppam.kernel.clock import Clock
 from rppam.kernel.instant import Instant
+
+FRAME_BYTES_MAX: Final = 64 * 1024
+"""Longest frame, without its length."""
+_HEAD: Final = struct.Struct(">IQ")
+_LENGTH: Final = struct.Struct(">I")
+_SEQ_BYTES: Final = 8
 
 LOOK_S: Final = 0.25
 """Period of the looks."""
@@ -36,8 +43,67 @@ WAITING_MAX: Final = 1_024
 UNSENT_BYTES_MAX: Final = 1024 * 1024
 """More messages or bytes than this end the connection."""
 LINGER_S: Final = 0.1
-"""What was said before the end may take so long to leave."""
+"""Time for what was said before the end to leave."""
 _HIGH_WATER: Final = 64 * 1024
+
+
+class FrameError(Exception):
+    """The stream cannot go on."""
+
+    def __init__(self, reason: Refused) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class FrameWriter:
+    """Numbers and packs what one side says."""
+
+    def __init__(self) -> None:
+        self._seq = 0
+
+    def pack(self, data: bytes) -> bytes:
+        assert len(data) + _SEQ_BYTES <= FRAME_BYTES_MAX
+        frame = _HEAD.pack(len(data) + _SEQ_BYTES, self._seq) + data
+        self._seq += 1
+        return frame
+
+
+class FrameReader:
+    """Unpacks what the other side says."""
+
+    def __init__(self) -> None:
+        self._seq = 0
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Return the messages that are whole now. Raises FrameError, after which nothing more can be read.
+
+        What came whole before the error is lost with it: a stream that is wrong anywhere is not believed.
+        """
+        buffer = self._buffer
+        buffer += data
+        whole: list[bytes] = []
+        start = 0
+        while len(buffer) - start >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(buffer, start)
+            if length > FRAME_BYTES_MAX:
+                raise FrameError(Refused.OVERSIZED)
+            if length < _SEQ_BYTES:
+                raise FrameError(Refused.MALFORMED)
+            end = start + _LENGTH.size + length
+            if len(buffer) < end:
+                break
+            whole.append(self._message(bytes(buffer[start:end])))
+            start = end
+        del buffer[:start]
+        return whole
+
+    def _message(self, frame: bytes) -> bytes:
+        _, seq = _HEAD.unpack_from(frame)
+        if seq != self._seq:
+            raise FrameError(Refused.REPLAYED)
+        self._seq += 1
+        return frame[_HEAD.size :]
 
 
 class Ended(NamedTuple):
@@ -59,8 +125,6 @@ class Waiting(NamedTuple):
 class MemberConnection(asyncio.Protocol):
     """See the module."""
 
-    _numbers: ClassVar = itertools.count(1)
-
     def __init__(
         self,
         *,
@@ -68,8 +132,7 @@ class MemberConnection(asyncio.Protocol):
         on_data: "Callable[[MemberConnection, bytes], None]",
         on_end: "Callable[[MemberConnection, Ended], None]",
     ) -> None:
-        """``on_data`` is told every message in order; ``on_end`` once, when nothing more can come or go."""
-        self.number = next(MemberConnection._numbers)
+        """``on_data`` gets every message in order; ``on_end`` is called once, when nothing more can come or go."""
         self.heard_at: Instant | None = None
         self.silent_looks = 0
         self.ended: Ended | None = None
@@ -139,7 +202,6 @@ class MemberConnection(asyncio.Protocol):
 
     @property
     def transport(self) -> asyncio.Transport | None:
-        """The TLS transport, once there is one."""
         return self._transport
 
     @property
@@ -148,14 +210,14 @@ class MemberConnection(asyncio.Protocol):
         return self.ended is None and self._transport is not None
 
     def say(self, message: Message, *, dropped: Callable[[], None] | None = None) -> bool:
-        """Hand ``message`` to the network, or put it in line; whether that was possible.
+        """Hand ``message`` to the network, or queue it; return whether that was possible.
 
-        With ``dropped`` it may leave the line unsent, and that is told by calling it.
+        With ``dropped`` it may leave the queue unsent, which ``dropped`` then hears.
         """
         return self.say_data(encode(message), dropped=dropped)
 
     def say_data(self, data: bytes, *, dropped: Callable[[], None] | None = None) -> bool:
-        """As :meth:`say`, for what is encoded already."""
+        """As ``say``, for what is encoded already."""
         if not self.is_open:
             return False
         if not self._paused:
@@ -171,7 +233,7 @@ class MemberConnection(asyncio.Protocol):
         return self.is_open
 
     def look(self) -> bool:
-        """Called every :data:`LOOK_S`; whether the other side is still thought to be there."""
+        """Count one more period of silence; return whether the other side is still thought to be there."""
         self._messages = 0
         self.silent_looks += 1
         return self.silent_looks < LOOKS_SILENT_MAX
@@ -184,12 +246,11 @@ class MemberConnection(asyncio.Protocol):
         self._close(gently=bool(last))
 
     def drop(self) -> None:
-        """End it at once."""
         self._end(Ended(None))
         self._close(gently=False)
 
     def finish(self) -> None:
-        """End it when what was said has left."""
+        """End it once what was said has left."""
         self._end(Ended(None))
         self._close(gently=True)
 
@@ -226,8 +287,8 @@ class MemberConnection(asyncio.Protocol):
         loop.call_later(LINGER_S, self._transport.abort)
 
 
-def prepare(plug: socket.socket) -> None:
-    """Small messages leave at once, and the kernel looks after dead peers too."""
-    plug.setblocking(False)
-    plug.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    plug.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+def prepare(sock: socket.socket) -> None:
+    """Have small messages leave at once, and the kernel look after dead peers, too."""
+    sock.setblocking(False)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -9,8 +9,8 @@ from typing import Final
 
 from rppam.cluster.consensus.messages import Candidacy, Freeing, Invitation
 from rppam.cluster.link.codec import Greeting, Ping, Pong, Purpose, encode, encode_greeting
+from rppam.cluster.link.connection import FrameWriter
 from rppam.cluster.link.credentials import Credentials
-from rppam.cluster.link.frames import FrameWriter
 from rppam.cluster.link.local_peer import MemberOptions
 from rppam.kernel.entropy import Entropy
 from rppam.process.crash_release import LastWord, TlsWords

@@ -3,22 +3,29 @@
 The cluster key (one file, the same on all members) is stretched with HKDF (RFC 5869) into the private key of an
 authority that exists nowhere else. At its start a node signs a certificate for a key of its own with it: CN is the
 node's name, O the cluster id. A peer believes exactly what that authority signed, so it believes whoever holds the
-cluster key; then it looks at the names, and at the proof of a node (``node_proof``). The cluster id is not mixed into
-the authority's key on purpose: a node with the right key and a wrong ``cluster.clusterId`` is told that, and not that
-it is a stranger.
+cluster key; then it looks at the names, and at the proof of a node. The cluster id is not mixed into the authority's
+key on purpose: a node with the right key and a wrong ``cluster.clusterId`` learns that, and not that it is a stranger.
+
+**The proof that a member is a node**, and no mere holder of the cluster key, which every witness is: a holder of the
+sealing key, too, adds an HMAC-SHA-256 (RFC 2104) over its certificate's public key and names, under a key that HKDF
+derives; TLS then proves that it holds the private one. There is one for each sealing key it has, its own first: so
+others see which keys it knows while that is changed. Only nodes ask for votes, give promises back, invite, and make
+lists of members; where a proof is demanded, a member that has none is heard as a witness or not at all. Nobody demands
+one while the cluster key itself seals, as in an old installation; nor does a witness, which has no key to check one.
 
 Nothing of it touches a disk, and both keys end with the process. The certificates are valid from 1950 to 9999 (RFC 5280
 says: no end), since the wall clock of a host decides nothing here, and a member whose clock is wrong has to be able to
-vote. What it does not promise: that whoever took the cluster key is kept out. Then change it on all nodes: see
-``key_files``.
+vote. What it does not promise: to keep out a thief of the cluster key. Then change it on all nodes: see ``key_files``.
 """
 
 import asyncio
 import base64
+import hmac
 import os
 import re
 import ssl
 import stat
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -26,16 +33,16 @@ from typing import Any, Final, NamedTuple
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from rppam.cluster.errors import ClusterKeyUnusable, SealingKeyUnusable
-from rppam.cluster.link.node_proof import OID, proof_of, proves
 from rppam.crypto.pfx import load_pair
-from rppam.crypto.sealed import Label, derived
+from rppam.crypto.sealed import Label, derived, framed
 from rppam.kernel.secret import Secret
 
-_LABEL: Final = Label(b"rppam-member-link-1", b"authority of the member link, EC P-256")
+_AUTHORITY_LABEL: Final = Label(b"rppam-member-link-1", b"authority of the member link, EC P-256")
+_PROOF_LABEL: Final = Label(b"rppam-node-1", b"proof of a node in its certificate")
 _P256_ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _STRETCHED_BYTES: Final = 48
 """128 bits more than the order has, so that the remainder is even (FIPS 186-5, A.2.1)."""
@@ -46,6 +53,11 @@ _KEY: Final = re.compile(rb"[0-9a-fA-F]{64}\r?\n?")
 _OLDER_KEY: Final = re.compile(rb"[A-Za-z0-9+/]{43}=\r?\n?")
 """The same 32 bytes in base64, as 'rppam init' once wrote them."""
 _KEY_BYTES_MAX: Final = 4096
+OID: Final = x509.ObjectIdentifier("2.25.302771931457290471862150873354198706243")
+"""Of the certificate's extension: from a random UUID, as X.667 has it."""
+KEYS_MAX: Final = 3
+_TAG: Final = 32
+_OCTET_STRING: Final = b"\x04"
 
 
 class PeerName(NamedTuple):
@@ -61,7 +73,7 @@ class Credentials:
     server: ssl.SSLContext
     """For connections that others make."""
     client: ssl.SSLContext
-    """For connections to others. Whose certificate it is has to be asked with :func:`peer_name`."""
+    """For connections to others. Ask ``peer_name`` whose certificate it is."""
     root_pem: str
     """The authorities, for another process of this node."""
     own_pem: bytes
@@ -78,13 +90,13 @@ class Credentials:
         also: tuple[Secret, ...] = (),
         sealing: tuple[Secret, ...] = (),
     ) -> None:
-        """``cluster_key`` is 64 hexadecimal digits, as :func:`read_cluster_key` gives it; so are ``also``, whose
-        holders are believed as well, and ``sealing``: what this node seals with, then what it knows besides."""
+        """``cluster_key`` is 64 hexadecimal digits, as ``read_cluster_key`` gives it; so are ``also``, whose holders
+        are believed as well, and ``sealing``: what this node seals with, then what it knows besides."""
         self._name = PeerName(cluster_id, node_name)
         self.use(cluster_key, also, sealing)
 
     def use(self, cluster_key: Secret, also: tuple[Secret, ...] = (), sealing: tuple[Secret, ...] = ()) -> None:
-        """From now on show what is made with ``cluster_key``, and believe its holders and those of ``also``.
+        """Show from now on what is made with ``cluster_key``, and believe its holders and those of ``also``.
 
         Connections that stand are left alone. It takes some 10 ms and may be called in a thread.
         """
@@ -106,30 +118,36 @@ class Credentials:
             Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
         )
 
-    def is_node(self, transport: asyncio.BaseTransport | None, name: PeerName) -> bool:
-        """Whether the other side, whose certificate is for ``name``, has proven to be a node; so has everybody where
+    def is_node(self, transport: asyncio.BaseTransport | None, name: PeerName | None) -> bool:
+        """Return whether the other side, whose certificate is for ``name``, has proven to be a node; always true where
         no proof is demanded."""
-        return not self.demands_proof or proves(certificate_of(transport), *name, self._sealing)
+        if name is None or not self.demands_proof:
+            return name is not None
+        return proves(certificate_of(transport), *name, self._sealing)
+
+
+def certified_name(transport: asyncio.BaseTransport | None) -> PeerName | None:
+    return None if transport is None else peer_name(transport.get_extra_info("peercert"))
 
 
 def certificate_of(transport: asyncio.BaseTransport | None) -> bytes | None:
-    """The other side's certificate (DER), which TLS has verified."""
+    """Return the other side's certificate (DER), which TLS has verified."""
     found = None if transport is None else transport.get_extra_info("ssl_object")
     return None if found is None else found.getpeercert(True)
 
 
 def read_cluster_key(path: Path) -> Secret:
-    """The cluster key in ``path``. Raises :class:`ClusterKeyUnusable`."""
+    """Raises ClusterKeyUnusable."""
     return read_key_of("auth.clusterKeyPath", path, ClusterKeyUnusable, "can vote in this cluster")
 
 
 def read_sealing_key(path: Path) -> Secret:
-    """The sealing key in ``path``. Raises :class:`SealingKeyUnusable`."""
+    """Raises SealingKeyUnusable."""
     return read_key_of("auth.sealingKeyPath", path, SealingKeyUnusable, "can forge people's rights")
 
 
 def read_key_of(setting: str, path: Path, unusable: type[ClusterKeyUnusable], what_for: str) -> Secret:
-    """The key of 64 digits in ``path``. Raises what ``unusable`` names; ``what_for`` says what a thief could do."""
+    """Read 64 digits from ``path``. Raises ``unusable``; ``what_for`` says what a thief could do."""
     expected = f"{setting} {path}: expected 64 hexadecimal digits, readable by this account alone, found"
     fix = "Copy the file from another node of the cluster (rppam init --bundle); a first node gets it by 'rppam init'"
     try:
@@ -150,7 +168,7 @@ def read_key_of(setting: str, path: Path, unusable: type[ClusterKeyUnusable], wh
 
 
 def peer_name(certificate: dict[str, Any] | None) -> PeerName | None:
-    """Whom a verified certificate (``SSLObject.getpeercert()``) is for; ``None`` when it says no such thing."""
+    """Return whom a verified certificate (``SSLObject.getpeercert()``) is for; ``None`` where it does not say."""
     names: dict[str, list[str]] = {}
     for part in (certificate or {}).get("subject", ()):
         for kind, value in part:
@@ -161,9 +179,55 @@ def peer_name(certificate: dict[str, Any] | None) -> PeerName | None:
     return PeerName(clusters[0], nodes[0])
 
 
+def proof_of(sealing: Sequence[Secret], cluster_id: str, node: str, public: ec.EllipticCurvePublicKey) -> bytes:
+    """Make the extension's value: a tag for each of the keys, at most ``KEYS_MAX``."""
+    tags = b"".join(_tag(key, cluster_id, node, public) for key in sealing[:KEYS_MAX])
+    return _OCTET_STRING + len(tags).to_bytes(1, "big") + tags
+
+
+def proves(certificate: bytes | None, cluster_id: str, node: str, sealing: Sequence[Secret]) -> bool:
+    """Return whether a certificate that TLS has verified (DER) was made by a holder of one of the keys."""
+    found = _tags(certificate)
+    if found is None:
+        return False
+    tags, public = found
+    made = [_tag(key, cluster_id, node, public) for key in sealing]
+    return any(hmac.compare_digest(tag, one) for tag in tags for one in made)
+
+
+def shows(certificate: bytes | None, cluster_id: str, node: str, key: Secret) -> bool:
+    """Return whether ``key`` is the one that its maker seals with, and not merely knows."""
+    found = _tags(certificate)
+    return found is not None and hmac.compare_digest(found[0][0], _tag(key, cluster_id, node, found[1]))
+
+
+def _tags(certificate: bytes | None) -> tuple[list[bytes], ec.EllipticCurvePublicKey] | None:
+    """Return the tags of a certificate and its public key; ``None`` where it has none."""
+    if certificate is None:
+        return None
+    try:
+        parsed = x509.load_der_x509_certificate(certificate)
+        extension, public = parsed.extensions.get_extension_for_oid(OID).value, parsed.public_key()
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
+        return None
+    if not isinstance(extension, x509.UnrecognizedExtension) or not isinstance(public, ec.EllipticCurvePublicKey):
+        return None
+    tags = extension.value[2:]
+    if extension.value[:2] != _OCTET_STRING + bytes([len(tags) % 256]) or len(tags) not in range(
+        _TAG, KEYS_MAX * _TAG + 1, _TAG
+    ):
+        return None
+    return [tags[at : at + _TAG] for at in range(0, len(tags), _TAG)], public
+
+
+def _tag(key: Secret, cluster_id: str, node: str, public: ec.EllipticCurvePublicKey) -> bytes:
+    shown = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return hmac.digest(derived(key, _PROOF_LABEL), framed(cluster_id.encode(), node.encode(), shown), "sha256")
+
+
 def _authority_key(cluster_key: Secret) -> ec.EllipticCurvePrivateKey:
     """The same on every node that has the same cluster key."""
-    raw = derived(cluster_key, _LABEL, _STRETCHED_BYTES)
+    raw = derived(cluster_key, _AUTHORITY_LABEL, _STRETCHED_BYTES)
     return ec.derive_private_key(int.from_bytes(raw, "big") % (_P256_ORDER - 1) + 1, ec.SECP256R1())
 
 

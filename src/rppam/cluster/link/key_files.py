@@ -1,18 +1,19 @@
 """The keys of a cluster while they are changed: up to three files each, of which one signs and all are believed.
 
 Beside ``auth.clusterKeyPath`` may stand ``<that>.next``, the key that is to come, and ``<that>.previous``, the one that
-was. A member shows a certificate made with the key itself and believes whoever holds any of them. So the members can be
+was. A member shows a certificate made with the key itself and believes a holder of any of them. So the members can be
 changed one after the other: first all learn the next key, then each switches, then all forget the previous one. The
-files are looked at every second. What cannot be used is told once, and the keys of before stay.
+files are looked at every second. What cannot be used is logged once, and the keys in use stay.
 
 The **link key** (``auth.clusterKeyPath``) is what members know each other by, witnesses too. The **sealing key**
-(``auth.sealingKeyPath``) seals what tells or changes people's rights, and is on the nodes alone. An installation of
-before has only the first: until it has gone through the three steps with a sealing key, the cluster key seals, too.
+(``auth.sealingKeyPath``) seals what tells or changes people's rights, and is on the nodes alone. An old installation
+has only the first: until it has gone through the three steps with a sealing key, the cluster key seals, too.
 
 What it does not promise: that a connection which stands is cut when its key is forgotten; the next one is refused.
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import Awaitable, Callable
@@ -20,22 +21,28 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from rppam.cluster.errors import ClusterKeyUnusable
-from rppam.cluster.link.credentials import read_cluster_key, read_sealing_key
+from rppam.cluster.link.credentials import Credentials, read_cluster_key, read_sealing_key
+from rppam.config.host_secrets import create_key, read_key
+from rppam.crypto.data_key_ports import ClusterSecrets
+from rppam.crypto.errors import SealingKeyMissing
+from rppam.kernel.errors import RppamError
 from rppam.kernel.file_stamp import FileStamp, file_stamp
 from rppam.kernel.secret import Secret
 
 log: Final = logging.getLogger("rppam.members")
 
 EVERY_S: Final = 1.0
+LONE_KEY: Final = "data.key"
+"""File of a lone node's own key: base64, as ``rppam config encrypt`` makes keys."""
+SEALING_KEY: Final = "sealing.key"
+"""The usual name of the sealing key, beside the cluster key."""
 
 
 class ClusterKeys(NamedTuple):
-    """What a member knows the others by."""
+    """The key that this node uses, and those by which others are believed as well."""
 
     own: Secret
-    """Its own certificate is made with it."""
     also: tuple[Secret, ...]
-    """Others are believed with these, too."""
 
 
 def next_of(path: Path) -> Path:
@@ -49,7 +56,7 @@ def previous_of(path: Path) -> Path:
 
 
 def read_cluster_keys(path: Path) -> ClusterKeys:
-    """All keys. Raises :class:`~rppam.cluster.errors.ClusterKeyUnusable`."""
+    """Raises ClusterKeyUnusable."""
     own = read_cluster_key(path)
     also = [read_cluster_key(other) for other in (next_of(path), previous_of(path)) if other.exists()]
     return ClusterKeys(own, tuple(key for key in also if key != own))
@@ -81,9 +88,9 @@ class SealingKeys(NamedTuple):
 def read_sealing_keys(
     sealing: Path, cluster: Path, left_out: Callable[[ClusterKeyUnusable], object] | None = None
 ) -> SealingKeys:
-    """The keys that seal here. Raises :class:`~rppam.cluster.errors.ClusterKeyUnusable` or a subclass.
+    """Read the keys that seal here. Raises ClusterKeyUnusable or a subclass.
 
-    ``left_out`` is told of a next key that cannot be used, and the others are used without it; unless given, that is
+    ``left_out`` hears of a next key that cannot be used, and the others are used without it; unless given, that is
     raised, too. A node has to go on working while its next key is a badly copied file.
     """
 
@@ -107,6 +114,10 @@ def read_sealing_keys(
     )
 
 
+def _there(path: Path, read: Callable[[Path], Secret]) -> tuple[Secret, ...]:
+    return (read(path),) if path.exists() else ()
+
+
 class TellOnce:
     """Logs that a next key is left out, each reason once."""
 
@@ -114,7 +125,6 @@ class TellOnce:
         self._told: set[str] = set()
 
     def __call__(self, error: ClusterKeyUnusable) -> None:
-        """Tell it."""
         why = str(error)
         if why not in self._told:
             self._told.add(why)
@@ -126,25 +136,23 @@ tell_left_out: Final = TellOnce()
 
 
 def sealing_key_traces(sealing: Path) -> tuple[Path, ...]:
-    """Which files of a sealing key lie on this host: on a witness's there may be none."""
-    return tuple(path for path in (sealing, next_of(sealing), previous_of(sealing)) if os.path.lexists(path))
+    """Return which files of a sealing key lie on this host: on a witness's there may be none."""
+    return tuple(path for path in _all_of(sealing) if os.path.lexists(path))
 
 
-def _there(path: Path, read: Callable[[Path], Secret]) -> tuple[Secret, ...]:
-    return (read(path),) if path.exists() else ()
+def _all_of(path: Path) -> tuple[Path, ...]:
+    return path, next_of(path), previous_of(path)
 
 
-class ClusterKeyFiles:
-    """The files of one member."""
+class KeyFiles:
+    """The files of one key, which are read again when one of them changes."""
 
-    _named = "cluster"
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._stamps: tuple[FileStamp | None, ...] = self._look()
+    def __init__(self, named: str, read: Callable[[], ClusterKeys], *paths: Path) -> None:
+        self.named, self._read, self._paths = named, read, [part for path in paths for part in _all_of(path)]
+        self._stamps = self._look()
 
     def changed(self) -> ClusterKeys | None:
-        """The keys, when a file came, went or changed since they were read last. Raises as :func:`read_cluster_keys`.
+        """Return the keys, when a file came, went or changed since they were read last. Raises as the reading does.
 
         What could not be read is read again with the next call: the reason may be gone while the file is the same.
         """
@@ -160,7 +168,7 @@ class ClusterKeyFiles:
     ) -> None:
         """Look every second, and have what changed used; never returns.
 
-        What cannot be used is told to ``log`` once, with ``what_stays`` as it was, and tried again with each look.
+        What cannot be used is logged once, with ``what_stays`` as it was, and tried again with each look.
         """
         told = ""
         while True:
@@ -170,35 +178,113 @@ class ClusterKeyFiles:
                 if found is not None:
                     await use(found)
             except Exception as error:  # noqa: BLE001 - told; this must not end, or no change is ever seen again
-                self._stamps = ()
+                self._stamps = []
                 if str(error) != told:
                     told = str(error)
-                    log.warning("the changed %s key cannot be used, %s: %s", self._named, what_stays, told)
+                    log.warning("the changed %s key cannot be used, %s: %s", self.named, what_stays, told)
             else:
                 told = ""
 
-    def _read(self) -> ClusterKeys:
-        return read_cluster_keys(self._path)
-
-    def _look(self) -> tuple[FileStamp | None, ...]:
-        return _stamps_of(self._path)
+    def _look(self) -> list[FileStamp | None]:
+        return [file_stamp(path) for path in self._paths]
 
 
-class SealingKeyFiles(ClusterKeyFiles):
-    """The files of what seals on one node: of the sealing key, and of the cluster key that may do its work."""
-
-    _named = "sealing"
-
-    def __init__(self, sealing: Path, cluster: Path) -> None:
-        self._sealing = sealing
-        super().__init__(cluster)
-
-    def _read(self) -> ClusterKeys:
-        return read_sealing_keys(self._sealing, self._path).believed
-
-    def _look(self) -> tuple[FileStamp | None, ...]:
-        return (*_stamps_of(self._sealing), *_stamps_of(self._path))
+def cluster_key_files(path: Path) -> KeyFiles:
+    return KeyFiles("cluster", lambda: read_cluster_keys(path), path)
 
 
-def _stamps_of(path: Path) -> tuple[FileStamp | None, ...]:
-    return tuple(file_stamp(one) for one in (path, next_of(path), previous_of(path)))
+def sealing_key_files(sealing: Path, cluster: Path) -> KeyFiles:
+    """Files of the sealing key, and of the cluster key that may do its work."""
+    return KeyFiles("sealing", lambda: read_sealing_keys(sealing, cluster).believed, sealing, cluster)
+
+
+class LinkKeys:
+    """The keys that a link uses; they follow their files from ``start`` on."""
+
+    def __init__(self, credentials: Credentials, cluster: ClusterKeys, sealing: tuple[Secret, ...]) -> None:
+        self._credentials, self._cluster, self._sealing = credentials, cluster, sealing
+        self._followed: list[tuple[KeyFiles, Callable[[ClusterKeys], Awaitable[None]]]] = []
+        self._renewing = asyncio.Lock()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def follow(self, files: KeyFiles, also: Callable[[ClusterKeys], None]) -> None:
+        """Use what comes into the files of the cluster key, and hand it to ``also``."""
+
+        async def use(keys: ClusterKeys) -> None:
+            await self.use(keys)
+            also(keys)
+            believed = len(keys.also) + 1
+            plural = "s are" if believed > 1 else " is"
+            log.info("the files of the cluster key changed: %d key%s believed now", believed, plural)
+
+        self._followed.append((files, use))
+
+    def follow_sealing(self, files: KeyFiles, also: Callable[[ClusterKeys], None]) -> None:
+        """Use what comes into the files of the sealing key, and hand it to ``also``."""
+
+        async def use(keys: ClusterKeys) -> None:
+            await self.use_sealing(keys)
+            also(keys)
+
+        self._followed.append((files, use))
+
+    def start(self) -> None:
+        for files, use in self._followed:
+            following = files.follow(use, log, "what was read before stays in use")
+            self._tasks.append(asyncio.create_task(following, name=f"{files.named} key"))
+
+    def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+    async def use(self, keys: ClusterKeys) -> None:
+        self._cluster = keys
+        await self._renew()
+
+    async def use_sealing(self, keys: ClusterKeys) -> None:
+        self._sealing = (keys.own, *keys.also)
+        await self._renew()
+
+    async def _renew(self) -> None:
+        """Renew one at a time, and by what was read last: the files of both keys may change at once."""
+        async with self._renewing:
+            await asyncio.to_thread(self._credentials.use, *self._cluster, self._sealing)
+
+
+class SealingSecrets:
+    """The secrets of this host that wrap data keys (``ClusterSecrets``), read at each use.
+
+    In a cluster that is the sealing key, with the next and the previous one while it is changed; in an old
+    installation, which has none yet, the cluster key. A node that is alone and never got either makes a key of its own
+    beside the signing keys, once; should another key come later, what the own key wrapped is wrapped again.
+
+    A next key that cannot be read is left out and logged once; any other key that cannot be read is fatal.
+    """
+
+    def __init__(self, cluster_key: Path, keys_dir: Path, *, alone: bool, sealing_key: Path | None = None) -> None:
+        """``alone``: no other node can have written what this one has to read. ``sealing_key``: by default, at its
+        usual place."""
+        self._cluster_key, self._own, self._alone = cluster_key, keys_dir / LONE_KEY, alone
+        self._sealing_key = sealing_key or cluster_key.with_name(SEALING_KEY)
+
+    def __call__(self) -> ClusterSecrets:
+        """Read them. Raises SealingKeyMissing."""
+        try:
+            if self._sealing_key.exists() or self._cluster_key.exists():
+                own_key = (self._lone(),) if self._own.exists() else ()
+                keys = read_sealing_keys(self._sealing_key, self._cluster_key, tell_left_out)
+                return ClusterSecrets(keys.own, keys.coming, (*keys.gone, *own_key))
+            if self._alone:
+                if not self._own.exists():
+                    with contextlib.suppress(RppamError):  # another process was faster: reading tells
+                        create_key(self._own)
+                return ClusterSecrets(self._lone())
+        except (RppamError, OSError) as error:
+            raise SealingKeyMissing(f"{error}") from None
+        raise SealingKeyMissing(
+            f"auth.sealingKeyPath {self._sealing_key}: expected the sealing key, or the cluster key at "
+            f"auth.clusterKeyPath {self._cluster_key}, found no file"
+        )
+
+    def _lone(self) -> Secret:
+        return Secret(read_key(self._own).hex())

@@ -1,14 +1,18 @@
-"""This node as its side of every connection sees it: who it is, what it shows, whom it tells."""
+"""This node as its side of every connection sees it: who it is, what it shows, and who listens to it.
+
+The link is authenticated and encrypted both ways, so what is heard comes from a holder of the cluster key. It may still
+come late, twice (over another connection) or never; the core alone decides what a message may do.
+"""
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, ParamSpec
+from typing import TYPE_CHECKING, Final, NamedTuple, ParamSpec
 
+from rppam.cluster.consensus.messages import Freeing, Invitation, Vote, VoteRequest
 from rppam.cluster.link.codec import Greeting, Purpose, sayable_url
-from rppam.cluster.link.credentials import Credentials
-from rppam.cluster.link.ports import MemberListener
-from rppam.cluster.link.rejections import Rejections
+from rppam.cluster.link.credentials import Credentials, PeerName
+from rppam.cluster.link.rejections import Refused, Rejections
 from rppam.kernel.clock import Clock
 from rppam.kernel.entropy import Entropy
 from rppam.kernel.instant import US_PER_S, Instant
@@ -19,8 +23,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 
-_NEVER: Final = Instant(0)
-TWIN_US: Final = 3 * US_PER_S
+DUPLICATE_US: Final = 3 * US_PER_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +34,7 @@ class MemberOptions:
     boot_id: str
     cluster_id: str
     cluster_key: Secret
-    """64 hexadecimal digits, see :func:`rppam.cluster.link.credentials.read_cluster_key`."""
+    """64 hexadecimal digits, as ``read_cluster_key`` gives it."""
     also_believed: tuple[Secret, ...] = ()
     """Further keys whose holders are members, while the cluster key is changed."""
     sealing: tuple[Secret, ...] = ()
@@ -41,73 +44,86 @@ class MemberOptions:
     port: int = 5201
     """0: any that is free, for tests."""
     advertised: str = ""
-    """Where others reach this node, ``host:port``, as it tells them in its greeting; empty: it does not say."""
+    """Where others reach this node, ``host:port``, as its greeting says; empty: it does not say."""
     url: str = ""
-    """Where its REST API answers, which it tells them, too; empty of a witness."""
+    """Where its REST API answers; empty of a witness."""
 
 
-@dataclass(slots=True, kw_only=True)
+class MemberListener(NamedTuple):
+    """Called in the node's loop, never from another thread."""
+
+    on_ballot: Callable[[VoteRequest, Callable[[Vote], None]], None]
+    """(ballot, how to answer it). The answer may be given later, or never; it goes over the same connection."""
+    on_vote: Callable[[Vote], None]
+    on_no_vote: Callable[[str, int], None]
+    """(member, request): this ballot surely gets no answer."""
+    on_freeing: Callable[[Freeing], None]
+    on_invitation: Callable[[Invitation], None]
+
+
+class PeerState(NamedTuple):
+    """One other member as the link sees it, for people."""
+
+    address: str
+    """Where it is tried; empty when no address is known."""
+    is_connected: bool
+    reason: str
+    """Empty while connected; else why not, and what to do."""
+    heard_ms_ago: int | None
+    round_trip_us: int | None
+    api_url: str = ""
+    """Where its REST API answers, as it said itself on the connection that stands; empty where none stands."""
+
+
+class Sighting:
+    """Something that counts only after it was seen for a while, from its first sighting to its last."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._sentence = ""
+        self._first = self._last = Instant(0)
+
+    def see(self, sentence: str) -> None:
+        now = self._clock.now()
+        if not self.is_fresh:
+            self._first = now
+        self._sentence, self._last = sentence, now
+
+    @property
+    def is_fresh(self) -> bool:
+        return bool(self._sentence) and self._clock.now() < self._last + DUPLICATE_US
+
+    def lasting(self, for_us: int = DUPLICATE_US) -> str:
+        """Return what was seen, while it is and once it was for so long; else an empty text.
+
+        A node that starts again right after its host died may be refused for two seconds for the sake of its old self:
+        so the time between first and last sighting counts, not the time since the first.
+        """
+        return self._sentence if self.is_fresh and self._last - self._first >= for_us else ""
+
+
 class LocalPeer:
-    """Shared by all connections of one link."""
+    """Shared by all connections of one link. ``listener`` and ``orders`` are set when the link starts."""
 
-    options: MemberOptions
-    credentials: Credentials
-    refusals: Rejections
-    clock: Clock
-    entropy: Entropy
     listener: MemberListener
     orders: "TakenOrders"
     """What others order of this node."""
-    _twin: str = ""
-    _twin_from: Instant = _NEVER
-    _twin_at: Instant = _NEVER
-    """When it was last seen."""
-    was_let_in: bool = False
-    """Whether any member has ever let this process in."""
-    _refused: str = ""
-    _refused_from: Instant = _NEVER
-    _refused_at: Instant = _NEVER
 
-    def saw_twin(self, sentence: str) -> None:
-        """Somebody else was seen with this node's name, or others refuse this node for it."""
-        now = self.clock.now()
-        if not self.twin_is_fresh:
-            self._twin_from = now
-        self._twin, self._twin_at = sentence, now
-
-    @property
-    def twin_is_fresh(self) -> bool:
-        """Whether a twin was seen lately."""
-        return bool(self._twin) and self.clock.now() < self._twin_at + TWIN_US
-
-    @property
-    def twin(self) -> str:
-        """What was seen of a twin, once it has been seen for three seconds and while it is; else empty.
-
-        A node that starts again right after its host died may be refused for two seconds for the sake of its old self:
-        from the first sighting to the last one, not to now, three seconds have to pass.
-        """
-        lasted = self._twin_at - self._twin_from >= TWIN_US
-        return self._twin if self.twin_is_fresh and lasted else ""
-
-    def refused_for_twin(self, sentence: str) -> None:
+    def __init__(self, options: MemberOptions, credentials: Credentials, clock: Clock, entropy: Entropy) -> None:
+        self.options = options
+        self.credentials = credentials
+        self.clock = clock
+        self.entropy = entropy
+        self.refusals = Rejections(clock)
+        self.was_let_in = False
+        """Whether any member has ever let this process in."""
+        self.duplicate = Sighting(clock)
+        """Another node was seen with this node's name, or others refuse this node for it."""
+        self.displacing = Sighting(clock)
         """A member has another process of this name connected, and refuses this one."""
-        now = self.clock.now()
-        if not self._refused or now >= self._refused_at + TWIN_US:
-            self._refused_from = now
-        self._refused, self._refused_at = sentence, now
-
-    def displaced(self, old_self_us: int) -> str:
-        """What a member said, where this process is the newcomer of two with one name; else empty.
-
-        ``old_self_us``: so long members may take an old self of this node, whose host died, for a living one.
-        """
-        is_fresh = bool(self._refused) and self.clock.now() < self._refused_at + TWIN_US
-        lasted = self._refused_at - self._refused_from >= max(TWIN_US, old_self_us)
-        return self._refused if is_fresh and lasted and not self.was_let_in else ""
 
     def greeting(self, purpose: Purpose = Purpose.LINK) -> Greeting:
-        """What this node says first, with a nonce of its own for each connection."""
+        """Return what this node says first, with a nonce of its own for each connection."""
         options = self.options
         return Greeting(
             purpose,
@@ -118,6 +134,29 @@ class LocalPeer:
             options.advertised,
             sayable_url(options.url),
         )
+
+    def why_refused(
+        self,
+        greeting: Greeting,
+        certified: PeerName | None,
+        transport: asyncio.BaseTransport | None,
+        *,
+        must_prove: bool,
+        live: str,
+    ) -> Refused | None:
+        """Judge the greeting of a peer whose certificate is for ``certified``.
+
+        ``must_prove``: it is a node by the list of members; ``live``: the life of its name that is connected already.
+        """
+        if certified is not None and certified.cluster_id != self.options.cluster_id:
+            return Refused.CLUSTER_ID
+        if certified != PeerName(greeting.cluster_id, greeting.node):
+            return Refused.FORGED
+        if must_prove and not self.credentials.is_node(transport, certified):
+            return Refused.UNPROVEN
+        if greeting.node == self.options.node_name:
+            return Refused.ITSELF if greeting.boot_id == self.options.boot_id else Refused.OWN_NAME
+        return Refused.TWIN if live not in {"", greeting.boot_id} else None
 
     def tell(self, listener: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
         """Call ``listener``; what it raises is reported, and costs neither the connection nor other messages."""

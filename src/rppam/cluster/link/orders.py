@@ -1,18 +1,25 @@
 """Orders between two nodes over the member link: asked for, given once, and answered.
 
 A node that wants to give one first asks for leave, and gets a **ticket**: good once, for this connection, and for two
-seconds by the clock of the node that gave it. So an order that was kept back, or is said a second time, is refused
+seconds by the clock of the node that gave it. So an order that was kept back, or is sent a second time, is refused
 whatever the clocks of the two hosts say, and nothing has to be remembered of orders that are over. Then it sends the
-order, signed (see :mod:`rppam.cluster.link.order_keys`), and waits for the signed answer.
+order, signed, and waits for the signed answer.
+
+The member link believes every holder of the cluster key, and witnesses hold it, too. So an order carries an HMAC with
+SHA-256 (RFC 2104) under a key that HKDF (RFC 5869) derives from what seals secrets in the database, which is for nodes
+alone. It is bound to the cluster, to both names, to the life of both processes, to the order's number and to its
+ticket; an order and an answer are told apart. Signed with the own key; while the key is changed the next and the
+previous one are believed, too.
 
 Decides who may order (a member that may lead, by a key that witnesses do not have), that nothing here grows without
 bound, and when an order was surely not carried out and when nobody knows. What an order does is decided elsewhere; it
-is never sent on from here. A wrong signature ends no connection, as votes travel on it: it costs its speaker a second.
+is never sent on from here. A wrong signature ends no connection, as votes travel on it: it costs its sender a second.
 
-What it does not promise: that an unsigned refusal is true. Whoever holds the cluster key may say it in another's name.
+What it does not promise: that an unsigned refusal is true. A holder of the cluster key may send it in another's name.
 """
 
 import asyncio
+import hmac
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
@@ -32,9 +39,10 @@ from rppam.cluster.link.codec import (
 )
 from rppam.cluster.link.connection import MemberConnection
 from rppam.cluster.link.local_peer import MemberOptions
-from rppam.cluster.link.order_keys import ANSWER, ORDER, OrderKeys, Signed, read_keys
 from rppam.cluster.link.rejections import Refused, Rejections
 from rppam.crypto.data_key_ports import ClusterSecrets
+from rppam.crypto.errors import SealingKeyMissing
+from rppam.crypto.sealed import Label, derived, framed
 from rppam.kernel.clock import Clock
 from rppam.kernel.entropy import Entropy
 from rppam.kernel.instant import US_PER_S, Instant, after
@@ -42,24 +50,73 @@ from rppam.kernel.instant import US_PER_S, Instant, after
 _log: Final = logging.getLogger("rppam.members")
 
 WAIT_S: Final = 4.5
-"""So long whoever gives an order waits for its answer: less than a worker waits for the control process."""
+"""How long the answer to an order is waited for: less than a worker waits for the control process."""
 TICKET_US: Final = 2 * US_PER_S
 PENANCE_US: Final = US_PER_S
-"""So long nothing is taken from a speaker after a wrong signature: checking one costs."""
+"""How long nothing is taken from a sender after a wrong signature: checking one costs."""
 TICKETS_MAX: Final = 4
 """Tickets and orders under way of one connection."""
 UNDER_WAY_MAX: Final = 16
-"""Orders that are carried out at a time, whoever gave them."""
+"""Orders that are carried out at a time, from all connections."""
 
 CarryOut = Callable[[str, str], Awaitable[str]]
 """Makes the answer to an order: (through which node it came, JSON) to JSON. It raises nothing."""
+
+
+_LABEL: Final = Label(b"rppam-orders-1", b"authentication of orders between nodes")
+ORDER: Final = "order"
+ANSWER: Final = "answer"
+
+
+class Signed(NamedTuple):
+    """What a signature is over."""
+
+    kind: str
+    """``ORDER`` or ``ANSWER``."""
+    cluster_id: str
+    speaker: str
+    speaker_boot_id: str
+    hearer: str
+    hearer_boot_id: str
+    number: str
+    ticket: str
+    body: str
+
+
+class OrderKeys:
+    """The keys of one moment."""
+
+    __slots__ = ("_keys",)
+
+    def __init__(self, secrets: ClusterSecrets) -> None:
+        self._keys = tuple(derived(key, _LABEL) for key in (secrets.own, *secrets.coming, *secrets.gone))
+
+    def tag(self, signed: Signed) -> str:
+        """Return the signature, 64 hexadecimal digits."""
+        return _tag(self._keys[0], signed)
+
+    def is_genuine(self, signed: Signed, tag: str) -> bool:
+        """Return whether a node of this cluster made ``tag`` over exactly this."""
+        return any(hmac.compare_digest(_tag(key, signed), tag) for key in self._keys)
+
+
+async def read_keys(secrets: Callable[[], ClusterSecrets]) -> OrderKeys | None:
+    """Read the keys of this host's files, on a thread; ``None`` where there are none."""
+    try:
+        return OrderKeys(await asyncio.to_thread(secrets))
+    except SealingKeyMissing:
+        return None
+
+
+def _tag(key: bytes, signed: Signed) -> str:
+    return hmac.digest(key, framed(*(word.encode() for word in signed)), "sha256").hex()
 
 
 class OrderOptions(NamedTuple):
     """What a node needs to give and take orders."""
 
     secrets: Callable[[], ClusterSecrets]
-    """What only nodes have; raises :class:`~rppam.crypto.errors.SealingKeyMissing`."""
+    """What only nodes have; raises SealingKeyMissing."""
     carry_out: CarryOut
     may_order: Callable[[str], bool]
     """Whether a member of that name may lead, so that it has administrators to speak for."""
@@ -89,21 +146,19 @@ class GivenOrders:
         self._waiting: dict[str, asyncio.Future[OrderMessage]] = {}
 
     def heard(self, message: OrderTicket | OrderAnswer | OrderRefused) -> None:
-        """The other side said this; what nobody waits for any more is late."""
         waiting = self._waiting.get(message.number)
         if waiting is not None and not waiting.done():
             waiting.set_result(message)
 
     def end(self) -> None:
-        """The connection is over."""
         for waiting in self._waiting.values():
             if not waiting.done():
                 waiting.set_exception(ConnectionError("the connection broke"))
 
     async def give(self, there: Greeting, secrets: Callable[[], ClusterSecrets], body: str) -> str:
-        """The answer to the order ``body`` of who greeted so; both JSON.
+        """Give the order ``body`` to the node that greeted so, and return its answer; both JSON.
 
-        Raises :class:`NotGivenError`, :class:`UnansweredError`, :class:`BadAnswerError`.
+        Raises NotGivenError, UnansweredError, BadAnswerError.
         """
         if len(body) > ORDER_CHARS_MAX:
             raise NotGivenError(f"it is longer than {ORDER_CHARS_MAX} characters")
@@ -176,7 +231,7 @@ class TakenOrders:
         """Speakers, and until when nothing is taken from them."""
 
     def open(self, channel: MemberConnection, speaker: str, number: str) -> OrderTicket | OrderRefused:
-        """The answer to who asks whether it may give an order."""
+        """Answer a node that asks for leave to give an order."""
         if self._orders is None:
             return OrderRefused(number, OrderRefusal.UNABLE)
         if not self._orders.may_order(speaker):
@@ -192,7 +247,7 @@ class TakenOrders:
         return OrderTicket(number, made.ticket)
 
     def take(self, channel: MemberConnection, there: Greeting, order: Order) -> OrderRefused | None:
-        """Have the order carried out, which is answered on ``channel`` later; or why not."""
+        """Have the order carried out, which is answered on ``channel`` later; or return why not."""
         held = self._tickets.get(channel, {})
         ticket = held.pop(order.number, None)  # good once, right or wrong
         if ticket is None or ticket.ticket != order.ticket or self._clock.now() >= ticket.until:
@@ -203,11 +258,10 @@ class TakenOrders:
         return None
 
     def left(self, channel: MemberConnection) -> None:
-        """The connection is over: its tickets are. What was begun goes on."""
+        """Drop the tickets of a connection that is over. What was begun goes on."""
         self._tickets.pop(channel, None)
 
     def stop(self) -> None:
-        """Nothing more is carried out."""
         for task in self._under_way:
             task.cancel()
 
@@ -251,7 +305,7 @@ class TakenOrders:
 def signed(
     kind: str, cluster_id: str, giver: tuple[str, str], taker: tuple[str, str], number: str, ticket: str, body: str
 ) -> Signed:
-    """What is signed of an order that ``giver`` gives ``taker``, or of the answer (each a name and a boot id)."""
+    """Make what is signed of an order that ``giver`` gives ``taker``, or of the answer (each a name and a boot id)."""
     speaker, hearer = (giver, taker) if kind == ORDER else (taker, giver)
     return Signed(kind, cluster_id, *speaker, *hearer, number, ticket, body)
 
@@ -266,7 +320,7 @@ _WHY: Final = {
 
 
 def refused_order(who: str, why: OrderRefusal, to: str, url: str | None) -> OrderNotBelieved | TooManyOrders:
-    """What to tell of a refusal by ``to``; ``who`` begins the sentence, and says who handed the order on to whom."""
+    """Make the error for a refusal by ``to``; ``who`` begins its sentence: who handed the order on to whom."""
     if why is OrderRefusal.BUSY:
         return TooManyOrders(f"{who}, and as many orders as it takes are under way there")
     return OrderNotBelieved(f"{who}, which says that it did not carry it out: {_WHY[why]}", to, url)

@@ -1,7 +1,7 @@
-"""What the member link refuses: counted by reason, told once per peer and reason, kept for health.
+"""What the member link refuses: counted by reason, logged once per peer and reason, kept for health.
 
-Decides how often somebody is told. What is refused, and what follows, decide those who call. Nothing here grows without
-bound, whoever knocks.
+Decides how often a refusal is reported; callers decide what is refused, and what follows. Nothing here grows without
+bound.
 """
 
 import logging
@@ -16,9 +16,9 @@ from rppam.kernel.instant import US_PER_MS, US_PER_S, Instant
 _log: Final = logging.getLogger("rppam.members")
 
 SILENCE_S: Final = 600
-"""The same peer for the same reason is told again after this long."""
+"""After this long the same peer is logged again for the same reason."""
 SHOWN_S: Final = 60
-"""For so long health shows a refusal."""
+"""How long health shows a refusal."""
 PEERS_MAX: Final = 256
 """Pairs of peer and reason that are remembered."""
 
@@ -62,8 +62,6 @@ class _Told(NamedTuple):
 
 
 class Rejections:
-    """Counts, tells and remembers."""
-
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._counts: Counter[str] = Counter()
@@ -71,16 +69,16 @@ class Rejections:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """By reason, since the start."""
+        """How many, by reason, since the start."""
         return dict(self._counts)
 
     def refuse(self, peer: str, reason: Refused, sentence: str) -> None:
-        """Count one, and tell ``sentence`` unless it was told of this peer for this reason not long ago."""
+        """Count one, and log ``sentence`` unless it was logged of this peer for this reason not long ago."""
         self._counts[str(reason)] += 1
         self.tell(peer, reason, sentence)
 
     def tell(self, peer: str, reason: Refused, sentence: str) -> None:
-        """As :meth:`refuse`, where it was not this node that refused: nothing is counted."""
+        """As ``refuse``, where it was not this node that refused: nothing is counted."""
         now = self._clock.now()
         before = self._last.pop((peer, reason), None)
         if before is None or now - before.told_at >= SILENCE_S * US_PER_S:
@@ -91,12 +89,12 @@ class Rejections:
         self._last[peer, reason] = _Told(sentence, before.told_at, now)
 
     def is_over(self, peer: str, reason: Refused) -> None:
-        """It is so no more: health shows it no longer, and the log hears of it again no earlier than otherwise."""
+        """Show it in health no longer; the log hears of it again no earlier than otherwise."""
         if (told := self._last.get((peer, reason))) is not None:
             self._last[peer, reason] = told._replace(sentence="")
 
     def recent(self) -> tuple[str, ...]:
-        """Sentences of what was refused within the last minute, the latest last."""
+        """Return sentences about what was refused within the last minute, the latest last."""
         now = self._clock.now()
         return tuple(
             told.sentence for told in self._last.values() if told.sentence and now - told.seen_at < SHOWN_S * US_PER_S
@@ -104,5 +102,4 @@ class Rejections:
 
 
 def ms_between(earlier: Instant, later: Instant) -> int:
-    """Whole milliseconds."""
     return (later - earlier) // US_PER_MS

@@ -60,7 +60,7 @@ _FILE: Final = re.compile(
 
 
 class FilePromises:
-    """The real :class:`rppam.cluster.link.ports.PromiseFile`."""
+    """What a member keeps over a restart. All calls may block for as long as the disk does."""
 
     def __init__(self, path: Path, home: Home | None = None) -> None:
         """``path`` is the file; its directory exists and belongs to this process alone. ``home``: by default, this

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import wait
+from pathlib import Path
 
 import pytest
 
@@ -15,9 +16,11 @@ from rppam.cluster.consensus.messages import NO_CLAIM, PersistedVote, Vote
 from rppam.cluster.consensus.node import NodeCore, NodeEffect
 from rppam.cluster.consensus.timing import PROFILES
 from rppam.cluster.consensus.voter import Voter
-from rppam.cluster.driver.member_gateway import MemberGateway
+from rppam.cluster.driver import member_gateway as module
+from rppam.cluster.driver.member_gateway import MemberGateway, MemberWays
 from rppam.cluster.errors import PromiseFileUnwritable
-from rppam.cluster.link.ports import MemberWays
+from rppam.cluster.store.hint_files import AddressBook
+from rppam.cluster.store.vote_file import FilePromises
 from rppam_sim.host import SeededEntropy
 from tests.cluster.link.links import CLOCK, THREE, eventually, make_node
 from tests.support.late_threads import LateThreads
@@ -30,10 +33,11 @@ NEWEST = THREE._replace(version=Version(1, 2))
 NO_THREAD = RuntimeError("can't start new thread")
 
 
-class Disk:
+class Disk(FilePromises):
     """Promises in memory; ``fault`` is what a thread that shall write them meets."""
 
     def __init__(self) -> None:
+        super().__init__(Path())
         self.kept: list[PersistedVote] = []
         self.fault: Exception | None = None
         self.goes_on = threading.Event()
@@ -54,10 +58,11 @@ class Disk:
             raise self.fault
 
 
-class Book:
+class Book(AddressBook):
     """Takes no address."""
 
     def __init__(self) -> None:
+        super().__init__(Path())
         self.asked = 0
 
     def load(self) -> Mapping[str, str]:
@@ -84,7 +89,7 @@ class House:
         self.fault: Exception | None = None
         """What the carrying out of effects meets."""
         ways = MemberWays(self.node.link, self.disk, self.book)
-        self.desk = MemberGateway(self.core, ways, CLOCK, self.feed, self.on_end, try_every_s=0.02, hangs_s=0.1)
+        self.desk = MemberGateway(self.core, ways, CLOCK, self.feed, self.on_end)
 
     def feed(self, effects: list[NodeEffect]) -> None:
         if self.fault is not None:
@@ -103,7 +108,9 @@ class House:
 
 
 @pytest.fixture
-async def house() -> AsyncIterator[House]:
+async def house(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
+    monkeypatch.setattr(module, "TRY_EVERY_S", 0.02)
+    monkeypatch.setattr(module, "HANGS_S", 0.1)
     made = House()
     await made.desk.start()
     yield made

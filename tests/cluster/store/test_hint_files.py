@@ -1,13 +1,33 @@
-"""The lives of a data directory are remembered, and no damage to that memory costs a start."""
+"""Where the members were last found, and the lives of a data directory: hints, whatever the files have become."""
 
 from pathlib import Path
 
 import pytest
 
-from rppam.cluster.driver.former_lives import LIVES_MAX, FormerLives
+from rppam.cluster.errors import PromiseFileUnwritable
+from rppam.cluster.store.hint_files import LIVES_MAX, AddressBook, FormerLives
 from tests.cluster.consensus.beats import heartbeat
 
 HERE = "node1.local"
+
+
+def test_what_is_noted_is_found_again(tmp_path: Path) -> None:
+    book = AddressBook(tmp_path / "members.json")
+    assert book.load() == {}
+    book.save({"node2": "10.0.0.2:5201", "node3": "[fd00::3]:5201"})
+    assert book.load() == {"node2": "10.0.0.2:5201", "node3": "[fd00::3]:5201"}
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"a": 1}', '{"a": "no port at all:"}', "[" * 70_000, "\x00\xff"])
+def test_a_file_of_no_use_counts_as_none(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "members.json"
+    path.write_text(text)
+    assert AddressBook(path).load() == {}
+
+
+def test_a_disk_that_does_not_take_it_is_told_with_the_place(tmp_path: Path) -> None:
+    with pytest.raises(PromiseFileUnwritable, match=r"members\.json"):
+        AddressBook(tmp_path / "nowhere" / "members.json").save({})
 
 
 def begun(path: Path, number: int, hostname: str = HERE) -> FormerLives:

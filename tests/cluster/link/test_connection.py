@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, strategies as st
 
-from rppam.cluster.link.frames import FRAME_BYTES_MAX, FrameError, FrameReader, FrameWriter
+from rppam.cluster.link.connection import FRAME_BYTES_MAX, FrameError, FrameReader, FrameWriter
 from rppam.cluster.link.rejections import Refused
 
 messages = st.binary(max_size=40)
