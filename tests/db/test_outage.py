@@ -18,11 +18,12 @@ from sqlalchemy import text
 
 from rppam.access.accounts.store import SqlAccounts
 from rppam.cluster.store.epoch_register import SqlEpochRegister
-from rppam.cluster.store.register_port import Fenced
 from rppam.db.database import Database, Use
 from rppam.db.errors import DatabaseBusy, DatabaseError, DatabaseUnknown, DatabaseUnreachable
 from rppam.db.fence import advance
+from rppam.kernel.fence import Fenced
 from rppam.manager.note_store import SqlFencedNote
+from tests.support.epochs import highest, leaderships
 from tests.support.postgres import PASSWORD, Server, free_port
 
 pytestmark = pytest.mark.integration
@@ -72,7 +73,7 @@ async def test_a_black_hole_at_start(black_hole: str) -> None:
             await database.start()
         assert seconds() - begun < 1.8
         assert await register.claim(5, "node1", "boot", 300) is Fenced.UNKNOWN
-        assert await register.highest(300) is None
+        assert await highest(register, 300) is None
         assert "did not answer" in database.reason
     assert worst[0] < LAG_S_MAX
     await database.stop()
@@ -174,7 +175,7 @@ async def test_frozen_server_processes_then_well_again(
         assert "did not answer within" in database.reason
         # The stuck calls were broken off, so the same threads open new connections, although the old ones stay frozen.
         await asyncio.sleep(0.3)
-        assert await register.highest(1_000) in {1, 2}
+        assert await highest(register, 1_000) in {1, 2}
         assert database.reason == ""
     finally:
         for pid in frozen:
@@ -192,7 +193,7 @@ async def test_connections_dropped_while_idle_are_replaced_unnoticed(
         with postgresql.connect() as admin:
             for pid in backends(postgresql, postgresql_url):
                 admin.execute("SELECT pg_terminate_backend(%s, 2000)", (pid,))
-    assert await register.highest(2_000) == 3
+    assert await highest(register, 2_000) == 3
 
 
 async def test_a_connection_lost_in_the_middle_of_a_write_is_unknown(
@@ -209,7 +210,7 @@ async def test_a_connection_lost_in_the_middle_of_a_write_is_unknown(
 
     with pytest.raises(DatabaseUnknown, match="may or may not"):
         await database.write(work)
-    assert await SqlEpochRegister(database).highest(2_000) == 0
+    assert await highest(SqlEpochRegister(database), 2_000) == 0
 
 
 async def test_a_node_frozen_inside_its_transaction_cannot_hold_the_fence(
@@ -232,8 +233,8 @@ async def test_a_node_frozen_inside_its_transaction_cannot_hold_the_fence(
     woken.set()
     with pytest.raises(DatabaseError):
         await late
-    assert await SqlEpochRegister(other).highest(2_000) == 6
-    assert [line.epoch for line in await SqlEpochRegister(other).history()] == [6]
+    assert await highest(SqlEpochRegister(other), 2_000) == 6
+    assert [line.epoch for line in await leaderships(other)] == [6]
 
 
 async def test_a_lock_held_by_somebody_else_ends_in_busy_with_nothing_written(
@@ -254,7 +255,7 @@ async def test_a_lock_held_by_somebody_else_ends_in_busy_with_nothing_written(
     assert await register.claim(2, "node1", "boot", 300) is Fenced.UNKNOWN
     holder.rollback()
     holder.close()
-    assert await register.highest(1_000) == 1
+    assert await highest(register, 1_000) == 1
 
 
 async def test_a_call_nobody_waits_for_any_more_is_never_begun(
@@ -300,7 +301,7 @@ async def test_an_error_of_ours_undoes_the_write_and_keeps_the_connection(databa
 
     with pytest.raises(ValueError, match="our own mistake"):
         await database.write(work)
-    assert await SqlEpochRegister(database).highest(2_000) == 0
+    assert await highest(SqlEpochRegister(database), 2_000) == 0
 
 
 async def test_a_statement_that_the_database_refuses_names_the_reason(database: Database) -> None:

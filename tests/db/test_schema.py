@@ -14,7 +14,6 @@ from sqlalchemy import Connection, inspect, text
 
 from rppam.app.slices import tables
 from rppam.cluster.store.epoch_register import SqlEpochRegister
-from rppam.cluster.store.register_port import Fenced
 from rppam.db.cluster_id import SqlClusterSettings
 from rppam.db.database import Database
 from rppam.db.errors import (
@@ -27,7 +26,9 @@ from rppam.db.errors import (
 from rppam.db.steps import STEPS, Steps
 from rppam.db.tables import VERSION_TABLE
 from rppam.db.url import parse_database_url
+from rppam.kernel.fence import Fenced
 from rppam.kernel.secret import Secret
+from tests.support.epochs import highest
 from tests.support.migrations import alembic_config
 
 pytestmark = pytest.mark.integration
@@ -95,7 +96,7 @@ async def test_tables_of_a_newer_release_are_refused_and_left_alone(
         await older.start()
     assert not older.is_ready
     assert await SqlEpochRegister(older).claim(6, "node1", "boot", 2_000) is Fenced.UNKNOWN
-    assert await SqlEpochRegister(database).highest(2_000) == 5, "a node that runs already keeps running"
+    assert await highest(SqlEpochRegister(database), 2_000) == 5, "a node that runs already keeps running"
     await older.stop()
 
 
@@ -124,7 +125,7 @@ async def test_a_second_start_keeps_everything(url: str, open_database: Callable
     first = await open_database(url)
     assert await SqlEpochRegister(first).claim(5, "node1", "boot", 2_000) is Fenced.ACCEPTED
     await first.stop()
-    assert await SqlEpochRegister(await open_database(url)).highest(2_000) == 5
+    assert await highest(SqlEpochRegister(await open_database(url)), 2_000) == 5
 
 
 async def test_sqlite_is_opened_for_one_owner_and_for_power_cuts(

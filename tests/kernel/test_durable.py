@@ -11,7 +11,7 @@ import pytest
 from rppam.cluster.admin.errors import OrdersUnwritable
 from rppam.cluster.consensus.messages import NO_CLAIM, PersistedVote
 from rppam.cluster.consensus.operator_state import NO_ORDERS
-from rppam.cluster.driver.operator_state_file import OperatorStateFile
+from rppam.cluster.driver.operator_state import OperatorStateFile
 from rppam.cluster.errors import PromiseFileUnwritable
 from rppam.cluster.store.vote_file import FilePromises
 from rppam.kernel.durable import replace_durably

@@ -244,8 +244,8 @@ def test_the_nodes_user_may_do_all_that_our_scripts_do() -> None:
 
 def test_the_nodes_user_may_do_all_that_a_node_asks_for_itself() -> None:
     places = (
-        "cluster/store/redis_store.py", "redis/key_usage.py", "redis/link.py", "doctor/redis_probe.py",
-        "redis/handshake.py", "cache/tracking.py",
+        "cluster/store/redis_store.py", "cluster/store/prefix_claim.py", "redis/key_usage.py", "redis/link.py",
+        "doctor/redis_probe.py", "redis/handshake.py", "cache/tracking.py",
     )  # fmt: skip
     asked = {
         name.lower()

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from rppam.app.main import rppam as program
 from rppam.cluster.consensus.messages import PersistedVote
-from rppam.cluster.driver.operator_state_file import OperatorStateFile
+from rppam.cluster.driver.operator_state import OperatorStateFile
 from rppam.cluster.history.file import FileHistory
 from rppam.cluster.store.home import Home
 from rppam.cluster.store.vote_file import FilePromises

@@ -27,7 +27,7 @@ from rppam.cluster.link.link import TlsMemberLink
 from rppam.cluster.link.local_peer import MemberOptions
 from rppam.cluster.store.hint_files import ADDRESSES_FILE, AddressBook
 from rppam.cluster.store.home import Home
-from rppam.cluster.store.record_seal import RecordSeal
+from rppam.cluster.store.redis_store import RecordSeal
 from rppam.cluster.store.vote_file import FILE_NAME, FilePromises
 from rppam.config.advertised import member_address as advertised_address
 from rppam.config.settings import Settings
@@ -152,7 +152,7 @@ async def tell_namesake(driver: Driver, link: TlsMemberLink | None) -> None:
 
     It would not hear of a node that has only read. Raises nothing, and takes a second at most.
     """
-    namesake = driver.namesake
+    namesake = driver.store.namesake
     if link is None or namesake is None or not namesake.member_address or not driver.turned.done():
         return
     if driver.turned.result().standing is AdmissionState.NAME_TAKEN:

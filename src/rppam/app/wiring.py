@@ -40,8 +40,7 @@ from rppam.cluster.consensus.timing import Timing
 from rppam.cluster.driver.datadir import DataDir
 from rppam.cluster.driver.driver import Driver
 from rppam.cluster.driver.leader_tasks import LeaderTasks
-from rppam.cluster.driver.operator_state import OperatorStateKeeper
-from rppam.cluster.driver.operator_state_file import FILE_NAME as ORDERS_FILE, OperatorStateFile
+from rppam.cluster.driver.operator_state import FILE_NAME as ORDERS_FILE, OperatorStateFile, OperatorStateKeeper
 from rppam.cluster.health.model import SafetyLevel
 from rppam.cluster.health.ports import NodeStatus
 from rppam.cluster.health.view import NodeFacts, NodeView
@@ -146,7 +145,7 @@ def deciding_of(
     members = member_parts(settings, boot_id, timing, clock, entropy, own_url(settings))
     orders = OperatorStateKeeper(OperatorStateFile(settings.node.data_dir / ORDERS_FILE))
     count = SqlSessions(database).active
-    checkup = checkup_of(settings, redis, clock, lambda: core.election.electorate, lambda: driver.store_view[:2], count)
+    checkup = checkup_of(settings, redis, clock, lambda: core.election.electorate, lambda: driver.store.view[:2], count)
     lives = FormerLives(settings.node.data_dir / LIVES_FILE, socket.gethostname())
     lives.begin(boot_id)
     core = _core(known, boot_id, timing, clock, entropy, members, orders.load(), lives)

@@ -44,18 +44,12 @@ LOOK_S: Final = 1.0
 
 
 class NoRegister:
-    """The epoch register of somebody who never stands: it is not asked."""
-
-    async def highest(self, timeout_ms: int) -> int | None:  # noqa: ARG002  # the port's signature
-        """Nothing is known here."""
-        return None
+    """The epoch register of a member that never stands: it is not asked."""
 
     async def newest(self, timeout_ms: int) -> Claimed | None:  # noqa: ARG002  # the port's signature
-        """Nothing is known here."""
         return None
 
     async def claim(self, epoch: int, node: str, boot_id: str, timeout_ms: int) -> Fenced:  # noqa: ARG002
-        """Nothing is written here."""
         return Fenced.UNKNOWN
 
 

@@ -79,3 +79,9 @@ class PromiseFileStrange(
     PromiseFileUnwritable, code="RPPAM-5327", problem=ROWS["RD-618"], fault=Fault.OPERATOR, retry=Retry.NO
 ):
     """The promise file belongs to another host, or is a copy, and an operator has not said yet that it is the one."""
+
+
+class OrdersFileBroken(ClusterError, code="RPPAM-5120", fault=Fault.SURROUNDINGS, exit=Exit.ERRORS):
+    """The file that keeps maintenance and pause over a restart is damaged, so none is in force."""
+
+    fix = "Put the node into maintenance, or pause failover, again if it should be: that writes the file anew."

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from rppam.cluster.store.register_port import Fenced
+from rppam.kernel.fence import Fenced
 from rppam.manager.note_model import Note
 
 

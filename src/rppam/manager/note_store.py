@@ -5,12 +5,11 @@ from typing import Final
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from rppam.cluster.store.register_port import Fenced
 from rppam.db.database import Database, Use
 from rppam.db.engine import NowMs
 from rppam.db.errors import DatabaseError
 from rppam.db.fence import advance, stands
-from rppam.kernel.fence import Claimed, OnOutranked, Outranked, unheard
+from rppam.kernel.fence import Claimed, Fenced, OnOutranked, Outranked, unheard
 from rppam.kernel.instant import WallMs
 from rppam.manager.note_model import Note, check_note
 from rppam.manager.tables import cluster_note

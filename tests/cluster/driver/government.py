@@ -1,5 +1,6 @@
 """Whole nodes of a cluster on one virtual clock: their heartbeats travel with the store's answers."""
 
+from pathlib import Path
 from typing import Any
 
 from rppam.cluster.admin.errors import OrdersUnwritable
@@ -14,7 +15,7 @@ from rppam.cluster.consensus.node import Exchanged, KeepOrders, NodeCore, NodeEf
 from rppam.cluster.consensus.operator_state import NO_ORDERS, OperatorState
 from rppam.cluster.consensus.record import parse_record
 from rppam.cluster.consensus.voter import Voter
-from rppam.cluster.driver.operator_state import OperatorStateKeeper
+from rppam.cluster.driver.operator_state import OperatorStateFile, OperatorStateKeeper
 from rppam.cluster.link.local_peer import PeerState
 from rppam.kernel.instant import US_PER_MS, Instant, WallMs
 from rppam_sim.host import SeededEntropy
@@ -23,10 +24,11 @@ from tests.cluster.consensus.parliament import HOP_US, TIMING, Parliament, Seat
 WALL_MS = 1_795_000_000_000
 
 
-class MemoryOrders:
+class MemoryOrders(OperatorStateFile):
     """A file of orders in memory; ``broken`` makes the disk refuse."""
 
     def __init__(self) -> None:
+        super().__init__(Path())
         self.kept = NO_ORDERS
         self.broken = ""
 

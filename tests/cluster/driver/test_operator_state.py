@@ -2,22 +2,24 @@
 
 import asyncio
 from concurrent.futures import wait
+from pathlib import Path
 
 import pytest
 
 from rppam.cluster.admin.errors import OrdersUnwritable
 from rppam.cluster.consensus.operator_state import NO_ORDERS, OperatorState
 from rppam.cluster.driver import operator_state as module
-from rppam.cluster.driver.operator_state import OperatorStateKeeper
+from rppam.cluster.driver.operator_state import OperatorStateFile, OperatorStateKeeper
 from tests.support.late_threads import LateThreads
 
 ASIDE = NO_ORDERS._replace(maintenance=True, maintenance_by="eve")
 
 
-class Disk:
+class Disk(OperatorStateFile):
     """A file of orders; ``fault`` is what it meets."""
 
     def __init__(self, fault: Exception | None = None) -> None:
+        super().__init__(Path())
         self.kept, self.fault, self.tries = NO_ORDERS, fault, 0
 
     def load(self) -> OperatorState:

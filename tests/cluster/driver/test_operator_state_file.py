@@ -7,8 +7,8 @@ import pytest
 
 from rppam.cluster.admin.errors import OrdersUnwritable
 from rppam.cluster.consensus.operator_state import NO_ORDERS, OperatorState, Pause, person
-from rppam.cluster.driver.operator_state_errors import OrdersFileBroken
-from rppam.cluster.driver.operator_state_file import OperatorStateFile
+from rppam.cluster.driver.operator_state import OperatorStateFile
+from rppam.cluster.errors import OrdersFileBroken
 from rppam.kernel.instant import WallMs
 
 ORDERS = OperatorState(Pause(1_795_000_000_000, True, "eve"), True, "böb")

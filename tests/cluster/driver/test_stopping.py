@@ -51,9 +51,6 @@ class Stubborn:
 class Register:
     """Takes every epoch."""
 
-    async def highest(self, timeout_ms: int) -> int | None:
-        return None
-
     async def newest(self, timeout_ms: int) -> Claimed | None:
         return None
 

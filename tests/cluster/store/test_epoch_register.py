@@ -11,19 +11,19 @@ from sqlalchemy import text
 
 from rppam.cluster.consensus.record import EPOCH_MAX
 from rppam.cluster.store.epoch_register import SqlEpochRegister
-from rppam.cluster.store.register_port import Fenced
 from rppam.db.database import Database
 from rppam.db.fence import HISTORY_MAX
-from rppam.kernel.fence import Claimed, Outranked
+from rppam.kernel.fence import Claimed, Fenced, Outranked
 from rppam.manager.note_errors import NoteInvalid
 from rppam.manager.note_store import SqlFencedNote
+from tests.support.epochs import highest, leaderships
 
 pytestmark = pytest.mark.integration
 
 
 async def test_higher_epoch_or_same_life_and_nothing_else(database: Database) -> None:
     register = SqlEpochRegister(database)
-    assert await register.highest(2_000) == 0
+    assert await highest(register, 2_000) == 0
     steps = [
         ((7, "node1", "boot-a"), Fenced.ACCEPTED),
         ((7, "node1", "boot-a"), Fenced.ACCEPTED),
@@ -34,8 +34,8 @@ async def test_higher_epoch_or_same_life_and_nothing_else(database: Database) ->
     ]
     for claim, answer in steps:
         assert await register.claim(*claim, 2_000) is answer, claim
-    assert await register.highest(2_000) == EPOCH_MAX
-    assert [(line.epoch, line.node) for line in await register.history()] == [(EPOCH_MAX, "node2"), (7, "node1")]
+    assert await highest(register, 2_000) == EPOCH_MAX
+    assert [(line.epoch, line.node) for line in await leaderships(database)] == [(EPOCH_MAX, "node2"), (7, "node1")]
 
 
 async def test_agrees_with_the_rule_on_a_random_sequence(database: Database) -> None:
@@ -48,7 +48,7 @@ async def test_agrees_with_the_rule_on_a_random_sequence(database: Database) -> 
         assert (answer is Fenced.ACCEPTED) == expected, (epoch, boot, claimed, life)
         if expected:
             epoch, boot = claimed, life
-    assert await register.highest(2_000) == epoch > 5
+    assert await highest(register, 2_000) == epoch > 5
 
 
 async def test_impossible_epochs_are_our_own_mistake(database: Database) -> None:
@@ -56,13 +56,13 @@ async def test_impossible_epochs_are_our_own_mistake(database: Database) -> None
     for epoch in (0, -1, EPOCH_MAX + 1):
         with pytest.raises(ValueError, match="epoch: expected 1 to"):
             await register.claim(epoch, "node1", "boot", 2_000)
-    assert await register.highest(2_000) == 0
+    assert await highest(register, 2_000) == 0
 
 
 async def test_the_claim_time_is_the_databases_own(database: Database) -> None:
     register = SqlEpochRegister(database)
     await register.claim(1, "node1", "boot", 2_000)
-    [line] = await register.history()
+    [line] = await leaderships(database)
     seconds = await database.read(
         lambda connection: connection.execute(
             text(
@@ -83,7 +83,7 @@ async def test_history_is_bounded(database: Database) -> None:
     await database.write(fill)
     register = SqlEpochRegister(database)
     assert await register.claim(HISTORY_MAX + 51, "node1", "boot", 2_000) is Fenced.ACCEPTED
-    history = await register.history(limit=5_000)
+    history = await leaderships(database)
     assert len(history) == HISTORY_MAX
     assert history[0].epoch == HISTORY_MAX + 51
 
@@ -94,7 +94,7 @@ async def test_the_note_is_written_only_behind_the_fence(database: Database) -> 
     assert await note.read() is None
     assert await register.newest(2_000) == Claimed(0, "", "")
     assert await note.write(3, "node1", "boot-a", "Patching tonight: 22:00\nAsk Jörg 🙂", "admin") is Fenced.ACCEPTED
-    assert await register.highest(2_000) == 3, "a guarded write advances the fence itself"
+    assert await highest(register, 2_000) == 3, "a guarded write advances the fence itself"
     assert await register.claim(4, "node2", "boot-b", 2_000) is Fenced.ACCEPTED
     assert await note.write(3, "node1", "boot-a", "I am still the leader", "admin") is Fenced.REFUSED
     assert await note.write(4, "node1", "boot-a", "I am still the leader", "admin") is Fenced.REFUSED
@@ -119,7 +119,7 @@ async def test_the_note_is_written_only_behind_the_fence(database: Database) -> 
 async def test_a_note_that_cannot_be_shown_is_refused_before_the_fence(database: Database, text_: str) -> None:
     with pytest.raises(NoteInvalid, match="text:"):
         await SqlFencedNote(database).write(3, "node1", "boot-a", text_, "admin")
-    assert await SqlEpochRegister(database).highest(2_000) == 0
+    assert await highest(SqlEpochRegister(database), 2_000) == 0
 
 
 async def test_many_lives_at_once_one_per_epoch(url: str, open_database: Callable[..., Any]) -> None:
@@ -136,7 +136,7 @@ async def test_many_lives_at_once_one_per_epoch(url: str, open_database: Callabl
     everything = [epoch for won in wins for epoch in won]
     assert len(everything) == len(set(everything)), "two lives were accepted at one epoch"
     assert all(won == sorted(won) for won in wins)
-    assert await registers[0].highest(2_000) == 25
+    assert await highest(registers[0], 2_000) == 25
 
 
 def _claims_in_a_process(url: str, number: int, gate: Any, answers: Any) -> None:

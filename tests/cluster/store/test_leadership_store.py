@@ -11,7 +11,7 @@ import pytest
 from rppam.cluster.consensus.heartbeat import Heartbeat, Role
 from rppam.cluster.consensus.record import Record, RecordState, vacant
 from rppam.cluster.consensus.timing import PROFILES, Timing
-from rppam.cluster.store import redis_store as leadership_store
+from rppam.cluster.store import prefix_claim
 from rppam.cluster.store.heartbeat_text import heartbeat_to_text
 from rppam.cluster.store.ports import ExchangeOrder, StoreListener
 from rppam.cluster.store.redis_store import RedisLeadershipStore
@@ -372,7 +372,7 @@ async def test_a_search_that_did_not_come_to_its_end_is_told(
     server.ask("EVAL", "for i = 1, 5000 do redis.call('SET', 'other:' .. i, 1) end", 0)
     assert (await join("node1", prefix="whole:")).ups
     assert "RD-503" not in caplog.text
-    monkeypatch.setattr(leadership_store, "SCAN_CALLS_MAX", 1)
+    monkeypatch.setattr(prefix_claim, "SCAN_CALLS_MAX", 1)
     assert (await join("node1", prefix="partly:")).ups
     assert "RD-503: Redis holds so many keys that not all were searched" in caplog.text
 

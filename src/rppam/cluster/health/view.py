@@ -154,7 +154,7 @@ class NodeView:
             safety_level=votes.safety_level(facts.safety_level) if votes else facts.safety_level,
             ready=self.serving and not self.draining and not orders.maintenance,
             time=iso_utc(wall_ms),
-            store_clock_offset_ms=self._driver.store_view.offset_ms,
+            store_clock_offset_ms=self._driver.store.view.offset_ms,
             warnings=self._all_warnings(votes),
             findings=(*self._findings(), *self._unable_findings()),
             certificates=tuple(_certificate(one, wall_ms) for one in self._certificates()),
@@ -185,11 +185,7 @@ class NodeView:
 
     def _all_warnings(self, votes: Votes | None) -> tuple[str, ...]:
         pause, now = self._core.orders.pause, self._clock.now()
-        told = [
-            *self._driver.store_keys.warnings(now),
-            *self._driver.doubts.warnings(now),
-            *self._driver.fence_news.warnings(now),
-        ]
+        told = [*self._driver.store.warnings.warnings(now)]
         if self._core.voter is not None and self._core.voter.why_unable:
             told.append(self._core.voter.why_unable)
         if pause.is_on:
@@ -215,7 +211,7 @@ class NodeView:
 
     def _connected(self) -> bool:
         """Redis counts as connected while exchanges are answered, not while a socket is merely open."""
-        store = self._driver.store_view
+        store = self._driver.store.view
         if not store.connected or store.answered_at is None:
             return False
         timing = self._core.election.timing
@@ -227,7 +223,7 @@ class NodeView:
             return ALONE
         if connected:
             return ""
-        return self._store_reason() or self._driver.store_view.reason or "Redis did not answer the last exchange"
+        return self._store_reason() or self._driver.store.view.reason or "Redis did not answer the last exchange"
 
     def _members(self, connected: bool) -> tuple[MemberView, ...]:
         facts, now, wall_ms = self._facts, self._clock.now(), self._clock.wall_ms()
@@ -241,17 +237,17 @@ class NodeView:
             self._core.election.epoch if self.may_lead() is not None else self._core.election.watch.highest,
             facts.version,
             facts.api_url,
-            self._driver.loop_lag_ms,
+            self._driver.store.loop_lag_ms,
             self._settings_revision(),
             is_at_url=bool(facts.api_url),
         )
-        vanishing = self._driver.store_keys.are_vanishing(now)
+        vanishing = self._driver.store.warnings.are_vanishing(now)
         others = other_members(self._core, self._peers(), now, wall_ms, keys_vanish=vanishing)
         return tuple(sorted([own, *others], key=lambda member: member.node))
 
     @property
     def _link(self) -> TlsMemberLink | None:
-        return None if self._driver.desk is None else self._driver.desk.link
+        return None if self._driver.members is None else self._driver.members.link
 
     def _peers(self) -> Mapping[str, PeerState]:
         return {} if self._link is None else self._link.peers
@@ -267,7 +263,7 @@ class NodeView:
 
     def answered_ms_ago(self) -> int | None:
         """Milliseconds since the store last answered, or ``None`` when it never did."""
-        answered = self._driver.store_view.answered_at
+        answered = self._driver.store.view.answered_at
         return None if answered is None else (self._clock.now() - answered) // US_PER_MS
 
 

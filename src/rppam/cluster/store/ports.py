@@ -1,7 +1,7 @@
-"""The store as the node needs it: one exchange, and word of the connection.
+"""The places outside that leadership needs: the store with its one exchange, and the database with the highest epoch.
 
-An exchange has three outcomes: an answer, or :class:`rppam.kernel.errors.RppamError` which means *unknown* to
-leadership whatever its kind. Nothing is retried behind the caller's back.
+A call has three outcomes: yes, no, or *unknown* to leadership, which is what every error of the store and no answer of
+the database in time mean. Nothing is retried behind the caller's back.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 from rppam.cluster.consensus.heartbeat import Heartbeat
 from rppam.cluster.consensus.record import Record
+from rppam.kernel.fence import Claimed, Fenced
 
 
 class ExchangeOrder(NamedTuple):
@@ -21,7 +22,7 @@ class ExchangeOrder(NamedTuple):
     heartbeat: Heartbeat | None
     """This node's heartbeat; ``None`` publishes nothing and registers nobody."""
     first: tuple[str, ...] = ()
-    """Whose heartbeats are read whatever names are listed there: who is known from elsewhere."""
+    """Names known from elsewhere, whose heartbeats are read whatever names are listed there."""
 
 
 class ExchangeAnswer(NamedTuple):
@@ -43,7 +44,7 @@ class ExchangeAnswer(NamedTuple):
 
 
 class StoreListener(NamedTuple):
-    """Whom to tell about the connection. Called in the node's loop, never from another thread."""
+    """Hears of the connection. Called in the node's loop, never from another thread."""
 
     on_up: Callable[[int, str], None]
     """(connection number, server identity)."""
@@ -60,14 +61,24 @@ class LeadershipStore(Protocol):
         """Begin to connect, in the background unless the configuration says to fail at once."""
         ...
 
-    async def stop(self) -> None:
-        """Close the connection."""
-        ...
+    async def stop(self) -> None: ...
 
     async def exchange(self, order: ExchangeOrder, timeout_ms: int) -> ExchangeAnswer:
-        """One round trip, bounded by ``timeout_ms``."""
+        """Make one round trip. Raises an RppamError."""
         ...
 
     async def unregister(self, nodes: Sequence[str], timeout_ms: int) -> None:
         """Take ``nodes``, which show no life, off the list of registered ones; a living one lists itself again."""
+        ...
+
+
+class EpochRegister(Protocol):
+    """The highest epoch, where Redis cannot forget it: the cluster's database. Raises nothing when it is away."""
+
+    async def newest(self, timeout_ms: int) -> Claimed | None:
+        """Return the highest epoch ever accepted here (0 when none) and who claimed it; ``None`` without an answer."""
+        ...
+
+    async def claim(self, epoch: int, node: str, boot_id: str, timeout_ms: int) -> Fenced:
+        """Record that ``node`` leads at ``epoch``: accepts a higher epoch, or an equal one from the same boot id."""
         ...
