@@ -39,7 +39,7 @@ from rppam.cluster.admin.ports import Administration
 from rppam.cluster.consensus.heartbeat import MemberStatus, Role
 from rppam.cluster.health.model import ClusterSnapshot, MemberView, SafetyLevel
 from rppam.cluster.health.ports import Authority, NodeStatus
-from rppam.cluster.history.file import FILE_NAME
+from rppam.cluster.history.recorder import FILE_NAME
 from rppam.config.settings import Settings
 from rppam.db.clock import DatabaseClock
 from rppam.db.database import Database

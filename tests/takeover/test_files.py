@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from rppam.app.main import rppam as program
 from rppam.cluster.consensus.messages import PersistedVote
 from rppam.cluster.driver.operator_state import OperatorStateFile
-from rppam.cluster.history.file import FileHistory
+from rppam.cluster.history.recorder import History
 from rppam.cluster.store.home import Home
 from rppam.cluster.store.vote_file import FilePromises
 from tests.takeover.taken_over import CLUSTER, POSTGRESQL, place
@@ -91,6 +91,6 @@ def test_orders_hold(tmp_path: Path) -> None:
 @pytest.mark.parametrize("member", MEMBERS, ids=called)
 async def test_the_history_goes_on(member: Path) -> None:
     path = member / "history.jsonl"
-    past = await FileHistory(path).last(1_000)
+    past = await History(path).last(1_000)
     assert past.unreadable == 0
     assert len(past.entries) == len(path.read_text().splitlines()) > 0

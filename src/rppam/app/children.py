@@ -25,7 +25,7 @@ from rppam.cluster.admin.forwarding import LinkRelay, answering
 from rppam.cluster.admin.service import NodeAdministration
 from rppam.cluster.consensus.record import Record
 from rppam.cluster.driver.datadir import DataDir
-from rppam.cluster.history.place import history_handler
+from rppam.cluster.history.recorder import history_handler
 from rppam.cluster.store.ports import LeadershipStore
 from rppam.config.settings import Settings
 from rppam.kernel.errors import RppamError
@@ -72,7 +72,9 @@ def live(order: Message, inherited: Inherited) -> NoReturn:
                 fmt=inherited.log_format,
                 directory=logging_settings.directory,
                 stream=sys.stderr,
-                also=history_handler(inherited.known.settings) if order.facts["role"] == "control" else None,
+                also=history_handler(inherited.known.settings.node.data_dir)
+                if order.facts["role"] == "control"
+                else None,
                 worker=0 if order.facts["role"] == "control" else worker_number(order.facts["place"]),
             ),
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,

@@ -69,7 +69,7 @@ def _serve(
     from rppam.app.children import Inherited
     from rppam.app.vip import configured_address
     from rppam.app.worker import worker_parts
-    from rppam.cluster.history.place import history_path
+    from rppam.cluster.history.recorder import FILE_NAME as HISTORY_FILE
     from rppam.http.server import listen
     from rppam.process.rpc import is_for_calls, listen_for_calls
 
@@ -91,7 +91,7 @@ def _serve(
         log_level=level,
         log_format=fmt,
         log_directory=str(settings.logging.directory) if settings.logging.directory else None,
-        history=str(history_path(settings)),
+        history=str(settings.node.data_dir / HISTORY_FILE),
         address=[str(address.interface), address.device] if (address := configured_address(settings)) else None,
         uses_tls=settings.cluster.enabled or (settings.redis.connection is not None and settings.redis.connection.ssl),
         fingerprint=fingerprint(settings),

@@ -27,8 +27,7 @@ from rppam.cluster.driver.datadir import DataDir
 from rppam.cluster.driver.driver import Driver
 from rppam.cluster.errors import ForeignPrefix, LoopStuck, NameInUse, NoSeat
 from rppam.cluster.health.view import NodeView
-from rppam.cluster.history.model import HistoryEvent
-from rppam.cluster.history.recorder import noted
+from rppam.cluster.history.recorder import HistoryEvent, noted
 from rppam.cluster.link.link import TlsMemberLink
 from rppam.cluster.vip.follower import AddressTask
 from rppam.config.settings import Settings

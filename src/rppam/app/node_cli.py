@@ -72,7 +72,7 @@ def _run_alone(
     """The whole node in this process."""
     import asyncio
 
-    from rppam.cluster.history.place import history_handler
+    from rppam.cluster.history.recorder import history_handler
     from rppam.config.load import load_settings
     from rppam.kernel.logging import logging_to
     from rppam.settings.files import problems_of
@@ -84,7 +84,7 @@ def _run_alone(
         fmt=log_format or log.format,
         directory=log.directory,
         stream=sys.stderr,
-        also=history_handler(settings),
+        also=history_handler(settings.node.data_dir),
     ):
         factory = _loop_factory()
         with asyncio.Runner(loop_factory=factory) as runner:

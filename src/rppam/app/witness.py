@@ -24,8 +24,7 @@ from rppam.cluster.driver.datadir import DataDir
 from rppam.cluster.driver.driver import Driver
 from rppam.cluster.driver.leader_tasks import LeaderTasks
 from rppam.cluster.errors import ForeignPrefix, LoopStuck, NameInUse
-from rppam.cluster.history.model import HistoryEvent
-from rppam.cluster.history.recorder import noted
+from rppam.cluster.history.recorder import HistoryEvent, noted
 from rppam.cluster.store.hint_files import LIVES_FILE, FormerLives
 from rppam.cluster.store.redis_store import RedisLeadershipStore
 from rppam.config.errors import ConfigValueError, Problem

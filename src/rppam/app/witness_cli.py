@@ -31,7 +31,7 @@ def command(config: Path | None) -> int:
     API, no data but what it promised, and takes no licence seat. Its config needs node.nodeName, node.dataDir, redis,
     cluster.enabled, cluster.clusterId and auth.clusterKeyPath, with the cluster's values; the leader takes it in.
     """
-    from rppam.cluster.history.place import history_handler
+    from rppam.cluster.history.recorder import history_handler
     from rppam.config.load import load_settings
     from rppam.config.places import config_path, default_places, witness_places
     from rppam.config.rules import witness_problems
@@ -48,7 +48,7 @@ def command(config: Path | None) -> int:
         made_by="rppam init --witness --join BUNDLE",
     )
     log = settings.logging
-    history = history_handler(settings)
+    history = history_handler(settings.node.data_dir)
     with logging_to(level=log.level, fmt=log.format, directory=log.directory, stream=sys.stderr, also=history):
         asyncio.run(_serve(settings))
     return Exit.DONE

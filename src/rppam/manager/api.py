@@ -20,7 +20,7 @@ from rppam.cluster.consensus.heartbeat import Role
 from rppam.cluster.health.model import MemberView
 from rppam.cluster.health.ports import NodeStatus
 from rppam.cluster.health.report import NodeReport, report_of
-from rppam.cluster.history.ports import History
+from rppam.cluster.history.recorder import History
 from rppam.foundation import Foundation
 from rppam.http.answers import BODY, HANDED_ON, NOT_AT_THE_LEADER
 from rppam.http.errors import FieldFlaw, InvalidRequestError, NotLeaderError, RequestError

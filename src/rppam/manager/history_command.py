@@ -91,13 +91,12 @@ def command(
 
 
 def _here(config: Path | None, limit: int) -> Mapping[str, Any]:
-    from rppam.cluster.history.file import read_last
-    from rppam.cluster.history.place import history_path
+    from rppam.cluster.history.recorder import FILE_NAME as HISTORY_FILE, read_last
     from rppam.config.load import load_settings
     from rppam.http.times import iso_utc_ms
 
     settings = load_settings(config)
-    past = read_last(history_path(settings), limit)
+    past = read_last(settings.node.data_dir / HISTORY_FILE, limit)
     entries = [
         {"time": iso_utc_ms(one.at), "event": one.event, "sentence": one.sentence, "facts": dict(one.facts)}
         for one in past.entries

@@ -1,9 +1,7 @@
 """The parts of the manager in one process: the operator note, the settings of the cluster, its past."""
 
 from rppam.cluster.health.ports import NodeStatus
-from rppam.cluster.history.file import FileHistory
-from rppam.cluster.history.place import history_path
-from rppam.cluster.history.ports import History
+from rppam.cluster.history.recorder import FILE_NAME as HISTORY_FILE, History
 from rppam.foundation import Foundation
 from rppam.kernel.services import Services
 from rppam.manager.cluster_events import ClusterWatch
@@ -22,4 +20,4 @@ def wire(base: Foundation, services: Services) -> None:
     store = services.add(SettingsStore, SqlSettingsStore(base.database, base.outranked))
     services.add(SettingChanges, SettingChanges(store, base.cache, base.hot, base.node))
     services.add(ClusterWatch, ClusterWatch(services.get(NodeStatus), base.clock))
-    services.add(History, FileHistory(history_path(base.config)))
+    services.add(History, History(base.config.node.data_dir / HISTORY_FILE))

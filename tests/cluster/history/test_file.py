@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rppam.cluster.admin.errors import HistoryUnreadable
-from rppam.cluster.history.file import BYTES_MAX, FILE_NAME, FileHistory, HistoryFile, before, read_last
+from rppam.cluster.history.recorder import BYTES_MAX, FILE_NAME, History, HistoryFile, before, read_last
 
 DAY = date(2026, 3, 1)
 
@@ -30,7 +30,7 @@ def test_what_was_noted_is_read_in_order_the_newest_last(path: Path) -> None:
     control, supervisor = HistoryFile(path, begins_anew=True), HistoryFile(path, begins_anew=False)
     for number in range(1, 7):
         (control if number % 2 else supervisor).write(DAY, line(number))
-    past = asyncio.run(FileHistory(path).last(4))
+    past = asyncio.run(History(path).last(4))
     assert [entry.sentence for entry in past.entries] == ["no. 3", "no. 4", "no. 5", "no. 6"]
     assert past.entries[0].facts == {"epoch": 3}
     assert past.unreadable == 0

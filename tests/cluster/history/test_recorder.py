@@ -5,8 +5,7 @@ import json
 import logging
 from datetime import date
 
-from rppam.cluster.history.model import HistoryEvent
-from rppam.cluster.history.recorder import HistoryHandler, noted
+from rppam.cluster.history.recorder import HistoryEvent, HistoryHandler, noted
 from rppam.kernel.logging import facts, logging_to
 from rppam.kernel.secret import REDACTED, Secret
 

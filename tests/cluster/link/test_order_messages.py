@@ -388,7 +388,7 @@ async def test_an_answer_is_believed_of_a_node_alone(how: str, monkeypatch: pyte
 async def test_an_api_s_address_is_believed_from_the_connection_that_stands_alone() -> None:
     one, two = Taking(), Taking()
     first, second = taking_node("node1", one), taking_node("node2", two)
-    second.link.options = replace(second.link.options, url="https://node2.example.com:7101")
+    second.link._local.options = replace(second.link.options, url="https://node2.example.com:7101")
     async with running(first, second):
         await connected(first, second)
         assert first.link.peers["node2"].api_url == "https://node2.example.com:7101"

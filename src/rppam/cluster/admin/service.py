@@ -27,8 +27,7 @@ from rppam.cluster.consensus.membership import Membership, VoterSet
 from rppam.cluster.consensus.node import NodeCore, NodeEffect
 from rppam.cluster.consensus.operator_state import person
 from rppam.cluster.driver.operator_state import OperatorStateKeeper
-from rppam.cluster.history.model import HistoryEvent
-from rppam.cluster.history.recorder import noted
+from rppam.cluster.history.recorder import HistoryEvent, noted
 from rppam.cluster.link.local_peer import PeerState
 from rppam.http.errors import NotLeaderError
 from rppam.kernel.clock import Clock

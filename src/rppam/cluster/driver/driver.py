@@ -34,8 +34,7 @@ from rppam.cluster.driver.operator_state import OperatorStateKeeper
 from rppam.cluster.driver.store_gateway import MakeHeartbeat, StoreGateway
 from rppam.cluster.history.leadership_log import LeadershipLog, last_sign
 from rppam.cluster.history.member_log import MemberLog
-from rppam.cluster.history.model import HistoryEvent
-from rppam.cluster.history.recorder import noted
+from rppam.cluster.history.recorder import HistoryEvent, noted
 from rppam.cluster.store.ports import EpochRegister, LeadershipStore
 from rppam.kernel.clock import Clock
 from rppam.kernel.errors import RppamError

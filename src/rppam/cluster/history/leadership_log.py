@@ -16,8 +16,7 @@ from typing import Final
 from rppam.cluster.consensus.election import Election
 from rppam.cluster.consensus.failure_detector import MISSED
 from rppam.cluster.consensus.timing import Timing
-from rppam.cluster.history.model import HistoryEvent
-from rppam.cluster.history.recorder import noted
+from rppam.cluster.history.recorder import HistoryEvent, noted
 from rppam.kernel.instant import US_PER_MS, US_PER_S, Instant
 
 log: Final = logging.getLogger("rppam.node")

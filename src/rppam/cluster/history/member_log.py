@@ -11,8 +11,7 @@ from typing import Final
 from rppam.cluster.consensus.failure_detector import FailureDetector, MemberChanged
 from rppam.cluster.consensus.heartbeat import MemberStatus
 from rppam.cluster.health.members_view import is_heard
-from rppam.cluster.history.model import HistoryEvent
-from rppam.cluster.history.recorder import noted
+from rppam.cluster.history.recorder import HistoryEvent, noted
 from rppam.cluster.link.local_peer import PeerState
 from rppam.kernel.instant import Instant
 

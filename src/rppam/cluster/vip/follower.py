@@ -12,8 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from rppam.cluster.history.model import HistoryEvent
-from rppam.cluster.history.recorder import noted
+from rppam.cluster.history.recorder import HistoryEvent, noted
 from rppam.cluster.vip.errors import AddressError, AddressRefused
 from rppam.cluster.vip.ports import AddressHolder
 from rppam.kernel.clock import Clock

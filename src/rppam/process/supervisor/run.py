@@ -21,9 +21,7 @@ from contextlib import ExitStack
 from importlib import import_module
 from typing import Final
 
-from rppam.cluster.history.file import HistoryFile
-from rppam.cluster.history.model import HistoryEvent
-from rppam.cluster.history.recorder import HistoryHandler, noted
+from rppam.cluster.history.recorder import HistoryEvent, HistoryFile, HistoryHandler, noted
 from rppam.cluster.vip.errors import AddressError, AddressForbidden
 from rppam.cluster.vip.host_address import address_of
 from rppam.cluster.vip.model import virtual_address
