@@ -34,8 +34,7 @@ from rppam.app.offers import offered
 from rppam.cache.no_cache import NoCache
 from rppam.cache.ports import SharedCache
 from rppam.cluster.admin.forwarding import LinkRelay
-from rppam.cluster.admin.forwarding_port import Relay
-from rppam.cluster.admin.ports import Administration
+from rppam.cluster.admin.ports import Administration, Relay
 from rppam.cluster.consensus.heartbeat import MemberStatus, Role
 from rppam.cluster.health.model import ClusterSnapshot, MemberView, SafetyLevel
 from rppam.cluster.health.ports import Authority, NodeStatus

@@ -10,8 +10,8 @@ import logging
 from typing import Final
 
 from rppam.app.supervision import stop_with_supervisor
+from rppam.cluster.health.model import text_within
 from rppam.cluster.health.ports import Authority
-from rppam.cluster.health.snapshot_text import text_within
 from rppam.cluster.health.view import NodeView
 from rppam.kernel.system_clock import SystemClock
 from rppam.process.control_channel import ControlChannel

@@ -28,8 +28,7 @@ from rppam.app.redis import RedisParts, redis_parts
 from rppam.app.shared import Shared, SharingSurface, shared_of
 from rppam.app.vip import address_duty, configured_address
 from rppam.cluster.admin.forwarding import Carrier, LinkRelay
-from rppam.cluster.admin.forwarding_port import Relay
-from rppam.cluster.admin.ports import Administration
+from rppam.cluster.admin.ports import Administration, Relay
 from rppam.cluster.admin.service import NodeAdministration, no_peers
 from rppam.cluster.consensus.admission import Admission
 from rppam.cluster.consensus.election import Election

@@ -19,8 +19,7 @@ from typing import Final
 from rppam.access.tokens import load_signing_keys
 from rppam.catalogue.table import finding
 from rppam.cluster.driver.datadir import FIRST_ADMIN_FILE
-from rppam.cluster.health.disk_room import look_at_room
-from rppam.cluster.health.room_rules import room_findings, unable_findings, why_low
+from rppam.cluster.health.disk_room import look_at_room, room_findings, unable_findings, why_low
 from rppam.config.errors import ConfigError
 from rppam.config.settings import Settings
 from rppam.doctor.disks import places_of

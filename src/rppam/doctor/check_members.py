@@ -15,7 +15,7 @@ from typing import Final
 from rppam.catalogue.table import finding
 from rppam.cluster.consensus.membership import Membership
 from rppam.cluster.errors import ClusterKeyUnusable, PromiseFileBroken
-from rppam.cluster.health.room_rules import unable_findings
+from rppam.cluster.health.disk_room import unable_findings
 from rppam.cluster.link.credentials import read_cluster_key
 from rppam.cluster.link.key_files import read_cluster_keys, read_sealing_keys, sealing_key_traces
 from rppam.cluster.store.hint_files import ADDRESSES_FILE, AddressBook

@@ -14,12 +14,10 @@ from fastapi import APIRouter, Path, Query, Request
 
 from rppam.access.rbac import Caller
 from rppam.cluster.admin.errors import MemberUnknown, NotThisNode, WitnessTakesNoOrders
-from rppam.cluster.admin.forwarding_port import Relay
-from rppam.cluster.admin.ports import Administration
+from rppam.cluster.admin.ports import Administration, Relay
 from rppam.cluster.consensus.heartbeat import Role
-from rppam.cluster.health.model import MemberView
+from rppam.cluster.health.model import MemberView, NodeReport, report_of
 from rppam.cluster.health.ports import NodeStatus
-from rppam.cluster.health.report import NodeReport, report_of
 from rppam.cluster.history.recorder import History
 from rppam.foundation import Foundation
 from rppam.http.answers import BODY, HANDED_ON, NOT_AT_THE_LEADER

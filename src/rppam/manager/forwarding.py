@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from fastapi import Request
 
-from rppam.cluster.admin.forwarding_port import HandedOn, Relay
+from rppam.cluster.admin.ports import HandedOn, Relay
 from rppam.cluster.consensus.heartbeat import Role
 from rppam.cluster.health.model import MemberView
 from rppam.cluster.health.ports import NodeStatus
@@ -26,7 +26,7 @@ AT_ONCE_MAX: Final = 16
 
 
 async def hand_on(request: Request, services: Services, node: str, name: str, **arguments: Any) -> OrderTaken:
-    """Have ``node`` carry out the order. Raises as :meth:`rppam.cluster.admin.forwarding_port.Relay.hand_on`."""
+    """Have ``node`` carry out the order. Raises as :meth:`rppam.cluster.admin.ports.Relay.hand_on`."""
     request_id: str = request.state.request_id
     _LOG.info("%s is for %s and goes on to it (request %s)", request.url.path, node, request_id)
     order = HandedOn(node, name, arguments, request_id, _shown_url(services, node))

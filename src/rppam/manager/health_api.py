@@ -6,9 +6,8 @@ from fastapi.responses import JSONResponse
 from rppam.access.rbac import Caller
 from rppam.access.tokens import Tokens
 from rppam.cluster.consensus.heartbeat import Role
-from rppam.cluster.health.model import ClusterHealth, ClusterStatus, NoteView, Value
+from rppam.cluster.health.model import ClusterHealth, ClusterStatus, NoteView, Value, to_text
 from rppam.cluster.health.ports import NodeStatus
-from rppam.cluster.health.snapshot_text import to_text
 from rppam.foundation import Foundation
 from rppam.http.answers import NO_DATABASE, NOT_AT_THE_LEADER
 from rppam.http.errors import (

@@ -18,8 +18,9 @@ from rppam.cluster.health.model import (
     MemberView,
     VoterKind,
     VoteView,
+    from_text,
+    to_text,
 )
-from rppam.cluster.health.snapshot_text import from_text, to_text
 from rppam.kernel.finding import Finding, Severity
 from rppam.kernel.instant import WallMs
 from rppam.manager.presenters import cluster_health, cluster_status

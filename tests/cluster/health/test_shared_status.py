@@ -10,10 +10,18 @@ from msgspec.structs import replace
 
 from rppam.app.board import Board
 from rppam.cluster.consensus.heartbeat import MemberStatus, Role
-from rppam.cluster.health.model import ClusterSnapshot, MemberView, SafetyLevel, VoterKind, VoteView
+from rppam.cluster.health.model import (
+    OTHERS_MAX,
+    ClusterSnapshot,
+    MemberView,
+    SafetyLevel,
+    VoterKind,
+    VoteView,
+    from_text,
+    to_text,
+)
 from rppam.cluster.health.ports import Authority
 from rppam.cluster.health.shared_status import ALIVE_WITHIN_US, FRESH_US, RESTARTING, PageStatus
-from rppam.cluster.health.snapshot_text import OTHERS_MAX, from_text, to_text
 from rppam.cluster.health.view import NodeView
 from rppam.kernel.instant import Instant
 from rppam.kernel.system_clock import SystemClock

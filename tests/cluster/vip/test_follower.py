@@ -9,7 +9,7 @@ import pytest
 
 from rppam.cluster.vip import follower as module
 from rppam.cluster.vip.errors import AddressForbidden, AddressRefused
-from rppam.cluster.vip.follower import TELL_TIMES, AddressTask
+from rppam.cluster.vip.follower import ANNOUNCE_TIMES, AddressTask
 from rppam.kernel.instant import US_PER_MS, Instant, after
 from rppam.kernel.system_clock import SystemClock
 from tests.support.late_threads import LateThreads
@@ -63,7 +63,7 @@ async def test_it_is_here_from_the_begin_of_leadership_to_its_end_and_told_sever
     host = Host()
     one = duty(host)
     one.start(7)
-    await until(lambda: host.told >= TELL_TIMES and len(host.lives) > TELL_TIMES)
+    await until(lambda: host.told >= ANNOUNCE_TIMES and len(host.lives) > ANNOUNCE_TIMES)
     assert one.is_held
     assert set(host.lives) == {3}, "whole seconds that are surely left"
     await one.stop()
@@ -103,9 +103,9 @@ async def test_what_somebody_removed_is_put_back_and_told_anew(caplog: pytest.Lo
     host = Host()
     one = duty(host)
     one.start(7)
-    await until(lambda: host.told >= TELL_TIMES)
+    await until(lambda: host.told >= ANNOUNCE_TIMES)
     host.here = False
-    await until(lambda: host.here and host.told >= 2 * TELL_TIMES)
+    await until(lambda: host.here and host.told >= 2 * ANNOUNCE_TIMES)
     assert caplog.text.count("the virtual address 10.0.1.50/24 is here") == 2
     await one.stop()
 

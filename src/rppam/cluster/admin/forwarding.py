@@ -1,9 +1,9 @@
 """Orders that are for another node: sent to it, and carried out there by the same code as its own.
 
-:class:`LinkRelay` stands in the process that decides and has the member link; :class:`CalledRelay` in an API worker;
-:class:`Carrier` on the other node, which answers. Decides what may come over the link, and which answers are one. Who
-gave an order, and through which node, is written to the log of the node that carries it out. It never hands on what
-came over the link, so two nodes that disagree about who leads cannot send an order to and fro.
+``LinkRelay`` stands in the process that decides and has the member link; ``CalledRelay`` in an API worker; ``Carrier``
+on the other node, which answers. Decides what may come over the link, and which answers are one. The log of the node
+that carries an order out says who gave it, and through which node. It never hands on what came over the link, so two
+nodes that disagree about who leads cannot send an order to and fro.
 """
 
 import asyncio
@@ -12,13 +12,13 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
+import msgspec
+
 from rppam.cluster.admin.errors import ControlSilent, NodeAnswersWrongly, NotThisNode
-from rppam.cluster.admin.forwarding_port import HandedOn, OrderWay, Relay
-from rppam.cluster.admin.ports import Administration
+from rppam.cluster.admin.ports import Administration, HandedOn, Relay
 from rppam.cluster.admin.rpc import KNOWN, Call, answer_call, error_of, said_of
-from rppam.cluster.consensus.heartbeat import Role
-from rppam.cluster.health.model import ClusterSnapshot
-from rppam.cluster.health.report import NodeReport, report_of
+from rppam.cluster.health.model import ClusterSnapshot, NodeReport, report_of
+from rppam.cluster.link.link import TlsMemberLink
 from rppam.http.errors import RequestError, UnexpectedError
 from rppam.kernel.fence import Claimed, OnOutranked, Outranked
 from rppam.kernel.logging import one_line
@@ -27,7 +27,7 @@ audit: Final = logging.getLogger("rppam.audit")
 log: Final = logging.getLogger("rppam.node")
 
 CARRY_OUT_S: Final = 4.0
-"""So long an order of another node may take; who gave it waits a little longer."""
+"""How long an order of another node may take; the node that gave it waits a little longer."""
 TEXT_CHARS_MAX: Final = 1_500
 NAME_CHARS_MAX: Final = 300
 """Of a sentence that goes back, and of names and addresses with it: in JSON each may be six times as long."""
@@ -39,25 +39,23 @@ _WORD_CHARS: Final = 100
 
 
 class LinkRelay:
-    """Implements :class:`rppam.cluster.admin.forwarding_port.Relay` over the member link."""
+    """Implements ``Relay`` over the member link."""
 
-    def __init__(self, node: str, way: OrderWay | None) -> None:
-        """``way``: ``None`` where members do not vote, so that there is no link."""
-        self._node, self._way = node, way
+    def __init__(self, node: str, link: TlsMemberLink | None) -> None:
+        """``link``: ``None`` where members do not vote."""
+        self._node, self._link = node, link
 
     async def hand_on(self, order: HandedOn) -> str:
-        """See the port."""
         return said_of(await self._ask(order))
 
     async def report(self, node: str, request_id: str) -> NodeReport:
-        """See the port."""
         answer = await self._ask(HandedOn(node, REPORT, {}, request_id))
         if "error" in answer:
             said_of(answer)
         return _report(answer, node)
 
     async def _ask(self, order: HandedOn) -> Mapping[str, Any]:
-        if self._way is None:
+        if self._link is None:
             raise NotThisNode(
                 f"the order is for {order.node}, and {self._node} hands none on: members do not vote here, so there is "
                 "no link between the nodes (it needs the cluster key). Send the order to that node itself",
@@ -65,7 +63,7 @@ class LinkRelay:
                 order.url,
             )
         body = json.dumps({"order": order.name, "arguments": dict(order.arguments), "request": order.request_id})
-        said = await self._way.order(order.node, body, order.url)
+        said = await self._link.order(order.node, body, order.url)
         try:
             answer = _object(said)
         except ValueError:
@@ -88,11 +86,9 @@ class CalledRelay:
         self._call = call
 
     async def hand_on(self, order: HandedOn) -> str:
-        """See the port."""
         return said_of(await self._call(HAND_ON, order._asdict()))
 
     async def report(self, node: str, request_id: str) -> NodeReport:
-        """See the port."""
         answer = await self._call(REPORT, {"node": node, "request_id": request_id})
         if "error" in answer:
             said_of(answer)
@@ -100,8 +96,8 @@ class CalledRelay:
 
 
 def answering(administration: Administration, relay: Relay, outranked: OnOutranked) -> Call:
-    """What the process that decides answers its node's workers with: orders for here are carried out, those for others
-    handed on, and refusals of the fence heard. ValueError for what there is not."""
+    """Make what the process that decides answers its node's workers with: orders for here are carried out, those for
+    others handed on, and refusals of the fence heard. ValueError for a call that there is not."""
 
     async def answer(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
         match name, arguments:
@@ -112,7 +108,7 @@ def answering(administration: Administration, relay: Relay, outranked: OnOutrank
                 handed = HandedOn(node, order, cast("dict[str, Any]", given), request, url)
                 return {"said": await relay.hand_on(handed)}
             case "report", {"node": str(node), "request_id": str(request)}:
-                return {REPORT: (await relay.report(node, request))._asdict()}
+                return {REPORT: msgspec.to_builtins(await relay.report(node, request))}
             case "outranked", {
                 "epoch": int(epoch), "newest": int(newest), "node": str(node), "boot_id": str(boot_id),
             }:  # fmt: skip
@@ -136,7 +132,7 @@ class Carrier:
         self._administration, self._snapshot = administration, snapshot
 
     async def __call__(self, through: str, body: str) -> str:
-        """The answer to ``body``, which came through the node ``through``; both JSON. Raises nothing."""
+        """Answer ``body``, which came through the node ``through``; both JSON. Raises nothing."""
         try:
             async with asyncio.timeout(CARRY_OUT_S):
                 answer = await self._carry_out(through, _object(body))
@@ -152,7 +148,7 @@ class Carrier:
     async def _carry_out(self, through: str, order: Mapping[str, Any]) -> dict[str, Any]:
         match order:
             case {"order": "report"}:
-                return {REPORT: report_of(self._snapshot())._asdict()}
+                return {REPORT: msgspec.to_builtins(report_of(self._snapshot()))}
             case {"order": str(name), "arguments": {"by": str(by), **given}, "request": str(request)} if (
                 name in _ORDERS
             ):
@@ -164,15 +160,13 @@ class Carrier:
 
 
 def _report(answer: Mapping[str, Any], node: str) -> NodeReport:
-    told = answer.get(REPORT)
-    match told:
-        case {
-            "node": str(name), "version": str(version), "role": str(role), "leader": str() | None as leader,
-            "epoch": int(epoch), "healthy": bool(healthy), "redis_connected": bool(connected),
-            "redis_password_mark": str() | None as mark, "paused": bool(paused), "url": str(url),
-        } if name == node and role in set(Role):  # fmt: skip
-            return NodeReport(name, version, Role(role), leader, epoch, healthy, connected, mark, paused, url)
-    raise NodeAnswersWrongly(f"{node} was asked how it is; expected its report, found something else", node, None)
+    try:
+        found = msgspec.convert(answer.get(REPORT), NodeReport)
+    except msgspec.ValidationError:
+        found = None
+    if found is None or found.node != node:
+        raise NodeAnswersWrongly(f"{node} was asked how it is; expected its report, found something else", node, None)
+    return found
 
 
 def _cut(name: str, value: object) -> object:
@@ -182,7 +176,7 @@ def _cut(name: str, value: object) -> object:
 
 
 def _object(body: str) -> Mapping[str, Any]:
-    """ValueError for what is none."""
+    """Raises ValueError."""
     try:
         found = json.loads(body)
     except RecursionError as error:

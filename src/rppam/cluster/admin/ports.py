@@ -1,16 +1,21 @@
-"""What an administrator may order a node to do. Plain words in and out: an order may travel to another process.
+"""What an administrator may order a node to do, and how a node hands an order on. Plain words in and out.
 
-Each method answers one sentence that says what was begun, for people and for the log. What it leads to shows in the
-node's health. Raises :class:`~rppam.cluster.admin.errors.AdministrationError`, or
-:class:`~rppam.http.errors.NotLeaderError` where only the leader can do it.
+Each order answers one sentence that says what was begun, for people and for the log; what it leads to shows in the
+node's health. An order that is handed on carries nobody's token: the node that was asked decided whether the caller may
+give it. The other one carries it out as it does its own, and never hands it on itself.
 """
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from rppam.cluster.health.model import NodeReport
 
 
 class Administration(Protocol):
-    """One node, as its administrator has it. ``by`` is who orders, for the log and for the other nodes."""
+    """One node, as its administrator has it. ``by`` is who orders, for the log and for the other nodes.
+
+    Raises AdministrationError, or NotLeaderError where only the leader can do it.
+    """
 
     async def switch_over(self, to: str | None, by: str) -> str:
         """The leader releases and invites ``to``, or else the first in the order of succession, to lead."""
@@ -31,7 +36,38 @@ class Administration(Protocol):
     async def force_forget(self, members: Sequence[str], by: str, back: Sequence[str] = ()) -> str:
         """This node removes ``members`` by the administrator's word alone: they are lost for good, with a majority.
 
-        ``back``: who is a member again, where a list was taken over that nobody of the cluster made; a witness's name
-        with a ``*``.
+        ``back``: members to take in again, where a list was taken over that nobody of the cluster made; a witness's
+        name with a ``*``.
         """
+        ...
+
+
+class HandedOn(NamedTuple):
+    """An order for another node."""
+
+    node: str
+    """Whom it is for."""
+    name: str
+    """What is ordered, as a method of ``Administration`` is named."""
+    arguments: Mapping[str, Any]
+    """Of that method; ``by`` among them."""
+    request_id: str
+    """One id runs through the logs of both nodes."""
+    url: str | None = None
+    """Where that node is said to answer: shown to people, never called."""
+
+
+class Relay(Protocol):
+    """The way to the other nodes.
+
+    Both raise NotThisNode when nothing was sent, NodeSilent when it is not known what became of it, and other errors of
+    administration for what the other node, or the way to it, says.
+    """
+
+    async def hand_on(self, order: HandedOn) -> str:
+        """Return what the node says that it has begun; its refusal is raised as the error that it is."""
+        ...
+
+    async def report(self, node: str, request_id: str) -> NodeReport:
+        """Return what the node says of itself now."""
         ...

@@ -4,6 +4,7 @@ Each type is its own JSON, in the product's camelCase names. A reader ignores fi
 that comes later has a default, so two releases understand each other.
 """
 
+import json
 from enum import StrEnum
 from typing import ClassVar, Final
 
@@ -15,6 +16,8 @@ from rppam.kernel.finding import Finding
 
 CONTROL_PROCESS: Final = "the control process of this node"
 """With this begins every reason that means: nobody can say how the cluster is, as that process is not there."""
+OTHERS_MAX: Final = 100
+"""How many nodes are shown beside those that vote, where not all can be."""
 FINE: Final = frozenset((MemberStatus.HEALTHY, MemberStatus.MAINTENANCE))
 
 
@@ -237,3 +240,76 @@ class ClusterSnapshot(ClusterHealth, frozen=True, kw_only=True):
             and all(member.status in FINE for member in self.members)
         )
         msgspec.structs.force_setattr(self, "healthy", healthy)
+
+
+class NodeReport(msgspec.Struct, frozen=True):
+    """What a node says of itself when another node asks it over the member link.
+
+    Short on purpose: what cannot be learned of a node by its heartbeats, or not so that it can be relied on.
+    """
+
+    node: str
+    version: str
+    role: Role
+    leader: str | None
+    """Who leads, as it sees it."""
+    epoch: int
+    healthy: bool
+    """Whether it sees a healthy cluster."""
+    redis_connected: bool
+    redis_password_mark: str | None
+    paused: bool
+    url: str
+    """Where its REST API answers."""
+
+
+def report_of(seen: ClusterSnapshot) -> NodeReport:
+    """Make the report of the node that ``seen`` is of."""
+    own = seen.member(seen.node)
+    return NodeReport(
+        seen.node,
+        own.version if own else "",
+        seen.role,
+        seen.leader,
+        seen.epoch,
+        seen.healthy,
+        seen.redis_connected,
+        seen.redis_password_mark,
+        seen.paused,
+        own.api_url if own else "",
+    )
+
+
+from_text: Final = msgspec.json.Decoder(ClusterSnapshot).decode
+"""Read a snapshot from a text. Raises msgspec.DecodeError, which is a ValueError."""
+
+
+def to_text(value: Value) -> bytes:
+    """Write one line of JSON. Half a character, which others may write into Redis, becomes a question mark."""
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return json.dumps(msgspec.to_builtins(value), ensure_ascii=False).encode(errors="replace")
+
+
+def text_within(snapshot: ClusterSnapshot, bytes_max: int) -> bytes:
+    """As ``to_text``; where that is too long, of fewer members, with a warning that says so.
+
+    This node, the leader and voters go first, then members that are not well, so that health does not look better than
+    it is. Longer than ``bytes_max`` only where no list of members would fit.
+    """
+    text = to_text(snapshot)
+    if len(text) <= bytes_max:
+        return text
+    known = {snapshot.node, snapshot.leader, *(line.voter for line in snapshot.votes)}
+    ranked = sorted(snapshot.members, key=lambda one: (one.node not in known, one.status in FINE, one.node))
+    count = min(len(ranked), sum(one.node in known for one in ranked) + OTHERS_MAX)
+    while len(text) > bytes_max and count:
+        shown = tuple(sorted(ranked[:count], key=lambda one: one.node))
+        told = (
+            f"{len(ranked)} nodes are seen, more than can be shown, so {count} are listed. Where some are none of your "
+            "nodes, look who writes under this cluster's keys in Redis"
+        )
+        text = to_text(msgspec.structs.replace(snapshot, members=shown, warnings=(*snapshot.warnings, told)))
+        count //= 2
+    return text

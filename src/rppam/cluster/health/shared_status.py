@@ -11,9 +11,8 @@ from typing import Final
 from msgspec.structs import replace
 
 from rppam.cluster.consensus.heartbeat import MemberStatus, Role
-from rppam.cluster.health.model import CONTROL_PROCESS, ClusterSnapshot
+from rppam.cluster.health.model import CONTROL_PROCESS, ClusterSnapshot, from_text
 from rppam.cluster.health.ports import Authority
-from rppam.cluster.health.snapshot_text import from_text
 from rppam.kernel.instant import US_PER_MS, US_PER_S
 from rppam.kernel.system_clock import SystemClock
 from rppam.process.shared_state import CONTROL, Picture, SharedState

@@ -10,10 +10,10 @@ from typing import Final, NamedTuple
 from rppam.cluster.consensus.heartbeat import Heartbeat, MemberStatus, Role
 from rppam.cluster.consensus.node import NodeCore
 from rppam.cluster.driver.driver import Driver
+from rppam.cluster.health.disk_room import unable_findings
 from rppam.cluster.health.members_view import heard_at, other_members
 from rppam.cluster.health.model import CertificateView, ClusterSnapshot, DiskRoom, MemberView, SafetyLevel
 from rppam.cluster.health.ports import Authority
-from rppam.cluster.health.room_rules import unable_findings
 from rppam.cluster.health.votes_view import StoreSeen, Votes, why_no_leader
 from rppam.cluster.link.link import TlsMemberLink
 from rppam.cluster.link.local_peer import PeerState

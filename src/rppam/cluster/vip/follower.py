@@ -1,9 +1,9 @@
 """Has the virtual address on this host while, and only while, this node leads.
 
-A duty of the leader: taken when leadership begins, told to the network, renewed for no longer than the permission
-lasts, and dropped before the record is released. What somebody took away is put back; what is here without right (a
-former life was killed) goes within a second. What it does not promise: leadership that waits for the address. A host
-that refuses it is told in health, and the node leads all the same.
+A leader task: taken when leadership begins, announced to the network, renewed for no longer than the permission lasts,
+and dropped before the record is released. What somebody took away is put back; what is here without right (a former
+life was killed) goes within a second. What it does not promise: leadership that waits for the address. Where a host
+refuses it, health says so, and the node leads all the same.
 """
 
 import asyncio
@@ -14,16 +14,16 @@ from typing import Final
 
 from rppam.cluster.history.recorder import HistoryEvent, noted
 from rppam.cluster.vip.errors import AddressError, AddressRefused
-from rppam.cluster.vip.ports import AddressHolder
+from rppam.cluster.vip.model import AddressHolder
 from rppam.kernel.clock import Clock
 from rppam.kernel.instant import US_PER_S, Instant
 
 log: Final = logging.getLogger("rppam.node")
 
-TELL_TIMES: Final = 4
+ANNOUNCE_TIMES: Final = 4
 """A single announcement may be lost."""
-TELL_EVERY_S: Final = 10.0
-"""Afterwards: a neighbour that was cut off when it came must hear of it, too."""
+ANNOUNCE_EVERY_S: Final = 10.0
+"""Afterwards: a neighbour that was cut off when the address came must hear of it, too."""
 LOOK_EVERY_S: Final = 1.0
 UNFORESEEN: Final = (
     "the virtual address {address}: expected to {wish} on this host, found: {error!r}. It is tried again: where no "
@@ -32,7 +32,7 @@ UNFORESEEN: Final = (
 
 
 class AddressTask:
-    """Implements :class:`rppam.cluster.driver.leader_tasks.LeaderTask`."""
+    """Implements ``LeaderTask``."""
 
     name = "the virtual address"
 
@@ -64,12 +64,11 @@ class AddressTask:
         self._holding: asyncio.Task[None] | None = None
 
     def start(self, epoch: int) -> None:
-        """Leadership began at ``epoch``."""
         self._leads = True
         self._holding = asyncio.get_running_loop().create_task(self._hold(epoch), name="the virtual address")
 
     async def stop(self) -> None:
-        """Leadership ended: when this returns the address is not here. Raises :class:`AddressError` when it may be.
+        """Drop the address: when this returns it is not here. Raises AddressError when it may be.
 
         Where nobody could look, it may be: a take that was under way when leadership ended may still put it here.
         """
@@ -86,7 +85,7 @@ class AddressTask:
             raise AddressRefused(self.problem or f"the virtual address {self._shown} may still be here")
 
     async def watch(self) -> None:
-        """Never returns: what is here without right goes."""
+        """Drop what is here without right. Never returns."""
         while True:
             try:
                 if not self._leads:
@@ -96,16 +95,16 @@ class AddressTask:
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def _hold(self, epoch: int) -> None:
-        to_tell, told_at = TELL_TIMES, 0.0
+        to_tell, told_at = ANNOUNCE_TIMES, 0.0
         while True:
             try:
                 until = self._permitted_until()
                 if until is not None and await asyncio.to_thread(self._take, until):
-                    to_tell = TELL_TIMES
+                    to_tell = ANNOUNCE_TIMES
                     told = noted(HistoryEvent.ADDRESS, epoch=epoch, here=True)
                     log.info("the virtual address %s is here", self._shown, extra=told)
                 now = asyncio.get_running_loop().time()
-                if self.is_held and (to_tell or now - told_at >= TELL_EVERY_S):
+                if self.is_held and (to_tell or now - told_at >= ANNOUNCE_EVERY_S):
                     to_tell, told_at = max(0, to_tell - 1), now
                     await asyncio.to_thread(self._announce)
             except Exception as error:  # noqa: BLE001 - told; this task must not end, or nobody renews the address
@@ -117,7 +116,7 @@ class AddressTask:
     # ---- on a thread: the system may take its time ------------------------------------------------------------------
 
     def _take(self, until: Instant) -> bool:
-        """Whether it is new here."""
+        """Return whether it is new here."""
         with self._one_at_a_time:
             left_us = until - self._clock.now()  # read here: a host under load lets threads wait
             if left_us <= 0:

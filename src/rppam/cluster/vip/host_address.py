@@ -1,7 +1,7 @@
-"""The virtual address on this host: a :class:`rppam.cluster.vip.ports.AddressHolder`.
+"""The virtual address on this host: an ``AddressHolder`` for each platform.
 
-The kernel is told how long the address may stay, in whole seconds, and is told again at each renewal. So an address
-goes away by itself when everything that could remove it is dead or stands still. What this program did not put there,
+The kernel learns at each renewal how long the address may stay, in whole seconds. So an address goes away by itself
+when everything that could remove it is dead or stands still. What this program did not put there,
 a fixed address of the host above all, is never removed.
 
 The Windows variant is type-checked and has not been run. There an address has no end of its own.
@@ -13,10 +13,9 @@ import subprocess
 import sys
 from typing import Final
 
-from rppam.cluster.vip.announce import announce
 from rppam.cluster.vip.errors import AddressError, AddressForbidden, AddressRefused, AddressTaken, DeviceUnknown
 from rppam.cluster.vip.model import VirtualAddress
-from rppam.cluster.vip.netlink import MARK, HostAddress, host_addresses, put_address, remove_address
+from rppam.cluster.vip.netlink import MARK, HostAddress, announce, host_addresses, put_address, remove_address
 
 _NETSH_S: Final = 5.0
 
@@ -28,7 +27,6 @@ class LinuxAddress:
         self._address = address
 
     def take(self, life_s: int) -> bool:
-        """See the port."""
         try:
             known = host_addresses()
             here = [one for one in known if one.ip == self._address.interface.ip]
@@ -40,7 +38,6 @@ class LinuxAddress:
         return not here
 
     def drop(self) -> bool:
-        """See the port."""
         try:
             ours = [one for one in host_addresses() if one.ip == self._address.interface.ip and is_ours(one)]
             for one in ours:
@@ -50,7 +47,6 @@ class LinuxAddress:
         return bool(ours)
 
     def announce(self) -> None:
-        """See the port."""
         try:
             index = self._index(host_addresses())
             announce(self._address.interface.ip, socket.if_indextoname(index))
@@ -65,7 +61,7 @@ class LinuxAddress:
                 raise
 
     def _index(self, known: list[HostAddress]) -> int:
-        """Of the interface. Raises :class:`DeviceUnknown`."""
+        """Return the number of the interface. Raises DeviceUnknown."""
         wanted = self._address
         if wanted.device:
             try:
@@ -90,7 +86,7 @@ class LinuxAddress:
 
 
 def is_ours(one: HostAddress) -> bool:
-    """Whether this program put it there: its life is bounded, and nobody else has marked it."""
+    """Return whether this program put it there: its life is bounded, and nobody else has marked it."""
     return not one.is_fixed and one.mark in {None, MARK}
 
 
@@ -101,12 +97,10 @@ class WindowsAddress:
         self._address = address
 
     def take(self, life_s: int) -> bool:  # noqa: ARG002 - an address has no end there
-        """See the port."""
         interface = self._address.interface
         return self._netsh("add", f"address={interface.ip}", f"mask={interface.netmask}", "store=active")
 
     def drop(self) -> bool:
-        """See the port."""
         return self._netsh("delete", f"address={self._address.interface.ip}", "store=active")
 
     def announce(self) -> None:
@@ -123,5 +117,4 @@ class WindowsAddress:
 
 
 def address_of(address: VirtualAddress) -> LinuxAddress | WindowsAddress:
-    """The variant of this platform."""
     return WindowsAddress(address) if sys.platform == "win32" else LinuxAddress(address)

@@ -1,7 +1,7 @@
-"""The address that follows leadership: clients keep one, whoever leads."""
+"""The address that follows leadership, so that clients keep one, and what a host does with it."""
 
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 
 class VirtualAddress(NamedTuple):
@@ -14,7 +14,6 @@ class VirtualAddress(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The address alone."""
         return str(self.interface.ip)
 
     def __str__(self) -> str:
@@ -22,5 +21,24 @@ class VirtualAddress(NamedTuple):
 
 
 def virtual_address(text: str, device: str) -> VirtualAddress:
-    """Of what the settings say. Raises ``ValueError``."""
+    """Raises ValueError."""
     return VirtualAddress(ip_interface(text), device)
+
+
+class AddressHolder(Protocol):
+    """One virtual address and this host. Everything raises AddressError where the host refuses.
+
+    A call may take the system some milliseconds: it is not for a loop.
+    """
+
+    def take(self, life_s: int) -> bool:
+        """Have it here for ``life_s`` seconds, after which the host drops it by itself; return whether it is new."""
+        ...
+
+    def drop(self) -> bool:
+        """Have it here no more; return whether it was. One that this program did not put here stays."""
+        ...
+
+    def announce(self) -> None:
+        """Tell the network that it is here now."""
+        ...

@@ -1,7 +1,12 @@
-"""Addresses of this host, asked of the kernel itself: no program is started and no file is read.
+"""Addresses of this host, asked of the kernel itself, and packets that tell a network where one is now.
 
-So it works, within :data:`TIMEOUT_S`, also where the disk stands still, for the supervisor as well. Linux only. What it
-does not promise: anything about other hosts.
+No program is started and no file is read, so it works, within ``TIMEOUT_S``, also where the disk stands still, for the
+supervisor as well. Linux only.
+
+An address that has moved is announced, so that nobody goes on asking the host that had it before. IPv4: a gratuitous
+ARP, as a request and as a reply (RFC 5227, section 3), since some neighbours heed one of them only. IPv6: an
+unsolicited neighbour advertisement (RFC 4861, section 7.2.6). What it does not promise: that a switch or a cloud lets
+it through.
 """
 
 import os
@@ -22,12 +27,17 @@ _REQUEST, _ACK, _REPLACE, _DUMP, _CREATE = 0x1, 0x4, 0x100, 0x300, 0x400
 _ERROR, _DONE, _NEW, _DELETE, _GET = 2, 3, 20, 21, 22
 _ADDRESS, _LOCAL, _CACHE, _FLAGS, _PROTO = 1, 2, 6, 8, 11
 _NO_DAD: Final = 0x02
-"""Of IPv6: do not wait for whoever else may have it; the lease says that nobody has."""
+"""Of IPv6: do not wait whether another host has it; the lease says that none has."""
 _PERMANENT: Final = 0x80
 _HEADER: Final = struct.Struct("=IHHII")
 _MESSAGE: Final = struct.Struct("=BBBBI")
 _ATTRIBUTE: Final = struct.Struct("=HH")
 _LIVES: Final = struct.Struct("=IIII")
+_ETHERNET: Final = 1
+_ARP: Final = 0x0806
+_EVERYBODY: Final = b"\xff" * 6
+_ALL_NODES: Final = "ff02::1"
+_ADVERTISEMENT, _OVERRIDE, _TARGET_LINK = 136, 0x20000000, 2
 
 
 class HostAddress(NamedTuple):
@@ -44,19 +54,18 @@ class HostAddress(NamedTuple):
 
     @property
     def interface(self) -> IPv4Interface | IPv6Interface:
-        """With its prefix length."""
         kind = IPv4Interface if self.ip.version == 4 else IPv6Interface
         return kind((self.ip, self.prefix))
 
 
 def host_addresses() -> list[HostAddress]:
-    """All of them. Raises ``OSError``."""
+    """Raises OSError."""
     body = _MESSAGE.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
     return [_parsed(message) for kind, message in _ask(_GET, _DUMP, body) if kind == _NEW]
 
 
 def put_address(interface: IPv4Interface | IPv6Interface, index: int, life_s: int) -> None:
-    """Have it on that interface for so many seconds; one that is there lives so much longer. Raises ``OSError``."""
+    """Have it on that interface for ``life_s`` seconds, also where it is there already. Raises OSError."""
     flags = _NO_DAD if interface.version == 6 else 0
     # Never the source of what this host sends by itself: the preferred life is over at once.
     body = _body(interface, index)
@@ -66,7 +75,7 @@ def put_address(interface: IPv4Interface | IPv6Interface, index: int, life_s: in
 
 
 def remove_address(interface: IPv4Interface | IPv6Interface, index: int) -> None:
-    """Have it there no more. Raises ``OSError``."""
+    """Raises OSError."""
     _act(_DELETE, 0, _body(interface, index))
 
 
@@ -104,7 +113,7 @@ def _act(kind: int, flags: int, body: bytes) -> None:
 
 
 def _ask(kind: int, flags: int, body: bytes) -> Iterator[tuple[int, bytes]]:
-    """The messages of the answer. Raises ``OSError``: what the kernel says, or no answer in time."""
+    """Return the messages of the answer. Raises OSError: what the kernel says, or no answer in time."""
     if sys.platform == "win32":
         raise OSError("there is no netlink on Windows")
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE) as line:
@@ -125,3 +134,37 @@ def _ask(kind: int, flags: int, body: bytes) -> Iterator[tuple[int, bytes]]:
                     return
                 yield answer, message
                 place += size + -size % 4
+
+
+def announce(ip: IPv4Address | IPv6Address, device: str) -> None:
+    """Announce that ``ip`` is here now; does nothing on an interface that is no Ethernet. Raises OSError."""
+    if sys.platform == "win32":
+        raise OSError("packets are not made by hand on Windows")
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.htons(_ARP)) as line:
+        line.settimeout(0.3)
+        line.bind((device, 0))
+        _, _, _, hardware, mac = line.getsockname()
+        if hardware != _ETHERNET or len(mac) != len(_EVERYBODY):
+            return
+        if ip.version == 4:
+            for operation in (1, 2):
+                line.send(arp(mac, ip, operation))
+    if ip.version == 6:
+        _advertise(ip, device, mac)
+
+
+def arp(mac: bytes, ip: IPv4Address | IPv6Address, operation: int) -> bytes:
+    """Make the frame; sender and target are both ``ip``."""
+    head = _EVERYBODY + mac + struct.pack("!HHHBBH", _ARP, _ETHERNET, 0x0800, 6, 4, operation)
+    return head + mac + ip.packed + _EVERYBODY + ip.packed
+
+
+def _advertise(ip: IPv4Address | IPv6Address, device: str, mac: bytes) -> None:
+    index = socket.if_nametoindex(device)
+    with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as line:
+        line.settimeout(0.3)
+        line.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+        line.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
+        line.bind((str(ip), 0, 0, index if ip.is_link_local else 0))
+        told = struct.pack("!BBHI", _ADVERTISEMENT, 0, 0, _OVERRIDE) + ip.packed  # the kernel fills the checksum in
+        line.sendto(told + struct.pack("!BB", _TARGET_LINK, 1) + mac, (_ALL_NODES, 0, 0, index))

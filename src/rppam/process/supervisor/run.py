@@ -24,8 +24,7 @@ from typing import Final
 from rppam.cluster.history.recorder import HistoryEvent, HistoryFile, HistoryHandler, noted
 from rppam.cluster.vip.errors import AddressError, AddressForbidden
 from rppam.cluster.vip.host_address import address_of
-from rppam.cluster.vip.model import virtual_address
-from rppam.cluster.vip.ports import AddressHolder
+from rppam.cluster.vip.model import AddressHolder, virtual_address
 from rppam.kernel.exits import Exit
 from rppam.kernel.logging import logging_to
 from rppam.kernel.system_clock import host_us
