@@ -29,7 +29,7 @@ from rppam.app.shared import Shared, SharingSurface, shared_of
 from rppam.app.vip import address_duty, configured_address
 from rppam.cluster.admin.forwarding import Carrier, LinkRelay
 from rppam.cluster.admin.ports import Administration, Relay
-from rppam.cluster.admin.service import NodeAdministration, no_peers
+from rppam.cluster.admin.service import NodeAdministration
 from rppam.cluster.consensus.admission import Admission
 from rppam.cluster.consensus.election import Election
 from rppam.cluster.consensus.failure_detector import FailureDetector
@@ -184,7 +184,7 @@ def deciding_of(
         checkup.rooms,
     )
     link = members.link if members else None
-    administration = NodeAdministration(core, driver.feed, clock, orders, (lambda: link.peers) if link else no_peers)
+    administration = NodeAdministration(core, driver.feed, clock, orders, (lambda: link.peers) if link else dict)
     relay = relay_of(settings, link, core, Carrier(administration, view.snapshot))
     return Deciding(driver, view, foreign, link, administration, relay, checkup, address)
 

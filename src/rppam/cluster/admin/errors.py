@@ -11,13 +11,13 @@ class AdministrationError(RequestError, exit=Exit.NO, status=409):
     """Base of all of them. ``str(error)`` is for the administrator."""
 
 
-class MemberUnknown(AdministrationError, code="RPPAM-5201", exit=Exit.ERRORS, status=404):
-    """No node of this name belongs to the cluster, as far as the asked node knows."""
+class NodeUnable(
+    AdministrationError, fault=Fault.SURROUNDINGS, retry=Retry.YES, exit=Exit.ERRORS, status=503, level="warning"
+):
+    """Base of what this node itself could not do."""
 
-    fix = "Compare the name with 'rppam status'; if it is right, ask again once the node has shown itself."
 
-
-class OtherNodeError(AdministrationError):
+class OtherNodeError(AdministrationError, exit=Exit.ERRORS):
     """Base of what keeps an order from the node that it is for, which is not the one that was asked."""
 
     def __init__(self, sentence: str, node: str, url: str | None) -> None:
@@ -25,11 +25,21 @@ class OtherNodeError(AdministrationError):
         self.node, self.url = node, url
 
     def members(self) -> Mapping[str, object]:
-        """Whom the order is for, and where that one answers; null when that is not known."""
+        """Name the node that the order is for, and where it answers; null when that is not known."""
         return {"node": self.node, "nodeUrl": self.url}
 
 
-class NotThisNode(OtherNodeError, code="RPPAM-5202", retry=Retry.CALLER_DECIDES, exit=Exit.ERRORS, status=421):
+class OtherNodeFailed(OtherNodeError, fault=Fault.PEER, level="warning"):
+    """Base of what the other node, or the way to it, did wrong."""
+
+
+class MemberUnknown(AdministrationError, code="RPPAM-5201", exit=Exit.ERRORS, status=404):
+    """No node of this name belongs to the cluster, as far as the asked node knows."""
+
+    fix = "Compare the name with 'rppam status'; if it is right, ask again once the node has shown itself."
+
+
+class NotThisNode(OtherNodeError, code="RPPAM-5202", retry=Retry.CALLER_DECIDES, status=421):
     """The order is for another node, and the asked one could not hand it on."""
 
     fix = "Send the request to the node itself, at 'nodeUrl'; 'detail' says why it was not handed on."
@@ -88,65 +98,31 @@ class MembersDoNotVote(AdministrationError, code="RPPAM-5210"):
     fix = "A node without a cluster key is led by the Redis record alone; a stopped node leaves the view by itself."
 
 
-class ControlSilent(
-    AdministrationError,
-    code="RPPAM-5211",
-    fault=Fault.SURROUNDINGS,
-    retry=Retry.YES,
-    exit=Exit.ERRORS,
-    status=503,
-    level="warning",
-):
+class ControlSilent(NodeUnable, code="RPPAM-5211"):
     """The node's control process did not answer; the order may or may not have been carried out."""
 
     fix = "Look with 'rppam status' whether it was, and give it again in a second if not."
 
 
-class OrdersUnwritable(
-    AdministrationError,
-    code="RPPAM-5212",
-    fault=Fault.SURROUNDINGS,
-    retry=Retry.YES,
-    exit=Exit.ERRORS,
-    status=503,
-    level="warning",
-):
+class OrdersUnwritable(NodeUnable, code="RPPAM-5212"):
     """The order holds while this node runs, but was not saved to disk and is lost at a restart."""
 
     fix = "Free some space in node.dataDir, or let the account that runs rppam own it; the node tries again every 5 s."
 
 
-class HistoryUnreadable(
-    AdministrationError, code="RPPAM-5213", fault=Fault.SURROUNDINGS, exit=Exit.ERRORS, status=503, level="warning"
-):
+class HistoryUnreadable(NodeUnable, code="RPPAM-5213", retry=Retry.NO):
     """The file with this node's history cannot be read; leadership does not depend on it."""
 
     fix = "Let the account that runs rppam own history.jsonl in node.dataDir; the log tells the same story."
 
 
-class NodeSilent(
-    OtherNodeError,
-    code="RPPAM-5214",
-    fault=Fault.PEER,
-    retry=Retry.IF_IDEMPOTENT,
-    exit=Exit.ERRORS,
-    status=504,
-    level="warning",
-):
+class NodeSilent(OtherNodeFailed, code="RPPAM-5214", retry=Retry.IF_IDEMPOTENT, status=504):
     """The node that the order is for did not answer; it may or may not have taken the order."""
 
     fix = "Look with 'rppam status' whether it has; see that it runs, and that the member link between the two works."
 
 
-class NodeAnswersWrongly(
-    OtherNodeError,
-    code="RPPAM-5215",
-    fault=Fault.PEER,
-    retry=Retry.CALLER_DECIDES,
-    exit=Exit.ERRORS,
-    status=502,
-    level="warning",
-):
+class NodeAnswersWrongly(OtherNodeFailed, code="RPPAM-5215", retry=Retry.CALLER_DECIDES, status=502):
     """The node that the order is for gave no answer that can be passed on."""
 
     fix = "'detail' says what it answered; both nodes need one release of rppam and the same key files (auth.*)."
@@ -166,19 +142,10 @@ class TooManyOrders(
     fix = "Give it again in a second; if it stays so, look into the log of the two nodes for who orders so much."
 
     def headers(self) -> Mapping[str, str]:
-        """When to come again."""
         return {"Retry-After": "1"}
 
 
-class OrderNotBelieved(
-    OtherNodeError,
-    code="RPPAM-5322",
-    fault=Fault.OPERATOR,
-    retry=Retry.SLOWLY,
-    exit=Exit.ERRORS,
-    status=502,
-    level="warning",
-):
+class OrderNotBelieved(OtherNodeFailed, code="RPPAM-5322", fault=Fault.OPERATOR, retry=Retry.SLOWLY, status=502):
     """The node that the order is for did not accept it as coming from its cluster; it was not carried out."""
 
     fix = "'detail' says why; let both nodes have the same key files (auth.*), and both be members: 'rppam status'."

@@ -1,6 +1,6 @@
-"""Why a node could not follow the leader now, in sentences for whoever orders a switchover.
+"""Why a node could not follow the leader now, in sentences for an administrator who orders a switchover.
 
-It judges by what each member said with its last vote, and by its heartbeats; who does follow is decided by the core.
+It judges by what each member said with its last vote, and by its heartbeats; the core decides who does follow.
 """
 
 from typing import Final
@@ -28,7 +28,7 @@ SILENT: Final = (
 
 
 def why_not(core: NodeCore, to: str, now: Instant) -> MemberUnknown | CannotFollow:
-    """Why ``to``, which could not follow, could not."""
+    """Return why ``to``, which could not follow, could not."""
     me = core.election.node
     seen = core.detector.members(now).get(to)
     electorate = core.election.electorate
@@ -54,9 +54,9 @@ def why_not(core: NodeCore, to: str, now: Instant) -> MemberUnknown | CannotFoll
 
 
 def check_disks(core: NodeCore, now: Instant) -> None:
-    """Who is left may be able and willing, and yet lack the votes of others whose disks take nothing.
+    """Check that those left, able and willing, would not lack the votes of others whose disks take nothing.
 
-    Raises :class:`NobodyToFollow`.
+    Raises NobodyToFollow.
     """
     if not core.election.is_left_in_hands():
         raise NobodyToFollow(
@@ -66,7 +66,7 @@ def check_disks(core: NodeCore, now: Instant) -> None:
 
 
 def why_nobody(core: NodeCore, now: Instant) -> str:
-    """What keeps each member from following, or from voting for who would; empty where members do not vote."""
+    """Return what keeps each member from following, or from voting; empty where members do not vote."""
     election, voter = core.election, core.voter
     if voter is None or election.electorate is None:
         return ""
@@ -80,11 +80,10 @@ def why_nobody(core: NodeCore, now: Instant) -> str:
 
 
 def stance_of(core: NodeCore, name: str) -> Readiness | None:
-    """What the member said itself when it was asked last."""
+    """Return what the member said itself when it was asked last."""
     answer = core.election.answers.get(name)
     return None if answer is None else answer.stance
 
 
 def unknown(name: str, electorate: Membership) -> MemberUnknown:
-    """Nobody of this name is a member."""
     return MemberUnknown(f"{name} is no member; the members are {', '.join(electorate.members)}")

@@ -1,7 +1,7 @@
 """Founding a cluster: the first list of members, written into each founder's data directory.
 
 It is done once, by an operator (``rppam init``, ``rppam cluster found``, the demo). Later members come by asking the
-leader. Who founds twice makes two clusters that know nothing of each other; the lineage, drawn here, tells them apart.
+leader. Founding twice makes two clusters that know nothing of each other; the lineage, drawn here, tells them apart.
 """
 
 from collections.abc import Mapping
@@ -18,8 +18,8 @@ def found(
 ) -> Membership:
     """Make the members named in ``homes`` one cluster; each path is that member's data directory.
 
-    Where all of them are members of just this cluster already, nothing changes. Raises
-    :class:`~rppam.cluster.errors.PromiseFileBroken` and ``PromiseFileUnwritable``.
+    Where all of them are members of just this cluster already, nothing changes. Raises PromiseFileBroken and
+    PromiseFileUnwritable.
     """
     body = VoterSet.of(tuple(homes), policy, witnesses)
     files = {name: FilePromises(home / FILE_NAME) for name, home in homes.items()}

@@ -1,7 +1,7 @@
 """Orders of an administrator as plain values, for the way between two processes of one node.
 
-:func:`answer_call` stands in the process that decides, :class:`CalledAdministration` in the one that was asked; between
-them is whatever carries a name and a flat object there, and one back. An error arrives as the same error.
+``answer_call`` stands in the process that decides, ``CalledAdministration`` in the one that was asked; between them is
+whatever carries a name and a flat object there, and one back. An error arrives as the same error.
 """
 
 import asyncio
@@ -16,16 +16,11 @@ from rppam.kernel.errors import coded
 from rppam.kernel.fence import Outranked
 
 Call = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
-"""Carries a call: its name and arguments, and back what :func:`answer_call` made of it.
-
-Raises :class:`~rppam.cluster.admin.errors.ControlSilent` when no answer comes.
-"""
+"""Carries a call: its name and arguments, and back what ``answer_call`` made of it. Raises ControlSilent."""
 
 _ERRORS: Final = {error.row.code: error for error in coded(AdministrationError)}
 KNOWN: Final = frozenset({*_ERRORS, NotLeaderError.row.code})
 """Codes of the errors that arrive as themselves."""
-
-
 OUTRANKED: Final = "outranked"
 
 
@@ -37,7 +32,7 @@ class CalledOutranked:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __call__(self, news: Outranked) -> None:
-        """See :data:`rppam.kernel.fence.OnOutranked`. Call in the event loop."""
+        """Call in the event loop."""
         task = asyncio.get_running_loop().create_task(self._tell(news), name="tell of the fence")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -50,7 +45,7 @@ class CalledOutranked:
 
 
 async def answer_call(administration: Administration, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Carry out the call of that name. ValueError for one that there is not, or with other arguments."""
+    """Carry out the call of that name. Raises ValueError for an unknown one, or other arguments."""
     try:
         return {"said": await _carry_out(administration, name, arguments)}
     except RequestError as error:
@@ -58,7 +53,7 @@ async def answer_call(administration: Administration, name: str, arguments: Mapp
 
 
 def error_of(error: RequestError) -> dict[str, Any]:
-    """The answer that carries ``error``."""
+    """Make the answer that carries ``error``."""
     told: dict[str, Any] = {"error": error.row.code, "text": str(error), **error.members()}
     return told | {"node": error.node} if isinstance(error, NotLeaderError) else told
 
@@ -82,34 +77,29 @@ async def _carry_out(administration: Administration, name: str, arguments: Mappi
 
 
 class CalledAdministration:
-    """Implements :class:`rppam.cluster.admin.ports.Administration` by calls to another process."""
+    """Implements ``Administration`` by calls to another process."""
 
     def __init__(self, call: Call) -> None:
         self._call = call
 
     async def switch_over(self, to: str | None, by: str) -> str:
-        """See the port."""
         return said_of(await self._call("switch_over", {"to": to, "by": by}))
 
     async def set_maintenance(self, on: bool, by: str) -> str:
-        """See the port."""
         return said_of(await self._call("set_maintenance", {"on": on, "by": by}))
 
     async def pause(self, on: bool, by: str) -> str:
-        """See the port."""
         return said_of(await self._call("pause", {"on": on, "by": by}))
 
     async def forget(self, member: str, *, is_off: bool, by: str) -> str:
-        """See the port."""
         return said_of(await self._call("forget", {"member": member, "is_off": is_off, "by": by}))
 
     async def force_forget(self, members: Sequence[str], by: str, back: Sequence[str] = ()) -> str:
-        """See the port."""
         return said_of(await self._call("force_forget", {"members": list(members), "by": by, "back": list(back)}))
 
 
 def said_of(answer: Mapping[str, Any]) -> str:
-    """What was said. Raises the error that came back in its place."""
+    """Return what was said. Raises the error that came back in its place."""
     if "error" not in answer:
         return str(answer["said"])
     code, text = answer["error"], str(answer.get("text"))

@@ -1,7 +1,7 @@
 """What an administrator orders of the running node, checked against what the node knows, and handed to its core.
 
-It decides which orders make sense now and says why not where they do not; what an order leads to is decided by the
-core. Every order that is taken leaves one line in the log ``rppam.audit``: who, what.
+It decides which orders make sense now, and says why not where they do not; the core decides what an order leads to.
+Every order that is taken leaves one line in the log ``rppam.audit``: who, what.
 """
 
 import asyncio
@@ -43,17 +43,12 @@ BEATS: Final = "does not answer this node, but its heartbeats in Redis go on"
 
 
 def _note(sentence: str, *words: str, by: str) -> None:
-    """An order was taken: into the log and the history."""
+    """Put an order that was taken into the log and the history."""
     audit.warning(sentence, *words, extra=noted(HistoryEvent.ORDER, by=by))
 
 
-def no_peers() -> Mapping[str, PeerState]:
-    """Where there is no link to the other members."""
-    return {}
-
-
 class NodeAdministration:
-    """Implements :class:`rppam.cluster.admin.ports.Administration` in the process that decides."""
+    """Implements ``Administration`` in the process that decides."""
 
     def __init__(
         self,
@@ -61,7 +56,7 @@ class NodeAdministration:
         feed: Callable[[list[NodeEffect]], None],
         clock: Clock,
         orders: OperatorStateKeeper,
-        peers: Callable[[], Mapping[str, PeerState]] = no_peers,
+        peers: Callable[[], Mapping[str, PeerState]] = dict,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """``feed`` carries out what the core decides; ``peers`` is what the member link sees."""
@@ -75,11 +70,10 @@ class NodeAdministration:
     # ---- orders -----------------------------------------------------------------------------------------------------
 
     async def switch_over(self, to: str | None, by: str) -> str:
-        """See the port."""
         self._check_leads(self._clock.now())
         if to == self._node:
             raise LeadsAlready(f"{to} leads already")
-        able = await self._able_anew(to)
+        able = await self._able_now(to)
         now = self._clock.now()
         self._check_leads(now)
         if to is not None and to not in able:
@@ -102,12 +96,12 @@ class NodeAdministration:
         return f"{self._node} releases its leadership and invites {to or able[0]} to lead"
 
     async def set_maintenance(self, on: bool, by: str) -> str:
-        """See the port."""
         orders = self._core.orders
         if on == orders.maintenance:
             await self._orders.keep_again(orders)
-            return f"{self._node} is in maintenance already, by {orders.maintenance_by}" if on else self._not_aside()
-        able = await self._able_anew() if on and self._leads else ()
+            already = f"is in maintenance already, by {orders.maintenance_by}" if on else "is not in maintenance"
+            return f"{self._node} {already}"
+        able = await self._able_now() if on and self._leads else ()
         if on and self._leads and not able:
             raise NobodyToFollow(
                 f"{self._node} leads and no other node could, so it does not go into maintenance"
@@ -127,7 +121,6 @@ class NodeAdministration:
         return f"{self._node} is in maintenance: it votes, answers, and does not lead, over restarts too.{handed}"
 
     async def pause(self, on: bool, by: str) -> str:
-        """See the port."""
         known, now = self._core.orders.pause, self._clock.now()
         if on == known.is_on:
             await self._orders.keep_again(self._core.orders)
@@ -145,9 +138,9 @@ class NodeAdministration:
         return "automatic failover is resumed"
 
     def _as_far_as_told(self, now: Instant) -> str:
-        """Empty while this node's heartbeats take its orders to the others; else where an order holds, and what to do.
+        """Return where an order holds, and what to do, while this node's heartbeats do not take it to the others.
 
-        They travel through the store alone.
+        They travel through the store alone. Empty while it answers.
         """
         if self._core.election.watch.connection is not None and not self._core.detector.is_blind(now):
             return ""
@@ -157,7 +150,6 @@ class NodeAdministration:
         )
 
     async def forget(self, member: str, *, is_off: bool, by: str) -> str:
-        """See the port."""
         now = self._clock.now()
         electorate = self._electorate()
         self._check_leads(now)
@@ -173,7 +165,6 @@ class NodeAdministration:
         return f"{member} is being removed; the members will be {', '.join(body.members)}"
 
     async def force_forget(self, members: Sequence[str], by: str, back: Sequence[str] = ()) -> str:
-        """See the port."""
         now = self._clock.now()
         electorate = self._electorate()
         for member in members:
@@ -206,7 +197,7 @@ class NodeAdministration:
         )
 
     async def _imposed(self) -> None:
-        """Until the list is on disk. It holds already, but only for as long as this process lives."""
+        """Wait until the list is on disk. It holds already, but only for as long as this process lives."""
         voter = self._core.voter
         for _ in range(int(KEPT_WITHIN_S / _LOOK_S)):
             if voter is None or voter.is_kept:
@@ -232,9 +223,6 @@ class NodeAdministration:
             raise MembersDoNotVote(MembersDoNotVote.row.meaning)
         return electorate
 
-    def _not_aside(self) -> str:
-        return f"{self._node} is not in maintenance"
-
     def _check_leads(self, now: Instant) -> None:
         if self._core.election.permission(now) is not None:
             return
@@ -243,7 +231,7 @@ class NodeAdministration:
         raise NotLeaderError(self._node, name, self._url_of(name, now) if name else None)
 
     def _url_of(self, name: str, now: Instant) -> str | None:
-        """Where a node's API answers: what it said itself on the link goes before what stands in the store."""
+        """Return where a node's API answers: what it said itself on the link goes before what stands in the store."""
         peer, seen = self._peers().get(name), self._core.detector.members(now).get(name)
         return (peer.api_url if peer else "") or (seen.heartbeat.api_url if seen else "") or None
 
@@ -251,8 +239,8 @@ class NodeAdministration:
     def _leads(self) -> bool:
         return self._core.election.permission(self._clock.now()) is not None
 
-    async def _able_anew(self, to: str | None = None) -> tuple[str, ...]:
-        """Who could follow this node, by what each says now; of ``to`` alone, where one is named.
+    async def _able_now(self, to: str | None = None) -> tuple[str, ...]:
+        """Return who could follow this node, by what each says now; of ``to`` alone, where one is named.
 
         What it said with the last heartbeat may be over: an order to one of them may have been taken a moment ago.
         A member that does not answer holds nothing up for longer than half a request may take, if another could follow.
@@ -271,7 +259,7 @@ class NodeAdministration:
         return able if self._core.voter is None else tuple(name for name in able if self._has_said(name, since))
 
     async def _published(self, since: Instant) -> None:
-        """Until the store has this node's heartbeat of ``since`` or later, where it answers."""
+        """Wait until the store has this node's heartbeat of ``since`` or later, where it answers."""
         until = after(since, self._core.election.timing.request_timeout_us)
         while self._clock.now() < until and not self._has_read(since):
             self._feed(self._core.receive(AskAgain(), self._clock.now()))
@@ -287,7 +275,6 @@ class NodeAdministration:
         return asked_at is not None and asked_at >= since
 
     def _could_answer(self, to: str | None, now: Instant) -> tuple[str, ...]:
-        """Members that answered lately and might lead."""
         election = self._core.election
         if election.electorate is None:
             return ()
@@ -295,17 +282,14 @@ class NodeAdministration:
         return tuple(name for name in names if election.electorate.may_stand(name) and election.is_heard(name, now))
 
     def _able(self, now: Instant) -> tuple[str, ...]:
-        """Who could follow this node."""
         if self._core.voter is not None:
             return self._core.election.successors(now)
-        return tuple(
-            name
-            for name, seen in sorted(self._core.detector.members(now).items())
-            if seen.status is MemberStatus.HEALTHY and seen.heartbeat.admitted and not seen.heartbeat.maintenance
-        )
+        seen = sorted(self._core.detector.members(now).items())
+        healthy = [(name, one.heartbeat) for name, one in seen if one.status is MemberStatus.HEALTHY]
+        return tuple(name for name, beat in healthy if beat.admitted and not beat.maintenance)
 
     def _removal(self, member: str, electorate: Membership, *, is_off: bool) -> tuple[VoterSet, tuple[str, ...]]:
-        """What the electorate shall become, and who is stated to be off."""
+        """Return what the membership shall become, and the members stated to be off."""
         changes = self._core.election.changes
         wanted = changes.wanted
         if wanted is not None and set(electorate.members) < set(wanted.members):
@@ -321,7 +305,7 @@ class NodeAdministration:
         return under_way, tuple(sorted({*changes.stated_off, member}))
 
     def _check_silence(self, member: str, electorate: Membership, now: Instant, *, is_off: bool) -> None:
-        """A member that runs is not removed by mistake, nor a silent one without what the rule needs."""
+        """Refuse to remove a member that runs by mistake, or a silent one without what the rule needs."""
         election = self._core.election
         is_heard = election.is_heard(member, now)
         if is_off or member not in election.unwilling:
@@ -343,7 +327,7 @@ class NodeAdministration:
             )
 
     def _beats(self, member: str, now: Instant) -> bool:
-        """Whether its heartbeats are being read, whatever has become of the direct way to it."""
+        """Return whether its heartbeats are being read, whatever has become of the direct way to it."""
         seen = self._core.detector.members(now).get(member)
         return seen is not None and seen.status in {MemberStatus.HEALTHY, MemberStatus.SUSPECT}
 

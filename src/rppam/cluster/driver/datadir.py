@@ -13,7 +13,7 @@ from rppam.cluster.errors import DataDirInUse, DataDirUnusable
 
 LOCK_NAME: Final = "node.lock"
 FIRST_ADMIN_FILE: Final = "first-admin-password"
-"""Where the first administrator's password stands when nobody sat at a terminal."""
+"""Where the first administrator's password stands where there was no terminal to show it on."""
 
 if sys.platform == "win32":
     import msvcrt
@@ -28,10 +28,10 @@ else:
 
 
 class DataDir:
-    """Holds the directory from construction to :meth:`close`."""
+    """Holds the directory from construction to ``close``."""
 
     def __init__(self, path: Path) -> None:
-        """Raises :class:`DataDirUnusable` or :class:`DataDirInUse`."""
+        """Raises DataDirUnusable or DataDirInUse."""
         self.path = path
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -51,5 +51,4 @@ class DataDir:
             ) from None
 
     def close(self) -> None:
-        """Let another process have it."""
         os.close(self._descriptor)

@@ -1,8 +1,7 @@
 """What runs only while this node leads, and must have stopped before the record is released.
 
 Each attempt to stop is bounded by the time the lease leaves for it; a task that has not stopped is named in the log.
-Nothing is released before it has, whatever kept it from stopping: see :meth:`LeaderTasks.stop`. The fence refuses its
-writes all the same.
+Nothing is released before it has, whatever kept it from stopping. The fence refuses its writes all the same.
 """
 
 import asyncio
@@ -25,44 +24,43 @@ class LeaderTask(Protocol):
         ...
 
     async def stop(self) -> None:
-        """Leadership ended: when this returns, nothing of it acts any more. May be asked again when it raised.
+        """Leadership ended: when this returns, nothing of it acts any more. May be called again when it raised.
 
-        Raises :class:`~rppam.kernel.errors.RppamError` when something of it may still act.
+        Raises RppamError when something of it may still act.
         """
         ...
 
 
 class LeaderTasks:
-    """All duties of this node, in order; they stop in the opposite order."""
+    """All of this node, in order; they stop in the opposite order."""
 
-    def __init__(self, duties: Sequence[LeaderTask], bounded: Callable[[Awaitable[None]], Awaitable[None]]) -> None:
-        self._duties = duties
+    def __init__(self, tasks: Sequence[LeaderTask], bounded: Callable[[Awaitable[None]], Awaitable[None]]) -> None:
+        self._tasks = tasks
         self._bounded = bounded
 
     def start(self, epoch: int) -> None:
-        """Start them all."""
-        for duty in self._duties:
-            duty.start(epoch)
+        for task in self._tasks:
+            task.start(epoch)
 
     async def stop(self, epoch: int) -> bool:
-        """Stop them all, each within its bound; whether all have. If not, nothing may be released yet, and they are
-        to be asked again."""
+        """Stop them all, each within its bound; return whether all have. If not, nothing may be released yet, and this
+        is to be called again."""
         stopped = True
-        for duty in reversed(self._duties):
+        for task in reversed(self._tasks):
             try:
-                await self._bounded(duty.stop())
+                await self._bounded(task.stop())
             except Exception as error:  # noqa: BLE001 - whatever it is, this one has not stopped
                 stopped = False
                 why = (str(error) or "not in time") if isinstance(error, RppamError | TimeoutError) else repr(error)
-                log.error("%s has not stopped after epoch %d (%s); nothing is released yet", duty.name, epoch, why)  # noqa: TRY400
+                log.error("%s has not stopped after epoch %d (%s); nothing is released yet", task.name, epoch, why)  # noqa: TRY400
         return stopped
 
 
 class RepeatedTask:
-    """Work that a leader does again and again. Implements :class:`LeaderTask`.
+    """Work that a leader does again and again. Implements ``LeaderTask``.
 
     A failure is logged once, until there is another or none, and the work is tried again. Work that a thread of the
-    database still does after :meth:`stop` is refused by the fence, if it writes with the epoch that it was given.
+    database still does after ``stop`` is refused by the fence, if it writes with the epoch that it was given.
     """
 
     def __init__(self, name: str, every_s: float, work: Callable[[int], Awaitable[object]]) -> None:
@@ -72,11 +70,9 @@ class RepeatedTask:
         self._running: asyncio.Task[None] | None = None
 
     def start(self, epoch: int) -> None:
-        """Leadership began at ``epoch``."""
         self._running = asyncio.get_running_loop().create_task(self._repeat(epoch), name=self.name)
 
     async def stop(self) -> None:
-        """Leadership ended."""
         running, self._running = self._running, None
         if running is not None:
             running.cancel()

@@ -1,7 +1,7 @@
 """The other members as one node sees them: by their heartbeats in the store, and by the direct link where there is one.
 
 Life on either way is life. So while the store is away, members that answer on the link are healthy, and the others are
-``unknown``: whoever cannot read heartbeats accuses nobody.
+``unknown``: a node that cannot read heartbeats accuses none.
 """
 
 from collections.abc import Mapping
@@ -23,10 +23,10 @@ _ALIVE: Final = frozenset((MemberStatus.HEALTHY, MemberStatus.SUSPECT))
 def other_members(
     core: NodeCore, peers: Mapping[str, PeerState], now: Instant, wall_ms: WallMs, *, keys_vanish: bool = False
 ) -> tuple[MemberView, ...]:
-    """Every node but this one: registered in the store, or a member that is on the link or may be registered there.
+    """View every node but this one: registered in the store, or a member that is on the link or may be registered.
 
     A member that has left the store's list and the link was stopped on purpose: only its missing vote is shown.
-    ``keys_vanish``: heartbeats are lost in the store, so that one is missing says nothing of who wrote it.
+    ``keys_vanish``: heartbeats are lost in the store, so a missing one says nothing of its node.
     """
     seen = core.detector.members(now)
     electorate = core.election.electorate
@@ -38,7 +38,7 @@ def other_members(
 
 
 def is_heard(peer: PeerState) -> bool:
-    """Whether a member has said something on the link just now: it lives, whatever the store says."""
+    """Return whether a member has said something on the link just now: it lives, whatever the store says."""
     return peer.is_connected and peer.heard_ms_ago is not None and peer.heard_ms_ago <= HEARD_WITHIN_MS
 
 
@@ -52,7 +52,7 @@ def _view(
     keys_vanish: bool,
 ) -> MemberView:
     election = core.election
-    beat = seen.heartbeat if seen is not None else _nothing_heard(name)
+    beat = seen.heartbeat if seen is not None else Heartbeat(name, "", 0, Role.STANDBY, 0, "", "", "", 0, 0, 0)
     status = seen.status if seen is not None else MemberStatus.UNKNOWN
     last = seen.last_heartbeat if seen is not None else None
     on_link = peer is not None and is_heard(peer)
@@ -83,7 +83,7 @@ def _view(
 
 
 def heard_at(last: WallMs | None, now: WallMs) -> tuple[str | None, int | None]:
-    """When a member was heard last, and how long ago: not in the future, where this host's clock was set back."""
+    """Return when a member was heard last, and how many ms ago: never in the future, where the clock was set back."""
     return (None, None) if last is None else (iso_utc(last), max(0, now - last))
 
 
@@ -94,7 +94,3 @@ def _role(name: str, beat: Heartbeat, core: NodeCore, now: Instant) -> Role:
     if beat.role is Role.WITNESS or (electorate is not None and name in electorate.body.witnesses):
         return Role.WITNESS
     return Role.STANDBY
-
-
-def _nothing_heard(name: str) -> Heartbeat:
-    return Heartbeat(name, "", 0, Role.STANDBY, 0, "", "", "", 0, 0, 0)

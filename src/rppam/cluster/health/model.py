@@ -135,8 +135,8 @@ class DiskRoom(Value, frozen=True):
     """Why it could not be seen; empty when it could."""
 
 
-class ClusterCommon(Value, frozen=True, kw_only=True):
-    """What every answer about the cluster holds."""
+class LeadershipView(Value, frozen=True, kw_only=True):
+    """Who leads, and by which votes."""
 
     cluster_id: str
     leader: str | None = field(name="leaderNode")
@@ -158,6 +158,11 @@ class ClusterCommon(Value, frozen=True, kw_only=True):
     """Orders the lists of members: the leader's epoch and a step."""
     pending_change: str = ""
     """Empty, or which change of the members is under way and what it waits for."""
+
+
+class RedisView(LeadershipView, frozen=True, kw_only=True):
+    """The same, with what is kept in Redis."""
+
     paused: bool = False
     """Automatic failover is paused."""
     paused_by: str = ""
@@ -172,6 +177,11 @@ class ClusterCommon(Value, frozen=True, kw_only=True):
     without the cluster key. null where the password stands in no file, or without a cluster key."""
     safety_level: str
     """`single`, `replicated` or `voted`: see docs/safety-levels.md."""
+
+
+class ClusterCommon(RedisView, frozen=True, kw_only=True):
+    """What every answer about the cluster holds."""
+
     node: str = field(name="answeredBy")
     role: Role
     """The answering node's own."""

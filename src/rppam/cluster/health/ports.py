@@ -1,4 +1,4 @@
-"""What the outside may ask of the running node. The REST API knows the node only through this."""
+"""What may be asked of the running node. The REST API knows the node only through this."""
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -18,17 +18,17 @@ class NodeStatus(Protocol):
     """The running node, read-only."""
 
     def snapshot(self) -> "ClusterSnapshot":
-        """The cluster as this node sees it now. Never blocks and does no I/O."""
+        """Return the cluster as this node sees it now. Never blocks and does no I/O."""
         ...
 
     def may_lead(self) -> int | None:
-        """The epoch this node has permission to lead at, computed at this moment; ``None`` without permission."""
+        """Return the epoch that this node may lead at, computed at this moment; ``None`` without permission."""
         ...
 
     def authority(self) -> Authority | None:
-        """The same as :meth:`may_lead`, with the boot id that belongs to the epoch: for a guarded write."""
+        """Return the same, with the boot id that belongs to the epoch: for a guarded write."""
         ...
 
     def is_alive(self) -> bool:
-        """Whether the node's own loop turns; false means: restart me."""
+        """Return whether the node's own loop turns; False means: restart me."""
         ...

@@ -2,8 +2,8 @@
 
 Permission is read from the page at each act. The picture is what the control process showed last; once that process
 is dead, or has shown nothing for a while, the worker says so instead of showing as present what is past: no leader is
-named, and the reason stands where people look for it. How old a picture is says the picture alone: a control process
-that turns and shows nothing vouches for nothing.
+named, and the reason stands where people look for it. The picture alone says how old it is: a control process that
+turns and shows nothing vouches for nothing.
 """
 
 from typing import Final
@@ -25,7 +25,7 @@ RESTARTING: Final = f"{CONTROL_PROCESS} is restarting"
 
 
 class PageStatus:
-    """Implements :class:`rppam.cluster.health.ports.NodeStatus` in an API worker."""
+    """Implements ``NodeStatus`` in an API worker."""
 
     def __init__(self, page: SharedState, clock: SystemClock, unknown: ClusterSnapshot) -> None:
         """``unknown`` is what to show before the control process has shown anything."""
@@ -37,26 +37,21 @@ class PageStatus:
         self._picture: Picture | None = None
 
     def authority(self) -> Authority | None:
-        """See :meth:`rppam.cluster.health.ports.NodeStatus.authority`."""
         return self._page.authority(self._now_us())
 
     def may_lead(self) -> int | None:
-        """See :meth:`rppam.cluster.health.ports.NodeStatus.may_lead`."""
         authority = self.authority()
         return None if authority is None else authority.epoch
 
     def is_alive(self) -> bool:
-        """Whether the control process turns; this worker does, as it answers."""
+        """Return whether the control process turns; this worker does, as it answers."""
         return self._now_us() - self._page.stamped_us(CONTROL) < ALIVE_WITHIN_US
 
     def snapshot(self) -> ClusterSnapshot:
-        """See :meth:`rppam.cluster.health.ports.NodeStatus.snapshot`."""
         self._look()
         stale = self._why_stale()
         seen = self._seen if not stale else _past(self._seen, stale)
-        authority = self.authority()
-        leads = authority is not None and seen.role is Role.LEADER and authority.epoch == seen.epoch
-        if seen.role is Role.LEADER and not leads:
+        if seen.role is Role.LEADER and self.may_lead() != seen.epoch:
             seen = _not_leading(seen)
         return replace(seen, ready=seen.ready and not self.draining)
 
@@ -88,7 +83,7 @@ class PageStatus:
 
 
 def _past(seen: ClusterSnapshot, why: str) -> ClusterSnapshot:
-    """The same without anything that only a live control process could vouch for."""
+    """Leave out what only a live control process could vouch for."""
     members = tuple(
         replace(member, role=_no_leader(member.role), status=MemberStatus.UNKNOWN, redis_connected=False)
         for member in seen.members
@@ -110,7 +105,7 @@ def _past(seen: ClusterSnapshot, why: str) -> ClusterSnapshot:
 
 
 def _not_leading(seen: ClusterSnapshot) -> ClusterSnapshot:
-    """A leader whose permission ended since the picture was taken."""
+    """Correct the picture of a leader whose permission has ended since."""
     members = tuple(
         replace(member, role=Role.STANDBY) if member.node == seen.node else member for member in seen.members
     )

@@ -21,7 +21,7 @@ from rppam.crypto.certificate_expiry import CertificateEnd, days_left
 from rppam.http.times import iso_utc
 from rppam.kernel.clock import Clock
 from rppam.kernel.finding import Finding
-from rppam.kernel.instant import US_PER_MS, Instant, WallMs
+from rppam.kernel.instant import Instant, WallMs
 
 ALIVE_WITHIN_US: Final = 10_000_000
 """A loop that has not turned for this long is stuck, whatever it waits for."""
@@ -48,7 +48,7 @@ class NodeFacts(NamedTuple):
 
 
 class NodeView:
-    """Implements :class:`rppam.cluster.health.ports.NodeStatus`."""
+    """Implements ``NodeStatus``."""
 
     def __init__(
         self,
@@ -83,28 +83,24 @@ class NodeView:
         """Set once the node has taken its place, or has waited long enough for a store that does not answer."""
 
     def may_lead(self) -> int | None:
-        """See :meth:`rppam.cluster.health.ports.NodeStatus.may_lead`."""
         return self._core.election.permission(self._clock.now())
 
     def authority(self) -> Authority | None:
-        """See :meth:`rppam.cluster.health.ports.NodeStatus.authority`."""
         epoch = self.may_lead()
         return None if epoch is None else Authority(epoch, self._core.election.boot_id)
 
     def permitted_until(self) -> Instant | None:
-        """When the permission of now ends; ``None`` without one."""
+        """Return when the present permission ends; ``None`` without one."""
         return None if self.may_lead() is None else self._core.election.ledger.deadline
 
     def is_alive(self) -> bool:
-        """See :meth:`rppam.cluster.health.ports.NodeStatus.is_alive`."""
         return self._clock.now() - self._driver.polled_at < ALIVE_WITHIN_US
 
     def role(self) -> Role:
-        """Leader only while permission lasts."""
         return Role.LEADER if self.may_lead() is not None else Role.STANDBY
 
     def heartbeat(self, beat: int, loop_lag_ms: int, renewed_ms_ago: int) -> Heartbeat:
-        """What this node says of itself now."""
+        """Make what this node says of itself now."""
         facts, election = self._facts, self._core.election
         epoch = self.may_lead()
         return Heartbeat(
@@ -131,7 +127,6 @@ class NodeView:
         )
 
     def snapshot(self) -> ClusterSnapshot:
-        """See :meth:`rppam.cluster.health.ports.NodeStatus.snapshot`."""
         facts, election, now = self._facts, self._core.election, self._clock.now()
         connected, orders = self._connected(), self._core.orders
         votes = self._votes(connected, now)
@@ -180,7 +175,7 @@ class NodeView:
         return [] if voter is None else unable_findings(voter.strange, voter.problem or voter.disk_problem)
 
     def _record_is_enough(self, connected: bool) -> bool:
-        """Where the record alone decides: it can be read, or this node holds it."""
+        """Decide quorum where the record alone decides: it can be read, or this node holds it."""
         return self.may_lead() is not None or (connected and self._core.election.watch.record is not None)
 
     def _all_warnings(self, votes: Votes | None) -> tuple[str, ...]:
@@ -201,7 +196,7 @@ class NodeView:
         return (*self._warnings(), *told, *(self._link.complaints if self._link else ()))
 
     def sentence(self) -> str:
-        """This node's place in one line, for the service manager."""
+        """Say this node's place in one line, for the service manager."""
         snapshot = self.snapshot()
         if snapshot.role is Role.LEADER:
             return f"leader at epoch {snapshot.epoch}"
@@ -210,7 +205,7 @@ class NodeView:
         return f"{snapshot.role}; no leader is known: {snapshot.no_leader_reason}"
 
     def _connected(self) -> bool:
-        """Redis counts as connected while exchanges are answered, not while a socket is merely open."""
+        """Return whether exchanges are answered: a socket that is merely open does not count."""
         store = self._driver.store.view
         if not store.connected or store.answered_at is None:
             return False
@@ -260,11 +255,6 @@ class NodeView:
 
     def _store_seen(self, connected: bool) -> StoreSeen:
         return StoreSeen(connected, self._why_not_connected(connected))
-
-    def answered_ms_ago(self) -> int | None:
-        """Milliseconds since the store last answered, or ``None`` when it never did."""
-        answered = self._driver.store.view.answered_at
-        return None if answered is None else (self._clock.now() - answered) // US_PER_MS
 
 
 def _certificate(end: CertificateEnd, now: WallMs) -> CertificateView:

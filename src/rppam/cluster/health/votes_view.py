@@ -1,7 +1,7 @@
-"""The votes as one node sees them: who counts, who has promised what to whom, and what is missing for a leader.
+"""The votes as one node sees them: which count, who has promised what to whom, and what is missing for a leader.
 
 It decides nothing and knows only what this node knows: the leader has the promises themselves, a standby its own one
-and who can be reached. Nothing here is a permission.
+and which members it reaches. Nothing here is a permission.
 """
 
 from collections.abc import Mapping
@@ -59,7 +59,7 @@ class Votes:
         self._store = store
         self._now = now
         self._leads = core.election.permission(now) is not None
-        # Whoever follows another asks nobody, so what it once found of clocks would never be put right.
+        # A node that follows another asks nobody, so what it once found of clocks would never be put right.
         asks = self._leads or core.election.leader(now) is None
         self._asks = asks
         self._off = core.election.rates.off if asks else {}
@@ -70,7 +70,7 @@ class Votes:
 
     @property
     def quorum_met(self) -> bool:
-        """Whether the promises held, or else the votes within reach, are a majority."""
+        """The promises held, or else the votes within reach, are a majority."""
         return self._leads or is_majority(self._counted(), *(body.weights for body in self._electorate.bodies))
 
     @property
@@ -89,7 +89,7 @@ class Votes:
 
     @property
     def pending_change(self) -> str:
-        """Empty, or what is under way and what it waits for."""
+        """What is under way and what it waits for, or empty."""
         old, body = self._electorate.old, self._electorate.body
         if old is None:
             wanted = self._election.changes.wanted
@@ -101,12 +101,11 @@ class Votes:
         return f"the members become {', '.join(body.members)} instead of {', '.join(old.members)}: {need}{told}"
 
     def safety_level(self, by_store: SafetyLevel) -> SafetyLevel:
-        """``voted`` only where the store has no vote to give: it could lose one."""
-        has_vote = self._electorate.store_has_vote
-        return by_store if has_vote else SafetyLevel.VOTED
+        """Return ``voted`` only where the store has no vote to give: it could lose one."""
+        return by_store if self._electorate.store_has_vote else SafetyLevel.VOTED
 
     def warning(self, by_store: SafetyLevel) -> str:
-        """Behind Sentinel, where the store has a vote: a failover may forget it. Else empty."""
+        """Warn, where the store has a vote behind Sentinel, that a failover may forget it; else return empty."""
         if by_store is not SafetyLevel.REPLICATED or self.safety_level(by_store) is SafetyLevel.VOTED:
             return ""
         return (
@@ -115,7 +114,7 @@ class Votes:
         )
 
     def clock_warnings(self) -> tuple[str, ...]:
-        """Whose clock runs at another rate than this host's, and what that costs this node.
+        """Warn of clocks that run at another rate than this host's, and of what that costs this node.
 
         Where the store has no vote nobody compares clocks while another leads: there only while it asks itself.
         """
@@ -131,7 +130,7 @@ class Votes:
         return (*told, OWN_CLOCK.format(names=", ".join(name for name in self._electorate.members if name in off)))
 
     def clock_wait(self) -> str:
-        """Whose clock Redis's vote waits for, where none can be won without it; else empty."""
+        """Say whose clock the vote of Redis waits for, where none can be won without it; else return empty."""
         election = self._election
         take_at = election.rules.take_at(election.watch)
         if not election.watch.longer_us or take_at is None or take_at <= self._now:
@@ -142,7 +141,7 @@ class Votes:
         return f"the vote of Redis can be had in {_ms(take_at - self._now)} ms: {CLOCK_WAIT.format(names=names)}"
 
     def next_vote_ms(self) -> int:
-        """After how long this node's own vote is free, at the earliest."""
+        """Return after how long this node's own vote is free, at the earliest."""
         voter = self._core.voter
         assert voter is not None
         return max(0, voter.free_at(self._election.node, self._election.boot_id) - self._now) // US_PER_MS
@@ -175,7 +174,7 @@ class Votes:
         return replace(line, voter=STORE_NAME, kind=VoterKind.STORE) if name == STORE else line
 
     def _why_waited_for(self) -> str:
-        """Where the leader does not ask for the store's vote yet, as it does not believe the record: until when."""
+        """Say until when the leader does not ask for the store's vote, as it does not believe the record yet."""
         watch, timing = self._election.watch, self._election.timing
         take_at = self._election.rules.take_at(watch)
         if take_at is None:
@@ -186,7 +185,7 @@ class Votes:
         return f"its vote is asked for {when}: after a loss its record must first stand unchanged for a whole lease"
 
     def _promise(self, name: str) -> tuple[str | None, int | None]:
-        """Whom it supports and for how long, as far as this node knows."""
+        """Return whom it supports and for how long, as far as this node knows."""
         voter, now = self._core.voter, self._now
         if name == self._election.node and voter is not None:
             holder = voter.holder(now)
@@ -202,10 +201,10 @@ class Votes:
         answer = self._election.answers.get(name)
         if answer is None or not self._election.is_heard(name, now):
             return None, None
-        return answer.promised_to or None, None  # whoever was free when asked may have promised somebody since
+        return answer.promised_to or None, None  # a member that was free when asked may have promised since
 
     def _reach(self, name: str) -> tuple[bool, str]:
-        """Whether this node reaches the voter, and why its vote does not count; empty when it does."""
+        """Return whether this node reaches the voter, and why its vote does not count; empty when it does."""
         voter = self._core.voter
         assert voter is not None
         if name == STORE:
@@ -241,7 +240,7 @@ class Votes:
         return ""
 
     def _asked_in_vain(self, name: str) -> bool:
-        """Longer than one ballot is waited for."""
+        """Return whether it has not answered for longer than one ballot is waited for."""
         return self._election.ballots.in_vain_us(name, self._now) > 2 * self._election.timing.request_timeout_us
 
 
@@ -258,7 +257,7 @@ def _ms(us: int) -> int:
 
 
 def why_no_leader(core: NodeCore, votes: Votes | None, now: Instant, store: StoreSeen) -> str:
-    """One sentence: why nobody leads, as far as this node knows, and what to do."""
+    """Say in one sentence why nobody leads, as far as this node knows, and what to do."""
     election, pause = core.election, core.orders.pause
     if votes is None and core.voter is not None:
         return "this node belongs to no cluster yet and waits to be made a member by a leader"

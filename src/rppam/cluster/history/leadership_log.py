@@ -1,7 +1,7 @@
-"""Tells who leads and whether the store answers, each time that changes, in the log and in the history.
+"""Logs who leads and whether the store answers, each time that changes, also for the history.
 
-Each node tells what it sees of the others, so that one node's log alone tells the story. What lasts less than a second
-is not told as a loss: a hand-over has a gap, and a single answer may be late. Decides nothing.
+Each node logs what it sees of the others, so that one node's log alone tells the story. What lasts less than a second
+is no loss: a transfer has a gap, and a single answer may be late. Decides nothing.
 
 **How long nobody led.** A leader that dies with its host says no farewell, and this node goes on seeing it for a lease.
 So the time counts from the leader's last sign, where it had been silent when it was given up; from the farewell, where
@@ -22,11 +22,11 @@ from rppam.kernel.instant import US_PER_MS, US_PER_S, Instant
 log: Final = logging.getLogger("rppam.node")
 
 LASTS_US: Final = US_PER_S
-"""So long nobody leads, or the store does not answer, before that is told."""
+"""How long nobody leads, or the store does not answer, before that is logged."""
 
 
 def last_sign(election: Election, now: Instant) -> Instant:
-    """When whom this node sees leading was last heard of: it asked for this node's support, or the record changed."""
+    """Return when the leader that this node sees last asked for its support, or changed the record."""
     leader, voter, watch = election.leader(now), election.voter, election.watch
     if leader is None or leader[0] == election.node:
         return now
@@ -39,7 +39,7 @@ def last_sign(election: Election, now: Instant) -> Instant:
 
 
 class LeadershipLog:
-    """What one node has told so far."""
+    """What one node has logged so far."""
 
     def __init__(self, node: str, timing: Timing, why_no_leader: Callable[[], str], now: Instant) -> None:
         """``why_no_leader``: why nobody leads, as far as this node knows; may be empty."""
@@ -47,7 +47,7 @@ class LeadershipLog:
         self._silent_us = MISSED * timing.heartbeat_us
         self._why_no_leader = why_no_leader
         self._leader: tuple[str, int] | None = None
-        """Who was last told to lead."""
+        """The leader logged last."""
         self._sign = now
         """When somebody was last known to lead."""
         self._unled_since: Instant | None = now
@@ -59,7 +59,7 @@ class LeadershipLog:
         self._told_store_away = False
 
     def without_leader_ms(self, now: Instant) -> int:
-        """For how long nobody has led, as far as this node knows: see the module."""
+        """Return for how long nobody has led, as far as this node knows: see the module."""
         return (now - self._nobody_since(now)) // US_PER_MS
 
     def _nobody_since(self, now: Instant) -> Instant:
@@ -68,7 +68,7 @@ class LeadershipLog:
         return self._sign if now - self._sign > self._silent_us else now
 
     def look(self, leader: tuple[str, int] | None, now: Instant, sign: Instant) -> None:
-        """``leader``: name and epoch of whom this node sees leading now; ``sign``: see :func:`last_sign`."""
+        """``leader``: name and epoch of the one that this node sees leading now; ``sign``: see ``last_sign``."""
         if leader is None:
             if self._leaderless_since is None:
                 self._unled_since = self._nobody_since(now)
@@ -94,7 +94,7 @@ class LeadershipLog:
             log.info("this node sees that %s leads at epoch %d", name, epoch, extra=told)
 
     def look_at_store(self, *, answers: bool, reason: str, now: Instant) -> None:
-        """Whether the store answers this node; ``reason``: why not."""
+        """``answers``: whether the store answers this node; ``reason``: why not."""
         if answers:
             if self._told_store_away and self._store_away_since is not None:
                 away_ms = (now - self._store_away_since) // US_PER_MS

@@ -1,7 +1,7 @@
-"""Tells in the log and in the history how the other members fare, so that both say what health shows.
+"""Logs how the other members fare, also for the history, so that both say what health shows.
 
 The core judges members by their heartbeats in the store. A store that loses keys, or that one member alone does not
-reach, hides a living node: while the member link hears it, health shows it healthy, and nothing else is told here.
+reach, hides a living node: while the member link hears it, health shows it healthy, and nothing else is logged here.
 """
 
 import logging
@@ -21,16 +21,16 @@ _AWAY: Final = frozenset((MemberStatus.SUSPECT, MemberStatus.UNREACHABLE))
 
 
 class MemberLog:
-    """What one node has told of the others so far."""
+    """What one node has logged of the others so far."""
 
     def __init__(self, detector: FailureDetector, peers: Callable[[], Mapping[str, PeerState]]) -> None:
         """``peers``: every expected member as the link sees it; empty where there is no link."""
         self._detector = detector
         self._peers = peers
         self._away: dict[str, MemberChanged] = {}
-        """Whose heartbeats stay away, and what there is to tell of it."""
+        """Members whose heartbeats stay away, and what there is to log of it."""
         self._told: set[str] = set()
-        """Those of whom that was told."""
+        """Those of which that was logged."""
 
     def changed(self, change: MemberChanged) -> None:
         """A member's heartbeats stay away, or come again, or it left."""
@@ -48,7 +48,7 @@ class MemberLog:
             _tell(change)
 
     def look(self, now: Instant) -> None:
-        """Tell of those whose heartbeats stay away what the link has changed."""
+        """Log of members whose heartbeats stay away what the link has changed."""
         if not self._away:
             return
         seen, peers = self._detector.members(now), self._peers()

@@ -1,7 +1,7 @@
 """What a leader's node says to the other members when its control process is dead: ready to be sent by the supervisor.
 
-It is an errand (see ``codec.Purpose``) whose frames are all packed beforehand: who we are, which promise is given back,
-whom we invite, and a ping. The answer that matters is the pong, whose frame is known in advance.
+It is an errand (see ``codec.Purpose``) whose frames are all packed beforehand: the greeting, the promise given back,
+the invitation, and a ping. The answer that matters is the pong, whose frame is known in advance.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from rppam.process.crash_release import LastWord, TlsWords
 
 MEMBER: Final = "member"
 WORDS_MAX: Final = 50
-"""So many members are told; where there are more, the others' promises end by themselves."""
+"""How many members hear of it; where there are more, the others' promises end by themselves."""
 
 
 def freeing_words(
@@ -28,9 +28,9 @@ def freeing_words(
     invited: str,
     entropy: Entropy,
 ) -> tuple[LastWord, ...]:
-    """One word to each member in ``places`` (address and port by name).
+    """Make one message for each member in ``places`` (address and port by name).
 
-    ``invited`` is asked to stand at once. It comes first: where not all can be told, it is.
+    ``invited`` is asked to stand at once. It comes first, so that it hears of it where not all can.
     """
     words = []
     for name in sorted(places, key=lambda name: (name != invited, name))[:WORDS_MAX]:
@@ -47,7 +47,7 @@ def freeing_words(
 
 
 def _pong() -> bytes:
-    """The second frame of the other side; the first one is its greeting."""
+    """Make the second frame of the other side; the first one is its greeting."""
     writer = FrameWriter()
     writer.pack(b"")
     return writer.pack(encode(Pong(1)))

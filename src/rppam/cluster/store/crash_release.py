@@ -1,8 +1,8 @@
-"""The release of the leadership record as a last word: ready to be sent by somebody who knows nothing of Redis.
+"""The release of the leadership record as a last word: ready to be sent by a process that knows nothing of Redis.
 
-It enters with the password of the connection in use, at the address in use, and runs one script that marks exactly
-one of the given records as released. It asks in RESP2, which every Redis speaks before it is told otherwise, so that
-the reply that means yes is known in advance.
+It enters with the password of the connection in use, at the address in use, and runs one script that marks exactly one
+of the given records as released. It asks in RESP2, which every Redis speaks by default, so that the reply that means
+yes is known in advance.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,13 +23,13 @@ from rppam.redis.tls import TlsFiles
 RELEASE: Final = Script.load("release")
 STORE: Final = "store"
 Releasing = Callable[[Record, int], Record]
-"""Makes what releases an own record, at a ``seq``: see ``LeaseWriter.released``."""
+"""Makes what releases an own record, at a ``seq``."""
 
 
 def release_word(
     link: Link, tls: TlsFiles | None, prefix: str, records: Sequence[Record], released: Releasing
 ) -> LastWord | None:
-    """What releases whichever of ``records`` stands; ``None`` while there is no connection to say it like.
+    """Make what releases whichever of ``records`` stands; ``None`` while there is no connection to copy.
 
     ``records``: the record as it stands, and the one that the renewal under way writes. The word reveals their secrets,
     so nobody but the supervisor may have it before it is said.

@@ -5,10 +5,10 @@ and never half a value. Its texts end up in answers, logs and on screens, so the
 release added are passed over; ``format`` says what a reader must understand (missing: 1).
 
 Where there is a cluster key, the last field is ``mac``: the tag (see ``store_mac``) of the object without it, byte for
-byte as it was received, unknown fields among them. Then nothing in a heartbeat can be made up by who may only write
-Redis. What can still be done is to put back what a node wrote before: so ``store_ms`` tells what time the store had
-when it answered the node last, and one that is older than a heartbeat lives in the store is none. What is put back
-sooner than that is found out by whoever remembers the beats: see ``rppam/cluster/consensus/failure_detector.py``.
+byte as it was received, unknown fields among them. Then a writer of Redis without the key can make nothing up. It can
+still put back what a node wrote before: so ``store_ms`` says what time the store had when it answered the node last,
+and a heartbeat that is older than it lives in the store counts as none. The failure detector, which remembers the
+beats, finds out what is put back sooner.
 
 Witnesses have the cluster key, and order nothing. So a node writes before the ``mac`` an ``orders_mac``: the tag of all
 that comes before, by the sealing key, which no witness has. Where it is not right, what the heartbeat says of orders
@@ -46,7 +46,7 @@ _FORMS: Final[dict[str, Any]] = {
 }
 """Where the type alone does not say it."""
 _LATER: Final = frozenset({"settings_revision", "password_mark", "store_ms"})
-"""Not told by every release that is understood: missing is ``None``, 0, or an empty text."""
+"""Not in the heartbeats of every release that is understood: missing is ``None``, 0, or an empty text."""
 _HINTS: Final = get_type_hints(Heartbeat)
 _TEXTS: Final = tuple(place for place, name in enumerate(Heartbeat._fields) if _HINTS[name] is str)
 
@@ -64,7 +64,7 @@ _texts: Final = msgspec.json.Decoder(_Text)
 
 
 def heartbeat_to_text(heartbeat: Heartbeat, mac: StoreMac | None = None, orders_mac: StoreMac | None = None) -> str:
-    """The text of a heartbeat; with a tag where the cluster has a key, and with one by the sealing key of a node."""
+    """Write it with a tag where the cluster has a key, and with one by the sealing key of a node."""
     text = _encoder.encode(_Text(format=HEARTBEAT.version, **heartbeat._asdict()))
     if mac is None:
         return text.decode()
@@ -74,12 +74,12 @@ def heartbeat_to_text(heartbeat: Heartbeat, mac: StoreMac | None = None, orders_
 
 
 def is_unauthenticated(text: bytes, mac: StoreMac | None) -> bool:
-    """Whether there is a text, and no holder of the cluster key wrote it; never so where there is no key."""
+    """Return whether there is a text that no holder of the cluster key wrote; False where there is no key."""
     return mac is not None and bool(text) and _genuine(text, mac) is None
 
 
 def _genuine(text: bytes, mac: StoreMac | None) -> bytes | None:
-    """The object without its tag; ``None`` when the tag is not right. Without a key nobody can tell."""
+    """Return the object without its tag; ``None`` when the tag is not right. Without a key nobody can tell."""
     if len(text) > LONGEST:
         return None
     match = _TAGGED.fullmatch(text)
@@ -92,8 +92,8 @@ def _genuine(text: bytes, mac: StoreMac | None) -> bytes | None:
 
 
 def _orders_apart(body: bytes, orders_mac: StoreMac | None) -> tuple[bytes, bool]:
-    """The object without the tag on its orders, and whether a holder of the sealing key made that; without the key
-    nobody can tell."""
+    """Return the object without the tag on its orders, and whether a holder of the sealing key made that tag; without
+    the key nobody can tell."""
     match = _ORDERED.fullmatch(body)
     if match is None:
         return body, orders_mac is None
@@ -104,16 +104,16 @@ def _orders_apart(body: bytes, orders_mac: StoreMac | None) -> tuple[bytes, bool
 
 
 def is_name(text: str) -> bool:
-    """Whether a node can have this name."""
+    """Return whether a node can have this name."""
     return _NAME.fullmatch(text) is not None
 
 
 def heartbeat_from_text(
     text: bytes, node: str, mac: StoreMac | None = None, orders_mac: StoreMac | None = None
 ) -> Heartbeat | None:
-    """The heartbeat in ``text``, or ``None`` when it is none of ``node``'s.
+    """Return the heartbeat in ``text``, or ``None`` when it is none of ``node``'s.
 
-    ``orders_mac``: by which orders are known as a node's. Those that are not are taken out: nothing is said of them.
+    ``orders_mac`` tells which orders are a node's; the others are taken out.
     """
     body = _genuine(text, mac) if text else None
     if body is None:
@@ -126,7 +126,7 @@ def heartbeat_from_text(
 
 
 def foreign_format(text: bytes, mac: StoreMac | None) -> int | None:
-    """The format of a member's heartbeat that this release does not understand; else ``None``."""
+    """Return the format of a member's heartbeat that this release does not understand; else ``None``."""
     body = _genuine(text, mac) if text else None
     try:
         found = None if body is None else _formats.decode(body).format
@@ -136,7 +136,7 @@ def foreign_format(text: bytes, mac: StoreMac | None) -> int | None:
 
 
 def _read(body: bytes, node: str) -> Heartbeat | None:
-    """The object without its tags."""
+    """Read an object without its tags."""
     try:
         found = _texts.decode(body)
     except (ValueError, RecursionError):

@@ -1,12 +1,12 @@
 """To which host and which place on its disk a file belongs, so that a copy of it can be told from the file itself.
 
-Three things are looked at, each where it can be read by the account of the service: the machine id, the hardware
-addresses of the network cards, and when the file itself was made on this disk. A copied or restored file is made anew,
-so it does not carry the time that stands in it; one that is moved within a file system is not.
+Three things are looked at, each where the account of the service can read it: the machine id, the hardware addresses of
+the network cards, and when the file itself was made on this disk. A copied or restored file is a new one, so it does
+not carry the time that stands in it; one that is moved within a file system does.
 
-What is not known on both sides is not judged, so nothing here raises an alarm by its absence. In a container neither
-machine id nor cards say anything, as they come from the image and the network of the moment: there the time alone
-counts. What it does not promise: to tell a clone of a whole virtual machine that kept its machine id and its cards.
+What is not known on both sides is not judged. In a container neither machine id nor cards say anything, as they come
+from the image and the network of the moment: there the time alone counts. What it does not promise: to tell a clone of
+a whole virtual machine that kept its machine id and its cards.
 """
 
 import ctypes
@@ -60,21 +60,21 @@ NO_MARK: Final = Mark()
 
 
 def look_at_home(root: Path = Path("/")) -> Home:
-    """This host. ``root`` is where /etc and /sys are."""
+    """``root`` is where /etc and /sys are."""
     if is_container(root):
         return Home()
     return Home(_hashed("machine", _machine_id(root)), _cards(root))
 
 
 def is_container(root: Path = Path("/")) -> bool:
-    """Whether this process runs in a container, whose machine id and cards are not its own."""
+    """Return whether this process runs in a container, whose machine id and cards are not its own."""
     if any(os.path.lexists(root / mark) for mark in _CONTAINER_MARKS):
         return True
     return mounted(Path("/"), _text(root / "proc/self/mountinfo"))[1] == "overlay"
 
 
 def why_strange(mark: Mark, here: Home, born_ns: int) -> str:
-    """Why a file with this mark is not this host's own, or is a copy; empty when nothing speaks for it.
+    """Return why a file with this mark is not this host's own, or is a copy; empty when nothing speaks for it.
 
     ``born_ns``: when the file that was read was made; 0 where that is not known.
     """
@@ -89,7 +89,7 @@ def why_strange(mark: Mark, here: Home, born_ns: int) -> str:
 
 
 def born_ns(descriptor: int, path: Path) -> int:
-    """When the open file was made, in ns; 0 where its file system does not keep that. ``path`` is near it."""
+    """Return when the open file was made, in ns; 0 where its file system does not keep that. ``path`` is near it."""
     if sys.platform != "linux" or _file_system(path.parent) not in TELL_BORN:
         return 0
     statx = getattr(_libc(), "statx", None)
@@ -114,7 +114,6 @@ def _file_system(folder: Path) -> str:
 
 
 def _machine_id(root: Path) -> str:
-    """The machine id as the system has it; empty where there is none."""
     if sys.platform == "win32":
         import winreg  # noqa: PLC0415  # there is none elsewhere
 
@@ -128,7 +127,7 @@ def _machine_id(root: Path) -> str:
 
 
 def _cards(root: Path) -> frozenset[str]:
-    """Every Ethernet card that is a device and has the address that its maker, or a hypervisor, gave it."""
+    """Find Ethernet cards that are devices and have the address that their maker, or a hypervisor, gave them."""
     found = set()
     try:
         entries = sorted((root / "sys/class/net").iterdir())
@@ -143,7 +142,7 @@ def _cards(root: Path) -> frozenset[str]:
 
 
 def _hashed(kind: str, text: str) -> str:
-    """Not the identity itself, which other programs may rely on being told to nobody."""
+    """Never the identity itself: other programs may rely on its being kept."""
     return hashlib.sha256(f"rppam {kind} {text}".encode()).hexdigest()[:16] if text else ""
 
 

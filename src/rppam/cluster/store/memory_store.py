@@ -1,7 +1,7 @@
 """The store of a single node that runs without Redis: the record lives in this process.
 
-It keeps the same word as Redis through the same function, so the election needs no special case. It is no shared truth:
-a second process has a store of its own, which is why the node also holds a lock on its data directory.
+It follows the same rule as Redis, so the election needs no special case. It is no shared truth: a second process has a
+store of its own, which is why the node also holds a lock on its data directory.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from rppam.kernel.clock import Clock
 
 
 class MemoryStore:
-    """An in-process :class:`rppam.cluster.store.ports.LeadershipStore`."""
+    """Implements ``LeadershipStore``."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -22,14 +22,12 @@ class MemoryStore:
         self._heartbeat: Heartbeat | None = None
 
     async def start(self, listener: StoreListener) -> None:
-        """Up at once."""
         listener.on_up(1, "in-process")
 
     async def stop(self) -> None:
         """Nothing to close."""
 
     async def exchange(self, order: ExchangeOrder, timeout_ms: int) -> ExchangeAnswer:  # noqa: ARG002  # never waits
-        """One exchange; it always answers."""
         done = exchange(
             self._stands,
             order.expected.encode() if order.expected else None,

@@ -10,10 +10,10 @@
     made 1795478400123456789 starts 17
     sha256 51b2...
 
-A new file is written beside it, synced, renamed over it, and the directory is synced: whoever saw ``save`` return may
-answer. The checksum tells a torn or an edited file from a good one. The last lines say to whom it belongs, see
-:mod:`rppam.cluster.store.home`: with the file of another host, or a copy, nobody votes before an operator has said
-that the other one is off for good. A file of format 1 has no such lines and is taken over as this host's own.
+A new file is written beside it, synced, renamed over it, and the directory is synced: once ``save`` has returned, the
+member may answer. The checksum tells a torn or an edited file from a good one. The last lines say to whom it belongs,
+see ``home``: with the file of another host, or a copy, nobody votes before an operator has said that the other one is
+off for good. A file of format 1 has no such lines and is taken over as this host's own.
 
 What it does not promise: protection against somebody who can write the directory and knows how to make a checksum, nor
 against a disk that lies about syncing.
@@ -63,8 +63,7 @@ class FilePromises:
     """What a member keeps over a restart. All calls may block for as long as the disk does."""
 
     def __init__(self, path: Path, home: Home | None = None) -> None:
-        """``path`` is the file; its directory exists and belongs to this process alone. ``home``: by default, this
-        host."""
+        """The directory of ``path`` exists and belongs to this process alone. ``home``: by default, this host."""
         self.path = path
         self.strange = ""
         """Why nobody may vote with what was loaded; empty when it is this host's own."""
@@ -77,15 +76,14 @@ class FilePromises:
 
     @property
     def home(self) -> Home:
-        """This host, looked at once."""
         if self._home is None:
             self._home = look_at_home()
         return self._home
 
     def load(self) -> PersistedVote | None:
-        """What was kept; ``None`` when there is no file. Also notes to whom it belongs.
+        """Return what was kept; ``None`` when there is no file. Also notes to whom it belongs.
 
-        Raises :class:`PromiseFileBroken` for one that cannot be read or understood.
+        Raises PromiseFileBroken for a file that cannot be read or understood.
         """
         try:
             with self.path.open("rb") as file:
@@ -106,9 +104,9 @@ class FilePromises:
         return kept
 
     def begin(self) -> tuple[PersistedVote | None, str]:
-        """As :meth:`load`, for a process that will vote: where the file is this host's own, one more start is on disk.
+        """Load for a process that will vote: where the file is this host's own, one more start is on disk.
 
-        Returns what was kept, and why the start could not be noted, which keeps nobody from starting.
+        Returns what was kept, and why the start could not be noted, which keeps no member from starting.
         """
         kept = self.load()
         if kept is None or self.strange:
@@ -121,7 +119,7 @@ class FilePromises:
         return kept, ""
 
     def adopt(self, kept: PersistedVote) -> None:
-        """Make the file this host's own, by an operator's word. Raises :class:`PromiseFileUnwritable`."""
+        """Make the file this host's own, by an operator's word. Raises PromiseFileUnwritable."""
         self.strange, self._read = "", NO_MARK
         self.save(kept)
 
@@ -129,17 +127,14 @@ class FilePromises:
         return PromiseFileBroken(f"{self.path}: expected what this member promised, found {found}. {_ANEW}")
 
     def save(self, kept: PersistedVote) -> None:
-        """Replace the file; returns when the disk has it. Raises :class:`PromiseFileUnwritable`, and
-        :class:`PromiseFileStrange` for a file that is not this host's own."""
+        """Replace the file; returns when the disk has it. Raises PromiseFileUnwritable, and PromiseFileStrange for a
+        file that is not this host's own."""
         if self.strange:
             raise PromiseFileStrange(self.strange)
         self._replace(self.path, kept)
 
     def try_out(self, kept: PersistedVote) -> None:
-        """Whether ``save`` would be possible now: the same is written beside the file, in the same way, and removed.
-
-        Raises :class:`PromiseFileUnwritable`.
-        """
+        """Try ``save`` beside the file, in the same way, and leave nothing behind. Raises PromiseFileUnwritable."""
         probe = self.path.with_name(f".{self.path.name}.probe")
         try:
             self._replace(probe, kept)
@@ -161,7 +156,6 @@ class FilePromises:
 
 
 def encode(kept: PersistedVote, mark: Mark = NO_MARK) -> bytes:
-    """The content of the file."""
     claim, electorate, highest = kept
     (machine, cards), made, starts = mark
     who = _NONE if claim == NO_CLAIM else f"{claim.candidate} {claim.boot_id} {claim.epoch}"
@@ -174,7 +168,7 @@ def encode(kept: PersistedVote, mark: Mark = NO_MARK) -> bytes:
 
 
 def _parse(data: bytes) -> tuple[tuple[PersistedVote | None, Mark | None], str]:
-    """What is kept and whose it is; no mark where the format has none. Or nothing, and what was found instead."""
+    """Return what is kept and whose it is (no mark where the format has none); or nothing, and what was found."""
     nothing = None, None
     if len(data) > BYTES_MAX:
         return nothing, f"more than {BYTES_MAX} bytes"

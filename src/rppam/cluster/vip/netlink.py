@@ -21,7 +21,6 @@ TIMEOUT_S: Final = 0.3
 """For each answer of the kernel."""
 MARK: Final = 0x52
 """How the kernel notes who put an address there (IFA_PROTO, from Linux 5.18 on)."""
-FOREVER: Final = 0xFFFFFFFF
 
 _REQUEST, _ACK, _REPLACE, _DUMP, _CREATE = 0x1, 0x4, 0x100, 0x300, 0x400
 _ERROR, _DONE, _NEW, _DELETE, _GET = 2, 3, 20, 21, 22
