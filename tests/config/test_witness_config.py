@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from rppam.cluster.admin.founding import found
 from rppam.cluster.consensus.membership import QuorumPolicy
-from rppam.cluster.store.vote_file import FILE_NAME
+from rppam.cluster.store.vote_file import FILE_NAME, found
 from rppam.config.places import default_places, witness_places
 from rppam.kernel.system_entropy import SystemEntropy
 from tests.support.redis_servers import free_port

@@ -9,14 +9,13 @@ from typing import Any, Final
 
 import pytest
 
-from rppam.cluster.admin.founding import found
 from rppam.cluster.consensus.heartbeat import Heartbeat, Role
 from rppam.cluster.consensus.membership import QuorumPolicy
 from rppam.cluster.link.codec import PROTOCOL
 from rppam.cluster.link.connection import FrameWriter
 from rppam.cluster.link.credentials import Credentials
 from rppam.cluster.store.heartbeat_text import heartbeat_to_text
-from rppam.cluster.store.vote_file import FILE_NAME
+from rppam.cluster.store.vote_file import FILE_NAME, found
 from rppam.doctor.host_facts import look_at_ground
 from rppam.doctor.member_probe import MemberProber
 from rppam.doctor.member_rules import ProbeOutcome, ground_findings

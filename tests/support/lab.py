@@ -26,9 +26,9 @@ from typing import Any, Final, NamedTuple, Self, TypeVar
 
 from rppam.access.tokens.key_files import ensure_signing_keys
 from rppam.access.tokens.service import KeySet, Tokens
-from rppam.cluster.admin.founding import found
 from rppam.cluster.consensus.membership import QuorumPolicy
 from rppam.cluster.consensus.timing import PROFILES
+from rppam.cluster.store.vote_file import found
 from rppam.kernel.system_clock import SystemClock
 from rppam.kernel.system_entropy import SystemEntropy
 from rppam.licence import service as licence

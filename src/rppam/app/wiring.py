@@ -42,7 +42,7 @@ from rppam.cluster.driver.leader_tasks import LeaderTasks
 from rppam.cluster.driver.operator_state import FILE_NAME as ORDERS_FILE, OperatorStateFile, OperatorStateKeeper
 from rppam.cluster.health.model import SafetyLevel
 from rppam.cluster.health.ports import NodeStatus
-from rppam.cluster.health.view import NodeFacts, NodeView
+from rppam.cluster.health.view import NodeFacts, NodeProbes, NodeView
 from rppam.cluster.link.link import TlsMemberLink
 from rppam.cluster.store.epoch_register import SqlEpochRegister
 from rppam.cluster.store.hint_files import LIVES_FILE, FormerLives
@@ -168,20 +168,22 @@ def deciding_of(
         core,
         driver,
         clock,
-        lambda: (
-            *_warnings(known, database, clock),
-            *checkup.warnings(),
-            *(redis.warnings() if redis else ()),
-            *filter(None, (orders.problem, address.problem if address else "")),
+        NodeProbes(
+            warnings=lambda: (
+                *_warnings(known, database, clock),
+                *checkup.warnings(),
+                *(redis.warnings() if redis else ()),
+                *filter(None, (orders.problem, address.problem if address else "")),
+            ),
+            findings=checkup.findings,
+            certificates=lambda: (*checkup.certificates(), *(redis.certificates() if redis else ())),
+            rooms=checkup.rooms,
+            password_since=lambda: redis.password.written_at if redis and redis.password is not None else None,
+            password_mark=lambda: redis.password_mark if redis is not None else None,
+            store_reason=redis.why_down if redis is not None else str,
+            settings_revision=settings_revision,
+            has_address=lambda: address is not None and address.is_held,
         ),
-        checkup.findings,
-        lambda: redis.password.written_at if redis is not None and redis.password is not None else None,
-        redis.why_down if redis is not None else str,
-        lambda: (*checkup.certificates(), *(redis.certificates() if redis else ())),
-        settings_revision,
-        lambda: address is not None and address.is_held,
-        lambda: redis.password_mark if redis is not None else None,
-        checkup.rooms,
     )
     link = members.link if members else None
     administration = NodeAdministration(core, driver.feed, clock, orders, (lambda: link.peers) if link else dict)

@@ -13,8 +13,8 @@ from typing import Final, NamedTuple
 from rppam.access.accounts import FIRST_ADMIN, Accounts, Passwords, SqlAccounts
 from rppam.access.tokens import MINUTES_MAX, KeySet, Tokens, ensure_signing_keys
 from rppam.cli.files import config_text, new_cluster_key, write_private
-from rppam.cluster.admin.founding import found
 from rppam.cluster.consensus.membership import QuorumPolicy
+from rppam.cluster.store.vote_file import found
 from rppam.db.database import Database
 from rppam.demo.redis_server import HOST, free_port
 from rppam.kernel.clock import Clock

@@ -133,8 +133,8 @@ async def seen_in_redis(settings: "Settings") -> "dict[str, Shown] | None":
 
 def _found(settings: "Settings") -> "Membership":
     """Write the list, while nobody else can run on the data directory. The owner of the folder owns the file."""
-    from rppam.cluster.admin.founding import found
     from rppam.cluster.driver.datadir import LOCK_NAME, DataDir
+    from rppam.cluster.store.vote_file import found
     from rppam.kernel.system_entropy import SystemEntropy
 
     home = settings.node.data_dir

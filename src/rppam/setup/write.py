@@ -13,8 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from rppam.access.tokens import ensure_signing_keys, load_signing_keys
 from rppam.cli.files import config_text, new_cluster_key, write_private
-from rppam.cluster.admin.founding import found
-from rppam.cluster.store.vote_file import FILE_NAME
+from rppam.cluster.store.vote_file import FILE_NAME, found
 from rppam.config.errors import ConfigError
 from rppam.config.host_secrets import create_key, encrypt, read_key
 from rppam.config.load import load_settings, parse_settings

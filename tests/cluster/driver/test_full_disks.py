@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from rppam.cluster.admin.founding import found
 from rppam.cluster.consensus.membership import QuorumPolicy
+from rppam.cluster.store.vote_file import found
 from rppam.kernel.system_entropy import SystemEntropy
 from tests.support.lab import CALM, HOST, Lab, LabNode, eventually
 from tests.support.lab_fixtures import MakeLab

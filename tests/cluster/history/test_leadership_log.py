@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rppam.cluster.consensus.effects import StandDown
-from rppam.cluster.history.leadership_log import LeadershipLog, last_sign
+from rppam.cluster.history.node_log import LeadershipLog, last_sign
 from rppam.cluster.history.recorder import HistoryFormatter
 from rppam.kernel.instant import Instant
 from tests.cluster.admin.test_service import LEASE, others, seated

@@ -8,7 +8,7 @@ import pytest
 from rppam.cluster.consensus.failure_detector import FailureDetector
 from rppam.cluster.consensus.heartbeat import Heartbeat, Role
 from rppam.cluster.consensus.timing import PROFILES
-from rppam.cluster.history.member_log import MemberLog
+from rppam.cluster.history.node_log import MemberLog
 from rppam.cluster.history.recorder import EVENT
 from rppam.cluster.link.local_peer import PeerState
 from rppam.kernel.instant import Instant, WallMs

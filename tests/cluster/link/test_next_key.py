@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rppam.cluster.errors import ClusterKeyUnusable
-from rppam.cluster.link.key_files import SealingSecrets, TellOnce, next_of, previous_of, read_sealing_keys
+from rppam.cluster.link.key_files import SealingSecrets, next_of, previous_of, read_sealing_keys, tell_left_out
 from rppam.crypto.errors import SealingKeyMissing
 
 KEY, NEXT = "1" * 64, "2" * 64
@@ -51,4 +51,4 @@ def test_who_does_not_ask_to_be_told_is_refused(tmp_path: Path) -> None:
     write(next_of(key), NEXT, 0o644)
     with pytest.raises(ClusterKeyUnusable):
         read_sealing_keys(key, tmp_path / "cluster.key")
-    assert read_sealing_keys(key, tmp_path / "cluster.key", TellOnce()).coming == ()
+    assert read_sealing_keys(key, tmp_path / "cluster.key", tell_left_out).coming == ()

@@ -32,8 +32,7 @@ from rppam.cluster.driver.leader_tasks import LeaderTasks
 from rppam.cluster.driver.member_gateway import MemberGateway, MemberWays
 from rppam.cluster.driver.operator_state import OperatorStateKeeper
 from rppam.cluster.driver.store_gateway import MakeHeartbeat, StoreGateway
-from rppam.cluster.history.leadership_log import LeadershipLog, last_sign
-from rppam.cluster.history.member_log import MemberLog
+from rppam.cluster.history.node_log import LeadershipLog, MemberLog, last_sign
 from rppam.cluster.history.recorder import HistoryEvent, noted
 from rppam.cluster.store.ports import EpochRegister, LeadershipStore
 from rppam.kernel.clock import Clock

@@ -5,6 +5,7 @@ permission is computed at the moment of acting and grows stale at once.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from rppam.cluster.consensus.heartbeat import Heartbeat, MemberStatus, Role
@@ -47,37 +48,33 @@ class NodeFacts(NamedTuple):
     """The address that follows leadership; empty where there is none."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeProbes:
+    """What the view asks the other parts of the node."""
+
+    warnings: Callable[[], tuple[str, ...]] = tuple
+    findings: Callable[[], tuple[Finding, ...]] = tuple
+    certificates: Callable[[], tuple[CertificateEnd, ...]] = tuple
+    rooms: Callable[[], tuple[DiskRoom, ...]] = tuple
+    password_since: Callable[[], WallMs | None] = lambda: None
+    password_mark: Callable[[], str | None] = lambda: None
+    store_reason: Callable[[], str] = str
+    """Why there is no connection to the store now; empty while there is one."""
+    settings_revision: Callable[[], int | None] = lambda: None
+    """How many changes of hot configuration this node obeys; ``None``: not known."""
+    has_address: Callable[[], bool] = bool
+    """Whether the virtual address is on this host."""
+
+
 class NodeView:
     """Implements ``NodeStatus``."""
 
-    def __init__(
-        self,
-        facts: NodeFacts,
-        core: NodeCore,
-        driver: Driver,
-        clock: Clock,
-        warnings: Callable[[], tuple[str, ...]],
-        findings: Callable[[], tuple[Finding, ...]] = tuple,
-        password_since: Callable[[], WallMs | None] = lambda: None,
-        store_reason: Callable[[], str] = str,
-        certificates: Callable[[], tuple[CertificateEnd, ...]] = tuple,
-        settings_revision: Callable[[], int | None] = lambda: None,
-        has_address: Callable[[], bool] = bool,
-        password_mark: Callable[[], str | None] = lambda: None,
-        rooms: Callable[[], tuple[DiskRoom, ...]] = tuple,
-    ) -> None:
-        """``has_address``: whether the virtual address is on this host.
-        ``store_reason``: why there is no connection to the store now; empty while there is one.
-        ``settings_revision``: how many changes of hot configuration this node obeys; ``None``: not known."""
+    def __init__(self, facts: NodeFacts, core: NodeCore, driver: Driver, clock: Clock, ask: NodeProbes) -> None:
         self._facts = facts
         self._core = core
         self._driver = driver
         self._clock = clock
-        self._warnings, self._findings, self._password_since = warnings, findings, password_since
-        self._store_reason, self._certificates = store_reason, certificates
-        self._settings_revision, self._has_address = settings_revision, has_address
-        self._password_mark = password_mark
-        self._rooms = rooms
+        self._ask = ask
         self.draining = False
         self.serving = False
         """Set once the node has taken its place, or has waited long enough for a store that does not answer."""
@@ -123,7 +120,7 @@ class NodeView:
             pause_stamp=self._core.orders.pause.stamp,
             paused=self._core.orders.pause.is_on,
             paused_by=self._core.orders.pause.by,
-            settings_revision=self._settings_revision(),
+            settings_revision=self._ask.settings_revision(),
         )
 
     def snapshot(self) -> ClusterSnapshot:
@@ -133,7 +130,7 @@ class NodeView:
         found = election.leader(now)
         # Without votes only the record tells who leads, and a record that cannot be read tells nothing.
         leader = found if self._core.voter is not None or connected or (found and found[0] == facts.node) else None
-        wall_ms, password_since = self._clock.wall_ms(), self._password_since()
+        wall_ms, password_since = self._clock.wall_ms(), self._ask.password_since()
         return ClusterSnapshot(
             cluster_id=facts.cluster_id,
             node=facts.node,
@@ -151,10 +148,10 @@ class NodeView:
             time=iso_utc(wall_ms),
             store_clock_offset_ms=self._driver.store.view.offset_ms,
             warnings=self._all_warnings(votes),
-            findings=(*self._findings(), *self._unable_findings()),
-            certificates=tuple(_certificate(one, wall_ms) for one in self._certificates()),
+            findings=(*self._ask.findings(), *self._unable_findings()),
+            certificates=tuple(_certificate(one, wall_ms) for one in self._ask.certificates()),
             redis_password_since=None if password_since is None else iso_utc(password_since),
-            redis_password_mark=self._password_mark(),
+            redis_password_mark=self._ask.password_mark(),
             quorum_policy=election.electorate.body.policy if election.electorate else None,
             votes=votes.ledger if votes else (),
             electorate_version=str(election.electorate.version) if election.electorate else "",
@@ -165,8 +162,8 @@ class NodeView:
             no_leader_reason="" if leader else why_no_leader(self._core, votes, now, self._store_seen(connected)),
             refused=dict(sorted(self._link.refused.items())) if self._link else {},
             virtual_ip=facts.virtual_ip or None,
-            virtual_ip_here=self._has_address(),
-            rooms=self._rooms(),
+            virtual_ip_here=self._ask.has_address(),
+            rooms=self._ask.rooms(),
             keeps_promises=None if self._core.voter is None else not self._core.voter.why_unable,
         )
 
@@ -193,7 +190,7 @@ class NodeView:
         voter = self._core.election.voter
         offered = "" if voter is None else voter.offered(self._clock.now())
         told += [offered] if offered else []
-        return (*self._warnings(), *told, *(self._link.complaints if self._link else ()))
+        return (*self._ask.warnings(), *told, *(self._link.complaints if self._link else ()))
 
     def sentence(self) -> str:
         """Say this node's place in one line, for the service manager."""
@@ -218,7 +215,7 @@ class NodeView:
             return ALONE
         if connected:
             return ""
-        return self._store_reason() or self._driver.store.view.reason or "Redis did not answer the last exchange"
+        return self._ask.store_reason() or self._driver.store.view.reason or "Redis did not answer the last exchange"
 
     def _members(self, connected: bool) -> tuple[MemberView, ...]:
         facts, now, wall_ms = self._facts, self._clock.now(), self._clock.wall_ms()
@@ -233,7 +230,7 @@ class NodeView:
             facts.version,
             facts.api_url,
             self._driver.store.loop_lag_ms,
-            self._settings_revision(),
+            self._ask.settings_revision(),
             is_at_url=bool(facts.api_url),
         )
         vanishing = self._driver.store.warnings.are_vanishing(now)

@@ -14,6 +14,7 @@ What it does not promise: that a connection which stands is cut when its key is 
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 from collections.abc import Awaitable, Callable
@@ -118,21 +119,14 @@ def _there(path: Path, read: Callable[[Path], Secret]) -> tuple[Secret, ...]:
     return (read(path),) if path.exists() else ()
 
 
-class TellOnce:
-    """Logs that a next key is left out, each reason once."""
-
-    def __init__(self) -> None:
-        self._told: set[str] = set()
-
-    def __call__(self, error: ClusterKeyUnusable) -> None:
-        why = str(error)
-        if why not in self._told:
-            self._told.add(why)
-            log.warning("the next key is left out, the others go on: %s", why)
+def tell_left_out(error: ClusterKeyUnusable) -> None:
+    """Log that a next key is left out, each reason once for all that read the keys of this process."""
+    _log_left_out(str(error))
 
 
-tell_left_out: Final = TellOnce()
-"""Shared by all that read the keys of this process."""
+@functools.lru_cache
+def _log_left_out(why: str) -> None:
+    log.warning("the next key is left out, the others go on: %s", why)
 
 
 def sealing_key_traces(sealing: Path) -> tuple[Path, ...]:

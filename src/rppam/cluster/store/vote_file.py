@@ -21,15 +21,17 @@ against a disk that lies about syncing.
 
 import hashlib
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from rppam.cluster.consensus.membership import parse_electorate
+from rppam.cluster.consensus.membership import Membership, QuorumPolicy, VoterSet, founding, parse_electorate
 from rppam.cluster.consensus.messages import NO_CLAIM, Candidacy, PersistedVote
 from rppam.cluster.errors import PromiseFileBroken, PromiseFileStrange, PromiseFileUnwritable
 from rppam.cluster.store.home import NO_MARK, Home, Mark, born_ns, look_at_home, why_strange
 from rppam.kernel.durable import replace_durably
+from rppam.kernel.entropy import Entropy
 
 FILE_NAME: Final = "promise"
 """Its name in the data directory."""
@@ -199,3 +201,30 @@ def _mark(match: re.Match[str]) -> Mark | None:
     machine = "" if match["machine"] == _NONE else match["machine"]
     cards = frozenset() if match["cards"] == _NONE else frozenset(match["cards"].split(","))
     return Mark(Home(machine, cards), int(match["made"]), int(match["starts"]))
+
+
+def found(
+    homes: Mapping[str, Path], policy: QuorumPolicy, entropy: Entropy, witnesses: tuple[str, ...] = ()
+) -> Membership:
+    """Found a cluster of the members named in ``homes``; each path is that member's data directory.
+
+    It is done once, by an operator (``rppam init``, ``rppam cluster found``, the demo); later members come by asking
+    the leader. Founding twice makes two clusters that know nothing of each other: the lineage, drawn here, tells them
+    apart.
+
+    Where all of them are members of just this cluster already, nothing changes. Raises PromiseFileBroken and
+    PromiseFileUnwritable.
+    """
+    body = VoterSet.of(tuple(homes), policy, witnesses)
+    files = {name: FilePromises(home / FILE_NAME) for name, home in homes.items()}
+    kept = {name: file.load() for name, file in files.items()}
+    present = {entry.electorate for entry in kept.values() if entry is not None}
+    if len(present) == 1 and None not in kept.values():
+        (electorate,) = present
+        if electorate is not None and electorate.old is None and electorate.body == body:
+            return electorate
+    electorate = founding(entropy.nonce(), body)
+    for name, file in files.items():
+        before = kept[name]
+        file.adopt(PersistedVote(NO_CLAIM, electorate, 0 if before is None else before.highest))
+    return electorate

@@ -1,4 +1,4 @@
-"""Logs who leads and whether the store answers, each time that changes, also for the history.
+"""Logs who leads, whether the store answers, and how the other members fare, each time that changes.
 
 Each node logs what it sees of the others, so that one node's log alone tells the story. What lasts less than a second
 is no loss: a transfer has a gap, and a single answer may be late. Decides nothing.
@@ -7,22 +7,29 @@ is no loss: a transfer has a gap, and a single answer may be late. Decides nothi
 So the time counts from the leader's last sign, where it had been silent when it was given up; from the farewell, where
 it said one; from this node's start, where this node knew none before. A node that was itself cut off, or stood still,
 cannot know better and counts that time as well.
+
+**Members.** The core judges them by their heartbeats in the store. A store that loses keys, or that one member alone
+does not reach, hides a living node: while the member link hears it, health shows it healthy, and so does the log.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from rppam.cluster.consensus.election import Election
-from rppam.cluster.consensus.failure_detector import MISSED
+from rppam.cluster.consensus.failure_detector import MISSED, FailureDetector, MemberChanged
+from rppam.cluster.consensus.heartbeat import MemberStatus
 from rppam.cluster.consensus.timing import Timing
+from rppam.cluster.health.members_view import is_heard
 from rppam.cluster.history.recorder import HistoryEvent, noted
+from rppam.cluster.link.local_peer import PeerState
 from rppam.kernel.instant import US_PER_MS, US_PER_S, Instant
 
 log: Final = logging.getLogger("rppam.node")
 
 LASTS_US: Final = US_PER_S
 """How long nobody leads, or the store does not answer, before that is logged."""
+_AWAY: Final = frozenset((MemberStatus.SUSPECT, MemberStatus.UNREACHABLE))
 
 
 def last_sign(election: Election, now: Instant) -> Instant:
@@ -108,3 +115,59 @@ class LeadershipLog:
             self._told_store_away = True
             why = f": {reason}" if reason else ""
             log.warning("the store does not answer this node%s", why, extra=noted(HistoryEvent.STORE_LOST))
+
+
+class MemberLog:
+    """What one node has logged of the others so far."""
+
+    def __init__(self, detector: FailureDetector, peers: Callable[[], Mapping[str, PeerState]]) -> None:
+        """``peers``: every expected member as the link sees it; empty where there is no link."""
+        self._detector = detector
+        self._peers = peers
+        self._away: dict[str, MemberChanged] = {}
+        """Members whose heartbeats stay away, and what there is to log of it."""
+        self._told: set[str] = set()
+        """Those of which that was logged."""
+
+    def changed(self, change: MemberChanged) -> None:
+        """A member's heartbeats stay away, or come again, or it left."""
+        name = change.node
+        if change.status in _AWAY:
+            self._away[name] = change
+            if not _is_heard(name, self._peers()):
+                self._told.add(name)
+                _tell(change)
+            return
+        was_hidden = name in self._away and name not in self._told
+        self._away.pop(name, None)
+        self._told.discard(name)
+        if not (was_hidden and change.status is MemberStatus.HEALTHY):  # of whom no ill was told
+            _tell(change)
+
+    def look(self, now: Instant) -> None:
+        """Log of members whose heartbeats stay away what the link has changed."""
+        if not self._away:
+            return
+        seen, peers = self._detector.members(now), self._peers()
+        for name, change in list(self._away.items()):
+            if name not in seen:  # neither listed nor a member any more
+                del self._away[name]
+                self._told.discard(name)
+            elif _is_heard(name, peers):
+                if name in self._told:
+                    self._told.discard(name)
+                    _tell(change._replace(status=MemberStatus.HEALTHY, sentence=f"node {name} is healthy again"))
+            elif name not in self._told and seen[name].status is not MemberStatus.UNKNOWN:
+                self._told.add(name)
+                _tell(change)
+
+
+def _is_heard(name: str, peers: Mapping[str, PeerState]) -> bool:
+    peer = peers.get(name)
+    return peer is not None and is_heard(peer)
+
+
+def _tell(change: MemberChanged) -> None:
+    level = logging.WARNING if change.status in _AWAY else logging.INFO
+    facts = noted(HistoryEvent.MEMBER, epoch=change.epoch, member=change.node, status=str(change.status or "left"))
+    log.log(level, change.sentence, extra=facts)
