@@ -163,28 +163,23 @@ def deciding_of(
         orders=orders,
         why_no_leader=lambda: view.snapshot().no_leader_reason,
     )
-    view = NodeView(
-        facts_of(settings, core.election.boot_id, redis),
-        core,
-        driver,
-        clock,
-        NodeProbes(
-            warnings=lambda: (
-                *_warnings(known, database, clock),
-                *checkup.warnings(),
-                *(redis.warnings() if redis else ()),
-                *filter(None, (orders.problem, address.problem if address else "")),
-            ),
-            findings=checkup.findings,
-            certificates=lambda: (*checkup.certificates(), *(redis.certificates() if redis else ())),
-            rooms=checkup.rooms,
-            password_since=lambda: redis.password.written_at if redis and redis.password is not None else None,
-            password_mark=lambda: redis.password_mark if redis is not None else None,
-            store_reason=redis.why_down if redis is not None else str,
-            settings_revision=settings_revision,
-            has_address=lambda: address is not None and address.is_held,
+    probes = NodeProbes(
+        warnings=lambda: (
+            *_warnings(known, database, clock),
+            *checkup.warnings(),
+            *(redis.warnings() if redis else ()),
+            *filter(None, (orders.problem, address.problem if address else "")),
         ),
+        findings=checkup.findings,
+        certificates=lambda: (*checkup.certificates(), *(redis.certificates() if redis else ())),
+        rooms=checkup.rooms,
+        password_since=lambda: redis.password.written_at if redis and redis.password is not None else None,
+        password_mark=lambda: redis.password_mark if redis is not None else None,
+        store_reason=redis.why_down if redis is not None else str,
+        settings_revision=settings_revision,
+        has_address=lambda: address is not None and address.is_held,
     )
+    view = NodeView(facts_of(settings, boot_id, redis), core, driver, clock, probes)
     link = members.link if members else None
     administration = NodeAdministration(core, driver.feed, clock, orders, (lambda: link.peers) if link else dict)
     relay = relay_of(settings, link, core, Carrier(administration, view.snapshot))
