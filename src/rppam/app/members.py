@@ -139,8 +139,8 @@ def member_parts(
         clock=clock,
         entropy=entropy,
     )
-    link.keys.follow(files, lambda changed: mac.use(*changed))
-    link.keys.follow_sealing(sealing_files, lambda changed: orders_mac.use(*changed))
+    link.keys.follow(files, link.keys.use, mac.use)
+    link.keys.follow(sealing_files, link.keys.use_sealing, orders_mac.use)
     voter = Voter(settings.node.node_name, boot_id, timing, kept, now=clock.now())
     voter.strange, voter.disk_problem = promises.strange, unwritable
     book = AddressBook(settings.node.data_dir / ADDRESSES_FILE)

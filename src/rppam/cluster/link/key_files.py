@@ -192,6 +192,9 @@ def sealing_key_files(sealing: Path, cluster: Path) -> KeyFiles:
     return KeyFiles("sealing", lambda: read_sealing_keys(sealing, cluster).believed, sealing, cluster)
 
 
+UseKeys = Callable[[Secret, tuple[Secret, ...]], object]
+
+
 class LinkKeys:
     """The keys that a link uses; they follow their files from ``start`` on."""
 
@@ -201,26 +204,14 @@ class LinkKeys:
         self._renewing = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
 
-    def follow(self, files: KeyFiles, also: Callable[[ClusterKeys], None]) -> None:
-        """Use what comes into the files of the cluster key, and hand it to ``also``."""
+    def follow(self, files: KeyFiles, use: Callable[[ClusterKeys], Awaitable[None]], also: UseKeys) -> None:
+        """Have what comes into ``files`` used by the link, and by ``also``."""
 
-        async def use(keys: ClusterKeys) -> None:
-            await self.use(keys)
-            also(keys)
-            believed = len(keys.also) + 1
-            plural = "s are" if believed > 1 else " is"
-            log.info("the files of the cluster key changed: %d key%s believed now", believed, plural)
+        async def both(keys: ClusterKeys) -> None:
+            await use(keys)
+            also(*keys)
 
-        self._followed.append((files, use))
-
-    def follow_sealing(self, files: KeyFiles, also: Callable[[ClusterKeys], None]) -> None:
-        """Use what comes into the files of the sealing key, and hand it to ``also``."""
-
-        async def use(keys: ClusterKeys) -> None:
-            await self.use_sealing(keys)
-            also(keys)
-
-        self._followed.append((files, use))
+        self._followed.append((files, both))
 
     def start(self) -> None:
         for files, use in self._followed:
@@ -234,6 +225,10 @@ class LinkKeys:
     async def use(self, keys: ClusterKeys) -> None:
         self._cluster = keys
         await self._renew()
+        believed = len(keys.also) + 1
+        log.info(
+            "the files of the cluster key changed: %d key%s believed now", believed, "s are" if believed > 1 else " is"
+        )
 
     async def use_sealing(self, keys: ClusterKeys) -> None:
         self._sealing = (keys.own, *keys.also)

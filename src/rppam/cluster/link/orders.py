@@ -68,21 +68,6 @@ ORDER: Final = "order"
 ANSWER: Final = "answer"
 
 
-class Signed(NamedTuple):
-    """What a signature is over."""
-
-    kind: str
-    """``ORDER`` or ``ANSWER``."""
-    cluster_id: str
-    speaker: str
-    speaker_boot_id: str
-    hearer: str
-    hearer_boot_id: str
-    number: str
-    ticket: str
-    body: str
-
-
 class OrderKeys:
     """The keys of one moment."""
 
@@ -91,13 +76,13 @@ class OrderKeys:
     def __init__(self, secrets: ClusterSecrets) -> None:
         self._keys = tuple(derived(key, _LABEL) for key in (secrets.own, *secrets.coming, *secrets.gone))
 
-    def tag(self, signed: Signed) -> str:
+    def tag(self, signed: bytes) -> str:
         """Return the signature, 64 hexadecimal digits."""
-        return _tag(self._keys[0], signed)
+        return hmac.digest(self._keys[0], signed, "sha256").hex()
 
-    def is_genuine(self, signed: Signed, tag: str) -> bool:
+    def is_genuine(self, signed: bytes, tag: str) -> bool:
         """Return whether a node of this cluster made ``tag`` over exactly this."""
-        return any(hmac.compare_digest(_tag(key, signed), tag) for key in self._keys)
+        return any(hmac.compare_digest(hmac.digest(key, signed, "sha256").hex(), tag) for key in self._keys)
 
 
 async def read_keys(secrets: Callable[[], ClusterSecrets]) -> OrderKeys | None:
@@ -106,10 +91,6 @@ async def read_keys(secrets: Callable[[], ClusterSecrets]) -> OrderKeys | None:
         return OrderKeys(await asyncio.to_thread(secrets))
     except SealingKeyMissing:
         return None
-
-
-def _tag(key: bytes, signed: Signed) -> str:
-    return hmac.digest(key, framed(*(word.encode() for word in signed)), "sha256").hex()
 
 
 class OrderOptions(NamedTuple):
@@ -205,7 +186,7 @@ class GivenOrders:
                 raise BadAnswerError("an answer that no key of this cluster's nodes has signed")
         raise BadAnswerError("a second ticket in place of an answer")
 
-    def _signed(self, kind: str, there: Greeting, number: str, ticket: str, body: str) -> Signed:
+    def _signed(self, kind: str, there: Greeting, number: str, ticket: str, body: str) -> bytes:
         here = self._options
         ours, theirs = (here.node_name, here.boot_id), (there.node, there.boot_id)
         return signed(kind, here.cluster_id, ours, theirs, number, ticket, body)
@@ -304,10 +285,13 @@ class TakenOrders:
 
 def signed(
     kind: str, cluster_id: str, giver: tuple[str, str], taker: tuple[str, str], number: str, ticket: str, body: str
-) -> Signed:
-    """Make what is signed of an order that ``giver`` gives ``taker``, or of the answer (each a name and a boot id)."""
+) -> bytes:
+    """Make what is signed of an order that ``giver`` gives ``taker``, or of the answer (each a name and a boot id).
+
+    The side that speaks stands first, so an order is no answer; ``kind`` is ``ORDER`` or ``ANSWER``.
+    """
     speaker, hearer = (giver, taker) if kind == ORDER else (taker, giver)
-    return Signed(kind, cluster_id, *speaker, *hearer, number, ticket, body)
+    return framed(*(word.encode() for word in (kind, cluster_id, *speaker, *hearer, number, ticket, body)))
 
 
 _WHY: Final = {
