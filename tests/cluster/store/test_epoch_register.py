@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+import rppam.app.slices  # noqa: F401 - a spawned process reads no conftest, and needs the migrations
 from rppam.cluster.consensus.record import EPOCH_MAX
 from rppam.cluster.store.epoch_register import SqlEpochRegister
 from rppam.db.database import Database
