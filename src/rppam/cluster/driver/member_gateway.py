@@ -31,7 +31,7 @@ TRY_EVERY_S: Final = 60.0
 TRY_AGAIN_S: Final = 5.0
 """While the disk does not take promises."""
 HANGS_S: Final = 10.0
-"""A disk that has not answered for so long stands still."""
+"""After this long without an answer a disk stands still."""
 HANGS: Final = (
     f"the disk of node.dataDir has not answered for {HANGS_S:.0f} s. Until it does this member does not vote: look at "
     "the disk (dmesg, and for a network file system its server)"

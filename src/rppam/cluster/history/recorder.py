@@ -133,7 +133,7 @@ class HistoryFile:
 
     def write(self, day: date, line: str) -> None:  # noqa: ARG002 - the same shape as other sinks
         """Append one entry. Raises OSError: the entry is then lost."""
-        # O_NOFOLLOW: whoever may write to the folder shall not aim our lines at another file.
+        # O_NOFOLLOW: one who may write to the folder must not aim our lines at another file.
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
         descriptor = os.open(self._path, flags, FILE_MODE)
         try:

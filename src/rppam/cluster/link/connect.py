@@ -35,7 +35,7 @@ class NotReachedError(Exception):
 
     def __init__(self, sentence: str, *, is_foreign: bool = False) -> None:
         self.is_foreign = is_foreign
-        """Whether somebody answered who is not of this cluster."""
+        """Whether the peer that answered is not of this cluster."""
         super().__init__(sentence)
 
 

@@ -2,7 +2,7 @@
 
 The cluster key (one file, the same on all members) is stretched with HKDF (RFC 5869) into the private key of an
 authority that exists nowhere else. At its start a node signs a certificate for a key of its own with it: CN is the
-node's name, O the cluster id. A peer believes exactly what that authority signed, so it believes whoever holds the
+node's name, O the cluster id. A peer believes exactly what that authority signed, so it believes a holder of the
 cluster key; then it looks at the names, and at the proof of a node. The cluster id is not mixed into the authority's
 key on purpose: a node with the right key and a wrong ``cluster.clusterId`` learns that, and not that it is a stranger.
 
@@ -303,7 +303,7 @@ def _context(
     context.verify_flags |= ssl.VERIFY_X509_STRICT
     context.options |= ssl.OP_NO_TICKET
     if protocol == ssl.PROTOCOL_TLS_SERVER:
-        context.num_tickets = 0  # every connection proves itself anew
+        context.num_tickets = 0  # every connection proves itself
     context.load_verify_locations(cadata=b"".join(root.public_bytes(Encoding.DER) for root in roots))
     load_pair(context, (leaf,), key)
     return context

@@ -94,7 +94,7 @@ class Sighting:
         return bool(self._sentence) and self._clock.now() < self._last + DUPLICATE_US
 
     def lasting(self, for_us: int = DUPLICATE_US) -> str:
-        """Return what was seen, while it is and once it was for so long; else an empty text.
+        """Return what was seen, while it is and once it was for ``for_us``; else an empty text.
 
         A node that starts again right after its host died may be refused for two seconds for the sake of its old self:
         so the time between first and last sighting counts, not the time since the first.
