@@ -1,4 +1,4 @@
-"""The desk goes on keeping promises whatever a thread meets, and says in the meantime why this member does not vote."""
+"""The gateway goes on keeping promises whatever a thread meets, and says meanwhile why this member does not vote."""
 
 import asyncio
 import threading
@@ -74,7 +74,7 @@ class Book(AddressBook):
 
 
 class House:
-    """One member: its core, its desk on a real link, and what became of them."""
+    """One member: its core, its gateway on a real link, and what became of them."""
 
     def __init__(self) -> None:
         self.node = make_node("node1")
@@ -89,13 +89,13 @@ class House:
         self.fault: Exception | None = None
         """What the carrying out of effects meets."""
         ways = MemberWays(self.node.link, self.disk, self.book)
-        self.desk = MemberGateway(self.core, ways, CLOCK, self.feed, self.on_end)
+        self.gateway = MemberGateway(self.core, ways, CLOCK, self.feed, self.on_end)
 
     def feed(self, effects: list[NodeEffect]) -> None:
         if self.fault is not None:
             raise self.fault
         for effect in effects:
-            self.desk.perform(effect)
+            self.gateway.perform(effect)
 
     def on_end(self, task: "asyncio.Task[None]") -> None:
         if not task.cancelled():
@@ -112,9 +112,9 @@ async def house(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
     monkeypatch.setattr(module, "TRY_EVERY_S", 0.02)
     monkeypatch.setattr(module, "HANGS_S", 0.1)
     made = House()
-    await made.desk.start()
+    await made.gateway.start()
     yield made
-    await made.desk.stop()
+    await made.gateway.stop()
 
 
 async def test_a_host_that_starts_no_thread_costs_votes_only_while_it_does(
@@ -154,7 +154,7 @@ async def test_addresses_that_come_late_are_not_noted_over_newer_ones(house: Hou
     asyncio.get_running_loop().set_default_executor(threads)
     for number in (1, 2):
         house.node.link.know({"node2": f"127.0.0.1:{number}"})
-        house.desk.look()
+        house.gateway.look()
     await eventually(lambda: house.book.asked)
     wait(threads.make_late_ones(), 20)
     assert house.book.asked == 1
@@ -162,7 +162,7 @@ async def test_addresses_that_come_late_are_not_noted_over_newer_ones(house: Hou
 
 async def test_addresses_that_cannot_be_kept_cost_no_promise(house: House) -> None:
     house.node.link.know({"node2": "127.0.0.1:1"})
-    house.desk.look()
+    house.gateway.look()
     await eventually(lambda: house.book.asked)
     house.ask()
     await eventually(lambda: house.votes)

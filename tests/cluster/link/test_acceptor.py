@@ -8,7 +8,7 @@ import warnings
 
 import pytest
 
-from rppam.cluster.link import acceptor as door
+from rppam.cluster.link import acceptor
 from tests.cluster.link.links import connected, eventually, introduce, make_node, running, start
 
 pytestmark = pytest.mark.integration
@@ -20,7 +20,7 @@ async def test_a_fault_that_nobody_foresaw_shuts_nobody_out(
     one, two = make_node("node1"), make_node("node2")
     async with running(one):
         with monkeypatch.context() as patch:
-            patch.setattr(door, "HANDSHAKES_MAX", 0)  # nobody is there to make room
+            patch.setattr(acceptor, "HANDSHAKES_MAX", 0)  # nobody is there to make room
             with socket.create_connection(("127.0.0.1", one.link.port)):
                 await eventually(lambda: "for a fault of this node" in caplog.text)
         async with running(two):
