@@ -7,6 +7,7 @@ import pytest
 from rppam.config.places import LINUX
 from rppam.kernel.secret import Secret
 from rppam.setup.errors import InitError
+from rppam.setup.given import url_with_password
 from rppam.setup.plan import (
     Layout,
     Wishes,
@@ -17,7 +18,6 @@ from rppam.setup.plan import (
     remarks,
     rendered,
 )
-from rppam.setup.read import url_with_password
 
 LAYOUT = Layout(Path("/etc/rppam/rppam.config"), Path("/var/lib/rppam"))
 

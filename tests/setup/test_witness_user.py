@@ -11,8 +11,7 @@ from rppam.doctor.redis_probe import DOCTOR
 from rppam.kernel.secret import Secret
 from rppam.redis.scripts import Script
 from rppam.setup.redis_acl import NODE_USER, WITNESS_COMMANDS, WITNESS_USER, users_acl
-from rppam.setup.redis_passwords import Passwords
-from rppam.setup.redis_wishes import Wishes
+from rppam.setup.redis_wishes import Passwords, Wishes
 from tests.support.raw_redis import Raw
 from tests.support.redis_servers import Server
 

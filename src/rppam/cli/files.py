@@ -16,13 +16,13 @@ from typing import Final
 CLUSTER_KEY_BYTES: Final = 32
 
 
-def write_private(path: Path, text: str, *, mode: int = 0o600) -> None:
-    """Write ``text`` to ``path``, replacing what is there. Raises :class:`OSError`."""
+def write_private(path: Path, content: str | bytes, *, mode: int = 0o600) -> None:
+    """Write ``content`` to ``path``, replacing what is there. Raises :class:`OSError`."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     temporary = Path(name)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         temporary.chmod(mode)

@@ -1,9 +1,9 @@
 """``rppam init``: a node's config and keys, on a first host and, by a sealed bundle, on the next, or on a witness's.
 
-The command line only: what is planned and how it is written stands in :mod:`rppam.cli._init`. Neither a password nor a
+Neither a password nor a
 passphrase needs to stand on a command line: ``--redis -`` reads standard input, and the passphrase comes from a prompt,
 a file or ``RPPAM_BUNDLE_PASSPHRASE``. A password in ``--database`` may come by ``RPPAM_DATABASE``, standard input, a
-file or a prompt; one that stood on the command line is warned of, that of Redis, too.
+file or a prompt. A password on the command line gives a warning.
 """
 
 import json
@@ -171,9 +171,8 @@ def _make_witness(
     from rppam.config.places import WITNESS_CONFIG, default_places, witness_places
     from rppam.kernel.system_clock import SystemClock
     from rppam.setup.bundle import unseal
-    from rppam.setup.given import redis_string
+    from rppam.setup.given import redis_string, text_of
     from rppam.setup.plan import Layout, layout_of
-    from rppam.setup.read import text_of
     from rppam.setup.witness import WitnessWishes, WitnessWriter
     from rppam.setup.write import CLUSTER_KEY
 
@@ -228,9 +227,8 @@ def _make_witness(
 
 def _wishes(node_name: str, options: dict[str, Any]) -> "Wishes":
     from rppam.licence import parse_public_key
-    from rppam.setup.given import database_url, redis_string
+    from rppam.setup.given import database_url, redis_string, text_of
     from rppam.setup.plan import Wishes
-    from rppam.setup.read import text_of
 
     redis = redis_string(options.pop("redis"))
     database = database_url(options.pop("database"), options.pop("database_password_file"))
@@ -248,7 +246,7 @@ def _wishes(node_name: str, options: dict[str, Any]) -> "Wishes":
 def _write(layout: "Layout", wishes: "Wishes", asked: _Asked) -> "Outcome":
     from rppam.kernel.system_clock import SystemClock
     from rppam.setup.bundle import unseal
-    from rppam.setup.read import text_of
+    from rppam.setup.given import text_of
     from rppam.setup.write import NodeWriter
 
     writer = NodeWriter(layout, SystemClock(), force=asked.force)

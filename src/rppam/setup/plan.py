@@ -98,13 +98,7 @@ def first_config(wishes: Wishes, layout: Layout) -> Config:
 
 def joined_config(template: Mapping[str, Any], wishes: Wishes, layout: Layout) -> Config:
     """The first node's config made the next node's. Raises :class:`InitError` when both would have one name."""
-    config: Config = {section: dict(content) for section, content in template.items() if isinstance(content, Mapping)}
-    first = config.get("node", {}).get("nodeName", "default")
-    if first == wishes.node_name:
-        raise InitError(
-            f"--node-name: {first!r} is the node that the bundle comes from; "
-            "every node of a cluster has a name of its own"
-        )
+    config = sections_of(template, wishes.node_name)
     config.setdefault("node", {}).pop("advertiseUrl", None)
     cluster = config.setdefault("cluster", {})
     cluster["enabled"] = True
@@ -114,6 +108,17 @@ def joined_config(template: Mapping[str, Any], wishes: Wishes, layout: Layout) -
     if url is None or (isinstance(url, str) and url.startswith("sqlite")):
         config["database"]["url"] = f"sqlite:///{layout.data / 'rppam.db'}"
     return _with_wishes(config, wishes, layout)
+
+
+def sections_of(template: Mapping[str, Any], name: str) -> Config:
+    """The sections of a bundle's config, for a member with this ``name``, which must not be that of its node."""
+    config: Config = {section: dict(content) for section, content in template.items() if isinstance(content, Mapping)}
+    if config.get("node", {}).get("nodeName", "default") == name:
+        raise InitError(
+            f"--node-name: {name!r} is the node that the bundle comes from; every member of a cluster has a name of "
+            "its own"
+        )
+    return config
 
 
 def _with_wishes(config: Config, wishes: Wishes, layout: Layout) -> Config:

@@ -11,38 +11,29 @@ import hashlib
 from typing import Final
 
 from rppam.kernel.secret import Secret
-from rppam.setup.redis_passwords import Passwords
-from rppam.setup.redis_wishes import Wishes
+from rppam.setup.redis_wishes import Passwords, Wishes
 
 NODE_USER: Final = "rppam"
 WITNESS_USER: Final = "rppam-witness"
 WITNESS_KEYS: Final = ("leader", "leader:*", "heartbeat:*", "members", "leavers", "cluster-id", "doctor:*")
 """Below the prefix: what a voter reads and writes. No cache, no counters."""
 WITNESS_CHANNELS: Final = ("releases", "doctor:*")
-NODE_COMMANDS: Final = (
-    # the connection
-    "ping", "info", "role", "select", "wait",
-    # the cache: what others change
-    "client|tracking", "client|trackinginfo",
+_CONNECTION: Final = ("ping", "info", "role", "select", "wait")
+_VOTER: Final = (
     # leadership and heartbeats
     "eval", "evalsha", "get", "set", "scan", "subscribe", "unsubscribe", "publish",
     # what its scripts call
-    "time", "type", "strlen", "rename", "pexpire", "sadd", "srem", "smembers", "sismember",
-    "scard", "unlink",
+    "time", "type", "strlen", "rename", "pexpire", "sadd", "srem", "smembers", "sismember", "scard", "unlink",
+)  # fmt: skip
+NODE_COMMANDS: Final = (
+    *_CONNECTION,
+    # the cache: what others change
+    "client|tracking", "client|trackinginfo",
+    *_VOTER,
     # the doctor and `rppam redis info`
     "pttl", "dbsize", "command|info", "acl|whoami", "acl|dryrun", "memory|usage",
 )  # fmt: skip
-WITNESS_COMMANDS: Final = (
-    # the connection
-    "ping", "info", "role", "select", "wait",
-    # leadership and heartbeats
-    "eval", "evalsha", "get", "set", "scan", "subscribe", "unsubscribe", "publish",
-    # what its scripts call
-    "time", "type", "strlen", "rename", "pexpire", "sadd", "srem", "smembers", "sismember",
-    "scard", "unlink",
-    # the doctor
-    "pttl", "command|info", "acl|whoami", "acl|dryrun",
-)  # fmt: skip
+WITNESS_COMMANDS: Final = (*_CONNECTION, *_VOTER, "pttl", "command|info", "acl|whoami", "acl|dryrun")
 SENTINEL_COMMANDS: Final = (
     "multi", "exec", "slaveof", "ping", "subscribe", "publish", "role", "info", "config|rewrite", "client|setname",
     "client|kill", "script|kill",
@@ -53,27 +44,24 @@ REPLICA_COMMANDS: Final = ("psync", "replconf", "ping")
 def users_acl(wishes: Wishes, passwords: Passwords) -> str:
     """The text of users.acl. Redis takes no comments there."""
     prefix = wishes.prefix
-    lines = [
-        f"user default on {_hash(passwords.default)} ~* &* +@all",
-        f"user {NODE_USER} on {_hash(passwords.node)} resetchannels ~{prefix}* &{prefix}* -@all {_plus(NODE_COMMANDS)}",
-    ]
     keys = " ".join(f"~{prefix}{name}" for name in WITNESS_KEYS)
     channels = " ".join(f"&{prefix}{name}" for name in WITNESS_CHANNELS)
-    lines.append(
-        f"user {WITNESS_USER} on {_hash(passwords.witness)} resetchannels {keys} {channels} -@all "
-        f"{_plus(WITNESS_COMMANDS)}"
-    )
-    if wishes.has_sentinels:
-        lines += [
-            f"user replica on {_hash(passwords.replica)} resetchannels -@all {_plus(REPLICA_COMMANDS)}",
-            f"user sentinel on {_hash(passwords.sentinel)} allchannels -@all {_plus(SENTINEL_COMMANDS)}",
+    users = [
+        ("default", passwords.default, "~* &* +@all", ()),
+        (NODE_USER, passwords.node, f"resetchannels ~{prefix}* &{prefix}* -@all", NODE_COMMANDS),
+        (WITNESS_USER, passwords.witness, f"resetchannels {keys} {channels} -@all", WITNESS_COMMANDS),
+    ]
+    if wishes.sentinels:
+        users += [
+            ("replica", passwords.replica, "resetchannels -@all", REPLICA_COMMANDS),
+            ("sentinel", passwords.sentinel, "allchannels -@all", SENTINEL_COMMANDS),
         ]
-    return "\n".join(lines) + "\n"
+    return "".join(
+        " ".join(["user", name, "on", f"#{password_hash(password)}", rules, *(f"+{one}" for one in commands)]) + "\n"
+        for name, password, rules, commands in users
+    )
 
 
-def _hash(password: Secret) -> str:
-    return "#" + hashlib.sha256(password.reveal().encode()).hexdigest()
-
-
-def _plus(commands: tuple[str, ...]) -> str:
-    return " ".join(f"+{name}" for name in commands)
+def password_hash(password: Secret) -> str:
+    """As Redis keeps a password."""
+    return hashlib.sha256(password.reveal().encode()).hexdigest()

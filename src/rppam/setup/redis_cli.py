@@ -1,6 +1,7 @@
-"""``rppam redis``: the files of a Redis for this product, passwords for it, and what its memory is used for.
+"""``rppam redis``: the files of a Redis for this product, its passwords, and what its memory is used for.
 
 ``setup`` writes files into a folder and nothing else: it installs, starts and changes nothing. ``info`` only reads.
+``rotate-password`` is two commands, with the change of the nodes' files between them.
 """
 
 import asyncio
@@ -10,15 +11,29 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from rppam.access.tokens import ca_option
+from rppam.cli.files import write_private
 from rppam.cli.paths import CONFIG_FILE
 from rppam.kernel.exits import Exit
-from rppam.setup.redis_rotate_command import command as rotate
 
 if TYPE_CHECKING:
+    from rppam.config.settings import Settings
+    from rppam.kernel.secret import Secret
     from rppam.redis.key_usage import Survey
+    from rppam.setup.redis_rotation import Admin
 
 _HELP: Final = {"help_option_names": ["-h", "--help"]}
 CALLS_MAX: Final = 200
+_JSON: Final = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+_CONFIG: Final = click.option("--config", type=CONFIG_FILE, help="The config file of a node; else RPPAM_CONFIG.")
+_ADMIN: Final = click.option(
+    "--admin-password-file", required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="File with the password of a Redis user that may change users.",
+)  # fmt: skip
+_ADMIN_USER: Final = click.option("--admin-user", default="default", show_default=True, help="That user's name.")
+_WITNESS: Final = click.option(
+    "--witness", is_flag=True, help="The password of the witnesses' own user, rppam-witness, and not that of the nodes."
+)
 
 
 @click.group("redis", context_settings=_HELP, epilog="Example: rppam redis setup --dir redis-files --tls")
@@ -26,13 +41,10 @@ def command() -> None:
     """Set up a Redis for this product, make passwords, look at its memory."""
 
 
-command.add_command(rotate)
-
-
 @command.command("password", context_settings=_HELP, epilog="Example: rppam redis password > redis.password")
 def password() -> None:
     """Print a new password: 48 letters and digits, without a meaning to any shell or file."""
-    from rppam.setup.redis_passwords import new_password
+    from rppam.setup.redis_wishes import new_password
 
     click.echo(new_password().reveal())
 
@@ -72,7 +84,7 @@ def password() -> None:
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would be written.")
 @click.option("--force", is_flag=True, help="Replace files that say something else; each is kept as .bak-TIME.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@_JSON
 def setup(folder: Path, *, dry_run: bool, force: bool, as_json: bool, **wished: Any) -> None:
     """Write everything a hardened Redis for this product needs, and the matching section for rppam.config.
 
@@ -81,8 +93,8 @@ def setup(folder: Path, *, dry_run: bool, force: bool, as_json: bool, **wished: 
     there is kept, passwords and certificates included.
     """
     from rppam.kernel.system_clock import SystemClock
+    from rppam.setup.redis_files import SetupError, plan_files, write_files
     from rppam.setup.redis_wishes import WishError, make_wishes
-    from rppam.setup.redis_write import SetupError, plan_files, write_files
 
     now = SystemClock().wall_ms()
     try:
@@ -113,20 +125,14 @@ def setup(folder: Path, *, dry_run: bool, force: bool, as_json: bool, **wished: 
     "--scan-calls", default=CALLS_MAX, show_default=True, type=click.IntRange(1, 10_000),
     help="Walk at most so many steps of 1,000 keys each.",
 )  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@_JSON
 def info(config: Path | None, scan_calls: int, as_json: bool) -> int:
     """Show what the keys of this cluster take of Redis' memory, by family.
 
     Walks with SCAN within bounds and measures samples, so that a busy Redis does not notice. Exit code 69 when Redis
     cannot be reached; rppam doctor tells why.
     """
-    from rppam.config.load import load_settings
-    from rppam.config.places import config_path
-
-    path = config_path(config)
-    settings = load_settings(path)
-    if settings.redis.connection is None:
-        raise click.UsageError(f"{path}: expected redis.connectionString, found none")
+    settings = _settings(config)
     survey = asyncio.run(_survey(settings, scan_calls))
     if survey is None:
         return Exit.REDIS_UNREACHABLE
@@ -192,3 +198,159 @@ def _print_table(survey: "Survey", prefix: str) -> None:
 
 def _sorted(survey: "Survey") -> list[Any]:
     return sorted(survey.families.values(), key=lambda family: (-family.estimated_bytes, family.name))
+
+
+@command.group(
+    "rotate-password",
+    context_settings=_HELP,
+    epilog="Example: rppam redis rotate-password begin --admin-password-file admin.pw --out new.pw",
+)
+def rotate() -> None:
+    """Change the Redis password of the nodes without an outage.
+
+    begin adds a new password on every Redis server, beside the old one. Then copy it over the file that redis.password
+    names on each node, and on each witness that enters Redis as the nodes do: it is noticed within seconds, without a
+    restart. finish takes the old one away. Witnesses of the user rppam-witness have a password of their own, which both
+    leave alone; with --witness both change that one, and the nodes' stays.
+    """
+
+
+@rotate.command(
+    context_settings=_HELP,
+    epilog="Example: rppam redis rotate-password begin --admin-password-file admin.pw --out new.pw",
+)
+@_CONFIG
+@_ADMIN
+@_ADMIN_USER
+@click.option("--force", is_flag=True, help="Also while a replica that the sentinels know cannot be reached.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="File for the new password; taken as it is "
+              "when it is there already.")  # fmt: skip
+@_WITNESS
+@_JSON
+def begin(
+    config: Path | None,
+    admin_password_file: Path,
+    admin_user: str,
+    out: Path,
+    *,
+    force: bool,
+    witness: bool,
+    as_json: bool,
+) -> int:
+    """Add a new password for the nodes' user on the primary and every replica."""
+    from rppam.setup.redis_acl import WITNESS_USER
+    from rppam.setup.redis_rotation import RotationError, add
+    from rppam.setup.redis_wishes import new_password
+
+    settings = _settings(config)
+    if not out.exists():
+        write_private(out, new_password().reveal() + "\n")
+    admin, user = _admin(admin_user, admin_password_file), WITNESS_USER if witness else None
+    try:
+        done = asyncio.run(add(settings, admin, _secret(out), force=force, user=user))
+    except RotationError as error:
+        raise click.ClickException(str(error)) from None
+    file_here = settings.redis.password_file
+    if witness:
+        done.append(f"next: copy {out} over the file that redis.password names on every witness; then run finish with "
+                    "--witness")  # fmt: skip
+    elif file_here is None:
+        done.append(
+            'TO DO: redis.password names no file here; write {"file": PATH} on each node and restart them in turn'
+        )
+    else:
+        done.append(f"next: copy {out} over {file_here}, and over that file of every other node; on a witness only "
+                    f"where it enters Redis as the nodes do, and not as '{WITNESS_USER}'; then run finish")  # fmt: skip
+    _show(done, as_json=as_json)
+    return Exit.DONE
+
+
+@rotate.command(
+    context_settings=_HELP,
+    epilog="Example: rppam redis rotate-password finish --admin-password-file admin.pw --new new.pw",
+)
+@_CONFIG
+@_ADMIN
+@_ADMIN_USER
+@click.option("--new", "new", required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False),
+              help="The file that begin wrote.")  # fmt: skip
+@click.option("--url", help="The node to ask for the others. Default: the config's own.")
+@ca_option
+@click.option("--force", is_flag=True, help="Also while a member does not show that it uses the new password, a "
+              "replica cannot be reached, or one copies with the old password.")  # fmt: skip
+@_WITNESS
+@_JSON
+def finish(
+    config: Path | None,
+    admin_password_file: Path,
+    admin_user: str,
+    new: Path,
+    *,
+    url: str | None,
+    ca: Path | None,
+    force: bool,
+    witness: bool,
+    as_json: bool,
+) -> int:
+    """Take every other password of the nodes' user away, once all who enter as that user use the new one.
+
+    Exit code 1 when a member still uses the old one, or a replica cannot be reached: nothing was changed then.
+    """
+    from rppam.access.tokens import target_of
+    from rppam.setup.redis_acl import WITNESS_USER
+    from rppam.setup.redis_laggards import laggards
+    from rppam.setup.redis_rotation import RotationError, keep_only
+
+    settings = _settings(config)
+    target = target_of(url, None, config, "rotate@host", ca)
+    password, admin = _secret(new), _admin(admin_user, admin_password_file)
+    try:
+        late = asyncio.run(laggards(settings, target, password, admin, of_witnesses=witness))
+    except RotationError as error:
+        if not force:
+            raise click.ClickException(str(error)) from None
+        late = [str(error)]
+    if late and not force:
+        _show([*late, "nothing was changed: let every member use the new password first"], as_json=as_json)
+        return Exit.NO
+    try:
+        user = WITNESS_USER if witness else None
+        done = asyncio.run(keep_only(settings, admin, password, force=force, user=user))
+    except RotationError as error:
+        raise click.ClickException(str(error)) from None
+    _show([*late, *done], as_json=as_json)
+    return Exit.DONE
+
+
+def _settings(config: Path | None) -> "Settings":
+    from rppam.config.load import load_settings
+    from rppam.config.places import config_path
+
+    path = config_path(config)
+    settings = load_settings(path)
+    if settings.redis.connection is None:
+        raise click.UsageError(f"{path}: expected redis.connectionString, found none")
+    return settings
+
+
+def _admin(user: str, file: Path) -> "Admin":
+    from rppam.setup.redis_rotation import Admin
+
+    return Admin(None if user == "default" else user, _secret(file))
+
+
+def _secret(file: Path) -> "Secret":
+    from rppam.kernel.secret import Secret
+
+    text = file.read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
+    if not text or "\n" in text:
+        raise click.UsageError(f"{file}: expected one password in one line")
+    return Secret(text)
+
+
+def _show(lines: list[str], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"told": lines}, ensure_ascii=False))
+        return
+    for line in lines:
+        click.echo(line)

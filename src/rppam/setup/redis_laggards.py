@@ -4,14 +4,14 @@ A member is judged by the mark of the password that Redis accepted from it, not 
 touched, or holds the old password again, proves nothing, and the clocks of two hosts cannot be compared. The asked node
 asks the others over the member link (``GET /api/v1/admin/nodes``), so the token goes nowhere else, and what stands in
 Redis is not believed of a node; a witness, which has no REST API and takes no questions, shows its mark in its
-heartbeat. Whoever gives no answer counts as not ready.
+heartbeat. A member that gives no answer counts as not ready.
 
-A witness that enters Redis as a user of its own has a password of its own, and is not held against the nodes' one. That
-is read off Redis' list of clients: somebody is in there as that user, from the witness's address, or, where there is
-one witness only, from any.
+A witness that enters Redis as a user of its own has a password of its own, and is not judged by the nodes' one. Redis'
+list of clients shows it: somebody is in there as that user, from the witness's address, or, where there is one witness
+only, from any.
 
-What it does not promise: that it knows of a node that is down where members have no votes, and so no list. Nor that the
-only witness is told from another host that happens to be in Redis as the witnesses' user meanwhile.
+What it does not promise: that it knows of a node that is down where members have no votes, and so no list. Nor that it
+can tell the only witness from another host that happens to be in Redis as the witnesses' user meanwhile.
 """
 
 import asyncio
@@ -83,7 +83,7 @@ async def laggards(
         return [f"without the cluster key nobody can tell which password a node uses: {error}. Or look for 'Redis "
                 "accepted the new password' in the log of every node, then add --force"]  # fmt: skip
     reports = {str(one.get("nodeName")): one for one in told if isinstance(one, dict)}
-    # Where members vote, the votes say who is a witness; a heartbeat says it of whom its writer likes.
+    # Where members vote, the votes say who is a witness; in a heartbeat its writer may claim anything.
     witnesses = {line.voter for line in view.votes if line.kind == VoterKind.WITNESS}
     if not view.votes:
         witnesses = {one.node for one in view.members if one.role == Role.WITNESS}

@@ -1,16 +1,15 @@
-"""A new Redis password without an outage: both are good for a while, and the old one goes when nobody needs it.
+"""A new Redis password without an outage: both are valid for a while, and the old one goes when nobody needs it.
 
 Redis keeps several passwords for one user (ACL SETUSER). ``begin`` adds one on the primary and on every replica, since
 users are not replicated. Then the members' files are changed, which they notice by themselves. ``finish`` takes away
 every other password, once each member has shown that Redis accepted the new one (:mod:`rppam.setup.redis_laggards`).
-Connections that stand are not touched. A replica that the sentinels know and that is down stops both: it would come
-back with the users of before, and lock every node out once it is the primary.
+Open connections are not touched. A replica that the sentinels know and that is down stops both: it would come back
+with its former users, and lock every node out once it is the primary.
 
 What it does not promise: that redis.conf or the ACL file of a server has the new password where the server may not
 write it itself; then it says what to write. Nor that a replica is found that is down, where there is no Sentinel.
 """
 
-import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -26,8 +25,8 @@ from rppam.redis.errors import StoreError, StoreReplyError
 from rppam.redis.identity import parse_info
 from rppam.redis.options import LinkOptions
 from rppam.redis.sentinel_rules import fields
-from rppam.setup.redis_acl import NODE_USER, WITNESS_USER
-from rppam.setup.redis_passwords import FILE
+from rppam.setup.redis_acl import NODE_USER, WITNESS_USER, password_hash
+from rppam.setup.redis_wishes import FILE
 
 ASK_MS: Final = 5_000
 
@@ -50,15 +49,6 @@ class Admin(NamedTuple):
     password: Secret
 
 
-class _Servers(NamedTuple):
-    """All servers of one set-up."""
-
-    entered: list[Connection]
-    """The primary first."""
-    missed: list[str]
-    """Replicas that could not be entered, each with why."""
-
-
 def user_of(settings: Settings) -> str:
     """The Redis user of the nodes."""
     said = settings.redis.connection
@@ -77,10 +67,10 @@ async def hosts_of_witness_user(settings: Settings, admin: Admin) -> frozenset[s
 
 
 async def add(settings: Settings, admin: Admin, password: Secret, *, force: bool, user: str | None = None) -> list[str]:
-    """Let ``user``, by default the nodes' one, in by ``password``, too, on every server; what was done and is left
-    to do.
+    """Let ``user``, by default the nodes' one, in by ``password`` as well, on every server.
 
-    Raises RotationError, also for a replica that cannot be entered, unless ``force``.
+    Returns what was done and what is left to do. Raises RotationError, also for a replica that cannot be entered,
+    unless ``force``.
     """
     user = user or user_of(settings)
     told: list[str] = []
@@ -97,12 +87,12 @@ async def add(settings: Settings, admin: Admin, password: Secret, *, force: bool
 async def keep_only(
     settings: Settings, admin: Admin, password: Secret, *, force: bool, user: str | None = None
 ) -> list[str]:
-    """Let ``user``, by default the nodes' one, in by nothing but ``password``. What was done and is left to do.
+    """Let ``user``, by default the nodes' one, in by nothing but ``password``.
 
-    Raises RotationError, unless ``force`` also for a replica that cannot be entered, and for a server that would enter
-    another one with a password that is taken away.
+    Returns what was done and what is left to do. Raises RotationError, unless ``force`` also for a replica that cannot
+    be entered, and for a server that would enter another one with a password that is taken away.
     """
-    kept = _hash(password.reveal())
+    kept = password_hash(password)
     user = user or user_of(settings)
     told: list[str] = []
     async with _servers(settings, admin, force=force) as (servers, missed):
@@ -146,14 +136,11 @@ def _service(settings: Settings) -> str | None:
     return settings.redis.connection.service_name if settings.redis.connection else None
 
 
-def _hash(password: str) -> str:
-    """As Redis keeps it."""
-    return hashlib.sha256(password.encode()).hexdigest()
-
-
 @asynccontextmanager
-async def _servers(settings: Settings, admin: Admin, *, force: bool) -> AsyncIterator[_Servers]:
-    """The primary and its replicas, entered as the administrator.
+async def _servers(
+    settings: Settings, admin: Admin, *, force: bool
+) -> AsyncIterator[tuple[list[Connection], list[str]]]:
+    """The primary and its replicas, entered as the administrator; and why others could not be entered.
 
     Raises RotationError, also for a replica that cannot be entered, unless ``force``.
     """
@@ -186,12 +173,12 @@ async def _servers(settings: Settings, admin: Admin, *, force: bool) -> AsyncIte
                 missed.append(f"{target.address}: {error}")
         if missed and not force:
             raise RotationError(
-                "not every replica can be entered, and one that comes back with its users of before keeps every node "
+                "not every replica can be entered, and one that comes back with its former users keeps every node "
                 f"out once it is the primary: {'; '.join(report.clean(one) for one in missed)}. Start it, or let the "
                 "sentinels forget it (SENTINEL RESET), or add --force and change its ACL file or redis.conf before it "
                 "starts"
             )
-        yield _Servers(opened, [report.clean(one) for one in missed])
+        yield opened, [report.clean(one) for one in missed]
     except StoreError as error:
         raise RotationError(report.clean(str(error))) from None
     finally:
@@ -233,7 +220,7 @@ async def _known_to_sentinels(said: ConnectionOptions, primary: Connection) -> t
 
 
 async def _uses_old(server: Connection, user: str, kept: str) -> bool:
-    """Whether it enters its primary as ``user`` with another password. ``False``, too, where that cannot be asked."""
+    """Return whether it enters its primary as ``user`` with another password; ``False`` where that cannot be asked."""
     told: dict[str, str] = {}
     try:
         for name in ("masteruser", "masterauth"):
@@ -241,7 +228,7 @@ async def _uses_old(server: Connection, user: str, kept: str) -> bool:
     except StoreReplyError:  # CONFIG has another name there
         return False
     password = told.get("masterauth", "")
-    return bool(password) and (told.get("masteruser") or "default") == user and _hash(password) != kept
+    return bool(password) and (told.get("masteruser") or "default") == user and password_hash(Secret(password)) != kept
 
 
 async def _hashes(server: Connection, user: str) -> list[str]:
@@ -254,7 +241,7 @@ async def _hashes(server: Connection, user: str) -> list[str]:
 
 
 async def _persist(server: Connection, user: str) -> str:
-    """Have the server write its users down, by either of the two ways that there are."""
+    """Have the server write its users down, by whichever of the two ways it has."""
     where = server.target.address
     try:
         await server.command("ACL", "SAVE", timeout_ms=ASK_MS)

@@ -1,18 +1,23 @@
-"""A witness's files, made of a bundle: the cluster key, how to reach Redis, and nothing else.
+"""A witness's files, made from a bundle: the cluster key, how to reach Redis, and nothing else.
 
 A bundle for a witness holds no more than that. One for a node also holds the sealing key, the keys that sign access
 tokens, the key of ``encrypted:`` values and perhaps a password of the database. None of them is written here: a witness
 host is often a small one that nobody guards like a node. Secrets of Redis stand in files of their own, which the config
-names; one that is replaced is not kept, and one that is needed no more is removed with ``--force``, or told.
+names; one that is replaced is not kept, and one that is no longer needed is removed with ``--force``, or named.
 
-What it does not promise: that a secret which once was here is unknown to whoever had the host. It has to be changed.
+Where nodes enter Redis as the user of ``rppam redis setup``, a witness has its own: the nodes' user may read and write
+everything of the cluster, the witness's only what a voter needs, so the nodes' password never goes to a witness's host.
+Where nodes enter as another user, such as ``default``, the witness enters as they do, and a remark says so.
+
+What it does not promise: that a secret which once was here is unknown to those who had the host. It has to be changed.
 """
 
 import base64
 import binascii
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -22,13 +27,13 @@ from rppam.config.errors import ConnectionStringError, SecretError
 from rppam.config.host_secrets import decrypt
 from rppam.config.keywords import ENCRYPTED
 from rppam.config.options import ConnectionOptions
+from rppam.config.writing import format_connection
 from rppam.kernel.secret import Secret
 from rppam.setup.bundle import Bundle
 from rppam.setup.errors import InitError
-from rppam.setup.plan import Config, Layout
-from rppam.setup.read import text_of
-from rppam.setup.redis_acl import WITNESS_USER
-from rppam.setup.witness_redis import NO_PASSWORD, SHARED, as_witness, options_of
+from rppam.setup.given import text_of
+from rppam.setup.plan import Config, Layout, sections_of
+from rppam.setup.redis_acl import NODE_USER, WITNESS_USER
 from rppam.setup.write import CLUSTER_KEY, CONFIG_KEY, NodeWriter, Outcome
 
 MEMBER_PORT: Final = 5201
@@ -46,6 +51,16 @@ _REMOVED: Final = (
 _USELESS: Final = "{path} is a secret of Redis that nothing here names; remove it, or run this with --force"
 _OWN: Final = ("memberHost", "memberAddress", "memberPort", "priority")
 """What each member has of its own in the section ``cluster``."""
+
+_NO_PASSWORD: Final = (
+    f"the nodes enter Redis as the user {NODE_USER}, a witness as {WITNESS_USER}, which has a password of its own: "
+    "give --redis-password-file (witness/redis.password of 'rppam redis setup'). Where Redis does not know it yet, "
+    "run 'rppam redis setup' once more with --force; to enter as another one, give --redis"
+)
+_SHARED: Final = (
+    "this witness enters Redis as the nodes do, and may read and write all that they may; give it the user "
+    f"{WITNESS_USER} of 'rppam redis setup'"
+)
 
 
 class WitnessWishes(NamedTuple):
@@ -70,7 +85,6 @@ class WitnessWriter(NodeWriter):
         if key is None:
             raise InitError("the bundle holds no cluster key, so its cluster has no members that vote; make it anew")
         plan, kept, remarks = witness_plan(bundle, wishes, self._layout)
-        self._refuse_another_name(bundle, wishes.node_name)
         self._checked(self._with_texts(plan, kept))
         self._folders()
         self._put(self._layout.cluster_key, key.reveal())
@@ -109,20 +123,12 @@ class WitnessWriter(NodeWriter):
         }
         return {**plan, "redis": redis}
 
-    def _refuse_another_name(self, bundle: Bundle, name: str) -> None:
-        node = bundle.config.get("node")
-        first = node.get("nodeName", "default") if isinstance(node, Mapping) else "default"
-        if first == name:
-            raise InitError(
-                f"--node-name: {name!r} is the node that the bundle comes from; a witness has a name of its own"
-            )
-
 
 def witness_bundle(bundle: Bundle) -> Bundle:
     """What a witness needs of a node's bundle: no key but the cluster's, and no password of the nodes' user."""
     template = {section: dict(content) for section, content in bundle.config.items() if isinstance(content, Mapping)}
     redis = {key: _text_of(value, bundle) or value for key, value in template.get("redis", {}).items()}
-    section = as_witness(redis, lambda value: value if isinstance(value, str) else None)
+    section = _as_witness(redis, lambda value: value if isinstance(value, str) else None)
     config = {
         "node": {key: value for key, value in template.get("node", {}).items() if key == "nodeName"},
         "redis": {key: value.reveal() if isinstance(value, Secret) else value for key, value in section.items()},
@@ -135,7 +141,7 @@ def witness_plan(
     bundle: Bundle, wishes: WitnessWishes, layout: Layout
 ) -> tuple[Config, dict[Path, Secret], tuple[str, ...]]:
     """The config, the secrets by the file that shall hold each, and what the operator should know."""
-    template = {section: dict(content) for section, content in bundle.config.items() if isinstance(content, Mapping)}
+    template = sections_of(bundle.config, wishes.node_name)
     redis = template.get("redis", {})
     if wishes.redis is not None:
         redis |= {"connectionString": wishes.redis}
@@ -143,7 +149,7 @@ def witness_plan(
         redis.pop("sentinelPassword", None)
         password = wishes.redis_password
     else:
-        redis = as_witness(redis, lambda value: _text_of(value, bundle))
+        redis = _as_witness(redis, lambda value: _text_of(value, bundle))
         password = _password(redis, wishes.redis_password, layout, bundle)
     if password is not None:
         redis["password"] = password
@@ -153,7 +159,9 @@ def witness_plan(
         if secret is not None:
             kept[layout.keys / file] = secret
             redis[name] = {"file": str(layout.keys / file)}
-    endpoints = _endpoints(redis.get("connectionString"), kept, layout)
+    connection = kept.get(layout.keys / _SECRETS["connectionString"], redis.get("connectionString"))
+    options = _options_of(_text_of(connection, bundle))
+    endpoints = options.endpoints if options else ()
     shared = {key: value for key, value in template.get("cluster", {}).items() if key not in _OWN}
     host = wishes.host or _address_towards(endpoints) or socket.gethostname()
     port = wishes.port or template.get("cluster", {}).get("memberPort", MEMBER_PORT)
@@ -165,19 +173,21 @@ def witness_plan(
         "auth": {"clusterKeyPath": str(layout.cluster_key)},
     }
     found = _remarks(config, kept, endpoints, is_told=wishes.host is not None)
-    return config, kept, (*found, *_shared(_options(config, kept, layout), is_told=wishes.redis is not None))
+    if options is not None and options.user != WITNESS_USER and wishes.redis is None:
+        found.append(_SHARED)
+    return config, kept, tuple(found)
 
 
 def _password(redis: Mapping[str, Any], given: Secret | None, layout: Layout, bundle: Bundle) -> Secret | None:
     """Of the witness's own user: as given, or as it lies there already. ``None``: the section has it, or needs none."""
-    options = options_of(_text_of(redis.get("connectionString"), bundle))
+    options = _options_of(_text_of(redis.get("connectionString"), bundle))
     if given is not None or options is None or options.user != WITNESS_USER:
         return given
     if options.password is not None or "password" in redis:
         return None
     lies = text_of(layout.keys / _SECRETS["password"])
     if lies is None:
-        raise InitError(NO_PASSWORD)
+        raise InitError(_NO_PASSWORD)
     return Secret(lies)
 
 
@@ -187,16 +197,6 @@ def _text_of(value: Any, bundle: Bundle) -> str | None:
     if not isinstance(value, str):
         return None
     return _opened(value, bundle).reveal() if value.startswith(ENCRYPTED) else value
-
-
-def _options(config: Config, kept: Mapping[Path, Secret], layout: Layout) -> ConnectionOptions | None:
-    secret = kept.get(layout.keys / _SECRETS["connectionString"])
-    text = secret.reveal() if secret is not None else config["redis"].get("connectionString")
-    return options_of(text if isinstance(text, str) else None)
-
-
-def _shared(options: ConnectionOptions | None, *, is_told: bool) -> tuple[str, ...]:
-    return (SHARED,) if options is not None and options.user != WITNESS_USER and not is_told else ()
 
 
 def _secret(name: str, value: Any, bundle: Bundle) -> Secret | None:
@@ -226,17 +226,6 @@ def _holds_password(string: str) -> bool:
     except ConnectionStringError:
         return True  # the check of the plan tells what is wrong with it; until then it is a secret
     return options.password is not None or options.sentinel_password is not None
-
-
-def _endpoints(value: Any, kept: Mapping[Path, Secret], layout: Layout) -> tuple[Endpoint, ...]:
-    secret = kept.get(layout.keys / _SECRETS["connectionString"])
-    text = secret.reveal() if secret is not None else value
-    if not isinstance(text, str):
-        return ()
-    try:
-        return tuple(parse_connection(text).endpoints)
-    except ConnectionStringError:
-        return ()
 
 
 def _address_towards(endpoints: tuple[Endpoint, ...]) -> str | None:
@@ -274,3 +263,27 @@ def _remarks(
     if named:
         found.append(f"redis.{', redis.'.join(named)}: a file or variable that must be made on this host too")
     return found
+
+
+def _as_witness(redis: Mapping[str, Any], opened: Callable[[Any], str | None]) -> dict[str, Any]:
+    """The section as a witness may have it: of the nodes' user, neither name nor password. ``opened`` makes text of a
+    value, or ``None`` of what stands elsewhere."""
+    section = dict(redis)
+    options = _options_of(opened(section.get("connectionString")))
+    if options is None or options.user not in {NODE_USER, WITNESS_USER}:
+        return section
+    bare = replace(options, user=WITNESS_USER, password=options.password if options.user == WITNESS_USER else None)
+    text = format_connection(bare, show_secrets=True)
+    is_secret = bare.password is not None or bare.sentinel_password is not None
+    section["connectionString"] = Secret(text) if is_secret else text
+    if options.user == NODE_USER:
+        section.pop("password", None)
+    return section
+
+
+def _options_of(text: str | None) -> ConnectionOptions | None:
+    """What the string says; ``None`` for one that is wrong, which the check of the plan tells."""
+    try:
+        return None if text is None else parse_connection(text)
+    except ConnectionStringError:
+        return None

@@ -26,8 +26,8 @@ from rppam.kernel.system_entropy import SystemEntropy
 from rppam.licence import parse_public_key
 from rppam.setup.bundle import Bundle
 from rppam.setup.errors import InitError
+from rppam.setup.given import text_of
 from rppam.setup.plan import Config, Layout, Wishes, first_config, joined_config, remarks, rendered
-from rppam.setup.read import text_of
 
 JWT: Final = "jwt/"
 CONFIG_KEY: Final = "config.key"
