@@ -3,8 +3,12 @@
 
 PYTHON ?=
 export PYTHON
+# Compiled modules are kept, also where the environment forbids it: else each of the hundreds of processes that the
+# tests start compiles the product for itself.
+export PYTHONDONTWRITEBYTECODE :=
 T ?= tests
-JOBS ?= 3
+JOBS ?= 4
+UNIT_JOBS ?= 2
 SIM_SEEDS ?= 1000
 SIM_HOURS ?= 1
 RUNS ?= 30
@@ -16,7 +20,7 @@ BIN := .venv/bin
 SETUP := scripts/setup
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo dev servers quick test check build coverage lint style format types types-windows layers sim-gate sim sim-long plants faults faults-random faults-times sentinel fault-table hardened hostile bench docs lock clean
+.PHONY: help env demo dev servers quick test check sim-gate-beside lint-and-test thorough build coverage lint style format types types-windows layers sim-gate sim sim-long plants faults faults-random faults-times sentinel fault-table hardened hostile bench docs lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -41,7 +45,7 @@ sentinel: dev servers ## the tests that wait for elections among real Sentinels,
 	$(BIN)/pytest tests -m sentinel $(ARGS)
 
 quick: lint ## the inner loop: style, types, layers, unit tests and 50 simulated clusters
-	@$(BIN)/python scripts/run_tests.py --unit --jobs $(JOBS)
+	@$(BIN)/python scripts/run_tests.py --unit --jobs $(UNIT_JOBS) --hypothesis-profile quick
 	@$(BIN)/python scripts/sim_gate.py --seeds 50 --hours $(SIM_HOURS)
 
 coverage: dev ## the unit tests, and how much of the code they reach
@@ -51,10 +55,21 @@ coverage: dev ## the unit tests, and how much of the code they reach
 build: dev ## wheel and sdist in dist/, installed into an empty environment and run there
 	@$(BIN)/python scripts/build.py
 
-check: lint sim-gate test ## the gate: what has to pass before anything lands
+check: dev servers ## the gate: what has to pass before anything lands
+	@$(MAKE) --no-print-directory --jobs 3 sim-gate-beside lint-and-test
+
+sim-gate-beside: # with the processor time that tests leave, which wait most of the time
+	@nice -n 19 $(MAKE) --no-print-directory sim-gate
+
+lint-and-test:
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory test
+
+thorough: dev servers ## the tests that draw their examples by chance, with 20 times as many
+	@$(BIN)/python scripts/run_tests.py $(T) --jobs $(JOBS) --marked hypothesis --hypothesis-profile thorough $(ARGS)
 
 lint: dev ## style, types and layers, side by side
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target types types-windows style layers
+	@$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,--jobs 2) --output-sync=target types types-windows style layers
 
 style: dev
 	$(BIN)/ruff check

@@ -43,16 +43,20 @@ def main() -> int:
     parser.add_argument("--jobs", default="2", help="tests at a time")
     parser.add_argument("--unit", action="store_true", help="only what needs no server, socket or other process")
     parser.add_argument("--here", action="store_true", help="in this process, for a debugger or coverage; with --unit")
+    parser.add_argument("--marked", default="", help="only those that have this marker, too")
+    parser.add_argument("--hypothesis-profile", default="gate", help="how many examples: quick, gate or thorough")
     parser.add_argument("--record", action="store_true", help="write the budgets of slow tests anew")
     options = parser.parse_args()
     if options.here:
         return int(pytest.main([*options.paths, "-m", UNIT]))
-    run = Run(options.paths)
+    run = Run(options.paths, "--hypothesis-profile", options.hypothesis_profile)
     beside = ("-n", options.jobs, "--dist", "worksteal", "-m")
+    also = f" and {options.marked}" if options.marked else ""
     if options.unit:
-        code = run.tried(*beside, UNIT)
+        code = run.tried(*beside, UNIT + also)
     else:
-        code = run.tried(*beside, "not alone and not sentinel") or run.tried("-m", "alone and not sentinel")
+        code = run.tried(*beside, f"not alone and not sentinel{also}")
+        code = code or run.tried("-m", f"alone and not sentinel{also}")
     if options.record and code == 0:
         record(run.seconds)
     for line in worse(run.seconds, budgets()):
@@ -63,8 +67,9 @@ def main() -> int:
 class Run:
     """Runs of pytest, and what they have shown."""
 
-    def __init__(self, paths: Iterable[str]) -> None:
-        self._paths = tuple(paths)
+    def __init__(self, paths: Iterable[str], *always: str) -> None:
+        """``always``: what pytest is told each time."""
+        self._paths, self._always = tuple(paths), always
         self.second_tries: list[str] = []
         """Tests that passed only the second time."""
         self.seconds: dict[str, float] = {}
@@ -84,7 +89,7 @@ class Run:
 
     def _pytest(self, *words: str) -> int:
         REPORT.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "pytest", "--durations=20", f"--junitxml={REPORT}", *words]
+        command = [sys.executable, "-m", "pytest", "--durations=20", f"--junitxml={REPORT}", *self._always, *words]
         code = subprocess.run(command, cwd=ROOT, check=False).returncode
         if REPORT.exists():
             self.seconds |= durations(REPORT)

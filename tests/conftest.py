@@ -7,9 +7,9 @@ Ctrl-C, also where a shell began the tests in the background: it ignores that si
 import signal
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 import rppam.app.slices  # noqa: F401 - declares what settings there are
+from tests.support.examples import register_profiles
 
 pytest_plugins = [
     "tests.support.account_fixtures",
@@ -20,9 +20,7 @@ pytest_plugins = [
 ]
 """Fixtures that tests of more than one slice ask for; a folder's own stand in its conftest."""
 
-# Of its own, as the machine decides how long an example takes: time is measured in benchmarks.
-settings.register_profile("rppam", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("rppam")
+register_profiles()
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -1,8 +1,6 @@
 """``rppam config check`` and the certificate files: what a node could not start with is a problem here, too."""
 
 import json
-import subprocess
-import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import pkcs12
 
 from rppam.app.config_cli import command
+from tests.support import prefork
 from tests.support.authority import DAY, NOW, Authority
 from tests.support.redis_servers import free_port
 
@@ -155,14 +154,12 @@ def test_files_that_no_node_reads_are_no_problem(authority: Authority, tmp_path:
     check(written(tmp_path, redis={**off, "enabled": False}), expect=0)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("name", [name for name in CASES if "expired" not in name])
 def test_the_node_refuses_to_start_in_the_same_words(name: str, authority: Authority, tmp_path: Path) -> None:
     section, made, password, _, _ = CASES[name]
     file = written(tmp_path, **{section: {"tlsCertPath": str(made(authority)), "tlsCertPassword": password}})
     (problem,) = check(file)["problems"]
-    done = subprocess.run(
-        [Path(sys.executable).with_name("rppam"), "node", "--config", str(file)],
-        capture_output=True, text=True, check=False, timeout=60, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+    done = prefork.run("node", "--config", file)
     assert done.returncode == 78, done.stderr
     assert problem["found"] in done.stdout + done.stderr

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from rppam.app.config_cli import command
 from rppam.config.host_secrets import decrypt
+from tests.support import prefork
 
 GOOD = {"redis": {"enabled": True, "connectionString": "10.0.1.20:6379,password=HUSH,abortConnect=false"}}
 
@@ -80,16 +81,14 @@ def test_check_refuses_a_database_url_with_which_no_node_starts(tmp_path: Path, 
     assert run("check", good).exit_code == 0
 
 
+@pytest.mark.integration
 @pytest.mark.skipif(sys.platform == "win32", reason="a node is one process there")
 @pytest.mark.parametrize("words", [("node",), ("node", "--single-process"), ("witness",), ("doctor",)])
 def test_nothing_starts_with_settings_that_check_refuses(tmp_path: Path, words: tuple[str, ...]) -> None:
     redis = {"enabled": True, "connectionString": "127.0.0.1:1,abortConnect=true,connectRetry=1"}
     tree = {"node": {"dataDir": str(tmp_path / "data")}, "redis": redis}
     file = written(tmp_path / "a.config", tree | {"settings": {"security/sessions": {"idleMinutes": -1}}})
-    done = subprocess.run(
-        [sys.executable, "-m", "rppam", *words, "--config", str(file)],
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    done = prefork.run(*words, "--config", file)
     assert done.returncode == 78
     assert "settings.security/sessions.idleMinutes" in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
@@ -202,6 +201,7 @@ def test_every_command_has_help_with_an_example(word: str | None) -> None:
     assert "Example:" in result.stdout
 
 
+@pytest.mark.integration
 def test_the_installed_command_does_the_same() -> None:
     script = Path(sys.executable).with_name("rppam")
     text = b"h,password=\xff,ssl=true"  # an argument that is not UTF-8 ends in a reason, not in a traceback

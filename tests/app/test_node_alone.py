@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.demo.running import free_base
+from tests.support import prefork
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -47,9 +48,8 @@ def test_a_node_without_redis_leads_and_says_that_it_uses_none(tmp_path: Path) -
             while not leads(port):
                 assert time.monotonic() < until
                 time.sleep(0.1)
-            asked = subprocess.run(
-                rppam("status", "--config", str(config), "--json"), capture_output=True, timeout=20, check=True
-            )
+            asked = prefork.run("status", "--config", config, "--json")
+            assert asked.returncode == 0, asked.stderr
             health = json.loads(asked.stdout)
             assert (health["clusterHealthy"], health["leaderNode"], health["redisConnected"]) == (True, "alone", False)
             assert health["redisReason"] == "this node runs alone, without Redis: redis.enabled is false"
@@ -69,8 +69,6 @@ def leads(port: int) -> bool:
 
 def test_a_node_that_may_not_start_logs_why_it_stops(tmp_path: Path) -> None:
     config, _ = written(tmp_path, {"enabled": True, "connectionString": "127.0.0.1:1,connectRetry=1"})
-    ended = subprocess.run(
-        rppam("node", "--config", str(config)), capture_output=True, text=True, timeout=30, check=False
-    )
+    ended = prefork.run("node", "--config", config)
     assert ended.returncode == 69
     assert "stopping: connection refused by 127.0.0.1:1; check that Redis runs there" in ended.stderr

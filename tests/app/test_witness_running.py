@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.setup.made import rppam
+from tests.support import prefork
 from tests.support.lab import CALM, Lab, eventually
 from tests.support.lab_fixtures import KIND, MakeLab
 from tests.support.placed_witness import RunningWitness, electorate_in, place_example
@@ -39,10 +40,11 @@ def has_taken_in(lab: Lab) -> bool:
 
 
 def test_with_a_witness_the_leader_survives_the_loss_of_redis_and_of_the_other_node(
-    make_lab: MakeLab, own_redis: Server
+    make_lab: MakeLab, own_redis: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lab = make_lab(nodes=2, times=CALM, policy="majority", redis_port=own_redis.port)
     lab.start()
+    monkeypatch.setenv(prefork.COLD, "1")  # its memory counts
     with RunningWitness(place_example(lab, own_redis.port)) as witness:
         eventually(lambda: has_taken_in(lab), within_s=30, what="the witness is a member", say=witness.log)
         leader = lab.wait_for_leader()

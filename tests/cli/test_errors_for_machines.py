@@ -1,7 +1,6 @@
 """With ``--json`` an error is JSON on stdout, whatever it is and whichever command had it."""
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -10,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from rppam.cli.errors import wants_json
+from tests.support import prefork
 from tests.support.redis_servers import free_port
+
+pytestmark = pytest.mark.integration
 
 COMMANDS = (
     ("status",),
@@ -23,11 +25,7 @@ COMMANDS = (
 
 
 def rppam(*words: str) -> "subprocess.CompletedProcess[str]":
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("RPPAM_")}
-    return subprocess.run(
-        [sys.executable, "-m", "rppam", *words],
-        capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL, env=clean,
-    )  # fmt: skip
+    return prefork.run(*words, environment=prefork.clean())
 
 
 def told(*words: str, exit_code: int = 2) -> dict[str, str]:

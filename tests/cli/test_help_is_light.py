@@ -3,9 +3,12 @@
 import subprocess
 import sys
 
+import pytest
+
 HEAVY = ("sqlalchemy", "fastapi", "pydantic", "cryptography", "msgspec", "asyncio", "uvicorn", "rich")
 
 
+@pytest.mark.integration
 def test_help_imports_nothing_that_takes_long() -> None:
     lines = ["import sys", "import rppam.app.main", f"print([name for name in {HEAVY!r} if name in sys.modules])"]
     command = [sys.executable, "-c", "\n".join(lines)]

@@ -14,15 +14,14 @@ from rppam.cluster.consensus.membership import QuorumPolicy
 from rppam.cluster.store.vote_file import FILE_NAME, found
 from rppam.config.places import default_places, witness_places
 from rppam.kernel.system_entropy import SystemEntropy
+from tests.support import prefork
 from tests.support.redis_servers import free_port
+
+pytestmark = pytest.mark.integration
 
 
 def rppam(*words: str) -> "subprocess.CompletedProcess[str]":
-    clean = {name: value for name, value in os.environ.items() if name != "RPPAM_CONFIG"}
-    return subprocess.run(
-        [sys.executable, "-m", "rppam", *words],
-        capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL, env=clean,
-    )  # fmt: skip
+    return prefork.run(*words, environment=prefork.clean())
 
 
 @pytest.fixture

@@ -4,8 +4,6 @@ import json
 import os
 import socket
 import ssl
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,9 +11,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
+from tests.support import prefork
 from tests.support.redis_servers import free_port
 
-BIN: Final = Path(sys.executable).parent
 QUICK: Final = "connectTimeout=1000,syncTimeout=1000"
 
 
@@ -42,11 +40,8 @@ class Doctor:
     def findings(self, *words: str, **environment: str) -> dict[str, dict[str, str]]:
         """What it finds, by code; also keeps exit code and progress."""
         begun = time.monotonic()
-        done = subprocess.run(
-            [str(BIN / "rppam"), "doctor", "--config", str(self.file), "--json", *words],
-            capture_output=True, text=True, check=False, timeout=60, stdin=subprocess.DEVNULL,
-            env={**os.environ, **environment},
-        )  # fmt: skip
+        words = ("doctor", "--config", str(self.file), "--json", *words)
+        done = prefork.run(*words, environment=os.environ | environment)
         self.took_s = time.monotonic() - begun
         self.exit, self.progress = done.returncode, done.stderr
         said = json.loads(done.stdout)

@@ -14,6 +14,7 @@ from rppam.cluster.health.model import ClusterSnapshot
 from rppam.http.bounds import ApiLimits
 from rppam.http.error_middleware import ErrorMiddleware
 from rppam.http.refusal_log import EACH, RefusalLog
+from tests.support.examples import examples
 from tests.support.served import PASSWORD, Served
 
 pytestmark = pytest.mark.integration
@@ -373,7 +374,9 @@ methods = st.sampled_from(["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPT
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=examples(150),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(method=methods, path=paths, body=bodies, extra=headers, signed=st.booleans(), plain=st.booleans())
 async def test_no_request_whatever_makes_the_node_stumble(

@@ -19,6 +19,7 @@ from rppam.http.bounds import ApiLimits
 from rppam.http.served_certificate import ServedCertificate
 from rppam.http.server import ApiServer
 from rppam.kernel.system_clock import SystemClock
+from tests.support import prefork
 from tests.support.authority import DAY, NOW, Authority
 from tests.support.redis_servers import free_port
 from tests.support.served import Served
@@ -135,9 +136,7 @@ async def test_a_broken_renewal_is_told_and_the_old_certificate_stays(tls: Tls) 
 
 
 def rppam(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "rppam", *words], capture_output=True, text=True, timeout=60, check=False
-    )
+    return prefork.run(*words)
 
 
 def config_of(folder: Path, **api: Any) -> Path:

@@ -4,7 +4,6 @@ import json
 import re
 import stat
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 
+from tests.support import prefork
+
+pytestmark = pytest.mark.integration
+
 
 def rppam(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "rppam", "license", *map(str, words)], capture_output=True, text=True, check=False
-    )
+    return prefork.run("license", *words)
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ from rppam.redis.link import Link
 from rppam.redis.options import LinkOptions
 from rppam.redis.reply_errors import StoreNoPermission, StoreOutOfMemory
 from rppam.setup.redis_acl import NODE_COMMANDS
+from tests.support.examples import examples
 from tests.support.raw_redis import Raw
 from tests.support.redis_servers import PASSWORD, Server
 
@@ -152,7 +153,7 @@ class Twin:
 def test_the_script_is_its_oracle(server: Server) -> None:
     with Raw(server) as raw:
 
-        @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=examples(400), deadline=None, suppress_health_check=list(HealthCheck))
         @given(
             st.lists(LIMIT, min_size=1, max_size=3, unique=True),
             st.lists(NEAR, max_size=4),

@@ -2,9 +2,6 @@
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,6 +17,7 @@ from rppam.cluster.health.model import VoterKind, VoteView
 from rppam.http.errors import NotLeaderError
 from rppam.manager.cli import command
 from rppam.manager.status_command import command as status
+from tests.support import prefork
 from tests.support.linked import linked
 from tests.support.redis_servers import free_port
 from tests.support.served import Served, member
@@ -267,11 +265,10 @@ async def test_force_without_a_terminal_is_refused_as_json_too(
     one, _ = pair
     token = one.bearer()["Authorization"].removeprefix("Bearer ")
     done = await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-m", "rppam", "cluster", "forget", "node2", "--force", "--json"],
-        capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL,
-        env={**os.environ, "RPPAM_URL": one.url, "RPPAM_TOKEN": token, "RPPAM_CONFIG": "/nowhere"},
-    )  # fmt: skip
+        prefork.run,
+        *("cluster", "forget", "node2", "--force", "--json"),
+        environment=prefork.clean(RPPAM_URL=one.url, RPPAM_TOKEN=token, RPPAM_CONFIG="/nowhere"),
+    )
     assert done.returncode == 2
     assert "add --yes" in json.loads(done.stdout)["error"]
     assert one.orders.asked == []

@@ -1,11 +1,10 @@
 """What a running node finds about the live Redis: in health, in the log, in rppam status, with the doctor's codes."""
 
-import subprocess
-import sys
 from typing import Any
 
 import pytest
 
+from tests.support import prefork
 from tests.support.lab import CALM, Lab, LabNode, eventually
 from tests.support.lab_fixtures import KIND, MakeLab
 from tests.support.redis_servers import PASSWORD, Server
@@ -44,8 +43,7 @@ def test_findings_come_and_go_with_the_server_and_never_show_the_password(make_l
         assert "appendonly yes" in found["RD-303"]["fix"]
         eventually(lambda: "RD-307 error:" in node.log(), within_s=10, what="the log has it", say=lab.logs)
         assert "RD-306" not in node.log(), "notes are not logged"
-        words = [sys.executable, "-m", "rppam", "status", "--config", str(node.file)]
-        screen = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False).stdout
+        screen = prefork.run("status", "--config", node.file).stdout
         assert "RD-303" in screen
         assert "RD-306" not in screen
 

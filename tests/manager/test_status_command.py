@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.demo.running import demo, free_base
+from tests.support import prefork
 
 pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow]
 
@@ -45,15 +46,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 def status(*options: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("RPPAM_")}
-    return subprocess.run(
-        [sys.executable, "-m", "rppam", "status", *options],
-        capture_output=True,
-        text=True,
-        timeout=40,
-        check=False,
-        env={**clean, **environment},
-    )
+    return prefork.run("status", *options, environment=prefork.clean(**environment))
 
 
 def test_a_healthy_cluster_is_shown_and_exits_0(running: Running) -> None:

@@ -13,6 +13,7 @@ from rppam.redis.errors import StorePushFlood, StoreReplyTooLarge
 from rppam.redis.framing import LINE_BYTES_MAX, MORE, BeyondError, Framing, Inbox, Pushes
 from rppam.redis.options import LEASE, Limits
 from rppam.redis.replies import classify
+from tests.support.examples import examples
 
 SMALL = Limits(reply_bytes=10_000, elements=1_000, pushed_words=100, pushed_bytes=10_000)
 NESTED = b"*1\r\n" * 1_000 + b":1\r\n"
@@ -107,7 +108,7 @@ WORDS = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(replies=st.lists(WORDS, min_size=1, max_size=5), cuts=st.randoms(use_true_random=False))
 def test_honest_replies_come_through_whatever_they_hold_and_however_they_are_cut(
     replies: list[bytes], cuts: random.Random

@@ -12,15 +12,14 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+from tests.support import prefork
 from tests.support.redis_servers import SERVERS, free_port
 
-BIN: Final = Path(sys.executable).parent
 START_S: Final = 15.0
 REDIS_6 = next(kind for kind in SERVERS if kind.name == "redis-6.2")
 REDIS_8 = next(kind for kind in SERVERS if kind.name == "redis-8")
@@ -28,9 +27,7 @@ REDIS_8 = next(kind for kind in SERVERS if kind.name == "redis-8")
 
 def rppam(*words: str, expect: int | None = 0) -> subprocess.CompletedProcess[str]:
     """Run our command."""
-    done = subprocess.run(
-        [str(BIN / "rppam"), *words], capture_output=True, text=True, check=False, timeout=60, stdin=subprocess.DEVNULL
-    )
+    done = prefork.run(*words)
     assert expect is None or done.returncode == expect, done.stdout + done.stderr
     return done
 

@@ -1,7 +1,6 @@
 """``rppam init`` on the command line: what it writes, what it refuses, and that a second run changes nothing."""
 
 import json
-import os
 import stat
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from rppam.config.load import load_settings
+from tests.support import prefork
 
 pytestmark = pytest.mark.integration
 
@@ -17,17 +17,7 @@ REDIS = "10.0.1.20:6379,password=hunter2=x,abortConnect=false"
 
 
 def rppam(*arguments: str, stdin: str = "", **environment: str) -> "subprocess.CompletedProcess[str]":
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("RPPAM_")}
-    return subprocess.run(
-        [sys.executable, "-m", "rppam", *arguments],
-        input=stdin,
-        capture_output=True,
-        encoding="utf-8",
-        errors="surrogateescape",
-        timeout=60,
-        check=False,
-        env={**clean, **environment},
-    )
+    return prefork.run(*arguments, input_=stdin, environment=prefork.clean(**environment))
 
 
 def files(folder: Path) -> dict[str, bytes]:

@@ -6,17 +6,15 @@
         leader.kill()                      # SIGKILL to all its processes
         lab.wait_for_leader(other_than=leader)
 
-Nodes are started as ``rppam node --config FILE`` in sessions of their own and die with this process. Their logs stand
+Nodes are ``rppam node --config FILE`` in sessions of their own and die with this process. Their logs stand
 in the lab's folder; :meth:`Lab.logs` gives them for the message of a failed test.
 """
 
 import http.client
 import json
 import os
-import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -33,6 +31,7 @@ from rppam.kernel.system_clock import SystemClock
 from rppam.kernel.system_entropy import SystemEntropy
 from rppam.licence import service as licence
 from rppam.licence.model import Tier
+from tests.support import prefork
 from tests.support.redis_servers import PASSWORD, free_port
 
 HOST: Final = "127.0.0.1"
@@ -71,7 +70,7 @@ class LabNode:
         self.config = config
         self.file: Final = folder / "rppam.config"
         self.log_file: Final = folder / "log"
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: prefork.Process | None = None
         folder.mkdir(exist_ok=True)
 
     @property
@@ -93,13 +92,9 @@ class LabNode:
     def start(self, **environment: str) -> None:
         assert not self.is_running
         self.write_config()
-        words = [sys.executable, "-m", "rppam", "node", "--config", str(self.file)]
-        if shutil.which("setpriv"):
-            words = ["setpriv", "--pdeathsig", "KILL", *words]
-        ours = {name: value for name, value in os.environ.items() if not name.startswith(("RPPAM_", "NOTIFY_"))}
         with self.log_file.open("ab") as out:
-            self.process = subprocess.Popen(
-                words, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, env=ours | environment
+            self.process = prefork.start(
+                "node", "--config", self.file, output=out, environment=prefork.clean(**environment)
             )
 
     def send(self, number: signal.Signals) -> None:

@@ -3,8 +3,6 @@
 import json
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -13,6 +11,7 @@ import psutil
 
 from rppam.cluster.consensus.membership import Membership
 from rppam.cluster.store.vote_file import FILE_NAME, FilePromises
+from tests.support import prefork
 from tests.support.lab import HOST, Lab
 from tests.support.redis_servers import PASSWORD, free_port
 
@@ -49,14 +48,11 @@ class RunningWitness:
     def __init__(self, file: Path) -> None:
         self.file = file
         self.log_file = file.parent / "log"
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: prefork.Process | None = None
 
     def __enter__(self) -> Self:
-        words = [sys.executable, "-m", "rppam", "witness", "--config", str(self.file)]
-        if shutil.which("setpriv"):
-            words = ["setpriv", "--pdeathsig", "KILL", *words]
         with self.log_file.open("ab") as out:
-            self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+            self.process = prefork.start("witness", "--config", self.file, output=out, session=False)
         return self
 
     def __exit__(

@@ -3,7 +3,6 @@
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import prefork
 from tests.support.authenticator import code
 from tests.support.lab import Answer, LabNode, eventually
 from tests.support.lab_fixtures import KIND
@@ -62,8 +62,7 @@ def start() -> Iterator[Started]:
 
 
 def rppam(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "rppam", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+    return prefork.run(*words, timeout=90)
 
 
 def until(node: LabNode, holds: Callable[[], Any], what: str) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,14 +20,13 @@ from rppam.access.mfa.store import SqlFactors
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
 from rppam.kernel.system_clock import SystemClock
+from tests.support import prefork
 
 pytestmark = pytest.mark.integration
 
 
 def rppam(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "rppam", "user", *map(str, words)], capture_output=True, text=True, check=False
-    )
+    return prefork.run("user", *words)
 
 
 def config_for(url: str, home: Path) -> Path:

@@ -14,6 +14,7 @@ from rppam.limits.arithmetic import step_us
 from rppam.limits.redis_store import LIMITS, RedisLimits
 from rppam.setup.redis_acl import NODE_COMMANDS
 from tests.limits.test_contract import KEY, LONGER_MS, START_US, limits_on, link_to
+from tests.support.examples import examples
 from tests.support.raw_redis import Raw
 from tests.support.redis_servers import PASSWORD, Server
 
@@ -50,7 +51,7 @@ STEP = st.one_of(
 def test_the_script_is_its_oracle(server: Server) -> None:
     with Raw(server) as raw:
 
-        @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=examples(300), deadline=None, suppress_health_check=list(HealthCheck))
         @given(st.lists(LIMIT, min_size=1, max_size=2), st.lists(STEP, min_size=3, max_size=25))
         def same(limits: list[Limit], steps: list[Any]) -> None:
             raw("FLUSHALL")

@@ -5,7 +5,6 @@ import base64
 import json
 import shutil
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -21,6 +20,7 @@ from rppam.config.load import load_settings
 from rppam.crypto.data_keys import DataKeys
 from rppam.db.database import Database
 from rppam.kernel.secret import Secret
+from tests.support import prefork
 from tests.support.lab import CALM, Lab, LabNode, eventually
 from tests.support.lab_fixtures import KIND, MakeLab
 from tests.support.redis_servers import PASSWORD, Server
@@ -61,8 +61,7 @@ class Traffic:
 
 
 def rppam(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "rppam", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+    return prefork.run(*words, timeout=90)
 
 
 def replace_file(path: Path, text: str) -> None:

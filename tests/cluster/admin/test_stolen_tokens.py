@@ -2,10 +2,8 @@
 
 import http.server
 import json
-import os
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +13,7 @@ from typing import Any
 import pytest
 
 import redis as redis_client
+from tests.support import prefork
 from tests.support.lab import CALM, HOST, Lab, LabNode, eventually
 from tests.support.lab_fixtures import KIND, MakeLab
 from tests.support.redis_servers import PASSWORD, Server
@@ -113,11 +112,7 @@ def forging(server: Server, lab: Lab, forged: dict[str, dict[str, str]]) -> Iter
 
 def rppam(asked: LabNode, *words: str) -> "subprocess.CompletedProcess[str]":
     """A command on the host of ``asked``."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("RPPAM_")}
-    return subprocess.run(
-        [sys.executable, "-m", "rppam", *words], capture_output=True, text=True, timeout=60, check=False,
-        stdin=subprocess.DEVNULL, env=clean,
-    )  # fmt: skip
+    return prefork.run(*words, environment=prefork.clean())
 
 
 def order_all(lab: Lab, asked: LabNode, others: list[LabNode]) -> list[int]:

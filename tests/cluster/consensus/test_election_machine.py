@@ -29,6 +29,7 @@ from rppam.cluster.consensus.record import Record, RecordState
 from rppam.kernel.fence import Fenced
 from rppam.kernel.instant import US_PER_MS, Instant, WallMs
 from tests.cluster.consensus.stage import ME, MY_LIFE, OTHER, OTHER_LIFE, TIMING, CountingEntropy
+from tests.support.examples import examples
 
 records = st.builds(
     Record,
@@ -183,4 +184,4 @@ class AnyLife(RuleBasedStateMachine):
 
 
 TestAnyLife = AnyLife.TestCase
-TestAnyLife.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
+TestAnyLife.settings = settings(max_examples=examples(120), stateful_step_count=40, deadline=None)

@@ -4,7 +4,6 @@ import http.client
 import json
 import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 
 from rppam.cluster.store.home import born_ns
 from rppam.cluster.store.vote_file import FILE_NAME, FilePromises
+from tests.support import prefork
 from tests.support.lab import CALM, HOST, Lab, LabNode, eventually
 from tests.support.lab_fixtures import MakeLab
 from tests.support.redis_servers import free_port
@@ -59,8 +59,7 @@ def wait_for(node: LabNode) -> None:
 
 def adopt(node: LabNode, *words: str) -> subprocess.CompletedProcess[str]:
     node.write_config()
-    line = [sys.executable, "-m", "rppam", "cluster", "adopt", "--config", str(node.file), *words]
-    return subprocess.run(line, capture_output=True, text=True, check=False, timeout=60, stdin=subprocess.DEVNULL)
+    return prefork.run("cluster", "adopt", "--config", node.file, *words)
 
 
 def codes(lab: Lab, node: LabNode) -> set[str]:

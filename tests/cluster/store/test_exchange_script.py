@@ -11,6 +11,7 @@ from rppam.cluster.consensus.record import EPOCH_MAX, Record, RecordState, parse
 from rppam.cluster.consensus.timing import HEARTBEAT_TTL_MS
 from rppam.cluster.store.redis_store import EXCHANGE, RECORD_TTL_MS
 from rppam.setup.redis_acl import NODE_COMMANDS
+from tests.support.examples import examples
 from tests.support.raw_redis import Raw, exchange
 from tests.support.redis_servers import Server, ServerKind
 
@@ -150,7 +151,7 @@ class Twin:
 def test_the_script_does_what_its_oracle_says(server: Server) -> None:
     with Raw(server) as raw:
 
-        @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+        @settings(max_examples=examples(120), deadline=None, suppress_health_check=list(HealthCheck), database=None)
         @given(st.lists(st.tuples(STEPS, MARKS), min_size=1, max_size=12))
         def alike(steps: list[tuple[tuple[str, Any, Any], str]]) -> None:
             twin = Twin(raw)

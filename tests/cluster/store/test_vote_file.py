@@ -153,6 +153,7 @@ def test_a_full_disk_leaves_the_old_file(promises: FilePromises) -> None:
     assert promises.load() == PersistedVote(CLAIM, PENDING)
 
 
+@pytest.mark.integration
 def test_a_process_killed_while_it_saves_leaves_a_whole_file(promises: FilePromises) -> None:
     script = f"""
         from pathlib import Path

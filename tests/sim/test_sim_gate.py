@@ -1,0 +1,56 @@
+"""The gate's simulation: what it runs is what the command would, and a violation ends it."""
+
+import shlex
+
+import pytest
+
+from rppam_sim.campaign import Run
+from rppam_sim.cli import command
+from rppam_sim.setting import Scenario
+from rppam_sim.verdict import Violation
+from scripts import sim_gate
+from scripts.sim_gate import SHARES
+
+BROKEN = 3
+pytestmark = pytest.mark.integration
+
+
+def test_the_shares_are_hundredths_and_settings_of_the_command() -> None:
+    assert sum(share for share, _ in SHARES) == 100
+    for number, (_, words) in enumerate(SHARES):
+        asked = command.make_context("simulate", shlex.split(words)).params
+        setting = sim_gate._setting(number, 0.5)
+        default = Scenario()
+        assert setting == Scenario(
+            0.5,
+            asked["nodes"] or default.nodes,
+            asked["profile"] or default.profile,
+            default.faults,
+            asked["policy"] or default.policy,
+            asked["witnesses"] or default.witnesses,
+            asked["store"] or default.store,
+        )
+
+
+def test_all_seeds_run_once(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sim_gate, "run_seed", lambda _setting, _plant, seed: Run(seed, 1, 0, 0, 0, None))
+    monkeypatch.setattr("sys.argv", ["sim_gate", "--seeds", "1000"])
+    assert sim_gate.main() == 0
+    assert "1000 clusters in 24 settings" in capsys.readouterr().out
+
+
+def test_a_violation_is_played_again_by_the_command(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_seed(setting: Scenario, _plant: str, seed: int) -> Run:
+        bad = seed == BROKEN and setting.store == "sentinel"
+        return Run(seed, 1, 0, 0, 0, Violation("S1", 0, "two leaders") if bad else None)
+
+    monkeypatch.setattr(sim_gate, "run_seed", run_seed)
+    monkeypatch.setattr("sys.argv", ["sim_gate", "--seeds", "200", "--hours", "0.1", "--jobs", "2"])
+    with pytest.raises(SystemExit) as ended:
+        sim_gate.main()
+    assert ended.value.code == 1
+    said = capfd.readouterr().out
+    assert f"rppam simulate --first-seed {BROKEN} --seeds 1 --hours 0.1 " in said
+    assert "--store sentinel" in said

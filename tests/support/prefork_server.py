@@ -1,0 +1,194 @@
+"""Forks ``rppam`` commands from a process that has imported the product once.
+
+A command that starts afresh imports a hundred modules, and the template of a node's processes a thousand: two seconds
+of processor time for each node. Few tests are about that; most are about what the process does next, with files,
+signals, memory and an end of its own. A copy differs from ``python -m rppam WORDS`` only in how it began, and in what
+``ps`` shows as its command line.
+
+Started only by :mod:`tests.support.prefork`, with one end of a socket; it ends with the process that started it.
+"""
+
+import array
+import atexit
+import fcntl
+import gc
+import importlib
+import importlib.util
+import json
+import os
+import pkgutil
+import selectors
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NoReturn
+
+from rppam.process.linux import die_with_parent
+
+TEMPLATE = "rppam.app.fork_server"
+"""What a supervisor starts: as a copy of itself here."""
+REQUEST_MAX = 1 << 18
+_spawn = os.posix_spawn
+
+
+def main() -> None:
+    lines, parent = socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])
+    die_with_parent(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the tests are asked to end, and end this process
+    import_everything()
+    gc.collect()
+    gc.freeze()
+    with selectors.DefaultSelector() as selector:
+        selector.register(lines, selectors.EVENT_READ)
+        while True:
+            for key, _ in selector.select():
+                if key.fileobj is lines:
+                    serve(lines, selector)
+                else:
+                    report_end(key.fd, *key.data)
+                    selector.unregister(key.fd)
+                    os.close(key.fd)
+
+
+def import_everything() -> None:
+    """All modules of the product, and what they import only when they need it."""
+    for package in ("rppam", "rppam_sim"):
+        for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
+            if not module.name.endswith(("__main__", "windows_service", ".env")) and ".versions" not in module.name:
+                importlib.import_module(module.name)
+    for name in (
+        "alembic.command",
+        "cryptography.hazmat.backends.openssl",
+        "logging.config",
+        "psycopg",
+        "rich.live",
+        "sqlalchemy.dialects.postgresql",
+        "sqlalchemy.dialects.sqlite",
+        "uvicorn.lifespan.off",
+        "uvicorn.protocols.http.h11_impl",
+        "uvloop",
+    ):
+        importlib.import_module(name)
+
+
+def serve(lines: socket.socket, selector: selectors.BaseSelector) -> None:
+    """One request: a copy is made, and its end is reported on the socket that came with the request."""
+    text, ancillary, _, _ = lines.recvmsg(REQUEST_MAX, socket.CMSG_SPACE(4 * 8))
+    if not text:
+        sys.exit(0)
+    descriptors = array.array("i")
+    for _, _, data in ancillary:
+        descriptors.frombytes(data)
+    order = json.loads(text)
+    answer = socket.socket(fileno=descriptors[0])
+    parent = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        live(lambda: become(order, parent, answer, list(descriptors[1:])))
+    for descriptor in descriptors[1:]:
+        os.close(descriptor)
+    selector.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, answer))
+
+
+def report_end(_: int, pid: int, answer: socket.socket) -> None:
+    _, status = os.waitpid(pid, 0)
+    with answer, suppress(OSError):  # nobody waits for it any more
+        answer.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+
+
+def become(order: dict[str, Any], parent: int, answer: socket.socket, streams: list[int]) -> None:
+    """Be ``python -m rppam WORDS`` in this copy."""
+    die_with_parent(parent)
+    if order["session"]:
+        os.setsid()
+    answer.sendall(f"{os.getpid()}\n".encode())  # from here on it can be killed by its session
+    for number, descriptor in enumerate(streams):
+        os.dup2(descriptor, number)
+    forget_descriptors()
+    if order["folder"]:
+        os.chdir(order["folder"])
+    os.environ.clear()
+    os.environ.update(order["environment"])
+    time.tzset()
+    os.posix_spawn = copy_as_template  # type: ignore[assignment]
+    call_module("rppam.__main__", order["words"])
+
+
+def copy_as_template(path: str, words: list[str], environment: Any, **options: Any) -> int:
+    """``os.posix_spawn`` in a copy that is a supervisor: the template is a copy, too."""
+    if words[1:3] != ["-m", TEMPLATE]:
+        return _spawn(path, words, environment, **options)
+    pid = os.fork()
+    if pid == 0:
+        live(lambda: become_template(words[3:]))
+    return pid
+
+
+def become_template(words: list[str]) -> None:
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    forget_descriptors()
+    call_module(TEMPLATE, words)
+
+
+def call_module(name: str, words: list[str]) -> None:
+    """Call ``main`` of the module as ``python -m`` does."""
+    for number in signal.valid_signals():
+        if signal.getsignal(number) not in (signal.SIG_DFL, signal.SIG_IGN, None):
+            signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.set_wakeup_fd(-1)
+    spec = importlib.util.find_spec(name)
+    assert spec is not None
+    assert spec.origin is not None
+    started = ModuleType("__main__")
+    started.__spec__, started.__package__, started.__file__ = spec, name.rpartition(".")[0], spec.origin
+    sys.modules["__main__"] = started
+    sys.argv = [spec.origin, *words]
+    importlib.import_module(name).main()
+
+
+def forget_descriptors() -> None:
+    """Close what another program would not have inherited."""
+    for descriptor in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
+        with suppress(OSError):  # the folder's own is closed already
+            if descriptor > 2 and fcntl.fcntl(descriptor, fcntl.F_GETFD) & fcntl.FD_CLOEXEC:
+                os.close(descriptor)
+
+
+def live(work: Callable[[], None]) -> NoReturn:
+    """Do the work, and end as the interpreter would."""
+    code = 0
+    try:
+        try:
+            work()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else int(end.code is not None)
+            if isinstance(end.code, str):
+                sys.stderr.write(f"{end.code}\n")
+        except KeyboardInterrupt:
+            traceback.print_exc()
+            code = 130
+        except BaseException:  # noqa: BLE001 - nothing above this frame is the command's
+            traceback.print_exc()
+            code = 1
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+        try:
+            sys.stdout.flush()
+        except OSError:
+            code = 120
+        sys.stderr.flush()
+    finally:
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    main()
