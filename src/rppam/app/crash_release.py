@@ -12,9 +12,8 @@ from rppam.cluster.consensus.election import Election
 from rppam.cluster.consensus.messages import Candidacy
 from rppam.cluster.consensus.phase import Phase
 from rppam.cluster.consensus.record import Record, RecordState
-from rppam.cluster.link.crash_release import freeing_words
+from rppam.cluster.driver.crash_release import Releasing, freeing_words, release_word
 from rppam.cluster.link.link import TlsMemberLink
-from rppam.cluster.store.crash_release import Releasing, release_word
 from rppam.cluster.store.ports import ExchangeAnswer, ExchangeOrder, LeadershipStore, StoreListener
 from rppam.config.settings import Settings
 from rppam.kernel.entropy import Entropy

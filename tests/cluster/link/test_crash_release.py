@@ -6,7 +6,7 @@ from ipaddress import ip_address
 import pytest
 
 from rppam.cluster.consensus.messages import Candidacy, Freeing, Invitation
-from rppam.cluster.link.crash_release import WORDS_MAX, freeing_words
+from rppam.cluster.driver.crash_release import WORDS_MAX, freeing_words
 from rppam.kernel.system_entropy import SystemEntropy
 from rppam.process.supervisor.release_sender import deliver
 from tests.cluster.link.links import eventually, make_node, running

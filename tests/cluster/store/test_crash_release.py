@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rppam.cluster.consensus.record import Record, RecordState, parse_record, vacant
-from rppam.cluster.store.crash_release import release_word
+from rppam.cluster.driver.crash_release import release_word
 from rppam.kernel.secret import Secret
 from rppam.kernel.system_clock import SystemClock
 from rppam.kernel.system_entropy import SystemEntropy

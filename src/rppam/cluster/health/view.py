@@ -176,21 +176,16 @@ class NodeView:
         return self.may_lead() is not None or (connected and self._core.election.watch.record is not None)
 
     def _all_warnings(self, votes: Votes | None) -> tuple[str, ...]:
-        pause, now = self._core.orders.pause, self._clock.now()
-        told = [*self._driver.store.warnings.warnings(now)]
-        if self._core.voter is not None and self._core.voter.why_unable:
-            told.append(self._core.voter.why_unable)
+        pause, voter, now = self._core.orders.pause, self._core.voter, self._clock.now()
+        told = [*self._ask.warnings(), *self._driver.store.warnings.warnings(now), voter.why_unable if voter else ""]
         if pause.is_on:
             told.append(
                 f"automatic failover is paused by {pause.by}: nobody takes over by itself (rppam cluster resume)"
             )
         if votes:
-            weak = votes.warning(self._facts.safety_level)
-            told += [*((weak,) if weak else ()), *votes.clock_warnings()]
-        voter = self._core.election.voter
-        offered = "" if voter is None else voter.offered(self._clock.now())
-        told += [offered] if offered else []
-        return (*self._ask.warnings(), *told, *(self._link.complaints if self._link else ()))
+            told += [votes.warning(self._facts.safety_level), *votes.clock_warnings()]
+        told += [voter.offered(now) if voter else "", *(self._link.complaints if self._link else ())]
+        return tuple(filter(None, told))
 
     def sentence(self) -> str:
         """Say this node's place in one line, for the service manager."""

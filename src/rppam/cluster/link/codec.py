@@ -10,8 +10,8 @@
 Decides what is a message and what is not. Every known field has its form and its range, so what ``decode`` returns is
 in itself sound; fields and types that a newer release added are passed over. The beginning of a greeting and the whole
 of ``no`` are the same in all versions, past and future, as are ``ping`` and ``pong``, which the supervisor compares
-byte for byte (``crash_release``). Nothing outside of the signed body of an order may ever be believed as an order.
-``inbound`` and ``outbound`` decide who may say what.
+byte for byte. Nothing outside of the signed body of an order may ever be believed as an order. ``inbound`` and
+``outbound`` decide who may say what.
 """
 
 import re
