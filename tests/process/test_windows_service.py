@@ -1,6 +1,6 @@
 """What the service manager of Windows is told and answered; its own calls are type-checked only."""
 
-from rppam.process.windows_service import STOP_HINT_MS, WindowsService, current_service, run_as_service
+from rppam.process.notify import STOP_HINT_MS, WindowsService, run_as_service
 
 STOP, PAUSE, INTERROGATE, SHUTDOWN = 1, 2, 4, 5
 STOPPED, STOP_PENDING, RUNNING = 1, 3, 4
@@ -8,7 +8,7 @@ STOPPED, STOP_PENDING, RUNNING = 1, 3, 4
 
 def test_elsewhere_nobody_manages_this_process_in_that_way() -> None:
     assert run_as_service(lambda _: 0) is None
-    assert current_service() is None
+    assert WindowsService.current is None
 
 
 def test_the_manager_hears_of_each_state_and_of_the_programs_own_exit_code() -> None:

@@ -15,6 +15,7 @@ from rppam.cluster.health.ports import Authority
 from rppam.cluster.health.view import NodeView
 from rppam.kernel.system_clock import SystemClock
 from rppam.process.control_channel import ControlChannel
+from rppam.process.notify import Notifier
 from rppam.process.shared_state import CONTROL, PICTURE_TEXT_MAX, Permission, Picture, SharedState
 
 log = logging.getLogger("rppam.node")
@@ -22,12 +23,11 @@ log = logging.getLogger("rppam.node")
 SHOW_EVERY_S: Final = 0.25
 
 
-class Board:
+class Board(Notifier):
     """Implements :class:`rppam.app.node.Surface`, and the service manager's line through the supervisor."""
 
     def __init__(self, page: SharedState, line: ControlChannel, generation: int, clock: SystemClock) -> None:
         """``generation`` says which control process of the node this is."""
-        self.alive_every_ms: int | None = None  # the supervisor pings for all
         self._page, self._line, self._generation, self._clock = page, line, generation, clock
         self._view: NodeView | None = None
         self._permitted: Permission | None = None
@@ -84,7 +84,7 @@ class Board:
         return self._line.send("status", status=text)
 
     def alive(self) -> bool:
-        """The supervisor judges by the page."""
+        """The supervisor judges by the page, and pings for all processes."""
         return True
 
     def stopping(self, status: str) -> bool:

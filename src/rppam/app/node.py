@@ -34,7 +34,7 @@ from rppam.config.settings import Settings
 from rppam.db.database import Database
 from rppam.db.errors import DatabaseError, SchemaNewer
 from rppam.kernel.errors import RppamError
-from rppam.process.notifier import Notifier
+from rppam.process.notify import Notifier
 
 log = logging.getLogger("rppam.node")
 

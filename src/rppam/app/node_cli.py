@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rppam.config.settings import Settings
-    from rppam.process.windows_service import WindowsService
+    from rppam.process.notify import WindowsService
 
 LOG_LEVELS = ("Verbose", "Debug", "Information", "Warning", "Error", "Fatal")
 
@@ -53,12 +53,12 @@ def command(config: Path | None, log_format: str | None, log_level: str | None, 
     ensure_files()
     path = config_path(config)
     if sys.platform == "linux" and not single_process:
-        from rppam.process.supervisor.options import Start
+        from rppam.process.supervisor.children import Start
         from rppam.process.supervisor.run import supervise
 
         return supervise(Start(path, log_format, log_level))
     if sys.platform == "win32":
-        from rppam.process.windows_service import run_as_service
+        from rppam.process.notify import run_as_service
 
         code = run_as_service(lambda service: _run_alone(path, log_format, log_level, service))
         if code is not None:

@@ -64,8 +64,7 @@ from rppam.kernel.system_entropy import SystemEntropy
 from rppam.licence.model import Denied, may_join, warning_of
 from rppam.licence.seats import Seats
 from rppam.manager.metrics import MetricsAccess
-from rppam.process.notifier import Notifier
-from rppam.process.notify import notifier
+from rppam.process.notify import Notifier, notifier
 
 ALONE: Final = Timing(lease_ms=1_000, heartbeat_ms=250, rate_error_ppm=10_000, drop_ms=0, request_timeout_ms=250)
 """Times of a node without Redis: its store is itself, so nothing far away has to be waited for."""

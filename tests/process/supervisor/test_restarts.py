@@ -1,6 +1,6 @@
 """A storm of restarts is damped, and forgotten after a calm minute."""
 
-from rppam.process.supervisor.restarts import CALM_US, STORM_WAITS_MS, WAITS_MS, Restarts
+from rppam.process.supervisor.children import CALM_US, STORM_WAITS_MS, WAITS_MS, Restarts
 
 
 def test_an_accident_is_mended_at_once() -> None:

@@ -20,7 +20,7 @@ from rppam.process.control_channel import ControlChannel
 from rppam.process.crash_release import LastWord
 from rppam.process.shared_state import Permission
 from rppam.process.supervisor import release_sender as delivery
-from rppam.process.supervisor.options import Start
+from rppam.process.supervisor.children import Start
 from rppam.process.supervisor.release_sender import Outcome
 from scripts.references import all_errors
 
@@ -155,9 +155,9 @@ def test_a_template_that_will_not_stay_is_started_later_and_later(
     monkeypatch.setattr(os, "posix_spawn", spawn)
     dues = []
     for _ in range(6):
-        supervisor._launch_template(0)
-        assert not supervisor._template.pid
-        dues.append(supervisor._template.due_us)
+        supervisor._launch_fork_server(0)
+        assert not supervisor._fork_server.pid
+        dues.append(supervisor._fork_server.due_us)
     assert dues == sorted(dues)
     assert "could not be started (Resource temporarily unavailable); another one is started now" in caplog.text
     assert "another one is started in 5 s" in caplog.text
@@ -169,14 +169,14 @@ def test_a_process_for_which_the_host_has_no_socket_is_started_later(
     def pair(*_words: object, **_more: object) -> None:
         raise OSError(23, os.strerror(23))
 
-    child, template = supervisor._control, supervisor._template
+    child, template = supervisor._control, supervisor._fork_server
     child.empty()
     ours, theirs = ControlChannel.pair()
     template.pid, template.is_ready, template.line = PID, True, ours
     monkeypatch.setattr(socket, "socketpair", pair)
     for _ in range(5):
         child.due_us = 0
-        supervisor._tend(host_us())
+        supervisor._tick(host_us())
     ours.close()
     theirs.close()
     assert "the control process cannot be started: Too many open files in system" in caplog.text

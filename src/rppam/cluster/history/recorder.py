@@ -17,7 +17,6 @@ Use::
     log.warning("stepped down", extra=noted(HistoryEvent.STEPPED_DOWN, epoch=7))
 """
 
-import asyncio
 import json
 import logging
 import os
@@ -183,6 +182,8 @@ class History(NamedTuple):
 
     async def last(self, limit: int) -> Past:
         """Read it as ``read_last`` does, on a thread."""
+        import asyncio  # noqa: PLC0415  # several megabytes, and the supervisor only writes
+
         return await asyncio.to_thread(read_last, self.path, limit)
 
 

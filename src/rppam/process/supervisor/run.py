@@ -1,11 +1,11 @@
 """The supervisor of a node: a loop that starts processes, waits for their ends, and tidies up after them.
 
-It holds no connection, opens no file and asks nobody a question that it would have to wait for, so there is nothing
-that it could hang on; log lines are written by a thread of their own. When the control process dies:
+It holds no connection, opens no file and asks no question whose answer it would have to wait for, so it has nothing to
+hang on; a thread of its own writes log lines. When the control process dies:
 
 1. the permission of the API workers is withdrawn, by one word in memory that they read at each act;
 2. the virtual address is dropped;
-3. the dead process's last words are said (see ``delivery``): they release the leadership record;
+3. the crash release is sent (see ``release_sender``), which releases the leadership record;
 4. another control process is started, later and later in a storm of deaths.
 
 What it does not promise: anything once it is itself killed with -9. Its children then die with it, and leadership ends
@@ -32,12 +32,9 @@ from rppam.process.control_channel import ControlChannel
 from rppam.process.crash_release import LastWords
 from rppam.process.linux import adopt_orphans
 from rppam.process.shared_state import CONTROL, SUPERVISOR, SharedState, worker_place
-from rppam.process.supervisor.children import Child, Role, how_it_ended
-from rppam.process.supervisor.fork_server import ForkServer
-from rppam.process.supervisor.notices import Notices
-from rppam.process.supervisor.options import Hello, Start
+from rppam.process.supervisor.children import Child, ForkServer, Hello, Role, Start, how_it_ended
 from rppam.process.supervisor.release_sender import deliver
-from rppam.process.supervisor.signals import Signals
+from rppam.process.supervisor.service_manager import Notices, Signals
 from rppam.process.supervisor.watchdog import Watchdog
 
 assert sys.platform != "win32"  # a node is a single process there
@@ -46,7 +43,7 @@ log = logging.getLogger("rppam.supervisor")
 
 TURN_US: Final = 250_000
 FAILURES_MAX: Final = 20
-"""So many turns in a row that fail are the supervisor's end."""
+"""Turns in a row that fail before the supervisor ends."""
 STEP_DOWN_US: Final = 5_000_000
 """How long the control process may take to step down, release and end. Its own bounds are shorter."""
 BEYOND_DRAIN_US: Final = 3_500_000
@@ -54,12 +51,23 @@ BEYOND_DRAIN_US: Final = 3_500_000
 FATAL: Final = frozenset(
     {Exit.ERRORS, Exit.REDIS_UNREACHABLE, Exit.IN_USE, Exit.TURNED_AWAY, Exit.LICENCE, Exit.CONFIGURATION}
 )
-"""Ends of the control process that another one would come to as well: they are the node's end."""
+"""Exit codes of the control process that another one would end with as well: they are the node's end."""
 
 
 def supervise(start: Start) -> int:
     """Run a node of several processes until it is asked to stop; its exit code. Linux only."""
     return Supervisor(start).run()
+
+
+class _Stopping:
+    """The node's own end, as far as it has come."""
+
+    def __init__(self) -> None:
+        self.why = ""
+        """Empty: the node is to run."""
+        self.code: int = Exit.DONE
+        self.is_released = self.is_draining = False
+        self.kill_at_us = 0
 
 
 class Supervisor:
@@ -68,28 +76,25 @@ class Supervisor:
     def __init__(self, start: Start) -> None:
         page, words = SharedState.make(), LastWords.make()
         self._page, self._words = SharedState(page), LastWords(words)
-        self._watchman = Watchdog(self._page)
+        self._watchdog = Watchdog(self._page)
         self._notices = Notices()
-        self._template = ForkServer(start, page, words)
+        self._fork_server = ForkServer(start, page, words)
         self._hello: Hello | None = None
         self._sockets: list[int] = []
         self._control = Child(Role.CONTROL, CONTROL)
         self._workers: list[Child] = []
         self._workers_up = 0
         self._adopted: dict[int, int] = {}
-        """Ends of processes that nobody has told us of yet."""
-        self._why_stop = ""
-        self._released = self._is_draining = False
-        self._kill_at_us = 0
-        self._code: int = Exit.DONE
+        """Ends of processes that the fork server has not reported yet."""
+        self._stopping = _Stopping()
         self._logging = ExitStack()
         self._address: AddressHolder | None = None
 
     def run(self) -> int:
-        """Until all is over."""
+        """Run until all is over; the exit code."""
         signals = Signals()
         adopt_orphans()
-        self._template.launch([], host_us())
+        self._fork_server.launch([], host_us())
         failures = 0
         with self._logging:
             while not self._is_over:
@@ -98,27 +103,31 @@ class Supervisor:
                     self._turn(signals.take())
                     failures = 0
                 except Exception:
-                    # Whatever it is, the node is better off with a supervisor that goes on than without one.
+                    # Whatever it was, the node is better off with a supervisor that goes on.
                     failures += 1
                     log.exception("a turn of the supervisor failed")
                     if failures >= FAILURES_MAX:
                         raise
-        return self._code
+        return self._stopping.code
 
     def _turn(self, came: set[int]) -> None:
         now_us = host_us()
-        self._watchman.turned(now_us)
+        self._watchdog.turned(now_us)
         self._page.stamp(SUPERVISOR, now_us)
-        self._heed(came, now_us)
-        self._hear()
+        self._handle(came, now_us)
+        self._receive()
         self._reap()
         if not any(child.is_wanted for child in self._children):
             self._adopted.clear()
-        self._tend(host_us())
+        self._tick(host_us())
 
     @property
     def _is_over(self) -> bool:
-        return bool(self._why_stop) and not any(child.is_there for child in self._children) and not self._template.pid
+        return (
+            bool(self._stopping.why)
+            and not any(child.is_there for child in self._children)
+            and not self._fork_server.pid
+        )
 
     @property
     def _children(self) -> list[Child]:
@@ -130,55 +139,55 @@ class Supervisor:
         now_us = host_us()
         dues = [now_us + TURN_US, self._notices.due_us()]
         dues += [child.due_us for child in self._children if child.due_us > now_us and not child.is_there]
-        dues += [self._template.due_us] if self._template.due_us > now_us and not self._template.pid else []
-        dues += [self._kill_at_us] if self._kill_at_us > now_us else []
+        dues += [self._fork_server.due_us] if self._fork_server.due_us > now_us and not self._fork_server.pid else []
+        dues += [self._stopping.kill_at_us] if self._stopping.kill_at_us > now_us else []
         if self._control.pid:
-            dues.append(self._watchman.look_again_us(self._control.generation, now_us))
+            dues.append(self._watchdog.look_again_us(self._control.generation, now_us))
         wait_us = min(due for due in dues if due is not None) - now_us
         poll = select.poll()
         poll.register(signals, select.POLLIN)
-        for line in (self._template.line, *(child.line for child in self._children)):
+        for line in (self._fork_server.line, *(child.line for child in self._children)):
             if line is not None:
                 poll.register(line, select.POLLIN)
         poll.poll(max(0, -(-wait_us // 1000)))
 
-    def _heed(self, came: set[int], now_us: int) -> None:
+    def _handle(self, came: set[int], now_us: int) -> None:
         if signal.SIGCONT in came:
-            self._watchman.woke(now_us)
+            self._watchdog.woke(now_us)
             for child in self._children:
                 if child.pid:
                     os.kill(child.pid, signal.SIGCONT)
-        if signal.SIGHUP in came and not self._control.say("hangup"):
+        if signal.SIGHUP in came and not self._control.send("hangup"):
             log.warning("got SIGHUP; there is no control process now that could answer it")
         for number in (signal.SIGTERM, signal.SIGINT):
             if number in came:
                 self._stop(f"got {signal.Signals(number).name}")
 
-    def _hear(self) -> None:
-        self._hear_line(None, self._template.line)
+    def _receive(self) -> None:
+        self._receive_from(None, self._fork_server.line)
         for child in self._children:
-            self._hear_line(child, child.line)
+            self._receive_from(child, child.line)
 
-    def _hear_line(self, child: Child | None, line: ControlChannel | None) -> None:
+    def _receive_from(self, child: Child | None, line: ControlChannel | None) -> None:
         while line is not None:
             try:
                 message = line.receive()
             except EOFError:
-                return  # whoever spoke there is gone, which the kernel tells in another way
+                return  # that process is gone, which the kernel tells in another way
             if message is None:
                 return
             if message.word == "hello":
-                self._met_template(Hello.of(message.facts), message.descriptors)
+                self._met_fork_server(Hello.of(message.facts), message.descriptors)
             elif message.word == "copied":
                 self._copied(message.facts["place"], message.facts["generation"], message.facts["pid"])
             elif message.word == "up":
                 self._workers_up += 1
             elif message.word == "released":
-                self._released = True
+                self._stopping.is_released = True
             elif child is self._control:
                 self._notices.reported(message.word, message.facts)
 
-    def _met_template(self, hello: Hello, sockets: tuple[int, ...]) -> None:
+    def _met_fork_server(self, hello: Hello, sockets: tuple[int, ...]) -> None:
         if self._hello is None:
             self._hello, self._sockets = hello, list(sockets)
             if hello.uses_tls:
@@ -191,10 +200,10 @@ class Supervisor:
                 self._address = address_of(virtual_address(*hello.address))
             self._workers = [Child(Role.WORKER, worker_place(number)) for number in range(hello.workers)]
         elif hello.fingerprint != self._hello.fingerprint:
-            self._code = Exit.NO  # the settings are good, and a service manager shall start the node with them
+            self._stopping.code = Exit.NO  # the settings are good, and a service manager shall start the node with them
             self._stop("the settings have changed since the node was started, and its template had to be started again")
             return
-        self._template.is_ready = True
+        self._fork_server.is_ready = True
 
     def _copied(self, place: int, generation: int, pid: int) -> None:
         for child in self._children:
@@ -218,8 +227,8 @@ class Supervisor:
                 return
             if pid == 0:
                 return
-            if pid == self._template.pid:
-                self._template_ended(status)
+            if pid == self._fork_server.pid:
+                self._fork_server_ended(status)
                 continue
             child = next((child for child in self._children if child.pid == pid), None)
             if child is None:
@@ -227,37 +236,37 @@ class Supervisor:
             else:
                 self._ended(child, status)
 
-    def _template_ended(self, status: int) -> None:
+    def _fork_server_ended(self, status: int) -> None:
         code, how = how_it_ended(status)
-        self._template.reaped()
+        self._fork_server.reaped()
         for child in self._children:
             if child.is_wanted:
                 child.empty()
-        if self._why_stop:
+        if self._stopping.why:
             return
         if -code in {signal.SIGTERM, signal.SIGINT}:  # sent to the whole group, and not yet ignored there
             self._stop("asked to stop")
         elif self._hello is None:  # it said itself what keeps the node from starting
-            self._code = code if code > 0 else Exit.ERRORS
+            self._stopping.code = code if code > 0 else Exit.ERRORS
             self._stop("the settings could not be used")
         else:
-            self._plan_template(f"ended {how}")
+            self._plan_fork_server(f"ended {how}")
 
-    def _plan_template(self, why: str) -> None:
-        """A template is gone: the next one is started, later and later where it will not stay."""
+    def _plan_fork_server(self, why: str) -> None:
+        """Start the next fork server, later and later when none of them stays."""
         now_us = host_us()
-        wait_ms = self._template.restarts.died(now_us).wait_ms
-        self._template.due_us = now_us + wait_ms * 1_000
+        wait_ms = self._fork_server.restarts.died(now_us).wait_ms
+        self._fork_server.due_us = now_us + wait_ms * 1_000
         told = noted(HistoryEvent.PROCESS_ENDED, process="template")
         when = f"in {wait_ms / 1000:g} s" if wait_ms else "now"
         log.warning("the template of this node's processes %s; another one is started %s", why, when, extra=told)
 
-    def _launch_template(self, now_us: int) -> None:
+    def _launch_fork_server(self, now_us: int) -> None:
         try:
-            self._template.launch(self._sockets, now_us)
+            self._fork_server.launch(self._sockets, now_us)
         except OSError as error:
-            self._template.reaped()
-            self._plan_template(f"could not be started ({error.strerror or error})")
+            self._fork_server.reaped()
+            self._plan_fork_server(f"could not be started ({error.strerror or error})")
 
     def _ended(self, child: Child, status: int) -> None:
         code, how = how_it_ended(status)
@@ -268,11 +277,11 @@ class Supervisor:
         try:
             if child is self._control:
                 self._control_ended(pid, code, how)
-            elif not self._why_stop:
+            elif not self._stopping.why:
                 told = noted(HistoryEvent.PROCESS_ENDED, process="worker")
                 log.warning("%s (process %d) ended %s", child.name, pid, how, extra=told)
         finally:
-            if not self._why_stop:
+            if not self._stopping.why:
                 self._plan_next(child)
 
     def _control_ended(self, pid: int, code: int, how: str) -> None:
@@ -282,7 +291,7 @@ class Supervisor:
         withdrawn_us = host_us()
         words = self._words.read()
         self._words.hand_over([])
-        if code != Exit.DONE or not self._why_stop:
+        if code != Exit.DONE or not self._stopping.why:
             log.error("the control process (process %d) ended %s", pid, how, extra=noted(HistoryEvent.CONTROL_ENDED))
         # An earlier process's word stands on the page for good, and an ended one needs nobody to withdraw it.
         if permission is not None and permission.generation == generation and died_us < permission.deadline_us:
@@ -293,18 +302,18 @@ class Supervisor:
                 extra=noted(HistoryEvent.WITHDRAWN, epoch=permission.authority.epoch, node_process=pid),
             )
         if not self._drop_address():
-            words = ()  # whoever leads next would take the address while it is still here
+            words = ()  # the next leader would take the address while it is still here
         for outcome in deliver(words) if words else ():
             place = f"{outcome.word.kind} at {outcome.word.host} port {outcome.word.port}"
             level = logging.WARNING if outcome.heard else logging.INFO
             told = noted(HistoryEvent.LAST_WORD, heard=outcome.heard)
             log.log(level, "last word to the %s: %s, after %.1f ms", place, outcome.said, outcome.took_ms, extra=told)
-        if code in FATAL and not self._why_stop:
-            self._code = code
+        if code in FATAL and not self._stopping.why:
+            self._stopping.code = code
             self._stop(f"the control process ended {how}")
 
     def _drop_address(self) -> bool:
-        """Before anything is released: whoever leads next may have it at once. Whether it is surely not here."""
+        """Drop it before anything is released, as the next leader may take it at once; whether it is surely gone."""
         if self._address is None:
             return True
         began_us = host_us()
@@ -340,58 +349,58 @@ class Supervisor:
 
     # ---- what is due ------------------------------------------------------------------------------------------------
 
-    def _tend(self, now_us: int) -> None:
-        if self._why_stop:
+    def _tick(self, now_us: int) -> None:
+        if self._stopping.why:
             self._go_on_stopping(now_us)
             return
         self._kill_the_hung(now_us)
-        if not self._template.pid and now_us >= self._template.due_us:
-            self._launch_template(now_us)
-        if self._template.is_overdue(now_us, waited_for=any(child.is_wanted for child in self._children)):
+        if not self._fork_server.pid and now_us >= self._fork_server.due_us:
+            self._launch_fork_server(now_us)
+        if self._fork_server.is_overdue(now_us, waited_for=any(child.is_wanted for child in self._children)):
             log.error("the template of this node's processes does not answer; it is killed, and another one started")
-            self._template.end()
-        if self._template.is_ready:
+            self._fork_server.end()
+        if self._fork_server.is_ready:
             for child in self._children:
-                if not child.is_there and now_us >= child.due_us and (why := self._template.copy(child, now_us)):
+                if not child.is_there and now_us >= child.due_us and (why := self._fork_server.copy(child, now_us)):
                     log.error("%s cannot be started: %s", child.name, why)
                     self._plan_next(child)
         self._notices.turned(has_worker=self._workers_up > 0)
-        if not self._control.pid or not self._watchman.why_hung(CONTROL, now_us):
+        if not self._control.pid or not self._watchdog.why_hung(CONTROL, now_us):
             self._notices.ping(now_us)
 
     def _kill_the_hung(self, now_us: int) -> None:
         control = self._control
-        if control.pid and not control.is_killed and (why := self._watchman.why_frozen(control.generation, now_us)):
+        if control.pid and not control.is_killed and (why := self._watchdog.why_frozen(control.generation, now_us)):
             self._page.withdraw(control.generation)
             control.kill(why)
         for worker in self._workers:
-            if worker.pid and not worker.is_killed and (why := self._watchman.why_hung(worker.place, now_us)):
+            if worker.pid and not worker.is_killed and (why := self._watchdog.why_hung(worker.place, now_us)):
                 worker.kill(why)
 
     def _stop(self, why: str) -> None:
         """Leadership goes first: the workers drain once it is released."""
-        if self._why_stop:
+        if self._stopping.why:
             return
-        self._why_stop = why
-        self._kill_at_us = host_us() + STEP_DOWN_US
-        self._template.end()
+        self._stopping.why = why
+        self._stopping.kill_at_us = host_us() + STEP_DOWN_US
+        self._fork_server.end()
         for descriptor in self._sockets:
             os.close(descriptor)
         self._sockets = []
         self._notices.stopping(f"stopping: {why}")
-        self._control.say("stop", why=why)
+        self._control.send("stop", why=why)
 
     def _go_on_stopping(self, now_us: int) -> None:
         control = self._control
-        if control.is_there and not self._released:
-            if now_us >= self._kill_at_us:
+        if control.is_there and not self._stopping.is_released:
+            if now_us >= self._stopping.kill_at_us:
                 control.kill("it did not step down in time")
             return
-        if self._hello is not None and self._workers and not self._is_draining:
-            self._is_draining = True
-            self._kill_at_us = now_us + self._hello.drain_s * 1_000_000 + BEYOND_DRAIN_US
+        if self._hello is not None and self._workers and not self._stopping.is_draining:
+            self._stopping.is_draining = True
+            self._stopping.kill_at_us = now_us + self._hello.drain_s * 1_000_000 + BEYOND_DRAIN_US
             for worker in self._workers:
-                worker.say("stop", drain_s=self._hello.drain_s)
-        elif now_us >= self._kill_at_us:
+                worker.send("stop", drain_s=self._hello.drain_s)
+        elif now_us >= self._stopping.kill_at_us:
             for child in self._children:
                 child.kill("it did not end in time")

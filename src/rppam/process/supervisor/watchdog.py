@@ -1,10 +1,10 @@
-"""Which of the node's processes hang, judged by their signs of life on the node's page.
+"""Which of the node's processes hang, judged by their signs of life in the shared state.
 
 * The control process of a leader is **frozen** when its permission has ended and it has not turned since: awake, it
   would have stepped down at that moment. It is killed at once, so that what it holds can be given up for it.
 * Any process that has shown no sign of life for :data:`HUNG_US` hangs.
 
-Whoever was itself asleep accuses nobody: after a pause of its own the supervisor gives all processes time to turn.
+After a pause of its own the supervisor gives all processes time to turn before it judges them.
 """
 
 from typing import Final
@@ -19,7 +19,7 @@ OWN_PAUSE_US: Final = 1_000_000
 
 
 class Watchdog:
-    """Judges. It kills nobody itself."""
+    """Judges. It kills nothing itself."""
 
     def __init__(self, page: SharedState) -> None:
         self._page = page
@@ -27,13 +27,13 @@ class Watchdog:
         self._judge_from_us = 0
 
     def turned(self, now_us: int) -> None:
-        """The supervisor turns."""
+        """Note that the supervisor turns."""
         if self._turned_us and now_us - self._turned_us > OWN_PAUSE_US:
             self.woke(now_us)
         self._turned_us = now_us
 
     def woke(self, now_us: int) -> None:
-        """This host, or the supervisor, stood still until now."""
+        """Note that this host, or the supervisor, stood still until now."""
         self._judge_from_us = now_us + OWN_PAUSE_US
 
     def why_frozen(self, generation: int, now_us: int) -> str:

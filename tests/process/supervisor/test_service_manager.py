@@ -1,9 +1,10 @@
 """What the service manager is told, and when."""
 
-from rppam.process.supervisor.notices import Notices
+from rppam.process.notify import Notifier
+from rppam.process.supervisor.service_manager import Notices
 
 
-class Told:
+class Told(Notifier):
     """A service manager that writes down."""
 
     alive_every_ms: int | None = 500
