@@ -35,9 +35,9 @@ async def ours(place: Place, *, tls: bool = False) -> AsyncIterator[Calls]:
     from rppam.kernel.secret import Secret
     from rppam.kernel.system_clock import SystemClock
     from rppam.kernel.system_entropy import SystemEntropy
+    from rppam.redis.connection import Script
     from rppam.redis.link import Link
     from rppam.redis.options import LinkOptions
-    from rppam.redis.scripts import Script
 
     options = LinkOptions(
         endpoints=((HOST, place.tls_port if tls else place.port),),

@@ -33,11 +33,10 @@ from rppam.config.connection import parse_connection
 from rppam.kernel.secret import Secret
 from rppam.kernel.system_clock import SystemClock
 from rppam.kernel.system_entropy import SystemEntropy
-from rppam.redis.connection import Connection
+from rppam.redis.connection import Connection, Script
 from rppam.redis.errors import StoreError
 from rppam.redis.link import Link
 from rppam.redis.options import LinkOptions
-from rppam.redis.scripts import Script
 from rppam.redis.sentinel import SWITCHES, SentinelEndpoints
 from rppam.redis.tls import TlsFiles
 from tests.support.authority import DAY, NOW, Authority

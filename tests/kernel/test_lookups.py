@@ -60,8 +60,8 @@ async def by_link() -> None:
     for _ in range(10):
         link = Link(options, clock=SystemClock(), entropy=SystemEntropy())
         await link.start()
-        assert isinstance(link.failure, StoreNameUnknown)
-        assert "no answer within 20 ms" in link.reason
+        assert isinstance(link.status.failure, StoreNameUnknown)
+        assert "no answer within 20 ms" in link.status.reason
         await link.stop()
 
 

@@ -17,10 +17,9 @@ from rppam.limits.arithmetic import give_back, merged, reset_us, step_us, take, 
 from rppam.limits.limiter import Limiter
 from rppam.limits.memory_store import MemoryLimits
 from rppam.limits.redis_store import LIMITS, RedisLimits
-from rppam.redis.errors import StoreDown, StoreError, StoreReplyError
+from rppam.redis.errors import StoreDown, StoreError, StoreNoPermission, StoreOutOfMemory, StoreReplyError
 from rppam.redis.link import Link
 from rppam.redis.options import LinkOptions
-from rppam.redis.reply_errors import StoreNoPermission, StoreOutOfMemory
 from rppam.setup.redis_acl import NODE_COMMANDS
 from tests.support.examples import examples
 from tests.support.raw_redis import Raw

@@ -5,17 +5,17 @@ from typing import NamedTuple
 import pytest
 from hypothesis import given, strategies as st
 
-from rppam.redis.backoff import CAP_MS, HOSTILE_STEADY_MS, STEADY_MS, Backoff
 from rppam.redis.errors import (
     StoreDown,
     StoreError,
+    StoreFull,
     StoreProtocol,
     StorePushFlood,
     StoreRefused,
     StoreReplyTooLarge,
     StoreUnknown,
 )
-from rppam.redis.reply_errors import StoreFull
+from rppam.redis.reconnect import CAP_MS, HOSTILE_STEADY_MS, STEADY_MS, Backoff
 
 
 class Dice:

@@ -6,9 +6,8 @@ import time
 import pytest
 
 from rppam.doctor.diagnosis import failure_finding
-from rppam.redis.errors import StorePushFlood, StoreReplyTooLarge, StoreUnknown
+from rppam.redis.errors import StoreFull, StorePushFlood, StoreReplyTooLarge, StoreUnknown
 from rppam.redis.options import LEASE
-from rppam.redis.reply_errors import StoreFull
 from tests.redis.conftest import MakeLink, Open, eventually
 from tests.support.redis_servers import Server
 from tests.support.strange_redis import answering, scripted
@@ -27,9 +26,9 @@ async def test_a_reply_beyond_the_limits_ends_the_connection_at_once_with_its_co
         with pytest.raises(StoreUnknown):
             await link.command("GET", "a")
         assert time.perf_counter() - began < 1.0
-        assert isinstance(link.failure, StoreReplyTooLarge)
-        assert f"127.0.0.1:{port}" in link.reason
-        assert failure_finding(link.failure, with_tls=False).code == "RD-114"
+        assert isinstance(link.status.failure, StoreReplyTooLarge)
+        assert f"127.0.0.1:{port}" in link.status.reason
+        assert failure_finding(link.status.failure, with_tls=False).code == "RD-114"
 
 
 async def test_a_link_comes_back_slowly_to_a_server_that_lies_each_time(make_link: MakeLink) -> None:
@@ -64,8 +63,8 @@ async def test_pushes_without_end_end_the_connection_with_their_code(make_link: 
         await link.start()
         with pytest.raises(StoreUnknown):
             await link.command("GET", "a")
-        assert isinstance(link.failure, StorePushFlood)
-        assert failure_finding(link.failure, with_tls=False).code == "RD-115"
+        assert isinstance(link.status.failure, StorePushFlood)
+        assert failure_finding(link.status.failure, with_tls=False).code == "RD-115"
 
 
 async def test_as_many_clients_as_it_takes_is_told_as_that_each_time(
@@ -80,11 +79,11 @@ async def test_as_many_clients_as_it_takes_is_told_as_that_each_time(
     await link.start()
     reasons = set()
     for _ in range(30):
-        reasons.add(link.reason)
+        reasons.add(link.status.reason)
         await asyncio.sleep(0.02)
     assert len(reasons) == 1
-    assert isinstance(link.failure, StoreFull)
-    assert failure_finding(link.failure, with_tls=False).code == "RD-211"
+    assert isinstance(link.status.failure, StoreFull)
+    assert failure_finding(link.status.failure, with_tls=False).code == "RD-211"
     await first.command("CONFIG", "SET", "maxclients", 100, timeout_ms=1_000)
     await eventually(lambda: link.is_connected, within_s=5)
 
@@ -95,7 +94,7 @@ async def test_bytes_that_make_no_reply_are_not_taken_for_a_living_server(make_l
         await link.start()
         with pytest.raises(StoreUnknown):
             await link.command("GET", "a")
-        await eventually(lambda: "has not finished a reply" in link.reason, within_s=5)
+        await eventually(lambda: "has not finished a reply" in link.status.reason, within_s=5)
 
 
 async def _dribbling(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -9,10 +9,9 @@ from rppam.kernel.secret import Secret
 from rppam.kernel.system_clock import SystemClock
 from rppam.kernel.system_entropy import SystemEntropy
 from rppam.redis.endpoint_provider import DirectEndpoints, Follower
-from rppam.redis.errors import StoreDown, StoreError, StoreReplyError, StoreUnknown, StoreUnreachable
+from rppam.redis.errors import StoreDown, StoreError, StoreNoReplicas, StoreReplyError, StoreUnknown, StoreUnreachable
 from rppam.redis.link import Link
 from rppam.redis.options import LinkOptions, Target
-from rppam.redis.reply_errors import StoreNoReplicas
 from tests.redis.conftest import eventually
 from tests.support.redis_servers import PASSWORD, Server
 from tests.support.strange_redis import scripted

@@ -9,10 +9,9 @@ import hiredis
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from rppam.redis.errors import StorePushFlood, StoreReplyTooLarge
+from rppam.redis.errors import StorePushFlood, StoreReplyTooLarge, classify
 from rppam.redis.framing import LINE_BYTES_MAX, MORE, BeyondError, Framing, Inbox, Pushes
 from rppam.redis.options import LEASE, Limits
-from rppam.redis.replies import classify
 from tests.support.examples import examples
 
 SMALL = Limits(reply_bytes=10_000, elements=1_000, pushed_words=100, pushed_bytes=10_000)

@@ -9,15 +9,18 @@ import pytest
 from hiredis import ReplyError
 
 from rppam.kernel.secret import Secret
+from rppam.redis.connection import Script
 from rppam.redis.errors import (
     StoreClosed,
     StoreDown,
     StoreError,
+    StoreLoading,
+    StoreNoPermission,
+    StoreReadOnly,
     StoreRefused,
     StoreUnknown,
+    StoreWrongPassword,
 )
-from rppam.redis.reply_errors import StoreLoading, StoreNoPermission, StoreReadOnly, StoreWrongPassword
-from rppam.redis.scripts import Script
 from tests.redis.conftest import MakeLink, eventually, slow_to_load
 from tests.support.redis_servers import Server, free_port
 from tests.support.strange_redis import HELLO, INFO, ROLE, Proxy, scripted
@@ -34,7 +37,7 @@ async def test_it_comes_back_after_a_restart_and_tells_both(server: Server, make
     link.on_down(lambda error: told.append(("down", type(error), link.is_connected)))
     await link.start()
     assert link.is_connected
-    assert link.reason == ""
+    assert link.status.reason == ""
     first = link.connection
     assert first is not None
     await link.command("SET", "a", 1)
@@ -44,14 +47,14 @@ async def test_it_comes_back_after_a_restart_and_tells_both(server: Server, make
         await link.command("GET", "a")
     assert down.value.surely_not_run
     assert str(server.port) in str(down.value)
-    await eventually(lambda: "refused" in link.reason, within_s=3)
+    await eventually(lambda: "refused" in link.status.reason, within_s=3)
     server.restart()
     assert await link.wait_up(3_000)
     assert await link.command("GET", "a") == b"1"
     second = link.connection
     assert second is not None
     assert second.number > first.number
-    assert not second.identity.same_history(first.identity)
+    assert second.identity.run_id != first.identity.run_id
     await asyncio.sleep(0.3)
     assert link.connection is second, "one that holds is kept"
     assert server.ask("INFO", "clients").split(b"connected_clients:")[1].startswith(b"2\r\n"), "ours and this one"
@@ -69,7 +72,7 @@ async def test_a_frozen_server_is_left_and_found_again(redis: Server, make_link:
     with pytest.raises(StoreUnknown):
         await link.command("GET", "a")
     assert time.perf_counter() - began < 0.25
-    await eventually(lambda: "said nothing within" in link.reason, within_s=3)
+    await eventually(lambda: "said nothing within" in link.status.reason, within_s=3)
     redis.cont()
     assert await link.wait_up(4_000)
     assert await link.command("PING") == b"PONG"
@@ -100,7 +103,7 @@ async def test_a_server_that_loads_its_data_is_waited_for_whatever_abort_connect
         await eventually(lambda: is_loading(redis), within_s=10)
         link = make_link(redis.port, connect_retry=1)
         await link.start()
-        assert isinstance(link.failure, StoreLoading)
+        assert isinstance(link.status.failure, StoreLoading)
         assert await link.wait_up(30_000)
         assert await link.command("DBSIZE") == 4_000
     told = [record.getMessage() for record in caplog.records]
@@ -125,7 +128,7 @@ async def test_without_abort_connect_it_starts_disconnected_and_connects_later(m
     link = make_link(port, abort_connect=False)
     await link.start()
     assert not link.is_connected
-    assert "connection refused" in link.reason
+    assert "connection refused" in link.status.reason
     with pytest.raises(StoreDown, match="connection refused") as down:
         await link.command("PING")
     assert isinstance(down.value.__cause__, StoreRefused)
@@ -138,8 +141,8 @@ async def test_without_abort_connect_it_starts_disconnected_and_connects_later(m
 async def test_a_wrong_password_is_the_reason_and_never_shown(redis: Server, make_link: MakeLink) -> None:
     link = make_link(redis.port, password=Secret("hunter2-hunter2"), abort_connect=False)
     await link.start()
-    assert "requirepass" in link.reason
-    assert "hunter2" not in link.reason + repr(link.options)
+    assert "requirepass" in link.status.reason
+    assert "hunter2" not in link.status.reason + repr(link.options)
     with pytest.raises(StoreDown) as down:
         await link.command("PING")
     assert isinstance(down.value.__cause__, StoreWrongPassword)

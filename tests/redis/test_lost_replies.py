@@ -30,8 +30,8 @@ async def pile_up(connection: Connection, *, timeout_ms: int) -> list[asyncio.Ta
         tasks.append(asyncio.create_task(connection.command("SET", i, b"x" * (1 << 20), timeout_ms=timeout_ms)))
         await asyncio.sleep(0)
     await asyncio.sleep(0)
-    assert connection._transport is not None
-    held = connection._transport.get_write_buffer_size() + connection._unsent_bytes
+    assert connection._pipeline.transport is not None
+    held = connection._pipeline.transport.get_write_buffer_size() + connection._pipeline._unsent_bytes
     assert held < 8 << 20, "the rest was refused at once"
     return tasks
 

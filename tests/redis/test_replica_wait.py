@@ -6,7 +6,7 @@ import pytest
 
 from rppam.kernel.instant import US_PER_MS, Instant, WallMs
 from rppam.kernel.system_clock import SystemClock
-from rppam.redis.replica_wait import ATTACH_MS, FRESH_MS, ReplicaWait
+from rppam.redis.reconnect import ATTACH_MS, FRESH_MS, ReplicaWait
 from tests.redis.conftest import Open
 from tests.support.redis_servers import PASSWORD, Server
 

@@ -3,19 +3,22 @@
 import pytest
 from hypothesis import given, strategies as st
 
-from rppam.redis.errors import StoreProtocol, StoreReplyError
-from rppam.redis.replies import BY_WORD, classify, garbled
-from rppam.redis.reply_errors import (
+from rppam.redis.errors import (
+    BY_WORD,
     StoreCommandUnknown,
     StoreFull,
     StoreNoDatabase,
     StoreNoPermission,
     StoreOutOfMemory,
+    StoreProtocol,
     StoreReadOnly,
+    StoreReplyError,
     StoreReplyUnforeseen,
     StoreWrongPassword,
     StoreWrongType,
+    classify,
 )
+from rppam.redis.pipeline import garbled
 
 # As the servers say it: Redis 6.2.5, 8.0.2, Valkey 8.1.1 and 9.1.2.
 WRAPPED = "ERR Error running script (call to f_a380e033237bcf83ca4c51d3e4e9e4402227a1da): @user_script:1: "

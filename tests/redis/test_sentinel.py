@@ -16,17 +16,18 @@ from rppam.config.connection import parse_connection
 from rppam.kernel.secret import Secret
 from rppam.kernel.system_clock import SystemClock
 from rppam.kernel.system_entropy import SystemEntropy
+from rppam.redis.connection import Script
 from rppam.redis.errors import (
     StoreDown,
     StoreError,
+    StoreNoReplicas,
+    StoreReadOnly,
     StoreSentinelsSilent,
     StoreServiceUnknown,
     StoreUnknown,
 )
 from rppam.redis.link import Link
 from rppam.redis.options import LinkOptions
-from rppam.redis.reply_errors import StoreNoReplicas, StoreReadOnly
-from rppam.redis.scripts import Script
 from rppam.redis.sentinel import SentinelEndpoints
 from rppam.redis.tls import TlsFiles
 from tests.redis.conftest import eventually
@@ -174,7 +175,7 @@ async def test_it_starts_without_sentinels_and_connects_when_they_come(follow: F
             sentinel.kill()
         link = follow(own.connection_string, abort_connect=False)
         await link.start()
-        assert "no sentinel could be asked" in link.reason
+        assert "no sentinel could be asked" in link.status.reason
         for sentinel in own.sentinels:
             sentinel.start()
         assert await link.wait_up(5_000)

@@ -44,10 +44,10 @@ async def test_a_link_that_gets_no_socket_says_so_and_comes_back(redis: Server, 
     await link.start()
     with no_more_files():
         redis.kill()
-        await eventually(lambda: isinstance(link.failure, StoreNoSocket), within_s=10)
-        assert "Too many open files" in link.reason
-        assert "LimitNOFILE" in link.reason
-        assert f"127.0.0.1:{redis.port}" in link.reason
+        await eventually(lambda: isinstance(link.status.failure, StoreNoSocket), within_s=10)
+        assert "Too many open files" in link.status.reason
+        assert "LimitNOFILE" in link.status.reason
+        assert f"127.0.0.1:{redis.port}" in link.status.reason
     redis.restart()
     assert await link.wait_up(10_000)
     assert await link.command("PING") == b"PONG"
@@ -125,7 +125,7 @@ async def test_a_fault_that_nobody_foresaw_is_logged_whole_and_once_and_the_link
     try:
         await link.start()
         await asyncio.sleep(0.5)
-        assert "a fault of this node" in link.reason
+        assert "a fault of this node" in link.status.reason
         with pytest.raises(StoreDown, match="nobody foresaw this"):
             await link.command("PING")
         faults = [
@@ -137,7 +137,7 @@ async def test_a_fault_that_nobody_foresaw_is_logged_whole_and_once_and_the_link
         assert await link.wait_up(5_000)
         source.works = False
         redis.restart()
-        await eventually(lambda: "nobody foresaw" in link.reason)
+        await eventually(lambda: "nobody foresaw" in link.status.reason)
         source.works = True
         assert await link.wait_up(5_000)
     finally:

@@ -13,15 +13,18 @@ from rppam.redis.errors import (
     StoreClosed,
     StoreConnectTimeout,
     StoreError,
+    StoreFull,
+    StoreLoading,
     StoreNameUnknown,
     StoreNoGreeting,
+    StoreProtected,
     StoreProtocol,
+    StoreReadOnly,
     StoreRefused,
     StoreTooOld,
     StoreUnknown,
     StoreUnreachable,
 )
-from rppam.redis.reply_errors import StoreFull, StoreLoading, StoreProtected, StoreReadOnly
 from tests.redis.conftest import Open, slow_to_load
 from tests.support.redis_servers import free_port
 from tests.support.strange_redis import GREETING, HELLO, INFO, ROLE, SLAVE, Handler, greet, scripted

@@ -9,7 +9,7 @@ import pytest
 from rppam.config.endpoint import Endpoint
 from rppam.doctor.redis_probe import DOCTOR
 from rppam.kernel.secret import Secret
-from rppam.redis.scripts import Script
+from rppam.redis.connection import Script
 from rppam.setup.redis_acl import NODE_USER, WITNESS_COMMANDS, WITNESS_USER, users_acl
 from rppam.setup.redis_wishes import Passwords, Wishes
 from tests.support.raw_redis import Raw

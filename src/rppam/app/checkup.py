@@ -155,9 +155,9 @@ def checkup_of(
 
     def seen() -> object:
         connection = redis.link.connection
-        if connection is None and redis.link.failure is None:
+        if connection is None and redis.link.status.failure is None:
             return None  # the first attempt is under way
-        return told(), str(redis.link.failure) if connection is None else connection.number
+        return told(), str(redis.link.status.failure) if connection is None else connection.number
 
     return Checkup(certificate, checks, votes, seen, redis.renew_password, sessions, disks)
 

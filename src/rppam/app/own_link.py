@@ -39,9 +39,9 @@ class WithOwnLink:
         seen = replace(self._status.snapshot(), worker_redis_connected=self._link.is_connected)
         if not seen.redis_connected or not self._is_down_for_long:
             return seen
-        return replace(seen, warnings=(*seen.warnings, _SAID.format(reason=self._link.reason)))
+        return replace(seen, warnings=(*seen.warnings, _SAID.format(reason=self._link.status.reason)))
 
     @property
     def _is_down_for_long(self) -> bool:
-        since = self._link.outage.since
+        since = self._link.status.since
         return since is not None and self._clock.now() - since >= BORNE_S * US_PER_S

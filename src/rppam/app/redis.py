@@ -74,7 +74,8 @@ class RedisParts(NamedTuple):
 
     def why_down(self) -> str:
         """Why there is no connection to Redis; empty while there is one, or before the first attempt has failed."""
-        return str(self.link.failure) if self.link.connection is None and self.link.failure is not None else ""
+        failure = self.link.status.failure
+        return str(failure) if self.link.connection is None and failure is not None else ""
 
     def warnings(self) -> tuple[str, ...]:
         """Certificates that end soon, and TLS files that cannot be used."""

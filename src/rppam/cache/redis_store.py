@@ -16,9 +16,9 @@ from rppam.cache.coherence import NS_PER_MS
 from rppam.cache.model import LIFE_MS_MAX, CacheKey, Copy
 from rppam.cache.sealing import SEALED_BYTES_MAX, Place, Sealer, with_key, without_key
 from rppam.kernel.clock import Clock
+from rppam.redis.connection import Script
 from rppam.redis.errors import StoreError
 from rppam.redis.link import Link
-from rppam.redis.scripts import Script
 
 log: Final = logging.getLogger("rppam.cache")
 

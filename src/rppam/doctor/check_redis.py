@@ -29,9 +29,8 @@ from rppam.doctor.report import Report
 from rppam.kernel.clock import Clock
 from rppam.kernel.finding import Severity
 from rppam.redis.connection import Connection
-from rppam.redis.errors import StoreError, StoreTlsFailed
+from rppam.redis.errors import StoreError, StoreReadOnly, StoreTlsFailed
 from rppam.redis.options import LinkOptions, Target
-from rppam.redis.reply_errors import StoreReadOnly
 from rppam.redis.tls import TlsFiles
 
 PATIENCE_MS_MAX: Final = 5_000

@@ -57,7 +57,7 @@ class RedisCheckup:
             return  # what was found before stays; a connection that hangs is told by the link
 
     def _of_server(self) -> tuple[Finding, ...]:
-        failure = self._link.failure
+        failure = self._link.status.failure
         if self._link.connection is not None or failure is None:
             return self._server
         if self._failed is None or self._failed[0] != str(failure):
@@ -66,7 +66,7 @@ class RedisCheckup:
 
     async def _second_look(self) -> None:
         """Look at the port with a bare socket where the failure alone leaves several causes open."""
-        failure = self._link.failure
+        failure = self._link.status.failure
         if failure is None or self._pipeline.service_name is not None:
             return
         for target in self._link.options.targets():

@@ -18,12 +18,19 @@ from rppam.doctor.diagnosis import code_of
 from rppam.doctor.port_probe import second_look
 from rppam.doctor.redis_facts import DANGEROUS, PrefixFacts, RedisFacts, SentinelFacts
 from rppam.kernel.clock import Clock
-from rppam.redis.connection import Connection, Word
-from rppam.redis.errors import StoreError, StoreProtocol, StoreReplyError
-from rppam.redis.identity import parse_info
+from rppam.redis.connection import Connection, Script
+from rppam.redis.errors import (
+    StoreError,
+    StoreFull,
+    StoreNoPermission,
+    StoreProtocol,
+    StoreReplyError,
+    StoreReplyUnforeseen,
+    StoreWrongType,
+)
+from rppam.redis.handshake import parse_info
 from rppam.redis.options import Target
-from rppam.redis.reply_errors import StoreFull, StoreNoPermission, StoreReplyUnforeseen, StoreWrongType
-from rppam.redis.scripts import Script
+from rppam.redis.pipeline import Word
 
 DOCTOR: Final = Script.load("doctor")
 PINGS: Final = 20

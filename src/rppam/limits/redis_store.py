@@ -14,11 +14,10 @@ from typing import Any, Final
 
 from rppam.kernel.limit import Charge, Decision, Limit, Shape
 from rppam.limits.arithmetic import decided, merged, step_us
-from rppam.redis.connection import Word
+from rppam.redis.connection import Script, whole
 from rppam.redis.errors import StoreProtocol
 from rppam.redis.link import Link
-from rppam.redis.replies import whole
-from rppam.redis.scripts import Script
+from rppam.redis.pipeline import Word
 
 LIMITS: Final = Script.load("limits")
 NAME_BYTES: Final = 16

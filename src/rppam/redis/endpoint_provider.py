@@ -7,10 +7,9 @@ renewed, are those of that moment. It may also say, unasked, that the primary is
 from dataclasses import replace
 from typing import ClassVar, Protocol
 
-from rppam.redis.errors import StoreReplyError
+from rppam.redis.errors import StoreMasterDown, StoreReadOnly, StoreReplyError
 from rppam.redis.options import LinkOptions, Target
 from rppam.redis.password_file import PasswordFile
-from rppam.redis.reply_errors import StoreMasterDown, StoreReadOnly
 from rppam.redis.tls import TlsFiles
 
 

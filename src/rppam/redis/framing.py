@@ -1,4 +1,4 @@
-"""What a server may say before anybody believes it: lengths are looked at before the parser makes room for them.
+"""Bounds on what a server may say: lengths are looked at before the parser makes room for them.
 
 A header of a few bytes (``*2147483647``) has the parser allocate gigabytes, so the parser never sees one that is
 beyond the :class:`~rppam.redis.options.Limits` of its connection. :class:`Framing` follows the headers of
@@ -18,9 +18,8 @@ from typing import Any, Final
 
 import hiredis
 
-from rppam.redis.errors import StorePushFlood, StoreReplyTooLarge
+from rppam.redis.errors import StorePushFlood, StoreReplyTooLarge, classify
 from rppam.redis.options import GREETING, Limits
-from rppam.redis.replies import classify
 
 MORE: Final = object()
 """No whole reply yet; hiredis' own word for it, False, is also a RESP3 reply."""
@@ -34,7 +33,7 @@ _KINDS: Final = bytes(48 if 48 <= one <= 57 else 42 if one in b"*~%>|" else 32 f
 """Any digit as ``0``, any kind of aggregate as ``*``: one pass over the bytes, a tenth of what an expression takes."""
 _MANY: Final = b"*000"
 _HEADERS_MAX: Final = 256
-"""So many headers may stand in a chunk that is not followed; the parser itself nests up to 1,024."""
+"""Headers that may stand in a chunk that is not followed; the parser itself nests up to 1,024."""
 _HEADER_BYTES: Final = 4
 _DIGITS_MAX: Final = 20
 _END: Final = b"\r\n"
@@ -186,6 +185,8 @@ class Inbox:
         self.is_greeted = False
         self.partial_bytes = 0
         """What has come of a reply that is not whole yet, about."""
+        self.received_at = self.whole_at = 0.0
+        """When anything came, and when a whole reply did (loop time); its connection writes and reads both."""
 
     def greeted(self) -> None:
         """The greeting is over."""

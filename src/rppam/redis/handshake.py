@@ -6,44 +6,96 @@ not usable yet.
 """
 
 import asyncio
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
 
-from rppam.redis.errors import StoreCommandDisabled, StoreError, StoreProtocol, StoreReplyError, StoreTooOld
-from rppam.redis.identity import ServerIdentity, identify, parse_info
-from rppam.redis.options import Target
-from rppam.redis.reply_errors import (
+from rppam.redis.errors import (
+    StoreCommandDisabled,
     StoreCommandUnknown,
+    StoreError,
     StoreLoading,
     StoreNoPermission,
+    StoreProtocol,
     StoreReadOnly,
-    StoreReplyUnforeseen,
+    StoreReplyError,
+    StoreTooOld,
 )
+from rppam.redis.options import Target
+
+_Words = tuple[bytes | str | int, ...]
+_Ask = Callable[[_Words], Awaitable[Any]]
 
 
-class _Line(Protocol):
-    """As much of a Connection as a greeting needs."""
+class ServerIdentity(NamedTuple):
+    """What one server said about itself, read once per connection.
 
-    async def command(self, *args: bytes | str | int, timeout_ms: int) -> Any: ...
+    A restart, a failover or a move behind an address shows as another ``run_id`` or ``replication_id``. An ACL may deny
+    INFO: then both ids are ``None``, and nothing may be concluded from two identities being alike.
+    """
+
+    server: str
+    """``redis`` or ``valkey``."""
+    version: str
+    """The product's own version, such as ``8.1.1``."""
+    redis_version: str
+    """The Redis version that it is compatible with; equals ``version`` for Redis."""
+    role: str
+    """``master`` or ``replica``."""
+    mode: str
+    """``standalone``, ``sentinel`` or ``cluster``."""
+    run_id: str | None
+    """Changes with every start of the server process; ``None`` when INFO is denied."""
+    replication_id: str | None
+    """Changes when the history of the data may have changed (promotion, full resync of an empty primary)."""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether two equal identities prove that it is the same server process with the same history."""
+        return self.run_id is not None and self.replication_id is not None
 
 
-async def greet(line: _Line, target: Target) -> ServerIdentity:
+def parse_info(text: bytes) -> dict[str, str]:
+    """The fields of an INFO reply. Lines that are no fields are skipped."""
+    pairs = (line.partition(":") for line in text.decode("utf-8", "replace").splitlines())
+    return {name: value for name, colon, value in pairs if colon and not name.startswith("#")}
+
+
+def identify(hello: dict[bytes, object], info: dict[str, str]) -> ServerIdentity:
+    """Put together what HELLO and INFO (possibly empty, when denied) said."""
+
+    def said(name: bytes) -> str:
+        value = hello.get(name, b"")
+        return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+    redis_version = info.get("redis_version") or said(b"version")
+    role = info.get("role") or said(b"role") or "master"
+    return ServerIdentity(
+        server=info.get("server_name") or said(b"server") or "redis",
+        version=info.get("valkey_version") or said(b"version") or redis_version,
+        redis_version=redis_version,
+        role="replica" if role == "slave" else role,
+        mode=info.get("redis_mode") or said(b"mode") or "standalone",
+        run_id=info.get("run_id") or None,
+        replication_id=info.get("master_replid") or None,
+    )
+
+
+async def greet(ask: _Ask, target: Target) -> ServerIdentity:
     """Enter and ask who is there. Raises the StoreError that says why this connection cannot be used."""
-    hello = await _hello(line, target)
-    # Longer than the connect timeout, which bounds all of this from outside.
-    patience_ms = 2 * target.connect_timeout_ms
-    asked: list[tuple[bytes | str | int, ...]] = [("PING",), ("INFO", "server"), ("INFO", "replication"), ("ROLE",)]
+    hello = await _hello(ask, target)
+    asked: list[_Words] = [("PING",), ("INFO", "server"), ("INFO", "replication"), ("ROLE",)]
     if target.database:
         asked.append(("SELECT", target.database))
-    answers = await asyncio.gather(
-        *(line.command(*args, timeout_ms=patience_ms) for args in asked), return_exceptions=True
-    )
+    answers = await asyncio.gather(*map(ask, asked), return_exceptions=True)
     info: dict[str, str] = {}
-    for args, answer in zip(asked, answers, strict=True):
-        if isinstance(answer, bytes) and args[0] == "INFO":
+    for words, answer in zip(asked, answers, strict=True):
+        if isinstance(answer, bytes) and words[0] == "INFO":
             info |= parse_info(answer)
-        elif isinstance(answer, list) and args[0] == "ROLE":
-            info["role"] = _role(answer) or info.get("role", "")
-        elif isinstance(answer, BaseException) and not _may_be_denied(args, answer):
+        elif isinstance(answer, list) and words[0] == "ROLE":
+            # Asked last, so it is the newest of all answers about the role.
+            role = answer[0].decode("ascii", "replace") if answer and isinstance(answer[0], bytes) else ""
+            info["role"] = role or info.get("role", "")
+        elif isinstance(answer, BaseException) and not _may_be_denied(words, answer):
             raise answer
     identity = identify(hello, info)
     if target.require_primary:
@@ -51,22 +103,16 @@ async def greet(line: _Line, target: Target) -> ServerIdentity:
     return identity
 
 
-async def _hello(line: _Line, target: Target) -> dict[bytes, object]:
+async def _hello(ask: _Ask, target: Target) -> dict[bytes, object]:
     words: list[bytes | str | int] = ["HELLO", 3]
     if target.password is not None:
         words += ["AUTH", target.user or "default", target.password.reveal()]
-    if target.client_name:
-        words += ["SETNAME", _printable(target.client_name)]
+    if target.client_name:  # Redis accepts only printable ASCII without blanks as a client name
+        words += ["SETNAME", "".join(letter if "!" <= letter <= "~" else "-" for letter in target.client_name)]
     try:
-        hello = await line.command(*words, timeout_ms=2 * target.connect_timeout_ms)
-    except StoreCommandUnknown as error:
-        raise _too_old(target, error) from None
-    except StoreReplyUnforeseen as error:
-        if error.raw.startswith("NOPROTO"):
-            raise _too_old(target, error) from None
-        raise _scrubbed(error, target) from None
+        hello = await ask(tuple(words))
     except StoreReplyError as error:
-        raise _scrubbed(error, target) from None
+        raise _refusal(error, target) from None
     if not isinstance(hello, dict):
         raise StoreProtocol(
             f"{target.address} answered HELLO with something else than RESP3 says; check that it is a Redis"
@@ -74,14 +120,9 @@ async def _hello(line: _Line, target: Target) -> dict[bytes, object]:
     return hello
 
 
-def _may_be_denied(args: tuple[bytes | str | int, ...], answer: BaseException) -> bool:
-    """Whether the connection is usable although ``args`` failed: INFO, ROLE and PING may be forbidden or renamed."""
-    return args[0] != "SELECT" and isinstance(answer, StoreNoPermission | StoreCommandUnknown | StoreCommandDisabled)
-
-
-def _role(answer: list[object]) -> str:
-    """The first word of ROLE, which was asked last, so it is the newest of all answers about the role."""
-    return answer[0].decode("ascii", "replace") if answer and isinstance(answer[0], bytes) else ""
+def _may_be_denied(words: _Words, answer: BaseException) -> bool:
+    """Return whether the connection is usable all the same: INFO, ROLE and PING may be forbidden or renamed."""
+    return words[0] != "SELECT" and isinstance(answer, StoreNoPermission | StoreCommandUnknown | StoreCommandDisabled)
 
 
 def _refuse_unusable(identity: ServerIdentity, target: Target) -> None:
@@ -96,28 +137,17 @@ def _refuse_unusable(identity: ServerIdentity, target: Target) -> None:
         )
 
 
-def _too_old(target: Target, error: StoreError) -> StoreTooOld:
-    return StoreTooOld(
-        f"{target.address} does not know HELLO 3 ({_clean(error.raw, target)}); use Redis 6.2 or later without a "
-        "protocol proxy, and do not rename HELLO there",
-        raw=_clean(error.raw, target),
-    )
-
-
-def _scrubbed(error: StoreReplyError, target: Target) -> StoreReplyError:
-    """The same error without anything that the server quoted from our HELLO, and with the address."""
-    raw = _clean(error.raw, target)
+def _refusal(error: StoreReplyError, target: Target) -> StoreError:
+    """The refusal of our HELLO with the address, and without the password that the server may have quoted."""
+    raw = error.raw
+    if target.password:
+        raw = raw.replace(target.password.reveal(), str(target.password))
+    if isinstance(error, StoreCommandUnknown) or raw.startswith("NOPROTO"):
+        return StoreTooOld(
+            f"{target.address} does not know HELLO 3 ({raw}); use Redis 6.2 or later without a protocol proxy, and do "
+            "not rename HELLO there",
+            raw=raw,
+        )
     if isinstance(error, StoreLoading):
         return error
     return type(error)(f"Redis at {target.address} answered: {raw} ({error.row.remedy})", raw=raw)
-
-
-def _clean(text: str, target: Target) -> str:
-    if target.password is not None and target.password:
-        text = text.replace(target.password.reveal(), str(target.password))
-    return text
-
-
-def _printable(name: str) -> str:
-    """Redis accepts only printable ASCII without blanks as a client name."""
-    return "".join(letter if "!" <= letter <= "~" else "-" for letter in name)

@@ -6,7 +6,7 @@ anything: text is the business of ``rppam.config``, whose result :meth:`LinkOpti
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from ssl import SSLContext, TLSVersion, create_default_context
 from types import MappingProxyType
 from typing import Final
@@ -20,7 +20,7 @@ MIB: Final = 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How much one connection may keep in memory, and of what a server says how much is believed.
+    """How much one connection may keep in memory, and how much of what a server says is believed.
 
     Beyond the first two a command fails at once with StoreOverloaded; beyond the others the connection ends, with
     StoreReplyTooLarge or StorePushFlood: what was announced cannot be skipped without reading it.
@@ -41,7 +41,7 @@ class Limits:
 
 
 GREETING: Final = Limits(reply_bytes=MIB // 4, elements=4_096, pushed_words=100, pushed_bytes=MIB // 4)
-"""Before anybody knows who is there: HELLO, INFO and ROLE are some kilobytes."""
+"""Before it is known who is there: HELLO, INFO and ROLE are some kilobytes."""
 LEASE: Final = Limits(
     pending_commands=1_000,
     unsent_bytes=4 * MIB,
@@ -60,28 +60,34 @@ SENTINEL: Final = Limits(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """One address and how to enter there."""
+class Entry:
+    """How to enter a server."""
 
-    host: str
-    port: int
     user: str | None = None
     password: Secret | None = None
     database: int = 0
     client_name: str | None = None
     connect_timeout_ms: int = 5_000
-    """For TCP, TLS and the greeting together."""
-    silence_ms: int = 5_000
-    """A connection on which something waits for a reply and nothing at all arrives for this long is given up."""
+    """For TCP, TLS and the greeting together, per attempt and address; the article's connectTimeout."""
     command_map: Mapping[str, str] = field(default_factory=lambda: NO_RENAMES)
     """Upper-case command to the name it has on this server; an empty name means: disabled."""
     ssl: SSLContext | None = None
     """Ready-made TLS context, or ``None`` for plain TCP."""
     server_hostname: str | None = None
-    """Name that the certificate must carry; ``None`` means ``host``."""
+    """Name that the certificate must carry; ``None`` means the host."""
     require_primary: bool = True
     """Refuse a read-only replica with StoreReadOnly."""
     limits: Limits = Limits()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target(Entry):
+    """One address and how to enter there."""
+
+    host: str
+    port: int
+    silence_ms: int = 5_000
+    """A connection on which something waits for a reply and nothing at all arrives for this long is given up."""
 
     @property
     def address(self) -> str:
@@ -90,17 +96,11 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LinkOptions:
-    """Where Redis is, how to enter, and how patient to be. Fields that a Target also has mean the same there."""
+class LinkOptions(Entry):
+    """Where Redis is, how to enter, and how patient to be."""
 
     endpoints: tuple[tuple[str, int], ...]
     """Addresses ``(host, port)``, tried in this order."""
-    user: str | None = None
-    password: Secret | None = None
-    database: int = 0
-    client_name: str | None = None
-    connect_timeout_ms: int = 5_000
-    """The article's connectTimeout, per attempt and address."""
     command_timeout_ms: int = 5_000
     """The article's syncTimeout: the deadline of a command that does not bring its own."""
     silence_ms: int | None = None
@@ -113,11 +113,6 @@ class LinkOptions:
     """A PING is sent when nothing was received for this long; 0 means never."""
     abort_connect: bool = True
     """Whether start() fails when Redis cannot be reached, or goes on trying in the background."""
-    command_map: Mapping[str, str] = field(default_factory=lambda: NO_RENAMES)
-    ssl: SSLContext | None = None
-    server_hostname: str | None = None
-    require_primary: bool = True
-    limits: Limits = Limits()
 
     @classmethod
     def of(
@@ -165,21 +160,9 @@ class LinkOptions:
 
     def target(self, host: str, port: int) -> Target:
         """The Target for one address, whether it is among the endpoints or not."""
-        return Target(
-            host=host,
-            port=port,
-            user=self.user,
-            password=self.password,
-            database=self.database,
-            client_name=self.client_name,
-            connect_timeout_ms=self.connect_timeout_ms,
-            silence_ms=self.command_timeout_ms if self.silence_ms is None else self.silence_ms,
-            command_map=self.command_map,
-            ssl=self.ssl,
-            server_hostname=self.server_hostname,
-            require_primary=self.require_primary,
-            limits=self.limits,
-        )
+        silence_ms = self.command_timeout_ms if self.silence_ms is None else self.silence_ms
+        entry = {one.name: getattr(self, one.name) for one in fields(Entry)}
+        return Target(host=host, port=port, silence_ms=silence_ms, **entry)
 
 
 def address(host: str, port: int) -> str:

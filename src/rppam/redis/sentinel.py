@@ -26,6 +26,7 @@ from rppam.redis.endpoint_provider import DirectEndpoints, Follower, as_of_now
 from rppam.redis.errors import (
     StoreDown,
     StoreError,
+    StoreMoved,
     StoreProtocol,
     StoreReplyError,
     StoreSentinelsSilent,
@@ -34,7 +35,6 @@ from rppam.redis.errors import (
 from rppam.redis.link import Link
 from rppam.redis.options import SENTINEL, LinkOptions, Target, address
 from rppam.redis.password_file import PasswordFile
-from rppam.redis.reply_errors import StoreMoved
 from rppam.redis.sentinel_rules import (
     Address,
     Reaction,
@@ -271,7 +271,9 @@ class SentinelEndpoints:
                 continue
             if error is not None and not isinstance(error, StoreError):
                 self._unforeseen(watcher, error)
-            failures.append(f"{address(*watcher.options.endpoints[0])}: {error or watcher.reason or 'no answer'}")
+            failures.append(
+                f"{address(*watcher.options.endpoints[0])}: {error or watcher.status.reason or 'no answer'}"
+            )
         return answers, failures
 
     def _unforeseen(self, watcher: Link, error: BaseException) -> None:
@@ -288,7 +290,7 @@ class SentinelEndpoints:
         if first is not None and not first.done():
             await asyncio.wait([first], timeout=self._options.connect_timeout_ms / 1000)
         if not await watcher.wait_up(round(GRACE_S * 1000)):
-            raise StoreSentinelsSilent(watcher.reason)
+            raise StoreSentinelsSilent(watcher.status.reason)
         connection = watcher.connection
         if connection is not None and connection.identity.mode != "sentinel":
             raise StoreProtocol(

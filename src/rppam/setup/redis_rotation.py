@@ -22,7 +22,7 @@ from rppam.kernel.secret import Secret
 from rppam.kernel.system_clock import SystemClock
 from rppam.redis.connection import Connection
 from rppam.redis.errors import StoreError, StoreReplyError
-from rppam.redis.identity import parse_info
+from rppam.redis.handshake import parse_info
 from rppam.redis.options import LinkOptions
 from rppam.redis.sentinel_rules import fields
 from rppam.setup.redis_acl import NODE_USER, WITNESS_USER, password_hash

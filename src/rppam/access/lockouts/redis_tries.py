@@ -12,9 +12,9 @@ from typing import Final
 from rppam.access.lockouts.tries import LEASE_MS, Entry, Standing, Watched
 from rppam.limits.arithmetic import step_us
 from rppam.limits.redis_store import RedisLimits
-from rppam.redis.connection import Word
+from rppam.redis.connection import whole
 from rppam.redis.errors import StoreProtocol
-from rppam.redis.replies import whole
+from rppam.redis.pipeline import Word
 
 _NUMBERS: Final = 3
 _NOBODY: Final = "0" * 16

@@ -22,11 +22,9 @@ from rppam.cluster.link.local_peer import MemberOptions
 from rppam.cluster.store.redis_store import RECORD_TTL_MS
 from rppam.kernel.entropy import Entropy
 from rppam.process.crash_release import LastWord, TlsWords
-from rppam.redis.command_map import CommandMap
-from rppam.redis.connection import Connection
+from rppam.redis.connection import CommandMap, Connection, Script
 from rppam.redis.errors import StoreCommandDisabled
 from rppam.redis.link import Link
-from rppam.redis.scripts import Script
 from rppam.redis.tls import TlsFiles
 
 RELEASE: Final = Script.load("release")

@@ -36,7 +36,7 @@ from rppam.cluster.link.local_peer import LocalPeer, PeerState, other_version
 from rppam.cluster.link.orders import GivenOrders
 from rppam.cluster.link.rejections import Refused, ms_between
 from rppam.kernel.instant import US_PER_S, Instant
-from rppam.redis.backoff import Backoff
+from rppam.redis.reconnect import Backoff
 
 _log: Final = logging.getLogger("rppam.members")
 

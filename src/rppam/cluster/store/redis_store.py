@@ -28,11 +28,10 @@ from rppam.cluster.store.ports import ExchangeAnswer, ExchangeOrder, StoreListen
 from rppam.cluster.store.prefix_claim import PrefixClaim, log_failure, log_foreign, text_of
 from rppam.crypto.store_mac import StoreMac
 from rppam.kernel.protocol import HEARTBEAT
-from rppam.redis.connection import Connection, Word
+from rppam.redis.connection import Connection, Script, whole
 from rppam.redis.errors import StoreError, StoreNotReplicated, StoreProtocol
 from rppam.redis.link import Link
-from rppam.redis.replies import whole
-from rppam.redis.scripts import Script
+from rppam.redis.pipeline import Word
 
 log = logging.getLogger("rppam.store")
 
