@@ -16,7 +16,7 @@ import click
 
 from rppam.cluster.consensus.membership import QuorumPolicy
 from rppam.cluster.consensus.timing import PROFILES
-from rppam.kernel.exits import Exit
+from rppam.kernel.errors import Exit
 
 if TYPE_CHECKING:
     from rppam_sim.campaign import Outcome

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from rppam.kernel.exits import Exit
+from rppam.kernel.errors import Exit
 from tests.support.lab import CALM, Lab, LabNode, eventually
 from tests.support.lab_fixtures import KIND, LABS, MakeLab
 from tests.support.redis_servers import Server, need

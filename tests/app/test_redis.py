@@ -8,7 +8,7 @@ from rppam.app.redis import cache_redis_parts, redis_parts
 from rppam.cluster.health.model import SafetyLevel
 from rppam.config.errors import ConfigValueError
 from rppam.config.load import parse_settings
-from rppam.kernel.exits import Exit
+from rppam.kernel.errors import Exit
 from rppam.kernel.secret import Secret
 from rppam.kernel.system_clock import SystemClock
 from rppam.kernel.system_entropy import SystemEntropy

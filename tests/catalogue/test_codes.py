@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from rppam.catalogue.table import AREAS, RETIRED, ROWS, area_of
-from rppam.kernel.errors import ErrorRow, Fault, Retry, RppamError
-from rppam.kernel.exits import Exit
+from rppam.kernel.errors import ErrorRow, Exit, Fault, Retry, RppamError
 from scripts.references import all_errors, errors_by_finding, errors_page, number_of
 
 GOLDEN = Path(__file__).with_name("codes.txt")

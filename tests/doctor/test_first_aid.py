@@ -8,7 +8,7 @@ import pytest
 
 from rppam.cluster.consensus.membership import QuorumPolicy
 from rppam.cluster.store.vote_file import FILE_NAME
-from rppam.kernel.exits import Exit
+from rppam.kernel.errors import Exit
 from tests.setup.made import rppam
 from tests.support.lab import CALM, Lab, LabNode, eventually
 from tests.support.lab_fixtures import KIND

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rppam.kernel.exits import Exit
+from rppam.kernel.errors import Exit
 
 pytestmark = pytest.mark.integration
 

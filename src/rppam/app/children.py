@@ -28,8 +28,7 @@ from rppam.cluster.driver.datadir import DataDir
 from rppam.cluster.history.recorder import history_handler
 from rppam.cluster.store.ports import LeadershipStore
 from rppam.config.settings import Settings
-from rppam.kernel.errors import RppamError
-from rppam.kernel.exits import Exit
+from rppam.kernel.errors import Exit, RppamError
 from rppam.kernel.fence import OnOutranked
 from rppam.kernel.logging import logging_to
 from rppam.kernel.system_clock import SystemClock

@@ -16,7 +16,7 @@ import click
 from rppam.cli.paths import CONFIG_FILE
 from rppam.config.errors import ConfigError, Problem
 from rppam.db.errors import DatabaseUrlInvalid
-from rppam.kernel.exits import Exit
+from rppam.kernel.errors import Exit
 from rppam.manager.push_command import command as push
 
 if TYPE_CHECKING:

@@ -15,8 +15,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from rppam.kernel.errors import RppamError
-from rppam.kernel.exits import Exit
+from rppam.kernel.errors import Exit, RppamError
 from rppam.process.control_channel import ControlChannel, Message
 from rppam.process.linux import TEMPLATE_NAME, call_this_process, die_with_parent
 from rppam.process.shared_state import SharedState

@@ -1,6 +1,6 @@
 """The ``rppam`` command: a table of sub-commands, each imported only when it is called.
 
-Answers: which module serves which word. Promises: the exit codes of :mod:`rppam.kernel.exits`, and that an error of
+Answers: which module serves which word. Promises: the exit codes of :mod:`rppam.kernel.errors`, and that an error of
 ours is printed as its sentence, without a traceback; with ``--json`` it stands on stdout as JSON, too.
 """
 
@@ -14,8 +14,7 @@ import click
 from rppam import __version__
 from rppam.app.slices import commands
 from rppam.cli.errors import error_json, wants_json
-from rppam.kernel.errors import RppamError
-from rppam.kernel.exits import Exit
+from rppam.kernel.errors import Exit, RppamError
 from rppam.kernel.platform_errors import TooFewFilesError
 from rppam.process.open_files import LEAST_FOR_A_COMMAND, ensure_files
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rppam.cli.paths import CONFIG_FILE
-from rppam.kernel.exits import Exit
+from rppam.kernel.errors import Exit
 
 if TYPE_CHECKING:
     import asyncio

@@ -15,7 +15,7 @@ from rppam.config.settings import RedisSettings, Settings
 from rppam.crypto.certificate_expiry import CertificateEnd
 from rppam.kernel.clock import Clock
 from rppam.kernel.entropy import Entropy
-from rppam.kernel.file_stamp import FileStamp, file_stamp
+from rppam.kernel.files import FileStamp, file_stamp
 from rppam.kernel.instant import US_PER_MS
 from rppam.kernel.secret import Secret
 from rppam.redis.endpoint_provider import DirectEndpoints

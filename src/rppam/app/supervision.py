@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final
 
-from rppam.kernel.exits import Exit
+from rppam.kernel.errors import Exit
 from rppam.process.control_channel import ControlChannel
 from rppam.process.linux import is_stopped
 from rppam.process.shared_state import SUPERVISOR, SharedState

@@ -1,8 +1,7 @@
 """Errors of a node's place in its cluster."""
 
 from rppam.catalogue.table import ROWS
-from rppam.kernel.errors import Fault, Retry, RppamError
-from rppam.kernel.exits import Exit
+from rppam.kernel.errors import Exit, Fault, Retry, RppamError
 
 
 class ClusterError(RppamError, fault=Fault.OPERATOR, retry=Retry.NO):

@@ -22,7 +22,7 @@ from rppam.config.options import ConnectionOptions, Ignored
 from rppam.config.reading import Reading, suggestion
 from rppam.config.url import looks_like_url, read_url
 from rppam.config.wording import unprintable
-from rppam.kernel.addresses import is_address
+from rppam.kernel.network import is_address
 
 __all__ = ["ConnectionOptions", "Endpoint", "Ignored", "parse_connection"]
 

@@ -8,8 +8,7 @@ from collections.abc import Iterable
 from typing import NamedTuple, Self
 
 from rppam.catalogue.table import ROWS
-from rppam.kernel.errors import Fault, Retry, RppamError
-from rppam.kernel.exits import Exit
+from rppam.kernel.errors import Exit, Fault, Retry, RppamError
 
 
 class Problem(NamedTuple):

@@ -1,7 +1,6 @@
 """Errors of sealed secrets (RPPAM-3128, 3129)."""
 
-from rppam.kernel.errors import Fault, Retry, RppamError
-from rppam.kernel.exits import Exit
+from rppam.kernel.errors import Exit, Fault, Retry, RppamError
 
 
 class SealingError(RppamError, fault=Fault.OPERATOR, retry=Retry.NO, status=503):

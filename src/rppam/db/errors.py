@@ -1,8 +1,7 @@
 """Errors of the cluster's database (RPPAM-29xx)."""
 
 from rppam.catalogue.table import ROWS
-from rppam.kernel.errors import Fault, Retry, RppamError
-from rppam.kernel.exits import Exit
+from rppam.kernel.errors import Exit, Fault, Retry, RppamError
 
 
 class DatabaseError(RppamError, fault=Fault.OPERATOR, retry=Retry.NO, status=503):

@@ -8,7 +8,7 @@ from typing import Final
 
 import click
 
-from rppam.kernel.exits import Exit
+from rppam.kernel.errors import Exit
 
 NODES_MAX: Final = 9
 

@@ -25,7 +25,7 @@ from rppam.demo.redis_server import HOST, RedisServer, free_port, start_redis
 from rppam.demo.screen import Reporter
 from rppam.http.times import iso_utc_ms
 from rppam.kernel.clock import Clock
-from rppam.kernel.exits import Exit
+from rppam.kernel.errors import Exit
 from rppam.setup import DemoError
 
 READY_S: Final = 19.0

@@ -15,7 +15,7 @@ import click
 
 from rppam.cli.paths import CONFIG_FILE
 from rppam.config.errors import ConfigError, Problem
-from rppam.kernel.exits import Exit
+from rppam.kernel.errors import Exit
 from rppam.kernel.finding import Finding, Severity, Verdict, verdict_of
 
 if TYPE_CHECKING:

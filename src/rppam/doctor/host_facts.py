@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from rppam.doctor.member_rules import GroundFacts
-from rppam.kernel.mounts import mounted
+from rppam.kernel.files import mounted
 
 _CLOCKS: Final = "sys/devices/system/clocksource/clocksource0"
 _TRUSTED: Final = {"nonstop_tsc", "tsc_reliable", "tsc_known_freq"}

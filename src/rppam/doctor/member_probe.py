@@ -28,7 +28,7 @@ from rppam.cluster.link.rejections import Refused
 from rppam.config.endpoint import NotAnEndpointError, parse_endpoint
 from rppam.doctor.member_rules import MemberProbe, ProbeOutcome
 from rppam.kernel.entropy import Entropy
-from rppam.kernel.lookups import connected
+from rppam.kernel.network import connected
 from rppam.kernel.secret import Secret
 
 _NO_ROUTE: Final = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.ENETDOWN, errno.EHOSTDOWN}

@@ -12,7 +12,7 @@ from typing import Any, Final
 from cryptography import x509
 
 from rppam.doctor.diagnosis import PortProbe, needs_glimpse
-from rppam.kernel.lookups import connected
+from rppam.kernel.network import connected
 from rppam.redis.errors import StoreError
 from rppam.redis.options import Target
 

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from rppam.http.trust import Trust
-from rppam.kernel.lookups import connected
+from rppam.kernel.network import connected
 from rppam.kernel.secret import Secret
 
 BODY_BYTES_MAX: Final = 4 * 1024 * 1024

@@ -9,7 +9,7 @@ request beyond its bound may go on hoping, and what it is answered.
 import asyncio
 
 from rppam.http.bounds import ApiLimits
-from rppam.kernel.addresses import address_group
+from rppam.kernel.network import address_group
 
 
 class RequestSlots:

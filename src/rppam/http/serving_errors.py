@@ -2,8 +2,7 @@
 read its metrics (RPPAM-3130, RPPAM-3131)."""
 
 from rppam.catalogue.table import ROWS
-from rppam.kernel.errors import Fault, Retry, RppamError
-from rppam.kernel.exits import Exit
+from rppam.kernel.errors import Exit, Fault, Retry, RppamError
 
 
 class ListenError(

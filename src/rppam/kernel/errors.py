@@ -1,4 +1,4 @@
-"""The error tree: each class says whose fault it is, whether to retry, and what to do.
+"""The error tree: each class says whose fault it is, whether to retry, and what to do; and the exit codes.
 
 A class with a code of its own is declared in one line of class keywords; its docstring is the sentence that people
 read, and ``fix`` what they do next::
@@ -13,10 +13,29 @@ class takes both sentences from it: ``problem=ROWS["RD-101"]``. ``docs/reference
 """
 
 from collections.abc import Mapping
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Any, ClassVar, NamedTuple, Protocol, TypedDict, Unpack
 
-from rppam.kernel.exits import Exit
+
+class Exit(IntEnum):
+    """What the exit code of a command or process means; numbers from sysexits.h where one fits."""
+
+    DONE = 0
+    """Done."""
+    NO = 1
+    """A warning, or a negative answer (a violation found, not healthy)."""
+    ERRORS = 2
+    """Errors found, or wrong usage."""
+    REDIS_UNREACHABLE = 69
+    """Redis unreachable with ``abortConnect=true`` (EX_UNAVAILABLE)."""
+    IN_USE = 73
+    """Another process of this host runs on this data directory (EX_CANTCREAT)."""
+    TURNED_AWAY = 75
+    """What stands in Redis, or other members say, keeps this node from taking part; that may pass (EX_TEMPFAIL)."""
+    LICENCE = 77
+    """The licence does not allow it (EX_NOPERM)."""
+    CONFIGURATION = 78
+    """The configuration is wrong (EX_CONFIG)."""
 
 
 class Fault(StrEnum):

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import ClassVar
 
-from rppam.kernel.exits import Exit
+from rppam.kernel.errors import Exit
 
 
 class Severity(StrEnum):

@@ -1,7 +1,6 @@
 """What can be wrong with the system a node runs on (RPPAM-7xxx)."""
 
-from rppam.kernel.errors import Fault, Retry, RppamError
-from rppam.kernel.exits import Exit
+from rppam.kernel.errors import Exit, Fault, Retry, RppamError
 
 
 class PlatformError(RppamError, fault=Fault.PLATFORM, retry=Retry.NO, exit=Exit.CONFIGURATION):

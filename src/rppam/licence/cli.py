@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from rppam.cli.paths import CONFIG_FILE
-from rppam.kernel.exits import Exit
+from rppam.kernel.errors import Exit
 from rppam.licence.errors import LicenceError, LicenceMissing, LicenceUnreadable
 from rppam.licence.model import LicenceState, Tier, days_left, state_of, warning_of
 

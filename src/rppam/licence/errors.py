@@ -1,7 +1,6 @@
 """Errors of licence files (RPPAM-40xx). An expired licence is not an error: see :mod:`rppam.licence.model`."""
 
-from rppam.kernel.errors import Fault, Retry, RppamError
-from rppam.kernel.exits import Exit
+from rppam.kernel.errors import Exit, Fault, Retry, RppamError
 
 
 class LicenceError(RppamError, fault=Fault.OPERATOR, retry=Retry.NO, exit=Exit.LICENCE):

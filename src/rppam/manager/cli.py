@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from rppam.access.tokens import target_of, target_options
-from rppam.kernel.exits import Exit
+from rppam.kernel.errors import Exit
 from rppam.manager.adopt_command import command as adopt
 from rppam.manager.found_command import command as found
 from rppam.manager.history_command import command as history

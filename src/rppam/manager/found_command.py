@@ -17,7 +17,7 @@ import click
 
 from rppam.cli.paths import CONFIG_FILE
 from rppam.cluster.errors import FoundedAlready
-from rppam.kernel.exits import Exit
+from rppam.kernel.errors import Exit
 
 if TYPE_CHECKING:
     from rppam.cluster.consensus.membership import Membership

@@ -14,7 +14,7 @@ import click
 
 from rppam.access.tokens import target_of, target_options
 from rppam.cli.errors import error_json
-from rppam.kernel.exits import Exit
+from rppam.kernel.errors import Exit
 
 LIMIT: Final = 30
 LIMIT_MAX: Final = 1_000

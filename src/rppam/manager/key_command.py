@@ -21,8 +21,7 @@ import click
 
 from rppam.cli.paths import CONFIG_FILE
 from rppam.cluster.errors import PromiseFileBroken
-from rppam.kernel.errors import RppamError
-from rppam.kernel.exits import Exit
+from rppam.kernel.errors import Exit, RppamError
 
 if TYPE_CHECKING:
     from rppam.config.settings import Settings

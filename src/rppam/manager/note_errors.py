@@ -1,7 +1,6 @@
 """Errors of the operator note (RPPAM-64xx)."""
 
-from rppam.kernel.errors import Fault, Retry, RppamError
-from rppam.kernel.exits import Exit
+from rppam.kernel.errors import Exit, Fault, Retry, RppamError
 
 
 class NoteInvalid(

@@ -14,7 +14,7 @@ from rppam.access.tokens import Target
 from rppam.cli.view import TEXT_CHARS_MAX, parse_view
 from rppam.cluster.health.model import ClusterHealth
 from rppam.http.client import Answer, NoAnswerError, ask_json, get_json
-from rppam.kernel.exits import Exit
+from rppam.kernel.errors import Exit
 from rppam.kernel.instant import US_PER_MS, US_PER_S, Instant
 from rppam.kernel.logging import one_line
 from rppam.kernel.system_clock import SystemClock

@@ -17,7 +17,7 @@ import click
 
 from rppam.access.tokens import nodes_option, target_of, target_options
 from rppam.cli.paths import CONFIG_FILE
-from rppam.kernel.exits import Exit
+from rppam.kernel.errors import Exit
 
 if TYPE_CHECKING:
     from rppam.manager.orders_command import Orders

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from rppam.access.tokens import Target, target_of, target_options
-from rppam.kernel.exits import Exit
+from rppam.kernel.errors import Exit
 
 if TYPE_CHECKING:
     from rppam.cluster.health.model import ClusterHealth

@@ -7,8 +7,7 @@ import ssl
 from collections.abc import Callable
 from typing import Any, Final
 
-from rppam.kernel.lookups import LOOKUPS
-from rppam.kernel.socket_errors import NO_FAMILY, USED_UP
+from rppam.kernel.network import LOOKUPS, NO_FAMILY, USED_UP
 from rppam.redis.errors import (
     StoreClosed,
     StoreConnectTimeout,

@@ -19,8 +19,7 @@ import re
 from typing import ClassVar, Final
 
 from rppam.catalogue.table import ROWS
-from rppam.kernel.errors import Fault, Retry, RppamError
-from rppam.kernel.exits import Exit
+from rppam.kernel.errors import Exit, Fault, Retry, RppamError
 
 
 class StoreError(RppamError, fault=Fault.OPERATOR, retry=Retry.SLOWLY, exit=Exit.REDIS_UNREACHABLE, status=503):

@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from rppam.kernel.clock import Clock
-from rppam.kernel.file_problems import why_not
-from rppam.kernel.file_stamp import FileStamp, stamp_of
+from rppam.kernel.files import FileStamp, stamp_of, why_not
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
 from rppam.redis.connection import Connection

@@ -21,8 +21,7 @@ from rppam.config.errors import ConfigValueError, Problem
 from rppam.crypto.certificate_expiry import expiry_warning, out_of_date, shown_date
 from rppam.crypto.pfx import CertificateDates, Pfx, read_pfx
 from rppam.kernel.clock import Clock
-from rppam.kernel.file_problems import why_not
-from rppam.kernel.file_stamp import FileStamp, file_stamp
+from rppam.kernel.files import FileStamp, file_stamp, why_not
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
 from rppam.redis.errors import StoreTlsFailed

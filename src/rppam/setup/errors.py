@@ -1,7 +1,6 @@
 """Errors of ``rppam demo``, ``rppam init`` and the join bundle."""
 
-from rppam.kernel.errors import Fault, Retry, RppamError
-from rppam.kernel.exits import Exit
+from rppam.kernel.errors import Exit, Fault, Retry, RppamError
 
 
 class DemoError(RppamError, code="RPPAM-7101", fault=Fault.PLATFORM, retry=Retry.NO, exit=Exit.NO):

@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from rppam.kernel.addresses import is_address
 from rppam.kernel.instant import WallMs
+from rppam.kernel.network import is_address
 from rppam.kernel.secret import Secret
 
 AUTHORITY_DAYS: Final = 3_650

@@ -14,7 +14,7 @@ import click
 from rppam.access.tokens import ca_option
 from rppam.cli.files import write_private
 from rppam.cli.paths import CONFIG_FILE
-from rppam.kernel.exits import Exit
+from rppam.kernel.errors import Exit
 
 if TYPE_CHECKING:
     from rppam.config.settings import Settings

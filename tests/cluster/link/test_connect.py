@@ -10,7 +10,7 @@ import pytest
 from rppam.cluster.link.connect import Dialer, Names, NotReachedError, Pace
 from rppam.cluster.link.connection import MemberConnection
 from rppam.cluster.link.credentials import Credentials
-from rppam.kernel.lookups import Place
+from rppam.kernel.network import Place
 from tests.cluster.link.links import CLOCK, CLUSTER, KEY, Impostor
 from tests.support.redis_servers import free_port
 

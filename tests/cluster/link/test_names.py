@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from rppam.cluster.link.connect import Names, UnknownPlaceError
-from rppam.kernel.lookups import LOOKUPS_MAX, THREAD, Place
+from rppam.kernel.network import LOOKUPS_MAX, THREAD, Place
 
 HERE: Place = (socket.AF_INET, ("127.0.0.1", 5201))
 

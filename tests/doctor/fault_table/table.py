@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from rppam.catalogue.table import ROWS
-from rppam.kernel.exits import Exit
+from rppam.kernel.errors import Exit
 from tests.doctor.ailing import Doctor
 from tests.doctor.fault_table.scenes import NOWHERE, SCENES, Scene
 from tests.support.lab import CALM, Lab, LabNode

@@ -13,8 +13,7 @@ import pytest
 
 from rppam.cluster.health.ports import Authority
 from rppam.cluster.vip.errors import AddressError, AddressForbidden, AddressRefused
-from rppam.kernel.errors import Fault, RppamError
-from rppam.kernel.exits import Exit
+from rppam.kernel.errors import Exit, Fault, RppamError
 from rppam.kernel.system_clock import host_us
 from rppam.process.control_channel import ControlChannel
 from rppam.process.crash_release import LastWord

@@ -162,7 +162,7 @@ def locked(config: Path | None, as_json: bool) -> None:
 def unlock(name: str, config: Path | None, as_json: bool) -> None:
     """Let the user or the address NAME try to sign in again. All nodes know within two seconds."""
     from rppam.access.lockouts import address_suspect, user_suspect
-    from rppam.kernel.addresses import UNKNOWN_ADDRESS, address_group
+    from rppam.kernel.network import UNKNOWN_ADDRESS, address_group
 
     suspect = user_suspect(name) if address_group(name) == UNKNOWN_ADDRESS else address_suspect(name)
     stood, _ = _ask(config, lambda parts: parts.lockouts.unlock(suspect.subject))

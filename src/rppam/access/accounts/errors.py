@@ -1,7 +1,6 @@
 """Errors of accounts and passwords (RPPAM-31xx)."""
 
-from rppam.kernel.errors import Fault, Retry, RppamError
-from rppam.kernel.exits import Exit
+from rppam.kernel.errors import Exit, Fault, Retry, RppamError
 
 
 class AccountError(RppamError, fault=Fault.CALLER, retry=Retry.NO, level="info"):

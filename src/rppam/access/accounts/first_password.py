@@ -12,7 +12,7 @@ from typing import Final
 
 from rppam.cluster.driver.datadir import FIRST_ADMIN_FILE
 from rppam.cluster.errors import DataDirUnusable
-from rppam.kernel.durable import sync_directory
+from rppam.kernel.files import sync_directory
 from rppam.kernel.secret import Secret
 
 WAITING: Final = f".{FIRST_ADMIN_FILE}.new"

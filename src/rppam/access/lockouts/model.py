@@ -10,9 +10,9 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from rppam.access.accounts import NAME_INPUT_CHARS_MAX, NameInvalid, normalise_name
-from rppam.kernel.addresses import address_group
 from rppam.kernel.instant import WallMs
 from rppam.kernel.limit import subject_hash
+from rppam.kernel.network import address_group
 
 MINUTE_MS: Final = 60_000
 LEVEL_MAX: Final = 30

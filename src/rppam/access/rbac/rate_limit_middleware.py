@@ -18,8 +18,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from rppam.access.sessions import Identity
 from rppam.http.errors import RateLimitedError
 from rppam.http.route_index import RouteIndex
-from rppam.kernel.addresses import address_group
 from rppam.kernel.limit import Charge, Decision, rate_headers, subject_hash
+from rppam.kernel.network import address_group
 from rppam.limits.limiter import Limiter
 from rppam.limits.policy import LIMITS, RequestLimits, limits_of
 from rppam.settings.ports import HotSettings

@@ -12,8 +12,7 @@ from typing import Final
 
 from rppam.access.tokens.key_files import load_signing_keys, signing_key_files
 from rppam.access.tokens.service import KeySet, Tokens
-from rppam.kernel.file_problems import why_not
-from rppam.kernel.file_stamp import FileStamp, stamp_of
+from rppam.kernel.files import FileStamp, stamp_of, why_not
 
 _log: Final = logging.getLogger("rppam.api")
 

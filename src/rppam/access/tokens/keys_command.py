@@ -16,7 +16,7 @@ import click
 from rppam.access.tokens.claims import LIFETIME_S_MAX
 from rppam.access.tokens.target import Target, ca_option
 from rppam.cli.paths import CONFIG_FILE
-from rppam.kernel.exits import Exit
+from rppam.kernel.errors import Exit
 
 if TYPE_CHECKING:
     from rppam.config.settings import Settings

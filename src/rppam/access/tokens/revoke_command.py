@@ -14,7 +14,7 @@ import click
 from rppam.access.tokens.target import Target, ca_option, target_of, url_option
 from rppam.cli.paths import CONFIG_FILE
 from rppam.http.trust import Trust
-from rppam.kernel.exits import Exit
+from rppam.kernel.errors import Exit
 
 if TYPE_CHECKING:
     from rppam.http.client import Answer

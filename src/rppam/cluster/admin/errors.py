@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 
 from rppam.http.errors import RequestError
-from rppam.kernel.errors import Fault, Retry
-from rppam.kernel.exits import Exit
+from rppam.kernel.errors import Exit, Fault, Retry
 
 
 class AdministrationError(RequestError, exit=Exit.NO, status=409):

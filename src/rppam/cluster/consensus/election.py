@@ -77,7 +77,7 @@ _KEEPS_PEN_FREE: Final = frozenset((Phase.LEARNING, Phase.ASKING))
 
 
 class Election(Candidate):
-    """One node's part in the election. Drive it as :class:`rppam.kernel.machine.Machine` says."""
+    """One node's part in the election. Drive it as :mod:`rppam.cluster.consensus` says."""
 
     # ---- questions --------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 from rppam.cluster.admin.errors import OrdersUnwritable
 from rppam.cluster.consensus.operator_state import NO_ORDERS, OperatorState, Pause, person
 from rppam.cluster.errors import OrdersFileBroken
-from rppam.kernel.durable import replace_durably
+from rppam.kernel.files import replace_durably
 from rppam.kernel.serial_writer import InOrder
 
 FILE_NAME: Final = "orders"

@@ -15,8 +15,7 @@ from typing import Final
 from rppam.cluster.link.connection import MemberConnection, prepare
 from rppam.cluster.link.credentials import Credentials
 from rppam.config.endpoint import NotAnEndpointError, parse_endpoint
-from rppam.kernel.lookups import Lookups, Place
-from rppam.kernel.socket_errors import NO_FAMILY, USED_UP
+from rppam.kernel.network import NO_FAMILY, USED_UP, Lookups, Place
 
 _NO_ROUTE: Final = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.ENETDOWN, errno.EHOSTDOWN}
 

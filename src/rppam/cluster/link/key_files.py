@@ -27,7 +27,7 @@ from rppam.config.host_secrets import create_key, read_key
 from rppam.crypto.data_key_ports import ClusterSecrets
 from rppam.crypto.errors import SealingKeyMissing
 from rppam.kernel.errors import RppamError
-from rppam.kernel.file_stamp import FileStamp, file_stamp
+from rppam.kernel.files import FileStamp, file_stamp
 from rppam.kernel.secret import Secret
 
 log: Final = logging.getLogger("rppam.members")

@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from rppam.kernel.mounts import mounted
+from rppam.kernel.files import mounted
 
 CARDS_MAX: Final = 32
 BORN_SLACK_NS: Final = 20_000_000

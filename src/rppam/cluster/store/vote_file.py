@@ -30,8 +30,8 @@ from rppam.cluster.consensus.membership import Membership, QuorumPolicy, VoterSe
 from rppam.cluster.consensus.messages import NO_CLAIM, Candidacy, PersistedVote
 from rppam.cluster.errors import PromiseFileBroken, PromiseFileStrange, PromiseFileUnwritable
 from rppam.cluster.store.home import NO_MARK, Home, Mark, born_ns, look_at_home, why_strange
-from rppam.kernel.durable import replace_durably
 from rppam.kernel.entropy import Entropy
+from rppam.kernel.files import replace_durably
 
 FILE_NAME: Final = "promise"
 """Its name in the data directory."""

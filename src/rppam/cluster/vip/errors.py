@@ -1,7 +1,6 @@
 """What a host says no to when the virtual address comes or goes (RPPAM-53xx)."""
 
-from rppam.kernel.errors import Fault, Retry, RppamError
-from rppam.kernel.exits import Exit
+from rppam.kernel.errors import Exit, Fault, Retry, RppamError
 
 
 class AddressError(RppamError, fault=Fault.OPERATOR, retry=Retry.SLOWLY, exit=Exit.ERRORS):

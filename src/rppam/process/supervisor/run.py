@@ -25,7 +25,7 @@ from rppam.cluster.history.recorder import HistoryEvent, HistoryFile, HistoryHan
 from rppam.cluster.vip.errors import AddressError, AddressForbidden
 from rppam.cluster.vip.host_address import address_of
 from rppam.cluster.vip.model import AddressHolder, virtual_address
-from rppam.kernel.exits import Exit
+from rppam.kernel.errors import Exit
 from rppam.kernel.logging import logging_to
 from rppam.kernel.system_clock import host_us
 from rppam.process.control_channel import ControlChannel

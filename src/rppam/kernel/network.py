@@ -1,10 +1,10 @@
-"""Host names to addresses, so that a name server that does not answer holds up nobody who asks for something else.
+"""Addresses of hosts: what is one, which count as one caller, and which of them a name has.
 
 The event loop's own look-ups run in the threads that everything else that blocks runs in, and nobody can end one: a
-name server that hangs takes them all, and the end of the loop waits for them. Here they have a few threads of their
-own that nobody waits for. Whoever asks for a name that is being looked up already gets the same answer.
+name server that hangs takes them all, and the end of the loop waits for them. Look-ups here have a few threads of their
+own that nothing waits for, and requests for a name that is being looked up already share its answer.
 
-What it does not promise: an end. Whoever asks sets the limit, and may give up; the thread goes on by itself.
+What it does not promise: an end. Callers set the limit, and may give up; the thread goes on by itself.
 """
 
 import asyncio
@@ -13,10 +13,15 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable
+from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Any, Final
 
-from rppam.kernel.addresses import is_address
-
+NO_FAMILY: Final = frozenset({errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT})
+"""This host does without that kind of address, IPv6 mostly."""
+USED_UP: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""This process, or the host, has as many files or as much memory as it may."""
+IPV6_PREFIX: Final = 64
+UNKNOWN_ADDRESS: Final = "unknown"
 LOOKUPS_MAX: Final = 8
 """Names looked up at one time; further ones wait."""
 THREAD: Final = "rppam-name"
@@ -26,15 +31,37 @@ Place = tuple[socket.AddressFamily, Any]
 _Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[list[Place]]"]
 
 
+def is_address(host: str) -> bool:
+    """Return whether ``host`` is an IP address rather than a name."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def address_group(client: str) -> str:
+    """The address, or the /64 that it lies in, which is its own group. All that is no address is one group."""
+    try:
+        address = ip_address(client.partition("%")[0].removesuffix(f"/{IPV6_PREFIX}"))
+    except ValueError:
+        return UNKNOWN_ADDRESS
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+        return "::1" if address.is_loopback else str(IPv6Network((int(address), IPV6_PREFIX), strict=False))
+    return str(address)
+
+
 class Lookups:
-    """Looks names up, for any number of event loops."""
+    """Looks up names, for any number of event loops."""
 
     def __init__(self, ask: Callable[[str, int, int], list[Place]] | None = None) -> None:
         """``ask`` (host, port, flags) is the host's own resolver unless given; it may hang, and raise OSError."""
         self._ask = ask or ask_host
         self._lock = threading.Lock()
         self._waiting: dict[tuple[str, int], list[_Waiter]] = {}
-        """Who waits for each name that is looked up, or is to be."""
+        """The waiters for each name that is looked up, or is to be."""
         self._due: deque[tuple[str, int]] = deque()
         self._threads = 0
 
@@ -74,7 +101,7 @@ class Lookups:
             failure: Exception | None = None
             try:
                 found = self._ask(*name, 0)
-            except Exception as error:  # noqa: BLE001  # whatever it was: whoever waits is to know it
+            except Exception as error:  # noqa: BLE001  # whatever it was, the waiters are to know it
                 failure = error
             with self._lock:
                 waiters = self._waiting.pop(name)
@@ -98,7 +125,7 @@ class Lookups:
 
 def _settle(answer: "asyncio.Future[list[Place]]", found: list[Place], failure: Exception | None) -> None:
     if answer.done():
-        return  # who asked has given up
+        return  # the caller has given up
     if failure is None:
         answer.set_result(found)
     else:
@@ -112,7 +139,7 @@ def ask_host(host: str, port: int, flags: int) -> list[Place]:
 
 
 LOOKUPS: Final = Lookups()
-"""For whoever has no reason for threads of its own."""
+"""For callers without a reason for threads of their own."""
 
 
 async def connected(host: str, port: int) -> socket.socket:

@@ -14,7 +14,7 @@ from rppam.cluster.consensus.operator_state import NO_ORDERS
 from rppam.cluster.driver.operator_state import OperatorStateFile
 from rppam.cluster.errors import PromiseFileUnwritable
 from rppam.cluster.store.vote_file import FilePromises
-from rppam.kernel.durable import replace_durably
+from rppam.kernel.files import replace_durably
 
 WRITERS: dict[str, Callable[[Path], object]] = {
     "anything": lambda folder: replace_durably(folder / "file", b"new"),

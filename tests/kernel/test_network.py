@@ -12,7 +12,7 @@ from rppam.doctor.member_probe import MemberProber
 from rppam.doctor.member_rules import ProbeOutcome
 from rppam.doctor.port_probe import glimpse
 from rppam.http.client import NoAnswerError, get_json
-from rppam.kernel.lookups import LOOKUPS_MAX, THREAD, Lookups, Place
+from rppam.kernel.network import LOOKUPS_MAX, THREAD, Lookups, Place
 from rppam.kernel.secret import Secret
 from rppam.kernel.system_clock import SystemClock
 from rppam.kernel.system_entropy import SystemEntropy
