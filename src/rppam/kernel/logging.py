@@ -28,7 +28,6 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Final, Protocol, TextIO
 
@@ -51,21 +50,14 @@ QUEUE_LINES: Final = 10_000
 RETAINED_DAYS: Final = 31
 FILE_MODE: Final = 0o640
 
-_SHORT: Final = {
-    "Verbose": "VERB ",
-    "Debug": "DEBUG",
-    "Information": "INFO ",
-    "Warning": "WARN ",
-    "Error": "ERROR",
-    "Fatal": "FATAL",
-}
+_SHORT: Final = dict(zip(LEVELS, ("VERB ", "DEBUG", "INFO ", "WARN ", "ERROR", "FATAL"), strict=True))
 _FACTS: Final = "rppam_facts"
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", _FACTS}
 _SECRET_NAME: Final = re.compile(
     r"passw(or)?d|passphrase|secret|^token$|access_?token|authorization|connection_?string|private_?key", re.IGNORECASE
 )
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Controls, line separators, marks that turn the direction of writing, and half characters."""
+"""Controls, line separators, marks that change the direction of writing, and half characters."""
 _PLAIN_VALUE: Final = re.compile(r"[^\s\"=]+")
 _FILE_NAME: Final = re.compile(r"rppam-(\d{8})\.log")
 
@@ -75,13 +67,6 @@ CHATTY: Final = ("alembic", "uvicorn", "asyncio")
 """Libraries whose information is none to an administrator."""
 
 
-class LogFormat(StrEnum):
-    """How a line looks."""
-
-    HUMAN = "human"
-    JSON = "json"
-
-
 def facts(**properties: object) -> dict[str, object]:
     """What goes into ``extra=``: any names are allowed, also those that :mod:`logging` keeps for itself."""
     return {_FACTS: properties}
@@ -89,15 +74,11 @@ def facts(**properties: object) -> dict[str, object]:
 
 def level_name(number: int) -> str:
     """The product's name for a standard-library level: the highest one not above it."""
-    name = "Verbose"
-    for candidate, floor in LEVELS.items():
-        if number >= floor:
-            name = candidate
-    return name
+    return max((name for name in LEVELS if number >= LEVELS[name]), key=LEVELS.__getitem__, default="Verbose")
 
 
 def one_line(text: str) -> str:
-    """``text`` with whatever moves a cursor or turns a line escaped, as ``\\n`` or ``\\x1b``."""
+    """``text`` with what moves a cursor or ends a line escaped, as ``\\n`` or ``\\x1b``."""
     return _CONTROL.sub(lambda match: match.group().encode("unicode_escape").decode("ascii"), text)
 
 
@@ -199,7 +180,7 @@ class Sink(Protocol):
 
 
 class StreamSink:
-    """Lines to a stream, by default whatever ``sys.stderr`` is when the line is written."""
+    """Lines to a stream, by default to the ``sys.stderr`` of the moment."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream
@@ -255,7 +236,7 @@ class DailyFileSink:
         path = self._directory / f"rppam-{day:%Y%m%d}.log"
         try:
             self._directory.mkdir(mode=0o750, parents=True, exist_ok=True)
-            # O_NOFOLLOW: whoever may write to the folder shall not aim our lines at another file.
+            # O_NOFOLLOW: a link in the folder must not aim our lines at another file.
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
             self._file = os.fdopen(os.open(path, flags, FILE_MODE), "a", encoding="utf-8", errors="backslashreplace")
         except OSError as error:
@@ -323,29 +304,7 @@ class QueuedHandler(logging.Handler):
             self._sink.write(day, line)
 
 
-class _LevelFilter(logging.Filter):
-    """Lets through what is of this level or above, and the audit."""
-
-    def __init__(self, level: int) -> None:
-        super().__init__()
-        self._level = level
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the line is written."""
-        return record.levelno >= self._level or record.name == AUDIT
-
-
-class _NameWorker(logging.Filter):
-    """Names the API worker on each of its lines: every process of a node writes to the same place."""
-
-    def __init__(self, worker: int) -> None:
-        super().__init__()
-        self._worker = worker
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Marks the line, and lets it through."""
-        record.worker = self._worker
-        return True
+FORMATTERS: Final[dict[str, type[logging.Formatter]]] = {"human": HumanFormatter, "json": ClefFormatter}
 
 
 @contextmanager
@@ -360,24 +319,29 @@ def logging_to(
 ) -> Iterator[QueuedHandler]:
     """Set up the root logger for the time of a ``with`` block and flush it at the end.
 
-    ``level`` is one of :data:`LEVELS`, which the audit is not subject to; ``fmt`` one of :class:`LogFormat`;
+    ``level`` is one of :data:`LEVELS`, which the audit is not subject to; ``fmt`` one of :data:`FORMATTERS`;
     ``directory`` None means ``stream``, by default stderr. ``also`` gets every record from Information on, whatever
-    ``level`` is. ``worker``: which API worker this process is, from 1. Raises ``ValueError`` for another level or
-    format: the config check refuses them before.
+    ``level`` is. ``worker``: which API worker this process is, from 1; it is named on each line, as all processes of a
+    node write to the same place. Raises ``ValueError`` for another level or format: the config check refuses them
+    before.
     """
-    if level not in LEVELS:
-        raise ValueError(f"log level must be one of {', '.join(LEVELS)}, found {level!r}")
-    formatter = ClefFormatter() if LogFormat(fmt) is LogFormat.JSON else HumanFormatter()
+    for kind, found, known in (("level", level, LEVELS), ("format", fmt, FORMATTERS)):
+        if found not in known:
+            raise ValueError(f"log {kind} must be one of {', '.join(known)}, found {found!r}")
     stream_sink = StreamSink(stream)
     handler = QueuedHandler(stream_sink if directory is None else DailyFileSink(directory, stream_sink))
-    handler.setFormatter(formatter)
+    handler.setFormatter(FORMATTERS[fmt]())
     root, audit = logging.getLogger(), logging.getLogger(AUDIT)
     before, before_level, audit_level = root.handlers[:], root.level, audit.level
     logging.addLevelName(VERBOSE, "VERBOSE")
     logging.captureWarnings(capture=True)
-    handler.addFilter(_LevelFilter(LEVELS[level]))
-    if worker:
-        handler.addFilter(_NameWorker(worker))
+
+    def is_written(record: logging.LogRecord) -> bool:
+        if worker:
+            record.worker = worker
+        return record.levelno >= LEVELS[level] or record.name == AUDIT
+
+    handler.addFilter(is_written)
     root.handlers[:] = [handler] if also is None else [handler, also]
     root.setLevel(LEVELS[level] if also is None else min(LEVELS[level], logging.INFO))
     audit.setLevel(min(LEVELS[level], logging.INFO))

@@ -32,7 +32,7 @@ _NO_ROUTE: Final = {
     errno.EPERM,
 }
 _LISTEN_S: Final = 2.0
-"""How long a server that hung up has to say why; a busy host needs a moment for a handshake."""
+"""How long a server that hung up has to give a reason; a busy host needs a moment for a handshake."""
 _NOT_TLS: Final = {
     "WRONG_VERSION_NUMBER",
     "HTTP_REQUEST",
@@ -59,7 +59,7 @@ _CERTIFICATE_FIXES: Final = {
 _ANY_CERTIFICATE_FIX: Final = "check that it is valid, signed by an authority in redis.tlsCaPath and made for this host"
 
 
-async def dial(target: Target, protocol: Callable[[], asyncio.Protocol]) -> None:
+async def connect(target: Target, protocol: Callable[[], asyncio.Protocol]) -> None:
     """Connect ``protocol()`` to ``target`` within its connect timeout.
 
     A name's addresses are tried in turn, each with its share of the time; one that this host has no socket for costs
@@ -81,35 +81,25 @@ async def dial(target: Target, protocol: Callable[[], asyncio.Protocol]) -> None
     for index, (family, place) in enumerate(found):
         share_s = (until - loop.time()) / (len(found) - index)
         try:
-            with _plug(target, family) as plug:
-                await _dial_one(target, protocol, plug, place, loop.time() + share_s)
+            with socket.socket(family, socket.SOCK_STREAM) as plain:
+                await _connect_one(target, protocol, plain, place, loop.time() + share_s)
+        except OSError as error:  # this process has as many files as it may, or this host does without IPv6
+            failure = failure or explain(target, error)
         except StoreError as error:
-            if failure is None or _says_more(error, failure):
+            # An answer from another address says more about Redis than silence, or than a missing socket here.
+            unsaid = isinstance(failure, StoreConnectTimeout | StoreNoGreeting | StoreNoSocket)
+            if failure is None or (unsaid and not isinstance(error, StoreNoSocket)):
                 failure = error
         else:
             return
     raise failure or explain(target, socket.gaierror(socket.EAI_NONAME, "the name has no address"))
 
 
-def _says_more(error: StoreError, than: StoreError) -> bool:
-    """Whether what one address says tells more about Redis than what another one says, or does not say."""
-    return isinstance(than, StoreConnectTimeout | StoreNoGreeting | StoreNoSocket) and not isinstance(
-        error, StoreNoSocket
-    )
-
-
-def _plug(target: Target, family: int) -> socket.socket:
-    try:
-        return socket.socket(family, socket.SOCK_STREAM)
-    except OSError as error:  # this process has as many files as it may, or this host does without IPv6
-        raise explain(target, error) from error
-
-
 async def reason(target: Target, error: StoreError) -> StoreError:
-    """Why a connection was lost before the greeting was over: ``error``, or what is told over TLS when asked again.
+    """Why a connection was lost before the greeting was over: ``error``, or what a second connection over TLS hears.
 
-    The system's own words do not do: whether a server that hangs up is heard to close or to reset depends on how much
-    of what we said it had read by then. So the same fault would be told in two ways, by chance.
+    The system's own words do not do: whether a server that hangs up seems to close or to reset the connection depends
+    on how much of what we sent it had read by then, so the same fault would be reported in two ways, by chance.
     """
     if not isinstance(error, StoreClosed):
         return error
@@ -118,19 +108,21 @@ async def reason(target: Target, error: StoreError) -> StoreError:
         why = "closed the connection before the greeting was over; Redis restarts, or demands TLS (then set ssl=true)"
         return StoreClosed(f"{at} {why}", raw=error.raw)
     heard = await _listen(target, min(_LISTEN_S, target.connect_timeout_ms / 1000))
-    return heard or StoreClosed(f"{at} hung up after the TLS handshake; Redis restarts, or its log says why")
+    if heard is not None and not isinstance(heard, StoreClosed):
+        return heard
+    return StoreClosed(f"{at} hung up after the TLS handshake; Redis restarts, or its log says why")
 
 
 async def _listen(target: Target, limit_s: float) -> StoreError | None:
-    """Connect once more over TLS, say nothing, and hear why the server hangs up; ``None`` when it does not say.
+    """Connect once more over TLS, send nothing, and return why the server hangs up; ``None`` when it does not.
 
     In TLS 1.3 a client is done before the server has looked at its certificate. A server that refuses it then closes
-    with our first command unread, and the reset that follows can overtake the alert that tells why. With nothing
+    with our first command unread, and the reset that follows can overtake the alert with the reason. With nothing
     unread there is no reset, and the alert arrives.
     """
     listener = _Listener()
     try:
-        await dial(target, lambda: listener)
+        await connect(target, lambda: listener)
         async with asyncio.timeout(limit_s):
             await listener.ended.wait()
     except StoreError as error:
@@ -139,15 +131,11 @@ async def _listen(target: Target, limit_s: float) -> StoreError | None:
         return None
     finally:
         listener.hang_up()
-    return None if listener.error is None else _unless_closed(explain(target, listener.error))
-
-
-def _unless_closed(error: StoreError) -> StoreError | None:
-    return None if isinstance(error, StoreClosed) else error
+    return None if listener.error is None else explain(target, listener.error)
 
 
 class _Listener(asyncio.Protocol):
-    """Says nothing, and keeps how the connection ended."""
+    """Sends nothing, and keeps how the connection ended."""
 
     def __init__(self) -> None:
         self.ended = asyncio.Event()
@@ -166,24 +154,24 @@ class _Listener(asyncio.Protocol):
             self._transport.abort()
 
 
-async def _dial_one(
-    target: Target, protocol: Callable[[], asyncio.Protocol], plug: socket.socket, place: Any, until: float
+async def _connect_one(
+    target: Target, protocol: Callable[[], asyncio.Protocol], plain: socket.socket, place: Any, until: float
 ) -> None:
-    """TCP, then TLS where wanted: two steps, so that it can be told which of them gets no answer."""
+    """TCP, then TLS where wanted: two steps, so that an error can say which of them gets no answer."""
     loop = asyncio.get_running_loop()
-    plug.setblocking(False)
+    plain.setblocking(False)
     try:
-        plug.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        plug.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         async with asyncio.timeout_at(until):
-            await loop.sock_connect(plug, place)
+            await loop.sock_connect(plain, place)
     except OSError as error:  # TimeoutError is one
         raise explain(target, error) from error
     name = (target.server_hostname or target.host) if target.ssl else None
     try:
         async with asyncio.timeout_at(until):
-            # The transport gets a duplicate: whatever happens, our own socket is closed by its with block.
-            await loop.create_connection(protocol, sock=plug.dup(), ssl=target.ssl, server_hostname=name)
+            # The transport gets a duplicate: our own socket is closed by its with block, whatever happens.
+            await loop.create_connection(protocol, sock=plain.dup(), ssl=target.ssl, server_hostname=name)
     except TimeoutError as error:
         raise StoreNoGreeting(
             f"{target.address} took the connection but did not answer the TLS handshake within "
@@ -265,7 +253,7 @@ def _explain_tls(at: str, error: ssl.SSLError) -> StoreError:
 
 
 def too_slow(target: Target, partial_bytes: int) -> StoreNoGreeting:
-    """The error for a server that is connected to and does not greet. ``partial_bytes``: what came of a greeting."""
+    """The error for a server that accepts and does not greet. ``partial_bytes``: what came of a greeting."""
     if partial_bytes:
         return StoreNoGreeting(
             f"{target.address} answered {partial_bytes} bytes, not a whole greeting, within "

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final
 
 from rppam.kernel.clock import Clock
 from rppam.kernel.instant import Instant
-from rppam.redis.connect import dial, reason, too_slow
+from rppam.redis.connect import connect, reason, too_slow
 from rppam.redis.errors import StoreCommandDisabled, StoreDown, StoreError, StoreProtocol, StoreUnknown
 from rppam.redis.handshake import ServerIdentity, greet
 from rppam.redis.options import Target
@@ -123,7 +123,7 @@ class Connection:
         pipeline = Pipeline(target, on_push)
         self = cls(target, pipeline)
         until = asyncio.get_running_loop().time() + target.connect_timeout_ms / 1000
-        await dial(target, lambda: pipeline)
+        await connect(target, lambda: pipeline)
         self.peer = self._about("peername") or ()
         # Longer than the connect timeout, which bounds all of this from outside.
         patience_ms = 2 * target.connect_timeout_ms

@@ -1,7 +1,7 @@
-"""Where a link connects to: fixed addresses, or whatever the sentinels name (:mod:`~rppam.redis.sentinel`).
+"""Where a link connects to: fixed addresses, or what the sentinels name (:mod:`~rppam.redis.sentinel`).
 
-A source is asked before every attempt, so that addresses, and the TLS files and the password that may have been
-renewed, are those of that moment. It may also say, unasked, that the primary is elsewhere now.
+A provider is asked before every attempt, so that addresses, TLS files and the password are those of that moment. It may
+also report, unasked, that the primary is elsewhere now.
 """
 
 from dataclasses import replace
@@ -14,7 +14,7 @@ from rppam.redis.tls import TlsFiles
 
 
 class Follower(Protocol):
-    """Who connects to where a source says: as much of a Link as a source needs."""
+    """As much of a Link as a provider needs."""
 
     @property
     def target(self) -> Target | None:
@@ -22,12 +22,12 @@ class Follower(Protocol):
         ...
 
     def moved(self, why: str) -> None:
-        """Drop the connection, if there is one, and ask the source again at once."""
+        """Drop the connection, if there is one, and ask the provider again at once."""
         ...
 
 
 class EndpointProvider(Protocol):
-    """Knows where to connect."""
+    """Says where to connect."""
 
     moved_words: ClassVar[tuple[type[StoreReplyError], ...]]
     """Replies that mean: this is not, or no longer, the server to talk to."""
@@ -41,7 +41,7 @@ class EndpointProvider(Protocol):
         ...
 
     async def targets(self) -> tuple[Target, ...]:
-        """What to try now, best first; never empty. Raises :class:`~rppam.redis.errors.StoreError`."""
+        """What to try now, best first; never empty. Raises StoreError."""
         ...
 
 

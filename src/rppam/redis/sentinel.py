@@ -1,16 +1,16 @@
 """The primary as the sentinels name it: found through any of them, followed through all of them.
 
 A :class:`SentinelEndpoints` keeps one link to *every* sentinel, subscribed to ``+switch-master``. So the first sentinel
-that knows of a failover moves us: what waits on the old primary fails at once, and the new one is dialled without a
-pause. The elected sentinel is heard earlier still. From the moment it says which replica it is about to promote, the
+that knows of a failover moves us: what waits on the old primary fails at once, and the new one is connected to without
+a pause. The elected sentinel is heard earlier still. From the moment it says which replica it is about to promote, the
 old primary is left alone: what it still accepts, even confirmed by another replica, would be lost. Once that replica
-has called itself a primary it is dialled, while the other sentinels are yet to hear of it. When the connection is lost
-without a word, or a sentinel comes back (it may have news that we missed), all sentinels are asked. What they say is
-weighed in :mod:`~rppam.redis.sentinel_rules`; who is dialled must say itself that it is a primary (ROLE), so
-replicas are never written.
+has called itself a primary it is connected to, before the other sentinels hear of it. When the connection is lost
+without a message, or a sentinel comes back (it may have news that we missed), all sentinels are asked. Their answers
+are weighed in :mod:`~rppam.redis.sentinel_rules`; a server must say itself that it is a primary (ROLE), so replicas are
+never written.
 
 What it does not promise: that the primary is the only one. A primary that is cut off from its sentinels goes on
-answering whoever still reaches it; writes that must not be lost wait for a replica (``Link.run_script_replicated``).
+answering clients that still reach it; writes that must not be lost wait for a replica (``Link.run_script_replicated``).
 Only sentinels of the connection string are asked; none is learned from others.
 """
 
@@ -55,18 +55,18 @@ _log: Final = logging.getLogger(__name__)
 
 SWITCHES: Final = "+switch-master"
 PROMOTIONS: Final = "+failover-state-send-slaveof-noone"
-"""Said by the elected sentinel a moment before it promotes a replica."""
+"""Published by the elected sentinel a moment before it promotes a replica."""
 PROMOTED: Final = "+promoted-slave"
-"""Said by it once the replica has called itself a primary: from here on that failover is not taken back, and this
-sentinel names the new one to whoever asks. The others say ``+switch-master`` when they have heard of it."""
+"""Published by it once the replica has called itself a primary: that failover is not taken back any more, and this
+sentinel names the new primary. The others publish ``+switch-master`` when they have heard of it."""
 HOLD_S: Final = 3.0
-"""For so long a primary that is being replaced is left alone. A failover that hangs must not stop everything."""
+"""How long a primary that is being replaced is left alone. A failover that hangs must not stop everything."""
 GRACE_S: Final = 0.25
 """Once one sentinel has answered, the others get this long: a better answer is worth it, a dead sentinel is not."""
 KEEP_ALIVE_S: Final = 5.0
 """A sentinel that is silent this long gets a PING, so that a deaf subscription is found out."""
 REPOINTED_WITHIN_MS: Final = 2_000
-"""After a promotion a replica may go on confirming writes of the old primary for so long (leadership, section 3)."""
+"""How long a replica may go on confirming writes of the old primary after a promotion (leadership, section 3)."""
 
 
 class SentinelEndpoints:
@@ -98,12 +98,12 @@ class SentinelEndpoints:
         self._hint: Address | None = None
         """Where a message says the primary is; the next attempt goes there without asking."""
         self._heading: Address | None = None
-        """Where a message has sent us last: what the other sentinels say of the same move is no news."""
+        """Where a message has sent us last: the other sentinels' messages about the same move are no news."""
         self._held: tuple[Address, float] | None = None
         """A primary that is being replaced, and until when (loop time) it is left alone."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._checking: asyncio.Task[None] | None = None
-        self._told_fault = ""
+        self._logged_fault = ""
         self._first: dict[Link, asyncio.Task[None]] = {}
         """The first attempt to reach each sentinel; done, whether it worked or not, it needs no more patience."""
         self.watchers: tuple[Link, ...] = tuple(
@@ -136,7 +136,7 @@ class SentinelEndpoints:
         await asyncio.gather(*(watcher.stop() for watcher in self.watchers))
 
     async def targets(self) -> tuple[Target, ...]:
-        """See the protocol. Raises StoreSentinelsSilent or StoreServiceUnknown with each sentinel's words."""
+        """See the protocol. Raises StoreSentinelsSilent or StoreServiceUnknown, each with the sentinels' answers."""
         hint, self._hint = self._hint, None
         self._heading = hint
         places = (hint,) if hint is not None else await self._discover()
@@ -148,7 +148,7 @@ class SentinelEndpoints:
         """A sentinel says that the primary moved."""
         switch = read_switch(payload)
         if switch is None or switch.service != self._service or self._is_held(switch.now):
-            return  # a sentinel that only now ends the failover before tells of one that is being replaced already
+            return  # a sentinel that only now ends the former failover names one that is being replaced already
         if self._held is not None and self._held[0] == switch.before:
             self._held = None
         self._react(switch)
@@ -165,7 +165,7 @@ class SentinelEndpoints:
             follower.moved(why)
 
     def _promoted(self, payload: bytes) -> None:
-        """The replica is a primary now. The one of before stays left alone until all sentinels may know of it."""
+        """The replica is a primary now. The former one is left alone until all sentinels may know of it."""
         told = read_failover(payload)
         if told is None or told.service != self._service:
             return
@@ -192,7 +192,7 @@ class SentinelEndpoints:
         self._held = (place, asyncio.get_running_loop().time() + HOLD_S)
 
     def _came_back(self, _connection: Connection) -> None:
-        """A sentinel is there again; what it said meanwhile was not heard."""
+        """A sentinel is there again; what it published meanwhile was not heard."""
         if self._follower is not None and self._follower.target is not None:
             self._check_soon()
 
@@ -277,14 +277,14 @@ class SentinelEndpoints:
         return answers, failures
 
     def _unforeseen(self, watcher: Link, error: BaseException) -> None:
-        """A fault of ours in asking one sentinel: told whole, once, and the others are heard all the same."""
+        """A fault of ours in asking one sentinel: logged whole, once, and the others are heard all the same."""
         said = f"{address(*watcher.options.endpoints[0])}: {error!r}"
-        if said != self._told_fault:
-            self._told_fault = said
+        if said != self._logged_fault:
+            self._logged_fault = said
             _log.error("a fault of this node in asking the sentinel at %s", said, exc_info=error)
 
     async def _ask(self, watcher: Link) -> SentinelAnswer:
-        """One sentinel's word. Raises StoreError."""
+        """One sentinel's answer. Raises StoreError."""
         place = address(*watcher.options.endpoints[0])
         first = self._first.get(watcher)
         if first is not None and not first.done():

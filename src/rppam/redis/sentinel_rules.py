@@ -1,9 +1,9 @@
-"""What to believe of what the sentinels say: pure functions over plain values.
+"""What to believe of the sentinels' answers: pure functions over plain values.
 
-A sentinel may be down, new, or stale: cut off for a while, it goes on naming the primary of before. Sentinels number
-their failovers (``config-epoch``), so a higher number is newer knowledge, whoever has it. One sentinel with a higher
-number may also be wrong for good (it watches another installation that uses the same name), so what a majority of all
-configured sentinels names is tried as well, after it. Whatever is tried must still say itself that it is a primary.
+A sentinel may be down, new, or stale: cut off for a while, it goes on naming the former primary. Sentinels number their
+failovers (``config-epoch``), so a higher number is newer knowledge from any of them. One sentinel with a higher number
+may also be wrong for good (it watches another installation that uses the same name), so the address that a majority of
+all configured sentinels names is tried as well, after it. Each must still say itself that it is a primary.
 
 What this cannot promise: that a primary which no reachable sentinel knows to be replaced is the right one. That is what
 confirmed writes are for. Source: the Redis Sentinel guide for client implementers.
@@ -34,7 +34,7 @@ class SentinelAnswer(NamedTuple):
 
 
 class Switch(NamedTuple):
-    """What a message tells of one failover: of which service, from where to where."""
+    """One failover as a message reports it: of which service, from where to where."""
 
     service: str
     before: Address
@@ -68,7 +68,7 @@ def to_try(answers: Sequence[SentinelAnswer], asked: int) -> tuple[Address, ...]
 
 
 def react(switch: Switch, service: str, current: Address | None) -> Reaction:
-    """What a message means to somebody connected to ``current`` (``None``: to nobody).
+    """What a message means to a link that is connected to ``current`` (``None``: to nothing).
 
     Messages may be old: a sentinel, or this process, may have stood still while the primary moved twice.
     """
@@ -89,7 +89,7 @@ def read_switch(payload: bytes) -> Switch | None:
 def read_failover(payload: bytes) -> Switch | None:
     """``slave name host port @ service host port``: the replica, then the primary; ``None`` for anything else.
 
-    So a sentinel tells of the replica that its failover, which a majority voted for, is promoting.
+    A sentinel sends it of the replica that its failover, which a majority voted for, is promoting.
     """
     words = payload.decode("utf-8", "replace").split(" ")
     if len(words) != 8 or words[4] != "@":
@@ -100,13 +100,12 @@ def read_failover(payload: bytes) -> Switch | None:
 
 def newest(answers: Sequence[SentinelAnswer]) -> tuple[Address, ...]:
     """The addresses of the highest epoch alone, best first."""
-    named = [answer for answer in answers if answer.primary is not None]
-    epoch = max((answer.epoch for answer in named), default=0)
-    return to_try([answer for answer in named if answer.epoch == epoch], len(answers))
+    epoch = max((answer.epoch for answer in answers if answer.primary is not None), default=0)
+    return to_try([answer for answer in answers if answer.epoch == epoch], len(answers))
 
 
 def read_answer(sentinel: str, address: Any, master: Any) -> SentinelAnswer:
-    """Replies to ``GET-MASTER-ADDR-BY-NAME`` and ``MASTER`` (anything but fields: it was denied or failed).
+    """The answer from the replies to ``GET-MASTER-ADDR-BY-NAME`` and ``MASTER`` (not fields: denied or failed).
 
     While a failover is under way the first already names the promoted replica and the second still tells of the old
     primary; the promoted one is newer by at least one epoch.
@@ -125,16 +124,15 @@ def fields(reply: Any) -> dict[str, str]:
         reply = dict(zip(reply[::2], reply[1::2], strict=True)) if all(isinstance(n, bytes) for n in reply[::2]) else {}
     if not isinstance(reply, dict):
         return {}
-    return {text(name): text(value) for name, value in reply.items()}
+    return {_text(name): _text(value) for name, value in reply.items()}
 
 
-def text(value: object) -> str:
-    """A word of a reply."""
+def _text(value: object) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def why_none(service: str, answers: Sequence[SentinelAnswer]) -> str:
-    """A sentence for when sentinels answer and none of them knows the service."""
+    """The error text for sentinels that answer and do not know the service."""
     asked = ", ".join(answer.sentinel for answer in answers)
     known = sorted({name for answer in answers for name in answer.names})
     listed = f"they know: {', '.join(known)}" if known else "they watch no primary at all"
@@ -144,7 +142,7 @@ def why_none(service: str, answers: Sequence[SentinelAnswer]) -> str:
 def _address(words: Sequence[Any]) -> Address | None:
     if len(words) != 2:
         return None
-    host, port = text(words[0]), _number(text(words[1]))
+    host, port = _text(words[0]), _number(_text(words[1]))
     return (host, port) if host and 0 < port <= _PORT_MAX else None
 
 
