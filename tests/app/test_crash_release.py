@@ -22,7 +22,7 @@ CrashRelease.__test__ = False  # type: ignore[attr-defined]  # pytest takes its 
 @pytest.fixture
 def words(monkeypatch: pytest.MonkeyPatch) -> Iterator[LastWords]:
     """Room for a few."""
-    monkeypatch.setattr(last_words, "WORDS_BYTES_MAX", 16_000)
+    monkeypatch.setattr(last_words, "WORDS_BYTES_MAX", 8_000)
     descriptor = LastWords.make()
     yield LastWords(descriptor)
     os.close(descriptor)
