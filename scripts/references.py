@@ -23,6 +23,7 @@ from rppam.config.kinds import ByPlace
 from rppam.config.places import ENVIRONMENT, LINUX, WINDOWS
 from rppam.config.settings import PRODUCT_SECTIONS, SECTIONS, Key, Section, keys_of
 from rppam.kernel.errors import RppamError, coded
+from rppam.ledger.events import events_page
 from rppam.settings.registry import settings_page
 from scripts.doctor_pages import doctor_page, troubleshooting_page
 
@@ -38,6 +39,7 @@ AREAS = {
     5: "Cluster and node",
     6: "Requests",
     7: "Platform",
+    8: "The ledger",
 }
 """An area is a code without its last three digits. A slice that needs one takes the next number: 8, 9, 10 and on."""
 
@@ -256,6 +258,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "errors.md": errors_page,
     "rest.md": rest_page,
     "settings.md": lambda: settings_page(GENERATED),
+    "events.md": lambda: events_page(GENERATED),
 }
 
 

@@ -17,6 +17,7 @@ class Shelf:
     def __init__(self) -> None:
         self.by_name: dict[str, StoredAccount] = {}
         self.fails_on_rehash = False
+        self.refusals: list[tuple[str, str]] = []
 
     async def find(self, name: str) -> StoredAccount | None:
         return self.by_name.get(name)
@@ -42,6 +43,9 @@ class Shelf:
                 self.by_name[name] = stored._replace(password_hash=new)
                 return True
         return False
+
+    async def record_refusal(self, account: Account | None, why: str) -> None:
+        self.refusals.append((account.name if account else "", why))
 
     async def set_password(self, name: str, new: Secret, changed_at: WallMs) -> bool:
         stored = self.by_name.get(name)

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import logging
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol
 
 from rppam.access.accounts.first_password import FirstPasswordFile
@@ -25,6 +25,7 @@ from rppam.cluster.consensus.admission import AdmissionState
 from rppam.cluster.consensus.node import Turned
 from rppam.cluster.driver.datadir import DataDir
 from rppam.cluster.driver.driver import Driver
+from rppam.cluster.driver.node_tasks import NodeTask
 from rppam.cluster.errors import ForeignPrefix, LoopStuck, NameInUse, NoSeat
 from rppam.cluster.health.view import NodeView
 from rppam.cluster.history.recorder import HistoryEvent, noted
@@ -79,6 +80,7 @@ class Node:
         checkup: Checkup,
         address: AddressTask | None = None,
         link: TlsMemberLink | None = None,
+        beside: Sequence[NodeTask] = (),
     ) -> None:
         """``link`` is the way to the other members; ``None`` where the record alone decides."""
         self.settings = settings
@@ -94,6 +96,7 @@ class Node:
         self._checkup = checkup
         self._address = address
         self._link = link
+        self._beside = beside
         self._stop = asyncio.Event()
         self._why = "asked to stop"
 
@@ -113,6 +116,7 @@ class Node:
                     group.create_task(self._driver.start(), name="store"),
                     group.create_task(self._checkup.run(), name="checkup"),
                     *self._watched_address(group),
+                    *(group.create_task(task.run(), name=task.name) for task in self._beside),
                 ]
                 try:
                     await self._until_over(side)

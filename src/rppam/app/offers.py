@@ -5,6 +5,7 @@ from typing import Any
 
 from rppam.app.slices import SLICES
 from rppam.cluster.driver.leader_tasks import LeaderTask
+from rppam.cluster.driver.node_tasks import NodeTask
 from rppam.foundation import ControlFoundation, Foundation
 from rppam.kernel.services import Services
 from rppam.kernel.slice import load
@@ -30,3 +31,10 @@ def leader_tasks(base: ControlFoundation) -> Iterator[LeaderTask]:
     for slice_ in SLICES:
         if slice_.leader_tasks:
             yield from load(slice_.place(slice_.leader_tasks))(base)
+
+
+def node_tasks(base: ControlFoundation) -> Iterator[NodeTask]:
+    """What the slices want done on every node, in their order."""
+    for slice_ in SLICES:
+        if slice_.node_tasks:
+            yield from load(slice_.place(slice_.node_tasks))(base)

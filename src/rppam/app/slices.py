@@ -14,6 +14,7 @@ import rppam.access.rbac
 import rppam.access.sessions
 import rppam.access.tokens
 import rppam.app
+import rppam.audit
 import rppam.demo
 import rppam.doctor
 import rppam.licence
@@ -36,6 +37,7 @@ SLICES: Final[list[Slice]] = [
     rppam.access.lockouts.SLICE,
     rppam.access.mfa.SLICE,
     rppam.access.sessions.SLICE,
+    rppam.audit.SLICE,
     rppam.limits.SLICE,
     rppam.manager.SLICE,
     rppam.licence.SLICE,
@@ -46,7 +48,7 @@ SLICES: Final[list[Slice]] = [
 ]
 """In the order in which they are wired: a slice finds the services of those above it."""
 
-_BASE_TABLES: Final = ("rppam.cache.tables", "rppam.settings.tables")
+_BASE_TABLES: Final = ("rppam.cache.tables", "rppam.ledger.tables", "rppam.settings.tables")
 
 _SIMULATOR: Final = "rppam_sim"
 """A package beside this one, which an installation may lack."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from rppam import __version__
@@ -22,7 +22,7 @@ from rppam.app.forwarding import own_url, relay_of
 from rppam.app.limits import limiter_of
 from rppam.app.members import MemberParts, member_address, member_parts, votes, warnings as member_warnings
 from rppam.app.node import Node, Surface, bounded
-from rppam.app.offers import leader_tasks, offered
+from rppam.app.offers import leader_tasks, node_tasks, offered
 from rppam.app.own_link import WithOwnLink
 from rppam.app.redis import RedisParts, redis_parts
 from rppam.app.shared import Shared, SharingSurface, shared_of
@@ -39,6 +39,7 @@ from rppam.cluster.consensus.timing import Timing
 from rppam.cluster.driver.datadir import DataDir
 from rppam.cluster.driver.driver import Driver
 from rppam.cluster.driver.leader_tasks import LeaderTasks
+from rppam.cluster.driver.node_tasks import NodeTask
 from rppam.cluster.driver.operator_state import FILE_NAME as ORDERS_FILE, OperatorStateFile, OperatorStateKeeper
 from rppam.cluster.health.model import SafetyLevel
 from rppam.cluster.health.ports import NodeStatus
@@ -92,6 +93,8 @@ class Deciding(NamedTuple):
     checkup: Checkup
     address: AddressTask | None
     """``None`` where there is no virtual address."""
+    beside: Sequence[NodeTask]
+    """What the slices do on every node."""
 
 
 def build_node(settings: Settings) -> Node:
@@ -121,7 +124,7 @@ def build_node(settings: Settings) -> Node:
 
 def people_of(settings: Settings, clock: Clock) -> People:
     """The accounts, on a database that is not open yet."""
-    database = Database(settings.database.url, settings.database.timeout_ms)
+    database = Database(settings.database.url, settings.database.timeout_ms, node=settings.node.node_name)
     passwords = Passwords()
     return People(database, passwords, Accounts(SqlAccounts(database), passwords, clock))
 
@@ -149,12 +152,14 @@ def deciding_of(
     core = _core(known, boot_id, timing, clock, entropy, members, orders.load(), lives)
     foreign: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     address = address_duty(settings, lambda: view.permitted_until(), clock)  # noqa: PLW0108 - view is made below
+    control = ControlFoundation(settings, database, clock, entropy, boot_id)
+    beside = tuple(node_tasks(control))
     driver = Driver(
         core,
         through(_store(settings, redis, clock, foreign, members)),
         SqlEpochRegister(database),
         clock,
-        _tasks(address, ControlFoundation(settings, database, clock, entropy, boot_id), timing.drop_ms),
+        _tasks(address, control, timing.drop_ms),
         lambda *beat: view.heartbeat(*beat),  # noqa: PLW0108  # made below
         identity_wait_us=redis.identity_wait_us if redis else 0,
         on_turn=on_turn,
@@ -167,7 +172,7 @@ def deciding_of(
             *_warnings(known, database, clock),
             *checkup.warnings(),
             *(redis.warnings() if redis else ()),
-            *filter(None, (orders.problem, address.problem if address else "")),
+            *filter(None, (orders.problem, address.problem if address else "", *(task.warning for task in beside))),
         ),
         findings=checkup.findings,
         certificates=lambda: (*checkup.certificates(), *(redis.certificates() if redis else ())),
@@ -182,7 +187,7 @@ def deciding_of(
     link = members.link if members else None
     administration = NodeAdministration(core, driver.feed, clock, orders, (lambda: link.peers) if link else dict)
     relay = relay_of(settings, link, core, Carrier(administration, view.snapshot))
-    return Deciding(driver, view, foreign, link, administration, relay, checkup, address)
+    return Deciding(driver, view, foreign, link, administration, relay, checkup, address, beside)
 
 
 def api_server(
@@ -263,6 +268,7 @@ def whole(
         deciding.checkup,
         deciding.address,
         deciding.link,
+        deciding.beside,
     )
 
 

@@ -52,15 +52,20 @@ class Use(Enum):
 class Database:
     """Connections to one database. Call :meth:`start` before anything else and :meth:`stop` at the end."""
 
-    def __init__(self, url: Secret | str, timeout_ms: int = TIMEOUT_MS, *, password: Secret | None = None) -> None:
-        """``timeout_ms`` bounds each call. Raises :class:`~rppam.db.errors.DatabaseUrlInvalid`."""
+    def __init__(
+        self, url: Secret | str, timeout_ms: int = TIMEOUT_MS, *, password: Secret | None = None, node: str = ""
+    ) -> None:
+        """``timeout_ms`` bounds each call; ``node`` is named by what is recorded.
+
+        Raises :class:`~rppam.db.errors.DatabaseUrlInvalid`.
+        """
         self.timeout_ms: Final = timeout_ms
         self._url = parse_database_url(url, password)
         self._lanes = {
             Use.FENCE: Lane(Use.FENCE.value, threads=2, waiting_max=16),
             Use.REST: Lane(Use.REST.value, threads=3, waiting_max=64),
         }
-        self._engine = open_engine(self._url, timeout_ms, self._opened)
+        self._engine = open_engine(self._url, timeout_ms, self._opened, node)
         self._is_open = False
         self._is_ready = False
         self._reason = NOT_ASKED

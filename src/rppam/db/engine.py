@@ -22,6 +22,8 @@ from rppam.db.url import SQLITE
 
 WRITES: Final = "rppam_writes"
 """Execution option of a connection whose next transaction writes."""
+NODE_OPTION: Final = "rppam_node"
+"""Execution option of every connection: the name of the node that it belongs to."""
 CONNECT_S_MIN: Final = 2
 """libpq's shortest connect timeout."""
 
@@ -43,16 +45,17 @@ def _now_sqlite(_element: NowMs, _compiler: object, **_options: object) -> str:
     return "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
 
 
-def open_engine(url: URL, timeout_ms: int, opened: Callable[[DBAPIConnection], None]) -> Engine:
+def open_engine(url: URL, timeout_ms: int, opened: Callable[[DBAPIConnection], None], node: str = "") -> Engine:
     """An engine without a pool of its own: each thread of a lane holds one connection.
 
-    ``opened`` is called with each raw connection before anything is said on it.
+    ``opened`` is called with each raw connection before anything is said on it; ``node`` is whose they are.
     """
     engine = create_engine(
         url,
         poolclass=NullPool,
         hide_parameters=True,  # parameters may be password hashes
         connect_args=_connect_args(url, timeout_ms),
+        execution_options={NODE_OPTION: node},
         **({} if url.drivername == SQLITE else {"isolation_level": "READ COMMITTED"}),
     )
 

@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextvars import copy_context
 from typing import Any, Final, Generic, TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -30,6 +31,8 @@ class Job(Generic[T]):
         self.work: Final = work
         self.writes: Final = writes
         self.outcome: Final[Future[T]] = Future()
+        self.context: Final = copy_context()
+        """The caller's: who acts is known to the work."""
         self._guard = threading.Lock()
         self._line: DBAPIConnection | None = None
         self.given_up = False
@@ -158,7 +161,7 @@ class Lane:
             held.execution_options(**{WRITES: job.writes})
             with held.begin():
                 begun = True
-                result = job.work(held)
+                result = job.context.run(job.work, held)
         except BaseException as error:  # noqa: BLE001 - a thread's error belongs to the caller, whatever it is
             if not isinstance(error, RppamError):
                 error = translate(error, begun=begun, writes=job.writes)

@@ -40,6 +40,8 @@ class Slice:
     """``wire(base, services)``: offers the slice's services in a process that serves requests."""
     leader_tasks: str = ""
     """``leader_tasks(base)``: what runs in the control process, and only while its node leads."""
+    node_tasks: str = ""
+    """``node_tasks(base)``: what every node does beside, in its control process."""
     commands: Mapping[str, Command] = field(default_factory=dict)
 
     def place(self, part: str) -> str:

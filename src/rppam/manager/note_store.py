@@ -11,6 +11,8 @@ from rppam.db.errors import DatabaseError
 from rppam.db.fence import advance, stands
 from rppam.kernel.fence import Claimed, Fenced, OnOutranked, Outranked, unheard
 from rppam.kernel.instant import WallMs
+from rppam.ledger.model import Entity
+from rppam.ledger.record import record
 from rppam.manager.note_model import Note, check_note
 from rppam.manager.tables import cluster_note
 
@@ -35,6 +37,7 @@ class SqlFencedNote:
             row = {"text": text, "author": author, "epoch": epoch, "node": node, "written_at": NowMs()}
             new = insert(cluster_note).values(name=OPERATOR, **row)
             connection.execute(new.on_conflict_do_update(index_elements=[cluster_note.c.name], set_=row))
+            record(connection, "note.write", Entity("note", OPERATOR), epoch=epoch, details={"text": text})
             return None
 
         try:

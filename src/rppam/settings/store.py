@@ -19,6 +19,8 @@ from rppam.db.fence import advance, stands
 from rppam.http.errors import FencedError
 from rppam.kernel.fence import Claimed, OnOutranked, Outranked, unheard
 from rppam.kernel.instant import WallMs
+from rppam.ledger.model import Entity
+from rppam.ledger.record import record
 from rppam.settings.errors import SettingChanged
 from rppam.settings.model import StoredSetting
 from rppam.settings.ports import Settled
@@ -83,6 +85,8 @@ class SqlSettingsStore:
                 return Settled(before, is_new=False)
             after = StoredSetting(name, revision + 1, value, author, authority.epoch, node, _now(connection))
             _write(connection, after)
+            facts = {"revision": after.revision, "before": before.value if before is not None else "", "after": value}
+            record(connection, "setting.change", Entity("setting", name), epoch=authority.epoch, details=facts)
             return Settled(after, is_new=True)
 
         outcome = await self._database.write(work, use=Use.FENCE)

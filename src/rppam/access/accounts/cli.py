@@ -8,6 +8,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from getpass import getuser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
@@ -225,12 +226,13 @@ def _ask(config: Path | None, question: "Callable[[_Parts], Awaitable[T]]") -> T
     from rppam.access.mfa import SqlFactors
     from rppam.config.load import load_settings
     from rppam.db.database import Database
+    from rppam.kernel.actor import Actor, ActorKind, acting
     from rppam.kernel.system_clock import SystemClock
 
     settings = load_settings(config)
 
     async def run() -> T:
-        database = Database(settings.database.url, settings.database.timeout_ms)
+        database = Database(settings.database.url, settings.database.timeout_ms, node=settings.node.node_name)
         passwords = Passwords()
         try:
             await database.start()
@@ -240,4 +242,5 @@ def _ask(config: Path | None, question: "Callable[[_Parts], Awaitable[T]]") -> T
             passwords.close()
             await database.stop()
 
-    return asyncio.run(run())
+    with acting(Actor(ActorKind.HOST, name=getuser())):
+        return asyncio.run(run())

@@ -54,6 +54,10 @@ class AccountStore(Protocol):
         """Store the hash of a new password and end all sessions; false when no account has this name (any more)."""
         ...
 
+    async def record_refusal(self, account: Account | None, why: str) -> None:
+        """Record that a log-in was refused; ``None``: no account has the name."""
+        ...
+
     async def all(self) -> tuple[Account, ...]:
         """Every account, by name."""
         ...

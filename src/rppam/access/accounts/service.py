@@ -107,12 +107,12 @@ class Accounts:
         if stored is None:
             # The name is not logged: people type passwords into the wrong field.
             log.warning("Login refused for an unknown user name, from %s.", client)
+            await self._store.record_refusal(None, "unknown user name")
             raise InvalidCredentials
-        if not verdict.matches:
-            log.warning("Login refused for %s from %s: wrong password.", stored.account.name, client)
-            raise InvalidCredentials
-        if stored.account.disabled:
-            log.warning("Login refused for %s from %s: the account is disabled.", stored.account.name, client)
+        why = "wrong password" if not verdict.matches else "the account is disabled" if stored.account.disabled else ""
+        if why:
+            log.warning("Login refused for %s from %s: %s.", stored.account.name, client, why)
+            await self._store.record_refusal(stored.account, why)
             raise InvalidCredentials
         if verdict.stale:
             await self._renew_hash(stored, password)

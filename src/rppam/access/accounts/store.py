@@ -1,5 +1,7 @@
 """Accounts in SQL (:class:`rppam.access.accounts.ports.AccountStore`)."""
 
+from functools import partial
+
 from sqlalchemy import Connection, Row, insert, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
@@ -12,6 +14,8 @@ from rppam.db.database import Database
 from rppam.db.engine import rows_changed
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
+from rppam.ledger.model import Entity, Outcome
+from rppam.ledger.record import record
 
 _ROLES = frozenset(AccountRole)
 
@@ -54,6 +58,7 @@ class SqlAccounts:
             if rows_changed(connection, made) != 1:
                 return False
             give_roles(connection, stored.account.id, stored.account.roles)
+            _record_creation(connection, stored.account)
             return True
 
         return await self._database.write(work)
@@ -67,6 +72,7 @@ class SqlAccounts:
             except IntegrityError:
                 raise NameTaken(f"an account named {stored.account.name!r} exists already") from None
             give_roles(connection, stored.account.id, stored.account.roles)
+            _record_creation(connection, stored.account)
 
         await self._database.write(work)
 
@@ -88,10 +94,17 @@ class SqlAccounts:
             user_id = connection.execute(change.returning(users.c.id)).scalar_one_or_none()
             if user_id is None:
                 return False
+            record(connection, "user.password", Entity("user", user_id, name), details={"by_owner": False})
             raise_user(connection, user_id, ends_sessions=True)
             return True
 
         return await self._database.write(work)
+
+    async def record_refusal(self, account: Account | None, why: str) -> None:
+        """Record that a log-in was refused; ``None``: no account has the name, which may be a password."""
+        target = Entity("user") if account is None else Entity("user", account.id, account.name)
+        refused = partial(record, action="login.fail", target=target, outcome=Outcome.FAILURE, reason=why)
+        await self._database.write(refused)
 
     async def all(self) -> tuple[Account, ...]:
         """Every account, by name."""
@@ -104,6 +117,11 @@ class SqlAccounts:
             return tuple(account_of(row, roles.get(row.id, set())) for row in rows)
 
         return await self._database.read(work)
+
+
+def _record_creation(connection: Connection, account: Account) -> None:
+    roles = sorted(role.value for role in account.roles)
+    record(connection, "user.create", Entity("user", account.id, account.name), details={"roles": roles})
 
 
 def row_of(stored: StoredAccount) -> dict[str, object]:

@@ -19,6 +19,8 @@ from rppam.db.database import Database
 from rppam.db.engine import NowMs
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
+from rppam.ledger.model import Entity
+from rppam.ledger.record import record
 
 _ONE_AT_A_TIME: Final = 0x7270_7061_6D01
 """Number of the advisory lock; nothing else of ours takes one."""
@@ -76,6 +78,8 @@ class SqlUsers:
                 raise NameLooksTaken(f"{account.name!r} looks like {like[0].name!r}, which is another account")
             connection.execute(insert(users).values(**row_of(stored) | {"revision": 0}))
             give_roles(connection, account.id, account.roles)
+            roles = sorted(role.value for role in account.roles)
+            record(connection, "user.create", _entity(account), details={"roles": roles})
             return written(connection, account.id)
 
         return await self._database.write(work)
@@ -105,6 +109,7 @@ class SqlUsers:
                 give_roles(connection, user_id, made.roles)
             if administered:
                 _check_admins(connection, row.name)
+            _record_change(connection, before, made)
             return written(connection, user_id, ends_sessions=bool(made.disabled))._replace(made=made)
 
         return await self._database.write(work)
@@ -125,6 +130,7 @@ class SqlUsers:
                 _check_admins(connection, row.name)
             for table in (backup_codes, pending_logins):
                 connection.execute(delete(table).where(table.c.user_id == user_id))
+            record(connection, "user.delete", Entity("user", user_id, row.name))
             return written(connection, user_id, ends_sessions=True)
 
         return await self._database.write(work)
@@ -143,9 +149,28 @@ class SqlUsers:
                 .where(users.c.id == user_id)
                 .values(password_hash=new.reveal(), password_changed_at=int(changed_at))
             )
+            own = {"by_owner": instead_of is not None}
+            record(connection, "user.password", Entity("user", user_id, row.name), details=own)
             return written(connection, user_id, ends_sessions=True)
 
         return await self._database.write(work)
+
+
+def _entity(account: Account) -> Entity:
+    return Entity("user", account.id, account.name)
+
+
+def _record_change(connection: Connection, before: Account, made: UserChange) -> None:
+    target = _entity(before)
+    if made.display_name is not None:
+        record(connection, "user.change", target)
+    if made.disabled is not None:
+        record(connection, "user.disable" if made.disabled else "user.enable", target)
+    if made.roles is not None:
+        for role in sorted(made.roles - before.roles):
+            record(connection, "role.grant", target, details={"role": role.value})
+        for role in sorted(before.roles - made.roles):
+            record(connection, "role.revoke", target, details={"role": role.value})
 
 
 def _difference(before: Account, change: UserChange) -> UserChange:

@@ -15,6 +15,8 @@ from rppam.db.database import Database
 from rppam.db.engine import NowMs
 from rppam.db.errors import DatabaseBusy
 from rppam.kernel.instant import WallMs
+from rppam.ledger.model import Entity
+from rppam.ledger.record import record
 
 TRIES: Final = 5
 KEPT_MS: Final = 7 * FORGIVEN_MS
@@ -54,6 +56,8 @@ class SqlLockouts:
             change = update(lockouts).where(mine).values(level=level, shown=shown, **times).returning(lockouts)
             locked = _lockout(connection.execute(change).one(), now)
             connection.execute(delete(lockouts).where(lockouts.c.until < now - KEPT_MS))
+            facts = {"kind": suspect.kind.value, "level": level, "until": times["until"]}
+            record(connection, "lockout.begin", Entity("lockout", suspect.subject, shown), details=facts)
             return locked
 
         return await self._database.write(work)
@@ -68,6 +72,7 @@ class SqlLockouts:
             connection.execute(update(lockouts).where(mine).values(until=now, since=now, level=0))
             change = Change(CacheKey(Kind.UNLOCK, subject), now)
             record_change(connection, change.key, change.revision)
+            record(connection, "lockout.end", Entity("lockout", subject, row.shown if row is not None else ""))
             return _lockout(row, now) if row is not None and row.until > now else None, change
 
         return await self._database.write(work)

@@ -266,6 +266,7 @@ class SecondFactors:
             await attempt.succeeded()
         else:
             await attempt.failed()
+            await self._store.record_refusal(factor.account)
             log.warning("A code of %s from %s was refused.", factor.account.name, client)
         return good
 

@@ -6,11 +6,13 @@ it, so of two nodes with the same code one changes nothing.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, update
 
 from rppam.access.accounts import (
+    Account,
     Written,
     account_in,
     backup_codes,
@@ -25,6 +27,8 @@ from rppam.access.mfa.store_port import Pending
 from rppam.db.database import Database
 from rppam.db.engine import NowMs, rows_changed
 from rppam.kernel.instant import WallMs
+from rppam.ledger.model import Entity, Outcome
+from rppam.ledger.record import record
 
 T = TypeVar("T")
 
@@ -97,9 +101,11 @@ class SqlFactors:
         """See :meth:`rppam.access.mfa.store_port.FactorStore.propose`."""
 
         def work(connection: Connection) -> bool:
-            if locked_row(connection, user_id).totp_secret is not None:
+            row = locked_row(connection, user_id)
+            if row.totp_secret is not None:
                 return False
             connection.execute(update(users).where(users.c.id == user_id).values(totp_pending=sealed))
+            record(connection, "mfa.begin", Entity("user", user_id, row.name))
             return True
 
         return await self._database.write(work)
@@ -119,6 +125,7 @@ class SqlFactors:
             _put_codes(connection, user_id, code_hashes)
             if token_hash is not None:
                 _end_login(connection, token_hash)
+            record(connection, "mfa.enrol", Entity("user", user_id, row.name))
             return written(connection, user_id)
 
         return await self._undoing(work)
@@ -127,9 +134,10 @@ class SqlFactors:
         """See :meth:`rppam.access.mfa.store_port.FactorStore.replace_codes`."""
 
         def work(connection: Connection) -> bool:
-            locked_row(connection, user_id)
+            row = locked_row(connection, user_id)
             _use(connection, user_id, proof)
             _put_codes(connection, user_id, code_hashes)
+            record(connection, "mfa.renew", Entity("user", user_id, row.name))
             return True
 
         return await self._undoing(work) is not None
@@ -144,15 +152,23 @@ class SqlFactors:
         """See :meth:`rppam.access.mfa.store_port.FactorStore.remove`."""
 
         def work(connection: Connection) -> Written:
-            locked_row(connection, user_id)
+            row = locked_row(connection, user_id)
             if proof is not None:
                 _use(connection, user_id, proof)
             connection.execute(update(users).where(users.c.id == user_id).values(totp_secret=None, totp_pending=None))
             _put_codes(connection, user_id, ())
             connection.execute(delete(pending_logins).where(pending_logins.c.user_id == user_id))
+            own = {"by_owner": proof is not None}
+            record(connection, "mfa.remove", Entity("user", user_id, row.name), details=own)
             return written(connection, user_id, ends_sessions=proof is None)
 
         return await self._undoing(work)
+
+    async def record_refusal(self, account: Account) -> None:
+        """See :meth:`rppam.access.mfa.store_port.FactorStore.record_refusal`."""
+        target = Entity("user", account.id, account.name)
+        refused = partial(record, action="login.fail", target=target, outcome=Outcome.FAILURE, reason="wrong code")
+        await self._database.write(refused)
 
     async def _undoing(self, work: Callable[[Connection], T]) -> T | None:
         try:
@@ -186,6 +202,8 @@ def _use(connection: Connection, user_id: str, proof: Proof) -> None:
         change = update(users).where(same & (users.c.totp_step < proof.step)).values(totp_step=proof.step)
     if rows_changed(connection, change) != 1:
         raise _Undo
+    if isinstance(proof, BackupProof):
+        record(connection, "mfa.spend", Entity("user", user_id))
 
 
 def _end_login(connection: Connection, token_hash: str) -> None:

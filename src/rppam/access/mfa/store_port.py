@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from rppam.access.accounts import Written
+from rppam.access.accounts import Account, Written
 from rppam.access.mfa.model import Factor, Proof
 
 
@@ -64,6 +64,10 @@ class FactorStore(Protocol):
 
     async def replace_codes(self, user_id: str, proof: Proof, code_hashes: Sequence[str]) -> bool:
         """Use the proof up and put these backup codes in the place of all others; false when it was used already."""
+        ...
+
+    async def record_refusal(self, account: Account) -> None:
+        """Record that a code was refused."""
         ...
 
     async def codes_left(self, user_id: str) -> int:

@@ -23,6 +23,7 @@ from rppam.http.route_index import RouteIndex
 from rppam.http.routes import ADMIN_PREFIX
 from rppam.http.sockets import HANDSHAKE
 from rppam.http.token_flaws import TokenFlaw
+from rppam.kernel.actor import Actor, ActorKind, acts_from_now_on
 
 BLIND_WAIT_S: Final = 0.25
 """So long these wait for cache and database: who looks what is wrong must not hang with it."""
@@ -140,6 +141,7 @@ class ConcurrencyMiddleware:
             scope = {**scope, "method": "GET"}
         task = asyncio.current_task()
         assert task is not None  # a coroutine that is awaited runs in one
+        acts_from_now_on(partial(_actor, scope))
         room.in_flight += 1
         # As asyncio.timeout() does it, without its objects: this is on the way of every request.
         late = asyncio.get_running_loop().call_later(self._limit_ms / 1000, self._cancel, task)
@@ -159,3 +161,14 @@ class ConcurrencyMiddleware:
     def _cancel(self, task: "asyncio.Task[Any]") -> None:
         self._late.add(task)
         task.cancel()
+
+
+def _actor(scope: Scope) -> Actor:
+    """Who is asking, as far as it is known when something is recorded."""
+    state, client = scope["state"], scope["client"]
+    address, request = client[0] if client else "", state.get("request_id", "")
+    identity: Identity | None = state.get("identity")
+    if identity is None:
+        return Actor(ActorKind.ANONYMOUS, address=address, request=request)
+    kind = ActorKind.HOST if identity.user_id is None else ActorKind.USER
+    return Actor(kind, identity.user_id or "", identity.subject, identity.session_id, address, request)

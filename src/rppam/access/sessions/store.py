@@ -44,7 +44,10 @@ from rppam.cache.model import LIFE_MS_MAX, CacheKey, Change, Kind
 from rppam.db.database import Database
 from rppam.db.engine import NowMs, rows_changed
 from rppam.db.errors import DatabaseUnknown
+from rppam.kernel.actor import ActorKind, current_actor
 from rppam.kernel.instant import WallMs
+from rppam.ledger.model import Entity
+from rppam.ledger.record import record
 
 KEPT_MS: Final = 24 * 3600_000
 """Rows stay for so long after their absolute end: a token of a host must not be forgotten while it could be shown."""
@@ -71,10 +74,16 @@ class SqlSessions:
                 expires_at=NowMs() + new.life_ms,
                 idle_ms=new.idle_ms + TOUCH_MS_MAX,
             )
-            connection.execute(made.on_conflict_do_nothing(index_elements=[sessions.c.token_hash]))
+            made = made.on_conflict_do_nothing(index_elements=[sessions.c.token_hash])
+            is_new = rows_changed(connection, made) == 1
             stored = _find(connection, sessions.c.token_hash == new.token_hash)
             if stored is None:
                 raise DatabaseUnknown("a session that was just written cannot be read")
+            if is_new:
+                facts = {"kind": new.kind.value, "mfa": new.mfa, "agent": new.agent}
+                kind = ActorKind.HOST if new.user_id is None else ActorKind.USER
+                actor = current_actor()._replace(kind=kind, id=new.user_id or "", name=new.subject, session=new.id)
+                record(connection, "session.open", Entity("session", new.id, new.subject), details=facts, actor=actor)
             return stored
 
         return await self._database.write(work)
@@ -120,7 +129,10 @@ class SqlSessions:
             if revision is None:
                 return None
             record_change(connection, CacheKey(Kind.SESSION, old_hash), revision)
-            return _find(connection, sessions.c.token_hash == new_hash)
+            found = _find(connection, sessions.c.token_hash == new_hash)
+            if mfa and found is not None:
+                record(connection, "session.elevate", Entity("session", found.session.id, found.session.subject))
+            return found
 
         return await self._database.write(work)
 
@@ -131,6 +143,7 @@ class SqlSessions:
             ended = _end(connection, sessions.c.id == session_id, why)
             for one in ended:
                 record_change(connection, CacheKey(Kind.SESSION, one.token_hash), one.revision)
+                record(connection, "session.end", Entity("session", session_id, one.session.subject), reason=why)
             return ended[0] if ended else None
 
         return await self._database.write(work)
@@ -143,6 +156,9 @@ class SqlSessions:
                 return None
             alive = len(_end(connection, sessions.c.user_id == user_id, why))
             copy = raise_user(connection, user_id, ends_sessions=True)
+            name = connection.execute(select(users.c.name).where(users.c.id == user_id)).scalar_one()
+            target = Entity("user", user_id, name)
+            record(connection, "session.end-all", target, reason=why, details={"sessions": alive})
             return Ended(alive, users=(StoredFacts(read_user(copy.value), copy.revision),))
 
         return await self._database.write(work)
@@ -154,6 +170,7 @@ class SqlSessions:
             ended = _end(connection, literal(value=True), why)
             hosts = tuple(one for one in ended if one.session.user_id is None)
             record_changes(connection, [Change(CacheKey(Kind.SESSION, one.token_hash), one.revision) for one in hosts])
+            record(connection, "session.end-all", reason=why, details={"sessions": len(ended)})
             # An account without a session that is marked above may have one that begins this very moment.
             return Ended(len(ended), hosts, raise_everybody(connection))
 

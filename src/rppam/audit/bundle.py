@@ -1,0 +1,81 @@
+"""A bundle: a ledger in one file, to be verified on another machine with nothing but it and a public key.
+
+JSON lines. The first names format, origin and key, then come the signed notes, then events in order. What stands for a
+commitment is in it, too, unless the export left that out.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple, TextIO
+
+from rppam.ledger.errors import BundleUnreadable
+from rppam.ledger.model import Event
+
+FORMAT: Final = "rppam-ledger-1"
+
+
+class Bundle(NamedTuple):
+    """A bundle that is being read."""
+
+    origin: str
+    key: str
+    notes: Mapping[int, str]
+    events: Iterator[Event]
+    total: int
+    """How many events the exporter has written; 0 where it did not say."""
+
+
+def write_bundle(
+    file: TextIO, origin: str, key: str, notes: Mapping[int, str], events: Iterable[Event], count: int
+) -> int:
+    """Write a bundle; how many events. Raises OSError."""
+    head = {"format": FORMAT, "origin": origin, "key": key, "notes": len(notes), "events": count}
+    file.write(json.dumps(head) + "\n")
+    file.writelines(json.dumps({"size": size, "note": note}) + "\n" for size, note in notes.items())
+    written = 0
+    for event in events:
+        line: dict[str, Any] = {"index": event.index, "text": event.text}
+        if used := {ref: word for ref, word in event.words.items() if ref in event.text}:
+            line["words"] = used
+        file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        written += 1
+    return written
+
+
+def read_bundle(path: Path) -> Bundle:
+    """The bundle at ``path``; its events are read as they are asked for. Raises :class:`BundleUnreadable`."""
+    lines = _lines(path)
+    head = next(lines, (0, {}))[1]
+    if head.get("format") != FORMAT:
+        raise BundleUnreadable(f"{path}: expected a first line with the format {FORMAT}, found something else")
+    notes: dict[int, str] = {}
+    try:
+        for _ in range(int(head["notes"])):
+            _, line = next(lines)
+            notes[int(line["size"])] = str(line["note"])
+        return Bundle(str(head["origin"]), str(head["key"]), notes, _events(path, lines), int(head["events"]))
+    except (StopIteration, KeyError, TypeError, ValueError):
+        raise BundleUnreadable(f"{path}: the file ends within its signed notes, or they are none") from None
+
+
+def _events(path: Path, lines: Iterator[tuple[int, dict[str, Any]]]) -> Iterator[Event]:
+    for number, line in lines:
+        text, index = line.get("text"), line.get("index")
+        if not isinstance(text, str) or not isinstance(index, int | None):
+            raise BundleUnreadable(f"{path}, line {number}: expected an event, found something else")
+        yield Event(text, index, line.get("words") or {})
+
+
+def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                found = json.loads(line)
+                if not isinstance(found, dict):
+                    raise BundleUnreadable(f"{path}, line {number}: expected an object")
+                yield number, found
+    except OSError as error:
+        raise BundleUnreadable(f"{path}: {error.strerror}") from None
+    except ValueError:
+        raise BundleUnreadable(f"{path}: expected JSON in UTF-8, line by line") from None

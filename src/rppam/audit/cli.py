@@ -1,0 +1,377 @@
+"""``rppam audit``: what was recorded, from the host that holds the config, or from a bundle on any machine.
+
+It reads the database of the config, so it needs neither Redis nor a running node. Only ``adopt`` changes something.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+from rppam.cli.paths import CONFIG_FILE
+from rppam.kernel.exits import Exit
+
+if TYPE_CHECKING:
+    from rppam.audit.verify import Verification
+    from rppam.config.settings import Settings
+    from rppam.db.database import Database
+    from rppam.ledger.checkpoint import Checkpoint
+    from rppam.ledger.model import Event
+    from rppam.ledger.store import Query, SqlLedger
+
+T = TypeVar("T")
+
+LIMIT: Final = 100
+PAGE: Final = 5_000
+FOLLOW_EVERY_S: Final = 0.5
+_COULD_NOT_LOOK: Final = 2
+_TAMPERED: Final = 1
+_HELP: Final = {"help_option_names": ["-h", "--help"]}
+
+
+@click.group("audit", context_settings=_HELP, epilog="Example: rppam audit list --action user.")
+def command() -> None:
+    """List, follow, verify and export what was recorded."""
+
+
+def _filters(function: Any) -> Any:
+    for option in (
+        click.option("--config", type=CONFIG_FILE, help="The config file; else RPPAM_CONFIG."),
+        click.option("--json", "as_json", is_flag=True, help="One event a line, as JSON."),
+        click.option("--object", "target", metavar="WORD", help="Id, name or kind of what it was done to."),
+        click.option("--actor", metavar="NAME", help="Who acted."),
+        click.option("--action", metavar="NAME", help="Exact, or all that begin so where it ends with a dot: user."),
+    ):
+        function = option(function)
+    return function
+
+
+@command.command("list", context_settings=_HELP, epilog="Example: rppam audit list --actor admin --since 2026-03-01")
+@_filters
+@click.option("--since", metavar="TIME", help="This moment or later, in ISO 8601.")
+@click.option("--until", metavar="TIME", help="Before this moment, in ISO 8601.")
+@click.option("--limit", type=click.IntRange(1, 100_000), default=LIMIT, show_default=True, help="The newest so many.")
+def list_(
+    *,
+    action: str | None,
+    actor: str | None,
+    target: str | None,
+    since: str | None,
+    until: str | None,
+    limit: int,
+    config: Path | None,
+    as_json: bool,
+) -> None:
+    """Show the newest events, the newest last.
+
+    Exit code 0: shown; others as every command that opens the database.
+    """
+    from rppam.ledger.store import Query
+
+    query = Query(action, actor, target, _moment(since), _moment(until), newest=True, limit=limit)
+    for event in reversed(_ask(config, lambda ledger, _: ledger.events(query))):
+        _show(event, as_json=as_json)
+
+
+@command.command(context_settings=_HELP, epilog="Example: rppam audit tail --action login.")
+@_filters
+@click.option("--for", "seconds", type=click.FloatRange(0), help="End after so many seconds; else at Ctrl-C.")
+def tail(
+    *,
+    action: str | None,
+    actor: str | None,
+    target: str | None,
+    seconds: float | None,
+    config: Path | None,
+    as_json: bool,
+) -> None:
+    """Follow events as they are put into the signed tree, in its order; none is left out."""
+    from rppam.ledger.store import Query
+
+    async def follow(ledger: "SqlLedger", _database: "Database") -> None:
+        newest = await ledger.newest()
+        after = newest.size - 1 if newest else -1
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while True:
+                    found = await ledger.events(Query(action, actor, target, after=after, limit=PAGE))
+                    for event in found:
+                        if event.index is not None:
+                            _show(event, as_json=as_json)
+                            after = event.index
+                    await asyncio.sleep(FOLLOW_EVERY_S)
+
+    _ask(config, follow)
+
+
+@command.command(context_settings=_HELP, epilog="Example: rppam audit verify --json")
+@click.argument("bundle", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--key", metavar="KEY", help="The key to trust; else the one this host has seen, or the bundle's.")
+@click.option("--config", type=CONFIG_FILE, help="The config file; else RPPAM_CONFIG.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def verify(*, bundle: Path | None, key: str | None, config: Path | None, as_json: bool) -> int:
+    """Verify every event, chain, root and signature of the ledger, or of BUNDLE, which needs no node and no database.
+
+    Exit code 0: whole; 1: tampered, and the first bad place is named; 2: could not look.
+    """
+    from rppam.audit.verify import Tampered
+    from rppam.kernel.errors import RppamError
+
+    found: dict[str, Any] = {"whole": True}
+    code = 0
+    try:
+        found["events"] = _verify_bundle(bundle, key) if bundle else _verify_database(config, key)
+    except Tampered as error:
+        code, found = _TAMPERED, {"whole": False, "place": error.place, "sentence": error.sentence}
+    except (RppamError, OSError) as error:
+        code, found = _COULD_NOT_LOOK, {"whole": None, "error": str(error)}
+    if as_json:
+        click.echo(json.dumps(found))
+    elif code == 0:
+        click.echo(f"The ledger is whole: {found['events']} events, each in its place and signed for.")
+    elif code == _TAMPERED:
+        click.echo(f"The ledger was tampered with, at {found['place']}: {found['sentence']}.", err=True)
+    else:
+        click.echo(f"rppam audit: could not look: {found['error']}", err=True)
+    return code
+
+
+@command.command(context_settings=_HELP, epilog="Example: rppam audit export --bundle ledger.jsonl")
+@_filters
+@click.option("--since", metavar="TIME", help="This moment or later, in ISO 8601.")
+@click.option("--until", metavar="TIME", help="Before this moment, in ISO 8601.")
+@click.option(
+    "--bundle",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the whole ledger with its signatures to this file, for 'rppam audit verify'; filters are not used.",
+)
+def export(
+    *,
+    action: str | None,
+    actor: str | None,
+    target: str | None,
+    since: str | None,
+    until: str | None,
+    bundle: Path | None,
+    config: Path | None,
+    as_json: bool,
+) -> int:
+    """Write events to stdout, the oldest first, or the whole ledger to a bundle."""
+    from rppam.ledger.store import Query
+
+    if bundle is not None:
+        written = _export_bundle(config, bundle)
+        click.echo(f"{written} events in {bundle}", err=True)
+        return Exit.DONE
+    query = Query(action, actor, target, _moment(since), _moment(until), limit=PAGE)
+    with _Reading(config) as reading:
+        for event in reading.events(query):
+            _show(event, as_json=as_json)
+    return Exit.DONE
+
+
+@command.command(context_settings=_HELP, epilog='Example: rppam audit adopt --reason "restored the backup of 2 March"')
+@click.option("--reason", required=True, help="Why; it is recorded.")
+@click.option("--config", type=CONFIG_FILE, help="The config file; else RPPAM_CONFIG.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def adopt(*, reason: str, config: Path | None, as_json: bool) -> int:
+    """Have this host's node believe the ledger that is in the database now, after it was restored on purpose.
+
+    Each node remembers for itself what it has seen: run it on every node's host. It is recorded.
+    """
+    from getpass import getuser
+
+    from rppam.access.mfa import data_keys_of
+    from rppam.audit.keys import SigningKeys, origin_of
+    from rppam.audit.watch import FILE_NAME, SeenFile, adopted
+    from rppam.kernel.actor import Actor, ActorKind, acting
+    from rppam.ledger.model import Entity
+    from rppam.ledger.record import record
+
+    with _Reading(config) as reading, acting(Actor(ActorKind.HOST, name=getuser())):
+        settings, origin = reading.settings, origin_of(reading.settings.cluster.cluster_id)
+
+        async def recorded(before: int, now: int) -> None:
+            target, facts = Entity("ledger", origin), {"seen": before, "adopted": now, "node": settings.node.node_name}
+            await reading.database.write(
+                lambda connection: record(connection, "ledger.adopt", target, reason=reason, details=facts)
+            )
+
+        keys = SigningKeys(reading.database, data_keys_of(settings, reading.database), origin)
+        file = SeenFile(settings.node.data_dir / FILE_NAME)
+        seen = reading.ask(adopted(reading.ledger, keys, file, recorded))
+    if as_json:
+        click.echo(json.dumps({"size": seen.checkpoint.size, "node": settings.node.node_name}))
+    else:
+        click.echo(f"{settings.node.node_name} believes the ledger of {seen.checkpoint.size} events from now on.")
+    return Exit.DONE
+
+
+class _Reading:
+    """The ledger of a config's database, read page by page from a command."""
+
+    def __init__(self, config: Path | None) -> None:
+        from rppam.db.database import Database
+        from rppam.ledger.store import SqlLedger
+
+        self.settings: Settings = _settings(config)
+        self._runner = asyncio.Runner()
+        settings = self.settings
+        self.database = Database(settings.database.url, settings.database.timeout_ms, node=settings.node.node_name)
+        self.ledger = SqlLedger(self.database)
+
+    def __enter__(self) -> "_Reading":
+        self._runner.__enter__()
+        try:
+            self.ask(self.database.start())
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ask(self.database.stop())
+        self._runner.close()
+
+    def ask(self, question: Awaitable[T]) -> T:
+        """The answer."""
+
+        async def asked() -> T:
+            return await question
+
+        return self._runner.run(asked())
+
+    def events(self, query: "Query") -> Iterator["Event"]:
+        """All events of a query, those without a place last."""
+        while True:
+            page = self.ask(self.ledger.events(query))
+            yield from page
+            placed = [event.index for event in page if event.index is not None]
+            if len(page) < query.limit or not placed:
+                return
+            query = query._replace(after=placed[-1])
+
+    def notes(self) -> dict[int, str]:
+        """The signed notes by size, the smallest first."""
+        found: dict[int, str] = {}
+        below: int | None = None
+        while page := self.ask(self.ledger.checkpoints(below, PAGE)):
+            found |= {one.size: one.note for one in page}
+            below = page[-1].size
+        return dict(sorted(found.items()))
+
+    def key(self) -> str | None:
+        """The public key in the database."""
+        from sqlalchemy import select
+
+        from rppam.ledger.tables import audit_keys
+
+        wanted = select(audit_keys.c.public).order_by(audit_keys.c.made_at.desc()).limit(1)
+        return self.ask(self.database.read(lambda connection: connection.execute(wanted).scalar_one_or_none()))
+
+
+def _verify_database(config: Path | None, key: str | None) -> int:
+    from rppam.audit.watch import FILE_NAME, SeenFile
+    from rppam.ledger.store import Query
+
+    with _Reading(config) as reading:
+        seen = SeenFile(reading.settings.node.data_dir / FILE_NAME).read()
+        notes = reading.notes()
+        trusted = key or (seen.key if seen else reading.key())
+        verification = _verification(trusted, notes, seen.checkpoint if seen else None)
+        return _verified(verification, reading.events(Query(limit=PAGE)), max(notes, default=0))
+
+
+def _verify_bundle(path: Path, key: str | None) -> int:
+    from rppam.audit.bundle import read_bundle
+
+    bundle = read_bundle(path)
+    return _verified(_verification(key or bundle.key, bundle.notes, None), bundle.events, bundle.total)
+
+
+def _verification(key: str | None, notes: Mapping[int, str], seen: "Checkpoint | None") -> "Verification":
+    from rppam.audit.verify import Tampered, Verification
+    from rppam.ledger.checkpoint import CheckpointRefused, verifier_of
+    from rppam.ledger.errors import EventUnknown
+
+    if key is None:
+        if notes:
+            raise Tampered("the signing key", "there are signed checkpoints, and no key that has signed them")
+        raise EventUnknown("the ledger has no signing key yet: a node that leads makes it")
+    try:
+        return Verification(verifier_of(key), notes, seen)
+    except CheckpointRefused as error:
+        raise Tampered("the signing key", str(error)) from None
+
+
+def _verified(verification: "Verification", events: Iterator["Event"], expected: int) -> int:
+    """As :func:`rppam.audit.verify.verified`, with progress on a terminal."""
+    from rppam.audit.verify import verified
+
+    with click.progressbar(
+        events, length=expected or None, label="verifying", file=sys.stderr, hidden=expected < PAGE
+    ) as bar:
+        return verified(verification, bar)
+
+
+def _export_bundle(config: Path | None, path: Path) -> int:
+    from rppam.audit.bundle import write_bundle
+    from rppam.audit.keys import origin_of
+    from rppam.ledger.errors import EventUnknown
+    from rppam.ledger.store import Query
+
+    with _Reading(config) as reading, path.open("w", encoding="utf-8") as file:
+        key, notes = reading.key(), reading.notes()
+        if key is None:
+            raise EventUnknown("the ledger has no signing key yet: a node that leads makes it")
+        count = max(notes, default=0)
+        events = (
+            event for event in reading.events(Query(limit=PAGE)) if event.index is not None and event.index < count
+        )
+        return write_bundle(file, origin_of(reading.settings.cluster.cluster_id), key, notes, events, count)
+
+
+def _show(event: "Event", *, as_json: bool) -> None:
+    from rppam.http.times import iso_utc_ms
+    from rppam.kernel.logging import one_line
+
+    document = event.document()
+    document["time"] = iso_utc_ms(document["time"])
+    if as_json:
+        click.echo(json.dumps(document, ensure_ascii=False))
+        return
+    actor, target = document["actor"], document["object"]
+    who = actor["name"] or actor["id"] or actor["kind"]
+    whom = " ".join(filter(None, (target["kind"], target["name"] or target["id"])))
+    failed = " failed" if document["outcome"] != "success" else ""
+    reason = f": {document['reason']}" if document["reason"] else ""
+    place = "-" if event.index is None else event.index
+    click.echo(one_line(f"{document['time']}  {place:>8}  {document['action']:<18}{failed}  {who} -> {whom}{reason}"))
+
+
+def _moment(text: str | None) -> Any:
+    from rppam.audit.times import TimeInvalid, wall_ms_of
+
+    try:
+        return None if text is None else wall_ms_of(text)
+    except TimeInvalid as error:
+        raise click.BadParameter(f"{error}, found {text!r}") from None
+
+
+def _settings(config: Path | None) -> "Settings":
+    from rppam.config.host_secrets import HostSecrets
+    from rppam.config.load import load_settings
+    from rppam.config.places import config_path
+
+    return load_settings(config_path(config, os.environ), outside=HostSecrets())
+
+
+def _ask(config: Path | None, question: "Callable[[SqlLedger, Database], Awaitable[T]]") -> T:
+    with _Reading(config) as reading:
+        return reading.ask(question(reading.ledger, reading.database))

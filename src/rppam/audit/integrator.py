@@ -1,0 +1,48 @@
+"""The leader's part: records that it leads, and puts committed events into the signed tree.
+
+It goes on while events wait, so that a burst is worked off at once. A ledger that is broken stays as it is: the
+integration stops and is logged; what is recorded meanwhile waits.
+"""
+
+from typing import Final
+
+from sqlalchemy import Connection
+
+from rppam.audit.keys import SigningKeys
+from rppam.cluster.health.ports import Authority
+from rppam.db.database import Database
+from rppam.db.fence import advance
+from rppam.http.errors import FencedError
+from rppam.ledger.checkpoint import Signer
+from rppam.ledger.model import Entity
+from rppam.ledger.record import record
+from rppam.ledger.store import BATCH, SqlLedger
+
+EVERY_S: Final = 0.5
+
+
+class Integrator:
+    """See the module."""
+
+    def __init__(self, database: Database, keys: SigningKeys, node: str, boot_id: str) -> None:
+        self._database, self._keys, self._node, self._boot_id = database, keys, node, boot_id
+        self._ledger = SqlLedger(database)
+        self._announced = 0
+        """The epoch of which it is recorded that this node leads."""
+        self._signer: Signer | None = None
+
+    async def work(self, epoch: int) -> None:
+        """One round. Raises a ``LedgerError``, a ``DatabaseError``, or that a newer leader has written."""
+        authority = Authority(epoch, self._boot_id)
+        if self._announced != epoch:
+            self._signer = await self._keys.signer(authority, self._node)
+            await self._database.write(lambda connection: self._announce(connection, authority))
+            self._announced = epoch
+        assert self._signer is not None  # of the round that announced
+        while await self._ledger.integrate(authority, self._node, self._keys.origin, self._signer) == BATCH:
+            pass
+
+    def _announce(self, connection: Connection, authority: Authority) -> None:
+        if not advance(connection, authority.epoch, self._node, authority.boot_id):
+            raise FencedError(f"{self._node} led at epoch {authority.epoch}, but a newer leader has written since")
+        record(connection, "leader.elect", Entity("node", self._node, self._node), epoch=authority.epoch)

@@ -1,0 +1,103 @@
+"""An event of the ledger, and the one text of it that is hashed.
+
+The text is canonical JSON (RFC 8785 as far as our values go: sorted names, no blanks, integers and strings alone). What
+is personal is in it only as a salted commitment, ``ref``; the words stand in a table beside it. So they can be erased,
+and every proof goes on to hold. Pure.
+"""
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
+
+from rppam.ledger.merkle import leaf_hash
+
+VERSION: Final = 1
+FIRST: Final = ""
+"""What stands before the first event of a writer."""
+
+
+class Outcome(StrEnum):
+    """What became of an act."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+
+
+class Entity(NamedTuple):
+    """What an act is done to."""
+
+    kind: str
+    id: str = ""
+    name: str = ""
+
+
+class Link(NamedTuple):
+    """An event's place in the chain of its writer: one connection of one process to the database."""
+
+    writer: str
+    number: int
+    previous: str
+    """The hash of the writer's event before it, in hexadecimal digits; :data:`FIRST` for none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event as it is read back."""
+
+    text: str
+    """The canonical text."""
+    index: int | None
+    """Its place in the tree; ``None`` until it is integrated."""
+    words: Mapping[str, str]
+    """What the commitments stand for, as far as it was not erased: by ref."""
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The text, parsed."""
+        body: dict[str, Any] = json.loads(self.text)
+        return body
+
+    @property
+    def hash(self) -> bytes:
+        """The leaf's hash."""
+        return leaf_hash(self.text.encode())
+
+    def document(self) -> dict[str, Any]:
+        """The event for people and scripts, with the words in place of the refs where they are known."""
+        body = self.body
+        actor, target = dict(body["actor"]), dict(body["object"])
+        for part, name in ((actor, "name"), (actor, "address"), (target, "name")):
+            part[name] = self.words.get(part[name], "") if part.get(name) else ""
+        return {
+            "id": body["id"],
+            "index": self.index,
+            "time": body["time"],
+            "action": body["action"],
+            "actor": actor,
+            "object": target,
+            "outcome": body["outcome"],
+            "reason": body["reason"],
+            "node": body["node"],
+            "epoch": body["epoch"],
+            "request": body["request"],
+            "details": body["details"],
+        }
+
+
+def canonical(body: Mapping[str, Any]) -> str:
+    """The one text of a body. ValueError for what has more than one: a float."""
+    return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_refused)
+
+
+def commitment(salt: bytes, word: str) -> str:
+    """What stands for ``word`` in an event."""
+    digest = hashlib.sha256(salt + word.encode("utf-8", "surrogatepass")).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def _refused(value: object) -> object:
+    raise ValueError(f"expected strings, integers, lists and objects, found {type(value).__name__}")

@@ -1,0 +1,280 @@
+"""The ledger in SQL: reading it, and putting committed events into the tree.
+
+Decides which events get which place: in the order of their rows, each after the event before it of the same writer. An
+event that does not fit its writer's chain stops the integration, and is named. One transaction takes up to
+:data:`BATCH` events, behind the fence.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from rppam.cluster.health.ports import Authority
+from rppam.db.database import Database
+from rppam.db.engine import NowMs
+from rppam.db.fence import advance
+from rppam.http.errors import FencedError
+from rppam.kernel.instant import WallMs
+from rppam.ledger.checkpoint import Checkpoint, Signer, signed
+from rppam.ledger.errors import EventUnknown, LedgerBroken
+from rppam.ledger.merkle import Frontier, Hashes, consistency_proof, inclusion_proof
+from rppam.ledger.model import FIRST, Event
+from rppam.ledger.tables import audit_checkpoints, audit_events, audit_nodes, audit_words, audit_writers
+
+BATCH: Final = 4_096
+_E: Final = audit_events.c
+
+
+class Query(NamedTuple):
+    """Which events are asked for."""
+
+    action: str | None = None
+    """Exact, or a prefix that ends with a dot: ``user.``."""
+    actor: str | None = None
+    """The name."""
+    object: str | None = None
+    """Id, name or kind."""
+    since: WallMs | None = None
+    until: WallMs | None = None
+    after: int | None = None
+    """Index of the last event that is known already."""
+    newest: bool = False
+    """The newest first, without ``after``."""
+    limit: int = 100
+
+
+class Signed(NamedTuple):
+    """A checkpoint as it is kept."""
+
+    size: int
+    frontier: Frontier
+    epoch: int
+    node: str
+    made_at: WallMs
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """That an event is in the ledger."""
+
+    index: int
+    leaf: bytes
+    path: Sequence[bytes]
+    signed: Signed
+
+
+class SqlLedger:
+    """See the module."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def integrate(self, authority: Authority, node: str, origin: str, signer: Signer) -> int:
+        """Put events that wait into the tree and sign it; how many there were.
+
+        Raises :class:`~rppam.http.errors.FencedError` where a newer leader has written, :class:`LedgerBroken`, a
+        ``DatabaseError``.
+        """
+
+        def work(connection: Connection) -> int:
+            if not advance(connection, authority.epoch, node, authority.boot_id):
+                raise FencedError(f"{node} led at epoch {authority.epoch}, but a newer leader has written since")
+            newest = _newest(connection)
+            tree = newest.frontier if newest else Frontier()
+            waiting = connection.execute(_WAITING).all()
+            if not waiting:
+                return 0
+            _append(connection, tree, waiting)
+            note = signed(Checkpoint(origin, tree.size, tree.root()), signer)
+            row = {"size": tree.size, "frontier": tree.pack(), "epoch": authority.epoch, "node": node, "note": note}
+            connection.execute(insert(audit_checkpoints).values(**row, made_at=NowMs()))
+            return len(waiting)
+
+        return await self._database.write(work)
+
+    async def events(self, query: Query) -> list[Event]:
+        """Events in the order of the tree, at the end those that wait for their place; or the newest first."""
+
+        def work(connection: Connection) -> list[Event]:
+            where = _conditions(connection, query)
+            if query.newest:
+                wanted = select(audit_events).where(*where).order_by(_E.seq.desc()).limit(query.limit)
+                return _with_words(connection, connection.execute(wanted).all())
+            after = -1 if query.after is None else query.after
+            placed = select(audit_events).where(*where, _E.leaf > after).order_by(_E.leaf).limit(query.limit)
+            rows = list(connection.execute(placed).all())
+            if len(rows) < query.limit:
+                waiting = select(audit_events).where(*where, _E.leaf.is_(None)).order_by(_E.seq)
+                rows += connection.execute(waiting.limit(query.limit - len(rows))).all()
+            return _with_words(connection, rows)
+
+        return await self._database.read(work)
+
+    async def newest(self) -> Signed | None:
+        """The newest checkpoint; ``None`` where nothing was integrated yet."""
+        return await self._database.read(_newest)
+
+    async def checkpoints(self, below: int | None, count: int) -> list[Signed]:
+        """Checkpoints, the newest first; ``below`` the size of the last one that is known already."""
+        wanted = select(audit_checkpoints).order_by(audit_checkpoints.c.size.desc()).limit(count)
+        if below is not None:
+            wanted = wanted.where(audit_checkpoints.c.size < below)
+        return await self._database.read(lambda connection: [_signed(row) for row in connection.execute(wanted)])
+
+    async def proof(self, index: int) -> Proof:
+        """That the event at ``index`` is in the newest tree. Raises :class:`EventUnknown`."""
+
+        def work(connection: Connection) -> Proof:
+            newest = _newest(connection)
+            if newest is None or not 0 <= index < newest.size:
+                size = newest.size if newest else 0
+                raise EventUnknown(f"expected an index below {size}, found {index}")
+            hashes = reader(connection)
+            return Proof(index, hashes(0, index, 1)[0], inclusion_proof(index, newest.size, hashes), newest)
+
+        return await self._database.read(work)
+
+    async def consistency(self, old: int, size: int) -> list[bytes]:
+        """That the tree of ``old`` events is the beginning of that of ``size``. Raises :class:`EventUnknown`."""
+
+        def work(connection: Connection) -> list[bytes]:
+            newest = _newest(connection)
+            if newest is None or not 0 <= old <= size <= newest.size:
+                raise EventUnknown(f"expected two sizes of at most {newest.size if newest else 0}, the smaller first")
+            return consistency_proof(old, size, reader(connection))
+
+        return await self._database.read(work)
+
+    async def waiting(self) -> tuple[int, WallMs | None, WallMs]:
+        """How many events have no place yet, when the oldest of them was recorded, and the database's time."""
+
+        def work(connection: Connection) -> tuple[int, WallMs | None, WallMs]:
+            counted = select(func.count(), func.min(_E.time)).where(_E.leaf.is_(None))
+            count, oldest = connection.execute(counted).one()
+            now = connection.execute(select(NowMs())).scalar_one()
+            return int(count), None if oldest is None else WallMs(oldest), WallMs(now)
+
+        return await self._database.read(work)
+
+
+_WAITING: Final = (
+    select(_E.seq, _E.id, _E.hash, _E.writer, _E.number, _E.body).where(_E.leaf.is_(None)).order_by(_E.seq).limit(BATCH)
+)
+_PLACE: Final = update(audit_events).where(_E.seq == bindparam("row")).values(leaf=bindparam("place"))
+
+
+def reader(connection: Connection) -> Hashes:
+    """The hashes of the tree in the database. Raises :class:`LedgerBroken` where one is missing."""
+
+    def hashes(level: int, start: int, count: int) -> list[bytes]:
+        if level == 0:
+            wanted = select(_E.leaf, _E.hash).where(_E.leaf.between(start, start + count - 1)).order_by(_E.leaf)
+            found = [(row.leaf, bytes.fromhex(row.hash)) for row in connection.execute(wanted)]
+        else:
+            nodes = audit_nodes.c
+            inside = nodes.position.between(start, start + count - 1)
+            wanted = select(nodes.position, nodes.hash).where(nodes.level == level, inside).order_by(nodes.position)
+            found = [(row.position, bytes(row.hash)) for row in connection.execute(wanted)]
+        if [place for place, _ in found] != list(range(start, start + count)):
+            raise LedgerBroken(f"expected {count} hashes of level {level} from {start} on, found {len(found)}")
+        return [one for _, one in found]
+
+    return hashes
+
+
+def event_of(row: Row[Any], words: Mapping[str, str]) -> Event:
+    """The event of a row."""
+    return Event(row.body, row.leaf, words)
+
+
+def flaw_of(row: Row[Any], last: tuple[int, str] | None) -> str:
+    """Why the event of a row is not what its writer recorded after ``last`` (number and hash); empty when it is."""
+    event = Event(row.body, None, {})
+    if event.hash.hex() != row.hash:
+        return "its text is not the one that was hashed"
+    body = event.body
+    if (body["id"], body["writer"], body["number"]) != (row.id, row.writer, row.number):
+        return "the columns beside its text do not agree with it"
+    number, previous = (0, FIRST) if last is None else (last[0] + 1, last[1])
+    if row.number != number:
+        return f"expected event {number} of its writer, found {row.number}"
+    if body["previous"] != previous:
+        return "it does not follow from the event before it"
+    return ""
+
+
+def _append(connection: Connection, tree: Frontier, waiting: Sequence[Any]) -> None:
+    writers = audit_writers.c
+    known = select(audit_writers).where(writers.writer.in_({row.writer for row in waiting}))
+    last = {row.writer: (row.number, row.hash) for row in connection.execute(known)}
+    places, nodes = [], []
+    for row in waiting:
+        if flaw := flaw_of(row, last.get(row.writer)):
+            raise LedgerBroken(f"event {row.id} (row {row.seq}, writer {row.writer}): {flaw}")
+        last[row.writer] = (row.number, row.hash)
+        places.append({"row": row.seq, "place": tree.size})
+        nodes += [
+            {"level": level, "position": position, "hash": one}
+            for level, position, one in tree.append(bytes.fromhex(row.hash))
+        ]
+    connection.execute(_PLACE, places)
+    if nodes:
+        connection.execute(insert(audit_nodes), nodes)
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    heads = dialect.insert(audit_writers)
+    heads = heads.on_conflict_do_update(
+        index_elements=[writers.writer], set_={"number": heads.excluded.number, "hash": heads.excluded.hash}
+    )
+    connection.execute(
+        heads, [{"writer": writer, "number": number, "hash": one} for writer, (number, one) in last.items()]
+    )
+
+
+def _newest(connection: Connection) -> Signed | None:
+    wanted = select(audit_checkpoints).order_by(audit_checkpoints.c.size.desc()).limit(1)
+    row = connection.execute(wanted).one_or_none()
+    return None if row is None else _signed(row)
+
+
+def _signed(row: Row[Any]) -> Signed:
+    try:
+        frontier = Frontier.unpack(row.size, bytes(row.frontier))
+    except ValueError as error:
+        raise LedgerBroken(f"checkpoint {row.size}: {error}") from None
+    return Signed(row.size, frontier, row.epoch, row.node, WallMs(row.made_at), row.note)
+
+
+def _conditions(connection: Connection, query: Query) -> list[ColumnElement[bool]]:
+    where: list[ColumnElement[bool]] = []
+    if query.action is not None:
+        is_prefix = query.action.endswith(".")
+        where.append(_E.action.startswith(query.action, autoescape=True) if is_prefix else _E.action == query.action)
+    if query.actor is not None:
+        where.append(_E.actor.in_(_refs(connection, query.actor)))
+    if query.object is not None:
+        named = _E.object_name.in_(_refs(connection, query.object))
+        where.append(or_(_E.object_id == query.object, _E.object_kind == query.object, named))
+    if query.since is not None:
+        where.append(_E.time >= query.since)
+    if query.until is not None:
+        where.append(_E.time < query.until)
+    return where
+
+
+def _refs(connection: Connection, word: str) -> list[str]:
+    return list(connection.execute(select(audit_words.c.ref).where(audit_words.c.word == word)).scalars())
+
+
+def _with_words(connection: Connection, rows: Sequence[Row[Any]]) -> list[Event]:
+    refs = set()
+    for row in rows:
+        body = json.loads(row.body)
+        refs |= {body["actor"]["name"], body["actor"]["address"], body["object"]["name"]} - {""}
+    wanted = select(audit_words.c.ref, audit_words.c.word).where(audit_words.c.ref.in_(refs))
+    words = {row.ref: row.word for row in connection.execute(wanted)} if refs else {}
+    return [event_of(row, words) for row in rows]

@@ -1,0 +1,82 @@
+"""The tables of the ledger. Times are milliseconds since 1970, by the database's clock."""
+
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, String, Table, Text, UniqueConstraint
+
+from rppam.db.tables import metadata
+
+audit_events = Table(
+    "audit_events",
+    metadata,
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("id", String(36), nullable=False),
+    Column("leaf", BigInteger),
+    Column("hash", String(64), nullable=False),
+    Column("writer", String(36), nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("time", BigInteger, nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("actor", String(43), nullable=False),
+    Column("object_kind", String(32), nullable=False),
+    Column("object_id", String(256), nullable=False),
+    Column("object_name", String(43), nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("body", Text, nullable=False),
+    UniqueConstraint("leaf"),
+    UniqueConstraint("writer", "number"),
+    Index("ix_audit_events_action", "action", "seq"),
+    Index("ix_audit_events_actor", "actor", "seq"),
+    Index("ix_audit_events_object_id", "object_id", "seq"),
+)
+"""One act each. ``body`` is the text that counts: the columns beside it repeat parts of it for searching. ``seq`` says
+in what order the rows were written, ``leaf`` which place the event has in the tree, once the leader has given it one.
+``actor`` and ``object_name`` are commitments."""
+
+audit_words = Table(
+    "audit_words",
+    metadata,
+    Column("ref", String(43), primary_key=True),
+    Column("salt", LargeBinary(16), nullable=False),
+    Column("word", String(256), nullable=False),
+    Index("ix_audit_words_word", "word"),
+)
+"""What the commitments stand for. A row that is deleted is forgotten for good; the events stay provable."""
+
+audit_nodes = Table(
+    "audit_nodes",
+    metadata,
+    Column("level", Integer, primary_key=True, autoincrement=False),
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("hash", LargeBinary(32), nullable=False),
+)
+"""Complete subtrees of 2**level leaves (:data:`rppam.ledger.merkle.LEVELS`)."""
+
+audit_writers = Table(
+    "audit_writers",
+    metadata,
+    Column("writer", String(36), primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("hash", String(64), nullable=False),
+)
+"""The last event of each writer that is in the tree."""
+
+audit_checkpoints = Table(
+    "audit_checkpoints",
+    metadata,
+    Column("size", BigInteger, primary_key=True, autoincrement=False),
+    Column("frontier", LargeBinary(2048), nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("node", String(63), nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    Column("note", Text, nullable=False),
+)
+"""The signed sizes of the tree, the newest of which is the tree: with its frontier the leader goes on."""
+
+audit_keys = Table(
+    "audit_keys",
+    metadata,
+    Column("name", String(128), primary_key=True),
+    Column("public", String(200), nullable=False),
+    Column("sealed", String(512), nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+)
+"""The keys that have signed checkpoints, the private part sealed by a data key; the newest signs."""

@@ -1,0 +1,150 @@
+"""Each node remembers what it has seen signed: a database that was put back or replaced is noticed."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, delete, text, update
+
+from rppam.audit.integrator import Integrator
+from rppam.audit.keys import SigningKeys
+from rppam.audit.watch import FILE_NAME, LedgerWatch, SeenFile
+from rppam.crypto.data_key_ports import ClusterSecrets
+from rppam.crypto.data_keys import DataKeys
+from rppam.db.data_keys import SqlDataKeys
+from rppam.db.database import Database
+from rppam.http.errors import FencedError
+from rppam.kernel.secret import Secret
+from rppam.ledger.errors import LedgerBroken, LedgerRolledBack, LedgerUnwatched
+from rppam.ledger.model import Entity
+from rppam.ledger.record import record
+from rppam.ledger.store import Query, SqlLedger
+from rppam.ledger.tables import audit_checkpoints, audit_events, audit_keys, audit_nodes, audit_writers
+
+pytestmark = [pytest.mark.integration, pytest.mark.server]
+
+
+def keys_of(database: Database) -> SigningKeys:
+    data_keys = DataKeys(SqlDataKeys(database), lambda: ClusterSecrets(Secret("ab" * 32), (), ()))
+    return SigningKeys(database, data_keys, "rppam/test")
+
+
+class Node:
+    """A node that leads and watches."""
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        self.database = database
+        self.integrator = Integrator(database, keys_of(database), "node1", "boot-a")
+        self.file = SeenFile(folder / FILE_NAME)
+        self.watch = LedgerWatch(SqlLedger(database), keys_of(database), self.file)
+
+    async def act(self, count: int, epoch: int = 7) -> None:
+        def work(connection: Connection) -> None:
+            for number in range(count):
+                record(connection, "user.create", Entity("user", f"id-{number}"))
+
+        await self.database.write(work)
+        await self.integrator.work(epoch)
+
+
+@pytest.fixture
+def node(database: Database, tmp_path: Path) -> Node:
+    return Node(database, tmp_path)
+
+
+async def run(database: Database, *changes: str) -> None:
+    def work(connection: Connection) -> None:
+        for change in changes:
+            connection.execute(text(change))
+
+    await database.write(work)
+
+
+async def test_the_leader_makes_a_key_says_that_it_leads_and_integrates(node: Node) -> None:
+    assert await node.watch.check() == ""
+    await node.act(3)
+    actions = [event.body["action"] for event in await SqlLedger(node.database).events(Query())]
+    assert sorted(actions) == ["leader.elect", "ledger.found", "user.create", "user.create", "user.create"]
+    assert await node.watch.check() == ""
+    await node.act(1)
+    await node.act(1, epoch=8)
+    elected = await SqlLedger(node.database).events(Query("leader.elect"))
+    assert [event.body["epoch"] for event in elected] == [7, 8]
+    assert await node.watch.check() == ""
+    seen = node.file.read()
+    assert seen is not None
+    assert seen.checkpoint.size == 8
+    sealed = await node.database.read(lambda connection: connection.execute(audit_keys.select()).one())
+    assert len(sealed.sealed) > 60
+    with pytest.raises(FencedError):
+        await Integrator(node.database, keys_of(node.database), "node2", "boot-b").work(7)
+
+
+async def test_a_database_that_was_put_back_is_noticed(node: Node) -> None:
+    await node.act(300)
+    await node.watch.check()
+    await node.act(5)
+    await node.watch.check()
+    await run(node.database, "DELETE FROM audit_checkpoints WHERE size > 302")
+    with pytest.raises(LedgerRolledBack, match="has seen 307 of them signed"):
+        await node.watch.check()
+    await run(node.database, "DELETE FROM audit_checkpoints")
+    with pytest.raises(LedgerRolledBack, match="is empty"):
+        await node.watch.check()
+
+
+async def test_a_fork_that_is_longer_is_noticed(
+    node: Node, url: str, open_database: Callable[..., Any], tmp_path: Path
+) -> None:
+    await node.act(5)
+    await node.watch.check()
+
+    def wiped(connection: Connection) -> None:
+        for table in (audit_events, audit_checkpoints, audit_nodes, audit_writers):
+            connection.execute(delete(table))
+
+    await node.database.write(wiped)
+    with pytest.raises(LedgerBroken, match="expected event 0 of its writer"):
+        await node.act(1)
+    await node.database.write(wiped)
+    restarted = Node(await open_database(url), tmp_path)
+    await restarted.act(50)
+    with pytest.raises(LedgerRolledBack, match="the first 7 events"):
+        await node.watch.check()
+
+
+async def test_another_key_is_not_believed_and_a_note_that_says_otherwise_is_broken(node: Node) -> None:
+    await node.act(5)
+    await node.watch.check()
+    await node.act(5)
+    note = update(audit_checkpoints).where(audit_checkpoints.c.size == 12).values(size=13)
+    await node.database.write(lambda connection: connection.execute(note).close())
+    with pytest.raises(LedgerBroken):
+        await node.watch.check()
+    await node.database.write(lambda connection: connection.execute(delete(audit_keys)).close())
+    await run(node.database, "UPDATE audit_checkpoints SET size = 12 WHERE size = 13")
+    stranger = Integrator(node.database, keys_of(node.database), "node1", "boot-a")
+    await node.database.write(lambda connection: record(connection, "user.create", Entity("user")))
+    await stranger.work(7)
+    with pytest.raises(LedgerRolledBack, match="has not signed"):
+        await node.watch.check()
+
+
+async def test_a_file_that_is_damaged_or_cannot_be_written_is_said(node: Node, tmp_path: Path) -> None:
+    await node.act(1)
+    node.file.path.write_text("{")
+    with pytest.raises(LedgerUnwatched, match=r"ledger\.json"):
+        await node.watch.check()
+    elsewhere = LedgerWatch(SqlLedger(node.database), keys_of(node.database), SeenFile(tmp_path / "none" / FILE_NAME))
+    with pytest.raises(LedgerUnwatched, match="cannot be written"):
+        await elsewhere.check()
+
+
+async def test_events_that_nobody_integrates_are_said(node: Node) -> None:
+    await node.act(1)
+    await node.database.write(lambda connection: record(connection, "user.create", Entity("user")))
+    assert await node.watch.check() == ""
+    waits = "UPDATE audit_events SET time = time - 60000 WHERE leaf IS NULL"
+    await run(node.database, waits)
+    assert "1 events wait" in await node.watch.check()
