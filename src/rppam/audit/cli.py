@@ -6,7 +6,6 @@ It reads the database of the config, so it needs neither Redis nor a running nod
 import asyncio
 import contextlib
 import json
-import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
@@ -365,11 +364,9 @@ def _moment(text: str | None) -> Any:
 
 
 def _settings(config: Path | None) -> "Settings":
-    from rppam.config.host_secrets import HostSecrets
     from rppam.config.load import load_settings
-    from rppam.config.places import config_path
 
-    return load_settings(config_path(config, os.environ), outside=HostSecrets())
+    return load_settings(config)
 
 
 def _ask(config: Path | None, question: "Callable[[SqlLedger, Database], Awaitable[T]]") -> T:
