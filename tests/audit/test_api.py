@@ -8,6 +8,7 @@ import pytest
 from rppam.access.accounts.model import AccountRole
 from rppam.audit.integrator import Integrator
 from rppam.audit.keys import SigningKeys, origin_of
+from rppam.cluster.admin.errors import MemberUnknown
 from rppam.crypto.data_key_ports import ClusterSecrets
 from rppam.crypto.data_keys import DataKeys
 from rppam.db.data_keys import SqlDataKeys
@@ -53,9 +54,12 @@ async def test_what_an_administrator_does_is_recorded_with_who_and_from_where(se
     assert event["actor"]["session"] in {one["object"]["id"] for one in opened}
     await integrate(served)
     answer = await asked(served, f"{EVENTS}?limit=1000")
-    assert [one["index"] for one in answer["events"]] == list(range(len(answer["events"])))
-    assert answer["next"] == len(answer["events"]) - 1
-    assert (await asked(served, f"{EVENTS}?after={answer['next']}")) == {"events": [], "next": answer["next"]}
+    placed = [one["index"] for one in answer["events"] if one["index"] is not None]
+    assert placed == list(range(len(placed)))
+    assert answer["next"] == placed[-1]
+    rest = await asked(served, f"{EVENTS}?after={answer['next']}")
+    assert {one["index"] for one in rest["events"]} == {None}, "sessions that were opened to ask this"
+    assert rest["next"] == answer["next"]
 
 
 async def test_a_role_that_is_given_and_taken_is_recorded(served: Served) -> None:
@@ -117,3 +121,18 @@ async def test_only_auditors_and_administrators_read_it(served: Served, role: st
 async def test_nobody_changes_it(served: Served, method: str) -> None:
     answer = await served.http.request(method, EVENTS, headers=served.bearer(AccountRole.ADMIN))
     assert answer.status_code == 405, answer.text
+
+
+async def test_orders_to_the_cluster_are_recorded_with_what_became_of_them(served: Served) -> None:
+    headers = await signed_in(served)
+    paused = await served.http.put("/api/v1/admin/cluster/pause", json={"paused": True}, headers=headers)
+    assert paused.status_code == 200, paused.text
+    served.orders.failure = MemberUnknown("node9")
+    gone = await served.http.post("/api/v1/admin/cluster/forget", json={"members": ["node9"]}, headers=headers)
+    assert gone.status_code == 404, gone.text
+    (pause,) = (await asked(served, f"{EVENTS}?action=cluster.pause"))["events"]
+    (forget,) = (await asked(served, f"{EVENTS}?action=member.remove"))["events"]
+    assert (pause["outcome"], pause["actor"]["name"]) == ("success", "admin")
+    assert forget["outcome"] == "failure"
+    assert forget["reason"].startswith("RPPAM-")
+    assert forget["details"]["members"] == ["node9"]

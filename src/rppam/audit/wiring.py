@@ -8,12 +8,14 @@ from rppam.cluster.driver.leader_tasks import RepeatedTask
 from rppam.cluster.driver.node_tasks import NodeTask
 from rppam.foundation import ControlFoundation, Foundation
 from rppam.kernel.services import Services
+from rppam.ledger.acts import Recorder
 from rppam.ledger.store import SqlLedger
 
 
 def wire(base: Foundation, services: Services) -> None:
-    """Offer the ledger, and its public key."""
+    """Offer the ledger, its public key, and what records acts that change no database."""
     services.add(SqlLedger, SqlLedger(base.database))
+    services.add(Recorder, Recorder(base.database))
     origin = origin_of(base.config.cluster.cluster_id)
     services.add(SigningKeys, SigningKeys(base.database, data_keys_of(base.config, base.database), origin))
 

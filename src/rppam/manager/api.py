@@ -26,6 +26,8 @@ from rppam.http.routes import ADMIN, declare
 from rppam.http.services import Here
 from rppam.http.times import iso_utc_ms
 from rppam.kernel.services import Services
+from rppam.ledger.acts import Act, recorded
+from rppam.ledger.model import Entity
 from rppam.manager.forwarding import hand_on, hand_on_to_all, other_nodes
 from rppam.manager.schemas import (
     NODE_NAME,
@@ -63,6 +65,7 @@ NamedNode = Annotated[str, Path(alias="nodeName", pattern=NODE_NAME)]
         503: _NO_CONTROL,
     },
 )
+@recorded(lambda given: Act("leader.transfer", Entity("node", given["body"].target or "", given["body"].target or "")))
 async def switch_over(request: Request, caller: Caller, services: Here, body: SwitchoverRequest = _NEXT) -> OrderTaken:
     """Any node takes it and hands it on to the leader, which releases and invites its successor; that one leads within
     some tens of milliseconds."""
@@ -86,6 +89,11 @@ async def switch_over(request: Request, caller: Caller, services: Here, body: Sw
         503: _NOT_KEPT,
     },
 )
+@recorded(
+    lambda given: Act(
+        "node.maintain" if given["body"].maintenance else "node.resume", Entity("node", given["node"], given["node"])
+    )
+)
 async def set_maintenance(
     node: NamedNode, body: MaintenanceRequest, request: Request, caller: Caller, services: Here
 ) -> OrderTaken:
@@ -99,6 +107,7 @@ async def set_maintenance(
 
 @orders.put("/api/v1/admin/cluster/pause", summary="Pause or resume automatic failover", response_model=PauseTaken)
 @declare(ADMIN, {**BODY, 503: _NOT_KEPT})
+@recorded(lambda given: Act("cluster.pause" if given["body"].paused else "cluster.resume"))
 async def pause(body: PauseRequest, request: Request, caller: Caller, services: Here) -> PauseTaken:
     """Any node takes it and tells the others over the member link, and through Redis whom that does not reach. `others`
     says who was told directly; while Redis is away, send it to those who were not."""
@@ -119,6 +128,7 @@ async def pause(body: PauseRequest, request: Request, caller: Caller, services: 
         503: _NO_CONTROL,
     },
 )
+@recorded(lambda given: Act("member.remove", details=given["body"].model_dump(by_alias=True)))
 async def forget(body: ForgetRequest, request: Request, caller: Caller, services: Here) -> OrderTaken:
     """Any node takes it and hands it on to the leader, which removes one member in two safe steps; with `force` the
     asked node does it itself, for a majority lost for good."""
