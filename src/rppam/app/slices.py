@@ -21,6 +21,7 @@ import rppam.licence
 import rppam.limits
 import rppam.manager
 import rppam.setup
+import rppam.siem
 from rppam.db.steps import STEPS
 from rppam.kernel.slice import Command, Slice, load
 from rppam.settings.registry import SETTINGS
@@ -38,6 +39,7 @@ SLICES: Final[list[Slice]] = [
     rppam.access.mfa.SLICE,
     rppam.access.sessions.SLICE,
     rppam.audit.SLICE,
+    rppam.siem.SLICE,
     rppam.limits.SLICE,
     rppam.manager.SLICE,
     rppam.licence.SLICE,

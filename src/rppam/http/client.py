@@ -55,9 +55,24 @@ async def ask_json(
 
     After that error an order may or may not have been taken.
     """
+    sent = None if body is None else json.dumps(body).encode("ascii")
+    bearer = {} if token is None else {"Authorization": f"Bearer {token.reveal()}"}
+    return await ask(method, url, sent, headers={**headers, **bearer}, timeout_s=timeout_s, trust=trust)
+
+
+async def ask(
+    method: str,
+    url: str,
+    body: bytes | None = None,
+    *,
+    headers: Mapping[str, str] = _NONE,
+    timeout_s: float = 5.0,
+    trust: Trust = _SYSTEMS,
+) -> Answer:
+    """As :func:`ask_json`, with a body that is sent as it is: JSON where ``headers`` name no Content-Type."""
     try:
         async with asyncio.timeout(timeout_s):
-            return await _ask(method, url, body, token, trust, headers)
+            return await _ask(method, url, body, trust, headers)
     except TimeoutError as error:
         raise NoAnswerError(f"no answer within {timeout_s:g} s") from error
     except ConnectionRefusedError as error:
@@ -70,9 +85,7 @@ async def ask_json(
         raise NoAnswerError(str(getattr(error, "strerror", None) or error)) from error
 
 
-async def _ask(
-    method: str, url: str, body: object, token: Secret | None, trust: Trust, headers: Mapping[str, str]
-) -> Answer:
+async def _ask(method: str, url: str, body: bytes | None, trust: Trust, headers: Mapping[str, str]) -> Answer:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"expected http://HOST:PORT or https://HOST:PORT, found {url!r}")
@@ -89,7 +102,7 @@ async def _ask(
         try:
             if secure:
                 trust.check(url, writer.get_extra_info("ssl_object").getpeercert(binary_form=True))
-            writer.write(_request(method, parts, body, token, headers))
+            writer.write(_request(method, parts, body, headers))
             return await _read_answer(reader)
         finally:
             writer.close()
@@ -97,21 +110,18 @@ async def _ask(
                 await writer.wait_closed()
 
 
-def _request(method: str, parts: SplitResult, body: object, token: Secret | None, headers: Mapping[str, str]) -> bytes:
+def _request(method: str, parts: SplitResult, body: bytes | None, headers: Mapping[str, str]) -> bytes:
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    sent = b"" if body is None else json.dumps(body).encode("ascii")
     lines = [f"{method} {path} HTTP/1.1", f"Host: {parts.netloc.rpartition('@')[2]}", "Accept: application/json"]
     lines += ["Connection: close", "User-Agent: rppam"]
     if body is not None:
-        lines += ["Content-Type: application/json", f"Content-Length: {len(sent)}"]
+        headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), **headers}
     lines += [f"{name}: {value}" for name, value in headers.items()]
-    if token is not None:
-        lines.append(f"Authorization: Bearer {token.reveal()}")
     if any("\r" in line or "\n" in line for line in lines):
         raise ValueError("a line break in the address or the token")
     if not all(line.isascii() for line in lines):
         raise ValueError("a character outside ASCII in the address or the token")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("ascii") + sent
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("ascii") + (body or b"")
 
 
 def _tls_failure(error: ssl.SSLError) -> str:

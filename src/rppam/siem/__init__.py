@@ -1,0 +1,14 @@
+"""SIEM targets: where events of the ledger are delivered to, and how far that has come."""
+
+from rppam.kernel.slice import Slice
+
+SLICE = Slice(
+    name="siem",
+    package=__name__,
+    tables="tables",
+    migrations="migrations",
+    wire="wiring:wire",
+    leader_tasks="wiring:leader_tasks",
+    node_tasks="wiring:node_tasks",
+    routes=("api:siem",),
+)

@@ -1,0 +1,149 @@
+"""Delivery: the leader sends the ledger to each target, at least once, in order, and skips nothing.
+
+Each target has a loop of its own, so one that is slow or away holds up no other. A batch that was refused is sent
+again, after a pause that grows; the cursor moves behind what has arrived for certain, and the next leader goes on at
+the cursor.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final
+
+from rppam.cluster.health.ports import Authority
+from rppam.db.database import Database
+from rppam.db.errors import DatabaseError
+from rppam.http.errors import FencedError
+from rppam.kernel.clock import Clock
+from rppam.kernel.errors import RppamError
+from rppam.ledger.model import Event
+from rppam.ledger.store import Query, SqlLedger
+from rppam.siem.errors import DeliveryFailed
+from rppam.siem.model import Target
+from rppam.siem.senders import Sender, sender_of
+from rppam.siem.store import SqlTargets
+
+log: Final = logging.getLogger("rppam.siem")
+
+LOOK_EVERY_S: Final = 0.5
+RETRY_S: Final = (1.0, 2.0, 5.0, 10.0, 30.0)
+SETTLE_EVERY_S: Final = 1.0
+
+
+class Delivery:
+    """See the module. Implements :class:`rppam.cluster.driver.leader_tasks.LeaderTask`."""
+
+    name: Final = "the delivery to SIEM targets"
+
+    def __init__(self, database: Database, targets: SqlTargets, clock: Clock, node: str, boot_id: str) -> None:
+        self._ledger, self._targets, self._clock = SqlLedger(database), targets, clock
+        self._node, self._boot_id = node, boot_id
+        self._running: asyncio.Task[None] | None = None
+
+    def start(self, epoch: int) -> None:
+        """Leadership began at ``epoch``."""
+        authority = Authority(epoch, self._boot_id)
+        self._running = asyncio.get_running_loop().create_task(self._run(authority), name=self.name)
+
+    async def stop(self) -> None:
+        """Leadership ended."""
+        running, self._running = self._running, None
+        if running is not None:
+            running.cancel()
+            await asyncio.wait([running])
+
+    async def _run(self, authority: Authority) -> None:
+        """One loop for each enabled target, begun anew when it was changed."""
+        loops: dict[tuple[str, int], asyncio.Task[None]] = {}
+        try:
+            while True:
+                try:
+                    wanted = {(one.id, one.revision) for one in await self._targets.all() if one.enabled}
+                except DatabaseError as error:
+                    log.debug("SIEM targets are read another time: %s", error)
+                else:
+                    for key in [key for key in loops if key not in wanted or loops[key].done()]:
+                        loops.pop(key).cancel()
+                    for key in wanted - set(loops):
+                        loops[key] = asyncio.create_task(self._deliver(authority, key[0]), name=f"siem {key[0]}")
+                await asyncio.sleep(LOOK_EVERY_S)
+        finally:
+            for task in loops.values():
+                task.cancel()
+            await asyncio.gather(*loops.values(), return_exceptions=True)
+
+    async def _deliver(self, authority: Authority, ident: str) -> None:
+        tries = 0
+        while True:
+            try:
+                target = await self._targets.opened(ident)
+                sender = sender_of(target, self._clock)
+                try:
+                    stored = target.cursor
+                    async for position in _sent(self._ledger, target, sender):
+                        stored = await self._settle(authority, target, sender, position, stored)
+                        tries = 0 if stored > target.cursor else tries
+                finally:
+                    await sender.close()
+            except FencedError:
+                return
+            except DatabaseError as error:
+                log.debug("the delivery to %s waits for the database: %s", ident, error)
+            except RppamError as error:
+                if tries == 0:
+                    log.warning("SIEM target %s: %s", ident, error)
+                await self._note(ident, str(error))
+            except Exception:
+                log.exception("the delivery to the SIEM target %s failed", ident)
+            await asyncio.sleep(RETRY_S[min(tries, len(RETRY_S) - 1)])
+            tries += 1
+
+    async def _settle(self, authority: Authority, target: Target, sender: Sender, position: int, stored: int) -> int:
+        """Store how far the delivery is certain; the cursor that is stored then."""
+        proven = sender.proven()
+        certain = position if proven is None else proven + 1
+        if certain > stored:
+            await self._targets.delivered(authority, self._node, target.id, certain)
+        return max(certain, stored)
+
+    async def _note(self, ident: str, problem: str) -> None:
+        try:
+            await self._targets.failed(ident, problem)
+        except DatabaseError as error:
+            log.debug("that SIEM target %s failed is written another time: %s", ident, error)
+
+
+async def _sent(ledger: SqlLedger, target: Target, sender: Sender) -> AsyncIterator[int]:
+    """Send batch after batch, for ever; yields whenever something may have become certain. Raises DeliveryFailed."""
+    position, options = target.cursor, target.options
+    waited_s = 0.0
+    while True:
+        found = await ledger.events(Query(after=position - 1, limit=options.batch_size))
+        batch = [event for event in found if event.index is not None]
+        is_due = len(batch) >= options.batch_size or waited_s >= options.flush_seconds
+        if batch and is_due:
+            await sender.send(documents(batch))
+            position, waited_s = batch[-1].index + 1, 0.0  # type: ignore[operator]  # those without one were left out
+        else:
+            pause = min(SETTLE_EVERY_S, max(0.05, options.flush_seconds - waited_s) if batch else SETTLE_EVERY_S)
+            await asyncio.sleep(pause)
+            waited_s = waited_s + pause if batch else 0.0
+        yield position
+
+
+def documents(events: Sequence[Event]) -> list[dict[str, Any]]:
+    """Events as senders take them."""
+    return [event.document() for event in events]
+
+
+async def send_test(target: Target, clock: Clock, event: dict[str, Any]) -> None:
+    """Send one event that stands in no ledger. Raises :class:`DeliveryFailed`."""
+    sender = sender_of(target, clock)
+    try:
+        await sender.send([event])
+    except RppamError:
+        raise
+    except Exception as error:
+        raise DeliveryFailed(f"{type(error).__name__}: {error}") from error
+    finally:
+        await sender.close()

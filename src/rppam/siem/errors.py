@@ -1,0 +1,33 @@
+"""What can be wrong with SIEM targets (RPPAM-8101 and on)."""
+
+from rppam.kernel.errors import Fault, Retry, RppamError
+
+
+class SiemError(RppamError, fault=Fault.CALLER, retry=Retry.NO, level="info"):
+    """Base of all errors of SIEM targets."""
+
+
+class TargetUnknown(SiemError, code="RPPAM-8101", status=404):
+    """No SIEM target has this id."""
+
+    fix = "GET /api/v1/siem/targets lists them."
+
+
+class TargetInvalid(SiemError, code="RPPAM-8102", status=400):
+    """The SIEM target cannot be as it was given."""
+
+    fix = "Correct what 'detail' names."
+
+
+class TargetNameTaken(SiemError, code="RPPAM-8103", status=409):
+    """Another SIEM target has this name."""
+
+    fix = "Choose another name."
+
+
+class DeliveryFailed(
+    SiemError, code="RPPAM-8110", fault=Fault.SURROUNDINGS, retry=Retry.YES, status=502, level="warning"
+):
+    """The SIEM target did not take what was sent to it."""
+
+    fix = "Look at 'detail' for what the target said; events wait and are sent in order once it takes them."

@@ -1,0 +1,300 @@
+"""How a batch goes to a target of each kind, and how it is known that it arrived.
+
+A webhook, Sentinel and Splunk answer; with Splunk's acknowledgement the answer comes once the indexer has it. Syslog
+has no answer at all (RFC 5424 over RFC 6587 or 5425): what was sent within the last :data:`UNPROVEN_S` on a connection
+counts as unproven, and is sent again after that connection is lost, marked as sent again.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import hmac
+import json
+import ssl
+import uuid
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Protocol
+from urllib.parse import quote, urlencode
+
+from rppam.http.client import NoAnswerError, ask
+from rppam.http.times import iso_utc_ms
+from rppam.http.trust import Trust
+from rppam.kernel.clock import Clock
+from rppam.kernel.instant import US_PER_S, Instant, WallMs
+from rppam.kernel.lookups import connected
+from rppam.ledger.events import ACTIONS, Retention
+from rppam.siem.errors import DeliveryFailed
+from rppam.siem.formats import written
+from rppam.siem.model import Target, TargetKind, endpoint_of
+
+TIMEOUT_S: Final = 15.0
+UNPROVEN_S: Final = 5
+ACK_EVERY_S: Final = 0.5
+ACK_WITHIN_S: Final = 60.0
+TOKEN_SPARE_S: Final = 60
+_SD_ID: Final = "rppam@32473"
+_FACILITY: Final = 13
+"""RFC 5424: log audit."""
+_NOTICE: Final = 5
+_WARNING: Final = 4
+
+Event = Mapping[str, Any]
+
+
+class Sender(Protocol):
+    """The way to one target. One batch at a time."""
+
+    async def send(self, batch: Sequence[Event]) -> None:
+        """Have the target take the batch. Raises :class:`DeliveryFailed`."""
+        ...
+
+    def proven(self) -> int | None:
+        """Index of the last event that has arrived for certain; ``None``: all that were sent."""
+        ...
+
+    async def close(self) -> None:
+        """Hang up."""
+        ...
+
+
+def sender_of(target: Target, clock: Clock) -> Sender:
+    """The sender for a target. Its secret is open."""
+    if target.kind is TargetKind.SYSLOG:
+        return SyslogSender(target, clock)
+    if target.kind is TargetKind.SPLUNK:
+        return SplunkSender(target, clock)
+    return SentinelSender(target, clock) if target.kind is TargetKind.SENTINEL else WebhookSender(target, clock)
+
+
+class _Sent(NamedTuple):
+    place: int
+    at: Instant
+
+
+class SyslogSender:
+    """Syslog over TCP or TLS, with octet counting (RFC 6587, section 3.4.1)."""
+
+    def __init__(self, target: Target, clock: Clock) -> None:
+        self._target, self._clock = target, clock
+        self._writer: asyncio.StreamWriter | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._sent: deque[_Sent] = deque()
+        self._proven = target.cursor - 1
+        self._again_up_to = -1
+        """Events up to here may have been sent before, by this sender or by another leader's."""
+
+    async def send(self, batch: Sequence[Event]) -> None:
+        """Write the batch. Raises :class:`DeliveryFailed`."""
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                writer = self._writer or await self._connect()
+                frames = [self._frame(event) for event in batch]
+                writer.write(b"".join(b"%d %b" % (len(one), one) for one in frames))
+                await writer.drain()
+                if self._watching is not None and self._watching.done():
+                    raise ConnectionResetError("the target has closed the connection")
+        except (OSError, TimeoutError, ValueError) as error:
+            await self._lose()
+            raise DeliveryFailed(_why(error)) from None
+        now = self._clock.now()
+        self._sent.extend(_Sent(event["index"], now) for event in batch if event["index"] is not None)
+
+    def proven(self) -> int | None:
+        """See :class:`Sender`."""
+        old = self._clock.now() - UNPROVEN_S * US_PER_S
+        is_up = self._writer is not None and (self._watching is None or not self._watching.done())
+        while is_up and self._sent and self._sent[0].at <= old:
+            self._proven = self._sent.popleft().place
+        return self._proven
+
+    async def close(self) -> None:
+        """See :class:`Sender`."""
+        await self._lose()
+
+    async def _connect(self) -> asyncio.StreamWriter:
+        place = endpoint_of(self._target.url)
+        context = _trust(self._target).context("") if place.is_secure else None
+        with await connected(place.host, place.port) as plug:
+            reader, writer = await asyncio.open_connection(
+                sock=plug.dup(), ssl=context, server_hostname=place.host if place.is_secure else None
+            )
+        self._writer = writer
+        # A receiver says nothing: what comes is the end.
+        self._watching = asyncio.create_task(_until_end(reader), name="end of a syslog connection")
+        return writer
+
+    async def _lose(self) -> None:
+        writer, self._writer = self._writer, None
+        if self._sent:
+            self._again_up_to = max(self._again_up_to, self._sent[-1].place)
+        self._sent.clear()
+        if self._watching is not None:
+            self._watching.cancel()
+            self._watching = None
+        if writer is not None:
+            writer.close()
+            with contextlib.suppress(OSError, TimeoutError):
+                async with asyncio.timeout(1):
+                    await writer.wait_closed()
+
+    def _frame(self, event: Event) -> bytes:
+        """RFC 5424, section 6; the message in UTF-8 with its mark."""
+        severity = _NOTICE if event["outcome"] == "success" else _WARNING
+        index = event["index"]
+        sd = f'id="{event["id"]}"' + ("" if index is None else f' index="{index}"')
+        if index is not None and index <= self._again_up_to:
+            sd += ' again="1"'
+        time = iso_utc_ms(WallMs(event["time"]))
+        node = _printable(event["node"]) or "-"
+        action = ACTIONS.get(event["action"])
+        kind = (action.retention if action is not None else Retention.ADMINISTRATION).value
+        head = f"<{_FACILITY * 8 + severity}>1 {time} {node} rppam - {kind} [{_SD_ID} {sd}] "
+        return head.encode("ascii") + b"\xef\xbb\xbf" + written(event, self._target.format).encode()
+
+
+class _HttpSender:
+    """What the targets that answer have in common."""
+
+    def __init__(self, target: Target, clock: Clock) -> None:
+        self._target, self._clock = target, clock
+        secret = target.secret
+        assert secret is not None  # every target that answers needs one
+        self._secret = secret.reveal()
+
+    def proven(self) -> int | None:
+        """An answer proves what was sent."""
+        return None
+
+    async def close(self) -> None:
+        """No connection is kept."""
+
+    async def _post(self, url: str, body: bytes, headers: Mapping[str, str]) -> object:
+        """The JSON of an answer with 2xx. Raises :class:`DeliveryFailed`."""
+        try:
+            answer = await ask("POST", url, body, headers=headers, timeout_s=TIMEOUT_S, trust=_trust(self._target))
+        except NoAnswerError as error:
+            raise DeliveryFailed(str(error)) from None
+        if not 200 <= answer.status < 300:
+            raise DeliveryFailed(f"it answered with the status {answer.status}")
+        return answer.body
+
+    def _documents(self, batch: Sequence[Event]) -> list[str]:
+        return [written(event, self._target.format) for event in batch]
+
+
+class WebhookSender(_HttpSender):
+    """A JSON array by POST, signed: ``X-RpPam-Signature: sha256=HMAC`` of ``TIMESTAMP.BODY``."""
+
+    async def send(self, batch: Sequence[Event]) -> None:
+        """See :class:`Sender`."""
+        body = ("[" + ",".join(self._documents(batch)) + "]").encode()
+        stamp = str(self._clock.wall_ms() // 1000)
+        code = hmac.new(self._secret.encode(), stamp.encode() + b"." + body, hashlib.sha256).hexdigest()
+        headers = {"X-RpPam-Timestamp": stamp, "X-RpPam-Signature": f"sha256={code}"}
+        await self._post(self._target.url, body, headers)
+
+
+class SplunkSender(_HttpSender):
+    """HTTP Event Collector; with ``acknowledge`` a batch counts once the indexer has acknowledged it."""
+
+    def __init__(self, target: Target, clock: Clock) -> None:
+        super().__init__(target, clock)
+        self._base = target.url.rstrip("/").removesuffix("/services/collector/event")
+        self._headers = {"Authorization": f"Splunk {self._secret}"}
+        if target.options.acknowledge:
+            self._headers["X-Splunk-Request-Channel"] = str(uuid.uuid4())
+
+    async def send(self, batch: Sequence[Event]) -> None:
+        """See :class:`Sender`."""
+        lines = [
+            f'{{"time":{event["time"] / 1000:.3f},"host":{json.dumps(event["node"])},"source":"rppam",'
+            f'"sourcetype":"rppam:audit","event":{document}}}'
+            for event, document in zip(batch, self._documents(batch), strict=True)
+        ]
+        answer = await self._post(f"{self._base}/services/collector/event", "\n".join(lines).encode(), self._headers)
+        if not self._target.options.acknowledge:
+            return
+        ack = answer.get("ackId") if isinstance(answer, dict) else None
+        if not isinstance(ack, int):
+            raise DeliveryFailed("expected an ackId: turn on indexer acknowledgement there, or acknowledge off here")
+        try:
+            async with asyncio.timeout(ACK_WITHIN_S):
+                while not await self._is_acknowledged(ack):  # noqa: ASYNC110 - the indexer is asked
+                    await asyncio.sleep(ACK_EVERY_S)
+        except TimeoutError:
+            raise DeliveryFailed(f"the indexer has not acknowledged it within {ACK_WITHIN_S:.0f} s") from None
+
+    async def _is_acknowledged(self, ack: int) -> bool:
+        body = json.dumps({"acks": [ack]}).encode()
+        answer = await self._post(f"{self._base}/services/collector/ack", body, self._headers)
+        acks = answer.get("acks") if isinstance(answer, dict) else None
+        return isinstance(acks, dict) and acks.get(str(ack)) is True
+
+
+class SentinelSender(_HttpSender):
+    """Microsoft Sentinel: the Logs Ingestion API, with a token of its own by client credentials."""
+
+    def __init__(self, target: Target, clock: Clock) -> None:
+        super().__init__(target, clock)
+        self._token, self._until = "", Instant(0)
+        options = target.options
+        rule, stream = quote(options.rule_id, safe=""), quote(options.stream, safe="")
+        self._url = f"{target.url.rstrip('/')}/dataCollectionRules/{rule}/streams/{stream}?api-version=2023-01-01"
+
+    async def send(self, batch: Sequence[Event]) -> None:
+        """See :class:`Sender`."""
+        if self._clock.now() >= self._until:
+            await self._sign_in()
+        rows = [
+            f'{{"TimeGenerated":{json.dumps(iso_utc_ms(WallMs(event["time"])))},"Event":{document}}}'
+            for event, document in zip(batch, self._documents(batch), strict=True)
+        ]
+        try:
+            body = ("[" + ",".join(rows) + "]").encode()
+            await self._post(self._url, body, {"Authorization": f"Bearer {self._token}"})
+        except DeliveryFailed:
+            self._until = Instant(0)  # a token that was taken back is not kept
+            raise
+
+    async def _sign_in(self) -> None:
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": self._target.options.client_id,
+            "client_secret": self._secret,
+            "scope": "https://monitor.azure.com//.default",
+        }
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        answer = await self._post(self._target.options.token_url, urlencode(form).encode(), headers)
+        token = answer.get("access_token") if isinstance(answer, dict) else None
+        life_s = answer.get("expires_in") if isinstance(answer, dict) else None
+        if not isinstance(token, str) or not isinstance(life_s, int):
+            raise DeliveryFailed("the token endpoint answered without a token")
+        self._token = token
+        self._until = Instant(self._clock.now() + max(0, life_s - TOKEN_SPARE_S) * US_PER_S)
+
+
+def _trust(target: Target) -> Trust:
+    ca = target.options.ca_path
+    return Trust(Path(ca) if ca else None, verifies=target.options.verify_tls)
+
+
+async def _until_end(reader: asyncio.StreamReader) -> None:
+    with contextlib.suppress(OSError):
+        while await reader.read(4096):
+            pass
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"TLS failed: its certificate is not believed ({error.verify_message.rstrip('.')})"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed: {error.reason or error}"
+    if isinstance(error, TimeoutError):
+        return f"it took nothing within {TIMEOUT_S:g} s"
+    return str(getattr(error, "strerror", None) or error)
+
+
+def _printable(name: str) -> str:
+    return "".join(one for one in name if "!" <= one <= "~")

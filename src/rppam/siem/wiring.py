@@ -1,0 +1,30 @@
+"""The parts of SIEM delivery in one process."""
+
+from typing import Final
+
+from rppam.access.mfa import data_keys_of
+from rppam.cluster.driver.node_tasks import NodeTask
+from rppam.foundation import ControlFoundation, Foundation
+from rppam.kernel.services import Services
+from rppam.siem.delivery import Delivery
+from rppam.siem.store import SqlTargets
+from rppam.siem.watch import late
+
+WATCH_EVERY_S: Final = 10.0
+
+
+def wire(base: Foundation, services: Services) -> None:
+    """Offer the targets."""
+    services.add(SqlTargets, SqlTargets(base.database, data_keys_of(base.config, base.database)))
+
+
+def leader_tasks(base: ControlFoundation) -> list[Delivery]:
+    """Deliver."""
+    targets = SqlTargets(base.database, data_keys_of(base.config, base.database))
+    return [Delivery(base.database, targets, base.clock, base.node, base.boot_id)]
+
+
+def node_tasks(base: ControlFoundation) -> list[NodeTask]:
+    """Say in health which targets do not take their events."""
+    targets = SqlTargets(base.database, data_keys_of(base.config, base.database))
+    return [NodeTask("the watch over SIEM targets", WATCH_EVERY_S, lambda: late(targets, base.clock))]
