@@ -71,10 +71,8 @@ async def http(handle: Handler) -> AsyncIterator[str]:
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         status, answer = await handle(head[0].split(" ")[1], headers, body)
         said = json.dumps(answer).encode()
-        writer.write(
-            f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {len(said)}\r\n\r\n".encode()
-            + said
-        )
+        kind = "Content-Type: application/json"
+        writer.write(f"HTTP/1.1 {status} X\r\n{kind}\r\nContent-Length: {len(said)}\r\n\r\n".encode() + said)
         await writer.drain()
         writer.close()
 

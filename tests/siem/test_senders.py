@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from rppam.kernel.instant import Instant
 from rppam.kernel.system_clock import SystemClock
 from rppam.siem import senders
 from rppam.siem.errors import DeliveryFailed
@@ -23,8 +24,8 @@ class Later(SystemClock):
         super().__init__()
         self.ahead_us = 0
 
-    def now(self):  # type: ignore[no-untyped-def]
-        return type(super().now())(super().now() + self.ahead_us)
+    def now(self) -> Instant:
+        return Instant(super().now() + self.ahead_us)
 
 
 async def test_a_syslog_message_is_that_of_the_rfc_and_proved_by_time_alone() -> None:
@@ -58,9 +59,7 @@ async def test_what_was_not_proved_is_marked_when_it_is_sent_again() -> None:
             await asyncio.sleep(0.01)
     await receiver.kill()
     with pytest.raises(DeliveryFailed):
-        for index in range(2, 50):
-            await sender.send([event(index)])
-            await asyncio.sleep(0.01)
+        await _many(sender)
     assert sender.proven() == -1
     receiver.messages.clear()
     await receiver.start(receiver.port)
@@ -75,7 +74,7 @@ async def test_what_was_not_proved_is_marked_when_it_is_sent_again() -> None:
 
 async def test_a_webhook_is_signed_and_an_answer_that_is_none_is_said() -> None:
     taken: list[object] = []
-    answers = [(500, {}), (200, {})]
+    answers: list[tuple[int, object]] = [(500, {}), (200, {})]
 
     async def handle(path: str, headers: dict[str, str], body: bytes) -> tuple[int, object]:
         assert is_signed("s3cret", headers, body)
@@ -159,6 +158,12 @@ async def test_a_secret_is_in_no_error() -> None:
         with pytest.raises(DeliveryFailed) as caught:
             await WebhookSender(target(TargetKind.WEBHOOK, url), SystemClock()).send([event(0)])
     assert "s3cret" not in str(caught.value)
+
+
+async def _many(sender: SyslogSender) -> None:
+    for index in range(2, 50):
+        await sender.send([event(index)])
+        await asyncio.sleep(0.01)
 
 
 async def _refusing() -> tuple[int, object]:
