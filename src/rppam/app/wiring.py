@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from rppam import __version__
@@ -172,7 +172,7 @@ def deciding_of(
             *_warnings(known, database, clock),
             *checkup.warnings(),
             *(redis.warnings() if redis else ()),
-            *filter(None, (orders.problem, address.problem if address else "", *(task.warning for task in beside))),
+            *_problems(orders, address, beside),
         ),
         findings=checkup.findings,
         certificates=lambda: (*checkup.certificates(), *(redis.certificates() if redis else ())),
@@ -313,6 +313,10 @@ def _core(
         now=clock.now(),
         orders=orders,
     )
+
+
+def _problems(orders: OperatorStateKeeper, address: AddressTask | None, beside: Sequence[NodeTask]) -> Iterator[str]:
+    return filter(None, (orders.problem, address.problem if address else "", *(task.warning for task in beside)))
 
 
 def _tasks(address: AddressTask | None, base: ControlFoundation, drop_ms: int) -> LeaderTasks:

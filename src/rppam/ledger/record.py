@@ -62,61 +62,63 @@ def record(
     ``target`` is what it was done to (its kind defaults to the action's). Raises LookupError for an action that the
     catalogue does not have, ValueError for details with a float or bytes in them.
     """
-    kind = ACTIONS[action].object
-    target = target or Entity(kind)
+    target = target or Entity(ACTIONS[action].object)
     writer: _Writer = connection.info.setdefault(_WRITER, None) or _begin(connection)
     if not writer.now_ms:
         writer.now_ms = int(connection.execute(select(NowMs())).scalar_one())
-    actor = actor or current_actor()
-    ident = _uuid7(writer.now_ms)
-    name = _committed(connection, writer, actor.name)
-    target_name = _committed(connection, writer, target.name)
-    text = canonical(
-        {
-            "v": VERSION,
-            "id": ident,
-            "time": writer.now_ms,
-            "writer": writer.id,
-            "number": writer.next,
-            "previous": writer.previous,
-            "node": connection.get_execution_options().get(NODE_OPTION, ""),
-            "epoch": epoch,
-            "action": action,
-            "outcome": outcome,
-            "reason": reason[:REASON_CHARS],
-            "actor": {
-                "kind": actor.kind,
-                "id": actor.id,
-                "name": name,
-                "session": actor.session,
-                "address": _committed(connection, writer, actor.address),
-            },
-            "object": {"kind": target.kind, "id": target.id, "name": target_name},
-            "request": actor.request,
-            "details": dict(details or {}),
-        }
-    )
+    body = {
+        "v": VERSION,
+        "id": _uuid7(writer.now_ms),
+        "time": writer.now_ms,
+        "writer": writer.id,
+        "number": writer.next,
+        "previous": writer.previous,
+        "node": connection.get_execution_options().get(NODE_OPTION, ""),
+        "epoch": epoch,
+        "action": action,
+        "outcome": outcome,
+        "reason": reason[:REASON_CHARS],
+        "details": dict(details or {}),
+        **_who(connection, writer, actor or current_actor(), target),
+    }
+    text = canonical(body)
     digest = leaf_hash(text.encode()).hex()
-    connection.execute(
-        _INSERT,
-        {
-            "id": ident,
-            "hash": digest,
-            "writer": writer.id,
-            "number": writer.next,
-            "time": writer.now_ms,
-            "action": action,
-            "actor": name,
-            "object_kind": target.kind,
-            "object_id": target.id[:WORD_CHARS],
-            "object_name": target_name,
-            "outcome": outcome.value,
-            "body": text,
-        },
-    )
+    connection.execute(_INSERT, _row(body, text, digest))
     writer.next += 1
     writer.previous = digest
-    return ident
+    return str(body["id"])
+
+
+def _who(connection: Connection, writer: _Writer, actor: Actor, target: Entity) -> dict[str, Any]:
+    """The parts of an event that name somebody, by commitments."""
+    return {
+        "actor": {
+            "kind": actor.kind,
+            "id": actor.id,
+            "name": _committed(connection, writer, actor.name),
+            "session": actor.session,
+            "address": _committed(connection, writer, actor.address),
+        },
+        "object": {"kind": target.kind, "id": target.id, "name": _committed(connection, writer, target.name)},
+        "request": actor.request,
+    }
+
+
+def _row(body: Mapping[str, Any], text: str, digest: str) -> dict[str, Any]:
+    return {
+        "id": body["id"],
+        "hash": digest,
+        "writer": body["writer"],
+        "number": body["number"],
+        "time": body["time"],
+        "action": body["action"],
+        "actor": body["actor"]["name"],
+        "object_kind": body["object"]["kind"],
+        "object_id": body["object"]["id"][:WORD_CHARS],
+        "object_name": body["object"]["name"],
+        "outcome": body["outcome"].value,
+        "body": text,
+    }
 
 
 _INSERT: Final = insert(audit_events)

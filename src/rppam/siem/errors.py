@@ -22,7 +22,7 @@ class TargetInvalid(SiemError, code="RPPAM-8102", status=400):
 class TargetNameTaken(SiemError, code="RPPAM-8103", status=409):
     """Another SIEM target has this name."""
 
-    fix = "Choose another name."
+    fix = "Give the target another name, or change the one that has it."
 
 
 class DeliveryFailed(

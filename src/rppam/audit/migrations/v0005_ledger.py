@@ -35,6 +35,10 @@ def upgrade() -> None:
     op.create_index("ix_audit_events_action", "audit_events", ["action", "seq"])
     op.create_index("ix_audit_events_actor", "audit_events", ["actor", "seq"])
     op.create_index("ix_audit_events_object_id", "audit_events", ["object_id", "seq"])
+    _tree()
+
+
+def _tree() -> None:
     op.create_table(
         "audit_words",
         sa.Column("ref", sa.String(43), nullable=False),
