@@ -6,6 +6,7 @@ import logging
 import pytest
 
 from rppam.cluster.driver.leader_tasks import RepeatedTask
+from rppam.cluster.errors import NoSeat
 from rppam.db.errors import DatabaseUnreachable
 
 
@@ -49,7 +50,7 @@ async def test_what_is_under_way_has_ended_when_stop_returns() -> None:
 
 async def test_a_failure_is_logged_once_and_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "rppam.duties")
-    failures = iter([DatabaseUnreachable("no route"), DatabaseUnreachable("no route"), ValueError("odd")])
+    failures = iter([DatabaseUnreachable("no route"), NoSeat("full"), NoSeat("full"), ValueError("odd")])
     worked = asyncio.Event()
 
     async def work(_: int) -> None:
@@ -64,7 +65,7 @@ async def test_a_failure_is_logged_once_and_ends_nothing(caplog: pytest.LogCaptu
     await task.stop()
     lines = [record.getMessage() for record in caplog.records]
     assert lines == [
-        f"the work failed and is tried again every 0.001 s: {DatabaseUnreachable('no route')}",
+        f"the work failed and is tried again every 0.001 s: {NoSeat('full')}",
         "the work failed and is tried again every 0.001 s: ValueError('odd')",
         "the work succeeds again",
     ]

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
+from rppam.db.errors import DatabaseError
 from rppam.kernel.errors import RppamError
 
 log = logging.getLogger("rppam.duties")
@@ -84,6 +85,9 @@ class RepeatedTask:
             problem = ""
             try:
                 await self._work(epoch)
+            except DatabaseError as error:
+                log.debug("%s waits for the database: %s", self.name, error)
+                problem = logged  # health says that already
             except Exception as error:  # noqa: BLE001 - logged; the task goes on as long as this node leads
                 problem = str(error) if isinstance(error, RppamError) else repr(error)
             if problem and problem != logged:
