@@ -7,9 +7,11 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given, strategies as st
 
-from rppam.config.connection import ConnectionOptions, Endpoint, parse_connection
+from rppam.config.connection import parse_connection
+from rppam.config.endpoint import Endpoint
 from rppam.config.errors import ConnectionStringError, Problem
 from rppam.config.keywords import KEYWORDS
+from rppam.config.options import ConnectionOptions
 from rppam.config.writing import as_json, format_connection
 from rppam.kernel.secret import Secret
 

@@ -53,8 +53,7 @@ from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
 from rppam.kernel.system_clock import SystemClock
 from rppam.kernel.system_entropy import SystemEntropy
-from rppam.licence.model import Allowed, Denied, Licence, may_join
-from rppam.licence.seats import Seats
+from rppam.licence.model import Allowed, Denied, Licence, Seats, may_join
 from rppam.limits.limiter import Limiter
 from rppam.limits.memory_store import MemoryLimits
 from rppam.manager.note_model import Note, check_note

@@ -6,8 +6,8 @@ from rppam.access.tokens.key_files import ensure_signing_keys, load_signing_keys
 from rppam.access.tokens.ports import StoredKey
 from rppam.config.settings import Settings
 from rppam.kernel.system_clock import SystemClock
-from rppam.licence.file import read_licence
 from rppam.licence.model import Licence
+from rppam.licence.service import read_licence
 
 
 class BootContext(NamedTuple):

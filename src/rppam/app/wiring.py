@@ -62,8 +62,7 @@ from rppam.kernel.entropy import Entropy
 from rppam.kernel.fence import OnOutranked, unheard
 from rppam.kernel.system_clock import SystemClock
 from rppam.kernel.system_entropy import SystemEntropy
-from rppam.licence.model import Denied, may_join, warning_of
-from rppam.licence.seats import Seats
+from rppam.licence.model import Denied, Seats, may_join, warning_of
 from rppam.manager.metrics import MetricsAccess
 from rppam.process.notify import Notifier, notifier
 

@@ -1,7 +1,7 @@
 """Where others find this node when the config does not say it.
 
-Decides the best guess: an address that somebody wrote for this host goes before the host's own name, which other hosts
-can resolve only where a name server knows it. Whether it is right, the others find out.
+Decides the best guess: an address that the config gives for this host goes before the host's own name, which other
+hosts can resolve only where a name server knows it. Only the others can find out if it is right.
 """
 
 from ipaddress import ip_address
@@ -38,5 +38,5 @@ def api_url(settings: Settings, *, hostname: str) -> str:
 
 
 def scheme(api: ApiSettings) -> str:
-    """What the API speaks."""
+    """``http`` or ``https``."""
     return "http" if api.tls_cert_path is None else "https"

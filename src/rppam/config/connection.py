@@ -5,26 +5,22 @@ first character is an option (the name before the first ``=``, case-insensitive,
 endpoint. URLs (:mod:`rppam.config.url`) say the same in another form.
 
 Stricter where silence hurts: unknown options, bad ports, units in numbers, zero and negative times, no endpoint. All
-problems of a string come together. The grammar has no quoting, so a password with a comma cannot be written: its rest
-would be taken for a host name or an option. Wherever the text behind a password could be such a rest, it is refused and
-never shown. What cannot be found: a rest that reads like a valid option or ``host:port``.
-
-Pure: no look-ups, no files. Tests: ``tests/config/test_connection.py``.
+problems of a string are reported together. The grammar has no quoting, so a password with a comma cannot be written:
+its rest would be taken for a host name or an option. Where the text behind a password could be such a rest, it is
+refused and never shown. What cannot be found: a rest that reads like a valid option or ``host:port``.
 """
 
 import re
 from typing import Final
 
-from rppam.config.endpoint import Endpoint, NotAnEndpointError, parse_endpoint
+from rppam.config.endpoint import NotAnEndpointError, parse_endpoint
 from rppam.config.errors import ConnectionStringError
 from rppam.config.keywords import BY_LOWER_NAME, KEYWORDS, Keyword, is_command
-from rppam.config.options import ConnectionOptions, Ignored
+from rppam.config.options import ConnectionOptions
 from rppam.config.reading import Reading, suggestion
 from rppam.config.url import looks_like_url, read_url
 from rppam.config.wording import unprintable
 from rppam.kernel.network import is_address
-
-__all__ = ["ConnectionOptions", "Endpoint", "Ignored", "parse_connection"]
 
 LENGTH_MAX: Final = 65_536
 """Characters. Far beyond any real string; it bounds the work on a wrong file."""
@@ -120,7 +116,7 @@ def _comma_fix(secret: Keyword) -> str:
 
 
 def _unknown(name: str, number: int, reading: Reading, secret: Keyword | None) -> Keyword | None:
-    """Note an unknown option; the answer is the secret that what follows may still be the rest of."""
+    """Record an unknown option; returns the secret that what follows may still be the rest of."""
     if secret is not None:
         reading.behind_secret(name, f"part {number}", _comma_fix(secret))
         return secret
@@ -131,7 +127,7 @@ def _unknown(name: str, number: int, reading: Reading, secret: Keyword | None) -
 
 
 def _behind_secret(token: str, number: int, reading: Reading, secret: Keyword) -> None:
-    """Take an endpoint that follows a password only when it cannot reasonably be the password's rest."""
+    """Take an endpoint behind a password only where it cannot reasonably be the password's rest."""
     try:
         host, port = parse_endpoint(token)
     except NotAnEndpointError:

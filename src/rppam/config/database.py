@@ -1,7 +1,7 @@
 """Database URLs: which are understood, how they are normalised, and how they are shown.
 
-A database URL may hold a password, so it travels as a secret and no message quotes it. Which options of libpq there are
-is not known here: a node finds that out when it opens the database, and ``rppam config check`` asks the same code.
+A database URL may hold a password, so it is a secret and no message quotes it. Options of libpq are not checked here: a
+node does that when it opens the database, and ``rppam config check`` asks the same code.
 """
 
 import re

@@ -1,7 +1,7 @@
 """Errors of the configuration: what the administrator wrote, where, and how to put it right.
 
 Each error carries *all* problems found, so that one run of ``rppam config check`` is enough. A problem never holds a
-secret: whoever makes one describes a secret value by its type or place, not by its text.
+secret: a secret value is described by its type or place, not by its text.
 """
 
 from collections.abc import Iterable
@@ -23,7 +23,6 @@ class Problem(NamedTuple):
     """What to do, as an order."""
 
     def sentence(self) -> str:
-        """One line for people."""
         place = f"{self.path}: " if self.path else ""
         return f"{place}expected {self.expected}; found {self.found}. {self.fix}"
 
@@ -32,7 +31,6 @@ class Problem(NamedTuple):
         return self._replace(path=f"{place} ({self.path})" if self.path else place)
 
     def as_json(self) -> dict[str, str]:
-        """Its four parts, for machines."""
         return self._asdict()
 
 

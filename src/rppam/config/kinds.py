@@ -35,7 +35,7 @@ _ED25519: Final = bytes.fromhex("302a300506032b6570032100")
 
 
 class WrongValueError(ValueError):
-    """A value that its kind does not take: what was found, the fix, and what was expected unless the kind says it."""
+    """A value that its kind does not take. ``expected`` only where the kind does not say it."""
 
     def __init__(self, found: str, fix: str, expected: str = "") -> None:
         self.found, self.fix, self.expected = found, fix, expected
@@ -59,7 +59,7 @@ class Context:
     """In order, each once."""
 
     def warn(self, name: str, text: str) -> None:
-        """Note what should be put right about a key of the section."""
+        """Record what should be put right about a key of the section."""
         self.warnings[f"{self.section}.{name}: {text}"] = None
 
 
@@ -69,19 +69,16 @@ class ByPlace(NamedTuple):
     text: str
 
     def within(self, context: Context) -> str:
-        """The text for this platform and data directory."""
         return self.text.format(**context.places._asdict()).replace("<dataDir>", str(context.data_dir))
 
 
 @dataclass(frozen=True, slots=True)
 class Kind(ABC):
-    """Base of all kinds."""
-
     expected: str
 
     @abstractmethod
     def read(self, value: object) -> Any:
-        """The value as it is used, or :class:`WrongValueError`."""
+        """The value as it is used. Raises :class:`WrongValueError`."""
 
     def within(self, value: object, context: Context, name: str) -> Any:  # noqa: ARG002 - for kinds that need them
         """The value of the key ``name``, read with what ``context`` has."""
@@ -101,8 +98,6 @@ class Kind(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Flag(Kind):
-    """true or false."""
-
     expected: str = "true or false"
 
     def read(self, value: object) -> bool:
@@ -114,8 +109,6 @@ class Flag(Kind):
 
 @dataclass(frozen=True, slots=True)
 class Whole(Kind):
-    """A whole number in a range."""
-
     least: int = 0
     most: int = 2**31 - 1
 
@@ -144,8 +137,6 @@ class Percent(Kind):
 
 @dataclass(frozen=True, slots=True)
 class Text(Kind):
-    """Text of a given form."""
-
     pattern: str = r".{1,200}"
     fix: str = "Write a text in quotes."
 
@@ -158,7 +149,7 @@ class Text(Kind):
 
 @dataclass(frozen=True, slots=True)
 class Choice(Kind):
-    """One of some words, in any case; read as it is spelt in the list."""
+    """One of some words, in any case; read as the list spells it."""
 
     words: Sequence[str] = ()
 
@@ -306,7 +297,7 @@ def _path(text: str, context: Context) -> "Path":
     if context.places is LINUX and (text[1:3] in {":\\", ":/"} or text.startswith("\\\\")):
         raise WrongValueError("a Windows path", "Write it such as /var/lib/rppam.", "a path of this system")
     if text.startswith("~"):
-        raise WrongValueError("a path with '~'", "Write the folder out; '~' means nobody here.", "a full path")
+        raise WrongValueError("a path with '~'", "Write the folder out; '~' has no meaning here.", "a full path")
     return context.folder / text
 
 

@@ -1,7 +1,7 @@
 """The way from a config file to settings: text, sections, rules between them, and every problem of all at once.
 
-A section is validated by its pydantic model. Keys that are wrong are noted as problems and taken out, so that what is
-right is there for the rules; what those say about a key that is wrong already is not told.
+A section is validated by its pydantic model. Keys that are wrong become problems and are taken out, so that the rules
+see what is right; what they say about a key that is already wrong is left out.
 """
 
 import os
@@ -21,12 +21,10 @@ from rppam.config.settings import PRODUCT_SECTIONS, PUSHED_SECTION, SECTIONS, Se
 from rppam.config.text import BYTES_MAX, UNICODE_TEXT, read_tree
 from rppam.config.wording import key_name, nearest, type_of
 
-__all__ = ["load_settings", "parse_settings"]
-
 CheckPushed = Callable[[Mapping[str, Mapping[str, object]]], Iterable[Problem]]
 """What is wrong with the section ``settings``; what it may hold is not known in this layer."""
 CheckBuilt = Callable[[Settings], Iterable[Problem]]
-"""What is wrong with the files that the settings name; who reads them is not known in this layer."""
+"""What is wrong with the files that the settings name; what reads them is not known in this layer."""
 _ALL_NAMES = (*SECTIONS, PUSHED_SECTION, *PRODUCT_SECTIONS)
 
 
@@ -160,7 +158,7 @@ class _Reader:
         self.problems.append(Problem(f"{section}.{name}", expected, found, fix))
 
     def _pushed(self) -> dict[str, dict[str, object]]:
-        """Only whether it is made of objects: what they may hold is not known here."""
+        """The section ``settings``; only whether it is made of objects is checked here."""
         fix = 'Write it such as "settings": {"security/sessions": {"idleMinutes": 15}}.'
         content = self._tree.get(PUSHED_SECTION, {})
         if not isinstance(content, dict):

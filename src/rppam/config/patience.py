@@ -1,7 +1,7 @@
 """How long a node waits for Redis: what the connection string says, but never more than its work can afford.
 
-Leadership must hear in time that Redis is silent, or its lease ends first; somebody who waits for a page must not wait
-for a cache. So ``connectTimeout`` and ``syncTimeout`` have caps, and this is the one place that knows them.
+Leadership must learn in time that Redis is silent, or its lease ends first; a request must not wait for a cache. So
+``connectTimeout`` and ``syncTimeout`` have caps, and this is the one place that knows them.
 """
 
 from typing import Final, NamedTuple
@@ -10,7 +10,7 @@ from rppam.cluster.consensus.timing import Timing
 from rppam.config.options import ConnectionOptions
 
 LEAST_CONNECT_MS: Final = 1_000
-"""Leadership waits at least so long for a connection, however short the lease is."""
+"""Leadership waits at least this long for a connection, however short the lease is."""
 REQUEST_CONNECT_MS: Final = 2_000
 REQUEST_COMMAND_MS: Final = 500
 """A request waits no longer for the cache; then SQL is asked."""
@@ -38,7 +38,7 @@ def for_leadership(timing: Timing) -> Patience:
 
 
 def notes(connection: ConnectionOptions, timing: Timing) -> list[str]:
-    """What ``rppam config check`` tells about times in the string that are longer than any wait of a node."""
+    """What ``rppam config check`` says about times in the string that are longer than any wait of a node."""
     lease = for_leadership(timing)
     told = (
         ("connectTimeout", connection.connect_timeout_ms, lease.connect_ms, FOR_REQUESTS.connect_ms),

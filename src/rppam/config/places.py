@@ -16,7 +16,7 @@ _WITNESS_DATA: Final = "rppam-witness"
 
 
 class Places(NamedTuple):
-    """Where an installation keeps its files when nobody says otherwise."""
+    """Where an installation keeps its files by default."""
 
     config_file: str
     data_dir: str
@@ -30,7 +30,6 @@ WINDOWS: Final = Places(rf"{_WINDOWS_BASE}\rppam.config", _WINDOWS_BASE, rf"{_WI
 
 
 def default_places() -> Places:
-    """The table of this platform."""
     return WINDOWS if sys.platform == "win32" else LINUX
 
 
@@ -40,7 +39,7 @@ def config_path(option: str | Path | None, places: Places | None = None) -> Path
 
 
 def witness_places(places: Places) -> Places:
-    """Where a witness keeps its files when nobody says otherwise: beside a node's, never in them."""
+    """Where a witness keeps its files by default: beside a node's, never in them."""
     return places._replace(
         config_file=str(Path(places.config_file).with_name(WITNESS_CONFIG)),
         data_dir=str(Path(places.data_dir).with_name(_WITNESS_DATA)),

@@ -1,7 +1,7 @@
 """Gathers what a connection string or URL says, piece by piece, and every problem on the way.
 
 Decides what one option's value may be, and what of it a message may show: a value is shown only where it is short and
-plain, since whoever writes ``abortConnect=false password=...`` has put a password into it.
+plain, since ``abortConnect=false password=...`` has a password in it.
 """
 
 import re
@@ -60,20 +60,17 @@ class Reading:
         self._ignored: dict[str, Ignored] = {}
 
     def problem(self, path: str, expected: str, found: str, fix: str) -> None:
-        """Note one problem."""
         self.problems.append(Problem(path, expected, found, fix))
 
     @property
     def has_endpoint(self) -> bool:
-        """Whether an endpoint was understood."""
         return bool(self._hosts)
 
     def has(self, name: str) -> bool:
-        """Whether the option was given with a value."""
+        """Return whether the option was given with a value."""
         return self._values.get(name, "") != ""
 
     def endpoint(self, text: str, place: str) -> None:
-        """Take one endpoint."""
         try:
             self._hosts.append(parse_endpoint(text))
         except NotAnEndpointError as error:
@@ -81,12 +78,12 @@ class Reading:
             self.no_endpoint(place, found, error.fix)
 
     def no_endpoint(self, place: str, found: str, fix: str) -> None:
-        """Note that something is no endpoint. That there is none at all need not be said then."""
+        """Record that something is no endpoint. That there is none at all need not be said then."""
         self.endpoint_expected = False
         self.problem(place, "host:port", found, fix)
 
     def option(self, keyword: Keyword, value: str, *, behind: str = "") -> bool:
-        """Take one recognised option; a later one of the same name replaces an earlier one. False: it is wrong.
+        """Take one recognised option; a later one of the same name replaces an earlier one. ``False``: it is wrong.
 
         ``behind`` is what to do about a comma in the password that stands right before it, if one does: a wrong value
         may be the rest of that password, and is not shown.
@@ -113,7 +110,7 @@ class Reading:
         return is_right
 
     def unknown(self, key: str, place: str) -> Keyword | None:
-        """Note an unknown option. Neither its value nor an odd name is shown: either may hold a secret."""
+        """Record an unknown option. Neither its value nor an odd name is shown: either may hold a secret."""
         near = suggestion(key) if _NAME.fullmatch(key) else None
         fix = f"Did you mean {near.name!r}?" if near else "Take it out, or see `rppam config parse-connection --help`."
         if not _NAME.fullmatch(key) and re.search(r"[;&\s]", key):
@@ -124,7 +121,7 @@ class Reading:
         return near
 
     def behind_secret(self, key: str, place: str, comma_fix: str) -> None:
-        """Note an unknown name behind a password: it may be the password's rest, so it is never shown."""
+        """Record an unknown name behind a password: it may be the password's rest, so it is never shown."""
         near = suggestion(key) if _NAME.fullmatch(key) else None
         fix = f"Did you mean {near.name!r}? {comma_fix}" if near else comma_fix
         self.problem(place, "a known option", "an unknown name after the password; it is not shown", fix)

@@ -1,7 +1,7 @@
 """What follows from several keys together: derived settings, contradictions, and what has no effect.
 
-Promises nothing about the world: whether Redis, the database or a certificate is really there is found out at the start
-of the node.
+Promises nothing about the world: the start of the node finds out whether Redis, the database and certificates are
+really there.
 """
 
 import re
@@ -22,7 +22,7 @@ _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]{15,511}[A-Za-z0-9._~+/=-]")
 
 
 def derived(settings: Settings, problems: list[Problem]) -> Settings:
-    """The same with everything that follows from what was given; what cannot follow is noted in ``problems``."""
+    """The same with everything that follows from what was given; contradictions are added to ``problems``."""
     redis, cluster, auth = settings.redis, settings.cluster, settings.auth
     connection = _connection(redis, problems)
     redis = redis.model_copy(
@@ -145,7 +145,7 @@ def witness_problems(settings: Settings) -> tuple[Problem, ...]:
     """What keeps a witness with these settings from running.
 
     The default name would do for a node alone. A witness never is: its vote counts under the name, so a second one with
-    the default, or one whose file lost its name, would change who votes without anybody having said so.
+    the default, or one whose file lost its name, would silently change who votes.
     """
     problems = []
     if "node.nodeName" not in settings.given:
@@ -154,7 +154,7 @@ def witness_problems(settings: Settings) -> tuple[Problem, ...]:
             "default name."
         )
         problems.append(Problem("node.nodeName", "the name of this witness", "nothing", fix))
-    if not settings.redis.enabled and not settings.cluster.enabled:  # else it is told as it is of a node
+    if not settings.redis.enabled and not settings.cluster.enabled:  # else the rules for nodes say it
         fix = "Set it, with redis.connectionString: a witness shows itself in the cluster's Redis."
         problems.append(Problem("redis.enabled", "true", "false", fix))
     if not settings.cluster.enabled:

@@ -29,10 +29,10 @@ class _Object(dict[str, Any]):
 def read_tree(data: bytes, place: str, problems: list[Problem] | None = None) -> dict[str, Any]:
     """The object in ``data``. ``place`` names the file in errors.
 
-    Keys that are written twice and texts that are not Unicode are noted in ``problems``, so that whoever reads on can
-    tell them together with its own; of such a key the last value is in the result, and such a text is made readable.
-    Without ``problems`` they raise :class:`ConfigValueError`. Raises :class:`ConfigFileError` when it is not one JSON
-    object in UTF-8.
+    Keys that are written twice and texts that are not Unicode are added to ``problems``, so that the caller can report
+    them with its own; of such a key the last value is in the result, and such a text is made readable. Without
+    ``problems`` they raise :class:`ConfigValueError`. Raises :class:`ConfigFileError` for anything but one JSON object
+    in UTF-8.
     """
     text = _decoded(data, place)
     try:
@@ -107,7 +107,7 @@ def _no_constant(name: str) -> NoReturn:
 
 
 def _looked_through(value: Any, path: str, problems: list[Problem]) -> Any:
-    """Itself, with keys that come twice and texts that are not Unicode noted, and those texts made readable."""
+    """The same, with texts that are not Unicode made readable; those and repeated keys are added to ``problems``."""
     if isinstance(value, dict):
         for key in getattr(value, "repeated", ()):
             fix = "Keep one of them."

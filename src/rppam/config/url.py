@@ -34,7 +34,7 @@ SCHEMES: Final[dict[str, tuple[bool, bool]]] = {
 
 
 def looks_like_url(text: str) -> bool:
-    """Whether ``text`` begins like a URL. No connection string does."""
+    """Return whether ``text`` begins like a URL. No connection string does."""
     return _SCHEME.match(text) is not None
 
 

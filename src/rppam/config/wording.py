@@ -1,7 +1,7 @@
 """How wrong input is described: "did you mean", and a safe picture of a value.
 
-Promises: what comes out is one line of printable text, bounded in length. Does not know what is secret; whoever handles
-a secret does not call :func:`shown`.
+Promises: what comes out is one line of printable text, bounded in length. It does not know what is secret: secrets must
+not be given to :func:`shown`.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Final
 SHOWN_MAX: Final = 60
 """Characters of a value that a message shows."""
 WORD_MAX: Final = 100
-"""A longer word stands for no known one; comparing it would hold the loop of a worker."""
+"""Longer words are not compared, which would hold the loop of a worker."""
 
 
 def shown(value: object) -> str:
@@ -41,8 +41,7 @@ def type_of(value: object) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that ``word`` most likely stands for, whatever its case, or ``None``; also for a word of more than
-    :data:`WORD_MAX` characters."""
+    """The known word that ``word`` most likely stands for, whatever its case, if any."""
     if len(word) > WORD_MAX:
         return None
     by_lower = {name.lower(): name for name in known}

@@ -5,15 +5,14 @@ from typing import TYPE_CHECKING
 from rppam.kernel.slice import Command, Slice, exports
 
 if TYPE_CHECKING:
-    from rppam.licence.file import read_licence as read_licence
-    from rppam.licence.model import Denied as Denied, Tier as Tier, warning_of as warning_of
-    from rppam.licence.seats import Seats as Seats
+    from rppam.licence.model import Denied as Denied, Seats as Seats, Tier as Tier, warning_of as warning_of
     from rppam.licence.service import (
         Terms as Terms,
         issue as issue,
         new_private_key as new_private_key,
         parse_private_key as parse_private_key,
         parse_public_key as parse_public_key,
+        read_licence as read_licence,
     )
 
 SLICE = Slice(
@@ -24,8 +23,6 @@ SLICE = Slice(
 
 __getattr__ = exports(
     __name__,
-    file="read_licence",
-    model="Denied Tier warning_of",
-    seats="Seats",
-    service="Terms issue new_private_key parse_private_key parse_public_key",
+    model="Denied Seats Tier warning_of",
+    service="Terms issue new_private_key parse_private_key parse_public_key read_licence",
 )

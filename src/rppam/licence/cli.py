@@ -1,7 +1,7 @@
 """``rppam license``: make a signing key, issue a licence with it, look at one and check one.
 
-The private key is written with mode 0600 and never printed; only whoever issues licences needs it, no node does.
-``show`` tells what a file says and whether that is signed; ``verify`` is for scripts: 0 good, 77 not.
+The private key is written with mode 0600 and never printed; only the issuer of licences needs it, no node does.
+``show`` prints what a file says and whether that is signed; ``verify`` is for scripts: 0 good, 77 not.
 """
 
 import json
@@ -18,12 +18,12 @@ from rppam.licence.errors import LicenceError, LicenceMissing, LicenceUnreadable
 from rppam.licence.model import LicenceState, Tier, days_left, state_of, warning_of
 
 if TYPE_CHECKING:
-    from rppam.config.settings import LicenseSettings
     from rppam.licence.model import Licence
     from rppam.licence.service import TrustedKey
 
 _HELP: Final = {"help_option_names": ["-h", "--help"]}
 _PATH: Final = click.Path(path_type=Path)
+_json_option: Final = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 
 
 @click.group(
@@ -33,10 +33,6 @@ _PATH: Final = click.Path(path_type=Path)
 )
 def command() -> None:
     """Issue, show and verify licence files."""
-
-
-def _json_option(function: Any) -> Any:
-    return click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")(function)
 
 
 @command.command("new-key", context_settings=_HELP, epilog="Example: rppam license new-key --out issuer.pem")
@@ -115,13 +111,15 @@ def issue(key: Path, tier: str, out: Path, as_json: bool, **terms: Any) -> None:
 @_json_option
 def show(file: Path | None, trusted: Sequence[str], config: Path | None, as_json: bool) -> int:
     """Show what a licence says. Without FILE: the one that this host's config names. Exit 1 when it has expired."""
+    from rppam.config.load import load_settings
     from rppam.kernel.system_clock import SystemClock
+    from rppam.licence.service import trusted_keys
 
     keys = _keys(trusted)
     if file is None or config is not None:
-        settings = _license_settings(config)
+        settings = load_settings(config).license
         file = file or settings.path
-        keys = keys or _configured_keys(settings)
+        keys = keys or trusted_keys(settings)
     licence = _licence(file, keys or None)
     described = _described(licence, signature="good" if keys else "not checked", now=SystemClock().wall_ms())
     _print_licence(described | {"file": str(file)}, as_json)
@@ -137,11 +135,13 @@ def show(file: Path | None, trusted: Sequence[str], config: Path | None, as_json
 @_json_option
 def verify(file: Path, trusted: Sequence[str], config: Path | None, as_json: bool) -> int:
     """Check a licence's signature, terms and expiry. Exit 0 when it is good now, else 77 with the reason."""
+    from rppam.config.load import load_settings
     from rppam.kernel.system_clock import SystemClock
+    from rppam.licence.service import trusted_keys
 
     if not trusted and config is None:
         raise click.UsageError("name who may sign: --trusted KEY, or --config FILE for license.trustedKeys")
-    keys = _keys(trusted) or _configured_keys(_license_settings(config))
+    keys = _keys(trusted) or trusted_keys(load_settings(config).license)
     now = SystemClock().wall_ms()
     try:
         licence = _licence(file, keys)
@@ -168,18 +168,6 @@ def _licence(file: Path, keys: "tuple[TrustedKey, ...] | None") -> "Licence":
         raise type(error)(f"{file}: {error}") from None
 
 
-def _license_settings(config: Path | None) -> "LicenseSettings":
-    from rppam.config.load import load_settings
-
-    return load_settings(config).license
-
-
-def _configured_keys(settings: "LicenseSettings") -> "tuple[TrustedKey, ...]":
-    from rppam.licence.file import trusted_keys
-
-    return trusted_keys(settings)
-
-
 def _keys(entries: Sequence[str]) -> "tuple[TrustedKey, ...]":
     from rppam.licence.service import parse_public_key
 
@@ -191,11 +179,10 @@ def _keys(entries: Sequence[str]) -> "tuple[TrustedKey, ...]":
 
 
 def _text(path: Path) -> str:
-    from rppam.licence.service import TEXT_CHARS_MAX
+    from rppam.licence.service import read_text
 
     try:
-        with path.open("rb") as file:
-            return file.read(TEXT_CHARS_MAX + 1).decode("utf-8", "replace")
+        return read_text(path)
     except FileNotFoundError:
         raise LicenceMissing(f"{path}: there is no such file") from None
     except OSError as error:

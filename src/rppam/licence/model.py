@@ -10,6 +10,7 @@ What it does not promise: protection against an administrator who changes the co
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+from rppam.kernel.clock import Clock
 from rppam.kernel.instant import WallMs
 
 DAY_MS: Final = 86_400_000
@@ -136,7 +137,7 @@ def warning_of(licence: Licence | None, now: WallMs) -> LicenceWarning | None:
 
 
 def may_join(licence: Licence | None, seats_in_use: int, now: WallMs) -> Allowed | Denied:
-    """Whether one more node may run beside ``seats_in_use`` others (witnesses take no seat, nor does the asker count).
+    """Decide whether one more node may run beside ``seats_in_use`` others; witnesses take no seat.
 
     Asked for a newcomer only: a node that the cluster knows already has its seat, and comes back without asking.
     """
@@ -144,15 +145,11 @@ def may_join(licence: Licence | None, seats_in_use: int, now: WallMs) -> Allowed
     if seats_in_use <= 0:
         return Allowed(max(0, (licence.max_nodes if licence and tier.allows_cluster else STANDARD_NODES) - 1))
     others = f"{seats_in_use} other node{'s run' if seats_in_use > 1 else ' runs'}"
-    if licence is None:
+    of = f"licence {licence.id} of {licence.customer}" if licence else ""
+    if licence is None or not tier.allows_cluster:
+        standard = f"{of} is Standard" if licence else "without a licence this is RP-PAM Standard"
         return Denied(
-            f"without a licence this is RP-PAM Standard, which runs one node, and {others} here already",
-            f"Install an Enterprise or MSP licence (license.path) on every node, or stop the other node first. {_GONE}",
-        )
-    of = f"licence {licence.id} of {licence.customer}"
-    if not tier.allows_cluster:
-        return Denied(
-            f"{of} is Standard, which runs one node, and {others} here already",
+            f"{standard}, which runs one node, and {others} here already",
             f"Install an Enterprise or MSP licence (license.path) on every node, or stop the other node first. {_GONE}",
         )
     if seats_in_use >= licence.max_nodes:
@@ -166,3 +163,14 @@ def may_join(licence: Licence | None, seats_in_use: int, now: WallMs) -> Allowed
             "Install a renewed licence; the nodes that belong to the cluster keep running meanwhile",
         )
     return Allowed(licence.max_nodes - seats_in_use - 1)
+
+
+class Seats:
+    """The seats of one licence, asked now."""
+
+    def __init__(self, licence: Licence | None, clock: Clock) -> None:
+        self._licence, self._clock = licence, clock
+
+    def ask(self, others: int) -> Allowed | Denied:
+        """Decide whether one more node may join beside ``others``."""
+        return may_join(self._licence, others, self._clock.wall_ms())

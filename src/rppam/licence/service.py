@@ -4,6 +4,9 @@ A licence is a JWT (RFC 7519) signed with Ed25519 (RFC 8037): type ``rppam-licen
 RFC 7638 thumbprint of the key as ``kid``. Type, algorithm and key are pinned before a claim is believed, so neither an
 access token nor a token that names its own algorithm can pass. Expiry is *not* checked here: it never makes a licence
 unreadable.
+
+A licence that cannot be read never keeps a node from starting: it runs as Standard would, which lets every member of a
+running cluster come back and only refuses new nodes; and it says so wherever people look.
 """
 
 import base64
@@ -12,7 +15,8 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from typing import Final, NamedTuple, NoReturn
+from pathlib import Path
+from typing import Any, Final, NamedTuple, NoReturn
 
 import jwt
 from cryptography.exceptions import InternalError, UnsupportedAlgorithm
@@ -26,11 +30,14 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
     load_pem_public_key,
 )
+from jwt.utils import base64url_encode
 
+from rppam.config.settings import LicenseSettings
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
 from rppam.licence.errors import (
     LicenceDenied,
+    LicenceError,
     LicenceKeyUnknown,
     LicenceKeyUnusable,
     LicenceMalformed,
@@ -38,34 +45,7 @@ from rppam.licence.errors import (
     LicenceTermsInvalid,
     LicenceWrongType,
 )
-from rppam.licence.model import (
-    STANDARD_NODES,
-    Allowed,
-    Denied,
-    Licence,
-    Tier,
-    may_join,
-    state_of,
-    warning_of,
-)
-
-__all__ = [
-    "Allowed",
-    "Denied",
-    "Terms",
-    "TrustedKey",
-    "demand",
-    "inspect",
-    "issue",
-    "may_join",
-    "new_private_key",
-    "parse_private_key",
-    "parse_public_key",
-    "state_of",
-    "trusted_key",
-    "verify",
-    "warning_of",
-]
+from rppam.licence.model import STANDARD_NODES, Allowed, Denied, Licence, Tier
 
 TYPE: Final = "rppam-license+jwt"
 ALGORITHM: Final = "EdDSA"
@@ -79,7 +59,7 @@ EXPIRES_MAX: Final = 253_402_300_799
 
 _COMPACT: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 _FEATURE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_RAW_KEY_BYTES: Final = 32
+_SIGNATURE_ONLY: Final[Any] = {f"verify_{claim}": False for claim in ("exp", "nbf", "iat", "aud", "iss", "sub", "jti")}
 
 
 class TrustedKey(NamedTuple):
@@ -95,7 +75,7 @@ class TrustedKey(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """What a new licence shall say. Days from ``issued_at``; ``None`` is no limit."""
+    """What a new licence shall say; ``None`` is no limit."""
 
     customer: str
     tier: Tier
@@ -108,9 +88,9 @@ class Terms(NamedTuple):
 
 def trusted_key(public: Ed25519PublicKey) -> TrustedKey:
     """``public`` with its thumbprint (RFC 8037 section 2, RFC 7638)."""
-    x = _base64url(public.public_bytes(Encoding.Raw, PublicFormat.Raw))
+    x = base64url_encode(public.public_bytes(Encoding.Raw, PublicFormat.Raw)).decode()
     canonical = json.dumps({"crv": "Ed25519", "kty": "OKP", "x": x}, separators=(",", ":"))
-    return TrustedKey(_base64url(hashlib.sha256(canonical.encode()).digest()), public)
+    return TrustedKey(base64url_encode(hashlib.sha256(canonical.encode()).digest()).decode(), public)
 
 
 def parse_public_key(text: str, place: str) -> TrustedKey:
@@ -126,7 +106,7 @@ def parse_public_key(text: str, place: str) -> TrustedKey:
             key: object = load_pem_public_key(text.encode())
         else:
             raw = base64.b64decode(text.replace("-", "+").replace("_", "/") + "=" * (-len(text) % 4), validate=True)
-            is_raw = len(raw) == _RAW_KEY_BYTES
+            is_raw = len(raw) == 32
             key = Ed25519PublicKey.from_public_bytes(raw) if is_raw else load_der_public_key(raw)
     except (ValueError, UnsupportedAlgorithm, InternalError, binascii.Error):
         raise LicenceKeyUnusable(
@@ -154,7 +134,7 @@ def parse_private_key(pem: Secret, place: str) -> Ed25519PrivateKey:
 
 
 def _found(pem: Secret) -> str:
-    """What a file is that holds no key that can be read; none of its content."""
+    """What kind of file it is, where no key can be read from it; none of its content."""
     text = pem.reveal()
     if not text.strip():
         return "an empty file"
@@ -226,21 +206,46 @@ def inspect(text: str) -> Licence:
     return _licence(claims, kid)
 
 
+def read_licence(settings: LicenseSettings) -> tuple[Licence | None, str]:
+    """The licence in force, or ``None``; and a sentence when a file is there that cannot be used."""
+    path = settings.path
+    try:
+        text = read_text(path)
+    except FileNotFoundError:
+        return None, ""
+    except OSError as error:
+        return None, f"license.path: {path} cannot be read ({error.strerror}), so this node counts as Standard"
+    try:
+        return verify(text, trusted_keys(settings)), ""
+    except LicenceError as error:
+        return None, f"license.path: {path} is not used, so this node counts as Standard: {error}"
+
+
+def trusted_keys(settings: LicenseSettings) -> tuple[TrustedKey, ...]:
+    """The keys in ``license.trustedKeys``. Raises :class:`LicenceKeyUnusable` naming the entry."""
+    found: list[TrustedKey] = []
+    for number, key in enumerate(settings.trusted_keys):
+        place = f"license.trustedKeys[{number}]"
+        if isinstance(key, Path):
+            try:
+                found.append(parse_public_key(read_text(key), f"{place} ({key})"))
+            except OSError as error:
+                raise LicenceKeyUnusable(f"{place}: cannot read {key}: {error.strerror}") from None
+        else:
+            found.append(parse_public_key(key, place))
+    return tuple(found)
+
+
+def read_text(path: Path) -> str:
+    """A small file; of a larger one as much as no licence or key has. Raises :class:`OSError`."""
+    with path.open("rb") as file:
+        return file.read(TEXT_CHARS_MAX + 1).decode("utf-8", "replace")
+
+
 def demand(decision: Allowed | Denied) -> None:
     """Raise :class:`LicenceDenied` if ``decision`` of :func:`rppam.licence.model.may_join` is a denial."""
     if isinstance(decision, Denied):
         raise LicenceDenied(f"this node may not join: {decision.reason}. {decision.fix}.")
-
-
-_SIGNATURE_ONLY: Final[jwt.types.Options] = {
-    "verify_exp": False,
-    "verify_nbf": False,
-    "verify_iat": False,
-    "verify_aud": False,
-    "verify_iss": False,
-    "verify_sub": False,
-    "verify_jti": False,
-}
 
 
 def _token(text: str) -> str:
@@ -323,7 +328,3 @@ def _shown(value: object) -> str:
     """A value from outside as it may stand in a message: one line, and not long."""
     text = "nothing" if value is None else ascii(value)
     return text if len(text) <= 80 else f"{text[:80]}..."
-
-
-def _base64url(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

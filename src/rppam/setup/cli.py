@@ -26,6 +26,12 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 class _Asked(NamedTuple):
+    """What the command line says, but for the values of the config."""
+
+    node_name: str | None
+    directory: Path | None
+    config: Path | None
+    data_dir: Path | None
     join: Path | None
     bundle: Path | None
     passphrase_file: Path | None
@@ -99,14 +105,7 @@ class _Asked(NamedTuple):
 @click.option("--force", is_flag=True, help="Write over files that differ; the old ones are kept as *.bak-TIME, but "
               "no secret on a witness's host.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
-def command(
-    *,
-    node_name: str | None,
-    directory: Path | None,
-    config: Path | None,
-    data_dir: Path | None,
-    **options: Any,
-) -> None:
+def command(**options: Any) -> None:
     """Write a node's config, keys, licence path and database URL, and say what to do next.
 
     The first node makes the cluster's keys. --bundle FILE seals them for the next node under a passphrase that is shown
@@ -119,54 +118,43 @@ def command(
     from rppam.setup.errors import InitError
 
     try:
-        _make(node_name, (directory, config, data_dir), options)
+        _make(_Asked(*(options.pop(name) for name in _Asked._fields)), options)
     except OSError as error:
         if error.filename is None:  # nobody reads what is printed
             raise
         raise InitError(f"{error.filename}: {error.strerror}. Run this as root, or use --dir") from None
 
 
-def _make(node_name: str | None, places: tuple[Path | None, Path | None, Path | None], options: dict[str, Any]) -> None:
+def _make(asked: _Asked, options: dict[str, Any]) -> None:
     from rppam.setup.plan import layout_of
 
-    directory, config, data_dir = places
-    asked = _Asked(
-        *(
-            options.pop(name)
-            for name in (
-                *("join", "bundle", "passphrase_file", "licence", "force", "as_json", "witness"),
-                "redis_password_file",
-            )
-        )
-    )
     if asked.redis_password_file is not None and not (asked.witness and asked.join):
         raise click.UsageError("--redis-password-file goes with --witness --join; a node's password stands in --redis")
-    if asked.witness and not (node_name is None and asked.bundle is not None and asked.join is None):
-        _make_witness(node_name, places, options, asked)
+    if asked.witness and not (asked.node_name is None and asked.bundle is not None and asked.join is None):
+        _make_witness(asked, options)
         return
     named = os.environ.get("RPPAM_CONFIG")
     if options["redis"] == options["database"] == "-":
         raise click.UsageError("--redis - and --database -: standard input can be only one of them")
-    layout = layout_of(directory, config or (Path(named) if named and directory is None else None), data_dir)
-    if node_name is None:
+    config = asked.config or (Path(named) if named and asked.directory is None else None)
+    layout = layout_of(asked.directory, config, asked.data_dir)
+    if asked.node_name is None:
         if asked.bundle is None or asked.join is not None:
             raise click.UsageError("--node-name is missing: the name of this node, such as node1")
         answer = {"config": str(layout.config), **_export(layout, asked)}
         _show_bundle(answer, as_json=asked.as_json)
         return
-    outcome = _write(layout, _wishes(node_name, options), asked)
+    outcome = _write(layout, _wishes(asked.node_name, options), asked)
     answer = _answer(outcome)
     if asked.bundle is not None:
         answer |= _export(layout, asked)
     if asked.as_json:
         click.echo(json.dumps(answer))
     else:
-        _tell(outcome, answer, joined=asked.join is not None)
+        _report(outcome, answer, joined=asked.join is not None)
 
 
-def _make_witness(
-    node_name: str | None, places: tuple[Path | None, Path | None, Path | None], options: dict[str, Any], asked: _Asked
-) -> None:
+def _make_witness(asked: _Asked, options: dict[str, Any]) -> None:
     """A witness's files, from a bundle."""
     from rppam.config.places import WITNESS_CONFIG, default_places, witness_places
     from rppam.kernel.system_clock import SystemClock
@@ -178,9 +166,9 @@ def _make_witness(
 
     if asked.join is None:
         raise click.UsageError("--witness goes with --join BUNDLE: a witness is made from a node of its cluster")
-    if node_name is None:
+    if asked.node_name is None:
         raise click.UsageError("--node-name is missing: the name of the witness, such as witness1")
-    source = click.get_current_context().get_parameter_source  # what the environment has for nodes is in nobody's way
+    source = click.get_current_context().get_parameter_source  # what the environment has for nodes is no mistake
     of_nodes = [
         name
         for name in options
@@ -188,16 +176,15 @@ def _make_witness(
     ]
     if asked.licence is not None or asked.bundle is not None or of_nodes:
         named = [*of_nodes, *(["license"] if asked.licence else []), *(["bundle"] if asked.bundle else [])]
-        told = ", ".join(f"--{name.replace('_', '-')}" for name in named)
-        raise click.UsageError(f"{told}: not for a witness, which has no API, no database and no licence seat")
-    directory, config, data_dir = places
-    layout = layout_of(directory, config, data_dir, witness_places(default_places()))
-    if directory is not None and config is None:
+        given = ", ".join(f"--{name.replace('_', '-')}" for name in named)
+        raise click.UsageError(f"{given}: not for a witness, which has no API, no database and no licence seat")
+    layout = layout_of(asked.directory, asked.config, asked.data_dir, witness_places(default_places()))
+    if asked.directory is not None and asked.config is None:
         layout = Layout(layout.config.with_name(WITNESS_CONFIG), layout.data)
     redis = redis_string(options["redis"])
     password = None if asked.redis_password_file is None else text_of(asked.redis_password_file, errors="replace")
     wishes = WitnessWishes(
-        node_name,
+        asked.node_name,
         options["host"],
         options["port"],
         Secret(redis) if redis else None,
@@ -210,7 +197,7 @@ def _make_witness(
     if asked.as_json:
         click.echo(json.dumps(answer))
         return
-    _tell_written(outcome)
+    _report_written(outcome)
     click.echo("\nNext:")
     if set(bundle.files) - {CLUSTER_KEY}:
         click.echo(
@@ -310,14 +297,14 @@ def _answer(outcome: "Outcome") -> dict[str, Any]:
     }
 
 
-def _tell(outcome: "Outcome", answer: dict[str, Any], *, joined: bool) -> None:
-    _tell_written(outcome)
+def _report(outcome: "Outcome", answer: dict[str, Any], *, joined: bool) -> None:
+    _report_written(outcome)
     if "bundle" in answer:
         _show_bundle(answer, as_json=False)
-    _tell_next(outcome, joined=joined, bundled="bundle" in answer)
+    _report_next(outcome, joined=joined, bundled="bundle" in answer)
 
 
-def _tell_written(outcome: "Outcome") -> None:
+def _report_written(outcome: "Outcome") -> None:
     name = outcome.settings.node.node_name
     if outcome.written:
         click.echo(f"{name} is set up. Written:")
@@ -331,7 +318,7 @@ def _tell_written(outcome: "Outcome") -> None:
         click.echo(f"Note: {warning}.")
 
 
-def _tell_next(outcome: "Outcome", *, joined: bool, bundled: bool) -> None:
+def _report_next(outcome: "Outcome", *, joined: bool, bundled: bool) -> None:
     settings, config = outcome.settings, outcome.config
     click.echo("\nNext:")
     if settings.cluster.enabled and not settings.license.path.exists():
