@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from rppam.cli.paths import CONFIG_FILE
-from rppam.kernel.exits import Exit
+from rppam.kernel.errors import Exit
 
 if TYPE_CHECKING:
     from rppam.audit.verify import Verification

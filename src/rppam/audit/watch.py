@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from rppam.audit.keys import SigningKeys
-from rppam.kernel.durable import replace_durably
+from rppam.kernel.files import replace_durably
 from rppam.ledger.checkpoint import Checkpoint, CheckpointRefused, read_checkpoint, verifier_of
 from rppam.ledger.errors import EventUnknown, LedgerBroken, LedgerRolledBack, LedgerUnwatched
 from rppam.ledger.merkle import is_consistent

@@ -1,7 +1,6 @@
 """What can be wrong with the ledger (RPPAM-8xxx)."""
 
-from rppam.kernel.errors import Fault, Retry, RppamError
-from rppam.kernel.exits import Exit
+from rppam.kernel.errors import Exit, Fault, Retry, RppamError
 
 
 class LedgerError(RppamError, fault=Fault.SURROUNDINGS, retry=Retry.NO, level="error"):

@@ -23,7 +23,7 @@ from rppam.http.times import iso_utc_ms
 from rppam.http.trust import Trust
 from rppam.kernel.clock import Clock
 from rppam.kernel.instant import US_PER_S, Instant, WallMs
-from rppam.kernel.lookups import connected
+from rppam.kernel.network import connected
 from rppam.ledger.events import ACTIONS, Retention
 from rppam.siem.errors import DeliveryFailed
 from rppam.siem.formats import written
