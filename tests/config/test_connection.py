@@ -327,7 +327,7 @@ def test_sentinel_credentials_are_separate() -> None:
 
 
 def test_connect_timeout_does_not_follow_sync_timeout() -> None:
-    assert parse_connection("h,syncTimeout=20000").connect_timeout_ms == 5000
+    assert parse_connection("h,syncTimeout=20000").timeouts.connect_ms == 5000
 
 
 @pytest.mark.parametrize(

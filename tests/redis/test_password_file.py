@@ -60,14 +60,14 @@ async def test_what_else_is_wrong_goes_on_being_said(held: PasswordFile, path: P
     move(away, "etc")
     await held.prove(None, 100)
     assert "is empty or too long" in held.problem, "it still is"
-    held._tell("Redis refuses it")
+    held._report("Redis refuses it")
     write(path, OLD.reveal() + "\n")
     await held.prove(None, 100)
     assert held.problem == "", "and now it is the one that works"
 
 
 async def test_another_problem_is_not_forgotten_with_that_of_reading(held: PasswordFile) -> None:
-    held._tell("Redis refuses it")
+    held._report("Redis refuses it")
     await held.prove(None, 100)
     assert held.problem == "Redis refuses it"
 

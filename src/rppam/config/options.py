@@ -20,6 +20,16 @@ class Ignored(NamedTuple):
     """Kept so that nothing is lost when the string is written again."""
 
 
+class Timeouts(NamedTuple):
+    """How patient to be."""
+
+    connect_ms: int = CONNECT_TIMEOUT_MS
+    sync_ms: int = SYNC_TIMEOUT_MS
+    connect_retry: int = CONNECT_RETRY
+    """Attempts of the first connect in all, at least 1."""
+    keep_alive_s: int = KEEP_ALIVE_S
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionOptions:
     """Everything a connection string says, with the defaults of the vendor article on Redis for HA."""
@@ -39,11 +49,7 @@ class ConnectionOptions:
     """Name expected in the certificate; ``None``: the endpoint's own host."""
     abort_connect: bool = True
     """Whether a start fails (exit 69) when Redis cannot be reached."""
-    connect_timeout_ms: int = CONNECT_TIMEOUT_MS
-    sync_timeout_ms: int = SYNC_TIMEOUT_MS
-    connect_retry: int = CONNECT_RETRY
-    """Attempts of the first connect in all, at least 1."""
-    keep_alive_s: int = KEEP_ALIVE_S
+    timeouts: Timeouts = field(default_factory=Timeouts)
     default_database: int | None = None
     """``None``: not given, so 0."""
     name: str | None = None
@@ -67,7 +73,8 @@ class ConnectionOptions:
 ATTRIBUTES: Final[dict[str, str]] = {
     "serviceName": "service_name", "user": "user", "password": "password", "sentinelUser": "sentinel_user",
     "sentinelPassword": "sentinel_password", "ssl": "ssl", "sslHost": "ssl_host", "abortConnect": "abort_connect",
-    "connectTimeout": "connect_timeout_ms", "syncTimeout": "sync_timeout_ms", "connectRetry": "connect_retry",
-    "keepAlive": "keep_alive_s", "defaultDatabase": "default_database", "name": "name",
+    "connectTimeout": "timeouts.connect_ms", "syncTimeout": "timeouts.sync_ms",
+    "connectRetry": "timeouts.connect_retry", "keepAlive": "timeouts.keep_alive_s",
+    "defaultDatabase": "default_database", "name": "name",
 }  # fmt: skip
 """Option that is honoured to attribute, in the order of writing."""

@@ -41,8 +41,8 @@ def notes(connection: ConnectionOptions, timing: Timing) -> list[str]:
     """What ``rppam config check`` says about times in the string that are longer than any wait of a node."""
     lease = for_leadership(timing)
     told = (
-        ("connectTimeout", connection.connect_timeout_ms, lease.connect_ms, FOR_REQUESTS.connect_ms),
-        ("syncTimeout", connection.sync_timeout_ms, lease.command_ms, FOR_REQUESTS.command_ms),
+        ("connectTimeout", connection.timeouts.connect_ms, lease.connect_ms, FOR_REQUESTS.connect_ms),
+        ("syncTimeout", connection.timeouts.sync_ms, lease.command_ms, FOR_REQUESTS.command_ms),
     )
     return [
         f"redis.connectionString: {name}={given} is longer than a node waits: at most {leading} ms for leadership "

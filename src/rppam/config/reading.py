@@ -19,7 +19,7 @@ from rppam.config.keywords import (
     Form,
     Keyword,
 )
-from rppam.config.options import ATTRIBUTES, ConnectionOptions, Ignored
+from rppam.config.options import ATTRIBUTES, ConnectionOptions, Ignored, Timeouts
 from rppam.config.wording import nearest, unprintable
 from rppam.kernel.secret import Secret
 
@@ -168,8 +168,10 @@ class Reading:
         values: dict[str, Any] = {
             ATTRIBUTES[name]: Secret(str(value)) if KEYWORDS[name].secret else value for name, value in said.items()
         }
+        times = {name: values.pop(name) for name in tuple(values) if name.startswith("timeouts.")}
         return ConnectionOptions(
             **values | {"ssl": ssl},
+            timeouts=Timeouts(**{name.removeprefix("timeouts."): value for name, value in times.items()}),
             endpoints=tuple(endpoints.values()),
             command_map=tuple(sorted(self._commands.items())),
             ignored=tuple(self._ignored.values()),

@@ -4,6 +4,7 @@
 cannot hold (commas, outer blanks, control characters in a value), since there is no way to quote them.
 """
 
+from operator import attrgetter
 from typing import Any
 
 from rppam.config.errors import ConnectionStringError, Problem
@@ -31,7 +32,7 @@ def format_connection(options: ConnectionOptions, *, show_secrets: bool = False)
 def as_json(options: ConnectionOptions, *, show_secrets: bool = False) -> dict[str, Any]:
     """What was understood, with the keys of the string; absent values are ``None``."""
     said = {
-        name: _plain(getattr(options, attribute), show_secrets=show_secrets)
+        name: _plain(attrgetter(attribute)(options), show_secrets=show_secrets)
         for name, attribute in ATTRIBUTES.items()
         if not name.startswith("sentinel")
     }
@@ -54,8 +55,8 @@ def _pairs(options: ConnectionOptions, *, show_secrets: bool) -> list[tuple[str,
     # Before the passwords: what stands right behind one may have to be taken for its rest.
     pairs = [(f"${command}", name) for command, name in options.command_map]
     for name, attribute in ATTRIBUTES.items():
-        value = getattr(options, attribute)
-        if value != getattr(default, attribute):
+        value = attrgetter(attribute)(options)
+        if value != attrgetter(attribute)(default):
             text = str(_plain(value, show_secrets=show_secrets))
             pairs.append((name, text.lower() if isinstance(value, bool) else text))
     for ignored in options.ignored:

@@ -61,7 +61,7 @@ class StoreCheck:
         self._timing = settings.cluster.timing
         self.keyless: tuple[str, ...] = ()
         """Where :meth:`shown` found heartbeats as a node without a cluster key writes them, or a stranger."""
-        self._timeout_ms = min(self._said.sync_timeout_ms, PATIENCE_MS_MAX)
+        self._timeout_ms = min(self._said.timeouts.sync_ms, PATIENCE_MS_MAX)
         self._pipeline = RedisPipeline.of(settings, clock, timeout_ms=self._timeout_ms)
 
     @property
@@ -184,7 +184,7 @@ class StoreCheck:
             self._report.add(*(finding("RD-613", sentence) for sentence in files.warnings()))
         return replace(
             LinkOptions.of(self._said, client_name="rppam:doctor", ssl=context),
-            connect_timeout_ms=min(self._said.connect_timeout_ms, PATIENCE_MS_MAX),
+            connect_timeout_ms=min(self._said.timeouts.connect_ms, PATIENCE_MS_MAX),
             command_timeout_ms=self._timeout_ms,
         )
 

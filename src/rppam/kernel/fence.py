@@ -10,7 +10,7 @@ class Fenced(StrEnum):
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
-    """A newer epoch, or the same epoch from another life, was here before."""
+    """A newer epoch, or the same epoch from another life, was there first."""
     UNKNOWN = "unknown"
     """No answer in time; it may or may not have been written."""
 
@@ -34,11 +34,11 @@ class Outranked(NamedTuple):
 
 
 OnOutranked = Callable[[Outranked], None]
-"""Hears of each refusal, and waits for nothing."""
+"""Called with each refusal; must not block."""
 
 
 def unheard(outranked: Outranked) -> None:  # the signature of those that hear
-    """For whoever only reads."""
+    """Ignore it: for processes that only read."""
 
 
 def admits(fence_epoch: int, fence_boot_id: str, epoch: int, boot_id: str) -> bool:

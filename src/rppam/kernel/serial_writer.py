@@ -1,11 +1,10 @@
 """Calls that may block, each on a thread, never two at a time and never an older one after a newer one.
 
-Decides which of the calls that write the same thing may still be made. A host that starts no thread refuses a call and
-keeps it all the same: the next thread that is free makes it, at whatever time that is, although nobody waits for it any
-more. Such a late one must neither write beside a newer one nor over it.
+A host that starts no thread refuses a call and keeps it all the same: the next free thread makes it, at any later time,
+although its caller has given up. Such a late call must neither write beside a newer one nor over it.
 
-What it does not promise: that a call which was refused is not made. It is, when a thread comes free before anything
-newer was begun; that does no harm where the newest is to be kept anyway.
+What it does not promise: that a call which was refused is not made. It is, when a thread comes free before a newer call
+was begun; that does no harm where the newest value is to be kept anyway.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """Short orders and reports between the supervisor and its children, as whole packets on a socket pair.
 
-Decides that nobody waits: what cannot be sent at once is dropped and answered with false. A child whose line has ended
-has no supervisor any more. Descriptors travel along where the receiver needs them.
+Nothing waits: a message that cannot be sent at once is dropped, and the call returns false. A child whose channel has
+ended has no supervisor any more. Descriptors travel along where the receiver needs them.
 """
 
 import json

@@ -1,7 +1,7 @@
-"""How many files, sockets among them, this process may have open: raised where the system lets it, else told.
+"""How many files, sockets among them, this process may have open: raised where the system allows it.
 
-It decides that a node does not start with fewer than :data:`LEAST`: it would lose its database, its promise file or
-its members one after the other, each in words of its own. What it does not promise: that they suffice for all clients.
+A node does not start with fewer than :data:`LEAST`: it would lose its database, its promise file or its members one
+after the other, each with an error of its own. What it does not promise: that they suffice for all clients.
 """
 
 import sys

@@ -1,8 +1,8 @@
 """Calls from the API workers of a node to its control process: one question and one answer over a local socket.
 
-The socket listens from before any of them is started, and outlives each: a call that is made while the control process
-is being replaced waits for the next one. A call carries until when it is wanted, and is not carried out later. Only
-processes of this node's account are heard. Linux only; what is asked is decided elsewhere.
+The socket listens before any of them is started, and outlives each: a call that is made while the control process is
+being replaced waits for the next one. A call carries its deadline, and is not carried out later. Only processes of this
+node's account are heard. Linux only; what the calls mean is decided elsewhere.
 """
 
 import asyncio
@@ -55,7 +55,7 @@ def listen_for_calls() -> socket.socket:
 
 
 def is_for_calls(plug: socket.socket) -> bool:
-    """Whether this is such a socket, and not one of the API's."""
+    """Return whether this is such a socket, and not one of the API's."""
     return sys.platform != "win32" and plug.family == socket.AF_UNIX
 
 
@@ -80,7 +80,7 @@ async def answer_calls(plug: socket.socket, answering: Answering) -> asyncio.Ser
 
 
 def caller(plug: socket.socket) -> Answering:
-    """What makes calls to whoever answers on ``plug``. Its calls raise :class:`ControlSilent` without an answer."""
+    """A function that makes calls over ``plug``; without an answer it raises :class:`ControlSilent`."""
     address = plug.getsockname()
 
     async def call(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -118,7 +118,7 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, an
     if not NODE_CALLS.reads(question.format):
         raise ValueError(NODE_CALLS.refusal("it has", question.format))
     if host_us() > question.until_us:
-        return  # nobody waits for it any more
+        return  # its caller has given up
     writer.write(_encoder.encode(await answering(question.name, question.arguments)) + b"\n")
     await writer.drain()
 

@@ -1,7 +1,7 @@
-"""One value in shared memory with one writer: whoever reads it gets a whole value, and nobody ever waits.
+"""One value in shared memory with one writer: every reader gets a whole value, and neither side ever waits.
 
 Two slots take turns. The writer fills the slot that is not current, with a number and a checksum, and only then makes
-it the current one; killed at any instruction, it leaves the value of before. A reader that was overtaken finds a wrong
+it the current one; killed at any instruction, it leaves the former value. A reader that was overtaken finds a wrong
 number or checksum and reads again. So neither side has a lock that the other could die with.
 
 What it does not promise: more than one writer at a time. A new writer starts only after the old one is known dead.

@@ -1,4 +1,4 @@
-"""The page of memory that the processes of one node share: who may act, until when, and what the node sees.
+"""The memory that the processes of one node share: which may act, until when, and what the node sees.
 
 * The control process writes the **permission** (epoch, boot id, deadline) and the **picture** of the cluster.
 * The supervisor **withdraws**: it notes the generation of a control process that is dead. A permission of that
@@ -38,11 +38,11 @@ PICTURE_TEXT_MAX: Final = PICTURE_BYTES_MAX - _PICTURE_HEAD.size
 """Bytes of the text of a picture that can be shown."""
 
 ALIVE_US: Final = 10_000_000
-"""A process that has not turned for so long is dead, or about to be killed."""
+"""A process that has not turned for this long is dead, or about to be killed."""
 SUPERVISOR: Final = 0
 CONTROL: Final = 1
 _DEATHS_BITS: Final = 16
-"""Of the number that tells of the next start; the rest is its time in milliseconds. One number is read in one piece."""
+"""Of the number that describes the next start; the rest is its time in milliseconds. It is read in one piece."""
 
 
 class Permission(NamedTuple):
@@ -114,7 +114,7 @@ class SharedState:
         return number & (1 << _DEATHS_BITS) - 1, (number >> _DEATHS_BITS) * 1_000
 
     def permission(self) -> Permission | None:
-        """The word as it stands, whether it still holds or not; ``None`` when the control process claims nothing."""
+        """The permission as it stands, valid or not; ``None`` when the control process claims nothing."""
         text = self._permission.read()
         if not text:
             return None
@@ -124,7 +124,7 @@ class SharedState:
     # ---- the workers ------------------------------------------------------------------------------------------------
 
     def authority(self, now_us: int) -> Authority | None:
-        """As what this node may act at this very moment; ``None``: not at all. Ask again for each act."""
+        """The authority under which this node may act right now; ``None``: none. Ask again for each act."""
         permission = self.permission()
         if permission is None or permission.generation <= self.withdrawn or now_us >= permission.deadline_us:
             return None

@@ -2,11 +2,11 @@
 
 Decides which passwords a new connection tries: what the file says now, then the one that worked last. So a file may be
 changed before Redis knows the new password, or after it has forgotten the old one, and neither keeps the node out. A
-connection that stands proves the new password at once (:meth:`PasswordFile.prove`), which tells the administrator
-whether it works while the old one still does. By its :attr:`~PasswordFile.mark` another host tells whether the password
-in use is the one that it has.
+live connection proves the new password at once (:meth:`PasswordFile.prove`), so the administrator hears whether it
+works while the old one still does. By its :attr:`~PasswordFile.mark` another host can compare the password in use with
+its own.
 
-What it does not promise: that Redis asks a connection that stands for anything; it goes on with the password it had.
+What it does not promise: that Redis asks a live connection for the new password; it goes on with the old one.
 """
 
 import asyncio
@@ -45,9 +45,9 @@ class PasswordFile:
     ) -> None:
         """``first``: what the configuration found there when it was read. ``cluster_key``: that of now, if any."""
         self.problem = ""
-        """What is wrong with the password as it stands there now; empty when it works."""
+        """What is wrong with the password in the file now; empty when it works."""
         self.written_at: WallMs | None = None
-        """When the file was written that the password in use stood in."""
+        """When the file with the password in use was written."""
         self._path, self._clock, self._cluster_key = path, clock, cluster_key
         self._newest = self._proven = first
         self._accepted: Secret | None = None
@@ -57,7 +57,7 @@ class PasswordFile:
         self._stamp: FileStamp | None = None
         """Of the file as it was read last."""
         self._unread = ""
-        """Why it could not be read, as it was told last."""
+        """Why it could not be read, as it was logged last."""
         self._try_at = 0
 
     @property
@@ -67,7 +67,7 @@ class PasswordFile:
 
     async def candidates(self) -> tuple[Secret, ...]:
         """What a new connection tries, in order."""
-        await self._look()
+        await self._refresh()
         return (self._newest,) if self._newest == self._proven else (self._newest, self._proven)
 
     def entered(self, connection: Connection) -> None:
@@ -80,7 +80,7 @@ class PasswordFile:
 
     async def prove(self, connection: Connection | None, timeout_ms: int) -> None:
         """Where the file has a new password, show it to Redis over ``connection``. Never raises. Call every second."""
-        await self._look()
+        await self._refresh()
         self._key = self._cluster_key()
         if connection is None or self._newest == self._proven or self._clock.now() < self._try_at:
             return
@@ -89,22 +89,22 @@ class PasswordFile:
         try:
             await connection.command("AUTH", *((user,) if user else ()), newest.reveal(), timeout_ms=timeout_ms)
         except StoreReplyError as error:
-            self._tell(f"Redis refuses the password that stands in {self._path} now, the one of before stays in use: "
+            self._report(f"Redis refuses the password that stands in {self._path} now, the one of before stays in use: "
                        f"{error}")  # fmt: skip
             return
         except StoreError:
             return  # the connection is going; the next one tries both
-        connection.target = replace(connection.target, password=newest)  # last words and checks enter with it
+        connection.target = replace(connection.target, password=newest)  # the crash release and checks enter with it
         self._proven = self._accepted = newest
         self.written_at, self.problem = self._newest_written, ""
         _log.info("Redis accepted the new password in %s; it is in use from now on", self._path)
 
-    async def _look(self) -> None:
-        """Read the file if it changed. Never raises; what could not be read is read again with the next look."""
+    async def _refresh(self) -> None:
+        """Read the file if it changed. Never raises; what could not be read is read again next time."""
         try:
             status = self._path.stat()
         except OSError as error:
-            self._tell_unread(f"cannot be read any more ({error.strerror})")
+            self._unreadable(f"cannot be read any more ({error.strerror})")
             return
         stamp = stamp_of(status)
         if stamp == self._stamp:
@@ -113,14 +113,14 @@ class PasswordFile:
         try:
             text = (await asyncio.to_thread(_read, self._path)).decode("utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            self._tell_unread(f"cannot be read ({type(error).__name__})")  # its text may tell of the password
+            self._unreadable(f"cannot be read ({type(error).__name__})")  # its text may hold the password
             return
-        except Exception as error:  # noqa: BLE001 - told; what looks every second must go on
-            self._tell_unread(f"cannot be used now: {why_not(error)}")
+        except Exception as error:  # noqa: BLE001 - reported; what runs every second must go on
+            self._unreadable(f"cannot be used now: {why_not(error)}")
             return
         found = Secret(text.removesuffix("\n").removesuffix("\r"))
         if not found or len(text) > BYTES_MAX:
-            self._tell_unread("is empty or too long")
+            self._unreadable("is empty or too long")
             return
         self._stamp = stamp
         self._forget_unread()
@@ -130,16 +130,16 @@ class PasswordFile:
         if found == self._proven and self.written_at is not None:
             self.problem, self.written_at = "", self._newest_written
 
-    def _tell_unread(self, why: str) -> None:
+    def _unreadable(self, why: str) -> None:
         self._unread = f"redis.password: {self._path} {why}; what was read before stays in use"
-        self._tell(self._unread)
+        self._report(self._unread)
 
     def _forget_unread(self) -> None:
-        """The file stands there and was read; what else is wrong with the password goes on being said."""
+        """The file was read; what else is wrong with the password stays reported."""
         if self.problem == self._unread:
             self.problem = ""
 
-    def _tell(self, sentence: str) -> None:
+    def _report(self, sentence: str) -> None:
         if sentence != self.problem:
             _log.warning("%s", sentence)
         self.problem = sentence

@@ -157,7 +157,7 @@ async def _survey(settings: Any, calls_max: int) -> "Survey | None":
         return None
     try:
         return await survey(
-            store.connection, settings.redis.key_prefix, timeout_ms=said.sync_timeout_ms, calls_max=calls_max
+            store.connection, settings.redis.key_prefix, timeout_ms=said.timeouts.sync_ms, calls_max=calls_max
         )
     finally:
         await store.close()

@@ -1,8 +1,8 @@
-"""Saying the last words of a dead control process: all at once, each within its time, whatever the network does.
+"""Sends the crash release of a dead control process: all messages at once, each within its time.
 
-Each word has a thread, and nobody waits for a thread longer than :data:`BOUND_MS`; one that hangs in the system is left
-behind. It understands nothing of what it sends. What it does not promise: that a word is heard. Leadership then ends
-by itself, when the lease does.
+Each message has a thread, which is waited for at most :data:`BOUND_MS`; one that hangs in the system is left behind. It
+understands nothing of what it sends. What it does not promise: that a message is heard. Leadership then ends by itself,
+when the lease does.
 """
 
 import os
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 BOUND_MS: Final = 300
 AGAIN_MS: Final = 15
-"""Pause before asking again whoever had nothing to release."""
+"""Pause before sending again where there was nothing to release."""
 TRIES: Final = 3
 _ERROR: Final = re.compile(rb"^-([A-Z]{1,30})\b", re.MULTILINE)
 _REPLY_BYTES_MAX: Final = 64 * 1024
@@ -30,7 +30,7 @@ _MS_US: Final = 1_000
 
 
 class Outcome(NamedTuple):
-    """What became of one word."""
+    """What became of one message."""
 
     word: LastWord
     heard: bool
@@ -46,7 +46,7 @@ class _Stream(Protocol):
 
 
 def deliver(words: Sequence[LastWord], bound_ms: int = BOUND_MS) -> list[Outcome]:
-    """Say all ``words``; returns within ``bound_ms`` and a little."""
+    """Send all ``words``; returns within ``bound_ms`` and a little."""
     started = host_us()
     until = started + bound_ms * _MS_US
     outcomes: list[Outcome | None] = [None] * len(words)
@@ -74,7 +74,7 @@ def deliver(words: Sequence[LastWord], bound_ms: int = BOUND_MS) -> list[Outcome
 
 
 def _say(word: LastWord, until_us: int) -> tuple[bool, str]:
-    """Whether it was heard, and what was answered."""
+    """Return whether it was heard, and what was answered."""
     said = ""
     for attempt in range(TRIES):
         try:
@@ -90,7 +90,7 @@ def _say(word: LastWord, until_us: int) -> tuple[bool, str]:
 
 
 def _ask(word: LastWord, until_us: int) -> tuple[bool, str, bool]:
-    """Heard, what was said, whether asking again is worth it."""
+    """Heard, what was answered, whether sending again is worth it."""
     with socket.create_connection((word.host, word.port), timeout=_left_s(until_us)) as plain:
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if word.tls is None:
