@@ -5,9 +5,10 @@ from pathlib import Path
 
 from rppam.access.tokens.key_files import ensure_signing_keys
 from rppam.access.tokens.service import KeySet, Tokens
-from rppam.demo.board import Processes, Ready, RunningNode
-from rppam.demo.files import _TokenSource
-from rppam.demo.screen import guide
+from rppam.demo.children import Child
+from rppam.demo.files import DemoFiles, _TokenSource
+from rppam.demo.redis_server import RedisServer
+from rppam.demo.screen import Ready, RunningNode
 from rppam.kernel.secret import Secret
 from rppam.kernel.system_clock import SystemClock
 from rppam.kernel.system_entropy import SystemEntropy
@@ -20,23 +21,11 @@ async def test_a_line_to_paste_sets_the_token_without_showing_it(tmp_path: Path)
     folder = tmp_path / "it's a folder"
     folder.mkdir()
     token = _TokenSource(tokens, folder / "admin.header")()
-    ready = Ready(
-        nodes=(RunningNode("node1", "http://127.0.0.1:7101", 2),),
-        processes={"node1": Processes(3, (4,))},
-        leader="node1",
-        epoch=1,
-        admin_user="admin",
-        admin_password=Secret("p"),
-        admin_token=token,
-        header_file=str(folder / "admin.header"),
-        redis_host="127.0.0.1",
-        redis_port=6379,
-        redis_password=Secret("r"),
-        redis_pid=5,
-        directory=str(tmp_path),
-        started_in_ms=1,
-    )
-    lines = guide(ready)
+    files = DemoFiles({}, (), "admin", Secret("p"), folder / "admin.header", lambda: token)
+    with subprocess.Popen(["true"]) as process:  # noqa: ASYNC220  # nothing else runs in this loop
+        redis = RedisServer(Child("Redis", process, tmp_path / "redis.log"), 6379, Secret("r"))
+    nodes = (RunningNode("node1", "http://127.0.0.1:7101", 2, 3, (4,)),)
+    lines = Ready(nodes, "node1", 1, files, redis, str(tmp_path), 1).guide()
     assert token.reveal() not in "\n".join(lines)
     (line,) = (line.strip() for line in lines if "ADMIN_JWT=" in line)
     pasted = subprocess.run(  # noqa: ASYNC221  # nothing else runs in this loop

@@ -1,14 +1,9 @@
-"""``rppam demo``: a whole cluster on this machine, to watch and to break.
-
-The command line only; what it does stands in :mod:`rppam.cli._demo`.
-"""
+"""``rppam demo``: the command line."""
 
 from pathlib import Path
 from typing import Final
 
 import click
-
-from rppam.kernel.errors import Exit
 
 NODES_MAX: Final = 9
 
@@ -36,7 +31,7 @@ NODES_MAX: Final = 9
     "for_s",
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
-    help="End after so many seconds, counted from the start.",
+    help="End this many seconds after the start.",
 )
 @click.option("--witness", is_flag=True, help="Add a member that votes and never leads; most members then decide.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line on stdout; sentences go to stderr.")
@@ -45,7 +40,7 @@ def command(
 ) -> int:
     """Run a real Redis server and NODES nodes as processes of this machine, and follow what happens.
 
-    Kill, stop or continue any of them from another terminal: the demo tells what the cluster makes of it, and restarts
+    Kill, stop or continue any of them from another terminal: the demo reports how the cluster reacts, and restarts
     nothing. Ctrl-C ends everything and leaves nothing behind.
 
     Exit code 0 when ended by Ctrl-C, SIGTERM or --for; 1 when the cluster did not get ready.
@@ -54,16 +49,16 @@ def command(
     import logging
     import sys
 
-    from rppam.demo.run import DemoOptions, run_demo
+    from rppam.demo.files import DemoOptions
+    from rppam.demo.run import run_demo
     from rppam.demo.screen import reporter_for
     from rppam.kernel.system_clock import SystemClock
     from rppam.setup import DemoError
 
     if sys.platform == "win32":
         raise DemoError("rppam demo runs on Linux: it starts and ends whole process trees the way only Linux can")
-    logging.getLogger("rppam").addHandler(logging.NullHandler())  # the demo speaks for itself
+    logging.getLogger("rppam").addHandler(logging.NullHandler())  # the demo reports by itself
     if witness and nodes == 1:
         raise click.UsageError("a single node has nobody to vote with: --witness needs --nodes 2 or more")
     options = DemoOptions(nodes=nodes, base_port=base_port, directory=directory, for_s=for_s, witness=witness)
-    code: Exit = asyncio.run(run_demo(options, reporter_for(as_json=as_json), SystemClock()))
-    return code
+    return asyncio.run(run_demo(options, reporter_for(as_json=as_json), SystemClock()))

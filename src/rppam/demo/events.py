@@ -1,17 +1,16 @@
-"""Many nodes' views in, one story out.
+"""What several nodes say at different moments, as one list of events.
 
-Decides which event of a cluster is told, once, from what several nodes say at different moments. Pure: no clock, no
-I/O; the tests are ``tests/demo/test_events.py``. The rules against duplicates and flicker:
+Pure: no clock, no I/O. The rules against duplicates and flicker:
 
 * *Who leads* is what a node says of itself, at the highest epoch seen; when the leader's own answer is missing, what
-  all others agree on. An epoch that is lower than one already told is somebody who has not heard yet, not an event.
-* *A leader is lost* at once when its process ended or it says so itself, and otherwise when nobody names it for
-  :data:`CONFIRM_MS`; when nobody answers at all, after :data:`SILENCE_MS`.
-* *Redis is lost* is what more than half of those say whose control process is there to know.
+  all others agree on. A lower epoch than one already reported is old news, not an event.
+* *A leader is lost* at once when its process ended or it says so itself, and otherwise when no node names it for
+  :data:`CONFIRM_MS`; when no node answers at all, after :data:`SILENCE_MS`.
+* *Redis is lost* when more than half of the nodes whose control process runs say so.
 * *How a member is* is what more than half of the other answering nodes say. A tie changes nothing, and ``unknown``
   (the observer cannot judge) is no opinion.
 
-It does not promise to tell what came and went between two rounds of questions.
+What came and went between two rounds of questions is not reported.
 """
 
 from collections import Counter
@@ -44,8 +43,7 @@ class Event(NamedTuple):
 
 
 def ready_leader(views: Mapping[str, ClusterHealth], names: Iterable[str], witnesses: Iterable[str] = ()) -> str | None:
-    """The leader that every one of ``names`` reports, with all of them and the ``witnesses`` listed and the cluster
-    healthy; else ``None``."""
+    """The leader that all ``names`` report, with a healthy cluster that lists them and ``witnesses``; else ``None``."""
     wanted = list(names)
     listed = [*wanted, *witnesses]
     leaders = {views[name].leader if name in views else None for name in wanted}
@@ -56,13 +54,13 @@ def ready_leader(views: Mapping[str, ClusterHealth], names: Iterable[str], witne
 
 
 def _why_blind(view: ClusterHealth) -> str:
-    """Why a node can say nothing of its cluster, as its control process is away; empty when it can."""
+    """Why a node knows nothing of its cluster: its control process is away; empty when it does."""
     reason = view.redis_reason
     return reason.replace(CONTROL_PROCESS, "its control process", 1) if reason.startswith(CONTROL_PROCESS) else ""
 
 
 class ClusterWatch:
-    """Folds views into events. ``observe`` is called about four times a second with the views that are fresh."""
+    """Folds views into events. Call :meth:`observe` about four times a second with the fresh views."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self.leader: str | None = None
@@ -72,7 +70,7 @@ class ClusterWatch:
         self.redis_connected = True
         self._last_leader: tuple[str, int] | None = None
         self._lost_at_ms: int | None = None
-        self._doubt_since_ms: int | None = None
+        self._unnamed_since_ms: int | None = None
         self._gone: set[str] = set()
 
     def exited(self, now_ms: int, node: str, how: str) -> list[Event]:
@@ -84,28 +82,28 @@ class ClusterWatch:
         return events
 
     def observe(self, now_ms: int, views: Mapping[str, ClusterHealth]) -> list[Event]:
-        """What changed, given the fresh views by name of the node that answered."""
-        self._gone -= views.keys()  # it answers again: somebody started it by hand
+        """What changed, by the fresh views of the nodes that answered."""
+        self._gone -= views.keys()  # it was started again by hand
         return [*self._redis(views), *self._leadership(now_ms, views), *self._members(views)]
 
     def _redis(self, views: Mapping[str, ClusterHealth]) -> list[Event]:
-        sighted = {name: view for name, view in views.items() if not _why_blind(view)}
-        down = [name for name, view in sighted.items() if not view.redis_connected]
-        if self.redis_connected and len(down) * 2 > len(sighted):
+        seeing = {name: view for name, view in views.items() if not _why_blind(view)}
+        down = [name for name, view in seeing.items() if not view.redis_connected]
+        if self.redis_connected and len(down) * 2 > len(seeing):
             self.redis_connected = False
             reason = views[down[0]].redis_reason
             text = "Redis is lost" + (f": {reason.rstrip('.')}." if reason else ".")
             return [Event("redis-lost", down[0], self.epoch, text, {"nodes": down})]
-        if not self.redis_connected and sighted and not down:
+        if not self.redis_connected and seeing and not down:
             self.redis_connected = True
-            first = next(iter(sighted))
-            return [Event("redis-back", first, self.epoch, "Redis is back.", {"nodes": list(sighted)})]
+            first = next(iter(seeing))
+            return [Event("redis-back", first, self.epoch, "Redis is back.", {"nodes": list(seeing)})]
         return []
 
     def _leadership(self, now_ms: int, views: Mapping[str, ClusterHealth]) -> list[Event]:
-        found = self._claimed(views) or self._agreed(views)
+        found = self._self_declared(views) or self._agreed(views)
         if found is not None:
-            self._doubt_since_ms = None
+            self._unnamed_since_ms = None
             return self._elect(now_ms, *found) if found != (self.leader, self.epoch) else []
         if self.leader is None:
             return []
@@ -113,15 +111,15 @@ class ClusterWatch:
         if own is not None and own.role != Role.LEADER:
             return [self._lose(now_ms, _why_blind(own) or "it says that it does not lead")]
         if any(view.leader == self.leader for view in views.values()):
-            self._doubt_since_ms = None
+            self._unnamed_since_ms = None
             return []
-        if self._doubt_since_ms is None:
-            self._doubt_since_ms = now_ms
-        if now_ms - self._doubt_since_ms < (CONFIRM_MS if views else SILENCE_MS):
+        if self._unnamed_since_ms is None:
+            self._unnamed_since_ms = now_ms
+        if now_ms - self._unnamed_since_ms < (CONFIRM_MS if views else SILENCE_MS):
             return []
         return [self._lose(now_ms, "no node names it any more" if views else "no node answers")]
 
-    def _claimed(self, views: Mapping[str, ClusterHealth]) -> tuple[str, int] | None:
+    def _self_declared(self, views: Mapping[str, ClusterHealth]) -> tuple[str, int] | None:
         claims = [(view.epoch, name) for name, view in views.items() if view.role == Role.LEADER]
         if not claims:
             return None
@@ -153,7 +151,7 @@ class ClusterWatch:
 
     def _lose(self, now_ms: int, why: str) -> Event:
         name, self.leader = self.leader, None
-        self._lost_at_ms, self._doubt_since_ms = now_ms, None
+        self._lost_at_ms, self._unnamed_since_ms = now_ms, None
         return Event("leader-lost", name, self.epoch, f"{name} no longer leads: {why}.", {"why": why})
 
     def _members(self, views: Mapping[str, ClusterHealth]) -> list[Event]:
@@ -164,7 +162,7 @@ class ClusterWatch:
             after = self._judged(name, before, views)
             self.status[name] = after
             if after == before or (before == MemberStatus.UNKNOWN and after == MemberStatus.HEALTHY):
-                continue  # to be found healthy at first sight is no event
+                continue  # found healthy at first sight is no event
             kind, sentence = _STATUS_SENTENCES.get(after, (f"node-{after}", "{node} is " + after + "."))
             if after == MemberStatus.HEALTHY and before == LEFT:
                 sentence = "{node} joined the cluster and is healthy."

@@ -1,12 +1,12 @@
 """What the demo's nodes need before they start: keys, licence, database with an administrator, and a config each.
 
 The demo is its own licence authority: it signs with a key made for this run, whose public part alone is written down.
-What an earlier demo left in the same folder is used again (signing keys, database) or written anew (the rest); the
+What an earlier demo left in the same folder is used again (signing keys, database) or overwritten (the rest); the
 administrator gets a new password each time, since the old one was shown once and is not kept.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -16,7 +16,7 @@ from rppam.cli.files import config_text, new_cluster_key, write_private
 from rppam.cluster.consensus.membership import QuorumPolicy
 from rppam.cluster.store.vote_file import found
 from rppam.db.database import Database
-from rppam.demo.redis_server import HOST, free_port
+from rppam.demo.redis_server import HOST, RedisServer, free_port
 from rppam.kernel.clock import Clock
 from rppam.kernel.secret import Secret
 from rppam.kernel.system_entropy import SystemEntropy
@@ -27,28 +27,33 @@ CLUSTER: Final = "demo"
 WITNESS: Final = "witness1"
 LICENSED_NODES: Final = 10
 LICENSED_DAYS: Final = 365
+PORT_STEP: Final = 10
 RENEW_S: Final = 6 * 3600
 ISSUER: Final = "rppam"
 AUDIENCE: Final = "rppam-api"
 
 
-class Wishes(NamedTuple):
-    """What to prepare."""
+class DemoOptions(NamedTuple):
+    """What the command line asks for."""
 
-    place: Path
-    names: Sequence[str]
-    ports: Sequence[int]
-    """API ports, in order of the names."""
-    redis_port: int
-    redis_password: Secret
+    nodes: int
+    base_port: int
+    directory: Path | None
+    for_s: float | None
+    """End after this many seconds from the start of the command; ``None``: when asked to."""
     witness: bool = False
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """The API port of each node, by name."""
+        return {f"node{number + 1}": self.base_port + PORT_STEP * number for number in range(self.nodes)}
 
 
 class DemoFiles(NamedTuple):
     """What was prepared."""
 
     configs: dict[str, Path]
-    """Config file by node name, the witness' among them."""
+    """Config file by name of the node or witness."""
     witnesses: tuple[str, ...]
     admin_user: str
     admin_password: Secret
@@ -57,85 +62,76 @@ class DemoFiles(NamedTuple):
     """A valid admin token, renewed in time."""
 
 
-async def prepare(wishes: Wishes, clock: Clock) -> DemoFiles:
-    """Write everything below ``wishes.place``. Raises a leaf of :class:`~rppam.kernel.errors.RppamError`."""
+async def prepare(options: DemoOptions, place: Path, redis: RedisServer, clock: Clock) -> DemoFiles:
+    """Write everything below ``place``. Raises a leaf of :class:`~rppam.kernel.errors.RppamError`."""
     try:
-        return await _prepare(wishes, clock)
+        return await _prepare(options, place, redis, clock)
     except OSError as error:
-        raise DemoError(f"{error.filename or wishes.place} cannot be written: {error.strerror}") from error
+        raise DemoError(f"{error.filename or place} cannot be written: {error.strerror}") from error
 
 
-async def _prepare(wishes: Wishes, clock: Clock) -> DemoFiles:
-    place, names = wishes.place, wishes.names
+async def _prepare(options: DemoOptions, place: Path, redis: RedisServer, clock: Clock) -> DemoFiles:
+    ports = options.ports
     keys = place / "keys"
     keys.mkdir(mode=0o700, exist_ok=True)
     signing = KeySet(ensure_signing_keys(keys / "jwt", now_ms=clock.wall_ms()))
-    write_private(keys / "cluster.key", new_cluster_key())
+    cluster_key = new_cluster_key()
+    write_private(keys / "cluster.key", cluster_key)
     write_private(keys / "sealing.key", new_cluster_key())
-    trusted = _write_licence(place / "license.jwt", len(names), clock)
+    trusted = _write_licence(place / "license.jwt", len(ports), clock)
     database = f"sqlite:///{place / 'rppam.db'}"
     password = await _administrator(database, clock)
-    witnesses = (WITNESS,) if wishes.witness else ()
+    witnesses = (WITNESS,) if options.witness else ()
     policy = QuorumPolicy.MAJORITY if witnesses else QuorumPolicy.LAST_MAN_STANDING
-    configs, taken = {}, {*wishes.ports, wishes.redis_port}
-    for name in (*names, *witnesses):
+    configs, taken = {}, {*ports.values(), redis.port}
+    for name in (*ports, *witnesses):
         folder = place / name
         folder.mkdir(mode=0o700, exist_ok=True)
         member_port = free_port(taken)
         taken.add(member_port)
-        config = _member_config(wishes, name, folder, member_port, policy)
-        if name in names:
-            port = wishes.ports[names.index(name)]
-            config["node"]["advertiseUrl"] = f"http://{HOST}:{port}"
-            config["api"] = {"host": HOST, "port": port, "drainSeconds": 2}
+        config: dict[str, dict[str, object]] = {
+            "node": {"nodeName": name, "dataDir": str(folder)},
+            "redis": {
+                "enabled": True,
+                "connectionString": f"{HOST}:{redis.port},abortConnect=false",
+                "keyPrefix": "rppam:",
+                "password": redis.password.reveal(),
+            },
+            "cluster": {
+                "enabled": len(ports) > 1,
+                "clusterId": CLUSTER,
+                "quorumPolicy": policy.value,
+                "memberHost": HOST,
+                "memberPort": member_port,
+            },
+        }
+        if name in ports:
+            configs[name] = folder / "rppam.config"
+            config["node"]["advertiseUrl"] = f"http://{HOST}:{ports[name]}"
+            config["api"] = {"host": HOST, "port": ports[name], "drainSeconds": 2}
             config["database"] = {"url": database}
-            config["auth"] |= {"jwtKeysDir": str(keys / "jwt"), "issuer": ISSUER, "audience": AUDIENCE}
+            config["auth"] = {
+                "clusterKeyPath": str(keys / "cluster.key"),
+                "jwtKeysDir": str(keys / "jwt"),
+                "issuer": ISSUER,
+                "audience": AUDIENCE,
+            }
             config["license"] = {"path": str(place / "license.jwt"), "trustedKeys": [trusted]}
-        configs[name] = folder / ("rppam.config" if name in names else "rppam-witness.config")
+        else:  # a copy in its own folder: beside the nodes' key lies what a witness must not have
+            configs[name] = folder / "rppam-witness.config"
+            write_private(folder / "cluster.key", cluster_key)
+            config["auth"] = {"clusterKeyPath": str(folder / "cluster.key")}
         write_private(configs[name], config_text(config))
-    if len(names) > 1:
+    if len(ports) > 1:
         found({name: place / name for name in configs}, policy, SystemEntropy(), witnesses)
-    tokens = Tokens(signing, issuer=ISSUER, audience=AUDIENCE, node=names[0], clock=clock, entropy=SystemEntropy())
+    tokens = Tokens(signing, issuer=ISSUER, audience=AUDIENCE, node="node1", clock=clock, entropy=SystemEntropy())
     source = _TokenSource(tokens, place / "admin.header")
     source()
     return DemoFiles(configs, witnesses, FIRST_ADMIN, password, place / "admin.header", source)
 
 
-def _cluster_key(wishes: Wishes, name: str) -> Path:
-    """The nodes' own, or a copy in the folder of the witness: beside the nodes' lies what it must not have."""
-    shared = wishes.place / "keys" / "cluster.key"
-    if name in wishes.names:
-        return shared
-    own = wishes.place / name / "cluster.key"
-    write_private(own, shared.read_text(encoding="ascii"))
-    return own
-
-
-def _member_config(
-    wishes: Wishes, name: str, folder: Path, member_port: int, policy: QuorumPolicy
-) -> dict[str, dict[str, object]]:
-    """What nodes and witnesses have in common."""
-    return {
-        "node": {"nodeName": name, "dataDir": str(folder)},
-        "redis": {
-            "enabled": True,
-            "connectionString": f"{HOST}:{wishes.redis_port},abortConnect=false",
-            "keyPrefix": "rppam:",
-            "password": wishes.redis_password.reveal(),
-        },
-        "cluster": {
-            "enabled": len(wishes.names) > 1,
-            "clusterId": CLUSTER,
-            "quorumPolicy": policy.value,
-            "memberHost": HOST,
-            "memberPort": member_port,
-        },
-        "auth": {"clusterKeyPath": str(_cluster_key(wishes, name))},
-    }
-
-
 class _TokenSource:
-    """Gives a token that still lives for most of a day, and keeps the header file up to date with it."""
+    """Gives an admin token that lives for most of a day, and keeps the header file up to date."""
 
     def __init__(self, tokens: Tokens, header_file: Path) -> None:
         self._tokens, self._header_file = tokens, header_file
@@ -152,7 +148,7 @@ class _TokenSource:
 
 
 def _write_licence(path: Path, nodes: int, clock: Clock) -> str:
-    """Write a licence for that many nodes, signed with a key of its own; return the public key as config text."""
+    """Write a licence for that many nodes, signed with a new key; return the public key as config text."""
     private, trusted = new_private_key()
     alone = nodes == 1
     terms = Terms(
@@ -167,7 +163,7 @@ def _write_licence(path: Path, nodes: int, clock: Clock) -> str:
 
 
 async def _administrator(database_url: str, clock: Clock) -> Secret:
-    """Make the first administrator, or give the one of an earlier demo a new password."""
+    """Create the first administrator, or reset the password of an earlier demo's."""
     database = Database(database_url)
     passwords = Passwords()
     try:

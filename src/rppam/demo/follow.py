@@ -1,18 +1,16 @@
-"""Asking every node what it sees, a few times a second, and telling what changed.
+"""Asks every node a few times a second what it sees, and reports what changed.
 
-Each node has a questioner of its own, so one that is frozen delays nobody's news. An answer counts while it is fresh,
-and only if it was asked for after the node's process was last known to run: the last words of a process that has ended
-meanwhile are not news. It starts and ends nothing; it only reports.
+Each node has a task of its own, so a frozen one delays no other. An answer counts while it is fresh, and only if it was
+asked for while the node's process was known to run.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from rppam.cli.view import parse_view
 from rppam.cluster.health.model import ClusterHealth
-from rppam.demo.board import Board, RunningNode, board_of
-from rppam.demo.children import Child, how_it_ended
+from rppam.demo.children import Child
 from rppam.demo.events import ClusterWatch, Event
 from rppam.http.client import NoAnswerError, get_json
 from rppam.kernel.secret import Secret
@@ -24,18 +22,14 @@ HEALTH: Final = "/system/health/cluster"
 
 
 class Follower:
-    """The demo's eyes."""
+    """What is known of the running demo."""
 
     def __init__(
-        self,
-        nodes: Sequence[RunningNode],
-        children: Mapping[str, Child],
-        redis: Child,
-        token: Callable[[], Secret],
+        self, urls: Mapping[str, str], children: Mapping[str, Child], redis: Child, token: Callable[[], Secret]
     ) -> None:
-        """``children`` are the nodes' processes by node name; ``token`` gives a valid admin token at any time."""
-        self.watch: Final = ClusterWatch(node.name for node in nodes)
-        self._nodes = nodes
+        """``urls`` of the nodes and ``children`` (witnesses, too) by name; ``token`` gives a valid admin token."""
+        self.watch: Final = ClusterWatch(children)
+        self._urls = urls
         self._children = children
         self._redis = redis
         self._token = token
@@ -50,48 +44,50 @@ class Follower:
         now = self._now()
         return {name: view for name, (at, view) in self._answers.items() if now - at <= FRESH_S}
 
+    def best_view(self) -> tuple[ClusterHealth | None, str]:
+        """The leader's view, else that at the highest epoch; and its node's URL."""
+        views = self.views()
+        if not views:
+            return None, ""
+        name = max(views, key=lambda name: (name == self.watch.leader, views[name].epoch))
+        return views[name], self._urls[name]
+
     def events(self) -> Iterator[Event]:
         """What happened since the last call."""
         now_ms = int(self._now() * 1000)
         for name, child in self._children.items():
-            code = child.ended()
-            if code is not None and name not in self._ended_at:
+            how = child.ended()
+            if how is not None and name not in self._ended_at:
                 self._ended_at[name] = self._now()
                 self._answers.pop(name, None)
-                yield from self.watch.exited(now_ms, name, how_it_ended(code))
-        code = self._redis.ended()
-        if code is not None and not self._redis_ended:
+                yield from self.watch.exited(now_ms, name, how)
+        how = self._redis.ended()
+        if how is not None and not self._redis_ended:
             self._redis_ended = True
-            how = how_it_ended(code)
             yield Event("redis-exited", None, self.watch.epoch, f"The process of Redis ended {how}.", {"how": how})
         yield from self.watch.observe(now_ms, self.views())
 
-    def board(self) -> Board:
-        """The picture now."""
-        processes = {name: child.state() for name, child in self._children.items()}
-        return board_of(self._nodes, self.watch, self.views(), processes=processes, redis_process=self._redis.state())
-
-    async def ask_forever(self, node: RunningNode) -> None:
+    async def ask_forever(self, name: str) -> None:
         """Question one node until cancelled."""
         while True:
             asked_at = self._now()
-            await self._ask(node, asked_at)
+            await self._ask(name, asked_at)
             await asyncio.sleep(max(0.0, asked_at + PERIOD_S - self._now()))
 
-    async def _ask(self, node: RunningNode, asked_at: float) -> None:
+    async def _ask(self, name: str, asked_at: float) -> None:
         try:
-            answer = await get_json(node.url + HEALTH, token=self._token(), timeout_s=ANSWER_S)
+            answer = await get_json(self._urls[name] + HEALTH, token=self._token(), timeout_s=ANSWER_S)
         except NoAnswerError as error:
-            self.problems[node.name] = str(error)
-            self._answers.pop(node.name, None)
+            self.problems[name] = str(error)
+            self._answers.pop(name, None)
             return
-        view = parse_view(answer.body, node.name) if answer.status == 200 else None
+        view = parse_view(answer.body, name) if answer.status == 200 else None
         if view is None:
-            self.problems[node.name] = f"answered {answer.status}, which is no view of the cluster"
-            self._answers.pop(node.name, None)
-        elif asked_at >= self._ended_at.get(node.name, asked_at):
-            self.problems.pop(node.name, None)
-            self._answers[node.name] = (self._now(), view)
+            self.problems[name] = f"answered {answer.status}, which is no view of the cluster"
+            self._answers.pop(name, None)
+        elif asked_at >= self._ended_at.get(name, asked_at):
+            self.problems.pop(name, None)
+            self._answers[name] = (self._now(), view)
 
     @staticmethod
     def _now() -> float:

@@ -1,9 +1,9 @@
-"""Where a demo keeps its files, and that two demos never share them.
+"""The folder where a demo keeps its files; two demos never share one.
 
 Without ``--dir`` it is a new folder in the system's temporary one, removed at the end. With ``--dir DIR`` it is
-``DIR/rppam-demo``: whatever else stands in DIR is not touched, and what is written there stays for the next time. A
-lock on a file in it says that a demo runs; the kernel drops it however the demo ends, so a folder that a killed demo
-left in the temporary one is recognised by the next demo and removed.
+``DIR/rppam-demo``, which stays for the next time; nothing else in DIR is touched. A lock on a file in it says that a
+demo runs. The kernel drops it however the demo ends, so the next demo recognises and removes the temporary folder of
+one that was killed.
 """
 
 import os
@@ -36,7 +36,7 @@ def workplace(directory: Path | None) -> Iterator[Path]:
         except OSError as error:
             raise DemoError(f"--dir {directory}: the folder {place} cannot be made: {error.strerror}") from error
     try:
-        lock = _sure_lock(place)
+        lock = _lock(place)
         if lock is None:
             raise DemoError(f"--dir {directory}: another demo is running in {place}; end it or choose another folder")
         try:
@@ -48,36 +48,31 @@ def workplace(directory: Path | None) -> Iterator[Path]:
             shutil.rmtree(place, ignore_errors=True)
 
 
-def _sure_lock(place: Path) -> int | None:
-    """As :func:`_lock`. Raises :class:`DemoError` where something else stands in its place."""
-    try:
-        return _lock(place)
-    except OSError as error:
-        fix = "remove what stands there, or choose another folder with --dir"
-        raise DemoError(f"{place / _LOCK} cannot be locked: {error.strerror}; {fix}") from error
-
-
 def _lock(place: Path) -> int | None:
-    """An open descriptor that holds the lock, or ``None`` while another process does."""
+    """An open descriptor that holds the lock, or ``None`` while another process does. Raises :class:`DemoError`."""
     if sys.platform == "win32":  # the command refuses to run there
         raise NotImplementedError
     import fcntl
 
-    descriptor = os.open(place / _LOCK, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
+        descriptor = os.open(place / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+    except OSError as error:
+        fix = "remove what stands there, or choose another folder with --dir"
+        raise DemoError(f"{place / _LOCK} cannot be locked: {error.strerror}; {fix}") from error
     return descriptor
 
 
 def _remove_orphans() -> None:
-    """Remove the folders of demos that were killed: ours by owner and name, with a lock that nobody holds."""
+    """Remove the folders of killed demos: ours by owner and name, with a lock that no process holds."""
     if sys.platform == "win32":  # the command refuses to run there
         raise NotImplementedError
     for place in Path(tempfile.gettempdir()).glob(PREFIX + "*"):
-        with suppress(OSError):
+        with suppress(OSError, DemoError):
             found = place.lstat()
             if found.st_uid != os.getuid() or place.is_symlink() or not (place / _LOCK).is_file():
                 continue

