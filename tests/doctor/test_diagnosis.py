@@ -118,7 +118,7 @@ TLS = PortProbe(is_open=True, speaks_tls=True, certificate="for redis")
     ],
 )
 def test_each_failure_has_a_name(error: StoreError, with_tls: bool, seen: PortProbe, code: str) -> None:
-    assert code_of(error, with_tls=with_tls, glimpse=seen) == code
+    assert code_of(error, with_tls=with_tls, seen=seen) == code
     assert code in ROWS
 
 
@@ -153,7 +153,7 @@ def test_what_a_connection_is_down_for_is_what_is_told(cause: BaseException, cod
 
 
 def test_the_evidence_is_what_was_seen() -> None:
-    expired = failure_finding(StoreTlsFailed("not accepted", raw="certificate has expired"), with_tls=True, glimpse=TLS)
+    expired = failure_finding(StoreTlsFailed("not accepted", raw="certificate has expired"), with_tls=True, seen=TLS)
     assert expired.evidence == "not accepted. Its certificate: for redis"
-    web = failure_finding(StoreClosed("it closed"), with_tls=False, glimpse=HTTP)
+    web = failure_finding(StoreClosed("it closed"), with_tls=False, seen=HTTP)
     assert (web.code, web.evidence) == ("RD-107", "it closed. It says: 'HTTP/1.1 400 Bad Request'")

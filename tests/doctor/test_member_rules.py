@@ -13,7 +13,7 @@ from rppam.doctor.member_rules import (
     Shown,
     VoteFacts,
     ground_findings,
-    knock_finding,
+    probe_finding,
     vote_findings,
 )
 from rppam.kernel.finding import Finding, Severity
@@ -111,7 +111,7 @@ def test_a_default_policy_that_differs_is_told_as_a_default() -> None:
 def test_each_outcome_of_a_knock_but_an_answer_has_a_code_of_its_own() -> None:
     codes = []
     for outcome in ProbeOutcome:
-        found = knock_finding(MemberProbe("node2", "h:1", outcome, "words"), is_fresh=True)
+        found = probe_finding(MemberProbe("node2", "h:1", outcome, "words"), is_fresh=True)
         if outcome is ProbeOutcome.ANSWERED:
             assert found is None
             continue
@@ -122,10 +122,10 @@ def test_each_outcome_of_a_knock_but_an_answer_has_a_code_of_its_own() -> None:
 
 
 def test_a_silent_member_with_an_old_heartbeat_is_a_warning_and_a_wrong_key_is_an_error_all_the_same() -> None:
-    down = knock_finding(MemberProbe("node2", "h:1", ProbeOutcome.SILENT, "no answer"), is_fresh=False)
+    down = probe_finding(MemberProbe("node2", "h:1", ProbeOutcome.SILENT, "no answer"), is_fresh=False)
     assert down is not None
     assert (down.severity, "may be down" in down.evidence) == (Severity.WARNING, True)
-    wrong = knock_finding(MemberProbe("node2", "h:1", ProbeOutcome.OTHER_KEY, "x"), is_fresh=False)
+    wrong = probe_finding(MemberProbe("node2", "h:1", ProbeOutcome.OTHER_KEY, "x"), is_fresh=False)
     assert wrong is not None
     assert wrong.severity is Severity.ERROR
 

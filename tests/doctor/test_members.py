@@ -16,7 +16,7 @@ from rppam.cluster.link.connection import FrameWriter
 from rppam.cluster.link.credentials import Credentials
 from rppam.cluster.store.heartbeat_text import heartbeat_to_text
 from rppam.cluster.store.vote_file import FILE_NAME, found
-from rppam.doctor.host_facts import look_at_ground
+from rppam.doctor.check_members import look_at_ground
 from rppam.doctor.member_probe import MemberProber
 from rppam.doctor.member_rules import ProbeOutcome, ground_findings
 from rppam.kernel.secret import Secret
@@ -32,10 +32,10 @@ pytestmark = pytest.mark.integration
 REDIS_8: Final = next(kind for kind in SERVERS if kind.name == "redis-8")
 
 
-# --- knocking ----------------------------------------------------------------------------------------------------
+# --- probing ----------------------------------------------------------------------------------------------------
 
 
-def knocker(key: Secret = KEY, cluster: str = CLUSTER, name: str = "node1") -> MemberProber:
+def prober(key: Secret = KEY, cluster: str = CLUSTER, name: str = "node1") -> MemberProber:
     return MemberProber(name, cluster, key, SystemEntropy())
 
 
@@ -51,16 +51,16 @@ async def member(name: str, **options: Any) -> Any:
 
 async def test_a_member_answers_and_neither_is_harmed_nor_complains() -> None:
     async with member("node2") as node:
-        knock = await knocker().knock("node2", node.address, timeout_s=3)
-        assert (knock.outcome, knock.name) == (ProbeOutcome.ANSWERED, "node2")
+        probe = await prober().probe("node2", node.address, timeout_s=3)
+        assert (probe.outcome, probe.name) == (ProbeOutcome.ANSWERED, "node2")
         assert node.link.refused == {}
         assert node.link.complaints == ()
 
 
 async def test_its_own_port_is_known_without_being_taken_for_a_twin() -> None:
     async with member("node1") as node:
-        knock = await knocker().knock("node1", node.address, timeout_s=3)
-        assert knock.outcome is ProbeOutcome.ANSWERED
+        probe = await prober().probe("node1", node.address, timeout_s=3)
+        assert probe.outcome is ProbeOutcome.ANSWERED
         assert node.link.duplicate == ""
         assert node.link.refused == {}
 
@@ -70,7 +70,7 @@ async def test_a_standing_connection_is_not_replaced_by_a_knock() -> None:
         one.link.know({"node2": two.address})
         one.link.expect(["node2"])
         await settled(lambda: one.link.peers["node2"].is_connected)
-        assert (await knocker().knock("node2", two.address, timeout_s=3)).outcome is ProbeOutcome.ANSWERED
+        assert (await prober().probe("node2", two.address, timeout_s=3)).outcome is ProbeOutcome.ANSWERED
         assert one.ask("node2") is not None
         await settled(lambda: two.ballots)
         assert one.link.peers["node2"].is_connected
@@ -87,24 +87,24 @@ async def test_a_wrong_key_is_told_from_a_wrong_cluster_id(
     options: dict[str, Any], outcome: ProbeOutcome, words: str
 ) -> None:
     async with member("node2") as node:
-        knock = await knocker(**options).knock("node2", node.address, timeout_s=3)
-    assert knock.outcome is outcome
-    assert words in knock.evidence
+        probe = await prober(**options).probe("node2", node.address, timeout_s=3)
+    assert probe.outcome is outcome
+    assert words in probe.evidence
 
 
 async def test_another_member_at_the_address() -> None:
     async with member("node3") as node:
-        knock = await knocker().knock("node2", node.address, timeout_s=3)
-    assert (knock.outcome, knock.evidence) == (ProbeOutcome.OTHER_NODE, "the node 'node3' answers there")
+        probe = await prober().probe("node2", node.address, timeout_s=3)
+    assert (probe.outcome, probe.evidence) == (ProbeOutcome.OTHER_NODE, "the node 'node3' answers there")
 
 
 @pytest.mark.parametrize("answer", [b"rppam-member %d something new", b"no version %d"])
 async def test_another_version_of_the_protocol(answer: bytes) -> None:
     server = Credentials(KEY, cluster_id=CLUSTER, node_name="node2").server
     with answering(FrameWriter().pack(answer % (PROTOCOL + 1)), tls=server) as port:
-        knock = await knocker().knock("node2", f"127.0.0.1:{port}", timeout_s=3)
-    assert knock.outcome is ProbeOutcome.OTHER_VERSION
-    assert knock.evidence == f"version {PROTOCOL + 1} of the member protocol there, {PROTOCOL} here"
+        probe = await prober().probe("node2", f"127.0.0.1:{port}", timeout_s=3)
+    assert probe.outcome is ProbeOutcome.OTHER_VERSION
+    assert probe.evidence == f"version {PROTOCOL + 1} of the member protocol there, {PROTOCOL} here"
 
 
 @pytest.mark.parametrize(
@@ -118,19 +118,19 @@ async def test_another_version_of_the_protocol(answer: bytes) -> None:
 async def test_strange_answers_to_the_greeting(answer: bytes, outcome: ProbeOutcome) -> None:
     server = Credentials(KEY, cluster_id=CLUSTER, node_name="node2").server
     with answering(answer, tls=server) as port:
-        assert (await knocker().knock("node2", f"127.0.0.1:{port}", timeout_s=3)).outcome is outcome
+        assert (await prober().probe("node2", f"127.0.0.1:{port}", timeout_s=3)).outcome is outcome
 
 
 async def test_nobody_a_firewall_a_mute_and_a_web_server() -> None:
-    assert (await knocker().knock("node2", f"127.0.0.1:{free_port()}", timeout_s=2)).outcome is ProbeOutcome.REFUSED
+    assert (await prober().probe("node2", f"127.0.0.1:{free_port()}", timeout_s=2)).outcome is ProbeOutcome.REFUSED
     with black_hole() as port:
-        assert (await knocker().knock("node2", f"127.0.0.1:{port}", timeout_s=0.5)).outcome is ProbeOutcome.SILENT
+        assert (await prober().probe("node2", f"127.0.0.1:{port}", timeout_s=0.5)).outcome is ProbeOutcome.SILENT
     with answering() as port:
-        assert (await knocker().knock("node2", f"127.0.0.1:{port}", timeout_s=0.5)).outcome is ProbeOutcome.MUTE
+        assert (await prober().probe("node2", f"127.0.0.1:{port}", timeout_s=0.5)).outcome is ProbeOutcome.MUTE
     with answering(b"HTTP/1.1 400 Bad Request\r\n\r\n", hang=False) as port:
-        assert (await knocker().knock("node2", f"127.0.0.1:{port}", timeout_s=2)).outcome is ProbeOutcome.STRANGER
-    assert (await knocker().knock("node2", "no-such-host.invalid:1", timeout_s=5)).outcome is ProbeOutcome.NAME_UNKNOWN
-    assert (await knocker().knock("node2", "a b", timeout_s=1)).outcome is ProbeOutcome.NAME_UNKNOWN
+        assert (await prober().probe("node2", f"127.0.0.1:{port}", timeout_s=2)).outcome is ProbeOutcome.STRANGER
+    assert (await prober().probe("node2", "no-such-host.invalid:1", timeout_s=5)).outcome is ProbeOutcome.NAME_UNKNOWN
+    assert (await prober().probe("node2", "a b", timeout_s=1)).outcome is ProbeOutcome.NAME_UNKNOWN
 
 
 # --- the clock and the disk --------------------------------------------------------------------------------------
@@ -306,7 +306,7 @@ def test_live_members_reach_each_other_until_they_do_not(tmp_path: Path, server:
         lab.start()
         first, second = lab.nodes
         assert nines(first.file) == {}
-        assert lab.health()["clusterHealthy"], "a doctor's knock changes nothing"
+        assert lab.health()["clusterHealthy"], "a doctor's probe changes nothing"
         assert "twin" not in first.log()
 
         other = tmp_path / "other.key"

@@ -203,7 +203,6 @@ KNOWING = tuple(
     SentinelFacts(
         address=f"10.0.1.2{number}:26379",
         primary="10.0.1.20:6379",
-        quorum=2,
         replicas=2,
         other_sentinels=2,
         flags="master",

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from rppam.doctor.diagnosis import probe_port
 from rppam.doctor.member_probe import MemberProber
 from rppam.doctor.member_rules import ProbeOutcome
-from rppam.doctor.port_probe import glimpse
 from rppam.http.client import NoAnswerError, get_json
 from rppam.kernel.network import LOOKUPS_MAX, THREAD, Lookups, Place
 from rppam.kernel.secret import Secret
@@ -65,14 +65,14 @@ async def by_link() -> None:
         await link.stop()
 
 
-async def by_knock() -> None:
-    knocker = MemberProber("node1", "prod", Secret("ab" * 32), SystemEntropy())
-    knock = await knocker.knock("node2", "node2.example:5201", timeout_s=0.05)
-    assert knock.outcome is ProbeOutcome.SILENT
+async def by_member_probe() -> None:
+    prober = MemberProber("node1", "prod", Secret("ab" * 32), SystemEntropy())
+    probe = await prober.probe("node2", "node2.example:5201", timeout_s=0.05)
+    assert probe.outcome is ProbeOutcome.SILENT
 
 
-async def by_glimpse() -> None:
-    seen = await glimpse(Target(host="redis.example", port=6379), timeout_s=0.05)
+async def by_port_probe() -> None:
+    seen = await probe_port(Target(host="redis.example", port=6379), timeout_s=0.05)
     assert not seen.is_open
 
 
@@ -81,7 +81,7 @@ async def by_rest() -> None:
         await get_json("http://node2.example:7101/x", timeout_s=0.05)
 
 
-@pytest.mark.parametrize("ask", [by_link, by_knock, by_glimpse, by_rest])
+@pytest.mark.parametrize("ask", [by_link, by_member_probe, by_port_probe, by_rest])
 def test_a_name_server_that_hangs_takes_no_thread_of_the_loop_and_delays_no_end(
     ask: Callable[[], Awaitable[None]], hanging: Hanging
 ) -> None:

@@ -56,8 +56,7 @@ from rppam.kernel.system_entropy import SystemEntropy
 from rppam.licence.model import Allowed, Denied, Licence, Seats, may_join
 from rppam.limits.limiter import Limiter
 from rppam.limits.memory_store import MemoryLimits
-from rppam.manager.note_model import Note, check_note
-from rppam.manager.note_port import FencedNote
+from rppam.manager.note_model import FencedNote, Note, check_note
 from rppam.settings.hot import LiveSettings
 from rppam.settings.ports import SettingsStore
 from rppam.settings.store import SqlSettingsStore

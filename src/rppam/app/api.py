@@ -73,7 +73,7 @@ def build_app(parts: ApiParts) -> FastAPI:
         status=services.get(NodeStatus),
         clock=base.clock,
         node=base.node,
-        has_footing=parts.has_footing,
+        has_backend=parts.has_footing,
         metrics_access=parts.metrics_access,
     )
     app.add_middleware(

@@ -21,8 +21,7 @@ from rppam.crypto.certificate_expiry import CertificateEnd
 from rppam.db.errors import DatabaseError
 from rppam.doctor.disks import room_watch_of
 from rppam.doctor.member_rules import VoteFacts, policy_findings
-from rppam.doctor.redis_checkup import RedisCheckup
-from rppam.doctor.redis_pipeline import RedisPipeline
+from rppam.doctor.redis_checkup import RedisCheckup, RedisPipeline
 from rppam.doctor.redis_requirements import MANY_SESSIONS, with_many_sessions
 from rppam.http.served_certificate import ServedCertificate
 from rppam.kernel.clock import Clock

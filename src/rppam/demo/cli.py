@@ -59,6 +59,6 @@ def command(
         raise DemoError("rppam demo runs on Linux: it starts and ends whole process trees the way only Linux can")
     logging.getLogger("rppam").addHandler(logging.NullHandler())  # the demo reports by itself
     if witness and nodes == 1:
-        raise click.UsageError("a single node has nobody to vote with: --witness needs --nodes 2 or more")
+        raise click.UsageError("a single node has no other to vote with: --witness needs --nodes 2 or more")
     options = DemoOptions(nodes=nodes, base_port=base_port, directory=directory, for_s=for_s, witness=witness)
     return asyncio.run(run_demo(options, reporter_for(as_json=as_json), SystemClock()))

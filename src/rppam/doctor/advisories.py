@@ -1,8 +1,8 @@
-"""Versions of Redis and Valkey with security holes that matter to a server which strangers can reach or scripts run on.
+"""Versions of Redis and Valkey with security holes that matter where strangers can reach the server or scripts run.
 
-Taken from the projects' release notes, as of May 2026: per branch the first release that mends each hole. A branch
-that is not listed and older than all listed ones gets no mending any more. It does not know about distributions that
-mend without changing the number, nor about anything found later.
+From the projects' release notes as of May 2026: per branch the first release that mends each hole. An older branch that
+is not listed is not mended any more. It knows neither distributions that mend without changing the number nor anything
+found later.
 """
 
 from typing import Final, NamedTuple

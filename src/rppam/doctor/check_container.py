@@ -1,8 +1,7 @@
-"""The container of Redis, where a docker command is found: does it run, and if not, what does its log say?
+"""The container of Redis, where there is a docker command: does it run, and if not, what does its log say?
 
-At most two seconds, whatever docker does, and then nothing of it lives on. Nothing is started or changed. Log lines are
-quoted without what stands behind words that announce a password, since Redis quotes the line of its configuration that
-it does not understand.
+At most two seconds, whatever docker does, and then no process of it is left. Nothing is started or changed. Log lines
+are quoted without what follows words that announce a password: Redis quotes config lines that it does not understand.
 """
 
 import asyncio
@@ -22,7 +21,7 @@ from rppam.kernel.finding import Finding
 CONTAINER: Final = "rppam-redis"
 DOCKER_S: Final = 2.0
 KILLED_S: Final = 1.0
-"""How long one that was killed has to be gone; only one that hangs in the kernel is not."""
+"""For a killed process to be gone; only one that hangs in the kernel is not."""
 TAIL: Final = 50
 SHOWN: Final = 6
 _ABSENT: Final = re.compile("no such (object|container)", re.IGNORECASE)
@@ -43,7 +42,7 @@ _BAD_WORDS: Final = (
 
 
 async def check_container(report: Report) -> bool:
-    """Look at the container. Returns whether there is a docker command at all."""
+    """Look at the container. Return whether there is a docker command at all."""
     docker = shutil.which("docker")
     if docker is None:
         return False
@@ -85,8 +84,8 @@ def judge(state: str, logs: str) -> Finding | None:
 async def _run(*words: str) -> tuple[int, str]:
     """The exit code of a command, and what it prints on both its outputs.
 
-    When we are cancelled, it is ended with all that it started. What it prints goes to a file without a name: a pipe
-    would stay open for as long as anybody of them has it.
+    On cancellation it is ended with all that it started. Its output goes to an unnamed file: a pipe would stay open as
+    long as any of those processes has it.
     """
     with tempfile.TemporaryFile() as output:
         process = await asyncio.create_subprocess_exec(
@@ -101,14 +100,14 @@ async def _run(*words: str) -> tuple[int, str]:
         except BaseException:
             _kill(process)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), KILLED_S)  # else its end would be told to a loop that is closed
+                await asyncio.wait_for(process.wait(), KILLED_S)  # else its end would be reported to a closed loop
             raise
         output.seek(0)
         return exit_code, output.read().decode("utf-8", "replace")
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:
-    """End it and all in its session's group, which it leads."""
+    """End it and its process group."""
     with contextlib.suppress(ProcessLookupError):
         if sys.platform == "win32":
             process.kill()

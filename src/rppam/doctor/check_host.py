@@ -1,7 +1,7 @@
-"""This host: the config file, the keys, the licence, the database, and whether the API can have its port.
+"""This host: the config file, the keys, the licence, the database, and whether a port can be had.
 
-Only looks: it makes no key, no folder, no table, and takes no lock. What it does not promise: that the account which
-runs the node may read what this account may; run it as that account.
+Only looks: it makes no key, no folder, no table, and takes no lock. It does not promise that the account which runs the
+node may read what this account may; run it as that account.
 """
 
 import asyncio
@@ -37,40 +37,27 @@ _SQLITE_MAGIC: Final = b"SQLite format 3\0"
 
 
 def check_config(settings: Settings, report: Report, sentinel_conf: Path | None = None) -> None:
-    """What the configuration itself has to say, and whether the sentinel.conf that was named can be read."""
+    """Judge the configuration itself, the API's certificate, and the sentinel.conf that was named."""
     for warning in settings.warnings:
         code = "RD-615" if "without TLS" in warning else "RD-601" if " open to " in warning else "RD-602"
         report.add(finding(code, warning))
-    check_served_certificate(settings, report)
-    check_sentinel_conf(sentinel_conf, report)
-    if not settings.redis.enabled:
-        report.add(finding("RD-611", "redis.enabled is false"))
-
-
-def check_sentinel_conf(path: Path | None, report: Report) -> None:
-    """Whether the sentinel.conf that was named can be read."""
-    if path is None:
-        return
-    try:
-        with path.open("rb"):
-            pass
-    except OSError as error:
-        report.add(finding("RD-412", f"--sentinel-conf {path}: {error.strerror}"))
-
-
-def check_served_certificate(settings: Settings, report: Report) -> None:
-    """The certificate of the API: can it be used, and for how long?"""
     try:
         served = ServedCertificate.of(settings.api, SystemClock())
     except ConfigError as error:
         report.add(*(finding("RD-612", problem.sentence(), fix=problem.fix) for problem in error.problems))
-        return
-    for sentence in served.warnings() if served is not None else ():
-        report.add(finding("RD-613", sentence))
+    else:
+        report.add(*(finding("RD-613", sentence) for sentence in (served.warnings() if served is not None else ())))
+    if sentinel_conf is not None:
+        try:
+            sentinel_conf.open("rb").close()
+        except OSError as error:
+            report.add(finding("RD-412", f"--sentinel-conf {sentinel_conf}: {error.strerror}"))
+    if not settings.redis.enabled:
+        report.add(finding("RD-611", "redis.enabled is false"))
 
 
 def check_keys(settings: Settings, report: Report) -> None:
-    """Signing keys, and the first administrator's password."""
+    """Check the signing keys, and that the first administrator's password is gone."""
     auth = settings.auth
     is_made_at_start = not settings.cluster.enabled and not auth.jwt_keys_dir.exists()
     if not is_made_at_start:
@@ -84,7 +71,7 @@ def check_keys(settings: Settings, report: Report) -> None:
 
 
 def check_data_dir(settings: Settings, report: Report) -> None:
-    """The data directory, which has to be this account's alone."""
+    """Check the data directory, which has to be this account's alone."""
     data = settings.node.data_dir
     if data.exists():
         mode = stat.S_IMODE(data.stat().st_mode)
@@ -95,7 +82,7 @@ def check_data_dir(settings: Settings, report: Report) -> None:
 
 
 def check_room(settings: Settings, report: Report, *, has_database: bool) -> None:
-    """What is left on the disks that the node writes to; a full one under the data directory keeps no promise."""
+    """Check what is left on the disks that the node writes to; a full data directory keeps no promise."""
     rooms = look_at_room(places_of(settings, has_database=has_database))
     report.add(*room_findings(rooms))
     data = next(room for room in rooms if room.place == "data")
@@ -105,7 +92,7 @@ def check_room(settings: Settings, report: Report, *, has_database: bool) -> Non
 
 
 def check_licence(settings: Settings, report: Report, now: WallMs) -> None:
-    """Whether the licence allows what the config asks for."""
+    """Check that the licence allows what the config asks for."""
     try:
         licence, problem = read_licence(settings.license)
     except RppamError as error:
@@ -122,7 +109,7 @@ def check_licence(settings: Settings, report: Report, now: WallMs) -> None:
 
 
 async def check_database(settings: Settings, report: Report) -> None:
-    """Whether the database answers; its tables are left as they are."""
+    """Check that the database answers; its tables are left as they are."""
     from rppam.db.url import SQLITE, parse_database_url
 
     try:
@@ -178,7 +165,7 @@ def _server_problem(settings: Settings) -> str:
 
 
 async def _in_time(work: Callable[[], str], seconds: float) -> str:
-    """The result of ``work`` on a thread that is left behind when it does not end in time."""
+    """The result of ``work``, on a thread that is left behind when it does not end in time."""
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[str] = loop.create_future()
 
@@ -188,7 +175,7 @@ async def _in_time(work: Callable[[], str], seconds: float) -> str:
 
     def run() -> None:
         result = work()
-        with contextlib.suppress(RuntimeError):  # the loop has closed meanwhile: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop has closed: nothing waits any more
             loop.call_soon_threadsafe(keep, result)
 
     threading.Thread(target=run, daemon=True).start()
@@ -198,17 +185,23 @@ async def _in_time(work: Callable[[], str], seconds: float) -> str:
         return f"no answer within {seconds:g} s"
 
 
-def port_problem(host: str, port: int) -> str:
-    """Why the API could not listen there, or nothing."""
+def port_problem(host: str | None, port: int, setting: str) -> str:
+    """Why a server could not listen there, or nothing. ``setting`` names the host. Binds for a moment only."""
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        with socket.socket(family, socket.SOCK_STREAM) as plug:
-            plug.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            plug.bind((host, port))
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            return f"{host}:{port} is in use"
-        if error.errno == errno.EACCES:
-            return ""  # privileged ports are the service's business
-        return f"{host}:{port}: {error.strerror or error}"
+        places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except socket.gaierror as error:
+        return f"{setting} {host!r} cannot be resolved: {error.strerror}"
+    for family, kind, number, _, place in places:
+        with socket.socket(family, kind, number) as probe:
+            if sys.platform != "win32":
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                if family == socket.AF_INET6:
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                probe.bind(place)
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    return f"{host or '*'}:{port} is in use"
+                if host is not None and error.errno != errno.EACCES:  # privileged ports are the service's business
+                    return f"{host}:{port} cannot be listened on: {error.strerror}"
     return ""

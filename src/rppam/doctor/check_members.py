@@ -1,15 +1,14 @@
 """This node as a member that votes: its key, what it keeps on disk, its port, and the way to every other member.
 
-Where the others are is read from their heartbeats in Redis. Each is knocked at, all at once, as far as the greeting;
-nobody is asked for a vote. What it does not promise: that the others reach this node; run the doctor there as well.
+Their heartbeats in Redis say where the others are. All are probed at once, as far as the greeting; none is asked for a
+vote. It does not promise that the others reach this node; run the doctor there as well.
 """
 
 import asyncio
-import errno
 import os
-import socket
-import sys
+import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from rppam.catalogue.table import finding
@@ -23,22 +22,27 @@ from rppam.cluster.store.home import is_container
 from rppam.cluster.store.vote_file import FILE_NAME, FilePromises
 from rppam.config.endpoint import Endpoint
 from rppam.config.settings import Settings
-from rppam.doctor.host_facts import look_at_ground
+from rppam.doctor.check_host import port_problem
 from rppam.doctor.member_probe import MemberProber
 from rppam.doctor.member_rules import (
+    GroundFacts,
     ProbeOutcome,
     Shown,
     VoteFacts,
     ground_findings,
-    knock_finding,
+    probe_finding,
     vote_findings,
 )
 from rppam.doctor.report import Report
+from rppam.kernel.files import mounted
 from rppam.kernel.finding import Severity
 from rppam.kernel.secret import Secret
 from rppam.kernel.system_entropy import SystemEntropy
 
-KNOCK_S: Final = 3.0
+PROBE_S: Final = 3.0
+_CLOCKS: Final = "sys/devices/system/clocksource/clocksource0"
+_TRUSTED: Final = {"nonstop_tsc", "tsc_reliable", "tsc_known_freq"}
+"""Any of these besides ``constant_tsc``: the processor, or the hypervisor, vouches for its counter."""
 
 
 class MemberCheck:
@@ -69,19 +73,19 @@ class MemberCheck:
         settings = self._settings
         host, port = settings.cluster.member_host, settings.cluster.member_port
         address = str(Endpoint(_local(host), port))
-        knock = await self._knocker(self._key).knock(settings.node.node_name, address, timeout_s=KNOCK_S)
-        if knock.outcome is ProbeOutcome.ANSWERED:
+        probe = await self._prober(self._key).probe(settings.node.node_name, address, timeout_s=PROBE_S)
+        if probe.outcome is ProbeOutcome.ANSWERED:
             return True
         if runs:
-            self._report.add(finding("RD-905", f"{address}: {knock.evidence}"))
-        elif problem := _port_problem(host, port):
-            self._report.add(finding("RD-904", f"{problem}; what answers there: {knock.evidence}"))
+            self._report.add(finding("RD-905", f"{address}: {probe.evidence}"))
+        elif problem := port_problem(host, port, "cluster.memberHost"):
+            self._report.add(finding("RD-904", f"{problem}; what answers there: {probe.evidence}"))
         elif self._is_witness:
-            self._report.add(finding("RD-937", f"{address}: {knock.evidence}"))
+            self._report.add(finding("RD-937", f"{address}: {probe.evidence}"))
         return False
 
     async def others(self, shown: Mapping[str, Shown] | None, *, runs: bool, keyless: tuple[str, ...] = ()) -> None:
-        """The list of members against what they show, the policy, and a knock at each."""
+        """The list of members against what they show, the policy, and a probe at each."""
         settings = self._settings
         me = settings.node.node_name
         others = None if shown is None else {name: one for name, one in shown.items() if name != me}
@@ -100,9 +104,9 @@ class MemberCheck:
             keyless=keyless,
         )
         self._report.add(*vote_findings(facts))
-        await self._knock_at(self._key, others or {})
+        await self._probe_all(self._key, others or {})
 
-    async def _knock_at(self, key: Secret, others: Mapping[str, Shown]) -> None:
+    async def _probe_all(self, key: Secret, others: Mapping[str, Shown]) -> None:
         """At where they say that they are, or where this node found them last if they say nothing that counts."""
         book = AddressBook(self._settings.node.data_dir / ADDRESSES_FILE).load()
         members = self._electorate.members if self._electorate else ()
@@ -115,16 +119,16 @@ class MemberCheck:
         }
         if not where:
             return
-        knocker = self._knocker(key)
-        knocks = await asyncio.gather(
-            *(knocker.knock(name, address, timeout_s=KNOCK_S) for name, address in where.items())
+        prober = self._prober(key)
+        probes = await asyncio.gather(
+            *(prober.probe(name, address, timeout_s=PROBE_S) for name, address in where.items())
         )
-        for knock in knocks:
-            found = knock_finding(knock, is_fresh=knock.name in others and others[knock.name].is_fresh)
+        for probe in probes:
+            found = probe_finding(probe, is_fresh=probe.name in others and others[probe.name].is_fresh)
             if found is not None:
                 self._report.add(found)
 
-    def _knocker(self, key: Secret) -> MemberProber:
+    def _prober(self, key: Secret) -> MemberProber:
         settings = self._settings
         also: tuple[Secret, ...] = ()
         sealing: tuple[Secret, ...] = ()
@@ -182,7 +186,7 @@ class MemberCheck:
 
 
 def is_witness(settings: Settings, name: str) -> bool:
-    """Whether a config is a witness's: by the name of its file, or because the members know it as one."""
+    """Return whether a config is a witness's: by the name of its file, or by the list of members on disk."""
     if "witness" in name:
         return True
     try:
@@ -193,28 +197,37 @@ def is_witness(settings: Settings, name: str) -> bool:
     return electorate is not None and settings.node.node_name in electorate.body.witnesses
 
 
+def look_at_ground(data_dir: Path, root: Path = Path("/")) -> GroundFacts:
+    """What this host's clock and the disk of ``data_dir`` are made of, as Linux says it in /sys and /proc.
+
+    What cannot be read stays empty: on other systems, in containers without /sys, or where it is denied. ``root`` is
+    where /proc and /sys are.
+    """
+    mount_point, file_system = mounted(data_dir, _text(root / "proc/self/mountinfo"))
+    return GroundFacts(
+        clock_source=_text(root / _CLOCKS / "current_clocksource").strip(),
+        clock_sources=tuple(_text(root / _CLOCKS / "available_clocksource").split()),
+        is_boot_time=hasattr(time, "CLOCK_BOOTTIME") or os.name == "nt",
+        is_steady=_is_steady(_text(root / "proc/cpuinfo")),
+        data_dir=str(data_dir),
+        file_system=file_system,
+        mount_point=mount_point,
+    )
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _is_steady(cpuinfo: str) -> bool | None:
+    """By the flags of the first processor; ``None`` where they are not shown."""
+    flags = next((line.partition(":")[2].split() for line in cpuinfo.splitlines() if line.startswith("flags")), None)
+    return None if flags is None else "constant_tsc" in flags and not _TRUSTED.isdisjoint(flags)
+
+
 def _local(host: str | None) -> str:
     """Where this host reaches what listens on ``host``."""
     return {None: "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host or "127.0.0.1")
-
-
-def _port_problem(host: str | None, port: int) -> str | None:
-    """Why a member could not listen there; ``None`` when it could. Binds for a moment, and never listens."""
-    try:
-        places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except socket.gaierror as error:
-        return f"cluster.memberHost {host!r} cannot be resolved: {error.strerror}"
-    for family, kind, number, _, place in places:
-        with socket.socket(family, kind, number) as probe:
-            if sys.platform != "win32":
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                if family == socket.AF_INET6:
-                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                probe.bind(place)
-            except OSError as error:
-                if error.errno == errno.EADDRINUSE:
-                    return f"{host or '*'}:{port} is in use"
-                if host is not None and error.errno != errno.EACCES:  # privileged ports are the service's business
-                    return f"{host}:{port} cannot be listened on: {error.strerror}"
-    return None

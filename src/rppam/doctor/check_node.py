@@ -1,7 +1,7 @@
-"""The node on this host, where one runs: what it says about Redis itself, about its peers and about the cluster.
+"""The node on this host, where one runs: what it says about Redis, its peers and the cluster.
 
 It is asked over its own REST API with a token that is made from the keys of this host and lives for minutes. A node
-that does not run is a note, not a fault: the doctor is there for that, too.
+that does not run is a note, not a fault: the doctor is for that case, too.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from rppam.catalogue.table import finding
 from rppam.cli.trust import trust_of
 from rppam.cli.view import parse_view
 from rppam.cluster.consensus.heartbeat import Role
-from rppam.cluster.health.model import ClusterHealth, MemberView
+from rppam.cluster.health.model import ClusterHealth
 from rppam.config.errors import ConfigError
 from rppam.config.settings import Settings
 from rppam.doctor.check_host import port_problem
@@ -25,22 +25,23 @@ from rppam.kernel.errors import RppamError
 
 ANSWER_S: Final = 2.0
 _OF_THE_NODE: Final = frozenset({"RD-618", "RD-619", "RD-620"})
-"""What a node that runs knows better than who looks at its files: what its account may write."""
+"""What a running node knows better than its files show: what its account may write."""
+_WORDS: Final[dict[object, str]] = {True: "true", False: "false", UNSET: "not known"}
 PING: Final = "/system/health/ping"
 HEALTH: Final = "/system/health/cluster"
 
 
 async def check_node(settings: Settings, config: Path, report: Report) -> bool:
-    """Ask the node of this host. Returns whether it runs."""
+    """Ask the node of this host. Return whether it runs."""
     url = local_url(settings)
     try:
         trust = trust_of(settings, url)
-    except ConfigError:  # told with the files of this host
+    except ConfigError:  # reported with the files of this host
         trust = Trust()
     try:
         greeting = await get_json(url + PING, timeout_s=ANSWER_S, trust=trust)
     except NoAnswerError as error:
-        problem = port_problem(settings.api.host, settings.api.port)
+        problem = port_problem(settings.api.host, settings.api.port, "api.host")
         if problem:
             report.add(finding("RD-608", f"{problem}, and {url}{PING} gives no answer of a node: {error}"))
         else:
@@ -55,7 +56,7 @@ async def check_node(settings: Settings, config: Path, report: Report) -> bool:
         return False
     view = await _view(config, url, report)
     if view is not None:
-        _weigh(view, settings, report)
+        _judge(view, settings, report)
     return True
 
 
@@ -80,7 +81,7 @@ async def _view(config: Path, url: str, report: Report) -> ClusterHealth | None:
     return view
 
 
-def _weigh(view: ClusterHealth, settings: Settings, report: Report) -> None:
+def _judge(view: ClusterHealth, settings: Settings, report: Report) -> None:
     if settings.redis.enabled and not view.redis_connected:
         report.add(finding("RD-702", f"redisConnected: false; {view.redis_reason or 'no reason is given'}"))
     if not view.healthy:
@@ -91,21 +92,11 @@ def _weigh(view: ClusterHealth, settings: Settings, report: Report) -> None:
         if one.code in _OF_THE_NODE - known:
             report.add(finding(one.code, f"the running node says: {one.evidence}"))
     if settings.redis.enabled:
-        own = f"{view.node} (this node): redisConnected {_word(view.redis_connected)}"
+        others = [one for one in view.members if one.node != view.node and one.role != Role.WITNESS]
         said = [
-            own,
-            *(_told(one) for one in view.members if one.node != view.node and one.role != Role.WITNESS),
+            f"{view.node} (this node): redisConnected {_WORDS[view.redis_connected]}",
+            *(f"{one.node} ({one.status}): redisConnected {_WORDS[one.redis_connected]}" for one in others),
         ]
         report.add(finding("RD-706", "; ".join(said)))
-    others = [one for one in view.members if one.node != view.node and one.redis_connected is False]
-    report.add(*(finding("RD-705", f"{one.node} ({one.status}): redisConnected false") for one in others))
-
-
-def _told(one: MemberView) -> str:
-    """What one other node says, as far as its last heartbeat tells."""
-    said = "not known" if one.redis_connected is UNSET else _word(one.redis_connected)
-    return f"{one.node} ({one.status}): redisConnected {said}"
-
-
-def _word(value: bool) -> str:
-    return str(value).lower()
+    lost = [one for one in view.members if one.node != view.node and one.redis_connected is False]
+    report.add(*(finding("RD-705", f"{one.node} ({one.status}): redisConnected false") for one in lost))

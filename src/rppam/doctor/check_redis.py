@@ -1,6 +1,6 @@
-"""Redis as this host sees it: reach it, look at it, weigh what was seen.
+"""Redis as this host sees it: reach it, look at it, judge what was seen.
 
-One attempt for each address, all at once, so a set-up of many dead addresses takes no longer than one. Where nobody
+One attempt for each address, all at once, so a set-up of many dead addresses takes no longer than one. Where no server
 lets us in, each address is looked at a second time with a bare socket, to name the cause.
 """
 
@@ -20,11 +20,10 @@ from rppam.config.errors import ConfigError
 from rppam.config.options import ConnectionOptions
 from rppam.config.settings import Settings
 from rppam.crypto.store_mac import StoreMac
-from rppam.doctor.diagnosis import failure_finding
+from rppam.doctor.diagnosis import failure_finding, second_look
 from rppam.doctor.member_rules import Shown
-from rppam.doctor.port_probe import second_look
+from rppam.doctor.redis_checkup import RedisPipeline
 from rppam.doctor.redis_facts import RedisFacts, SentinelFacts
-from rppam.doctor.redis_pipeline import RedisPipeline
 from rppam.doctor.report import Report
 from rppam.kernel.clock import Clock
 from rppam.kernel.finding import Severity
@@ -35,13 +34,13 @@ from rppam.redis.tls import TlsFiles
 
 PATIENCE_MS_MAX: Final = 5_000
 REPLICAS_MAX: Final = 8
-"""So many replicas are asked while there is no primary."""
+"""Replicas that are asked while there is no primary."""
 LIVE_HEARTBEAT_MS: Final = 5_000
 """A heartbeat younger than this, or than :data:`LIVE_BEATS` of them, is that of a node that runs now."""
 LIVE_BEATS: Final = 3
 SENTINEL_CONF: Final = (Path("/etc/redis/sentinel.conf"), Path("/etc/redis-sentinel.conf"))
 NAMES_MAX: Final = 256
-"""So many names the exchange script lets stand."""
+"""Names that the exchange script leaves in place."""
 NAMES_TOLD: Final = 8
 
 
@@ -85,7 +84,7 @@ class StoreCheck:
         await self._ask_sentinels(options)
 
     async def look(self) -> None:
-        """Weigh the server, the prefix and the names on it. Nothing to do where nobody let us in."""
+        """Judge the server, the prefix and the names on it, as far as a server let us in."""
         primary: RedisFacts | None = None
         if self._connection is not None:
             primary, found = await self._pipeline.server(self._connection)
@@ -101,25 +100,31 @@ class StoreCheck:
         if self._connection is not None:
             await self._connection.close()
 
-    async def name_in_use(self, node: str) -> str | None:
-        """Evidence that a node of this name runs now, by its heartbeat; ``None`` when there is none."""
+    def why_not_asked(self) -> str:
+        """Why a check could not be made, or nothing."""
+        return "" if self.is_reached else "Redis not reached"
+
+    async def name_in_use(self) -> None:
+        """Report a node of this node's name that runs now, by its heartbeat."""
+        node = self._settings.node.node_name
         if self._connection is None or not self.is_reached:
-            return None
+            return
         probe = self._pipeline.probe(self._connection)
         try:
             found = await probe.heartbeat_of(self._settings.redis.key_prefix, node)
         except StoreError:
-            return None
+            return
         mac = store_mac_of(self._settings)
         heartbeat = heartbeat_from_text(found[0].encode(), node, mac) if found else None
         if found is None or heartbeat is None or heartbeat.leaving or not is_fresh(found[1], self._timing):
-            return None
+            return
         age_ms = self._timing.heartbeat_ttl_ms - found[1]
         place = f" ({heartbeat.api_url})" if heartbeat.api_url else ""
-        return f"a heartbeat of {node!r}, {age_ms} ms old, from host {heartbeat.hostname}{place}"
+        evidence = f"a heartbeat of {node!r}, {age_ms} ms old, from host {heartbeat.hostname}{place}"
+        self._report.add(finding("RD-609", evidence))
 
     async def look_as_witness(self) -> None:
-        """A witness's user may read no cache."""
+        """Check that a witness's user may read no cache."""
         if self._connection is None or not self.is_reached:
             return
         key = f"{self._settings.redis.key_prefix}cache:doctor"
@@ -132,7 +137,7 @@ class StoreCheck:
     async def shown(self) -> dict[str, Shown] | None:
         """What every node shows of itself in Redis; ``None`` when Redis cannot be asked.
 
-        Of a heartbeat that nobody with the key wrote only the name is told, and nothing that it says.
+        A heartbeat that was written without the cluster key is reported by its name alone, and nothing that it says.
         """
         if self._connection is None or not self.is_reached:
             return None
@@ -189,7 +194,7 @@ class StoreCheck:
         )
 
     async def _enter(self, targets: tuple[Target, ...], *, is_named: bool) -> None:
-        """Take the first address that lets us in, and name what is wrong with the others."""
+        """Use the first address that lets us in, and name what is wrong with the others."""
         opened = await asyncio.gather(*(self._open(target) for target in targets))
         for answer in opened:
             if isinstance(answer, Connection):
@@ -204,7 +209,7 @@ class StoreCheck:
             failed = [(target, error) for target, error in failed if not isinstance(error, StoreReadOnly)]
         looks = await asyncio.gather(*(second_look(target, error) for target, error in failed))
         for (target, error), seen in zip(failed, looks, strict=True):
-            told = failure_finding(error, with_tls=target.ssl is not None, glimpse=seen)
+            told = failure_finding(error, with_tls=target.ssl is not None, seen=seen)
             severity = Severity.WARNING if self._connection is not None else None
             if is_named:
                 evidence = f"the sentinels name {target.address}; {told.code} follows"
@@ -226,14 +231,14 @@ class StoreCheck:
             command_map={},
         )
         self._sentinels = await self._pipeline.ask_sentinels(to_sentinels.targets())
-        # One that is stale may name a primary of before: whoever says itself that it is the primary counts.
+        # A stale one may name a former primary: what counts is which server says that it is the primary.
         named = dict.fromkeys(one.primary for one in self._sentinels if one.primary is not None)
         places = tuple((host, port or 6379) for host, port in map(parse_endpoint, named))
         if places:
             await self._enter(replace(options, endpoints=places).targets(), is_named=True)
 
     async def _replicas(self) -> list[RedisFacts]:
-        """The replicas that the sentinels know, while there is no primary: Sentinel wants to make one of them."""
+        """The replicas that the sentinels know, while there is no primary: Sentinel will promote one of them."""
         options = self._ready
         known = dict.fromkeys(place for one in self._sentinels for place in one.replica_addresses)
         places = tuple((host, port or 6379) for host, port in map(parse_endpoint, list(known)[:REPLICAS_MAX]))
@@ -256,20 +261,20 @@ class StoreCheck:
 
 
 def store_mac_of(settings: Settings) -> StoreMac | None:
-    """By which this cluster's nodes know each other's heartbeats; ``None`` without a usable key."""
+    """What signs this cluster's heartbeats; ``None`` without a usable key."""
     path = settings.auth.cluster_key_path
     try:
         keys = read_cluster_keys(path) if path.exists() else None
-    except (ClusterKeyUnusable, OSError):  # the check of the member tells what is wrong with it
+    except (ClusterKeyUnusable, OSError):  # the check of the member reports it
         return None
     return None if keys is None else StoreMac(settings.cluster.cluster_id, keys.own, keys.also)
 
 
 def told_in(named: Path | None, service: str) -> tuple[bool | None, str]:
-    """Whether a sentinel.conf of this host tells the new name of CONFIG, and which one was read.
+    """Return whether a sentinel.conf of this host has the new name of CONFIG, and which file was read.
 
-    ``named`` is looked at alone; without it the usual places are, and a file there counts only where it is about this
-    service. ``None``: none could be read.
+    With ``named`` only that one is read; else the usual places, where a file counts only if it is about this service.
+    ``None``: none could be read.
     """
     of_service = rf"\s+\"?{re.escape(service)}\"?\s"
     telling = re.compile(rf"^\s*sentinel\s+rename-command{of_service}+\"?CONFIG\"?\s+\S", re.IGNORECASE | re.MULTILINE)
@@ -288,6 +293,6 @@ def told_in(named: Path | None, service: str) -> tuple[bool | None, str]:
 
 
 def is_fresh(left_ms: int, timing: Timing) -> bool:
-    """Whether a heartbeat with so much time to live is that of a node that runs now, in a cluster of these times."""
+    """Return whether a heartbeat with ``left_ms`` to live is that of a node that runs now."""
     age_ms = timing.heartbeat_ttl_ms - left_ms
     return left_ms > 0 and age_ms <= max(LIVE_HEARTBEAT_MS, LIVE_BEATS * timing.heartbeat_ms)

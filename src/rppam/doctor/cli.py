@@ -1,12 +1,12 @@
 """``rppam doctor``: every check of a node or a witness from its host, in order, with a verdict and what to do.
 
-Decides the order and the exit code: 0 when nothing is wrong, 1 for warnings, 2 for errors, 78 when the configuration
-cannot be read. It changes nothing on this host, and on Redis writes three keys under our prefix that live for a second.
-Progress goes to stderr, so stdout can be read by machines.
+It changes nothing on this host, and on Redis writes three keys under our prefix that live for a second. Progress goes
+to stderr, so stdout can be read by machines.
 """
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -20,7 +20,6 @@ from rppam.kernel.finding import Finding, Severity, Verdict, verdict_of
 
 if TYPE_CHECKING:
     from rppam.config.settings import Settings
-    from rppam.doctor.check_redis import StoreCheck
     from rppam.doctor.report import Report
 
 _COLOURS: Final = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "blue"}
@@ -104,9 +103,9 @@ async def _check(
     if store is not None:
         where = ", ".join(str(endpoint) for endpoint in said.endpoints) if said else ""
         await steps.do(f"reaching Redis at {where}", store.reach)
-        await steps.do("requirements of Redis", store.look, unmade=lambda: _not_reached(store))
+        await steps.do("requirements of Redis", store.look, unmade=store.why_not_asked)
         if not is_node:
-            await steps.do("user of the witness", store.look_as_witness, unmade=lambda: _not_reached(store))
+            await steps.do("user of the witness", store.look_as_witness, unmade=store.why_not_asked)
     running = False
     if is_node:
         await steps.do("database", lambda: host.check_database(settings, report))
@@ -118,25 +117,13 @@ async def _check(
         await steps.do("other members", lambda: member.others(shown, runs=running, keyless=keyless))
     if store is not None:
         if not running:
-            await steps.do("name", lambda: _name_in_use(settings, store, report), unmade=lambda: _not_reached(store))
+            await steps.do("name", store.name_in_use, unmade=store.why_not_asked)
         await store.close()
     await steps.do("container of Redis", lambda: container.check_container(report))
 
 
-async def _name_in_use(settings: "Settings", store: Any, report: "Report") -> None:
-    from rppam.catalogue.table import finding
-
-    evidence = await store.name_in_use(settings.node.node_name)
-    if evidence is not None:
-        report.add(finding("RD-609", evidence))
-
-
-def _not_reached(store: "StoreCheck") -> str:
-    return "" if store.is_reached else "Redis not reached"
-
-
 class _Steps:
-    """Runs the checks one after the other and tells on stderr how far it is."""
+    """Runs the checks one after the other and reports progress on stderr."""
 
     def __init__(self, report: "Report") -> None:
         self._report = report
@@ -144,9 +131,9 @@ class _Steps:
     async def do(
         self, name: str, check: Callable[[], Awaitable[Any] | Any], *, unmade: Callable[[], str] = lambda: ""
     ) -> Any:
-        """One check; returns what it returns. One that breaks is a finding, and ``None``.
+        """Run one check; return what it returns. One that breaks is a finding, and returns ``None``.
 
-        ``unmade`` is asked after one without findings: why it could not be made, or nothing.
+        ``unmade`` is asked after a check without findings why it could not be made, if so.
         """
         from rppam.catalogue.table import finding
 
@@ -156,21 +143,22 @@ class _Steps:
             result = check()
             if isinstance(result, Awaitable):
                 result = await result
-        except Exception as error:  # noqa: BLE001  # whatever it was: the other checks still tell something
+        except Exception as error:  # noqa: BLE001  # whatever it was: the other checks are still worth something
             self._report.add(finding("RD-616", f"{name}: {type(error).__name__}: {error}"))
-        new = self._report.findings[before:]
-        told = [
-            f"{count} {severity.value}{'s' if count > 1 else ''}"
-            for severity in Severity
-            if (count := _count(new, severity))
-        ]
-        reason = "" if told else unmade()
-        click.echo(f" {', '.join(told) or (f'skipped ({reason})' if reason else 'ok')}", err=True)
+        counts = _counts(self._report.findings[before:])
+        reason = "" if counts else unmade()
+        click.echo(f" {counts or (f'skipped ({reason})' if reason else 'ok')}", err=True)
         return result
 
 
-def _count(findings: list[Finding], severity: Severity) -> int:
-    return sum(finding.severity is severity for finding in findings)
+def _counts(findings: list[Finding]) -> str:
+    """``2 errors, 1 note``; empty without findings."""
+    found = Counter(finding.severity for finding in findings)
+    return ", ".join(
+        f"{found[severity]} {severity.value}{'s' if found[severity] > 1 else ''}"
+        for severity in Severity
+        if found[severity]
+    )
 
 
 def _show(findings: list[Finding], *, as_json: bool) -> None:
@@ -179,29 +167,12 @@ def _show(findings: list[Finding], *, as_json: bool) -> None:
         body = {"verdict": verdict.value, "findings": [finding.as_json() for finding in findings]}
         click.echo(json.dumps(body, ensure_ascii=False))
         return
-    for severity in Severity:
-        for finding in findings:
-            if finding.severity is severity:
-                _show_one(finding)
-    counts = [
-        f"{count} {severity.value}{'s' if count != 1 else ''}"
-        for severity in Severity
-        if (count := _count(findings, severity))
-    ]
+    for finding in sorted(findings, key=lambda one: list(Severity).index(one.severity)):
+        click.secho(f"{finding.code} {finding.severity.value}", fg=_COLOURS[finding.severity], bold=True, nl=False)
+        click.echo(f"  {finding.what}")
+        for label, text in (("seen: ", finding.evidence), ("fix:  ", finding.fix)):
+            click.echo(f"  {label}" + "\n        ".join(text.splitlines()))
+        click.echo()
     colour = {Verdict.OK: "green", Verdict.WARNINGS: "yellow", Verdict.ERRORS: "red"}[verdict]
-    click.secho(f"verdict: {verdict.value}" + (f" ({', '.join(counts)})" if counts else ""), fg=colour, bold=True)
-
-
-def _show_one(finding: Finding) -> None:
-    click.secho(f"{finding.code} {finding.severity.value}", fg=_COLOURS[finding.severity], bold=True, nl=False)
-    click.echo(f"  {finding.what}")
-    _indented("seen", finding.evidence)
-    _indented("fix", finding.fix)
-    click.echo()
-
-
-def _indented(label: str, text: str) -> None:
-    first, *rest = text.splitlines() or [""]
-    click.echo(f"  {label + ':':<6}{first}")
-    for line in rest:
-        click.echo(f"        {line}")
+    counts = _counts(findings)
+    click.secho(f"verdict: {verdict.value}" + (f" ({counts})" if counts else ""), fg=colour, bold=True)

@@ -1,16 +1,26 @@
-"""Which finding a failed connection is: the class of the error, and what a second look at the port showed.
+"""Which finding a failed connection is: by the class of the error, and what a second look at the port shows.
 
-An error alone often has several causes (a server that hangs up may want TLS, or be no Redis at all), so the caller
-looks a second time with a bare socket and hands over what it saw as a :class:`PortProbe`. It decides by table.
+An error alone often has several causes: a server that hangs up may want TLS, or be no Redis at all. So a bare socket
+says PING in plain text and keeps the first bytes of the answer, and tries a TLS handshake that accepts every
+certificate, only to read it. No password is ever sent, and the connection is closed at once.
 """
 
+import asyncio
+import ssl
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
+
+from cryptography import x509
 
 from rppam.catalogue.table import finding
 from rppam.kernel.finding import Finding
+from rppam.kernel.network import connected
 from rppam.redis.errors import StoreCommandDisabled, StoreDown, StoreError, StoreUnknown
+from rppam.redis.options import Target
 
+SAID_BYTES_MAX: Final = 200
+PROBE_S_MAX: Final = 3.0
 _ALIKE: Final[dict[type[StoreError], str]] = {
     StoreUnknown: "RD-111",
     StoreDown: "RD-411",  # the node itself drops a connection only where the sentinels move the primary
@@ -42,9 +52,9 @@ class PortProbe:
     """For whom its certificate is and until when."""
 
 
-def code_of(error: StoreError, *, with_tls: bool, glimpse: PortProbe | None = None) -> str:
+def code_of(error: StoreError, *, with_tls: bool, seen: PortProbe | None = None) -> str:
     """The code of the finding. ``with_tls``: this side spoke TLS."""
-    seen = glimpse or PortProbe()
+    seen = seen or PortProbe()
     while isinstance(error, StoreDown) and error.__cause__ is not None:
         if not isinstance(error.__cause__, StoreError):
             return "RD-113"
@@ -54,12 +64,6 @@ def code_of(error: StoreError, *, with_tls: bool, glimpse: PortProbe | None = No
     if code in ("RD-105", "RD-106", "RD-108", "RD-127") or (code == "RD-102" and seen.is_open):
         code = _nearer(code, text, seen, with_tls=with_tls)
     return code
-
-
-def needs_glimpse(error: StoreError, *, with_tls: bool) -> bool:
-    """Whether a second look may tell more: not where the cause is clear, or where nothing can be reached anyhow."""
-    code = code_of(error, with_tls=with_tls)
-    return code not in ("RD-101", "RD-103", "RD-104", "RD-112", "RD-113", "RD-114", "RD-115") and code < "RD-2"
 
 
 def _nearer(code: str, text: str, seen: PortProbe, *, with_tls: bool) -> str:
@@ -82,12 +86,86 @@ def _nearer(code: str, text: str, seen: PortProbe, *, with_tls: bool) -> str:
     return code
 
 
-def failure_finding(error: StoreError, *, with_tls: bool, glimpse: PortProbe | None = None) -> Finding:
+def failure_finding(error: StoreError, *, with_tls: bool, seen: PortProbe | None = None) -> Finding:
     """The finding for a connection, or a command, that failed. Evidence: the words seen, never a secret."""
-    code = code_of(error, with_tls=with_tls, glimpse=glimpse)
+    code = code_of(error, with_tls=with_tls, seen=seen)
     evidence = str(error)
-    if glimpse is not None and glimpse.certificate:
-        evidence += f". Its certificate: {glimpse.certificate}"
-    elif glimpse is not None and code in ("RD-107", "RD-125") and glimpse.said:
-        evidence += f". It says: {glimpse.said[:60].decode('latin-1').splitlines()[0]!r}"
+    if seen is not None and seen.certificate:
+        evidence += f". Its certificate: {seen.certificate}"
+    elif seen is not None and code in ("RD-107", "RD-125") and seen.said:
+        evidence += f". It says: {seen.said[:60].decode('latin-1').splitlines()[0]!r}"
     return finding(code, evidence)
+
+
+async def second_look(target: Target, error: StoreError) -> PortProbe | None:
+    """What is at the port, where ``error`` alone leaves several causes open; else ``None``."""
+    code = code_of(error, with_tls=target.ssl is not None)
+    if code in ("RD-101", "RD-103", "RD-104", "RD-112", "RD-113", "RD-114", "RD-115") or code >= "RD-2":
+        return None  # the cause is clear, or nothing can be reached anyhow
+    return await probe_port(target, timeout_s=min(target.connect_timeout_ms / 1000, PROBE_S_MAX))
+
+
+async def probe_port(target: Target, *, timeout_s: float) -> PortProbe:
+    """What is there. Raises nothing for what the other side does."""
+    plain, secured = await asyncio.gather(_plain(target, timeout_s), _secured(target, timeout_s))
+    is_open, said = plain
+    speaks_tls, certificate = secured
+    return PortProbe(is_open=is_open, said=said, speaks_tls=speaks_tls, certificate=certificate)
+
+
+async def _plain(target: Target, timeout_s: float) -> tuple[bool, bytes]:
+    is_open, said = False, b""
+    with suppress(OSError, ValueError):  # TimeoutError is an OSError
+        async with asyncio.timeout(timeout_s):
+            with await connected(target.host, target.port) as plug:
+                is_open = True
+                # The transport gets a duplicate: ours is closed here, whatever it does with its.
+                reader, writer = await asyncio.open_connection(sock=plug.dup())
+                try:
+                    writer.write(b"PING\r\n")
+                    said = await reader.read(SAID_BYTES_MAX)
+                finally:
+                    writer.transport.abort()
+    return is_open, said
+
+
+async def _secured(target: Target, timeout_s: float) -> tuple[bool, str]:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        async with asyncio.timeout(timeout_s):
+            with await connected(target.host, target.port) as plug:
+                _, writer = await asyncio.open_connection(
+                    sock=plug.dup(), ssl=context, server_hostname=target.server_hostname or target.host
+                )
+                try:
+                    return True, _described(writer.get_extra_info("ssl_object"))
+                finally:
+                    writer.transport.abort()
+    except ssl.SSLError as error:
+        return "ALERT" in (error.reason or ""), ""  # a refusal in TLS is spoken by TLS
+    except (OSError, ValueError):  # TimeoutError is an OSError
+        return False, ""
+
+
+def _described(secured: Any) -> str:
+    """For whom the peer's certificate is, by whom and until when."""
+    der = secured.getpeercert(binary_form=True) if secured is not None else None
+    if not der:
+        return ""
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        names = ", ".join(_names(certificate)) or certificate.subject.rfc4514_string()
+        until = certificate.not_valid_after_utc.strftime("%Y-%m-%d %H:%M UTC")
+        return f"for {names}; issued by {certificate.issuer.rfc4514_string()}; valid until {until}"
+    except ValueError:
+        return "one that cannot be read"
+
+
+def _names(certificate: x509.Certificate) -> list[str]:
+    try:
+        alternative = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return []
+    return [str(entry.value) for entry in alternative]

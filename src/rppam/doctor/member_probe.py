@@ -1,8 +1,8 @@
-"""Knock at a member's port, to tell what stands in the way: for the doctor, which is no member and asks for nothing.
+"""Probe a member's port, to tell what stands in the way: for the doctor, which is no member and asks for nothing.
 
 It goes as far as the greeting: TCP, TLS by the cluster key, the name in the certificate, the version of the protocol.
-It comes as an errand, so it takes no connection's place and gives no ballot. At a port of this node itself it stops at
-the certificate: whoever greeted a node in its own name would be taken for its twin. It decides nothing; see
+It comes for one exchange, so it takes no connection's place and requests no vote. At a port of this node itself it
+stops at the certificate: a greeting in the node's own name would be taken for a duplicate. The judging is done in
 :mod:`rppam.doctor.member_rules`.
 """
 
@@ -37,7 +37,7 @@ _OTHER_KEY: Final = "CERTIFICATE_VERIFY_FAILED"
 
 
 class MemberProber:
-    """Knocks in the name of one node of one cluster."""
+    """Probes in the name of one node of one cluster."""
 
     def __init__(
         self,
@@ -49,23 +49,25 @@ class MemberProber:
         sealing: tuple[Secret, ...] = (),
         must: Callable[[bytes | None, str], str] = lambda _certificate, _name: "",
     ) -> None:
-        """Makes a certificate, which takes some 10 ms. Holders of ``also`` are believed, too. ``sealing``: by which
-        this node proves itself; ``must`` says what the certificate (DER) of a member lacks, if anything."""
+        """Make a certificate, which takes some 10 ms.
+
+        Holders of the keys ``also`` are believed, too. ``sealing``: the keys by which this node proves itself.
+        ``must`` says what the certificate (DER) of a member lacks, if anything.
+        """
         self._name, self._must = PeerName(cluster_id, node_name), must
         made = Credentials(cluster_key, cluster_id=cluster_id, node_name=node_name, also=also, sealing=sealing)
         self._context = made.client
         self._entropy = entropy
 
-    async def knock(self, name: str, address: str, *, timeout_s: float) -> MemberProbe:
+    async def probe(self, name: str, address: str, *, timeout_s: float) -> MemberProbe:
         """What answers at ``host:port`` where the member ``name`` should. Raises nothing."""
+        return MemberProbe(name, address, *await self._outcome(name, address, timeout_s))
 
-        def found(outcome: ProbeOutcome, evidence: str) -> MemberProbe:
-            return MemberProbe(name, address, outcome, evidence)
-
+    async def _outcome(self, name: str, address: str, timeout_s: float) -> tuple[ProbeOutcome, str]:
         try:
             host, port = parse_endpoint(address)
         except NotAnEndpointError as error:
-            return found(ProbeOutcome.NAME_UNKNOWN, f"{address!r} is no host:port: {error}")
+            return ProbeOutcome.NAME_UNKNOWN, f"{address!r} is no host:port: {error}"
         is_open = False
         try:
             async with asyncio.timeout(timeout_s):
@@ -76,41 +78,41 @@ class MemberProber:
                         sock=plug.dup(), ssl=self._context, server_hostname=name
                     )
                     try:
-                        return await self._talk(name, address, reader, writer)
+                        return await self._talk(name, reader, writer)
                     finally:
                         writer.transport.abort()
         except TimeoutError:
             if is_open:
-                return found(ProbeOutcome.MUTE, f"the connection was taken, and nothing came within {timeout_s:g} s")
-            return found(ProbeOutcome.SILENT, f"no answer within {timeout_s:g} s")
+                return ProbeOutcome.MUTE, f"the connection was taken, and nothing came within {timeout_s:g} s"
+            return ProbeOutcome.SILENT, f"no answer within {timeout_s:g} s"
         except ConnectionRefusedError:
-            return found(ProbeOutcome.REFUSED, "connection refused")
+            return ProbeOutcome.REFUSED, "connection refused"
         except socket.gaierror as error:
-            return found(ProbeOutcome.NAME_UNKNOWN, f"the host name {host!r} cannot be resolved ({error.strerror})")
+            return ProbeOutcome.NAME_UNKNOWN, f"the host name {host!r} cannot be resolved ({error.strerror})"
         except (ssl.SSLError, OSError, FrameError) as error:
-            return found(*_failed(error, is_open=is_open))
+            return _failed(error, is_open=is_open)
 
     async def _talk(
-        self, name: str, address: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> MemberProbe:
+        self, name: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> tuple[ProbeOutcome, str]:
         certified = peer_name(writer.get_extra_info("peercert"))
         if certified is None:
-            return MemberProbe(name, address, ProbeOutcome.STRANGER, "its certificate names no member")
+            return ProbeOutcome.STRANGER, "its certificate names no member"
         if certified.cluster_id != self._name.cluster_id:
             found = f"cluster.clusterId {certified.cluster_id!r} there, {self._name.cluster_id!r} here"
-            return MemberProbe(name, address, ProbeOutcome.OTHER_CLUSTER, found)
+            return ProbeOutcome.OTHER_CLUSTER, found
         if certified.node != name:
-            return MemberProbe(name, address, ProbeOutcome.OTHER_NODE, f"the node {certified.node!r} answers there")
+            return ProbeOutcome.OTHER_NODE, f"the node {certified.node!r} answers there"
         if name == self._name.node:
-            return MemberProbe(name, address, ProbeOutcome.ANSWERED, "this node answers there")
+            return ProbeOutcome.ANSWERED, "this node answers there"
         lacks = self._must(certificate_of(writer.transport), name)
         if lacks:
-            return MemberProbe(name, address, ProbeOutcome.UNPROVEN, lacks)
+            return ProbeOutcome.UNPROVEN, lacks
         words = Greeting(
             Purpose.ERRAND, self._name.cluster_id, self._name.node, self._entropy.nonce(), self._entropy.nonce(), ""
         )
         writer.write(FrameWriter().pack(encode_greeting(words)))
-        return MemberProbe(name, address, *_answered(await _first_message(reader)))
+        return _answered(await _first_message(reader))
 
 
 async def _first_message(reader: asyncio.StreamReader) -> bytes | None:

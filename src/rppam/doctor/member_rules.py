@@ -1,8 +1,7 @@
-"""What is to say about a member's vote, as pure decisions: facts in, findings out.
+"""Judges a member's vote, as pure decisions: facts in, findings out.
 
-Facts are the list of members on this node's disk, the heartbeats in Redis, what answered when each member was knocked
-at, and what the host's clock and disk are made of. Whatever could not be seen gives no finding. What it does not
-decide: how to get the facts, nor who leads.
+Facts are the list of members on this node's disk, the heartbeats in Redis, what answered at each member's port, and
+what the host's clock and disk are made of. What could not be seen gives no finding. It does not collect the facts.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,50 +23,34 @@ NAMES_TOLD: Final = 8
 
 
 class ProbeOutcome(StrEnum):
-    """What happened at a member's port."""
+    """What happened at a member's port; the value is the code of the finding."""
 
-    ANSWERED = "answered"
-    REFUSED = "refused"
-    SILENT = "silent"
-    NO_ROUTE = "no route"
-    NAME_UNKNOWN = "name unknown"
-    MUTE = "mute"
+    ANSWERED = ""
+    REFUSED = "RD-911"
+    SILENT = "RD-912"
+    NAME_UNKNOWN = "RD-913"
+    NO_ROUTE = "RD-914"
+    MUTE = "RD-915"
     """The connection was taken, and then nothing came."""
-    STRANGER = "stranger"
+    STRANGER = "RD-916"
     """What answers is no member."""
-    OTHER_KEY = "other key"
-    OTHER_CLUSTER = "other cluster"
-    OTHER_VERSION = "other version"
-    OTHER_NODE = "other node"
-    TURNED_AWAY = "turned away"
-    UNPROVEN = "unproven"
+    OTHER_KEY = "RD-917"
+    OTHER_CLUSTER = "RD-918"
+    OTHER_VERSION = "RD-919"
+    OTHER_NODE = "RD-920"
+    TURNED_AWAY = "RD-921"
+    UNPROVEN = "RD-954"
     """Its sealing key is another one than this node's."""
 
 
 class MemberProbe(NamedTuple):
-    """One knock, and what came of it."""
+    """What came of probing one member's port."""
 
     name: str
     """Of the member that should answer."""
     address: str
     outcome: ProbeOutcome
     evidence: str
-
-
-_CODES: Final = {
-    ProbeOutcome.REFUSED: "RD-911",
-    ProbeOutcome.SILENT: "RD-912",
-    ProbeOutcome.NAME_UNKNOWN: "RD-913",
-    ProbeOutcome.NO_ROUTE: "RD-914",
-    ProbeOutcome.MUTE: "RD-915",
-    ProbeOutcome.STRANGER: "RD-916",
-    ProbeOutcome.OTHER_KEY: "RD-917",
-    ProbeOutcome.OTHER_CLUSTER: "RD-918",
-    ProbeOutcome.OTHER_VERSION: "RD-919",
-    ProbeOutcome.OTHER_NODE: "RD-920",
-    ProbeOutcome.TURNED_AWAY: "RD-921",
-    ProbeOutcome.UNPROVEN: "RD-954",
-}
 
 
 class Shown(NamedTuple):
@@ -95,8 +78,8 @@ class VoteFacts:
     others: Mapping[str, Shown] | None = None
     """All other nodes in Redis; ``None``: Redis could not be asked."""
     keyless: tuple[str, ...] = ()
-    """Names under which Redis has heartbeats as a node without the cluster key writes them: nothing else of them is
-    known, as anybody may have written that."""
+    """Names of heartbeats in Redis that were written without the cluster key: nothing else in them counts, as any
+    client may have written it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,24 +100,23 @@ class GroundFacts:
 
 
 def vote_findings(facts: VoteFacts) -> list[Finding]:
-    """About the list of members on disk, and the policy."""
+    """Judge the list of members on disk, and the policy."""
     return [*_belonging(facts), *_agreement(facts), *policy_findings(facts), *_company(facts)]
 
 
-def knock_finding(knock: MemberProbe, *, is_fresh: bool) -> Finding | None:
-    """About one knock. ``is_fresh``: the member's heartbeat says that it runs now."""
-    code = _CODES.get(knock.outcome)
-    if code is None:
+def probe_finding(probe: MemberProbe, *, is_fresh: bool) -> Finding | None:
+    """Judge one probe. ``is_fresh``: the member's heartbeat says that it runs now."""
+    if probe.outcome is ProbeOutcome.ANSWERED:
         return None
-    evidence = f"{knock.name} at {knock.address}: {knock.evidence}"
-    is_gone = knock.outcome in {ProbeOutcome.REFUSED, ProbeOutcome.SILENT, ProbeOutcome.NO_ROUTE} and not is_fresh
+    evidence = f"{probe.name} at {probe.address}: {probe.evidence}"
+    is_gone = probe.outcome in {ProbeOutcome.REFUSED, ProbeOutcome.SILENT, ProbeOutcome.NO_ROUTE} and not is_fresh
     if is_gone:
         evidence += "; its heartbeat is old, so it may be down"
-    return finding(code, evidence, severity=Severity.WARNING if is_gone else None)
+    return finding(probe.outcome, evidence, severity=Severity.WARNING if is_gone else None)
 
 
 def ground_findings(facts: GroundFacts) -> list[Finding]:
-    """About the clock, and where promises are kept."""
+    """Judge the clock, and the disk that keeps the promises."""
     return [*_clock(facts), *_disk(facts)]
 
 
@@ -163,21 +145,21 @@ def _agreement(facts: VoteFacts) -> Iterator[Finding]:
     electorate = facts.electorate
     if electorate is None or facts.others is None or facts.node not in electorate.members:
         return
-    told = []
+    odd = []
     for name, (beat, is_fresh) in sorted(facts.others.items()):
         if not is_fresh or beat.leaving or not beat.member_address:
             continue
         if name not in electorate.members and not beat.joins:
-            told.append(f"{name} belongs to a cluster and is not on it")
+            odd.append(f"{name} belongs to a cluster and is not on it")
         if name in electorate.members and beat.joins:
-            told.append(f"{name} is on it and says that it belongs to no cluster")
-    if told:
-        shown = f"on disk: {_names(electorate)}, version {electorate.version}; {'; '.join(told)}"
+            odd.append(f"{name} is on it and says that it belongs to no cluster")
+    if odd:
+        shown = f"on disk: {_names(electorate)}, version {electorate.version}; {'; '.join(odd)}"
         yield finding("RD-903", shown, severity=None if facts.runs else Severity.NOTE)
 
 
 def _company(facts: VoteFacts) -> Iterator[Finding]:
-    """Who does not take part, or is not seen."""
+    """Members that do not take part, or are not seen."""
     if facts.others is None:
         return
     for name, (beat, is_fresh) in sorted(facts.others.items()):
@@ -194,7 +176,7 @@ def _company(facts: VoteFacts) -> Iterator[Finding]:
 
 
 def policy_findings(facts: VoteFacts) -> Iterator[Finding]:
-    """Whether the policy fits the number of voters and the kind of Redis."""
+    """Judge whether the policy fits the number of voters and the kind of Redis."""
     electorate = facts.electorate
     body = electorate.body if electorate is not None else None
     policy = body.policy if body is not None else facts.policy

@@ -19,16 +19,13 @@ class RedisFacts:
     server: str = "redis"
     version: str = ""
     redis_version: str = ""
-    role: str = "master"
-    mode: str = "standalone"
     info: Mapping[str, str] = field(default_factory=dict)
     """All INFO fields that could be read."""
-    is_tls: bool = False
     user: str = "default"
     password_chars: int | None = None
     """Length of the password in use; ``None``: none is sent."""
     anonymous: bool | None = None
-    """Whether somebody without a password is let in."""
+    """A client without a password is let in."""
     commands: Mapping[str, bool] | None = None
     """For each of DANGEROUS: whether the server knows it under that name."""
     runnable: Mapping[str, bool] | None = None
@@ -85,7 +82,6 @@ class SentinelFacts:
     primary: str | None = None
     """``host:port`` that it names; ``None``: it does not know the service."""
     known_services: tuple[str, ...] = ()
-    quorum: int | None = None
     replicas: int | None = None
     other_sentinels: int | None = None
     flags: str = ""
@@ -96,7 +92,7 @@ class SentinelFacts:
 
     @property
     def is_busy(self) -> bool:
-        """Whether the primary is down for it, or a failover is under way."""
+        """The primary is down for it, or a failover is under way."""
         return bool({"failover_in_progress", "o_down", "s_down"} & set(self.flags.split(",")))
 
 
@@ -107,6 +103,6 @@ class SentinelMode:
     service_name: str
     sentinels: tuple[SentinelFacts, ...]
     config_name_told: bool | None = None
-    """Whether a sentinel.conf tells the new name of CONFIG; ``None``: none could be read."""
+    """A sentinel.conf has the new name of CONFIG; ``None``: none could be read."""
     sentinel_conf: str = ""
     """The file that ``config_name_told`` is about."""

@@ -1,21 +1,19 @@
-"""Facts about a Redis, collected from one host for the doctor: it looks and never judges.
+"""Facts about a Redis, collected from one host for the doctor: it never judges.
 
-Every question is bounded by the caller's time. Nothing dangerous is executed: whether a command could be run is asked
-with COMMAND INFO and ACL DRYRUN. What is written (to learn whether it can be) are three keys under our prefix that live
-for a second. A question that the server denies leaves its fact ``None``.
+Every question is bounded by the caller's time. Nothing dangerous is executed: COMMAND INFO and ACL DRYRUN say whether a
+command could be. To learn whether it can write, it writes three keys under our prefix that live for a second. A denied
+question leaves its fact ``None``.
 """
 
-import asyncio
 import secrets
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from rppam.cluster.consensus.membership import MEMBERS_MAX
 from rppam.config.endpoint import NotAnEndpointError, parse_endpoint
-from rppam.doctor.diagnosis import code_of
-from rppam.doctor.port_probe import second_look
+from rppam.doctor.diagnosis import code_of, second_look
 from rppam.doctor.redis_facts import DANGEROUS, PrefixFacts, RedisFacts, SentinelFacts
 from rppam.kernel.clock import Clock
 from rppam.redis.connection import Connection, Script
@@ -25,7 +23,6 @@ from rppam.redis.errors import (
     StoreNoPermission,
     StoreProtocol,
     StoreReplyError,
-    StoreReplyUnforeseen,
     StoreWrongType,
 )
 from rppam.redis.handshake import parse_info
@@ -35,13 +32,13 @@ from rppam.redis.pipeline import Word
 DOCTOR: Final = Script.load("doctor")
 PINGS: Final = 20
 PINGS_US_MAX: Final = 1_000_000
-"""No further PING once they took so long together: a slow server is found out by a few."""
+"""No further PING once all took longer than this: a few find out a slow server."""
 SCAN_CALLS_MAX: Final = 20
 SCAN_COUNT: Final = 1_000
 _NEEDED: Final[tuple[tuple[Word, ...], ...]] = (("SCAN", "0", "COUNT", 1), ("EVALSHA", "0" * 40, 0))
 _NEEDED_BEHIND_SENTINEL: Final[tuple[tuple[Word, ...], ...]] = (("WAIT", 0, 1),)
 _NOT_A_REFUSAL: Final = ("NOSCRIPT", "ERR no such key")
-"""Answers to a question that was allowed: there is no such script, nor what a SET that was refused did not write."""
+"""Answers to an allowed question: no such script, or no key that a refused SET would have written."""
 _US_PER_MS: Final = 1_000
 _DIGITS_MAX: Final = 18
 
@@ -53,6 +50,7 @@ class Probe:
         self._connection = connection
         self._clock = clock
         self._timeout_ms = timeout_ms
+        self._command = partial(connection.command, timeout_ms=timeout_ms)
 
     async def server(self, *, prefix: str | None = None, is_behind_sentinel: bool = False) -> RedisFacts:
         """Everything about the server; with ``prefix`` also whether a node could work under it."""
@@ -62,10 +60,7 @@ class Probe:
             server=identity.server,
             version=identity.version,
             redis_version=identity.redis_version,
-            role=identity.role,
-            mode=identity.mode,
             info=await self._info(),
-            is_tls=target.ssl is not None,
             user=target.user or "default",
             password_chars=len(target.password) if target.password is not None else None,
             round_trips_us=await self._round_trips(),
@@ -78,14 +73,14 @@ class Probe:
         return await self._with_work(facts, prefix, needed)
 
     async def names(self) -> RedisFacts:
-        """Which commands the server knows under their own names, and its INFO: all that is asked of a replica."""
+        """The commands that the server knows under their own names, and its INFO: all that is asked of a replica."""
         return await self._with_commands(RedisFacts(address=self._connection.target.address, info=await self._info()))
 
     async def prefix(self, prefix: str, cluster_id: str) -> PrefixFacts:
         """Whose ``prefix`` is, by the keys ``cluster-id`` at, above and below it."""
         foreign = ""
         try:
-            found = await self._connection.command("GET", f"{prefix}cluster-id", timeout_ms=self._timeout_ms)
+            found = await self._command("GET", f"{prefix}cluster-id")
         except StoreReplyError as error:
             found = None
             foreign = error.raw if isinstance(error, StoreWrongType) else ""
@@ -125,7 +120,7 @@ class Probe:
     async def heartbeats(self, prefix: str) -> dict[str, tuple[str, int]] | None:
         """All registered nodes: text of the heartbeat and its time to live in milliseconds. ``None``: denied.
 
-        Who left is not among them; a name without a heartbeat is left out.
+        Nodes that left and names without a heartbeat are left out.
         """
         names = await self._ask("SMEMBERS", f"{prefix}members")
         if not isinstance(names, list | set):
@@ -142,7 +137,7 @@ class Probe:
     async def _ask(self, *words: Word) -> Any:
         """The reply, or ``None`` when the server refuses the question."""
         with suppress(StoreReplyError):
-            return await self._connection.command(*words, timeout_ms=self._timeout_ms)
+            return await self._command(*words)
         return None
 
     async def _info(self) -> dict[str, str]:
@@ -165,7 +160,7 @@ class Probe:
         return tuple(took)
 
     async def _with_clock(self, facts: RedisFacts) -> RedisFacts:
-        """Redis' clock against ours, by the fastest of three questions (Cristian's method)."""
+        """Compare Redis' clock with ours, by the fastest of three questions (Cristian's method)."""
         best: tuple[int, int] | None = None
         for _ in range(3):
             before_us, before_wall_ms = self._clock.now(), self._clock.wall_ms()
@@ -188,10 +183,7 @@ class Probe:
         me = await self._ask("ACL", "WHOAMI")
         user = _text(me) if isinstance(me, bytes) else facts.user
         runnable = await self._runnable(user, commands)
-        rules = None
-        if runnable is None:
-            account = await self._ask("ACL", "GETUSER", user)
-            rules = _rules(account)
+        rules = _rules(await self._ask("ACL", "GETUSER", user)) if runnable is None else None
         return replace(facts, commands=commands, user=user, runnable=runnable, rules=rules)
 
     async def _runnable(self, user: str, commands: dict[str, bool] | None) -> dict[str, bool] | None:
@@ -211,23 +203,23 @@ class Probe:
         mark = f"{prefix}doctor:{secrets.token_hex(4)}"
         refused: list[tuple[str, str]] = []
         try:
-            await self._connection.command("SET", mark, "1", "PX", 1_000, "NX", timeout_ms=self._timeout_ms)
+            await self._command("SET", mark, "1", "PX", 1_000, "NX")
         except StoreNoPermission as error:
             refused.append(("SET", error.raw))
         except StoreReplyError as error:
-            return replace(facts, write_refusal=error.raw, write_code=code_of(error, with_tls=facts.is_tls))
-        try:
-            answer = await self._connection.command(
-                "EVAL", DOCTOR.text, 3, f"{mark}:a", f"{mark}:b", f"{mark}:c", f"{mark}:d", timeout_ms=self._timeout_ms
+            return replace(
+                facts,
+                write_refusal=error.raw,
+                write_code=code_of(error, with_tls=self._connection.target.ssl is not None),
             )
+        try:
+            answer = await self._command("EVAL", DOCTOR.text, 3, *(f"{mark}:{letter}" for letter in "abcd"))
             refused += _pairs_of(answer, self._connection.target.address)
-        except StoreReplyUnforeseen as error:
-            refused.append(("EVAL", error.raw))
         except StoreReplyError as error:
             refused.append(("EVAL", error.raw))
         channel = f"{prefix}releases".encode()
         for words in needed:
-            refused += await self._refusal(str(words[0]), self._connection.command(*words, timeout_ms=self._timeout_ms))
+            refused += await self._refusal(str(words[0]), self._command(*words))
         refused += await self._refusal("SUBSCRIBE", self._connection.subscribe(channel, timeout_ms=self._timeout_ms))
         told = tuple((name, words) for name, words in refused if not words.startswith(_NOT_A_REFUSAL))
         return replace(facts, refused=told)
@@ -249,7 +241,7 @@ class Probe:
         for _ in range(SCAN_CALLS_MAX):
             words = ("SCAN", cursor, "MATCH", f"{prefix}*:cluster-id", "COUNT", SCAN_COUNT)
             try:
-                answer = await self._connection.command(*words, timeout_ms=self._timeout_ms)
+                answer = await self._command(*words)
             except StoreReplyError as error:
                 return (), False, error.raw
             if not isinstance(answer, list) or len(answer) != 2 or not isinstance(answer[1], list):
@@ -280,7 +272,7 @@ def _rules(account: Any) -> str | None:
 
 
 async def lets_strangers_in(target: Target, clock: Clock) -> bool | None:
-    """Whether somebody without a password is let in; ``None`` when it cannot be told."""
+    """Return whether a client without a password is let in; ``None`` when that cannot be seen."""
     stranger = replace(target, user=None, password=None, require_primary=False, client_name=None)
     try:
         connection = await Connection.open(stranger, clock=clock)
@@ -301,7 +293,7 @@ async def ask_sentinel(target: Target, service: str, clock: Clock, *, timeout_ms
         connection = await Connection.open(replace(target, require_primary=False, database=0), clock=clock)
         return await _sentinel(connection, service, timeout_ms)
     except StoreError as error:
-        code = code_of(error, with_tls=target.ssl is not None, glimpse=await second_look(target, error))
+        code = code_of(error, with_tls=target.ssl is not None, seen=await second_look(target, error))
         return SentinelFacts(address=target.address, failure=str(error), failure_code=code)
     finally:
         if connection is not None:
@@ -312,24 +304,24 @@ async def _sentinel(connection: Connection, service: str, timeout_ms: int) -> Se
     address = connection.target.address
     if connection.identity.mode != "sentinel":
         raise StoreProtocol(f"{address} is a Redis, not a sentinel (usually port 26379)")
-    named = await connection.command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", service, timeout_ms=timeout_ms)
+    ask = partial(connection.command, timeout_ms=timeout_ms)
+    named = await ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", service)
     if named is None:
-        masters = await connection.command("SENTINEL", "MASTERS", timeout_ms=timeout_ms)
+        masters = await ask("SENTINEL", "MASTERS")
         services = (_pairs(master).get("name", "") for master in (masters if isinstance(masters, list) else ()))
         return SentinelFacts(address=address, known_services=tuple(filter(None, services)))
     primary = _endpoint(named)
     if primary is None:
         failure = f"{address} names something as the primary that is no address"
         return SentinelFacts(address=address, failure=failure)
-    told = _pairs(await connection.command("SENTINEL", "MASTER", service, timeout_ms=timeout_ms))
+    told = _pairs(await ask("SENTINEL", "MASTER", service))
     try:
-        check = _text(await connection.command("SENTINEL", "CKQUORUM", service, timeout_ms=timeout_ms))
+        check = _text(await ask("SENTINEL", "CKQUORUM", service))
     except StoreReplyError as error:
         check = error.raw
     facts = SentinelFacts(
         address=address,
         primary=primary,
-        quorum=_number(told.get("quorum")),
         replicas=_number(told.get("num-slaves")),
         other_sentinels=_number(told.get("num-other-sentinels")),
         flags=told.get("flags", ""),
@@ -338,22 +330,12 @@ async def _sentinel(connection: Connection, service: str, timeout_ms: int) -> Se
     if not facts.is_busy:
         return facts
     try:
-        known = await connection.command("SENTINEL", "SLAVES", service, timeout_ms=timeout_ms)
+        known = await ask("SENTINEL", "SLAVES", service)
     except StoreReplyError:  # a user of the sentinels that may not ask
         return facts
     replicas = [_pairs(one) for one in known] if isinstance(known, list) else []
     places = (_endpoint([one.get("ip", ""), one.get("port", "")]) for one in replicas)
     return replace(facts, replica_addresses=tuple(filter(None, places)))
-
-
-async def within(seconds: float, asked: Iterable[Any]) -> list[Any]:
-    """Several questions at once; what is not answered in time is ``None``."""
-    tasks = [asyncio.ensure_future(one) for one in asked]
-    done, late = await asyncio.wait(tasks, timeout=seconds) if tasks else (set(), set())
-    for task in late:
-        task.cancel()
-    await asyncio.gather(*late, return_exceptions=True)
-    return [task.result() if task in done else None for task in tasks]
 
 
 def _pairs_of(answer: Any, address: str) -> list[tuple[str, str]]:

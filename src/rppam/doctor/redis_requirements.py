@@ -2,7 +2,7 @@
 
 Sources: the vendor article on Redis for HA (version, password, AOF, memory, dangerous commands, Sentinel minimum) and
 our own measurements (evicting policies, min-replicas, renamed CONFIG behind Sentinel). Facts that could not be read
-give a note that says so, never a silent pass. What it does not decide: how to get the facts.
+give a note that says so, never a silent pass. It does not collect the facts.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,6 @@ from typing import Final
 from rppam.catalogue.fixes import Fix
 from rppam.catalogue.redis import AT_SENTINELS
 from rppam.catalogue.table import ROWS, finding
-from rppam.doctor.acl_rules import may_run
 from rppam.doctor.advisories import holes_of
 from rppam.doctor.redis_facts import DANGEROUS, PrefixFacts, RedisFacts, SentinelFacts, SentinelMode
 from rppam.kernel.finding import Finding, Severity
@@ -22,7 +21,7 @@ MIB: Final = 1024 * 1024
 LEAST_BYTES: Final = 256 * MIB
 ADVISED_BYTES: Final = 1024 * MIB
 MANY_SESSIONS: Final = 50
-"""From so many active sessions on, :data:`ADVISED_BYTES` are advised."""
+"""Active sessions from which on :data:`ADVISED_BYTES` are advised."""
 PASSWORD_CHARS: Final = 32
 DEFAULT_USER: Final = "default"
 FULL_PERCENT: Final = 80
@@ -33,8 +32,22 @@ UNREACHED: Final = frozenset({"RD-101", "RD-102", "RD-104", "RD-105", "RD-106", 
 """Failures at a sentinel that mean: it does not run, or the way there is not open."""
 
 
+_ADMIN: Final = frozenset({"admin", "slow", "dangerous"})
+_CATEGORIES: Final = {
+    "FLUSHALL": {"keyspace", "write", "slow", "dangerous"},
+    "FLUSHDB": {"keyspace", "write", "slow", "dangerous"},
+    "KEYS": {"keyspace", "read", "slow", "dangerous"},
+    **dict.fromkeys(("CONFIG", "DEBUG", "SHUTDOWN", "REPLICAOF", "ACL"), _ADMIN),
+}
+"""Of each dangerous command."""
+_HARMLESS: Final = frozenset(
+    ["acl|whoami", "acl|dryrun", "acl|cat", "acl|genpass", "acl|help", "config|help", "config|rewrite", "debug|help"]
+)
+"""Sub-commands that change nothing that matters: a right to these alone is no right to the command."""
+
+
 def server_findings(facts: RedisFacts, *, patience_ms: int) -> list[Finding]:
-    """What is to say about one server. ``patience_ms``: how long a node waits for one exchange."""
+    """Judge one server. ``patience_ms``: how long a node waits for one exchange."""
     return [
         *_version(facts),
         *_access(facts),
@@ -95,20 +108,41 @@ def _is_denial(words: str) -> bool:
 
 
 def reachable_commands(facts: RedisFacts) -> tuple[str, ...]:
-    """The dangerous commands that this user can run under their own names. Empty also when it cannot be told."""
+    """The dangerous commands that this user can run under their own names. Empty also when that is not known."""
     if facts.commands is None:
         return ()
     known = [name for name in DANGEROUS if facts.commands.get(name)]
     if facts.runnable is not None:
         return tuple(name for name in known if facts.runnable.get(name))
-    if facts.rules is not None:
-        rules = facts.rules
-        return tuple(name for name in known if may_run(rules, name))
-    return ()
+    return tuple(name for name in known if facts.rules is not None and _may_run(facts.rules, name))
+
+
+def _may_run(rules: str, command: str) -> bool:
+    """Return whether ``rules`` (as ACL GETUSER writes them) allow ``command``, which is one of DANGEROUS.
+
+    For Redis 6.2, which has no ACL DRYRUN. In order, the last rule that fits wins (Redis documentation of ACL). A rule
+    that allows one sub-command counts as the whole command, since that is enough to do harm.
+    """
+    allowed = False
+    name = command.lower()
+    for rule in rules.lower().split():
+        sign, rest = rule[:1], rule[1:]
+        if sign not in ("+", "-"):
+            allowed = rule == "allcommands" or (allowed and rule != "nocommands")
+            continue
+        if rest.startswith("@"):
+            fits = rest == "@all" or rest[1:] in _CATEGORIES[command]
+        elif "|" in rest:
+            fits = sign == "+" and rest.split("|")[0] == name and rest not in _HARMLESS
+        else:
+            fits = rest == name
+        if fits:
+            allowed = sign == "+"
+    return allowed
 
 
 def with_many_sessions(found: Finding) -> Finding:
-    """The same finding where there are :data:`MANY_SESSIONS` active sessions: too little memory is no note then."""
+    """The finding where there are :data:`MANY_SESSIONS` active sessions: too little memory is no note then."""
     if found.code != "RD-306":
         return found
     what = f"Redis may use less than 1 GB of memory, and {MANY_SESSIONS} or more sessions are active."
@@ -151,7 +185,7 @@ def _memory(facts: RedisFacts) -> Iterator[Finding]:
 
 
 def _fill(facts: RedisFacts, limit: str) -> Iterator[Finding]:
-    """Whether most of ``limit`` is used: its own limit, or the host's memory, which is the limit without one."""
+    """Report when most of ``limit`` is used: its own, or the host's memory, which is the limit without one."""
     used, most = facts.number("used_memory"), facts.number(limit)
     if used is None or not most or used * 100 < most * FULL_PERCENT:
         return
@@ -208,7 +242,7 @@ def _unseen(facts: RedisFacts) -> Iterator[Finding]:
 
 
 def prefix_findings(facts: PrefixFacts) -> list[Finding]:
-    """Whether the prefix is this cluster's own."""
+    """Judge whether the prefix is this cluster's own."""
     found: list[Finding] = []
     if facts.foreign:
         found.append(finding("RD-217", f"{facts.prefix}cluster-id: {facts.foreign}"))
@@ -235,7 +269,7 @@ def prefix_findings(facts: PrefixFacts) -> list[Finding]:
 def sentinel_findings(
     mode: SentinelMode, primary: RedisFacts | None, replicas: Sequence[RedisFacts] = ()
 ) -> list[Finding]:
-    """The Sentinel set-up as a whole; ``primary`` is the server that the sentinels name, where it could be entered.
+    """Judge the Sentinel set-up; ``primary`` is the server that the sentinels name, where it let us in.
 
     ``replicas``: those that were asked instead of a primary that could not be.
     """
@@ -261,9 +295,17 @@ def sentinel_findings(
     if len(named) > 1:
         said = ", ".join(f"{sentinel.address} names {sentinel.primary}" for sentinel in knowing)
         found.append(finding("RD-404", said))
-    found += _numbers_of(mode, primary)
-    found += _election(mode)
-    found += _config_name(mode, primary, replicas)
+    found += _numbers_of(len(mode.sentinels), knowing, primary)
+    refusals = [f"{one.address}: {one.quorum_check}" for one in knowing if one.quorum_check.startswith("NO")]
+    if refusals:
+        found.append(finding("RD-410", "; ".join(refusals)))
+    busy = [f"{one.address}: flags {one.flags}" for one in knowing if one.is_busy]
+    if busy:
+        found.append(finding("RD-411", "; ".join(busy)))
+    asked_for_config = (primary,) if primary is not None else replicas
+    renamed = [one for one in asked_for_config if one.commands and not one.commands.get("CONFIG", True)]
+    if renamed:
+        found.append(_config_renamed(mode, knowing, renamed, is_primary=primary is not None))
     return found
 
 
@@ -282,17 +324,14 @@ def _fix_of(lost: SentinelFacts) -> Fix | None:
     return AT_SENTINELS.get(code) or ROWS[code].fix
 
 
-def _numbers_of(mode: SentinelMode, primary: RedisFacts | None) -> Iterator[Finding]:
-    knowing = [sentinel for sentinel in mode.sentinels if sentinel.primary is not None]
-    sentinels = max(
-        [len(mode.sentinels), *(one.other_sentinels + 1 for one in knowing if one.other_sentinels is not None)]
-    )
+def _numbers_of(named: int, knowing: Sequence[SentinelFacts], primary: RedisFacts | None) -> Iterator[Finding]:
+    sentinels = max([named, *(one.other_sentinels + 1 for one in knowing if one.other_sentinels is not None)])
     if sentinels < 3:
         yield finding("RD-406", f"{sentinels} known, 3 needed")
-    elif len(mode.sentinels) < 3:
+    elif named < 3:
         yield finding(
             "RD-406",
-            f"the connection string names {len(mode.sentinels)} of {sentinels} sentinels",
+            f"the connection string names {named} of {sentinels} sentinels",
             what="The connection string names fewer than three sentinels.",
         )
     replicas = primary.number("connected_slaves") if primary else None
@@ -304,47 +343,36 @@ def _numbers_of(mode: SentinelMode, primary: RedisFacts | None) -> Iterator[Find
         yield finding("RD-408", f"INFO replication of {primary.address} has no min_slaves_good_slaves")
 
 
-def _election(mode: SentinelMode) -> Iterator[Finding]:
-    knowing = [sentinel for sentinel in mode.sentinels if sentinel.primary is not None]
-    refusals = [f"{one.address}: {one.quorum_check}" for one in knowing if one.quorum_check.startswith("NO")]
-    if refusals:
-        yield finding("RD-410", "; ".join(refusals))
-    busy = [one for one in knowing if one.is_busy]
-    if busy:
-        yield finding("RD-411", "; ".join(f"{one.address}: flags {one.flags}" for one in busy))
-
-
-def _config_name(mode: SentinelMode, primary: RedisFacts | None, replicas: Sequence[RedisFacts]) -> Iterator[Finding]:
+def _config_renamed(
+    mode: SentinelMode, knowing: Sequence[SentinelFacts], renamed: Sequence[RedisFacts], *, is_primary: bool
+) -> Finding:
     """The trap of a CONFIG that is renamed on the servers and not for Sentinel, which then hangs while it promotes."""
-    asked = (primary,) if primary is not None else replicas
-    renamed = [one for one in asked if one.commands is not None and not one.commands.get("CONFIG", True)]
-    if not renamed:
-        return
-    evidence = f"{renamed[0].address} does not know CONFIG under that name"
-    flags = {flag for one in mode.sentinels if one.primary is not None for flag in one.flags.split(",")}
+    flags = {flag for one in knowing for flag in one.flags.split(",")}
     aborted = next((one for one in renamed if one.info.get("errorstat_EXECABORT")), None)
     rewritten = any(map(_was_rewritten, renamed))
     # Without a primary each failover looks like one that hangs; what is known of the name tells them apart.
-    likely = primary is not None or not (rewritten or mode.config_name_told)
+    likely = is_primary or not (rewritten or mode.config_name_told)
+    severity: Severity | None = Severity.ERROR
     if "failover_in_progress" in flags and likely:
-        yield finding("RD-409", f"{evidence}, and a failover is in progress", severity=Severity.ERROR)
+        more = ", and a failover is in progress"
     elif aborted is not None:
-        seen = f"INFO errorstats of {aborted.address}: errorstat_EXECABORT:{aborted.info['errorstat_EXECABORT']}"
-        yield finding("RD-409", f"{evidence}, and {seen}", severity=Severity.ERROR)
+        count = aborted.info["errorstat_EXECABORT"]
+        more = f", and INFO errorstats of {aborted.address}: errorstat_EXECABORT:{count}"
     elif mode.config_name_told is False:
-        yield finding("RD-409", f"{evidence}, and {mode.sentinel_conf} does not tell the name", severity=Severity.ERROR)
+        more = f", and {mode.sentinel_conf} does not tell the name"
     elif rewritten:
-        yield finding("RD-409", f"{evidence}; a failover has worked since this server started", severity=Severity.NOTE)
+        more, severity = "; a failover has worked since this server started", Severity.NOTE
     elif mode.config_name_told:
-        yield finding("RD-409", f"{evidence}; {mode.sentinel_conf} here tells the name", severity=Severity.NOTE)
-    elif primary is None and "o_down" in flags:
-        yield finding("RD-409", f"{evidence}, and the sentinels hold the primary for down", severity=Severity.ERROR)
+        more, severity = f"; {mode.sentinel_conf} here tells the name", Severity.NOTE
+    elif not is_primary and "o_down" in flags:
+        more = ", and the sentinels hold the primary for down"
     else:
-        yield finding("RD-409", f"{evidence}; whether the sentinels know the new name cannot be asked")
+        more, severity = "; whether the sentinels know the new name cannot be asked", None
+    return finding("RD-409", f"{renamed[0].address} does not know CONFIG under that name{more}", severity=severity)
 
 
 def _was_rewritten(primary: RedisFacts) -> bool:
-    """Whether Sentinel has changed this server's role and rewritten its configuration: only with the right name."""
+    """Return whether Sentinel has changed this server's role and rewritten its config: only with the right name."""
     stats = primary.info
     rewritten = stats.get("cmdstat_config|rewrite") or stats.get("cmdstat_config", "")
     return rewritten.startswith("calls=") and not rewritten.startswith("calls=0,") and "cmdstat_slaveof" in stats

@@ -1,7 +1,6 @@
-"""What the checks share: the list of findings, and a guard that keeps every secret out of it.
+"""The list of findings, and a guard that keeps every secret out of it.
 
-The guard is the last line, not the first: findings are made without secrets. But evidence quotes servers, logs and
-libraries, and those may quote what they were sent.
+Findings are made without secrets; but evidence quotes servers, logs and libraries, which may quote what they were sent.
 """
 
 import re
@@ -28,7 +27,7 @@ class Report:
         self._secrets: set[str] = set()
 
     def hide(self, *secrets: Secret | None) -> None:
-        """Never show these, wherever they turn up."""
+        """Never show these secrets, wherever they turn up."""
         self._secrets |= {secret.reveal() for secret in secrets if secret is not None and len(secret) >= _SHORTEST}
 
     def add(self, *findings: Finding) -> None:
@@ -45,5 +44,5 @@ class Report:
 
 
 def without_passwords(lines: Iterable[str]) -> str:
-    """Log lines for people: what stands behind a word that announces a password is cut off."""
+    """Log lines without what follows a word that announces a password."""
     return "\n".join(_TELLING.sub(rf"\g<1>{REDACTED}", line.rstrip()) for line in lines)

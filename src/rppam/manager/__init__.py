@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from rppam.kernel.slice import Command, Slice, exports
 
 if TYPE_CHECKING:
-    from rppam.manager.found_command import seen_in_redis as seen_in_redis
+    from rppam.manager.on_host import seen_in_redis as seen_in_redis
     from rppam.manager.schemas import PASSWORD_CHARS_MAX as PASSWORD_CHARS_MAX, Flag as Flag, Shape as Shape
     from rppam.manager.status_screen import status_picture as status_picture
 
@@ -23,7 +23,7 @@ SLICE = Slice(
 
 __getattr__ = exports(
     __name__,
-    found_command="seen_in_redis",
+    on_host="seen_in_redis",
     schemas="Flag PASSWORD_CHARS_MAX Shape",
     status_screen="status_picture",
 )

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Query, Request
+from msgspec.structs import asdict
 
 from rppam.access.rbac import Caller
 from rppam.cluster.admin.errors import MemberUnknown, NotThisNode, WitnessTakesNoOrders
@@ -109,8 +110,8 @@ async def set_maintenance(
 @declare(ADMIN, {**BODY, 503: _NOT_KEPT})
 @recorded(lambda given: Act("cluster.pause" if given["body"].paused else "cluster.resume"))
 async def pause(body: PauseRequest, request: Request, caller: Caller, services: Here) -> PauseTaken:
-    """Any node takes it and tells the others over the member link, and through Redis whom that does not reach. `others`
-    says who was told directly; while Redis is away, send it to those who were not."""
+    """Any node takes it and tells the others over the member link, and those out of reach through Redis. `others` says
+    which were told directly; while Redis is away, send it to those that were not."""
     said = await services.get(Administration).pause(body.paused, caller.subject)
     others = await hand_on_to_all(request, services, "pause", on=body.paused, by=caller.subject)
     return PauseTaken(said=said, node=services.get(Foundation).node, others=others)
@@ -186,7 +187,7 @@ async def history(services: Here, limit: Annotated[int, Query(ge=1, le=HISTORY_M
 async def _at_the_leader(
     error: NotLeaderError, request: Request, services: Services, name: str, **arguments: Any
 ) -> OrderTaken:
-    """What the leader answers; raises ``error`` where nobody is known to be one, or there is no way to it."""
+    """What the leader answers; raises ``error`` where no leader is known, or none can be reached."""
     if error.leader is None or error.leader == services.get(Foundation).node:
         raise error
     try:
@@ -220,17 +221,8 @@ def _check_takes_orders(node: str, services: Services) -> None:
 
 
 def _reported(report: NodeReport) -> NodeReportShape:
+    said = asdict(report)
+    node, leader, healthy = (said.pop(name) for name in ("node", "leader", "healthy"))
     return NodeReportShape(
-        node_name=report.node,
-        answered=True,
-        reason="",
-        version=report.version,
-        role=report.role,
-        leader_node=report.leader,
-        epoch=report.epoch,
-        cluster_healthy=report.healthy,
-        redis_connected=report.redis_connected,
-        redis_password_mark=report.redis_password_mark,
-        paused=report.paused,
-        url=report.url,
+        node_name=node, leader_node=leader, cluster_healthy=healthy, answered=True, reason="", **said
     )

@@ -1,8 +1,8 @@
 """``GET /api/v1/admin/cluster/events``: what changes in the cluster, as this node sees it, while it happens.
 
 The first event is the whole view, each further one names what has changed and holds its new value. A reader that was
-away asks again and gets the whole view, so nothing is kept for it and ``Last-Event-ID`` means nothing. A slow reader
-gets fewer events, of what is so when it takes the next.
+away asks again and gets the whole view, so nothing is kept for it. A slow reader gets fewer events, each of what holds
+when it takes it.
 """
 
 import asyncio
@@ -27,14 +27,14 @@ View = dict[str, Any]
 
 
 class ClusterWatch:
-    """The view that all streams of a process share: made anew at most five times a second, however many they are."""
+    """The view that all streams of a process share: refreshed at most five times a second, however many they are."""
 
     def __init__(self, status: NodeStatus, clock: Clock) -> None:
         self._status, self._clock = status, clock
         self._seen: tuple[int, View] | None = None
 
     def view(self) -> View:
-        """What is so now. The same object as before where it is younger than a moment; do not change it."""
+        """The present view. The same object while it is fresh; do not change it."""
         now = self._clock.now()
         if self._seen is None or now - self._seen[0] > _FRESH_US:
             self._seen = (now, view_of(self._status.snapshot()))
@@ -61,13 +61,13 @@ async def stream_events(services: Here) -> EventStream:
     findings. Then `leader`, `member`, `findings` and `cluster`, each with what is new. `end` says why the stream ends:
     `shutdown`, `time`, `access` or `slow`.
 
-    A comment comes after 15 s without an event. `Last-Event-ID` is ignored: who connects again begins with a snapshot.
+    A comment comes after 15 s without an event. `Last-Event-ID` is ignored: a new connection begins with a snapshot.
     """
     return EventStream(services.get(ClusterWatch).changes())
 
 
 def view_of(snapshot: ClusterSnapshot) -> View:
-    """What the events tell of, without what changes at each look."""
+    """What the events report, without what changes at each look."""
     return {
         "clusterId": snapshot.cluster_id,
         "answeredBy": snapshot.node,

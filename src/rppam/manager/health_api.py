@@ -1,12 +1,24 @@
 """The cluster's health and status, the operator note, and the public keys."""
 
+from typing import Any
+
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
+from msgspec.structs import asdict
 
 from rppam.access.rbac import Caller
 from rppam.access.tokens import Tokens
 from rppam.cluster.consensus.heartbeat import Role
-from rppam.cluster.health.model import ClusterHealth, ClusterStatus, NoteView, Value, to_text
+from rppam.cluster.health.model import (
+    AdminMemberView,
+    ClusterCommon,
+    ClusterHealth,
+    ClusterSnapshot,
+    ClusterStatus,
+    NoteView,
+    Value,
+    to_text,
+)
 from rppam.cluster.health.ports import NodeStatus
 from rppam.foundation import Foundation
 from rppam.http.answers import NO_DATABASE, NOT_AT_THE_LEADER
@@ -19,12 +31,12 @@ from rppam.http.errors import (
 from rppam.http.published import published
 from rppam.http.routes import ADMIN, ANYBODY, SIGNED_IN, declare
 from rppam.http.services import Here
+from rppam.http.times import iso_utc
 from rppam.kernel.fence import Fenced
 from rppam.licence import Denied, Seats
-from rppam.manager.leader_only import authority_of
-from rppam.manager.note_port import FencedNote
+from rppam.manager.forwarding import authority_of
+from rppam.manager.note_model import FencedNote, Note
 from rppam.manager.notes import NoteReader
-from rppam.manager.presenters import cluster_health, cluster_status, note_view
 from rppam.manager.schemas import (
     JsonWebKeySet,
     NewNodeAnswer,
@@ -107,7 +119,7 @@ async def write_note(body: NoteRequest, caller: Caller, services: Here) -> NoteW
     },
 )
 async def ask_for_node(body: NewNodeRequest, services: Here) -> NewNodeAnswer:
-    """Whether a new node would be let in: its name must be free, and the licence must have a seat for it.
+    """Say whether a new node would be let in: its name must be free, and the licence must have a seat for it.
 
     Keys never leave a host by this way: the answer says what to run, on the hosts themselves.
     """
@@ -124,6 +136,34 @@ async def ask_for_node(body: NewNodeRequest, services: Here) -> NewNodeAnswer:
         "systemctl enable --now rppam",
     ]
     return NewNodeAnswer(node_name=body.node_name, seats_free=decision.seats_free, next=steps)
+
+
+def cluster_health(snapshot: ClusterSnapshot, note: Note | None, note_reason: str) -> ClusterHealth:
+    """The view for everybody who may sign in."""
+    return ClusterHealth(members=snapshot.members, **_common(snapshot, note, note_reason))
+
+
+def cluster_status(snapshot: ClusterSnapshot, note: Note | None, note_reason: str) -> ClusterStatus:
+    """The view for administrators."""
+    redis = "connected" if snapshot.redis_connected else "disconnected"
+    return ClusterStatus(
+        status="healthy" if snapshot.healthy else "unavailable" if snapshot.leader is None else "degraded",
+        leader_node_id=snapshot.leader,
+        members=tuple(AdminMemberView(node_id=member.node, **asdict(member)) for member in snapshot.members),
+        quorum=snapshot.quorum_met,
+        redis_status=redis if snapshot.redis_enabled else "disabled",
+        **_common(snapshot, note, note_reason),
+    )
+
+
+def note_view(note: Note | None) -> NoteView:
+    """The note, or an empty one when none was ever written."""
+    return NoteView() if note is None else NoteView(*note[:4], iso_utc(note.written_at))
+
+
+def _common(snapshot: ClusterSnapshot, note: Note | None, note_reason: str) -> dict[str, Any]:
+    same = {name: getattr(snapshot, name) for name in ClusterCommon.__struct_fields__}
+    return {**same, "note": None if note is None else note_view(note), "note_reason": note_reason}
 
 
 def _json(value: Value) -> Response:

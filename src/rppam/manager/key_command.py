@@ -1,27 +1,26 @@
 """``rppam cluster key``: another cluster key, or sealing key, without an outage and without a restart.
 
 Three steps, each done on every member before the next one begins: all learn the next key, all switch to it, all forget
-the previous one. A running member looks at its files every second. Before ``switch`` and ``finish`` the other members
-are knocked at, and one that is down is told, so that nobody is locked out. Decides nothing for other hosts: it works on
-this host's files.
+the previous one. A running member reads its files every second. Before ``switch`` and ``finish`` the other members are
+probed, and one that is down is reported, so that none is locked out. It works on this host's files alone.
 
-With ``--sealing`` the same is done on the nodes alone, and the key that they seal with is another one afterwards. In an
-installation of before, where the cluster key seals, that is how it gets one: the cluster key then is the previous one.
-One key is changed at a time: ``begin`` refuses while the other one's change is under way.
+With ``--sealing`` the nodes change the key that they seal with. An older installation, where the cluster key seals,
+gets a sealing key that way; the cluster key then is the previous one. One key is changed at a time: ``begin`` refuses
+while the other one's change is under way.
 """
 
 import asyncio
-import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
+from rppam.cli.files import new_cluster_key, write_private
 from rppam.cli.paths import CONFIG_FILE
 from rppam.cluster.errors import PromiseFileBroken
 from rppam.kernel.errors import Exit, RppamError
+from rppam.manager.on_host import seen_in_redis
 
 if TYPE_CHECKING:
     from rppam.config.settings import Settings
@@ -34,9 +33,9 @@ _FORCE: Final = click.option("--force", is_flag=True, help="Also when another me
 _SEALING: Final = click.option(
     "--sealing", is_flag=True, help="The sealing key of the nodes, and not the key that members know each other by."
 )
-KNOCK_S: Final = 5.0
+PROBE_S: Final = 5.0
 _DOWN: Final = (
-    "{name}: it is a member and shows no heartbeat in Redis, so nobody knows which keys it has: start it, or let it be "
+    "{name}: it is a member and shows no heartbeat in Redis, so its keys are not known: start it, or let it be "
     "forgotten (rppam cluster forget {name} --off)"
 )
 
@@ -55,17 +54,17 @@ def command() -> None:
 @_SEALING
 def begin(config: Path | None, *, sealing: bool) -> None:
     """Make the next key on this host. Members that have its file believe both."""
-    from rppam.cli.files import new_cluster_key
     from rppam.cluster.link.key_files import next_of
+    from rppam.config.load import load_settings
     from rppam.manager.which_key import changed_key
 
-    change = changed_key(_settings(config).auth, sealing=sealing, begins=True)
+    change = changed_key(load_settings(config).auth, sealing=sealing, begins=True)
     own, made = change.present(), next_of(change.path)
     if made.exists():
         change.read(made)
         click.echo(f"{made} is there already")
     else:
-        _put(made, new_cluster_key(), like=own)
+        write_private(made, new_cluster_key(), like=own)
         click.echo(f"wrote {made}")
     click.echo(f"next: copy it to the same place on every other {change.whom} (mode 0600, same owner as {own.name}); "
                f"then on each: rppam cluster key switch{change.option}")  # fmt: skip
@@ -78,17 +77,18 @@ def begin(config: Path | None, *, sealing: bool) -> None:
 def switch(config: Path | None, *, sealing: bool, force: bool) -> int:
     """Show the next key from now on, and go on believing the previous one. Only once all members believe it."""
     from rppam.cluster.link.key_files import next_of, previous_of
+    from rppam.config.load import load_settings
     from rppam.manager.which_key import changed_key
 
-    settings = _settings(config)
+    settings = load_settings(config)
     change = changed_key(settings.auth, sealing=sealing)
     path, own = change.path, change.present()
     before, new = change.read(own), change.read(next_of(path))
-    unready = _knock(settings, change, change.knocker_before_switch(settings, new, before))
+    unready = _unready(settings, change, change.prober_before_switch(settings, new, before))
     if unready and not force:
         return _refuse(unready, f"copy {next_of(path).name} to them first")
-    _put(previous_of(path), before.reveal(), like=own)
-    _put(path, new.reveal(), like=own)
+    write_private(previous_of(path), before.reveal() + "\n", like=own)
+    write_private(path, new.reveal() + "\n", like=own)
     next_of(path).unlink()
     click.echo(f"{path} is the new key, {previous_of(path).name} the one before")
     click.echo(f"when all have switched, run on each: rppam cluster key finish{change.option}")
@@ -100,19 +100,20 @@ def switch(config: Path | None, *, sealing: bool, force: bool) -> int:
 @_SEALING
 @_FORCE
 def finish(config: Path | None, *, sealing: bool, force: bool) -> int:
-    """Believe the previous key no more. Only once all members show the new one.
+    """Stop believing the previous key. Only once all members show the new one.
 
     What the database holds sealed under the previous key is put under the new one first.
     """
     from rppam.cluster.link.key_files import previous_of
+    from rppam.config.load import load_settings
     from rppam.manager.which_key import changed_key
 
-    settings = _settings(config)
+    settings = load_settings(config)
     change = changed_key(settings.auth, sealing=sealing)
     before = previous_of(change.path)
     if not before.exists():
         raise click.ClickException(f"there is no {before}: nothing to finish on this host")
-    unready = _knock(settings, change, change.knocker_before_finish(settings, change.read(change.path)))
+    unready = _unready(settings, change, change.prober_before_finish(settings, change.read(change.path)))
     if unready and not force:
         return _refuse(unready, "let them switch first")
     try:
@@ -122,14 +123,14 @@ def finish(config: Path | None, *, sealing: bool, force: bool) -> int:
             return _refuse([f"the database: {error}"], "what it holds sealed may still need the previous key")
     else:
         if count:
-            click.echo(f"{count} data key{'s' if count > 1 else ''} in the database wrapped anew with the key of today")
+            click.echo(f"{count} data key{'s' if count > 1 else ''} in the database wrapped with the present key")
     before.unlink()
     click.echo(f"removed {before}; {change.end}")
     return Exit.DONE
 
 
 def _wrap_data_keys(settings: "Settings") -> int:
-    """Let nothing in the database depend on the previous key, and say how much did. A witness has no database."""
+    """Wrap what depends on the previous key in the database again; return how much did. A witness has no database."""
     from rppam.access.mfa import data_keys_of
     from rppam.db.database import Database
     from rppam.db.url import parse_database_url
@@ -149,15 +150,8 @@ def _wrap_data_keys(settings: "Settings") -> int:
     return asyncio.run(run())
 
 
-def _settings(config: Path | None) -> "Settings":
-    from rppam.config.load import load_settings
-
-    return load_settings(config)
-
-
-def _knock(settings: "Settings", change: "Changed", knocker: "MemberProber") -> list[str]:
-    """Which other members did not answer as they should, each with what was seen; of a sealing key no witness."""
-    from rppam.manager.found_command import seen_in_redis
+def _unready(settings: "Settings", change: "Changed", prober: "MemberProber") -> list[str]:
+    """The other members that did not answer as they should, each with what was seen."""
 
     async def ask() -> list[str]:
         from rppam.cluster.consensus.heartbeat import Role
@@ -176,11 +170,11 @@ def _knock(settings: "Settings", change: "Changed", knocker: "MemberProber") -> 
             if name != settings.node.node_name and one.heartbeat.member_address and not one.heartbeat.leaving
             if change.concerns(one.heartbeat.role)
         }
-        knocks = await asyncio.gather(*(knocker.knock(name, at, timeout_s=KNOCK_S) for name, at in where.items()))
+        probes = await asyncio.gather(*(prober.probe(name, at, timeout_s=PROBE_S) for name, at in where.items()))
         return [
             *(
                 f"{one.name} at {one.address}: {one.evidence}"
-                for one in knocks
+                for one in probes
                 if one.outcome is not ProbeOutcome.ANSWERED
             ),
             *(_DOWN.format(name=name) for name in listed if name not in where),
@@ -190,7 +184,7 @@ def _knock(settings: "Settings", change: "Changed", knocker: "MemberProber") -> 
 
 
 def _listed(settings: "Settings", *, with_witnesses: bool) -> tuple[str, ...]:
-    """The other members, also those that are down, as this one keeps them on disk. Raises PromiseFileBroken."""
+    """The other members by the list on disk, also those that are down. Raises PromiseFileBroken."""
     from rppam.cluster.store.vote_file import FILE_NAME, FilePromises
 
     kept = FilePromises(settings.node.data_dir / FILE_NAME).load()
@@ -205,17 +199,3 @@ def _refuse(unready: list[str], fix: str) -> int:
         click.echo(line)
     click.echo(f"rppam cluster key: nothing was changed: {fix} (--force for members that are gone)", err=True)
     return Exit.NO
-
-
-def _put(path: Path, text: str, *, like: Path) -> None:
-    """Write a private file that belongs to whom ``like`` belongs to, and is never seen half written."""
-    fresh = path.with_name(path.name + ".writing")
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-        file.write(text.strip() + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    owner = like.stat()
-    if sys.platform != "win32" and (owner.st_uid, owner.st_gid) != (os.geteuid(), os.getegid()):
-        os.chown(fresh, owner.st_uid, owner.st_gid)
-    fresh.replace(path)

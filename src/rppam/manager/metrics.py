@@ -1,12 +1,11 @@
 """What a node measures of itself and its cluster, in the text format that Prometheus scrapes (version 0.0.4).
 
-Decides the names, and who may read them (``api.metricsAccess``). Numbers only, and no name of a host, a person or
-another node: it is read without a log-in, as a scraper has none that lives long enough. What it does not promise: more
-than this node sees at this moment.
+Numbers only, and no name of a host, a person or another node: it is read without a log-in, as a scraper has none that
+lives long enough. ``api.metricsAccess`` says who may read them.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from hmac import compare_digest
 from ipaddress import ip_address
@@ -42,13 +41,13 @@ class Metric(NamedTuple):
 
 
 class MetricsAccess(NamedTuple):
-    """Who may read metrics: everybody, whoever shows the token, or the own host alone."""
+    """Who may read metrics: everybody, holders of the token, or this host alone."""
 
     mode: str = "open"
     token: Secret | None = None
 
     def check(self, scope: Scope) -> None:
-        """Raises :class:`MetricsTokenError`, :class:`MetricsElsewhereError`."""
+        """Raise :class:`MetricsTokenError` or :class:`MetricsElsewhereError` where it may not."""
         if self.mode == "local" and not _is_here(scope):
             raise MetricsElsewhereError("metrics are shown to this host alone")
         if self.mode == "token" and not self._is_shown(scope):
@@ -73,9 +72,10 @@ def _is_here(scope: Scope) -> bool:
 
 
 def metrics_of(snapshot: ClusterSnapshot, epoch: int | None, now: WallMs) -> list[Metric]:
-    """``epoch``: at which this node has permission to lead at this moment; ``None`` without."""
-    statuses = Counter(member.status for member in snapshot.members)
+    """``epoch``: at which this node may lead now; ``None``: it may not."""
+    statuses = {status.value: 0 for status in MemberStatus} | Counter(one.status.value for one in snapshot.members)
     severities = Counter(finding.severity.value for finding in snapshot.findings)
+    witnesses = sum(member.role is Role.WITNESS for member in snapshot.members)
     found = [
         _one("rppam_info", "The release that runs.", 1, version=__version__),
         _one("rppam_leader", "1 while this node has permission to lead.", epoch is not None),
@@ -87,28 +87,26 @@ def metrics_of(snapshot: ClusterSnapshot, epoch: int | None, now: WallMs) -> lis
         _one("rppam_redis_connected", "1 while Redis answers this node.", snapshot.redis_connected),
         _one("rppam_failover_paused", "1 while an administrator has paused automatic failover.", snapshot.paused),
         _one("rppam_virtual_ip", "1 while the virtual address is on this node's host.", snapshot.virtual_ip_here),
-        Metric(
-            "rppam_members",
-            "Members by status, as this node sees them.",
-            [((("status", status.value),), statuses[status]) for status in MemberStatus],
-        ),
-        _one("rppam_witnesses", "Members that vote and never lead.", _witnesses(snapshot)),
-        Metric(
+        _by("rppam_members", "Members by status, as this node sees them.", "status", statuses),
+        _one("rppam_witnesses", "Members that vote and never lead.", witnesses),
+        _by(
             "rppam_findings",
             "Findings about Redis and the other members, by severity.",
-            [((("severity", name),), count) for name, count in sorted(severities.items())],
+            "severity",
+            dict(sorted(severities.items())),
         ),
         _one("rppam_warnings", "Sentences in the warnings of health.", len(snapshot.warnings)),
-        Metric(
+        _by(
             "rppam_member_messages_refused_total",
             "Messages that the member link refused, by reason.",
-            [((("reason", reason),), times) for reason, times in snapshot.refused.items()],
-            "counter",
-        ),
-        Metric(
+            "reason",
+            snapshot.refused,
+        )._replace(kind="counter"),
+        _by(
             "rppam_certificate_expires_in_seconds",
             "Seconds until a certificate ends that this node depends on; negative once it has.",
-            [((("certificate", kind),), end - _s(now)) for kind, end in sorted(_ends(snapshot).items())],
+            "certificate",
+            {kind: end - _s(now) for kind, end in sorted(_ends(snapshot).items())},
         ),
     ]
     found += _disks(snapshot)
@@ -136,29 +134,31 @@ def _one(name: str, meaning: str, value: float, **labels: str) -> Metric:
     return Metric(name, meaning, [(tuple(labels.items()), float(value))])
 
 
+def _by(name: str, meaning: str, label: str, values: Mapping[str, float]) -> Metric:
+    return Metric(name, meaning, [(((label, text),), value) for text, value in values.items()])
+
+
 def _disks(snapshot: ClusterSnapshot) -> list[Metric]:
     """What is left where this node writes, and whether its promises are kept."""
-    seen = [(((("place", room.place),)), room) for room in snapshot.rooms if not room.problem]
+    seen = [room for room in snapshot.rooms if not room.problem]
     found = [
-        Metric(
+        _by(
             "rppam_disk_free_bytes",
             "What is left for the node on the disk of a place: data, logs, database.",
-            [(labels, room.free_bytes) for labels, room in seen],
+            "place",
+            {room.place: room.free_bytes for room in seen},
         ),
-        Metric(
+        _by(
             "rppam_disk_free_inodes",
             "How many files and folders can still be made there.",
-            [(labels, room.free_inodes) for labels, room in seen if room.size_inodes],
+            "place",
+            {room.place: room.free_inodes for room in seen if room.size_inodes},
         ),
     ]
     if snapshot.keeps_promises is not None:
         meaning = "1 while the disk of this node takes its promises: else it cannot follow as the leader."
         found.append(_one("rppam_promises_kept", meaning, snapshot.keeps_promises))
     return found
-
-
-def _witnesses(snapshot: ClusterSnapshot) -> int:
-    return sum(member.role is Role.WITNESS for member in snapshot.members)
 
 
 def _ends(snapshot: ClusterSnapshot) -> dict[str, float]:

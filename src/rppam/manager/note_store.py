@@ -1,4 +1,4 @@
-"""The operator note, a guarded write (:class:`rppam.manager.note_port.FencedNote`)."""
+"""The operator note in SQL, behind the same fence as the epochs."""
 
 from typing import Final
 
@@ -20,14 +20,14 @@ OPERATOR: Final = "operator"
 
 
 class SqlFencedNote:
-    """Keeps the note in SQL, behind the same fence as the epochs."""
+    """See :class:`rppam.manager.note_model.FencedNote`."""
 
     def __init__(self, database: Database, outranked: OnOutranked = unheard) -> None:
-        """``outranked`` hears of each write that the fence refuses."""
+        """``outranked`` is called for each write that the fence refuses."""
         self._database, self._outranked = database, outranked
 
     async def write(self, epoch: int, node: str, boot_id: str, text: str, author: str) -> Fenced:
-        """Check and advance the fence and replace the note, in one transaction."""
+        """Replace the note, if the fence allows."""
         check_note(text)
 
         def work(connection: Connection) -> Claimed | None:
@@ -50,7 +50,7 @@ class SqlFencedNote:
         return Fenced.REFUSED
 
     async def read(self) -> Note | None:
-        """The note, or ``None`` when none was ever written. Raises a ``DatabaseError``."""
+        """The note, if there is one."""
 
         def work(connection: Connection) -> Note | None:
             row = connection.execute(select(cluster_note).where(cluster_note.c.name == OPERATOR)).one_or_none()

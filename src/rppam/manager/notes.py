@@ -1,8 +1,7 @@
-"""The operator note for the status pages, without letting a slow database slow them down.
+"""The operator note for the status pages, which a slow database must not slow down.
 
-Decides how old a note may be (:data:`FRESH_MS`) and how long a status answer waits for it (:data:`WAIT_MS`). While the
-database does not answer, the last note known is shown with the reason beside it. For an answer that must be current
-(``GET .../note``) ask the place itself.
+While the database does not answer, the last known note is shown with the reason beside it. An answer that must be
+current (``GET .../note``) asks :class:`FencedNote` itself.
 """
 
 import asyncio
@@ -11,15 +10,14 @@ from typing import Final, NamedTuple
 from rppam.kernel.clock import Clock
 from rppam.kernel.errors import RppamError
 from rppam.kernel.instant import US_PER_MS, Instant, after
-from rppam.manager.note_model import Note
-from rppam.manager.note_port import FencedNote
+from rppam.manager.note_model import FencedNote, Note
 
 FRESH_MS: Final = 2_000
 WAIT_MS: Final = 250
 
 
 class KnownNote(NamedTuple):
-    """The note as far as known."""
+    """The note as far as it is known."""
 
     note: Note | None
     reason: str
@@ -27,7 +25,7 @@ class KnownNote(NamedTuple):
 
 
 class NoteReader:
-    """Remembers the note for :data:`FRESH_MS`, and a silent database for as long."""
+    """Keeps the note for :data:`FRESH_MS`, and the silence of a database as long."""
 
     def __init__(self, place: FencedNote, clock: Clock) -> None:
         self._place, self._clock = place, clock
@@ -36,7 +34,7 @@ class NoteReader:
         self._reading = False
 
     async def current(self) -> KnownNote:
-        """The note, read again when it is due and nobody else is reading it."""
+        """The note, read again when it is due and no other call is reading it."""
         due = self._read_again_at is None or self._clock.now() >= self._read_again_at
         if due and not self._reading:
             self._reading = True
@@ -48,7 +46,7 @@ class NoteReader:
         return self._known
 
     def forget(self) -> None:
-        """Read again at the next opportunity: this node has just written it."""
+        """Read the note at the next call: this node has just written it."""
         self._read_again_at = None
 
     async def _read(self) -> KnownNote:

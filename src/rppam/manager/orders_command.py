@@ -1,16 +1,17 @@
-"""The conversation behind ``rppam cluster``: find the node that an order is for, give it, and watch what comes of it.
+"""The conversation behind ``rppam cluster``: give an order to the asked node, and watch what comes of it.
 
-Every order goes to the asked node, which hands it on by itself, over the member link. The token goes to the nodes that
-the administrator named and nowhere else: an address that a node tells is shown, and asked only what needs no token. It
-asks no node twice for one order, bounds every wait, and decides nothing about the cluster: whatever a node refuses is
-shown with the node's own words.
+The asked node hands an order on by itself, over the member link. The token goes to the nodes that the administrator
+named and nowhere else: an address that a node reports is shown, and asked only what needs no token. No node is asked
+twice for one order, and every wait is bounded. Nothing about the cluster is decided here: a node's refusal is shown in
+the node's own words.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, Final, NamedTuple
 
-from rppam.access.tokens import Target
+from rppam.access.tokens import Target, Where
 from rppam.cli.view import TEXT_CHARS_MAX, parse_view
 from rppam.cluster.health.model import ClusterHealth
 from rppam.http.client import Answer, NoAnswerError, ask_json, get_json
@@ -20,10 +21,11 @@ from rppam.kernel.logging import one_line
 from rppam.kernel.system_clock import SystemClock
 
 ANSWER_S: Final = 10.0
+WAIT_S: Final = 15.0
+"""For what an order leads to."""
 LOOK_S: Final = 0.005
 HEALTH: Final = "/system/health/cluster"
 LEADER: Final = "/system/health/leader"
-CLUSTER: Final = "/api/v1/admin/cluster"
 
 
 class OrderError(Exception):
@@ -51,41 +53,41 @@ class Taken(NamedTuple):
     at: Instant
     """When it was sent."""
     others: tuple[Told, ...] = ()
-    """Nodes that were to be told, too."""
-
-
-class NewLeader(NamedTuple):
-    """Who leads now."""
-
-    name: str
-    after_ms: int
+    """Every other node, where the order was for all."""
 
 
 class Orders:
-    """A cluster as its administrator talks to it."""
+    """A cluster as its administrator talks to it. Every question raises :class:`OrderError`."""
 
-    def __init__(self, target: Target) -> None:
-        self._target = target
+    def __init__(self, where: Where, subject: str | None = None, others: tuple[str, ...] = ()) -> None:
+        """``subject``: who orders, where the token is made here; ``others``: further nodes that may get the token."""
+        self.where = where
+        self._subject, self._others = subject, others
         self._clock = SystemClock()
-        self.url = target.url.rstrip("/")
+
+    @cached_property
+    def _target(self) -> Target:
+        return self.where.target(self._subject)
+
+    @property
+    def url(self) -> str:
+        """The node that is asked."""
+        return self._target.url.rstrip("/")
 
     async def look(self) -> ClusterHealth:
-        """The cluster as the asked node sees it. Raises :class:`OrderError`."""
-        base = self.url
-        try:
-            answer = await get_json(
-                base + HEALTH, token=self._target.token(), timeout_s=ANSWER_S, trust=self._target.trust
-            )
-        except NoAnswerError as error:
-            why = f"{base}: {error}. Is the node running there? Try another one with --url"
-            raise OrderError(why, Exit.ERRORS) from error
+        """The cluster as the asked node sees it."""
+        return (await self.health())[1]
+
+    async def health(self) -> tuple[object, ClusterHealth]:
+        """The cluster as the asked node sees it: the JSON as it came, and what it means."""
+        answer = await self._ask(self.url, "GET", HEALTH, None)
         view = parse_view(answer.body) if answer.status == 200 else None
         if view is None:
-            raise OrderError(f"{base}: {_refusal(answer)}", Exit.ERRORS, code=code_of(answer))
-        return view
+            raise OrderError(f"{self.url}: {_refusal(answer)}", Exit.ERRORS, code=code_of(answer))
+        return answer.body, view
 
     async def give(self, method: str, path: str, body: Mapping[str, object]) -> Taken:
-        """Have the order carried out by whoever it is for. Raises :class:`OrderError`."""
+        """Have the order carried out by the node that it is for."""
         at = self._clock.now()
         answer = await self._ask(self.url, method, path, body)
         told: Mapping[str, Any] = answer.body if isinstance(answer.body, Mapping) else {}
@@ -94,20 +96,19 @@ class Orders:
         return Taken(_text(told["said"]), _text(told.get("node")), at, _others(told.get("others")))
 
     async def read(self, path: str) -> object:
-        """What the asked node answers there. Raises :class:`OrderError`."""
+        """What the asked node answers there."""
         answer = await self._ask(self.url, "GET", path, None)
         if answer.status != 200:
             raise _refused(self.url, answer)
         return answer.body
 
     async def write(self, path: str, body: Mapping[str, object], if_match: str) -> str:
-        """Have the leader put ``body`` there, in the place of ``if_match``; the new entity tag. Raises
-        :class:`OrderError`.
+        """Have the leader replace the revision ``if_match`` there by ``body``; return the new entity tag.
 
-        The leader has to be one of the nodes that were named: this is no order that a node hands on.
+        The leader has to be one of the nodes that were named: a node does not hand this on.
         """
         failure: OrderError | None = None
-        for base in (self.url, *(url.rstrip("/") for url in self._target.others)):
+        for base in (self.url, *(url.rstrip("/") for url in self._others)):
             try:
                 answer = await self._ask(base, "PUT", path, body, if_match)
             except OrderError as error:
@@ -124,7 +125,6 @@ class Orders:
     async def _ask(
         self, base: str, method: str, path: str, body: Mapping[str, object] | None, if_match: str = ""
     ) -> Answer:
-        """Whatever a node answers. Raises :class:`OrderError`."""
         try:
             return await ask_json(
                 method,
@@ -139,30 +139,26 @@ class Orders:
             fix = "Is the node running there? Try another one with --url"
             if method != "GET":
                 fix = "Look with 'rppam status' whether the order was taken"
-            why = f"{base}: {error}. {fix}"
-            raise OrderError(why, Exit.ERRORS) from error
+            raise OrderError(f"{base}: {error}. {fix}", Exit.ERRORS) from error
 
-    async def new_leader(
-        self, view: ClusterHealth, before: str | None, taken: Taken, within_s: float, told: Callable[[str], None]
-    ) -> NewLeader:
-        """Wait until another node than ``before`` acts as the leader. Raises :class:`OrderError`."""
+    async def new_leader(self, view: ClusterHealth, taken: Taken) -> tuple[str, int]:
+        """Wait until another node leads than the one that took the order; return it, and after how many ms."""
         watchers = [
             asyncio.create_task(self._leads(one.node, one.api_url.rstrip("/")))
             for one in view.members
-            if one.api_url and one.node != before
+            if one.api_url and one.node != taken.node
         ]
-        told("waiting for the next leader")
         try:
-            done, _ = await asyncio.wait(watchers, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(watchers, timeout=WAIT_S, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for watcher in watchers:
                 watcher.cancel()
             await asyncio.gather(*watchers, return_exceptions=True)
         if not done:
             fix = "'rppam status' says why"
-            raise OrderError(f"no other node leads {within_s:g} s after the order was taken; {fix}", Exit.NO)
+            raise OrderError(f"no other node leads {WAIT_S:g} s after the order was taken; {fix}", Exit.NO)
         name, at = done.pop().result()
-        return NewLeader(name, (at - taken.at) // US_PER_MS)
+        return name, (at - taken.at) // US_PER_MS
 
     async def _leads(self, name: str, url: str) -> tuple[str, Instant]:
         """Return once this node says that it leads."""
@@ -176,10 +172,9 @@ class Orders:
                 return name, self._clock.now()
             await asyncio.sleep(LOOK_S)
 
-    async def changed(self, gone: tuple[str, ...], within_s: float) -> ClusterHealth:
-        """Wait until ``gone`` have no vote and no change is pending, as the asked node sees it. Raises
-        :class:`OrderError`: what it waits for."""
-        until = self._clock.now() + within_s * US_PER_S
+    async def changed(self, gone: tuple[str, ...]) -> ClusterHealth:
+        """Wait until ``gone`` have no vote and no change is pending, as the asked node sees it."""
+        until = self._clock.now() + WAIT_S * US_PER_S
         while True:
             view = await self.look()
             voters = {line.voter for line in view.votes}
@@ -231,5 +226,5 @@ def _refusal(answer: Answer) -> str:
     if answer.status == 401:
         return "the node refused the token: it has expired, or was made with keys of another cluster"
     if answer.status == 403:
-        return "the token's account may not give orders; use an administrator's"
-    return f"answered with HTTP status {answer.status}, which is no answer of an RP-PAM node"
+        return "the token's account may not do this; use an administrator's"
+    return f"answered with HTTP status {answer.status}, which is no answer of an RP-PAM node to this"

@@ -2,11 +2,9 @@
 
 Metrics stand beside them, and may ask for a token (``api.metricsAccess``), which costs no I/O either.
 
-``/system/health/leader`` is the only place where an HTTP answer says "I lead", so its permission is computed as the
-very last thing before the answer leaves; nothing is awaited in between. GET, HEAD and OPTIONS get the same status:
-HAProxy's check sends OPTIONS unless told otherwise.
-
-What they do not promise: anything about the time an answer spends on its way to the caller.
+``/system/health/leader`` is the only HTTP answer that says "I lead": its permission is computed as the very last thing
+before the answer leaves. It promises nothing about the time on the way to the caller. GET, HEAD and OPTIONS get the
+same status: HAProxy's check sends OPTIONS by default.
 """
 
 from collections.abc import Awaitable, Callable
@@ -39,12 +37,12 @@ class Probes:
         status: NodeStatus,
         clock: Clock,
         node: str,
-        has_footing: Callable[[], bool],
+        has_backend: Callable[[], bool],
         metrics_access: MetricsAccess,
     ) -> None:
-        """``has_footing``: whether Redis or the database can be asked whose session holds."""
+        """``has_backend``: whether Redis or the database can be asked whose session holds."""
         self._app, self._status, self._clock, self._node = app, status, clock, node
-        self._has_footing, self._metrics_access = has_footing, metrics_access
+        self._has_backend, self._metrics_access = has_backend, metrics_access
         self._answers = {
             "/system/health/ping": self._ping,
             "/system/health/live": self._live,
@@ -64,32 +62,26 @@ class Probes:
         await send_answer(answer(scope), send)
 
     def _ping(self, _scope: Scope) -> Answer:
-        document = {
-            "status": "ok",
-            "node": self._node,
-            "version": __version__,
-            "time": iso_utc(self._clock.wall_ms()),
-        }
-        return json_answer(200, document, _HEADERS)
+        return self._yes("ok", version=__version__, time=iso_utc(self._clock.wall_ms()))
 
     def _live(self, scope: Scope) -> Answer:
         if not self._status.is_alive():
             return self._no(NotAliveError(), scope)
-        return json_answer(200, {"status": "live", "node": self._node}, _HEADERS)
+        return self._yes("live")
 
     def _ready(self, scope: Scope) -> Answer:
         if not self._status.snapshot().ready:
             return self._no(NotReadyError(), scope)
-        if not self._has_footing():
+        if not self._has_backend():
             return self._no(NoBackendError(), scope)
-        return json_answer(200, {"status": "ready", "node": self._node}, _HEADERS)
+        return self._yes("ready")
 
     def _leader(self, scope: Scope) -> Answer:
         no = self._no(NotLeadingError(), scope)
         epoch = self._status.may_lead()
         if epoch is None:
             return no
-        return json_answer(200, {"status": "leader", "node": self._node, "epoch": epoch}, _HEADERS)
+        return self._yes("leader", epoch=epoch)
 
     def _metrics(self, scope: Scope) -> Answer:
         self._metrics_access.check(scope)
@@ -97,6 +89,9 @@ class Probes:
         body = metrics_text(metrics)
         headers = {**_HEADERS, "Content-Type": CONTENT_TYPE, "Content-Length": str(len(body))}
         return Answer(200, [(name.lower().encode(), value.encode()) for name, value in headers.items()], body)
+
+    def _yes(self, status: str, **facts: object) -> Answer:
+        return json_answer(200, {"status": status, "node": self._node, **facts}, _HEADERS)
 
     def _no(self, error: RppamError, scope: Scope) -> Answer:
         answer = problem(error, instance=scope["path"], request_id=scope["state"]["request_id"])

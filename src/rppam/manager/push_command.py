@@ -1,9 +1,8 @@
 """``rppam config push``: make the cluster's hot configuration what the section ``settings`` of a file says.
 
-A look first: without ``--yes`` it shows what would change and changes nothing. With it each setting that differs is
-sent to the leader, if that is a node that was named, and only if nobody has changed it since it was compared. What it
-does not promise: all or nothing; each setting is a change of its own, and those that were made are listed when a later
-one is refused.
+Without ``--yes`` it shows what would change and changes nothing. With it each setting that differs is sent to the
+leader, if that is a node that was named, and only if it has not changed since it was compared. It is not all or
+nothing: each setting is a change of its own, and those that were made are listed when a later one is refused.
 """
 
 import asyncio
@@ -11,11 +10,11 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from rppam.access.tokens import nodes_option, target_of, target_options
+from rppam.access.tokens import Where, nodes_option, target_options
 from rppam.cli.paths import CONFIG_FILE
 from rppam.kernel.errors import Exit
 
@@ -24,13 +23,6 @@ if TYPE_CHECKING:
     from rppam.settings.files import Difference, Wish
 
 PATH: Final = "/api/v1/settings"
-
-
-class Found(NamedTuple):
-    """A setting as the cluster has it."""
-
-    revision: int
-    value: Mapping[str, object]
 
 
 @click.command(
@@ -43,16 +35,7 @@ class Found(NamedTuple):
 @nodes_option
 @target_options("a token of pam_admin", config=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-def command(
-    file: Path | None,
-    *,
-    yes: bool,
-    others: tuple[str, ...],
-    url: str | None,
-    token_file: Path | None,
-    ca: Path | None,
-    as_json: bool,
-) -> int:
+def command(file: Path | None, *, where: Where, yes: bool, others: tuple[str, ...], as_json: bool) -> int:
     """Bring the cluster's settings to what the section "settings" of FILE says.
 
     FILE is RPPAM_CONFIG, or the platform's default, where it is left out. Without --yes nothing is changed. A field
@@ -73,8 +56,8 @@ def command(
     wanted = wishes(load_settings(path).hot)
     if not wanted:
         raise click.UsageError(f'{path} has no section "settings", so there is nothing to push')
-    has_token = token_file is not None or bool(os.environ.get("RPPAM_TOKEN", "").strip())
-    orders = Orders(target_of(url, token_file, None if has_token else path, ca=ca)._replace(others=others))
+    has_token = where.token_file is not None or bool(os.environ.get("RPPAM_TOKEN", "").strip())
+    orders = Orders(where if has_token else where._replace(config=path), others=others)
     outcome = _Outcome()
     try:
         asyncio.run(_push(orders, wanted, outcome, make=yes))
@@ -126,7 +109,7 @@ async def _push(orders: "Orders", wanted: "list[Wish]", outcome: _Outcome, *, ma
         name = wish.setting.name
         if name not in found:
             raise OrderError(f"{orders.url} knows no setting {name}; it is of an older release", Exit.ERRORS)
-        if fields := differences(wish, found[name].value):
+        if fields := differences(wish, found[name][1]):
             outcome.differing[name] = fields
     outcome.same = len(wanted) - len(outcome.differing)
     if not make:
@@ -135,15 +118,15 @@ async def _push(orders: "Orders", wanted: "list[Wish]", outcome: _Outcome, *, ma
     for wish in wanted:
         name = wish.setting.name
         if name in outcome.differing:
-            tag = f'"{found[name].revision}"'
+            tag = f'"{found[name][0]}"'
             outcome.revisions[name] = _revision(await orders.write(f"{PATH}/{name}", wish.value, tag))
 
 
-def _listed(body: object) -> dict[str, Found]:
-    """What ``GET /api/v1/settings`` answered; whatever is not as it should be is left out."""
+def _listed(body: object) -> dict[str, tuple[int, Mapping[str, object]]]:
+    """Revision and value of each setting that ``GET /api/v1/settings`` answered; anything malformed is left out."""
     lines: Any = body.get("settings") if isinstance(body, Mapping) else None
     return {
-        line["name"]: Found(line["revision"], line["value"])
+        line["name"]: (line["revision"], line["value"])
         for line in (lines if isinstance(lines, list) else [])
         if isinstance(line, Mapping)
         and isinstance(line.get("name"), str)

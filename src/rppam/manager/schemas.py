@@ -1,7 +1,4 @@
-"""The JSON of the REST API: what requests may hold and what answers look like. Names are the product's camelCase.
-
-What the product's page shows keeps its names exactly; what it does not show is ours (docs/reference/rest.md).
-"""
+"""The JSON of the REST API in the product's camelCase. What the product's page shows keeps its names exactly."""
 
 from typing import Annotated
 
@@ -17,7 +14,7 @@ NODE_NAME = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 
 
 class Shape(BaseModel):
-    """Base of all: the product's names, nothing unknown, nothing changed."""
+    """Base of all: camelCase names, no unknown field, immutable."""
 
     model_config = ConfigDict(
         alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True, use_attribute_docstrings=True
@@ -25,7 +22,10 @@ class Shape(BaseModel):
 
 
 Flag = Annotated[bool, Field(strict=True)]
-"""In a body: true or false, and no other word for it."""
+"""In a body: true or false, nothing that merely counts as one."""
+
+
+NodeName = Annotated[str, Field(pattern=NODE_NAME)]
 
 
 class NoteRequest(Shape):
@@ -37,7 +37,7 @@ class NoteRequest(Shape):
 class NewNodeRequest(Shape):
     """A node that is to join."""
 
-    node_name: Annotated[str, Field(pattern=NODE_NAME)]
+    node_name: NodeName
     """Its future `node.nodeName`: 1 to 63 of a-z, 0-9 and -, no - at either end."""
 
 
@@ -49,9 +49,6 @@ class NewNodeAnswer(Shape):
     """Licence seats left once it has joined."""
     next: list[str]
     """What to run, in order: on this host, then on the new one."""
-
-
-NodeName = Annotated[str, Field(pattern=NODE_NAME)]
 
 
 class SwitchoverRequest(Shape):
@@ -83,7 +80,7 @@ class ForgetRequest(Shape):
     force: Flag = False
     """Remove them at the asked node by your word alone: a majority is lost for good."""
     back: Annotated[list[NodeName], Field(max_length=MEMBERS_MAX)] = []  # the library copies it
-    """With `force`: nodes that are members again, where a list of members was taken over that nobody made."""
+    """With `force`: nodes that are members again, where a list of members was taken over that no administrator made."""
     back_witnesses: Annotated[list[NodeName], Field(alias="backWitnesses", max_length=MEMBERS_MAX)] = []
     """With `force`: witnesses that are members again."""
 
@@ -98,7 +95,7 @@ class OrderTaken(Shape):
 
 
 class NodeTold(Shape):
-    """What became of an order at another node."""
+    """The outcome of an order at another node."""
 
     node: str
     told: bool
@@ -112,7 +109,7 @@ class PauseTaken(OrderTaken):
     """A pause that was taken, and who else took it."""
 
     others: list[NodeTold]
-    """Every other node; who was not told hears of it through Redis."""
+    """Every other node; those that were not told hear of it through Redis."""
 
 
 class NodeReportShape(Shape):
@@ -125,7 +122,7 @@ class NodeReportShape(Shape):
     version: str | None = None
     role: Role | None = None
     leader_node: str | None = None
-    """Who leads, as this node sees it."""
+    """The leader as this node sees it."""
     epoch: int | None = None
     cluster_healthy: bool | None = None
     redis_connected: bool | None = None
@@ -152,7 +149,7 @@ class HistoryEntryShape(Shape):
     event: str
     """`elected`, `stepped-down`, `leader`, `no-leader`, `store-lost`, `member`, `order`, `control-ended`, ..."""
     sentence: str
-    """For people; may be worded anew in another release."""
+    """For people; another release may word it differently."""
     facts: dict[str, str | int | bool | None]
     """For scripts: `epoch`, `leader`, `member`, `status`, `withoutLeaderMs`, `awayMs`, `by`, ..."""
 
@@ -163,7 +160,7 @@ class ClusterHistory(Shape):
     node: str
     """The answering node; the others noted what they saw."""
     entries: list[HistoryEntryShape]
-    """In the order in which they were noted, the newest last."""
+    """The newest last."""
     unreadable: int
     """Lines of the file that are no entries."""
 

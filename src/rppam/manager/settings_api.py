@@ -1,14 +1,15 @@
 """Settings of hot configuration: read on every node, changed on the leader, for the whole cluster at once.
 
 A setting's address holds its bare value, so that what GET answers can be changed and PUT back; its revision is the
-entity tag. ``If-Match`` is optional; with it nobody overwrites what he has not seen. Decides who may change what:
-``security_admin`` the area ``security``, ``pam_admin`` everything.
+entity tag. With ``If-Match``, which is optional, no change overwrites one that its author has not seen.
+``security_admin`` may change the area ``security``, ``pam_admin`` everything.
 """
 
 import re
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Body, Depends, Path, Query, Request, Response
+from pydantic import Field
 
 from rppam.access.accounts import AccountRole
 from rppam.access.rbac import Action, Caller, check, lacking_role, rule_for
@@ -17,22 +18,17 @@ from rppam.http.answers import BODY, NO_DATABASE, NOT_AT_THE_LEADER
 from rppam.http.errors import FieldFlaw, InvalidRequestError
 from rppam.http.routes import declare, for_roles
 from rppam.http.services import Here
+from rppam.http.times import iso_utc
 from rppam.limits.policy import LIMITS
-from rppam.manager.leader_only import authority_of
-from rppam.manager.settings_schemas import (
-    REVISION_MAX,
-    RollbackRequest,
-    SettingHistory,
-    SettingList,
-    revision_shape,
-    setting_shape,
-)
+from rppam.manager.forwarding import authority_of
+from rppam.manager.schemas import Shape
 from rppam.settings.model import Setting
 from rppam.settings.registry import SECURITY, find_setting
-from rppam.settings.service import SettingChanges, Shown
+from rppam.settings.service import PastRevision, SettingChanges, Shown
 
 SETTINGS_PATH: Final = "/api/v1/settings"
 ONE: Final = SETTINGS_PATH + "/{area}/{name}"
+REVISION_MAX = 2**53
 PAGE: Final = 20
 PAGE_MAX: Final = 100
 settings = APIRouter(tags=["settings"])
@@ -51,6 +47,70 @@ _TAG: Final = r'(W/)?"([!#-~]*)"'
 _TAGS: Final = re.compile(rf"{_TAG}(?:[ \t]*,[ \t]*{_TAG})*")
 _REVISION: Final = re.compile(r"0|[1-9][0-9]{0,15}")
 Word = Annotated[str, Path(max_length=64)]
+
+
+class SettingShape(Shape):
+    """One setting as it stands in the database."""
+
+    name: str
+    title: str
+    revision: int
+    """0: it was never set, the default holds."""
+    value: dict[str, Any]
+    default: dict[str, Any]
+    author: str | None
+    """The author of this revision; null for the default."""
+    changed_at: str | None
+    """By the database's clock."""
+    epoch: int | None
+    """The leadership under which it was made."""
+    node: str | None
+    revision_here: int
+    """The revision in force in the answering process."""
+
+
+class SettingList(Shape):
+    """All settings."""
+
+    settings: list[SettingShape]
+
+
+class FieldChangeShape(Shape):
+    """What a revision did to one field."""
+
+    field: str
+    from_value: Annotated[Any, Field(alias="from")]
+    """null: the field was not there."""
+    to_value: Annotated[Any, Field(alias="to")]
+
+
+class RevisionShape(Shape):
+    """One revision of a setting."""
+
+    revision: int
+    value: dict[str, Any]
+    changes: list[FieldChangeShape]
+    """Against the revision before; the first one against the default."""
+    author: str
+    changed_at: str
+    epoch: int
+    node: str
+
+
+class SettingHistory(Shape):
+    """Revisions, the newest first."""
+
+    name: str
+    revisions: list[RevisionShape]
+    next_before: int | None
+    """Ask again with `before` set to this for older ones; null: there are none."""
+
+
+class RollbackRequest(Shape):
+    """To which revision."""
+
+    revision: Annotated[int, Field(ge=0, le=REVISION_MAX, strict=True)]
+    """Its value becomes a new revision. 0 is the default."""
 
 
 async def _setting(area: Word, name: Word) -> Setting[Any]:
@@ -80,7 +140,7 @@ _WRITES: Final = [Depends(_writable)]
 @declare(_MAY, {503: NO_DATABASE})
 async def list_settings(services: Here) -> SettingList:
     """Each with its value, its default, who made it so, and the revision in force in the answering process."""
-    return SettingList(settings=[setting_shape(shown) for shown in await services.get(SettingChanges).show_all()])
+    return SettingList(settings=[_setting_shape(shown) for shown in await services.get(SettingChanges).show_all()])
 
 
 @settings.get(ONE, summary="The value of a setting", response_model=dict[str, Any])
@@ -91,7 +151,7 @@ async def read_setting(setting: Named, services: Here, response: Response) -> di
 
 
 @settings.put(ONE, summary="Change a setting", response_model=dict[str, Any], dependencies=_WRITES)
-# Limits so low that nobody gets in can be raised again.
+# Limits so low that no request passes can be raised again.
 @declare(_MAY, _WRITTEN, uncounted_paths=frozenset({LIMITS_PATH}))
 async def put_setting(
     setting: Named,
@@ -120,7 +180,7 @@ async def read_history(
     oldest = found[-1].stored.revision if found else 1
     return SettingHistory(
         name=setting.name,
-        revisions=[revision_shape(past) for past in found],
+        revisions=[_revision_shape(past) for past in found],
         next_before=oldest if oldest > 1 else None,
     )
 
@@ -136,6 +196,35 @@ async def roll_back(
     authority = authority_of(services)
     shown = await services.get(SettingChanges).roll_back(authority, setting, body.revision, caller.subject, expected)
     return _answer(shown, response)
+
+
+def _setting_shape(shown: Shown) -> SettingShape:
+    stored = shown.stored
+    return SettingShape(
+        name=shown.setting.name,
+        title=shown.setting.title,
+        revision=shown.revision,
+        value=dict(shown.value),
+        default=shown.setting.write(shown.setting.default),
+        author=stored.author if stored else None,
+        changed_at=iso_utc(stored.changed_at) if stored else None,
+        epoch=stored.epoch if stored else None,
+        node=stored.node if stored else None,
+        revision_here=shown.revision_here,
+    )
+
+
+def _revision_shape(past: PastRevision) -> RevisionShape:
+    stored = past.stored
+    return RevisionShape(
+        revision=stored.revision,
+        value=dict(past.value),
+        changes=[FieldChangeShape(field=one.field, from_value=one.before, to_value=one.after) for one in past.changed],
+        author=stored.author,
+        changed_at=iso_utc(stored.changed_at),
+        epoch=stored.epoch,
+        node=stored.node,
+    )
 
 
 def revisions_in(headers: list[str]) -> list[int] | None:

@@ -1,6 +1,6 @@
 """``rppam status`` drawn: one cluster on one screen, from one node's view."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Final
 
 from msgspec import UNSET
@@ -51,7 +51,7 @@ def _title(view: ClusterHealth) -> Text:
 
 
 def why_not_healthy(view: ClusterHealth) -> str:
-    """What keeps the cluster from being healthy, in a few words, the gravest first; empty when it does not show."""
+    """What keeps the cluster from being healthy, the gravest first; empty when it does not show."""
     ill = [f"{one.node} is {one.status}" for one in view.members if one.status not in FINE]
     redis = [] if view.redis_connected else ["Redis is not connected"]
     quorum = [] if view.quorum_met or redis else ["quorum is not met"]
@@ -63,8 +63,8 @@ def _head(view: ClusterHealth, url: str) -> Table:
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     epoch = f", epoch {view.epoch}" if view.epoch else ""
-    nobody = "none" + epoch + (f": {view.no_leader_reason}" if view.no_leader_reason else "")
-    table.add_row("Leader", Text(view.leader + epoch if view.leader else nobody, "" if view.leader else "red"))
+    none = "none" + epoch + (f": {view.no_leader_reason}" if view.no_leader_reason else "")
+    table.add_row("Leader", Text(view.leader + epoch if view.leader else none, "" if view.leader else "red"))
     if view.virtual_ip:
         table.add_row("Address", _address(view))
     if view.paused:
@@ -87,7 +87,7 @@ def _head(view: ClusterHealth, url: str) -> Table:
 
 
 def _address(view: ClusterHealth) -> Text:
-    """Only whoever leads knows where it is; the others know where it should be."""
+    """Only the leader knows where the address is; the others know where it should be."""
     if view.virtual_ip_here:
         return Text(f"{view.virtual_ip}, here")
     if view.leader is not None and view.leader == view.node:
@@ -96,12 +96,12 @@ def _address(view: ClusterHealth) -> Text:
 
 
 def _settings(view: ClusterHealth) -> Text | None:
-    """Whether all nodes obey the same; nothing where none tells."""
+    """Which nodes do not use the newest settings yet; ``None`` where no node reports its revision."""
     told = {one.node: one.settings_revision for one in view.members if one.settings_revision is not None}
     if not told:
         return None
     most = max(told.values())
-    behind = ", ".join(f"{name} ({obeyed})" for name, obeyed in told.items() if obeyed < most)
+    behind = ", ".join(f"{name} ({used})" for name, used in told.items() if used < most)
     changes = f"{most} change{'' if most == 1 else 's'}" if most else "defaults"
     return Text(f"{changes}, not yet obeyed by {behind}", style="yellow") if behind else Text(f"{changes}, everywhere")
 
@@ -112,13 +112,7 @@ def _good_or(good: bool, text: str) -> Text:
 
 def node_table(view: ClusterHealth) -> Table:
     """One row a node."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("  NODE", no_wrap=True)
-    table.add_column("ROLE", no_wrap=True)
-    table.add_column("STATUS", no_wrap=True)
-    table.add_column("HEARTBEAT", justify="right", no_wrap=True)
-    table.add_column("REDIS", no_wrap=True)
-    table.add_column("ADDRESS", overflow="fold")
+    table = _table("  NODE", "ROLE", "STATUS", "HEARTBEAT", "REDIS", last="ADDRESS", right={"HEARTBEAT"})
     for one in view.members:
         table.add_row(*_row(one))
     return table
@@ -139,15 +133,21 @@ def _row(one: MemberView) -> tuple[RenderableType, ...]:
 
 def _vote_table(view: ClusterHealth) -> Table:
     """One row a voter: what it is worth, whom it supports, and why it does not count."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for title in ("  VOTER", "VOTES", "PROMISED TO", "FOR"):
-        table.add_column(title, no_wrap=True, justify="right" if title in {"VOTES", "FOR"} else "left")
-    table.add_column("", overflow="fold")
+    table = _table("  VOTER", "VOTES", "PROMISED TO", "FOR", last="", right={"VOTES", "FOR"})
     for line in view.votes:
         to = line.promised_to or ("?" if line.promised_ms is None else "-")
         left = "-" if line.promised_ms is None or not line.promised_to else f"{line.promised_ms / 1000:.1f} s"
         style = "" if line.is_counted else "red"
         table.add_row(Text(f"  {line.voter}", style=style), str(line.votes), Text(to), left, Text(line.reason, style))
+    return table
+
+
+def _table(*titles: str, last: str, right: Set[str]) -> Table:
+    """A table without lines, whose last column wraps."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for title in titles:
+        table.add_column(title, no_wrap=True, justify="right" if title in right else "left")
+    table.add_column(last, overflow="fold")
     return table
 
 

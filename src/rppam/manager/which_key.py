@@ -1,4 +1,4 @@
-"""Which of a cluster's two keys is changed by ``rppam cluster key``, and what its steps are for each.
+"""Which of a cluster's two keys ``rppam cluster key`` changes, and what the commands of each are for.
 
 Decides what the other members must have shown before this host goes on. The link key shows in TLS itself; of the
 sealing key a node shows in its certificate which ones it knows, and which one it seals with.
@@ -7,7 +7,7 @@ sealing key a node shows in its certificate which ones it knows, and which one i
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 
@@ -35,7 +35,7 @@ class Changed(NamedTuple):
 
     @property
     def whom(self) -> str:
-        """Who has this key."""
+        """Which members have this key."""
         return "node, and to no witness" if self.is_sealing else "member, witnesses too"
 
     @property
@@ -43,10 +43,10 @@ class Changed(NamedTuple):
         """What has come of it once the previous key is gone."""
         if self.is_sealing:
             return "what was sealed by the previous key opens no more"
-        return "whoever holds the previous key alone is kept out from the next connection on"
+        return "a holder of the previous key alone is kept out from the next connection on"
 
     def present(self) -> Path:
-        """Where the key of today stands. Raises ``ClusterKeyUnusable`` where there is none."""
+        """The file of the key in use. Raises ``ClusterKeyUnusable`` where there is none."""
         path = self.path if self.path.exists() or not self.is_sealing else self.cluster
         self.read(path)
         return path
@@ -59,46 +59,34 @@ class Changed(NamedTuple):
         """Whether a member of that role has this key."""
         return not self.is_sealing or role is not Role.WITNESS
 
-    def knocker_before_switch(self, settings: Settings, new: Secret, before: Secret) -> MemberProber:
-        """Finds whoever does not know the next key yet."""
+    def prober_before_switch(self, settings: Settings, new: Secret, before: Secret) -> MemberProber:
+        """Finds members that do not know the next key yet."""
         if not self.is_sealing:
-            return _knocker(settings, new, (before,))
+            return _prober(settings, new, (before,))
+        lacking = f"it does not show that it knows {next_of(self.path).name}"
+        return self._sealing_prober(settings, proves, (new,), lacking)
 
-        def lacks(certificate: bytes | None, name: str) -> str:
-            known = proves(certificate, settings.cluster.cluster_id, name, (new,))
-            return "" if known else f"it does not show that it knows {next_of(self.path).name}"
-
-        return self._knocker(settings, lacks)
-
-    def knocker_before_finish(self, settings: Settings, new: Secret) -> MemberProber:
-        """Finds whoever goes on by the previous key."""
+    def prober_before_finish(self, settings: Settings, new: Secret) -> MemberProber:
+        """Finds members that still use the previous key."""
         if not self.is_sealing:
-            return _knocker(settings, new, ())
+            return _prober(settings, new, ())
+        return self._sealing_prober(settings, shows, new, "it does not seal with the new key yet")
 
+    def _sealing_prober(
+        self, settings: Settings, holds: Callable[[bytes | None, str, str, Any], bool], key: Any, lacking: str
+    ) -> MemberProber:
         def lacks(certificate: bytes | None, name: str) -> str:
-            is_so = shows(certificate, settings.cluster.cluster_id, name, new)
-            return "" if is_so else "it does not seal with the new key yet"
+            return "" if holds(certificate, settings.cluster.cluster_id, name, key) else lacking
 
-        return self._knocker(settings, lacks)
-
-    def _knocker(self, settings: Settings, lacks: Callable[[bytes | None, str], str]) -> MemberProber:
-        keys, name = read_cluster_keys(self.cluster), settings.node.node_name
-        return MemberProber(
-            name,
-            settings.cluster.cluster_id,
-            keys.own,
-            SystemEntropy(),
-            also=keys.also,
-            sealing=read_sealing_keys(settings.auth.sealing_key_path, self.cluster).all,
-            must=lacks,
-        )
+        keys = read_cluster_keys(self.cluster)
+        return _prober(settings, keys.own, keys.also, lacks)
 
 
 def changed_key(auth: AuthSettings, *, sealing: bool, begins: bool = False) -> Changed:
     """The key that is changed; ``begins``: from now on.
 
-    Raises :class:`click.ClickException` for a change that would begin while the other key's is under way. What has
-    begun goes on whatever stands beside the other key: else neither of two changes could ever be ended.
+    Raises :class:`click.ClickException` for a change that would begin while the other key's is under way. A change that
+    has begun continues in any case: else neither of two changes could ever be ended.
     """
     keys = {True: auth.sealing_key_path, False: auth.cluster_key_path}
     other = keys[not sealing]
@@ -113,7 +101,13 @@ def changed_key(auth: AuthSettings, *, sealing: bool, begins: bool = False) -> C
     return Changed(keys[sealing], auth.cluster_key_path, sealing)
 
 
-def _knocker(settings: Settings, own: Secret, also: tuple[Secret, ...]) -> MemberProber:
-    name, cluster, auth = settings.node.node_name, settings.cluster.cluster_id, settings.auth
+def _prober(
+    settings: Settings,
+    own: Secret,
+    also: tuple[Secret, ...],
+    lacks: Callable[[bytes | None, str], str] = lambda _certificate, _name: "",
+) -> MemberProber:
+    auth = settings.auth
     sealing = read_sealing_keys(auth.sealing_key_path, auth.cluster_key_path).all
-    return MemberProber(name, cluster, own, SystemEntropy(), also=also, sealing=sealing)
+    name, cluster = settings.node.node_name, settings.cluster.cluster_id
+    return MemberProber(name, cluster, own, SystemEntropy(), also=also, sealing=sealing, must=lacks)

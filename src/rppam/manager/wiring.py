@@ -5,7 +5,7 @@ from rppam.cluster.history.recorder import FILE_NAME as HISTORY_FILE, History
 from rppam.foundation import Foundation
 from rppam.kernel.services import Services
 from rppam.manager.cluster_events import ClusterWatch
-from rppam.manager.note_port import FencedNote
+from rppam.manager.note_model import FencedNote
 from rppam.manager.note_store import SqlFencedNote
 from rppam.manager.notes import NoteReader
 from rppam.settings.ports import SettingsStore

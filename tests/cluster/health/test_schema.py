@@ -23,7 +23,7 @@ from rppam.cluster.health.model import (
 )
 from rppam.kernel.finding import Finding, Severity
 from rppam.kernel.instant import WallMs
-from rppam.manager.presenters import cluster_health, cluster_status
+from rppam.manager.health_api import cluster_health, cluster_status
 from tests.support.health import seen_member
 
 FULL = ClusterSnapshot(

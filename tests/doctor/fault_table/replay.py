@@ -20,8 +20,7 @@ from rppam.config.load import parse_settings
 from rppam.config.settings import Settings
 from rppam.doctor.check_container import check_container
 from rppam.doctor.check_redis import StoreCheck
-from rppam.doctor.redis_checkup import RedisCheckup
-from rppam.doctor.redis_pipeline import RedisPipeline
+from rppam.doctor.redis_checkup import RedisCheckup, RedisPipeline
 from rppam.doctor.report import Report
 from rppam.kernel.finding import Finding
 from rppam.kernel.system_clock import SystemClock

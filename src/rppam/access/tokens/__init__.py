@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     )
     from rppam.access.tokens.target import (
         Target as Target,
+        Where as Where,
         ca_option as ca_option,
         nodes_option as nodes_option,
         target_of as target_of,
@@ -47,6 +48,6 @@ __getattr__ = exports(
     host="host_of local_url",
     key_files="ensure_signing_keys load_signing_keys",
     service="IssuedToken KeySet MINUTES_MAX Tokens",
-    target="Target ca_option nodes_option target_of target_options",
+    target="Target Where ca_option nodes_option target_of target_options",
     token_cache="Bearer TokenCache",
 )

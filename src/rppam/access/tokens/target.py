@@ -5,8 +5,9 @@ made from the config's keys. Over https it has to show a certificate that is bel
 """
 
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 import click
@@ -17,8 +18,6 @@ from rppam.kernel.secret import Secret
 
 DEFAULT_URL: Final = "http://127.0.0.1:7101"
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
 
 class Target(NamedTuple):
     """A node, and how to be let in."""
@@ -26,8 +25,6 @@ class Target(NamedTuple):
     url: str
     token: Callable[[], Secret]
     trust: Trust
-    others: tuple[str, ...] = ()
-    """Further nodes that the administrator named, which are let have the token, too."""
 
 
 def _node_url(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
@@ -80,8 +77,21 @@ _config_option: Final = click.option(
 )
 
 
-def target_options(credential: str, *, config: bool = True) -> Callable[[Command], Command]:
-    """The options of :func:`target_of`: ``url``, ``token_file``, ``config`` and ``ca``.
+class Where(NamedTuple):
+    """What the options of :func:`target_options` say."""
+
+    url: str | None
+    token_file: Path | None
+    config: Path | None
+    ca: Path | None
+
+    def target(self, subject: str | None = None) -> Target:
+        """As :func:`target_of`."""
+        return target_of(self.url, self.token_file, self.config, subject, self.ca)
+
+
+def target_options(credential: str, *, config: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command the options that say which node to ask; it gets them as ``where``.
 
     ``credential``: what has to stand in the token file. Without ``config`` the command takes the config as an argument.
     """
@@ -91,9 +101,14 @@ def target_options(credential: str, *, config: bool = True) -> Callable[[Command
         help=f"A file with {credential}. Else RPPAM_TOKEN, else one is made from the config's keys.",
     )
 
-    def add(command: Command) -> Command:
-        command = ca_option(command)
-        return url_option(token_file_option(_config_option(command) if config else command))
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(command)
+        def run(*, url: str | None, token_file: Path | None, ca: Path | None, **options: Any) -> Any:
+            where = Where(url, token_file, options.pop("config") if config else None, ca)
+            return command(where=where, **options)
+
+        asking = ca_option(run)
+        return url_option(token_file_option(_config_option(asking) if config else asking))
 
     return add
 
