@@ -46,8 +46,10 @@ def test_a_node_has_its_processes_in_a_session_and_ends_by_signals(way: str, mak
     first.start()
     lab.wait_until_healthy(within_s=60)
     assert first.process is not None
-    assert ("prefork" in " ".join(psutil.Process(first.process.pid).cmdline())) is (way == "a copy")
-    assert sorted(children_of(first.process.pid).values()) == PROCESSES
+    children = children_of(first.process.pid)
+    assert sorted(children.values()) == PROCESSES
+    for pid in (first.process.pid, *children):
+        assert ("prefork" in " ".join(psutil.Process(pid).cmdline())) is (way == "a copy"), children.get(pid)
     assert len(first.pids()) == 1 + len(PROCESSES)
     assert first.process.poll() is None
     with pytest.raises(subprocess.TimeoutExpired):

@@ -51,7 +51,10 @@ class Copy:
         self.returncode: int | None = None
         self._line = line
         self._said = line.makefile("rb")
-        self.pid: Final = int(self._said.readline())
+        number = self._said.readline()
+        if not number:
+            raise RuntimeError("the process that is forked has ended; its traceback stands on stderr")
+        self.pid: Final = int(number)
 
     def poll(self) -> int | None:
         """Its exit code; None while it lives. As with ``Popen``, the number of the signal that ended it, negative."""

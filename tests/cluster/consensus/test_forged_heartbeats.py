@@ -161,6 +161,7 @@ def _flood(core: NodeCore, i: int, names: int, *, alive: bool = True) -> list[No
     return core.answered(Exchanged(i, False, False, record, None, heard, WALL), at(i))
 
 
+@pytest.mark.slow
 def test_fresh_names_with_each_heartbeat_fill_no_memory_and_no_log_where_the_record_alone_decides() -> None:
     core = _alone()
     told = 0
