@@ -125,6 +125,7 @@ bench: servers ## the measurements behind docs/decisions
 docs: dev ## write the generated references anew
 	$(BIN)/python -m scripts.references
 	$(BIN)/python scripts/stories.py
+	$(BIN)/python scripts/election_page.py
 
 lock: dev ## write the lock files anew (LOCK_ARGS=--upgrade moves versions)
 	$(BIN)/python -m pip install --quiet "uv>=0.9"

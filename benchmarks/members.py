@@ -40,6 +40,7 @@ from rppam.cluster.consensus.admission import Admission
 from rppam.cluster.consensus.election import Election
 from rppam.cluster.consensus.failure_detector import FailureDetector
 from rppam.cluster.consensus.heartbeat import Heartbeat, Role
+from rppam.cluster.consensus.lease import Identity
 from rppam.cluster.consensus.node import NodeCore
 from rppam.cluster.consensus.timing import PROFILES
 from rppam.cluster.driver.driver import Driver
@@ -95,7 +96,13 @@ class Seat:
         self._settings, self._clock = settings, clock
         self.link = members.link
         self.core = NodeCore(
-            Election(self.node, self._boot_id, timing, entropy, now=clock.now(), voter=members.voter),
+            Election(
+                Identity(self.node, self._boot_id, timing),
+                entropy,
+                now=clock.now(),
+                voter=members.voter,
+                electable=False,
+            ),
             FailureDetector(self.node, timing),
             Admission(self.node, self._boot_id, timing, lambda _others: None),
             now=clock.now(),
@@ -118,18 +125,18 @@ class Seat:
 
     def leader(self) -> str:
         """Who leads, as it sees it."""
-        found = self.core.election.leader(self._clock.now())
+        found = self.core.status().leader(self._clock.now())
         return found[0] if found else ""
 
     def _heartbeat(self, beat: int, loop_lag_ms: int, renewed_ms_ago: int) -> Heartbeat:
-        election = self.core.election
-        permission = election.permission(self._clock.now())
+        status = self.core.status()
+        permission = status.permission(self._clock.now())
         return Heartbeat(
             self.node,
             self._boot_id,
             beat,
             Role.STANDBY if permission is None else Role.LEADER,
-            election.watch.highest,
+            status.lease.epochs.led,
             __version__,
             socket.gethostname(),
             "",

@@ -33,7 +33,7 @@ def leader(world: "World") -> Host | None:
 
 def body(host: Host) -> VoterSet | None:
     """Who votes, as a node knows it."""
-    electorate = None if host.election is None else host.election.electorate
+    electorate = None if host.election is None else host.election.status().electorate
     return None if electorate is None else electorate.body
 
 
@@ -128,7 +128,7 @@ def forget(world: "World", chance: Random) -> None:
     """A host dies for good, and an administrator says so."""
     leads = leader(world)
     now = None if leads is None else body(leads)
-    electorate = None if leads is None or leads.election is None else leads.election.electorate
+    electorate = None if leads is None or leads.election is None else leads.election.status().electorate
     gone = {host.name for host in world.hosts if host.is_gone}
     if now is None or electorate is None or electorate.old is not None or gone & set(now.members):
         return
@@ -150,9 +150,9 @@ def want(world: "World", host: Host, *, joins: bool, times: int, stated_off: boo
     """Tell the leader that ``host`` shall, or shall not, be a member."""
     leads = leader(world)
     now = None if leads is None else body(leads)
-    pending = leads is not None and leads.election is not None and leads.election.electorate is not None
+    pending = leads is not None and leads.election is not None and leads.election.status().electorate is not None
     if leads is not None and now is not None and pending:
-        electorate = leads.election.electorate if leads.election is not None else None
+        electorate = leads.election.status().electorate if leads.election is not None else None
         done = (host.name in now.members) is joins and electorate is not None and electorate.old is None
         if done or (host.is_gone and joins) or (not joins and host.name in now.members and not can_go(now, host)):
             return

@@ -89,8 +89,10 @@ class Calm:
 
     def _takes(self, host: Host) -> bool:
         """Whether the database would take what this node writes as the leader."""
-        election = host.election
-        return election is not None and self.world.database.takes(election.epoch, election.boot_id)
+        if host.election is None:
+            return False
+        status = host.election.status()
+        return self.world.database.takes(status.epoch, status.me.boot_id)
 
     def _heal(self, host: Host) -> None:
         world = self.world
@@ -98,7 +100,7 @@ class Calm:
             return
         host.cut_until = 0
         world.disks.heal(host)
-        if host.election is not None and not host.election.electable and not host.is_witness:
+        if host.election is not None and not host.election.status().electable and not host.is_witness:
             world.crash(host, 0)
         if host.election is None:
             world.start(host, host.life)
@@ -130,7 +132,7 @@ class Calm:
                 f"the database refuses what {leading[0].name} writes as the leader" if leading else "there is no leader"
             )
             raise Broken(Violation("L1", world.now, f"{ms} ms after all faults ended {what}"))
-        self._leader = leading[0], leading[0].election.epoch
+        self._leader = leading[0], leading[0].election.status().epoch
         self._promotions = world.judge.promotions
         self._struck = ""
         world.push(world.now + self.strikes_after_us, self._strike, end)
@@ -141,7 +143,7 @@ class Calm:
         world, lease_us = self.world, self.world.timing.lease_us
         if self._refused_at is not None and self._refused_at >= self._ended_at:
             return self._refused_at - self._ended_at + world.judge.drop_us + lease_us // 2
-        lists = [host.election.electorate for host in world.hosts if host.election is not None]
+        lists = [host.election.status().electorate for host in world.hosts if host.election is not None]
         members = {name for electorate in lists if electorate is not None for name in electorate.members}
         if self.failover_us and any(host.is_gone and host.name in members for host in world.hosts):
             return self.failover_us + lease_us
@@ -207,7 +209,7 @@ class Calm:
         if self._leader is None or self._struck == FENCE:
             return
         host, epoch = self._leader
-        stays = host.has_permission(world.now) and host.election is not None and host.election.epoch == epoch
+        stays = host.has_permission(world.now) and host.election is not None and host.election.status().epoch == epoch
         if stays and world.judge.promotions == self._promotions:
             return
         if self._struck == gentle.SWITCHOVER and world.judge.promotions == self._promotions + 1:

@@ -10,9 +10,9 @@ from collections import deque
 from random import Random
 from typing import TYPE_CHECKING, Final
 
+from rppam.cluster.consensus.effects import Saved, SaveKept, Tried
 from rppam.cluster.consensus.messages import NO_CLAIM, PersistedVote
-from rppam.cluster.consensus.voter import SaveKept
-from rppam_sim.host import Host, Saved, Tried
+from rppam_sim.host import Host
 
 if TYPE_CHECKING:
     from rppam_sim.world import World
@@ -90,30 +90,30 @@ class Disks:
             world.push(disk.hung_until, self.try_out, host)
             return
         is_full = disk.full_until > world.now
-        if host.member is not None:
+        if host.votes:
             disk.told = disk.told if disk.told and disk.told[0] == host.life else (host.life, world.now)
             disk.told = disk.told if is_full else None
             world.hand(host, Tried(FULL if is_full else ""))
-        if is_full or host.member is None:
+        if is_full or not host.votes:
             world.push(world.now + TRIED_US, self.try_out, host)
 
     def leaves_nobody(self, leads: Host) -> bool:
         """Whether everybody who could follow this leader has answered it since it knew that its own disk is full."""
-        election = leads.election
-        if election is None or election.electorate is None:
+        electorate = None if leads.election is None else leads.election.status().electorate
+        if electorate is None:
             return False
-        names = [name for name in election.electorate.members if election.electorate.may_stand(name)]
+        names = [name for name in electorate.members if electorate.may_stand(name)]
         return all(self._has_told(self.world.named[name], leads) for name in names if name != leads.name)
 
     def _has_told(self, host: Host, leads: Host) -> bool:
         election, told = leads.election, host.disk.told
         assert election is not None, "a leader runs"
-        asked_at, answer = election.asked_at.get(host.name), election.answers.get(host.name)
-        if told is None or asked_at is None or answer is None or host.election is None:
+        answer = election.status().answers.get(host.name)
+        if told is None or answer is None or host.election is None:
             return False
-        is_of_this_life = told[0] == host.life and answer.boot_id == host.election.boot_id
+        is_of_this_life = told[0] == host.life and answer.vote.boot_id == host.election.status().me.boot_id
         is_full = host.disk.full_until > self.world.now
-        return is_full and is_of_this_life and leads.true_at(asked_at, self.world.now) > told[1]
+        return is_full and is_of_this_life and leads.true_at(answer.asked_at, self.world.now) > told[1]
 
     def crash(self, host: Host) -> int:
         """The process ends. Some of what it was saving is kept; the true time from which a new one can read it."""

@@ -7,11 +7,12 @@ up; where the store has no vote, also one with a right seal. L2: a switchover.
 
 from typing import TYPE_CHECKING, Final
 
+from rppam.cluster.consensus.effects import Asked
 from rppam.cluster.consensus.messages import Candidacy, VoteRequest, VoteRequestKind
 from rppam.cluster.consensus.record import EPOCH_MAX, Record, RecordState, sealed
 from rppam_sim import troubles
 from rppam_sim.administration import hand_over
-from rppam_sim.host import Asked, Asker, Host, SimSeal
+from rppam_sim.host import Asker, Host, SimSeal
 from rppam_sim.setting import SENTINEL
 from rppam_sim.verdict import Broken, Violation
 
@@ -30,7 +31,7 @@ RESTART_US: Final = 500_000
 
 def possible(world: "World", leader: Host) -> list[str]:
     """What may be done to this world now."""
-    electorate = None if leader.election is None else leader.election.electorate
+    electorate = None if leader.election is None else leader.election.status().electorate
     if electorate is None or any(host.disk.kept.electorate != electorate for host in world.hosts if not host.is_gone):
         return []  # a change is under way, or was begun by a leader before
     others = [host for host in world.hosts if host is not leader and host.name in electorate.members]
@@ -48,7 +49,7 @@ def possible(world: "World", leader: Host) -> list[str]:
 def strike(world: "World", leader: Host, kind: str) -> None:
     """Do it."""
     assert leader.election is not None, "a leader runs"
-    members = () if leader.election.electorate is None else leader.election.electorate.members
+    members = leader.election.status().membership.members
     others = [host for host in world.hosts if host is not leader and host.name in members and not host.is_gone]
     timing = world.timing
     if kind in {OUTAGE, ROLLING}:
@@ -67,9 +68,9 @@ def strike(world: "World", leader: Host, kind: str) -> None:
         for one, two in ((leader, other), (other, leader)):
             world.links.cut(one, two, int(2.5 * timing.lease_us), holds=world.random() < 0.5)
     elif kind == FORGED:
-        epoch = min(EPOCH_MAX, leader.election.epoch + int(10 ** (15 * world.random())))
+        epoch = min(EPOCH_MAX, leader.election.status().epoch + int(10 ** (15 * world.random())))
         record = Record(RecordState.HELD, "stranger", "5" * 16, epoch, 1, f"{int(world.random() * 16**16):016x}")
-        electorate = leader.election.electorate
+        electorate = leader.election.status().electorate
         if electorate is not None and not electorate.store_has_vote and world.random() < 0.5:
             record = sealed(record, SimSeal())  # somebody has the key, too
         troubles.overwrite(world, record.encode(), f"somebody writes a record that says 'stranger' leads at {epoch}")
@@ -86,14 +87,14 @@ def strike(world: "World", leader: Host, kind: str) -> None:
 def _late(world: "World", leader: Host, others: list[Host]) -> None:
     """A candidate asked before the leader was elected, and gave up; its question arrives only now."""
     assert leader.election is not None, "a leader runs"
-    electorate = leader.election.electorate
+    electorate = leader.election.status().electorate
     asking = [host for host in others if electorate is not None and electorate.may_stand(host.name)]
     if not asking or electorate is None or asking[0].election is None:
         return
     candidate, mind = asking[0], asking[0].election
-    claim = Candidacy(candidate.name, mind.boot_id, leader.election.epoch + 1)
+    claim = Candidacy(candidate.name, mind.status().me.boot_id, leader.election.status().epoch + 1)
     world.say(f"fault: a question of {candidate.name} for votes at epoch {claim.epoch}, long given up, arrives")
-    mind._tried = max(mind._tried, claim.epoch)  # noqa: SLF001  # it has asked for that epoch
+    candidate.asked_before = max(candidate.asked_before, claim.epoch)
     for host in (leader, *others):
         ballot = VoteRequest(VoteRequestKind.VOTE, 0, claim, electorate, candidate.now(world.now))
         world.hand(host, Asked(ballot, Asker(candidate, candidate.life)))
@@ -102,7 +103,7 @@ def _late(world: "World", leader: Host, others: list[Host]) -> None:
 def _switch_over(world: "World", leader: Host, others: list[Host]) -> None:
     """L2, but for the time to stop: whoever was named leads at once. A member that waits after its start cannot yet."""
     assert leader.election is not None, "a leader runs"
-    electorate = leader.election.electorate
+    electorate = leader.election.status().electorate
     able = (host for host in others if electorate is not None and electorate.may_stand(host.name))
     to = next((host for host in able if not waits_after_start(host, world.now)), None)
     if to is None:
@@ -113,8 +114,8 @@ def _switch_over(world: "World", leader: Host, others: list[Host]) -> None:
 
 def waits_after_start(host: Host, now_us: int) -> bool:
     """Whether a member that runs has no vote yet: it has started, or learned that it is one, less than a lease ago."""
-    voter = None if host.member is None else host.member.voter
-    return voter is not None and not voter.boot_wait_is_over(host.now(now_us))
+    election = host.election
+    return host.votes and election is not None and host.now(now_us) <= election.status().vote.abstains_until
 
 
 def expect_successor(world: "World", to: Host) -> None:

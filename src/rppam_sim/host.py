@@ -1,16 +1,17 @@
 """One simulated host: its clocks, its process, its connection. It decides nothing; the production core does."""
 
 import hashlib
+from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
-from rppam.cluster.consensus.effects import Event
+from rppam.cluster.consensus.effects import Effect, Event, Phase, VoteEvent
 from rppam.cluster.consensus.election import Election
-from rppam.cluster.consensus.member import Member, MemberEffect
+from rppam.cluster.consensus.lease import LeaseObserver
 from rppam.cluster.consensus.membership import Membership
-from rppam.cluster.consensus.messages import Candidacy, Freeing, VoteRequest
-from rppam.cluster.consensus.phase import Phase
+from rppam.cluster.consensus.messages import Candidacy
 from rppam.cluster.consensus.record import SEAL_DIGITS
+from rppam.cluster.consensus.rules import LeadershipRules
 from rppam.kernel.instant import Instant
 from rppam_sim.clocks import BootClock, WallClock
 
@@ -25,33 +26,7 @@ class Asker(NamedTuple):
     life: int
 
 
-class Asked(NamedTuple):
-    """A ballot arrived."""
-
-    ballot: VoteRequest
-    asker: Asker
-
-
-class Freed(NamedTuple):
-    """A promise is given back."""
-
-    freeing: Freeing
-
-
-class Saved(NamedTuple):
-    """The disk has kept something, or not, and why."""
-
-    ticket: int
-    why_not: str
-
-
-class Tried(NamedTuple):
-    """The disk would keep a promise, or would not, and why."""
-
-    why_not: str
-
-
-HostEvent = Event | Asked | Freed | Saved | Tried
+HostEvent = Event | VoteEvent
 
 
 class SeededEntropy:
@@ -83,6 +58,16 @@ class SimSeal:
         return digits == self.of(text)
 
 
+class QuestionsOfBefore(LeadershipRules):
+    """A life tries no epoch again that it has asked for, also where the simulation alone knows that it has."""
+
+    asked_before: Callable[[], int]
+
+    def pick_epoch(self, lease: LeaseObserver, tried: int, database: int | None, wall_ms: int) -> int:
+        """See :meth:`LeadershipRules.pick_epoch`."""
+        return super().pick_epoch(lease, max(tried, self.asked_before()), database, wall_ms)
+
+
 class Connection:
     """One TCP connection: requests and replies keep their order, until it breaks."""
 
@@ -112,8 +97,6 @@ class Host:
         self.life = 1
         self.election: Election | None = None
         """``None`` while no process runs."""
-        self.member: Member | None = None
-        """The process where members vote; ``None`` while none runs, and where the record decides."""
         self.is_witness = False
         self.is_gone = False
         """Switched off for good."""
@@ -124,7 +107,7 @@ class Host:
         self.wake_at = -1
         self.paused_until = 0
         self.inbox: list[HostEvent] = []
-        self.held: list[MemberEffect] = []
+        self.held: list[Effect] = []
         """Effects decided on, but the process was stopped before it could carry them out."""
         self.cut_until = 0
         self.cut_holds = False
@@ -144,6 +127,8 @@ class Host:
         """The epoch of the record that the last attempt was written over."""
         self.led = (0, 0)
         """Life and epoch of the last leadership."""
+        self.asked_before = 0
+        """An epoch that this life asked for long ago, as a question of it that comes late shows."""
         self.under_way: dict[str, int] = {}
         """Vote requests that wait for an answer: their numbers by voter."""
         self.sees_deposed = False
@@ -172,8 +157,13 @@ class Host:
     @property
     def leads(self) -> bool:
         """Whether the process is in the leader's phase; permission is another question."""
-        return self.election is not None and self.election.phase is Phase.LEADER
+        return self.election is not None and self.election.status().phase is Phase.LEADER
+
+    @property
+    def votes(self) -> bool:
+        """Whether a process runs that has a vote as a member."""
+        return self.election is not None and self.election.status().members_vote
 
     def has_permission(self, true_us: int) -> bool:
         """Whether the node, asked at this true time, would say that it may act."""
-        return self.election is not None and self.election.permission(self.now(true_us)) is not None
+        return self.election is not None and self.election.status().permission(self.now(true_us)) is not None

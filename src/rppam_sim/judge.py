@@ -8,10 +8,9 @@ the address is on one node at most (S4) is part of it; the rest of S4 is that it
 
 from collections.abc import Sequence
 
-from rppam.cluster.consensus.effects import ClaimEpoch, ConfirmEpoch, Exchange, Purpose
-from rppam.cluster.consensus.member import MemberEffect
-from rppam.cluster.consensus.membership import STORE
+from rppam.cluster.consensus.effects import ClaimEpoch, ConfirmEpoch, Effect, Exchange, Purpose
 from rppam.cluster.consensus.messages import Vote
+from rppam.cluster.consensus.promises import STORE
 from rppam.cluster.consensus.timing import Timing
 from rppam_sim.clocks import MILLION
 from rppam_sim.host import Host, HostEvent
@@ -40,13 +39,12 @@ class Checker:
 
     def stepped(self, host: Host, had: int | None, now_us: int) -> None:
         """A node in the leader's phase, or just out of it, handled something; ``had`` is its permission before."""
-        election = host.election
-        if election is None:
+        if host.election is None:
             return
-        has = election.permission(host.now(now_us))
+        status = host.election.status()
+        has, deadline = status.permission(host.now(now_us)), status.deadline
         if has is None:
             return
-        deadline = election.ledger.deadline
         if deadline is not None:
             host.acts_until = max(host.acts_until, host.true_at(deadline, now_us) + self.drop_us)
         if had == has:
@@ -55,7 +53,7 @@ class Checker:
         self._higher(host, has, now_us)
         host.led = (host.life, has)
 
-    def decided(self, host: Host, effects: Sequence[MemberEffect], now_us: int) -> None:
+    def decided(self, host: Host, effects: Sequence[Effect], now_us: int) -> None:
         """S3: a claim shuts out every lower epoch, so it takes a majority at that moment, and promises for it alone."""
         election = host.election
         if election is None:
@@ -64,11 +62,11 @@ class Checker:
             if isinstance(effect, Exchange) and effect.swap is not None and effect.swap.purpose is not Purpose.RELEASE:
                 self._written[host.name] = host.life, effect.swap.proposed.epoch
             elif isinstance(effect, ClaimEpoch | ConfirmEpoch):
-                now, ledger = host.now(now_us), election.ledger
-                if ledger.deadline is None or now >= ledger.deadline:
+                now, status = host.now(now_us), election.status()
+                if status.deadline is None or now >= status.deadline:
                     sentence = f"{host.name} claims epoch {effect.epoch} in the database without a majority"
                     raise Broken(Violation("S3", now_us, sentence))
-                if ledger.holds(STORE, now) and self._written.get(host.name) != (host.life, effect.epoch):
+                if status.holds(STORE, now) and self._written.get(host.name) != (host.life, effect.epoch):
                     sentence = f"{host.name} claims epoch {effect.epoch} by a vote that the store gave another epoch"
                     raise Broken(Violation("S3", now_us, sentence))
 
@@ -77,7 +75,7 @@ class Checker:
             if other is host or self._could_not_know(host, other, now_us):
                 continue
             if other.has_permission(now_us):
-                permitted = other.election.epoch if other.election is not None else 0
+                permitted = other.election.status().epoch if other.election is not None else 0
                 raise Broken(
                     Violation(
                         "S1",
@@ -105,18 +103,18 @@ class Checker:
         slow, fast = sorted((host.boot.rate_ppm, other.boot.rate_ppm))
         if fast <= self._rate_ppm and slow >= -self._rate_ppm:
             return False
-        comes, was = host.election, other.election
-        if comes is not None and comes.rates.off.get(other.name, 0) < 0 and comes.ledger.holds(STORE, host.now(now_us)):
+        comes = None if host.election is None else host.election.status()
+        was = None if other.election is None else other.election.status()
+        knows_slow = comes is not None and comes.others.clocks.off.get(other.name, 0) < 0
+        if comes is not None and knows_slow and comes.holds(STORE, host.now(now_us)):
             return False
         electorate = None if was is None else was.electorate
         if was is None or electorate is None or not other.has_permission(now_us):
             return True
-        others = [name for name in electorate.members if name != other.name]
-        rivals = [name for name in others if electorate.may_stand(name)]
-        counts_store = electorate.store_has_vote and STORE in was.ledger.promises
-        if counts_store and was.rates.is_own_off(others, rivals):
+        clocks = was.others.clocks
+        if electorate.store_has_vote and STORE in was.promises and clocks.is_own_off:
             return False
-        return not any(name in was.rates.off for name in was.ledger.promises)
+        return not any(name in clocks.off for name in was.promises)
 
     def _higher(self, host: Host, epoch: int, now_us: int) -> None:
         """S2, unless nobody was there to remember: not the database, not the clock, not the record, not a voter."""
@@ -128,7 +126,7 @@ class Checker:
             self.highest = epoch
             return
         database, wall_ms = host.learned
-        shown = 0 if host.election is None else host.election.watch.shown
+        shown = 0 if host.election is None else host.election.status().lease.epochs.shown
         remembered = max(database or 0, wall_ms, host.took_over_epoch, shown, voted)
         if remembered >= self.highest or host.led == (host.life, epoch):
             raise Broken(
@@ -141,9 +139,9 @@ class Checker:
 
     def _remembered(self, host: Host, claim: tuple[str, int, int]) -> int:
         """The highest epoch that those who now support ``host`` had promised before, to others or itself."""
-        if host.member is None or host.election is None:
+        if host.election is None or not host.votes:
             return 0
-        promises = host.election.ledger.promises
+        promises = host.election.status().promises
         voters = [other for other in self._hosts if other.name in promises]
         return max(
             (other.supported_before if other.supported == claim else other.supported[2] for other in voters), default=0

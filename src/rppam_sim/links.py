@@ -8,11 +8,9 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from rppam.cluster.consensus.effects import Ask, Free, Invite, Invited, NotVoted, Voted
+from rppam.cluster.consensus.effects import Ask, Asked, Free, Freed, Invite, Invited, NotVoted, Phase, SendVote, Voted
 from rppam.cluster.consensus.messages import Freeing
-from rppam.cluster.consensus.phase import Phase
-from rppam.cluster.consensus.voter import SendVote
-from rppam_sim.host import Asked, Asker, Freed, Host
+from rppam_sim.host import Asker, Host
 from rppam_sim.transcript import ballot_words, claim_words, vote_words
 
 if TYPE_CHECKING:
@@ -48,7 +46,7 @@ class Links:
         """A ballot leaves."""
         host.under_way[effect.to] = effect.ballot.request
         if self.world.tracing:
-            if host.election is not None and host.election.phase is Phase.STANDBY:
+            if host.election is not None and host.election.status().phase is Phase.STANDBY:
                 self._compared.add((host.name, effect.to, effect.ballot.request))
                 self.world.say(f"{host.name} compares clocks with {effect.to}")
             else:
@@ -79,7 +77,7 @@ class Links:
     # ---- what arrives -----------------------------------------------------------------------------------------------
 
     def _asked(self, sender: Host, life: int, to: Host, effect: Ask) -> None:
-        if to.member is None:
+        if not to.votes:
             self.no_vote(sender, life, effect.to, effect.ballot.request)
         else:
             self.world.hand(to, Asked(effect.ballot, Asker(sender, life)))
@@ -92,11 +90,11 @@ class Links:
         )
 
     def _freed(self, sender: Host, life: int, to: Host, freeing: Freeing) -> None:  # noqa: ARG002
-        if to.member is not None:
+        if to.votes:
             self.world.hand(to, Freed(freeing))
 
     def _invited(self, sender: Host, life: int, to: Host, nothing: None) -> None:  # noqa: ARG002
-        if to.member is not None:
+        if to.votes:
             self.world.hand(to, Invited())
 
     def _voted(self, sender: Host, life: int, to: Host, answer: tuple[int, Any]) -> None:  # noqa: ARG002

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from random import Random
 from typing import TYPE_CHECKING, Final
 
+from rppam.cluster.consensus.effects import Asked
 from rppam.cluster.consensus.membership import Membership, Version, VoterSet
 from rppam.cluster.consensus.messages import Candidacy, VoteRequest, VoteRequestKind
 from rppam.cluster.consensus.record import EPOCH_MAX
@@ -16,7 +17,7 @@ from rppam_sim import administration, troubles
 from rppam_sim.clocks import BootClock
 from rppam_sim.disk import EMPTY
 from rppam_sim.faults import FAULTS, Fault, Storm, any_host, span_us
-from rppam_sim.host import Asked, Asker, Host
+from rppam_sim.host import Asker, Host
 
 if TYPE_CHECKING:
     from rppam_sim.world import World
@@ -98,7 +99,7 @@ def _members_apart(world: "World", chance: Random) -> None:
 def _forge(world: "World", chance: Random) -> None:
     """Somebody who holds the key of the member link asks for a vote with a list of members of his own."""
     host = any_host(world, chance)
-    electorate = None if host.election is None else host.election.electorate
+    electorate = None if host.election is None else host.election.status().electorate
     if electorate is None or not electorate.may_stand(host.name):
         return
     witnesses = electorate.body.witnesses

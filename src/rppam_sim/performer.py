@@ -6,6 +6,7 @@ from rppam.cluster.consensus.effects import (
     Ask,
     ClaimEpoch,
     ConfirmEpoch,
+    Effect,
     EpochClaimed,
     EpochLearned,
     Event,
@@ -17,12 +18,12 @@ from rppam.cluster.consensus.effects import (
     Promoted,
     Purpose,
     Quiesced,
+    SaveKept,
+    SendVote,
     SteppedDown,
     Told,
 )
-from rppam.cluster.consensus.member import MemberEffect
 from rppam.cluster.consensus.messages import VoteRequestKind
-from rppam.cluster.consensus.voter import SaveKept, SendVote
 from rppam.kernel.fence import Fenced
 from rppam_sim.host import Asker, Host
 from rppam_sim.places import GuardedWrite
@@ -43,7 +44,7 @@ class EffectRunner:
         self.world = world
         self.random = world.random
 
-    def perform(self, host: Host, effect: MemberEffect) -> None:
+    def perform(self, host: Host, effect: Effect) -> None:
         """One effect, now."""
         world = self.world
         if isinstance(effect, Exchange):
@@ -78,7 +79,7 @@ class EffectRunner:
             self.write_database(host, effect.epoch)
         elif isinstance(effect, Promoted):
             world.say(f"{host.name}: {effect.sentence}")
-            if host.member is not None:
+            if host.votes:
                 world.member_storm.turn(host)
         elif isinstance(effect, Told):
             world.say(f"{host.name}: {effect.sentence}")
@@ -86,7 +87,7 @@ class EffectRunner:
             world.say(f"{host.name}: {effect.sentence}")
             took_us = int(self.random() * world.judge.drop_us)
             world.push(world.now + took_us, self.stopped_acting, host, host.life, effect.epoch)
-            if host.member is not None:
+            if host.votes:
                 world.member_storm.turn(host)
 
     def _read(self, host: Host) -> None:
@@ -140,7 +141,15 @@ class EffectRunner:
         reaches = world.now + delay_us >= world.database.away_until or self.random() < 0.3
         known = reaches and delay_us < bound_us
         if reaches:
-            world.push(world.now + delay_us // 2, self.claimed, host, host.life, effect, host.election.boot_id, known)
+            world.push(
+                world.now + delay_us // 2,
+                self.claimed,
+                host,
+                host.life,
+                effect,
+                host.election.status().me.boot_id,
+                known,
+            )
         if not known:
             unknown = EpochClaimed(effect.attempt, Fenced.UNKNOWN)
             world.push(world.now + bound_us, self.tell, host, host.life, unknown)
@@ -156,7 +165,9 @@ class EffectRunner:
         world = self.world
         delay_us = self._database_delay_us()
         if host.election is not None and world.now + delay_us >= world.database.away_until:
-            world.push(world.now + delay_us, self.database_asked, host, host.life, epoch, host.election.boot_id)
+            world.push(
+                world.now + delay_us, self.database_asked, host, host.life, epoch, host.election.status().me.boot_id
+            )
 
     def database_asked(self, host: Host, life: int, epoch: int, boot_id: str) -> None:
         """It reaches the database. Of a refusal the node hears; what is taken raises the fence as a claim does."""
@@ -177,11 +188,11 @@ class EffectRunner:
     def write_guarded(self, host: Host) -> None:
         """A leader writes to the guarded place; the write may arrive much later."""
         world = self.world
-        election = host.election
-        epoch = None if election is None else election.permission(host.now(world.now))
-        if election is None or epoch is None:
+        status = None if host.election is None else host.election.status()
+        epoch = None if status is None else status.permission(host.now(world.now))
+        if status is None or epoch is None:
             return
-        write = GuardedWrite(host.name, epoch, election.boot_id, world.now)
+        write = GuardedWrite(host.name, epoch, status.me.boot_id, world.now)
         delay_us = int(self.random() * 4000)
         if world.network.rough and self.random() < 0.05:
             delay_us = int(self.random() * 3 * world.timing.lease_us)

@@ -4,30 +4,33 @@ The table of planted bugs is in :mod:`rppam_sim.plants`; docs/leadership.md tell
 """
 
 from collections.abc import Collection
+from typing import Any
 
+from rppam.cluster.consensus.any_phase import ignored
+from rppam.cluster.consensus.candidate import Claiming
 from rppam.cluster.consensus.clock_rates import Rates
 from rppam.cluster.consensus.effects import (
-    Effect,
-    Event,
     Exchange,
     FenceRefused,
     Found,
     Granted,
+    Invited,
+    Phase,
     Purpose,
-    StepDownReason,
     Swap,
     Unknown,
 )
-from rppam.cluster.consensus.election import Election
+from rppam.cluster.consensus.election import TABLE, Table
 from rppam.cluster.consensus.exchange import Exchanged
-from rppam.cluster.consensus.lease_observer import LeaseObserver
-from rppam.cluster.consensus.lease_writer import Sent
-from rppam.cluster.consensus.phase import Phase
-from rppam.cluster.consensus.record import Record, RecordState, Seal, parse_record, vacant
-from rppam.cluster.consensus.rules import Rules
+from rppam.cluster.consensus.lease import LeaseObserver, Sent
+from rppam.cluster.consensus.membership import Membership, VoterSet
+from rppam.cluster.consensus.messages import NO_CLAIM, Candidacy, PersistedVote, VoteRequestKind
+from rppam.cluster.consensus.promises import Promises, Weights
+from rppam.cluster.consensus.record import Record, RecordState, parse_record, vacant
+from rppam.cluster.consensus.rules import LeadershipRules, LeaseRules, MembershipRules, VoteRules
+from rppam.cluster.consensus.state import PhaseState
 from rppam.cluster.consensus.timing import Timing
-from rppam.cluster.consensus.voter import Voter
-from rppam.kernel.entropy import Entropy
+from rppam.cluster.consensus.vote import OwnVote
 from rppam.kernel.instant import US_PER_MS, Instant, after
 from rppam_sim.clocks import MILLION
 from rppam_sim.host import Host
@@ -36,33 +39,33 @@ from rppam_sim.store import SimStore
 # ---- the holder -----------------------------------------------------------------------------------------------------
 
 
-class FromReply(Rules):
+class FromReply(LeadershipRules):
     def promised_until(self, sent: Instant, arrived: Instant) -> Instant:  # noqa: ARG002
         return after(arrived, self.promise_us)
 
 
-class NoRateMargin(Rules):
+class NoRateMargin(LeadershipRules):
     def __init__(self, timing: Timing) -> None:
         super().__init__(timing)
         self.promise_us = (timing.lease_us - timing.drop_ms * US_PER_MS) * MILLION // (MILLION + timing.rate_error_ppm)
 
 
-class NeverExpires(Rules):
+class NeverExpires(LeadershipRules):
     def has_permission(self, deadline: Instant | None, now: Instant) -> bool:  # noqa: ARG002
         return deadline is not None
 
 
-class LateRenewal(Rules):
+class LateRenewal(LeadershipRules):
     def write_counts(self, purpose: Purpose, deadline: Instant | None, now: Instant) -> bool:
         return purpose is Purpose.RENEW or super().write_counts(purpose, deadline, now)
 
 
-class LateRecreation(Rules):
+class LateRecreation(LeadershipRules):
     def write_counts(self, purpose: Purpose, deadline: Instant | None, now: Instant) -> bool:
         return purpose is Purpose.RECREATE or super().write_counts(purpose, deadline, now)
 
 
-class WrongClockCountsStore(Rules):
+class WrongClockCountsStore(LeadershipRules):
     """Either half of the clause alone makes nearly every run safe: who holds the vote, and who wants it."""
 
     def store_counts(self, rates: Rates, others: Collection[str], rivals: Collection[str]) -> bool:  # noqa: ARG002
@@ -72,199 +75,305 @@ class WrongClockCountsStore(Rules):
         return 0
 
 
-class SeqRestarts(Rules):
+class OwnNamePermits(LeadershipRules):
+    def reading_counts(self) -> bool:
+        return True
+
+
+class ReleasesFirst(LeadershipRules):
+    def releases_before_stopping(self) -> bool:
+        return True
+
+
+class FreesFirst(LeadershipRules):
+    def frees_before_stopping(self) -> bool:
+        return True
+
+
+class HandsOverToNobody(LeadershipRules):
+    def may_go(self, *, is_left_in_hands: bool) -> bool:  # noqa: ARG002
+        return True
+
+
+class NeverLooksAtTheFence(LeadershipRules):
+    def confirms_epoch(self) -> bool:
+        return False
+
+
+class SeqRestarts(LeaseRules):
     def seq_after_loss(self, own: int) -> int:  # noqa: ARG002
         return 0
 
 
-class SeqStoredPlusOne(Rules):
+class SeqStoredPlusOne(LeaseRules):
     def next_seq(self, own: int, found: Record) -> int:  # noqa: ARG002
         return found.seq + 1
 
 
-class UnknownIsGranted(Rules):
+class UnknownIsGranted(LeaseRules):
     def unknown_is_granted(self) -> bool:
         return True
 
 
-class LowerEpochStops(Rules):
+class OldReplyCounts(LeaseRules):
+    def answers(self, reply: Granted | Found | Unknown, sent: Sent) -> bool:
+        return isinstance(reply, Granted) or super().answers(reply, sent)
+
+
+class LowerEpochStops(LeaseRules):
     def may_rewrite(self, found: Record, epoch: int) -> bool:  # noqa: ARG002
         return found.state is RecordState.VACANT
 
 
-class SeenEpochStops(Rules):
+class SeenEpochStops(LeaseRules):
     def may_rewrite(self, found: Record, epoch: int) -> bool:
         return found.epoch <= epoch and super().may_rewrite(found, epoch)
-
-
-class OwnNamePermits(Election):
-    def _found(self, sent: Sent, found: Record, now: Instant, effects: list[Effect]) -> None:
-        super()._found(sent, found, now, effects)
-        if self.phase is Phase.LEADER and self.pen.own is not None:
-            self._count(sent.at, now)
-
-
-class ReleasesFirst(Election):
-    def _step_down(self, reason: StepDownReason, why: str, effects: list[Effect]) -> None:
-        super()._step_down(reason, why, effects)
-        self.phase = Phase.STANDBY
-
-
-class OldReplyCounts(Election):
-    def receive(self, event: Event, now: Instant) -> list[Effect]:
-        if isinstance(event, Granted) and self.pen.sent is not None:
-            event = Granted(self.pen.sent.request)
-        return super().receive(event, now)
 
 
 # ---- the candidate --------------------------------------------------------------------------------------------------
 
 
-class AbsencePermits(Rules):
-    def may_take(self, watch: LeaseObserver, now: Instant) -> bool:
-        vacant_now = watch.record is not None and watch.record.state is RecordState.VACANT
-        return vacant_now or super().may_take(watch, now)
+class AbsencePermits(LeaseRules):
+    def may_take(self, lease: LeaseObserver, now: Instant) -> bool:
+        vacant_now = lease.record is not None and lease.record.state is RecordState.VACANT
+        return vacant_now or super().may_take(lease, now)
 
 
-class LeaseOfSilenceIsEnough(Rules):
-    def silence_us(self, watch: LeaseObserver) -> int:  # noqa: ARG002
+class LeaseOfSilenceIsEnough(LeaseRules):
+    def silence_us(self, lease: LeaseObserver) -> int:  # noqa: ARG002
         return self.lease_us
 
 
-class NewIdentityBelieved(Rules):
-    def release_is_believed(self, watch: LeaseObserver, record: Record, now: Instant) -> bool:  # noqa: ARG002
-        return record.state is RecordState.RELEASED and record.epoch >= watch.highest
+class NewIdentityBelieved(LeaseRules):
+    def release_is_believed(self, lease: LeaseObserver, record: Record, now: Instant) -> bool:  # noqa: ARG002
+        return record.state is RecordState.RELEASED and record.epoch >= lease.epochs.led
 
 
-class ReleaseNeedsNoProof(Rules):
-    def is_proven(self, watch: LeaseObserver, record: Record) -> bool:  # noqa: ARG002
+class ReleaseNeedsNoProof(LeaseRules):
+    def is_proven(self, lease: LeaseObserver, record: Record) -> bool:  # noqa: ARG002
         return True
 
 
-class FreshCommitmentBelieved(Rules):
-    def proven_since(self, watch: LeaseObserver, record: Record) -> Instant | None:  # noqa: ARG002
-        return watch.trusted_since
+class FreshCommitmentBelieved(LeaseRules):
+    def proven_since(self, lease: LeaseObserver, record: Record) -> Instant | None:  # noqa: ARG002
+        return lease.trusted_since
 
 
-class UnsignedCounts(Rules):
-    def is_unsigned(self, watch: LeaseObserver) -> bool:  # noqa: ARG002
+class UnsignedCounts(LeaseRules):
+    def is_unsigned(self, lease: LeaseObserver) -> bool:  # noqa: ARG002
         return False
 
 
-class OwnNameNeedsNoWait(Rules):
-    node = ""
-
-    def may_take(self, watch: LeaseObserver, now: Instant) -> bool:
-        record = watch.record
-        own = record is not None and record.state is RecordState.HELD and record.holder == self.node
-        return own or super().may_take(watch, now)
+class OwnNameNeedsNoWait(LeaseRules):
+    def may_take(self, lease: LeaseObserver, now: Instant) -> bool:
+        record = lease.record
+        own = record is not None and record.state is RecordState.HELD and record.holder == lease.me.node
+        return own or super().may_take(lease, now)
 
 
-class KnowsItsName(Election):
-    def __init__(
-        self,
-        node: str,
-        boot_id: str,
-        timing: Timing,
-        entropy: Entropy,
-        *,
-        now: Instant,
-        rules: Rules | None = None,
-        voter: Voter | None = None,
-        seal: Seal | None = None,
-    ) -> None:
-        super().__init__(node, boot_id, timing, entropy, now=now, rules=rules, voter=voter, seal=seal)
-        if isinstance(rules, OwnNameNeedsNoWait):
-            rules.node = node
-
-
-class EpochFromStore(Rules):
-    def pick_epoch(self, watch: LeaseObserver, tried: int, database: int | None, wall_ms: int) -> int:  # noqa: ARG002
-        return (watch.record.epoch if watch.record is not None else 0) + 1
-
-
-class ReusesEpoch(Rules):
-    def pick_epoch(self, watch: LeaseObserver, tried: int, database: int | None, wall_ms: int) -> int:
-        record = watch.record
-        if record is not None and record.state is RecordState.RELEASED and record.epoch >= watch.highest:
+class ReusesEpoch(LeadershipRules):
+    def pick_epoch(self, lease: LeaseObserver, tried: int, database: int | None, wall_ms: int) -> int:
+        record = lease.record
+        if record is not None and record.state is RecordState.RELEASED and record.epoch >= lease.epochs.led:
             return record.epoch
-        return super().pick_epoch(watch, tried, database, wall_ms)
+        return super().pick_epoch(lease, tried, database, wall_ms)
 
+
+class SameEpochIsAbove(LeaseRules):
     def is_above(self, record: Record, epoch: int) -> bool:
         return record.epoch <= epoch
 
 
-class NoBootWait(LeaseObserver):
-    def see(self, record: Record, was_absent: bool, now: Instant) -> None:
-        first = self.highest == 0 and self.record is None
-        super().see(record, was_absent, now)
-        if first:
-            self.since = self.trusted_since = Instant(now - 10**12)
+class EpochFromStore(LeadershipRules):
+    def pick_epoch(self, lease: LeaseObserver, tried: int, database: int | None, wall_ms: int) -> int:  # noqa: ARG002
+        return (lease.record.epoch if lease.record is not None else 0) + 1
 
 
-class SurvivesReconnect(LeaseObserver):
-    def connected(self, connection: int, identity: str, now: Instant, extra_wait_us: int = 0) -> None:
-        self.connection, self.identity, self.extra_wait_us = connection, identity, extra_wait_us
-        if self.trusted_since is None:
-            self.trusted_since = now
+class EpochAfterGrants(LeadershipRules):
+    """Asks for votes at any epoch that will be granted, and then fixes its own by what it knows itself."""
 
-    def disconnected(self) -> None:
-        self.connection = None
+    def epoch_to_lead(self, asked: int, tried: int, database: int | None, wall_ms: int) -> int:  # noqa: ARG002
+        return max((database or 0) + 1, wall_ms, tried + 1)
 
 
-class LowerEpochWaitsOn(LeaseObserver):
-    def see(self, record: Record, was_absent: bool, now: Instant) -> None:
-        since, trusted = self.since, self.trusted_since
-        lower = record.epoch < self.highest and since is not None
-        super().see(record, was_absent, now)
-        if lower:
-            self.since, self.trusted_since = since, trusted
+class StoreFirst(LeadershipRules):
+    """The record is written before a member was asked."""
+
+    def asks_store(self, granted: Collection[str], *sets: Weights) -> bool:  # noqa: ARG002
+        return True
 
 
-class AbsenceWaitsOn(LeaseObserver):
-    def see(self, record: Record, was_absent: bool, now: Instant) -> None:
-        since, trusted = self.since, self.trusted_since
-        gone = record.state is RecordState.VACANT and since is not None
-        super().see(record, was_absent, now)
-        if gone:
-            self.since, self.trusted_since = since, trusted
+class NoBootWait(LeaseRules):
+    def watched_from(self, before: LeaseObserver, asked_at: Instant, arrived: Instant) -> Instant:
+        first = before.epochs.led == 0 and before.record is None
+        return Instant(arrived - 10**12) if first else super().watched_from(before, asked_at, arrived)
 
 
-class IgnoresSeq(LeaseObserver):
-    def see(self, record: Record, was_absent: bool, now: Instant) -> None:
-        since, before = self.since, self.record
-        super().see(record, was_absent, now)
-        if before is not None and before._replace(seq=record.seq) == record:
-            self.since = since
+class WaitsFromAsking(LeaseRules):
+    def watched_from(self, before: LeaseObserver, asked_at: Instant, arrived: Instant) -> Instant:  # noqa: ARG002
+        return asked_at
 
 
-class LateTakeoverCounts(Rules):
+class SurvivesReconnect(LeaseRules):
+    def connection_begins_anew(self) -> bool:
+        return False
+
+
+class LowerEpochWaitsOn(LeaseRules):
+    def begins_anew(self, before: LeaseObserver, record: Record) -> bool:
+        return record.epoch >= before.epochs.led or before.since is None
+
+    def trusts_all_the_same(self, before: LeaseObserver, record: Record) -> bool:
+        return not self.begins_anew(before, record)
+
+
+class AbsenceWaitsOn(LeaseRules):
+    def begins_anew(self, before: LeaseObserver, record: Record) -> bool:
+        return record.state is not RecordState.VACANT or before.since is None
+
+    def trusts_all_the_same(self, before: LeaseObserver, record: Record) -> bool:
+        return not self.begins_anew(before, record)
+
+
+class IgnoresSeq(LeaseRules):
+    def begins_anew(self, before: LeaseObserver, record: Record) -> bool:
+        return before.record is None or before.record._replace(seq=record.seq) != record
+
+
+class LateTakeoverCounts(LeaseRules):
     def is_of_attempt(self, swap: Swap, epoch: int) -> bool:  # noqa: ARG002
         return True
 
 
-class ClaimsWithoutMajority(Rules):
+class ClaimsWithoutMajority(LeadershipRules):
     def may_claim(self, deadline: Instant | None, now: Instant) -> bool:  # noqa: ARG002
         return True
 
 
-class HeedsNoFence(Election):
-    def _fenced(self, refused: FenceRefused, effects: list[Effect]) -> None:
-        pass
+def leads_at_once(phase: PhaseState, event: Invited, now: Instant) -> None:  # noqa: ARG001
+    """On the promises that the inviter had, as if they had been given to this node."""
+    state = phase.state
+    if not state.standing.electable:
+        return
+    state.epoch = max(state.lease.epochs.led, state.epoch, state.voter.vote.highest) + 1
+    promises = Promises(*state.weights)
+    for name in sorted({name for votes in state.weights for name in votes}):
+        promises.add(name, state.rules.leadership.promised_until(now, now))
+    state.attempts += 1
+    state.phase = Claiming(state, promises, now)
 
 
-class NeverLooksAtTheFence(Election):
-    def _confirm_epoch(self, now: Instant, effects: list[Effect]) -> None:
-        pass
+def replaced(event: type[Any], handler: Any, *phases: Phase) -> Table:
+    """The table of the election with another handler of an event, in these phases or in all."""
+    row = tuple(
+        handler if not phases or phase in phases else usual for phase, usual in zip(Phase, TABLE[event], strict=True)
+    )
+    return {**TABLE, event: row}
 
 
-class WaitsFromAsking(Election):
-    def _replied(self, event: Granted | Found | Unknown, now: Instant, effects: list[Effect]) -> None:
-        asked = None if self.pen.sent is None or event.request != self.pen.sent.request else self.pen.sent.at
-        before = self.watch.record
-        super()._replied(event, now, effects)
-        if asked is not None and self.watch.record is not before and self.watch.since == now:
-            self.watch.since = asked
+INVITATION_PERMITS = replaced(Invited, leads_at_once, Phase.STANDBY)
+HEEDS_NO_FENCE = replaced(FenceRefused, ignored)
+
+# ---- how a member keeps its word ------------------------------------------------------------------------------------
+
+
+class NoAbstention(VoteRules):
+    def abstains_until(self, kept: PersistedVote, now: Instant) -> Instant:  # noqa: ARG002
+        return now
+
+
+class EmptyIsNew(VoteRules):
+    def abstains_until(self, kept: PersistedVote, now: Instant) -> Instant:
+        return now if kept.claim == NO_CLAIM else super().abstains_until(kept, now)
+
+
+class ForgetsEpoch(VoteRules):
+    def recalls(self, kept: PersistedVote) -> PersistedVote:
+        return PersistedVote(NO_CLAIM, kept.electorate)
+
+
+class VotesTwice(VoteRules):
+    def is_promised(self, vote: OwnVote, candidacy: Candidacy, now: Instant) -> bool:  # noqa: ARG002
+        return False
+
+
+class FreesByName(VoteRules):
+    def releases(self, vote: OwnVote, given_back: Candidacy) -> bool:
+        return given_back.candidate == vote.promise.candidate
+
+
+class LateQuestionCounts(VoteRules):
+    def is_stale(self, vote: OwnVote, candidacy: Candidacy) -> bool:  # noqa: ARG002
+        return False
+
+
+class SeenEpochBinds(VoteRules):
+    def refused_epoch_binds(self) -> bool:
+        return True
+
+
+class ProbeBinds(VoteRules):
+    def prevote_binds(self) -> bool:
+        return True
+
+
+class AnswersBeforeKept(VoteRules):
+    def answers_before_kept(self) -> bool:
+        return True
+
+
+class DiskUntold(VoteRules):
+    def tells_disk(self, vote: OwnVote) -> bool:  # noqa: ARG002
+        return False
+
+
+class RenewsAnybody(VoteRules):
+    def abstains(self, vote: OwnVote, kind: VoteRequestKind, now: Instant) -> bool:
+        return kind is not VoteRequestKind.RENEW and super().abstains(vote, kind, now)
+
+
+class BelievesAnyMembership(VoteRules):
+    def may_bring(self, vote: OwnVote, sender: str, offered: Membership, others: frozenset[str]) -> bool:  # noqa: ARG002
+        return True
+
+
+class OldMembershipCounts(VoteRules):
+    def is_outdated(self, vote: OwnVote, theirs: Membership) -> bool:  # noqa: ARG002
+        return False
+
+
+# ---- votes and their change -----------------------------------------------------------------------------------------
+
+
+class BelievesAnyRecord(MembershipRules):
+    def store_has_vote(self, *sets: Weights) -> bool:  # noqa: ARG002
+        return True
+
+
+class OnlyTheNew(MembershipRules):
+    def voter_sets(self, membership: Membership) -> tuple[VoterSet, ...]:
+        return (membership.body,)
+
+
+class TooFew(MembershipRules):
+    """In force with one fewer than needed."""
+
+    def is_in_force(self, have: int, old: VoterSet) -> bool:
+        return have >= old.blocking - 1
+
+
+class ByMajority(MembershipRules):
+    """In force once more than half of the old members have it, whatever the policy."""
+
+    def is_in_force(self, have: int, old: VoterSet) -> bool:
+        return 2 * have > len(old.members)
+
+
+class Shortens(MembershipRules):
+    """A step is taken although the leader was given more under the votes of before."""
+
+    def lasts(self, deadline: Instant, longest: Instant | None) -> bool:  # noqa: ARG002
+        return True
 
 
 # ---- the store ------------------------------------------------------------------------------------------------------

@@ -53,7 +53,9 @@ def _release(world: "World", number: int, held: Record, released: Record) -> Non
 
 def _put_back(world: "World", chance: Random) -> None:
     """An old record, which nobody who reads takes for news."""
-    readers = [host.election.watch for host in world.hosts if host.election is not None and not host.paused_until]
+    readers = [
+        host.election.status().lease for host in world.hosts if host.election is not None and not host.paused_until
+    ]
     if any(watch.record is None for watch in readers) or any(host.paused_until for host in world.hosts):
         return
     newest = min((_place(watch.record) for watch in readers if watch.record is not None), default=(0, 0))

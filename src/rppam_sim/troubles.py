@@ -87,7 +87,7 @@ def overwrite(world: "World", text: str | None, why: str) -> None:
 
 def ask_to_stop(world: "World", host: Host, back_us: int) -> None:
     """Stop the node as an administrator does, and start it again after a while."""
-    if host.election is None or host.paused_until or not host.election.electable:
+    if host.election is None or host.paused_until or not host.election.status().electable:
         return
     world.say(f"{host.name} is asked to stop")
     world.step(host, StandDown("asked to stop"))
@@ -102,7 +102,7 @@ def _stop(world: "World", host: Host, life: int, back_us: int) -> None:
 
 def ask_to_stand_aside(world: "World", host: Host, back_us: int) -> None:
     """The node stops leading when asked, and may stand again after a while."""
-    if host.election is None or host.paused_until or not host.election.electable:
+    if host.election is None or host.paused_until or not host.election.status().electable:
         return
     world.say(f"{host.name} is asked to stand aside")
     world.step(host, StandDown("asked to stand aside"))

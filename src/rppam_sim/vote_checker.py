@@ -8,12 +8,14 @@ voters that have no newer one on disk could carry it.
 from functools import lru_cache
 from itertools import chain, combinations
 
-from rppam.cluster.consensus.ledger import is_majority
-from rppam.cluster.consensus.membership import STORE, Membership, Version
+from rppam.cluster.consensus.effects import Freed
+from rppam.cluster.consensus.membership import Membership, Version
 from rppam.cluster.consensus.messages import Candidacy, Vote, VoteRequestKind
+from rppam.cluster.consensus.promises import STORE, is_majority
+from rppam.cluster.consensus.status import Status
 from rppam.cluster.consensus.timing import Timing
 from rppam.kernel.instant import Instant, after
-from rppam_sim.host import Freed, Host, HostEvent
+from rppam_sim.host import Host, HostEvent
 from rppam_sim.verdict import Broken, Violation
 
 NEVER = Version(0, 0)
@@ -41,10 +43,11 @@ class VoteChecker:
 
     def seen(self, host: Host, event: HostEvent | None, now_us: int) -> None:
         """A member handled something."""
-        voter = None if host.member is None else host.member.voter
-        if voter is None:
+        if host.election is None:
             return
-        claim, until = voter.claim, voter.promised_until
+        status = host.election.status()
+        vote = status.vote
+        claim, until = vote.promise, vote.promised_until
         if host.noted != (host.life, claim, until):
             before, host.noted = host.noted, (host.life, claim, until)
             if until is not None:
@@ -55,10 +58,10 @@ class VoteChecker:
             elif before is not None and before[0] == host.life and host.oath is not None:
                 self._freed(host, event, now_us)
                 host.oath = host.oath_told = None
-        if _counts_its_own(host):
+        if _counts_its_own(host, status):
             host.oath_told = host.oath
-        if voter.electorate is not host.electorate:
-            host.electorate = voter.electorate
+        if vote.membership is not host.electorate:
+            host.electorate = vote.membership
             self._electorates(now_us)
 
     def died(self, host: Host) -> None:
@@ -122,12 +125,9 @@ class VoteChecker:
                 )
 
 
-def _counts_its_own(host: Host) -> bool:
+def _counts_its_own(host: Host, status: Status) -> bool:
     """Whether a candidate or leader counts what it has promised itself; it does so once the disk has taken it."""
-    if host.oath is None or host.member is None:
-        return False
-    claim, election = host.oath[0], host.member.election
-    return claim == election.claim and host.name in election.ledger.promises
+    return host.oath is not None and host.name in status.promises and host.oath[0] == status.candidacy
 
 
 def voter_end(host: Host, lease_us: int, now_us: int) -> Instant:
@@ -146,8 +146,8 @@ def disjoint(
     one: Membership, ones: frozenset[str], other: Membership, others: frozenset[str]
 ) -> tuple[str, ...] | None:
     """A majority of ``one`` that leaves a majority of ``other`` to the rest; ``None`` if there is none."""
-    weights = tuple(body.weights for body in one.bodies)
-    other_weights = tuple(body.weights for body in other.bodies)
+    weights = tuple(body.weights for body in one.voter_sets)
+    other_weights = tuple(body.weights for body in other.voter_sets)
     if not is_majority(ones, *weights) or not is_majority(others, *other_weights):
         return None
     names = sorted(ones)

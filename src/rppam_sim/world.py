@@ -4,23 +4,20 @@ A run is a function of its seed and options and of nothing else. Each hour ends 
 healed: there must be a leader in time, it must stay, and it must survive what a store may do to a well-connected one.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from heapq import heappop, heappush
 from random import Random
 from typing import Any, Final
 
-from rppam.cluster.consensus.effects import EpochLearned
-from rppam.cluster.consensus.member import MemberEffect
+from rppam.cluster.consensus.effects import EpochLearned, Phase, Tick
 from rppam.cluster.consensus.membership import Membership, QuorumPolicy, VoterSet, founding
 from rppam.cluster.consensus.messages import NO_CLAIM, PersistedVote
-from rppam.cluster.consensus.phase import Phase
 from rppam.cluster.consensus.timing import PROFILES
-from rppam.kernel.instant import Instant
 from rppam_sim.calm import Calm
 from rppam_sim.clocks import BootClock, WallClock
 from rppam_sim.disk import EMPTY, Disk, Disks
 from rppam_sim.faults import NO_BATTERY_MS, Storm
-from rppam_sim.host import Asked, Freed, Host, HostEvent, Saved, SeededEntropy, Tried
+from rppam_sim.host import Host, HostEvent, SeededEntropy
 from rppam_sim.judge import Checker
 from rppam_sim.links import Links
 from rppam_sim.member_faults import MemberStorm
@@ -37,6 +34,7 @@ HOUR_US: Final = 3_600_000_000
 SAME_INSTANT_MOST: Final = 200
 """So many polls of one node at one true microsecond are a loop that spins."""
 
+TICK: Final = Tick()
 LINEAGE: Final = "5eed5eed5eed5eed"
 
 
@@ -180,12 +178,12 @@ class World:
         election = host.election
         if election is None:
             return
-        local = host.now(self.now)
-        led = election.phase is Phase.LEADER
-        had = election.permission(local) if led else None
-        if isinstance(event, EpochLearned) and election.phase is Phase.LEARNING and event.attempt == host.learning:
+        local, before = host.now(self.now), election.status()
+        led = before.phase is Phase.LEADER
+        had = before.permission(local) if led else None
+        if isinstance(event, EpochLearned) and before.phase is Phase.LEARNING and event.attempt == host.learning:
             host.learned = (event.highest, event.wall_ms)
-        effects = _turn(host, event, local)
+        effects = election.step(TICK if event is None else event, local)
         if effects:
             self.judge.decided(host, effects, self.now)
             if self.storm.pause_between and self.storm.rages and self.random() < self.storm.pause_between:
@@ -194,9 +192,9 @@ class World:
             else:
                 for effect in effects:
                     self.performer.perform(host, effect)
-        if host.member is not None:
+        if self.setting.votes:
             self.judge.voted(host, event, self.now)
-        if led or election.phase is Phase.LEADER:
+        if led or election.status().phase is Phase.LEADER:
             self.judge.stepped(host, had, self.now)
             if host.election is election and self.random() < 0.2:
                 self.performer.write_guarded(host)
@@ -239,9 +237,8 @@ class World:
         host.paused_until = 0
         kept = host.disk.kept if self.setting.votes else None
         entropy = SeededEntropy(f"{self._seed}/{boot_id}")
+        host.asked_before = 0
         host.election = self.plant.elect(host, boot_id, self.timing, entropy, host.now(self.now), kept)
-        host.member = self.plant.member(host.election) if self.setting.votes else None
-        host.election.electable = not host.is_witness
         host.took_over_epoch = 0
         host.wake_at = -1
         host.connecting = False
@@ -257,7 +254,7 @@ class World:
         self.network.break_connection(host, 0, late=self.random() < 0.5)
         host.life += 1
         host.connection = None
-        host.election = host.member = None
+        host.election = None
         self.judge.vote_checker.died(host)
         host.acts_until = min(host.acts_until, self.now)
         host.paused_until = 0
@@ -309,23 +306,3 @@ def _founding(hosts: list[Host], setting: Scenario) -> Membership:
     names = tuple(host.name for host in hosts)
     witnesses = tuple(host.name for host in hosts if host.is_witness)
     return founding(LINEAGE, VoterSet.of(names, QuorumPolicy(setting.policy), witnesses))
-
-
-def _turn(host: Host, event: HostEvent | None, now: Instant) -> Sequence[MemberEffect]:
-    """One call of the production core."""
-    member, election = host.member, host.election
-    assert election is not None, "only a process that runs is asked"
-    if member is None:
-        assert not isinstance(event, Asked | Freed | Saved | Tried), "where the record decides, nobody asks a member"
-        return election.poll(now) if event is None else election.receive(event, now)
-    if event is None:
-        return member.poll(now)
-    if isinstance(event, Asked):
-        return member.asked(event.ballot, event.asker, now)
-    if isinstance(event, Saved):
-        return member.saved(event.ticket, event.why_not, now)
-    if isinstance(event, Tried):
-        return member.tried(event.why_not, now)
-    if isinstance(event, Freed):
-        return member.freed(event.freeing, now)
-    return member.receive(event, now)

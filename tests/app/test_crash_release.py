@@ -37,16 +37,16 @@ def test_of_words_that_are_too_long_the_first_are_left_and_none_of_before(
 ) -> None:
     settings = parse_settings("{}", folder=tmp_path)
     house, leader = seated("a", "b", "c")
-    election, now = house.core(leader).election, Instant(house.now)
+    core, now = house.core(leader), Instant(house.now)
     link, testament = (
         make_node(leader).link,
-        CrashRelease(settings, None, words, SystemEntropy(), election.pen.released),
+        CrashRelease(settings, None, words, SystemEntropy(), core.released),
     )
     monkeypatch.setattr(TlsMemberLink, "places", {"before": ("10.0.0.1", 1)})
-    testament.look(election, link, now)
+    testament.look(core.status(), link, now)
     assert told(words) == ["before"]
-    heir = election.heir(now)
+    heir = core.status().successor(now)
     monkeypatch.setattr(TlsMemberLink, "places", {f"{name}": ("10.0.0.1", 1) for name in (*map(str, range(19)), heir)})
-    testament.look(election, link, now)
+    testament.look(core.status(), link, now)
     assert 1 < len(told(words)) < 20
     assert told(words)[:2] == [heir, "0"]

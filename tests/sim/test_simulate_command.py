@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from rppam.cluster.consensus.effects import Effect, Found, Granted, Unknown
-from rppam.cluster.consensus.election import Election
-from rppam.cluster.consensus.phase import Phase
+from rppam.cluster.consensus.candidate import Standby
+from rppam.cluster.consensus.lease import Sent
+from rppam.cluster.consensus.record import Record
 from rppam.kernel.instant import Instant
 from rppam_sim.campaign import run_seed
 from rppam_sim.faults import FAULTS
@@ -119,14 +119,13 @@ def test_every_fault_of_members_strikes_and_alone_it_breaks_nothing(kind: str) -
 
 
 def test_a_node_that_reads_the_record_without_a_pause_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    as_it_is = Election._replied
+    as_it_is = Standby.found
 
-    def in_a_hurry(self: Election, event: Granted | Found | Unknown, now: Instant, effects: list[Effect]) -> None:
-        as_it_is(self, event, now, effects)
-        if isinstance(event, Found) and self.phase is Phase.STANDBY:
-            self._hurry(now)
+    def in_a_hurry(self: Standby, sent: Sent, record: Record, now: Instant) -> None:
+        as_it_is(self, sent, record, now)
+        self.state.hurry(now)
 
-    monkeypatch.setattr(Election, "_replied", in_a_hurry)
+    monkeypatch.setattr(Standby, "found", in_a_hurry)
     violation = World(7, Scenario(0.3)).run()
     assert violation is not None
     assert violation.law == "spin"

@@ -2,7 +2,8 @@
 
 import pytest
 
-from rppam.cluster.consensus.membership import STORE, QuorumPolicy, VoterSet, founding
+from rppam.cluster.consensus.membership import QuorumPolicy, VoterSet, founding
+from rppam.cluster.consensus.promises import STORE
 from rppam_sim.vote_checker import disjoint
 
 pytestmark = pytest.mark.integration

@@ -135,7 +135,7 @@ def _build_control(
     board = Board(page, line, generation, clock)
 
     def released(record: Record, seq: int) -> Record:
-        return deciding.driver.core.election.pen.released(record, seq)
+        return deciding.driver.core.released(record, seq)
 
     testament = CrashRelease(settings, redis, words, entropy, released)
 
@@ -145,7 +145,7 @@ def _build_control(
     def turned() -> None:
         board.turned()
         if deciding.link is not None:
-            testament.look(deciding.driver.core.election, deciding.link, clock.now())
+            testament.look(deciding.driver.core.status(), deciding.link, clock.now())
 
     deciding = deciding_of(
         known,

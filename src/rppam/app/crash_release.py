@@ -8,10 +8,10 @@ both records that may stand are released by the same word, the one before the re
 from collections.abc import Sequence
 
 from rppam.app.redis import RedisParts
-from rppam.cluster.consensus.election import Election
+from rppam.cluster.consensus.effects import Phase
 from rppam.cluster.consensus.messages import Candidacy
-from rppam.cluster.consensus.phase import Phase
 from rppam.cluster.consensus.record import Record, RecordState
+from rppam.cluster.consensus.status import Status
 from rppam.cluster.driver.crash_release import Releasing, freeing_words, release_word
 from rppam.cluster.link.link import TlsMemberLink
 from rppam.cluster.store.ports import ExchangeAnswer, ExchangeOrder, LeadershipStore, StoreListener
@@ -42,11 +42,11 @@ class CrashRelease:
         self._for_store = () if word is None else (word,)
         self._write()
 
-    def look(self, election: Election, link: TlsMemberLink, now: Instant) -> None:
+    def look(self, status: Status, link: TlsMemberLink, now: Instant) -> None:
         """See whether the members have to be told something else than before."""
         as_of = None
-        if election.phase in {Phase.CLAIMING, Phase.LEADER, Phase.QUIESCING}:
-            as_of = election.claim, dict(link.places), election.heir(now), link.credentials.own_pem
+        if status.phase in {Phase.CLAIMING, Phase.LEADER, Phase.QUIESCING}:
+            as_of = status.candidacy, dict(link.places), status.successor(now), link.credentials.own_pem
         if as_of == self._members_as_of:
             return
         self._members_as_of = as_of

@@ -9,10 +9,12 @@ import socket
 from typing import Final, NamedTuple
 
 from rppam.cluster.consensus.admission import AdmissionState
+from rppam.cluster.consensus.lease import Identity
 from rppam.cluster.consensus.messages import NO_CLAIM, PersistedVote
 from rppam.cluster.consensus.record import Seal
+from rppam.cluster.consensus.rules import VoteRules
 from rppam.cluster.consensus.timing import Timing
-from rppam.cluster.consensus.voter import Voter
+from rppam.cluster.consensus.vote import Voter
 from rppam.cluster.driver.driver import Driver
 from rppam.cluster.driver.member_gateway import MemberWays
 from rppam.cluster.link.key_files import (
@@ -141,8 +143,8 @@ def member_parts(
     )
     link.keys.follow(files, link.keys.use, mac.use)
     link.keys.follow(sealing_files, link.keys.use_sealing, orders_mac.use)
-    voter = Voter(settings.node.node_name, boot_id, timing, kept, now=clock.now())
-    voter.strange, voter.disk_problem = promises.strange, unwritable
+    me = Identity(settings.node.node_name, boot_id, timing)
+    voter = Voter(me, kept, VoteRules(timing), clock.now(), strange=promises.strange, problem=unwritable)
     book = AddressBook(settings.node.data_dir / ADDRESSES_FILE)
     return MemberParts(voter, link, promises, book, mac, orders_mac)
 

@@ -201,10 +201,10 @@ class Node:
 
     async def _take_part(self) -> None:
         """Until this node's name is known to be its own; where Redis is away that cannot be asked, and nobody waits."""
-        election, loop = self._driver.core.election, asyncio.get_running_loop()
+        core, loop = self._driver.core, asyncio.get_running_loop()
         begun = loop.time()
-        while (waited_s := loop.time() - begun) < 2 * election.timing.lease_ms / 1000:
-            if waited_s >= REDIS_FIRST_S and election.watch.connection is None:
+        while (waited_s := loop.time() - begun) < 2 * core.timing.lease_ms / 1000:
+            if waited_s >= REDIS_FIRST_S and not core.status().connected:
                 return
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(0.1):

@@ -33,6 +33,7 @@ from rppam.cluster.admin.service import NodeAdministration
 from rppam.cluster.consensus.admission import Admission
 from rppam.cluster.consensus.election import Election
 from rppam.cluster.consensus.failure_detector import FailureDetector
+from rppam.cluster.consensus.lease import Identity
 from rppam.cluster.consensus.node import NodeCore
 from rppam.cluster.consensus.operator_state import OperatorState
 from rppam.cluster.consensus.timing import Timing
@@ -145,7 +146,7 @@ def deciding_of(
     members = member_parts(settings, boot_id, timing, clock, entropy, own_url(settings))
     orders = OperatorStateKeeper(OperatorStateFile(settings.node.data_dir / ORDERS_FILE))
     count = SqlSessions(database).active
-    checkup = checkup_of(settings, redis, clock, lambda: core.election.electorate, lambda: driver.store.view[:2], count)
+    checkup = checkup_of(settings, redis, clock, lambda: core.status().electorate, lambda: driver.store.view[:2], count)
     lives = FormerLives(settings.node.data_dir / LIVES_FILE, socket.gethostname())
     lives.begin(boot_id)
     core = _core(known, boot_id, timing, clock, entropy, members, orders.load(), lives)
@@ -306,7 +307,15 @@ def _core(
         return f"{decision.reason}. {decision.fix}" if isinstance(decision, Denied) else None
 
     return NodeCore(
-        Election(node, boot_id, timing, entropy, now=clock.now(), voter=voter, seal=seal),
+        Election(
+            Identity(node, boot_id, timing),
+            entropy,
+            now=clock.now(),
+            voter=voter,
+            seal=seal,
+            electable=False,
+            paused=orders.pause.is_on,
+        ),
         FailureDetector(node, timing),
         Admission(node, boot_id, timing, seat_check, lives.has),
         now=clock.now(),

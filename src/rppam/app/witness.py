@@ -19,6 +19,7 @@ from rppam.cluster.consensus.effects import StandDown
 from rppam.cluster.consensus.election import Election
 from rppam.cluster.consensus.failure_detector import FailureDetector
 from rppam.cluster.consensus.heartbeat import Heartbeat, Role
+from rppam.cluster.consensus.lease import Identity
 from rppam.cluster.consensus.node import NodeCore
 from rppam.cluster.driver.datadir import DataDir
 from rppam.cluster.driver.driver import Driver
@@ -78,12 +79,19 @@ class Witness:
         lives = FormerLives(settings.node.data_dir / LIVES_FILE, socket.gethostname())
         lives.begin(boot_id)
         core = NodeCore(
-            Election(node, boot_id, timing, entropy, now=clock.now(), voter=members.voter, seal=members.seal),
+            Election(
+                Identity(node, boot_id, timing),
+                entropy,
+                now=clock.now(),
+                voter=members.voter,
+                seal=members.seal,
+                electable=False,
+            ),
             FailureDetector(node, timing),
             Admission(node, boot_id, timing, lambda _others: None, lives.has),
             now=clock.now(),
         )
-        core.receive(StandDown("a witness never stands"), clock.now())
+        core.step(StandDown("a witness never stands"), clock.now())
         store = RedisLeadershipStore(
             redis.link,
             settings.redis.key_prefix,
@@ -156,13 +164,13 @@ class Witness:
             self._foreign.set_result(sentence)
 
     def _heartbeat(self, beat: int, loop_lag_ms: int, renewed_ms_ago: int) -> Heartbeat:
-        election = self._driver.core.election
+        status = self._driver.core.status()
         return Heartbeat(
-            election.node,
-            election.boot_id,
+            status.me.node,
+            status.me.boot_id,
             beat,
             Role.WITNESS,
-            election.watch.highest,
+            status.lease.epochs.led,
             __version__,
             socket.gethostname(),
             "",
@@ -173,7 +181,7 @@ class Witness:
             admitted=self._driver.admitted.is_set(),
             member_address=member_address(self._settings),
             priority=0,
-            joins=election.electorate is None,
+            joins=status.electorate is None,
             password_mark=self._redis.password_mark or "",
         )
 

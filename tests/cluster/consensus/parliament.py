@@ -7,6 +7,7 @@ from typing import Any
 
 from rppam.cluster.consensus.effects import (
     Ask,
+    Asked,
     ClaimEpoch,
     ConfirmEpoch,
     Connected,
@@ -18,6 +19,7 @@ from rppam.cluster.consensus.effects import (
     FenceRefused,
     Found,
     Free,
+    Freed,
     Granted,
     Invite,
     Invited,
@@ -25,20 +27,29 @@ from rppam.cluster.consensus.effects import (
     NotVoted,
     Promoted,
     Quiesced,
+    Ready,
     RecordRefuted,
+    Saved,
+    SaveKept,
+    SendVote,
     SteppedDown,
+    Tick,
     Told,
     Voted,
+    VoteEvent,
 )
 from rppam.cluster.consensus.election import Election
 from rppam.cluster.consensus.exchange import exchange
-from rppam.cluster.consensus.member import Member
+from rppam.cluster.consensus.lease import Identity
 from rppam.cluster.consensus.membership import Membership, QuorumPolicy, VoterSet, founding
 from rppam.cluster.consensus.messages import NO_CLAIM, PersistedVote, Readiness
 from rppam.cluster.consensus.node import NodeCore, NodeEffect
 from rppam.cluster.consensus.record import parse_record
+from rppam.cluster.consensus.rules import VoteRules
+from rppam.cluster.consensus.state import State
+from rppam.cluster.consensus.status import Status
 from rppam.cluster.consensus.timing import PROFILES
-from rppam.cluster.consensus.voter import SaveKept, SendVote, Voter
+from rppam.cluster.consensus.vote import Voter
 from rppam.kernel.fence import Fenced, admits
 from rppam.kernel.instant import US_PER_MS, Instant, WallMs
 from rppam_sim.host import SeededEntropy, SimSeal
@@ -55,13 +66,21 @@ class Seat:
         self.name = name
         self.disk = kept
         self.life = 0
-        self.member: Member | NodeCore | None = None
+        self.member: Election | NodeCore | None = None
         self.wake = 0
 
     @property
-    def election(self) -> Election:
+    def status(self) -> Status:
         assert self.member is not None, f"{self.name} does not run"
-        return self.member.election
+        return self.member.status()
+
+    @property
+    def state(self) -> State:
+        """What the election itself goes by, to be changed by a story."""
+        election = self.member if isinstance(self.member, Election) else getattr(self.member, "_election", None)
+        assert isinstance(election, Election), f"{self.name} does not run"
+        election._status = None
+        return election._state
 
 
 class Parliament:
@@ -109,9 +128,9 @@ class Parliament:
         seat.life += 1
         boot_id = f"{len(name):x}{sum(map(ord, name)):x}".rjust(12, "0") + f"{seat.life:04x}"
         now = Instant(self.now)
-        voter = Voter(name, boot_id, TIMING, seat.disk, now=now)
-        entropy = SeededEntropy(boot_id)
-        seat.member = Member(Election(name, boot_id, TIMING, entropy, now=now, voter=voter, seal=SimSeal()))
+        me = Identity(name, boot_id, TIMING)
+        voter = Voter(me, seat.disk, VoteRules(TIMING), now)
+        seat.member = Election(me, SeededEntropy(boot_id), now=now, voter=voter, seal=SimSeal())
         if self.store_up:
             self._later(HOP_US, self._connect, seat, seat.life)
         self._poll_later(seat)
@@ -123,8 +142,8 @@ class Parliament:
     def store_away(self) -> None:
         self.store_up = False
         for seat in self.seats.values():
-            if seat.member is not None and seat.election.watch.connection is not None:
-                self.tell(seat.name, Disconnected(seat.election.watch.connection))
+            if seat.member is not None and seat.status.lease.connection is not None:
+                self.tell(seat.name, Disconnected(seat.status.lease.connection))
 
     def store_back(self, *, empty: bool) -> None:
         self.store_up = True
@@ -133,23 +152,21 @@ class Parliament:
         for seat in self.seats.values():
             self._later(HOP_US, self._connect, seat, seat.life)
 
-    def tell(self, name: str, event: Event) -> None:
+    def tell(self, name: str, event: Event | VoteEvent) -> None:
         seat = self.seats[name]
         assert seat.member is not None
-        self._perform(seat, seat.member.receive(event, Instant(self.now)))
+        self._perform(seat, seat.member.step(event, Instant(self.now)))
 
     def stand(self, name: str, stance: Readiness) -> None:
         """What the seat's votes say it would do if it were invited."""
-        voter = self.seats[name].election.voter
-        assert voter is not None
-        voter.stance = stance
+        self.tell(name, Ready(stance))
 
     def run(self, ms: int) -> None:
         until = self.now + ms * US_PER_MS
         while self._heap and self._heap[0][0] <= until:
             self.now, _, what, words = heappop(self._heap)
             what(*words)
-            may = [seat.name for seat in self.seats.values() if seat.member and seat.election.permission(self._at)]
+            may = [seat.name for seat in self.seats.values() if seat.member and seat.status.permission(self._at)]
             assert len(may) <= 1, f"two leaders: {may}"
         self.now = until
 
@@ -162,12 +179,12 @@ class Parliament:
     @property
     def leader(self) -> str | None:
         for seat in self.seats.values():
-            if seat.member is not None and seat.election.permission(self._at) is not None:
+            if seat.member is not None and seat.status.permission(self._at) is not None:
                 return seat.name
         return None
 
     def electorate(self, name: str) -> Membership:
-        found = self.seats[name].election.electorate
+        found = self.seats[name].status.electorate
         assert found is not None
         return found
 
@@ -190,7 +207,7 @@ class Parliament:
     def _poll(self, seat: Seat, life: int, due: int) -> None:
         if seat.life == life and seat.member is not None and seat.wake == due:
             seat.wake = 0
-            self._perform(seat, seat.member.poll(self._at))
+            self._perform(seat, seat.member.step(Tick(), self._at))
 
     def _perform(self, seat: Seat, effects: Sequence[NodeEffect]) -> None:
         for effect in effects:
@@ -222,10 +239,10 @@ class Parliament:
                 known = self.fence if self.database_up else None
                 self._later(100, self._event, seat, life, EpochLearned(attempt, known, WallMs(1_000)))
             case ClaimEpoch(attempt, epoch):
-                outcome = self._claimed(epoch, seat.election.boot_id)
+                outcome = self._claimed(epoch, seat.status.me.boot_id)
                 self._later(100, self._event, seat, life, EpochClaimed(attempt, outcome))
             case ConfirmEpoch(epoch):
-                if self._claimed(epoch, seat.election.boot_id) is Fenced.REFUSED:
+                if self._claimed(epoch, seat.status.me.boot_id) is Fenced.REFUSED:
                     self._later(100, self._event, seat, life, FenceRefused(epoch, self.fence, "x"))
             case SteppedDown(epoch, _, sentence):
                 self.told.append(f"{seat.name}: {sentence}")
@@ -269,15 +286,15 @@ class Parliament:
     def _asked(self, to: str, ballot: Any, handle: object) -> None:
         seat = self.seats[to]
         if seat.member is not None:
-            self._perform(seat, seat.member.asked(ballot, handle, self._at))
+            self._perform(seat, seat.member.step(Asked(ballot, handle), self._at))
 
     def _freed(self, to: str, freeing: Any) -> None:
         seat = self.seats[to]
         if seat.member is not None:
-            self._perform(seat, seat.member.freed(freeing, self._at))
+            self._perform(seat, seat.member.step(Freed(freeing), self._at))
 
     def _saved(self, seat: Seat, life: int, ticket: int, kept: PersistedVote) -> None:
         if seat.life == life and seat.member is not None:
             is_full = seat.name in self.full
             seat.disk = seat.disk if is_full else kept
-            self._perform(seat, seat.member.saved(ticket, "No space left" if is_full else "", self._at))
+            self._perform(seat, seat.member.step(Saved(ticket, "No space left" if is_full else ""), self._at))

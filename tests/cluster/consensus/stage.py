@@ -1,5 +1,6 @@
 """A stage for stories about one node's election: the test plays the store, the database and the clock."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from rppam.cluster.consensus.effects import (
@@ -13,13 +14,17 @@ from rppam.cluster.consensus.effects import (
     Found,
     Granted,
     LearnEpoch,
+    Phase,
     Promoted,
     Quiesced,
     SteppedDown,
+    Tick,
     Told,
 )
 from rppam.cluster.consensus.election import Election
-from rppam.cluster.consensus.phase import Phase
+from rppam.cluster.consensus.holder import Leading
+from rppam.cluster.consensus.lease import Identity
+from rppam.cluster.consensus.promises import Promises
 from rppam.cluster.consensus.record import Record, RecordState, commitment
 from rppam.cluster.consensus.timing import PROFILES
 from rppam.kernel.fence import Fenced
@@ -61,14 +66,14 @@ class Stage:
 
     def __init__(self, start_ms: int = 0) -> None:
         self.now = Instant(start_ms * US_PER_MS)
-        self.election = Election(ME, MY_LIFE, TIMING, CountingEntropy(), now=self.now)
+        self.election = Election(Identity(ME, MY_LIFE, TIMING), CountingEntropy(), now=self.now)
         self.effects: list[Effect] = []
         self.stands: Record | None = None
         """The record in the store."""
 
     def tell(self, event: Event, after_ms: int = 0) -> list[Effect]:
         self.now = Instant(self.now + after_ms * US_PER_MS)
-        return self._note(self.election.receive(event, self.now))
+        return self._note(self.election.step(event, self.now))
 
     def wait(self, ms: int) -> None:
         """Let time pass; the node is polled exactly when it asks to be; nobody answers it."""
@@ -76,14 +81,14 @@ class Stage:
         while self.election.deadline() <= until:
             self.now = Instant(max(self.now, self.election.deadline()))
             before = len(self.effects)
-            self._note(self.election.poll(self.now))
+            self._note(self.election.step(Tick(), self.now))
             assert self.election.deadline() > self.now or len(self.effects) > before, "it asks again and again"
         self.now = Instant(until)
 
     def sleep_through(self, ms: int) -> list[Effect]:
         """Let time pass while the process stands still, then poll once."""
         self.now = Instant(self.now + ms * US_PER_MS)
-        return self._note(self.election.poll(self.now))
+        return self._note(self.election.step(Tick(), self.now))
 
     def _note(self, effects: list[Effect]) -> list[Effect]:
         self.effects.extend(effects)
@@ -104,11 +109,11 @@ class Stage:
 
     @property
     def phase(self) -> Phase:
-        return self.election.phase
+        return self.election.status().phase
 
     @property
     def permission(self) -> int | None:
-        return self.election.permission(self.now)
+        return self.election.status().permission(self.now)
 
     # ---- the store's and the database's part ------------------------------------------------------------------------
 
@@ -129,16 +134,16 @@ class Stage:
     def live(self, ms: int) -> None:
         """Let time pass with a store that answers each exchange after a millisecond."""
         until = self.now + ms * US_PER_MS
-        answered = self.asked.request if self.of(Exchange) and self.election.pen.sent is None else 0
+        answered = self.asked.request if self.of(Exchange) and self.election.status().under_way is None else 0
         while True:
-            if self.of(Exchange) and self.election.pen.sent is not None and self.asked.request != answered:
+            if self.election.status().under_way is not None and self.asked.request != answered:
                 answered = self.asked.request
                 self.answer()
             elif self.election.deadline() > until:
                 break
             else:
                 self.now = Instant(max(self.now, self.election.deadline()))
-                self._note(self.election.poll(self.now))
+                self._note(self.election.step(Tick(), self.now))
             if self.phase in {Phase.LEARNING, Phase.CLAIMING}:
                 break
         self.now = Instant(max(self.now, until)) if self.phase not in {Phase.LEARNING, Phase.CLAIMING} else self.now
@@ -178,5 +183,17 @@ def leader(stands: Record | None = None) -> Stage:
     assert stage.phase is Phase.CLAIMING
     stage.claim()
     assert stage.of(Promoted)
-    assert stage.permission == stage.election.epoch
+    assert stage.permission == stage.election.status().epoch
     return stage
+
+
+def lead(election: Election, epoch: int, names: Iterable[str], until: Instant) -> None:
+    """This node leads, by what these have promised."""
+    state = election._state
+    promises = Promises(*state.weights)
+    for name in names:
+        promises.add(name, until)
+    state.epoch = epoch
+    state.phase = Leading(state, promises, state.pace.polled)
+    state.out.clear()
+    election._status = None

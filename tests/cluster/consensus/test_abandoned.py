@@ -3,9 +3,8 @@ left to fall silent."""
 
 from itertools import permutations
 
-from rppam.cluster.consensus.effects import Exchange, Found, Purpose
+from rppam.cluster.consensus.effects import Exchange, Found, Phase, Purpose
 from rppam.cluster.consensus.membership import QuorumPolicy
-from rppam.cluster.consensus.phase import Phase
 from rppam.cluster.consensus.record import Record, RecordState, sealed
 from rppam_sim.host import SimSeal
 from tests.cluster.consensus.parliament import TIMING, Parliament
@@ -44,24 +43,25 @@ def test_a_release_that_nobody_would_believe_does_not_start_the_wait_anew() -> N
     assert stage.stands is not None
     stage.tell(Found(request, stage.stands, was_absent=False), 1)  # the release that follows is lost
     assert stage.asked.swap is not None
-    stage.election.watch.highest = stage.stands.epoch + 1  # a higher epoch was led
+    state = stage.election._state
+    state.lease = state.lease._replace(epochs=state.lease.epochs._replace(led=stage.stands.epoch + 1))
     stage.wait(TIMING.request_timeout_ms + TIMING.heartbeat_ms)
-    seen_at = stage.election.watch.since
+    seen_at = stage.election.status().lease.since
     asked = len(stage.of(Exchange))
     stage.live(4 * TIMING.heartbeat_ms)
     later = stage.of(Exchange)[asked:]
     assert all(exchange.swap is None for exchange in later)
     assert len(later) <= 4, "nothing is to be written, so it is read no more often than usual"
-    assert stage.election.watch.since == seen_at
+    assert stage.election.status().lease.since == seen_at
 
 
 def test_who_stands_again_and_again_releases_it_all_the_same() -> None:
     house = Parliament("a", "b", "c", policy=QuorumPolicy.MAJORITY)
     house.cut |= set(permutations("abc", 2))  # nobody gets a vote, and each of its questions is waited for
     house.run(2 * LEASE)
-    election = house.seats["a"].election
+    boot_id = house.seats["a"].status.me.boot_id
     for number in range(20):
-        late = sealed(Record(RecordState.HELD, "a", election.boot_id, 1_000_000 + number, 1, "ab" * 8), SimSeal())
+        late = sealed(Record(RecordState.HELD, "a", boot_id, 1_000_000 + number, 1, "ab" * 8), SimSeal())
         house.text = late.encode()
         house.run(2 * TIMING.heartbeat_ms)
         assert " released a " in house.text

@@ -12,10 +12,10 @@ from rppam.cluster.consensus.effects import (
     StandAgain,
     StandDown,
 )
-from rppam.cluster.consensus.member import Member
+from rppam.cluster.consensus.election import Election
 from rppam.cluster.consensus.membership import QuorumPolicy, Version, VoterSet
 from rppam.cluster.consensus.messages import Readiness, VoteRequest, VoteRequestKind
-from rppam.cluster.consensus.voter import VoterEffect
+from rppam.cluster.consensus.vote import VoterEffect
 from rppam.kernel.instant import Instant
 from tests.cluster.consensus.parliament import TIMING, Parliament
 from tests.cluster.consensus.test_members import LAST, LEASE, MAJORITY, both, seated
@@ -54,7 +54,7 @@ def test_while_failover_is_paused_a_leader_that_lost_its_majority_invites_nobody
     leader = led_by(house)
     pause(house, "abc")
     house.run(LEASE)
-    assert house.seats[leader].election.heir(Instant(house.now)) == ""
+    assert house.seats[leader].status.successor(Instant(house.now)) == ""
     house.store_away()
     others = [name for name in "abc" if name != leader]
     house.cut |= {pair for other in others for pair in ((leader, other), (other, leader))}
@@ -73,17 +73,17 @@ def test_a_leader_invites_the_first_that_answers_unless_failover_is_paused() -> 
     house = seated("abc", LAST)
     leader = led_by(house)
     house.run(LEASE)
-    election, now = house.seats[leader].election, Instant(house.now)
-    assert election.heir(now) == min(name for name in "abc" if name != leader)
+    now = Instant(house.now)
+    assert house.seats[leader].status.successor(now) == min(name for name in "abc" if name != leader)
     pause(house, "abc")
-    assert election.heir(now) == ""
+    assert house.seats[leader].status.successor(now) == ""
 
 
 @both
 def test_a_candidate_under_way_stops_when_failover_is_paused(policy: QuorumPolicy) -> None:
     house = Parliament("a", "b", "c", policy=policy)
     house.run(LEASE)
-    while not any(house.seats[name].election.phase != "standby" for name in "abc"):
+    while not any(house.seats[name].status.phase != "standby" for name in "abc"):
         house.run(1)
     pause(house, "abc")
     house.run(5 * LEASE)
@@ -116,13 +116,12 @@ def test_who_is_named_follows_at_once_though_another_has_tried_a_higher_epoch(
     house.run(3 * LEASE)
     leader = led_by(house)
     named, *_, last = [name for name in "abcdef" if name != leader]
-    voter = house.seats[last].election.voter
-    assert voter is not None
+    voter = house.seats[last].state.voter
     answer = voter.ask
 
     def ask(ballot: VoteRequest, handle: object, now: Instant) -> list[VoterEffect]:
         if ballot.kind is VoteRequestKind.VOTE and ballot.claim.candidate == named:
-            voter.highest = max(voter.highest, house.leaders[-1][2] + 1)
+            voter.vote = voter.vote._replace(highest=max(voter.vote.highest, house.leaders[-1][2] + 1))
         return answer(ballot, handle, now)
 
     monkeypatch.setattr(voter, "ask", ask)
@@ -140,9 +139,8 @@ def test_an_epoch_that_was_only_tried_takes_no_leader_its_release() -> None:
     house.kill(away)
     house.run(2 * LEASE)
     for name in (leader, named):
-        voter = house.seats[name].election.voter
-        assert voter is not None
-        voter.highest = house.leaders[-1][2] + 7
+        voter = house.seats[name].state.voter
+        voter.vote = voter.vote._replace(highest=house.leaders[-1][2] + 7)
     house.run(LEASE)  # by the answers to its renewals the leader hears of it
     house.tell(leader, HandOver(named, "switchover"))
     house.run(100)
@@ -179,8 +177,9 @@ def test_a_paused_node_asks_to_be_polled_in_the_future() -> None:
     pause(house, "abc")
     house.run(5 * LEASE)
     for name in "abc":
-        if house.seats[name].member is not None:
-            assert house.seats[name].election.deadline() > house.now - TIMING.heartbeat_us
+        member = house.seats[name].member
+        if member is not None:
+            assert member.deadline() > house.now - TIMING.heartbeat_us
 
 
 @both
@@ -246,9 +245,8 @@ def test_an_imposed_list_undoes_one_that_was_forged_wherever_it_was_taken_over()
     forged = true._replace(version=Version(10**14, 1), body=VoterSet.of(("x", "y"), MAJORITY))
     for name in "ab":  # somebody who could call himself a member of theirs
         seat = house.seats[name]
-        assert isinstance(seat.member, Member)
-        assert seat.member.voter is not None
-        adopted = seat.member.voter.adopt(forged, Instant(house.now))
+        assert isinstance(seat.member, Election)
+        adopted = seat.state.voter.adopt(forged, Instant(house.now))
         house._perform(seat, seat.member._voted(adopted, Instant(house.now)))
     house.run(3 * LEASE)
     assert house.leader is None

@@ -10,13 +10,13 @@ from rppam.cluster.consensus.effects import (
     Exchange,
     Granted,
     LearnEpoch,
+    Phase,
     Promoted,
     Purpose,
     Told,
     Unknown,
 )
-from rppam.cluster.consensus.lease_observer import SHOWN_MAX
-from rppam.cluster.consensus.phase import Phase
+from rppam.cluster.consensus.lease import SHOWN_MAX
 from rppam.cluster.consensus.record import EPOCH_MAX, Record, RecordState
 from rppam.kernel.fence import Fenced
 from rppam.kernel.instant import US_PER_MS, Instant, WallMs
@@ -58,7 +58,7 @@ def test_a_candidate_leads_once_the_store_granted_and_the_epoch_is_written_down(
     stage.claim()
     assert stage.permission == 1_000
     assert stage.of(Promoted)[-1].sentence == "node1 leads at epoch 1000"
-    assert stage.election.leader(stage.now) == (ME, 1_000)
+    assert stage.election.status().leader(stage.now) == (ME, 1_000)
 
 
 @pytest.mark.parametrize(
@@ -70,17 +70,17 @@ def test_the_epoch_is_above_the_record_and_the_database_and_not_below_the_wall_c
 ) -> None:
     stage = candidate(record)
     stage.learn(database, wall_ms)
-    assert stage.election.epoch == epoch
+    assert stage.election.status().epoch == epoch
 
 
 def test_a_node_that_gave_up_an_epoch_never_tries_it_again() -> None:
     stage = asking()
-    tried = stage.election.epoch
+    tried = stage.election.status().epoch
     stage.stands = held(epoch=1)
     stage.answer()
     stage.live(LEASE + 2_000)
     stage.learn(wall_ms=0)
-    assert stage.election.epoch == tried + 1
+    assert stage.election.status().epoch == tried + 1
 
 
 def test_a_candidate_that_gets_no_answer_from_the_database_gives_up_and_stands_again_later() -> None:
@@ -121,7 +121,7 @@ def test_an_epoch_beyond_what_the_store_can_compare_is_never_tried() -> None:
     stage = candidate(held(epoch=EPOCH_MAX))
     stage.learn()
     assert stage.phase is Phase.STANDBY
-    assert stage.election.epoch == 0
+    assert stage.election.status().epoch == 0
 
 
 def test_that_no_epoch_is_left_is_told_once_with_what_to_do() -> None:
@@ -137,7 +137,7 @@ def test_a_wall_clock_that_shows_a_far_future_uses_no_epochs_up() -> None:
     stage = candidate(held(epoch=7))
     stage.learn(wall_ms=9 * 10**14)
     assert stage.phase is Phase.ASKING
-    assert stage.election.epoch == SHOWN_MAX
+    assert stage.election.status().epoch == SHOWN_MAX
 
 
 def test_a_candidate_that_finds_another_record_gives_up_and_backs_off() -> None:
@@ -145,7 +145,7 @@ def test_a_candidate_that_finds_another_record_gives_up_and_backs_off() -> None:
     stage.stands = held()
     stage.answer()
     assert stage.phase is Phase.STANDBY
-    assert stage.election.leader(stage.now) == (OTHER, 7)
+    assert stage.election.status().leader(stage.now) == (OTHER, 7)
 
 
 def test_a_candidate_whose_request_times_out_gives_up_and_releases_what_it_may_have_written() -> None:
@@ -188,7 +188,7 @@ def test_a_refusal_by_the_database_makes_it_stand_again_above_what_the_database_
     stage.live(3_000)
     stage.learn(highest=5_000)
     assert stage.phase is Phase.ASKING, "its own release is believed: the fence says nothing of the store's vote"
-    assert stage.election.epoch == 5_001
+    assert stage.election.status().epoch == 5_001
 
 
 def test_a_database_that_does_not_answer_the_claim_does_not_stop_the_leader() -> None:

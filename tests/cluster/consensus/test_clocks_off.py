@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import pytest
 
 from rppam.cluster.consensus.clock_rates import Rates
-from rppam.cluster.consensus.effects import ImposeMembership, StepDownReason, SteppedDown
-from rppam.cluster.consensus.membership import STORE, QuorumPolicy, VoterSet
+from rppam.cluster.consensus.effects import ImposeMembership, SendVote, StepDownReason, SteppedDown
+from rppam.cluster.consensus.membership import QuorumPolicy, VoterSet
 from rppam.cluster.consensus.node import NodeEffect
-from rppam.cluster.consensus.voter import SendVote
+from rppam.cluster.consensus.promises import STORE
 from rppam.kernel.instant import Instant
 from tests.cluster.consensus.parliament import TIMING, Parliament, Seat
 
@@ -39,12 +39,12 @@ class Clocks(Parliament):
 
 def relative(house: Clocks, of: str, by: str, seconds: int) -> None:
     """Let ``by`` find that the clock of ``of`` runs at its rate to its own, as a minute of votes would show it."""
-    election = house.seats[by].election
+    state = house.seats[by].state
     rate = house.rates.get(of, 1.0) / house.rates.get(by, 1.0)
     for beat in range(2 * seconds):
         at = house.now + beat * 500_000 - seconds * 1_000_000
-        election.rates.observe(of, "9" * 16, Instant(at), Instant(at + 1_000), Instant(int(rate * at)))
-    election._heed_clocks(Instant(house.now))
+        state.peers.rates.observe(of, "9" * 16, Instant(at), Instant(at + 1_000), Instant(int(rate * at)))
+    state.obey_clocks(Instant(house.now))
 
 
 def followers(house: Parliament) -> Sequence[str]:
@@ -60,8 +60,8 @@ def test_a_leader_whose_clock_most_others_deny_does_not_lead_by_the_stores_vote(
     house.rates.update({leader: rate})
     for other in followers(house):
         relative(house, other, leader, 60)
-    assert not house.seats[leader].election.store_counts
-    assert not house.seats[leader].election.ledger.holds(STORE, Instant(house.now))
+    assert not house.seats[leader].status.others.clocks.store_counts
+    assert not house.seats[leader].status.holds(STORE, Instant(house.now))
     house.run(50)
     assert house.leader != leader
     assert house.stopped[-1].reason is StepDownReason.PROMISE_ENDED
@@ -79,8 +79,8 @@ def test_one_wrong_clock_among_three_costs_a_right_leader_nothing(rate: float) -
     house.rates[wrong] = rate
     relative(house, right, leader, 60)
     relative(house, wrong, leader, 60)
-    assert house.seats[leader].election.rates.off
-    assert house.seats[leader].election.store_counts
+    assert house.seats[leader].status.others.clocks.off
+    assert house.seats[leader].status.others.clocks.store_counts
     house.run(200)
     assert house.leader == leader
 
@@ -94,8 +94,8 @@ def test_of_two_that_disagree_the_slower_stops_and_the_faster_may_lead() -> None
         other = followers(house)[0]
         house.rates = {leader: rate}
         relative(house, other, leader, 60)
-        assert house.seats[leader].election.store_counts is stays
-        assert (house.seats[leader].election.permission(Instant(house.now)) is not None) is stays
+        assert house.seats[leader].status.others.clocks.store_counts is stays
+        assert (house.seats[leader].status.permission(Instant(house.now)) is not None) is stays
 
 
 def test_who_runs_faster_than_another_waits_as_much_longer_for_the_stores_vote() -> None:
@@ -104,16 +104,17 @@ def test_who_runs_faster_than_another_waits_as_much_longer_for_the_stores_vote()
     leader = house.leader
     assert leader is not None
     other = followers(house)[0]
-    election = house.seats[other].election
-    before = election.rules.silence_us(election.watch)
+    seat = house.seats[other]
+    rules = seat.status.rules.lease
+    before = rules.silence_us(seat.status.lease)
     house.rates = {leader: 0.9}
     relative(house, leader, other, 60)
-    assert election.store_counts, "of two it is the faster one"
-    assert before / 0.9 <= election.rules.silence_us(election.watch) < before / 0.88
-    take_at = election.rules.take_at(election.watch)
+    assert seat.status.others.clocks.store_counts, "of two it is the faster one"
+    assert before / 0.9 <= rules.silence_us(seat.status.lease) < before / 0.88
+    take_at = seat.status.take_at
     assert take_at is not None
-    assert not election.rules.may_take(election.watch, Instant(take_at - 1))
-    assert election.rules.may_take(election.watch, take_at)
+    assert not rules.may_take(seat.status.lease, Instant(take_at - 1))
+    assert rules.may_take(seat.status.lease, take_at)
 
 
 def test_a_clock_that_may_stand_still_is_never_waited_out() -> None:
@@ -121,10 +122,10 @@ def test_a_clock_that_may_stand_still_is_never_waited_out() -> None:
     house.run(9_000)
     leader = house.leader
     assert leader is not None
-    election = house.seats[followers(house)[0]].election
+    seat = house.seats[followers(house)[0]]
     house.rates = {leader: 0.01}
     relative(house, leader, followers(house)[0], 60)
-    assert not election.rules.may_take(election.watch, Instant(house.now + 100 * LEASE * 1_000))
+    assert not seat.status.rules.lease.may_take(seat.status.lease, Instant(house.now + 100 * LEASE * 1_000))
 
 
 class StandsStill(Parliament):
@@ -141,9 +142,9 @@ class StandsStill(Parliament):
 def stopped(house: StandsStill, name: str) -> None:
     """The clock of ``name`` stands still for 30 s, and all that may lead notice. It does not lead itself."""
     house.stopped = name
-    house.seats[name].election.electable = False
+    house.seats[name].state.standing.electable = False
     house.run(30_000)
-    assert all(name in house.seats[other].election.rates.off for other in house.seats if other != name)
+    assert all(name in house.seats[other].status.others.clocks.off for other in house.seats if other != name)
 
 
 def test_a_witness_whose_clock_stands_still_never_holds_the_stores_promise_and_is_not_waited_for() -> None:
@@ -168,10 +169,9 @@ def test_a_clock_that_stood_still_is_waited_for_while_it_answers_and_for_a_while
     last, wrong = followers(house)
     stopped(house, wrong)
     house.kill(leader)
-    election = house.seats[last].election
     house.run(30 * LEASE)
     assert house.leader is None, "it may have the store's promise, and has to be restarted"
-    assert election.awaited() == (wrong,)
+    assert house.seats[last].status.others.clocks.awaited == (wrong,)
     house.kill(wrong)
     house.run(9 * LEASE)
     assert house.leader is None
@@ -202,13 +202,13 @@ def test_what_was_measured_is_obeyed_also_of_whoever_has_gone() -> None:
     leader = house.leader
     assert leader is not None
     other = followers(house)[0]
-    election = house.seats[other].election
+    seat = house.seats[other]
     house.rates = {leader: 0.5}
     relative(house, leader, other, 60)
-    longer_us = election.watch.longer_us
+    longer_us = seat.status.lease.longer_us
     assert longer_us > 0
-    election._heed_clocks(Instant(house.now + 1_000 * LEASE * 1_000))
-    assert election.watch.longer_us == longer_us
+    seat.state.obey_clocks(Instant(house.now + 1_000 * LEASE * 1_000))
+    assert seat.status.lease.longer_us == longer_us
 
 
 def test_a_member_that_is_forgotten_is_waited_for_no_more() -> None:
@@ -225,7 +225,7 @@ def test_a_member_that_is_forgotten_is_waited_for_no_more() -> None:
     house.tell(last, ImposeMembership(VoterSet.of((leader, last), LAST)))
     house.run(2 * LEASE)
     assert house.leader == last
-    assert house.seats[last].election.rates.off == {}
+    assert house.seats[last].status.others.clocks.off == {}
 
 
 def test_an_own_clock_that_stands_still_is_a_finding_and_no_error() -> None:
@@ -241,14 +241,14 @@ def test_followers_compare_clocks_by_themselves() -> None:
     assert house.leader is not None
     for name in followers(house):
         others = [other for other in house.seats if other != name]
-        assert all(house.seats[name].election.rates.agrees(other) for other in others)
+        assert all(house.seats[name].state.peers.rates.agrees(other) for other in others)
 
 
 def test_nobody_compares_clocks_where_the_store_has_no_vote() -> None:
     house = Parliament("a", "b", "c", policy=QuorumPolicy.MAJORITY)
     house.run(9_000)
     name = followers(house)[0]
-    election = house.seats[name].election
-    looks = election._looks
+    peers = house.seats[name].state.peers
+    looks = peers._looks
     house.run(30_000)
-    assert election._looks == looks
+    assert peers._looks == looks

@@ -8,6 +8,7 @@ from rppam.cluster.consensus.effects import (
     Connected,
     Disconnected,
     Exchange,
+    Phase,
     Promoted,
     Quiesced,
     ReleaseHeard,
@@ -15,9 +16,9 @@ from rppam.cluster.consensus.effects import (
     StandDown,
     StepDownReason,
     SteppedDown,
+    Tick,
     Unknown,
 )
-from rppam.cluster.consensus.phase import Phase
 from rppam.cluster.consensus.record import RecordState
 from rppam.kernel.instant import US_PER_MS, Instant
 from tests.cluster.consensus.stage import (
@@ -119,13 +120,13 @@ def test_its_own_name_in_the_record_is_worth_nothing_after_a_restart() -> None:
 
 def test_a_node_that_knows_no_record_or_a_silent_holder_names_no_leader() -> None:
     stage = Stage()
-    assert stage.election.leader(stage.now) is None
+    assert stage.election.status().leader(stage.now) is None
     stage.connect()
     stage.stands = held()
     stage.answer()
-    assert stage.election.leader(stage.now) == (OTHER, 7)
+    assert stage.election.status().leader(stage.now) == (OTHER, 7)
     stage.now = Instant(stage.now + (LEASE + 1) * US_PER_MS)
-    assert stage.election.leader(stage.now) is None
+    assert stage.election.status().leader(stage.now) is None
 
 
 # ---- going ----------------------------------------------------------------------------------------------------------
@@ -190,7 +191,7 @@ def test_a_released_epoch_is_never_led_again_by_the_same_node() -> None:
     stage.live(BEAT * 2)
     assert stage.phase is Phase.LEARNING
     stage.learn(wall_ms=0)
-    assert stage.election.epoch == 1_001
+    assert stage.election.status().epoch == 1_001
 
 
 # ---- stalls and noise -----------------------------------------------------------------------------------------------
@@ -207,7 +208,7 @@ def test_a_stalled_candidate_reads_before_it_stands() -> None:
     stage.stands = held(seq=9)
     stage.answer()
     assert stage.phase is Phase.STANDBY
-    assert stage.election.leader(stage.now) == (OTHER, 7)
+    assert stage.election.status().leader(stage.now) == (OTHER, 7)
 
 
 def test_a_stall_is_noticed_also_when_an_event_is_the_first_thing_after_it() -> None:
@@ -243,7 +244,7 @@ def test_a_node_without_connection_asks_to_be_polled_once_a_second() -> None:
     polls = 0
     for _ in range(20):
         stage.now = stage.election.deadline()
-        stage.election.poll(stage.now)
+        stage.election.step(Tick(), stage.now)
         polls += 1
     assert stage.now >= (polls - 1) * 1_000 * US_PER_MS
     assert not stage.of(Exchange)

@@ -15,16 +15,18 @@ from rppam.cluster.consensus.effects import (
     Found,
     Granted,
     LearnEpoch,
+    Phase,
     Promoted,
     Quiesced,
     ReleaseHeard,
     StandAgain,
     StandDown,
     SteppedDown,
+    Tick,
     Unknown,
 )
 from rppam.cluster.consensus.election import Election
-from rppam.cluster.consensus.phase import Phase
+from rppam.cluster.consensus.lease import Identity
 from rppam.cluster.consensus.record import Record, RecordState
 from rppam.kernel.fence import Fenced
 from rppam.kernel.instant import US_PER_MS, Instant, WallMs
@@ -49,7 +51,7 @@ class AnyLife(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = Instant(0)
-        self.election = Election(ME, MY_LIFE, TIMING, CountingEntropy(), now=self.now)
+        self.election = Election(Identity(ME, MY_LIFE, TIMING), CountingEntropy(), now=self.now)
         self.requests = [Exchange(0, None, Record(RecordState.VACANT, "-", "0" * 16, 0, 0, "ab" * 8))]
         self.attempts = [0]
         self.stepped = [0]
@@ -70,9 +72,9 @@ class AnyLife(RuleBasedStateMachine):
                 self.stepped.append(effect.epoch)
 
     def tell(self, event: Event) -> None:
-        in_flight = self.election.pen.sent
+        in_flight = self.election.status().under_way
         before = len(self.requests)
-        self.note(self.election.receive(event, self.now))
+        self.note(self.election.step(event, self.now))
         sent = len(self.requests) - before
         assert sent <= 1, "one event, one request at most"
         if sent and in_flight is not None:
@@ -89,12 +91,12 @@ class AnyLife(RuleBasedStateMachine):
         polls = 0
         while drive and self.election.deadline() <= until:
             self.now = Instant(max(self.now, self.election.deadline()))
-            self.note(self.election.poll(self.now))
+            self.note(self.election.step(Tick(), self.now))
             assert self.election.deadline() > self.now, "after a poll nothing is due at that same instant"
             polls += 1
             assert polls <= 10 + span_ms // 100, "it does not spin"
         self.now = Instant(until)
-        self.note(self.election.poll(self.now))
+        self.note(self.election.step(Tick(), self.now))
 
     @rule(back=st.integers(0, 3), record=records, was_absent=st.booleans())
     def found(self, back: int, record: Record, was_absent: bool) -> None:
@@ -143,31 +145,31 @@ class AnyLife(RuleBasedStateMachine):
     @rule()
     def a_good_hour(self) -> None:
         """Watch a silent record for a lease, be granted everything: from a standby this makes a leader."""
-        if self.election.phase is Phase.QUIESCING:
-            self.tell(Quiesced(self.election.epoch))
+        if self.election.status().phase is Phase.QUIESCING:
+            self.tell(Quiesced(self.election.status().epoch))
         self.tell(StandAgain())
         self.tell(Connected(9, "run"))
         silent = Record(RecordState.RELEASED, OTHER, OTHER_LIFE, 5, 5, "ef" * 8)
         for _ in range(14):
-            sent = self.election.pen.sent
+            sent = self.election.status().under_way
             if sent is not None and sent.swap is None:
                 self.tell(Found(sent.request, silent, was_absent=False))
             self.time_passes(500, drive=True)
-            if self.election.phase is Phase.LEARNING:
+            if self.election.status().phase is Phase.LEARNING:
                 self.tell(EpochLearned(self.attempts[-1], 0, WallMs(0)))
                 self.granted(0)
                 self.claimed(Fenced.ACCEPTED, 0)
 
     @invariant()
     def permission_only_as_leader_and_before_the_deadline(self) -> None:
-        epoch = self.election.permission(self.now)
-        deadline = self.election.ledger.deadline
+        epoch = self.election.status().permission(self.now)
+        deadline = self.election.status().deadline
         if epoch is not None:
-            assert self.election.phase is Phase.LEADER
+            assert self.election.status().phase is Phase.LEADER
             assert deadline is not None
             assert self.now < deadline <= self.now + TIMING.promise_us
             assert epoch == self.led[-1]
-            assert self.election.leader(self.now) == (ME, epoch)
+            assert self.election.status().leader(self.now) == (ME, epoch)
 
     @invariant()
     def after_each_event_nothing_is_overdue(self) -> None:

@@ -12,15 +12,16 @@ from rppam.cluster.consensus.effects import (
     HandOver,
     LearnEpoch,
     PauseFailover,
+    Phase,
     Purpose,
+    SaveKept,
     StandDown,
+    Tick,
 )
-from rppam.cluster.consensus.lease_observer import LEAP_MAX, SHOWN_MAX
+from rppam.cluster.consensus.lease import LEAP_MAX, SHOWN_MAX
 from rppam.cluster.consensus.membership import QuorumPolicy
 from rppam.cluster.consensus.node import NodeEffect
-from rppam.cluster.consensus.phase import Phase
 from rppam.cluster.consensus.record import EPOCH_MAX
-from rppam.cluster.consensus.voter import SaveKept
 from rppam.kernel.fence import Fenced
 from rppam.kernel.instant import WallMs
 from tests.cluster.consensus.parliament import HOP_US, TIMING, Parliament, Seat
@@ -42,13 +43,13 @@ class SlowHouse(Parliament):
         super().__init__(*names, policy=policy)
 
     def _one(self, seat: Seat, effect: NodeEffect) -> None:
-        election = seat.election
         if isinstance(effect, SaveKept):
             self._later(self.disk_us.get(seat.name, 300), self._saved, seat, seat.life, effect.ticket, effect.kept)
         elif isinstance(effect, LearnEpoch):
             self._later(self.learn_us.get(seat.name, 100), self._learned, seat, seat.life, effect.attempt)
         elif isinstance(effect, ClaimEpoch):
-            if not election.rules.has_permission(election.ledger.deadline, self._at):
+            status = seat.status
+            if not status.rules.leadership.has_permission(status.deadline, self._at):
                 self.without_majority.append((seat.name, effect.epoch))
             super()._one(seat, effect)
         else:
@@ -73,9 +74,9 @@ class SlowHouse(Parliament):
     def stand_now(self, name: str) -> None:
         seat = self.seats[name]
         assert seat.member is not None
-        seat.election.electable = True
-        seat.election._back_off_until = self._at  # the chance that it draws a short one
-        self._perform(seat, seat.member.poll(self._at))
+        seat.state.standing.electable = True
+        seat.state.standing.back_off_until = self._at  # the chance that it draws a short one
+        self._perform(seat, seat.member.step(Tick(), self._at))
 
     def until(self, holds: object, ms: int) -> None:
         assert callable(holds)
@@ -93,28 +94,28 @@ def test_a_late_answer_of_the_store_does_not_win_the_next_attempt() -> None:
     leader = house.leader
     assert leader is not None
     slow, other = sorted({"a", "b", "c"} - {leader})
-    connection = house.seats[other].election.watch.connection
+    connection = house.seats[other].status.lease.connection
     assert connection is not None
     house.tell(other, Disconnected(connection))
     house.hold.add(slow)
     house.disk_us[slow] = 900_000
-    attempt = house.seats[slow].election
-    house.seats[other].election.electable = False
+    attempt = house.seats[slow]
+    house.seats[other].state.standing.electable = False
     for name in (leader, other):
         house.cut |= {(slow, name), (name, slow)}
     house.tell(leader, HandOver("", "test"))
-    house.seats[leader].election.electable = False
+    house.seats[leader].state.standing.electable = False
     house.until(lambda: house.held, 6_000)
-    house.until(lambda: attempt.phase is not Phase.ASKING, 2_000)
+    house.until(lambda: attempt.status.phase is not Phase.ASKING, 2_000)
     first = house.held[0][2].swap
     assert first is not None
     house.cut.clear()
     house.disk_us[slow] = 300
     house.learn_us[slow] = 20_000
     house.stand_now(slow)
-    house.until(lambda: attempt.phase is Phase.LEARNING, 100)
+    house.until(lambda: attempt.status.phase is Phase.LEARNING, 100)
     house.stand_now(other)
-    house.until(lambda: attempt.phase is Phase.ASKING and attempt.epoch != first.proposed.epoch, 200)
+    house.until(lambda: attempt.status.phase is Phase.ASKING and attempt.status.epoch != first.proposed.epoch, 200)
     house.run(2)
     house.let_go()
     house.run(300)
@@ -122,7 +123,7 @@ def test_a_late_answer_of_the_store_does_not_win_the_next_attempt() -> None:
     house.run(120_000)
     leads = house.leader
     assert leads is not None
-    assert house.seats[leads].election.epoch == house.fence, "a leader below the fence may write nothing"
+    assert house.seats[leads].status.epoch == house.fence, "a leader below the fence may write nothing"
 
 
 def test_a_leader_below_the_fence_stands_again_above_it_within_seconds() -> None:
@@ -135,7 +136,7 @@ def test_a_leader_below_the_fence_stands_again_above_it_within_seconds() -> None
         house.run(FOUND_MS)
         leads = house.leader
         assert leads == before, "nobody else is better off"
-        assert house.seats[leads].election.epoch == house.fence
+        assert house.seats[leads].status.epoch == house.fence
         assert any("refuses what is written under this one" in told for told in house.told)
 
 
@@ -144,14 +145,14 @@ def test_a_refused_write_is_heeded_at_once_whoever_made_it() -> None:
     house.run(9_000)
     leader = house.leader
     assert leader is not None
-    election = house.seats[leader].election
+    seat = house.seats[leader]
     house.fence += 10_000
-    house.tell(leader, FenceRefused(election.epoch, house.fence, "x"))
-    assert election.phase is Phase.QUIESCING
+    house.tell(leader, FenceRefused(seat.status.epoch, house.fence, "x"))
+    assert seat.status.phase is Phase.QUIESCING
     house.run(200)
     leads = house.leader
     assert leads is not None
-    assert house.seats[leads].election.epoch == house.fence
+    assert house.seats[leads].status.epoch == house.fence
 
 
 def test_a_late_refusal_of_an_earlier_leadership_costs_nothing() -> None:
@@ -159,7 +160,7 @@ def test_a_late_refusal_of_an_earlier_leadership_costs_nothing() -> None:
     house.run(9_000)
     leader = house.leader
     assert leader is not None
-    epoch = house.seats[leader].election.epoch
+    epoch = house.seats[leader].status.epoch
     house.tell(leader, FenceRefused(epoch - 5, epoch - 1, "x"))
     house.tell(leader, FenceRefused(epoch - 5, epoch, leader))
     assert house.leader == leader
@@ -174,7 +175,7 @@ def test_the_fence_is_heeded_also_while_failover_is_paused() -> None:
     house.run(FOUND_MS)
     leads = house.leader
     assert leads is not None
-    assert house.seats[leads].election.epoch == house.fence
+    assert house.seats[leads].status.epoch == house.fence
 
 
 def test_who_was_asked_to_stop_does_not_stand_again_above_the_fence() -> None:
@@ -183,7 +184,7 @@ def test_who_was_asked_to_stop_does_not_stand_again_above_the_fence() -> None:
     leader = house.leader
     assert leader is not None
     house.fence += 2
-    house.tell(leader, FenceRefused(house.seats[leader].election.epoch, house.fence))
+    house.tell(leader, FenceRefused(house.seats[leader].status.epoch, house.fence))
     house.tell(leader, StandDown("maintenance"))
     house.run(1_000)
     assert house.leader not in {None, leader}, "another one was invited"
@@ -200,7 +201,7 @@ def test_a_database_that_is_away_costs_nobody_the_lead_and_hears_of_the_epoch_la
     house.database_up = True
     house.run(FOUND_MS)
     assert house.leader == leader
-    assert house.fence == house.seats[leader].election.epoch
+    assert house.fence == house.seats[leader].status.epoch
 
 
 def test_a_refused_claim_that_is_answered_too_late_ends_the_leadership_all_the_same() -> None:
@@ -208,14 +209,14 @@ def test_a_refused_claim_that_is_answered_too_late_ends_the_leadership_all_the_s
     house.run(9_000)
     leader = house.leader
     assert leader is not None
-    election = house.seats[leader].election
-    house.fence = election.epoch + 1
-    house.tell(leader, EpochClaimed(election._attempts, Fenced.REFUSED))
-    assert election.phase is Phase.QUIESCING
+    seat = house.seats[leader]
+    house.fence = seat.status.epoch + 1
+    house.tell(leader, EpochClaimed(seat.state.attempts, Fenced.REFUSED))
+    assert seat.status.phase is Phase.QUIESCING
     house.run(200)
     leads = house.leader
     assert leads is not None
-    assert house.seats[leads].election.epoch == house.fence
+    assert house.seats[leads].status.epoch == house.fence
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -232,13 +233,13 @@ def test_a_fence_that_no_member_would_follow_is_told_once_by_each_and_cured_in_t
     told = [line for line in house.told if "the table 'fence'" in line]
     assert sorted(line[0] for line in told) == ["a", "b", "c"]
     assert all(f"names epoch {shown}, expected {SHOWN_MAX + LEAP_MAX - 1} at most" in line for line in told)
-    assert all("epoch" in seat.election.no_epoch for seat in house.seats.values())
+    assert all("epoch" in seat.status.no_epoch for seat in house.seats.values())
     house.fence = led
     house.run(2 * TIMING.lease_ms)
     leads = house.leader
     assert leads is not None
-    assert house.seats[leads].election.epoch == house.fence
-    assert not any(seat.election.no_epoch for seat in house.seats.values())
+    assert house.seats[leads].status.epoch == house.fence
+    assert not any(seat.status.no_epoch for seat in house.seats.values())
 
 
 def test_a_fence_as_high_as_members_follow_stops_nobody() -> None:
@@ -256,11 +257,11 @@ def test_what_the_database_says_last_is_what_it_says() -> None:
     house.run(9_000)
     leader = house.leader
     assert leader is not None
-    epoch = house.seats[leader].election.epoch
+    epoch = house.seats[leader].status.epoch
     house.fence, house._fence_of = 1, (0, "")
     house.kill(leader)
     house.run(2 * TIMING.lease_ms)
     leads = house.leader
     assert leads is not None
-    assert house.seats[leads].election.watch.fenced == 1
-    assert house.fence == house.seats[leads].election.epoch > epoch
+    assert house.seats[leads].status.lease.epochs.fenced == 1
+    assert house.fence == house.seats[leads].status.epoch > epoch

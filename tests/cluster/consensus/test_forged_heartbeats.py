@@ -8,16 +8,17 @@ from rppam.cluster.consensus.admission import Admission, AdmissionState, Right
 from rppam.cluster.consensus.election import Election
 from rppam.cluster.consensus.failure_detector import NAMES_MAX, FailureDetector, MemberChanged
 from rppam.cluster.consensus.heartbeat import Heartbeat, MemberStatus
+from rppam.cluster.consensus.lease import Identity
 from rppam.cluster.consensus.membership import QuorumPolicy, VoterSet, founding
 from rppam.cluster.consensus.messages import NO_CLAIM, PersistedVote
 from rppam.cluster.consensus.node import Exchanged, NodeCore, NodeEffect, Turned, Unregister
 from rppam.cluster.consensus.operator_state import Pause
-from rppam.cluster.consensus.phase import Phase
 from rppam.cluster.consensus.record import Record, RecordState
 from rppam.cluster.consensus.roster import SILENT_MAX
-from rppam.cluster.consensus.voter import Voter
+from rppam.cluster.consensus.rules import VoteRules
+from rppam.cluster.consensus.vote import Voter
 from tests.cluster.consensus.beats import TIMING, WALL, at, heartbeat
-from tests.cluster.consensus.stage import ME, MY_LIFE, CountingEntropy
+from tests.cluster.consensus.stage import ME, MY_LIFE, CountingEntropy, lead
 
 NAMES = (ME, "two", "three")
 RUNS = 60
@@ -32,13 +33,12 @@ class GivesWayToRedis(Admission):
 
 def _core(admission: type[Admission] = Admission, *, leads: bool = False) -> NodeCore:
     electorate = founding("ab" * 8, VoterSet.of(NAMES, QuorumPolicy.MAJORITY, ()))
-    voter = Voter(ME, MY_LIFE, TIMING, PersistedVote(NO_CLAIM, electorate), now=at(0))
-    election = Election(ME, MY_LIFE, TIMING, CountingEntropy(), now=at(0), voter=voter)
+    me = Identity(ME, MY_LIFE, TIMING)
+    voter = Voter(me, PersistedVote(NO_CLAIM, electorate), VoteRules(TIMING), at(0))
+    election = Election(me, CountingEntropy(), now=at(0), voter=voter, electable=False)
     core = NodeCore(election, FailureDetector(ME, TIMING), admission(ME, MY_LIFE, TIMING, lambda _: None), now=at(0))
     if leads:
-        election.phase, election.epoch = Phase.LEADER, 7
-        for name in NAMES:
-            election.ledger.promise(name, at(1_000))
+        lead(election, 7, NAMES, at(1_000))
     return core
 
 
@@ -66,7 +66,7 @@ def _ended(core: NodeCore, seed: int) -> list[NodeEffect]:
     turned: list[NodeEffect] = []
     for i, (before, record) in enumerate(zip(own, records, strict=True)):
         beats = (("two", heartbeat("two", i)), ("three", heartbeat("three", i)))
-        effects = core.answered(Exchanged(i, False, False, record, before, beats, WALL), at(i))
+        effects = core.step(Exchanged(i, False, False, record, before, beats, WALL), at(i))
         turned += [effect for effect in effects if isinstance(effect, Turned)]
     return turned
 
@@ -86,7 +86,7 @@ def test_the_bug_that_believes_the_store_alone_is_found() -> None:
 def test_what_the_link_has_met_ends_the_newcomer() -> None:
     core = _core()
     record = Record(RecordState.HELD, "two", "c" * 16, 7, 1, "ab" * 8)
-    effects = core.answered(Exchanged(0, False, False, record, None, (), WALL, "two refuses it"), at(0))
+    effects = core.step(Exchanged(0, False, False, record, None, (), WALL, "two refuses it"), at(0))
     [turned] = [effect for effect in effects if isinstance(effect, Turned)]
     assert (turned.standing, turned.sentence) == (AdmissionState.NAME_TAKEN, "two refuses it")
 
@@ -101,7 +101,7 @@ def _read(
         *more,
     )
     record = Record(RecordState.HELD, ME, MY_LIFE, 7, i + 1, "ab" * 8)
-    return core.answered(Exchanged(i, False, False, record, None, listed, WALL), at(i))
+    return core.step(Exchanged(i, False, False, record, None, listed, WALL), at(i))
 
 
 def test_many_names_that_show_nothing_are_nobody_s_and_the_leader_takes_them_off_at_once() -> None:
@@ -113,7 +113,7 @@ def test_many_names_that_show_nothing_are_nobody_s_and_the_leader_takes_them_off
     assert len(order.nodes) == 200, "in one step"
     joins = ("new", heartbeat("new", 1, "d" * 16, joins=True, member_address="10.0.0.9:5201"))
     _read(core, 1, ghosts=200, more=(joins,))
-    wanted = core.election.changes.wanted
+    wanted = core.status().wanted.voters
     assert wanted is not None, "a real newcomer is taken in meanwhile"
     assert "new" in wanted.members
 
@@ -132,8 +132,8 @@ def test_orders_that_were_written_before_are_not_heeded_when_they_are_put_back()
     aside = heartbeat("two", 1, maintenance=True)
     record = Record(RecordState.HELD, "three", "c" * 16, 7, 1, "ab" * 8)
     for i, beat in enumerate((aside, heartbeat("two", 2), aside, aside)):
-        core.answered(Exchanged(i, False, False, record, None, (("two", beat),), WALL), at(i))
-        assert ("two" in core.election.unwilling) == (i == 0)
+        core.step(Exchanged(i, False, False, record, None, (("two", beat),), WALL), at(i))
+        assert ("two" in core.in_maintenance) == (i == 0)
 
 
 def test_of_whom_nobody_says_who_may_it_stays_known_whether_it_is_in_maintenance() -> None:
@@ -141,14 +141,14 @@ def test_of_whom_nobody_says_who_may_it_stays_known_whether_it_is_in_maintenance
     record = Record(RecordState.HELD, "three", "c" * 16, 7, 1, "ab" * 8)
     for i, (said, is_aside) in enumerate(((None, False), (True, True), (None, True), (False, False), (None, False))):
         beat = heartbeat("two", i, maintenance=said)
-        core.answered(Exchanged(i, False, False, record, None, (("two", beat),), WALL), at(i))
-        assert ("two" in core.election.unwilling) is is_aside, i
+        core.step(Exchanged(i, False, False, record, None, (("two", beat),), WALL), at(i))
+        assert ("two" in core.in_maintenance) is is_aside, i
     assert core.orders.pause == Pause()
 
 
 def _alone() -> NodeCore:
     """Where the record alone decides."""
-    election = Election(ME, MY_LIFE, TIMING, CountingEntropy(), now=at(0))
+    election = Election(Identity(ME, MY_LIFE, TIMING), CountingEntropy(), now=at(0), electable=False)
     return NodeCore(election, FailureDetector(ME, TIMING), Admission(ME, MY_LIFE, TIMING, lambda _: None), now=at(0))
 
 
@@ -158,7 +158,7 @@ def _flood(core: NodeCore, i: int, names: int, *, alive: bool = True) -> list[No
     real = (("two", heartbeat("two", i)), ("three", heartbeat("three", i)))
     record = Record(RecordState.HELD, "two", "c" * 16, 7, i + 1, "ab" * 8)
     heard = (*real, *(fresh if alive else ()))
-    return core.answered(Exchanged(i, False, False, record, None, heard, WALL), at(i))
+    return core.step(Exchanged(i, False, False, record, None, heard, WALL), at(i))
 
 
 @pytest.mark.slow
@@ -169,7 +169,7 @@ def test_fresh_names_with_each_heartbeat_fill_no_memory_and_no_log_where_the_rec
         effects = _flood(core, i, 250)
         told += sum(isinstance(effect, MemberChanged) for effect in effects)
         assert len(core.detector.members(at(i))) <= NAMES_MAX
-        assert len(core.election.unwilling) <= NAMES_MAX + 1
+        assert len(core.in_maintenance) <= NAMES_MAX + 1
         assert len(core.roster.crowd) >= 250
     assert told == 0, "one sentence tells of all: see cluster/health/heartbeat_doubts.py"
     seen = core.detector.members(at(299))
@@ -183,10 +183,10 @@ def test_when_the_flood_is_over_it_is_forgotten_and_real_nodes_are_told_of_again
     for i in range(50, 200):
         _flood(core, i, 250, alive=False)
     assert set(core.detector.members(at(199))) == {"two", "three"}
-    assert core.election.unwilling == frozenset()
+    assert core.in_maintenance == frozenset()
     record = Record(RecordState.HELD, "two", "c" * 16, 7, 201, "ab" * 8)
     new = (("new", heartbeat("new", 1)), ("two", heartbeat("two", 200)), ("three", heartbeat("three", 200)))
-    effects = core.answered(Exchanged(200, False, False, record, None, new, WALL), at(200))
+    effects = core.step(Exchanged(200, False, False, record, None, new, WALL), at(200))
     assert [effect.node for effect in effects if isinstance(effect, MemberChanged)] == ["new"]
 
 
@@ -200,8 +200,8 @@ def test_a_crowd_of_strangers_hides_no_member_s_news() -> None:
 
 def _newcomer(seats: int) -> NodeCore:
     """Of a cluster in which members vote; under a licence of so many seats."""
-    voter = Voter("new", MY_LIFE, TIMING, PersistedVote(NO_CLAIM, None), now=at(0))
-    election = Election("new", MY_LIFE, TIMING, CountingEntropy(), now=at(0), voter=voter)
+    voter = Voter(Identity("new", MY_LIFE, TIMING), PersistedVote(NO_CLAIM, None), VoteRules(TIMING), at(0))
+    election = Election(Identity("new", MY_LIFE, TIMING), CountingEntropy(), now=at(0), voter=voter, electable=False)
 
     def check(others: int) -> str | None:
         return None if others < seats else f"{others} seats are taken"
@@ -211,7 +211,7 @@ def _newcomer(seats: int) -> NodeCore:
 
 def _read_by(core: NodeCore, i: int, *listed: tuple[str, Heartbeat | None]) -> AdmissionState:
     record = Record(RecordState.HELD, "two", "c" * 16, 7, i + 1, "ab" * 8)
-    core.answered(Exchanged(i, False, False, record, None, listed, WALL), at(i))
+    core.step(Exchanged(i, False, False, record, None, listed, WALL), at(i))
     return core.admission.standing
 
 
@@ -233,7 +233,10 @@ def test_a_node_that_was_heard_keeps_its_seat_while_it_is_silent() -> None:
 def test_where_the_record_alone_decides_every_listed_name_takes_a_seat() -> None:
     admission = Admission(ME, MY_LIFE, TIMING, lambda others: None if others < 3 else "full")
     core = NodeCore(
-        Election(ME, MY_LIFE, TIMING, CountingEntropy(), now=at(0)), FailureDetector(ME, TIMING), admission, now=at(0)
+        Election(Identity(ME, MY_LIFE, TIMING), CountingEntropy(), now=at(0), electable=False),
+        FailureDetector(ME, TIMING),
+        admission,
+        now=at(0),
     )
     assert _read_by(core, 0, *((f"fake{n}", None) for n in range(3))) is AdmissionState.NO_SEAT
 

@@ -10,7 +10,7 @@ import pytest
 
 from rppam.cluster.consensus.effects import Connected, Exchange, HandOver, ReleaseHeard
 from rppam.cluster.consensus.election import Election
-from rppam.cluster.consensus.lease_observer import SHOWN_MAX
+from rppam.cluster.consensus.lease import SHOWN_MAX, Identity
 from rppam.cluster.consensus.membership import QuorumPolicy
 from rppam.cluster.consensus.record import EPOCH_MAX, Record, RecordState, commitment, parse_record, vacant
 from rppam.kernel.instant import US_PER_MS, Instant
@@ -21,24 +21,15 @@ LEASE, BEAT = TIMING.lease_ms, TIMING.heartbeat_ms
 SECRET = "5e" * 16
 
 
-class AloneSeat(Seat):
-    """One host where the record alone decides."""
-
-    @property
-    def election(self) -> Election:
-        assert isinstance(self.member, Election), f"{self.name} does not run"
-        return self.member
-
-
 class Alone(Parliament):
     """Nodes without a cluster key: nobody votes, and nobody signs."""
 
     def start(self, name: str) -> None:
         before = self.seats[name]
-        seat = self.seats[name] = AloneSeat(name, before.disk)
+        seat = self.seats[name] = Seat(name, before.disk)
         seat.life = before.life + 1
         boot_id = f"{ord(name):012x}{seat.life:04x}"
-        seat.member = Election(name, boot_id, TIMING, SeededEntropy(boot_id), now=Instant(self.now))  # type: ignore[assignment]
+        seat.member = Election(Identity(name, boot_id, TIMING), SeededEntropy(boot_id), now=Instant(self.now))
         self._later(HOP_US, self._connect, seat, seat.life)
         self._poll_later(seat)
 
@@ -167,7 +158,7 @@ def test_with_a_key_no_record_that_nobody_signed_ends_a_leadership(where: str, s
     assert f" held {leader} " in (house.text or ""), "it is written over within the promise"
     house.run(3 * LEASE)
     assert (house.leader, len(house.leaders)) == (leader, promotions)
-    assert house.seats[leader].election.watch.known <= SHOWN_MAX
+    assert house.seats[leader].status.lease.epochs.known <= SHOWN_MAX
     is_told = any("the cluster key did not sign it" in line and "names x at" in line for line in house.told)
     assert is_told is (state is not RecordState.VACANT)
 
@@ -196,7 +187,7 @@ def test_a_vacant_mark_at_the_highest_epoch_stops_nobody_with_a_key_or_without(w
         house.run(4 * LEASE)
     assert house.leader not in {None, leader}
     assert house.leaders[-1][2] <= SHOWN_MAX + 100
-    assert all(seat.election.watch.highest < EPOCH_MAX for seat in house.seats.values() if seat.member is not None)
+    assert all(seat.status.lease.epochs.led < EPOCH_MAX for seat in house.seats.values() if seat.member is not None)
 
 
 def test_without_a_key_a_forged_leadership_at_the_highest_epoch_is_told_with_what_to_do() -> None:
@@ -241,7 +232,7 @@ def ms_of_two(house: Parliament, ms: int, then: Callable[[], None]) -> int:
     two_us, until = 0, house.now + ms * US_PER_MS
     while house._heap and house._heap[0][0] <= until:
         before = house.now
-        may = [seat for seat in house.seats.values() if seat.member and seat.election.permission(house._at) is not None]
+        may = [seat for seat in house.seats.values() if seat.member and seat.status.permission(house._at) is not None]
         house.now, _, what, words = heappop(house._heap)
         two_us += (house.now - before) * (len(may) > 1)
         what(*words)

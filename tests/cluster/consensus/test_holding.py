@@ -4,11 +4,11 @@ from rppam.cluster.consensus.effects import (
     Disconnected,
     Exchange,
     Found,
+    Phase,
     Purpose,
     StepDownReason,
     SteppedDown,
 )
-from rppam.cluster.consensus.phase import Phase
 from rppam.cluster.consensus.record import RecordState, vacant
 from rppam.kernel.instant import US_PER_MS, Instant
 from tests.cluster.consensus.stage import (
@@ -30,8 +30,8 @@ def test_the_promise_runs_from_before_the_request_and_ends_without_any_input() -
     sent_at = stage.now
     stage.answer(after_ms=700)
     stage.claim()
-    assert stage.election.permission(Instant(sent_at + PROMISE * US_PER_MS - 1)) == 1_000
-    assert stage.election.permission(Instant(sent_at + PROMISE * US_PER_MS)) is None
+    assert stage.election.status().permission(Instant(sent_at + PROMISE * US_PER_MS - 1)) == 1_000
+    assert stage.election.status().permission(Instant(sent_at + PROMISE * US_PER_MS)) is None
 
 
 def test_each_renewal_prolongs_the_promise_with_a_seq_of_its_own() -> None:
@@ -166,4 +166,4 @@ def test_a_leader_on_a_broken_connection_goes_on_until_its_promise_ends() -> Non
 def test_word_of_another_connections_end_changes_nothing() -> None:
     stage = leader()
     stage.tell(Disconnected(9))
-    assert stage.election.watch.connection == 1
+    assert stage.election.status().lease.connection == 1

@@ -124,7 +124,7 @@ def test_a_leader_that_loses_its_majority_stops_before_another_can_begin(policy:
     assert leader is not None
     house.cut |= {pair for name in "abc" for pair in ((leader, name), (name, leader)) if name != leader}
     if policy is LAST:
-        assert house.seats[leader].election.ledger.deadline is not None
+        assert house.seats[leader].status.deadline is not None
         house.run(5 * LEASE)
         assert house.leader == leader, "the store and itself are enough"
     else:
@@ -165,7 +165,7 @@ def test_a_member_is_added_and_removed_in_two_steps_without_losing_the_leader(po
     assert leader is not None
     house.add("d")
     house.run(2 * LEASE)
-    assert house.seats["d"].election.electorate is None
+    assert house.seats["d"].status.electorate is None
     house.tell(leader, ChangeMembership(VoterSet.of(tuple("abcd"), policy)))
     house.run(2 * LEASE)
     for name in "abcd":
@@ -209,7 +209,7 @@ def test_a_change_of_the_votes_never_shortens_what_the_leader_was_given() -> Non
     given = 0
     for _ in range(3 * LEASE):
         house.run(1)
-        deadline = house.seats[leader].election.ledger.deadline
+        deadline = house.seats[leader].status.deadline
         assert deadline is not None
         assert deadline >= given
         given = deadline

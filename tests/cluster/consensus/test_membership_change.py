@@ -1,8 +1,8 @@
 """Changes of the electorate, step by step: what a leader may finish, and what it has to make anew first."""
 
-from rppam.cluster.consensus.ledger import Ledger
-from rppam.cluster.consensus.membership import STORE, Membership, QuorumPolicy, Version, VoterSet
-from rppam.cluster.consensus.membership_change import MembershipChange
+from rppam.cluster.consensus.membership import Membership, QuorumPolicy, Version, VoterSet, Wanted, next_step
+from rppam.cluster.consensus.promises import STORE, Promises
+from rppam.cluster.consensus.rules import MembershipRules
 from rppam.kernel.instant import Instant
 from rppam_sim.vote_checker import disjoint
 
@@ -14,48 +14,56 @@ LINEAGE = "ab" * 8
 LATE, SOON = Instant(9_000_000), Instant(1_000_000)
 
 
-def ledger(electorate: Membership) -> Ledger:
+def ledger(electorate: Membership) -> Promises:
     """Everybody has promised."""
-    held = Ledger(*(body.weights for body in electorate.bodies))
+    held = Promises(*(body.weights for body in electorate.voter_sets))
     for voter in (*electorate.members, STORE):
-        held.promise(voter, LATE)
+        held.add(voter, LATE)
     return held
 
 
-def heard_by(changes: MembershipChange, count: int, version: Version) -> None:
-    for name in EIGHT[:count]:
-        changes.heard(name, version)
+class Changes:
+    """What a leader knows of a change."""
+
+    def __init__(self, wanted: VoterSet | None = None) -> None:
+        self.wanted = Wanted(wanted)
+        self.on_disk: dict[str, Version] = {}
+
+    def heard_by(self, count: int, version: Version) -> None:
+        self.on_disk.update(dict.fromkeys(EIGHT[:count], version))
+
+    def next(self, membership: Membership, held: Promises, epoch: int, least: Instant) -> Membership | None:
+        return next_step(MembershipRules(), self.wanted, membership, held, self.on_disk, epoch, least)
 
 
 def test_a_leader_finishes_its_own_change_once_enough_old_members_have_it() -> None:
-    changes = MembershipChange()
+    changes = Changes()
     pending = Membership(LINEAGE, Version(7, 1), WITHOUT_6, OLD)
-    heard_by(changes, OLD.blocking - 1, pending.version)
+    changes.heard_by(OLD.blocking - 1, pending.version)
     assert changes.next(pending, ledger(pending), 7, SOON) is None
-    heard_by(changes, OLD.blocking, pending.version)
+    changes.heard_by(OLD.blocking, pending.version)
     assert changes.next(pending, ledger(pending), 7, SOON) == Membership(LINEAGE, Version(7, 2), WITHOUT_6)
 
 
 def test_nobody_becomes_a_member_before_his_own_vote_is_won() -> None:
-    changes, now = MembershipChange(), Membership(LINEAGE, Version(7, 1), WITHOUT_6)
-    changes.want(OLD, (), Instant(2 * LATE))
+    changes, now = Changes(OLD), Membership(LINEAGE, Version(7, 1), WITHOUT_6)
     assert not {"node6"} & set(now.members)
     held = ledger(now)
     assert changes.next(now, held, 7, SOON) is None, "node6 has promised nothing"
-    held.promise("node6", SOON)
+    held.add("node6", SOON)
     assert changes.next(now, held, 7, SOON) is None, "its promise is over too soon"
-    held.promise("node6", LATE)
+    held.add("node6", LATE)
     assert changes.next(now, held, 7, SOON) == Membership(LINEAGE, Version(7, 2), OLD, WITHOUT_6)
 
 
 def test_what_an_earlier_leader_left_pending_is_made_anew_before_it_is_counted() -> None:
-    changes = MembershipChange()
+    changes = Changes()
     left = Membership(LINEAGE, Version(5, 3), WITHOUT_6, OLD)
-    heard_by(changes, 8, left.version)
+    changes.heard_by(8, left.version)
     anew = changes.next(left, ledger(left), 9, SOON)
     assert anew == Membership(LINEAGE, Version(9, 1), WITHOUT_6, OLD), "all have the earlier one, and still"
     assert changes.next(anew, ledger(anew), 9, SOON) is None, "nobody has told yet that it is on disk"
-    heard_by(changes, OLD.blocking, anew.version)
+    changes.heard_by(OLD.blocking, anew.version)
     assert changes.next(anew, ledger(anew), 9, SOON) == Membership(LINEAGE, Version(9, 2), WITHOUT_6)
 
 
@@ -75,28 +83,27 @@ def test_why_two_changes_begun_from_one_list_could_each_gather_a_majority() -> N
 def test_a_change_waits_until_it_shortens_nothing_that_somebody_may_act_by() -> None:
     """Without the store the new votes need node8's promise, which ends sooner; the old ones can do without it."""
     last = VoterSet.of(EIGHT, QuorumPolicy.LAST_MAN_STANDING)
-    changes, now = MembershipChange(), Membership(LINEAGE, Version(7, 1), OLD)
-    changes.want(last, (), Instant(2 * LATE))
-    held = Ledger(OLD.weights)
+    changes, now = Changes(last), Membership(LINEAGE, Version(7, 1), OLD)
+    held = Promises(OLD.weights)
     for voter in EIGHT:
-        held.promise(voter, Instant(LATE - 1_000) if voter == "node8" else LATE)
+        held.add(voter, Instant(LATE - 1_000) if voter == "node8" else LATE)
     assert held.longest == LATE
     assert changes.next(now, held, 7, SOON) is None, "all eight have to agree, and node8 has promised less"
-    held.promise("node8", LATE)
+    held.add("node8", LATE)
     assert changes.next(now, held, 7, SOON) == Membership(LINEAGE, Version(7, 2), last, OLD)
 
 
 def test_a_change_that_shortened_something_is_in_force_only_when_that_is_over() -> None:
     """Promises for the old list may arrive while the disk writes the pending one."""
     last = VoterSet.of(EIGHT, QuorumPolicy.LAST_MAN_STANDING)
-    changes, pending = MembershipChange(), Membership(LINEAGE, Version(7, 2), last, OLD)
-    held = Ledger(OLD.weights)
+    changes, pending = Changes(), Membership(LINEAGE, Version(7, 2), last, OLD)
+    held = Promises(OLD.weights)
     for voter in EIGHT[:7]:
-        held.promise(voter, LATE)
-    held.promise("node8", Instant(LATE - 1_000))
-    held.reweigh(*(body.weights for body in pending.bodies))
+        held.add(voter, LATE)
+    held.add("node8", Instant(LATE - 1_000))
+    held.reweigh(*(body.weights for body in pending.voter_sets))
     assert held.deadline == LATE - 1_000
-    heard_by(changes, 8, pending.version)
+    changes.heard_by(8, pending.version)
     assert changes.next(pending, held, 7, SOON) is None
-    held.promise("node8", LATE)
+    held.add("node8", LATE)
     assert changes.next(pending, held, 7, SOON) == Membership(LINEAGE, Version(7, 3), last)

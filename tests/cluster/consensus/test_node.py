@@ -5,18 +5,19 @@ from typing import Any
 import pytest
 
 from rppam.cluster.consensus.admission import Admission, AdmissionState
-from rppam.cluster.consensus.effects import Told
+from rppam.cluster.consensus.effects import Tick, Told
 from rppam.cluster.consensus.election import Election
 from rppam.cluster.consensus.failure_detector import FailureDetector
 from rppam.cluster.consensus.heartbeat import Heartbeat
+from rppam.cluster.consensus.lease import Identity
 from rppam.cluster.consensus.membership import MEMBERS_MAX, QuorumPolicy, VoterSet, founding
 from rppam.cluster.consensus.messages import NO_CLAIM, PersistedVote
 from rppam.cluster.consensus.node import PAUSE_AHEAD_MS, Exchanged, NodeCore, NodeEffect, Turned
-from rppam.cluster.consensus.phase import Phase
 from rppam.cluster.consensus.record import Record, RecordState
-from rppam.cluster.consensus.voter import Voter
+from rppam.cluster.consensus.rules import VoteRules
+from rppam.cluster.consensus.vote import Voter
 from tests.cluster.consensus.beats import TIMING, WALL, at, heartbeat
-from tests.cluster.consensus.stage import ME, MY_LIFE, CountingEntropy, Stage, leader
+from tests.cluster.consensus.stage import ME, MY_LIFE, CountingEntropy, Stage, lead, leader
 
 NAMESAKE = "0" * 16
 
@@ -33,13 +34,12 @@ def _beat(core: NodeCore, stage: Stage, own_before: Heartbeat | None) -> list[No
     stage.answer()
     assert stage.stands is not None
     answer = Exchanged(request, True, False, stage.stands, own_before, (), WALL)
-    return core.answered(answer, stage.now)
+    return core.step(answer, stage.now)
 
 
 def test_a_leader_stays_when_a_namesake_with_the_older_right_turns_up() -> None:
     stage = leader()
     core = _core(stage.election)
-    stage.election.electable = True
     for _ in range(5):
         _beat(core, stage, None)
     assert core.admission.standing is AdmissionState.ADMITTED
@@ -56,24 +56,24 @@ class Full:
     def __init__(self, members: int) -> None:
         names = (ME, *(f"other{number:03d}" for number in range(members - 1)))
         electorate = founding("ab" * 8, VoterSet.of(names, QuorumPolicy.MAJORITY, ()))
-        voter = Voter(ME, MY_LIFE, TIMING, PersistedVote(NO_CLAIM, electorate), now=at(0))
-        self.election = Election(ME, MY_LIFE, TIMING, CountingEntropy(), now=at(0), voter=voter)
+        voter = Voter(Identity(ME, MY_LIFE, TIMING), PersistedVote(NO_CLAIM, electorate), VoteRules(TIMING), at(0))
+        self.election = Election(
+            Identity(ME, MY_LIFE, TIMING), CountingEntropy(), now=at(0), voter=voter, electable=False
+        )
         self.core = _core(self.election)
-        self.election.phase, self.election.epoch = Phase.LEADER, 7
-        for name in names:
-            self.election.ledger.promise(name, at(100))
-        assert self.election.permission(at(1)) == 7
+        lead(self.election, 7, names, at(100))
+        assert self.election.status().permission(at(1)) == 7
 
     def answered(self, beats: int) -> list[NodeEffect]:
         record = Record(RecordState.HELD, ME, MY_LIFE, 7, beats + 1, "ab" * 8)
         asks = heartbeat("one-more", beats, "c" * 16, joins=True, member_address="10.0.0.9:5201")
-        return self.core.answered(Exchanged(beats, False, False, record, None, (("one-more", asks),), WALL), at(beats))
+        return self.core.step(Exchanged(beats, False, False, record, None, (("one-more", asks),), WALL), at(beats))
 
 
 def test_a_cluster_that_is_full_says_so_and_goes_on() -> None:
     full = Full(MEMBERS_MAX)
     told = [effect for beats in range(1, 4) for effect in full.answered(beats) if isinstance(effect, Told)]
-    assert full.election.changes.wanted is None
+    assert full.election.status().wanted.voters is None
     (only,) = [word for word in told if "one-more" in word.sentence]
     assert only.is_warning
     assert "rppam cluster forget NODE" in only.sentence
@@ -82,8 +82,9 @@ def test_a_cluster_that_is_full_says_so_and_goes_on() -> None:
 def test_the_last_place_is_given() -> None:
     room = Full(MEMBERS_MAX - 1)
     room.answered(1)
-    assert room.election.changes.wanted is not None
-    assert len(room.election.changes.wanted.members) == MEMBERS_MAX
+    voters = room.election.status().wanted.voters
+    assert voters is not None
+    assert len(voters.members) == MEMBERS_MAX
 
 
 class Alone:
@@ -91,19 +92,21 @@ class Alone:
 
     def __init__(self, answers: int) -> None:
         electorate = founding("ab" * 8, VoterSet.of((ME, "other"), QuorumPolicy.MAJORITY, ()))
-        voter = Voter(ME, MY_LIFE, TIMING, PersistedVote(NO_CLAIM, electorate), now=at(0))
-        self.core = _core(Election(ME, MY_LIFE, TIMING, CountingEntropy(), now=at(0), voter=voter))
+        voter = Voter(Identity(ME, MY_LIFE, TIMING), PersistedVote(NO_CLAIM, electorate), VoteRules(TIMING), at(0))
+        self.core = _core(
+            Election(Identity(ME, MY_LIFE, TIMING), CountingEntropy(), now=at(0), voter=voter, electable=False)
+        )
         self.beats = 0
         for _ in range(answers):
             self.beats += 1
             free = Record(RecordState.VACANT, "-", "0" * 16, 0, 0, "ab" * 8)
-            self.core.answered(Exchanged(self.beats, False, False, free, None, (), WALL), at(self.beats))
+            self.core.step(Exchanged(self.beats, False, False, free, None, (), WALL), at(self.beats))
 
     def stands_after(self, most: int) -> int | None:
         """After how many heartbeats from the last answer on it may stand."""
         for beats in range(most):
-            self.core.poll(at(self.beats + beats))
-            if self.core.election.electable:
+            self.core.step(Tick(), at(self.beats + beats))
+            if self.core.status().electable:
                 return beats
         return None
 
@@ -117,14 +120,16 @@ def test_a_member_takes_part_without_a_store_that_left_before_it_was_admitted(an
 
 
 def test_one_that_belongs_to_no_cluster_does_not() -> None:
-    core = _core(Election(ME, MY_LIFE, TIMING, CountingEntropy(), now=at(0), voter=_nobody()))
+    core = _core(
+        Election(Identity(ME, MY_LIFE, TIMING), CountingEntropy(), now=at(0), voter=_nobody(), electable=False)
+    )
     for beats in range(100):
-        core.poll(at(beats))
-    assert not core.election.electable
+        core.step(Tick(), at(beats))
+    assert not core.status().electable
 
 
 def _nobody() -> Voter:
-    return Voter(ME, MY_LIFE, TIMING, PersistedVote(NO_CLAIM, None), now=at(0))
+    return Voter(Identity(ME, MY_LIFE, TIMING), PersistedVote(NO_CLAIM, None), VoteRules(TIMING), at(0))
 
 
 @pytest.mark.parametrize("ahead_ms", [2**53 - 1 - WALL, PAUSE_AHEAD_MS + 1])
@@ -137,12 +142,12 @@ def test_a_pause_ordered_in_the_far_future_is_nobody_s_order(ahead_ms: int) -> N
     def told(stamp: int, *, is_on: bool) -> None:
         beat = heartbeat("other", next(beats), paused=is_on, pause_stamp=stamp, paused_by="eve")
         assert stage.stands is not None
-        core.answered(Exchanged(0, False, False, stage.stands, None, (("other", beat),), WALL), stage.now)
+        core.step(Exchanged(0, False, False, stage.stands, None, (("other", beat),), WALL), stage.now)
 
     told(WALL + ahead_ms, is_on=True)
     assert not core.orders.pause.is_on
     told(WALL + PAUSE_AHEAD_MS, is_on=True)
     assert core.orders.pause.is_on
-    core.pause(core.orders.pause.followed_by(WALL, is_on=False, by="bob"), stage.now)
+    core.step(core.orders.pause.followed_by(WALL, is_on=False, by="bob"), stage.now)
     assert not core.orders.pause.is_on, "it can be resumed"
     assert core.orders.pause.stamp <= WALL + PAUSE_AHEAD_MS + 1

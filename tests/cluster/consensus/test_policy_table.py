@@ -3,7 +3,8 @@
 from itertools import combinations
 from pathlib import Path
 
-from rppam.cluster.consensus.membership import STORE, QuorumPolicy, VoterSet
+from rppam.cluster.consensus.membership import QuorumPolicy, VoterSet
+from rppam.cluster.consensus.promises import STORE
 
 PAGE = Path(__file__).parents[3] / "docs" / "safety-levels.md"
 

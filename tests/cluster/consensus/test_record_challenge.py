@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from rppam.cluster.consensus.effects import ChangeMembership, HandOver, ReleaseHeard
-from rppam.cluster.consensus.lease_observer import SHOWN_MAX
+from rppam.cluster.consensus.lease import SHOWN_MAX
 from rppam.cluster.consensus.membership import QuorumPolicy, VoterSet
 from rppam.cluster.consensus.messages import NO_CLAIM, PersistedVote, Refusal, VoteRequest
 from rppam.cluster.consensus.record import EPOCH_MAX, Record, RecordState, sealed
@@ -114,7 +114,7 @@ def test_nobody_takes_a_stranger_for_the_leader() -> None:
     forge(house)
     house.kill(leader)
     house.run(LEASE - 1_000)
-    assert {house.seats[name].election.leader(Instant(house.now)) for name in "abc" if name != leader} <= {
+    assert {house.seats[name].status.leader(Instant(house.now)) for name in "abc" if name != leader} <= {
         None,
         (leader, house.leaders[-1][2]),
     }
@@ -132,8 +132,7 @@ def test_where_the_store_has_a_vote_its_record_is_that_vote(names: str, policy: 
 def deny(house: Parliament, leader: str, monkeypatch: pytest.MonkeyPatch, refusal: Refusal) -> None:
     """From now on no other member grants this leader anything."""
     for name in house.seats:
-        voter = house.seats[name].election.voter
-        assert voter is not None
+        voter = house.seats[name].state.voter
         if name == leader:
             continue
 

@@ -2,7 +2,9 @@
 
 import pytest
 
-from rppam.cluster.consensus.effects import HandOver, Told
+from rppam.cluster.consensus.effects import HandOver, SendVote, Told
+from rppam.cluster.consensus.election import Election
+from rppam.cluster.consensus.lease import Identity
 from rppam.cluster.consensus.membership import QuorumPolicy, VoterSet, founding
 from rppam.cluster.consensus.messages import (
     NO_CLAIM,
@@ -14,19 +16,22 @@ from rppam.cluster.consensus.messages import (
     VoteRequest,
     VoteRequestKind,
 )
-from rppam.cluster.consensus.succession import is_left_in_hands
-from rppam.cluster.consensus.voter import SendVote, Voter
+from rppam.cluster.consensus.peers import Answer
+from rppam.cluster.consensus.rules import VoteRules
+from rppam.cluster.consensus.vote import Voter
 from rppam.kernel.instant import Instant
+from rppam_sim.host import SeededEntropy
 from tests.cluster.consensus.parliament import TIMING, Parliament
 
 FULL = "no space is left on the disk"
+ME = Identity("node1", "a" * 16, TIMING)
 NAMES = ("node1", "node2", "node3")
 LATER = Instant(10 * TIMING.lease_us)
 
 
 def vote_of(voter: Voter, now: Instant, kind: VoteRequestKind = VoteRequestKind.PROBE) -> Vote:
-    assert voter.electorate is not None
-    ballot = VoteRequest(kind, 1, Candidacy("node2", "b" * 16, 7), voter.electorate, now)
+    assert voter.vote.membership is not None
+    ballot = VoteRequest(kind, 1, Candidacy("node2", "b" * 16, 7), voter.vote.membership, now)
     sent = [effect for effect in voter.ask(ballot, None, now) if isinstance(effect, SendVote)]
     assert len(sent) == 1
     return sent[0].vote
@@ -34,7 +39,7 @@ def vote_of(voter: Voter, now: Instant, kind: VoteRequestKind = VoteRequestKind.
 
 def a_voter(policy: QuorumPolicy = QuorumPolicy.MAJORITY, witnesses: tuple[str, ...] = ()) -> Voter:
     kept = PersistedVote(NO_CLAIM, founding("0123456789abcdef", VoterSet.of(NAMES, policy, witnesses)))
-    return Voter("node1", "a" * 16, TIMING, kept, now=Instant(0))
+    return Voter(ME, kept, VoteRules(TIMING), Instant(0))
 
 
 def test_a_vote_says_whether_its_disk_takes_promises() -> None:
@@ -55,26 +60,25 @@ def test_a_vote_says_whether_its_disk_takes_promises() -> None:
 @pytest.mark.parametrize("kind", VoteRequestKind)
 def test_a_member_with_the_file_of_another_grants_nothing_keeps_nothing_and_says_so(kind: VoteRequestKind) -> None:
     voter = a_voter()
-    voter.strange = "it is a copy"
-    before = PersistedVote(voter.claim, voter.electorate, voter.highest)
+    voter.vote = voter.vote._replace(strange="it is a copy")
+    before = voter.vote.kept
     vote = vote_of(voter, LATER, kind)
     assert (vote.is_granted, vote.refusal, vote.stance) == (False, Refusal.STRANGE, Readiness.UNABLE)
     newer = founding("0123456789abcdef", VoterSet.of(("node1", "node2"), QuorumPolicy.MAJORITY))
     newer = newer._replace(version=newer.version._replace(step=9))
     assert voter.adopt(newer, LATER) == []
-    assert PersistedVote(voter.claim, voter.electorate, voter.highest) == before
+    assert voter.vote.kept == before
 
 
 def test_a_member_with_the_file_of_another_renews_not_even_what_the_file_names() -> None:
-    kept = PersistedVote(Candidacy("node2", "b" * 16, 7), a_voter().electorate, 7)
-    voter = Voter("node1", "a" * 16, TIMING, kept, now=Instant(0))
-    voter.strange = "it is a copy"
+    kept = PersistedVote(Candidacy("node2", "b" * 16, 7), a_voter().vote.membership, 7)
+    voter = Voter(ME, kept, VoteRules(TIMING), Instant(0), strange="it is a copy")
     assert vote_of(voter, Instant(1), VoteRequestKind.RENEW).refusal is Refusal.STRANGE
 
 
-def _answers(voter: Voter, stances: dict[str, Readiness]) -> dict[str, Vote]:
+def _answers(voter: Voter, stances: dict[str, Readiness]) -> dict[str, Answer]:
     said = vote_of(voter, LATER)
-    return {name: said._replace(voter=name, stance=stance) for name, stance in stances.items()}
+    return {name: Answer(said._replace(voter=name, stance=stance), LATER, LATER) for name, stance in stances.items()}
 
 
 @pytest.mark.parametrize(
@@ -96,10 +100,10 @@ def test_who_is_left_needs_votes_that_are_kept(
     voter = a_voter(QuorumPolicy(policy), witnesses)
     stances = {name: Readiness.UNABLE if name in unable else Readiness.READY for name in ("node2", "node3")}
     answers = _answers(voter, stances)
-    voter.disk_problem = own
-    assert voter.electorate is not None
-    weights = voter.electorate.body.weights
-    assert is_left_in_hands(voter, voter.electorate, answers, weights, has_store=has_store) is left
+    voter.tried(own)
+    election = Election(ME, SeededEntropy(""), now=LATER, voter=voter)
+    lease = election.status().lease._replace(connection=1 if has_store else None)
+    assert election.status()._replace(answers=answers, lease=lease).is_left_in_hands() is left
 
 
 def test_a_leader_stays_when_it_is_told_to_hand_over_to_nobody() -> None:
@@ -108,8 +112,7 @@ def test_a_leader_stays_when_it_is_told_to_hand_over_to_nobody() -> None:
     leader = parliament.leader
     assert leader is not None
     for name in NAMES:
-        voter = parliament.seats[name].election.voter
-        assert voter is not None
+        voter = parliament.seats[name].state.voter
         if name != leader:
             voter.tried(FULL)
             parliament.full.add(name)
@@ -124,13 +127,12 @@ def test_a_leader_stays_when_it_is_told_to_hand_over_to_nobody() -> None:
 def test_a_node_with_the_file_of_another_does_not_stand_however_many_would_vote_for_it() -> None:
     parliament = Parliament(*NAMES, policy=QuorumPolicy.MAJORITY)
     for name in ("node2", "node3"):
-        parliament.seats[name].election.electable = False
-    voter = parliament.seats["node1"].election.voter
-    assert voter is not None
-    voter.strange = "it is a copy"
+        parliament.seats[name].state.standing.electable = False
+    voter = parliament.seats["node1"].state.voter
+    voter.vote = voter.vote._replace(strange="it is a copy")
     parliament.run(6 * TIMING.lease_ms)
     assert parliament.leaders == []
-    parliament.seats["node2"].election.electable = True
+    parliament.seats["node2"].state.standing.electable = True
     parliament.run(4 * TIMING.lease_ms)
     assert parliament.leader == "node2"
 
@@ -144,9 +146,7 @@ def test_a_member_that_keeps_no_promise_stands_last(position: int, how: str) -> 
     assert leader is not None
     others = sorted(set(NAMES) - {leader})
     unable = others.pop(position)
-    voter = parliament.seats[unable].election.voter
-    assert voter is not None
-    voter.tried(FULL)
+    parliament.seats[unable].state.voter.tried(FULL)
     parliament.run(2 * TIMING.heartbeat_ms)
     if how == "it is killed":
         parliament.kill(leader)

@@ -1,6 +1,7 @@
 """A member's vote, ballot by ballot: orders of messages that a cluster rarely sees."""
 
-from rppam.cluster.consensus.lease_observer import HEARD_MAX, LEAP_MAX, SHOWN_MAX, LeaseObserver
+from rppam.cluster.consensus.effects import SaveKept, SendVote
+from rppam.cluster.consensus.lease import HEARD_MAX, LEAP_MAX, SHOWN_MAX, Identity, LeaseObserver
 from rppam.cluster.consensus.membership import Membership, QuorumPolicy, Version, VoterSet, founding
 from rppam.cluster.consensus.messages import (
     NO_CLAIM,
@@ -13,8 +14,9 @@ from rppam.cluster.consensus.messages import (
     VoteRequestKind,
 )
 from rppam.cluster.consensus.record import EPOCH_MAX
+from rppam.cluster.consensus.rules import VoteRules
 from rppam.cluster.consensus.timing import PROFILES
-from rppam.cluster.consensus.voter import SaveKept, SendVote, Voter
+from rppam.cluster.consensus.vote import Voter
 from rppam.kernel.instant import Instant
 
 TIMING = PROFILES["default"]
@@ -24,7 +26,7 @@ LATER = Instant(TIMING.lease_us + 2)
 
 def voter() -> Voter:
     """One whose wait after the start is over at ``LATER``."""
-    return Voter("c", "c" * 16, TIMING, PersistedVote(NO_CLAIM, ELECTORATE), now=Instant(0))
+    return Voter(Identity("c", "c" * 16, TIMING), PersistedVote(NO_CLAIM, ELECTORATE), VoteRules(TIMING), Instant(0))
 
 
 def asked(
@@ -78,46 +80,46 @@ def test_a_list_of_members_that_the_disk_refused_is_not_told_as_kept_even_with_a
 
 
 def test_who_is_no_member_yet_takes_over_no_list_without_its_own_name() -> None:
-    newcomer = Voter("d", "d" * 16, TIMING, PersistedVote(NO_CLAIM, None), now=Instant(0))
+    newcomer = Voter(Identity("d", "d" * 16, TIMING), PersistedVote(NO_CLAIM, None), VoteRules(TIMING), Instant(0))
     answer = asked(newcomer, VoteRequestKind.RENEW, "a", 5)
     assert answer.is_granted, "it shows that it can vote"
-    assert newcomer.electorate is None
+    assert newcomer.vote.membership is None
     wider = founding(ELECTORATE.lineage, VoterSet.of(("a", "b", "c", "d"), QuorumPolicy.MAJORITY))
     newcomer.adopt(wider, Instant(0))
-    assert newcomer.electorate == wider
+    assert newcomer.vote.membership == wider
     newcomer.adopt(ELECTORATE._replace(version=Version(6, 1)), Instant(0))
-    assert newcomer.electorate.members == ("a", "b", "c"), "a member believes that it was removed"
+    assert newcomer.vote.membership.members == ("a", "b", "c"), "a member believes that it was removed"
 
 
 def test_who_learns_that_it_is_a_member_has_no_vote_for_a_lease_from_then_on() -> None:
     """Another may have been that member until then: a second host of the same name, with a data folder of its own."""
-    second = Voter("c", "d" * 16, TIMING, PersistedVote(NO_CLAIM, None), now=Instant(0))
+    second = Voter(Identity("c", "d" * 16, TIMING), PersistedVote(NO_CLAIM, None), VoteRules(TIMING), Instant(0))
     assert asked(second, VoteRequestKind.PROBE, "b", 9).refusal is Refusal.BOOT_WAIT
-    assert second.electorate == ELECTORATE
+    assert second.vote.membership == ELECTORATE
     for kind in (VoteRequestKind.PROBE, VoteRequestKind.VOTE, VoteRequestKind.RENEW):
         assert asked(second, kind, "b", 9, Instant(LATER + TIMING.lease_us)).refusal is Refusal.BOOT_WAIT
     assert asked(second, VoteRequestKind.VOTE, "b", 9, Instant(LATER + TIMING.lease_us + 2)).is_granted
 
 
 def test_a_newcomer_goes_on_promising_the_leader_that_takes_it_in() -> None:
-    newcomer = Voter("d", "d" * 16, TIMING, PersistedVote(NO_CLAIM, None), now=Instant(0))
+    newcomer = Voter(Identity("d", "d" * 16, TIMING), PersistedVote(NO_CLAIM, None), VoteRules(TIMING), Instant(0))
     assert asked(newcomer, VoteRequestKind.RENEW, "a", 5).is_granted
     wider = founding(ELECTORATE.lineage, VoterSet.of(("a", "b", "c", "d"), QuorumPolicy.MAJORITY))
     assert asked(newcomer, VoteRequestKind.RENEW, "a", 5, members=wider).is_granted
-    assert newcomer.electorate == wider
+    assert newcomer.vote.membership == wider
     assert asked(newcomer, VoteRequestKind.VOTE, "b", 6, members=wider).refusal is Refusal.BOOT_WAIT
 
 
 def test_what_is_kept_is_what_the_disk_has_confirmed() -> None:
     mind = voter()
-    assert mind.is_kept
+    assert mind.vote.is_kept
     ballot = VoteRequest(VoteRequestKind.VOTE, 1, Candidacy("a", "a" * 16, 8), ELECTORATE, LATER)
     (save,) = [effect for effect in mind.ask(ballot, None, LATER) if isinstance(effect, SaveKept)]
-    assert not mind.is_kept
+    assert not mind.vote.is_kept
     mind.saved(save.ticket, "no space")
-    assert not mind.is_kept
+    assert not mind.vote.is_kept
     assert asked(mind, VoteRequestKind.VOTE, "a", 8).is_granted
-    assert mind.is_kept
+    assert mind.vote.is_kept
 
 
 # ---- whose list of members is believed ------------------------------------------------------------------------------
@@ -126,7 +128,7 @@ SPREAD = ELECTORATE._replace(body=VoterSet.of(("a", "b", "c", "w"), QuorumPolicy
 
 
 def member_c() -> Voter:
-    return Voter("c", "c" * 16, TIMING, PersistedVote(NO_CLAIM, SPREAD), now=Instant(0))
+    return Voter(Identity("c", "c" * 16, TIMING), PersistedVote(NO_CLAIM, SPREAD), VoteRules(TIMING), Instant(0))
 
 
 def list_of(*names: str, epoch: int = 9, step: int = 1) -> Membership:
@@ -138,14 +140,14 @@ def test_a_list_of_members_is_taken_over_from_a_member_that_may_lead_and_from_no
         mind = member_c()
         answer = asked(mind, VoteRequestKind.RENEW, sender, 9, members=list_of(sender))
         assert (answer.is_granted, answer.refusal) == (False, Refusal.NOT_A_CANDIDATE)
-        assert mind.electorate == SPREAD
-        assert sender in mind.offered(LATER)
+        assert mind.vote.membership == SPREAD
+        assert sender in mind.vote.offered(LATER)
         mind.adopt(list_of(sender), LATER, sender)
-        assert mind.electorate == SPREAD, "nor with a vote"
+        assert mind.vote.membership == SPREAD, "nor with a vote"
     mind = member_c()
     assert asked(mind, VoteRequestKind.RENEW, "a", 9, members=list_of("a", "c")).is_granted
-    assert mind.electorate == list_of("a", "c")
-    assert mind.offered(LATER) == ""
+    assert mind.vote.membership == list_of("a", "c")
+    assert mind.vote.offered(LATER) == ""
 
 
 def test_who_joined_while_a_member_was_away_is_believed_once_a_witness_says_the_same() -> None:
@@ -155,9 +157,9 @@ def test_who_joined_while_a_member_was_away_is_believed_once_a_witness_says_the_
     mind = member_c()
     assert not asked(mind, VoteRequestKind.RENEW, "d", 9, members=wider).is_granted
     mind.adopt(wider._replace(version=Version(9, 3)), LATER, "w")
-    assert mind.electorate == SPREAD, "the witness says something else"
+    assert mind.vote.membership == SPREAD, "the witness says something else"
     mind.adopt(wider, LATER, "w")
-    assert mind.electorate == wider
+    assert mind.vote.membership == wider
     again = member_c()
     again.adopt(wider, LATER, "w")
     assert asked(again, VoteRequestKind.RENEW, "d", 9, members=wider).is_granted, "in whatever order they come"
@@ -167,18 +169,18 @@ def test_no_version_and_no_epoch_is_believed_that_leaves_later_ones_no_room() ->
     mind = member_c()
     for epoch, step in ((EPOCH_MAX, 1), (SHOWN_MAX + LEAP_MAX + 1, 1), (9, 10**14)):
         asked(mind, VoteRequestKind.RENEW, "a", 9, members=list_of("a", "c", epoch=epoch, step=step))
-        assert mind.electorate == SPREAD, (epoch, step)
+        assert mind.vote.membership == SPREAD, (epoch, step)
     for kind in (VoteRequestKind.VOTE, VoteRequestKind.RENEW):
         assert not asked(mind, kind, "a", EPOCH_MAX, members=SPREAD).is_granted
-    assert mind.highest == 0
+    assert mind.vote.highest == 0
     assert asked(mind, VoteRequestKind.VOTE, "a", SHOWN_MAX + 1, members=SPREAD).is_granted
 
 
 def test_a_member_s_word_of_an_epoch_uses_none_up() -> None:
-    watch = LeaseObserver()
+    watch = LeaseObserver(voter().vote.me)
     for _ in range(100):
-        watch.hear(EPOCH_MAX)
-    assert watch.known == SHOWN_MAX + HEARD_MAX, "and what was heard is no reason to believe more"
-    watch.hear(EPOCH_MAX, SHOWN_MAX + 5)
-    assert watch.known == SHOWN_MAX + 5 + HEARD_MAX, "whoever is above that itself follows on"
+        watch = watch.hear(EPOCH_MAX, 0)
+    assert watch.epochs.known == SHOWN_MAX + HEARD_MAX, "and what was heard is no reason to believe more"
+    watch = watch.hear(EPOCH_MAX, SHOWN_MAX + 5)
+    assert watch.epochs.known == SHOWN_MAX + 5 + HEARD_MAX, "whoever is above that itself follows on"
     assert 100 * HEARD_MAX < LEAP_MAX, "so whoever was away finds it plausible all the same"

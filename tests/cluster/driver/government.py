@@ -11,10 +11,12 @@ from rppam.cluster.consensus.election import Election
 from rppam.cluster.consensus.exchange import exchange
 from rppam.cluster.consensus.failure_detector import FailureDetector
 from rppam.cluster.consensus.heartbeat import Heartbeat, Role
+from rppam.cluster.consensus.lease import Identity
 from rppam.cluster.consensus.node import Exchanged, KeepOrders, NodeCore, NodeEffect, Unregister
 from rppam.cluster.consensus.operator_state import NO_ORDERS, OperatorState
 from rppam.cluster.consensus.record import parse_record
-from rppam.cluster.consensus.voter import Voter
+from rppam.cluster.consensus.rules import VoteRules
+from rppam.cluster.consensus.vote import Voter
 from rppam.cluster.driver.operator_state import OperatorStateFile, OperatorStateKeeper
 from rppam.cluster.link.local_peer import PeerState
 from rppam.kernel.instant import US_PER_MS, Instant, WallMs
@@ -97,10 +99,17 @@ class Government(Parliament):
     def start(self, name: str) -> None:
         super().start(name)
         seat = self.seats[name]
-        boot_id, now = seat.election.boot_id, Instant(self.now)
-        voter = Voter(name, boot_id, TIMING, seat.disk, now=now)
-        election = Election(name, boot_id, TIMING, SeededEntropy(boot_id), now=now, voter=voter)
+        boot_id, now = seat.status.me.boot_id, Instant(self.now)
+        voter = Voter(Identity(name, boot_id, TIMING), seat.disk, VoteRules(TIMING), now)
         orders = self.orders.setdefault(name, MemoryOrders()).load()
+        election = Election(
+            Identity(name, boot_id, TIMING),
+            SeededEntropy(boot_id),
+            now=now,
+            voter=voter,
+            electable=not orders.maintenance,
+            paused=orders.pause.is_on,
+        )
         core = NodeCore(
             election,
             FailureDetector(name, TIMING),
@@ -109,15 +118,14 @@ class Government(Parliament):
             orders=orders,
         )
         core.admission.standing = AdmissionState.ADMITTED
-        election.electable = not orders.maintenance
         seat.member = core
         self._poll_later(seat)
 
     def store_away(self) -> None:
         super().store_away()
         for seat in self.seats.values():
-            if seat.member is not None and seat.election.watch.connection is not None:
-                self.tell(seat.name, Disconnected(seat.election.watch.connection))
+            if seat.member is not None and seat.status.lease.connection is not None:
+                self.tell(seat.name, Disconnected(seat.status.lease.connection))
 
     def _one(self, seat: Seat, effect: Any) -> None:
         match effect:
@@ -144,7 +152,7 @@ class Government(Parliament):
 
     def _answered(self, seat: Seat, life: int, answer: Exchanged) -> None:
         if seat.life == life and seat.member is not None:
-            self._perform(seat, self.core(seat.name).answered(answer, Instant(self.now)))
+            self._perform(seat, self.core(seat.name).step(answer, Instant(self.now)))
 
     def _beat(self, name: str) -> Heartbeat | None:
         if self.seats[name].member is None:
@@ -152,11 +160,11 @@ class Government(Parliament):
         core = self.core(name)
         self.beats += 1
         pause = core.orders.pause
-        electorate = core.election.electorate
+        electorate = core.status().electorate
         is_witness = electorate is not None and name in electorate.body.witnesses
         return Heartbeat(
             name,
-            core.election.boot_id,
+            core.boot_id,
             self.beats,
             Role.WITNESS if is_witness else Role.STANDBY,
             0,

@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 
 from rppam.cluster.consensus.admission import Admission
+from rppam.cluster.consensus.effects import Asked
 from rppam.cluster.consensus.election import Election
 from rppam.cluster.consensus.failure_detector import FailureDetector
+from rppam.cluster.consensus.lease import Identity
 from rppam.cluster.consensus.membership import Membership, Version
 from rppam.cluster.consensus.messages import NO_CLAIM, PersistedVote, Vote
 from rppam.cluster.consensus.node import NodeCore, NodeEffect
+from rppam.cluster.consensus.rules import VoteRules
 from rppam.cluster.consensus.timing import PROFILES
-from rppam.cluster.consensus.voter import Voter
+from rppam.cluster.consensus.vote import Voter
 from rppam.cluster.driver import member_gateway as module
 from rppam.cluster.driver.member_gateway import MemberGateway, MemberWays
 from rppam.cluster.errors import PromiseFileUnwritable
@@ -79,8 +82,8 @@ class House:
     def __init__(self) -> None:
         self.node = make_node("node1")
         now, boot_id = CLOCK.now(), self.node.boot_id
-        self.voter = Voter("node1", boot_id, TIMING, PersistedVote(NO_CLAIM, THREE), now=now)
-        election = Election("node1", boot_id, TIMING, SeededEntropy(boot_id), now=now, voter=self.voter)
+        self.voter = Voter(Identity("node1", boot_id, TIMING), PersistedVote(NO_CLAIM, THREE), VoteRules(TIMING), now)
+        election = Election(Identity("node1", boot_id, TIMING), SeededEntropy(boot_id), now=now, voter=self.voter)
         admission = Admission("node1", boot_id, TIMING, lambda _others: None)
         self.core = NodeCore(election, FailureDetector("node1", TIMING), admission, now=now)
         self.disk, self.book = Disk(), Book()
@@ -104,7 +107,7 @@ class House:
     def ask(self, electorate: Membership = NEWER) -> None:
         """A member tells of newer members, which have to be on disk before it is answered."""
         ballot = make_node("node2").ballot(electorate=electorate)
-        self.feed(self.core.asked(ballot, self.votes.append, CLOCK.now()))
+        self.feed(self.core.step(Asked(ballot, self.votes.append), CLOCK.now()))
 
 
 @pytest.fixture
@@ -122,16 +125,16 @@ async def test_a_host_that_starts_no_thread_costs_votes_only_while_it_does(
 ) -> None:
     house.disk.fault = NO_THREAD
     house.ask()
-    await eventually(lambda: house.voter.problem)
+    await eventually(lambda: house.voter.vote.problem)
     house.ask()
     await eventually(lambda: not house.voter._saving)
-    assert 'found: RuntimeError("can\'t start new thread")' in house.voter.problem
-    assert "TasksMax" in house.voter.problem
+    assert 'found: RuntimeError("can\'t start new thread")' in house.voter.vote.problem
+    assert "TasksMax" in house.voter.vote.problem
     assert house.votes == [], "nothing is answered before it is on disk"
     house.disk.fault = None
     house.ask()
     await eventually(lambda: house.votes)
-    assert house.voter.problem == ""
+    assert house.voter.vote.problem == ""
     assert house.disk.kept[-1].electorate == NEWER
     assert house.ended == []
     assert caplog.text.count("for a reason that nobody foresaw") == 1, "told once, with its traceback"
@@ -141,7 +144,7 @@ async def test_a_promise_that_a_thread_makes_late_is_not_kept_over_the_one_that_
     threads = LateThreads()
     asyncio.get_running_loop().set_default_executor(threads)
     house.ask()
-    await eventually(lambda: house.voter.problem)
+    await eventually(lambda: house.voter.vote.problem)
     assert house.votes == []
     house.ask(NEWEST)
     await eventually(lambda: house.votes)
@@ -178,15 +181,15 @@ async def test_the_end_of_the_one_who_keeps_promises_is_told(house: House) -> No
 
 async def test_a_disk_that_fills_up_is_told_before_anything_has_to_be_kept_and_so_is_room(house: House) -> None:
     house.disk.fault = PromiseFileUnwritable("no space is left")
-    await eventually(lambda: house.voter.disk_problem == "no space is left")
+    await eventually(lambda: house.voter.vote.disk_problem == "no space is left")
     house.disk.fault = None
-    await eventually(lambda: not house.voter.disk_problem, within_s=10)
+    await eventually(lambda: not house.voter.vote.disk_problem, within_s=10)
     assert house.disk.kept == [], "a trial keeps nothing"
 
 
 async def test_a_disk_that_stands_still_is_told_and_nobody_waits_for_it(house: House) -> None:
     house.disk.goes_on.clear()
-    await eventually(lambda: "has not answered" in house.voter.disk_problem)
+    await eventually(lambda: "has not answered" in house.voter.vote.disk_problem)
     house.disk.goes_on.set()
-    await eventually(lambda: not house.voter.disk_problem)
+    await eventually(lambda: not house.voter.vote.disk_problem)
     assert house.ended == []

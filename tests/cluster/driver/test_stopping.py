@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from rppam.cluster.consensus.admission import Admission
-from rppam.cluster.consensus.effects import HandOver
+from rppam.cluster.consensus.effects import HandOver, Phase
 from rppam.cluster.consensus.election import Election
 from rppam.cluster.consensus.failure_detector import FailureDetector
 from rppam.cluster.consensus.heartbeat import Heartbeat, Role
+from rppam.cluster.consensus.lease import Identity
 from rppam.cluster.consensus.node import NodeCore
-from rppam.cluster.consensus.phase import Phase
 from rppam.cluster.consensus.record import EPOCH_MAX, Record, RecordState
 from rppam.cluster.consensus.timing import Timing
 from rppam.cluster.driver.driver import Driver
@@ -78,7 +78,7 @@ def driver_of(duty: Stubborn, store: MemoryStore | None = None) -> Driver:
     clock, entropy = SystemClock(), SystemEntropy()
     life = entropy.nonce()
     core = NodeCore(
-        Election("one", life, BRIEF, entropy, now=clock.now()),
+        Election(Identity("one", life, BRIEF), entropy, now=clock.now(), electable=False),
         FailureDetector("one", BRIEF),
         Admission("one", life, BRIEF, lambda _others: None),
         now=clock.now(),
@@ -94,7 +94,7 @@ def driver_of(duty: Stubborn, store: MemoryStore | None = None) -> Driver:
 
 
 def holder_of(driver: Driver) -> str:
-    record = driver.core.election.watch.record
+    record = driver.core.status().lease.record
     return record.state if record is not None else ""
 
 
@@ -102,10 +102,10 @@ async def test_the_record_is_held_until_the_duty_has_stopped_and_released_then()
     duty = Stubborn()
     driver = driver_of(duty)
     await driver.start()
-    await until(lambda: driver.core.election.phase is Phase.LEADER)
-    driver.feed(driver.core.receive(HandOver("", "asked"), driver._clock.now()))
+    await until(lambda: driver.core.status().phase is Phase.LEADER)
+    driver.feed(driver.core.step(HandOver("", "asked"), driver._clock.now()))
     await until(lambda: duty.asked >= 2)
-    assert (driver.core.election.phase, holder_of(driver)) == (Phase.QUIESCING, "held")
+    assert (driver.core.status().phase, holder_of(driver)) == (Phase.QUIESCING, "held")
     duty.stops = True
     await until(lambda: holder_of(driver) != "held")
     await driver.stop("over")
@@ -116,10 +116,10 @@ async def test_one_that_never_stops_costs_the_lease_and_no_more() -> None:
     duty.hangs = True
     driver = driver_of(duty)
     await driver.start()
-    await until(lambda: driver.core.election.phase is Phase.LEADER)
+    await until(lambda: driver.core.status().phase is Phase.LEADER)
     began = driver._clock.now()
-    driver.feed(driver.core.receive(HandOver("", "asked"), began))
-    await until(lambda: driver.core.election.phase is not Phase.QUIESCING)
+    driver.feed(driver.core.step(HandOver("", "asked"), began))
+    await until(lambda: driver.core.status().phase is not Phase.QUIESCING)
     assert driver._clock.now() - began >= BRIEF.lease_us
     await driver.stop("over")
 
@@ -146,11 +146,11 @@ async def test_nothing_is_released_before_a_duty_that_failed_unforeseen_has_stop
     duty.fault = RuntimeError("can't start new thread")
     driver = driver_of(duty)
     await driver.start()
-    await until(lambda: driver.core.election.phase is Phase.LEADER)
-    driver.feed(driver.core.receive(HandOver("", "asked"), driver._clock.now()))
+    await until(lambda: driver.core.status().phase is Phase.LEADER)
+    driver.feed(driver.core.step(HandOver("", "asked"), driver._clock.now()))
     await until(lambda: duty.asked >= 2 or driver.broken.done())
     assert not driver.broken.done()
-    assert (driver.core.election.phase, holder_of(driver)) == (Phase.QUIESCING, "held")
+    assert (driver.core.status().phase, holder_of(driver)) == (Phase.QUIESCING, "held")
     duty.stops = True
     await until(lambda: holder_of(driver) != "held")
     await driver.stop("over")
@@ -161,11 +161,13 @@ async def test_a_record_of_its_own_that_it_leaves_to_fall_silent_is_not_waited_f
 ) -> None:
     store = Forgetful(SystemClock())
     driver = driver_of(Stubborn(), store)
-    election = driver.core.election
-    store.begin_with(Record(RecordState.HELD, "one", election.boot_id, 5, 1, "ab" * 8))
-    election.watch.highest = EPOCH_MAX  # so high that it neither stands nor would be believed
+    core = driver.core
+    store.begin_with(Record(RecordState.HELD, "one", core.boot_id, 5, 1, "ab" * 8))
+    state = core._election._state
+    # So high that it neither stands nor would be believed.
+    state.lease = state.lease._replace(epochs=state.lease.epochs._replace(led=EPOCH_MAX))
     await driver.start()
-    await until(lambda: election.watch.silent_us(driver._clock.now()) > 2 * BRIEF.heartbeat_us)
+    await until(lambda: core.status().lease.silent_us(driver._clock.now()) > 2 * BRIEF.heartbeat_us)
     await driver.stop("over", timeout_ms=30_000)
     assert holder_of(driver) == "held"
     assert "goodbye" not in caplog.text

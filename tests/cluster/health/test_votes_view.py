@@ -130,13 +130,18 @@ def test_a_store_that_was_asked_and_is_silent_did_not_confirm() -> None:
     assert votes(house, leader).ledger[-1].reason == "it did not confirm in time"
 
 
+def _is_off(house: Government, by: str, name: str, percent: int) -> None:
+    """A node has found the clock of another to be off."""
+    rates = house.seats[by].state.peers.rates
+    rates.off = {**rates.off, name: percent}
+
+
 def test_a_disk_and_a_clock_that_fail_are_reasons() -> None:
     house, leader = seated("a", "b", "c", policy=MAJORITY)
     me, other = others(house, leader)
-    voter = house.core(me).voter
-    assert voter is not None
-    voter.problem = "disk full"
-    house.core(leader).election.rates.off[other] = 10
+    voter = house.seats[me].state.voter
+    voter.vote = voter.vote._replace(problem="disk full")
+    _is_off(house, leader, other, 10)
     house.run(LEASE)
     mine = {line.voter: line for line in votes(house, me).ledger}
     assert (mine[me].is_counted, mine[me].reason) == (False, "disk full")
@@ -148,8 +153,8 @@ def test_a_disk_and_a_clock_that_fail_are_reasons() -> None:
 def test_a_clock_found_wrong_by_a_former_leader_is_shown_only_while_it_asks_itself() -> None:
     house, leader = seated("a", "b", "c", policy=MAJORITY)
     me, other = others(house, leader)
-    house.core(me).election.rates.off[other] = 10
-    house.core(me).election.rates.off[leader] = 10
+    _is_off(house, me, other, 10)
+    _is_off(house, me, leader, 10)
     seen = votes(house, me)
     assert (seen.quorum_met, seen.quorum_reason, seen.clock_warnings()) == (True, "", ())
     house.kill(leader)
@@ -165,13 +170,12 @@ def test_a_clock_found_wrong_by_a_former_leader_is_shown_only_while_it_asks_itse
 def test_a_clock_that_is_off_is_said_by_followers_too_and_what_it_costs_where_redis_has_a_vote() -> None:
     house, leader = seated("a", "b", "c", policy=LAST)
     me, other = others(house, leader)
-    rates = house.core(me).election.rates
-    rates.off[other] = -10
+    _is_off(house, me, other, -10)
     assert [told.split(";")[0] for told in votes(house, me).clock_warnings()] == [
         f"the clock of {other} runs 10 % slower than this host's"
     ]
-    rates.off[leader] = -10
-    assert not house.core(me).election.store_counts
+    _is_off(house, me, leader, -10)
+    assert not house.core(me).status().others.clocks.store_counts
     own = votes(house, me).clock_warnings()[-1]
     assert own.startswith("this host's clock does not run at the rate of that of ")
     assert "Check the clock source" in own
@@ -183,7 +187,7 @@ def _watched(house: Government, me: str, other: str, rate: float, until: int) ->
     """A minute of votes up to ``until`` that show the clock of ``other`` to run at ``rate``."""
     for beat in range(120):
         at = until - 60_000_000 + beat * 500_000
-        house.core(me).election.rates.observe(
+        house.seats[me].state.peers.rates.observe(
             other, "9" * 16, Instant(at), Instant(at + 1_000), Instant(int(rate * at))
         )
 
@@ -293,7 +297,7 @@ async def test_why_there_is_no_leader_is_said_in_the_order_in_which_it_helps() -
     assert why(house, me).startswith("an election is due in ")
     house.run(LEASE)
     for name in others(house, leader):
-        house.core(name).election.unwilling = frozenset(house.seats)
+        house.core(name).in_maintenance = frozenset(house.seats)
     assert why(house, me) == "all that could lead are in maintenance: rppam cluster maintenance a off"
 
 
@@ -392,7 +396,7 @@ async def test_a_member_that_is_connected_and_answers_no_ballot_is_named() -> No
 def test_a_node_that_follows_does_not_go_on_calling_a_member_a_stranger() -> None:
     house, leader = seated("a", "b", "c")
     me, other = others(house, leader)
-    house.core(me).election.strangers.add(other)
+    house.seats[me].state.peers.strangers |= {other}
     (line,) = [line for line in votes(house, me).ledger if line.voter == other]
     assert (line.is_counted, line.reason) == (True, "")
 
@@ -404,5 +408,5 @@ def test_a_node_that_is_not_let_in_says_so_instead_of_an_election_that_it_takes_
     house.run(LEASE)
     core = house.core(me)
     core.admission.standing = AdmissionState.PROBATION
-    core.election.electable = False
+    house.seats[me].state.standing.electable = False
     assert "this node is not let in yet" in why(house, me)

@@ -115,11 +115,11 @@ def until_another_leads(house: Government, gone: str, logs: dict[str, Leadership
         house.run(1)
         now = Instant(house.now)
         for name, leadership_log in logs.items():
-            election = house.core(name).election
-            leader = election.leader(now)
+            status = house.core(name).status()
+            leader = status.leader(now)
             if leader is not None and leader[0] == name != gone:
                 return leadership_log.without_leader_ms(now)
-            leadership_log.look(leader, now, last_sign(election, now))
+            leadership_log.look(leader, now, last_sign(status, now))
     raise AssertionError("nobody follows")
 
 
@@ -129,8 +129,8 @@ def test_the_successor_counts_the_lease_that_it_waited_for_and_no_more(is_killed
     names = others(house, leader)
     logs = {name: LeadershipLog(name, TIMING, str, Instant(house.now)) for name in names}
     for name, leadership_log in logs.items():
-        election, now = house.core(name).election, Instant(house.now)
-        leadership_log.look(election.leader(now), now, last_sign(election, now))
+        status, now = house.core(name).status(), Instant(house.now)
+        leadership_log.look(status.leader(now), now, last_sign(status, now))
     gone_at = house.now
     if is_killed:
         house.kill(leader)

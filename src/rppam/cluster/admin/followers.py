@@ -29,9 +29,9 @@ SILENT: Final = (
 
 def why_not(core: NodeCore, to: str, now: Instant) -> MemberUnknown | CannotFollow:
     """Return why ``to``, which could not follow, could not."""
-    me = core.election.node
+    me = core.node
     seen = core.detector.members(now).get(to)
-    electorate = core.election.electorate
+    electorate = core.status().electorate
     if electorate is not None and to not in electorate.members:
         return unknown(to, electorate)
     if electorate is None and seen is None:
@@ -39,11 +39,11 @@ def why_not(core: NodeCore, to: str, now: Instant) -> MemberUnknown | CannotFoll
     stance = stance_of(core, to)
     if stance is Readiness.ASIDE or (stance is None and seen is not None and seen.heartbeat.maintenance):
         return CannotFollow(f"{to} is in maintenance, or stops; end it first (rppam cluster maintenance {to} off)")
-    if stance is Readiness.UNABLE and core.election.is_heard(to, now):
+    if stance is Readiness.UNABLE and core.status().is_heard(to, now):
         return CannotFollow(f"{to} {UNABLE}")
     if (electorate is not None and not electorate.may_stand(to)) or (seen and seen.heartbeat.role is Role.WITNESS):
         return CannotFollow(f"{to} is a witness, which votes and never leads")
-    is_heard = core.election.is_heard(to, now)
+    is_heard = core.status().is_heard(to, now)
     if stance is Readiness.WAITS and is_heard:
         return CannotFollow(f"{to} {JUST_STARTED}")
     if not is_heard and seen is not None and seen.status is MemberStatus.HEALTHY:
@@ -58,31 +58,31 @@ def check_disks(core: NodeCore, now: Instant) -> None:
 
     Raises NobodyToFollow.
     """
-    if not core.election.is_left_in_hands():
+    if not core.status().is_left_in_hands():
         raise NobodyToFollow(
-            f"no other node could win enough votes that are kept on disk, so {core.election.node} stays"
+            f"no other node could win enough votes that are kept on disk, so {core.node} stays"
             f"{why_nobody(core, now)}. {NobodyToFollow.row.remedy}"
         )
 
 
 def why_nobody(core: NodeCore, now: Instant) -> str:
     """Return what keeps each member from following, or from voting; empty where members do not vote."""
-    election, voter = core.election, core.voter
-    if voter is None or election.electorate is None:
+    status = core.status()
+    if not status.membership.members:
         return ""
-    told = [f"{voter.node} itself keeps no promise: {voter.why_unable}"] if voter.why_unable else []
-    able = election.successors(now)
-    for name in election.electorate.members:
-        leaves_out = stance_of(core, name) is Readiness.UNABLE or election.electorate.may_stand(name)
-        if name != voter.node and name not in able and leaves_out:
+    told = [f"{core.node} itself keeps no promise: {status.vote.why_unable}"] if status.vote.why_unable else []
+    able = status.successors(now)
+    for name in status.membership.members:
+        leaves_out = stance_of(core, name) is Readiness.UNABLE or status.membership.may_stand(name)
+        if name != core.node and name not in able and leaves_out:
             told.append(str(why_not(core, name, now)))
     return f": {'; '.join(told)}" if told else ""
 
 
 def stance_of(core: NodeCore, name: str) -> Readiness | None:
     """Return what the member said itself when it was asked last."""
-    answer = core.election.answers.get(name)
-    return None if answer is None else answer.stance
+    answer = core.status().answers.get(name)
+    return None if answer is None else answer.vote.stance
 
 
 def unknown(name: str, electorate: Membership) -> MemberUnknown:

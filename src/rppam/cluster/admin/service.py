@@ -24,7 +24,7 @@ from rppam.cluster.admin.followers import check_disks, unknown, why_nobody, why_
 from rppam.cluster.consensus.effects import AskAgain, ChangeMembership, HandOver, ImposeMembership
 from rppam.cluster.consensus.heartbeat import MemberStatus
 from rppam.cluster.consensus.membership import Membership, VoterSet
-from rppam.cluster.consensus.node import NodeCore, NodeEffect
+from rppam.cluster.consensus.node import Maintain, NodeCore, NodeEffect
 from rppam.cluster.consensus.operator_state import person
 from rppam.cluster.driver.operator_state import OperatorStateKeeper
 from rppam.cluster.history.recorder import HistoryEvent, noted
@@ -84,15 +84,15 @@ class NodeAdministration:
                 f"{NobodyToFollow.row.remedy}"
             )
         check_disks(self._core, now)
-        if self._core.voter is None and to is not None and len(able) > 1:
+        if not self._core.status().members_vote and to is not None and len(able) > 1:
             raise CannotFollow(
                 "members do not vote here, so none can be invited: of those that could follow, the first to read the "
                 "release leads. Leave the target out"
             )
         by = person(by)
         _note("%s orders a switchover from %s to %s", by, self._node, to or "the next in succession", by=by)
-        successor = to or ("" if self._core.voter is None else able[0])
-        self._feed(self._core.receive(HandOver(successor, f"{by} ordered a switchover"), now))
+        successor = to or ("" if not self._core.status().members_vote else able[0])
+        self._feed(self._core.step(HandOver(successor, f"{by} ordered a switchover"), now))
         return f"{self._node} releases its leadership and invites {to or able[0]} to lead"
 
     async def set_maintenance(self, on: bool, by: str) -> str:
@@ -111,7 +111,7 @@ class NodeAdministration:
         if able and leads:
             check_disks(self._core, now)
         _note("%s %s %s", by, "puts into maintenance:" if on else "takes out of maintenance:", self._node, by=by)
-        self._feed(self._core.maintain(by, now, is_on=on))
+        self._feed(self._core.step(Maintain(by, on), now))
         await self._orders.kept()
         if not leads:
             await self._published(now)
@@ -129,7 +129,7 @@ class NodeAdministration:
         by = person(by)
         _note("%s %s automatic failover of the cluster", by, "pauses" if on else "resumes", by=by)
         pause = known.followed_by(self._clock.wall_ms(), is_on=on, by=by)
-        self._feed(self._core.pause(pause, now))
+        self._feed(self._core.step(pause, now))
         await self._orders.kept()
         if far := self._as_far_as_told(now):
             return f"automatic failover is {'paused' if on else 'resumed'}{far}"
@@ -142,7 +142,7 @@ class NodeAdministration:
 
         They travel through the store alone. Empty while it answers.
         """
-        if self._core.election.watch.connection is not None and not self._core.detector.is_blind(now):
+        if self._core.status().connected and not self._core.detector.is_blind(now):
             return ""
         return (
             f" on {self._node} only: it does not reach Redis, by which the others hear of it where the member link "
@@ -161,7 +161,7 @@ class NodeAdministration:
         self._check_silence(member, electorate, now, is_off=is_off)
         by = person(by)
         _note("%s has %s forgotten%s", by, member, ", and states that it is switched off" if is_off else "", by=by)
-        self._feed(self._core.receive(ChangeMembership(body, stated), now))
+        self._feed(self._core.step(ChangeMembership(body, stated), now))
         return f"{member} is being removed; the members will be {', '.join(body.members)}"
 
     async def force_forget(self, members: Sequence[str], by: str, back: Sequence[str] = ()) -> str:
@@ -173,7 +173,7 @@ class NodeAdministration:
         body = _without(electorate.body, members)
         if back:
             body = _with(body, {*back} if self._node in body.members else {*back, self._node})
-        leader = self._core.election.leader(now)
+        leader = self._core.status().leader(now)
         if leader is not None and (not back or (leader[0] in body.members and electorate.may_stand(leader[0]))):
             raise LeaderPresent(f"{leader[0]} leads; 'rppam cluster forget' without --force lets it remove members")
         peers = self._peers()
@@ -188,7 +188,7 @@ class NodeAdministration:
         _note("%s removes by force %s: they must never come back as they were", by, ", ".join(members), by=by)
         if back:
             _note("%s makes members again: %s", by, ", ".join(back), by=by)
-        self._feed(self._core.receive(ImposeMembership(body), now))
+        self._feed(self._core.step(ImposeMembership(body), now))
         await self._imposed()
         made = self._electorate()
         return (
@@ -198,14 +198,14 @@ class NodeAdministration:
 
     async def _imposed(self) -> None:
         """Wait until the list is on disk. It holds already, but only for as long as this process lives."""
-        voter = self._core.voter
         for _ in range(int(KEPT_WITHIN_S / _LOOK_S)):
-            if voter is None or voter.is_kept:
+            vote = self._core.status().vote
+            if vote.is_kept:
                 return
-            if voter.problem:
+            if vote.problem:
                 break
             await self._sleep(_LOOK_S)
-        why = (voter and voter.problem) or f"the disk has not taken it for {KEPT_WITHIN_S:.0f} s"
+        why = self._core.status().vote.problem or f"the disk has not taken it for {KEPT_WITHIN_S:.0f} s"
         raise OrdersUnwritable(
             f"the new list of members is not on disk: {why}. Wipe none of the forgotten hosts yet; "
             "mend this, and look at 'rppam status' before and after a restart of this node"
@@ -215,18 +215,18 @@ class NodeAdministration:
 
     @property
     def _node(self) -> str:
-        return self._core.election.node
+        return self._core.node
 
     def _electorate(self) -> Membership:
-        electorate = self._core.election.electorate
+        electorate = self._core.status().electorate
         if electorate is None:
             raise MembersDoNotVote(MembersDoNotVote.row.meaning)
         return electorate
 
     def _check_leads(self, now: Instant) -> None:
-        if self._core.election.permission(now) is not None:
+        if self._core.status().permission(now) is not None:
             return
-        leader = self._core.election.leader(now)
+        leader = self._core.status().leader(now)
         name = None if leader is None or leader[0] == self._node else leader[0]
         raise NotLeaderError(self._node, name, self._url_of(name, now) if name else None)
 
@@ -237,7 +237,7 @@ class NodeAdministration:
 
     @property
     def _leads(self) -> bool:
-        return self._core.election.permission(self._clock.now()) is not None
+        return self._core.status().permission(self._clock.now()) is not None
 
     async def _able_now(self, to: str | None = None) -> tuple[str, ...]:
         """Return who could follow this node, by what each says now; of ``to`` alone, where one is named.
@@ -245,53 +245,55 @@ class NodeAdministration:
         What it said with the last heartbeat may be over: an order to one of them may have been taken a moment ago.
         A member that does not answer holds nothing up for longer than half a request may take, if another could follow.
         """
-        election, since = self._core.election, self._clock.now()
-        timeout_us = election.timing.request_timeout_us
+        since = self._clock.now()
+        timeout_us = self._core.timing.request_timeout_us
         while self._leads and (now := self._clock.now()) - since < 2 * timeout_us:  # one question may be under way
             unheard = tuple(name for name in self._could_answer(to, now) if not self._has_said(name, since))
-            if not unheard and (self._core.voter is not None or self._has_read(since)):
+            if not unheard and (self._core.status().members_vote or self._has_read(since)):
                 break
             if now - since >= timeout_us // 2 and any(self._has_said(name, since) for name in self._able(now)):
                 break
-            self._feed(self._core.receive(AskAgain(unheard), now))
+            self._feed(self._core.step(AskAgain(unheard), now))
             await self._sleep(_ANSWER_S)
         able = self._able(self._clock.now())
-        return able if self._core.voter is None else tuple(name for name in able if self._has_said(name, since))
+        return (
+            able
+            if not self._core.status().members_vote
+            else tuple(name for name in able if self._has_said(name, since))
+        )
 
     async def _published(self, since: Instant) -> None:
         """Wait until the store has this node's heartbeat of ``since`` or later, where it answers."""
-        until = after(since, self._core.election.timing.request_timeout_us)
+        until = after(since, self._core.timing.request_timeout_us)
         while self._clock.now() < until and not self._has_read(since):
-            self._feed(self._core.receive(AskAgain(), self._clock.now()))
+            self._feed(self._core.step(AskAgain(), self._clock.now()))
             await self._sleep(_ANSWER_S)
 
     def _has_read(self, since: Instant) -> bool:
-        if self._core.election.watch.connection is None:
+        if not self._core.status().connected:
             return True  # nothing can be read
         return self._core.read_at is not None and self._core.read_at >= since
 
     def _has_said(self, name: str, since: Instant) -> bool:
-        asked_at = self._core.election.asked_at.get(name)
-        return asked_at is not None and asked_at >= since
+        answer = self._core.status().answers.get(name)
+        return answer is not None and answer.asked_at >= since
 
     def _could_answer(self, to: str | None, now: Instant) -> tuple[str, ...]:
-        election = self._core.election
-        if election.electorate is None:
-            return ()
-        names = (to,) if to else tuple(name for name in election.electorate.members if name != self._node)
-        return tuple(name for name in names if election.electorate.may_stand(name) and election.is_heard(name, now))
+        status = self._core.status()
+        members = status.membership.members
+        names = (to,) if to and members else tuple(name for name in members if name != self._node)
+        return tuple(name for name in names if status.membership.may_stand(name) and status.is_heard(name, now))
 
     def _able(self, now: Instant) -> tuple[str, ...]:
-        if self._core.voter is not None:
-            return self._core.election.successors(now)
+        if self._core.status().members_vote:
+            return self._core.status().successors(now)
         seen = sorted(self._core.detector.members(now).items())
         healthy = [(name, one.heartbeat) for name, one in seen if one.status is MemberStatus.HEALTHY]
         return tuple(name for name, beat in healthy if beat.admitted and not beat.maintenance)
 
     def _removal(self, member: str, electorate: Membership, *, is_off: bool) -> tuple[VoterSet, tuple[str, ...]]:
         """Return what the membership shall become, and the members stated to be off."""
-        changes = self._core.election.changes
-        wanted = changes.wanted
+        wanted, stated_off = self._core.status().wanted.voters, self._core.status().wanted.stated_off
         if wanted is not None and set(electorate.members) < set(wanted.members):
             wanted = None  # a newcomer whose vote is not won yet; it asks again
         under_way = wanted or (electorate.body if electorate.old is not None else None)
@@ -300,16 +302,16 @@ class NodeAdministration:
             return _without(electorate.body, (member,)), stated
         if member in under_way.members:
             raise ChangePending(f"a change to {', '.join(under_way.members)} is under way; wait until it is done")
-        if not is_off or member in changes.stated_off:
+        if not is_off or member in stated_off:
             raise ChangePending(f"{member} is being removed already; 'rppam status' shows what it waits for")
-        return under_way, tuple(sorted({*changes.stated_off, member}))
+        return under_way, tuple(sorted({*stated_off, member}))
 
     def _check_silence(self, member: str, electorate: Membership, now: Instant, *, is_off: bool) -> None:
         """Refuse to remove a member that runs by mistake, or a silent one without what the rule needs."""
-        election = self._core.election
-        is_heard = election.is_heard(member, now)
-        if is_off or member not in election.unwilling:
-            is_witness = any(member in body.witnesses for body in electorate.bodies)
+        status = self._core.status()
+        is_heard = status.is_heard(member, now)
+        if is_off or member not in self._core.in_maintenance:
+            is_witness = any(member in body.witnesses for body in electorate.voter_sets)
             why = "so it is not switched off" if is_off else "so it runs" if is_witness else "and is not in maintenance"
             if is_heard:
                 raise MemberRuns(f"{member} answers, {why}. {MemberRuns.row.remedy}")
@@ -318,7 +320,7 @@ class NodeAdministration:
         if is_heard:
             return
         voters = electorate.old or electorate.body
-        have = sum(1 for name in voters.members if name == self._node or election.is_heard(name, now))
+        have = sum(1 for name in voters.members if name == self._node or status.is_heard(name, now))
         if not is_off and have < voters.blocking:
             raise NotStatedOff(
                 f"{member} does not answer. Under {voters.policy}, {voters.blocking} of {len(voters.members)} members "

@@ -19,7 +19,7 @@ What is known of a member outlasts its absence, as it may be away from here alon
 """
 
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, Final, NamedTuple
 
 from rppam.cluster.consensus.timing import Timing
@@ -45,8 +45,9 @@ class Rates:
     __slots__ = ("_answered", "_bounds", "_high", "_lives", "_low", "_readings", "off")
 
     def __init__(self, timing: Timing) -> None:
-        self.off: dict[str, int] = {}
-        """Members whose clock is certainly off, and by how many percent at least (negative: too slow)."""
+        self.off: Mapping[str, int] = {}
+        """Members whose clock is certainly off, and by how many percent at least (negative: too slow). Never changed in
+        place."""
         error = timing.rate_error_ppm / 1_000_000
         self._high = (1 + error) / (1 - error)
         self._low = (1 - error) / (1 + error)
@@ -81,7 +82,8 @@ class Rates:
 
     def keep(self, members: Collection[str]) -> None:
         """Of everybody else nothing is remembered."""
-        known: tuple[dict[str, Any], ...] = (self.off, self._readings, self._lives, self._bounds, self._answered)
+        self.off = {name: percent for name, percent in self.off.items() if name in members}
+        known: tuple[dict[str, Any], ...] = (self._readings, self._lives, self._bounds, self._answered)
         for table in known:
             for name in [name for name in table if name not in members]:
                 del table[name]
@@ -93,7 +95,7 @@ class Rates:
         if self._lives.get(member) != boot_id:
             before = self._readings.get(member)
             if was and before and sent - before[-1].sent > KEPT * EVERY_US:
-                del self.off[member]  # of a former life, and nobody has looked since
+                self._set(member, 0)  # of a former life, and nobody has looked since
             self._lives[member] = boot_id
             self._readings[member] = deque(maxlen=KEPT)
         readings = self._readings[member]
@@ -109,10 +111,12 @@ class Rates:
                 found = min(-1, round(100 * (elapsed / least - 1)))
         if readings and (found or high <= NARROW * low or member not in self._bounds):
             self._bounds[member] = low, high  # else what was known before says more, also of a life before
-        if found:
-            self.off[member] = found
-        elif member in self.off and len(readings) == KEPT:
-            del self.off[member]
+        if found or (was and len(readings) == KEPT):
+            self._set(member, found)
         if not readings or sent - readings[-1].sent >= EVERY_US:
             readings.append(_Reading(sent, arrived, theirs))
         return was != (member in self.off)
+
+    def _set(self, member: str, percent: int) -> None:
+        rest = {name: known for name, known in self.off.items() if name != member}
+        self.off = {**rest, member: percent} if percent else rest

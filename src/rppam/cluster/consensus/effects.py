@@ -1,13 +1,30 @@
 """What goes into the election and what comes out of it: plain frozen values."""
 
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Any, NamedTuple
 
 from rppam.cluster.consensus.membership import Membership, VoterSet
-from rppam.cluster.consensus.messages import Freeing, Invitation, Vote, VoteRequest
+from rppam.cluster.consensus.messages import Freeing, Invitation, PersistedVote, Readiness, Vote, VoteRequest
 from rppam.cluster.consensus.record import Record
 from rppam.kernel.fence import Fenced
 from rppam.kernel.instant import WallMs
+
+
+class Phase(StrEnum):
+    """Where a node stands in the election."""
+
+    STANDBY = "standby"
+    PROBING = "probing"
+    """Asking the members, without obligation, whether they would vote for it."""
+    LEARNING = "learning"
+    """Candidate: asking the database which epochs were used."""
+    ASKING = "asking"
+    """Candidate: asking the members for their votes, and the store for its."""
+    CLAIMING = "claiming"
+    """Candidate with a majority: writing the epoch down before it acts."""
+    LEADER = "leader"
+    QUIESCING = "quiescing"
+    """Stepped down; whatever acted is being stopped."""
 
 
 class Purpose(StrEnum):
@@ -29,6 +46,10 @@ class StepDownReason(StrEnum):
 
 
 # ---- events ---------------------------------------------------------------------------------------------------------
+
+
+class Tick(NamedTuple):
+    """Time passed."""
 
 
 class Connected(NamedTuple):
@@ -164,6 +185,44 @@ class ReleaseHeard(NamedTuple):
     """Somebody says that the record was released: worth a reading, nothing more."""
 
 
+class Asked(NamedTuple):
+    """Another member asks for this one's vote; the answer comes as :class:`SendVote` with the ``handle``."""
+
+    ballot: VoteRequest
+    handle: Any
+
+
+class Freed(NamedTuple):
+    """Another member gives a promise back."""
+
+    freeing: Freeing
+
+
+class Saved(NamedTuple):
+    """The disk has kept what :class:`SaveKept` named, or why not."""
+
+    ticket: int
+    why_not: str
+
+
+class Tried(NamedTuple):
+    """The disk was tried without anything to keep, and would not for this reason; empty: it would."""
+
+    why_not: str
+
+
+class Ready(NamedTuple):
+    """What this node would do if it were invited, its own wait after a start left aside; its votes say so."""
+
+    readiness: Readiness
+
+
+class Ordered(NamedTuple):
+    """The members in the order in which they are invited to follow this node; one that is not named comes last."""
+
+    succession: tuple[str, ...]
+
+
 class StandDown(NamedTuple):
     """The administrator, or the end of the process, asks this node to stop leading and not to stand again."""
 
@@ -196,7 +255,11 @@ Event = (
     | ReleaseHeard
     | StandDown
     | StandAgain
+    | Ordered
+    | Tick
 )
+VoteEvent = Asked | Freed | Saved | Tried | Ready
+"""What concerns this node's own vote, in whichever phase its election is."""
 
 # ---- effects --------------------------------------------------------------------------------------------------------
 
@@ -244,6 +307,20 @@ class AdoptMembership(NamedTuple):
     electorate: Membership
     told_by: str = ""
     """The member that has it; empty for one that this node has made."""
+
+
+class SaveKept(NamedTuple):
+    """Put ``kept`` on disk, in the order of the tickets, then say :class:`Saved`."""
+
+    ticket: int
+    kept: PersistedVote
+
+
+class SendVote(NamedTuple):
+    """Answer a request. ``handle`` is what was given with it."""
+
+    handle: Any
+    vote: Vote
 
 
 class LearnEpoch(NamedTuple):
@@ -297,17 +374,6 @@ class Told(NamedTuple):
     """Whether an administrator has to do something."""
 
 
-FENCE_TOO_HIGH: Final = (
-    "the table 'fence' in the database names epoch {epoch}, expected {most} at most: no node wrote that, and nobody "
-    "can stand above it. Lower it to the highest in the table 'epochs' that is at most {most}; it is read anew "
-    "whenever a node stands, so nothing has to be restarted"
-)
-NO_EPOCH_LEFT: Final = (
-    "the leadership record shows epoch {epoch}, expected {most} at most: no node led at that, and nobody can stand "
-    "above it. Stop rppam on all nodes, delete the key that ends in ':leader' in Redis, lower the epoch in the table "
-    "'fence' to the highest in 'epochs' that is at most {most} if it is above, and start them again"
-)
-
 Effect = (
     Exchange
     | Ask
@@ -321,4 +387,6 @@ Effect = (
     | SteppedDown
     | RecordRefuted
     | Told
+    | SaveKept
+    | SendVote
 )

@@ -1,7 +1,7 @@
 """What members say to each other over the member link, and what each of them keeps on disk.
 
 A member's **promise** is "for the next L I support nobody else but (candidate, boot id, epoch)". What gives and takes
-promises is ``cluster/consensus/voter.py``; how the words travel is ``cluster/link``. None of them carries a secret.
+promises is ``cluster/consensus/vote.py``; how the words travel is ``cluster/link``. None of them carries a secret.
 """
 
 from enum import StrEnum

@@ -18,16 +18,17 @@ from rppam.cluster.consensus.effects import (
     Exchange,
     FenceRefused,
     LearnEpoch,
+    Phase,
     Promoted,
     Quiesced,
     RecordRefuted,
     StandDown,
     SteppedDown,
+    Tick,
     Told,
 )
 from rppam.cluster.consensus.failure_detector import MemberChanged
 from rppam.cluster.consensus.node import Admitted, KeepOrders, NodeCore, NodeEffect, Turned, Unregister
-from rppam.cluster.consensus.phase import Phase
 from rppam.cluster.driver.leader_tasks import LeaderTasks
 from rppam.cluster.driver.member_gateway import MemberGateway, MemberWays
 from rppam.cluster.driver.operator_state import OperatorStateKeeper
@@ -82,18 +83,17 @@ class DatabaseGateway:
         self, core: NodeCore, register: EpochRegister, clock: Clock, feed: Callable[[list[NodeEffect]], None]
     ) -> None:
         self._core, self._register, self._clock, self._feed = core, register, clock, feed
-        self._timeout_ms = max(50, core.election.timing.request_timeout_ms // 4)
+        self._timeout_ms = max(50, core.timing.request_timeout_ms // 4)
         self._confirms = False
 
     async def learn(self, attempt: int) -> None:
         newest = await self._register.newest(self._timeout_ms)
         highest = None if newest is None else newest.epoch
-        self._feed(self._core.receive(EpochLearned(attempt, highest, self._clock.wall_ms()), self._clock.now()))
+        self._feed(self._core.step(EpochLearned(attempt, highest, self._clock.wall_ms()), self._clock.now()))
 
     async def claim(self, attempt: int, epoch: int) -> None:
-        election = self._core.election
-        outcome = await self._register.claim(epoch, election.node, election.boot_id, self._timeout_ms)
-        self._feed(self._core.receive(EpochClaimed(attempt, outcome), self._clock.now()))
+        outcome = await self._register.claim(epoch, self._core.node, self._core.boot_id, self._timeout_ms)
+        self._feed(self._core.step(EpochClaimed(attempt, outcome), self._clock.now()))
 
     async def confirm(self, epoch: int, outranked: Callable[[Outranked], None]) -> None:
         """Look at the fence, off the way of everything that leadership waits for; no answer changes nothing.
@@ -103,15 +103,15 @@ class DatabaseGateway:
         if self._confirms:
             return
         self._confirms = True
-        election = self._core.election
-        timeout_ms = max(CONFIRM_TIMEOUT_MS, election.timing.heartbeat_ms)
+        core = self._core
+        timeout_ms = max(CONFIRM_TIMEOUT_MS, core.timing.heartbeat_ms)
         try:
             newest = await self._register.newest(timeout_ms)
-            if newest is None or (newest.epoch, newest.boot_id) == (epoch, election.boot_id):
+            if newest is None or (newest.epoch, newest.boot_id) == (epoch, core.boot_id):
                 return
             refused = newest.epoch >= epoch
-            if not refused and election.permission(self._clock.now()) == epoch:  # it has not been heard there yet
-                claimed = await self._register.claim(epoch, election.node, election.boot_id, timeout_ms)
+            if not refused and core.status().permission(self._clock.now()) == epoch:  # it has not been heard there yet
+                claimed = await self._register.claim(epoch, core.node, core.boot_id, timeout_ms)
                 refused = claimed is Fenced.REFUSED
                 newest = (refused and await self._register.newest(timeout_ms)) or newest
             if refused:
@@ -159,7 +159,7 @@ class Driver:
         self.store = StoreGateway(core, store, clock, heartbeat, self.feed, link, identity_wait_us)
         self._database = DatabaseGateway(core, register, clock, self.feed)
         self._logs = (
-            LeadershipLog(core.election.node, core.election.timing, why_no_leader, clock.now()),
+            LeadershipLog(core.node, core.timing, why_no_leader, clock.now()),
             MemberLog(core.detector, lambda: {} if link is None else link.peers),
         )
         self._released = asyncio.Event()
@@ -181,7 +181,7 @@ class Driver:
 
     async def stop(self, why: str, timeout_ms: int = 1_000) -> None:
         """Step down, release, deregister; each bounded. Safe to call when nothing was started."""
-        self.feed(self.core.receive(StandDown(why), self._clock.now()))
+        self.feed(self.core.step(StandDown(why), self._clock.now()))
         try:
             async with asyncio.timeout(timeout_ms / 1000):
                 await self._released_or_never_held()
@@ -198,12 +198,9 @@ class Driver:
     async def _released_or_never_held(self) -> None:
         """Wait until everything was given back: promises, and the record as far as this node reaches it."""
         while True:
-            election = self.core.election
-            record = election.watch.record if self.store.view.connected else None
-            mine = record is not None and record.state == "held" and record.boot_id == election.boot_id
-            if mine and record is not None:  # one that falls silent by itself is not waited for
-                mine = election.rules.is_release_worth_it(election.watch, record, self._clock.now())
-            if election.phase is Phase.STANDBY and not mine:
+            status = self.core.status()
+            left = status.to_release(self._clock.now()) if self.store.view.connected else None
+            if status.phase is Phase.STANDBY and left is None:
                 return
             self._released.clear()
             await self._released.wait()
@@ -213,9 +210,9 @@ class Driver:
         while True:
             now = self._clock.now()
             self.polled_at = now
-            self.feed(self.core.poll(now))
-            election, view = self.core.election, self.store.view
-            leadership_log.look(election.leader(now), now, last_sign(election, now))
+            self.feed(self.core.step(Tick(), now))
+            status, view = self.core.status(), self.store.view
+            leadership_log.look(status.leader(now), now, last_sign(status, now))
             leadership_log.look_at_store(answers=view.connected and not view.reason, reason=view.reason, now=now)
             member_log.look(now)
             self._wake.clear()  # feeding set it; only what happens from here on shall cut the wait short
@@ -280,14 +277,14 @@ class Driver:
     def outranked(self, news: Outranked) -> None:
         """A guarded write was refused, in whichever process of this node: the fence is above what it led at."""
         now = self._clock.now()
-        if news.epoch == self.core.election.epoch:
+        if news.epoch == self.core.status().epoch:
             self.store.warnings.outranked(news, now)
-        self.feed(self.core.receive(FenceRefused(news.epoch, news.by.epoch, news.by.node), now))
+        self.feed(self.core.step(FenceRefused(news.epoch, news.by.epoch, news.by.node), now))
 
     async def _quiesce(self, epoch: int) -> None:
         """Stop what only a leader does, then let the core release. What cannot be stopped costs the lease: once that is
         over the others need no release, and an address ends by itself."""
-        until = self._clock.now() + self.core.election.timing.lease_ms * US_PER_MS
+        until = self._clock.now() + self.core.timing.lease_ms * US_PER_MS
         while not await self._leader_tasks.stop(epoch) and self._clock.now() < until:  # noqa: ASYNC110  # no event
             await asyncio.sleep(STOP_AGAIN_S)
-        self.feed(self.core.receive(Quiesced(epoch), self._clock.now()))
+        self.feed(self.core.step(Quiesced(epoch), self._clock.now()))

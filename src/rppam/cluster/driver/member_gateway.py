@@ -13,10 +13,22 @@ import logging
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from rppam.cluster.consensus.effects import Ask, Free, Invite, Invited, NotVoted, Voted
+from rppam.cluster.consensus.effects import (
+    Ask,
+    Asked,
+    Free,
+    Freed,
+    Invite,
+    Invited,
+    NotVoted,
+    Saved,
+    SaveKept,
+    SendVote,
+    Tried,
+    Voted,
+)
 from rppam.cluster.consensus.messages import Freeing, Invitation, PersistedVote, Vote, VoteRequest
 from rppam.cluster.consensus.node import NodeCore, NodeEffect
-from rppam.cluster.consensus.voter import SaveKept, SendVote
 from rppam.cluster.link.link import TlsMemberLink
 from rppam.cluster.link.local_peer import MemberListener
 from rppam.cluster.store.hint_files import AddressBook
@@ -122,20 +134,19 @@ class MemberGateway:
     def _to_be_reached(self) -> frozenset[str]:
         """Return the members, and those that shall be. Of a cluster that has not taken this node in yet, its leader:
         where their keys differ, this node would hear of it from nobody else."""
-        election = self._core.election
-        if election.electorate is not None:
-            return frozenset(election.changes.asked_too(election.electorate)) - {election.node}
-        leader = election.leader(self._clock.now())
-        return self._expected[0] if leader is None else frozenset((leader[0],)) - {election.node}
+        status, me = self._core.status(), {self._core.node}
+        if status.membership.members:
+            return frozenset(status.asked_members) - me
+        leader = status.leader(self._clock.now())
+        return self._expected[0] if leader is None else frozenset((leader[0],)) - me
 
     def _nodes(self, expected: frozenset[str]) -> frozenset[str]:
         """Return which of these are no witnesses; a newcomer expects its leader alone."""
-        election = self._core.election
-        if election.electorate is None:
+        membership, wanted = self._core.status().membership, self._core.status().wanted.voters
+        if not membership.members:
             return expected
-        wanted = election.changes.wanted
-        bodies = (*election.electorate.bodies, *((wanted,) if wanted is not None else ()))
-        return frozenset(name for name in expected if any(body.may_stand(name) for body in bodies))
+        sets = (*membership.voter_sets, *((wanted,) if wanted is not None else ()))
+        return frozenset(name for name in expected if any(voters.may_stand(name) for voters in sets))
 
     def perform(self, effect: NodeEffect) -> bool:
         """Carry out what concerns the members; return whether it was such an effect."""
@@ -168,11 +179,11 @@ class MemberGateway:
                 save.set_result(told)
             else:
                 told = await _why_not(self._promises, save.kept, told)
-                self._feed(self._core.saved(save.ticket, told, self._clock.now()))
+                self._feed(self._core.step(Saved(save.ticket, told), self._clock.now()))
 
     def _kept(self) -> PersistedVote | None:
-        voter = self._core.voter
-        return None if voter is None else PersistedVote(voter.claim, voter.electorate, voter.highest)
+        status = self._core.status()
+        return status.vote.kept if status.members_vote else None
 
     async def _try_often(self) -> None:
         """Know within a minute whether the disk would take a promise."""
@@ -187,7 +198,7 @@ class MemberGateway:
             await asyncio.sleep(min(TRY_EVERY_S, TRY_AGAIN_S) if why_not else TRY_EVERY_S)
 
     def _tried(self, why_not: str) -> None:
-        self._feed(self._core.tried(why_not, self._clock.now()))
+        self._feed(self._core.step(Tried(why_not), self._clock.now()))
 
     async def _note(self, addresses: dict[str, str]) -> None:
         try:
@@ -198,20 +209,20 @@ class MemberGateway:
     # ---- what is heard ----------------------------------------------------------------------------------------------
 
     def _on_ballot(self, ballot: VoteRequest, answer: Callable[[Vote], None]) -> None:
-        self._feed(self._core.asked(ballot, answer, self._clock.now()))
+        self._feed(self._core.step(Asked(ballot, answer), self._clock.now()))
 
     def _on_vote(self, vote: Vote) -> None:
-        self._feed(self._core.receive(Voted(vote), self._clock.now()))
+        self._feed(self._core.step(Voted(vote), self._clock.now()))
 
     def _on_no_vote(self, member: str, request: int) -> None:
-        self._feed(self._core.receive(NotVoted(member, request), self._clock.now()))
+        self._feed(self._core.step(NotVoted(member, request), self._clock.now()))
 
     def _on_freeing(self, freeing: Freeing) -> None:
-        self._feed(self._core.freed(freeing, self._clock.now()))
+        self._feed(self._core.step(Freed(freeing), self._clock.now()))
 
     def _on_invited(self, invitation: Invitation) -> None:
         log.info("%s has released and invites this node to lead", invitation.claim.candidate)
-        self._feed(self._core.receive(Invited(), self._clock.now()))
+        self._feed(self._core.step(Invited(), self._clock.now()))
 
 
 async def _why_not(calls: InOrder[PersistedVote], kept: PersistedVote, told: str) -> str:

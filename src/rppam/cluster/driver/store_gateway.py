@@ -54,7 +54,7 @@ class StoreGateway:
     ) -> None:
         """``feed`` carries out what the core decides; ``identity_wait_us``: see ``Connected.extra_wait_us``."""
         self.view = StoreView(connected=False, reason="not connected yet", answered_at=None, offset_ms=None)
-        self.warnings = StoreWarnings(core.election.node)
+        self.warnings = StoreWarnings(core.node)
         self.namesake: Heartbeat | None = None
         """The last heartbeat under this node's name that was not this life's."""
         self.loop_lag_ms = 0
@@ -86,8 +86,8 @@ class StoreGateway:
         if not self.view.connected or standing in {AdmissionState.WATCHING, AdmissionState.NAME_TAKEN}:
             return  # nothing of this life was published, or what stands there is another's
         self.leaving = True
-        order = ExchangeOrder(None, None, self._core.election.mark(), self._next_heartbeat())
-        await self._store.exchange(order, self._core.election.timing.request_timeout_ms)
+        order = ExchangeOrder(None, None, self._core.mark(), self._next_heartbeat())
+        await self._store.exchange(order, self._core.timing.request_timeout_ms)
 
     async def exchange(self, effect: Exchange) -> None:
         """Make the exchange that the core asked for, and feed it the answer."""
@@ -101,20 +101,20 @@ class StoreGateway:
             tuple(dict.fromkeys((*self._core.known, *callers)))[:KNOWN_MAX],
         )
         try:
-            answer = await self._store.exchange(order, self._core.election.timing.request_timeout_ms)
+            answer = await self._store.exchange(order, self._core.timing.request_timeout_ms)
         except RppamError as error:
             if self.view.connected:  # else the reason why not says more
                 if str(error) != self.view.reason:
                     log.warning("the store did not answer: %s", error)
                 self.view = self.view._replace(reason=str(error))
-            self._feed(self._core.receive(Unknown(effect.request, str(error)), self._clock.now()))
+            self._feed(self._core.step(Unknown(effect.request, str(error)), self._clock.now()))
             return
         self._answered(effect.request, answer)
 
     def _answered(self, request: int, answer: ExchangeAnswer) -> None:
         now, wall_ms, core = self._clock.now(), self._clock.wall_ms(), self._core
         self.warnings.answered(answer, now)
-        if answer.own_before is not None and answer.own_before.boot_id != core.election.boot_id:
+        if answer.own_before is not None and answer.own_before.boot_id != core.boot_id:
             self.namesake = answer.own_before
         offset_ms = answer.store_wall_ms - wall_ms
         self.view = StoreView(connected=True, reason="", answered_at=now, offset_ms=offset_ms)
@@ -128,7 +128,7 @@ class StoreGateway:
             wall_ms,
             "" if self._link is None else self._link.displaced,
         )
-        self._feed(core.answered(exchanged, now))
+        self._feed(core.step(exchanged, now))
         self.warnings.heartbeats(
             now,
             unauthenticated=answer.unauthenticated,
@@ -149,7 +149,7 @@ class StoreGateway:
         more = len(nodes) - NAMES_SHOWN
         who = ", ".join(nodes[:NAMES_SHOWN]) + (f" and {more} others" if more > 0 else "")
         try:
-            await self._store.unregister(nodes, self._core.election.timing.request_timeout_ms)
+            await self._store.unregister(nodes, self._core.timing.request_timeout_ms)
         except RppamError as error:
             log.debug("still listed in the store: %s: %s", who, error)
         else:
@@ -158,11 +158,11 @@ class StoreGateway:
     def _on_up(self, number: int, identity: str) -> None:
         self.view = self.view._replace(connected=True, reason="")
         log.debug("connected to the store (%s)", identity)  # the connection reports itself
-        self._feed(self._core.receive(Connected(number, identity, self._identity_wait_us), self._clock.now()))
+        self._feed(self._core.step(Connected(number, identity, self._identity_wait_us), self._clock.now()))
 
     def _on_down(self, number: int, reason: str) -> None:
         self.view = self.view._replace(connected=False, reason=reason)
-        self._feed(self._core.receive(Disconnected(number), self._clock.now()))
+        self._feed(self._core.step(Disconnected(number), self._clock.now()))
 
     def _on_release(self) -> None:
-        self._feed(self._core.receive(ReleaseHeard(), self._clock.now()))
+        self._feed(self._core.step(ReleaseHeard(), self._clock.now()))

@@ -29,11 +29,11 @@ def other_members(
     ``keys_vanish``: heartbeats are lost in the store, so a missing one says nothing of its node.
     """
     seen = core.detector.members(now)
-    electorate = core.election.electorate
+    electorate = core.status().electorate
     members = () if electorate is None else electorate.members
     blind = core.detector.is_blind(now)
     present = (name for name in members if blind or (name in peers and peers[name].is_connected))
-    names = sorted({*seen, *present} - {core.election.node})
+    names = sorted({*seen, *present} - {core.node})
     return tuple(_view(name, seen.get(name), core, peers.get(name), now, wall_ms, keys_vanish) for name in names)
 
 
@@ -51,7 +51,6 @@ def _view(
     wall_ms: WallMs,
     keys_vanish: bool,
 ) -> MemberView:
-    election = core.election
     beat = seen.heartbeat if seen is not None else Heartbeat(name, "", 0, Role.STANDBY, 0, "", "", "", 0, 0, 0)
     status = seen.status if seen is not None else MemberStatus.UNKNOWN
     last = seen.last_heartbeat if seen is not None else None
@@ -59,12 +58,12 @@ def _view(
     proven = peer.api_url if peer is not None and peer.is_connected else ""
     # What a member said last stands, where it lives and its heartbeats are lost in the store.
     is_lost = keys_vanish and on_link and status is MemberStatus.UNREACHABLE and last is not None
-    reads_store = (status in _ALIVE or is_lost) and beat.renewed_ms_ago < election.timing.lease_ms
+    reads_store = (status in _ALIVE or is_lost) and beat.renewed_ms_ago < core.timing.lease_ms
     if peer is not None and on_link:
         status = MemberStatus.HEALTHY
         heard = WallMs(wall_ms - (peer.heard_ms_ago or 0))
         last = heard if last is None else max(last, heard)
-    if status in _ALIVE and name in election.unwilling:
+    if status in _ALIVE and name in core.in_maintenance:
         status = MemberStatus.MAINTENANCE
     return MemberView(
         name,
@@ -88,7 +87,7 @@ def heard_at(last: WallMs | None, now: WallMs) -> tuple[str | None, int | None]:
 
 
 def _role(name: str, beat: Heartbeat, core: NodeCore, now: Instant) -> Role:
-    leader, electorate = core.election.leader(now), core.election.electorate
+    leader, electorate = core.status().leader(now), core.status().electorate
     if leader is not None and leader[0] == name:
         return Role.LEADER
     if beat.role is Role.WITNESS or (electorate is not None and name in electorate.body.witnesses):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from rppam.cluster.consensus.heartbeat import Heartbeat, MemberStatus, Role
+from rppam.cluster.consensus.membership import QuorumPolicy
 from rppam.cluster.consensus.node import NodeCore
 from rppam.cluster.driver.driver import Driver
 from rppam.cluster.health.disk_room import unable_findings
@@ -80,15 +81,15 @@ class NodeView:
         """Set once the node has taken its place, or has waited long enough for a store that does not answer."""
 
     def may_lead(self) -> int | None:
-        return self._core.election.permission(self._clock.now())
+        return self._core.status().permission(self._clock.now())
 
     def authority(self) -> Authority | None:
         epoch = self.may_lead()
-        return None if epoch is None else Authority(epoch, self._core.election.boot_id)
+        return None if epoch is None else Authority(epoch, self._core.boot_id)
 
     def permitted_until(self) -> Instant | None:
         """Return when the present permission ends; ``None`` without one."""
-        return None if self.may_lead() is None else self._core.election.ledger.deadline
+        return None if self.may_lead() is None else self._core.status().deadline
 
     def is_alive(self) -> bool:
         return self._clock.now() - self._driver.polled_at < ALIVE_WITHIN_US
@@ -98,14 +99,14 @@ class NodeView:
 
     def heartbeat(self, beat: int, loop_lag_ms: int, renewed_ms_ago: int) -> Heartbeat:
         """Make what this node says of itself now."""
-        facts, election = self._facts, self._core.election
+        facts, status = self._facts, self._core.status()
         epoch = self.may_lead()
         return Heartbeat(
             facts.node,
             facts.boot_id,
             beat,
             self.role(),
-            epoch if epoch is not None else election.watch.highest,
+            epoch if epoch is not None else status.lease.epochs.led,
             facts.version,
             facts.hostname,
             facts.api_url,
@@ -115,7 +116,7 @@ class NodeView:
             admitted=self._driver.admitted.is_set(),
             member_address=facts.member_address,
             priority=facts.priority,
-            joins=self._core.voter is not None and election.electorate is None,
+            joins=status.members_vote and status.electorate is None,
             maintenance=self._core.orders.maintenance,
             pause_stamp=self._core.orders.pause.stamp,
             paused=self._core.orders.pause.is_on,
@@ -124,19 +125,20 @@ class NodeView:
         )
 
     def snapshot(self) -> ClusterSnapshot:
-        facts, election, now = self._facts, self._core.election, self._clock.now()
+        facts, status, now = self._facts, self._core.status(), self._clock.now()
         connected, orders = self._connected(), self._core.orders
         votes = self._votes(connected, now)
-        found = election.leader(now)
+        found = status.leader(now)
         # Without votes only the record tells who leads, and a record that cannot be read tells nothing.
-        leader = found if self._core.voter is not None or connected or (found and found[0] == facts.node) else None
+        leader = found if self._core.status().members_vote or connected or (found and found[0] == facts.node) else None
+        policy = status.membership.body.policy
         wall_ms, password_since = self._clock.wall_ms(), self._ask.password_since()
         return ClusterSnapshot(
             cluster_id=facts.cluster_id,
             node=facts.node,
             role=self.role(),
             leader=leader[0] if leader else None,
-            epoch=found[1] if found else election.watch.highest,
+            epoch=found[1] if found else status.lease.epochs.led,
             members=self._members(connected),
             redis_enabled=facts.redis_enabled,
             redis_connected=connected and facts.redis_enabled,
@@ -152,9 +154,9 @@ class NodeView:
             certificates=tuple(_certificate(one, wall_ms) for one in self._ask.certificates()),
             redis_password_since=None if password_since is None else iso_utc(password_since),
             redis_password_mark=self._ask.password_mark(),
-            quorum_policy=election.electorate.body.policy if election.electorate else None,
+            quorum_policy=policy if isinstance(policy, QuorumPolicy) and status.electorate else None,
             votes=votes.ledger if votes else (),
-            electorate_version=str(election.electorate.version) if election.electorate else "",
+            electorate_version=str(status.membership.version) if status.electorate else "",
             pending_change=votes.pending_change if votes else "",
             paused=orders.pause.is_on,
             paused_by=orders.pause.by if orders.pause.is_on else "",
@@ -164,27 +166,27 @@ class NodeView:
             virtual_ip=facts.virtual_ip or None,
             virtual_ip_here=self._ask.has_address(),
             rooms=self._ask.rooms(),
-            keeps_promises=None if self._core.voter is None else not self._core.voter.why_unable,
+            keeps_promises=None if not self._core.status().members_vote else not self._core.status().vote.why_unable,
         )
 
     def _unable_findings(self) -> list[Finding]:
-        voter = self._core.voter
-        return [] if voter is None else unable_findings(voter.strange, voter.problem or voter.disk_problem)
+        vote = self._core.status().vote
+        return unable_findings(vote.strange, vote.problem or vote.disk_problem)
 
     def _record_is_enough(self, connected: bool) -> bool:
         """Decide quorum where the record alone decides: it can be read, or this node holds it."""
-        return self.may_lead() is not None or (connected and self._core.election.watch.record is not None)
+        return self.may_lead() is not None or (connected and self._core.status().lease.record is not None)
 
     def _all_warnings(self, votes: Votes | None) -> tuple[str, ...]:
-        pause, voter, now = self._core.orders.pause, self._core.voter, self._clock.now()
-        told = [*self._ask.warnings(), *self._driver.store.warnings.warnings(now), voter.why_unable if voter else ""]
+        pause, vote, now = self._core.orders.pause, self._core.status().vote, self._clock.now()
+        told = [*self._ask.warnings(), *self._driver.store.warnings.warnings(now), vote.why_unable]
         if pause.is_on:
             told.append(
                 f"automatic failover is paused by {pause.by}: nobody takes over by itself (rppam cluster resume)"
             )
         if votes:
             told += [votes.warning(self._facts.safety_level), *votes.clock_warnings()]
-        told += [voter.offered(now) if voter else "", *(self._link.complaints if self._link else ())]
+        told += [vote.offered(now), *(self._link.complaints if self._link else ())]
         return tuple(filter(None, told))
 
     def sentence(self) -> str:
@@ -201,7 +203,7 @@ class NodeView:
         store = self._driver.store.view
         if not store.connected or store.answered_at is None:
             return False
-        timing = self._core.election.timing
+        timing = self._core.timing
         silent_us = self._clock.now() - store.answered_at
         return not store.reason and silent_us <= timing.heartbeat_us + 2 * timing.request_timeout_us
 
@@ -221,7 +223,7 @@ class NodeView:
             MemberStatus.MAINTENANCE if self._core.orders.maintenance else MemberStatus.HEALTHY,
             *heard_at(wall_ms, wall_ms),
             connected and facts.redis_enabled,
-            self._core.election.epoch if self.may_lead() is not None else self._core.election.watch.highest,
+            self._core.status().epoch if self.may_lead() is not None else self._core.status().lease.epochs.led,
             facts.version,
             facts.api_url,
             self._driver.store.loop_lag_ms,
@@ -240,8 +242,8 @@ class NodeView:
         return {} if self._link is None else self._link.peers
 
     def _votes(self, connected: bool, now: Instant) -> Votes | None:
-        electorate = self._core.election.electorate
-        if self._core.voter is None or electorate is None:
+        electorate = self._core.status().electorate
+        if not self._core.status().members_vote or electorate is None:
             return None
         return Votes(self._core, electorate, self._peers(), self._store_seen(connected), now)
 

@@ -10,14 +10,13 @@ from typing import Final, NamedTuple
 from msgspec.structs import replace
 
 from rppam.cluster.consensus.admission import AdmissionState
-from rppam.cluster.consensus.election import Election
-from rppam.cluster.consensus.holder import OWN_CLOCK
-from rppam.cluster.consensus.ledger import is_majority
-from rppam.cluster.consensus.membership import STORE, Membership, VoterSet
+from rppam.cluster.consensus.membership import Membership, VoterSet
 from rppam.cluster.consensus.messages import Readiness, Refusal
 from rppam.cluster.consensus.node import NodeCore
+from rppam.cluster.consensus.promises import STORE, is_majority
 from rppam.cluster.consensus.record import RecordState
 from rppam.cluster.consensus.rules import FOR_EVER_US
+from rppam.cluster.consensus.status import OWN_CLOCK, Status
 from rppam.cluster.health.model import SafetyLevel, VoterKind, VoteView
 from rppam.cluster.link.local_peer import PeerState
 from rppam.kernel.instant import US_PER_MS, Instant
@@ -52,18 +51,17 @@ class Votes:
     def __init__(
         self, core: NodeCore, electorate: Membership, peers: Mapping[str, PeerState], store: StoreSeen, now: Instant
     ) -> None:
-        self._core = core
-        self._election: Election = core.election
+        self._status = core.status()
         self._electorate = electorate
         self._peers = peers
         self._store = store
         self._now = now
-        self._leads = core.election.permission(now) is not None
+        self._leads = self._status.permission(now) is not None
         # A node that follows another asks nobody, so what it once found of clocks would never be put right.
-        asks = self._leads or core.election.leader(now) is None
+        asks = self._leads or self._status.leader(now) is None
         self._asks = asks
-        self._off = core.election.rates.off if asks else {}
-        self._strangers = core.election.strangers if asks else set()
+        self._off = self._status.others.clocks.off if asks else {}
+        self._strangers = self._status.others.strangers if asks else frozenset()
         self.ledger = tuple(self._line(name) for name in self._voters())
 
     # ---- what it comes to -------------------------------------------------------------------------------------------
@@ -71,14 +69,14 @@ class Votes:
     @property
     def quorum_met(self) -> bool:
         """The promises held, or else the votes within reach, are a majority."""
-        return self._leads or is_majority(self._counted(), *(body.weights for body in self._electorate.bodies))
+        return self._leads or is_majority(self._counted(), *(body.weights for body in self._electorate.voter_sets))
 
     @property
     def quorum_reason(self) -> str:
         """Empty when met; else how many votes are missing, and whose."""
         if self.quorum_met:
             return ""
-        for body in self._electorate.bodies:
+        for body in self._electorate.voter_sets:
             have = sum(body.weights.get(name, 0) for name in self._counted())
             if have < body.needed:
                 total = sum(body.weights.values())
@@ -92,10 +90,9 @@ class Votes:
         """What is under way and what it waits for, or empty."""
         old, body = self._electorate.old, self._electorate.body
         if old is None:
-            wanted = self._election.changes.wanted
+            wanted = self._status.wanted.voters
             return "" if wanted is None else f"the members shall become {', '.join(wanted.members)}; it has not begun"
-        changes = self._election.changes
-        waits = [name for name in old.members if not changes.has(name, self._electorate.version)]
+        waits = [name for name in old.members if not self._status.has_on_disk(name, self._electorate.version)]
         told = f"; {', '.join(waits)} must still write it down" if waits and self._leads else ""
         need = f"{old.blocking} of the {len(old.members)} former members must have it on disk"
         return f"the members become {', '.join(body.members)} instead of {', '.join(old.members)}: {need}{told}"
@@ -118,33 +115,31 @@ class Votes:
 
         Where the store has no vote nobody compares clocks while another leads: there only while it asks itself.
         """
-        off = self._election.rates.off if self._electorate.store_has_vote else self._off
+        off = self._status.others.clocks.off if self._electorate.store_has_vote else self._off
         told = tuple(
             f"the clock of {name} runs {_how_wrong(off[name])}; its promises are not counted. "
             "Check the clock source of both hosts"
             for name in self._electorate.members
             if name in off
         )
-        if not self._electorate.store_has_vote or self._election.store_counts:
+        if not self._electorate.store_has_vote or self._status.others.clocks.store_counts:
             return told
         return (*told, OWN_CLOCK.format(names=", ".join(name for name in self._electorate.members if name in off)))
 
     def clock_wait(self) -> str:
         """Say whose clock the vote of Redis waits for, where none can be won without it; else return empty."""
-        election = self._election
-        take_at = election.rules.take_at(election.watch)
-        if not election.watch.longer_us or take_at is None or take_at <= self._now:
+        take_at = self._status.take_at
+        if not self._status.lease.longer_us or take_at is None or take_at <= self._now:
             return ""
-        if self._leads or is_majority(self._counted() - {STORE}, *(b.weights for b in self._electorate.bodies)):
+        if self._leads or is_majority(self._counted() - {STORE}, *(b.weights for b in self._electorate.voter_sets)):
             return ""
-        names = ", ".join(election.awaited())
+        names = ", ".join(self._status.others.clocks.awaited)
         return f"the vote of Redis can be had in {_ms(take_at - self._now)} ms: {CLOCK_WAIT.format(names=names)}"
 
     def next_vote_ms(self) -> int:
         """Return after how long this node's own vote is free, at the earliest."""
-        voter = self._core.voter
-        assert voter is not None
-        return max(0, voter.free_at(self._election.node, self._election.boot_id) - self._now) // US_PER_MS
+        me = self._status.me
+        return max(0, self._status.vote.free_at(me.node, me.boot_id) - self._now) // US_PER_MS
 
     # ---- one voter --------------------------------------------------------------------------------------------------
 
@@ -163,9 +158,9 @@ class Votes:
         kind = VoterKind.WITNESS if name in body.witnesses else VoterKind.MEMBER
         votes = body.weights.get(name, 0)
         reached, why_not = self._reach(name)
-        if self._leads and self._election.ledger.holds(name, self._now):
-            until = self._election.ledger.promises[name]
-            line = VoteView(name, kind, votes, self._election.node, _ms(until - self._now), reached, True, "")
+        if self._leads and self._status.holds(name, self._now):
+            until = self._status.promises[name]
+            line = VoteView(name, kind, votes, self._status.me.node, _ms(until - self._now), reached, True, "")
         else:
             promised_to, promised_ms = self._promise(name)
             if self._leads and not why_not:
@@ -175,10 +170,9 @@ class Votes:
 
     def _why_waited_for(self) -> str:
         """Say until when the leader does not ask for the store's vote, as it does not believe the record yet."""
-        watch, timing = self._election.watch, self._election.timing
-        take_at = self._election.rules.take_at(watch)
+        take_at, timing = self._status.take_at, self._status.me.timing
         if take_at is None:
-            return "its record is read first, as the connection is new" if watch.connection is not None else ""
+            return "its record is read first, as the connection is new" if self._status.connected else ""
         if self._now - take_at > timing.heartbeat_us + timing.request_timeout_us:
             return ""  # it was asked
         when = f"in {_ms(take_at - self._now)} ms" if take_at > self._now else "with the next heartbeat"
@@ -186,62 +180,60 @@ class Votes:
 
     def _promise(self, name: str) -> tuple[str | None, int | None]:
         """Return whom it supports and for how long, as far as this node knows."""
-        voter, now = self._core.voter, self._now
-        if name == self._election.node and voter is not None:
-            holder = voter.holder(now)
-            until = voter.promised_until
+        status, now = self._status, self._now
+        if name == status.me.node:
+            holder, until = status.vote.holder(now), status.vote.promised_until
             return holder or None, _ms(until - now) if holder and until is not None else 0
         if name == STORE:
-            record = self._election.watch.record
-            left_us = self._election.timing.lease_us - self._election.watch.silent_us(now)
+            record = status.lease.record
+            left_us = status.me.timing.lease_us - status.lease.silent_us(now)
             if record is None:
                 return None, None
-            held = record.state is RecordState.HELD and left_us > 0 and not self._election.watch.is_unsigned
+            held = record.state is RecordState.HELD and left_us > 0 and not status.lease.is_unsigned
             return (record.holder, _ms(left_us)) if held else (None, 0)
-        answer = self._election.answers.get(name)
-        if answer is None or not self._election.is_heard(name, now):
+        answer = status.answers.get(name)
+        if answer is None or not status.is_heard(name, now):
             return None, None
-        return answer.promised_to or None, None  # a member that was free when asked may have promised since
+        return answer.vote.promised_to or None, None  # a member that was free when asked may have promised since
 
     def _reach(self, name: str) -> tuple[bool, str]:
         """Return whether this node reaches the voter, and why its vote does not count; empty when it does."""
-        voter = self._core.voter
-        assert voter is not None
+        vote = self._status.vote
         if name == STORE:
             return self._store.is_connected, self._why_not_store() if self._store.is_connected else self._store.reason
-        if name == self._election.node:
-            waits = not voter.boot_wait_is_over(self._now)
-            return True, voter.why_unable or (f"{Refusal.BOOT_WAIT}" if waits else "")
+        if name == self._status.me.node:
+            waits = self._now <= vote.abstains_until
+            return True, vote.why_unable or (f"{Refusal.BOOT_WAIT}" if waits else "")
         peer = self._peers.get(name, UNCONNECTED)
         percent = self._off.get(name)
         if percent is not None:
             return peer.is_connected, f"its clock runs {_how_wrong(percent)}; check the clock source of both hosts"
         if name in self._strangers:
             return peer.is_connected, f"{Refusal.FOREIGN.replace('the asker', 'it')}"
-        if peer.is_connected and (answer := self._election.answers.get(name)) is not None:
-            if answer.refusal is Refusal.STRANGE:
+        if peer.is_connected and (answer := self._status.answers.get(name)) is not None:
+            if answer.vote.refusal is Refusal.STRANGE:
                 return True, f"{Refusal.STRANGE}"
-            if answer.stance is Readiness.UNABLE and not self._leads:
+            if answer.vote.stance is Readiness.UNABLE and not self._leads:
                 return True, UNABLE
         if not self._leads and peer.is_connected and self._asked_in_vain(name):
             return True, MUTE
         return peer.is_connected, "" if peer.is_connected else peer.reason or UNCONNECTED.reason
 
     def _why_not_store(self) -> str:
-        election = self._election
-        if not election.store_counts:
-            names = ", ".join(name for name in self._electorate.members if name in election.rates.off)
+        status = self._status
+        if not status.others.clocks.store_counts:
+            names = ", ".join(name for name in self._electorate.members if name in status.others.clocks.off)
             return (
                 f"its vote does not count for this node while its clock may be the wrong one. That of {names} runs "
                 f"otherwise: restart the host that is wrong; {FORGET}"
             )
-        if self._asks and election.watch.longer_us >= FOR_EVER_US:
-            return CLOCK_WAIT.format(names=", ".join(election.awaited()))
+        if self._asks and status.lease.longer_us >= FOR_EVER_US:
+            return CLOCK_WAIT.format(names=", ".join(self._status.others.clocks.awaited))
         return ""
 
     def _asked_in_vain(self, name: str) -> bool:
         """Return whether it has not answered for longer than one ballot is waited for."""
-        return self._election.ballots.in_vain_us(name, self._now) > 2 * self._election.timing.request_timeout_us
+        return self._status.unanswered_us(name, self._now) > 2 * self._status.me.timing.request_timeout_us
 
 
 def _how_wrong(percent: int) -> str:
@@ -258,36 +250,36 @@ def _ms(us: int) -> int:
 
 def why_no_leader(core: NodeCore, votes: Votes | None, now: Instant, store: StoreSeen) -> str:
     """Say in one sentence why nobody leads, as far as this node knows, and what to do."""
-    election, pause = core.election, core.orders.pause
-    if votes is None and core.voter is not None:
+    status, pause = core.status(), core.orders.pause
+    if votes is None and core.status().members_vote:
         return "this node belongs to no cluster yet and waits to be made a member by a leader"
     short = votes.quorum_reason if votes is not None else ("" if store.is_connected else store.reason)
     if short:
         lost = " If members are lost for good: rppam cluster forget --force" if votes is not None else ""
         return f"{short}. Bring back what is missing.{lost}"
-    if core.voter is not None and core.voter.strange:
-        return core.voter.strange
+    if core.status().members_vote and core.status().vote.strange:
+        return core.status().vote.strange
     if pause.is_on:
         return f"automatic failover is paused by {pause.by}, so nobody takes over: rppam cluster resume"
-    if not election.electable and not core.orders.maintenance and core.admission.standing in _WAITS_TO_BE_LET_IN:
+    if not status.electable and not core.orders.maintenance and core.admission.standing in _WAITS_TO_BE_LET_IN:
         return (
             "this node is not let in yet: it makes sure that nobody else has its name, by Redis or, as a member, after "
-            f"{2 * election.timing.lease_ms // 1000} s without an answer of Redis"
+            f"{2 * core.timing.lease_ms // 1000} s without an answer of Redis"
         )
-    if election.no_epoch:
-        return election.no_epoch
-    electorate = election.electorate
+    if status.no_epoch:
+        return status.no_epoch
+    electorate = status.electorate
     if electorate is not None:
-        aside = {*election.unwilling, *((election.node,) if core.orders.maintenance else ())}
+        aside = {*core.in_maintenance, *((core.node,) if core.orders.maintenance else ())}
         able = [name for name in electorate.members if electorate.may_stand(name)]
         if able and all(name in aside for name in able):
             return f"all that could lead are in maintenance: rppam cluster maintenance {able[0]} off"
     if votes is not None and (awaited := votes.clock_wait()):
         return awaited
-    wait_ms = votes.next_vote_ms() if votes is not None else _silence_left_ms(election, now)
+    wait_ms = votes.next_vote_ms() if votes is not None else _silence_left_ms(status, now)
     return f"an election is due in {wait_ms} ms, when earlier promises have ended" if wait_ms else "an election is on"
 
 
-def _silence_left_ms(election: Election, now: Instant) -> int:
-    take_at = election.rules.take_at(election.watch)
+def _silence_left_ms(status: Status, now: Instant) -> int:
+    take_at = status.take_at
     return 0 if take_at is None else _ms(take_at - now)

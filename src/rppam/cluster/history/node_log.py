@@ -16,9 +16,9 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from rppam.cluster.consensus.election import Election
 from rppam.cluster.consensus.failure_detector import MISSED, FailureDetector, MemberChanged
 from rppam.cluster.consensus.heartbeat import MemberStatus
+from rppam.cluster.consensus.status import Status
 from rppam.cluster.consensus.timing import Timing
 from rppam.cluster.health.members_view import is_heard
 from rppam.cluster.history.recorder import HistoryEvent, noted
@@ -32,16 +32,16 @@ LASTS_US: Final = US_PER_S
 _AWAY: Final = frozenset((MemberStatus.SUSPECT, MemberStatus.UNREACHABLE))
 
 
-def last_sign(election: Election, now: Instant) -> Instant:
+def last_sign(status: Status, now: Instant) -> Instant:
     """Return when the leader that this node sees last asked for its support, or changed the record."""
-    leader, voter, watch = election.leader(now), election.voter, election.watch
-    if leader is None or leader[0] == election.node:
+    leader, vote, lease = status.leader(now), status.vote, status.lease
+    if leader is None or leader[0] == status.me.node:
         return now
     signs = []
-    if voter is not None and voter.promised_until is not None and (voter.claim.candidate, voter.claim.epoch) == leader:
-        signs.append(Instant(voter.promised_until - election.timing.lease_us))
-    if watch.record is not None and watch.since is not None and (watch.record.holder, watch.record.epoch) == leader:
-        signs.append(watch.since)
+    if vote.promised_until is not None and (vote.promise.candidate, vote.promise.epoch) == leader:
+        signs.append(Instant(vote.promised_until - status.me.timing.lease_us))
+    if lease.record is not None and lease.since is not None and (lease.record.holder, lease.record.epoch) == leader:
+        signs.append(lease.since)
     return max(signs, default=now)
 
 
