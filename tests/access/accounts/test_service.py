@@ -12,6 +12,7 @@ from rppam.access.accounts.errors import AccountUnknown, DisplayNameInvalid, Inv
 from rppam.access.accounts.model import AccountRole, check_display_name, name_skeletons, normalise_name
 from rppam.access.accounts.passwords import Passwords
 from rppam.access.accounts.service import PASSWORD_ALPHABET, Accounts, random_password
+from rppam.db.errors import DatabaseUnknown
 from rppam.kernel.secret import Secret
 from tests.support.shelf import CHEAP, Shelf, Still
 
@@ -209,3 +210,22 @@ def test_what_misleads_a_reader_is_no_display_name(text: str) -> None:
     with pytest.raises(DisplayNameInvalid) as caught:
         check_display_name(text)
     assert len(str(caught.value)) < 120
+
+
+async def test_a_refusal_that_cannot_be_recorded_stays_one_and_is_logged(
+    shelf: Shelf, accounts: Accounts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await accounts.ensure_first_admin()
+    with pytest.raises(InvalidCredentials):
+        await accounts.login("admin", Secret("wrong password"), "127.0.0.1")
+    with pytest.raises(InvalidCredentials):
+        await accounts.login("hunter2", Secret("wrong password"), "127.0.0.1")
+    assert shelf.refusals == [("admin", "wrong password"), ("", "unknown user name")]
+
+    async def away(*_: object) -> None:
+        raise DatabaseUnknown("no answer")
+
+    monkeypatch.setattr(shelf, "record_refusal", away)
+    with pytest.raises(InvalidCredentials):
+        await accounts.login("admin", Secret("wrong password"), "127.0.0.1")
+    assert "could not be recorded" in caplog.text

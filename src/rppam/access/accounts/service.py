@@ -107,17 +107,24 @@ class Accounts:
         if stored is None:
             # The name is not logged: people type passwords into the wrong field.
             log.warning("Login refused for an unknown user name, from %s.", client)
-            await self._store.record_refusal(None, "unknown user name")
+            await self._record_refusal(None, "unknown user name")
             raise InvalidCredentials
         why = "wrong password" if not verdict.matches else "the account is disabled" if stored.account.disabled else ""
         if why:
             log.warning("Login refused for %s from %s: %s.", stored.account.name, client, why)
-            await self._store.record_refusal(stored.account, why)
+            await self._record_refusal(stored.account, why)
             raise InvalidCredentials
         if verdict.stale:
             await self._renew_hash(stored, password)
         log.info("Login of %s from %s.", stored.account.name, client)
         return stored.account
+
+    async def _record_refusal(self, account: Account | None, why: str) -> None:
+        """A wrong guess stays one where it cannot be recorded: it is refused and counted all the same."""
+        try:
+            await self._store.record_refusal(account, why)
+        except DatabaseError as error:
+            log.error("A refused login could not be recorded: %s", error)  # noqa: TRY400 - the cause is in the sentence
 
     async def find(self, username: str) -> Account | None:
         """The account of this name, or ``None``."""

@@ -42,6 +42,7 @@ from rppam.access.sessions import token_hash
 from rppam.cache.ports import SharedCache
 from rppam.crypto.data_keys import DataKeys
 from rppam.crypto.errors import SealBroken
+from rppam.db.errors import DatabaseError
 from rppam.kernel.secret import Secret
 from rppam.settings.ports import HotSettings
 
@@ -266,7 +267,10 @@ class SecondFactors:
             await attempt.succeeded()
         else:
             await attempt.failed()
-            await self._store.record_refusal(factor.account)
+            try:
+                await self._store.record_refusal(factor.account)
+            except DatabaseError as error:
+                log.error("A refused code could not be recorded: %s", error)  # noqa: TRY400 - the cause is in it
             log.warning("A code of %s from %s was refused.", factor.account.name, client)
         return good
 
