@@ -4,15 +4,11 @@ from pathlib import Path
 from typing import Final
 
 from rppam.cluster.consensus.any_phase import ignored
-from rppam.cluster.consensus.candidate import Claiming, Learning, Prevote, Standby, Voting
 from rppam.cluster.consensus.effects import Phase
-from rppam.cluster.consensus.election import TABLE, Handler
-from rppam.cluster.consensus.holder import Leading, Stopping
-from rppam.cluster.consensus.state import PhaseState
+from rppam.cluster.consensus.election import PHASES, TABLE, Handler
 from rppam.cluster.consensus.timing import PROFILES, Timing
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "reference" / "election.md"
-PHASES: Final[tuple[type[PhaseState], ...]] = (Standby, Prevote, Learning, Voting, Claiming, Leading, Stopping)
 HEAD: Final = """\
 # The election, drawn from its code
 

@@ -5,17 +5,13 @@ from typing import get_args
 import pytest
 
 from rppam.cluster.consensus.any_phase import ignored
-from rppam.cluster.consensus.candidate import Claiming, Learning, Prevote, Standby, Voting
 from rppam.cluster.consensus.effects import Event, Phase, VoteEvent
-from rppam.cluster.consensus.election import TABLE
-from rppam.cluster.consensus.holder import Leading, Stopping
+from rppam.cluster.consensus.election import PHASES, TABLE
 from rppam.cluster.consensus.promises import Promises
 from rppam.cluster.consensus.state import PhaseState, State
 from rppam_sim.setting import Scenario
 from rppam_sim.world import World
 from scripts.election_page import PAGE, page
-
-PHASES = (Standby, Prevote, Learning, Voting, Claiming, Leading, Stopping)
 
 
 def test_each_event_has_a_handler_in_each_phase_or_is_ignored_on_purpose() -> None:

@@ -78,6 +78,8 @@ class Standby(PhaseState):
     def ask_on(self, now: Instant) -> None:
         """Compare clocks with the others, by asking without obligation."""
         state = self.state
+        if now < state.peers.next_look or not state.membership.members:
+            return
         if state.store_has_vote and state.membership.may_stand(state.me.node):
             leader = state.voter.vote.leader(now)
             asked = state.peers.compared(state.others, leader.candidate if leader else "", now)

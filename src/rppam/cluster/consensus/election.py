@@ -27,14 +27,14 @@ from typing import Any, Final
 
 from rppam.cluster.consensus import any_phase as any_, effects as on
 from rppam.cluster.consensus.any_phase import ignored
-from rppam.cluster.consensus.candidate import Claiming, Learning, Standby, Step
+from rppam.cluster.consensus.candidate import Claiming, Learning, Prevote, Standby, Step, Voting
 from rppam.cluster.consensus.effects import Effect, Event, Phase, VoteEvent
 from rppam.cluster.consensus.holder import Leading, Stopping
 from rppam.cluster.consensus.lease import Identity
 from rppam.cluster.consensus.messages import VoteRequestKind
 from rppam.cluster.consensus.record import Record, Seal
 from rppam.cluster.consensus.rules import Rules
-from rppam.cluster.consensus.state import State
+from rppam.cluster.consensus.state import PhaseState, State
 from rppam.cluster.consensus.status import Status, status_of
 from rppam.cluster.consensus.vote import SoleVoter, Voter, VoterEffect
 from rppam.kernel.entropy import Entropy
@@ -80,7 +80,8 @@ TABLE: Final[Table] = {
     on.ImposeMembership:  (_impose,    _impose,    _impose,    _impose,    _impose,    ignored,      _impose),
 }
 # fmt: on
-_PLACES: Final = {phase: place for place, phase in enumerate(Phase)}
+PHASES: Final[tuple[type[PhaseState], ...]] = (Standby, Prevote, Learning, Voting, Claiming, Leading, Stopping)
+_PLACES: Final[dict[type[PhaseState], int]] = {phase: place for place, phase in enumerate(PHASES)}
 _OWN: Final = object()
 """The handle of this node's own requests."""
 
@@ -166,7 +167,7 @@ class Election:
         state = self._state
         self._notice_stall(now)
         phase = state.phase
-        self._table[type(event)][_PLACES[phase.name]](phase, event, now)
+        self._table[type(event)][_PLACES[type(phase)]](phase, event, now)
         self._look_at_time(now)
         effects, state.out = state.out, []
         return self._route(effects, now) if effects else effects

@@ -49,9 +49,9 @@ class Peers:
         "_granted_me",
         "_looks",
         "_me",
-        "_next_look",
         "_requests",
         "answers",
+        "next_look",
         "open",
         "rates",
         "strangers",
@@ -71,7 +71,7 @@ class Peers:
         """Members in the order in which they are invited to follow this node; one that is not named comes last."""
         self._me = me
         self._requests = self._looks = 0
-        self._next_look = now
+        self.next_look = now
         self._granted_me: dict[str, int] = {}
         """The highest epoch that each member granted this very life."""
 
@@ -162,10 +162,10 @@ class Peers:
 
         A follower may want the store's vote at any time, and whether its own clock is off it must know by then.
         """
-        if not others or now < self._next_look:
+        if not others or now < self.next_look:
             return ()
         beat_us, is_new = self._me.timing.heartbeat_us, self._looks < 2 * len(others)
-        self._next_look = after(now, beat_us if is_new else max(EVERY_US, beat_us))
+        self.next_look = after(now, beat_us if is_new else max(EVERY_US, beat_us))
         asked = {others[self._looks % len(others)], leader}
         self._looks += 1
         return tuple(name for name in others if name in asked)
