@@ -30,8 +30,7 @@ import uvloop
 from benchmarks.c_client import benchmark_get_us
 from benchmarks.machine import facts, load, machine
 from benchmarks.token_check import token_check
-from rppam.access.sessions.facts import read_session, session_bytes
-from rppam.access.sessions.model import Session, SessionKind, token_hash
+from rppam.access.sessions.model import Session, SessionKind, fact_bytes, read_session, token_hash
 from rppam.cache.coherence import Coherence, Room
 from rppam.cache.model import CacheKey, Copy, Kind
 from rppam.cache.redis_cache import RedisCache, RedisReader
@@ -73,7 +72,7 @@ def session(number: int) -> Copy:
         expires_at=WallMs(1_800_000_000_000),
         ended=False,
     )
-    return Copy(1, session_bytes(fact))
+    return Copy(1, fact_bytes(fact))
 
 
 class Node:

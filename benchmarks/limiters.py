@@ -65,8 +65,7 @@ async def ours_batched(place: Place, events: int, period_s: int) -> AsyncIterato
     from rppam.kernel.secret import Secret
     from rppam.kernel.system_clock import SystemClock
     from rppam.kernel.system_entropy import SystemEntropy
-    from rppam.limits.limiter import Limiter
-    from rppam.limits.memory_store import MemoryLimits
+    from rppam.limits.limiter import Limiter, MemoryLimits
     from rppam.limits.redis_store import RedisLimits
     from rppam.redis.link import Link
     from rppam.redis.options import LinkOptions

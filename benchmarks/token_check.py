@@ -7,11 +7,9 @@ from pathlib import Path
 
 from rppam.access.sessions.activity import SessionActivity
 from rppam.access.sessions.check import SessionCheck
-from rppam.access.sessions.facts import session_bytes, user_bytes
-from rppam.access.sessions.model import Session, SessionKind, StoredFacts, StoredSession, Use, UserFacts
+from rppam.access.sessions.model import Session, SessionKind, StoredFacts, StoredSession, Use, UserFacts, fact_bytes
 from rppam.access.tokens.key_files import ensure_signing_keys
-from rppam.access.tokens.service import KeySet, Tokens
-from rppam.access.tokens.token_cache import TokenCache
+from rppam.access.tokens.service import KeySet, TokenCache, Tokens
 from rppam.cache.model import CacheKey, Copy, Kind
 from rppam.cache.ports import SharedCache
 from rppam.db.clock import DatabaseClock
@@ -62,8 +60,8 @@ async def token_check(cache: SharedCache) -> AsyncIterator[Callable[[str], objec
     store = _NoTruth()
     touches = SessionActivity(store, clock, lambda: IDLE_MS)  # type: ignore[arg-type]
     check = SessionCheck(store, cache, DatabaseClock(clock), touches)  # type: ignore[arg-type]
-    await cache.publish(CacheKey(Kind.SESSION, bearer.ident), Copy(1, session_bytes(session)), LIFE_MS)
-    await cache.publish(CacheKey(Kind.USER, USER), Copy(1, user_bytes(user)), LIFE_MS)
+    await cache.publish(CacheKey(Kind.SESSION, bearer.ident), Copy(1, fact_bytes(session)), LIFE_MS)
+    await cache.publish(CacheKey(Kind.USER, USER), Copy(1, fact_bytes(user)), LIFE_MS)
     while check.near(bearer) is None:
         await check.identify(bearer)
 

@@ -24,7 +24,7 @@ from rppam.config.places import ENVIRONMENT, LINUX, WINDOWS
 from rppam.config.settings import PRODUCT_SECTIONS, SECTIONS, Key, Section, keys_of
 from rppam.kernel.errors import RppamError, coded
 from rppam.ledger.events import events_page
-from rppam.settings.registry import settings_page
+from rppam.settings.registry import SETTINGS
 from scripts.doctor_pages import doctor_page, troubleshooting_page
 
 REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
@@ -249,6 +249,21 @@ def _form(keyword: Keyword) -> str:
     return forms[keyword.form]
 
 
+def settings_page() -> str:
+    """The reference page of all settings."""
+    lines = ["# Settings", "", GENERATED, ""]
+    lines += [
+        "Hot configuration: one value for the whole cluster, changed while it runs (docs/operations/settings.md).",
+        "A field that is left out has its default.",
+    ]
+    for one in SETTINGS.values():
+        lines += ["", f"## {one.name}", "", f"{one.title}.", "", "| field | value | default |", "|---|---|---|"]
+        for name, default in one.write(one.default).items():
+            expected = one.expected.get(name, "an object").replace("|", "\\|")
+            lines.append(f"| `{name}` | {expected} | `{json.dumps(default)}` |")
+    return "\n".join(lines) + "\n"
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "openapi.json": openapi_file,
     "commands.md": commands_page,
@@ -257,7 +272,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "../operations/troubleshooting.md": lambda: troubleshooting_page(GENERATED, errors_by_finding()),
     "errors.md": errors_page,
     "rest.md": rest_page,
-    "settings.md": lambda: settings_page(GENERATED),
+    "settings.md": settings_page,
     "events.md": lambda: events_page(GENERATED),
 }
 

@@ -4,7 +4,6 @@ import ast
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -43,16 +42,32 @@ def row_of(module: str) -> int | None:
     return next((number for number, names in enumerate(ROWS) if word in names), None)
 
 
-@pytest.mark.parametrize("slice_", FEATURES, ids=lambda one: one.name)
-def test_slices_see_each_other_only_through_their_init(slice_: Slice) -> None:
-    others = [one.package for one in FEATURES if one.package != slice_.package]
+def slice_of(module: str) -> Slice | None:
+    return next((one for one in FEATURES if module == one.package or module.startswith(f"{one.package}.")), None)
+
+
+def imported_from_others() -> Iterator[tuple[Path, Slice, str]]:
+    """Each import from one slice into another: the file, the slice that has the module, and its name in there."""
+    for slice_ in FEATURES:
+        for path in modules_of(slice_.package):
+            for name in imports(path):
+                other = slice_of(name)
+                if other is not None and other is not slice_:
+                    yield path, other, name.removeprefix(other.package).removeprefix(".")
+
+
+def test_slices_see_only_the_public_modules_of_each_other() -> None:
     past = [
-        f"{path.relative_to(SOURCE)} imports {name}"
-        for path in modules_of(slice_.package)
-        for name in imports(path)
-        if any(name.startswith(f"{other}.") for other in others)
+        f"{path.relative_to(SOURCE)} imports {other.package}.{module}"
+        for path, other, module in imported_from_others()
+        if module not in other.public
     ]
-    assert past == [], "import from the slice itself, and let its __init__ export the name"
+    assert past == [], "import from a module that the other slice names in public=(...)"
+
+
+def test_public_modules_are_needed_by_another_slice() -> None:
+    needed = {(other.name, module) for _, other, module in imported_from_others()}
+    assert {(one.name, module) for one in FEATURES for module in one.public} == needed
 
 
 @pytest.mark.parametrize("slice_", FEATURES, ids=lambda one: one.name)
@@ -67,31 +82,12 @@ def test_inside_a_slice_imports_go_down(slice_: Slice) -> None:
     assert upwards == [], "api and commands, service, store, policy, model: each imports what stands after it"
 
 
-def _promised(module: ModuleType) -> set[str]:
-    """What the ``TYPE_CHECKING`` block of a slice's ``__init__`` names."""
-    assert module.__file__ is not None
-    tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
-    blocks = [node for node in tree.body if isinstance(node, ast.If)]
-    return {
-        alias.name
-        for block in blocks
-        for node in block.body
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-    }
-
-
 @pytest.mark.parametrize("slice_", SLICES, ids=lambda one: one.name)
-def test_what_a_slice_declares_and_exports_is_there(slice_: Slice) -> None:
+def test_what_a_slice_declares_is_there(slice_: Slice) -> None:
     for part in (*slice_.routes, *slice_.settings):
         assert load(slice_.place(part)) is not None
     for command in slice_.commands.values():
         assert import_module(slice_.place(command.module)).command is not None
-    module = import_module(slice_.package)
-    for name in _promised(module):
-        assert getattr(module, name) is not None
-    with pytest.raises(AttributeError):
-        _ = module.no_such_name
 
 
 def test_names_and_words_of_slices_are_their_own() -> None:

@@ -5,8 +5,7 @@ They show that the simulation has teeth, and that each clause is needed. A plant
 
 from typing import Any, Final, NamedTuple
 
-from rppam.cache.coherence import Coherence, Load, Shelf
-from rppam.cache.minimum_revisions import FLOOR_NS, MinimumRevisions
+from rppam.cache.coherence import FLOOR_NS, Coherence, Load, MinimumRevisions, Shelf
 from rppam.cache.model import LIFE_MS_MAX, CacheKey, Kind
 from rppam_sim.coherence_process import Process, Running
 from rppam_sim.coherence_store import SimRedis, Stored

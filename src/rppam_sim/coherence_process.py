@@ -1,14 +1,13 @@
 """One process with a near cache: the production core, and around it the steps that its adapter takes.
 
 It asks, changes, publishes, proves its link and reads the log of changes as :mod:`rppam.cache.redis_cache`,
-:mod:`rppam.cache.tracking` and :mod:`rppam.cache.change_watch` do, in virtual time.
+:mod:`rppam.cache.tracking` and :mod:`rppam.cache.change_log` do, in virtual time.
 """
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from rppam.cache.change_log_port import POLL_MS
 from rppam.cache.coherence import PROVE_EVERY_NS, Coherence, Load, Shelf
-from rppam.cache.model import CacheKey, Change, Kind
+from rppam.cache.model import POLL_MS, CacheKey, Change, Kind
 from rppam_sim.coherence_judge import Asked, Row
 from rppam_sim.coherence_store import MS, Channel
 

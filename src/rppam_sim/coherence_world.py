@@ -11,7 +11,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Final
 
-from rppam.cache.minimum_revisions import MinimumRevisions
+from rppam.cache.coherence import MinimumRevisions
 from rppam_sim.coherence_judge import Asked, Judge, Row, ServedWrongly
 from rppam_sim.coherence_process import Process
 from rppam_sim.coherence_store import MS, Channel, SimRedis

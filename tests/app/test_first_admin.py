@@ -117,7 +117,9 @@ async def test_where_another_node_was_faster_no_password_is_left_behind(
     left = [text for folder in folders for text in files_in(folder).values()]
     assert left == [first.password.reveal()]
     (folders[0] / WAITING).write_text("half a pass")
-    await shelf.set_password("admin", await passwords.hash(Secret("another one")), WallMs(2_000))
+    await shelf.set_password(
+        shelf.by_name["admin"].account.id, await passwords.hash(Secret("another one")), WallMs(2_000)
+    )
     for folder in folders:
         assert await Accounts(shelf, passwords, clock).ensure_first_admin(FirstPasswordFile(folder)) is None
         assert files_in(folder) == {}

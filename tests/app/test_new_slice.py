@@ -38,7 +38,7 @@ SLICE = Slice(
 from typing import NamedTuple
 
 from rppam.config.kinds import Text
-from rppam.settings.kinds import setting
+from rppam.settings.model import setting
 
 
 class Greeting(NamedTuple):
@@ -114,7 +114,7 @@ class SqlGreetings:
 ''',
     "service.py": '''"""What greets."""
 
-from rppam.settings.ports import HotSettings
+from rppam.settings.hot import LiveSettings
 
 from greetings.policy import GREETING
 from greetings.store import SqlGreetings
@@ -123,7 +123,7 @@ from greetings.store import SqlGreetings
 class Greeter:
     """Greets with the word in force."""
 
-    def __init__(self, hot: HotSettings, store: SqlGreetings) -> None:
+    def __init__(self, hot: LiveSettings, store: SqlGreetings) -> None:
         self._hot, self._store = hot, store
 
     async def greet(self, name: str) -> str:
@@ -154,7 +154,7 @@ def leader_tasks(base: ControlFoundation) -> list[RepeatedTask]:
 
 from fastapi import APIRouter
 
-from rppam.access.rbac import Caller
+from rppam.access.rbac.policy import Caller
 from rppam.http.routes import SIGNED_IN, declare
 from rppam.http.services import Here
 

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, delete, insert, select
 
-from rppam.cache.change_log import HOLES_MAX, SqlChangeLog, record_change
-from rppam.cache.change_log_port import KEPT_MS, Mark
+from rppam.cache.change_log import HOLES_MAX, KEPT_MS, Mark, SqlChangeLog, record_change
 from rppam.cache.model import CacheKey, Change, Kind
 from rppam.cache.tables import changes
 from rppam.db.database import Database

@@ -3,14 +3,13 @@
 import asyncio
 from collections.abc import Sequence
 
-from rppam.cache.change_log_port import Look, Mark
-from rppam.cache.change_watch import ChangeWatch
+from rppam.cache.change_log import ChangeWatch, Look, Mark, SqlChangeLog
 from rppam.cache.model import CacheKey, Change, Kind
 from rppam.db.errors import DatabaseUnreachable
 from rppam.kernel.instant import WallMs
 
 
-class Log:
+class Log(SqlChangeLog):
     """A log that answers what it is set to."""
 
     def __init__(self) -> None:

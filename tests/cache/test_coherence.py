@@ -1,7 +1,6 @@
 """What may be kept near, for how long, and what takes it away."""
 
-from rppam.cache.coherence import PROVEN_NS, Coherence, Room
-from rppam.cache.minimum_revisions import FLOOR_NS, MinimumRevisions
+from rppam.cache.coherence import FLOOR_NS, PROVEN_NS, Coherence, MinimumRevisions, Room
 from rppam.cache.model import LIFE_MS_MAX, CacheKey, Change, Kind
 
 MS = 1_000_000

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from rppam.kernel.limit import EVENTS_MAX, PERIOD_MS_MAX, Charge, Limit, Shape
-from rppam.limits.arithmetic import SLOTS, give_back, merged, reset_us, step_us, take, to_ms, weigh
+from rppam.limits.arithmetic import SLOTS, merged, reset_us, step_us, take, to_ms, weigh
 
 START = 1_795_000_000_000_000
 LIMITS = st.builds(
@@ -55,7 +55,7 @@ class Run:
 
 
 STEPS = st.lists(
-    st.tuples(st.integers(0, 12), st.integers(0, 99), st.integers(1, 3), st.integers(1, 4), st.integers(0, 3)),
+    st.tuples(st.integers(0, 12), st.integers(0, 99), st.integers(1, 3), st.integers(1, 4)),
     max_size=60,
 )
 
@@ -64,15 +64,10 @@ STEPS = st.lists(
 @given(WINDOWS, STEPS)
 def test_no_stretch_as_long_as_a_period_holds_more_than_the_limit(limit: Limit, steps: list[tuple[int, ...]]) -> None:
     run = Run(limit)
-    for tenths, us, cost, times, back in steps:
+    for tenths, us, cost, times in steps:
         run.pass_time(tenths, us)
         for _ in range(times):
             run.charge(min(cost, limit.events))
-        for _ in range(back):
-            # Given back is the newest; what is left of the others still counts.
-            if run.admitted and run.now_us - run.admitted[-1] <= limit.period_ms * 1_000:
-                run.admitted.pop()
-                run.text = give_back(limit, run.text, run.now_us, 1)
     assert run.most_in_a_period() <= limit.events
 
 
@@ -80,7 +75,7 @@ def test_no_stretch_as_long_as_a_period_holds_more_than_the_limit(limit: Limit, 
 @given(SMOOTH, STEPS)
 def test_the_smooth_form_holds_its_rate_and_its_burst(limit: Limit, steps: list[tuple[int, ...]]) -> None:
     run = Run(limit)
-    for tenths, us, cost, times, _ in steps:
+    for tenths, us, cost, times in steps:
         run.pass_time(tenths, us)
         for _ in range(times):
             run.charge(min(cost, limit.events))
@@ -94,7 +89,7 @@ def test_the_smooth_form_holds_its_rate_and_its_burst(limit: Limit, steps: list[
 def test_the_wait_is_true_to_the_microsecond(limit: Limit, steps: list[tuple[int, ...]], cost: int) -> None:
     run = Run(limit)
     cost = min(cost, limit.events)
-    for tenths, us, size, times, _ in steps:
+    for tenths, us, size, times in steps:
         run.pass_time(tenths, us)
         for _ in range(times):
             run.charge(min(size, limit.events))
@@ -135,7 +130,7 @@ def test_exactly_the_limit_fits_at_one_moment(limit: Limit) -> None:
 @given(LIMITS, STEPS)
 def test_after_its_reset_a_counter_is_as_good_as_new(limit: Limit, steps: list[tuple[int, ...]]) -> None:
     run = Run(limit)
-    for tenths, us, cost, times, _ in steps:
+    for tenths, us, cost, times in steps:
         run.pass_time(tenths, us)
         for _ in range(times):
             run.charge(min(cost, limit.events))
@@ -172,8 +167,6 @@ def test_any_text_can_be_weighed_and_never_lets_more_through_than_an_empty_one(
 ) -> None:
     weighed = weigh(limit, text, now_us, 1)
     assert weighed.remaining <= weigh(limit, None, now_us, 1).remaining
-    again = give_back(limit, text, now_us, limit.events)
-    assert again is None or weigh(limit, again, now_us, 1).remaining >= weighed.remaining - 1
 
 
 @patient

@@ -13,9 +13,8 @@ from rppam.kernel.limit import EVENTS_MAX, PERIOD_MS_MAX, Charge, Limit, Shape
 from rppam.kernel.secret import Secret
 from rppam.kernel.system_clock import SystemClock
 from rppam.kernel.system_entropy import SystemEntropy
-from rppam.limits.arithmetic import give_back, merged, reset_us, step_us, take, to_ms
-from rppam.limits.limiter import Limiter
-from rppam.limits.memory_store import MemoryLimits
+from rppam.limits.arithmetic import merged, reset_us, step_us, take, to_ms
+from rppam.limits.limiter import Limiter, MemoryLimits
 from rppam.limits.redis_store import LIMITS, RedisLimits
 from rppam.redis.errors import StoreDown, StoreError, StoreNoPermission, StoreOutOfMemory, StoreReplyError
 from rppam.redis.link import Link
@@ -61,7 +60,6 @@ COUNTS = st.one_of(st.integers(0, 4), st.sampled_from([10**7 - 1, 10**7]))
 NEAR = st.tuples(st.integers(0, 3), st.integers(-1, 12), st.lists(COUNTS, min_size=1, max_size=13))
 STEP = st.one_of(
     st.tuples(st.just("take"), st.lists(st.tuples(st.integers(0, 3), st.integers(1, 3)), min_size=1, max_size=4)),
-    st.tuples(st.just("give"), st.lists(st.tuples(st.integers(0, 3), st.integers(1, 3)), min_size=1, max_size=2)),
     st.tuples(st.just("forget"), st.lists(st.tuples(st.integers(0, 3), st.just(1)), min_size=1, max_size=2)),
     st.tuples(st.just("put"), st.tuples(st.integers(0, 3), TEXTS)),
     st.tuples(st.just("near"), NEAR),
@@ -125,10 +123,8 @@ class Twin:
             ]  # fmt: skip
             self.texts.update((one.limit, text) for one, text in zip(charges, taken.texts, strict=True) if text)
         else:
-            for limit, _, cost in charges:
-                held = self.texts[limit]
-                self.texts[limit] = give_back(limit, held, self.now_us, cost) if verb == "give" else None
-            assert reply == sum(self.texts[one.limit] is not None for one in charges)
+            self.texts.update((one.limit, None) for one in charges)
+            assert reply == 0
         written = verb != "take" or bool(reply[0])
         for limit in (one.limit for one in charges):
             self.same(limit, written=written or self.texts[limit] != before[limit])
@@ -184,13 +180,13 @@ async def test_one_decision_for_several_limits(server: Server) -> None:
         assert (await limits.take([Charge(ADDRESS, "10.0.0.1")])).remaining == 20 - 10 - 1 - 1
 
 
-async def test_what_is_given_back_can_be_taken_again_and_forgotten_is_new(server: Server) -> None:
+async def test_what_is_forgotten_can_be_taken_again(server: Server) -> None:
     async with limits_on(server) as limits:
         for limit in (LOGIN, API):
             charge = Charge(limit, "ann", limit.events)
             assert (await limits.take([charge])).allowed
             assert not (await limits.take([charge])).allowed
-            await limits.give_back([charge])
+            await limits.reset([limit], "ann")
             assert (await limits.take([charge])).allowed
         await limits.reset([LOGIN, API], "ann")
         with Raw(server) as raw:
@@ -275,9 +271,6 @@ async def test_a_key_of_another_type_gives_way_and_is_counted_from_nothing(serve
                 assert not (await limits.take([Charge(limit, "ann")])).allowed, verb
                 raw("DEL", name)
                 raw(verb, name, *words)
-                await limits.give_back([Charge(limit, "ann")])
-                assert raw("EXISTS", name) == 0, verb
-                raw(verb, name, *words)
                 await limits.reset([limit], "ann")
                 assert raw("EXISTS", name) == 0, verb
 
@@ -338,7 +331,6 @@ async def test_the_commands_of_the_generated_acl_suffice(server: Server) -> None
         try:
             if may:
                 assert (await limits.take([Charge(LOGIN, "ann"), Charge(API, "ann")])).allowed
-                await limits.give_back([Charge(LOGIN, "ann"), Charge(API, "ann")])
                 await limits.reset([LOGIN, API], "ann")
             else:
                 with pytest.raises(StoreNoPermission):

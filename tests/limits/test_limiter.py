@@ -8,8 +8,7 @@ import pytest
 
 from rppam.kernel.instant import Instant, WallMs
 from rppam.kernel.limit import Charge, Decision, Limit, Shape
-from rppam.limits.limiter import AWAY_MS, BATCH_MAX, BATCH_MS, HELD_MAX, Limiter
-from rppam.limits.memory_store import COUNTERS_MAX, MemoryLimits
+from rppam.limits.limiter import AWAY_MS, BATCH_MAX, BATCH_MS, COUNTERS_MAX, HELD_MAX, Limiter, MemoryLimits
 from rppam.redis.errors import StoreSilent
 
 USER = Limit("api-user", Shape.SMOOTH, 120_000, 60_000)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rppam.access.accounts.model import Account, AccountRole, StoredAccount
-from rppam.access.accounts.user_store import SqlUsers
+from rppam.access.accounts.store import SqlAccounts
 from rppam.access.lockouts import guard as login_guard
 from rppam.access.lockouts.guard import KNOWN_MAX, Guard, watched_of
 from rppam.access.lockouts.model import LockKind, LockoutPolicy, address_suspect, user_suspect
@@ -64,7 +64,7 @@ class Node:
         self.guard = Guard(
             self.tries, SqlTries(self.database), self.store, DefaultSettings(), self.cache, clock, SystemEntropy()
         )  # fmt: skip
-        self.lockouts = Lockouts(self.store, SqlUsers(self.database), self.guard, self.cache)
+        self.lockouts = Lockouts(self.store, SqlAccounts(self.database), self.guard, self.cache)
 
     async def start(self) -> None:
         await self.database.start()
@@ -228,7 +228,7 @@ async def test_a_frozen_redis_delays_and_lets_nobody_through(server: Server, clu
 async def test_an_unlock_holds_on_all_nodes_and_forgets_what_was_counted(server: Server, cluster: Cluster) -> None:
     nodes = await cluster(server)
     account = Account("id-anna", "anna", "", frozenset({AccountRole.ADMIN}), False, WallMs(1), WallMs(1))
-    await SqlUsers(nodes[0].database).create(StoredAccount(account, Secret("x")))
+    await SqlAccounts(nodes[0].database).create(StoredAccount(account, Secret("x")))
     for _ in range(9):
         await nodes[0].guess()
     assert await nodes[0].lockouts.unlock_user("id-anna", "root") is None

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from rppam.access.sessions.policy import SESSIONS
-from rppam.cache.change_log import SqlChangeLog
-from rppam.cache.change_watch import ChangeWatch
+from rppam.cache.change_log import ChangeWatch, SqlChangeLog
 from rppam.cluster.health.ports import Authority
 from rppam.db.database import Database
 from rppam.settings.hot import LiveSettings

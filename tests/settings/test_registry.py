@@ -10,8 +10,7 @@ from rppam.access.mfa.policy import MFA
 from rppam.access.sessions.policy import SESSIONS, SessionPolicy
 from rppam.config.wording import WORD_MAX, nearest, shown
 from rppam.settings.errors import SettingInvalid, SettingUnknown
-from rppam.settings.kinds import FLAWS_MAX, TOGETHER, UNKNOWN, WRONG, read_object
-from rppam.settings.model import Setting
+from rppam.settings.model import FLAWS_MAX, TOGETHER, UNKNOWN, WRONG, Setting
 from rppam.settings.registry import SETTINGS, find_setting
 
 
@@ -95,12 +94,6 @@ def test_a_flood_of_wrong_fields_makes_a_short_answer() -> None:
         SESSIONS.read({f"{number}" + "x" * 10_000: number for number in range(5_000)})
     assert len(caught.value.flaws) == FLAWS_MAX
     assert len(str(caught.value)) < 10_000
-
-
-def test_an_object_inside() -> None:
-    assert read_object({"a": 1}, "perUser") == {"a": 1}
-    with pytest.raises(SettingInvalid, match="perUser: expected an object, found a list"):
-        read_object([], "perUser")
 
 
 def test_an_unknown_setting_is_answered_with_the_nearest() -> None:

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from rppam.cache.change_log import SqlChangeLog
-from rppam.cache.change_log_port import Mark
+from rppam.cache.change_log import Mark, SqlChangeLog
 from rppam.cache.model import CacheKey, Change, Kind
 from rppam.cluster.health.ports import Authority
 from rppam.cluster.store.epoch_register import SqlEpochRegister

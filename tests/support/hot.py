@@ -1,14 +1,18 @@
-"""Hot configuration that nobody has set (:class:`rppam.settings.ports.HotSettings`): every default, for ever."""
+"""Hot configuration that nobody has set: every default, for ever."""
 
 from typing import TypeVar
 
+from rppam.settings.hot import LiveSettings
 from rppam.settings.model import InForce, Setting
 
 T = TypeVar("T")
 
 
-class DefaultSettings:
+class DefaultSettings(LiveSettings):
     """See the module."""
+
+    def __init__(self) -> None:
+        """It asks neither SQL nor a cache."""
 
     def current(self, setting: Setting[T]) -> T:
         """Its default."""

@@ -16,16 +16,14 @@ from msgspec.structs import replace
 from sqlalchemy import create_engine
 
 from rppam.access.accounts.errors import InvalidCredentials
-from rppam.access.accounts.login_port import Login
 from rppam.access.accounts.model import Account, AccountRole, StoredAccount
 from rppam.access.accounts.passwords import HashParameters, Passwords
 from rppam.access.accounts.store import SqlAccounts
-from rppam.access.accounts.user_ports import UserStore
 from rppam.access.lockouts.guard import Guard
 from rppam.access.lockouts.sql_tries import SqlTries
 from rppam.access.lockouts.store import SqlLockouts
 from rppam.access.rbac.auth_middleware import ConcurrencyMiddleware
-from rppam.access.sessions.service import Caller, Sessions
+from rppam.access.sessions.service import Caller, Login, Sessions
 from rppam.access.sessions.store import SqlSessions
 from rppam.access.tokens.key_files import ensure_signing_keys
 from rppam.access.tokens.service import KeySet, Tokens
@@ -54,11 +52,9 @@ from rppam.kernel.secret import Secret
 from rppam.kernel.system_clock import SystemClock
 from rppam.kernel.system_entropy import SystemEntropy
 from rppam.licence.model import Allowed, Denied, Licence, Seats, may_join
-from rppam.limits.limiter import Limiter
-from rppam.limits.memory_store import MemoryLimits
+from rppam.limits.limiter import Limiter, MemoryLimits
 from rppam.manager.note_model import FencedNote, Note, check_note
 from rppam.settings.hot import LiveSettings
-from rppam.settings.ports import SettingsStore
 from rppam.settings.store import SqlSettingsStore
 from tests.support.parsing import parse
 
@@ -290,8 +286,8 @@ class Served:
         )
         services = offered(base, given, {FencedNote: self.note})
         self.store = services.get(SqlSessions)
-        self.settings = services.get(SettingsStore)
-        self.sessions, self.users = services.get(Sessions), services.get(UserStore)
+        self.settings = services.get(SqlSettingsStore)
+        self.sessions, self.users = services.get(Sessions), services.get(SqlAccounts)
         self.app = build_app(
             ApiParts(
                 services=services,

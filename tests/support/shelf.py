@@ -4,6 +4,7 @@ import asyncio
 
 from rppam.access.accounts.model import Account, StoredAccount
 from rppam.access.accounts.passwords import HashParameters
+from rppam.access.accounts.store import SqlAccounts
 from rppam.db.errors import DatabaseUnknown
 from rppam.kernel.instant import Instant, WallMs
 from rppam.kernel.secret import Secret
@@ -11,8 +12,8 @@ from rppam.kernel.secret import Secret
 CHEAP = HashParameters(memory_kib=64, passes=1, lanes=1)
 
 
-class Shelf:
-    """Accounts in memory, as the port wants them."""
+class Shelf(SqlAccounts):
+    """Accounts in memory."""
 
     def __init__(self) -> None:
         self.by_name: dict[str, StoredAccount] = {}
@@ -32,9 +33,6 @@ class Shelf:
         self.by_name[stored.account.name] = stored
         return True
 
-    async def create(self, stored: StoredAccount) -> None:
-        self.by_name[stored.account.name] = stored
-
     async def replace_hash(self, account_id: str, old: Secret, new: Secret) -> bool:
         if self.fails_on_rehash:
             raise DatabaseUnknown("no answer")
@@ -47,13 +45,14 @@ class Shelf:
     async def record_refusal(self, account: Account | None, why: str) -> None:
         self.refusals.append((account.name if account else "", why))
 
-    async def set_password(self, name: str, new: Secret, changed_at: WallMs) -> bool:
-        stored = self.by_name.get(name)
-        if stored is None:
-            return False
-        account = stored.account._replace(password_changed_at=changed_at)
+    async def set_password(
+        self, user_id: str, new: Secret, changed_at: WallMs, *, instead_of: Secret | None = None
+    ) -> Account | None:
+        assert instead_of is None
+        [name] = [name for name, stored in self.by_name.items() if stored.account.id == user_id]
+        account = self.by_name[name].account._replace(password_changed_at=changed_at)
         self.by_name[name] = StoredAccount(account, new)
-        return True
+        return account
 
     async def all(self) -> tuple[Account, ...]:
         return tuple(stored.account for stored in self.by_name.values())

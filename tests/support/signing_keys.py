@@ -4,7 +4,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from rppam.access.tokens.ports import StoredKey
+from rppam.access.tokens.key_files import StoredKey
 from rppam.kernel.instant import Instant, WallMs
 from rppam.kernel.secret import Secret
 

@@ -24,8 +24,7 @@ from rppam.access.rbac.auth_middleware import AuthMiddleware, ConcurrencyMiddlew
 from rppam.access.rbac.policy import check_declared
 from rppam.access.rbac.rate_limit_middleware import AddressRateLimit, UserRateLimit
 from rppam.access.sessions.service import Sessions
-from rppam.access.tokens.service import Tokens
-from rppam.access.tokens.token_cache import TokenCache
+from rppam.access.tokens.service import TokenCache, Tokens
 from rppam.app.api_parts import ApiParts
 from rppam.app.openapi import describe
 from rppam.app.slices import routers

@@ -2,8 +2,7 @@
 
 from typing import NamedTuple
 
-from rppam.access.tokens.key_files import ensure_signing_keys, load_signing_keys
-from rppam.access.tokens.ports import StoredKey
+from rppam.access.tokens.key_files import StoredKey, ensure_signing_keys, load_signing_keys
 from rppam.config.settings import Settings
 from rppam.kernel.system_clock import SystemClock
 from rppam.licence.model import Licence

@@ -12,8 +12,7 @@ from typing import Final
 
 from rppam.app.limits import limit_key
 from rppam.app.redis import RedisParts
-from rppam.cache.change_log import SqlChangeLog
-from rppam.cache.change_watch import ChangeWatch
+from rppam.cache.change_log import ChangeWatch, SqlChangeLog
 from rppam.cache.model import Change
 from rppam.cache.no_cache import NoCache
 from rppam.cache.ports import SharedCache

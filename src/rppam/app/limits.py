@@ -18,11 +18,9 @@ from rppam.db.database import Database
 from rppam.kernel.clock import Clock
 from rppam.kernel.entropy import Entropy
 from rppam.kernel.secret import Secret
-from rppam.limits.limiter import Limiter
-from rppam.limits.memory_store import MemoryLimits
-from rppam.limits.ports import LimitStore
+from rppam.limits.limiter import Limiter, LimitStore, MemoryLimits
 from rppam.limits.redis_store import RedisLimits
-from rppam.settings.ports import HotSettings
+from rppam.settings.hot import LiveSettings
 
 _INFO: Final = b"rppam limits 1"
 
@@ -62,7 +60,7 @@ def limiter_of(limits: LimitStore | None, status: NodeStatus, workers: int, cloc
 def guard_of(
     database: Database,
     limits: RedisLimits | None,
-    settings: HotSettings,
+    settings: LiveSettings,
     cache: SharedCache,
     clock: Clock,
     entropy: Entropy,

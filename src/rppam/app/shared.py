@@ -18,7 +18,7 @@ from rppam.db.clock import DatabaseClock
 from rppam.db.database import Database
 from rppam.kernel.clock import Clock
 from rppam.kernel.entropy import Entropy
-from rppam.limits.ports import LimitStore
+from rppam.limits.limiter import LimitStore
 from rppam.settings.hot import LiveSettings
 from rppam.settings.store import SqlSettingsStore
 

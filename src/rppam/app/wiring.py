@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from rppam import __version__
-from rppam.access.accounts.login_port import Login
 from rppam.access.accounts.passwords import Passwords
 from rppam.access.accounts.service import Accounts
 from rppam.access.accounts.store import SqlAccounts
 from rppam.access.lockouts.guard import Guard
+from rppam.access.sessions.service import Login
 from rppam.access.sessions.store import SqlSessions
-from rppam.access.tokens.key_folder import KeyFolder
-from rppam.access.tokens.service import KeySet, Tokens
+from rppam.access.tokens.service import KeyFolder, KeySet, Tokens
 from rppam.app.api import ApiParts, build_app
 from rppam.app.backend_availability import BackendAvailability
 from rppam.app.boot_context import BootContext, inherit

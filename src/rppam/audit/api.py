@@ -5,18 +5,18 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from rppam.access.accounts import AccountRole
+from rppam.access.accounts.model import AccountRole
 from rppam.audit.keys import SigningKeys
 from rppam.audit.times import TimeInvalid, wall_ms_of
 from rppam.http.answers import NO_DATABASE
 from rppam.http.errors import FieldFlaw, InvalidRequestError
 from rppam.http.routes import declare, for_roles
+from rppam.http.schemas import Shape
 from rppam.http.services import Here
 from rppam.http.times import iso_utc_ms
 from rppam.kernel.instant import WallMs
 from rppam.ledger.model import Event
 from rppam.ledger.store import Query as Wanted, Signed, SqlLedger
-from rppam.manager import Shape
 
 EVENTS = "/api/v1/audit/events"
 CHECKPOINTS = "/api/v1/audit/checkpoints"

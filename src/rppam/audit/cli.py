@@ -186,7 +186,7 @@ def adopt(*, reason: str, config: Path | None, as_json: bool) -> int:
     """
     from getpass import getuser
 
-    from rppam.access.mfa import data_keys_of
+    from rppam.access.mfa.keys import data_keys_of
     from rppam.audit.keys import SigningKeys, origin_of
     from rppam.audit.watch import FILE_NAME, SeenFile, adopted
     from rppam.kernel.actor import Actor, ActorKind, acting

@@ -1,6 +1,6 @@
 """The parts of the audit in one process."""
 
-from rppam.access.mfa import data_keys_of
+from rppam.access.mfa.keys import data_keys_of
 from rppam.audit.integrator import EVERY_S, Integrator
 from rppam.audit.keys import SigningKeys, origin_of
 from rppam.audit.watch import EVERY_S as WATCH_EVERY_S, FILE_NAME, LedgerWatch, SeenFile

@@ -11,7 +11,7 @@ It decides four things.
 3. **When it may be served.** While the push channel is *proven*: :data:`PROVEN_NS` from the moment a question left
    whose answer said that invalidations are on. Everything is dropped when the link is lost or tracking begins anew.
 4. **What may be believed** of what Redis holds: nothing before the log of changes was read once, and nothing below a
-   known revision (:mod:`rppam.cache.minimum_revisions`).
+   known revision (:class:`MinimumRevisions`).
 
 Memory is bounded per kind in entries and bytes; entries that were not used since the last round go first (CLOCK).
 
@@ -24,7 +24,6 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
-from rppam.cache.minimum_revisions import MinimumRevisions
 from rppam.cache.model import LIFE_MS_MAX, CacheKey, Change, Kind
 
 NS_PER_MS: Final = 1_000_000
@@ -35,6 +34,11 @@ ENTRY_OVERHEAD: Final = 512
 """Bytes that an entry takes beside its name and its value, roughly: they are what the bound is for, not a measure."""
 _CHANCES: Final = 64
 """Used copies that one new copy passes over: what bounds the time that making room takes."""
+
+FLOOR_NS: Final = 60 * 60 * 1_000 * NS_PER_MS
+"""As long as the log of changes is kept (:data:`rppam.cache.change_log.KEPT_MS`)."""
+FLOORS_MAX: Final = 65_536
+"""Some 20 MB when full."""
 
 T = TypeVar("T")
 
@@ -210,6 +214,53 @@ class Shelf(Generic[T]):
                 self.evicted += 1
 
 
+class MinimumRevisions:
+    """The revisions below which no copy is believed any more, one for each fact that is known to have changed.
+
+    A floor is learned from a change made here and from the log of changes. It is what keeps an old copy away that a
+    failed over, restored or replayed Redis hands out again. Each is kept for :data:`FLOOR_NS`, longer than any copy can
+    be shown after its time. Memory is bounded: where there are more, the oldest go, and until those would have ended no
+    copy of their kind is believed at all, so that what was forgotten cannot do harm: those facts are asked of SQL.
+    """
+
+    def __init__(self, most: int = FLOORS_MAX) -> None:
+        self._most = most
+        self._floors: OrderedDict[CacheKey, tuple[int, int]] = OrderedDict()
+        self._blind_until: dict[Kind, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._floors)
+
+    def raise_to(self, key: CacheKey, revision: int, now: int) -> bool:
+        """Nothing below ``revision`` counts from now on. Whether that is news."""
+        if revision <= 1:
+            return True  # nothing can be below the first
+        known = self._floors.get(key)
+        if known is not None and known[0] >= revision:
+            return False
+        self._floors[key] = (revision, now + FLOOR_NS)
+        self._floors.move_to_end(key)
+        self._sweep(now)
+        return True
+
+    def allows(self, key: CacheKey, revision: int, now: int) -> bool:
+        """Whether a copy of that revision, from wherever, may be believed."""
+        known = self._floors.get(key)
+        if known is not None and revision < known[0]:
+            return False
+        return now >= self._blind_until.get(key.kind, now)
+
+    def _sweep(self, now: int) -> None:
+        floors = self._floors
+        while floors:
+            key, (_, until) = next(iter(floors.items()))
+            if until > now and len(floors) <= self._most:
+                return
+            del floors[key]
+            if until > now:
+                self._blind_until[key.kind] = max(until, self._blind_until.get(key.kind, until))
+
+
 class Coherence:
     """The near cache of one process."""
 
@@ -235,7 +286,6 @@ class Coherence:
 
     @property
     def shelves(self) -> tuple[Shelf[Any], ...]:
-        """All of them."""
         return tuple(self._shelves)
 
     def believes(self, key: CacheKey, revision: int) -> bool:

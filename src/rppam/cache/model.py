@@ -12,11 +12,12 @@ from typing import Final, NamedTuple
 
 LIFE_MS_MAX: Final = 15 * 60_000
 """No copy is kept for longer, however long the fact holds. It bounds memory, and how old a replayed copy can be."""
+POLL_MS: Final = 2_000
+"""How often every process reads the log of changes."""
+VALUE_BYTES_MAX: Final = 64 * 1024
 
 
 class Kind(StrEnum):
-    """Kinds of facts."""
-
     SESSION = "session"
     """``ident``: SHA-256 of the session token, in hexadecimal."""
     USER = "user"
@@ -35,8 +36,6 @@ class CacheKey(NamedTuple):
 
 
 class Copy(NamedTuple):
-    """A copy of a fact."""
-
     revision: int
     """Grows with each change of the fact; at least 1."""
     value: bytes
@@ -48,6 +47,3 @@ class Change(NamedTuple):
 
     key: CacheKey
     revision: int
-
-
-VALUE_BYTES_MAX: Final = 64 * 1024

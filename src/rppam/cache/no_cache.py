@@ -26,7 +26,6 @@ class PlainReader(Generic[T]):
         return None
 
     async def get(self, ident: str) -> T | None:
-        """What SQL says."""
         task = self._asking.get(ident)
         if task is None:
             task = self._asking[ident] = asyncio.ensure_future(self._load(ident))
@@ -36,8 +35,6 @@ class PlainReader(Generic[T]):
 
 
 class NoCache:
-    """See the module."""
-
     def __init__(self) -> None:
         self._listeners: list[Callable[[CacheKey | None], object]] = []
 
@@ -56,7 +53,6 @@ class NoCache:
             self._tell(change.key)
 
     def on_change(self, listener: Callable[[CacheKey | None], object]) -> None:
-        """See the port."""
         self._listeners.append(listener)
 
     def _tell(self, key: CacheKey) -> None:

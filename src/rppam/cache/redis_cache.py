@@ -57,7 +57,6 @@ class RedisReader(Generic[T]):
         self._running: dict[str, tuple[Load, asyncio.Task[T | None]]] = {}
 
     async def get(self, ident: str) -> T | None:
-        """See the port."""
         fact = self.hit(ident)
         if fact is not None:
             return fact
@@ -137,8 +136,6 @@ class RedisReader(Generic[T]):
 
 
 class RedisCache:
-    """See the module."""
-
     def __init__(
         self,
         link: Link,
@@ -163,18 +160,15 @@ class RedisCache:
 
     @property
     def counts(self) -> CacheCounts:
-        """What happened so far."""
         return self.store.counts
 
     def reader(self, kind: str, decode: Callable[[Copy], T], load: FromSql) -> RedisReader[T]:
-        """See the port."""
         known = Kind(kind)
         return RedisReader(
             known, self.coherence.shelf(known), self.store, self.coherence, decode, load, self.tracking.want
         )
 
     async def publish(self, key: CacheKey, copy: Copy, life_ms: int, *, confirm: bool = False) -> bool:
-        """See the port."""
         self.coherence.changed(Change(key, copy.revision))
         self._tell(key)
         if not self.store.is_there:
@@ -188,7 +182,6 @@ class RedisCache:
         return confirmed
 
     def forget(self, changes: Sequence[Change]) -> None:
-        """See the port."""
         for change in changes:
             if self.coherence.changed(change):
                 self._tell(change.key)
@@ -198,7 +191,6 @@ class RedisCache:
         self.coherence.informed()
 
     def on_change(self, listener: Callable[[CacheKey | None], object]) -> None:
-        """See the port."""
         self._listeners.append(listener)
 
     def use(self, sealers: tuple[Sealer, ...]) -> None:
@@ -208,7 +200,6 @@ class RedisCache:
         self._all_changed()
 
     def stop(self) -> None:
-        """End what runs in the background."""
         self.tracking.stop()
         self._changed_again.clear()
         for task in self._learning.values():

@@ -71,8 +71,6 @@ NOTHING: Final = Found(None, 0, b"")
 
 
 class CacheStore:
-    """See the module."""
-
     def __init__(
         self, link: Link, sealers: tuple[Sealer, ...], clock: Clock, now_ns: Callable[[], int], *, replicas: int
     ) -> None:

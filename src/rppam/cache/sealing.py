@@ -65,7 +65,6 @@ class Sealer:
         self._prefix = prefix.encode()
 
     def place(self, key: CacheKey) -> Place:
-        """Where ``key`` stands."""
         text = framed(self._cluster, key.kind.value.encode(), key.ident.encode("utf-8", "surrogatepass"))
         halves = hmac.digest(self._master, text, "sha512")
         name = halves[:_NAME].hex().encode()

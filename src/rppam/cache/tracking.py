@@ -67,7 +67,6 @@ class Tracking:
         self._wanted.set()
 
     def stop(self) -> None:
-        """Ask no more."""
         if self._keeper is not None:
             self._keeper.cancel()
 

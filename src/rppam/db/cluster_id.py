@@ -3,9 +3,9 @@
 from typing import Final
 
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from rppam.db.database import Database
+from rppam.db.engine import insert_into
 from rppam.db.tables import cluster_settings
 
 CLUSTER_ID: Final = "cluster_id"
@@ -21,9 +21,10 @@ class SqlClusterSettings:
         """The cluster's id; the first node to ask gives it ``proposal``. Raises a ``DatabaseError``."""
 
         def work(connection: Connection) -> str:
-            insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
             connection.execute(
-                insert(cluster_settings).values(name=CLUSTER_ID, value=proposal).on_conflict_do_nothing()
+                insert_into(connection, cluster_settings)
+                .values(name=CLUSTER_ID, value=proposal)
+                .on_conflict_do_nothing()
             )
             value: str = connection.execute(
                 select(cluster_settings.c.value).where(cluster_settings.c.name == CLUSTER_ID)

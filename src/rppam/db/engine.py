@@ -12,7 +12,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, CursorResult, Engine, Executable, create_engine, event
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    CursorResult,
+    Engine,
+    Executable,
+    Table,
+    create_engine,
+    event,
+    select,
+)
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.compiler import compiles
@@ -43,6 +55,17 @@ def _now_postgresql(_element: NowMs, _compiler: object, **_options: object) -> s
 @compiles(NowMs, "sqlite")
 def _now_sqlite(_element: NowMs, _compiler: object, **_options: object) -> str:
     return "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+
+
+def now_ms(connection: Connection) -> int:
+    """What time it is by the database's clock, in milliseconds since 1970."""
+    now: int = connection.execute(select(NowMs())).scalar_one()
+    return now
+
+
+def insert_into(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """An INSERT that can have an ON CONFLICT."""
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
 
 
 def open_engine(url: URL, timeout_ms: int, opened: Callable[[DBAPIConnection], None], node: str = "") -> Engine:

@@ -8,10 +8,9 @@ row lock and is then judged by what the first has written.
 from typing import Final
 
 from sqlalchemy import Connection, and_, delete, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from rppam.cluster.consensus.record import EPOCH_MAX
-from rppam.db.engine import NowMs, rows_changed
+from rppam.db.engine import NowMs, insert_into, rows_changed
 from rppam.db.tables import epochs, fence
 from rppam.kernel.fence import Claimed
 
@@ -29,9 +28,8 @@ def advance(connection: Connection, epoch: int, node: str, boot_id: str) -> bool
     """Check ``(epoch, boot_id)`` against the fence and raise it; false when it is refused, and nothing has changed."""
     if not 0 < epoch <= EPOCH_MAX:
         raise ValueError(f"epoch: expected 1 to {EPOCH_MAX}, found {epoch}")
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     row = {"epoch": epoch, "node": node, "boot_id": boot_id, "claimed_at": NowMs()}
-    new = insert(fence).values(id=1, **row)
+    new = insert_into(connection, fence).values(id=1, **row)
     passed = rows_changed(
         connection,
         new.on_conflict_do_update(
@@ -45,7 +43,7 @@ def advance(connection: Connection, epoch: int, node: str, boot_id: str) -> bool
     )
     if passed != 1:
         return False
-    if rows_changed(connection, insert(epochs).values(**row).on_conflict_do_nothing()) == 1:
+    if rows_changed(connection, insert_into(connection, epochs).values(**row).on_conflict_do_nothing()) == 1:
         kept = select(epochs.c.epoch).order_by(epochs.c.epoch.desc()).limit(HISTORY_MAX)
         connection.execute(delete(epochs).where(epochs.c.epoch.not_in(kept)))
     return True

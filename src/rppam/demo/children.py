@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from rppam.process.linux import die_with_parent
-from rppam.setup import DemoError
+from rppam.setup.errors import DemoError
 
 
 class Child:

@@ -53,7 +53,7 @@ def command(
     from rppam.demo.run import run_demo
     from rppam.demo.screen import reporter_for
     from rppam.kernel.system_clock import SystemClock
-    from rppam.setup import DemoError
+    from rppam.setup.errors import DemoError
 
     if sys.platform == "win32":
         raise DemoError("rppam demo runs on Linux: it starts and ends whole process trees the way only Linux can")

@@ -10,8 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from rppam.access.accounts import FIRST_ADMIN, Accounts, Passwords, SqlAccounts
-from rppam.access.tokens import MINUTES_MAX, KeySet, Tokens, ensure_signing_keys
+from rppam.access.accounts.model import FIRST_ADMIN
+from rppam.access.accounts.passwords import Passwords
+from rppam.access.accounts.service import Accounts
+from rppam.access.accounts.store import SqlAccounts
+from rppam.access.tokens.key_files import ensure_signing_keys
+from rppam.access.tokens.service import MINUTES_MAX, KeySet, Tokens
 from rppam.cli.files import config_text, new_cluster_key, write_private
 from rppam.cluster.consensus.membership import QuorumPolicy
 from rppam.cluster.store.vote_file import found
@@ -20,8 +24,9 @@ from rppam.demo.redis_server import HOST, RedisServer, free_port
 from rppam.kernel.clock import Clock
 from rppam.kernel.secret import Secret
 from rppam.kernel.system_entropy import SystemEntropy
-from rppam.licence import Terms, Tier, issue, new_private_key, parse_private_key
-from rppam.setup import DemoError
+from rppam.licence.model import Tier
+from rppam.licence.service import Terms, issue, new_private_key, parse_private_key
+from rppam.setup.errors import DemoError
 
 CLUSTER: Final = "demo"
 WITNESS: Final = "witness1"

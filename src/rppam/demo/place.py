@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from rppam.setup import DemoError
+from rppam.setup.errors import DemoError
 
 PREFIX: Final = "rppam-demo-"
 BELOW: Final = "rppam-demo"

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from rppam.cli.files import write_private
 from rppam.demo.children import Child, end_all, start
 from rppam.kernel.secret import Secret
-from rppam.setup import DemoError
+from rppam.setup.errors import DemoError
 
 HOST: Final = "127.0.0.1"
 START_S: Final = 8.0

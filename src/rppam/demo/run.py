@@ -25,7 +25,7 @@ from rppam.demo.screen import Ready, Reporter, RunningNode
 from rppam.http.times import iso_utc_ms
 from rppam.kernel.clock import Clock
 from rppam.kernel.errors import Exit
-from rppam.setup import DemoError
+from rppam.setup.errors import DemoError
 
 READY_S: Final = 19.0
 """A cluster that is not ready by then, counted from the start of the command, never will be."""

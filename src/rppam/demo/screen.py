@@ -23,7 +23,7 @@ from rppam.cluster.health.model import ClusterHealth
 from rppam.demo.events import Event
 from rppam.demo.files import DemoFiles
 from rppam.demo.redis_server import HOST, RedisServer
-from rppam.manager import status_picture
+from rppam.manager.status_screen import status_picture
 from rppam.process.linux import CONTROL_NAME, WORKER_NAME, children_of
 
 EVENT_STYLES: Final = {

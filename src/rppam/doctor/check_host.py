@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from rppam.access.tokens import load_signing_keys
+from rppam.access.tokens.key_files import load_signing_keys
 from rppam.catalogue.table import finding
 from rppam.cluster.driver.datadir import FIRST_ADMIN_FILE
 from rppam.cluster.health.disk_room import look_at_room, room_findings, unable_findings, why_low
@@ -30,7 +30,8 @@ from rppam.kernel.errors import RppamError
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
 from rppam.kernel.system_clock import SystemClock
-from rppam.licence import Tier, read_licence, warning_of
+from rppam.licence.model import Tier, warning_of
+from rppam.licence.service import read_licence
 
 DATABASE_S: Final = 4.0
 _SQLITE_MAGIC: Final = b"SQLite format 3\0"

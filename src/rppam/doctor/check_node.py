@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec import UNSET
 
-from rppam.access.tokens import host_of, local_url
+from rppam.access.tokens.host import host_of, local_url
 from rppam.catalogue.table import finding
 from rppam.cli.trust import trust_of
 from rppam.cli.view import parse_view

@@ -1,13 +1,13 @@
 """What a feature says of itself, so that the application finds its parts.
 
-A slice is a folder that reads as one feature. Its ``__init__`` holds one :class:`Slice` and the names that other slices
-may use (:func:`exports`). Parts are named as ``module:attribute`` below the slice's package and imported when they are
-needed: a command does not load the REST API, nor a worker the commands.
+A slice is a folder that reads as one feature. Its ``__init__`` holds one :class:`Slice` and imports nothing else. Parts
+are named as ``module:attribute`` below the slice's package and imported when they are needed: a command does not load
+the REST API, nor a worker the commands.
 
 It decides nothing about a feature, and knows none.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -28,6 +28,8 @@ class Slice:
 
     name: str
     package: str
+    public: tuple[str, ...] = ()
+    """The modules that other slices may import from."""
     routes: tuple[str, ...] = ()
     """Routers of the REST API."""
     settings: tuple[str, ...] = ()
@@ -53,24 +55,3 @@ def load(place: str) -> Any:
     """What stands at ``module:attribute``. Raises ImportError and AttributeError."""
     module, _, attribute = place.partition(":")
     return getattr(import_module(module), attribute)
-
-
-def exports(package: str, **modules: str) -> Callable[[str], Any]:
-    """The ``__getattr__`` of a slice's ``__init__``: each module with the names that others may use of it.
-
-    The module is imported at the first use of a name. For type checkers the same names stand under ``TYPE_CHECKING``.
-    """
-    where = dict(_places(modules))
-
-    def find(name: str) -> Any:
-        if name not in where:
-            raise AttributeError(f"{package} exports no {name!r}; it exports {', '.join(sorted(where))}")
-        return getattr(import_module(f"{package}.{where[name]}"), name)
-
-    return find
-
-
-def _places(modules: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    for module, names in modules.items():
-        for name in names.split():
-            yield name, module.replace("__", ".")

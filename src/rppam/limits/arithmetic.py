@@ -92,27 +92,14 @@ def take(charges: Sequence[Charge], texts: Sequence[str | None], now_us: int) ->
     else:
         shown = min(range(len(weighed)), key=lambda at: weighed[at].remaining)
     one = weighed[shown]
-    decision = decided(charges[shown], not refused, one.remaining, to_ms(one.retry_us), to_ms(one.reset_us))
+    charge = charges[shown]
+    decision = Decision(
+        not refused, charge.limit, charge.subject, one.remaining, to_ms(one.retry_us), to_ms(one.reset_us)
+    )
     if refused:
         kept = (text or "" if one.fits else one.text for one, text in zip(weighed, texts, strict=True))
         return Taken(decision, tuple(kept))
     return Taken(decision, tuple(one.text for one in weighed))
-
-
-def give_back(limit: Limit, text: str | None, now_us: int, cost: int) -> str | None:
-    """The counter without ``cost`` events that were charged within the last period; ``None`` when nothing is left.
-
-    A window gives up its oldest events first: whichever of them was meant, no period ever shows fewer than happened.
-    """
-    if limit.shape is Shape.SMOOTH:
-        booked = _booked(limit, text, now_us) - cost * step_us(limit)
-        return f"s{booked}" if booked > now_us else None
-    counts = _counts(limit, text, now_us)
-    for at in range(COUNTED - 1, -1, -1):
-        gone = min(cost, counts[at])
-        counts[at] -= gone
-        cost -= gone
-    return _window_text(limit, now_us, counts) if any(counts) else None
 
 
 def counted_now(limit: Limit, text: str | None, now_us: int) -> tuple[int, str]:
@@ -141,11 +128,6 @@ def reset_us(limit: Limit, text: str | None, now_us: int) -> int:
         return _booked(limit, text, now_us) - now_us
     newest = next((at for at, count in enumerate(_counts(limit, text, now_us)) if count), None)
     return 0 if newest is None else _forgotten_us(limit, now_us, newest)
-
-
-def decided(charge: Charge, allowed: bool, remaining: int, retry_ms: int, reset_ms: int) -> Decision:
-    """The decision that shows ``charge``."""
-    return Decision(allowed, charge.limit, charge.subject, remaining, retry_ms, reset_ms)
 
 
 def to_ms(us: int) -> int:

@@ -14,12 +14,12 @@ at least one event. Everything that is remembered is bounded in number (:data:`H
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from rppam.kernel.clock import Clock
 from rppam.kernel.instant import US_PER_MS, Instant, after
 from rppam.kernel.limit import Charge, Decision, Limit
-from rppam.limits.ports import LimitStore
+from rppam.limits.arithmetic import merged, take
 from rppam.redis.errors import StoreError
 
 log = logging.getLogger("rppam.limits")
@@ -28,8 +28,46 @@ BATCH_MS: Final = 1_000
 BATCH_PART: Final = 1_000
 BATCH_MAX: Final = 100
 HELD_MAX: Final = 10_000
+COUNTERS_MAX: Final = 10_000
 AWAY_MS: Final = 1_000
-"""After an error the store is not asked for so long: one that hangs would make every request wait."""
+"""How long the store is not asked after an error: one that hangs would make every request wait."""
+
+
+class LimitStore(Protocol):
+    async def take(self, charges: Sequence[Charge]) -> Decision:
+        """Charge all of them, or none when one limit refuses.
+
+        Raises a ``StoreError``: unknown whether it was charged.
+        """
+        ...
+
+
+class MemoryLimits:
+    """Limits counted by one process alone, by this host's own clock. When there are too many counters, the one that was
+    not charged for longest is forgotten: a flood of new subjects costs those, not a subject that is charged all the
+    time."""
+
+    def __init__(self, clock: Clock, counters_max: int = COUNTERS_MAX) -> None:
+        self._clock, self._max = clock, counters_max
+        self._texts: dict[tuple[Limit, str], str] = {}
+        # A host's clock may stand anywhere; a counter's text has room for a wall clock.
+        self._origin = clock.now()
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    async def take(self, charges: Sequence[Charge]) -> Decision:
+        """See :class:`LimitStore`. Raises ``ValueError`` as :func:`merged` does."""
+        charges = merged(charges)
+        keys = [(one.limit, one.subject) for one in charges]
+        taken = take(charges, [self._texts.get(key) for key in keys], self._clock.now() - self._origin)
+        for key, text in zip(keys, taken.texts, strict=True):
+            if text:  # also of a refused subject: it is the one that a flood must not make us forget
+                self._texts.pop(key, None)
+                if len(self._texts) >= self._max:
+                    del self._texts[next(iter(self._texts))]
+                self._texts[key] = text
+        return taken.decision
 
 
 class _Held:

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from rppam.config.kinds import Whole
 from rppam.kernel.limit import EVENTS_MAX, Limit, Shape
-from rppam.settings.kinds import setting
+from rppam.settings.model import setting
 
 MINUTE_MS: Final = 60_000
 
@@ -37,7 +37,6 @@ class RequestLimits(NamedTuple):
 
 @lru_cache(maxsize=4)
 def limits_of(policy: RequestPolicy) -> RequestLimits:
-    """The limits that ``policy`` means."""
     names = ("api-address", "api-user", "api-endpoint", "api-all")
     return RequestLimits(
         *(

@@ -1,4 +1,4 @@
-"""Limits counted in Redis for all nodes (:class:`rppam.limits.ports.LimitStore`): one script call a decision.
+"""Limits counted in Redis for all nodes (``LimitStore``): one script call a decision.
 
 The script (``scripts/limits.lua``) counts by the server's clock, so node clocks do not matter, and charges several
 counters at once or none. Redis sees only keyed hashes of what is limited: ``<prefix>limit:<HMAC>``. Every key carries
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from rppam.kernel.limit import Charge, Decision, Limit, Shape
-from rppam.limits.arithmetic import decided, merged, step_us
+from rppam.limits.arithmetic import merged, step_us
 from rppam.redis.connection import Script, whole
 from rppam.redis.errors import StoreProtocol
 from rppam.redis.link import Link
@@ -26,8 +26,6 @@ _LETTER: Final = {Shape.WINDOW: "w", Shape.SMOOTH: "s"}
 
 
 class RedisLimits:
-    """Implements :class:`rppam.limits.ports.LimitStore`."""
-
     def __init__(self, link: Link, prefix: str, key: bytes) -> None:
         """``key`` names the counters; the same on all nodes of the cluster, and known to nobody else."""
         self._link = link
@@ -40,22 +38,22 @@ class RedisLimits:
         self._key = key
 
     async def take(self, charges: Sequence[Charge]) -> Decision:
-        """See the port. Raises ``ValueError`` as :func:`rppam.limits.arithmetic.merged` does."""
+        """See ``LimitStore``. Raises ``ValueError`` as :func:`merged` does."""
         charges = merged(charges)
-        reply = await self._run("take", charges)
+        words: list[Word] = ["take"]
+        for limit, _, cost in charges:
+            words += (*self._words_of(limit), cost)
+        reply = await self.run([self.key_of(one.limit, one.subject) for one in charges], words)
         try:
             allowed, shown, remaining, retry_ms, reset_ms = (whole(one, "a part of a decision") for one in reply)
-            return decided(charges[shown - 1], allowed == 1, remaining, retry_ms, reset_ms)
+            limit, subject, _ = charges[shown - 1]
+            return Decision(allowed == 1, limit, subject, remaining, retry_ms, reset_ms)
         except (TypeError, ValueError, IndexError) as error:
             raise StoreProtocol(f"the script of limits answered something that is not its answer: {error}") from error
 
-    async def give_back(self, charges: Sequence[Charge]) -> None:
-        """See the port."""
-        await self._run("give", merged(charges))
-
     async def reset(self, limits: Sequence[Limit], subject: str) -> None:
-        """See the port."""
-        await self._run("forget", [Charge(limit, subject) for limit in limits])
+        """Forget what was counted of ``subject`` against these limits. Raises a ``StoreError``."""
+        await self.run([self.key_of(limit, subject) for limit in limits], ["forget"])
 
     def key_of(self, limit: Limit, subject: str) -> str:
         """The key of one counter. How many events a limit allows may change without what was counted being lost."""
@@ -64,13 +62,6 @@ class RedisLimits:
     def name_of(self, text: str) -> str:
         """The key that ``text`` stands behind."""
         return self._prefix + hmac.digest(self._key, text.encode("utf-8", "surrogatepass"), "sha256")[:NAME_BYTES].hex()
-
-    async def _run(self, verb: str, charges: Sequence[Charge]) -> Any:
-        words: list[Word] = [verb]
-        for limit, _, cost in charges:
-            words += self._words_of(limit)
-            words.append(cost)
-        return await self.run([self.key_of(one.limit, one.subject) for one in charges], words)
 
     async def run(self, keys: list[Word], words: list[Word]) -> Any:
         """Run the script; what it answers. Raises what the link raises."""

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Path, Query, Request
 from msgspec.structs import asdict
 
-from rppam.access.rbac import Caller
+from rppam.access.rbac.policy import Caller
 from rppam.cluster.admin.errors import MemberUnknown, NotThisNode, WitnessTakesNoOrders
 from rppam.cluster.admin.ports import Administration, Relay
 from rppam.cluster.consensus.heartbeat import Role

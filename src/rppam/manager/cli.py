@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from rppam.access.tokens import Where, target_options
+from rppam.access.tokens.target import Where, target_options
 from rppam.kernel.errors import Exit
 from rppam.manager.key_command import command as key
 from rppam.manager.on_host import adopt, found

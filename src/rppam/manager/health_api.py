@@ -1,13 +1,11 @@
-"""The cluster's health and status, the operator note, and the public keys."""
+"""The cluster's health and status, and the operator note."""
 
 from typing import Any
 
 from fastapi import APIRouter, Response
-from fastapi.responses import JSONResponse
 from msgspec.structs import asdict
 
-from rppam.access.rbac import Caller
-from rppam.access.tokens import Tokens
+from rppam.access.rbac.policy import Caller
 from rppam.cluster.consensus.heartbeat import Role
 from rppam.cluster.health.model import (
     AdminMemberView,
@@ -29,33 +27,22 @@ from rppam.http.errors import (
     OutcomeUnknownError,
 )
 from rppam.http.published import published
-from rppam.http.routes import ADMIN, ANYBODY, SIGNED_IN, declare
+from rppam.http.routes import ADMIN, SIGNED_IN, declare
 from rppam.http.services import Here
 from rppam.http.times import iso_utc
 from rppam.kernel.fence import Fenced
-from rppam.licence import Denied, Seats
+from rppam.licence.model import Denied, Seats
 from rppam.manager.forwarding import authority_of
 from rppam.manager.note_model import FencedNote, Note
 from rppam.manager.notes import NoteReader
 from rppam.manager.schemas import (
-    JsonWebKeySet,
     NewNodeAnswer,
     NewNodeRequest,
     NoteRequest,
     NoteWritten,
 )
 
-JWKS_MAX_AGE_S = 300
-auth = APIRouter(tags=["auth"])
 cluster = APIRouter(tags=["cluster"])
-
-
-@auth.get("/.well-known/jwks.json", summary="Public keys that verify access tokens", response_model=JsonWebKeySet)
-@declare(ANYBODY)
-async def jwks(services: Here) -> JSONResponse:
-    """The JSON Web Key Set (RFC 7517). The same on every node of a cluster."""
-    headers = {"Cache-Control": f"public, max-age={JWKS_MAX_AGE_S}"}
-    return JSONResponse(services.get(Tokens).keys.public(), headers=headers)
 
 
 @cluster.get("/system/health/cluster", summary="Health of the cluster", response_model=published(ClusterHealth))

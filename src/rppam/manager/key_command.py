@@ -24,7 +24,8 @@ from rppam.manager.on_host import seen_in_redis
 
 if TYPE_CHECKING:
     from rppam.config.settings import Settings
-    from rppam.doctor import MemberProber, Shown
+    from rppam.doctor.member_probe import MemberProber
+    from rppam.doctor.member_rules import Shown
     from rppam.manager.which_key import Changed
 
 _HELP: Final = {"help_option_names": ["-h", "--help"]}
@@ -131,7 +132,7 @@ def finish(config: Path | None, *, sealing: bool, force: bool) -> int:
 
 def _wrap_data_keys(settings: "Settings") -> int:
     """Wrap what depends on the previous key in the database again; return how much did. A witness has no database."""
-    from rppam.access.mfa import data_keys_of
+    from rppam.access.mfa.keys import data_keys_of
     from rppam.db.database import Database
     from rppam.db.url import parse_database_url
 
@@ -155,7 +156,7 @@ def _unready(settings: "Settings", change: "Changed", prober: "MemberProber") ->
 
     async def ask() -> list[str]:
         from rppam.cluster.consensus.heartbeat import Role
-        from rppam.doctor import ProbeOutcome
+        from rppam.doctor.member_rules import ProbeOutcome
 
         shown: Mapping[str, Shown] | None = await seen_in_redis(settings)
         if shown is None:

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from starlette.types import Scope
 
 from rppam import __version__
-from rppam.access.tokens import bearer_token
+from rppam.access.tokens.credentials import bearer_token
 from rppam.cluster.consensus.heartbeat import MemberStatus, Role
 from rppam.cluster.health.model import ClusterSnapshot
 from rppam.http.errors import UnauthenticatedError

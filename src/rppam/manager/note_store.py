@@ -3,10 +3,9 @@
 from typing import Final
 
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from rppam.db.database import Database, Use
-from rppam.db.engine import NowMs
+from rppam.db.engine import NowMs, insert_into
 from rppam.db.errors import DatabaseError
 from rppam.db.fence import advance, stands
 from rppam.kernel.fence import Claimed, Fenced, OnOutranked, Outranked, unheard
@@ -33,9 +32,8 @@ class SqlFencedNote:
         def work(connection: Connection) -> Claimed | None:
             if not advance(connection, epoch, node, boot_id):
                 return stands(connection)
-            insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
             row = {"text": text, "author": author, "epoch": epoch, "node": node, "written_at": NowMs()}
-            new = insert(cluster_note).values(name=OPERATOR, **row)
+            new = insert_into(connection, cluster_note).values(name=OPERATOR, **row)
             connection.execute(new.on_conflict_do_update(index_elements=[cluster_note.c.name], set_=row))
             record(connection, "note.write", Entity("note", OPERATOR), epoch=epoch, details={"text": text})
             return None

@@ -28,7 +28,7 @@ from rppam.kernel.errors import Exit
 if TYPE_CHECKING:
     from rppam.cluster.consensus.membership import Membership
     from rppam.config.settings import Settings
-    from rppam.doctor import Shown
+    from rppam.doctor.member_rules import Shown
 
 _HELP: Final = {"help_option_names": ["-h", "--help"]}
 _JSON: Final = click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
@@ -132,7 +132,8 @@ def found(config: Path | None, yes: bool, as_json: bool) -> int:
 
 async def seen_in_redis(settings: "Settings") -> "dict[str, Shown] | None":
     """The members seen in Redis; ``None`` when it cannot be asked."""
-    from rppam.doctor import Report, StoreCheck
+    from rppam.doctor.check_redis import StoreCheck
+    from rppam.doctor.report import Report
     from rppam.kernel.system_clock import SystemClock
 
     store = StoreCheck(settings, Report(), SystemClock())
@@ -158,7 +159,7 @@ def _check_can_be_founded(settings: "Settings", path: Path, file: Path) -> None:
     from rppam.cluster.link.credentials import read_cluster_key
     from rppam.cluster.store.vote_file import FilePromises
     from rppam.config.errors import ConfigValueError
-    from rppam.doctor import is_witness
+    from rppam.doctor.check_members import is_witness
 
     name = settings.node.node_name
     if not settings.cluster.enabled:

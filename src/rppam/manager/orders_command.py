@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
-from rppam.access.tokens import Target, Where
+from rppam.access.tokens.target import Target, Where
 from rppam.cli.view import TEXT_CHARS_MAX, parse_view
 from rppam.cluster.health.model import ClusterHealth
 from rppam.http.client import Answer, NoAnswerError, ask_json, get_json

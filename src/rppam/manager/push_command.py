@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from rppam.access.tokens import Where, nodes_option, target_options
+from rppam.access.tokens.target import Where, nodes_option, target_options
 from rppam.cli.paths import CONFIG_FILE
 from rppam.kernel.errors import Exit
 

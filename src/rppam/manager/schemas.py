@@ -2,27 +2,14 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
 from rppam.cluster.consensus.heartbeat import Role
 from rppam.cluster.consensus.membership import MEMBERS_MAX
+from rppam.http.schemas import Flag, Shape
 from rppam.manager.note_model import NOTE_CHARS_MAX
 
-PASSWORD_CHARS_MAX = 1024
 NODE_NAME = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
-
-
-class Shape(BaseModel):
-    """Base of all: camelCase names, no unknown field, immutable."""
-
-    model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True, use_attribute_docstrings=True
-    )
-
-
-Flag = Annotated[bool, Field(strict=True)]
-"""In a body: true or false, nothing that merely counts as one."""
 
 
 NodeName = Annotated[str, Field(pattern=NODE_NAME)]
@@ -79,9 +66,9 @@ class ForgetRequest(Shape):
     """You state that the member is switched off for good."""
     force: Flag = False
     """Remove them at the asked node by your word alone: a majority is lost for good."""
-    back: Annotated[list[NodeName], Field(max_length=MEMBERS_MAX)] = []  # the library copies it
+    back: Annotated[list[NodeName], Field(max_length=MEMBERS_MAX)] = Field(default=[])
     """With `force`: nodes that are members again, where a list of members was taken over that no administrator made."""
-    back_witnesses: Annotated[list[NodeName], Field(alias="backWitnesses", max_length=MEMBERS_MAX)] = []
+    back_witnesses: Annotated[list[NodeName], Field(alias="backWitnesses", max_length=MEMBERS_MAX)] = Field(default=[])
     """With `force`: witnesses that are members again."""
 
 
@@ -172,20 +159,3 @@ class NoteWritten(Shape):
     author: str
     epoch: int
     node: str
-
-
-class JsonWebKey(Shape):
-    """A public key (RFC 7517)."""
-
-    model_config = ConfigDict(extra="allow")
-
-    kty: str
-    kid: str
-    alg: str
-    use: str
-
-
-class JsonWebKeySet(Shape):
-    """The public keys that verify this cluster's tokens."""
-
-    keys: list[JsonWebKey]

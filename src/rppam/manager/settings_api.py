@@ -11,17 +11,17 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Body, Depends, Path, Query, Request, Response
 from pydantic import Field
 
-from rppam.access.accounts import AccountRole
-from rppam.access.rbac import Action, Caller, check, lacking_role, rule_for
-from rppam.access.sessions import Identity
+from rppam.access.accounts.model import AccountRole
+from rppam.access.rbac.policy import Action, Caller, check, lacking_role, rule_for
+from rppam.access.sessions.model import Identity
 from rppam.http.answers import BODY, NO_DATABASE, NOT_AT_THE_LEADER
 from rppam.http.errors import FieldFlaw, InvalidRequestError
 from rppam.http.routes import declare, for_roles
+from rppam.http.schemas import Shape
 from rppam.http.services import Here
 from rppam.http.times import iso_utc
 from rppam.limits.policy import LIMITS
 from rppam.manager.forwarding import authority_of
-from rppam.manager.schemas import Shape
 from rppam.settings.model import Setting
 from rppam.settings.registry import SECURITY, find_setting
 from rppam.settings.service import PastRevision, SettingChanges, Shown

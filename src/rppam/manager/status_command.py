@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from rppam.access.tokens import Where, target_options
+from rppam.access.tokens.target import Where, target_options
 from rppam.kernel.errors import Exit
 
 if TYPE_CHECKING:

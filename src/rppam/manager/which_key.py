@@ -15,7 +15,7 @@ from rppam.cluster.consensus.heartbeat import Role
 from rppam.cluster.link.credentials import proves, read_cluster_key, read_sealing_key, shows
 from rppam.cluster.link.key_files import next_of, previous_of, read_cluster_keys, read_sealing_keys
 from rppam.config.settings import AuthSettings, Settings
-from rppam.doctor import MemberProber
+from rppam.doctor.member_probe import MemberProber
 from rppam.kernel.secret import Secret
 from rppam.kernel.system_entropy import SystemEntropy
 

@@ -8,7 +8,6 @@ from rppam.manager.cluster_events import ClusterWatch
 from rppam.manager.note_model import FencedNote
 from rppam.manager.note_store import SqlFencedNote
 from rppam.manager.notes import NoteReader
-from rppam.settings.ports import SettingsStore
 from rppam.settings.service import SettingChanges
 from rppam.settings.store import SqlSettingsStore
 
@@ -17,7 +16,7 @@ def wire(base: Foundation, services: Services) -> None:
     """Offer the note, the changes of settings and the history."""
     note = services.add(FencedNote, SqlFencedNote(base.database, base.outranked))
     services.add(NoteReader, NoteReader(note, base.clock))
-    store = services.add(SettingsStore, SqlSettingsStore(base.database, base.outranked))
+    store = services.add(SqlSettingsStore, SqlSettingsStore(base.database, base.outranked))
     services.add(SettingChanges, SettingChanges(store, base.cache, base.hot, base.node))
     services.add(ClusterWatch, ClusterWatch(services.get(NodeStatus), base.clock))
     services.add(History, History(base.config.node.data_dir / HISTORY_FILE))

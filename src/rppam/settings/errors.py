@@ -37,7 +37,6 @@ class SettingChanged(RequestError, code="RPPAM-6503", retry=Retry.CALLER_DECIDES
         self.revision = revision
 
     def members(self) -> Mapping[str, object]:
-        """What is in force."""
         return {"revision": self.revision}
 
     def headers(self) -> Mapping[str, str]:

@@ -17,8 +17,6 @@ SECTION: Final = "settings"
 
 
 class Wish(NamedTuple):
-    """What a setting shall be."""
-
     setting: Setting[Any]
     value: dict[str, object]
     """Whole, as it is sent."""

@@ -1,4 +1,4 @@
-"""Hot configuration in force in this process (:class:`rppam.settings.ports.HotSettings`).
+"""Hot configuration in force in this process.
 
 Two ways lead here: word from the shared cache that a setting has changed, by Redis within milliseconds or by the log
 of changes within seconds; and what this process has written itself. A higher revision wins, whichever way it came.
@@ -21,8 +21,8 @@ from rppam.cache.ports import SharedCache
 from rppam.db.errors import DatabaseError
 from rppam.settings.errors import SettingInvalid
 from rppam.settings.model import InForce, Setting, StoredSetting
-from rppam.settings.ports import SettingsStore
 from rppam.settings.registry import SETTINGS
+from rppam.settings.store import SqlSettingsStore
 
 log: Final = logging.getLogger("rppam.settings")
 
@@ -43,10 +43,8 @@ class _Text(NamedTuple):
 
 
 class LiveSettings:
-    """See the module."""
-
     def __init__(
-        self, store: SettingsStore, cache: SharedCache, settings: Mapping[str, Setting[Any]] = SETTINGS
+        self, store: SqlSettingsStore, cache: SharedCache, settings: Mapping[str, Setting[Any]] = SETTINGS
     ) -> None:
         self._store, self._settings = store, settings
         self._reader = cache.reader(Kind.SETTING, _decode, self._load)
@@ -70,12 +68,16 @@ class LiveSettings:
         return self._held[name].revision if name in self._held else 0
 
     def current(self, setting: Setting[T]) -> T:
-        """See the port."""
+        """The value in force here now. Never waits, never fails: the near copy, else the last one known, else the
+        default."""
         held = self._held.get(setting.name)
         return setting.default if held is None else held.value
 
     async def get(self, setting: Setting[T]) -> InForce[T]:
-        """See the port."""
+        """The value and its revision, asking cache and SQL where the near copy may not be used.
+
+        Raises a ``DatabaseError`` when nobody can tell.
+        """
         found = self._reader.hit(setting.name) or await self._reader.get(setting.name)
         if found is not None:
             self._use(setting.name, found)
@@ -167,7 +169,6 @@ class LiveSettings:
 
 
 def copy_of(stored: StoredSetting) -> Copy:
-    """``stored`` for the cache."""
     return Copy(stored.revision, stored.value.encode())
 
 

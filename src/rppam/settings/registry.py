@@ -4,19 +4,20 @@ A setting's name has two parts, ``area/name``. Those of the area ``security`` ar
 well as of ``pam_admin``; what others there may be are ``pam_admin``'s alone.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rppam.config.wording import nearest
 from rppam.kernel.slice import load
 from rppam.settings.errors import SettingUnknown
-from rppam.settings.model import Setting
+
+if TYPE_CHECKING:
+    from rppam.settings.model import Setting
 
 SECURITY: Final = "security/"
 
 
-class Registry(Mapping[str, Setting[Any]]):
+class Registry(Mapping[str, "Setting[Any]"]):
     """Settings by name. They are imported at the first look, so that a command that needs none loads none."""
 
     def __init__(self) -> None:
@@ -27,7 +28,7 @@ class Registry(Mapping[str, Setting[Any]]):
         """Add the settings at these places (``module:attribute``)."""
         self._places += places
 
-    def _all(self) -> dict[str, Setting[Any]]:
+    def _all(self) -> "dict[str, Setting[Any]]":
         if self._places:
             places, self._places = self._places, []
             found = [*self._known.values(), *map(load, places)]
@@ -38,7 +39,7 @@ class Registry(Mapping[str, Setting[Any]]):
             raise LookupError("no settings are declared; import rppam.app.slices first")
         return self._known
 
-    def __getitem__(self, name: str) -> Setting[Any]:
+    def __getitem__(self, name: str) -> "Setting[Any]":
         return self._all()[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -51,22 +52,7 @@ class Registry(Mapping[str, Setting[Any]]):
 SETTINGS: Final = Registry()
 
 
-def settings_page(generated: str) -> str:
-    """The reference page of all settings; ``generated`` says that it is."""
-    lines = ["# Settings", "", generated, ""]
-    lines += [
-        "Hot configuration: one value for the whole cluster, changed while it runs (docs/operations/settings.md).",
-        "A field that is left out has its default.",
-    ]
-    for one in SETTINGS.values():
-        lines += ["", f"## {one.name}", "", f"{one.title}.", "", "| field | value | default |", "|---|---|---|"]
-        for name, default in one.write(one.default).items():
-            expected = one.expected.get(name, "an object").replace("|", "\\|")
-            lines.append(f"| `{name}` | {expected} | `{json.dumps(default)}` |")
-    return "\n".join(lines) + "\n"
-
-
-def find_setting(name: str) -> Setting[Any]:
+def find_setting(name: str) -> "Setting[Any]":
     """The setting called ``name``. Raises :class:`~rppam.settings.errors.SettingUnknown`."""
     found = SETTINGS.get(name)
     if found is None:

@@ -15,8 +15,8 @@ from rppam.cluster.health.ports import Authority
 from rppam.settings.errors import RevisionUnknown
 from rppam.settings.hot import LiveSettings, copy_of
 from rppam.settings.model import Setting, StoredSetting
-from rppam.settings.ports import SettingsStore
 from rppam.settings.registry import SETTINGS
+from rppam.settings.store import SqlSettingsStore
 
 audit: Final = logging.getLogger("rppam.audit")
 
@@ -31,8 +31,6 @@ class FieldChange(NamedTuple):
 
 
 class PastRevision(NamedTuple):
-    """One revision, and what it changed."""
-
     stored: StoredSetting
     value: Mapping[str, object]
     changed: tuple[FieldChange, ...]
@@ -53,15 +51,13 @@ class Shown(NamedTuple):
 class SettingChanges:
     """See the module. Every method raises a :class:`~rppam.db.errors.DatabaseError`."""
 
-    def __init__(self, store: SettingsStore, cache: SharedCache, live: LiveSettings, node: str) -> None:
+    def __init__(self, store: SqlSettingsStore, cache: SharedCache, live: LiveSettings, node: str) -> None:
         self._store, self._cache, self._live, self._node = store, cache, live, node
 
     async def show(self, setting: Setting[Any]) -> Shown:
-        """One setting."""
         return self._shown(setting, await self._store.read(setting.name))
 
     async def show_all(self) -> list[Shown]:
-        """All that this release knows."""
         stored = {one.name: one for one in await self._store.read_all()}
         return [self._shown(setting, stored.get(setting.name)) for setting in SETTINGS.values()]
 

@@ -213,7 +213,7 @@ def _make_witness(asked: _Asked, options: dict[str, Any]) -> None:
 
 
 def _wishes(node_name: str, options: dict[str, Any]) -> "Wishes":
-    from rppam.licence import parse_public_key
+    from rppam.licence.service import parse_public_key
     from rppam.setup.given import database_url, redis_string, text_of
     from rppam.setup.plan import Wishes
 
@@ -261,7 +261,7 @@ def _passphrase(asked: _Asked) -> Secret:
 
 
 def _export(layout: "Layout", asked: _Asked) -> dict[str, str]:
-    from rppam.access.accounts import random_password
+    from rppam.access.accounts.service import random_password
     from rppam.cli.files import write_private
     from rppam.setup.bundle import seal
     from rppam.setup.errors import InitError

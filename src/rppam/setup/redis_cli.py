@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from rppam.access.tokens import ca_option
+from rppam.access.tokens.target import ca_option
 from rppam.cli.files import write_private
 from rppam.cli.paths import CONFIG_FILE
 from rppam.kernel.errors import Exit
@@ -141,7 +141,8 @@ def info(config: Path | None, scan_calls: int, as_json: bool) -> int:
 
 
 async def _survey(settings: Any, calls_max: int) -> "Survey | None":
-    from rppam.doctor import Report, StoreCheck
+    from rppam.doctor.check_redis import StoreCheck
+    from rppam.doctor.report import Report
     from rppam.kernel.system_clock import SystemClock
     from rppam.redis.key_usage import survey
 
@@ -296,7 +297,7 @@ def finish(
 
     Exit code 1 when a member still uses the old one, or a replica cannot be reached: nothing was changed then.
     """
-    from rppam.access.tokens import target_of
+    from rppam.access.tokens.target import target_of
     from rppam.setup.redis_acl import WITNESS_USER
     from rppam.setup.redis_laggards import laggards
     from rppam.setup.redis_rotation import RotationError, keep_only

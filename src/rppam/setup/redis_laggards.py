@@ -19,18 +19,18 @@ import socket
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from rppam.access.tokens import Target
+from rppam.access.tokens.target import Target
 from rppam.cli.view import parse_view
 from rppam.cluster.consensus.heartbeat import Role
 from rppam.cluster.errors import ClusterKeyUnusable
 from rppam.cluster.health.model import VoterKind
 from rppam.cluster.link.key_files import read_cluster_keys
 from rppam.config.settings import Settings
-from rppam.doctor import Shown
+from rppam.doctor.member_rules import Shown
 from rppam.http.client import Answer, NoAnswerError, get_json
 from rppam.kernel.logging import one_line
 from rppam.kernel.secret import Secret
-from rppam.manager import seen_in_redis
+from rppam.manager.on_host import seen_in_redis
 from rppam.redis.password_file import mark_of
 from rppam.setup.redis_acl import WITNESS_USER
 from rppam.setup.redis_rotation import Admin, RotationError, hosts_of_witness_user

@@ -17,7 +17,8 @@ from typing import Final, NamedTuple
 
 from rppam.config.options import ConnectionOptions
 from rppam.config.settings import Settings
-from rppam.doctor import Report, StoreCheck
+from rppam.doctor.check_redis import StoreCheck
+from rppam.doctor.report import Report
 from rppam.kernel.secret import Secret
 from rppam.kernel.system_clock import SystemClock
 from rppam.redis.connection import Connection

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from rppam.access.tokens import ensure_signing_keys, load_signing_keys
+from rppam.access.tokens.key_files import ensure_signing_keys, load_signing_keys
 from rppam.cli.files import config_text, new_cluster_key, write_private
 from rppam.cluster.store.vote_file import FILE_NAME, found
 from rppam.config.errors import ConfigError
@@ -23,7 +23,7 @@ from rppam.http.times import iso_utc_ms
 from rppam.kernel.clock import Clock
 from rppam.kernel.secret import Secret
 from rppam.kernel.system_entropy import SystemEntropy
-from rppam.licence import parse_public_key
+from rppam.licence.service import parse_public_key
 from rppam.setup.bundle import Bundle
 from rppam.setup.errors import InitError
 from rppam.setup.given import text_of

@@ -6,18 +6,18 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path
 from pydantic import Field
 
-from rppam.access.accounts import AccountRole
-from rppam.access.rbac import Caller
+from rppam.access.accounts.model import AccountRole
+from rppam.access.rbac.policy import Caller
 from rppam.foundation import Foundation
 from rppam.http.answers import BODY, NO_DATABASE
 from rppam.http.routes import declare, for_roles
+from rppam.http.schemas import Flag, Shape
 from rppam.http.services import Here
 from rppam.http.times import iso_utc
 from rppam.kernel.secret import Secret
 from rppam.ledger.acts import Act, recorded
 from rppam.ledger.model import Entity
 from rppam.ledger.store import SqlLedger
-from rppam.manager import Flag, Shape
 from rppam.siem.delivery import send_test
 from rppam.siem.model import Format, Options, Target, TargetKind, check_target
 from rppam.siem.store import SqlTargets

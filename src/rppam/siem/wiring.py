@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from rppam.access.mfa import data_keys_of
+from rppam.access.mfa.keys import data_keys_of
 from rppam.cluster.driver.node_tasks import NodeTask
 from rppam.foundation import ControlFoundation, Foundation
 from rppam.kernel.services import Services

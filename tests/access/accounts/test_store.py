@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from rppam.access.accounts.errors import AccountUnknown, InvalidCredentials, NameTaken
+from rppam.access.accounts.errors import AccountUnknown, InvalidCredentials, NameTaken, UserUnknown
 from rppam.access.accounts.model import Account, AccountRole, StoredAccount
 from rppam.access.accounts.passwords import HashParameters, Passwords
 from rppam.access.accounts.service import Accounts
@@ -59,14 +59,15 @@ async def test_a_name_is_taken_once(database: Database) -> None:
 async def test_a_password_changed_meanwhile_wins_over_a_rehash(database: Database) -> None:
     accounts = SqlAccounts(database)
     await accounts.create(stored("anna"))
-    assert await accounts.set_password("anna", Secret("hash-new"), WallMs(77))
+    assert await accounts.set_password("id-1", Secret("hash-new"), WallMs(77))
     assert not await accounts.replace_hash("id-1", Secret("hash-1"), Secret("hash-better"))
     assert await accounts.replace_hash("id-1", Secret("hash-new"), Secret("hash-better"))
     found = await accounts.find("anna")
     assert found is not None
     assert found.password_hash == Secret("hash-better")
     assert found.account.password_changed_at == 77
-    assert not await accounts.set_password("nobody", Secret("x"), WallMs(78))
+    with pytest.raises(UserUnknown):
+        await accounts.set_password("id-9", Secret("x"), WallMs(78))
 
 
 async def test_a_role_of_a_newer_release_grants_nothing(database: Database) -> None:

@@ -13,7 +13,6 @@ from rppam.access.accounts.model import Account, AccountRole, StoredAccount
 from rppam.access.accounts.passwords import Passwords
 from rppam.access.accounts.service import Accounts
 from rppam.access.accounts.store import SqlAccounts
-from rppam.access.accounts.user_store import SqlUsers
 from rppam.access.lockouts.model import LockoutPolicy, address_suspect, user_suspect
 from rppam.access.lockouts.store import SqlLockouts
 from rppam.access.mfa.store import SqlFactors
@@ -94,7 +93,7 @@ async def test_an_account_is_shut_out_let_in_and_freed_of_a_lost_phone(
     url: str, tmp_path: Path, open_database: Callable[..., Any]
 ) -> None:
     config, database = config_for(url, tmp_path), await open_database(url)
-    users = SqlUsers(database)
+    users = SqlAccounts(database)
     for name, role in (("root", AccountRole.ADMIN), ("anna", AccountRole.USER)):
         account = Account(f"id-{name}", name, name, frozenset({role}), False, WallMs(1), WallMs(2))
         await users.create(StoredAccount(account, Secret("-")))

@@ -9,19 +9,18 @@ from sqlalchemy import func, select, update
 
 from rppam.access.accounts.model import Account, AccountRole, StoredAccount
 from rppam.access.accounts.store import SqlAccounts
-from rppam.access.lockouts.arithmetic import Texts, enter, fail, leave
 from rppam.access.lockouts.model import FORGIVEN_MS, LockKind, LockoutPolicy, address_suspect, user_suspect
 from rppam.access.lockouts.sql_tries import SqlTries
 from rppam.access.lockouts.store import SqlLockouts
 from rppam.access.lockouts.tables import limit_counters, lockouts, login_tries
 from rppam.access.lockouts.tries import LEASE_MS, Booked, Watched
-from rppam.cache.change_log import SqlChangeLog
-from rppam.cache.change_log_port import Mark
+from rppam.cache.change_log import Mark, SqlChangeLog
 from rppam.cache.model import CacheKey, Kind
 from rppam.db.database import Database
 from rppam.kernel.instant import WallMs
 from rppam.kernel.limit import Limit, Shape
 from rppam.kernel.secret import Secret
+from tests.access.lockouts.oracle import Texts, enter, fail, leave
 
 pytestmark = pytest.mark.integration
 

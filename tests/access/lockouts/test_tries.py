@@ -6,13 +6,13 @@ from typing import Any, Final
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from rppam.access.lockouts.arithmetic import Texts, enter, fail, leave, renew
 from rppam.access.lockouts.redis_tries import RedisTries
 from rppam.access.lockouts.tries import LEASE_MS, Watched
 from rppam.kernel.limit import Limit, Shape
 from rppam.limits.arithmetic import step_us
 from rppam.limits.redis_store import LIMITS, RedisLimits
 from rppam.setup.redis_acl import NODE_COMMANDS
+from tests.access.lockouts.oracle import Texts, enter, fail, leave, renew
 from tests.limits.test_contract import KEY, LONGER_MS, START_US, limits_on, link_to
 from tests.support.examples import examples
 from tests.support.raw_redis import Raw

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Row, text
 
-from rppam.access.accounts.changes import UserChange
 from rppam.access.accounts.errors import UserUnknown
-from rppam.access.accounts.facts_store import SqlUserFacts
-from rppam.access.accounts.model import Account, AccountRole, StoredAccount
+from rppam.access.accounts.model import Account, AccountRole, StoredAccount, UserChange
+from rppam.access.accounts.passwords import Passwords
+from rppam.access.accounts.service import Accounts
 from rppam.access.accounts.store import SqlAccounts
-from rppam.access.accounts.user_store import SqlUsers
+from rppam.access.lockouts.guard import Guard
 from rppam.access.mfa.errors import (
     CodeNotTaken,
     CodeWrong,
@@ -29,7 +29,6 @@ from rppam.access.mfa.one_time_codes import code_at, read_enrolment, step_at
 from rppam.access.mfa.policy import MFA, MfaPolicy
 from rppam.access.mfa.service import SecondFactors, _place
 from rppam.access.mfa.store import SqlFactors
-from rppam.access.sessions.facts import read_user
 from rppam.access.sessions.store import SqlSessions
 from rppam.cache.no_cache import NoCache
 from rppam.crypto.data_key_ports import ClusterSecrets
@@ -40,8 +39,10 @@ from rppam.db.database import Database
 from rppam.http.errors import RateLimitedError
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
+from rppam.kernel.system_clock import SystemClock
 from rppam.settings.model import InForce, Setting
 from tests.support.hot import DefaultSettings
+from tests.support.shelf import CHEAP
 
 pytestmark = pytest.mark.integration
 
@@ -64,7 +65,7 @@ class Policy(DefaultSettings):
         return InForce(self.value, 1)
 
 
-class CountingGuard:
+class CountingGuard(Guard):
     """Lets in until there are too many wrong ones, and remembers how each try ended."""
 
     def __init__(self) -> None:
@@ -73,7 +74,7 @@ class CountingGuard:
         self.meanwhile: Awaitable[object] | None = None
         """What happens while the next try waits to be let in."""
 
-    async def enter(self, username: str, client: str) -> "CountingGuard":
+    async def enter(self, username: str, client: str) -> Any:
         if self.meanwhile is not None:
             await self.meanwhile
             self.meanwhile = None
@@ -102,7 +103,7 @@ class Node:
 
     def __init__(self, database: Database, policy: Policy, guard: CountingGuard) -> None:
         self.database, self.policy, self.guard = database, policy, guard
-        self.users, self.store = SqlUsers(database), SqlFactors(database)
+        self.users, self.store = SqlAccounts(database), SqlFactors(database)
         self.keys = DataKeys(SqlDataKeys(database), lambda: ClusterSecrets(KEY))
         self.factors = SecondFactors(self.store, self.keys, policy, guard, NoCache())
 
@@ -111,7 +112,7 @@ class Node:
 
     async def make(self, name: str = "anna", *roles: AccountRole) -> Account:
         account = Account(f"id-{name}", name, name, frozenset(roles), False, WallMs(1), WallMs(2))
-        return (await self.users.create(StoredAccount(account, Secret("hash")))).account
+        return await self.users.create(StoredAccount(account, Secret("hash")))
 
     async def enrolment(self, name: str = "anna") -> Enrolment:
         factor = await self.store.read(f"id-{name}")
@@ -162,9 +163,9 @@ async def test_an_enrolment_is_confirmed_sealed_and_asked_for(nodes: list[Node])
     assert len(codes) == 10
     account = await one.account()
     assert (account.has_mfa, account.revision, account.auth_epoch) == (True, 2, 1)
-    loaded = await SqlUserFacts(one.database).load("id-anna")
+    loaded = await SqlSessions(one.database).facts("id-anna")
     assert loaded is not None
-    assert read_user(loaded[0].value).has_mfa
+    assert loaded.facts.has_mfa
     step = await one.factors.begin(account, CLIENT)
     assert step is not None
     assert step.enrolled
@@ -322,7 +323,9 @@ async def test_an_enrolment_that_was_begun_ends_with_the_sessions_of_the_account
         if what == "password":
             await two.users.set_password("id-anna", Secret("new"), WallMs(3))
         elif what == "on the host":
-            assert await SqlAccounts(two.database).set_password("anna", Secret("new"), WallMs(3))
+            passwords = Passwords(CHEAP)
+            await Accounts(two.users, passwords, SystemClock()).reset_password("anna")
+            passwords.close()
         elif what == "user":
             assert await sessions.end_user("id-anna", "test") is not None
         elif what == "everybody":

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
+from rppam.access.lockouts.api import LockOf
 from rppam.access.lockouts.model import user_suspect
-from rppam.access.lockouts.permissions import LockOf
-from rppam.access.mfa.permissions import FactorOf
-from rppam.access.rbac.objects import Action, allows, check, rule_for, why_not
+from rppam.access.mfa.api import FactorOf
+from rppam.access.rbac.policy import Action, allows, check, rule_for, why_not
+from rppam.access.sessions.api import SessionsOf
 from rppam.access.sessions.model import Identity, SessionKind, SessionLine
-from rppam.access.sessions.permissions import SessionsOf
 from rppam.http.errors import ForbiddenError, NotFoundError
 from rppam.kernel.instant import WallMs
 from rppam.limits.policy import LIMITS

@@ -5,11 +5,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar, cast
 
 import pytest
+from msgspec.structs import replace
 
 from rppam.access.sessions.activity import SessionActivity
 from rppam.access.sessions.check import SessionCheck
 from rppam.access.sessions.errors import SessionEndedError, SessionUnknownError
-from rppam.access.sessions.facts import read_session, session_bytes
 from rppam.access.sessions.model import (
     OVER_HOLDS_MS,
     NewSession,
@@ -18,9 +18,11 @@ from rppam.access.sessions.model import (
     StoredFacts,
     StoredSession,
     UserFacts,
+    fact_bytes,
+    read_session,
 )
-from rppam.access.sessions.ports import SessionStore
-from rppam.access.tokens.token_cache import Bearer
+from rppam.access.sessions.store import SqlSessions
+from rppam.access.tokens.service import Bearer
 from rppam.cache.model import CacheKey, Change, Copy
 from rppam.db.clock import DatabaseClock
 from rppam.db.errors import DatabaseUnreachable
@@ -107,7 +109,7 @@ class Scene:
     def __init__(self) -> None:
         self.time = SetClock()
         self.truth, self.cache, clock = Truth(), Sticky(), DatabaseClock(self.time)
-        store = cast("SessionStore", self.truth)
+        store = cast("SqlSessions", self.truth)
         self.check = SessionCheck(store, self.cache, clock, SessionActivity(store, clock, lambda: 60_000))
         self.tokens = made(SetClock())
         self.truth.users["anna"] = UserFacts("anna", "anna", frozenset({"pam_user"}), False, 1, False)
@@ -124,7 +126,7 @@ class Scene:
         return Bearer(claims, claims.session)
 
     def change(self, **facts: Any) -> None:
-        self.truth.users["anna"] = self.truth.users["anna"]._replace(**facts)
+        self.truth.users["anna"] = replace(self.truth.users["anna"], **facts)
 
 
 @pytest.fixture
@@ -183,14 +185,14 @@ async def test_a_token_of_a_host_is_written_down_when_it_is_first_seen(scene: Sc
     ended = scene.host()
     await scene.check.identify(ended)
     scene.cache.kept.clear()
-    scene.truth.sessions[ended.ident] = scene.truth.sessions[ended.ident]._replace(ended=True)
+    scene.truth.sessions[ended.ident] = replace(scene.truth.sessions[ended.ident], ended=True)
     with pytest.raises(SessionEndedError):
         await scene.check.identify(ended)
 
 
 async def test_an_error_is_neither_yes_nor_no(scene: Scene) -> None:
     bearer, over, host = scene.session("one"), scene.session("two"), scene.host()
-    scene.truth.sessions["two"] = scene.truth.sessions["two"]._replace(ended=True)
+    scene.truth.sessions["two"] = replace(scene.truth.sessions["two"], ended=True)
     with pytest.raises(SessionEndedError):
         await scene.check.identify(over)
     scene.cache.kept.clear()
@@ -213,7 +215,7 @@ async def test_a_session_whose_time_ran_out_is_asked_for_again_as_another_node_o
 ) -> None:
     bearer = scene.session("one")
     alive = scene.truth.sessions["one"]
-    scene.truth.sessions["one"] = alive._replace(ended=True, ran_out=True)
+    scene.truth.sessions["one"] = replace(alive, ended=True, ran_out=True)
     with pytest.raises(SessionEndedError):
         await scene.check.identify(bearer)
     scene.truth.sessions["one"] = alive
@@ -224,7 +226,7 @@ async def test_a_session_whose_time_ran_out_is_asked_for_again_as_another_node_o
     scene.time.now_s += 1
     assert scene.check.near(bearer) is None
     assert (await scene.check.identify(bearer)).session_id == "one"
-    scene.truth.sessions["one"] = alive._replace(ended=True)
+    scene.truth.sessions["one"] = replace(alive, ended=True)
     scene.cache.kept.clear()
     with pytest.raises(SessionEndedError):
         await scene.check.identify(bearer)
@@ -237,17 +239,17 @@ async def test_a_session_whose_time_ran_out_is_asked_for_again_as_another_node_o
 
 def test_a_copy_says_whether_the_session_only_ran_out_and_one_of_an_older_release_can_be_read() -> None:
     idle = Session("one", "anna", "anna", SessionKind.LOGIN, 1, False, LATER, True, ran_out=True)
-    assert read_session(session_bytes(idle)) == idle
-    older = json.loads(session_bytes(idle))
+    assert read_session(fact_bytes(idle)) == idle
+    older = json.loads(fact_bytes(idle))
     del older["l"]
-    assert read_session(json.dumps(older).encode()) == idle._replace(ran_out=False)
+    assert read_session(json.dumps(older).encode()) == replace(idle, ran_out=False)
 
 
 async def test_what_was_once_seen_to_be_over_stays_so_whatever_an_old_copy_says(scene: Scene) -> None:
     bearer = scene.session("one")
     await scene.check.identify(bearer)
     before = dict(scene.cache.kept)
-    scene.truth.sessions["one"] = scene.truth.sessions["one"]._replace(ended=True)
+    scene.truth.sessions["one"] = replace(scene.truth.sessions["one"], ended=True)
     scene.cache.kept.clear()
     with pytest.raises(SessionEndedError):
         await scene.check.identify(bearer)

@@ -7,8 +7,9 @@ import pytest
 
 from rppam.access.accounts.errors import InvalidCredentials, Overloaded
 from rppam.access.accounts.model import Account, AccountRole
-from rppam.access.sessions.service import Caller, Sessions
-from rppam.access.sessions.sign_in import SignIn
+from rppam.access.lockouts.guard import Guard
+from rppam.access.mfa.service import SecondFactors
+from rppam.access.sessions.service import Caller, Sessions, SignIn
 from rppam.db.errors import DatabaseUnreachable
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
@@ -16,13 +17,13 @@ from rppam.kernel.secret import Secret
 ANNA = Account("id", "anna", "Anna", frozenset({AccountRole.USER}), False, WallMs(1), WallMs(1))
 
 
-class Guard:
+class Settled(Guard):
     """Writes down how each try was settled."""
 
     def __init__(self) -> None:
         self.told: list[str] = []
 
-    async def enter(self, username: str, client: str) -> "Guard":
+    async def enter(self, username: str, client: str) -> Any:
         self.told.append(f"{username} from {client}")
         return self
 
@@ -52,7 +53,7 @@ class Accounts:
         return ANNA
 
 
-class Factors:
+class Factors(SecondFactors):
     """The second factor: not asked for, or nobody can tell."""
 
     def __init__(self, error: Exception | None = None) -> None:
@@ -68,7 +69,7 @@ class Opened:
         return account, caller, mfa
 
 
-def signing_in(guard: Guard, error: BaseException | None = None, factors: Factors | None = None) -> SignIn:
+def signing_in(guard: Settled, error: BaseException | None = None, factors: Factors | None = None) -> SignIn:
     return SignIn(Accounts(error), guard, factors or Factors(), cast("Sessions", Opened()))
 
 
@@ -83,14 +84,14 @@ def signing_in(guard: Guard, error: BaseException | None = None, factors: Factor
     ],
 )
 async def test_a_try_that_fails_is_settled_by_its_reason(error: BaseException, settled: str) -> None:
-    guard = Guard()
+    guard = Settled()
     with pytest.raises(type(error)):
         await signing_in(guard, error).login("Anna", Secret("x"), Caller("10.0.0.7", "curl"))
     assert guard.told == ["Anna from 10.0.0.7", settled]
 
 
 async def test_a_right_password_begins_a_session_and_costs_nothing() -> None:
-    guard = Guard()
+    guard = Settled()
     caller = Caller("10.0.0.7", "curl")
     found: Any = await signing_in(guard).login("anna", Secret("x"), caller)
     assert found == (ANNA, caller, False)
@@ -98,7 +99,7 @@ async def test_a_right_password_begins_a_session_and_costs_nothing() -> None:
 
 
 async def test_nobody_is_let_in_when_nobody_can_tell_whether_a_second_factor_is_needed() -> None:
-    guard = Guard()
+    guard = Settled()
     factors = Factors(DatabaseUnreachable("away"))
     with pytest.raises(DatabaseUnreachable):
         await signing_in(guard, factors=factors).login("anna", Secret("x"), Caller("10.0.0.7", "curl"))

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from rppam.access.tokens.key_files import create_signing_key, load_signing_keys
-from rppam.access.tokens.key_folder import KeyFolder
-from rppam.access.tokens.service import KeySet, Tokens
+from rppam.access.tokens.service import KeyFolder, KeySet, Tokens
 from rppam.kernel.instant import WallMs
 from rppam.kernel.system_clock import SystemClock
 from rppam.kernel.system_entropy import SystemEntropy

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given, strategies as st
 
 from rppam.access.tokens.claims import LEEWAY_S, LIFETIME_S_MAX, Claims, check_claims
-from rppam.access.tokens.ports import StoredKey
+from rppam.access.tokens.key_files import StoredKey
 from rppam.access.tokens.service import KeySet, SigningKey, Tokens
 from rppam.http.errors import UnauthenticatedError
 from rppam.http.serving_errors import SigningKeyError

@@ -4,8 +4,7 @@ import pytest
 
 from rppam.access.sessions.model import SessionKind, token_hash
 from rppam.access.tokens.claims import Claims
-from rppam.access.tokens.service import KeySet, Tokens
-from rppam.access.tokens.token_cache import TokenCache
+from rppam.access.tokens.service import KeySet, TokenCache, Tokens
 from rppam.http.errors import UnauthenticatedError
 from rppam.http.token_flaws import TokenFlaw
 from rppam.kernel.instant import WallMs

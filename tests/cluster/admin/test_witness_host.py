@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from rppam.access.sessions.facts import user_bytes
-from rppam.access.sessions.model import UserFacts
+from rppam.access.sessions.model import UserFacts, fact_bytes
 from rppam.cache.model import LIFE_MS_MAX, CacheKey, Copy, Kind
 from rppam.cache.sealing import Sealer
 from rppam.cluster.consensus.heartbeat import Heartbeat, Role
@@ -46,7 +45,7 @@ def forge_role(lab: Lab, redis: Server, key: Secret, user: str) -> None:
     sealer = Sealer(key, lab.cluster, prefix)
     place = sealer.place(CacheKey(Kind.USER, user))
     facts = UserFacts(user, "anna", frozenset({"pam_admin"}), disabled=False, auth_epoch=1, has_mfa=False)
-    sealed = sealer.seal(place, Copy(REVISION, user_bytes(facts)), LIFE_MS_MAX, WallMs(int(time.time() * 1000)))
+    sealed = sealer.seal(place, Copy(REVISION, fact_bytes(facts)), LIFE_MS_MAX, WallMs(int(time.time() * 1000)))
     with Raw(redis) as raw:
         raw("SET", place.name, sealed, "PX", 86_400_000)
 

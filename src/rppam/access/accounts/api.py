@@ -2,35 +2,33 @@
 
 ``pam_admin`` changes accounts; ``security_admin`` and ``pam_auditor`` see them; everybody sees the own one and changes
 its password. What it does not decide: whether an account may go or a name is free
-(:class:`rppam.access.accounts.administration.UserAdministration`).
+(:class:`rppam.access.accounts.service.UserAdministration`).
 """
 
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 
-from rppam.access.accounts.administration import NewUser, UserAdministration
-from rppam.access.accounts.changes import PAGE_MAX, PAGE_SIZE, PAGE_SIZE_MAX, UserChange, UserQuery
 from rppam.access.accounts.errors import NoAccount
-from rppam.access.accounts.model import Account, AccountRole
-from rppam.access.accounts.schemas import (
-    NewUserRequest,
-    OwnPasswordRequest,
-    PasswordReset,
-    PasswordResetRequest,
-    RolesShape,
-    UserList,
-    UserMade,
-    UserPatch,
-    UserPut,
-    UserShape,
+from rppam.access.accounts.model import (
+    DISPLAY_NAME_CHARS_MAX,
+    NAME_INPUT_CHARS_MAX,
+    PAGE_MAX,
+    PAGE_SIZE,
+    PAGE_SIZE_MAX,
+    Account,
+    AccountRole,
+    UserChange,
+    UserQuery,
 )
-from rppam.access.rbac import Caller
-from rppam.access.sessions import Identity
+from rppam.access.accounts.service import NewUser, UserAdministration
+from rppam.access.rbac.policy import Caller
+from rppam.access.sessions.model import Identity
 from rppam.http.answers import BODY, GUESSES, NO_ACCOUNT, NO_DATABASE, NO_USER
 from rppam.http.errors import FieldFlaw, InvalidRequestError
 from rppam.http.routes import SIGNED_IN, declare, for_roles
+from rppam.http.schemas import Flag, Password, Shape
 from rppam.http.services import Here
 from rppam.http.times import iso_utc
 from rppam.kernel.secret import Secret
@@ -38,12 +36,119 @@ from rppam.kernel.services import Services
 
 USERS = "/api/v1/users"
 users = APIRouter(tags=["users"])
+Roles = Annotated[list[AccountRole], Field(max_length=len(AccountRole))]
+DisplayName = Annotated[str, Field(max_length=DISPLAY_NAME_CHARS_MAX)]
+Shown = Annotated[str, Field(max_length=64)]
 UserId = Annotated[str, Path(alias="userId", pattern="^[0-9a-zA-Z-]{1,36}$")]
 PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
 """A text with NUL is refused by PostgreSQL, which would look like a database in trouble."""
 SEES: Final = for_roles(AccountRole.SECURITY_ADMIN)
 _CHANGES: Final = for_roles()
 _LAST: Final = {**BODY, **NO_USER, 409: "It is the last enabled `pam_admin`"}
+
+
+class UserShape(Shape):
+    """An account."""
+
+    id: str
+    username: str
+    display_name: str
+    roles: list[AccountRole]
+    disabled: bool
+    """Deleted ones are, too."""
+    mfa_enrolled: bool
+    created_at: str
+    password_changed_at: str
+    deleted: bool
+    revision: int
+    """Grows with each change of the account."""
+
+
+class UserList(Shape):
+    """One page of accounts, by name."""
+
+    items: list[UserShape]
+    page: int
+    page_size: int
+    total: int
+    """On all pages."""
+
+
+class NewUserRequest(Shape):
+    """An account to be made."""
+
+    username: Annotated[str, Field(min_length=1, max_length=NAME_INPUT_CHARS_MAX)]
+    """1 to 64 of a-z 0-9 . _ @ + -, in any case; not one that looks like another's."""
+    display_name: DisplayName = ""
+    roles: Roles = Field(default=[AccountRole.USER])
+    password: Password | None = None
+    """Left out: a random one, which the answer shows."""
+
+
+class UserMade(UserShape):
+    """The new account."""
+
+    password: str | None
+    """The random password, shown only now; null when the request named one."""
+
+
+class UserPatch(Shape):
+    """What shall be different; what is left out stays."""
+
+    display_name: DisplayName | None = None
+    disabled: Flag | None = None
+    """True ends all sessions of the account at once."""
+    roles: Roles | None = None
+
+
+class UserPut(UserPatch):
+    """What shall be different; what is left out stays. What GET answers besides may come along."""
+
+    id: Annotated[str | None, Field(max_length=36)] = None
+    """If given, the one in the path."""
+    username: Annotated[str | None, Field(max_length=NAME_INPUT_CHARS_MAX)] = None
+    """If given, the one that the account has."""
+    mfa_enrolled: Flag | None = None
+    """Ignored."""
+    created_at: Shown | None = None
+    """Ignored."""
+    password_changed_at: Shown | None = None
+    """Ignored."""
+    deleted: Flag | None = None
+    """Ignored."""
+    revision: int | None = None
+    """Ignored."""
+
+
+class RolesShape(Shape):
+    """Roles of an account; a change holds at once, for sessions that are open as well."""
+
+    roles: Roles
+
+
+class PasswordResetRequest(Shape):
+    """The new password."""
+
+    password: Password | None = None
+    """Left out: a random one, which the answer shows."""
+    current_password: Password | None = None
+    """Needed for the caller's own account."""
+
+
+class PasswordReset(Shape):
+    """It was reset; all sessions of the account have ended."""
+
+    password: str | None
+    """The random password, shown only now; null when the request named one."""
+
+
+class OwnPasswordRequest(Shape):
+    """Another password for the caller's own account."""
+
+    current_password: Password
+    new_password: Password
+
+
 _RANDOM: Final = PasswordResetRequest()
 
 
@@ -207,7 +312,6 @@ def given(current_password: SecretStr | None) -> Secret:
 
 
 def address_of(request: Request) -> str:
-    """Where a request comes from, for the guard."""
     return request.client.host if request.client else "unknown"
 
 

@@ -7,7 +7,6 @@ within seconds. Whoever may read the config with the database's password could c
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from getpass import getuser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
@@ -16,13 +15,14 @@ import click
 
 from rppam.access.accounts.model import FIRST_ADMIN
 from rppam.cli.paths import CONFIG_FILE
+from rppam.http.times import iso_utc
 
 if TYPE_CHECKING:
     from rppam.access.accounts.model import Account
     from rppam.access.accounts.service import Accounts
-    from rppam.access.accounts.user_ports import UserStore
-    from rppam.access.lockouts import LockoutStore
-    from rppam.access.mfa import FactorStore
+    from rppam.access.accounts.store import SqlAccounts
+    from rppam.access.lockouts.store import SqlLockouts
+    from rppam.access.mfa.store import SqlFactors
 
 T = TypeVar("T")
 
@@ -32,12 +32,10 @@ _HELP: Final = {"help_option_names": ["-h", "--help"]}
 
 
 class _Parts(NamedTuple):
-    """What is asked of the database."""
-
     accounts: "Accounts"
-    users: "UserStore"
-    factors: "FactorStore"
-    lockouts: "LockoutStore"
+    users: "SqlAccounts"
+    factors: "SqlFactors"
+    lockouts: "SqlLockouts"
 
 
 @click.group("user", context_settings=_HELP, epilog="Example: rppam user reset-password admin")
@@ -79,8 +77,8 @@ def list_(config: Path | None, as_json: bool) -> None:
             "disabled": account.disabled,
             "deleted": account.deleted_at is not None,
             "mfaEnrolled": account.has_mfa,
-            "createdAt": _time(account.created_at),
-            "passwordChangedAt": _time(account.password_changed_at),
+            "createdAt": iso_utc(account.created_at),
+            "passwordChangedAt": iso_utc(account.password_changed_at),
         }
         for account in accounts
     ]
@@ -94,7 +92,7 @@ def list_(config: Path | None, as_json: bool) -> None:
     click.echo(f"{'NAME':<{width}}  {'ROLES':<24}  {'STATE':<8}  {'2ND FACTOR':<10}  PASSWORD CHANGED")
     for account in accounts:
         roles, second = ",".join(sorted(account.roles)) or "-", "yes" if account.has_mfa else "no"
-        changed = _time(account.password_changed_at)
+        changed = iso_utc(account.password_changed_at)
         click.echo(f"{account.name:<{width}}  {roles:<24}  {_state(account):<8}  {second:<10}  {changed}")
 
 
@@ -121,9 +119,9 @@ def reset_mfa(name: str, config: Path | None, as_json: bool) -> None:
     """Take the second factor of the account NAME away, for a lost phone, and end its sessions."""
 
     async def reset(parts: _Parts) -> "Account":
-        written = await parts.factors.remove((await _named(parts, name)).id, None)
-        assert written is not None
-        return written.account
+        account = await parts.factors.remove((await _named(parts, name)).id, None)
+        assert account is not None  # no proof, so none was used already
+        return account
 
     said = "has no second factor any more; its sessions end"
     _say(_ask(config, reset), said, as_json)
@@ -138,8 +136,8 @@ def locked(config: Path | None, as_json: bool) -> None:
         {
             "kind": one.kind.value,
             "name": one.shown or None,
-            "since": _time(one.since),
-            "until": _time(one.until),
+            "since": iso_utc(one.since),
+            "until": iso_utc(one.until),
             "level": one.level,
         }
         for one in found
@@ -154,7 +152,7 @@ def locked(config: Path | None, as_json: bool) -> None:
     click.echo(f"{'WHAT':<7}  {'WHO':<{width}}  {'SINCE':<20}  {'UNTIL':<20}  IN A ROW")
     for one in found:
         name = one.shown or _NO_ACCOUNT
-        click.echo(f"{one.kind.value:<7}  {name:<{width}}  {_time(one.since)}  {_time(one.until)}  {one.level}")
+        click.echo(f"{one.kind.value:<7}  {name:<{width}}  {iso_utc(one.since)}  {iso_utc(one.until)}  {one.level}")
 
 
 @command.command("unlock", context_settings=_HELP, epilog="Example: rppam user unlock admin")
@@ -162,7 +160,7 @@ def locked(config: Path | None, as_json: bool) -> None:
 @_options
 def unlock(name: str, config: Path | None, as_json: bool) -> None:
     """Let the user or the address NAME try to sign in again. All nodes know within two seconds."""
-    from rppam.access.lockouts import address_suspect, user_suspect
+    from rppam.access.lockouts.model import address_suspect, user_suspect
     from rppam.kernel.network import UNKNOWN_ADDRESS, address_group
 
     suspect = user_suspect(name) if address_group(name) == UNKNOWN_ADDRESS else address_suspect(name)
@@ -174,9 +172,10 @@ def unlock(name: str, config: Path | None, as_json: bool) -> None:
 
 
 async def _set_disabled(parts: _Parts, name: str, *, to: bool) -> "Account":
-    from rppam.access.accounts.changes import UserChange
+    from rppam.access.accounts.model import UserChange
 
-    return (await parts.users.change((await _named(parts, name)).id, UserChange(disabled=to))).account
+    account, _ = await parts.users.change((await _named(parts, name)).id, UserChange(disabled=to))
+    return account
 
 
 async def _named(parts: _Parts, name: str) -> "Account":
@@ -204,26 +203,20 @@ def _state(account: "Account") -> str:
     return "disabled" if account.disabled else "active"
 
 
-def _time(wall_ms: int) -> str:
-    return datetime.fromtimestamp(wall_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def _forget_first_password(config: Path | None) -> None:
     """What the first start left in the data directory is not the password any more."""
     from rppam.cluster.driver.datadir import FIRST_ADMIN_FILE
     from rppam.config.load import load_settings
 
-    settings = load_settings(config)
-    (settings.node.data_dir / FIRST_ADMIN_FILE).unlink(missing_ok=True)
+    (load_settings(config).node.data_dir / FIRST_ADMIN_FILE).unlink(missing_ok=True)
 
 
 def _ask(config: Path | None, question: "Callable[[_Parts], Awaitable[T]]") -> T:
     from rppam.access.accounts.passwords import Passwords
     from rppam.access.accounts.service import Accounts
     from rppam.access.accounts.store import SqlAccounts
-    from rppam.access.accounts.user_store import SqlUsers
-    from rppam.access.lockouts import SqlLockouts
-    from rppam.access.mfa import SqlFactors
+    from rppam.access.lockouts.store import SqlLockouts
+    from rppam.access.mfa.store import SqlFactors
     from rppam.config.load import load_settings
     from rppam.db.database import Database
     from rppam.kernel.actor import Actor, ActorKind, acting
@@ -236,8 +229,9 @@ def _ask(config: Path | None, question: "Callable[[_Parts], Awaitable[T]]") -> T
         passwords = Passwords()
         try:
             await database.start()
-            accounts = Accounts(SqlAccounts(database), passwords, SystemClock())
-            return await question(_Parts(accounts, SqlUsers(database), SqlFactors(database), SqlLockouts(database)))
+            users = SqlAccounts(database)
+            accounts = Accounts(users, passwords, SystemClock())
+            return await question(_Parts(accounts, users, SqlFactors(database), SqlLockouts(database)))
         finally:
             passwords.close()
             await database.stop()

@@ -20,13 +20,14 @@ _BYTES_MAX: Final = 1_024
 
 
 class FirstPasswordFile:
-    """Implements :class:`rppam.access.accounts.ports.FirstPassword` in a directory that is this account's alone."""
+    """Where the password of the first administrator waits while the account is being made, so that a process that ends
+    meanwhile loses none. The directory is this account's alone. Every call raises :class:`DataDirUnusable`."""
 
     def __init__(self, folder: Path) -> None:
         self._waiting, self._shown = folder / WAITING, folder / FIRST_ADMIN_FILE
 
     def keep(self, password: Secret) -> None:
-        """See the port. In place of whatever stands there, whomever it belongs to. Raises DataDirUnusable."""
+        """Have it there, durably, in place of whatever stands there."""
         try:
             self._waiting.unlink(missing_ok=True)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
@@ -39,7 +40,7 @@ class FirstPasswordFile:
             raise self._unusable(self._waiting, "keep the first administrator's password", error) from None
 
     def kept(self) -> Secret | None:
-        """See the port. Raises DataDirUnusable."""
+        """What is there; ``None``: nothing."""
         try:
             with self._waiting.open("rb") as file:
                 text = file.read(_BYTES_MAX).decode("ascii", "replace").strip()
@@ -50,14 +51,14 @@ class FirstPasswordFile:
         return Secret(text)
 
     def drop(self) -> None:
-        """See the port. Raises DataDirUnusable."""
+        """Have nothing there."""
         try:
             self._waiting.unlink(missing_ok=True)
         except OSError as error:
             raise self._unusable(self._waiting, "remove a password that is of no use", error) from None
 
     def show(self) -> Path:
-        """Where people find what is kept, from now on. Raises DataDirUnusable."""
+        """Where people find what is kept, from now on."""
         try:
             self._waiting.replace(self._shown)
             sync_directory(self._shown.parent)

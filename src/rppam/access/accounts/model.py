@@ -25,6 +25,9 @@ NAME_INPUT_CHARS_MAX: Final = 256
 """Longer input is refused before it is normalised: NFKC may grow a text eighteen-fold."""
 DISPLAY_NAME_CHARS_MAX: Final = 100
 FIRST_ADMIN: Final = "admin"
+PAGE_SIZE: Final = 50
+PAGE_SIZE_MAX: Final = 200
+PAGE_MAX: Final = 1_000_000
 
 _ALIKE: Final = (("0", "o"), ("rn", "m"), ("vv", "w"))
 READINGS: Final = ((*_ALIKE, ("1", "l")), (*_ALIKE, ("1", "i")))
@@ -71,10 +74,35 @@ class Account(NamedTuple):
 
 
 class StoredAccount(NamedTuple):
-    """An account together with its password hash, as the database keeps it."""
-
     account: Account
     password_hash: Secret
+
+
+class UserQuery(NamedTuple):
+    page: int = 1
+    """From 1."""
+    page_size: int = PAGE_SIZE
+    search: str = ""
+    """Part of the name or of the display name, in any case."""
+    role: AccountRole | None = None
+    deleted: bool = False
+    """The deleted ones as well."""
+
+
+class UserPage(NamedTuple):
+    """One page, by name, and how many there are on all pages."""
+
+    users: tuple[Account, ...]
+    total: int
+
+
+class UserChange(NamedTuple):
+    """What shall be different; ``None`` leaves a thing as it is."""
+
+    display_name: str | None = None
+    """Checked by :func:`check_display_name` already."""
+    disabled: bool | None = None
+    roles: frozenset[AccountRole] | None = None
 
 
 class FirstAdmin(NamedTuple):
@@ -87,7 +115,7 @@ class FirstAdmin(NamedTuple):
 def normalise_name(text: str) -> str:
     """The one form of a user name.
 
-    Raises :class:`~rppam.access.accounts.errors.NameInvalid` when ``text`` is no user name.
+    Raises :class:`NameInvalid` when ``text`` is no user name.
     """
     if len(text) <= NAME_INPUT_CHARS_MAX:
         name = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
@@ -110,7 +138,7 @@ def name_skeletons(name: str) -> tuple[str, ...]:
 def check_display_name(text: str) -> str:
     """``text`` in Unicode NFC, without spaces around it.
 
-    Raises :class:`~rppam.access.accounts.errors.DisplayNameInvalid`.
+    Raises :class:`DisplayNameInvalid`.
     """
     name = unicodedata.normalize("NFC", text[: 4 * DISPLAY_NAME_CHARS_MAX]).strip()
     if len(name) > DISPLAY_NAME_CHARS_MAX or len(text) > 4 * DISPLAY_NAME_CHARS_MAX:

@@ -45,8 +45,6 @@ because a node may have one core and must keep its heartbeats while people log i
 
 
 class Verdict(NamedTuple):
-    """What a check found."""
-
     matches: bool
     stale: bool
     """It matches, but was hashed with other parameters than today's: hash again."""

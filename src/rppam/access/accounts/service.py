@@ -1,26 +1,55 @@
-"""Accounts: the first administrator, login, and the way back in after a lost password.
+"""Accounts: the first administrator, login, what administrators do with accounts, and everybody with their own.
 
 Login tells nothing: an unknown name, a name that cannot exist, a wrong password and a disabled account give the same
 error after about the same time, because a password is hashed in each case. What it does not promise: that time to the
 microsecond, nor a limit on guesses; a rate limit belongs in front of :meth:`Accounts.login`, keyed by the same
 ``client`` and name.
+
+Every change is one transaction in SQL and told to the cache after it: a role that is taken away is gone on all nodes at
+once, and a new password, a disabled or a deleted account ends all its sessions. Who may ask for which is decided by the
+API.
 """
 
 import logging
 import secrets
 import uuid
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
-from rppam.access.accounts.errors import AccountUnknown, InvalidCredentials, NameInvalid, Overloaded
-from rppam.access.accounts.model import FIRST_ADMIN, Account, AccountRole, FirstAdmin, StoredAccount, normalise_name
+from rppam.access.accounts.errors import (
+    AccountUnknown,
+    CurrentPasswordWrong,
+    InvalidCredentials,
+    NameInvalid,
+    Overloaded,
+    UserUnknown,
+)
+from rppam.access.accounts.first_password import FirstPasswordFile
+from rppam.access.accounts.model import (
+    FIRST_ADMIN,
+    Account,
+    AccountRole,
+    FirstAdmin,
+    StoredAccount,
+    UserChange,
+    UserPage,
+    UserQuery,
+    check_display_name,
+    normalise_name,
+)
 from rppam.access.accounts.passwords import Passwords
-from rppam.access.accounts.ports import AccountStore, FirstPassword
+from rppam.access.accounts.store import SqlAccounts, facts_of
+from rppam.access.lockouts.guard import Guard
+from rppam.access.sessions.model import fact_bytes
+from rppam.cache.model import LIFE_MS_MAX, CacheKey, Copy, Kind
+from rppam.cache.ports import SharedCache
 from rppam.db.errors import DatabaseError
 from rppam.kernel.clock import Clock
+from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
 
-log = logging.getLogger("rppam.accounts")
+log: Final = logging.getLogger("rppam.accounts")
+audit: Final = logging.getLogger("rppam.audit")
 
 PASSWORD_ALPHABET: Final = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # noqa: S105 - an alphabet
 """Letters and digits without those that are mistaken for each other (0 O o 1 l I)."""
@@ -41,20 +70,17 @@ class Accounts:
 
     def __init__(
         self,
-        store: AccountStore,
+        store: SqlAccounts,
         passwords: Passwords,
         clock: Clock,
         *,
         new_password: Callable[[], Secret] = random_password,
     ) -> None:
-        self._store = store
-        self._passwords = passwords
-        self._clock = clock
-        self._new_password = new_password
+        self._store, self._passwords, self._clock, self._new_password = store, passwords, clock, new_password
         self._first: Secret | None = None
         """The password of the first administrator while it is being made."""
 
-    async def ensure_first_admin(self, place: FirstPassword | None = None) -> FirstAdmin | None:
+    async def ensure_first_admin(self, place: FirstPasswordFile | None = None) -> FirstAdmin | None:
         """Make ``admin`` if no account exists at all; ``None`` when one does, or when another node was faster.
 
         The password stands at ``place`` before the account is made, and stays there: whoever has shown it drops it. One
@@ -65,16 +91,7 @@ class Accounts:
             return await self._not_shown_yet(place)
         # The same with the next try: this one may be made after all, where the database answered too late.
         password = self._first = self._first or self._new_password()
-        now = self._clock.wall_ms()
-        account = Account(
-            id=str(uuid.uuid4()),
-            name=FIRST_ADMIN,
-            display_name="Administrator",
-            roles=frozenset({AccountRole.ADMIN}),
-            disabled=False,
-            created_at=now,
-            password_changed_at=now,
-        )
+        account = _new(FIRST_ADMIN, "Administrator", frozenset({AccountRole.ADMIN}), self._clock.wall_ms())
         stored = StoredAccount(account, await self._passwords.hash(password))
         if place is not None:
             place.keep(password)
@@ -83,7 +100,7 @@ class Accounts:
         log.warning("Made the first administrator %r; its password is shown once, now.", FIRST_ADMIN)
         return FirstAdmin(FIRST_ADMIN, password)
 
-    async def _not_shown_yet(self, place: FirstPassword | None) -> FirstAdmin | None:
+    async def _not_shown_yet(self, place: FirstPasswordFile | None) -> FirstAdmin | None:
         """What waits at ``place``, when it is the administrator's password; else it is of another node's time, or has
         been changed since, and goes."""
         password = None if place is None else place.kept()
@@ -127,12 +144,10 @@ class Accounts:
             log.error("A refused login could not be recorded: %s", error)  # noqa: TRY400 - the cause is in the sentence
 
     async def find(self, username: str) -> Account | None:
-        """The account of this name, or ``None``."""
         stored = await self._find(username)
         return stored.account if stored else None
 
     async def all(self) -> tuple[Account, ...]:
-        """Every account, by name."""
         return await self._store.all()
 
     async def reset_password(self, username: str) -> Secret:
@@ -146,8 +161,10 @@ class Accounts:
             raise AccountUnknown(f"no account is named {name!r}; list them with `rppam user list`")
         password = self._new_password()
         hashed = await self._passwords.hash(password)
-        if not await self._store.set_password(name, hashed, self._clock.wall_ms()):
-            raise AccountUnknown(f"the account {name!r} was removed while its password was being reset")
+        try:
+            await self._store.set_password(stored.account.id, hashed, self._clock.wall_ms())
+        except UserUnknown:
+            raise AccountUnknown(f"the account {name!r} was removed while its password was being reset") from None
         log.warning("The password of %s was reset on the host.", name)
         return password
 
@@ -166,3 +183,142 @@ class Accounts:
                 await self._store.replace_hash(stored.account.id, stored.password_hash, better)
         except (DatabaseError, Overloaded) as error:
             log.info("The password hash of %s stays on its old parameters for now: %s", stored.account.name, error)
+
+
+class NewUser(NamedTuple):
+    name: str
+    """As typed."""
+    display_name: str
+    roles: frozenset[AccountRole]
+    password: Secret | None = None
+    """``None``: a random one."""
+
+
+async def publish_user(cache: SharedCache, account: Account) -> None:
+    """Publish the new facts of an account to all nodes, after the commit that made them."""
+    facts, revision = facts_of(account)
+    await cache.publish(CacheKey(Kind.USER, account.id), Copy(revision, fact_bytes(facts)), LIFE_MS_MAX, confirm=True)
+
+
+class UserAdministration:
+    """What is done with accounts over the API. Every call raises a ``DatabaseError`` when the database does not answer,
+    and each that names an account :class:`UserUnknown`. ``by`` is who orders it, for the log."""
+
+    def __init__(
+        self,
+        store: SqlAccounts,
+        passwords: Passwords,
+        cache: SharedCache,
+        guard: Guard,
+        clock: Clock,
+        *,
+        new_password: Callable[[], Secret] = random_password,
+    ) -> None:
+        self._store, self._passwords, self._cache, self._guard, self._clock = store, passwords, cache, guard, clock
+        self._new_password = new_password
+
+    async def page(self, query: UserQuery) -> UserPage:
+        return await self._store.page(query)
+
+    async def get(self, user_id: str) -> Account:
+        return (await self._store.get(user_id)).account
+
+    async def create(self, new: NewUser, by: str) -> tuple[Account, Secret | None]:
+        """Make an account; its password when it is a random one, to be shown once.
+
+        Raises ``NameInvalid``, ``NameTaken``, ``NameLooksTaken``, ``DisplayNameInvalid``, ``PasswordUnfit``,
+        ``Overloaded``.
+        """
+        name, display_name = normalise_name(new.name), check_display_name(new.display_name)
+        password, shown = self._chosen(new.password)
+        hashed, now = await self._passwords.hash(password), self._clock.wall_ms()
+        account = await self._store.create(StoredAccount(_new(name, display_name, new.roles, now), hashed))
+        await publish_user(self._cache, account)
+        log.warning("%s made the account %s with the roles %s.", by, name, _said(new.roles))
+        return account, shown
+
+    async def change(self, user_id: str, change: UserChange, by: str) -> Account:
+        """Make ``change``; what is so already is no change. Raises ``LastAdmin``, ``DisplayNameInvalid``."""
+        if change.display_name is not None:
+            change = change._replace(display_name=check_display_name(change.display_name))
+        account, made = await self._store.change(user_id, change)
+        if made == UserChange():
+            return account
+        await publish_user(self._cache, account)
+        if made.display_name is not None:
+            audit.info("%s changed the display name of the account %s.", by, account.name)
+        if made.disabled is not None:
+            log.warning("%s %s the account %s.", by, "disabled" if made.disabled else "enabled", account.name)
+        if made.roles is not None:
+            log.warning("%s gave the account %s the roles %s.", by, account.name, _said(made.roles))
+        return account
+
+    async def delete(self, user_id: str, by: str) -> None:
+        """Delete the account for good, and end its sessions; its name stays taken. Raises ``LastAdmin``."""
+        account = await self._store.delete(user_id)
+        await publish_user(self._cache, account)
+        log.warning("%s deleted the account %s.", by, account.name)
+
+    async def reset_password(self, user_id: str, password: Secret | None, by: str) -> Secret | None:
+        """Give the account another password and end its sessions; the password when it is a random one.
+
+        Raises ``PasswordUnfit``, ``Overloaded``.
+        """
+        chosen, shown = self._chosen(password)
+        hashed = await self._passwords.hash(chosen)
+        account = await self._store.set_password(user_id, hashed, self._clock.wall_ms())
+        assert account is not None  # in place of whichever there was
+        await publish_user(self._cache, account)
+        log.warning("%s reset the password of %s.", by, account.name)
+        return shown
+
+    async def check_password(self, user_id: str, current: Secret, client: str) -> StoredAccount:
+        """The account, if ``current`` is its password; ``client`` is the caller's address.
+
+        Raises ``CurrentPasswordWrong``, ``Overloaded``; ``RateLimitedError`` after too many wrong guesses, since a
+        stolen session must not serve to try passwords.
+        """
+        stored = await self._store.get(user_id)
+        if stored.account.deleted_at is not None:
+            raise UserUnknown("this account was deleted")
+        async with self._guard.trying(stored.account.name, client, CurrentPasswordWrong):
+            if not (await self._passwords.verify(current, stored.password_hash)).matches:
+                raise CurrentPasswordWrong
+        return stored
+
+    async def change_own_password(self, user_id: str, current: Secret, new: Secret, client: str) -> None:
+        """Change a password for one who knows the present one; all sessions end, the caller's as well.
+
+        Raises as :meth:`check_password`, and ``PasswordUnfit``.
+        """
+        stored = await self.check_password(user_id, current, client)
+        hashed = await self._passwords.hash(new)
+        account = await self._store.set_password(
+            user_id, hashed, self._clock.wall_ms(), instead_of=stored.password_hash
+        )
+        if account is None:  # changed by somebody else in between: what was typed is not the current one any more
+            raise CurrentPasswordWrong
+        await publish_user(self._cache, account)
+        log.info("%s changed the password of the own account from %s.", stored.account.name, client)
+
+    def _chosen(self, password: Secret | None) -> tuple[Secret, Secret | None]:
+        if password is not None:
+            return password, None
+        made = self._new_password()
+        return made, made
+
+
+def _new(name: str, display_name: str, roles: frozenset[AccountRole], now: WallMs) -> Account:
+    return Account(
+        id=str(uuid.uuid4()),
+        name=name,
+        display_name=display_name,
+        roles=roles,
+        disabled=False,
+        created_at=now,
+        password_changed_at=now,
+    )
+
+
+def _said(roles: frozenset[AccountRole]) -> str:
+    return ", ".join(sorted(roles)) or "none"

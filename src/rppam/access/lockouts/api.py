@@ -4,24 +4,25 @@
 locked (:mod:`rppam.access.lockouts.guard`).
 """
 
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from fastapi import APIRouter, Path, Query
 from pydantic import Field
 
-from rppam.access.accounts import USERS, AccountRole, UserId
-from rppam.access.lockouts.model import LockKind, Lockout, Suspect
-from rppam.access.lockouts.permissions import LockOf
+from rppam.access.accounts.api import USERS, UserId
+from rppam.access.accounts.model import AccountRole
+from rppam.access.lockouts.model import LockKind, Lockout, Suspect, user_suspect
 from rppam.access.lockouts.service import Lockouts
 from rppam.access.lockouts.tries import Standing
-from rppam.access.rbac import Action, Caller, check
+from rppam.access.rbac.policy import Action, Caller, check, lacking_role, rule_for
+from rppam.access.sessions.model import Identity
 from rppam.http.answers import NO_DATABASE, NO_USER
 from rppam.http.errors import FieldFlaw, InvalidRequestError
 from rppam.http.routes import declare, for_roles
+from rppam.http.schemas import Shape
 from rppam.http.services import Here
 from rppam.http.times import iso_utc
 from rppam.kernel.limit import Limit
-from rppam.manager import Shape
 
 LOCKOUTS = "/api/v1/lockouts"
 lockouts = APIRouter(tags=["users"])
@@ -64,7 +65,7 @@ class TriesShape(Shape):
 
 
 class TriesList(Shape):
-    """How it stands with whom was asked for."""
+    """How it stands with the user name and the address that were asked for."""
 
     items: list[TriesShape]
 
@@ -73,6 +74,24 @@ class Unlocked(Shape):
     """An unlock."""
 
     was_locked: bool
+
+
+class LockOf(NamedTuple):
+    """The lock of an account, or by its id that of anybody."""
+
+    user_id: str | None = None
+    lockout_id: str | None = None
+
+
+@rule_for(LockOf)
+def _lock(identity: Identity, action: Action, lock: LockOf) -> str:
+    # A stolen session could otherwise guess the password of its account for ever.
+    is_own = identity.user_id is not None and (
+        lock.user_id == identity.user_id or lock.lockout_id == user_suspect(identity.subject).subject
+    )
+    if is_own and action is not Action.READ:
+        return "nobody unlocks the own account: ask another administrator, or run 'rppam user unlock' on a node"
+    return lacking_role(identity, action, (AccountRole.SECURITY_ADMIN,))
 
 
 @lockouts.get(LOCKOUTS, summary="Who is locked out", response_model=LockoutList)

@@ -1,4 +1,4 @@
-"""The guard before every check of a password or a code (:class:`rppam.access.lockouts.guard_port.LoginGuard`).
+"""The guard before every check of a password or a code.
 
 Decides who may try. A try is charged before it is checked, against the user name and the address, and costs nothing
 when it was right: so guesses in parallel count, and right ones do not. Wrong ones stay counted; the last one that the
@@ -17,10 +17,10 @@ that a process that was frozen for longer than a lease holds its tries' places m
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Final, NamedTuple
 
-from rppam.access.lockouts.lease import Lease
 from rppam.access.lockouts.model import (
     MINUTE_MS,
     LockKind,
@@ -31,11 +31,10 @@ from rppam.access.lockouts.model import (
     user_suspect,
 )
 from rppam.access.lockouts.policy import LOCKOUT
-from rppam.access.lockouts.ports import LockoutStore
-from rppam.access.lockouts.refusals import LOCKED, UNPROVEN, busy, refusal
+from rppam.access.lockouts.sql_tries import SqlTries
+from rppam.access.lockouts.store import SqlLockouts
 from rppam.access.lockouts.tally import NO_MARK, Mark, Tally, proof
-from rppam.access.lockouts.tries import Booked, Entry, Standing, Watched
-from rppam.access.lockouts.tries_port import TryLedger, TryStore
+from rppam.access.lockouts.tries import Booked, Entry, Lease, Standing, TryStore, Watched
 from rppam.cache.model import CacheKey, Kind
 from rppam.cache.ports import SharedCache
 from rppam.db.errors import DatabaseError
@@ -43,9 +42,9 @@ from rppam.http.errors import RateLimitedError
 from rppam.kernel.clock import Clock
 from rppam.kernel.entropy import Entropy
 from rppam.kernel.instant import US_PER_MS, Instant, after
-from rppam.kernel.limit import Limit, Shape
+from rppam.kernel.limit import Limit, Shape, rate_headers
 from rppam.redis.errors import StoreError
-from rppam.settings.ports import HotSettings
+from rppam.settings.hot import LiveSettings
 
 log = logging.getLogger("rppam.guard")
 
@@ -56,6 +55,20 @@ POLL_MS: Final = 200
 WAITERS_MAX: Final = 64
 SAID_MS: Final = MINUTE_MS  # between two log lines that Redis alone says somebody used up all tries
 
+LOCKED: Final = {
+    LockKind.USER: "there were too many wrong passwords or codes for this user name",
+    LockKind.ADDRESS: "there were too many wrong passwords or codes from this address",
+}
+UNPROVEN: Final = {
+    LockKind.USER: "too many wrong passwords or codes are counted for this user name at the moment",
+    LockKind.ADDRESS: "too many wrong passwords or codes are counted for this address at the moment",
+}
+_BUSY: Final = "others try to sign in with this user name or from this address right now"
+_UNDER_WAY: Final = {
+    LockKind.USER: "with this user name",
+    LockKind.ADDRESS: "from this address",
+}
+
 
 def limit_for(kind: LockKind, policy: LockoutPolicy) -> Limit:
     """How many wrong tries, and tries under way, one kind of suspect may have; as answers name it."""
@@ -64,14 +77,11 @@ def limit_for(kind: LockKind, policy: LockoutPolicy) -> Limit:
 
 
 def watched_of(suspect: Suspect, policy: LockoutPolicy) -> Watched:
-    """What tries of one suspect are counted against."""
     limit = limit_for(suspect.kind, policy)
     return Watched(limit._replace(name=f"{limit.name}-wrong"), suspect.subject)
 
 
 class _Known(NamedTuple):
-    """A lockout, as this process knows it."""
-
     kind: LockKind
     until: Instant
     believed_until: Instant
@@ -83,9 +93,9 @@ class Guard:
     def __init__(
         self,
         shared: TryStore | None,
-        ledger: TryLedger,
-        lockouts: LockoutStore,
-        settings: HotSettings,
+        ledger: SqlTries,
+        lockouts: SqlLockouts,
+        settings: LiveSettings,
         cache: SharedCache,
         clock: Clock,
         entropy: Entropy,
@@ -101,15 +111,37 @@ class Guard:
         cache.on_change(self._changed)
 
     async def enter(self, username: str, client: str) -> "Try":
-        """See the port. Also raises a ``DatabaseError`` when nobody can tell."""
+        """Let one try in; it is charged until it is over, so that guesses in parallel are counted, too.
+
+        ``username`` as typed, known or not; ``client`` is the caller's address. Raises :class:`RateLimitedError` when
+        there were too many wrong ones, a ``DatabaseError`` when nobody can tell.
+        """
         return await self._let_in((user_suspect(username), address_suspect(client)))
 
+    @asynccontextmanager
+    async def trying(self, username: str, client: str, wrong: type[Exception]) -> AsyncIterator[None]:
+        """One try around the check of a password or a code, which raises ``wrong`` where it is wrong: that counts. It
+        costs nothing when it was right, nor when nobody could tell. Raises as :meth:`enter`."""
+        attempt = await self.enter(username, client)
+        try:
+            yield
+        except wrong:
+            await attempt.failed()
+            raise
+        except BaseException:
+            await attempt.abandoned()
+            raise
+        await attempt.succeeded()
+
     def refuse_known(self, client: str) -> None:
-        """See the port."""
+        """Raise :class:`RateLimitedError` when this process knows that the address is locked.
+
+        Asks nobody, so a flood from such an address costs nothing.
+        """
         self._refuse_known((address_suspect(client),))
 
     async def count_stranger(self, client: str) -> None:
-        """See the port. Also raises a ``DatabaseError`` when nobody can tell."""
+        """Count a wrong try that names no user against its address alone. Raises as :meth:`enter`."""
         attempt = await self._let_in((address_suspect(client),))
         await attempt.failed()
 
@@ -148,7 +180,6 @@ class Guard:
             await self._wait(give_up_at, suspects, watched, entry)
 
     def forget(self, subject: str) -> None:
-        """It was unlocked."""
         self._unlocks += 1
         self._known.pop(subject, None)
         self._tally.forget(subject)
@@ -304,13 +335,11 @@ class Guard:
     # ---- lockouts ----------------------------------------------------------------------------------------------------
 
     def _refuse_known(self, suspects: Sequence[Suspect]) -> None:
-        """Raises :class:`RateLimitedError` when it is known here that one of them is locked: a flood costs nothing."""
         now = self._clock.now()
         known = [self._known[one.subject] for one in suspects if one.subject in self._known]
         self._refuse([one for one in known if now < one.believed_until], now)
 
     async def _refuse_locked(self, suspects: Sequence[Suspect], watched: Sequence[Watched]) -> None:
-        """Raises :class:`RateLimitedError` when one of them is locked."""
         unlocks = self._unlocks
         latest = {one.subject: one for one in await self._lockouts.latest([one.subject for one in suspects])}
         for one in watched:
@@ -382,19 +411,32 @@ def _mark(lockout: Lockout) -> Mark:
 
 
 class Try:
-    """One try that was let in (:class:`rppam.access.lockouts.guard_port.Attempt`)."""
+    """One try that was let in. Exactly one of its methods is called, once it is over."""
 
     def __init__(self, guard: Guard, suspects: Sequence[Suspect], policy: LockoutPolicy, lease: Lease) -> None:
         self._guard, self._suspects, self._policy, self._lease = guard, suspects, policy, lease
 
     async def failed(self) -> None:
-        """See the port."""
+        """The password or code was wrong: it counts."""
         await self._guard.count(self._lease, self._suspects, self._policy)
 
     async def succeeded(self) -> None:
-        """See the port."""
+        """It was right: it costs nothing."""
         await self._guard.give_back(self._lease)
 
     async def abandoned(self) -> None:
-        """See the port."""
+        """Nobody can tell (overload, no database): it costs nothing."""
         await self._guard.give_back(self._lease)
+
+
+def busy(suspect: Suspect, now: Standing) -> str:
+    """Why a try has to wait while others are being checked."""
+    if not now.running:
+        return _BUSY
+    lapse = f"each counts until it is over, or for {-(-now.lapses_ms // 1000)} s more where its node has died"
+    return f"{_BUSY}: {now.running} tries {_UNDER_WAY[suspect.kind]} are under way, {lapse}"
+
+
+def refusal(what: str, limit: Limit, wait_ms: int) -> RateLimitedError:
+    """The error, with headers of its own: those of the requests' limits, which let it through, would be misleading."""
+    return RateLimitedError(what, wait_ms, rate_headers(limit, 0, wait_ms))

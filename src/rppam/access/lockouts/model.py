@@ -9,7 +9,8 @@ import unicodedata
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from rppam.access.accounts import NAME_INPUT_CHARS_MAX, NameInvalid, normalise_name
+from rppam.access.accounts.errors import NameInvalid
+from rppam.access.accounts.model import NAME_INPUT_CHARS_MAX, normalise_name
 from rppam.kernel.instant import WallMs
 from rppam.kernel.limit import subject_hash
 from rppam.kernel.network import address_group
@@ -36,8 +37,6 @@ class Suspect(NamedTuple):
 
 
 class Lockout(NamedTuple):
-    """Somebody who is locked."""
-
     kind: LockKind
     subject: str
     shown: str
@@ -64,7 +63,6 @@ class LockoutPolicy(NamedTuple):
     """No lockout is longer, so nobody is locked for good."""
 
     def lock_ms(self, level: int) -> int:
-        """How long the lockout of this level is."""
         return min(self.lock_minutes << min(level - 1, LEVEL_MAX), self.lock_minutes_max) * MINUTE_MS
 
 
@@ -73,7 +71,6 @@ FORGIVEN_MS: Final = 24 * 60 * MINUTE_MS
 
 
 def user_suspect(username: str) -> Suspect:
-    """What is counted for a user name as typed."""
     try:
         name = normalise_name(username)
     except NameInvalid:
@@ -86,6 +83,5 @@ def user_suspect(username: str) -> Suspect:
 
 
 def address_suspect(client: str) -> Suspect:
-    """What is counted for a caller's address."""
     shown = address_group(client)
     return Suspect(LockKind.ADDRESS, subject_hash(LockKind.ADDRESS, shown), shown)

@@ -6,7 +6,7 @@ from typing import Final
 from rppam.access.lockouts.model import LockoutPolicy
 from rppam.config.kinds import Whole
 from rppam.http.errors import FieldFlaw
-from rppam.settings.kinds import TOGETHER, setting
+from rppam.settings.model import TOGETHER, setting
 
 FAILURES_MAX: Final = 10_000
 MINUTES_MAX: Final = 24 * 60

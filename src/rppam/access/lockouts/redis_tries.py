@@ -21,33 +21,25 @@ _NOBODY: Final = "0" * 16
 
 
 class RedisTries:
-    """See the module."""
-
     def __init__(self, limits: RedisLimits) -> None:
         self._limits = limits
 
     async def enter(self, watched: Sequence[Watched], name: str) -> Entry:
-        """See the port."""
         return await self._run("enter", watched, name)
 
     async def renew(self, watched: Sequence[Watched], name: str) -> None:
-        """See the port."""
         await self._run("renew", watched, name)
 
     async def leave(self, watched: Sequence[Watched], name: str) -> None:
-        """See the port."""
         await self._run("leave", watched, name)
 
     async def fail(self, watched: Sequence[Watched], name: str) -> Sequence[Standing]:
-        """See the port."""
         return (await self._run("fail", watched, name)).standings
 
     async def look(self, watched: Sequence[Watched]) -> Sequence[Standing]:
-        """See the port."""
         return (await self._run("look", watched, _NOBODY)).standings
 
     async def forget(self, watched: Sequence[Watched]) -> None:
-        """See the port."""
         for limit, subject in watched:
             await self._limits.reset([limit], subject)
 
@@ -68,5 +60,4 @@ class RedisTries:
         return Entry(allowed == 1, tuple(Standing(*part) for part in parts))
 
     def leases_key(self, subject: str) -> str:
-        """The key of the leases of one suspect."""
         return self._limits.name_of(f"login-running\0{subject}")

@@ -7,10 +7,10 @@ A node that hears nothing asks SQL within two seconds anyway (:data:`rppam.acces
 import logging
 from typing import Final
 
-from rppam.access.accounts import UserStore
+from rppam.access.accounts.store import SqlAccounts
 from rppam.access.lockouts.guard import KNOWN_MS, Guard
 from rppam.access.lockouts.model import LockKind, Lockout, Suspect, address_suspect, user_suspect
-from rppam.access.lockouts.ports import LockoutStore
+from rppam.access.lockouts.store import SqlLockouts
 from rppam.access.lockouts.tries import Standing
 from rppam.cache.model import Copy
 from rppam.cache.ports import SharedCache
@@ -22,9 +22,9 @@ SHOWN_MAX: Final = 1_000
 
 
 class Lockouts:
-    """See the module. Every call raises a :class:`~rppam.db.errors.DatabaseError` when nobody can tell."""
+    """See the module. Every call raises a ``DatabaseError`` when nobody can tell."""
 
-    def __init__(self, store: LockoutStore, users: UserStore, guard: Guard, cache: SharedCache) -> None:
+    def __init__(self, store: SqlLockouts, users: SqlAccounts, guard: Guard, cache: SharedCache) -> None:
         self._store, self._users, self._guard, self._cache = store, users, guard, cache
 
     async def all(self) -> list[Lockout]:
@@ -42,7 +42,7 @@ class Lockouts:
     async def unlock_user(self, user_id: str, by: str) -> Lockout | None:
         """Let the user of this id try again; the lockout that stood, if one did.
 
-        Raises :class:`~rppam.access.accounts.errors.UserUnknown`.
+        Raises ``UserUnknown``.
         """
         name = (await self._users.get(user_id)).account.name
         stood = await self._unlock(LockKind.USER, user_suspect(name).subject)
@@ -50,7 +50,7 @@ class Lockouts:
         return stood
 
     async def unlock(self, subject: str, by: str) -> Lockout | None:
-        """Let whoever :meth:`all` shows under this subject try again; the lockout that stood, if one did."""
+        """Let the user or address that :meth:`all` shows under this subject try again; the lockout that was."""
         kind = next((one.kind for one in await self._store.held([subject])), None)
         if kind is None:
             return None

@@ -1,5 +1,5 @@
-"""Tries to sign in, counted in SQL (``TryLedger``): all of them while Redis is away or without
-Redis, and every few wrong ones of each process always.
+"""Tries to sign in, counted in SQL (``TryStore``): all of them without Redis or while it is away, and every few wrong
+ones of each process always.
 
 As exact as in Redis, by the database's clock; some milliseconds a decision instead of a fraction of one, and a write
 each. A log-in costs more than that for its password alone; a request in general does not, so nothing else is counted
@@ -11,13 +11,12 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, bindparam, delete, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from rppam.access.lockouts.tables import limit_counters, login_tries
 from rppam.access.lockouts.tries import LEASE_MS, Booked, Entry, Standing, Watched
-from rppam.db.database import Database
-from rppam.db.engine import NowMs, rows_changed
+from rppam.db.engine import insert_into, now_ms
 from rppam.db.errors import DatabaseBusy
+from rppam.db.store import SqlStore, reads, writes
 from rppam.kernel.instant import US_PER_MS
 from rppam.kernel.limit import Limit
 from rppam.limits.arithmetic import booked_at, counted_now, reset_us, to_ms
@@ -51,15 +50,10 @@ class _Held(NamedTuple):
         return _standing(self.connection, one, self.wrong(one), self.now_ms)
 
 
-class SqlTries:
-    """See the module. Every call raises a :class:`~rppam.db.errors.DatabaseError`, never a StoreError."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
+class SqlTries(SqlStore):
+    """See the module. Every call raises a ``DatabaseError``, never a ``StoreError``."""
 
     async def enter(self, watched: Sequence[Watched], name: str) -> Entry:
-        """See the port."""
-
         def work(held: _Held) -> Entry:
             _drop(held.connection, watched, name)
             found = [held.standing(one) for one in watched]
@@ -74,21 +68,15 @@ class SqlTries:
             return Entry(False, tuple(seen))
         return await self._change(watched, work)
 
-    async def renew(self, watched: Sequence[Watched], name: str) -> None:
-        """See the port."""
+    @writes
+    def renew(self, connection: Connection, watched: Sequence[Watched], name: str) -> None:
+        _put(connection, watched, name, now_ms(connection))
 
-        def work(connection: Connection) -> None:
-            _put(connection, watched, name, _now_ms(connection))
-
-        await self._database.write(work)
-
-    async def leave(self, watched: Sequence[Watched], name: str) -> None:
-        """See the port."""
-        await self._database.write(lambda connection: _drop(connection, watched, name))
+    @writes
+    def leave(self, connection: Connection, watched: Sequence[Watched], name: str) -> None:
+        _drop(connection, watched, name)
 
     async def fail(self, watched: Sequence[Watched], name: str) -> Sequence[Standing]:
-        """See the port."""
-
         def work(held: _Held) -> list[Standing]:
             _drop(held.connection, watched, name)
             for one in watched:
@@ -98,7 +86,7 @@ class SqlTries:
         return await self._change(watched, work)
 
     async def book(self, booked: Sequence[Booked]) -> Sequence[int]:
-        """See the port."""
+        """Count wrong tries by their ages, also beyond the limit; how many there are now of each."""
 
         def work(held: _Held) -> list[int]:
             for one in booked:
@@ -107,51 +95,39 @@ class SqlTries:
 
         return await self._change([one.watched for one in booked], work)
 
-    async def look(self, watched: Sequence[Watched]) -> Sequence[Standing]:
-        """See the port."""
+    @reads
+    def look(self, connection: Connection, watched: Sequence[Watched]) -> Sequence[Standing]:
+        now = now_ms(connection)
+        wanted = select(limit_counters).where(limit_counters.c.name.in_([name_of(*one) for one in watched]))
+        texts = {row.name: row.text for row in connection.execute(wanted)}
+        wrong = [counted_now(one.limit, texts.get(name_of(*one)), now * US_PER_MS)[0] for one in watched]
+        return [_standing(connection, one, count, now) for one, count in zip(watched, wrong, strict=True)]
 
-        def work(connection: Connection) -> list[Standing]:
-            now_ms = _now_ms(connection)
-            wanted = select(limit_counters).where(limit_counters.c.name.in_([name_of(*one) for one in watched]))
-            texts = {row.name: row.text for row in connection.execute(wanted)}
-            wrong = [counted_now(one.limit, texts.get(name_of(*one)), now_ms * US_PER_MS)[0] for one in watched]
-            return [_standing(connection, one, count, now_ms) for one, count in zip(watched, wrong, strict=True)]
-
-        return await self._database.read(work)
-
-    async def forget(self, watched: Sequence[Watched]) -> None:
-        """See the port."""
-        gone = delete(limit_counters).where(limit_counters.c.name.in_([name_of(*one) for one in watched]))
-        await self._database.write(lambda connection: rows_changed(connection, gone))
+    @writes
+    def forget(self, connection: Connection, watched: Sequence[Watched]) -> None:
+        connection.execute(delete(limit_counters).where(limit_counters.c.name.in_([name_of(*one) for one in watched])))
 
     async def _change(self, watched: Sequence[Watched], work: Callable[[_Held], T]) -> T:
         names = sorted({name_of(*one) for one in watched})
 
         def transaction(connection: Connection) -> T:
             texts = _lock(connection, names)
-            now_ms = _now_ms(connection)
-            result = work(_Held(connection, texts, now_ms))
-            _sweep(connection, now_ms)
+            now = now_ms(connection)
+            result = work(_Held(connection, texts, now))
+            _sweep(connection, now)
             return result
 
-        return await self._database.write(transaction)
+        return await self.database.write(transaction)
 
 
 def name_of(limit: Limit, subject: str) -> str:
-    """The row of one counter."""
     text = f"{limit.name}\0{limit.shape.value}\0{limit.period_ms}\0{subject}"
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _now_ms(connection: Connection) -> int:
-    now: int = connection.execute(select(NowMs())).scalar_one()
-    return now
-
-
 def _lock(connection: Connection, names: Sequence[str]) -> Counts:
     """The counters, each locked for this transaction; always in the same order, so that none waits for the other."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    blank = dialect.insert(limit_counters).values(name=bindparam("counter"), text="", expires_at=0)
+    blank = insert_into(connection, limit_counters).values(name=bindparam("counter"), text="", expires_at=0)
     wanted = select(limit_counters).where(limit_counters.c.name.in_(names)).order_by(limit_counters.c.name)
     held: Counts = {}
     for _ in range(TRIES):
@@ -163,36 +139,35 @@ def _lock(connection: Connection, names: Sequence[str]) -> Counts:
     raise DatabaseBusy("counters were swept as fast as they were made; nothing was done")
 
 
-def _standing(connection: Connection, one: Watched, wrong: int, now_ms: int) -> Standing:
+def _standing(connection: Connection, one: Watched, wrong: int, now: int) -> Standing:
     """A row that lapses later than any could was written by a clock that was set back; it counts for nothing."""
     at = login_tries.c.expires_at
     wanted = select(func.count(), func.max(at)).where(
-        login_tries.c.subject_hash == one.subject, at > now_ms, at <= now_ms + LEASE_MS
+        login_tries.c.subject_hash == one.subject, at > now, at <= now + LEASE_MS
     )
     count, last = connection.execute(wanted).one()
-    return Standing(wrong, count, last - now_ms if count else 0)
+    return Standing(wrong, count, last - now if count else 0)
 
 
-def _put(connection: Connection, watched: Sequence[Watched], name: str, now_ms: int) -> None:
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    fresh = dialect.insert(login_tries).values(
-        subject_hash=bindparam("subject"), name=name, expires_at=now_ms + LEASE_MS
+def _put(connection: Connection, watched: Sequence[Watched], name: str, now: int) -> None:
+    fresh = insert_into(connection, login_tries).values(
+        subject_hash=bindparam("subject"), name=name, expires_at=now + LEASE_MS
     )
     kept = fresh.on_conflict_do_update(
-        index_elements=[login_tries.c.subject_hash, login_tries.c.name], set_={"expires_at": now_ms + LEASE_MS}
+        index_elements=[login_tries.c.subject_hash, login_tries.c.name], set_={"expires_at": now + LEASE_MS}
     )
     # In one order, so that none waits for the other.
     connection.execute(kept, [{"subject": subject} for subject in sorted({one.subject for one in watched})])
 
 
-def _drop(connection: Connection, watched: Sequence[Watched], name: str) -> int:
+def _drop(connection: Connection, watched: Sequence[Watched], name: str) -> None:
     subjects = [one.subject for one in watched]
     mine = login_tries.c.subject_hash.in_(subjects) & (login_tries.c.name == name)
-    return rows_changed(connection, delete(login_tries).where(mine))
+    connection.execute(delete(login_tries).where(mine))
 
 
-def _sweep(connection: Connection, now_ms: int) -> None:
+def _sweep(connection: Connection, now: int) -> None:
     """Delete some that say nothing any more, but none that another transaction has locked."""
     for table, key in ((limit_counters, limit_counters.c.name), (login_tries, login_tries.c.name)):
-        over = select(key).where(table.c.expires_at < now_ms).limit(SWEPT_AT_ONCE).with_for_update(skip_locked=True)
-        connection.execute(delete(table).where(key.in_(over), table.c.expires_at < now_ms))
+        over = select(key).where(table.c.expires_at < now).limit(SWEPT_AT_ONCE).with_for_update(skip_locked=True)
+        connection.execute(delete(table).where(key.in_(over), table.c.expires_at < now))

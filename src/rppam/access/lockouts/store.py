@@ -1,19 +1,21 @@
-"""Lockouts in SQL (:class:`rppam.access.lockouts.ports.LockoutStore`). All times are the database's."""
+"""Lockouts in SQL, so that a Redis that was lost or flushed unlocks nobody. All times are the database's.
+
+Every call raises a ``DatabaseError`` when nobody can tell.
+"""
 
 from collections.abc import Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
-from rppam.access.accounts import users
+from rppam.access.accounts.tables import users
 from rppam.access.lockouts.model import FORGIVEN_MS, LEVEL_MAX, LockKind, Lockout, LockoutPolicy, Suspect
 from rppam.access.lockouts.tables import lockouts
 from rppam.cache.change_log import record_change
 from rppam.cache.model import CacheKey, Change, Kind
-from rppam.db.database import Database
-from rppam.db.engine import NowMs
+from rppam.db.engine import NowMs, insert_into, now_ms
 from rppam.db.errors import DatabaseBusy
+from rppam.db.store import SqlStore, reads, writes
 from rppam.kernel.instant import WallMs
 from rppam.ledger.model import Entity
 from rppam.ledger.record import record
@@ -24,63 +26,54 @@ KEPT_MS: Final = 7 * FORGIVEN_MS
 _KINDS: Final = frozenset(LockKind)
 
 
-class SqlLockouts:
-    """See the module."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def held(self, subjects: Sequence[str]) -> list[Lockout]:
-        """See the port."""
+class SqlLockouts(SqlStore):
+    @reads
+    def held(self, connection: Connection, subjects: Sequence[str]) -> list[Lockout]:
         wanted = select(lockouts).where(lockouts.c.subject_hash.in_(subjects))
-        return await self._database.read(lambda connection: _locked(connection, wanted))
+        return _locked(connection, wanted)
 
-    async def latest(self, subjects: Sequence[str]) -> list[Lockout]:
-        """See the port."""
+    @reads
+    def latest(self, connection: Connection, subjects: Sequence[str]) -> list[Lockout]:
+        """The last lockout or unlock of each of ``subjects``; ``left_ms`` is not positive where it is over."""
         wanted = select(lockouts).where(lockouts.c.subject_hash.in_(subjects))
-        return await self._database.read(lambda connection: _rows(connection, wanted))
+        return _rows(connection, wanted)
 
-    async def lock(self, suspect: Suspect, policy: LockoutPolicy) -> Lockout:
-        """See the port."""
+    @writes
+    def lock(self, connection: Connection, suspect: Suspect, policy: LockoutPolicy) -> Lockout:
+        """Lock, for longer than the last time; one that is locked already stays so, neither longer nor shorter."""
+        shown = _shown(connection, suspect)
+        # Of several nodes at once the first locks; the others wait here and then find it locked.
+        row = _own(connection, suspect, shown)
+        mine = lockouts.c.subject_hash == suspect.subject
+        now = now_ms(connection)
+        if row.until > now:
+            return _lockout(row, now)
+        level = min(row.level + 1, LEVEL_MAX) if now - row.until < FORGIVEN_MS else 1
+        times = {"since": now, "until": now + policy.lock_ms(level)}
+        change = update(lockouts).where(mine).values(level=level, shown=shown, **times).returning(lockouts)
+        locked = _lockout(connection.execute(change).one(), now)
+        connection.execute(delete(lockouts).where(lockouts.c.until < now - KEPT_MS))
+        facts = {"kind": suspect.kind.value, "level": level, "until": times["until"]}
+        record(connection, "lockout.begin", Entity("lockout", suspect.subject, shown), details=facts)
+        return locked
 
-        def work(connection: Connection) -> Lockout:
-            shown = _shown(connection, suspect)
-            # Of several nodes at once the first locks; the others wait here and then find it locked.
-            row = _own(connection, suspect, shown)
-            mine = lockouts.c.subject_hash == suspect.subject
-            now: int = connection.execute(select(NowMs())).scalar_one()
-            if row.until > now:
-                return _lockout(row, now)
-            level = min(row.level + 1, LEVEL_MAX) if now - row.until < FORGIVEN_MS else 1
-            times = {"since": now, "until": now + policy.lock_ms(level)}
-            change = update(lockouts).where(mine).values(level=level, shown=shown, **times).returning(lockouts)
-            locked = _lockout(connection.execute(change).one(), now)
-            connection.execute(delete(lockouts).where(lockouts.c.until < now - KEPT_MS))
-            facts = {"kind": suspect.kind.value, "level": level, "until": times["until"]}
-            record(connection, "lockout.begin", Entity("lockout", suspect.subject, shown), details=facts)
-            return locked
+    @writes
+    def unlock(self, connection: Connection, subject: str) -> tuple[Lockout | None, Change]:
+        """End the lockout, and forget that there were any; what stood, if it was one, and the change as logged."""
+        mine = lockouts.c.subject_hash == subject
+        row = connection.execute(select(lockouts).where(mine).with_for_update()).one_or_none()
+        now = now_ms(connection)
+        connection.execute(update(lockouts).where(mine).values(until=now, since=now, level=0))
+        change = Change(CacheKey(Kind.UNLOCK, subject), now)
+        record_change(connection, change.key, change.revision)
+        record(connection, "lockout.end", Entity("lockout", subject, row.shown if row is not None else ""))
+        return _lockout(row, now) if row is not None and row.until > now else None, change
 
-        return await self._database.write(work)
-
-    async def unlock(self, subject: str) -> tuple[Lockout | None, Change]:
-        """See the port."""
-
-        def work(connection: Connection) -> tuple[Lockout | None, Change]:
-            mine = lockouts.c.subject_hash == subject
-            row = connection.execute(select(lockouts).where(mine).with_for_update()).one_or_none()
-            now: int = connection.execute(select(NowMs())).scalar_one()
-            connection.execute(update(lockouts).where(mine).values(until=now, since=now, level=0))
-            change = Change(CacheKey(Kind.UNLOCK, subject), now)
-            record_change(connection, change.key, change.revision)
-            record(connection, "lockout.end", Entity("lockout", subject, row.shown if row is not None else ""))
-            return _lockout(row, now) if row is not None and row.until > now else None, change
-
-        return await self._database.write(work)
-
-    async def all(self, most: int) -> list[Lockout]:
-        """See the port."""
+    @reads
+    def all(self, connection: Connection, most: int) -> list[Lockout]:
+        """Who is locked now, the newest first, at most ``most``."""
         wanted = select(lockouts).order_by(lockouts.c.since.desc(), lockouts.c.subject_hash).limit(most)
-        return await self._database.read(lambda connection: _locked(connection, wanted))
+        return _locked(connection, wanted)
 
 
 def _locked(connection: Connection, wanted: Any) -> list[Lockout]:
@@ -94,9 +87,8 @@ def _rows(connection: Connection, wanted: Any) -> list[Lockout]:
 
 def _own(connection: Connection, suspect: Suspect, shown: str) -> Row[Any]:
     """The row, locked; made where there is none."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     blank = {"kind": suspect.kind.value, "shown": shown, "level": 0, "since": 0, "until": 0}
-    fresh = dialect.insert(lockouts).values(subject_hash=suspect.subject, **blank)
+    fresh = insert_into(connection, lockouts).values(subject_hash=suspect.subject, **blank)
     wanted = select(lockouts).where(lockouts.c.subject_hash == suspect.subject).with_for_update()
     for _ in range(TRIES):
         connection.execute(fresh.on_conflict_do_nothing())

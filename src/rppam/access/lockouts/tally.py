@@ -31,8 +31,6 @@ def proof(limit: Limit) -> int:
 
 
 class _Seen:
-    """Of one suspect."""
-
     __slots__ = ("mark", "running", "untold", "watched", "wrong")
 
     def __init__(self, watched: Watched) -> None:
@@ -116,7 +114,6 @@ class Tally:
             seen.forget()
 
     def forget(self, subject: str) -> None:
-        """Begin anew."""
         if subject in self._seen:
             self._seen[subject].forget()
 

@@ -1,6 +1,6 @@
 """The parts of the lockouts in one process."""
 
-from rppam.access.accounts import UserStore
+from rppam.access.accounts.store import SqlAccounts
 from rppam.access.lockouts.guard import Guard
 from rppam.access.lockouts.service import Lockouts
 from rppam.access.lockouts.store import SqlLockouts
@@ -9,6 +9,5 @@ from rppam.kernel.services import Services
 
 
 def wire(base: Foundation, services: Services) -> None:
-    """Offer the list of lockouts, and how to end one."""
-    users, guard = services.get(UserStore), services.get(Guard)
+    users, guard = services.get(SqlAccounts), services.get(Guard)
     services.add(Lockouts, Lockouts(SqlLockouts(base.database), users, guard, base.cache))

@@ -4,34 +4,34 @@ Decides whose second factor a request is about: that of the token's account, or 
 is worth is decided by :class:`rppam.access.mfa.service.SecondFactors`.
 """
 
-from typing import Final
+from typing import Annotated, Final, NamedTuple
 
 from fastapi import APIRouter, Request, Response
+from pydantic import Field
 
-from rppam.access.accounts import USERS, AccountRole, UserAdministration, UserId, given, own_id
-from rppam.access.mfa.permissions import FactorOf
-from rppam.access.mfa.schemas import (
-    BackupCodes,
-    ChallengeRequest,
-    CodeRequest,
-    EnrolAnswer,
-    EnrolRequest,
-    MfaStanding,
-)
+from rppam.access.accounts.api import USERS, UserId, given, own_id
+from rppam.access.accounts.model import AccountRole
+from rppam.access.accounts.service import UserAdministration
+from rppam.access.mfa.one_time_codes import TYPED_CHARS_MAX
 from rppam.access.mfa.service import Proposal, SecondFactors
-from rppam.access.rbac import Action, Caller, check
-from rppam.access.sessions import Identity, LoginAnswer, Sessions, caller_of, token_answer
-from rppam.access.tokens import Bearer, check_same_origin
+from rppam.access.rbac.policy import Action, Caller, check, lacking_role, rule_for
+from rppam.access.sessions.api import LoginAnswer, caller_of, token_answer
+from rppam.access.sessions.model import Identity
+from rppam.access.sessions.service import Sessions
+from rppam.access.tokens.credentials import check_same_origin
+from rppam.access.tokens.service import Bearer
 from rppam.http.answers import BODY, GUESSES, NO_ACCOUNT, NO_DATABASE, NO_USER
 from rppam.http.errors import UnauthenticatedError
 from rppam.http.routes import ANYBODY, OPTIONAL, SIGNED_IN, declare, for_roles
+from rppam.http.schemas import Flag, Password, Shape
 from rppam.http.services import Here
 from rppam.http.token_flaws import TokenFlaw
 from rppam.kernel.secret import Secret
 from rppam.kernel.services import Services
 
 MFA: Final = "/api/v1/auth/mfa"
-_BEGIN: Final = EnrolRequest()
+Code = Annotated[str, Field(min_length=1, max_length=TYPED_CHARS_MAX)]
+MfaToken = Annotated[str, Field(min_length=1, max_length=64)]
 _WITH_CODE: Final = {
     **BODY,
     403: "The code is not valid, or the token belongs to no account",
@@ -39,6 +39,91 @@ _WITH_CODE: Final = {
     429: GUESSES,
 }
 mfa = APIRouter(tags=["mfa"])
+
+
+class ChallengeRequest(Shape):
+    """The second step of a log-in."""
+
+    mfa_token: MfaToken
+    """From the answer to the first step, on whichever node."""
+    code: Code
+    """Of the authenticator, or a backup code; spaces and hyphens do not matter."""
+    cookie: Flag = False
+    """As for the log-in: the token comes as a cookie, for the console."""
+
+
+class CodeRequest(Shape):
+    """A code of the caller's second factor."""
+
+    code: Code
+    """Of the authenticator, or a backup code; each is good once."""
+
+
+class EnrolRequest(Shape):
+    """Begin an enrolment, or confirm it with a code."""
+
+    code: Code | None = None
+    """Left out: begin. The first code of the authenticator: confirm."""
+    current_password: Password | None = None
+    """Needed to begin with an access token of a session that began more than ten minutes ago."""
+    mfa_token: MfaToken | None = None
+    """In the place of an access token, where the log-in asks for an enrolment first."""
+    cookie: Flag = False
+    """With `mfaToken` and `code`: the token comes as a cookie, for the console."""
+
+
+class EnrolAnswer(Shape):
+    """An enrolment that was begun (`enrolled` false) or confirmed."""
+
+    enrolled: bool
+    secret: str | None = None
+    """Begun: what is typed into an authenticator, base32."""
+    otpauth_uri: str | None = None
+    """Begun: the same, for a QR code."""
+    digits: int | None = None
+    period_seconds: int | None = None
+    backup_codes: list[str] | None = None
+    """Confirmed: one-time codes for who has lost the authenticator, shown only now."""
+    login: LoginAnswer | None = None
+    """Confirmed with `mfaToken`: the log-in is complete."""
+
+
+class BackupCodes(Shape):
+    """New backup codes; all others are worth nothing now."""
+
+    backup_codes: list[str]
+    """Shown only now."""
+
+
+class MfaStanding(Shape):
+    """How the caller's account stands."""
+
+    enrolled: bool
+    required: bool
+    """The policy (`security/mfa`) does not let the account go without."""
+    backup_codes_left: int
+    session: bool
+    """This session began with a second factor, or was stepped up."""
+
+
+_BEGIN: Final = EnrolRequest()
+
+
+class FactorOf(NamedTuple):
+    """The second factor of an account, which somebody would take away without a code."""
+
+    user_id: str
+    roles: frozenset[str]
+    """The account's; not needed where the caller is ``pam_admin``, or it is the own one."""
+
+
+@rule_for(FactorOf)
+def _factor(identity: Identity, action: Action, factor: FactorOf) -> str:
+    if factor.user_id == identity.user_id:
+        return "the own second factor is taken away with a code, by POST /api/v1/auth/mfa/disable"
+    # A lesser role must not open the way to an account with more rights.
+    enough = () if AccountRole.ADMIN in factor.roles else (AccountRole.SECURITY_ADMIN,)
+    return lacking_role(identity, action, enough)
 
 
 @mfa.post(f"{MFA}/challenge", summary="Complete a log-in with a code", response_model=LoginAnswer)

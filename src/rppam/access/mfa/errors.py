@@ -1,6 +1,6 @@
 """Errors of the second factor and of sealed secrets (RPPAM-312x)."""
 
-from rppam.access.accounts import AccountError
+from rppam.access.accounts.errors import AccountError
 from rppam.kernel.errors import Retry
 
 

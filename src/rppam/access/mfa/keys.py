@@ -8,7 +8,6 @@ from rppam.db.database import Database
 
 
 def data_keys_of(settings: Settings, database: Database) -> DataKeys:
-    """The keys that seal secrets in the cluster's database."""
     return DataKeys(SqlDataKeys(database), sealing_secrets_of(settings))
 
 

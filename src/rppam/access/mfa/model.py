@@ -7,22 +7,21 @@ A code is worth something once in the whole cluster. For the authenticator (TOTP
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from rppam.access.accounts import Account, AccountRole
+from rppam.access.accounts.model import Account, AccountRole
 from rppam.kernel.instant import WallMs
+from rppam.kernel.secret import Secret
 
 ATTEMPTS_MAX: Final = 5
 """Wrong codes for one password that was right; then the password is asked for again."""
 PENDING_MS: Final = 5 * 60_000
-"""So long after the password the code has to come."""
+"""The code has to come within this time after the password."""
 
 
 class MfaRequirement(StrEnum):
-    """Who has to give a second factor."""
-
     DISABLED = "disabled"
-    """Nobody, not even who has one; none can be enrolled."""
+    """Nobody, not even an account that has one; none can be enrolled."""
     OPTIONAL = "optional"
-    """Whoever has enrolled one."""
+    """Accounts that have enrolled one."""
     ADMINS = "required_for_admins"
     """As optional, and everybody with one of :data:`ADMIN_ROLES`."""
     ALL = "required_for_all"
@@ -33,7 +32,6 @@ ADMIN_ROLES: Final = frozenset({AccountRole.ADMIN, AccountRole.APPROVER, Account
 
 
 def is_required(requirement: MfaRequirement, account: Account) -> bool:
-    """Whether ``account`` may not do without."""
     return requirement is MfaRequirement.ALL or (
         requirement is MfaRequirement.ADMINS and not account.roles.isdisjoint(ADMIN_ROLES)
     )
@@ -61,17 +59,31 @@ class Factor(NamedTuple):
     """By the database's clock, which is the same for all nodes."""
 
 
-class TotpProof(NamedTuple):
-    """The code of one time step."""
+class SecondStep(NamedTuple):
+    """The password was right; now the second factor."""
 
+    token: Secret
+    enrolled: bool
+    """There is one; else it has to be enrolled in this very log-in."""
+
+
+class Pending(NamedTuple):
+    """A log-in whose password was right."""
+
+    token_hash: str
+    user_id: str
+    auth_epoch: int
+    """Of the account as it was when the password was checked."""
+    client: str
+
+
+class TotpProof(NamedTuple):
     sealed: str
     """Of this enrolment: if another one is in force by now, the code is worth nothing."""
     step: int
 
 
 class BackupProof(NamedTuple):
-    """A backup code."""
-
     code_hash: str
 
 

@@ -31,7 +31,6 @@ _BASE32: Final = frozenset("abcdefghijklmnopqrstuvwxyz234567")
 
 
 def new_enrolment(digits: int, period_s: int) -> Enrolment:
-    """A new random secret for an authenticator."""
     return Enrolment(secrets.token_bytes(SECRET_BYTES), digits, period_s)
 
 
@@ -46,7 +45,6 @@ def otpauth_uri(enrolment: Enrolment, name: str, issuer: str) -> Secret:
 
 
 def enrolment_text(enrolment: Enrolment) -> Secret:
-    """An enrolment for sealing."""
     return Secret(json.dumps({"s": enrolment.secret.hex(), "d": enrolment.digits, "p": enrolment.period_s}))
 
 
@@ -57,12 +55,10 @@ def read_enrolment(text: Secret) -> Enrolment:
 
 
 def code_at(enrolment: Enrolment, step: int) -> str:
-    """The code of one time step."""
     return _totp(enrolment).generate(step * enrolment.period_s).decode("ascii")
 
 
 def step_at(enrolment: Enrolment, now: WallMs) -> int:
-    """The time step of a moment."""
     return int(now) // (enrolment.period_s * 1000)
 
 
@@ -86,7 +82,6 @@ def plain(typed: str) -> str:
 
 
 def is_backup(typed: str) -> bool:
-    """Whether ``typed`` has the form of a backup code."""
     code = plain(typed)
     return len(code) == _BACKUP_CHARS and _BASE32.issuperset(code)
 

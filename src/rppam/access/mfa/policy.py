@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from rppam.access.mfa.model import MfaRequirement
 from rppam.config.kinds import Choice, Text, Whole
-from rppam.settings.kinds import setting
+from rppam.settings.model import setting
 
 BACKUP_CODES_MAX: Final = 50
 
@@ -26,7 +26,6 @@ class MfaPolicy(NamedTuple):
 
     @property
     def requirement(self) -> MfaRequirement:
-        """Who has to give one."""
         return MfaRequirement(self.mfa_requirement)
 
 

@@ -3,17 +3,19 @@
 A code counts once in the whole cluster, and on any node: a log-in between password and code lies in SQL. Every guess
 passes the guard of log-ins, so that guessing codes locks an account like guessing passwords, and guessing tokens of
 log-ins locks an address. What a code is good for beside signing in: a step up of a session, new backup codes, and
-taking the second factor away. What it does not promise: that who lost both phone and backup codes gets in; an
-administrator resets it (:meth:`SecondFactors.reset`).
+taking the second factor away. What it does not promise: a way in without both phone and backup codes; an administrator
+resets the factor (:meth:`SecondFactors.reset`).
 """
 
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Final, NamedTuple
 
-from rppam.access.accounts import Account, publish_user
-from rppam.access.lockouts import LoginGuard
+from rppam.access.accounts.model import Account
+from rppam.access.accounts.service import publish_user
+from rppam.access.lockouts.guard import Guard
 from rppam.access.mfa.errors import (
     CodeNotTaken,
     CodeWrong,
@@ -23,7 +25,17 @@ from rppam.access.mfa.errors import (
     MfaRequired,
     MfaTokenInvalid,
 )
-from rppam.access.mfa.model import BackupProof, Enrolment, Factor, MfaRequirement, Proof, TotpProof, is_required
+from rppam.access.mfa.model import (
+    BackupProof,
+    Enrolment,
+    Factor,
+    MfaRequirement,
+    Pending,
+    Proof,
+    SecondStep,
+    TotpProof,
+    is_required,
+)
 from rppam.access.mfa.one_time_codes import (
     backup_hash,
     base32,
@@ -36,21 +48,21 @@ from rppam.access.mfa.one_time_codes import (
     step_of,
 )
 from rppam.access.mfa.policy import MFA, MfaPolicy
-from rppam.access.mfa.ports import SecondStep
-from rppam.access.mfa.store_port import FactorStore, Pending
-from rppam.access.sessions import token_hash
+from rppam.access.mfa.store import SqlFactors
+from rppam.access.sessions.model import token_hash
 from rppam.cache.ports import SharedCache
 from rppam.crypto.data_keys import DataKeys
 from rppam.crypto.errors import SealBroken
 from rppam.db.errors import DatabaseError
 from rppam.kernel.secret import Secret
-from rppam.settings.ports import HotSettings
+from rppam.settings.hot import LiveSettings
 
 log: Final = logging.getLogger("rppam.mfa")
 audit: Final = logging.getLogger("rppam.audit")
 
 TOKEN_BYTES: Final = 32
 CLIENT_CHARS_MAX: Final = 64
+_Use = Callable[[Proof], Awaitable[bool | None]]
 
 
 class Proposal(NamedTuple):
@@ -63,8 +75,6 @@ class Proposal(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """How an account stands."""
-
     enrolled: bool
     required: bool
     codes_left: int
@@ -75,13 +85,15 @@ class SecondFactors:
     or the token of a log-in raise :class:`~rppam.http.errors.RateLimitedError` after too many wrong ones."""
 
     def __init__(
-        self, store: FactorStore, keys: DataKeys, settings: HotSettings, guard: LoginGuard, cache: SharedCache
+        self, store: SqlFactors, keys: DataKeys, settings: LiveSettings, guard: Guard, cache: SharedCache
     ) -> None:
         self._store, self._keys, self._settings, self._guard, self._cache = store, keys, settings, guard, cache
 
     async def begin(self, account: Account, client: str) -> SecondStep | None:
-        """What the second step needs, when one is asked of ``account``: see
-        :meth:`rppam.access.mfa.ports.SecondFactor.begin`."""
+        """What the second step needs when ``account`` has to give a second factor; ``None`` when it need not.
+
+        The step may be done on every node of the cluster. ``client`` is the caller's address.
+        """
         requirement = (await self._policy()).requirement
         if requirement is MfaRequirement.DISABLED or not (account.has_mfa or is_required(requirement, account)):
             return None
@@ -98,14 +110,11 @@ class SecondFactors:
         factor = await self._login(hashed, client)
         if factor.sealed is None:
             raise MfaNotEnrolled("this account has to enrol a second factor first")
-
-        async def right() -> bool:
+        async with self._trying(factor, client, CodeWrong):
             await self._guess(hashed)
             proof = await self._proof(factor, code)
-            return proof is not None and await self._store.complete(hashed, factor.account.id, proof)
-
-        if not await self._guarded(factor, client, right):
-            raise CodeWrong
+            if proof is None or not await self._store.complete(hashed, factor.account.id, proof):
+                raise CodeWrong
         log.info("Second factor of %s accepted from %s.", factor.account.name, client)
         return factor.account
 
@@ -131,10 +140,7 @@ class SecondFactors:
         :class:`MfaDisabled`.
         """
         self._check_on(await self._policy())
-        codes = await self._confirm(await self._store.read(user_id), code, client, None)
-        if codes is None:
-            raise CodeNotTaken
-        return codes
+        return await self._confirm(await self._store.read(user_id), code, client, None, CodeNotTaken)
 
     async def propose_at_login(self, token: Secret, client: str) -> Proposal:
         """As :meth:`propose`, for a log-in that may not go on without. Raises :class:`MfaTokenInvalid` as well."""
@@ -145,10 +151,7 @@ class SecondFactors:
         """As :meth:`confirm`; it completes the log-in. Raises :class:`MfaTokenInvalid`, :class:`CodeWrong`."""
         hashed = token_hash(token.reveal())
         factor = await self._login(hashed, client)
-        codes = await self._confirm(factor, code, client, hashed)
-        if codes is None:
-            raise CodeWrong
-        return factor.account, codes
+        return factor.account, await self._confirm(factor, code, client, hashed, CodeWrong)
 
     async def prove(self, user_id: str, code: str, client: str) -> None:
         """Nothing when ``code`` is good; it is used up. Raises :class:`CodeNotTaken`, :class:`MfaNotEnrolled`."""
@@ -174,23 +177,22 @@ class SecondFactors:
             raise MfaRequired(f"the account {account.name} may not be without a second factor")
 
         async def remove(proof: Proof) -> bool:
-            written = await self._store.remove(user_id, proof)
-            if written is not None:
-                await publish_user(self._cache, user_id, written.copy)
-            return written is not None
+            changed = await self._store.remove(user_id, proof)
+            if changed is not None:
+                await publish_user(self._cache, changed)
+            return changed is not None
 
         await self._prove(user_id, code, client, remove)
         log.warning("%s took away the own second factor from %s.", account.name, client)
 
     async def reset(self, user_id: str, by: str) -> None:
-        """Take an account's second factor away for who has lost it, and end its sessions; ``by`` is who orders it."""
-        written = await self._store.remove(user_id, None)
-        assert written is not None
-        await publish_user(self._cache, user_id, written.copy)
-        log.warning("%s reset the second factor of %s.", by, written.account.name)
+        """Take away an account's lost second factor and end its sessions; ``by`` is who orders it."""
+        account = await self._store.remove(user_id, None)
+        assert account is not None  # no proof, so none was used already
+        await publish_user(self._cache, account)
+        log.warning("%s reset the second factor of %s.", by, account.name)
 
     async def standing(self, user_id: str) -> Standing:
-        """How the account stands."""
         factor = await self._store.read(user_id)
         required = is_required((await self._policy()).requirement, factor.account)
         return Standing(factor.sealed is not None, required, await self._store.codes_left(user_id))
@@ -218,61 +220,53 @@ class SecondFactors:
         if not await self._store.guess(hashed):
             raise MfaTokenInvalid
 
-    async def _confirm(self, factor: Factor, code: str, client: str, login: str | None) -> list[Secret] | None:
+    async def _confirm(
+        self, factor: Factor, code: str, client: str, login: str | None, wrong: type[CodeWrong | CodeNotTaken]
+    ) -> list[Secret]:
         user_id, pending = factor.account.id, factor.pending
         if factor.sealed is not None:
             raise MfaEnrolled("the account has a second factor already")
         if pending is None:
             raise MfaNotEnrolled("the enrolment was not begun: ask without a code first")
         codes = new_backup_codes((await self._policy()).backup_code_count)
-
-        async def right() -> bool:
+        async with self._trying(factor, client, wrong):
             if login is not None:
                 await self._guess(login)
             step = step_of(await self._enrolment(user_id, pending), code, factor.now, after=-1)
             if step is None:
-                return False
-            written = await self._store.confirm(user_id, pending, step, _hashes(user_id, codes), login)
-            if written is not None:
-                await publish_user(self._cache, user_id, written.copy)
-            return written is not None
-
-        if not await self._guarded(factor, client, right):
-            return None
+                raise wrong
+            changed = await self._store.confirm(user_id, pending, step, _hashes(user_id, codes), login)
+            if changed is None:
+                raise wrong
+            await publish_user(self._cache, changed)
         log.warning("%s enrolled a second factor from %s.", factor.account.name, client)
         return codes
 
-    async def _prove(self, user_id: str, code: str, client: str, use: Callable[[Proof], Awaitable[bool]]) -> Account:
+    async def _prove(
+        self, user_id: str, code: str, client: str, use: Callable[[Proof], Awaitable[bool | None]]
+    ) -> Account:
         factor = await self._store.read(user_id)
         if factor.sealed is None:
             raise MfaNotEnrolled("the account has no second factor")
-
-        async def right() -> bool:
+        async with self._trying(factor, client, CodeNotTaken):
             proof = await self._proof(factor, code)
-            return proof is not None and await use(proof)
-
-        if not await self._guarded(factor, client, right):
-            raise CodeNotTaken
+            if proof is None or not await use(proof):
+                raise CodeNotTaken
         return factor.account
 
-    async def _guarded(self, factor: Factor, client: str, right: Callable[[], Awaitable[bool]]) -> bool:
-        """Ask ``right`` behind the guard, and settle the try once."""
-        attempt = await self._guard.enter(factor.account.name, client)
+    @asynccontextmanager
+    async def _trying(self, factor: Factor, client: str, wrong: type[CodeWrong | CodeNotTaken]) -> AsyncIterator[None]:
+        """One guess of a code, behind the guard."""
         try:
-            good = await right()
-        except BaseException:
-            await attempt.abandoned()
-            raise
-        if good:
-            await attempt.succeeded()
-        else:
-            await attempt.failed()
+            async with self._guard.trying(factor.account.name, client, wrong):
+                yield
+        except wrong:
             try:
                 await self._store.record_refusal(factor.account)
             except DatabaseError as error:
                 log.error("A refused code could not be recorded: %s", error)  # noqa: TRY400 - the cause is in it
             log.warning("A code of %s from %s was refused.", factor.account.name, client)
-        return good
+            raise
 
     async def _proof(self, factor: Factor, code: str) -> Proof | None:
         """What ``code`` proves, if it has not been used meanwhile."""

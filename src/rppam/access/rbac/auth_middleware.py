@@ -14,8 +14,11 @@ from typing import Any, Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rppam.access.rbac.policy import check_declared, refusal, role_allows
-from rppam.access.sessions import Identity, SessionCheck, SessionEndedError, SessionUnknownError
-from rppam.access.tokens import Bearer, Credential, TokenCache, check_handshake, credential
+from rppam.access.sessions.check import SessionCheck
+from rppam.access.sessions.errors import SessionEndedError, SessionUnknownError
+from rppam.access.sessions.model import Identity
+from rppam.access.tokens.credentials import Credential, check_handshake, credential
+from rppam.access.tokens.service import Bearer, TokenCache
 from rppam.http.bounds import ApiLimits
 from rppam.http.errors import AnswerTimeoutError, BusyError, UnauthenticatedError
 from rppam.http.request_slots import Place, RequestSlots
@@ -129,7 +132,6 @@ class ConcurrencyMiddleware:
         """Whose time is over, and who has not heard of it yet."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -15,14 +15,14 @@ from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from rppam.access.sessions import Identity
+from rppam.access.sessions.model import Identity
 from rppam.http.errors import RateLimitedError
 from rppam.http.route_index import RouteIndex
 from rppam.kernel.limit import Charge, Decision, rate_headers, subject_hash
 from rppam.kernel.network import address_group
 from rppam.limits.limiter import Limiter
 from rppam.limits.policy import LIMITS, RequestLimits, limits_of
-from rppam.settings.ports import HotSettings
+from rppam.settings.hot import LiveSettings
 
 PARTS: Final = 5
 _ALL: Final = "all"
@@ -35,9 +35,7 @@ _WHAT: Final = {
 
 
 class _Rates:
-    """What both have in common."""
-
-    def __init__(self, app: ASGIApp, *, limiter: Limiter, settings: HotSettings, routes: RouteIndex) -> None:
+    def __init__(self, app: ASGIApp, *, limiter: Limiter, settings: LiveSettings, routes: RouteIndex) -> None:
         self._app, self._limiter, self._settings = app, limiter, settings
         self._uncounted = routes.uncounted
 

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from rppam.access.sessions.model import Use, touch_every_ms
-from rppam.access.sessions.ports import SessionStore
+from rppam.access.sessions.store import SqlSessions
 from rppam.db.errors import DatabaseError
 from rppam.kernel.clock import Clock
 from rppam.kernel.instant import US_PER_MS, Instant, after
@@ -34,9 +34,7 @@ class _Uses(NamedTuple):
 
 
 class SessionActivity:
-    """See the module."""
-
-    def __init__(self, store: SessionStore, clock: Clock, idle_ms: Callable[[], int]) -> None:
+    def __init__(self, store: SqlSessions, clock: Clock, idle_ms: Callable[[], int]) -> None:
         self._store, self._clock, self._idle_ms = store, clock, idle_ms
         self._due: dict[str, Instant] = {}
         self._pending: dict[str, _Uses] = {}

@@ -1,31 +1,25 @@
 """Signing in and out, and the sessions that come of it.
 
-Who may see and end whose sessions stands in :mod:`rppam.access.sessions.permissions`.
+Everybody sees and ends the own sessions, ``security_admin`` and ``pam_admin`` everybody's.
 """
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal, NamedTuple
 
 from fastapi import APIRouter, Path, Query, Request, Response
+from pydantic import Field
 
-from rppam.access.accounts import PAGE_SIZE, PAGE_SIZE_MAX
-from rppam.access.mfa import SecondStep
-from rppam.access.rbac import Action, Caller, allows, check
-from rppam.access.sessions.model import Identity, SessionLine
-from rppam.access.sessions.permissions import SessionsOf
-from rppam.access.sessions.schemas import (
-    LoginAnswer,
-    LoginRequest,
-    SecondStepAnswer,
-    SessionPage,
-    SessionsEnded,
-    SessionShape,
-)
-from rppam.access.sessions.service import Caller as From, Sessions
-from rppam.access.sessions.sign_in import SignIn
-from rppam.access.tokens import Bearer, IssuedToken, check_same_origin, cookie_header
+from rppam.access.accounts.model import PAGE_SIZE, PAGE_SIZE_MAX, AccountRole
+from rppam.access.mfa.model import SecondStep
+from rppam.access.rbac.policy import Action, Caller, allows, check, lacking_role, rule_for
+from rppam.access.sessions.model import Identity, SessionKind, SessionLine
+from rppam.access.sessions.service import Caller as From, Sessions, SignIn
+from rppam.access.tokens.claims import TEXT_MAX
+from rppam.access.tokens.credentials import check_same_origin, cookie_header
+from rppam.access.tokens.service import Bearer, IssuedToken
 from rppam.http.answers import NO_USER
 from rppam.http.errors import FieldFlaw, InvalidRequestError, NotFoundError
 from rppam.http.routes import ANYBODY, SIGNED_IN, declare
+from rppam.http.schemas import Flag, Password, Shape
 from rppam.http.services import Here
 from rppam.http.times import iso_utc
 from rppam.kernel.instant import WallMs
@@ -40,6 +34,95 @@ SessionId = Annotated[str, Path(alias="sessionId", pattern=ID)]
 _OTHERS: Final = "Somebody else's sessions"
 _HIDDEN: Final = "No live session of this id, or somebody else's"
 UserId = Annotated[str | None, Query(alias="userId", pattern=ID)]
+
+
+class LoginRequest(Shape):
+    """Who signs in."""
+
+    username: Annotated[str, Field(min_length=1, max_length=TEXT_MAX)]
+    password: Password
+    cookie: Flag = False
+    """For the console: the token comes as a cookie that scripts cannot read, instead of in the answer."""
+
+
+class LoginAnswer(Shape):
+    """An access token."""
+
+    access_token: str | None
+    """Null where it went into the cookie."""
+    token_type: str = "Bearer"  # noqa: S105 - the scheme's name
+    """`Bearer`, or `Cookie`."""
+    expires_at: str
+    """ISO 8601, UTC. `POST /api/v1/auth/refresh` gives a newer one before."""
+
+
+class SecondStepAnswer(Shape):
+    """The password was right; a second factor is asked for."""
+
+    mfa_required: Literal[True]
+    mfa_token: str
+    """For `POST /api/v1/auth/mfa/challenge`, on any node."""
+    mfa_enrolled: bool
+    """False: the account has none yet; the log-in goes on with `POST /api/v1/auth/mfa/enroll` and this `mfaToken`."""
+
+
+class SessionShape(Shape):
+    """Somebody who is signed in. Times are ISO 8601, UTC, by the database's clock."""
+
+    id: str
+    """Names the session; it is no secret and no token."""
+    user_id: str | None
+    """Null for a token that was made on a host."""
+    user: str
+    kind: SessionKind
+    """`login`, or `host` for `rppam token`."""
+    mfa: bool
+    """A second factor was given."""
+    created_at: str
+    last_seen_at: str
+    """At most a minute behind."""
+    expires_at: str
+    """The absolute end."""
+    client: str
+    """The address it began from; empty for a host's token."""
+    agent: str
+    """What the caller's program called itself then."""
+    node: str
+    """Where it began."""
+    current: bool
+    """It is the session of this very request."""
+
+
+class SessionPage(Shape):
+    """A page of sessions."""
+
+    items: list[SessionShape]
+    next: str | None
+    """What to send as `after` for the next page; null on the last one."""
+
+
+class SessionsEnded(Shape):
+    """How many sessions were alive and are over now."""
+
+    ended: int
+
+
+class SessionsOf(NamedTuple):
+    """All sessions of an account; of everybody where it is ``None``."""
+
+    user_id: str | None
+
+
+@rule_for(SessionsOf)
+def _sessions_of(identity: Identity, action: Action, whose: SessionsOf) -> str:
+    if whose.user_id is not None and whose.user_id == identity.user_id:
+        return ""
+    return lacking_role(identity, action, (AccountRole.SECURITY_ADMIN,))
+
+
+@rule_for(SessionLine)
+def _session(identity: Identity, action: Action, line: SessionLine) -> str:
+    return "" if line.id == identity.session_id else _sessions_of(identity, action, SessionsOf(line.user_id))
 
 
 @sessions.post("/api/v1/auth/login", summary="Sign in", response_model=LoginAnswer | SecondStepAnswer)

@@ -13,7 +13,6 @@ from typing import Final
 
 from rppam.access.sessions.activity import SessionActivity
 from rppam.access.sessions.errors import SessionEndedError, SessionUnknownError
-from rppam.access.sessions.facts import read_session, read_user, session_bytes, user_bytes
 from rppam.access.sessions.model import (
     IDLE_MS_NEVER,
     OVER_HOLDS_MS,
@@ -21,10 +20,15 @@ from rppam.access.sessions.model import (
     NewSession,
     Session,
     SessionKind,
+    StoredSession,
     UserFacts,
+    fact_bytes,
+    read_session,
+    read_user,
 )
-from rppam.access.sessions.ports import SessionStore
-from rppam.access.tokens import Bearer, session_id_of
+from rppam.access.sessions.store import SqlSessions
+from rppam.access.tokens.claims import session_id_of
+from rppam.access.tokens.service import Bearer
 from rppam.cache.model import LIFE_MS_MAX, Copy
 from rppam.cache.ports import NearReader, SharedCache
 from rppam.db.clock import DatabaseClock
@@ -36,12 +40,12 @@ ENDED_MAX: Final = 8_192
 
 
 class SessionCheck:
-    """See the module."""
-
-    def __init__(self, store: SessionStore, cache: SharedCache, clock: DatabaseClock, touches: SessionActivity) -> None:
+    def __init__(self, store: SqlSessions, cache: SharedCache, clock: DatabaseClock, touches: SessionActivity) -> None:
         self._store, self._clock, self._touches = store, clock, touches
-        self._sessions: NearReader[Session] = cache.reader("session", _session_of, self._load_session)
-        self._users: NearReader[UserFacts] = cache.reader("user", _user_of, self._load_user)
+        self._sessions: NearReader[Session] = cache.reader(
+            "session", lambda copy: read_session(copy.value), self._load_session
+        )
+        self._users: NearReader[UserFacts] = cache.reader("user", lambda copy: read_user(copy.value), self._load_user)
         self._over_until: dict[str, Instant | None] = {}
         """Until when each is believed to be over; ``None``: for good."""
 
@@ -62,7 +66,7 @@ class SessionCheck:
         return self._judge(bearer, session, user)
 
     async def identify(self, bearer: Bearer, *, is_use: bool = True) -> Identity:
-        """Who calls; without ``is_use`` the session goes on lying idle.
+        """Who calls; without ``is_use`` the session stays as idle as it is.
 
         Raises :class:`SessionEndedError`, :class:`SessionUnknownError`.
         """
@@ -79,8 +83,8 @@ class SessionCheck:
     async def identify_by_sql(self, bearer: Bearer, *, is_use: bool = True) -> Identity:
         """As :meth:`identify`, past every copy: for when the cache does not answer in time."""
         try:
-            found = await self._load_session(bearer.ident)
-            session = _session_of(found[0]) if found is not None else await self._seen(bearer)
+            found = await self._find(bearer.ident)
+            session = found.session if found is not None else await self._seen(bearer)
             stored = await self._store.facts(session.user_id) if session.user_id is not None else None
         except DatabaseError as error:
             raise self._unknown(bearer, error, is_use=is_use) from error
@@ -135,7 +139,7 @@ class SessionCheck:
         return SessionEndedError(why)
 
     def _unknown(self, bearer: Bearer, error: DatabaseError, *, is_use: bool) -> SessionUnknownError:
-        if is_use:  # Whoever works on must not lie idle meanwhile.
+        if is_use:  # work that goes on during an outage is no idle time
             self._touches.note(bearer.ident)
         return SessionUnknownError(f"neither the cache nor the database answers ({error.row.code})")
 
@@ -147,17 +151,22 @@ class SessionCheck:
         self._touches.fresh(bearer.ident)
         return stored.session
 
-    async def _load_session(self, ident: str) -> tuple[Copy, int] | None:
+    async def _find(self, ident: str) -> StoredSession | None:
         await self._touches.settle(ident)
         stored = await self._store.find(ident)
+        if stored is not None:
+            self._clock.learn(stored.now)
+        return stored
+
+    async def _load_session(self, ident: str) -> tuple[Copy, int] | None:
+        stored = await self._find(ident)
         if stored is None:
             return None
-        self._clock.learn(stored.now)
-        return Copy(stored.revision, session_bytes(stored.session)), min(stored.holds_ms, LIFE_MS_MAX)
+        return Copy(stored.revision, fact_bytes(stored.session)), min(stored.holds_ms, LIFE_MS_MAX)
 
     async def _load_user(self, ident: str) -> tuple[Copy, int] | None:
         stored = await self._store.facts(ident)
-        return None if stored is None else (Copy(stored.revision, user_bytes(stored.facts)), LIFE_MS_MAX)
+        return None if stored is None else (Copy(stored.revision, fact_bytes(stored.facts)), LIFE_MS_MAX)
 
 
 def host_session(bearer: Bearer) -> NewSession:
@@ -178,11 +187,3 @@ def host_session(bearer: Bearer) -> NewSession:
         agent="rppam token",
         node=claims.node[:63],
     )
-
-
-def _session_of(copy: Copy) -> Session:
-    return read_session(copy.value)
-
-
-def _user_of(copy: Copy) -> UserFacts:
-    return read_user(copy.value)

@@ -30,5 +30,4 @@ class SessionUnknownError(
     fix = "Try again in a second; nobody is signed out by this. GET /system/health/cluster shows what is away."
 
     def headers(self) -> Mapping[str, str]:
-        """When to come again."""
         return {"Retry-After": "1"}

@@ -10,17 +10,19 @@ cached copy lives at most as long as idle time lets it (:data:`rppam.cache.model
 
 import hashlib
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
+
+import msgspec
 
 from rppam.kernel.instant import WallMs
 
 TOUCH_MS_MAX: Final = 60_000
-"""Uses are written down at least so often, and idle time ends a session so much later than the last use that is."""
+"""Longest time between two written uses of a session. Idle time ends it this much later than the last written use."""
 OVER_HOLDS_MS: Final = 5_000
-"""A session whose time has run out is believed to be over for so long: another node may still have to write that it was
+"""How long a session whose time has run out is believed to be over: another node may still have to write that it was
 used, and the database's clock may step back."""
 IDLE_MS_NEVER: Final = 366 * 24 * 3600_000
-"""Idle time of a session that does not end by lying idle."""
+"""Idle time of a session that does not end for want of use."""
 
 
 class SessionKind(StrEnum):
@@ -32,7 +34,14 @@ class SessionKind(StrEnum):
     """``rppam token`` on a node's host signed it: it belongs to no account."""
 
 
-class Session(NamedTuple):
+class Session(
+    msgspec.Struct,
+    frozen=True,
+    rename={
+        "id": "i", "user_id": "u", "subject": "s", "kind": "k", "auth_epoch": "a", "mfa": "m", "expires_at": "x",
+        "ended": "e", "ran_out": "l",
+    },
+):  # fmt: skip
     """What is cached of a session, and enough to check a request."""
 
     id: str
@@ -52,7 +61,11 @@ class Session(NamedTuple):
     """Only time has ended it, by what is written down and the database's clock now: true for :data:`OVER_HOLDS_MS`."""
 
 
-class UserFacts(NamedTuple):
+class UserFacts(
+    msgspec.Struct,
+    frozen=True,
+    rename={"id": "i", "name": "n", "roles": "r", "disabled": "d", "auth_epoch": "a", "has_mfa": "m"},
+):
     """What is cached of an account, and enough to check a request."""
 
     id: str
@@ -136,30 +149,57 @@ class SessionLine(NamedTuple):
 
 
 class Use(NamedTuple):
-    """A session was used."""
-
     token_hash: str
     since_ms: int
-    """So long ago began the uses that nobody has written down yet; it counts if the session was alive then."""
+    """Age of the first use that is not written down yet; it counts if the session was alive then."""
     ago_ms: int
-    """So long ago was the last of them."""
+    """Age of the last one."""
 
 
 class Ended(NamedTuple):
-    """What a revocation has ended, as far as others have to hear of it."""
+    """What a revocation has ended, as far as other nodes have to hear of it."""
 
     alive: int
-    """How many they were."""
+    """How many sessions were."""
     sessions: tuple[StoredSession, ...] = ()
     users: tuple[StoredFacts, ...] = ()
 
 
 def touch_every_ms(idle_ms: int) -> int:
-    """How often a process writes down that a session is in use, under a policy of that idle time: the truth about its
-    last use is so much older at most. Never more than :data:`TOUCH_MS_MAX`."""
+    """How often a process writes that a session is in use, under a policy of that idle time; at most
+    :data:`TOUCH_MS_MAX`."""
     return max(1, min(TOUCH_MS_MAX, idle_ms // 4))
 
 
 def token_hash(sid: str) -> str:
     """What is kept of a session token: it has 256 random bits, so a plain hash cannot be guessed back."""
     return hashlib.sha256(sid.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+# ---- in the cache ----------------------------------------------------------------------------------------------------
+
+Fact = TypeVar("Fact", Session, UserFacts)
+fact_bytes: Final = msgspec.json.Encoder(order="deterministic").encode
+"""A :class:`Session` or :class:`UserFacts` for the cache: JSON with one letter a field."""
+
+
+def read_session(data: bytes) -> Session:
+    """The reverse of :data:`fact_bytes`. Raises ``ValueError``.
+
+    What comes out of the cache was sealed by a node of this cluster; it may still have been written by another release.
+    So a field that is missing or of another type is an error, which a reader takes for a miss, and an unknown field is
+    passed over.
+    """
+    return _read(data, Session)
+
+
+def read_user(data: bytes) -> UserFacts:
+    """As :func:`read_session`."""
+    return _read(data, UserFacts)
+
+
+def _read(data: bytes, kind: type[Fact]) -> Fact:
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ValueError(str(error)) from None

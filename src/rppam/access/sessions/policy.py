@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from rppam.config.kinds import Whole
 from rppam.http.errors import FieldFlaw
-from rppam.settings.kinds import TOGETHER, setting
+from rppam.settings.model import TOGETHER, setting
 
 IDLE_MINUTES_MAX: Final = 24 * 60
 ABSOLUTE_HOURS_MAX: Final = 7 * 24
@@ -25,12 +25,10 @@ class SessionPolicy(NamedTuple):
 
     @property
     def idle_ms(self) -> int:
-        """Milliseconds."""
         return self.idle_minutes * 60_000
 
     @property
     def absolute_ms(self) -> int:
-        """Milliseconds."""
         return self.absolute_hours * 3_600_000
 
 

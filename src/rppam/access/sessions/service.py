@@ -9,13 +9,18 @@ import asyncio
 import logging
 import secrets
 import uuid
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
-from rppam.access.accounts import Account
+from msgspec.structs import replace
+
+from rppam.access.accounts.errors import InvalidCredentials
+from rppam.access.accounts.model import Account
+from rppam.access.lockouts.guard import Guard
+from rppam.access.mfa.model import SecondStep
+from rppam.access.mfa.service import SecondFactors
 from rppam.access.sessions.activity import SessionActivity
 from rppam.access.sessions.check import SessionCheck
 from rppam.access.sessions.errors import SessionEndedError
-from rppam.access.sessions.facts import session_bytes, user_bytes
 from rppam.access.sessions.model import (
     Ended,
     Identity,
@@ -24,27 +29,29 @@ from rppam.access.sessions.model import (
     SessionLine,
     StoredFacts,
     StoredSession,
+    fact_bytes,
     token_hash,
 )
 from rppam.access.sessions.policy import SESSIONS
-from rppam.access.sessions.ports import SessionStore
-from rppam.access.tokens import Bearer, IssuedToken, Tokens
+from rppam.access.sessions.store import SqlSessions
+from rppam.access.tokens.service import Bearer, IssuedToken, Tokens
 from rppam.cache.model import LIFE_MS_MAX, CacheKey, Change, Copy, Kind
 from rppam.cache.ports import SharedCache
 from rppam.db.clock import DatabaseClock
 from rppam.http.errors import ForbiddenError
 from rppam.kernel.instant import WallMs
-from rppam.settings.ports import HotSettings
+from rppam.kernel.secret import Secret
+from rppam.settings.hot import LiveSettings
 
 log = logging.getLogger("rppam.sessions")
 audit: Final = logging.getLogger("rppam.audit")
 
 FRESH_MS: Final = 10 * 60_000
-"""So long after a log-in its password counts as given just now."""
+"""How long after a log-in its password counts as given just now."""
 AGENT_CHARS_MAX: Final = 200
 CLIENT_CHARS_MAX: Final = 64
 _AT_ONCE: Final = 64
-"""So many facts are told to Redis at the same time."""
+"""Facts that are put into Redis at the same time."""
 
 
 class Caller(NamedTuple):
@@ -59,13 +66,13 @@ class Sessions:
 
     def __init__(
         self,
-        store: SessionStore,
+        store: SqlSessions,
         cache: SharedCache,
         tokens: Tokens,
         clock: DatabaseClock,
         *,
         node: str,
-        settings: HotSettings,
+        settings: LiveSettings,
         token_minutes: int = 60,
     ) -> None:
         """``token_minutes``: life of one token; a session gets as many as it asks for."""
@@ -163,7 +170,6 @@ class Sessions:
         return ended.alive
 
     async def find(self, session_id: str) -> SessionLine | None:
-        """A live session, for people."""
         return await self._store.line(session_id)
 
     async def page(self, user_id: str | None, after: str | None, count: int) -> tuple[list[SessionLine], str | None]:
@@ -174,7 +180,7 @@ class Sessions:
     async def _begun(self, stored: StoredSession) -> None:
         self._clock.learn(stored.now)
         self._touches.fresh(stored.token_hash)
-        copy = Copy(stored.revision, session_bytes(stored.session))
+        copy = Copy(stored.revision, fact_bytes(stored.session))
         await self._cache.publish(
             CacheKey(Kind.SESSION, stored.token_hash), copy, max(1, min(stored.holds_ms, LIFE_MS_MAX))
         )
@@ -204,6 +210,38 @@ class Sessions:
         )
 
 
+class Login(Protocol):
+    """The accounts, as far as signing in needs them."""
+
+    async def login(self, username: str, password: Secret, client: str) -> Account:
+        """See :meth:`rppam.access.accounts.service.Accounts.login`."""
+        ...
+
+
+class SignIn:
+    """Signing in: may this be tried, is the password right, is a second factor asked for, and then a session begins.
+
+    Decides the order. The accounts check the password; the guard settles each try exactly once.
+    """
+
+    def __init__(self, accounts: Login, guard: Guard, second_factor: SecondFactors, sessions: Sessions) -> None:
+        self._accounts, self._guard, self._second_factor = accounts, guard, second_factor
+        self._sessions = sessions
+
+    async def login(self, username: str, password: Secret, caller: Caller) -> IssuedToken | SecondStep:
+        """A token, or what the second step needs.
+
+        Raises :class:`InvalidCredentials`, ``RateLimitedError``, ``Overloaded``, or a ``DatabaseError`` when nobody can
+        tell.
+        """
+        async with self._guard.trying(username, caller.client, InvalidCredentials):
+            account = await self._accounts.login(username, password, caller.client)
+        pending = await self._second_factor.begin(account, caller.client)
+        if pending is not None:
+            return pending
+        return await self._sessions.open(account, caller, mfa=False)
+
+
 def session_id(now: WallMs) -> str:
     """A fresh id that sorts by time (RFC 9562, UUID version 7)."""
     value = (now & (2**48 - 1)) << 80 | 7 << 76 | secrets.randbits(12) << 64 | 2 << 62 | secrets.randbits(62)
@@ -211,12 +249,12 @@ def session_id(now: WallMs) -> str:
 
 
 def _end_of(stored: StoredSession) -> tuple[CacheKey, Copy]:
-    copy = Copy(stored.revision, session_bytes(stored.session._replace(ended=True)))
+    copy = Copy(stored.revision, fact_bytes(replace(stored.session, ended=True)))
     return CacheKey(Kind.SESSION, stored.token_hash), copy
 
 
 def _facts_of(stored: StoredFacts) -> tuple[CacheKey, Copy]:
-    return CacheKey(Kind.USER, stored.facts.id), Copy(stored.revision, user_bytes(stored.facts))
+    return CacheKey(Kind.USER, stored.facts.id), Copy(stored.revision, fact_bytes(stored.facts))
 
 
 def _plain(text: str, chars_max: int) -> str:

@@ -1,8 +1,11 @@
-"""Sessions in SQL (:class:`rppam.access.sessions.ports.SessionStore`): the truth about who is signed in.
+"""Sessions in SQL: the truth about who is signed in.
 
 All times are by the database's clock. A session's row says when it was used last, at most ``TOUCH_MS_MAX`` behind;
 its ``idle_ms`` already has that much added, so that nobody is signed out for what was not written down yet. Uses may be
 written down more often, as often as the policy of that moment says, so what is added must be the most that any says.
+
+Every call raises a ``DatabaseError`` when the database does not answer. One that changes something is one transaction,
+which also raises the row's revision and writes the log of changes.
 """
 
 from collections.abc import Sequence
@@ -22,10 +25,9 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
-from rppam.access.accounts import raise_everybody, raise_user, user_copy, users
-from rppam.access.sessions.facts import read_user
+from rppam.access.accounts.store import facts_in, facts_of, raise_everybody, raise_user
+from rppam.access.accounts.tables import users
 from rppam.access.sessions.model import (
     OVER_HOLDS_MS,
     TOUCH_MS_MAX,
@@ -41,9 +43,9 @@ from rppam.access.sessions.model import (
 from rppam.access.sessions.tables import sessions
 from rppam.cache.change_log import record_change, record_changes
 from rppam.cache.model import LIFE_MS_MAX, CacheKey, Change, Kind
-from rppam.db.database import Database
-from rppam.db.engine import NowMs, rows_changed
+from rppam.db.engine import NowMs, insert_into, rows_changed
 from rppam.db.errors import DatabaseUnknown
+from rppam.db.store import SqlStore, reads, writes
 from rppam.kernel.actor import ActorKind, current_actor
 from rppam.kernel.instant import WallMs
 from rppam.ledger.model import Entity
@@ -53,51 +55,45 @@ KEPT_MS: Final = 24 * 3600_000
 """Rows stay for so long after their absolute end: a token of a host must not be forgotten while it could be shown."""
 
 
-class SqlSessions:
-    """The sessions of the cluster's database."""
+class SqlSessions(SqlStore):
+    @writes
+    def open(self, connection: Connection, new: NewSession) -> StoredSession:
+        """Begin a session, unless one with this token is known: then that one, whatever became of it."""
+        row = {name: value for name, value in new._asdict().items() if name not in {"life_ms", "idle_ms", "kind"}}
+        made = insert_into(connection, sessions).values(
+            **row,
+            kind=new.kind.value,
+            revision=1,
+            created_at=NowMs(),
+            last_seen_at=NowMs(),
+            expires_at=NowMs() + new.life_ms,
+            idle_ms=new.idle_ms + TOUCH_MS_MAX,
+        )
+        made = made.on_conflict_do_nothing(index_elements=[sessions.c.token_hash])
+        is_new = rows_changed(connection, made) == 1
+        stored = _find(connection, sessions.c.token_hash == new.token_hash)
+        if stored is None:
+            raise DatabaseUnknown("a session that was just written cannot be read")
+        if is_new:
+            facts = {"kind": new.kind.value, "mfa": new.mfa, "agent": new.agent}
+            kind = ActorKind.HOST if new.user_id is None else ActorKind.USER
+            actor = current_actor()._replace(kind=kind, id=new.user_id or "", name=new.subject, session=new.id)
+            record(connection, "session.open", Entity("session", new.id, new.subject), details=facts, actor=actor)
+        return stored
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    @reads
+    def find(self, connection: Connection, token_hash: str) -> StoredSession | None:
+        """The session of this token; ``ended`` also when its time is over."""
+        return _find(connection, sessions.c.token_hash == token_hash)
 
-    async def open(self, new: NewSession) -> StoredSession:
-        """See the port."""
+    @reads
+    def facts(self, connection: Connection, user_id: str) -> StoredFacts | None:
+        """The account that a session belongs to."""
+        return facts_in(connection, user_id)
 
-        def work(connection: Connection) -> StoredSession:
-            dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-            row = {name: value for name, value in new._asdict().items() if name not in {"life_ms", "idle_ms", "kind"}}
-            made = dialect.insert(sessions).values(
-                **row,
-                kind=new.kind.value,
-                revision=1,
-                created_at=NowMs(),
-                last_seen_at=NowMs(),
-                expires_at=NowMs() + new.life_ms,
-                idle_ms=new.idle_ms + TOUCH_MS_MAX,
-            )
-            made = made.on_conflict_do_nothing(index_elements=[sessions.c.token_hash])
-            is_new = rows_changed(connection, made) == 1
-            stored = _find(connection, sessions.c.token_hash == new.token_hash)
-            if stored is None:
-                raise DatabaseUnknown("a session that was just written cannot be read")
-            if is_new:
-                facts = {"kind": new.kind.value, "mfa": new.mfa, "agent": new.agent}
-                kind = ActorKind.HOST if new.user_id is None else ActorKind.USER
-                actor = current_actor()._replace(kind=kind, id=new.user_id or "", name=new.subject, session=new.id)
-                record(connection, "session.open", Entity("session", new.id, new.subject), details=facts, actor=actor)
-            return stored
-
-        return await self._database.write(work)
-
-    async def find(self, token_hash: str) -> StoredSession | None:
-        """See the port."""
-        return await self._database.read(lambda connection: _find(connection, sessions.c.token_hash == token_hash))
-
-    async def facts(self, user_id: str) -> StoredFacts | None:
-        """See the port."""
-        return await self._database.read(lambda connection: _facts(connection, user_id))
-
-    async def touch(self, uses: Sequence[Use]) -> None:
-        """See the port."""
+    @writes
+    def touch(self, connection: Connection, uses: Sequence[Use]) -> None:
+        """These sessions were used. An older use than the one written down changes nothing."""
         used_at = NowMs() - bindparam("ago", type_=BigInteger())
         began_at = NowMs() - bindparam("since", type_=BigInteger())
         change = (
@@ -113,100 +109,86 @@ class SqlSessions:
         # In one order everywhere, so that two processes that touch the same sessions never wait for each other.
         rows = [{"hash": use.token_hash, "since": use.since_ms, "ago": use.ago_ms} for use in sorted(uses)]
         if rows:
-            await self._database.write(lambda connection: connection.execute(change, rows).close())
+            connection.execute(change, rows)
 
-    async def renew(self, old_hash: str, new_hash: str, *, mfa: bool) -> StoredSession | None:
-        """See the port."""
+    @writes
+    def renew(self, connection: Connection, old_hash: str, new_hash: str, *, mfa: bool) -> StoredSession | None:
+        """Give the live session another token; the old one is worth nothing from now on. ``None``: it does not live."""
+        change = (
+            update(sessions)
+            .where(sessions.c.token_hash == old_hash, _alive())
+            .values(token_hash=new_hash, mfa=mfa, revision=sessions.c.revision + 1, last_seen_at=NowMs())
+            .returning(sessions.c.revision)
+        )
+        revision = connection.execute(change).scalar_one_or_none()
+        if revision is None:
+            return None
+        record_change(connection, CacheKey(Kind.SESSION, old_hash), revision)
+        found = _find(connection, sessions.c.token_hash == new_hash)
+        if mfa and found is not None:
+            record(connection, "session.elevate", Entity("session", found.session.id, found.session.subject))
+        return found
 
-        def work(connection: Connection) -> StoredSession | None:
-            change = (
-                update(sessions)
-                .where(sessions.c.token_hash == old_hash, _alive())
-                .values(token_hash=new_hash, mfa=mfa, revision=sessions.c.revision + 1, last_seen_at=NowMs())
-                .returning(sessions.c.revision)
-            )
-            revision = connection.execute(change).scalar_one_or_none()
-            if revision is None:
-                return None
-            record_change(connection, CacheKey(Kind.SESSION, old_hash), revision)
-            found = _find(connection, sessions.c.token_hash == new_hash)
-            if mfa and found is not None:
-                record(connection, "session.elevate", Entity("session", found.session.id, found.session.subject))
-            return found
+    @writes
+    def end(self, connection: Connection, session_id: str, why: str) -> StoredSession | None:
+        """End one; ``None`` when none of this id is alive."""
+        ended = _end(connection, sessions.c.id == session_id, why)
+        for one in ended:
+            record_change(connection, CacheKey(Kind.SESSION, one.token_hash), one.revision)
+            record(connection, "session.end", Entity("session", session_id, one.session.subject), reason=why)
+        return ended[0] if ended else None
 
-        return await self._database.write(work)
+    @writes
+    def end_user(self, connection: Connection, user_id: str, why: str) -> Ended | None:
+        """End all sessions and half-finished log-ins of an account; ``None``: there is no such account.
 
-    async def end(self, session_id: str, why: str) -> StoredSession | None:
-        """See the port."""
+        The account's ``auth_epoch`` is what ends them; the rows are marked for the lists.
+        """
+        if facts_in(connection, user_id) is None:
+            return None
+        alive = len(_end(connection, sessions.c.user_id == user_id, why))
+        account = raise_user(connection, user_id, ends_sessions=True)
+        target = Entity("user", user_id, account.name)
+        record(connection, "session.end-all", target, reason=why, details={"sessions": alive})
+        return Ended(alive, users=(facts_of(account),))
 
-        def work(connection: Connection) -> StoredSession | None:
-            ended = _end(connection, sessions.c.id == session_id, why)
-            for one in ended:
-                record_change(connection, CacheKey(Kind.SESSION, one.token_hash), one.revision)
-                record(connection, "session.end", Entity("session", session_id, one.session.subject), reason=why)
-            return ended[0] if ended else None
+    @writes
+    def end_all(self, connection: Connection, why: str) -> Ended:
+        ended = _end(connection, literal(value=True), why)
+        hosts = tuple(one for one in ended if one.session.user_id is None)
+        record_changes(connection, [Change(CacheKey(Kind.SESSION, one.token_hash), one.revision) for one in hosts])
+        record(connection, "session.end-all", reason=why, details={"sessions": len(ended)})
+        # An account without a session that is marked above may have one that begins this very moment.
+        return Ended(len(ended), hosts, raise_everybody(connection))
 
-        return await self._database.write(work)
-
-    async def end_user(self, user_id: str, why: str) -> Ended | None:
-        """See the port. The account's ``auth_epoch`` is what ends them; the rows are marked for the lists."""
-
-        def work(connection: Connection) -> Ended | None:
-            if user_copy(connection, user_id) is None:
-                return None
-            alive = len(_end(connection, sessions.c.user_id == user_id, why))
-            copy = raise_user(connection, user_id, ends_sessions=True)
-            name = connection.execute(select(users.c.name).where(users.c.id == user_id)).scalar_one()
-            target = Entity("user", user_id, name)
-            record(connection, "session.end-all", target, reason=why, details={"sessions": alive})
-            return Ended(alive, users=(StoredFacts(read_user(copy.value), copy.revision),))
-
-        return await self._database.write(work)
-
-    async def end_all(self, why: str) -> Ended:
-        """See the port."""
-
-        def work(connection: Connection) -> Ended:
-            ended = _end(connection, literal(value=True), why)
-            hosts = tuple(one for one in ended if one.session.user_id is None)
-            record_changes(connection, [Change(CacheKey(Kind.SESSION, one.token_hash), one.revision) for one in hosts])
-            record(connection, "session.end-all", reason=why, details={"sessions": len(ended)})
-            # An account without a session that is marked above may have one that begins this very moment.
-            return Ended(len(ended), hosts, raise_everybody(connection))
-
-        return await self._database.write(work)
-
-    async def line(self, session_id: str) -> SessionLine | None:
-        """See the port."""
-        wanted = _lines().where(sessions.c.id == session_id)
-        found = await self._database.read(lambda connection: connection.execute(wanted).one_or_none())
+    @reads
+    def line(self, connection: Connection, session_id: str) -> SessionLine | None:
+        found = connection.execute(_lines().where(sessions.c.id == session_id)).one_or_none()
         return None if found is None else _line(found)
 
-    async def lines(self, user_id: str | None, after: str | None, count: int) -> list[SessionLine]:
-        """See the port."""
+    @reads
+    def lines(self, connection: Connection, user_id: str | None, after: str | None, count: int) -> list[SessionLine]:
+        """Live sessions, the newest first, of one account or of all; ``after`` the last id of the page before."""
         wanted = _lines().order_by(sessions.c.id.desc()).limit(count)
         if user_id is not None:
             wanted = wanted.where(sessions.c.user_id == user_id)
         if after is not None:
             wanted = wanted.where(sessions.c.id < after)
-        return await self._database.read(lambda connection: [_line(row) for row in connection.execute(wanted)])
+        return [_line(row) for row in connection.execute(wanted)]
 
-    async def active(self, most: int) -> int:
+    @reads
+    def active(self, connection: Connection, most: int) -> int:
         """How many sessions are alive, counted up to ``most``."""
         some = select(literal(1)).select_from(sessions).where(_alive()).limit(most).subquery()
         counted = select(func.count()).select_from(some)
-        return await self._database.read(lambda connection: int(connection.execute(counted).scalar_one()))
+        return int(connection.execute(counted).scalar_one())
 
-    async def sweep(self, count: int) -> int:
+    @writes
+    def sweep(self, connection: Connection, count: int) -> int:
         """Delete at most ``count`` rows of sessions that ended long ago; how many there were."""
         old = select(sessions.c.id).where(sessions.c.expires_at < NowMs() - KEPT_MS).limit(count)
         gone = delete(sessions).where(sessions.c.id.in_(old.scalar_subquery()))
-        return await self._database.write(lambda connection: rows_changed(connection, gone))
-
-
-def _facts(connection: Connection, user_id: str) -> StoredFacts | None:
-    copy = user_copy(connection, user_id)
-    return None if copy is None else StoredFacts(read_user(copy.value), copy.revision)
+        return rows_changed(connection, gone)
 
 
 def _alive() -> ColumnElement[bool]:
@@ -260,20 +242,12 @@ def _lines() -> Select[Any]:
     of_host = sessions.c.user_id.is_(None)
     holds = (users.c.auth_epoch == sessions.c.auth_epoch) & users.c.deleted_at.is_(None) & (func.not_(users.c.disabled))
     joined = sessions.outerjoin(users, users.c.id == sessions.c.user_id)
-    return select(sessions).select_from(joined).where(_alive(), or_(of_host, holds))
+    return (
+        select(*(sessions.c[name] for name in SessionLine._fields))
+        .select_from(joined)
+        .where(_alive(), or_(of_host, holds))
+    )
 
 
 def _line(row: Row[Any]) -> SessionLine:
-    return SessionLine(
-        id=row.id,
-        user_id=row.user_id,
-        subject=row.subject,
-        kind=SessionKind(row.kind),
-        mfa=row.mfa,
-        created_at=WallMs(row.created_at),
-        last_seen_at=WallMs(row.last_seen_at),
-        expires_at=WallMs(row.expires_at),
-        client=row.client,
-        agent=row.agent,
-        node=row.node,
-    )
+    return SessionLine(**row._asdict())._replace(kind=SessionKind(row.kind))

@@ -2,13 +2,11 @@
 
 from typing import Final
 
-from rppam.access.accounts import Login
-from rppam.access.lockouts import Guard
-from rppam.access.mfa import SecondFactors
-from rppam.access.sessions.service import Sessions
-from rppam.access.sessions.sign_in import SignIn
+from rppam.access.lockouts.guard import Guard
+from rppam.access.mfa.service import SecondFactors
+from rppam.access.sessions.service import Login, Sessions, SignIn
 from rppam.access.sessions.store import SqlSessions
-from rppam.access.tokens import Tokens
+from rppam.access.tokens.service import Tokens
 from rppam.cluster.driver.leader_tasks import RepeatedTask
 from rppam.foundation import ControlFoundation, Foundation
 from rppam.kernel.services import Services
@@ -18,7 +16,6 @@ SWEEP_ROWS: Final = 1_000
 
 
 def wire(base: Foundation, services: Services) -> None:
-    """Offer sessions, and the way to begin one."""
     store = services.add(SqlSessions, SqlSessions(base.database))
     sessions = Sessions(
         store,
@@ -35,6 +32,5 @@ def wire(base: Foundation, services: Services) -> None:
 
 
 def leader_tasks(base: ControlFoundation) -> list[RepeatedTask]:
-    """Delete sessions that ended long ago."""
     store = SqlSessions(base.database)
     return [RepeatedTask("the sweep of old sessions", SWEEP_EVERY_S, lambda _: store.sweep(SWEEP_ROWS))]

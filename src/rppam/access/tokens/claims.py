@@ -6,9 +6,11 @@ token is genuine (the signature is checked in ``service``, first), nor that its 
 """
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Annotated, Any, Final, cast
 
-from rppam.access.sessions import SessionKind
+import msgspec
+
+from rppam.access.sessions.model import SessionKind
 from rppam.http.token_flaws import TokenFlaw
 
 LEEWAY_S: Final = 900
@@ -20,49 +22,48 @@ ROLES_MAX: Final = 32
 
 ADMIN: Final = "pam_admin"
 """The role that may see and change the cluster."""
+_Text = Annotated[str, msgspec.Meta(min_length=1, max_length=TEXT_MAX)]
+_Time = Annotated[int, msgspec.Meta(gt=0, lt=2**40)]
 
 
-class Claims(NamedTuple):
-    """The claims of one access token. Times are whole seconds since 1970 UTC."""
+class Claims(
+    msgspec.Struct,
+    frozen=True,
+    rename={
+        "subject": "sub", "session": "sid", "token_id": "jti", "issued_at_s": "iat", "not_before_s": "nbf",
+        "expires_at_s": "exp", "issuer": "iss", "audience": "aud",
+    },
+):  # fmt: skip
+    """The claims of one access token, by the names of its JSON. Times are whole seconds since 1970 UTC."""
 
-    subject: str
+    subject: _Text
     """User name."""
-    roles: tuple[str, ...]
-    session: str
+    roles: Annotated[tuple[_Text, ...], msgspec.Meta(max_length=ROLES_MAX)]
+    session: _Text
     """The session's own secret (``sid``), 256 random bits: the same for every token of one sign-in. The server keeps
     only a hash of it."""
-    token_id: str
+    token_id: _Text
     """``jti``: unique for each token."""
-    issued_at_s: int
-    not_before_s: int
-    expires_at_s: int
-    issuer: str
-    audience: str
-    node: str
+    issued_at_s: _Time
+    not_before_s: _Time
+    expires_at_s: _Time
+    issuer: _Text
+    audience: _Text
+    """By RFC 7519 it may be a list; ours never is, and one form fewer is one confusion fewer."""
+    node: _Text
     """The node that issued it, for the log."""
     kind: SessionKind
     """Whether it was issued at sign-in, or on a host."""
 
     @property
     def is_admin(self) -> bool:
-        """Whether the holder may see and change the cluster."""
         return ADMIN in self.roles
 
-    def payload(self) -> dict[str, object]:
-        """The JSON object that is signed."""
-        return {
-            "sub": self.subject,
-            "roles": list(self.roles),
-            "sid": self.session,
-            "jti": self.token_id,
-            "iat": self.issued_at_s,
-            "nbf": self.not_before_s,
-            "exp": self.expires_at_s,
-            "iss": self.issuer,
-            "aud": self.audience,
-            "node": self.node,
-            "kind": self.kind.value,
-        }
+    def payload(self) -> dict[str, Any]:
+        return cast("dict[str, Any]", msgspec.to_builtins(self)) | {"roles": list(self.roles)}
+
+
+_NAMES: Final = frozenset(Claims.__struct_encode_fields__)
 
 
 def session_id_of(claims: Claims) -> str:
@@ -71,37 +72,14 @@ def session_id_of(claims: Claims) -> str:
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:32]))
 
 
-_TEXTS: Final = ("sub", "sid", "jti", "iss", "node")
-_TIMES: Final = ("iat", "nbf", "exp")
-_TIME_MAX: Final = 2**40
-_KINDS: Final = frozenset(SessionKind)
-
-
 def check_claims(payload: Mapping[str, object], *, issuer: str, audience: str, now_s: int) -> Claims | TokenFlaw:
     """The claims in ``payload`` when all of them hold at ``now_s``, else the first flaw found."""
-    if any(name not in payload for name in (*_TEXTS, *_TIMES, "aud", "roles")):
-        return TokenFlaw.CLAIM_MISSING
-    if "kind" not in payload:
-        return TokenFlaw.SESSIONLESS
-    texts = {name: _text(payload[name]) for name in (*_TEXTS, "aud")}
-    times = {name: _time(payload[name]) for name in _TIMES}
-    roles = _roles(payload["roles"])
-    kind = _kind(payload["kind"])
-    if roles is None or kind is None or None in texts.values() or None in times.values():
+    if missing := _NAMES.difference(payload):
+        return TokenFlaw.SESSIONLESS if missing == {"kind"} else TokenFlaw.CLAIM_MISSING
+    try:
+        claims = msgspec.convert(payload, Claims)
+    except msgspec.ValidationError:
         return TokenFlaw.CLAIM_SHAPE
-    claims = Claims(
-        subject=texts["sub"] or "",
-        roles=roles,
-        session=texts["sid"] or "",
-        token_id=texts["jti"] or "",
-        issued_at_s=times["iat"] or 0,
-        not_before_s=times["nbf"] or 0,
-        expires_at_s=times["exp"] or 0,
-        issuer=texts["iss"] or "",
-        audience=texts["aud"] or "",
-        node=texts["node"] or "",
-        kind=kind,
-    )
     return _flaw(claims, issuer, audience, now_s) or claims
 
 
@@ -117,24 +95,3 @@ def _flaw(claims: Claims, issuer: str, audience: str, now_s: int) -> TokenFlaw |
     if claims.expires_at_s - claims.issued_at_s > LIFETIME_S_MAX:
         return TokenFlaw.LIFETIME
     return None
-
-
-def _text(value: object) -> str | None:
-    # `aud` may be a list by RFC 7519; ours never is, and one form fewer is one confusion fewer.
-    return value if isinstance(value, str) and 0 < len(value) <= TEXT_MAX else None
-
-
-def _time(value: object) -> int | None:
-    # bool is an int in Python, and a fraction or a huge number is none of ours.
-    return value if type(value) is int and 0 < value < _TIME_MAX else None
-
-
-def _kind(value: object) -> SessionKind | None:
-    return SessionKind(value) if isinstance(value, str) and value in _KINDS else None
-
-
-def _roles(value: object) -> tuple[str, ...] | None:
-    if not isinstance(value, list) or len(value) > ROLES_MAX:
-        return None
-    roles = tuple(role for role in value if _text(role) is not None)
-    return roles if len(roles) == len(value) else None

@@ -5,7 +5,6 @@ asks neither the node nor Redis nor the database, so it works while all are away
 """
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -38,26 +37,16 @@ def command(context: click.Context, config: Path | None, user: str, minutes: int
     """
     if context.invoked_subcommand is not None:
         return
-    from rppam.access.accounts import normalise_name
+    from rppam.access.accounts.model import normalise_name
     from rppam.access.tokens.claims import session_id_of
-    from rppam.access.tokens.key_files import load_signing_keys
-    from rppam.access.tokens.service import KeySet, Tokens
+    from rppam.access.tokens.host import tokens_of
     from rppam.config.load import load_settings
-    from rppam.kernel.system_clock import SystemClock
-    from rppam.kernel.system_entropy import SystemEntropy
+    from rppam.http.times import iso_utc
+    from rppam.kernel.instant import WallMs
 
     name = normalise_name(user)
     settings = load_settings(config)
-    auth = settings.auth
-    tokens = Tokens(
-        KeySet(load_signing_keys(auth.jwt_keys_dir)),
-        issuer=auth.issuer,
-        audience=auth.audience,
-        node=settings.node.node_name,
-        clock=SystemClock(),
-        entropy=SystemEntropy(),
-    )
-    issued = tokens.issue_admin(name, minutes if minutes is not None else auth.token_minutes)
+    issued = tokens_of(settings).issue_admin(name, minutes if minutes is not None else settings.auth.token_minutes)
     if not as_json:
         click.echo(issued.token.reveal())
         return
@@ -65,7 +54,7 @@ def command(context: click.Context, config: Path | None, user: str, minutes: int
         "accessToken": issued.token.reveal(),
         "tokenType": "Bearer",
         "sessionId": session_id_of(issued.claims),
-        "expiresAt": datetime.fromtimestamp(issued.claims.expires_at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "expiresAt": iso_utc(WallMs(issued.claims.expires_at_s * 1000)),
         "user": issued.claims.subject,
         "node": issued.claims.node,
     }

@@ -12,8 +12,8 @@ from typing import Final, NamedTuple
 
 from starlette.types import Scope
 
-from rppam.access.rbac import READS
-from rppam.access.sessions import CrossSiteError
+from rppam.access.rbac.policy import READS
+from rppam.access.sessions.errors import CrossSiteError
 from rppam.access.tokens.service import TOKEN_LENGTH_MAX
 from rppam.http.errors import UnauthenticatedError
 from rppam.http.sockets import HANDSHAKE
@@ -26,8 +26,6 @@ _TOKEN: Final = re.compile(rb"[A-Za-z0-9._-]+")
 
 
 class Credential(NamedTuple):
-    """A token as it came."""
-
     token: str
     by_cookie: bool
 
@@ -104,7 +102,6 @@ def check_handshake(scope: Scope) -> None:
 
 
 def cookie_name(scope: Scope) -> str:
-    """What the cookie is called on this connection."""
     return SECURE_NAME if scope["scheme"] == "https" else PLAIN_NAME
 
 

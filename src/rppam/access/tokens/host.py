@@ -26,8 +26,6 @@ _ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 class Host(NamedTuple):
-    """A node's own host."""
-
     url: str
     token: Callable[[], Secret]
     trust: Trust
@@ -36,22 +34,24 @@ class Host(NamedTuple):
 def host_of(config: Path, subject: str = SUBJECT, ca: Path | None = None) -> Host:
     """Address and tokens of the node configured in ``config``; ``subject`` is the name in the tokens.
 
-    ``ca``: authorities to trust instead of those of the config.
-
-    Raises :class:`~rppam.config.errors.ConfigError` and
-    :class:`~rppam.http.errors.SigningKeyError`.
+    ``ca``: authorities to trust instead of those of the config. Raises ``ConfigError``, ``SigningKeyError``.
     """
     settings = load_settings(config)
-    tokens = Tokens(
-        KeySet(load_signing_keys(settings.auth.jwt_keys_dir)),
-        issuer=settings.auth.issuer,
-        audience=settings.auth.audience,
+    url = local_url(settings)
+    return Host(url, _Tokens(tokens_of(settings), subject), trust_of(settings, url, ca))
+
+
+def tokens_of(settings: Settings) -> Tokens:
+    """What issues tokens of this host by the keys of its config. Raises ``SigningKeyError``."""
+    auth = settings.auth
+    return Tokens(
+        KeySet(load_signing_keys(auth.jwt_keys_dir)),
+        issuer=auth.issuer,
+        audience=auth.audience,
         node=settings.node.node_name,
         clock=SystemClock(),
         entropy=SystemEntropy(),
     )
-    url = local_url(settings)
-    return Host(url, _Tokens(tokens, subject), trust_of(settings, url, ca))
 
 
 class _Tokens:
@@ -75,15 +75,18 @@ def local_url(settings: Settings) -> str:
 
 
 def token_from_environment() -> Secret | None:
-    """``RPPAM_TOKEN``, or ``None``."""
     text = os.environ.get("RPPAM_TOKEN", "").strip()
     return Secret(text) if text else None
 
 
 def token_from_file(path: Path) -> Secret:
     """The token in a file: alone, or behind ``Authorization: Bearer``. Raises :class:`OSError`, ``ValueError``."""
-    text = path.read_text(encoding="ascii").strip()
-    token = text.removeprefix("Authorization:").strip().removeprefix("Bearer").strip()
-    if not token or len(token.split()) != 1:
+    return Secret(token_in(path.read_text(encoding="ascii")))
+
+
+def token_in(text: str) -> str:
+    """The one token of a text. Raises ``ValueError``."""
+    token = text.strip().removeprefix("Authorization:").strip().removeprefix("Bearer").strip()
+    if len(token.split()) != 1 or not token.isascii():
         raise ValueError("expected one token")
-    return Secret(token)
+    return token

@@ -19,12 +19,11 @@ import stat
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from rppam.access.tokens.ports import StoredKey
 from rppam.http.serving_errors import SigningKeyError
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
@@ -34,6 +33,15 @@ FILES_MAX: Final = 32
 _DATED: Final = re.compile(r"jwt-(\d{8}T\d{6}Z)-[0-9a-f]{8}\.pem")
 _FORMAT: Final = "%Y%m%dT%H%M%SZ"
 _NAME: Final = re.compile(r"jwt[^/]*\.(pem|key)")
+
+
+class StoredKey(NamedTuple):
+    name: str
+    """File name, for messages."""
+    pem: Secret
+    """PKCS#8 PEM, not encrypted."""
+    signs_from_s: int
+    """Seconds since 1970 UTC from which on it may sign; before that it only verifies. 0 when not stated."""
 
 
 def create_signing_key(directory: Path, *, now_ms: WallMs) -> Path:

@@ -29,8 +29,6 @@ JWKS: Final = "/.well-known/jwks.json"
 
 
 class KeyLine(NamedTuple):
-    """One key of this host's folder."""
-
     file: str
     kid: str
     signs_from_s: int
@@ -57,8 +55,9 @@ def listing(config: Path | None, *, nodes: bool, url: str | None, ca: Path | Non
     With --nodes the exit code is 1 when a node misses a key.
     """
     from rppam.access.tokens.target import target_of
+    from rppam.config.load import load_settings
 
-    found = _keys(_settings(config))
+    found = _keys(load_settings(config))
     missing = asyncio.run(_missing(target_of(url, None, config, "keys@host", ca), found)) if nodes else {}
     if as_json:
         told = [
@@ -88,10 +87,11 @@ def listing(config: Path | None, *, nodes: bool, url: str | None, ca: Path | Non
 def rotate(config: Path | None, in_hours: float, *, as_json: bool) -> None:
     """Make a new key that begins to sign later."""
     from rppam.access.tokens.key_files import create_signing_key
+    from rppam.config.load import load_settings
     from rppam.kernel.instant import WallMs
     from rppam.kernel.system_clock import SystemClock
 
-    directory = _settings(config).auth.jwt_keys_dir
+    directory = load_settings(config).auth.jwt_keys_dir
     when = WallMs(SystemClock().wall_ms() + int(in_hours * 3_600_000))
     path = create_signing_key(directory, now_ms=when)
     shown = _shown(when // 1000)
@@ -111,9 +111,10 @@ def rotate(config: Path | None, in_hours: float, *, as_json: bool) -> None:
 @click.option("--force", is_flag=True, help="Also while tokens that it signed are valid: they are refused at once.")
 def retire(config: Path | None, file: str, *, force: bool) -> int:
     """Remove a key from this host, once the last token that it signed has expired. Do it on every node."""
+    from rppam.config.load import load_settings
     from rppam.kernel.system_clock import SystemClock
 
-    settings = _settings(config)
+    settings = load_settings(config)
     found = _keys(settings)
     key = next((one for one in found if one.file == file), None)
     if key is None:
@@ -182,12 +183,6 @@ async def _missing(target: Target, keys: list[KeyLine]) -> dict[str, list[str]]:
         if lacks := [key.file for key in keys if key.kid not in told]:
             missing[node.node] = lacks
     return missing
-
-
-def _settings(config: Path | None) -> "Settings":
-    from rppam.config.load import load_settings
-
-    return load_settings(config)
 
 
 def _shown(moment_s: int) -> str:

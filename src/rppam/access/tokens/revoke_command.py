@@ -29,7 +29,6 @@ class _Hidden(click.Path):
     """A file whose name is not repeated where it is none: it may be the token itself."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """As the library's own."""
         try:
             return super().convert(value, param, ctx)
         except click.BadParameter:
@@ -100,11 +99,13 @@ def command(
 
 
 def _read(path: Path | None) -> str:
+    from rppam.access.tokens.host import token_in
+
     text = sys.stdin.read() if path is None or str(path) == "-" else path.read_text(encoding="ascii", errors="replace")
-    token = text.strip().removeprefix("Authorization:").strip().removeprefix("Bearer").strip()
-    if len(token.split()) != 1 or not token.isascii():
-        raise click.UsageError("expected one token, alone or behind 'Authorization: Bearer'")
-    return token
+    try:
+        return token_in(text)
+    except ValueError:
+        raise click.UsageError("expected one token, alone or behind 'Authorization: Bearer'") from None
 
 
 def _say(answer: "Answer", target: Target) -> int:

@@ -8,10 +8,13 @@ It needs neither Redis nor the database, so it answers while both are down. What
 of a genuine token still holds (:mod:`rppam.access.sessions.check` asks).
 """
 
+import asyncio
 import base64
 import hashlib
 import json
+import logging
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import jwt
@@ -20,21 +23,26 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
-from rppam.access.sessions import SessionKind
+from rppam.access.sessions.model import SessionKind, token_hash
 from rppam.access.tokens.claims import ADMIN, LIFETIME_S_MAX, TEXT_MAX, Claims, check_claims
-from rppam.access.tokens.ports import StoredKey
+from rppam.access.tokens.key_files import StoredKey, load_signing_keys, signing_key_files
 from rppam.http.errors import UnauthenticatedError
 from rppam.http.serving_errors import SigningKeyError
 from rppam.http.token_flaws import TokenFlaw
 from rppam.kernel.clock import Clock
 from rppam.kernel.entropy import Entropy
+from rppam.kernel.files import FileStamp, stamp_of, why_not
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
+
+log: Final = logging.getLogger("rppam.api")
 
 TOKEN_TYPE: Final = "at+jwt"  # noqa: S105 - a media type
 TOKEN_LENGTH_MAX: Final = 4096
 MINUTES_MAX: Final = LIFETIME_S_MAX // 60
 RSA_BITS_MIN: Final = 3072
+REMEMBERED_MAX: Final = 16_384
+"""Verified tokens; about 1.5 KiB each."""
 _HEADER: Final = frozenset({"alg", "kid", "typ"})
 _JWK_MEMBERS: Final = {"ES256": ("crv", "kty", "x", "y"), "RS256": ("e", "kty", "n")}
 """The required members of each kind of key: the public ones only, and those that its thumbprint covers."""
@@ -56,8 +64,6 @@ class SigningKey(NamedTuple):
 
 
 class IssuedToken(NamedTuple):
-    """A token and when it ends."""
-
     token: Secret
     claims: Claims
 
@@ -74,11 +80,9 @@ class KeySet:
 
     @property
     def kids(self) -> frozenset[str]:
-        """The names of all keys."""
         return frozenset(self._keys)
 
     def find(self, kid: str) -> SigningKey | None:
-        """The key named ``kid``."""
         return self._keys.get(kid)
 
     def signing(self, now_s: int) -> SigningKey:
@@ -129,7 +133,7 @@ class Tokens:
         return self._sign(subject, roles, self.new_sid(), SessionKind.HOST, now_s, now_s + minutes * 60)
 
     def issue_admin(self, subject: str, minutes: int) -> IssuedToken:
-        """A token with the administrator's role, for whoever can read the signing key anyway."""
+        """A token with the administrator's role, which everybody who can read the signing key could make anyway."""
         return self.issue(subject, (ADMIN,), minutes)
 
     def issue_for_session(
@@ -220,6 +224,91 @@ class Tokens:
             if found not in {TokenFlaw.EARLY, TokenFlaw.EXPIRED}:
                 break
         return found
+
+
+class Bearer(NamedTuple):
+    """A genuine token that has not expired."""
+
+    claims: Claims
+    ident: str
+    """Names its session: the hash of the session's secret."""
+
+
+class TokenCache:
+    """Tokens that this process has verified already: the signature is checked once, not for each request.
+
+    Decides nothing new: what is remembered is what ``verify`` found, for exactly these bytes and these signing keys,
+    and the token's own end is looked at each time. Bounded in number; the one that was not seen for longest gives way.
+    """
+
+    def __init__(self, tokens: Tokens, remembered_max: int = REMEMBERED_MAX) -> None:
+        self._tokens, self._max = tokens, remembered_max
+        self._keys = tokens.keys
+        self._known: dict[str, Bearer] = {}
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def check(self, token: str) -> Bearer:
+        """What ``token`` says. Raises :class:`UnauthenticatedError`."""
+        if self._keys is not self._tokens.keys:
+            # A key may have been taken away: what it signed is worth nothing now.
+            self._known.clear()
+            self._keys = self._tokens.keys
+        bearer = self._known.pop(token, None)
+        if bearer is None:
+            claims = self._tokens.verify(token)
+            bearer = Bearer(claims, token_hash(claims.session))
+            if len(self._known) >= self._max:
+                del self._known[next(iter(self._known))]
+        elif self._tokens.has_expired(bearer.claims):
+            raise UnauthenticatedError(TokenFlaw.EXPIRED)
+        self._known[token] = bearer
+        return bearer
+
+
+class KeyFolder:
+    """The folder of signing keys as a running node sees it: looked at every second, read again when something changed.
+
+    So a key that is put there verifies within a second, on every node for itself, and one that is taken away refuses
+    what it signed. What cannot be used is logged once and read again with each look, since the reason may be gone while
+    the files are the same; the keys of before stay in the meantime. It does not copy keys to other nodes.
+    """
+
+    def __init__(self, directory: Path, tokens: Tokens) -> None:
+        self._directory, self._tokens = directory, tokens
+        self._stamps: tuple[tuple[str, FileStamp], ...] = ()
+        """Of the files as the keys in use were read from them."""
+        self._told = ""
+
+    async def look(self) -> None:
+        """Read the keys again if a file came, went or changed. Never raises."""
+        try:
+            stamps = self._stamped()
+            if stamps and stamps == self._stamps:
+                self._told = ""
+                return
+            keys = await asyncio.to_thread(lambda: KeySet(load_signing_keys(self._directory)))
+        except Exception as error:  # noqa: BLE001 - logged; what looks every second must go on
+            why = why_not(error)
+            if why != self._told:
+                log.warning("the changed signing keys cannot be used, those of before stay in use: %s", why)
+            self._told = why
+            return
+        self._stamps, self._told = stamps, ""
+        before = self._tokens.keys.kids
+        self._tokens.use(keys)
+        for kid in sorted(keys.kids - before):
+            log.info("a new signing key is there: %s", kid)
+        for kid in sorted(before - keys.kids):
+            log.warning("a signing key is gone: %s; tokens that it signed are refused", kid)
+
+    def _stamped(self) -> tuple[tuple[str, FileStamp], ...]:
+        try:
+            found = [(path, path.stat()) for path in signing_key_files(self._directory)]
+        except OSError:
+            return ()
+        return tuple((path.name, stamp_of(status)) for path, status in found)
 
 
 def _header(token: str) -> dict[str, object] | None:

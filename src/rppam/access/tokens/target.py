@@ -28,14 +28,12 @@ class Target(NamedTuple):
 
 
 def _node_url(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
-    """The address as given; wrong usage where no node can be there."""
     if value:
         _check_url(value, "--url (or RPPAM_URL)")
     return value
 
 
 def _node_urls(_context: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    """As :func:`_node_url`, for several."""
     for value in values:
         _check_url(value, "--node")
     return values

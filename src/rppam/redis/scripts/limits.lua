@@ -1,12 +1,13 @@
--- Limits: charge several counters at once or none, give charges back, or forget; and tries to sign in: let one in, renew
--- it, let it go, count it as wrong, or look. One round trip, the server's clock.
--- Oracles: rppam/limits/arithmetic.py and rppam/access/lockouts/arithmetic.py, which also say what a text means. Redis 6.2 commands only.
+-- Limits: charge several counters at once or none, or forget them; and tries to sign in: let one in, renew it, let it go,
+-- count it as wrong, or look. One round trip, the server's clock.
+-- Oracles: src/rppam/limits/arithmetic.py and tests/access/lockouts/oracle.py, which also say what a text means.
+-- Redis 6.2 commands only.
 --
 -- Limits:
 -- KEYS  the counters (strings)
--- ARGV  1 'take', 'give' or 'forget'; then for each key four words:
+-- ARGV  1 'take' or 'forget'; for take then for each key four words:
 --       'w' or 's'   events   microseconds of a slot (w) or between two events (s)   cost
--- Reply take: { 1 or 0, which key is shown, remaining, retry after ms, reset after ms }; else how many keys stand.
+-- Reply take: { 1 or 0, which key is shown, remaining, retry after ms, reset after ms }; forget: 0.
 --
 -- Tries:
 -- KEYS  for each suspect two: the window of wrong tries, and the leases of those under way (strings)
@@ -169,7 +170,7 @@ local function tries(verb, name, ttl)
   return reply
 end
 
-if ARGV[1] ~= 'take' and ARGV[1] ~= 'give' and ARGV[1] ~= 'forget' then
+if ARGV[1] ~= 'take' and ARGV[1] ~= 'forget' then
   return tries(ARGV[1], ARGV[2], tonumber(ARGV[3]))
 end
 
@@ -198,31 +199,5 @@ if ARGV[1] == 'take' then
   return { allowed, shown[1], shown[2], ms(shown[3]), ms(shown[4]) }
 end
 
-local stand = 0
-for at, key in ipairs(KEYS) do
-  local first = at * 4 - 2
-  local text, left = '', 0
-  if ARGV[1] == 'give' then
-    local step, cost = tonumber(ARGV[first + 2]), tonumber(ARGV[first + 3])
-    local found = text_of(key)
-    if ARGV[first] == 's' then
-      local point = booked(found, tonumber(ARGV[first + 1]), step) - cost * step
-      text, left = string.format('s%.0f', point), point - now
-    else
-      local counts = counts_of(found, step)
-      for place = counted, 1, -1 do
-        local gone = math.min(cost, counts[place])
-        counts[place], cost = counts[place] - gone, cost - gone
-      end
-      left = newest_forgotten(counts, step)
-      if left > 0 then text = window_text(counts, step) end
-    end
-  end
-  if left > 0 then
-    redis.call('SET', key, text, 'PX', string.format('%.0f', ms(left)))
-    stand = stand + 1
-  else
-    redis.call('PEXPIRE', key, 0)
-  end
-end
-return stand
+for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, 0) end
+return 0
