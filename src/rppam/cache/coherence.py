@@ -5,11 +5,11 @@ It decides four things.
 1. **What may be kept.** A load leaves a mark before its question leaves the process. Whatever says that the fact may
    have changed (an invalidation, a change made here, the log of changes, a lost link) takes the mark away, and an
    answer whose mark is gone is given to those who asked for it and is not kept. So an answer that crossed an
-   invalidation is never kept, and whoever asks later starts a load of his own.
+   invalidation is never kept, and a later question starts a load of its own.
 2. **For how long.** To the end that the store or SQL set, counted from before the question left, and for
    :data:`~rppam.cache.model.LIFE_MS_MAX` at most.
 3. **When it may be served.** While the push channel is *proven*: :data:`PROVEN_NS` from the moment a question left
-   whose answer said that invalidations are on. Everything is dropped when the link is lost or tracking begins anew.
+   whose answer said that invalidations are on. Everything is dropped when the link is lost or tracking begins again.
 4. **What may be believed** of what Redis holds: nothing before the log of changes was read once, and nothing below a
    known revision (:class:`MinimumRevisions`).
 
@@ -61,7 +61,7 @@ class Trust:
 
 
 class Load:
-    """The mark of one load: whoever holds it asked before anything changed, as long as :attr:`counts`."""
+    """The mark of one load: its question left before anything changed, as long as :attr:`counts`."""
 
     __slots__ = ("began", "counts", "ident", "name")
 

@@ -2,8 +2,8 @@
 
 It plugs together what decides: :mod:`rppam.cache.coherence` (what may be kept and served here),
 :mod:`~rppam.cache.tracking` (what Redis says has changed), :mod:`~rppam.cache.redis_store` (what
-stands in Redis). One load of a fact runs at a time; who asks after a change starts a new one, whether the old has ended
-or not. A load is nobody's: it runs on when the one who began it goes.
+stands in Redis). One load of a fact runs at a time; a question after a change starts a new one, whether the old has
+ended or not. A load is nobody's: it runs on when its caller goes.
 
 Of what is put here Redis tells this process, too, and the near copy goes with it: one read more for each change, and
 no way to take another's change for our own.
@@ -30,7 +30,7 @@ from rppam.redis.link import Link
 log: Final = logging.getLogger("rppam.cache")
 
 LEARNING_MAX: Final = 256
-"""So many names are asked about at once, whoever writes them; the log of changes tells of what is passed over."""
+"""How many names are asked about at once; the log of changes has what is passed over."""
 
 T = TypeVar("T")
 FromSql = Callable[[str], Awaitable[tuple[Copy, int] | None]]

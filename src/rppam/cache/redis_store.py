@@ -1,8 +1,8 @@
 """Sealed copies in Redis: read one, put one, with what stands there checked and counted.
 
 It decides what counts as a copy: what opens under the cluster's key, at its own place, within its time, and has an end
-in Redis. Whatever else stands there is a miss, is counted, is told in the log (once a minute at most, whoever keeps
-writing it) and gives way to the next copy that SQL gives.
+in Redis. Whatever else stands there is a miss, is counted, is logged (once a minute at most, however often it is
+written) and gives way to the next copy that SQL gives.
 
 What it does not promise: an answer. Errors of Redis go to the caller.
 """
@@ -25,12 +25,12 @@ log: Final = logging.getLogger("rppam.cache")
 READ: Final = Script.load("cache_read")
 PUT: Final = Script.load("cache_put")
 GUARD_MS: Final = 60_000
-"""A copy stands in Redis for so long after its end, for its revision alone: a reader that was slow must not put back
+"""How long a copy stands in Redis after its end, for its revision alone: a reader that was slow must not put back
 what it read before. Far longer than any reader takes."""
 CONFIRM_MS: Final = 200
 """Everybody on this link waits while Redis waits for a replica: three quarters of this at most."""
 CONFIRM_AGAIN_NS: Final = 1_000 * NS_PER_MS
-"""After a confirmation that did not come none is waited for, for so long."""
+"""How long no confirmation is waited for after one that did not come."""
 COMPLAIN_EVERY_NS: Final = 60_000 * NS_PER_MS
 
 

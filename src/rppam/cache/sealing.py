@@ -90,7 +90,7 @@ class Sealer:
         return seal(place.key, text, self._bound_to(place, header), head=header)
 
     def open(self, place: Place, sealed: bytes, wall_ms: WallMs) -> Copy:
-        """The reverse. ValueError, with the reason, for whatever this cluster did not put there, or not for so long."""
+        """The reverse. ValueError, with the reason, for what this cluster did not put there, or whose time is over."""
         if not _HEADER + NONCE_BYTES + _END + TAG_BYTES < len(sealed) <= SEALED_BYTES_MAX:
             raise ValueError("its length is wrong")
         header = sealed[:_HEADER]

@@ -112,7 +112,7 @@ def counted_now(limit: Limit, text: str | None, now_us: int) -> tuple[int, str]:
 
 
 def booked_at(limit: Limit, text: str | None, now_us: int, ages_us: Sequence[int]) -> str:
-    """A window with events that have happened so long ago, whether they fit or not; what is over counts nowhere."""
+    """A window with events of these ages, whether they fit or not; what is over counts nowhere."""
     counts = _counts(limit, text, now_us)
     newest = now_us // step_us(limit)
     for age in ages_us:

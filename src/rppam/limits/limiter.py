@@ -8,7 +8,7 @@ the caller's disadvantage, and by no more than that thousandth a second and proc
 
 A refusal is remembered until the wait is over: a flood of refused requests costs the store nothing. While the store is
 away, and without one, a process grants its share of each limit: the limit divided by the processes of the cluster,
-at least one event. Everything that is remembered is bounded in number (:data:`HELD_MAX`), whoever asks.
+at least one event. Everything that is remembered is bounded in number (:data:`HELD_MAX`).
 """
 
 import asyncio
@@ -120,7 +120,7 @@ class Limiter:
             if held is None:
                 return None
             if now < held.refused_until:
-                # Whoever is refused all the time is not forgotten for those who come once.
+                # A subject that is refused all the time is not forgotten for others that come once.
                 self._held[limit, subject] = self._held.pop((limit, subject))
                 return _refusal(limit, subject, held, now)
             one = held.decision

@@ -268,7 +268,7 @@ async def reset_password(
 ) -> PasswordReset:
     """All sessions of the account end. Without a password in the request the answer shows a random one, once.
 
-    The own one takes the current one: who took a session must not take the account with it.
+    The own one takes the current one: a stolen session must not serve to take the account.
     """
     if user_id == caller.user_id:
         await services.get(UserAdministration).check_password(

@@ -1,7 +1,7 @@
 """``rppam user``: accounts, from the host that holds the config; for when nobody can log in any more.
 
 It talks to the database of the config, so it needs neither Redis nor a running node; nodes that run hear of a change
-within seconds. Whoever may read the config with the database's password could change the account there anyway.
+within seconds. Reading the config with the database's password is enough to change the account there anyway.
 """
 
 import asyncio

@@ -5,9 +5,9 @@ error after about the same time, because a password is hashed in each case. What
 microsecond, nor a limit on guesses; a rate limit belongs in front of :meth:`Accounts.login`, keyed by the same
 ``client`` and name.
 
-Every change is one transaction in SQL and told to the cache after it: a role that is taken away is gone on all nodes at
-once, and a new password, a disabled or a deleted account ends all its sessions. Who may ask for which is decided by the
-API.
+Every change is one transaction in SQL and is published to the cache after it: a role that is taken away is gone on all
+nodes at once, and a new password, a disabled or a deleted account ends all its sessions. The API decides who may ask
+for which.
 """
 
 import logging
@@ -83,7 +83,7 @@ class Accounts:
     async def ensure_first_admin(self, place: FirstPasswordFile | None = None) -> FirstAdmin | None:
         """Make ``admin`` if no account exists at all; ``None`` when one does, or when another node was faster.
 
-        The password stands at ``place`` before the account is made, and stays there: whoever has shown it drops it. One
+        The password stands at ``place`` before the account is made, and stays there until it was shown. One
         that was made earlier and could not be shown is returned again. Raises what ``place`` raises, and has made
         nothing then.
         """

@@ -42,7 +42,7 @@ backup_codes = Table(
     Column("code_hash", String(64), primary_key=True),
     Column("used_at", BigInteger),
 )
-"""One-time codes for who has lost the authenticator. Only hashes of 80 random bits."""
+"""One-time codes for a lost authenticator. Only hashes of 80 random bits."""
 
 pending_logins = Table(
     "pending_logins",

@@ -48,7 +48,7 @@ from rppam.settings.hot import LiveSettings
 
 log = logging.getLogger("rppam.guard")
 
-KNOWN_MS: Final = 2_000  # a lockout read from SQL is believed so long, so an unlock is known everywhere within that
+KNOWN_MS: Final = 2_000  # a lockout read from SQL is believed this long, so an unlock is known everywhere within that
 KNOWN_MAX: Final = 10_000
 WAIT_MS: Final = 5_000  # for others of the same user or address that are being checked
 POLL_MS: Final = 200
@@ -217,7 +217,7 @@ class Guard:
         self._wake()
 
     async def count(self, lease: Lease, suspects: Sequence[Suspect], policy: LockoutPolicy) -> None:
-        """A try was wrong: count it, and lock whoever has used up all of them."""
+        """A try was wrong: count it, and lock the user or address that has used up all of them."""
         store, watched = lease.store, lease.watched
         is_shared = store is not self._ledger
         shall = self._tally.fail(watched, told=not is_shared)
@@ -282,7 +282,7 @@ class Guard:
             "Locked %s for %d s after too many failed log-ins (lockout %d in a row).",
             shown, -(-lockout.left_ms // 1000), lockout.level,
         )  # fmt: skip
-        # The lockout stands for them from now on; who waited for it to end begins anew.
+        # The lockout stands for them from now on; after it counting begins again.
         for store in (self._shared, self._ledger):
             try:
                 if store is not None:

@@ -33,7 +33,7 @@ class Suspect(NamedTuple):
     subject: str
     """From :func:`~rppam.kernel.limit.subject_hash`."""
     shown: str
-    """For people: the account name (whoever reads it makes sure that such an account exists), or the address."""
+    """For people: the account name (the reader makes sure that such an account exists), or the address."""
 
 
 class Lockout(NamedTuple):
@@ -67,7 +67,7 @@ class LockoutPolicy(NamedTuple):
 
 
 FORGIVEN_MS: Final = 24 * 60 * MINUTE_MS
-"""So long after the end of a lockout the next one is the first again."""
+"""How long after the end of a lockout the next one is the first again."""
 
 
 def user_suspect(username: str) -> Suspect:

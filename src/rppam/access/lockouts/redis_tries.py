@@ -3,7 +3,7 @@
 The script and the names of keys are those of limits (:mod:`rppam.limits.redis_store`), so a key that changes changes
 for both. A window of wrong tries is named as every counter is; the leases of those under way have a key beside it.
 
-What it does not promise: that a count survives Redis, or whoever may write there.
+What it does not promise: that a count survives Redis, or others that may write there.
 """
 
 from collections.abc import Sequence

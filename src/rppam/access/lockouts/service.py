@@ -1,6 +1,6 @@
 """Lockouts for administrators: who is locked, and letting them in again on all nodes at once.
 
-An unlock is one SQL transaction that also writes the log of changes; then the counters are reset and all nodes told.
+An unlock is one SQL transaction that also writes the log of changes; then counters are reset and all nodes hear of it.
 A node that hears nothing asks SQL within two seconds anyway (:data:`rppam.access.lockouts.guard.KNOWN_MS`).
 """
 

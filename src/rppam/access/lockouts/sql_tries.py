@@ -3,7 +3,7 @@ ones of each process always.
 
 As exact as in Redis, by the database's clock; some milliseconds a decision instead of a fraction of one, and a write
 each. A log-in costs more than that for its password alone; a request in general does not, so nothing else is counted
-here. A try under way is a row that lapses; whoever decides holds the counters' rows locked meanwhile.
+here. A try under way is a row that lapses; the transaction that decides holds the counters' rows locked meanwhile.
 """
 
 import hashlib
@@ -62,7 +62,7 @@ class SqlTries(SqlStore):
             _put(held.connection, watched, name, held.now_ms)
             return Entry(True, tuple(held.standing(one) for one in watched))
 
-        # Who waits for others asks again and again: only who may find room writes.
+        # A try that waits for others asks again and again: it writes only where there may be room.
         seen = await self.look(watched)
         if any(now.is_full(one.limit) for one, now in zip(watched, seen, strict=True)):
             return Entry(False, tuple(seen))

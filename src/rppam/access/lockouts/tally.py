@@ -6,7 +6,7 @@ database shall hear. So with all that Redis counts deleted after each try, a loc
 ``TOLD_AT - 1`` wrong ones a process more than the limit.
 
 What was counted ends with a lockout and with an unlock: each is seen by its row in the database. Suspects are bounded
-in number; the one that was not seen for longest gives way, and what it had left to tell is told.
+in number; the one that was not seen for longest gives way, and what it had left to report is reported.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ NO_MARK: Final[Mark] = (0, 0, 0)
 
 
 def proof(limit: Limit) -> int:
-    """So many wrong ones SQL or a process must have seen, before the word of Redis that all are used up may lock."""
+    """How many wrong ones SQL or a process must have seen before the word of Redis that all are used up may lock."""
     return (limit.events + 1) // 2
 
 
@@ -107,7 +107,7 @@ class Tally:
         return counted_now(one.limit, self._of(one).wrong, self._now_us())[0]
 
     def heard(self, one: Watched, mark: Mark) -> None:
-        """How the suspect's row in the database is marked now: by another one than before, it begins anew."""
+        """How the suspect's row in the database is marked now: by another mark than before, counting begins again."""
         seen = self._of(one)
         if seen.mark != mark:
             seen.mark = mark

@@ -83,7 +83,7 @@ class EnrolAnswer(Shape):
     digits: int | None = None
     period_seconds: int | None = None
     backup_codes: list[str] | None = None
-    """Confirmed: one-time codes for who has lost the authenticator, shown only now."""
+    """Confirmed: one-time codes for a lost authenticator, shown only now."""
     login: LoginAnswer | None = None
     """Confirmed with `mfaToken`: the log-in is complete."""
 
@@ -166,7 +166,7 @@ async def enrol(request: Request, response: Response, services: Here, body: Enro
     """Without a code: a new secret for an authenticator. With its first code: it is in force; here are backup codes.
 
     With an access token. To begin it also takes the current password, unless the session began by a log-in within the
-    last ten minutes: who took a session must not enrol a phone of his own.
+    last ten minutes: a stolen session must not serve to enrol another phone.
     Or with the `mfaToken` of a log-in that asks for an enrolment first, whose password was given just now.
     """
     if body.mfa_token is not None:
@@ -226,7 +226,7 @@ async def disable(body: CodeRequest, request: Request, caller: Caller, services:
 @mfa.delete(f"{USERS}/{{userId}}/mfa", summary="Reset a second factor", status_code=204)
 @declare(for_roles(AccountRole.SECURITY_ADMIN), NO_USER)
 async def reset(user_id: UserId, caller: Caller, services: Here) -> Response:
-    """For who has lost phone and backup codes. All sessions of the account end.
+    """For lost phones and backup codes. All sessions of the account end.
 
     The next log-in asks for a new one where the policy wants it. Nobody resets the own one: that takes a code. Only
     `pam_admin` resets another administrator's.

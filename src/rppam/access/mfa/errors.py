@@ -58,4 +58,4 @@ class MfaNotEnrolled(AccountError, code="RPPAM-3126", status=409):
 class MfaRequired(AccountError, code="RPPAM-3127", status=409):
     """The cluster requires a second factor of this account."""
 
-    fix = "Keep it; for another phone, an administrator resets it and it is enrolled anew at the next log-in."
+    fix = "Keep it; for another phone, an administrator resets it and it is enrolled again at the next log-in."

@@ -22,7 +22,7 @@ from rppam.kernel.secret import Secret
 SECRET_BYTES: Final = 20
 """As long as the hash (RFC 4226, section 4)."""
 STEPS_AROUND: Final = 1
-"""Codes of so many steps before and after now are good: a phone's clock, and the time it takes to type."""
+"""How many steps before and after now a code is good: a phone's clock, and the time it takes to type."""
 TYPED_CHARS_MAX: Final = 64
 BACKUP_BYTES: Final = 10
 _BACKUP_CHARS: Final = 16
@@ -87,7 +87,7 @@ def is_backup(typed: str) -> bool:
 
 
 def new_backup_codes(count: int) -> list[Secret]:
-    """So many codes of 80 random bits, in groups for reading aloud."""
+    """``count`` codes of 80 random bits, in groups for reading aloud."""
     texts = [base64.b32encode(secrets.token_bytes(BACKUP_BYTES)).decode("ascii").lower() for _ in range(count)]
     return [Secret("-".join(text[at : at + _GROUP] for at in range(0, len(text), _GROUP))) for text in texts]
 

@@ -1,6 +1,6 @@
 """The setting ``security/mfa``: who has to give a second factor, and what an authenticator is given.
 
-The default asks only who has enrolled one: nobody has to, and who wants to be safer can; ``disabled`` asks nobody.
+By default only accounts that have enrolled one are asked, and none has to enrol; ``disabled`` asks nobody.
 Issuer, digits and period hold for enrolments that begin afterwards.
 """
 

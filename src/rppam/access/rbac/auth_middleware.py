@@ -29,9 +29,9 @@ from rppam.http.token_flaws import TokenFlaw
 from rppam.kernel.actor import Actor, ActorKind, acts_from_now_on
 
 BLIND_WAIT_S: Final = 0.25
-"""So long these wait for cache and database: who looks what is wrong must not hang with it."""
+"""Timeout of cache and database for routes ``in_outage``: diagnosing an outage must not hang with it."""
 SQL_WAIT_S: Final = 0.5
-"""So long they wait for the database alone afterwards: nobody is let in blind before it was asked past the cache."""
+"""Timeout of the database alone after that: nobody is let in blind before it was asked past the cache."""
 
 
 class AuthMiddleware:
@@ -42,7 +42,7 @@ class AuthMiddleware:
         self._anybody, self._optional, self._in_outage = routes.anybody, routes.optional, routes.in_outage
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Answer one request. Whoever is known here costs no coroutine of its own."""
+        """Answer one request. A caller that is known here costs no coroutine of its own."""
         if HANDSHAKE in scope:
             check_handshake(scope)
         if scope["type"] != "http" or scope["path"] in self._anybody:
@@ -109,7 +109,7 @@ class AuthMiddleware:
             return self._check.blind(bearer)
 
     def _passes_all_the_same(self, scope: Scope, carried: Credential) -> bool:
-        """What is left of a session that is over: the page cannot take the cookie away, and signs in anew."""
+        """What is left of a session that is over: the page cannot take the cookie away, and signs in again."""
         return carried.by_cookie and scope["path"] in self._optional
 
     def _admit(self, scope: Scope, identity: Identity, bearer: Bearer, carried: Credential) -> None:
@@ -121,15 +121,16 @@ class AuthMiddleware:
 
 
 class ConcurrencyMiddleware:
-    """At most so many requests at once, each for at most so long. Those that wait for their body are not among them:
-    :class:`rppam.http.body_middleware.BodyMiddleware` leaves the place that was taken here, and takes one again. A
-    stream leaves it for good once it has begun (:mod:`rppam.http.streams`): only a route that declares it can."""
+    """Bounds how many requests are answered at once, and how long each may take. Those that wait for their body are not
+    counted: :class:`rppam.http.body_middleware.BodyMiddleware` leaves the place that was taken here, and takes one
+    again. A stream leaves it for good once it has begun (:mod:`rppam.http.streams`): only a route that declares it can.
+    """
 
     def __init__(self, app: ASGIApp, *, limits: ApiLimits, room: RequestSlots, routes: RouteIndex) -> None:
         self._app, self._limits, self._room, self._routes = app, limits, room, routes
         self._limit_ms = limits.body_timeout_ms + limits.answer_timeout_ms
         self._late: set[asyncio.Task[Any]] = set()
-        """Whose time is over, and who has not heard of it yet."""
+        """Requests whose time is over and that have not heard of it yet."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

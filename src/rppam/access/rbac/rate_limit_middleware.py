@@ -67,7 +67,7 @@ class _Rates:
 
 
 class AddressRateLimit(_Rates):
-    """Before the gate: whoever floods us with tokens that are none is counted, too."""
+    """Before the gate: a flood of tokens that are none is counted, too."""
 
     def _charges(self, scope: Scope, limits: RequestLimits) -> list[Charge]:
         charges = []

@@ -1,7 +1,7 @@
 """The setting ``security/sessions``: how long somebody who signed in stays signed in.
 
 Decides the limits alone. A change holds for sessions that begin afterwards; how it meets those that are open is the
-affair of whoever checks them.
+affair of the check of sessions.
 """
 
 from collections.abc import Sequence
@@ -19,9 +19,9 @@ class SessionPolicy(NamedTuple):
     """How long a session lasts. The defaults are those of NIST SP 800-63B, section 4.2.3 (AAL2)."""
 
     idle_minutes: int = 30
-    """It ends when it was not used for so long."""
+    """It ends after this time without use."""
     absolute_hours: int = 12
-    """It ends so long after it began, however much it was used."""
+    """It ends this long after it began, however much it was used."""
 
     @property
     def idle_ms(self) -> int:

@@ -1,8 +1,8 @@
 """Sessions: begin one at sign-in, give out tokens of it, end it, list it.
 
-Every change is one SQL transaction that also writes the log of changes; then the cache is told, and for a revocation a
-replica of Redis has to have it before the answer goes out. What it does not promise: that another node whose link to
-Redis is down knows of a revocation at once; it knows within seconds, by the log of changes.
+Every change is one SQL transaction that also writes the log of changes; then it is published to the cache, and for a
+revocation a replica of Redis has to have it before the answer goes out. What it does not promise: that another node
+whose link to Redis is down knows of a revocation at once; it knows within seconds, by the log of changes.
 """
 
 import asyncio

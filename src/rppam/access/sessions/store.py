@@ -52,7 +52,7 @@ from rppam.ledger.model import Entity
 from rppam.ledger.record import record
 
 KEPT_MS: Final = 24 * 3600_000
-"""Rows stay for so long after their absolute end: a token of a host must not be forgotten while it could be shown."""
+"""How long rows stay after their absolute end: a token of a host must not be forgotten while it could be shown."""
 
 
 class SqlSessions(SqlStore):

@@ -1,6 +1,6 @@
 """``rppam token``: an admin token on the node's own host, for scripts.
 
-Decides nothing: whoever can read the signing keys can sign a token anyway, and nobody else can run this. It
+Decides nothing: reading the signing keys is enough to sign a token anyway, and without it this does not run. It
 asks neither the node nor Redis nor the database, so it works while all are away. The token alone goes to stdout.
 """
 

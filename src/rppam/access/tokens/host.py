@@ -1,6 +1,6 @@
 """What a command on a node's host knows by itself: the config, the node's address, and a token from its keys.
 
-Whoever can read the signing keys can make a token anyway, so making one here gives nothing away. It lives for minutes.
+Reading the signing keys is enough to make a token anyway, so making one here gives nothing away. It lives for minutes.
 """
 
 import os

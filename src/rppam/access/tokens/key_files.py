@@ -9,7 +9,7 @@ refusing anybody: put a file dated tomorrow on every node, and remove the old fi
 expired (``rppam token keys``). Keys with another name (``jwt*.pem``, ``jwt*.key``) count as older than all dated ones;
 everything else in the directory is left alone.
 
-What it does not promise: protection against whoever can read the directory as its owner.
+What it does not promise: protection against somebody who can read the directory as its owner.
 """
 
 import hashlib

@@ -1,6 +1,6 @@
 """``rppam token revoke``: end the session behind a token, on every node.
 
-A token is never an argument: arguments are seen by every user of the host. Whoever holds a token may end it, so it is
+A token is never an argument: arguments are seen by every user of the host. A token may end its own session, so it is
 sent as its own permission; a session named by its id is ended with an administrator's.
 """
 

@@ -272,7 +272,7 @@ class KeyFolder:
 
     So a key that is put there verifies within a second, on every node for itself, and one that is taken away refuses
     what it signed. What cannot be used is logged once and read again with each look, since the reason may be gone while
-    the files are the same; the keys of before stay in the meantime. It does not copy keys to other nodes.
+    the files are the same; the earlier keys stay in the meantime. It does not copy keys to other nodes.
     """
 
     def __init__(self, directory: Path, tokens: Tokens) -> None:
