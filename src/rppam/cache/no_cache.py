@@ -1,4 +1,4 @@
-"""No cache at all (:class:`rppam.cache.ports.SharedCache`): every question goes to SQL.
+"""No cache at all: every question goes to SQL.
 
 For a node without Redis, or without a key to seal copies with. Several processes may answer there, and nothing would
 tell one of them what another has changed; so nothing is kept.
@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 from rppam.cache.model import CacheKey, Change, Copy
+from rppam.cache.ports import SharedCache
 
 T = TypeVar("T")
 Load = Callable[[str], Awaitable[tuple[Copy, int] | None]]
@@ -34,10 +35,7 @@ class PlainReader(Generic[T]):
         return None if found is None else self._decode(found[0])
 
 
-class NoCache:
-    def __init__(self) -> None:
-        self._listeners: list[Callable[[CacheKey | None], object]] = []
-
+class NoCache(SharedCache):
     def reader(self, kind: str, decode: Callable[[Copy], T], load: Load) -> PlainReader[T]:  # noqa: ARG002
         """A reader that asks SQL each time."""
         return PlainReader(decode, load)
@@ -51,10 +49,3 @@ class NoCache:
         """Listeners are told; nothing is kept here."""
         for change in changes:
             self._tell(change.key)
-
-    def on_change(self, listener: Callable[[CacheKey | None], object]) -> None:
-        self._listeners.append(listener)
-
-    def _tell(self, key: CacheKey) -> None:
-        for listener in self._listeners:
-            listener(key)

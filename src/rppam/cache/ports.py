@@ -5,10 +5,12 @@ and an error (:class:`~rppam.redis.errors.StoreError`), which means *unknown*: S
 Nothing is retried behind the caller's back, and no answer takes longer than the cache's own time limit.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
 from rppam.cache.model import CacheKey, Change, Copy
+from rppam.kernel.listeners import tell
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -32,9 +34,13 @@ class NearReader(Protocol[T_co]):
         ...
 
 
-class SharedCache(Protocol):
+class SharedCache(ABC):
     """One process's view of the cluster's cache."""
 
+    def __init__(self) -> None:
+        self._listeners: list[Callable[[CacheKey | None], object]] = []
+
+    @abstractmethod
     def reader(
         self,
         kind: str,
@@ -43,8 +49,8 @@ class SharedCache(Protocol):
     ) -> NearReader[T]:
         """A reader of one kind of facts. ``load`` asks SQL for ``ident``: a copy and for how many ms it holds, or
         ``None`` when there is no such fact. ``decode`` raises ``ValueError`` for a value that is none."""
-        ...
 
+    @abstractmethod
     async def publish(self, key: CacheKey, copy: Copy, life_ms: int, *, confirm: bool = False) -> bool:
         """Put a newer copy for all nodes; their near copies are gone within milliseconds.
 
@@ -52,12 +58,15 @@ class SharedCache(Protocol):
         Sentinel wait for a replica. False when Redis did not (or not surely) take it: then the other nodes hear of it
         by the log of changes, within seconds. Never raises for Redis; an older near copy here is gone in any case.
         """
-        ...
 
+    @abstractmethod
     def forget(self, changes: Sequence[Change]) -> None:
         """The log of changes says that these facts have these revisions: no older copy is served here from now on."""
-        ...
 
     def on_change(self, listener: Callable[[CacheKey | None], object]) -> None:
         """Call ``listener`` with each key that is invalidated here; ``None``: anything may have changed."""
-        ...
+        self._listeners.append(listener)
+
+    def _tell(self, key: CacheKey | None) -> None:
+        for listener in self._listeners:
+            tell(listener, key)

@@ -1,4 +1,4 @@
-"""The shared cache on Redis (:class:`rppam.cache.ports.SharedCache`): near copies, sealed copies behind them, SQL last.
+"""The shared cache on Redis: near copies, sealed copies behind them, SQL last.
 
 It plugs together what decides: :mod:`rppam.cache.coherence` (what may be kept and served here),
 :mod:`~rppam.cache.tracking` (what Redis says has changed), :mod:`~rppam.cache.redis_store` (what
@@ -19,11 +19,11 @@ from typing import Final, Generic, TypeVar
 
 from rppam.cache.coherence import NS_PER_MS, Coherence, Load, Shelf
 from rppam.cache.model import CacheKey, Change, Copy, Kind
+from rppam.cache.ports import SharedCache
 from rppam.cache.redis_store import NOTHING, CacheCounts, CacheStore, Found
 from rppam.cache.sealing import Place, Sealer
 from rppam.cache.tracking import Tracking
 from rppam.kernel.clock import Clock
-from rppam.kernel.listeners import tell
 from rppam.redis.errors import StoreError
 from rppam.redis.link import Link
 
@@ -135,7 +135,7 @@ class RedisReader(Generic[T]):
             self._store.counts.crossed += not mark.counts
 
 
-class RedisCache:
+class RedisCache(SharedCache):
     def __init__(
         self,
         link: Link,
@@ -149,12 +149,12 @@ class RedisCache:
     ) -> None:
         """``prefix``: what all names begin with; ``now_ns``: a clock that counts through suspend;
         ``replicas``: how many confirm a change where that is asked for."""
+        super().__init__()
         self.coherence = coherence or Coherence(now_ns)
         self.store = CacheStore(link, sealers, clock, now_ns, replicas=replicas)
         self.tracking = Tracking(
             link, prefix, self.coherence, now_ns, on_name=self._name_changed, on_all=self._all_changed
         )
-        self._listeners: list[Callable[[CacheKey | None], object]] = []
         self._learning: dict[bytes, asyncio.Task[None]] = {}
         self._changed_again: set[bytes] = set()
 
@@ -189,9 +189,6 @@ class RedisCache:
     def informed(self) -> None:
         """The log of changes was read to its end: what Redis holds may be believed from now on."""
         self.coherence.informed()
-
-    def on_change(self, listener: Callable[[CacheKey | None], object]) -> None:
-        self._listeners.append(listener)
 
     def use(self, sealers: tuple[Sealer, ...]) -> None:
         """The cluster key has changed: go on with these."""
@@ -238,7 +235,3 @@ class RedisCache:
     def _all_changed(self) -> None:
         self.counts.dropped += 1
         self._tell(None)
-
-    def _tell(self, key: CacheKey | None) -> None:
-        for listener in self._listeners:
-            tell(listener, key)

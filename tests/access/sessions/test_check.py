@@ -24,6 +24,7 @@ from rppam.access.sessions.model import (
 from rppam.access.sessions.store import SqlSessions
 from rppam.access.tokens.service import Bearer
 from rppam.cache.model import CacheKey, Change, Copy
+from rppam.cache.ports import SharedCache
 from rppam.db.clock import DatabaseClock
 from rppam.db.errors import DatabaseUnreachable
 from rppam.kernel.instant import WallMs
@@ -34,10 +35,11 @@ T = TypeVar("T")
 LATER = WallMs((NOW_S + 3600) * 1000)
 
 
-class Sticky:
+class Sticky(SharedCache):
     """A cache that nothing is ever invalidated in: every copy that was once read is as old as it can be."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.kept: dict[tuple[str, str], Any] = {}
 
     def reader(
@@ -63,9 +65,6 @@ class Sticky:
         raise NotImplementedError
 
     def forget(self, changes: Sequence[Change]) -> None:
-        raise NotImplementedError
-
-    def on_change(self, listener: Callable[[CacheKey | None], object]) -> None:
         raise NotImplementedError
 
 

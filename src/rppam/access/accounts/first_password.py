@@ -7,6 +7,8 @@ reads it. Windows variant: type-checked, not run.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -28,7 +30,7 @@ class FirstPasswordFile:
 
     def keep(self, password: Secret) -> None:
         """Have it there, durably, in place of whatever stands there."""
-        try:
+        with _using(self._waiting, "keep the first administrator's password"):
             self._waiting.unlink(missing_ok=True)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
             with os.fdopen(os.open(self._waiting, flags, 0o600), "w", encoding="utf-8") as file:
@@ -36,39 +38,35 @@ class FirstPasswordFile:
                 file.flush()
                 os.fsync(file.fileno())
             sync_directory(self._waiting.parent)
-        except OSError as error:
-            raise self._unusable(self._waiting, "keep the first administrator's password", error) from None
 
     def kept(self) -> Secret | None:
         """What is there; ``None``: nothing."""
-        try:
-            with self._waiting.open("rb") as file:
-                text = file.read(_BYTES_MAX).decode("ascii", "replace").strip()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise self._unusable(self._waiting, "read the password that was kept there", error) from None
-        return Secret(text)
+        with _using(self._waiting, "read the password that was kept there"):
+            try:
+                with self._waiting.open("rb") as file:
+                    return Secret(file.read(_BYTES_MAX).decode("ascii", "replace").strip())
+            except FileNotFoundError:
+                return None
 
     def drop(self) -> None:
         """Have nothing there."""
-        try:
+        with _using(self._waiting, "remove a password that is of no use"):
             self._waiting.unlink(missing_ok=True)
-        except OSError as error:
-            raise self._unusable(self._waiting, "remove a password that is of no use", error) from None
 
     def show(self) -> Path:
         """Where people find what is kept, from now on."""
-        try:
+        with _using(self._shown, "put the first administrator's password there"):
             self._waiting.replace(self._shown)
             sync_directory(self._shown.parent)
-        except OSError as error:
-            raise self._unusable(self._shown, "put the first administrator's password there", error) from None
         return self._shown
 
-    @staticmethod
-    def _unusable(path: Path, what: str, error: OSError) -> DataDirUnusable:
-        return DataDirUnusable(
+
+@contextmanager
+def _using(path: Path, what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DataDirUnusable(
             f"{path}: expected to {what}, found: {error.strerror or error}. Make room there, or let the account that "
             "runs rppam own the directory and what is in it; this is tried again every second"
-        )
+        ) from None

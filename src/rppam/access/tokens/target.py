@@ -27,16 +27,12 @@ class Target(NamedTuple):
     trust: Trust
 
 
-def _node_url(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
-    if value:
-        _check_url(value, "--url (or RPPAM_URL)")
+def _node_urls(_context: click.Context, option: click.Parameter, value: Any) -> Any:
+    """The addresses as given, one or several; wrong usage where no node can be there."""
+    one = (value,) if value else ()
+    for url in value if option.multiple else one:
+        _check_url(url, "--node" if option.multiple else "--url (or RPPAM_URL)")
     return value
-
-
-def _node_urls(_context: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    for value in values:
-        _check_url(value, "--node")
-    return values
 
 
 def _check_url(value: str, option: str) -> None:
@@ -53,7 +49,7 @@ def _check_url(value: str, option: str) -> None:
 url_option: Final = click.option(
     "--url",
     envvar="RPPAM_URL",
-    callback=_node_url,
+    callback=_node_urls,
     help=f"The node to ask. Default: RPPAM_URL, the config's own node, {DEFAULT_URL}.",
 )
 nodes_option: Final = click.option(
