@@ -251,7 +251,7 @@ def test_the_nodes_user_may_do_all_that_a_node_asks_for_itself() -> None:
         name.lower()
         for place in places
         for name in re.findall(
-            r"(?:command|_ask)\(\s*\"([A-Z]+)\"", files("rppam").joinpath(place).read_text(encoding="utf-8")
+            r"(?:command|\b_?ask)\(\s*\"([A-Z]+)\"", files("rppam").joinpath(place).read_text(encoding="utf-8")
         )
     }
     assert {"srem", "pexpire", "scan"} <= asked

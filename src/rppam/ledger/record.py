@@ -164,4 +164,5 @@ def _ended(connection: Connection) -> None:
 
 @event.listens_for(Engine, "rollback")
 def _undone(connection: Connection) -> None:
-    connection.info.pop(_WRITER, None)
+    if not connection.invalidated:  # else the connection has gone, and its writer with it
+        connection.info.pop(_WRITER, None)

@@ -25,7 +25,7 @@ from rppam.ledger.merkle import Frontier, Hashes, consistency_proof, inclusion_p
 from rppam.ledger.model import FIRST, Event
 from rppam.ledger.tables import audit_checkpoints, audit_events, audit_nodes, audit_words, audit_writers
 
-BATCH: Final = 4_096
+BATCH: Final = 512
 _E: Final = audit_events.c
 
 
@@ -82,19 +82,24 @@ class SqlLedger:
         """
 
         def work(connection: Connection) -> int:
-            if not advance(connection, authority.epoch, node, authority.boot_id):
-                raise FencedError(f"{node} led at epoch {authority.epoch}, but a newer leader has written since")
             newest = _newest(connection)
             tree = newest.frontier if newest else Frontier()
             waiting = connection.execute(_WAITING).all()
             if not waiting:
                 return 0
             _append(connection, tree, waiting)
+            # Last, so that leadership's own use of the fence waits for no batch. Two leaders at once take the same
+            # places: the later one meets those of the earlier one, or the fence.
+            if not advance(connection, authority.epoch, node, authority.boot_id):
+                raise FencedError(f"{node} led at epoch {authority.epoch}, but a newer leader has written since")
             note = signed(Checkpoint(origin, tree.size, tree.root()), signer)
             row = {"size": tree.size, "frontier": tree.pack(), "epoch": authority.epoch, "node": node, "note": note}
             connection.execute(insert(audit_checkpoints).values(**row, made_at=NowMs()))
             return len(waiting)
 
+        # Looked at first: an idle cluster writes nothing.
+        if not await self._database.read(lambda connection: connection.execute(_WAITING.limit(1)).first()):
+            return 0
         return await self._database.write(work)
 
     async def events(self, query: Query) -> list[Event]:
@@ -144,8 +149,9 @@ class SqlLedger:
 
         def work(connection: Connection) -> list[bytes]:
             newest = _newest(connection)
-            if newest is None or not 0 <= old <= size <= newest.size:
-                raise EventUnknown(f"expected two sizes of at most {newest.size if newest else 0}, the smaller first")
+            most = 0 if newest is None else newest.size
+            if not 0 <= old <= size <= most:
+                raise EventUnknown(f"expected two sizes of at most {most}, the smaller first")
             return consistency_proof(old, size, reader(connection))
 
         return await self._database.read(work)
