@@ -14,6 +14,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -92,10 +93,20 @@ class LabNode:
     def start(self, **environment: str) -> None:
         assert not self.is_running
         self.write_config()
+        self._wait_for_port()
         with self.log_file.open("ab") as out:
             self.process = prefork.start(
                 "node", "--config", self.file, output=out, environment=prefork.clean(**environment)
             )
+
+    def _wait_for_port(self) -> None:
+        """A copy starts within milliseconds: the kernel may still be closing what was killed before."""
+        for _ in range(60):
+            with socket.socket() as place, suppress(OSError):
+                place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                place.bind(("127.0.0.1", self.port))
+                return
+            time.sleep(0.05)
 
     def send(self, number: signal.Signals) -> None:
         """A signal to all its processes."""
