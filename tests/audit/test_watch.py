@@ -104,9 +104,14 @@ async def test_a_fork_that_is_longer_is_noticed(
         for table in (audit_events, audit_checkpoints, audit_nodes, audit_writers):
             connection.execute(delete(table))
 
-    await node.database.write(wiped)
+    def goes_on(connection: Connection) -> None:
+        record(connection, "user.create", Entity("user", "before"))
+        wiped(connection)
+        record(connection, "user.create", Entity("user", "after"))
+
+    await node.database.write(goes_on)
     with pytest.raises(LedgerBroken, match="expected event 0 of its writer"):
-        await node.act(1)
+        await node.integrator.work(7)
     await node.database.write(wiped)
     restarted = Node(await open_database(url), tmp_path)
     await restarted.act(50)
