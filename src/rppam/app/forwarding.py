@@ -2,9 +2,9 @@
 
 import socket
 
-from rppam.access.mfa.keys import sealing_secrets_of
 from rppam.cluster.admin.forwarding import Carrier, LinkRelay
 from rppam.cluster.consensus.node import NodeCore
+from rppam.cluster.link.data_keys import sealing_secrets_of
 from rppam.cluster.link.link import TlsMemberLink
 from rppam.cluster.link.orders import OrderOptions
 from rppam.config.advertised import api_url

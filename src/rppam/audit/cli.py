@@ -8,6 +8,7 @@ import contextlib
 import json
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -18,8 +19,6 @@ from rppam.kernel.errors import Exit
 
 if TYPE_CHECKING:
     from rppam.audit.verify import Verification
-    from rppam.config.settings import Settings
-    from rppam.db.database import Database
     from rppam.ledger.checkpoint import Checkpoint
     from rppam.ledger.model import Event
     from rppam.ledger.store import Query, SqlLedger
@@ -29,8 +28,6 @@ T = TypeVar("T")
 LIMIT: Final = 100
 PAGE: Final = 5_000
 FOLLOW_EVERY_S: Final = 0.5
-_COULD_NOT_LOOK: Final = 2
-_TAMPERED: Final = 1
 _HELP: Final = {"help_option_names": ["-h", "--help"]}
 
 
@@ -74,7 +71,7 @@ def list_(
     from rppam.ledger.store import Query
 
     query = Query(action, actor, target, _moment(since), _moment(until), newest=True, limit=limit)
-    for event in reversed(_ask(config, lambda ledger, _: ledger.events(query))):
+    for event in reversed(_ask(config, lambda ledger: ledger.events(query))):
         _show(event, as_json=as_json)
 
 
@@ -93,17 +90,17 @@ def tail(
     """Follow events as they are put into the signed tree, in its order; none is left out."""
     from rppam.ledger.store import Query
 
-    async def follow(ledger: "SqlLedger", _database: "Database") -> None:
+    query = Query(action, actor, target, limit=PAGE, placed=True)
+
+    async def follow(ledger: "SqlLedger") -> None:
         newest = await ledger.newest()
-        after = newest.size - 1 if newest else -1
+        after: int | None = newest.size - 1 if newest else -1
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while True:
-                    found = await ledger.events(Query(action, actor, target, after=after, limit=PAGE))
-                    for event in found:
-                        if event.index is not None:
-                            _show(event, as_json=as_json)
-                            after = event.index
+                    for event in await ledger.events(query._replace(after=after)):
+                        _show(event, as_json=as_json)
+                        after = event.index
                     await asyncio.sleep(FOLLOW_EVERY_S)
 
     _ask(config, follow)
@@ -123,18 +120,18 @@ def verify(*, bundle: Path | None, key: str | None, config: Path | None, as_json
     from rppam.kernel.errors import RppamError
 
     found: dict[str, Any] = {"whole": True}
-    code = 0
+    code = Exit.DONE
     try:
         found["events"] = _verify_bundle(bundle, key) if bundle else _verify_database(config, key)
     except Tampered as error:
-        code, found = _TAMPERED, {"whole": False, "place": error.place, "sentence": error.sentence}
+        code, found = Exit.NO, {"whole": False, "place": error.place, "sentence": error.sentence}
     except (RppamError, OSError) as error:
-        code, found = _COULD_NOT_LOOK, {"whole": None, "error": str(error)}
+        code, found = Exit.ERRORS, {"whole": None, "error": str(error)}
     if as_json:
         click.echo(json.dumps(found))
-    elif code == 0:
+    elif code == Exit.DONE:
         click.echo(f"The ledger is whole: {found['events']} events, each in its place and signed for.")
-    elif code == _TAMPERED:
+    elif code == Exit.NO:
         click.echo(f"The ledger was tampered with, at {found['place']}: {found['sentence']}.", err=True)
     else:
         click.echo(f"rppam audit: could not look: {found['error']}", err=True)
@@ -186,9 +183,9 @@ def adopt(*, reason: str, config: Path | None, as_json: bool) -> int:
     """
     from getpass import getuser
 
-    from rppam.access.mfa.keys import data_keys_of
     from rppam.audit.keys import SigningKeys, origin_of
     from rppam.audit.watch import FILE_NAME, SeenFile, adopted
+    from rppam.cluster.link.data_keys import data_keys_of
     from rppam.kernel.actor import Actor, ActorKind, acting
     from rppam.ledger.model import Entity
     from rppam.ledger.record import record
@@ -216,12 +213,12 @@ class _Reading:
     """The ledger of a config's database, read page by page from a command."""
 
     def __init__(self, config: Path | None) -> None:
+        from rppam.config.load import load_settings
         from rppam.db.database import Database
         from rppam.ledger.store import SqlLedger
 
-        self.settings: Settings = _settings(config)
+        settings = self.settings = load_settings(config)
         self._runner = asyncio.Runner()
-        settings = self.settings
         self.database = Database(settings.database.url, settings.database.timeout_ms, node=settings.node.node_name)
         self.ledger = SqlLedger(self.database)
 
@@ -267,12 +264,9 @@ class _Reading:
 
     def key(self) -> str | None:
         """The public key in the database."""
-        from sqlalchemy import select
+        from rppam.audit.keys import public_key
 
-        from rppam.ledger.tables import audit_keys
-
-        wanted = select(audit_keys.c.public).order_by(audit_keys.c.made_at.desc()).limit(1)
-        return self.ask(self.database.read(lambda connection: connection.execute(wanted).scalar_one_or_none()))
+        return self.ask(public_key(self.database))
 
 
 def _verify_database(config: Path | None, key: str | None) -> int:
@@ -330,9 +324,7 @@ def _export_bundle(config: Path | None, path: Path) -> int:
         if key is None:
             raise EventUnknown("the ledger has no signing key yet: a node that leads makes it")
         count = max(notes, default=0)
-        events = (
-            event for event in reading.events(Query(limit=PAGE)) if event.index is not None and event.index < count
-        )
+        events = islice(reading.events(Query(limit=PAGE, placed=True)), count)
         return write_bundle(file, origin_of(reading.settings.cluster.cluster_id), key, notes, events, count)
 
 
@@ -363,12 +355,6 @@ def _moment(text: str | None) -> Any:
         raise click.BadParameter(f"{error}, found {text!r}") from None
 
 
-def _settings(config: Path | None) -> "Settings":
-    from rppam.config.load import load_settings
-
-    return load_settings(config)
-
-
-def _ask(config: Path | None, question: "Callable[[SqlLedger, Database], Awaitable[T]]") -> T:
+def _ask(config: Path | None, question: "Callable[[SqlLedger], Awaitable[T]]") -> T:
     with _Reading(config) as reading:
-        return reading.ask(question(reading.ledger, reading.database))
+        return reading.ask(question(reading.ledger))

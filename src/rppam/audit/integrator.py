@@ -11,8 +11,7 @@ from sqlalchemy import Connection
 from rppam.audit.keys import SigningKeys
 from rppam.cluster.health.ports import Authority
 from rppam.db.database import Database
-from rppam.db.fence import advance
-from rppam.http.errors import FencedError
+from rppam.db.fence import require_leadership
 from rppam.ledger.checkpoint import Signer
 from rppam.ledger.model import Entity
 from rppam.ledger.record import record
@@ -43,6 +42,5 @@ class Integrator:
             pass
 
     def _announce(self, connection: Connection, authority: Authority) -> None:
-        if not advance(connection, authority.epoch, self._node, authority.boot_id):
-            raise FencedError(f"{self._node} led at epoch {authority.epoch}, but a newer leader has written since")
+        require_leadership(connection, authority.epoch, self._node, authority.boot_id)
         record(connection, "leader.elect", Entity("node", self._node, self._node), epoch=authority.epoch)

@@ -14,8 +14,7 @@ from rppam.cluster.health.ports import Authority
 from rppam.crypto.data_keys import DataKeys
 from rppam.db.database import Database
 from rppam.db.engine import NowMs
-from rppam.db.fence import advance
-from rppam.http.errors import FencedError
+from rppam.db.fence import require_leadership
 from rppam.kernel.secret import Secret
 from rppam.ledger.checkpoint import Signer, Verifier, verifier_of
 from rppam.ledger.model import Entity
@@ -30,6 +29,12 @@ def origin_of(cluster_id: str) -> str:
     return f"rppam/{cluster_id}"
 
 
+async def public_key(database: Database) -> str | None:
+    """The public key of today as one word; ``None`` before the first leader has made it."""
+    row = await database.read(lambda connection: connection.execute(_NEWEST).one_or_none())
+    return None if row is None else str(row.public)
+
+
 class SigningKeys:
     """See the module."""
 
@@ -38,8 +43,8 @@ class SigningKeys:
 
     async def verifier(self) -> Verifier | None:
         """The public key of today; ``None`` before the first leader has made it."""
-        row = await self._database.read(lambda connection: connection.execute(_NEWEST).one_or_none())
-        return None if row is None else verifier_of(row.public)
+        public = await public_key(self._database)
+        return None if public is None else verifier_of(public)
 
     async def signer(self, authority: Authority, node: str) -> Signer:
         """The key of today, for the leader; made where there is none.
@@ -59,8 +64,7 @@ class SigningKeys:
         sealed = await self._data_keys.seal(raw, _PLACE)
 
         def work(connection: Connection) -> None:
-            if not advance(connection, authority.epoch, node, authority.boot_id):
-                raise FencedError(f"{node} led at epoch {authority.epoch}, but a newer leader has written since")
+            require_leadership(connection, authority.epoch, node, authority.boot_id)
             row = {"name": signer.name, "public": public, "sealed": sealed, "made_at": NowMs()}
             connection.execute(insert(audit_keys).values(**row))
             target = Entity("ledger", self.origin)

@@ -1,11 +1,11 @@
 """The parts of the audit in one process."""
 
-from rppam.access.mfa.keys import data_keys_of
 from rppam.audit.integrator import EVERY_S, Integrator
 from rppam.audit.keys import SigningKeys, origin_of
 from rppam.audit.watch import EVERY_S as WATCH_EVERY_S, FILE_NAME, LedgerWatch, SeenFile
 from rppam.cluster.driver.leader_tasks import RepeatedTask
 from rppam.cluster.driver.node_tasks import NodeTask
+from rppam.cluster.link.data_keys import data_keys_of
 from rppam.foundation import ControlFoundation, Foundation
 from rppam.kernel.services import Services
 from rppam.ledger.acts import Recorder
@@ -16,8 +16,7 @@ def wire(base: Foundation, services: Services) -> None:
     """Offer the ledger, its public key, and what records acts that change no database."""
     services.add(SqlLedger, SqlLedger(base.database))
     services.add(Recorder, Recorder(base.database))
-    origin = origin_of(base.config.cluster.cluster_id)
-    services.add(SigningKeys, SigningKeys(base.database, data_keys_of(base.config, base.database), origin))
+    services.add(SigningKeys, _keys(base))
 
 
 def leader_tasks(base: ControlFoundation) -> list[RepeatedTask]:
@@ -33,6 +32,6 @@ def node_tasks(base: ControlFoundation) -> list[NodeTask]:
     return [NodeTask(watch.name, WATCH_EVERY_S, watch.check)]
 
 
-def _keys(base: ControlFoundation) -> SigningKeys:
+def _keys(base: Foundation | ControlFoundation) -> SigningKeys:
     origin = origin_of(base.config.cluster.cluster_id)
     return SigningKeys(base.database, data_keys_of(base.config, base.database), origin)

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, and_, delete, or_, select
 from rppam.cluster.consensus.record import EPOCH_MAX
 from rppam.db.engine import NowMs, insert_into, rows_changed
 from rppam.db.tables import epochs, fence
+from rppam.http.errors import FencedError
 from rppam.kernel.fence import Claimed
 
 HISTORY_MAX: Final = 1_000
@@ -22,6 +23,12 @@ def stands(connection: Connection) -> Claimed:
     """The newest epoch that was accepted, and whose it is."""
     row = connection.execute(select(fence.c.epoch, fence.c.node, fence.c.boot_id)).one_or_none()
     return Claimed(0, "", "") if row is None else Claimed(row.epoch, row.node, row.boot_id)
+
+
+def require_leadership(connection: Connection, epoch: int, node: str, boot_id: str) -> None:
+    """As :func:`advance`. Raises :class:`~rppam.http.errors.FencedError` where it is refused."""
+    if not advance(connection, epoch, node, boot_id):
+        raise FencedError(f"{node} led at epoch {epoch}, but a newer leader has written since")
 
 
 def advance(connection: Connection, epoch: int, node: str, boot_id: str) -> bool:

@@ -13,9 +13,9 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, event, insert, select
+from sqlalchemy import Connection, Engine, event, insert
 
-from rppam.db.engine import NODE_OPTION, NowMs
+from rppam.db.engine import NODE_OPTION, now_ms
 from rppam.kernel.actor import Actor, current_actor
 from rppam.ledger.events import ACTIONS
 from rppam.ledger.merkle import leaf_hash
@@ -63,9 +63,9 @@ def record(
     catalogue does not have, ValueError for details with a float or bytes in them.
     """
     target = target or Entity(ACTIONS[action].object)
-    writer: _Writer = connection.info.setdefault(_WRITER, None) or _begin(connection)
+    writer: _Writer = connection.info.get(_WRITER) or _begin(connection)
     if not writer.now_ms:
-        writer.now_ms = int(connection.execute(select(NowMs())).scalar_one())
+        writer.now_ms = now_ms(connection)
     body = {
         "v": VERSION,
         "id": _uuid7(writer.now_ms),

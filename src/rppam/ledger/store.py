@@ -6,18 +6,16 @@ event that does not fit its writer's chain stops the integration, and is named. 
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, insert, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from rppam.cluster.health.ports import Authority
 from rppam.db.database import Database
-from rppam.db.engine import NowMs
-from rppam.db.fence import advance
-from rppam.http.errors import FencedError
+from rppam.db.engine import NowMs, insert_into, now_ms
+from rppam.db.fence import require_leadership
 from rppam.kernel.instant import WallMs
 from rppam.ledger.checkpoint import Checkpoint, Signer, signed
 from rppam.ledger.errors import EventUnknown, LedgerBroken
@@ -45,6 +43,8 @@ class Query(NamedTuple):
     newest: bool = False
     """The newest first, without ``after``."""
     limit: int = 100
+    placed: bool = False
+    """Only events that have their place in the tree."""
 
 
 class Signed(NamedTuple):
@@ -90,8 +90,7 @@ class SqlLedger:
             _append(connection, tree, waiting)
             # Last, so that leadership's own use of the fence waits for no batch. Two leaders at once take the same
             # places: the later one meets those of the earlier one, or the fence.
-            if not advance(connection, authority.epoch, node, authority.boot_id):
-                raise FencedError(f"{node} led at epoch {authority.epoch}, but a newer leader has written since")
+            require_leadership(connection, authority.epoch, node, authority.boot_id)
             note = signed(Checkpoint(origin, tree.size, tree.root()), signer)
             row = {"size": tree.size, "frontier": tree.pack(), "epoch": authority.epoch, "node": node, "note": note}
             connection.execute(insert(audit_checkpoints).values(**row, made_at=NowMs()))
@@ -113,7 +112,7 @@ class SqlLedger:
             after = -1 if query.after is None else query.after
             placed = select(audit_events).where(*where, _E.leaf > after).order_by(_E.leaf).limit(query.limit)
             rows = list(connection.execute(placed).all())
-            if len(rows) < query.limit:
+            if len(rows) < query.limit and not query.placed:
                 waiting = select(audit_events).where(*where, _E.leaf.is_(None)).order_by(_E.seq)
                 rows += connection.execute(waiting.limit(query.limit - len(rows))).all()
             return _with_words(connection, rows)
@@ -162,8 +161,7 @@ class SqlLedger:
         def work(connection: Connection) -> tuple[int, WallMs | None, WallMs]:
             counted = select(func.count(), func.min(_E.time)).where(_E.leaf.is_(None))
             count, oldest = connection.execute(counted).one()
-            now = connection.execute(select(NowMs())).scalar_one()
-            return int(count), None if oldest is None else WallMs(oldest), WallMs(now)
+            return int(count), None if oldest is None else WallMs(oldest), WallMs(now_ms(connection))
 
         return await self._database.read(work)
 
@@ -191,11 +189,6 @@ def reader(connection: Connection) -> Hashes:
         return [one for _, one in found]
 
     return hashes
-
-
-def event_of(row: Row[Any], words: Mapping[str, str]) -> Event:
-    """The event of a row."""
-    return Event(row.body, row.leaf, words)
 
 
 def flaw_of(row: Row[Any], last: tuple[int, str] | None) -> str:
@@ -231,8 +224,7 @@ def _append(connection: Connection, tree: Frontier, waiting: Sequence[Any]) -> N
     connection.execute(_PLACE, places)
     if nodes:
         connection.execute(insert(audit_nodes), nodes)
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    heads = dialect.insert(audit_writers)
+    heads = insert_into(connection, audit_writers)
     heads = heads.on_conflict_do_update(
         index_elements=[writers.writer], set_={"number": heads.excluded.number, "hash": heads.excluded.hash}
     )
@@ -283,4 +275,4 @@ def _with_words(connection: Connection, rows: Sequence[Row[Any]]) -> list[Event]
         refs |= {body["actor"]["name"], body["actor"]["address"], body["object"]["name"]} - {""}
     wanted = select(audit_words.c.ref, audit_words.c.word).where(audit_words.c.ref.in_(refs))
     words = {row.ref: row.word for row in connection.execute(wanted)} if refs else {}
-    return [event_of(row, words) for row in rows]
+    return [Event(row.body, row.leaf, words) for row in rows]

@@ -132,7 +132,7 @@ def finish(config: Path | None, *, sealing: bool, force: bool) -> int:
 
 def _wrap_data_keys(settings: "Settings") -> int:
     """Wrap what depends on the previous key in the database again; return how much did. A witness has no database."""
-    from rppam.access.mfa.keys import data_keys_of
+    from rppam.cluster.link.data_keys import data_keys_of
     from rppam.db.database import Database
     from rppam.db.url import parse_database_url
 

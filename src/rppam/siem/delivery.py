@@ -10,6 +10,7 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
+from rppam.cluster.driver.leader_tasks import LoopTask
 from rppam.cluster.health.ports import Authority
 from rppam.db.database import Database
 from rppam.db.errors import DatabaseError
@@ -30,30 +31,17 @@ RETRY_S: Final = (1.0, 2.0, 5.0, 10.0, 30.0)
 SETTLE_EVERY_S: Final = 1.0
 
 
-class Delivery:
-    """See the module. Implements :class:`rppam.cluster.driver.leader_tasks.LeaderTask`."""
-
-    name: Final = "the delivery to SIEM targets"
+class Delivery(LoopTask):
+    """See the module."""
 
     def __init__(self, database: Database, targets: SqlTargets, clock: Clock, node: str, boot_id: str) -> None:
+        super().__init__("the delivery to SIEM targets")
         self._ledger, self._targets, self._clock = SqlLedger(database), targets, clock
         self._node, self._boot_id = node, boot_id
-        self._running: asyncio.Task[None] | None = None
 
-    def start(self, epoch: int) -> None:
-        """Leadership began at ``epoch``."""
-        authority = Authority(epoch, self._boot_id)
-        self._running = asyncio.get_running_loop().create_task(self._run(authority), name=self.name)
-
-    async def stop(self) -> None:
-        """Leadership ended."""
-        running, self._running = self._running, None
-        if running is not None:
-            running.cancel()
-            await asyncio.wait([running])
-
-    async def _run(self, authority: Authority) -> None:
+    async def run(self, epoch: int) -> None:
         """One loop for each enabled target, begun anew when it was changed."""
+        authority = Authority(epoch, self._boot_id)
         loops: dict[tuple[str, int], asyncio.Task[None]] = {}
         try:
             while True:
@@ -118,12 +106,11 @@ async def _sent(ledger: SqlLedger, target: Target, sender: Sender) -> AsyncItera
     position, options = target.cursor, target.options
     waited_s = 0.0
     while True:
-        found = await ledger.events(Query(after=position - 1, limit=options.batch_size))
-        batch = [event for event in found if event.index is not None]
+        batch = await ledger.events(Query(after=position - 1, limit=options.batch_size, placed=True))
         is_due = len(batch) >= options.batch_size or waited_s >= options.flush_seconds
         if batch and is_due:
             await sender.send(documents(batch))
-            position, waited_s = batch[-1].index + 1, 0.0  # type: ignore[operator]  # those without one were left out
+            position, waited_s = position + len(batch), 0.0
         else:
             pause = min(SETTLE_EVERY_S, max(0.05, options.flush_seconds - waited_s) if batch else SETTLE_EVERY_S)
             await asyncio.sleep(pause)

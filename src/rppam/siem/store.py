@@ -14,8 +14,7 @@ from rppam.cluster.health.ports import Authority
 from rppam.crypto.data_keys import DataKeys
 from rppam.db.database import Database
 from rppam.db.engine import NowMs
-from rppam.db.fence import advance
-from rppam.http.errors import FencedError
+from rppam.db.fence import require_leadership
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
 from rppam.ledger.model import Entity
@@ -95,8 +94,7 @@ class SqlTargets:
         """All events before ``cursor`` have arrived. Raises :class:`~rppam.http.errors.FencedError`."""
 
         def work(connection: Connection) -> None:
-            if not advance(connection, authority.epoch, node, authority.boot_id):
-                raise FencedError(f"{node} led at epoch {authority.epoch}, but a newer leader has written since")
+            require_leadership(connection, authority.epoch, node, authority.boot_id)
             mine = (_T.id == ident) & (_T.cursor <= cursor)
             connection.execute(
                 update(siem_targets).where(mine).values(cursor=cursor, sent_at=NowMs(), failed_at=None, problem="")

@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from rppam.access.mfa.keys import data_keys_of
 from rppam.cluster.driver.node_tasks import NodeTask
+from rppam.cluster.link.data_keys import data_keys_of
 from rppam.foundation import ControlFoundation, Foundation
 from rppam.kernel.services import Services
 from rppam.siem.delivery import Delivery
@@ -15,16 +15,19 @@ WATCH_EVERY_S: Final = 10.0
 
 def wire(base: Foundation, services: Services) -> None:
     """Offer the targets."""
-    services.add(SqlTargets, SqlTargets(base.database, data_keys_of(base.config, base.database)))
+    services.add(SqlTargets, _targets(base))
 
 
 def leader_tasks(base: ControlFoundation) -> list[Delivery]:
     """Deliver."""
-    targets = SqlTargets(base.database, data_keys_of(base.config, base.database))
-    return [Delivery(base.database, targets, base.clock, base.node, base.boot_id)]
+    return [Delivery(base.database, _targets(base), base.clock, base.node, base.boot_id)]
 
 
 def node_tasks(base: ControlFoundation) -> list[NodeTask]:
     """Say in health which targets do not take their events."""
-    targets = SqlTargets(base.database, data_keys_of(base.config, base.database))
+    targets = _targets(base)
     return [NodeTask("the watch over SIEM targets", WATCH_EVERY_S, lambda: late(targets, base.clock))]
+
+
+def _targets(base: Foundation | ControlFoundation) -> SqlTargets:
+    return SqlTargets(base.database, data_keys_of(base.config, base.database))

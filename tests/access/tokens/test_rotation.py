@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from rppam.access.mfa.keys import data_keys_of
+from rppam.cluster.link.data_keys import data_keys_of
 from rppam.config.load import load_settings
 from rppam.crypto.data_keys import DataKeys
 from rppam.db.database import Database

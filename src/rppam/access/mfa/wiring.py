@@ -1,9 +1,9 @@
 """The parts of the second factor in one process: codes, and the keys that seal their secrets."""
 
 from rppam.access.lockouts.guard import Guard
-from rppam.access.mfa.keys import data_keys_of
 from rppam.access.mfa.service import SecondFactors
 from rppam.access.mfa.store import SqlFactors
+from rppam.cluster.link.data_keys import data_keys_of
 from rppam.foundation import Foundation
 from rppam.kernel.services import Services
 

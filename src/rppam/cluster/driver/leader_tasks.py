@@ -57,21 +57,15 @@ class LeaderTasks:
         return stopped
 
 
-class RepeatedTask:
-    """Work that a leader does again and again. Implements ``LeaderTask``.
+class LoopTask:
+    """Work of a leader in a task of its own, which ends with leadership. Implements ``LeaderTask``."""
 
-    A failure is logged once, until there is another or none, and the work is tried again. Work that a thread of the
-    database still does after ``stop`` is refused by the fence, if it writes with the epoch that it was given.
-    """
-
-    def __init__(self, name: str, every_s: float, work: Callable[[int], Awaitable[object]]) -> None:
-        """``work(epoch)`` runs when leadership begins, and ``every_s`` after it has ended."""
+    def __init__(self, name: str) -> None:
         self.name = name
-        self._every_s, self._work = every_s, work
         self._running: asyncio.Task[None] | None = None
 
     def start(self, epoch: int) -> None:
-        self._running = asyncio.get_running_loop().create_task(self._repeat(epoch), name=self.name)
+        self._running = asyncio.get_running_loop().create_task(self.run(epoch), name=self.name)
 
     async def stop(self) -> None:
         running, self._running = self._running, None
@@ -79,7 +73,24 @@ class RepeatedTask:
             running.cancel()
             await asyncio.wait([running])
 
-    async def _repeat(self, epoch: int) -> None:
+    async def run(self, epoch: int) -> None:
+        """The work, until it is cancelled."""
+        raise NotImplementedError
+
+
+class RepeatedTask(LoopTask):
+    """Work that a leader does again and again.
+
+    A failure is logged once, until there is another or none, and the work is tried again. Work that a thread of the
+    database still does after ``stop`` is refused by the fence, if it writes with the epoch that it was given.
+    """
+
+    def __init__(self, name: str, every_s: float, work: Callable[[int], Awaitable[object]]) -> None:
+        """``work(epoch)`` runs when leadership begins, and ``every_s`` after it has ended."""
+        super().__init__(name)
+        self._every_s, self._work = every_s, work
+
+    async def run(self, epoch: int) -> None:
         logged = ""
         while True:
             problem = ""

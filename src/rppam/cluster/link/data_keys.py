@@ -1,4 +1,4 @@
-"""The keys that seal second factors on this node, put together."""
+"""The keys that seal secrets in the cluster's database, put together from this host's."""
 
 from rppam.cluster.link.key_files import SealingSecrets
 from rppam.config.settings import Settings
