@@ -228,6 +228,12 @@ def missing_packages() -> list[str]:
         "jq": absent("jq"),
         "docker-compose": absent("docker-compose"),  # reads the files of `rppam redis setup`; needs no Docker for that
         "curl": absent("curl"),
+        "openssh-server": absent("sshd"),
+        "openssh-client": absent("ssh", "scp", "sftp", "ssh-keygen"),
+        "rsync": absent("rsync"),
+        "git": absent("git"),
+        "rsyslog": absent("rsyslogd"),
+        "chromium": absent("chromium"),
         "gcc": absent("gcc"),
         "libc6-dev": not Path("/usr/include/stdio.h").exists(),
     }

@@ -24,12 +24,13 @@ import rppam.setup
 import rppam.siem
 from rppam.db.steps import STEPS
 from rppam.kernel.slice import Command, Slice, load
+from rppam.ledger.events import ACTIONS
 from rppam.settings.registry import SETTINGS
 
 if TYPE_CHECKING:
     from sqlalchemy import MetaData
 
-__all__ = ["SETTINGS", "SLICES", "STEPS", "add", "commands", "routers", "tables"]
+__all__ = ["ACTIONS", "SETTINGS", "SLICES", "STEPS", "add", "commands", "routers", "tables"]
 
 SLICES: Final[list[Slice]] = [
     rppam.access.tokens.SLICE,
@@ -92,7 +93,9 @@ def add(slice_: Slice) -> None:
     SLICES.append(slice_)
     SETTINGS.declare(map(slice_.place, slice_.settings))
     STEPS.declare([slice_.place(slice_.migrations)] if slice_.migrations else [])
+    ACTIONS.declare([slice_.place(slice_.actions)] if slice_.actions else [])
 
 
 SETTINGS.declare(slice_.place(setting) for slice_ in SLICES for setting in slice_.settings)
 STEPS.declare(slice_.place(slice_.migrations) for slice_ in SLICES if slice_.migrations)
+ACTIONS.declare(slice_.place(slice_.actions) for slice_ in SLICES if slice_.actions)

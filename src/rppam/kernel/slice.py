@@ -38,6 +38,8 @@ class Slice:
     """The module with the slice's tables."""
     migrations: str = ""
     """The package with its steps of the schema."""
+    actions: str = ""
+    """What the ledger records of it: a sequence of actions."""
     wire: str = ""
     """``wire(base, services)``: offers the slice's services in a process that serves requests."""
     leader_tasks: str = ""

@@ -1,11 +1,14 @@
 """The catalogue of what is recorded: each action with its object and its class of retention.
 
 What is not listed is not recorded: :func:`rppam.ledger.record.record` refuses it, so the reference is complete. Names
-are ``noun.verb``.
+are ``noun.verb``. What the access to this installation itself is made of stands here; a slice brings its own.
 """
 
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import Final, NamedTuple
+
+from rppam.kernel.slice import load
 
 
 class Retention(StrEnum):
@@ -32,10 +35,39 @@ class Action(NamedTuple):
     """What is recorded beside actor, object and outcome."""
 
 
+class Catalogue(Mapping[str, Action]):
+    """Actions by name; those of slices are imported at the first look."""
+
+    def __init__(self, actions: Iterable[Action]) -> None:
+        self._places: list[str] = []
+        self._known = {action.name: action for action in actions}
+
+    def declare(self, places: Iterable[str]) -> None:
+        """Add the actions at these places (``module:attribute``, a sequence of actions)."""
+        self._places += places
+
+    def _all(self) -> dict[str, Action]:
+        places, self._places = self._places, []
+        for place in places:
+            found = {action.name: action for action in load(place)}
+            if clash := found.keys() & self._known.keys():
+                raise ValueError(f"two actions of one name at {place}: {', '.join(sorted(clash))}")
+            self._known |= found
+        return self._known
+
+    def __getitem__(self, name: str) -> Action:
+        return self._all()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+
 _A, _M, _C = Retention.ACCESS, Retention.ADMINISTRATION, Retention.CLUSTER
-ACTIONS: Final[dict[str, Action]] = {
-    action.name: action
-    for action in (
+ACTIONS: Final = Catalogue(
+    (
         Action("login.fail", "user", "A log-in was refused", _A, "the step: password, code or lockout"),
         Action("session.open", "session", "A log-in session began", _A, "kind, second factor, user agent"),
         Action("session.elevate", "session", "A session showed a second factor", _A),
@@ -57,10 +89,6 @@ ACTIONS: Final[dict[str, Action]] = {
         Action("lockout.begin", "lockout", "Wrong guesses locked a user or an address", _A, "level, until when"),
         Action("lockout.end", "lockout", "A lockout was ended before its time", _M),
         Action("setting.change", "setting", "A setting changed", _M, "revision, the value before and after"),
-        Action("siem.create", "siem-target", "A SIEM target was made", _M, "kind, address, format"),
-        Action("siem.change", "siem-target", "A SIEM target was changed", _M, "kind, address, format"),
-        Action("siem.delete", "siem-target", "A SIEM target was deleted", _M),
-        Action("siem.test", "siem-target", "A test event was sent to a SIEM target", _M),
         Action("note.write", "note", "The operator's note was written", _M, "the text"),
         Action("member.join", "node", "A node became a member", _C),
         Action("member.remove", "node", "A member was removed", _C),
@@ -73,7 +101,7 @@ ACTIONS: Final[dict[str, Action]] = {
         Action("ledger.found", "ledger", "The ledger began, or got a new signing key", _C, "the public key"),
         Action("ledger.adopt", "ledger", "A restored ledger was taken over by an administrator", _C, "size and root"),
     )
-}
+)
 
 
 def events_page(generated: str) -> str:

@@ -7,6 +7,7 @@ SLICE = Slice(
     package=__name__,
     tables="tables",
     migrations="migrations",
+    actions="events:ACTIONS",
     wire="wiring:wire",
     leader_tasks="wiring:leader_tasks",
     node_tasks="wiring:node_tasks",
