@@ -10,6 +10,8 @@ from tests.support.served import PASSWORD, Served
 pytestmark = pytest.mark.integration
 
 USERS = "/api/v1/users"
+HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKtPd3D8WBB2RJFAiBz1qMpmL3kbo3IVqUB/bwmp0fGj"
+OTHER_HOST_KEY = HOST_KEY.removesuffix("j") + "k"
 
 
 async def test_the_served_document_is_the_generated_one(served: Served) -> None:
@@ -24,7 +26,9 @@ async def test_every_documented_operation_answers_as_documented(served: Served) 
     made = await served.http.post(USERS, headers=served.bearer(), json={"username": "anna"})
     hook = {"name": "hook", "kind": "webhook", "url": "http://127.0.0.1:1/", "secret": "s3cret", "enabled": False}
     target = await served.http.post("/api/v1/siem/targets", headers=served.bearer(), json=hook)
+    places = await _places(served)
     bodies: dict[str, dict[str, object]] = {
+        **_target_bodies(places),
         "/api/v1/siem/targets": {**hook, "name": "another"},
         "/api/v1/siem/targets/{targetId}": hook,
         "/api/v1/settings/{area}/{name}": {"idleMinutes": 15},
@@ -55,6 +59,8 @@ async def test_every_documented_operation_answers_as_documented(served: Served) 
         body = bodies.get(path) if method not in {"get", "delete"} else None
         where = path.replace("{nodeName}", "node1").replace("{userId}", made.json()["id"])
         where, headers = where.replace("{area}/{name}", "security/sessions"), served.bearer()
+        for name, ident in places.items():
+            where = where.replace(f"{{{name}}}", ident)
         where = where.replace("{lockoutId}", "0" * 64).replace("{targetId}", target.json()["id"])
         if method == "delete" and path.endswith("/sessions"):
             where += f"?userId={made.json()['id']}"
@@ -81,6 +87,30 @@ async def test_every_documented_operation_answers_as_documented(served: Served) 
         assert "422" not in operation["responses"]
         seen += 1
     assert seen >= 10
+
+
+async def _places(served: Served) -> dict[str, str]:
+    """Ids for the parameters of paths, of things that were made for it."""
+    web = {"name": "web1", "kind": "ssh", "address": "10.0.0.1"}
+    resource = (await served.http.post("/api/v1/resources", headers=served.bearer(), json=web)).json()["id"]
+    other = (await served.http.post("/api/v1/resources", headers=served.bearer(), json=web | {"name": "x"})).json()[
+        "id"
+    ]
+    root = {"resourceId": other, "name": "root"}
+    account = (await served.http.post("/api/v1/accounts", headers=served.bearer(), json=root)).json()["id"]
+    keys = f"/api/v1/resources/{resource}/host-keys"
+    key = (await served.http.post(keys, headers=served.bearer(), json={"key": HOST_KEY})).json()["id"]
+    return {"resourceId": resource, "otherId": other, "accountId": account, "keyId": key}
+
+
+def _target_bodies(places: dict[str, str]) -> dict[str, dict[str, object]]:
+    return {
+        "/api/v1/resources": {"name": "web2", "kind": "ssh", "address": "10.0.0.1"},
+        "/api/v1/resources/{resourceId}": {"port": 2222},
+        "/api/v1/resources/{resourceId}/host-keys": {"key": OTHER_HOST_KEY},
+        "/api/v1/accounts": {"resourceId": places["otherId"], "name": "admin"},
+        "/api/v1/accounts/{accountId}": {"description": "x"},
+    }
 
 
 def _required(schema: dict[str, object]) -> list[str]:

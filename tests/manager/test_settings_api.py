@@ -12,7 +12,7 @@ from rppam.access.sessions.policy import SESSIONS, SessionPolicy
 from rppam.cluster.consensus.heartbeat import Role
 from rppam.cluster.store.epoch_register import SqlEpochRegister
 from rppam.http.errors import InvalidRequestError
-from rppam.manager.settings_api import revisions_in
+from rppam.http.revisions import revisions_in
 from tests.support.served import Served
 
 pytestmark = pytest.mark.integration

@@ -22,6 +22,7 @@ import rppam.limits
 import rppam.manager
 import rppam.setup
 import rppam.siem
+import rppam.targets
 from rppam.db.steps import STEPS
 from rppam.kernel.slice import Command, Slice, load
 from rppam.ledger.events import ACTIONS
@@ -41,6 +42,7 @@ SLICES: Final[list[Slice]] = [
     rppam.access.sessions.SLICE,
     rppam.audit.SLICE,
     rppam.siem.SLICE,
+    rppam.targets.SLICE,
     rppam.limits.SLICE,
     rppam.manager.SLICE,
     rppam.licence.SLICE,

@@ -5,17 +5,16 @@ entity tag. With ``If-Match``, which is optional, no change overwrites one that 
 ``security_admin`` may change the area ``security``, ``pam_admin`` everything.
 """
 
-import re
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Body, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Body, Depends, Path, Query, Response
 from pydantic import Field
 
 from rppam.access.accounts.model import AccountRole
 from rppam.access.rbac.policy import Action, Caller, check, lacking_role, rule_for
 from rppam.access.sessions.model import Identity
 from rppam.http.answers import BODY, NO_DATABASE, NOT_AT_THE_LEADER
-from rppam.http.errors import FieldFlaw, InvalidRequestError
+from rppam.http.revisions import Expected
 from rppam.http.routes import declare, for_roles
 from rppam.http.schemas import Shape
 from rppam.http.services import Here
@@ -43,9 +42,6 @@ _WRITTEN: Final = {
     503: "The database does not answer; with RPPAM-2903 the change may or may not have been made",
 }
 LIMITS_PATH: Final = f"{SETTINGS_PATH}/{LIMITS.name}"
-_TAG: Final = r'(W/)?"([!#-~]*)"'
-_TAGS: Final = re.compile(rf"{_TAG}(?:[ \t]*,[ \t]*{_TAG})*")
-_REVISION: Final = re.compile(r"0|[1-9][0-9]{0,15}")
 Word = Annotated[str, Path(max_length=64)]
 
 
@@ -127,12 +123,7 @@ async def _writable(caller: Caller, setting: Annotated[Setting[Any], Depends(_se
     check(caller, Action.CHANGE, setting)
 
 
-async def _expected(request: Request) -> list[int] | None:
-    return revisions_in(request.headers.getlist("if-match"))
-
-
 Named = Annotated[Setting[Any], Depends(_setting)]
-Expected = Annotated[list[int] | None, Depends(_expected)]
 _WRITES: Final = [Depends(_writable)]
 
 
@@ -225,20 +216,6 @@ def _revision_shape(past: PastRevision) -> RevisionShape:
         epoch=stored.epoch,
         node=stored.node,
     )
-
-
-def revisions_in(headers: list[str]) -> list[int] | None:
-    """The revisions that ``If-Match`` lets a write replace; ``None``: any. Raises :class:`InvalidRequestError`.
-
-    A tag that is none of ours, or a weak one, matches nothing (RFC 9110, section 13.1.1).
-    """
-    text = ",".join(headers).strip(" \t")
-    if not headers or text == "*":
-        return None
-    if _TAGS.fullmatch(text) is None:
-        message = 'expected * or entity tags in quotes, such as "7"'
-        raise InvalidRequestError([FieldFlaw("header.If-Match", message, "malformed")])
-    return [int(opaque) for weak, opaque in re.findall(_TAG, text) if not weak and _REVISION.fullmatch(opaque)]
 
 
 def _answer(shown: Shown, response: Response) -> dict[str, Any]:
