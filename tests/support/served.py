@@ -284,7 +284,8 @@ class Served:
             self.entropy,
             unheard,
         )
-        services = offered(base, given, {FencedNote: self.note})
+        self.base = base
+        services = self.services = offered(base, given, {FencedNote: self.note})
         self.store = services.get(SqlSessions)
         self.settings = services.get(SqlSettingsStore)
         self.sessions, self.users = services.get(Sessions), services.get(SqlAccounts)

@@ -26,6 +26,8 @@ class Kind(StrEnum):
     """``ident``: the setting's name."""
     UNLOCK = "unlock"
     """``ident``: the limited subject (:func:`rppam.kernel.limit.subject_hash`) that was unlocked; no value."""
+    ACCESS = "access"
+    """``ident``: a session with a target that somebody has given an order about; no value."""
 
 
 class CacheKey(NamedTuple):

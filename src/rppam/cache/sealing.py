@@ -27,7 +27,7 @@ from rppam.kernel.secret import Secret
 CLOCKS_APART_MS: Final = 30 * 60_000
 """Nodes whose clocks differ by more cannot read each other's copies, and ask SQL."""
 REVISION_MAX: Final = 10**15 - 1
-TOLD: Final = frozenset((Kind.SETTING, Kind.UNLOCK))
+TOLD: Final = frozenset((Kind.SETTING, Kind.UNLOCK, Kind.ACCESS))
 """Kinds whose changes every node is told by name: they are few, and change seldom."""
 _TOLD_GROUP: Final = b"told:"
 _VERSION: Final = b"1"

@@ -5,7 +5,7 @@ from rppam.kernel.slice import Slice
 SLICE = Slice(
     name="mfa",
     package=__name__,
-    public=("model", "service", "store"),
+    public=("errors", "model", "service", "store"),
     wire="wiring:wire",
     routes=("api:mfa",),
     settings=("policy:MFA",),

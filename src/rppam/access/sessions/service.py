@@ -234,12 +234,14 @@ class SignIn:
         Raises :class:`InvalidCredentials`, ``RateLimitedError``, ``Overloaded``, or a ``DatabaseError`` when nobody can
         tell.
         """
+        found = await self.prove(username, password, caller)
+        return found if isinstance(found, SecondStep) else await self._sessions.open(found, caller, mfa=False)
+
+    async def prove(self, username: str, password: Secret, caller: Caller) -> Account | SecondStep:
+        """As :meth:`login`, without a session: the account, or what the second step needs."""
         async with self._guard.trying(username, caller.client, InvalidCredentials):
             account = await self._accounts.login(username, password, caller.client)
-        pending = await self._second_factor.begin(account, caller.client)
-        if pending is not None:
-            return pending
-        return await self._sessions.open(account, caller, mfa=False)
+        return await self._second_factor.begin(account, caller.client) or account
 
 
 def session_id(now: WallMs) -> str:
