@@ -1,0 +1,14 @@
+"""Recordings of sessions with targets: sealed and chained as they happen, and read back as files."""
+
+from rppam.kernel.slice import Slice
+
+SLICE = Slice(
+    name="recordings",
+    package=__name__,
+    public=("errors", "model", "service", "store"),
+    tables="tables",
+    migrations="migrations",
+    actions="events:ACTIONS",
+    wire="wiring:wire",
+    routes=("api:recordings",),
+)

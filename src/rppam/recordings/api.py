@@ -1,0 +1,186 @@
+"""Recordings over REST: everybody sees the own ones, administrators and auditors all. Each look is recorded."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Final, NamedTuple
+
+from fastapi import APIRouter, Path, Query
+from fastapi.responses import StreamingResponse
+
+from rppam.access.accounts.model import PAGE_SIZE, PAGE_SIZE_MAX, AccountRole
+from rppam.access.rbac.policy import Action, Caller, allows, check, lacking_role, rule_for
+from rppam.access.sessions.model import Identity
+from rppam.http.answers import NO_DATABASE
+from rppam.http.routes import SIGNED_IN, declare
+from rppam.http.schemas import Shape
+from rppam.http.services import Here
+from rppam.http.times import iso_utc
+from rppam.recordings.errors import RecordingUnknown
+from rppam.recordings.formats import ENDINGS, MEDIA, Format, Writer
+from rppam.recordings.model import Recording
+from rppam.recordings.service import Recordings
+from rppam.recordings.store import SqlRecordings
+
+RECORDINGS: Final = "/api/v1/recordings"
+recordings = APIRouter(tags=["recordings"])
+_ID: Final = "^[0-9a-zA-Z-]{1,36}$"
+RecordingId = Annotated[str, Path(alias="recordingId", pattern=_ID)]
+_HIDDEN: Final = "No recording of this id, or somebody else's"
+
+
+class RecordingShape(Shape):
+    """A recording. Times are ISO 8601, UTC, by the database's clock."""
+
+    id: str
+    session: str
+    """Id of the session with the target."""
+    kind: str
+    """`shell` or `exec`."""
+    user: str
+    target: str
+    account: str
+    title: str
+    """The command; empty for a shell."""
+    columns: int
+    rows: int
+    node: str
+    state: str
+    """`live`, `done`, or `lost`: its end is missing."""
+    chunks: int
+    bytes: int
+    head: str
+    """The last hash of its chain, as the ledger has it."""
+    started_at: str
+    changed_at: str
+    exit: str
+    """How the channel ended."""
+
+
+class RecordingPage(Shape):
+    """A page of recordings."""
+
+    items: list[RecordingShape]
+    next: str | None
+    """What to send as `after` for the next page; null on the last one."""
+
+
+class VerdictShape(Shape):
+    """What became of verifying a recording."""
+
+    id: str
+    ok: bool
+    chunks: int
+    bytes: int
+    head: str
+    problem: str
+    """Empty where all is as it was recorded."""
+
+
+class RecordingsOf(NamedTuple):
+    """All recordings of a user; of everybody where it is ``None``."""
+
+    user_id: str | None
+
+
+@rule_for(RecordingsOf)
+def _recordings_of(identity: Identity, action: Action, whose: RecordingsOf) -> str:
+    if whose.user_id is not None and whose.user_id == identity.user_id:
+        return ""
+    return lacking_role(identity, action, (AccountRole.SECURITY_ADMIN,))
+
+
+@recordings.get(RECORDINGS, summary="Recordings", response_model=RecordingPage)
+@declare(SIGNED_IN, {400: "A parameter is not valid", 503: NO_DATABASE})
+async def list_recordings(
+    caller: Caller,
+    services: Here,
+    session: Annotated[str | None, Query(pattern=_ID)] = None,
+    page_size: Annotated[int, Query(alias="pageSize", ge=1, le=PAGE_SIZE_MAX)] = PAGE_SIZE,
+    after: Annotated[str | None, Query(pattern=_ID)] = None,
+) -> RecordingPage:
+    """The newest first: all for administrators and auditors, else the caller's own. `session=...`: of one session."""
+    user_id = None if allows(caller, Action.READ, RecordingsOf(None)) else caller.user_id or "-"
+    found, following = await services.get(Recordings).page(user_id, session, after, page_size)
+    return RecordingPage(items=[_shape(one) for one in found], next=following)
+
+
+@recordings.get(RECORDINGS + "/{recordingId}", summary="One recording", response_model=RecordingShape)
+@declare(SIGNED_IN, {404: _HIDDEN, 503: NO_DATABASE})
+async def show_recording(recording_id: RecordingId, caller: Caller, services: Here) -> RecordingShape:
+    """What is known of it, without what was said."""
+    return _shape(await _readable(recording_id, caller, services))
+
+
+@recordings.get(RECORDINGS + "/{recordingId}/export", summary="A recording as a file", response_class=StreamingResponse)
+@declare(SIGNED_IN, {400: "A parameter is not valid", 404: _HIDDEN, 503: NO_DATABASE})
+async def export_recording(
+    recording_id: RecordingId,
+    caller: Caller,
+    services: Here,
+    form: Annotated[Format, Query(alias="format")] = Format.CAST3,
+) -> StreamingResponse:
+    """`cast3` and `cast2` play in asciinema, `ttyrec` has the bytes as they came, `txt` is for reading.
+
+    A recording that is broken ends where it is, without its last line.
+    """
+    found = await _readable(recording_id, caller, services)
+    await services.get(SqlRecordings).note("recording.export", found.id, {"format": form.value})
+    name = f"{found.id}.{ENDINGS[form]}"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return StreamingResponse(_exported(found, form, services.get(Recordings)), media_type=MEDIA[form], headers=headers)
+
+
+@recordings.post(RECORDINGS + "/{recordingId}/verify", summary="Verify a recording", response_model=VerdictShape)
+@declare(SIGNED_IN, {404: _HIDDEN, 503: NO_DATABASE})
+async def verify_recording(recording_id: RecordingId, caller: Caller, services: Here) -> VerdictShape:
+    """Opens every chunk, follows the chain, and compares it with the hashes that the ledger has."""
+    found = await _readable(recording_id, caller, services)
+    store = services.get(SqlRecordings)
+    verdict = await services.get(Recordings).verify(found.id, await store.told(found.id))
+    facts = {"ok": not verdict.problem, "chunks": verdict.chunks}
+    await store.note("recording.verify", found.id, facts)
+    return VerdictShape(
+        id=found.id,
+        ok=not verdict.problem,
+        chunks=verdict.chunks,
+        bytes=verdict.bytes,
+        head=verdict.head,
+        problem=verdict.problem,
+    )
+
+
+async def _exported(recording: Recording, form: Format, service: Recordings) -> AsyncIterator[bytes]:
+    writer = Writer(form, recording)
+    yield writer.head()
+    async for chunk, records in service.chunks(recording):
+        yield writer.chunk(chunk, records)
+    yield writer.end()
+
+
+async def _readable(recording_id: str, caller: Caller, services: Here) -> Recording:
+    missing = RecordingUnknown("no recording has this id")
+    found = await services.get(Recordings).get(recording_id)
+    check(caller, Action.READ, RecordingsOf(found.user_id), missing)
+    return found
+
+
+def _shape(one: Recording) -> RecordingShape:
+    facts = one.facts
+    return RecordingShape(
+        id=one.id,
+        session=facts.session,
+        kind=facts.kind,
+        user=facts.user,
+        target=facts.target,
+        account=facts.account,
+        title=facts.title,
+        columns=facts.columns,
+        rows=facts.rows,
+        node=facts.node,
+        state=one.state.value,
+        chunks=one.chunks,
+        bytes=one.bytes,
+        head=one.head,
+        started_at=iso_utc(one.started),
+        changed_at=iso_utc(one.changed),
+        exit=one.how,
+    )

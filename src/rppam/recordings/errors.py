@@ -1,0 +1,33 @@
+"""What can be wrong with recordings (RPPAM-8701 and on)."""
+
+from rppam.kernel.errors import Exit, Fault, Retry, RppamError
+
+
+class RecordingError(RppamError, fault=Fault.CALLER, retry=Retry.NO, exit=Exit.ERRORS, level="info"):
+    """Base of all errors of recordings."""
+
+
+class RecordingUnknown(RecordingError, code="RPPAM-8701", status=404):
+    """No recording has this id."""
+
+    fix = "GET /api/v1/recordings lists them."
+
+
+class RecordingUnavailable(
+    RecordingError, code="RPPAM-8702", fault=Fault.SURROUNDINGS, retry=Retry.SLOWLY, status=503, level="error"
+):
+    """The session cannot be recorded, and the policy allows none that is not."""
+
+    fix = "See why the store of recordings takes nothing: the database of the cluster, its disk."
+
+
+class RecordingBroken(RecordingError, code="RPPAM-8703", fault=Fault.OPERATOR, status=500, level="error"):
+    """A recording is not what was recorded: a chunk is missing, or was changed."""
+
+    fix = "Keep the database as it is, and compare it with a backup: somebody has written to it."
+
+
+class RecordingFileBroken(RecordingError, code="RPPAM-8704"):
+    """An exported recording is not what was exported."""
+
+    fix = "Export it anew, and compare the two."

@@ -1,0 +1,16 @@
+"""What the ledger records of recordings."""
+
+from typing import Final
+
+from rppam.ledger.events import Action, Retention
+
+_A = Retention.ACCESS
+
+ACTIONS: Final = (
+    Action("recording.start", "recording", "The recording of a channel began", _A, "session, kind, first hash"),
+    Action("recording.head", "recording", "A recording has come so far", _A, "chunks, last hash"),
+    Action("recording.end", "recording", "A recording ended", _A, "chunks, last hash, bytes, how the channel ended"),
+    Action("recording.lose", "recording", "Nothing more could be recorded", _A, "why"),
+    Action("recording.export", "recording", "A recording was exported or played", _A, "format"),
+    Action("recording.verify", "recording", "A recording was verified", _A, "what was found"),
+)

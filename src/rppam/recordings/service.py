@@ -1,0 +1,112 @@
+"""Recordings: begin one for a channel, read one back, and see whether it is what was recorded."""
+
+import secrets
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Final, NamedTuple
+
+from rppam.access.sessions.service import session_id
+from rppam.crypto.data_keys import DataKeys
+from rppam.db.clock import DatabaseClock
+from rppam.db.errors import DatabaseError
+from rppam.kernel.actor import Actor
+from rppam.kernel.errors import RppamError
+from rppam.kernel.instant import WallMs
+from rppam.kernel.secret import Secret
+from rppam.recordings.errors import RecordingBroken, RecordingUnavailable
+from rppam.recordings.model import (
+    KEY_BYTES,
+    Chunk,
+    Facts,
+    Record,
+    Recording,
+    State,
+    first_hash,
+    opened_chunk,
+    unpacked,
+)
+from rppam.recordings.recorder import Recorder
+from rppam.recordings.store import SqlRecordings
+
+CHUNKS_AT_ONCE: Final = 8
+
+
+class Verdict(NamedTuple):
+    """What became of verifying a recording."""
+
+    chunks: int
+    bytes: int
+    head: str
+    problem: str
+    """Empty: it is what was recorded."""
+
+
+class Recordings:
+    """See the module."""
+
+    def __init__(self, store: SqlRecordings, keys: DataKeys, clock: DatabaseClock, *, node: str) -> None:
+        self._store, self._keys, self._clock, self._node = store, keys, clock, node
+
+    async def record(
+        self, facts: Facts, user_id: str, actor: Actor, on_lost: Callable[[str], None], *, strict: bool, may_lose: bool
+    ) -> Recorder:
+        """A recorder for one channel. Raises :class:`RecordingUnavailable`."""
+        ident, key = session_id(self._clock.wall_ms()), secrets.token_bytes(KEY_BYTES)
+        facts = facts._replace(node=self._node)
+        text = facts.text()
+        try:
+            sealed = await self._keys.seal(Secret(key.hex()), _place(ident))
+            head = first_hash(ident, text)
+            now = WallMs(0)
+            new = Recording(ident, user_id, facts, text, sealed, State.LIVE, head, 0, 0, now, now, "")
+            await self._store.begin(new, actor)
+        except (DatabaseError, RppamError) as error:
+            raise RecordingUnavailable(f"this session cannot be recorded: {error}") from error
+        return Recorder(self._store, new, key, actor, on_lost, strict=strict, may_lose=may_lose)
+
+    async def get(self, ident: str) -> Recording:
+        """Raises :class:`~rppam.recordings.errors.RecordingUnknown`."""
+        return await self._store.get(ident)
+
+    async def page(
+        self, user_id: str | None, session: str | None, after: str | None, count: int
+    ) -> tuple[list[Recording], str | None]:
+        """Recordings, the newest first, and where the next page begins."""
+        found = await self._store.page(user_id, session, after, count + 1)
+        return (found, None) if len(found) <= count else (found[:count], found[count - 1].id)
+
+    async def chunks(self, recording: Recording) -> AsyncIterator[tuple[Chunk, list[Record]]]:
+        """Its chunks in order, opened and compared with the chain. Raises :class:`RecordingBroken`."""
+        key = bytes.fromhex((await self._keys.unseal(recording.sealed_key, _place(recording.id))).reveal())
+        before, seq = first_hash(recording.id, recording.text), 0
+        while found := await self._store.chunks(recording.id, seq, CHUNKS_AT_ONCE):
+            for chunk in found:
+                seq += 1
+                if chunk.seq != seq:
+                    raise RecordingBroken(f"chunk {seq} of the recording {recording.id} is missing")
+                plain = opened_chunk(key, recording.id, before, chunk)
+                before = chunk.hash
+                yield chunk, list(unpacked(plain))
+            if seq >= recording.chunks:
+                break
+        if seq < recording.chunks or (seq == recording.chunks and before != recording.head):
+            raise RecordingBroken(f"the recording {recording.id} ends with chunk {seq}, not as its row says")
+
+    async def verify(self, ident: str, told: Sequence[tuple[int, str]]) -> Verdict:
+        """Open everything, and compare it with what the ledger was ``told``: numbers of chunks and their hashes."""
+        recording = await self._store.get(ident)
+        known = {0: first_hash(ident, recording.text)}
+        size, head = 0, known[0]
+        try:
+            async for chunk, records in self.chunks(recording):
+                known[chunk.seq] = head = chunk.hash
+                size += sum(len(record.data) for record in records)
+            for number, hashed in told:
+                if known.get(number) != hashed:
+                    raise RecordingBroken(f"the ledger has another hash of chunk {number} of the recording {ident}")
+        except RecordingBroken as error:
+            return Verdict(len(known) - 1, size, head, str(error))
+        return Verdict(len(known) - 1, size, head, "")
+
+
+def _place(ident: str) -> str:
+    return f"the recording {ident}"

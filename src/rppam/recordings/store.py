@@ -1,0 +1,175 @@
+"""Recordings in SQL: a row for each, and its chunks. A head goes into the ledger in the transaction of its chunk."""
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from rppam.db.engine import NowMs, insert_into, now_ms
+from rppam.db.store import SqlStore, reads, writes
+from rppam.kernel.actor import Actor
+from rppam.kernel.instant import WallMs
+from rppam.ledger.model import Entity
+from rppam.ledger.record import record
+from rppam.ledger.tables import audit_events
+from rppam.recordings.errors import RecordingBroken, RecordingUnknown
+from rppam.recordings.model import Chunk, Recording, State, facts_of
+from rppam.recordings.tables import recording_chunks, recordings
+
+_R: Final = recordings.c
+_C: Final = recording_chunks.c
+_TELLING: Final = ("recording.start", "recording.head", "recording.end")
+SWEEP_ROWS: Final = 200
+LOST_MS: Final = 60_000
+"""A live recording whose session is over, and of which nothing was heard for this long, is lost."""
+
+
+class SqlRecordings(SqlStore):
+    """See the module."""
+
+    @writes
+    def begin(self, connection: Connection, new: Recording, actor: Actor) -> None:
+        """Begin a recording."""
+        now = now_ms(connection)
+        connection.execute(
+            insert(recordings).values(
+                id=new.id,
+                session=new.facts.session,
+                user_id=new.user_id,
+                facts=new.text,
+                sealed_key=new.sealed_key,
+                state=State.LIVE.value,
+                head=new.head,
+                chunks=0,
+                bytes=0,
+                started=now,
+                changed=now,
+                how="",
+            )
+        )
+        facts = {"session": new.facts.session, "kind": new.facts.kind, "head": new.head}
+        record(connection, "recording.start", _entity(new.id), details=facts, actor=actor)
+
+    @writes
+    def append(
+        self, connection: Connection, ident: str, chunks: Sequence[Chunk], size: int, actor: Actor, *, tell: bool
+    ) -> None:
+        """Add chunks of ``size`` bytes; with ``tell`` the ledger learns the head. Doing it twice does it once."""
+        for chunk in chunks:
+            made = connection.execute(
+                insert_into(connection, recording_chunks)
+                .values(recording=ident, seq=chunk.seq, hash=chunk.hash, sealed=chunk.sealed)
+                .on_conflict_do_nothing()
+            )
+            if not made.rowcount and _hash(connection, ident, chunk.seq) != chunk.hash:
+                raise RecordingBroken(f"chunk {chunk.seq} of the recording {ident} is somebody else's")
+        last = chunks[-1]
+        mine = (_R.id == ident) & (_R.chunks < last.seq)
+        values = {"head": last.hash, "chunks": last.seq, "bytes": _R.bytes + size, "changed": NowMs()}
+        connection.execute(update(recordings).where(mine).values(**values))
+        if tell:
+            facts = {"chunks": last.seq, "head": last.hash}
+            record(connection, "recording.head", _entity(ident), details=facts, actor=actor)
+
+    @writes
+    def end(self, connection: Connection, ident: str, state: State, how: str, actor: Actor) -> None:
+        """End a recording, and tell the ledger its head."""
+        row = _row(connection, ident)
+        if row.state != State.LIVE.value:
+            return
+        connection.execute(
+            update(recordings).where(_R.id == ident).values(state=state.value, how=how[:64], changed=NowMs())
+        )
+        facts = {"chunks": row.chunks, "head": row.head, "bytes": row.bytes, "exit": how[:64]}
+        record(connection, "recording.end", _entity(ident), details=facts, actor=actor)
+
+    @writes
+    def sweep(self, connection: Connection, over: Sequence[str]) -> int:
+        """Say of live recordings that their end is lost: those of sessions ``over`` of which nothing was heard for a
+        while; how many."""
+        old = (_R.state == State.LIVE.value) & (_R.changed < NowMs() - LOST_MS) & _R.session.in_(over)
+        rows = connection.execute(select(recordings).where(old).limit(SWEEP_ROWS)).all()
+        for row in rows:
+            connection.execute(update(recordings).where(_R.id == row.id).values(state=State.LOST.value, how="lost"))
+            facts = {"chunks": row.chunks, "head": row.head, "bytes": row.bytes, "exit": "lost"}
+            record(connection, "recording.end", _entity(row.id), details=facts)
+        return len(rows)
+
+    @reads
+    def unfinished(self, connection: Connection) -> list[str]:
+        """Sessions with live recordings of which nothing was heard for a while."""
+        old = (_R.state == State.LIVE.value) & (_R.changed < NowMs() - LOST_MS)
+        return list(connection.execute(select(_R.session).where(old).distinct().limit(SWEEP_ROWS)).scalars())
+
+    @writes
+    def note(self, connection: Connection, action: str, ident: str, facts: dict[str, Any]) -> None:
+        """Record what was done with a recording."""
+        record(connection, action, _entity(ident), details=facts)
+
+    @reads
+    def get(self, connection: Connection, ident: str) -> Recording:
+        """Raises :class:`RecordingUnknown`."""
+        return _recording(_row(connection, ident))
+
+    @reads
+    def page(
+        self, connection: Connection, user_id: str | None, session: str | None, after: str | None, count: int
+    ) -> list[Recording]:
+        """The newest first."""
+        wanted = select(recordings).order_by(_R.id.desc()).limit(count)
+        if user_id is not None:
+            wanted = wanted.where(_R.user_id == user_id)
+        if session is not None:
+            wanted = wanted.where(_R.session == session)
+        if after is not None:
+            wanted = wanted.where(_R.id < after)
+        return [_recording(row) for row in connection.execute(wanted)]
+
+    @reads
+    def chunks(self, connection: Connection, ident: str, after: int, count: int) -> list[Chunk]:
+        """Chunks behind number ``after``, in order."""
+        wanted = select(recording_chunks).where((_C.recording == ident) & (_C.seq > after)).order_by(_C.seq)
+        return [Chunk(row.seq, row.hash, row.sealed) for row in connection.execute(wanted.limit(count))]
+
+    @reads
+    def told(self, connection: Connection, ident: str) -> list[tuple[int, str]]:
+        """What the ledger has of a recording: numbers of chunks, and the hash of each."""
+        mine = audit_events.c.object_kind == "recording", audit_events.c.object_id == ident
+        bodies = connection.execute(select(audit_events.c.body).where(*mine, audit_events.c.action.in_(_TELLING)))
+        details = [json.loads(row.body)["details"] for row in bodies]
+        return [(int(one.get("chunks", 0)), str(one["head"])) for one in details]
+
+
+def _hash(connection: Connection, ident: str, seq: int) -> str:
+    mine = (_C.recording == ident) & (_C.seq == seq)
+    found: str | None = connection.execute(select(_C.hash).where(mine)).scalar_one_or_none()
+    return found or ""
+
+
+def _row(connection: Connection, ident: str) -> Row[Any]:
+    row = connection.execute(select(recordings).where(_R.id == ident)).one_or_none()
+    if row is None:
+        raise RecordingUnknown("no recording has this id")
+    return row
+
+
+def _entity(ident: str) -> Entity:
+    return Entity("recording", ident)
+
+
+def _recording(row: Row[Any]) -> Recording:
+    return Recording(
+        row.id,
+        row.user_id,
+        facts_of(row.facts),
+        row.facts,
+        row.sealed_key,
+        State(row.state),
+        row.head,
+        row.chunks,
+        row.bytes,
+        WallMs(row.started),
+        WallMs(row.changed),
+        row.how,
+    )

@@ -1,0 +1,35 @@
+"""The tables of recordings. Times are milliseconds since 1970, by the database's clock."""
+
+from sqlalchemy import BigInteger, Column, Index, LargeBinary, String, Table, Text
+
+from rppam.db.tables import metadata
+
+recordings = Table(
+    "recordings",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("session", String(36), nullable=False),
+    Column("user_id", String(36), nullable=False),
+    Column("facts", Text, nullable=False),
+    Column("sealed_key", String(512), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("head", String(64), nullable=False),
+    Column("chunks", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("started", BigInteger, nullable=False),
+    Column("changed", BigInteger, nullable=False),
+    Column("how", String(64), nullable=False),
+    Index("ix_recordings_session", "session"),
+    Index("ix_recordings_user", "user_id"),
+)
+"""``sealed_key`` opens the chunks, and is sealed itself by a data key. ``head`` is the last hash of the chain, which
+begins with that of ``facts``."""
+
+recording_chunks = Table(
+    "recording_chunks",
+    metadata,
+    Column("recording", String(36), primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("hash", String(64), nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+)

@@ -1,0 +1,14 @@
+"""The parts of recordings in one process."""
+
+from rppam.cluster.link.data_keys import data_keys_of
+from rppam.foundation import Foundation
+from rppam.kernel.services import Services
+from rppam.recordings.service import Recordings
+from rppam.recordings.store import SqlRecordings
+
+
+def wire(base: Foundation, services: Services) -> None:
+    """Offer recordings."""
+    store = services.add(SqlRecordings, SqlRecordings(base.database))
+    keys = data_keys_of(base.config, base.database)
+    services.add(Recordings, Recordings(store, keys, base.session_clock, node=base.node))

@@ -1,0 +1,122 @@
+"""Recordings as files, and what verifying finds."""
+
+import json
+import struct
+
+import pytest
+
+from rppam.kernel.instant import WallMs
+from rppam.recordings.errors import RecordingBroken, RecordingFileBroken
+from rppam.recordings.formats import Format, Writer, check_file
+from rppam.recordings.model import (
+    Chunk,
+    Facts,
+    Record,
+    Recording,
+    Sort,
+    State,
+    first_hash,
+    opened_chunk,
+    packed,
+    sealed_chunk,
+    unpacked,
+)
+
+FACTS = Facts("s1", "web1", "root", "alice", "shell", "", "xterm", 80, 24, "node1")
+KEY = bytes(range(32))
+RECORDS = [
+    [Record(1_000, Sort.OUT, "grü".encode()[:-1]), Record(2_000, Sort.OUT, "grü".encode()[-1:] + b"n\r\n")],
+    [
+        Record(3_000, Sort.RESIZE, b"100x30"),
+        Record(0, Sort.ERROR, b"\xff\x1b[31mred\x1b[0m"),
+        Record(5, Sort.EXIT, b"0"),
+    ],
+]
+
+
+def recording() -> Recording:
+    text, now = FACTS.text(), WallMs(1_700_000_000_000)
+    return Recording("r1", "u1", FACTS, text, "", State.DONE, first_hash("r1", text), 2, 0, now, now, "0")
+
+
+def chunks() -> list[Chunk]:
+    found, before = [], recording().head
+    for seq, records in enumerate(RECORDS, 1):
+        found.append(sealed_chunk(KEY, bytes(12), "r1", seq, before, b"".join(map(packed, records))))
+        before = found[-1].hash
+    return found
+
+
+def exported(form: Format) -> bytes:
+    writer = Writer(form, recording())
+    body = b"".join(writer.chunk(chunk, records) for chunk, records in zip(chunks(), RECORDS, strict=True))
+    return writer.head() + body + writer.end() if form is not Format.CAST3 else _cast3()
+
+
+def _cast3() -> bytes:
+    writer = Writer(Format.CAST3, recording())
+    parts = [writer.head()]
+    parts += [writer.chunk(chunk, records) for chunk, records in zip(chunks(), RECORDS, strict=True)]
+    return b"".join([*parts, writer.end()])
+
+
+def test_records_come_back_as_they_were() -> None:
+    before = recording().head
+    for chunk, records in zip(chunks(), RECORDS, strict=True):
+        assert list(unpacked(opened_chunk(KEY, "r1", before, chunk))) == records
+        before = chunk.hash
+
+
+def test_a_chunk_that_is_changed_swapped_or_of_another_recording_is_found() -> None:
+    first, second = chunks()
+    start = recording().head
+    for recording_id, before, chunk in (
+        ("r2", start, first),
+        ("r1", start, second),
+        ("r1", second.hash, first),
+        ("r1", start, first._replace(seq=2)),
+        ("r1", start, first._replace(hash=second.hash)),
+        ("r1", start, first._replace(sealed=first.sealed[:-1] + bytes([first.sealed[-1] ^ 1]))),
+    ):
+        with pytest.raises(RecordingBroken):
+            opened_chunk(KEY, recording_id, before, chunk)
+
+
+def test_asciicast_3() -> None:
+    lines = [line for line in exported(Format.CAST3).decode().splitlines() if not line.startswith("#")]
+    head, *events = map(json.loads, lines)
+    assert head["version"] == 3
+    assert head["term"] == {"cols": 80, "rows": 24, "type": "xterm"}
+    assert events[0][1:] == ["o", "gr"]
+    assert events[1][1:] == ["o", "ün\r\n"]
+    assert [event[1] for event in events] == ["o", "o", "r", "o", "x"]
+    assert events[2][0] == pytest.approx(0.003)
+
+
+def test_asciicast_2_has_absolute_times() -> None:
+    head, *events = map(json.loads, exported(Format.CAST2).decode().splitlines())
+    assert (head["version"], head["width"], head["height"]) == (2, 80, 24)
+    assert [event[0] for event in events] == pytest.approx([0.001, 0.003, 0.006, 0.006])
+
+
+def test_ttyrec_has_the_bytes() -> None:
+    data, found = exported(Format.TTYREC), b""
+    while data:
+        _, _, size = struct.unpack("<III", data[:12])
+        found, data = found + data[12 : 12 + size], data[12 + size :]
+    assert found == "grün\r\n".encode() + b"\xff\x1b[31mred\x1b[0m"
+
+
+def test_text_is_for_reading() -> None:
+    assert exported(Format.TXT).decode() == "grün\n\ufffdred"
+
+
+def test_an_exported_file_tells_of_itself_whether_it_was_changed() -> None:
+    lines = exported(Format.CAST3).decode().splitlines(keepends=True)
+    said = check_file(lines)
+    assert (said.recording, said.chunks, said.head) == ("r1", 2, chunks()[-1].hash)
+    for place in range(len(lines)):
+        with pytest.raises(RecordingFileBroken):
+            check_file(lines[:place] + lines[place + 1 :])
+        with pytest.raises(RecordingFileBroken):
+            check_file([*lines[:place], lines[place][:-2] + "7" + lines[place][-2:], *lines[place + 1 :]])
