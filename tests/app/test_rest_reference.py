@@ -3,8 +3,13 @@
 import pytest
 
 from rppam.app.api import bare_app
+from rppam.gateway.model import NewAccess
+from rppam.gateway.store import SqlAccess
+from rppam.kernel.actor import NODE
 from rppam.kernel.instant import WallMs
 from rppam.licence.model import Licence, Tier
+from rppam.recordings.model import Facts
+from rppam.recordings.service import Recordings
 from tests.support.served import PASSWORD, Served
 
 pytestmark = pytest.mark.integration
@@ -26,8 +31,9 @@ async def test_every_documented_operation_answers_as_documented(served: Served) 
     made = await served.http.post(USERS, headers=served.bearer(), json={"username": "anna"})
     hook = {"name": "hook", "kind": "webhook", "url": "http://127.0.0.1:1/", "secret": "s3cret", "enabled": False}
     target = await served.http.post("/api/v1/siem/targets", headers=served.bearer(), json=hook)
-    places = await _places(served)
+    places = await _places(served) | {"accessId": await _access(served), "recordingId": await _recording(served)}
     bodies: dict[str, dict[str, object]] = {
+        "/api/v1/access/sessions/{accessId}/kill": {"reason": "lunch"},
         **_target_bodies(places),
         "/api/v1/siem/targets": {**hook, "name": "another"},
         "/api/v1/siem/targets/{targetId}": hook,
@@ -87,6 +93,22 @@ async def test_every_documented_operation_answers_as_documented(served: Served) 
         assert "422" not in operation["responses"]
         seen += 1
     assert seen >= 10
+
+
+async def _access(served: Served) -> str:
+    """A session with a target."""
+    new = NewAccess("a1", "id-admin", "admin", 1, "t1", "web1", "c1", "root", "ssh", "127.0.0.1", "node1", "boot")
+    await served.services.get(SqlAccess).begin(new, NODE, {})
+    return new.id
+
+
+async def _recording(served: Served) -> str:
+    """A recording that was begun and ended."""
+    facts = Facts("a1", "web1", "root", "admin", "shell", "", "xterm", 80, 24, "node1")
+    service = served.services.get(Recordings)
+    recorder = await service.record(facts, "id-admin", NODE, lambda _: None, strict=False, may_lose=False)
+    await recorder.close("0")
+    return (await service.page(None, None, None, 1))[0][0].id
 
 
 async def _places(served: Served) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What a copy of the template becomes: the control process, or an API worker."""
+"""What a copy of the template becomes: the control process, an API worker, or a gateway."""
 
 import asyncio
 import logging
@@ -35,7 +35,7 @@ from rppam.kernel.system_clock import SystemClock
 from rppam.kernel.system_entropy import SystemEntropy
 from rppam.process.control_channel import ControlChannel, Message
 from rppam.process.crash_release import LastWords
-from rppam.process.linux import CONTROL_NAME, WORKER_NAME, call_this_process
+from rppam.process.linux import CONTROL_NAME, GATEWAY_NAME, WORKER_NAME, call_this_process
 from rppam.process.rpc import answer_calls
 from rppam.process.shared_state import SharedState, worker_number
 
@@ -58,6 +58,8 @@ class Inherited(NamedTuple):
     sockets: list[socket.socket]
     calls: socket.socket
     """Where workers' calls come in."""
+    ssh: list[socket.socket]
+    """The gateway's; empty where it is off."""
 
 
 def live(order: Message, inherited: Inherited) -> NoReturn:
@@ -98,13 +100,20 @@ def _work(order: Message, inherited: Inherited) -> Coroutine[Any, Any, None]:
     os.close(inherited.words)
     if words is not None:
         call_this_process(CONTROL_NAME)
-        for plug in inherited.sockets:
+        for plug in (*inherited.sockets, *inherited.ssh):
             plug.close()
         return _control(inherited, line, words, order.facts["generation"])
     inherited.calls.close()
-    call_this_process(WORKER_NAME)
     if sys.platform != "win32":
         os.nice(NICE)
+    if order.facts["role"] == "gateway":
+        call_this_process(GATEWAY_NAME)
+        for plug in inherited.sockets:
+            plug.close()
+        return _gateway(inherited, line, order.facts["place"])
+    call_this_process(WORKER_NAME)
+    for plug in inherited.ssh:
+        plug.close()
     return _worker(inherited, line, order.facts["place"])
 
 
@@ -177,3 +186,11 @@ async def _worker(inherited: Inherited, line: ControlChannel, place: int) -> Non
     worker = Worker(inherited.worker, line, place, inherited.sockets)
     follow(line, {"stop": lambda facts: worker.stop(facts["drain_s"])})
     await worker.run()
+
+
+async def _gateway(inherited: Inherited, line: ControlChannel, place: int) -> None:
+    from rppam.app.gateway import GatewayProcess  # SSH is imported where it is spoken
+
+    gateway = GatewayProcess(inherited.worker, place, inherited.ssh)
+    follow(line, {"stop": lambda facts: gateway.stop(facts["drain_s"])})
+    await gateway.run()

@@ -73,19 +73,25 @@ def _serve(
     from rppam.process.rpc import is_for_calls, listen_for_calls
 
     known = inherit(settings)
+    access = settings.access
     opened = [] if sockets else [*listen(settings.api.host, settings.api.port), listen_for_calls()]
+    if not sockets and access.enabled:
+        opened += listen(access.host, access.port, what="the SSH gateway")
     (calls,) = (plug for plug in sockets or opened if is_for_calls(plug))
-    ports = [plug for plug in sockets or opened if plug is not calls]
+    others = [plug for plug in sockets or opened if plug is not calls]
+    ssh = [plug for plug in others if access.enabled and plug.getsockname()[1] == access.port]
+    ports = [plug for plug in others if plug not in ssh]
     level, fmt = arguments.log_level or settings.logging.level, arguments.log_format or settings.logging.format
     node_page = SharedState(page)
     parts = worker_parts(known, node_page, calls)
-    inherited = Inherited(known, arguments.config, level, fmt, node_page, words, parts, ports, calls)
+    inherited = Inherited(known, arguments.config, level, fmt, node_page, words, parts, ports, calls, ssh)
     gc.collect()
     gc.freeze()  # what is there now stays for ever, and is shared as long as no collection writes to it
     line.send(
         "hello",
         [plug.fileno() for plug in opened],
         workers=settings.api.workers,
+        gateways=access.gateways if access.enabled else 0,
         drain_s=settings.api.drain_s,
         log_level=level,
         log_format=fmt,

@@ -17,9 +17,11 @@ import rppam.app
 import rppam.audit
 import rppam.demo
 import rppam.doctor
+import rppam.gateway
 import rppam.licence
 import rppam.limits
 import rppam.manager
+import rppam.recordings
 import rppam.setup
 import rppam.siem
 import rppam.targets
@@ -43,6 +45,8 @@ SLICES: Final[list[Slice]] = [
     rppam.audit.SLICE,
     rppam.siem.SLICE,
     rppam.targets.SLICE,
+    rppam.recordings.SLICE,
+    rppam.gateway.SLICE,
     rppam.limits.SLICE,
     rppam.manager.SLICE,
     rppam.licence.SLICE,

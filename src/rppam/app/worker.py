@@ -85,7 +85,7 @@ class Worker:
             asyncio.create_task(self._stop.wait(), name="stop"),
             asyncio.create_task(self._api.wait(), name="rest api"),
             asyncio.create_task(self._show_life(), name="sign of life"),
-            asyncio.create_task(_then_stay(opening), name="database"),
+            asyncio.create_task(then_stay(opening), name="database"),
         }
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -118,7 +118,7 @@ class Worker:
             await asyncio.sleep(SIGN_EVERY_S)
 
 
-async def _then_stay(opening: "asyncio.Task[None]") -> None:
+async def then_stay(opening: "asyncio.Task[None]") -> None:
     """Raises what ``opening`` raises; else never ends."""
     await opening
     await asyncio.Event().wait()

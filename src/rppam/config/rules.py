@@ -90,6 +90,10 @@ def contradictions(settings: Settings, wrong: set[str]) -> Iterator[Problem]:
     if cluster.enabled and cluster.member_port == api.port:
         fix = "Give the API and the member link a port each, such as 7101 and 5201."
         yield Problem("cluster.memberPort", "another port than api.port", f"{api.port} for both", fix)
+    if settings.access.enabled and settings.access.port in {api.port, cluster.member_port if cluster.enabled else 0}:
+        fix = "Give the gateway a port of its own, such as 2222."
+        found = f"{settings.access.port} for both"
+        yield Problem("access.port", "another port than api.port and cluster.memberPort", found, fix)
     token, make = api.metrics_token, "Make one with: openssl rand -hex 32."
     if token is None and api.metrics_access == "token" and "api.metricsToken" not in wrong:
         yield Problem("api.metricsToken", "a token, as api.metricsAccess is token", "none", make)

@@ -308,6 +308,17 @@ class ApiSettings(Section):
     )
 
 
+class AccessSettings(Section):
+    """The SSH gateway: sessions with targets. What may be done there is the setting `access/ssh`."""
+
+    enabled: _Bool = _key(False, "Take SSH connections to targets. Not where a node is a single process.")
+    host: _Host = _key("0.0.0.0", "Address to listen on.")
+    port: _Port = _key(2222, "Port to listen on; the same on every node.")
+    gateways: Annotated[int, _whole("a whole number of processes", 1, 32)] = _key(
+        1, "Processes that hold sessions: one for two processors or so."
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything ``rppam.config`` says, with the defaults filled in."""
@@ -320,6 +331,7 @@ class Settings:
     logging: LoggingSettings
     license: LicenseSettings
     api: ApiSettings
+    access: AccessSettings
     given: frozenset[str] = frozenset()
     """Paths of the keys that stand in the file, such as ``redis.keyPrefix``."""
     warnings: tuple[str, ...] = ()
@@ -340,6 +352,7 @@ SECTIONS: Final[dict[str, type[Section]]] = {
     "logging": LoggingSettings,
     "license": LicenseSettings,
     "api": ApiSettings,
+    "access": AccessSettings,
 }
 PUSHED_SECTION: Final = "settings"
 """What the cluster's hot configuration shall be: sent to it by hand, not read by a node."""

@@ -195,7 +195,7 @@ class _Embedded(Server):
                 await asyncio.wait_for(self._leaving.wait(), _TICK_S)
 
 
-def listen(host: str, port: int) -> list[socket.socket]:
+def listen(host: str, port: int, what: str = "the REST API") -> list[socket.socket]:
     """Listening sockets on every address of ``host``; a name such as localhost has several.
 
     Raises :class:`ListenError`.
@@ -214,7 +214,7 @@ def listen(host: str, port: int) -> list[socket.socket]:
             opened.close()
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise ListenError(
-            f"the REST API cannot listen on {host} port {port}: {reason}. Is another node running there? "
+            f"{what} cannot listen on {host} port {port}: {reason}. Is another node running there? "
             "'ss -ltnp' shows who holds the port; api.host and api.port set another address"
         ) from error
     return sockets

@@ -13,6 +13,7 @@ from typing import Final
 
 CONTROL_NAME: Final = "rppam-control"
 WORKER_NAME: Final = "rppam-worker"
+GATEWAY_NAME: Final = "rppam-gateway"
 TEMPLATE_NAME: Final = "rppam-template"
 """What the processes of a node are called in ``ps``."""
 

@@ -3,8 +3,8 @@
 * The control process writes the **permission** (epoch, boot id, deadline) and the **picture** of the cluster.
 * The supervisor **withdraws**: it notes the generation of a control process that is dead. A permission of that
   generation, or of an earlier one, is void from then on, whatever its deadline says.
-* The API workers read both at each act. There is no I/O and no waiting in that, on either side. Each writes which
-  **settings** it obeys, for the control process to tell.
+* The API workers and gateways read both at each act. There is no I/O and no waiting in that, on either side. Each
+  writes which **settings** it obeys, for the control process to tell.
 
 Each part has one writer. Times are this host's boot-time clock in microseconds (see ``clock.host_us``), which is the
 same in all processes of a host. Linux only. What it does not promise: secrecy; everything on it may be read by each
@@ -24,6 +24,7 @@ from rppam.process.seqlock import SeqlockCell, numbers
 PICTURE_BYTES_MAX: Final = 512 * 1024
 """Room for a cluster of several hundred members; pages that were never written take no memory."""
 WORKERS_MAX: Final = 64
+GATEWAYS_MAX: Final = 32
 _WORD_BYTES: Final = 256
 _WITHDRAWN_AT: Final = 0
 _NEXT_START_AT: Final = 1
@@ -143,10 +144,10 @@ class SharedState:
         self._numbers[_SETTINGS_AT + place] = 0 if revision is None else revision + 1
 
     def settings_revision(self, now_us: int) -> int | None:
-        """The lowest that a living worker obeys; ``None`` when one does not know, or there is none."""
+        """The lowest that a living worker or gateway obeys; ``None`` when one does not know, or there is none."""
         alive = [
             place
-            for place in map(worker_place, range(WORKERS_MAX))
+            for place in (*map(worker_place, range(WORKERS_MAX)), *map(gateway_place, range(GATEWAYS_MAX)))
             if (stamped_us := self.stamped_us(place)) and now_us - stamped_us < ALIVE_US
         ]
         lowest = min((self._numbers[_SETTINGS_AT + place] for place in alive), default=0)
@@ -155,7 +156,7 @@ class SharedState:
     # ---- signs of life ----------------------------------------------------------------------------------------------
 
     def stamp(self, place: int, now_us: int) -> None:
-        """Say that the process at ``place`` (:data:`SUPERVISOR`, :data:`CONTROL`, :func:`worker_place`) turns."""
+        """Say that the process at ``place`` (:data:`SUPERVISOR`, :data:`CONTROL`, :func:`worker_place`, ...) turns."""
         self._numbers[_STAMPS_AT + place] = now_us
 
     def stamped_us(self, place: int) -> int:
@@ -171,6 +172,16 @@ def worker_place(number: int) -> int:
 def worker_number(place: int) -> int:
     """What people call the API worker at ``place``; the first is 1."""
     return place - worker_place(0) + 1
+
+
+def gateway_place(number: int) -> int:
+    """Where the gateway with this number, from 0, puts its sign of life."""
+    return worker_place(WORKERS_MAX) + number
+
+
+def gateway_number(place: int) -> int:
+    """What people call the gateway at ``place``; the first is 1."""
+    return place - gateway_place(0) + 1
 
 
 def make_memory(name: str, size: int) -> int:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from rppam.process.control_channel import ControlChannel
-from rppam.process.shared_state import worker_number
+from rppam.process.shared_state import gateway_number, worker_number
 
 READY_US: Final = 120_000_000
 """Importing everything takes a second, and far longer on a machine under load."""
@@ -52,6 +52,7 @@ class Hello(NamedTuple):
     """What the settings ask of the supervisor; the fork server reads and sends them."""
 
     workers: int
+    gateways: int
     drain_s: int
     log_level: str
     log_format: str
@@ -116,6 +117,8 @@ class Role(StrEnum):
     """Leadership, heartbeats, and everything else that decides."""
     WORKER = "worker"
     """Answers requests."""
+    GATEWAY = "gateway"
+    """Holds sessions with targets."""
 
 
 class Child:
@@ -143,7 +146,11 @@ class Child:
     @property
     def name(self) -> str:
         """For people."""
-        return "the control process" if self.role is Role.CONTROL else f"API worker {worker_number(self.place)}"
+        if self.role is Role.CONTROL:
+            return "the control process"
+        if self.role is Role.GATEWAY:
+            return f"gateway {gateway_number(self.place)}"
+        return f"API worker {worker_number(self.place)}"
 
     @property
     def is_there(self) -> bool:

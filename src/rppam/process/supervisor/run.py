@@ -31,7 +31,7 @@ from rppam.kernel.system_clock import host_us
 from rppam.process.control_channel import ControlChannel
 from rppam.process.crash_release import LastWords
 from rppam.process.linux import adopt_orphans
-from rppam.process.shared_state import CONTROL, SUPERVISOR, SharedState, worker_place
+from rppam.process.shared_state import CONTROL, SUPERVISOR, SharedState, gateway_place, worker_place
 from rppam.process.supervisor.children import Child, ForkServer, Hello, Role, Start, how_it_ended
 from rppam.process.supervisor.release_sender import deliver
 from rppam.process.supervisor.service_manager import Notices, Signals
@@ -83,6 +83,7 @@ class Supervisor:
         self._sockets: list[int] = []
         self._control = Child(Role.CONTROL, CONTROL)
         self._workers: list[Child] = []
+        """All that serve: API workers and gateways."""
         self._workers_up = 0
         self._adopted: dict[int, int] = {}
         """Ends of processes that the fork server has not reported yet."""
@@ -198,7 +199,10 @@ class Supervisor:
             )
             if hello.address:
                 self._address = address_of(virtual_address(*hello.address))
-            self._workers = [Child(Role.WORKER, worker_place(number)) for number in range(hello.workers)]
+            self._workers = [
+                *(Child(Role.WORKER, worker_place(number)) for number in range(hello.workers)),
+                *(Child(Role.GATEWAY, gateway_place(number)) for number in range(hello.gateways)),
+            ]
         elif hello.fingerprint != self._hello.fingerprint:
             self._stopping.code = Exit.NO  # the settings are good, and a service manager shall start the node with them
             self._stop("the settings have changed since the node was started, and its template had to be started again")
@@ -278,7 +282,7 @@ class Supervisor:
             if child is self._control:
                 self._control_ended(pid, code, how)
             elif not self._stopping.why:
-                told = noted(HistoryEvent.PROCESS_ENDED, process="worker")
+                told = noted(HistoryEvent.PROCESS_ENDED, process=child.role.value)
                 log.warning("%s (process %d) ended %s", child.name, pid, how, extra=told)
         finally:
             if not self._stopping.why:

@@ -1,0 +1,15 @@
+"""The gateway: SSH sessions with targets through this cluster, without knowing a password, each in the register."""
+
+from rppam.kernel.slice import Slice
+
+SLICE = Slice(
+    name="gateway",
+    package=__name__,
+    tables="tables",
+    migrations="migrations",
+    actions="events:ACTIONS",
+    settings=("policy:ACCESS",),
+    wire="wiring:wire",
+    leader_tasks="wiring:leader_tasks",
+    routes=("api:access",),
+)

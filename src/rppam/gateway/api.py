@@ -1,0 +1,145 @@
+"""Sessions with targets over REST: everybody sees and ends the own ones, administrators everybody's."""
+
+from typing import Annotated, Final, NamedTuple
+
+from fastapi import APIRouter, Path, Query
+from pydantic import Field
+
+from rppam.access.accounts.model import PAGE_SIZE, PAGE_SIZE_MAX, AccountRole
+from rppam.access.rbac.policy import Action, Caller, allows, check, lacking_role, rule_for
+from rppam.access.sessions.model import Identity
+from rppam.gateway.errors import AccessUnknown
+from rppam.gateway.model import WHY_CHARS, Access
+from rppam.gateway.service import AccessSessions
+from rppam.http.answers import BODY, NO_DATABASE
+from rppam.http.routes import SIGNED_IN, declare
+from rppam.http.schemas import Shape
+from rppam.http.services import Here
+from rppam.http.times import iso_utc
+
+SESSIONS: Final = "/api/v1/access/sessions"
+access = APIRouter(tags=["access"])
+_ID: Final = "^[0-9a-zA-Z-]{1,36}$"
+AccessId = Annotated[str, Path(alias="accessId", pattern=_ID)]
+_HIDDEN: Final = "No session of this id, or somebody else's"
+
+
+class AccessShape(Shape):
+    """A session with a target. Times are ISO 8601, UTC, by the database's clock."""
+
+    id: str
+    user_id: str
+    user: str
+    target_id: str
+    target: str
+    account_id: str
+    account: str
+    kind: str
+    """`ssh`."""
+    client: str
+    """The address that the user came from."""
+    node: str
+    """Whose gateway holds it."""
+    active: bool
+    started_at: str
+    ended_at: str | None
+    why: str
+    """Why it ended; empty while it is live."""
+    bytes_up: int
+    """From the user to the target, at most some seconds behind."""
+    bytes_down: int
+
+
+class AccessPage(Shape):
+    """A page of sessions."""
+
+    items: list[AccessShape]
+    next: str | None
+    """What to send as `after` for the next page; null on the last one."""
+
+
+class KillRequest(Shape):
+    """Why a session is ended; its user and the ledger are told."""
+
+    reason: Annotated[str, Field(max_length=WHY_CHARS - 80)] = ""
+
+
+class AccessOf(NamedTuple):
+    """All sessions of a user; of everybody where it is ``None``."""
+
+    user_id: str | None
+
+
+@rule_for(AccessOf)
+def _access_of(identity: Identity, action: Action, whose: AccessOf) -> str:
+    if whose.user_id is not None and whose.user_id == identity.user_id:
+        return ""
+    return lacking_role(identity, action, (AccountRole.SECURITY_ADMIN,))
+
+
+@access.get(SESSIONS, summary="Sessions with targets", response_model=AccessPage)
+@declare(SIGNED_IN, {400: "A parameter is not valid", 403: "Somebody else's sessions", 503: NO_DATABASE})
+async def list_access(
+    caller: Caller,
+    services: Here,
+    active: bool | None = None,
+    user_id: Annotated[str | None, Query(alias="userId", pattern=_ID)] = None,
+    page_size: Annotated[int, Query(alias="pageSize", ge=1, le=PAGE_SIZE_MAX)] = PAGE_SIZE,
+    after: Annotated[str | None, Query(pattern=_ID)] = None,
+) -> AccessPage:
+    """The newest first: all for administrators and auditors, else the caller's own. `active=true`: live ones alone."""
+    if not allows(caller, Action.READ, AccessOf(None)):
+        if user_id is not None:
+            check(caller, Action.READ, AccessOf(user_id))
+        user_id = caller.user_id or "-"
+    found, following = await services.get(AccessSessions).page(user_id, active, after, page_size)
+    return AccessPage(items=[_shape(one) for one in found], next=following)
+
+
+@access.get(SESSIONS + "/{accessId}", summary="One session with a target", response_model=AccessShape)
+@declare(SIGNED_IN, {404: _HIDDEN, 503: NO_DATABASE})
+async def show_access(access_id: AccessId, caller: Caller, services: Here) -> AccessShape:
+    """Live or past. Own sessions; administrators and auditors see every one."""
+    return _shape(await _own(access_id, Action.READ, caller, services))
+
+
+@access.post(SESSIONS + "/{accessId}/kill", summary="End a session with a target", response_model=AccessShape)
+@declare(SIGNED_IN, {**BODY, 403: "The role may see this session and not end it", 404: _HIDDEN, 503: NO_DATABASE})
+async def kill_access(access_id: AccessId, body: KillRequest, caller: Caller, services: Here) -> AccessShape:
+    """On whatever node it is; its user is shown the reason. The answer is the session as it was before."""
+    found = await _own(access_id, Action.END, caller, services)
+    await services.get(AccessSessions).kill(access_id, _plain(body.reason), caller.subject)
+    return _shape(found)
+
+
+async def _own(session_id: str, action: Action, caller: Caller, services: Here) -> Access:
+    found = await services.get(AccessSessions).find(session_id)
+    whose = None if found is None else AccessOf(found.user_id)
+    check(caller, action, whose, AccessUnknown("no session with a target has this id"))
+    assert found is not None  # as it may be read
+    return found
+
+
+def _plain(text: str) -> str:
+    return "".join(char if char.isprintable() else " " for char in text).strip()
+
+
+def _shape(one: Access) -> AccessShape:
+    return AccessShape(
+        id=one.id,
+        user_id=one.user_id,
+        user=one.user,
+        target_id=one.target_id,
+        target=one.target,
+        account_id=one.account_id,
+        account=one.account,
+        kind=one.kind,
+        client=one.client,
+        node=one.node,
+        active=one.active,
+        started_at=iso_utc(one.started),
+        ended_at=None if one.ended is None else iso_utc(one.ended),
+        why=one.why,
+        bytes_up=one.bytes_up,
+        bytes_down=one.bytes_down,
+    )

@@ -1,0 +1,107 @@
+"""What can be wrong with sessions through the gateway (RPPAM-8601 and on)."""
+
+from rppam.kernel.errors import Exit, Fault, Retry, RppamError
+
+
+class GatewayError(RppamError, fault=Fault.CALLER, retry=Retry.NO, exit=Exit.ERRORS, level="info"):
+    """Base of all errors of the gateway."""
+
+
+class RouteUnknown(GatewayError, code="RPPAM-8601", status=404):
+    """There is no such target or account, or nobody has granted access to it.
+
+    One text for both, so that nobody learns what exists.
+    """
+
+    fix = "Log in without a target to choose from a menu, or ask for access."
+
+
+class AccountUnclear(GatewayError, code="RPPAM-8602", status=400):
+    """The target has several accounts that may be used, and none was named."""
+
+    fix = "Write USER+ACCOUNT+TARGET."
+
+
+class NoTarget(GatewayError, code="RPPAM-8603", status=400):
+    """No target was named, and there is no terminal to show a menu on."""
+
+    fix = "Write USER+TARGET as the user name."
+
+
+class ChannelRefused(GatewayError, code="RPPAM-8604", status=403):
+    """The policy does not allow this kind of channel."""
+
+    fix = "Ask an administrator for the right that 'detail' names."
+
+
+class TooManyChannels(GatewayError, code="RPPAM-8605", status=429, retry=Retry.SLOWLY):
+    """The connection has as many sessions as it may have."""
+
+    fix = "End one of them, or open another connection."
+
+
+class AccessUnknown(GatewayError, code="RPPAM-8606", status=404):
+    """No session through the gateway has this id, or it is over."""
+
+    fix = "GET /api/v1/access/sessions lists them."
+
+
+class SecondFactorNotEnrolled(GatewayError, code="RPPAM-8607", status=403):
+    """A second factor is required, and the account has none yet."""
+
+    fix = "Enrol one with POST /api/v1/auth/mfa/enroll, then log in again."
+
+
+class TargetError(GatewayError, fault=Fault.SURROUNDINGS, retry=Retry.SLOWLY, exit=Exit.NO, level="warning"):
+    """Base of what goes wrong on the way to a target."""
+
+
+class TargetUnreachable(TargetError, code="RPPAM-8611", status=502):
+    """Nothing answers at the target's address."""
+
+    fix = "See that the target runs and that its address and port are right: `rppam target`."
+
+
+class TargetSilent(TargetError, code="RPPAM-8612", status=504):
+    """The target was reached and did not finish the log-in in time."""
+
+    fix = "See what the SSH server of the target does: its load, its DNS, its log."
+
+
+class TargetNameUnresolved(TargetError, code="RPPAM-8613", status=502):
+    """The name of the target's host cannot be resolved."""
+
+    fix = "Correct the address of the target, or this node's DNS."
+
+
+class CredentialRefused(TargetError, code="RPPAM-8614", status=502, fault=Fault.OPERATOR):
+    """The target does not take the credential that the vault has for the account."""
+
+    fix = "Put the account's password or key in the vault right, or rotate it."
+
+
+class HostKeyChanged(TargetError, code="RPPAM-8615", status=502, retry=Retry.NO, level="error"):
+    """The target shows another host key than the one that is pinned: it may be somebody else.
+
+    Always refused, whatever the policy of the target.
+    """
+
+    fix = "Find out why it changed. Only then take the old key away, with `rppam target`."
+
+
+class HostKeyUnknown(TargetError, code="RPPAM-8616", status=502, retry=Retry.NO, fault=Fault.OPERATOR):
+    """No host key of the target is pinned, and its policy wants that an administrator does so first."""
+
+    fix = "Compare the fingerprint on the target itself, then pin the key with `rppam target`."
+
+
+class TargetProtocolError(TargetError, code="RPPAM-8617", status=502):
+    """The target does not speak SSH as this gateway does."""
+
+    fix = "See 'detail'; an old SSH server may know no algorithm that is safe enough."
+
+
+class CredentialMissing(TargetError, code="RPPAM-8618", status=502, retry=Retry.NO, fault=Fault.OPERATOR):
+    """The vault has no credential for the account that can be used for SSH."""
+
+    fix = "Put its password or key into the vault."

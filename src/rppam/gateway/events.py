@@ -1,0 +1,20 @@
+"""What the ledger records of sessions through the gateway."""
+
+from typing import Final
+
+from rppam.ledger.events import Action, Retention
+
+_A, _M = Retention.ACCESS, Retention.ADMINISTRATION
+
+ACTIONS: Final = (
+    Action("access.login", "user", "Somebody logged in at the gateway", _A, "how, program"),
+    Action("access.start", "access-session", "A session with a target began", _A, "account, target, address, host key"),
+    Action("access.refuse", "access-session", "A session or a part of one was refused", _A, "target, what, why"),
+    Action("access.channel", "access-session", "A channel of a session ended", _A, "kind, bytes, exit, duration"),
+    Action("access.end", "access-session", "A session with a target ended", _A, "why, bytes, duration"),
+    Action("access.kill", "access-session", "Somebody ordered a session to end", _A),
+    Action(
+        "hostkey.mismatch", "resource", "A target showed another host key than the pinned one", _M, "what was shown"
+    ),
+    Action("hostkey.make", "gateway", "The gateway's own host key was made", _M, "fingerprint"),
+)

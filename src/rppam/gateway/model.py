@@ -1,0 +1,97 @@
+"""A session with a target: one connection of a user through the gateway to one account."""
+
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from rppam.kernel.instant import WallMs
+
+SEEN_EVERY_S: Final = 2.0
+"""How often a gateway says that its sessions live."""
+LOST_MS: Final = 8_000
+"""A session of which nobody has said so for this long has lost its gateway."""
+ORDERS_EVERY_S: Final = 0.5
+"""How often a gateway asks for orders; the cache tells of them sooner."""
+WHY_CHARS: Final = 300
+PAGE_MAX: Final = 200
+
+
+class Kind(StrEnum):
+    """What a channel carries."""
+
+    SHELL = "shell"
+    EXEC = "exec"
+    SFTP = "sftp"
+    SUBSYSTEM = "subsystem"
+    LOCAL_FORWARD = "local-forward"
+    REMOTE_FORWARD = "remote-forward"
+
+
+class NewAccess(NamedTuple):
+    """What a session begins with."""
+
+    id: str
+    user_id: str
+    user: str
+    auth_epoch: int
+    target_id: str
+    target: str
+    account_id: str
+    account: str
+    kind: str
+    client: str
+    """The user's address."""
+    node: str
+    boot_id: str
+    """Of the gateway process."""
+
+
+class Access(NamedTuple):
+    """A session as SQL knows it."""
+
+    id: str
+    user_id: str
+    user: str
+    target_id: str
+    target: str
+    account_id: str
+    account: str
+    kind: str
+    client: str
+    node: str
+    boot_id: str
+    active: bool
+    started: WallMs
+    ended: WallMs | None
+    why: str
+    bytes_up: int
+    bytes_down: int
+
+
+class Order(NamedTuple):
+    """What somebody wants of a session."""
+
+    id: str
+    session: str
+    kind: str
+    """``kill``."""
+    reason: str
+    by: str
+
+
+class PinnedKey(NamedTuple):
+    """A host key of a target."""
+
+    algorithm: str
+    public: str
+    """As in ``known_hosts``: type and base64."""
+    fingerprint: str
+
+
+class Tick(NamedTuple):
+    """What a gateway hears when it asks: what to end, and why."""
+
+    orders: tuple[Order, ...]
+    gone: dict[str, str]
+    """Sessions whose users may not go on, with the reason."""
+    lost: frozenset[str]
+    """Sessions that somebody has closed in the register meanwhile."""

@@ -1,0 +1,54 @@
+"""The setting ``access/ssh``: what may be done through the gateway, and how it is recorded.
+
+It holds for every session of the cluster; a change is obeyed by all nodes without a restart. Log-in methods hold for
+log-ins that begin afterwards, the rest for channels that are opened afterwards.
+"""
+
+from typing import Final, NamedTuple
+
+from rppam.config.kinds import Choice, Flag, Whole
+from rppam.settings.model import setting
+
+
+class AccessPolicy(NamedTuple):
+    """See the module."""
+
+    password_login: bool = True
+    key_login: bool = True
+    shell: bool = True
+    exec: bool = True
+    sftp: bool = True
+    local_forward: bool = False
+    """``-L``, ``-D``, ``-W``: connections that the target opens for the user."""
+    remote_forward: bool = False
+    """``-R``: listeners at the target whose connections come to the user."""
+    channels_per_connection: int = 10
+    idle_minutes: int = 60
+    """A session without a byte from its user for so long is ended; 0: none is."""
+    recording: str = "bounded"
+    """``off``; ``bounded``: shown at once, at most a second of it not yet durable; ``strict``: durable before shown."""
+    recording_loss: str = "refuse"
+    """Where nothing can be recorded: ``refuse`` starts no session and ends running ones; ``allow`` goes on without."""
+
+
+RECORDING_MODES: Final = ("off", "bounded", "strict")
+ON_LOSS: Final = ("refuse", "allow")
+
+ACCESS: Final = setting(
+    "access/ssh",
+    "What may be done through the SSH gateway, and how it is recorded",
+    AccessPolicy(),
+    {
+        "passwordLogin": Flag(),
+        "keyLogin": Flag(),
+        "shell": Flag(),
+        "exec": Flag(),
+        "sftp": Flag(),
+        "localForward": Flag(),
+        "remoteForward": Flag(),
+        "channelsPerConnection": Whole("a whole number from 1 to 100", 1, 100),
+        "idleMinutes": Whole("whole minutes from 0 to 1440", 0, 1440),
+        "recording": Choice(f"one of {', '.join(RECORDING_MODES)}", RECORDING_MODES),
+        "recordingLoss": Choice(f"one of {', '.join(ON_LOSS)}", ON_LOSS),
+    },
+)

@@ -1,0 +1,149 @@
+"""What the gateway needs of others: where one may go, and what opens the way."""
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from rppam.access.sessions.model import Identity
+from rppam.gateway.model import PinnedKey
+from rppam.kernel.actor import Actor
+from rppam.kernel.secret import Secret
+
+
+class Route(NamedTuple):
+    """An account of a target, as the gateway reaches it."""
+
+    target_id: str
+    target: str
+    host: str
+    port: int
+    account_id: str
+    account: str
+    """Its name, as people type it."""
+    username: str
+    """What the target calls it."""
+    trust: str = "tofu"
+    """``pin``: an administrator confirms host keys; ``tofu``: the first contact does."""
+
+
+class Credential(NamedTuple):
+    """What the target is shown. It is dropped once the connection stands."""
+
+    password: Secret | None = None
+    private_key: Secret | None = None
+    passphrase: Secret | None = None
+
+
+class Routes(Protocol):
+    """Where one may go."""
+
+    async def all(self, identity: Identity) -> list[Route]:
+        """Everything that ``identity`` may connect to, by target and account."""
+        ...
+
+    async def find(self, identity: Identity, target: str, account: str) -> Route:
+        """One of them; ``account`` may be empty. Raises :class:`~rppam.gateway.errors.RouteUnknown`, with one text
+        whether there is none or it is not allowed, and :class:`~rppam.gateway.errors.AccountUnclear`."""
+        ...
+
+    async def open(self, identity: Identity, route: Route, session: str) -> Credential:
+        """The credential for ``session``, which uses it without showing it."""
+        ...
+
+
+class KnownHosts(Protocol):
+    """The host keys that targets are known by, the same for all nodes."""
+
+    async def of(self, target_id: str) -> list[PinnedKey]:
+        """Those that are pinned for a target."""
+        ...
+
+    async def pin(self, target_id: str, key: PinnedKey) -> None:
+        """Pin the first one that a target has shown."""
+        ...
+
+
+class Tape(Protocol):
+    """What records one channel. Everything is shown in the order in which it came."""
+
+    def output(self, data: bytes, is_error: bool, show: Callable[[], None]) -> None:
+        """What the target said; ``show`` is called when the user may see it."""
+        ...
+
+    def input(self, data: bytes) -> None:
+        """What the user typed."""
+        ...
+
+    def resize(self, columns: int, rows: int) -> None:
+        """The user's terminal has another size."""
+        ...
+
+    def on_room(self, paused: Callable[[bool], None]) -> None:
+        """Call ``paused`` with true when no more should come for now, and with false when there is room again."""
+        ...
+
+    async def close(self, how: str) -> None:
+        """Everything that came has been shown and is durable, or it never will be; ``how`` the channel ended."""
+        ...
+
+
+class Recordings(Protocol):
+    """Where channels are recorded."""
+
+    async def begin(self, what: "Recorded", on_lost: Callable[[str], None]) -> Tape:
+        """A tape for one channel; ``on_lost`` hears why nothing more can be recorded. Raises what keeps it from being
+        recorded, where policy does not allow that."""
+        ...
+
+
+class Recorded(NamedTuple):
+    """What is recorded."""
+
+    session: str
+    target_id: str
+    target: str
+    account: str
+    user_id: str
+    user: str
+    kind: str
+    title: str
+    """The command, or empty for a shell."""
+    term: str
+    columns: int
+    rows: int
+    actor: Actor
+
+
+class NoTape:
+    """Records nothing, and shows everything at once."""
+
+    def output(self, data: bytes, is_error: bool, show: Callable[[], None]) -> None:
+        """See :class:`Tape`."""
+        show()
+
+    def input(self, data: bytes) -> None:
+        """See :class:`Tape`."""
+
+    def resize(self, columns: int, rows: int) -> None:
+        """See :class:`Tape`."""
+
+    def on_room(self, paused: Callable[[bool], None]) -> None:
+        """See :class:`Tape`."""
+
+    async def close(self, how: str) -> None:
+        """See :class:`Tape`."""
+
+
+class NoRecordings:
+    """Where nothing is recorded."""
+
+    async def begin(self, what: Recorded, on_lost: Callable[[str], None]) -> Tape:
+        """See :class:`Recordings`."""
+        return NoTape()
+
+
+class Ways(NamedTuple):
+    """What a gateway is given by others."""
+
+    routes: Routes
+    known_hosts: KnownHosts
+    recordings: Recordings

@@ -1,0 +1,423 @@
+"""One session of a user (a shell, a command, a subsystem) and its other end at the target; the two call each other.
+
+What the user sends before the target is open is kept, up to the window; half closes, signals, breaks, sizes, exit
+statuses and back-pressure pass both ways. Nothing is opened before the policy and the recording have agreed, and what
+refuses is told in one line.
+"""
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+import asyncssh
+from asyncssh.packet import SSHPacket
+
+from rppam.gateway.errors import ChannelRefused, GatewayError, NoTarget, TargetError, TargetProtocolError
+from rppam.gateway.model import Kind
+from rppam.gateway.ports import NoTape, Recorded, Tape
+from rppam.gateway.ssh.menu import Menu
+from rppam.kernel.errors import RppamError
+
+if TYPE_CHECKING:
+    from rppam.gateway.ssh.live import LiveAccess
+    from rppam.gateway.ssh.server import GatewayServer
+
+log: Final = logging.getLogger("rppam.gateway")
+
+WINDOW: Final = 2 * 1024 * 1024
+PACKET: Final = 32 * 1024
+ENVIRONMENT: Final = (b"LANG", b"LC_", b"TZ", b"COLORTERM", b"NO_COLOR", b"GIT_PROTOCOL")
+"""What of the user's environment is handed on: these, and names that begin with those that end in an underscore."""
+STATUS_S: Final = 0.25
+"""How long after the last byte of a target its exit status is waited for."""
+OURS: Final = 254
+"""Exit code where we have refused; 255 where the target could not be had."""
+NOT_HAD: Final = 255
+
+
+class ByteChannel(asyncssh.SSHServerChannel[bytes]):
+    """A channel whose command may be any bytes, and whose environment is chosen."""
+
+    def _process_exec_request(self, packet: SSHPacket) -> bool:
+        command = packet.get_string()
+        packet.check_end()
+        return self._start_session(command=command.decode("utf-8", "surrogateescape"))
+
+    def _process_env_request(self, packet: SSHPacket) -> bool:
+        key, value = packet.get_string(), packet.get_string()
+        packet.check_end()
+        if not any(key == one or (one.endswith(b"_") and key.startswith(one)) for one in ENVIRONMENT):
+            return False
+        self._env[key] = value
+        return True
+
+    def _process_x11_req_request(self, packet: SSHPacket) -> bool:
+        return False
+
+
+def new_channel(connection: asyncssh.SSHServerConnection) -> ByteChannel:
+    """A channel for one more session of ``connection``."""
+    loop = asyncio.get_running_loop()
+    return ByteChannel(connection, loop, True, False, False, 0, 0, None, "strict", WINDOW, PACKET)
+
+
+class Front(asyncssh.SSHServerSession[bytes]):
+    """The user's end."""
+
+    def __init__(self, server: "GatewayServer") -> None:
+        self._server = server
+        self._channel: asyncssh.SSHServerChannel[bytes]
+        self._back: asyncssh.SSHClientChannel[bytes] | None = None
+        self._term: tuple[str, tuple[int, int, int, int], dict[int, int]] | None = None
+        self._command: str | None = None
+        self._subsystem: str | None = None
+        self._early: list[bytes] = []
+        self._at_end = self._over = self._held = False
+        self._menu: Menu | None = None
+        self._access: LiveAccess | None = None
+        self.tape: Tape = NoTape()
+        self._pauses: set[str] = set()
+        self._chosen = asyncio.Event()
+        self._began = asyncio.get_running_loop().time()
+        self._sent = self._received = 0
+        self._task: asyncio.Task[None] | None = None
+        self._end_due: asyncio.TimerHandle | None = None
+
+    # ---- what the user asks for --------------------------------------------------------------------------------------
+
+    def connection_made(self, chan: asyncssh.SSHServerChannel[bytes]) -> None:
+        self._channel = chan
+
+    def pty_requested(self, term_type: str, term_size: Any, term_modes: Any) -> bool:
+        self._term = (term_type, term_size, dict(term_modes))
+        return True
+
+    def shell_requested(self) -> bool:
+        return True
+
+    def exec_requested(self, command: str) -> bool:
+        self._command = command
+        return True
+
+    def subsystem_requested(self, subsystem: str) -> bool:
+        self._subsystem = subsystem
+        return self._server.allows_subsystem(subsystem)
+
+    def session_started(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._open())
+
+    @property
+    def kind(self) -> Kind:
+        """What this channel carries."""
+        if self._subsystem is not None:
+            return Kind.SFTP if self._subsystem == "sftp" else Kind.SUBSYSTEM
+        return Kind.SHELL if self._command is None else Kind.EXEC
+
+    async def _open(self) -> None:
+        try:
+            await self._open_or_raise()
+        except RppamError as error:
+            await self._server.refused(error, self.kind)
+            self._refuse(error)
+        except asyncssh.ChannelOpenError as error:
+            self._refuse(TargetProtocolError(f"the target refuses a {self.kind.value}: {error.reason}"))
+        except (asyncssh.Error, OSError) as error:
+            self._refuse(TargetProtocolError(f"the target went away: {getattr(error, 'reason', '') or error}"))
+        except Exception:
+            log.exception("a channel of the gateway could not be opened")
+            self._refuse(TargetProtocolError("something unforeseen happened; the log of the node says more"))
+
+    async def _open_or_raise(self) -> None:
+        if not self._server.has_target and not await self._choose():
+            self._end(0)
+            return
+        self._server.check(self.kind)
+        access = await self._server.access(self)
+        if self._over:
+            access.left(self)
+            return
+        self._access = access
+        term = self._term
+        command = None if self._command is None else self._command.encode("utf-8", "surrogateescape")
+        columns, rows = (term[1][0], term[1][1]) if term else (0, 0)
+        if self.kind in {Kind.SHELL, Kind.EXEC}:
+            what = Recorded(
+                access.new.id,
+                access.new.target_id,
+                access.new.target,
+                access.new.account,
+                access.new.user_id,
+                access.new.user,
+                self.kind.value,
+                self._command or "",
+                term[0] if term else "",
+                columns,
+                rows,
+                access.actor,
+            )
+            self.tape = await self._server.gate.recordings.begin(what, self._lost_recording)
+            self.tape.on_room(lambda full: self._pause("recording", full))
+        options: dict[str, Any] = {}
+        if term:
+            options = {"request_pty": "force", "term_type": term[0], "term_size": term[1], "term_modes": term[2]}
+        else:
+            options = {"request_pty": False}
+        environment: dict[bytes | str, bytes | str] = {}
+        environment.update(self._channel.get_environment_bytes().items())
+        back, _ = await access.connection.create_session(
+            lambda: Back(self),
+            command=command,  # type: ignore[arg-type]  # bytes are taken, too
+            subsystem=self._subsystem,
+            encoding=None,
+            env=environment,
+            window=WINDOW,
+            max_pktsize=PACKET,
+            **options,
+        )
+        self._back = back
+        if self._over:
+            back.close()
+            return
+        early, self._early = self._early, []
+        for data in early:
+            self._up(data)
+        if self._at_end:
+            back.write_eof()
+        if self._held:
+            self._held = False
+            self._channel.resume_reading()
+
+    async def _choose(self) -> bool:
+        """Let the user choose a target; false where none was."""
+        if self._term is None or self.kind is not Kind.SHELL:
+            raise NoTarget("no target was named")
+        self._menu = Menu(await self._server.routes())
+        self.show(self._menu.picture().encode(), is_error=False)
+        early, self._early = self._early, []
+        for data in early:
+            self._menu_typed(data)
+        if self._held:
+            self._held = False
+            self._channel.resume_reading()
+        menu = self._menu
+        await self._chosen.wait()
+        self._menu = None
+        if menu.chosen is None:
+            return False
+        self._server.choose(menu.chosen)
+        return True
+
+    def _menu_typed(self, data: bytes) -> None:
+        assert self._menu is not None
+        self.show(self._menu.typed(data).encode(), is_error=False)
+        if self._menu.chosen is not None or self._menu.is_given_up:
+            self._chosen.set()
+
+    # ---- from the user -----------------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes, datatype: int | None) -> None:
+        if self._menu is not None and not self._chosen.is_set():
+            self._menu_typed(data)
+            return
+        if self._back is None:
+            self._early.append(data)
+            self._held = True
+            self._channel.pause_reading()
+            return
+        self._up(data)
+
+    def _up(self, data: bytes) -> None:
+        assert self._back is not None
+        self._sent += len(data)
+        if self._access is not None:
+            self._access.sent(len(data))
+        self.tape.input(data)
+        if not self._back.is_closing():
+            self._back.write(data)
+
+    def eof_received(self) -> bool:
+        self._at_end = True
+        if self._menu is not None:
+            self._menu.is_given_up = True
+            self._chosen.set()
+        if self._back is not None and not self._back.is_closing():
+            self._back.write_eof()
+        return True
+
+    def terminal_size_changed(self, width: int, height: int, pixwidth: int, pixheight: int) -> None:
+        if self._term:
+            self._term = (self._term[0], (width, height, pixwidth, pixheight), self._term[2])
+        self.tape.resize(width, height)
+        if self._back is not None:
+            self._back.change_terminal_size(width, height, pixwidth, pixheight)
+
+    def signal_received(self, signal: str) -> None:
+        if self._back is not None:
+            self._back.send_signal(signal)
+
+    def break_received(self, msec: int) -> bool:
+        if self._back is not None:
+            self._back.send_break(msec)
+        return True
+
+    def pause_writing(self) -> None:
+        self._pause("user", True)
+
+    def resume_writing(self) -> None:
+        self._pause("user", False)
+
+    def _pause(self, why: str, on: bool) -> None:
+        before = bool(self._pauses)
+        (self._pauses.add if on else self._pauses.discard)(why)
+        if self._back is None or before == bool(self._pauses):
+            return
+        if on:
+            self._back.pause_reading()
+        else:
+            self._back.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._over = True
+        self._chosen.set()
+        if self._back is not None:
+            self._back.close()
+        else:
+            self._left("the user left")
+
+    # ---- from the target ---------------------------------------------------------------------------------------------
+
+    def down(self, data: bytes, is_error: bool) -> None:
+        """Hand on what the target said."""
+        self._received += len(data)
+        if self._access is not None:
+            self._access.received(len(data))
+        self.tape.output(data, is_error, lambda: self.show(data, is_error=is_error))
+
+    def show(self, data: bytes, *, is_error: bool) -> None:
+        """Put ``data`` before the user."""
+        if not self._over and not self._channel.is_closing():
+            self._channel.write(data, asyncssh.EXTENDED_DATA_STDERR if is_error else None)
+
+    def target_at_end(self) -> None:
+        """Hand on that the target says no more; its exit status, which comes with that, goes first: a client that has
+        sent all and heard all closes the channel, and would take it for a failure not to know the status by then."""
+        self._end_due = asyncio.get_running_loop().call_later(STATUS_S, self.tape.output, b"", False, self._show_end)
+
+    def status_came(self) -> None:
+        """Hear that the target has said how it ended: nothing more comes but that."""
+        if self._end_due is not None:
+            self._end_due.cancel()
+
+    def _show_end(self) -> None:
+        if not self._over and not self._channel.is_closing():
+            self._channel.write_eof()
+
+    def held_back(self, on: bool) -> None:
+        """Hear that the target takes no more for now, or that it does again."""
+        if on:
+            self._channel.pause_reading()
+        else:
+            self._channel.resume_reading()
+
+    def target_left(self, status: int | None, signal: tuple[str, bool, str, str] | None) -> None:
+        """End as the target's end did."""
+        asyncio.get_running_loop().create_task(self._finish(status, signal))
+
+    async def _finish(self, status: int | None, signal: tuple[str, bool, str, str] | None) -> None:
+        self.status_came()
+        how = f"signal {signal[0]}" if signal else "no status" if status is None else str(status)
+        await self.tape.close(how)
+        self._left(how)
+        if self._over:
+            return
+        self._over = True
+        with contextlib.suppress(OSError):
+            if signal:
+                self._channel.exit_with_signal(*signal)
+            elif status is not None:
+                self._channel.exit(status)
+            else:
+                self._channel.exit(NOT_HAD)
+
+    # ---- ends --------------------------------------------------------------------------------------------------------
+
+    def _lost_recording(self, why: str) -> None:
+        self.end_with(f"this session is ended, as it can no longer be recorded: {why}")
+
+    def end_with(self, text: str) -> None:
+        """Tell the user why the session ends, and end it."""
+        if self._over:
+            return
+        if not self._channel.is_closing():
+            lead = "\r\n" if self._term else ""
+            self._channel.write(f"{lead}RP-PAM: {text}\r\n".encode(), asyncssh.EXTENDED_DATA_STDERR)
+        self._over = True
+        with contextlib.suppress(OSError):
+            self._channel.exit_with_signal("TERM", False, text[:200])
+        if self._back is not None:
+            self._back.close()
+
+    def _refuse(self, error: RppamError) -> None:
+        text = f"RP-PAM: {one_line(error)}\r\n"
+        if not self._over and not self._channel.is_closing():
+            self._channel.write(text.encode(), asyncssh.EXTENDED_DATA_STDERR)
+        self._end(OURS if isinstance(error, GatewayError) and not isinstance(error, TargetError) else NOT_HAD)
+
+    def _end(self, code: int) -> None:
+        self._left("refused" if code else "left")
+        if not self._over:
+            self._over = True
+            with contextlib.suppress(OSError):
+                self._channel.exit(code)
+
+    def _left(self, how: str) -> None:
+        access, self._access = self._access, None
+        if access is not None:
+            took_ms = int((asyncio.get_running_loop().time() - self._began) * 1000)
+            access.channel_ended(self, self.kind, how, self._sent, self._received, took_ms)
+
+
+class Back(asyncssh.SSHClientSession[bytes]):
+    """The target's end."""
+
+    def __init__(self, front: Front) -> None:
+        self._front = front
+        self._status: int | None = None
+        self._signal: tuple[str, bool, str, str] | None = None
+
+    def data_received(self, data: bytes, datatype: int | None) -> None:
+        self._front.down(data, datatype is not None)
+
+    def eof_received(self) -> bool:
+        self._front.target_at_end()
+        return True
+
+    def exit_status_received(self, status: int) -> None:
+        self._status = status
+        self._front.status_came()
+
+    def exit_signal_received(self, signal: str, core_dumped: bool, msg: str, lang: str) -> None:
+        self._signal = (signal, core_dumped, msg, lang)
+        self._front.status_came()
+
+    def pause_writing(self) -> None:
+        self._front.held_back(True)
+
+    def resume_writing(self) -> None:
+        self._front.held_back(False)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._front.target_left(self._status, self._signal)
+
+
+def one_line(error: RppamError) -> str:
+    """What the user reads: what is wrong, what to do, and the code, on one line."""
+    said = str(error) or error.row.meaning
+    text = f"{said.rstrip('.')}. {error.row.remedy} ({error.row.code})"
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def refused_kind(kind: Kind) -> ChannelRefused:
+    """The refusal of a channel that the policy does not allow."""
+    return ChannelRefused(f"{kind.value} is not allowed here; the right that is missing is '{kind.value}'")

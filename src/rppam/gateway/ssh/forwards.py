@@ -1,0 +1,77 @@
+"""Forwarded connections, where the policy allows them: ``-L``, ``-D``, ``-W`` and ``-R``.
+
+A forward goes through the target's own SSH server, so it reaches what the target reaches. One back to the target's own
+SSH port is refused: it would be a way around the recording.
+"""
+
+import asyncio
+import ipaddress
+from typing import TYPE_CHECKING, Any
+
+import asyncssh
+
+from rppam.gateway.errors import ChannelRefused
+from rppam.gateway.model import Kind
+from rppam.gateway.ssh.bridge import Half, pair
+from rppam.gateway.ssh.live import LiveAccess
+from rppam.kernel.errors import RppamError
+
+if TYPE_CHECKING:
+    from rppam.gateway.ssh.server import GatewayServer
+
+
+async def local(server: "GatewayServer", host: str, port: int, from_host: str, from_port: int) -> Half:
+    """A connection that the target opens. Raises :class:`asyncssh.ChannelOpenError`."""
+    access = await _access(server, Kind.LOCAL_FORWARD, host, port)
+    front, back = pair(access.forwarded_up, access.received)
+    began = asyncio.get_running_loop().time()
+    await access.connection.create_connection(lambda: back, host, port, from_host, from_port, encoding=None)
+    _note(access, Kind.LOCAL_FORWARD, host, port, began)
+    return front
+
+
+async def remote(server: "GatewayServer", conn: asyncssh.SSHServerConnection, host: str, port: int) -> Any:
+    """A listener at the target whose connections come to the user; false where there may be none."""
+    try:
+        access = await _access(server, Kind.REMOTE_FORWARD, host, port)
+    except asyncssh.ChannelOpenError:
+        return False
+
+    async def connected(from_host: str, from_port: int) -> Half:
+        front, back = pair(access.forwarded_up, access.received)
+        await conn.create_connection(lambda: front, host, listener.get_port(), from_host, from_port, encoding=None)
+        return back
+
+    began = asyncio.get_running_loop().time()
+    listener = await access.connection.create_server(connected, host, port, encoding=None)
+    _note(access, Kind.REMOTE_FORWARD, host, listener.get_port(), began)
+    return listener
+
+
+async def _access(server: "GatewayServer", kind: Kind, host: str, port: int) -> LiveAccess:
+    try:
+        server.check(kind)
+        access = await server.access(None)
+        if kind is Kind.LOCAL_FORWARD and _is_itself(host, port, access):
+            raise ChannelRefused("a forward to the target's own SSH port would not be recorded")
+    except RppamError as error:
+        await server.refused(error, kind)
+        raise asyncssh.ChannelOpenError(asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, str(error)) from None
+    return access
+
+
+def _is_itself(host: str, port: int, access: LiveAccess) -> bool:
+    peer = access.connection.get_extra_info("peername") or ("", 0)
+    if port not in {22, peer[1]}:
+        return False
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host.lower() in {"localhost", access.new.target.lower()}
+    return address.is_loopback or address.is_unspecified or str(address) == str(peer[0])
+
+
+def _note(access: LiveAccess, kind: Kind, host: str, port: int, began: float) -> None:
+    took = int((asyncio.get_running_loop().time() - began) * 1000)
+    facts = {"kind": kind.value, "to": f"{host[:200]} port {port}", "exit": "opened", "milliseconds": took}
+    access.spawn(access.note("access.channel", facts))

@@ -1,0 +1,135 @@
+"""What all connections of one gateway process share: the sessions it holds, and the loop that hears of orders.
+
+Every half second it asks SQL what was ordered of its sessions and whether their users may still go on; the cache tells
+of orders sooner. Every two seconds it says that its sessions live.
+"""
+
+import asyncio
+import contextlib
+import logging
+from typing import Final
+
+from rppam.cache.model import CacheKey, Kind as Cached
+from rppam.cache.ports import SharedCache
+from rppam.db.errors import DatabaseError
+from rppam.gateway.model import ORDERS_EVERY_S, SEEN_EVERY_S, Tick
+from rppam.gateway.policy import ACCESS, AccessPolicy
+from rppam.gateway.ports import KnownHosts, Recordings, Routes
+from rppam.gateway.ssh.live import LiveAccess
+from rppam.gateway.ssh.login import GatewayLogin
+from rppam.gateway.store import SqlAccess
+from rppam.settings.hot import LiveSettings
+
+log: Final = logging.getLogger("rppam.gateway")
+
+
+class Gate:
+    """See the module."""
+
+    def __init__(
+        self,
+        store: SqlAccess,
+        known_hosts: KnownHosts,
+        routes: Routes,
+        login: GatewayLogin,
+        recordings: Recordings,
+        settings: LiveSettings,
+        cache: SharedCache,
+        *,
+        node: str,
+        boot_id: str,
+    ) -> None:
+        self.store, self.known_hosts, self.routes = store, known_hosts, routes
+        self.login, self.recordings = login, recordings
+        self.node, self.boot_id = node, boot_id
+        self._settings = settings
+        self._live: dict[str, LiveAccess] = {}
+        self._wake = asyncio.Event()
+        self._cache = cache
+        self._draining = ""
+
+    @property
+    def policy(self) -> AccessPolicy:
+        """As it is in force now."""
+        return self._settings.current(ACCESS)
+
+    @property
+    def sessions(self) -> int:
+        """How many are held here."""
+        return len(self._live)
+
+    @property
+    def draining(self) -> str:
+        """Why no new session is taken; empty while they are."""
+        return self._draining
+
+    def add(self, access: LiveAccess) -> None:
+        """Hold a session."""
+        self._live[access.new.id] = access
+
+    def remove(self, access: LiveAccess) -> None:
+        """Hold it no more."""
+        self._live.pop(access.new.id, None)
+
+    async def run(self) -> None:
+        """Never returns."""
+        self._cache.on_change(self._heard)
+        said = 0.0
+        while True:
+            self._wake.clear()
+            if self._live:
+                now = asyncio.get_running_loop().time()
+                seen = now - said >= SEEN_EVERY_S
+                with contextlib.suppress(DatabaseError):
+                    self._obey(await self._ask(seen=seen))
+                    said = now if seen else said
+                self._end_idle()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), ORDERS_EVERY_S)
+
+    async def _ask(self, *, seen: bool) -> Tick:
+        if not seen:
+            return await self.store.look(list(self._live))
+        live = {ident: (one.up, one.down) for ident, one in self._live.items()}
+        return await self.store.tick(live)
+
+    def _obey(self, tick: Tick) -> None:
+        for order in tick.orders:
+            if (one := self._live.get(order.session)) is not None:
+                reason = f": {order.reason}" if order.reason else ""
+                one.kill(f"ended by {order.by}{reason}", f"this session was ended by {order.by}{reason}")
+        for ident, why in tick.gone.items():
+            if (one := self._live.get(ident)) is not None:
+                one.kill(why, f"this session is ended: {why}")
+        for ident in tick.lost:
+            if (one := self._live.get(ident)) is not None and not one.why:
+                one.kill("closed in the register", "this session is ended: this node was away for too long")
+
+    def _end_idle(self) -> None:
+        minutes = self.policy.idle_minutes
+        for one in list(self._live.values()):
+            if minutes and one.idle_s > minutes * 60:
+                why = f"nothing was typed for {minutes} minutes"
+                one.kill(why, f"this session is ended: {why}")
+
+    def _heard(self, key: CacheKey | None) -> None:
+        if self._live and (key is None or key.kind is Cached.USER or key.ident in self._live):
+            self._wake.set()
+
+    async def drain(self, why: str, wait_s: float) -> None:
+        """Take no new sessions, give those that are held ``wait_s``, then end them with ``why``."""
+        self._draining = why
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._empty(), wait_s)
+        held = list(self._live.values())
+        for one in held:
+            one.kill(why, f"this session is ended: {why}")
+        if held:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(2):
+                    await asyncio.gather(*(one.ended.wait() for one in held))
+
+    async def _empty(self) -> None:
+        while self._live:
+            await next(iter(self._live.values())).ended.wait()
+            await asyncio.sleep(0)

@@ -1,0 +1,120 @@
+"""Taking connections: the socket is ours before anything is said on it, so that strangers cost little.
+
+At most :data:`WAITING_MAX` connections may be unauthenticated at a time in one process, :data:`PER_ADDRESS_MAX` of them
+from one address; the others are closed at once. Who has not logged in within the time is cut.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Final
+
+import asyncssh
+
+from rppam.gateway.ssh.algorithms import CIPHERS, LOGIN_S, SIGNATURES, common
+from rppam.gateway.ssh.gate import Gate
+from rppam.gateway.ssh.server import GatewayServer
+from rppam.kernel.clock import Clock
+
+log: Final = logging.getLogger("rppam.gateway")
+
+WAITING_MAX: Final = 200
+PER_ADDRESS_MAX: Final = 40
+BACKLOG: Final = 256
+_PAUSE_S: Final = 0.1
+
+
+class Listener:
+    """See the module."""
+
+    def __init__(self, gate: Gate, clock: Clock, host_keys: Sequence[asyncssh.SSHKey]) -> None:
+        self._gate, self._clock = gate, clock
+        self._options = asyncssh.SSHServerConnectionOptions(
+            server_factory=self._server,
+            server_host_keys=list(host_keys),
+            send_server_host_keys=True,
+            encryption_algs=CIPHERS,
+            signature_algs=SIGNATURES,
+            encoding=None,
+            line_editor=False,
+            agent_forwarding=False,
+            x11_forwarding=False,
+            gss_host=None,
+            allow_scp=False,
+            login_timeout=LOGIN_S,
+            server_version="RP-PAM",
+            **common(),
+        )
+        self._waiting: Counter[str] = Counter()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._open: set[asyncssh.SSHServerConnection] = set()
+
+    def _server(self) -> GatewayServer:
+        return GatewayServer(self._gate, self._clock.wall_ms)
+
+    async def serve(self, sockets: Sequence[socket.socket]) -> None:
+        """Take connections on ``sockets``, which listen already. Never returns; cancelled, it closes them all."""
+        try:
+            await asyncio.gather(*(self._accept(plug) for plug in sockets))
+        finally:
+            for conn in self._open:
+                conn.abort()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _accept(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        listening.setblocking(False)
+        while True:
+            try:
+                plug, address = await loop.sock_accept(listening)
+            except OSError as error:  # no descriptor is left, for one; those that are open go on
+                log.warning("no connection can be taken: %s", error.strerror or error)
+                await asyncio.sleep(_PAUSE_S)
+                continue
+            client = str(address[0])
+            if self._gate.draining or self._is_too_much(client):
+                plug.close()
+                continue
+            self._waiting[client] += 1
+            task = loop.create_task(self._talk(plug, client))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def _is_too_much(self, client: str) -> bool:
+        return self._waiting[client] >= PER_ADDRESS_MAX or self._waiting.total() >= WAITING_MAX
+
+    async def _talk(self, plug: socket.socket, client: str) -> None:
+        conn = await self._logged_in(plug, client)
+        if conn is None:
+            plug.close()
+            return
+        self._open.add(conn)
+        try:
+            await conn.wait_closed()
+        finally:
+            self._open.discard(conn)
+
+    async def _logged_in(self, plug: socket.socket, client: str) -> asyncssh.SSHServerConnection | None:
+        """The connection once somebody has logged in; ``None`` where nobody does."""
+        try:
+            with contextlib.suppress(OSError):
+                plug.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            async with asyncio.timeout(LOGIN_S + 5):
+                return await asyncssh.run_server(plug, config=None, options=self._options)
+        except (asyncssh.Error, OSError, TimeoutError) as error:
+            log.debug("a connection from %s came to nothing: %s", client, error)
+        except Exception:
+            log.exception("a connection from %s failed", client)
+        except BaseException:
+            plug.close()
+            raise
+        finally:
+            self._waiting[client] -= 1
+            if self._waiting[client] <= 0:
+                del self._waiting[client]
+        return None

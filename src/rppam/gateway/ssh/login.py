@@ -1,0 +1,44 @@
+"""Logging in at the gateway: the same accounts, lockouts and second factor as everywhere.
+
+Every guess passes the guard of log-ins, whatever name was typed, so that guesses over SSH and over REST count together
+and on all nodes. It decides which reading of a user name is meant; what it does not do is open a log-in session.
+"""
+
+from typing import Final
+
+from rppam.access.accounts.errors import NameInvalid
+from rppam.access.accounts.model import Account, normalise_name
+from rppam.access.accounts.store import SqlAccounts
+from rppam.access.mfa.model import SecondStep
+from rppam.access.mfa.service import SecondFactors
+from rppam.access.sessions.service import Caller, SignIn
+from rppam.gateway.names import Wanted
+from rppam.kernel.secret import Secret
+
+NOBODY: Final = Wanted("")
+
+
+class GatewayLogin:
+    """See the module. Raises what :class:`~rppam.access.sessions.service.SignIn` raises."""
+
+    def __init__(self, sign_in: SignIn, factors: SecondFactors, accounts: SqlAccounts) -> None:
+        self._sign_in, self._factors, self._accounts = sign_in, factors, accounts
+
+    async def meant(self, found: list[Wanted]) -> Wanted:
+        """The reading whose user exists; else the shortest one, which nobody can tell from the others."""
+        for one in found:
+            try:
+                name = normalise_name(one.user)
+            except NameInvalid:
+                continue
+            if await self._accounts.find(name) is not None:
+                return one
+        return found[-1] if found else NOBODY
+
+    async def password(self, user: str, password: Secret, client: str) -> Account | SecondStep:
+        """The account, or what its second factor needs."""
+        return await self._sign_in.prove(user, password, Caller(client, "ssh"))
+
+    async def code(self, token: Secret, code: str, client: str) -> Account:
+        """The account whose second factor ``code`` is."""
+        return await self._factors.challenge(token, code, client)

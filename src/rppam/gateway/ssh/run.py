@@ -1,0 +1,80 @@
+"""The gateway in one process: its parts put together, its host keys read, and then connections taken until the end."""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Sequence
+from typing import Final
+
+import asyncssh
+
+from rppam.access.accounts.store import SqlAccounts
+from rppam.access.mfa.service import SecondFactors
+from rppam.access.sessions.service import SignIn
+from rppam.cluster.link.data_keys import data_keys_of
+from rppam.db.errors import DatabaseError
+from rppam.foundation import Foundation
+from rppam.gateway.host_keys import OwnKey, SqlOwnKeys
+from rppam.gateway.ports import Ways
+from rppam.gateway.ssh import chained_login
+from rppam.gateway.ssh.algorithms import quiet
+from rppam.gateway.ssh.gate import Gate
+from rppam.gateway.ssh.listener import Listener
+from rppam.gateway.ssh.login import GatewayLogin
+from rppam.gateway.store import SqlAccess
+from rppam.kernel.secret import Secret
+from rppam.kernel.services import Services
+
+log: Final = logging.getLogger("rppam.gateway")
+
+ALGORITHM: Final = "ssh-ed25519"
+_KEYS_EVERY_S: Final = 1.0
+
+
+class Gateway:
+    """See the module."""
+
+    def __init__(self, base: Foundation, services: Services, ways: Ways) -> None:
+        """Call inside the event loop that will run it."""
+        quiet()
+        chained_login.install()
+        self._base = base
+        accounts = services.get(SqlAccounts)
+        login = GatewayLogin(services.get(SignIn), services.get(SecondFactors), accounts)
+        self._keys = SqlOwnKeys(base.database, data_keys_of(base.config, base.database))
+        self.gate = Gate(
+            services.get(SqlAccess),
+            ways.known_hosts,
+            ways.routes,
+            login,
+            ways.recordings,
+            base.hot,
+            base.cache,
+            node=base.node,
+            boot_id=base.entropy.nonce(),
+        )
+
+    async def run(self, sockets: Sequence[socket.socket]) -> None:
+        """Take connections on ``sockets``, which listen already. Never returns."""
+        listener = Listener(self.gate, self._base.clock, await self._host_keys())
+        log.info("the gateway takes SSH connections")
+        await asyncio.gather(self.gate.run(), listener.serve(sockets))
+
+    async def stop(self, why: str, drain_s: float) -> None:
+        """End the sessions that are held, after ``drain_s`` seconds."""
+        await self.gate.drain(why, drain_s)
+
+    async def _host_keys(self) -> list[asyncssh.SSHKey]:
+        """The cluster's, made where there is none. Waits for the database as long as it takes."""
+        while True:
+            with contextlib.suppress(DatabaseError):
+                found = await self._keys.all()
+                if found:
+                    return [asyncssh.import_private_key(one.private.reveal()) for one in found]
+                made = asyncssh.generate_private_key(ALGORITHM)
+                private = Secret(made.export_private_key("pkcs8-pem").decode())
+                public = made.export_public_key().decode().strip()
+                await self._keys.add(1, OwnKey(ALGORITHM, public, private), made.get_fingerprint())
+                continue
+            await asyncio.sleep(_KEYS_EVERY_S)

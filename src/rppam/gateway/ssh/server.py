@@ -1,0 +1,336 @@
+"""One user's connection: who it is, which target it is for, and what it may open.
+
+The target is connected to by the first channel that needs it, and once: a client's channels overtake whatever is done
+after its log-in. Guesses and key probes are counted; after :data:`TRIES_MAX` the connection is closed.
+"""
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+import asyncssh
+
+from rppam.access.accounts.errors import InvalidCredentials
+from rppam.access.accounts.model import Account
+from rppam.access.mfa.errors import CodeWrong, MfaTokenInvalid
+from rppam.access.mfa.model import SecondStep
+from rppam.access.sessions.model import Identity, SessionKind
+from rppam.access.sessions.service import session_id
+from rppam.db.errors import DatabaseError
+from rppam.gateway.errors import HostKeyChanged, RouteUnknown, SecondFactorNotEnrolled, TooManyChannels
+from rppam.gateway.model import Kind, NewAccess
+from rppam.gateway.names import Wanted, readings
+from rppam.gateway.ports import Route
+from rppam.gateway.ssh import forwards
+from rppam.gateway.ssh.channel import ByteChannel, Front, new_channel, one_line, refused_kind
+from rppam.gateway.ssh.gate import Gate
+from rppam.gateway.ssh.live import LiveAccess
+from rppam.gateway.ssh.target import reach
+from rppam.kernel.actor import Actor, ActorKind, acting
+from rppam.kernel.errors import RppamError
+from rppam.kernel.instant import WallMs
+from rppam.kernel.secret import Secret
+from rppam.ledger.model import Entity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+log: Final = logging.getLogger("rppam.gateway")
+
+TRIES_MAX: Final = 6
+_PASSWORD, _CODE = "Password: ", "Code: "
+_SUBSYSTEM_CHARS: Final = 64
+_RETRY_S: Final = 1.0
+
+
+class GatewayServer(asyncssh.SSHServer):
+    """See the module."""
+
+    def __init__(self, gate: Gate, now: "Callable[[], WallMs]") -> None:
+        self.gate, self._now = gate, now
+        self._conn: asyncssh.SSHServerConnection
+        self._client = ""
+        self._wanted = Wanted("")
+        self._route: Route | None = None
+        self._account: Account | None = None
+        self._pending: Secret | None = None
+        """The password was right; this stands for the code that has to follow."""
+        self._tries = 0
+        self._has_mfa = False
+        self._lock = asyncio.Lock()
+        self._access: LiveAccess | None = None
+        self._gone = False
+        self._closing: set[asyncio.Task[Any]] = set()
+
+    # ---- the connection ----------------------------------------------------------------------------------------------
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._conn = conn
+        self._client = str((conn.get_extra_info("peername") or ("unknown",))[0])
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._gone = True
+        if self._access is not None:
+            self._close(self._access, "the user left" if exc is None else "the user's connection was lost")
+
+    def _close(self, access: LiveAccess, why: str) -> None:
+        self._access = None
+        task = asyncio.get_running_loop().create_task(self._closed(access, why))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def _closed(self, access: LiveAccess, why: str) -> None:
+        try:
+            await access.close(why, lambda: asyncio.sleep(_RETRY_S))
+        finally:
+            self.gate.remove(access)
+
+    def hang_up(self, text: str) -> None:
+        """Close the connection with a reason that the user's client shows."""
+        if not self._gone:
+            with contextlib.suppress(OSError):
+                self._conn.disconnect(asyncssh.DISC_BY_APPLICATION, text[:250])
+
+    # ---- logging in --------------------------------------------------------------------------------------------------
+
+    async def begin_auth(self, username: str) -> bool:
+        # A client may name another user after a first factor: nothing that was proved for the one before counts.
+        self._account = self._pending = None
+        if self.gate.draining:
+            self.hang_up(f"RP-PAM: no new session is taken: {self.gate.draining}")
+            return True
+        try:
+            self._wanted = await self.gate.login.meant(readings(username))
+        except DatabaseError as error:
+            self.hang_up(f"RP-PAM: {one_line(error)}")
+        return True  # never False, which would mean that nothing has to be proved
+
+    def needs_second(self) -> bool:
+        """Whether another factor has to follow, see :mod:`~rppam.gateway.ssh.chained_login`."""
+        return self._pending is not None
+
+    def password_auth_supported(self) -> bool:
+        return self.gate.policy.password_login and self._pending is None
+
+    def kbdint_auth_supported(self) -> bool:
+        return self.gate.policy.password_login or self._pending is not None
+
+    def public_key_auth_supported(self) -> bool:
+        return False
+
+    async def validate_password(self, username: str, password: str) -> bool:
+        return await self._password(password)
+
+    async def get_kbdint_challenge(
+        self, username: str, lang: str, submethods: str
+    ) -> tuple[str, str, str, list[tuple[str, bool]]]:
+        prompt = (_CODE, True) if self._pending else (_PASSWORD, False)
+        return ("", "", "", [prompt])
+
+    async def validate_kbdint_response(self, username: str, responses: Any) -> Any:
+        if len(responses) != 1:
+            return False
+        if self._pending is not None:
+            return await self._code(responses[0])
+        if not await self._password(responses[0]):
+            return False
+        return ("", "", "", [(_CODE, True)]) if self.needs_second() else True
+
+    async def _password(self, password: str) -> bool:
+        """Whether it is right; a code may still have to follow."""
+        if not self.gate.policy.password_login or not self._may_try():
+            return False
+        try:
+            found = await self.gate.login.password(self._wanted.user, Secret(password), self._client)
+        except InvalidCredentials:
+            return False
+        except RppamError as error:  # locked, overloaded, or nobody can tell
+            self.hang_up(f"RP-PAM: {one_line(error)}")
+            return False
+        if not isinstance(found, SecondStep):
+            self._account = found
+            return True
+        if not found.enrolled:
+            self.hang_up(f"RP-PAM: {one_line(SecondFactorNotEnrolled('a second factor is required'))}")
+            return False
+        self._pending = found.token
+        return True
+
+    async def _code(self, code: str) -> bool:
+        assert self._pending is not None
+        if not self._may_try():
+            return False
+        token, self._pending = self._pending, None
+        try:
+            self._account = await self.gate.login.code(token, code.strip(), self._client)
+        except CodeWrong:
+            self._pending = token
+            return False
+        except MfaTokenInvalid:
+            return False
+        except RppamError as error:
+            self.hang_up(f"RP-PAM: {one_line(error)}")
+            return False
+        self._has_mfa = True
+        return True
+
+    def _may_try(self) -> bool:
+        self._tries += 1
+        if self._tries <= TRIES_MAX:
+            return True
+        self.hang_up("RP-PAM: too many tries on one connection")
+        return False
+
+    # ---- the target --------------------------------------------------------------------------------------------------
+
+    @property
+    def has_target(self) -> bool:
+        """Whether one was named or chosen."""
+        return bool(self._wanted.target) or self._route is not None
+
+    def choose(self, route: Route) -> None:
+        """Take this one from the menu."""
+        self._route = route
+
+    async def routes(self) -> list[Route]:
+        """What the user may choose from. Raises :class:`~rppam.gateway.errors.RouteUnknown` where that is nothing."""
+        found = await self.gate.routes.all(self._identity(""))
+        if not found:
+            raise RouteUnknown("there is no target that you may connect to")
+        return found
+
+    def _identity(self, access_id: str) -> Identity:
+        account = self._account
+        if account is None:
+            raise RouteUnknown("nobody has logged in")
+        roles = frozenset(str(role) for role in account.roles)
+        return Identity(account.name, account.id, roles, access_id, SessionKind.LOGIN, self._has_mfa)
+
+    def _actor(self, access_id: str) -> Actor:
+        account = self._account
+        if account is None:
+            return Actor(ActorKind.ANONYMOUS, address=self._client)
+        return Actor(ActorKind.USER, account.id, account.name, access_id, self._client)
+
+    async def access(self, front: Front | None) -> LiveAccess:
+        """The session with the target, begun if it was not. ``front`` is the channel that needs it.
+
+        Raises what keeps it from beginning.
+        """
+        async with self._lock:
+            if self._access is None:
+                self._access = await self._begin()
+            access = self._access
+        if front is not None:
+            if access.channels >= self.gate.policy.channels_per_connection:
+                raise TooManyChannels(f"this connection has {access.channels} sessions already")
+            access.joined(front)
+        return access
+
+    async def _begin(self) -> LiveAccess:
+        gate, ident = self.gate, session_id(self._now())
+        identity, actor = self._identity(ident), self._actor(ident)
+        account = self._account
+        assert account is not None  # else there would be no identity
+        if gate.draining:
+            raise RouteUnknown(f"no new session is taken: {gate.draining}")
+        route = self._route or await gate.routes.find(identity, self._wanted.target, self._wanted.account)
+        with acting(actor):
+            credential = await gate.routes.open(identity, route, ident)
+        pins = await gate.known_hosts.of(route.target_id)
+        try:
+            reached = await reach(route, credential, pins)
+        except HostKeyChanged as error:
+            target = Entity("resource", route.target_id, route.target)
+            await gate.store.note("hostkey.mismatch", target, actor, {}, str(error))
+            raise
+        del credential
+        try:
+            if reached.new_key is not None:
+                with acting(actor):
+                    await gate.known_hosts.pin(route.target_id, reached.new_key)
+            new = NewAccess(
+                ident,
+                account.id,
+                account.name,
+                account.auth_epoch,
+                route.target_id,
+                route.target,
+                route.account_id,
+                route.account,
+                "ssh",
+                self._client,
+                gate.node,
+                gate.boot_id,
+            )
+            facts = {
+                "account": route.account,
+                "host": route.host,
+                "port": route.port,
+                "hostKey": reached.fingerprint,
+                "secondFactor": self._has_mfa,
+                "program": str(self._conn.get_extra_info("client_version") or "")[:100],
+            }
+            await gate.store.begin(new, actor, facts)
+        except BaseException:
+            reached.connection.close()
+            raise
+        access = LiveAccess(new, actor, reached.connection, gate.store, self.hang_up)
+        gate.add(access)
+        if self._gone:
+            self._close(access, "the user left")
+            raise RouteUnknown("the user left")
+        watch = asyncio.get_running_loop().create_task(self._watch(access))
+        self._closing.add(watch)
+        watch.add_done_callback(self._closing.discard)
+        return access
+
+    async def _watch(self, access: LiveAccess) -> None:
+        """Notice that the target has gone."""
+        await access.connection.wait_closed()
+        if self._access is access and not self._gone:
+            await asyncio.sleep(_RETRY_S)  # channels say first how they ended
+            if self._access is access and not self._gone:
+                self._close(access, "the target closed the connection")
+                self.hang_up("RP-PAM: the target closed the connection")
+
+    async def refused(self, error: RppamError, kind: Kind) -> None:
+        """Record that a channel was refused."""
+        log.info("a %s of %s was refused: %s", kind.value, self._actor("").name, error.row.code)
+        if isinstance(error, DatabaseError):
+            return
+        wanted = self._route.target if self._route else self._wanted.target
+        facts = {"kind": kind.value, "account": self._wanted.account[:128], "code": error.row.code}
+        target = Entity("access-session", self._access.new.id if self._access else "", wanted[:128])
+        with contextlib.suppress(DatabaseError):
+            await self.gate.store.note("access.refuse", target, self._actor(""), facts, str(error)[:300] or "refused")
+
+    # ---- what may be opened ------------------------------------------------------------------------------------------
+
+    def check(self, kind: Kind) -> None:
+        """Raise :class:`~rppam.gateway.errors.ChannelRefused` for a kind that the policy does not allow."""
+        policy = self.gate.policy
+        allowed = {
+            Kind.SHELL: policy.shell,
+            Kind.EXEC: policy.exec,
+            Kind.SFTP: policy.sftp,
+            Kind.SUBSYSTEM: False,
+            Kind.LOCAL_FORWARD: policy.local_forward,
+            Kind.REMOTE_FORWARD: policy.remote_forward,
+        }
+        if not allowed[kind]:
+            raise refused_kind(kind)
+
+    def allows_subsystem(self, name: str) -> bool:
+        """Whether a subsystem is known at all; an unknown one fails at once, and does not hang."""
+        return name == "sftp"
+
+    def session_requested(self) -> tuple[ByteChannel, Front]:
+        return new_channel(self._conn), Front(self)
+
+    async def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> Any:
+        return await forwards.local(self, dest_host, dest_port, orig_host, orig_port)
+
+    async def server_requested(self, listen_host: str, listen_port: int) -> Any:
+        return await forwards.remote(self, self._conn, listen_host, listen_port)

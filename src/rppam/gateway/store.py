@@ -1,0 +1,215 @@
+"""Sessions with targets in SQL: the register that every node reads, and the orders to those who hold them.
+
+A session is begun and ended in the transaction that records it. Only the gateway that holds a session ends it; the
+leader closes those whose gateway has gone (:meth:`SqlAccess.sweep`).
+"""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from rppam.access.accounts.tables import users
+from rppam.cache.change_log import record_change
+from rppam.cache.model import CacheKey, Change, Kind as Cached
+from rppam.db.engine import NowMs, now_ms
+from rppam.db.store import SqlStore, reads, writes
+from rppam.gateway.errors import AccessUnknown
+from rppam.gateway.model import LOST_MS, WHY_CHARS, Access, NewAccess, Order, Tick
+from rppam.gateway.tables import access_sessions, session_orders
+from rppam.kernel.actor import Actor
+from rppam.kernel.instant import WallMs
+from rppam.ledger.model import Entity, Outcome
+from rppam.ledger.record import record
+
+_A: Final = access_sessions.c
+_O: Final = session_orders.c
+SWEEP_ROWS: Final = 500
+
+
+class SqlAccess(SqlStore):
+    """See the module."""
+
+    @writes
+    def begin(self, connection: Connection, new: NewAccess, actor: Actor, details: Mapping[str, Any]) -> None:
+        """Register a session, and record that it began."""
+        now = now_ms(connection)
+        columns = {
+            "id": new.id,
+            "user_id": new.user_id,
+            "user_name": new.user,
+            "auth_epoch": new.auth_epoch,
+            "target_id": new.target_id,
+            "target": new.target,
+            "account_id": new.account_id,
+            "account": new.account,
+            "kind": new.kind,
+            "client": new.client,
+            "node": new.node,
+            "boot_id": new.boot_id,
+            "generation": 1,
+            "active": True,
+            "started": now,
+            "seen": now,
+            "why": "",
+            "bytes_up": 0,
+            "bytes_down": 0,
+        }
+        connection.execute(insert(access_sessions).values(**columns))
+        record(connection, "access.start", _entity(new.id, new.target), details=details, actor=actor)
+
+    @writes
+    def end(self, connection: Connection, ident: str, why: str, up: int, down: int, actor: Actor) -> bool:
+        """Close a session, and record that it ended; false when it was closed before."""
+        row = connection.execute(select(access_sessions).where(_A.id == ident).with_for_update()).one_or_none()
+        if row is None or not row.active:
+            return False
+        now = now_ms(connection)
+        connection.execute(
+            update(access_sessions)
+            .where(_A.id == ident)
+            .values(active=False, ended=now, seen=now, why=why[:WHY_CHARS], bytes_up=up, bytes_down=down)
+        )
+        connection.execute(
+            update(session_orders).where((_O.session == ident) & _O.done_at.is_(None)).values(done_at=now)
+        )
+        facts = {"why": why[:WHY_CHARS], "bytesUp": up, "bytesDown": down, "milliseconds": now - row.started}
+        record(connection, "access.end", _entity(ident, row.target), details=facts, actor=actor)
+        return True
+
+    @writes
+    def note(
+        self,
+        connection: Connection,
+        action: str,
+        target: Entity,
+        actor: Actor,
+        details: Mapping[str, Any],
+        refused: str = "",
+    ) -> None:
+        """Record something of a session that changes no row; ``refused`` is why it was."""
+        outcome = Outcome.FAILURE if refused else Outcome.SUCCESS
+        record(connection, action, target, outcome=outcome, reason=refused, details=details, actor=actor)
+
+    @writes
+    def tick(self, connection: Connection, live: Mapping[str, tuple[int, int]]) -> Tick:
+        """Say that sessions live, with their bytes; what a gateway should know of them."""
+        now = now_ms(connection)
+        for ident, (up, down) in live.items():
+            mine = (_A.id == ident) & _A.active
+            connection.execute(update(access_sessions).where(mine).values(seen=now, bytes_up=up, bytes_down=down))
+        return _told(connection, list(live))
+
+    @reads
+    def look(self, connection: Connection, ids: Sequence[str]) -> Tick:
+        """As :meth:`tick`, and says nothing."""
+        return _told(connection, ids) if ids else Tick((), {}, frozenset())
+
+    @writes
+    def kill(self, connection: Connection, ident: str, reason: str, by: str) -> Change:
+        """Order that a session ends; what the log of changes says. Raises :class:`AccessUnknown`."""
+        row = connection.execute(select(access_sessions).where(_A.id == ident)).one_or_none()
+        if row is None or not row.active:
+            raise AccessUnknown("no session with a target has this id, or it is over")
+        now = now_ms(connection)
+        order = {"id": str(uuid.uuid4()), "session": ident, "kind": "kill", "reason": reason, "by_name": by, "at": now}
+        connection.execute(insert(session_orders).values(**order))
+        change = Change(CacheKey(Cached.ACCESS, ident), now)
+        record_change(connection, change.key, change.revision)
+        record(connection, "access.kill", _entity(ident, row.target), reason=reason)
+        return change
+
+    @reads
+    def page(
+        self, connection: Connection, user_id: str | None, active: bool | None, after: str | None, count: int
+    ) -> list[Access]:
+        """The newest first: of one user or of all, live ones, past ones or both."""
+        wanted = select(access_sessions).order_by(_A.id.desc()).limit(count)
+        if user_id is not None:
+            wanted = wanted.where(_A.user_id == user_id)
+        if active is not None:
+            wanted = wanted.where(_A.active == active)
+        if after is not None:
+            wanted = wanted.where(_A.id < after)
+        return [_access(row) for row in connection.execute(wanted)]
+
+    @reads
+    def find(self, connection: Connection, ident: str) -> Access | None:
+        """One session, live or past."""
+        row = connection.execute(select(access_sessions).where(_A.id == ident)).one_or_none()
+        return None if row is None else _access(row)
+
+    @reads
+    def over(self, connection: Connection, ids: Sequence[str]) -> list[str]:
+        """Those of these sessions that are over."""
+        wanted = select(_A.id).where(_A.id.in_(ids) & ~_A.active)
+        return list(connection.execute(wanted).scalars())
+
+    @writes
+    def sweep(self, connection: Connection) -> int:
+        """Close the sessions whose gateway has not been heard of; how many."""
+        lost = connection.execute(
+            select(access_sessions).where(_A.active & (_A.seen < NowMs() - LOST_MS)).limit(SWEEP_ROWS)
+        ).all()
+        for row in lost:
+            now = now_ms(connection)
+            why = f"the gateway on {row.node} has gone"
+            closed = connection.execute(
+                update(access_sessions)
+                .where((_A.id == row.id) & _A.active & (_A.seen == row.seen))
+                .values(active=False, ended=now, why=why)
+            )
+            if closed.rowcount:
+                facts = {"why": why, "bytesUp": row.bytes_up, "bytesDown": row.bytes_down, "user": row.user_name}
+                record(connection, "access.end", _entity(row.id, row.target), details=facts)
+        return len(lost)
+
+
+def _told(connection: Connection, ids: Sequence[str]) -> Tick:
+    orders = connection.execute(select(session_orders).where(_O.session.in_(ids) & _O.done_at.is_(None))).all()
+    rows = connection.execute(
+        select(_A.id, _A.active, _A.auth_epoch, users.c.disabled, users.c.deleted_at, users.c.auth_epoch.label("epoch"))
+        .select_from(access_sessions.outerjoin(users, users.c.id == _A.user_id))
+        .where(_A.id.in_(ids))
+    ).all()
+    gone = {row.id: why for row in rows if (why := _why_gone(row))}
+    return Tick(
+        tuple(Order(row.id, row.session, row.kind, row.reason, row.by_name) for row in orders),
+        gone,
+        frozenset(row.id for row in rows if not row.active),
+    )
+
+
+def _why_gone(row: Any) -> str:
+    if row.disabled is None or row.deleted_at is not None:
+        return "the user was deleted"
+    if row.disabled:
+        return "the user was disabled"
+    return "" if row.epoch == row.auth_epoch else "all sessions of the user were ended"
+
+
+def _entity(ident: str, target: str) -> Entity:
+    return Entity("access-session", ident, target)
+
+
+def _access(row: Row[Any]) -> Access:
+    return Access(
+        id=row.id,
+        user_id=row.user_id,
+        user=row.user_name,
+        target_id=row.target_id,
+        target=row.target,
+        account_id=row.account_id,
+        account=row.account,
+        kind=row.kind,
+        client=row.client,
+        node=row.node,
+        boot_id=row.boot_id,
+        active=row.active,
+        started=WallMs(row.started),
+        ended=None if row.ended is None else WallMs(row.ended),
+        why=row.why,
+        bytes_up=row.bytes_up,
+        bytes_down=row.bytes_down,
+    )

@@ -1,0 +1,57 @@
+"""The tables of sessions with targets. Times are milliseconds since 1970, by the database's clock."""
+
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, String, Table, Text
+
+from rppam.db.tables import metadata
+
+access_sessions = Table(
+    "access_sessions",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("user_id", String(36), nullable=False),
+    Column("user_name", String(64), nullable=False),
+    Column("auth_epoch", BigInteger, nullable=False),
+    Column("target_id", String(36), nullable=False),
+    Column("target", String(128), nullable=False),
+    Column("account_id", String(36), nullable=False),
+    Column("account", String(128), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("client", String(64), nullable=False),
+    Column("node", String(63), nullable=False),
+    Column("boot_id", String(64), nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("started", BigInteger, nullable=False),
+    Column("seen", BigInteger, nullable=False),
+    Column("ended", BigInteger),
+    Column("why", String(300), nullable=False),
+    Column("bytes_up", BigInteger, nullable=False),
+    Column("bytes_down", BigInteger, nullable=False),
+    Index("ix_access_sessions_active", "active", "node"),
+    Index("ix_access_sessions_user", "user_id"),
+)
+"""``seen``: when the gateway last said that the session lives. ``boot_id`` is the gateway process's."""
+
+session_orders = Table(
+    "session_orders",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("session", String(36), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("reason", String(300), nullable=False),
+    Column("by_name", String(64), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("done_at", BigInteger),
+    Index("ix_session_orders_session", "session"),
+)
+
+gateway_host_keys = Table(
+    "gateway_host_keys",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("algorithm", String(64), nullable=False),
+    Column("public", Text, nullable=False),
+    Column("sealed", Text, nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+)
+"""The gateway's own host keys, the same on all nodes; ``sealed`` by a data key."""

@@ -1,0 +1,41 @@
+"""The parts of the gateway in one process: the register for all, and the gateway itself for its own process."""
+
+from typing import Final
+
+from rppam.cluster.driver.leader_tasks import RepeatedTask
+from rppam.foundation import ControlFoundation, Foundation
+from rppam.gateway.ports import Ways
+from rppam.gateway.routes import CatalogueHosts, NoRoutes
+from rppam.gateway.service import AccessSessions
+from rppam.gateway.store import SqlAccess
+from rppam.gateway.taping import Taping
+from rppam.kernel.services import Services
+from rppam.recordings.service import Recordings
+from rppam.recordings.store import SqlRecordings
+from rppam.targets.store import SqlResources
+
+SWEEP_EVERY_S: Final = 2.0
+
+
+def wire(base: Foundation, services: Services) -> None:
+    """Offer the register."""
+    store = services.add(SqlAccess, SqlAccess(base.database))
+    services.add(AccessSessions, AccessSessions(store, base.cache))
+
+
+def ways_of(services: Services) -> Ways:
+    """What the gateway's own process goes by."""
+    taping = Taping(services.get(Recordings), services.get(Foundation).hot)
+    return Ways(NoRoutes(), CatalogueHosts(services.get(SqlResources)), taping)
+
+
+def leader_tasks(base: ControlFoundation) -> list[RepeatedTask]:
+    """Close the sessions of gateways that have gone."""
+    store, tapes = SqlAccess(base.database), SqlRecordings(base.database)
+
+    async def sweep(_: int) -> None:
+        await store.sweep()
+        if unfinished := await tapes.unfinished():
+            await tapes.sweep(await store.over(unfinished))
+
+    return [RepeatedTask("the sweep of sessions without a gateway", SWEEP_EVERY_S, sweep)]

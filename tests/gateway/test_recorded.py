@@ -1,0 +1,164 @@
+"""Sessions through the gateway are recorded as they happen, and nothing is shown that a strict recording has not."""
+
+import asyncio
+import json
+import os
+import struct
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, update
+
+from rppam.db.errors import DatabaseBusy
+from rppam.gateway.policy import ACCESS, AccessPolicy
+from rppam.gateway.taping import Taping
+from rppam.recordings.formats import check_file
+from rppam.recordings.service import Recordings
+from rppam.recordings.store import SqlRecordings
+from rppam.recordings.tables import recording_chunks, recordings
+from tests.gateway.places import Place, Sshd
+from tests.support.served import Served
+
+pytestmark = [pytest.mark.integration]
+URL = "/api/v1/recordings"
+
+
+@pytest.fixture
+def policy() -> dict[str, Any]:
+    return {"recording": "bounded"}
+
+
+@pytest.fixture
+async def place(
+    served: Served, tmp_path: Path, target: Sshd, policy: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Place]:
+    current = type(served.live).current
+    wanted = AccessPolicy(**policy)
+    monkeypatch.setattr(type(served.live), "current", lambda live, one: wanted if one is ACCESS else current(live, one))
+    one = Place(served, tmp_path, target, Taping(served.services.get(Recordings), served.live))
+    await one.start()
+    yield one
+    await one.stop()
+
+
+async def listed(place: Place) -> list[dict[str, Any]]:
+    answer = await place.served.http.get(URL, headers=place.served.bearer())
+    assert answer.status_code == 200, answer.text
+    items: list[dict[str, Any]] = answer.json()["items"]
+    return items
+
+
+async def exported(place: Place, ident: str, form: str) -> bytes:
+    answer = await place.served.http.get(
+        f"{URL}/{ident}/export", params={"format": form}, headers=place.served.bearer()
+    )
+    assert answer.status_code == 200, answer.text
+    return answer.content
+
+
+async def verified(place: Place, ident: str) -> dict[str, Any]:
+    answer = await place.served.http.post(f"{URL}/{ident}/verify", headers=place.served.bearer())
+    assert answer.status_code == 200, answer.text
+    verdict: dict[str, Any] = answer.json()
+    return verdict
+
+
+def bytes_of(ttyrec: bytes) -> bytes:
+    found = b""
+    while ttyrec:
+        size = struct.unpack("<III", ttyrec[:12])[2]
+        found, ttyrec = found + ttyrec[12 : 12 + size], ttyrec[12 + size :]
+    return found
+
+
+@pytest.mark.parametrize("policy", [{"recording": "bounded"}, {"recording": "strict"}], ids=["bounded", "strict"])
+async def test_a_recording_reads_back_byte_by_byte_and_verifies(place: Place) -> None:
+    ended = await place.ssh("head -c 3000000 /dev/urandom; echo err >&2; exit 3")
+    assert (ended.code, len(ended.out), ended.err) == (3, 3_000_000, "err\n")
+    (one,) = await listed(place)
+    assert (one["state"], one["exit"], one["kind"]) == ("done", "3", "exec")
+    raw = bytes_of(await exported(place, one["id"], "ttyrec"))
+    assert raw.replace(b"err\n", b"") == ended.out.replace(b"err\n", b"")
+    verdict = await verified(place, one["id"])
+    assert (verdict["ok"], verdict["problem"]) == (True, "")
+    cast = (await exported(place, one["id"], "cast3")).decode().splitlines(keepends=True)
+    assert check_file(cast).head == one["head"]
+    json.loads(cast[0])
+
+
+async def test_what_was_typed_into_a_terminal_is_not_in_it_and_what_was_shown_is(place: Place) -> None:
+    async with place.client() as client:
+        process = await client.create_process("echo on; read -s x; echo seen", term_type="xterm", term_size=(90, 20))
+        await process.stdout.readline()
+        process.change_terminal_size(100, 30)
+        process.stdin.write("hunter2\n")
+        assert (await process.wait()).exit_status == 0
+    (one,) = await listed(place)
+    assert (one["columns"], one["rows"]) == (90, 20)
+    text = await exported(place, one["id"], "txt")
+    assert b"seen" in text
+    cast = await exported(place, one["id"], "cast2")
+    assert b"hunter2" not in cast
+    assert b'"r", "100x30"' in cast
+
+
+async def test_a_changed_or_missing_chunk_is_found(place: Place) -> None:
+    await place.ssh("head -c 3000000 /dev/zero")
+    (one,) = await listed(place)
+    assert one["chunks"] > 1
+    mine = recording_chunks.c.recording == one["id"]
+    last = delete(recording_chunks).where(mine & (recording_chunks.c.seq == one["chunks"]))
+    await place.served.database.write(lambda connection: connection.execute(last))
+    assert "ends with chunk" in (await verified(place, one["id"]))["problem"]
+    shorter = update(recordings).values(chunks=one["chunks"] - 1)
+    await place.served.database.write(lambda connection: connection.execute(shorter))
+    assert not (await verified(place, one["id"]))["ok"]
+    first = update(recording_chunks).where(mine & (recording_chunks.c.seq == 1)).values(sealed=os.urandom(100))
+    await place.served.database.write(lambda connection: connection.execute(first))
+    assert "chunk 1" in (await verified(place, one["id"]))["problem"]
+
+
+async def test_without_a_store_no_session_begins_and_none_goes_on(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rppam.recordings.recorder.LOSS_S", 1.0)
+    running = asyncio.create_task(place.ssh("while :; do echo x; sleep 0.2; done"))
+    for _ in range(100):
+        if await listed(place):
+            break
+        await asyncio.sleep(0.05)
+
+    async def full(*_: object, **__: object) -> None:
+        raise DatabaseBusy("no space is left")
+
+    monkeypatch.setattr(SqlRecordings, "append", full)
+    ended = await asyncio.wait_for(running, 15)
+    assert "can no longer be recorded: no space is left" in ended.err
+    monkeypatch.setattr(SqlRecordings, "begin", full)
+    refused = await place.ssh("echo never")
+    assert (refused.code, refused.out) == (255, b"")
+    assert "RPPAM-8702" in refused.err
+
+
+@pytest.mark.parametrize("policy", [{"recording": "strict"}], ids=["strict"])
+async def test_strict_shows_nothing_before_it_is_durable(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rppam.recordings.recorder.LOSS_S", 1.5)
+
+    async def full(*_: object, **__: object) -> None:
+        raise DatabaseBusy("no space is left")
+
+    monkeypatch.setattr(SqlRecordings, "append", full)
+    ended = await place.ssh("echo never; sleep 30")
+    assert ended.out == b""
+    assert "can no longer be recorded" in ended.err
+
+
+@pytest.mark.parametrize("policy", [{"recording": "bounded", "recording_loss": "allow"}], ids=["allow"])
+async def test_where_the_policy_allows_it_a_session_goes_on(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def full(*_: object, **__: object) -> None:
+        raise DatabaseBusy("no space is left")
+
+    monkeypatch.setattr(SqlRecordings, "begin", full)
+    assert (await place.ssh("echo on")).out == b"on\n"
