@@ -7,6 +7,7 @@ The application makes it; a slice's ``wire`` gets it, and offers its services wi
 from typing import NamedTuple
 
 from rppam.cache.ports import SharedCache
+from rppam.cluster.link.link import TlsMemberLink
 from rppam.config.settings import Settings
 from rppam.db.clock import DatabaseClock
 from rppam.db.database import Database
@@ -51,6 +52,8 @@ class ControlFoundation(NamedTuple):
     entropy: Entropy
     boot_id: str
     """Of this process: with the epoch it makes the authority of a fenced write."""
+    link: TlsMemberLink | None = None
+    """To the other members; ``None`` where there are none."""
 
     @property
     def node(self) -> str:

@@ -7,13 +7,13 @@ import pytest
 
 from rppam.access.accounts.model import AccountRole
 from rppam.audit.integrator import Integrator
-from rppam.audit.keys import SigningKeys, origin_of
+from rppam.audit.keys import SigningKeys
 from rppam.cluster.admin.errors import MemberUnknown
 from rppam.crypto.data_key_ports import ClusterSecrets
 from rppam.crypto.data_keys import DataKeys
 from rppam.db.data_keys import SqlDataKeys
 from rppam.kernel.secret import Secret
-from rppam.ledger.checkpoint import read_checkpoint, verifier_of
+from rppam.ledger.checkpoint import origin_of, read_checkpoint, verifier_of
 from rppam.ledger.merkle import is_consistent, root_from_inclusion
 from tests.support.served import PASSWORD, Served
 

@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from rppam.audit.watch import FILE_NAME, LedgerWatch, SeenFile
 from rppam.db.database import Database
 from rppam.ledger.errors import LedgerRolledBack
 from rppam.ledger.model import Entity
 from rppam.ledger.record import record
 from rppam.ledger.store import Query, SqlLedger
-from tests.audit.test_watch import Node, keys_of
+from tests.audit.test_watch import Node
 
 pytestmark = [pytest.mark.integration, pytest.mark.server]
 
@@ -35,6 +34,12 @@ async def config(url: str, database: Database, tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def watched(database: Database, tmp_path: Path) -> Node:
+    """The node of this host, as one that watches."""
+    return Node(database, tmp_path)
+
+
 async def test_list_verify_and_export_tell_the_same_story(config: Path, tmp_path: Path) -> None:
     listed = rppam("list", "--config", config, "--json")
     assert listed.returncode == 0, listed.stderr
@@ -44,11 +49,11 @@ async def test_list_verify_and_export_tell_the_same_story(config: Path, tmp_path
     assert all(keys <= set(event) for event in events)
     assert "user.create" in rppam("list", "--config", config, "--action", "user.", "--limit", "1").stdout
     whole = rppam("verify", "--config", config, "--json")
-    assert (whole.returncode, json.loads(whole.stdout)) == (0, {"whole": True, "events": 22})
+    assert (whole.returncode, json.loads(whole.stdout)) == (0, {"whole": True, "events": 22, "cosigned": {}})
     assert "whole: 22 events" in rppam("verify", "--config", config).stdout
     bundle = tmp_path / "ledger.jsonl"
     assert rppam("export", "--config", config, "--bundle", bundle).returncode == 0
-    assert json.loads(rppam("verify", bundle, "--json").stdout) == {"whole": True, "events": 22}
+    assert json.loads(rppam("verify", bundle, "--json").stdout) == {"whole": True, "events": 22, "cosigned": {}}
     exported = rppam("export", "--config", config, "--json")
     assert sorted(json.loads(line)["id"] for line in exported.stdout.splitlines()) == sorted(
         one["id"] for one in events
@@ -67,9 +72,8 @@ async def test_tampering_ends_with_1_and_names_the_place(config: Path, database:
     assert "tampered with, at event" in rppam("verify", "--config", config).stderr
 
 
-async def test_what_this_host_has_seen_counts(config: Path, database: Database, tmp_path: Path) -> None:
-    watch = LedgerWatch(SqlLedger(database), keys_of(database), SeenFile(tmp_path / FILE_NAME))
-    assert await watch.check() == ""
+async def test_what_this_host_has_seen_counts(config: Path, database: Database, watched: Node) -> None:
+    assert await watched.watch.check() == ""
     back = text("DELETE FROM audit_checkpoints")
     await database.write(lambda connection: connection.execute(back).close())
     judged = rppam("verify", "--config", config)
@@ -77,10 +81,9 @@ async def test_what_this_host_has_seen_counts(config: Path, database: Database, 
 
 
 async def test_a_restored_ledger_is_taken_over_by_a_command_that_is_recorded(
-    config: Path, database: Database, tmp_path: Path
+    config: Path, database: Database, watched: Node
 ) -> None:
-    file = SeenFile(tmp_path / FILE_NAME)
-    watch = LedgerWatch(SqlLedger(database), keys_of(database), file)
+    file, watch = watched.file, watched.watch
     await watch.check()
     seen = file.read()
     assert seen is not None
@@ -124,3 +127,19 @@ async def test_an_event_that_waits_is_listed_without_a_place(config: Path, datab
     (line,) = rppam("list", "--config", config, "--json", "--action", "user.delete").stdout.splitlines()
     assert json.loads(line)["index"] is None
     assert rppam("verify", "--config", config).returncode == 0
+
+
+async def test_cosignatures_are_verified_with_the_ledger_and_with_a_bundle(
+    config: Path, database: Database, watched: Node, tmp_path: Path
+) -> None:
+    await watched.watch.check()
+    expected = {"whole": True, "events": 22, "cosigned": {"rppam/test/node1": 22}}
+    assert json.loads(rppam("verify", "--config", config, "--json").stdout) == expected
+    bundle = tmp_path / "ledger.jsonl"
+    assert rppam("export", "--config", config, "--bundle", bundle).returncode == 0
+    assert "The first 22 are cosigned by rppam/test/node1." in rppam("verify", bundle).stdout
+    (row,) = await watched.cosigners.all()
+    forged = bundle.read_text().replace(row.line.split()[2], row.line.split()[2][:-8] + "AAAAAAA=")
+    bundle.write_text(forged)
+    judged = rppam("verify", bundle, "--json")
+    assert (judged.returncode, json.loads(judged.stdout)["place"]) == (1, "the cosignature of rppam/test/node1")

@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, text
 
-from rppam.audit.bundle import read_bundle, write_bundle
+from rppam.audit.bundle import Head, read_bundle, write_bundle
 from rppam.audit.verify import Tampered, Verification, verified
 from rppam.db.database import Database
 from rppam.ledger.checkpoint import Checkpoint, Signer
@@ -123,7 +123,7 @@ async def test_a_bundle_needs_no_database(ledger: Database, tmp_path: Path) -> N
     notes, events = await facts(ledger)
     path = tmp_path / "ledger.jsonl"
     with path.open("w", encoding="utf-8") as file:
-        assert write_bundle(file, ORIGIN, SIGNER.verifier().text(), notes, events, COUNT) == COUNT
+        assert write_bundle(file, Head(ORIGIN, SIGNER.verifier().text(), notes, ()), events, COUNT) == COUNT
     bundle = read_bundle(path)
     assert (bundle.origin, bundle.total) == (ORIGIN, COUNT)
     assert verified(Verification(SIGNER.verifier(), bundle.notes), bundle.events) == COUNT

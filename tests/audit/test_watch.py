@@ -7,15 +7,18 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, delete, text, update
 
+from rppam.audit.cosigners import SqlCosigners
 from rppam.audit.integrator import Integrator
 from rppam.audit.keys import SigningKeys
-from rppam.audit.watch import FILE_NAME, LedgerWatch, SeenFile
+from rppam.audit.watch import LedgerWatch
 from rppam.crypto.data_key_ports import ClusterSecrets
 from rppam.crypto.data_keys import DataKeys
 from rppam.db.data_keys import SqlDataKeys
 from rppam.db.database import Database
 from rppam.http.errors import FencedError
 from rppam.kernel.secret import Secret
+from rppam.kernel.system_clock import SystemClock
+from rppam.ledger.cosigner import Cosigner
 from rppam.ledger.errors import LedgerBroken, LedgerRolledBack, LedgerUnwatched
 from rppam.ledger.model import Entity
 from rppam.ledger.record import record
@@ -36,8 +39,10 @@ class Node:
     def __init__(self, database: Database, folder: Path) -> None:
         self.database = database
         self.integrator = Integrator(database, keys_of(database), "node1", "boot-a")
-        self.file = SeenFile(folder / FILE_NAME)
-        self.watch = LedgerWatch(SqlLedger(database), keys_of(database), self.file)
+        self.cosigner = Cosigner(folder, "rppam/test/node1", SystemClock())
+        self.file = self.cosigner.file
+        self.cosigners = SqlCosigners(database)
+        self.watch = LedgerWatch(SqlLedger(database), keys_of(database), self.cosigner, self.cosigners)
 
     async def act(self, count: int, epoch: int = 7) -> None:
         def work(connection: Connection) -> None:
@@ -74,7 +79,7 @@ async def test_the_leader_makes_a_key_says_that_it_leads_and_integrates(node: No
     assert await node.watch.check() == ""
     seen = node.file.read()
     assert seen is not None
-    assert seen.checkpoint.size == 8
+    assert seen.checkpoint.size == 9, "one of them is that this node cosigned"
     sealed = await node.database.read(lambda connection: connection.execute(audit_keys.select()).one())
     assert len(sealed.sealed) > 60
     with pytest.raises(FencedError):
@@ -87,7 +92,7 @@ async def test_a_database_that_was_put_back_is_noticed(node: Node) -> None:
     await node.act(5)
     await node.watch.check()
     await run(node.database, "DELETE FROM audit_checkpoints WHERE size > 302")
-    with pytest.raises(LedgerRolledBack, match="has seen 307 of them signed"):
+    with pytest.raises(LedgerRolledBack, match="of which 308 were seen signed"):
         await node.watch.check()
     await run(node.database, "DELETE FROM audit_checkpoints")
     with pytest.raises(LedgerRolledBack, match="is empty"):
@@ -115,7 +120,7 @@ async def test_a_fork_that_is_longer_is_noticed(
     await node.database.write(wiped)
     restarted = Node(await open_database(url), tmp_path)
     await restarted.act(50)
-    with pytest.raises(LedgerRolledBack, match="the first 7 events"):
+    with pytest.raises(LedgerRolledBack, match="its first 7 events"):
         await node.watch.check()
 
 
@@ -123,12 +128,12 @@ async def test_another_key_is_not_believed_and_a_note_that_says_otherwise_is_bro
     await node.act(5)
     await node.watch.check()
     await node.act(5)
-    note = update(audit_checkpoints).where(audit_checkpoints.c.size == 12).values(size=13)
+    note = update(audit_checkpoints).where(audit_checkpoints.c.size == 13).values(size=14)
     await node.database.write(lambda connection: connection.execute(note).close())
     with pytest.raises(LedgerBroken):
         await node.watch.check()
     await node.database.write(lambda connection: connection.execute(delete(audit_keys)).close())
-    await run(node.database, "UPDATE audit_checkpoints SET size = 12 WHERE size = 13")
+    await run(node.database, "UPDATE audit_checkpoints SET size = 13 WHERE size = 14")
     stranger = Integrator(node.database, keys_of(node.database), "node1", "boot-a")
     await node.database.write(lambda connection: record(connection, "user.create", Entity("user")))
     await stranger.work(7)
@@ -141,9 +146,9 @@ async def test_a_file_that_is_damaged_or_cannot_be_written_is_said(node: Node, t
     node.file.path.write_text("{")
     with pytest.raises(LedgerUnwatched, match=r"ledger\.json"):
         await node.watch.check()
-    elsewhere = LedgerWatch(SqlLedger(node.database), keys_of(node.database), SeenFile(tmp_path / "none" / FILE_NAME))
-    with pytest.raises(LedgerUnwatched, match="cannot be written"):
-        await elsewhere.check()
+    elsewhere = Node(node.database, tmp_path / "none")
+    with pytest.raises(LedgerUnwatched, match="cannot be read or made"):
+        await elsewhere.watch.check()
 
 
 async def test_events_that_nobody_integrates_are_said(node: Node) -> None:
@@ -152,4 +157,4 @@ async def test_events_that_nobody_integrates_are_said(node: Node) -> None:
     assert await node.watch.check() == ""
     waits = "UPDATE audit_events SET time = time - 60000 WHERE leaf IS NULL"
     await run(node.database, waits)
-    assert "1 events wait" in await node.watch.check()
+    assert "2 events wait" in await node.watch.check()

@@ -20,6 +20,8 @@ from rppam.cluster.consensus.messages import (
     VoteRequestKind,
 )
 from rppam.cluster.link.codec import (
+    CheckpointAnswer,
+    CheckpointOffer,
     Greeting,
     No,
     Order,
@@ -61,6 +63,9 @@ MESSAGES = (
     BALLOT, VOTE, REFUSAL, Freeing(CLAIM), Invitation(CLAIM), Ping(5), Pong(5), OrderOpen(ONE), OrderTicket(ONE, TWO),
     Order(ONE, TWO, "0f" * 32, '{"order": "pause"}'), OrderAnswer(ONE, "0f" * 32, '{"said": "done"}'),
     OrderRefused(ONE, OrderRefusal.BUSY),
+    CheckpointOffer(ONE, "rppam/cluster-001+0f0f0f0f+AQ==", "rppam/cluster-001\n9\nAA==\n\n", 5, ("0f" * 32,)),
+    CheckpointAnswer(ONE, 9, "rppam/cluster-001/witness1+0f0f0f0f+BA==", "\u2014 rppam/cluster-001/witness1 AA==\n"),
+    CheckpointAnswer(ONE, 9, "rppam/cluster-001/witness1+0f0f0f0f+BA==", why="its first 9 events are not those"),
 )  # fmt: skip
 GREETINGS = (
     Greeting(Purpose.LINK, "cluster-001", "node1", ONE, TWO, "10.0.0.1:5201", "https://10.0.0.1:7101"),

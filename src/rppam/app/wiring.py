@@ -151,7 +151,7 @@ def deciding_of(
     core = _core(known, boot_id, timing, clock, entropy, members, orders.load(), lives)
     foreign: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     address = address_duty(settings, lambda: view.permitted_until(), clock)  # noqa: PLW0108 - view is made below
-    control = ControlFoundation(settings, database, clock, entropy, boot_id)
+    control = ControlFoundation(settings, database, clock, entropy, boot_id, members.link if members else None)
     beside = tuple(node_tasks(control))
     driver = Driver(
         core,

@@ -26,6 +26,7 @@ from rppam.cluster.driver.driver import Driver
 from rppam.cluster.driver.leader_tasks import LeaderTasks
 from rppam.cluster.errors import ForeignPrefix, LoopStuck, NameInUse
 from rppam.cluster.history.recorder import HistoryEvent, noted
+from rppam.cluster.link.checkpoints import answering
 from rppam.cluster.store.hint_files import LIVES_FILE, FormerLives
 from rppam.cluster.store.redis_store import RedisLeadershipStore
 from rppam.config.errors import ConfigValueError, Problem
@@ -35,6 +36,8 @@ from rppam.doctor.disks import room_watch_of
 from rppam.kernel.fence import Claimed, Fenced
 from rppam.kernel.system_clock import SystemClock
 from rppam.kernel.system_entropy import SystemEntropy
+from rppam.ledger.checkpoint import origin_of
+from rppam.ledger.cosigner import Cosigner
 from rppam.process.notify import notifier
 
 log: Final = logging.getLogger("rppam.witness")
@@ -92,6 +95,8 @@ class Witness:
             now=clock.now(),
         )
         core.step(StandDown("a witness never stands"), clock.now())
+        origin = origin_of(settings.cluster.cluster_id)
+        members.link.cosign(answering(Cosigner(settings.node.data_dir, f"{origin}/{node}", clock)))
         store = RedisLeadershipStore(
             redis.link,
             settings.redis.key_prefix,

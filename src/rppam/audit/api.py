@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from rppam.access.accounts.model import AccountRole
+from rppam.audit.cosigners import SqlCosigners
 from rppam.audit.keys import SigningKeys
 from rppam.audit.times import TimeInvalid, wall_ms_of
 from rppam.http.answers import NO_DATABASE
@@ -64,10 +65,23 @@ class CheckpointShape(Shape):
     note: str
 
 
+class CosignerShape(Shape):
+    """How far a member has cosigned the ledger."""
+
+    name: str
+    key: str
+    size: int
+    line: str
+    at: str
+    why: str
+    """Why it does not believe what the database holds now; empty where it does."""
+
+
 class CheckpointList(Shape):
     """A page of checkpoints."""
 
     key: str | None
+    cosigners: list[CosignerShape]
     checkpoints: list[CheckpointShape]
     next: int | None
 
@@ -110,11 +124,16 @@ async def list_checkpoints(
     below: Annotated[Place, Query(description="`next` of the page before")] = None,
     limit: Limit = 100,
 ) -> CheckpointList:
-    """The newest first, each as a C2SP `tlog-checkpoint` note; `key` is the public key that signs them."""
+    """The newest first, each as a C2SP `tlog-checkpoint` note; `key` is the public key that signs them, and `cosigners`
+    are the members, with the newest cosignature of each."""
     found = await services.get(SqlLedger).checkpoints(below, limit)
     verifier = await services.get(SigningKeys).verifier()
     return CheckpointList(
         key=None if verifier is None else verifier.text(),
+        cosigners=[
+            CosignerShape(name=one.name, key=one.key, size=one.size, line=one.line, at=iso_utc_ms(one.at), why=one.why)
+            for one in await services.get(SqlCosigners).all()
+        ],
         checkpoints=[_checkpoint(one) for one in found],
         next=found[-1].size if len(found) == limit else None,
     )

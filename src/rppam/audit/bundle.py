@@ -5,14 +5,25 @@ commitment is in it, too, unless the export left that out.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TextIO
 
+from rppam.audit.verify import Cosignature
 from rppam.ledger.errors import BundleUnreadable
 from rppam.ledger.model import Event
 
 FORMAT: Final = "rppam-ledger-1"
+
+
+class Head(NamedTuple):
+    """What stands before the events."""
+
+    origin: str
+    key: str
+    notes: Mapping[int, str]
+    """The signed notes by size."""
+    cosigners: Sequence[Cosignature]
 
 
 class Bundle(NamedTuple):
@@ -21,18 +32,18 @@ class Bundle(NamedTuple):
     origin: str
     key: str
     notes: Mapping[int, str]
+    cosigners: Sequence[Cosignature]
     events: Iterator[Event]
     total: int
     """How many events the exporter has written; 0 where it did not say."""
 
 
-def write_bundle(
-    file: TextIO, origin: str, key: str, notes: Mapping[int, str], events: Iterable[Event], count: int
-) -> int:
+def write_bundle(file: TextIO, head: Head, events: Iterable[Event], count: int) -> int:
     """Write a bundle; how many events. Raises OSError."""
-    head = {"format": FORMAT, "origin": origin, "key": key, "notes": len(notes), "events": count}
-    file.write(json.dumps(head) + "\n")
-    file.writelines(json.dumps({"size": size, "note": note}) + "\n" for size, note in notes.items())
+    first: dict[str, Any] = {"format": FORMAT, "origin": head.origin, "key": head.key}
+    first |= {"notes": len(head.notes), "events": count, "cosigners": [one._asdict() for one in head.cosigners]}
+    file.write(json.dumps(first) + "\n")
+    file.writelines(json.dumps({"size": size, "note": note}) + "\n" for size, note in head.notes.items())
     written = 0
     for event in events:
         line: dict[str, Any] = {"index": event.index, "text": event.text}
@@ -54,7 +65,10 @@ def read_bundle(path: Path) -> Bundle:
         for _ in range(int(head["notes"])):
             _, line = next(lines)
             notes[int(line["size"])] = str(line["note"])
-        return Bundle(str(head["origin"]), str(head["key"]), notes, _events(path, lines), int(head["events"]))
+        # A bundle of the release before names none.
+        cosigners = [Cosignature(**one) for one in head.get("cosigners", ())]
+        events = _events(path, lines)
+        return Bundle(str(head["origin"]), str(head["key"]), notes, cosigners, events, int(head["events"]))
     except (StopIteration, KeyError, TypeError, ValueError):
         raise BundleUnreadable(f"{path}: the file ends within its signed notes, or they are none") from None
 

@@ -18,7 +18,7 @@ from rppam.cli.paths import CONFIG_FILE
 from rppam.kernel.errors import Exit
 
 if TYPE_CHECKING:
-    from rppam.audit.verify import Verification
+    from rppam.audit.verify import Cosignature, Verification
     from rppam.ledger.checkpoint import Checkpoint
     from rppam.ledger.model import Event
     from rppam.ledger.store import Query, SqlLedger
@@ -122,7 +122,8 @@ def verify(*, bundle: Path | None, key: str | None, config: Path | None, as_json
     found: dict[str, Any] = {"whole": True}
     code = Exit.DONE
     try:
-        found["events"] = _verify_bundle(bundle, key) if bundle else _verify_database(config, key)
+        events, cosigned = _verify_bundle(bundle, key) if bundle else _verify_database(config, key)
+        found |= {"events": events, "cosigned": cosigned}
     except Tampered as error:
         code, found = Exit.NO, {"whole": False, "place": error.place, "sentence": error.sentence}
     except (RppamError, OSError) as error:
@@ -131,6 +132,8 @@ def verify(*, bundle: Path | None, key: str | None, config: Path | None, as_json
         click.echo(json.dumps(found))
     elif code == Exit.DONE:
         click.echo(f"The ledger is whole: {found['events']} events, each in its place and signed for.")
+        for name, size in found["cosigned"].items():
+            click.echo(f"The first {size} are cosigned by {name}.")
     elif code == Exit.NO:
         click.echo(f"The ledger was tampered with, at {found['place']}: {found['sentence']}.", err=True)
     else:
@@ -183,10 +186,12 @@ def adopt(*, reason: str, config: Path | None, as_json: bool) -> int:
     """
     from getpass import getuser
 
-    from rppam.audit.keys import SigningKeys, origin_of
-    from rppam.audit.watch import FILE_NAME, SeenFile, adopted
+    from rppam.audit.keys import SigningKeys
+    from rppam.audit.watch import adopted
     from rppam.cluster.link.data_keys import data_keys_of
     from rppam.kernel.actor import Actor, ActorKind, acting
+    from rppam.ledger.checkpoint import origin_of
+    from rppam.ledger.cosigner import SEEN_FILE, SeenFile
     from rppam.ledger.model import Entity
     from rppam.ledger.record import record
 
@@ -200,7 +205,7 @@ def adopt(*, reason: str, config: Path | None, as_json: bool) -> int:
             )
 
         keys = SigningKeys(reading.database, data_keys_of(settings, reading.database), origin)
-        file = SeenFile(settings.node.data_dir / FILE_NAME)
+        file = SeenFile(settings.node.data_dir / SEEN_FILE)
         seen = reading.ask(adopted(reading.ledger, keys, file, recorded))
     if as_json:
         click.echo(json.dumps({"size": seen.checkpoint.size, "node": settings.node.node_name}))
@@ -262,6 +267,14 @@ class _Reading:
             below = page[-1].size
         return dict(sorted(found.items()))
 
+    def cosigners(self) -> "list[Cosignature]":
+        """The newest cosignature of each member."""
+        from rppam.audit.cosigners import SqlCosigners
+        from rppam.audit.verify import Cosignature
+
+        found = self.ask(SqlCosigners(self.database).all())
+        return [Cosignature(one.name, one.key, one.size, one.line) for one in found if one.line]
+
     def key(self) -> str | None:
         """The public key in the database."""
         from rppam.audit.keys import public_key
@@ -269,23 +282,26 @@ class _Reading:
         return self.ask(public_key(self.database))
 
 
-def _verify_database(config: Path | None, key: str | None) -> int:
-    from rppam.audit.watch import FILE_NAME, SeenFile
+def _verify_database(config: Path | None, key: str | None) -> tuple[int, dict[str, int]]:
+    from rppam.ledger.cosigner import SEEN_FILE, SeenFile
     from rppam.ledger.store import Query
 
     with _Reading(config) as reading:
-        seen = SeenFile(reading.settings.node.data_dir / FILE_NAME).read()
+        seen = SeenFile(reading.settings.node.data_dir / SEEN_FILE).read()
         notes = reading.notes()
         trusted = key or (seen.key if seen else reading.key())
         verification = _verification(trusted, notes, seen.checkpoint if seen else None)
-        return _verified(verification, reading.events(Query(limit=PAGE)), max(notes, default=0))
+        events = _verified(verification, reading.events(Query(limit=PAGE)), max(notes, default=0))
+        return events, verification.cosigned(reading.cosigners())
 
 
-def _verify_bundle(path: Path, key: str | None) -> int:
+def _verify_bundle(path: Path, key: str | None) -> tuple[int, dict[str, int]]:
     from rppam.audit.bundle import read_bundle
 
     bundle = read_bundle(path)
-    return _verified(_verification(key or bundle.key, bundle.notes, None), bundle.events, bundle.total)
+    verification = _verification(key or bundle.key, bundle.notes, None)
+    events = _verified(verification, bundle.events, bundle.total)
+    return events, verification.cosigned(bundle.cosigners)
 
 
 def _verification(key: str | None, notes: Mapping[int, str], seen: "Checkpoint | None") -> "Verification":
@@ -314,8 +330,8 @@ def _verified(verification: "Verification", events: Iterator["Event"], expected:
 
 
 def _export_bundle(config: Path | None, path: Path) -> int:
-    from rppam.audit.bundle import write_bundle
-    from rppam.audit.keys import origin_of
+    from rppam.audit.bundle import Head, write_bundle
+    from rppam.ledger.checkpoint import origin_of
     from rppam.ledger.errors import EventUnknown
     from rppam.ledger.store import Query
 
@@ -325,7 +341,8 @@ def _export_bundle(config: Path | None, path: Path) -> int:
             raise EventUnknown("the ledger has no signing key yet: a node that leads makes it")
         count = max(notes, default=0)
         events = islice(reading.events(Query(limit=PAGE, placed=True)), count)
-        return write_bundle(file, origin_of(reading.settings.cluster.cluster_id), key, notes, events, count)
+        head = Head(origin_of(reading.settings.cluster.cluster_id), key, notes, reading.cosigners())
+        return write_bundle(file, head, events, count)
 
 
 def _show(event: "Event", *, as_json: bool) -> None:

@@ -24,11 +24,6 @@ from rppam.ledger.tables import audit_keys
 _PLACE: Final = "the ledger's signing key"
 
 
-def origin_of(cluster_id: str) -> str:
-    """The name of a cluster's ledger in its checkpoints."""
-    return f"rppam/{cluster_id}"
-
-
 async def public_key(database: Database) -> str | None:
     """The public key of today as one word; ``None`` before the first leader has made it."""
     row = await database.read(lambda connection: connection.execute(_NEWEST).one_or_none())

@@ -7,9 +7,16 @@ the events, and not the subtrees that the database keeps.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-from rppam.ledger.checkpoint import Checkpoint, CheckpointRefused, Verifier, read_checkpoint
+from rppam.ledger.checkpoint import (
+    Checkpoint,
+    CheckpointRefused,
+    Verifier,
+    cosigned_at,
+    read_checkpoint,
+    verifier_of,
+)
 from rppam.ledger.merkle import Frontier
 from rppam.ledger.model import FIRST, Event
 
@@ -20,6 +27,15 @@ class Tampered(Exception):
     def __init__(self, place: str, sentence: str) -> None:
         super().__init__(f"{place}: {sentence}")
         self.place, self.sentence = place, sentence
+
+
+class Cosignature(NamedTuple):
+    """The newest one of a member."""
+
+    name: str
+    key: str
+    size: int
+    line: str
 
 
 @dataclass
@@ -69,6 +85,22 @@ class Verification:
             raise Tampered(
                 f"event {self.tree.size}", f"this host has seen {self.seen.size} events signed, and the rest is missing"
             )
+
+    def cosigned(self, cosigners: Iterable[Cosignature]) -> dict[str, int]:
+        """How far each member has cosigned what was verified. Raises :class:`Tampered` where one did not."""
+        found = {}
+        for one in cosigners:
+            place = f"the cosignature of {one.name}"
+            note = self.notes.get(one.size)
+            if note is None:
+                raise Tampered(place, f"it is for {one.size} events, and no such checkpoint is left")
+            try:
+                verifier = verifier_of(one.key)
+                cosigned_at(note + one.line, verifier)
+            except CheckpointRefused as error:
+                raise Tampered(place, str(error)) from None
+            found[verifier.name] = one.size
+        return found
 
     def _follow(self, place: str, body: Mapping[str, Any], digest: str) -> None:
         try:

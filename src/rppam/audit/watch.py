@@ -1,72 +1,22 @@
-"""Every node's part: remembers the last checkpoint it has seen, and says when the next one does not follow from it.
+"""Every node's part: cosigns the newest checkpoint, or says that it does not follow from the last one it has seen.
 
-Decides what a node believes of the ledger. It keeps origin, key, size and root in a file of its own, and takes a newer
-checkpoint only with a valid signature of that key and a proof that the tree only grew. So a database that was put back,
-replaced or signed by another key is noticed by each node that still has its file. What it does not promise: to notice
-what nobody had seen signed.
+Decides when health is warned; what a node believes of the ledger is decided in :mod:`rppam.ledger.cosigner`.
 """
 
 import asyncio
-import base64
-import json
-import logging
-import os
-import sys
 from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
+from rppam.audit.cosigners import SqlCosigners
 from rppam.audit.keys import SigningKeys
-from rppam.kernel.files import replace_durably
-from rppam.ledger.checkpoint import Checkpoint, CheckpointRefused, read_checkpoint, verifier_of
+from rppam.ledger.checkpoint import CheckpointRefused, read_checkpoint, verifier_of
+from rppam.ledger.cosigner import Cosigner, Offer, Seen, SeenFile
 from rppam.ledger.errors import EventUnknown, LedgerBroken, LedgerRolledBack, LedgerUnwatched
-from rppam.ledger.merkle import is_consistent
 from rppam.ledger.store import Signed, SqlLedger
 
-log: Final = logging.getLogger("rppam.audit")
-
 EVERY_S: Final = 2.0
-FILE_NAME: Final = "ledger.json"
 LATE_MS: Final = 30_000
 """Events that wait for longer are told: nobody integrates them."""
-
-
-class Seen(NamedTuple):
-    """What this node has seen signed."""
-
-    key: str
-    checkpoint: Checkpoint
-
-
-class SeenFile:
-    """The file that remembers it."""
-
-    def __init__(self, path: Path) -> None:
-        self.path: Final = path
-
-    def read(self) -> Seen | None:
-        """What is remembered; ``None`` where there is no file. Raises :class:`LedgerUnwatched` for a damaged one."""
-        try:
-            found = json.loads(self.path.read_text("utf-8"))
-            root = base64.b64decode(found["root"], validate=True)
-            return Seen(found["key"], Checkpoint(found["origin"], int(found["size"]), root))
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise LedgerUnwatched(f"{self.path} cannot be read: {error}") from None
-
-    def write(self, seen: Seen) -> None:
-        """Remember ``seen``. Raises OSError."""
-        origin, size, root = seen.checkpoint
-        facts = {"origin": origin, "key": seen.key, "size": size, "root": base64.b64encode(root).decode()}
-        replace_durably(self.path, lambda descriptor: self._owned(descriptor, json.dumps(facts).encode()))
-
-    def _owned(self, descriptor: int, data: bytes) -> bytes:
-        """Whoever runs a command as root leaves a file that the node can read: its owner is that of the folder."""
-        if sys.platform != "win32" and os.geteuid() == 0:
-            folder = self.path.parent.stat()
-            os.fchown(descriptor, folder.st_uid, folder.st_gid)
-        return data
 
 
 async def adopted(ledger: SqlLedger, keys: SigningKeys, file: SeenFile, record: Callable[..., Awaitable[None]]) -> Seen:
@@ -95,15 +45,17 @@ class LedgerWatch:
 
     name: Final = "the ledger"
 
-    def __init__(self, ledger: SqlLedger, keys: SigningKeys, file: SeenFile) -> None:
-        self._ledger, self._keys, self._file = ledger, keys, file
+    def __init__(self, ledger: SqlLedger, keys: SigningKeys, cosigner: Cosigner, cosigners: SqlCosigners) -> None:
+        self._ledger, self._keys, self._cosigner, self._cosigners = ledger, keys, cosigner, cosigners
+        self._noted = ""
+        """The note of the last checkpoint that this process cosigned."""
 
     async def check(self) -> str:
-        """Compare the newest checkpoint with the last one; a warning for health, or nothing.
+        """Compare the newest checkpoint with the last one, and cosign it; a warning for health, or nothing.
 
         Raises a ``LedgerError`` where the ledger is not what this node has seen, a ``DatabaseError``.
         """
-        seen, newest = await asyncio.to_thread(self._file.read), await self._ledger.newest()
+        seen, newest = await asyncio.to_thread(self._cosigner.file.read), await self._ledger.newest()
         if newest is None:
             if seen is not None:
                 size = seen.checkpoint.size
@@ -116,36 +68,23 @@ class LedgerWatch:
             raise LedgerRolledBack(f"the checkpoint of {newest.size} events: {error}") from None
         if checkpoint.size != newest.size or checkpoint.root != newest.frontier.root():
             raise LedgerBroken(f"the checkpoint of {newest.size} events is not the one that its note signs")
-        if seen is None or checkpoint != seen.checkpoint:
-            if seen is not None:
-                await self._follows(seen.checkpoint, newest, checkpoint)
-            await self._remember(Seen(key, checkpoint))
-        return await self._late()
+        if seen is None or seen.checkpoint != checkpoint or newest.note != self._noted:
+            await self._cosign(key, 0 if seen is None else seen.checkpoint.size, newest)
+        return await self._late() or await self._cosigners.refusals()
 
-    async def _remember(self, seen: Seen) -> None:
-        try:
-            await asyncio.to_thread(self._file.write, seen)
-        except OSError as error:
-            raise LedgerUnwatched(f"{self._file.path} cannot be written: {error.strerror}") from None
+    async def _cosign(self, key: str, since: int, newest: Signed) -> None:
+        proof = await self._ledger.consistency(since, newest.size) if since <= newest.size else []
+        judged = await asyncio.to_thread(self._cosigner.judge, Offer(key, newest.note, since, tuple(proof)))
+        if not judged.line:
+            raise LedgerRolledBack(f"the ledger is not the one that this node has seen: {judged.why}")
+        await self._cosigners.keep(self._cosigner.name, self._cosigner.key(), judged)
+        self._noted = newest.note
 
     async def _key(self) -> str:
         verifier = await self._keys.verifier()
         if verifier is None:
             raise LedgerBroken("there are checkpoints, and no key that has signed them")
         return verifier.text()
-
-    async def _follows(self, before: Checkpoint, newest: Signed, checkpoint: Checkpoint) -> None:
-        if checkpoint.origin != before.origin:
-            raise LedgerRolledBack(f"expected the ledger {before.origin}, found {checkpoint.origin}")
-        if checkpoint.size < before.size:
-            raise LedgerRolledBack(
-                f"the ledger has {checkpoint.size} events; this node has seen {before.size} of them signed"
-            )
-        proof = await self._ledger.consistency(before.size, newest.size)
-        if not is_consistent(before.size, before.root, checkpoint.size, checkpoint.root, proof):
-            raise LedgerRolledBack(
-                f"the first {before.size} events of the ledger are not those that this node has seen signed"
-            )
 
     async def _late(self) -> str:
         count, oldest, now = await self._ledger.waiting()

@@ -1,34 +1,45 @@
 """The parts of the audit in one process."""
 
+from rppam.audit.cosigners import EVERY_S as COSIGN_EVERY_S, SqlCosigners, WitnessCosignatures
 from rppam.audit.integrator import EVERY_S, Integrator
-from rppam.audit.keys import SigningKeys, origin_of
-from rppam.audit.watch import EVERY_S as WATCH_EVERY_S, FILE_NAME, LedgerWatch, SeenFile
+from rppam.audit.keys import SigningKeys
+from rppam.audit.watch import EVERY_S as WATCH_EVERY_S, LedgerWatch
 from rppam.cluster.driver.leader_tasks import RepeatedTask
 from rppam.cluster.driver.node_tasks import NodeTask
 from rppam.cluster.link.data_keys import data_keys_of
 from rppam.foundation import ControlFoundation, Foundation
 from rppam.kernel.services import Services
 from rppam.ledger.acts import Recorder
+from rppam.ledger.checkpoint import origin_of
+from rppam.ledger.cosigner import Cosigner
 from rppam.ledger.store import SqlLedger
 
 
 def wire(base: Foundation, services: Services) -> None:
-    """Offer the ledger, its public key, and what records acts that change no database."""
+    """Offer the ledger, its public key, its cosigners, and what records acts that change no database."""
     services.add(SqlLedger, SqlLedger(base.database))
+    services.add(SqlCosigners, SqlCosigners(base.database))
     services.add(Recorder, Recorder(base.database))
     services.add(SigningKeys, _keys(base))
 
 
 def leader_tasks(base: ControlFoundation) -> list[RepeatedTask]:
-    """Put events into the tree."""
-    integrator = Integrator(base.database, _keys(base), base.node, base.boot_id)
-    return [RepeatedTask("the integration of the ledger", EVERY_S, integrator.work)]
+    """Put events into the tree, and ask the witnesses to cosign it."""
+    keys = _keys(base)
+    integrator = Integrator(base.database, keys, base.node, base.boot_id)
+    tasks = [RepeatedTask("the integration of the ledger", EVERY_S, integrator.work)]
+    if base.link is not None:
+        ledger, cosigners = SqlLedger(base.database), SqlCosigners(base.database)
+        asked = WitnessCosignatures(ledger, cosigners, base.link, keys, base.entropy)
+        tasks.append(RepeatedTask("the cosignatures of witnesses", COSIGN_EVERY_S, asked.work))
+    return tasks
 
 
 def node_tasks(base: ControlFoundation) -> list[NodeTask]:
-    """Watch that the ledger only grows."""
-    file = SeenFile(base.config.node.data_dir / FILE_NAME)
-    watch = LedgerWatch(SqlLedger(base.database), _keys(base), file)
+    """Watch that the ledger only grows, and cosign it."""
+    keys = _keys(base)
+    cosigner = Cosigner(base.config.node.data_dir, f"{keys.origin}/{base.node}", base.clock)
+    watch = LedgerWatch(SqlLedger(base.database), keys, cosigner, SqlCosigners(base.database))
     return [NodeTask(watch.name, WATCH_EVERY_S, watch.check)]
 
 

@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 _DASH: Final = "\u2014 "
 _ED25519: Final = b"\x01"
-_COSIGNATURE: Final = b"\x04"
+COSIGNATURE: Final = b"\x04"
+"""What a key is for, in its text: cosignatures."""
 _KEY_ID_BYTES: Final = 4
 _TIME_BYTES: Final = 8
 
@@ -61,6 +62,11 @@ class Verifier(NamedTuple):
         return f"{self.name}+{key_id.hex()}+{base64.b64encode(algorithm + public).decode()}"
 
 
+def origin_of(cluster_id: str) -> str:
+    """The name of a cluster's ledger in its checkpoints."""
+    return f"rppam/{cluster_id}"
+
+
 def verifier_of(text: str) -> Verifier:
     """The key that :meth:`Verifier.text` wrote. Raises :class:`CheckpointRefused`."""
     name, _, rest = text.partition("+")
@@ -84,7 +90,7 @@ def signed(checkpoint: Checkpoint, signer: Signer) -> str:
 def cosignature(body: str, signer: Signer, time_s: int) -> str:
     """One more line for a note with this ``body``: ``signer`` has seen that it follows from the last one it signed."""
     stamp = time_s.to_bytes(_TIME_BYTES, "big")
-    return _line(signer, _COSIGNATURE, stamp + signer.key.sign(_cosigned(body, time_s)))
+    return _line(signer, COSIGNATURE, stamp + signer.key.sign(_cosigned(body, time_s)))
 
 
 def read_checkpoint(note: str, verifier: Verifier) -> Checkpoint:
@@ -101,7 +107,7 @@ def read_checkpoint(note: str, verifier: Verifier) -> Checkpoint:
 def cosigned_at(note: str, verifier: Verifier) -> int:
     """When ``verifier`` cosigned the note, in seconds since 1970. Raises :class:`CheckpointRefused`."""
     _, body = parse_checkpoint(note)
-    raw = _signature(note, verifier, _COSIGNATURE)
+    raw = _signature(note, verifier, COSIGNATURE)
     time_s = int.from_bytes(raw[:_TIME_BYTES], "big")
     try:
         verifier.key.verify(raw[_TIME_BYTES:], _cosigned(body, time_s))

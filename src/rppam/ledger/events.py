@@ -99,6 +99,7 @@ ACTIONS: Final = Catalogue(
         Action("leader.transfer", "node", "Leadership was to go to another node", _C),
         Action("leader.elect", "node", "A node became the leader", _C, "its epoch"),
         Action("ledger.found", "ledger", "The ledger began, or got a new signing key", _C, "the public key"),
+        Action("ledger.cosigner", "ledger", "A member cosigned with a key that it did not have before", _C, "the key"),
         Action("ledger.adopt", "ledger", "A restored ledger was taken over by an administrator", _C, "size and root"),
     )
 )

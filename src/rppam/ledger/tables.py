@@ -80,3 +80,15 @@ audit_keys = Table(
     Column("made_at", BigInteger, nullable=False),
 )
 """The keys that have signed checkpoints, the private part sealed by a data key; the newest signs."""
+
+audit_cosigners = Table(
+    "audit_cosigners",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("key", String(400), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("line", String(600), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("why", String(600), nullable=False),
+)
+"""How far each member has cosigned the ledger, with its newest cosignature; ``why`` it does not believe it."""

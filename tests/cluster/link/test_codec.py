@@ -22,6 +22,8 @@ from rppam.cluster.link.codec import (
     NUMBER_MAX,
     ORDER_CHARS_MAX,
     PROTOCOL,
+    CheckpointAnswer,
+    CheckpointOffer,
     Greeting,
     Message,
     No,
@@ -69,11 +71,14 @@ votes = st.builds(
 ).map(lambda vote: vote._replace(refusal=Refusal.NONE) if vote.is_granted else vote)  # fmt: skip
 tags = st.from_regex(r"[0-9a-f]{64}", fullmatch=True)
 jsons = st.dictionaries(st.text(max_size=8), st.none() | st.text(max_size=30), max_size=4).map(json.dumps)
+texts = st.text(max_size=80)
 messages = st.one_of(
     ballots, votes, st.builds(Freeing, claims), st.builds(Invitation, claims), st.builds(Ping, numbers),
     st.builds(Pong, numbers), st.builds(OrderOpen, hex16), st.builds(OrderTicket, hex16, hex16),
     st.builds(Order, hex16, hex16, tags, jsons), st.builds(OrderAnswer, hex16, tags, jsons),
     st.builds(OrderRefused, hex16, st.sampled_from(OrderRefusal)),
+    st.builds(CheckpointOffer, hex16, texts, texts, numbers, st.lists(tags, max_size=4).map(tuple)),
+    st.builds(CheckpointAnswer, hex16, numbers, texts, texts, texts),
 )  # fmt: skip
 greetings = st.builds(
     Greeting, st.sampled_from(Purpose), names, names, hex16, hex16,

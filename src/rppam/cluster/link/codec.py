@@ -176,6 +176,34 @@ class OrderRefused(_Word, frozen=True, tag="order-refused"):
     why: OrderRefusal
 
 
+class CheckpointOffer(_Word, frozen=True, tag="checkpoint-offer"):
+    """Will this member cosign a checkpoint of the ledger? Only a node asks; a witness of an older release passes it
+    over."""
+
+    number: Hex16
+    key: Annotated[str, Meta(max_length=400)]
+    """The ledger's public key, as one word."""
+    note: Annotated[str, Meta(max_length=4_000)]
+    since: Number
+    """The size that the proof begins at."""
+    proof: Annotated[tuple[Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")], ...], Meta(max_length=130)]
+    """That the tree of ``since`` leaves is the beginning of the note's."""
+
+
+class CheckpointAnswer(_Word, frozen=True, tag="checkpoint-answer"):
+    """The cosignature, or why there is none."""
+
+    number: Hex16
+    size: Number
+    """How many events it has seen signed."""
+    key: Annotated[str, Meta(max_length=400)]
+    """Its public key, as one word."""
+    line: Annotated[str, Meta(max_length=600)] = ""
+    """The cosignature as a line of the note; empty: declined."""
+    why: Annotated[str, Meta(max_length=600)] = ""
+    """A sentence where the ledger is not the one that it has seen; empty where only the proof began elsewhere."""
+
+
 class _Claimed(_Word, frozen=True):
     candidate: Name
     boot_id: Hex16
@@ -227,8 +255,9 @@ class _Range(Struct):
 
 
 OrderMessage = OrderOpen | OrderTicket | Order | OrderAnswer | OrderRefused
-Message = VoteRequest | Vote | Freeing | Invitation | Ping | Pong | OrderMessage
-_Wire = _VoteRequest | _Vote | _Freeing | _Invitation | Ping | Pong | OrderMessage
+CheckpointMessage = CheckpointOffer | CheckpointAnswer
+Message = VoteRequest | Vote | Freeing | Invitation | Ping | Pong | OrderMessage | CheckpointMessage
+_Wire = _VoteRequest | _Vote | _Freeing | _Invitation | Ping | Pong | OrderMessage | CheckpointMessage
 _TYPES: Final = frozenset(str(word.__struct_config__.tag) for word in get_args(_Wire))
 
 _GREETING: Final = re.compile(rb"rppam-member ([0-9]{1,9})(?: (.*))?", re.DOTALL)

@@ -14,6 +14,7 @@ from typing import Final
 from rppam.cluster.consensus.messages import Freeing, Invitation, Vote, VoteRequest
 from rppam.cluster.link.codec import (
     PROTOCOL,
+    CheckpointOffer,
     Greeting,
     No,
     Order,
@@ -132,7 +133,7 @@ class InboundPeer:
         listener, speaker = self._local.listener, self.greeting.node
         is_errand = self.greeting.purpose is Purpose.ERRAND
         match decode(data):
-            case VoteRequest() | Freeing() | Invitation() if not self._is_proven:
+            case VoteRequest() | Freeing() | Invitation() | CheckpointOffer() if not self._is_proven:
                 return Refused.UNPROVEN
             case VoteRequest() as ballot if not is_errand:
                 if ballot.claim.candidate != speaker:
@@ -152,6 +153,8 @@ class InboundPeer:
             case Order() as order if not is_errand:
                 if (refused := self._local.orders.take(channel, self.greeting, order)) is not None:
                     channel.say(refused, dropped=nothing)
+            case CheckpointOffer() as offer if not is_errand:
+                self._local.checkpoints.take(channel, offer)
             case Unknown():
                 pass  # of a newer release, which does without an answer
             case _:

@@ -18,7 +18,8 @@ from rppam.cluster.admin.errors import NodeAnswersWrongly, NodeSilent, NotThisNo
 from rppam.cluster.consensus.membership import MEMBERS_MAX
 from rppam.cluster.consensus.messages import Freeing, Invitation, VoteRequest
 from rppam.cluster.link.acceptor import Acceptor
-from rppam.cluster.link.codec import Greeting
+from rppam.cluster.link.checkpoints import Answer, TakenCheckpoints
+from rppam.cluster.link.codec import CheckpointAnswer, CheckpointOffer, Greeting
 from rppam.cluster.link.connect import Dialer, NotReachedError
 from rppam.cluster.link.connection import LINGER_S, LOOK_S, MemberConnection
 from rppam.cluster.link.credentials import Credentials
@@ -62,6 +63,7 @@ class TlsMemberLink:
         cluster = ClusterKeys(options.cluster_key, options.also_believed)
         self.keys = LinkKeys(self.credentials, cluster, options.sealing)
         self._local = LocalPeer(options, self.credentials, clock, entropy)
+        self._local.checkpoints = TakenCheckpoints()
         self._dialer = Dialer(self.credentials)
         self._addresses: dict[str, str] = {}
         self._expected: tuple[str, ...] = ()
@@ -93,6 +95,7 @@ class TlsMemberLink:
             self._looking.cancel()
         self.keys.stop()
         self._local.orders.stop()
+        self._local.checkpoints.stop()
         await acceptor.close()
         outbound = [peer.connection for peer in self._peers.values() if peer.connection is not None]
         channels = [*(made.channel for made in outbound), *(peer.channel for peer in self._inbound.all)]
@@ -164,6 +167,21 @@ class TlsMemberLink:
             raise NodeSilent(f"{who}, and found: {error}; whether it was carried out is not known", to, url) from None
         except BadAnswerError as error:
             raise NodeAnswersWrongly(f"{who}; expected its answer, found {error}", to, url) from None
+
+    def cosign(self, answer: Answer) -> None:
+        """Answer the checkpoints of the ledger that nodes offer from now on so."""
+        self._local.checkpoints.answer = answer
+
+    async def offer_checkpoint(self, to: str, offer: CheckpointOffer) -> CheckpointAnswer | None:
+        """Ask the member ``to`` for its cosignature; ``None`` where none came: not connected, older, or too slow."""
+        peer = self._peers.get(to)
+        made = None if peer is None else peer.connection
+        return await made.checkpoints.offer(offer) if made is not None and made.is_up else None
+
+    @property
+    def witnesses(self) -> tuple[str, ...]:
+        """The other members that never lead."""
+        return tuple(name for name in self._expected if name not in self._inbound.nodes)
 
     async def greet_namesake(self, address: str) -> None:
         """Show this node at ``address``, where a live node has its name: that one refuses it, and its health says so.

@@ -19,6 +19,7 @@ from rppam.kernel.instant import US_PER_S, Instant
 from rppam.kernel.secret import Secret
 
 if TYPE_CHECKING:
+    from rppam.cluster.link.checkpoints import TakenCheckpoints
     from rppam.cluster.link.orders import TakenOrders
 
 P = ParamSpec("P")
@@ -103,11 +104,13 @@ class Sighting:
 
 
 class LocalPeer:
-    """Shared by all connections of one link. ``listener`` and ``orders`` are set when the link starts."""
+    """Shared by all connections of one link. ``listener``, ``orders`` and ``checkpoints`` are set by the link."""
 
     listener: MemberListener
     orders: "TakenOrders"
     """What others order of this node."""
+    checkpoints: "TakenCheckpoints"
+    """What others ask it to cosign."""
 
     def __init__(self, options: MemberOptions, credentials: Credentials, clock: Clock, entropy: Entropy) -> None:
         self.options = options

@@ -12,9 +12,11 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from rppam.cluster.consensus.messages import Freeing, Invitation, Vote, VoteRequest
+from rppam.cluster.link.checkpoints import OfferedCheckpoints
 from rppam.cluster.link.codec import (
     NUMBER_MAX,
     PROTOCOL,
+    CheckpointAnswer,
     Greeting,
     No,
     OrderAnswer,
@@ -92,6 +94,7 @@ class OutboundConnection:
         self.round_trip_us: int | None = None
         self.channel = MemberConnection(clock=local.clock, on_data=self._on_data, on_end=self._on_end)
         self.orders = GivenOrders(local.options, local.entropy, self.channel)
+        self.checkpoints = OfferedCheckpoints(self.channel)
         self._name = name
         self._local = local
         self._inbound = inbound
@@ -167,6 +170,8 @@ class OutboundConnection:
                 pass  # late, or of a newer release
             case OrderTicket() | OrderAnswer() | OrderRefused() as message:
                 self.orders.heard(message)
+            case CheckpointAnswer() as answer:
+                self.checkpoints.heard(answer)
             case _:
                 channel.refuse(Refused.MALFORMED)
 

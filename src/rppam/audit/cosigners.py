@@ -1,0 +1,156 @@
+"""Who has cosigned the ledger how far, in SQL; and the leader's part: it asks the witnesses, which have no database.
+
+Decides whose cosignature is kept: one that verifies under the key that its member showed. A member's new key is
+recorded in the ledger itself. A witness that does not believe the ledger is named in every node's health.
+"""
+
+import logging
+from typing import Any, Final, NamedTuple, Protocol
+
+from sqlalchemy import Connection, Row, select, update
+
+from rppam.audit.keys import SigningKeys
+from rppam.cluster.link.codec import CheckpointAnswer, CheckpointOffer
+from rppam.db.database import Database
+from rppam.db.engine import NowMs, insert_into
+from rppam.kernel.entropy import Entropy
+from rppam.kernel.instant import WallMs
+from rppam.ledger.checkpoint import CheckpointRefused, cosigned_at, verifier_of
+from rppam.ledger.cosigner import Judged
+from rppam.ledger.errors import LedgerRolledBack
+from rppam.ledger.model import Entity
+from rppam.ledger.record import record
+from rppam.ledger.store import Signed, SqlLedger
+from rppam.ledger.tables import audit_cosigners
+
+log: Final = logging.getLogger("rppam.audit")
+
+EVERY_S: Final = 2.0
+_C: Final = audit_cosigners.c
+
+
+class Cosigned(NamedTuple):
+    """How far one member has cosigned the ledger."""
+
+    name: str
+    """``rppam/CLUSTER-ID/NODE``."""
+    key: str
+    """Its public key as one word."""
+    size: int
+    line: str
+    """The cosignature, a line for the note of the checkpoint of ``size``."""
+    at: WallMs
+    why: str
+    """Why it does not believe what the database holds now; empty where it does."""
+
+
+class SqlCosigners:
+    """The table of cosigners."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def all(self) -> list[Cosigned]:
+        """All that ever cosigned, in the order of their names."""
+        wanted = select(audit_cosigners).order_by(_C.name)
+        return await self._database.read(lambda connection: [_cosigned(row) for row in connection.execute(wanted)])
+
+    async def keep(self, name: str, key: str, judged: Judged) -> None:
+        """Keep what a member has said; a key that it did not have before is recorded."""
+
+        def work(connection: Connection) -> None:
+            known = connection.execute(select(_C.key).where(_C.name == name)).scalar_one_or_none()
+            if known != key:
+                record(connection, "ledger.cosigner", Entity("ledger", name), details={"key": key})
+            facts: dict[str, Any] = {"key": key, "why": judged.why, "at": NowMs()}
+            if judged.line:
+                facts |= {"size": judged.size, "line": judged.line}
+            row = {"size": 0, "line": "", **facts}
+            upsert = insert_into(connection, audit_cosigners).values(name=name, **row)
+            connection.execute(upsert.on_conflict_do_update(index_elements=[_C.name], set_=facts))
+
+        await self._database.write(work)
+
+    async def forget_refusals(self, but: frozenset[str]) -> None:
+        """Nobody is warned of members that are none any more: all but these."""
+        stale = _C.why != "", _C.name.not_in(but)
+        if await self._database.read(lambda connection: connection.execute(select(_C.name).where(*stale)).first()):
+            await self._database.write(
+                lambda connection: connection.execute(update(audit_cosigners).where(*stale).values(why=""))
+            )
+
+    async def refusals(self) -> str:
+        """A warning that names who does not believe the ledger, or nothing."""
+        told = [f"{one.name.rpartition('/')[2]} ({one.why})" for one in await self.all() if one.why]
+        if not told:
+            return ""
+        row = LedgerRolledBack.row
+        return f"{row.code}: the ledger is not the one that was seen by {', '.join(told)}. {row.remedy}"
+
+
+class Witnesses(Protocol):
+    """The way to the members that never lead."""
+
+    @property
+    def witnesses(self) -> tuple[str, ...]:
+        """Their names."""
+        ...
+
+    async def offer_checkpoint(self, to: str, offer: CheckpointOffer) -> CheckpointAnswer | None:
+        """Ask for a cosignature; ``None`` where no answer came."""
+        ...
+
+
+class WitnessCosignatures:
+    """The leader's part."""
+
+    def __init__(
+        self, ledger: SqlLedger, cosigners: SqlCosigners, link: Witnesses, keys: SigningKeys, entropy: Entropy
+    ) -> None:
+        self._ledger, self._cosigners, self._link = ledger, cosigners, link
+        self._keys, self._entropy = keys, entropy
+        self._noted: dict[str, str] = {}
+        """The note that each witness was shown last. Not read from the database, which may have been put back."""
+
+    async def work(self, _epoch: int) -> None:
+        """One round. Raises a ``DatabaseError``, a ``LedgerError``."""
+        newest, witnesses = await self._ledger.newest(), self._link.witnesses
+        await self._cosigners.forget_refusals(frozenset(map(self._name, witnesses)))
+        verifier = await self._keys.verifier()
+        if newest is None or verifier is None:
+            return
+        for witness in witnesses:
+            if self._noted.get(witness) != newest.note:
+                await self._ask(witness, newest, verifier.text())
+
+    def _name(self, witness: str) -> str:
+        return f"{self._keys.origin}/{witness}"
+
+    async def _ask(self, witness: str, newest: Signed, key: str) -> None:
+        answer = await self._offer(witness, newest, key, 0)
+        if answer is not None and not answer.line and not answer.why and answer.size <= newest.size:
+            answer = await self._offer(witness, newest, key, answer.size)
+        if answer is None or not (answer.line or answer.why):
+            return
+        judged = Judged(answer.size, answer.line, answer.why)
+        if judged.line:
+            try:
+                verifier = verifier_of(answer.key)
+                cosigned_at(newest.note + judged.line, verifier)
+                if verifier.name != self._name(witness) or answer.size != newest.size:
+                    raise CheckpointRefused(f"it is by {verifier.name} for {answer.size} events")
+            except CheckpointRefused as error:
+                log.error("The cosignature of the witness %s does not count: %s", witness, error)  # noqa: TRY400 - the cause is in the sentence
+                return
+        await self._cosigners.keep(self._name(witness), answer.key, judged)
+        self._noted[witness] = newest.note
+
+    async def _offer(self, witness: str, newest: Signed, key: str, since: int) -> CheckpointAnswer | None:
+        proof = await self._ledger.consistency(since, newest.size)
+        hashes = tuple(one.hex() for one in proof)
+        offer = CheckpointOffer(self._entropy.nonce(), key, newest.note, since, hashes)
+        return await self._link.offer_checkpoint(witness, offer)
+
+
+def _cosigned(row: Row[Any]) -> Cosigned:
+    return Cosigned(row.name, row.key, row.size, row.line, WallMs(row.at), row.why)

@@ -1,0 +1,135 @@
+"""Witnesses cosign over the member link, and notice a ledger that was put back, though they have no database."""
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from rppam.audit.cosigners import WitnessCosignatures
+from rppam.cluster.link.checkpoints import answering
+from rppam.cluster.link.codec import CheckpointOffer
+from rppam.kernel.system_clock import SystemClock
+from rppam.kernel.system_entropy import SystemEntropy
+from rppam.ledger.checkpoint import cosigned_at, verifier_of
+from rppam.ledger.cosigner import Cosigner
+from rppam.ledger.store import Query, SqlLedger
+from tests.audit.test_watch import Node, keys_of
+from tests.cluster.link import links
+
+pytestmark = [pytest.mark.integration, pytest.mark.server]
+
+EPOCH = 7
+
+
+class Cluster:
+    """A node that leads and a witness, over a real member link."""
+
+    def __init__(self, node: Node, folder: Path) -> None:
+        self.node, self.folder = node, folder
+        self.ours, self.witness = links.make_node("node1"), links.make_node("witness1")
+        self.asks = self.leader()
+
+    def leader(self) -> WitnessCosignatures:
+        ledger = SqlLedger(self.node.database)
+        return WitnessCosignatures(
+            ledger, self.node.cosigners, self.ours.link, keys_of(self.node.database), SystemEntropy()
+        )
+
+    def cosigns(self) -> Cosigner:
+        """The witness, as after a start."""
+        cosigner = Cosigner(self.folder, "rppam/test/witness1", SystemClock())
+        self.witness.link.cosign(answering(cosigner))
+        return cosigner
+
+
+@pytest.fixture
+async def cluster(database: Any, tmp_path: Path) -> AsyncIterator[Cluster]:
+    for name in ("node1", "witness1"):
+        (tmp_path / name).mkdir()
+    made = Cluster(Node(database, tmp_path / "node1"), tmp_path / "witness1")
+    async with links.running(made.ours, made.witness):
+        await links.connected(made.ours, made.witness)
+        assert made.ours.link.witnesses == ("witness1",)
+        yield made
+
+
+async def test_a_witness_cosigns_each_checkpoint_that_follows(cluster: Cluster) -> None:
+    cluster.cosigns()
+    await cluster.asks.work(EPOCH)
+    assert await cluster.node.cosigners.all() == []
+    for count in (3, 300):
+        await cluster.node.act(count)
+        await cluster.asks.work(EPOCH)
+        newest = await SqlLedger(cluster.node.database).newest()
+        (row,) = await cluster.node.cosigners.all()
+        assert newest is not None
+        assert (row.name, row.size, row.why) == ("rppam/test/witness1", newest.size, "")
+        assert cosigned_at(newest.note + row.line, verifier_of(row.key)) > 0
+    assert len(await SqlLedger(cluster.node.database).events(Query("ledger.cosigner"))) == 1
+
+
+async def test_a_new_leader_learns_where_the_witness_stands(cluster: Cluster) -> None:
+    cluster.cosigns()
+    await cluster.node.act(3)
+    await cluster.asks.work(EPOCH)
+    await cluster.node.act(5)
+    await cluster.leader().work(EPOCH + 1)
+    (row,) = await cluster.node.cosigners.all()
+    assert (row.size, row.why) == (11, "")
+
+
+async def test_a_ledger_that_was_put_back_is_not_cosigned_and_every_node_says_so(cluster: Cluster) -> None:
+    cluster.cosigns()
+    await cluster.node.act(300)
+    await cluster.asks.work(EPOCH)
+    await cluster.node.act(5)
+    await cluster.asks.work(EPOCH)
+    back = text("DELETE FROM audit_checkpoints WHERE size > 302")
+    await cluster.node.database.write(lambda connection: connection.execute(back).close())
+    cluster.cosigns()  # its file, not its memory, is what it goes by
+    await cluster.leader().work(EPOCH)
+    said = await cluster.node.watch.check()
+    assert "RPPAM-8002" in said
+    assert "witness1 (it has 302 events, of which 308 were seen signed)" in said
+    (cluster.folder / "ledger.json").unlink()
+    await cluster.leader().work(EPOCH)
+    assert await cluster.node.cosigners.refusals() == ""
+
+
+async def test_a_witness_that_is_none_any_more_warns_nobody(cluster: Cluster) -> None:
+    cosigner = cluster.cosigns()
+    await cluster.node.act(3)
+    cosigner.file.path.write_text("{")
+    await cluster.asks.work(EPOCH)
+    assert "cannot be read" in await cluster.node.cosigners.refusals()
+    cluster.ours.link.expect(["node1", "witness1"], ["witness1"])
+    await cluster.asks.work(EPOCH)
+    assert await cluster.node.cosigners.refusals() == ""
+
+
+async def test_a_witness_of_the_release_before_costs_nothing_but_its_cosignature(cluster: Cluster) -> None:
+    await cluster.node.act(3)
+    assert cluster.witness.link.offer_checkpoint is not None
+    offer = CheckpointOffer("0" * 16, "", "", 0, ())
+    assert await cluster.ours.link.offer_checkpoint("nobody", offer) is None
+
+
+@pytest.mark.parametrize("lie", [lambda one: one.replace("witness1", "witness2"), lambda one: one[:-6] + "AAAAA\n"])
+async def test_a_cosignature_of_another_or_a_wrong_one_does_not_count(
+    cluster: Cluster, lie: Callable[[str], str]
+) -> None:
+    cosigner = Cosigner(cluster.folder, "rppam/test/witness1", SystemClock())
+    honest = answering(cosigner)
+
+    async def lying(offer: CheckpointOffer) -> Any:
+        import msgspec
+
+        answer = await honest(offer)
+        return msgspec.structs.replace(answer, line=lie(answer.line))
+
+    cluster.witness.link.cosign(lying)
+    await cluster.node.act(3)
+    await cluster.asks.work(EPOCH)
+    assert await cluster.node.cosigners.all() == []
