@@ -26,7 +26,8 @@ async def test_the_served_document_is_the_generated_one(served: Served) -> None:
     assert document["openapi"].startswith("3.1")
 
 
-async def test_every_documented_operation_answers_as_documented(served: Served) -> None:
+async def test_every_documented_operation_answers_as_documented(open_vault: Served) -> None:
+    served = open_vault
     await served.database.start()
     made = await served.http.post(USERS, headers=served.bearer(), json={"username": "anna"})
     hook = {"name": "hook", "kind": "webhook", "url": "http://127.0.0.1:1/", "secret": "s3cret", "enabled": False}
@@ -60,6 +61,7 @@ async def test_every_documented_operation_answers_as_documented(served: Served) 
         for method, operation in methods.items()
         if not path.startswith((f"{USERS}/me", "/api/v1/auth/mfa"))  # a token made here belongs to no account
         and not path.endswith("{targetId}/test")  # nothing listens there
+        and not path.endswith("{checkoutId}/checkin")  # it is forced here
     ]
     for method, path, operation in sorted(operations, key=lambda one: (one[0] == "delete", -len(one[1]))):
         body = bodies.get(path) if method not in {"get", "delete"} else None
@@ -122,7 +124,19 @@ async def _places(served: Served) -> dict[str, str]:
     account = (await served.http.post("/api/v1/accounts", headers=served.bearer(), json=root)).json()["id"]
     keys = f"/api/v1/resources/{resource}/host-keys"
     key = (await served.http.post(keys, headers=served.bearer(), json={"key": HOST_KEY})).json()["id"]
-    return {"resourceId": resource, "otherId": other, "accountId": account, "keyId": key}
+    return {"resourceId": resource, "otherId": other, "accountId": account, "keyId": key, **await _vault_places(served)}
+
+
+async def _vault_places(served: Served) -> dict[str, str]:
+    async def made(path: str, body: dict[str, object]) -> str:
+        answer = await served.http.post(f"/api/v1/vault/{path}", headers=served.bearer(), json=body)
+        return str(answer.json()["id"])
+
+    entry = await made("entries", {"folder": "a", "name": "x", "type": "note", "fields": {"text": "x"}})
+    held = await made("entries", {"folder": "a", "name": "y", "type": "note", "fields": {"text": "y"}})
+    checkout = await made("checkouts", {"entryId": held, "reason": "x"})
+    folder = await made("folders", {"path": "b"})
+    return {"entryId": entry, "checkoutId": checkout, "folderId": folder, "number": "1"}
 
 
 def _target_bodies(places: dict[str, str]) -> dict[str, dict[str, object]]:
@@ -132,6 +146,15 @@ def _target_bodies(places: dict[str, str]) -> dict[str, dict[str, object]]:
         "/api/v1/resources/{resourceId}/host-keys": {"key": OTHER_HOST_KEY},
         "/api/v1/accounts": {"resourceId": places["otherId"], "name": "admin"},
         "/api/v1/accounts/{accountId}": {"description": "x"},
+        "/api/v1/vault/entries": {"folder": "a", "name": "z", "type": "note", "fields": {"text": "z"}},
+        "/api/v1/vault/entries/{entryId}": {"description": "x"},
+        "/api/v1/vault/entries/{entryId}/reveal": {"reason": "x"},
+        "/api/v1/vault/generate": {"length": 30},
+        "/api/v1/vault/checkouts": {"entryId": places["entryId"], "reason": "x"},
+        "/api/v1/vault/checkouts/{checkoutId}/force": {"reason": "x"},
+        "/api/v1/vault/folders": {"path": "c"},
+        "/api/v1/vault/folders/{folderId}": {"description": "x"},
+        "/api/v1/vault/folders/{folderId}/rights": {"items": []},
     }
 
 

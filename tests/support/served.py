@@ -7,7 +7,7 @@ import functools
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -220,9 +220,10 @@ class SomeAccounts:
         return found.account
 
 
-def configured(directory: Path, node: str) -> Settings:
-    """The config of a node without Redis that has its files in ``directory``."""
+def configured(directory: Path, node: str, more: Mapping[str, Any] | None = None) -> Settings:
+    """The config of a node without Redis that has its files in ``directory``; ``more``: further sections."""
     tree = {
+        **(more or {}),
         "node": {"nodeName": node, "dataDir": str(directory)},
         "auth": {"jwtKeysDir": str(directory), "clusterKeyPath": str(directory / "cluster.key")},
     }
@@ -241,7 +242,9 @@ class Served:
         cache: SharedCache | None = None,
         node: str = "node1",
         relay: Relay | None = None,
+        more: Mapping[str, Any] | None = None,
     ) -> None:
+        """``more``: further sections of the config."""
         self.clock, self.entropy = SystemClock(), SystemEntropy()
         keys = KeySet(ensure_signing_keys(directory, now_ms=self.clock.wall_ms()))
         self.place, self.password, self.somewhere = directory.parent, Secret(PASSWORD), Caller("127.0.0.1", "test")
@@ -275,7 +278,7 @@ class Served:
             (Seats, self),
         ]  # fmt: skip
         base = Foundation(
-            configured(directory, node),
+            configured(directory, node, more),
             self.database,
             self.cache,
             self.live,

@@ -20,3 +20,12 @@ async def served(tmp_path: Path, limits: ApiLimits) -> AsyncIterator[Served]:
     await one.start()
     yield one
     await one.stop()
+
+
+@pytest.fixture
+async def open_vault(tmp_path: Path, limits: ApiLimits) -> AsyncIterator[Served]:
+    """As ``served``, but secrets are shown without a second factor, as the demo has it."""
+    one = Served(tmp_path / "keys", limits, more={"vault": {"revealFactor": "none"}})
+    await one.start()
+    yield one
+    await one.stop()

@@ -25,6 +25,7 @@ import rppam.recordings
 import rppam.setup
 import rppam.siem
 import rppam.targets
+import rppam.vault
 from rppam.db.steps import STEPS
 from rppam.kernel.slice import Command, Slice, load
 from rppam.ledger.events import ACTIONS
@@ -45,6 +46,7 @@ SLICES: Final[list[Slice]] = [
     rppam.audit.SLICE,
     rppam.siem.SLICE,
     rppam.targets.SLICE,
+    rppam.vault.SLICE,
     rppam.recordings.SLICE,
     rppam.gateway.SLICE,
     rppam.limits.SLICE,

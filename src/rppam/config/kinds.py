@@ -148,6 +148,24 @@ class Text(Kind):
 
 
 @dataclass(frozen=True, slots=True)
+class Pattern(Kind):
+    """A regular expression."""
+
+    chars_max: int = 200
+
+    def read(self, value: object) -> str:
+        fix = "Write a regular expression such as CHG[0-9]{6}."
+        text = _text(value, fix)
+        try:
+            re.compile(text)
+        except re.error as error:
+            raise WrongValueError(f"one that does not compile: {error.msg}", fix) from None
+        if len(text) > self.chars_max:
+            raise WrongValueError(f"{len(text)} characters", fix)
+        return text
+
+
+@dataclass(frozen=True, slots=True)
 class Choice(Kind):
     """One of some words, in any case; read as the list spells it."""
 

@@ -33,6 +33,7 @@ from rppam.config.kinds import (
     Keys,
     Kind,
     Networks,
+    Pattern,
     Percent,
     Text,
     Whole,
@@ -319,6 +320,32 @@ class AccessSettings(Section):
     )
 
 
+class VaultSettings(Section):
+    """The vault: its master key, and what revealing a secret takes. The same on every node."""
+
+    key_source: Annotated[str, _one_of("sealing-key", "file", "systemd", "env")] = _key(
+        "sealing-key",
+        "Where the master key is from. sealing-key: derived from auth.sealingKeyPath; file: keyPath; systemd: the "
+        "credential rppam-vault-key of the unit; env: the variable RPPAM_VAULT_KEY.",
+    )
+    key_source_before: Annotated[str, _one_of("none", "sealing-key", "file", "systemd", "env")] = _key(
+        "none", "Where the master key was from, while it is changed: what it wraps is wrapped anew."
+    )
+    key_path: _File = _key(
+        ByPlace("<dataDir>/keys/vault.key"), "The master key for keySource file: 32 bytes in base64, mode 0600."
+    )
+    reveal_factor: Annotated[str, _one_of("required", "none")] = _key(
+        "required", "Whether showing a secret takes a second factor that is given with the request."
+    )
+    reason_pattern: Annotated[str | None, Pattern("a regular expression of at most 200 characters")] = _key(
+        None,
+        "What a reason has to match somewhere, such as the number of a ticket: (CHG|INC)[0-9]{6}. Not set: any reason.",
+    )
+    checkout_minutes_max: Annotated[int, _whole("a whole number of minutes", 1, 10_080)] = _key(
+        480, "The longest check-out; a longer wish is cut to it."
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything ``rppam.config`` says, with the defaults filled in."""
@@ -332,6 +359,7 @@ class Settings:
     license: LicenseSettings
     api: ApiSettings
     access: AccessSettings
+    vault: VaultSettings
     given: frozenset[str] = frozenset()
     """Paths of the keys that stand in the file, such as ``redis.keyPrefix``."""
     warnings: tuple[str, ...] = ()
@@ -353,6 +381,7 @@ SECTIONS: Final[dict[str, type[Section]]] = {
     "license": LicenseSettings,
     "api": ApiSettings,
     "access": AccessSettings,
+    "vault": VaultSettings,
 }
 PUSHED_SECTION: Final = "settings"
 """What the cluster's hot configuration shall be: sent to it by hand, not read by a node."""

@@ -1,0 +1,15 @@
+"""The vault: secrets of privileged accounts, who may have them, and who has them checked out."""
+
+from rppam.kernel.slice import Slice
+
+SLICE = Slice(
+    name="vault",
+    package=__name__,
+    tables="tables",
+    migrations="migrations",
+    actions="events:ACTIONS",
+    wire="wiring:wire",
+    leader_tasks="wiring:leader_tasks",
+    node_tasks="wiring:node_tasks",
+    routes=("api:vault", "folder_api:folders"),
+)

@@ -1,0 +1,156 @@
+"""The master key of the vault (MEK): where this node has it from, and what it wraps.
+
+It never lies in the database. Sources (``vault.keySource``): ``sealing-key`` derives it from the key that seals on
+every node anyway, so that a cluster works without a further step; ``file`` reads ``vault.keyPath``; ``systemd`` a
+credential of the unit (``LoadCredentialEncrypted=rppam-vault-key:...``, which binds it to the host's TPM); ``env`` the
+variable RPPAM_VAULT_KEY. While the source is changed ``vault.keySourceBefore`` is read, too. A file may have ``.next``
+and ``.previous`` beside it, as the cluster's key has.
+
+What it does not promise: protection against whoever is root on a node that is running.
+"""
+
+import base64
+import binascii
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from rppam.cluster.link.data_keys import sealing_secrets_of
+from rppam.config.host_secrets import read_key
+from rppam.config.settings import Settings
+from rppam.crypto.data_key_ports import ClusterSecrets
+from rppam.crypto.sealed import KEY_BYTES, Label, derived
+from rppam.kernel.clock import Clock
+from rppam.kernel.errors import RppamError
+from rppam.kernel.instant import Instant
+from rppam.kernel.secret import Secret
+from rppam.vault.errors import MasterKeyMissing
+
+CREDENTIAL: Final = "rppam-vault-key"
+VARIABLE: Final = "RPPAM_VAULT_KEY"
+FRESH_US: Final = 1_000_000
+"""So long what was read counts as what is there."""
+_LABEL: Final = Label(b"rppam-vault-1", b"vault master key, AES-256-GCM")
+_FINGERPRINT_DIGITS: Final = 16
+
+
+class Master(NamedTuple):
+    """One master key."""
+
+    fingerprint: str
+    """Tells keys apart and says nothing about them."""
+    key: bytes
+
+
+class Masters(NamedTuple):
+    """The master keys of this node."""
+
+    own: Master
+    """New keys are wrapped with it."""
+    coming: tuple[Master, ...] = ()
+    """Other nodes wrap with it already: unwrapped with, never wrapped."""
+    gone: tuple[Master, ...] = ()
+    """What is wrapped with it is wrapped anew."""
+
+    def find(self, fingerprint: str) -> Master | None:
+        """The key of this fingerprint."""
+        return next((one for one in (self.own, *self.coming, *self.gone) if one.fingerprint == fingerprint), None)
+
+
+def master_of(secret: Secret) -> Master:
+    """The master key that a secret of 64 hexadecimal digits gives."""
+    key = derived(secret, _LABEL)
+    digest = hashlib.sha256(b"fingerprint of " + key).hexdigest()
+    return Master(digest[:_FINGERPRINT_DIGITS], key)
+
+
+class MasterKeys:
+    """Reads the master keys of this node; what is read counts for a second."""
+
+    def __init__(self, read: Callable[[], Masters], clock: Clock) -> None:
+        self._read, self._clock = read, clock
+        self._known: Masters | None = None
+        self._until = Instant(0)
+
+    def __call__(self) -> Masters:
+        """The keys. Raises :class:`MasterKeyMissing`."""
+        now = self._clock.now()
+        if self._known is None or now >= self._until:
+            self._known = None
+            self._known = self._read()
+            self._until = Instant(now + FRESH_US)
+        return self._known
+
+
+def master_keys_of(settings: Settings, clock: Clock) -> MasterKeys:
+    """The reader for a node's settings."""
+    return MasterKeys(lambda: read_masters(settings), clock)
+
+
+def read_masters(settings: Settings) -> Masters:
+    """Read them. Raises :class:`MasterKeyMissing`."""
+    found = _from(settings.vault.key_source, settings)
+    before = settings.vault.key_source_before
+    if before == "none":
+        return found
+    try:
+        old = _from(before, settings)
+    except MasterKeyMissing:
+        return found
+    gone = [one for one in (old.own, *old.coming, *old.gone) if found.find(one.fingerprint) is None]
+    return found._replace(gone=(*found.gone, *gone))
+
+
+def _from(source: str, settings: Settings) -> Masters:
+    try:
+        secrets = _READERS[source](settings)
+    except (RppamError, OSError) as error:
+        raise MasterKeyMissing(f"vault.keySource {source}: {error}") from None
+    own = master_of(secrets.own)
+    gone = tuple(one for one in map(master_of, secrets.gone) if one != own)
+    return Masters(own, tuple(map(master_of, secrets.coming)), gone)
+
+
+def _sealing_key(settings: Settings) -> ClusterSecrets:
+    return sealing_secrets_of(settings)()
+
+
+def _file(settings: Settings) -> ClusterSecrets:
+    path = settings.vault.key_path
+    coming, gone = (
+        tuple(Secret(read_key(one).hex()) for one in (path.with_name(path.name + suffix),) if one.exists())
+        for suffix in (".next", ".previous")
+    )
+    return ClusterSecrets(Secret(read_key(path).hex()), coming, gone)
+
+
+def _systemd(_settings: Settings) -> ClusterSecrets:
+    folder = os.environ.get("CREDENTIALS_DIRECTORY", "")
+    if not folder:
+        raise MasterKeyMissing(f"there is no CREDENTIALS_DIRECTORY: the unit has no LoadCredential={CREDENTIAL}")
+    file = Path(folder) / CREDENTIAL
+    return ClusterSecrets(_key_in(file.read_text(encoding="utf-8", errors="replace"), f"the credential {file}"))
+
+
+def _env(_settings: Settings) -> ClusterSecrets:
+    return ClusterSecrets(_key_in(os.environ.get(VARIABLE, ""), f"the variable {VARIABLE}"))
+
+
+_READERS: Final[dict[str, Callable[[Settings], ClusterSecrets]]] = {
+    "sealing-key": _sealing_key,
+    "file": _file,
+    "systemd": _systemd,
+    "env": _env,
+}
+
+
+def _key_in(text: str, place: str) -> Secret:
+    try:
+        key = base64.b64decode(text.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise MasterKeyMissing(f"{place}: expected {KEY_BYTES} bytes in base64 ('rppam vault key new' makes one)")
+    return Secret(key.hex())

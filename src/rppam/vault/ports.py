@@ -1,0 +1,33 @@
+"""What the vault asks other slices for: grants, which let somebody have a secret for a while."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from sqlalchemy import Connection
+
+from rppam.kernel.instant import WallMs
+from rppam.vault.model import Right
+
+
+class Grant(NamedTuple):
+    """Something is granted to a user now. Of the three ids one or more say what; all of them have to fit."""
+
+    id: str
+    rights: frozenset[Right]
+    until: WallMs
+    """By the database's clock. A check-out does not last longer."""
+    entry_id: str | None = None
+    account_id: str | None = None
+    resource_id: str | None = None
+
+
+class Grants(Protocol):
+    """What is granted. Offered through services; a process without it has no grants."""
+
+    def standing(self, connection: Connection, user_id: str) -> Sequence[Grant]:
+        """Every grant that holds for the user at this moment of the database's clock.
+
+        It is asked within the transaction that acts on the answer, so that a grant which was revoked before gives
+        nothing any more.
+        """
+        ...

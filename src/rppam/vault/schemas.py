@@ -1,0 +1,381 @@
+"""The JSON of the vault."""
+
+from typing import Annotated, Final
+
+from fastapi import Path, Query
+from pydantic import Field, SecretStr
+
+from rppam.access.accounts.api import PRINTABLE
+from rppam.http.schemas import Flag, Shape
+from rppam.http.times import iso_utc
+from rppam.vault.generator import LENGTH, LENGTH_MAX, CharClass, Rules
+from rppam.vault.model import (
+    DESCRIPTION_CHARS_MAX,
+    FIELDS_MAX,
+    MINUTES,
+    MINUTES_MAX,
+    NAME_CHARS_MAX,
+    PAGE_MAX,
+    PAGE_SIZE_MAX,
+    PATH_CHARS_MAX,
+    REASON_CHARS_MAX,
+    SHOWN_SECONDS,
+    Checkout,
+    Entry,
+    EntryState,
+    EntryType,
+    Folder,
+    RevealPolicy,
+    Right,
+    VersionState,
+)
+
+VAULT: Final = "/api/v1/vault"
+Ident = Annotated[str, Field(min_length=1, max_length=36)]
+EntryId = Annotated[str, Path(alias="entryId", pattern="^[0-9a-zA-Z-]{1,36}$")]
+FolderId = Annotated[str, Path(alias="folderId", pattern="^[0-9a-zA-Z-]{1,36}$")]
+CheckoutId = Annotated[str, Path(alias="checkoutId", pattern="^[0-9a-zA-Z-]{1,36}$")]
+Number = Annotated[int, Path(ge=1, le=2**53)]
+FolderPath = Annotated[str, Field(max_length=PATH_CHARS_MAX)]
+Name = Annotated[str, Field(min_length=1, max_length=NAME_CHARS_MAX)]
+Description = Annotated[str, Field(max_length=DESCRIPTION_CHARS_MAX)]
+Reason = Annotated[str, Field(min_length=1, max_length=REASON_CHARS_MAX)]
+SecretFields = Annotated[dict[str, SecretStr], Field(max_length=FIELDS_MAX)]
+Revision = Annotated[int | None, Field(ge=1)]
+Shown = Annotated[str | None, Field(max_length=64)]
+PageNumber = Annotated[int, Query(ge=1, le=PAGE_MAX)]
+PageSize = Annotated[int, Query(alias="pageSize", ge=1, le=PAGE_SIZE_MAX)]
+SearchText = Annotated[str, Query(max_length=100, pattern=PRINTABLE)]
+SearchPath = Annotated[str | None, Query(max_length=PATH_CHARS_MAX, pattern=PRINTABLE)]
+SearchId = Annotated[str | None, Query(max_length=36, pattern=PRINTABLE)]
+
+
+class Generate(Shape):
+    """Rules of a secret that the vault makes up."""
+
+    length: Annotated[int, Field(ge=1, le=LENGTH_MAX, strict=True)] = LENGTH
+    classes: Annotated[list[CharClass], Field(min_length=1, max_length=len(CharClass))] = Field(default=list(CharClass))
+    """Each comes in."""
+    look_alikes: Flag = False
+    """Allow characters that look alike, such as 0 and O."""
+    without: Annotated[str, Field(max_length=64)] = ""
+    """Characters that the target refuses."""
+
+    def rules(self) -> Rules:
+        """For :func:`rppam.vault.generator.generated`."""
+        return Rules(self.length, tuple(self.classes), self.look_alikes, self.without)
+
+
+class Generated(Shape):
+    """A secret that stands nowhere yet."""
+
+    secret: str
+
+
+class NewEntry(Shape):
+    """A secret to be kept."""
+
+    folder: FolderPath = ""
+    """Its path, such as `servers/linux`; an administrator's is made where there is none."""
+    name: Name
+    type: EntryType
+    account_id: Ident | None = None
+    """The privileged account that it signs in to."""
+    description: Description = ""
+    fields: SecretFields = Field(default={})
+    """The secret itself, by names such as `username`, `password`, `privateKey`, `passphrase`."""
+    generate: Generate | None = None
+    """Have `password` made up, so that nobody knows it."""
+    exclusive: Flag = True
+    """One at a time has it checked out."""
+    rotate_after_use: Flag = False
+    """After a check-out nobody gets it before it was changed or released."""
+    kill_on_checkin: Flag = False
+    """Sessions that use it end with the check-out."""
+    reveal: RevealPolicy = RevealPolicy.WITH_REASON
+    """`never`: only used, shown to nobody; `with-approval`: shown with an approved request."""
+
+
+class EntryPut(Shape):
+    """What shall be different; what is left out stays. What GET answers besides may come along."""
+
+    folder: FolderPath | None = None
+    name: Name | None = None
+    account_id: Annotated[str | None, Field(max_length=36)] = None
+    """Empty: of no account."""
+    description: Description | None = None
+    fields: SecretFields | None = None
+    """A new version of the secret, in place of all its fields."""
+    generate: Generate | None = None
+    """A new version whose `password` is made up; other fields stay."""
+    exclusive: Flag | None = None
+    rotate_after_use: Flag | None = None
+    kill_on_checkin: Flag | None = None
+    reveal: RevealPolicy | None = None
+    revision: Revision = None
+    """If given, the one that it stands at: a change that somebody else made meanwhile is not overwritten."""
+    id: Shown = None
+    """Ignored, as all below."""
+    type: EntryType | None = None
+    resource_id: Shown = None
+    state: EntryState | None = None
+    version: int | None = None
+    generation: int | None = None
+    created_at: Shown = None
+    changed_at: Shown = None
+    held_by: Annotated[str | None, Field(max_length=256)] = None
+    held_until: Shown = None
+
+
+class EntryShape(Shape):
+    """An entry without its secret."""
+
+    id: str
+    folder: str
+    name: str
+    type: EntryType
+    account_id: str | None
+    resource_id: str | None
+    """Where the account is."""
+    description: str
+    exclusive: bool
+    rotate_after_use: bool
+    kill_on_checkin: bool
+    reveal: RevealPolicy
+    state: EntryState
+    """`pending-rotation`: it was used, and is had again once it was changed or released."""
+    version: int
+    """The current one; 0: it has no secret."""
+    generation: int
+    """Of its newest check-out."""
+    revision: int
+    """Grows with each change; also the ETag."""
+    created_at: str
+    changed_at: str
+    """When its secret was set last."""
+    held_by: str | None = None
+    """Who has it checked out; in the answer about one entry."""
+    held_until: str | None = None
+
+
+class EntryList(Shape):
+    """One page of entries that the caller may know of, by folder and name."""
+
+    items: list[EntryShape]
+    page: int
+    page_size: int
+    total: int
+    """On all pages."""
+
+
+class RevealRequest(Shape):
+    """Why somebody wants to see a secret."""
+
+    reason: Reason
+    code: Annotated[str | None, Field(min_length=1, max_length=64)] = None
+    """Of the own authenticator, or a backup code; where `vault.revealFactor` is `required`."""
+    version: Annotated[int | None, Field(ge=1, le=2**53)] = None
+    """An older one, for those who see its history."""
+
+
+class Revealed(Shape):
+    """A secret."""
+
+    id: str
+    version: int
+    fields: dict[str, str]
+    checkout_id: str | None
+    """The own check-out that it belongs to."""
+    shown_seconds: int = SHOWN_SECONDS
+    """After this time a page hides it."""
+
+
+class VersionShape(Shape):
+    """A version without its secret."""
+
+    version: int
+    state: VersionState
+    fields: list[str]
+    """Their names."""
+    made_at: str
+    made_by: str
+
+
+class VersionList(Shape):
+    """All versions of an entry, the newest first."""
+
+    items: list[VersionShape]
+
+
+class NewCheckout(Shape):
+    """Somebody wants an entry for a while."""
+
+    entry_id: Ident
+    reason: Reason
+    minutes: Annotated[int, Field(ge=1, le=MINUTES_MAX, strict=True)] = MINUTES
+    """Cut to `vault.checkoutMinutesMax`, and to the grant that it is by."""
+    wait: Flag = False
+    """Queue where somebody else has it: ask again within 15 seconds, or the place is lost."""
+
+
+class CheckIn(Shape):
+    """Somebody gives an entry back."""
+
+    generation: Annotated[int | None, Field(ge=1, le=2**53)] = None
+    """If given, that of the check-out."""
+
+
+class ForceRequest(Shape):
+    """Why somebody else's check-out is ended."""
+
+    reason: Reason
+
+
+class CheckoutShape(Shape):
+    """Somebody has, or had, an entry."""
+
+    id: str
+    entry_id: str
+    entry_name: str
+    generation: int
+    """Grows with each check-out of the entry; an older one ends nothing."""
+    user_id: str
+    user_name: str
+    reason: str
+    exclusive: bool
+    grant_id: str | None
+    started_at: str
+    expires_at: str
+    ended_at: str | None
+    ended_why: str | None
+    """`checkin`, `expired`, `forced`, `grant-ended`, `user-disabled` or `deleted`."""
+    ended_by: str | None
+
+
+class CheckoutList(Shape):
+    """Check-outs, the newest first."""
+
+    items: list[CheckoutShape]
+    page: int
+    page_size: int
+    total: int
+    """On all pages."""
+
+
+class NewFolder(Shape):
+    """A folder."""
+
+    path: Annotated[str, Field(min_length=1, max_length=PATH_CHARS_MAX)]
+    description: Description = ""
+
+
+class FolderPut(Shape):
+    """What shall be different; what is left out stays. What GET answers besides may come along."""
+
+    path: FolderPath | None = None
+    description: Description | None = None
+    revision: Revision = None
+    """If given, the one that it stands at."""
+    id: Shown = None
+    """Ignored."""
+    rights: list[Right] | None = None
+    """Ignored: they have an address of their own."""
+
+
+class FolderShape(Shape):
+    """A folder."""
+
+    id: str
+    path: str
+    description: str
+    revision: int
+    rights: list[Right]
+    """The caller's own."""
+
+
+class FolderList(Shape):
+    """Folders that the caller has a right on, by path."""
+
+    items: list[FolderShape]
+
+
+class RightShape(Shape):
+    """Rights of a user or a role on a folder and all below it."""
+
+    user_id: Ident | None = None
+    user_name: Annotated[str | None, Field(max_length=256)] = None
+    """For people; ignored in a request."""
+    role: Annotated[str | None, Field(max_length=32)] = None
+    rights: Annotated[list[Right], Field(min_length=1, max_length=len(Right))]
+
+
+class RightList(Shape):
+    """All rights on a folder itself."""
+
+    items: Annotated[list[RightShape], Field(max_length=500)]
+    revision: Revision = None
+    """Of the folder. In a request, if given, the one that it stands at."""
+
+
+class KekShape(Shape):
+    """A key that wraps the keys of secrets."""
+
+    version: int
+    master: str
+    """The fingerprint of the master key that wraps it."""
+    state: str
+    """`active`, or `retired` when nothing needs it any more."""
+    created_at: str
+    data_keys: int
+    """Versions of secrets that need it."""
+
+
+class KeyShape(Shape):
+    """The keys of the vault, as the answering node stands."""
+
+    node: str
+    fingerprint: str
+    """Of this node's master key; empty: it has none."""
+    problem: str
+    """Why this node refuses vault work; empty where it does not."""
+    keks: list[KekShape]
+
+
+class Rotated(Shape):
+    """There is a new key."""
+
+    version: int
+
+
+def entry_shape(entry: Entry, held: Checkout | None = None) -> EntryShape:
+    """The entry for an answer."""
+    shown = entry._asdict()
+    del shown["policy"], shown["folder_id"]
+    times = {"created_at": iso_utc(entry.created_at), "changed_at": iso_utc(entry.changed_at)}
+    holder = {} if held is None else {"held_by": held.holder.name, "held_until": iso_utc(held.expires_at)}
+    return EntryShape(**shown | entry.policy._asdict() | times | holder)
+
+
+def checkout_shape(checkout: Checkout) -> CheckoutShape:
+    """The check-out for an answer."""
+    return CheckoutShape(
+        id=checkout.id,
+        entry_id=checkout.entry_id,
+        entry_name=checkout.entry_name,
+        generation=checkout.generation,
+        user_id=checkout.holder.user_id,
+        user_name=checkout.holder.name,
+        reason=checkout.reason,
+        exclusive=checkout.exclusive,
+        grant_id=checkout.grant_id or None,
+        started_at=iso_utc(checkout.started_at),
+        expires_at=iso_utc(checkout.expires_at),
+        ended_at=None if checkout.ended_at is None else iso_utc(checkout.ended_at),
+        ended_why=checkout.ended_why or None,
+        ended_by=checkout.ended_by or None,
+    )
+
+
+def folder_shape(folder: Folder, rights: frozenset[Right]) -> FolderShape:
+    """The folder for an answer."""
+    return FolderShape(**folder._asdict(), rights=sorted(rights))

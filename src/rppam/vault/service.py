@@ -1,0 +1,374 @@
+"""The vault: entries and their secrets, seen, used and changed. Each call is one transaction with its record.
+
+Decides the order: who may (a right on the folder or a grant, read in the same transaction), then whether somebody else
+has the entry, then the secret. What shows or uses a secret is recorded and committed before the secret is answered;
+where the commit is not known nobody gets it. Secrets leave as :class:`~rppam.kernel.secret.Secret` and lie in no cache.
+
+A process that has a foundation of either kind makes one by :func:`rppam.vault.wiring.vault_of`.
+"""
+
+import uuid
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Final, NamedTuple, TypeVar
+
+from sqlalchemy import Connection, and_, or_
+
+from rppam.access.accounts.model import AccountRole
+from rppam.access.sessions.model import Identity
+from rppam.db.database import Database
+from rppam.kernel.errors import RppamError
+from rppam.kernel.secret import Secret
+from rppam.ledger.model import Entity, Outcome
+from rppam.ledger.record import record
+from rppam.targets.tables import target_accounts
+from rppam.vault.checkout_store import end_checkout, holder_in, own_checkout, taken
+from rppam.vault.errors import EntryBlocked, EntryUnknown, FolderUnknown, RightLacking
+from rppam.vault.model import (
+    Checkout,
+    Entry,
+    EntryPolicy,
+    EntryState,
+    EntryType,
+    Folder,
+    Right,
+    Version,
+    checked_reason,
+)
+from rppam.vault.policy import Access, check, check_reveal, holder_of, needs_checkout
+from rppam.vault.ports import Grants
+from rppam.vault.sealing import Keyring
+from rppam.vault.store import (
+    access_of,
+    add_version,
+    change_entry,
+    create_entry,
+    create_folder,
+    entity_of,
+    entries_of_account,
+    entries_page,
+    entry_in,
+    folder_at,
+    open_version,
+    remove_entry,
+    set_state,
+    versions_in,
+    visible,
+)
+from rppam.vault.tables import vault_entries, vault_folders
+
+T = TypeVar("T")
+_E: Final = vault_entries.c
+_F: Final = vault_folders.c
+_MANAGES: Final = (AccountRole.ADMIN,)
+
+
+class Search(NamedTuple):
+    """Which entries, and which page of them."""
+
+    page: int = 1
+    page_size: int = 50
+    text: str = ""
+    """Part of a name, a folder's path or a description, in any case."""
+    folder: str | None = None
+    """In it and below."""
+    account_id: str | None = None
+    type: EntryType | None = None
+
+
+class Shown(NamedTuple):
+    """What somebody gets of a secret."""
+
+    entry: Entry
+    version: int
+    fields: Mapping[str, Secret]
+    checkout: Checkout | None
+    """The own check-out that it belongs to."""
+
+
+class Change(NamedTuple):
+    """What an entry shall be; ``None`` leaves a thing as it is."""
+
+    folder: str | None = None
+    name: str | None = None
+    account_id: str | None = None
+    """Empty: of no account."""
+    description: str | None = None
+    policy: EntryPolicy | None = None
+    fields: Mapping[str, Secret] | None = None
+    """A new version."""
+    generated: Mapping[str, Secret] | None = None
+    """Fields of a new version, in place of those of the same names."""
+
+
+class Vault:
+    """See the module. Every call raises a ``DatabaseError`` when the database does not answer, and a
+    :class:`~rppam.vault.errors.VaultKeyError` where this node's keys do not open what is there."""
+
+    def __init__(
+        self, database: Database, keyring: Keyring, grants: Callable[[], Grants | None], *, reason_pattern: str = ""
+    ) -> None:
+        """``grants``: who offers them in this process; ``None``: nobody."""
+        self.database, self.keyring = database, keyring
+        self._grants, self._reason_pattern = grants, reason_pattern
+
+    def access(self, connection: Connection, caller: Identity) -> Access:
+        """What the caller has now, for a transaction of this process."""
+        grants = self._grants() if caller.user_id else None
+        standing = () if grants is None or caller.user_id is None else grants.standing(connection, caller.user_id)
+        return access_of(connection, caller, standing)
+
+    def reason(self, text: str) -> str:
+        """The reason in its one form. Raises :class:`~rppam.vault.errors.ReasonNeeded`."""
+        return checked_reason(text, self._reason_pattern)
+
+    # ---- secrets ----------------------------------------------------------------------------------------------------
+
+    async def may_reveal(self, caller: Identity, ident: str) -> None:
+        """Raise what :meth:`reveal` would raise about rights: before a second factor is asked for, or used up."""
+        await self.database.read(lambda connection: self._revealable(connection, caller, ident))
+
+    async def reveal(self, caller: Identity, ident: str, reason: str, version: int | None = None) -> Shown:
+        """The secret, for its eyes: recorded with the reason. The second factor is the caller's affair.
+
+        Raises :class:`EntryUnknown`, :class:`RightLacking`, :class:`~rppam.vault.errors.CheckedOut`,
+        :class:`EntryBlocked`, :class:`~rppam.vault.errors.ReasonNeeded`, :class:`~rppam.vault.errors.VersionUnknown`.
+        """
+        why = self.reason(reason)
+
+        def work(connection: Connection) -> Shown:
+            access, entry, checkout = self._revealable(connection, caller, ident)
+            if version is not None and version != entry.version:
+                check(access, entry, Right.MANAGE, Right.AUDIT)
+            return self._opened(connection, access, entry, checkout, "secret.reveal", why, Right.REVEAL, version)
+
+        return await self._tried("secret.reveal", ident, work)
+
+    async def use(self, caller: Identity, account_id: str, purpose: str) -> tuple[Entry, Mapping[str, Secret]]:
+        """The secret of a privileged account, to sign a session in with and not to be shown; recorded.
+
+        Of several entries keys come first. Raises as :meth:`reveal`; :class:`EntryUnknown` also where the account has
+        none that the caller may use.
+        """
+        found = await self.candidates(caller, account_id, purpose)
+        return found[0].entry, found[0].fields
+
+    async def candidates(self, caller: Identity, account_id: str, purpose: str) -> Sequence[Shown]:
+        """As :meth:`use`, every entry of the account that the caller may use, in the order in which to try them."""
+
+        def work(connection: Connection) -> list[Shown]:
+            access = self.access(connection, caller)
+            found, refused = [], EntryUnknown("this account has no entry in the vault")
+            problem: RppamError = refused
+            for entry in entries_of_account(connection, account_id):
+                try:
+                    check(access, entry, Right.USE, Right.REVEAL)
+                    checkout = self._free(connection, access, entry)
+                except EntryUnknown:
+                    continue
+                except RppamError as error:
+                    problem = error if problem is refused else problem
+                    continue
+                found.append(self._opened(connection, access, entry, checkout, "secret.use", purpose, Right.USE, None))
+            if not found:
+                raise problem
+            return found
+
+        return await self.database.write(work)
+
+    # ---- entries ----------------------------------------------------------------------------------------------------
+
+    async def page(self, caller: Identity, search: Search) -> tuple[list[Entry], int]:
+        """Entries that the caller may know of, by folder and name, and how many there are in all."""
+
+        def work(connection: Connection) -> tuple[list[Entry], int]:
+            wanted = [visible(self.access(connection, caller))]
+            if search.text:
+                text = search.text.lower()
+                columns = (_E.name, _F.path, _E.description)
+                wanted.append(or_(*(column.icontains(text, autoescape=True) for column in columns)))
+            if search.folder:
+                below = _F.path.startswith(f"{search.folder}/", autoescape=True)
+                wanted.append(or_(_F.path == search.folder, below))
+            if search.account_id is not None:
+                wanted.append(target_accounts.c.id == search.account_id)
+            if search.type is not None:
+                wanted.append(_E.type == search.type.value)
+            offset = (search.page - 1) * search.page_size
+            return entries_page(connection, and_(*wanted), search.page_size, offset)
+
+        return await self.database.read(work)
+
+    async def get(self, caller: Identity, ident: str) -> tuple[Entry, Checkout | None]:
+        """An entry, and who holds it. Raises :class:`EntryUnknown`."""
+
+        def work(connection: Connection) -> tuple[Entry, Checkout | None]:
+            entry = self._known(connection, caller, ident, Right.LIST)
+            return entry, holder_in(connection, ident)
+
+        return await self.database.read(work)
+
+    async def create(self, caller: Identity, new: Entry, fields: Mapping[str, Secret]) -> Entry:
+        """Make an entry in the folder of its path, which an administrator may make so.
+
+        Raises :class:`~rppam.vault.errors.EntryNameTaken`, :class:`~rppam.vault.errors.EntryInvalid`,
+        :class:`RightLacking`, :class:`FolderUnknown`.
+        """
+
+        def work(connection: Connection) -> Entry:
+            access = self.access(connection, caller)
+            folder = self._folder_for(connection, access, new.folder)
+            made = create_entry(connection, new._replace(id=str(uuid.uuid4()), folder_id=folder.id))
+            return add_version(connection, self.keyring, made, fields, caller.subject) if fields else made
+
+        return await self.database.write(work)
+
+    async def change(
+        self, caller: Identity, ident: str, change: Change, expected: Collection[int] | None = None
+    ) -> Entry:
+        """Change an entry, or its secret, or both. Raises as :meth:`create`, :class:`EntryUnknown`,
+        :class:`~rppam.vault.errors.EntryChanged`."""
+
+        def work(connection: Connection) -> Entry:
+            entry = self._known(connection, caller, ident, Right.MANAGE, lock=True)
+            after = entry._replace(
+                name=entry.name if change.name is None else change.name,
+                account_id=entry.account_id if change.account_id is None else change.account_id or None,
+                description=entry.description if change.description is None else change.description,
+                policy=entry.policy if change.policy is None else change.policy,
+            )
+            if change.folder is not None and change.folder != entry.folder:
+                folder = self._folder_for(connection, self.access(connection, caller), change.folder)
+                after = after._replace(folder=folder.path, folder_id=folder.id)
+            changed = change_entry(connection, after, expected)
+            fields = change.fields
+            if change.generated is not None:
+                there = open_version(connection, self.keyring, changed, changed.version) if changed.version else {}
+                fields = {**(there if fields is None else fields), **change.generated}
+            if fields is None:
+                return changed
+            return add_version(connection, self.keyring, changed, fields, caller.subject)
+
+        return await self.database.write(work)
+
+    async def remove(self, caller: Identity, ident: str, expected: Collection[int] | None = None) -> None:
+        """Delete an entry with all its versions; who has it checked out has it no more.
+
+        Raises :class:`EntryUnknown`, :class:`RightLacking`, :class:`~rppam.vault.errors.EntryChanged`.
+        """
+
+        def work(connection: Connection) -> None:
+            entry = self._known(connection, caller, ident, Right.MANAGE, lock=True)
+            change_entry(connection, entry, expected)
+            held = holder_in(connection, ident)
+            if held is not None:
+                end_checkout(connection, held, entry, "deleted", caller.subject)
+            remove_entry(connection, entry)
+
+        await self.database.write(work)
+
+    async def versions(self, caller: Identity, ident: str) -> list[Version]:
+        """All versions of an entry without their secrets. Raises :class:`EntryUnknown`, :class:`RightLacking`."""
+
+        def work(connection: Connection) -> list[Version]:
+            self._known(connection, caller, ident, Right.MANAGE, Right.AUDIT, Right.REVEAL)
+            return versions_in(connection, ident)
+
+        return await self.database.read(work)
+
+    async def restore(self, caller: Identity, ident: str, number: int) -> Entry:
+        """Make what a version holds the current one again, as a new version; the caller does not see it.
+
+        Raises :class:`EntryUnknown`, :class:`RightLacking`, :class:`~rppam.vault.errors.VersionUnknown`.
+        """
+
+        def work(connection: Connection) -> Entry:
+            entry = self._known(connection, caller, ident, Right.MANAGE, lock=True)
+            fields = open_version(connection, self.keyring, entry, number)
+            why = f"restored from version {number}"
+            return add_version(connection, self.keyring, entry, fields, caller.subject, why=why)
+
+        return await self.database.write(work)
+
+    async def release(self, caller: Identity, ident: str) -> Entry:
+        """Let an entry be had again that waits for a change. Raises :class:`EntryUnknown`, :class:`RightLacking`."""
+
+        def work(connection: Connection) -> Entry:
+            entry = self._known(connection, caller, ident, Right.MANAGE, lock=True)
+            if entry.state is EntryState.PENDING_ROTATION:
+                set_state(connection, ident, EntryState.AVAILABLE)
+                record(connection, "secret.release", entity_of(entry))
+            return entry_in(connection, ident)
+
+        return await self.database.write(work)
+
+    # ---- parts ------------------------------------------------------------------------------------------------------
+
+    def _known(self, connection: Connection, caller: Identity, ident: str, *rights: Right, lock: bool = False) -> Entry:
+        entry = entry_in(connection, ident, lock=lock)
+        check(self.access(connection, caller), entry, *rights)
+        return entry
+
+    def _revealable(
+        self, connection: Connection, caller: Identity, ident: str
+    ) -> tuple[Access, Entry, Checkout | None]:
+        entry = entry_in(connection, ident)
+        access = self.access(connection, caller)
+        check_reveal(access, entry)
+        checkout = self._free(connection, access, entry)
+        if checkout is None and needs_checkout(access, entry):
+            raise RightLacking("the entry is exclusive: check it out first (POST /api/v1/vault/checkouts)")
+        return access, entry, checkout
+
+    def _free(self, connection: Connection, access: Access, entry: Entry) -> Checkout | None:
+        """The own check-out. Raises where somebody else has the entry, or nobody may have it."""
+        holder = holder_of(access.identity)
+        own = own_checkout(connection, entry.id, holder)
+        if own is None and entry.policy.exclusive and holder_in(connection, entry.id) is not None:
+            raise taken(connection, entry, None)
+        if entry.state is EntryState.PENDING_ROTATION and not access.identity.roles.intersection(_MANAGES):
+            raise EntryBlocked(f"{entry.name} was used and is not changed yet")
+        return own
+
+    def _opened(
+        self,
+        connection: Connection,
+        access: Access,
+        entry: Entry,
+        checkout: Checkout | None,
+        action: str,
+        why: str,
+        right: Right,
+        version: int | None,
+    ) -> Shown:
+        number = entry.version if version is None else version
+        fields = open_version(connection, self.keyring, entry, number) if number else {}
+        grant = access.needed_grant(entry, right, Right.REVEAL)
+        facts = {
+            "version": number,
+            "fields": sorted(fields),
+            "checkout": "" if checkout is None else checkout.id,
+            "grant": "" if grant is None else grant.id,
+        }
+        record(connection, action, entity_of(entry), reason=why, details=facts)
+        return Shown(entry, number, fields, checkout)
+
+    def _folder_for(self, connection: Connection, access: Access, path: str) -> Folder:
+        if Right.MANAGE not in access.on_folder(path):
+            if not access.on_folder(path):
+                raise FolderUnknown("no folder has this path")
+            raise RightLacking("you may not put entries into this folder")
+        return folder_at(connection, path) or create_folder(connection, path)
+
+    async def _tried(self, action: str, ident: str, work: Callable[[Connection], T]) -> T:
+        """As ``write``; that somebody was refused is recorded as well, where there is such an entry."""
+        try:
+            return await self.database.write(work)
+        except EntryUnknown:
+            raise
+        except RppamError as error:
+            said = f"{error.row.code}: {error}"
+            target = Entity("secret", ident)
+            await self.database.write(
+                lambda connection: record(connection, action, target, outcome=Outcome.FAILURE, reason=said)
+            )
+            raise

@@ -1,0 +1,58 @@
+"""The parts of the vault in one process."""
+
+from collections.abc import Callable
+from typing import Final
+
+from rppam.cluster.driver.leader_tasks import RepeatedTask
+from rppam.cluster.driver.node_tasks import NodeTask
+from rppam.foundation import ControlFoundation, Foundation
+from rppam.kernel.services import Services
+from rppam.vault.checkout_service import Checkouts
+from rppam.vault.folder_service import Folders
+from rppam.vault.key_service import VaultKeys
+from rppam.vault.keys import master_keys_of
+from rppam.vault.ports import Grants
+from rppam.vault.sealing import Keyring
+from rppam.vault.service import Vault
+
+SWEEP_EVERY_S: Final = 0.5
+FOLLOW_EVERY_S: Final = 2.0
+WATCH_EVERY_S: Final = 1.0
+
+
+def wire(base: Foundation, services: Services) -> None:
+    """Offer the vault."""
+    vault = services.add(Vault, vault_of(base, lambda: _grants(services)))
+    services.add(Checkouts, Checkouts(vault, minutes_max=base.config.vault.checkout_minutes_max))
+    services.add(Folders, Folders(vault))
+    services.add(VaultKeys, VaultKeys(base.database, vault.keyring))
+
+
+def vault_of(base: Foundation | ControlFoundation, grants: Callable[[], Grants | None]) -> Vault:
+    """The vault on a foundation of any process."""
+    keyring = Keyring(master_keys_of(base.config, base.clock))
+    return Vault(base.database, keyring, grants, reason_pattern=base.config.vault.reason_pattern or "")
+
+
+def leader_tasks(base: ControlFoundation) -> list[RepeatedTask]:
+    """End check-outs whose time is over, and wrap anew what is wrapped with a key that goes."""
+    vault = vault_of(base, lambda: None)
+    checkouts = Checkouts(vault, minutes_max=base.config.vault.checkout_minutes_max)
+    keys = VaultKeys(base.database, vault.keyring)
+    return [
+        RepeatedTask("the sweep of check-outs", SWEEP_EVERY_S, lambda _: checkouts.sweep()),
+        RepeatedTask("the change of the vault's keys", FOLLOW_EVERY_S, lambda _: keys.follow()),
+    ]
+
+
+def node_tasks(base: ControlFoundation) -> list[NodeTask]:
+    """Say in health when this node's master key is not the vault's."""
+    keys = VaultKeys(base.database, Keyring(master_keys_of(base.config, base.clock)))
+    return [NodeTask("the watch over the vault's keys", WATCH_EVERY_S, keys.warning)]
+
+
+def _grants(services: Services) -> Grants | None:
+    try:
+        return services.get(Grants)
+    except LookupError:
+        return None
