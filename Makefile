@@ -20,7 +20,7 @@ BIN := .venv/bin
 SETUP := scripts/setup
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo dev servers quick test check sim-gate-beside lint-and-test thorough build coverage lint style format types types-windows layers sim-gate sim sim-long plants faults faults-random faults-times sentinel fault-table hardened hostile bench docs lock clean
+.PHONY: help env demo dev servers quick test check sim-gate-beside lint-and-test thorough build coverage lint style format types types-windows layers sim-gate sim sim-long plants faults faults-random faults-times sentinel fault-table hardened hostile bench console docs lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -121,6 +121,9 @@ hardened: dev servers ## a cluster MINUTES minutes on a Redis hardened as the ar
 bench: servers ## the measurements behind docs/decisions
 	@$(SETUP) bench
 	$(BIN)/python benchmarks/run.py $(ARGS)
+
+console: dev ## build the pages of the console from console/ (needs Node and npm)
+	$(BIN)/python scripts/console_build.py
 
 docs: dev ## write the generated references anew
 	$(BIN)/python -m scripts.references

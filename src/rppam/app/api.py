@@ -8,6 +8,7 @@
     access     token, session and role, for every path that is not public
     limits     how often one user, and one endpoint
     bodies     one plain JSON value, bounded
+    acts       a change that is sent again happens once
     routes     FastAPI: fields, and the generated OpenAPI
 
 Whether a session holds is told by memory, the cache or the database, and health answers while all of them are away.
@@ -29,6 +30,9 @@ from rppam.app.api_parts import ApiParts
 from rppam.app.openapi import describe
 from rppam.app.slices import routers
 from rppam.cluster.health.ports import NodeStatus
+from rppam.console.idempotency import IdempotencyMiddleware
+from rppam.console.store import SqlActs
+from rppam.console.wiring import ActKeys
 from rppam.foundation import Foundation
 from rppam.http.body_middleware import BodyMiddleware
 from rppam.http.error_middleware import ErrorMiddleware
@@ -60,6 +64,7 @@ def build_app(parts: ApiParts) -> FastAPI:
     app.state.streams = Streams(parts.limits)
     routes, room = app.state.route_index, RequestSlots(parts.limits)
     # Added last is outermost.
+    app.add_middleware(IdempotencyMiddleware, acts=services.get(SqlActs), data_keys=services.get(ActKeys).data_keys)
     app.add_middleware(BodyMiddleware, limits=parts.limits, room=room)
     app.add_middleware(UserRateLimit, limiter=parts.limiter, settings=base.hot, routes=routes)
     app.add_middleware(

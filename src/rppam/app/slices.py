@@ -15,6 +15,7 @@ import rppam.access.sessions
 import rppam.access.tokens
 import rppam.app
 import rppam.audit
+import rppam.console
 import rppam.demo
 import rppam.doctor
 import rppam.gateway
@@ -51,6 +52,7 @@ SLICES: Final[list[Slice]] = [
     rppam.gateway.SLICE,
     rppam.limits.SLICE,
     rppam.manager.SLICE,
+    rppam.console.SLICE,
     rppam.licence.SLICE,
     rppam.doctor.SLICE,
     rppam.setup.SLICE,

@@ -9,7 +9,8 @@ package, and fetches everything else with the caller's own rights.
 import gzip
 import hashlib
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import cache
 from importlib.resources import files
 from pathlib import PurePosixPath
 from typing import Final
@@ -32,10 +33,13 @@ _PACKED: Final = frozenset({".css", ".html", ".js", ".svg"})
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]*\.[a-z0-9]+")
 _ASSET: Final = re.compile(rb"asset:([a-z0-9_-]+\.[a-z0-9]+)")
 _INLINE: Final = re.compile(rb"<style|<script(?![^>]*\ssrc=)|\sstyle\s*=|\son[a-z]+\s*=|javascript:", re.IGNORECASE)
-_HEADERS: Final = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
-    "require-trusted-types-for 'script'; trusted-types 'none'",
+    "require-trusted-types-for 'script'; trusted-types "
+)
+_HEADERS: Final = {
+    "Content-Security-Policy": f"{_POLICY}'none'",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
     "Referrer-Policy": "no-referrer",
@@ -72,6 +76,34 @@ def static_router(package: str, folder: str, slice_name: str, pages: Mapping[str
     return router
 
 
+def bundle_router(
+    package: str, folder: str, slice_name: str, pages: Iterable[str], page: str, trusted_types: Iterable[str]
+) -> tuple[APIRouter, str]:
+    """Routes for a built application: files that load each other by relative paths, in all orders.
+
+    All stand below one path that holds the hash of them all; ``page``, served at each of ``pages``, refers to them as
+    ``asset:NAME``, and to that hash, the second answer, as ``asset:build.hash``. ``trusted_types`` names the policies
+    by which its scripts may make markup. Raises :class:`StaticFileError` naming the file.
+    """
+    found = {one.name: one.read_bytes() for one in files(package).joinpath(folder).iterdir() if one.is_file()}
+    whole = hashlib.sha256()
+    for name in sorted(found):
+        _check(name, found[name])
+        whole.update(f"{name}\0{len(found[name])}\0".encode() + found[name])
+    build = whole.hexdigest()[:16]
+    headers = {**_HEADERS, "Content-Security-Policy": _POLICY + " ".join(trusted_types)}
+    router = APIRouter(include_in_schema=False)
+    paths = {name: f"/static/{slice_name}/{build}/{name}" for name in found if name != page}
+    for name, path in paths.items():
+        _add(router, path, PurePosixPath(name).suffix, found[name], "public, max-age=31536000, immutable", headers)
+    if page not in found:
+        raise StaticFileError(f"the page is to be {page}, which {package}/{folder} does not hold")
+    content = _referring(page, found[page], {**paths, "build.hash": build})
+    for path in pages:
+        _add(router, path, PurePosixPath(page).suffix, content, "no-cache", headers)
+    return router, build
+
+
 def _check(name: str, content: bytes) -> None:
     suffix = PurePosixPath(name).suffix
     if _NAME.fullmatch(name) is None or suffix not in _TYPES:
@@ -97,24 +129,32 @@ def _referring(name: str, content: bytes, paths: Mapping[str, str]) -> bytes:
     return _ASSET.sub(path_of, content)
 
 
-def _add(router: APIRouter, path: str, suffix: str, content: bytes, kept: str) -> None:
-    router.get(path, response_model=None)(declare(ANYBODY)(_served(content, suffix, kept)))
+def _add(
+    router: APIRouter, path: str, suffix: str, content: bytes, kept: str, headers: Mapping[str, str] = _HEADERS
+) -> None:
+    router.get(path, response_model=None)(declare(ANYBODY)(_served(content, suffix, kept, headers)))
 
 
-def _served(content: bytes, suffix: str, kept: str) -> Callable[[Request], Awaitable[Response]]:
-    packed = gzip.compress(content, 9, mtime=0) if suffix in _PACKED else content
+def _served(
+    content: bytes, suffix: str, kept: str, headers: Mapping[str, str]
+) -> Callable[[Request], Awaitable[Response]]:
+    @cache
+    def packed() -> bytes:
+        """Made when first asked for: a start must not wait for what nobody may want."""
+        return gzip.compress(content, 9, mtime=0) if suffix in _PACKED else content
+
     etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-    plain_headers = {**_HEADERS, "Content-Type": _TYPES[suffix], "Cache-Control": kept, "ETag": etag}
+    plain_headers = {**headers, "Content-Type": _TYPES[suffix], "Cache-Control": kept, "ETag": etag}
     packed_headers = {**plain_headers, "Content-Encoding": "gzip", "ETag": f'{etag[:-1]}-gzip"'}
 
     async def static_file(request: Request) -> Response:
-        takes_packed = len(packed) < len(content) and _takes_gzip(request.headers.get("accept-encoding", ""))
+        takes_packed = _takes_gzip(request.headers.get("accept-encoding", "")) and len(packed()) < len(content)
         headers = packed_headers if takes_packed else plain_headers
         known = {one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")}
         if "*" in known or headers["ETag"] in known:
             unneeded = {"Content-Type", "Content-Encoding"}
             return Response(status_code=304, headers={k: v for k, v in headers.items() if k not in unneeded})
-        return Response(packed if takes_packed else content, headers=headers)
+        return Response(packed() if takes_packed else content, headers=headers)
 
     return static_file
 

@@ -43,10 +43,13 @@ class Event(NamedTuple):
     name: str
     data: object
     """Sent as JSON."""
+    id: str = ""
+    """What a caller that comes again sends as ``Last-Event-ID``; empty: the one before stays."""
 
     def encoded(self) -> bytes:
         """As it goes out. JSON on one line, so that no value can begin a line of its own."""
-        return f"event: {self.name}\ndata: {json.dumps(self.data, separators=(',', ':'))}\n\n".encode("ascii")
+        begin = f"id: {self.id}\n" if self.id else ""
+        return f"{begin}event: {self.name}\ndata: {json.dumps(self.data, separators=(',', ':'))}\n\n".encode("ascii")
 
 
 class Streams:

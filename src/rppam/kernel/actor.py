@@ -35,6 +35,8 @@ class Actor(NamedTuple):
     """Where the request came from."""
     request: str = ""
     """Id of the request, as in the log."""
+    reason: str = ""
+    """Why, in the words of who acts."""
 
 
 NODE: Final = Actor(ActorKind.NODE)

@@ -57,12 +57,14 @@ def record(
     details: Mapping[str, Any] | None = None,
     actor: Actor | None = None,
 ) -> str:
-    """Write one event into the transaction of ``connection``; its id. Who acts is ``actor``, or :func:`current_actor`.
+    """Write one event into the transaction of ``connection``; its id. Who acts is ``actor``, or :func:`current_actor`;
+    why is ``reason``, or what they said.
 
     ``target`` is what it was done to (its kind defaults to the action's). Raises LookupError for an action that the
     catalogue does not have, ValueError for details with a float or bytes in them.
     """
     target = target or Entity(ACTIONS[action].object)
+    who = actor or current_actor()
     writer: _Writer = connection.info.get(_WRITER) or _begin(connection)
     if not writer.now_ms:
         writer.now_ms = now_ms(connection)
@@ -77,9 +79,9 @@ def record(
         "epoch": epoch,
         "action": action,
         "outcome": outcome,
-        "reason": reason[:REASON_CHARS],
+        "reason": (reason or who.reason)[:REASON_CHARS],
         "details": dict(details or {}),
-        **_who(connection, writer, actor or current_actor(), target),
+        **_who(connection, writer, who, target),
     }
     text = canonical(body)
     digest = leaf_hash(text.encode()).hex()

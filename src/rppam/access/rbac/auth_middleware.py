@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable
 from functools import partial
 from typing import Any, Final
+from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -28,6 +29,8 @@ from rppam.http.sockets import HANDSHAKE
 from rppam.http.token_flaws import TokenFlaw
 from rppam.kernel.actor import Actor, ActorKind, acts_from_now_on
 
+REASON_HEADER: Final = b"rppam-reason"
+REASON_CHARS: Final = 500
 BLIND_WAIT_S: Final = 0.25
 """Timeout of cache and database for routes ``in_outage``: diagnosing an outage must not hang with it."""
 SQL_WAIT_S: Final = 0.5
@@ -174,4 +177,12 @@ def _actor(scope: Scope) -> Actor:
     if identity is None:
         return Actor(ActorKind.ANONYMOUS, address=address, request=request)
     kind = ActorKind.HOST if identity.user_id is None else ActorKind.USER
-    return Actor(kind, identity.user_id or "", identity.subject, identity.session_id, address, request)
+    reason = _reason(scope)
+    return Actor(kind, identity.user_id or "", identity.subject, identity.session_id, address, request, reason)
+
+
+def _reason(scope: Scope) -> str:
+    """Why the caller does it, for the record: ``Rppam-Reason``, percent-encoded UTF-8."""
+    found = next((value for name, value in scope["headers"] if name == REASON_HEADER), b"")
+    text = unquote(found.decode("latin-1"), errors="replace")
+    return "".join(one if one.isprintable() else " " for one in text).strip()[:REASON_CHARS]

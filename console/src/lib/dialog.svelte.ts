@@ -1,0 +1,51 @@
+/** Questions that stand above the page: forms, confirmations, and short words of success. */
+import { t } from "./i18n.svelte";
+
+export interface Field {
+  name: string;
+  label: string;
+  kind?: "text" | "password" | "number" | "area" | "check" | "choice" | "many" | "code" | "date";
+  choices?: { value: string; label: string }[];
+  value?: unknown;
+  hint?: string;
+  optional?: boolean;
+  max?: number;
+}
+
+/** What was typed, by the field's name; the server checks it. */
+// eslint-disable-next-line @typescript-eslint/no-explicit-any
+export type Values = { [name: string]: any };
+
+export interface Question {
+  title: string;
+  text?: string;
+  fields?: Field[];
+  confirm?: string;
+  /** It takes something away or interrupts somebody. */
+  grave?: boolean;
+  /** Why, for the record: asked for where it is grave. */
+  reason?: boolean;
+  cancelled?: () => void;
+  run: (values: Values, reason: string) => Promise<unknown>;
+}
+
+export const dialogs = $state({ open: undefined as Question | undefined, above: undefined as Question | undefined, secret: undefined as { title: string; text: string; lines: string[] } | undefined });
+export const toasts = $state<{ id: number; text: string }[]>([]);
+
+let next = 0;
+const TOAST_MS = 6_000;
+
+export function ask(question: Question): void {
+  dialogs.open = { reason: question.grave, ...question };
+}
+
+/** Shown once: a password or codes that nobody can ask for again. */
+export function showSecret(title: string, lines: string[], text = t("It is shown only now. Keep it where it belongs.")): void {
+  dialogs.secret = { title, text, lines };
+}
+
+export function tell(text: string): void {
+  const id = next++;
+  toasts.push({ id, text });
+  setTimeout(() => toasts.splice(toasts.findIndex((one) => one.id === id), 1), TOAST_MS);
+}

@@ -1,0 +1,51 @@
+/** Every page: where it stands, what it is called, and for whom. */
+import type { Component } from "svelte";
+import { t } from "../lib/i18n.svelte";
+import { may } from "../lib/session.svelte";
+import Account from "./Account.svelte";
+import Audit from "./Audit.svelte";
+import Cluster from "./Cluster.svelte";
+import Home from "./Home.svelte";
+import Licence from "./Licence.svelte";
+import Lockouts from "./Lockouts.svelte";
+import Logins from "./Logins.svelte";
+import Settings from "./Settings.svelte";
+import Siem from "./Siem.svelte";
+import Users from "./Users.svelte";
+
+export interface PageOf {
+  path: string;
+  title: () => string;
+  page: Component;
+  may: () => boolean;
+}
+
+const anybody = (): boolean => true;
+
+export const groups = (): { title: string; pages: PageOf[] }[] => [
+  { title: "", pages: [{ path: "", title: () => t("Home"), page: Home, may: anybody }] },
+  {
+    title: t("Operate"),
+    pages: [
+      { path: "cluster", title: () => t("Cluster"), page: Cluster, may: () => may.see },
+      { path: "audit", title: () => t("Audit"), page: Audit, may: () => may.audit },
+      { path: "siem", title: () => t("SIEM targets"), page: Siem, may: () => may.seeSecurity },
+    ],
+  },
+  {
+    title: t("People"),
+    pages: [
+      { path: "users", title: () => t("Users and roles"), page: Users, may: () => may.seeSecurity },
+      { path: "logins", title: () => t("Log-ins"), page: Logins, may: anybody },
+      { path: "lockouts", title: () => t("Lockouts"), page: Lockouts, may: () => may.seeSecurity },
+    ],
+  },
+  {
+    title: t("System"),
+    pages: [
+      { path: "settings", title: () => t("Settings"), page: Settings, may: () => may.see },
+      { path: "licence", title: () => t("Licence"), page: Licence, may: () => may.see },
+      { path: "account", title: () => t("My account"), page: Account, may: anybody },
+    ],
+  },
+];

@@ -1,0 +1,1 @@
+"""Steps of the schema that make the table of acts that must happen once."""

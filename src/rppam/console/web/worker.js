@@ -1,0 +1,1 @@
+import{t as e}from"./feed.js";var t=new Set,n=new Map,r=new e(e=>{n.set(e.type,e),e.type===`hello`&&n.delete(`lost`);for(let n of t)n.postMessage(e)});self.onconnect=({ports:[e]})=>{e&&(e.onmessage=({data:i})=>{if(i===`leave`){t.delete(e),t.size||(r.close(),n.clear());return}let a=!t.size||i===`again`;if(t.add(e),a)r.open();else for(let t of n.values())e.postMessage(t)})};

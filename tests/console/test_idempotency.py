@@ -1,0 +1,108 @@
+"""A change with an Idempotency-Key happens once, whatever becomes of its answer."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import select, update
+
+from rppam.access.accounts.model import AccountRole
+from rppam.console.store import WORKED_ON_MS
+from rppam.console.tables import idempotency_keys
+from rppam.ledger.tables import audit_events
+from tests.support.served import Served
+
+pytestmark = pytest.mark.integration
+TARGETS = "/api/v1/siem/targets"
+KEY = {"Idempotency-Key": "0123456789abcdef"}
+
+
+def body(name: str = "hook") -> dict[str, Any]:
+    return {"name": name, "kind": "webhook", "url": "https://x.example/", "secret": "s3cret"}
+
+
+async def post(served: Served, headers: dict[str, str], **wanted: Any) -> httpx.Response:
+    return await served.http.post(TARGETS, json=wanted or body(), headers=headers)
+
+
+@pytest.fixture
+def sue(served: Served) -> dict[str, str]:
+    return {**served.bearer(AccountRole.SECURITY_ADMIN), **KEY}
+
+
+async def recorded(served: Served, action: str = "siem.create") -> int:
+    wanted = select(audit_events.c.seq).where(audit_events.c.action == action)
+    return len(await served.database.read(lambda one: one.execute(wanted).all()))
+
+
+async def alter(served: Served, **values: Any) -> None:
+    await served.database.write(lambda one: one.execute(update(idempotency_keys).values(**values)))
+
+
+async def test_the_second_one_gets_the_first_ones_answer_and_nothing_happens(
+    served: Served, sue: dict[str, str]
+) -> None:
+    first = await post(served, sue)
+    again = await post(served, sue)
+    assert (first.status_code, again.status_code) == (201, 201), again.text
+    assert first.json() == again.json()
+    assert again.headers["idempotency-replayed"] == "true"
+    assert "idempotency-replayed" not in first.headers
+    assert await recorded(served) == 1
+    # An answer may hold a password that was shown once: what is kept of it is sealed.
+    kept = await served.database.read(lambda one: one.execute(select(idempotency_keys)).one())
+    assert "hook" not in kept.answer
+
+
+async def test_ten_at_once_happen_once(served: Served, sue: dict[str, str]) -> None:
+    answers = await asyncio.gather(*(post(served, sue) for _ in range(10)))
+    assert {one.status_code for one in answers} <= {201, 409}
+    assert {one.json()["code"] for one in answers if one.status_code == 409} <= {"RPPAM-8802"}
+    assert all(one.headers["retry-after"] == "2" for one in answers if one.status_code == 409)
+    assert await recorded(served) == 1
+
+
+async def test_a_key_is_for_one_request_of_one_person(served: Served, sue: dict[str, str]) -> None:
+    await post(served, sue)
+    other = await post(served, sue, **body("another"))
+    assert (other.status_code, other.json()["code"]) == (409, "RPPAM-8801")
+    somebody = await post(served, {**served.bearer(AccountRole.ADMIN), **KEY}, **body("theirs"))
+    assert somebody.status_code == 201, somebody.text
+    wrong = await post(served, {**sue, "Idempotency-Key": "short"})
+    assert (wrong.status_code, wrong.json()["code"]) == (400, "RPPAM-8804")
+
+
+async def test_what_was_refused_may_be_tried_again(served: Served, sue: dict[str, str]) -> None:
+    assert (await post(served, {**sue, "Idempotency-Key": "another-key"})).status_code == 201
+    assert (await post(served, sue)).status_code == 409, "the name is taken"
+    listed = await served.http.get(TARGETS, headers=served.bearer())
+    await served.http.delete(f"{TARGETS}/{listed.json()['items'][0]['id']}", headers=served.bearer())
+    assert (await post(served, sue)).status_code == 201
+
+
+async def test_after_the_node_died_the_ledger_tells_whether_it_was_done(served: Served, sue: dict[str, str]) -> None:
+    assert (await post(served, sue)).status_code == 201
+    # The node died after its transaction and before its answer.
+    await alter(served, status=None, answer=None)
+    soon = await post(served, sue)
+    assert (soon.status_code, soon.json()["code"]) == (409, "RPPAM-8802")
+    await alter(served, begun_at=idempotency_keys.c.begun_at - WORKED_ON_MS)
+    later = await post(served, sue)
+    assert (later.status_code, later.json()["code"]) == (409, "RPPAM-8803")
+    assert await recorded(served) == 1
+    # It died before its transaction: no event has that request's id.
+    await alter(served, request="a-request-that-did-nothing")
+    await served.http.delete(
+        f"{TARGETS}/{(await served.http.get(TARGETS, headers=served.bearer())).json()['items'][0]['id']}",
+        headers=served.bearer(),
+    )
+    assert (await post(served, sue)).status_code == 201
+    assert await recorded(served) == 2
+
+
+async def test_the_reason_that_was_given_stands_in_the_record(served: Served) -> None:
+    headers = {**served.bearer(AccountRole.SECURITY_ADMIN), "Rppam-Reason": "wegen%20%C3%9Cbung%0Aof+two"}
+    assert (await post(served, headers)).status_code == 201
+    events = await served.http.get("/api/v1/audit/events?action=siem.create", headers=served.bearer())
+    assert [one["reason"] for one in events.json()["events"]] == ["wegen Übung of+two"]
