@@ -234,6 +234,8 @@ def missing_packages() -> list[str]:
         "git": absent("git"),
         "rsyslog": absent("rsyslogd"),
         "chromium": absent("chromium"),
+        "nodejs": absent("node"),
+        "npm": absent("npm"),
         "gcc": absent("gcc"),
         "libc6-dev": not Path("/usr/include/stdio.h").exists(),
     }
@@ -303,12 +305,29 @@ def servers() -> None:
     """Install what the tests need besides Python; say what stays missing."""
     missing = missing_packages()
     if not missing:
+        console_tools()
         return
     say(f"installing {', '.join(missing)} (their services are not started)")
     install_packages(missing)
     if missing := missing_packages():
         say(f"still missing: {', '.join(missing)}; as root: apt-get install {' '.join(missing)}")
         say("the tests that need them are skipped and say so")
+    console_tools()
+
+
+def console_tools() -> None:
+    """What builds the console and checks its pages, as ``console/package-lock.json`` locks it, where npm is."""
+    npm, lock = shutil.which("npm", path=SEARCH), ROOT / "console" / "package-lock.json"
+    stamp = ROOT / "console" / "node_modules" / ".rppam-installed"
+    wanted_lock = hashlib.sha256(lock.read_bytes()).hexdigest()
+    if npm is None or (stamp.exists() and stamp.read_text(encoding="utf-8") == wanted_lock):
+        return
+    say("installing what console/package-lock.json locks")
+    command = [npm, "ci", "--ignore-scripts", "--loglevel=error"]
+    if subprocess.run(command, cwd=lock.parent, stdout=subprocess.DEVNULL, check=False).returncode == 0:
+        stamp.write_text(wanted_lock, encoding="utf-8")
+    else:
+        say("the tests of the console that need it are skipped and say so")
 
 
 def main() -> int:

@@ -37,7 +37,7 @@ def main() -> None:
         ["npm", "run", "check"],
         ["npm", "run", "build"],
     ):
-        done = subprocess.run(command, cwd=CONSOLE, check=False)  # noqa: S603  # words of our own
+        done = subprocess.run(command, cwd=CONSOLE, check=False)  # words of our own
         if done.returncode:
             sys.exit(done.returncode)
     NOTE.write_text(json.dumps({"sources": sources()}) + "\n", encoding="utf-8")

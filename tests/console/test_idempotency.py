@@ -36,6 +36,15 @@ async def recorded(served: Served, action: str = "siem.create") -> int:
     return len(await served.database.read(lambda one: one.execute(wanted).all()))
 
 
+async def until_kept(served: Served) -> None:
+    """What was answered is kept after it was sent."""
+    for _ in range(500):
+        if await served.database.read(lambda one: one.execute(select(idempotency_keys.c.status)).scalar()):
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("nothing was kept")
+
+
 async def alter(served: Served, **values: Any) -> None:
     await served.database.write(lambda one: one.execute(update(idempotency_keys).values(**values)))
 
@@ -44,6 +53,7 @@ async def test_the_second_one_gets_the_first_ones_answer_and_nothing_happens(
     served: Served, sue: dict[str, str]
 ) -> None:
     first = await post(served, sue)
+    await until_kept(served)
     again = await post(served, sue)
     assert (first.status_code, again.status_code) == (201, 201), again.text
     assert first.json() == again.json()
@@ -65,6 +75,7 @@ async def test_ten_at_once_happen_once(served: Served, sue: dict[str, str]) -> N
 
 async def test_a_key_is_for_one_request_of_one_person(served: Served, sue: dict[str, str]) -> None:
     await post(served, sue)
+    await until_kept(served)
     other = await post(served, sue, **body("another"))
     assert (other.status_code, other.json()["code"]) == (409, "RPPAM-8801")
     somebody = await post(served, {**served.bearer(AccountRole.ADMIN), **KEY}, **body("theirs"))
@@ -83,6 +94,7 @@ async def test_what_was_refused_may_be_tried_again(served: Served, sue: dict[str
 
 async def test_after_the_node_died_the_ledger_tells_whether_it_was_done(served: Served, sue: dict[str, str]) -> None:
     assert (await post(served, sue)).status_code == 201
+    await until_kept(served)
     # The node died after its transaction and before its answer.
     await alter(served, status=None, answer=None)
     soon = await post(served, sue)

@@ -11,7 +11,6 @@ import pytest
 from sqlalchemy import delete, func, select
 
 from rppam.access.accounts.model import AccountRole
-from rppam.console.live import LOOK_BACK
 from rppam.http.bounds import ApiLimits
 from rppam.ledger.tables import audit_events
 from tests.support.served import Served
@@ -52,10 +51,16 @@ async def listening(served: Served, role: str, query: str = "") -> AsyncIterator
 
 
 async def add(served: Served, name: str) -> None:
-    answer = await served.http.post(
-        "/api/v1/siem/targets", json={**TARGET, "name": name}, headers=served.bearer(AccountRole.SECURITY_ADMIN)
-    )
+    headers = served.bearer(AccountRole.SECURITY_ADMIN)
+    answer = await served.http.post("/api/v1/siem/targets", json={**TARGET, "name": name}, headers=headers)
     assert answer.status_code == 201, answer.text
+
+
+async def created(heard: Heard) -> dict[str, Any]:
+    """The next new target: a token that is used first is an event of its own."""
+    while (found := await heard.next("changed"))["kind"] != "siem-target":
+        pass
+    return found
 
 
 async def test_auditors_hear_what_changed_and_others_only_of_what_kind(served: Served) -> None:
@@ -67,9 +72,9 @@ async def test_auditors_hear_what_changed_and_others_only_of_what_kind(served: S
         outline = await ursula.next("cluster")
         assert (outline["leader"]["leaderNode"], outline["members"], outline["findings"]) == ("node1", {}, [])
         await add(served, "one")
-        changed = await audrey.next("changed")
-        assert (changed["kind"], changed["action"], changed["outcome"]) == ("siem-target", "siem.create", "success")
-        hidden = await ursula.next("changed")
+        changed = await created(audrey)
+        assert (changed["action"], changed["outcome"]) == ("siem.create", "success")
+        hidden = await created(ursula)
         assert hidden == {"event": "changed", "position": changed["position"], "kind": "siem-target"}
         assert audrey.id == str(changed["position"])
 
@@ -80,7 +85,7 @@ async def test_another_node_goes_on_from_the_position_and_nothing_is_missing(
     async with listening(served, AccountRole.AUDITOR) as before:
         await before.next("hello")
         await add(served, "one")
-        first = (await before.next("changed"))["position"]
+        first = (await created(before))["position"]
     await add(served, "while nobody listens")
     other = Served(tmp_path / "keys", limits, node="node2")
     await other.start()
@@ -88,8 +93,9 @@ async def test_another_node_goes_on_from_the_position_and_nothing_is_missing(
         async with listening(other, AccountRole.AUDITOR, f"?after={first}") as after:
             hello = await after.next("hello")
             assert (hello["node"], hello["gap"]) == ("node2", False)
-            told = {(await after.next("changed"))["position"] for _ in range(first + 1)}
-            assert told == set(range(1, first + 2)), "those before may come again, and the missed one has to"
+            told = [await created(after) for _ in range(2)]
+            assert told[0]["position"] == first, "one from before may come again"
+            assert told[1]["position"] > first, "the missed one has to"
     finally:
         await other.stop()
 
@@ -102,14 +108,14 @@ async def test_a_row_that_becomes_visible_late_is_told_all_the_same(served: Serv
         wanted = select(audit_events).where(audit_events.c.seq == seq)
         return await served.database.read(lambda one: dict(one.execute(wanted).one()._mapping))
 
-    newest = await served.database.read(lambda one: one.execute(select(func.max(audit_events.c.seq))).scalar_one())
-    late = await row(newest - 1)
-    await served.database.write(lambda one: one.execute(delete(audit_events).where(audit_events.c.seq == newest - 1)))
+    wanted = select(func.min(audit_events.c.seq)).where(audit_events.c.object_kind == "siem-target")
+    first = await served.database.read(lambda one: one.execute(wanted).scalar_one())
+    late = await row(first)
+    await served.database.write(lambda one: one.execute(delete(audit_events).where(audit_events.c.seq == first)))
     async with listening(served, AccountRole.AUDITOR) as heard:
-        assert (await heard.next("hello"))["position"] == newest
+        assert (await heard.next("hello"))["position"] > first
         await served.database.write(lambda one: one.execute(audit_events.insert().values(**late)))
-        assert (await heard.next("changed"))["position"] == newest - 1
-    assert LOOK_BACK > 1
+        assert (await created(heard))["position"] == first
 
 
 async def test_who_was_away_for_too_long_is_told_so(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,6 +116,8 @@ class Ready(NamedTuple):
         lines = [
             f"The cluster is ready after {self.started_in_ms / 1000:.1f} s: {self.leader} leads.",
             "",
+            f"  console  {first.url}/console/",
+            "",
             *(f"  {node.name:<8} {node.url or 'votes, never leads':<21}   pid {node.pid}" for node in self.nodes),
             f"  {'Redis':<8} {HOST}:{redis.port}         pid {redis.child.pid}",
             "",
