@@ -21,6 +21,7 @@ SETUP := scripts/setup
 
 .DEFAULT_GOAL := help
 .PHONY: help env demo dev servers quick test check sim-gate-beside lint-and-test thorough build coverage lint style format types types-windows layers sim-gate sim sim-long plants faults faults-random faults-times sentinel fault-table hardened hostile bench console docs lock clean
+.PHONY: help env demo dev servers quick test check sim-gate-beside lint-and-test thorough build coverage lint style format types types-windows layers sim-gate sim sim-long sim-requests plants faults faults-random faults-times sentinel fault-table hardened hostile bench docs lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -96,6 +97,9 @@ plants: dev ## search a seed for each planted bug and record it for the tests; s
 
 sim-long: dev ## 50,000 cluster-hours in batches; ended and started again, it goes on (ARGS="--hours 1000 --compiled")
 	$(BIN)/python scripts/sim_long.py $(ARGS)
+
+sim-requests: dev ## 1,000,000 interleavings of requests for access, some minutes (ARGS="--interleavings 10000")
+	$(BIN)/python scripts/sim_requests.py $(ARGS)
 
 sim: env ## the simulation as you like it (ARGS="--seeds 20000 --nodes 5")
 	$(BIN)/rppam simulate $(ARGS)
