@@ -20,8 +20,7 @@ BIN := .venv/bin
 SETUP := scripts/setup
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo dev servers quick test check sim-gate-beside lint-and-test thorough build coverage lint style format types types-windows layers sim-gate sim sim-long plants faults faults-random faults-times sentinel fault-table hardened hostile bench console docs lock clean
-.PHONY: help env demo dev servers quick test check sim-gate-beside lint-and-test thorough build coverage lint style format types types-windows layers sim-gate sim sim-long sim-requests plants faults faults-random faults-times sentinel fault-table hardened hostile bench docs lock clean
+.PHONY: help env demo dev servers quick test check sim-gate-beside lint-and-test thorough build coverage lint style format types types-windows layers sim-gate sim sim-long sim-requests plants faults faults-random faults-times sentinel fault-table hardened hostile bench console docs lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20

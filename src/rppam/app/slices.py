@@ -23,6 +23,7 @@ import rppam.licence
 import rppam.limits
 import rppam.manager
 import rppam.recordings
+import rppam.requests
 import rppam.setup
 import rppam.siem
 import rppam.targets
@@ -50,6 +51,7 @@ SLICES: Final[list[Slice]] = [
     rppam.vault.SLICE,
     rppam.recordings.SLICE,
     rppam.gateway.SLICE,
+    rppam.requests.SLICE,
     rppam.limits.SLICE,
     rppam.manager.SLICE,
     rppam.console.SLICE,
