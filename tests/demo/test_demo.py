@@ -14,7 +14,7 @@ import pytest
 
 from tests.demo.running import demo, free_base, gone, of
 
-NODE_FACTS = {"nodeName", "url", "pid", "role", "supervisorPid", "controlPid", "workerPids"}
+NODE_FACTS = {"nodeName", "url", "pid", "role", "supervisorPid", "controlPid", "workerPids", "gatewayPids", "sshPort"}
 
 pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow]
 

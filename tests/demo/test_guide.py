@@ -21,11 +21,11 @@ async def test_a_line_to_paste_sets_the_token_without_showing_it(tmp_path: Path)
     folder = tmp_path / "it's a folder"
     folder.mkdir()
     token = _TokenSource(tokens, folder / "admin.header")()
-    files = DemoFiles({}, (), "admin", Secret("p"), folder / "admin.header", lambda: token)
+    files = DemoFiles({}, (), "admin", Secret("p"), {"node1": 7102}, folder / "admin.header", lambda: token)
     with subprocess.Popen(["true"]) as process:  # noqa: ASYNC220  # nothing else runs in this loop
         redis = RedisServer(Child("Redis", process, tmp_path / "redis.log"), 6379, Secret("r"))
     nodes = (RunningNode("node1", "http://127.0.0.1:7101", 2, 3, (4,)),)
-    lines = Ready(nodes, "node1", 1, files, redis, str(tmp_path), 1).guide()
+    lines = Ready(nodes, "node1", 1, files, redis, "root", str(tmp_path), 1).guide()
     assert token.reveal() not in "\n".join(lines)
     (line,) = (line.strip() for line in lines if "ADMIN_JWT=" in line)
     pasted = subprocess.run(  # noqa: ASYNC221  # nothing else runs in this loop

@@ -32,9 +32,11 @@ class Terminal(io.StringIO):
 def ready(tmp_path: Path) -> Ready:
     with subprocess.Popen(["true"]) as process:
         redis = RedisServer(Child("Redis", process, tmp_path / "redis.log"), 6379, Secret("r"))
-    files = DemoFiles({}, ("witness1",), "admin", Secret("p"), tmp_path / "admin.header", lambda: Secret("t"))
-    nodes = (RunningNode("node1", "http://127.0.0.1:7101", 2, 3, (4, 5)), RunningNode("witness1", "", 6))
-    return Ready(nodes, "node1", 7, files, redis, str(tmp_path), 1_500)
+    files = DemoFiles(
+        {}, ("witness1",), "admin", Secret("p"), {"node1": 7102}, tmp_path / "admin.header", lambda: Secret("t")
+    )
+    nodes = (RunningNode("node1", "http://127.0.0.1:7101", 2, 3, (4, 5), (7,)), RunningNode("witness1", "", 6))
+    return Ready(nodes, "node1", 7, files, redis, "root", str(tmp_path), 1_500)
 
 
 def reported(reporter: Reporter, ready: Ready) -> None:
@@ -75,13 +77,15 @@ def test_a_machine_gets_one_object_a_line_and_people_the_sentences(ready: Ready)
             "supervisorPid": 2,
             "controlPid": 3,
             "workerPids": [4, 5],
+            "gatewayPids": [7],
+            "sshPort": 7102,
             "role": "leader",
         },
         {"nodeName": "witness1", "role": "witness", "pid": 6},
     ]
     assert list(first) == [
         *("event", "nodes", "adminUser", "adminPassword", "adminToken", "redis"),
-        *("leader", "epoch", "directory", "startedInMs"),
+        *("gateway", "leader", "epoch", "directory", "startedInMs"),
     ]
     told = {"event": "leader-elected", "time": AT, "node": "node1", "epoch": 7, "text": "node1 leads, epoch 7."}
     assert second == {**told, "withoutLeaderMs": 3}

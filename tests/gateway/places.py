@@ -124,14 +124,15 @@ class Ended(NamedTuple):
 class Place:
     """A gateway, its targets, and clients that log in as ``admin``."""
 
-    def __init__(self, served: Served, folder: Path, target: Sshd, recordings: Recordings | None = None) -> None:
+    def __init__(
+        self, served: Served, folder: Path, target: Sshd, recordings: Recordings | None = None, ways: Ways | None = None
+    ) -> None:
         self.served, self.folder, self.target = served, folder, target
         self.routes, self.hosts = SomeRoutes(), MemoryHosts()
         self.key = Credential(private_key=Secret(target.private_key))
         self.routes.add("web1", target.port, target.user, self.key)
-        self.gateway = Gateway(
-            served.base, served.services, Ways(self.routes, self.hosts, recordings or NoRecordings())
-        )
+        own = Ways(self.routes, self.hosts, recordings or NoRecordings())
+        self.gateway = Gateway(served.base, served.services, ways or own)
         self._plug = socket.socket()
         self._plug.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._plug.bind((HOST, 0))

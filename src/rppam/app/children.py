@@ -189,7 +189,7 @@ async def _worker(inherited: Inherited, line: ControlChannel, place: int) -> Non
 
 
 async def _gateway(inherited: Inherited, line: ControlChannel, place: int) -> None:
-    from rppam.app.gateway import GatewayProcess  # SSH is imported where it is spoken
+    from rppam.app.gateway import GatewayProcess
 
     gateway = GatewayProcess(inherited.worker, place, inherited.ssh)
     follow(line, {"stop": lambda facts: gateway.stop(facts["drain_s"])})

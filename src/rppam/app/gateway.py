@@ -9,7 +9,7 @@ import contextlib
 import logging
 import socket
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rppam.app.node import open_database
 from rppam.app.supervision import stop_with_supervisor
@@ -17,13 +17,17 @@ from rppam.app.worker import SIGN_EVERY_S, WorkerParts, then_stay
 from rppam.cluster.errors import LoopStuck
 from rppam.db.errors import DatabaseError
 from rppam.foundation import Foundation
-from rppam.gateway.ssh.run import Gateway
 from rppam.gateway.wiring import ways_of
 from rppam.kernel.services import Services
+
+if TYPE_CHECKING:
+    from rppam.gateway.ssh.run import Gateway
 
 log: Final = logging.getLogger("rppam.gateway")
 
 WHY: Final = "this node is being stopped"
+LATER_S: Final = 10.0
+"""So long a node that starts has the processors for itself, unless somebody connects: SSH takes half a second."""
 
 
 class GatewayProcess:
@@ -35,6 +39,7 @@ class GatewayProcess:
         self._services: Services = api.app.state.services
         self._stop = asyncio.Event()
         self._drain_s = 0
+        self._gateway: Gateway | None = None
 
     def stop(self, drain_s: int) -> None:
         """Ask it to end; :meth:`run` returns once sessions had ``drain_s`` seconds to end."""
@@ -44,8 +49,6 @@ class GatewayProcess:
     async def run(self) -> None:
         """Serve until asked to stop. Raises the error that keeps it from serving."""
         self._page.obeys(self._place, None)
-        base = self._services.get(Foundation)
-        gateway = Gateway(base, self._services, ways_of(self._services))
         signs = asyncio.create_task(self._show_life(), name="sign of life")
         await self._shared.start()
         opening = asyncio.create_task(
@@ -53,14 +56,14 @@ class GatewayProcess:
         )
         tasks = {
             asyncio.create_task(self._stop.wait(), name="stop"),
-            asyncio.create_task(gateway.run(self._sockets), name="gateway"),
+            asyncio.create_task(self._serve(), name="gateway"),
             asyncio.create_task(then_stay(opening), name="database"),
             signs,
         }
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if self._stop.is_set():
-                await gateway.stop(WHY, self._drain_s)
+            if self._stop.is_set() and self._gateway is not None:
+                await self._gateway.stop(WHY, self._drain_s)
         finally:
             failed = [task for task in tasks if task.done() and task.exception() is not None]
             for task in tasks:
@@ -71,6 +74,27 @@ class GatewayProcess:
             task.result()
         if not self._stop.is_set():
             raise LoopStuck("a gateway ended by itself")
+
+    async def _serve(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LATER_S):
+                await self._called()
+        from rppam.gateway.ssh.run import Gateway
+
+        base = self._services.get(Foundation)
+        self._gateway = Gateway(base, self._services, ways_of(self._services))
+        await self._gateway.run(self._sockets)
+
+    async def _called(self) -> None:
+        """Until somebody connects."""
+        loop, called = asyncio.get_running_loop(), asyncio.Event()
+        for plug in self._sockets:
+            loop.add_reader(plug.fileno(), called.set)
+        try:
+            await called.wait()
+        finally:
+            for plug in self._sockets:
+                loop.remove_reader(plug.fileno())
 
     async def _close(self) -> None:
         await self._shared.stop()

@@ -6,7 +6,9 @@ administrator gets a new password each time, since the old one was shown once an
 """
 
 import asyncio
+import socket
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -62,6 +64,8 @@ class DemoFiles(NamedTuple):
     witnesses: tuple[str, ...]
     admin_user: str
     admin_password: Secret
+    ssh_ports: dict[str, int]
+    """Of each node's gateway, by name."""
     header_file: Path
     token: Callable[[], Secret]
     """A valid admin token, renewed in time."""
@@ -82,13 +86,16 @@ async def _prepare(options: DemoOptions, place: Path, redis: RedisServer, clock:
     signing = KeySet(ensure_signing_keys(keys / "jwt", now_ms=clock.wall_ms()))
     cluster_key = new_cluster_key()
     write_private(keys / "cluster.key", cluster_key)
-    write_private(keys / "sealing.key", new_cluster_key())
+    if not (keys / "sealing.key").exists():  # it opens what an earlier demo left in the database
+        write_private(keys / "sealing.key", new_cluster_key())
     trusted = _write_licence(place / "license.jwt", len(ports), clock)
     database = f"sqlite:///{place / 'rppam.db'}"
     password = await _administrator(database, clock)
     witnesses = (WITNESS,) if options.witness else ()
     policy = QuorumPolicy.MAJORITY if witnesses else QuorumPolicy.LAST_MAN_STANDING
     configs, taken = {}, {*ports.values(), redis.port}
+    ssh_ports = {name: ssh_port(port, taken) for name, port in ports.items()}
+    taken |= {*ssh_ports.values()}
     for name in (*ports, *witnesses):
         folder = place / name
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -113,15 +120,9 @@ async def _prepare(options: DemoOptions, place: Path, redis: RedisServer, clock:
         if name in ports:
             configs[name] = folder / "rppam.config"
             config["node"]["advertiseUrl"] = f"http://{HOST}:{ports[name]}"
-            config["api"] = {"host": HOST, "port": ports[name], "drainSeconds": 2}
             config["database"] = {"url": database}
-            config["auth"] = {
-                "clusterKeyPath": str(keys / "cluster.key"),
-                "jwtKeysDir": str(keys / "jwt"),
-                "issuer": ISSUER,
-                "audience": AUDIENCE,
-            }
             config["license"] = {"path": str(place / "license.jwt"), "trustedKeys": [trusted]}
+            config |= _serving(keys, ports[name], ssh_ports[name])
         else:  # a copy in its own folder: beside the nodes' key lies what a witness must not have
             configs[name] = folder / "rppam-witness.config"
             write_private(folder / "cluster.key", cluster_key)
@@ -132,7 +133,32 @@ async def _prepare(options: DemoOptions, place: Path, redis: RedisServer, clock:
     tokens = Tokens(signing, issuer=ISSUER, audience=AUDIENCE, node="node1", clock=clock, entropy=SystemEntropy())
     source = _TokenSource(tokens, place / "admin.header")
     source()
-    return DemoFiles(configs, witnesses, FIRST_ADMIN, password, place / "admin.header", source)
+    return DemoFiles(configs, witnesses, FIRST_ADMIN, password, ssh_ports, place / "admin.header", source)
+
+
+def _serving(keys: Path, port: int, ssh: int) -> dict[str, dict[str, object]]:
+    """What a node's config says of its API, its gateway, its vault and its keys."""
+    return {
+        "api": {"host": HOST, "port": port, "drainSeconds": 2},
+        "access": {"enabled": True, "host": HOST, "port": ssh},
+        "vault": {"revealFactor": "none"},
+        "auth": {
+            "clusterKeyPath": str(keys / "cluster.key"),
+            "jwtKeysDir": str(keys / "jwt"),
+            "issuer": ISSUER,
+            "audience": AUDIENCE,
+        },
+    }
+
+
+def ssh_port(api_port: int, taken: set[int]) -> int:
+    """A port for the gateway of a node: the next one, where that is free."""
+    with socket.socket() as probe, suppress(OSError, OverflowError):
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((HOST, api_port + 1))
+        if api_port + 1 not in taken:
+            return api_port + 1
+    return free_port(taken)
 
 
 class _TokenSource:

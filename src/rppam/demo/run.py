@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import click
 
+from rppam.demo.access import Access
 from rppam.demo.children import Child, end_all, start
 from rppam.demo.events import ready_leader
 from rppam.demo.files import DemoFiles, DemoOptions, prepare
@@ -22,6 +23,7 @@ from rppam.demo.follow import PERIOD_S, Follower
 from rppam.demo.place import workplace
 from rppam.demo.redis_server import HOST, RedisServer, free_port, start_redis
 from rppam.demo.screen import Ready, Reporter, RunningNode
+from rppam.demo.ssh_target import SshTarget, start_ssh_target
 from rppam.http.times import iso_utc_ms
 from rppam.kernel.clock import Clock
 from rppam.kernel.errors import Exit
@@ -72,6 +74,7 @@ class _Demo:
         self._options, self._place, self._reporter, self._clock = options, place, reporter, clock
         self._children: dict[str, Child] = {}
         self._redis: RedisServer | None = None
+        self._target: SshTarget | None = None
         self._started_s = asyncio.get_running_loop().time()
         self.is_ready = False
 
@@ -82,6 +85,8 @@ class _Demo:
         self._reporter.note(f"Starting Redis and {len(ports)} node{'s' if len(ports) > 1 else ''} ...")
         self._redis = redis = await start_redis(self._place, free_port(set(ports.values())))
         files = await prepare(self._options, self._place, redis, self._clock)
+        taken = {*ports.values(), *files.ssh_ports.values(), redis.port}
+        self._target = await start_ssh_target(self._place, free_port(taken))
         for name, config in files.configs.items():
             word = "node" if name in ports else "witness"
             argv = [sys.executable, "-m", "rppam", word, "--config", str(config)]
@@ -103,6 +108,8 @@ class _Demo:
         if self._redis is not None:
             self._redis.child.send(signal.SIGCONT)
         await end_all(self._children.values(), NODE_GRACE_S)
+        if self._target is not None:
+            await end_all([self._target.child], REDIS_GRACE_S)
         if self._redis is not None:
             await end_all([self._redis.child], REDIS_GRACE_S)
 
@@ -120,9 +127,14 @@ class _Demo:
             )
             is_complete = all(node.control_pid and node.worker_pids for node in nodes if node.url)
             if leader is not None and leader == follower.watch.leader and is_complete:
+                assert self._target is not None  # it was started before the nodes
+                await Access(urls[leader], files.token()).prepare(self._target, files.admin_password)
+                passed_s = asyncio.get_running_loop().time() - self._started_s
                 place, passed_ms = str(self._place), round(passed_s * 1000)
-                return Ready(nodes, leader, follower.watch.epoch, files, redis, place, passed_ms)
-            for child in (*self._children.values(), redis.child):
+                epoch = follower.watch.epoch
+                return Ready(nodes, leader, epoch, files, redis, self._target.account, place, passed_ms)
+            others = [self._target.child] if self._target else []
+            for child in (*self._children.values(), redis.child, *others):
                 if how := child.ended():
                     raise DemoError(f"{child.name} ended {how} before the cluster was ready. {child.log_end()}")
             if passed_s > READY_S:

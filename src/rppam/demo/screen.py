@@ -11,6 +11,7 @@ import select
 import shlex
 import shutil
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from typing import IO, Final, NamedTuple, TextIO
@@ -20,11 +21,13 @@ from rich.live import Live
 from rich.text import Text
 
 from rppam.cluster.health.model import ClusterHealth
+from rppam.demo.access import USER
 from rppam.demo.events import Event
 from rppam.demo.files import DemoFiles
 from rppam.demo.redis_server import HOST, RedisServer
+from rppam.demo.ssh_target import NAME
 from rppam.manager.status_screen import status_picture
-from rppam.process.linux import CONTROL_NAME, WORKER_NAME, children_of
+from rppam.process.linux import CONTROL_NAME, GATEWAY_NAME, WORKER_NAME, children_of
 
 EVENT_STYLES: Final = {
     "leader-elected": "green",
@@ -49,15 +52,17 @@ class RunningNode(NamedTuple):
     """Its supervisor, which stands for the node."""
     control_pid: int | None = None
     worker_pids: tuple[int, ...] = ()
+    gateway_pids: tuple[int, ...] = ()
 
     def with_processes(self) -> "RunningNode":
         """The node with the processes that are below its supervisor now."""
         names = children_of(self.pid)
         control = next((pid for pid, name in names.items() if name == CONTROL_NAME), None)
         workers = tuple(sorted(pid for pid, name in names.items() if name == WORKER_NAME))
-        return self._replace(control_pid=control, worker_pids=workers)
+        gateways = tuple(sorted(pid for pid, name in names.items() if name == GATEWAY_NAME))
+        return self._replace(control_pid=control, worker_pids=workers, gateway_pids=gateways)
 
-    def as_json(self, leader: str) -> dict[str, object]:
+    def as_json(self, leader: str, ssh_ports: Mapping[str, int]) -> dict[str, object]:
         """Its entry in the ready event's ``nodes``."""
         if not self.url:
             return {"nodeName": self.name, "role": "witness", "pid": self.pid}
@@ -68,6 +73,8 @@ class RunningNode(NamedTuple):
             "supervisorPid": self.pid,
             "controlPid": self.control_pid,
             "workerPids": list(self.worker_pids),
+            "gatewayPids": list(self.gateway_pids),
+            "sshPort": ssh_ports[self.name],
             "role": "leader" if self.name == leader else "standby",
         }
 
@@ -80,6 +87,7 @@ class Ready(NamedTuple):
     epoch: int
     files: DemoFiles
     redis: RedisServer
+    ssh_account: str
     directory: str
     started_in_ms: int
 
@@ -87,7 +95,7 @@ class Ready(NamedTuple):
         """The ready event."""
         return {
             "event": "ready",
-            "nodes": [node.as_json(self.leader) for node in self.nodes],
+            "nodes": [node.as_json(self.leader, self.files.ssh_ports) for node in self.nodes],
             "adminUser": self.files.admin_user,
             "adminPassword": self.files.admin_password.reveal(),
             "adminToken": self.files.token().reveal(),
@@ -96,6 +104,13 @@ class Ready(NamedTuple):
                 "port": self.redis.port,
                 "password": self.redis.password.reveal(),
                 "pid": self.redis.child.pid,
+            },
+            "gateway": {
+                "host": HOST,
+                "port": self.files.ssh_ports[self.nodes[0].name],
+                "user": USER,
+                "account": self.ssh_account,
+                "target": NAME,
             },
             "leader": self.leader,
             "epoch": self.epoch,
@@ -126,6 +141,8 @@ class Ready(NamedTuple):
             "",
             f"  curl -s -H {header} {first.url}/system/health/cluster | {pretty}",
             f"  ADMIN_JWT=$(sed -n 's/^Authorization: Bearer //p' {file})",
+            "",
+            f"  ssh -p {self.files.ssh_ports[first.name]} {USER}+{NAME}@{HOST}     ({USER} has the same password)",
             "",
             f"Try:  kill -9 {leader.pid}   kill -STOP {leader.pid}   kill -9 {redis.child.pid}   Ctrl-C ends all.",
         ]

@@ -4,12 +4,26 @@ Who may connect to an account is who may use its secret; so whoever has no right
 of its target.
 """
 
+from collections.abc import Iterable
+from typing import Final
+
 from rppam.access.sessions.model import Identity
-from rppam.gateway.errors import RouteUnknown
+from rppam.gateway.errors import AccountUnclear, CredentialMissing, RouteUnknown
 from rppam.gateway.model import PinnedKey
 from rppam.gateway.ports import Credential, Route
-from rppam.targets.model import ReadKey
-from rppam.targets.store import SqlResources
+from rppam.kernel.secret import Secret
+from rppam.targets.errors import ResourceUnknown
+from rppam.targets.model import ReadKey, Resource, ResourceKind, Search, TargetAccount
+from rppam.targets.store import SqlResources, SqlTargetAccounts
+from rppam.vault.errors import EntryUnknown, RightLacking
+from rppam.vault.model import Entry, EntryType, Right
+from rppam.vault.service import Search as Wanted, Vault
+
+_KINDS: Final = frozenset({ResourceKind.SSH, ResourceKind.NETWORK})
+_TYPES: Final = frozenset({EntryType.PASSWORD, EntryType.SSH_KEY})
+_RIGHTS: Final = frozenset({Right.USE, Right.REVEAL})
+PAGE: Final = 1_000
+_NONE: Final = "there is no such target, or you have no access to it"
 
 
 class CatalogueHosts:
@@ -28,17 +42,84 @@ class CatalogueHosts:
         await self._resources.pin(target_id, ReadKey(key.algorithm, key.public.split()[1], key.fingerprint), first=True)
 
 
-class NoRoutes:
-    """Where there is no vault, nobody can go anywhere."""
+class VaultRoutes:
+    """Implements :class:`~rppam.gateway.ports.Routes`."""
 
-    async def all(self, identity: Identity) -> list[Route]:  # noqa: ARG002
-        """See :class:`~rppam.gateway.ports.Routes`."""
-        return []
+    def __init__(self, resources: SqlResources, accounts: SqlTargetAccounts, vault: Vault) -> None:
+        self._resources, self._accounts, self._vault = resources, accounts, vault
 
-    async def find(self, identity: Identity, target: str, account: str) -> Route:  # noqa: ARG002
-        """See :class:`~rppam.gateway.ports.Routes`."""
-        raise RouteUnknown("there is no such target, or you have no access to it")
+    async def all(self, identity: Identity) -> list[Route]:
+        """Everything that ``identity`` may connect to, by target and account; the first :data:`PAGE` entries."""
+        entries, _ = await self._vault.page(identity, Wanted(page_size=PAGE))
+        usable = await self._usable(identity, entries)
+        known: dict[str, Resource] = {}
+        routes = []
+        for ident in dict.fromkeys(one.account_id for one in usable if one.account_id):
+            account = await self._accounts.get(ident)
+            if account.resource_id not in known:
+                known[account.resource_id] = await self._resources.get(account.resource_id)
+            if known[account.resource_id].kind in _KINDS:
+                routes.append(_route(known[account.resource_id], account))
+        return sorted(routes, key=lambda one: (one.target.lower(), one.account))
 
-    async def open(self, identity: Identity, route: Route, session: str) -> Credential:  # noqa: ARG002
-        """See :class:`~rppam.gateway.ports.Routes`."""
-        raise RouteUnknown("there is no such target, or you have no access to it")
+    async def find(self, identity: Identity, target: str, account: str) -> Route:
+        """One of them, by the target's name or address. Raises :class:`RouteUnknown`, :class:`AccountUnclear`."""
+        resource = await self._resource(target)
+        found = await self._accounts.page(Search(page_size=PAGE, resource_id=resource.id))
+        wanted = [one for one in found.items if not account or one.name == account]
+        usable = []
+        for one in wanted:
+            entries, _ = await self._vault.page(identity, Wanted(page_size=PAGE, account_id=one.id))
+            if await self._usable(identity, entries):
+                usable.append(one)
+        if not usable:
+            raise RouteUnknown(_NONE)
+        if len(usable) > 1:
+            names = ", ".join(one.name for one in usable)
+            raise AccountUnclear(f"{resource.name} has several accounts that you may use: {names}")
+        return _route(resource, usable[0])
+
+    async def open(self, identity: Identity, route: Route, session: str) -> Credential:
+        """The key and the password of the account, of those entries that may be used; recorded by the vault.
+
+        Raises :class:`CredentialMissing`, :class:`RouteUnknown`, and what the vault raises.
+        """
+        try:
+            found = await self._vault.candidates(identity, route.account_id, f"SSH session {session}")
+        except (EntryUnknown, RightLacking):
+            raise RouteUnknown(_NONE) from None
+        fields: dict[str, Secret] = {}
+        for shown in found:
+            for name, value in shown.fields.items():
+                fields.setdefault(name, value)
+        key, password = fields.get("privateKey"), fields.get("password")
+        if key is None and password is None:
+            raise CredentialMissing(f"the vault has neither password nor key of {route.account} at {route.target}")
+        return Credential(password, key, fields.get("passphrase"))
+
+    async def _resource(self, target: str) -> Resource:
+        try:
+            found = await self._resources.named(target.removeprefix("[").removesuffix("]"))
+        except ResourceUnknown:
+            raise RouteUnknown(_NONE) from None
+        if found.kind not in _KINDS:
+            raise RouteUnknown(_NONE)
+        return found
+
+    async def _usable(self, identity: Identity, entries: Iterable[Entry]) -> list[Entry]:
+        """Those that may open a session for ``identity``."""
+        access = await self._vault.database.read(lambda connection: self._vault.access(connection, identity))
+        return [one for one in entries if one.type in _TYPES and one.version and access.on(one) & _RIGHTS]
+
+
+def _route(resource: Resource, account: TargetAccount) -> Route:
+    return Route(
+        resource.id,
+        resource.name,
+        resource.address,
+        resource.port,
+        account.id,
+        account.name,
+        account.name,
+        resource.host_key_policy.value,
+    )

@@ -5,14 +5,15 @@ from typing import Final
 from rppam.cluster.driver.leader_tasks import RepeatedTask
 from rppam.foundation import ControlFoundation, Foundation
 from rppam.gateway.ports import Ways
-from rppam.gateway.routes import CatalogueHosts, NoRoutes
+from rppam.gateway.routes import CatalogueHosts, VaultRoutes
 from rppam.gateway.service import AccessSessions
 from rppam.gateway.store import SqlAccess
 from rppam.gateway.taping import Taping
 from rppam.kernel.services import Services
 from rppam.recordings.service import Recordings
 from rppam.recordings.store import SqlRecordings
-from rppam.targets.store import SqlResources
+from rppam.targets.store import SqlResources, SqlTargetAccounts
+from rppam.vault.service import Vault
 
 SWEEP_EVERY_S: Final = 2.0
 
@@ -26,7 +27,9 @@ def wire(base: Foundation, services: Services) -> None:
 def ways_of(services: Services) -> Ways:
     """What the gateway's own process goes by."""
     taping = Taping(services.get(Recordings), services.get(Foundation).hot)
-    return Ways(NoRoutes(), CatalogueHosts(services.get(SqlResources)), taping)
+    resources = services.get(SqlResources)
+    routes = VaultRoutes(resources, services.get(SqlTargetAccounts), services.get(Vault))
+    return Ways(routes, CatalogueHosts(resources), taping)
 
 
 def leader_tasks(base: ControlFoundation) -> list[RepeatedTask]:

@@ -5,7 +5,7 @@ from rppam.kernel.slice import Slice
 SLICE = Slice(
     name="targets",
     package=__name__,
-    public=("model", "store", "tables"),
+    public=("errors", "model", "store", "tables"),
     tables="tables",
     migrations="migrations",
     actions="events:ACTIONS",

@@ -5,6 +5,7 @@ from rppam.kernel.slice import Slice
 SLICE = Slice(
     name="vault",
     package=__name__,
+    public=("errors", "model", "service"),
     tables="tables",
     migrations="migrations",
     actions="events:ACTIONS",

@@ -1,0 +1,94 @@
+"""Targets and the vault behind the gateway: who may use a secret may connect with it, and sees nothing of it."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rppam.gateway.ports import NoRecordings, Ways
+from rppam.gateway.wiring import ways_of
+from tests.gateway.places import HOST, Place, Sshd
+from tests.gateway.test_register import recorded
+from tests.support.served import Served
+
+pytestmark = [pytest.mark.integration]
+
+
+class Catalogue:
+    """What an administrator has entered over REST."""
+
+    def __init__(self, served: Served) -> None:
+        self.served = served
+
+    async def ask(self, method: str, path: str, body: object = None) -> Any:
+        answer = await self.served.http.request(method, path, json=body, headers=self.served.bearer())
+        assert answer.status_code < 300, answer.text
+        return answer.json() if answer.content else None
+
+    async def account(self, resource: str, name: str, fields: dict[str, str], type_: str = "ssh-key") -> str:
+        account = await self.ask("POST", "/api/v1/accounts", {"resourceId": resource, "name": name})
+        entry = {"folder": "unix", "name": f"{name}", "type": type_, "accountId": account["id"], "fields": fields}
+        await self.ask("POST", "/api/v1/vault/entries", {**entry, "exclusive": False})
+        ident: str = account["id"]
+        return ident
+
+
+@pytest.fixture
+async def place(served: Served, tmp_path: Path, target: Sshd) -> AsyncIterator[Place]:
+    ways = ways_of(served.services)
+    one = Place(served, tmp_path, target, ways=Ways(ways.routes, ways.known_hosts, NoRecordings()))
+    await one.start()
+    yield one
+    await one.stop()
+
+
+async def test_a_right_to_use_is_the_right_to_connect(place: Place) -> None:
+    catalogue, target = Catalogue(place.served), place.target
+    new = {"name": "Web1", "kind": "ssh", "address": HOST, "port": target.port}
+    resource = (await catalogue.ask("POST", "/api/v1/resources", new))["id"]
+    await catalogue.account(resource, target.user, {"privateKey": target.private_key})
+    refused = await place.ssh("id")
+    assert refused.code == 255
+    assert "RPPAM-8616" in refused.err  # its host key has to be pinned
+    await catalogue.ask("POST", f"/api/v1/resources/{resource}/host-keys", {"key": target.host_key})
+    fine = await place.ssh("id -un", user=f"admin+{target.user}+web1")
+    assert (fine.code, fine.out.decode().strip()) == (0, target.user), fine
+    # ursula may nothing, then may use what lies in the folder
+    denied = await place.ssh("id -un", user="ursula+web1")
+    assert "RPPAM-8601" in denied.err
+    folders = (await catalogue.ask("GET", "/api/v1/vault/folders"))["items"]
+    folder = next(one["id"] for one in folders if one["path"] == "unix")
+    right = {"items": [{"role": "pam_user", "rights": ["use"]}]}
+    await catalogue.ask("PUT", f"/api/v1/vault/folders/{folder}/rights", right)
+    assert (await place.ssh("id -un", user="ursula+web1")).code == 0
+    used = await recorded(place, "secret.use")
+    assert len(used) == 3
+    assert all(target.private_key not in str(one) for one in used)
+    (start,) = [one for one in await recorded(place, "access.start") if one["actor"]["id"] == "id-ursula"]
+    assert start["details"]["account"] == target.user
+    await catalogue.ask("PUT", f"/api/v1/vault/folders/{folder}/rights", {"items": []})
+    assert "RPPAM-8601" in (await place.ssh("id -un", user="ursula+web1")).err
+
+
+async def test_the_first_contact_pins_where_the_resource_says_so(place: Place) -> None:
+    catalogue, target = Catalogue(place.served), place.target
+    new = {"name": "web1", "kind": "ssh", "address": HOST, "port": target.port, "hostKeyPolicy": "tofu"}
+    resource = (await catalogue.ask("POST", "/api/v1/resources", new))["id"]
+    await catalogue.account(resource, target.user, {"privateKey": target.private_key})
+    assert (await place.ssh("true")).code == 0
+    pins = (await catalogue.ask("GET", f"/api/v1/resources/{resource}/host-keys"))["items"]
+    assert [one["key"] for one in pins] == [target.host_key] or target.host_key.endswith(pins[0]["key"])
+    (pin,) = await recorded(place, "resource.pin")
+    assert pin["actor"]["id"] == "id-admin"
+
+
+async def test_several_accounts_have_to_be_told_apart(place: Place) -> None:
+    catalogue, target = Catalogue(place.served), place.target
+    new = {"name": "web1", "kind": "ssh", "address": HOST, "port": target.port, "hostKeyPolicy": "tofu"}
+    resource = (await catalogue.ask("POST", "/api/v1/resources", new))["id"]
+    await catalogue.account(resource, target.user, {"privateKey": target.private_key})
+    await catalogue.account(resource, "other", {"password": "x"}, "password")
+    unclear = await place.ssh("true")
+    assert (unclear.code, "RPPAM-8602" in unclear.err, "other" in unclear.err) == (254, True, True)
+    assert (await place.ssh("true", user=f"admin+{target.user}+web1")).code == 0
