@@ -84,7 +84,7 @@ def test_a_machine_gets_one_object_a_line_and_people_the_sentences(ready: Ready)
         {"nodeName": "witness1", "role": "witness", "pid": 6},
     ]
     assert list(first) == [
-        *("event", "nodes", "adminUser", "adminPassword", "adminToken", "redis"),
+        *("event", "nodes", "adminUser", "adminPassword", "adminToken", "revealFactor", "redis"),
         *("gateway", "leader", "epoch", "directory", "startedInMs"),
     ]
     told = {"event": "leader-elected", "time": AT, "node": "node1", "epoch": 7, "text": "node1 leads, epoch 7."}

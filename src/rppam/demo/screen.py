@@ -99,6 +99,7 @@ class Ready(NamedTuple):
             "adminUser": self.files.admin_user,
             "adminPassword": self.files.admin_password.reveal(),
             "adminToken": self.files.token().reveal(),
+            "revealFactor": "none",
             "redis": {
                 "host": HOST,
                 "port": self.redis.port,
@@ -138,6 +139,7 @@ class Ready(NamedTuple):
             "",
             f"  user     {self.files.admin_user}",
             f"  password {self.files.admin_password.reveal()}",
+            "  vault    shows secrets without a second factor here, as a demo may: vault.revealFactor is none",
             "",
             f"  curl -s -H {header} {first.url}/system/health/cluster | {pretty}",
             f"  ADMIN_JWT=$(sed -n 's/^Authorization: Bearer //p' {file})",

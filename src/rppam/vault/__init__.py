@@ -1,6 +1,6 @@
 """The vault: secrets of privileged accounts, who may have them, and who has them checked out."""
 
-from rppam.kernel.slice import Slice
+from rppam.kernel.slice import Command, Slice
 
 SLICE = Slice(
     name="vault",
@@ -13,4 +13,5 @@ SLICE = Slice(
     leader_tasks="wiring:leader_tasks",
     node_tasks="wiring:node_tasks",
     routes=("api:vault", "folder_api:folders"),
+    commands={"vault": Command("cli", "Keep secrets of privileged accounts, show them, and check them out.")},
 )

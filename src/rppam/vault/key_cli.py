@@ -1,0 +1,66 @@
+"""``rppam vault key``: the keys of the vault."""
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from rppam.access.tokens.target import Where, target_options
+from rppam.kernel.errors import Exit
+from rppam.targets.rest_command import HELP, Rest
+
+KEYS: Final = "/api/v1/vault/keys"
+_json: Final = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
+_where: Final = target_options("a token of pam_admin or security_admin")
+
+
+@click.group("key", context_settings=HELP, epilog="Example: rppam vault key status")
+def key() -> None:
+    """Look at the keys of the vault, rotate them, and make a master key."""
+
+
+@key.command("status", context_settings=HELP, epilog="Example: rppam vault key status --url http://10.0.0.2:7101")
+@_json
+@_where
+def status(*, where: Where, as_json: bool) -> int:
+    """Show the master key's fingerprint of a node, and how far a rotation is.
+
+    Exit code 0: the node works with the vault; 1: it refuses, and says why.
+    """
+    found = Rest(where).ask("GET", KEYS)
+    if as_json:
+        click.echo(json.dumps(found, ensure_ascii=False))
+    else:
+        _show(found)
+    return Exit.NO if found["problem"] else Exit.DONE
+
+
+@key.command("rotate", context_settings=HELP, epilog="Example: rppam vault key rotate")
+@_json
+@_where
+def rotate(*, where: Where, as_json: bool) -> None:
+    """Seal with a new key from now on. The leader wraps anew what is there, without a stop; see 'status'."""
+    made = Rest(where).ask("POST", f"{KEYS}/rotate")
+    click.echo(json.dumps(made) if as_json else f"key {made['version']} seals from now on")
+
+
+@key.command("new", context_settings=HELP, epilog="Example: rppam vault key new /etc/rppam/keys/vault.key")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+def new(*, file: Path) -> None:
+    """Make a master key in FILE, which must not exist, readable by its owner alone. Copy it to every node."""
+    from rppam.config.host_secrets import create_key
+
+    create_key(file)
+    click.echo(f"{file} has a new master key; copy it to every node, then set vault.keySource to file", err=True)
+
+
+def _show(found: dict[str, Any]) -> None:
+    click.echo(f"node          {found['node']}")
+    click.echo(f"master key    {found['fingerprint'] or 'none'}")
+    if found["problem"]:
+        click.echo(f"problem       {found['problem']}")
+    for kek in found["keks"]:
+        click.echo(
+            f"key {kek['version']:<9} {kek['state']}, wrapped with {kek['master']}, wraps {kek['dataKeys']} data keys"
+        )

@@ -1,0 +1,94 @@
+"""``rppam target``, ``account`` and ``vault`` against a node: what a person does from the first target to a secret."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from rppam.targets.account_cli import command as account_command
+from rppam.targets.cli import command as target_command
+from rppam.vault.cli import command as vault_command
+from tests.support.served import Served
+from tests.targets.test_model import ED25519
+from tests.vault.people import host
+
+pytestmark = pytest.mark.integration
+COMMANDS = {"target": target_command, "account": account_command, "vault": vault_command}
+
+
+async def run(served: Served, *words: str, stdin: str = "", code: int = 0) -> Result:
+    """``rppam`` with these words."""
+    token = host(served).headers["Authorization"].removeprefix("Bearer ")
+    environment = {"RPPAM_TOKEN": token, "RPPAM_URL": served.url}
+
+    def call() -> Result:
+        return CliRunner().invoke(COMMANDS[words[0]], list(words[1:]), input=stdin, env=environment)
+
+    result = await asyncio.to_thread(call)
+    shown = (words, result.output, result.exception)
+    # What a command returns is its exit code; the runner shows it nowhere, so only failures are compared.
+    assert result.exit_code == code, shown
+    return result
+
+
+async def said(served: Served, *words: str, stdin: str = "") -> Any:
+    return json.loads((await run(served, *words, "--json", stdin=stdin)).stdout)
+
+
+async def test_from_the_first_target_to_a_secret(open_vault: Served, tmp_path: Path) -> None:
+    web = await said(open_vault, "target", "add", "web1", "10.0.0.1", "--tag", "prod")
+    root = await said(open_vault, "account", "add", "web1", "root")
+    assert root["resourceId"] == web["id"]
+    pinned = await said(open_vault, "target", "pin", "web1", stdin=f"# web1\nweb1 {ED25519}\n")
+    assert [one["type"] for one in pinned["items"]] == ["ssh-ed25519"]
+    file = tmp_path / "id"
+    file.write_text("line one\nline two\n")
+    made = await said(
+        open_vault, "vault", "put", "servers/root", "--account", root["id"], "--secret", "password",
+        "--file", "note=" + str(file), stdin="s3cret\n",
+    )  # fmt: skip
+    assert made["version"] == 1
+    again = await said(open_vault, "vault", "put", "servers/root", "--generate")
+    assert (again["id"], again["version"]) == (made["id"], 2)
+    await run(open_vault, "vault", "restore", "servers/root", "1")
+    shown = await run(open_vault, "vault", "reveal", "servers/root", "--reason", "INC1", "--field", "password")
+    assert shown.stdout == "s3cret\n"
+    held = await said(open_vault, "vault", "checkout", "servers/root", "--reason", "INC1", "--minutes", "5")
+    refused = await run(open_vault, "vault", "checkout", "servers/root", "--reason", "INC1", code=1)
+    assert "RPPAM-8411: admin has it until" in refused.stderr
+    await run(open_vault, "vault", "checkin", held["id"])
+    assert "checkin" in (await run(open_vault, "vault", "checkouts")).stdout
+    told = (await run(open_vault, "target", "show", "web1")).stdout
+    assert "SHA256:" in told
+    assert "root" in told
+    assert (await run(open_vault, "vault", "get", "servers/nothing", code=1)).stderr.startswith("rppam: nothing")
+    keys = await said(open_vault, "vault", "key", "status")
+    assert (keys["problem"], [one["version"] for one in keys["keks"]]) == ("", [1])
+    await run(open_vault, "vault", "key", "rotate")
+
+
+async def test_rights_are_given_by_command(open_vault: Served) -> None:
+    given = await said(open_vault, "vault", "allow", "servers", "--role", "pam_user", "--right", "use")
+    assert [(one["role"], one["rights"]) for one in given["items"]] == [("pam_user", ["use"])]
+    await run(open_vault, "vault", "allow", "servers", "--role", "pam_user")
+    assert "servers" in (await run(open_vault, "vault", "folders")).stdout
+
+
+@pytest.mark.parametrize("format_", ["csv", "json", "ansible", "openssh"])
+async def test_what_is_exported_is_imported_again(open_vault: Served, tmp_path: Path, format_: str) -> None:
+    await run(open_vault, "target", "add", "web1", "10.0.0.1", "--tag", "prod", "--port", "2222")
+    await run(open_vault, "account", "add", "web1", "root")
+    text = (await run(open_vault, "target", "export", "--format", format_)).stdout
+    file = tmp_path / "targets"
+    file.write_text(text)
+    words = ("target", "import", str(file), "--format", format_)
+    found = await said(open_vault, *words)
+    assert (found["created"], found["changed"], found["unchanged"], found["problems"]) == ([], [], 1, []), text
+    await run(open_vault, "account", "rm", "web1", "root")
+    await run(open_vault, "target", "rm", "web1")
+    assert (await said(open_vault, *words, "--dry-run"))["created"] == ["web1"]
+    assert (await said(open_vault, *words))["created"] == ["web1"]
+    assert [one["name"] for one in (await said(open_vault, "account", "ls"))["items"]] == ["root"]
