@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import struct
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from rppam.recordings.formats import check_file
 from rppam.recordings.service import Recordings
 from rppam.recordings.store import SqlRecordings
 from rppam.recordings.tables import recording_chunks, recordings
-from tests.gateway.places import Place, Sshd
+from tests.gateway.places import Ended, Place, Sshd
 from tests.support.served import Served
 
 pytestmark = [pytest.mark.integration]
@@ -162,3 +163,27 @@ async def test_where_the_policy_allows_it_a_session_goes_on(place: Place, monkey
 
     monkeypatch.setattr(SqlRecordings, "begin", full)
     assert (await place.ssh("echo on")).out == b"on\n"
+
+
+async def test_the_commands(place: Place, tmp_path: Path) -> None:
+    assert (await place.ssh("echo shown")).code == 0
+    (one,) = await listed(place)
+    token = place.served.bearer()["Authorization"].removeprefix("Bearer ")
+    env = {"RPPAM_URL": place.served.url, "RPPAM_TOKEN": token}
+
+    async def rppam(*words: str) -> Ended:
+        return await place.run(sys.executable, "-m", "rppam", *words, env=env)
+
+    told = await rppam("recording", "ls", "--json")
+    assert [json.loads(line)["id"] for line in told.out.splitlines()] == [one["id"]], told
+    assert (await rppam("recording", "play", one["id"])).out == b"shown\n"
+    file = tmp_path / "one.cast"
+    assert (await rppam("recording", "export", one["id"], "--output", str(file))).code == 0
+    whole = await rppam("recording", "verify", str(file), "--json")
+    assert (whole.code, json.loads(whole.out)["head"]) == (0, one["head"])
+    assert (await rppam("recording", "verify", one["id"])).code == 0
+    file.write_text(file.read_text().replace("shown", "shame"))
+    assert (await rppam("recording", "verify", str(file))).code == 1
+    assert (await rppam("recording", "verify", "nothing")).code == 2
+    assert one["user"].encode() in (await rppam("session", "ls", "--all")).out
+    assert (await rppam("session", "kill", "nothing")).code == 1

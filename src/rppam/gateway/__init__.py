@@ -1,6 +1,6 @@
 """The gateway: SSH sessions with targets through this cluster, without knowing a password, each in the register."""
 
-from rppam.kernel.slice import Slice
+from rppam.kernel.slice import Command, Slice
 
 SLICE = Slice(
     name="gateway",
@@ -12,4 +12,5 @@ SLICE = Slice(
     wire="wiring:wire",
     leader_tasks="wiring:leader_tasks",
     routes=("api:access",),
+    commands={"session": Command("cli", "List and end sessions with targets.")},
 )

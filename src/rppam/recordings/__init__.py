@@ -1,6 +1,6 @@
 """Recordings of sessions with targets: sealed and chained as they happen, and read back as files."""
 
-from rppam.kernel.slice import Slice
+from rppam.kernel.slice import Command, Slice
 
 SLICE = Slice(
     name="recordings",
@@ -11,4 +11,5 @@ SLICE = Slice(
     actions="events:ACTIONS",
     wire="wiring:wire",
     routes=("api:recordings",),
+    commands={"recording": Command("cli", "List, play, export and verify recordings of sessions.")},
 )

@@ -1,0 +1,86 @@
+"""``rppam session``: who is on which target, and ending a session, asked of any node."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from rppam.access.tokens.target import Where, target_options
+from rppam.kernel.errors import Exit
+
+if TYPE_CHECKING:
+    from rppam.http.client import Answer
+
+SESSIONS: Final = "/api/v1/access/sessions"
+_HELP: Final = {"help_option_names": ["-h", "--help"]}
+_TOKEN: Final = "the token of an administrator"  # noqa: S105 - no token
+_json = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
+
+
+@click.group("session", context_settings=_HELP, epilog="Example: rppam session ls")
+def command() -> None:
+    """List and end sessions with targets."""
+
+
+@command.command("ls", context_settings=_HELP, epilog="Example: rppam session ls --all --json")
+@click.option("--all", "everything", is_flag=True, help="Past ones as well.")
+@click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True, help="The newest so many.")
+@_json
+@target_options(_TOKEN)
+def list_(*, everything: bool, limit: int, as_json: bool, where: Where) -> int:
+    """Show who is on which target, the newest first.
+
+    Exit code 0: shown; 2: could not look.
+    """
+    query = f"?pageSize={limit}" + ("" if everything else "&active=true")
+    found, problem = _ask(where, "GET", SESSIONS + query, None)
+    if problem:
+        click.echo(problem, err=True)
+        return Exit.ERRORS
+    for one in found["items"]:
+        if as_json:
+            click.echo(json.dumps(one))
+            continue
+        end = "live" if one["active"] else one["why"]
+        place = f"{one['account']}@{one['target']}"
+        click.echo(f"{one['id']}  {one['startedAt']}  {one['user']:<12} {place:<24} {one['node']:<10} {end}")
+    return Exit.DONE
+
+
+@command.command(context_settings=_HELP, epilog="Example: rppam session kill 01998f... --reason lunch")
+@click.argument("session")
+@click.option("--reason", default="", metavar="TEXT", help="Its user and the ledger are told.")
+@_json
+@target_options(_TOKEN)
+def kill(*, session: str, reason: str, as_json: bool, where: Where) -> int:
+    """End SESSION, on whatever node it is.
+
+    Exit code 0: ordered; 1: there is none, or it is over; 2: could not be ordered.
+    """
+    found, problem = _ask(where, "POST", f"{SESSIONS}/{session}/kill", {"reason": reason})
+    if problem:
+        click.echo(problem, err=True)
+        return Exit.NO if found.get("status") == 404 else Exit.ERRORS
+    click.echo(json.dumps(found) if as_json else f"{found['user']} on {found['target']} is thrown out")
+    return Exit.DONE
+
+
+def _ask(where: Where, method: str, path: str, body: Mapping[str, object] | None) -> tuple[Mapping[str, Any], str]:
+    """The answer, and why it is none of use."""
+    from rppam.http.client import NoAnswerError, ask_json
+
+    target = where.target("session@host")
+
+    async def ask() -> "Answer":
+        return await ask_json(method, target.url.rstrip("/") + path, body, token=target.token(), trust=target.trust)
+
+    try:
+        answer = asyncio.run(ask())
+    except NoAnswerError as error:
+        return {}, str(error)
+    found: Mapping[str, Any] = answer.body if isinstance(answer.body, Mapping) else {}
+    if answer.status >= 300:
+        return found, f"{found.get('detail', answer.status)} {found.get('fix', '')}".strip()
+    return found, ""

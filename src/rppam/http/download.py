@@ -1,0 +1,45 @@
+"""A long answer of a node, piece by piece, for commands that write it to a file or a terminal.
+
+It blocks: commands have nothing else to do meanwhile. What it does not promise: that an answer is whole; what says so
+stands in the answer itself.
+"""
+
+import http.client
+import ssl
+from collections.abc import Iterator
+from typing import Final
+from urllib.parse import urlsplit
+
+from rppam.http.client import NoAnswerError
+from rppam.http.trust import Trust
+from rppam.kernel.secret import Secret
+
+PIECE_BYTES: Final = 64 * 1024
+WAIT_S: Final = 30.0
+
+
+def pieces(url: str, token: Secret, trust: Trust) -> Iterator[bytes]:
+    """GET ``url``. Raises :class:`NoAnswerError`, also for an answer that is a refusal."""
+    parts = urlsplit(url)
+    host, where = parts.hostname or "", f"{parts.path}?{parts.query}"
+    connection: http.client.HTTPConnection
+    if parts.scheme == "https":
+        connection = http.client.HTTPSConnection(host, parts.port, timeout=WAIT_S, context=trust.context(url))
+    else:
+        connection = http.client.HTTPConnection(host, parts.port, timeout=WAIT_S)
+    try:
+        connection.connect()
+        if isinstance(connection.sock, ssl.SSLSocket):
+            trust.check(url, connection.sock.getpeercert(binary_form=True))
+        connection.request("GET", where, headers={"Authorization": f"Bearer {token.reveal()}"})
+        answer = connection.getresponse()
+        if answer.status != http.client.OK:
+            raise NoAnswerError(
+                f"{parts.scheme}://{parts.netloc} refuses: {answer.read(2_000).decode(errors='replace')}"
+            )
+        while piece := answer.read(PIECE_BYTES):
+            yield piece
+    except (OSError, http.client.HTTPException) as error:
+        raise NoAnswerError(f"{parts.scheme}://{parts.netloc}: {error!s}") from None
+    finally:
+        connection.close()

@@ -1,0 +1,176 @@
+"""``rppam recording``: list, export, play and verify recordings, asked of any node; a file is verified anywhere."""
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from rppam.access.tokens.target import Where, target_options
+from rppam.kernel.errors import Exit
+
+if TYPE_CHECKING:
+    from rppam.http.client import Answer
+
+RECORDINGS: Final = "/api/v1/recordings"
+FORMATS: Final = ("cast3", "cast2", "ttyrec", "txt")
+_HELP: Final = {"help_option_names": ["-h", "--help"]}
+_TOKEN: Final = "the token of an administrator or auditor"  # noqa: S105 - no token
+_json = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
+
+
+@click.group("recording", context_settings=_HELP, epilog="Example: rppam recording ls")
+def command() -> None:
+    """List, play, export and verify recordings of sessions with targets."""
+
+
+@command.command("ls", context_settings=_HELP, epilog="Example: rppam recording ls --session 01998f...")
+@click.option("--session", metavar="ID", help="Those of one session.")
+@click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True, help="The newest so many.")
+@_json
+@target_options(_TOKEN)
+def list_(*, session: str | None, limit: int, as_json: bool, where: Where) -> int:
+    """Show recordings, the newest first.
+
+    Exit code 0: shown; 2: could not look.
+    """
+    query = f"?pageSize={limit}" + (f"&session={session}" if session else "")
+    found, problem = _ask(where, "GET", RECORDINGS + query)
+    if problem:
+        click.echo(problem, err=True)
+        return Exit.ERRORS
+    for one in found["items"]:
+        if as_json:
+            click.echo(json.dumps(one))
+            continue
+        place = f"{one['account']}@{one['target']}"
+        what = one["title"] or one["kind"]
+        click.echo(f"{one['id']}  {one['startedAt']}  {one['user']:<12} {place:<24} {one['state']:<5} {what[:60]}")
+    return Exit.DONE
+
+
+@command.command(context_settings=_HELP, epilog="Example: rppam recording export 01998f... --output login.cast")
+@click.argument("recording")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="cast3", show_default=True, help="Of the file.")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="The file; else stdout.")
+@target_options(_TOKEN)
+def export(*, recording: str, form: str, output: Path | None, where: Where) -> int:
+    """Write RECORDING as a file: asciicast, ttyrec with the very bytes, or text.
+
+    Exit code 0: written; 2: could not be had.
+    """
+    from rppam.http.client import NoAnswerError
+
+    try:
+        with click.open_file(str(output or "-"), "wb") as file:
+            for piece in _pieces(where, recording, form):
+                file.write(piece)
+    except (NoAnswerError, OSError) as error:
+        click.echo(str(error), err=True)
+        return Exit.ERRORS
+    return Exit.DONE
+
+
+@command.command(context_settings=_HELP, epilog="Example: rppam recording play 01998f... --speed 2")
+@click.argument("recording")
+@click.option("--speed", type=click.FloatRange(0.1, 100), default=1.0, show_default=True, help="So many times as fast.")
+@click.option("--idle", type=click.FloatRange(0), default=2.0, show_default=True, help="Seconds a pause lasts at most.")
+@target_options(_TOKEN)
+def play(*, recording: str, speed: float, idle: float, where: Where) -> int:
+    """Show RECORDING in this terminal as it happened.
+
+    Exit code 0: to its end; 2: could not be had.
+    """
+    from rppam.http.client import NoAnswerError
+
+    last = 0.0
+    try:
+        for line in _lines(_pieces(where, recording, "cast2")):
+            event = json.loads(line)
+            if not isinstance(event, list) or event[1] != "o":
+                continue
+            time.sleep(min(idle, max(0.0, event[0] - last)) / speed)
+            last = event[0]
+            sys.stdout.write(event[2])
+            sys.stdout.flush()
+    except (NoAnswerError, ValueError) as error:
+        click.echo(str(error), err=True)
+        return Exit.ERRORS
+    return Exit.DONE
+
+
+@command.command(context_settings=_HELP, epilog="Example: rppam recording verify login.cast")
+@click.argument("recording")
+@_json
+@target_options(_TOKEN)
+def verify(*, recording: str, as_json: bool, where: Where) -> int:
+    """Verify RECORDING against the ledger; or a file that was exported as cast3, which needs no node.
+
+    Exit code 0: whole; 1: it was changed; 2: could not look.
+    """
+    if Path(recording).is_file():
+        return _verify_file(Path(recording), as_json=as_json)
+    found, problem = _ask(where, "POST", f"{RECORDINGS}/{recording}/verify")
+    if problem:
+        click.echo(problem, err=True)
+        return Exit.ERRORS
+    said = found["problem"] or f"{found['chunks']} chunks, {found['bytes']} bytes, as the ledger has them"
+    click.echo(json.dumps(found) if as_json else said)
+    return Exit.DONE if found["ok"] else Exit.NO
+
+
+def _verify_file(path: Path, *, as_json: bool) -> int:
+    from rppam.recordings.errors import RecordingFileBroken
+    from rppam.recordings.formats import check_file
+
+    try:
+        with path.open(encoding="utf-8", newline="\n") as file:
+            found = check_file(file)
+    except (RecordingFileBroken, UnicodeDecodeError) as error:
+        click.echo(json.dumps({"ok": False, "problem": str(error)}) if as_json else str(error))
+        return Exit.NO
+    if as_json:
+        click.echo(json.dumps({"ok": True, **found._asdict()}))
+    else:
+        click.echo(f"as it was exported: recording {found.recording}, {found.chunks} chunks, last hash {found.head}")
+    return Exit.DONE
+
+
+def _pieces(where: Where, recording: str, form: str) -> Iterator[bytes]:
+    from rppam.http.download import pieces
+
+    target = where.target("recording@host")
+    return pieces(
+        f"{target.url.rstrip('/')}{RECORDINGS}/{recording}/export?format={form}", target.token(), target.trust
+    )
+
+
+def _lines(found: Iterator[bytes]) -> Iterator[str]:
+    rest = b""
+    for piece in found:
+        *whole, rest = (rest + piece).split(b"\n")
+        yield from (line.decode() for line in whole)
+
+
+def _ask(where: Where, method: str, path: str) -> tuple[Mapping[str, Any], str]:
+    """The answer, and why it is none of use."""
+    from rppam.http.client import NoAnswerError, ask_json
+
+    target = where.target("recording@host")
+
+    async def ask() -> "Answer":
+        url = target.url.rstrip("/") + path
+        return await ask_json(method, url, token=target.token(), timeout_s=60.0, trust=target.trust)
+
+    try:
+        answer = asyncio.run(ask())
+    except NoAnswerError as error:
+        return {}, str(error)
+    found: Mapping[str, Any] = answer.body if isinstance(answer.body, Mapping) else {}
+    if answer.status >= 300:
+        return found, f"{found.get('detail', answer.status)} {found.get('fix', '')}".strip()
+    return found, ""

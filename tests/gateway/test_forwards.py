@@ -1,0 +1,88 @@
+"""Forwarded ports, where the policy allows them."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.gateway.places import HOST, Place, free_port
+
+pytestmark = [pytest.mark.integration]
+
+
+@pytest.fixture(autouse=True)
+def allowed(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = place.gateway.gate.policy._replace(local_forward=True, remote_forward=True)
+    monkeypatch.setattr(type(place.gateway.gate), "policy", property(lambda _: policy))
+
+
+@contextlib.asynccontextmanager
+async def echo() -> AsyncIterator[int]:
+    """A server that greets first, then gives back what it gets, and ends when that does."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"hello ")
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(talk, HOST, 0) as server:
+        yield server.sockets[0].getsockname()[1]
+
+
+async def opened(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    for _ in range(100):
+        with contextlib.suppress(OSError):
+            return await asyncio.open_connection(HOST, port)
+        await asyncio.sleep(0.05)
+    raise AssertionError(port)
+
+
+async def through(port: int, data: bytes) -> bytes:
+    reader, writer = await opened(port)
+    writer.write(data)
+    writer.write_eof()
+    found = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    return found
+
+
+async def test_w_carries_both_ways_and_the_greeting_of_the_server_first(place: Place) -> None:
+    data = os.urandom(500_000)
+    assert (await place.ssh("true")).code == 0
+    async with echo() as port:
+        ended = await asyncio.gather(*(place.ssh(options=("-W", f"{HOST}:{port}"), given=data) for _ in range(4)))
+    assert [one.out == b"hello " + data for one in ended] == [True] * 4, [one.err for one in ended]
+
+
+async def test_l_and_r(place: Place) -> None:
+    data, here, there = os.urandom(300_000), free_port(), free_port()
+    async with echo() as port:
+        options = ("-L", f"{here}:{HOST}:{port}", "-R", f"{there}:{HOST}:{port}")
+        running = asyncio.create_task(place.ssh("sleep 20", options=options))
+        try:
+            assert await through(here, data) == b"hello " + data
+            assert await through(there, data) == b"hello " + data
+            assert await asyncio.gather(*(through(here, data) for _ in range(5))) == [b"hello " + data] * 5
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_r_on_a_port_that_the_target_chooses(place: Place) -> None:
+    ended = await place.ssh("echo ok", options=("-R", f"0:{HOST}:22", "-o", "ExitOnForwardFailure=yes"))
+    assert (ended.code, ended.out) == (0, b"ok\n"), ended
+
+
+async def test_the_targets_own_ssh_port_is_no_way_around_the_recording(place: Place) -> None:
+    ended = await place.ssh(options=("-W", f"{HOST}:{place.target.port}"))
+    assert ended.code != 0
+    assert ended.out == b""
+
+
+async def test_what_cannot_be_reached_is_said(place: Place) -> None:
+    ended = await place.ssh(options=("-W", f"{HOST}:{free_port()}"))
+    assert ended.code != 0
