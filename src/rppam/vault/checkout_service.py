@@ -17,6 +17,7 @@ from rppam.vault.checkout_store import (
     end_of_disabled,
     end_overdue,
     holder_in,
+    is_something_over,
     join_queue,
     queue_position,
     taken,
@@ -147,13 +148,15 @@ class Checkouts:
         return await self._vault.database.read(work)
 
     async def sweep(self) -> None:
-        """End what is over: by time, or because its holder was disabled. For the leader."""
+        """End what is over: by time, or because its holder was disabled. For the leader; it writes nothing while there
+        is nothing."""
 
         def work(connection: Connection) -> None:
             end_overdue(connection, true())
             end_of_disabled(connection)
 
-        await self._vault.database.write(work)
+        if await self._vault.database.read(is_something_over):
+            await self._vault.database.write(work)
 
     def _locked(self, connection: Connection, ident: str) -> tuple[Checkout, Entry | None]:
         """Entry first, then the check-out: in the order in which they are made."""

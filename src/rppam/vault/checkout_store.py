@@ -8,7 +8,7 @@ a second one of an exclusive entry whatever the code believes. Who comes with an
 import uuid
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from rppam.access.accounts.tables import users
@@ -114,9 +114,17 @@ def end_overdue(connection: Connection, which: ColumnElement[bool], limit: int =
 
 def end_of_disabled(connection: Connection, limit: int = _ROWS) -> int:
     """End check-outs of users who are disabled or deleted; how many."""
-    gone = select(users.c.id).where(users.c.disabled | users.c.deleted_at.is_not(None))
-    which = _C.ended_at.is_(None) & _C.user_id.in_(gone)
-    return _end_all(connection, which, "user-disabled", limit)
+    return _end_all(connection, _C.ended_at.is_(None) & _C.user_id.in_(_gone()), "user-disabled", limit)
+
+
+def is_something_over(connection: Connection) -> bool:
+    """Whether :func:`end_overdue` or :func:`end_of_disabled` would find one."""
+    over = (_C.expires_at <= NowMs()) | _C.user_id.in_(_gone())
+    return connection.execute(select(_C.id).where(_C.ended_at.is_(None) & over).limit(1)).first() is not None
+
+
+def _gone() -> Select[Any]:
+    return select(users.c.id).where(users.c.disabled | users.c.deleted_at.is_not(None))
 
 
 def end_of_grant(connection: Connection, grant_id: str) -> int:

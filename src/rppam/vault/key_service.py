@@ -53,7 +53,10 @@ class VaultKeys:
         return await self._database.write(self._keyring.rotate)
 
     async def follow(self) -> None:
-        """Wrap anew what is wrapped with a key that goes, to the end. For the leader."""
+        """Wrap anew what is wrapped with a key that goes, to the end. For the leader; it writes nothing while there is
+        nothing."""
+        if not await self._database.read(self._keyring.is_behind):
+            return
         await self._database.write(self._keyring.rewrap_keks)
         after = ""
         while True:

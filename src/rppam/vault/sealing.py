@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from rppam.crypto.sealed import KEY_BYTES, SealRefused, framed, seal, unseal
@@ -120,6 +120,18 @@ class Keyring:
             if connection.execute(select(_D.id).where(_D.kek_id == kek.id).limit(1)).first() is None:
                 connection.execute(update(vault_keks).where(_K.id == kek.id).values(state="retired", wrapped=b""))
                 record(connection, "vault.kek-retire", Entity("vault-key", str(kek.version)))
+
+    def is_behind(self, connection: Connection) -> bool:
+        """Whether something is wrapped with a key that goes."""
+        newest = connection.execute(_newest()).one_or_none()
+        if newest is None:
+            return False
+        going = [one.fingerprint for one in self._masters().gone]
+        keks = select(_K.id).where(
+            _K.state != "retired", or_(_K.version < newest.version, _K.master.in_(going)), _K.tenant == TENANT
+        )
+        deks = select(_D.id).where(_D.kek_id != newest.id)
+        return any(connection.execute(one.limit(1)).first() is not None for one in (keks, deks))
 
     def rewrap_keks(self, connection: Connection) -> int:
         """Wrap KEKs with this node's master key that are wrapped with one that goes; how many."""
