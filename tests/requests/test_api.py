@@ -293,6 +293,7 @@ async def test_two_who_change_a_policy_or_group_at_once_do_not_overwrite_each_ot
         ({"accountId": "none"}, (404, "RPPAM-8304")),
         ({"accountId": None}, (400, "RPPAM-8502")),
         ({"entryId": "x"}, (400, "RPPAM-8502")),
+        ({"accountId": None, "entryId": "x"}, (404, "RPPAM-8401")),
         ({"reason": " "}, (400, "RPPAM-8502")),
         ({"minutes": 0}, (400, "RPPAM-6010")),
         ({"rights": []}, (400, "RPPAM-6010")),

@@ -17,9 +17,11 @@ from rppam.requests.errors import QuotaUsed, RequestError
 from rppam.requests.machine import CountsFrom, State, Verdict
 from rppam.requests.model import Level, Mode, ObjectKind, Policy, Record, Right, Rules, Wanted
 from rppam.requests.policies_store import SqlPolicies
-from rppam.requests.store import SqlRequests, grant_for
+from rppam.requests.store import SqlRequests
 from rppam.requests.tables import access_grants
+from rppam.requests.vault_grants import VaultGrants
 from rppam.requests.wiring import find_object
+from rppam.vault.model import Right as VaultRight
 from tests.requests.people import furnish, hire
 
 pytestmark = [pytest.mark.integration, pytest.mark.server]
@@ -91,25 +93,23 @@ async def test_emergencies_at_one_instant_do_not_pass_the_quota(database: Databa
 
 
 async def test_the_first_use_begins_the_time_once(database: Database) -> None:
-    store = await ready(database, mode=Mode.AUTO)
+    store, grants_ = await ready(database, mode=Mode.AUTO), VaultGrants()
     made = await store.create("id-ursula", WANTED)
+    [standing] = await database.read(lambda connection: grants_.standing(connection, "id-ursula"))
+    assert (standing.account_id, standing.rights) == ("acc-1", frozenset({VaultRight.USE}))
+    assert not await database.read(lambda connection: grants_.standing(connection, "id-uwe"))
 
-    def use(connection: Connection) -> str | None:
-        return grant_for(connection, "id-ursula", ObjectKind.ACCOUNT, "acc-1", Right.USE, use=True)
+    def use(connection: Connection) -> None:
+        grants_.used(connection, standing.id)
 
-    def look(connection: Connection, right: Right = Right.USE, whose: str = "id-ursula") -> str | None:
-        return grant_for(connection, whose, ObjectKind.ACCOUNT, "acc-1", right)
-
-    assert await database.read(look) == made.request.id
-    assert await database.read(lambda c: look(c, Right.REVEAL)) is None
-    assert await database.read(lambda c: look(c, whose="id-uwe")) is None
-    used = await asyncio.gather(*(database.write(use) for _ in range(4)))
-    assert set(used) == {made.request.id}
+    await asyncio.gather(*(database.write(use) for _ in range(4)))
     running = await store.get(made.request.id)
     assert running.request.state is State.ACTIVE
     assert running.version == made.version + 1
     await store.cancel(made.request.id, "id-ursula")
-    assert await database.write(use) is None
+    assert not await database.read(lambda connection: grants_.standing(connection, "id-ursula"))
+    with pytest.raises(RequestError):
+        await database.write(use)
 
 
 async def test_a_leader_of_the_past_expires_nothing(database: Database) -> None:

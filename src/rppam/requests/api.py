@@ -37,6 +37,7 @@ from rppam.requests.schemas import (
     request_shape,
 )
 from rppam.requests.store import Query as Which, SqlRequests
+from rppam.vault.service import Vault
 
 REQUESTS: Final = "/api/v1/access-requests"
 APPROVALS: Final = "/api/v1/approvals"
@@ -86,6 +87,8 @@ async def ask(body: AccessRequest, request: Request, caller: Caller, services: H
     user_id = own_id(caller)
     if (body.account_id is None) is (body.entry_id is None):
         raise RequestInvalid("accountId, entryId: expected one of them")
+    if body.entry_id is not None:
+        await services.get(Vault).get(caller, body.entry_id)  # who may not know of an entry hears that there is none
     factor = await _proof(services, request, caller, body.code)
     wanted = Wanted(
         kind=ObjectKind.ACCOUNT if body.account_id is not None else ObjectKind.ENTRY,

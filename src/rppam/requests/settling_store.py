@@ -29,6 +29,7 @@ from rppam.requests.machine import (
 )
 from rppam.requests.rows_store import Stored, columns_of, locked, read
 from rppam.requests.tables import access_grants, access_requests
+from rppam.vault.checkout_store import end_of_grant
 
 _R, _G = access_requests.c, access_grants.c
 _WHY: Final = {
@@ -121,6 +122,7 @@ def _end(connection: Connection, found: Stored, request: Request, event: Event |
     reason = why or _why(request, event)
     grant = _change_grant(connection, request, {"ended_at": now, "ended_why": reason[:1000]})
     target = Entity("grant", grant, found.row.object_name)
+    end_of_grant(connection, grant)
     action = "grant.revoke" if request.state is State.REVOKED else "grant.end"
     record(connection, action, target, reason=reason)
 

@@ -44,9 +44,7 @@ from rppam.requests.machine import (
     Revoke,
     State,
     Tick,
-    Use,
     Verdict,
-    allows,
     begin,
     running_until,
     step,
@@ -259,29 +257,7 @@ class SqlRequests(SqlStore):
         _stepped(connection, found, Tick(is_enabled), now_ms(connection), why)
 
 
-# ---- parts of transactions, also of other slices ---------------------------------------------------------------------
-
-
-def grant_for(
-    connection: Connection, user_id: str, kind: ObjectKind, object_id: str, right: Right, *, use: bool = False
-) -> str | None:
-    """The request by which ``user_id`` has this right now; ``use``: its time begins to run. ``None``: there is none."""
-    wanted = (
-        select(_G.request_id, _G.rights)
-        .where(_G.user_id == user_id, _G.object_kind == kind.value, _G.object_id == object_id, _G.ended_at.is_(None))
-        .order_by(_G.begins_at.is_(None), _G.until.desc(), _G.created_at)
-    )
-    for row in connection.execute(wanted).all():
-        if right.value not in row.rights.split(","):
-            continue
-        found = locked(connection, row.request_id) if use else read(connection, row.request_id)
-        now = now_ms(connection)
-        if not allows(found.request, now):
-            continue
-        if use and found.request.begins_at is None:
-            settle(connection, found, step(found.request, Use(), now), Use(), now, "")
-        return found.request.id
-    return None
+# ---- parts of transactions -------------------------------------------------------------------------------------------
 
 
 def _insert(

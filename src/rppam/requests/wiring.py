@@ -8,11 +8,14 @@ from rppam.cluster.driver.leader_tasks import RepeatedTask
 from rppam.cluster.health.ports import Authority
 from rppam.foundation import ControlFoundation, Foundation
 from rppam.kernel.services import Services
-from rppam.requests.errors import RequestError, RequestInvalid
+from rppam.requests.errors import RequestError
 from rppam.requests.model import ObjectKind
 from rppam.requests.policies_store import SqlPolicies
 from rppam.requests.store import SqlRequests
+from rppam.requests.vault_grants import VaultGrants
 from rppam.targets.store import account_in
+from rppam.vault.ports import Grants
+from rppam.vault.store import entry_in
 
 SWEEP_EVERY_S: Final = 1.0
 GONE_EVERY: Final = 5
@@ -24,6 +27,7 @@ def wire(base: Foundation, services: Services) -> None:
     """Offer requests and policies."""
     services.add(SqlPolicies, SqlPolicies(base.database))
     services.add(SqlRequests, SqlRequests(base.database, find_object))
+    services.add(Grants, VaultGrants())
 
 
 def leader_tasks(base: ControlFoundation) -> list[RepeatedTask]:
@@ -55,8 +59,8 @@ class Sweep:
 
 
 def find_object(connection: Connection, kind: ObjectKind, ident: str) -> str:
-    """The name of what access is asked for. Raises ``TargetAccountUnknown``, :class:`RequestInvalid`."""
+    """The name of what access is asked for. Raises ``TargetAccountUnknown``, ``EntryUnknown``."""
     if kind is ObjectKind.ACCOUNT:
         account = account_in(connection, ident)
         return f"{account.name}@{account.resource_name}"
-    raise RequestInvalid("entryId: there is no vault in this release; name an account with accountId")
+    return entry_in(connection, ident).name

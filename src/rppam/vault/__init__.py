@@ -5,7 +5,7 @@ from rppam.kernel.slice import Command, Slice
 SLICE = Slice(
     name="vault",
     package=__name__,
-    public=("errors", "model", "service"),
+    public=("checkout_store", "errors", "model", "ports", "service", "store"),
     tables="tables",
     migrations="migrations",
     actions="events:ACTIONS",

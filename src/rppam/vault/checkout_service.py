@@ -75,6 +75,7 @@ class Checkouts:
                 raise EntryBlocked(f"{entry.name} was used and is not changed yet")
             self._vault.keyring.check(connection)
             grant = access.needed_grant(entry, Right.USE, Right.REVEAL)
+            self._vault.used(connection, grant)
             return begin_checkout(connection, entry, holder, why, min(wish.minutes, self._minutes_max), grant)
 
         made = await self._vault.database.write(work)

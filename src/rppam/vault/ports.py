@@ -31,3 +31,7 @@ class Grants(Protocol):
         nothing any more.
         """
         ...
+
+    def used(self, connection: Connection, grant_id: str) -> None:
+        """A grant is used, in this transaction: its time may begin with it. Raises where it has ended meanwhile."""
+        ...

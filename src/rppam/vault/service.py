@@ -35,7 +35,7 @@ from rppam.vault.model import (
     checked_reason,
 )
 from rppam.vault.policy import Access, check, check_reveal, holder_of, needs_checkout
-from rppam.vault.ports import Grants
+from rppam.vault.ports import Grant, Grants
 from rppam.vault.sealing import Keyring
 from rppam.vault.store import (
     access_of,
@@ -116,6 +116,12 @@ class Vault:
         grants = self._grants() if caller.user_id else None
         standing = () if grants is None or caller.user_id is None else grants.standing(connection, caller.user_id)
         return access_of(connection, caller, standing)
+
+    def used(self, connection: Connection, grant: Grant | None) -> None:
+        """What follows is possible by ``grant``. Raises where that has ended meanwhile."""
+        grants = self._grants()
+        if grant is not None and grants is not None:
+            grants.used(connection, grant.id)
 
     def reason(self, text: str) -> str:
         """The reason in its one form. Raises :class:`~rppam.vault.errors.ReasonNeeded`."""
@@ -343,6 +349,7 @@ class Vault:
         number = entry.version if version is None else version
         fields = open_version(connection, self.keyring, entry, number) if number else {}
         grant = access.needed_grant(entry, right, Right.REVEAL)
+        self.used(connection, grant)
         facts = {
             "version": number,
             "fields": sorted(fields),
