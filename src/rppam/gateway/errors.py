@@ -52,6 +52,18 @@ class SecondFactorNotEnrolled(GatewayError, code="RPPAM-8607", status=403):
     fix = "Enrol one with POST /api/v1/auth/mfa/enroll, then log in again."
 
 
+class UserKeyInvalid(GatewayError, code="RPPAM-8608", status=400):
+    """The public key cannot be one of the account."""
+
+    fix = "Give one line of `ssh-keygen`'s .pub file, of a type such as ssh-ed25519, that is not there yet."
+
+
+class UserKeyUnknown(GatewayError, code="RPPAM-8609", status=404):
+    """The account has no such key."""
+
+    fix = "GET /api/v1/users/me/ssh-keys lists them."
+
+
 class TargetError(GatewayError, fault=Fault.SURROUNDINGS, retry=Retry.SLOWLY, exit=Exit.NO, level="warning"):
     """Base of what goes wrong on the way to a target."""
 

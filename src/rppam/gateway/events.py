@@ -7,7 +7,7 @@ from rppam.ledger.events import Action, Retention
 _A, _M = Retention.ACCESS, Retention.ADMINISTRATION
 
 ACTIONS: Final = (
-    Action("access.login", "user", "Somebody logged in at the gateway", _A, "how, program"),
+    Action("access.login", "user", "Somebody logged in at the gateway", _A, "how, second factor"),
     Action("access.start", "access-session", "A session with a target began", _A, "account, target, address, host key"),
     Action("access.refuse", "access-session", "A session or a part of one was refused", _A, "target, what, why"),
     Action("access.channel", "access-session", "A channel of a session ended", _A, "kind, bytes, exit, duration"),
@@ -17,4 +17,6 @@ ACTIONS: Final = (
         "hostkey.mismatch", "resource", "A target showed another host key than the pinned one", _M, "what was shown"
     ),
     Action("hostkey.make", "gateway", "The gateway's own host key was made", _M, "fingerprint"),
+    Action("userkey.add", "user", "A public key for the gateway was added to an account", _M, "fingerprint, type"),
+    Action("userkey.remove", "user", "A public key for the gateway was taken away", _M, "fingerprint"),
 )

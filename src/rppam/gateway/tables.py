@@ -1,6 +1,6 @@
 """The tables of sessions with targets. Times are milliseconds since 1970, by the database's clock."""
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, String, Table, Text, UniqueConstraint
 
 from rppam.db.tables import metadata
 
@@ -55,3 +55,17 @@ gateway_host_keys = Table(
     Column("made_at", BigInteger, nullable=False),
 )
 """The gateway's own host keys, the same on all nodes; ``sealed`` by a data key."""
+
+user_ssh_keys = Table(
+    "user_ssh_keys",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("user_id", String(36), nullable=False),
+    Column("type", String(64), nullable=False),
+    Column("key", Text, nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+    Column("comment", String(100), nullable=False),
+    Column("added_at", BigInteger, nullable=False),
+    UniqueConstraint("user_id", "fingerprint"),
+)
+"""Public keys that users log in with."""

@@ -9,6 +9,7 @@ from rppam.gateway.routes import CatalogueHosts, VaultRoutes
 from rppam.gateway.service import AccessSessions
 from rppam.gateway.store import SqlAccess
 from rppam.gateway.taping import Taping
+from rppam.gateway.user_keys_store import SqlUserKeys
 from rppam.kernel.services import Services
 from rppam.recordings.service import Recordings
 from rppam.recordings.store import SqlRecordings
@@ -21,6 +22,7 @@ SWEEP_EVERY_S: Final = 2.0
 def wire(base: Foundation, services: Services) -> None:
     """Offer the register."""
     store = services.add(SqlAccess, SqlAccess(base.database))
+    services.add(SqlUserKeys, SqlUserKeys(base.database))
     services.add(AccessSessions, AccessSessions(store, base.cache))
 
 

@@ -243,6 +243,12 @@ class SignIn:
             account = await self._accounts.login(username, password, caller.client)
         return await self._second_factor.begin(account, caller.client) or account
 
+    async def admit(self, account: Account, caller: Caller) -> Account | SecondStep:
+        """As :meth:`prove`, for an account that has proved itself by a key; whoever is locked stays so."""
+        async with self._guard.trying(account.name, caller.client, InvalidCredentials):
+            pass
+        return await self._second_factor.begin(account, caller.client) or account
+
 
 def session_id(now: WallMs) -> str:
     """A fresh id that sorts by time (RFC 9562, UUID version 7)."""

@@ -12,6 +12,10 @@ from asyncssh import auth
 class Owner(Protocol):
     """Whose connection it is."""
 
+    async def key_proved(self) -> bool:
+        """Hear that the user has signed with the key; whether that lets them in."""
+        ...
+
     def needs_second(self) -> bool:
         """Whether another factor is to follow the one that was right just now."""
         ...
@@ -34,7 +38,12 @@ class _Password(auth._ServerPasswordAuth):
 
 class _Key(auth._ServerPublicKeyAuth):
     async def send_success(self) -> None:
-        if not await _send_success(self):
+        """The signature was right, which nobody knew when the key was looked up."""
+        conn: Any = self._conn
+        owner = conn.get_owner()
+        if conn.auth is not self or not await cast("Owner", owner).key_proved():
+            self.send_failure()
+        elif not await _send_success(self):
             await super().send_success()
 
 

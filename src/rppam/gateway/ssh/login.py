@@ -13,6 +13,7 @@ from rppam.access.mfa.model import SecondStep
 from rppam.access.mfa.service import SecondFactors
 from rppam.access.sessions.service import Caller, SignIn
 from rppam.gateway.names import Wanted
+from rppam.gateway.user_keys_store import SqlUserKeys
 from rppam.kernel.secret import Secret
 
 NOBODY: Final = Wanted("")
@@ -21,8 +22,8 @@ NOBODY: Final = Wanted("")
 class GatewayLogin:
     """See the module. Raises what :class:`~rppam.access.sessions.service.SignIn` raises."""
 
-    def __init__(self, sign_in: SignIn, factors: SecondFactors, accounts: SqlAccounts) -> None:
-        self._sign_in, self._factors, self._accounts = sign_in, factors, accounts
+    def __init__(self, sign_in: SignIn, factors: SecondFactors, accounts: SqlAccounts, keys: SqlUserKeys) -> None:
+        self._sign_in, self._factors, self._accounts, self._keys = sign_in, factors, accounts, keys
 
     async def meant(self, found: list[Wanted]) -> Wanted:
         """The reading whose user exists; else the shortest one, which nobody can tell from the others."""
@@ -38,6 +39,20 @@ class GatewayLogin:
     async def password(self, user: str, password: Secret, client: str) -> Account | SecondStep:
         """The account, or what its second factor needs."""
         return await self._sign_in.prove(user, password, Caller(client, "ssh"))
+
+    async def by_key(self, user: str, type_: str, key: str) -> Account | None:
+        """The account that ``user`` names, where the key is one of its own; nothing is proved by that."""
+        try:
+            found = await self._accounts.find(normalise_name(user))
+        except NameInvalid:
+            return None
+        if found is None or found.account.disabled or not await self._keys.knows(found.account.id, type_, key):
+            return None
+        return found.account
+
+    async def admit(self, account: Account, client: str) -> Account | SecondStep:
+        """The account that has signed with its key, or what its second factor needs."""
+        return await self._sign_in.admit(account, Caller(client, "ssh"))
 
     async def code(self, token: Secret, code: str, client: str) -> Account:
         """The account whose second factor ``code`` is."""

@@ -23,6 +23,7 @@ from rppam.gateway.ssh.gate import Gate
 from rppam.gateway.ssh.listener import Listener
 from rppam.gateway.ssh.login import GatewayLogin
 from rppam.gateway.store import SqlAccess
+from rppam.gateway.user_keys_store import SqlUserKeys
 from rppam.kernel.secret import Secret
 from rppam.kernel.services import Services
 
@@ -41,7 +42,7 @@ class Gateway:
         chained_login.install()
         self._base = base
         accounts = services.get(SqlAccounts)
-        login = GatewayLogin(services.get(SignIn), services.get(SecondFactors), accounts)
+        login = GatewayLogin(services.get(SignIn), services.get(SecondFactors), accounts, services.get(SqlUserKeys))
         self._keys = SqlOwnKeys(base.database, data_keys_of(base.config, base.database))
         self.gate = Gate(
             services.get(SqlAccess),

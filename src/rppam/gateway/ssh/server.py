@@ -34,11 +34,13 @@ from rppam.kernel.secret import Secret
 from rppam.ledger.model import Entity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
 log: Final = logging.getLogger("rppam.gateway")
 
 TRIES_MAX: Final = 6
+PROBES_MAX: Final = 20
+"""Keys that are shown, each once to ask and once signed; an agent may hold several."""
 _PASSWORD, _CODE = "Password: ", "Code: "
 _SUBSYSTEM_CHARS: Final = 64
 _RETRY_S: Final = 1.0
@@ -56,7 +58,10 @@ class GatewayServer(asyncssh.SSHServer):
         self._account: Account | None = None
         self._pending: Secret | None = None
         """The password was right; this stands for the code that has to follow."""
-        self._tries = 0
+        self._candidate: Account | None = None
+        """Whose key was shown last; it may be anybody who shows it."""
+        self._how = "password"
+        self._tries = self._probes = 0
         self._has_mfa = False
         self._lock = asyncio.Lock()
         self._access: LiveAccess | None = None
@@ -96,7 +101,7 @@ class GatewayServer(asyncssh.SSHServer):
 
     async def begin_auth(self, username: str) -> bool:
         # A client may name another user after a first factor: nothing that was proved for the one before counts.
-        self._account = self._pending = None
+        self._account = self._pending = self._candidate = None
         if self.gate.draining:
             self.hang_up(f"RP-PAM: no new session is taken: {self.gate.draining}")
             return True
@@ -117,7 +122,41 @@ class GatewayServer(asyncssh.SSHServer):
         return self.gate.policy.password_login or self._pending is not None
 
     def public_key_auth_supported(self) -> bool:
-        return False
+        return self.gate.policy.key_login and self._pending is None
+
+    async def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+        """Whether the user has this key. It is asked before there is a signature: nothing is proved by it."""
+        self._candidate = None
+        self._probes += 1
+        if self._probes > PROBES_MAX:
+            self.hang_up("RP-PAM: too many keys were tried on one connection; name one with -i")
+            return False
+        words = key.export_public_key().decode().split()
+        with contextlib.suppress(DatabaseError):
+            self._candidate = await self.gate.login.by_key(self._wanted.user, words[0], words[1])
+        return self._candidate is not None
+
+    async def key_proved(self) -> bool:
+        """See :class:`~rppam.gateway.ssh.chained_login.Owner`."""
+        account, self._candidate = self._candidate, None
+        if account is None or not self.gate.policy.key_login:
+            return False
+        try:
+            found = await self.gate.login.admit(account, self._client)
+        except RppamError as error:
+            self.hang_up(f"RP-PAM: {one_line(error)}")
+            return False
+        self._how = "key"
+        return self._taken(found)
+
+    def auth_completed(self) -> None:
+        if (account := self._account) is not None:
+            target = Entity("user", account.id, account.name)
+            facts = {"how": self._how, "secondFactor": self._has_mfa}
+            work = self.gate.store.note("access.login", target, self._actor(""), facts)
+            task = asyncio.get_running_loop().create_task(_quietly(work))
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
 
     async def validate_password(self, username: str, password: str) -> bool:
         return await self._password(password)
@@ -148,6 +187,10 @@ class GatewayServer(asyncssh.SSHServer):
         except RppamError as error:  # locked, overloaded, or nobody can tell
             self.hang_up(f"RP-PAM: {one_line(error)}")
             return False
+        return self._taken(found)
+
+    def _taken(self, found: Account | SecondStep) -> bool:
+        """Take what the first factor has shown; false where nothing can follow it."""
         if not isinstance(found, SecondStep):
             self._account = found
             return True
@@ -334,3 +377,10 @@ class GatewayServer(asyncssh.SSHServer):
 
     async def server_requested(self, listen_host: str, listen_port: int) -> Any:
         return await forwards.remote(self, self._conn, listen_host, listen_port)
+
+
+async def _quietly(work: "Coroutine[Any, Any, None]") -> None:
+    try:
+        await work
+    except DatabaseError as error:
+        log.error("a log-in at the gateway could not be recorded: %s", error)  # noqa: TRY400

@@ -1,0 +1,107 @@
+"""The own public keys over REST: what one logs in to the gateway with, beside the password."""
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Path
+from pydantic import Field
+
+from rppam.access.rbac.policy import Caller
+from rppam.gateway.errors import UserKeyInvalid, UserKeyUnknown
+from rppam.gateway.user_keys_store import COMMENT_CHARS, SqlUserKeys, UserKey
+from rppam.http.answers import BODY, NO_DATABASE
+from rppam.http.routes import SIGNED_IN, declare
+from rppam.http.schemas import Shape
+from rppam.http.services import Here
+from rppam.http.times import iso_utc
+from rppam.kernel.instant import WallMs
+from rppam.targets.errors import ResourceInvalid
+from rppam.targets.model import read_host_key
+
+KEYS: Final = "/api/v1/users/me/ssh-keys"
+TYPES: Final = frozenset(
+    {
+        "ssh-ed25519",
+        "sk-ssh-ed25519@openssh.com",
+        "sk-ecdsa-sha2-nistp256@openssh.com",
+        "ecdsa-sha2-nistp256",
+        "ecdsa-sha2-nistp384",
+        "ecdsa-sha2-nistp521",
+        "ssh-rsa",
+    }
+)
+"""Keys of the type ``ssh-rsa`` sign by SHA-2; signatures by SHA-1 are not taken."""
+user_keys = APIRouter(tags=["access"])
+KeyId = Annotated[str, Path(alias="sshKeyId", pattern="^[0-9a-zA-Z-]{1,36}$")]
+
+
+class NewUserKey(Shape):
+    """A public key as OpenSSH writes it."""
+
+    key: Annotated[str, Field(min_length=20, max_length=16_000)]
+    """`ssh-ed25519 AAAA... comment`."""
+
+
+class UserKeyShape(Shape):
+    """A public key."""
+
+    id: str
+    type: str
+    key: str
+    fingerprint: str
+    comment: str
+    added_at: str
+
+
+class UserKeyList(Shape):
+    """All of the caller's."""
+
+    items: list[UserKeyShape]
+
+
+@user_keys.get(KEYS, summary="The own SSH keys", response_model=UserKeyList)
+@declare(SIGNED_IN, {404: "The token belongs to no account", 503: NO_DATABASE})
+async def list_keys(caller: Caller, services: Here) -> UserKeyList:
+    """With which one logs in to the gateway."""
+    found = await services.get(SqlUserKeys).of(_own(caller))
+    return UserKeyList(items=[_shape(one) for one in found])
+
+
+@user_keys.post(KEYS, summary="Add an own SSH key", status_code=201, response_model=UserKeyShape)
+@declare(SIGNED_IN, {**BODY, 404: "The token belongs to no account", 503: NO_DATABASE})
+async def add_key(body: NewUserKey, caller: Caller, services: Here) -> UserKeyShape:
+    """It counts at once, on all nodes. Where a second factor is asked for, it follows the key."""
+    ident = _own(caller)
+    try:
+        read = read_host_key(body.key)
+    except ResourceInvalid as error:
+        raise UserKeyInvalid(str(error)) from None
+    if read.type not in TYPES:
+        raise UserKeyInvalid(f"keys of the type {read.type} are not taken")
+    words = body.key.split(None, 2)
+    comment = "".join(char for char in words[2][:COMMENT_CHARS] if char.isprintable()) if len(words) > 2 else ""
+    new = UserKey("", ident, read.type, read.key, read.fingerprint, comment, WallMs(0))
+    return _shape(await services.get(SqlUserKeys).add(new, caller.subject))
+
+
+@user_keys.delete(KEYS + "/{sshKeyId}", summary="Take an own SSH key away", status_code=204)
+@declare(SIGNED_IN, {404: "No such key", 503: NO_DATABASE})
+async def remove_key(ssh_key_id: KeyId, caller: Caller, services: Here) -> None:
+    """No log-in is possible with it any more; sessions that run go on."""
+    await services.get(SqlUserKeys).remove(_own(caller), ssh_key_id, caller.subject)
+
+
+def _own(caller: Caller) -> str:
+    if caller.user_id is None:
+        raise UserKeyUnknown("a token that was made on a host belongs to no account")
+    return caller.user_id
+
+
+def _shape(one: UserKey) -> UserKeyShape:
+    return UserKeyShape(
+        id=one.id,
+        type=one.type,
+        key=one.key,
+        fingerprint=one.fingerprint,
+        comment=one.comment,
+        added_at=iso_utc(one.added_at),
+    )

@@ -1,0 +1,94 @@
+"""Public keys of users: a key lets in alone, or before the code; nothing but its signature proves anything."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+import pytest
+
+from rppam.gateway.ssh.server import GatewayServer
+from tests.access.mfa.test_api import enrolled
+from tests.gateway.places import HOST, Ended, Place
+from tests.gateway.test_register import recorded
+from tests.support.authenticator import code
+from tests.support.served import PASSWORD
+
+pytestmark = [pytest.mark.integration]
+KEYS = "/api/v1/users/me/ssh-keys"
+
+
+async def made(folder: Path, *words: str) -> Path:
+    path = folder / "user-key"
+    process = await asyncio.create_subprocess_exec("ssh-keygen", "-q", "-N", "", "-f", str(path), *words)
+    assert await process.wait() == 0
+    return path
+
+
+async def signed_in(place: Place, user: str = "admin") -> dict[str, str]:
+    answer = await place.served.http.post("/api/v1/auth/login", json={"username": user, "password": PASSWORD})
+    return {"Authorization": f"Bearer {answer.json()['accessToken']}"}
+
+
+async def added(place: Place, path: Path, headers: dict[str, str]) -> dict[str, Any]:
+    text = path.with_suffix(".pub").read_text()
+    answer = await place.served.http.post(KEYS, json={"key": text}, headers=headers)
+    assert answer.status_code == 201, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def by_key(place: Place, path: Path, *more: str, answers: tuple[str, ...] = ("no",)) -> Ended:
+    chosen = ["-o", "PubkeyAuthentication=yes", "-i", str(path), "-o", "IdentitiesOnly=yes"]  # the first one counts
+    return await place.run("ssh", *chosen, *more, *place.options(), HOST, "echo in", answers=answers)
+
+
+@pytest.mark.parametrize("kind", [["ed25519"], ["rsa", "-b", "2048"], ["ecdsa"]], ids=lambda one: one[0])
+async def test_a_key_lets_in_until_it_is_taken_away(place: Place, tmp_path: Path, kind: list[str]) -> None:
+    path, headers = await made(tmp_path, "-t", *kind), await signed_in(place)
+    assert (await by_key(place, path)).code == 255
+    key = await added(place, path, headers)
+    fine = await by_key(place, path)
+    assert (fine.code, fine.out) == (0, b"in\n"), fine
+    assert [one["id"] for one in (await place.served.http.get(KEYS, headers=headers)).json()["items"]] == [key["id"]]
+    (login,) = await recorded(place, "access.login")
+    assert login["details"] == {"how": "key", "secondFactor": False}
+    again = await place.served.http.post(KEYS, json={"key": path.with_suffix(".pub").read_text()}, headers=headers)
+    assert (again.status_code, again.json()["code"]) == (400, "RPPAM-8608")
+    assert (await place.served.http.delete(f"{KEYS}/{key['id']}", headers=headers)).status_code == 204
+    assert (await by_key(place, path)).code == 255
+
+
+async def test_signatures_by_sha_1_are_not_taken(place: Place, tmp_path: Path) -> None:
+    path, headers = await made(tmp_path, "-t", "rsa", "-b", "2048"), await signed_in(place)
+    await added(place, path, headers)
+    assert (await by_key(place, path, "-o", "PubkeyAcceptedAlgorithms=ssh-rsa")).code == 255
+
+
+async def test_the_code_follows_the_key(place: Place, tmp_path: Path) -> None:
+    headers, secret, _ = await enrolled(place.served)
+    path = await made(tmp_path, "-t", "ed25519")
+    await added(place, path, headers)
+    assert (await by_key(place, path)).code == 255
+    fine = await by_key(place, path, answers=(code(secret, 1),))
+    assert (fine.code, fine.out) == (0, b"in\n"), fine
+
+
+async def test_whoever_only_shows_somebodys_key_has_proved_nothing(place: Place, tmp_path: Path) -> None:
+    headers, _, _ = await enrolled(place.served)
+    path = await made(tmp_path, "-t", "ed25519")
+    await added(place, path, headers)
+    server = GatewayServer(place.gateway.gate, place.served.clock.wall_ms)
+    await server.begin_auth("admin+web1")
+    assert await server.validate_public_key("admin+web1", asyncssh.read_public_key(path.with_suffix(".pub")))
+    assert not server.needs_second()
+    assert server._account is None
+    assert await server.key_proved()  # what a right signature leads to
+    assert server.needs_second()
+    assert server._account is None
+
+
+async def test_a_token_of_a_host_has_no_keys_and_bad_ones_are_refused(place: Place) -> None:
+    assert (await place.served.http.get(KEYS, headers=place.served.bearer())).status_code == 404
+    bad = await place.served.http.post(KEYS, json={"key": "ssh-dss " + "A" * 40}, headers=await signed_in(place))
+    assert bad.status_code == 400
