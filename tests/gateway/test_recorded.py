@@ -20,6 +20,7 @@ from rppam.recordings.service import Recordings
 from rppam.recordings.store import SqlRecordings
 from rppam.recordings.tables import recording_chunks, recordings
 from tests.gateway.places import Ended, Place, Sshd
+from tests.gateway.test_register import recorded
 from tests.support.served import Served
 
 pytestmark = [pytest.mark.integration]
@@ -187,3 +188,27 @@ async def test_the_commands(place: Place, tmp_path: Path) -> None:
     assert (await rppam("recording", "verify", "nothing")).code == 2
     assert one["user"].encode() in (await rppam("session", "ls", "--all")).out
     assert (await rppam("session", "kill", "nothing")).code == 1
+
+
+async def test_a_session_is_watched_as_it_goes_on_from_its_beginning(place: Place) -> None:
+    async with place.client() as client:
+        process = await client.create_process("echo first; read x; echo second; read y; exit 3", term_type="xterm")
+        assert "first" in await process.stdout.readline()
+        for _ in range(100):
+            if (await listed(place))[0]["chunks"]:
+                break
+            await asyncio.sleep(0.05)
+        (one,) = await listed(place)
+        token = place.served.bearer()["Authorization"].removeprefix("Bearer ")
+        env = {**os.environ, "RPPAM_URL": place.served.url, "RPPAM_TOKEN": token}
+        argv = [sys.executable, "-m", "rppam", "session", "watch", one["session"]]
+        watcher = await asyncio.create_subprocess_exec(*argv, env=env, stdout=asyncio.subprocess.PIPE)
+        assert watcher.stdout is not None
+        assert b"first" in await asyncio.wait_for(watcher.stdout.readline(), 20)
+        process.stdin.write("\n")
+        assert b"second" in await asyncio.wait_for(watcher.stdout.readuntil(b"second"), 5)
+        process.stdin.write("\n")
+        assert (await process.wait()).exit_status == 3
+        assert await asyncio.wait_for(watcher.wait(), 10) == 0
+    (watched,) = await recorded(place, "recording.watch")
+    assert watched["object"]["id"] == one["id"]

@@ -12,5 +12,5 @@ SLICE = Slice(
     wire="wiring:wire",
     leader_tasks="wiring:leader_tasks",
     routes=("api:access", "user_keys_api:user_keys"),
-    commands={"session": Command("cli", "List and end sessions with targets.")},
+    commands={"session": Command("cli", "List, watch and end sessions with targets.")},
 )

@@ -1,8 +1,8 @@
-"""``rppam session``: who is on which target, and ending a session, asked of any node."""
+"""``rppam session``: who is on which target, watching and ending a session, asked of any node."""
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rppam.http.client import Answer
 
 SESSIONS: Final = "/api/v1/access/sessions"
+RECORDINGS: Final = "/api/v1/recordings"
 _HELP: Final = {"help_option_names": ["-h", "--help"]}
 _TOKEN: Final = "the token of an administrator"  # noqa: S105 - no token
 _json = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
@@ -21,7 +22,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 
 @click.group("session", context_settings=_HELP, epilog="Example: rppam session ls")
 def command() -> None:
-    """List and end sessions with targets."""
+    """List, watch and end sessions with targets."""
 
 
 @command.command("ls", context_settings=_HELP, epilog="Example: rppam session ls --all --json")
@@ -65,6 +66,52 @@ def kill(*, session: str, reason: str, as_json: bool, where: Where) -> int:
         return Exit.NO if found.get("status") == 404 else Exit.ERRORS
     click.echo(json.dumps(found) if as_json else f"{found['user']} on {found['target']} is thrown out")
     return Exit.DONE
+
+
+@command.command(context_settings=_HELP, epilog="Example: rppam session watch 01998f...")
+@click.argument("session")
+@target_options(_TOKEN)
+def watch(*, session: str, where: Where) -> int:
+    """Show in this terminal what SESSION shows its user, as it goes on; Ctrl-C leaves it. The ledger says who watched.
+
+    Exit code 0: it ended; 1: nothing of it is recorded now; 2: could not look.
+    """
+    from rppam.http.client import NoAnswerError
+    from rppam.http.download import pieces
+
+    found, problem = _ask(where, "GET", f"{RECORDINGS}?session={session}", None)
+    if problem:
+        click.echo(problem, err=True)
+        return Exit.ERRORS
+    live = [one["id"] for one in found["items"] if one["state"] == "live"]
+    if not live:
+        click.echo("nothing of this session is recorded now; `rppam recording ls` has what was", err=True)
+        return Exit.NO
+    target = where.target("session@host")
+    try:
+        for name, data in _events(pieces(f"{target.url}{RECORDINGS}/{live[0]}/watch", target.token(), target.trust)):
+            if name == "o":
+                click.echo(data["text"], nl=False)
+            elif name == "over":
+                return Exit.DONE
+            elif name == "end":
+                click.echo(f"\n{data['detail']}", err=True)
+    except NoAnswerError as error:
+        click.echo(str(error), err=True)
+    return Exit.ERRORS
+
+
+def _events(found: Iterable[bytes]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Names and data of server-sent events."""
+    rest, name = b"", ""
+    for piece in found:
+        *whole, rest = (rest + piece).split(b"\n")
+        for line in whole:
+            word, _, value = line.decode().partition(": ")
+            if word == "event":
+                name = value
+            elif word == "data":
+                yield name, json.loads(value)
 
 
 def _ask(where: Where, method: str, path: str, body: Mapping[str, object] | None) -> tuple[Mapping[str, Any], str]:

@@ -21,7 +21,8 @@ WAIT_S: Final = 30.0
 def pieces(url: str, token: Secret, trust: Trust) -> Iterator[bytes]:
     """GET ``url``. Raises :class:`NoAnswerError`, also for an answer that is a refusal."""
     parts = urlsplit(url)
-    host, where = parts.hostname or "", f"{parts.path}?{parts.query}"
+    host = parts.hostname or ""
+    where = f"{parts.path}?{parts.query}" if parts.query else parts.path
     connection: http.client.HTTPConnection
     if parts.scheme == "https":
         connection = http.client.HTTPSConnection(host, parts.port, timeout=WAIT_S, context=trust.context(url))
@@ -37,7 +38,7 @@ def pieces(url: str, token: Secret, trust: Trust) -> Iterator[bytes]:
             raise NoAnswerError(
                 f"{parts.scheme}://{parts.netloc} refuses: {answer.read(2_000).decode(errors='replace')}"
             )
-        while piece := answer.read(PIECE_BYTES):
+        while piece := answer.read1(PIECE_BYTES):
             yield piece
     except (OSError, http.client.HTTPException) as error:
         raise NoAnswerError(f"{parts.scheme}://{parts.netloc}: {error!s}") from None

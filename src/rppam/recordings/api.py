@@ -1,5 +1,7 @@
 """Recordings over REST: everybody sees the own ones, administrators and auditors all. Each look is recorded."""
 
+import asyncio
+import codecs
 from collections.abc import AsyncIterator
 from typing import Annotated, Final, NamedTuple
 
@@ -10,13 +12,14 @@ from rppam.access.accounts.model import PAGE_SIZE, PAGE_SIZE_MAX, AccountRole
 from rppam.access.rbac.policy import Action, Caller, allows, check, lacking_role, rule_for
 from rppam.access.sessions.model import Identity
 from rppam.http.answers import NO_DATABASE
-from rppam.http.routes import SIGNED_IN, declare
+from rppam.http.routes import SIGNED_IN, Kind, declare
 from rppam.http.schemas import Shape
 from rppam.http.services import Here
+from rppam.http.streams import Event, EventStream
 from rppam.http.times import iso_utc
 from rppam.recordings.errors import RecordingUnknown
 from rppam.recordings.formats import ENDINGS, MEDIA, Format, Writer
-from rppam.recordings.model import Recording
+from rppam.recordings.model import Recording, Sort
 from rppam.recordings.service import Recordings
 from rppam.recordings.store import SqlRecordings
 
@@ -24,6 +27,7 @@ RECORDINGS: Final = "/api/v1/recordings"
 recordings = APIRouter(tags=["recordings"])
 _ID: Final = "^[0-9a-zA-Z-]{1,36}$"
 RecordingId = Annotated[str, Path(alias="recordingId", pattern=_ID)]
+_LAST_WORD_S: Final = 0.2
 _HIDDEN: Final = "No recording of this id, or somebody else's"
 
 
@@ -146,6 +150,40 @@ async def verify_recording(recording_id: RecordingId, caller: Caller, services: 
         head=verdict.head,
         problem=verdict.problem,
     )
+
+
+@recordings.get(RECORDINGS + "/{recordingId}/watch", summary="Watch a session", response_model=None)
+@declare(SIGNED_IN, {404: _HIDDEN, 503: NO_DATABASE}, kind=Kind.EVENTS)
+async def watch_recording(recording_id: RecordingId, caller: Caller, services: Here) -> EventStream:
+    """Server-sent events: `begin` says what it is, `o` is what the target said with its `text`, `r` another `size`, `x`
+    how the channel ended, and `over` comes last. Any node can be asked; the session is not slowed, and the ledger says
+    who watched.
+    """
+    found = await _readable(recording_id, caller, services)
+    await services.get(SqlRecordings).note("recording.watch", found.id, {"session": found.facts.session})
+
+    def still_may(now: Identity) -> None:
+        check(now, Action.READ, RecordingsOf(found.user_id), RecordingUnknown("no recording has this id"))
+
+    return EventStream(_watched(found, services.get(Recordings)), still_may)
+
+
+async def _watched(recording: Recording, service: Recordings) -> AsyncIterator[Event | None]:
+    yield Event("begin", _shape(recording).model_dump(by_alias=True))
+    decoders = {sort: codecs.getincrementaldecoder("utf-8")("replace") for sort in (Sort.OUT, Sort.ERROR)}
+    async for records in service.follow(recording):
+        if not records:
+            yield None
+        for record in records:
+            if record.sort in decoders:
+                if text := decoders[record.sort].decode(record.data):
+                    yield Event("o", {"text": text})
+            elif record.sort is Sort.RESIZE:
+                yield Event("r", {"size": record.data.decode("ascii", "replace")})
+            elif record.sort is Sort.EXIT:
+                yield Event("x", {"exit": record.data.decode("utf-8", "replace")})
+    yield Event("over", {})
+    await asyncio.sleep(_LAST_WORD_S)
 
 
 async def _exported(recording: Recording, form: Format, service: Recordings) -> AsyncIterator[bytes]:

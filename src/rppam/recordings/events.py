@@ -12,5 +12,6 @@ ACTIONS: Final = (
     Action("recording.end", "recording", "A recording ended", _A, "chunks, last hash, bytes, how the channel ended"),
     Action("recording.lose", "recording", "Nothing more could be recorded", _A, "why"),
     Action("recording.export", "recording", "A recording was exported or played", _A, "format"),
+    Action("recording.watch", "recording", "Somebody watched a session as it went on", _A, "session"),
     Action("recording.verify", "recording", "A recording was verified", _A, "what was found"),
 )

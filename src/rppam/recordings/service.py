@@ -1,5 +1,6 @@
 """Recordings: begin one for a channel, read one back, and see whether it is what was recorded."""
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final, NamedTuple
@@ -28,6 +29,10 @@ from rppam.recordings.recorder import Recorder
 from rppam.recordings.store import SqlRecordings
 
 CHUNKS_AT_ONCE: Final = 8
+JOINED_CHUNKS: Final = 500
+"""So many of the last chunks a watcher who joins is shown, which is the screen and what led to it."""
+LOOK_S: Final = 0.15
+"""How often a watcher looks for more."""
 
 
 class Verdict(NamedTuple):
@@ -90,6 +95,30 @@ class Recordings:
                 break
         if seq < recording.chunks or (seq == recording.chunks and before != recording.head):
             raise RecordingBroken(f"the recording {recording.id} ends with chunk {seq}, not as its row says")
+
+    async def follow(self, recording: Recording) -> AsyncIterator[list[Record]]:
+        """What is on its screen, and then what comes, until it ends; empty where nothing came for a moment.
+
+        It reads what is durable, so any node can, and the session does not wait for it.
+        Raises :class:`RecordingBroken`.
+        """
+        key = bytes.fromhex((await self._keys.unseal(recording.sealed_key, _place(recording.id))).reveal())
+        seq = max(0, recording.chunks - JOINED_CHUNKS)
+        before = first_hash(recording.id, recording.text)
+        if seq:
+            before = (await self._store.chunks(recording.id, seq - 1, 1))[0].hash
+        while True:
+            state = (await self._store.get(recording.id)).state
+            found = await self._store.chunks(recording.id, seq, CHUNKS_AT_ONCE)
+            for chunk in found:
+                plain = opened_chunk(key, recording.id, before, chunk)
+                seq, before = chunk.seq, chunk.hash
+                yield list(unpacked(plain))
+            if not found:
+                if state is not State.LIVE:
+                    return
+                await asyncio.sleep(LOOK_S)
+                yield []
 
     async def verify(self, ident: str, told: Sequence[tuple[int, str]]) -> Verdict:
         """Open everything, and compare it with what the ledger was ``told``: numbers of chunks and their hashes."""
