@@ -1,5 +1,6 @@
 """Targets and the vault behind the gateway: who may use a secret may connect with it, and sees nothing of it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from rppam.gateway.ports import NoRecordings, Ways
 from rppam.gateway.wiring import ways_of
 from tests.gateway.places import HOST, Place, Sshd
-from tests.gateway.test_register import recorded
+from tests.gateway.test_register import live, recorded
 from tests.support.served import Served
 
 pytestmark = [pytest.mark.integration]
@@ -43,7 +44,7 @@ async def place(served: Served, tmp_path: Path, target: Sshd) -> AsyncIterator[P
     await one.stop()
 
 
-async def test_a_right_to_use_is_the_right_to_connect(place: Place) -> None:
+async def test_a_right_to_use_is_the_right_to_connect(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     catalogue, target = Catalogue(place.served), place.target
     new = {"name": "Web1", "kind": "ssh", "address": HOST, "port": target.port}
     resource = (await catalogue.ask("POST", "/api/v1/resources", new))["id"]
@@ -65,9 +66,14 @@ async def test_a_right_to_use_is_the_right_to_connect(place: Place) -> None:
     used = await recorded(place, "secret.use")
     assert len(used) == 3
     assert all(target.private_key not in str(one) for one in used)
-    (start,) = [one for one in await recorded(place, "access.start") if one["actor"]["id"] == "id-ursula"]
+    (start, *_) = [one for one in await recorded(place, "access.start") if one["actor"]["id"] == "id-ursula"]
     assert start["details"]["account"] == target.user
+    monkeypatch.setattr("rppam.gateway.ssh.gate.RIGHTS_EVERY_S", 0.5)
+    running = asyncio.create_task(place.ssh("echo on; sleep 60", user="ursula+web1"))
+    await live(place)
     await catalogue.ask("PUT", f"/api/v1/vault/folders/{folder}/rights", {"items": []})
+    ended = await asyncio.wait_for(running, 10)
+    assert "the access to this account has ended" in ended.err
     assert "RPPAM-8601" in (await place.ssh("id -un", user="ursula+web1")).err
 
 

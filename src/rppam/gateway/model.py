@@ -11,6 +11,9 @@ LOST_MS: Final = 8_000
 """A session of which nobody has said so for this long has lost its gateway."""
 ORDERS_EVERY_S: Final = 0.5
 """How often a gateway asks for orders; the cache tells of them sooner."""
+RIGHTS_EVERY_S: Final = 5.0
+"""How often it is asked whether the user may still be there: a right or a grant may have ended."""
+RIGHTS_AT_ONCE: Final = 20
 WHY_CHARS: Final = 300
 PAGE_MAX: Final = 200
 

@@ -12,7 +12,8 @@ from typing import Final
 from rppam.cache.model import CacheKey, Kind as Cached
 from rppam.cache.ports import SharedCache
 from rppam.db.errors import DatabaseError
-from rppam.gateway.model import ORDERS_EVERY_S, SEEN_EVERY_S, Tick
+from rppam.gateway.errors import RouteUnknown
+from rppam.gateway.model import ORDERS_EVERY_S, RIGHTS_AT_ONCE, RIGHTS_EVERY_S, SEEN_EVERY_S, Tick
 from rppam.gateway.policy import ACCESS, AccessPolicy
 from rppam.gateway.ports import KnownHosts, Recordings, Routes
 from rppam.gateway.ssh.live import LiveAccess
@@ -84,6 +85,8 @@ class Gate:
                     self._obey(await self._ask(seen=seen))
                     said = now if seen else said
                 self._end_idle()
+                with contextlib.suppress(DatabaseError):
+                    await self._ask_rights()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), ORDERS_EVERY_S)
 
@@ -110,6 +113,17 @@ class Gate:
         for one in list(self._live.values()):
             if minutes and one.idle_s > minutes * 60:
                 why = f"nothing was typed for {minutes} minutes"
+                one.kill(why, f"this session is ended: {why}")
+
+    async def _ask_rights(self) -> None:
+        now = asyncio.get_running_loop().time()
+        due = [one for one in self._live.values() if now - one.asked_at >= RIGHTS_EVERY_S and not one.why]
+        for one in sorted(due, key=lambda one: one.asked_at)[:RIGHTS_AT_ONCE]:
+            one.asked_at = now
+            try:
+                await one.still_may()
+            except RouteUnknown:
+                why = "the access to this account has ended"
                 one.kill(why, f"this session is ended: {why}")
 
     def _heard(self, key: CacheKey | None) -> None:

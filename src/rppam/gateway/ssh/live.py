@@ -31,14 +31,17 @@ class LiveAccess:
         connection: asyncssh.SSHClientConnection,
         store: SqlAccess,
         close_user: Callable[[str], None],
+        still_may: Callable[[], Awaitable[object]],
     ) -> None:
-        """``close_user`` closes the user's connection with a reason."""
+        """``close_user`` closes the user's connection with a reason; ``still_may`` raises
+        :class:`~rppam.gateway.errors.RouteUnknown` where the user may not be there any more."""
         self.new, self.actor, self.connection = new, actor, connection
         self.up = self.down = 0
         self.why = ""
         """Why it was ended from here; empty while it was not."""
         self.ended = asyncio.Event()
         """Its end stands in the register."""
+        self.still_may, self.asked_at = still_may, asyncio.get_running_loop().time()
         self._store, self._close_user = store, close_user
         self._fronts: set[Front] = set()
         self._touched = asyncio.get_running_loop().time()

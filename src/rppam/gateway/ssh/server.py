@@ -319,7 +319,11 @@ class GatewayServer(asyncssh.SSHServer):
         except BaseException:
             reached.connection.close()
             raise
-        access = LiveAccess(new, actor, reached.connection, gate.store, self.hang_up)
+
+        async def still_may() -> None:
+            await gate.routes.find(identity, route.target, route.account)
+
+        access = LiveAccess(new, actor, reached.connection, gate.store, self.hang_up, still_may)
         gate.add(access)
         if self._gone:
             self._close(access, "the user left")
