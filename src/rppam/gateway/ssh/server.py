@@ -26,7 +26,7 @@ from rppam.gateway.ssh import forwards
 from rppam.gateway.ssh.channel import ByteChannel, Front, new_channel, one_line, refused_kind
 from rppam.gateway.ssh.gate import Gate
 from rppam.gateway.ssh.live import LiveAccess
-from rppam.gateway.ssh.target import reach
+from rppam.gateway.ssh.target import Reached, reach
 from rppam.kernel.actor import Actor, ActorKind, acting
 from rppam.kernel.errors import RppamError
 from rppam.kernel.instant import WallMs
@@ -279,16 +279,7 @@ class GatewayServer(asyncssh.SSHServer):
         if gate.draining:
             raise RouteUnknown(f"no new session is taken: {gate.draining}")
         route = self._route or await gate.routes.find(identity, self._wanted.target, self._wanted.account)
-        with acting(actor):
-            credential = await gate.routes.open(identity, route, ident)
-        pins = await gate.known_hosts.of(route.target_id)
-        try:
-            reached = await reach(route, credential, pins)
-        except HostKeyChanged as error:
-            target = Entity("resource", route.target_id, route.target)
-            await gate.store.note("hostkey.mismatch", target, actor, {}, str(error))
-            raise
-        del credential
+        reached = await self._reach(route, identity, actor, ident)
         try:
             if reached.new_key is not None:
                 with acting(actor):
@@ -332,6 +323,17 @@ class GatewayServer(asyncssh.SSHServer):
         self._closing.add(watch)
         watch.add_done_callback(self._closing.discard)
         return access
+
+    async def _reach(self, route: Route, identity: Identity, actor: Actor, ident: str) -> Reached:
+        """The target, by a credential that is dropped again once it has let us in."""
+        with acting(actor):
+            credential = await self.gate.routes.open(identity, route, ident)
+        try:
+            return await reach(route, credential, await self.gate.known_hosts.of(route.target_id))
+        except HostKeyChanged as error:
+            target = Entity("resource", route.target_id, route.target)
+            await self.gate.store.note("hostkey.mismatch", target, actor, {}, str(error))
+            raise
 
     async def _watch(self, access: LiveAccess) -> None:
         """Notice that the target has gone."""
