@@ -118,3 +118,14 @@ async def test_the_reason_that_was_given_stands_in_the_record(served: Served) ->
     assert (await post(served, headers)).status_code == 201
     events = await served.http.get("/api/v1/audit/events?action=siem.create", headers=served.bearer())
     assert [one["reason"] for one in events.json()["events"]] == ["wegen Übung of+two"]
+
+
+async def test_a_password_that_is_shown_once_is_kept_nowhere(served: Served) -> None:
+    headers = {**served.bearer(), **KEY}
+    made = await served.http.post("/api/v1/users", json={"username": "newcomer"}, headers=headers)
+    assert (made.status_code, bool(made.json()["password"])) == (201, True), made.text
+    await until_kept(served)
+    again = await served.http.post("/api/v1/users", json={"username": "newcomer"}, headers=headers)
+    assert (again.status_code, again.json()["code"]) == (409, "RPPAM-8803")
+    kept = await served.database.read(lambda one: one.execute(select(idempotency_keys)).one())
+    assert kept.answer is None

@@ -1,13 +1,27 @@
 """Every page in a real browser over a real cluster: no violation, no error, readable by everybody."""
 
+import json
+
 import pytest
 
-from tests.console.conftest import AXE, OpenPage
+from tests.console.conftest import AXE, PASSWORD, Balancer, OpenPage
+from tests.support.lab import Lab
 
 pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow, pytest.mark.alone]
 
+HOSTILE = "<img src=x onerror=alert(1)>"
+CAST = "\n".join(
+    [
+        json.dumps({"version": 2, "width": 80, "height": 6}),
+        json.dumps([0.1, "o", "\x1b[38;2;255;90;90mred\x1b[0m plain \x1b[44mblue\x1b[0m\r\n"]),
+        json.dumps([0.2, "o", HOSTILE + "\x1b]0;" + HOSTILE + "\x07\r\nneedle\r\n"]),
+    ]
+)
 PAGES = {
     "": "Welcome, Sue",
+    "targets": "Targets",
+    "vault": "Vault",
+    "access": "Sessions",
     "cluster": "Cluster",
     "audit": "Audit",
     "siem": "SIEM targets",
@@ -42,3 +56,90 @@ def test_every_page_is_whole_in_both_themes_and_on_a_phone(open_page: OpenPage, 
         width = page.evaluate("document.documentElement.scrollWidth")
         assert width <= size["width"], f"{path} is {width} wide"
     assert {path: flaws for path, flaws in found.items() if flaws} == {}
+
+
+def test_a_failover_loses_no_log_in_no_event_and_does_no_act_twice(
+    open_page: OpenPage, lab: Lab, balancer: Balancer
+) -> None:
+    watched = open_page()
+    page = watched.page
+    watched.sign_in("sue")
+    watched.open("siem")
+    page.get_by_role("status").get_by_text("Healthy").wait_for()
+    nodes = {node.port: node for node in lab.nodes}
+    for turn in range(2):
+        assert balancer.served is not None
+        serving = nodes[balancer.served]
+        page.get_by_role("button", name="New target").click()
+        page.get_by_label("Name", exact=True).fill(f"collector {turn}")
+        page.get_by_label("Address").fill("tls://siem.example.com:6514")
+        serving.kill()
+        page.get_by_role("button", name="Save").click()
+        page.get_by_role("cell", name=f"collector {turn} syslog").wait_for(timeout=60_000)
+        page.get_by_role("status").get_by_text("Reconnecting").wait_for(state="detached", timeout=30_000)
+        answer = lab.running()[0].ask("/api/v1/siem/targets", token=lab.token)
+        assert [one["name"] for one in answer.body["items"]].count(f"collector {turn}") == 1
+        serving.start()
+        lab.wait_until_healthy()
+        page.get_by_role("status").get_by_text("Healthy").wait_for(timeout=30_000)
+    assert page.get_by_label("Password").count() == 0
+
+
+def test_what_somebody_else_does_appears_by_itself_and_is_text(open_page: OpenPage, lab: Lab) -> None:
+    watched = open_page()
+    watched.sign_in("audrey")
+    watched.open("users")
+    watched.page.get_by_role("cell", name="bob").first.wait_for()
+    body = {"username": "mallory", "displayName": HOSTILE, "roles": ["pam_user"]}
+    assert lab.running()[0].ask("/api/v1/users", method="POST", send=body, token=lab.token).status == 201
+    watched.page.get_by_text(HOSTILE).wait_for()
+    assert watched.page.get_by_role("button", name="New user").count() == 0, "an auditor changes nothing"
+
+
+def test_an_ended_session_asks_again_and_keeps_what_was_typed(open_page: OpenPage, lab: Lab) -> None:
+    watched = open_page()
+    page = watched.page
+    watched.sign_in("sue")
+    watched.open("users")
+    page.get_by_role("button", name="New user").click()
+    page.get_by_label("User name").fill("typed-before")
+    assert lab.running()[0].ask("/api/v1/sessions?all=true", method="DELETE", token=lab.new_token()).status == 200
+    page.get_by_role("button", name="Make the user").click()
+    again = page.get_by_role("dialog", name="Your session is over")
+    again.get_by_label("Password").fill(PASSWORD)
+    again.get_by_role("button", name="Sign in").click()
+    page.get_by_role("heading", name="First password of typed-before").wait_for()
+
+
+def test_a_recording_plays_under_the_strict_policy(open_page: OpenPage) -> None:
+    """Colours of 24 bits, a hostile title and a search; what the server answers is put in its place."""
+    watched = open_page()
+    page = watched.page
+    facts = {"user": "bob", "account": "root", "target": "web", "title": HOSTILE, "state": "done"}
+    page.route("**/api/v1/recordings/abc", lambda route: route.fulfill(json=facts))
+    page.route("**/api/v1/recordings/abc/export*", lambda route: route.fulfill(body=CAST, content_type="text/plain"))
+    page.route("**/api/v1/recordings/abc/verify", lambda route: route.fulfill(json={"ok": True, "problem": ""}))
+    watched.sign_in("sue")
+    watched.open("access/abc")
+    page.get_by_text("whole, as the ledger has it").wait_for()
+    red = page.locator(".xterm-rows span", has_text="red").first
+    red.wait_for()
+    assert red.evaluate("one => getComputedStyle(one).color") == "rgb(255, 90, 90)"
+    page.get_by_label("Search in the recording").fill("needle")
+    page.get_by_role("button", name="Search").click()
+    page.get_by_role("listitem").get_by_text("needle").wait_for()
+    watched.shot("light-player")
+    if AXE.exists():
+        assert watched.axe() == []
+
+
+def test_german_speaks_german(open_page: OpenPage) -> None:
+    watched = open_page(locale="de-DE")
+    page = watched.page
+    watched.open("")
+    page.get_by_label("Benutzername").fill("sue")
+    page.get_by_label("Kennwort").fill(PASSWORD)
+    page.get_by_role("button", name="Anmelden").click()
+    page.get_by_role("heading", name="Willkommen, Sue").wait_for()
+    watched.shot("light-german")
+    assert page.evaluate("document.documentElement.lang") == "de"

@@ -2,6 +2,7 @@
 import type { Component } from "svelte";
 import { t } from "../lib/i18n.svelte";
 import { may } from "../lib/session.svelte";
+import Access from "./Access.svelte";
 import Account from "./Account.svelte";
 import Audit from "./Audit.svelte";
 import Cluster from "./Cluster.svelte";
@@ -11,7 +12,9 @@ import Lockouts from "./Lockouts.svelte";
 import Logins from "./Logins.svelte";
 import Settings from "./Settings.svelte";
 import Siem from "./Siem.svelte";
+import Targets from "./Targets.svelte";
 import Users from "./Users.svelte";
+import Vault from "./Vault.svelte";
 
 export interface PageOf {
   path: string;
@@ -24,6 +27,14 @@ const anybody = (): boolean => true;
 
 export const groups = (): { title: string; pages: PageOf[] }[] => [
   { title: "", pages: [{ path: "", title: () => t("Home"), page: Home, may: anybody }] },
+  {
+    title: t("Access"),
+    pages: [
+      { path: "targets", title: () => t("Targets"), page: Targets, may: anybody },
+      { path: "vault", title: () => t("Vault"), page: Vault, may: anybody },
+      { path: "access", title: () => t("Sessions"), page: Access, may: anybody },
+    ],
+  },
   {
     title: t("Operate"),
     pages: [

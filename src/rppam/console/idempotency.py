@@ -29,6 +29,8 @@ _KEY: Final = re.compile(rb"[A-Za-z0-9_-]{8,64}")
 _CHANGES: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 P = ParamSpec("P")
 _ANSWER_BYTES_MAX: Final = 64 * 1024
+_SHOWN_ONCE: Final = re.compile(r"/reveal$|/generate$|/password/reset$|^/api/v1/users$")
+"""What is answered there holds a secret that is shown once: it is kept nowhere, sealed or not."""
 _OPEN: Final = "/api/v1/auth/"
 """Log-ins and codes have their own rules about being sent twice, and their answers are kept nowhere."""
 
@@ -63,16 +65,16 @@ class IdempotencyMiddleware:
             if error.row.status is not None and error.row.status < 500:
                 await self._note(self._acts.refused, act)
             raise
-        await self._keep(act, answer)
+        await self._keep(act, scope["path"], answer)
 
-    async def _keep(self, act: Act, answer: "_Answer") -> None:
+    async def _keep(self, act: Act, path: str, answer: "_Answer") -> None:
         if answer.status >= 500:
             return
         if answer.status >= 400:
             await self._note(self._acts.refused, act)
             return
         sealed: str | None = None
-        if len(answer.body) <= _ANSWER_BYTES_MAX:
+        if len(answer.body) <= _ANSWER_BYTES_MAX and not _SHOWN_ONCE.search(path):
             try:
                 sealed = await self._data_keys.seal(Secret(answer.body.decode()), _place(act))
             except (SealingKeyMissing, DatabaseError) as error:
