@@ -61,7 +61,7 @@ async def test_every_documented_operation_answers_as_documented(open_vault: Serv
         for path, methods in bare_app().openapi()["paths"].items()
         for method, operation in methods.items()
         if not path.startswith((f"{USERS}/me", "/api/v1/auth/mfa"))  # a token made here belongs to no account
-        and not path.endswith("{targetId}/test")  # nothing listens there
+        and not path.endswith(("{targetId}/test", "{channelId}/test"))  # nothing listens there
         and not path.endswith("{checkoutId}/checkin")  # it is forced here
         and not path.startswith(_OF_ACCOUNTS)  # tests/requests/test_api.py asks for all of these, as several people
     ]
@@ -136,7 +136,12 @@ async def _policy_places(served: Served) -> dict[str, str]:
     spare = (await served.http.post(groups, headers=served.bearer(), json={"name": "spare"})).json()["id"]
     everybody = {"name": "p", "level": "default"}
     policy = (await served.http.post(policies, headers=served.bearer(), json=everybody)).json()["id"]
-    return {"groupId": group, "spareId": spare, "policyId": policy}
+    channels, hook = (
+        "/api/v1/notifications/channels",
+        {"name": "c", "kind": "webhook", "url": "http://x/", "secret": "s"},
+    )
+    channel = (await served.http.post(channels, headers=served.bearer(), json=hook)).json()["id"]
+    return {"groupId": group, "spareId": spare, "policyId": policy, "channelId": channel}
 
 
 async def _vault_places(served: Served) -> dict[str, str]:
@@ -168,6 +173,8 @@ def _target_bodies(places: dict[str, str]) -> dict[str, dict[str, object]]:
         "/api/v1/vault/folders/{folderId}": {"description": "x"},
         "/api/v1/vault/folders/{folderId}/rights": {"items": []},
         "/api/v1/user-groups": {"name": "dev"},
+        "/api/v1/notifications/channels": {"name": "d", "kind": "webhook", "url": "http://x/", "secret": "s"},
+        "/api/v1/notifications/channels/{channelId}": {"name": "e", "kind": "webhook", "url": "http://x/"},
         "/api/v1/user-groups/{groupId}": {"name": "ops"},
         "/api/v1/approval-policies": {"name": "dev", "level": "group", "subject": places["spareId"]},
         "/api/v1/approval-policies/{policyId}": {"name": "p", "level": "default"},

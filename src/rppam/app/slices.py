@@ -22,6 +22,7 @@ import rppam.gateway
 import rppam.licence
 import rppam.limits
 import rppam.manager
+import rppam.notifications
 import rppam.recordings
 import rppam.requests
 import rppam.setup
@@ -51,6 +52,7 @@ SLICES: Final[list[Slice]] = [
     rppam.vault.SLICE,
     rppam.recordings.SLICE,
     rppam.gateway.SLICE,
+    rppam.notifications.SLICE,
     rppam.requests.SLICE,
     rppam.limits.SLICE,
     rppam.manager.SLICE,

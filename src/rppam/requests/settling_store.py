@@ -29,6 +29,7 @@ from rppam.requests.machine import (
 )
 from rppam.requests.rows_store import Stored, columns_of, locked, read
 from rppam.requests.tables import access_grants, access_requests
+from rppam.requests.telling_store import tell
 from rppam.vault.checkout_store import end_of_grant
 
 _R, _G = access_requests.c, access_grants.c
@@ -51,6 +52,7 @@ def settle(connection: Connection, found: Stored, outcome: Outcome, event: Event
     if rows_changed(connection, update(access_requests).where(unchanged).values(**columns)) != 1:
         raise ChangedMeanwhile("the request was changed at the same time")
     _record_act(connection, found, outcome, event, why)
+    tell(connection, found, outcome, event, why)
     for effect in outcome.effects:
         if effect is Effect.GRANT:
             _make_grant(connection, found, request, now)

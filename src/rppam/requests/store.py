@@ -65,6 +65,7 @@ from rppam.requests.rows_store import (
 from rppam.requests.settling_store import settle
 from rppam.requests.standing_store import chosen_approvers, enabled_among, groups_of, standings
 from rppam.requests.tables import access_grants, access_requests, request_approvers, request_decisions
+from rppam.requests.telling_store import tell_new
 
 _R, _G = access_requests.c, access_grants.c
 _DAY_MS: Final = 24 * 60 * MINUTE_MS
@@ -311,7 +312,9 @@ def _insert(
         connection.execute(insert(request_approvers), [{**row, "user_id": row.pop("user")} for row in rows])
     target = Entity("request", ident, wanted.object_name)
     record(connection, "request.create", target, reason=wanted.reason, details=_facts(wanted, policy, request))
-    settle(connection, read(connection, ident), begin(request, now), None, now, "")
+    made = read(connection, ident)
+    tell_new(connection, made)
+    settle(connection, made, begin(request, now), None, now, "")
     return ident
 
 

@@ -1,0 +1,86 @@
+"""Who hears of what becomes of a request: a row in the outbox of notifications, in the same transaction.
+
+A message says what is asked for and where to look; it decides nothing. Whoever approves signs in.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from sqlalchemy import Connection, select
+
+from rppam.notifications.outbox import notify
+from rppam.requests.machine import Decide, Effect, Event, Outcome, Prolong, State
+from rppam.requests.rows_store import Stored, names_of
+from rppam.requests.tables import user_contacts
+
+_TITLES: Final = {
+    "request.created": "{requester} asks for {object}",
+    "request.emergency": "EMERGENCY: {requester} has taken {object}",
+    "request.granted": "{requester} was granted {object}",
+    "request.denied": "The request of {requester} for {object} was denied",
+    "request.expired": "The request of {requester} for {object} has expired",
+    "request.cancelled": "The request of {requester} for {object} was cancelled",
+    "request.reviewed": "The emergency of {requester} with {object} was reviewed",
+    "grant.ending": "The access of {requester} to {object} ends soon",
+    "grant.extended": "The access of {requester} to {object} lasts longer",
+    "grant.ended": "The access of {requester} to {object} has ended",
+    "grant.revoked": "The access of {requester} to {object} was taken away",
+}
+_ENDS: Final = {
+    State.DENIED: "request.denied",
+    State.EXPIRED: "request.expired",
+    State.CANCELLED: "request.cancelled",
+    State.ENDED: "grant.ended",
+    State.REVOKED: "grant.revoked",
+}
+
+
+def tell_new(connection: Connection, made: Stored) -> None:
+    """Tell approvers, and of an emergency everybody who may review it."""
+    if made.request.emergency:
+        _tell(connection, made, "request.emergency", [made.request.requester], "")
+    elif made.request.terms.needed:
+        _tell(connection, made, "request.created", [one.user for one in made.request.approvers], "")
+
+
+def tell(connection: Connection, found: Stored, outcome: Outcome, event: Event | None, why: str) -> None:
+    """Tell the requester what has become of it."""
+    kind = _kind(outcome, event)
+    if kind:
+        _tell(connection, found, kind, [found.request.requester], why)
+
+
+def _kind(outcome: Outcome, event: Event | None) -> str:
+    effects = outcome.effects
+    if Effect.REVIEWED in effects:
+        return "request.reviewed"
+    if Effect.WARN in effects:
+        return "grant.ending"
+    if Effect.PROLONG in effects:
+        return ""  # what it makes longer tells that
+    if isinstance(event, Prolong):
+        return "grant.extended"
+    if Effect.GRANT in effects:
+        return "request.granted" if isinstance(event, Decide) else ""
+    return _ENDS.get(outcome.request.state, "") if Effect.OVER in effects else ""
+
+
+def _tell(connection: Connection, found: Stored, kind: str, people: Iterable[str], why: str) -> None:
+    row, request = found.row, found.request
+    concerned = list(people)
+    names = names_of(connection, [request.requester, *concerned])
+    facts: dict[str, Any] = {"requester": names.get(request.requester, ""), "object": row.object_name}
+    mail = select(user_contacts.c.email).where(user_contacts.c.user_id.in_(concerned), user_contacts.c.email != "")
+    body = {
+        "title": _TITLES[kind].format(**facts),
+        "request": request.id,
+        **facts,
+        "rights": row.rights.split(","),
+        "minutes": request.terms.minutes,
+        "reason": row.reason,
+        "approvers": [names[one] for one in concerned if kind == "request.created"],
+        "why": why,
+        "link": f"/console/requests/{request.id}",
+        "mail_to": sorted(connection.execute(mail).scalars()),
+    }
+    notify(connection, kind, body)

@@ -1,0 +1,179 @@
+"""Notifications of a request, by webhook and mail: signed, over TLS, sent again, and gone when their act is undone."""
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from rppam.cluster.health.ports import Authority as Leader
+from rppam.http.errors import FencedError
+from rppam.kernel.system_clock import SystemClock
+from rppam.notifications.delivery import Delivery
+from rppam.notifications.store import SqlChannels
+from rppam.notifications.tables import notifications
+from tests.requests.people import furnish, hire, person
+from tests.requests.test_api import REQUESTS, ask, said
+from tests.siem.receivers import http, is_signed
+from tests.support.authority import Authority
+from tests.support.served import Served
+
+pytestmark = pytest.mark.integration
+CHANNELS = "/api/v1/notifications/channels"
+
+
+@pytest.fixture
+async def company(served: Served) -> Served:
+    await hire(served.database)
+    await furnish(served.database)
+    return served
+
+
+def delivery(node: Served) -> Delivery:
+    return Delivery(node.services.get(SqlChannels), SystemClock(), "node1", "boot")
+
+
+async def channel(node: Served, **body: Any) -> dict[str, Any]:
+    answer = await node.http.post(CHANNELS, headers=node.bearer(), json={"name": "c", **body})
+    assert answer.status_code == 201, answer.text
+    made: dict[str, Any] = answer.json()
+    return made
+
+
+async def now_due(node: Served) -> None:
+    again = update(notifications).where(notifications.c.sent_at.is_(None)).values(next_try_at=0)
+    await node.database.write(lambda connection: connection.execute(again).rowcount)
+
+
+class MailServer:
+    """Takes mail over STARTTLS alone, and remembers it."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context, self.mails = context, list[str]()
+        self.port = 0
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["MailServer"]:
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        try:
+            yield self
+        finally:
+            server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        is_secure = False
+        writer.write(b"220 test\r\n")
+        while line := (await reader.readline()).decode().strip():
+            word = line.split()[0].upper()
+            if word == "EHLO":
+                writer.write(b"250 test\r\n" if is_secure else b"250-test\r\n250 STARTTLS\r\n")
+            elif word == "STARTTLS":
+                writer.write(b"220 go\r\n")
+                await writer.drain()
+                await writer.start_tls(self._context)
+                is_secure = True
+            elif word == "DATA" and is_secure:
+                writer.write(b"354 go\r\n")
+                self.mails.append((await reader.readuntil(b"\r\n.\r\n")).decode())
+                writer.write(b"250 taken\r\n")
+            elif word == "QUIT":
+                writer.write(b"221 bye\r\n")
+                break
+            else:
+                writer.write(b"250 ok\r\n" if is_secure else b"530 STARTTLS first\r\n")
+        writer.close()
+
+
+async def test_a_webhook_hears_of_each_step_signed_and_once_more_after_a_refusal(company: Served) -> None:
+    heard: list[dict[str, Any]] = []
+    refuses = True
+
+    async def handle(path: str, headers: dict[str, str], body: bytes) -> tuple[int, object]:
+        assert is_signed("s3cret", headers, body)
+        assert headers["x-rppam-id"] == json.loads(body)["id"]
+        if refuses:
+            return 503, {}
+        heard.append(json.loads(body))
+        return 200, {}
+
+    async with http(handle) as url:
+        made = await channel(company, kind="webhook", url=url, secret="s3cret")
+        assert "s3cret" not in json.dumps(made)
+        asked = await ask(await person(company, "ursula"))
+        assert await delivery(company).run(7) == 1
+        shown = (await company.http.get(f"{CHANNELS}/{made['id']}", headers=company.bearer())).json()
+        assert (shown["waiting"], "503" in shown["problem"]) == (1, True)
+        assert await delivery(company).run(7) == 0, "it waits before it is sent again"
+        refuses = False
+        await now_due(company)
+        await (await person(company, "anna")).post(f"{REQUESTS}/{asked['id']}/approve")
+        assert await delivery(company).run(7) == 2
+        assert await delivery(company).run(7) == 0
+        with pytest.raises(FencedError):
+            await company.services.get(SqlChannels).sent(Leader(6, "old"), "node2", "x")
+    assert [one["kind"] for one in heard] == ["request.created", "request.granted"]
+    assert heard[0]["title"] == "ursula asks for deploy@web1"
+    assert sorted(heard[0]["approvers"]) == ["anna", "bert", "carl", "root"]
+    assert "mail_to" not in heard[0]
+
+
+async def test_mail_goes_over_tls_to_those_concerned_and_to_no_server_that_is_not_believed(
+    company: Served, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path)
+    issued = authority.certify("localhost")
+    (tmp_path / "server.pem").write_bytes(issued.pem() + issued.key_pem())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "server.pem")
+    where = {"managerId": None, "email": "anna@corp.example"}
+    await company.http.put("/api/v1/users/id-anna/contact", headers=company.bearer(), json=where)
+    async with MailServer(context).running() as server:
+        options = {"sender": "pam@corp.example", "to": ["desk@corp.example"], "caPath": str(authority.path)}
+        url = f"smtp://localhost:{server.port}"
+        made = await channel(company, kind="smtp", url=url, options=options)
+        await ask(await person(company, "ursula"), reason="INC-1: disk\nSubject: forged")
+        assert await delivery(company).run(7) == 1
+        [mail] = server.mails
+        assert "To: desk@corp.example, anna@corp.example" in mail
+        assert "Subject: ursula asks for deploy@web1" in mail
+        assert mail.index("forged") > mail.index("\r\n\r\n"), "in the text, not in the head"
+        body = {"name": "c", "kind": "smtp", "url": url, "options": {**options, "caPath": ""}}
+        await company.http.put(f"{CHANNELS}/{made['id']}", headers=company.bearer(), json=body)
+        failed = await company.http.post(f"{CHANNELS}/{made['id']}/test", headers=company.bearer())
+        assert said(failed) == (502, "RPPAM-8560")
+        assert "certificate is not believed" in failed.json()["detail"]
+        assert len(server.mails) == 1
+
+
+async def test_what_was_undone_is_told_to_nobody(company: Served) -> None:
+    await channel(company, kind="webhook", url="http://127.0.0.1:1/", secret="s3cret")
+    ursula = await person(company, "ursula")
+    refused = await ursula.post(REQUESTS, accountId="none", reason="x")
+    assert refused.status_code == 404
+    assert await company.services.get(SqlChannels).waiting() == {}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"url": "ftp://x"},
+        {"secret": None},
+        {"kind": "smtp", "url": "smtp://x"},
+        {"kind": "smtp", "url": "smtp://x", "options": {"sender": "a@b"}},
+        {"kind": "smtp", "url": "smtp://x", "secret": None, "options": {"sender": "a@b", "username": "u"}},
+        {"url": "https://u:p@x/"},
+        {"options": {"to": ["a@b\nBcc: c@d"]}},
+    ],
+)
+async def test_a_channel_that_cannot_work_is_refused(served: Served, wrong: dict[str, Any]) -> None:
+    body = {"name": "c", "kind": "webhook", "url": "https://x.example/", "secret": "s3cret", **wrong}
+    answer = await served.http.post(CHANNELS, headers=served.bearer(), json=body)
+    assert answer.status_code == 400, answer.text
+    denied = await served.http.post(CHANNELS, headers=served.bearer("pam_approver"), json=body)
+    assert denied.status_code == 403
