@@ -17,6 +17,7 @@ from rppam.kernel.system_clock import SystemClock
 from rppam.notifications.delivery import Delivery
 from rppam.notifications.store import SqlChannels
 from rppam.notifications.tables import notifications
+from rppam.notifications.wiring import refusing
 from tests.requests.people import furnish, hire, person
 from tests.requests.test_api import REQUESTS, ask, said
 from tests.siem.receivers import http, is_signed
@@ -110,6 +111,7 @@ async def test_a_webhook_hears_of_each_step_signed_and_once_more_after_a_refusal
         shown = (await company.http.get(f"{CHANNELS}/{made['id']}", headers=company.bearer())).json()
         assert (shown["waiting"], "503" in shown["problem"]) == (1, True)
         assert await delivery(company).run(7) == 0, "it waits before it is sent again"
+        assert "c has 1 waiting" in await refusing(company.services.get(SqlChannels))
         refuses = False
         await now_due(company)
         await (await person(company, "anna")).post(f"{REQUESTS}/{asked['id']}/approve")
@@ -117,6 +119,7 @@ async def test_a_webhook_hears_of_each_step_signed_and_once_more_after_a_refusal
         assert await delivery(company).run(7) == 0
         with pytest.raises(FencedError):
             await company.services.get(SqlChannels).sent(Leader(6, "old"), "node2", "x")
+    assert await refusing(company.services.get(SqlChannels)) == ""
     assert [one["kind"] for one in heard] == ["request.created", "request.granted"]
     assert heard[0]["title"] == "ursula asks for deploy@web1"
     assert sorted(heard[0]["approvers"]) == ["anna", "bert", "carl", "root"]

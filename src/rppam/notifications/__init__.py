@@ -11,5 +11,6 @@ SLICE = Slice(
     actions="events:ACTIONS",
     wire="wiring:wire",
     leader_tasks="wiring:leader_tasks",
+    node_tasks="wiring:node_tasks",
     routes=("api:notifications",),
 )

@@ -102,7 +102,8 @@ class SqlChannels:
         def work(connection: Connection) -> Mapping[str, tuple[int, str]]:
             found: dict[str, tuple[int, str]] = {}
             for row in connection.execute(wanted):
-                found[row.channel_id] = (found.get(row.channel_id, (0, ""))[0] + 1, row.problem)
+                count, problem = found.get(row.channel_id, (0, ""))
+                found[row.channel_id] = (count + 1, row.problem or problem)
             return found
 
         return await self._database.read(work)

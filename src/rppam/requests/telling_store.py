@@ -80,7 +80,7 @@ def _tell(connection: Connection, found: Stored, kind: str, people: Iterable[str
         "reason": row.reason,
         "approvers": [names[one] for one in concerned if kind == "request.created"],
         "why": why,
-        "link": f"/console/requests/{request.id}",
+        "link": f"/console/#/requests/{request.id}",
         "mail_to": sorted(connection.execute(mail).scalars()),
     }
     notify(connection, kind, body)
