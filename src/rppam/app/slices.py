@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import rppam.access.accounts
 import rppam.access.lockouts
 import rppam.access.mfa
+import rppam.access.passkeys
 import rppam.access.rbac
 import rppam.access.sessions
 import rppam.access.tokens
@@ -46,6 +47,7 @@ SLICES: Final[list[Slice]] = [
     rppam.access.lockouts.SLICE,
     rppam.access.mfa.SLICE,
     rppam.access.sessions.SLICE,
+    rppam.access.passkeys.SLICE,
     rppam.audit.SLICE,
     rppam.siem.SLICE,
     rppam.targets.SLICE,

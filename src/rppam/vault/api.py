@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from rppam.access.accounts.api import address_of
 from rppam.access.mfa.service import SecondFactors
+from rppam.access.passkeys.service import Passkeys
 from rppam.access.rbac.policy import Caller
 from rppam.access.sessions.model import Identity
 from rppam.foundation import Foundation
@@ -189,7 +190,7 @@ async def reveal(
     store.reason(body.reason)
     if services.get(Foundation).config.vault.reveal_factor != "none":
         await store.may_reveal(caller, entry_id)
-        await _prove(caller, body.code, address_of(request), services)
+        await _prove(caller, body, address_of(request), services)
     shown = await store.reveal(caller, entry_id, body.reason, body.version)
     response.headers["Cache-Control"] = "no-store"
     return Revealed(
@@ -297,12 +298,15 @@ async def force(checkout_id: CheckoutId, body: ForceRequest, caller: Caller, ser
     return checkout_shape(await services.get(Checkouts).force(caller, checkout_id, body.reason))
 
 
-async def _prove(caller: Identity, code: str | None, client: str, services: Services) -> None:
+async def _prove(caller: Identity, body: RevealRequest, client: str, services: Services) -> None:
     if caller.user_id is None:
         raise FactorNeeded("a token that was made on a host has no second factor: sign in with an account")
-    if code is None:
-        raise FactorNeeded("code: expected that of the own authenticator")
-    await services.get(SecondFactors).prove(caller.user_id, code, client)
+    if body.passkey is not None:
+        await services.get(Passkeys).prove(caller.user_id, body.passkey.id, body.passkey.credential)
+    elif body.code is not None:
+        await services.get(SecondFactors).prove(caller.user_id, body.code, client)
+    else:
+        raise FactorNeeded("expected 'code' of the own authenticator, or 'passkey'")
 
 
 def _plain(fields: Mapping[str, SecretStr]) -> dict[str, str]:

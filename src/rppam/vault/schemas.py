@@ -6,6 +6,7 @@ from fastapi import Path, Query
 from pydantic import Field, SecretStr
 
 from rppam.access.accounts.api import PRINTABLE
+from rppam.access.passkeys.schemas import Answer
 from rppam.http.schemas import Flag, Shape
 from rppam.http.times import iso_utc
 from rppam.vault.generator import LENGTH, LENGTH_MAX, CharClass, Rules
@@ -174,6 +175,8 @@ class RevealRequest(Shape):
     reason: Reason
     code: Annotated[str | None, Field(min_length=1, max_length=64)] = None
     """Of the own authenticator, or a backup code; where `vault.revealFactor` is `required`."""
+    passkey: Answer | None = None
+    """In the place of `code`: what a passkey answered to POST /api/v1/auth/webauthn/prove."""
     version: Annotated[int | None, Field(ge=1, le=2**53)] = None
     """An older one, for those who see its history."""
 

@@ -1,0 +1,123 @@
+"""Passkeys over REST: the own ones, and signing in with one."""
+
+from typing import Annotated, Final
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Path, Request, Response
+
+from rppam.access.accounts.api import given, own_id
+from rppam.access.accounts.service import UserAdministration
+from rppam.access.lockouts.guard import Guard
+from rppam.access.passkeys.errors import PasskeyOver, PasskeyRefused
+from rppam.access.passkeys.schemas import (
+    BeginAdding,
+    LoginAnswerOf,
+    NewPasskey,
+    Options,
+    PasskeyList,
+    PasskeyShape,
+)
+from rppam.access.passkeys.service import Asked, Passkeys
+from rppam.access.passkeys.store import Passkey, Site
+from rppam.access.rbac.policy import Caller
+from rppam.access.sessions.api import LoginAnswer, caller_of, token_answer
+from rppam.access.sessions.service import Sessions
+from rppam.access.tokens.credentials import check_same_origin
+from rppam.http.answers import BODY, GUESSES, NO_ACCOUNT, NO_DATABASE
+from rppam.http.errors import FieldFlaw, InvalidRequestError
+from rppam.http.routes import ANYBODY, SIGNED_IN, declare
+from rppam.http.services import Here
+from rppam.http.times import iso_utc
+
+WEBAUTHN: Final = "/api/v1/auth/webauthn"
+passkeys = APIRouter(tags=["passkeys"])
+_REFUSED: Final = "The passkey does not prove it, or the token belongs to no account"
+_OVER: Final = "The question is over: each is good once, for two minutes"
+PasskeyId = Annotated[str, Path(alias="passkeyId", pattern="^[0-9A-Za-z_-]{1,1400}$")]
+_NOTHING: Final = BeginAdding()
+
+
+def site_of(request: Request) -> Site:
+    """The site of the page that asks. Raises :class:`InvalidRequestError`."""
+    origin = f"{request.url.scheme}://{request.headers.get('host', '')}"
+    host = urlsplit(origin).hostname
+    if not host:
+        raise InvalidRequestError([FieldFlaw("header.Host", "expected the host name of the page", "missing")])
+    return Site(origin[:300], host)
+
+
+@passkeys.get(WEBAUTHN, summary="The caller's passkeys", response_model=PasskeyList)
+@declare(SIGNED_IN, {403: NO_ACCOUNT, 503: NO_DATABASE})
+async def list_passkeys(caller: Caller, services: Here) -> PasskeyList:
+    """The oldest first."""
+    return PasskeyList(items=[_shape(one) for one in await services.get(Passkeys).of_user(own_id(caller))])
+
+
+@passkeys.post(f"{WEBAUTHN}/register", summary="Begin to add a passkey", response_model=Options)
+@declare(SIGNED_IN, {**BODY, 403: "The password is wrong, or the token belongs to no account", 429: GUESSES})
+async def begin_adding(request: Request, caller: Caller, services: Here, body: BeginAdding = _NOTHING) -> Options:
+    """A stolen session must not serve to add one: it takes the password, unless the session began just now."""
+    user_id, client = own_id(caller), caller_of(request).client
+    if body.current_password is not None or not await services.get(Sessions).is_fresh(request.state.bearer):
+        await services.get(UserAdministration).check_password(user_id, given(body.current_password), client)
+    return _options(await services.get(Passkeys).begin_adding(user_id, site_of(request)))
+
+
+@passkeys.post(WEBAUTHN, summary="Add a passkey", status_code=201, response_model=PasskeyShape)
+@declare(SIGNED_IN, {**BODY, 403: _REFUSED, 409: f"{_OVER}, or it was added before", 503: NO_DATABASE})
+async def add_passkey(body: NewPasskey, caller: Caller, services: Here) -> PasskeyShape:
+    """It may sign in, and be the second factor of a reveal."""
+    return _shape(await services.get(Passkeys).add(own_id(caller), body.id, body.credential, body.name))
+
+
+@passkeys.delete(f"{WEBAUTHN}/{{passkeyId}}", summary="Take a passkey away", status_code=204)
+@declare(SIGNED_IN, {403: NO_ACCOUNT, 404: "The account has no such passkey", 503: NO_DATABASE})
+async def remove_passkey(passkey_id: PasskeyId, caller: Caller, services: Here) -> None:
+    """One of the caller's own."""
+    await services.get(Passkeys).remove(own_id(caller), passkey_id)
+
+
+@passkeys.post(f"{WEBAUTHN}/prove", summary="Begin a second factor by passkey", response_model=Options)
+@declare(SIGNED_IN, {403: NO_ACCOUNT, 503: NO_DATABASE})
+async def begin_proving(request: Request, caller: Caller, services: Here) -> Options:
+    """The answer goes into `passkey` of what asks for a second factor, such as a reveal."""
+    return _options(await services.get(Passkeys).begin_proving(own_id(caller), site_of(request)))
+
+
+@passkeys.post(f"{WEBAUTHN}/login", summary="Begin to sign in with a passkey", response_model=Options)
+@declare(ANYBODY, {429: GUESSES, 503: NO_DATABASE})
+async def begin_login(request: Request, services: Here) -> Options:
+    """It says nothing of which accounts there are."""
+    services.get(Guard).refuse_known(caller_of(request).client)
+    return _options(await services.get(Passkeys).begin_login(site_of(request)))
+
+
+@passkeys.post(f"{WEBAUTHN}/login/finish", summary="Sign in with a passkey", response_model=LoginAnswer)
+@declare(ANYBODY, {**BODY, 403: "The passkey opens nothing", 409: _OVER, 429: GUESSES, 503: NO_DATABASE})
+async def finish_login(body: LoginAnswerOf, request: Request, response: Response, services: Here) -> LoginAnswer:
+    """With PIN, finger or face it is both factors in one. Wrong answers lock the address as wrong passwords do."""
+    if body.cookie:
+        check_same_origin(request.scope)
+    caller, guard = caller_of(request), services.get(Guard)
+    guard.refuse_known(caller.client)
+    try:
+        account = await services.get(Passkeys).log_in(body.id, body.credential)
+    except (PasskeyRefused, PasskeyOver):
+        await guard.count_stranger(caller.client)
+        raise
+    issued = await services.get(Sessions).open(account, caller, mfa=True)
+    return token_answer(issued, request, response, by_cookie=body.cookie)
+
+
+def _options(asked: Asked) -> Options:
+    return Options(id=asked.id, options=dict(asked.options))
+
+
+def _shape(passkey: Passkey) -> PasskeyShape:
+    return PasskeyShape(
+        id=passkey.id,
+        name=passkey.name,
+        site=passkey.rp_id,
+        created_at=iso_utc(passkey.created_at),
+        used_at=None if passkey.used_at is None else iso_utc(passkey.used_at),
+    )

@@ -1,0 +1,91 @@
+"""Passkeys over REST: added, signed in with, used for a reveal, and what does not count."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import text as sql
+
+from tests.access.passkeys.soft_key import SoftKey, text
+from tests.support.served import Served
+from tests.vault.people import Person, host, person
+
+pytestmark = pytest.mark.integration
+AUTH = "/api/v1/auth/webauthn"
+
+
+async def added(served: Served, who: Person, key: SoftKey, name: str = "blue key") -> dict[str, Any]:
+    begun = (await who.post(f"{AUTH}/register")).json()
+    return await who.made(AUTH, id=begun["id"], credential=key.create(begun["options"]), name=name)
+
+
+async def login(served: Served, key: SoftKey, **instead: Any) -> tuple[int, dict[str, Any]]:
+    begun = (await served.http.post(f"{AUTH}/login")).json()
+    body = {"id": begun["id"], "credential": key.get(begun["options"], **instead)}
+    answer = await served.http.post(f"{AUTH}/login/finish", json=body)
+    return answer.status_code, answer.json()
+
+
+async def test_a_passkey_signs_in_and_is_the_second_factor_of_a_reveal(served: Served) -> None:
+    ursula = await person(served, "admin")
+    key = SoftKey(served.url)
+    made = await added(served, ursula, key)
+    assert (made["name"], made["site"], made["usedAt"]) == ("blue key", "127.0.0.1", None)
+    status, answer = await login(served, key)
+    assert status == 200, answer
+    me = Person(served, "admin", {"Authorization": f"Bearer {answer['accessToken']}"})
+    [listed] = (await me.get(AUTH)).json()["items"]
+    assert listed["usedAt"] is not None
+    entry = await host(served).entry()
+    asked = (await me.post(f"{AUTH}/prove")).json()
+    assert [one["id"] for one in asked["options"]["allowCredentials"]] == [made["id"]]
+    proof = {"id": asked["id"], "credential": key.get(asked["options"])}
+    assert (await me.reveal(entry, passkey=proof)).status_code == 200
+    again = await me.reveal(entry, passkey=proof)
+    assert (again.status_code, again.json()["code"]) == (409, "RPPAM-8452")
+    assert (await me.delete(f"{AUTH}/{made['id']}")).status_code == 204
+    assert (await me.delete(f"{AUTH}/{made['id']}")).status_code == 404
+    assert (await login(served, key))[0] == 403
+
+
+async def test_what_a_passkey_does_not_prove(served: Served) -> None:
+    admin = await person(served, "admin")
+    key = SoftKey(served.url)
+    await added(served, admin, key)
+    for wrong in ({"rp_id": "evil.example"}, {"challenge": text(b"x" * 32)}):
+        status, answer = await login(served, key, **wrong)
+        assert (status, answer["code"]) == (403, "RPPAM-8451")
+    key.origin = "https://evil.example"
+    assert (await login(served, key))[0] == 403
+    key.origin, key.count = served.url, 0
+    assert (await login(served, key))[0] == 200
+    key.count = 0
+    assert (await login(served, key))[0] == 403, "a copy that counts from before"
+    key.count, key.flags = 9, key.flags & ~0x04
+    assert (await login(served, key))[0] == 403, "a log-in takes PIN, finger or face"
+
+
+async def test_a_passkey_is_its_owners_alone(served: Served) -> None:
+    admin, ursula = await person(served, "admin"), await person(served, "ursula")
+    key = SoftKey(served.url)
+    made = await added(served, admin, key)
+    assert (await ursula.get(AUTH)).json()["items"] == []
+    assert (await ursula.delete(f"{AUTH}/{made['id']}")).status_code == 404
+    begun = (await ursula.post(f"{AUTH}/register")).json()
+    taken = await ursula.post(AUTH, id=begun["id"], credential=key.create(begun["options"]), name="mine")
+    assert (taken.status_code, taken.json()["code"]) == (409, "RPPAM-8454")
+    # What was asked of one account is no answer of another's.
+    asked = (await admin.post(f"{AUTH}/prove")).json()
+    entry = await host(served).entry(exclusive=False)
+    proof = {"id": asked["id"], "credential": key.get(asked["options"])}
+    assert (await ursula.reveal(entry, passkey=proof)).status_code == 404
+    await served.database.write(lambda connection: connection.execute(sql("UPDATE users SET disabled = 1")).close())
+    assert (await login(served, key))[0] == 403
+
+
+async def test_a_session_of_long_ago_adds_none_without_the_password(served: Served) -> None:
+    admin = await person(served, "admin")
+    old = sql("UPDATE sessions SET created_at = created_at - 3600000")
+    await served.database.write(lambda connection: connection.execute(old).close())
+    assert (await admin.post(f"{AUTH}/register")).status_code == 400
+    assert (await admin.post(f"{AUTH}/register", currentPassword="wrong")).status_code in {401, 403}
+    assert (await host(served).post(f"{AUTH}/register")).status_code == 403
