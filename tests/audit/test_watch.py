@@ -158,3 +158,16 @@ async def test_events_that_nobody_integrates_are_said(node: Node) -> None:
     waits = "UPDATE audit_events SET time = time - 60000 WHERE leaf IS NULL"
     await run(node.database, waits)
     assert "2 events wait" in await node.watch.check()
+
+
+async def test_what_keeps_the_leader_from_going_on_is_told_by_every_node(node: Node) -> None:
+    await node.act(2)
+    assert await node.watch.check() == ""
+    assert await SqlLedger(node.database).flaw_waiting() == ""
+    await node.database.write(lambda connection: record(connection, "user.create", Entity("user", "id-9")))
+    await run(node.database, "UPDATE audit_events SET body = replace(body, 'id-9', 'id-8') WHERE leaf IS NULL")
+    assert await node.watch.check() == "", "while a leader integrates, one look alone says nothing"
+    with pytest.raises(LedgerBroken, match="its text is not the one that was hashed"):
+        await node.watch.check()
+    with pytest.raises(LedgerBroken, match="its text is not the one that was hashed"):
+        await node.integrator.work(7)

@@ -15,6 +15,7 @@ import uvloop
 from rppam.app.board import Board
 from rppam.app.boot_context import BootContext
 from rppam.app.crash_release import CrashRelease, HandingStore
+from rppam.app.database_watch import workers_on
 from rppam.app.hangup import explain_hangup
 from rppam.app.node import Node
 from rppam.app.redis import redis_parts
@@ -165,6 +166,7 @@ def _build_control(
         on_turn=turned,
         through=through,
         settings_revision=lambda: page.settings_revision(clock.as_host_us(clock.now())),
+        worker_databases=workers_on(page, lambda: clock.as_host_us(clock.now())),
     )
     deciding.view.serving = generation > 1  # the node serves already
     board.shows(deciding.view)

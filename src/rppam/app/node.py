@@ -25,7 +25,7 @@ from rppam.cluster.consensus.admission import AdmissionState
 from rppam.cluster.consensus.node import Turned
 from rppam.cluster.driver.datadir import DataDir
 from rppam.cluster.driver.driver import Driver
-from rppam.cluster.driver.node_tasks import NodeTask
+from rppam.cluster.driver.node_tasks import SideTask
 from rppam.cluster.errors import ForeignPrefix, LoopStuck, NameInUse, NoSeat
 from rppam.cluster.health.view import NodeView
 from rppam.cluster.history.recorder import HistoryEvent, noted
@@ -80,7 +80,7 @@ class Node:
         checkup: Checkup,
         address: AddressTask | None = None,
         link: TlsMemberLink | None = None,
-        beside: Sequence[NodeTask] = (),
+        beside: Sequence[SideTask] = (),
     ) -> None:
         """``link`` is the way to the other members; ``None`` where the record alone decides."""
         self.settings = settings

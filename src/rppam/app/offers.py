@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rppam.app.slices import SLICES
-from rppam.cluster.driver.leader_tasks import LeaderTask
+from rppam.cluster.driver.leader_tasks import LoopTask
 from rppam.cluster.driver.node_tasks import NodeTask
 from rppam.foundation import ControlFoundation, Foundation
 from rppam.kernel.services import Services
@@ -26,7 +26,7 @@ def offered(base: Foundation, given: Iterable[tuple[type, Any]], instead: Mappin
     return services
 
 
-def leader_tasks(base: ControlFoundation) -> Iterator[LeaderTask]:
+def leader_tasks(base: ControlFoundation) -> Iterator[LoopTask]:
     """What the slices want done while this node leads, in their order."""
     for slice_ in SLICES:
         if slice_.leader_tasks:

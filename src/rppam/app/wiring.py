@@ -2,7 +2,8 @@
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from rppam import __version__
@@ -15,16 +16,18 @@ from rppam.access.sessions.store import SqlSessions
 from rppam.access.tokens.service import KeyFolder, KeySet, Tokens
 from rppam.app.api import ApiParts, build_app
 from rppam.app.backend_availability import BackendAvailability
+from rppam.app.beside import Beside
 from rppam.app.boot_context import BootContext, inherit
 from rppam.app.checkup import Checkup, checkup_of
 from rppam.app.forwarding import own_url, relay_of
 from rppam.app.limits import limiter_of
 from rppam.app.members import MemberParts, member_address, member_parts, votes, warnings as member_warnings
 from rppam.app.node import Node, Surface, bounded
-from rppam.app.offers import leader_tasks, node_tasks, offered
+from rppam.app.offers import offered
 from rppam.app.own_link import WithOwnLink
 from rppam.app.redis import RedisParts, redis_parts
 from rppam.app.shared import Shared, SharingSurface, shared_of
+from rppam.app.shared_values import values_of_node
 from rppam.app.vip import address_duty, configured_address
 from rppam.cluster.admin.forwarding import Carrier, LinkRelay
 from rppam.cluster.admin.ports import Administration, Relay
@@ -39,7 +42,7 @@ from rppam.cluster.consensus.timing import Timing
 from rppam.cluster.driver.datadir import DataDir
 from rppam.cluster.driver.driver import Driver
 from rppam.cluster.driver.leader_tasks import LeaderTasks
-from rppam.cluster.driver.node_tasks import NodeTask
+from rppam.cluster.driver.node_tasks import SideTask
 from rppam.cluster.driver.operator_state import FILE_NAME as ORDERS_FILE, OperatorStateFile, OperatorStateKeeper
 from rppam.cluster.health.model import SafetyLevel
 from rppam.cluster.health.ports import NodeStatus
@@ -53,6 +56,7 @@ from rppam.cluster.store.redis_store import RedisLeadershipStore
 from rppam.cluster.vip.follower import AddressTask
 from rppam.config.settings import Settings
 from rppam.db.clock import DatabaseClock
+from rppam.db.condition import Condition
 from rppam.db.database import Database
 from rppam.foundation import ControlFoundation, Foundation
 from rppam.http.served_certificate import ServedCertificate
@@ -92,7 +96,7 @@ class Deciding(NamedTuple):
     checkup: Checkup
     address: AddressTask | None
     """``None`` where there is no virtual address."""
-    beside: Sequence[NodeTask]
+    beside: Sequence[SideTask]
     """What the slices do on every node."""
 
 
@@ -138,6 +142,7 @@ def deciding_of(
     on_turn: Callable[[], None] = lambda: None,
     through: Callable[[LeadershipStore], LeadershipStore] = lambda store: store,
     settings_revision: Callable[[], int | None] = lambda: None,
+    worker_databases: Callable[[], Mapping[int, Condition]] = dict,
 ) -> Deciding:
     """Leadership and all it needs. ``through`` may put something between it and the store."""
     settings = known.settings
@@ -152,13 +157,13 @@ def deciding_of(
     foreign: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     address = address_duty(settings, lambda: view.permitted_until(), clock)  # noqa: PLW0108 - view is made below
     control = ControlFoundation(settings, database, clock, entropy, boot_id, members.link if members else None)
-    beside = tuple(node_tasks(control))
+    beside = Beside(control, worker_databases)
     driver = Driver(
         core,
         through(_store(settings, redis, clock, foreign, members)),
         SqlEpochRegister(database),
         clock,
-        _tasks(address, control, timing.drop_ms),
+        LeaderTasks([*filter(None, [address]), *beside.leading], lambda work: bounded(work, timing.drop_ms or 1)),
         lambda *beat: view.heartbeat(*beat),  # noqa: PLW0108  # made below
         identity_wait_us=redis.identity_wait_us if redis else 0,
         on_turn=on_turn,
@@ -166,27 +171,50 @@ def deciding_of(
         orders=orders,
         why_no_leader=lambda: view.snapshot().no_leader_reason,
     )
-    probes = NodeProbes(
+    probes = replace(
+        _probes(known, database, clock, checkup, redis, beside, lambda: _problems(orders, address)),
+        settings_revision=settings_revision,
+        has_address=lambda: address is not None and address.is_held,
+    )
+    view = NodeView(
+        facts_of(settings, boot_id, redis, values_of_node(settings, known.licence)), core, driver, clock, probes
+    )
+    link = members.link if members else None
+    administration = NodeAdministration(core, driver.feed, clock, orders, (lambda: link.peers) if link else dict)
+    relay = relay_of(settings, link, core, Carrier(administration, view.snapshot))
+    return Deciding(driver, view, foreign, link, administration, relay, checkup, address, beside.tasks)
+
+
+def _probes(
+    known: BootContext,
+    database: Database,
+    clock: Clock,
+    checkup: Checkup,
+    redis: RedisParts | None,
+    beside: Beside,
+    problems: Callable[[], Iterable[str]],
+) -> NodeProbes:
+    """What health asks the parts of a node."""
+    return NodeProbes(
         warnings=lambda: (
             *_warnings(known, database, clock),
             *checkup.warnings(),
             *(redis.warnings() if redis else ()),
-            *_problems(orders, address, beside),
+            *problems(),
+            *beside.warnings(),
         ),
-        findings=checkup.findings,
+        findings=lambda: (*beside.findings(), *checkup.findings()),
         certificates=lambda: (*checkup.certificates(), *(redis.certificates() if redis else ())),
         rooms=checkup.rooms,
         password_since=lambda: redis.password.written_at if redis and redis.password is not None else None,
         password_mark=lambda: redis.password_mark if redis is not None else None,
         store_reason=redis.why_down if redis is not None else str,
-        settings_revision=settings_revision,
-        has_address=lambda: address is not None and address.is_held,
+        database=beside.database.state,
     )
-    view = NodeView(facts_of(settings, boot_id, redis), core, driver, clock, probes)
-    link = members.link if members else None
-    administration = NodeAdministration(core, driver.feed, clock, orders, (lambda: link.peers) if link else dict)
-    relay = relay_of(settings, link, core, Carrier(administration, view.snapshot))
-    return Deciding(driver, view, foreign, link, administration, relay, checkup, address, beside)
+
+
+def _problems(orders: OperatorStateKeeper, address: AddressTask | None) -> Iterable[str]:
+    return filter(None, (orders.problem, address.problem if address else ""))
 
 
 def api_server(
@@ -271,7 +299,9 @@ def whole(
     )
 
 
-def facts_of(settings: Settings, boot_id: str, redis: RedisParts | None) -> NodeFacts:
+def facts_of(
+    settings: Settings, boot_id: str, redis: RedisParts | None, shared_values: Mapping[str, str] | None = None
+) -> NodeFacts:
     """What does not change while the process lives."""
     return NodeFacts(
         cluster_id=settings.cluster.cluster_id,
@@ -285,6 +315,7 @@ def facts_of(settings: Settings, boot_id: str, redis: RedisParts | None) -> Node
         member_address=member_address(settings) if votes(settings) else "",
         priority=settings.cluster.priority,
         virtual_ip=address.text if (address := configured_address(settings)) else "",
+        shared_values=shared_values or {},
     )
 
 
@@ -320,14 +351,6 @@ def _core(
         now=clock.now(),
         orders=orders,
     )
-
-
-def _problems(orders: OperatorStateKeeper, address: AddressTask | None, beside: Sequence[NodeTask]) -> Iterator[str]:
-    return filter(None, (orders.problem, address.problem if address else "", *(task.warning for task in beside)))
-
-
-def _tasks(address: AddressTask | None, base: ControlFoundation, drop_ms: int) -> LeaderTasks:
-    return LeaderTasks([*filter(None, [address]), *leader_tasks(base)], lambda work: bounded(work, drop_ms or 1))
 
 
 def _store(
@@ -366,7 +389,7 @@ def _warnings(known: BootContext, database: Database, clock: Clock) -> tuple[str
             *member_warnings(known.settings),
             known.licence_problem,
             expiry.sentence if expiry else "",
-            database.warning,
+            database.warning if not database.has_failed else "",  # that is a finding
         )
         if sentence
     )

@@ -14,6 +14,7 @@ from typing import Final
 from rppam import __version__
 from rppam.app.members import MemberParts, member_address, member_parts, tell_namesake, witness_warnings
 from rppam.app.redis import redis_parts
+from rppam.app.shared_values import values_of
 from rppam.cluster.consensus.admission import Admission
 from rppam.cluster.consensus.effects import StandDown
 from rppam.cluster.consensus.election import Election
@@ -24,7 +25,9 @@ from rppam.cluster.consensus.node import NodeCore
 from rppam.cluster.driver.datadir import DataDir
 from rppam.cluster.driver.driver import Driver
 from rppam.cluster.driver.leader_tasks import LeaderTasks
+from rppam.cluster.driver.strays import asks_to_join
 from rppam.cluster.errors import ForeignPrefix, LoopStuck, NameInUse
+from rppam.cluster.health.agreement import digests_to_text
 from rppam.cluster.history.recorder import HistoryEvent, noted
 from rppam.cluster.link.checkpoints import answering
 from rppam.cluster.store.hint_files import LIVES_FILE, FormerLives
@@ -186,8 +189,9 @@ class Witness:
             admitted=self._driver.admitted.is_set(),
             member_address=member_address(self._settings),
             priority=0,
-            joins=status.electorate is None,
+            joins=asks_to_join(self._driver.core),
             password_mark=self._redis.password_mark or "",
+            config=digests_to_text(values_of(self._settings)),
         )
 
 

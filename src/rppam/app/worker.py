@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from rppam.app.boot_context import BootContext
+from rppam.app.database_watch import WorkerDatabase
 from rppam.app.node import open_database
 from rppam.app.shared import Shared, shared_of
 from rppam.app.supervision import stop_with_supervisor
@@ -74,6 +75,7 @@ class Worker:
     async def run(self) -> None:
         """Serve until asked to stop. Raises the error that keeps it from serving."""
         self._page.obeys(self._place, None)
+        watch = WorkerDatabase(self._people.database, self._clock, self._page, self._place)
         await self._shared.start()
         opening = asyncio.create_task(
             open_database(self._people.database, self._shared.catch_up), name="opening the database"
@@ -86,6 +88,7 @@ class Worker:
             asyncio.create_task(self._api.wait(), name="rest api"),
             asyncio.create_task(self._show_life(), name="sign of life"),
             asyncio.create_task(then_stay(opening), name="database"),
+            asyncio.create_task(watch.run(), name="database watch"),
         }
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

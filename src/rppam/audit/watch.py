@@ -49,6 +49,8 @@ class LedgerWatch:
         self._ledger, self._keys, self._cosigner, self._cosigners = ledger, keys, cosigner, cosigners
         self._noted = ""
         """The note of the last checkpoint that this process cosigned."""
+        self._flaw = ""
+        """Of an event that waits, as of the last look."""
 
     async def check(self) -> str:
         """Compare the newest checkpoint with the last one, and cosign it; a warning for health, or nothing.
@@ -60,7 +62,8 @@ class LedgerWatch:
             if seen is not None:
                 size = seen.checkpoint.size
                 raise LedgerRolledBack(f"the ledger is empty; this node has seen {size} events of it signed")
-            return ""
+            await self._waiting()
+            return await self._late()
         key = seen.key if seen is not None else await self._key()
         try:
             checkpoint = read_checkpoint(newest.note, verifier_of(key))
@@ -70,6 +73,7 @@ class LedgerWatch:
             raise LedgerBroken(f"the checkpoint of {newest.size} events is not the one that its note signs")
         if seen is None or seen.checkpoint != checkpoint or newest.note != self._noted:
             await self._cosign(key, 0 if seen is None else seen.checkpoint.size, newest)
+        await self._waiting()
         return await self._late() or await self._cosigners.refusals()
 
     async def _cosign(self, key: str, since: int, newest: Signed) -> None:
@@ -79,6 +83,12 @@ class LedgerWatch:
             raise LedgerRolledBack(f"the ledger is not the one that this node has seen: {judged.why}")
         await self._cosigners.keep(self._cosigner.name, self._cosigner.key(), judged)
         self._noted = newest.note
+
+    async def _waiting(self) -> None:
+        """What keeps the leader from going on is seen by every node."""
+        before, self._flaw = self._flaw, await self._ledger.flaw_waiting()
+        if self._flaw and self._flaw == before:
+            raise LedgerBroken(self._flaw)
 
     async def _key(self) -> str:
         verifier = await self._keys.verifier()

@@ -19,6 +19,7 @@ from rppam.db.engine import create_file, open_engine
 from rppam.db.errors import (
     DatabaseBusy,
     DatabaseError,
+    DatabaseRefused,
     DatabaseUnknown,
     DatabaseUnreachable,
     DatabaseValueRefused,
@@ -71,6 +72,10 @@ class Database:
         self._reason = NOT_ASKED
         self._newer = ""
         """The revision of the tables, where a later release has made them."""
+        self.errors = 0
+        """Calls that failed, for whatever reason that lies in the database."""
+        self.refused: tuple[int, str, str] | None = None
+        """The last refusal that is a finding: a number of its own, its code, and its sentence."""
 
     @property
     def is_ready(self) -> bool:
@@ -81,6 +86,11 @@ class Database:
     def reason(self) -> str:
         """Empty while the database answers; else one sentence with the cause, for status."""
         return self._reason
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the last call that says something about the database failed."""
+        return self._reason not in {"", NOT_ASKED}
 
     @property
     def warning(self) -> str:
@@ -163,9 +173,15 @@ class Database:
         try:
             self._lanes[use].put(job)
             result = await self._wait(job, timeout_ms)
-        except (DatabaseBusy, DatabaseValueRefused):
+        except DatabaseValueRefused:
             raise  # says nothing about the database itself
+        except DatabaseBusy:
+            self.errors += 1
+            raise  # nor does this
         except DatabaseError as error:
+            self.errors += 1
+            if isinstance(error, DatabaseRefused) and error.finding:
+                self.refused = (self.errors, error.finding, str(error))
             self._remember(str(error), lost=not isinstance(error, SchemaNewer))
             raise
         self._remember("")

@@ -38,6 +38,8 @@ class DatabaseRefused(DatabaseError, code="RPPAM-2905", retry=Retry.SLOWLY, exit
     """The database refused the statement (permissions, disk full, damaged, read-only)."""
 
     fix = "Read the reason in the message and the database's own log."
+    finding = ""
+    """Which finding of health it is, such as RD-623; empty when it is none of them."""
 
 
 class SchemaNewer(DatabaseError, code="RPPAM-2906", exit=Exit.CONFIGURATION):

@@ -8,6 +8,7 @@ from typing import Final
 
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
+from rppam.db.condition import DAMAGED, DENIED, FULL, INCOMPLETE, READ_ONLY
 from rppam.db.errors import (
     DatabaseBusy,
     DatabaseRefused,
@@ -19,6 +20,21 @@ from rppam.db.errors import (
 REASON_CHARS_MAX: Final = 300
 _WAITED_TOO_LONG: Final = frozenset({"55P03", "57014", "40P01", "40001"})
 """SQLSTATE: lock not available, statement cancelled by its timeout, deadlock, serialisation. All are rolled back."""
+_FINDINGS: Final[dict[str | int, str]] = {
+    "25006": READ_ONLY,
+    "53100": FULL,
+    "XX001": DAMAGED,
+    "XX002": DAMAGED,
+    "42P01": INCOMPLETE,
+    "42703": INCOMPLETE,
+    "42501": DENIED,
+    sqlite3.SQLITE_READONLY: READ_ONLY,
+    sqlite3.SQLITE_FULL: FULL,
+    sqlite3.SQLITE_CORRUPT: DAMAGED,
+    sqlite3.SQLITE_NOTADB: DAMAGED,
+    sqlite3.SQLITE_IOERR: DAMAGED,
+}
+"""By SQLSTATE, and by the code of SQLite without what refines it."""
 _SQLITE_BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 
 
@@ -30,7 +46,7 @@ def translate(error: BaseException, *, begun: bool, writes: bool) -> BaseExcepti
     reason = _first_line(driver if driver is not None else error)
     if _code(driver) in _WAITED_TOO_LONG or getattr(driver, "sqlite_errorcode", None) in _SQLITE_BUSY:
         return DatabaseBusy(f"the database was held by somebody else for too long; nothing was written ({reason})")
-    if not begun:
+    if not begun and _finding(driver, reason) != DAMAGED:
         return DatabaseUnreachable(f"the database cannot be used: {reason}")
     if error.connection_invalidated:
         if writes:
@@ -38,7 +54,18 @@ def translate(error: BaseException, *, begun: bool, writes: bool) -> BaseExcepti
         return DatabaseUnreachable(f"the database went away: {reason}")
     if isinstance(error, DataError | IntegrityError):
         return DatabaseValueRefused(f"the database cannot hold a value that it was given ({reason})")
-    return DatabaseRefused(f"the database refused: {reason}")
+    refused = DatabaseRefused(f"the database refused: {reason}")
+    refused.finding = _finding(driver, reason)
+    return refused
+
+
+def _finding(driver: BaseException | None, reason: str) -> str:
+    number = getattr(driver, "sqlite_errorcode", None)
+    if number is None:
+        return _FINDINGS.get(_code(driver) or "", "")
+    if reason.startswith(("no such table", "no such column")):
+        return INCOMPLETE
+    return _FINDINGS.get(number & 0xFF, "")
 
 
 def _code(driver: BaseException | None) -> str | None:

@@ -24,8 +24,24 @@ from rppam.http.trust import Trust
 from rppam.kernel.errors import RppamError
 
 ANSWER_S: Final = 2.0
-_OF_THE_NODE: Final = frozenset({"RD-618", "RD-619", "RD-620"})
-"""What a running node knows better than its files show: what its account may write."""
+_OF_THE_NODE: Final = frozenset(
+    {
+        "RD-607",
+        "RD-618",
+        "RD-619",
+        "RD-620",
+        "RD-622",
+        "RD-623",
+        "RD-624",
+        "RD-625",
+        "RD-626",
+        "RD-627",
+        "RD-628",
+        "RD-630",
+        "RD-631",
+    }
+)
+"""What a running node knows better than its files show: what its account may write, what its database answers."""
 _WORDS: Final[dict[object, str]] = {True: "true", False: "false", UNSET: "not known"}
 PING: Final = "/system/health/ping"
 HEALTH: Final = "/system/health/cluster"
@@ -85,7 +101,7 @@ def _judge(view: ClusterHealth, settings: Settings, report: Report) -> None:
     if settings.redis.enabled and not view.redis_connected:
         report.add(finding("RD-702", f"redisConnected: false; {view.redis_reason or 'no reason is given'}"))
     if not view.healthy:
-        reasons = [view.quorum_reason, *view.warnings]
+        reasons = [view.quorum_reason, view.database_reason, *view.warnings]
         report.add(finding("RD-703", "clusterHealthy: false; " + "; ".join(filter(None, reasons))))
     known = {one.code for one in report.findings}
     for one in view.findings:
@@ -98,5 +114,8 @@ def _judge(view: ClusterHealth, settings: Settings, report: Report) -> None:
             *(f"{one.node} ({one.status}): redisConnected {_WORDS[one.redis_connected]}" for one in others),
         ]
         report.add(finding("RD-706", "; ".join(said)))
+    cut = [one.node for one in view.members if one.node != view.node and one.database_connected is False]
+    if cut:
+        report.add(finding("RD-629", f"{', '.join(cut)} (as each says itself)"))
     lost = [one for one in view.members if one.node != view.node and one.redis_connected is False]
     report.add(*(finding("RD-705", f"{one.node} ({one.status}): redisConnected false") for one in lost))

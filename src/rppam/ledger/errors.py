@@ -1,5 +1,6 @@
 """What can be wrong with the ledger (RPPAM-8xxx)."""
 
+from rppam.catalogue.table import ROWS
 from rppam.kernel.errors import Exit, Fault, Retry, RppamError
 
 
@@ -7,22 +8,16 @@ class LedgerError(RppamError, fault=Fault.SURROUNDINGS, retry=Retry.NO, level="e
     """Base of all errors of the ledger."""
 
 
-class LedgerBroken(LedgerError, code="RPPAM-8001", fault=Fault.OPERATOR, exit=Exit.ERRORS, status=500):
-    """The ledger in the database is not what was recorded: a row was changed, removed, added or moved."""
-
-    fix = (
-        "Keep the database as it is for an investigation. 'rppam audit verify' names the first bad place; restore a "
-        "backup in which it is whole, and take that over with 'rppam audit adopt'."
-    )
+class LedgerBroken(
+    LedgerError, code="RPPAM-8001", problem=ROWS["RD-630"], fault=Fault.OPERATOR, exit=Exit.ERRORS, status=500
+):
+    """The ledger in the database is not what was recorded."""
 
 
-class LedgerRolledBack(LedgerError, code="RPPAM-8002", fault=Fault.OPERATOR, exit=Exit.ERRORS, status=500):
-    """The ledger in the database is older than, or forks from, what this node has seen signed."""
-
-    fix = (
-        "If the database was restored on purpose, take it over with 'rppam audit adopt'; that is recorded. If not, "
-        "somebody has replaced it: keep it for an investigation."
-    )
+class LedgerRolledBack(
+    LedgerError, code="RPPAM-8002", problem=ROWS["RD-631"], fault=Fault.OPERATOR, exit=Exit.ERRORS, status=500
+):
+    """The ledger in the database is not the one that this node has seen."""
 
 
 class EventUnknown(LedgerError, code="RPPAM-8003", fault=Fault.CALLER, status=404, level="debug"):

@@ -165,6 +165,18 @@ class SqlLedger:
 
         return await self._database.read(work)
 
+    async def flaw_waiting(self) -> str:
+        """Why the next events could not be put into the tree; empty when they could.
+
+        Read while a leader integrates, it may tell a flaw that is none: only one that stays is one.
+        """
+
+        def work(connection: Connection) -> str:
+            waiting: Sequence[Any] = connection.execute(_WAITING).all()
+            return _first_flaw(waiting, _last_of(connection, waiting)) if waiting else ""
+
+        return await self._database.read(work)
+
 
 _WAITING: Final = (
     select(_E.seq, _E.id, _E.hash, _E.writer, _E.number, _E.body).where(_E.leaf.is_(None)).order_by(_E.seq).limit(BATCH)
@@ -207,15 +219,29 @@ def flaw_of(row: Row[Any], last: tuple[int, str] | None) -> str:
     return ""
 
 
-def _append(connection: Connection, tree: Frontier, waiting: Sequence[Any]) -> None:
-    writers = audit_writers.c
-    known = select(audit_writers).where(writers.writer.in_({row.writer for row in waiting}))
-    last = {row.writer: (row.number, row.hash) for row in connection.execute(known)}
-    places, nodes = [], []
+def _last_of(connection: Connection, waiting: Sequence[Row[Any]]) -> dict[str, tuple[int, str]]:
+    """The number and hash of the last event in the tree of each writer that has some waiting."""
+    writers = {row.writer for row in waiting}
+    known = select(audit_writers).where(audit_writers.c.writer.in_(writers))
+    return {row.writer: (row.number, row.hash) for row in connection.execute(known)}
+
+
+def _first_flaw(waiting: Sequence[Row[Any]], last: dict[str, tuple[int, str]]) -> str:
+    """What is wrong with the first event that does not follow from ``last``, which is carried on; empty for nothing."""
     for row in waiting:
         if flaw := flaw_of(row, last.get(row.writer)):
-            raise LedgerBroken(f"event {row.id} (row {row.seq}, writer {row.writer}): {flaw}")
+            return f"event {row.id} (row {row.seq}, writer {row.writer}): {flaw}"
         last[row.writer] = (row.number, row.hash)
+    return ""
+
+
+def _append(connection: Connection, tree: Frontier, waiting: Sequence[Any]) -> None:
+    writers = audit_writers.c
+    last = _last_of(connection, waiting)
+    if flaw := _first_flaw(waiting, last):
+        raise LedgerBroken(flaw)
+    places, nodes = [], []
+    for row in waiting:
         places.append({"row": row.seq, "place": tree.size})
         nodes += [
             {"level": level, "position": position, "hash": one}

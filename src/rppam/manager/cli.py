@@ -39,6 +39,8 @@ COLOURS: Final = {
     "order": "cyan",
     "no-leader": "red",
     "store-lost": "red",
+    "database-back": "green",
+    "database-lost": "red",
     "control-ended": "red",
     "permission-withdrawn": "red",
     "process-ended": "yellow",

@@ -109,7 +109,10 @@ def metrics_of(snapshot: ClusterSnapshot, epoch: int | None, now: WallMs) -> lis
             {kind: end - _s(now) for kind, end in sorted(_ends(snapshot).items())},
         ),
     ]
-    found += _disks(snapshot)
+    if any(member.has_virtual_ip is not None for member in snapshot.members):
+        holders = sum(member.has_virtual_ip is True for member in snapshot.members)
+        found.append(_one("rppam_virtual_ip_holders", "Hosts with the virtual address, as their nodes say.", holders))
+    found += [*_votes(snapshot), *_database(snapshot), *_disks(snapshot)]
     if (own := snapshot.worker_redis_connected) is not None:
         meaning = "1 while the process that answers has its own connection to Redis, for the cache and limits."
         found.append(_one("rppam_worker_redis_connected", meaning, own))
@@ -136,6 +139,42 @@ def _one(name: str, meaning: str, value: float, **labels: str) -> Metric:
 
 def _by(name: str, meaning: str, label: str, values: Mapping[str, float]) -> Metric:
     return Metric(name, meaning, [(((label, text),), value) for text, value in values.items()])
+
+
+def _votes(snapshot: ClusterSnapshot) -> list[Metric]:
+    """Whether this node has a vote, and how many that are seen have none."""
+    own = snapshot.member(snapshot.node)
+    if own is None or own.has_vote is None:
+        return []
+    lacking = sum(member.has_vote is False for member in snapshot.members)
+    return [
+        _one("rppam_has_vote", "1 while this node is on the list of members that it knows.", own.has_vote),
+        _one("rppam_members_without_vote", "Nodes that are seen and are on no list of members.", lacking),
+    ]
+
+
+def _database(snapshot: ClusterSnapshot) -> list[Metric]:
+    """How this node stands with the database, and how many say that they cannot work with it."""
+    if snapshot.database_connected is None:
+        return []
+    lost = sum(member.database_connected is False for member in snapshot.members)
+    found = [
+        _one(
+            "rppam_database_connected",
+            "1 while each process of this node can work with the database: it answers, is complete and takes writes.",
+            snapshot.database_connected,
+        ),
+        _one("rppam_members_without_database", "Nodes that say that they cannot work with the database.", lost),
+        _one(
+            "rppam_database_errors_total",
+            "Calls to the database that failed, in all processes of this node that run now.",
+            snapshot.database_errors,
+        )._replace(kind="counter"),
+    ]
+    if snapshot.database_latency_ms is not None:
+        meaning = "How long the last look at the database took, in the slowest process of this node."
+        found.append(_one("rppam_database_latency_seconds", meaning, _s(snapshot.database_latency_ms)))
+    return found
 
 
 def _disks(snapshot: ClusterSnapshot) -> list[Metric]:

@@ -10,6 +10,7 @@ same status: HAProxy's check sends OPTIONS by default.
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from msgspec.structs import replace
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rppam import __version__
@@ -85,7 +86,9 @@ class Probes:
 
     def _metrics(self, scope: Scope) -> Answer:
         self._metrics_access.check(scope)
-        metrics = metrics_of(self._status.snapshot(), self._status.may_lead(), self._clock.wall_ms())
+        seen = self._status.snapshot()
+        seen = replace(seen, ready=seen.ready and self._has_backend())
+        metrics = metrics_of(seen, self._status.may_lead(), self._clock.wall_ms())
         body = metrics_text(metrics)
         headers = {**_HEADERS, "Content-Type": CONTENT_TYPE, "Content-Length": str(len(body))}
         return Answer(200, [(name.lower().encode(), value.encode()) for name, value in headers.items()], body)

@@ -3,13 +3,12 @@
 from collections.abc import Sequence, Set
 from typing import Final
 
-from msgspec import UNSET
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from rppam.cli.screen import STYLES, age
-from rppam.cluster.health.model import FINE, ClusterHealth, MemberView
+from rppam.cluster.health.model import FINE, ClusterHealth, MemberView, is_grave
 from rppam.kernel.finding import Finding
 
 SAFETY: Final = {
@@ -19,6 +18,14 @@ SAFETY: Final = {
 }
 
 
+GRAVE: Final = {
+    "RD-630": "the ledger is not what was recorded",
+    "RD-631": "the ledger is not the one that was seen",
+    "RD-632": "the virtual address is not where it should be",
+    "RD-902": "this node is no member, and has no vote",
+    "RD-908": "a node is no member, and has no vote",
+}
+"""Findings with which no cluster is healthy, in a few words."""
 STYLE_OF: Final = {"error": "red", "warning": "yellow"}
 """Severities of findings that are shown; notes are for the doctor."""
 
@@ -55,7 +62,11 @@ def why_not_healthy(view: ClusterHealth) -> str:
     ill = [f"{one.node} is {one.status}" for one in view.members if one.status not in FINE]
     redis = [] if view.redis_connected else ["Redis is not connected"]
     quorum = [] if view.quorum_met or redis else ["quorum is not met"]
-    return ", ".join([*redis, *quorum, *ill])
+    lost = [one.node for one in view.members if one.database_connected is False and one.node != view.node]
+    database = ["the database cannot be worked with"] if view.database_connected is False else []
+    elsewhere = [f"{', '.join(lost)} cannot work with the database"] if lost and not database else []
+    grave = [GRAVE[one.code] for one in view.findings if is_grave(one)]
+    return ", ".join([*redis, *quorum, *database, *grave, *elsewhere, *ill])
 
 
 def _head(view: ClusterHealth, url: str) -> Table:
@@ -75,6 +86,8 @@ def _head(view: ClusterHealth, url: str) -> Table:
     )
     lost = "not connected" + (f": {view.redis_reason}" if view.redis_reason else "")
     table.add_row("Redis", _good_or(view.redis_connected, "connected" if view.redis_connected else lost))
+    if view.database_connected is not None:
+        table.add_row("Database", _database(view))
     if view.pending_change:
         table.add_row("Members", Text(view.pending_change, style="yellow"))
     if (settings := _settings(view)) is not None:
@@ -86,13 +99,30 @@ def _head(view: ClusterHealth, url: str) -> Table:
     return table
 
 
+def _database(view: ClusterHealth) -> Text:
+    if view.database_connected:
+        took = "" if view.database_latency_ms is None else f", answers in {view.database_latency_ms} ms"
+        return Text(f"connected{took}")
+    return Text(f"not connected: {view.database_reason}" if view.database_reason else "not connected", style="red")
+
+
 def _address(view: ClusterHealth) -> Text:
-    """Only the leader knows where the address is; the others know where it should be."""
+    """Where it is seen, by what each node says of its own host."""
+    holders = [one.node for one in view.members if one.has_virtual_ip]
+    if view.virtual_ip_here and view.node not in holders:
+        holders = [view.node, *holders]
+    if len(holders) > 1:
+        return Text(f"{view.virtual_ip}, on several hosts: {', '.join(holders)}", style="red")
     if view.virtual_ip_here:
         return Text(f"{view.virtual_ip}, here")
+    if holders:
+        return Text(f"{view.virtual_ip}, with {holders[0]}", style="" if holders[0] == view.leader else "red")
     if view.leader is not None and view.leader == view.node:
         return Text(f"{view.virtual_ip}, not here: see the warnings", style="red")
-    return Text(f"{view.virtual_ip}, with the leader" if view.leader else f"{view.virtual_ip}, nowhere")
+    leader = next((one for one in view.members if one.node == view.leader), None)
+    if leader is not None and not leader.says_config:
+        return Text(f"{view.virtual_ip}, not known where: {leader.node} does not say", style="yellow")
+    return Text(f"{view.virtual_ip}, nowhere", style="red")
 
 
 def _settings(view: ClusterHealth) -> Text | None:
@@ -112,7 +142,9 @@ def _good_or(good: bool, text: str) -> Text:
 
 def node_table(view: ClusterHealth) -> Table:
     """One row a node."""
-    table = _table("  NODE", "ROLE", "STATUS", "HEARTBEAT", "REDIS", last="ADDRESS", right={"HEARTBEAT"})
+    table = _table(
+        "  NODE", "ROLE", "STATUS", "VOTE", "HEARTBEAT", "REDIS", "DATABASE", last="ADDRESS", right={"HEARTBEAT"}
+    )
     for one in view.members:
         table.add_row(*_row(one))
     return table
@@ -120,15 +152,24 @@ def node_table(view: ClusterHealth) -> Table:
 
 def _row(one: MemberView) -> tuple[RenderableType, ...]:
     leads = one.role == "leader"
-    redis = {True: Text("yes"), False: Text("no", style="red"), UNSET: Text("-")}[one.redis_connected]
+    redis, database = _yes_or_no(one.redis_connected), _yes_or_no(one.database_connected)
     return (
         Text(("● " if leads else "  ") + one.node, style="bold" if leads else ""),
         Text(one.role or "-", style="bold cyan" if leads else ""),
         Text(one.status, style=STYLES.get(one.status, "")),
+        _yes_or_no(one.has_vote),
         age(one.heartbeat_age_ms),
         redis,
+        database,
         Text(one.api_url or "-"),
     )
+
+
+def _yes_or_no(is_connected: object) -> Text:
+    """A dash where it is not known."""
+    if not isinstance(is_connected, bool):
+        return Text("-")
+    return Text("yes") if is_connected else Text("no", style="red")
 
 
 def _vote_table(view: ClusterHealth) -> Table:

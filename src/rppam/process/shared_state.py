@@ -4,7 +4,7 @@
 * The supervisor **withdraws**: it notes the generation of a control process that is dead. A permission of that
   generation, or of an earlier one, is void from then on, whatever its deadline says.
 * The API workers and gateways read both at each act. There is no I/O and no waiting in that, on either side. Each
-  writes which **settings** it obeys, for the control process to tell.
+  writes which **settings** it obeys, and a worker how it stands with its **database**, for the control process to tell.
 
 Each part has one writer. Times are this host's boot-time clock in microseconds (see ``clock.host_us``), which is the
 same in all processes of a host. Linux only. What it does not promise: secrecy; everything on it may be read by each
@@ -33,7 +33,11 @@ _SETTINGS_AT: Final = 128
 """These are places of numbers; the next ones are of bytes."""
 _PERMISSION_AT: Final = 2048
 _PICTURE_AT: Final = 4096
-_BYTES: Final = _PICTURE_AT + SeqlockCell.size(PICTURE_BYTES_MAX)
+_DATABASES_AT: Final = _PICTURE_AT + SeqlockCell.size(PICTURE_BYTES_MAX)
+DATABASE_TEXT_MAX: Final = 1_000
+"""Bytes of what one worker can say of its database."""
+_DATABASE_BYTES: Final = SeqlockCell.size(DATABASE_TEXT_MAX)
+_BYTES: Final = _DATABASES_AT + WORKERS_MAX * _DATABASE_BYTES
 _PICTURE_HEAD: Final = struct.Struct("@QQ")
 PICTURE_TEXT_MAX: Final = PICTURE_BYTES_MAX - _PICTURE_HEAD.size
 """Bytes of the text of a picture that can be shown."""
@@ -74,6 +78,10 @@ class SharedState:
         self._numbers = numbers(self._memory[:_PERMISSION_AT])
         self._permission = SeqlockCell(self._memory, _PERMISSION_AT, _WORD_BYTES)
         self._picture = SeqlockCell(self._memory, _PICTURE_AT, PICTURE_BYTES_MAX)
+        self._databases = tuple(
+            SeqlockCell(self._memory, _DATABASES_AT + number * _DATABASE_BYTES, DATABASE_TEXT_MAX)
+            for number in range(WORKERS_MAX)
+        )
 
     @staticmethod
     def make() -> int:
@@ -145,13 +153,28 @@ class SharedState:
 
     def settings_revision(self, now_us: int) -> int | None:
         """The lowest that a living worker or gateway obeys; ``None`` when one does not know, or there is none."""
-        alive = [
+        lowest = min((self._numbers[_SETTINGS_AT + place] for place in self._alive(now_us)), default=0)
+        return lowest - 1 if lowest else None
+
+    def tell_database(self, place: int, text: bytes) -> None:
+        """Say how the worker at ``place`` stands with its database; empty: it does not know yet."""
+        self._databases[place - worker_place(0)].write(text)
+
+    def databases(self, now_us: int) -> dict[int, bytes]:
+        """What each living worker says of its database, by the worker's number; the first is 1."""
+        texts = {
+            worker_number(place): self._databases[place - worker_place(0)].read()
+            for place in self._alive(now_us)
+            if place < gateway_place(0)
+        }
+        return {number: text for number, text in texts.items() if text}
+
+    def _alive(self, now_us: int) -> list[int]:
+        return [
             place
             for place in (*map(worker_place, range(WORKERS_MAX)), *map(gateway_place, range(GATEWAYS_MAX)))
             if (stamped_us := self.stamped_us(place)) and now_us - stamped_us < ALIVE_US
         ]
-        lowest = min((self._numbers[_SETTINGS_AT + place] for place in alive), default=0)
-        return lowest - 1 if lowest else None
 
     # ---- signs of life ----------------------------------------------------------------------------------------------
 

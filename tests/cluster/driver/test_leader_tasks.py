@@ -69,3 +69,25 @@ async def test_a_failure_is_logged_once_and_ends_nothing(caplog: pytest.LogCaptu
         "the work failed and is tried again every 0.001 s: ValueError('odd')",
         "the work succeeds again",
     ]
+
+
+async def test_what_keeps_it_from_its_work_stands_in_health_until_it_works_again_or_another_leads() -> None:
+    outcomes: list[Exception | None] = [ValueError("odd"), NoSeat("full"), DatabaseUnreachable("no route"), None]
+    seen: list[object] = []
+
+    async def work(_: int) -> None:
+        seen.append(task.trouble)
+        if (failure := outcomes[min(len(seen), len(outcomes)) - 1]) is not None:
+            raise failure
+
+    task = RepeatedTask("the work", 0.001, work)
+    task.start(1)
+    while len(seen) < 5:  # noqa: ASYNC110 - the work itself is what is counted
+        await asyncio.sleep(0.001)
+    assert seen[:2] == ["", "the work failed: ValueError"]
+    assert seen[2] is outcomes[1]
+    assert seen[3] is outcomes[1], "a database that does not answer is told elsewhere, and tells nothing of the work"
+    assert seen[4] == ""
+    task.trouble = "something"
+    await task.stop()
+    assert task.trouble == "", "only a leader has that trouble"

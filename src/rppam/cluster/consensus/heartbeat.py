@@ -69,6 +69,12 @@ class Heartbeat(NamedTuple):
     password_mark: str = ""
     """Of a witness, which has no REST API to tell it: see the health's ``redis_password_mark``. Empty: not told.
     It stands there for everybody who reads Redis, and tells nothing of the password without the cluster key."""
+    database: bool | None = None
+    """Whether every process of the node can work with the database; ``None``: not known, or a witness."""
+    address: bool | None = None
+    """Whether the virtual address of the cluster is on its host; ``None``: its config names none, or a witness."""
+    config: str = ""
+    """Digests of what must be the same on all nodes, ``name=digest`` with blanks between; empty: not told."""
     store_ms: int = 0
     """The store's wall clock in its last answer to the sender: one that was put back tells an old time. Told only
     where there is a cluster key, and filled in where the text is made."""

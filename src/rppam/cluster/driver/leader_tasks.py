@@ -62,13 +62,17 @@ class LoopTask:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.trouble: RppamError | str = ""
+        """What keeps it from its work now, for health; empty for nothing, and while this node does not lead."""
         self._running: asyncio.Task[None] | None = None
 
     def start(self, epoch: int) -> None:
+        self.trouble = ""
         self._running = asyncio.get_running_loop().create_task(self.run(epoch), name=self.name)
 
     async def stop(self) -> None:
         running, self._running = self._running, None
+        self.trouble = ""
         if running is not None:
             running.cancel()
             await asyncio.wait([running])
@@ -81,8 +85,8 @@ class LoopTask:
 class RepeatedTask(LoopTask):
     """Work that a leader does again and again.
 
-    A failure is logged once, until there is another or none, and the work is tried again. Work that a thread of the
-    database still does after ``stop`` is refused by the fence, if it writes with the epoch that it was given.
+    A failure is logged once, until there is another or none, and stands in health; the work is tried again. Work that a
+    thread of the database still does after ``stop`` is refused by the fence, if it writes with the epoch it was given.
     """
 
     def __init__(self, name: str, every_s: float, work: Callable[[int], Awaitable[object]]) -> None:
@@ -93,17 +97,19 @@ class RepeatedTask(LoopTask):
     async def run(self, epoch: int) -> None:
         logged = ""
         while True:
-            problem = ""
+            problem, trouble = "", self.trouble
             try:
                 await self._work(epoch)
+                trouble = ""
             except DatabaseError as error:
                 log.debug("%s waits for the database: %s", self.name, error)
                 problem = logged  # health says that already
             except Exception as error:  # noqa: BLE001 - logged; the task goes on as long as this node leads
+                trouble = error if isinstance(error, RppamError) else f"{self.name} failed: {type(error).__name__}"
                 problem = str(error) if isinstance(error, RppamError) else repr(error)
             if problem and problem != logged:
                 log.warning("%s failed and is tried again every %g s: %s", self.name, self._every_s, problem)
             elif logged and not problem:
                 log.info("%s succeeds again", self.name)
-            logged = problem
+            logged, self.trouble = problem, trouble
             await asyncio.sleep(self._every_s)

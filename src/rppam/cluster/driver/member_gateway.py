@@ -29,6 +29,7 @@ from rppam.cluster.consensus.effects import (
 )
 from rppam.cluster.consensus.messages import Freeing, Invitation, PersistedVote, Vote, VoteRequest
 from rppam.cluster.consensus.node import NodeCore, NodeEffect
+from rppam.cluster.driver.strays import Strays
 from rppam.cluster.link.link import TlsMemberLink
 from rppam.cluster.link.local_peer import MemberListener
 from rppam.cluster.store.hint_files import AddressBook
@@ -85,6 +86,7 @@ class MemberGateway:
         self._to_save: asyncio.Queue[SaveKept | dict[str, str] | asyncio.Future[str]] = asyncio.Queue()
         """Promises, addresses, and trials: those are given why the disk would keep no promise, or nothing."""
         self._tasks: list[asyncio.Task[None]] = []
+        self.strays: Final = Strays(core, clock.now())
         self._known: dict[str, str] = {}
         self._expected: tuple[frozenset[str], frozenset[str]] = frozenset(), frozenset()
         """All of them, and those that are no witnesses, as the link has them."""
@@ -126,6 +128,8 @@ class MemberGateway:
         if (expected, nodes) != self._expected:
             self._expected = expected, nodes
             self.link.expect(expected, nodes)
+        for name, question in self.strays.due(self._clock.now()):
+            self.link.send(name, question)
         addresses = {name: address for name, address in self.link.addresses.items() if name in expected}
         if addresses and addresses != self._noted:
             self._noted = addresses
@@ -136,7 +140,7 @@ class MemberGateway:
         where their keys differ, this node would hear of it from nobody else."""
         status, me = self._core.status(), {self._core.node}
         if status.membership.members:
-            return frozenset(status.asked_members) - me
+            return frozenset((*status.asked_members, *self.strays.names(self._clock.now()))) - me
         leader = status.leader(self._clock.now())
         return self._expected[0] if leader is None else frozenset((leader[0],)) - me
 
@@ -146,7 +150,10 @@ class MemberGateway:
         if not membership.members:
             return expected
         sets = (*membership.voter_sets, *((wanted,) if wanted is not None else ()))
-        return frozenset(name for name in expected if any(voters.may_stand(name) for voters in sets))
+        strays = self.strays.names(self._clock.now())
+        return frozenset(
+            name for name in expected if strays.get(name) or any(voters.may_stand(name) for voters in sets)
+        )
 
     def perform(self, effect: NodeEffect) -> bool:
         """Carry out what concerns the members; return whether it was such an effect."""
@@ -212,6 +219,7 @@ class MemberGateway:
         self._feed(self._core.step(Asked(ballot, answer), self._clock.now()))
 
     def _on_vote(self, vote: Vote) -> None:
+        self.strays.heard(vote)
         self._feed(self._core.step(Voted(vote), self._clock.now()))
 
     def _on_no_vote(self, member: str, request: int) -> None:

@@ -1,28 +1,48 @@
 """What every node does again and again beside leadership, in the process that leadership runs in.
 
-A task says in one sentence what an administrator should know; health shows it as a warning. A database that does not
-answer is no warning of the task: health says that already.
+A task says in one sentence what an administrator should know; health shows it as a warning, or as a finding where its
+error is one. A database that does not answer is no warning of the task: health says that already.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final, Protocol
 
+from rppam.catalogue.table import finding
 from rppam.db.errors import DatabaseError
 from rppam.kernel.errors import RppamError
+from rppam.kernel.finding import Finding
 
 log: Final = logging.getLogger("rppam.node")
 
 
+class SideTask(Protocol):
+    """What a node runs beside leadership."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in the log."""
+        ...
+
+    @property
+    def trouble(self) -> RppamError | str:
+        """What health says of it now, an error or a sentence; empty for nothing."""
+        ...
+
+    async def run(self) -> None:
+        """Never returns."""
+        ...
+
+
 class NodeTask:
-    """See the module."""
+    """See the module. Implements ``SideTask``."""
 
     def __init__(self, name: str, every_s: float, work: Callable[[], Awaitable[str]]) -> None:
         """``work`` answers with a warning, or with nothing; it may raise an ``RppamError`` instead."""
         self.name: Final = name
         self._every_s, self._work = every_s, work
-        self.warning = ""
+        self.trouble: RppamError | str = ""
         """As of the last round that could tell."""
 
     async def run(self) -> None:
@@ -33,15 +53,38 @@ class NodeTask:
             except DatabaseError as error:
                 log.debug("%s waits for the database: %s", self.name, error)
             except RppamError as error:
-                self._set(f"{error.row.code}: {error}. {error.row.remedy}")
+                self._set(error)
             except Exception as error:
                 log.exception("%s failed", self.name)
-                self.warning = f"{self.name} failed: {type(error).__name__}; look at this node's log"
+                self.trouble = f"{self.name} failed: {type(error).__name__}; look at this node's log"
             await asyncio.sleep(self._every_s)
 
-    def _set(self, warning: str) -> None:
-        if warning and warning != self.warning:
-            log.error("%s: %s", self.name, warning)
-        elif self.warning and not warning:
+    def _set(self, trouble: RppamError | str) -> None:
+        before, now = told_of(self.trouble), told_of(trouble)
+        if now and now != before:
+            log.error("%s: %s", self.name, now)
+        elif before and not now:
             log.info("%s: what was wrong is over", self.name)
-        self.warning = warning
+        self.trouble = trouble
+
+
+def told_of(trouble: RppamError | str) -> str:
+    """What is wrong in one sentence, with the fix; empty for nothing."""
+    if isinstance(trouble, RppamError):
+        return f"{trouble.row.code}: {trouble}. {trouble.row.remedy}"
+    return trouble
+
+
+def warnings_of(troubles: Iterable[RppamError | str]) -> tuple[str, ...]:
+    """The sentences for health: of what is no finding."""
+    return tuple(told_of(one) for one in troubles if one and not _code(one))
+
+
+def findings_of(troubles: Iterable[RppamError | str]) -> tuple[Finding, ...]:
+    """The findings for health, each once."""
+    found = {code: finding(code, str(one)) for one in troubles if (code := _code(one))}
+    return tuple(found.values())
+
+
+def _code(trouble: RppamError | str) -> str:
+    return trouble.row.finding if isinstance(trouble, RppamError) else ""

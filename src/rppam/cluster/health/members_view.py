@@ -63,7 +63,8 @@ def _view(
         status = MemberStatus.HEALTHY
         heard = WallMs(wall_ms - (peer.heard_ms_ago or 0))
         last = heard if last is None else max(last, heard)
-    if status in _ALIVE and name in core.in_maintenance:
+    is_alive = status in _ALIVE
+    if is_alive and name in core.in_maintenance:
         status = MemberStatus.MAINTENANCE
     return MemberView(
         name,
@@ -78,7 +79,21 @@ def _view(
         beat.loop_lag_ms,
         beat.settings_revision,
         bool(proven),
+        beat.database if is_alive else None,
+        has_vote(core, name),
+        beat.address if is_alive else None,
+        bool(beat.config),
     )
+
+
+def has_vote(core: NodeCore, name: str) -> bool | None:
+    """Return whether it is a member; ``None`` where that is not known. Without a list this node is none."""
+    status = core.status()
+    if not status.members_vote:
+        return None
+    if status.electorate is None:
+        return False if name == core.node else None
+    return name in status.electorate.members
 
 
 def heard_at(last: WallMs | None, now: WallMs) -> tuple[str | None, int | None]:

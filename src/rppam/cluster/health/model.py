@@ -12,13 +12,23 @@ import msgspec
 from msgspec import UnsetType, field
 
 from rppam.cluster.consensus.heartbeat import MemberStatus, Role
-from rppam.kernel.finding import Finding
+from rppam.kernel.finding import Finding, Severity
 
 CONTROL_PROCESS: Final = "the control process of this node"
 """With this begins every reason that means: nobody can say how the cluster is, as that process is not there."""
 OTHERS_MAX: Final = 100
 """How many nodes are shown beside those that vote, where not all can be."""
 FINE: Final = frozenset((MemberStatus.HEALTHY, MemberStatus.MAINTENANCE))
+
+
+UNHEALTHY: Final = frozenset(("RD-630", "RD-631", "RD-632", "RD-902", "RD-908"))
+"""Findings with which no cluster is healthy, whatever its nodes say: a ledger that is not what was recorded, an address
+that is not where it should be, nodes without a vote. As a note, such as of a node in maintenance, they say less."""
+
+
+def is_grave(found: Finding) -> bool:
+    """Return whether no cluster is healthy with this finding."""
+    return found.code in UNHEALTHY and found.severity is not Severity.NOTE
 
 
 class SafetyLevel(StrEnum):
@@ -68,6 +78,16 @@ class MemberView(Value, frozen=True):
     is_at_url: bool = field(name="addressProven", default=False)
     """Whether this node said `url` itself, on the member link that stands, on which each proves who it is; of itself
     the answering node knows. An address that is not proven stands in Redis alone: send no token there."""
+    database_connected: bool | None = None
+    """Whether every process of this node can work with the database, as it says itself. null: not known, or a
+    witness."""
+    has_vote: bool | None = None
+    """Whether it is on the list of members that the answering node goes by: else it does not vote and cannot lead.
+    null: members do not vote here, or there is no list yet."""
+    has_virtual_ip: bool | None = None
+    """Whether the virtual address is on its host, as it says itself. null: its config names none, or not known."""
+    says_config: bool = field(name="tellsConfig", default=False)
+    """Whether it says in its heartbeats what it has of the settings that must be the same everywhere."""
 
 
 class AdminMemberView(MemberView, frozen=True, kw_only=True):
@@ -143,7 +163,7 @@ class LeadershipView(Value, frozen=True, kw_only=True):
     """Name of the leader; null when there is none or it is not known."""
     epoch: int
     healthy: bool = field(name="clusterHealthy", default=False)
-    """A leader, quorum, Redis, and every registered node healthy or in maintenance."""
+    """A leader, quorum, Redis, the database, a whole ledger, and every registered node healthy or in maintenance."""
     no_leader_reason: str = ""
     """Empty while there is a leader; else why there is none and what to do."""
     quorum_met: bool
@@ -179,7 +199,21 @@ class RedisView(LeadershipView, frozen=True, kw_only=True):
     """`single`, `replicated` or `voted`: see docs/safety-levels.md."""
 
 
-class ClusterCommon(RedisView, frozen=True, kw_only=True):
+class DatabaseView(RedisView, frozen=True, kw_only=True):
+    """The same, with how the answering node stands with the database."""
+
+    database_connected: bool | None = None
+    """Each of its processes can work with the database: it answers in time, has the tables of this release, takes
+    writes and has room. null: not looked yet."""
+    database_reason: str = ""
+    """Empty while connected; else what is wrong, and what goes on meanwhile."""
+    database_latency_ms: int | None = None
+    """How long the last look at it took, in the slowest process; null where it was not answered."""
+    database_errors: int = 0
+    """Calls that failed, in all processes of the node that run now, since each began."""
+
+
+class ClusterCommon(DatabaseView, frozen=True, kw_only=True):
     """What every answer about the cluster holds."""
 
     node: str = field(name="answeredBy")
@@ -247,7 +281,9 @@ class ClusterSnapshot(ClusterHealth, frozen=True, kw_only=True):
             self.leader is not None
             and self.quorum_met
             and (self.redis_connected or not self.redis_enabled)
-            and all(member.status in FINE for member in self.members)
+            and self.database_connected is not False
+            and not any(is_grave(one) for one in self.findings)
+            and all(member.status in FINE and member.database_connected is not False for member in self.members)
         )
         msgspec.structs.force_setattr(self, "healthy", healthy)
 

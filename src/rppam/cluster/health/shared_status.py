@@ -85,7 +85,14 @@ class PageStatus:
 def _past(seen: ClusterSnapshot, why: str) -> ClusterSnapshot:
     """Leave out what only a live control process could vouch for."""
     members = tuple(
-        replace(member, role=_no_leader(member.role), status=MemberStatus.UNKNOWN, redis_connected=False)
+        replace(
+            member,
+            role=_no_leader(member.role),
+            status=MemberStatus.UNKNOWN,
+            redis_connected=False,
+            database_connected=None,
+            has_virtual_ip=None,
+        )
         for member in seen.members
     )
     return replace(
@@ -95,6 +102,7 @@ def _past(seen: ClusterSnapshot, why: str) -> ClusterSnapshot:
         members=members,
         redis_connected=False,
         redis_reason=why,
+        database_connected=None,
         quorum_met=False,
         quorum_reason=why,
         votes=(),

@@ -12,14 +12,18 @@ from rppam.cluster.consensus.heartbeat import Heartbeat, MemberStatus, Role
 from rppam.cluster.consensus.membership import QuorumPolicy
 from rppam.cluster.consensus.node import NodeCore
 from rppam.cluster.driver.driver import Driver
+from rppam.cluster.driver.strays import asks_to_join
+from rppam.cluster.health.agreement import Agreement
 from rppam.cluster.health.disk_room import unable_findings
-from rppam.cluster.health.members_view import heard_at, other_members
+from rppam.cluster.health.members_view import has_vote, heard_at, other_members
 from rppam.cluster.health.model import CertificateView, ClusterSnapshot, DiskRoom, MemberView, SafetyLevel
 from rppam.cluster.health.ports import Authority
+from rppam.cluster.health.voteless import Voteless
 from rppam.cluster.health.votes_view import StoreSeen, Votes, why_no_leader
 from rppam.cluster.link.link import TlsMemberLink
 from rppam.cluster.link.local_peer import PeerState
 from rppam.crypto.certificate_expiry import CertificateEnd, days_left
+from rppam.db.condition import DatabaseState
 from rppam.http.times import iso_utc
 from rppam.kernel.clock import Clock
 from rppam.kernel.finding import Finding
@@ -47,6 +51,8 @@ class NodeFacts(NamedTuple):
     priority: int = 100
     virtual_ip: str = ""
     """The address that follows leadership; empty where there is none."""
+    shared_values: Mapping[str, str] = {}
+    """What must be the same on all nodes, by the names that people know."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +71,8 @@ class NodeProbes:
     """How many changes of hot configuration this node obeys; ``None``: not known."""
     has_address: Callable[[], bool] = bool
     """Whether the virtual address is on this host."""
+    database: Callable[[], DatabaseState] = DatabaseState
+    """How the processes of this node stand with the database."""
 
 
 class NodeView:
@@ -76,6 +84,8 @@ class NodeView:
         self._driver = driver
         self._clock = clock
         self._ask = ask
+        self._voteless = Voteless(core)
+        self._agreement = Agreement(facts.node, facts.shared_values, facts.virtual_ip, core.timing.heartbeat_ms)
         self.draining = False
         self.serving = False
         """Set once the node has taken its place, or has waited long enough for a store that does not answer."""
@@ -116,12 +126,15 @@ class NodeView:
             admitted=self._driver.admitted.is_set(),
             member_address=facts.member_address,
             priority=facts.priority,
-            joins=status.members_vote and status.electorate is None,
+            joins=asks_to_join(self._core),
             maintenance=self._core.orders.maintenance,
             pause_stamp=self._core.orders.pause.stamp,
             paused=self._core.orders.pause.is_on,
             paused_by=self._core.orders.pause.by,
             settings_revision=self._ask.settings_revision(),
+            database=self._ask.database().is_connected,
+            address=self._ask.has_address() if facts.virtual_ip else None,
+            config=self._agreement.text,
         )
 
     def snapshot(self) -> ClusterSnapshot:
@@ -133,13 +146,15 @@ class NodeView:
         leader = found if self._core.status().members_vote or connected or (found and found[0] == facts.node) else None
         policy = status.membership.body.policy
         wall_ms, password_since = self._clock.wall_ms(), self._ask.password_since()
+        database, members = self._ask.database(), self._members(connected)
+        refusals = self._driver.members.strays.refusals if self._driver.members is not None else {}
         return ClusterSnapshot(
             cluster_id=facts.cluster_id,
             node=facts.node,
             role=self.role(),
             leader=leader[0] if leader else None,
             epoch=found[1] if found else status.lease.epochs.led,
-            members=self._members(connected),
+            members=members,
             redis_enabled=facts.redis_enabled,
             redis_connected=connected and facts.redis_enabled,
             redis_reason=self._why_not_connected(connected),
@@ -150,7 +165,13 @@ class NodeView:
             time=iso_utc(wall_ms),
             store_clock_offset_ms=self._driver.store.view.offset_ms,
             warnings=self._all_warnings(votes),
-            findings=(*self._ask.findings(), *self._unable_findings()),
+            findings=(
+                *database.findings,
+                *self._voteless.findings(members, refusals, now),
+                *self._agreement.findings(members, self._said(now), leader[0] if leader else None, now),
+                *self._ask.findings(),
+                *self._unable_findings(),
+            ),
             certificates=tuple(_certificate(one, wall_ms) for one in self._ask.certificates()),
             redis_password_since=None if password_since is None else iso_utc(password_since),
             redis_password_mark=self._ask.password_mark(),
@@ -165,9 +186,18 @@ class NodeView:
             refused=dict(sorted(self._link.refused.items())) if self._link else {},
             virtual_ip=facts.virtual_ip or None,
             virtual_ip_here=self._ask.has_address(),
+            database_connected=database.is_connected,
+            database_reason=database.reason,
+            database_latency_ms=database.latency_ms,
+            database_errors=database.errors,
             rooms=self._ask.rooms(),
             keeps_promises=None if not self._core.status().members_vote else not self._core.status().vote.why_unable,
         )
+
+    def _said(self, now: Instant) -> dict[str, str]:
+        """What living members say of what must be the same everywhere."""
+        seen = self._core.detector.members(now)
+        return {name: one.heartbeat.config for name, one in seen.items() if one.status is MemberStatus.HEALTHY}
 
     def _unable_findings(self) -> list[Finding]:
         vote = self._core.status().vote
@@ -229,6 +259,10 @@ class NodeView:
             self._driver.store.loop_lag_ms,
             self._ask.settings_revision(),
             is_at_url=bool(facts.api_url),
+            database_connected=self._ask.database().is_connected,
+            has_vote=has_vote(self._core, facts.node),
+            has_virtual_ip=self._ask.has_address() if facts.virtual_ip else None,
+            says_config=bool(facts.shared_values),
         )
         vanishing = self._driver.store.warnings.are_vanishing(now)
         others = other_members(self._core, self._peers(), now, wall_ms, keys_vanish=vanishing)

@@ -45,7 +45,7 @@ _FORMS: Final[dict[str, Any]] = {
     "settings_revision": _Count | None,
 }
 """Where the type alone does not say it."""
-_LATER: Final = frozenset({"settings_revision", "password_mark", "store_ms"})
+_LATER: Final = frozenset({"settings_revision", "password_mark", "database", "address", "config", "store_ms"})
 """Not in the heartbeats of every release that is understood: missing is ``None``, 0, or an empty text."""
 _HINTS: Final = get_type_hints(Heartbeat)
 _TEXTS: Final = tuple(place for place, name in enumerate(Heartbeat._fields) if _HINTS[name] is str)

@@ -1,0 +1,33 @@
+"""What a node does beside deciding who leads: the tasks of slices, the watch over the database; and what they say."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from rppam.app.database_watch import NodeDatabase
+from rppam.app.offers import leader_tasks, node_tasks
+from rppam.cluster.driver.node_tasks import SideTask, findings_of, warnings_of
+from rppam.db.condition import Condition
+from rppam.foundation import ControlFoundation
+from rppam.kernel.errors import RppamError
+from rppam.kernel.finding import Finding
+
+
+class Beside:
+    """See the module."""
+
+    def __init__(self, control: ControlFoundation, worker_databases: Callable[[], Mapping[int, Condition]]) -> None:
+        self.database: Final = NodeDatabase(control.database, control.clock, worker_databases)
+        self.leading: Final = tuple(leader_tasks(control))
+        """What only the leader runs."""
+        self.tasks: Final[Sequence[SideTask]] = (self.database, *node_tasks(control))
+
+    def warnings(self) -> tuple[str, ...]:
+        """What is wrong and is no finding. Takes no time."""
+        return warnings_of(self._troubles())
+
+    def findings(self) -> tuple[Finding, ...]:
+        """What is wrong and is a finding. Takes no time."""
+        return findings_of(self._troubles())
+
+    def _troubles(self) -> list[RppamError | str]:
+        return [*(task.trouble for task in self.tasks), *(task.trouble for task in self.leading)]

@@ -1,0 +1,96 @@
+"""The database as the processes of one node see it, put together for health, the log and the history.
+
+Each process looks over its own connections. A worker says on the node's page what it found; the control process puts
+all of it together, so that every process tells the same, whichever of them is asked.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from msgspec.structs import replace
+
+from rppam.cluster.history.recorder import HistoryEvent, noted
+from rppam.db.condition import Condition, DatabaseState, from_text, sentence_of, state_of, to_text
+from rppam.db.database import Database
+from rppam.db.watch import DatabaseWatch
+from rppam.kernel.clock import Clock
+from rppam.kernel.instant import US_PER_MS, Instant
+from rppam.process.shared_state import SharedState
+
+log: Final = logging.getLogger("rppam.database")
+
+EVIDENCE_CHARS_MAX: Final = 200
+"""So that what a worker tells fits into its place on the page, whatever the characters are."""
+
+
+class WorkerDatabase:
+    """What one worker finds, for the page and for its log."""
+
+    def __init__(self, database: Database, clock: Clock, page: SharedState, place: int) -> None:
+        self._watch, self._page, self._place = DatabaseWatch(database, clock), page, place
+        self._logged = ""
+        page.tell_database(place, b"")
+
+    async def run(self) -> None:
+        """Never returns."""
+        await self._watch.run(self._tell)
+
+    def _tell(self, seen: Condition) -> None:
+        self._page.tell_database(self._place, to_text(replace(seen, evidence=seen.evidence[:EVIDENCE_CHARS_MAX])))
+        if seen.code and seen.code != self._logged:
+            log.error("%s", sentence_of(seen))
+        elif self._logged and not seen.code:
+            log.info("%s is no longer found: this process can work with the database", self._logged)
+        self._logged = seen.code
+
+
+def workers_on(page: SharedState, now_us: Callable[[], int]) -> Callable[[], Mapping[int, Condition]]:
+    """What living workers say of their databases on ``page``."""
+    return lambda: {number: from_text(text) for number, text in page.databases(now_us()).items()}
+
+
+class NodeDatabase:
+    """What the control process finds, and the workers with it. Runs as a ``NodeTask`` does."""
+
+    name: Final = "the watch over the database"
+    trouble: Final = ""
+    """Health has fields and findings for it."""
+
+    def __init__(self, database: Database, clock: Clock, workers: Callable[[], Mapping[int, Condition]] = dict) -> None:
+        self._watch, self._workers = DatabaseWatch(database, clock, writes_to_disk=True), workers
+        self._clock = clock
+        self._lost_at: Instant | None = None
+        self._logged = ""
+
+    def state(self) -> DatabaseState:
+        """As of the last looks. Takes no time."""
+        return state_of(self._watch.condition, self._workers())
+
+    async def run(self) -> None:
+        """Never returns."""
+        await self._watch.run(self._tell)
+
+    def _tell(self, _own: Condition) -> None:
+        state = self.state()
+        code = next((one.code for one in state.findings), "")
+        if code and code != self._logged:
+            self._lost_at = self._clock.now() if self._lost_at is None else self._lost_at
+            one = state.findings[0]
+            log.error(
+                "%s: %s Seen: %s. Fix: %s",
+                one.code,
+                one.what,
+                state.reason,
+                one.advice,
+                extra=noted(HistoryEvent.DATABASE_LOST, code=one.code),
+            )
+        elif self._logged and not code and self._lost_at is not None:
+            away_ms = (self._clock.now() - self._lost_at) // US_PER_MS
+            self._lost_at = None
+            log.info(
+                "this node can work with its database again, after %d ms",
+                away_ms,
+                extra=noted(HistoryEvent.DATABASE_BACK, awayMs=away_ms),
+            )
+        self._logged = code

@@ -1,0 +1,110 @@
+"""Whether all nodes have what must be the same everywhere: settings, licence, release; and who has the virtual address.
+
+Each node says in its heartbeat what it has: a short digest of each value, and whether the address is on its host. So
+every node can tell who differs in what, and says its own value where that helps. What it does not promise: that a value
+is right; only that all have the same.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
+
+from rppam.catalogue.table import finding
+from rppam.cluster.consensus.heartbeat import MemberStatus
+from rppam.cluster.health.model import MemberView
+from rppam.kernel.finding import Finding
+from rppam.kernel.instant import US_PER_MS, US_PER_S, Instant
+
+DIGEST_CHARS: Final = 8
+VERSION: Final = "the release of rppam"
+ADDRESS: Final = "cluster.virtualIp"
+NOWHERE_S: Final = 5
+"""A leader takes the address at once; another node hears of it with the next heartbeat or the one after."""
+BEATS: Final = 4
+_ALIVE: Final = frozenset((MemberStatus.HEALTHY, MemberStatus.MAINTENANCE))
+
+
+def digests_to_text(values: Mapping[str, str]) -> str:
+    """What a node says of its values, by their names, in its heartbeat."""
+    return " ".join(f"{name}={_digest(value)}" for name, value in sorted(values.items()))
+
+
+def digests_from_text(text: str) -> dict[str, str]:
+    """The digests by name; what is none is left out."""
+    pairs = (part.partition("=") for part in text.split(" "))
+    return {name: digest for name, _, digest in pairs if name and digest}
+
+
+def _digest(value: str) -> str:
+    return hashlib.sha256(value.encode()).hexdigest()[:DIGEST_CHARS]
+
+
+class Agreement:
+    """What one node makes of what the others say."""
+
+    def __init__(self, node: str, values: Mapping[str, str], address: str, heartbeat_ms: int) -> None:
+        """``values``: this node's own, by name. ``address``: the virtual one; empty where there is none."""
+        self._node, self._values, self._address = node, values, address
+        self._patience_us = max(NOWHERE_S * US_PER_S, BEATS * heartbeat_ms * US_PER_MS)
+        self._odd_since: Instant | None = None
+        self.text: Final = digests_to_text(values)
+        """For this node's heartbeat."""
+
+    def findings(
+        self, members: Sequence[MemberView], said: Mapping[str, str], leader: str | None, now: Instant
+    ) -> tuple[Finding, ...]:
+        """``said``: what living members say of their values, by their names; this node's own is left out or ignored."""
+        return (*self._drift(members, said), *self._address_findings(members, leader, now))
+
+    def _drift(self, members: Iterable[MemberView], said: Mapping[str, str]) -> Iterator[Finding]:
+        theirs = {name: digests_from_text(text) for name, text in said.items() if name != self._node and text}
+        mine = digests_from_text(self.text)
+        told = []
+        for name in sorted(mine):
+            found = {self._node: mine[name]} | {node: one[name] for node, one in theirs.items() if name in one}
+            if len(set(found.values())) > 1:
+                told.append(f"{name}: {self._camps(found, self._values[name])}")
+        if told:
+            yield finding("RD-909", "; ".join(told))
+        versions = {one.node: one.version for one in members if one.version and one.status in _ALIVE}
+        if len(set(versions.values())) > 1:
+            yield finding("RD-910", ", ".join(f"{node} {version}" for node, version in sorted(versions.items())))
+
+    def _camps(self, found: Mapping[str, str], own: str) -> str:
+        """Who has the same as whom; this node's own value is said."""
+        camps: dict[str, list[str]] = {}
+        for node, digest in sorted(found.items()):
+            camps.setdefault(digest, []).append(node)
+        with_me = camps.pop(found[self._node])
+        others = "; ".join(f"{', '.join(nodes)} {_has(nodes)} another value" for nodes in camps.values())
+        return f"{', '.join(with_me)} {_has(with_me)} {own or 'none'}; {others}"
+
+    def _address_findings(self, members: Iterable[MemberView], leader: str | None, now: Instant) -> Iterator[Finding]:
+        alive = [one for one in members if one.status in _ALIVE]
+        odd = _odd_address(self._address, alive, leader) if self._address else ""
+        if not odd:
+            self._odd_since = None
+            return
+        self._odd_since = now if self._odd_since is None else self._odd_since
+        if now - self._odd_since >= self._patience_us:
+            yield finding("RD-632", odd)
+
+
+def _odd_address(address: str, alive: Sequence[MemberView], leader: str | None) -> str:
+    """Why the address is not where it should be; empty where it is, where nobody leads, and where that is not known."""
+    holders = [one.node for one in alive if one.has_virtual_ip]
+    if len(holders) > 1:
+        return f"{address} is on the hosts of {', '.join(holders)}"
+    lead = next((one for one in alive if one.node == leader), None)
+    if holders:
+        return f"{address} is on the host of {holders[0]}, and {leader} leads" if lead and holders[0] != leader else ""
+    if lead is None:
+        return ""
+    if lead.has_virtual_ip is False:
+        return f"{address} is on no host: {lead.node} leads and does not have it; its own health says why"
+    # A release that says nothing of the address says nothing of its settings, either.
+    return f"{address} is on no host: {lead.node} leads and has no {ADDRESS} in its config" if lead.says_config else ""
+
+
+def _has(nodes: Sequence[str]) -> str:
+    return "has" if len(nodes) == 1 else "have"

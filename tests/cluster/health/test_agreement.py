@@ -1,0 +1,100 @@
+"""Who differs in what must be the same everywhere, and where the virtual address is."""
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from rppam.cluster.consensus.heartbeat import MemberStatus, Role
+from rppam.cluster.health.agreement import Agreement, digests_from_text, digests_to_text
+from rppam.cluster.health.model import MemberView
+from rppam.kernel.instant import US_PER_S, Instant
+from tests.support.health import seen_member
+
+VALUES = {"auth.issuer": "rppam", "cluster.virtualIp": "10.0.0.9/24"}
+NOW = Instant(1_000_000)
+LATER = Instant(NOW + 6 * US_PER_S)
+
+
+def node(name: str, leads: bool = False, **changes: Any) -> MemberView:
+    seen = seen_member(name, Role.LEADER if leads else Role.STANDBY)
+    return replace(seen, **{"has_virtual_ip": leads, "says_config": True, **changes})
+
+
+def agreement() -> Agreement:
+    return Agreement("node1", VALUES, "10.0.0.9", 500)
+
+
+def told(members: tuple[MemberView, ...], *, leader: str | None = "node1") -> list[tuple[str, str]]:
+    one = agreement()
+    assert one.findings(members, {}, leader, NOW) == (), "not at once"
+    return [(found.code, found.evidence) for found in one.findings(members, {}, leader, LATER)]
+
+
+def test_digests_travel_and_tell_no_value() -> None:
+    text = digests_to_text(VALUES)
+    assert list(digests_from_text(text)) == ["auth.issuer", "cluster.virtualIp"]
+    assert "10.0.0.9" not in text
+    assert digests_from_text("odd =x y= a=b") == {"a": "b"}
+
+
+def test_who_differs_in_what_is_named_with_this_node_s_own_value() -> None:
+    said = {
+        "node2": digests_to_text({**VALUES, "cluster.virtualIp": ""}),
+        "node3": digests_to_text(VALUES),
+        "witness1": digests_to_text({"cluster.quorumPolicy": "majority"}),
+        "old": "",
+    }
+    members = (node("node1", leads=True), node("node2"), node("node3"))
+    (found,) = agreement().findings(members, said, "node1", NOW)
+    assert found.code == "RD-909"
+    assert found.evidence == "cluster.virtualIp: node1, node3 have 10.0.0.9/24; node2 has another value"
+
+
+def test_nodes_that_agree_are_not_told() -> None:
+    said = {"node2": digests_to_text(VALUES)}
+    assert agreement().findings((node("node1", leads=True), node("node2")), said, "node1", LATER) == ()
+
+
+def test_two_releases_are_a_note() -> None:
+    members = (node("node1", leads=True), node("node2", version="2.0.0"))
+    (found,) = agreement().findings(members, {}, "node1", NOW)
+    assert (found.code, found.severity, found.evidence) == ("RD-910", "note", "node1 1.0.0, node2 2.0.0")
+
+
+def test_an_address_with_the_leader_is_well_and_without_a_leader_nobody_is_blamed() -> None:
+    assert told((node("node1", leads=True), node("node2"))) == []
+    assert told((node("node1"), node("node2")), leader=None) == []
+
+
+def test_an_address_that_is_nowhere_says_why() -> None:
+    lost = (node("node1"), node("node2"))
+    assert told(lost) == [
+        ("RD-632", "10.0.0.9 is on no host: node1 leads and does not have it; its own health says why")
+    ]
+    unset = (node("node1"), node("node2", leads=True, has_virtual_ip=None))
+    assert told(unset, leader="node2") == [
+        ("RD-632", "10.0.0.9 is on no host: node2 leads and has no cluster.virtualIp in its config")
+    ]
+
+
+def test_of_a_leader_that_says_nothing_nothing_is_said() -> None:
+    assert told((node("node1"), node("node2", has_virtual_ip=None, says_config=False)), leader="node2") == []
+
+
+def test_an_address_on_two_hosts_or_on_the_wrong_one_is_told() -> None:
+    both = (node("node1", leads=True), node("node2", has_virtual_ip=True))
+    assert told(both) == [("RD-632", "10.0.0.9 is on the hosts of node1, node2")]
+    wrong = (node("node1"), node("node2", has_virtual_ip=True))
+    assert told(wrong) == [("RD-632", "10.0.0.9 is on the host of node2, and node1 leads")]
+
+
+def test_one_that_was_away_for_a_moment_is_not_told() -> None:
+    one = agreement()
+    lost, well = (node("node1"),), (node("node1", leads=True),)
+    for members, now in ((lost, NOW), (well, Instant(NOW + 3 * US_PER_S)), (lost, LATER)):
+        assert one.findings(members, {}, "node1", now) == ()
+
+
+def test_a_node_that_is_unreachable_has_nothing() -> None:
+    gone = node("node2", has_virtual_ip=True, status=MemberStatus.UNREACHABLE)
+    assert told((node("node1", leads=True), gone)) == []
