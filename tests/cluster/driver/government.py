@@ -174,6 +174,7 @@ class Government(Parliament):
             self.wall_ms(),
             0,
             0,
+            member_address=f"{name}:5201",
             maintenance=core.orders.maintenance,
             pause_stamp=pause.stamp,
             paused=pause.is_on,

@@ -4,13 +4,15 @@ import pytest
 from msgspec import UnsetType
 
 from rppam.cluster.consensus.admission import AdmissionState
-from rppam.cluster.consensus.effects import ChangeMembership
+from rppam.cluster.consensus.effects import Asked, ChangeMembership
 from rppam.cluster.consensus.heartbeat import MemberStatus, Role
 from rppam.cluster.consensus.membership import QuorumPolicy, VoterSet
+from rppam.cluster.consensus.messages import VoteRequestKind
 from rppam.cluster.consensus.record import EPOCH_MAX
+from rppam.cluster.driver.strays import Strays, asks_to_join
 from rppam.cluster.health.members_view import other_members
 from rppam.cluster.health.model import SafetyLevel, VoterKind
-from rppam.cluster.health.votes_view import STORE_NAME, StoreSeen, Votes, why_no_leader
+from rppam.cluster.health.votes_view import GONE_MS, STORE_NAME, StoreSeen, Votes, why_no_leader
 from rppam.cluster.link.local_peer import PeerState
 from rppam.kernel.instant import Instant, WallMs
 from tests.cluster.admin.test_service import LEASE, others, seated
@@ -299,6 +301,56 @@ async def test_why_there_is_no_leader_is_said_in_the_order_in_which_it_helps() -
     for name in others(house, leader):
         house.core(name).in_maintenance = frozenset(house.seats)
     assert why(house, me) == "all that could lead are in maintenance: rppam cluster maintenance a off"
+
+
+async def test_with_all_others_in_maintenance_a_dead_leader_is_named_with_who_could_follow_and_how() -> None:
+    house, leader = seated("a", "b", "c", policy=MAJORITY)
+    resting = others(house, leader)
+    for name in resting:
+        await house.administration(name).set_maintenance(True, "eve")
+    house.run(LEASE)
+    house.kill(leader)
+    house.run(3 * LEASE)
+    assert house.leader is None
+    for me in resting:
+        assert why(house, me) == (
+            f"nobody can lead: {', '.join(resting)} are in maintenance: rppam cluster maintenance {resting[0]} off. "
+            f"Or bring back {leader}: refused"
+        )
+    await house.administration(resting[1]).set_maintenance(False, "eve")
+    house.run(10)
+    assert "nobody can lead" not in why(house, resting[1])
+
+
+async def test_a_node_that_is_no_member_does_not_offer_to_forget_the_others() -> None:
+    house, leader = seated("a", "b", "c", policy=MAJORITY)
+    out, other = others(house, leader)
+    await house.administration(out).set_maintenance(True, "eve")
+    house.run(LEASE)
+    await house.administration(leader).forget(out, is_off=False, by="eve")
+    house.run(2 * LEASE)
+    assert out in house.electorate(out).members, "nobody asks it any more, so nobody told it how that ended"
+    ((name, question),) = Strays(house.core(leader), Instant(house.now)).due(Instant(house.now))
+    assert (name, question.kind) == (out, VoteRequestKind.PROBE)
+    house.core(out).step(Asked(question, lambda _: None), Instant(house.now))
+    assert out not in house.electorate(out).members, "it has heard of it"
+    assert not asks_to_join(house.core(out)), "whoever is in maintenance is being taken away"
+    await house.administration(out).set_maintenance(False, "eve")
+    assert asks_to_join(house.core(out))
+    said = why(house, out)
+    assert said.startswith("this node is no member, so nobody asks for its vote")
+    assert ", ".join(sorted((leader, other))) in said
+
+
+def test_members_are_said_to_be_lost_for_good_only_once_they_were_away_for_longer_than_a_start_takes() -> None:
+    house, leader = seated("a", "b", "c")
+    house.store_away()
+    house.kill(others(house, leader)[0])
+    house.run(2 * LEASE)
+    core, now = house.core(leader), Instant(house.now)
+    for up_ms, offered in ((GONE_MS - 1, False), (GONE_MS, True)):
+        said = why_no_leader(core, votes(house, leader, DOWN), now, DOWN, up_ms)
+        assert ("forget --force" in said) is offered, said
 
 
 def test_members_on_the_link_are_healthy_while_nobody_can_read_heartbeats() -> None:

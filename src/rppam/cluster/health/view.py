@@ -27,7 +27,7 @@ from rppam.db.condition import DatabaseState
 from rppam.http.times import iso_utc
 from rppam.kernel.clock import Clock
 from rppam.kernel.finding import Finding
-from rppam.kernel.instant import Instant, WallMs
+from rppam.kernel.instant import US_PER_MS, Instant, WallMs
 
 ALIVE_WITHIN_US: Final = 10_000_000
 """A loop that has not turned for this long is stuck, whatever it waits for."""
@@ -84,6 +84,7 @@ class NodeView:
         self._driver = driver
         self._clock = clock
         self._ask = ask
+        self._begun = clock.now()
         self._voteless = Voteless(core)
         self._agreement = Agreement(facts.node, facts.shared_values, facts.virtual_ip, core.timing.heartbeat_ms)
         self.draining = False
@@ -182,7 +183,7 @@ class NodeView:
             paused=orders.pause.is_on,
             paused_by=orders.pause.by if orders.pause.is_on else "",
             paused_since=iso_utc(WallMs(orders.pause.stamp)) if orders.pause.is_on else None,
-            no_leader_reason="" if leader else why_no_leader(self._core, votes, now, self._store_seen(connected)),
+            no_leader_reason="" if leader else self._why_no_leader(votes, connected, now),
             refused=dict(sorted(self._link.refused.items())) if self._link else {},
             virtual_ip=facts.virtual_ip or None,
             virtual_ip_here=self._ask.has_address(),
@@ -193,6 +194,10 @@ class NodeView:
             rooms=self._ask.rooms(),
             keeps_promises=None if not self._core.status().members_vote else not self._core.status().vote.why_unable,
         )
+
+    def _why_no_leader(self, votes: Votes | None, connected: bool, now: Instant) -> str:
+        up_ms = (now - self._begun) // US_PER_MS
+        return why_no_leader(self._core, votes, now, self._store_seen(connected), up_ms)
 
     def _said(self, now: Instant) -> dict[str, str]:
         """What living members say of what must be the same everywhere."""

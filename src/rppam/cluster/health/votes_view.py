@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from msgspec.structs import replace
 
 from rppam.cluster.consensus.admission import AdmissionState
+from rppam.cluster.consensus.heartbeat import MemberStatus, Role
 from rppam.cluster.consensus.membership import Membership, VoterSet
 from rppam.cluster.consensus.messages import Readiness, Refusal
 from rppam.cluster.consensus.node import NodeCore
@@ -33,6 +34,13 @@ CLOCK_WAIT: Final = (
     "it waits for the clock of {names}, which runs too slow or stands still: what it holds of Redis may last longer. "
     f"Restart that host; {FORGET}"
 )
+NO_MEMBER: Final = (
+    "this node is no member, so nobody asks for its vote and it cannot lead; the members are {members}: ask one of "
+    "them why nobody leads (rppam status). Once one leads, it takes this node in by itself"
+)
+GONE_MS: Final = 60_000
+"""A member that was not heard for this long does not just start."""
+LOST_FOR_GOOD: Final = " If members are lost for good: rppam cluster forget --force"
 UNCONNECTED: Final = PeerState(
     "", is_connected=False, reason="not connected yet", heard_ms_ago=None, round_trip_us=None
 )
@@ -84,6 +92,12 @@ class Votes:
                 whose = "; ".join(f"{_titled(line)}: {line.reason}" for line in lack)
                 return f"{have} of {total} votes can be won and {body.needed} are needed ({body.policy}). {whose}"
         return ""
+
+    def is_somebody_gone(self, up_ms: int) -> bool:
+        """Return whether a member whose vote is missing was away for longer than a start may take."""
+        missing = [line.voter for line in self.ledger if line.kind is not VoterKind.STORE and not line.is_reached]
+        heard = [self._peers.get(name, UNCONNECTED).heard_ms_ago for name in missing]
+        return any((up_ms if ms is None else ms) >= GONE_MS for ms in heard)
 
     @property
     def pending_change(self) -> str:
@@ -248,14 +262,20 @@ def _ms(us: int) -> int:
     return max(0, us) // US_PER_MS
 
 
-def why_no_leader(core: NodeCore, votes: Votes | None, now: Instant, store: StoreSeen) -> str:
-    """Say in one sentence why nobody leads, as far as this node knows, and what to do."""
+def why_no_leader(core: NodeCore, votes: Votes | None, now: Instant, store: StoreSeen, up_ms: int = GONE_MS) -> str:
+    """Say in one sentence why nobody leads, as far as this node knows, and what to do.
+
+    ``up_ms``: for how long this node has run; whoever was not heard in that time may just be starting, too.
+    """
     status, pause = core.status(), core.orders.pause
     if votes is None and core.status().members_vote:
         return "this node belongs to no cluster yet and waits to be made a member by a leader"
+    if status.electorate is not None and core.node not in status.electorate.members:
+        members = ", ".join(status.electorate.members)
+        return NO_MEMBER.format(members=members)
     short = votes.quorum_reason if votes is not None else ("" if store.is_connected else store.reason)
     if short:
-        lost = " If members are lost for good: rppam cluster forget --force" if votes is not None else ""
+        lost = LOST_FOR_GOOD if votes is not None and votes.is_somebody_gone(up_ms) else ""
         return f"{short}. Bring back what is missing.{lost}"
     if core.status().members_vote and core.status().vote.strange:
         return core.status().vote.strange
@@ -268,16 +288,38 @@ def why_no_leader(core: NodeCore, votes: Votes | None, now: Instant, store: Stor
         )
     if status.no_epoch:
         return status.no_epoch
-    electorate = status.electorate
-    if electorate is not None:
-        aside = {*core.in_maintenance, *((core.node,) if core.orders.maintenance else ())}
-        able = [name for name in electorate.members if electorate.may_stand(name)]
-        if able and all(name in aside for name in able):
-            return f"all that could lead are in maintenance: rppam cluster maintenance {able[0]} off"
+    if kept := _kept_from_leading(core, votes, now):
+        return kept
     if votes is not None and (awaited := votes.clock_wait()):
         return awaited
     wait_ms = votes.next_vote_ms() if votes is not None else _silence_left_ms(status, now)
     return f"an election is due in {wait_ms} ms, when earlier promises have ended" if wait_ms else "an election is on"
+
+
+def _kept_from_leading(core: NodeCore, votes: Votes | None, now: Instant) -> str:
+    """Say of each that could lead what keeps it from it; empty where somebody can, as far as this node knows."""
+    aside = {*core.in_maintenance, *((core.node,) if core.orders.maintenance else ())}
+    whys: dict[str, str] = {}
+    electorate = core.status().electorate
+    if electorate is not None and votes is not None:
+        lines = {line.voter: line for line in votes.ledger if line.kind is VoterKind.MEMBER}
+        able = [name for name in electorate.members if electorate.may_stand(name)]
+        whys = {name: lines[name].reason for name in able if name in lines and lines[name].reason}
+    elif electorate is None and not core.status().members_vote:
+        seen = core.detector.members(now)
+        able = sorted({core.node, *(name for name, one in seen.items() if one.heartbeat.role is not Role.WITNESS)})
+        whys = {name: f"{one.status}" for name, one in seen.items() if one.status is MemberStatus.UNREACHABLE}
+    else:
+        return ""
+    resting = [name for name in able if name in aside]
+    if not resting or any(name not in aside and not whys.get(name) for name in able):
+        return ""
+    back = f"rppam cluster maintenance {resting[0]} off"
+    if len(resting) == len(able):
+        return f"all that could lead are in maintenance: {back}"
+    lost = "; ".join(f"{name}: {whys[name]}" for name in able if name not in aside)
+    also = f"{', '.join(resting)} {'is' if len(resting) == 1 else 'are'} in maintenance"
+    return f"nobody can lead: {also}: {back}. Or bring back {lost}"
 
 
 def _silence_left_ms(status: Status, now: Instant) -> int:
