@@ -24,8 +24,17 @@ class Fix(NamedTuple):
 
     def text(self) -> str:
         """The lines as a finding carries them."""
-        named = zip(("Debian/Ubuntu", "RHEL", "Docker", "Windows"), self[1:], strict=True)
+        named = zip(PLATFORMS, self[1:], strict=True)
         return "\n".join([self.common, *(f"{name}: {line}" for name, line in named if line)])
+
+
+PLATFORMS: Final = ("Debian/Ubuntu", "RHEL", "Docker", "Windows")
+
+
+def fix_on(text: str, platform: str) -> str:
+    """The text of a fix without the lines for other platforms; all of it where the platform is not known."""
+    others = tuple(f"{name}: " for name in PLATFORMS if platform and name != platform)
+    return "\n".join(line for line in text.splitlines() if not line.startswith(others)) if others else text
 
 
 class Row(NamedTuple):

@@ -14,8 +14,8 @@ _CERTIFICATE: Final = (
 REDIS: Final = (
     error("RD-101", "Redis refuses the connection: nothing listens at that address and port.",
         "Connection refused; Could not connect to Redis",
-        conf("Start Redis, and let it listen on an address that the nodes reach ('bind' in redis.conf).",
-            "bind 0.0.0.0")),
+        service("Start Redis. Where it runs and is on another host than this node, let it listen on an address that "
+            "the nodes reach ('bind' in redis.conf).")),
     error("RD-102", "Nothing answers at that address: a firewall drops the packets, or the host is off.",
         "redisConnected: false in cluster health; connect timeouts",
         firewall("Switch the host on, and open the Redis port for every node in the firewalls.")),

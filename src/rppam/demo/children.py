@@ -8,6 +8,7 @@ What it does not promise: anything about grandchildren that leave their process 
 
 import asyncio
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -24,11 +25,13 @@ from rppam.setup.errors import DemoError
 class Child:
     """One process of the demo. Its process id is also its process group."""
 
-    def __init__(self, name: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    def __init__(self, name: str, process: subprocess.Popen[bytes], log: Path, again: str = "") -> None:
+        """``again``: a line for a shell that starts it again."""
         self.name: Final = name
+        self.again: Final = again
+        self.log: Final = log
         self.pid: Final = process.pid
         self._process = process
-        self._log = log
 
     def ended(self) -> str | None:
         """How it ended: ``with exit code 0`` or ``by SIGKILL``; ``None`` while it runs or is stopped."""
@@ -53,10 +56,10 @@ class Child:
     def log_end(self, lines: int = 12) -> str:
         """The end of its log, for an error message."""
         try:
-            last = self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
+            last = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
         except OSError:
             last = []
-        return f"The end of its log ({self._log}):\n" + "\n".join(last)
+        return f"The end of its log ({self.log}):\n" + "\n".join(last)
 
 
 async def end_all(children: Iterable[Child], grace_s: float) -> None:
@@ -102,4 +105,10 @@ def start(name: str, argv: Sequence[str], *, log: Path, folder: Path | None = No
         raise DemoError(f"{name} cannot be started ({argv[0]}): {error}") from error
     finally:
         os.close(descriptor)
-    return Child(name, process, log)
+    return Child(name, process, log, _again(argv, log, folder))
+
+
+def _again(argv: Sequence[str], log: Path, folder: Path | None) -> str:
+    """A line for a shell that starts it again, apart from the demo, as that shell's child."""
+    line = f"{shlex.join(argv)} >> {shlex.quote(str(log))} 2>&1 &"
+    return f"(cd {shlex.quote(str(folder))} && {line})" if folder is not None else line

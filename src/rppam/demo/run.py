@@ -17,7 +17,7 @@ import click
 
 from rppam.demo.access import Access
 from rppam.demo.children import Child, end_all, start
-from rppam.demo.events import ready_leader
+from rppam.demo.events import Event, ready_leader
 from rppam.demo.files import DemoFiles, DemoOptions, prepare
 from rppam.demo.follow import PERIOD_S, Follower
 from rppam.demo.place import workplace
@@ -29,8 +29,10 @@ from rppam.kernel.clock import Clock
 from rppam.kernel.errors import Exit
 from rppam.setup.errors import DemoError
 
-READY_S: Final = 19.0
-"""A cluster that is not ready by then, counted from the start of the command, never will be."""
+SLOW_S: Final = 19.0
+"""A cluster that is not ready by then, counted from the start of the command, runs on a slow machine."""
+READY_S: Final = 90.0
+"""One that is not ready by then never will be."""
 NODE_GRACE_S: Final = 5.0
 REDIS_GRACE_S: Final = 3.0
 PORT_MAX: Final = 65_535
@@ -116,6 +118,7 @@ class _Demo:
     async def _until_ready(
         self, follower: Follower, urls: Mapping[str, str], files: DemoFiles, redis: RedisServer
     ) -> Ready:
+        is_told = False
         while True:
             for _ in follower.events():
                 pass  # what happens before all have found each other is no news
@@ -137,6 +140,9 @@ class _Demo:
             for child in (*self._children.values(), redis.child, *others):
                 if how := child.ended():
                     raise DemoError(f"{child.name} ended {how} before the cluster was ready. {child.log_end()}")
+            if passed_s > SLOW_S and not is_told:
+                is_told = True
+                self._reporter.note(f"This machine is slow or busy: waiting for up to {READY_S:g} s ...")
             if passed_s > READY_S:
                 raise DemoError(self._why_not_ready(follower))
             await asyncio.sleep(_LOOK_S)
@@ -153,8 +159,19 @@ class _Demo:
                     f"reports leader {view.leader or 'none'}, clusterHealthy {str(view.healthy).lower()}, "
                     f"{len(view.members)} nodes"
                 )
-            lines.append(f"  {name}: {said}. {child.log_end(6)}")
+            lines.append(f"  {name}: {said}. Its log: {child.log}")
         return "\n".join(lines)
+
+    def _hints(self, event: Event, follower: Follower) -> list[str]:
+        """What to paste once a process has ended: the line that starts it again, and a node that answers."""
+        if event.kind not in {"node-exited", "redis-exited"} or self._redis is None:
+            return []
+        child = self._children.get(event.node) if event.node else self._redis.child
+        lines = [f"          start it again:  {child.again}"] if child is not None and child.again else []
+        _, url = follower.best_view()
+        if event.node and url:
+            lines.append(f"          a node that answers:  {url}")
+        return lines
 
     async def _follow(self, follower: Follower, questions: "list[asyncio.Task[None]]") -> None:
         looks = 0
@@ -164,6 +181,8 @@ class _Demo:
                     question.result()  # such a task never ends by itself: this raises what ended it
             for event in follower.events():
                 self._reporter.event(event, iso_utc_ms(self._clock.wall_ms()))
+                for line in self._hints(event, follower):
+                    self._reporter.note(line)
             if looks % round(PERIOD_S / _LOOK_S) == 0:
                 self._reporter.tick(*follower.best_view())
             looks += 1

@@ -42,8 +42,11 @@ _COLOURS: Final = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.N
     default=None,
     help="What the config is for. Default: a witness if its file's name says so, or the list of members on disk.",
 )
+@click.option("--all-platforms", is_flag=True, help="Each fix for all platforms, not for that of this host alone.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout; progress stays on stderr.")
-def command(config: Path | None, sentinel_conf: Path | None, witness: bool | None, as_json: bool) -> int:
+def command(
+    config: Path | None, sentinel_conf: Path | None, witness: bool | None, all_platforms: bool, as_json: bool
+) -> int:
     """Check everything a node needs, or a witness, from this host, and say what to do.
 
     Works while it is stopped and while it runs. Every finding has a code that stays; docs/reference/doctor.md
@@ -54,11 +57,11 @@ def command(config: Path | None, sentinel_conf: Path | None, witness: bool | Non
     from rppam.config.places import config_path
     from rppam.config.rules import witness_problems
     from rppam.doctor.check_members import is_witness
-    from rppam.doctor.report import Report
+    from rppam.doctor.report import Report, platform_of
     from rppam.settings.files import problems_of
 
     path = config_path(config)
-    report = Report()
+    report, platform = Report(), "" if all_platforms else platform_of()
 
     def problems_as_witness(settings: "Settings") -> "Iterable[Problem]":
         as_witness = is_witness(settings, path.name) if witness is None else witness
@@ -68,10 +71,10 @@ def command(config: Path | None, sentinel_conf: Path | None, witness: bool | Non
         settings = load_settings(path, check_pushed=problems_of, check_built=problems_as_witness)
     except ConfigError as error:
         report.add(*(finding("RD-600", problem.sentence(), fix=problem.fix) for problem in error.problems))
-        _show(report.findings, as_json=as_json)
+        _show(report.findings, platform, as_json=as_json)
         return Exit.CONFIGURATION
     asyncio.run(_check(settings, path, sentinel_conf, report, witness=witness))
-    _show(report.findings, as_json=as_json)
+    _show(report.findings, platform, as_json=as_json)
     return verdict_of(report.findings).exit
 
 
@@ -161,7 +164,10 @@ def _counts(findings: list[Finding]) -> str:
     )
 
 
-def _show(findings: list[Finding], *, as_json: bool) -> None:
+def _show(findings: list[Finding], platform: str, *, as_json: bool) -> None:
+    """``platform``: the one for which fixes are shown; empty for all. Machines get them all."""
+    from rppam.catalogue.fixes import fix_on
+
     verdict = verdict_of(findings)
     if as_json:
         body = {"verdict": verdict.value, "findings": [finding.as_json() for finding in findings]}
@@ -170,7 +176,7 @@ def _show(findings: list[Finding], *, as_json: bool) -> None:
     for finding in sorted(findings, key=lambda one: list(Severity).index(one.severity)):
         click.secho(f"{finding.code} {finding.severity.value}", fg=_COLOURS[finding.severity], bold=True, nl=False)
         click.echo(f"  {finding.what}")
-        for label, text in (("seen: ", finding.evidence), ("fix:  ", finding.fix)):
+        for label, text in (("seen: ", finding.evidence), ("fix:  ", fix_on(finding.fix, platform))):
             click.echo(f"  {label}" + "\n        ".join(text.splitlines()))
         click.echo()
     colour = {Verdict.OK: "green", Verdict.WARNINGS: "yellow", Verdict.ERRORS: "red"}[verdict]

@@ -1,13 +1,16 @@
-"""The list of findings, and a guard that keeps every secret out of it.
+"""The list of findings, a guard that keeps every secret out of it, and for which platform a fix is told.
 
 Findings are made without secrets; but evidence quotes servers, logs and libraries, which may quote what they were sent.
 """
 
 import re
+import sys
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
+from rppam.cluster.store.home import is_container
 from rppam.kernel.finding import Finding
 from rppam.kernel.secret import REDACTED, Secret
 
@@ -46,3 +49,20 @@ class Report:
 def without_passwords(lines: Iterable[str]) -> str:
     """Log lines without what follows a word that announces a password."""
     return "\n".join(_TELLING.sub(rf"\g<1>{REDACTED}", line.rstrip()) for line in lines)
+
+
+def platform_of(root: Path = Path("/")) -> str:
+    """Which of the platforms of fixes this host is, by its own word; empty where it is none of them."""
+    if sys.platform == "win32":
+        return "Windows"
+    if is_container(root):
+        return "Docker"
+    try:
+        lines = (root / "etc/os-release").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    said = {name: value.strip('"') for name, _, value in (line.partition("=") for line in lines)}
+    ids = {said.get("ID", ""), *said.get("ID_LIKE", "").split()}
+    if ids & {"debian", "ubuntu"}:
+        return "Debian/Ubuntu"
+    return "RHEL" if ids & {"rhel", "fedora", "centos"} else ""

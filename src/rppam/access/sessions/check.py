@@ -38,6 +38,10 @@ from rppam.kernel.instant import US_PER_MS, Instant, after
 ENDED_MAX: Final = 8_192
 """Sessions remembered here as over, for requests that are answered while nobody can be asked."""
 
+ALL_ENDED: Final = (
+    "all sessions of the account were ended: by an administrator, by a new password, or because it was disabled"
+)
+
 
 class SessionCheck:
     def __init__(self, store: SqlSessions, cache: SharedCache, clock: DatabaseClock, touches: SessionActivity) -> None:
@@ -126,7 +130,7 @@ class SessionCheck:
         roles = frozenset(bearer.claims.roles)
         if session.user_id is not None:
             if user is None or user.disabled or user.auth_epoch != session.auth_epoch:
-                raise self._over(bearer, "the account was disabled, or its sessions were ended by a new password")
+                raise self._over(bearer, ALL_ENDED)
             roles = user.roles
         if is_use:
             self._touches.note(bearer.ident)

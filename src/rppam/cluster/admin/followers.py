@@ -36,13 +36,13 @@ def why_not(core: NodeCore, to: str, now: Instant) -> MemberUnknown | CannotFoll
         return unknown(to, electorate)
     if electorate is None and seen is None:
         return MemberUnknown(f"no node named {to} is known to {me}")
+    if (electorate is not None and not electorate.may_stand(to)) or (seen and seen.heartbeat.role is Role.WITNESS):
+        return CannotFollow(f"{to} is a witness, which votes and never leads")
     stance = stance_of(core, to)
     if stance is Readiness.ASIDE or (stance is None and seen is not None and seen.heartbeat.maintenance):
         return CannotFollow(f"{to} is in maintenance, or stops; end it first (rppam cluster maintenance {to} off)")
     if stance is Readiness.UNABLE and core.status().is_heard(to, now):
         return CannotFollow(f"{to} {UNABLE}")
-    if (electorate is not None and not electorate.may_stand(to)) or (seen and seen.heartbeat.role is Role.WITNESS):
-        return CannotFollow(f"{to} is a witness, which votes and never leads")
     is_heard = core.status().is_heard(to, now)
     if stance is Readiness.WAITS and is_heard:
         return CannotFollow(f"{to} {JUST_STARTED}")
