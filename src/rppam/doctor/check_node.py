@@ -72,7 +72,7 @@ async def check_node(settings: Settings, config: Path, report: Report) -> bool:
         return False
     view = await _view(config, url, report)
     if view is not None:
-        _judge(view, settings, report)
+        judge(view, report, redis_enabled=settings.redis.enabled)
     return True
 
 
@@ -97,8 +97,9 @@ async def _view(config: Path, url: str, report: Report) -> ClusterHealth | None:
     return view
 
 
-def _judge(view: ClusterHealth, settings: Settings, report: Report) -> None:
-    if settings.redis.enabled and not view.redis_connected:
+def judge(view: ClusterHealth, report: Report, *, redis_enabled: bool) -> None:
+    """Report what a running node says of itself and the others."""
+    if redis_enabled and not view.redis_connected:
         report.add(finding("RD-702", f"redisConnected: false; {view.redis_reason or 'no reason is given'}"))
     if not view.healthy:
         reasons = [view.quorum_reason, view.database_reason, *view.warnings]
@@ -107,7 +108,7 @@ def _judge(view: ClusterHealth, settings: Settings, report: Report) -> None:
     for one in view.findings:
         if one.code in _OF_THE_NODE - known:
             report.add(finding(one.code, f"the running node says: {one.evidence}"))
-    if settings.redis.enabled:
+    if redis_enabled:
         others = [one for one in view.members if one.node != view.node and one.role != Role.WITNESS]
         said = [
             f"{view.node} (this node): redisConnected {_WORDS[view.redis_connected]}",

@@ -19,6 +19,8 @@ SAFETY: Final = {
 
 
 GRAVE: Final = {
+    "RD-618": "this node does not vote, as its promise file is not its own",
+    "RD-619": "this node does not vote, as its disk takes no promise",
     "RD-630": "the ledger is not what was recorded",
     "RD-631": "the ledger is not the one that was seen",
     "RD-632": "the virtual address is not where it should be",

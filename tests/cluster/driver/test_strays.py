@@ -36,6 +36,8 @@ def test_a_forgotten_node_that_starts_with_its_old_data_is_a_member_again(make_l
     leader = lab.wait_for_leader()
     lost = next(node for node in lab.nodes if node is not leader)
     lost.kill()
+    gone = ("unreachable", "")
+    eventually(lambda: seen(lab, leader, lost.name).get("status", "") in gone, within_s=20, what="dead", say=lab.logs)
     forget(lab, leader, lost.name)
     lost.start()
     eventually(lambda: lost.name in voters(lab, leader), within_s=40, what="it is a member again", say=lab.logs)

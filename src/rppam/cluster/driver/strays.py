@@ -17,7 +17,7 @@ from rppam.kernel.instant import US_PER_S, Instant, after
 EVERY_US: Final = 2 * US_PER_S
 STRAYS_MAX: Final = 16
 """So many at a time are told."""
-REQUESTS_FROM: Final = 1 << 52
+REQUESTS_FROM: Final = 9 * 10**14
 """The numbers of the core's own questions stay below."""
 _TOLD: Final = frozenset((Refusal.FOREIGN, Refusal.STRANGE))
 

@@ -21,9 +21,9 @@ OTHERS_MAX: Final = 100
 FINE: Final = frozenset((MemberStatus.HEALTHY, MemberStatus.MAINTENANCE))
 
 
-UNHEALTHY: Final = frozenset(("RD-630", "RD-631", "RD-632", "RD-902", "RD-908"))
-"""Findings with which no cluster is healthy, whatever its nodes say: a ledger that is not what was recorded, an address
-that is not where it should be, nodes without a vote. As a note, such as of a node in maintenance, they say less."""
+UNHEALTHY: Final = frozenset(("RD-618", "RD-619", "RD-630", "RD-631", "RD-632", "RD-902", "RD-908"))
+"""Findings with which no cluster is healthy, whatever its nodes say: a promise file that keeps nothing, a ledger that
+is not what was recorded, an address that is not where it should be, nodes without a vote. As notes they say less."""
 
 
 def is_grave(found: Finding) -> bool:

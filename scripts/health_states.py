@@ -1,0 +1,234 @@
+"""Every state that a node can know of itself and its cluster, made bad: what the page of health is made from.
+
+A state is a change of a snapshot that is well. What each surface then says is not written here: the page asks the code
+that speaks there. Only what the log says stands here, as its beginning; a test finds it in the code.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
+
+from msgspec.structs import replace
+
+from rppam.catalogue.table import finding
+from rppam.cluster.consensus.heartbeat import MemberStatus, Role
+from rppam.cluster.health.model import CertificateView, ClusterSnapshot, DiskRoom, MemberView, VoterKind, VoteView
+from rppam.db.condition import Condition, DatabaseState, state_of
+
+Change = Callable[[ClusterSnapshot], ClusterSnapshot]
+
+FINDING: Final = "the finding"
+"""The log has the finding itself."""
+TIME: Final = "2026-11-18T11:06:41Z"
+
+
+class State(NamedTuple):
+    """One state that is bad."""
+
+    area: str
+    name: str
+    change: Change
+    log: str
+    """How the line in the log begins, or what it holds."""
+
+
+def _member(name: str, role: Role) -> MemberView:
+    return MemberView(
+        name, f"{name}.example.org", role, MemberStatus.HEALTHY, TIME, 300, True, 7, "1.0.0", f"https://{name}:7101", 1,
+        4, True, True, True, role is Role.LEADER, True,
+    )  # fmt: skip
+
+
+WELL: Final = ClusterSnapshot(
+    cluster_id="cluster-001",
+    node="pam-1",
+    role=Role.LEADER,
+    leader="pam-1",
+    epoch=7,
+    members=(_member("pam-1", Role.LEADER), _member("pam-2", Role.STANDBY), _member("pam-3", Role.STANDBY)),
+    redis_enabled=True,
+    redis_connected=True,
+    redis_reason="",
+    quorum_met=True,
+    quorum_reason="",
+    quorum_policy="majority",
+    votes=tuple(VoteView(f"pam-{one}", VoterKind.MEMBER, 1, "pam-1", 900, True, True, "") for one in (1, 2, 3)),
+    safety_level="voted",
+    ready=True,
+    time=TIME,
+    virtual_ip="10.0.1.50",
+    virtual_ip_here=True,
+    database_connected=True,
+    database_latency_ms=3,
+    worker_redis_connected=True,
+    keeps_promises=True,
+    rooms=(DiskRoom("data", "/var/lib/rppam", 9_000_000_000, 20_000_000_000, 900_000, 1_000_000),),
+)
+
+
+def _with(**changes: object) -> Change:
+    return lambda seen: replace(seen, **changes)
+
+
+def _member_with(name: str, **changes: object) -> Change:
+    def change(seen: ClusterSnapshot) -> ClusterSnapshot:
+        return replace(
+            seen, members=tuple(replace(one, **changes) if one.node == name else one for one in seen.members)
+        )
+
+    return change
+
+
+def _all(*changes: Change) -> Change:
+    def change(seen: ClusterSnapshot) -> ClusterSnapshot:
+        for one in changes:
+            seen = one(seen)
+        return seen
+
+    return change
+
+
+def _found(code: str, evidence: str) -> Change:
+    return lambda seen: replace(seen, findings=(*seen.findings, finding(code, evidence)))
+
+
+def _warned(*sentences: str) -> Change:
+    return lambda seen: replace(seen, warnings=(*seen.warnings, *sentences))
+
+
+def _database(code: str, evidence: str) -> Change:
+    return _database_state(state_of(Condition(code, evidence, errors=3), {}))
+
+
+def _database_state(state: DatabaseState) -> Change:
+    told = _with(
+        database_connected=state.is_connected,
+        database_reason=state.reason,
+        database_latency_ms=state.latency_ms,
+        database_errors=state.errors,
+        findings=state.findings,
+    )
+    return _all(told, _member_with("pam-1", database_connected=state.is_connected))
+
+
+_WORKER: Final = state_of(Condition(latency_ms=3), {1: Condition(latency_ms=4), 2: Condition("RD-607", "refused")})
+_LOST_REDIS: Final = "RPPAM-2101: connection refused at 10.0.0.7:6379"
+
+
+def states() -> Iterable[State]:
+    """All of them, by area."""
+    yield from _leadership()
+    yield from _stores()
+    yield from _node()
+
+
+def _leadership() -> Iterable[State]:
+    nobody = "an election is due in 900 ms, when earlier promises have ended"
+    none = (_member_with("pam-1", role=Role.STANDBY), _with(role=Role.STANDBY, leader=None, no_leader_reason=nobody))
+    log = "this node sees no leader"
+    yield State("Leadership", "nobody leads", _all(*none), log)
+    short = "1 of 3 votes can be won and 2 are needed (majority). pam-2: no answer; pam-3: no answer"
+    change = _with(quorum_met=False, quorum_reason=short, no_leader_reason=short)
+    yield State("Leadership", "too few votes", _all(*none, change), log)
+    rest = "nobody can lead: pam-1, pam-2 are in maintenance: rppam cluster maintenance pam-1 off. Or bring back pam-3"
+    yield State("Leadership", "the others are in maintenance", _all(*none, _with(no_leader_reason=rest)), log)
+    pause = "automatic failover is paused by eve: nobody takes over by itself (rppam cluster resume)"
+    change = _all(_with(paused=True, paused_by="eve"), _warned(pause))
+    yield State("Leadership", "failover is paused", change, "pauses automatic failover")
+    waits = "the members become pam-1, pam-2 instead of pam-1, pam-2, pam-3: 2 of the 3 must have it on disk"
+    yield State("Members", "a change of members waits", _with(pending_change=waits), "members are now")
+    change = _member_with("pam-2", status=MemberStatus.UNREACHABLE)
+    yield State("Members", "a member is unreachable", change, "Heartbeat timeout for node")
+    change = _member_with("pam-2", status=MemberStatus.SUSPECT)
+    yield State("Members", "a member is suspect", change, "heartbeats")
+    change = _all(_member_with("pam-1", has_vote=False), _found("RD-902", "the list of members has pam-2, pam-3"))
+    yield State("Members", "this node is no member", change, "asks to become a member")
+    change = _all(_member_with("pam-3", has_vote=False), _found("RD-908", "pam-3: it is on no list"))
+    yield State("Members", "another node is no member", change, "asks to become a member")
+    drift = "cluster.virtualIp: pam-1, pam-2 have 10.0.1.50/24; pam-3 has another value"
+    yield State("Members", "nodes differ in a setting", _found("RD-909", drift), "nothing: health alone compares")
+    change = _all(_member_with("pam-3", version="1.1.0"), _found("RD-910", "pam-1 1.0.0, pam-2 1.0.0, pam-3 1.1.0"))
+    yield State("Members", "nodes of two releases", change, "nothing: health alone compares")
+    change = _member_with("pam-3", settings_revision=3)
+    yield State("Members", "a node uses older settings", change, "nothing: health alone compares")
+    change = _all(
+        _member_with("pam-1", has_virtual_ip=False),
+        _with(virtual_ip_here=False),
+        _found("RD-632", "10.0.1.50 is on no host: pam-1 leads and does not have it"),
+    )
+    yield State("Address", "the virtual address is nowhere", change, "the virtual address")
+    change = _all(
+        _member_with("pam-3", has_virtual_ip=True), _found("RD-632", "10.0.1.50 is on the hosts of pam-1, pam-3")
+    )
+    yield State("Address", "the virtual address is on two hosts", change, "the virtual address")
+
+
+def _stores() -> Iterable[State]:
+    lost = _all(
+        _with(redis_connected=False, redis_reason=_LOST_REDIS),
+        _member_with("pam-1", redis_connected=False),
+        _found("RD-101", "connection refused at 10.0.0.7:6379"),
+    )
+    yield State("Redis", "Redis does not answer", lost, "the store does not answer this node")
+    alone = "a process of this node that answers requests has no connection to Redis, while leadership has one"
+    change = _all(_with(worker_redis_connected=False), _warned(alone))
+    yield State("Redis", "a worker has no connection to Redis", change, "lost Redis")
+    change = _member_with("pam-3", redis_connected=False)
+    yield State("Redis", "another node has no connection to Redis", change, "nothing: that node's own log says it")
+    for code, name, evidence in (
+        ("RD-607", "the database does not answer", "the database did not answer within 2000 ms"),
+        ("RD-622", "tables of another release", "the tables are at revision 9999, made by a newer release"),
+        ("RD-623", "the database takes no writes", "the server is a standby of another PostgreSQL"),
+        ("RD-624", "the database's disk is full", "could not write to file: No space left on device"),
+        ("RD-625", "half of a restore", "these tables are missing: epochs"),
+        ("RD-626", "the database is damaged", "invalid page in block 7 of relation base/5/1259"),
+        ("RD-628", "a right is missing", "permission denied for table users"),
+    ):
+        yield State("Database", name, _database(code, evidence), FINDING)
+    yield State("Database", "one worker alone has no database", _database_state(_WORKER), FINDING)
+    change = _member_with("pam-3", database_connected=False)
+    yield State("Database", "another node has no database", change, "nothing: that node's own log says it")
+    broken = "event 7: its text is not the one that was hashed"
+    yield State("Ledger", "the ledger is broken", _found("RD-630", broken), FINDING)
+    yield State("Ledger", "the ledger was put back", _found("RD-631", "it has 7 events; this node has seen 9"), FINDING)
+    late = "12 events wait for their place in the ledger, the oldest for 40 s: no leader integrates them"
+    yield State("Ledger", "events are not integrated", _warned(late), "events wait for their place in the ledger")
+    kept = "RPPAM-8005: /var/lib/rppam/ledger.json cannot be written: No space left on device"
+    yield State("Ledger", "what was seen of it cannot be kept", _warned(kept), "cannot be written")
+    siem = "the SIEM target splunk has not taken events for 70 s"
+    yield State("SIEM", "a target does not take its events", _warned(siem), "the watch over SIEM targets")
+
+
+def _node() -> Iterable[State]:
+    unable = "this member cannot vote"
+    change = _all(_with(keeps_promises=False), _found("RD-618", "the promise file was written on another host"))
+    yield State("Promise file", "it is another host's, or a copy", change, "its promise file is another host's")
+    change = _all(_with(keeps_promises=False), _found("RD-619", "No space left on device"))
+    yield State("Promise file", "it cannot be written", change, unable)
+    low = DiskRoom("data", "/var/lib/rppam", 9_000_000, 20_000_000_000, 900_000, 1_000_000)
+    change = _all(_with(rooms=(low,)), _found("RD-620", "data /var/lib/rppam: 8.6 MiB are left"))
+    yield State("Disks", "little room is left", change, FINDING)
+    orders = "orders are not kept on disk: No space left on device"
+    yield State("Disks", "orders cannot be kept", _warned(orders), "an order is not on disk")
+    clock = "the clock of pam-3 runs 4 % slower than this host's; its promises are not counted"
+    yield State("Clock", "a clock runs at another rate", _warned(clock), "its promises are not counted")
+    change = _with(store_clock_offset_ms=9_000)
+    yield State("Clock", "the clock of Redis is off", change, "nothing: only people read that clock")
+    for kind, name in (("api", "the API's ends soon"), ("redis server 10.0.0.7:6379", "that of Redis ends soon")):
+        end = CertificateView(kind, "2026-11-20T00:00:00Z", 1)
+        change = _all(_with(certificates=(end,)), _warned(f"the certificate ({kind}) ends in 1 day"))
+        yield State("Certificates", name, change, "nothing: health and rppam doctor say it for weeks")
+    change = _warned("the licence of ACME ends in 5 days")
+    yield State("Licence", "it ends soon, or has ended", change, "nothing: health and rppam doctor say it for weeks")
+    change = _all(_with(refused={"forged": 4}), _warned("pam-3 does not hold the key of this cluster"))
+    yield State("Keys", "keys of members differ", change, "does not hold the key of this cluster")
+    change = _warned("api.host: the API is reached from other hosts without TLS")
+    yield State("Settings", "the config should be put right", change, "nothing: health and rppam config check say it")
+    why = "the control process of this node is restarting"
+    change = _all(
+        _with(role=Role.STANDBY, leader=None, redis_connected=False, redis_reason=why, quorum_met=False),
+        _with(quorum_reason=why, votes=(), no_leader_reason=why, virtual_ip_here=False, database_connected=None),
+        _warned(why),
+    )
+    yield State("Processes", "the control process is away", change, "the control process")
+    change = _all(_member_with("pam-1", status=MemberStatus.MAINTENANCE), _with(ready=False))
+    yield State("Processes", "the node is in maintenance", change, "puts into maintenance")
