@@ -110,7 +110,9 @@ def _database_state(state: DatabaseState) -> Change:
     return _all(told, _member_with("pam-1", database_connected=state.is_connected))
 
 
-_WORKER: Final = state_of(Condition(latency_ms=3), {1: Condition(latency_ms=4), 2: Condition("RD-607", "refused")})
+_WORKER: Final = state_of(
+    Condition(latency_ms=3), {"worker 1": Condition(latency_ms=4), "worker 2": Condition("RD-607", "refused")}
+)
 _LOST_REDIS: Final = "RPPAM-2101: connection refused at 10.0.0.7:6379"
 
 

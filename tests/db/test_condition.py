@@ -10,27 +10,29 @@ def test_nothing_seen_is_nothing_said() -> None:
 
 
 def test_all_well_is_connected_and_the_slowest_counts() -> None:
-    state = state_of(WELL, {1: Condition(latency_ms=9, errors=2), 2: Condition(latency_ms=1, errors=3)})
+    state = state_of(
+        WELL, {"worker 1": Condition(latency_ms=9, errors=2), "worker 2": Condition(latency_ms=1, errors=3)}
+    )
     assert (state.is_connected, state.reason, state.latency_ms, state.errors) == (True, "", 9, 5)
     assert state.findings == ()
 
 
 def test_the_trouble_of_the_control_process_is_the_node_s() -> None:
-    state = state_of(Condition("RD-623", "a standby"), {1: Condition("RD-623", "a standby")})
+    state = state_of(Condition("RD-623", "a standby"), {"worker 1": Condition("RD-623", "a standby")})
     assert state.is_connected is False
     assert [one.code for one in state.findings] == ["RD-623"]
     assert state.reason.startswith("a standby: meanwhile what is stored can be read")
 
 
 def test_a_worker_alone_is_named_by_its_number() -> None:
-    state = state_of(WELL, {1: WELL, 3: Condition("RD-607", "too many connections")})
+    state = state_of(WELL, {"worker 1": WELL, "worker 3": Condition("RD-607", "too many connections")})
     assert state.is_connected is False
     assert [(one.code, one.evidence) for one in state.findings] == [("RD-627", "worker 3: too many connections")]
 
 
 def test_what_a_worker_sees_counts_before_the_control_process_knows() -> None:
     for own in (None, WELL):
-        assert state_of(own, {2: Condition("RD-607", "refused")}).findings[0].code == "RD-607"
+        assert state_of(own, {"worker 2": Condition("RD-607", "refused")}).findings[0].code == "RD-607"
 
 
 def test_it_travels_as_text() -> None:

@@ -15,7 +15,7 @@ from rppam.kernel.finding import Finding
 class Beside:
     """See the module."""
 
-    def __init__(self, control: ControlFoundation, worker_databases: Callable[[], Mapping[int, Condition]]) -> None:
+    def __init__(self, control: ControlFoundation, worker_databases: Callable[[], Mapping[str, Condition]]) -> None:
         self.database: Final = NodeDatabase(control.database, control.clock, worker_databases)
         self.leading: Final = tuple(leader_tasks(control))
         """What only the leader runs."""

@@ -25,7 +25,7 @@ EVIDENCE_CHARS_MAX: Final = 200
 
 
 class WorkerDatabase:
-    """What one worker finds, for the page and for its log."""
+    """What one worker or gateway finds, for the page and for its log."""
 
     def __init__(self, database: Database, clock: Clock, page: SharedState, place: int) -> None:
         self._watch, self._page, self._place = DatabaseWatch(database, clock), page, place
@@ -45,9 +45,9 @@ class WorkerDatabase:
         self._logged = seen.code
 
 
-def workers_on(page: SharedState, now_us: Callable[[], int]) -> Callable[[], Mapping[int, Condition]]:
-    """What living workers say of their databases on ``page``."""
-    return lambda: {number: from_text(text) for number, text in page.databases(now_us()).items()}
+def workers_on(page: SharedState, now_us: Callable[[], int]) -> Callable[[], Mapping[str, Condition]]:
+    """What living workers and gateways say of their databases on ``page``."""
+    return lambda: {name: from_text(text) for name, text in page.databases(now_us()).items()}
 
 
 class NodeDatabase:
@@ -57,7 +57,7 @@ class NodeDatabase:
     trouble: Final = ""
     """Health has fields and findings for it."""
 
-    def __init__(self, database: Database, clock: Clock, workers: Callable[[], Mapping[int, Condition]] = dict) -> None:
+    def __init__(self, database: Database, clock: Clock, workers: Callable[[], Mapping[str, Condition]] = dict) -> None:
         self._watch, self._workers = DatabaseWatch(database, clock, writes_to_disk=True), workers
         self._clock = clock
         self._lost_at: Instant | None = None

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from rppam.app.database_watch import WorkerDatabase
 from rppam.app.node import open_database
 from rppam.app.supervision import stop_with_supervisor
 from rppam.app.worker import SIGN_EVERY_S, WorkerParts, then_stay
@@ -49,6 +50,7 @@ class GatewayProcess:
     async def run(self) -> None:
         """Serve until asked to stop. Raises the error that keeps it from serving."""
         self._page.obeys(self._place, None)
+        watch = WorkerDatabase(self._people.database, self._clock, self._page, self._place)
         signs = asyncio.create_task(self._show_life(), name="sign of life")
         await self._shared.start()
         opening = asyncio.create_task(
@@ -58,6 +60,7 @@ class GatewayProcess:
             asyncio.create_task(self._stop.wait(), name="stop"),
             asyncio.create_task(self._serve(), name="gateway"),
             asyncio.create_task(then_stay(opening), name="database"),
+            asyncio.create_task(watch.run(), name="database watch"),
             signs,
         }
         try:

@@ -142,7 +142,7 @@ def deciding_of(
     on_turn: Callable[[], None] = lambda: None,
     through: Callable[[LeadershipStore], LeadershipStore] = lambda store: store,
     settings_revision: Callable[[], int | None] = lambda: None,
-    worker_databases: Callable[[], Mapping[int, Condition]] = dict,
+    worker_databases: Callable[[], Mapping[str, Condition]] = dict,
 ) -> Deciding:
     """Leadership and all it needs. ``through`` may put something between it and the store."""
     settings = known.settings

@@ -75,13 +75,13 @@ class DatabaseState(NamedTuple):
     findings: tuple[Finding, ...] = ()
 
 
-def state_of(own: Condition | None, workers: Mapping[int, Condition]) -> DatabaseState:
-    """Put together what the control process sees, and each API worker by its number."""
+def state_of(own: Condition | None, workers: Mapping[str, Condition]) -> DatabaseState:
+    """Put together what the control process sees, and each API worker and gateway by its name."""
     seen = [*([own] if own is not None else ()), *workers.values()]
     if not seen:
         return DatabaseState()
     latencies = [one.latency_ms for one in seen if one.latency_ms is not None]
-    ill = {number: one for number, one in sorted(workers.items()) if one.code}
+    ill = {name: one for name, one in sorted(workers.items()) if one.code}
     found = _findings(own, ill, len(workers) - len(ill))
     return DatabaseState(
         is_connected=not found,
@@ -92,7 +92,7 @@ def state_of(own: Condition | None, workers: Mapping[int, Condition]) -> Databas
     )
 
 
-def _findings(own: Condition | None, ill: Mapping[int, Condition], others: int) -> list[Finding]:
+def _findings(own: Condition | None, ill: Mapping[str, Condition], others: int) -> list[Finding]:
     """The trouble of the whole node, or else of those processes that have one, beside ``others`` that have none."""
     if own is not None and own.code:
         return [finding(own.code, own.evidence)]
@@ -101,7 +101,7 @@ def _findings(own: Condition | None, ill: Mapping[int, Condition], others: int) 
     codes = {one.code for one in ill.values()}
     if own is None or (len(codes) == 1 and not others):  # the control process has not looked since
         return [finding(one.code, one.evidence) for one in list(ill.values())[:1]]
-    told = "; ".join(f"worker {number}: {one.evidence}" for number, one in ill.items())
+    told = "; ".join(f"{name}: {one.evidence}" for name, one in ill.items())
     return [finding(WORKER, told)]
 
 

@@ -4,7 +4,7 @@
 * The supervisor **withdraws**: it notes the generation of a control process that is dead. A permission of that
   generation, or of an earlier one, is void from then on, whatever its deadline says.
 * The API workers and gateways read both at each act. There is no I/O and no waiting in that, on either side. Each
-  writes which **settings** it obeys, and a worker how it stands with its **database**, for the control process to tell.
+  writes which **settings** it obeys and how it stands with its **database**, for the control process to tell.
 
 Each part has one writer. Times are this host's boot-time clock in microseconds (see ``clock.host_us``), which is the
 same in all processes of a host. Linux only. What it does not promise: secrecy; everything on it may be read by each
@@ -35,9 +35,9 @@ _PERMISSION_AT: Final = 2048
 _PICTURE_AT: Final = 4096
 _DATABASES_AT: Final = _PICTURE_AT + SeqlockCell.size(PICTURE_BYTES_MAX)
 DATABASE_TEXT_MAX: Final = 1_000
-"""Bytes of what one worker can say of its database."""
+"""Bytes of what one process can say of its database."""
 _DATABASE_BYTES: Final = SeqlockCell.size(DATABASE_TEXT_MAX)
-_BYTES: Final = _DATABASES_AT + WORKERS_MAX * _DATABASE_BYTES
+_BYTES: Final = _DATABASES_AT + (WORKERS_MAX + GATEWAYS_MAX) * _DATABASE_BYTES
 _PICTURE_HEAD: Final = struct.Struct("@QQ")
 PICTURE_TEXT_MAX: Final = PICTURE_BYTES_MAX - _PICTURE_HEAD.size
 """Bytes of the text of a picture that can be shown."""
@@ -80,7 +80,7 @@ class SharedState:
         self._picture = SeqlockCell(self._memory, _PICTURE_AT, PICTURE_BYTES_MAX)
         self._databases = tuple(
             SeqlockCell(self._memory, _DATABASES_AT + number * _DATABASE_BYTES, DATABASE_TEXT_MAX)
-            for number in range(WORKERS_MAX)
+            for number in range(WORKERS_MAX + GATEWAYS_MAX)
         )
 
     @staticmethod
@@ -157,17 +157,13 @@ class SharedState:
         return lowest - 1 if lowest else None
 
     def tell_database(self, place: int, text: bytes) -> None:
-        """Say how the worker at ``place`` stands with its database; empty: it does not know yet."""
+        """Say how the worker or gateway at ``place`` stands with its database; empty: it does not know yet."""
         self._databases[place - worker_place(0)].write(text)
 
-    def databases(self, now_us: int) -> dict[int, bytes]:
-        """What each living worker says of its database, by the worker's number; the first is 1."""
-        texts = {
-            worker_number(place): self._databases[place - worker_place(0)].read()
-            for place in self._alive(now_us)
-            if place < gateway_place(0)
-        }
-        return {number: text for number, text in texts.items() if text}
+    def databases(self, now_us: int) -> dict[str, bytes]:
+        """What each living worker and gateway says of its database, by what people call it."""
+        texts = {_title(place): self._databases[place - worker_place(0)].read() for place in self._alive(now_us)}
+        return {title: text for title, text in texts.items() if text}
 
     def _alive(self, now_us: int) -> list[int]:
         return [
@@ -205,6 +201,12 @@ def gateway_place(number: int) -> int:
 def gateway_number(place: int) -> int:
     """What people call the gateway at ``place``; the first is 1."""
     return place - gateway_place(0) + 1
+
+
+def _title(place: int) -> str:
+    if place >= gateway_place(0):
+        return f"gateway {gateway_number(place)}"
+    return f"worker {worker_number(place)}"
 
 
 def make_memory(name: str, size: int) -> int:
