@@ -11,17 +11,20 @@ from typing import Final
 from msgspec.structs import replace
 
 from rppam.cluster.history.recorder import HistoryEvent, noted
-from rppam.db.condition import Condition, DatabaseState, from_text, sentence_of, state_of, to_text
+from rppam.db.condition import WORKER, Condition, DatabaseState, from_text, sentence_of, state_of, to_text
 from rppam.db.database import Database
 from rppam.db.watch import DatabaseWatch
 from rppam.kernel.clock import Clock
-from rppam.kernel.instant import US_PER_MS, Instant
+from rppam.kernel.instant import US_PER_MS, US_PER_S, Instant
 from rppam.process.shared_state import SharedState
 
 log: Final = logging.getLogger("rppam.database")
 
 EVIDENCE_CHARS_MAX: Final = 200
 """So that what a worker tells fits into its place on the page, whatever the characters are."""
+
+APART_US: Final = 5 * US_PER_S // 2
+"""Each process looks every second, and waits for an answer."""
 
 
 class WorkerDatabase:
@@ -61,11 +64,24 @@ class NodeDatabase:
         self._watch, self._workers = DatabaseWatch(database, clock, writes_to_disk=True), workers
         self._clock = clock
         self._lost_at: Instant | None = None
+        self._apart_since: Instant | None = None
+        """Since when a worker or gateway alone is in trouble."""
         self._logged = ""
 
     def state(self) -> DatabaseState:
-        """As of the last looks. Takes no time."""
-        return state_of(self._watch.condition, self._workers())
+        """As of the last looks. Takes no time.
+
+        One process alone is told only once that lasts: when a database comes or goes, processes notice it one by one.
+        """
+        workers, now = self._workers(), self._clock.now()
+        state = state_of(self._watch.condition, workers)
+        if not any(one.code == WORKER for one in state.findings):
+            self._apart_since = None
+            return state
+        self._apart_since = now if self._apart_since is None else self._apart_since
+        if now - self._apart_since >= APART_US:
+            return state
+        return state_of(self._watch.condition, {name: one for name, one in workers.items() if one.is_well})
 
     async def run(self) -> None:
         """Never returns."""
