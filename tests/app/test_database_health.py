@@ -85,8 +85,11 @@ def test_each_node_says_that_the_database_is_away_and_what_goes_on(
 
     cut_off(postgresql, name, allow=True)
     lab.wait_until_healthy()
-    past = leader.ask("/api/v1/admin/cluster/history", token=lab.token).body["entries"]
-    noted = [(one["event"], one["facts"].get("code")) for one in past if one["event"].startswith("database-")]
-    assert ("database-lost", "RD-607") in noted
-    assert noted[-1] == ("database-back", None)
+
+    def noted() -> list[tuple[str, str | None]]:
+        past = leader.ask("/api/v1/admin/cluster/history", token=lab.token).body["entries"]
+        return [(one["event"], one["facts"].get("code")) for one in past if one["event"].startswith("database-")]
+
+    eventually(lambda: noted()[-1] == ("database-back", None), within_s=5, what="its end is noted", say=lab.logs)
+    assert ("database-lost", "RD-607") in noted()
     assert lab.health(leader)["epoch"] == epoch, "who leads did not depend on it"
