@@ -10,6 +10,7 @@ import Home from "./Home.svelte";
 import Licence from "./Licence.svelte";
 import Lockouts from "./Lockouts.svelte";
 import Logins from "./Logins.svelte";
+import Requests from "./Requests.svelte";
 import Settings from "./Settings.svelte";
 import Siem from "./Siem.svelte";
 import Targets from "./Targets.svelte";
@@ -31,6 +32,7 @@ export const groups = (): { title: string; pages: PageOf[] }[] => [
     title: t("Access"),
     pages: [
       { path: "targets", title: () => t("Targets"), page: Targets, may: anybody },
+      { path: "requests", title: () => t("Requests"), page: Requests, may: anybody },
       { path: "vault", title: () => t("Vault"), page: Vault, may: anybody },
       { path: "access", title: () => t("Sessions"), page: Access, may: anybody },
     ],
