@@ -11,6 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 
+from rppam.licence.service import parse_public_key
 from tests.support import prefork
 
 pytestmark = pytest.mark.integration
@@ -41,6 +42,9 @@ def test_the_private_key_is_for_its_owner_and_never_printed(issuer: dict[str, An
     assert again.returncode == 2
     assert "exists" in again.stderr
     assert issuer["pem"].read_text() == private
+    beside = issuer["home"] / "issuer.pub.pem"
+    assert parse_public_key(beside.read_text(), "it").text() == issuer["publicKey"]
+    assert (stat.S_IMODE(beside.stat().st_mode), str(beside)) == (0o644, issuer["publicKeyFile"])
     people = rppam("new-key", "--out", issuer["home"] / "second.pem")
     assert people.stdout.startswith("MCowBQYDK2VwAyEA"), "stdout is the public key alone, to be piped"
     body = (issuer["home"] / "second.pem").read_text().splitlines()[1]

@@ -47,11 +47,12 @@ class Pair:
             await served.stop()
 
     async def typed(self, *words: str, settings: object = WANTED, role: str = "pam_admin", url: str = "",
-                    named: bool = True) -> Result:  # fmt: skip
+                    named: bool = True, token: bool = True, node: Path | None = None) -> Result:  # fmt: skip
         self.file.write_text(json.dumps({"settings": settings}))
         self.file.chmod(0o600)
-        token = self.leader.bearer(role)["Authorization"].removeprefix("Bearer ")
-        runner = CliRunner(env={"RPPAM_URL": url or self.standby.url, "RPPAM_TOKEN": token, "RPPAM_CONFIG": None})
+        given = self.leader.bearer(role)["Authorization"].removeprefix("Bearer ") if token else None
+        config, asked = str(node) if node else None, None if node else url or self.standby.url
+        runner = CliRunner(env={"RPPAM_URL": asked, "RPPAM_TOKEN": given, "RPPAM_CONFIG": config})
         words = ("push", str(self.file), *(("--node", self.leader.url) if named else ()), *words)
         return await asyncio.to_thread(runner.invoke, command, words, standalone_mode=False)
 
@@ -151,6 +152,41 @@ async def test_a_change_by_somebody_else_meanwhile_is_not_overwritten(
     assert "security/sessions: not changed" in result.stdout
     assert (await pair.value())[1]["idleMinutes"] == 20
     assert (await pair.value("security/mfa"))[0] == '"0"', "nothing is sent after a refusal"
+
+
+async def test_on_a_nodes_own_host_a_file_of_settings_alone_is_pushed_and_follows_to_the_leader(pair: Pair) -> None:
+    """The node of this host is a standby; the leader's address is proven, so the host's own token goes there."""
+    node = node_config(pair, proven=True)
+    result = await pair.typed("--yes", named=False, token=False, node=node)
+    assert result.return_value == 0, result.output
+    assert await pair.value() == ('"1"', {"idleMinutes": 15, "absoluteHours": 12})
+    listed = await pair.leader.http.get("/api/v1/sessions", headers=pair.leader.bearer())
+    assert {one["user"] for one in listed.json()["items"]} == {"admin"}, "the command left a session behind"
+
+
+async def test_to_an_address_that_is_not_proven_the_hosts_own_token_does_not_follow(pair: Pair) -> None:
+    result = await pair.typed("--yes", named=False, token=False, node=node_config(pair, proven=False))
+    assert result.return_value == 1, result.output
+    assert (await pair.value())[0] == '"0"'
+
+
+def node_config(pair: Pair, *, proven: bool) -> Path:
+    """The config of the standby's host, as far as a command there needs it."""
+    members = [replace(one, api_url=pair.leader.url, is_at_url=proven) for one in pair.standby.node.seen.members]
+    pair.standby.node.set(members=tuple(members))
+    port = int(pair.standby.url.rpartition(":")[2])
+    node = pair.file.with_name("node.config")
+    node.write_text(
+        json.dumps(
+            {
+                "node": {"nodeName": "node1"},
+                "api": {"port": port},
+                "auth": {"jwtKeysDir": str(pair.file.with_name("keys"))},
+            }
+        )
+    )
+    node.chmod(0o600)
+    return node
 
 
 async def test_a_wrong_file_is_refused_before_anybody_is_asked(pair: Pair) -> None:

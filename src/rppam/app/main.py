@@ -6,6 +6,7 @@ ours is printed as its sentence, without a traceback; with ``--json`` it stands 
 
 import errno
 import sys
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Final, NoReturn
 
@@ -33,6 +34,16 @@ class _Lazy(click.Group):
         ensure_files(LEAST_FOR_A_COMMAND)
         command: click.Command = import_module(COMMANDS[cmd_name].module).command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        word = args[0] if args else ""
+        if word and not word.startswith("-") and word not in COMMANDS:
+            like = get_close_matches(word, COMMANDS, n=3, cutoff=0.6)
+            meant = f" Did you mean {' or '.join(map(repr, like))}?" if like else ""
+            ctx.fail(f"No such command {word!r}.{meant} 'rppam --help' lists them.")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         with formatter.section("Commands"):

@@ -40,17 +40,25 @@ def command() -> None:
 @click.option("--force", is_flag=True, help="Replace a file that is already there.")
 @_json_option
 def new_key(out: Path, force: bool, as_json: bool) -> None:
-    """Make a key that signs licences, and print its public part for license.trustedKeys."""
+    """Make a key that signs licences, and print its public part for license.trustedKeys.
+
+    The public part is written beside it as well: issuer.pub.pem for issuer.pem, for --trusted and for `rppam init`.
+    """
     from rppam.licence.service import new_private_key
 
-    if out.exists() and not force:
-        raise click.UsageError(f"{out} exists; a key that is overwritten is lost (use --force if you mean it)")
+    beside = out.with_name(f"{out.name.removesuffix('.pem')}.pub.pem")
+    for file in (out, beside):
+        if file.exists() and not force:
+            raise click.UsageError(f"{file} exists; a key that is overwritten is lost (use --force if you mean it)")
     private, public = new_private_key()
     _write(out, private.reveal())
+    _write(beside, public.pem(), mode=0o644)
     if as_json:
-        click.echo(json.dumps({"privateKeyFile": str(out), "keyId": public.id, "publicKey": public.text()}))
+        files = {"privateKeyFile": str(out), "publicKeyFile": str(beside)}
+        click.echo(json.dumps({**files, "keyId": public.id, "publicKey": public.text()}))
         return
     click.echo(f"Private key  {out}  (keep it off the nodes)", err=True)
+    click.echo(f"Public key   {beside}  (for --trusted, on any host)", err=True)
     click.echo(f"Key id       {public.id}", err=True)
     click.echo("Public key, one entry of license.trustedKeys:", err=True)
     click.echo(public.text())

@@ -73,6 +73,10 @@ class TrustedKey(NamedTuple):
         """The key in base64 (SubjectPublicKeyInfo, one line), as ``license.trustedKeys`` takes it."""
         return base64.b64encode(self.public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).decode()
 
+    def pem(self) -> str:
+        """The key as a file in PEM."""
+        return self.public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
 
 class Terms(NamedTuple):
     """What a new licence shall say; ``None`` is no limit."""

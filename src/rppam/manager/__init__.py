@@ -11,6 +11,7 @@ SLICE = Slice(
     routes=("health_api:cluster", "api:orders", "cluster_events:events", "settings_api:settings"),
     commands={
         "cluster": Command("cli", "Give a cluster orders: switchover, maintenance, pause, forget."),
+        "settings": Command("settings_command", "Show and change settings of the whole cluster, while it runs."),
         "status": Command("status_command", "Show the cluster on one screen, from any node."),
     },
 )

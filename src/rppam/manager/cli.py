@@ -88,7 +88,7 @@ def _order(credential: str) -> Callable[[Work], Callable[..., int]]:
 
             say = Say(as_json=as_json)
             try:
-                code = asyncio.run(work(Orders(where, _operator()), say, **options))
+                code = asyncio.run(work(Orders(where, operator()), say, **options))
             except OrderError as error:
                 code = error.exit_code
                 say.facts |= {"error": str(error), "code": error.code}
@@ -114,7 +114,7 @@ def _node_name(_context: click.Context, _argument: click.Parameter, value: str) 
     return value
 
 
-def _operator() -> str:
+def operator() -> str:
     """The name in a token that is made on this host."""
     try:
         return f"{getpass.getuser()}@{socket.gethostname()}"[:64]

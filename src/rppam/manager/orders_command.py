@@ -1,8 +1,10 @@
 """The conversation behind ``rppam cluster``: give an order to the asked node, and watch what comes of it.
 
-The asked node hands an order on by itself, over the member link. The token goes to the nodes that the administrator
-named and nowhere else: an address that a node reports is shown, and asked only what needs no token. No node is asked
-twice for one order, and every wait is bounded. Nothing about the cluster is decided here: a node's refusal is shown in
+The asked node hands an order on by itself, over the member link. A token that was given goes to the nodes that the
+administrator named and nowhere else: an address that a node reports is shown, and asked only what needs no token. One
+that was made here, by the cluster's keys and for minutes, goes to the leader's address, too, where the leader has told
+that address on the member link. No node is asked twice for one order, and every wait is bounded. Nothing about the
+cluster is decided here: a node's refusal is shown in
 the node's own words.
 """
 
@@ -102,15 +104,17 @@ class Orders:
             raise _refused(self.url, answer)
         return answer.body
 
-    async def write(self, path: str, body: Mapping[str, object], if_match: str) -> str:
+    async def write(self, path: str, body: Mapping[str, object], if_match: str, method: str = "PUT") -> str:
         """Have the leader replace the revision ``if_match`` there by ``body``; return the new entity tag.
 
-        The leader has to be one of the nodes that were named: a node does not hand this on.
+        The leader has to be one of the nodes that were named, or known for certain to a token that was made here: a
+        node does not hand this on.
         """
         failure: OrderError | None = None
-        for base in (self.url, *(url.rstrip("/") for url in self._others)):
+        bases = [self.url, *(url.rstrip("/") for url in self._others)]
+        for base in bases:
             try:
-                answer = await self._ask(base, "PUT", path, body, if_match)
+                answer = await self._ask(base, method, path, body, if_match)
             except OrderError as error:
                 failure = error
                 continue
@@ -119,8 +123,18 @@ class Orders:
             failure = _refused(base, answer)
             if answer.status != 421:
                 break
+            if base == self.url and (leader := await self._leader()) not in {"", *bases}:
+                bases.append(leader)
         assert failure is not None, "one node was asked"
         raise failure
+
+    async def _leader(self) -> str:
+        """Where a token that was made here may follow to; empty: nowhere."""
+        if not self._target.is_own:
+            return ""
+        view = await self.look()
+        proven = (one.api_url for one in view.members if one.node == view.leader and one.is_at_url)
+        return next(proven, "").rstrip("/")
 
     async def _ask(
         self, base: str, method: str, path: str, body: Mapping[str, object] | None, if_match: str = ""

@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,18 +32,26 @@ PATH: Final = "/api/v1/settings"
     epilog="Example: rppam config push /etc/rppam/rppam.config --yes",
 )
 @click.argument("file", required=False, type=CONFIG_FILE)
+@click.option(
+    "--config",
+    type=CONFIG_FILE,
+    help="rppam.config of a node, whose address and keys are used. Default: FILE if it is one, else RPPAM_CONFIG.",
+)
 @click.option("--yes", is_flag=True, help="Make the changes. Else they are only shown.")
 @nodes_option
 @target_options("a token of pam_admin", config=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-def command(file: Path | None, *, where: Where, yes: bool, others: tuple[str, ...], as_json: bool) -> int:
+def command(
+    file: Path | None, *, config: Path | None, where: Where, yes: bool, others: tuple[str, ...], as_json: bool
+) -> int:
     """Bring the cluster's settings to what the section "settings" of FILE says.
 
     FILE is RPPAM_CONFIG, or the platform's default, where it is left out. Without --yes nothing is changed. A field
     that the section leaves out has its default afterwards; a setting that it does not name stays as it is.
 
-    Only the leader changes settings, and the token goes to no node that you did not name: ask the leader, or name the
-    other nodes with --node, which are asked in turn.
+    On a node's own host nothing more is needed, whether it leads or not. Elsewhere, only the leader changes settings,
+    and a token that you give goes to no node that you did not name: ask the leader, or name the other nodes with
+    --node, which are asked in turn.
 
     Exit code 0: the cluster has what the file says; 1: it differs (without --yes), or a change was refused; 2: no node
     answers, or wrong usage; 78: the file is wrong.
@@ -57,7 +66,9 @@ def command(file: Path | None, *, where: Where, yes: bool, others: tuple[str, ..
     if not wanted:
         raise click.UsageError(f'{path} has no section "settings", so there is nothing to push')
     has_token = where.token_file is not None or bool(os.environ.get("RPPAM_TOKEN", "").strip())
-    orders = Orders(where if has_token else where._replace(config=path), others=others)
+    if config is not None or not has_token:
+        where = where._replace(config=config or _node_config(path))
+    orders = Orders(where, others=others)
     outcome = _Outcome()
     try:
         asyncio.run(_push(orders, wanted, outcome, make=yes))
@@ -65,6 +76,18 @@ def command(file: Path | None, *, where: Where, yes: bool, others: tuple[str, ..
         outcome.error, outcome.code = str(error), error.exit_code
     outcome.show(as_json=as_json, made=yes)
     return outcome.code
+
+
+def _node_config(file: Path) -> Path:
+    """The config of this host's node: ``file``, unless it holds settings of the cluster and nothing else."""
+    from rppam.config.places import config_path
+    from rppam.settings.files import SECTION
+
+    with suppress(OSError, ValueError):  # it was read a moment ago
+        said = json.loads(file.read_text(encoding="utf-8-sig"))
+        if isinstance(said, dict) and set(said) <= {SECTION}:
+            return config_path(None)
+    return file
 
 
 class _Outcome:

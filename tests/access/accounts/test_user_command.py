@@ -16,6 +16,8 @@ from rppam.access.accounts.store import SqlAccounts
 from rppam.access.lockouts.model import LockoutPolicy, address_suspect, user_suspect
 from rppam.access.lockouts.store import SqlLockouts
 from rppam.access.mfa.store import SqlFactors
+from rppam.access.sessions.model import NewSession, SessionKind
+from rppam.access.sessions.store import SqlSessions
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
 from rppam.kernel.system_clock import SystemClock
@@ -144,3 +146,52 @@ async def test_who_is_locked_is_shown_and_unlocked_on_the_host(
         assert rppam("unlock", name, "--config", config).stderr == f"{name} is unlocked.\n"
     assert json.loads(rppam("unlock", "anna", "--config", config, "--json").stdout)["wasLocked"] is False
     assert [one.shown for one in await lockouts.all(10)] == [""]
+
+
+def test_accounts_are_made_and_changed_and_their_sessions_ended(sqlite_url: str, tmp_path: Path) -> None:
+    config = config_for(sqlite_url, tmp_path)
+    (tmp_path / "typed").write_text("seven ripe quinces in a bowl\n")
+    made = rppam("add", "Jane", "--role", "pam_user", "--role", "pam_approver", "--config", config, "--json")
+    assert made.returncode == 0, made.stderr
+    told = json.loads(made.stdout)
+    assert (told["name"], told["roles"], len(told["password"])) == ("jane", ["pam_approver", "pam_user"], 27)
+    assert rppam("add", "jane", "--config", config).returncode == 2
+    own = rppam("add", "joe", "--password-file", tmp_path / "typed", "--config", config)
+    assert (own.returncode, own.stdout) == (0, ""), own.stderr
+    assert "the roles pam_user" in own.stderr
+    (tmp_path / "empty").write_text("\n")
+    assert rppam("add", "ann", "--password-file", tmp_path / "empty", "--config", config).returncode == 2
+    wanted = ("--add", "pam_admin", "--remove", "pam_user")
+    assert rppam("roles", "jane", *wanted, "--config", config).stdout == "pam_admin\npam_approver\n"
+    assert rppam("roles", "jane", "--config", config).stdout == "pam_admin\npam_approver\n"
+    last = rppam("roles", "jane", "--set", "pam_auditor", "--config", config)
+    assert (last.returncode, "the last enabled account" in last.stderr) == (2, True)
+    assert rppam("password", "jane", "--config", config).returncode == 2, "there is no terminal, and no file"
+    changed = rppam("password", "jane", "--password-file", tmp_path / "typed", "--config", config)
+    assert changed.returncode == 0, changed.stderr
+
+
+async def test_sessions_are_shown_and_ended(url: str, tmp_path: Path, open_database: Callable[..., Any]) -> None:
+    config = config_for(url, tmp_path)
+    database = await open_database(url)
+    users, passwords = SqlAccounts(database), Passwords()
+    accounts = Accounts(users, passwords, SystemClock())
+    jane, _ = await accounts.create("jane", "", frozenset({AccountRole.USER}))
+    passwords.close()
+    store = SqlSessions(database)
+    who = ("a-1", "hash-1", jane.id, "jane", SessionKind.LOGIN, jane.auth_epoch)
+    new = NewSession(*who, mfa=False, life_ms=60_000, idle_ms=60_000, client="10.0.0.9", agent="curl", node="node1")
+    for number in (1, 2, 3):
+        await store.open(new._replace(id=f"a-{number}", token_hash=f"hash-{number}"))
+    listed = json.loads(rppam("sessions", "ls", "jane", "--config", config, "--json").stdout)["sessions"]
+    assert [(one["id"], one["user"], one["client"]) for one in listed] == [
+        (f"a-{number}", "jane", "10.0.0.9") for number in (3, 2, 1)
+    ]
+    assert "10.0.0.9" in rppam("sessions", "ls", "--config", config).stdout
+    assert json.loads(rppam("sessions", "end", "a-2", "--config", config, "--json").stdout) == {"ended": 1}
+    assert json.loads(rppam("sessions", "end", "a-2", "--config", config, "--json").stdout) == {"ended": 0}
+    assert json.loads(rppam("sessions", "end", "--user", "jane", "--config", config, "--json").stdout) == {"ended": 2}
+    assert (await users.get(jane.id)).account.auth_epoch > jane.auth_epoch
+    assert rppam("sessions", "end", "--config", config).returncode == 2
+    assert "2 session" not in rppam("sessions", "end", "--all", "--config", config).stderr
+    assert "Nobody is signed in" in rppam("sessions", "ls", "--config", config).stderr

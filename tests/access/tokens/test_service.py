@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given, strategies as st
 
-from rppam.access.tokens.claims import LEEWAY_S, LIFETIME_S_MAX, Claims, check_claims
+from rppam.access.tokens.claims import BRIEF_S_MAX, LEEWAY_S, LIFETIME_S_MAX, Claims, check_claims
 from rppam.access.tokens.key_files import StoredKey
 from rppam.access.tokens.service import KeySet, SigningKey, Tokens
 from rppam.http.errors import UnauthenticatedError
@@ -171,6 +171,9 @@ def without(name: str) -> dict[str, Any]:
         (signed(nbf=NOW_S + LEEWAY_S + 1), TokenFlaw.EARLY),
         (signed(iat=NOW_S + LEEWAY_S + 1), TokenFlaw.EARLY),
         (signed(exp=NOW_S + LIFETIME_S_MAX + 1), TokenFlaw.LIFETIME),
+        (signed(brief=True, kind="host", exp=NOW_S + BRIEF_S_MAX + 1), TokenFlaw.LIFETIME),
+        (signed(brief=True, kind="login", exp=NOW_S + 60), TokenFlaw.CLAIM_SHAPE),
+        (signed(brief=1, kind="host", exp=NOW_S + 60), TokenFlaw.CLAIM_SHAPE),
         (signed(iss="other"), TokenFlaw.ISSUER),
         (signed(aud="other"), TokenFlaw.AUDIENCE),
         (signed(aud=["aud"]), TokenFlaw.CLAIM_SHAPE),

@@ -5,7 +5,7 @@ from rppam.kernel.slice import Command, Slice
 SLICE = Slice(
     name="accounts",
     package=__name__,
-    public=("api", "errors", "model", "passwords", "service", "store", "tables"),
+    public=("api", "errors", "model", "on_host", "passwords", "service", "store", "tables"),
     tables="tables",
     wire="wiring:wire",
     routes=("api:users",),

@@ -4,48 +4,37 @@ It talks to the database of the config, so it needs neither Redis nor a running 
 within seconds. Reading the config with the database's password is enough to change the account there anyway.
 """
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable
-from getpass import getuser
+import sys
+from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from rppam.access.accounts.model import FIRST_ADMIN
-from rppam.cli.paths import CONFIG_FILE
+from rppam.access.accounts.model import FIRST_ADMIN, AccountRole
+from rppam.access.accounts.on_host import HELP as _HELP, ask as _ask, named as _named, options as _options
+from rppam.access.lockouts.cli import list_ as locked, unlock
+from rppam.access.sessions.cli import command as sessions
 from rppam.http.times import iso_utc
 
 if TYPE_CHECKING:
     from rppam.access.accounts.model import Account
-    from rppam.access.accounts.service import Accounts
-    from rppam.access.accounts.store import SqlAccounts
-    from rppam.access.lockouts.store import SqlLockouts
-    from rppam.access.mfa.store import SqlFactors
+    from rppam.access.accounts.on_host import Parts
+    from rppam.kernel.secret import Secret
 
-T = TypeVar("T")
-
-_LOCKED_MAX: Final = 10_000
-_NO_ACCOUNT: Final = "(a name that no account has)"
-_HELP: Final = {"help_option_names": ["-h", "--help"]}
-
-
-class _Parts(NamedTuple):
-    accounts: "Accounts"
-    users: "SqlAccounts"
-    factors: "SqlFactors"
-    lockouts: "SqlLockouts"
+_ROLE: Final = click.Choice([role.value for role in AccountRole])
+_password_option: Final = click.option(
+    "--password-file",
+    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+    help="A file with the password, one line; - for standard input. A password is never an argument.",
+)
 
 
 @click.group("user", context_settings=_HELP, epilog="Example: rppam user reset-password admin")
 def command() -> None:
     """Manage accounts from this host."""
-
-
-def _options(function: Any) -> Any:
-    config = click.option("--config", type=CONFIG_FILE, help="The config file; else RPPAM_CONFIG.")
-    return config(click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")(function))
 
 
 @command.command("reset-password", context_settings=_HELP, epilog="Example: rppam user reset-password admin")
@@ -63,25 +52,84 @@ def reset_password(name: str, config: Path | None, as_json: bool) -> None:
     click.echo(password.reveal())
 
 
+@command.command(context_settings=_HELP, epilog="Example: rppam user add jane --role pam_user --role pam_approver")
+@click.argument("name")
+@click.option("--role", "roles", type=_ROLE, multiple=True, help="May be repeated.  [default: pam_user]")
+@click.option("--display-name", default="", help="For people, in any script.")
+@_password_option
+@_options
+def add(
+    name: str, roles: Sequence[str], display_name: str, password_file: Path | None, config: Path | None, as_json: bool
+) -> None:
+    """Make the account NAME; without --password-file its random password is shown once."""
+    given = _typed(password_file)
+    held = frozenset(map(AccountRole, roles or (AccountRole.USER,)))
+    account, shown = _ask(config, lambda parts: parts.accounts.create(name, display_name, held, given))
+    if as_json:
+        password = shown.reveal() if shown else None
+        click.echo(json.dumps({**_row(account), "password": password}))
+        return
+    click.echo(f"The account {account.name} has the roles {_roles(account)}.", err=True)
+    if shown is not None:
+        click.echo(f"The password of {account.name} (it is shown only now):", err=True)
+        click.echo(shown.reveal())
+
+
+@command.command(context_settings=_HELP, epilog="Example: rppam user roles jane --add pam_approver")
+@click.argument("name")
+@click.option("--set", "whole", type=_ROLE, multiple=True, help="Have these and no others; may be repeated.")
+@click.option("--add", "more", type=_ROLE, multiple=True, help="Have this one, too; may be repeated.")
+@click.option("--remove", "fewer", type=_ROLE, multiple=True, help="Do not have this one; may be repeated.")
+@_options
+def roles(
+    name: str, whole: Sequence[str], more: Sequence[str], fewer: Sequence[str], config: Path | None, as_json: bool
+) -> None:
+    """Show the roles of the account NAME, or change them; open sessions obey. The last enabled pam_admin stays one."""
+    if whole and (more or fewer):
+        raise click.UsageError("give --set, or --add and --remove; not both")
+
+    async def changed(parts: "Parts") -> "Account":
+        from rppam.access.accounts.model import UserChange
+
+        account = await _named(parts, name)
+        if not (whole or more or fewer):
+            return account
+        wanted = frozenset(map(AccountRole, whole)) if whole else account.roles
+        wanted = (wanted | set(map(AccountRole, more))) - set(map(AccountRole, fewer))
+        return (await parts.users.change(account.id, UserChange(roles=wanted)))[0]
+
+    account = _ask(config, changed)
+    if as_json:
+        click.echo(json.dumps({"name": account.name, "roles": sorted(account.roles)}))
+        return
+    for role in sorted(account.roles):
+        click.echo(role)
+
+
+@command.command(context_settings=_HELP, epilog="Example: rppam user password jane --password-file new.txt")
+@click.argument("name")
+@_password_option
+@_options
+def password(name: str, password_file: Path | None, config: Path | None, as_json: bool) -> None:
+    """Give the account NAME a password that is typed, or stands in a file, and end its sessions."""
+    given = _typed(password_file)
+    if given is None:
+        given = _prompted()
+    _ask(config, lambda parts: parts.accounts.reset_password(name, given))
+    if name.lower() == FIRST_ADMIN:
+        _forget_first_password(config)
+    if as_json:
+        click.echo(json.dumps({"name": name.lower()}))
+    else:
+        click.echo(f"{name} has another password; the sessions of the account end", err=True)
+
+
 @command.command("list", context_settings=_HELP, epilog="Example: rppam user list --json")
 @_options
 def list_(config: Path | None, as_json: bool) -> None:
     """List all accounts."""
     accounts = _ask(config, lambda parts: parts.accounts.all())
-    rows = [
-        {
-            "id": account.id,
-            "name": account.name,
-            "displayName": account.display_name,
-            "roles": sorted(account.roles),
-            "disabled": account.disabled,
-            "deleted": account.deleted_at is not None,
-            "mfaEnrolled": account.has_mfa,
-            "createdAt": iso_utc(account.created_at),
-            "passwordChangedAt": iso_utc(account.password_changed_at),
-        }
-        for account in accounts
-    ]
+    rows = [_row(account) for account in accounts]
     if as_json:
         click.echo(json.dumps({"users": rows}))
         return
@@ -91,7 +139,7 @@ def list_(config: Path | None, as_json: bool) -> None:
     width = max(len(account.name) for account in accounts)
     click.echo(f"{'NAME':<{width}}  {'ROLES':<24}  {'STATE':<8}  {'2ND FACTOR':<10}  PASSWORD CHANGED")
     for account in accounts:
-        roles, second = ",".join(sorted(account.roles)) or "-", "yes" if account.has_mfa else "no"
+        roles, second = _roles(account), "yes" if account.has_mfa else "no"
         changed = iso_utc(account.password_changed_at)
         click.echo(f"{account.name:<{width}}  {roles:<24}  {_state(account):<8}  {second:<10}  {changed}")
 
@@ -118,7 +166,7 @@ def enable(name: str, config: Path | None, as_json: bool) -> None:
 def reset_mfa(name: str, config: Path | None, as_json: bool) -> None:
     """Take the second factor of the account NAME away, for a lost phone, and end its sessions."""
 
-    async def reset(parts: _Parts) -> "Account":
+    async def reset(parts: "Parts") -> "Account":
         account = await parts.factors.remove((await _named(parts, name)).id, None)
         assert account is not None  # no proof, so none was used already
         return account
@@ -127,65 +175,22 @@ def reset_mfa(name: str, config: Path | None, as_json: bool) -> None:
     _say(_ask(config, reset), said, as_json)
 
 
-@command.command("locked", context_settings=_HELP, epilog="Example: rppam user locked")
-@_options
-def locked(config: Path | None, as_json: bool) -> None:
-    """Show which users and addresses may not sign in for a while, after too many wrong tries."""
-    found = _ask(config, lambda parts: parts.lockouts.all(_LOCKED_MAX))
-    rows = [
-        {
-            "kind": one.kind.value,
-            "name": one.shown or None,
-            "since": iso_utc(one.since),
-            "until": iso_utc(one.until),
-            "level": one.level,
-        }
-        for one in found
-    ]
-    if as_json:
-        click.echo(json.dumps({"locked": rows}))
-        return
-    if not rows:
-        click.echo("Nobody is locked.", err=True)
-        return
-    width = max(len(one.shown or _NO_ACCOUNT) for one in found)
-    click.echo(f"{'WHAT':<7}  {'WHO':<{width}}  {'SINCE':<20}  {'UNTIL':<20}  IN A ROW")
-    for one in found:
-        name = one.shown or _NO_ACCOUNT
-        click.echo(f"{one.kind.value:<7}  {name:<{width}}  {iso_utc(one.since)}  {iso_utc(one.until)}  {one.level}")
+def _also(other: click.Command, word: str, example: str) -> None:
+    """The same command under this group."""
+    same = copy(other)
+    same.name, same.epilog = word, f"Example: {example}"
+    command.add_command(same)
 
 
-@command.command("unlock", context_settings=_HELP, epilog="Example: rppam user unlock admin")
-@click.argument("name")
-@_options
-def unlock(name: str, config: Path | None, as_json: bool) -> None:
-    """Let the user or the address NAME try to sign in again. All nodes know within two seconds."""
-    from rppam.access.lockouts.model import address_suspect, user_suspect
-    from rppam.kernel.network import UNKNOWN_ADDRESS, address_group
-
-    suspect = user_suspect(name) if address_group(name) == UNKNOWN_ADDRESS else address_suspect(name)
-    stood, _ = _ask(config, lambda parts: parts.lockouts.unlock(suspect.subject))
-    if as_json:
-        click.echo(json.dumps({"name": name, "wasLocked": stood is not None}))
-        return
-    click.echo(f"{name} is unlocked." if stood else f"{name} was not locked.", err=True)
+_also(locked, "locked", "rppam user locked")
+_also(unlock, "unlock", "rppam user unlock admin")
+command.add_command(sessions)
 
 
-async def _set_disabled(parts: _Parts, name: str, *, to: bool) -> "Account":
+async def _set_disabled(parts: "Parts", name: str, *, to: bool) -> "Account":
     from rppam.access.accounts.model import UserChange
 
     account, _ = await parts.users.change((await _named(parts, name)).id, UserChange(disabled=to))
-    return account
-
-
-async def _named(parts: _Parts, name: str) -> "Account":
-    """The account of this name. Raises ``AccountUnknown``, ``NameInvalid``."""
-    from rppam.access.accounts.errors import AccountUnknown
-    from rppam.access.accounts.model import normalise_name
-
-    account = await parts.accounts.find(normalise_name(name))
-    if account is None or account.deleted_at is not None:
-        raise AccountUnknown(f"no account is named {normalise_name(name)!r}; list them with `rppam user list`")
     return account
 
 
@@ -195,6 +200,48 @@ def _say(account: "Account", what: str, as_json: bool) -> None:
         click.echo(json.dumps(said))
     else:
         click.echo(f"{account.name} {what}")
+
+
+def _row(account: "Account") -> dict[str, object]:
+    return {
+        "id": account.id,
+        "name": account.name,
+        "displayName": account.display_name,
+        "roles": sorted(account.roles),
+        "disabled": account.disabled,
+        "deleted": account.deleted_at is not None,
+        "mfaEnrolled": account.has_mfa,
+        "createdAt": iso_utc(account.created_at),
+        "passwordChangedAt": iso_utc(account.password_changed_at),
+    }
+
+
+def _roles(account: "Account") -> str:
+    return ",".join(sorted(account.roles)) or "-"
+
+
+def _typed(file: Path | None) -> "Secret | None":
+    """The password in a file, one line; ``-`` is standard input. ``None``: no file was named."""
+    from rppam.kernel.secret import Secret
+
+    if file is None:
+        return None
+    try:
+        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"--password-file {file}: expected one password in the file ({error})") from None
+    return Secret(text.removesuffix("\n").removesuffix("\r"))
+
+
+def _prompted() -> "Secret":
+    from rppam.kernel.secret import Secret
+
+    if not sys.stdin.isatty():
+        raise click.UsageError(
+            "there is no terminal to ask on: name a file with --password-file FILE, or - for standard input; "
+            "'rppam user reset-password' makes a random one"
+        )
+    return Secret(click.prompt("New password", hide_input=True, confirmation_prompt=True, err=True))
 
 
 def _state(account: "Account") -> str:
@@ -209,32 +256,3 @@ def _forget_first_password(config: Path | None) -> None:
     from rppam.config.load import load_settings
 
     (load_settings(config).node.data_dir / FIRST_ADMIN_FILE).unlink(missing_ok=True)
-
-
-def _ask(config: Path | None, question: "Callable[[_Parts], Awaitable[T]]") -> T:
-    from rppam.access.accounts.passwords import Passwords
-    from rppam.access.accounts.service import Accounts
-    from rppam.access.accounts.store import SqlAccounts
-    from rppam.access.lockouts.store import SqlLockouts
-    from rppam.access.mfa.store import SqlFactors
-    from rppam.config.load import load_settings
-    from rppam.db.database import Database
-    from rppam.kernel.actor import Actor, ActorKind, acting
-    from rppam.kernel.system_clock import SystemClock
-
-    settings = load_settings(config)
-
-    async def run() -> T:
-        database = Database(settings.database.url, settings.database.timeout_ms, node=settings.node.node_name)
-        passwords = Passwords()
-        try:
-            await database.start()
-            users = SqlAccounts(database)
-            accounts = Accounts(users, passwords, SystemClock())
-            return await question(_Parts(accounts, users, SqlFactors(database), SqlLockouts(database)))
-        finally:
-            passwords.close()
-            await database.stop()
-
-    with acting(Actor(ActorKind.HOST, name=getuser())):
-        return asyncio.run(run())

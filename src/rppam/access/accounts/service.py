@@ -150,16 +150,32 @@ class Accounts:
     async def all(self) -> tuple[Account, ...]:
         return await self._store.all()
 
-    async def reset_password(self, username: str) -> Secret:
-        """Give the account a new random password and return it, to be shown once.
+    async def create(
+        self, username: str, display_name: str, roles: frozenset[AccountRole], password: Secret | None = None
+    ) -> tuple[Account, Secret | None]:
+        """Make an account; its password when it is a random one, to be shown once.
 
-        Raises :class:`AccountUnknown`, :class:`NameInvalid`.
+        Raises as :meth:`UserAdministration.create`.
+        """
+        name, shown = normalise_name(username), None
+        if password is None:
+            password = shown = self._new_password()
+        new = _new(name, check_display_name(display_name), roles, self._clock.wall_ms())
+        account = await self._store.create(StoredAccount(new, await self._passwords.hash(password)))
+        log.warning("The account %s was made on the host with the roles %s.", name, _said(roles))
+        return account, shown
+
+    async def reset_password(self, username: str, password: Secret | None = None) -> Secret:
+        """Give the account a password, a random one where none is given, and return it.
+
+        Raises :class:`AccountUnknown`, :class:`NameInvalid`, :class:`PasswordUnfit`.
         """
         name = normalise_name(username)
         stored = await self._store.find(name)
         if stored is None or stored.account.deleted_at is not None:
             raise AccountUnknown(f"no account is named {name!r}; list them with `rppam user list`")
-        password = self._new_password()
+        if password is None:
+            password = self._new_password()
         hashed = await self._passwords.hash(password)
         try:
             await self._store.set_password(stored.account.id, hashed, self._clock.wall_ms())

@@ -6,7 +6,8 @@ error of the cache costs only the way to SQL; when SQL does not answer either, n
 "signed out", never "let in".
 
 A token of a host belongs to no account and carries its role itself. It is written into SQL when it is first seen, so
-that it can be listed and revoked like any other.
+that it can be listed and revoked like any other; but for those that a command makes for itself, which end by themselves
+within minutes: nothing is written down of them.
 """
 
 from typing import Final
@@ -33,7 +34,7 @@ from rppam.cache.model import LIFE_MS_MAX, Copy
 from rppam.cache.ports import NearReader, SharedCache
 from rppam.db.clock import DatabaseClock
 from rppam.db.errors import DatabaseError
-from rppam.kernel.instant import US_PER_MS, Instant, after
+from rppam.kernel.instant import US_PER_MS, Instant, WallMs, after
 
 ENDED_MAX: Final = 8_192
 """Sessions remembered here as over, for requests that are answered while nobody can be asked."""
@@ -132,7 +133,7 @@ class SessionCheck:
             if user is None or user.disabled or user.auth_epoch != session.auth_epoch:
                 raise self._over(bearer, ALL_ENDED)
             roles = user.roles
-        if is_use:
+        if is_use and not bearer.claims.brief:
             self._touches.note(bearer.ident)
         return Identity(session.subject, session.user_id, roles, session.id, session.kind, session.mfa)
 
@@ -143,7 +144,7 @@ class SessionCheck:
         return SessionEndedError(why)
 
     def _unknown(self, bearer: Bearer, error: DatabaseError, *, is_use: bool) -> SessionUnknownError:
-        if is_use:  # work that goes on during an outage is no idle time
+        if is_use and not bearer.claims.brief:  # work that goes on during an outage is no idle time
             self._touches.note(bearer.ident)
         return SessionUnknownError(f"neither the cache nor the database answers ({error.row.code})")
 
@@ -151,6 +152,8 @@ class SessionCheck:
         """The session of a token that SQL does not know, which a host's is given when it is first seen."""
         if bearer.claims.kind is not SessionKind.HOST:
             raise self._over(bearer, "no session of this token is known: over, or never of this cluster")
+        if bearer.claims.brief:
+            return _brief_session(bearer)
         stored = await self._store.open(host_session(bearer))
         self._touches.fresh(bearer.ident)
         return stored.session
@@ -171,6 +174,15 @@ class SessionCheck:
     async def _load_user(self, ident: str) -> tuple[Copy, int] | None:
         stored = await self._store.facts(ident)
         return None if stored is None else (Copy(stored.revision, fact_bytes(stored.facts)), LIFE_MS_MAX)
+
+
+def _brief_session(bearer: Bearer) -> Session:
+    """What a command's own token stands for while it lasts."""
+    claims = bearer.claims
+    ends_at = WallMs(claims.expires_at_s * 1000)
+    return Session(
+        session_id_of(claims), None, claims.subject, SessionKind.HOST, 0, mfa=False, expires_at=ends_at, ended=False
+    )
 
 
 def host_session(bearer: Bearer) -> NewSession:

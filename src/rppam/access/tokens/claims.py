@@ -17,6 +17,8 @@ LEEWAY_S: Final = 900
 """A token may come from a host whose clock is this far ahead. It never lengthens a life: ``exp`` has no leeway."""
 LIFETIME_S_MAX: Final = 24 * 3600
 """No token lives longer than a day."""
+BRIEF_S_MAX: Final = 300
+"""Nor one that nothing is written down of longer than this: nobody can end it before its time."""
 TEXT_MAX: Final = 256
 ROLES_MAX: Final = 32
 
@@ -29,6 +31,7 @@ _Time = Annotated[int, msgspec.Meta(gt=0, lt=2**40)]
 class Claims(
     msgspec.Struct,
     frozen=True,
+    omit_defaults=True,
     rename={
         "subject": "sub", "session": "sid", "token_id": "jti", "issued_at_s": "iat", "not_before_s": "nbf",
         "expires_at_s": "exp", "issuer": "iss", "audience": "aud",
@@ -54,6 +57,9 @@ class Claims(
     """The node that issued it, for the log."""
     kind: SessionKind
     """Whether it was issued at sign-in, or on a host."""
+    brief: bool = False
+    """A command of this product made it on a node's host for itself, lets nobody see it, and ends within minutes:
+    nothing is written down of its session. A release that does not know the claim takes it for any token of a host."""
 
     @property
     def is_admin(self) -> bool:
@@ -63,7 +69,7 @@ class Claims(
         return cast("dict[str, Any]", msgspec.to_builtins(self)) | {"roles": list(self.roles)}
 
 
-_NAMES: Final = frozenset(Claims.__struct_encode_fields__)
+_NAMES: Final = frozenset(Claims.__struct_encode_fields__) - {"brief"}
 
 
 def session_id_of(claims: Claims) -> str:
@@ -92,6 +98,9 @@ def _flaw(claims: Claims, issuer: str, audience: str, now_s: int) -> TokenFlaw |
         return TokenFlaw.EXPIRED
     if max(claims.not_before_s, claims.issued_at_s) > now_s + LEEWAY_S:
         return TokenFlaw.EARLY
-    if claims.expires_at_s - claims.issued_at_s > LIFETIME_S_MAX:
+    is_brief = claims.brief
+    if claims.expires_at_s - claims.issued_at_s > (BRIEF_S_MAX if is_brief else LIFETIME_S_MAX):
         return TokenFlaw.LIFETIME
+    if is_brief and claims.kind is not SessionKind.HOST:
+        return TokenFlaw.CLAIM_SHAPE
     return None

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from rppam.access.tokens.claims import BRIEF_S_MAX
 from rppam.access.tokens.key_files import load_signing_keys
 from rppam.access.tokens.service import IssuedToken, KeySet, Tokens
 from rppam.cli.trust import trust_of
@@ -20,7 +21,6 @@ from rppam.kernel.secret import Secret
 from rppam.kernel.system_clock import SystemClock
 from rppam.kernel.system_entropy import SystemEntropy
 
-TOKEN_MINUTES: Final = 5
 SUBJECT: Final = "status@host"
 _ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
@@ -55,7 +55,7 @@ def tokens_of(settings: Settings) -> Tokens:
 
 
 class _Tokens:
-    """One token for as long as it lasts: each is a session that the nodes write down."""
+    """One token for as long as it lasts. It leaves no session behind: see :attr:`Claims.brief`."""
 
     def __init__(self, tokens: Tokens, subject: str) -> None:
         self._tokens, self._subject = tokens, subject
@@ -63,8 +63,8 @@ class _Tokens:
 
     def __call__(self) -> Secret:
         now_s = SystemClock().wall_ms() // 1000
-        if self._made is None or self._made.claims.expires_at_s - now_s < TOKEN_MINUTES * 60 // 2:
-            self._made = self._tokens.issue_admin(self._subject, TOKEN_MINUTES)
+        if self._made is None or self._made.claims.expires_at_s - now_s < BRIEF_S_MAX // 2:
+            self._made = self._tokens.issue_brief(self._subject)
         return self._made.token
 
 

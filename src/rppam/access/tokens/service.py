@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from rppam.access.sessions.model import SessionKind, token_hash
-from rppam.access.tokens.claims import ADMIN, LIFETIME_S_MAX, TEXT_MAX, Claims, check_claims
+from rppam.access.tokens.claims import ADMIN, BRIEF_S_MAX, LIFETIME_S_MAX, TEXT_MAX, Claims, check_claims
 from rppam.access.tokens.key_files import StoredKey, load_signing_keys, signing_key_files
 from rppam.http.errors import UnauthenticatedError
 from rppam.http.serving_errors import SigningKeyError
@@ -136,6 +136,12 @@ class Tokens:
         """A token with the administrator's role, which everybody who can read the signing key could make anyway."""
         return self.issue(subject, (ADMIN,), minutes)
 
+    def issue_brief(self, subject: str) -> IssuedToken:
+        """As :meth:`issue_admin`, for a command that shows it to nobody: for minutes, and without a session."""
+        now_s = self._clock.wall_ms() // 1000
+        ends_at_s = now_s + BRIEF_S_MAX
+        return self._sign(subject, (ADMIN,), self.new_sid(), SessionKind.HOST, now_s, ends_at_s, brief=True)
+
     def issue_for_session(
         self, subject: str, roles: Sequence[str], sid: str, now: WallMs, minutes: int, ends_at: WallMs
     ) -> IssuedToken:
@@ -144,7 +150,15 @@ class Tokens:
         return self._sign(subject, roles, sid, SessionKind.LOGIN, now // 1000, expires_at_s)
 
     def _sign(
-        self, subject: str, roles: Sequence[str], sid: str, kind: SessionKind, now_s: int, expires_at_s: int
+        self,
+        subject: str,
+        roles: Sequence[str],
+        sid: str,
+        kind: SessionKind,
+        now_s: int,
+        expires_at_s: int,
+        *,
+        brief: bool = False,
     ) -> IssuedToken:
         if not 0 < len(subject) <= TEXT_MAX:
             raise ValueError(f"a user name has 1 to {TEXT_MAX} characters, found {len(subject)}")
@@ -160,6 +174,7 @@ class Tokens:
             audience=self._audience,
             node=self._node,
             kind=kind,
+            brief=brief,
         )
         # By this host's own clock: when a key begins to sign was written down by such a one.
         key = self.keys.signing(self._clock.wall_ms() // 1000)

@@ -25,6 +25,8 @@ class Target(NamedTuple):
     url: str
     token: Callable[[], Secret]
     trust: Trust
+    is_own: bool = False
+    """The token was made here, by the cluster's keys, and lives for minutes: every member may see it."""
 
 
 def _node_urls(_context: click.Context, option: click.Parameter, value: Any) -> Any:
@@ -133,4 +135,4 @@ def target_of(
             f"with --config FILE (looked for {path})"
         )
     host = host_of(path, subject or SUBJECT, ca)
-    return Target(url or host.url, host.token, host.trust)
+    return Target(url or host.url, host.token, host.trust, is_own=True)

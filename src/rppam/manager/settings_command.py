@@ -1,0 +1,193 @@
+"""``rppam settings``: look at the cluster's settings and change them, from any host that reaches a node of it.
+
+A change reads the setting first and is made only while that revision is in force, so it overwrites nothing that its
+author has not seen. Which values are right is decided by the leader.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine, Mapping
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from rppam.access.tokens.target import Where, nodes_option, target_options
+from rppam.kernel.errors import Exit
+
+if TYPE_CHECKING:
+    from rppam.manager.orders_command import Orders
+
+PATH: Final = "/api/v1/settings"
+_HELP: Final = {"help_option_names": ["-h", "--help"]}
+_COLUMN: Final = 24
+Work = Callable[..., Coroutine[Any, Any, Any]]
+"""(orders, and the sub-command's own options): what is shown; as JSON, or by the sub-command's own lines."""
+
+
+@click.group("settings", context_settings=_HELP, epilog="Example: rppam settings set security/sessions idleMinutes=15")
+def command() -> None:
+    """Show and change settings of the whole cluster, while it runs."""
+
+
+def _ask(lines: Callable[[Any], list[str]]) -> Callable[[Work], Callable[..., int]]:
+    """Make a sub-command of what asks the cluster; ``lines`` shows what it found to people."""
+
+    def decorate(work: Work) -> Callable[..., int]:
+        @target_options("a token of pam_admin or security_admin")
+        @nodes_option
+        @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+        @wraps(work)
+        def run(*, where: Where, others: tuple[str, ...], as_json: bool, **options: Any) -> int:
+            from rppam.cli.errors import error_json
+            from rppam.manager.cli import operator
+            from rppam.manager.orders_command import OrderError, Orders
+
+            try:
+                found = asyncio.run(work(Orders(where, operator(), others), **options))
+            except OrderError as error:
+                click.echo(f"rppam settings: {error}", err=True)
+                if as_json:
+                    click.echo(error_json(str(error), error.code))
+                return error.exit_code
+            if as_json:
+                click.echo(json.dumps(found))
+            else:
+                for line in lines(found):
+                    click.echo(line)
+            return Exit.DONE
+
+        return run
+
+    return decorate
+
+
+def _list_lines(found: Any) -> list[str]:
+    lines = [f"{'SETTING':<{_COLUMN}}  REVISION  WHAT IS NOT THE DEFAULT"]
+    for one in found["settings"]:
+        other = {field: value for field, value in one["value"].items() if value != one["default"].get(field)}
+        said = ", ".join(f"{field}={_text(value)}" for field, value in other.items()) or "-"
+        lines.append(f"{one['name']:<{_COLUMN}}  {one['revision']:>8}  {said}")
+    return lines
+
+
+def _value_lines(found: Any) -> list[str]:
+    return [f"{field}={_text(value)}" for field, value in found["value"].items()]
+
+
+def _changed_lines(found: Any) -> list[str]:
+    if not found["changes"]:
+        return [f"{found['name']} is so already: revision {found['revision']}"]
+    changes = [f"  {one['field']}: {_text(one['from'])} -> {_text(one['to'])}" for one in found["changes"]]
+    return [f"{found['name']}: revision {found['revision']}", *changes]
+
+
+def _history_lines(found: Any) -> list[str]:
+    lines = []
+    for one in found["revisions"]:
+        lines.append(f"{one['revision']:>5}  {one['changedAt']}  {one['author']}")
+        lines += [f"         {was['field']}: {_text(was['from'])} -> {_text(was['to'])}" for was in one["changes"]]
+    return lines or ["it was never set: the default holds"]
+
+
+@command.command("list", context_settings=_HELP, epilog="Example: rppam settings list")
+@_ask(_list_lines)
+async def list_(orders: "Orders") -> Any:
+    """Show all settings, and which of their fields are not the default."""
+    return await orders.read(PATH)
+
+
+@command.command(context_settings=_HELP, epilog="Example: rppam settings get security/mfa")
+@click.argument("name")
+@_ask(_value_lines)
+async def get(orders: "Orders", name: str) -> Any:
+    """Show every field of the setting NAME."""
+    return await _one(orders, name)
+
+
+@command.command("set", context_settings=_HELP, epilog="Example: rppam settings set security/sessions idleMinutes=15")
+@click.argument("name")
+@click.argument("fields", metavar="FIELD=VALUE...", nargs=-1, required=True)
+@_ask(_changed_lines)
+async def set_(orders: "Orders", name: str, fields: tuple[str, ...]) -> Any:
+    """Change fields of the setting NAME; others stay. A VALUE is JSON, or else a text. Every node obeys at once.
+
+    Exit code 0: the cluster has it; 1: refused, as when somebody else changed it meanwhile or there is no leader; 2: no
+    node answers, or a wrong name or value.
+    """
+    wanted = dict(map(_field, fields))
+    found = await _one(orders, name)
+    if unknown := sorted(set(wanted) - set(found["value"])):
+        raise click.UsageError(f"{name} has no field {unknown[0]}; it has {', '.join(found['value'])}")
+    changes = [
+        {"field": field, "from": found["value"][field], "to": value}
+        for field, value in wanted.items()
+        if found["value"][field] != value
+    ]
+    revision = found["revision"]
+    if changes:
+        revision = _revision(await orders.write(f"{PATH}/{name}", {**found["value"], **wanted}, f'"{revision}"'))
+    return {"name": name, "revision": revision, "changes": changes}
+
+
+@command.command(context_settings=_HELP, epilog="Example: rppam settings history security/mfa")
+@click.argument("name")
+@_ask(_history_lines)
+async def history(orders: "Orders", name: str) -> Any:
+    """Show who changed the setting NAME, when, and from what to what; the newest first."""
+    await _one(orders, name)
+    return await orders.read(f"{PATH}/{name}/history")
+
+
+@command.command(context_settings=_HELP, epilog="Example: rppam settings rollback security/mfa 3")
+@click.argument("name")
+@click.argument("revision", type=click.IntRange(0))
+@_ask(_changed_lines)
+async def rollback(orders: "Orders", name: str, revision: int) -> Any:
+    """Give the setting NAME the value that it had at REVISION; 0 is the default. It becomes a new revision."""
+    before = await _one(orders, name)
+    body = {"revision": revision}
+    tag = await orders.write(f"{PATH}/{name}/rollback", body, f'"{before["revision"]}"', "POST")
+    after = await _one(orders, name)
+    changes = [
+        {"field": field, "from": before["value"].get(field), "to": value}
+        for field, value in after["value"].items()
+        if before["value"].get(field) != value
+    ]
+    return {"name": name, "revision": _revision(tag), "changes": changes}
+
+
+async def _one(orders: "Orders", name: str) -> Any:
+    """The setting as ``GET /api/v1/settings`` shows it. Raises :class:`click.UsageError` for a name that is none."""
+    from difflib import get_close_matches
+
+    from rppam.manager.orders_command import OrderError
+
+    found = await orders.read(PATH)
+    listed = found.get("settings") if isinstance(found, Mapping) else None
+    if not isinstance(listed, list):
+        raise OrderError(f"{orders.url}: it does not answer as a node of this product", Exit.ERRORS)
+    names = {one["name"]: one for one in listed}
+    if name not in names:
+        like = get_close_matches(name, names, n=1)
+        meant = f"did you mean {like[0]}?" if like else f"there are {', '.join(names)}"
+        raise click.UsageError(f"there is no setting {name!r}: {meant}")
+    return names[name]
+
+
+def _field(text: str) -> tuple[str, Any]:
+    field, parted, value = text.partition("=")
+    if not parted:
+        raise click.UsageError(f"expected FIELD=VALUE, found {text!r}")
+    try:
+        return field, json.loads(value)
+    except ValueError:
+        return field, value
+
+
+def _revision(tag: str) -> int:
+    return int(tag.strip('"')) if tag.strip('"').isdecimal() else 0
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,77 @@
+"""``rppam settings`` before a real server on a real database: what it shows, what it changes, and its exit codes."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from rppam.http.bounds import ApiLimits
+from rppam.manager.settings_command import command
+from tests.support.redis_servers import free_port
+from tests.support.served import Served
+
+pytestmark = pytest.mark.integration
+
+NAME = "security/sessions"
+
+
+class Typed:
+    def __init__(self, folder: Path) -> None:
+        self.served = Served(folder / "keys", ApiLimits())
+
+    async def __call__(self, *words: str, url: str = "", role: str = "security_admin") -> Result:
+        token = self.served.bearer(role)["Authorization"].removeprefix("Bearer ")
+        runner = CliRunner(env={"RPPAM_URL": url or self.served.url, "RPPAM_TOKEN": token, "RPPAM_CONFIG": None})
+        return await asyncio.to_thread(runner.invoke, command, words, standalone_mode=False)
+
+
+@pytest.fixture
+async def typed(tmp_path: Path) -> AsyncIterator[Typed]:
+    made = Typed(tmp_path)
+    await made.served.start()
+    await made.served.database.start()
+    yield made
+    await made.served.stop()
+
+
+async def test_a_setting_is_shown_changed_and_taken_back(typed: Typed) -> None:
+    assert (await typed("get", NAME)).stdout == "idleMinutes=30\nabsoluteHours=12\n"
+    assert (await typed("history", NAME)).stdout == "it was never set: the default holds\n"
+    changed = await typed("set", NAME, "idleMinutes=15")
+    assert changed.stdout == "security/sessions: revision 1\n  idleMinutes: 30 -> 15\n", changed.output
+    assert (await typed("set", NAME, "idleMinutes=15")).stdout == "security/sessions is so already: revision 1\n"
+    line = next(one for one in (await typed("list")).stdout.splitlines() if one.startswith(NAME))
+    assert line.split() == [NAME, "1", "idleMinutes=15"]
+    assert (await typed("set", "security/mfa", "totpIssuer=Example")).return_value == 0
+    past = json.loads((await typed("history", NAME, "--json")).stdout)["revisions"]
+    assert [(one["revision"], one["changes"]) for one in past] == [
+        (1, [{"field": "idleMinutes", "from": 30, "to": 15}])
+    ]
+    back = json.loads((await typed("rollback", NAME, "0", "--json")).stdout)
+    assert back == {"name": NAME, "revision": 2, "changes": [{"field": "idleMinutes", "from": 15, "to": 30}]}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("get", "security/session"), "did you mean security/sessions?"),
+        (("set", NAME, "idleMinuts=1"), "it has idleMinutes, absoluteHours"),
+        (("set", NAME, "idleMinutes"), "expected FIELD=VALUE"),
+    ],
+)
+async def test_mistakes_are_named(typed: Typed, words: tuple[str, ...], said: str) -> None:
+    result = await typed(*words)
+    assert said in str(result.exception)
+
+
+async def test_refusals_have_their_exit_codes(typed: Typed) -> None:
+    wrong = await typed("set", NAME, "idleMinutes=0")
+    assert (wrong.return_value, "idleMinutes" in wrong.stderr) == (2, True), wrong.output
+    assert (await typed("set", NAME, "idleMinutes=15", role="pam_auditor")).return_value == 2
+    assert (await typed("list", url=f"http://127.0.0.1:{free_port()}")).return_value == 2
+    typed.served.node.permission = None
+    nobody = await typed("set", NAME, "idleMinutes=15", "--json")
+    assert (nobody.return_value, json.loads(nobody.stdout)["code"]) == (1, "RPPAM-6020"), nobody.output
