@@ -15,7 +15,11 @@ from rppam.access.accounts.first_password import WAITING, FirstPasswordFile
 from rppam.access.accounts.model import StoredAccount
 from rppam.access.accounts.passwords import Passwords
 from rppam.access.accounts.service import Accounts
+from rppam.access.accounts.store import SqlAccounts
+from rppam.access.mfa.model import MfaRequirement
+from rppam.access.mfa.policy import MFA
 from rppam.app import node as compose_node
+from rppam.app.new_cluster import first_log_in, initial_settings
 from rppam.app.node import Node, open_database
 from rppam.cluster.driver.datadir import DataDir
 from rppam.cluster.errors import DataDirUnusable
@@ -23,6 +27,9 @@ from rppam.db.database import Database
 from rppam.db.errors import DatabaseUnknown
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
+from rppam.settings.hot import value_in_sql
+from rppam.settings.store import SqlSettingsStore
+from tests.support.parsing import parse
 from tests.support.shelf import Shelf, Still
 
 
@@ -36,7 +43,7 @@ async def test_the_first_password_is_on_disk_before_the_account_is_made(
     seen: list[dict[str, str]] = []
     create = shelf.create_first
 
-    async def create_first(stored: StoredAccount) -> bool:
+    async def create_first(stored: StoredAccount, _settings: object) -> bool:
         seen.append(files_in(tmp_path))
         return await create(stored)
 
@@ -84,7 +91,7 @@ async def test_a_commit_whose_answer_was_lost_loses_no_password(
 ) -> None:
     late: list[StoredAccount] = []
 
-    async def lost(stored: StoredAccount) -> bool:
+    async def lost(stored: StoredAccount, _settings: object) -> bool:
         late.append(stored)
         raise DatabaseUnknown("no answer")
 
@@ -94,7 +101,7 @@ async def test_a_commit_whose_answer_was_lost_loses_no_password(
             await accounts.ensure_first_admin(FirstPasswordFile(tmp_path))
     create = shelf.create_first
 
-    async def too_late(stored: StoredAccount) -> bool:
+    async def too_late(stored: StoredAccount, _settings: object) -> bool:
         assert await create(late[0]), "the first try is carried out just before the second"
         return await create(stored)
 
@@ -141,7 +148,7 @@ async def test_a_full_disk_delays_the_first_administrator_and_ends_no_process(
 
     monkeypatch.setattr(os, "fsync", full_at_first)
     data_dir = DataDir(tmp_path / "data")
-    node = cast("Node", SimpleNamespace(_accounts=accounts, _data_dir=data_dir))
+    node = cast("Node", SimpleNamespace(_accounts=accounts, _data_dir=data_dir, settings=parse({})))
     database = Database(f"sqlite:///{tmp_path / 'db'}", 10_000)
     try:
         await open_database(database, lambda: Node._make_first_admin(node))
@@ -153,3 +160,22 @@ async def test_a_full_disk_delays_the_first_administrator_and_ends_no_process(
     assert caplog.text.count("the first administrator cannot be seen to yet") == 1
     assert "the database does not answer" not in caplog.text
     assert password not in caplog.text
+
+
+async def test_a_new_cluster_asks_administrators_for_a_second_factor_and_an_older_one_goes_on(
+    sqlite_url: str, passwords: Passwords, tmp_path: Path
+) -> None:
+    database = Database(sqlite_url, 5_000)
+    await database.start()
+    accounts, settings = Accounts(SqlAccounts(database), passwords, Still()), SqlSettingsStore(database)
+    config = {"node": {"dataDir": str(tmp_path)}}
+    first = initial_settings(parse(config))
+    assert "enrols a second factor" in first_log_in(first)
+    assert await accounts.ensure_first_admin(None, first) is not None
+    assert (await value_in_sql(settings, MFA)).requirement is MfaRequirement.ADMINS
+    optional = initial_settings(parse({**config, "settings": {MFA.name: {"mfaRequirement": "optional"}}}))
+    assert (optional, "No second factor" in first_log_in(optional)) == ({}, True)
+    other = {MFA.name: '{"mfaRequirement": "disabled"}'}
+    assert await accounts.ensure_first_admin(None, other) is None
+    assert (await value_in_sql(settings, MFA)).requirement is MfaRequirement.ADMINS, "accounts were there"
+    await database.stop()

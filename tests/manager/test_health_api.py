@@ -111,6 +111,14 @@ async def test_live_follows_the_nodes_own_loop(served: Served) -> None:
     assert (answer.status_code, answer.json()["code"]) == (503, "RPPAM-6201")
 
 
+async def test_a_plain_user_is_told_in_short_how_the_cluster_stands(served: Served) -> None:
+    short = (await served.http.get("/system/health/cluster", headers=served.bearer("pam_user"))).json()
+    assert set(short) == {"clusterHealthy", "redisConnected", "quorumMet", "leaderNode", "nodes"}
+    assert short["nodes"][0] == {"nodeName": "node1", "status": "healthy"}
+    for role in ("pam_auditor", "security_admin"):
+        assert "votes" in (await served.http.get("/system/health/cluster", headers=served.bearer(role))).json()
+
+
 async def test_cluster_health_has_the_documented_shape(served: Served) -> None:
     answer = await served.http.get("/system/health/cluster", headers=served.bearer())
     assert answer.status_code == 200

@@ -260,6 +260,7 @@ class Lab:
             "auth": {"jwtKeysDir": str(self.folder / "jwt"), "clusterKeyPath": str(self.folder / "cluster.key")},
             "license": self.licence,
             "api": {"host": HOST, "port": free_port(), "drainSeconds": 2},
+            "settings": {"security/mfa": {"mfaRequirement": "optional"}},  # tests log in with a password alone
         }
         if self._redis_port is not None:
             config["redis"] = {

@@ -1,10 +1,11 @@
 """Accounts in memory and a clock that stands, for the tests of what is done with accounts."""
 
 import asyncio
+from collections.abc import Mapping
 
 from rppam.access.accounts.model import Account, StoredAccount
 from rppam.access.accounts.passwords import HashParameters
-from rppam.access.accounts.store import SqlAccounts
+from rppam.access.accounts.store import NO_SETTINGS, SqlAccounts
 from rppam.db.errors import DatabaseUnknown
 from rppam.kernel.instant import Instant, WallMs
 from rppam.kernel.secret import Secret
@@ -26,7 +27,7 @@ class Shelf(SqlAccounts):
     async def is_empty(self) -> bool:
         return not self.by_name
 
-    async def create_first(self, stored: StoredAccount) -> bool:
+    async def create_first(self, stored: StoredAccount, settings: Mapping[str, str] = NO_SETTINGS) -> bool:
         await asyncio.sleep(0)
         if self.by_name:
             return False

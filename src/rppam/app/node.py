@@ -21,6 +21,7 @@ from rppam.access.accounts.passwords import Passwords
 from rppam.access.accounts.service import Accounts
 from rppam.app.checkup import Checkup
 from rppam.app.members import tell_namesake
+from rppam.app.new_cluster import first_log_in, initial_settings
 from rppam.cluster.consensus.admission import AdmissionState
 from rppam.cluster.consensus.node import Turned
 from rppam.cluster.driver.datadir import DataDir
@@ -175,10 +176,13 @@ class Node:
 
     async def _make_first_admin(self) -> None:
         place = FirstPasswordFile(self._data_dir.path)
-        made = await self._accounts.ensure_first_admin(place)
+        first = initial_settings(self.settings)
+        made = await self._accounts.ensure_first_admin(place, first)
         if made is None:
             return
-        if _told_on_the_terminal(made):
+        hint = first_log_in(first)
+        log.warning(hint)
+        if _told_on_the_terminal(made, hint):
             place.drop()
         else:
             log.warning("the first administrator's password stands in %s; note it and delete the file", place.show())
@@ -235,12 +239,14 @@ async def open_database(database: Database, then: Callable[[], Awaitable[None]])
             return
 
 
-def _told_on_the_terminal(made: FirstAdmin) -> bool:
+def _told_on_the_terminal(made: FirstAdmin, hint: str) -> bool:
     """Whether somebody sits at one, and it took the password."""
     if not sys.stderr.isatty():
         return False
     try:
-        sys.stderr.write(f"\n  First administrator: {made.name}\n  Password (shown once): {made.password.reveal()}\n\n")
+        sys.stderr.write(
+            f"\n  First administrator: {made.name}\n  Password (shown once): {made.password.reveal()}\n  {hint}\n\n"
+        )
         sys.stderr.flush()
     except OSError:
         return False  # it has gone meanwhile

@@ -365,8 +365,8 @@ class Settings:
     warnings: tuple[str, ...] = ()
     """What an administrator should put right, though the node starts."""
     hot: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
-    """The section ``settings``, by the names of the settings: for ``rppam config push``. A node obeys nothing of it,
-    and does not start where it is wrong."""
+    """The section ``settings``, by the names of the settings: for ``rppam config push``. A node obeys nothing of it
+    but when it makes a new cluster's first account, and does not start where it is wrong."""
     notes: tuple[str, ...] = ()
     """What is good to know: sections of the product that have no effect here."""
 
@@ -384,6 +384,7 @@ SECTIONS: Final[dict[str, type[Section]]] = {
     "vault": VaultSettings,
 }
 PUSHED_SECTION: Final = "settings"
-"""What the cluster's hot configuration shall be: sent to it by hand, not read by a node."""
+"""What the cluster's hot configuration shall be: sent to it by hand. A node reads it once, with the first account of a
+new cluster."""
 PRODUCT_SECTIONS: Final = ("databaseSync", "lvs", "modules", "recordings", "notif", "siem", "ai", "breakGlass")
 """Sections of the product's own reference that are accepted and have no effect."""

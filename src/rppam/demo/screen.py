@@ -137,7 +137,7 @@ class Ready(NamedTuple):
             *(f"  {node.name:<8} {node.url or 'votes, never leads':<21}   pid {node.pid}" for node in self.nodes),
             f"  {'Redis':<8} {HOST}:{redis.port}         pid {redis.child.pid}",
             "",
-            f"  user     {self.files.admin_user}",
+            f"  user     {self.files.admin_user}  (no second factor: this is a demo; a new cluster asks for one)",
             f"  password {self.files.admin_password.reveal()}",
             "  vault    shows secrets without a second factor here, as a demo may: vault.revealFactor is none",
             "",

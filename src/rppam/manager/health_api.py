@@ -5,7 +5,8 @@ from typing import Any
 from fastapi import APIRouter, Response
 from msgspec.structs import asdict
 
-from rppam.access.rbac.policy import Caller
+from rppam.access.accounts.model import AccountRole
+from rppam.access.rbac.policy import Action, Caller, lacking_role
 from rppam.cluster.consensus.heartbeat import Role
 from rppam.cluster.health.model import (
     AdminMemberView,
@@ -13,6 +14,8 @@ from rppam.cluster.health.model import (
     ClusterHealth,
     ClusterSnapshot,
     ClusterStatus,
+    ClusterSummary,
+    MemberSummary,
     NoteView,
     Value,
     to_text,
@@ -45,10 +48,19 @@ from rppam.manager.schemas import (
 cluster = APIRouter(tags=["cluster"])
 
 
-@cluster.get("/system/health/cluster", summary="Health of the cluster", response_model=published(ClusterHealth))
+_LOOKS_AFTER = (AccountRole.SECURITY_ADMIN,)
+_HEALTH = published(ClusterHealth) | published(ClusterSummary)
+
+
+@cluster.get("/system/health/cluster", summary="Health of the cluster", response_model=_HEALTH)
 @declare(SIGNED_IN, counted=False, in_outage=True)
-async def health(services: Here) -> Response:
-    """The cluster as this node sees it now. Answers while Redis and the database are away."""
+async def health(caller: Caller, services: Here) -> Response:
+    """The cluster as this node sees it now. Answers while Redis and the database are away.
+
+    Whole for `pam_admin`, `security_admin` and `pam_auditor`; others are told in short how it stands.
+    """
+    if lacking_role(caller, Action.READ, _LOOKS_AFTER):
+        return _json(cluster_summary(services.get(NodeStatus).snapshot()))
     known = await services.get(NoteReader).current()
     return _json(cluster_health(services.get(NodeStatus).snapshot(), known.note, known.reason))
 
@@ -126,8 +138,19 @@ async def ask_for_node(body: NewNodeRequest, services: Here) -> NewNodeAnswer:
 
 
 def cluster_health(snapshot: ClusterSnapshot, note: Note | None, note_reason: str) -> ClusterHealth:
-    """The view for everybody who may sign in."""
+    """The view for those who look after the cluster."""
     return ClusterHealth(members=snapshot.members, **_common(snapshot, note, note_reason))
+
+
+def cluster_summary(snapshot: ClusterSnapshot) -> ClusterSummary:
+    """The view for everybody else: no versions, addresses, votes or findings."""
+    return ClusterSummary(
+        healthy=snapshot.healthy,
+        redis_connected=snapshot.redis_connected,
+        quorum_met=snapshot.quorum_met,
+        leader=snapshot.leader,
+        members=tuple(MemberSummary(one.node, one.status) for one in snapshot.members),
+    )
 
 
 def cluster_status(snapshot: ClusterSnapshot, note: Note | None, note_reason: str) -> ClusterStatus:

@@ -168,6 +168,12 @@ class LiveSettings:
             log.info("Setting %s: revision %d is in force: %s", name, found.revision, found.value)
 
 
+async def value_in_sql(store: SqlSettingsStore, setting: Setting[T]) -> T:
+    """The value as it stands in the database, for a command. Raises a ``DatabaseError``."""
+    stored = await store.read(setting.name)
+    return setting.default if stored is None else _read(setting, _Text(stored.revision, stored.value))
+
+
 def copy_of(stored: StoredSetting) -> Copy:
     return Copy(stored.revision, stored.value.encode())
 

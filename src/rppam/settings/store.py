@@ -5,8 +5,8 @@ changes. The fence is one row that every such transaction locks first, so two wr
 Every call raises a ``DatabaseError`` when the database does not answer.
 """
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Row, insert, select
 
@@ -14,7 +14,7 @@ from rppam.cache.change_log import record_change
 from rppam.cache.model import CacheKey, Kind
 from rppam.cluster.health.ports import Authority
 from rppam.db.database import Database, Use
-from rppam.db.engine import insert_into, now_ms
+from rppam.db.engine import NODE_OPTION, insert_into, now_ms
 from rppam.db.fence import advance, stands
 from rppam.db.store import SqlStore, reads
 from rppam.http.errors import FencedError
@@ -25,6 +25,9 @@ from rppam.ledger.record import record
 from rppam.settings.errors import SettingChanged
 from rppam.settings.model import StoredSetting
 from rppam.settings.tables import settings, settings_history
+
+FIRST_AUTHOR: Final = "rppam"
+"""Who has made the first revisions of a new cluster, for people."""
 
 
 class Settled(NamedTuple):
@@ -95,6 +98,16 @@ class SqlSettingsStore(SqlStore):
             return outcome
         self._outranked(Outranked(authority.epoch, outcome))
         raise FencedError(f"{node} led at epoch {authority.epoch}, but a newer leader has written since")
+
+
+def begin_with(connection: Connection, values: Mapping[str, str]) -> None:
+    """Give a new cluster, which has had no leader yet, its first revisions; a setting that has one keeps it."""
+    node = connection.get_execution_options().get(NODE_OPTION, "")
+    for name, value in values.items():
+        if _in_force(connection, name) is None:
+            _write(connection, StoredSetting(name, 1, value, FIRST_AUTHOR, 0, node, WallMs(now_ms(connection))))
+            facts = {"revision": 1, "before": "", "after": value}
+            record(connection, "setting.change", Entity("setting", name), reason="a new cluster", details=facts)
 
 
 def _write(connection: Connection, new: StoredSetting) -> None:

@@ -4,12 +4,16 @@ import asyncio
 import re
 import threading
 import unicodedata
+from typing import Any
 
 import argon2
 import pytest
 
 from rppam.access.accounts.errors import Overloaded, PasswordUnfit
+from rppam.access.accounts.model import AccountRole
 from rppam.access.accounts.passwords import DEFAULT_PARAMETERS, HashParameters, Passwords
+from rppam.access.accounts.policy import PASSWORDS, PasswordPolicy, PasswordRule, PasswordRules
+from rppam.access.mfa.policy import MFA, MfaPolicy
 from rppam.kernel.secret import Secret
 
 CHEAP = HashParameters(memory_kib=64, passes=1, lanes=1)
@@ -122,3 +126,63 @@ async def test_hashing_never_runs_on_the_event_loop() -> None:
     there = await passwords._run(threading.get_ident)
     assert there != here
     passwords.close()
+
+
+ALONE, SECOND = PasswordRule(15, "jane", False), PasswordRule(8, "jane", True)
+
+
+@pytest.mark.parametrize(
+    ("text", "rule", "told"),
+    [
+        ("fourteen chars", ALONE, "at least 15 characters without a second factor, found 14"),
+        ("äöüßäöü", SECOND, "at least 8 characters with a second factor, found 7"),
+        ("Password", SECOND, "many people have it"),
+        ("iloveyou", SECOND, "many people have it"),
+        ("!Password2024!", SECOND, "many people have it"),
+        ("passwordpassword", ALONE, "over and over"),
+        ("abababababababab", ALONE, "over and over"),
+        ("xxxxxxxxxxxxxxxxxx", ALONE, "over and over"),
+        ("abcdefghijklmnopqrst", ALONE, "a run along"),
+        ("zyxwvuts", SECOND, "a run along"),
+        ("uytrewqpoiuy", SECOND, "a run along"),
+        ("W.Kowalczyk-77", SECOND._replace(user="w.kowalczyk"), "little more than the name"),
+        ("rppam-26", SECOND, "little more than the name"),
+    ],
+)
+async def test_passwords_that_are_short_or_tried_first_are_refused(text: str, rule: PasswordRule, told: str) -> None:
+    passwords = Passwords(CHEAP)
+    with pytest.raises(PasswordUnfit, match=told) as caught:
+        await passwords.hash(Secret(text), rule)
+    assert text not in str(caught.value)
+    passwords.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("fifteen letters", ALONE),
+        ("seven ripe quinces in a bowl", ALONE),
+        ("🔑🗝🔒🔓🔏🔐🚪🏰", SECOND),
+        ("qzvk-81x", SECOND),
+        ("kein sonderzeichen noetig", ALONE),
+    ],
+)
+async def test_a_long_uncommon_password_needs_no_signs_or_digits(text: str, rule: PasswordRule) -> None:
+    passwords = Passwords(CHEAP)
+    assert (await passwords.verify(Secret(text), await passwords.hash(Secret(text), rule))).matches
+    passwords.close()
+
+
+async def test_the_length_that_is_asked_for_follows_the_second_factor() -> None:
+    admin, user = frozenset({AccountRole.ADMIN}), frozenset({AccountRole.USER})
+    values: dict[str, Any] = {MFA.name: MfaPolicy("required_for_admins"), PASSWORDS.name: PasswordPolicy(15, 9)}
+
+    async def value_of(setting: Any) -> Any:
+        return values[setting.name]
+
+    rules = PasswordRules(value_of)
+    assert (await rules.for_account("a", admin, has_mfa=False)).chars_min == 9
+    assert (await rules.for_account("a", user, has_mfa=False)).chars_min == 15
+    assert (await rules.for_account("a", user, has_mfa=True)).chars_min == 9
+    values[MFA.name] = MfaPolicy("disabled")
+    assert (await rules.for_account("a", admin, has_mfa=True)).chars_min == 15

@@ -233,17 +233,19 @@ async def test_the_console_has_its_token_in_a_cookie(served: Served) -> None:
 
 
 async def test_the_own_password_ends_every_session(served: Served, other: Served) -> None:
-    made = await served.http.post(USERS, headers=served.bearer(), json={"username": "anna", "password": "first one!"})
+    made = await served.http.post(
+        USERS, headers=served.bearer(), json={"username": "anna", "password": "the first one of all"}
+    )
     account = await served.users.get(made.json()["id"])
     issued = [await node.sessions.open(account.account, Caller("here", ""), mfa=False) for node in (served, other)]
     mine, elsewhere = ({"Authorization": f"Bearer {one.token.reveal()}"} for one in issued)
     path = f"{USERS}/me/password"
-    wrong = {"currentPassword": "second one", "newPassword": "third one!"}
+    wrong = {"currentPassword": "the second one of all", "newPassword": "the third one of all"}
     assert problem(await served.http.put(path, headers=mine, json=wrong)) == (403, "RPPAM-3111")
-    unfit = {"currentPassword": "first one!", "newPassword": "short"}
+    unfit = {"currentPassword": "the first one of all", "newPassword": "short"}
     assert problem(await served.http.put(path, headers=mine, json=unfit)) == (400, "RPPAM-3105")
     assert (await other.http.get(f"{USERS}/me", headers=elsewhere)).json()["username"] == "anna"
-    good = {"currentPassword": "first one!", "newPassword": "second one"}
+    good = {"currentPassword": "the first one of all", "newPassword": "the second one of all"}
     assert (await served.http.put(path, headers=mine, json=good)).status_code == 204
     for node, headers in ((served, mine), (other, elsewhere)):
         assert (await node.http.get(f"{USERS}/me", headers=headers)).status_code == 401

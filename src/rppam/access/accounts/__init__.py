@@ -8,6 +8,7 @@ SLICE = Slice(
     public=("api", "errors", "model", "on_host", "passwords", "service", "store", "tables"),
     tables="tables",
     wire="wiring:wire",
+    settings=("policy:PASSWORDS",),
     routes=("api:users",),
     commands={"user": Command("cli", "Manage accounts from this host.")},
 )

@@ -40,9 +40,9 @@ class NameInvalid(AccountError, code="RPPAM-3104", exit=Exit.ERRORS, status=400)
 
 
 class PasswordUnfit(AccountError, code="RPPAM-3105", exit=Exit.ERRORS, status=400):
-    """The new password is too short, too long, or holds control characters."""
+    """The new password is too short, too long, a common one, or holds control characters."""
 
-    fix = "Use 8 to 1024 bytes of printable text."
+    fix = "Use some words without a link: 15 characters or more, 8 with a second factor; at most 1024 bytes."
 
 
 class Overloaded(

@@ -44,6 +44,7 @@ def options(function: Any) -> Any:
 def ask(config: Path | None, question: "Callable[[Parts], Awaitable[T]]") -> T:
     """The answer, from the database of the config."""
     from rppam.access.accounts.passwords import Passwords
+    from rppam.access.accounts.policy import PasswordRules
     from rppam.access.accounts.service import Accounts
     from rppam.access.accounts.store import SqlAccounts
     from rppam.access.lockouts.store import SqlLockouts
@@ -53,6 +54,8 @@ def ask(config: Path | None, question: "Callable[[Parts], Awaitable[T]]") -> T:
     from rppam.db.database import Database
     from rppam.kernel.actor import Actor, ActorKind, acting
     from rppam.kernel.system_clock import SystemClock
+    from rppam.settings.hot import value_in_sql
+    from rppam.settings.store import SqlSettingsStore
 
     settings = load_settings(config)
 
@@ -62,7 +65,8 @@ def ask(config: Path | None, question: "Callable[[Parts], Awaitable[T]]") -> T:
         try:
             await database.start()
             users = SqlAccounts(database)
-            accounts = Accounts(users, passwords, SystemClock())
+            rules = PasswordRules(lambda setting: value_in_sql(SqlSettingsStore(database), setting))
+            accounts = Accounts(users, passwords, SystemClock(), rules=rules)
             parts = Parts(accounts, users, SqlFactors(database), SqlLockouts(database), SqlSessions(database))
             return await question(parts)
         finally:

@@ -5,8 +5,8 @@ number may wait, and one more is refused at once with :class:`~rppam.access.acco
 logins then costs the attacker answers, not the node its heartbeats.
 
 Text is put into Unicode NFC first and every Unicode space counts as a plain one (RFC 8265, OpaqueString), so that a
-password typed on another keyboard still fits. What it does not promise: that a guessable password is safe; rate limits
-and lockout stand in front of this.
+password typed on another keyboard still fits. A new one has to keep the rule of its account (:mod:`.policy`) and to be
+uncommon. What it does not promise: that a guessable password is safe; rate limits and lockout stand in front of this.
 """
 
 import asyncio
@@ -20,7 +20,9 @@ import argon2
 from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.low_level import Type
 
+from rppam.access.accounts.breached import why_guessed_first
 from rppam.access.accounts.errors import Overloaded, PasswordUnfit
+from rppam.access.accounts.policy import PasswordRule
 from rppam.kernel.secret import Secret
 
 T = TypeVar("T")
@@ -63,8 +65,11 @@ def password_bytes(password: Secret) -> bytes | None:
     return raw if len(raw) <= BYTES_MAX else None
 
 
-def check_new_password(password: Secret) -> bytes:
-    """The bytes of a password fit to be set, or :class:`PasswordUnfit` saying why not (never the password)."""
+def check_new_password(password: Secret, rule: PasswordRule | None = None) -> bytes:
+    """The bytes of a password fit to be set, or :class:`PasswordUnfit` saying why not (never the password).
+
+    Without a ``rule`` it is one that was made at random.
+    """
     raw = password_bytes(password)
     if raw is None:
         raise PasswordUnfit(f"password: at most {BYTES_MAX} bytes of valid Unicode; this one is longer or broken")
@@ -72,7 +77,18 @@ def check_new_password(password: Secret) -> bytes:
         raise PasswordUnfit(f"password: at least {BYTES_MIN} bytes, found {len(raw)}; use a longer one")
     if any(unicodedata.category(char) == "Cc" for char in raw.decode()):
         raise PasswordUnfit("password: holds a control character (NUL, tab, line break); use printable characters")
+    if rule is not None:
+        _check_rule(raw.decode(), rule)
     return raw
+
+
+def _check_rule(text: str, rule: PasswordRule) -> None:
+    if len(text) < rule.chars_min:
+        second = "with" if rule.has_second_factor else "without"
+        least = f"at least {rule.chars_min} characters {second} a second factor"
+        raise PasswordUnfit(f"password: {least}, found {len(text)}; use a longer one")
+    if why := why_guessed_first(text, rule.user):
+        raise PasswordUnfit(f"password: {why}, so it is guessed first; use another, such as some words without a link")
 
 
 class Passwords:
@@ -96,9 +112,9 @@ class Passwords:
         self._guard = threading.Lock()
         self._decoy: str | None = None
 
-    async def hash(self, password: Secret) -> Secret:
+    async def hash(self, password: Secret, rule: PasswordRule | None = None) -> Secret:
         """The hash to store. Raises :class:`PasswordUnfit`, :class:`Overloaded`."""
-        raw = check_new_password(password)
+        raw = check_new_password(password, rule)
         return await self._run(self._hash, raw)
 
     async def rehash(self, password: Secret) -> Secret | None:

@@ -13,7 +13,7 @@ for which.
 import logging
 import secrets
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from rppam.access.accounts.errors import (
@@ -38,7 +38,8 @@ from rppam.access.accounts.model import (
     normalise_name,
 )
 from rppam.access.accounts.passwords import Passwords
-from rppam.access.accounts.store import SqlAccounts, facts_of
+from rppam.access.accounts.policy import PasswordRule, PasswordRules
+from rppam.access.accounts.store import NO_SETTINGS, SqlAccounts, facts_of
 from rppam.access.lockouts.guard import Guard
 from rppam.access.sessions.model import fact_bytes
 from rppam.cache.model import LIFE_MS_MAX, CacheKey, Copy, Kind
@@ -74,14 +75,21 @@ class Accounts:
         passwords: Passwords,
         clock: Clock,
         *,
+        rules: PasswordRules | None = None,
         new_password: Callable[[], Secret] = random_password,
     ) -> None:
+        """``rules`` for passwords that are given; where there are none, none is."""
         self._store, self._passwords, self._clock, self._new_password = store, passwords, clock, new_password
+        self._rules = rules
         self._first: Secret | None = None
         """The password of the first administrator while it is being made."""
 
-    async def ensure_first_admin(self, place: FirstPasswordFile | None = None) -> FirstAdmin | None:
+    async def ensure_first_admin(
+        self, place: FirstPasswordFile | None = None, settings: Mapping[str, str] = NO_SETTINGS
+    ) -> FirstAdmin | None:
         """Make ``admin`` if no account exists at all; ``None`` when one does, or when another node was faster.
+
+        With the account come the ``settings`` of the new cluster, by name as JSON: one log-in without them would do.
 
         The password stands at ``place`` before the account is made, and stays there until it was shown. One
         that was made earlier and could not be shown is returned again. Raises what ``place`` raises, and has made
@@ -95,7 +103,7 @@ class Accounts:
         stored = StoredAccount(account, await self._passwords.hash(password))
         if place is not None:
             place.keep(password)
-        if not await self._store.create_first(stored):
+        if not await self._store.create_first(stored, settings):
             return await self._not_shown_yet(place)
         log.warning("Made the first administrator %r; its password is shown once, now.", FIRST_ADMIN)
         return FirstAdmin(FIRST_ADMIN, password)
@@ -158,10 +166,11 @@ class Accounts:
         Raises as :meth:`UserAdministration.create`.
         """
         name, shown = normalise_name(username), None
+        new = _new(name, check_display_name(display_name), roles, self._clock.wall_ms())
+        rule = await self._rule(new, password)
         if password is None:
             password = shown = self._new_password()
-        new = _new(name, check_display_name(display_name), roles, self._clock.wall_ms())
-        account = await self._store.create(StoredAccount(new, await self._passwords.hash(password)))
+        account = await self._store.create(StoredAccount(new, await self._passwords.hash(password, rule)))
         log.warning("The account %s was made on the host with the roles %s.", name, _said(roles))
         return account, shown
 
@@ -174,15 +183,22 @@ class Accounts:
         stored = await self._store.find(name)
         if stored is None or stored.account.deleted_at is not None:
             raise AccountUnknown(f"no account is named {name!r}; list them with `rppam user list`")
+        rule = await self._rule(stored.account, password)
         if password is None:
             password = self._new_password()
-        hashed = await self._passwords.hash(password)
+        hashed = await self._passwords.hash(password, rule)
         try:
             await self._store.set_password(stored.account.id, hashed, self._clock.wall_ms())
         except UserUnknown:
             raise AccountUnknown(f"the account {name!r} was removed while its password was being reset") from None
         log.warning("The password of %s was reset on the host.", name)
         return password
+
+    async def _rule(self, account: Account, password: Secret | None) -> PasswordRule | None:
+        """What holds for ``password``, which is given; a random one needs no rule."""
+        if password is None or self._rules is None:
+            return None
+        return await self._rules.for_account(account.name, account.roles, has_mfa=account.has_mfa)
 
     async def _find(self, username: str) -> StoredAccount | None:
         try:
@@ -224,13 +240,15 @@ class UserAdministration:
         self,
         store: SqlAccounts,
         passwords: Passwords,
+        rules: PasswordRules,
         cache: SharedCache,
         guard: Guard,
         clock: Clock,
         *,
         new_password: Callable[[], Secret] = random_password,
     ) -> None:
-        self._store, self._passwords, self._cache, self._guard, self._clock = store, passwords, cache, guard, clock
+        self._store, self._passwords, self._rules = store, passwords, rules
+        self._cache, self._guard, self._clock = cache, guard, clock
         self._new_password = new_password
 
     async def page(self, query: UserQuery) -> UserPage:
@@ -247,7 +265,8 @@ class UserAdministration:
         """
         name, display_name = normalise_name(new.name), check_display_name(new.display_name)
         password, shown = self._chosen(new.password)
-        hashed, now = await self._passwords.hash(password), self._clock.wall_ms()
+        rule = await self._rules.for_account(name, new.roles, has_mfa=False) if shown is None else None
+        hashed, now = await self._passwords.hash(password, rule), self._clock.wall_ms()
         account = await self._store.create(StoredAccount(_new(name, display_name, new.roles, now), hashed))
         await publish_user(self._cache, account)
         log.warning("%s made the account %s with the roles %s.", by, name, _said(new.roles))
@@ -281,7 +300,8 @@ class UserAdministration:
         Raises ``PasswordUnfit``, ``Overloaded``.
         """
         chosen, shown = self._chosen(password)
-        hashed = await self._passwords.hash(chosen)
+        rule = await self._rule(await self.get(user_id)) if shown is None else None
+        hashed = await self._passwords.hash(chosen, rule)
         account = await self._store.set_password(user_id, hashed, self._clock.wall_ms())
         assert account is not None  # in place of whichever there was
         await publish_user(self._cache, account)
@@ -308,7 +328,7 @@ class UserAdministration:
         Raises as :meth:`check_password`, and ``PasswordUnfit``.
         """
         stored = await self.check_password(user_id, current, client)
-        hashed = await self._passwords.hash(new)
+        hashed = await self._passwords.hash(new, await self._rule(stored.account))
         account = await self._store.set_password(
             user_id, hashed, self._clock.wall_ms(), instead_of=stored.password_hash
         )
@@ -316,6 +336,9 @@ class UserAdministration:
             raise CurrentPasswordWrong
         await publish_user(self._cache, account)
         log.info("%s changed the password of the own account from %s.", stored.account.name, client)
+
+    async def _rule(self, account: Account) -> PasswordRule:
+        return await self._rules.for_account(account.name, account.roles, has_mfa=account.has_mfa)
 
     def _chosen(self, password: Secret | None) -> tuple[Secret, Secret | None]:
         if password is not None:

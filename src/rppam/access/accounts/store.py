@@ -8,7 +8,8 @@ a time in the whole cluster: two administrators who take each other's role at on
 writer anyway; on PostgreSQL an advisory lock of the transaction does it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, literal, or_, select, update
@@ -34,7 +35,9 @@ from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
 from rppam.ledger.model import Entity, Outcome
 from rppam.ledger.record import record
+from rppam.settings.store import begin_with
 
+NO_SETTINGS: Final[Mapping[str, str]] = MappingProxyType({})
 _ONE_AT_A_TIME: Final = 0x7270_7061_6D01
 """Number of the advisory lock; nothing else of ours takes one."""
 _ROLES: Final = frozenset(AccountRole)
@@ -80,8 +83,11 @@ class SqlAccounts(SqlStore):
     # ---- changing ---------------------------------------------------------------------------------------------------
 
     @writes
-    def create_first(self, connection: Connection, stored: StoredAccount) -> bool:
-        """Make this account if none exists at all; whether it was this call that made it. Atomic between nodes."""
+    def create_first(
+        self, connection: Connection, stored: StoredAccount, settings: Mapping[str, str] = NO_SETTINGS
+    ) -> bool:
+        """Make this account if none exists at all, with the ``settings`` of the new cluster; whether it was this call
+        that made it. Atomic between nodes."""
         row = _row_of(stored)
         # "None exists" and the name's uniqueness together: of two nodes at once, the later one waits for the
         # earlier one's row and then inserts nothing.
@@ -92,6 +98,7 @@ class SqlAccounts(SqlStore):
             return False
         _give_roles(connection, stored.account.id, stored.account.roles)
         _record_creation(connection, stored.account)
+        begin_with(connection, settings)
         return True
 
     @writes

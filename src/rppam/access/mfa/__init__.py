@@ -5,7 +5,7 @@ from rppam.kernel.slice import Slice
 SLICE = Slice(
     name="mfa",
     package=__name__,
-    public=("errors", "model", "service", "store"),
+    public=("errors", "model", "policy", "service", "store"),
     wire="wiring:wire",
     routes=("api:mfa",),
     settings=("policy:MFA",),

@@ -31,9 +31,9 @@ class MfaRequirement(StrEnum):
 ADMIN_ROLES: Final = frozenset({AccountRole.ADMIN, AccountRole.APPROVER, AccountRole.SECURITY_ADMIN})
 
 
-def is_required(requirement: MfaRequirement, account: Account) -> bool:
+def is_required(requirement: MfaRequirement, roles: frozenset[AccountRole]) -> bool:
     return requirement is MfaRequirement.ALL or (
-        requirement is MfaRequirement.ADMINS and not account.roles.isdisjoint(ADMIN_ROLES)
+        requirement is MfaRequirement.ADMINS and not roles.isdisjoint(ADMIN_ROLES)
     )
 
 

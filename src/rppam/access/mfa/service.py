@@ -95,7 +95,7 @@ class SecondFactors:
         The step may be done on every node of the cluster. ``client`` is the caller's address.
         """
         requirement = (await self._policy()).requirement
-        if requirement is MfaRequirement.DISABLED or not (account.has_mfa or is_required(requirement, account)):
+        if requirement is MfaRequirement.DISABLED or not (account.has_mfa or is_required(requirement, account.roles)):
             return None
         token = secrets.token_urlsafe(TOKEN_BYTES)
         await self._store.begin(Pending(token_hash(token), account.id, account.auth_epoch, client[:CLIENT_CHARS_MAX]))
@@ -173,7 +173,7 @@ class SecondFactors:
         Raises :class:`CodeNotTaken`, :class:`MfaNotEnrolled`, :class:`MfaRequired`.
         """
         account = (await self._store.read(user_id)).account
-        if is_required((await self._policy()).requirement, account):
+        if is_required((await self._policy()).requirement, account.roles):
             raise MfaRequired(f"the account {account.name} may not be without a second factor")
 
         async def remove(proof: Proof) -> bool:
@@ -194,7 +194,7 @@ class SecondFactors:
 
     async def standing(self, user_id: str) -> Standing:
         factor = await self._store.read(user_id)
-        required = is_required((await self._policy()).requirement, factor.account)
+        required = is_required((await self._policy()).requirement, factor.account.roles)
         return Standing(factor.sealed is not None, required, await self._store.codes_left(user_id))
 
     async def _policy(self) -> MfaPolicy:

@@ -247,6 +247,24 @@ class ClusterHealth(ClusterCommon, frozen=True, kw_only=True):
         return next((one for one in self.members if one.node == name), None)
 
 
+class MemberSummary(Value, frozen=True):
+    """One node, for people who do not look after the cluster."""
+
+    schema_name: ClassVar[str] = "NodeSummary"
+    node: str = field(name="nodeName")
+    status: MemberStatus
+
+
+class ClusterSummary(Value, frozen=True, kw_only=True):
+    """`GET /system/health/cluster`, for people who do not look after the cluster."""
+
+    healthy: bool = field(name="clusterHealthy")
+    redis_connected: bool
+    quorum_met: bool
+    leader: str | None = field(name="leaderNode")
+    members: tuple[MemberSummary, ...] = field(name="nodes")
+
+
 class ClusterStatus(ClusterCommon, frozen=True, kw_only=True):
     """`GET /api/v1/admin/cluster/status`: the product's shape, and all that `/system/health/cluster` tells."""
 
