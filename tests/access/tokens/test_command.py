@@ -12,9 +12,11 @@ import pytest
 import uvloop
 
 from rppam.access.tokens.key_files import ensure_signing_keys
+from rppam.cluster.consensus.heartbeat import Role
 from rppam.http.bounds import ApiLimits
 from rppam.kernel.instant import WallMs
-from tests.support.served import Served
+from tests.support.redis_servers import free_port
+from tests.support.served import Served, member
 
 pytestmark = pytest.mark.integration
 
@@ -129,6 +131,54 @@ async def test_a_token_is_revoked_for_every_node_and_by_whoever_holds_it(
         code, out, err = await run("revoke", *words, **ours)
         assert (code, out) == (expected, ""), words
         assert said in err
+
+
+async def test_which_node_misses_a_key_is_not_said_by_a_node_that_refuses_to_tell(
+    served: Served, config: Path, tmp_path: Path
+) -> None:
+    """A node that does not know this host's key answers 401: that is no list of nodes that have them all."""
+    own = member("node1", Role.LEADER, api_url=served.url, is_at_url=True)
+    gone = member("node2", Role.STANDBY, api_url=f"http://127.0.0.1:{free_port()}", is_at_url=True)
+    strange = member("node3", Role.STANDBY, api_url=served.url + "/elsewhere", is_at_url=True)
+    listing = ("keys", "list", "--nodes", "--url", served.url, "--config", str(config))
+    served.node.set(members=(own,))
+    assert (await run(*listing))[:1] == (0,)
+    served.node.set(members=(own, gone, strange))
+    code, out, _ = await run(*listing, "--json")
+    told = json.loads(out)
+    assert (code, told["missing"], set(told["unasked"])) == (2, {}, {"node2", "node3"})
+    assert "HTTP status 401" in told["unasked"]["node3"]
+    (tmp_path / "other").mkdir(mode=0o700)
+    ensure_signing_keys(tmp_path / "other", now_ms=NOON)
+    use_keys(config, tmp_path / "other")
+    code, out, err = await run(*listing)
+    assert code == 2
+    assert "does not know the key" in err
+    assert "every node" not in out
+
+
+def use_keys(config: Path, directory: Path) -> None:
+    settings = json.loads(config.read_text()) | {"auth": {"jwtKeysDir": str(directory)}}
+    config.write_text(json.dumps(settings))
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="only root can give files away")
+def test_root_makes_keys_that_the_account_of_the_node_can_read(config: Path, tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.mkdir(mode=0o700)
+    ensure_signing_keys(keys, now_ms=NOON)
+    (first,) = keys.iterdir()
+    for path in (keys, first):
+        os.chown(path, 65_534, 65_534)
+    code, out, err = asyncio.run(run("keys", "rotate", "--in-hours", "0", "--config", str(config), "--json"))
+    assert code == 0, err
+    made = Path(json.loads(out)["file"])
+    assert (made.stat().st_uid, made.stat().st_gid, made.stat().st_mode & 0o777) == (65_534, 65_534, 0o600)
+    os.chown(made, 0, 0)  # as an earlier release left it
+    code, _, err = asyncio.run(run("keys", "retire", first.name, "--force", "--config", str(config)))
+    assert code == 0, err
+    assert made.stat().st_uid == 65_534, "what is left has to go on"
+    assert (asyncio.run(run("--config", str(config))))[0] == 0
 
 
 async def test_a_token_that_is_typed_is_never_printed(config: Path) -> None:

@@ -16,6 +16,7 @@ import hashlib
 import os
 import re
 import stat
+import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +25,7 @@ from typing import Final, NamedTuple
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from rppam.cli.files import own_as
 from rppam.http.serving_errors import SigningKeyError
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
@@ -103,6 +105,12 @@ def ensure_signing_keys(directory: Path, *, now_ms: WallMs) -> tuple[StoredKey, 
     return load_signing_keys(directory)
 
 
+def give_to_node(directory: Path, *paths: Path) -> None:
+    """What root makes or finds has to be readable by the account that runs the node: the owner of ``directory``."""
+    if sys.platform != "win32" and os.geteuid() == 0:
+        own_as(directory, *paths)
+
+
 def _load(path: Path) -> StoredKey:
     try:
         # One descriptor for check and read: what was checked is what is read.
@@ -159,6 +167,7 @@ def _write_private(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        give_to_node(path.parent, temporary)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -52,29 +52,33 @@ def command() -> None:
 def listing(config: Path | None, *, nodes: bool, url: str | None, ca: Path | None, as_json: bool) -> int:
     """Show the keys in auth.jwtKeysDir: which one signs, and which may go.
 
-    With --nodes the exit code is 1 when a node misses a key.
+    With --nodes the exit code is 1 when a node misses a key, and 2 when none is known to and a node could not be asked.
     """
     from rppam.access.tokens.target import target_of
     from rppam.config.load import load_settings
 
     found = _keys(load_settings(config))
-    missing = asyncio.run(_missing(target_of(url, None, config, "keys@host", ca), found)) if nodes else {}
+    missing, unasked = (
+        asyncio.run(_missing(target_of(url, None, config, "keys@host", ca), found)) if nodes else ({}, {})
+    )
     if as_json:
         told = [
             {"file": key.file, "kid": key.kid, "signsFrom": _shown(key.signs_from_s), "state": key.state,
              "removableFrom": _shown(key.removable_from_s) if key.removable_from_s is not None else None}
             for key in found
         ]  # fmt: skip
-        click.echo(json.dumps({"keys": told, "missing": missing}))
+        click.echo(json.dumps({"keys": told, "missing": missing, "unasked": unasked}))
     else:
         for key in found:
             until = f", may go from {_shown(key.removable_from_s)}" if key.removable_from_s is not None else ""
             click.echo(f"{key.file}  {key.kid}  from {_shown(key.signs_from_s)}  {key.state}{until}")
         for name, lacks in missing.items():
             click.secho(f"{name} misses: {', '.join(lacks)}", fg="yellow")
-        if nodes and not missing:
+        for name, why in unasked.items():
+            click.secho(f"{name} could not be asked: {why}", fg="yellow")
+        if nodes and not missing and not unasked:
             click.echo("every node has all of them")
-    return Exit.NO if missing else Exit.DONE
+    return Exit.NO if missing else Exit.ERRORS if unasked else Exit.DONE
 
 
 @command.command("rotate", context_settings=_HELP, epilog="Example: rppam token keys rotate --in-hours 24")
@@ -111,6 +115,7 @@ def rotate(config: Path | None, in_hours: float, *, as_json: bool) -> None:
 @click.option("--force", is_flag=True, help="Also while tokens that it signed are valid: they are refused at once.")
 def retire(config: Path | None, file: str, *, force: bool) -> int:
     """Remove a key from this host, once the last token that it signed has expired. Do it on every node."""
+    from rppam.access.tokens.key_files import give_to_node
     from rppam.config.load import load_settings
     from rppam.kernel.system_clock import SystemClock
 
@@ -130,7 +135,9 @@ def retire(config: Path | None, file: str, *, force: bool) -> int:
         )
         click.echo(f"rppam token keys retire: {file} was left: {why}; --force removes it all the same", err=True)
         return Exit.NO
-    (settings.auth.jwt_keys_dir / file).unlink()
+    folder = settings.auth.jwt_keys_dir
+    give_to_node(folder, *(folder / one.file for one in found if one is not key))
+    (folder / file).unlink()
     click.echo(f"removed {file}; remove it on every other node, too")
     return Exit.DONE
 
@@ -156,33 +163,45 @@ def _keys(settings: "Settings") -> list[KeyLine]:
     return lines
 
 
-async def _missing(target: Target, keys: list[KeyLine]) -> dict[str, list[str]]:
-    """Node to what it misses: kids, or why it cannot be asked."""
+async def _missing(target: Target, keys: list[KeyLine]) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """Node to the files that it misses, and node to why it could not be asked.
+
+    Raises :class:`click.ClickException` where nobody can say which nodes there are.
+    """
     from rppam.cli.view import parse_view
+    from rppam.cluster.consensus.heartbeat import Role
     from rppam.http.client import NoAnswerError, get_json
 
     async def body_of(url: str, **how: Any) -> dict[str, Any]:
         answer = await get_json(url, timeout_s=ANSWER_S, trust=target.trust, **how)
-        return answer.body if isinstance(answer.body, dict) and answer.status == 200 else {}
+        if answer.status != 200 or not isinstance(answer.body, dict):
+            refused = "; it refuses the token: it does not know the key that signs here" if answer.status == 401 else ""
+            raise NoAnswerError(f"answered with HTTP status {answer.status}{refused}")
+        return answer.body
 
     base = target.url.rstrip("/")
     try:
         view = parse_view(await body_of(base + HEALTH, token=target.token()))
     except NoAnswerError as error:
         raise click.ClickException(f"{base}: {error}. Start the node, or name another one with --url") from None
+    if view is None:
+        raise click.ClickException(f"{base}: it does not answer as a node of this product. Name one with --url")
     missing: dict[str, list[str]] = {}
-    for node in view.members if view is not None else ():
+    unasked: dict[str, str] = {}
+    for node in view.members:
+        if node.role is Role.WITNESS:
+            continue  # it signs nothing
         url = node.api_url.rstrip("/")
-        if not url:
-            continue  # a witness signs nothing
         try:
+            if not url:
+                raise NoAnswerError("its address is not known: it does not run, or has just started")
             told = {str(one.get("kid")) for one in (await body_of(url + JWKS)).get("keys", [])}
         except NoAnswerError as error:
-            missing[node.node] = [f"everything: {url}: {error}"]
+            unasked[node.node] = f"{url}: {error}" if url else str(error)
             continue
         if lacks := [key.file for key in keys if key.kid not in told]:
             missing[node.node] = lacks
-    return missing
+    return missing, unasked
 
 
 def _shown(moment_s: int) -> str:
