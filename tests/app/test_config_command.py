@@ -165,6 +165,7 @@ def test_parse_connection_prints_exactly_the_documented_keys() -> None:
     assert answer == {
         "mode": "single", "endpoints": ["[::1]:6379", "h:7"], "serviceName": None, "user": None,
         "password": "********", "ssl": False, "sslHost": None, "abortConnect": True, "connectTimeout": 5000,
+        "sentinelUser": None, "sentinelPassword": None,
         "syncTimeout": 5000, "connectRetry": 3, "keepAlive": 60, "defaultDatabase": None, "name": None,
         "commandMap": {"CONFIG": ""},
     }  # fmt: skip
@@ -172,6 +173,8 @@ def test_parse_connection_prints_exactly_the_documented_keys() -> None:
 
 
 def test_parse_connection_shows_secrets_only_when_asked() -> None:
+    said = json.loads(run("parse-connection", "h,sentinelUser=watch,sentinelPassword=HUSH", "--json").stdout)
+    assert (said["sentinelUser"], said["sentinelPassword"]) == ("watch", "********")
     text = "h,password=HUSH,sentinelPassword=HUSH"
     for extra in ([], ["--json"]):
         assert "HUSH" not in run("parse-connection", text, *extra).output

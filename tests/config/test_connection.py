@@ -23,6 +23,8 @@ PLAIN: dict[str, Any] = {
     "password": None,
     "ssl": False,
     "sslHost": None,
+    "sentinelUser": None,
+    "sentinelPassword": None,
     "abortConnect": True,
     "connectTimeout": 5000,
     "syncTimeout": 5000,

@@ -70,6 +70,23 @@ def test_a_lie_is_refused_however_it_is_cut_and_nothing_is_allocated_for_it(lie:
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize("lie", ["an array", "a push", "a map", "a set"])
+def test_a_lie_that_is_cut_behind_its_first_byte_and_follows_a_reply_is_refused(lie: str) -> None:
+    """The parser takes that byte and has nothing left over, so it looks as if the chunk ended with the reply."""
+    box, data = inbox(), LIES[lie]
+    tracemalloc.start()
+    try:
+        with pytest.raises(StoreReplyTooLarge):
+            all_of(box, (b"+OK\r\n" + data[:1], data[1:]))
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_text_that_is_cut_behind_its_first_byte_is_no_header() -> None:
+    assert all_of(inbox(), (b"+OK\r\n+", b"|1 is a text\r\n")) == [b"OK", b"|1 is a text"]
+
+
 def test_the_error_says_who_sent_what_and_what_to_do() -> None:
     with pytest.raises(
         StoreReplyTooLarge, match=r"127\.0\.0\.1:6379 sent a reply of 2147483647 elements, and takes 1000"

@@ -11,6 +11,7 @@ import pytest
 from rppam.kernel.secret import Secret
 from rppam.redis.errors import (
     StoreClosed,
+    StoreCluster,
     StoreConnectTimeout,
     StoreError,
     StoreFull,
@@ -113,6 +114,13 @@ async def test_a_sentinel_is_recognised(open_: Open) -> None:
     sentinel = HELLO.replace(b"$10\r\nstandalone", b"$8\r\nsentinel")
     async with scripted(says(sentinel, GREETING[1])) as port:
         with pytest.raises(StoreProtocol, match="Sentinel"):
+            await open_(port)
+
+
+async def test_a_server_in_cluster_mode_is_refused_at_the_greeting(open_: Open) -> None:
+    cluster = HELLO.replace(b"$10\r\nstandalone", b"$7\r\ncluster")
+    async with scripted(says(cluster, GREETING[1])) as port:
+        with pytest.raises(StoreCluster, match="runs in cluster mode, where one script"):
             await open_(port)
 
 

@@ -20,7 +20,6 @@ from rppam.kernel.errors import Exit
 from rppam.manager.push_command import command as push
 
 if TYPE_CHECKING:
-    from rppam.config.options import ConnectionOptions
     from rppam.config.settings import Settings
     from rppam.kernel.secret import Secret
 
@@ -162,7 +161,7 @@ def parse_connection(string: str, as_json: bool, show_secrets: bool) -> None:
     if as_json:
         _print_json(understood)
     else:
-        _print_connection(options, understood, show_secrets=show_secrets)
+        _print_connection(understood)
 
 
 def _load(
@@ -245,16 +244,12 @@ def _print_json(value: Mapping[str, Any]) -> None:
     click.echo(json.dumps(value, indent=2))
 
 
-def _print_connection(options: "ConnectionOptions", understood: Mapping[str, Any], *, show_secrets: bool) -> None:
-    from rppam.kernel.secret import REDACTED
-
+def _print_connection(understood: Mapping[str, Any]) -> None:
     rows = dict(understood)
     ignored = rows.pop("ignored")
-    sentinel_password = options.sentinel_password
-    if options.sentinel_user is not None:
-        rows["sentinelUser"] = options.sentinel_user
-    if sentinel_password is not None:
-        rows["sentinelPassword"] = sentinel_password.reveal() if show_secrets else REDACTED
+    for name in ("sentinelUser", "sentinelPassword"):  # as the server's own, where nothing is said
+        if rows[name] is None:
+            del rows[name]
     width = max(len(name) for name in rows)
     for name, value in rows.items():
         click.echo(f"{name:<{width}}  {_human(value)}")

@@ -153,6 +153,22 @@ Asked only where a text may as well be the rest of a password.
 """
 
 
+SCRIPT_COMMANDS: Final = frozenset(
+    {"GET", "PEXPIRE", "PTTL", "PUBLISH", "RENAME", "SADD", "SCARD", "SET", "SISMEMBER", "SMEMBERS", "SREM", "STRLEN",
+     "TIME", "TYPE", "UNLINK"}
+)  # fmt: skip
+"""What our scripts call. A script knows a command by one name, so a server that has another for it cannot be used."""
+NEEDED_COMMANDS: Final = SCRIPT_COMMANDS | {"EVAL", "EVALSHA", "HELLO", "SUBSCRIBE"}
+"""Without one of them a node never connects, or never leads."""
+
+MANAGED_WITH_TLS: Final = (
+    ".redis.cache.windows.net", ".redis.cache.chinacloudapi.cn", ".redis.cache.usgovcloudapi.net", ".redis.azure.net",
+    ".redisenterprise.cache.azure.net", ".cache.amazonaws.com", ".cache.amazonaws.com.cn", ".redislabs.com",
+    ".redis-cloud.com", ".redis.cloud", ".upstash.io", ".db.ondigitalocean.com", ".aivencloud.com",
+)  # fmt: skip
+"""Hosts of services that offer TLS across networks which are not ours."""
+
+
 def is_command(name: str) -> bool:
     """Return whether ``name`` is a command, or one with a subcommand behind a '|'; case does not matter."""
     return name.upper().partition("|")[0] in COMMANDS

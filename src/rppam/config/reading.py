@@ -14,6 +14,7 @@ from rppam.config.keywords import (
     FALSE_WORDS,
     INT_MAX,
     KEYWORDS,
+    MANAGED_WITH_TLS,
     SYNONYMS,
     TRUE_WORDS,
     Form,
@@ -148,6 +149,8 @@ class Reading:
             words = {True: "true", False: "false"}
             fix = f"Set both to true or both to false; redis.tlsEnabled is {words[tls]}."
             self.problem("ssl", f"{words[tls]}, as redis.tlsEnabled says", words[ssl], fix)
+        if tls is None and "ssl" not in self._values and self.has("password"):
+            self._managed()
         if not self._hosts and self.endpoint_expected:
             self.problem("", "at least one endpoint", "none", "Begin with host:port, such as 10.0.1.20:6379.")
         for name in ("password", "sentinelPassword"):
@@ -157,6 +160,15 @@ class Reading:
         if self.problems:
             raise ConnectionStringError(dict.fromkeys(self.problems))
         return self._built(ssl)
+
+    def _managed(self) -> None:
+        """Send no password in the clear to a service by accident: there nobody has said so."""
+        for host, _ in self._hosts:
+            if host.lower().rstrip(".").endswith(MANAGED_WITH_TLS):
+                found = f"neither, though {host} is a managed service: the password would go there in the clear"
+                fix = "Write ssl=true (the port with TLS is often another, such as 6380); ssl=false if you mean it."
+                self.problem("ssl", "true or false", found, fix)
+                return
 
     def _built(self, ssl: bool) -> ConnectionOptions:
         # An empty text is none, as with ``password=`` in StackExchange.Redis.

@@ -15,6 +15,7 @@ from rppam.cluster.consensus.timing import PROFILES, Timing, UnsafeTimingError
 from rppam.config import patience
 from rppam.config.connection import parse_connection
 from rppam.config.errors import ConnectionStringError, Problem
+from rppam.config.keywords import NEEDED_COMMANDS, SCRIPT_COMMANDS
 from rppam.config.options import ConnectionOptions
 from rppam.config.settings import ApiSettings, ClusterSettings, RedisSettings, Settings
 
@@ -46,6 +47,7 @@ def _connection(redis: RedisSettings, problems: list[Problem]) -> ConnectionOpti
     except ConnectionStringError as error:
         problems += [problem.under("redis.connectionString") for problem in error.problems]
         return None
+    problems += _lost_commands(said)
     for key, here, there, whose in (
         ("password", redis.password, said.password, "Redis password"),
         ("sentinelPassword", redis.sentinel_password, said.sentinel_password, "password at the sentinels"),
@@ -58,6 +60,19 @@ def _connection(redis: RedisSettings, problems: list[Problem]) -> ConnectionOpti
         password=redis.password or said.password,
         sentinel_password=redis.sentinel_password or said.sentinel_password,
     )
+
+
+def _lost_commands(said: ConnectionOptions) -> Iterator[Problem]:
+    """Commands that this server lacks by what the string says, and without which a node never connects or leads."""
+    for command, name in said.command_map:
+        word = f"${command}"
+        if not name and command in NEEDED_COMMANDS:
+            fix = f"Enable {command} there, and take {word}= out; a node needs it."
+            yield Problem("redis.connectionString", f"a Redis that has {command}", f"it is disabled ({word}=)", fix)
+        elif name.upper() not in {"", command} and command in SCRIPT_COMMANDS:
+            fix = f"Take rename-command {command} out there, and {word}= here; scripts know it by its own name alone."
+            found = f"it has another name ({word}=...)"
+            yield Problem("redis.connectionString", f"a Redis where {command} is called so", found, fix)
 
 
 def _timing(cluster: ClusterSettings, problems: list[Problem]) -> Timing:

@@ -34,7 +34,6 @@ def as_json(options: ConnectionOptions, *, show_secrets: bool = False) -> dict[s
     said = {
         name: _plain(attrgetter(attribute)(options), show_secrets=show_secrets)
         for name, attribute in ATTRIBUTES.items()
-        if not name.startswith("sentinel")
     }
     return {
         "mode": options.mode,

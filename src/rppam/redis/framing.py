@@ -205,7 +205,9 @@ class Inbox:
 
     def settle(self, data: bytes, replies: int) -> None:
         """All whole ``replies``, pushes among them, of the chunk are taken. Raises StoreReplyTooLarge."""
-        if replies and not self._is_cut():
+        # The parser has nothing left over when it has taken the first byte of a header: what it is shows in the next
+        # chunk alone. A chunk that ends a line ends no header in its middle.
+        if replies and data.endswith(b"\n") and not self._is_cut():
             self.partial_bytes = 0 if self.is_greeted else self.partial_bytes + len(data)
             return
         if not self._is_followed:

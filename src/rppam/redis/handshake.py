@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 from rppam.redis.errors import (
+    StoreCluster,
     StoreCommandDisabled,
     StoreCommandUnknown,
     StoreError,
@@ -129,6 +130,12 @@ def _refuse_unusable(identity: ServerIdentity, target: Target) -> None:
     if identity.mode == "sentinel":
         raise StoreProtocol(
             f"{target.address} is a Redis Sentinel, not a Redis; add serviceName=NAME to redis.connectionString"
+        )
+    if identity.mode == "cluster":
+        raise StoreCluster(
+            f"Redis at {target.address} runs in cluster mode, where one script must not touch keys of several slots; "
+            "point redis.connectionString at a Redis without cluster-enabled, or at Sentinels",
+            raw="mode: cluster",
         )
     if identity.role == "replica":
         raise StoreReadOnly(
