@@ -108,7 +108,8 @@ def cut(data: bytes, places: Iterable[int]) -> list[bytes]:
 
 def received(chunks: Iterable[bytes]) -> list[Any]:
     """As a connection takes them, until it is dropped."""
-    box, found = Inbox("127.0.0.1:6379", LIMITS), []
+    box = Inbox("127.0.0.1:6379", LIMITS)
+    found: list[Any] = []
     box.greeted()
     try:
         for chunk in chunks:
