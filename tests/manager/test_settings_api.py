@@ -197,3 +197,17 @@ async def test_without_the_database_the_last_value_stays_in_force(api: Served) -
     api.cache.forget([])
     await asyncio.sleep(0)
     assert api.live.current(SESSIONS).idle_minutes == 15
+
+
+async def test_a_setting_that_its_reader_has_is_not_sent_again(served: Served) -> None:
+    path, admin = "/api/v1/settings/security/sessions", served.bearer()
+    tag = (await served.http.get(path, headers=admin)).headers["etag"]
+    same = await served.http.get(path, headers={**admin, "If-None-Match": tag})
+    assert (same.status_code, same.content) == (304, b"")
+    for other in ('"77"', "nonsense", ""):
+        assert (await served.http.get(path, headers={**admin, "If-None-Match": other})).status_code == 200
+
+
+async def test_the_public_keys_have_their_media_type(served: Served) -> None:
+    answer = await served.http.get("/.well-known/jwks.json")
+    assert answer.headers["content-type"].partition(";")[0] == "application/jwk-set+json"

@@ -1,10 +1,10 @@
 """Revisions as entity tags: with ``If-Match``, which is optional, no change overwrites one that its author has not
-seen."""
+seen; with ``If-None-Match`` what its reader has already is not sent again."""
 
 import re
 from typing import Annotated, Final
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
 
 from rppam.http.errors import FieldFlaw, InvalidRequestError
 
@@ -25,6 +25,27 @@ def revisions_in(headers: list[str]) -> list[int] | None:
         message = 'expected * or entity tags in quotes, such as "7"'
         raise InvalidRequestError([FieldFlaw("header.If-Match", message, "malformed")])
     return [int(opaque) for weak, opaque in re.findall(_TAG, text) if not weak and _REVISION.fullmatch(opaque)]
+
+
+def is_had(headers: list[str], revision: int) -> bool:
+    """Whether ``If-None-Match`` names the revision; tags are compared weakly (RFC 9110, section 13.1.2), and what is
+    no list of tags names none."""
+    text = ",".join(headers).strip(" \t")
+    return text == "*" or (
+        _TAGS.fullmatch(text) is not None and str(revision) in {opaque for _, opaque in re.findall(_TAG, text)}
+    )
+
+
+def tag_of(revision: int) -> str:
+    """The entity tag of a revision."""
+    return f'"{revision}"'
+
+
+def unchanged(request: Request, revision: int) -> Response | None:
+    """The answer 304, where the reader has this revision; else ``None``."""
+    if not is_had(request.headers.getlist("if-none-match"), revision):
+        return None
+    return Response(status_code=304, headers={"ETag": tag_of(revision)})
 
 
 async def _expected(request: Request) -> list[int] | None:

@@ -7,14 +7,14 @@ entity tag. With ``If-Match``, which is optional, no change overwrites one that 
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Body, Depends, Path, Query, Response
+from fastapi import APIRouter, Body, Depends, Path, Query, Request, Response
 from pydantic import Field
 
 from rppam.access.accounts.model import AccountRole
 from rppam.access.rbac.policy import Action, Caller, check, lacking_role, rule_for
 from rppam.access.sessions.model import Identity
 from rppam.http.answers import BODY, NO_DATABASE, NOT_AT_THE_LEADER
-from rppam.http.revisions import Expected
+from rppam.http.revisions import Expected, tag_of, unchanged
 from rppam.http.routes import declare, for_roles
 from rppam.http.schemas import Shape
 from rppam.http.services import Here
@@ -135,10 +135,13 @@ async def list_settings(services: Here) -> SettingList:
 
 
 @settings.get(ONE, summary="The value of a setting", response_model=dict[str, Any])
-@declare(_MAY, _READ)
-async def read_setting(setting: Named, services: Here, response: Response) -> dict[str, Any]:
+@declare(_MAY, {**_READ, 304: "If-None-Match names the revision in force"})
+async def read_setting(
+    setting: Named, request: Request, services: Here, response: Response
+) -> dict[str, Any] | Response:
     """As it stands in the database, each field named. The ETag is the revision: `"0"` for the default."""
-    return _answer(await services.get(SettingChanges).show(setting), response)
+    shown = await services.get(SettingChanges).show(setting)
+    return unchanged(request, shown.revision) or _answer(shown, response)
 
 
 @settings.put(ONE, summary="Change a setting", response_model=dict[str, Any], dependencies=_WRITES)
@@ -219,5 +222,5 @@ def _revision_shape(past: PastRevision) -> RevisionShape:
 
 
 def _answer(shown: Shown, response: Response) -> dict[str, Any]:
-    response.headers["ETag"] = f'"{shown.revision}"'
+    response.headers["ETag"] = tag_of(shown.revision)
     return dict(shown.value)

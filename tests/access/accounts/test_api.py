@@ -242,3 +242,26 @@ async def test_without_a_database_it_is_503_and_nothing_is_said_of_anybody(serve
     assert code(await served.http.get(USERS, headers=served.bearer())) == (503, "RPPAM-6033")
     answer = await served.http.post(USERS, headers=served.bearer(), json={"username": "anna"})
     assert code(answer) == (503, "RPPAM-6033")
+
+
+async def test_a_change_overwrites_none_that_its_author_has_not_seen(served: Served) -> None:
+    admin = served.bearer()
+    made = (await served.http.post(USERS, headers=admin, json={"username": "tagged"})).json()
+    path = f"{USERS}/{made['id']}"
+    read = await served.http.get(path, headers=admin)
+    tag = read.headers["etag"]
+    assert tag == f'"{read.json()["revision"]}"'
+    same = await served.http.get(path, headers={**admin, "If-None-Match": f'"x", W/{tag}'})
+    assert (same.status_code, same.content, same.headers["etag"]) == (304, b"", tag)
+    first = await served.http.patch(path, headers={**admin, "If-Match": tag}, json={"displayName": "One"})
+    assert (first.status_code, first.headers["etag"] != tag) == (200, True)
+    late = {**admin, "If-Match": tag}
+    for method, place, body in (
+        ("PATCH", path, {"displayName": "Two"}),
+        ("PUT", path, {"displayName": "Two"}),
+        ("PUT", f"{path}/roles", {"roles": ["pam_admin"]}),
+    ):
+        refused = await served.http.request(method, place, headers=late, json=body)
+        assert (refused.status_code, refused.json()["code"]) == (412, "RPPAM-3113"), method
+    assert (await served.http.get(path, headers=late)).json()["displayName"] == "One"
+    assert (await served.http.get(path, headers={**admin, "If-None-Match": tag})).status_code == 200

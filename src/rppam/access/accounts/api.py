@@ -27,6 +27,7 @@ from rppam.access.rbac.policy import Caller
 from rppam.access.sessions.model import Identity
 from rppam.http.answers import BODY, GUESSES, NO_ACCOUNT, NO_DATABASE, NO_USER
 from rppam.http.errors import FieldFlaw, InvalidRequestError
+from rppam.http.revisions import Expected, tag_of, unchanged
 from rppam.http.routes import SIGNED_IN, declare, for_roles
 from rppam.http.schemas import Flag, Password, Shape
 from rppam.http.services import Here
@@ -44,7 +45,12 @@ PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
 """A text with NUL is refused by PostgreSQL, which would look like a database in trouble."""
 SEES: Final = for_roles(AccountRole.SECURITY_ADMIN)
 _CHANGES: Final = for_roles()
-_LAST: Final = {**BODY, **NO_USER, 409: "It is the last enabled `pam_admin`"}
+_LAST: Final = {
+    **BODY,
+    **NO_USER,
+    409: "It is the last enabled `pam_admin`",
+    412: "If-Match names another revision than the account's",
+}
 
 
 class UserShape(Shape):
@@ -203,25 +209,32 @@ async def change_own_password(body: OwnPasswordRequest, request: Request, caller
 
 
 @users.get(f"{USERS}/{{userId}}", summary="One account", response_model=UserShape)
-@declare(SEES, NO_USER)
-async def user(user_id: UserId, services: Here) -> UserShape:
-    """Deleted ones are shown, too."""
-    return _shape(await services.get(UserAdministration).get(user_id))
+@declare(SEES, {**NO_USER, 304: "If-None-Match names its revision"})
+async def user(user_id: UserId, request: Request, services: Here, response: Response) -> UserShape | Response:
+    """Deleted ones are shown, too. The ETag is the revision."""
+    account = await services.get(UserAdministration).get(user_id)
+    return unchanged(request, account.revision) or _tagged(account, response)
 
 
 @users.put(f"{USERS}/{{userId}}", summary="Change an account", response_model=UserShape)
 @declare(_CHANGES, _LAST)
-async def put_user(user_id: UserId, body: UserPut, caller: Caller, services: Here) -> UserShape:
+async def put_user(
+    user_id: UserId, body: UserPut, caller: Caller, expected: Expected, services: Here, response: Response
+) -> UserShape:
     """Takes what GET answered with some of it changed; what is left out stays. Else as PATCH."""
     await _check_same(user_id, body, services)
-    return _shape(await services.get(UserAdministration).change(user_id, _change_of(body), caller.subject))
+    change = _change_of(body)
+    return _tagged(await services.get(UserAdministration).change(user_id, change, caller.subject, expected), response)
 
 
 @users.patch(f"{USERS}/{{userId}}", summary="Change some of an account", response_model=UserShape)
 @declare(_CHANGES, _LAST)
-async def patch_user(user_id: UserId, body: UserPatch, caller: Caller, services: Here) -> UserShape:
+async def patch_user(
+    user_id: UserId, body: UserPatch, caller: Caller, expected: Expected, services: Here, response: Response
+) -> UserShape:
     """Disabling ends all sessions of the account at once. The last enabled `pam_admin` stays."""
-    return _shape(await services.get(UserAdministration).change(user_id, _change_of(body), caller.subject))
+    change = _change_of(body)
+    return _tagged(await services.get(UserAdministration).change(user_id, change, caller.subject, expected), response)
 
 
 @users.delete(f"{USERS}/{{userId}}", summary="Delete an account", status_code=204)
@@ -240,12 +253,13 @@ async def roles(user_id: UserId, services: Here) -> RolesShape:
 
 @users.put(f"{USERS}/{{userId}}/roles", summary="Replace the roles", response_model=RolesShape)
 @declare(_CHANGES, _LAST)
-async def put_roles(user_id: UserId, body: RolesShape, caller: Caller, services: Here) -> RolesShape:
+async def put_roles(
+    user_id: UserId, body: RolesShape, caller: Caller, expected: Expected, services: Here
+) -> RolesShape:
     """Holds at once, for open sessions as well. The last enabled `pam_admin` keeps that role."""
     change = UserChange(roles=frozenset(body.roles))
-    return RolesShape(
-        roles=sorted((await services.get(UserAdministration).change(user_id, change, caller.subject)).roles)
-    )
+    account = await services.get(UserAdministration).change(user_id, change, caller.subject, expected)
+    return RolesShape(roles=sorted(account.roles))
 
 
 @users.post(
@@ -317,6 +331,11 @@ def address_of(request: Request) -> str:
 
 def _secret(value: object) -> Secret | None:
     return Secret(value.get_secret_value()) if isinstance(value, SecretStr) else None
+
+
+def _tagged(account: Account, response: Response) -> UserShape:
+    response.headers["ETag"] = tag_of(account.revision)
+    return _shape(account)
 
 
 def _shape(account: Account) -> UserShape:

@@ -77,6 +77,15 @@ class NameLooksTaken(AccountError, code="RPPAM-3109", exit=Exit.ERRORS, status=4
     fix = "Choose a name that differs in more."
 
 
+class UserChanged(AccountError, code="RPPAM-3113", retry=Retry.CALLER_DECIDES, exit=Exit.NO, status=412):
+    """The account has changed since it was read; nothing was changed."""
+
+    fix = "Read the account again, and send its ETag as If-Match."
+
+    def __init__(self, revision: int) -> None:
+        super().__init__(f"the account has revision {revision} by now, which If-Match does not name")
+
+
 class DisplayNameInvalid(AccountError, code="RPPAM-3110", exit=Exit.ERRORS, status=400):
     """The text cannot be a display name."""
 

@@ -13,7 +13,7 @@ for which.
 import logging
 import secrets
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from rppam.access.accounts.errors import (
@@ -272,11 +272,14 @@ class UserAdministration:
         log.warning("%s made the account %s with the roles %s.", by, name, _said(new.roles))
         return account, shown
 
-    async def change(self, user_id: str, change: UserChange, by: str) -> Account:
-        """Make ``change``; what is so already is no change. Raises ``LastAdmin``, ``DisplayNameInvalid``."""
+    async def change(self, user_id: str, change: UserChange, by: str, expected: Sequence[int] | None = None) -> Account:
+        """Make ``change``; what is so already is no change. ``expected``: revisions that it may replace.
+
+        Raises ``LastAdmin``, ``DisplayNameInvalid``, ``UserChanged``.
+        """
         if change.display_name is not None:
             change = change._replace(display_name=check_display_name(change.display_name))
-        account, made = await self._store.change(user_id, change)
+        account, made = await self._store.change(user_id, change, expected)
         if made == UserChange():
             return account
         await publish_user(self._cache, account)

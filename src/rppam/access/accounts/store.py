@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, literal, or_, select, update
 
-from rppam.access.accounts.errors import LastAdmin, NameLooksTaken, NameTaken, UserUnknown
+from rppam.access.accounts.errors import LastAdmin, NameLooksTaken, NameTaken, UserChanged, UserUnknown
 from rppam.access.accounts.model import (
     READINGS,
     Account,
@@ -119,11 +119,17 @@ class SqlAccounts(SqlStore):
         return raise_user(connection, account.id)
 
     @writes
-    def change(self, connection: Connection, user_id: str, change: UserChange) -> tuple[Account, UserChange]:
+    def change(
+        self, connection: Connection, user_id: str, change: UserChange, expected: Sequence[int] | None = None
+    ) -> tuple[Account, UserChange]:
         """Make ``change``; disabling ends all sessions. The account, and what of it was different before: where nothing
-        was, the account keeps its revision. Raises :class:`UserUnknown`, :class:`LastAdmin`."""
+        was, the account keeps its revision. ``expected``: revisions that it may replace; ``None``: any.
+
+        Raises :class:`UserUnknown`, :class:`LastAdmin`, :class:`UserChanged`."""
         _alone(connection)
         before = account_in(connection, locked_row(connection, user_id))
+        if expected is not None and before.revision not in expected:
+            raise UserChanged(before.revision)
         made = _difference(before, change)
         if made == UserChange():
             return before, made

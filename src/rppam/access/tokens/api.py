@@ -30,9 +30,20 @@ class JsonWebKeySet(Shape):
     keys: list[JsonWebKey]
 
 
-@auth.get("/.well-known/jwks.json", summary="Public keys that verify access tokens", response_model=JsonWebKeySet)
+class JsonWebKeySetAnswer(JSONResponse):
+    """With the media type of RFC 7517, section 8.5.2."""
+
+    media_type = "application/jwk-set+json"
+
+
+@auth.get(
+    "/.well-known/jwks.json",
+    summary="Public keys that verify access tokens",
+    response_model=JsonWebKeySet,
+    response_class=JsonWebKeySetAnswer,
+)
 @declare(ANYBODY)
-async def jwks(services: Here) -> JSONResponse:
+async def jwks(services: Here) -> JsonWebKeySetAnswer:
     """The JSON Web Key Set (RFC 7517). The same on every node of a cluster."""
     headers = {"Cache-Control": f"public, max-age={JWKS_MAX_AGE_S}"}
-    return JSONResponse(services.get(Tokens).keys.public(), headers=headers)
+    return JsonWebKeySetAnswer(services.get(Tokens).keys.public(), headers=headers)
