@@ -32,7 +32,7 @@ async def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     monkeypatch.syspath_prepend(str(tmp_path))
     css = b"@font-face { src: url(asset:font.woff2) }\n" + b"p { color: red }\n" * 100
     name = package(tmp_path, "a_web_slice", index__html=PAGE, page__css=css, page__js=b"1", font__woff2=b"\0")
-    router = static_router(name, "web", "test", {"/": "index.html"})
+    router = static_router(name, "web", "test", {"/a-page": "index.html"})
     monkeypatch.setattr(api, "routers", lambda: [*routers(), router])
     one = Served(tmp_path / "keys", ApiLimits())
     await one.start()
@@ -42,12 +42,12 @@ async def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
 
 
 async def assets(served: Served) -> list[str]:
-    return re.findall(r"'(/static/[^']+)'", (await served.http.get("/")).text)
+    return re.findall(r"'(/static/[^']+)'", (await served.http.get("/a-page")).text)
 
 
 @pytest.mark.integration
 async def test_a_page_and_its_files_are_public_and_kept_as_long_as_they_hold(served: Served) -> None:
-    page = await served.http.get("/")
+    page = await served.http.get("/a-page")
     assert (page.status_code, page.headers["cache-control"]) == (200, "no-cache")
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     style, script = await assets(served)
@@ -61,7 +61,7 @@ async def test_a_page_and_its_files_are_public_and_kept_as_long_as_they_hold(ser
 
 @pytest.mark.integration
 async def test_every_header_that_keeps_a_page_to_itself(served: Served) -> None:
-    for path in ("/", *await assets(served)):
+    for path in ("/a-page", *await assets(served)):
         headers = (await served.http.get(path)).headers
         policy = dict(one.strip().partition(" ")[::2] for one in headers["content-security-policy"].split(";"))
         assert (policy["default-src"], policy["frame-ancestors"], policy["base-uri"]) == ("'none'",) * 3

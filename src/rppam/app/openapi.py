@@ -97,6 +97,9 @@ def _complete(document: dict[str, Any], declared: Mapping[tuple[str, str], Decla
         document["paths"][path] = {"get": _probe(path, summary, members, may_refuse=may_refuse)}
     document["paths"][METRICS_PATH] = {"get": _metrics()}
     document["paths"] = dict(sorted(document["paths"].items()))
+    document["servers"] = [{"url": "/", "description": "The node that serves this document"}]
+    used = {tag for operations in document["paths"].values() for one in operations.values() for tag in one["tags"]}
+    document["tags"] = [{"name": tag} for tag in sorted(used)]
     return document
 
 

@@ -30,6 +30,7 @@ import rppam.setup
 import rppam.siem
 import rppam.targets
 import rppam.vault
+import rppam.welcome
 from rppam.db.steps import STEPS
 from rppam.kernel.slice import Command, Slice, load
 from rppam.ledger.events import ACTIONS
@@ -63,6 +64,7 @@ SLICES: Final[list[Slice]] = [
     rppam.doctor.SLICE,
     rppam.setup.SLICE,
     rppam.demo.SLICE,
+    rppam.welcome.SLICE,
     rppam.app.SLICE,
 ]
 """In the order in which they are wired: a slice finds the services of those above it."""

@@ -17,7 +17,6 @@ from tests.support.served import AUDIENCE, ISSUER, PASSWORD, Served
 pytestmark = pytest.mark.integration
 
 CLOSED = (
-    "/",
     "/docs",
     "/redoc",
     "/openapi.json",

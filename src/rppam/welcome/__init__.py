@@ -1,0 +1,5 @@
+"""The page at ``/``: what answers here, for people who typed the address into a browser."""
+
+from rppam.kernel.slice import Slice
+
+SLICE = Slice(name="welcome", package=__name__, routes=("pages:pages",))

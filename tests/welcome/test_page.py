@@ -1,0 +1,27 @@
+"""The page at ``/``, as a browser gets it without a token."""
+
+import re
+
+import pytest
+
+from tests.support.served import Served
+
+pytestmark = pytest.mark.integration
+
+
+async def test_the_address_of_a_node_shows_what_it_is_and_where_to_log_in(served: Served) -> None:
+    page = await served.http.get("/")
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert 'href="/console/"' in page.text
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    (style,) = re.findall(r'href="(/static/[^"]+\.css)"', page.text)
+    assert (await served.http.get(style)).status_code == 200
+    assert not re.search(r"(?:href|src)=\"(?:https?:)?//", page.text), "nothing is asked of another host"
+    assert served.node.seen.node not in page.text, "it says nothing of this node"
+
+
+async def test_the_description_of_the_api_names_its_server_and_its_tags(served: Served) -> None:
+    document = (await served.http.get("/openapi.json", headers=served.bearer())).json()
+    assert document["servers"][0]["url"] == "/"
+    used = {tag for path in document["paths"].values() for one in path.values() for tag in one["tags"]}
+    assert used == {tag["name"] for tag in document["tags"]}
