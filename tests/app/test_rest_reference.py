@@ -1,5 +1,7 @@
 """The description of the API and the API are the same thing."""
 
+from functools import cache
+
 import pytest
 
 from rppam.app.api import bare_app
@@ -184,10 +186,17 @@ def _target_bodies(places: dict[str, str]) -> dict[str, dict[str, object]]:
     }
 
 
+@cache
+def _schemas() -> dict[str, dict[str, object]]:
+    """Made once: it takes seconds, and there are a hundred operations."""
+    found: dict[str, dict[str, object]] = bare_app().openapi()["components"]["schemas"]
+    return found
+
+
 def _required(schema: dict[str, object]) -> list[str]:
     reference = schema.get("$ref")
     if isinstance(reference, str):
-        schema = bare_app().openapi()["components"]["schemas"][reference.rsplit("/", 1)[1]]
+        schema = _schemas()[reference.rsplit("/", 1)[1]]
     choices = schema.get("anyOf")
     if isinstance(choices, list):
         return _required(choices[0])
