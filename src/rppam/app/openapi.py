@@ -5,11 +5,15 @@ declares (:mod:`rppam.http.routes`). ``docs/reference/openapi.json`` and ``rest.
 (:mod:`rppam.app.rest_reference`).
 """
 
+import asyncio
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from starlette.requests import Request
+from starlette.responses import Response
 
 from rppam.access.rbac.policy import enough
 from rppam.http.answers import BODY
@@ -18,6 +22,7 @@ from rppam.http.route_index import RouteIndex
 from rppam.http.routes import Declaration, Kind, Who
 from rppam.manager.metrics import METRICS_PATH
 
+OPENAPI_PATH: Final = "/openapi.json"
 _DESCRIPTION: Final = (
     "Everything needs `Authorization: Bearer <token>` except the probes, both steps of a log-in and the public keys; "
     "the console sends a cookie instead. "
@@ -67,6 +72,19 @@ _PROBLEM: Final[dict[str, Any]] = {
         "leaderUrl": {"type": ["string", "null"], "description": "Where it answers (RPPAM-6020)"},
     },
 }
+
+
+def serve_document(app: FastAPI) -> None:
+    """Answer ``GET /openapi.json``. Making the document takes seconds, so it is made on a thread, for the first who
+    ask."""
+
+    def text() -> bytes:
+        return json.dumps(app.openapi(), ensure_ascii=False, separators=(",", ":")).encode()
+
+    async def openapi(_request: Request) -> Response:
+        return Response(await asyncio.to_thread(text), media_type="application/json")
+
+    app.add_route(OPENAPI_PATH, openapi, include_in_schema=False)
 
 
 def describe(app: FastAPI, routes: RouteIndex) -> None:
