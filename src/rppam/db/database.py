@@ -39,6 +39,7 @@ TIMEOUT_MS: Final = 2_000
 UPGRADE_TIMEOUT_MS: Final = 60_000
 STOP_TIMEOUT_MS: Final = 1_000
 NOT_ASKED: Final = "the database has not been asked yet"
+BEING_OPENED: Final = "its tables are being brought to this release"
 
 
 class Use(Enum):
@@ -165,7 +166,7 @@ class Database:
 
     async def _checked(self, work: Callable[[Connection], T], use: Use, *, writes: bool, timeout_ms: int | None) -> T:
         if not self._is_ready:
-            raise DatabaseUnreachable(f"the database is not open: {self._reason}")
+            raise DatabaseUnreachable(f"the database is not open: {self._reason or BEING_OPENED}")
         return await self._ask(work, use, writes=writes, timeout_ms=timeout_ms or self.timeout_ms)
 
     async def _ask(self, work: Callable[[Connection], T], use: Use, *, writes: bool, timeout_ms: int) -> T:
