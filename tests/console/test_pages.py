@@ -21,6 +21,7 @@ PAGES = {
     "": "Welcome, Sue",
     "targets": "Targets",
     "vault": "Vault",
+    "requests": "Requests",
     "access": "Sessions",
     "cluster": "Cluster",
     "audit": "Audit",

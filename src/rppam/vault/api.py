@@ -303,7 +303,7 @@ async def _prove(caller: Identity, body: RevealRequest, client: str, services: S
         raise FactorNeeded("a token that was made on a host has no second factor: sign in with an account")
     if body.passkey is not None:
         await services.get(Passkeys).prove(caller.user_id, body.passkey.id, body.passkey.credential)
-    elif body.code is not None:
+    elif body.code:
         await services.get(SecondFactors).prove(caller.user_id, body.code, client)
     else:
         raise FactorNeeded("expected 'code' of the own authenticator, or 'passkey'")

@@ -173,7 +173,7 @@ class RevealRequest(Shape):
     """Why somebody wants to see a secret."""
 
     reason: Reason
-    code: Annotated[str | None, Field(min_length=1, max_length=64)] = None
+    code: Annotated[str | None, Field(max_length=64)] = None
     """Of the own authenticator, or a backup code; where `vault.revealFactor` is `required`."""
     passkey: Answer | None = None
     """In the place of `code`: what a passkey answered to POST /api/v1/auth/webauthn/prove."""
