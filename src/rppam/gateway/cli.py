@@ -1,18 +1,15 @@
 """``rppam session``: who is on which target, watching and ending a session, asked of any node."""
 
-import asyncio
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
 
-from rppam.access.tokens.target import Where, target_options
+from rppam.access.tokens.target import Where, asked, target_options
 from rppam.kernel.errors import Exit
 
-if TYPE_CHECKING:
-    from rppam.http.client import Answer
-
+HOST: Final = "session@host"
 SESSIONS: Final = "/api/v1/access/sessions"
 RECORDINGS: Final = "/api/v1/recordings"
 _HELP: Final = {"help_option_names": ["-h", "--help"]}
@@ -36,7 +33,7 @@ def list_(*, everything: bool, limit: int, as_json: bool, where: Where) -> int:
     Exit code 0: shown; 2: could not look.
     """
     query = f"?pageSize={limit}" + ("" if everything else "&active=true")
-    found, problem = _ask(where, "GET", SESSIONS + query, None)
+    found, problem = asked(where, HOST, "GET", SESSIONS + query)
     if problem:
         click.echo(problem, err=True)
         return Exit.ERRORS
@@ -60,7 +57,7 @@ def kill(*, session: str, reason: str, as_json: bool, where: Where) -> int:
 
     Exit code 0: ordered; 1: there is none, or it is over; 2: could not be ordered.
     """
-    found, problem = _ask(where, "POST", f"{SESSIONS}/{session}/kill", {"reason": reason})
+    found, problem = asked(where, HOST, "POST", f"{SESSIONS}/{session}/kill", {"reason": reason})
     if problem:
         click.echo(problem, err=True)
         return Exit.NO if found.get("status") == 404 else Exit.ERRORS
@@ -79,7 +76,7 @@ def watch(*, session: str, where: Where) -> int:
     from rppam.http.client import NoAnswerError
     from rppam.http.download import pieces
 
-    found, problem = _ask(where, "GET", f"{RECORDINGS}?session={session}", None)
+    found, problem = asked(where, HOST, "GET", f"{RECORDINGS}?session={session}")
     if problem:
         click.echo(problem, err=True)
         return Exit.ERRORS
@@ -87,7 +84,7 @@ def watch(*, session: str, where: Where) -> int:
     if not live:
         click.echo("nothing of this session is recorded now; `rppam recording ls` has what was", err=True)
         return Exit.NO
-    target = where.target("session@host")
+    target = where.target(HOST)
     try:
         for name, data in _events(pieces(f"{target.url}{RECORDINGS}/{live[0]}/watch", target.token(), target.trust)):
             if name == "o":
@@ -112,22 +109,3 @@ def _events(found: Iterable[bytes]) -> Iterator[tuple[str, Mapping[str, Any]]]:
                 name = value
             elif word == "data":
                 yield name, json.loads(value)
-
-
-def _ask(where: Where, method: str, path: str, body: Mapping[str, object] | None) -> tuple[Mapping[str, Any], str]:
-    """The answer, and why it is none of use."""
-    from rppam.http.client import NoAnswerError, ask_json
-
-    target = where.target("session@host")
-
-    async def ask() -> "Answer":
-        return await ask_json(method, target.url.rstrip("/") + path, body, token=target.token(), trust=target.trust)
-
-    try:
-        answer = asyncio.run(ask())
-    except NoAnswerError as error:
-        return {}, str(error)
-    found: Mapping[str, Any] = answer.body if isinstance(answer.body, Mapping) else {}
-    if answer.status >= 300:
-        return found, f"{found.get('detail', answer.status)} {found.get('fix', '')}".strip()
-    return found, ""

@@ -1,21 +1,18 @@
 """``rppam recording``: list, export, play and verify recordings, asked of any node; a file is verified anywhere."""
 
-import asyncio
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 import click
 
-from rppam.access.tokens.target import Where, target_options
+from rppam.access.tokens.target import Where, asked, target_options
 from rppam.kernel.errors import Exit
 
-if TYPE_CHECKING:
-    from rppam.http.client import Answer
-
+HOST: Final = "recording@host"
 RECORDINGS: Final = "/api/v1/recordings"
 FORMATS: Final = ("cast3", "cast2", "ttyrec", "txt")
 _HELP: Final = {"help_option_names": ["-h", "--help"]}
@@ -39,7 +36,7 @@ def list_(*, session: str | None, limit: int, as_json: bool, where: Where) -> in
     Exit code 0: shown; 2: could not look.
     """
     query = f"?pageSize={limit}" + (f"&session={session}" if session else "")
-    found, problem = _ask(where, "GET", RECORDINGS + query)
+    found, problem = asked(where, HOST, "GET", RECORDINGS + query, timeout_s=60.0)
     if problem:
         click.echo(problem, err=True)
         return Exit.ERRORS
@@ -114,7 +111,7 @@ def verify(*, recording: str, as_json: bool, where: Where) -> int:
     """
     if Path(recording).is_file():
         return _verify_file(Path(recording), as_json=as_json)
-    found, problem = _ask(where, "POST", f"{RECORDINGS}/{recording}/verify")
+    found, problem = asked(where, HOST, "POST", f"{RECORDINGS}/{recording}/verify", timeout_s=60.0)
     if problem:
         click.echo(problem, err=True)
         return Exit.ERRORS
@@ -143,7 +140,7 @@ def _verify_file(path: Path, *, as_json: bool) -> int:
 def _pieces(where: Where, recording: str, form: str) -> Iterator[bytes]:
     from rppam.http.download import pieces
 
-    target = where.target("recording@host")
+    target = where.target(HOST)
     return pieces(
         f"{target.url.rstrip('/')}{RECORDINGS}/{recording}/export?format={form}", target.token(), target.trust
     )
@@ -154,23 +151,3 @@ def _lines(found: Iterator[bytes]) -> Iterator[str]:
     for piece in found:
         *whole, rest = (rest + piece).split(b"\n")
         yield from (line.decode() for line in whole)
-
-
-def _ask(where: Where, method: str, path: str) -> tuple[Mapping[str, Any], str]:
-    """The answer, and why it is none of use."""
-    from rppam.http.client import NoAnswerError, ask_json
-
-    target = where.target("recording@host")
-
-    async def ask() -> "Answer":
-        url = target.url.rstrip("/") + path
-        return await ask_json(method, url, token=target.token(), timeout_s=60.0, trust=target.trust)
-
-    try:
-        answer = asyncio.run(ask())
-    except NoAnswerError as error:
-        return {}, str(error)
-    found: Mapping[str, Any] = answer.body if isinstance(answer.body, Mapping) else {}
-    if answer.status >= 300:
-        return found, f"{found.get('detail', answer.status)} {found.get('fix', '')}".strip()
-    return found, ""

@@ -4,7 +4,8 @@ The node is where ``--url`` says, else the config's own node; the token comes fr
 made from the config's keys. Over https it has to show a certificate that is believed: see ``_trust``.
 """
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -136,3 +137,24 @@ def target_of(
         )
     host = host_of(path, subject or SUBJECT, ca)
     return Target(url or host.url, host.token, host.trust, is_own=True)
+
+
+def asked(
+    where: Where, name: str, method: str, path: str, body: object = None, *, timeout_s: float = 5.0
+) -> tuple[Mapping[str, Any], str]:
+    """What a node answers to one request, and a sentence why that is none of use; empty where it is.
+
+    ``name`` is whose the token is where one is made from the config's keys.
+    """
+    from rppam.http.client import NoAnswerError, ask_json
+
+    target = where.target(name)
+    url, token = target.url.rstrip("/") + path, target.token()
+    try:
+        answer = asyncio.run(ask_json(method, url, body, token=token, timeout_s=timeout_s, trust=target.trust))
+    except NoAnswerError as error:
+        return {}, str(error)
+    found: Mapping[str, Any] = answer.body if isinstance(answer.body, Mapping) else {}
+    if answer.status >= 300:
+        return found, f"{found.get('detail', answer.status)} {found.get('fix', '')}".strip()
+    return found, ""
