@@ -33,8 +33,8 @@ def leader(world: "World") -> Host | None:
 
 def body(host: Host) -> VoterSet | None:
     """Who votes, as a node knows it."""
-    electorate = None if host.election is None else host.election.status().electorate
-    return None if electorate is None else electorate.body
+    membership = None if host.election is None else host.election.status().known_membership
+    return None if membership is None else membership.body
 
 
 def switch_over(world: "World", chance: Random) -> None:
@@ -128,9 +128,9 @@ def forget(world: "World", chance: Random) -> None:
     """A host dies for good, and an administrator says so."""
     leads = leader(world)
     now = None if leads is None else body(leads)
-    electorate = None if leads is None or leads.election is None else leads.election.status().electorate
+    membership = None if leads is None or leads.election is None else leads.election.status().known_membership
     gone = {host.name for host in world.hosts if host.is_gone}
-    if now is None or electorate is None or electorate.old is not None or gone & set(now.members):
+    if now is None or membership is None or membership.old is not None or gone & set(now.members):
         return
     host = world.hosts[int(chance.random() * len(world.hosts))]
     if host.name not in now.members or not can_go(now, host):
@@ -150,10 +150,10 @@ def want(world: "World", host: Host, *, joins: bool, times: int, stated_off: boo
     """Tell the leader that ``host`` shall, or shall not, be a member."""
     leads = leader(world)
     now = None if leads is None else body(leads)
-    pending = leads is not None and leads.election is not None and leads.election.status().electorate is not None
+    pending = leads is not None and leads.election is not None and leads.election.status().known_membership is not None
     if leads is not None and now is not None and pending:
-        electorate = leads.election.status().electorate if leads.election is not None else None
-        done = (host.name in now.members) is joins and electorate is not None and electorate.old is None
+        membership = leads.election.status().known_membership if leads.election is not None else None
+        done = (host.name in now.members) is joins and membership is not None and membership.old is None
         if done or (host.is_gone and joins) or (not joins and host.name in now.members and not can_go(now, host)):
             return
         members = {*now.members, host.name} if joins else set(now.members) - {host.name}

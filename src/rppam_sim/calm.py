@@ -143,8 +143,8 @@ class Calm:
         world, lease_us = self.world, self.world.timing.lease_us
         if self._refused_at is not None and self._refused_at >= self._ended_at:
             return self._refused_at - self._ended_at + world.judge.drop_us + lease_us // 2
-        lists = [host.election.status().electorate for host in world.hosts if host.election is not None]
-        members = {name for electorate in lists if electorate is not None for name in electorate.members}
+        lists = [host.election.status().known_membership for host in world.hosts if host.election is not None]
+        members = {name for membership in lists if membership is not None for name in membership.members}
         if self.failover_us and any(host.is_gone and host.name in members for host in world.hosts):
             return self.failover_us + lease_us
         if world.off is not None:  # whoever is faster than it waits longer

@@ -11,13 +11,13 @@ from random import Random
 from typing import TYPE_CHECKING, Final
 
 from rppam.cluster.consensus.effects import Saved, SaveKept, Tried
-from rppam.cluster.consensus.messages import NO_CLAIM, PersistedVote
+from rppam.cluster.consensus.messages import NO_CANDIDACY, PersistedVote
 from rppam_sim.host import Host
 
 if TYPE_CHECKING:
     from rppam_sim.world import World
 
-EMPTY: Final = PersistedVote(NO_CLAIM, None)
+EMPTY: Final = PersistedVote(NO_CANDIDACY, None)
 """A member's disk before it belongs to any cluster."""
 FULL: Final = "no space is left on the disk"
 TRIED_US: Final = 1_000_000
@@ -99,10 +99,10 @@ class Disks:
 
     def leaves_nobody(self, leads: Host) -> bool:
         """Whether everybody who could follow this leader has answered it since it knew that its own disk is full."""
-        electorate = None if leads.election is None else leads.election.status().electorate
-        if electorate is None:
+        membership = None if leads.election is None else leads.election.status().known_membership
+        if membership is None:
             return False
-        names = [name for name in electorate.members if electorate.may_stand(name)]
+        names = [name for name in membership.members if membership.may_stand(name)]
         return all(self._has_told(self.world.named[name], leads) for name in names if name != leads.name)
 
     def _has_told(self, host: Host, leads: Host) -> bool:

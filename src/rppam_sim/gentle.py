@@ -31,17 +31,17 @@ RESTART_US: Final = 500_000
 
 def possible(world: "World", leader: Host) -> list[str]:
     """What may be done to this world now."""
-    electorate = None if leader.election is None else leader.election.status().electorate
-    if electorate is None or any(host.disk.kept.electorate != electorate for host in world.hosts if not host.is_gone):
+    membership = None if leader.election is None else leader.election.status().known_membership
+    if membership is None or any(host.disk.kept.membership != membership for host in world.hosts if not host.is_gone):
         return []  # a change is under way, or was begun by a leader before
-    others = [host for host in world.hosts if host is not leader and host.name in electorate.members]
+    others = [host for host in world.hosts if host is not leader and host.name in membership.members]
     kinds = [FORGED, LATE] if others else [FORGED]
-    if others and len(others) == len(electorate.members) - 1 and not any(host.is_gone for host in others):
+    if others and len(others) == len(membership.members) - 1 and not any(host.is_gone for host in others):
         # With a member switched off for good, one more that is cut off may well be one too many.
         kinds += [CUT, OUTAGE, ROLLING]
         if world.setting.store == SENTINEL:
             kinds.append(FAILOVER)
-        if any(electorate.may_stand(host.name) for host in others):
+        if any(membership.may_stand(host.name) for host in others):
             kinds.append(SWITCHOVER)
     return kinds
 
@@ -70,8 +70,8 @@ def strike(world: "World", leader: Host, kind: str) -> None:
     elif kind == FORGED:
         epoch = min(EPOCH_MAX, leader.election.status().epoch + int(10 ** (15 * world.random())))
         record = Record(RecordState.HELD, "stranger", "5" * 16, epoch, 1, f"{int(world.random() * 16**16):016x}")
-        electorate = leader.election.status().electorate
-        if electorate is not None and not electorate.store_has_vote and world.random() < 0.5:
+        membership = leader.election.status().known_membership
+        if membership is not None and not membership.store_has_vote and world.random() < 0.5:
             record = sealed(record, SimSeal())  # somebody has the key, too
         troubles.overwrite(world, record.encode(), f"somebody writes a record that says 'stranger' leads at {epoch}")
     elif kind == LATE:
@@ -87,24 +87,24 @@ def strike(world: "World", leader: Host, kind: str) -> None:
 def _late(world: "World", leader: Host, others: list[Host]) -> None:
     """A candidate asked before the leader was elected, and gave up; its question arrives only now."""
     assert leader.election is not None, "a leader runs"
-    electorate = leader.election.status().electorate
-    asking = [host for host in others if electorate is not None and electorate.may_stand(host.name)]
-    if not asking or electorate is None or asking[0].election is None:
+    membership = leader.election.status().known_membership
+    asking = [host for host in others if membership is not None and membership.may_stand(host.name)]
+    if not asking or membership is None or asking[0].election is None:
         return
     candidate, mind = asking[0], asking[0].election
-    claim = Candidacy(candidate.name, mind.status().me.boot_id, leader.election.status().epoch + 1)
-    world.say(f"fault: a question of {candidate.name} for votes at epoch {claim.epoch}, long given up, arrives")
-    candidate.asked_before = max(candidate.asked_before, claim.epoch)
+    candidacy = Candidacy(candidate.name, mind.status().me.boot_id, leader.election.status().epoch + 1)
+    world.say(f"fault: a question of {candidate.name} for votes at epoch {candidacy.epoch}, long given up, arrives")
+    candidate.asked_before = max(candidate.asked_before, candidacy.epoch)
     for host in (leader, *others):
-        ballot = VoteRequest(VoteRequestKind.VOTE, 0, claim, electorate, candidate.now(world.now))
-        world.hand(host, Asked(ballot, Asker(candidate, candidate.life)))
+        vote_request = VoteRequest(VoteRequestKind.VOTE, 0, candidacy, membership, candidate.now(world.now))
+        world.hand(host, Asked(vote_request, Asker(candidate, candidate.life)))
 
 
 def _switch_over(world: "World", leader: Host, others: list[Host]) -> None:
     """L2, but for the time to stop: whoever was named leads at once. A member that waits after its start cannot yet."""
     assert leader.election is not None, "a leader runs"
-    electorate = leader.election.status().electorate
-    able = (host for host in others if electorate is not None and electorate.may_stand(host.name))
+    membership = leader.election.status().known_membership
+    able = (host for host in others if membership is not None and membership.may_stand(host.name))
     to = next((host for host in able if not waits_after_start(host, world.now)), None)
     if to is None:
         return

@@ -143,8 +143,8 @@ class Host:
         """The last of them that it has told."""
         self.noted: tuple[int, Candidacy, Instant | None] | None = None
         """What the judge last saw of its voter: life, promise, until when."""
-        self.electorate: Membership | None = None
-        """What the judge last saw it take for the electorate."""
+        self.membership: Membership | None = None
+        """What the judge last saw it take for the membership."""
 
     def now(self, true_us: int) -> Instant:
         """What this node takes for the time."""

@@ -108,11 +108,11 @@ class Checker:
         knows_slow = comes is not None and comes.others.clocks.off.get(other.name, 0) < 0
         if comes is not None and knows_slow and comes.holds(STORE, host.now(now_us)):
             return False
-        electorate = None if was is None else was.electorate
-        if was is None or electorate is None or not other.has_permission(now_us):
+        membership = None if was is None else was.membership
+        if was is None or membership is None or not other.has_permission(now_us):
             return True
         clocks = was.others.clocks
-        if electorate.store_has_vote and STORE in was.promises and clocks.is_own_off:
+        if membership.store_has_vote and STORE in was.promises and clocks.is_own_off:
             return False
         return not any(name in clocks.off for name in was.promises)
 
@@ -161,7 +161,7 @@ class Checker:
             )
 
     def told(self, host: Host, to: tuple[str, int], vote: Vote) -> None:
-        """A member answers a ballot."""
+        """A member answers a vote_request."""
         self.vote_checker.told(host, to, vote)
 
     def voted(self, host: Host, event: HostEvent | None, now_us: int) -> None:

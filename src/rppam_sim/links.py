@@ -1,6 +1,6 @@
 """Between members: directed links that delay, lose, hold back, repeat, break, and may be cut one way.
 
-A vote goes back to the very life that asked. A ballot that surely gets no answer (nobody listens there, or the link
+A vote goes back to the very life that asked. A request that surely gets no answer (nobody listens there, or the link
 broke) is told to its asker; one that is merely lost is not.
 """
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rppam.cluster.consensus.effects import Ask, Asked, Free, Freed, Invite, Invited, NotVoted, Phase, SendVote, Voted
 from rppam.cluster.consensus.messages import Freeing
 from rppam_sim.host import Asker, Host
-from rppam_sim.transcript import ballot_words, claim_words, vote_words
+from rppam_sim.transcript import candidacy_words, vote_request_words, vote_words
 
 if TYPE_CHECKING:
     from rppam_sim.world import World
@@ -43,20 +43,21 @@ class Links:
     # ---- what members send ------------------------------------------------------------------------------------------
 
     def ask(self, host: Host, effect: Ask) -> None:
-        """A ballot leaves."""
-        host.under_way[effect.to] = effect.ballot.request
+        """A vote request leaves."""
+        host.under_way[effect.to] = effect.vote_request.request
         if self.world.tracing:
             if host.election is not None and host.election.status().phase is Phase.STANDBY:
-                self._compared.add((host.name, effect.to, effect.ballot.request))
+                self._compared.add((host.name, effect.to, effect.vote_request.request))
                 self.world.say(f"{host.name} compares clocks with {effect.to}")
             else:
-                self.world.say(f"{host.name} asks {effect.to}: {ballot_words(effect.ballot)}")
+                self.world.say(f"{host.name} asks {effect.to}: {vote_request_words(effect.vote_request)}")
         self._send(host, effect.to, self._asked, effect)
 
     def free(self, host: Host, effect: Free) -> None:
         """A promise is given back."""
         if self.world.tracing:
-            self.world.say(f"{host.name} gives back to {effect.to} its promise for {claim_words(effect.freeing.claim)}")
+            promise = candidacy_words(effect.freeing.candidacy)
+            self.world.say(f"{host.name} gives back to {effect.to} its promise for {promise}")
         self._send(host, effect.to, self._freed, effect.freeing)
 
     def invite(self, host: Host, effect: Invite) -> None:
@@ -67,7 +68,7 @@ class Links:
     def vote(self, host: Host, effect: SendVote) -> None:
         """An answer leaves, to the very life that asked."""
         asker = effect.handle
-        assert isinstance(asker, Asker), "every ballot came with who asked"
+        assert isinstance(asker, Asker), "every vote request came with who asked"
         if self.world.tracing:
             compared = (asker.host.name, host.name, effect.vote.request) in self._compared
             words = "what its clock shows" if compared else vote_words(effect.vote)
@@ -78,12 +79,12 @@ class Links:
 
     def _asked(self, sender: Host, life: int, to: Host, effect: Ask) -> None:
         if not to.votes:
-            self.no_vote(sender, life, effect.to, effect.ballot.request)
+            self.no_vote(sender, life, effect.to, effect.vote_request.request)
         else:
-            self.world.hand(to, Asked(effect.ballot, Asker(sender, life)))
+            self.world.hand(to, Asked(effect.vote_request, Asker(sender, life)))
 
     def no_vote(self, asker: Host, life: int, voter: str, request: int) -> None:
-        """A ballot surely gets no answer, and the asker hears of it."""
+        """A vote request surely gets no answer, and the asker hears of it."""
         back_us = int(self.random() ** 2 * self.world.timing.request_timeout_us / 4)
         self.world.push(
             self.world.now + 300 + back_us, self.world.performer.tell, asker, life, NotVoted(voter, request)

@@ -99,20 +99,20 @@ def _members_apart(world: "World", chance: Random) -> None:
 def _forge(world: "World", chance: Random) -> None:
     """Somebody who holds the key of the member link asks for a vote with a list of members of his own."""
     host = any_host(world, chance)
-    electorate = None if host.election is None else host.election.status().electorate
-    if electorate is None or not electorate.may_stand(host.name):
+    membership = None if host.election is None else host.election.status().known_membership
+    if membership is None or not membership.may_stand(host.name):
         return
-    witnesses = electorate.body.witnesses
+    witnesses = membership.body.witnesses
     name = witnesses[0] if witnesses and witnesses[0] != host.name and chance.random() < 0.5 else STRANGER
-    room = EPOCH_MAX - electorate.version.epoch
-    version = Version(electorate.version.epoch + int(room ** chance.random()), 1)
-    forged = Membership(electorate.lineage, version, VoterSet.of((host.name,), electorate.body.policy))
-    claim = Candidacy(name, "5" * 16, int(EPOCH_MAX ** chance.random()))
+    room = EPOCH_MAX - membership.version.epoch
+    version = Version(membership.version.epoch + int(room ** chance.random()), 1)
+    forged = Membership(membership.lineage, version, VoterSet.of((host.name,), membership.body.policy))
+    candidacy = Candidacy(name, "5" * 16, int(EPOCH_MAX ** chance.random()))
     world.say(f"fault: {name} asks {host.name} with a list of members of its own, version {version}")
-    ballot = VoteRequest(
-        VoteRequestKind.RENEW if chance.random() < 0.5 else VoteRequestKind.VOTE, 0, claim, forged, Instant(0)
+    vote_request = VoteRequest(
+        VoteRequestKind.RENEW if chance.random() < 0.5 else VoteRequestKind.VOTE, 0, candidacy, forged, Instant(0)
     )
-    world.hand(host, Asked(ballot, Asker(_other(world, host, chance), NOBODY)))
+    world.hand(host, Asked(vote_request, Asker(_other(world, host, chance), NOBODY)))
 
 
 def _slow_disk(world: "World", chance: Random) -> None:
@@ -134,9 +134,9 @@ def _fill_disk(world: "World", chance: Random) -> None:
 
 
 def _lose_disk(world: "World", chance: Random) -> None:
-    """Only where the electorate never changes: an empty file also forgets which electorate it had refused."""
+    """Only where the membership never changes: an empty file also forgets which membership it had refused."""
     host = any_host(world, chance)
-    others_know = all(other.disk.kept.electorate is not None for other in world.hosts if other is not host)
+    others_know = all(other.disk.kept.membership is not None for other in world.hosts if other is not host)
     if not world.is_steady or host.election is None or not others_know:
         return
     world.say(f"fault: the file of {host.name} is lost, and its process is started again")

@@ -59,7 +59,7 @@ class EffectRunner:
         elif isinstance(effect, Ask):
             world.links.ask(host, effect)
         elif isinstance(effect, SendVote):
-            assert isinstance(effect.handle, Asker), "every ballot came with who asked"
+            assert isinstance(effect.handle, Asker), "every vote request came with who asked"
             world.judge.told(host, (effect.handle.host.name, effect.handle.life), effect.vote)
             world.links.vote(host, effect)
             if effect.vote.is_granted and effect.vote.kind is VoteRequestKind.VOTE:
@@ -67,7 +67,7 @@ class EffectRunner:
         elif isinstance(effect, SaveKept):
             world.disks.save(host, effect)
         elif isinstance(effect, Free):
-            world.judge.given_back(host, effect.freeing.claim.epoch, world.now)
+            world.judge.given_back(host, effect.freeing.candidacy.epoch, world.now)
             world.links.free(host, effect)
         elif isinstance(effect, Invite):
             world.links.invite(host, effect)

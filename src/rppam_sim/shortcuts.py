@@ -24,7 +24,7 @@ from rppam.cluster.consensus.election import TABLE, Table
 from rppam.cluster.consensus.exchange import Exchanged
 from rppam.cluster.consensus.lease import LeaseObserver, Sent
 from rppam.cluster.consensus.membership import Membership, VoterSet
-from rppam.cluster.consensus.messages import NO_CLAIM, Candidacy, PersistedVote, VoteRequestKind
+from rppam.cluster.consensus.messages import NO_CANDIDACY, Candidacy, PersistedVote, VoteRequestKind
 from rppam.cluster.consensus.promises import Promises, Weights
 from rppam.cluster.consensus.record import Record, RecordState, parse_record, vacant
 from rppam.cluster.consensus.rules import LeadershipRules, LeaseRules, MembershipRules, VoteRules
@@ -284,12 +284,12 @@ class NoAbstention(VoteRules):
 
 class EmptyIsNew(VoteRules):
     def abstains_until(self, kept: PersistedVote, now: Instant) -> Instant:
-        return now if kept.claim == NO_CLAIM else super().abstains_until(kept, now)
+        return now if kept.candidacy == NO_CANDIDACY else super().abstains_until(kept, now)
 
 
 class ForgetsEpoch(VoteRules):
     def recalls(self, kept: PersistedVote) -> PersistedVote:
-        return PersistedVote(NO_CLAIM, kept.electorate)
+        return PersistedVote(NO_CANDIDACY, kept.membership)
 
 
 class VotesTwice(VoteRules):

@@ -25,19 +25,19 @@ def record_words(record: Record | None) -> str:
     return f"'{record.state} by {record.holder} (life {record.boot_id[-4:]}), epoch {record.epoch}, seq {record.seq}'"
 
 
-def claim_words(claim: Candidacy) -> str:
+def candidacy_words(candidacy: Candidacy) -> str:
     """Whom a promise is for."""
-    return f"{claim.candidate} (life {claim.boot_id[-4:]}) at epoch {claim.epoch}"
+    return f"{candidacy.candidate} (life {candidacy.boot_id[-4:]}) at epoch {candidacy.epoch}"
 
 
-def ballot_words(ballot: VoteRequest) -> str:
-    """A ballot for people."""
-    version = f"members as of version {ballot.electorate.version}"
-    if ballot.kind is VoteRequestKind.PROBE:
+def vote_request_words(vote_request: VoteRequest) -> str:
+    """A vote request for people."""
+    version = f"members as of version {vote_request.membership.version}"
+    if vote_request.kind is VoteRequestKind.PROBE:
         return f"would you vote for me? ({version})"
-    if ballot.kind is VoteRequestKind.VOTE:
-        return f"your vote for {claim_words(ballot.claim)}? ({version})"
-    return f"still for {claim_words(ballot.claim)}? ({version})"
+    if vote_request.kind is VoteRequestKind.VOTE:
+        return f"your vote for {candidacy_words(vote_request.candidacy)}? ({version})"
+    return f"still for {candidacy_words(vote_request.candidacy)}? ({version})"
 
 
 def vote_words(vote: Vote) -> str:
@@ -56,10 +56,10 @@ def body_words(body: VoterSet) -> str:
     return f"{names}; policy {body.policy}"
 
 
-def electorate_words(electorate: Membership) -> str:
-    """An electorate for people."""
-    pending = "" if electorate.old is None else f", pending after {body_words(electorate.old)}"
-    return f"version {electorate.version}: {body_words(electorate.body)}{pending}"
+def membership_words(membership: Membership) -> str:
+    """A membership for people."""
+    pending = "" if membership.old is None else f", pending after {body_words(membership.old)}"
+    return f"version {membership.version}: {body_words(membership.body)}{pending}"
 
 
 class Transcript:

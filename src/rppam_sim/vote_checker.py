@@ -1,7 +1,7 @@
 """S5: no promise is ever shortened, and no two electorates can each gather a majority without a common voter.
 
 A promise binds its voter, over all lives of its process, for a lease on its own clock, or until exactly that promise
-was given back. One that died with its process before it was told to anybody binds nobody. An electorate is usable while
+was given back. One that died with its process before it was told to anybody binds nobody. A membership is usable while
 voters that have no newer one on disk could carry it.
 """
 
@@ -36,10 +36,10 @@ class VoteChecker:
             if host.oath is not None and (host.oath[0].candidate, host.oath[0].epoch) == (to[0], vote.epoch):
                 host.oath_told = host.oath
 
-    def supported(self, host: Host, claim: tuple[str, int, int]) -> None:
-        """A host has supported a claim: name, life, epoch."""
-        if claim != host.supported and claim[2] >= host.supported[2]:
-            host.supported_before, host.supported = host.supported[2], claim
+    def supported(self, host: Host, candidacy: tuple[str, int, int]) -> None:
+        """A host has supported a candidacy: name, life, epoch."""
+        if candidacy != host.supported and candidacy[2] >= host.supported[2]:
+            host.supported_before, host.supported = host.supported[2], candidacy
 
     def seen(self, host: Host, event: HostEvent | None, now_us: int) -> None:
         """A member handled something."""
@@ -47,66 +47,66 @@ class VoteChecker:
             return
         status = host.election.status()
         vote = status.vote
-        claim, until = vote.promise, vote.promised_until
-        if host.noted != (host.life, claim, until):
-            before, host.noted = host.noted, (host.life, claim, until)
+        candidacy, until = vote.promise, vote.promised_until
+        if host.noted != (host.life, candidacy, until):
+            before, host.noted = host.noted, (host.life, candidacy, until)
             if until is not None:
-                if host.oath is not None and isinstance(event, Freed) and event.freeing.claim == host.oath[0]:
+                if host.oath is not None and isinstance(event, Freed) and event.freeing.candidacy == host.oath[0]:
                     host.oath = host.oath_told = None  # given back, and promised anew in the same step
-                self._promised(host, claim, now_us)
-                host.oath = claim, host.true_at(voter_end(host, self._lease_us, now_us), now_us)
+                self._promised(host, candidacy, now_us)
+                host.oath = candidacy, host.true_at(voter_end(host, self._lease_us, now_us), now_us)
             elif before is not None and before[0] == host.life and host.oath is not None:
                 self._freed(host, event, now_us)
                 host.oath = host.oath_told = None
         if _counts_its_own(host, status):
             host.oath_told = host.oath
-        if vote.membership is not host.electorate:
-            host.electorate = vote.membership
+        if vote.membership is not host.membership:
+            host.membership = vote.membership
             self._electorates(now_us)
 
     def died(self, host: Host) -> None:
         """The process of a host ends: it remains bound by what it has told."""
         host.oath = host.oath_told
 
-    def _promised(self, host: Host, claim: Candidacy, now_us: int) -> None:
+    def _promised(self, host: Host, candidacy: Candidacy, now_us: int) -> None:
         if host.oath is None or host.oath[1] <= now_us:
             return
         to = host.oath[0]
-        if (to.candidate, to.boot_id) != (claim.candidate, claim.boot_id):
+        if (to.candidate, to.boot_id) != (candidacy.candidate, candidacy.boot_id):
             left_ms = (host.oath[1] - now_us) // 1000
             raise Broken(
                 Violation(
                     "S5",
                     now_us,
-                    f"{host.name} promises {claim.candidate} epoch {claim.epoch}, but for {left_ms} ms more is bound "
-                    f"to {to.candidate} (life {to.boot_id[-4:]}) at epoch {to.epoch}",
+                    f"{host.name} promises {candidacy.candidate} epoch {candidacy.epoch}, but for {left_ms} ms more "
+                    f"is bound to {to.candidate} (life {to.boot_id[-4:]}) at epoch {to.epoch}",
                 )
             )
 
     def _freed(self, host: Host, event: HostEvent | None, now_us: int) -> None:
         assert host.oath is not None, "asked only about a promise"
-        claim, until = host.oath
-        own = claim.candidate == host.name
-        if own or until <= now_us or (isinstance(event, Freed) and event.freeing.claim == claim):
+        candidacy, until = host.oath
+        own = candidacy.candidate == host.name
+        if own or until <= now_us or (isinstance(event, Freed) and event.freeing.candidacy == candidacy):
             return
         raise Broken(
             Violation(
                 "S5",
                 now_us,
-                f"{host.name} forgets its promise to {claim.candidate} at epoch {claim.epoch}, not given back",
+                f"{host.name} forgets its promise to {candidacy.candidate} at epoch {candidacy.epoch}, not given back",
             )
         )
 
     # ---- electorates ------------------------------------------------------------------------------------------------
 
     def _electorates(self, now_us: int) -> None:
-        """Somebody took over another electorate: any two that can be used must share a voter."""
+        """Somebody took over another membership: any two that can be used must share a voter."""
         there = [host for host in self._hosts if not host.is_gone]
         on_disk = {
-            host.name: NEVER if host.disk.kept.electorate is None else host.disk.kept.electorate.version
+            host.name: NEVER if host.disk.kept.membership is None else host.disk.kept.membership.version
             for host in there
         }
-        known = {host.disk.kept.electorate for host in there} | {host.electorate for host in there}
+        known = {host.disk.kept.membership for host in there} | {host.membership for host in there}
         used = sorted((one for one in known if one is not None), key=lambda one: one.version)
         state = (tuple(used), tuple(sorted(on_disk.items())))
         if state in self._checked:
@@ -135,9 +135,9 @@ def voter_end(host: Host, lease_us: int, now_us: int) -> Instant:
     return after(host.now(now_us), lease_us)
 
 
-def _able(electorate: Membership, on_disk: dict[str, Version]) -> frozenset[str]:
-    """Who could still vote under this electorate."""
-    able = {name for name in electorate.members if name in on_disk and on_disk[name] <= electorate.version}
+def _able(membership: Membership, on_disk: dict[str, Version]) -> frozenset[str]:
+    """Who could still vote under this membership."""
+    able = {name for name in membership.members if name in on_disk and on_disk[name] <= membership.version}
     return frozenset({*able, STORE})
 
 

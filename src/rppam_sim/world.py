@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from rppam.cluster.consensus.effects import EpochLearned, Phase, Tick
 from rppam.cluster.consensus.membership import Membership, QuorumPolicy, VoterSet, founding
-from rppam.cluster.consensus.messages import NO_CLAIM, PersistedVote
+from rppam.cluster.consensus.messages import NO_CANDIDACY, PersistedVote
 from rppam.cluster.consensus.timing import PROFILES
 from rppam_sim.calm import Calm
 from rppam_sim.clocks import BootClock, WallClock
@@ -72,7 +72,7 @@ class World:
         """The member whose clock runs at a rate that no rule allows, and which members can find out."""
         self.founding = _founding(self.hosts, setting) if setting.votes else None
         for host in self.hosts:
-            host.disk = Disk(PersistedVote(NO_CLAIM, self.founding))
+            host.disk = Disk(PersistedVote(NO_CANDIDACY, self.founding))
         self.performer = EffectRunner(self)
         self.judge = Checker(self.hosts, self.timing)
         self.network = Network(self, Random(self._seed + "/network"))  # noqa: S311

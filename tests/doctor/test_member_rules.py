@@ -37,7 +37,7 @@ def others(*entries: Shown) -> dict[str, Shown]:
 
 
 GOOD = VoteFacts(
-    node="node1", runs=True, electorate=THREE, policy=MAJORITY, is_policy_given=True, is_behind_sentinel=False,
+    node="node1", runs=True, membership=THREE, policy=MAJORITY, is_policy_given=True, is_behind_sentinel=False,
     others=others(shown("node2"), shown("node3")),
 )  # fmt: skip
 
@@ -52,7 +52,7 @@ def test_a_member_among_its_own_has_nothing_said_about_it() -> None:
 
 
 def test_a_newcomer_is_told_who_can_take_it_in_and_a_founder_how_to_found() -> None:
-    newcomer = replace(GOOD, electorate=None)
+    newcomer = replace(GOOD, membership=None)
     waiting = by_code(newcomer)["RD-902"]
     assert (waiting.severity, "node2, node3 can take it in" in waiting.evidence) == (Severity.WARNING, True)
     assert by_code(replace(newcomer, runs=False))["RD-902"].severity is Severity.NOTE
@@ -64,7 +64,7 @@ def test_a_newcomer_is_told_who_can_take_it_in_and_a_founder_how_to_found() -> N
 
 def test_who_was_taken_off_the_list_is_told_so() -> None:
     body = VoterSet.of(("node2", "node3"), MAJORITY)
-    gone = by_code(replace(GOOD, electorate=THREE._replace(version=Version(7, 2), body=body)))["RD-902"]
+    gone = by_code(replace(GOOD, membership=THREE._replace(version=Version(7, 2), body=body)))["RD-902"]
     assert "node2, node3, version 7.2, and not 'node1'" in gone.evidence
 
 
@@ -99,7 +99,7 @@ def test_who_does_not_vote_and_who_is_not_seen() -> None:
 
 def test_a_pending_change_is_shown_as_one() -> None:
     pending = Membership(THREE.lineage, Version(5, 1), VoterSet.of(("node1", "node2"), MAJORITY), THREE.body)
-    told = by_code(replace(GOOD, electorate=pending, others=others(shown("node2"), shown("node3"), shown("node4"))))
+    told = by_code(replace(GOOD, membership=pending, others=others(shown("node2"), shown("node3"), shown("node4"))))
     assert "node1, node2, node3 (becoming node1, node2)" in told["RD-903"].evidence
 
 

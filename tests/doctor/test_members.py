@@ -72,7 +72,7 @@ async def test_a_standing_connection_is_not_replaced_by_a_knock() -> None:
         await settled(lambda: one.link.peers["node2"].is_connected)
         assert (await prober().probe("node2", two.address, timeout_s=3)).outcome is ProbeOutcome.ANSWERED
         assert one.ask("node2") is not None
-        await settled(lambda: two.ballots)
+        await settled(lambda: two.vote_requests)
         assert one.link.peers["node2"].is_connected
 
 

@@ -58,7 +58,7 @@ VOTE = Vote(
     VoteRequestKind.RENEW, "node2", TWO, 17, CLAIM.epoch, True, Refusal.NONE, CLAIM.epoch, Version(0, 1), None, "node1",
     Instant(99_120_001), Readiness.READY,
 )  # fmt: skip
-REFUSAL = VOTE._replace(is_granted=False, refusal=Refusal.OLD_ELECTORATE, electorate=LIST, promised_to="")
+REFUSAL = VOTE._replace(is_granted=False, refusal=Refusal.OLD_ELECTORATE, membership=LIST, promised_to="")
 MESSAGES = (
     BALLOT, VOTE, REFUSAL, Freeing(CLAIM), Invitation(CLAIM), Ping(5), Pong(5), OrderOpen(ONE), OrderTicket(ONE, TWO),
     Order(ONE, TWO, "0f" * 32, '{"order": "pause"}'), OrderAnswer(ONE, "0f" * 32, '{"said": "done"}'),

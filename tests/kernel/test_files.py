@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rppam.cluster.admin.errors import OrdersUnwritable
-from rppam.cluster.consensus.messages import NO_CLAIM, PersistedVote
+from rppam.cluster.consensus.messages import NO_CANDIDACY, PersistedVote
 from rppam.cluster.consensus.operator_state import NO_ORDERS
 from rppam.cluster.driver.operator_state import OperatorStateFile
 from rppam.cluster.errors import PromiseFileUnwritable
@@ -18,7 +18,7 @@ from rppam.kernel.files import replace_durably
 
 WRITERS: dict[str, Callable[[Path], object]] = {
     "anything": lambda folder: replace_durably(folder / "file", b"new"),
-    "promises": lambda folder: FilePromises(folder / "file").save(PersistedVote(NO_CLAIM, None)),
+    "promises": lambda folder: FilePromises(folder / "file").save(PersistedVote(NO_CANDIDACY, None)),
     "orders": lambda folder: OperatorStateFile(folder / "file").save(NO_ORDERS),
 }
 by_each = pytest.mark.parametrize("writer", WRITERS)

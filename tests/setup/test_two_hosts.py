@@ -176,8 +176,8 @@ def test_init_and_join_make_one_cluster_of_two_hosts_and_a_witness(
 def votes_with_the_witness(folder: Path) -> bool:
     """Whether the list on disk has all three, under the policy that was asked for, and no change is pending."""
     kept = FilePromises(folder / FILE_NAME).load()
-    electorate = None if kept is None else kept.electorate
-    return electorate is not None and electorate[2:] == (
+    membership = None if kept is None else kept.membership
+    return membership is not None and membership[2:] == (
         VoterSet.of(("node1", "node2", "witness1"), QuorumPolicy.MAJORITY, ("witness1",)),
         None,
     )

@@ -17,9 +17,9 @@ FOUR = founding(LINEAGE, VoterSet.of(("a", "b", "c", "d"), MAJORITY))
 def test_one_list_never_elects_two() -> None:
     for policy in (LAST, MAJORITY):
         for names in ("ab", "abc", "abcd", "abcde"):
-            electorate = founding(LINEAGE, VoterSet.of(tuple(names), policy))
+            membership = founding(LINEAGE, VoterSet.of(tuple(names), policy))
             everybody = frozenset({*names, STORE})
-            assert disjoint(electorate, everybody, electorate, everybody) is None
+            assert disjoint(membership, everybody, membership, everybody) is None
 
 
 def test_a_list_that_grew_shares_a_voter_only_while_the_old_votes_are_needed_too() -> None:

@@ -84,4 +84,4 @@ class RunningWitness:
 def electorate_in(folder: Path) -> Membership | None:
     """What a member's file says."""
     kept = FilePromises(folder / FILE_NAME).load()
-    return None if kept is None else kept.electorate
+    return None if kept is None else kept.membership

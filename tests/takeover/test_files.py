@@ -63,9 +63,9 @@ def test_the_promise_file_becomes_this_hosts_own(member: Path, tmp_path: Path) -
     kept, flaw = promises.begin()
     assert (flaw, promises.strange, promises.is_taken_over) == ("", "", True)
     assert kept is not None
-    assert kept.highest == kept.claim.epoch > 0
-    assert kept.electorate is not None
-    assert f"electorate {kept.electorate.encode()}\n" in (member / "promise").read_text()
+    assert kept.highest == kept.candidacy.epoch > 0
+    assert kept.membership is not None
+    assert f"electorate {kept.membership.encode()}\n" in (member / "promise").read_text()
     assert path.read_text().startswith("rppam-promise2\n")
     again = FilePromises(path, HERE)
     assert (again.load(), again.strange, again.is_taken_over) == (kept, "", False)

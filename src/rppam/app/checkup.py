@@ -126,7 +126,7 @@ def checkup_of(
     settings: Settings,
     redis: RedisParts | None,
     clock: Clock,
-    electorate: Callable[[], Membership | None],
+    membership: Callable[[], Membership | None],
     told: Callable[[], object],
     sessions: Callable[[int], Awaitable[int]],
 ) -> Checkup:
@@ -140,13 +140,13 @@ def checkup_of(
     checks = RedisCheckup(redis.link, redis.watchers, pipeline, secrets)
 
     def votes() -> VoteFacts | None:
-        found = electorate()
+        found = membership()
         if found is None:
             return None
         return VoteFacts(
             node=settings.node.node_name,
             runs=True,
-            electorate=found,
+            membership=found,
             policy=settings.cluster.quorum_policy,
             is_policy_given="cluster.quorumPolicy" in settings.given,
             is_behind_sentinel=redis.behind_sentinel,

@@ -45,15 +45,16 @@ class CrashRelease:
     def look(self, status: Status, link: TlsMemberLink, now: Instant) -> None:
         """See whether the members have to be told something else than before."""
         as_of = None
-        if status.phase in {Phase.CLAIMING, Phase.LEADER, Phase.QUIESCING}:
+        if status.phase in {Phase.CLAIMING, Phase.LEADER, Phase.STOPPING}:
             as_of = status.candidacy, dict(link.places), status.successor(now), link.credentials.own_pem
         if as_of == self._members_as_of:
             return
         self._members_as_of = as_of
         self._for_members = ()
         if as_of is not None:
-            claim, places, successor, _ = as_of
-            self._for_members = freeing_words(link.options, link.credentials, places, claim, successor, self._entropy)
+            candidacy, places, successor, _ = as_of
+            entropy = self._entropy
+            self._for_members = freeing_words(link.options, link.credentials, places, candidacy, successor, entropy)
         self._write()
 
     def _write(self) -> None:

@@ -25,5 +25,5 @@ def own_url(settings: Settings) -> str:
 
 def _may_order(core: NodeCore, node: str) -> bool:
     """Whether ``node`` is a member that has administrators: no witness, which has no REST API."""
-    electorate = core.status().electorate
-    return electorate is not None and any(body.may_stand(node) for body in electorate.voter_sets)
+    membership = core.status().known_membership
+    return membership is not None and any(body.may_stand(node) for body in membership.voter_sets)

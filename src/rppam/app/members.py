@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from rppam.cluster.consensus.admission import AdmissionState
 from rppam.cluster.consensus.lease import Identity
-from rppam.cluster.consensus.messages import NO_CLAIM, PersistedVote
+from rppam.cluster.consensus.messages import NO_CANDIDACY, PersistedVote
 from rppam.cluster.consensus.record import Seal
 from rppam.cluster.consensus.rules import VoteRules
 from rppam.cluster.consensus.timing import Timing
@@ -108,12 +108,12 @@ def member_parts(
         return None
     promises = FilePromises(settings.node.data_dir / FILE_NAME, home)
     found, unwritable = promises.begin()
-    kept = found or PersistedVote(NO_CLAIM, None)
+    kept = found or PersistedVote(NO_CANDIDACY, None)
     if promises.strange:
         log.error("%s", promises.strange)
     elif promises.is_taken_over:
         log.info("the promise file of an earlier release is taken over as this host's own")
-    if kept.electorate is None:
+    if kept.membership is None:
         log.info(
             "this node belongs to no cluster yet and asks the leader to be made a member. If it is the first node of a "
             "new cluster, found it with: rppam cluster found"

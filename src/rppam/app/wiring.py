@@ -150,7 +150,9 @@ def deciding_of(
     members = member_parts(settings, boot_id, timing, clock, entropy, own_url(settings))
     orders = OperatorStateKeeper(OperatorStateFile(settings.node.data_dir / ORDERS_FILE))
     count = SqlSessions(database).active
-    checkup = checkup_of(settings, redis, clock, lambda: core.status().electorate, lambda: driver.store.view[:2], count)
+    checkup = checkup_of(
+        settings, redis, clock, lambda: core.status().known_membership, lambda: driver.store.view[:2], count
+    )
     lives = FormerLives(settings.node.data_dir / LIVES_FILE, socket.gethostname())
     lives.begin(boot_id)
     core = _core(known, boot_id, timing, clock, entropy, members, orders.load(), lives)

@@ -53,14 +53,14 @@ class MemberCheck:
         self._report = report
         self._is_witness = is_witness
         self._key: Secret | None = None
-        self._electorate: Membership | None = None
+        self._membership: Membership | None = None
         self._is_kept_readable = True
 
     def own(self) -> None:
         """The cluster key, the promise file, the clock and the disk."""
         self._key = self._cluster_key()
         self._sealing_key()
-        self._electorate = self._kept()
+        self._membership = self._kept()
         self._report.add(*ground_findings(look_at_ground(self._settings.node.data_dir)))
 
     async def port(self, *, runs: bool) -> bool:
@@ -95,7 +95,7 @@ class MemberCheck:
         facts = VoteFacts(
             node=me,
             runs=runs,
-            electorate=self._electorate,
+            membership=self._membership,
             policy=settings.cluster.quorum_policy,
             is_policy_given="cluster.quorumPolicy" in settings.given,
             is_behind_sentinel=connection is not None and connection.service_name is not None,
@@ -109,7 +109,7 @@ class MemberCheck:
     async def _probe_all(self, key: Secret, others: Mapping[str, Shown]) -> None:
         """At where they say that they are, or where this node found them last if they say nothing that counts."""
         book = AddressBook(self._settings.node.data_dir / ADDRESSES_FILE).load()
-        members = self._electorate.members if self._electorate else ()
+        members = self._membership.members if self._membership else ()
         me = self._settings.node.node_name
         where = {name: book[name] for name in members if name in book and name != me and name not in others}
         where |= {
@@ -182,7 +182,7 @@ class MemberCheck:
             self._report.add(finding("RD-901", str(error)))
             return None
         self._report.add(*unable_findings(promises.strange, ""))
-        return None if kept is None else kept.electorate
+        return None if kept is None else kept.membership
 
 
 def is_witness(settings: Settings, name: str) -> bool:
@@ -193,8 +193,8 @@ def is_witness(settings: Settings, name: str) -> bool:
         kept = FilePromises(settings.node.data_dir / FILE_NAME).load()
     except PromiseFileBroken:
         return False
-    electorate = None if kept is None else kept.electorate
-    return electorate is not None and settings.node.node_name in electorate.body.witnesses
+    membership = None if kept is None else kept.membership
+    return membership is not None and settings.node.node_name in membership.body.witnesses
 
 
 def look_at_ground(data_dir: Path, root: Path = Path("/")) -> GroundFacts:

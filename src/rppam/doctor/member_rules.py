@@ -68,7 +68,7 @@ class VoteFacts:
     node: str
     runs: bool
     """Whether the node itself runs now."""
-    electorate: Membership | None
+    membership: Membership | None
     """On its disk."""
     policy: QuorumPolicy
     """As the config says, or its default."""
@@ -121,11 +121,11 @@ def ground_findings(facts: GroundFacts) -> list[Finding]:
 
 
 def _belonging(facts: VoteFacts) -> Iterator[Finding]:
-    electorate = facts.electorate
-    if electorate is None:
+    membership = facts.membership
+    if membership is None:
         found = "no list of members on disk"
-    elif facts.node not in electorate.members:
-        found = f"the list on disk has {_names(electorate)}, version {electorate.version}, and not {facts.node!r}"
+    elif facts.node not in membership.members:
+        found = f"the list on disk has {_names(membership)}, version {membership.version}, and not {facts.node!r}"
     else:
         return
     members = sorted(
@@ -142,19 +142,19 @@ def _belonging(facts: VoteFacts) -> Iterator[Finding]:
 
 
 def _agreement(facts: VoteFacts) -> Iterator[Finding]:
-    electorate = facts.electorate
-    if electorate is None or facts.others is None or facts.node not in electorate.members:
+    membership = facts.membership
+    if membership is None or facts.others is None or facts.node not in membership.members:
         return
     odd = []
     for name, (beat, is_fresh) in sorted(facts.others.items()):
         if not is_fresh or beat.leaving or not beat.member_address:
             continue
-        if name not in electorate.members and not beat.joins:
+        if name not in membership.members and not beat.joins:
             odd.append(f"{name} belongs to a cluster and is not on it")
-        if name in electorate.members and beat.joins:
+        if name in membership.members and beat.joins:
             odd.append(f"{name} is on it and says that it belongs to no cluster")
     if odd:
-        shown = f"on disk: {_names(electorate)}, version {electorate.version}; {'; '.join(odd)}"
+        shown = f"on disk: {_names(membership)}, version {membership.version}; {'; '.join(odd)}"
         yield finding("RD-903", shown, severity=None if facts.runs else Severity.NOTE)
 
 
@@ -169,7 +169,7 @@ def _company(facts: VoteFacts) -> Iterator[Finding]:
         more = f" and {len(facts.keyless) - NAMES_TOLD} more" if len(facts.keyless) > NAMES_TOLD else ""
         names = ", ".join(facts.keyless[:NAMES_TOLD]) + more
         yield finding("RD-906", f"if it runs: {names}, of which Redis has heartbeats without the code of a member")
-    members = facts.electorate.members if facts.electorate else ()
+    members = facts.membership.members if facts.membership else ()
     unseen = [name for name in members if name != facts.node and name not in facts.others]
     if unseen:
         yield finding("RD-907", f"no heartbeat in Redis of {', '.join(unseen)}")
@@ -177,15 +177,15 @@ def _company(facts: VoteFacts) -> Iterator[Finding]:
 
 def policy_findings(facts: VoteFacts) -> Iterator[Finding]:
     """Judge whether the policy fits the number of voters and the kind of Redis."""
-    electorate = facts.electorate
-    body = electorate.body if electorate is not None else None
+    membership = facts.membership
+    body = membership.body if membership is not None else None
     policy = body.policy if body is not None else facts.policy
     if body is not None and policy is not facts.policy:
         here = str(facts.policy) if facts.is_policy_given else f"not set, which means {facts.policy} here"
         yield finding("RD-934", f"cluster.quorumPolicy is {here}; the members' list on disk says {policy}")
     if facts.is_behind_sentinel and policy is QuorumPolicy.LAST_MAN_STANDING:
         shown = f"{policy}, with serviceName in redis.connectionString"
-        yield finding("RD-931", shown + (f"; members: {_names(electorate)}" if electorate else ""))
+        yield finding("RD-931", shown + (f"; members: {_names(membership)}" if membership else ""))
     if body is None or policy is not QuorumPolicy.MAJORITY or len(body.members) % 2:
         return
     count = f"{len(body.members)} voters: {', '.join(body.members)}"
@@ -211,6 +211,6 @@ def _disk(facts: GroundFacts) -> Iterator[Finding]:
         yield finding("RD-936", where)
 
 
-def _names(electorate: Membership) -> str:
-    pending = f" (becoming {', '.join(electorate.body.members)})" if electorate.old is not None else ""
-    return ", ".join((electorate.old or electorate.body).members) + pending
+def _names(membership: Membership) -> str:
+    pending = f" (becoming {', '.join(membership.body.members)})" if membership.old is not None else ""
+    return ", ".join((membership.old or membership.body).members) + pending

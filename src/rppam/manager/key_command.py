@@ -189,10 +189,10 @@ def _listed(settings: "Settings", *, with_witnesses: bool) -> tuple[str, ...]:
     from rppam.cluster.store.vote_file import FILE_NAME, FilePromises
 
     kept = FilePromises(settings.node.data_dir / FILE_NAME).load()
-    if kept is None or kept.electorate is None:
+    if kept is None or kept.membership is None:
         return ()
-    witnesses = () if with_witnesses else kept.electorate.body.witnesses
-    return tuple(name for name in kept.electorate.members if name not in {settings.node.node_name, *witnesses})
+    witnesses = () if with_witnesses else kept.membership.body.witnesses
+    return tuple(name for name in kept.membership.members if name not in {settings.node.node_name, *witnesses})
 
 
 def _refuse(unready: list[str], fix: str) -> int:

@@ -169,9 +169,9 @@ def _check_can_be_founded(settings: "Settings", path: Path, file: Path) -> None:
     if is_witness(settings, path.name):
         raise click.UsageError(f"{path} is a witness's config; a witness never leads. Found the cluster on a node")
     kept = FilePromises(file).load()
-    if kept is not None and kept.electorate is not None:
-        members = ", ".join(kept.electorate.members)
-        policy = kept.electorate.body.policy
+    if kept is not None and kept.membership is not None:
+        members = ", ".join(kept.membership.members)
+        policy = kept.membership.body.policy
         raise FoundedAlready(f"{file}: {name} belongs to a cluster already, of {members}, policy {policy}. {_WHEN}")
     shown = asyncio.run(seen_in_redis(settings))
     if shown is None:  # no reason to refuse: Redis may come later

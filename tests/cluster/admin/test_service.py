@@ -15,7 +15,7 @@ from rppam.cluster.admin.errors import (
     WitnessTakesNoOrders,
 )
 from rppam.cluster.consensus.membership import QuorumPolicy
-from rppam.cluster.consensus.messages import NO_CLAIM, PersistedVote
+from rppam.cluster.consensus.messages import NO_CANDIDACY, PersistedVote
 from rppam.http.errors import NotLeaderError
 from tests.cluster.consensus.parliament import TIMING
 from tests.cluster.driver.government import Government
@@ -241,8 +241,8 @@ async def test_a_dead_member_is_forgotten_on_the_word_that_it_is_off(names: str)
         await administration.forget(dead, is_off=False, by="eve")
     await administration.forget(dead, is_off=True, by="eve")
     house.run(LEASE)
-    assert dead not in house.electorate(leader).members
-    assert house.electorate(leader).old is None
+    assert dead not in house.membership(leader).members
+    assert house.membership(leader).old is None
     house.run(2 * LEASE)
     assert house.registered == {*names} - {dead}
     for name in house.registered:
@@ -267,7 +267,7 @@ async def test_a_member_that_is_only_cut_off_from_the_leader_is_not_taken_for_of
     house.run(2 * LEASE)
     await administration.forget(apart, is_off=True, by="eve")
     house.run(LEASE)
-    assert apart not in house.electorate(leader).members
+    assert apart not in house.membership(leader).members
 
 
 async def test_a_member_in_maintenance_is_forgotten_while_it_runs() -> None:
@@ -277,8 +277,8 @@ async def test_a_member_in_maintenance_is_forgotten_while_it_runs() -> None:
     house.run(LEASE)
     await house.administration(leader).forget(aside, is_off=False, by="eve")
     house.run(LEASE)
-    assert aside not in house.electorate(leader).members
-    assert house.electorate(leader).old is None
+    assert aside not in house.membership(leader).members
+    assert house.membership(leader).old is None
 
 
 async def test_one_change_at_a_time_and_a_stuck_one_ends_with_the_word_that_the_member_is_off() -> None:
@@ -291,15 +291,15 @@ async def test_one_change_at_a_time_and_a_stuck_one_ends_with_the_word_that_the_
     administration = house.administration(leader)
     await administration.forget(aside, is_off=False, by="eve")
     house.run(2 * LEASE)
-    assert house.electorate(leader).old is not None, "it waits for the one that died meanwhile"
+    assert house.membership(leader).old is not None, "it waits for the one that died meanwhile"
     with pytest.raises(ChangePending, match=f"{aside} is being removed already"):
         await administration.forget(aside, is_off=False, by="eve")
     with pytest.raises(ChangePending, match="is under way"):
         await administration.forget(other, is_off=True, by="eve")
     await administration.forget(aside, is_off=True, by="eve")
     house.run(LEASE)
-    assert house.electorate(leader).old is None
-    assert aside not in house.electorate(leader).members
+    assert house.membership(leader).old is None
+    assert aside not in house.membership(leader).members
 
 
 async def test_who_leads_is_not_forgotten_and_only_the_leader_forgets() -> None:
@@ -325,7 +325,7 @@ async def test_a_witness_that_runs_is_forgotten_once_it_is_stopped_as_the_refusa
     house.run(2 * LEASE)
     await administration.forget("w", is_off=True, by="eve")
     house.run(2 * LEASE)
-    assert "w" not in house.electorate(leader).members
+    assert "w" not in house.membership(leader).members
 
 
 async def test_force_is_for_a_cluster_without_a_leader_and_for_members_that_do_not_answer() -> None:
@@ -419,7 +419,7 @@ async def test_a_member_that_has_no_vote_yet_is_not_asked_to_follow() -> None:
     house, leader = seated("a", "b", "c", policy=MAJORITY)
     (lost, _) = others(house, leader)
     house.kill(lost)
-    house.seats[lost].disk = PersistedVote(NO_CLAIM, None)
+    house.seats[lost].disk = PersistedVote(NO_CANDIDACY, None)
     house.start(lost)
     house.run(3 * TIMING.heartbeat_ms)
     with pytest.raises(CannotFollow, match=f"{lost} has started, or become a member, less than a lease ago"):

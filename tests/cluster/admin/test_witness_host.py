@@ -83,18 +83,18 @@ def test_who_has_the_link_key_and_writes_to_redis_makes_nobody_an_administrator(
 def kept_by(node: LabNode) -> Membership:
     kept = FilePromises(Path(node.config["node"]["dataDir"]) / FILE_NAME).load()
     assert kept is not None
-    assert kept.electorate is not None
-    return kept.electorate
+    assert kept.membership is not None
+    return kept.membership
 
 
-async def forge_ballot(lab: Lab, node: LabNode, name: str, electorate: Membership) -> bytes | None:
-    """One ballot of somebody who calls himself ``name`` and has the link key; what came back."""
+async def forge_vote_request(lab: Lab, node: LabNode, name: str, membership: Membership) -> bytes | None:
+    """One vote request of somebody who calls himself ``name`` and has the link key; what came back."""
     door: Any = SimpleNamespace(link=SimpleNamespace(port=node.config["cluster"]["memberPort"]))
     key = key_in(lab, "cluster.key")
     async with stranger(door, name, key=key, cluster_id=lab.cluster) as guest:
         await guest.hear()
-        claim = Candidacy(name, "41aa0b2c3d4e5f60", electorate.version.epoch)
-        guest.say(encode(VoteRequest(VoteRequestKind.RENEW, 1, claim, electorate, Instant(1))))
+        candidacy = Candidacy(name, "41aa0b2c3d4e5f60", membership.version.epoch)
+        guest.say(encode(VoteRequest(VoteRequestKind.RENEW, 1, candidacy, membership, Instant(1))))
         return await guest.hear(within_s=3)
 
 
@@ -109,8 +109,8 @@ def test_one_forged_ballot_replaces_no_list_of_members(make_lab: MakeLab, name: 
     epoch = lab.health()["epoch"]
     true = before["node2"]
     forged = Membership(true.lineage, Version(10**14, 1), VoterSet.of((STRANGER,), QuorumPolicy.MAJORITY))
-    assert asyncio.run(forge_ballot(lab, lab.nodes[1], name, forged)) is None, "it is hung up on"
-    assert asyncio.run(forge_ballot(lab, lab.nodes[1], "witness9", forged)) is None
+    assert asyncio.run(forge_vote_request(lab, lab.nodes[1], name, forged)) is None, "it is hung up on"
+    assert asyncio.run(forge_vote_request(lab, lab.nodes[1], "witness9", forged)) is None
     time.sleep(1)
     assert {node.name: kept_by(node) for node in lab.nodes} == before
     assert lab.health()["epoch"] == epoch
@@ -119,7 +119,7 @@ def test_one_forged_ballot_replaces_no_list_of_members(make_lab: MakeLab, name: 
 
 def takes_over(lab: Lab, node: LabNode, forged: Membership) -> bool:
     """Whether ``node`` believed somebody who calls himself node3, or another node did and told it."""
-    asyncio.run(forge_ballot(lab, node, "node3", forged))
+    asyncio.run(forge_vote_request(lab, node, "node3", forged))
     return kept_by(node) == forged
 
 

@@ -42,7 +42,7 @@ from rppam.cluster.consensus.election import Election
 from rppam.cluster.consensus.exchange import exchange
 from rppam.cluster.consensus.lease import Identity
 from rppam.cluster.consensus.membership import Membership, QuorumPolicy, VoterSet, founding
-from rppam.cluster.consensus.messages import NO_CLAIM, PersistedVote, Readiness
+from rppam.cluster.consensus.messages import NO_CANDIDACY, PersistedVote, Readiness
 from rppam.cluster.consensus.node import NodeCore, NodeEffect
 from rppam.cluster.consensus.record import parse_record
 from rppam.cluster.consensus.rules import VoteRules
@@ -111,8 +111,8 @@ class Parliament:
         """(ms, name, epoch) of each promotion."""
         self.told: list[str] = []
         self._connections = count(1)
-        electorate = founding(LINEAGE, VoterSet.of(names, policy, witnesses))
-        self.seats = {name: Seat(name, PersistedVote(NO_CLAIM, electorate)) for name in names}
+        membership = founding(LINEAGE, VoterSet.of(names, policy, witnesses))
+        self.seats = {name: Seat(name, PersistedVote(NO_CANDIDACY, membership)) for name in names}
         for name in names:
             self.start(name)
 
@@ -120,7 +120,7 @@ class Parliament:
 
     def add(self, name: str) -> None:
         """A host that belongs to no cluster yet."""
-        self.seats[name] = Seat(name, PersistedVote(NO_CLAIM, None))
+        self.seats[name] = Seat(name, PersistedVote(NO_CANDIDACY, None))
         self.start(name)
 
     def start(self, name: str) -> None:
@@ -157,9 +157,9 @@ class Parliament:
         assert seat.member is not None
         self._perform(seat, seat.member.step(event, Instant(self.now)))
 
-    def stand(self, name: str, stance: Readiness) -> None:
+    def stand(self, name: str, readiness: Readiness) -> None:
         """What the seat's votes say it would do if it were invited."""
-        self.tell(name, Ready(stance))
+        self.tell(name, Ready(readiness))
 
     def run(self, ms: int) -> None:
         until = self.now + ms * US_PER_MS
@@ -183,8 +183,8 @@ class Parliament:
                 return seat.name
         return None
 
-    def electorate(self, name: str) -> Membership:
-        found = self.seats[name].status.electorate
+    def membership(self, name: str) -> Membership:
+        found = self.seats[name].status.known_membership
         assert found is not None
         return found
 
@@ -219,11 +219,11 @@ class Parliament:
         match effect:
             case Exchange():
                 self._later(HOP_US, self._serve, seat, life, effect)
-            case Ask(to, ballot):
+            case Ask(to, vote_request):
                 if self._reaches(seat.name, to):
-                    self._later(HOP_US, self._asked, to, ballot, (seat.name, life))
+                    self._later(HOP_US, self._asked, to, vote_request, (seat.name, life))
                 elif to not in self.seats or self.seats[to].member is None:
-                    self._later(1, self._event, seat, life, NotVoted(to, ballot.request))
+                    self._later(1, self._event, seat, life, NotVoted(to, vote_request.request))
             case SendVote(handle, vote):
                 to, asker_life = handle
                 if self._reaches(seat.name, to):
@@ -283,10 +283,10 @@ class Parliament:
         if seat.life == life and seat.member is not None:
             self.tell(seat.name, event)
 
-    def _asked(self, to: str, ballot: Any, handle: object) -> None:
+    def _asked(self, to: str, vote_request: Any, handle: object) -> None:
         seat = self.seats[to]
         if seat.member is not None:
-            self._perform(seat, seat.member.step(Asked(ballot, handle), self._at))
+            self._perform(seat, seat.member.step(Asked(vote_request, handle), self._at))
 
     def _freed(self, to: str, freeing: Any) -> None:
         seat = self.seats[to]

@@ -172,7 +172,7 @@ def asking(stands: Record | None = None) -> Stage:
     """A candidate that has asked for the store's vote."""
     stage = candidate(stands)
     stage.learn()
-    assert stage.phase is Phase.ASKING
+    assert stage.phase is Phase.VOTING
     return stage
 
 

@@ -19,7 +19,7 @@ def _given_up() -> Stage:
     late = stage.asked.swap
     assert late is not None
     stage.wait(TIMING.request_timeout_ms + 1)
-    assert stage.phase is not Phase.ASKING
+    assert stage.phase is not Phase.VOTING
     stage.stands = late.proposed
     return stage
 

@@ -119,10 +119,10 @@ def test_who_is_named_follows_at_once_though_another_has_tried_a_higher_epoch(
     voter = house.seats[last].state.voter
     answer = voter.ask
 
-    def ask(ballot: VoteRequest, handle: object, now: Instant) -> list[VoterEffect]:
-        if ballot.kind is VoteRequestKind.VOTE and ballot.claim.candidate == named:
+    def ask(vote_request: VoteRequest, handle: object, now: Instant) -> list[VoterEffect]:
+        if vote_request.kind is VoteRequestKind.VOTE and vote_request.candidacy.candidate == named:
             voter.vote = voter.vote._replace(highest=max(voter.vote.highest, house.leaders[-1][2] + 1))
-        return answer(ballot, handle, now)
+        return answer(vote_request, handle, now)
 
     monkeypatch.setattr(voter, "ask", ask)
     house.tell(leader, HandOver(named, "switchover"))
@@ -231,17 +231,17 @@ def test_survivors_without_a_majority_lead_again_once_an_administrator_imposes_w
     house.run(3 * LEASE)
     assert house.leader in left
     for name in left:
-        assert house.electorate(name).members == left, "the other survivor takes it over"
+        assert house.membership(name).members == left, "the other survivor takes it over"
     house.add("f")
     house.tell(led_by(house), ChangeMembership(VoterSet.of((*left, "f"), policy)))
     house.run(3 * LEASE)
-    assert house.electorate("f").members == (*left, "f"), "changes go on above the imposed version"
+    assert house.membership("f").members == (*left, "f"), "changes go on above the imposed version"
 
 
 def test_an_imposed_list_undoes_one_that_was_forged_wherever_it_was_taken_over() -> None:
     house = seated("abc", MAJORITY, store=False)
     led_by(house)
-    true = house.electorate("a")
+    true = house.membership("a")
     forged = true._replace(version=Version(10**14, 1), body=VoterSet.of(("x", "y"), MAJORITY))
     for name in "ab":  # somebody who could call himself a member of theirs
         seat = house.seats[name]
@@ -250,23 +250,23 @@ def test_an_imposed_list_undoes_one_that_was_forged_wherever_it_was_taken_over()
         house._perform(seat, seat.member._voted(adopted, Instant(house.now)))
     house.run(3 * LEASE)
     assert house.leader is None
-    assert house.electorate("c") != true or house.electorate("a") == forged
+    assert house.membership("c") != true or house.membership("a") == forged
     for name in "abc":
-        if house.electorate(name) == forged:
+        if house.membership(name) == forged:
             house.tell(name, ImposeMembership(VoterSet.of(("a", "b", "c"), MAJORITY)))
     house.run(4 * LEASE)
     assert house.leader in set("abc")
-    assert {house.electorate(name).body for name in "abc"} == {true.body}
-    assert all(house.electorate(name).version > forged.version for name in "abc")
+    assert {house.membership(name).body for name in "abc"} == {true.body}
+    assert all(house.membership(name).version > forged.version for name in "abc")
 
 
 def test_an_imposed_list_is_refused_by_a_leader_and_turns_away_who_was_left_out() -> None:
     house = seated("abc", MAJORITY, store=False)
     leader = led_by(house)
-    before = house.electorate(leader)
+    before = house.membership(leader)
     house.tell(leader, ImposeMembership(VoterSet.of((leader,), MAJORITY)))
     house.run(LEASE)
-    assert house.electorate(leader) == before
+    assert house.membership(leader) == before
     other, third = (name for name in "abc" if name != leader)
     house.kill(leader)
     house.kill(third)
@@ -277,7 +277,7 @@ def test_an_imposed_list_is_refused_by_a_leader_and_turns_away_who_was_left_out(
     house.start(third)
     house.run(5 * LEASE)
     assert house.leader == other
-    assert house.electorate(third).members == (other,), "alone among those left out, it learns that it was"
+    assert house.membership(third).members == (other,), "alone among those left out, it learns that it was"
 
 
 @both

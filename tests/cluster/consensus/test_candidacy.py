@@ -136,7 +136,7 @@ def test_that_no_epoch_is_left_is_told_once_with_what_to_do() -> None:
 def test_a_wall_clock_that_shows_a_far_future_uses_no_epochs_up() -> None:
     stage = candidate(held(epoch=7))
     stage.learn(wall_ms=9 * 10**14)
-    assert stage.phase is Phase.ASKING
+    assert stage.phase is Phase.VOTING
     assert stage.election.status().epoch == SHOWN_MAX
 
 
@@ -187,7 +187,7 @@ def test_a_refusal_by_the_database_makes_it_stand_again_above_what_the_database_
     assert "newer epoch" in stage.told
     stage.live(3_000)
     stage.learn(highest=5_000)
-    assert stage.phase is Phase.ASKING, "its own release is believed: the fence says nothing of the store's vote"
+    assert stage.phase is Phase.VOTING, "its own release is believed: the fence says nothing of the store's vote"
     assert stage.election.status().epoch == 5_001
 
 

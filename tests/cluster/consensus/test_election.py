@@ -150,7 +150,7 @@ def test_word_that_another_epoch_has_stopped_acting_is_not_enough() -> None:
     stage = leader()
     stage.tell(StandDown("maintenance"), 1)
     stage.tell(Quiesced(999), 1)
-    assert stage.phase is Phase.QUIESCING
+    assert stage.phase is Phase.STOPPING
 
 
 @pytest.mark.parametrize("make", [candidate, asking])
@@ -180,7 +180,7 @@ def test_standing_down_twice_while_everything_stops_changes_nothing() -> None:
     stage.tell(StandDown("maintenance"), 1)
     stage.tell(StandDown("again"), 1)
     assert len(stage.of(SteppedDown)) == 1
-    assert stage.phase is Phase.QUIESCING
+    assert stage.phase is Phase.STOPPING
 
 
 def test_a_released_epoch_is_never_led_again_by_the_same_node() -> None:

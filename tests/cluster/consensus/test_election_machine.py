@@ -145,7 +145,7 @@ class AnyLife(RuleBasedStateMachine):
     @rule()
     def a_good_hour(self) -> None:
         """Watch a silent record for a lease, be granted everything: from a standby this makes a leader."""
-        if self.election.status().phase is Phase.QUIESCING:
+        if self.election.status().phase is Phase.STOPPING:
             self.tell(Quiesced(self.election.status().epoch))
         self.tell(StandAgain())
         self.tell(Connected(9, "run"))

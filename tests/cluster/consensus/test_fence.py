@@ -106,7 +106,7 @@ def test_a_late_answer_of_the_store_does_not_win_the_next_attempt() -> None:
     house.tell(leader, HandOver("", "test"))
     house.seats[leader].state.standing.electable = False
     house.until(lambda: house.held, 6_000)
-    house.until(lambda: attempt.status.phase is not Phase.ASKING, 2_000)
+    house.until(lambda: attempt.status.phase is not Phase.VOTING, 2_000)
     first = house.held[0][2].swap
     assert first is not None
     house.cut.clear()
@@ -115,7 +115,7 @@ def test_a_late_answer_of_the_store_does_not_win_the_next_attempt() -> None:
     house.stand_now(slow)
     house.until(lambda: attempt.status.phase is Phase.LEARNING, 100)
     house.stand_now(other)
-    house.until(lambda: attempt.status.phase is Phase.ASKING and attempt.status.epoch != first.proposed.epoch, 200)
+    house.until(lambda: attempt.status.phase is Phase.VOTING and attempt.status.epoch != first.proposed.epoch, 200)
     house.run(2)
     house.let_go()
     house.run(300)
@@ -148,7 +148,7 @@ def test_a_refused_write_is_heeded_at_once_whoever_made_it() -> None:
     seat = house.seats[leader]
     house.fence += 10_000
     house.tell(leader, FenceRefused(seat.status.epoch, house.fence, "x"))
-    assert seat.status.phase is Phase.QUIESCING
+    assert seat.status.phase is Phase.STOPPING
     house.run(200)
     leads = house.leader
     assert leads is not None
@@ -212,7 +212,7 @@ def test_a_refused_claim_that_is_answered_too_late_ends_the_leadership_all_the_s
     seat = house.seats[leader]
     house.fence = seat.status.epoch + 1
     house.tell(leader, EpochClaimed(seat.state.attempts, Fenced.REFUSED))
-    assert seat.status.phase is Phase.QUIESCING
+    assert seat.status.phase is Phase.STOPPING
     house.run(200)
     leads = house.leader
     assert leads is not None

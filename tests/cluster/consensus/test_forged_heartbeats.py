@@ -10,7 +10,7 @@ from rppam.cluster.consensus.failure_detector import NAMES_MAX, FailureDetector,
 from rppam.cluster.consensus.heartbeat import Heartbeat, MemberStatus
 from rppam.cluster.consensus.lease import Identity
 from rppam.cluster.consensus.membership import QuorumPolicy, VoterSet, founding
-from rppam.cluster.consensus.messages import NO_CLAIM, PersistedVote
+from rppam.cluster.consensus.messages import NO_CANDIDACY, PersistedVote
 from rppam.cluster.consensus.node import Exchanged, NodeCore, NodeEffect, Turned, Unregister
 from rppam.cluster.consensus.operator_state import Pause
 from rppam.cluster.consensus.record import Record, RecordState
@@ -32,9 +32,9 @@ class GivesWayToRedis(Admission):
 
 
 def _core(admission: type[Admission] = Admission, *, leads: bool = False) -> NodeCore:
-    electorate = founding("ab" * 8, VoterSet.of(NAMES, QuorumPolicy.MAJORITY, ()))
+    membership = founding("ab" * 8, VoterSet.of(NAMES, QuorumPolicy.MAJORITY, ()))
     me = Identity(ME, MY_LIFE, TIMING)
-    voter = Voter(me, PersistedVote(NO_CLAIM, electorate), VoteRules(TIMING), at(0))
+    voter = Voter(me, PersistedVote(NO_CANDIDACY, membership), VoteRules(TIMING), at(0))
     election = Election(me, CountingEntropy(), now=at(0), voter=voter, electable=False)
     core = NodeCore(election, FailureDetector(ME, TIMING), admission(ME, MY_LIFE, TIMING, lambda _: None), now=at(0))
     if leads:
@@ -200,7 +200,7 @@ def test_a_crowd_of_strangers_hides_no_member_s_news() -> None:
 
 def _newcomer(seats: int) -> NodeCore:
     """Of a cluster in which members vote; under a licence of so many seats."""
-    voter = Voter(Identity("new", MY_LIFE, TIMING), PersistedVote(NO_CLAIM, None), VoteRules(TIMING), at(0))
+    voter = Voter(Identity("new", MY_LIFE, TIMING), PersistedVote(NO_CANDIDACY, None), VoteRules(TIMING), at(0))
     election = Election(Identity("new", MY_LIFE, TIMING), CountingEntropy(), now=at(0), voter=voter, electable=False)
 
     def check(others: int) -> str | None:

@@ -88,6 +88,6 @@ def test_a_list_that_is_imposed_after_a_lie_is_one_that_others_take_over(policy:
     assert house.leader is None
     house.tell(other, ImposeMembership(VoterSet.of((other, "w"), policy, ("w",))))
     house.run(2 * LEASE)
-    imposed = house.electorate(other)
+    imposed = house.membership(other)
     assert imposed.members == (other, "w")
-    assert house.electorate("w") == imposed
+    assert house.membership("w") == imposed

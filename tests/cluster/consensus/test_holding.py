@@ -48,7 +48,7 @@ def test_a_leader_without_replies_steps_down_by_itself_when_its_promise_ends() -
     stepped = stage.of(SteppedDown)
     assert [effect.reason for effect in stepped] == [StepDownReason.PROMISE_ENDED]
     assert "no write was confirmed" in stepped[0].sentence
-    assert stage.phase is Phase.QUIESCING
+    assert stage.phase is Phase.STOPPING
 
 
 def test_a_renewal_confirmed_after_the_deadline_counts_for_nothing() -> None:
@@ -58,7 +58,7 @@ def test_a_renewal_confirmed_after_the_deadline_counts_for_nothing() -> None:
     assert stage.asked.swap.purpose is Purpose.RENEW
     stage.answer(after_ms=PROMISE)
     assert stage.permission is None
-    assert stage.phase is Phase.QUIESCING
+    assert stage.phase is Phase.STOPPING
 
 
 def test_a_renewal_whose_reply_was_lost_is_found_and_renewed_at_once() -> None:

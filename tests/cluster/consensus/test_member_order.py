@@ -18,7 +18,14 @@ from rppam.cluster.consensus.effects import (
 from rppam.cluster.consensus.election import Election
 from rppam.cluster.consensus.lease import Identity
 from rppam.cluster.consensus.membership import QuorumPolicy, VoterSet, founding
-from rppam.cluster.consensus.messages import NO_CLAIM, Candidacy, Freeing, PersistedVote, VoteRequest, VoteRequestKind
+from rppam.cluster.consensus.messages import (
+    NO_CANDIDACY,
+    Candidacy,
+    Freeing,
+    PersistedVote,
+    VoteRequest,
+    VoteRequestKind,
+)
 from rppam.cluster.consensus.rules import VoteRules
 from rppam.cluster.consensus.timing import PROFILES
 from rppam.cluster.consensus.vote import Voter
@@ -34,7 +41,7 @@ class Alone:
 
     def __init__(self) -> None:
         body = VoterSet.of(("a",), QuorumPolicy.MAJORITY)
-        kept = PersistedVote(NO_CLAIM, founding("ab" * 8, body))
+        kept = PersistedVote(NO_CANDIDACY, founding("ab" * 8, body))
         me = Identity("a", "a" * 16, TIMING)
         voter = Voter(me, kept, VoteRules(TIMING), Instant(0))
         self.election = Election(me, SeededEntropy("a"), now=Instant(0), voter=voter)
@@ -72,18 +79,18 @@ def test_two_changes_in_one_turn_are_kept_in_their_order() -> None:
     one.run(4 * TIMING.heartbeat_ms)
     assert any(len(tickets) > 1 for tickets in one.turns), "one change ended and the next began in one turn"
     assert all(tickets == sorted(tickets) for tickets in one.turns)
-    assert one.disk.electorate == one.election.status().membership
+    assert one.disk.membership == one.election.status().membership
 
 
 def test_an_invitation_that_comes_before_the_release_is_not_forgotten_at_the_release() -> None:
-    kept = PersistedVote(NO_CLAIM, founding("ab" * 8, VoterSet.of(("a", "b", "c"), QuorumPolicy.MAJORITY)))
+    kept = PersistedVote(NO_CANDIDACY, founding("ab" * 8, VoterSet.of(("a", "b", "c"), QuorumPolicy.MAJORITY)))
     now = Instant(TIMING.lease_us + 2)
     voter = Voter(Identity("a", "a" * 16, TIMING), kept, VoteRules(TIMING), Instant(0))
     election = Election(Identity("a", "a" * 16, TIMING), SeededEntropy("a"), now=Instant(0), voter=voter)
-    claim = Candidacy("b", "b" * 16, 7)
-    assert kept.electorate is not None
-    election.step(Asked(VoteRequest(VoteRequestKind.VOTE, 1, claim, kept.electorate, now), None), now)
+    candidacy = Candidacy("b", "b" * 16, 7)
+    assert kept.membership is not None
+    election.step(Asked(VoteRequest(VoteRequestKind.VOTE, 1, candidacy, kept.membership, now), None), now)
     election.step(Invited(), now)
     assert election.status().phase is Phase.STANDBY, "it has promised b"
-    election.step(Freed(Freeing(claim)), now)
-    assert election.status().phase is Phase.PROBING
+    election.step(Freed(Freeing(candidacy)), now)
+    assert election.status().phase is Phase.PREVOTE

@@ -165,15 +165,15 @@ def test_a_member_is_added_and_removed_in_two_steps_without_losing_the_leader(po
     assert leader is not None
     house.add("d")
     house.run(2 * LEASE)
-    assert house.seats["d"].status.electorate is None
+    assert house.seats["d"].status.known_membership is None
     house.tell(leader, ChangeMembership(VoterSet.of(tuple("abcd"), policy)))
     house.run(2 * LEASE)
     for name in "abcd":
-        assert house.electorate(name).body.members == tuple("abcd")
-        assert house.electorate(name).old is None
+        assert house.membership(name).body.members == tuple("abcd")
+        assert house.membership(name).old is None
     house.tell(leader, ChangeMembership(VoterSet.of(("a", "b", "c"), policy)))
     house.run(2 * LEASE)
-    assert house.electorate(leader).body.members == tuple("abc")
+    assert house.membership(leader).body.members == tuple("abc")
     assert len(house.leaders) == 1
 
 
@@ -187,11 +187,11 @@ def test_a_dead_member_is_waited_for_unless_it_is_stated_to_be_off(names: str) -
     body = VoterSet.of(tuple(name for name in names if name != dead), LAST)
     house.tell(leader, ChangeMembership(body))
     house.run(4 * LEASE)
-    assert house.electorate(leader).old is not None, "pending: the dead one may come back with the old list"
+    assert house.membership(leader).old is not None, "pending: the dead one may come back with the old list"
     house.tell(leader, ChangeMembership(body, (dead,)))
     house.run(LEASE)
-    assert house.electorate(leader).body == body
-    assert house.electorate(leader).old is None
+    assert house.membership(leader).body == body
+    assert house.membership(leader).old is None
     assert house.leader == leader
 
 
@@ -213,10 +213,10 @@ def test_a_change_of_the_votes_never_shortens_what_the_leader_was_given() -> Non
         assert deadline is not None
         assert deadline >= given
         given = deadline
-    assert house.electorate(leader).body.policy is MAJORITY
+    assert house.membership(leader).body.policy is MAJORITY
     house.cut.clear()
     house.run(2 * LEASE)
-    assert house.electorate(leader).body.policy is LAST, "the order still stood"
+    assert house.membership(leader).body.policy is LAST, "the order still stood"
     assert len(house.leaders) == 1
 
 
@@ -228,10 +228,10 @@ def test_a_removed_member_that_comes_back_learns_it_and_never_stands() -> None:
     house.kill(gone)
     house.tell(leader, ChangeMembership(VoterSet.of(tuple(name for name in "abc" if name != gone), MAJORITY)))
     house.run(2 * LEASE)
-    assert house.electorate(leader).old is None
+    assert house.membership(leader).old is None
     house.start(gone)
     house.run(10 * LEASE)
-    assert gone not in house.electorate(gone).members
+    assert gone not in house.membership(gone).members
     assert house.leader == leader
 
 

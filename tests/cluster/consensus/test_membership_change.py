@@ -1,4 +1,4 @@
-"""Changes of the electorate, step by step: what a leader may finish, and what it has to make anew first."""
+"""Changes of the membership, step by step: what a leader may finish, and what it has to make anew first."""
 
 from rppam.cluster.consensus.membership import Membership, QuorumPolicy, Version, VoterSet, Wanted, next_step
 from rppam.cluster.consensus.promises import STORE, Promises
@@ -14,10 +14,10 @@ LINEAGE = "ab" * 8
 LATE, SOON = Instant(9_000_000), Instant(1_000_000)
 
 
-def ledger(electorate: Membership) -> Promises:
+def ledger(membership: Membership) -> Promises:
     """Everybody has promised."""
-    held = Promises(*(body.weights for body in electorate.voter_sets))
-    for voter in (*electorate.members, STORE):
+    held = Promises(*(body.weights for body in membership.voter_sets))
+    for voter in (*membership.members, STORE):
         held.add(voter, LATE)
     return held
 

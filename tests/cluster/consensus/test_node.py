@@ -11,7 +11,7 @@ from rppam.cluster.consensus.failure_detector import FailureDetector
 from rppam.cluster.consensus.heartbeat import Heartbeat
 from rppam.cluster.consensus.lease import Identity
 from rppam.cluster.consensus.membership import MEMBERS_MAX, QuorumPolicy, VoterSet, founding
-from rppam.cluster.consensus.messages import NO_CLAIM, PersistedVote
+from rppam.cluster.consensus.messages import NO_CANDIDACY, PersistedVote
 from rppam.cluster.consensus.node import PAUSE_AHEAD_MS, Exchanged, NodeCore, NodeEffect, Turned
 from rppam.cluster.consensus.record import Record, RecordState
 from rppam.cluster.consensus.rules import VoteRules
@@ -55,8 +55,8 @@ class Full:
 
     def __init__(self, members: int) -> None:
         names = (ME, *(f"other{number:03d}" for number in range(members - 1)))
-        electorate = founding("ab" * 8, VoterSet.of(names, QuorumPolicy.MAJORITY, ()))
-        voter = Voter(Identity(ME, MY_LIFE, TIMING), PersistedVote(NO_CLAIM, electorate), VoteRules(TIMING), at(0))
+        membership = founding("ab" * 8, VoterSet.of(names, QuorumPolicy.MAJORITY, ()))
+        voter = Voter(Identity(ME, MY_LIFE, TIMING), PersistedVote(NO_CANDIDACY, membership), VoteRules(TIMING), at(0))
         self.election = Election(
             Identity(ME, MY_LIFE, TIMING), CountingEntropy(), now=at(0), voter=voter, electable=False
         )
@@ -91,8 +91,8 @@ class Alone:
     """A member that starts, and a store that answers it so many times and then no more."""
 
     def __init__(self, answers: int) -> None:
-        electorate = founding("ab" * 8, VoterSet.of((ME, "other"), QuorumPolicy.MAJORITY, ()))
-        voter = Voter(Identity(ME, MY_LIFE, TIMING), PersistedVote(NO_CLAIM, electorate), VoteRules(TIMING), at(0))
+        membership = founding("ab" * 8, VoterSet.of((ME, "other"), QuorumPolicy.MAJORITY, ()))
+        voter = Voter(Identity(ME, MY_LIFE, TIMING), PersistedVote(NO_CANDIDACY, membership), VoteRules(TIMING), at(0))
         self.core = _core(
             Election(Identity(ME, MY_LIFE, TIMING), CountingEntropy(), now=at(0), voter=voter, electable=False)
         )
@@ -129,7 +129,7 @@ def test_one_that_belongs_to_no_cluster_does_not() -> None:
 
 
 def _nobody() -> Voter:
-    return Voter(Identity(ME, MY_LIFE, TIMING), PersistedVote(NO_CLAIM, None), VoteRules(TIMING), at(0))
+    return Voter(Identity(ME, MY_LIFE, TIMING), PersistedVote(NO_CANDIDACY, None), VoteRules(TIMING), at(0))
 
 
 @pytest.mark.parametrize("ahead_ms", [2**53 - 1 - WALL, PAUSE_AHEAD_MS + 1])

@@ -7,7 +7,7 @@ import pytest
 from rppam.cluster.consensus.effects import ChangeMembership, HandOver, ReleaseHeard
 from rppam.cluster.consensus.lease import SHOWN_MAX
 from rppam.cluster.consensus.membership import QuorumPolicy, VoterSet
-from rppam.cluster.consensus.messages import NO_CLAIM, PersistedVote, Refusal, VoteRequest
+from rppam.cluster.consensus.messages import NO_CANDIDACY, PersistedVote, Refusal, VoteRequest
 from rppam.cluster.consensus.record import EPOCH_MAX, Record, RecordState, sealed
 from rppam.kernel.instant import Instant
 from rppam_sim.host import SimSeal
@@ -84,7 +84,7 @@ def test_what_the_record_shows_is_a_reason_to_go_above_where_nobody_else_remembe
     for name in (last, forgetful):
         house.kill(name)
     seat = house.seats[forgetful]
-    seat.disk = PersistedVote(NO_CLAIM, seat.disk.electorate)
+    seat.disk = PersistedVote(NO_CANDIDACY, seat.disk.membership)
     house.cut.clear()
     house.start(forgetful)
     house.run(6 * LEASE)
@@ -103,9 +103,9 @@ def test_no_change_of_the_members_begins_that_would_have_the_record_believed(bec
     stays = "".join(sorted({*becomes, leader}))[-len(becomes) :] if leader not in becomes else becomes
     house.tell(leader, ChangeMembership(VoterSet.of(tuple(stays), ODD)))
     house.run(3 * BEAT)
-    assert house.electorate(leader).body.members == tuple("abc"), "it waits"
+    assert house.membership(leader).body.members == tuple("abc"), "it waits"
     house.run(3 * LEASE)
-    assert house.electorate(leader).body.members == tuple(stays)
+    assert house.membership(leader).body.members == tuple(stays)
     assert [name for _, name, _ in house.leaders] == [leader]
 
 
@@ -136,7 +136,7 @@ def deny(house: Parliament, leader: str, monkeypatch: pytest.MonkeyPatch, refusa
         if name == leader:
             continue
 
-        def refuse(_ballot: VoteRequest, _now: Any) -> Refusal:
+        def refuse(_vote_request: VoteRequest, _now: Any) -> Refusal:
             return refusal
 
         monkeypatch.setattr(voter, "_refusal", refuse)

@@ -7,7 +7,7 @@ from rppam.cluster.consensus.election import Election
 from rppam.cluster.consensus.lease import Identity
 from rppam.cluster.consensus.membership import QuorumPolicy, VoterSet, founding
 from rppam.cluster.consensus.messages import (
-    NO_CLAIM,
+    NO_CANDIDACY,
     Candidacy,
     PersistedVote,
     Readiness,
@@ -31,30 +31,30 @@ LATER = Instant(10 * TIMING.lease_us)
 
 def vote_of(voter: Voter, now: Instant, kind: VoteRequestKind = VoteRequestKind.PROBE) -> Vote:
     assert voter.vote.membership is not None
-    ballot = VoteRequest(kind, 1, Candidacy("node2", "b" * 16, 7), voter.vote.membership, now)
-    sent = [effect for effect in voter.ask(ballot, None, now) if isinstance(effect, SendVote)]
+    vote_request = VoteRequest(kind, 1, Candidacy("node2", "b" * 16, 7), voter.vote.membership, now)
+    sent = [effect for effect in voter.ask(vote_request, None, now) if isinstance(effect, SendVote)]
     assert len(sent) == 1
     return sent[0].vote
 
 
 def a_voter(policy: QuorumPolicy = QuorumPolicy.MAJORITY, witnesses: tuple[str, ...] = ()) -> Voter:
-    kept = PersistedVote(NO_CLAIM, founding("0123456789abcdef", VoterSet.of(NAMES, policy, witnesses)))
+    kept = PersistedVote(NO_CANDIDACY, founding("0123456789abcdef", VoterSet.of(NAMES, policy, witnesses)))
     return Voter(ME, kept, VoteRules(TIMING), Instant(0))
 
 
 def test_a_vote_says_whether_its_disk_takes_promises() -> None:
     voter = a_voter()
-    assert vote_of(voter, LATER).stance is Readiness.READY
+    assert vote_of(voter, LATER).readiness is Readiness.READY
     (told,) = voter.tried(FULL)
     assert isinstance(told, Told)
     assert told.is_warning
     assert FULL in told.sentence
-    assert vote_of(voter, LATER).stance is Readiness.UNABLE
+    assert vote_of(voter, LATER).readiness is Readiness.UNABLE
     assert voter.tried(FULL) == [], "it is told once"
     (told,) = voter.tried("")
     assert isinstance(told, Told)
     assert not told.is_warning
-    assert vote_of(voter, LATER).stance is Readiness.READY
+    assert vote_of(voter, LATER).readiness is Readiness.READY
 
 
 @pytest.mark.parametrize("kind", VoteRequestKind)
@@ -63,7 +63,7 @@ def test_a_member_with_the_file_of_another_grants_nothing_keeps_nothing_and_says
     voter.vote = voter.vote._replace(strange="it is a copy")
     before = voter.vote.kept
     vote = vote_of(voter, LATER, kind)
-    assert (vote.is_granted, vote.refusal, vote.stance) == (False, Refusal.STRANGE, Readiness.UNABLE)
+    assert (vote.is_granted, vote.refusal, vote.readiness) == (False, Refusal.STRANGE, Readiness.UNABLE)
     newer = founding("0123456789abcdef", VoterSet.of(("node1", "node2"), QuorumPolicy.MAJORITY))
     newer = newer._replace(version=newer.version._replace(step=9))
     assert voter.adopt(newer, LATER) == []
@@ -78,7 +78,7 @@ def test_a_member_with_the_file_of_another_renews_not_even_what_the_file_names()
 
 def _answers(voter: Voter, stances: dict[str, Readiness]) -> dict[str, Answer]:
     said = vote_of(voter, LATER)
-    return {name: Answer(said._replace(voter=name, stance=stance), LATER, LATER) for name, stance in stances.items()}
+    return {name: Answer(said._replace(voter=name, readiness=ready), LATER, LATER) for name, ready in stances.items()}
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
-"""A member's vote, ballot by ballot: orders of messages that a cluster rarely sees."""
+"""A member's vote, request by request: orders of messages that a cluster rarely sees."""
 
 from rppam.cluster.consensus.effects import SaveKept, SendVote
 from rppam.cluster.consensus.lease import HEARD_MAX, LEAP_MAX, SHOWN_MAX, Identity, LeaseObserver
 from rppam.cluster.consensus.membership import Membership, QuorumPolicy, Version, VoterSet, founding
 from rppam.cluster.consensus.messages import (
-    NO_CLAIM,
+    NO_CANDIDACY,
     Candidacy,
     Freeing,
     PersistedVote,
@@ -20,13 +20,14 @@ from rppam.cluster.consensus.vote import Voter
 from rppam.kernel.instant import Instant
 
 TIMING = PROFILES["default"]
-ELECTORATE = founding("5eed5eed5eed5eed", VoterSet.of(("a", "b", "c"), QuorumPolicy.MAJORITY))
+MEMBERSHIP = founding("5eed5eed5eed5eed", VoterSet.of(("a", "b", "c"), QuorumPolicy.MAJORITY))
 LATER = Instant(TIMING.lease_us + 2)
 
 
 def voter() -> Voter:
     """One whose wait after the start is over at ``LATER``."""
-    return Voter(Identity("c", "c" * 16, TIMING), PersistedVote(NO_CLAIM, ELECTORATE), VoteRules(TIMING), Instant(0))
+    kept = PersistedVote(NO_CANDIDACY, MEMBERSHIP)
+    return Voter(Identity("c", "c" * 16, TIMING), kept, VoteRules(TIMING), Instant(0))
 
 
 def asked(
@@ -35,11 +36,11 @@ def asked(
     candidate: str,
     epoch: int,
     now: Instant = LATER,
-    members: Membership = ELECTORATE,
+    members: Membership = MEMBERSHIP,
 ) -> Vote:
-    """The answer to a ballot; the disk is quick."""
-    claim = Candidacy(candidate, candidate * 16, epoch)
-    effects = mind.ask(VoteRequest(kind, 1, claim, members, now), None, now)
+    """The answer to a vote_request; the disk is quick."""
+    candidacy = Candidacy(candidate, candidate * 16, epoch)
+    effects = mind.ask(VoteRequest(kind, 1, candidacy, members, now), None, now)
     for save in [effect for effect in effects if isinstance(effect, SaveKept)]:
         effects += mind.saved(save.ticket)
     return next(effect.vote for effect in effects if isinstance(effect, SendVote))
@@ -67,12 +68,12 @@ def test_a_leader_is_granted_its_own_epoch_after_another_candidate_tried_a_highe
 
 def test_a_list_of_members_that_the_disk_refused_is_not_told_as_kept_even_with_a_refusal() -> None:
     mind = voter()
-    newer = ELECTORATE._replace(version=Version(5, 1))
+    newer = MEMBERSHIP._replace(version=Version(5, 1))
     early = Instant(1)
-    ballot = VoteRequest(VoteRequestKind.RENEW, 1, Candidacy("a", "a" * 16, 5), newer, early)
-    (save,) = [effect for effect in mind.ask(ballot, None, early) if isinstance(effect, SaveKept)]
+    vote_request = VoteRequest(VoteRequestKind.RENEW, 1, Candidacy("a", "a" * 16, 5), newer, early)
+    (save,) = [effect for effect in mind.ask(vote_request, None, early) if isinstance(effect, SaveKept)]
     assert not [effect for effect in mind.saved(save.ticket, "no space") if isinstance(effect, SendVote)]
-    effects = mind.ask(ballot, None, early)
+    effects = mind.ask(vote_request, None, early)
     assert not [effect for effect in effects if isinstance(effect, SendVote)], "nothing is said before it is on disk"
     (save,) = [effect for effect in effects if isinstance(effect, SaveKept)]
     (vote,) = [effect.vote for effect in mind.saved(save.ticket) if isinstance(effect, SendVote)]
@@ -80,31 +81,31 @@ def test_a_list_of_members_that_the_disk_refused_is_not_told_as_kept_even_with_a
 
 
 def test_who_is_no_member_yet_takes_over_no_list_without_its_own_name() -> None:
-    newcomer = Voter(Identity("d", "d" * 16, TIMING), PersistedVote(NO_CLAIM, None), VoteRules(TIMING), Instant(0))
+    newcomer = Voter(Identity("d", "d" * 16, TIMING), PersistedVote(NO_CANDIDACY, None), VoteRules(TIMING), Instant(0))
     answer = asked(newcomer, VoteRequestKind.RENEW, "a", 5)
     assert answer.is_granted, "it shows that it can vote"
     assert newcomer.vote.membership is None
-    wider = founding(ELECTORATE.lineage, VoterSet.of(("a", "b", "c", "d"), QuorumPolicy.MAJORITY))
+    wider = founding(MEMBERSHIP.lineage, VoterSet.of(("a", "b", "c", "d"), QuorumPolicy.MAJORITY))
     newcomer.adopt(wider, Instant(0))
     assert newcomer.vote.membership == wider
-    newcomer.adopt(ELECTORATE._replace(version=Version(6, 1)), Instant(0))
+    newcomer.adopt(MEMBERSHIP._replace(version=Version(6, 1)), Instant(0))
     assert newcomer.vote.membership.members == ("a", "b", "c"), "a member believes that it was removed"
 
 
 def test_who_learns_that_it_is_a_member_has_no_vote_for_a_lease_from_then_on() -> None:
     """Another may have been that member until then: a second host of the same name, with a data folder of its own."""
-    second = Voter(Identity("c", "d" * 16, TIMING), PersistedVote(NO_CLAIM, None), VoteRules(TIMING), Instant(0))
+    second = Voter(Identity("c", "d" * 16, TIMING), PersistedVote(NO_CANDIDACY, None), VoteRules(TIMING), Instant(0))
     assert asked(second, VoteRequestKind.PROBE, "b", 9).refusal is Refusal.BOOT_WAIT
-    assert second.vote.membership == ELECTORATE
+    assert second.vote.membership == MEMBERSHIP
     for kind in (VoteRequestKind.PROBE, VoteRequestKind.VOTE, VoteRequestKind.RENEW):
         assert asked(second, kind, "b", 9, Instant(LATER + TIMING.lease_us)).refusal is Refusal.BOOT_WAIT
     assert asked(second, VoteRequestKind.VOTE, "b", 9, Instant(LATER + TIMING.lease_us + 2)).is_granted
 
 
 def test_a_newcomer_goes_on_promising_the_leader_that_takes_it_in() -> None:
-    newcomer = Voter(Identity("d", "d" * 16, TIMING), PersistedVote(NO_CLAIM, None), VoteRules(TIMING), Instant(0))
+    newcomer = Voter(Identity("d", "d" * 16, TIMING), PersistedVote(NO_CANDIDACY, None), VoteRules(TIMING), Instant(0))
     assert asked(newcomer, VoteRequestKind.RENEW, "a", 5).is_granted
-    wider = founding(ELECTORATE.lineage, VoterSet.of(("a", "b", "c", "d"), QuorumPolicy.MAJORITY))
+    wider = founding(MEMBERSHIP.lineage, VoterSet.of(("a", "b", "c", "d"), QuorumPolicy.MAJORITY))
     assert asked(newcomer, VoteRequestKind.RENEW, "a", 5, members=wider).is_granted
     assert newcomer.vote.membership == wider
     assert asked(newcomer, VoteRequestKind.VOTE, "b", 6, members=wider).refusal is Refusal.BOOT_WAIT
@@ -113,8 +114,8 @@ def test_a_newcomer_goes_on_promising_the_leader_that_takes_it_in() -> None:
 def test_what_is_kept_is_what_the_disk_has_confirmed() -> None:
     mind = voter()
     assert mind.vote.is_kept
-    ballot = VoteRequest(VoteRequestKind.VOTE, 1, Candidacy("a", "a" * 16, 8), ELECTORATE, LATER)
-    (save,) = [effect for effect in mind.ask(ballot, None, LATER) if isinstance(effect, SaveKept)]
+    vote_request = VoteRequest(VoteRequestKind.VOTE, 1, Candidacy("a", "a" * 16, 8), MEMBERSHIP, LATER)
+    (save,) = [effect for effect in mind.ask(vote_request, None, LATER) if isinstance(effect, SaveKept)]
     assert not mind.vote.is_kept
     mind.saved(save.ticket, "no space")
     assert not mind.vote.is_kept
@@ -124,11 +125,11 @@ def test_what_is_kept_is_what_the_disk_has_confirmed() -> None:
 
 # ---- whose list of members is believed ------------------------------------------------------------------------------
 
-SPREAD = ELECTORATE._replace(body=VoterSet.of(("a", "b", "c", "w"), QuorumPolicy.MAJORITY, ("w",)))
+SPREAD = MEMBERSHIP._replace(body=VoterSet.of(("a", "b", "c", "w"), QuorumPolicy.MAJORITY, ("w",)))
 
 
 def member_c() -> Voter:
-    return Voter(Identity("c", "c" * 16, TIMING), PersistedVote(NO_CLAIM, SPREAD), VoteRules(TIMING), Instant(0))
+    return Voter(Identity("c", "c" * 16, TIMING), PersistedVote(NO_CANDIDACY, SPREAD), VoteRules(TIMING), Instant(0))
 
 
 def list_of(*names: str, epoch: int = 9, step: int = 1) -> Membership:

@@ -160,8 +160,8 @@ class Government(Parliament):
         core = self.core(name)
         self.beats += 1
         pause = core.orders.pause
-        electorate = core.status().electorate
-        is_witness = electorate is not None and name in electorate.body.witnesses
+        membership = core.status().known_membership
+        is_witness = membership is not None and name in membership.body.witnesses
         return Heartbeat(
             name,
             core.boot_id,

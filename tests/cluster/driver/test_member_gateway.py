@@ -14,7 +14,7 @@ from rppam.cluster.consensus.election import Election
 from rppam.cluster.consensus.failure_detector import FailureDetector
 from rppam.cluster.consensus.lease import Identity
 from rppam.cluster.consensus.membership import Membership, Version
-from rppam.cluster.consensus.messages import NO_CLAIM, PersistedVote, Vote
+from rppam.cluster.consensus.messages import NO_CANDIDACY, PersistedVote, Vote
 from rppam.cluster.consensus.node import NodeCore, NodeEffect
 from rppam.cluster.consensus.rules import VoteRules
 from rppam.cluster.consensus.timing import PROFILES
@@ -82,7 +82,8 @@ class House:
     def __init__(self) -> None:
         self.node = make_node("node1")
         now, boot_id = CLOCK.now(), self.node.boot_id
-        self.voter = Voter(Identity("node1", boot_id, TIMING), PersistedVote(NO_CLAIM, THREE), VoteRules(TIMING), now)
+        kept = PersistedVote(NO_CANDIDACY, THREE)
+        self.voter = Voter(Identity("node1", boot_id, TIMING), kept, VoteRules(TIMING), now)
         election = Election(Identity("node1", boot_id, TIMING), SeededEntropy(boot_id), now=now, voter=self.voter)
         admission = Admission("node1", boot_id, TIMING, lambda _others: None)
         self.core = NodeCore(election, FailureDetector("node1", TIMING), admission, now=now)
@@ -104,10 +105,10 @@ class House:
         if not task.cancelled():
             self.ended.append(task.exception())
 
-    def ask(self, electorate: Membership = NEWER) -> None:
+    def ask(self, membership: Membership = NEWER) -> None:
         """A member tells of newer members, which have to be on disk before it is answered."""
-        ballot = make_node("node2").ballot(electorate=electorate)
-        self.feed(self.core.step(Asked(ballot, self.votes.append), CLOCK.now()))
+        vote_request = make_node("node2").vote_request(membership=membership)
+        self.feed(self.core.step(Asked(vote_request, self.votes.append), CLOCK.now()))
 
 
 @pytest.fixture
@@ -135,7 +136,7 @@ async def test_a_host_that_starts_no_thread_costs_votes_only_while_it_does(
     house.ask()
     await eventually(lambda: house.votes)
     assert house.voter.vote.problem == ""
-    assert house.disk.kept[-1].electorate == NEWER
+    assert house.disk.kept[-1].membership == NEWER
     assert house.ended == []
     assert caplog.text.count("for a reason that nobody foresaw") == 1, "told once, with its traceback"
 
@@ -149,7 +150,7 @@ async def test_a_promise_that_a_thread_makes_late_is_not_kept_over_the_one_that_
     house.ask(NEWEST)
     await eventually(lambda: house.votes)
     wait(threads.make_late_ones(), 20)
-    assert [kept.electorate for kept in house.disk.kept] == [NEWEST]
+    assert [kept.membership for kept in house.disk.kept] == [NEWEST]
 
 
 async def test_addresses_that_come_late_are_not_noted_over_newer_ones(house: House) -> None:

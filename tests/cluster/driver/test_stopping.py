@@ -105,7 +105,7 @@ async def test_the_record_is_held_until_the_duty_has_stopped_and_released_then()
     await until(lambda: driver.core.status().phase is Phase.LEADER)
     driver.feed(driver.core.step(HandOver("", "asked"), driver._clock.now()))
     await until(lambda: duty.asked >= 2)
-    assert (driver.core.status().phase, holder_of(driver)) == (Phase.QUIESCING, "held")
+    assert (driver.core.status().phase, holder_of(driver)) == (Phase.STOPPING, "held")
     duty.stops = True
     await until(lambda: holder_of(driver) != "held")
     await driver.stop("over")
@@ -119,7 +119,7 @@ async def test_one_that_never_stops_costs_the_lease_and_no_more() -> None:
     await until(lambda: driver.core.status().phase is Phase.LEADER)
     began = driver._clock.now()
     driver.feed(driver.core.step(HandOver("", "asked"), began))
-    await until(lambda: driver.core.status().phase is not Phase.QUIESCING)
+    await until(lambda: driver.core.status().phase is not Phase.STOPPING)
     assert driver._clock.now() - began >= BRIEF.lease_us
     await driver.stop("over")
 
@@ -150,7 +150,7 @@ async def test_nothing_is_released_before_a_duty_that_failed_unforeseen_has_stop
     driver.feed(driver.core.step(HandOver("", "asked"), driver._clock.now()))
     await until(lambda: duty.asked >= 2 or driver.broken.done())
     assert not driver.broken.done()
-    assert (driver.core.status().phase, holder_of(driver)) == (Phase.QUIESCING, "held")
+    assert (driver.core.status().phase, holder_of(driver)) == (Phase.STOPPING, "held")
     duty.stops = True
     await until(lambda: holder_of(driver) != "held")
     await driver.stop("over")

@@ -26,15 +26,15 @@ def own_redis() -> Iterator[Server]:
         yield running
 
 
-def electorate(node: LabNode) -> Membership:
+def membership(node: LabNode) -> Membership:
     kept = FilePromises(Path(node.config["node"]["dataDir"]) / FILE_NAME).load()
     assert kept is not None
-    assert kept.electorate is not None
-    return kept.electorate
+    assert kept.membership is not None
+    return kept.membership
 
 
 def members(node: LabNode) -> tuple[str, ...]:
-    found = electorate(node)
+    found = membership(node)
     return found.body.members if found.old is None else ()
 
 
@@ -154,4 +154,4 @@ def test_a_file_of_another_cluster_gives_nobody_a_vote(make_lab: MakeLab) -> Non
     lab.nodes[0].start()
     odd.start()
     eventually(lambda: "another cluster" in lab.nodes[0].log() + odd.log(), within_s=15, what="told", say=lab.logs)
-    assert electorate(lab.nodes[0]).lineage != electorate(odd).lineage
+    assert membership(lab.nodes[0]).lineage != membership(odd).lineage

@@ -32,7 +32,7 @@ def peers(house: Government, name: str) -> dict[str, PeerState]:
 
 
 def votes(house: Government, name: str, store: StoreSeen = UP) -> Votes:
-    return Votes(house.core(name), house.electorate(name), peers(house, name), store, Instant(house.now))
+    return Votes(house.core(name), house.membership(name), peers(house, name), store, Instant(house.now))
 
 
 def why(house: Government, name: str, store: StoreSeen = UP) -> str:
@@ -329,11 +329,11 @@ async def test_a_node_that_is_no_member_does_not_offer_to_forget_the_others() ->
     house.run(LEASE)
     await house.administration(leader).forget(out, is_off=False, by="eve")
     house.run(2 * LEASE)
-    assert out in house.electorate(out).members, "nobody asks it any more, so nobody told it how that ended"
+    assert out in house.membership(out).members, "nobody asks it any more, so nobody told it how that ended"
     ((name, question),) = Strays(house.core(leader), Instant(house.now)).due(Instant(house.now))
     assert (name, question.kind) == (out, VoteRequestKind.PROBE)
     house.core(out).step(Asked(question, lambda _: None), Instant(house.now))
-    assert out not in house.electorate(out).members, "it has heard of it"
+    assert out not in house.membership(out).members, "it has heard of it"
     assert not asks_to_join(house.core(out)), "whoever is in maintenance is being taken away"
     await house.administration(out).set_maintenance(False, "eve")
     assert asks_to_join(house.core(out))

@@ -1,6 +1,6 @@
 """Member links on the loopback, and a stranger with a socket: what the tests of the link are made of.
 
-Nothing here needs the core: a :class:`Node` answers every ballot by itself and writes down what it hears.
+Nothing here needs the core: a :class:`Node` answers every vote request by itself and writes down what it hears.
 """
 
 import asyncio
@@ -38,12 +38,12 @@ CLOCK = SystemClock()
 CLAIM = Candidacy("node2", "41aa0b2c3d4e5f60", 9)
 
 
-def electorate_of(*names: str) -> Membership:
-    """A founding electorate."""
+def membership_of(*names: str) -> Membership:
+    """A founding membership."""
     return founding(LINEAGE, VoterSet.of(names, QuorumPolicy.MAJORITY))
 
 
-THREE = electorate_of("node1", "node2", "node3")
+THREE = membership_of("node1", "node2", "node3")
 
 
 @dataclass(slots=True)
@@ -53,12 +53,12 @@ class Node:
     link: TlsMemberLink
     name: str
     boot_id: str
-    ballots: list[VoteRequest] = field(default_factory=list)
+    vote_requests: list[VoteRequest] = field(default_factory=list)
     votes: list[Vote] = field(default_factory=list)
     no_votes: list[tuple[str, int]] = field(default_factory=list)
     freeings: list[Freeing] = field(default_factory=list)
     invitations: list[Invitation] = field(default_factory=list)
-    on_ballot: Callable[[VoteRequest, Callable[[Vote], None]], None] | None = None
+    on_vote_request: Callable[[VoteRequest, Callable[[Vote], None]], None] | None = None
     """In place of granting at once."""
     on_vote: Callable[[Vote], None] | None = None
     requests: int = 0
@@ -67,7 +67,7 @@ class Node:
     def listener(self) -> MemberListener:
         """Writes down, and grants."""
         return MemberListener(
-            on_ballot=self._ballot,
+            on_vote_request=self._vote_request,
             on_vote=self._vote,
             on_no_vote=lambda member, request: self.no_votes.append((member, request)),
             on_freeing=self.freeings.append,
@@ -79,30 +79,31 @@ class Node:
         """Where it listens."""
         return f"127.0.0.1:{self.link.port}"
 
-    def ballot(self, *, candidate: str | None = None, electorate: Membership = THREE) -> VoteRequest:
+    def vote_request(self, *, candidate: str | None = None, membership: Membership = THREE) -> VoteRequest:
         """The next one of this node."""
         self.requests += 1
-        claim = Candidacy(candidate or self.name, self.boot_id, 5)
-        return VoteRequest(VoteRequestKind.RENEW, self.requests, claim, electorate, CLOCK.now())
+        candidacy = Candidacy(candidate or self.name, self.boot_id, 5)
+        return VoteRequest(VoteRequestKind.RENEW, self.requests, candidacy, membership, CLOCK.now())
 
     def ask(self, to: str) -> int | None:
-        """Send a ballot; its number, or ``None`` when there is no connection."""
-        ballot = self.ballot()
-        return ballot.request if self.link.send(to, ballot) else None
+        """Send a vote_request; its number, or ``None`` when there is no connection."""
+        vote_request = self.vote_request()
+        return vote_request.request if self.link.send(to, vote_request) else None
 
-    def vote_for(self, ballot: VoteRequest, *, voter: str | None = None) -> Vote:
+    def vote_for(self, asked: VoteRequest, *, voter: str | None = None) -> Vote:
         """Granted."""
+        epoch, version, candidate = asked.candidacy.epoch, asked.membership.version, asked.candidacy.candidate
         return Vote(
-            ballot.kind, voter or self.name, self.boot_id, ballot.request, ballot.claim.epoch, True, Refusal.NONE,
-            ballot.claim.epoch, ballot.electorate.version, None, ballot.claim.candidate, CLOCK.now(), Readiness.READY,
+            asked.kind, voter or self.name, self.boot_id, asked.request, epoch, True, Refusal.NONE,
+            epoch, version, None, candidate, CLOCK.now(), Readiness.READY,
         )  # fmt: skip
 
-    def _ballot(self, ballot: VoteRequest, answer: Callable[[Vote], None]) -> None:
-        self.ballots.append(ballot)
-        if self.on_ballot is not None:
-            self.on_ballot(ballot, answer)
+    def _vote_request(self, vote_request: VoteRequest, answer: Callable[[Vote], None]) -> None:
+        self.vote_requests.append(vote_request)
+        if self.on_vote_request is not None:
+            self.on_vote_request(vote_request, answer)
         else:
-            answer(self.vote_for(ballot))
+            answer(self.vote_for(vote_request))
 
     def _vote(self, vote: Vote) -> None:
         self.votes.append(vote)

@@ -64,7 +64,7 @@ def bodies(draw: st.DrawFn) -> VoterSet:
 
 
 electorates = st.builds(Membership, hex16, versions, bodies(), st.none() | bodies())
-ballots = st.builds(VoteRequest, st.sampled_from(VoteRequestKind), numbers, claims, electorates, instants)
+vote_requests = st.builds(VoteRequest, st.sampled_from(VoteRequestKind), numbers, claims, electorates, instants)
 votes = st.builds(
     Vote, st.sampled_from(VoteRequestKind), names, hex16, numbers, numbers, st.booleans(), st.sampled_from(Refusal),
     numbers, versions, st.none() | electorates, st.just("") | names, instants, st.sampled_from(Readiness),
@@ -73,7 +73,7 @@ tags = st.from_regex(r"[0-9a-f]{64}", fullmatch=True)
 jsons = st.dictionaries(st.text(max_size=8), st.none() | st.text(max_size=30), max_size=4).map(json.dumps)
 texts = st.text(max_size=80)
 messages = st.one_of(
-    ballots, votes, st.builds(Freeing, claims), st.builds(Invitation, claims), st.builds(Ping, numbers),
+    vote_requests, votes, st.builds(Freeing, claims), st.builds(Invitation, claims), st.builds(Ping, numbers),
     st.builds(Pong, numbers), st.builds(OrderOpen, hex16), st.builds(OrderTicket, hex16, hex16),
     st.builds(Order, hex16, hex16, tags, jsons), st.builds(OrderAnswer, hex16, tags, jsons),
     st.builds(OrderRefused, hex16, st.sampled_from(OrderRefusal)),
@@ -140,10 +140,10 @@ def test_the_largest_electorate_in_change_fits_into_a_frame() -> None:
     every = tuple(f"{number:03d}" + "x" * 60 for number in range(MEMBERS_MAX))
     body = VoterSet.of(every, QuorumPolicy.LAST_MAN_STANDING, every[1:])
     largest = Membership("f" * 16, Version(NUMBER_MAX, NUMBER_MAX), body, body)
-    claim = Candidacy(every[0], "f" * 16, NUMBER_MAX)
-    ballot = VoteRequest(VoteRequestKind.PROBE, NUMBER_MAX, claim, largest, Instant(INSTANT_MAX))
-    assert len(encode(ballot)) < 20_500
-    assert decode(encode(ballot)) == ballot
+    candidacy = Candidacy(every[0], "f" * 16, NUMBER_MAX)
+    vote_request = VoteRequest(VoteRequestKind.PROBE, NUMBER_MAX, candidacy, largest, Instant(INSTANT_MAX))
+    assert len(encode(vote_request)) < 20_500
+    assert decode(encode(vote_request)) == vote_request
 
 
 def test_another_version_is_told_from_nonsense() -> None:

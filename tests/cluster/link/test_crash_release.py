@@ -20,15 +20,15 @@ async def test_a_member_known_by_name_is_told_without_looking_the_name_up() -> N
         one.link.know({"node2": f"localhost:{two.link.port}", "node3": "localhost:1"})
         one.link.expect(["node2", "node3"])
         await eventually(lambda: one.link.peers["node2"].is_connected)
-        claim = Candidacy("node1", one.boot_id, 7)
+        candidacy = Candidacy("node1", one.boot_id, 7)
         (word,) = freeing_words(
-            one.link.options, one.link.credentials, one.link.places, claim, "node2", SystemEntropy()
+            one.link.options, one.link.credentials, one.link.places, candidacy, "node2", SystemEntropy()
         )
         assert ip_address(word.host).is_loopback
         assert word.port == two.link.port
         (outcome,) = await asyncio.to_thread(deliver, [word], 10_000)
         assert outcome.heard, outcome.said
-        assert (two.freeings, two.invitations) == ([Freeing(claim)], [Invitation(claim)])
+        assert (two.freeings, two.invitations) == ([Freeing(candidacy)], [Invitation(candidacy)])
 
 
 async def test_where_a_member_was_is_known_while_it_is_away() -> None:

@@ -45,7 +45,7 @@ async def test_a_wrong_cluster_key_is_foreign_on_both_sides() -> None:
         assert not one.link.peers["node2"].is_connected
         assert any("127.0.0.1" in sentence for sentence in two.link.complaints)
         assert one.ask("node2") is None
-        assert (one.ballots, two.ballots) == ([], [])
+        assert (one.vote_requests, two.vote_requests) == ([], [])
 
 
 async def test_a_wrong_cluster_id_is_told_from_a_wrong_key() -> None:
@@ -127,7 +127,7 @@ async def test_of_two_nodes_with_one_name_the_second_is_refused_and_told() -> No
             assert one.ask("node2") is not None
             await eventually(lambda: one.votes)
             assert {vote.boot_id for vote in one.votes} == {two.boot_id}
-            assert twin.ballots == []
+            assert twin.vote_requests == []
             assert two.link.duplicate == ""
             await is_unharmed(one, two)
         finally:
@@ -201,7 +201,7 @@ async def test_who_speaks_in_anothers_name_is_refused(kind: str) -> None:
     one, three = make_node("node1"), make_node("node3")
     async with running(one, three):
         messages: dict[str, Message] = {
-            "ballot": three.ballot(candidate="node3"),
+            "ballot": three.vote_request(candidate="node3"),
             "freeing": Freeing(CLAIM._replace(candidate="node3")),
             "invitation": Invitation(CLAIM._replace(candidate="node3")),
         }
@@ -211,7 +211,7 @@ async def test_who_speaks_in_anothers_name_is_refused(kind: str) -> None:
             assert await guest.is_hung_up_on()
         assert one.link.refused == {"forged": 1}
         assert any("node2 at 127.0.0.1" in sentence for sentence in one.link.complaints)
-        assert (one.ballots, one.freeings, one.invitations) == ([], [], [])
+        assert (one.vote_requests, one.freeings, one.invitations) == ([], [], [])
         await is_unharmed(one, three)
 
 
@@ -233,9 +233,9 @@ async def test_a_forged_or_unasked_vote_is_not_counted() -> None:
         voter = make_node("node2")
         request = one.ask("node2")
         caller = impostor.callers[-1]
-        ballot = decode(await caller.hear() or b"")
-        assert isinstance(ballot, VoteRequest)
-        vote = voter.vote_for(ballot)
+        vote_request = decode(await caller.hear() or b"")
+        assert isinstance(vote_request, VoteRequest)
+        vote = voter.vote_for(vote_request)
         caller.say(encode(vote._replace(request=77)))
         await eventually(lambda: one.link.refused.get("unasked") == 1)
         caller.say(encode(vote))
@@ -259,9 +259,9 @@ async def test_a_forged_or_unasked_vote_is_not_counted() -> None:
         b"[]",
         b'{"type":5}',
         b'{"type":"ping"}',
-        encode(make_node("node2").ballot()).replace(b"rppam-electorate1", b"rppam-electorate9"),
+        encode(make_node("node2").vote_request()).replace(b"rppam-electorate1", b"rppam-electorate9"),
         encode(Freeing(CLAIM)).replace(b":9}", b":-1}"),
-        encode(make_node("node2").vote_for(make_node("node1").ballot())),
+        encode(make_node("node2").vote_for(make_node("node1").vote_request())),
         b'{"type":"freeing\xff"}',
     ],
 )
@@ -308,10 +308,10 @@ async def test_an_errand_brings_a_release_beside_the_link_and_nothing_else() -> 
             assert decode_greeting(await guest.hear() or b"") is not None
             guest.say(encode(Freeing(CLAIM)))
             await eventually(lambda: one.freeings == [Freeing(CLAIM)])
-            guest.say(encode(two.ballot()))
+            guest.say(encode(two.vote_request()))
             assert await guest.is_hung_up_on()
         assert one.link.refused == {"malformed": 1}
-        assert one.ballots == []
+        assert one.vote_requests == []
         await is_unharmed(one, two)
 
 

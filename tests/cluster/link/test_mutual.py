@@ -14,10 +14,10 @@ from tests.cluster.link.links import (
     CLOCK,
     KEY,
     connected,
-    electorate_of,
     eventually,
     introduce,
     make_node,
+    membership_of,
     running,
     start,
 )
@@ -35,7 +35,7 @@ async def test_three_nodes_recognise_each_other_and_vote() -> None:
         await eventually(lambda: len(one.votes) == 2)
         assert {vote.voter for vote in one.votes} == {"node2", "node3"}
         assert {vote.boot_id for vote in one.votes} == {two.boot_id, three.boot_id}
-        assert two.ballots == [one.ballot()._replace(request=1, now=two.ballots[0].now)]
+        assert two.vote_requests == [one.vote_request()._replace(request=1, now=two.vote_requests[0].now)]
         assert one.link.refused == {}
         state = one.link.peers["node2"]
         assert state.reason == ""
@@ -49,12 +49,12 @@ async def test_releases_and_invitations_arrive() -> None:
     one, two = make_node("node1"), make_node("node2")
     async with running(one, two):
         await connected(one, two)
-        claim = Candidacy("node1", one.boot_id, 7)
-        assert one.link.send("node2", Freeing(claim))
-        assert one.link.send("node2", Invitation(claim))
+        candidacy = Candidacy("node1", one.boot_id, 7)
+        assert one.link.send("node2", Freeing(candidacy))
+        assert one.link.send("node2", Invitation(candidacy))
         await eventually(lambda: two.invitations)
-        assert two.freeings == [Freeing(claim)]
-        assert two.invitations == [Invitation(claim)]
+        assert two.freeings == [Freeing(candidacy)]
+        assert two.invitations == [Invitation(candidacy)]
 
 
 async def test_nothing_is_lost_doubled_or_reordered_on_a_healthy_link() -> None:
@@ -69,7 +69,7 @@ async def test_nothing_is_lost_doubled_or_reordered_on_a_healthy_link() -> None:
         await eventually(lambda: len(one.votes) == 1_000 and len(two.votes) == 1_000)
         await asyncio.sleep(0.05)
         for asker, voter in ((one, two), (two, one)):
-            assert [ballot.request for ballot in voter.ballots] == list(range(1, 1_001))
+            assert [vote_request.request for vote_request in voter.vote_requests] == list(range(1, 1_001))
             assert [vote.request for vote in asker.votes] == list(range(1, 1_001))
             assert asker.no_votes == []
             assert asker.link.refused == {}
@@ -79,12 +79,12 @@ async def test_what_was_sent_before_the_stop_arrives() -> None:
     one, two = make_node("node1"), make_node("node2")
     async with running(one, two):
         await connected(one, two)
-        claim = Candidacy("node1", one.boot_id, 7)
+        candidacy = Candidacy("node1", one.boot_id, 7)
         for _ in range(20):
-            assert one.link.send("node2", Freeing(claim))
+            assert one.link.send("node2", Freeing(candidacy))
         await one.link.stop()
         await eventually(lambda: len(two.freeings) == 20)
-        assert not one.link.send("node2", Freeing(claim))
+        assert not one.link.send("node2", Freeing(candidacy))
         await one.link.stop()
 
 
@@ -92,12 +92,12 @@ async def test_an_answer_may_be_given_later_or_never() -> None:
     one, two = make_node("node1"), make_node("node2")
     later: list[asyncio.TimerHandle] = []
 
-    def answer_odd_ones_later(ballot: VoteRequest, answer: Callable[[Vote], None]) -> None:
-        if ballot.request % 2:
-            vote = two.vote_for(ballot)
+    def answer_odd_ones_later(vote_request: VoteRequest, answer: Callable[[Vote], None]) -> None:
+        if vote_request.request % 2:
+            vote = two.vote_for(vote_request)
             later.append(asyncio.get_running_loop().call_later(0.05, answer, vote))
 
-    two.on_ballot = answer_odd_ones_later
+    two.on_vote_request = answer_odd_ones_later
     async with running(one, two):
         await connected(one, two)
         for _ in range(4):
@@ -112,11 +112,11 @@ async def test_an_answer_may_be_given_later_or_never() -> None:
 
 async def test_a_restarted_member_is_found_again_and_open_ballots_are_given_up() -> None:
     one, two = make_node("node1"), make_node("node2")
-    two.on_ballot = lambda ballot, answer: None
+    two.on_vote_request = lambda vote_request, answer: None
     async with running(one, two):
         await connected(one, two)
         request = one.ask("node2")
-        await eventually(lambda: two.ballots)
+        await eventually(lambda: two.vote_requests)
         port = two.link.port
         await two.link.stop()
         await eventually(lambda: one.no_votes == [("node2", request)])
@@ -191,12 +191,12 @@ async def test_a_listener_that_fails_costs_neither_the_link_nor_the_next_message
     reported: list[str] = []
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: reported.append(context["message"]))
 
-    def fail_first(ballot: VoteRequest, answer: Callable[[Vote], None]) -> None:
-        if ballot.request == 1:
+    def fail_first(vote_request: VoteRequest, answer: Callable[[Vote], None]) -> None:
+        if vote_request.request == 1:
             raise ZeroDivisionError
-        answer(two.vote_for(ballot))
+        answer(two.vote_for(vote_request))
 
-    two.on_ballot = fail_first
+    two.on_vote_request = fail_first
     async with running(one, two):
         await connected(one, two)
         one.ask("node2")
@@ -224,7 +224,7 @@ async def test_nothing_secret_is_logged(caplog: pytest.LogCaptureFixture) -> Non
 async def test_many_members_are_all_connected_in_seconds_and_votes_take_milliseconds() -> None:
     names = [f"node{number:02d}" for number in range(20)]
     nodes = [make_node(name) for name in names]
-    electorate = electorate_of(*names)
+    membership = membership_of(*names)
     for node in nodes:
         await node.link.start(node.listener)
     try:
@@ -243,7 +243,7 @@ async def test_many_members_are_all_connected_in_seconds_and_votes_take_millisec
         for asked in range(1, 21):
             before_us = CLOCK.now()
             for name in names[1:]:
-                assert one.link.send(name, one.ballot(electorate=electorate))
+                assert one.link.send(name, one.vote_request(membership=membership))
             await eventually(partial(has_votes, asked * (len(names) - 1)))
             times_us.append(CLOCK.now() - before_us)
         print(

@@ -61,11 +61,11 @@ async def test_a_member_of_the_next_release_asks_and_releases() -> None:
     async with running(one), stranger(one, "node2", greeting=greeting("node2")) as guest:
         assert isinstance(decode_greeting(await guest.hear() or b""), Greeting)
         two = make_node("node2", boot_id=CLAIM.boot_id)
-        for said in (NEWS, later(encode(two.ballot())), NEWS, later(encode(Freeing(CLAIM)))):
+        for said in (NEWS, later(encode(two.vote_request())), NEWS, later(encode(Freeing(CLAIM)))):
             guest.say(said)
         guest.say(later(encode(Invitation(CLAIM))))
         vote = await answer_of(guest)
-        assert vote == one.vote_for(one.ballots[0])._replace(now=vote.now)  # type: ignore[attr-defined]
+        assert vote == one.vote_for(one.vote_requests[0])._replace(now=vote.now)  # type: ignore[attr-defined]
         guest.say(later(encode(Ping(7))))
         assert await answer_of(guest) == Pong(7)
         assert (one.freeings, one.invitations) == ([Freeing(CLAIM)], [Invitation(CLAIM)])
@@ -80,10 +80,10 @@ async def test_a_member_of_the_next_release_votes() -> None:
         await eventually(lambda: one.link.peers["node2"].is_connected)
         request = one.ask("node2")
         caller = impostor.callers[-1]
-        ballot = decode(await caller.hear() or b"")
-        assert isinstance(ballot, VoteRequest)
+        vote_request = decode(await caller.hear() or b"")
+        assert isinstance(vote_request, VoteRequest)
         caller.say(NEWS)
-        caller.say(later(encode(two.vote_for(ballot))))
+        caller.say(later(encode(two.vote_for(vote_request))))
         await eventually(lambda: [vote.request for vote in one.votes] == [request])
         assert one.link.refused == {}
 

@@ -17,10 +17,10 @@ from tests.cluster.link.links import (
     OTHER_KEY,
     Impostor,
     connected,
-    electorate_of,
     eventually,
     is_unharmed,
     make_node,
+    membership_of,
     running,
     start,
     stranger,
@@ -43,16 +43,16 @@ async def test_a_flood_of_messages_ends_the_connection() -> None:
 
 async def test_who_asks_and_never_reads_costs_little_and_delays_nobody() -> None:
     one, three = make_node("node1"), make_node("node3")
-    long = electorate_of(*(f"node{number}" + "x" * 50 for number in range(100)))
-    one.on_ballot = lambda ballot, answer: answer(one.vote_for(ballot)._replace(electorate=long))
+    long = membership_of(*(f"node{number}" + "x" * 50 for number in range(100)))
+    one.on_vote_request = lambda vote_request, answer: answer(one.vote_for(vote_request)._replace(membership=long))
     async with running(one, three):
         await connected(one, three)
         async with stranger(one, "node2", small_buffer=True) as guest:
             await guest.hear()
-            ballot = encode(make_node("node2").ballot())
+            vote_request = encode(make_node("node2").vote_request())
             guest.writer.transport.pause_reading()  # type: ignore[attr-defined]
             for number in range(1, 4_000):
-                guest.say(ballot.replace(b'"request":1,', b'"request":%d,' % number))
+                guest.say(vote_request.replace(b'"request":1,', b'"request":%d,' % number))
                 await asyncio.sleep(0.001)
                 (inside,) = [
                     guest for guest in one.link._inbound.all if guest.greeting and guest.greeting.node == "node2"
@@ -62,7 +62,7 @@ async def test_who_asks_and_never_reads_costs_little_and_delays_nobody() -> None
             else:
                 pytest.fail("the votes never piled up")
             for number in range(5_000, 5_500):
-                guest.say(ballot.replace(b'"request":1,', b'"request":%d,' % number))
+                guest.say(vote_request.replace(b'"request":1,', b'"request":%d,' % number))
             before_s = time.monotonic()
             await is_unharmed(one, three)
             assert time.monotonic() - before_s < 2

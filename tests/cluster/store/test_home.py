@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rppam.cluster.consensus.membership import QuorumPolicy, VoterSet, founding
-from rppam.cluster.consensus.messages import NO_CLAIM, Candidacy, PersistedVote
+from rppam.cluster.consensus.messages import NO_CANDIDACY, Candidacy, PersistedVote
 from rppam.cluster.errors import PromiseFileStrange, PromiseFileUnwritable
 from rppam.cluster.store.home import NO_MARK, Home, Mark, born_ns, is_container, look_at_home, why_strange
 from rppam.cluster.store.vote_file import FILE_NAME, FORMAT_BEFORE, FilePromises, encode
@@ -111,7 +111,7 @@ def test_a_file_of_the_release_before_is_taken_over_and_marked(tmp_path: Path) -
 
 
 def test_a_file_that_belongs_to_no_cluster_is_nobodys_vote_and_needs_no_word(tmp_path: Path) -> None:
-    (tmp_path / FILE_NAME).write_bytes(encode(PersistedVote(NO_CLAIM, None), Mark(Home("b" * 16), 0, 3)))
+    (tmp_path / FILE_NAME).write_bytes(encode(PersistedVote(NO_CANDIDACY, None), Mark(Home("b" * 16), 0, 3)))
     assert begun(tmp_path).strange == ""
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from rppam.cluster.consensus.messages import NO_CLAIM, Candidacy, Freeing, PersistedVote
+from rppam.cluster.consensus.messages import NO_CANDIDACY, Candidacy, Freeing, PersistedVote
 from rppam.cluster.consensus.record import Record, RecordState, commitment, parse_record
 from rppam.cluster.link.codec import PROTOCOL, encode
 from rppam.cluster.store.vote_file import FILE_NAME, FilePromises
@@ -34,7 +34,7 @@ def watched(lab: Lab) -> Eyes:
 
 
 def kept_by(node: LabNode) -> PersistedVote:
-    return FilePromises(Path(node.config["node"]["dataDir"]) / FILE_NAME).load() or PersistedVote(NO_CLAIM, None)
+    return FilePromises(Path(node.config["node"]["dataDir"]) / FILE_NAME).load() or PersistedVote(NO_CANDIDACY, None)
 
 
 def visitor_of(node: LabNode, lab: Lab) -> Enter:
@@ -49,19 +49,19 @@ def visitor_of(node: LabNode, lab: Lab) -> Enter:
     return enter
 
 
-async def misbehave(enter: Enter, claim: Candidacy) -> None:
-    """Everything that nobody may do at a member's port. ``claim`` is the leader's."""
+async def misbehave(enter: Enter, candidacy: Candidacy) -> None:
+    """Everything that nobody may do at a member's port. ``candidacy`` is the leader's."""
     async with enter("node3", cluster_id="another") as guest:
         await guest.is_hung_up_on()
     async with enter("node3", greeting=b"rppam-member %d link of an older kind" % (PROTOCOL - 1)) as guest:
         await guest.is_hung_up_on()
     async with enter("node3") as guest:
         await guest.hear()
-        guest.say(encode(Freeing(claim)))
+        guest.say(encode(Freeing(candidacy)))
         await guest.is_hung_up_on()
     async with enter("node3") as guest:
         await guest.hear()
-        frame = guest.frames.pack(encode(Freeing(claim._replace(candidate="node3"))))
+        frame = guest.frames.pack(encode(Freeing(candidacy._replace(candidate="node3"))))
         guest.raw(frame + frame)
         await guest.is_hung_up_on()
     async with enter("node3") as guest:
@@ -72,7 +72,7 @@ async def misbehave(enter: Enter, claim: Candidacy) -> None:
         await guest.hear()
         guest.say(b"nonsense")
         await guest.is_hung_up_on()
-    async with enter(claim.candidate) as guest:
+    async with enter(candidacy.candidate) as guest:
         await guest.is_hung_up_on()
 
 
@@ -94,10 +94,12 @@ def test_whoever_does_not_belong_is_named_and_counted_in_health_and_changes_no_l
     leader = lab.wait_for_leader()
     standby = next(node for node in lab.nodes if node is not leader)
     # Redis' vote is enough to lead: the standby's promise may come a moment later.
-    eventually(lambda: kept_by(standby).claim.candidate == leader.name, within_s=10, what="its promise", say=lab.logs)
-    claim = kept_by(standby).claim
+    eventually(
+        lambda: kept_by(standby).candidacy.candidate == leader.name, within_s=10, what="its promise", say=lab.logs
+    )
+    candidacy = kept_by(standby).candidacy
     with watched(lab) as eyes:
-        asyncio.run(misbehave(visitor_of(standby, lab), claim))
+        asyncio.run(misbehave(visitor_of(standby, lab), candidacy))
         eventually(lambda: lab.health(standby)["membersRefused"].keys() >= SAID.keys(), within_s=10, what="counted")
         told = lab.health(standby)
         for reason, words in SAID.items():
@@ -105,7 +107,7 @@ def test_whoever_does_not_belong_is_named_and_counted_in_health_and_changes_no_l
             assert any(words in warning for warning in told["warnings"]), (reason, told["warnings"])
             assert words in standby.log(), reason
         lab.wait_until_healthy()
-    assert eyes.leaderships() == {claim.epoch: leader.name}
+    assert eyes.leaderships() == {candidacy.epoch: leader.name}
     eyes.check()
 
 
@@ -134,8 +136,8 @@ def test_where_redis_has_no_vote_a_forged_record_or_release_changes_no_leader_an
 
 
 def members(node: LabNode) -> tuple[str, ...]:
-    electorate = kept_by(node).electorate
-    return () if electorate is None else electorate.members
+    membership = kept_by(node).membership
+    return () if membership is None else membership.members
 
 
 def test_a_node_with_another_cluster_key_is_kept_out_told_and_holds_up_nobody(make_lab: MakeLab) -> None:

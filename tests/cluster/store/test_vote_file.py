@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from rppam.cluster.consensus.membership import Membership, QuorumPolicy, Version, VoterSet, founding
-from rppam.cluster.consensus.messages import NO_CLAIM, Candidacy, PersistedVote
+from rppam.cluster.consensus.messages import NO_CANDIDACY, Candidacy, PersistedVote
 from rppam.cluster.errors import PromiseFileBroken, PromiseFileUnwritable
 from rppam.cluster.store.vote_file import FILE_NAME, FilePromises, encode
 
@@ -20,8 +20,8 @@ FOUNDED = founding("0123456789abcdef", THREE)
 PENDING = Membership("0123456789abcdef", Version(17, 2), VoterSet.of(("node1", "node2"), QuorumPolicy.MAJORITY), THREE)
 CLAIM = Candidacy("node1", "9f0c1d2e3a4b5c6d", 1_795_478_400_123)
 SOME = [
-    PersistedVote(NO_CLAIM, None),
-    PersistedVote(NO_CLAIM, FOUNDED),
+    PersistedVote(NO_CANDIDACY, None),
+    PersistedVote(NO_CANDIDACY, FOUNDED),
     PersistedVote(CLAIM, None),
     PersistedVote(CLAIM, FOUNDED),
     PersistedVote(CLAIM, PENDING),
@@ -118,7 +118,7 @@ def test_a_directory_of_somebody_else_cannot_be_written(tmp_path: Path) -> None:
         import os
         from pathlib import Path
         from rppam.cluster.store.vote_file import FilePromises
-        from rppam.cluster.consensus.messages import PersistedVote, NO_CLAIM
+        from rppam.cluster.consensus.messages import PersistedVote, NO_CANDIDACY
         from rppam.cluster.errors import PromiseFileUnwritable
         os.chdir({str(folder)!r})
         if os.getuid() == 0:
@@ -127,7 +127,7 @@ def test_a_directory_of_somebody_else_cannot_be_written(tmp_path: Path) -> None:
         else:
             os.chmod(".", 0o500)
         try:
-            FilePromises(Path("promise")).save(PersistedVote(NO_CLAIM, None))
+            FilePromises(Path("promise")).save(PersistedVote(NO_CANDIDACY, None))
         except PromiseFileUnwritable as error:
             print(error)
     """
@@ -162,7 +162,7 @@ def test_a_process_killed_while_it_saves_leaves_a_whole_file(promises: FilePromi
         from rppam.cluster.consensus.membership import VoterSet, QuorumPolicy, founding
         promises = FilePromises(Path({str(promises.path)!r}))
         kept = promises.load()
-        epoch = kept.claim.epoch if kept else 0
+        epoch = kept.candidacy.epoch if kept else 0
         body = VoterSet.of(tuple("n%02d" % number for number in range(60)), QuorumPolicy.MAJORITY)
         while True:
             epoch += 1
@@ -185,7 +185,7 @@ def test_a_process_killed_while_it_saves_leaves_a_whole_file(promises: FilePromi
         kept = promises.load()
         assert kept is not None
         # What was said to be on disk is there; one more may be, which was saved and not yet told.
-        assert kept.claim.epoch in {told, told + 1}
+        assert kept.candidacy.epoch in {told, told + 1}
 
 
 def _run(script: str) -> str:

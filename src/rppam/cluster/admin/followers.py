@@ -31,20 +31,20 @@ def why_not(core: NodeCore, to: str, now: Instant) -> MemberUnknown | CannotFoll
     """Return why ``to``, which could not follow, could not."""
     me = core.node
     seen = core.detector.members(now).get(to)
-    electorate = core.status().electorate
-    if electorate is not None and to not in electorate.members:
-        return unknown(to, electorate)
-    if electorate is None and seen is None:
+    membership = core.status().known_membership
+    if membership is not None and to not in membership.members:
+        return unknown(to, membership)
+    if membership is None and seen is None:
         return MemberUnknown(f"no node named {to} is known to {me}")
-    if (electorate is not None and not electorate.may_stand(to)) or (seen and seen.heartbeat.role is Role.WITNESS):
+    if (membership is not None and not membership.may_stand(to)) or (seen and seen.heartbeat.role is Role.WITNESS):
         return CannotFollow(f"{to} is a witness, which votes and never leads")
-    stance = stance_of(core, to)
-    if stance is Readiness.ASIDE or (stance is None and seen is not None and seen.heartbeat.maintenance):
+    readiness = readiness_of(core, to)
+    if readiness is Readiness.ASIDE or (readiness is None and seen is not None and seen.heartbeat.maintenance):
         return CannotFollow(f"{to} is in maintenance, or stops; end it first (rppam cluster maintenance {to} off)")
-    if stance is Readiness.UNABLE and core.status().is_heard(to, now):
+    if readiness is Readiness.UNABLE and core.status().is_heard(to, now):
         return CannotFollow(f"{to} {UNABLE}")
     is_heard = core.status().is_heard(to, now)
-    if stance is Readiness.WAITS and is_heard:
+    if readiness is Readiness.WAITS and is_heard:
         return CannotFollow(f"{to} {JUST_STARTED}")
     if not is_heard and seen is not None and seen.status is MemberStatus.HEALTHY:
         return CannotFollow(f"{to} {SILENT}")
@@ -73,17 +73,17 @@ def why_nobody(core: NodeCore, now: Instant) -> str:
     told = [f"{core.node} itself keeps no promise: {status.vote.why_unable}"] if status.vote.why_unable else []
     able = status.successors(now)
     for name in status.membership.members:
-        leaves_out = stance_of(core, name) is Readiness.UNABLE or status.membership.may_stand(name)
+        leaves_out = readiness_of(core, name) is Readiness.UNABLE or status.membership.may_stand(name)
         if name != core.node and name not in able and leaves_out:
             told.append(str(why_not(core, name, now)))
     return f": {'; '.join(told)}" if told else ""
 
 
-def stance_of(core: NodeCore, name: str) -> Readiness | None:
+def readiness_of(core: NodeCore, name: str) -> Readiness | None:
     """Return what the member said itself when it was asked last."""
     answer = core.status().answers.get(name)
-    return None if answer is None else answer.vote.stance
+    return None if answer is None else answer.vote.readiness
 
 
-def unknown(name: str, electorate: Membership) -> MemberUnknown:
-    return MemberUnknown(f"{name} is no member; the members are {', '.join(electorate.members)}")
+def unknown(name: str, membership: Membership) -> MemberUnknown:
+    return MemberUnknown(f"{name} is no member; the members are {', '.join(membership.members)}")

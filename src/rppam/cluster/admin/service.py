@@ -151,14 +151,14 @@ class NodeAdministration:
 
     async def forget(self, member: str, *, is_off: bool, by: str) -> str:
         now = self._clock.now()
-        electorate = self._electorate()
+        membership = self._membership()
         self._check_leads(now)
-        if member not in electorate.members:
-            raise unknown(member, electorate)
+        if member not in membership.members:
+            raise unknown(member, membership)
         if member == self._node:
             raise MemberRuns(f"{member} leads; hand its leadership over first (rppam cluster switchover)")
-        body, stated = self._removal(member, electorate, is_off=is_off)
-        self._check_silence(member, electorate, now, is_off=is_off)
+        body, stated = self._removal(member, membership, is_off=is_off)
+        self._check_silence(member, membership, now, is_off=is_off)
         by = person(by)
         _note("%s has %s forgotten%s", by, member, ", and states that it is switched off" if is_off else "", by=by)
         self._feed(self._core.step(ChangeMembership(body, stated), now))
@@ -166,15 +166,15 @@ class NodeAdministration:
 
     async def force_forget(self, members: Sequence[str], by: str, back: Sequence[str] = ()) -> str:
         now = self._clock.now()
-        electorate = self._electorate()
+        membership = self._membership()
         for member in members:
-            if member not in electorate.members:
-                raise unknown(member, electorate)
-        body = _without(electorate.body, members)
+            if member not in membership.members:
+                raise unknown(member, membership)
+        body = _without(membership.body, members)
         if back:
             body = _with(body, {*back} if self._node in body.members else {*back, self._node})
         leader = self._core.status().leader(now)
-        if leader is not None and (not back or (leader[0] in body.members and electorate.may_stand(leader[0]))):
+        if leader is not None and (not back or (leader[0] in body.members and membership.may_stand(leader[0]))):
             raise LeaderPresent(f"{leader[0]} leads; 'rppam cluster forget' without --force lets it remove members")
         peers = self._peers()
         for member in members if not back else ():  # a list that was made up may name who never was a member
@@ -190,7 +190,7 @@ class NodeAdministration:
             _note("%s makes members again: %s", by, ", ".join(back), by=by)
         self._feed(self._core.step(ImposeMembership(body), now))
         await self._imposed()
-        made = self._electorate()
+        made = self._membership()
         return (
             f"the members are now {', '.join(made.body.members)} (version {made.version}); what was removed must never "
             "start again with its old data directory"
@@ -217,11 +217,11 @@ class NodeAdministration:
     def _node(self) -> str:
         return self._core.node
 
-    def _electorate(self) -> Membership:
-        electorate = self._core.status().electorate
-        if electorate is None:
+    def _membership(self) -> Membership:
+        membership = self._core.status().known_membership
+        if membership is None:
             raise MembersDoNotVote(MembersDoNotVote.row.meaning)
-        return electorate
+        return membership
 
     def _check_leads(self, now: Instant) -> None:
         if self._core.status().permission(now) is not None:
@@ -291,27 +291,27 @@ class NodeAdministration:
         healthy = [(name, one.heartbeat) for name, one in seen if one.status is MemberStatus.HEALTHY]
         return tuple(name for name, beat in healthy if beat.admitted and not beat.maintenance)
 
-    def _removal(self, member: str, electorate: Membership, *, is_off: bool) -> tuple[VoterSet, tuple[str, ...]]:
+    def _removal(self, member: str, membership: Membership, *, is_off: bool) -> tuple[VoterSet, tuple[str, ...]]:
         """Return what the membership shall become, and the members stated to be off."""
         wanted, stated_off = self._core.status().wanted.voters, self._core.status().wanted.stated_off
-        if wanted is not None and set(electorate.members) < set(wanted.members):
+        if wanted is not None and set(membership.members) < set(wanted.members):
             wanted = None  # a newcomer whose vote is not won yet; it asks again
-        under_way = wanted or (electorate.body if electorate.old is not None else None)
+        under_way = wanted or (membership.body if membership.old is not None else None)
         stated = (member,) if is_off else ()
         if under_way is None:
-            return _without(electorate.body, (member,)), stated
+            return _without(membership.body, (member,)), stated
         if member in under_way.members:
             raise ChangePending(f"a change to {', '.join(under_way.members)} is under way; wait until it is done")
         if not is_off or member in stated_off:
             raise ChangePending(f"{member} is being removed already; 'rppam status' shows what it waits for")
         return under_way, tuple(sorted({*stated_off, member}))
 
-    def _check_silence(self, member: str, electorate: Membership, now: Instant, *, is_off: bool) -> None:
+    def _check_silence(self, member: str, membership: Membership, now: Instant, *, is_off: bool) -> None:
         """Refuse to remove a member that runs by mistake, or a silent one without what the rule needs."""
         status = self._core.status()
         is_heard = status.is_heard(member, now)
         if is_off or member not in self._core.in_maintenance:
-            is_witness = any(member in body.witnesses for body in electorate.voter_sets)
+            is_witness = any(member in body.witnesses for body in membership.voter_sets)
             why = "so it is not switched off" if is_off else "so it runs" if is_witness else "and is not in maintenance"
             if is_heard:
                 raise MemberRuns(f"{member} answers, {why}. {MemberRuns.row.remedy}")
@@ -319,7 +319,7 @@ class NodeAdministration:
                 raise MemberRuns(f"{member} {BEATS}, {why}. {MemberRuns.row.remedy}")
         if is_heard:
             return
-        voters = electorate.old or electorate.body
+        voters = membership.old or membership.body
         have = sum(1 for name in voters.members if name == self._node or status.is_heard(name, now))
         if not is_off and have < voters.blocking:
             raise NotStatedOff(

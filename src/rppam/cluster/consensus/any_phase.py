@@ -100,8 +100,8 @@ def voted(phase: PhaseState, event: on.Voted, now: Instant) -> None:
     state.pace.caught_up(asked.at)
     if peers.is_news(vote):
         state.lease = state.lease.hear(vote.highest, state.voter.vote.known)
-    if vote.electorate is not None:
-        state.out.append(on.AdoptMembership(vote.electorate, vote.voter))
+    if vote.membership is not None:
+        state.out.append(on.AdoptMembership(vote.membership, vote.voter))
     state.out.extend(peers.heard(vote, asked.at, now))
     state.obey_clocks(now)
     phase.answered(vote, asked.at)
@@ -124,7 +124,7 @@ def invited(phase: PhaseState, event: on.Invited, now: Instant) -> None:  # noqa
 
 def membership_adopted(phase: PhaseState, event: on.MembershipAdopted, now: Instant) -> None:
     """The own vote has taken over another list of members: other votes count from now on."""
-    state, membership = phase.state, event.electorate
+    state, membership = phase.state, event.membership
     state.weigh(membership)
     phase.promises.reweigh(*state.weights)
     state.peers.keep(membership.members)

@@ -22,7 +22,7 @@ class Standby(PhaseState):
     """Follows, and stands once nobody can lead any more."""
 
     name = Phase.STANDBY
-    leads_to = (Phase.PROBING,)
+    leads_to = (Phase.PREVOTE,)
 
     def wake(self, due: Instant) -> Instant:
         state = self.state
@@ -120,7 +120,7 @@ class Step(PhaseState):
 class Prevote(Step):
     """Asking the members, without obligation, whether they would vote for it. Who asks this holds nothing yet."""
 
-    name = Phase.PROBING
+    name = Phase.PREVOTE
     leads_to = (Phase.LEARNING, Phase.STANDBY)
 
     def __init__(self, state: State, now: Instant) -> None:
@@ -155,7 +155,7 @@ class Learning(Step):
     """Asking the database which epochs were used."""
 
     name = Phase.LEARNING
-    leads_to = (Phase.ASKING, Phase.STANDBY)
+    leads_to = (Phase.VOTING, Phase.STANDBY)
     keeps_writer_free = True
 
     def __init__(self, state: State, now: Instant) -> None:
@@ -204,7 +204,7 @@ class Learning(Step):
 class Voting(Step):
     """Asking the members for their votes, and the store for its."""
 
-    name = Phase.ASKING
+    name = Phase.VOTING
     leads_to = (Phase.CLAIMING, Phase.STANDBY)
     wants_promises = True
     keeps_writer_free = True

@@ -2,7 +2,7 @@
 
 Every promise rests on one assumption: boot-time clocks differ in rate by no more than r each. It is checked here, from
 what travels anyway. A vote carries the voter's clock; when it was read, our own clock stood somewhere between the
-sending of the ballot and the arrival of the vote. Two such readings bound the ratio of the two rates from both sides,
+sending of the request and the arrival of the vote. Two such readings bound the ratio of the two rates from both sides,
 however slow the network was. A member is **off** only if even the bound that favours it is outside what r allows; then
 its promises are not counted. Slow or lost messages make the bounds wider, never wrong.
 

@@ -14,16 +14,16 @@ class Phase(StrEnum):
     """Where a node stands in the election."""
 
     STANDBY = "standby"
-    PROBING = "probing"
+    PREVOTE = "prevote"
     """Asking the members, without obligation, whether they would vote for it."""
     LEARNING = "learning"
     """Candidate: asking the database which epochs were used."""
-    ASKING = "asking"
+    VOTING = "voting"
     """Candidate: asking the members for their votes, and the store for its."""
     CLAIMING = "claiming"
     """Candidate with a majority: writing the epoch down before it acts."""
     LEADER = "leader"
-    QUIESCING = "quiescing"
+    STOPPING = "stopping"
     """Stepped down; whatever acted is being stopped."""
 
 
@@ -122,13 +122,13 @@ class Quiesced(NamedTuple):
 
 
 class Voted(NamedTuple):
-    """A member answered a ballot."""
+    """A member answered a vote_request."""
 
     vote: Vote
 
 
 class NotVoted(NamedTuple):
-    """A ballot surely gets no answer: there is no connection to that member, or it broke."""
+    """A vote request surely gets no answer: there is no connection to that member, or it broke."""
 
     voter: str
     request: int
@@ -159,7 +159,7 @@ class PauseFailover(NamedTuple):
 
 
 class ImposeMembership(NamedTuple):
-    """An administrator who states that a majority is lost for good makes ``body`` the electorate, here and at once.
+    """An administrator who states that a majority is lost for good makes ``body`` the membership, here and at once.
 
     It is the one way that skips the two steps of a change: safe only if those left out never come back as they were.
     """
@@ -168,7 +168,7 @@ class ImposeMembership(NamedTuple):
 
 
 class ChangeMembership(NamedTuple):
-    """The leader shall make ``body`` the electorate."""
+    """The leader shall make ``body`` the membership."""
 
     body: VoterSet
     stated_off: tuple[str, ...] = ()
@@ -176,9 +176,9 @@ class ChangeMembership(NamedTuple):
 
 
 class MembershipAdopted(NamedTuple):
-    """The own voter has taken over another electorate."""
+    """The own voter has taken over another membership."""
 
-    electorate: Membership
+    membership: Membership
 
 
 class ReleaseHeard(NamedTuple):
@@ -188,7 +188,7 @@ class ReleaseHeard(NamedTuple):
 class Asked(NamedTuple):
     """Another member asks for this one's vote; the answer comes as :class:`SendVote` with the ``handle``."""
 
-    ballot: VoteRequest
+    vote_request: VoteRequest
     handle: Any
 
 
@@ -281,10 +281,10 @@ class Exchange(NamedTuple):
 
 
 class Ask(NamedTuple):
-    """Put a ballot to a member; ``to`` may be this node itself."""
+    """Put a vote request to a member; ``to`` may be this node itself."""
 
     to: str
-    ballot: VoteRequest
+    vote_request: VoteRequest
 
 
 class Free(NamedTuple):
@@ -302,9 +302,9 @@ class Invite(NamedTuple):
 
 
 class AdoptMembership(NamedTuple):
-    """The own voter shall take over and keep this electorate."""
+    """The own voter shall take over and keep this membership."""
 
-    electorate: Membership
+    membership: Membership
     told_by: str = ""
     """The member that has it; empty for one that this node has made."""
 

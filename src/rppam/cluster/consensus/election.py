@@ -12,14 +12,16 @@ dropped the address before any voter is free. Each write of the record is a comp
 last read, so a pause between reading and writing is harmless.
 
 **The order.** Ask the members without obligation; learn which epochs were used; fix one above them all; ask the members
-for that epoch; the store last, and only if its votes complete the majority or the members' alone are one. So whoever's
-name is in the record was a leader when it was written.
+for that epoch; the store last, and only if its votes complete the majority; claim the epoch in the database; lead. So
+whoever's name is in the record had the votes when the write was sent, or led already.
+
+**To read on.** ``timing.py``; ``promises.py``: until when; ``vote.py``, ``lease.py``, ``membership.py``: the ideas;
+``candidate.py``, ``holder.py``: the phases; ``rules.py``: what planted bugs replace; ``docs/leadership.md``: why.
 
 **What this does not promise.** It cannot stop a paused process from believing what it likes when it wakes between two
-instructions: that is why every guarded write carries ``(epoch, boot id)`` and is refused by the place written to once a
-newer epoch was there. It does not survive a hypervisor that stops the boot-time clock of a guest.
-
-The clauses: ``rules.py``. Counter-examples are sought by ``rppam simulate``.
+instructions: ``db/fence.py`` refuses what a guarded write carries, ``(epoch, boot id)``, once a newer epoch was there.
+Workers know the deadline themselves, ``process/supervisor/watchdog.py`` ends a control process that sleeps past it, the
+kernel drops the address (``cluster/vip``). It does not survive a hypervisor that stops the boot-time clock of a guest.
 """
 
 from collections.abc import Callable, Mapping
@@ -54,7 +56,7 @@ _pause, _give_up, _not_again, _ask_store, _impose = (
     any_.pause_failover, any_.stand_down, any_.stand_down_later, any_.ask_again, any_.impose)
 _stop_step = Step.pause_failover
 TABLE: Final[Table] = {
-    #                  standby     prevote     learning    asking      claiming    leading       stopping
+    #                  standby     prevote     learning    voting      claiming    leading       stopping
     on.Tick:              (ignored,) * 7,
     on.Connected:         (any_.connected,) * 7,
     on.Disconnected:      (any_.disconnected,) * 7,
@@ -125,7 +127,7 @@ class Election:
         match event:
             case on.Asked(request, handle):
                 effects = self._voted(self._voter.ask(request, handle, now), now)
-                is_renewal = request.kind is VoteRequestKind.RENEW and self._voter.vote.leader(now) == request.claim
+                is_renewal = request.kind is VoteRequestKind.RENEW and self._voter.vote.leader(now) == request.candidacy
                 state = self._state
                 if is_renewal and state.phase.name is Phase.STANDBY and state.writer.sent is None:
                     state.pace.keep_step(state.me.timing.heartbeat_us, now)
@@ -213,11 +215,11 @@ class Election:
         me = self._state.me.node
         for effect in effects:
             if isinstance(effect, on.Ask) and effect.to == me:
-                out.extend(self._voted(self._voter.ask(effect.ballot, _OWN, now), now))
+                out.extend(self._voted(self._voter.ask(effect.vote_request, _OWN, now), now))
             elif isinstance(effect, on.Free) and effect.to == me:
                 self._voter.freed(effect.freeing)
             elif isinstance(effect, on.AdoptMembership):
-                out.extend(self._voted(self._voter.adopt(effect.electorate, now, effect.told_by), now))
+                out.extend(self._voted(self._voter.adopt(effect.membership, now, effect.told_by), now))
             else:
                 out.append(effect)
         return out

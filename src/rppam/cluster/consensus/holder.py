@@ -50,7 +50,7 @@ class Leading(PhaseState):
     """Leads, as long as its promises carry it."""
 
     name = Phase.LEADER
-    leads_to = (Phase.QUIESCING,)
+    leads_to = (Phase.STOPPING,)
     wants_promises = True
 
     def __init__(self, state: State, promises: Promises, now: Instant) -> None:
@@ -272,7 +272,7 @@ class Leading(PhaseState):
 class Stopping(PhaseState):
     """Has stepped down; whatever acted is being stopped, and the address dropped."""
 
-    name = Phase.QUIESCING
+    name = Phase.STOPPING
     leads_to = (Phase.STANDBY,)
     wants_promises = True
 

@@ -162,7 +162,7 @@ class Membership(NamedTuple):
         return not self.members or any(voters.may_stand(node) for voters in self.voter_sets)
 
     def encode(self) -> str:
-        """One line of text; read by :func:`parse_electorate`."""
+        """One line of text; read by :func:`parse_membership`."""
         parts = [_FORMAT, self.lineage, str(self.version.epoch), str(self.version.step), _encode_voters(self.body)]
         if self.old is not None:
             parts.append(_encode_voters(self.old))
@@ -185,7 +185,7 @@ def _encode_voters(voters: VoterSet) -> str:
     return f"{voters.policy}:{names}"
 
 
-def parse_electorate(text: str) -> Membership | None:
+def parse_membership(text: str) -> Membership | None:
     """The list of members in ``text``, or ``None`` when it is not one."""
     parts = text.split(" ")
     if len(text) > TEXT_MAX or len(parts) not in {5, 6} or parts[0] != _FORMAT:

@@ -19,23 +19,23 @@ class Candidacy(NamedTuple):
     epoch: int
 
 
-NO_CLAIM = Candidacy("", "", 0)
+NO_CANDIDACY = Candidacy("", "", 0)
 """What the file of a member that never promised anything names."""
 
 
 class PersistedVote(NamedTuple):
     """What a member keeps on disk, written before it answers."""
 
-    claim: Candidacy
+    candidacy: Candidacy
     """The last promise given."""
-    electorate: Membership | None
+    membership: Membership | None
     """``None``: it belongs to no cluster yet."""
     highest: int = 0
     """The highest epoch ever promised; the last promise may be for a lower one, to somebody who led already."""
 
 
 class VoteRequestKind(StrEnum):
-    """What a ballot asks for."""
+    """What a vote request asks for."""
 
     PROBE = "probe"
     """Would you? Binds nobody; the epoch in it counts for nothing."""
@@ -51,15 +51,15 @@ class VoteRequest(NamedTuple):
     kind: VoteRequestKind
     request: int
     """The asker's number for it; never used twice in one life."""
-    claim: Candidacy
-    electorate: Membership
+    candidacy: Candidacy
+    membership: Membership
     """As the asker knows it."""
     now: Instant
     """The asker's boot-time clock when it was sent, for the judgement of its rate only."""
 
 
 class Refusal(StrEnum):
-    """Why a ballot was not granted."""
+    """Why a vote request was not granted."""
 
     NONE = ""
     BOOT_WAIT = "it started less than a lease ago and may have promised something"
@@ -86,7 +86,7 @@ class Readiness(StrEnum):
 
 
 class Vote(NamedTuple):
-    """The answer to a ballot."""
+    """The answer to a vote_request."""
 
     kind: VoteRequestKind
     voter: str
@@ -94,32 +94,32 @@ class Vote(NamedTuple):
     """The voter's life."""
     request: int
     epoch: int
-    """Of the ballot."""
+    """Of the vote request."""
     is_granted: bool
     refusal: Refusal
     highest: int
     """The highest epoch in the voter's file."""
     version: Version
-    """Of the electorate on the voter's disk."""
-    electorate: Membership | None
+    """Of the membership on the voter's disk."""
+    membership: Membership | None
     """The voter's, when it is newer than the asker's."""
     promised_to: str
     """Whom it has promised, for people; empty when nobody."""
     now: Instant
     """The voter's boot-time clock, for the judgement of its rate only."""
-    stance: Readiness
+    readiness: Readiness
 
 
 class Freeing(NamedTuple):
     """The holder of a promise gives it back: this claim, and nothing else."""
 
-    claim: Candidacy
+    candidacy: Candidacy
 
 
 class Invitation(NamedTuple):
     """A leader that has released asks somebody to stand, like anybody else but without back-off."""
 
-    claim: Candidacy
+    candidacy: Candidacy
     """What was released."""
 
 

@@ -193,7 +193,7 @@ class NodeCore:
     @property
     def known(self) -> tuple[str, ...]:
         """Whose heartbeats are to be read whatever the store lists: the members, or whom this node has heard."""
-        membership = self.status().electorate
+        membership = self.status().known_membership
         return self.detector.heard[:MEMBERS_MAX] if membership is None else membership.members
 
     def _elect(self, event: Event | VoteEvent, now: Instant) -> list[NodeEffect]:

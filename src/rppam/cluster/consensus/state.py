@@ -293,7 +293,7 @@ def give_up(state: State, now: Instant) -> None:
     phase = state.phase
     if phase.wants_promises:
         state.free()
-    asked_members = phase.name in {Phase.PROBING, Phase.ASKING}
+    asked_members = phase.name in {Phase.PREVOTE, Phase.VOTING}
     state.standing.hold_back(now, state.me.timing.lease_us, asked_members=asked_members)
     state.peers.open.clear()
     state.writer.own = None

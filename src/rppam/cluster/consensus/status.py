@@ -120,7 +120,7 @@ class Status(NamedTuple):
         return self.membership is not RECORD_ALONE
 
     @property
-    def electorate(self) -> Membership | None:
+    def known_membership(self) -> Membership | None:
         """The list of members; ``None`` where none vote, and on a node that belongs to no cluster yet."""
         return self.membership if self.membership.members else None
 
@@ -146,7 +146,7 @@ class Status(NamedTuple):
         able = (
             name
             for name in self.membership.members
-            if self.could_follow(name, now) and self.answers[name].vote.stance is Readiness.READY
+            if self.could_follow(name, now) and self.answers[name].vote.readiness is Readiness.READY
         )
         order = {name: place for place, name in enumerate(self.others.succession)}
         return tuple(sorted(able, key=lambda name: (order.get(name, len(order)), name)))
@@ -166,7 +166,7 @@ class Status(NamedTuple):
         """
         if not self.membership.members:
             return True
-        unable = {name for name, answer in self.answers.items() if answer.vote.stance is Readiness.UNABLE}
+        unable = {name for name, answer in self.answers.items() if answer.vote.readiness is Readiness.UNABLE}
         if self.vote.why_unable:
             unable.add(self.me.node)
         able = set(self.membership.members) - unable

@@ -12,18 +12,16 @@ A promise is for one (candidate, boot id, epoch), for L from when it is given. W
   one exception is to renew exactly what the file names. An empty file waits like any other, that of a cluster just
   founded included. A node that learns only later that it is a member has the vote only from then on, and waits from
   then on: until that moment another may have been this member, on a host that is gone now.
-* A promise ends by time, or when exactly its candidacy is given back. What was given back is not granted again.
-* Only a *granted* request changes anything. A refused one, however high its epoch, binds nobody.
+* A promise ends by time, or when exactly its candidacy is given back. This life does not grant that one again.
+* Only a *granted* request binds. A refused one changes no promise and no epoch, though its list may be taken over.
 * Another list of members is taken over only from a member of the present one that may lead. A sender that is not on the
   present list may have joined since; so its list is taken over once a witness that is says the same. No version or
   epoch is believed that leaves the later ones no room.
 * A node with the file of another host, or a copy, is not this member before an operator says so: it grants nothing and
   keeps nothing, so that the member whose file it is stays the only one.
 
-Each answer also says whether its disk would keep a promise, as far as that was tried: an administrator who asks for a
-switchover shall know before it is too late.
-
-It does not promise to be heard, nor that the disk keeps what it confirmed.
+Each answer also says whether its disk would keep a promise, as far as that was tried: who asks for a switchover shall
+know. It does not promise to be heard, nor that the disk keeps what it confirmed.
 """
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -32,7 +30,7 @@ from rppam.cluster.consensus.effects import SaveKept, SendVote, Told
 from rppam.cluster.consensus.lease import LEAP_MAX, SHOWN_MAX, Identity
 from rppam.cluster.consensus.membership import NO_VERSION, RECORD_ALONE, Membership
 from rppam.cluster.consensus.messages import (
-    NO_CLAIM,
+    NO_CANDIDACY,
     Candidacy,
     Freeing,
     PersistedVote,
@@ -171,7 +169,7 @@ class Voter:
         self.rules = rules
         known, waits_until = rules.recalls(kept), rules.abstains_until(kept, now)
         self.vote = OwnVote(
-            me, known.claim, known.highest, known.electorate, waits_until, strange=strange, disk_problem=problem
+            me, known.candidacy, known.highest, known.membership, waits_until, strange=strange, disk_problem=problem
         )
         self._on_disk = known
         self._saving: list[SaveKept] = []
@@ -185,23 +183,23 @@ class Voter:
     def ask(self, request: VoteRequest, handle: object, now: Instant) -> list[VoterEffect]:
         """Somebody asks for the vote."""
         effects: list[VoterEffect] = []
-        self._hear_of(request.claim.candidate, request.electorate, now, effects)
+        self._hear_of(request.candidacy.candidate, request.membership, now, effects)
         refusal = self._refusal(request, now)
         if refusal is Refusal.NONE and request.kind is not VoteRequestKind.PROBE:
             self._grant(request, now, effects)
         elif refusal is not Refusal.NONE and self.rules.refused_epoch_binds():
-            seen = max(self.vote.highest, request.claim.epoch)
+            seen = max(self.vote.highest, request.candidacy.epoch)
             promise = self.vote.promise if seen == self.vote.highest else self.vote.promise._replace(epoch=seen)
             self.vote = self.vote._replace(highest=seen, promise=promise)
         self._answer(request, refusal, handle, now, effects)
         if refusal is Refusal.NONE and request.kind is VoteRequestKind.PROBE and self.rules.prevote_binds():
             until = after(now, self.vote.me.timing.lease_us)
-            self.vote = self.vote._replace(promise=request.claim, promised_until=until)
+            self.vote = self.vote._replace(promise=request.candidacy, promised_until=until)
         return effects
 
     def freed(self, freeing: Freeing) -> None:
         """A promise is given back, or one that was not given yet shall never be."""
-        candidacy, vote = freeing.claim, self.vote
+        candidacy, vote = freeing.candidacy, self.vote
         if self.rules.releases(vote, candidacy):
             candidacy = vote.promise
         life = candidacy.candidate, candidacy.boot_id
@@ -256,17 +254,17 @@ class Voter:
             self.vote = self.vote._replace(readiness=readiness)
 
     def _refusal(self, request: VoteRequest, now: Instant) -> Refusal:
-        vote, rules, candidacy = self.vote, self.rules, request.claim
+        vote, rules, candidacy = self.vote, self.rules, request.candidacy
         mine = vote.membership
         if vote.strange:
             return Refusal.STRANGE
-        if mine is not None and mine.lineage != request.electorate.lineage:
+        if mine is not None and mine.lineage != request.membership.lineage:
             return Refusal.FOREIGN
-        if rules.is_outdated(vote, request.electorate):
+        if rules.is_outdated(vote, request.membership):
             return Refusal.OLD_ELECTORATE
-        if not request.electorate.may_stand(candidacy.candidate) or not vote.is_plausible(candidacy.epoch):
+        if not request.membership.may_stand(candidacy.candidate) or not vote.is_plausible(candidacy.epoch):
             return Refusal.NOT_A_CANDIDATE
-        if mine is not None and vote.is_news(request.electorate):  # it was not taken over: who is that?
+        if mine is not None and vote.is_news(request.membership):  # it was not taken over: who is that?
             return Refusal.NOT_A_CANDIDATE
         if request.kind is not VoteRequestKind.PROBE:
             if candidacy.epoch <= self._released.get((candidacy.candidate, candidacy.boot_id), 0):
@@ -281,7 +279,7 @@ class Voter:
         return Refusal.PROMISED if rules.is_promised(vote, candidacy, now) else Refusal.NONE
 
     def _grant(self, request: VoteRequest, now: Instant, effects: list[VoterEffect]) -> None:
-        vote, candidacy, leads = self.vote, request.claim, request.kind is VoteRequestKind.RENEW
+        vote, candidacy, leads = self.vote, request.candidacy, request.kind is VoteRequestKind.RENEW
         self.vote = OwnVote(
             vote.me,
             candidacy,
@@ -342,7 +340,7 @@ class Voter:
             own.me.node,
             own.me.boot_id,
             request.request,
-            request.claim.epoch,
+            request.candidacy.epoch,
             refusal is Refusal.NONE,
             refusal,
             own.highest,
@@ -369,4 +367,4 @@ class SoleVoter(Voter):
     """Where the record alone decides: nobody asks for this vote, and its own node always has it."""
 
     def __init__(self, me: Identity, rules: "VoteRules", now: Instant) -> None:
-        super().__init__(me, PersistedVote(NO_CLAIM, RECORD_ALONE), rules, now)
+        super().__init__(me, PersistedVote(NO_CANDIDACY, RECORD_ALONE), rules, now)

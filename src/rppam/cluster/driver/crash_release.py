@@ -90,7 +90,7 @@ def freeing_words(
     options: MemberOptions,
     credentials: Credentials,
     places: Mapping[str, tuple[str, int]],
-    claim: Candidacy,
+    candidacy: Candidacy,
     invited: str,
     entropy: Entropy,
 ) -> tuple[LastWord, ...]:
@@ -102,9 +102,9 @@ def freeing_words(
     for name in sorted(places, key=lambda name: (name != invited, name))[:WORDS_MAX]:
         host, port = places[name]
         greeting = Greeting(Purpose.ERRAND, options.cluster_id, options.node_name, options.boot_id, entropy.nonce(), "")
-        said = [encode_greeting(greeting), encode(Freeing(claim))]
+        said = [encode_greeting(greeting), encode(Freeing(candidacy))]
         if name == invited:
-            said.append(encode(Invitation(claim)))
+            said.append(encode(Invitation(candidacy)))
         writer = FrameWriter()
         send = b"".join(writer.pack(data) for data in (*said, encode(Ping(1))))
         tls = TlsWords(name, None, credentials.own_pem, "", credentials.root_pem)

@@ -1,7 +1,8 @@
 """What runs only while this node leads, and must have stopped before the record is released.
 
 Each attempt to stop is bounded by the time the lease leaves for it; a task that has not stopped is named in the log.
-Nothing is released before it has, whatever kept it from stopping. The fence refuses its writes all the same.
+Nothing is released before it has, or before a whole lease is over: from then on nobody waits for a release any more.
+The fence refuses its writes all the same.
 """
 
 import asyncio

@@ -102,7 +102,9 @@ class MemberGateway:
         ]
         for task in self._tasks:
             task.add_done_callback(self._ended)
-        listener = MemberListener(self._on_ballot, self._on_vote, self._on_no_vote, self._on_freeing, self._on_invited)
+        listener = MemberListener(
+            self._on_vote_request, self._on_vote, self._on_no_vote, self._on_freeing, self._on_invited
+        )
         await self.link.start(listener)
         self.look()
 
@@ -158,10 +160,10 @@ class MemberGateway:
     def perform(self, effect: NodeEffect) -> bool:
         """Carry out what concerns the members; return whether it was such an effect."""
         match effect:
-            case Ask(to, ballot):
-                if not self.link.send(to, ballot):
+            case Ask(to, vote_request):
+                if not self.link.send(to, vote_request):
                     # Not at once: the core is being carried out, and must not be fed from within.
-                    asyncio.get_running_loop().call_soon(self._on_no_vote, to, ballot.request)
+                    asyncio.get_running_loop().call_soon(self._on_no_vote, to, vote_request.request)
             case Free(to, message) | Invite(to, message):
                 self.link.send(to, message)
             case SaveKept():
@@ -215,8 +217,8 @@ class MemberGateway:
 
     # ---- what is heard ----------------------------------------------------------------------------------------------
 
-    def _on_ballot(self, ballot: VoteRequest, answer: Callable[[Vote], None]) -> None:
-        self._feed(self._core.step(Asked(ballot, answer), self._clock.now()))
+    def _on_vote_request(self, vote_request: VoteRequest, answer: Callable[[Vote], None]) -> None:
+        self._feed(self._core.step(Asked(vote_request, answer), self._clock.now()))
 
     def _on_vote(self, vote: Vote) -> None:
         self.strays.heard(vote)
@@ -229,7 +231,7 @@ class MemberGateway:
         self._feed(self._core.step(Freed(freeing), self._clock.now()))
 
     def _on_invited(self, invitation: Invitation) -> None:
-        log.info("%s has released and invites this node to lead", invitation.claim.candidate)
+        log.info("%s has released and invites this node to lead", invitation.candidacy.candidate)
         self._feed(self._core.step(Invited(), self._clock.now()))
 
 

@@ -53,8 +53,8 @@ class Strays:
         status, said = self._core.status(), []
         for name in self.names(now):
             self._requests += 1
-            claim = Candidacy(self._core.node, self._core.boot_id, status.epoch)
-            said.append((name, VoteRequest(VoteRequestKind.PROBE, self._requests, claim, status.membership, now)))
+            candidacy = Candidacy(self._core.node, self._core.boot_id, status.epoch)
+            said.append((name, VoteRequest(VoteRequestKind.PROBE, self._requests, candidacy, status.membership, now)))
         return said
 
     def heard(self, vote: Vote) -> None:
@@ -76,6 +76,6 @@ def asks_to_join(core: NodeCore) -> bool:
     status = core.status()
     if not status.members_vote:
         return False
-    if status.electorate is None:
+    if status.known_membership is None:
         return True
-    return core.node not in status.electorate.members and not core.orders.maintenance and not status.vote.strange
+    return core.node not in status.known_membership.members and not core.orders.maintenance and not status.vote.strange

@@ -29,8 +29,8 @@ def other_members(
     ``keys_vanish``: heartbeats are lost in the store, so a missing one says nothing of its node.
     """
     seen = core.detector.members(now)
-    electorate = core.status().electorate
-    members = () if electorate is None else electorate.members
+    membership = core.status().known_membership
+    members = () if membership is None else membership.members
     blind = core.detector.is_blind(now)
     present = (name for name in members if blind or (name in peers and peers[name].is_connected))
     names = sorted({*seen, *present} - {core.node})
@@ -91,9 +91,9 @@ def has_vote(core: NodeCore, name: str) -> bool | None:
     status = core.status()
     if not status.members_vote:
         return None
-    if status.electorate is None:
+    if status.known_membership is None:
         return False if name == core.node else None
-    return name in status.electorate.members
+    return name in status.known_membership.members
 
 
 def heard_at(last: WallMs | None, now: WallMs) -> tuple[str | None, int | None]:
@@ -102,9 +102,9 @@ def heard_at(last: WallMs | None, now: WallMs) -> tuple[str | None, int | None]:
 
 
 def _role(name: str, beat: Heartbeat, core: NodeCore, now: Instant) -> Role:
-    leader, electorate = core.status().leader(now), core.status().electorate
+    leader, membership = core.status().leader(now), core.status().known_membership
     if leader is not None and leader[0] == name:
         return Role.LEADER
-    if beat.role is Role.WITNESS or (electorate is not None and name in electorate.body.witnesses):
+    if beat.role is Role.WITNESS or (membership is not None and name in membership.body.witnesses):
         return Role.WITNESS
     return Role.STANDBY

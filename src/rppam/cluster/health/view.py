@@ -176,9 +176,9 @@ class NodeView:
             certificates=tuple(_certificate(one, wall_ms) for one in self._ask.certificates()),
             redis_password_since=None if password_since is None else iso_utc(password_since),
             redis_password_mark=self._ask.password_mark(),
-            quorum_policy=policy if isinstance(policy, QuorumPolicy) and status.electorate else None,
+            quorum_policy=policy if isinstance(policy, QuorumPolicy) and status.known_membership else None,
             votes=votes.ledger if votes else (),
-            electorate_version=str(status.membership.version) if status.electorate else "",
+            electorate_version=str(status.membership.version) if status.known_membership else "",
             pending_change=votes.pending_change if votes else "",
             paused=orders.pause.is_on,
             paused_by=orders.pause.by if orders.pause.is_on else "",
@@ -281,10 +281,10 @@ class NodeView:
         return {} if self._link is None else self._link.peers
 
     def _votes(self, connected: bool, now: Instant) -> Votes | None:
-        electorate = self._core.status().electorate
-        if not self._core.status().members_vote or electorate is None:
+        membership = self._core.status().known_membership
+        if not self._core.status().members_vote or membership is None:
             return None
-        return Votes(self._core, electorate, self._peers(), self._store_seen(connected), now)
+        return Votes(self._core, membership, self._peers(), self._store_seen(connected), now)
 
     def _store_seen(self, connected: bool) -> StoreSeen:
         return StoreSeen(connected, self._why_not_connected(connected))

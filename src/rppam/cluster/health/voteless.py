@@ -51,10 +51,11 @@ class Voteless:
         status = self._core.status()
         if own is None or status.vote.strange:  # that is a finding of its own
             return
-        if status.electorate is None:
+        if status.known_membership is None:
             yield finding("RD-902", "no list of members has reached this node yet")
             return
-        seen = f"the list of members, version {status.electorate.version}, has {_names(status.electorate.members)}"
+        known = status.known_membership
+        seen = f"the list of members, version {known.version}, has {_names(known.members)}"
         if own.status is MemberStatus.MAINTENANCE:
             yield finding("RD-902", seen, severity=Severity.NOTE, fix=_back(own.node))
         else:

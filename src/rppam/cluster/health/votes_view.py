@@ -57,10 +57,10 @@ class Votes:
     """One look at the votes of a cluster whose members vote."""
 
     def __init__(
-        self, core: NodeCore, electorate: Membership, peers: Mapping[str, PeerState], store: StoreSeen, now: Instant
+        self, core: NodeCore, membership: Membership, peers: Mapping[str, PeerState], store: StoreSeen, now: Instant
     ) -> None:
         self._status = core.status()
-        self._electorate = electorate
+        self._membership = membership
         self._peers = peers
         self._store = store
         self._now = now
@@ -77,14 +77,14 @@ class Votes:
     @property
     def quorum_met(self) -> bool:
         """The promises held, or else the votes within reach, are a majority."""
-        return self._leads or is_majority(self._counted(), *(body.weights for body in self._electorate.voter_sets))
+        return self._leads or is_majority(self._counted(), *(body.weights for body in self._membership.voter_sets))
 
     @property
     def quorum_reason(self) -> str:
         """Empty when met; else how many votes are missing, and whose."""
         if self.quorum_met:
             return ""
-        for body in self._electorate.voter_sets:
+        for body in self._membership.voter_sets:
             have = sum(body.weights.get(name, 0) for name in self._counted())
             if have < body.needed:
                 total = sum(body.weights.values())
@@ -102,25 +102,25 @@ class Votes:
     @property
     def pending_change(self) -> str:
         """What is under way and what it waits for, or empty."""
-        old, body = self._electorate.old, self._electorate.body
+        old, body = self._membership.old, self._membership.body
         if old is None:
             wanted = self._status.wanted.voters
             return "" if wanted is None else f"the members shall become {', '.join(wanted.members)}; it has not begun"
-        waits = [name for name in old.members if not self._status.has_on_disk(name, self._electorate.version)]
+        waits = [name for name in old.members if not self._status.has_on_disk(name, self._membership.version)]
         told = f"; {', '.join(waits)} must still write it down" if waits and self._leads else ""
         need = f"{old.blocking} of the {len(old.members)} former members must have it on disk"
         return f"the members become {', '.join(body.members)} instead of {', '.join(old.members)}: {need}{told}"
 
     def safety_level(self, by_store: SafetyLevel) -> SafetyLevel:
         """Return ``voted`` only where the store has no vote to give: it could lose one."""
-        return by_store if self._electorate.store_has_vote else SafetyLevel.VOTED
+        return by_store if self._membership.store_has_vote else SafetyLevel.VOTED
 
     def warning(self, by_store: SafetyLevel) -> str:
         """Warn, where the store has a vote behind Sentinel, that a failover may forget it; else return empty."""
         if by_store is not SafetyLevel.REPLICATED or self.safety_level(by_store) is SafetyLevel.VOTED:
             return ""
         return (
-            f"Redis has a vote under {self._electorate.body.policy} with {len(self._electorate.body.members)} voters, "
+            f"Redis has a vote under {self._membership.body.policy} with {len(self._membership.body.members)} voters, "
             "and behind Sentinel a failover may forget it: use majority with an odd number of voters (add a witness)"
         )
 
@@ -129,23 +129,23 @@ class Votes:
 
         Where the store has no vote nobody compares clocks while another leads: there only while it asks itself.
         """
-        off = self._status.others.clocks.off if self._electorate.store_has_vote else self._off
+        off = self._status.others.clocks.off if self._membership.store_has_vote else self._off
         told = tuple(
             f"the clock of {name} runs {_how_wrong(off[name])}; its promises are not counted. "
             "Check the clock source of both hosts"
-            for name in self._electorate.members
+            for name in self._membership.members
             if name in off
         )
-        if not self._electorate.store_has_vote or self._status.others.clocks.store_counts:
+        if not self._membership.store_has_vote or self._status.others.clocks.store_counts:
             return told
-        return (*told, OWN_CLOCK.format(names=", ".join(name for name in self._electorate.members if name in off)))
+        return (*told, OWN_CLOCK.format(names=", ".join(name for name in self._membership.members if name in off)))
 
     def clock_wait(self) -> str:
         """Say whose clock the vote of Redis waits for, where none can be won without it; else return empty."""
         take_at = self._status.take_at
         if not self._status.lease.longer_us or take_at is None or take_at <= self._now:
             return ""
-        if self._leads or is_majority(self._counted() - {STORE}, *(b.weights for b in self._electorate.voter_sets)):
+        if self._leads or is_majority(self._counted() - {STORE}, *(b.weights for b in self._membership.voter_sets)):
             return ""
         names = ", ".join(self._status.others.clocks.awaited)
         return f"the vote of Redis can be had in {_ms(take_at - self._now)} ms: {CLOCK_WAIT.format(names=names)}"
@@ -158,8 +158,8 @@ class Votes:
     # ---- one voter --------------------------------------------------------------------------------------------------
 
     def _voters(self) -> list[str]:
-        names = list(self._electorate.members)
-        return [*names, STORE] if self._electorate.store_has_vote else names
+        names = list(self._membership.members)
+        return [*names, STORE] if self._membership.store_has_vote else names
 
     def _counted(self) -> set[str]:
         return {STORE if line.kind is VoterKind.STORE else line.voter for line in self.ledger if line.is_counted}
@@ -168,7 +168,7 @@ class Votes:
         return body.weights.get(STORE if line.kind is VoterKind.STORE else line.voter, 0)
 
     def _line(self, name: str) -> VoteView:
-        body = self._electorate.body
+        body = self._membership.body
         kind = VoterKind.WITNESS if name in body.witnesses else VoterKind.MEMBER
         votes = body.weights.get(name, 0)
         reached, why_not = self._reach(name)
@@ -227,7 +227,7 @@ class Votes:
         if peer.is_connected and (answer := self._status.answers.get(name)) is not None:
             if answer.vote.refusal is Refusal.STRANGE:
                 return True, f"{Refusal.STRANGE}"
-            if answer.vote.stance is Readiness.UNABLE and not self._leads:
+            if answer.vote.readiness is Readiness.UNABLE and not self._leads:
                 return True, UNABLE
         if not self._leads and peer.is_connected and self._asked_in_vain(name):
             return True, MUTE
@@ -236,7 +236,7 @@ class Votes:
     def _why_not_store(self) -> str:
         status = self._status
         if not status.others.clocks.store_counts:
-            names = ", ".join(name for name in self._electorate.members if name in status.others.clocks.off)
+            names = ", ".join(name for name in self._membership.members if name in status.others.clocks.off)
             return (
                 f"its vote does not count for this node while its clock may be the wrong one. That of {names} runs "
                 f"otherwise: restart the host that is wrong; {FORGET}"
@@ -246,7 +246,7 @@ class Votes:
         return ""
 
     def _asked_in_vain(self, name: str) -> bool:
-        """Return whether it has not answered for longer than one ballot is waited for."""
+        """Return whether it has not answered for longer than one vote request is waited for."""
         return self._status.unanswered_us(name, self._now) > 2 * self._status.me.timing.request_timeout_us
 
 
@@ -270,8 +270,8 @@ def why_no_leader(core: NodeCore, votes: Votes | None, now: Instant, store: Stor
     status, pause = core.status(), core.orders.pause
     if votes is None and core.status().members_vote:
         return "this node belongs to no cluster yet and waits to be made a member by a leader"
-    if status.electorate is not None and core.node not in status.electorate.members:
-        members = ", ".join(status.electorate.members)
+    if status.known_membership is not None and core.node not in status.known_membership.members:
+        members = ", ".join(status.known_membership.members)
         return NO_MEMBER.format(members=members)
     short = votes.quorum_reason if votes is not None else ("" if store.is_connected else store.reason)
     if short:
@@ -300,12 +300,12 @@ def _kept_from_leading(core: NodeCore, votes: Votes | None, now: Instant) -> str
     """Say of each that could lead what keeps it from it; empty where somebody can, as far as this node knows."""
     aside = {*core.in_maintenance, *((core.node,) if core.orders.maintenance else ())}
     whys: dict[str, str] = {}
-    electorate = core.status().electorate
-    if electorate is not None and votes is not None:
+    membership = core.status().known_membership
+    if membership is not None and votes is not None:
         lines = {line.voter: line for line in votes.ledger if line.kind is VoterKind.MEMBER}
-        able = [name for name in electorate.members if electorate.may_stand(name)]
+        able = [name for name in membership.members if membership.may_stand(name)]
         whys = {name: lines[name].reason for name in able if name in lines and lines[name].reason}
-    elif electorate is None and not core.status().members_vote:
+    elif membership is None and not core.status().members_vote:
         seen = core.detector.members(now)
         able = sorted({core.node, *(name for name, one in seen.items() if one.heartbeat.role is not Role.WITNESS)})
         whys = {name: f"{one.status}" for name, one in seen.items() if one.status is MemberStatus.UNREACHABLE}

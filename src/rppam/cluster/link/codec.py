@@ -22,7 +22,7 @@ from typing import Annotated, Final, NamedTuple, get_args
 import msgspec
 from msgspec import Meta, Struct
 
-from rppam.cluster.consensus.membership import TEXT_MAX, Membership, Version, parse_electorate
+from rppam.cluster.consensus.membership import TEXT_MAX, Membership, Version, parse_membership
 from rppam.cluster.consensus.messages import (
     Candidacy,
     Freeing,
@@ -56,7 +56,7 @@ Hex16 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{16}\Z")]
 Tag = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 Number = Annotated[int, Meta(ge=0, le=NUMBER_MAX)]
 InstantNumber = Annotated[int, Meta(ge=0, le=INSTANT_MAX)]
-ElectorateText = Annotated[str, Meta(max_length=TEXT_MAX)]
+MembershipText = Annotated[str, Meta(max_length=TEXT_MAX)]
 Address = Annotated[str, Meta(pattern=r"\A(?:[A-Za-z0-9_.:%\[\]-]{3,300})?\Z")]
 Url = Annotated[str, Meta(pattern=rf"\A(?:{_URL})?\Z")]
 OrderBody = Annotated[str, Meta(pattern=r"\A\{[ -~]+\Z", max_length=ORDER_CHARS_MAX)]
@@ -210,7 +210,7 @@ class _Claimed(_Word, frozen=True):
     epoch: Number
 
     @property
-    def claim(self) -> Candidacy:
+    def candidacy(self) -> Candidacy:
         return Candidacy(self.candidate, self.boot_id, self.epoch)
 
 
@@ -218,7 +218,7 @@ class _VoteRequest(_Claimed, frozen=True, tag="ballot"):
     kind: VoteRequestKind
     request: Number
     now: InstantNumber
-    electorate: ElectorateText
+    electorate: MembershipText
 
 
 class _Freeing(_Claimed, frozen=True, tag="freeing"):
@@ -239,7 +239,7 @@ class _Vote(_Word, frozen=True, tag="vote"):
     refusal: str
     highest: Number
     version: tuple[Number, Number]
-    electorate: ElectorateText | None
+    electorate: MembershipText | None
     promised_to: NameOrNobody
     now: InstantNumber
     stance: Readiness
@@ -316,23 +316,23 @@ def encode_no(no: No) -> bytes:
 
 def _wire(message: Message) -> _Wire:
     match message:
-        case VoteRequest(kind, request, claim, electorate, now):
-            return _VoteRequest(*claim, kind, request, now, _electorate_text(electorate))
+        case VoteRequest(kind, request, candidacy, membership, now):
+            return _VoteRequest(*candidacy, kind, request, now, _membership_text(membership))
         case Vote():
             return _wire_vote(message)
-        case Freeing(claim):
-            return _Freeing(*claim)
-        case Invitation(claim):
-            return _Invitation(*claim)
+        case Freeing(candidacy):
+            return _Freeing(*candidacy)
+        case Invitation(candidacy):
+            return _Invitation(*candidacy)
         case _:
             return message
 
 
 def _wire_vote(vote: Vote) -> _Vote:
-    electorate = None if vote.electorate is None else _electorate_text(vote.electorate)
+    membership = None if vote.membership is None else _membership_text(vote.membership)
     return _Vote(
         vote.kind, vote.voter, vote.boot_id, vote.request, vote.epoch, vote.is_granted, _REFUSALS[vote.refusal],
-        vote.highest, (vote.version.epoch, vote.version.step), electorate, vote.promised_to, vote.now, vote.stance,
+        vote.highest, (vote.version.epoch, vote.version.step), membership, vote.promised_to, vote.now, vote.readiness,
     )  # fmt: skip
 
 
@@ -340,13 +340,13 @@ def _message(word: _Wire) -> Message:
     """Raises ValueError where the fields do not go together."""
     match word:
         case _VoteRequest():
-            return VoteRequest(word.kind, word.request, word.claim, _electorate(word.electorate), Instant(word.now))
+            return VoteRequest(word.kind, word.request, word.candidacy, _membership(word.electorate), Instant(word.now))
         case _Vote():
             return _vote(word)
         case _Freeing():
-            return Freeing(word.claim)
+            return Freeing(word.candidacy)
         case _Invitation():
-            return Invitation(word.claim)
+            return Invitation(word.candidacy)
         case _:
             return word
 
@@ -355,10 +355,10 @@ def _vote(word: _Vote) -> Vote:
     refusal = _REFUSALS_BY_WORD.get(word.refusal)
     if refusal is None or (word.granted and refusal is not Refusal.NONE):
         raise ValueError(word.refusal)
-    electorate = None if word.electorate is None else _electorate(word.electorate)
+    membership = None if word.electorate is None else _membership(word.electorate)
     return Vote(
         word.kind, word.voter, word.boot_id, word.request, word.epoch, word.granted, refusal, word.highest,
-        Version(*word.version), electorate, word.promised_to, Instant(word.now), word.stance,
+        Version(*word.version), membership, word.promised_to, Instant(word.now), word.stance,
     )  # fmt: skip
 
 
@@ -372,15 +372,15 @@ def _unknown(data: bytes) -> Unknown | None:
 
 
 @lru_cache(maxsize=16)
-def _electorate_text(electorate: Membership) -> str:
-    """Every ballot carries the same one, so it is written once."""
-    return electorate.encode()
+def _membership_text(membership: Membership) -> str:
+    """Every vote request carries the same one, so it is written once."""
+    return membership.encode()
 
 
 @lru_cache(maxsize=16)
-def _electorate(text: str) -> Membership:
+def _membership(text: str) -> Membership:
     """Raises ValueError."""
-    electorate = parse_electorate(text)
-    if electorate is None:
+    membership = parse_membership(text)
+    if membership is None:
         raise ValueError(text)
-    return electorate
+    return membership

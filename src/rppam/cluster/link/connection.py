@@ -4,8 +4,9 @@ A message is 4 bytes of length, 8 bytes of sequence number, then what ``codec`` 
 each direction of each connection: inside TLS a wrong one is a fault of the other side or an attack.
 
 Decides when what the other side sent cannot be read, when it sends too much, when nothing was heard for too long, and
-what to drop when it does not read. Messages that can be asked again (ballots, votes, pings) are dropped, the oldest
-first; the others wait, and too many of them end the connection. ``inbound`` and ``outbound`` decide who may say what.
+what to drop when it does not read. Messages that can be asked again (vote requests, votes, pings) are dropped, the
+oldest first; the others wait, and too many of them end the connection. ``inbound`` and ``outbound`` decide who may say
+what.
 
 Silence is counted in looks, not in time: a process that itself stood still looks once when it wakes, after it has read
 what came meanwhile, and so accuses nobody of its own absence. Only whole frames count as heard, so a peer that dribbles

@@ -1,8 +1,8 @@
 """What other members ask: the connections that they made to this node.
 
 Decides who is let in (a certificate of this cluster, the same version and cluster id, a name that nobody else has),
-and that each speaks in its own name: a ballot or a release in another's name is forged. Newcomers that are no members
-yet are let in; the core decides whether a ballot counts. One connection per name: a second one of the same life
+and that each speaks in its own name: a request or a release in another's name is forged. Newcomers that are no members
+yet are let in; the core decides whether a vote request counts. One connection per name: a second one of the same life
 replaces the first; one of another life is refused while the first was heard within two seconds, since then there are
 two nodes with one name.
 """
@@ -135,12 +135,12 @@ class InboundPeer:
         match decode(data):
             case VoteRequest() | Freeing() | Invitation() | CheckpointOffer() if not self._is_proven:
                 return Refused.UNPROVEN
-            case VoteRequest() as ballot if not is_errand:
-                if ballot.claim.candidate != speaker:
+            case VoteRequest() as vote_request if not is_errand:
+                if vote_request.candidacy.candidate != speaker:
                     return Refused.FORGED
-                self._local.tell(listener.on_ballot, ballot, self._answer)
+                self._local.tell(listener.on_vote_request, vote_request, self._answer)
             case Freeing() | Invitation() as word:
-                if word.claim.candidate != speaker:
+                if word.candidacy.candidate != speaker:
                     return Refused.FORGED
                 if isinstance(word, Freeing):
                     self._local.tell(listener.on_freeing, word)

@@ -282,7 +282,7 @@ def look_period_s(peers: int) -> float:
     """Return the seconds between two looks. With many members they are fewer, and so are pings.
 
     All that look at each other cost the square of their number; from ``PEERS_CALM`` on each costs the same however many
-    there are, and silence is found later. A leader is missed by its ballots, so elections take no longer.
+    there are, and silence is found later. A leader is missed by its vote_requests, so elections take no longer.
     """
     return LOOK_S * max(1.0, peers / PEERS_CALM)
 

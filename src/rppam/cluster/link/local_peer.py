@@ -53,11 +53,11 @@ class MemberOptions:
 class MemberListener(NamedTuple):
     """Called in the node's loop, never from another thread."""
 
-    on_ballot: Callable[[VoteRequest, Callable[[Vote], None]], None]
-    """(ballot, how to answer it). The answer may be given later, or never; it goes over the same connection."""
+    on_vote_request: Callable[[VoteRequest, Callable[[Vote], None]], None]
+    """(vote_request, how to answer it). The answer may be given later, or never; it goes over the same connection."""
     on_vote: Callable[[Vote], None]
     on_no_vote: Callable[[str, int], None]
-    """(member, request): this ballot surely gets no answer."""
+    """(member, request): this vote request surely gets no answer."""
     on_freeing: Callable[[Freeing], None]
     on_invitation: Callable[[Invitation], None]
 

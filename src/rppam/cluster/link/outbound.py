@@ -1,9 +1,9 @@
 """Another member as the one to ask: connected to, and connected to again.
 
 A connection decides whether it is the expected member that answers, that votes come from the member they name and for a
-ballot that is open on this very connection, and which ballots surely get no answer any more. The peer decides when to
-try: each has a task, a time limit and a back-off of its own, with a cap of one second, so a member that does not answer
-costs nobody else anything, and it is tried at once when it is heard of or found elsewhere.
+request that is open on this very connection, and which requests surely get no answer any more. The peer decides when
+to try: each has a task, a time limit and a back-off of its own, with a cap of one second, so a member that does not
+answer costs nobody else anything, and it is tried at once when it is heard of or found elsewhere.
 """
 
 import asyncio

@@ -48,7 +48,7 @@ class Refused(StrEnum):
     OVERSIZED = "oversized"
     MALFORMED = "malformed"
     UNASKED = "unasked"
-    """A vote for a ballot that is not open on this connection."""
+    """A vote for a vote request that is not open on this connection."""
     TOO_MANY = "too-many"
     """More connections or messages than make sense."""
     UNREAD = "unread"

@@ -26,8 +26,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from rppam.cluster.consensus.membership import Membership, QuorumPolicy, VoterSet, founding, parse_electorate
-from rppam.cluster.consensus.messages import NO_CLAIM, Candidacy, PersistedVote
+from rppam.cluster.consensus.membership import Membership, QuorumPolicy, VoterSet, founding, parse_membership
+from rppam.cluster.consensus.messages import NO_CANDIDACY, Candidacy, PersistedVote
 from rppam.cluster.errors import PromiseFileBroken, PromiseFileStrange, PromiseFileUnwritable
 from rppam.cluster.store.home import NO_MARK, Home, Mark, born_ns, look_at_home, why_strange
 from rppam.kernel.entropy import Entropy
@@ -101,7 +101,7 @@ class FilePromises:
             raise self._broken(f"{found}. Check the disk")
         self._read, self.starts = mark or NO_MARK, (mark or NO_MARK).starts
         self.is_taken_over = mark is None
-        why = "" if kept.electorate is None else why_strange(self._read, self.home, made)  # else it is nobody's vote
+        why = "" if kept.membership is None else why_strange(self._read, self.home, made)  # else it is nobody's vote
         self.strange = STRANGE.format(path=self.path, why=why) if why else ""
         return kept
 
@@ -158,10 +158,10 @@ class FilePromises:
 
 
 def encode(kept: PersistedVote, mark: Mark = NO_MARK) -> bytes:
-    claim, electorate, highest = kept
+    candidacy, membership, highest = kept
     (machine, cards), made, starts = mark
-    who = _NONE if claim == NO_CLAIM else f"{claim.candidate} {claim.boot_id} {claim.epoch}"
-    body = _NONE if electorate is None else electorate.encode()
+    who = _NONE if candidacy == NO_CANDIDACY else f"{candidacy.candidate} {candidacy.boot_id} {candidacy.epoch}"
+    body = _NONE if membership is None else membership.encode()
     signed = (
         f"{FORMAT}\nclaim {who}\nhighest {highest}\nelectorate {body}\n"
         f"home {machine or _NONE} {','.join(sorted(cards)) or _NONE}\nmade {made} starts {starts}\n"
@@ -185,14 +185,14 @@ def _parse(data: bytes) -> tuple[tuple[PersistedVote | None, Mark | None], str]:
         return nothing, f"{len(data)} bytes that are not a whole file of format {FORMAT!r}"
     if hashlib.sha256(match["signed"].encode()).hexdigest() != match["sum"]:
         return nothing, "a checksum that does not match what stands above it"
-    electorate = None if match["electorate"] == _NONE else parse_electorate(match["electorate"])
-    if electorate is None and match["electorate"] != _NONE:
+    membership = None if match["electorate"] == _NONE else parse_membership(match["electorate"])
+    if membership is None and match["electorate"] != _NONE:
         return nothing, "a list of members that cannot be understood"
-    claim = NO_CLAIM
+    candidacy = NO_CANDIDACY
     if match["claim"] != _NONE:
         candidate, boot_id, epoch = match["claim"].split(" ")
-        claim = Candidacy(candidate, boot_id, int(epoch))
-    return (PersistedVote(claim, electorate, int(match["highest"])), _mark(match)), ""
+        candidacy = Candidacy(candidate, boot_id, int(epoch))
+    return (PersistedVote(candidacy, membership, int(match["highest"])), _mark(match)), ""
 
 
 def _mark(match: re.Match[str]) -> Mark | None:
@@ -218,13 +218,13 @@ def found(
     body = VoterSet.of(tuple(homes), policy, witnesses)
     files = {name: FilePromises(home / FILE_NAME) for name, home in homes.items()}
     kept = {name: file.load() for name, file in files.items()}
-    present = {entry.electorate for entry in kept.values() if entry is not None}
+    present = {entry.membership for entry in kept.values() if entry is not None}
     if len(present) == 1 and None not in kept.values():
-        (electorate,) = present
-        if electorate is not None and electorate.old is None and electorate.body == body:
-            return electorate
-    electorate = founding(entropy.nonce(), body)
+        (membership,) = present
+        if membership is not None and membership.old is None and membership.body == body:
+            return membership
+    membership = founding(entropy.nonce(), body)
     for name, file in files.items():
         before = kept[name]
-        file.adopt(PersistedVote(NO_CLAIM, electorate, 0 if before is None else before.highest))
-    return electorate
+        file.adopt(PersistedVote(NO_CANDIDACY, membership, 0 if before is None else before.highest))
+    return membership

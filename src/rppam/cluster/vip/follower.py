@@ -1,9 +1,10 @@
 """Has the virtual address on this host while, and only while, this node leads.
 
-A leader task: taken when leadership begins, announced to the network, renewed for no longer than the permission lasts,
-and dropped before the record is released. What somebody took away is put back; what is here without right (a former
-life was killed) goes within a second. What it does not promise: leadership that waits for the address. Where a host
-refuses it, health says so, and the node leads all the same.
+A leader task: taken when leadership begins, announced to the network, renewed for no longer than the permission lasts
+(in the kernel's whole seconds, rounded down, but never less than one), and dropped before the record is released. What
+somebody took away is put back; what is here without right (a former life was killed) goes within a second. What it does
+not promise: leadership that waits for the address. Where a host refuses it, health says so, and the node leads all the
+same.
 """
 
 import asyncio
