@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509 import load_pem_x509_certificate
 
 from tests.doctor.ailing import QUICK, Doctor, answering, black_hole, eventually
-from tests.support.authority import DAY, NOW, Authority
+from tests.support.authority import DAY, NOW, Authority, Issued
 from tests.support.redis_servers import PASSWORD, SERVERS, Server, free_port, need
 
 pytestmark = pytest.mark.integration
@@ -255,6 +258,17 @@ class TlsServer(Server):
     tls_port: int
 
 
+class PlainAuthority(Authority):
+    """The authority whose ``ca.pem`` and ``ca.key`` somebody else made in ``folder``."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        key = load_pem_private_key((folder / "ca.key").read_bytes(), None)
+        assert isinstance(key, EllipticCurvePrivateKey)
+        self.own = Issued(load_pem_x509_certificate((folder / "ca.pem").read_bytes()), key)
+        self.name = self.own.certificate.subject
+
+
 def tls_server(authority: Authority, name: str, *more: str, **issue: Any) -> TlsServer:
     certificate, key = authority.issue(name, **issue)
     port = free_port()
@@ -287,6 +301,21 @@ def test_another_authority_than_the_one_named(tmp_path: Path, authority: Authori
     other.mkdir()
     with tls_server(authority, "127.0.0.1") as server:
         diagnosed(over_tls(tmp_path, server, tlsCaPath=str(Authority(other).path)), "RD-122", "127.0.0.1")
+
+
+def test_an_authority_by_plain_openssl_is_believed_and_one_that_is_none_told_with_its_option(tmp_path: Path) -> None:
+    (tmp_path / "empty.cnf").write_text("[req]\ndistinguished_name=dn\n[dn]\n")
+    for extra, expected in ((), None), (("-config", "empty.cnf"), "RD-129"):
+        made = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem -days 9"
+        subprocess.run([*made.split(), "-subj", "/CN=plain", *extra], cwd=tmp_path, check=True, capture_output=True)
+        issued = PlainAuthority(tmp_path)
+        with tls_server(issued, "127.0.0.1") as server:
+            doctor = over_tls(tmp_path, server, tlsCaPath=str(tmp_path / "ca.pem"))
+            found = doctor.findings()
+            assert "RD-127" not in found
+            assert {code for code in found if code < "RD-2" and code != "RD-128"} == ({expected} if expected else set())
+            if expected:
+                assert "-addext basicConstraints=critical,CA:TRUE" in found[expected]["evidence"]
 
 
 def test_a_certificate_for_another_name(tmp_path: Path, authority: Authority) -> None:

@@ -12,8 +12,8 @@ import pytest
 
 from rppam.crypto.pfx import read_pfx
 from rppam.kernel.secret import Secret
+from rppam.setup.certificates import names_of
 from rppam.setup.redis_acl import NODE_COMMANDS
-from rppam.setup.redis_certificates import names_of
 from tests.setup.made import rppam
 from tests.support.redis_servers import missing
 

@@ -144,6 +144,11 @@ MEMBERS: Final = (
         "in the log: does not show that it holds the sealing key; in health: say of maintenance and of a pause",
         Fix("Copy auth.sealingKeyPath, and what stands beside it as .next or .previous, from one node to all other "
             "nodes, mode 0600; never to a witness. Running nodes notice within seconds.")),
+    warning("RD-955", "A node's REST API cannot be asked over https from this host: commands here do not reach it.",
+        "in commands: TLS failed: its certificate is not believed",
+        Fix("Set api.tlsCaPath to the authority that signed the nodes' certificates, issue one with the name in "
+            "node.advertiseUrl (rppam tls issue, or openssl with -addext subjectAltName=DNS:NAME), and open the port.",
+            "openssl x509 -noout -ext subjectAltName,extendedKeyUsage -in FILE shows what a certificate is for")),
     note("RD-937", "No witness runs on this host now.",
         "nobody listens at the member port",
         linux("Start it once everything here is right.", "sudo systemctl start rppam-witness",

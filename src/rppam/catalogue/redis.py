@@ -97,6 +97,11 @@ REDIS: Final = (
             "sides.", 'tls-protocols "TLSv1.2 TLSv1.3"')),
     warning("RD-128", "The certificate of Redis expires soon.",
         "nothing yet", Fix("Issue a new server certificate in time.", *_CERTIFICATE)),
+    error("RD-129", "The certificate of Redis, or that of its authority, is not made as TLS needs it.",
+        "TLS handshake failure; invalid CA certificate; unsuitable certificate purpose; ca md too weak",
+        Fix("Make the authority again with openssl req -x509 -addext basicConstraints=critical,CA:TRUE -addext "
+            "keyUsage=critical,keyCertSign,cRLSign, or the server's certificate with extendedKeyUsage=serverAuth, "
+            "whichever the evidence names; rppam tls ca and issue make both.", *_CERTIFICATE)),
     error("RD-201", "Redis demands a password, and this node sends none.",
         "NOAUTH Authentication required",
         config("Put the password of redis.conf (requirepass) into redis.password or the connection string.",

@@ -82,6 +82,7 @@ async def _check(
     settings: "Settings", path: Path, sentinel_conf: Path | None, report: "Report", *, witness: bool | None
 ) -> None:
     from rppam.doctor import check_container as container, check_host as host, check_node as node
+    from rppam.doctor.check_https import check_https
     from rppam.doctor.check_members import MemberCheck, is_witness
     from rppam.doctor.check_redis import StoreCheck
     from rppam.kernel.system_clock import SystemClock
@@ -118,6 +119,8 @@ async def _check(
         shown = await store.shown() if store is not None else None
         keyless = store.keyless if store is not None else ()
         await steps.do("other members", lambda: member.others(shown, runs=running, keyless=keyless))
+        if is_node:
+            await steps.do("https to the nodes", lambda: check_https(settings, shown, report))
     if store is not None:
         if not running:
             await steps.do("name", store.name_in_use, unmade=store.why_not_asked)

@@ -16,6 +16,7 @@ from cryptography import x509
 from rppam.catalogue.table import finding
 from rppam.kernel.finding import Finding
 from rppam.kernel.network import connected
+from rppam.kernel.tls import tells_ill_made
 from rppam.redis.errors import StoreCommandDisabled, StoreDown, StoreError, StoreUnknown
 from rppam.redis.options import Target
 
@@ -33,7 +34,17 @@ _TLS_WORDS: Final = (
     ("RD-121", ("certificate has expired", "not yet valid", "EXPIRED_CERT")),
     ("RD-123", ("ostname mismatch", "IP address mismatch", "doesn't match")),
     ("RD-122", ("issuer certificate", "self-signed", "self signed", "unable to verify the first")),
-    ("RD-126", ("CERTIFICATE_REQUIRED", "HANDSHAKE_FAILURE", "UNKNOWN_CA", "BAD_CERTIFICATE", "CERTIFICATE_EXPIRED")),
+    (
+        "RD-126",
+        (
+            "CERTIFICATE_REQUIRED",
+            "HANDSHAKE_FAILURE",
+            "UNKNOWN_CA",
+            "BAD_CERTIFICATE",
+            "CERTIFICATE_EXPIRED",
+            "UNSUPPORTED_CERTIFICATE",
+        ),
+    ),
     ("RD-125", ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "PACKET_LENGTH")),
 )
 
@@ -78,6 +89,8 @@ def _nearer(code: str, text: str, seen: PortProbe, *, with_tls: bool) -> str:
         return "RD-124"
     if with_tls and seen.said.startswith(_RESP) and not seen.speaks_tls:
         return "RD-125"
+    if with_tls and tells_ill_made(text):
+        return "RD-129"
     for found, words in _TLS_WORDS if with_tls else ():
         if any(word in text for word in words):
             return found

@@ -17,6 +17,7 @@ from urllib.parse import SplitResult, urlsplit
 from rppam.http.trust import Trust
 from rppam.kernel.network import connected
 from rppam.kernel.secret import Secret
+from rppam.kernel.tls import ill_made
 
 BODY_BYTES_MAX: Final = 4 * 1024 * 1024
 _HEAD_BYTES_MAX: Final = 64 * 1024
@@ -127,6 +128,8 @@ def _request(method: str, parts: SplitResult, body: bytes | None, headers: Mappi
 def _tls_failure(error: ssl.SSLError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         why = error.verify_message.rstrip(".")
+        if made := ill_made(error):
+            return f"TLS failed: its certificate is not believed ({why}); {made}"
         return (
             f"TLS failed: its certificate is not believed ({why}); name its authority with --ca or api.tlsCaPath, and "
             "the node as its certificate does"

@@ -9,6 +9,8 @@ import ssl
 from pathlib import Path
 from typing import NamedTuple
 
+from rppam.kernel.tls import trusting
+
 
 class Trust(NamedTuple):
     """Authorities, and the one certificate of this host's own node."""
@@ -24,10 +26,9 @@ class Trust(NamedTuple):
     def context(self, url: str) -> ssl.SSLContext:
         """For one connection to ``url``. Raises OSError, ssl.SSLError for authorities that cannot be read."""
         try:
-            context = ssl.create_default_context(cafile=self.ca)
+            context = trusting(self.ca)
         except FileNotFoundError:
             raise ssl.SSLError(f"the authorities' file {self.ca} is not there") from None
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
         if self._is_own(url) or not self.verifies:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE  # this host's own is compared whole instead, see check()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from rppam.kernel.network import LOOKUPS, NO_FAMILY, USED_UP
+from rppam.kernel.tls import ill_made
 from rppam.redis.errors import (
     StoreClosed,
     StoreConnectTimeout,
@@ -198,7 +199,7 @@ def explain(target: Target, error: Exception) -> StoreError:
                 raw=raw,
             )
         case ssl.SSLCertVerificationError():
-            fix = _CERTIFICATE_FIXES.get(error.verify_code, _ANY_CERTIFICATE_FIX)
+            fix = _CERTIFICATE_FIXES.get(error.verify_code) or ill_made(error) or _ANY_CERTIFICATE_FIX
             said = error.verify_message.rstrip(".")  # some of these end with a full stop, most do not
             return StoreTlsFailed(f"the certificate of Redis at {at} is not accepted: {said}; {fix}", raw=raw)
         case ssl.SSLError():
@@ -247,6 +248,11 @@ def _explain_tls(at: str, error: ssl.SSLError) -> StoreError:
         fix = "Redis demands a client certificate: set tlsCertPath to a .pfx that it trusts"
     elif "UNKNOWN_CA" in reason or "BAD_CERTIFICATE" in reason or "CERTIFICATE_EXPIRED" in reason:
         fix = "Redis does not accept our client certificate: check tlsCertPath, its authority and its dates"
+    elif "UNSUPPORTED_CERTIFICATE" in reason:
+        fix = (
+            "Redis does not take our client certificate for one: issue tlsCertPath again with extendedKeyUsage="
+            "clientAuth, or with rppam tls issue --for node"
+        )
     else:
         fix = "check ssl, sslProtocols and the certificates on both sides"
     return StoreTlsFailed(f"the TLS handshake with Redis at {at} failed ({reason}); {fix}", raw=str(error))

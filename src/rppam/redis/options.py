@@ -7,12 +7,13 @@ anything: text is the business of ``rppam.config``, whose result :meth:`LinkOpti
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from ssl import SSLContext, TLSVersion, create_default_context
+from ssl import SSLContext
 from types import MappingProxyType
 from typing import Final
 
 from rppam.config.options import ConnectionOptions
 from rppam.kernel.secret import Secret
+from rppam.kernel.tls import trusting
 
 NO_RENAMES: Final[Mapping[str, str]] = MappingProxyType({})
 MIB: Final = 1024 * 1024
@@ -172,6 +173,4 @@ def address(host: str, port: int) -> str:
 
 def modern_context() -> SSLContext:
     """The system's authorities, names checked, and TLS 1.2 at least, whatever the system's own least is."""
-    context = create_default_context()
-    context.minimum_version = TLSVersion.TLSv1_2
-    return context
+    return trusting()

@@ -24,6 +24,7 @@ from rppam.kernel.clock import Clock
 from rppam.kernel.files import FileStamp, file_stamp, why_not
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
+from rppam.kernel.tls import trusting
 from rppam.redis.errors import StoreTlsFailed
 
 _log: Final = logging.getLogger(__name__)
@@ -152,7 +153,6 @@ class TlsFiles:
 
     def _build(self) -> tuple[ssl.SSLContext, CertificateDates | None]:
         context = self._trusting()
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
         if self._cert_path is None:
             return context, None
         pfx = read_pfx(
@@ -168,7 +168,7 @@ class TlsFiles:
     def _trusting(self) -> ssl.SSLContext:
         path = self.ca_path
         try:
-            return ssl.create_default_context(cafile=path)
+            return trusting(path)
         except (OSError, ssl.SSLError) as error:
             found = error.strerror if not isinstance(error, ssl.SSLError) else "no certificate in it"
             fix = "Name the PEM file of the authority that signed the Redis certificate."

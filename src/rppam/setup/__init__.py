@@ -9,5 +9,6 @@ SLICE = Slice(
     commands={
         "init": Command("cli", "Write a first node's config and keys, or join the next node."),
         "redis": Command("redis_cli", "Set up a Redis for this product, make passwords, look at its memory."),
+        "tls": Command("tls_cli", "Certificates of an authority of its own: make, issue, renew."),
     },
 )

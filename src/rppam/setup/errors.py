@@ -19,3 +19,9 @@ class BundleError(RppamError, code="RPPAM-7103", fault=Fault.OPERATOR, retry=Ret
     """The join bundle is damaged or of another format, or the passphrase is not the right one."""
 
     fix = "Type the passphrase as shown, or make a new bundle on a node with: rppam init --bundle FILE."
+
+
+class CertificateFilesError(RppamError, code="RPPAM-7104", fault=Fault.OPERATOR, retry=Retry.NO, exit=Exit.ERRORS):
+    """rppam tls could not make or renew a certificate; nothing that existed was changed."""
+
+    fix = "Read which file is in the way or missing; --dir names the folder with ca.pem and ca.key."

@@ -24,8 +24,8 @@ from rppam.cli.files import write_private
 from rppam.config.endpoint import Endpoint
 from rppam.kernel.instant import WallMs
 from rppam.kernel.network import is_address
+from rppam.setup.certificates import Authority, Issued, names_of
 from rppam.setup.redis_acl import NODE_USER, users_acl
-from rppam.setup.redis_certificates import Authority, Issued, names_of
 from rppam.setup.redis_wishes import FILE, Passwords, WishError, Wishes
 
 NODE_FILE: Final = "redis.password"

@@ -134,10 +134,9 @@ def _shown(reply: bytes) -> str:
 
 
 def _context(tls: TlsWords) -> "ssl.SSLContext":
-    import ssl  # noqa: PLC0415  # two megabytes that a node without TLS does without
+    from rppam.kernel.tls import trusting  # noqa: PLC0415  # two megabytes that a node without TLS does without
 
-    context = ssl.create_default_context(cafile=tls.ca_path, cadata=tls.ca_pem or None)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context = trusting(tls.ca_path, also=tls.ca_pem or None)
     if tls.client_pem and sys.platform == "linux":
         handle = os.memfd_create("rppam-certificate", os.MFD_CLOEXEC)
         try:
