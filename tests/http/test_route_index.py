@@ -14,6 +14,11 @@ from rppam.http.route_index import RouteIndex
 ROUTES = [route for router in routers() for route in router.routes if isinstance(route, APIRoute)]
 
 
+@pytest.fixture(scope="module")
+def app() -> FastAPI:
+    return bare_app()
+
+
 def scope_of(path: str, method: str) -> dict[str, Any]:
     return {"type": "http", "path": path, "method": method, "headers": [], "root_path": "", "path_params": {}}
 
@@ -33,8 +38,7 @@ def found_the_long_way(app: FastAPI, scope: dict[str, Any]) -> BaseRoute | None:
 
 
 @pytest.mark.parametrize("path", sorted({filled(route.path) for route in ROUTES} | {"/api/v1/users/me/roles"}))
-def test_every_path_is_found_like_the_framework_finds_it(path: str) -> None:
-    app = bare_app()
+def test_every_path_is_found_like_the_framework_finds_it(app: FastAPI, path: str) -> None:
     for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
         scope = scope_of(path, method)
         expected = found_the_long_way(app, dict(scope))
@@ -45,5 +49,5 @@ def test_every_path_is_found_like_the_framework_finds_it(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["", "/api", "/api/v1/users/", "//", "/api/v1/nothing", "/api/v1/users/a/b/c/d"])
-def test_what_is_nothing_of_ours_is_left_to_the_framework(path: str) -> None:
-    assert index_of(bare_app()).matches(scope_of(path, "GET"))[0] is Match.NONE
+def test_what_is_nothing_of_ours_is_left_to_the_framework(app: FastAPI, path: str) -> None:
+    assert index_of(app).matches(scope_of(path, "GET"))[0] is Match.NONE

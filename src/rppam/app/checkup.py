@@ -1,4 +1,4 @@
-"""What a running node checks by itself: every second its Redis password, every minute its certificate, disks and Redis.
+"""What a running node checks by itself: its Redis password every second, its disks every 15 s, the rest every minute.
 
 It looks over a connection of its own, one question after the other, in the background: nothing that it waits for is
 waited for by leadership, and a check that hangs is given up. Its findings are those of ``rppam doctor``, with the same

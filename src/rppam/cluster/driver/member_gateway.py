@@ -4,8 +4,8 @@ It decides nothing. Promises are saved in the order in which they were decided, 
 the answers that wait for one wait in the core, and everything else goes on. One that comes late, because the host had
 no thread for it, is not saved over a newer one.
 
-Between promises the disk is tried, in the same place and way: a disk that has filled up is known within a minute, and
-not first when leadership depends on it. A trial that does not end is reported, and no second one is begun.
+Between promises the disk is tried every 15 s, in the same place and way: that it has filled up is known soon, and not
+first when leadership depends on it. A trial that does not end is reported, and no second one is begun.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ from rppam.kernel.serial_writer import InOrder
 
 log: Final = logging.getLogger("rppam.node")
 
-TRY_EVERY_S: Final = 60.0
+TRY_EVERY_S: Final = 15.0
 TRY_AGAIN_S: Final = 5.0
 """While the disk does not take promises."""
 HANGS_S: Final = 10.0
@@ -195,7 +195,7 @@ class MemberGateway:
         return status.vote.kept if status.members_vote else None
 
     async def _try_often(self) -> None:
-        """Know within a minute whether the disk would take a promise."""
+        """Know soon whether the disk would take a promise."""
         while True:
             trial: asyncio.Future[str] = asyncio.get_running_loop().create_future()
             self._to_save.put_nowait(trial)

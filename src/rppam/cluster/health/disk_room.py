@@ -20,7 +20,7 @@ from rppam.kernel.finding import Finding, Severity
 
 log: Final = logging.getLogger("rppam.node")
 
-EVERY_S: Final = 60.0
+EVERY_S: Final = 15.0
 SILENT_S: Final = 10.0
 SILENT: Final = f"it has not answered for {SILENT_S:.0f} s"
 
@@ -84,7 +84,7 @@ def _mib(count: int) -> str:
 
 
 class RoomWatch:
-    """Looks every minute, in a thread. Ask it in the loop; nothing here waits."""
+    """Looks every :data:`EVERY_S`, in a thread. Ask it in the loop; nothing here waits."""
 
     def __init__(self, places: Mapping[str, Path], clock_s: Callable[[], float]) -> None:
         """``places``: folders by what people call them. ``clock_s``: seconds that never go back."""
