@@ -163,11 +163,11 @@ def open_page(browser: "Browser", balancer: Balancer) -> Iterator[OpenPage]:
     """``open_page(...)``: a fresh profile with one page, closed after the test, which must be without flaws then."""
     pages: list[Watched] = []
 
-    def make(**options: Any) -> Watched:
+    def make(host: str = HOST, **options: Any) -> Watched:
         options = {"viewport": {"width": 1280, "height": 900}, "locale": "en-GB", **options}
         context = browser.new_context(**options)
         context.set_default_timeout(15_000)
-        one = Watched(context.new_page(), f"http://{HOST}:{balancer.port}")
+        one = Watched(context.new_page(), f"http://{host}:{balancer.port}")
         pages.append(one)
         return one
 

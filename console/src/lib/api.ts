@@ -55,15 +55,17 @@ const PATIENCE_READ_MS = 20_000;
 const PATIENCE_CHANGE_MS = 90_000;
 const ANSWER_MS = 20_000;
 const UNDER_WAY = "RPPAM-8802";
+/** An act takes a second factor: of the vault, and of requests. */
+const PROVE = ["RPPAM-8409", "RPPAM-8508"];
 
 /** What the page does when a session is over: shows the log-in above what is there; true once somebody is signed in. */
 let renew: () => Promise<boolean> = async () => false;
-let raise: (problem: Problem) => Promise<boolean> = async () => false;
+let raise: (problem: Problem) => Promise<Record<string, unknown> | undefined> = async () => undefined;
 export function onExpired(ask: () => Promise<boolean>): void {
   renew = ask;
 }
-/** What the page does when a fresh second factor is asked for; true once it was given. */
-export function onStepUp(ask: (problem: Problem) => Promise<boolean>): void {
+/** What the page does when an act takes a second factor that is given just now; answers what proves it, for the body. */
+export function onStepUp(ask: (problem: Problem) => Promise<Record<string, unknown> | undefined>): void {
   raise = ask;
 }
 
@@ -80,7 +82,8 @@ async function call(method: Method, path: string, given: Loose): Promise<unknown
   if (method !== "get") headers["Idempotency-Key"] = key();
   if (given.reason) headers["Rppam-Reason"] = encodeURIComponent(given.reason);
   if (given.body !== undefined) headers["Content-Type"] = "application/json";
-  const body = given.body === undefined ? undefined : JSON.stringify(given.body);
+  let body = given.body === undefined ? undefined : JSON.stringify(given.body);
+  let proven = false;
   const until = Date.now() + (given.once ? 0 : method === "get" ? PATIENCE_READ_MS : PATIENCE_CHANGE_MS);
   for (let tries = 0; ; tries++) {
     let problem: Problem;
@@ -93,9 +96,14 @@ async function call(method: Method, path: string, given: Loose): Promise<unknown
       if (await renew()) continue;
       throw problem;
     }
-    if (problem.code === "RPPAM-6050" && (await raise(problem))) {
+    if (PROVE.includes(problem.code) && !proven && method !== "get") {
+      const proof = await raise(problem);
+      if (!proof) throw problem;
       // The refusal was the answer to the old key; this is a new act.
-      if (headers["Idempotency-Key"]) headers["Idempotency-Key"] = key();
+      proven = true;
+      headers["Idempotency-Key"] = key();
+      headers["Content-Type"] = "application/json";
+      body = JSON.stringify({ ...(given.body as Record<string, unknown> | undefined), ...proof });
       continue;
     }
     const passing = problem.status === 0 || problem.status === 502 || problem.status === 503 || problem.status === 504 || problem.status === 421 || problem.code === UNDER_WAY;

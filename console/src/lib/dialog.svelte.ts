@@ -26,6 +26,8 @@ export interface Question {
   /** Why, for the record: asked for where it is grave. */
   reason?: boolean;
   cancelled?: () => void;
+  /** Another way to answer, which needs no field. */
+  other?: { label: string; run: () => Promise<unknown> };
   run: (values: Values, reason: string) => Promise<unknown>;
 }
 

@@ -16,6 +16,7 @@ from rppam.access.accounts.store import SqlAccounts
 from rppam.access.lockouts.model import LockoutPolicy, address_suspect, user_suspect
 from rppam.access.lockouts.store import SqlLockouts
 from rppam.access.mfa.store import SqlFactors
+from rppam.access.passkeys.store import Passkey, SqlPasskeys
 from rppam.access.sessions.model import NewSession, SessionKind
 from rppam.access.sessions.store import SqlSessions
 from rppam.kernel.instant import WallMs
@@ -123,6 +124,26 @@ async def test_an_account_is_shut_out_let_in_and_freed_of_a_lost_phone(
         gone = rppam(*words, "--config", config)
         assert gone.returncode == 2
         assert f"no account is named {words[1]!r}" in gone.stderr
+
+
+async def test_lost_passkeys_are_shown_and_taken_away(
+    url: str, tmp_path: Path, open_database: Callable[..., Any]
+) -> None:
+    config, database = config_for(url, tmp_path), await open_database(url)
+    users, passkeys = SqlAccounts(database), SqlPasskeys(database)
+    anna = Account("id-anna", "anna", "", frozenset({AccountRole.USER}), False, WallMs(1), WallMs(1))
+    await users.create(StoredAccount(anna, Secret("-")))
+    assert rppam("passkeys", "anna", "--config", config).stderr == "anna has no passkey\n"
+    await passkeys.add(Passkey("k1", "id-anna", "phone", "pam.example.com", b"key", 0, WallMs(0), None))
+    shown = rppam("passkeys", "anna", "--config", config)
+    assert shown.returncode == 0
+    assert "phone  pam.example.com  added " in shown.stdout
+    assert "never used" in shown.stdout
+    done = json.loads(rppam("passkeys", "ANNA", "--reset", "--config", config, "--json").stdout)
+    assert (done["name"], done["reset"], [one["name"] for one in done["passkeys"]]) == ("anna", True, ["phone"])
+    assert await passkeys.of_user("id-anna") == []
+    assert (await users.get("id-anna")).account.auth_epoch == 2, "its sessions have ended"
+    assert rppam("passkeys", "nobody", "--config", config).returncode == 2
 
 
 async def test_who_is_locked_is_shown_and_unlocked_on_the_host(

@@ -7,7 +7,7 @@ from sqlalchemy import text as sql
 
 from tests.access.passkeys.soft_key import SoftKey, text
 from tests.support.served import Served
-from tests.vault.people import Person, host, person
+from tests.vault.people import Person, actions, host, person
 
 pytestmark = pytest.mark.integration
 AUTH = "/api/v1/auth/webauthn"
@@ -89,3 +89,22 @@ async def test_a_session_of_long_ago_adds_none_without_the_password(served: Serv
     assert (await admin.post(f"{AUTH}/register")).status_code == 400
     assert (await admin.post(f"{AUTH}/register", currentPassword="wrong")).status_code in {401, 403}
     assert (await host(served).post(f"{AUTH}/register")).status_code == 403
+
+
+async def test_somebody_elses_are_taken_away_by_who_may_and_the_ledger_says_so(served: Served) -> None:
+    admin, ursula, key = await person(served, "admin"), await person(served, "ursula"), SoftKey(served.url)
+    await added(served, ursula, key)
+    me = (await ursula.get("/api/v1/users/me")).json()
+    place = f"/api/v1/users/{me['id']}/passkeys"
+    assert (await ursula.get(place)).status_code == (await ursula.delete(place)).status_code == 403
+    assert [one["name"] for one in (await admin.get(place)).json()["items"]] == ["blue key"]
+    assert (await admin.delete(place)).status_code == 204
+    assert (await admin.get(place)).json()["items"] == []
+    assert (await login(served, key))[0] == 403
+    assert (await ursula.get("/api/v1/users/me")).status_code == 401, "its sessions end"
+    assert (await (await person(served, "ursula")).get(AUTH)).json()["items"] == [], "the password works as before"
+    [event] = await actions(served, "passkey.reset")
+    assert (event["object"]["name"], event["details"]) == ("ursula", {"names": ["blue key"]})
+    own = (await admin.get("/api/v1/users/me")).json()["id"]
+    assert (await admin.delete(f"/api/v1/users/{own}/passkeys")).status_code == 403, "the own ones go one by one"
+    assert (await admin.delete("/api/v1/users/00000000-0000-0000-0000-000000000000/passkeys")).status_code == 404

@@ -16,6 +16,7 @@ import click
 from rppam.access.accounts.model import FIRST_ADMIN, AccountRole
 from rppam.access.accounts.on_host import HELP as _HELP, ask as _ask, named as _named, options as _options
 from rppam.access.lockouts.cli import list_ as locked, unlock
+from rppam.access.passkeys.cli import command as passkeys
 from rppam.access.sessions.cli import command as sessions
 from rppam.http.times import iso_utc
 
@@ -184,6 +185,7 @@ def _also(other: click.Command, word: str, example: str) -> None:
 
 _also(locked, "locked", "rppam user locked")
 _also(unlock, "unlock", "rppam user unlock admin")
+command.add_command(passkeys)
 command.add_command(sessions)
 
 

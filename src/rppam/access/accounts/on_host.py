@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rppam.access.accounts.store import SqlAccounts
     from rppam.access.lockouts.store import SqlLockouts
     from rppam.access.mfa.store import SqlFactors
+    from rppam.access.passkeys.store import SqlPasskeys
     from rppam.access.sessions.store import SqlSessions
 
 T = TypeVar("T")
@@ -33,6 +34,7 @@ class Parts(NamedTuple):
     factors: "SqlFactors"
     lockouts: "SqlLockouts"
     sessions: "SqlSessions"
+    passkeys: "SqlPasskeys"
 
 
 def options(function: Any) -> Any:
@@ -49,6 +51,7 @@ def ask(config: Path | None, question: "Callable[[Parts], Awaitable[T]]") -> T:
     from rppam.access.accounts.store import SqlAccounts
     from rppam.access.lockouts.store import SqlLockouts
     from rppam.access.mfa.store import SqlFactors
+    from rppam.access.passkeys.store import SqlPasskeys
     from rppam.access.sessions.store import SqlSessions
     from rppam.config.load import load_settings
     from rppam.db.database import Database
@@ -67,8 +70,8 @@ def ask(config: Path | None, question: "Callable[[Parts], Awaitable[T]]") -> T:
             users = SqlAccounts(database)
             rules = PasswordRules(lambda setting: value_in_sql(SqlSettingsStore(database), setting))
             accounts = Accounts(users, passwords, SystemClock(), rules=rules)
-            parts = Parts(accounts, users, SqlFactors(database), SqlLockouts(database), SqlSessions(database))
-            return await question(parts)
+            factors, lockouts, sessions = SqlFactors(database), SqlLockouts(database), SqlSessions(database)
+            return await question(Parts(accounts, users, factors, lockouts, sessions, SqlPasskeys(database)))
         finally:
             passwords.close()
             await database.stop()

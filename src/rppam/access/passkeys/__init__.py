@@ -5,7 +5,7 @@ from rppam.kernel.slice import Slice
 SLICE = Slice(
     name="passkeys",
     package=__name__,
-    public=("schemas", "service"),
+    public=("cli", "schemas", "service", "store"),
     tables="tables",
     migrations="migrations",
     actions="events:ACTIONS",

@@ -1,11 +1,12 @@
-"""Passkeys over REST: the own ones, and signing in with one."""
+"""Passkeys over REST: the own ones, signing in with one, and taking those of others away."""
 
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Path, Request, Response
 
-from rppam.access.accounts.api import given, own_id
+from rppam.access.accounts.api import USERS, UserId, given, own_id
+from rppam.access.accounts.model import AccountRole
 from rppam.access.accounts.service import UserAdministration
 from rppam.access.lockouts.guard import Guard
 from rppam.access.passkeys.errors import PasskeyOver, PasskeyRefused
@@ -19,15 +20,17 @@ from rppam.access.passkeys.schemas import (
 )
 from rppam.access.passkeys.service import Asked, Passkeys
 from rppam.access.passkeys.store import Passkey, Site
-from rppam.access.rbac.policy import Caller
+from rppam.access.rbac.policy import Action, Caller, check, lacking_role, rule_for
 from rppam.access.sessions.api import LoginAnswer, caller_of, token_answer
+from rppam.access.sessions.model import Identity
 from rppam.access.sessions.service import Sessions
 from rppam.access.tokens.credentials import check_same_origin
-from rppam.http.answers import BODY, GUESSES, NO_ACCOUNT, NO_DATABASE
+from rppam.http.answers import BODY, GUESSES, NO_ACCOUNT, NO_DATABASE, NO_USER
 from rppam.http.errors import FieldFlaw, InvalidRequestError
-from rppam.http.routes import ANYBODY, SIGNED_IN, declare
+from rppam.http.routes import ANYBODY, SIGNED_IN, declare, for_roles
 from rppam.http.services import Here
 from rppam.http.times import iso_utc
+from rppam.kernel.services import Services
 
 WEBAUTHN: Final = "/api/v1/auth/webauthn"
 passkeys = APIRouter(tags=["passkeys"])
@@ -107,6 +110,47 @@ async def finish_login(body: LoginAnswerOf, request: Request, response: Response
         raise
     issued = await services.get(Sessions).open(account, caller, mfa=True)
     return token_answer(issued, request, response, by_cookie=body.cookie)
+
+
+class PasskeysOf(NamedTuple):
+    """The passkeys of an account that is not the caller's."""
+
+    user_id: str
+    roles: frozenset[str]
+    """The account's."""
+
+
+@rule_for(PasskeysOf)
+def _passkeys_of(identity: Identity, action: Action, of: PasskeysOf) -> str:
+    if action is not Action.READ and of.user_id == identity.user_id:
+        return "the own passkeys are taken away one by one, by DELETE /api/v1/auth/webauthn/{passkeyId}"
+    # A lesser role must not open the way to an account with more rights.
+    enough = () if action is not Action.READ and AccountRole.ADMIN in of.roles else (AccountRole.SECURITY_ADMIN,)
+    return lacking_role(identity, action, enough)
+
+
+@passkeys.get(f"{USERS}/{{userId}}/passkeys", summary="The passkeys of an account", response_model=PasskeyList)
+@declare(for_roles(AccountRole.SECURITY_ADMIN), NO_USER)
+async def list_passkeys_of(user_id: UserId, caller: Caller, services: Here) -> PasskeyList:
+    """What it may sign in with, for those who may take that away."""
+    await _may(caller, Action.READ, user_id, services)
+    return PasskeyList(items=[_shape(one) for one in await services.get(Passkeys).of_user(user_id)])
+
+
+@passkeys.delete(f"{USERS}/{{userId}}/passkeys", summary="Take all passkeys of an account away", status_code=204)
+@declare(for_roles(AccountRole.SECURITY_ADMIN), NO_USER)
+async def reset_passkeys(user_id: UserId, caller: Caller, services: Here) -> None:
+    """For a lost or stolen key. All sessions of the account end; its password and its code work as before.
+
+    Only `pam_admin` resets another administrator's.
+    """
+    await _may(caller, Action.END, user_id, services)
+    await services.get(Passkeys).reset(user_id, caller.subject)
+
+
+async def _may(caller: Identity, action: Action, user_id: str, services: Services) -> None:
+    roles = (await services.get(UserAdministration).get(user_id)).roles
+    check(caller, action, PasskeysOf(user_id, frozenset(roles)))
 
 
 def _options(asked: Asked) -> Options:

@@ -59,6 +59,6 @@ class PasskeyShape(Shape):
 
 
 class PasskeyList(Shape):
-    """The caller's own passkeys."""
+    """The passkeys of an account."""
 
     items: list[PasskeyShape]

@@ -7,18 +7,23 @@ verification (PIN, finger, face), so it is both factors in one; as a second fact
 What it does not promise: that a passkey was kept from its owner's other machines; some are copied by their makers.
 """
 
+import logging
 import secrets
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from rppam.access.accounts.model import Account
+from rppam.access.accounts.service import publish_user
 from rppam.access.accounts.store import SqlAccounts
 from rppam.access.passkeys.errors import PasskeyRefused
 from rppam.access.passkeys.store import Passkey, Question, Site, SqlPasskeys
+from rppam.cache.ports import SharedCache
 from rppam.kernel.instant import WallMs
 
 if TYPE_CHECKING:
     from webauthn.helpers.structs import PublicKeyCredentialDescriptor
+
+log = logging.getLogger("rppam.passkeys")
 
 NAME: Final = "RP-PAM"
 REGISTER, LOGIN, PROVE = "register", "login", "prove"
@@ -36,8 +41,8 @@ class Asked(NamedTuple):
 class Passkeys:
     """See the module. Every call raises a ``DatabaseError`` when the database does not answer."""
 
-    def __init__(self, store: SqlPasskeys, accounts: SqlAccounts) -> None:
-        self._store, self._accounts = store, accounts
+    def __init__(self, store: SqlPasskeys, accounts: SqlAccounts, cache: SharedCache) -> None:
+        self._store, self._accounts, self._cache = store, accounts, cache
 
     async def of_user(self, user_id: str) -> list[Passkey]:
         """Those of an account, the oldest first."""
@@ -116,6 +121,12 @@ class Passkeys:
     async def remove(self, user_id: str, ident: str) -> None:
         """Raises ``PasskeyUnknown``."""
         await self._store.remove(user_id, ident)
+
+    async def reset(self, user_id: str, by: str) -> None:
+        """Take all of an account away and end its sessions; ``by`` is who orders it. Raises ``UserUnknown``."""
+        account = await self._store.reset(user_id)
+        await publish_user(self._cache, account)
+        log.warning("%s took all passkeys of %s away.", by, account.name)
 
     async def _ask(self, user_id: str, purpose: str, site: Site) -> Question:
         return await self._store.ask(user_id, purpose, secrets.token_bytes(CHALLENGE_BYTES), site)

@@ -6,7 +6,8 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from rppam.access.accounts.store import present_row
+from rppam.access.accounts.model import Account
+from rppam.access.accounts.store import locked_row, present_row, raise_user
 from rppam.access.passkeys.errors import PasskeyOver, PasskeyRefused, PasskeyTaken, PasskeyUnknown
 from rppam.access.passkeys.tables import webauthn_challenges, webauthn_credentials
 from rppam.db.engine import NowMs, rows_changed
@@ -114,6 +115,16 @@ class SqlPasskeys(SqlStore):
             raise PasskeyUnknown("the account has no such passkey")
         user = present_row(connection, user_id)
         record(connection, "passkey.remove", Entity("user", user_id, user.name), details={"name": row.name})
+
+    @writes
+    def reset(self, connection: Connection, user_id: str) -> Account:
+        """Take all of an account away, end its sessions, and forget what it was asked. Raises ``UserUnknown``."""
+        user = locked_row(connection, user_id)
+        gone = delete(webauthn_credentials).where(_P.user_id == user_id).returning(_P.name)
+        names = sorted(row.name for row in connection.execute(gone))
+        connection.execute(delete(webauthn_challenges).where(_Q.user_id == user_id))
+        record(connection, "passkey.reset", Entity("user", user_id, user.name), details={"names": names})
+        return raise_user(connection, user_id, ends_sessions=True)
 
 
 def _passkey(row: Row[Any]) -> Passkey:

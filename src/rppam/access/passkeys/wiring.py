@@ -9,4 +9,4 @@ from rppam.kernel.services import Services
 
 def wire(base: Foundation, services: Services) -> None:
     """Offer passkeys."""
-    services.add(Passkeys, Passkeys(SqlPasskeys(base.database), SqlAccounts(base.database)))
+    services.add(Passkeys, Passkeys(SqlPasskeys(base.database), SqlAccounts(base.database), base.cache))

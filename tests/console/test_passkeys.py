@@ -1,0 +1,109 @@
+"""Passkeys in a real browser with a virtual authenticator: added, signed in with, shown to the vault, taken away."""
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.console.conftest import AXE, OpenPage, Watched
+from tests.support.lab import Lab
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow, pytest.mark.alone]
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJvYidzIG93biBrZXkgZm9yIHRoZSB0ZXN0cyEhISEh sue@laptop"
+
+
+def authenticator(page: "Page", **options: Any) -> Any:
+    """A device with a PIN that says yes by itself. Browsers take passkeys for host names: pages open at localhost."""
+    devices = page.context.new_cdp_session(page)
+    devices.send("WebAuthn.enable")
+    wanted = {"protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True}
+    wanted |= {"isUserVerified": True, "automaticPresenceSimulation": True, **options}
+    devices.send("WebAuthn.addVirtualAuthenticator", {"options": wanted})
+    return devices
+
+
+def with_passkey(watched: Watched, user: str, name: str) -> None:
+    page = watched.page
+    watched.sign_in(user)
+    watched.open("account")
+    page.get_by_role("button", name="Add a passkey").click()
+    page.get_by_label("Name", exact=True).fill(name)
+    page.get_by_role("button", name="Add it").click()
+    page.get_by_role("cell", name=name).first.wait_for()
+
+
+def test_a_passkey_signs_in_and_shows_a_secret(open_page: OpenPage, lab: Lab) -> None:
+    entry = {"folder": "servers", "name": "root", "type": "password", "fields": {"password": "correct-horse"}}
+    assert lab.nodes[0].ask("/api/v1/vault/entries", method="POST", send=entry, token=lab.token).status == 201
+    watched = open_page(host="localhost")
+    page = watched.page
+    authenticator(page)
+    with_passkey(watched, "sue", "blue key")
+    watched.shot("light-account-passkey")
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_role("button", name="Use a passkey").click()
+    page.get_by_role("button", name="Sign out").wait_for()
+    watched.open("vault")
+    page.get_by_role("button", name="Show root").click()
+    page.get_by_label("Reason").fill("to look after it")
+    page.get_by_role("button", name="Show", exact=True).click()
+    proof = page.get_by_role("dialog", name="Confirm that it is you")
+    proof.wait_for()
+    watched.shot("light-step-up")
+    if AXE.exists():
+        assert watched.axe() == []
+    proof.get_by_role("button", name="Use a passkey").click()
+    page.get_by_text("correct-horse").wait_for()
+
+
+def test_the_own_keys_come_and_go(open_page: OpenPage) -> None:
+    watched = open_page(host="localhost")
+    page = watched.page
+    authenticator(page)
+    with_passkey(watched, "audrey", "phone")
+    page.get_by_role("button", name="Add a passkey").click()
+    page.get_by_label("Name", exact=True).fill("again")
+    page.get_by_role("button", name="Add it").click()
+    page.get_by_text("This authenticator has a passkey of your account already.").wait_for()
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Add an SSH key").click()
+    page.get_by_label("Public key").fill(KEY)
+    page.get_by_role("button", name="Add it").click()
+    page.get_by_role("cell", name="sue@laptop").first.wait_for()
+    for name in ("sue@laptop", "phone"):
+        page.get_by_role("button", name=f"Take away {name}").click()
+        page.get_by_role("button", name="Take it away").click()
+        page.get_by_role("cell", name=name).first.wait_for(state="detached")
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_role("button", name="Use a passkey").click()
+    page.get_by_text("RPPAM-8451").wait_for()
+
+
+def test_an_administrator_takes_a_lost_passkey_away(open_page: OpenPage) -> None:
+    bob, sue = open_page(host="localhost"), open_page()
+    authenticator(bob.page)
+    with_passkey(bob, "bob", "lost phone")
+    sue.sign_in("sue")
+    sue.open("users?search=bob")
+    page = sue.page
+    page.locator("summary", has_text="bob").click()
+    page.get_by_role("button", name="Passkeys").click()
+    page.get_by_text("lost phone (localhost)").wait_for()
+    page.get_by_label("Reason").fill("the phone was lost")
+    page.get_by_role("button", name="Take all away").click()
+    page.get_by_text("The passkeys of bob are gone.").wait_for()
+    # Bob's session is over at once, and his passkey opens nothing.
+    again = bob.page.get_by_role("dialog", name="Your session is over")
+    bob.open("vault")
+    again.get_by_role("button", name="Use a passkey").click()
+    again.get_by_text("RPPAM-8451").wait_for()
+
+
+def test_by_a_bare_address_no_passkey_is_offered(open_page: OpenPage) -> None:
+    watched = open_page()
+    watched.sign_in("sue")
+    watched.open("account")
+    watched.page.get_by_text("This browser takes no passkeys here").wait_for()
+    assert watched.page.get_by_role("button", name="Add a passkey").count() == 0
