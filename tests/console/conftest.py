@@ -4,7 +4,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -118,11 +118,12 @@ class Watched:
         return [f"{one['id']}: {node['html'][:160]}" for one in found["violations"] for node in one["nodes"]]
 
 
-@pytest.fixture(scope="module")
-def lab(redis: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """Three nodes with an administrator, an auditor and a user."""
-    folder = tmp_path_factory.mktemp("console")
-    with Lab(folder, redis.port, nodes=3, times=CALM, prefix=f"console-{os.getpid()}:") as lab:
+@contextmanager
+def cluster(redis: Server, folder: Path, *, access: bool = False) -> Iterator[Lab]:
+    """Three nodes with an administrator, an auditor and a user; with ``access`` a gateway on each."""
+    with Lab(folder, redis.port, nodes=3, times=CALM, prefix=f"{folder.name}-{os.getpid()}:") as lab:
+        for node in lab.nodes if access else ():
+            node.config["access"] = {"enabled": True, "host": HOST, "port": free_port(), "gateways": 1}
         lab.start()
         for name, roles in (("sue", ["pam_admin"]), ("audrey", ["pam_auditor"]), ("bob", ["pam_user"])):
             body = {"username": name, "displayName": name.title(), "roles": roles, "password": PASSWORD}
@@ -133,6 +134,13 @@ def lab(redis: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab
                 return answer.status in {201, 409}
 
             eventually(made, within_s=START_S, what=f"the account {name}", say=lab.logs)
+        yield lab
+
+
+@pytest.fixture(scope="module")
+def lab(redis: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """See :func:`cluster`."""
+    with cluster(redis, tmp_path_factory.mktemp("console")) as lab:
         yield lab
 
 

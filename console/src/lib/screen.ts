@@ -16,6 +16,9 @@ export function openScreen(place: HTMLElement, columns: number, rows: number): S
   const restore = adopt();
   const terminal = new Terminal({ cols: columns, rows, disableStdin: true, screenReaderMode: false, fontFamily: "ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace", fontSize: 14, theme: { background: "#10151c", foreground: "#e8edf4" } });
   terminal.open(place);
+  // Nothing is typed here, and Tab has to lead on.
+  terminal.attachCustomKeyEventHandler(() => false);
+  if (terminal.textarea) terminal.textarea.tabIndex = -1;
   return {
     write: (text) => terminal.write(text),
     resize: (wide, high) => terminal.resize(wide, high),

@@ -28,6 +28,8 @@ recordings = APIRouter(tags=["recordings"])
 _ID: Final = "^[0-9a-zA-Z-]{1,36}$"
 RecordingId = Annotated[str, Path(alias="recordingId", pattern=_ID)]
 _LAST_WORD_S: Final = 0.2
+ALIVE_S: Final = 4.0
+"""How often a stream that has nothing to show says so: a page sees events alone, and takes silence for a dead node."""
 _HIDDEN: Final = "No recording of this id, or somebody else's"
 
 
@@ -156,8 +158,8 @@ async def verify_recording(recording_id: RecordingId, caller: Caller, services: 
 @declare(SIGNED_IN, {404: _HIDDEN, 503: NO_DATABASE}, kind=Kind.EVENTS)
 async def watch_recording(recording_id: RecordingId, caller: Caller, services: Here) -> EventStream:
     """Server-sent events: `begin` says what it is, `o` is what the target said with its `text`, `r` another `size`, `x`
-    how the channel ended, and `over` comes last. Any node can be asked; the session is not slowed, and the ledger says
-    who watched.
+    how the channel ended, `alive` that there is nothing new, and `over` comes last. Any node can be asked; the session
+    is not slowed, and the ledger says who watched.
     """
     found = await _readable(recording_id, caller, services)
     await services.get(SqlRecordings).note("recording.watch", found.id, {"session": found.facts.session})
@@ -171,9 +173,15 @@ async def watch_recording(recording_id: RecordingId, caller: Caller, services: H
 async def _watched(recording: Recording, service: Recordings) -> AsyncIterator[Event | None]:
     yield Event("begin", _shape(recording).model_dump(by_alias=True))
     decoders = {sort: codecs.getincrementaldecoder("utf-8")("replace") for sort in (Sort.OUT, Sort.ERROR)}
+    loop, said_s = asyncio.get_running_loop(), 0.0
     async for records in service.follow(recording):
-        if not records:
+        if records or loop.time() - said_s >= ALIVE_S:
+            said_s = loop.time()
+        else:
             yield None
+            continue
+        if not records:
+            yield Event("alive", {})
         for record in records:
             if record.sort in decoders:
                 if text := decoders[record.sort].decode(record.data):

@@ -1,0 +1,183 @@
+"""Sessions with a real target, in a real browser: watched from any node, ended with a reason, asked for by keyboard."""
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.console.conftest import AXE, PASSWORD, Balancer, OpenPage, cluster
+from tests.gateway.places import Sshd, sshd
+from tests.support.lab import HOST, Lab, LabNode
+from tests.support.redis_servers import Server
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+FOCUSED = """() => {
+    const one = document.activeElement;
+    const name = one.labels?.[0]?.textContent ?? one.getAttribute("aria-label") ?? one.textContent ?? "";
+    return name.replaceAll(/\\s+/g, "");
+}"""
+pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow, pytest.mark.alone]
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    with sshd(tmp_path_factory.mktemp("sshd") / "target") as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def lab(redis: Server, tmp_path_factory: pytest.TempPathFactory, target: Sshd) -> Iterator[Lab]:
+    """Three nodes with gateways, and the target in their catalogue; nobody has a right on it yet but administrators."""
+    with cluster(redis, tmp_path_factory.mktemp("sessions"), access=True) as lab:
+        made = asking(lab)
+        host = made("POST", "/api/v1/resources", name="web1", kind="ssh", address=HOST, port=target.port)
+        made("POST", f"/api/v1/resources/{host['id']}/host-keys", key=target.host_key)
+        account = made("POST", "/api/v1/accounts", resourceId=host["id"], name=target.user)
+        fields = {"username": target.user, "privateKey": target.private_key}
+        entry = {"folder": "ssh", "name": "key of web1", "type": "ssh-key", "accountId": account["id"]}
+        made("POST", "/api/v1/vault/entries", **entry, fields=fields, exclusive=False)
+        yield lab
+
+
+def asking(lab: Lab) -> Callable[..., Any]:
+    def ask(method: str, path: str, /, **body: Any) -> Any:
+        answer = lab.running()[0].ask(path, method=method, send=body or None, token=lab.token)
+        assert answer.status < 300, answer
+        return answer.body
+
+    return ask
+
+
+@contextmanager
+def shell(node: LabNode, folder: Path, user: str = "sue") -> Iterator["subprocess.Popen[bytes]"]:
+    """``ssh`` of OpenSSH through the node's gateway, with a terminal."""
+    answer = folder / "answer"
+    answer.write_text(f"#!/bin/sh\necho '{PASSWORD}'\n")
+    answer.chmod(0o700)
+    words = {"Port": node.config["access"]["port"], "User": f"{user}+web1", "StrictHostKeyChecking": "no"}
+    words |= {"UserKnownHostsFile": "/dev/null", "LogLevel": "ERROR", "PubkeyAuthentication": "no"}
+    argv = ["ssh", "-tt", *(word for name, value in words.items() for word in ("-o", f"{name}={value}")), HOST]
+    kept = {name: value for name, value in os.environ.items() if name != "SSH_AUTH_SOCK"}
+    kept |= {"SSH_ASKPASS": str(answer), "SSH_ASKPASS_REQUIRE": "force", "DISPLAY": ":0", "TERM": "xterm-256color"}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, env=kept) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def typed(process: "subprocess.Popen[bytes]", line: str) -> None:
+    assert process.stdin is not None
+    process.stdin.write(line.encode() + b"\n")
+    process.stdin.flush()
+
+
+def test_a_session_is_watched_over_the_death_of_the_serving_node_and_ended(
+    open_page: OpenPage, lab: Lab, balancer: Balancer, tmp_path: Path
+) -> None:
+    watched = open_page()
+    page = watched.page
+    watched.sign_in("sue")
+    watched.open("access")
+    page.get_by_text("No session is running").wait_for()
+    held = lab.nodes[2]
+    with shell(held, tmp_path) as session:
+        page.get_by_role("link", name="Watch sue web1").wait_for(timeout=20_000)
+        typed(session, "PS1='> '; echo be''gun")
+        page.get_by_role("link", name="Watch sue web1").click()
+        screen = page.get_by_role("region", name="Screen of the session")
+        screen.get_by_text("begun").first.wait_for()
+        watched.shot("light-watch")
+        if AXE.exists():
+            assert watched.axe() == []
+        serving = next(node for node in lab.nodes if node.port == balancer.served)
+        assert serving is not held
+        serving.kill()
+        typed(session, "echo af''ter")
+        screen.get_by_text("after").first.wait_for(timeout=30_000)
+        page.get_by_role("button", name="End the session").click()
+        page.get_by_label("Reason").fill("that is enough")
+        page.get_by_role("button", name="End it").click()
+        assert session.wait(15) != 0
+        page.get_by_text("that is enough").first.wait_for()
+        page.get_by_role("link", name="Play shell").wait_for()
+        serving.start()
+        lab.wait_until_healthy()
+
+
+def tab_to(page: "Page", name: str) -> None:
+    """Press Tab until what has the focus is called ``name``."""
+    seen = []
+    for _ in range(120):
+        page.keyboard.press("Tab")
+        seen.append(page.evaluate(FOCUSED))
+        if seen[-1] == name.replace(" ", ""):
+            return
+    raise AssertionError(f"Tab does not lead to {name!r}, but to {seen[:40]}")
+
+
+def press(page: "Page", name: str) -> None:
+    tab_to(page, name)
+    page.keyboard.press("Enter")
+
+
+def answered(page: "Page") -> None:
+    """Wait until the dialog is answered."""
+    box = page.get_by_role("dialog")
+    for _ in range(300):
+        if not box.count():
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError(f"the dialog stays: {box.inner_text()}")
+
+
+def test_by_keyboard_alone_access_is_asked_for_approved_used_watched_and_ended(
+    open_page: OpenPage, lab: Lab, tmp_path: Path, target: Sshd
+) -> None:
+    bob, sue = open_page(), open_page()
+    for one, user in ((bob, "bob"), (sue, "sue")):
+        one.open("")
+        one.page.get_by_label("User name").wait_for()
+        for word in (user, PASSWORD):
+            one.page.keyboard.type(word)
+            one.page.keyboard.press("Tab" if word == user else "Enter")
+        one.page.get_by_role("button", name="Sign out").wait_for()
+        press(one.page, "Requests")
+        one.page.get_by_role("heading", level=1, name="Requests").wait_for()
+    page = bob.page
+    press(page, "Ask for access")
+    page.get_by_role("dialog", name="Ask for access").wait_for()
+    page.locator("select:focus").wait_for()
+    page.keyboard.press("ArrowDown")
+    tab_to(page, "Reason")
+    page.keyboard.type("the disk is full")
+    press(page, "Ask")
+    answered(page)
+    page = sue.page
+    page.get_by_role("cell", name="the disk is full").first.wait_for()
+    press(page, f"Approve bob {target.user}@web1")
+    page.get_by_role("dialog", name=f"Approve {target.user}@web1 for bob").wait_for()
+    press(page, "Approve")
+    answered(page)
+    bob.page.get_by_role("cell", name="approved").first.wait_for()
+    with shell(lab.nodes[1], tmp_path, "bob") as session:
+        typed(session, "echo by''bob")
+        press(page, "Sessions")
+        page.get_by_role("link", name="Watch bob web1").wait_for(timeout=20_000)
+        press(page, "Watch bob web1")
+        page.get_by_role("region", name="Screen of the session").get_by_text("bybob").first.wait_for()
+        tab_to(page, "End the session")
+        tab_to(page, "Skip to the content")  # the screen is no trap
+        press(page, "End the session")
+        page.get_by_role("dialog").wait_for()
+        page.keyboard.type("done by keyboard")
+        press(page, "End it")
+        assert session.wait(15) != 0
+        page.get_by_text("done by keyboard").first.wait_for()
