@@ -129,7 +129,7 @@ class Database:
             self._is_open = True
         schema = await self._ask(read_schema, Use.REST, writes=False, timeout_ms=self.timeout_ms)
         if not is_current(schema):
-            await self._ask(upgrade, Use.REST, writes=True, timeout_ms=UPGRADE_TIMEOUT_MS)
+            await self._ask(upgrade, Use.REST, writes=True, timeout_ms=UPGRADE_TIMEOUT_MS, is_alone=True)
         self._is_ready = True
         self._newer = (schema.revision or "") if schema.is_newer else ""
         if self._newer:
@@ -141,7 +141,7 @@ class Database:
         Raises a :class:`~rppam.db.errors.DatabaseError`.
         """
         work = partial(upgrade, contract=True)
-        return await self._ask(work, Use.REST, writes=True, timeout_ms=UPGRADE_TIMEOUT_MS)
+        return await self._ask(work, Use.REST, writes=True, timeout_ms=UPGRADE_TIMEOUT_MS, is_alone=True)
 
     async def stop(self) -> None:
         """Let running calls end within a second, then break them off. Needs no answer from the server."""
@@ -169,8 +169,10 @@ class Database:
             raise DatabaseUnreachable(f"the database is not open: {self._reason or BEING_OPENED}")
         return await self._ask(work, use, writes=writes, timeout_ms=timeout_ms or self.timeout_ms)
 
-    async def _ask(self, work: Callable[[Connection], T], use: Use, *, writes: bool, timeout_ms: int) -> T:
-        job = Job(work, writes=writes)
+    async def _ask(
+        self, work: Callable[[Connection], T], use: Use, *, writes: bool, timeout_ms: int, is_alone: bool = False
+    ) -> T:
+        job = Job(work, writes=writes, is_alone=is_alone)
         try:
             self._lanes[use].put(job)
             result = await self._wait(job, timeout_ms)

@@ -3,7 +3,12 @@
 A black-holed server costs at most these threads: a caller waits for its own timeout and gives up; the thread's call is
 then broken off. While every thread is still stuck in calls that were given up, a new call is refused at once.
 
+SQLite has one writer at a time, and each commit waits for the disk. So there one thread writes for all, and what waits
+meanwhile is written together (*group commit*): each job in a savepoint of its own, undone alone when it fails, and all
+of them answered after the one commit that they share.
+
 What it does not promise: that a call given up did nothing. Only one that no thread had begun is known not to have run.
+A job of a group is not broken off when its caller gives up: that would undo the others'.
 """
 
 import threading
@@ -11,7 +16,8 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextvars import copy_context
-from typing import Any, Final, Generic, TypeVar
+from selectors import EVENT_READ, DefaultSelector
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -23,13 +29,18 @@ from rppam.kernel.errors import RppamError
 
 T = TypeVar("T")
 
+GROUP_MAX: Final = 32
+"""So many jobs share a commit at most: the first has to wait for the last."""
+
 
 class Job(Generic[T]):
     """One transaction to run."""
 
-    def __init__(self, work: Callable[[Connection], T], *, writes: bool) -> None:
+    def __init__(self, work: Callable[[Connection], T], *, writes: bool, is_alone: bool = False) -> None:
+        """``is_alone``: it shares its transaction with nobody, such as a step of a migration."""
         self.work: Final = work
         self.writes: Final = writes
+        self.is_alone: Final = is_alone
         self.outcome: Final[Future[T]] = Future()
         self.context: Final = copy_context()
         """The caller's: who acts is known to the work."""
@@ -68,7 +79,11 @@ class Lane:
         self._threads_max = threads
         self._waiting_max = waiting_max
         self._jobs: deque[Job[Any]] = deque()
-        self._running: set[Job[Any]] = set()
+        self._running: dict[int, tuple[Job[Any], ...]] = {}
+        """By thread."""
+        self._one_writes = False
+        self._writer: int | None = None
+        """The thread that writes, where only one may."""
         self._turn = threading.Condition()
         self._closing = False
         self._threads: list[threading.Thread] = []
@@ -78,6 +93,7 @@ class Lane:
 
     def open(self, engine: Engine) -> None:
         """Start the threads. Daemons, so that one stuck in a dead server cannot keep the process from ending."""
+        self._one_writes = engine.dialect.name == "sqlite"
         for number in range(self._threads_max):
             ended: Future[None] = Future()
             thread = threading.Thread(
@@ -102,7 +118,8 @@ class Lane:
         with self._turn:
             if self._closing:
                 raise DatabaseBusy("this node is stopping and asks its database nothing more")
-            if len(self._running) == self._threads_max and all(running.given_up for running in self._running):
+            stuck = all(job.given_up for jobs in self._running.values() for job in jobs)
+            if len(self._running) == self._threads_max and stuck:
                 raise DatabaseBusy(
                     f"each of the {self._threads_max} database connections for {self._name} work is stuck in a call "
                     "that got no answer; check the database"
@@ -124,29 +141,52 @@ class Lane:
     def abandon(self) -> None:
         """Break off what still runs."""
         with self._turn:
-            running = tuple(self._running)
+            running = [job for jobs in self._running.values() for job in jobs]
         for job in running:
             job.give_up()
 
     def _serve(self, engine: Engine, ended: Future[None]) -> None:
         held: Connection | None = None
-        while (job := self._next()) is not None:
-            held = self._run(engine, held, job)
+        while jobs := self._next():
+            held = self._run(engine, held, jobs[0]) if len(jobs) == 1 else self._run_group(engine, held, jobs)
         if held is not None:
             held.close()
         ended.set_result(None)
 
-    def _next(self) -> Job[Any] | None:
+    def _next(self) -> tuple[Job[Any], ...]:
+        """Wait for a job, or for a group of them; empty at the end."""
+        me = threading.get_ident()
         with self._turn:
             while True:
-                while self._jobs:
-                    job = self._jobs.popleft()
-                    if job.outcome.set_running_or_notify_cancel():
-                        self._running.add(job)
-                        return job
+                if jobs := self._taken():
+                    self._running[me] = jobs
+                    if self._one_writes and jobs[0].writes:
+                        self._writer = me
+                    return jobs
                 if self._closing:
-                    return None
+                    return ()
                 self._turn.wait()
+
+    def _taken(self) -> tuple[Job[Any], ...]:
+        """Take the first job that may run now, with those that may share its transaction."""
+        taken: list[Job[Any]] = []
+        left: deque[Job[Any]] = deque()
+        while self._jobs and len(taken) < GROUP_MAX:
+            job = self._jobs.popleft()
+            if self._fits(job, taken):
+                if job.outcome.set_running_or_notify_cancel():
+                    taken.append(job)
+            else:
+                left.append(job)
+            if taken and not (self._one_writes and taken[0].writes):
+                break
+        self._jobs.extendleft(reversed(left))
+        return tuple(taken)
+
+    def _fits(self, job: Job[Any], taken: list[Job[Any]]) -> bool:
+        if not taken:
+            return not (self._one_writes and job.writes and self._writer is not None)
+        return job.writes and not job.is_alone and not taken[0].is_alone
 
     def _run(self, engine: Engine, held: Connection | None, job: Job[Any]) -> Connection | None:
         """Run one job; the connection to keep for the next one, or ``None`` when it is better thrown away."""
@@ -177,25 +217,81 @@ class Lane:
             job.outcome.set_result(result)
         return held
 
-    def _done(self, job: Job[Any]) -> None:
+    def _run_group(self, engine: Engine, held: Connection | None, jobs: tuple[Job[Any], ...]) -> Connection | None:
+        """Run jobs in one transaction; the connection to keep for the next, or ``None``."""
+        answers: list[_Answer] = []
+        begun = False
+        try:
+            held = engine.connect() if held is None else held
+            held.execution_options(**{WRITES: True})
+            with held.begin():
+                begun = True
+                answers = [_answer(held, job) for job in jobs]
+        except BaseException as error:  # noqa: BLE001 - a thread's error belongs to the callers, whatever it is
+            told = translate(error, begun=begun, writes=True)
+            answers = [_Answer(None, told)] * len(jobs)
+            _throw_away(held)
+            held = None
+        self._done(*jobs)
+        for job, (result, why_not) in zip(jobs, answers, strict=True):
+            if why_not is None:
+                job.outcome.set_result(result)
+            else:
+                job.outcome.set_exception(why_not)
+        return held
+
+    def _done(self, *jobs: Job[Any]) -> None:
         self._here.job = None
-        job.detach()
+        for job in jobs:
+            job.detach()
+        me = threading.get_ident()
         with self._turn:
-            self._running.discard(job)
+            self._running.pop(me, None)
+            if self._writer == me:
+                self._writer = None
+                self._turn.notify_all()  # whoever looked meanwhile found only what had to wait
+
+
+class _Answer(NamedTuple):
+    """What one job of a group ended with."""
+
+    result: Any
+    why_not: BaseException | None = None
+
+
+def _answer(held: Connection, job: Job[Any]) -> _Answer:
+    """Run one job of a group. Raises what concerns the transaction of all of them."""
+    if job.given_up:
+        return _Answer(None, DatabaseUnreachable("the caller gave up before its turn came"))
+    try:
+        with held.begin_nested():
+            return _Answer(job.context.run(job.work, held))
+    except BaseException as error:
+        if held.invalidated or not held.in_transaction() or not held.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]
+            raise
+        return _Answer(None, translate(error, begun=True, writes=True))
 
 
 def _still_there(engine: Engine, held: Connection) -> Connection:
     """``held``, or a new connection when the server dropped it while it was idle (a restart, a failover)."""
-    if engine.dialect.name == "sqlite":
+    line = held.connection.dbapi_connection
+    if engine.dialect.name == "sqlite" or line is None or _has_said_nothing(line):
         return held
     try:
-        alive = engine.dialect.do_ping(held.connection.dbapi_connection)  # type: ignore[arg-type]
+        alive = engine.dialect.do_ping(line)
     except engine.dialect.loaded_dbapi.Error:
         alive = False
     if alive:
         return held
     _throw_away(held)
     return engine.connect()
+
+
+def _has_said_nothing(line: DBAPIConnection) -> bool:
+    """Whether nothing waits to be read. A server that ended the connection has said so, which costs no round trip."""
+    with DefaultSelector() as selector:
+        selector.register(line.fileno(), EVENT_READ)
+        return not selector.select(0)
 
 
 def _throw_away(held: Connection | None) -> None:

@@ -1,10 +1,12 @@
 """Recording: one row more in the transaction of the act, so that neither is there without the other.
 
 Decides an event's text and its place in the chain of its writer. A writer is one connection of one process: its
-transactions follow each other, so its events do, and nobody waits for anybody. A transaction that is undone ends its
-writer, because the next event must not follow one that never was; the connection goes on as a new writer.
+transactions follow each other, so its events do, and nobody waits for anybody. Events are written when the transaction
+is about to be made good, all at once; what a savepoint undoes is forgotten with it. A transaction that is undone ends
+its writer, because the next event must not follow one that never was; the connection goes on as a new writer.
 
-What it does not promise: that an event is in the tree already. The leader puts it there, within a second or so.
+What it does not promise: that an event is in the tree already. The leader puts it there, within a second or so. The
+database's clock is read once a second and carried on by this host's between: a step of it shows that much later.
 """
 
 import secrets
@@ -17,33 +19,56 @@ from sqlalchemy import Connection, Engine, event, insert
 
 from rppam.db.engine import NODE_OPTION, now_ms
 from rppam.kernel.actor import Actor, current_actor
+from rppam.kernel.system_clock import host_us
 from rppam.ledger.events import ACTIONS
 from rppam.ledger.merkle import leaf_hash
 from rppam.ledger.model import FIRST, VERSION, Entity, Outcome, canonical, commitment
 from rppam.ledger.tables import audit_events, audit_words
 
 _WRITER: Final = "rppam_ledger_writer"
+_MARKS: Final = "rppam_ledger_marks"
+"""Of each open savepoint, the outermost first, how many events and words there were."""
 WORD_CHARS: Final = 256
 REASON_CHARS: Final = 1_000
 _WORDS_KNOWN: Final = 2_000
 _SALT_BYTES: Final = 16
+_CLOCK_HOLDS_US: Final = 1_000_000
 
 
 class _Writer:
     """The chain of one connection."""
 
-    __slots__ = ("fresh", "id", "known", "next", "now_ms", "previous")
+    __slots__ = ("clock_ms", "clock_us", "events", "fresh", "id", "known", "next", "previous", "settled")
 
     def __init__(self) -> None:
         self.id = str(uuid.uuid4())
         self.next = 0
-        self.previous = FIRST
+        self.previous = self.settled = FIRST
+        """The hash of the last event, and of the last that is in the database for certain."""
+        self.events: list[dict[str, Any]] = []
+        """Those of the transaction that is open."""
         self.known: OrderedDict[str, str] = OrderedDict()
         """Words whose commitment is in the database for certain."""
-        self.fresh: dict[str, str] = {}
-        """Those of the transaction that is open."""
-        self.now_ms = 0
-        """The database's time in it; 0 before it was asked."""
+        self.fresh: dict[str, dict[str, Any]] = {}
+        """Those of the transaction that is open, each with its row."""
+        self.clock_ms = self.clock_us = 0
+        """What the database's clock showed when this host's showed that."""
+
+    def now_ms(self, connection: Connection) -> int:
+        """The database's time."""
+        passed_us = host_us() - self.clock_us
+        if not self.clock_us or passed_us > _CLOCK_HOLDS_US:
+            self.clock_ms, self.clock_us = now_ms(connection), host_us()
+            return self.clock_ms
+        return self.clock_ms + passed_us // 1_000
+
+    def forget(self, events: int, words: int) -> None:
+        """Keep no more than so many of the open transaction's."""
+        self.next -= len(self.events) - events
+        del self.events[events:]
+        self.previous = self.events[-1]["hash"] if self.events else self.settled
+        for word in list(self.fresh)[words:]:
+            del self.fresh[word]
 
 
 def record(
@@ -66,12 +91,11 @@ def record(
     target = target or Entity(ACTIONS[action].object)
     who = actor or current_actor()
     writer: _Writer = connection.info.get(_WRITER) or _begin(connection)
-    if not writer.now_ms:
-        writer.now_ms = now_ms(connection)
+    time_ms = writer.now_ms(connection)
     body = {
         "v": VERSION,
-        "id": _uuid7(writer.now_ms),
-        "time": writer.now_ms,
+        "id": _uuid7(time_ms),
+        "time": time_ms,
         "writer": writer.id,
         "number": writer.next,
         "previous": writer.previous,
@@ -81,27 +105,27 @@ def record(
         "outcome": outcome,
         "reason": (reason or who.reason)[:REASON_CHARS],
         "details": dict(details or {}),
-        **_who(connection, writer, who, target),
+        **_who(writer, who, target),
     }
     text = canonical(body)
     digest = leaf_hash(text.encode()).hex()
-    connection.execute(_INSERT, _row(body, text, digest))
+    writer.events.append(_row(body, text, digest))
     writer.next += 1
     writer.previous = digest
     return str(body["id"])
 
 
-def _who(connection: Connection, writer: _Writer, actor: Actor, target: Entity) -> dict[str, Any]:
+def _who(writer: _Writer, actor: Actor, target: Entity) -> dict[str, Any]:
     """The parts of an event that name somebody, by commitments."""
     return {
         "actor": {
             "kind": actor.kind,
             "id": actor.id,
-            "name": _committed(connection, writer, actor.name),
+            "name": _committed(writer, actor.name),
             "session": actor.session,
-            "address": _committed(connection, writer, actor.address),
+            "address": _committed(writer, actor.address),
         },
-        "object": {"kind": target.kind, "id": target.id, "name": _committed(connection, writer, target.name)},
+        "object": {"kind": target.kind, "id": target.id, "name": _committed(writer, target.name)},
         "request": actor.request,
     }
 
@@ -123,8 +147,8 @@ def _row(body: Mapping[str, Any], text: str, digest: str) -> dict[str, Any]:
     }
 
 
-_INSERT: Final = insert(audit_events)
-_INSERT_WORD: Final = insert(audit_words)
+_INSERT: Final = insert(audit_events).inline()
+_INSERT_WORD: Final = insert(audit_words).inline()
 
 
 def _begin(connection: Connection) -> _Writer:
@@ -132,17 +156,18 @@ def _begin(connection: Connection) -> _Writer:
     return writer
 
 
-def _committed(connection: Connection, writer: _Writer, word: str) -> str:
+def _committed(writer: _Writer, word: str) -> str:
     """The commitment to ``word``; the same while this writer remembers it, so that people can be searched for."""
     if not word:
         return ""
     word = word[:WORD_CHARS]
-    ref = writer.fresh.get(word) or writer.known.get(word)
-    if ref is None:
+    if word in writer.fresh:
+        return str(writer.fresh[word]["ref"])
+    if word not in writer.known:
         salt = secrets.token_bytes(_SALT_BYTES)
-        ref = writer.fresh[word] = commitment(salt, word)
-        connection.execute(_INSERT_WORD, {"ref": ref, "salt": salt, "word": word})
-    return ref
+        writer.fresh[word] = {"ref": commitment(salt, word), "salt": salt, "word": word}
+        return str(writer.fresh[word]["ref"])
+    return writer.known[word]
 
 
 def _uuid7(now_ms: int) -> str:
@@ -152,19 +177,47 @@ def _uuid7(now_ms: int) -> str:
 
 
 @event.listens_for(Engine, "commit")
-def _ended(connection: Connection) -> None:
+def _commits(connection: Connection) -> None:
     """The transaction is about to be made good. Where that fails, a rollback follows."""
     writer: _Writer | None = connection.info.get(_WRITER)
-    if writer is not None:
-        writer.now_ms = 0
-        if writer.fresh:
-            writer.known.update(writer.fresh)
-            writer.fresh = {}
-            while len(writer.known) > _WORDS_KNOWN:
-                writer.known.popitem(last=False)
+    connection.info.pop(_MARKS, None)
+    if writer is None or not writer.events:
+        return
+    for statement, rows in ((_INSERT_WORD, list(writer.fresh.values())), (_INSERT, writer.events)):
+        if rows:
+            connection.execute(statement, rows if len(rows) > 1 else rows[0])
+    writer.known.update((word, row["ref"]) for word, row in writer.fresh.items())
+    while len(writer.known) > _WORDS_KNOWN:
+        writer.known.popitem(last=False)
+    writer.settled, writer.events, writer.fresh = writer.previous, [], {}
 
 
 @event.listens_for(Engine, "rollback")
 def _undone(connection: Connection) -> None:
     if not connection.invalidated:  # else the connection has gone, and its writer with it
+        connection.info.pop(_MARKS, None)
         connection.info.pop(_WRITER, None)
+
+
+@event.listens_for(Engine, "savepoint")
+def _marked(connection: Connection, _name: str | None) -> None:
+    writer: _Writer | None = connection.info.get(_WRITER)
+    mark = (0, 0) if writer is None else (len(writer.events), len(writer.fresh))
+    connection.info.setdefault(_MARKS, []).append(mark)
+
+
+@event.listens_for(Engine, "release_savepoint")
+def _kept(connection: Connection, _name: str, _context: object) -> None:
+    if marks := connection.info.get(_MARKS):
+        marks.pop()
+
+
+@event.listens_for(Engine, "rollback_savepoint")
+def _undone_in_part(connection: Connection, _name: str, _context: object) -> None:
+    if connection.invalidated:
+        return
+    marks: list[tuple[int, int]] = connection.info.get(_MARKS, [])
+    events, words = marks.pop() if marks else (0, 0)
+    writer: _Writer | None = connection.info.get(_WRITER)
+    if writer is not None:
+        writer.forget(events, words)
