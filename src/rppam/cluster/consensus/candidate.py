@@ -1,8 +1,8 @@
 """The candidate: when a node stands, and the steps from standing to leading, a phase each.
 
 Standby, then: ask the members without obligation (prevote), learn which epochs were used, ask for exactly one epoch,
-the store last, then write the epoch down, and lead. Each step is bounded in time, and an attempt that fails is given up
-whole: its epoch is never used again.
+the store last, then claim the epoch in the database (which may be silent), and lead. Each step is bounded in time, and
+an attempt that fails is given up whole: its epoch is never used again.
 """
 
 from rppam.cluster.consensus import effects as on

@@ -116,7 +116,7 @@ class FenceRefused(NamedTuple):
 
 
 class Quiesced(NamedTuple):
-    """Everything that acted under ``epoch`` has stopped, and the address is dropped."""
+    """Everything that acted under ``epoch`` has stopped, the address as well; or a whole lease has passed since."""
 
     epoch: int
 
@@ -330,7 +330,7 @@ class LearnEpoch(NamedTuple):
 
 
 class ClaimEpoch(NamedTuple):
-    """Write the epoch to the database before acting under it."""
+    """Ask the database to shut out lower epochs, before acting under this one; silence stops nobody."""
 
     attempt: int
     epoch: int

@@ -20,7 +20,7 @@ whoever's name is in the record had the votes when the write was sent, or led al
 
 **What this does not promise.** It cannot stop a paused process from believing what it likes when it wakes between two
 instructions: ``db/fence.py`` refuses what a guarded write carries, ``(epoch, boot id)``, once a newer epoch was there.
-Workers know the deadline themselves, ``process/supervisor/watchdog.py`` ends a control process that sleeps past it, the
+Workers know the deadline (``process/shared_state.py``), the supervisor kills a control process that sleeps past it, the
 kernel drops the address (``cluster/vip``). It does not survive a hypervisor that stops the boot-time clock of a guest.
 """
 
@@ -197,14 +197,14 @@ class Election:
         return wake if expires_at is None else min(wake, expires_at)
 
     def _notice_stall(self, now: Instant) -> None:
-        """TILT: a loop that ran late may have missed anything, so it reads before it acts."""
+        """TILT: a loop that ran late may have missed anything, so a candidate reads before it stands."""
         pace, beat_us = self._state.pace, self._state.me.timing.heartbeat_us
         if now - pace.polled <= beat_us:
             return  # it cannot be late by more than that
         late_us = now - max(self._due(), pace.polled)
         if late_us > beat_us and pace.stalled_at is None:
             pace.stalled_at = now
-            told = f"stalled for {late_us // 1000} ms: this node watches, and acts when it caught up"
+            told = f"stalled for {late_us // 1000} ms: this node does not stand before it has caught up"
             self._state.out.append(on.Told(told))
 
     # ---- the own vote -----------------------------------------------------------------------------------------------

@@ -2,8 +2,8 @@
 
 **Reading.** The store keeps no word of its own: it expires keys by a clock that may step, evicts them, forgets the last
 second in a crash and more in a failover. So a reader believes only what it has watched itself: the same ``(epoch, seq,
-nonce)``, over one connection, for a whole lease. Absence is never permission; absence, a lower epoch or seq, and
-another connection (which may lead to another server) start the wait anew, whatever the record then shows. Where the
+nonce)``, over one connection, for a whole lease. Absence is never permission; absence, any other record, and another
+connection (which may lead to another server) start the wait anew, whatever the record then shows. Where the
 store fails over, another server identity makes the wait longer: replicas may go on confirming the old primary's writes.
 
 **Writing.** Each write is a compare-and-set against exactly what was last read, and is numbered, never twice the same.

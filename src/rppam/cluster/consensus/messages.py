@@ -111,7 +111,7 @@ class Vote(NamedTuple):
 
 
 class Freeing(NamedTuple):
-    """The holder of a promise gives it back: this claim, and nothing else."""
+    """The holder of a promise gives it back, for this candidacy and what the same life asked for before."""
 
     candidacy: Candidacy
 

@@ -3,7 +3,7 @@
 It is text, so that an administrator can read it with ``GET rppam:leader``, and it is compared byte for byte, so that
 "exactly the record I last read" needs no parser in the store::
 
-    rppam1 held node1 9f0c1d2e3a4b5c6d 1795478400123 42 5b1e90aa
+    rppam1 held node1 9f0c1d2e3a4b5c6d 1795478400123 42 5b1e90aa...
 
 (format, state, holder, boot id, epoch, seq, nonce). What it does not promise: anything. A record gives permission only
 through the rules in ``cluster/consensus/election.py``; it carries no secret.
@@ -109,7 +109,7 @@ def is_genuine(record: Record, seal: Seal) -> bool:
 
 
 def vacant(epoch: int, nonce: str) -> Record:
-    """The mark left where no record was: the highest epoch its writer knows, and a fresh nonce."""
+    """The mark left where no record was: the highest epoch that its writer was shown, and a fresh nonce."""
     return Record(RecordState.VACANT, NOBODY, NO_BOOT, epoch, 0, nonce)
 
 

@@ -1,7 +1,8 @@
 """The clauses of the rule, one method each.
 
 They stand apart from the machine so that each can be read, cited and broken on its own: the simulation plants a bug by
-replacing exactly one of these methods, and must then find a violation. See docs/leadership.md for why each is there.
+replacing one of them, or an entry of the phase table, and must then find a violation. See docs/leadership.md for why
+each is there.
 """
 
 from collections.abc import Collection
@@ -90,7 +91,7 @@ class LeaseRules:
         return False
 
     def is_unsigned(self, lease: LeaseObserver) -> bool:
-        """Where members have a key, a record that none of them signed is worth what a vacant mark is."""
+        """Where members have a key, a record that none of them signed stops nobody, and its epoch binds nobody."""
         return lease.is_unsigned
 
     # ---- taking -----------------------------------------------------------------------------------------------------

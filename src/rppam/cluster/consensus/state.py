@@ -150,8 +150,8 @@ class State:
         self.out.append(self.writer.send(swap, self.mark(), now))
 
     def mark(self) -> Record:
-        """What to leave where no record is: the highest epoch known to have led, as far as anybody believes a mark, and
-        a fresh nonce."""
+        """What to leave where no record is: the highest epoch that was shown, as far as anybody believes a mark, and a
+        fresh nonce."""
         epochs, led = self.lease.epochs, self.epoch if self.phase.name is Phase.LEADER else 0
         return self.writer.mark(max(epochs.led, epochs.fenced, epochs.shown, led))
 
