@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any, Final, TypeVar
 
+import rppam.app.slices  # noqa: F401 - declares the migrations
 from benchmarks.wire import Wire
 from rppam.access.lockouts.model import LockoutPolicy, user_suspect
 from rppam.access.lockouts.store import SqlLockouts

@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import psutil
 
+import rppam.app.slices  # noqa: F401 - declares the migrations
 from benchmarks.machine import facts, load, machine, write_section
 from benchmarks.wire import Wire
 from rppam.access.accounts.passwords import DEFAULT_PARAMETERS, Passwords

@@ -26,6 +26,7 @@ from urllib.parse import quote
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import rppam.app.slices  # noqa: F401 - declares the migrations
 from benchmarks.delays import ASK, ENDED, LET_IN, LINES, revoke, table, unlock
 from benchmarks.machine import facts, load, machine, write_section
 from benchmarks.wire import Wire

@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from sqlalchemy import Connection, func, insert, select
 
+import rppam.app.slices  # noqa: F401 - declares the migrations
 from benchmarks.checkouts import database_url, identity, vault_on
 from rppam.db.database import Database
 from rppam.db.engine import NowMs
