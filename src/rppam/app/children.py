@@ -167,6 +167,7 @@ def _build_control(
         through=through,
         settings_revision=lambda: page.settings_revision(clock.as_host_us(clock.now())),
         worker_databases=workers_on(page, lambda: clock.as_host_us(clock.now())),
+        halt=lambda fault, seconds: line.send("halt", fault=fault, seconds=seconds),
     )
     deciding.view.serving = generation > 1  # the node serves already
     board.shows(deciding.view)

@@ -68,8 +68,13 @@ def _end_with(error: RppamError) -> NoReturn:
 
 def main() -> None:
     """Entry point of the ``rppam`` command."""
+    sys.exit(run(rppam))
+
+
+def run(command: click.Command) -> int:
+    """The exit code of ``command``, whose errors are shown. May end the process itself."""
     try:
-        code = rppam.main(standalone_mode=False)
+        code = command.main(standalone_mode=False)
     except RppamError as error:
         _end_with(error)
     except OSError as error:
@@ -85,7 +90,7 @@ def main() -> None:
         error.show()
         _tell_machine(error.format_message())
         sys.exit(Exit.ERRORS)
-    sys.exit(code if isinstance(code, int) else Exit.DONE)
+    return code if isinstance(code, int) else Exit.DONE
 
 
 def _tell_machine(error: str, code: str = "") -> None:

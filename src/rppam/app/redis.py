@@ -19,6 +19,7 @@ from rppam.kernel.files import FileStamp, file_stamp
 from rppam.kernel.instant import US_PER_MS
 from rppam.kernel.secret import Secret
 from rppam.redis.endpoint_provider import DirectEndpoints
+from rppam.redis.held_endpoints import HeldEndpoints
 from rppam.redis.link import Link
 from rppam.redis.options import CACHE, LEASE, LinkOptions
 from rppam.redis.password_file import PasswordFile
@@ -41,6 +42,8 @@ class RedisParts(NamedTuple):
     clock: Clock
     password: PasswordFile | None = None
     """Where the password stands, when that is a file."""
+    held: HeldEndpoints | None = None
+    """What keeps the link from Redis for a test."""
 
     @property
     def behind_sentinel(self) -> bool:
@@ -133,8 +136,8 @@ def _parts_for(
     options = bounded(LinkOptions.of(connection, ssl=context), settings, purpose)
     password = _password(settings, clock)
     if connection.service_name is None:
-        direct = DirectEndpoints(options, tls, password)
-        return _parts(Link(options, clock=clock, entropy=entropy, source=direct), tls, (), clock, password)
+        direct = HeldEndpoints(DirectEndpoints(options, tls, password), clock)
+        return _parts(Link(options, clock=clock, entropy=entropy, source=direct), tls, direct, (), clock, password)
     source = SentinelEndpoints(
         connection.service_name,
         options,
@@ -145,16 +148,22 @@ def _parts_for(
         password=password,
         is_sentinels_too=connection.sentinel_password is None,
     )
-    link = Link(options, clock=clock, entropy=entropy, source=source)
-    return _parts(link, tls, source.watchers, clock, password)
+    held = HeldEndpoints(source, clock)
+    link = Link(options, clock=clock, entropy=entropy, source=held)
+    return _parts(link, tls, held, source.watchers, clock, password)
 
 
 def _parts(
-    link: Link, tls: TlsFiles | None, watchers: tuple[Link, ...], clock: Clock, password: PasswordFile | None
+    link: Link,
+    tls: TlsFiles | None,
+    held: HeldEndpoints,
+    watchers: tuple[Link, ...],
+    clock: Clock,
+    password: PasswordFile | None,
 ) -> RedisParts:
     if password is not None:
         link.on_up(password.entered)
-    return RedisParts(link, tls, watchers, clock, password)
+    return RedisParts(link, tls, watchers, clock, password, held)
 
 
 def _password(settings: Settings, clock: Clock) -> PasswordFile | None:

@@ -19,6 +19,7 @@ import rppam.audit
 import rppam.console
 import rppam.demo
 import rppam.doctor
+import rppam.failover_test
 import rppam.gateway
 import rppam.licence
 import rppam.limits
@@ -59,6 +60,7 @@ SLICES: Final[list[Slice]] = [
     rppam.requests.SLICE,
     rppam.limits.SLICE,
     rppam.manager.SLICE,
+    rppam.failover_test.SLICE,
     rppam.console.SLICE,
     rppam.licence.SLICE,
     rppam.doctor.SLICE,

@@ -29,6 +29,7 @@ from rppam.app.redis import RedisParts, redis_parts
 from rppam.app.shared import Shared, SharingSurface, shared_of
 from rppam.app.shared_values import values_of_node
 from rppam.app.vip import address_duty, configured_address
+from rppam.cluster.admin.faults import NodeFaults
 from rppam.cluster.admin.forwarding import Carrier, LinkRelay
 from rppam.cluster.admin.ports import Administration, Relay
 from rppam.cluster.admin.service import NodeAdministration
@@ -143,8 +144,10 @@ def deciding_of(
     through: Callable[[LeadershipStore], LeadershipStore] = lambda store: store,
     settings_revision: Callable[[], int | None] = lambda: None,
     worker_databases: Callable[[], Mapping[str, Condition]] = dict,
+    halt: Callable[[str, int], bool] | None = None,
 ) -> Deciding:
-    """Leadership and all it needs. ``through`` may put something between it and the store."""
+    """Leadership and all it needs. ``through`` may put something between it and the store; ``halt``: see
+    :class:`rppam.cluster.admin.faults.NodeFaults`."""
     settings = known.settings
     boot_id, timing = entropy.nonce(), settings.cluster.timing if settings.redis.enabled else ALONE
     members = member_parts(settings, boot_id, timing, clock, entropy, own_url(settings))
@@ -182,7 +185,10 @@ def deciding_of(
         facts_of(settings, boot_id, redis, values_of_node(settings, known.licence)), core, driver, clock, probes
     )
     link = members.link if members else None
-    administration = NodeAdministration(core, driver.feed, clock, orders, (lambda: link.peers) if link else dict)
+    ways = (*((redis.held.hold,) if redis and redis.held else ()), *((link.hold,) if link else ()))
+    faults = NodeFaults(clock, halt=halt, hold=ways)
+    peers = (lambda: link.peers) if link else dict
+    administration = NodeAdministration(core, driver.feed, clock, orders, peers, faults=faults)
     relay = relay_of(settings, link, core, Carrier(administration, view.snapshot))
     return Deciding(driver, view, foreign, link, administration, relay, checkup, address, beside.tasks)
 

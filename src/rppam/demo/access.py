@@ -13,6 +13,7 @@ from rppam.setup.errors import DemoError
 
 FOLDER: Final = "demo"
 USER: Final = "alice"
+FAILOVER_TESTS: Final = "/api/v1/settings/failoverTest/allowedMethods"
 _TAKEN: Final = 409
 
 
@@ -25,6 +26,7 @@ class Access:
 
     async def prepare(self, target: SshTarget, password: Secret) -> None:
         """Make what is not there; :data:`USER` gets ``password``. Raises :class:`DemoError`."""
+        await self._allow_every_failover_test()
         user_id = await self._user(password)
         new = {"name": NAME, "kind": "ssh", "address": "127.0.0.1", "port": target.port}
         resource = await self._made("/api/v1/resources", new)
@@ -47,6 +49,13 @@ class Access:
         folder = next(one["id"] for one in folders if one["path"] == FOLDER)
         right = {"items": [{"userId": user_id, "rights": ["list", "use"]}]}
         await self._ask("PUT", f"/api/v1/vault/folders/{folder}/rights", right)
+
+    async def _allow_every_failover_test(self) -> None:
+        """A demo may be killed in every way."""
+        found = await self._ask("GET", FAILOVER_TESTS, None)
+        wanted = dict.fromkeys(found, True)
+        if found != wanted:
+            await self._ask("PUT", FAILOVER_TESTS, wanted)
 
     async def _user(self, password: Secret) -> str:
         new = {"username": USER, "displayName": "Alice", "password": password.reveal()}

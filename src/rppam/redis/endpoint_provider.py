@@ -29,8 +29,10 @@ class Follower(Protocol):
 class EndpointProvider(Protocol):
     """Says where to connect."""
 
-    moved_words: ClassVar[tuple[type[StoreReplyError], ...]]
-    """Replies that mean: this is not, or no longer, the server to talk to."""
+    @property
+    def moved_words(self) -> tuple[type[StoreReplyError], ...]:
+        """Replies that mean: this is not, or no longer, the server to talk to."""
+        ...
 
     async def start(self, follower: Follower) -> None:
         """Begin to watch for moves."""

@@ -40,6 +40,9 @@ class Recording:
     async def forget(self, member: str, *, is_off: bool, by: str) -> str:
         return self._note("forget", member, is_off, by)
 
+    async def fail(self, fault: str, seconds: int, by: str) -> str:
+        return self._note("fail", fault, seconds, by)
+
     async def force_forget(self, members: Sequence[str], by: str, back: Sequence[str] = ()) -> str:
         return self._note("force_forget", list(members), by, list(back))
 

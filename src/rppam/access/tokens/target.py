@@ -55,6 +55,14 @@ url_option: Final = click.option(
     callback=_node_urls,
     help=f"The node to ask. Default: RPPAM_URL, the config's own node, {DEFAULT_URL}.",
 )
+urls_option: Final = click.option(
+    "--url",
+    envvar="RPPAM_URL",
+    multiple=True,
+    callback=_node_urls,
+    help=f"Where clients go in: an address, a balancer, or nodes. Several times for several. Default: RPPAM_URL, the "
+    f"config's own node, {DEFAULT_URL}.",
+)
 nodes_option: Final = click.option(
     "--node",
     "others",
@@ -69,7 +77,7 @@ ca_option: Final = click.option(
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Authorities (PEM) to trust over https. Default: api.tlsCaPath of the config, else the system's.",
 )
-_config_option: Final = click.option(
+config_option: Final = click.option(
     "--config", type=CONFIG_FILE, help="rppam.config of a node of the cluster. Default: RPPAM_CONFIG."
 )
 
@@ -105,7 +113,7 @@ def target_options(credential: str, *, config: bool = True) -> Callable[[Callabl
             return command(where=where, **options)
 
         asking = ca_option(run)
-        return url_option(token_file_option(_config_option(asking) if config else asking))
+        return url_option(token_file_option(config_option(asking) if config else asking))
 
     return add
 

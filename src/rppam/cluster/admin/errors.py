@@ -133,6 +133,12 @@ class WitnessTakesNoOrders(AdministrationError, code="RPPAM-5216"):
     fix = "Work on its host, one voter at a time; to remove it for good, stop it, then: rppam cluster forget NODE."
 
 
+class FaultImpossible(AdministrationError, code="RPPAM-5217"):
+    """The node that leads cannot have this fault made for a failover test."""
+
+    fix = "Choose another --method; 'detail' says what is in the way."
+
+
 class TooManyOrders(
     AdministrationError, code="RPPAM-5321", fault=Fault.PEER, retry=Retry.SLOWLY, status=503, level="warning"
 ):

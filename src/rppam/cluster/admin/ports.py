@@ -33,6 +33,10 @@ class Administration(Protocol):
         """The leader removes ``member``. ``is_off``: the administrator states that it is switched off for good."""
         ...
 
+    async def fail(self, fault: str, seconds: int, by: str) -> str:
+        """The leader has ``fault`` happen to its node, for so long; see :mod:`rppam.cluster.admin.faults`."""
+        ...
+
     async def force_forget(self, members: Sequence[str], by: str, back: Sequence[str] = ()) -> str:
         """This node removes ``members`` by the administrator's word alone: they are lost for good, with a majority.
 

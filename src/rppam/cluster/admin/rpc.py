@@ -68,6 +68,8 @@ async def _carry_out(administration: Administration, name: str, arguments: Mappi
             return await administration.pause(on, by)
         case "forget", {"member": str(member), "is_off": bool(is_off), "by": str(by)}:
             return await administration.forget(member, is_off=is_off, by=by)
+        case "fail", {"fault": str(fault), "seconds": int(seconds), "by": str(by)}:
+            return await administration.fail(fault, seconds, by)
         case "force_forget", {"members": [*members], "by": str(by), "back": [*back]} if all(
             isinstance(one, str) for one in (*members, *back)
         ):
@@ -93,6 +95,9 @@ class CalledAdministration:
 
     async def forget(self, member: str, *, is_off: bool, by: str) -> str:
         return said_of(await self._call("forget", {"member": member, "is_off": is_off, "by": by}))
+
+    async def fail(self, fault: str, seconds: int, by: str) -> str:
+        return said_of(await self._call("fail", {"fault": fault, "seconds": seconds, "by": by}))
 
     async def force_forget(self, members: Sequence[str], by: str, back: Sequence[str] = ()) -> str:
         return said_of(await self._call("force_forget", {"members": list(members), "by": by, "back": list(back)}))

@@ -20,6 +20,7 @@ from rppam.cluster.admin.errors import (
     NotStatedOff,
     OrdersUnwritable,
 )
+from rppam.cluster.admin.faults import NodeFaults
 from rppam.cluster.admin.followers import check_disks, unknown, why_nobody, why_not
 from rppam.cluster.consensus.effects import AskAgain, ChangeMembership, HandOver, ImposeMembership
 from rppam.cluster.consensus.heartbeat import MemberStatus
@@ -58,14 +59,17 @@ class NodeAdministration:
         orders: OperatorStateKeeper,
         peers: Callable[[], Mapping[str, PeerState]] = dict,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        faults: NodeFaults | None = None,
     ) -> None:
-        """``feed`` carries out what the core decides; ``peers`` is what the member link sees."""
+        """``feed`` carries out what the core decides; ``peers`` is what the member link sees; ``faults``: for tests of
+        failover, ``None`` where none can be made."""
         self._core = core
         self._feed = feed
         self._clock = clock
         self._orders = orders
         self._peers = peers
         self._sleep = sleep
+        self._faults = faults or NodeFaults(clock)
 
     # ---- orders -----------------------------------------------------------------------------------------------------
 
@@ -163,6 +167,19 @@ class NodeAdministration:
         _note("%s has %s forgotten%s", by, member, ", and states that it is switched off" if is_off else "", by=by)
         self._feed(self._core.step(ChangeMembership(body, stated), now))
         return f"{member} is being removed; the members will be {', '.join(body.members)}"
+
+    async def fail(self, fault: str, seconds: int, by: str) -> str:
+        self._check_leads(self._clock.now())
+        able, now = await self._able_now(), self._clock.now()
+        self._check_leads(now)
+        if not able:
+            raise NobodyToFollow(
+                f"no other node could lead now, so {self._node} is left alone{why_nobody(self._core, now)}. "
+                f"{NobodyToFollow.row.remedy}"
+            )
+        said, by = self._faults.begin(fault, seconds), person(by)
+        _note("%s tests failover: %s %s", by, self._node, said, by=by)
+        return f"{self._node} {said}"
 
     async def force_forget(self, members: Sequence[str], by: str, back: Sequence[str] = ()) -> str:
         now = self._clock.now()

@@ -90,6 +90,9 @@ class Acceptor:
             if len(self._handshakes) >= HANDSHAKES_MAX:
                 self._make_room()
             host = str(place[0]).removeprefix("::ffff:")
+            if self._local.is_held:
+                sock.close()
+                return
             task = loop.create_task(self._admit(sock, host))
         except Exception:
             sock.close()

@@ -37,7 +37,7 @@ from rppam.cluster.link.orders import (
 from rppam.cluster.link.outbound import OutboundConnection, OutboundPeer
 from rppam.kernel.clock import Clock
 from rppam.kernel.entropy import Entropy
-from rppam.kernel.instant import US_PER_S
+from rppam.kernel.instant import US_PER_S, Instant
 
 _log: Final = logging.getLogger("rppam.members")
 
@@ -177,6 +177,13 @@ class TlsMemberLink:
         peer = self._peers.get(to)
         made = None if peer is None else peer.connection
         return await made.checkpoints.offer(offer) if made is not None and made.is_up else None
+
+    def hold(self, until: Instant) -> None:
+        """Drop all connections, and make and take none before ``until``: a rehearsed fault."""
+        self._local.held_until = until
+        outbound = [peer.connection for peer in self._peers.values() if peer.connection is not None]
+        for channel in [*(made.channel for made in outbound), *(peer.channel for peer in self._inbound.all)]:
+            channel.drop()
 
     @property
     def witnesses(self) -> tuple[str, ...]:

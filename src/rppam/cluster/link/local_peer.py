@@ -124,6 +124,13 @@ class LocalPeer:
         """Another node was seen with this node's name, or others refuse this node for it."""
         self.displacing = Sighting(clock)
         """A member has another process of this name connected, and refuses this one."""
+        self.held_until: Instant | None = None
+        """Until then a failover test keeps this node from the others."""
+
+    @property
+    def is_held(self) -> bool:
+        """Whether this node is kept from the others now."""
+        return self.held_until is not None and self.clock.now() < self.held_until
 
     def greeting(self, purpose: Purpose = Purpose.LINK) -> Greeting:
         """Return what this node says first, with a nonce of its own for each connection."""

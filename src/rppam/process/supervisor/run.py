@@ -8,6 +8,9 @@ hang on; a thread of its own writes log lines. When the control process dies:
 3. the crash release is sent (see ``release_sender``), which releases the leadership record;
 4. another control process is started, later and later in a storm of deaths.
 
+For a failover test it stops or kills all of them, and becomes the supervisor of a node that starts anew (``exec``) once
+the time of the test has passed. Nobody has to ask for that.
+
 What it does not promise: anything once it is itself killed with -9. Its children then die with it, and leadership ends
 with the lease.
 """
@@ -17,6 +20,7 @@ import os
 import select
 import signal
 import sys
+import time
 from contextlib import ExitStack
 from importlib import import_module
 from typing import Final
@@ -48,6 +52,8 @@ STEP_DOWN_US: Final = 5_000_000
 """How long the control process may take to step down, release and end. Its own bounds are shorter."""
 BEYOND_DRAIN_US: Final = 3_500_000
 """How long a worker may take to end after its requests had their time."""
+KILL: Final = "kill"
+"""The fault of a failover test that is not in order."""
 FATAL: Final = frozenset(
     {Exit.ERRORS, Exit.REDIS_UNREACHABLE, Exit.IN_USE, Exit.TURNED_AWAY, Exit.LICENCE, Exit.CONFIGURATION}
 )
@@ -68,12 +74,15 @@ class _Stopping:
         self.code: int = Exit.DONE
         self.is_released = self.is_draining = False
         self.kill_at_us = 0
+        self.again_at_us: int | None = None
+        """For a failover test: when the node starts anew."""
 
 
 class Supervisor:
     """See the module."""
 
     def __init__(self, start: Start) -> None:
+        self._start = start
         page, words = SharedState.make(), LastWords.make()
         self._page, self._words = SharedState(page), LastWords(words)
         self._watchdog = Watchdog(self._page)
@@ -109,7 +118,33 @@ class Supervisor:
                     log.exception("a turn of the supervisor failed")
                     if failures >= FAILURES_MAX:
                         raise
+            if self._stopping.again_at_us is not None:
+                self._rest(signals, self._stopping.again_at_us)
         return self._stopping.code
+
+    def _rest(self, signals: Signals, until_us: int) -> None:
+        """Wait for the end of a failover test, and start the node anew in this process; or end where that is asked."""
+        while (now_us := host_us()) < until_us:
+            if signals.take() & {signal.SIGTERM, signal.SIGINT}:
+                self._notices.stopping("stopping: asked to, while a failover test kept the node down")
+                return
+            self._notices.ping(now_us)
+            time.sleep(min(TURN_US, until_us - now_us) / 1e6)
+        log.warning("the failover test is over for this node; it starts anew")
+        self._logging.close()
+        # The same process id: whoever watches the service sees one that never ended.
+        os.execv(sys.executable, [sys.executable, "-m", "rppam", "node", *self._start.words()])  # noqa: S606
+
+    def _halt(self, fault: str, seconds: int) -> None:
+        """Have the node stop in order, or die at one blow, for a failover test."""
+        if self._stopping.why:
+            return
+        self._stopping.again_at_us = host_us() + seconds * 1_000_000
+        if fault == KILL:
+            self._words.hand_over([])  # a host that loses power says nothing
+            for child in self._children:
+                child.kill("a failover test asks for it")
+        self._stop(f"a failover test keeps this node down for {seconds} s")
 
     def _turn(self, came: set[int]) -> None:
         now_us = host_us()
@@ -162,6 +197,7 @@ class Supervisor:
             log.warning("got SIGHUP; there is no control process now that could answer it")
         for number in (signal.SIGTERM, signal.SIGINT):
             if number in came:
+                self._stopping.again_at_us = None  # what a failover test has stopped stays so
                 self._stop(f"got {signal.Signals(number).name}")
 
     def _receive(self) -> None:
@@ -185,7 +221,9 @@ class Supervisor:
                 self._workers_up += 1
             elif message.word == "released":
                 self._stopping.is_released = True
-            elif child is self._control:
+            elif message.word == "halt" and child is self._control:
+                self._halt(str(message.facts.get("fault")), int(message.facts.get("seconds", 0)))
+            elif child is self._control and self._stopping.again_at_us is None:
                 self._notices.reported(message.word, message.facts)
 
     def _met_fork_server(self, hello: Hello, sockets: tuple[int, ...]) -> None:
@@ -356,6 +394,8 @@ class Supervisor:
     def _tick(self, now_us: int) -> None:
         if self._stopping.why:
             self._go_on_stopping(now_us)
+            if self._stopping.again_at_us is not None:
+                self._notices.ping(now_us)
             return
         self._kill_the_hung(now_us)
         if not self._fork_server.pid and now_us >= self._fork_server.due_us:
@@ -391,7 +431,8 @@ class Supervisor:
         for descriptor in self._sockets:
             os.close(descriptor)
         self._sockets = []
-        self._notices.stopping(f"stopping: {why}")
+        if self._stopping.again_at_us is None:  # else the service goes on, for whoever watches it
+            self._notices.stopping(f"stopping: {why}")
         self._control.send("stop", why=why)
 
     def _go_on_stopping(self, now_us: int) -> None:

@@ -1,0 +1,161 @@
+"""Failover tests in SQL: what is kept of each, and what a running one writes to read it again.
+
+One test runs at a time; one whose command died counts as over after :data:`STALE_MS`, or when its owner says so.
+"""
+
+import json
+import uuid
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, delete, insert, select, update
+
+from rppam.db.database import Database
+from rppam.db.engine import insert_into, now_ms
+from rppam.failover_test.errors import FailoverTestOver, FailoverTestUnderWay, FailoverTestUnknown
+from rppam.failover_test.model import KeptTest, Method, State, Verdict
+from rppam.failover_test.tables import failover_test_writes, failover_tests
+from rppam.kernel.instant import WallMs
+from rppam.ledger.model import Entity, Outcome
+from rppam.ledger.record import record
+
+_T: Final = failover_tests.c
+_W: Final = failover_test_writes.c
+STALE_MS: Final = 15 * 60_000
+KEPT_MAX: Final = 200
+"""Older ones are forgotten; the ledger keeps their verdicts."""
+
+
+class SqlFailoverTests:
+    """See the module."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def newest(self, limit: int) -> list[KeptTest]:
+        """The newest tests first, without their reports."""
+        wanted = select(failover_tests).order_by(_T.started_at.desc(), _T.id).limit(limit)
+        rows = await self._database.read(lambda connection: list(connection.execute(wanted)))
+        return [_test(row)._replace(report="") for row in rows]
+
+    async def get(self, ident: str) -> KeptTest:
+        """One test with its report. Raises :class:`FailoverTestUnknown`."""
+        return await self._database.read(lambda connection: _test(_row(connection, ident)))
+
+    async def begin(self, method: Method, leader: str, by: str) -> KeptTest:
+        """Begin a test. Raises :class:`FailoverTestUnderWay`."""
+
+        def work(connection: Connection) -> KeptTest:
+            now = now_ms(connection)
+            running = connection.execute(select(failover_tests).where(_T.state == State.RUNNING.value)).all()
+            for row in running:
+                if now - row.started_at < STALE_MS:
+                    raise FailoverTestUnderWay(
+                        f"{row.by} began one {(now - row.started_at) // 1000} s ago, '{row.method}'"
+                    )
+                _end(connection, row.id, State.INTERRUPTED, now)
+            ident = str(uuid.uuid4())
+            connection.execute(
+                insert(failover_tests).values(
+                    id=ident, method=method.value, leader=leader, state=State.RUNNING.value, by=by, started_at=now,
+                    verdicts="[]", digest="", event="", report="",
+                )
+            )  # fmt: skip
+            record(connection, "failover.begin", _entity(ident), details={"method": method.value, "leader": leader})
+            old = connection.scalars(select(_T.id).order_by(_T.started_at.desc(), _T.id).offset(KEPT_MAX)).all()
+            if old:
+                connection.execute(delete(failover_tests).where(_T.id.in_(old)))
+            return _test(_row(connection, ident))
+
+        return await self._database.write(work)
+
+    async def running(self, ident: str) -> KeptTest:
+        """The test, which is under way. Raises :class:`FailoverTestUnknown`, :class:`FailoverTestOver`."""
+        return await self._database.read(lambda connection: _running(connection, ident))
+
+    async def write(self, ident: str, number: int) -> None:
+        """Keep a number; the same again changes nothing. Raises as :meth:`running`."""
+
+        def work(connection: Connection) -> None:
+            _running(connection, ident)
+            row = insert_into(connection, failover_test_writes).values(test_id=ident, number=number)
+            connection.execute(row.on_conflict_do_nothing())
+
+        await self._database.write(work)
+
+    async def written(self, ident: str) -> list[int]:
+        """All numbers that are kept, in order. Raises as :meth:`running`."""
+
+        def work(connection: Connection) -> list[int]:
+            _running(connection, ident)
+            wanted = select(_W.number).where(_W.test_id == ident).order_by(_W.number)
+            return list(connection.scalars(wanted))
+
+        return await self._database.read(work)
+
+    async def finish(self, ident: str, verdicts: tuple[Verdict, ...], digest: str, report: str) -> KeptTest:
+        """Keep the report, and record the verdicts. Raises as :meth:`running`."""
+
+        def work(connection: Connection) -> KeptTest:
+            _running(connection, ident)
+            now, passed = now_ms(connection), bool(verdicts) and all(one.held for one in verdicts)
+            details = {"verdicts": {str(one.promise): one.held for one in verdicts}, "digest": digest}
+            outcome = Outcome.SUCCESS if passed else Outcome.FAILURE
+            event = record(connection, "failover.test", _entity(ident), outcome=outcome, details=details)
+            _end(connection, ident, State.FINISHED, now)
+            told = json.dumps([one._asdict() for one in verdicts])
+            values = {"passed": passed, "verdicts": told, "digest": digest, "event": event, "report": report}
+            connection.execute(update(failover_tests).where(_T.id == ident).values(**values))
+            return _test(_row(connection, ident))
+
+        return await self._database.write(work)
+
+    async def interrupt(self, ident: str, why: str) -> KeptTest:
+        """End a test that came to no verdicts; one that is over stays as it is. Raises :class:`FailoverTestUnknown`."""
+
+        def work(connection: Connection) -> KeptTest:
+            if _row(connection, ident).state == State.RUNNING.value:
+                record(connection, "failover.test", _entity(ident), outcome=Outcome.FAILURE, reason=why)
+                _end(connection, ident, State.INTERRUPTED, now_ms(connection))
+            return _test(_row(connection, ident))
+
+        return await self._database.write(work)
+
+
+def _end(connection: Connection, ident: str, state: State, now: int) -> None:
+    connection.execute(update(failover_tests).where(_T.id == ident).values(state=state.value, ended_at=now))
+    connection.execute(delete(failover_test_writes).where(_W.test_id == ident))
+
+
+def _entity(ident: str) -> Entity:
+    return Entity("failover-test", ident)
+
+
+def _row(connection: Connection, ident: str) -> Row[Any]:
+    row = connection.execute(select(failover_tests).where(_T.id == ident)).one_or_none()
+    if row is None:
+        raise FailoverTestUnknown("no failover test has this id")
+    return row
+
+
+def _running(connection: Connection, ident: str) -> KeptTest:
+    found = _test(_row(connection, ident))
+    if found.state is not State.RUNNING:
+        raise FailoverTestOver(f"the test is over ({found.state})")
+    return found
+
+
+def _test(row: Row[Any]) -> KeptTest:
+    return KeptTest(
+        id=row.id,
+        method=Method(row.method),
+        leader=row.leader,
+        state=State(row.state),
+        by=row.by,
+        started_at=WallMs(row.started_at),
+        ended_at=None if row.ended_at is None else WallMs(row.ended_at),
+        passed=row.passed,
+        verdicts=tuple(Verdict(**one) for one in json.loads(row.verdicts)),
+        digest=row.digest,
+        event=row.event,
+        report=row.report,
+    )

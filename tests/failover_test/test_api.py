@@ -1,0 +1,117 @@
+"""Failover tests over REST: who may, what is refused, what is kept and recorded."""
+
+import json
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from rppam.access.accounts.model import AccountRole
+from rppam.failover_test.policy import ALLOWED, AllowedMethods
+from rppam.failover_test.report import digest_of
+from rppam.ledger.tables import audit_events
+from tests.support.served import Served
+
+pytestmark = pytest.mark.integration
+
+TESTS = "/api/v1/admin/cluster/failover-tests"
+VERDICTS = [{"promise": number, "title": f"promise {number}", "held": True, "why": "seen"} for number in range(1, 6)]
+
+
+async def begun(served: Served, method: str = "switchover") -> str:
+    made = await served.http.post(TESTS, json={"method": method}, headers=served.bearer(AccountRole.ADMIN))
+    assert made.status_code == 201, made.text
+    return str(made.json()["id"])
+
+
+async def recorded(served: Served, action: str) -> list[dict[str, Any]]:
+    wanted = select(audit_events.c.body).where(audit_events.c.action == action)
+    rows = await served.database.read(lambda connection: list(connection.scalars(wanted)))
+    return [json.loads(row) for row in rows]
+
+
+async def test_a_test_is_begun_writes_and_is_kept_with_its_digest_in_the_ledger(served: Served) -> None:
+    headers = served.bearer(AccountRole.ADMIN)
+    ident = await begun(served)
+    for number in (1, 2, 2, 4):
+        put = await served.http.put(f"{TESTS}/{ident}/writes/{number}", headers=headers)
+        assert (put.status_code, put.json()["number"]) == (200, number), put.text
+    read = (await served.http.get(f"{TESTS}/{ident}/writes", headers=headers)).json()
+    assert (read["ranges"], read["count"], read["node"]) == ([[1, 2], [4, 4]], 3, "node1")
+    taken = await served.http.post(f"{TESTS}/{ident}/fault", headers=headers)
+    assert (taken.status_code, taken.json()["seconds"]) == (200, 0), taken.text
+    assert served.orders.asked == [("switch_over", None, "admin")]
+    report = {"format": 1, "method": "switchover", "verdicts": VERDICTS}
+    ended = await served.http.put(
+        f"{TESTS}/{ident}/report", json={"verdicts": VERDICTS, "report": report}, headers=headers
+    )
+    assert (ended.status_code, ended.json()["passed"], ended.json()["digest"]) == (200, True, digest_of(report))
+    (event,) = await recorded(served, "failover.test")
+    assert event["details"] == {"digest": digest_of(report), "verdicts": {str(one): True for one in range(1, 6)}}
+    assert event["id"] == ended.json()["event"]
+    assert [one["details"] for one in await recorded(served, "failover.fault")] == [
+        {"test": ident, "method": "switchover", "seconds": 0}
+    ]
+    shown = await served.http.get(f"{TESTS}/{ident}", headers=served.bearer(AccountRole.AUDITOR))
+    assert shown.json()["report"] == report
+    listed = (await served.http.get(TESTS, headers=headers)).json()["items"]
+    assert [(one["id"], one["state"]) for one in listed] == [(ident, "finished")]
+    late = await served.http.put(f"{TESTS}/{ident}/writes/5", headers=headers)
+    assert (late.status_code, late.json()["code"]) == (409, "RPPAM-7204")
+
+
+async def test_one_test_at_a_time_until_it_is_over(served: Served) -> None:
+    headers = served.bearer(AccountRole.ADMIN)
+    ident = await begun(served)
+    second = await served.http.post(TESTS, json={"method": "switchover"}, headers=headers)
+    assert (second.status_code, second.json()["code"]) == (409, "RPPAM-7203")
+    over = await served.http.put(
+        f"{TESTS}/{ident}/report", json={"verdicts": [], "why": "interrupted"}, headers=headers
+    )
+    assert (over.json()["state"], over.json()["passed"]) == ("interrupted", None)
+    again = await served.http.put(f"{TESTS}/{ident}/report", json={"verdicts": []}, headers=headers)
+    assert again.status_code == 200, "said twice, it is as over"
+    assert len(await recorded(served, "failover.test")) == 1
+    await begun(served)
+
+
+@pytest.mark.parametrize("method", ["stop", "kill", "isolate", "redis-failover"])
+async def test_what_takes_a_node_away_is_for_those_who_allowed_it(served: Served, method: str) -> None:
+    refused = await served.http.post(TESTS, json={"method": method}, headers=served.bearer(AccountRole.ADMIN))
+    assert (refused.status_code, refused.json()["code"]) == (403, "RPPAM-7202")
+    assert f"'{method}' is not allowed here" in refused.json()["detail"]
+
+
+async def test_a_fault_goes_to_the_leader_with_its_end(served: Served) -> None:
+    await allow(served, kill=True)
+    ident = await begun(served, "kill")
+    headers = served.bearer(AccountRole.ADMIN)
+    for wrong in ({"seconds": 4}, {"seconds": 301}):
+        answer = await served.http.post(f"{TESTS}/{ident}/fault", json=wrong, headers=headers)
+        assert answer.status_code == 400, answer.text
+    taken = await served.http.post(f"{TESTS}/{ident}/fault", json={"seconds": 7}, headers=headers)
+    assert (taken.status_code, taken.json()["seconds"], taken.json()["beginsAfterMs"]) == (200, 7, 500), taken.text
+    assert served.orders.asked == [("fail", "kill", 7, "admin")]
+
+
+async def test_redis_without_sentinel_cannot_fail_over(served: Served) -> None:
+    answer = await served.http.get(f"{TESTS}/redis", headers=served.bearer(AccountRole.ADMIN))
+    assert (answer.status_code, answer.json()["code"]) == (409, "RPPAM-7205")
+    await allow(served, redis_failover=True)
+    ident = await begun(served, "redis-failover")
+    answer = await served.http.post(f"{TESTS}/{ident}/fault", headers=served.bearer(AccountRole.ADMIN))
+    assert (answer.status_code, answer.json()["code"]) == (409, "RPPAM-7205")
+
+
+@pytest.mark.parametrize("role", [AccountRole.USER, AccountRole.AUDITOR, AccountRole.SECURITY_ADMIN])
+async def test_only_pam_admin_begins_one(served: Served, role: str) -> None:
+    answer = await served.http.post(TESTS, json={"method": "switchover"}, headers=served.bearer(role))
+    assert answer.status_code == 403, answer.text
+
+
+async def allow(served: Served, **methods: bool) -> None:
+    body = ALLOWED.write(AllowedMethods(**methods))
+    answer = await served.http.put(
+        f"/api/v1/settings/{ALLOWED.name}", json=body, headers=served.bearer(AccountRole.ADMIN)
+    )
+    assert answer.status_code == 200, answer.text
