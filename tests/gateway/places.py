@@ -18,6 +18,7 @@ from rppam.access.sessions.model import Identity
 from rppam.gateway.errors import AccountUnclear, RouteUnknown
 from rppam.gateway.model import PinnedKey
 from rppam.gateway.ports import Credential, NoRecordings, Recordings, Route, Ways
+from rppam.gateway.relay import listening
 from rppam.gateway.ssh.run import Gateway
 from rppam.kernel.secret import Secret
 from tests.support.served import PASSWORD, Served
@@ -41,6 +42,11 @@ class Sshd(NamedTuple):
     private_key: str
 
     @property
+    def held(self) -> list[str]:
+        """The sessions that holders keep on it."""
+        return sorted(one.name for one in (self.folder / ".rppam").glob("*"))
+
+    @property
     def host_key(self) -> str:
         return " ".join((self.folder / "host.pub").read_text().split()[:2])
 
@@ -57,7 +63,8 @@ def sshd(folder: Path, *more: str) -> Iterator[Sshd]:
         f"ListenAddress {HOST}", f"Port {port}", f"HostKey {folder / 'host'}", f"PidFile {folder / 'pid'}",
         f"AuthorizedKeysFile {folder / 'authorized_keys'}", "StrictModes no", "UsePAM no",
         "PermitRootLogin prohibit-password", "PasswordAuthentication no", "MaxStartups 100", "MaxSessions 50",
-        "AcceptEnv LANG LC_* TZ", "Subsystem sftp internal-sftp", "LogLevel ERROR", *more,
+        "AcceptEnv LANG LC_* TZ", "Subsystem sftp internal-sftp", "LogLevel ERROR", f"SetEnv HOME={folder}",
+        *more,
     ]  # fmt: skip
     (folder / "config").write_text("\n".join(lines) + "\n")
     if os.getuid() == 0:
@@ -141,8 +148,11 @@ class Place:
         self._task: asyncio.Task[None] | None = None
         self._prompted = folder / "prompted"
 
-    async def start(self) -> None:
-        self._task = asyncio.create_task(self.gateway.run([self._plug]))
+    async def start(self, relay: str = "") -> None:
+        """``relay``: the name under which the workers of this node find it."""
+        folder = Path(self.served.base.config.node.data_dir)
+        plug = listening(folder, relay) if relay else None
+        self._task = asyncio.create_task(self.gateway.run([self._plug], plug))
 
     async def stop(self) -> None:
         await self.gateway.stop("the test is over", 0)

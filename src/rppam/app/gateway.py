@@ -9,6 +9,7 @@ import contextlib
 import logging
 import socket
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from rppam.app.database_watch import WorkerDatabase
@@ -18,6 +19,7 @@ from rppam.app.worker import SIGN_EVERY_S, WorkerParts, then_stay
 from rppam.cluster.errors import LoopStuck
 from rppam.db.errors import DatabaseError
 from rppam.foundation import Foundation
+from rppam.gateway.relay import listening
 from rppam.gateway.wiring import ways_of
 from rppam.kernel.services import Services
 
@@ -79,24 +81,25 @@ class GatewayProcess:
             raise LoopStuck("a gateway ended by itself")
 
     async def _serve(self) -> None:
+        relay = listening(Path(self._services.get(Foundation).config.node.data_dir), self._place)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LATER_S):
-                await self._called()
+                await self._called([*self._sockets, relay])
         from rppam.gateway.ssh.run import Gateway
 
         base = self._services.get(Foundation)
         self._gateway = Gateway(base, self._services, ways_of(self._services))
-        await self._gateway.run(self._sockets)
+        await self._gateway.run(self._sockets, relay)
 
-    async def _called(self) -> None:
+    async def _called(self, sockets: Sequence[socket.socket]) -> None:
         """Until somebody connects."""
         loop, called = asyncio.get_running_loop(), asyncio.Event()
-        for plug in self._sockets:
+        for plug in sockets:
             loop.add_reader(plug.fileno(), called.set)
         try:
             await called.wait()
         finally:
-            for plug in self._sockets:
+            for plug in sockets:
                 loop.remove_reader(plug.fileno())
 
     async def _close(self) -> None:

@@ -128,6 +128,10 @@ def _complete_operation(method: str, operation: dict[str, Any], declared: Declar
     if declared.kind is Kind.EVENTS:
         responses["200"]["content"] = {"text/event-stream": {"schema": {"type": "string"}}}
         errors = {429: "Too many streams of this user, or requests", 503: "Too many streams in all"}
+    if declared.kind is Kind.SOCKET:
+        del responses["200"]
+        responses["101"] = {"description": "A WebSocket"}
+        errors = {429: "Too many streams of this user, or requests", 503: "Too many streams in all"}
     for done in ("200", "201", "204"):
         if done in responses:
             responses[done]["description"] = "Done"

@@ -37,8 +37,8 @@ at another node), `time` (open it again), `access` (the token expired, the sessi
 `slow`. While nobody can tell whether a session holds, a stream goes on for ten seconds. `Last-Event-ID` is ignored: a
 new stream begins with the whole view.
 
-A WebSocket can be opened only where this page says so, which is nowhere yet. Its handshake needs what a request needs;
-a browser's has to come from a page of the same origin.
+A WebSocket can be opened at `GET /api/v1/access/terminals/{accessId}` alone ([Terminals](terminals.md)). Its handshake
+needs what a request needs; a browser's has to come from a page of the same origin.
 
 ## What hides behind 403 and 404
 

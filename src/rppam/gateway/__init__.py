@@ -11,6 +11,6 @@ SLICE = Slice(
     settings=("policy:ACCESS",),
     wire="wiring:wire",
     leader_tasks="wiring:leader_tasks",
-    routes=("api:access", "user_keys_api:user_keys"),
+    routes=("api:access", "terminals_api:terminals", "user_keys_api:user_keys"),
     commands={"session": Command("cli", "List, watch and end sessions with targets.")},
 )

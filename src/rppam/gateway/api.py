@@ -48,6 +48,10 @@ class AccessShape(Shape):
     bytes_up: int
     """From the user to the target, at most some seconds behind."""
     bytes_down: int
+    kept: bool
+    """A holder on the target keeps its shell when connection, gateway or node are lost."""
+    detached_at: str | None
+    """Since when nobody is attached to the shell that is kept; null while somebody is."""
 
 
 class AccessPage(Shape):
@@ -142,4 +146,6 @@ def _shape(one: Access) -> AccessShape:
         why=one.why,
         bytes_up=one.bytes_up,
         bytes_down=one.bytes_down,
+        kept=one.is_kept,
+        detached_at=None if one.detached is None or not one.active else iso_utc(one.detached),
     )

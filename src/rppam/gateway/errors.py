@@ -64,6 +64,12 @@ class UserKeyUnknown(GatewayError, code="RPPAM-8609", status=404):
     fix = "GET /api/v1/users/me/ssh-keys lists them."
 
 
+class NoGateway(GatewayError, code="RPPAM-8610", status=503, fault=Fault.SURROUNDINGS, retry=Retry.SLOWLY):
+    """No gateway of this node takes terminals."""
+
+    fix = "Ask another node, or switch the gateway on with 'access.enabled' where no node has one."
+
+
 class TargetError(GatewayError, fault=Fault.SURROUNDINGS, retry=Retry.SLOWLY, exit=Exit.NO, level="warning"):
     """Base of what goes wrong on the way to a target."""
 

@@ -11,6 +11,8 @@ ACTIONS: Final = (
     Action("access.start", "access-session", "A session with a target began", _A, "account, target, address, host key"),
     Action("access.refuse", "access-session", "A session or a part of one was refused", _A, "target, what, why"),
     Action("access.channel", "access-session", "A channel of a session ended", _A, "kind, bytes, exit, duration"),
+    Action("access.detach", "access-session", "A session lost its user or its gateway, and is kept", _A, "why, bytes"),
+    Action("access.reattach", "access-session", "A kept session goes on", _A, "node, how often, how long it was kept"),
     Action("access.end", "access-session", "A session with a target ended", _A, "why, bytes, duration"),
     Action("access.kill", "access-session", "Somebody ordered a session to end", _A),
     Action(

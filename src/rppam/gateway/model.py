@@ -9,6 +9,10 @@ SEEN_EVERY_S: Final = 2.0
 """How often a gateway says that its sessions live."""
 LOST_MS: Final = 8_000
 """A session of which nobody has said so for this long has lost its gateway."""
+LATE_MS: Final = 120_000
+"""So long after its time a kept session that no gateway could end is closed in the register all the same."""
+DUE_EVERY_S: Final = 5.0
+"""How often a gateway looks for kept sessions that are to end."""
 ORDERS_EVERY_S: Final = 0.5
 """How often a gateway asks for orders; the cache tells of them sooner."""
 RIGHTS_EVERY_S: Final = 5.0
@@ -68,6 +72,18 @@ class Access(NamedTuple):
     why: str
     bytes_up: int
     bytes_down: int
+    is_kept: bool = False
+    """A holder on the target keeps its shell when the gateway is lost."""
+    detached: WallMs | None = None
+    """Since when nobody has it; ``None``: somebody does, or it is over."""
+
+
+class Alive(NamedTuple):
+    """What a gateway says of a session that it has."""
+
+    generation: int
+    up: int
+    down: int
 
 
 class Order(NamedTuple):
@@ -98,3 +114,5 @@ class Tick(NamedTuple):
     """Sessions whose users may not go on, with the reason."""
     lost: frozenset[str]
     """Sessions that somebody has closed in the register meanwhile."""
+    taken: frozenset[str] = frozenset()
+    """Sessions that another gateway has taken up."""

@@ -25,6 +25,11 @@ class AccessPolicy(NamedTuple):
     channels_per_connection: int = 10
     idle_minutes: int = 60
     """A session without a byte from its user for so long is ended; 0: none is."""
+    resume: str = "auto"
+    """Shells that outlive a lost connection, gateway or node: ``auto`` goes on with the one that was lost when its user
+    comes again, ``ask`` asks the user first, ``never`` keeps none."""
+    resume_minutes: int = 15
+    """How long a shell is kept for its user to come again."""
     recording: str = "bounded"
     """``off``; ``bounded``: shown at once, at most a second of it not yet durable; ``strict``: durable before shown."""
     recording_loss: str = "refuse"
@@ -32,6 +37,7 @@ class AccessPolicy(NamedTuple):
 
 
 RECORDING_MODES: Final = ("off", "bounded", "strict")
+RESUME: Final = ("auto", "ask", "never")
 ON_LOSS: Final = ("refuse", "allow")
 
 ACCESS: Final = setting(
@@ -48,6 +54,8 @@ ACCESS: Final = setting(
         "remoteForward": Flag(),
         "channelsPerConnection": Whole("a whole number from 1 to 100", 1, 100),
         "idleMinutes": Whole("whole minutes from 0 to 1440", 0, 1440),
+        "resume": Choice(f"one of {', '.join(RESUME)}", RESUME),
+        "resumeMinutes": Whole("whole minutes from 1 to 1440", 1, 1440),
         "recording": Choice(f"one of {', '.join(RECORDING_MODES)}", RECORDING_MODES),
         "recordingLoss": Choice(f"one of {', '.join(ON_LOSS)}", ON_LOSS),
     },

@@ -23,6 +23,8 @@ class Route(NamedTuple):
     """What the target calls it."""
     trust: str = "tofu"
     """``pin``: an administrator confirms host keys; ``tofu``: the first contact does."""
+    is_host: bool = True
+    """It has a system that can run a program; a switch or a router has none."""
 
 
 class Credential(NamedTuple):
@@ -85,6 +87,28 @@ class Tape(Protocol):
         """Everything that came has been shown and is durable, or it never will be; ``how`` the channel ended."""
         ...
 
+    @property
+    def ident(self) -> str:
+        """Of the recording; empty where there is none."""
+        ...
+
+    @property
+    def kept(self) -> int:
+        """How many bytes of output are durable, from the channel's beginning on."""
+        ...
+
+    def on_kept(self, kept: Callable[[int], None]) -> None:
+        """Call ``kept`` with how many bytes of output are durable whenever that grows."""
+        ...
+
+    def gap(self, count: int) -> None:
+        """So many bytes of output will not come."""
+        ...
+
+    async def leave(self) -> None:
+        """Everything that came is durable, or never will be; somebody else goes on with the channel."""
+        ...
+
 
 class Recordings(Protocol):
     """Where channels are recorded."""
@@ -92,6 +116,11 @@ class Recordings(Protocol):
     async def begin(self, what: "Recorded", on_lost: Callable[[str], None]) -> Tape:
         """A tape for one channel; ``on_lost`` hears why nothing more can be recorded. Raises what keeps it from being
         recorded, where policy does not allow that."""
+        ...
+
+    async def resume(self, ident: str, generation: int, actor: Actor, on_lost: Callable[[str], None]) -> Tape:
+        """A tape that goes on with the recording ``ident``, or with none where that is empty; nobody with a lower
+        generation writes it from now on. Raises as :meth:`begin`."""
         ...
 
 
@@ -114,11 +143,29 @@ class Recorded(NamedTuple):
 
 
 class NoTape:
-    """Records nothing, and shows everything at once."""
+    """Records nothing, and shows everything at once; what was shown counts as durable."""
+
+    def __init__(self) -> None:
+        self.ident, self.kept = "", 0
+        self._on_kept: Callable[[int], None] | None = None
 
     def output(self, data: bytes, is_error: bool, show: Callable[[], None]) -> None:
         """See :class:`Tape`."""
         show()
+        self.kept += len(data)
+        if self._on_kept is not None and data:
+            self._on_kept(self.kept)
+
+    def on_kept(self, kept: Callable[[int], None]) -> None:
+        """See :class:`Tape`."""
+        self._on_kept = kept
+
+    def gap(self, count: int) -> None:
+        """See :class:`Tape`."""
+        self.kept += count
+
+    async def leave(self) -> None:
+        """See :class:`Tape`."""
 
     def input(self, data: bytes) -> None:
         """See :class:`Tape`."""
@@ -137,6 +184,10 @@ class NoRecordings:
     """Where nothing is recorded."""
 
     async def begin(self, what: Recorded, on_lost: Callable[[str], None]) -> Tape:
+        """See :class:`Recordings`."""
+        return NoTape()
+
+    async def resume(self, ident: str, generation: int, actor: Actor, on_lost: Callable[[str], None]) -> Tape:
         """See :class:`Recordings`."""
         return NoTape()
 

@@ -122,4 +122,5 @@ def _route(resource: Resource, account: TargetAccount) -> Route:
         account.name,
         account.name,
         resource.host_key_policy.value,
+        resource.kind is ResourceKind.SSH,
     )

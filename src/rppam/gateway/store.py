@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, insert, or_, select, update
 
 from rppam.access.accounts.tables import users
 from rppam.cache.change_log import record_change
@@ -16,7 +16,7 @@ from rppam.cache.model import CacheKey, Change, Kind as Cached
 from rppam.db.engine import NowMs, now_ms
 from rppam.db.store import SqlStore, reads, writes
 from rppam.gateway.errors import AccessUnknown
-from rppam.gateway.model import LOST_MS, WHY_CHARS, Access, NewAccess, Order, Tick
+from rppam.gateway.model import LATE_MS, LOST_MS, WHY_CHARS, Access, Alive, NewAccess, Order, Tick
 from rppam.gateway.tables import access_sessions, session_orders
 from rppam.kernel.actor import Actor
 from rppam.kernel.instant import WallMs
@@ -60,10 +60,19 @@ class SqlAccess(SqlStore):
         record(connection, "access.start", _entity(new.id, new.target), details=details, actor=actor)
 
     @writes
-    def end(self, connection: Connection, ident: str, why: str, up: int, down: int, actor: Actor) -> bool:
-        """Close a session, and record that it ended; false when it was closed before."""
+    def end(
+        self,
+        connection: Connection,
+        ident: str,
+        why: str,
+        up: int,
+        down: int,
+        actor: Actor,
+        generation: int | None = None,
+    ) -> bool:
+        """Close a session, and record that it ended; false when it was closed before, or is of another generation."""
         row = connection.execute(select(access_sessions).where(_A.id == ident).with_for_update()).one_or_none()
-        if row is None or not row.active:
+        if row is None or not row.active or generation not in {None, row.generation}:
             return False
         now = now_ms(connection)
         connection.execute(
@@ -93,18 +102,20 @@ class SqlAccess(SqlStore):
         record(connection, action, target, outcome=outcome, reason=refused, details=details, actor=actor)
 
     @writes
-    def tick(self, connection: Connection, live: Mapping[str, tuple[int, int]]) -> Tick:
+    def tick(self, connection: Connection, live: Mapping[str, Alive]) -> Tick:
         """Say that sessions live, with their bytes; what a gateway should know of them."""
         now = now_ms(connection)
-        for ident, (up, down) in live.items():
-            mine = (_A.id == ident) & _A.active
-            connection.execute(update(access_sessions).where(mine).values(seen=now, bytes_up=up, bytes_down=down))
-        return _told(connection, list(live))
+        for ident, one in live.items():
+            mine = (_A.id == ident) & (_A.generation == one.generation) & _A.active
+            connection.execute(
+                update(access_sessions).where(mine).values(seen=now, bytes_up=one.up, bytes_down=one.down)
+            )
+        return _told(connection, live)
 
     @reads
-    def look(self, connection: Connection, ids: Sequence[str]) -> Tick:
+    def look(self, connection: Connection, live: Mapping[str, Alive]) -> Tick:
         """As :meth:`tick`, and says nothing."""
-        return _told(connection, ids) if ids else Tick((), {}, frozenset())
+        return _told(connection, live) if live else Tick((), {}, frozenset())
 
     @writes
     def kill(self, connection: Connection, ident: str, reason: str, by: str) -> Change:
@@ -148,28 +159,43 @@ class SqlAccess(SqlStore):
 
     @writes
     def sweep(self, connection: Connection) -> int:
-        """Close the sessions whose gateway has not been heard of; how many."""
-        lost = connection.execute(
-            select(access_sessions).where(_A.active & (_A.seen < NowMs() - LOST_MS)).limit(SWEEP_ROWS)
-        ).all()
+        """Close the sessions whose gateway has not been heard of, or that nobody came back to; how many. What a holder
+        keeps is kept."""
+        silent = _A.detached.is_(None) & (_A.seen < NowMs() - LOST_MS)
+        late = _A.detached + _A.keep_ms + LATE_MS < NowMs()
+        lost = connection.execute(select(access_sessions).where(_A.active & or_(silent, late)).limit(SWEEP_ROWS)).all()
         for row in lost:
             now = now_ms(connection)
-            why = f"the gateway on {row.node} has gone"
+            why = f"the gateway on {row.node} has gone" if row.detached is None else "nobody came back to it"
+            kept = row.detached is None and row.holder
+            values = {"detached": row.seen} if kept else {"active": False, "ended": now, "why": why}
             closed = connection.execute(
                 update(access_sessions)
-                .where((_A.id == row.id) & _A.active & (_A.seen == row.seen))
-                .values(active=False, ended=now, why=why)
+                .where((_A.id == row.id) & _A.active & (_A.seen == row.seen) & (_A.generation == row.generation))
+                .values(**values)
             )
-            if closed.rowcount:
+            if closed.rowcount and kept:
+                facts = {"why": why, "bytesUp": row.bytes_up, "bytesDown": row.bytes_down}
+                record(connection, "access.detach", _entity(row.id, row.target), details=facts)
+            elif closed.rowcount:
                 facts = {"why": why, "bytesUp": row.bytes_up, "bytesDown": row.bytes_down, "user": row.user_name}
                 record(connection, "access.end", _entity(row.id, row.target), details=facts)
         return len(lost)
 
 
-def _told(connection: Connection, ids: Sequence[str]) -> Tick:
+def _told(connection: Connection, live: Mapping[str, Alive]) -> Tick:
+    ids = list(live)
     orders = connection.execute(select(session_orders).where(_O.session.in_(ids) & _O.done_at.is_(None))).all()
     rows = connection.execute(
-        select(_A.id, _A.active, _A.auth_epoch, users.c.disabled, users.c.deleted_at, users.c.auth_epoch.label("epoch"))
+        select(
+            _A.id,
+            _A.active,
+            _A.generation,
+            _A.auth_epoch,
+            users.c.disabled,
+            users.c.deleted_at,
+            users.c.auth_epoch.label("epoch"),
+        )
         .select_from(access_sessions.outerjoin(users, users.c.id == _A.user_id))
         .where(_A.id.in_(ids))
     ).all()
@@ -178,6 +204,7 @@ def _told(connection: Connection, ids: Sequence[str]) -> Tick:
         tuple(Order(row.id, row.session, row.kind, row.reason, row.by_name) for row in orders),
         gone,
         frozenset(row.id for row in rows if not row.active),
+        frozenset(row.id for row in rows if row.active and row.generation != live[row.id].generation),
     )
 
 
@@ -212,4 +239,6 @@ def _access(row: Row[Any]) -> Access:
         why=row.why,
         bytes_up=row.bytes_up,
         bytes_down=row.bytes_down,
+        is_kept=bool(row.holder),
+        detached=None if row.detached is None else WallMs(row.detached),
     )

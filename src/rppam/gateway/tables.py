@@ -27,10 +27,17 @@ access_sessions = Table(
     Column("why", String(300), nullable=False),
     Column("bytes_up", BigInteger, nullable=False),
     Column("bytes_down", BigInteger, nullable=False),
+    Column("holder", Text, nullable=False, server_default=""),
+    Column("recording", String(36), nullable=False, server_default=""),
+    Column("detached", BigInteger),
+    Column("keep_ms", BigInteger, nullable=False, server_default="0"),
     Index("ix_access_sessions_active", "active", "node"),
     Index("ix_access_sessions_user", "user_id"),
 )
-"""``seen``: when the gateway last said that the session lives. ``boot_id`` is the gateway process's."""
+"""``seen``: when the gateway last said that the session lives. ``boot_id`` is the gateway process's, ``generation``
+how many have had the session one after the other: 0 while none has begun it. ``holder``: where a holder on the target
+keeps its shell, what opens it, sealed by a data key; else empty. ``detached``: since when no gateway has it; it is kept
+for ``keep_ms``."""
 
 session_orders = Table(
     "session_orders",

@@ -6,6 +6,7 @@ from typing import Final
 
 from rppam.gateway.policy import ACCESS
 from rppam.gateway.ports import NoTape, Recorded, Tape
+from rppam.kernel.actor import Actor
 from rppam.recordings.errors import RecordingUnavailable
 from rppam.recordings.model import Facts
 from rppam.recordings.service import Recordings
@@ -48,3 +49,11 @@ class Taping:
                 raise
             log.warning("a session goes on without a recording, as the policy allows: %s", error)
             return NoTape()
+
+    async def resume(self, ident: str, generation: int, actor: Actor, on_lost: Callable[[str], None]) -> Tape:
+        """A tape that goes on with a recording. Raises :class:`RecordingUnavailable`."""
+        if not ident:
+            return NoTape()
+        policy = self._settings.current(ACCESS)
+        strict, may_lose = policy.recording == "strict", policy.recording_loss == "allow"
+        return await self._recordings.resume(ident, generation, actor, on_lost, strict=strict, may_lose=may_lose)

@@ -2,13 +2,16 @@
 
 from typing import Final
 
+from rppam.access.accounts.store import SqlAccounts
 from rppam.cluster.driver.leader_tasks import RepeatedTask
 from rppam.foundation import ControlFoundation, Foundation
+from rppam.gateway.held_store import SqlHeld
 from rppam.gateway.ports import Ways
 from rppam.gateway.routes import CatalogueHosts, VaultRoutes
 from rppam.gateway.service import AccessSessions
 from rppam.gateway.store import SqlAccess
 from rppam.gateway.taping import Taping
+from rppam.gateway.terminals_service import TerminalOpening
 from rppam.gateway.user_keys_store import SqlUserKeys
 from rppam.kernel.services import Services
 from rppam.recordings.service import Recordings
@@ -24,14 +27,19 @@ def wire(base: Foundation, services: Services) -> None:
     store = services.add(SqlAccess, SqlAccess(base.database))
     services.add(SqlUserKeys, SqlUserKeys(base.database))
     services.add(AccessSessions, AccessSessions(store, base.cache))
+    held = services.add(SqlHeld, SqlHeld(base.database))
+    opening = TerminalOpening(base, held, services.get(SqlAccounts), _routes(services))
+    services.add(TerminalOpening, opening)
+
+
+def _routes(services: Services) -> VaultRoutes:
+    return VaultRoutes(services.get(SqlResources), services.get(SqlTargetAccounts), services.get(Vault))
 
 
 def ways_of(services: Services) -> Ways:
     """What the gateway's own process goes by."""
     taping = Taping(services.get(Recordings), services.get(Foundation).hot)
-    resources = services.get(SqlResources)
-    routes = VaultRoutes(resources, services.get(SqlTargetAccounts), services.get(Vault))
-    return Ways(routes, CatalogueHosts(resources), taping)
+    return Ways(_routes(services), CatalogueHosts(services.get(SqlResources)), taping)
 
 
 def leader_tasks(base: ControlFoundation) -> list[RepeatedTask]:

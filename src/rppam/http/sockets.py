@@ -16,7 +16,7 @@ from rppam.http.errors import FieldFlaw, InvalidRequestError
 from rppam.http.streams import Stream, StreamEndedError, Streams
 
 HANDSHAKE: Final = "rppam.handshake"
-_CODES: Final = {"shutdown": 1001, "time": 1000, "access": 1008, "idle": 1000, "slow": 1008}
+_CODES: Final = {"shutdown": 1001, "time": 1000, "access": 1008, "idle": 1000, "slow": 1008, "again": 1012}
 """RFC 6455, section 7.4.1."""
 _GOODBYE_S: Final = 1.0
 

@@ -31,3 +31,9 @@ class RecordingFileBroken(RecordingError, code="RPPAM-8704"):
     """An exported recording is not what was exported."""
 
     fix = "Export it anew, and compare the two."
+
+
+class RecordingTaken(RecordingError, code="RPPAM-8705", status=409):
+    """Another gateway goes on with the recording: this one was away, and writes to it no more."""
+
+    fix = "Nothing: the session goes on where it was taken up."

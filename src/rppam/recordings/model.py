@@ -84,6 +84,10 @@ class Recording(NamedTuple):
     started: WallMs
     changed: WallMs
     how: str
+    generation: int = 1
+    """How many gateways have written it, one after the other: only the last one may."""
+    output: int = 0
+    """Bytes of output that are in it."""
 
 
 class Chunk(NamedTuple):

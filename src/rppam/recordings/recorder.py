@@ -18,7 +18,7 @@ from typing import Final
 
 from rppam.db.errors import DatabaseError
 from rppam.kernel.actor import Actor
-from rppam.recordings.errors import RecordingBroken
+from rppam.recordings.errors import RecordingBroken, RecordingTaken
 from rppam.recordings.model import Chunk, Record, Recording, Sort, State, packed, sealed_chunk
 from rppam.recordings.store import SqlRecordings
 
@@ -50,28 +50,47 @@ class Recorder:
         *,
         strict: bool,
         may_lose: bool = False,
+        after_ms: int = 0,
     ) -> None:
-        """``may_lose``: what cannot be recorded is shown all the same."""
+        """``may_lose``: what cannot be recorded is shown all the same. ``after_ms``: how long nobody recorded it."""
         self._store, self._recording, self._key, self._actor = store, recording, key, actor
         self._on_lost, self._strict, self._may_lose = on_lost, strict, may_lose
         self._loop = asyncio.get_running_loop()
-        self._last_us = int(self._loop.time() * _US)
+        self._last_us = int(self._loop.time() * _US) - after_ms * 1000
+        self._kept, self._output = recording.output, 0
+        self._on_kept: Callable[[int], None] | None = None
         self._pending: list[bytes] = []
         self._shows: list[Callable[[], None]] = []
         self._waiting = self._undurable = 0
-        self._seq, self._head = 0, recording.head
+        self._seq, self._head = recording.chunks, recording.head
         self._told_at, self._told_bytes = self._loop.time(), 0
         self._came = asyncio.Event()
         self._paused: Callable[[bool], None] | None = None
         self._is_paused = self._closing = self._lost = False
         self._task = self._loop.create_task(self._run(), name="recording")
 
+    @property
+    def ident(self) -> str:
+        """Of the recording."""
+        return self._recording.id
+
+    @property
+    def kept(self) -> int:
+        """How many bytes of output are durable, of all that was ever recorded of this channel."""
+        return self._kept
+
+    def on_kept(self, kept: Callable[[int], None]) -> None:
+        """Call ``kept`` with :attr:`kept` whenever that grows."""
+        self._on_kept = kept
+
     def output(self, data: bytes, is_error: bool, show: Callable[[], None]) -> None:
         """What the target said; ``show`` is called when the user may see it."""
         if self._lost:
             if self._may_lose:
                 show()
+                self._tell_kept(len(data))
             return
+        self._output += len(data)
         if data:
             self._add(Sort.ERROR if is_error else Sort.OUT, data)
         if self._strict and (self._pending or self._undurable):
@@ -81,6 +100,11 @@ class Recorder:
 
     def input(self, data: bytes) -> None:
         """What the user typed is not recorded: it may be a password."""
+
+    def gap(self, count: int) -> None:
+        """``count`` bytes of output were not recorded here, as policy allowed."""
+        self._add(Sort.GAP, str(count).encode())
+        self._output += count
 
     def resize(self, columns: int, rows: int) -> None:
         """The user's terminal has another size."""
@@ -96,12 +120,27 @@ class Recorder:
             self._closing = True
             self._add(Sort.EXIT, how.encode())
             self._came.set()
-        await asyncio.shield(self._task)
+        await self._flushed()
         if not self._lost:
-            await self._keep_trying(lambda: self._store.end(self._recording.id, State.DONE, how, self._actor))
+            ident, generation = self._recording.id, self._recording.generation
+            await self._keep_trying(lambda: self._store.end(ident, State.DONE, how, self._actor, generation))
         shows, self._shows = self._shows, []
         for show in shows if self._may_lose or not self._lost else ():
             show()
+
+    async def leave(self) -> None:
+        """Store what has come, and leave the recording to whoever goes on with it."""
+        self._closing = True
+        self._came.set()
+        await self._flushed()
+
+    async def _flushed(self) -> None:
+        await asyncio.shield(self._task)
+
+    def _tell_kept(self, more: int) -> None:
+        self._kept += more
+        if self._on_kept is not None and more:
+            self._on_kept(self._kept)
 
     def _add(self, sort: Sort, data: bytes) -> None:
         if self._lost:
@@ -141,21 +180,28 @@ class Recorder:
         records, self._pending = self._pending, []
         shows, self._shows = self._shows, []
         size, self._waiting = self._waiting, 0
+        output, self._output = self._output, 0
         self._undurable = size
         chunks = await asyncio.to_thread(self._sealed, records)
         now = self._loop.time()
         self._told_bytes += size
         tell = self._told_bytes >= TELL_BYTES or now - self._told_at >= TELL_S
+        generation, durable = self._recording.generation, self._kept + output
         kept = await self._keep_trying(
-            lambda: self._store.append(self._recording.id, chunks, size, self._actor, tell=tell)
+            lambda: self._store.append(
+                self._recording.id, chunks, size, self._actor, tell=tell, generation=generation, output=durable
+            )
         )
         if not kept:
+            if self._may_lose:
+                self._tell_kept(output)
             return False
         if tell:
             self._told_at, self._told_bytes = now, 0
         self._seq, self._head, self._undurable = chunks[-1].seq, chunks[-1].hash, 0
         for show in shows:
             show()
+        self._tell_kept(output)
         if self._waiting < LOW_BYTES:
             self._pause(False)
         if self._pending:
@@ -191,12 +237,14 @@ class Recorder:
                     await asyncio.sleep(_RETRY_S)
                     continue
                 why = str(error)
+            except RecordingTaken as error:
+                why, self._may_lose = str(error), False
             except RecordingBroken as error:
                 why = str(error)
             else:
                 return True
             self._lost = True
-            log.error("the recording %s is lost: %s", self._recording.id, why)
+            log.error("the recording %s goes on here no more: %s", self._recording.id, why)
             if self._may_lose:
                 self._pause(False)
             else:

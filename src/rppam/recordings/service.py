@@ -68,6 +68,20 @@ class Recordings:
             raise RecordingUnavailable(f"this session cannot be recorded: {error}") from error
         return Recorder(self._store, new, key, actor, on_lost, strict=strict, may_lose=may_lose)
 
+    async def resume(
+        self, ident: str, generation: int, actor: Actor, on_lost: Callable[[str], None], *, strict: bool, may_lose: bool
+    ) -> Recorder:
+        """A recorder that goes on with a recording that another gateway has begun, and writes no more.
+
+        Raises :class:`RecordingUnavailable`.
+        """
+        try:
+            found, after_ms = await self._store.take(ident, generation)
+            key = bytes.fromhex((await self._keys.unseal(found.sealed_key, _place(ident))).reveal())
+        except (DatabaseError, RppamError) as error:
+            raise RecordingUnavailable(f"this session cannot be recorded any further: {error}") from error
+        return Recorder(self._store, found, key, actor, on_lost, strict=strict, may_lose=may_lose, after_ms=after_ms)
+
     async def get(self, ident: str) -> Recording:
         """Raises :class:`~rppam.recordings.errors.RecordingUnknown`."""
         return await self._store.get(ident)

@@ -13,7 +13,7 @@ from rppam.kernel.instant import WallMs
 from rppam.ledger.model import Entity
 from rppam.ledger.record import record
 from rppam.ledger.tables import audit_events
-from rppam.recordings.errors import RecordingBroken, RecordingUnknown
+from rppam.recordings.errors import RecordingBroken, RecordingTaken, RecordingUnknown
 from rppam.recordings.model import Chunk, Recording, State, facts_of
 from rppam.recordings.tables import recording_chunks, recordings
 
@@ -53,9 +53,20 @@ class SqlRecordings(SqlStore):
 
     @writes
     def append(
-        self, connection: Connection, ident: str, chunks: Sequence[Chunk], size: int, actor: Actor, *, tell: bool
+        self,
+        connection: Connection,
+        ident: str,
+        chunks: Sequence[Chunk],
+        size: int,
+        actor: Actor,
+        *,
+        tell: bool,
+        generation: int,
+        output: int,
     ) -> None:
-        """Add chunks of ``size`` bytes; with ``tell`` the ledger learns the head. Doing it twice does it once."""
+        """Add chunks of ``size`` bytes, up to ``output`` bytes of output in all; with ``tell`` the ledger learns the
+        head. Doing it twice does it once. Raises :class:`RecordingTaken`, and then nothing was added."""
+        _check(connection, ident, generation)
         for chunk in chunks:
             made = connection.execute(
                 insert_into(connection, recording_chunks)
@@ -66,16 +77,32 @@ class SqlRecordings(SqlStore):
                 raise RecordingBroken(f"chunk {chunk.seq} of the recording {ident} is somebody else's")
         last = chunks[-1]
         mine = (_R.id == ident) & (_R.chunks < last.seq)
-        values = {"head": last.hash, "chunks": last.seq, "bytes": _R.bytes + size, "changed": NowMs()}
+        values = {"head": last.hash, "chunks": last.seq, "bytes": _R.bytes + size, "changed": NowMs(), "output": output}
         connection.execute(update(recordings).where(mine).values(**values))
         if tell:
             facts = {"chunks": last.seq, "head": last.hash}
             record(connection, "recording.head", _entity(ident), details=facts, actor=actor)
 
     @writes
-    def end(self, connection: Connection, ident: str, state: State, how: str, actor: Actor) -> None:
-        """End a recording, and tell the ledger its head."""
+    def take(self, connection: Connection, ident: str, generation: int) -> tuple[Recording, int]:
+        """Go on with a recording in another gateway: it as it is, and how many milliseconds nobody has written it.
+
+        Nobody with a lower generation writes it from now on. Raises :class:`RecordingTaken` where somebody with as high
+        a one has taken it, :class:`RecordingUnknown`.
+        """
+        mine = (_R.id == ident) & (_R.generation < generation) & (_R.state == State.LIVE.value)
+        taken = connection.execute(update(recordings).where(mine).values(generation=generation))
         row = _row(connection, ident)
+        if not taken.rowcount:
+            raise RecordingTaken(f"the recording {ident} is over, or another gateway goes on with it")
+        return _recording(row), max(0, now_ms(connection) - row.changed)
+
+    @writes
+    def end(
+        self, connection: Connection, ident: str, state: State, how: str, actor: Actor, generation: int | None = None
+    ) -> None:
+        """End a recording, and tell the ledger its head. With ``generation`` raises :class:`RecordingTaken`."""
+        row = _row(connection, ident) if generation is None else _check(connection, ident, generation)
         if row.state != State.LIVE.value:
             return
         connection.execute(
@@ -154,6 +181,15 @@ def _row(connection: Connection, ident: str) -> Row[Any]:
     return row
 
 
+def _check(connection: Connection, ident: str, generation: int) -> Row[Any]:
+    row = connection.execute(select(recordings).where(_R.id == ident).with_for_update()).one_or_none()
+    if row is None:
+        raise RecordingUnknown("no recording has this id")
+    if row.generation != generation:
+        raise RecordingTaken(f"another gateway goes on with the recording {ident}")
+    return row
+
+
 def _entity(ident: str) -> Entity:
     return Entity("recording", ident)
 
@@ -172,4 +208,6 @@ def _recording(row: Row[Any]) -> Recording:
         WallMs(row.started),
         WallMs(row.changed),
         row.how,
+        row.generation,
+        row.output,
     )

@@ -19,11 +19,14 @@ recordings = Table(
     Column("started", BigInteger, nullable=False),
     Column("changed", BigInteger, nullable=False),
     Column("how", String(64), nullable=False),
+    Column("generation", BigInteger, nullable=False, server_default="1"),
+    Column("output", BigInteger, nullable=False, server_default="0"),
     Index("ix_recordings_session", "session"),
     Index("ix_recordings_user", "user_id"),
 )
 """``sealed_key`` opens the chunks, and is sealed itself by a data key. ``head`` is the last hash of the chain, which
-begins with that of ``facts``."""
+begins with that of ``facts``. ``generation``: only the gateway that has this one may write; ``output``: bytes of
+output that are in it."""
 
 recording_chunks = Table(
     "recording_chunks",

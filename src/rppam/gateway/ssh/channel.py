@@ -8,15 +8,17 @@ refuses is told in one line.
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import asyncssh
-from asyncssh.packet import SSHPacket
 
 from rppam.gateway.errors import ChannelRefused, GatewayError, NoTarget, TargetError, TargetProtocolError
+from rppam.gateway.holder.shell import HeldShell
 from rppam.gateway.model import Kind
 from rppam.gateway.ports import NoTape, Recorded, Tape
-from rppam.gateway.ssh.menu import Menu
+from rppam.gateway.ssh.byte_channel import PACKET, WINDOW
+from rppam.gateway.ssh.holding import began
+from rppam.gateway.ssh.menu import Menu, Question
 from rppam.kernel.errors import RppamError
 
 if TYPE_CHECKING:
@@ -25,41 +27,11 @@ if TYPE_CHECKING:
 
 log: Final = logging.getLogger("rppam.gateway")
 
-WINDOW: Final = 2 * 1024 * 1024
-PACKET: Final = 32 * 1024
-ENVIRONMENT: Final = (b"LANG", b"LC_", b"TZ", b"COLORTERM", b"NO_COLOR", b"GIT_PROTOCOL")
-"""What of the user's environment is handed on: these, and names that begin with those that end in an underscore."""
 STATUS_S: Final = 0.25
 """How long after the last byte of a target its exit status is waited for."""
 OURS: Final = 254
 """Exit code where we have refused; 255 where the target could not be had."""
 NOT_HAD: Final = 255
-
-
-class ByteChannel(asyncssh.SSHServerChannel[bytes]):
-    """A channel whose command may be any bytes, and whose environment is chosen."""
-
-    def _process_exec_request(self, packet: SSHPacket) -> bool:
-        command = packet.get_string()
-        packet.check_end()
-        return self._start_session(command=command.decode("utf-8", "surrogateescape"))
-
-    def _process_env_request(self, packet: SSHPacket) -> bool:
-        key, value = packet.get_string(), packet.get_string()
-        packet.check_end()
-        if not any(key == one or (one.endswith(b"_") and key.startswith(one)) for one in ENVIRONMENT):
-            return False
-        self._env[key] = value
-        return True
-
-    def _process_x11_req_request(self, packet: SSHPacket) -> bool:
-        return False
-
-
-def new_channel(connection: asyncssh.SSHServerConnection) -> ByteChannel:
-    """A channel for one more session of ``connection``."""
-    loop = asyncio.get_running_loop()
-    return ByteChannel(connection, loop, True, False, False, 0, 0, None, "strict", WINDOW, PACKET)
 
 
 class Front(asyncssh.SSHServerSession[bytes]):
@@ -68,13 +40,14 @@ class Front(asyncssh.SSHServerSession[bytes]):
     def __init__(self, server: "GatewayServer") -> None:
         self._server = server
         self._channel: asyncssh.SSHServerChannel[bytes]
-        self._back: asyncssh.SSHClientChannel[bytes] | None = None
-        self._term: tuple[str, tuple[int, int, int, int], dict[int, int]] | None = None
+        self._back: asyncssh.SSHClientChannel[bytes] | HeldShell | None = None
+        self.term: tuple[str, tuple[int, int, int, int], dict[int, int]] | None = None
         self._command: str | None = None
         self._subsystem: str | None = None
         self._early: list[bytes] = []
-        self._at_end = self._over = self._held = False
-        self._menu: Menu | None = None
+        self._at_end = self._over = self._held_back = self._is_let_go = False
+        self._held: HeldShell | None = None
+        self._menu: Menu | Question | None = None
         self._access: LiveAccess | None = None
         self.tape: Tape = NoTape()
         self._pauses: set[str] = set()
@@ -90,7 +63,7 @@ class Front(asyncssh.SSHServerSession[bytes]):
         self._channel = chan
 
     def pty_requested(self, term_type: str, term_size: Any, term_modes: Any) -> bool:
-        self._term = (term_type, term_size, dict(term_modes))
+        self.term = (term_type, term_size, dict(term_modes))
         return True
 
     def shell_requested(self) -> bool:
@@ -138,33 +111,23 @@ class Front(asyncssh.SSHServerSession[bytes]):
             access.left(self)
             return
         self._access = access
-        term = self._term
-        command = None if self._command is None else self._command.encode("utf-8", "surrogateescape")
-        columns, rows = (term[1][0], term[1][1]) if term else (0, 0)
+        if (resumed := access.taken_up()) is not None:
+            self.tape = resumed.tape
+            self.say(f"back in the session of {began(resumed.kept)}; what was last on its screen follows")
+            self._hold(resumed.shell)
+            return
         if self.kind in {Kind.SHELL, Kind.EXEC}:
-            what = Recorded(
-                access.new.id,
-                access.new.target_id,
-                access.new.target,
-                access.new.account,
-                access.new.user_id,
-                access.new.user,
-                self.kind.value,
-                self._command or "",
-                term[0] if term else "",
-                columns,
-                rows,
-                access.actor,
-            )
-            self.tape = await self._server.gate.recordings.begin(what, self._lost_recording)
-            self.tape.on_room(lambda full: self._pause("recording", full))
-        options: dict[str, Any] = {}
-        if term:
-            options = {"request_pty": "force", "term_type": term[0], "term_size": term[1], "term_modes": term[2]}
-        else:
-            options = {"request_pty": False}
+            self.tape = await self._begin_tape(access)
         environment: dict[bytes | str, bytes | str] = {}
         environment.update(self._channel.get_environment_bytes().items())
+        held = await self._server.hold(access, self, environment) if self.may_be_kept else None
+        if held is not None:
+            self._hold(held)
+            return
+        options: dict[str, Any] = {"request_pty": False}
+        if (term := self.term) is not None:
+            options = {"request_pty": "force", "term_type": term[0], "term_size": term[1], "term_modes": term[2]}
+        command = None if self._command is None else self._command.encode("utf-8", "surrogateescape")
         back, _ = await access.connection.create_session(
             lambda: Back(self),
             command=command,  # type: ignore[arg-type]  # bytes are taken, too
@@ -175,7 +138,41 @@ class Front(asyncssh.SSHServerSession[bytes]):
             max_pktsize=PACKET,
             **options,
         )
+        self._connect(back)
+
+    async def _begin_tape(self, access: "LiveAccess") -> Tape:
+        new, term = access.new, self.term
+        what = Recorded(
+            new.id,
+            new.target_id,
+            new.target,
+            new.account,
+            new.user_id,
+            new.user,
+            self.kind.value,
+            self._command or "",
+            term[0] if term else "",
+            term[1][0] if term else 0,
+            term[1][1] if term else 0,
+            access.actor,
+        )
+        return await self._server.gate.recordings.begin(what, self.lost_recording)
+
+    def _hold(self, shell: HeldShell) -> None:
+        self._held = shell
+        if self._access is not None:
+            self._access.shell = shell
+        self.tape.on_kept(shell.kept)
+        self._connect(shell)
+        if (term := self.term) is not None and shell.hello.off:
+            self.tape.resize(term[1][0], term[1][1])
+            shell.change_terminal_size(*term[1])
+        shell.begin(self)
+
+    def _connect(self, back: "asyncssh.SSHClientChannel[bytes] | HeldShell") -> None:
+        """Carry both ways from now on, what came before first."""
         self._back = back
+        self.tape.on_room(lambda full: self._pause("recording", full))
         if self._over:
             back.close()
             return
@@ -184,29 +181,46 @@ class Front(asyncssh.SSHServerSession[bytes]):
             self._up(data)
         if self._at_end:
             back.write_eof()
-        if self._held:
-            self._held = False
+        if self._held_back:
+            self._held_back = False
             self._channel.resume_reading()
+
+    @property
+    def may_be_kept(self) -> bool:
+        """Whether it is a shell with a terminal, which may outlive its connection."""
+        return self.kind is Kind.SHELL and self.term is not None
 
     async def _choose(self) -> bool:
         """Let the user choose a target; false where none was."""
-        if self._term is None or self.kind is not Kind.SHELL:
+        if self.term is None or self.kind is not Kind.SHELL:
             raise NoTarget("no target was named")
-        self._menu = Menu(await self._server.routes())
-        self.show(self._menu.picture().encode(), is_error=False)
-        early, self._early = self._early, []
-        for data in early:
-            self._menu_typed(data)
-        if self._held:
-            self._held = False
-            self._channel.resume_reading()
-        menu = self._menu
-        await self._chosen.wait()
-        self._menu = None
+        menu = Menu(await self._server.routes())
+        await self._asked(menu)
         if menu.chosen is None:
             return False
         self._server.choose(menu.chosen)
         return True
+
+    async def go_on(self, began: str) -> bool:
+        """Ask the user whether to go on with the session that ``began`` then."""
+        question = Question(f"A session of {began} was left here. Go on with it?")
+        await self._asked(question)
+        return bool(question.chosen)
+
+    async def _asked(self, menu: Menu | Question) -> None:
+        self._menu = menu
+        self._chosen.clear()
+        if self._over:
+            return
+        self.show(menu.picture().encode(), is_error=False)
+        early, self._early = self._early, []
+        for data in early:
+            self._menu_typed(data)
+        if self._held_back:
+            self._held_back = False
+            self._channel.resume_reading()
+        await self._chosen.wait()
+        self._menu = None
 
     def _menu_typed(self, data: bytes) -> None:
         assert self._menu is not None
@@ -222,7 +236,7 @@ class Front(asyncssh.SSHServerSession[bytes]):
             return
         if self._back is None:
             self._early.append(data)
-            self._held = True
+            self._held_back = True
             self._channel.pause_reading()
             return
         self._up(data)
@@ -246,8 +260,8 @@ class Front(asyncssh.SSHServerSession[bytes]):
         return True
 
     def terminal_size_changed(self, width: int, height: int, pixwidth: int, pixheight: int) -> None:
-        if self._term:
-            self._term = (self._term[0], (width, height, pixwidth, pixheight), self._term[2])
+        if self.term:
+            self.term = (self.term[0], (width, height, pixwidth, pixheight), self.term[2])
         self.tape.resize(width, height)
         if self._back is not None:
             self._back.change_terminal_size(width, height, pixwidth, pixheight)
@@ -280,10 +294,18 @@ class Front(asyncssh.SSHServerSession[bytes]):
     def connection_lost(self, exc: Exception | None) -> None:
         self._over = True
         self._chosen.set()
-        if self._back is not None:
+        if self._held is not None and (exc is not None or self._is_let_go):
+            self._held.detach()
+        elif self._back is not None:
+            self._ends()
             self._back.close()
         else:
             self._left("the user left")
+
+    def _ends(self) -> None:
+        """Nothing of it is to be kept."""
+        if self._held is not None and self._access is not None:
+            self._access.is_kept = False
 
     # ---- from the target ---------------------------------------------------------------------------------------------
 
@@ -298,6 +320,23 @@ class Front(asyncssh.SSHServerSession[bytes]):
         """Put ``data`` before the user."""
         if not self._over and not self._channel.is_closing():
             self._channel.write(data, asyncssh.EXTENDED_DATA_STDERR if is_error else None)
+
+    def replay(self, data: bytes) -> None:
+        """See :class:`~rppam.gateway.holder.shell.HeldFront`."""
+        self.show(data, is_error=False)
+
+    def taken(self, off: int) -> None:
+        """A client of SSH does not ask."""
+
+    def target_lost(self) -> None:
+        """Hear that the way to the target is lost, and its shell kept."""
+        if self._access is not None:
+            self._access.spawn(self._leave())
+
+    async def _leave(self) -> None:
+        await self.tape.leave()
+        self._left("detached")
+        self.let_go("the way to the target was lost; its shell is kept for you: connect again to go on")
 
     def target_at_end(self) -> None:
         """Hand on that the target says no more; its exit status, which comes with that, goes first: a client that has
@@ -328,6 +367,9 @@ class Front(asyncssh.SSHServerSession[bytes]):
         self.status_came()
         how = f"signal {signal[0]}" if signal else "no status" if status is None else str(status)
         await self.tape.close(how)
+        if self._held is not None:
+            self._held.heard()
+        self._ends()
         self._left(how)
         if self._over:
             return
@@ -342,15 +384,37 @@ class Front(asyncssh.SSHServerSession[bytes]):
 
     # ---- ends --------------------------------------------------------------------------------------------------------
 
-    def _lost_recording(self, why: str) -> None:
-        self.end_with(f"this session is ended, as it can no longer be recorded: {why}")
+    def lost_recording(self, why: str) -> None:
+        """Hear that nothing can be recorded any more."""
+        text = f"this session is ended, as it can no longer be recorded: {why}"
+        if self._held is None:
+            self.end_with(text)
+        else:
+            self.let_go(f"{text}; its shell is kept for you: connect again to go on")
+
+    def say(self, text: str) -> None:
+        """Put a line of ours before the user."""
+        if not self._over and not self._channel.is_closing():
+            lead = "\r\n" if self.term and self._received else ""
+            self._channel.write(f"{lead}RP-PAM: {text}\r\n".encode(), asyncssh.EXTENDED_DATA_STDERR)
+
+    def let_go(self, text: str) -> None:
+        """Tell the user, and leave without ending what a holder keeps."""
+        self._is_let_go = True
+        if self._held is not None:
+            self._held.detach()
+        if not self._over:
+            self.say(text)
+            self._over = True
+            with contextlib.suppress(OSError):
+                self._channel.exit(NOT_HAD)
 
     def end_with(self, text: str) -> None:
         """Tell the user why the session ends, and end it."""
         if self._over:
             return
         if not self._channel.is_closing():
-            lead = "\r\n" if self._term else ""
+            lead = "\r\n" if self.term else ""
             self._channel.write(f"{lead}RP-PAM: {text}\r\n".encode(), asyncssh.EXTENDED_DATA_STDERR)
         self._over = True
         with contextlib.suppress(OSError):
@@ -378,10 +442,20 @@ class Front(asyncssh.SSHServerSession[bytes]):
             access.channel_ended(self, self.kind, how, self._sent, self._received, took_ms)
 
 
+class Shown(Protocol):
+    """The user's end of a channel, as the target's end needs it; see :class:`Front`."""
+
+    def down(self, data: bytes, is_error: bool) -> None: ...
+    def target_at_end(self) -> None: ...
+    def status_came(self) -> None: ...
+    def held_back(self, on: bool) -> None: ...
+    def target_left(self, status: int | None, signal: tuple[str, bool, str, str] | None) -> None: ...
+
+
 class Back(asyncssh.SSHClientSession[bytes]):
     """The target's end."""
 
-    def __init__(self, front: Front) -> None:
+    def __init__(self, front: Shown) -> None:
         self._front = front
         self._status: int | None = None
         self._signal: tuple[str, bool, str, str] | None = None

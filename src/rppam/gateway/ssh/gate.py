@@ -9,16 +9,21 @@ import contextlib
 import logging
 from typing import Final
 
+from rppam.access.sessions.model import Identity
 from rppam.cache.model import CacheKey, Kind as Cached
 from rppam.cache.ports import SharedCache
 from rppam.db.errors import DatabaseError
-from rppam.gateway.errors import RouteUnknown
-from rppam.gateway.model import ORDERS_EVERY_S, RIGHTS_AT_ONCE, RIGHTS_EVERY_S, SEEN_EVERY_S, Tick
+from rppam.gateway.errors import HostKeyChanged, RouteUnknown
+from rppam.gateway.model import ORDERS_EVERY_S, RIGHTS_AT_ONCE, RIGHTS_EVERY_S, SEEN_EVERY_S, Alive, Tick
 from rppam.gateway.policy import ACCESS, AccessPolicy
-from rppam.gateway.ports import KnownHosts, Recordings, Routes
+from rppam.gateway.ports import KnownHosts, Recordings, Route, Routes
+from rppam.gateway.ssh.holding import Holding
 from rppam.gateway.ssh.live import LiveAccess
 from rppam.gateway.ssh.login import GatewayLogin
+from rppam.gateway.ssh.target import Reached, reach
 from rppam.gateway.store import SqlAccess
+from rppam.kernel.actor import Actor, acting
+from rppam.ledger.model import Entity
 from rppam.settings.hot import LiveSettings
 
 log: Final = logging.getLogger("rppam.gateway")
@@ -36,12 +41,13 @@ class Gate:
         recordings: Recordings,
         settings: LiveSettings,
         cache: SharedCache,
+        holding: Holding,
         *,
         node: str,
         boot_id: str,
     ) -> None:
         self.store, self.known_hosts, self.routes = store, known_hosts, routes
-        self.login, self.recordings = login, recordings
+        self.login, self.recordings, self.holding = login, recordings, holding
         self.node, self.boot_id = node, boot_id
         self._settings = settings
         self._live: dict[str, LiveAccess] = {}
@@ -72,6 +78,25 @@ class Gate:
         """Hold it no more."""
         self._live.pop(access.new.id, None)
 
+    async def reach(self, route: Route, identity: Identity, actor: Actor, ident: str) -> Reached:
+        """The target, by a credential that is dropped again once it has let us in; its key is pinned by then."""
+        with acting(actor):
+            credential = await self.routes.open(identity, route, ident)
+        try:
+            reached = await reach(route, credential, await self.known_hosts.of(route.target_id))
+        except HostKeyChanged as error:
+            target = Entity("resource", route.target_id, route.target)
+            await self.store.note("hostkey.mismatch", target, actor, {}, str(error))
+            raise
+        if reached.new_key is not None:
+            try:
+                with acting(actor):
+                    await self.known_hosts.pin(route.target_id, reached.new_key)
+            except BaseException:
+                reached.connection.close()
+                raise
+        return reached
+
     async def run(self) -> None:
         """Never returns."""
         self._cache.on_change(self._heard)
@@ -91,10 +116,8 @@ class Gate:
                 await asyncio.wait_for(self._wake.wait(), ORDERS_EVERY_S)
 
     async def _ask(self, *, seen: bool) -> Tick:
-        if not seen:
-            return await self.store.look(list(self._live))
-        live = {ident: (one.up, one.down) for ident, one in self._live.items()}
-        return await self.store.tick(live)
+        live = {ident: Alive(one.generation, one.up, one.down) for ident, one in self._live.items()}
+        return await (self.store.tick(live) if seen else self.store.look(live))
 
     def _obey(self, tick: Tick) -> None:
         for order in tick.orders:
@@ -107,6 +130,9 @@ class Gate:
         for ident in tick.lost:
             if (one := self._live.get(ident)) is not None and not one.why:
                 one.kill("closed in the register", "this session is ended: this node was away for too long")
+        for ident in tick.taken:
+            if (one := self._live.get(ident)) is not None:
+                one.let_go("taken up elsewhere", "this session goes on elsewhere")
 
     def _end_idle(self) -> None:
         minutes = self.policy.idle_minutes
@@ -137,7 +163,8 @@ class Gate:
             await asyncio.wait_for(self._empty(), wait_s)
         held = list(self._live.values())
         for one in held:
-            one.kill(why, f"this session is ended: {why}")
+            end = "its shell is kept for you: connect again to go on" if one.is_kept else "it is over"
+            one.let_go(why, f"this session is ended: {why}; {end}")
         if held:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(2):

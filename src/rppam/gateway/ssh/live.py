@@ -3,22 +3,36 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import asyncssh
 
 from rppam.db.errors import DatabaseError
+from rppam.gateway.held_store import SqlHeld
 from rppam.gateway.model import Kind, NewAccess
 from rppam.gateway.store import SqlAccess
 from rppam.kernel.actor import Actor
 from rppam.ledger.model import Entity
 
 if TYPE_CHECKING:
-    from rppam.gateway.ssh.channel import Front
+    from rppam.gateway.holder.shell import HeldShell
+    from rppam.gateway.ssh.holding import Resumed
 
 log: Final = logging.getLogger("rppam.gateway")
 GOODBYE_S: Final = 0.2
 """How long the user's side may take to show why a session was ended before its connection is closed."""
+
+
+class Front(Protocol):
+    """The user's end of a channel."""
+
+    def end_with(self, text: str) -> None:
+        """Tell the user why the session ends, and end it."""
+        ...
+
+    def let_go(self, text: str) -> None:
+        """Tell the user, and leave without ending what a holder keeps."""
+        ...
 
 
 class LiveAccess:
@@ -30,19 +44,27 @@ class LiveAccess:
         actor: Actor,
         connection: asyncssh.SSHClientConnection,
         store: SqlAccess,
+        held: SqlHeld,
         close_user: Callable[[str], None],
         still_may: Callable[[], Awaitable[object]],
+        resumed: "Resumed | None" = None,
     ) -> None:
         """``close_user`` closes the user's connection with a reason; ``still_may`` raises
-        :class:`~rppam.gateway.errors.RouteUnknown` where the user may not be there any more."""
+        :class:`~rppam.gateway.errors.RouteUnknown` where the user may not be there any more. ``resumed``: what it goes
+        on with."""
         self.new, self.actor, self.connection = new, actor, connection
-        self.up = self.down = 0
+        self._resumed = resumed
+        self.generation = resumed.kept.generation + 1 if resumed else 1
+        self.up, self.down = (resumed.kept.bytes_up, resumed.kept.bytes_down) if resumed else (0, 0)
+        self.is_kept = resumed is not None
+        """A holder on the target has its shell: it ends when it is told to, and not with the connection."""
+        self.shell: HeldShell | None = None
         self.why = ""
         """Why it was ended from here; empty while it was not."""
         self.ended = asyncio.Event()
         """Its end stands in the register."""
         self.still_may, self.asked_at = still_may, asyncio.get_running_loop().time()
-        self._store, self._close_user = store, close_user
+        self._store, self._held, self._close_user = store, held, close_user
         self._fronts: set[Front] = set()
         self._touched = asyncio.get_running_loop().time()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -52,17 +74,26 @@ class LiveAccess:
         """How long its user has sent nothing."""
         return asyncio.get_running_loop().time() - self._touched
 
+    def taken_up(self) -> "Resumed | None":
+        """What it goes on with; it is given once, to the channel that asked for the session."""
+        resumed, self._resumed = self._resumed, None
+        return resumed
+
     @property
     def channels(self) -> int:
         """How many are open."""
         return len(self._fronts)
 
-    def joined(self, front: "Front") -> None:
+    def __contains__(self, front: Front) -> bool:
+        """Whether it is one of its channels."""
+        return front in self._fronts
+
+    def joined(self, front: Front) -> None:
         """Count a channel."""
         self._fronts.add(front)
         self._touched = asyncio.get_running_loop().time()
 
-    def left(self, front: "Front") -> None:
+    def left(self, front: Front) -> None:
         """Count it no more."""
         self._fronts.discard(front)
 
@@ -79,7 +110,7 @@ class LiveAccess:
         """Count bytes of a forwarded connection; they are use as well."""
         self.sent(count)
 
-    def channel_ended(self, front: "Front", kind: Kind, how: str, up: int, down: int, took_ms: int) -> None:
+    def channel_ended(self, front: Front, kind: Kind, how: str, up: int, down: int, took_ms: int) -> None:
         """Record that a channel is over."""
         self.left(front)
         facts = {"kind": kind.value, "exit": how, "bytesUp": up, "bytesDown": down, "milliseconds": took_ms}
@@ -106,19 +137,39 @@ class LiveAccess:
         self.why = why
         for front in list(self._fronts):
             front.end_with(said)
-        self.connection.close()
+        if self.shell is None:
+            self.connection.close()
+        asyncio.get_running_loop().call_later(GOODBYE_S, self._close_user, said)
+
+    def let_go(self, why: str, said: str) -> None:
+        """End it here, and leave what a holder keeps to whoever goes on with it. What no holder keeps is ended."""
+        if not self.is_kept:
+            self.kill(why, said)
+            return
+        for front in list(self._fronts):
+            front.let_go(said)
         asyncio.get_running_loop().call_later(GOODBYE_S, self._close_user, said)
 
     async def close(self, why: str, again: Callable[[], Awaitable[None]]) -> None:
         """Close the connection to the target and the entry in the register; tried again after ``again`` until it
         stands there."""
-        self.why = self.why or why
+        if self.why or not self.is_kept:
+            self.why = self.why or why
+        if self.shell is not None:
+            while self.is_kept and self._tasks:
+                await asyncio.wait(set(self._tasks))
+            if self.why or not self.is_kept:
+                await self.shell.gone()
         self.connection.close()
         while self._tasks:
             await asyncio.wait(set(self._tasks))
+        mine = self.new.id, self.generation
         while True:
             try:
-                await self._store.end(self.new.id, self.why, self.up, self.down, self.actor)
+                if self.why:
+                    await self._store.end(mine[0], self.why, self.up, self.down, self.actor, mine[1])
+                else:
+                    await self._held.detach(*mine, why, self.up, self.down, self.actor)
             except DatabaseError as error:
                 log.warning("the end of the session %s is not recorded yet: %s", self.new.id, error)
                 await again()

@@ -73,3 +73,27 @@ class Menu:
 
     def _prompt(self) -> str:
         return "Target: "
+
+
+class Question:
+    """A question that is answered with yes or no."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self.chosen: bool | None = None
+        self.is_given_up = False
+
+    def picture(self) -> str:
+        """What is drawn first."""
+        return f"\r\nRP-PAM: {self._text} [Y/n] "
+
+    def typed(self, data: bytes) -> str:
+        """What to draw after these keys; :attr:`chosen` may be set then. Enter means yes."""
+        for key in data.decode("utf-8", "ignore").lower():
+            if key in "yn" or key in _ENTER:
+                self.chosen = key != "n"
+            elif key in _GIVE_UP:
+                self.chosen, self.is_given_up = False, True
+            if self.chosen is not None:
+                return ("yes" if self.chosen else "no") + "\r\n"
+        return ""

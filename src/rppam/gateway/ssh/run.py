@@ -15,13 +15,19 @@ from rppam.access.sessions.service import SignIn
 from rppam.cluster.link.data_keys import data_keys_of
 from rppam.db.errors import DatabaseError
 from rppam.foundation import Foundation
+from rppam.gateway.held_store import SqlHeld
 from rppam.gateway.host_keys import OwnKey, SqlOwnKeys
+from rppam.gateway.model import DUE_EVERY_S
+from rppam.gateway.policy import ACCESS
 from rppam.gateway.ports import Ways
 from rppam.gateway.ssh import chained_login
 from rppam.gateway.ssh.algorithms import quiet
 from rppam.gateway.ssh.gate import Gate
+from rppam.gateway.ssh.holding import Holding
 from rppam.gateway.ssh.listener import Listener
 from rppam.gateway.ssh.login import GatewayLogin
+from rppam.gateway.ssh.reaper import Reaper
+from rppam.gateway.ssh.terminals import Terminals
 from rppam.gateway.store import SqlAccess
 from rppam.gateway.user_keys_store import SqlUserKeys
 from rppam.kernel.secret import Secret
@@ -41,26 +47,42 @@ class Gateway:
         quiet()
         chained_login.install()
         self._base = base
-        accounts = services.get(SqlAccounts)
+        self._accounts = accounts = services.get(SqlAccounts)
         login = GatewayLogin(services.get(SignIn), services.get(SecondFactors), accounts, services.get(SqlUserKeys))
-        self._keys = SqlOwnKeys(base.database, data_keys_of(base.config, base.database))
+        keys, store = data_keys_of(base.config, base.database), services.get(SqlAccess)
+        self._keys = SqlOwnKeys(base.database, keys)
+        node, boot_id = base.node, base.entropy.nonce()
+        self._holding = Holding(
+            SqlHeld(base.database),
+            store,
+            keys,
+            ways.recordings,
+            lambda: base.hot.current(ACCESS),
+            node=node,
+            boot_id=boot_id,
+        )
         self.gate = Gate(
-            services.get(SqlAccess),
+            store,
             ways.known_hosts,
             ways.routes,
             login,
             ways.recordings,
             base.hot,
             base.cache,
-            node=base.node,
-            boot_id=base.entropy.nonce(),
+            self._holding,
+            node=node,
+            boot_id=boot_id,
         )
 
-    async def run(self, sockets: Sequence[socket.socket]) -> None:
-        """Take connections on ``sockets``, which listen already. Never returns."""
+    async def run(self, sockets: Sequence[socket.socket], relay: socket.socket | None = None) -> None:
+        """Take connections on ``sockets`` and the workers' calls on ``relay``, which listen already. Never returns."""
         listener = Listener(self.gate, self._base.clock, await self._host_keys())
         log.info("the gateway takes SSH connections")
-        await asyncio.gather(self.gate.run(), listener.serve(sockets))
+        reaper = Reaper(self.gate, self._accounts)
+        work = [self.gate.run(), reaper.run(DUE_EVERY_S), listener.serve(sockets)]
+        if relay is not None:
+            work.append(Terminals(self.gate).serve(relay))
+        await asyncio.gather(*work)
 
     async def stop(self, why: str, drain_s: float) -> None:
         """End the sessions that are held, after ``drain_s`` seconds."""

@@ -18,16 +18,19 @@ from rppam.access.mfa.model import SecondStep
 from rppam.access.sessions.model import Identity, SessionKind
 from rppam.access.sessions.service import session_id
 from rppam.db.errors import DatabaseError
-from rppam.gateway.errors import HostKeyChanged, RouteUnknown, SecondFactorNotEnrolled, TooManyChannels
+from rppam.gateway.errors import RouteUnknown, SecondFactorNotEnrolled, TooManyChannels
+from rppam.gateway.holder.shell import HeldShell, NotHeldError
 from rppam.gateway.model import Kind, NewAccess
 from rppam.gateway.names import Wanted, readings
 from rppam.gateway.ports import Route
 from rppam.gateway.ssh import forwards
-from rppam.gateway.ssh.channel import ByteChannel, Front, new_channel, one_line, refused_kind
+from rppam.gateway.ssh.byte_channel import ByteChannel, new_channel
+from rppam.gateway.ssh.channel import Front, one_line, refused_kind
 from rppam.gateway.ssh.gate import Gate
+from rppam.gateway.ssh.holding import Environment, Resumed, began, resumed_access, terminal_of
 from rppam.gateway.ssh.live import LiveAccess
-from rppam.gateway.ssh.target import Reached, reach
-from rppam.kernel.actor import Actor, ActorKind, acting
+from rppam.gateway.ssh.target import Reached
+from rppam.kernel.actor import Actor, ActorKind
 from rppam.kernel.errors import RppamError
 from rppam.kernel.instant import WallMs
 from rppam.kernel.secret import Secret
@@ -263,7 +266,7 @@ class GatewayServer(asyncssh.SSHServer):
         """
         async with self._lock:
             if self._access is None:
-                self._access = await self._begin()
+                self._access = await self._begin(front)
             access = self._access
         if front is not None:
             if access.channels >= self.gate.policy.channels_per_connection:
@@ -271,7 +274,7 @@ class GatewayServer(asyncssh.SSHServer):
             access.joined(front)
         return access
 
-    async def _begin(self) -> LiveAccess:
+    async def _begin(self, front: Front | None) -> LiveAccess:
         gate, ident = self.gate, session_id(self._now())
         identity, actor = self._identity(ident), self._actor(ident)
         account = self._account
@@ -279,34 +282,38 @@ class GatewayServer(asyncssh.SSHServer):
         if gate.draining:
             raise RouteUnknown(f"no new session is taken: {gate.draining}")
         route = self._route or await gate.routes.find(identity, self._wanted.target, self._wanted.account)
-        reached = await self._reach(route, identity, actor, ident)
+        reached = await gate.reach(route, identity, actor, ident)
         try:
-            if reached.new_key is not None:
-                with acting(actor):
-                    await gate.known_hosts.pin(route.target_id, reached.new_key)
-            new = NewAccess(
-                ident,
-                account.id,
-                account.name,
-                account.auth_epoch,
-                route.target_id,
-                route.target,
-                route.account_id,
-                route.account,
-                "ssh",
-                self._client,
-                gate.node,
-                gate.boot_id,
-            )
-            facts = {
-                "account": route.account,
-                "host": route.host,
-                "port": route.port,
-                "hostKey": reached.fingerprint,
-                "secondFactor": self._has_mfa,
-                "program": str(self._conn.get_extra_info("client_version") or "")[:100],
-            }
-            await gate.store.begin(new, actor, facts)
+            resumed = await self._resumed(front, route, account, reached, actor)
+            if resumed is None:
+                new = NewAccess(
+                    ident,
+                    account.id,
+                    account.name,
+                    account.auth_epoch,
+                    route.target_id,
+                    route.target,
+                    route.account_id,
+                    route.account,
+                    "ssh",
+                    self._client,
+                    gate.node,
+                    gate.boot_id,
+                )
+                facts = {
+                    "account": route.account,
+                    "host": route.host,
+                    "port": route.port,
+                    "hostKey": reached.fingerprint,
+                    "secondFactor": self._has_mfa,
+                    "program": str(self._conn.get_extra_info("client_version") or "")[:100],
+                }
+                await gate.store.begin(new, actor, facts)
+            else:
+                new, actor = (
+                    resumed_access(resumed.kept, self._client, gate.node, gate.boot_id),
+                    self._actor(resumed.kept.id),
+                )
         except BaseException:
             reached.connection.close()
             raise
@@ -314,7 +321,8 @@ class GatewayServer(asyncssh.SSHServer):
         async def still_may() -> None:
             await gate.routes.find(identity, route.target, route.account)
 
-        access = LiveAccess(new, actor, reached.connection, gate.store, self.hang_up, still_may)
+        held = gate.holding.held
+        access = LiveAccess(new, actor, reached.connection, gate.store, held, self.hang_up, still_may, resumed)
         gate.add(access)
         if self._gone:
             self._close(access, "the user left")
@@ -324,16 +332,32 @@ class GatewayServer(asyncssh.SSHServer):
         watch.add_done_callback(self._closing.discard)
         return access
 
-    async def _reach(self, route: Route, identity: Identity, actor: Actor, ident: str) -> Reached:
-        """The target, by a credential that is dropped again once it has let us in."""
-        with acting(actor):
-            credential = await self.gate.routes.open(identity, route, ident)
+    async def _resumed(
+        self, front: Front | None, route: Route, account: Account, reached: Reached, actor: Actor
+    ) -> Resumed | None:
+        """The kept session that this one goes on with; ``None``: it begins anew."""
+        policy = self.gate.policy
+        if front is None or front.term is None or not front.may_be_kept or policy.resume == "never":
+            return None
+        found = await self.gate.holding.held.of(account.id, route.target_id, route.account_id)
+        if policy.resume == "ask":
+            found = [one for one in found if one.is_free][:1]
+            if found and not await front.go_on(began(found[0])):
+                return None
+        terminal = terminal_of(front.term)
+        return await self.gate.holding.resume(
+            found, reached.connection, actor, self._client, terminal, front.lost_recording
+        )
+
+    async def hold(self, access: LiveAccess, front: Front, environment: Environment) -> HeldShell | None:
+        """A shell that outlives its connection; ``None``, and its user is told why, where there cannot be one."""
+        if front.term is None or access.is_kept or self.gate.policy.resume == "never":
+            return None
         try:
-            return await reach(route, credential, await self.gate.known_hosts.of(route.target_id))
-        except HostKeyChanged as error:
-            target = Entity("resource", route.target_id, route.target)
-            await self.gate.store.note("hostkey.mismatch", target, actor, {}, str(error))
-            raise
+            return await self.gate.holding.begin(access, front.tape, terminal_of(front.term), environment)
+        except NotHeldError as error:
+            front.say(f"this session ends when its connection does: {access.new.target} cannot keep it, as {error}")
+            return None
 
     async def _watch(self, access: LiveAccess) -> None:
         """Notice that the target has gone."""

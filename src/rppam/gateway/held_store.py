@@ -1,0 +1,193 @@
+"""Sessions that outlive their gateway, in the register: who has one, and who may take it up.
+
+Taking one up raises its generation, by compare-and-set: of two gateways one gets it, and whatever the one before still
+writes here is refused. Each step is recorded in the transaction that takes it.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Connection, Row, exists, insert, or_, select, update
+
+from rppam.access.accounts.tables import users
+from rppam.db.engine import NowMs, now_ms
+from rppam.db.store import SqlStore, reads, writes
+from rppam.gateway.model import LOST_MS, WHY_CHARS, NewAccess
+from rppam.gateway.tables import access_sessions, session_orders
+from rppam.kernel.actor import Actor
+from rppam.kernel.instant import WallMs
+from rppam.ledger.model import Entity
+from rppam.ledger.record import record
+
+_A: Final = access_sessions.c
+_O: Final = session_orders.c
+DUE_ROWS: Final = 20
+
+
+class Kept(NamedTuple):
+    """A session that a holder keeps."""
+
+    id: str
+    user_id: str
+    user: str
+    auth_epoch: int
+    target_id: str
+    target: str
+    account_id: str
+    account: str
+    kind: str
+    generation: int
+    holder: str
+    """What opens the holder, sealed; see :data:`rppam.gateway.tables.access_sessions`."""
+    recording: str
+    """Empty: it is not recorded."""
+    is_detached: bool
+    away_ms: int
+    """How long nobody has had it, or said so."""
+    started: WallMs
+    bytes_up: int
+    bytes_down: int
+
+    @property
+    def place(self) -> str:
+        """What its holder's secret is sealed for."""
+        return f"the session {self.id}"
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it is known that no gateway has it."""
+        return self.is_detached or self.away_ms > LOST_MS
+
+
+class SqlHeld(SqlStore):
+    """See the module."""
+
+    @writes
+    def open(
+        self,
+        connection: Connection,
+        new: NewAccess,
+        holder: str,
+        keep_ms: int,
+        actor: Actor,
+        details: Mapping[str, Any],
+    ) -> None:
+        """Register a session that no gateway has begun yet, and record that it was opened."""
+        now = now_ms(connection)
+        columns = {
+            **_columns(new), "generation": 0, "active": True, "started": now, "seen": now, "why": "", "bytes_up": 0,
+            "bytes_down": 0, "holder": holder, "detached": now, "keep_ms": keep_ms,
+        }  # fmt: skip
+        connection.execute(insert(access_sessions).values(**columns))
+        record(connection, "access.start", _entity(new.id, new.target), details=details, actor=actor)
+
+    @writes
+    def hold(
+        self, connection: Connection, ident: str, generation: int, holder: str, recording: str, keep_ms: int
+    ) -> bool:
+        """Say that a holder keeps a session, or with an empty ``holder`` that none does; false: it is another's."""
+        values = {"holder": holder, "recording": recording, "keep_ms": keep_ms}
+        return _changed(connection, ident, generation, values)
+
+    @writes
+    def detach(
+        self, connection: Connection, ident: str, generation: int, why: str, up: int, down: int, actor: Actor
+    ) -> bool:
+        """Say that a session is kept and nobody has it; false, and nothing is recorded, where it is another's."""
+        values = {"detached": NowMs(), "seen": NowMs(), "bytes_up": up, "bytes_down": down}
+        if not _changed(connection, ident, generation, values):
+            return False
+        target = connection.execute(select(_A.target).where(_A.id == ident)).scalar_one()
+        facts = {"why": why[:WHY_CHARS], "bytesUp": up, "bytesDown": down}
+        record(connection, "access.detach", _entity(ident, target), details=facts, actor=actor)
+        return True
+
+    @writes
+    def take(self, connection: Connection, kept: Kept, node: str, boot_id: str, client: str, actor: Actor) -> bool:
+        """Take a session up with the next generation; false where somebody else has, or it is over."""
+        values = {
+            "generation": kept.generation + 1, "detached": None, "seen": NowMs(), "node": node, "boot_id": boot_id,
+            "client": client,
+        }  # fmt: skip
+        if not _changed(connection, kept.id, kept.generation, values):
+            return False
+        if kept.generation:
+            facts = {"node": node, "generation": kept.generation + 1, "milliseconds": kept.away_ms}
+            record(connection, "access.reattach", _entity(kept.id, kept.target), details=facts, actor=actor)
+        return True
+
+    @reads
+    def of(self, connection: Connection, user_id: str, target_id: str, account_id: str) -> list[Kept]:
+        """The sessions of a user with an account that may be gone on with, the newest first."""
+        mine = (_A.user_id == user_id) & (_A.target_id == target_id) & (_A.account_id == account_id)
+        wanted = _held().where(mine & (_A.kind == "ssh")).order_by(_A.id.desc()).limit(DUE_ROWS)
+        return [_kept(row) for row in connection.execute(wanted)]
+
+    @reads
+    def find(self, connection: Connection, ident: str) -> Kept | None:
+        """One session that is not over."""
+        row = connection.execute(_held().where(_A.id == ident)).one_or_none()
+        return None if row is None else _kept(row)
+
+    @reads
+    def due(self, connection: Connection) -> list[tuple[Kept, str]]:
+        """Sessions that nobody has and that are to end, with the reason: some."""
+        ordered = exists().where((_O.session == _A.id) & _O.done_at.is_(None))
+        late = _A.detached + _A.keep_ms < NowMs()
+        gone = exists().where(
+            (users.c.id == _A.user_id)
+            & or_(users.c.disabled, users.c.deleted_at.is_not(None), users.c.auth_epoch != _A.auth_epoch)
+        )
+        wanted = _held().add_columns(late.label("late"), ordered.label("ordered"))
+        rows = connection.execute(
+            wanted.where(_A.detached.is_not(None) & or_(late, ordered, gone)).order_by(_A.detached).limit(DUE_ROWS)
+        )
+        return [(_kept(row), _why_due(row)) for row in rows]
+
+
+def _why_due(row: Any) -> str:
+    if row.ordered:
+        return "ended by an administrator while nobody was attached"
+    return "nobody came back to it" if row.late else "the user may not go on"
+
+
+def _held() -> Any:
+    return select(access_sessions, NowMs().label("now")).where(_A.active & (_A.holder != ""))
+
+
+def _changed(connection: Connection, ident: str, generation: int, values: Mapping[str, Any]) -> bool:
+    mine = (_A.id == ident) & (_A.generation == generation) & _A.active
+    return bool(connection.execute(update(access_sessions).where(mine).values(**values)).rowcount)
+
+
+def _columns(new: NewAccess) -> dict[str, Any]:
+    columns = new._asdict()
+    columns["user_name"] = columns.pop("user")
+    return columns
+
+
+def _entity(ident: str, target: str) -> Entity:
+    return Entity("access-session", ident, target)
+
+
+def _kept(row: Row[Any]) -> Kept:
+    since = row.seen if row.detached is None else row.detached
+    return Kept(
+        row.id,
+        row.user_id,
+        row.user_name,
+        row.auth_epoch,
+        row.target_id,
+        row.target,
+        row.account_id,
+        row.account,
+        row.kind,
+        row.generation,
+        row.holder,
+        row.recording,
+        row.detached is not None,
+        max(0, row.now - since),
+        WallMs(row.started),
+        row.bytes_up,
+        row.bytes_down,
+    )

@@ -1,0 +1,211 @@
+"""What is said between a gateway and the holder of a shell, and how the program gets to its target. Pure.
+
+The program goes over the connection, not into the command line: there stands only what reads it, so nothing depends on
+how the account's shell quotes, and the list of processes shows a short line that says what it is.
+"""
+
+import ast
+import base64
+import hashlib
+import json
+import secrets
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final, NamedTuple
+
+RING: Final = 4 * 1024 * 1024
+COMMAND: Final = "python3 -uc 'import sys;exec(eval(sys.stdin.buffer.readline()))' rppam-session-holder"
+HELLO_BYTES: Final = 4096
+FRAME_MAX: Final = 1024 * 1024
+_PART: Final = 32 * 1024
+
+CONTROL_CHARACTERS: Final = {
+    1: "VINTR", 2: "VQUIT", 3: "VERASE", 4: "VKILL", 5: "VEOF", 6: "VEOL", 7: "VEOL2", 8: "VSTART", 9: "VSTOP",
+    10: "VSUSP", 12: "VREPRINT", 13: "VWERASE", 14: "VLNEXT", 18: "VDISCARD",
+}  # fmt: skip
+"""Terminal modes of RFC 4254, section 8, by the names that they have in ``termios``."""
+FLAGS: Final = {
+    30: (0, "IGNPAR"), 31: (0, "PARMRK"), 32: (0, "INPCK"), 33: (0, "ISTRIP"), 34: (0, "INLCR"), 35: (0, "IGNCR"),
+    36: (0, "ICRNL"), 38: (0, "IXON"), 39: (0, "IXANY"), 40: (0, "IXOFF"), 41: (0, "IMAXBEL"), 42: (0, "IUTF8"),
+    50: (3, "ISIG"), 51: (3, "ICANON"), 53: (3, "ECHO"), 54: (3, "ECHOE"), 55: (3, "ECHOK"), 56: (3, "ECHONL"),
+    57: (3, "NOFLSH"), 58: (3, "TOSTOP"), 59: (3, "IEXTEN"), 60: (3, "ECHOCTL"), 61: (3, "ECHOKE"),
+    70: (1, "OPOST"), 72: (1, "ONLCR"), 73: (1, "OCRNL"), 74: (1, "ONOCR"), 75: (1, "ONLRET"),
+}  # fmt: skip
+
+
+class HolderError(ValueError):
+    """The other side does not speak as a holder does."""
+
+
+class _Bare(ast.NodeTransformer):
+    """Takes out what only people and type checkers read."""
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        """Without docstring and types."""
+        self.generic_visit(node)
+        if ast.get_docstring(node) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+        node.returns = None
+        for one in node.args.args:
+            one.annotation = None
+        if node.args.vararg:
+            node.args.vararg.annotation = None
+        if node.args.kwarg:
+            node.args.kwarg.annotation = None
+        return node
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        """Without docstring."""
+        self.generic_visit(node)
+        if ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        """Without types."""
+        assert node.value is not None
+        return ast.copy_location(ast.Assign([node.target], node.value), node)
+
+
+@cache
+def program() -> str:
+    """The holder's program as it is sent: the module, without what only people read."""
+    source = files("rppam.gateway.holder").joinpath("program.py").read_text(encoding="utf-8")
+    tree = ast.parse(source)
+    tree.body = [one for one in tree.body[1:] if not (isinstance(one, ast.ImportFrom) and one.module == "typing")]
+    lines = ast.unparse(ast.fix_missing_locations(_Bare().visit(tree))).splitlines()
+    return "\n".join(_tabbed(line) for line in lines if line.strip()) + "\n"
+
+
+@cache
+def _packed() -> bytes:
+    body = base64.b64encode(zlib.compress(program().encode("ascii"), 9))
+    return b"__import__('zlib').decompress(__import__('base64').b64decode(b'" + body + b"'))"
+
+
+def _tabbed(line: str) -> str:
+    inner = line.lstrip(" ")
+    return " " * ((len(line) - len(inner)) // 4) + inner
+
+
+class Ask(NamedTuple):
+    """What an attachment asks for."""
+
+    id: str
+    token: str
+    generation: int
+    is_new: bool
+    off: int
+    """Output before this is kept; negative: what the holder knows to be acknowledged."""
+    back: int
+    """How much of that is to be shown again."""
+    ttl_s: int
+    columns: int
+    rows: int
+    term: str
+    modes: tuple[tuple[int, str, int], ...]
+    look: bool = False
+    """Ask only whether somebody is attached."""
+    ring: int = RING
+    """How much output waits for its acknowledgement before the shell waits."""
+
+    def lines(self) -> bytes:
+        """What is sent first: the program, and what it is to do."""
+        asked = {
+            "id": self.id, "token": self.token, "hash": hashlib.sha256(self.token.encode()).hexdigest(),
+            "gen": self.generation, "new": self.is_new, "off": self.off, "back": self.back, "ttl": self.ttl_s,
+            "size": [self.rows, self.columns, 0, 0], "term": self.term, "modes": self.modes, "look": self.look,
+            "ring": self.ring,
+        }  # fmt: skip
+        return _packed() + b"\n" + json.dumps(asked).encode("ascii") + b"\n"
+
+
+class Hello(NamedTuple):
+    """The holder's answer to an attachment."""
+
+    start: int
+    """Offset of the first byte of output that is sent."""
+    off: int
+    """From here on it is new."""
+    typed: int
+    """Offset up to which typing was taken."""
+    end: int
+    """Offset behind all output so far."""
+
+
+def new_token() -> str:
+    """What opens a holder; the holder itself knows only its hash."""
+    return secrets.token_hex(32)
+
+
+def modes_of(modes: Mapping[int, int]) -> tuple[tuple[int, str, int], ...]:
+    """A terminal's modes, by name."""
+    found = [(6, CONTROL_CHARACTERS[key], min(255, value)) for key, value in modes.items() if key in CONTROL_CHARACTERS]
+    found += [(*FLAGS[key], int(bool(value))) for key, value in modes.items() if key in FLAGS]
+    return tuple(found)
+
+
+def read_answer(line: bytes) -> Mapping[str, Any]:
+    """The holder's first line. Raises :class:`HolderError`."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        raise HolderError("the answer is no JSON") from None
+    if not isinstance(found, dict):
+        raise HolderError("the answer is no object")
+    return found
+
+
+def typed(off: int, data: bytes) -> Iterator[bytes]:
+    """Frames of what was typed at ``off``."""
+    for start in range(0, len(data), _PART):
+        part = data[start : start + _PART]
+        yield b"d" + struct.pack(">IQ", 8 + len(part), off + start) + part
+
+
+def acknowledged(off: int) -> bytes:
+    """Output before ``off`` is kept."""
+    return b"a" + struct.pack(">IQ", 8, off)
+
+
+def sized(columns: int, rows: int) -> bytes:
+    """The terminal has this size."""
+    return b"w" + struct.pack(">I4H", 8, min(rows, 65535), min(columns, 65535), 0, 0)
+
+
+def signalled(number: int) -> bytes:
+    """Send a signal to what runs in the foreground."""
+    return b"s" + struct.pack(">IB", 1, number)
+
+
+END: Final = b"k\0\0\0\0"
+HEARD: Final = b"q\0\0\0\0"
+NOTHING: Final = b"n\0\0\0\0"
+
+
+class Frames:
+    """Reads frames of a holder."""
+
+    def __init__(self) -> None:
+        self._part = b""
+
+    def take(self, data: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Kinds and bodies. Raises :class:`HolderError`."""
+        self._part += data
+        place = 0
+        try:
+            while len(self._part) - place >= 5:
+                kind = self._part[place : place + 1]
+                (size,) = struct.unpack(">I", self._part[place + 1 : place + 5])
+                if size > FRAME_MAX or kind not in {b"o", b"i", b"x"}:
+                    raise HolderError("no frame of a holder")
+                if len(self._part) - place < 5 + size:
+                    break
+                body = self._part[place + 5 : place + 5 + size]
+                place += 5 + size
+                yield kind, body
+        finally:
+            self._part = self._part[place:]

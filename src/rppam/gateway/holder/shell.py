@@ -1,0 +1,330 @@
+"""The gateway's end of a shell that a holder keeps: to whoever carries a channel it looks like the channel of a shell.
+
+It asks to attach, hands on output with its offset, and says to the holder what is durable. It ends in one of two ways:
+the holder says how the shell ended, or the attachment is lost, which ends no shell.
+"""
+
+import asyncio
+import contextlib
+import signal
+import struct
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+import asyncssh
+
+from rppam.gateway.holder import protocol
+from rppam.gateway.holder.protocol import Ask, Frames, Hello, HolderError
+
+ATTACH_S: Final = 6.0
+ALIVE_S: Final = 15.0
+"""So often the holder hears that its attachment lives; after four times as long it lets go of it."""
+LAST_S: Final = 2.0
+ACK_BYTES: Final = 32 * 1024
+_NAMES: Final = {-one.value: one.name.removeprefix("SIG") for one in signal.Signals}
+
+
+class NotHeldError(Exception):
+    """The target cannot hold a shell; the text says why."""
+
+
+class GoneError(Exception):
+    """No holder of this session is there any more."""
+
+
+class StaleError(Exception):
+    """The holder has seen as high a generation before."""
+
+
+class HeldFront(Protocol):
+    """The user's end, as a held shell needs it."""
+
+    def down(self, data: bytes, is_error: bool) -> None:
+        """Hand on what the target said."""
+        ...
+
+    def replay(self, data: bytes) -> None:
+        """Show again what was recorded before."""
+        ...
+
+    def taken(self, off: int) -> None:
+        """Hear that the holder has all that was typed before ``off``."""
+        ...
+
+    def held_back(self, on: bool) -> None:
+        """Hear that the target takes no more for now, or that it does again."""
+        ...
+
+    def target_left(self, status: int | None, signal: tuple[str, bool, str, str] | None) -> None:
+        """End as the target's end did."""
+        ...
+
+    def target_lost(self) -> None:
+        """Hear that the attachment is lost, and the shell kept."""
+        ...
+
+
+class HeldShell(asyncssh.SSHClientSession[bytes]):
+    """See the module."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._channel: asyncssh.SSHClientChannel[bytes]
+        self._answer: asyncio.Future[Mapping[str, Any]] = self._loop.create_future()
+        self._line, self._said = b"", b""
+        self._frames = Frames()
+        self._front: HeldFront | None = None
+        self.hello = Hello(0, 0, 0, 0)
+        self._at = self._typed = self._kept = self._told = 0
+        self._has_status = self._is_ending = self._is_over = False
+        self._alive: asyncio.TimerHandle | None = None
+        self._gone = asyncio.Event()
+
+    async def answer(self) -> Mapping[str, Any]:
+        """What the holder said to the question. Raises :class:`NotHeldError`, :class:`GoneError`,
+        :class:`StaleError`."""
+        try:
+            async with asyncio.timeout(ATTACH_S):
+                found = await self._answer
+        except TimeoutError:
+            self._channel.close()
+            raise NotHeldError(f"python3 there did not answer within {ATTACH_S:g} s") from None
+        if "no" in found:
+            why = "it ends what a user leaves running (KillUserProcesses)"
+            raise NotHeldError(why if found["no"] == "KillUserProcesses" else "no folder there is the account's alone")
+        if "gone" in found:
+            raise GoneError
+        if "refused" in found:
+            raise StaleError(f"the holder has seen the generation {found['refused']}")
+        if "from" in found:
+            self.hello = Hello(found["from"], found["off"], found["in"], found["end"])
+            self._at, self._typed = self.hello.start, self.hello.typed
+            self._kept = self._told = self.hello.off
+        return found
+
+    def begin(self, front: HeldFront) -> None:
+        """Hand on to ``front`` from now on."""
+        self._front = front
+        self._keep_alive()
+        rest, self._line = self._line, b""
+        self._take(front, rest)
+        if not self._is_over:
+            self._channel.resume_reading()
+        elif not self._has_status:
+            front.target_lost()
+
+    # ---- what carries it says ------------------------------------------------------------------------------------
+
+    @property
+    def typed(self) -> int:
+        """Offset behind what was typed."""
+        return self._typed
+
+    def write(self, data: bytes) -> None:
+        """Type."""
+        self.write_at(self._typed, data)
+
+    def write_at(self, off: int, data: bytes) -> None:
+        """Type ``data``, whose first byte is the one of this offset; what the holder has already it ignores."""
+        for frame in protocol.typed(off, data):
+            self._send(frame)
+        self._typed = max(self._typed, off + len(data))
+
+    def write_eof(self) -> None:
+        """A terminal does not end."""
+
+    def change_terminal_size(self, width: int, height: int, pixwidth: int = 0, pixheight: int = 0) -> None:
+        """The user's terminal has another size."""
+        del pixwidth, pixheight
+        self._send(protocol.sized(width, height))
+
+    def send_signal(self, name: str) -> None:
+        """Send a signal to what runs in the foreground."""
+        with contextlib.suppress(KeyError):
+            self._send(protocol.signalled(signal.Signals[f"SIG{name}"].value))
+
+    def send_break(self, msec: int) -> None:
+        """A held terminal has no line to break."""
+        del msec
+
+    def pause_reading(self) -> None:
+        """Take no output for now; the shell waits once its holder has no room."""
+        self._channel.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Take output again."""
+        self._channel.resume_reading()
+
+    def is_closing(self) -> bool:
+        """Whether nothing can be said to it any more."""
+        return self._is_over or self._is_ending or self._channel.is_closing()
+
+    def end(self) -> None:
+        """Have the holder end the shell, and hear how."""
+        self._send(protocol.END)
+
+    def close(self) -> None:
+        """End the shell, however it takes it."""
+        if not self.is_closing():
+            self._send(protocol.END)
+            self._is_ending = True
+            self._channel.write_eof()
+
+    async def gone(self) -> None:
+        """Wait, for a moment, until the target has heard the last that was said: a connection that is closed before
+        takes it along."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_S):
+                await self._gone.wait()
+
+    def detach(self) -> None:
+        """Let go of the shell, which its holder keeps."""
+        if not self._is_over:
+            self._channel.abort()
+
+    def kept(self, off: int) -> None:
+        """Output before ``off`` is durable."""
+        self._kept = max(self._kept, off)
+        if self._kept - self._told >= ACK_BYTES or self._kept >= self._at:
+            self._told = self._kept
+            self._send(protocol.acknowledged(self._kept))
+
+    def heard(self) -> None:
+        """All output is durable, and so is the status: the holder may go."""
+        self._send(protocol.acknowledged(self._at))
+        self._send(protocol.HEARD)
+        with contextlib.suppress(OSError):
+            self._channel.write_eof()
+
+    def _send(self, frame: bytes) -> None:
+        if not self.is_closing():
+            with contextlib.suppress(OSError):
+                self._channel.write(frame)
+
+    def _keep_alive(self) -> None:
+        if not self.is_closing():
+            self._send(protocol.NOTHING)
+            self._alive = self._loop.call_later(ALIVE_S, self._keep_alive)
+
+    # ---- what the target says ------------------------------------------------------------------------------------
+
+    def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:
+        self._channel = chan
+
+    def data_received(self, data: bytes, datatype: int | None) -> None:
+        if datatype is not None:
+            self._said = (self._said + data)[-300:]
+        elif not self._answer.done():
+            self._line += data
+            if b"\n" in self._line:
+                line, rest = self._line.split(b"\n", 1)
+                self._answered(line, rest)
+            elif len(self._line) > protocol.HELLO_BYTES:
+                self._refuse("it says something else than a holder does")
+        elif self._front is None:
+            self._line += data
+        else:
+            self._take(self._front, data)
+
+    def _answered(self, line: bytes, rest: bytes) -> None:
+        try:
+            self._answer.set_result(protocol.read_answer(line))
+        except HolderError:
+            self._refuse("it says something else than a holder does")
+            return
+        self._channel.pause_reading()
+        self._line = rest
+
+    def _refuse(self, why: str) -> None:
+        self._answer.set_exception(NotHeldError(why))
+        self._channel.abort()
+
+    def _take(self, front: HeldFront, data: bytes) -> None:
+        try:
+            for kind, body in self._frames.take(data):
+                if kind == b"o":
+                    self._output(front, body)
+                elif kind == b"i":
+                    front.taken(struct.unpack(">Q", body)[0])
+                else:
+                    self._has_status = True
+                    (status,) = struct.unpack(">i", body)
+                    if status >= 0:
+                        front.target_left(status, None)
+                    else:
+                        front.target_left(None, (_NAMES.get(status, "KILL"), False, "", ""))
+        except (HolderError, struct.error):
+            self._channel.abort()
+
+    def _output(self, front: HeldFront, data: bytes) -> None:
+        old = max(0, min(len(data), self.hello.off - self._at))
+        self._at += len(data)
+        if old:
+            front.replay(data[:old])
+        if old < len(data):
+            front.down(data[old:], False)
+
+    def eof_received(self) -> bool:
+        return False
+
+    def pause_writing(self) -> None:
+        if self._front is not None:
+            self._front.held_back(True)
+
+    def resume_writing(self) -> None:
+        if self._front is not None:
+            self._front.held_back(False)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the library's
+        self._is_over = True
+        self._gone.set()
+        if self._alive is not None:
+            self._alive.cancel()
+        if not self._answer.done():
+            said = self._said.decode("utf-8", "replace").strip().replace("\n", " ")
+            self._answer.set_exception(NotHeldError(_why(said)))
+        elif self._front is not None and not self._has_status:
+            if self._is_ending:
+                self._front.target_left(None, None)
+            else:
+                self._front.target_lost()
+
+
+def _why(said: str) -> str:
+    """Why nothing answered, of what the target said instead."""
+    if "not found" in said or "No such file" in said or not said:
+        return "it has no python3"
+    return f"python3 there says: {said[-120:]}"
+
+
+async def attach(
+    connection: asyncssh.SSHClientConnection, ask: Ask, environment: Mapping[str | bytes, str | bytes], window: int
+) -> HeldShell:
+    """The held shell, paused until somebody :meth:`~HeldShell.begin` s. Raises as :meth:`HeldShell.answer`,
+    :class:`asyncssh.Error`."""
+    shell = HeldShell()
+    channel, _ = await connection.create_session(
+        lambda: shell, protocol.COMMAND, encoding=None, env=dict(environment), window=window, request_pty=False
+    )
+    channel.write(ask.lines())
+    try:
+        await shell.answer()
+    except BaseException:
+        shell.detach()
+        raise
+    return shell
+
+
+async def is_attended(connection: asyncssh.SSHClientConnection, ask: Ask, window: int) -> bool | None:
+    """Whether a gateway is attached to the holder; ``None`` where there is no holder."""
+    try:
+        shell = HeldShell()
+        channel, _ = await connection.create_session(
+            lambda: shell, protocol.COMMAND, encoding=None, window=window, request_pty=False
+        )
+        channel.write(ask._replace(look=True).lines())
+        return bool((await shell.answer()).get("attended"))
+    except GoneError:
+        return None
+    except NotHeldError:
+        return True

@@ -1,0 +1,181 @@
+"""Shells that outlive their gateway: begun by a holder on the target, and gone on with by whichever gateway its user
+reaches next.
+
+The order is what makes it safe. The register gives the next generation to one gateway; the recording takes no chunk of
+a lower one from then on; the holder lets nobody type with a lower one. What the recording has decides what is shown and
+recorded next, so nothing is missing and nothing is there twice.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import asyncssh
+
+from rppam.crypto.data_keys import DataKeys
+from rppam.gateway.held_store import Kept, SqlHeld
+from rppam.gateway.holder.protocol import Ask, modes_of, new_token
+from rppam.gateway.holder.shell import GoneError, HeldShell, NotHeldError, StaleError, attach, is_attended
+from rppam.gateway.model import NewAccess
+from rppam.gateway.policy import AccessPolicy
+from rppam.gateway.ports import Recordings, Tape
+from rppam.gateway.store import SqlAccess
+from rppam.kernel.actor import Actor
+from rppam.kernel.secret import Secret
+
+if TYPE_CHECKING:
+    from rppam.gateway.ssh.live import LiveAccess
+
+log: Final = logging.getLogger("rppam.gateway")
+
+REPAINT_BYTES: Final = 64 * 1024
+"""So much of what was shown before is shown again to a terminal that has none of it."""
+LATER_S: Final = 600
+"""A holder waits so much longer than the register, which ends what nobody came back to in an orderly way."""
+WINDOW: Final = 2 * 1024 * 1024
+Environment = Mapping[str | bytes, str | bytes]
+
+
+class Terminal(NamedTuple):
+    """The user's terminal."""
+
+    columns: int
+    rows: int
+    term: str
+    modes: tuple[tuple[int, str, int], ...] = ()
+
+
+class Resumed(NamedTuple):
+    """A kept session that is gone on with."""
+
+    kept: Kept
+    shell: HeldShell
+    tape: Tape
+
+
+def terminal_of(term: tuple[str, tuple[int, int, int, int], Mapping[int, int]]) -> Terminal:
+    """The terminal that a client of SSH has described."""
+    return Terminal(term[1][0], term[1][1], term[0], modes_of(term[2]))
+
+
+class Holding:
+    """See the module."""
+
+    def __init__(
+        self,
+        held: SqlHeld,
+        store: SqlAccess,
+        keys: DataKeys,
+        recordings: Recordings,
+        policy: Callable[[], AccessPolicy],
+        *,
+        node: str,
+        boot_id: str,
+    ) -> None:
+        self.held, self._store, self._keys, self._recordings = held, store, keys, recordings
+        self._policy, self._node, self._boot_id = policy, node, boot_id
+
+    async def begin(self, access: "LiveAccess", tape: Tape, terminal: Terminal, environment: Environment) -> HeldShell:
+        """A new shell that a holder keeps. Raises :class:`NotHeldError` where the target cannot, ``DatabaseError``."""
+        ident, token = access.new.id, new_token()
+        sealed = await self._keys.seal(Secret(token), f"the session {ident}")
+        await self.held.hold(ident, access.generation, sealed, tape.ident, self.keep_ms)
+        ask = self._ask(ident, token, access.generation, terminal, is_new=True)
+        try:
+            shell = await attach(access.connection, ask, environment, WINDOW)
+        except (NotHeldError, GoneError, StaleError, asyncssh.Error, OSError) as error:
+            await self.held.hold(ident, access.generation, "", "", 0)
+            if isinstance(error, NotHeldError):
+                raise
+            raise NotHeldError(f"it cannot run what would keep it: {str(error) or type(error).__name__}") from error
+        access.is_kept = True
+        return shell
+
+    async def resume(
+        self,
+        found: Sequence[Kept],
+        connection: asyncssh.SSHClientConnection,
+        actor: Actor,
+        client: str,
+        terminal: Terminal,
+        on_lost: Callable[[str], None],
+        *,
+        had: int | None = None,
+        steal: bool = False,
+    ) -> Resumed | None:
+        """The first of these sessions that nobody has, or with ``steal`` the first one; ``None``: there is none.
+
+        ``had``: offset up to which the user's terminal has the output; ``None``: it has nothing of it.
+        """
+        for kept in found:
+            token = (await self._keys.unseal(kept.holder, kept.place)).reveal()
+            ask = self._ask(kept.id, token, kept.generation + 1, terminal, is_new=False)
+            if not steal and not kept.is_free and await is_attended(connection, ask, WINDOW):
+                continue
+            if not await self.held.take(kept, self._node, self._boot_id, client, actor):
+                continue
+            tape = await self._taken_tape(kept, actor, on_lost)
+            back = REPAINT_BYTES if had is None else max(0, tape.kept - had)
+            try:
+                shell = await attach(connection, ask._replace(off=tape.kept, back=back), {}, WINDOW)
+            except (GoneError, StaleError, NotHeldError) as error:
+                log.info("the session %s is gone from its target: %s", kept.id, error)
+                await self._bury(kept, tape, actor, is_gone=isinstance(error, GoneError))
+                continue
+            if missing := shell.hello.off - tape.kept:
+                tape.gap(missing)
+            return Resumed(kept, shell, tape)
+        return None
+
+    async def _taken_tape(self, kept: Kept, actor: Actor, on_lost: Callable[[str], None]) -> Tape:
+        try:
+            return await self._recordings.resume(kept.recording, kept.generation + 1, actor, on_lost)
+        except BaseException as error:
+            why = f"it could not be recorded: {error}"
+            await self.held.detach(kept.id, kept.generation + 1, why, kept.bytes_up, kept.bytes_down, actor)
+            raise
+
+    async def _bury(self, kept: Kept, tape: Tape, actor: Actor, *, is_gone: bool) -> None:
+        """Close a session that could not be attached to: it is over where its holder is gone, and else still kept."""
+        mine = kept.id, kept.generation + 1
+        if is_gone:
+            await tape.close("gone")
+            why = "the shell was gone from the target"
+            await self._store.end(mine[0], why, kept.bytes_up, kept.bytes_down, actor, mine[1])
+        else:
+            await tape.leave()
+            await self.held.detach(*mine, "it could not be reached", kept.bytes_up, kept.bytes_down, actor)
+
+    def _ask(self, ident: str, token: str, generation: int, terminal: Terminal, *, is_new: bool) -> Ask:
+        ttl_s = self._policy().resume_minutes * 60 + LATER_S
+        columns, rows, term, modes = terminal
+        return Ask(ident, token, generation, is_new, 0, 0, ttl_s, columns, rows, term, modes)
+
+    @property
+    def keep_ms(self) -> int:
+        """How long a session is kept without its user."""
+        return self._policy().resume_minutes * 60_000
+
+
+def began(kept: Kept) -> str:
+    """When a session began, for people."""
+    return datetime.fromtimestamp(kept.started / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def resumed_access(kept: Kept, client: str, node: str, boot_id: str) -> NewAccess:
+    """A session that is gone on with, as the gateway ``boot_id`` of ``node`` has it."""
+    return NewAccess(
+        kept.id,
+        kept.user_id,
+        kept.user,
+        kept.auth_epoch,
+        kept.target_id,
+        kept.target,
+        kept.account_id,
+        kept.account,
+        kept.kind,
+        client,
+        node,
+        boot_id,
+    )

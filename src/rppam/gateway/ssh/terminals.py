@@ -1,0 +1,431 @@
+"""Terminals of WebSockets: the gateway's end of ``/api/v1/access/terminals/{id}``.
+
+A terminal is a kept session that is named by its id, so any gateway goes on with it: the one before loses it. What it
+shows has offsets, and so has what is typed: the client says what it has, and sends again what was not taken. What
+passes is documented for people in docs/reference/terminals.md. Where the target can keep no shell, the terminal ends
+with its WebSocket, and says so at its start.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import socket
+import struct
+import sys
+from typing import Any, Final
+
+import asyncssh
+
+from rppam.access.sessions.model import Identity, SessionKind
+from rppam.gateway.errors import AccessUnknown, ChannelRefused, NoGateway, RouteUnknown
+from rppam.gateway.held_store import Kept
+from rppam.gateway.holder.shell import HeldShell, NotHeldError
+from rppam.gateway.model import Kind
+from rppam.gateway.ports import NoTape, Recorded, Route, Tape
+from rppam.gateway.relay import ALIVE_S, HERE, Pipe, Wish, read_wish
+from rppam.gateway.ssh.byte_channel import PACKET, WINDOW
+from rppam.gateway.ssh.channel import Back, one_line
+from rppam.gateway.ssh.gate import Gate
+from rppam.gateway.ssh.holding import Terminal, resumed_access
+from rppam.gateway.ssh.live import LiveAccess
+from rppam.kernel.actor import Actor, ActorKind
+from rppam.kernel.errors import RppamError
+
+log: Final = logging.getLogger("rppam.gateway")
+
+AHEAD_BYTES: Final = 256 * 1024
+"""So much is shown before the client has to say that it has it."""
+SIZES: Final = range(1, 1001)
+_AGAIN_S: Final = 1.0
+
+
+class Terminals:
+    """Takes the workers' calls."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._open: set[asyncio.Task[None]] = set()
+
+    async def serve(self, plug: socket.socket) -> None:
+        """Never returns; cancelled, it leaves every terminal to its holder."""
+        if sys.platform == "win32":
+            raise NoGateway("there is no gateway on this system")
+        server = await asyncio.start_unix_server(self._called, sock=plug)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            server.close()
+            for task in self._open:
+                task.cancel()
+            await asyncio.gather(*self._open, return_exceptions=True)
+
+    async def _called(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._open.add(task)
+        pipe = Pipe(reader, writer)
+        try:
+            wish = read_wish(await pipe.receive())
+            if wish is not None:
+                pipe.put(HERE)
+                await WebTerminal(self._gate, pipe, wish).run()
+        except asyncio.CancelledError:
+            pass
+        finally:
+            self._open.discard(task)
+            pipe.close()
+
+
+class WebTerminal:
+    """One of them. It is the user's end of the channel, as :class:`~rppam.gateway.ssh.channel.Front` is for SSH."""
+
+    def __init__(self, gate: Gate, pipe: Pipe, wish: Wish) -> None:
+        self._gate, self._pipe, self._wish = gate, pipe, wish
+        self._loop = asyncio.get_running_loop()
+        self._identity = Identity(
+            wish.subject, wish.user_id, frozenset(wish.roles), wish.session, SessionKind.LOGIN, wish.mfa
+        )
+        self._access: LiveAccess | None = None
+        self._back: HeldShell | asyncssh.SSHClientChannel[bytes] | None = None
+        self._tape: Tape = NoTape()
+        self._at = self._had = self._typed = self._acked = self._came = self._sent = 0
+        self._pauses: set[str] = set()
+        self._is_over = False
+        self._over = asyncio.Event()
+        self._began = self._loop.time()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def run(self) -> None:
+        """Carry it until either side ends."""
+        try:
+            self._spawn(self._live())
+            await self._open()
+        except RppamError as error:
+            again = error.row.status == 503
+            self._say(type="end", code=error.row.code, text=one_line(error), again=again)
+            self._stop()
+            return
+        except (asyncssh.Error, OSError) as error:
+            text = f"the target went away: {getattr(error, 'reason', '') or error}"
+            self._say(type="end", code="RPPAM-8617", text=text, again=True)
+            self._stop()
+            return
+        reading = self._loop.create_task(self._read())
+        over = self._loop.create_task(self._over.wait())
+        try:
+            await asyncio.wait({reading, over}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            reading.cancel()
+            over.cancel()
+            await asyncio.shield(self._close())
+            self._stop()
+
+    # ---- the beginning -----------------------------------------------------------------------------------------------
+
+    async def _open(self) -> None:
+        gate, wish = self._gate, self._wish
+        kept = await gate.holding.held.find(wish.id)
+        if kept is None or kept.user_id != wish.user_id or kept.kind != "terminal":
+            raise AccessUnknown("no terminal has this id, or it is over")
+        if gate.draining:
+            raise RouteUnknown(f"no new session is taken: {gate.draining}")
+        if not gate.policy.shell:
+            raise ChannelRefused("shell is not allowed here; the right that is missing is 'shell'")
+        route = await gate.routes.find(self._identity, kept.target, kept.account)
+        actor = Actor(ActorKind.USER, wish.user_id, wish.subject, kept.id, wish.client)
+        reached = await gate.reach(route, self._identity, actor, kept.id)
+        try:
+            await self._attach(kept, route, reached.connection, actor)
+        except BaseException:
+            if self._access is None:
+                reached.connection.close()
+            else:
+                await asyncio.shield(self._close())
+            raise
+        assert self._access is not None
+        self._spawn(self._watch(self._access))
+
+    async def _attach(self, kept: Kept, route: Route, connection: asyncssh.SSHClientConnection, actor: Actor) -> None:
+        gate, wish = self._gate, self._wish
+        terminal = Terminal(wish.columns, wish.rows, wish.term)
+        resumed = None
+        if kept.generation:
+            resumed = await gate.holding.resume(
+                [kept], connection, actor, wish.client, terminal, self._lost_recording, had=wish.off, steal=True
+            )
+            if resumed is None:
+                raise AccessUnknown("the shell is gone from the target, or somebody else goes on with it")
+        elif not await gate.holding.held.take(kept, gate.node, gate.boot_id, wish.client, actor):
+            raise AccessUnknown("somebody else has begun it")
+
+        async def still_may() -> None:
+            await gate.routes.find(self._identity, route.target, route.account)
+
+        new = resumed_access(kept, wish.client, gate.node, gate.boot_id)
+        access = LiveAccess(new, actor, connection, gate.store, gate.holding.held, self._hang_up, still_may, resumed)
+        self._access = access
+        gate.add(access)
+        access.joined(self)
+        if resumed is not None:
+            access.taken_up()
+            self._tape = resumed.tape
+            self._hold(resumed.shell, is_resumed=True)
+        else:
+            await self._begin(access, terminal)
+
+    async def _begin(self, access: LiveAccess, terminal: Terminal) -> None:
+        new = access.new
+        what = Recorded(
+            new.id, new.target_id, new.target, new.account, new.user_id, new.user, Kind.SHELL.value, "",
+            terminal.term, terminal.columns, terminal.rows, access.actor,
+        )  # fmt: skip
+        self._tape = await self._gate.recordings.begin(what, self._lost_recording)
+        try:
+            if self._gate.policy.resume == "never":
+                raise NotHeldError("the policy keeps none")
+            self._hold(await self._gate.holding.begin(access, self._tape, terminal, {}), is_resumed=False)
+        except NotHeldError as error:
+            await self._gate.holding.held.hold(new.id, access.generation, "", "", 0)
+            back, _ = await access.connection.create_session(
+                lambda: Back(self),
+                encoding=None,
+                request_pty="force",
+                term_type=terminal.term,
+                term_size=(terminal.columns, terminal.rows),
+                window=WINDOW,
+                max_pktsize=PACKET,
+            )
+            self._connect(back)
+            self._hello(is_kept=False, is_resumed=False)
+            self._say(type="notice", text=f"this session ends when its connection does: {new.target}: {error}")
+
+    def _hold(self, shell: HeldShell, *, is_resumed: bool) -> None:
+        assert self._access is not None
+        self._access.shell = shell
+        hello, had = shell.hello, self._wish.off
+        self._at, self._typed = hello.start, hello.typed
+        self._had = had if had is not None and hello.start <= had <= hello.end else hello.start
+        self._acked = self._had
+        self._tape.on_kept(shell.kept)
+        self._connect(shell)
+        self._hello(is_kept=True, is_resumed=is_resumed)
+        if is_resumed:
+            self._tape.resize(self._wish.columns, self._wish.rows)
+            shell.change_terminal_size(self._wish.columns, self._wish.rows)
+        shell.begin(self)
+
+    def _connect(self, back: "HeldShell | asyncssh.SSHClientChannel[bytes]") -> None:
+        self._back = back
+        self._tape.on_room(lambda full: self._pause("recording", on=full))
+
+    def _hello(self, *, is_kept: bool, is_resumed: bool) -> None:
+        assert self._access is not None
+        new = self._access.new
+        self._say(
+            type="hello", id=new.id, target=new.target, account=new.account, offset=self._had, typed=self._typed,
+            kept=is_kept, resumed=is_resumed, recorded=bool(self._tape.ident),
+        )  # fmt: skip
+
+    # ---- from the user -----------------------------------------------------------------------------------------------
+
+    async def _read(self) -> None:
+        while (message := await self._pipe.receive()) is not None:
+            if isinstance(message, bytes):
+                self._type(message)
+            else:
+                with contextlib.suppress(ValueError, TypeError, KeyError):
+                    self._told(json.loads(message))
+
+    def _type(self, message: bytes) -> None:
+        if len(message) <= 8 or self._back is None or self._access is None:
+            return
+        (off,) = struct.unpack(">Q", message[:8])
+        if off > self._typed:
+            self._fail("what was typed has a gap")
+            return
+        fresh = message[8 + self._typed - off :]
+        if not fresh:
+            return
+        self._access.sent(len(fresh))
+        self._sent += len(fresh)
+        self._tape.input(fresh)
+        if not self._back.is_closing():
+            self._back.write(fresh)
+        self._typed += len(fresh)
+        if not isinstance(self._back, HeldShell):
+            self.taken(self._typed)
+
+    def _told(self, said: dict[str, Any]) -> None:
+        kind = said["type"]
+        if kind == "ack":
+            self._acked = max(self._acked, min(int(said["offset"]), self._at))
+            self._pause("user", on=self._at - self._acked > AHEAD_BYTES)
+        elif kind == "resize":
+            columns, rows = int(said["columns"]), int(said["rows"])
+            if columns in SIZES and rows in SIZES and self._back is not None:
+                self._tape.resize(columns, rows)
+                self._back.change_terminal_size(columns, rows)
+        elif kind == "close":
+            self._end_shell()
+
+    def _end_shell(self) -> None:
+        if self._access is not None:
+            self._access.is_kept = False
+        if self._back is not None:
+            self._back.close()
+
+    def _pause(self, why: str, *, on: bool) -> None:
+        before = bool(self._pauses)
+        (self._pauses.add if on else self._pauses.discard)(why)
+        if self._back is None or before == bool(self._pauses):
+            return
+        if on:
+            self._back.pause_reading()
+        else:
+            self._back.resume_reading()
+
+    # ---- from the target ---------------------------------------------------------------------------------------------
+
+    def down(self, data: bytes, is_error: bool) -> None:
+        """Hand on what the target said."""
+        self._came += len(data)
+        if self._access is not None:
+            self._access.received(len(data))
+        self._tape.output(data, is_error, lambda: self._show(data))
+
+    def replay(self, data: bytes) -> None:
+        """Show again what was recorded before."""
+        self._show(data)
+
+    def _show(self, data: bytes) -> None:
+        start, self._at = self._at, self._at + len(data)
+        data = data[max(0, self._had - start) :]
+        if data and not self._is_over:
+            self._pipe.put(struct.pack(">Q", self._at - len(data)) + data)
+        if self._at - self._acked > AHEAD_BYTES:
+            self._pause("user", on=True)
+
+    def taken(self, off: int) -> None:
+        """Hear that all that was typed before ``off`` was taken."""
+        self._say(type="typed", offset=off)
+
+    def target_at_end(self) -> None:
+        """A terminal says how it ended, and needs no end of its output."""
+
+    def status_came(self) -> None:
+        """Nothing more comes but that."""
+
+    def held_back(self, on: bool) -> None:
+        """The holder has room for what one types."""
+
+    def target_left(self, status: int | None, signal: tuple[str, bool, str, str] | None) -> None:
+        """End as the target's end did."""
+        self._spawn(self._finish(status, signal))
+
+    async def _finish(self, status: int | None, signal: tuple[str, bool, str, str] | None) -> None:
+        how = f"signal {signal[0]}" if signal else "no status" if status is None else str(status)
+        await self._tape.close(how)
+        if isinstance(self._back, HeldShell):
+            self._back.heard()
+        if self._access is not None:
+            self._access.is_kept = False
+        self._left(how)
+        if not self._is_over:
+            self._say(type="exit", status=status, signal=signal[0] if signal else None)
+        self._is_over = True
+        self._over.set()
+
+    def target_lost(self) -> None:
+        """Hear that the way to the target is lost, and its shell kept."""
+        if self._access is not None:
+            self._access.spawn(self._leave())
+
+    async def _leave(self) -> None:
+        await self._tape.leave()
+        self._left("detached")
+        self.let_go("the way to the target was lost")
+
+    # ---- ends --------------------------------------------------------------------------------------------------------
+
+    def _lost_recording(self, why: str) -> None:
+        text = f"this session can no longer be recorded: {why}"
+        if isinstance(self._back, HeldShell):
+            self.let_go(text)
+        else:
+            self.end_with(text)
+
+    def end_with(self, text: str) -> None:
+        """Tell the user why the session ends, and end it."""
+        if not self._is_over:
+            self._say(type="end", code="", text=text, again=False)
+        self._is_over = True
+        if self._back is not None:
+            self._back.close()
+        self._loop.call_later(_AGAIN_S, self._over.set)
+
+    def let_go(self, text: str) -> None:
+        """Tell the user, and leave without ending what a holder keeps."""
+        if not self._is_over:
+            self._say(type="end", code="", text=text, again=True)
+        self._is_over = True
+        if isinstance(self._back, HeldShell):
+            self._back.detach()
+        self._over.set()
+
+    def _fail(self, text: str) -> None:
+        self._say(type="end", code="", text=text, again=True)
+        self._is_over = True
+        self._over.set()
+
+    def _hang_up(self, text: str) -> None:
+        if not self._is_over:
+            self._say(type="end", code="", text=text, again=False)
+        self._is_over = True
+        self._over.set()
+
+    def _left(self, how: str) -> None:
+        access = self._access
+        if access is not None and self in access:
+            took_ms = int((self._loop.time() - self._began) * 1000)
+            access.channel_ended(self, Kind.SHELL, how, self._sent, self._came, took_ms)
+
+    async def _watch(self, access: LiveAccess) -> None:
+        await access.connection.wait_closed()
+        await asyncio.sleep(_AGAIN_S)
+        if not isinstance(self._back, HeldShell):
+            self._hang_up("the target closed the connection")
+
+    async def _live(self) -> None:
+        while True:
+            await asyncio.sleep(ALIVE_S)
+            self._say(type="alive")
+
+    async def _close(self) -> None:
+        access, self._access = self._access, None
+        self._is_over = True
+        if access is None:
+            return
+        if access.is_kept and not access.why and isinstance(self._back, HeldShell):
+            self._back.detach()
+            await self._tape.leave()
+        elif self._back is not None:
+            self._back.close()
+            await self._tape.close("the user left")
+        try:
+            await access.close("the connection was lost", lambda: asyncio.sleep(_AGAIN_S))
+        finally:
+            self._gate.remove(access)
+
+    def _stop(self) -> None:
+        for task in set(self._tasks):
+            task.cancel()
+
+    def _spawn(self, work: Any) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _say(self, **what: Any) -> None:
+        if not self._pipe.is_closing:
+            self._pipe.put(json.dumps(what))

@@ -1,0 +1,66 @@
+"""Terminals in the browser and of ``rppam ssh``: what a worker does before a gateway has one.
+
+Opening one enters it in the register, where any gateway of the cluster takes it up when its WebSocket comes; one that
+nobody comes for is closed there within minutes.
+"""
+
+from typing import Final
+
+from rppam.access.accounts.store import SqlAccounts
+from rppam.access.sessions.model import Identity
+from rppam.access.sessions.service import session_id
+from rppam.foundation import Foundation
+from rppam.gateway.errors import AccessUnknown, ChannelRefused, NoGateway
+from rppam.gateway.held_store import Kept, SqlHeld
+from rppam.gateway.model import NewAccess
+from rppam.gateway.policy import ACCESS
+from rppam.gateway.ports import Routes
+from rppam.kernel.actor import current_actor
+
+WAITS_MS: Final = 60_000
+"""How long an opened terminal waits for its WebSocket."""
+NOT_BEGUN: Final = "-"
+"""In place of what opens the holder, while there is none."""
+
+
+class TerminalOpening:
+    """See the module."""
+
+    def __init__(self, base: Foundation, held: SqlHeld, accounts: SqlAccounts, routes: Routes) -> None:
+        self._base, self._held, self._accounts, self._routes = base, held, accounts, routes
+
+    async def open(self, identity: Identity, target: str, account: str) -> NewAccess:
+        """A terminal that waits for its WebSocket. Raises what keeps ``identity`` from having one."""
+        if not self._base.config.access.enabled:
+            raise NoGateway("this node has no gateway")
+        if not self._base.hot.current(ACCESS).shell:
+            raise ChannelRefused("shell is not allowed here; the right that is missing is 'shell'")
+        if identity.user_id is None:
+            raise ChannelRefused("a terminal is for an account, and this token was made on a host")
+        route = await self._routes.find(identity, target, account)
+        user = (await self._accounts.get(identity.user_id)).account
+        actor = current_actor()
+        new = NewAccess(
+            session_id(self._base.clock.wall_ms()),
+            user.id,
+            user.name,
+            user.auth_epoch,
+            route.target_id,
+            route.target,
+            route.account_id,
+            route.account,
+            "terminal",
+            actor.address,
+            self._base.node,
+            "",
+        )
+        facts = {"account": route.account, "host": route.host, "port": route.port, "secondFactor": identity.mfa}
+        await self._held.open(new, NOT_BEGUN, WAITS_MS, actor, facts)
+        return new
+
+    async def find(self, identity: Identity, ident: str) -> Kept:
+        """A terminal of ``identity``. Raises :class:`AccessUnknown`."""
+        kept = await self._held.find(ident)
+        if kept is None or kept.kind != "terminal" or kept.user_id != (identity.user_id or ""):
+            raise AccessUnknown("no terminal of yours has this id, or it is over")
+        return kept

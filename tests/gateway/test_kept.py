@@ -1,0 +1,245 @@
+"""A shell that loses its user or its gateway is kept by its target, and its user finds it again at any gateway."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rppam.gateway.holder import protocol
+from rppam.gateway.policy import ACCESS, AccessPolicy
+from rppam.gateway.taping import Taping
+from rppam.recordings.service import Recordings
+from tests.gateway.places import Place, Sshd
+from tests.gateway.test_recorded import bytes_of, exported, listed, verified
+from tests.gateway.test_register import recorded
+from tests.support.served import Served
+
+pytestmark = [pytest.mark.integration]
+
+
+@pytest.fixture
+def policy() -> dict[str, Any]:
+    return {}
+
+
+@pytest.fixture
+async def places(
+    served: Served, tmp_path: Path, target: Sshd, policy: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[list[Place]]:
+    """Two gateways of one cluster."""
+    current = type(served.live).current
+    wanted = AccessPolicy(**policy)
+    monkeypatch.setattr(type(served.live), "current", lambda live, one: wanted if one is ACCESS else current(live, one))
+    async with contextlib.AsyncExitStack() as stack:
+        found = []
+        for name in ("a", "b"):
+            (tmp_path / name).mkdir()
+            one = Place(served, tmp_path / name, target, Taping(served.services.get(Recordings), served.live))
+            await one.start()
+            stack.push_async_callback(one.stop)
+            found.append(one)
+        yield found
+
+
+class Screen:
+    """A user with a terminal."""
+
+    def __init__(self, process: Any) -> None:
+        self.process, self.text = process, ""
+
+    def type(self, text: str) -> None:
+        self.process.stdin.write(text)
+
+    async def until(self, word: str, patience_s: float = 10) -> None:
+        async with asyncio.timeout(patience_s):
+            while word not in self.text:
+                data = await self.process.stdout.read(65536)
+                assert data, self.text
+                self.text += data
+
+
+async def terminal(client: Any) -> Screen:
+    return Screen(await client.create_process(term_type="xterm", term_size=(90, 20)))
+
+
+def cut(client: Any) -> None:
+    """As a user whose network is gone."""
+    client._transport.abort()
+
+
+async def sessions(place: Place) -> list[dict[str, Any]]:
+    answer = await place.served.http.get("/api/v1/access/sessions", headers=place.served.bearer())
+    items: list[dict[str, Any]] = answer.json()["items"]
+    return items
+
+
+async def until(holds: Callable[[], bool], patience_s: float = 10) -> None:
+    for _ in range(int(patience_s / 0.05)):
+        if holds():
+            return
+        await asyncio.sleep(0.05)
+    assert holds()
+
+
+async def until_recorded(place: Place, action: str, count: int = 1) -> None:
+    for _ in range(200):
+        if len(await recorded(place, action)) >= count:
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"no {action}")
+
+
+async def test_who_was_cut_off_goes_on_at_another_gateway_in_the_same_recording(places: list[Place]) -> None:
+    a, b = places
+    async with a.client() as client:
+        screen = await terminal(client)
+        screen.type("mark=$((40+2)); stty size; echo was-$mark\n")
+        await screen.until("was-42")
+        assert "20 90" in screen.text
+        cut(client)
+    await until_recorded(a, "access.detach")
+    async with b.client() as client:
+        screen = await terminal(client)
+        await screen.until("was-42")
+        assert "back in the session" in (await asyncio.wait_for(screen.process.stderr.readline(), 5))
+        screen.type("echo still-$mark; exit 7\n")
+        await screen.until("still-42")
+        ended = await screen.process.wait()
+        assert ended.exit_status == 7
+    (one,) = await listed(a)
+    assert (one["state"], one["exit"]) == ("done", "7")
+    raw = bytes_of(await exported(a, one["id"], "ttyrec"))
+    assert raw.count(b"\r\nwas-42\r\n") == 1
+    assert raw.count(b"still-42\r\n") == 1
+    assert (await verified(a, one["id"]))["ok"]
+    assert [len(await recorded(a, f"access.{word}")) for word in ("start", "detach", "reattach", "end")] == [1, 1, 1, 1]
+    await until(lambda: not (a.target.folder / ".rppam").exists())
+
+
+async def test_who_leaves_ends_the_shell(places: list[Place]) -> None:
+    a, _ = places
+    async with a.client() as client:
+        screen = await terminal(client)
+        screen.type("echo on-$((40+2))\n")
+        await screen.until("on-42")
+    await until(lambda: not (a.target.folder / ".rppam").exists())
+    await until_recorded(a, "access.end")
+    assert await recorded(a, "access.detach") == []
+
+
+async def test_a_second_window_is_a_session_of_its_own(places: list[Place]) -> None:
+    a, b = places
+    async with a.client() as one, b.client() as other:
+        first = await terminal(one)
+        first.type("mark=first; echo on-$((40+2))\n")
+        await first.until("on-42")
+        second = await terminal(other)
+        second.type("echo mark-$mark-\n")
+        await second.until("mark--")
+    await until_recorded(a, "access.end", 2)
+
+
+async def test_what_was_said_meanwhile_is_in_the_recording_once(places: list[Place]) -> None:
+    a, b = places
+    async with a.client() as client:
+        screen = await terminal(client)
+        screen.type(
+            "for i in $(seq 1 3000); do echo line-$i; [ $((i%100)) = 0 ] && sleep 0.1; done; echo all-$((1+1))\n"
+        )
+        await screen.until("line-300\r\n")
+        cut(client)
+    await until_recorded(a, "access.detach")
+    for number, place in ((2, b), (3, a)):
+        async with place.client() as client:
+            screen = await terminal(client)
+            await screen.until(f"line-{number}00\r\n")
+            await screen.until(f"line-{number * 500}\r\n")
+            cut(client)
+        await until_recorded(a, "access.detach", number)
+    async with a.client() as client:
+        screen = await terminal(client)
+        await screen.until("all-2")
+        screen.type("exit\n")
+        assert (await screen.process.wait()).exit_status == 0
+    (one,) = await listed(a)
+    raw = bytes_of(await exported(a, one["id"], "ttyrec"))
+    assert b"".join(b"line-%d\r\n" % number for number in range(1, 3001)) in raw
+    assert (await verified(a, one["id"]))["ok"]
+    await until(lambda: a.target.held == [])
+
+
+async def test_an_administrator_ends_a_shell_that_nobody_is_attached_to(places: list[Place]) -> None:
+    a, b = places
+    async with a.client() as client:
+        screen = await terminal(client)
+        screen.type("echo on-$((40+2))\n")
+        await screen.until("on-42")
+        cut(client)
+    await until_recorded(a, "access.detach")
+    (one,) = await sessions(a)
+    assert one["active"]
+    assert one["detachedAt"]
+    answer = await b.served.http.post(
+        f"/api/v1/access/sessions/{one['id']}/kill", json={"reason": "lunch"}, headers=b.served.bearer()
+    )
+    assert answer.status_code == 200
+    await until_recorded(a, "access.end")
+    await until(lambda: a.target.held == [])
+    (tape,) = await listed(a)
+    assert tape["state"] == "done"
+
+
+@pytest.mark.parametrize("policy", [{"resume": "never"}], ids=["never"])
+async def test_where_the_policy_keeps_none_a_lost_connection_ends_the_shell(places: list[Place]) -> None:
+    a, _ = places
+    async with a.client() as client:
+        screen = await terminal(client)
+        screen.type("echo on-$((40+2))\n")
+        await screen.until("on-42")
+        assert a.target.held == []
+        cut(client)
+    await until_recorded(a, "access.end")
+
+
+@pytest.mark.parametrize("policy", [{"resume": "ask"}], ids=["ask"])
+async def test_where_the_policy_asks_the_user_decides(places: list[Place]) -> None:
+    a, b = places
+    async with a.client() as client:
+        screen = await terminal(client)
+        screen.type("mark=1; echo on-$((40+2))\n")
+        await screen.until("on-42")
+        cut(client)
+    await until_recorded(a, "access.detach")
+    async with b.client() as client:
+        screen = await terminal(client)
+        await screen.until("Go on with it? [Y/n]")
+        screen.type("n")
+        await screen.until("no\r\n")
+        screen.type("echo mark-$mark-\n")
+        await screen.until("mark--")
+        screen.type("exit\n")
+        await screen.process.wait()
+    async with b.client() as client:
+        screen = await terminal(client)
+        await screen.until("[Y/n]")
+        screen.type("\n")
+        await screen.until("on-42")
+        screen.type("echo mark-$mark-; exit\n")
+        await screen.until("mark-1-")
+        await screen.process.wait()
+
+
+async def test_a_target_that_cannot_keep_a_shell_says_so_at_the_start(
+    places: list[Place], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "COMMAND", protocol.COMMAND.replace("python3", "python3-that-is-not-there"))
+    async with places[0].client() as client:
+        screen = await terminal(client)
+        said = await asyncio.wait_for(screen.process.stderr.readline(), 10)
+        assert "this session ends when its connection does: web1 cannot keep it, as it has no python3" in said
+        screen.type("echo on-$((40+2)); exit 3\n")
+        await screen.until("on-42")
+        assert (await screen.process.wait()).exit_status == 3
