@@ -4,7 +4,9 @@ Hypothesis would repeat the same examples for ever where the variable CI is set.
 Ctrl-C, also where a shell began the tests in the background: it ignores that signal then, and so would its children.
 """
 
+import importlib.util
 import signal
+import sys
 
 import pytest
 
@@ -19,6 +21,9 @@ pytest_plugins = [
     "tests.support.served_fixtures",
 ]
 """Fixtures that tests of more than one slice ask for; a folder's own stand in its conftest."""
+
+if importlib.util.find_spec("sniffio") is None:
+    sys.modules["sniffio"] = None  # type: ignore[assignment]  # httpx looks for it on disk with each request
 
 register_profiles()
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
