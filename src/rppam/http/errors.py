@@ -128,6 +128,12 @@ class HeadersTooLargeError(RequestError, code="RPPAM-6015", status=431):
     fix = "Send at most 16 KiB of them."
 
 
+class HttpVersionError(RequestError, code="RPPAM-6017", status=505):
+    """The request is of another version of HTTP than 1.1 and 1.0."""
+
+    fix = "Speak HTTP/1.1 (curl --http1.1); a balancer in front may speak HTTP/2 with its callers."
+
+
 class SlowRequestError(RequestError, code="RPPAM-6016", retry=Retry.YES, status=408):
     """The request did not arrive in time."""
 

@@ -1,61 +1,27 @@
 """HTTP/1.1 on one connection: uvicorn's h11 protocol, with the bounds and the manners it lacks.
 
-Refuses a request with two lengths, and one whose lines end in a bare LF, which two programs on its way could read as
-two different ones. Adds a deadline for
-the headers (without one, a connection that trickles bytes lives for ever), a bound on connections (who goes beyond it,
-``connection_limiter`` decides), and problem documents for what is not HTTP at all. It reaches into the server's class
+Reads requests by a stricter grammar (:mod:`rppam.http.grammar`). Adds a deadline for the headers (without one, a
+connection that trickles bytes lives for ever), a bound on connections (who goes beyond it, ``connection_limiter``
+decides), and problem documents for what is not HTTP at all. It reaches into the server's class
 on purpose and in this one place; ``tests/http/test_server.py`` holds it to its behaviour.
 """
 
 import asyncio
-import re
 import sys
 from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
 import h11
-from h11._receivebuffer import ReceiveBuffer
 from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from rppam.http.bounds import ApiLimits
 from rppam.http.connection_limiter import ConnectionLimiter
-from rppam.http.errors import HeadersTooLargeError, RequestError, UnreadableRequestError
+from rppam.http.errors import HeadersTooLargeError, HttpVersionError, RequestError, UnreadableRequestError
+from rppam.http.grammar import VERSION_HINT, StrictConnection
 from rppam.http.problems import problem
 from rppam.http.request_slots import RequestSlots
-
-_BLANK_LINE: Final = re.compile(rb"\n\r?\n")
-
-
-class _Lines(ReceiveBuffer):
-    """Takes no request line, header or trailer that ends in LF alone (RFC 9112, section 2.2 lets a server choose)."""
-
-    def maybe_extract_lines(self) -> list[bytearray] | None:
-        """As the parser's own. Raises :class:`h11.RemoteProtocolError`."""
-        blank = _BLANK_LINE.search(self._data, self._multiple_lines_search)
-        head = self._data[: blank.end()] if blank else self._data[:1]
-        if head.count(b"\n") != head.count(b"\r\n"):
-            raise h11.RemoteProtocolError("a line ends in LF without CR")
-        return super().maybe_extract_lines()
-
-
-class _Strict(h11.Connection):
-    """Takes no request whose body has a length and comes in chunks (RFC 9112, section 6.1)."""
-
-    def __init__(self, our_role: type[h11.CLIENT] | type[h11.SERVER], max_incomplete_event_size: int) -> None:
-        super().__init__(our_role, max_incomplete_event_size)
-        self._receive_buffer = _Lines()
-
-    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
-        """As the parser's own. Raises :class:`h11.RemoteProtocolError`."""
-        event = super().next_event()
-        if isinstance(event, h11.Request):
-            names = {name for name, _ in event.headers}
-            if b"transfer-encoding" in names and b"content-length" in names:
-                raise h11.RemoteProtocolError("both Content-Length and Transfer-Encoding")
-        return event
-
 
 _WRITABLE: Final = (h11.IDLE, h11.SEND_RESPONSE)
 
@@ -81,7 +47,7 @@ class Wire(H11Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self.conn = _Strict(h11.SERVER, self.limits.header_bytes)
+        self.conn = StrictConnection(h11.SERVER, self.limits.header_bytes)
         # For streams: whoever takes nothing of what is sent is cut off, whatever lies in the buffer.
         self.app_state = {**self.app_state, "hang_up": self.hang_up}
         self._header_deadline: asyncio.TimerHandle | None = None
@@ -123,6 +89,8 @@ class Wire(H11Protocol):
         error: RequestError
         if isinstance(broken, h11.RemoteProtocolError) and broken.error_status_hint == 431:
             error = HeadersTooLargeError(f"more than {self.limits.header_bytes} bytes of request line and headers")
+        elif isinstance(broken, h11.RemoteProtocolError) and broken.error_status_hint == VERSION_HINT:
+            error = HttpVersionError("the request is of another version")
         else:
             error = UnreadableRequestError("the request is not valid HTTP/1.1")
         cycle = self._answering()
