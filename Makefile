@@ -20,7 +20,7 @@ BIN := .venv/bin
 SETUP := scripts/setup
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo dev servers quick test check sim-gate-beside lint-and-test thorough build coverage lint style format types types-windows layers sim-gate sim sim-long sim-requests plants faults faults-random faults-times sentinel fault-table hardened hostile bench console docs lock clean
+.PHONY: help env demo dev servers quick test check sim-gate-beside lint-and-test thorough build coverage lint style format types types-windows layers sim-gate sim sim-long sim-requests plants faults faults-random faults-times sentinel from-nothing fault-table hardened hostile bench console docs lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -43,6 +43,9 @@ test: dev servers ## the tests, but not those of `make sentinel` and the long on
 
 sentinel: dev servers ## the tests that wait for elections among real Sentinels, one at a time; some minutes
 	$(BIN)/pytest tests -m sentinel $(ARGS)
+
+from-nothing: dev servers ## types docs/operations/from-nothing.md and what follows it on hosts of their own; some minutes
+	FROM_NOTHING=1 $(BIN)/pytest tests/setup/test_from_nothing.py -s $(ARGS)
 
 quick: lint ## the inner loop: style, types, layers, unit tests and 50 simulated clusters
 	@$(BIN)/python scripts/run_tests.py --unit --jobs $(UNIT_JOBS) --hypothesis-profile quick

@@ -209,6 +209,21 @@ def set_up(group: str) -> None:
         say("ready")
 
 
+def link_command(place: Path) -> None:
+    """Let ``place`` be this checkout's command; another command that stands there is left alone."""
+    program = VENV / "bin" / "rppam"
+    if place.is_symlink() and place.resolve() == program.resolve():
+        return
+    if os.path.lexists(place) and not (place.is_symlink() and not place.exists()):
+        fail(f"{place} is something else than a link to {program}; remove it, or call {program} by its own name")
+    try:
+        place.unlink(missing_ok=True)
+        place.symlink_to(program)
+    except OSError as error:
+        fail(f"{place} cannot be made ({error.strerror}); run this as root")
+    say(f"{place} is the command")
+
+
 # --- packages of the system --------------------------------------------------------------------------------------
 
 
@@ -230,6 +245,9 @@ def missing_packages() -> list[str]:
         "curl": absent("curl"),
         "openssh-server": absent("sshd"),
         "openssh-client": absent("ssh", "scp", "sftp", "ssh-keygen"),
+        "haproxy": absent("haproxy"),
+        "nginx": absent("nginx"),
+        "keepalived": absent("keepalived"),
         "rsync": absent("rsync"),
         "git": absent("git"),
         "rsyslog": absent("rsyslogd"),
@@ -340,6 +358,9 @@ def main() -> int:
         ("bench", "that, and the peers to measure against"),
     ):
         words.add_parser(group, help=f".venv with {text}")
+    words.add_parser(
+        "host", help="as runtime, and the command rppam in /usr/local/bin: for a host that runs the product"
+    )
     words.add_parser("servers", help="by apt: the servers and tools that the tests use")
     words.add_parser("as-root", help="install packages; called through sudo").add_argument("packages", nargs="+")
     options = parser.parse_args()
@@ -347,6 +368,9 @@ def main() -> int:
         return as_root(options.packages)
     if options.word == "servers":
         servers()
+    elif options.word == "host":
+        set_up("runtime")
+        link_command(Path("/usr/local/bin/rppam"))
     else:
         set_up(options.word)
     return 0

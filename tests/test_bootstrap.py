@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.bootstrap import POLICY_TEXT, locked, no_service_starts, probe
+from scripts.bootstrap import POLICY_TEXT, VENV, link_command, locked, no_service_starts, probe
 
 pytestmark = pytest.mark.integration
 
@@ -62,6 +62,18 @@ def test_a_policy_of_the_administrator_is_left_alone(tmp_path: Path) -> None:
     with no_service_starts(policy):
         assert policy.read_text() == "#!/bin/sh\nexit 0\n"
     assert policy.exists()
+
+
+def test_the_command_of_a_host_is_a_link_that_takes_no_other_place(tmp_path: Path) -> None:
+    place = tmp_path / "rppam"
+    for _ in range(2):
+        link_command(place)
+        assert place.readlink() == VENV / "bin" / "rppam"
+    place.unlink()
+    place.write_text("another program")
+    with pytest.raises(SystemExit):
+        link_command(place)
+    assert place.read_text() == "another program"
 
 
 def test_two_runs_wait_for_each_other(tmp_path: Path) -> None:

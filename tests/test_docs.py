@@ -21,7 +21,8 @@ FILES = sorted([*(ROOT / name for name in AT_THE_TOP), *(ROOT / "docs").rglob("*
 PAGES = [parse(str(file.relative_to(ROOT)), file.read_text(encoding="utf-8")) for file in FILES if file.exists()]
 WITH_COMMANDS = [page for page in PAGES if page.commands]
 PLAIN = [page for page in WITH_COMMANDS if not page.needs]
-WITH_CLUSTER = [page for page in WITH_COMMANDS if page.needs]
+WITH_CLUSTER = [page for page in WITH_COMMANDS if page.needs and "hosts" not in page.needs]
+"""Pages with hosts have tests of their own in tests/setup/test_from_nothing.py."""
 
 
 def name(page: Page) -> str:

@@ -5,6 +5,8 @@ with this environment's commands on PATH. What a page may say about that:
 
 * ``<!-- run: demo -->``: a cluster of ``rppam demo`` is up; ADMIN_USER, ADMIN_PASSWORD and ADMIN_JWT are set;
 * ``<!-- run: checkout -->``: the commands are typed in the checkout instead of an empty folder;
+* ``<!-- run: hosts -->``: the page has a test of its own, which types each block on the host that ``<!-- host: NAME
+  -->`` above it names (tests/support/typed_hosts.py);
 * ``<!-- prints -->`` above a ``text`` block: the ``sh`` block before it prints exactly that;
 * a line ``*Not run by the tests: REASON.*`` above a block: it is shown to readers as it stands and not typed.
 
@@ -32,11 +34,12 @@ DOCUMENTED_PORT = 7101
 READY_S_MAX = 45
 PAGE_S_MAX = 180
 LANGUAGES = {"sh", "console", "text", "yaml", "json", "ini", "lua", "mermaid", "python", "sql"}
-NEEDS = {"demo", "checkout"}
+NEEDS = {"demo", "checkout", "hosts"}
 
 _FENCE = re.compile(r"^```(\S*)\s*$")
 _RUN = re.compile(r"^<!-- run: (\S+) -->$")
 _NOT_RUN = re.compile(r"^\*Not run by the tests: (.+)\.\*$")
+_HOST = re.compile(r"^<!-- host: (\S+) -->$")
 _PRINTS = "<!-- prints -->"
 
 
@@ -54,6 +57,8 @@ class Block:
     not_run: str | None = None
     expected: str | None = None
     """What it prints, where the page says so."""
+    host: str = ""
+    """On which host it is typed, where the page has several."""
 
 
 @dataclass
@@ -82,7 +87,8 @@ def parse(name: str, text: str) -> Page:
             page.needs.add(found[1])
         if fence := _FENCE.match(line):
             body = _body(name, number, lines)
-            _add(page, Block(number, fence[1], body, not_run=_reason(above)), prints=above == _PRINTS)
+            host = found[1] if (found := _HOST.match(above)) else ""
+            _add(page, Block(number, fence[1], body, not_run=_reason(above), host=host), prints=above == _PRINTS)
             above = ""
         elif line.strip():
             above = line.strip()

@@ -10,5 +10,6 @@ SLICE = Slice(
         "init": Command("cli", "Write a first node's config and keys, or join the next node."),
         "redis": Command("redis_cli", "Set up a Redis for this product, make passwords, look at its memory."),
         "tls": Command("tls_cli", "Certificates of an authority of its own: make, issue, renew."),
+        "lb": Command("balancer_cli", "Configurations of load balancers in front of the nodes."),
     },
 )

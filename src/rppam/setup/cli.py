@@ -18,11 +18,13 @@ from click.core import ParameterSource
 from rppam.kernel.secret import Secret
 
 if TYPE_CHECKING:
+    from rppam.setup.bundle import Bundle
     from rppam.setup.plan import Layout, Wishes
     from rppam.setup.write import Outcome
 
 PASSPHRASE_VARIABLE = "RPPAM_BUNDLE_PASSPHRASE"  # noqa: S105 - a variable's name
 _FILE = click.Path(path_type=Path, dir_okay=False)
+_THERE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
 class _Asked(NamedTuple):
@@ -40,6 +42,12 @@ class _Asked(NamedTuple):
     as_json: bool
     witness: bool
     redis_password_file: Path | None
+    service: bool
+    start: bool
+    redis_files: Path | None
+    api_cert: Path | None
+    api_key: Path | None
+    api_ca: Path | None
 
 
 @click.command(
@@ -74,6 +82,16 @@ class _Asked(NamedTuple):
 @click.option(
     "--port", type=click.IntRange(1, 65_535), help="Its port [default: 7101]; of a witness: its member port [5201]."
 )
+@click.option(
+    "--redis-files",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Instead of --redis: the folder 'node' (for a witness 'witness') that rppam redis setup wrote.",
+)
+@click.option("--api-cert", type=_THERE, help="Certificate of the REST API (PEM or .pfx), copied beside the config.")
+@click.option("--api-key", type=_THERE, help="Its key.")
+@click.option("--api-ca", type=_THERE, help="Authority that commands believe when they ask nodes over https.")
+@click.option("--virtual-ip", help="Address that follows the leader, such as 10.0.1.50/24.")
+@click.option("--virtual-ip-interface", help="Its network interface.  [default: the one in that network]")
 @click.option("--advertise-url", help="How others reach the API, such as http://node1.example.com:7101.")
 @click.option(
     "--license", "licence", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Licence file."
@@ -102,6 +120,8 @@ class _Asked(NamedTuple):
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="With --witness --join: the password of the witness's own user of Redis.",
 )
+@click.option("--service", is_flag=True, help="Make the account rppam, let it own the files, and install the unit.")
+@click.option("--start", is_flag=True, help="With --service: start it, now and whenever the host does.")
 @click.option("--force", is_flag=True, help="Write over files that differ; the old ones are kept as *.bak-TIME, but "
               "no secret on a witness's host.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
@@ -128,6 +148,8 @@ def command(**options: Any) -> None:
 def _make(asked: _Asked, options: dict[str, Any]) -> None:
     from rppam.setup.plan import layout_of
 
+    if asked.start and not asked.service:
+        raise click.UsageError("--start goes with --service, which makes what is started")
     if asked.redis_password_file is not None and not (asked.witness and asked.join):
         raise click.UsageError("--redis-password-file goes with --witness --join; a node's password stands in --redis")
     if asked.witness and not (asked.node_name is None and asked.bundle is not None and asked.join is None):
@@ -144,7 +166,11 @@ def _make(asked: _Asked, options: dict[str, Any]) -> None:
         answer = {"config": str(layout.config), **_export(layout, asked)}
         _show_bundle(answer, as_json=asked.as_json)
         return
-    outcome = _write(layout, _wishes(asked.node_name, options), asked)
+    if asked.service:
+        from rppam.setup.service import refuse_unless_possible
+
+        refuse_unless_possible(layout.config)
+    outcome = _installed(_write(layout, _wishes(asked, options, layout), asked), layout, asked)
     answer = _answer(outcome)
     if asked.bundle is not None:
         answer |= _export(layout, asked)
@@ -160,9 +186,9 @@ def _make_witness(asked: _Asked, options: dict[str, Any]) -> None:
     from rppam.kernel.system_clock import SystemClock
     from rppam.setup.bundle import unseal
     from rppam.setup.given import redis_string, text_of
-    from rppam.setup.plan import Layout, layout_of
+    from rppam.setup.placed_files import of_redis
+    from rppam.setup.plan import NOTHING_PLACED, Layout, layout_of
     from rppam.setup.witness import WitnessWishes, WitnessWriter
-    from rppam.setup.write import CLUSTER_KEY
 
     if asked.join is None:
         raise click.UsageError("--witness goes with --join BUNDLE: a witness is made from a node of its cluster")
@@ -174,6 +200,7 @@ def _make_witness(asked: _Asked, options: dict[str, Any]) -> None:
         for name in options
         if name not in {"redis", "host", "port"} and source(name) is ParameterSource.COMMANDLINE
     ]
+    of_nodes += [name for name in ("api_cert", "api_key", "api_ca") if getattr(asked, name) is not None]
     if asked.licence is not None or asked.bundle is not None or of_nodes:
         named = [*of_nodes, *(["license"] if asked.licence else []), *(["bundle"] if asked.bundle else [])]
         given = ", ".join(f"--{name.replace('_', '-')}" for name in named)
@@ -189,17 +216,30 @@ def _make_witness(asked: _Asked, options: dict[str, Any]) -> None:
         options["port"],
         Secret(redis) if redis else None,
         Secret(password.strip()) if password else None,
+        NOTHING_PLACED if asked.redis_files is None else of_redis(asked.redis_files, layout.config.parent).inlined(),
     )
     bundle = unseal(text_of(asked.join, errors="replace") or "", _passphrase(asked), place=str(asked.join))
-    outcome = WitnessWriter(layout, SystemClock(), force=asked.force).witness(bundle, wishes)
+    if asked.service:
+        from rppam.setup.service import refuse_unless_possible
+
+        refuse_unless_possible(layout.config)
+    writer = WitnessWriter(layout, SystemClock(), force=asked.force)
+    outcome = _installed(writer.witness(bundle, wishes), layout, asked)
     answer = _answer(outcome)
     del answer["licensePath"]
     if asked.as_json:
         click.echo(json.dumps(answer))
-        return
+    else:
+        _report_witness(outcome, asked, bundle)
+
+
+def _report_witness(outcome: "Outcome", asked: _Asked, bundle: "Bundle") -> None:
+    from rppam.setup.witness import CARRIED
+    from rppam.setup.write import CLUSTER_KEY
+
     _report_written(outcome)
     click.echo("\nNext:")
-    if set(bundle.files) - {CLUSTER_KEY}:
+    if {name for name in bundle.files if not name.startswith(CARRIED)} - {CLUSTER_KEY}:
         click.echo(
             f"  remove {asked.join} from this host: it holds keys that a witness must not have; one that holds none of "
             "them is made on a node by: rppam init --witness --bundle FILE"
@@ -212,17 +252,25 @@ def _make_witness(asked: _Asked, options: dict[str, Any]) -> None:
     )
 
 
-def _wishes(node_name: str, options: dict[str, Any]) -> "Wishes":
+def _wishes(asked: _Asked, options: dict[str, Any], layout: "Layout") -> "Wishes":
     from rppam.licence.service import parse_public_key
     from rppam.setup.given import database_url, redis_string, text_of
+    from rppam.setup.placed_files import of_api, of_redis
     from rppam.setup.plan import Wishes
 
+    folder = layout.config.parent
+    placed = of_api(asked.api_cert, asked.api_key, asked.api_ca, folder)
+    if asked.redis_files is not None:
+        if options["redis"]:
+            raise click.UsageError("--redis-files goes without --redis: the section there names the servers")
+        placed = of_redis(asked.redis_files, folder).under(placed)
     redis = redis_string(options.pop("redis"))
     database = database_url(options.pop("database"), options.pop("database_password_file"))
     given = ((text, text_of(Path(text), errors="replace")) for text in options.pop("trusted"))
     trusted = [parse_public_key(text if content is None else content, "--trusted-key") for text, content in given]
     return Wishes(
-        node_name=node_name,
+        node_name=asked.node_name or "",
+        placed=placed,
         redis=Secret(redis) if redis else None,
         database=database,
         trusted_keys=tuple(key.text() for key in trusted),
@@ -241,6 +289,19 @@ def _write(layout: "Layout", wishes: "Wishes", asked: _Asked) -> "Outcome":
         return writer.first(wishes, text_of(asked.licence, errors="replace") if asked.licence is not None else None)
     sealed = text_of(asked.join, errors="replace") or ""
     return writer.joined(unseal(sealed, _passphrase(asked), place=str(asked.join)), wishes)
+
+
+def _installed(outcome: "Outcome", layout: "Layout", asked: _Asked) -> "Outcome":
+    """With --service the unit as well."""
+    if not asked.service:
+        return outcome
+    from rppam.setup.service import install, start
+
+    with_address = outcome.settings.cluster.virtual_ip is not None and not asked.witness
+    units = install(layout.config, layout.data, witness=asked.witness, with_address=with_address)
+    if asked.start:
+        start(witness=asked.witness)
+    return outcome._replace(written=(*outcome.written, *units))
 
 
 def _passphrase(asked: _Asked) -> Secret:

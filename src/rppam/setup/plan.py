@@ -4,7 +4,7 @@ Values only: nothing here touches the disk. Secrets stay :class:`~rppam.kernel.s
 which either reveals them (to check the plan) or encrypts them (to write it).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -15,7 +15,9 @@ from rppam.config.places import Places, default_places
 from rppam.config.writing import format_connection
 from rppam.kernel.secret import Secret
 from rppam.setup.errors import InitError
+from rppam.setup.placed_files import Placed
 
+NOTHING_PLACED: Final = Placed({}, {})
 LOOPBACK: Final = ("127.", "localhost:", "[::1]")
 Config = dict[str, dict[str, Any]]
 
@@ -72,6 +74,10 @@ class Wishes(NamedTuple):
     advertise_url: str | None = None
     quorum_policy: str | None = None
     trusted_keys: tuple[str, ...] = ()
+    virtual_ip: str | None = None
+    virtual_ip_interface: str | None = None
+    placed: Placed = NOTHING_PLACED
+    """Files besides the keys, and the values that name them."""
 
 
 def layout_of(
@@ -91,7 +97,7 @@ def first_config(wishes: Wishes, layout: Layout) -> Config:
     """The config of a cluster's first node, or of a node that is alone when no Redis is named."""
     config: Config = {section: {} for section in ("node", "redis", "cluster", "database", "auth", "license", "api")}
     config["redis"]["enabled"] = wishes.redis is not None
-    config["cluster"]["enabled"] = wishes.redis is not None
+    config["cluster"]["enabled"] = wishes.redis is not None or "redis" in wishes.placed.values
     config["database"]["url"] = f"sqlite:///{layout.data / 'rppam.db'}"
     return _with_wishes(config, wishes, layout)
 
@@ -135,12 +141,16 @@ def _with_wishes(config: Config, wishes: Wishes, layout: Layout) -> Config:
         config.setdefault("redis", {}).update(_redis(wishes.redis))
     if wishes.database is not None:
         config.setdefault("database", {})["url"] = _database(wishes.database)
+    for section, content in wishes.placed.values.items():
+        config.setdefault(section, {}).update(content)
     given = (
         ("node", "advertiseUrl", wishes.advertise_url),
         ("redis", "keyPrefix", wishes.key_prefix),
         ("cluster", "clusterId", wishes.cluster_id),
         ("cluster", "timingProfile", wishes.timing_profile),
         ("cluster", "quorumPolicy", wishes.quorum_policy),
+        ("cluster", "virtualIp", wishes.virtual_ip),
+        ("cluster", "virtualIpInterface", wishes.virtual_ip_interface),
         ("api", "host", wishes.host),
         ("api", "port", wishes.port),
     )
@@ -194,8 +204,8 @@ def rendered(config: Config, protect: Callable[[Secret], str]) -> Config:
     }
 
 
-def remarks(config: Config, *, joining: bool) -> list[str]:
-    """What the operator should know before starting the node."""
+def remarks(config: Config, *, joining: bool, placed: Collection[Path] = ()) -> list[str]:
+    """What the operator should know before starting the node. ``placed``: files that were put there."""
     found = []
     string = config.get("redis", {}).get("connectionString")
     if joining and isinstance(string, str) and any(part.strip().startswith(LOOPBACK) for part in string.split(",")):
@@ -219,7 +229,7 @@ def remarks(config: Config, *, joining: bool) -> list[str]:
         f"{section}.{key}"
         for section, content in config.items()
         for key, value in content.items()
-        if isinstance(value, Mapping) and value.keys() & {"file", "env"}
+        if isinstance(value, Mapping) and value.keys() & {"file", "env"} and Path(value.get("file", "")) not in placed
     ]
     if joining and references:
         found.append(f"{', '.join(references)}: refers to a file or variable, which must be made on this host too")

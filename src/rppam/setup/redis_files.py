@@ -15,9 +15,7 @@ import json
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from importlib.resources import files as resources
 from pathlib import Path
-from string import Template
 from typing import Any, Final, NamedTuple
 
 from rppam.cli.files import write_private
@@ -25,8 +23,10 @@ from rppam.config.endpoint import Endpoint
 from rppam.kernel.instant import WallMs
 from rppam.kernel.network import is_address
 from rppam.setup.certificates import Authority, Issued, names_of
-from rppam.setup.redis_acl import NODE_USER, users_acl
+from rppam.setup.placed_files import SECTION_FILE
+from rppam.setup.redis_acl import NODE_USER, WITNESS_USER, users_acl
 from rppam.setup.redis_wishes import FILE, Passwords, WishError, Wishes
+from rppam.setup.templating import filled
 
 NODE_FILE: Final = "redis.password"
 """With the nodes' password alone: a running node reads it again when it is replaced."""
@@ -52,36 +52,26 @@ def plan_files(wishes: Wishes, folder: Path, now: WallMs) -> dict[str, bytes]:
     files = {
         FILE: passwords.text(),
         "firewall.txt": _firewall_sheet(wishes),
-        "INSTALL.txt": _rendered("INSTALL.txt", values),
-        "node/rppam.config.redis.json": json.dumps({"redis": _config_section(wishes, passwords)}, indent=2) + "\n",
+        "INSTALL.txt": filled("INSTALL.txt", values),
+        f"node/{SECTION_FILE}": json.dumps({"redis": _config_section(wishes, passwords)}, indent=2) + "\n",
         f"node/{NODE_FILE}": passwords.node.reveal() + "\n",
+        f"witness/{SECTION_FILE}": json.dumps({"redis": _witness_section(wishes, passwords)}, indent=2) + "\n",
         f"witness/{NODE_FILE}": passwords.witness.reveal() + "\n",
     }
     for number, here in enumerate(wishes.hosts):
         place, at_redis = wishes.folder(number), values | _at(here) | {"replicas": number > 0}
         if wishes.sentinels:
             at_redis["sentinel_port"] = wishes.sentinels[number].port
-        files[f"{place}/redis.conf"] = _rendered("redis.conf", at_redis)
+        files[f"{place}/redis.conf"] = filled("redis.conf", at_redis)
         files[f"{place}/users.acl"] = users_acl(wishes, passwords)
-        files[f"{place}/docker-compose.yml"] = _rendered("docker-compose.yml", at_redis)
+        files[f"{place}/install.sh"] = filled("install.sh", values)
+        files[f"{place}/docker-compose.yml"] = filled("docker-compose.yml", at_redis)
         files[f"{place}/redis-server.service.d/rppam.conf"] = _drop_in("redis-server", values)
         if wishes.sentinels:
-            files[f"{place}/sentinel.conf"] = _rendered("sentinel.conf", values | _at(wishes.sentinels[number]))
+            files[f"{place}/sentinel.conf"] = filled("sentinel.conf", values | _at(wishes.sentinels[number]))
             files[f"{place}/redis-sentinel.service.d/rppam.conf"] = _drop_in("redis-sentinel", values)
     planned = {name: text.encode() for name, text in files.items()}
     return planned | (_certificates(wishes, folder, passwords, now) if wishes.tls else {})
-
-
-def _rendered(name: str, values: Mapping[str, Any]) -> str:
-    """A template with its ``$values``. A line that begins with ``?NAME`` stands only where that value is true."""
-    lines = []
-    for line in resources("rppam.setup").joinpath("templates", name).read_text(encoding="utf-8").splitlines():
-        switch, _, text = line.partition(" ")
-        if not line.startswith("?"):
-            lines.append(line)
-        elif values[switch[1:]]:
-            lines.append(text)
-    return Template("\n".join(lines) + "\n").substitute(values)
 
 
 def _values(wishes: Wishes, passwords: Passwords) -> dict[str, Any]:
@@ -117,7 +107,7 @@ def _drop_in(unit: str, values: Mapping[str, Any]) -> str:
     """For the unit ``redis-server`` (Debian; RHEL calls it redis) or ``redis-sentinel``."""
     is_redis = unit == "redis-server"
     conf, rhel = ("redis.conf", " (RHEL family: redis.service.d)") if is_redis else ("sentinel.conf", "")
-    return _rendered("drop-in.conf", {**values, "unit": unit, "conf": conf, "rhel": rhel})
+    return filled("drop-in.conf", {**values, "unit": unit, "conf": conf, "rhel": rhel})
 
 
 def _firewall_sheet(wishes: Wishes) -> str:
@@ -129,11 +119,11 @@ def _firewall_sheet(wishes: Wishes) -> str:
         rows.append((one, ", ".join(["RP-PAM nodes, witness", *(others if wishes.sentinels else [])])))
     rows += [(one, "RP-PAM nodes, witness, the other sentinels") for one in wishes.sentinels]
     ports = sorted({one.port for one in all_servers})
-    return _rendered(
+    return filled(
         "firewall.txt",
         {
             "places": "\n".join(f"  {place!s:<28} from: {callers}" for place, callers in rows),
-            "commands": "".join(_rendered("firewall-port.txt", {"port": port}) for port in ports).rstrip("\n"),
+            "commands": "".join(filled("firewall-port.txt", {"port": port}) for port in ports).rstrip("\n"),
         },
     )
 
@@ -160,6 +150,13 @@ def _config_section(wishes: Wishes, passwords: Passwords) -> dict[str, Any]:
     return section
 
 
+def _witness_section(wishes: Wishes, passwords: Passwords) -> dict[str, Any]:
+    """The same for a witness: its own user, and no certificate, as the servers ask for none."""
+    section = _config_section(wishes, passwords)
+    section["connectionString"] = section["connectionString"].replace(f"user={NODE_USER},", f"user={WITNESS_USER},")
+    return {key: value for key, value in section.items() if key not in {"tlsCertPath", "tlsCertPassword"}}
+
+
 def _certificates(wishes: Wishes, folder: Path, passwords: Passwords, now: WallMs) -> dict[str, bytes]:
     held = _held(folder, "authority/ca.crt", "authority/ca.key")
     try:
@@ -168,6 +165,7 @@ def _certificates(wishes: Wishes, folder: Path, passwords: Passwords, now: WallM
         raise WishError(f"{folder / 'authority'}: {error}; restore it, or choose another --dir") from None
     ca = authority.issued.certificate
     files = {"authority/ca.crt": ca, "authority/ca.key": authority.issued.key, "node/redis-ca.crt": ca}
+    files["witness/redis-ca.crt"] = ca
     client_files = ("node/redis-client.crt", "node/redis-client.key", "node/redis-client.pfx")
     client = _held(folder, *client_files)
     if client is None or held is None:

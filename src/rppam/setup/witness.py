@@ -16,7 +16,7 @@ import base64
 import binascii
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -32,11 +32,14 @@ from rppam.kernel.secret import Secret
 from rppam.setup.bundle import Bundle
 from rppam.setup.errors import InitError
 from rppam.setup.given import text_of
-from rppam.setup.plan import Config, Layout, sections_of
+from rppam.setup.placed_files import PREFIX, Placed, unpacked
+from rppam.setup.plan import NOTHING_PLACED, Config, Layout, sections_of
 from rppam.setup.redis_acl import NODE_USER, WITNESS_USER
 from rppam.setup.write import CLUSTER_KEY, CONFIG_KEY, NodeWriter, Outcome
 
 MEMBER_PORT: Final = 5201
+CARRIED: Final = f"{PREFIX}redis.tlsCaPath/"
+"""Of the files that nodes share the one that a witness gets: whom to believe, which is no secret."""
 _SECRETS: Final = {
     "connectionString": "redis.connection",
     "password": "redis.password",
@@ -74,6 +77,8 @@ class WitnessWishes(NamedTuple):
     redis: Secret | None = None
     redis_password: Secret | None = None
     """Of the witness's own user of Redis."""
+    placed: Placed = NOTHING_PLACED
+    """The section of Redis, and the files that it names."""
 
 
 class WitnessWriter(NodeWriter):
@@ -84,17 +89,21 @@ class WitnessWriter(NodeWriter):
         key = bundle.files.get(CLUSTER_KEY)
         if key is None:
             raise InitError("the bundle holds no cluster key, so its cluster has no members that vote; make it anew")
-        plan, kept, remarks = witness_plan(bundle, wishes, self._layout)
-        self._checked(self._with_texts(plan, kept))
+        carried = {name: text for name, text in bundle.files.items() if name.startswith(CARRIED)}
+        placed = unpacked(carried, self._layout.config.parent).under(wishes.placed)
+        plan, kept, remarks = witness_plan(bundle, wishes._replace(placed=placed), self._layout)
+        self._checked(placed.with_texts(self._with_texts(plan, kept)))
         self._folders()
         self._put(self._layout.cluster_key, key.reveal())
         for path, secret in kept.items():
             self._put(path, secret.reveal())
-        planned = self._checked(plan)
+        planned = self._place(plan, placed)
         self._refuse_another(planned)
-        outcome = self._config(plan, planned, joining=True)
+        outcome = self._config(plan, planned, placed, joining=True)
         left = self._clear(plan["redis"], kept)
-        return outcome._replace(warnings=(*outcome.settings.warnings, *remarks, *left))
+        # The address is the same in every config, and never on a witness: what it needs of an API is no matter here.
+        said = [one for one in outcome.settings.warnings if not one.startswith("cluster.virtualIp:")]
+        return outcome._replace(warnings=(*said, *remarks, *left))
 
     def _keeps(self, path: Path) -> bool:
         """No secret: the one of before may be the nodes', which this host is to be rid of."""
@@ -134,7 +143,8 @@ def witness_bundle(bundle: Bundle) -> Bundle:
         "redis": {key: value.reveal() if isinstance(value, Secret) else value for key, value in section.items()},
         "cluster": {key: value for key, value in template.get("cluster", {}).items() if key not in _OWN},
     }
-    return Bundle(config, {CLUSTER_KEY: bundle.files[CLUSTER_KEY]})
+    carried = {name: text for name, text in bundle.files.items() if name.startswith(CARRIED)}
+    return Bundle(config, {CLUSTER_KEY: bundle.files[CLUSTER_KEY], **carried})
 
 
 def witness_plan(
@@ -142,8 +152,10 @@ def witness_plan(
 ) -> tuple[Config, dict[Path, Secret], tuple[str, ...]]:
     """The config, the secrets by the file that shall hold each, and what the operator should know."""
     template = sections_of(bundle.config, wishes.node_name)
-    redis = template.get("redis", {})
-    if wishes.redis is not None:
+    redis = template.get("redis", {}) | wishes.placed.values.get("redis", {})
+    if "connectionString" in wishes.placed.values.get("redis", {}):  # the whole section was given
+        redis, password = dict(wishes.placed.values["redis"]), wishes.redis_password
+    elif wishes.redis is not None:
         redis |= {"connectionString": wishes.redis}
         redis.pop("password", None)
         redis.pop("sentinelPassword", None)
@@ -172,7 +184,7 @@ def witness_plan(
         "cluster": {**shared, "enabled": True, **own},
         "auth": {"clusterKeyPath": str(layout.cluster_key)},
     }
-    found = _remarks(config, kept, endpoints, is_told=wishes.host is not None)
+    found = _remarks(config, {*kept, *wishes.placed.files}, endpoints, is_told=wishes.host is not None)
     if options is not None and options.user != WITNESS_USER and wishes.redis is None:
         found.append(_SHARED)
     return config, kept, tuple(found)
@@ -245,16 +257,14 @@ def _address_towards(endpoints: tuple[Endpoint, ...]) -> str | None:
     return None
 
 
-def _remarks(
-    config: Config, kept: Mapping[Path, Secret], endpoints: tuple[Endpoint, ...], *, is_told: bool
-) -> list[str]:
+def _remarks(config: Config, kept: Collection[Path], endpoints: tuple[Endpoint, ...], *, is_told: bool) -> list[str]:
     address = config["cluster"]["memberAddress"]
     found = [] if is_told else [f"the other members will reach this witness at {address}; if not, give --host"]
     if any(endpoint.host.startswith("127.") or endpoint.host in ("localhost", "::1") for endpoint in endpoints):
         found.append("redis.connectionString names this host itself; give --redis with Redis's real address")
     redis = config["redis"]
     ours = {str(path) for path in kept}
-    named = [key for key in ("tlsCaPath", "tlsCertPath") if isinstance(redis.get(key), str)]
+    named = [key for key in ("tlsCaPath", "tlsCertPath") if isinstance(redis.get(key), str) and redis[key] not in ours]
     named += [
         key
         for key, value in redis.items()

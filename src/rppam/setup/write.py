@@ -27,6 +27,7 @@ from rppam.licence.service import parse_public_key
 from rppam.setup.bundle import Bundle
 from rppam.setup.errors import InitError
 from rppam.setup.given import text_of
+from rppam.setup.placed_files import PREFIX, Placed, collected, unpacked
 from rppam.setup.plan import Config, Layout, Wishes, first_config, joined_config, remarks, rendered
 
 JWT: Final = "jwt/"
@@ -59,10 +60,10 @@ class NodeWriter:
     def first(self, wishes: Wishes, licence: str | None) -> Outcome:
         """A first node: new keys where there are none. ``licence`` is the text of a licence file to install."""
         plan = first_config(wishes, self._layout)
-        planned = self._checked(plan)
-        self._refuse_another(planned)
+        self._refuse_another(self._checked(plan, wishes.placed))
         layout = self._layout
         self._folders()
+        planned = self._place(plan, wishes.placed)
         if not layout.jwt_keys.exists() or not any(layout.jwt_keys.iterdir()):
             ensure_signing_keys(layout.jwt_keys, now_ms=self._clock.wall_ms())
             self._written += layout.jwt_keys.iterdir()
@@ -75,7 +76,7 @@ class NodeWriter:
             self._put(layout.cluster_key, new_cluster_key())
         if licence is not None:
             self._put(layout.licence, licence)
-        outcome = self._config(plan, planned, joining=False)
+        outcome = self._config(plan, planned, wishes.placed, joining=False)
         self._found(outcome.settings)
         return outcome._replace(written=tuple(self._written))
 
@@ -90,13 +91,20 @@ class NodeWriter:
     def joined(self, bundle: Bundle, wishes: Wishes) -> Outcome:
         """The next node: the cluster's keys and the first node's config, changed where nodes differ."""
         places = self._places(bundle.files)
+        wishes = wishes._replace(placed=unpacked(bundle.files, self._layout.config.parent).under(wishes.placed))
         plan = joined_config(bundle.config, wishes, self._layout)
         self._folders()
         for name, path in places.items():
             self._put(path, bundle.files[name].reveal())
-        planned = self._checked(plan)
-        self._refuse_another(planned)
-        return self._config(plan, planned, joining=True)
+        self._refuse_another(self._checked(plan, wishes.placed))
+        return self._config(plan, self._place(plan, wishes.placed), wishes.placed, joining=True)
+
+    def _place(self, plan: Config, placed: Placed) -> Settings:
+        """Write the files that the plan names; what it makes of them."""
+        for path, content in placed.files.items():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._put(path, content)
+        return self._checked(plan)
 
     def _places(self, files: Mapping[str, Secret]) -> dict[str, Path]:
         layout = self._layout
@@ -112,14 +120,19 @@ class NodeWriter:
                 places[name] = fixed[name]
             elif name.startswith(JWT) and _KEY_NAME.fullmatch(name.removeprefix(JWT)):
                 places[name] = layout.jwt_keys / name.removeprefix(JWT)
-            else:
+            elif not name.startswith(PREFIX):  # those are looked at by what unpacks them
                 raise InitError(
                     f"the bundle holds {name!r}, which this version does not know; update rppam on this host"
                 )
         return places
 
-    def _checked(self, plan: Config) -> Settings:
-        """The settings that the plan makes. Raises with every problem, before anything is written."""
+    def _checked(self, plan: Config, placed: Placed | None = None) -> Settings:
+        """The settings that the plan makes. Raises with every problem, before anything is written.
+
+        ``placed``: what is not there yet, perhaps.
+        """
+        if placed is not None and not all(path.exists() for path in placed.files):
+            plan = placed.with_texts(plan)
         return self._parsed(config_text(rendered(plan, Secret.reveal)))
 
     def _parsed(self, text: str) -> Settings:
@@ -157,12 +170,12 @@ class NodeWriter:
         """Whether a backup is kept of what is written over."""
         return True
 
-    def _put(self, path: Path, text: str) -> None:
+    def _put(self, path: Path, text: str | bytes) -> None:
         """Write ``text``, unless just that stands there; over something else only when told to, with a backup where
         one is kept."""
         try:
             if path.exists():
-                if path.read_text(encoding="utf-8", errors="replace") == text:
+                if path.read_bytes() == (text.encode() if isinstance(text, str) else text):
                     return
                 if not self._force:
                     kept = " and keeps a backup" if self._keeps(path) else ", and keeps no backup of a secret"
@@ -180,12 +193,12 @@ class NodeWriter:
     def _encrypted(self, secret: Secret) -> str:
         return encrypt(secret, read_key(self._layout.config_key))
 
-    def _config(self, plan: Config, planned: Settings, *, joining: bool) -> Outcome:
+    def _config(self, plan: Config, planned: Settings, placed: Placed, *, joining: bool) -> Outcome:
         config = self._layout.config
         if not (config.exists() and self._stands(planned)):
             self._put(config, config_text(rendered(plan, self._encrypted)))
         settings = load_settings(config)
-        warnings = (*settings.warnings, *remarks(plan, joining=joining))
+        warnings = (*settings.warnings, *remarks(plan, joining=joining, placed=placed.files))
         return Outcome(config, tuple(self._written), tuple(self._backups), settings, warnings)
 
 
@@ -205,6 +218,7 @@ def bundle_of(config: Path) -> Bundle:
     sealing = text_of(settings.auth.sealing_key_path)
     if sealing is not None:  # without one the cluster key seals, on the next node as here
         files[SEALING_KEY] = Secret(sealing)
+    files |= collected(tree, config.parent)
     licence = text_of(settings.license.path)
     if licence is not None:
         files[LICENCE] = Secret(licence)
