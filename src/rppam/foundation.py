@@ -4,6 +4,7 @@ The application makes it; a slice's ``wire`` gets it, and offers its services wi
 :class:`ControlFoundation`.
 """
 
+from pathlib import Path
 from typing import NamedTuple
 
 from rppam.cache.ports import SharedCache
@@ -54,6 +55,8 @@ class ControlFoundation(NamedTuple):
     """Of this process: with the epoch it makes the authority of a fenced write."""
     link: TlsMemberLink | None = None
     """To the other members; ``None`` where there are none."""
+    config_file: Path | None = None
+    """Where ``config`` was read, for commands that are started; ``None`` where the node is a single process."""
 
     @property
     def node(self) -> str:

@@ -11,9 +11,10 @@ from click.testing import CliRunner, Result
 from msgspec.structs import replace
 
 from rppam.app.config_cli import command
-from rppam.cluster.consensus.heartbeat import Role
+from rppam.cluster.consensus.heartbeat import MemberStatus, Role
 from rppam.config.errors import ConfigValueError
 from rppam.http.bounds import ApiLimits
+from rppam.http.errors import FencedError
 from tests.support.redis_servers import free_port
 from tests.support.served import Served, member
 
@@ -218,3 +219,39 @@ async def test_nobody_answers_or_the_token_is_too_weak(pair: Pair) -> None:
     assert (await pair.typed("--yes", role="pam_auditor")).return_value == 2
     assert (await pair.value())[0] == '"0"'
     assert (await pair.typed("--yes", role="security_admin")).return_value == 0
+
+
+async def test_all_or_none_puts_back_what_was_changed_when_a_later_change_is_refused(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = pair.leader.settings.write
+
+    async def refusing(*words: Any) -> Any:
+        if words[2] == "security/mfa":
+            raise FencedError("a newer leader has written since")
+        return await write(*words)
+
+    monkeypatch.setattr(pair.leader.settings, "write", refusing)
+    result = await pair.typed("--yes", "--all-or-none")
+    assert result.return_value == 1, result.output
+    assert "a newer leader has written since" in result.stderr
+    assert "Put back: security/sessions" in result.stderr
+    assert (await pair.value()) == ('"2"', {"idleMinutes": 30, "absoluteHours": 12})
+    assert "security/sessions: not changed" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"version": "0.9.0"}, "nodes of several releases may take different values"),
+        ({"status": MemberStatus.UNREACHABLE}, "node2 is unreachable"),
+    ],
+)
+async def test_all_or_none_does_not_begin_where_nodes_differ(pair: Pair, changes: dict[str, Any], why: str) -> None:
+    for node in (pair.leader.node, pair.standby.node):
+        members = [replace(one, **changes) if one.node == "node2" else one for one in node.seen.members]
+        node.set(members=tuple(members))
+    result = await pair.typed("--yes", "--all-or-none")
+    assert result.return_value == 1, result.output
+    assert why in result.stderr
+    assert (await pair.value())[0] == '"0"'

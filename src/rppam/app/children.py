@@ -120,7 +120,7 @@ def _work(order: Message, inherited: Inherited) -> Coroutine[Any, Any, None]:
 
 async def _control(inherited: Inherited, line: ControlChannel, words: LastWords, generation: int) -> None:
     known = inherited.known
-    node, administration, relay, outranked = _build_control(known, line, inherited.page, words, generation)
+    node, administration, relay, outranked = _build_control(inherited, line, words, generation)
     orders = {
         "stop": lambda facts: node.stop(facts["why"]),
         "hangup": lambda _: explain_hangup(known.settings, inherited.config),
@@ -131,10 +131,11 @@ async def _control(inherited: Inherited, line: ControlChannel, words: LastWords,
 
 
 def _build_control(
-    known: BootContext, line: ControlChannel, page: SharedState, words: LastWords, generation: int
+    inherited: Inherited, line: ControlChannel, words: LastWords, generation: int
 ) -> tuple[Node, NodeAdministration, LinkRelay, OnOutranked]:
     """A node whose surface is the page, who takes orders for it, who hands on those for others, and who hears of the
     fence."""
+    known, page = inherited.known, inherited.page
     if generation > 1:
         known = known._replace(settings=_patient(known.settings))
     settings = known.settings
@@ -167,6 +168,7 @@ def _build_control(
         through=through,
         settings_revision=lambda: page.settings_revision(clock.as_host_us(clock.now())),
         worker_databases=workers_on(page, lambda: clock.as_host_us(clock.now())),
+        config_file=inherited.config,
         halt=lambda fault, seconds: line.send("halt", fault=fault, seconds=seconds),
     )
     deciding.view.serving = generation > 1  # the node serves already

@@ -6,6 +6,7 @@ leader's host and works from any other.
 """
 
 import sys
+from collections.abc import Mapping
 from importlib import import_module
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -24,14 +25,26 @@ class Word(NamedTuple):
     part: str
     """The word of it, where it is a group; empty: the command itself."""
     help: str
+    defaults: Mapping[str, object] = MappingProxyType({})
+    """What its options are here, unless something else is said."""
 
 
 _CLUSTER: Final = "rppam.manager.cli"
 WORDS: Final = MappingProxyType(
     {
         "status": Word("rppam.manager.status_command", "", "Show the cluster on one screen."),
+        "add-node": Word(
+            "rppam.manager.add_node_command", "", "Make a place for a node or a witness, and wait for it."
+        ),
         "remove-node": Word(_CLUSTER, "forget", "Remove a member for good."),
-        "push-config": Word("rppam.manager.push_command", "", "Bring the cluster's settings to what a file says."),
+        "push-config": Word(
+            "rppam.manager.push_command",
+            "",
+            "Bring the cluster's settings to what a file says: all of them, or none.",
+            MappingProxyType({"all_or_none": True}),
+        ),
+        "vip": Word("rppam.manager.vip_command", "", "Show where the virtual address is."),
+        "redis": Word("rppam.setup.redis_cli", "info", "Show the cluster's Redis: memory, keys, replicas."),
         "failover-test": Word("rppam.failover_test.cli", "", "Prove that the cluster keeps its five promises."),
         "failover-report": Word("rppam.failover_test.report_command", "", "Show a report of a test, and verify it."),
         "maintenance": Word(_CLUSTER, "maintenance", "Put a node into maintenance, or take it out."),
@@ -53,6 +66,7 @@ class _Words(click.Group):
         word = WORDS.get(cmd_name)
         if word is None:
             return None
+        ctx.default_map = {**(ctx.default_map or {}), cmd_name: dict(word.defaults)}
         command: click.Command = import_module(word.module).command
         return command.get_command(ctx, word.part) if word.part and isinstance(command, click.Group) else command
 

@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from rppam import __version__
@@ -145,6 +146,7 @@ def deciding_of(
     settings_revision: Callable[[], int | None] = lambda: None,
     worker_databases: Callable[[], Mapping[str, Condition]] = dict,
     halt: Callable[[str, int], bool] | None = None,
+    config_file: Path | None = None,
 ) -> Deciding:
     """Leadership and all it needs. ``through`` may put something between it and the store; ``halt``: see
     :class:`rppam.cluster.admin.faults.NodeFaults`."""
@@ -161,7 +163,8 @@ def deciding_of(
     core = _core(known, boot_id, timing, clock, entropy, members, orders.load(), lives)
     foreign: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     address = address_duty(settings, lambda: view.permitted_until(), clock)  # noqa: PLW0108 - view is made below
-    control = ControlFoundation(settings, database, clock, entropy, boot_id, members.link if members else None)
+    link = members.link if members else None
+    control = ControlFoundation(settings, database, clock, entropy, boot_id, link, config_file)
     beside = Beside(control, worker_databases)
     driver = Driver(
         core,
@@ -184,7 +187,6 @@ def deciding_of(
     view = NodeView(
         facts_of(settings, boot_id, redis, values_of_node(settings, known.licence)), core, driver, clock, probes
     )
-    link = members.link if members else None
     ways = (*((redis.held.hold,) if redis and redis.held else ()), *((link.hold,) if link else ()))
     faults = NodeFaults(clock, halt=halt, hold=ways)
     peers = (lambda: link.peers) if link else dict

@@ -9,8 +9,9 @@ SLICE = Slice(
     migrations="migrations",
     actions="events:ACTIONS",
     wire="wiring:wire",
+    leader_tasks="wiring:leader_tasks",
     routes=("api:failover_tests",),
-    settings=("policy:ALLOWED",),
+    settings=("policy:ALLOWED", "schedule:SCHEDULE"),
     commands={
         "failover-test": Command("cli", "Prove on the live cluster that it keeps its five promises."),
         "failover-report": Command("report_command", "Show a report of a failover test, and verify it."),

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 METHODS: Final = ("switchover", "stop", "kill", "isolate", "redis-failover")
 """As :class:`rppam.failover_test.model.Method`, which is not loaded for the help."""
+PERSON: Final = "failover-test@host"
+SCHEDULED: Final = "schedule@cluster"
+"""As :data:`rppam.failover_test.schedule.BY`."""
 
 
 @click.command(
@@ -44,6 +47,7 @@ METHODS: Final = ("switchover", "stop", "kill", "isolate", "redis-failover")
     "--method", type=click.Choice(METHODS), default="switchover", show_default=True, help="How the leader is lost."
 )
 @click.option("--seconds", type=click.IntRange(5, 300), help="For how long it is. Default: what the lease needs.")
+@click.option("--scheduled", is_flag=True, hidden=True, help="Begun by the leader, by failoverTest/schedule.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Check everything, say what would be done, and do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="The report as one JSON object on stdout.")
@@ -75,7 +79,8 @@ def command(
     report: Path | None = options["report"]
     if report is not None and report.suffix not in {".html", ".json"}:
         raise click.UsageError(f"--report: expected a file that ends with .html or .json, found {report.name!r}")
-    target = _target(Where(url[0] if url else None, token_file, config, ca), token)
+    name = SCHEDULED if options["scheduled"] else PERSON
+    target = _target(Where(url[0] if url else None, token_file, config, ca), token, name)
     try:
         return asyncio.run(_main(target, url, others, options))
     except KeyboardInterrupt:
@@ -83,14 +88,14 @@ def command(
         return Exit.ERRORS
 
 
-def _target(where: Where, token: str | None) -> Target:
+def _target(where: Where, token: str | None, name: str) -> Target:
     """Whom to ask, and with which token. Raises click.UsageError."""
     from rppam.access.tokens.host import token_in
     from rppam.http.trust import Trust
     from rppam.kernel.secret import Secret
 
     if token is None:
-        return where.target("failover-test@host")
+        return where.target(name)
     if token.startswith("@"):
         path = Path(token[1:])
         if not path.is_file():

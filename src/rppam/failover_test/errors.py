@@ -44,3 +44,19 @@ class SentinelRefused(
     """No Sentinel began a failover of Redis."""
 
     fix = "'detail' says what they answered; a Sentinel refuses while a failover is under way or no replica is good."
+
+
+class ScheduledTestBroken(
+    FailoverTestError, code="RPPAM-7207", fault=Fault.SURROUNDINGS, retry=Retry.NO, status=503, level="warning"
+):
+    """The last scheduled failover test found a promise broken."""
+
+    fix = "Read its report (GET /api/v1/admin/cluster/failover-tests), mend what it names, and run rppam failover-test."
+
+
+class ScheduleImpossible(
+    FailoverTestError, code="RPPAM-7208", fault=Fault.OPERATOR, retry=Retry.NO, status=503, level="warning"
+):
+    """No failover test can be started by schedule here."""
+
+    fix = "Run nodes without --single-process, or switch the setting failoverTest/schedule off."

@@ -37,6 +37,13 @@ class SqlFailoverTests:
         rows = await self._database.read(lambda connection: list(connection.execute(wanted)))
         return [_test(row)._replace(report="") for row in rows]
 
+    async def newest_by(self, by: str) -> KeptTest | None:
+        """The newest test that ``by`` began and that came to verdicts."""
+        wanted = select(failover_tests).where((_T.by == by) & _T.passed.is_not(None))
+        newest = wanted.order_by(_T.started_at.desc()).limit(1)
+        row = await self._database.read(lambda connection: connection.execute(newest).one_or_none())
+        return None if row is None else _test(row)
+
     async def get(self, ident: str) -> KeptTest:
         """One test with its report. Raises :class:`FailoverTestUnknown`."""
         return await self._database.read(lambda connection: _test(_row(connection, ident)))

@@ -104,6 +104,13 @@ class Orders:
             raise _refused(self.url, answer)
         return answer.body
 
+    async def ask_for(self, path: str, body: Mapping[str, object]) -> object:
+        """What the asked node answers to a question that has a body."""
+        answer = await self._ask(self.url, "POST", path, body)
+        if answer.status >= 300:
+            raise _refused(self.url, answer)
+        return answer.body
+
     async def write(self, path: str, body: Mapping[str, object], if_match: str, method: str = "PUT") -> str:
         """Have the leader replace the revision ``if_match`` there by ``body``; return the new entity tag.
 

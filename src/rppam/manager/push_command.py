@@ -1,8 +1,9 @@
 """``rppam config push``: make the cluster's hot configuration what the section ``settings`` of a file says.
 
 Without ``--yes`` it shows what would change and changes nothing. With it each setting that differs is sent to the
-leader, if that is a node that was named, and only if it has not changed since it was compared. It is not all or
-nothing: each setting is a change of its own, and those that were made are listed when a later one is refused.
+leader, if that is a node that was named, and only if it has not changed since it was compared. Each setting is a change
+of its own, and those that were made are listed when a later one is refused; with ``--all-or-none`` they are put back
+then, and also when a node does not obey them in time.
 """
 
 import asyncio
@@ -20,10 +21,13 @@ from rppam.cli.paths import CONFIG_FILE
 from rppam.kernel.errors import Exit
 
 if TYPE_CHECKING:
+    from rppam.cluster.health.model import ClusterHealth
     from rppam.manager.orders_command import Orders
     from rppam.settings.files import Difference, Wish
 
 PATH: Final = "/api/v1/settings"
+OBEYED_S: Final = 15.0
+"""A node that was just told obeys within milliseconds, and says so with its next heartbeats."""
 
 
 @click.command(
@@ -38,11 +42,24 @@ PATH: Final = "/api/v1/settings"
     help="rppam.config of a node, whose address and keys are used. Default: FILE if it is one, else RPPAM_CONFIG.",
 )
 @click.option("--yes", is_flag=True, help="Make the changes. Else they are only shown.")
+@click.option(
+    "--all-or-none",
+    is_flag=True,
+    help="Put back what was changed, should one change be refused or a node not obey in time. Begins only where every "
+    "node is healthy and of one release, so that each takes the same.",
+)
 @nodes_option
 @target_options("a token of pam_admin", config=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def command(
-    file: Path | None, *, config: Path | None, where: Where, yes: bool, others: tuple[str, ...], as_json: bool
+    file: Path | None,
+    *,
+    config: Path | None,
+    where: Where,
+    yes: bool,
+    all_or_none: bool,
+    others: tuple[str, ...],
+    as_json: bool,
 ) -> int:
     """Bring the cluster's settings to what the section "settings" of FILE says.
 
@@ -71,7 +88,7 @@ def command(
     orders = Orders(where, others=others)
     outcome = _Outcome()
     try:
-        asyncio.run(_push(orders, wanted, outcome, make=yes))
+        asyncio.run(_push(orders, wanted, outcome, make=yes, whole=all_or_none))
     except OrderError as error:
         outcome.error, outcome.code = str(error), error.exit_code
     outcome.show(as_json=as_json, made=yes)
@@ -122,8 +139,8 @@ class _Outcome:
             click.echo("nothing was changed; --yes makes these changes")
 
 
-async def _push(orders: "Orders", wanted: "list[Wish]", outcome: _Outcome, *, make: bool) -> None:
-    """Compare, and with ``make`` change. Raises :class:`~rppam.manager.orders_command.OrderError`."""
+async def _push(orders: "Orders", wanted: "list[Wish]", outcome: _Outcome, *, make: bool, whole: bool) -> None:
+    """Compare, and with ``make`` change; ``whole``: all or none. Raises OrderError."""
     from rppam.manager.orders_command import OrderError
     from rppam.settings.files import differences
 
@@ -138,11 +155,71 @@ async def _push(orders: "Orders", wanted: "list[Wish]", outcome: _Outcome, *, ma
     if not make:
         outcome.code = Exit.NO if outcome.differing else Exit.DONE
         return
-    for wish in wanted:
-        name = wish.setting.name
-        if name in outcome.differing:
-            tag = f'"{found[name][0]}"'
-            outcome.revisions[name] = _revision(await orders.write(f"{PATH}/{name}", wish.value, tag))
+    if whole:
+        _check_alike(await orders.look())
+    try:
+        for wish in wanted:
+            name = wish.setting.name
+            if name in outcome.differing:
+                tag = f'"{found[name][0]}"'
+                outcome.revisions[name] = _revision(await orders.write(f"{PATH}/{name}", wish.value, tag))
+        if whole and outcome.revisions:
+            await _obeyed(orders)
+    except OrderError as error:
+        if not whole:
+            raise
+        back = await _put_back(orders, found, outcome.revisions)
+        raise OrderError(f"{error}. {back}", error.exit_code, code=error.code) from error
+
+
+def _check_alike(view: "ClusterHealth") -> None:
+    """Raise OrderError, unless every node would take the same settings."""
+    from rppam.manager.orders_command import OrderError
+
+    nodes = [one for one in view.members if one.role != "witness"]
+    if ill := [f"{one.node} is {one.status}" for one in nodes if one.status not in {"healthy", "maintenance"}]:
+        raise OrderError(f"not begun, as not every node could be made to obey: {', '.join(ill)}", Exit.NO)
+    if len({one.version for one in nodes}) > 1:
+        found = ", ".join(f"{one.node} {one.version}" for one in nodes)
+        raise OrderError(
+            f"not begun, as nodes of several releases may take different values: {found}. Bring all to one first",
+            Exit.NO,
+        )
+
+
+async def _obeyed(orders: "Orders") -> None:
+    """Wait until every node says that it goes by the same settings. Raises OrderError."""
+    from rppam.manager.orders_command import OrderError
+
+    loop = asyncio.get_running_loop()
+    until = loop.time() + OBEYED_S
+    while True:
+        nodes = [one for one in (await orders.look()).members if one.role != "witness"]
+        if len({one.settings_revision for one in nodes}) == 1:
+            return
+        if loop.time() > until:
+            told = ", ".join(f"{one.node} is at {one.settings_revision}" for one in nodes)
+            raise OrderError(f"not every node goes by the new settings after {OBEYED_S:g} s: {told}", Exit.NO)
+        await asyncio.sleep(0.2)
+
+
+async def _put_back(
+    orders: "Orders", found: Mapping[str, tuple[int, Mapping[str, object]]], revisions: dict[str, int]
+) -> str:
+    """Undo the changes, the last one first; a sentence about it."""
+    from rppam.manager.orders_command import OrderError
+
+    if not revisions:
+        return "Nothing was changed"
+    undone: list[str] = []
+    for name, revision in reversed(list(revisions.items())):
+        try:
+            await orders.write(f"{PATH}/{name}", found[name][1], f'"{revision}"')
+        except OrderError as error:
+            return f"{name} could NOT be put back ({error}); put back: {', '.join(undone) or 'none'}"
+        undone.append(name)
+        del revisions[name]
+    return f"Put back: {', '.join(undone)}"
 
 
 def _listed(body: object) -> dict[str, tuple[int, Mapping[str, object]]]:

@@ -1,0 +1,124 @@
+"""Failover tests by schedule: the leader starts a switchover test in a window, every so many days.
+
+Off by default. The test is the same command that people run, as a process of its own: it has to outlive the leadership
+of the node that starts it. That a promise was broken stands in the leader's health until a scheduled test keeps all.
+
+What it does not promise: a test in every window. Where the cluster is not healthy the command refuses, and the next
+window is tried.
+"""
+
+import asyncio
+import datetime
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from rppam.config.kinds import Flag, Whole
+from rppam.failover_test.errors import ScheduledTestBroken, ScheduleImpossible
+from rppam.failover_test.model import KeptTest, Method
+from rppam.failover_test.store import SqlFailoverTests
+from rppam.foundation import ControlFoundation
+from rppam.kernel.instant import WallMs
+from rppam.settings.errors import SettingInvalid
+from rppam.settings.model import setting
+from rppam.settings.store import SqlSettingsStore
+
+LOOK_EVERY_S: Final = 60.0
+BY: Final = "schedule@cluster"
+"""Who begins scheduled tests."""
+_DAY_MS: Final = 86_400_000
+_AGAIN_MS: Final = 3_600_000
+"""After a try that began no test."""
+
+
+class Schedule(NamedTuple):
+    """When a test is started."""
+
+    enabled: bool = False
+    every_days: int = 7
+    from_hour: int = 2
+    until_hour: int = 4
+
+
+SCHEDULE: Final = setting(
+    "failoverTest/schedule",
+    "When the leader starts a failover test by switchover; hours are of UTC, the last one is not in the window",
+    Schedule(),
+    {
+        "enabled": Flag(),
+        "everyDays": Whole("whole days from 1 to 366", 1, 366),
+        "fromHour": Whole("an hour from 0 to 23", 0, 23),
+        "untilHour": Whole("an hour from 0 to 24", 0, 24),
+    },
+)
+
+
+def is_due(schedule: Schedule, now: WallMs, last: WallMs | None) -> bool:
+    """Whether a test is to be started now; ``last``: when the one before began."""
+    if not schedule.enabled:
+        return False
+    hour = datetime.datetime.fromtimestamp(now / 1_000, datetime.UTC).hour
+    start, end = schedule.from_hour, schedule.until_hour
+    is_in = start <= hour < end if start < end else hour >= start or hour < end
+    # Half a day early: a test at four must not keep the one at two from its day.
+    return is_in and (last is None or now - last >= schedule.every_days * _DAY_MS - _DAY_MS // 2)
+
+
+class ScheduledTests:
+    """What the leader does about it."""
+
+    def __init__(
+        self, base: ControlFoundation, start: Callable[[Path, Path], "subprocess.Popen[bytes]"] | None = None
+    ) -> None:
+        """``start`` starts the command, for the config and with its state in a folder."""
+        self._base = base
+        self._tests = SqlFailoverTests(base.database)
+        self._settings = SqlSettingsStore(base.database)
+        self._start = start or start_command
+        self._running: subprocess.Popen[bytes] | None = None
+        self._tried: WallMs | None = None
+
+    async def look(self, _epoch: int) -> None:
+        """Start a test where one is due. Raises what stands in health then."""
+        last = await self._tests.newest_by(BY)
+        now = self._base.clock.wall_ms()
+        ended = self._running is None or self._running.poll() is not None
+        fresh = self._tried is not None and now - self._tried < _AGAIN_MS
+        if ended and not fresh and is_due(await self._schedule(), now, last.started_at if last else None):
+            if self._base.config_file is None:
+                raise ScheduleImpossible("the node that leads runs as a single process")
+            self._tried = now
+            folder = self._base.config.node.data_dir
+            self._running = await asyncio.to_thread(self._start, self._base.config_file, folder)
+        if last is not None and last.passed is False:
+            raise ScheduledTestBroken(_broken(last))
+
+    async def _schedule(self) -> Schedule:
+        stored = await self._settings.read(SCHEDULE.name)
+        try:
+            return Schedule() if stored is None else SCHEDULE.read(json.loads(stored.value))
+        except (SettingInvalid, ValueError):  # of another release
+            return Schedule()
+
+
+def start_command(config: Path, folder: Path) -> "subprocess.Popen[bytes]":
+    """Start the test on this host, as a process that outlives this one."""
+    words = [sys.executable, "-m", "rppam", "failover-test", "--config", str(config), "--scheduled", "--yes", "--json"]
+    return subprocess.Popen(  # noqa: S603 - our own interpreter, no shell
+        [*words, "--method", Method.SWITCHOVER.value],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "XDG_STATE_HOME": str(folder)},
+        start_new_session=True,
+    )
+
+
+def _broken(test: KeptTest) -> str:
+    broken = [one for one in test.verdicts if not one.held]
+    told = "; ".join(f"{one.promise}. {one.title}: {one.why}" for one in broken)
+    return f"the scheduled failover test {test.id} broke a promise: {told}"
