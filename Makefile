@@ -115,6 +115,9 @@ faults-random: dev servers ## SEQUENCES random fault sequences of 30 s; ended an
 faults-times: dev servers ## each kind of failover RUNS times on hosts of their own: p50, p99 and the largest
 	$(BIN)/python -m tests.faults.lab.series --runs $(RUNS) $(ARGS)
 
+ledger-faults: dev servers ## acts and their events held against each other over SEQUENCES random kill sequences
+	$(BIN)/python benchmarks/ledger_under_fire.py --sequences $(SEQUENCES) $(ARGS)
+
 fault-table: dev servers ## play every fault of Redis to a real node and write docs/reference/faults.md; some minutes
 	$(BIN)/python -m tests.doctor.fault_table.table
 
