@@ -154,7 +154,10 @@ def test_by_keyboard_alone_access_is_asked_for_approved_used_watched_and_ended(
     page = bob.page
     press(page, "Ask for access")
     page.get_by_role("dialog", name="Ask for access").wait_for()
-    page.locator("select:focus").wait_for()
+    page.locator("input:focus").wait_for()
+    page.keyboard.type(target.user)
+    page.locator("option", has_text=f"{target.user}@web1").wait_for(state="attached")
+    tab_to(page, "To what")
     page.keyboard.press("ArrowDown")
     tab_to(page, "Reason")
     page.keyboard.type("the disk is full")

@@ -1,11 +1,18 @@
 /** Questions that stand above the page: forms, confirmations, and short words of success. */
 import { t } from "./i18n.svelte";
 
+export interface Choice {
+  value: string;
+  label: string;
+}
+
 export interface Field {
   name: string;
   label: string;
-  kind?: "text" | "password" | "number" | "area" | "check" | "choice" | "many" | "code" | "date";
-  choices?: { value: string; label: string }[];
+  kind?: "text" | "password" | "number" | "area" | "check" | "choice" | "many" | "code" | "date" | "lookup";
+  choices?: Choice[];
+  /** For a lookup: some of what matches. */
+  find?: (text: string) => Promise<Choice[]>;
   value?: unknown;
   hint?: string;
   optional?: boolean;

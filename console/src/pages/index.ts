@@ -6,10 +6,12 @@ import Access from "./Access.svelte";
 import Account from "./Account.svelte";
 import Audit from "./Audit.svelte";
 import Cluster from "./Cluster.svelte";
+import Doctor from "./Doctor.svelte";
 import Home from "./Home.svelte";
 import Licence from "./Licence.svelte";
 import Lockouts from "./Lockouts.svelte";
 import Logins from "./Logins.svelte";
+import Policies from "./Policies.svelte";
 import Requests from "./Requests.svelte";
 import Settings from "./Settings.svelte";
 import Siem from "./Siem.svelte";
@@ -33,6 +35,7 @@ export const groups = (): { title: string; pages: PageOf[] }[] => [
     pages: [
       { path: "targets", title: () => t("Targets"), page: Targets, may: anybody },
       { path: "requests", title: () => t("Requests"), page: Requests, may: anybody },
+      { path: "policies", title: () => t("Policies"), page: Policies, may: () => may.seeSecurity },
       { path: "vault", title: () => t("Vault"), page: Vault, may: anybody },
       { path: "access", title: () => t("Sessions"), page: Access, may: anybody },
     ],
@@ -41,6 +44,7 @@ export const groups = (): { title: string; pages: PageOf[] }[] => [
     title: t("Operate"),
     pages: [
       { path: "cluster", title: () => t("Cluster"), page: Cluster, may: () => may.see },
+      { path: "doctor", title: () => t("Doctor"), page: Doctor, may: () => may.see },
       { path: "audit", title: () => t("Audit"), page: Audit, may: () => may.audit },
       { path: "siem", title: () => t("SIEM targets"), page: Siem, may: () => may.seeSecurity },
     ],

@@ -6,5 +6,6 @@ SLICE = Slice(
     name="licence",
     package=__name__,
     public=("model", "service"),
+    routes=("api:licence",),
     commands={"license": Command("cli", "Issue, show and verify licence files.")},
 )

@@ -1,0 +1,87 @@
+"""What is done on the pages of policies, groups and folders, each once, and what is left of it in the cluster."""
+
+from typing import Any
+
+import pytest
+
+from tests.console.conftest import OpenPage
+from tests.support.lab import Lab
+
+pytestmark = [pytest.mark.integration, pytest.mark.server, pytest.mark.slow, pytest.mark.alone]
+
+
+def told(lab: Lab, path: str) -> Any:
+    answer = lab.running()[0].ask(path, token=lab.token)
+    assert answer.status == 200, answer
+    return answer.body
+
+
+def test_a_group_approves_by_a_policy_of_its_own(open_page: OpenPage, lab: Lab) -> None:
+    watched = open_page()
+    page = watched.page
+    watched.sign_in("sue")
+    watched.open("policies")
+    page.get_by_role("button", name="New group").click()
+    page.get_by_label("Name", exact=True).fill("operators")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Add somebody operators").click()
+    page.get_by_label("Search: User").fill("audr")
+    page.get_by_role("combobox", name="User").locator("option", has_text="audrey").wait_for(state="attached")
+    page.get_by_role("combobox", name="User").select_option(label="audrey (Audrey)")
+    page.get_by_role("button", name="Add it").click()
+    page.get_by_role("dialog").wait_for(state="detached")
+    page.get_by_role("button", name="For everybody").click()
+    page.get_by_label("Name", exact=True).fill("two eyes more")
+    page.get_by_label("Who approves").select_option(label="Nobody within the windows, else approvers")
+    page.get_by_label("Approvers are the group").select_option(label="operators")
+    page.get_by_label("Windows").fill("1-5 8 to 18")
+    watched.shot("light-policy")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_text("1-5 8 to 18 is no window").wait_for()
+    page.get_by_label("Windows").fill("1-3,5 08:00-18:00\n6 10:00-12:00")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_role("cell", name="two eyes more", exact=True).wait_for()
+    (policy,) = told(lab, "/api/v1/approval-policies")["items"]
+    (group,) = told(lab, "/api/v1/user-groups")["items"]
+    assert (policy["approverGroup"], len(group["members"])) == (group["id"], 1)
+    assert [one["days"] for one in policy["windows"]] == [[1, 2, 3, 5], [6]]
+    page.get_by_role("button", name="Change two eyes more").click()
+    page.get_by_label("Access for at most").fill("30")
+    page.get_by_label("Reason", exact=True).fill("shorter is better")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_role("cell", name="30 min").wait_for()
+    (policy,) = told(lab, "/api/v1/approval-policies")["items"]
+    assert (policy["maxMinutes"], len(policy["windows"]), policy["revision"]) == (30, 2, 2)
+
+
+def test_rights_on_a_folder_are_given_changed_and_taken_away(open_page: OpenPage, lab: Lab) -> None:
+    watched = open_page()
+    page = watched.page
+    watched.sign_in("sue")
+    watched.open("vault")
+    page.get_by_role("button", name="New folder").click()
+    page.get_by_label("Path").fill("servers/linux")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Rights servers/linux").click()
+    page.get_by_role("button", name="Give a user rights").click()
+    page.get_by_label("Search: User").fill("bob")
+    user = page.get_by_role("combobox", name="User")
+    user.locator("option", has_text="bob").wait_for(state="attached")
+    user.select_option(label="bob (Bob)")
+    page.get_by_role("button", name="Give", exact=True).click()
+    page.get_by_role("listitem").filter(has_text="bob").wait_for()
+    watched.shot("light-rights")
+    folder = next(one for one in told(lab, "/api/v1/vault/folders")["items"] if one["path"] == "servers/linux")
+    place = f"/api/v1/vault/folders/{folder['id']}/rights"
+    assert [(one["userName"], one["rights"]) for one in told(lab, place)["items"]] == [("bob", ["list", "use"])]
+    page.get_by_role("button", name="Give a role rights").click()
+    page.get_by_role("combobox", name="Role").select_option("pam_approver")
+    page.get_by_role("button", name="Give", exact=True).click()
+    page.get_by_role("listitem").filter(has_text="pam_approver").wait_for()
+    page.get_by_role("button", name="Change bob").click()
+    for right in ("see that it is there", "connect with it"):
+        page.get_by_label(right).uncheck()
+    page.get_by_label("Reason").fill("he has left")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_role("listitem").filter(has_text="bob").wait_for(state="detached")
+    assert [one["role"] for one in told(lab, place)["items"]] == ["pam_approver"]
