@@ -35,7 +35,7 @@ export default defineConfig({
       input: { main: "src/main.ts", worker: "src/worker.ts" },
       output: {
         entryFileNames: "[name].js",
-        chunkFileNames: (chunk) => `${chunk.name.toLowerCase()}.js`,
+        chunkFileNames: (chunk) => `${chunk.name.toLowerCase().split(".")[0]}.js`,
         assetFileNames: (asset) => (asset.names[0]?.endsWith(".css") ? "main.css" : "[name][extname]"),
       },
     },

@@ -22,6 +22,7 @@ PAGES = {
     "targets": "Targets",
     "vault": "Vault",
     "requests": "Requests",
+    "terminal": "Terminal",
     "policies": "Policies",
     "access": "Sessions",
     "cluster": "Cluster",

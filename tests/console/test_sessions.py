@@ -11,7 +11,7 @@ import pytest
 
 from tests.console.conftest import AXE, PASSWORD, Balancer, OpenPage, cluster
 from tests.gateway.places import Sshd, sshd
-from tests.support.lab import HOST, Lab, LabNode
+from tests.support.lab import HOST, Lab, LabNode, eventually
 from tests.support.redis_servers import Server
 
 if TYPE_CHECKING:
@@ -184,3 +184,60 @@ def test_by_keyboard_alone_access_is_asked_for_approved_used_watched_and_ended(
         press(page, "End it")
         assert session.wait(15) != 0
         page.get_by_text("done by keyboard").first.wait_for()
+
+
+PASTE = """(size) => {
+    const data = new DataTransfer();
+    data.setData("text/plain", "x".repeat(size));
+    const event = new ClipboardEvent("paste", {clipboardData: data, bubbles: true, cancelable: true});
+    document.activeElement.dispatchEvent(event);
+}"""
+
+
+def test_a_terminal_goes_on_over_the_death_of_its_node_and_a_reload(
+    open_page: OpenPage, lab: Lab, balancer: Balancer, target: Sshd
+) -> None:
+    name = f"{target.user}@web1"
+    watched = open_page(color_scheme="dark")
+    page = watched.page
+    watched.sign_in("sue")
+    watched.open(f"terminal?target=web1&account={target.user}")
+    screen = page.get_by_role("region", name=f"Terminal {name}")
+    page.get_by_role("main").get_by_text("live", exact=True).wait_for(timeout=30_000)
+    page.get_by_text("is recorded").wait_for()
+    page.keyboard.type("PS1='> '; echo be''gun\n")
+    screen.get_by_text("begun").first.wait_for()
+    serving = next(node for node in lab.nodes if node.port == balancer.served)
+    serving.kill()
+    page.keyboard.type("echo once $((6*7))\n")
+    screen.get_by_text("once 42").first.wait_for(timeout=60_000)
+    page.get_by_role("main").get_by_text("live", exact=True).wait_for()
+    assert screen.inner_text().count("once 42") == 1
+    assert page.get_by_label("Password").count() == 0
+    page.evaluate(PASTE, 10_000_000)
+    asked = page.get_by_role("dialog", name="Paste 1 lines, 10,000,000 characters?")
+    asked.get_by_role("button", name="Cancel").click()
+    page.get_by_role("textbox", name=f"Terminal {name}").focus()
+    page.keyboard.press("Control+F6")
+    assert page.evaluate(FOCUSED) == "Newterminal"
+    watched.shot("dark-terminal")
+    if AXE.exists():
+        assert watched.axe() == []
+    watched.open("vault")
+    page.get_by_role("heading", level=1, name="Vault").wait_for()
+    watched.open("terminal")
+    screen.get_by_text("once 42").first.wait_for()
+    page.reload()
+    page.get_by_role("button", name=f"Go on here {name}").click()
+    screen.get_by_text("once 42").first.wait_for(timeout=30_000)
+    page.get_by_role("button", name=f"Close {name}").click()
+    page.get_by_role("button", name="Close", exact=True).click()
+    page.get_by_text("No terminal is open here").wait_for()
+
+    def over() -> bool:
+        found = lab.running()[0].ask("/api/v1/access/sessions?active=true", token=lab.token)
+        return found.body["items"] == []
+
+    eventually(over, within_s=15, what="the end of the session", say=lab.logs)
+    serving.start()
+    lab.wait_until_healthy()

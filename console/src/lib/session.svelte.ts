@@ -1,6 +1,7 @@
 /** Who is signed in, and what they may. The page hides what a role may not do; the server decides. */
 import { api, Problem } from "./api";
 import { deafen, listen } from "./live.svelte";
+import { leaveAll } from "./shells.svelte";
 import type { components } from "./openapi";
 
 export type Account = components["schemas"]["UserShape"];
@@ -63,6 +64,7 @@ export async function signOut(): Promise<void> {
     if (!(error instanceof Problem) || error.status !== 401) throw error;
   }
   deafen();
+  leaveAll();
   session.me = undefined;
   location.hash = "#/";
 }
@@ -78,6 +80,7 @@ export function giveUp(): void {
   session.expired = false;
   session.me = undefined;
   deafen();
+  leaveAll();
   for (const done of waiting.splice(0)) done(false);
 }
 

@@ -16,6 +16,7 @@ import Requests from "./Requests.svelte";
 import Settings from "./Settings.svelte";
 import Siem from "./Siem.svelte";
 import Targets from "./Targets.svelte";
+import Terminal from "./Terminal.svelte";
 import Users from "./Users.svelte";
 import Vault from "./Vault.svelte";
 
@@ -34,6 +35,7 @@ export const groups = (): { title: string; pages: PageOf[] }[] => [
     title: t("Access"),
     pages: [
       { path: "targets", title: () => t("Targets"), page: Targets, may: anybody },
+      { path: "terminal", title: () => t("Terminal"), page: Terminal, may: anybody },
       { path: "requests", title: () => t("Requests"), page: Requests, may: anybody },
       { path: "policies", title: () => t("Policies"), page: Policies, may: () => may.seeSecurity },
       { path: "vault", title: () => t("Vault"), page: Vault, may: anybody },
