@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
+from click.testing import CliRunner
 
 from rppam.access.tokens.target import Target
-from rppam.failover_test import preflight, tester, traffic
+from rppam.failover_test import cli, preflight, tester, traffic
 from rppam.failover_test.cli import _test
 from rppam.failover_test.client import CannotTestError, Cluster
 from rppam.failover_test.model import Method
@@ -214,3 +216,38 @@ async def test_a_state_file_that_cannot_be_written_stops_the_test_before_the_fau
             await ran(nodes)
     assert not any("fault" in one for one in nodes.asked)
     assert os.getpid()
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        (asyncio.CancelledError(), "interrupted, so there are no verdicts"),
+        (KeyboardInterrupt(), "interrupted, so there are no verdicts"),
+        (KeyError("x"), "failed in a way that nobody foresaw: KeyError"),
+    ],
+)
+def test_what_ends_without_verdicts_never_says_that_a_promise_was_broken(
+    raised: BaseException, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> int:
+        raise raised
+
+    monkeypatch.setattr(cli, "_main", fail)
+    monkeypatch.setenv("RPPAM_TOKEN", "token")
+    ended = CliRunner().invoke(cli.command, ["--url", "http://127.0.0.1:1"], standalone_mode=False)
+    assert (ended.return_value, said in ended.stderr) == (2, True), ended.output
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--token", "eyJhbGciOi"], "A token itself would stand in the process list"),
+        (["--token", "@/none"], "found no file /none"),
+        (["--report", "x.pdf"], "expected a file that ends with .html or .json"),
+        (["--url", "node1"], "expected http://HOST:PORT"),
+    ],
+)
+def test_wrong_usage_is_said_before_anybody_is_asked(words: list[str], said: str) -> None:
+    ended = CliRunner().invoke(cli.command, words, standalone_mode=False)
+    assert isinstance(ended.exception, click.UsageError)
+    assert said in ended.exception.format_message()

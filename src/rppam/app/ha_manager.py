@@ -15,6 +15,7 @@ import click
 
 from rppam import __version__
 from rppam.app.main import run
+from rppam.kernel.errors import Exit
 
 
 class Word(NamedTuple):
@@ -77,17 +78,32 @@ class _Words(click.Group):
 
 @click.group(
     cls=_Words,
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Example: rppam-ha-manager failover-test --dry-run",
 )
 @click.version_option(__version__, prog_name="rppam-ha-manager")
-def rppam_ha_manager() -> None:
+@click.pass_context
+def rppam_ha_manager(ctx: click.Context) -> None:
     """RP-PAM HA Manager: look after a whole cluster from any of its hosts.
 
-    On a node's own host no option is needed; from elsewhere --url and --token-file say whom to ask.
+    On a node's own host no option is needed; from elsewhere RPPAM_URL and RPPAM_TOKEN, or --url and --token-file, say
+    whom to ask. Without a command it shows its menu, if it is on a terminal.
     """
+    if ctx.invoked_subcommand is not None:
+        return
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        click.echo(ctx.get_help())
+        ctx.exit(Exit.ERRORS)
+    from rppam.app.menu import show_menu
+
+    show_menu()
 
 
 def main() -> None:
     """Entry point of the ``rppam-ha-manager`` command."""
     sys.exit(run(rppam_ha_manager))
+
+
+if __name__ == "__main__":
+    main()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from rppam.access.tokens.target import Target, Where, ca_option, config_option, nodes_option, urls_option
-from rppam.kernel.errors import Exit
+from rppam.kernel.errors import Exit, RppamError
 
 if TYPE_CHECKING:
     from rppam.failover_test.client import Cluster
@@ -83,9 +83,13 @@ def command(
     target = _target(Where(url[0] if url else None, token_file, config, ca), token, name)
     try:
         return asyncio.run(_main(target, url, others, options))
-    except KeyboardInterrupt:
-        click.echo("rppam failover-test: interrupted; the test was ended, and its account removed", err=True)
-        return Exit.ERRORS
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        click.echo("rppam failover-test: interrupted, so there are no verdicts", err=True)
+    except (RppamError, click.ClickException, click.Abort):
+        raise
+    except Exception as error:  # noqa: BLE001 - 1 would say that a promise was broken
+        click.echo(f"rppam failover-test: failed in a way that nobody foresaw: {error!r}", err=True)
+    return Exit.ERRORS
 
 
 def _target(where: Where, token: str | None, name: str) -> Target:

@@ -32,7 +32,7 @@ AFTER_S: Final = 1.0
 LOOK_S: Final = 0.04
 PROMOTION_S: Final = 60.0
 """So long a promotion is waited for: longer than promised, so that the report can say by how much it came late."""
-BACK_S: Final = 60.0
+BACK_S: Final = 120.0
 """So long after the end of the fault the old leader is waited for."""
 CALM_S: Final = 20.0
 SLOW_LOOK_S: Final = 0.25
