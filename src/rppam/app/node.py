@@ -63,6 +63,14 @@ class Surface(Protocol):
         ...
 
 
+class _Order:
+    """To stop, and why."""
+
+    def __init__(self) -> None:
+        self.why = "asked to stop"
+        self.given = asyncio.Event()
+
+
 class Node:
     """A running node. ``await run()`` returns when it was asked to stop, and raises when it may not go on."""
 
@@ -98,13 +106,12 @@ class Node:
         self._address = address
         self._link = link
         self._beside = beside
-        self._stop = asyncio.Event()
-        self._why = "asked to stop"
+        self._order = _Order()
 
     def stop(self, why: str) -> None:
         """Ask the node to stop; :meth:`run` then returns."""
-        self._why = why
-        self._stop.set()
+        self._order.why = why
+        self._order.given.set()
 
     async def run(self) -> None:
         """Start, serve, and stop in order. Raises the error that kept it from starting or going on."""
@@ -126,8 +133,8 @@ class Node:
                         task.cancel()
         except* RppamError as group_error:
             error = _first(group_error)
-            if not self._stop.is_set():
-                self._why = str(error)
+            if not self._order.given.is_set():
+                self._order.why = str(error)
             raise error from None
         finally:
             await self._close()
@@ -137,7 +144,7 @@ class Node:
 
     async def _until_over(self, side: list[asyncio.Task[None]]) -> None:
         """Until somebody asks to stop, or something says that this node may not go on."""
-        stop = asyncio.create_task(self._stop.wait())
+        stop = asyncio.create_task(self._order.given.wait())
         surface = asyncio.create_task(self._surface.wait())
         watched: set[asyncio.Future[Any]] = {stop, surface, self._driver.turned, self._driver.broken, self._foreign}
         try:
@@ -162,9 +169,9 @@ class Node:
 
     async def _close(self) -> None:
         self.view.draining = True
-        self._notifier.stopping(f"stopping: {self._why}")
-        log.info("stopping: %s", self._why, extra=noted(HistoryEvent.STOPPING))
-        await self._driver.stop(self._why)
+        self._notifier.stopping(f"stopping: {self._order.why}")
+        log.info("stopping: %s", self._order.why, extra=noted(HistoryEvent.STOPPING))
+        await self._driver.stop(self._order.why)
         await self._surface.stop(self.settings.api.drain_s * 1000)
         with contextlib.suppress(DatabaseError):
             await self._database.stop()

@@ -168,14 +168,14 @@ class Guard:
                 await self._give_up(lease, entry)
                 raise
             await self._give_up(lease, entry)
-            used_up = self._used_up(watched, entry, full)
-            if used_up is not None:
+            exhausted = used_up(self._tally, watched, entry, full)
+            if exhausted is not None:
                 # They are used up by wrong ones, and no lockout stands: the policy was made stricter, or the database
                 # was away when it was due, or others lock right now, or somebody has written the counter.
-                if await self._seen(watched[used_up]) < proof(watched[used_up].limit):
+                if await self._seen(watched[exhausted]) < proof(watched[exhausted].limit):
                     await self._refuse_locked(suspects, watched)
-                    raise self._unproven(suspects[used_up])
-                await self._lock(suspects[used_up], policy)
+                    raise self._unproven(suspects[exhausted])
+                await self._lock(suspects[exhausted], policy)
                 continue
             await self._wait(give_up_at, suspects, watched, entry)
 
@@ -324,14 +324,6 @@ class Guard:
         except (StoreError, DatabaseError) as error:
             log.info("A log-in that is over counts as under way for some seconds more: %s", error)
 
-    def _used_up(self, watched: Sequence[Watched], entry: Entry, full: Watched | None) -> int | None:
-        """Which one wrong tries alone have used up."""
-        for at, (one, now) in enumerate(zip(watched, entry.standings, strict=True)):
-            in_store = not entry.allowed and now.is_used_up(one.limit)
-            if in_store or (full == one and self._tally.wrong(one) >= one.limit.events):
-                return at
-        return None
-
     # ---- lockouts ----------------------------------------------------------------------------------------------------
 
     def _refuse_known(self, suspects: Sequence[Suspect]) -> None:
@@ -408,6 +400,15 @@ class Guard:
 
 def _mark(lockout: Lockout) -> Mark:
     return lockout.since, lockout.until, lockout.level
+
+
+def used_up(tally: Tally, watched: Sequence[Watched], entry: Entry, full: Watched | None) -> int | None:
+    """Which one wrong tries alone have used up."""
+    for at, (one, now) in enumerate(zip(watched, entry.standings, strict=True)):
+        in_store = not entry.allowed and now.is_used_up(one.limit)
+        if in_store or (full == one and tally.wrong(one) >= one.limit.events):
+            return at
+    return None
 
 
 class Try:

@@ -9,7 +9,7 @@ answer costs nobody else anything, and it is tried at once when it is heard of o
 import asyncio
 import logging
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final
 
 from rppam.cluster.consensus.messages import Freeing, Invitation, Vote, VoteRequest
 from rppam.cluster.link.checkpoints import OfferedCheckpoints
@@ -37,6 +37,7 @@ from rppam.cluster.link.inbound import InboundPeers, nothing
 from rppam.cluster.link.local_peer import LocalPeer, PeerState, other_version
 from rppam.cluster.link.orders import GivenOrders
 from rppam.cluster.link.rejections import Refused, ms_between
+from rppam.kernel.clock import Clock
 from rppam.kernel.instant import US_PER_S, Instant
 from rppam.redis.reconnect import Backoff
 
@@ -72,9 +73,27 @@ _STAYS: Final = {Refused.VERSION, Refused.CLUSTER_ID, Refused.UNPROVEN}
 """Reasons of the other side that do not pass by themselves, as a name does that the old self of a node still has."""
 
 
-class _Pinged(NamedTuple):
-    number: int
-    at: Instant
+class _Pings:
+    """One question at a time whether the other side is there, and how long the last answer took."""
+
+    def __init__(self, clock: Clock, first: int) -> None:
+        """``first``: how many looks are over already, so that not all members are pinged in one turn."""
+        self.round_trip_us: int | None = None
+        self._clock, self._looks = clock, first
+        self._number, self._at = 0, clock.now()
+
+    def due(self) -> Ping | None:
+        """What to say at this look, if anything."""
+        self._looks += 1
+        if self._looks % LOOKS_PER_PING:
+            return None
+        self._number, self._at = (self._number + 1) % NUMBER_MAX, self._clock.now()
+        return Ping(self._number)
+
+    def heard(self, number: int) -> None:
+        """An answer came; one that is late says nothing."""
+        if number == self._number:
+            self.round_trip_us = self._clock.now() - self._at
 
 
 class OutboundConnection:
@@ -91,16 +110,14 @@ class OutboundConnection:
         """Why it is over, in a sentence; empty when nobody knows."""
         self.is_logged = False
         """Whether the fault was logged already."""
-        self.round_trip_us: int | None = None
         self.channel = MemberConnection(clock=local.clock, on_data=self._on_data, on_end=self._on_end)
         self.orders = GivenOrders(local.options, local.entropy, self.channel)
         self.checkpoints = OfferedCheckpoints(self.channel)
         self._name = name
         self._local = local
         self._inbound = inbound
-        self._open_ballots: dict[int, None] = {}
-        self._looks = local.entropy.below(LOOKS_PER_PING)  # not all members are pinged in one turn
-        self._pinged = _Pinged(0, local.clock.now())
+        self._open_requests: dict[int, None] = {}
+        self.pings = _Pings(local.clock, local.entropy.below(LOOKS_PER_PING))
 
     @property
     def is_up(self) -> bool:
@@ -134,9 +151,9 @@ class OutboundConnection:
         if not isinstance(message, VoteRequest):
             return self.channel.say(message)
         request = message.request
-        if len(self._open_ballots) >= OPEN_BALLOTS_MAX:
-            del self._open_ballots[next(iter(self._open_ballots))]
-        self._open_ballots[request] = None
+        if len(self._open_requests) >= OPEN_BALLOTS_MAX:
+            del self._open_requests[next(iter(self._open_requests))]
+        self._open_requests[request] = None
         return self.channel.say(message, dropped=partial(self._no_vote, request))
 
     def look(self) -> None:
@@ -150,10 +167,8 @@ class OutboundConnection:
             )
             self.channel.drop()
             return
-        self._looks += 1
-        if self._looks % LOOKS_PER_PING == 0:
-            self._pinged = _Pinged((self._pinged.number + 1) % NUMBER_MAX, self._local.clock.now())
-            self.channel.say(Ping(self._pinged.number), dropped=nothing)
+        if (ping := self.pings.due()) is not None:
+            self.channel.say(ping, dropped=nothing)
 
     # --- what the channel calls ---------------------------------------------------------------------------------------
 
@@ -164,10 +179,10 @@ class OutboundConnection:
         match decode(data):
             case Vote() as vote:
                 self._vote(channel, vote)
-            case Pong(number) if number == self._pinged.number:
-                self.round_trip_us = self._local.clock.now() - self._pinged.at
-            case Pong() | Unknown():
-                pass  # late, or of a newer release
+            case Pong(number):
+                self.pings.heard(number)
+            case Unknown():
+                pass  # of a newer release
             case OrderTicket() | OrderAnswer() | OrderRefused() as message:
                 self.orders.heard(message)
             case CheckpointAnswer() as answer:
@@ -181,7 +196,7 @@ class OutboundConnection:
         for future in (self.greeted, self.over):
             if not future.done():
                 future.set_result(None)
-        for request in list(self._open_ballots):
+        for request in list(self._open_requests):
             self._no_vote(request)
         self.orders.end()
 
@@ -190,8 +205,8 @@ class OutboundConnection:
     def _vote(self, channel: MemberConnection, vote: Vote) -> None:
         if vote.voter != self._name:
             channel.refuse(Refused.FORGED)
-        elif vote.request in self._open_ballots:
-            del self._open_ballots[vote.request]
+        elif vote.request in self._open_requests:
+            del self._open_requests[vote.request]
             self._local.tell(self._local.listener.on_vote, vote)
         else:
             sentence = f"{self.who} sent a vote that nobody asked for, or sent it twice; it was not counted"
@@ -199,7 +214,7 @@ class OutboundConnection:
 
     def _no_vote(self, request: int) -> None:
         """Report it in a turn of its own: the caller may be in the middle of sending."""
-        if self._open_ballots.pop(request, self) is None:
+        if self._open_requests.pop(request, self) is None:
             loop = asyncio.get_running_loop()
             loop.call_soon(self._local.tell, self._local.listener.on_no_vote, self._name, request)
 
@@ -297,7 +312,7 @@ class OutboundPeer:
             is_connected=up is not None,
             reason="" if up is not None else self._reason,
             heard_ms_ago=ms_between(max(heard), self._local.clock.now()) if heard else None,
-            round_trip_us=None if up is None else up.round_trip_us,
+            round_trip_us=None if up is None else up.pings.round_trip_us,
             api_url=up.greeting.url if up is not None and up.greeting is not None else "",
         )
 
