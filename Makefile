@@ -20,7 +20,7 @@ BIN := .venv/bin
 SETUP := scripts/setup
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo dev servers quick test check sim-gate-beside lint-and-test thorough build coverage lint style format types types-windows layers sim-gate sim sim-long sim-requests plants faults faults-random faults-times sentinel from-nothing fault-table hardened hostile bench console docs lock clean
+.PHONY: help env demo dev servers quick test check sim-gate-beside lint-and-test thorough build coverage lint style format types types-windows layers sim-gate sim sim-long sim-requests plants faults faults-random faults-times sentinel from-nothing fault-table hardened hostile sessions-outlive bench console docs lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -126,6 +126,9 @@ hostile: dev servers ## a Redis that lies to all nodes of a cluster, SECONDS for
 
 hardened: dev servers ## a cluster MINUTES minutes on a Redis hardened as the article asks: one leader, nothing denied
 	$(BIN)/python benchmarks/hardened_run.py --minutes $(MINUTES) $(ARGS)
+
+sessions-outlive: dev servers ## a shell through 20 deaths of its gateways and nodes: each line shown, typed, recorded once
+	$(BIN)/python -m benchmarks.sessions_outlive $(ARGS)
 
 bench: servers ## the measurements behind docs/decisions
 	@$(SETUP) bench

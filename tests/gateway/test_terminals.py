@@ -208,6 +208,7 @@ async def test_only_its_own_user_has_it_and_only_from_our_pages(places: list[Pla
 
 
 async def test_without_a_gateway_it_is_for_another_node(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rppam.gateway.relay.NEXT_S", 0.1)
     monkeypatch.setattr("rppam.gateway.relay.ANSWER_S", 0.2)
     opening = served.services.get(TerminalOpening)
     routes = opening._routes = SomeRoutes()

@@ -12,5 +12,9 @@ SLICE = Slice(
     wire="wiring:wire",
     leader_tasks="wiring:leader_tasks",
     routes=("api:access", "terminals_api:terminals", "user_keys_api:user_keys"),
-    commands={"session": Command("cli", "List, watch and end sessions with targets.")},
+    commands={
+        "session": Command("cli", "List, watch and end sessions with targets."),
+        "ssh": Command("ssh_cli", "Open a shell on a target that outlives nodes."),
+        "ssh-config": Command("ssh_config_cli", "Print Host blocks for OpenSSH."),
+    },
 )

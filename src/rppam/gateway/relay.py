@@ -21,8 +21,10 @@ import msgspec
 from rppam.gateway.errors import NoGateway
 
 MESSAGE_MAX: Final = 1024 * 1024
-ANSWER_S: Final = 3.0
-"""A gateway that starts needs a second to answer; one that is stopped never does."""
+NEXT_S: Final = 1.0
+"""After so long without an answer the next gateway is asked, too: one that is stopped never answers."""
+ANSWER_S: Final = 8.0
+"""A gateway that has just been started needs some seconds on a busy host."""
 ALIVE_S: Final = 3.0
 """A gateway that has nothing to say says so this often, so that one that was stopped is known."""
 HERE: Final = "here"
@@ -122,28 +124,71 @@ def _sockets(folder: Path) -> list[Path]:
 
 
 async def call(folder: Path, wish: Wish) -> Pipe:
-    """A terminal at one of this node's gateways. Raises :class:`NoGateway`."""
+    """A terminal at one of this node's gateways: the first one that answers. Raises :class:`NoGateway`."""
     if sys.platform == "win32":
         raise NoGateway("there is no gateway on this system")
     names = sorted(one.name for one in await asyncio.to_thread(_sockets, folder))
     first = sum(wish.id.encode()) % max(1, len(names))
-    for name in names[first:] + names[:first]:
-        plug = socket.socket(socket.AF_UNIX)
-        plug.setblocking(False)
-        try:
-            with _near(folder) as near:
-                await asyncio.get_running_loop().sock_connect(plug, f"{near}/{name}")
-        except OSError:
-            plug.close()
-            continue
-        pipe = Pipe(*await asyncio.open_unix_connection(sock=plug))
-        pipe.put(msgspec.json.encode(wish).decode())
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(ANSWER_S):
-                if await pipe.receive() == HERE:
-                    return pipe
-        pipe.close()
+    asked: set[asyncio.Task[Pipe | None]] = set()
+    found: Pipe | None = None
+    try:
+        for name in names[first:] + names[:first]:
+            asked.add(asyncio.create_task(_asked(folder, name, wish)))
+            found, asked = await _first(asked, NEXT_S)
+            if found is not None:
+                return found
+        found, asked = await _first(asked, ANSWER_S)
+        if found is not None:
+            return found
+    finally:
+        for task in asked:
+            task.cancel()
     raise NoGateway("no gateway answers on this node")
+
+
+async def _first(
+    asked: set["asyncio.Task[Pipe | None]"], patience_s: float
+) -> tuple[Pipe | None, set["asyncio.Task[Pipe | None]"]]:
+    """The pipe of the first that answers in time, and who has not said anything yet."""
+    until = asyncio.get_running_loop().time() + patience_s
+    while asked:
+        left_s = until - asyncio.get_running_loop().time()
+        done, asked = await asyncio.wait(asked, timeout=max(0, left_s), return_when=asyncio.FIRST_COMPLETED)
+        found = [pipe for task in done if (pipe := task.result()) is not None]
+        for spare in found[1:]:
+            spare.close()
+        if found:
+            return found[0], asked
+        if not done:
+            break
+    return None, asked
+
+
+async def _asked(folder: Path, name: str, wish: Wish) -> Pipe | None:
+    """A gateway that has answered; ``None`` where none is there."""
+    if sys.platform == "win32":
+        return None
+    plug = socket.socket(socket.AF_UNIX)
+    plug.setblocking(False)
+    try:
+        with _near(folder) as near:
+            await asyncio.get_running_loop().sock_connect(plug, f"{near}/{name}")
+    except OSError:
+        plug.close()
+        return None
+    except BaseException:
+        plug.close()
+        raise
+    pipe = Pipe(*await asyncio.open_unix_connection(sock=plug))
+    try:
+        pipe.put(msgspec.json.encode(wish).decode())
+        if await pipe.receive() == HERE:
+            return pipe
+    except BaseException:
+        pipe.close()
+        raise
+    pipe.close()
+    return None
 
 
 def read_wish(message: Any) -> Wish | None:

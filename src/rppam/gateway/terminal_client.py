@@ -18,6 +18,7 @@ OPEN_S: Final = 20.0
 SILENT_S: Final = 10.0
 """The other side says something each three seconds; where it does not, it is gone."""
 PAUSES_S: Final = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0)
+AT_ONCE_S: Final = 0.05
 GIVE_UP_S: Final = 900.0
 
 
@@ -98,6 +99,11 @@ class TerminalClient:
         self._tasks: set[asyncio.Task[None]] = set()
         self.resumed = 0
         """How often it has come again."""
+        self.gaps_s: list[float] = []
+        """How long each of those took, from the loss."""
+        self._lost_at = 0.0
+        self.last = ""
+        """What ended the last connection."""
 
     def type(self, data: bytes) -> None:
         """Type ``data``."""
@@ -122,15 +128,18 @@ class TerminalClient:
         while True:
             spoke = False
             try:
-                ended, spoke = await self._once(self._urls[tries % len(self._urls)])
+                ended, spoke = await self._once(self._urls[0])
                 if ended is not None:
                     return ended
-            except (OSError, TimeoutError, EOFError):
-                pass
+            except (OSError, TimeoutError, EOFError) as error:
+                self.last = str(error)
             if spoke:
                 tries, lost = 0, loop.time()
                 self._urls.append(self._urls.pop(0))  # the one that was lost comes last
-            elif loop.time() - lost > GIVE_UP_S:
+                await asyncio.sleep(AT_ONCE_S)
+                continue
+            self._urls.append(self._urls.pop(0))
+            if loop.time() - lost > GIVE_UP_S:
                 return Ended(None, None, "no node answers any more")
             await asyncio.sleep(PAUSES_S[min(tries, len(PAUSES_S) - 1)])
             tries += 1
@@ -154,8 +163,9 @@ class TerminalClient:
         except InvalidStatus as error:
             if error.response.status_code < 500 and error.response.status_code not in {421, 429}:
                 return Ended(None, None, _problem(bytes(error.response.body or b""))), False
-        except (InvalidHandshake, WebSocketException):
-            pass
+            self.last = str(error)
+        except (InvalidHandshake, WebSocketException) as error:
+            self.last = str(error)
         return None, False
 
     async def _talk(self, socket: Any) -> tuple[Ended | None, bool]:
@@ -173,7 +183,9 @@ class TerminalClient:
                 kind = said["type"]
                 if kind == "hello":
                     spoke = True
-                    self.resumed += bool(self.books.at is not None)
+                    if self.books.at is not None:
+                        self.resumed += 1
+                        self.gaps_s.append(asyncio.get_running_loop().time() - self._lost_at)
                     again = self.books.hello(said["offset"], said["typed"])
                     self._socket = socket
                     for start in range(8, len(again), 32768):
@@ -188,11 +200,15 @@ class TerminalClient:
                 elif kind == "end" and not said["again"]:
                     return Ended(None, None, said["text"]), spoke
                 elif kind == "end":
+                    self.last = said["text"]
                     return None, spoke
-        except (ConnectionClosed, TimeoutError):
+        except (ConnectionClosed, TimeoutError) as error:
+            self.last = str(error) or "silence"
             return None, spoke
         finally:
             self._socket = None
+            if spoke:
+                self._lost_at = asyncio.get_running_loop().time()
 
     def _output(self, message: bytes) -> None:
         new = self.books.shown(message)

@@ -21,6 +21,7 @@ from rppam.http.sockets import Socket, SocketAnswer
 from rppam.http.streams import StreamEndedError
 from rppam.kernel.actor import current_actor
 
+TARGETS: Final = "/api/v1/access/targets"
 TERMINALS: Final = "/api/v1/access/terminals"
 terminals = APIRouter(tags=["access"])
 _ID: Final = "^[0-9a-zA-Z-]{1,36}$"
@@ -43,6 +44,30 @@ class TerminalShape(Shape):
     """Of the session, too: it stands in `/api/v1/access/sessions`."""
     target: str
     account: str
+
+
+class TargetShape(Shape):
+    """An account of a target that the caller may connect to."""
+
+    target: str
+    account: str
+
+
+class TargetList(Shape):
+    """All of them."""
+
+    user: str
+    """What the caller logs in as: `ssh USER+TARGET@NODE`."""
+    items: list[TargetShape]
+
+
+@terminals.get(TARGETS, summary="Where one may connect to", response_model=TargetList)
+@declare(SIGNED_IN, {503: NO_DATABASE})
+async def list_targets(caller: Caller, services: Here) -> TargetList:
+    """The accounts whose secret the caller may use, by target."""
+    found = await services.get(TerminalOpening).targets(caller)
+    items = [TargetShape(target=one.target, account=one.account) for one in found]
+    return TargetList(user=caller.subject, items=items)
 
 
 @terminals.post(TERMINALS, status_code=201, summary="Open a terminal", response_model=TerminalShape)

@@ -14,7 +14,7 @@ from rppam.gateway.errors import AccessUnknown, ChannelRefused, NoGateway
 from rppam.gateway.held_store import Kept, SqlHeld
 from rppam.gateway.model import NewAccess
 from rppam.gateway.policy import ACCESS
-from rppam.gateway.ports import Routes
+from rppam.gateway.ports import Route, Routes
 from rppam.kernel.actor import current_actor
 
 WAITS_MS: Final = 60_000
@@ -57,6 +57,10 @@ class TerminalOpening:
         facts = {"account": route.account, "host": route.host, "port": route.port, "secondFactor": identity.mfa}
         await self._held.open(new, NOT_BEGUN, WAITS_MS, actor, facts)
         return new
+
+    async def targets(self, identity: Identity) -> list[Route]:
+        """Everything that ``identity`` may connect to."""
+        return await self._routes.all(identity)
 
     async def find(self, identity: Identity, ident: str) -> Kept:
         """A terminal of ``identity``. Raises :class:`AccessUnknown`."""

@@ -98,28 +98,36 @@ class WebTerminal:
 
     async def run(self) -> None:
         """Carry it until either side ends."""
-        try:
-            self._spawn(self._live())
-            await self._open()
-        except RppamError as error:
-            again = error.row.status == 503
-            self._say(type="end", code=error.row.code, text=one_line(error), again=again)
-            self._stop()
-            return
-        except (asyncssh.Error, OSError) as error:
-            text = f"the target went away: {getattr(error, 'reason', '') or error}"
-            self._say(type="end", code="RPPAM-8617", text=text, again=True)
-            self._stop()
-            return
+        self._spawn(self._live())
         reading = self._loop.create_task(self._read())
+        opening = self._loop.create_task(self._open())
         over = self._loop.create_task(self._over.wait())
         try:
-            await asyncio.wait({reading, over}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({reading, opening}, return_when=asyncio.FIRST_COMPLETED)
+            if self._is_open(opening):
+                await asyncio.wait({reading, over}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            reading.cancel()
-            over.cancel()
+            for task in (reading, opening, over):
+                task.cancel()
+            await asyncio.gather(opening, return_exceptions=True)
             await asyncio.shield(self._close())
             self._stop()
+
+    def _is_open(self, opening: "asyncio.Task[None]") -> bool:
+        """Whether it is; what kept it from being is said."""
+        if not opening.done():
+            return False
+        error = opening.exception()
+        if isinstance(error, RppamError):
+            again = error.row.status == 503
+            self._say(type="end", code=error.row.code, text=one_line(error), again=again)
+        elif isinstance(error, (asyncssh.Error, OSError)):
+            text = f"the target went away: {getattr(error, 'reason', '') or error}"
+            self._say(type="end", code="RPPAM-8617", text=text, again=True)
+        elif error is not None:
+            log.error("a terminal could not be opened", exc_info=error)
+            self._say(type="end", code="RPPAM-8617", text="something unforeseen happened", again=False)
+        return error is None
 
     # ---- the beginning -----------------------------------------------------------------------------------------------
 
@@ -154,10 +162,13 @@ class WebTerminal:
             resumed = await gate.holding.resume(
                 [kept], connection, actor, wish.client, terminal, self._lost_recording, had=wish.off, steal=True
             )
-            if resumed is None:
-                raise AccessUnknown("the shell is gone from the target, or somebody else goes on with it")
-        elif not await gate.holding.held.take(kept, gate.node, gate.boot_id, wish.client, actor):
-            raise AccessUnknown("somebody else has begun it")
+            if resumed is None and await gate.holding.held.find(kept.id) is None:
+                raise AccessUnknown("the shell is gone from the target")
+        taken = resumed is not None
+        if not kept.generation:
+            taken = await gate.holding.held.take(kept, gate.node, gate.boot_id, wish.client, actor)
+        if not taken:
+            raise NoGateway("another gateway has just taken it up")
 
         async def still_may() -> None:
             await gate.routes.find(self._identity, route.target, route.account)

@@ -1,0 +1,154 @@
+"""``rppam ssh`` in a real terminal, and what ``rppam ssh-config`` prints to OpenSSH."""
+
+import asyncio
+import contextlib
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from rppam.gateway.ssh_cli import Keys
+from rppam.gateway.ssh_config_cli import blocks
+from rppam.gateway.terminal_client import Books
+from tests.gateway.places import Place
+from tests.gateway.test_kept import until
+from tests.gateway.test_terminals import bearer, places, served  # noqa: F401 - fixtures
+
+
+class Terminal:
+    """``rppam`` in a terminal of its own."""
+
+    def __init__(self, place: Place, token: str, *words: str) -> None:
+        self.master, slave = pty.openpty()
+        env = {**os.environ, "RPPAM_URL": place.served.url, "RPPAM_TOKEN": token, "TERM": "xterm"}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "rppam", *words], stdin=slave, stdout=slave, stderr=slave, env=env,
+            start_new_session=True,
+        )  # fmt: skip
+        os.close(slave)
+        self.out = b""
+        asyncio.get_running_loop().add_reader(self.master, self._read)
+
+    def _read(self) -> None:
+        try:
+            self.out += os.read(self.master, 65536)
+        except OSError:
+            asyncio.get_running_loop().remove_reader(self.master)
+
+    def type(self, text: str) -> None:
+        os.write(self.master, text.encode())
+
+    async def until(self, word: bytes) -> None:
+        with contextlib.suppress(AssertionError):
+            await until(lambda: word in self.out or self.process.poll() is not None, 20)
+        assert word in self.out, self.out
+
+    async def status(self) -> int:
+        return await asyncio.wait_for(asyncio.to_thread(self.process.wait), 20)
+
+    def close(self) -> None:
+        asyncio.get_running_loop().remove_reader(self.master)
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        os.close(self.master)
+
+
+@pytest.fixture
+async def made() -> AsyncIterator[list[Terminal]]:
+    found: list[Terminal] = []
+    yield found
+    for one in found:
+        one.close()
+
+
+@pytest.mark.integration
+async def test_it_goes_on_by_itself_and_ends_as_the_shell_did(places: list[Place], made: list[Terminal]) -> None:  # noqa: F811
+    a = places[0]
+    token = (await bearer(a.served))["Authorization"].removeprefix("Bearer ")
+    user = Terminal(a, token, "ssh", "web1")
+    made.append(user)
+    user.type("mark=7; echo on-$((40+2))\r")
+    await user.until(b"on-42\r\n")
+    for place in places:
+        for access in list(place.gateway.gate._live.values()):
+            access.connection.abort()
+    user.type("echo still-$mark; exit 5\r")
+    await user.until(b"still-7\r\n")
+    assert await user.status() == 5
+    assert user.out.count(b"on-42\r\n") == 1
+
+
+@pytest.mark.integration
+async def test_who_leaves_it_goes_on_with_it_later(places: list[Place], made: list[Terminal]) -> None:  # noqa: F811
+    a = places[0]
+    token = (await bearer(a.served))["Authorization"].removeprefix("Bearer ")
+    user = Terminal(a, token, "ssh", "web1")
+    made.append(user)
+    user.type("mark=8; echo on-$((40+2))\r")
+    await user.until(b"on-42\r\n")
+    user.type("\r~d")
+    await user.until(b"go on with: rppam ssh --attach ")
+    assert await user.status() == 0
+    ident = user.out.split(b"--attach ")[1].split()[0].decode()
+    again = Terminal(a, token, "ssh", "--attach", ident)
+    made.append(again)
+    await again.until(b"on-42\r\n")
+    again.type("echo still-$mark; exit\r")
+    await again.until(b"still-8\r\n")
+    assert await again.status() == 0
+    late = Terminal(a, token, "ssh", "--attach", ident)
+    made.append(late)
+    assert await late.status() == 254
+    nowhere = Terminal(a, token, "ssh", "nothing")
+    made.append(nowhere)
+    assert await nowhere.status() == 254
+    assert b"there is no such target" in nowhere.out
+
+
+@pytest.mark.integration
+async def test_its_configuration_is_taken_by_openssh(places: list[Place], tmp_path: Path) -> None:  # noqa: F811
+    a = places[0]
+    headers = await bearer(a.served)
+    answer = await a.served.http.get("/api/v1/access/targets", headers=headers)
+    assert answer.json() == {"user": "admin", "items": [{"target": "web1", "account": a.target.user}]}
+    file = tmp_path / "config"
+    file.write_text(blocks("admin", answer.json()["items"], "127.0.0.1", a.port, "pam-"))
+    ended = await a.run(
+        "ssh", "-F", str(file), "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
+        "-o", "PubkeyAuthentication=no", "pam-web1", "echo through",
+    )  # fmt: skip
+    assert ended.out == b"through\n"
+
+
+def test_a_target_with_several_accounts_has_a_block_for_each() -> None:
+    items = [{"target": "web1", "account": "root"}, {"target": "web1", "account": "app"}]
+    text = blocks("alice", items, "vip", 2222, "")
+    assert "Host root.web1\n    HostName vip\n    Port 2222\n    User alice+root+web1\n" in text
+    assert blocks("alice", [], "vip", 2222, "").startswith("# there is no target")
+
+
+def test_only_at_the_beginning_of_a_line_a_tilde_is_for_us() -> None:
+    assert Keys().read(b"~.") == (b"", "end")
+    assert Keys().read(b"a~.\r~d") == (b"a~.\r", "leave")
+    assert Keys().read(b"~~.\r") == (b"~.\r", "")
+    assert Keys().read(b"~x") == (b"~x", "")
+    keys = Keys()
+    assert keys.read(b"ls\r~") == (b"ls\r", "")
+    assert keys.read(b".") == (b"", "end")
+
+
+def test_what_was_not_taken_is_typed_again_and_what_was_shown_is_not_shown_again() -> None:
+    books = Books()
+    assert books.typed(b"early") == b""
+    assert books.hello(0, 0) == bytes(8) + b"early"
+    assert books.typed(b"more") == (5).to_bytes(8, "big") + b"more"
+    books.taken(3)
+    assert books.shown(bytes(8) + b"abc") == b"abc"
+    assert books.hello(3, 5) == (5).to_bytes(8, "big") + b"more"
+    assert books.shown((1).to_bytes(8, "big") + b"bcd") == b"d"
+    assert books.at == 4
